@@ -3,12 +3,17 @@
 In README.md and docs/, a block whose first line ends in `file=NAME` is a file to save, one that ends in `run` commands.
 They run in a copy of a checkout after `make demo`, made small: fewer and smaller videos, and a step or two of training.
 If the next block is `text`, it is what the commands print, to the last digit; they then run in full.
+The notebook has run as it is stored, and runs; `make speed` measures what docs/speed.md shows.
 """
 
 import csv
+import json
 import re
 import runpy
 import shlex
+import subprocess
+import sys
+import tempfile
 from glob import glob
 from pathlib import Path
 
@@ -137,3 +142,50 @@ def test_the_scores_of_each_sequence_have_the_means_of_the_results():
             means = [float(row[key]) for row in csv.DictReader(file) for key in ("J-Mean", "F-Mean")]
         assert len(means) == 2 * 8
         assert f"{100 * sum(means) / 16:.1f}" == score
+
+
+TOUR = ROOT / "docs/tour.ipynb"
+CELLS = [cell for cell in json.loads(TOUR.read_text())["cells"] if cell["cell_type"] == "code"]
+SHORT_TOUR = {"videos=24": "videos=4", "repeat=4": "repeat=2", "max_epochs=3": "max_epochs=1"}
+SHORT_TOUR |= {"every_n_epochs=3": "every_n_epochs=1", "frames_per_video=16": "frames_per_video=8"}
+SHORT_TOUR |= {"    size=96": "    size=48", "video_size=192": "video_size=96"}
+"""Text of the notebook → text of its quick run."""
+
+
+def test_the_tour_is_stored_as_it_ran():
+    assert [cell["execution_count"] for cell in CELLS] == list(range(1, len(CELLS) + 1))
+    outputs = [output for cell in CELLS for output in cell["outputs"]]
+    assert not [output for output in outputs if output["output_type"] == "error"]
+    assert sum("image/jpeg" in output.get("data", {}) for output in outputs) == 4
+    assert TOUR.stat().st_size < 2_000_000
+
+
+@pytest.mark.slow
+def test_the_cells_of_the_tour_run(tmp_path, monkeypatch, caplog):
+    """In this process: they hold plain Python."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    caplog.set_level("INFO", "pytorch_lightning")  # the notebook changes it; caplog sets it back
+    script = "\n".join("".join(cell["source"]) for cell in CELLS)
+    for long, short in SHORT_TOUR.items():
+        assert script.count(long) == 1, long
+        script = script.replace(long, short)
+    exec(script, {})
+
+
+def measured(text):
+    """Return the first cell of each row of a table."""
+    return [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][1:]
+
+
+@pytest.mark.exhaustive
+@pytest.mark.slow
+def test_each_part_fills_its_rows_of_the_page(real_data):
+    """The page holds rows of parts that are measured by name alone, too."""
+    from tests.speed.__main__ import IN_TABLE
+
+    real_data("clips")
+    run = [sys.executable, "-m", "tests.speed", *(part.__name__ for part in IN_TABLE), "--rounds", "1"]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    page = (ROOT / "docs/speed.md").read_text()
+    assert set(measured(page.split("make speed -->")[1])) <= set(measured(done.stdout))

@@ -1,20 +1,29 @@
-"""Work on a GPU that is not there: nothing waits for it but what must, nothing is left on the CPU."""
+"""Work on a GPU that is not there, `fit` among it: nothing waits for it but what must, nothing is left on the CPU."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.distributed as dist
+from pytorch_lightning.callbacks import TQDMProgressBar
+from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._pytree import tree_leaves
 
 import vidcorr
+from callbacks import CollapseMonitor, Stops, Throughput
 from datamodules.loading.colour import ColourAugmentation
 from lightning_modules import Liir, SiamFC
-from tests.helpers.fake_device import fake_gpu, moved
+from tests.helpers.fake_device import fake_gpu, moved, training_on
+from tests.helpers.method_steps import METHODS, tiny, tiny_batch
+from tests.helpers.training import quiet_trainer
+from tests.speed.training_step import InMemory
 from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.datasets.generated import write_davis, write_otb, write_tap_vid
 from vidcorr.functional import LabelPropagator
 from vidcorr.protocols import PropagationProtocol
 
+pytestmark = pytest.mark.slow
 R18, RESNET = "torchvision:resnet18", "tests.helpers.encoders:TinyResNet"
 FRAMES = 3
 OF_VIDEO = 2 * FRAMES + 2
@@ -30,7 +39,6 @@ KERNELS = {
 """Protocol and stride → most kernels of a frame of DAVIS at 480p, on a GPU of 24 GiB, and waits."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "stride"), KERNELS)
 def test_a_frame_takes_few_kernels_and_waits_once_where_ties_are_kept(name, stride):
     """Count a frame whose references are all there."""
@@ -48,7 +56,6 @@ def test_a_frame_takes_few_kernels_and_waits_once_where_ties_are_kept(name, stri
     assert gpu.reads - reads == waits
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -67,7 +74,6 @@ def test_extractors_stay_on_the_device(make):
                 assert {maps.device.type for maps in tree_leaves(encode(images))} == {"cuda"}
 
 
-@pytest.mark.slow
 def test_colours_are_augmented_without_a_wait():
     with fake_gpu() as gpu:
         frames = torch.rand(8, 3, 64, 64, device=gpu.device)
@@ -84,7 +90,6 @@ BENCHMARKS = {
 """Name → writer of a video of three frames, its options, the benchmark, waits."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_benchmarks_read_only_what_they_write(name, tmp_path):
     """From files to scores and files."""
@@ -95,3 +100,61 @@ def test_benchmarks_read_only_what_they_write(name, tmp_path):
         benchmark.evaluate(moved(extractor, gpu.device), tmp_path / "out")
     assert (tmp_path / "out/results.json").is_file()
     assert gpu.reads == waits + DIGEST
+
+
+STEPS = {name: (name, {}) for name in METHODS}
+STEPS["Liir, shared"] = ("Liir", {"bank": {"frames": 4, "negatives": "shared"}, "prior": None})
+"""Step → its method and arguments."""
+EMBED = ("VFSSimSiam", "VFSMoCo", "Liir", "ContrastiveRandomWalk")
+"""Methods whose steps return embeddings."""
+WAITS = {"Liir": 1}
+"""Step → waits for the device: which windows are drawn towards their peaks is asked once for each part of a batch."""
+
+
+@pytest.mark.parametrize(
+    ("step", "precision"),
+    [*((step, "32-true") for step in STEPS), ("VFSMoCo", "bf16-mixed"), ("Liir", "bf16-mixed")],
+)
+def test_steps_stay_on_the_device(step, precision):
+    """Two steps with their callbacks, optimiser, momentum encoder and queue; the first loss is read in the second."""
+    name, arguments = STEPS[step]
+    module = tiny(name, **arguments)
+    batch = tiny_batch(name, samples=4)
+    checks = [Stops(), Throughput(), TQDMProgressBar()]
+    if name in EMBED:
+        checks.append(CollapseMonitor())
+    with fake_gpu() as gpu, training_on(gpu):
+        options = {"accelerator": "gpu", "enable_progress_bar": True, "limit_val_batches": 0}
+        trainer = quiet_trainer(**options, precision=precision, max_steps=2, callbacks=checks)
+        trainer.fit(module, datamodule=InMemory(batch))
+    assert trainer.global_step == 2
+    of_first_batch = len(module.images)  # the range of each
+    assert gpu.reads == 2 * WAITS.get(step, 0) + 1 + of_first_batch
+
+
+@pytest.fixture
+def two_ranks():
+    """Let this process be the first of two ranks; what the other rank gives has no values."""
+    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("step", ["VFSMoCo", "Liir, shared"])
+@pytest.mark.usefixtures("two_ranks")
+def test_two_ranks_gather_on_the_device(step):
+    """The keys of both ranks enter the queue, without a wait for the other rank's keys."""
+    name, arguments = STEPS[step]
+    module = tiny(name, **arguments)
+    batch = tiny_batch(name)
+    module.log = module.log_dict = lambda *words, **options: None
+    module._trainer = SimpleNamespace(accumulate_grad_batches=1, current_epoch=0, global_step=0)
+    module.lr_schedulers = lambda: None
+    with fake_gpu() as gpu:
+        twin = moved(module, gpu.device)
+        twin.training_step({key: item.to(gpu.device, non_blocking=True) for key, item in batch.items()}, 0)
+        ((keys, videos),) = (twin.queue if name == "VFSMoCo" else twin.bank).held
+        twin.optimizer_step(0, 0, torch.optim.SGD(twin.parameters(), 0.1), lambda: None)
+    assert len(keys) == len(videos)
+    assert len(keys) % (2 * len(batch["video_index"])) == 0
+    assert gpu.reads == WAITS.get(step, 0) + 1  # the range of the first batch

@@ -1,12 +1,22 @@
-"""The guide to the code names the files and rooms that there are, and each source has its test."""
+"""The repository: its guide draws what there is, each source has its test, a clone stands alone, workflows run."""
 
 import ast
+import csv
 import re
+import subprocess
 from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.helpers.references import GOLDEN
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("callbacks", "datamodules", "lightning_modules", "vidcorr")
 GUIDE = (ROOT / "docs/code.md").read_text()
+OUTSIDE = b"../" + b"shared"
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def drawn_paths(tree):
@@ -47,3 +57,56 @@ def test_every_source_has_a_test_of_its_name_or_is_named_by_the_test_that_holds_
                 missing.append(f"{source.parent.name}/{source.name}")
     assert not [name for name in missing if f"`{name}`" not in named]
     assert set(re.findall(r"`(\w+/\w+\.py)`", named)) <= set(missing)
+
+
+def test_no_shipped_file_names_a_folder_beside_the_clone():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    names = set(listed.stdout.decode().split("\0")) - {"", ".ci/run"}
+    files = [ROOT / name for name in names if (ROOT / name).is_file()]
+    assert [path for path in files if OUTSIDE in path.read_bytes()] == []
+
+
+def test_the_reference_numbers_are_small_and_hold_no_pickle():
+    files = [path for path in GOLDEN.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 35e6
+    kinds = {".npz", ".json", ".safetensors", ".md", ".csv", ".jpg", ".JPEG", ".png", ".txt"}
+    assert {path.suffix for path in files} == kinds
+
+
+def test_every_row_of_the_agreement_names_tests_that_there_are():
+    with (ROOT / "docs/results/agreement.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) > 40
+    for row in rows:
+        assert row["check"], row
+        for name in row["check"].split():
+            file, _, test = name.partition("::")
+            text = (ROOT / file).read_text()
+            assert not test or f"def {test}(" in text, name
+
+
+def test_each_step_runs_targets_of_the_makefile():
+    commands = []
+    for path in WORKFLOWS:
+        for job in yaml.safe_load(path.read_text())["jobs"].values():
+            commands += [step["run"].split() for step in job["steps"] if "run" in step]
+    assert {"test", "test-slow", "test-floor", "docs", "wheels"} <= {word for words in commands for word in words}
+    for make, *targets in commands:
+        assert make == "make"
+        assert set(targets) <= TARGETS
+
+
+def test_the_fast_tests_run_on_every_python_that_the_package_names():
+    text = (ROOT / "pyproject.toml").read_text()
+    named = re.findall(r"Programming Language :: Python :: (3\.\d+)", text)
+    matrix = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["fast"]["strategy"]["matrix"]
+    assert matrix["python"] == named
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.stem)
+def test_a_form_of_an_issue_asks_for_something_that_is_required(path):
+    form = yaml.safe_load(path.read_text())
+    assert {"name", "description", "body"} <= form.keys()
+    assert any(field["validations"]["required"] for field in form["body"] if "validations" in field)
+    names = [field["id"] for field in form["body"]]
+    assert len(set(names)) == len(names)

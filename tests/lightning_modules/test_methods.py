@@ -109,7 +109,7 @@ def test_what_learns_takes_a_gradient_and_nothing_else_does(name):
 
 
 def test_a_step_stays_on_the_device(name):
-    """Also a step of the Trainer: tests/test_device_training.py."""
+    """Also a step of the Trainer: tests/test_fake_device.py."""
     module = tiny(name)
     batch = tiny_batch(name)
     with fake_gpu() as gpu:
