@@ -97,9 +97,14 @@ class TapVidBenchmark(Benchmark):
             both_directions=mode == "strided",
         )
         height, width = sequence.size
-        pixel = width / side, height / side  # pixels of the frame per pixel of the raster
-        points = found.points.numpy()
-        counts = track_measures(queries, found.occluded.numpy(), points, mode, pixel=pixel, areas=sequence.areas())
+        counts = track_measures(
+            queries,
+            found.occluded.numpy(),
+            found.points.numpy(),
+            mode,
+            pixel=(width / side, height / side),
+            areas=sequence.areas(),
+        )
         nearest = nearest_centres(queries.tracks, tracker.grid, side)
         limit = tapvid_counts(queries, queries.occluded, nearest, mode).sum(axis=0)
         names = [video.name for video in self.sequences]
@@ -107,14 +112,10 @@ class TapVidBenchmark(Benchmark):
         if output.folder is not None:
             write_prediction(output.folder / "predictions", sequence, queries, found)
             if len(queries):
-                scored = ~queries.occluded & queries.scored(mode)  # visible points of frames that count
-                errors = np.linalg.norm(points - queries.tracks, axis=-1)
-                draw(output, sequence, queries, found, pixel, over_frames(errors, scored))
+                draw(output, sequence, queries, found, protocol)
         own = track_scores([counts])
-        values: dict[str, Any] = {"Queries": len(counts["tracks"])}
-        for key in (*METRICS, AREA_PCK):
-            if key in own:
-                values[key] = own[key]
+        values: dict[str, Any] = {"Queries": len(queries)}
+        values |= {key: own[key] for key in (*METRICS, AREA_PCK) if key in own}
         return [Row(video=sequence.name, values=values, counts=counts)]
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
@@ -124,10 +125,7 @@ class TapVidBenchmark(Benchmark):
         """
         rows = sorted(rows, key=lambda row: row.counts["position"])
         means = track_scores([row.counts for row in rows])
-        scores: dict[str, float] = {}
-        for key in (AREA_PCK, *SCORES):
-            if key in means:
-                scores[key] = means[key]
+        scores = {key: means[key] for key in (AREA_PCK, *SCORES) if key in means}
         limits = track_scores([{"tracks": row.counts["limit"]} for row in rows])
         return scores | {LIMIT: limits["average_pts_within_thresh"]}
 
@@ -181,27 +179,31 @@ class BadjaBenchmark(TapVidBenchmark):
 
 
 def draw(
-    output: Output,
-    sequence: PointSequence,
-    queries: PointQueries,
-    found: PointTracks,
-    pixel: tuple[float, float],
-    curves: dict[str, Curve],
+    output: Output, sequence: PointSequence, queries: PointQueries, found: PointTracks, protocol: PointProtocol
 ) -> None:
-    """Animate tracks and their ground truth in pixels of the frame; `pixel`: x and y per pixel of the raster."""
+    """Animate tracks and their ground truth, above the fractions of scored points within 4 and 16 px by frame."""
     chosen = np.unique(np.linspace(0, len(queries) - 1, DRAWN).round().astype(int))
-    points = found.points.numpy()[chosen] * pixel
+    pixel = np.array(sequence.size[::-1]) / protocol.scored_size  # pixels of the frame per pixel of the raster
+    points = found.points.numpy()
+    drawn = points[chosen] * pixel
     occluded = found.occluded.numpy()[chosen]
     truth = queries.tracks[chosen] * pixel
     hidden = queries.occluded[chosen]
     colours = distinct_colours(len(chosen))
 
     def overlay(frame: Tensor, t: int) -> NDArray[np.uint8]:
-        return overlay_tracks(frame, points, occluded, t, colours, truth, hidden)
+        return overlay_tracks(frame, drawn, occluded, t, colours, truth, hidden)
 
     pictures = SequencePictures(output, sequence, overlay, caption=CAPTION)
     for t in range(sequence.num_frames):
         pictures.add(sequence.frame(t), t)
+    errors = np.linalg.norm(points - queries.tracks, axis=-1)
+    scored = ~queries.occluded & queries.scored(protocol.query_mode)  # visible points of frames that count
+    curves: dict[str, Curve] = {}
+    for threshold in (4, 16):
+        with np.errstate(invalid="ignore"):  # NaN for a frame without scored points
+            within = ((errors < threshold) & scored).sum(0) / scored.sum(0)
+        curves[f"within {threshold} px"] = range(sequence.num_frames), within
     pictures.close(curves)
 
 
@@ -224,13 +226,3 @@ def nearest_centres(tracks: NDArray[Any], grid: tuple[int, int], side: int) -> N
     cells = np.array(grid[::-1])
     size = side / cells
     return (np.clip(np.floor(tracks / size), 0, cells - 1) + 0.5) * size
-
-
-def over_frames(errors: NDArray[np.float64], scored: NDArray[np.bool_]) -> dict[str, Curve]:
-    """Return the fractions of scored points within 4 and 16 px by frame; NaN for a frame without scored points."""
-    total = scored.sum(0)
-    curves: dict[str, Curve] = {}
-    for threshold in (4, 16):
-        with np.errstate(invalid="ignore"):
-            curves[f"within {threshold} px"] = range(len(total)), ((errors < threshold) & scored).sum(0) / total
-    return curves

@@ -262,7 +262,7 @@ class MaskScorer:
 
     def _refuse_unknown(self, ids: Ids, label: str) -> None:
         """Refuse an id that is no object of the video, if the rules do; the objects are 1 to n."""
-        if not self.rules.refuses_unknown or ids.max(initial=0) <= len(self.plan):  # listing the ids would take longer
+        if not self.rules.refuses_unknown or ids.max() <= len(self.plan):  # listing the ids would take longer
             return
         unknown = set(np.unique(ids).tolist()) - {0, 255, *self.plan}
         if unknown:

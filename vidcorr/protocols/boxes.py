@@ -72,7 +72,7 @@ class TrackingProtocol(EvaluationProtocol):
         """Scales that are searched, small to large."""
         return self.scale_step ** np.arange(-(self.scales // 2), self.scales // 2 + 1, dtype=np.float64)
 
-    def at_features(self, stride: int, dilated: bool | Literal["released"] = False) -> "TrackingProtocol":
+    def at_features(self, stride: int, dilated: bool | Literal["released"]) -> "TrackingProtocol":
         """Return this protocol for the features of an extractor; the name shows a different stride or dilation.
 
         A different stride changes the number of cells of the response, so `response_size` becomes None unless the name

@@ -214,7 +214,8 @@ class PropagationProtocol(LabelProtocol):
         padded = self.repeat_first == "padding" and self.references is None
         may_enter = padded and not self.first_frame_masked and self.topk is not None
         unless = "unless repeat_first is 'padding', the first frame is not masked and topk is a number"
+        has_own = self.benchmark in ("vip", "youtube_vos")  # scores that no other rules give
         return super()._conditions() | {
             "entering": (not self.own_context or may_enter, f"'overwrite' {unless}"),
-            "scoring": (self.scoring == "benchmark" or self.benchmark != "vip", "'benchmark' for vip"),
+            "scoring": (self.scoring == "benchmark" or not has_own, f"'benchmark' for {self.benchmark}"),
         }

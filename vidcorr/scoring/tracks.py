@@ -55,20 +55,18 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
     reader = Badja if is_badja else TapVid
     for sequence in reader(truth):
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
+        height, width = sequence.size
+        pixel = width / RASTER, height / RASTER
         path = folder / f"{sequence.name}.npz"
         arrays = read_npz(path)
         with errors_at(path):
             if not {"tracks", "occluded"} <= arrays.keys():
                 raise ValueError("has no arrays tracks and occluded")
             tracks, occluded = arrays["tracks"], arrays["occluded"]
-            queries.check(tracks, occluded)
+            counts = track_measures(queries, occluded, tracks, query_mode, pixel=pixel, areas=sequence.areas())
             finite = tracks[np.isfinite(tracks)]
             if finite.size and finite.min() >= 0 and finite.max() <= 1:
                 raise ValueError("its tracks are fractions; expected x, y in pixels of a 256 × 256 image")
-        height, width = sequence.size
-        pixel = width / RASTER, height / RASTER
-        with errors_at(sequence.name):
-            counts = track_measures(queries, occluded, tracks, query_mode, pixel=pixel, areas=sequence.areas())
         values = {"Queries": len(queries), **track_scores([counts])}
         rows.append(Row(video=sequence.name, values=values, counts=counts))
     scores = track_scores([row.counts for row in rows])

@@ -33,6 +33,9 @@ def test_a_sequence_too_short_to_score_is_named(davis_root, tmp_path):
             path.unlink()
     message = "synthetic-001: rules davis-2017 score no object here; take the video out of the list"
     refused(DataError, message, DavisBenchmark(root, changes=SMALL).evaluate, RawColour())
+    refused(
+        OSError, "Not a directory", Untouched(davis_root).evaluate, RawColour(), root / "ImageSets/2017/val.txt/out"
+    )
 
 
 def test_arguments_that_would_score_other_data_or_features_are_refused(davis_root, tmp_path):
@@ -49,7 +52,7 @@ OF_MASKS = set(PropagationProtocol.value_fields()) - set(LabelProtocol.value_fie
 OF_JOINTS = set(JointProtocol.value_fields()) - set(LabelProtocol.value_fields())
 UNREAD = {
     DavisBenchmark: OF_JOINTS,
-    vidcorr.YoutubeVosBenchmark: OF_JOINTS,
+    vidcorr.YoutubeVosBenchmark: {*OF_JOINTS, "scoring"},
     VosBenchmark: OF_JOINTS,
     vidcorr.VipBenchmark: {*OF_JOINTS, "scoring"},
     JhmdbBenchmark: OF_MASKS,
@@ -66,7 +69,7 @@ def test_a_change_of_a_field_that_nothing_reads_is_refused(benchmark):
     """It would give equal scores another name and another key."""
     for field in UNREAD[benchmark]:
         changes = {field: VALUES.get(field, 3)}
-        message = f"has no field '{field}'|scoring must be 'benchmark' for vip"
+        message = f"has no field '{field}'|scoring must be 'benchmark' for {benchmark.name}"
         refused(ValueError, message, benchmark, "x", changes=changes)
     other = PropagationProtocol if benchmark is JhmdbBenchmark else JointProtocol
     own = other("own", 2, 5, 0.1, 3)

@@ -76,6 +76,8 @@ def test_scores_and_files(kind, tmp_path):
     result = benchmark.evaluate("raw_colour", output)
     assert list(result.conditions) == [*benchmark.conditions(result.data), f"1 {benchmark.unit}"]
     assert len(result.sequences) == 1
+    has_columns = kind.__name__ != "YoutubeVosBenchmark"  # whose scores are of groups of objects
+    assert bool(result.values(result.main_scores()[0])) == has_columns
     if isinstance(benchmark, MaskBenchmark):
         assert result.data["rules"] == benchmark.scoring_rules.stated()
     assert {key: result.scores[key] for key in SCORES[kind.__name__]} == pytest.approx(SCORES[kind.__name__], abs=2e-3)

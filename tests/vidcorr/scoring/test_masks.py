@@ -55,7 +55,9 @@ def test_first_and_last_frame_in_and_out_by_hand(tmp_path):
         command([*folders, flag, "--output", str(tmp_path)])
         results = json.loads((tmp_path / "results.json").read_text())
         assert results["scores"]["J-Mean"] == pytest.approx(expected)
-        assert len(results["sequences"]) == 1
+        ends = ["first and last frame too"] if flag == "--keep-ends" else []
+        assert (results["sequences"], results["conditions"]) == (["a"], [*ends, "1 sequences"])
+        assert results["provenance"]["date"]
     assert results["data"]["rules"]["name"] == "youtube-vos"
     refused(ValueError, "keep_ends: rules youtube-vos", score, *folders, "youtube-vos", keep_ends=True)
 

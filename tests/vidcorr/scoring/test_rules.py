@@ -4,7 +4,9 @@ Also tests `commands/score.py`, `metrics/rules.py`, `metrics/scoring.py`, `metri
 """
 
 import json
+import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from vidcorr.commands.score import command, flat_scores
 from vidcorr.datasets.generated import write_got10k
 from vidcorr.metrics.outlines import object_outlines
 from vidcorr.metrics.rules import RULES as KNOWN
+from vidcorr.metrics.scoring import Metadata
 from vidcorr.scoring.masks import score
 from vidcorr.scoring.tracks import score_boxes
 from vidcorr.videos.files import DataError
@@ -38,7 +41,11 @@ def wanted_without(rules, case):
     return json.loads(str(golden(f"score_rules/{RULES[rules]}")[f"case_{case}"]))["remove"]
 
 
-CASES = [(rules, case) for rules in RULES for case in official(rules)]
+def cases():
+    """Rules and case; the case "good" of each rules is fast."""
+    for rules in RULES:
+        for case in official(rules):
+            yield pytest.param(rules, case, marks=() if case == "good" else pytest.mark.slow)
 
 
 def write(mask, file):
@@ -73,8 +80,7 @@ def lay_out(rules, case, root):
     return arguments | {"keep_ends": not wanted.get("skip", True)}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("rules", "case"), CASES)
+@pytest.mark.parametrize(("rules", "case"), list(cases()))
 def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_path):
     expected = official(rules)[case]
     arguments = lay_out(rules, case, tmp_path)
@@ -93,6 +99,33 @@ def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_pa
     for key, value in compared.items():
         wanted = np.nan if value is None else value * scale
         assert found[key] == pytest.approx(wanted, abs=1e-9, nan_ok=True), key
+
+
+@pytest.mark.parametrize("rules", KNOWN.values(), ids=KNOWN)
+def test_rules_are_pooled_if_a_score_is_no_mean_of_a_column(rules):
+    """Only such scores need the jackknife for their interval."""
+    rng = np.random.default_rng(0)
+    videos = {name: {"objects": {"1": {"category": name}}} for name in "abc"}
+    rules = replace(rules, read_metadata=lambda: Metadata(videos, {"a"}))
+    objects = {(name, 1): rules.summarise(rng.random((8, len(rules.measures)))) for name in "abc"}
+    means = {name: np.mean([values[name] for values in objects.values()]) for name in objects["a", 1]}
+    table = rules.table(objects)
+    table.pop("J&F-Mean", None)  # a mean of two columns
+    assert rules.pooled == any(name not in means or abs(table[name] - means[name]) > 1e-9 for name in table)
+
+
+def test_mose_v2_averages_over_objects_that_return():
+    rules = KNOWN["mose-v2"]
+    present, absent = [0.5, 0.25, 0.75, 1.0], [0.2, 0.4, 0.6, 0.0]
+    back = rules.summarise(np.array([present, absent, absent, present, present]))
+    stays = rules.summarise(np.array([present, present]))
+    assert back["disappear_J-Mean"] == pytest.approx(0.2)
+    assert back["reappear_F_new-Mean"] == pytest.approx(0.25)
+    assert math.isnan(stays["reappear_J-Mean"])
+    found = rules.table({("a", 1): back, ("a", 2): stays})
+    region, boundary, new = (1.9 / 5 + 0.5) / 2, (3.45 / 5 + 0.75) / 2, (1.55 / 5 + 0.25) / 2
+    expected = {"J": region, "F": boundary, "F_new": new, "J&F": (region + boundary) / 2, "J&F_new": (region + new) / 2}
+    assert found == pytest.approx(expected | {"disappear_J&F_new": 0.3, "reappear_J&F_new": 0.375})
 
 
 @pytest.mark.parametrize("case", ["c0", "c1", "c2"])

@@ -51,6 +51,8 @@ def test_a_list_a_missing_or_foreign_file_is_refused(truth, tmp_path):
     for sequence in TapVid(truth):
         np.savez(tmp_path / f"{sequence.name}.npz", points=np.zeros(3))
     refused(DataError, r"\.npz: has no arrays tracks and occluded", score_tracks, truth, tmp_path)
+    write_tracks(truth, tmp_path, "first", lambda queries: (queries.tracks[:, 1:], queries.occluded))
+    refused(DataError, r"\.npz: expected tracks \(N, T, 2\)", score_tracks, truth, tmp_path)
     write_tracks(truth, tmp_path, "first", lambda queries: (queries.tracks / 256, queries.occluded))
     refused(DataError, r"\.npz: its tracks are fractions; expected x, y in pixels", score_tracks, truth, tmp_path)
 
