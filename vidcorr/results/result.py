@@ -231,7 +231,7 @@ class Result(Exact):
             headline=benchmark.score_names[:3],
             provenance=Provenance.now(),
             seconds=round(now - (began or now), 2),
-            seconds_of=tracker.watch.rounded(),
+            seconds_of=tracker.watch.seconds,
             ranks=ranks,
             history=history,
         )

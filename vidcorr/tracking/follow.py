@@ -22,7 +22,7 @@ from ..videos.files import DataError
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream
 from .frame_encoder import FrameEncoder
-from .labels import MaskCoding, PointCoding, first_only, follow_labels
+from .labels import Annotated, MaskCoding, PointCoding, first_only, follow_labels
 from .points import follow_points
 from .siamfc_tracker import SiamFCTracker, at_extractor
 
@@ -94,14 +94,19 @@ def follow(
     found: Iterator[tuple[Tensor, Any]]
     with eval_mode(extractor):
         if isinstance(rules, TrackingProtocol):
-            found = _follow_boxes(SiamFCTracker(extractor, rules), frames, prompt.labels)
+            found = _boxes(SiamFCTracker(extractor, rules), frames, prompt.labels)
         elif isinstance(rules, LabelProtocol):
-            follower = _follow_masks if isinstance(prompt, MaskPrompt) else _follow_heatmaps
+            encoder = FrameEncoder(extractor, rules)
             seen = seen_size(size, rules, short_side)
-            found = follower(FrameEncoder(extractor, rules), frames, prompt.labels, size, seen)
+            annotated = first_only(frames, torch.from_numpy(prompt.labels))
+            if isinstance(prompt, MaskPrompt):
+                coding = MaskCoding(encoder, size, seen, dict.fromkeys(map(int, prompt.objects), 0))
+                found = _masks(annotated, coding)
+            else:
+                found = _points(annotated, PointCoding(encoder, size, seen))
         elif isinstance(video, FrameStream):
             seen = seen_size(size, rules, short_side)
-            found = _follow_queries(FrameEncoder(extractor, rules), video, prompt.labels, seen)
+            found = _queries(FrameEncoder(extractor, rules), video, prompt.labels, seen)
         else:
             raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
     return _computed_in_eval_mode(extractor, found)
@@ -172,34 +177,25 @@ def seen_size(size: Size, protocol: NetworkInput, short_side: int) -> Size:
     return round(size[0] * factor), round(size[1] * factor)
 
 
-@torch.no_grad()
-def _follow_masks(
-    encoder: FrameEncoder, frames: Iterator[Tensor], labels: NDArray[np.uint8], size: Size, seen: Size
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _masks(annotated: Annotated, coding: MaskCoding) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield frames and ids `(H, W)` uint8 by label propagation, from the ids of the first frame."""
-    objects = np.unique(labels[labels > 0]).tolist()
-    coding = MaskCoding(encoder, size, seen, dict.fromkeys(objects, 0))
-    for t, tracked in enumerate(follow_labels(first_only(frames, torch.from_numpy(labels)), coding)):
+    for t, tracked in enumerate(follow_labels(annotated, coding)):
         if t == 0:
             has_cells = tracked.labels[1:].flatten(1).any(1).tolist()
-            lost = [str(number) for number, followed in zip(objects, has_cells, strict=True) if not followed]
+            lost = [str(number) for number, followed in zip(coding.objects, has_cells, strict=True) if not followed]
             if lost:
-                cells = f"feature cells of {encoder.protocol.feature_stride} px"
+                cells = f"feature cells of {coding.encoder.protocol.feature_stride} px"
                 warnings.warn(f"object {', '.join(lost)} is too small for {cells} and is not followed", stacklevel=2)
         yield tracked.frame, tracked.decoded
 
 
-@torch.no_grad()
-def _follow_heatmaps(
-    encoder: FrameEncoder, frames: Iterator[Tensor], labels: NDArray[np.float64], size: Size, seen: Size
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _points(annotated: Annotated, coding: PointCoding) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield frames and x, y, score `(K, 3)` by heat-maps, from the points `(K, 2)` of the first frame."""
-    first_peaks = torch.ones(len(labels))
-    coding = PointCoding(encoder, size, seen)
-    for t, tracked in enumerate(follow_labels(first_only(frames, torch.from_numpy(labels)), coding)):
+    first_peaks = None
+    for tracked in follow_labels(annotated, coding):
         peaks = tracked.labels.flatten(1).amax(1)
         points = tracked.decoded.double()
-        if t == 0:
+        if first_peaks is None:
             first_peaks = peaks.clamp_min(1e-12)
         else:
             points[peaks <= 0] = torch.nan
@@ -207,7 +203,7 @@ def _follow_heatmaps(
         yield tracked.frame, torch.cat([points, scores[:, None]], dim=1)
 
 
-def _follow_boxes(
+def _boxes(
     tracker: SiamFCTracker, frames: Iterator[Tensor], labels: NDArray[np.float64]
 ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
     """Yield frames and x, y, width, height, response `(N, 5)` by SiamFC, from the boxes `(N, 4)` of the first frame."""
@@ -217,7 +213,7 @@ def _follow_boxes(
         yield frame, np.column_stack([boxes - corner, responses])
 
 
-def _follow_queries(
+def _queries(
     encoder: FrameEncoder, stream: FrameStream, labels: NDArray[np.float64], seen: Size
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Track points by a point protocol, then yield frames and x, y, similarity, occlusion (0 or 1) `(K, 4)`."""

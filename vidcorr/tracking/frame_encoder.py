@@ -137,26 +137,20 @@ class FrameEncoder(Tracker):
     def _encode_in_passes(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the features of an encoder of images."""
         left = iter(frames)
+        kind = type(self.extractor).__name__
         for first in left:
             count = self.frames_at_once((first.shape[1], first.shape[2]))
-            yield from self.encode_together([first, *islice(left, count - 1)])
-
-    def encode_together(self, frames: Sequence[Tensor]) -> list[Tensor]:
-        """Return the features `(C, h, w)` float32 of frames from a single pass.
-
-        Args:
-            frames: uint8 RGB `(3, H, W)`, of equal size.
-        """
-        stacked = torch.stack(list(frames)) if len(frames) > 1 else frames[0][None]
-        with self.watch("backbone", self.device), computing_in(self._rules.backbone_precision, self.device):
-            images = fit_input(stacked, self._rules, self.multiple, self.device)
-            output = features_by(self._network, images)
-            if not self._is_checked:
-                kind = type(self.extractor).__name__
-                features = require_map(output, kind)
-                require_stride(features, kind, self.protocol.feature_stride, (images.shape[2], images.shape[3]))
-                self._is_checked = True
-            return list(output.float().unbind())
+            together = [first, *islice(left, count - 1)]
+            stacked = torch.stack(together) if len(together) > 1 else first[None]
+            with self.watch("backbone", self.device), computing_in(self._rules.backbone_precision, self.device):
+                images = fit_input(stacked, self._rules, self.multiple, self.device)
+                output = features_by(self._network, images)
+                if not self._is_checked:
+                    features = require_map(output, kind)
+                    require_stride(features, kind, self.protocol.feature_stride, (images.shape[2], images.shape[3]))
+                    self._is_checked = True
+                output = output.float()
+            yield from output
 
     def frames_at_once(self, size: Size) -> int:
         """Return the number of frames of size (H, W) in a pass: several on a GPU, 1 on a CPU.

@@ -18,6 +18,8 @@ from ..functional.propagation.coding import Size
 from ..functional.propagation.resizing import reduced_frame
 from .frame_encoder import FrameEncoder
 
+Annotated = Iterable[tuple[Tensor, Tensor | None]]
+"""Frames of a video, uint8 RGB `(3, H, W)`, with their annotation or None."""
 Propagator = Callable[[Tensor, Any], LabelPropagator]
 """Labels `(L, h, w)` of frame 0 and the protocol → the propagation, with the methods of `LabelPropagator`."""
 
@@ -135,14 +137,14 @@ def moved(points: Tensor, size: Size, other: Size) -> Tensor:
     return (points + 0.5) * to_device(factor, points.device) - 0.5
 
 
-def first_only(frames: Iterable[Tensor], annotation: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+def first_only(frames: Iterable[Tensor], annotation: Tensor) -> Annotated:
     """Return the frames of a video with an annotation of the first, and None for the others."""
     return zip(frames, chain([annotation], repeat(None)), strict=False)
 
 
 @torch.no_grad()
 def follow_labels(
-    frames: Iterable[tuple[Tensor, Tensor | None]],
+    frames: Annotated,
     coding: MaskCoding | PointCoding,
     propagator: Propagator = LabelPropagator,
 ) -> Iterator[TrackedFrame]:

@@ -1,6 +1,6 @@
 """Points queried at any frame of a video, followed by the features of an extractor."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -49,9 +49,7 @@ def follow_points(
         Stopped: between two frames, if a signal asks for it.
     """
     protocol = encoder.protocol
-    if protocol.first_size is not None:
-        video = _resized(video, protocol.first_size)
-        size = protocol.first_size
+    size = protocol.first_size or size
     features = _Features(encoder, video)
     features.of(0)  # the encoder knows the grid
     resized, padded = input_sizes(size, protocol, encoder.multiple)
@@ -60,15 +58,6 @@ def follow_points(
     starts = torch.as_tensor(queries, dtype=torch.float64)
     with encoder.watch("track", encoder.device):
         return track_points(features.of, frames, starts, protocol, (height, width), both_directions=both_directions)
-
-
-def _resized(video: FramesFrom, size: Size) -> FramesFrom:
-    """Return a video with frames resized to (H, W) and truncated to 8 bits."""
-
-    def resized_from(first: int) -> Iterator[Tensor]:
-        return (truncated_resize(frame, size) for frame in video(first))
-
-    return resized_from
 
 
 class _Features:
@@ -106,4 +95,8 @@ class _Features:
         return self._recent[t]
 
     def _encoded(self, first: int) -> Iterator[Tensor]:
-        return self._encoder.maps(self._encoder.watch.timed("decode", self._video(first)))
+        frames: Iterable[Tensor] = self._encoder.watch.timed("decode", self._video(first))
+        size = self._encoder.protocol.first_size
+        if size is not None:
+            frames = (truncated_resize(frame, size) for frame in frames)
+        return self._encoder.maps(frames)

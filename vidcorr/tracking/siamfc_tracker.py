@@ -141,34 +141,25 @@ class SiamFCTracker(Tracker):
             ValueError: if a response is not finite.
         """
         protocol = self.protocol
-        responses = self.responses(tracks, frame)
+        raw = self.correlate(tracks, frame)
         with self.watch("respond", self.device):
+            # bicubic up-sampling is linear and separable, so two matrix products compute it
+            size = (protocol.response_size or raw.shape[-1]) * protocol.upsampling
+            matrix = bicubic_weights(raw.shape[-1], size, self.device)
+            responses = matrix @ raw @ matrix.T  # (N, scales, size, size)
             found = PendingCopy(self._peaks(responses)).wait().numpy()  # the one wait for the device
         best, peak, finite = found[:3].astype(np.int64)
         if not finite.all():
             raise ValueError("tracking: the response is not finite; has the network diverged?")
-        width = responses.shape[-1]
         for track, scale, index, response in zip(tracks, protocol.factors[best], peak.tolist(), found[3], strict=True):
             track.response = float(response)
-            offset = np.array(divmod(index, width)) - (width - 1) / 2
+            offset = np.array(divmod(index, size)) - (size - 1) / 2
             in_crop = offset * protocol.stride / protocol.upsampling
             track.target[:2] += in_crop * track.side / protocol.exemplar_size * scale
             growth = 1 - protocol.scale_rate + protocol.scale_rate * scale
             track.target[2:] *= growth
             track.side *= growth
         return one_based(np.stack([track.target for track in tracks]))
-
-    def responses(self, tracks: Sequence[Track], frame: Image) -> Tensor:
-        """Return `correlate`, up-sampled: (N, scales, U, U), U = response_size · upsampling.
-
-        Bicubic up-sampling is linear and separable, so two matrix products compute it.
-        """
-        raw = self.correlate(tracks, frame)
-        with self.watch("respond", self.device):
-            cells = raw.shape[-1]
-            size = self.protocol.response_size or cells
-            matrix = bicubic_weights(cells, size * self.protocol.upsampling, self.device)
-            return matrix @ raw @ matrix.T
 
     def correlate(self, tracks: Sequence[Track], frame: Image) -> Tensor:
         """Correlate the targets with the regions around their last positions: (N, scales, n, n)."""

@@ -27,7 +27,7 @@ class Stopwatch:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Kind of work → seconds so far; waits until a GPU has reached the last event."""
+        """Kind of work → seconds so far, to two digits; waits until a GPU has reached the last event."""
         for work, outer, first, last in self._marks:
             if isinstance(last, float):
                 spent = last - first
@@ -38,7 +38,7 @@ class Stopwatch:
             if outer:
                 self._seconds[outer] -= spent
         self._marks.clear()
-        return self._seconds
+        return {work: round(spent, 2) for work, spent in self._seconds.items()}
 
     @contextmanager
     def __call__(self, work: str, device: torch.device | None = None) -> Iterator[None]:
@@ -63,10 +63,6 @@ class Stopwatch:
             if item is None:
                 return
             yield item
-
-    def rounded(self) -> dict[str, float]:
-        """Return the seconds to two digits, for results."""
-        return {work: round(value, 2) for work, value in self.seconds.items()}
 
 
 def _moment(device: torch.device | None) -> Any:

@@ -38,7 +38,7 @@ def test_the_backbone_runs_in_the_protocols_precision_whatever_surrounds_it(prec
     assert types == [getattr(torch, precision)] * 3
     assert {each.dtype for each in labels} == {torch.float32}
     image = frames[0][0][None].float() / 255
-    found, exact = encoder.encode_together([frames[0][0]])[0], extractor(image)[0]
+    found, exact = next(encoder.maps([frames[0][0]])), extractor(image)[0]
     torch.testing.assert_close(found, exact, **({"atol": 2e-2, "rtol": 2e-2} if precision == "bfloat16" else {}))
 
 
