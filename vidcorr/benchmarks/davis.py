@@ -35,8 +35,7 @@ class DavisBenchmark(MaskBenchmark):
         split: list under ImageSets/<year>, or the path of a list; None is every sequence.
         resolution: folder under JPEGImages and Annotations.
         annotations: "dense": every frame has ground truth; "first": only the first frame has a mask, nothing is
-            scored; "entering": masks introduce objects, nothing is scored; None: "first" for the test splits, else
-            "dense".
+            scored; None: "first" for the test splits, else "dense".
         size_tolerance: largest difference of a mask and its frame in height and width, pixels.
         protocol: a protocol, or the name of a protocol with values for DAVIS (`vfs`, `crw`, `dino`, …).
 
@@ -51,7 +50,7 @@ class DavisBenchmark(MaskBenchmark):
     year: Literal[2016, 2017] = 2017
     split: str | None = "val"
     resolution: str = "480p"
-    annotations: Literal["dense", "first", "entering"] | None = None
+    annotations: Literal["dense", "first"] | None = None
     size_tolerance: int = 0
     protocol: str | PropagationProtocol = "vfs"
 

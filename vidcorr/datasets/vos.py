@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-from ..videos.files import DataError, find_list, read_names, require_one_of
+from ..videos.files import DataError, find_list, read_names
 from ..videos.folders import list_folders, list_frames
 from ..videos.mask_folder import MaskFolder, mask_folders
 from .records import MaskSequence
 
-Annotations = Literal["dense", "first", "entering"]
+Annotations = Literal["dense", "first"]
 PATHS_OF_DAVIS_2016 = r"/JPEGImages/[^/]+/([^/]+)/\S+\s+/Annotations/\S+"
 """A line in the lists of DAVIS-2016: the paths of a frame and of its mask, which name the sequence."""
 
@@ -51,16 +51,13 @@ def Vos(
         size_tolerance: largest difference of a mask and its frame in height and width, pixels; the mask is resized to
             the frame by nearest pixel.
         annotations: "dense": every frame has ground truth, for the objects of the first frame; "first": only the first
-            frame has a mask, nothing is scored; "entering": masks on some frames introduce new objects, nothing is
-            scored; None: decide by the masks.
+            frame has a mask, nothing is scored; None: decide by the masks.
 
     Raises:
-        ValueError: for other annotations.
         DataError: for a missing folder, list or video; a video with fewer than two frames, no mask or no object; or a
             mask that has no frame, another size than its frame, RGB or 16-bit pixels, or is damaged. The message is one
             line that names the file.
     """
-    require_one_of((None, *get_args(Annotations)), annotations=annotations)
     root = Path(root).expanduser()
     lists = () if split is None else (find_list(root, split, ["{}.txt", "ImageSets/{}.txt"]),)
     names = read_names(*lists, PATHS_OF_DAVIS_2016) if lists else list_folders(root / masks)
@@ -140,7 +137,6 @@ def Davis(
         size_tolerance: as for `Vos`.
 
     Raises:
-        ValueError: for other annotations.
         DataError: one line naming the file: a missing folder, list or sequence, a sequence of a single frame, masks
             that differ from the frames in count, names or size, a first frame without mask or object, RGB or 16-bit
             masks.

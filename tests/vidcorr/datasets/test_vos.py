@@ -62,8 +62,8 @@ def test_real_sequences(real_data, tmp_path):
 
 def test_real_objects_that_enter_later(real_data):
     root = real_data("davis_multi_first")
-    assert "853 × 480" in refusal_of_davis(root, split=None, annotations="entering")
-    bike, judo = Davis(root, split=None, annotations="entering", size_tolerance=1)
+    assert "853 × 480" in refusal(root)
+    bike, judo = Vos(root, **DAVIS, size_tolerance=1)
     assert (bike.objects, dict(bike.starts)) == ((1, 2), {1: 0, 2: 0})
     assert dict(judo.starts) == {1: 0, 2: 5, 3: 8, 4: 13}
     assert [judo.entering(t) for t in (0, 5, 6)] == [(1,), (2,), ()]

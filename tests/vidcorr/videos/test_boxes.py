@@ -27,8 +27,11 @@ def test_files_that_hold_no_boxes_are_refused(tmp_path):
     path = tmp_path / "boxes.txt"
     path.write_text("1,2,3,4\n", encoding="utf-16")
     refused(DataError, "boxes.txt: not text in UTF-8", read_boxes, path)
-    path.write_text("0.1,0.2,0.5,0.25\n0.1,0.3,1.0,0.25\n")
-    refused(DataError, "boxes.txt: fractions of the frame", read_boxes, path)
+    for fractions in ("0.1,0.2,0.5,0.25\n", "0.1,0.3,1.0,0.25\n"):
+        path.write_text(fractions)
+        refused(DataError, "boxes.txt: fractions of the frame", read_boxes, path)
+    path.write_text("1,1,1,1\n")
+    assert len(read_boxes(path)) == 1
     path.write_text("\n")
     assert read_boxes(path).shape == (0, 4)
 

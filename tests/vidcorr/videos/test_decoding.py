@@ -112,6 +112,8 @@ def test_odd_files_give_frames_or_one_line(path):
 def test_numbers_beyond_the_end_give_the_last_frame(tmp_path, real_data):
     path = write_video(tmp_path / "v.mp4", 20)
     assert [read_number(frame) for frame in read(path, [25, 3, 19])] == [19, 3, 19]
+    with VideoFile(write_video(tmp_path / "v.mkv", 20), table=False) as video:  # its header holds no number
+        assert (video.num_frames, video.frame_rate) == (20, 25)
     with VideoFile(real_data("clips/hmdb51_golf.avi")) as video:  # the header counts a frame too many
         assert video.num_frames == 90
         np.testing.assert_array_equal(*video.read([88, 89]))
