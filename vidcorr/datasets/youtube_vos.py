@@ -171,10 +171,6 @@ def hold_out(videos: Mapping[str, Objects], fraction: float, unseen: int) -> tup
     if not 0 <= unseen < len(ranked):
         return (), frozenset()
     hidden = frozenset(ranked[:unseen])
-    others: list[str] = []
-    for name, objects in videos.items():
-        if not hidden & _categories(objects):
-            others.append(name)
-    others.sort(key=rank)
-    kept = others[round(fraction * len(others)) :]
+    others = [name for name, objects in videos.items() if not hidden & _categories(objects)]
+    kept = sorted(others, key=rank)[round(fraction * len(others)) :]
     return tuple(sorted(videos.keys() - set(kept))), hidden

@@ -14,6 +14,7 @@ from datamodules.loading.sampling import (
     Distant,
     FractionPairs,
     GapPairs,
+    PairCrops,
     RandomCrops,
     WholeFrames,
     continuous_indices,
@@ -110,6 +111,31 @@ def test_published_runs_drew_these_frames(sampling, drawn):
 def test_published_runs_drew_these_crops():
     boxes = random_crops(90, 120, 2, (0.2, 1.0), seeded_generator(0, 1, 2, 0))
     assert boxes == [(11, 53, 69, 52), (9, 24, 58, 71)]
+
+
+@pytest.mark.parametrize(
+    ("crops", "corners"),
+    [
+        (PairCrops(), [[16, 56, 74, 101], [239, 199, 181, 154], [20, 28, 42, 48], [40, 56, 85, 97]]),
+        (PairCrops("global-to-local"), [[16, 56, 74, 101], [23, 62, 49, 88], [20, 28, 42, 48], [20, 43, 33, 28]]),
+        (
+            PairCrops("local-to-global", flip=1.0, bicubic=True),
+            [[22, 88, 50, 61], [15, 101, 75, 56], [19, 42, 33, 28], [19, 48, 43, 28]],
+        ),
+        (
+            PairCrops(area=(0.5, 0.6), squeezed=True, flip=0.0),
+            [[16, 52, 83, 111], [239, 203, 172, 144], [8, 26, 41, 55], [16, 52, 83, 111]],
+        ),
+    ],
+)
+def test_published_runs_drew_these_pairs_of_crops(crops, corners):
+    """Row and column of the upper left and the lower right pixel, of frames whose pixels are their places."""
+    y, x = np.mgrid[:90, :120]
+    frame = np.stack([y, x, y + x], -1).astype(np.uint8)
+    clip = crops([frame, 255 - frame, frame // 2, frame], seeded_generator(0, 1, 2, 0), 8)
+    assert clip.shape == (4, 3, 8, 8)
+    found = torch.cat([clip[:, :2, 0, 0], clip[:, :2, -1, -1]], dim=1).int()
+    assert (found - torch.tensor(corners)).abs().max() <= 1  # Pillow rounds
 
 
 def test_boxes_keep_to_area_ratio_and_frame():

@@ -151,7 +151,7 @@ def test_empty_masks_after_the_first_are_ground_truth_and_the_first_alone_is_non
 def test_sparse_masks_of_youtube_vos(tmp_path):
     base = write_youtube_vos(tmp_path / "ytvos", 2, valid=2, frames=21, size=(48, 64))
     for name, scored in (("train", True), ("valid", False)):
-        pairs = zip(Vos(base / name), YoutubeVos(base, name), strict=True)
+        pairs = zip(Vos(base / name), YoutubeVos(base, name), strict=True)  # by the masks, and by meta.json
         for ours, theirs in pairs:
             assert (ours.name, ours.objects, dict(ours.starts)) == (theirs.name, theirs.objects, dict(theirs.starts))
             assert (ours.frames, dict(ours.masks), ours.ground_truth) == (theirs.frames, dict(theirs.masks), scored)

@@ -1,4 +1,4 @@
-"""The YouTube-VOS reader: objects that enter late, hold-out split, every frame, mistakes."""
+"""The YouTube-VOS reader: hold-out split, every frame, mistakes; test_vos.py compares its objects with `Vos`'s."""
 
 import json
 from functools import partial
@@ -23,29 +23,6 @@ refusal = partial(refused, DataError, ".", YoutubeVos)
 def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ytvos") / "ytvos"
     return write_youtube_vos(folder, 4, valid=2, frames=21, size=SIZE, sprites=(3, 3))
-
-
-def test_train_gives_all_objects_on_every_fifth_frame(root):
-    videos = YoutubeVos(root, "train")
-    assert len(videos) == 4
-    sequence = videos[2]
-    masks = [read_mask(root / "train" / "Annotations" / sequence.name / f"{t:05d}.png") for t in range(0, 21, 5)]
-    assert (sequence.num_frames, sequence.ground_truth) == (5, True)
-    assert list(sequence.masks) == [0, 1, 2, 3, 4]
-    assert all(np.array_equal(sequence.read_mask(t).numpy(), mask) for t, mask in enumerate(masks))
-    for number in sequence.objects:
-        assert sequence.starts[number] == min(t for t, mask in enumerate(masks) if (mask == number).any())
-
-
-def test_valid_masks_introduce_objects_where_they_start(root):
-    late = 0
-    for sequence in YoutubeVos(root):
-        assert not sequence.ground_truth
-        assert set(sequence.masks) == set(sequence.starts.values())
-        for t in sequence.masks:
-            assert set(sequence.read_mask(t).unique().tolist()) - {0} == set(sequence.entering(t))
-        late += sum(start > 0 for start in sequence.starts.values())
-    assert late > 0
 
 
 def test_all_frames_are_followed_and_every_fifth_is_reported(root):
@@ -84,6 +61,9 @@ def test_an_object_without_the_mask_of_its_start_and_too_few_videos_are_named(tm
     refused(DataError, "meta.json: too few videos to hold out", YoutubeVos, root, "holdout", unseen=9)
     (video,) = YoutubeVos(root)
     mask = video.masks[video.begin]
+    ids = read_mask(mask)
+    write_ids(mask, np.where(ids, 255, np.eye(*SIZE, dtype=np.uint8)), davis_palette())
+    assert refusal(root).startswith(f"{mask}: value 255 means void")
     mask.unlink()
     assert refusal(root).startswith(f"{mask}: no such mask, but object ")
 
@@ -130,13 +110,3 @@ def test_a_list_that_names_a_scored_video_is_refused(many, tmp_path):
     kept = [folder for folder in folders if folder.name not in scored]
     listing.write_text("".join(f"{folder}\n" for folder in kept))
     assert training(listing) == {folder.name for folder in kept}
-
-
-def test_255_alone_is_object_1_of_the_metadata(tmp_path):
-    root = write_youtube_vos(tmp_path / "ytvos", 1, valid=1, frames=6, size=SIZE, sprites=(1, 1))
-    expected = YoutubeVos(root)[0].read_mask(0)
-    for path in (root / "valid" / "Annotations").rglob("*.png"):
-        write_ids(path, read_mask(path) * 255, davis_palette())
-    (sequence,) = YoutubeVos(root)
-    assert sequence.objects == (1,)
-    assert sequence.read_mask(0).equal(expected)

@@ -6,7 +6,8 @@ import signal
 import sys
 import time
 from contextlib import closing
-from multiprocessing import Process, active_children
+from functools import partial
+from multiprocessing import Process, active_children, get_context
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,12 @@ from tests.helpers.refusal import refused
 from vidcorr.videos.files import DataError, DecodingError
 from vidcorr.videos.processes import in_processes
 
-pytestmark = pytest.mark.slow
+
+@pytest.fixture(autouse=True, params=["forked", pytest.param("of the server", marks=pytest.mark.slow)])
+def start(request, monkeypatch):
+    """Start processes by a fork, or by the server, which first loads torch."""
+    if request.param == "forked":
+        monkeypatch.setattr("vidcorr.videos.processes.server_context", partial(get_context, "fork"))
 
 
 def act(item: tuple[str, int]) -> int:
@@ -28,6 +34,8 @@ def act(item: tuple[str, int]) -> int:
         os.kill(os.getpid(), signal.SIGSEGV)
     if word == "hang":
         time.sleep(60)
+    if word == "exit":
+        os._exit(3)
     if word == "full":
         raise OSError(28, "No space left on device", "b.mp4")
     if word == "bug":
@@ -40,11 +48,12 @@ def test_each_item_gives_its_result_or_its_failure():
     bad = {
         ("wrong", 1): "a.mp4: is broken",
         ("crash", 0): "stopped the process that read it (Segmentation fault)",
-        ("hang", 0): "stopped the process that read it (not done within 0.5 s)",
+        ("hang", 0): "stopped the process that read it (not done within 0.3 s)",
+        ("exit", 0): "stopped the process that read it (exit status 3)",
     }
     items = [*good[:3], *bad, *good[3:]]
     main = sys.modules["__main__"]
-    outcomes = in_processes(act, items, 2, timeout=0.5)
+    outcomes = in_processes(act, items, 2, timeout=0.3)
     found = {item: str(outcome) if isinstance(outcome, DataError) else outcome for item, outcome in outcomes}
     assert found == {item: 3 * item[1] for item in good} | bad
     assert sys.modules["__main__"] is main

@@ -16,6 +16,7 @@ def test_ids_of_a_mask(tmp_path):
     prompt = MaskPrompt.of(str(tmp_path / "mask.png"))
     assert np.array_equal(prompt.labels, np.where(IDS == 255, 0, IDS))  # 255 beside ids is void
     assert prompt.objects == MaskPrompt.of(IDS).objects == (3, 7)
+    assert prompt.metadata() == {"kind": "mask", "source": str(tmp_path / "mask.png"), "objects": [3, 7]}
 
 
 def test_a_mask_without_objects_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """Folders and lists of videos: what is found, in which order, and what is wrong with a source."""
 
+from functools import partial
 from unittest.mock import Mock
 
 import cv2
@@ -78,7 +79,8 @@ def test_pictures_that_cannot_be_used(tmp_path):
         assert refused(DecodingError, r"01\.png: cannot be decoded as an image", video.read, [0, 1])
     cv2.imwrite(str(folder / "01.png"), numbered_frame(1)[:16])
     with open_video(folder) as video:
-        assert refused(DecodingError, r"01\.png: is 160 × 16 px, other frames 160 × 32 px", video.read, [0, 1])
+        for check in (video.require_one_size, partial(video.read, [0, 1])):
+            refused(DecodingError, r"01\.png: is 160 × 16 px, other frames 160 × 32 px", check)
     assert refused(DecodingError, r"gone\.png: cannot be read \(No such file", read_image, tmp_path / "gone.png")
     whole = (write_folder(tmp_path / "w", 1, suffix=".jpg") / "00.jpg").read_bytes()
     refused(DecodingError, "cut: cannot be decoded as an image, or is truncated", read_image, "cut", whole[:-20])

@@ -84,7 +84,7 @@ def poses_of(rotations: NDArray[np.float64], translations: Any) -> NDArray[np.fl
 
 def write_depths(folder: Path, values: NDArray[Any], names: list[str]) -> None:
     """Write `(N, H, W)` as 16-bit PNGs."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, image in zip(names, values, strict=True):
         _, content = cv2.imencode(".png", image.round().astype(np.uint16))
         (folder / name).write_bytes(content.tobytes())
@@ -110,9 +110,7 @@ def write_navi(folder: Path, of: Scenes, count: int) -> None:
         wild = folder / f"object_{i:03d}" / "wild_set"
         for prefix in ("", "downsampled_"):
             write_frames(wild / "images", pictures, [f"{prefix}{name}.jpg" for name in names])
-        write_depths(
-            wild / "depth", np.vstack([disparities] * 2), [f"{p}{n}.png" for p in ("", "downsampled_") for n in names]
-        )
+            write_depths(wild / "depth", disparities, [f"{prefix}{name}.png" for name in names])
         entries = []
         for name, turn, shift in zip(names, turns.tolist(), shifts.tolist(), strict=True):
             about = {"filename": f"{name}.jpg", "image_size": [height, width], "scene_name": "wild_set"}
