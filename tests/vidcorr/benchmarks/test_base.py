@@ -5,8 +5,6 @@ from dataclasses import replace
 
 import pytest
 import pytorch_lightning as pl
-import torch
-import torchvision
 
 import vidcorr
 from callbacks import BenchmarkCallback
@@ -15,7 +13,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.training import EMPTY, TINY, loader, trainer_in
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, VosBenchmark
-from vidcorr.backbones import RawColour, load
+from vidcorr.backbones import RawColour
 from vidcorr.datasets.generated import write_otb
 from vidcorr.protocols import JointProtocol, LabelProtocol, PropagationProtocol
 from vidcorr.videos.files import DataError
@@ -89,22 +87,6 @@ def test_fast_dev_run_scores_a_sequence_per_batch_and_writes_nothing(davis_root,
     assert {row.video for row in benchmark.result.rows} == {"synthetic-000"}
     assert list(tmp_path.iterdir()) == []
     assert len(benchmark.benchmark.sequences) == 3
-
-
-@pytest.mark.slow
-def test_a_network_is_found_by_name_file_module_or_extractor(davis_root, vfs):
-    davis = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
-    named = davis.evaluate("torchvision:resnet18@res4/8")
-    assert named.network.name == "torchvision:resnet18@res4/8, random weights"
-    torch.manual_seed(0)
-    plain = torchvision.models.resnet18(weights=None)
-    encoder = load("torchvision:resnet18")
-    encoder.network.load_state_dict(plain.state_dict(), strict=False)
-    of_all = [davis.evaluate(each).scores for each in (plain, encoder, encoder.view("res4", 8))]
-    assert of_all[0] == of_all[1] == of_all[2]
-    saved = davis.evaluate(vfs)
-    assert saved.scores == davis.evaluate(str(vfs)).scores
-    assert saved.network.name == str(vfs)
 
 
 @pytest.mark.slow

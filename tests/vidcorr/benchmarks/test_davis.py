@@ -11,20 +11,6 @@ from tests.helpers.refusal import refused
 from tests.helpers.training import EMPTY, TINY, fit_in, trainer_in
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, Result
-from vidcorr.backbones import RawColour
-from vidcorr.scoring.masks import score
-
-
-@pytest.mark.slow
-def test_a_protocol_with_its_own_scoring_is_scored_by_it(davis_root, tmp_path):
-    """The masks of a run under `naf` have the scores that `vidcorr score --rules naf` gives them."""
-    changes = {name: value for name, value in SMALL.items() if name != "input_size"}
-    benchmark = DavisBenchmark(davis_root, protocol="naf", changes=changes, limit_sequences=1)
-    scores = benchmark.evaluate(RawColour(stride=4), tmp_path).scores
-    files = davis_root / "Annotations" / "480p", tmp_path / "predictions"
-    assert scores == score(*files, "naf", videos=["synthetic-000"]).scores
-    assert scores != score(*files, videos=["synthetic-000"]).scores
-    assert Result.load(tmp_path).data["rules"]["name"] == "naf"
 
 
 def test_a_failure_ends_validate_and_not_fit(davis_root, tmp_path, caplog, monkeypatch):

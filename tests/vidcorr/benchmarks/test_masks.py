@@ -12,12 +12,13 @@ from torch import nn
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
-from vidcorr import DavisBenchmark, Result
+from vidcorr import DavisBenchmark
 from vidcorr.benchmarks import masks
 from vidcorr.benchmarks.masks import annotated_frames
 from vidcorr.datasets import Davis
 from vidcorr.metrics import region_similarity
 from vidcorr.metrics.outlines import jaccard
+from vidcorr.metrics.rules import RULES
 from vidcorr.metrics.scoring import DavisRules, MaskScorer
 from vidcorr.videos.files import DataError
 from vidcorr.videos.images import write_behind
@@ -53,26 +54,16 @@ def test_a_frame_that_cannot_be_written_ends_the_run_while_later_frames_are_foll
     assert followed.call_count == 1
 
 
-def spoilt(value):
-    """Return a network whose features are constant, or not finite."""
-    network = nn.AvgPool2d(8)
-    network.register_forward_hook(lambda module, frames, found: torch.full_like(found, value))
-    return network
-
-
 def test_features_that_are_not_finite_name_the_sequence(davis_root):
+    spoilt = nn.AvgPool2d(8)
+    spoilt.register_forward_hook(lambda module, frames, found: found / 0)
     message = r"synthetic-00\d: the labels of frame 1 are not finite"
-    assert refused(ValueError, message, DavisBenchmark(davis_root, changes=SMALL).evaluate, spoilt(float("nan")))
+    assert refused(ValueError, message, DavisBenchmark(davis_root, changes=SMALL).evaluate, spoilt)
 
 
-@pytest.mark.slow
-def test_constant_features_are_told(davis_root, tmp_path):
-    benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
-    with pytest.warns(UserWarning, match="all cells of the first frame have the same features: scores are chance"):
-        benchmark.evaluate(spoilt(1.0), tmp_path / "results")
-    assert Result.load(tmp_path / "results").data["constant_features"] is True
-    benchmark.evaluate("raw_colour", tmp_path / "varied")
-    assert "constant_features" not in Result.load(tmp_path / "varied").data
+def test_a_protocol_with_its_own_scoring_is_scored_by_it():
+    naf = DavisBenchmark("x", protocol="naf")
+    assert (naf.scoring_rules, DavisBenchmark("x", 2016).scoring_rules) == (RULES["naf"], RULES["davis-2016"])
 
 
 class Stability(DavisRules):

@@ -116,6 +116,7 @@ def test_constant_features_give_the_floor_by_category():
 
     with pytest.warns(UserWarning, match="scores are chance"):
         result = SocoBenchmark(ROOT).evaluate(Constant())
+    assert result.data["constant_features"] is True
     expected = golden("soco/soco")["floor_by_category"]
     for category, (of_name, of_concept) in zip(("bench", "cart", "lamp"), expected, strict=True):
         scores = SocoBenchmark(ROOT).scores([row for row in result.rows if row.video == category])

@@ -45,16 +45,6 @@ def test_davis_scores_as_the_davis_benchmark_scores_it(davis_root):
 
 
 @pytest.mark.slow
-def test_a_benchmark_and_the_command_score_masks_alike(sparse, tmp_path):
-    """Objects that enter later; the numbers are those of the written predictions."""
-    benchmark = VosBenchmark(sparse, **SPARSE, rules="vos-benchmark", changes=SMALL)
-    scores = scored_as_by_the_command(benchmark, tmp_path, sparse / SPARSE["masks"], "vos-benchmark").scores
-    assert set(benchmark.score_names) == set(scores)
-    assert len(list((tmp_path / "predictions").rglob("*.png"))) == sum(each.num_frames for each in benchmark.sequences)
-    assert 0 < scores[benchmark.score_names[0]] < 1
-
-
-@pytest.mark.slow
 def test_lvos_is_scored_by_its_metadata(tmp_path):
     """Every fifth frame by number, seen and unseen videos."""
     root = data_for("lvos", tmp_path)
