@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint, StochasticWeightAveraging, WeightAveraging
 
+from vidcorr.backbones import load
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.output import Output
 from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks, first_ranks_buffers
@@ -137,7 +138,7 @@ class BenchmarkCallback(pl.Callback):
         if monitors and (self.every_n_epochs > 1 or (trainer.check_val_every_n_epoch or 1) > 1):
             remedy = "set every_n_epochs and check_val_every_n_epoch to 1, or take BestCheckpoint"
             raise ValueError(f"{monitors[0]}: {self.name} does not run in every epoch: {remedy}")
-        self.benchmark.extractor(pl_module)
+        self.benchmark.extractor(load(pl_module))
         trained = getattr(trainer.datamodule, "trained_videos", set)  # type: ignore[attr-defined]
         both = sorted(trained().intersection(self.benchmark.held_out()))
         if both:
@@ -196,7 +197,7 @@ class BenchmarkCallback(pl.Callback):
         benchmark = self._benchmark_of_run(trainer)
         try:
             network = network_of(trainer, pl_module)
-            features = benchmark.extractor(pl_module)
+            features = benchmark.extractor(load(pl_module))
             with first_ranks_buffers(features, trainer.world_size), Ranks() as ranks:
                 self.result = benchmark.run(features, network, output, ranks=ranks, **training)
         except Exception as error:

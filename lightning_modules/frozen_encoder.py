@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from vidcorr.backbones import FeatureExtractor
+from vidcorr.backbones import FeatureExtractor, normalises_itself
 from vidcorr.backbones.extractor import Dilated
 from vidcorr.backbones.networks import is_checkpoint
 
@@ -42,7 +42,7 @@ class FrozenEncoder(SavedModule):
         self.save_hyperparameters()
         self.encoder = self.frozen_network(spec, pretrained, encoder, "spec")
         if mean or std:
-            if not self.encoder.makes_views or is_checkpoint(spec):
+            if normalises_itself(self.encoder.network) or is_checkpoint(spec):
                 raise ValueError(f"{spec}: it normalises RGB itself; mean and std are for networks by name")
             self.encoder.mean = tuple(mean or self.encoder.mean)
             self.encoder.std = tuple(std or self.encoder.std)

@@ -20,6 +20,7 @@ from tests.helpers.stops import Counted
 from tests.helpers.training import EMPTY, TINY, fit_in, loader, quiet_trainer, trainer_in
 from tests.helpers.words import chosen
 from vidcorr import DavisBenchmark, Result
+from vidcorr.backbones import load
 from vidcorr.benchmarks.ranks import BenchmarkError, first_ranks_buffers
 from vidcorr.experiments.config_files import CONFIGS
 
@@ -240,7 +241,7 @@ def test_validating_a_list_of_checkpoints_writes_a_folder_for_each(tmp_path):
 def test_buffers_of_the_first_rank_are_read_and_each_ranks_own_restored(monkeypatch):
     """With `broadcast_buffers=False` the statistics differ by rank on purpose."""
     module = VFSSimSiam(**TINY)
-    features = DavisBenchmark("x", stage="res4").extractor(module)
+    features = DavisBenchmark("x", stage="res4").extractor(load(module))
     before = {name: buffer.clone() for name, buffer in module.named_buffers()}
     monkeypatch.setattr(dist, "broadcast", lambda buffer, source: buffer.fill_(7))
     with first_ranks_buffers(features, 2):

@@ -23,64 +23,16 @@ from .extractor import (
     Normalise,
     RawColour,
     TimmExtractor,
+    VideoEncoder,
 )
 from .liir_encoder import AFFINITY, LiirEncoder, LiirExtractor
 from .networks import NamedNetwork
 from .resnet import ResNetExtractor, is_resnet
 from .trust import Recipe, import_path, own_arguments
-from .video import VideoEncoder
 from .vit import ViTExtractor, is_vit
 
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 """Wrappers of torch whose network is their `module`."""
-
-
-def extractor_of(
-    network: nn.Module,
-    stage: str | None = None,
-    stride: int | None = None,
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
-    dilated: Dilated = False,
-) -> Any:
-    """Return a view of a raw network that shares its weights and changes nothing in it.
-
-    A ResNet, a ViT or another network of timm gets RGB normalised by `mean` and `std`, ImageNet's by default, also
-    as the trunk of your module: give the values of its training. Another module normalises by itself.
-
-    Args:
-        network: a ResNet, a ViT or another network of timm; Liir's encoder; or a module that maps RGB
-            in [0, 1] to `(N, C, h, w)`.
-        stage: a name; or a combination (`block9+block12`), whose maps are concatenated along the channels.
-        stride: pixels per cell.
-        mean: mean of RGB in [0, 1] in the network's training.
-        std: standard deviation of RGB in [0, 1] in the network's training.
-        dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
-
-    Returns:
-        The view, in eval mode; it does not know the network's name.
-
-    Raises:
-        ValueError: if the network has no such stage, stride or dilation.
-    """
-    network = unwrapped(network)
-    if dilated and not is_resnet(network):
-        raise ValueError(f"{type(network).__name__}: {UNDILATED}")
-    if isinstance(network, RawColour):
-        return RawColour(stage or "colour", stride).to(device_of(network)).eval()
-    normalise = Normalise(mean, std)
-    beside = next(network.parameters(), normalise.mean)  # its device, and bfloat16 under Lightning's bf16-true
-    normalise.to(beside, non_blocking=True)
-    if is_resnet(network):
-        default_stride = None if dilated else 8
-        return ResNetExtractor(shared_copy(network), normalise, stage or "res4", stride or default_stride, dilated)
-    if isinstance(network, LiirEncoder):
-        return LiirExtractor(shared_copy(network), stage or AFFINITY, stride)
-    if is_vit(network):
-        return ViTExtractor(shared_copy(network), normalise, stage, stride)
-    if _is_of_timm(network) and hasattr(network, "forward_features"):
-        return TimmExtractor(shared_copy(network), normalise, stage, stride)
-    return MapExtractor(network, stage, stride)
 
 
 def unwrapped(network: Any) -> Any:
@@ -110,8 +62,8 @@ class Encoder(nn.Module):
     """A network with the RGB normalisation of its training, its description, and defaults for its views.
 
     Args:
-        spec: the name of a raw network, or a `NamedNetwork`; or a network: a raw one, as `extractor_of` takes it, a
-            module with its own method `feature_extractor(stage, stride)`, or a video encoder.
+        spec: the name of a network, or a `NamedNetwork`; or a module: a network, one with its own method
+            `feature_extractor(stage, stride)`, or a video encoder.
         mean: mean of RGB in [0, 1] in the network's training; None is the library's.
         std: standard deviation of RGB in [0, 1] in the network's training; None is the library's.
         stage: stage of a view that names none; None is the network's default.
@@ -119,7 +71,6 @@ class Encoder(nn.Module):
 
     Attributes:
         network: the network.
-        is_video: True for a video encoder.
         described: its name and the source of its weights.
 
     Raises:
@@ -147,35 +98,16 @@ class Encoder(nn.Module):
             raise ValueError(f"expected a network by name, file or module, got a {type(network).__name__}")
         record: Any = getattr(network, "pretrained_cfg", None) or {}  # timm's, of the network's training
         self.network: Any = network
-        self.is_video = isinstance(network, VideoEncoder) and not gives_extractors(network)
         self.mean = tuple(mean or record.get("mean", IMAGENET_MEAN))
         self.std = tuple(std or record.get("std", IMAGENET_STD))
         self.default_stage = stage
         self.default_stride = stride
         self.described = described or Network.of(network)
 
-    @property
-    def makes_views(self) -> bool:
-        """True if the network is raw, so that this class makes its views and normalises its input."""
-        return not self.is_video and not gives_extractors(self.network)
-
-    @property
-    def leaves_view_to_protocol(self) -> bool:
-        """True for a ResNet, raw or in a module, if nobody has named the stage or stride of its views."""
-        module = self.network
-        if self.default_stage or self.default_stride:
-            return False
-        if not gives_extractors(module):
-            return is_resnet(module)
-        if getattr(module, "has_own_features", True):
-            return False
-        inner = getattr(module, "encoder", None)
-        if isinstance(inner, Encoder):
-            return inner.leaves_view_to_protocol
-        return is_resnet(getattr(module, "backbone", None))
-
     def view(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Any:
         """Return a view of the network, which shares its weights and changes nothing in it.
+
+        Each kind of network has its extractor here, and nowhere else.
 
         Args:
             stage: a name, or names with + between them; None is the default of this encoder.
@@ -190,38 +122,83 @@ class Encoder(nn.Module):
         """
         stage = stage or self.default_stage
         stride = stride or self.default_stride
-        if self.is_video:
+        network = self.network
+        view: Any
+        normalise = Normalise(self.mean, self.std)
+        beside = next(network.parameters(), normalise.mean)  # its device, and bfloat16 under Lightning's bf16-true
+        normalise.to(beside, non_blocking=True)
+        if gives_extractors(network):
+            options = {"dilated": dilated} if dilated else {}  # a user's module has none
+            view = network.feature_extractor(stage, stride, **options)
+        elif isinstance(network, VideoEncoder):
             if stage is not None or stride is not None or dilated:
                 raise ValueError("a video encoder has one stage and stride; leave both arguments out")
-            return self.network
-        if gives_extractors(self.network):
-            options = {"dilated": dilated} if dilated else {}  # a user's module has none
-            view = self.network.feature_extractor(stage, stride, **options)
+            return network
+        elif is_resnet(network):
+            own_stride = None if dilated else 8
+            view = ResNetExtractor(shared_copy(network), normalise, stage or "res4", stride or own_stride, dilated)
+            view.left_to_protocol = stage is None and stride is None
+        elif dilated:
+            raise ValueError(f"{type(network).__name__}: {UNDILATED}")
+        elif isinstance(network, RawColour):
+            view = RawColour(stage or "colour", stride).to(device_of(network)).eval()
+        elif isinstance(network, LiirEncoder):
+            view = LiirExtractor(shared_copy(network), stage or AFFINITY, stride)
+        elif is_vit(network):
+            view = ViTExtractor(shared_copy(network), normalise, stage, stride)
+        elif _is_of_timm(network) and hasattr(network, "forward_features"):
+            view = TimmExtractor(shared_copy(network), normalise, stage, stride)
         else:
-            view = extractor_of(self.network, stage, stride, self.mean, self.std, dilated)
+            view = MapExtractor(network, stage, stride)
         if isinstance(view, FeatureExtractor):
             view.described = self.described
         return view
 
     @property
-    def is_named(self) -> bool:
-        """True if the network's name alone makes it again, without its weights."""
-        has_arguments = isinstance(self.network, LiirEncoder) or gives_extractors(self.network)
-        return bool(self.described.spec) and not has_arguments
-
-    @property
     def recipe(self) -> Recipe | None:
         """Recipe of the encoder without its weights; None without a name, or for a module with features of its own."""
+        network = self.network
         view = {"stage": self.default_stage, "stride": self.default_stride}
         defaults = {name: value for name, value in view.items() if value is not None}
-        if isinstance(self.network, LiirEncoder) and not defaults:
-            return {"class_path": import_path(LiirEncoder), "init_args": self.network.arguments}
-        if not self.is_named:
+        if isinstance(network, LiirEncoder) and not defaults:
+            return {"class_path": import_path(LiirEncoder), "init_args": network.arguments}
+        if isinstance(network, LiirEncoder) or gives_extractors(network) or not self.described.spec:
             return None
         arguments: dict[str, Any] = {"spec": self.described.spec}
-        if self.makes_views:
+        if not normalises_itself(network):
             arguments |= {"mean": list(self.mean), "std": list(self.std)}
         return {"class_path": import_path(Encoder), "init_args": arguments | defaults}
+
+
+def extractor_of(
+    network: nn.Module,
+    stage: str | None = None,
+    stride: int | None = None,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    dilated: Dilated = False,
+) -> Any:
+    """Return a view of a network, which shares its weights and changes nothing in it.
+
+    A ResNet, a ViT or another network of timm gets RGB normalised by `mean` and `std`, ImageNet's by default, also
+    as the trunk of your module: give the values of its training. Another module normalises by itself.
+
+    Args:
+        network: as `Encoder` takes a module: a ResNet, a ViT or another network of timm; Liir's encoder; a module that
+            maps RGB in [0, 1] to `(N, C, h, w)`.
+        stage: a name; or a combination (`block9+block12`), whose maps are concatenated along the channels.
+        stride: pixels per cell.
+        mean: mean of RGB in [0, 1] in the network's training.
+        std: standard deviation of RGB in [0, 1] in the network's training.
+        dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
+
+    Returns:
+        As `Encoder.view`.
+
+    Raises:
+        ValueError: if the network has no such stage, stride or dilation.
+    """
+    return Encoder(network, mean, std).view(stage, stride, dilated)
 
 
 def encoder_hparams(encoder: Encoder, argument: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import nn
 from ..videos.files import unfinished
 from .checkpoints import METADATA_KEY
 from .encoder import Encoder
+from .extractor import VideoEncoder
 from .loading import encoder_from_checkpoint, load
 
 
@@ -66,9 +67,9 @@ def export_onnx(network: str, output: Path, size: tuple[int, int]) -> str:
     if find_spec("onnxscript") is None:
         raise ValueError(f"{output}: ONNX needs an extra: pip install 'vidcorr[onnx]'")
     encoder = load(network)
-    if encoder.is_video:
-        raise ValueError(f"{network}: a video encoder maps no single images, as ONNX's graph would")
     view = encoder.view()
+    if isinstance(view, VideoEncoder):
+        raise ValueError(f"{network}: a video encoder maps no single images, as ONNX's graph would")
     images = torch.rand(1, 3, *size)
     output.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(output) as temporary, torch.no_grad():

@@ -1,12 +1,12 @@
-"""The extractor interface of benchmarks: images in, a feature map out; extractors of any network that gives maps.
+"""The interfaces of benchmarks: extractors of images and encoders of video; extractors of networks that give maps.
 
-`resnet`, `vit` and `liir_encoder` have the other extractors.
+`resnet`, `vit` and `liir_encoder` have the other extractors, `video` the encoders of video.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +71,7 @@ class FeatureExtractor(nn.Module, ABC):
         positions: interpolation of a position embedding, set by a protocol; other networks ignore it.
         final_norm: apply a transformer's final norm to its maps, set by a protocol; other networks ignore it.
         dilated: SiamFC's dilations, of a ResNet.
+        left_to_protocol: True for a ResNet whose stage and stride nobody has named, so that a protocol may.
         described: description of the named network (`Network`); None if the network has no name.
 
     Raises:
@@ -82,6 +83,7 @@ class FeatureExtractor(nn.Module, ABC):
     multiple: int = 1
     positions: PositionRule = "network"
     final_norm: bool = True
+    left_to_protocol: bool = False
     described: Any = None
 
     def __init__(self, stage: str, known: Collection[str], network: str) -> None:
@@ -91,6 +93,16 @@ class FeatureExtractor(nn.Module, ABC):
         for name in self.stages:
             if name not in known:
                 raise ValueError(f"stage {name!r}: {network} has {', '.join(known)}; null is its default")
+
+    def set_stride(self, stride: int, wanted: int | None) -> None:
+        """Set the stride of a network that has no choice of it.
+
+        Raises:
+            ValueError: if another one is wanted.
+        """
+        if wanted not in (None, stride):
+            raise ValueError(f"the stride of {self.stage} is {stride}, not {wanted}; leave stride out")
+        self.stride = stride
 
     def common_stride(self, strides: Sequence[int]) -> int:
         """Return the stride of the stages' maps, which are concatenated.
@@ -127,6 +139,21 @@ class FeatureExtractor(nn.Module, ABC):
         return self.map_of(images)
 
 
+@runtime_checkable
+class VideoEncoder(Protocol):
+    """A module that maps the frames of a video, in order, to feature maps.
+
+    Attributes:
+        stride: pixels per cell; None until it is known.
+    """
+
+    stride: Any
+
+    def encode(self, frames: Iterator[Tensor]) -> Iterator[Any]:
+        """Yield a map `(C, h, w)` per frame: float RGB `(3, H, W)` in [0, 1]."""
+        ...
+
+
 class RawColour(FeatureExtractor):
     """Baseline without training: the feature of a cell is its mean colour.
 
@@ -151,28 +178,44 @@ class RawColour(FeatureExtractor):
         return nn.functional.avg_pool2d(images, self.stride, ceil_mode=True, count_include_pad=False)
 
 
-def measured_stride(view: FeatureExtractor, kind: str, wanted: int | None, stated: int | None = None) -> int:
-    """Return the stride of a view's map of a blank image.
+def measured_stride(
+    view: nn.Module, kind: str, stated: int | None = None, look: Callable[[Tensor], Any] | None = None
+) -> int:
+    """Return the stride of a network's map of a blank image.
 
     Args:
-        view: an extractor without a stride.
+        view: an extractor without a stride, or a video encoder.
         kind: name of the network, for messages.
-        wanted: the stride that the caller asks for; None takes the network's.
         stated: the stride that the network states; None measures it.
+        look: the method that makes the map, as `features_by` takes it.
 
     Raises:
-        ValueError: if the output is not a map of at least 4 × 4 cells of its stride, or its stride is not the wanted
-            one.
+        ValueError: if the output is not a map of at least 4 × 4 cells of its stride.
     """
-    image = torch.zeros(1, 3, *PROBE, device=device_of(view))
+    blank = torch.zeros(1, 3, *PROBE, device=device_of(view))
     with eval_mode(view), random_state_kept():
-        features = require_map(features_by(view, image), kind)
+        features = require_map(features_by(view, blank, look), kind)
     check_map(features, kind)
     stride = stated or max(round(PROBE[0] / features.shape[2]), 1)
     require_stride(features, kind, stride, PROBE)
-    if wanted not in (None, stride):
-        raise ValueError(f"{kind}: the stride of {view.stage} is {stride}, not {wanted}; leave stride out")
     return stride
+
+
+def stride_of(extractor: nn.Module) -> int | None:
+    """Return the stride of an extractor, pixels per cell; a video encoder that does not know its own encodes a frame.
+
+    The frame is blank, as for the stride of a user's network of images. None if no map comes of it, or one without a
+    stride: a network that takes frames of one size tells its stride with the first of a video.
+    """
+    if stated_stride(extractor) is None and isinstance(extractor, VideoEncoder):
+        kind = type(extractor).__name__
+        try:
+            extractor.stride = measured_stride(
+                extractor, kind, look=lambda images: next(extractor.encode(iter(images)))[None]
+            )
+        except Exception:  # of a user's code; what is wrong with frames of a video too is said there
+            extractor.stride = None
+    return stated_stride(extractor)
 
 
 class MapExtractor(FeatureExtractor):
@@ -196,7 +239,7 @@ class MapExtractor(FeatureExtractor):
         self.network = network
         self.training = False
         self.multiple = getattr(network, "multiple", 1)
-        self.stride = measured_stride(self, kind, stride, stated_stride(network))
+        self.set_stride(measured_stride(self, kind, stated_stride(network)), stride)
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the network's output."""
@@ -234,7 +277,7 @@ class TimmExtractor(FeatureExtractor):
         self.network: Any = network
         self.normalise = normalise
         self.eval()
-        self.stride = measured_stride(self, kind, stride)
+        self.set_stride(measured_stride(self, kind), stride)
         self.multiple = self.stride  # some drop a last incomplete cell
 
     def map_of(self, images: Tensor) -> Tensor:

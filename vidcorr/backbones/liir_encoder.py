@@ -149,9 +149,8 @@ class LiirExtractor(FeatureExtractor):
         super().__init__(stage, ends, "Liir")
         self.ends = {name: ends[name] for name in self.stages}
         self.encoder = encoder
-        self.stride = self.common_stride([2 if name.startswith("res2") else 4 for name in self.stages])
-        if stride not in (None, self.stride):
-            raise ValueError(f"stride {stride}: Liir's {stage} has {self.stride}; leave stride out")
+        own_stride = self.common_stride([2 if name.startswith("res2") else 4 for name in self.stages])
+        self.set_stride(own_stride, stride)
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:

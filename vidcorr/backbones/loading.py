@@ -1,7 +1,6 @@
 """The door to a network: its text, a file or a module becomes an `Encoder`."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,9 @@ from ..functional.device import random_state_kept
 from .checkpoints import load_weights, loaded, read_content, recipe_of, saved_encoder_of, without_prefix
 from .description import Network
 from .encoder import Encoder
+from .extractor import VideoEncoder
 from .foreign import fitting, weights_in
+from .liir_encoder import LiirEncoder
 from .networks import OWN_CHECKPOINT, SUFFIXES, NamedNetwork, is_checkpoint, local_file, split_view
 from .trust import allow, check_names, constructed, import_named, make, own_arguments
 
@@ -43,7 +44,10 @@ def load(network: Any, pretrained: bool = False, seed: int | None = 0) -> Encode
         return network if isinstance(network, Encoder) else Encoder(network)
     spec = network.spec
     own = OWN_CHECKPOINT.fullmatch(spec)
-    with _seeded(network.seed):
+    with ExitStack() as stack:
+        if network.seed is not None:
+            stack.enter_context(random_state_kept())
+            torch.manual_seed(network.seed)
         if own is not None:
             encoder = Encoder(own_module(*own.groups()))
         elif spec.endswith(SUFFIXES):
@@ -188,18 +192,7 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network]:
     if not is_checkpoint(spec):
         return NamedNetwork(spec).build()
     encoder = encoder_from_checkpoint(spec)
-    if not encoder.is_named or encoder.is_video:
+    if encoder.recipe is None or isinstance(encoder.network, LiirEncoder | VideoEncoder):
         raise ValueError(f"{spec}: {type(encoder.network).__name__} has no full network to train")
     trainable: nn.Module = encoder.network.requires_grad_(True).train()
     return trainable, encoder.described
-
-
-@contextmanager
-def _seeded(seed: int | None) -> Iterator[None]:
-    """Draw a block's random weights by a seed, and restore torch's state; None draws from the state itself."""
-    if seed is None:
-        yield
-        return
-    with random_state_kept():
-        torch.manual_seed(seed)
-        yield

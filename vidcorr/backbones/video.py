@@ -6,44 +6,19 @@ a whole video.
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ..functional.device import random_state_kept, to_device
-from .copies import device_of
-from .extractor import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    PROBE,
-    eval_mode,
-    features_by,
-    require_map,
-    require_stride,
-    stated_stride,
-)
+from ..functional.device import to_device
+from .extractor import IMAGENET_MEAN, IMAGENET_STD, eval_mode, stated_stride
 from .trust import reason
 
 Upsampling = Literal["trilinear", "cubic"]
 Layout = Literal["CTHW", "TCHW"]
-
-
-@runtime_checkable
-class VideoEncoder(Protocol):
-    """A module that maps the frames of a video, in order, to feature maps.
-
-    Attributes:
-        stride: pixels per cell; None until it is known.
-    """
-
-    stride: Any
-
-    def encode(self, frames: Iterator[Tensor]) -> Iterator[Any]:
-        """Yield a map `(C, h, w)` per frame: float RGB `(3, H, W)` in [0, 1]."""
-        ...
 
 
 class Clips(nn.Module):
@@ -176,28 +151,6 @@ class Recurrent(nn.Module):
             features = as_tensor(found)
             self.stride = self.stride or round(frame.shape[1] / features.shape[1])
             yield features
-
-
-def stride_of(extractor: nn.Module) -> int | None:
-    """Return the stride of an extractor, pixels per cell; a video encoder that does not know its own encodes a frame.
-
-    The frame is blank, as for the stride of a user's network of images. None if no map comes of it, or one without a
-    stride: a network that takes frames of one size tells its stride with the first of a video.
-    """
-    if stated_stride(extractor) is not None or not isinstance(extractor, VideoEncoder):
-        return stated_stride(extractor)
-    kind = type(extractor).__name__
-    blank = torch.zeros(1, 3, *PROBE, device=device_of(extractor))
-    try:
-        with eval_mode(extractor), random_state_kept():
-            first = features_by(extractor, blank, lambda images: next(extractor.encode(iter(images))))
-        features = require_map(first[None], kind)
-        stride = max(round(PROBE[0] / features.shape[2]), 1)
-        require_stride(features, kind, stride, PROBE)
-        extractor.stride = stride
-    except Exception:  # of a user's code; what is wrong with frames of a video too is said there
-        extractor.stride = None
-    return stated_stride(extractor)
 
 
 def modules_inside(function: Callable[..., Any]) -> nn.ModuleList:

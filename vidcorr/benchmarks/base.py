@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from .. import signals
-from ..backbones import NamedNetwork, load, weights_digest
+from ..backbones import Encoder, NamedNetwork, load, weights_digest
 from ..backbones.copies import on_device
 from ..backbones.extractor import eval_mode
 from ..functional.device import random_state_kept
@@ -128,16 +128,21 @@ class Benchmark(ABC):
         """The protocol of a run; None for a benchmark that has none."""
         return None
 
-    def extractor(self, encoder: Any) -> nn.Module:
-        """Return the feature extractor of an encoder: at the benchmark's stage and stride, else at the protocol's."""
-        stage = self.stage
-        stride = self.stride
-        encoder = load(encoder, seed=None)
+    def extractor(self, encoder: Encoder) -> nn.Module:
+        """Return the feature extractor of an encoder.
+
+        It is at the benchmark's stage and stride, else at those of the encoder's own; of a ResNet without either, at
+        those of the protocol.
+
+        Args:
+            encoder: the encoder, from `load`.
+        """
+        view: nn.Module = encoder.view(self.stage, self.stride)
         features = getattr(self.protocol, "features", None)
-        if features and stage is None and stride is None and encoder.leaves_view_to_protocol:
-            stage, _, text = features.partition("/")
-            stride = int(text)
-        return encoder.view(stage, stride)
+        if features and getattr(view, "left_to_protocol", False):
+            stage, _, stride = features.partition("/")
+            view = encoder.view(stage, int(stride))
+        return view
 
     def facts(self, rows: Sequence[Row], tracker: Any) -> dict[str, Any]:
         """Return the facts that the scores of a run depend on, besides network and protocol, for the result."""

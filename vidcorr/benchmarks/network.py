@@ -8,12 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from ..backbones import Encoder, NamedNetwork, Network, weights_digest
 from ..backbones.encoder import gives_extractors
-from ..backbones.extractor import stated_stride
-from ..backbones.video import VideoEncoder
+from ..backbones.extractor import VideoEncoder, stated_stride
 
 NetworkLike = Any
 """A `NamedNetwork`, its text, the path of a checkpoint, a module, an extractor, or a video encoder."""
@@ -53,18 +50,11 @@ def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
         ValueError: if network and benchmark both name a stage or a stride, or the network lacks them.
     """
     if not isinstance(network, NamedNetwork):
-        return network if is_extractor(network) else benchmark.extractor(encoder)
-    if network.stage is None and network.stride is None:
-        return benchmark.extractor(encoder)
+        is_extractor = stated_stride(network) is not None or isinstance(network, VideoEncoder)
+        return network if is_extractor and not gives_extractors(network) else benchmark.extractor(encoder)
     if (network.stage and benchmark.stage) or (network.stride and benchmark.stride):
         raise ValueError(f"{network.name} names its features, and so does {benchmark.name}: leave one of them out")
-    return encoder.view(network.stage or benchmark.stage, network.stride or benchmark.stride)
-
-
-def is_extractor(network: object) -> bool:
-    """Return whether an object gives feature maps as it is, so that a benchmark takes no view of it."""
-    states_stride = isinstance(network, nn.Module) and stated_stride(network) is not None
-    return not gives_extractors(network) and (states_stride or isinstance(network, VideoEncoder))
+    return benchmark.extractor(encoder)
 
 
 def with_unique_rows(networks: Iterable[NetworkLike]) -> list[NamedNetwork | GivenNetwork]:

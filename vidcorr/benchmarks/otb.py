@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ..backbones import load
+from ..backbones import Encoder
 from ..backbones.extractor import Dilated
 from ..backbones.resnet import ends_of, is_resnet, named_blocks
 from ..datasets import BoxSequence, Otb
@@ -74,10 +74,11 @@ class OtbBenchmark(Benchmark):
         """Open the data set."""
         return Otb(self.root, self.version)
 
-    def extractor(self, encoder: nn.Module) -> nn.Module:
+    def extractor(self, encoder: Encoder) -> nn.Module:
         """Return the feature extractor of an encoder, with SiamFC's dilations by `dilated`."""
-        built = load(encoder)
-        resnets = [part for part in built.modules() if is_resnet(part)]
+        if encoder.default_stage or encoder.default_stride:
+            return super().extractor(encoder)
+        resnets = [part for part in encoder.modules() if is_resnet(part)]
         stage = self.stage
         dilated = self.dilated
         # the package's own ResNet ends with res4
@@ -86,7 +87,7 @@ class OtbBenchmark(Benchmark):
         if dilated is None:
             dilated = bool(resnets) and stage is not None and self.stride is None
         options = {"dilated": dilated} if dilated else {}
-        view: nn.Module = built.view(stage or None, self.stride, **options)
+        view: nn.Module = encoder.view(stage or None, self.stride, **options)
         return view
 
     def score(self, sequence: BoxSequence, tracker: SiamFCTracker, output: Output) -> list[Row]:

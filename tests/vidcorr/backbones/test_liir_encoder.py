@@ -30,7 +30,7 @@ def test_stages_at_any_size():
         view = LiirExtractor(encoder, name)
         assert view.stride == stride
         assert view(torch.rand(2, 3, *size)).shape == (2, channels, *(-(-side // stride) for side in size))
-    refused(ValueError, "Liir's affinity has 4", build_feature_extractor, LiirEncoder(), stride=8)
+    refused(ValueError, "the stride of affinity is 4, not 8", build_feature_extractor, LiirEncoder(), stride=8)
 
 
 def test_view_of_a_module_shares_weights_and_sees_all_of_lab():

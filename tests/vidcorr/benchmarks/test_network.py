@@ -3,6 +3,7 @@
 import pytest
 
 from lightning_modules import FrozenEncoder, VFSSimSiam
+from tests.helpers.words import NETWORK
 from vidcorr import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark
 from vidcorr.backbones import NamedNetwork, load
 from vidcorr.benchmarks.network import view_for
@@ -24,6 +25,8 @@ RECIPE = DavisBenchmark("", protocol="vidcorr")
         ("vidcorr-r18", TapVidBenchmark(""), ("res3", 4)),
         ("vidcorr-r18", OtbBenchmark(""), ("res4", 8)),  # it has no res5
         ("untrained", OtbBenchmark(""), ("res5", 8)),
+        ("untrained@res3", OtbBenchmark(""), ("res3", 8)),
+        ("untrained@res4", DavisBenchmark("", protocol="vidcorr", stride=16), ("res4", 16)),
     ],
 )
 def test_the_protocols_view_is_for_resnets_whose_features_nobody_names(text, benchmark, view):
@@ -33,6 +36,17 @@ def test_the_protocols_view_is_for_resnets_whose_features_nobody_names(text, ben
 
 
 def test_a_module_of_a_training_has_the_view_of_its_checkpoint():
-    assert RECIPE.extractor(VFSSimSiam("torchvision:resnet18")).stride == 4
-    assert RECIPE.extractor(FrozenEncoder("vidcorr-r18")).stride == 4
-    assert RECIPE.extractor(FrozenEncoder("vidcorr-r18", stage="res4")).stride == 8
+    class Own(VFSSimSiam):
+        def feature_extractor(self, stage=None, stride=None, dilated=False):
+            return super().feature_extractor("res2", 4)
+
+    modules = (
+        (VFSSimSiam(NETWORK), ("res3", 4)),
+        (Own(NETWORK), ("res2", 4)),
+        (FrozenEncoder("vidcorr-r18"), ("res3", 4)),
+        (FrozenEncoder("vidcorr-r18", stage="res4"), ("res4", 8)),
+        (FrozenEncoder("vidcorr-r18", stride=8), ("res4", 8)),
+    )
+    for module, expected in modules:
+        view = RECIPE.extractor(load(module))
+        assert (view.stage, view.stride) == expected

@@ -59,7 +59,7 @@ def test_a_users_method_needs_no_argument_for_dilations(root):
         def feature_extractor(self, stage=None, stride=None):
             return load("raw_colour").view()
 
-    assert OtbBenchmark(root, None).extractor(Method()).stage == "colour"
+    assert OtbBenchmark(root, None).extractor(load(Method())).stage == "colour"
 
 
 def test_a_network_that_diverged_is_not_scored(root, tmp_path):
