@@ -1,6 +1,8 @@
 """The callback of a benchmark in `fit` and `validate`, and the checkpoints with its best scores."""
 
+import json
 import logging
+import os
 import re
 import warnings
 from dataclasses import replace
@@ -9,16 +11,17 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint, StochasticWeightAveraging, WeightAveraging
+from pytorch_lightning.cli import SaveConfigCallback
 
 from vidcorr.backbones import load
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.output import Output
 from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks, first_ranks_buffers
-from vidcorr.results.result import Evaluated, Result
+from vidcorr.results.result import Evaluated, Network, Result
+from vidcorr.videos.digests import text_digest
 from vidcorr.videos.files import require_at_least
 
 from .checkpoint_files import use_atomic_files
-from .description import network_of
 from .loops import epochs_completed
 from .run_folder import checkpoint_folder, log_now, log_picture, run_folder
 
@@ -26,6 +29,8 @@ log = logging.getLogger(__name__)
 
 EPOCH_FOLDER = "epoch={:03d}-step={:06d}"
 """Name of the folder of a benchmark's results after an epoch (from 0) and a number of steps."""
+OF_A_RUN = ("callbacks", "default_root_dir", "logger", "enable_progress_bar", "enable_model_summary")
+"""Arguments of the Trainer that no weights depend on."""
 
 
 class BenchmarkCallback(pl.Callback):
@@ -241,6 +246,40 @@ def _validates(trainer: pl.Trainer) -> bool:
     """
     batches = trainer.num_val_batches
     return trainer.enable_validation and (not batches or sum(batches) > 0)
+
+
+def network_of(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
+    """Return the description of a module in training or validation; a training has the seed of Lightning.
+
+    In a validation of a checkpoint, `weights` names the file from which the module was built, then the checkpoint with
+    its folder, because many runs have a `last.ckpt`. `loaded` says that the weights are not random.
+    """
+    network = Network.of(pl_module)
+    kind = type(pl_module).__name__
+    known: dict[str, Any] = {"name": kind if network.name == kind else f"{kind}, {network.name}"}
+    if trainer.state.fn == "fit":
+        seed = os.environ.get("PL_GLOBAL_SEED")
+        known |= {"seed": seed and int(seed), "recipe": recipe_of(trainer)}
+    elif trainer.ckpt_path:
+        weights = ", ".join(filter(None, (network.weights, str(trainer.ckpt_path))))
+        known |= {"weights": weights, "loaded": True}
+    return network.model_copy(update=known)
+
+
+def recipe_of(trainer: pl.Trainer) -> str:
+    """Return a digest of a training's configuration without seeds, folders and callbacks; "" outside the command line.
+
+    Runs that differ in their seed alone have the same recipe.
+    """
+    configs = [each.config for each in trainer.callbacks if isinstance(each, SaveConfigCallback)]  # type: ignore[attr-defined]
+    if not configs:
+        return ""
+    config = configs[-1].as_dict()
+    for name in OF_A_RUN:
+        config["trainer"].pop(name, None)
+    parts = [config.get(part) for part in ("trainer", "model", "data")]
+    text = re.sub(r'"seed": -?\w+', "", json.dumps(parts, sort_keys=True, default=str))
+    return text_digest(text)
 
 
 class BestCheckpoint(ModelCheckpoint):

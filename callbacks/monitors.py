@@ -112,11 +112,10 @@ class Throughput(pl.Callback):
     `VideoDataModule`'s) and `time/clips_per_second` (over all ranks). The first batch of the run and after a validation
     is left out: it waits for workers and the choice of kernels. The callback never waits for the device.
 
-    A warning with advice appears once, when waiting takes more than `SLOW` of the time twice in a row.
+    A warning with advice appears once, when waiting takes more than `SLOW` of the time between two logs.
     """
 
     def __init__(self) -> None:
-        self._slow_looks = 0  # in a row
         self._warned = False
         self._since: float | None = None  # time of the last log; None: the next batch starts the clock
         self._waited_before = 0.0  # seconds that the loader had waited by then
@@ -159,9 +158,8 @@ class Throughput(pl.Callback):
     on_train_end = on_validation_end  # for another fit of the same callback
 
     def _warn_if_slow(self, fraction: float, workers: int) -> None:
-        """Warn, once, when the fraction of the time for data has been above `SLOW` at two logs in a row."""
-        self._slow_looks = self._slow_looks + 1 if fraction > SLOW else 0
-        if self._slow_looks == 2 and not self._warned:
+        """Warn, once, when the fraction of the time for data is above `SLOW`."""
+        if fraction > SLOW and not self._warned:
             self._warned = True
             rank_zero_warn(
                 f"{fraction:.0%} of the time goes into waiting for data: raise data.num_workers (now {workers}) up to "

@@ -30,8 +30,8 @@ class TrainingPictures(pl.Callback):
 
     Args:
         every_n_epochs: epochs between pictures of the features; also drawn before the first step and at the end.
-        protocol: protocol of the matches; a protocol or the name of a protocol for DAVIS.
-        changes: fields of the protocol to change.
+        protocol: protocol of the matches; a protocol or the name of a protocol for DAVIS, also with changes:
+            `vfs+radius=3`.
         stage: argument of `feature_extractor`.
         stride: argument of `feature_extractor`.
 
@@ -43,39 +43,33 @@ class TrainingPictures(pl.Callback):
         self,
         every_n_epochs: int = 1,
         protocol: str | PropagationProtocol = "vfs",
-        changes: dict[str, Any] | None = None,
         stage: str | None = None,
         stride: int | None = None,
     ) -> None:
         require_at_least(1, "TrainingPictures", every_n_epochs=every_n_epochs)
-        self.protocol = PropagationProtocol.named(protocol, changes=changes)
+        self.protocol = PropagationProtocol.named(protocol)
         self.every_n_epochs = every_n_epochs
         self.stage = stage
         self.stride = stride
-        self._clip: Tensor | None = None  # (T, 3, H, W), on the CPU of the first rank
+        self._clip: Tensor | None = None  # (T, 3, H, W), on the CPU; on the first rank, after its first batch
         self._names: list[str] = []  # of its frames
         self._folder = Path()
         self._drawn_step: int | None = None  # at which features were drawn last
-        self._has_begun = False  # the first batch has been seen
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Find the folder on all ranks, and refuse batches without clips, or a stage that the module lacks."""
+        """Find the folder on all ranks, and refuse batches without clips."""
         if "clip" not in getattr(pl_module, "images", ["clip"]):
             raise ValueError(f"TrainingPictures draws clips, and {type(pl_module).__name__} has none: leave it out")
         self._folder = run_folder(trainer) / "pictures"
-        self._has_begun = False
         self._clip = None
         self._drawn_step = None
-        with random_state_kept():  # only to raise now what drawing would raise later
-            FrameEncoder(build_feature_extractor(pl_module, self.stage, self.stride), self.protocol)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Draw the first batch of the run, before its step."""
-        if self._has_begun or not trainer.is_global_zero:
+        if self._clip is not None or not trainer.is_global_zero:
             return
-        self._has_begun = True
         clip = batch["clip"]
         index = batch.get("frame_index")
         with random_state_kept():
@@ -97,7 +91,7 @@ class TrainingPictures(pl.Callback):
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the features of the clip and their matches, once per step, on the first rank."""
         clip = self._clip
-        if clip is None or not trainer.is_global_zero or self._drawn_step == trainer.global_step:
+        if clip is None or self._drawn_step == trainer.global_step:
             return
         self._drawn_step = trainer.global_step
         with random_state_kept(), torch.inference_mode():

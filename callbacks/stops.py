@@ -53,7 +53,7 @@ class Stops(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self._ranks: Ranks | None = None  # set during a fit; a save outside a fit needs no agreement of the ranks
+        self._ranks = Ranks(shared=False)  # all ranks during a fit; a save outside a fit needs no agreement
         self._losses: list[tuple[str, PendingCopy]] = []  # not checked yet: step, epoch and batch; loss
         self._outcome = 0  # what all ranks have agreed on: the number of a signal, or 0 to continue
         self._handlers = ExitStack()  # handlers of signals, until the run ends
@@ -89,20 +89,18 @@ class Stops(pl.Callback):
             TrainingStopped: on all ranks, if the loss of any rank is not finite.
         """
         bad = self._check_losses(all_but=1)  # the newest may still be on a GPU
-        worst = self._worst(NOT_FINITE if bad else signals.requests.received)
+        worst = self._ranks.largest(NOT_FINITE if bad else signals.requests.received or 0)
         if worst == NOT_FINITE:
             self._raise_on_all_ranks(bad)
         if worst and not accumulates(trainer):  # no stop with a part of the gradients
             self._outcome = worst
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any, **options: Any) -> None:
-        """Save the newest step and raise `Stopped`, if the ranks have agreed to stop.
+        """Raise `Stopped`, if the ranks have agreed to stop.
 
         A rank without a signal of its own ends as by SLURM's signal if they agreed on that, else as by SIGTERM.
         """
         if self._outcome:
-            for saver in last_checkpoints(trainer):
-                saver.save(trainer)
             of_another_rank = self._outcome if self._outcome in signals.REQUEUE else signal.SIGTERM
             raise signals.Stopped(signals.requests.received or of_another_rank)
 
@@ -125,7 +123,7 @@ class Stops(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Agree over all ranks whether to continue: a signal may have come after the last batch, in a validation."""
-        self._outcome = max(self._outcome, self._worst(signals.requests.received))
+        self._outcome = max(self._outcome, self._ranks.largest(signals.requests.received or 0))
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -140,7 +138,7 @@ class Stops(pl.Callback):
         bad = self._check_losses()
         if broken and bad is None:
             bad = f"step {trainer.global_step}: {len(broken)} weights hold NaN or infinity ({broken[0]}, …)"
-        if self._worst(NOT_FINITE if bad else None):
+        if self._ranks.largest(NOT_FINITE if bad else 0):
             self._raise_on_all_ranks(bad)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -161,9 +159,8 @@ class Stops(pl.Callback):
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Restore the signal handlers, and end the exchange of the ranks."""
         self._handlers.close()
-        if self._ranks is not None:
-            self._ranks.close()
-            self._ranks = None
+        self._ranks.close()
+        self._ranks = Ranks(shared=False)
 
     def _install_handlers(self) -> None:
         """Let SIGTERM and Ctrl-C wait for the end of a step, and SLURM's signal if Lightning requeues at it."""
@@ -181,15 +178,9 @@ class Stops(pl.Callback):
                 return f"{when}: the loss is {loss}"
         return None
 
-    def _worst(self, outcome: int | None) -> int:
-        """Return the largest outcome of all ranks in a fit, None as 0; outside a fit, the given outcome."""
-        outcome = outcome or 0
-        return outcome if self._ranks is None else self._ranks.largest(outcome)
-
     def _raise_on_all_ranks(self, reason: str | None) -> NoReturn:
         """Raise `TrainingStopped` with the first reason of any rank; every rank calls it, with its reason or None."""
-        reasons = [reason] if self._ranks is None else self._ranks.gather(reason)
-        raise TrainingStopped(next(text for text in reasons if text))
+        raise TrainingStopped(next(text for text in self._ranks.gather(reason) if text))
 
 
 def requeue_job() -> None:

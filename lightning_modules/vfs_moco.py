@@ -73,6 +73,10 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         """Backbone and projector, which learn by gradient; a new container of the same modules at each access."""
         return nn.Sequential(self.backbone, self.projector)
 
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return queries of a view: `(B, n/2, 3, H, W)` in [0, 1] → unit vectors `(B, n/2, D)`."""
+        return self.embed(self.encoder, frames)
+
     @torch.no_grad()
     def encode_keys(self, frames: Tensor) -> Tensor:
         """Encode a view `(B, n/2, 3, H, W)` by the momentum encoder.
@@ -115,7 +119,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss (VFS, Eq. 4); return also `embeddings` and the similarities of pairs; hold the keys."""
         view1, view2 = split_views(batch["clip"])
-        q = self.embed(self.encoder, view1)  # B x n/2 x D
+        q = self(view1)  # B x n/2 x D
         keys = self.encode_keys(view2)  # ranks·B x n/2 x D
         k = own_rows(keys, len(q))  # B x n/2 x D
         queue = self.queue.keys  # K x D

@@ -1,7 +1,4 @@
-"""`fit` and `validate` by command line alone: what wins, how a run continues, what `--on` adds, what is refused.
-
-Also tests `callbacks/description.py`.
-"""
+"""`fit` and `validate` by command line alone: what wins, how a run continues, what `--on` adds, what is refused."""
 
 import json
 import os
@@ -17,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
-from callbacks.description import recipe_of
+from callbacks.benchmark import recipe_of
 from cli import SaveConfig, ShortLogInterval, main, make_trainer
 from lightning_modules import VFSSimSiam
 from tests.helpers.parsed import Built, Parsed

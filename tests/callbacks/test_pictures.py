@@ -1,5 +1,7 @@
 """Pictures while a module trains: what is drawn when, from which clip, and that training is the same with them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -7,7 +9,7 @@ import torch
 
 from callbacks import TrainingPictures
 from lightning_modules import VFSSimSiam
-from tests.helpers.method_steps import frames_of, tiny
+from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, trainer_in
 
@@ -25,24 +27,46 @@ def test_training_is_the_same_with_pictures_and_without(tmp_path):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["Liir", "VFSSimSiam"])
-def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method, tmp_path):
+def test_a_run_is_drawn_at_its_first_batch_every_n_epochs_and_at_the_end(tmp_path, monkeypatch):
+    for sheet in ("clip_sheet", "feature_sheet", "heat_map_sheet"):
+        monkeypatch.setattr(f"callbacks.pictures.{sheet}", lambda *_: np.zeros((2, 2, 3), np.uint8))
     pictures = TrainingPictures(every_n_epochs=2)
-    clips = loader(4, 4, frames=frames_of(method), size=32)
-    trainer_in(tmp_path, pictures, max_epochs=3, limit_train_batches=1).fit(tiny(method), clips)
-    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
-        "clips-step=000000.png",
-        *(f"features-step=00000{step}.png" for step in (0, 2, 3)),
-        *(f"matches-step=00000{step}.png" for step in (0, 2, 3)),
-    ]
+    for fit in ("first", "second"):  # of the same callback, in a notebook
+        trainer = trainer_in(tmp_path / fit, pictures, max_epochs=3, limit_train_batches=2)
+        trainer.fit(VFSSimSiam(**TINY), loader(8, 4, frames=2, size=32))
+        assert sorted(path.name for path in (tmp_path / fit / "pictures").iterdir()) == [
+            "clips-step=000000.png",
+            *(f"{kind}-step=00000{step}.png" for kind in ("features", "matches") for step in (0, 4, 6)),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("index", "names"), [(None, ["frame 0"]), (torch.tensor([[7, 9], [8, 9]]), ["frame 7", "frame 9"])]
+)
+def test_the_first_clip_is_drawn_with_its_frames_and_one_frame_has_no_matches(index, names, monkeypatch):
+    shown, drawn = [], {}
+    monkeypatch.setattr("callbacks.pictures.write_picture", lambda path, _: shown.append(path.name.partition("-")[0]))
+    for sheet in ("feature_sheet", "heat_map_sheet"):
+        monkeypatch.setattr(f"callbacks.pictures.{sheet}", lambda *given, name=sheet: drawn.update({name: given}))
+    batch = {"clip": torch.rand(2, len(names), 3, 32, 32)} | ({} if index is None else {"frame_index": index})
+    trainer = SimpleNamespace(is_global_zero=True, global_step=0, loggers=[])
+    pictures = TrainingPictures(protocol="crw+radius=3", stage="res3", stride=4)
+    pictures.on_train_end(trainer, None)  # a run without a batch
+    pictures.on_train_batch_start(trainer, tiny("VFSSimSiam"), batch, 0)
+    pictures.on_train_batch_start(trainer, None, None, 1)
+    assert shown == ["clips", "features", "matches"][: 1 + len(names)]
+    clip, features, *_, last = drawn["feature_sheet"]
+    assert torch.equal(clip, batch["clip"][0])
+    assert features.shape[2:] == (8, 8)
+    assert last == names
+    if len(names) > 1:
+        _, middle, _, protocol, *_ = drawn["heat_map_sheet"]
+        assert (middle, protocol.name) == ((4, 4), "crw+radius=3")
+    other = TrainingPictures()
+    other.on_train_batch_start(SimpleNamespace(is_global_zero=False), None, batch, 0)  # another rank draws nothing
 
 
 def test_a_method_without_clips_is_refused(tmp_path):
     fit = trainer_in(tmp_path, TrainingPictures()).fit
     for method in ("SiamFC", "LinearProbe"):
         refused(ValueError, f"TrainingPictures draws clips, and {method} has none", fit, tiny(method), loader(4, 4))
-
-
-def test_changes_are_those_of_its_protocol():
-    assert TrainingPictures(protocol="crw", changes={"radius": 3}).protocol.name == "crw+radius=3"
