@@ -1,27 +1,26 @@
 """One training step of each method against its backbone alone, in one process, one after the other.
 
 A step is all that Lightning does from one batch to the next: the losses, both encoders, the optimiser, the momentum
-update, the queue and the log. The backbone alone is forward and backward of the backbone on the same frames, normalised
-beforehand and in one pass, and the forward pass of the momentum encoder's backbone where the method has one.
+update, the queue and the log. The backbone alone passes what it got in the first step, forward and, if it learns from
+it, backward; so does its average, forward.
 """
 
-import copy
 import logging
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from torch.utils.hooks import RemovableHandle
 
 from cli import MIXED
 from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from tests.helpers.training import quiet_trainer
 from tests.speed.timing import DEVICE, now, row
-from vidcorr.backbones import Normalise
-from vidcorr.functional.colour import normalised_lab
 from vidcorr.functional.device import fastest_precision
 
 R18, CRW = "torchvision:resnet18", "vidcorr.backbones:crw_training_resnet18"
@@ -86,62 +85,37 @@ class InMemory(pl.LightningDataModule):
         return batch | {name: item.float().div_(255) for name, item in images.items()}
 
 
-class BarePasses:
-    """Passes of a method's backbone on the frames of a batch, and nothing else.
-
-    Frames that only a momentum encoder sees, or a backbone that does not learn, pass forward alone.
-    """
-
-    def __init__(self, module: Any, batch: Batch, precision: str) -> None:
-        self.dtype = torch.bfloat16 if precision == "bf16-mixed" else None
-        self.kind = module.device.type
-        self.backbone: nn.Module = copy.deepcopy(module.backbone)
-        self.average = copy.deepcopy(self.backbone).requires_grad_(False)
-        if "clip" not in batch:  # a frozen backbone, which normalises by itself
-            self.learned: list[Tensor] = []
-            self.averaged = [images for images in batch.values() if images.ndim == 4]
-            return
-        clip = batch["clip"]
-        learned, averaged = clip, clip[:, :0]
-        normalise = normalised_lab if isinstance(module, Liir) else Normalise().to(module.device)
-        if isinstance(module, Liir) and not module.warming_up:
-            averaged = clip[:, -1:]  # the query, for the bank
-            if module.hparams["reference_encoder"] == "average":
-                learned, averaged = averaged, learned
-        elif isinstance(module, VFSMoCo):
-            learned, averaged = clip.chunk(2, dim=1)
-        frames = learned.flatten(0, 1)
-        if isinstance(module, ContrastiveRandomWalk):
-            frames = module.patches(frames)
-        self.learned = [normalise(frames)]
-        self.averaged = [normalise(averaged.flatten(0, 1))] if averaged.numel() else []
-
-    def __call__(self) -> None:
-        self.backbone.zero_grad()
-        with torch.autocast(self.kind, self.dtype, enabled=self.dtype is not None):
-            with torch.no_grad():
-                for frames in self.averaged:
-                    self.average(frames)
-            outputs = [self.backbone(frames) for frames in self.learned]
-        for output in outputs:
-            output.float().mean().backward()
-
-
 class Beside(pl.Callback):
     """The seconds of each step, and after it those of the backbone alone; the first steps only warm up."""
 
-    def __init__(self, precision: str) -> None:
-        self.precision = precision
+    def __init__(self) -> None:
         self.steps: list[float] = []
         self.bare: list[float] = []
+        self.passes: list[tuple[nn.Module, Tensor, bool]] = []  # network, its input, whether it learns from it
+        self.hooks: list[RemovableHandle] = []
         self.began = now()
-        self.passes: BarePasses | None = None
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, *_: Any) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        networks = [part for part in pl_module.modules() if type(part) is type(pl_module.backbone)]
+        for network in networks:  # at the first convolution, as a method may call the layers one by one
+            first = next(part for part in network.modules() if isinstance(part, nn.Conv2d))
+            self.hooks.append(first.register_forward_pre_hook(partial(self.keep, network)))
+
+    def keep(self, network: nn.Module, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        learns = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in network.parameters())
+        self.passes.append((network, inputs[0].detach(), learns))
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
         ended = now()
-        self.passes = self.passes or BarePasses(pl_module, batch, self.precision)
+        while self.hooks:
+            self.hooks.pop().remove()
+        pl_module.backbone.zero_grad()
         before = now()
-        self.passes()
+        for network, images, learns in self.passes:
+            with torch.set_grad_enabled(learns), trainer.precision_plugin.forward_context():
+                output = network(images)
+            if learns:
+                output.float().mean().backward()
         if trainer.global_step > WARM_UP:
             self.steps.append(ended - self.began)
             self.bare.append(now() - before)
@@ -156,7 +130,7 @@ def training_steps(rounds: int) -> Iterator[str]:
     for precision in ("32-true", "bf16-mixed") if on_gpu else (MIXED[fastest_precision(DEVICE)[0]],):
         torch.manual_seed(0)
         for name, (module, batch) in (gpu_methods() if on_gpu else cpu_methods()).items():
-            beside, steps = Beside(precision), WARM_UP + rounds
+            beside, steps = Beside(), WARM_UP + rounds
             trainer = quiet_trainer(
                 accelerator=DEVICE, precision=precision, max_steps=steps, limit_val_batches=0, callbacks=[beside]
             )
