@@ -85,10 +85,10 @@ def on_device(module: M, device: torch.device | str | None = None) -> M:
         ValueError: as `copied_over`.
     """
     device = torch.device(gpu_or_cpu() if device is None else device)
-    moved = {id(tensor): _moved(tensor, device) for tensor in _tensors(module)}
-    if all(moved[id(tensor)] is tensor for tensor in _tensors(module)):
+    tensors = _tensors(module)
+    if all(tensor.device == device for tensor in tensors):
         return module
-    return copied_over(module, moved)
+    return copied_over(module, {id(tensor): _moved(tensor, device) for tensor in tensors})
 
 
 def device_of(module: nn.Module) -> torch.device:
@@ -102,10 +102,8 @@ def _tensors(network: nn.Module) -> list[Tensor]:
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a parameter or buffer on a device: itself, or a copy."""
+    """Return a parameter or buffer on a device; it shares memory with a tensor there."""
     there = tensor.detach().to(device, non_blocking=device.type == "cuda")  # a copy to the CPU would not be waited for
-    if there.device == tensor.device:
-        return tensor
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(there, tensor.requires_grad)
     return there

@@ -86,7 +86,8 @@ def _refuse(names: Iterable[str], source: str | Path) -> None:
     for name in refused:
         package = package_of(name)
         if package.isidentifier() and importlib.util.find_spec(package) is None:
-            raise ValueError(f"{source}: names {name[:LONGEST]}, {_where(package, source)}")
+            remedy = f"run from the folder that holds {package}, or set PYTHONPATH to it"
+            raise ValueError(f"{source}: names {name[:LONGEST]}, which cannot be imported here: {remedy}")
     if refused:
         raise ValueError(
             f"{source}: names code from outside this project and the working directory; if you trust it, add --allow "
@@ -166,14 +167,6 @@ def check_names(recipe: object, source: str | Path) -> Recipe:
         if is_file and given.get(NESTED) is None:
             raise ValueError(f"{source}: names another file as its encoder, {spec}; a checkpoint must hold its encoder")
     return {"class_path": class_path, "init_args": given}
-
-
-def _where(package: str, source: str | Path) -> str:
-    """Return the words for a package that cannot be imported: the folder near the file, or below this one, with it."""
-    for folder in (*Path(source).resolve().parents, *sorted(Path.cwd().iterdir())):
-        if (folder / package).is_dir() or (folder / f"{package}.py").is_file():
-            return f"which lies in {folder}: run there, or set PYTHONPATH={folder}"
-    return f"and {package} cannot be imported here: run from the folder that holds it, or set PYTHONPATH to it"
 
 
 def own_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import torch
 from lightning_modules import FrozenEncoder, SiamFC, VFSMoCo, VFSSimSiam
 from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
-from tests.helpers.training import quiet_trainer
-from vidcorr.backbones import NamedNetwork, build_feature_extractor, module_from_checkpoint
+from tests.helpers.training import TINY, quiet_trainer
+from vidcorr.backbones import NamedNetwork, build_feature_extractor, load, module_from_checkpoint
 from vidcorr.backbones.checkpoints import read_content, saved_model, write_checkpoint
 from vidcorr.experiments.words import words_for_parser
 
@@ -67,18 +67,23 @@ def test_a_probe_needs_nothing_but_its_own_checkpoint(tmp_path):
     assert torch.equal(again.feature_extractor()(images), module.feature_extractor()(images))
 
 
-@pytest.mark.slow
 def test_training_may_begin_with_a_checkpoint(tmp_path):
-    first, start = made("simsiam"), tmp_path / "start.ckpt"
+    first, start = VFSSimSiam(**TINY), tmp_path / "start.ckpt"
     write_checkpoint(first, start)
-    module = VFSMoCo(str(start))
+    assert not load(start).network.training
+    module = VFSMoCo(str(start), queue_size=16)
     assert torch.equal(module.backbone.conv1.weight, first.backbone.conv1.weight)
     assert module.backbone.training
+    assert all(weight.requires_grad for weight in module.backbone.parameters())
     write_checkpoint(module, tmp_path / "own.ckpt")
     start.unlink()
     assert torch.equal(module_from_checkpoint(tmp_path / "own.ckpt").backbone.conv1.weight, first.backbone.conv1.weight)
-    write_checkpoint(made("liir"), tmp_path / "liir.ckpt")
-    refused(ValueError, "LiirEncoder has no full network", VFSMoCo, str(tmp_path / "liir.ckpt"))
+    for name, other in (
+        ("LiirEncoder", made("liir")),
+        ("Recurrent", FrozenEncoder("tests.helpers.encoders:recurrent")),
+    ):
+        write_checkpoint(other, tmp_path / "other.ckpt")
+        refused(ValueError, f"{name} has no full network", VFSMoCo, str(tmp_path / "other.ckpt"))
 
 
 @pytest.mark.parametrize(("named", "new"), [(print, True), (subprocess.Popen, False)])
@@ -128,6 +133,7 @@ def test_weights_of_a_network_with_other_strides_fit_with_a_warning():
 
 
 def test_a_written_checkpoint_is_of_no_training(tmp_path):
-    write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "new/raw.ckpt")
-    content = torch.load(tmp_path / "new/raw.ckpt", weights_only=True)
+    for _ in range(2):
+        write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "new/run/raw.ckpt")
+    content = torch.load(tmp_path / "new/run/raw.ckpt", weights_only=True)
     assert (content["epoch"], content["global_step"]) == (0, 0)

@@ -21,7 +21,7 @@ from tests.helpers import foreign
 from tests.helpers.encoders import Wrapped
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_network, load, module_from_checkpoint
-from vidcorr.backbones.convert import FAMILIES, MAKERS, convert, family_of, frozen, renamed_by
+from vidcorr.backbones.convert import FAMILIES, MAKERS, account, convert, family_of, frozen, renamed_by
 from vidcorr.backbones.export import export
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.foreign import read_foreign
@@ -168,6 +168,41 @@ def test_transformers_are_known_by_their_shapes(width, size, patch):
     assert arguments == {"spec": f"timm:vit_{size}_patch{patch}_224", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 
 
+def test_the_other_makers_state_the_arguments_of_their_modules():
+    places = torch.rand(1, 64, 8, 8)
+    recipe, state = MAKERS["liir"]({"backbone.position.places": places}, None, FAMILIES["liir"])
+    assert recipe["init_args"] == FAMILIES["liir"]["arguments"] | {"position_size": 8}
+    assert torch.equal(state["backbone.position.places"], places[0])
+    assert arguments_by("mast", {}) == FAMILIES["mast"]["arguments"]
+    encoder = {"spec": "timm:vit", "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
+    recipe, _ = MAKERS["cosettle"]({}, "timm:vit", FAMILIES["cosettle"])
+    assert recipe["init_args"]["backbone"] == "timm:vit"
+    assert recipe["init_args"]["encoder"]["init_args"] == encoder
+    assert arguments_by("crw", {}) == {"spec": "vidcorr.backbones:crw_resnet18"}
+    width = torch.empty(192, 3, 16, 16)
+    refused(
+        ValueError,
+        "no transformer of the family has width 192",
+        arguments_by,
+        "dino",
+        {"patch_embed.proj.weight": width},
+    )
+
+
+def test_an_account_tells_what_was_taken_and_what_was_left_out():
+    report = {"family": "vfs", "class_path": "a.b.Kind", "init_args": {"spec": "x", "mean": 1}, "entry": "state_dict"}
+    unused = {"a": "head", "b": "head"}
+    lines = account(report | {"others": ["ema"], "unused": unused, "note": "", "measure": "vidcorr"}).splitlines()
+    assert [line.split(maxsplit=1) for line in lines] == [
+        ["family", "vfs"],
+        ["made", "Kind(spec=x, mean=1)"],
+        ["taken", "state_dict"],
+        ["beside", "ema: left out; --entry NAME takes one"],
+        ["not", "used    head: 2 tensors"],
+        ["measure", "vidcorr"],
+    ]
+
+
 def of_dinov2(network):
     """A network of timm under the names of DINOv2's own code."""
     state = dict(network.state_dict())
@@ -178,9 +213,11 @@ def of_dinov2(network):
     return state | {"mask_token": torch.rand_like(own)[0]}
 
 
-def test_a_network_of_ones_own_keeps_its_names_and_other_names_are_told(converted):
+def test_a_network_of_ones_own_keeps_its_names_and_other_names_are_told(converted, tmp_path):
     module, state = "tests.helpers.encoders:Wrapped", Wrapped().state_dict()
-    _, found = converted(state, "named", module)
+    report, found = converted(state, "named", module)
+    assert (report["family"], report["entry"], report["others"], report["unused"]) == ("named", "", [], {})
+    assert report["measure"] == f"vidcorr validate --ckpt_path {tmp_path}/ours.ckpt --on davis=FOLDER"
     torch.testing.assert_close(found.encoder.network.state_dict(), state, rtol=0, atol=0)
     message = "Missing .*encoder.network.model.weight.* Unexpected .*encoder.network.student."
     student = {f"student.{name}": value for name, value in state.items()}

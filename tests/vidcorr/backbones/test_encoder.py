@@ -5,32 +5,75 @@ import hashlib
 import pytest
 import torch
 
-from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
+from lightning_modules import FrozenEncoder, Liir, VFSSimSiam
 from tests.helpers.fake_device import fake_gpu, moved
-from vidcorr.backbones import Network, build_feature_extractor, load, module_from_checkpoint, weights_digest
+from vidcorr.backbones import (
+    Encoder,
+    LiirEncoder,
+    Network,
+    build_feature_extractor,
+    extractor_of,
+    load,
+    module_from_checkpoint,
+    weights_digest,
+)
 from vidcorr.backbones.checkpoints import write_checkpoint
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
 
-def test_frozen_encoder_gives_its_defaults_and_what_is_asked_for():
-    module = FrozenEncoder("torchvision:resnet18", stage="res3", stride=8)
-    images = torch.rand(1, 3, 64, 64)
-    assert module.feature_extractor()(images).shape == (1, 128, 8, 8)
-    assert module.feature_extractor("res5", 32)(images).shape == (1, 512, 2, 2)
-
-
-@pytest.mark.slow
-def test_random_weights_are_named_with_their_seed():
+def test_random_weights_are_named_with_their_seed_and_drawn_by_it():
+    name = "timm:resnet10t"
+    first, other = load(name, seed=0), load(name, seed=7)
+    assert weights_digest(load(name)) == weights_digest(first) != weights_digest(other)
+    assert first.described == Network(name="resnet10t", weights="random weights", spec=name, seed=0, loaded=False)
+    assert str(other.described) == "resnet10t, random weights, seed 7"
     torch.manual_seed(7)
-    for module, expected in [
-        (LinearProbe("torchvision:resnet18", 2), ("ResNet-18", "random weights", 7, False)),
-        (load("timm:vit_tiny_patch16_224", seed=None), ("vit_tiny_patch16_224", "random weights", 7, False)),
-        (load("raw_colour"), ("raw colour", "", None, True)),
-        (Liir(position_size=8, bank={"frames": 0}), ("LiirEncoder", "", None, True)),
-    ]:
-        found = Network.of(module)
-        assert (found.name, found.weights, found.seed, found.loaded) == expected
+    before = torch.get_rng_state()
+    load("tests.helpers.encoders:TinyResNet")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert weights_digest(load(name, seed=None)) == weights_digest(other)
+    assert not torch.equal(torch.get_rng_state(), before)
+
+
+def test_colour_and_trained_weights_are_named_without_a_seed():
+    assert str(Network.of(load("raw_colour"))) == "raw colour"
+    assert str(Network(name="A", weights="weights of b", seed=3)) == "A, weights of b"
+    assert Network.of(Liir(position_size=8, bank={"frames": 0})).name == "LiirEncoder"
+    named = Network.of(load("raw_colour"), "mine")
+    assert (named.name, named.weights, named.spec) == ("mine", "", "raw_colour")
+
+
+TINY_RESNET = "tests.helpers.encoders:TinyResNet"
+GREY = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+KIND = "vidcorr.backbones.encoder.Encoder"
+
+
+@pytest.mark.parametrize(
+    ("encoder", "recipe"),
+    [
+        (lambda: Encoder(TINY_RESNET, **GREY, stage="res3"), (KIND, {"spec": TINY_RESNET, "stage": "res3"} | GREY)),
+        (lambda: Encoder("raw_colour", **GREY, stride=4), (KIND, {"spec": "raw_colour", "stride": 4})),
+        (lambda: Encoder(LiirEncoder("none"), stage="res3"), None),
+        (lambda: Encoder(torch.nn.Conv2d(3, 4, 4, 4)), None),
+    ],
+)
+def test_the_recipe_of_a_named_network_makes_it_again(encoder, recipe):
+    made = encoder()
+    assert made.recipe == (recipe and {"class_path": recipe[0], "init_args": recipe[1]})
+    if recipe:
+        again = Encoder(**recipe[1])
+        assert again.recipe == made.recipe
+        assert (again.view().stage, again.view().stride) == (made.view().stage, made.view().stride)
+
+
+def test_rgb_is_normalised_as_in_the_training_in_the_type_of_the_weights():
+    encoder = load("timm:vit_tiny_patch16_224")
+    assert encoder.mean == encoder.std == (0.5, 0.5, 0.5)
+    assert encoder.view().normalise.mean.flatten().tolist() == [0.5] * 3
+    network = load(TINY_RESNET).network.bfloat16()
+    assert extractor_of(network, mean=(0.1, 0.2, 0.3)).normalise.mean.dtype == torch.bfloat16
+    assert extractor_of(network)(torch.rand(1, 3, 32, 32)).dtype == torch.bfloat16
 
 
 def test_weights_of_a_users_callable_are_never_called_random():

@@ -45,18 +45,18 @@ def test_a_library_loads_it_and_has_the_same_features(library, tmp_path):
 
 MODULES = {
     "another normalisation than the library's": lambda: VFSSimSiam(
-        "timm:vit_tiny_patch16_224", projector_dim=8, predictor_dim=4
+        "tests.helpers.encoders:tiny_vit", projector_dim=8, predictor_dim=4
     ),
     "Liir with its arguments": lambda: Liir(position="2dape", position_size=8, bank={"frames": 0}),
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_a_file_is_read_again_by_itself(name, tmp_path):
     module, images = MODULES[name]().eval(), torch.rand(1, 3, 64, 64)
     write_checkpoint(module, tmp_path / "own.ckpt")
-    export(tmp_path / "own.ckpt", tmp_path / "own.safetensors")
+    loading = export(tmp_path / "own.ckpt", tmp_path / "own.safetensors")
+    assert loading == f"from vidcorr.backbones import load\nencoder = load({str(tmp_path / 'own.safetensors')!r})"
     found, expected = build_feature_extractor(tmp_path / "own.safetensors"), module.feature_extractor()
     assert torch.equal(found(images), expected(images))
     assert (found.stage, found.stride) == (expected.stage, expected.stride)

@@ -2,6 +2,7 @@
 
 import functools
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +16,16 @@ from tests.helpers.encoders import Smoothed, clips
 from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from vidcorr import BoxPrompt, MaskPrompt, follow
-from vidcorr.backbones import Recurrent, build_feature_extractor, build_network, extractor_of, weights_digest
+from vidcorr.backbones import (
+    Normalise,
+    Recurrent,
+    build_feature_extractor,
+    build_network,
+    extractor_of,
+    weights_digest,
+)
 from vidcorr.backbones.encoder import WRAPPERS
+from vidcorr.backbones.extractor import TimmExtractor, type_of_input
 
 IMAGES = torch.rand(1, 3, 256, 320)
 PROMPTS = {"mask": MaskPrompt.of(np.pad(np.ones((16, 16), np.uint8), 24)), "box": BoxPrompt.of("20,20,24,24")}
@@ -139,6 +148,10 @@ REMEDY = r"feature_extractor\(stage, stride\) that returns .*extractor_of\(self\
         (lambda features: features.flatten(2).mT, rf"Classifier: {MAP}\(1, 1280, 8\): tokens .*A network of tokens"),
         (lambda features: nn.functional.pad(features, (1, 1, 1, 1)), "34 x 42 cells .* not those of stride 8"),
         (lambda features: features[..., :2, :2], "2 x 2 cells, too few to distinguish positions"),
+        (lambda features: features[..., :4, :40], "4 x 40 cells .* not those of stride 64"),
+        (torch.fft.fft2, rf"{MAP}complex \(1, 8, 32, 40\): leave pooling"),
+        (lambda features: [features.flatten(2)], f"{MAP}list: tokens"),
+        (lambda features: SimpleNamespace(last_hidden_state=features), f"{MAP}SimpleNamespace: tokens"),
     ],
 )
 def test_a_users_module_without_a_map_is_refused(change, message):
@@ -169,3 +182,60 @@ def test_a_method_of_our_name_a_stated_stride_and_a_multiple_are_taken():
     network.multiple = 8
     doubled = build_feature_extractor(network)
     assert (doubled.stride, doubled.multiple) == (4, 8)
+
+
+class Staged(nn.Module):
+    """A network in timm's form: stages of strides 8 and 4, and a last map of stride 8."""
+
+    feature_info = ("first", "second")
+
+    def forward_features(self, images):
+        return nn.functional.avg_pool2d(images, 8)
+
+    def forward_intermediates(self, images, indices, norm=False, stop_early=False, **form):
+        assert form == {"output_fmt": "NCHW", "intermediates_only": True}
+        if indices == 1:  # the last one
+            return [self.forward_features(images) + norm]
+        assert stop_early
+        return [nn.functional.avg_pool2d(images, (8, 4)[index]) for index in indices]
+
+
+class ChannelsLast(Staged):
+    output_fmt = "NHWC"
+
+    def forward_features(self, images):
+        return super().forward_features(images).permute(0, 2, 3, 1)
+
+
+class OfTokens(Staged):
+    num_prefix_tokens = 1
+
+
+def test_maps_of_timms_networks_are_joined_from_their_stages_and_their_last_map():
+    last = nn.functional.avg_pool2d(IMAGES, 8)
+    for kind, stage, expected in (
+        (Staged, None, last),
+        (ChannelsLast, None, last),
+        (OfTokens, None, last + 1),  # after the norm
+        (Staged, "features+stage1", torch.cat([last, last], dim=1)),
+        (Staged, "stage2", nn.functional.avg_pool2d(IMAGES, 4)),
+    ):
+        extractor = TimmExtractor(kind(), nn.Identity(), stage)
+        assert torch.equal(extractor(IMAGES), expected)
+        assert extractor.stride == extractor.multiple == (4 if stage == "stage2" else 8)
+        assert not extractor.training
+    plain = OfTokens()
+    plain.feature_info = None
+    refused(ValueError, "OfTokens has features; null", TimmExtractor, plain, nn.Identity(), "stage1")
+
+
+def test_images_have_the_type_of_the_weights_unless_a_network_normalises_as_ours():
+    cells = nn.Conv2d(3, 4, 4, 4).double()
+    for network, expected in (
+        (cells, torch.float64),
+        (nn.Sequential(Normalise(), cells), torch.float32),
+        (build_feature_extractor(cells), torch.float32),
+        (nn.Identity(), torch.float32),
+    ):
+        assert type_of_input(network) == expected
+    assert build_feature_extractor(cells)(IMAGES).dtype == torch.float64

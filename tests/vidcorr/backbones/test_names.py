@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+import torchvision
 
-from lightning_modules import SiamFC, VFSSimSiam
+from lightning_modules import FrozenEncoder, SiamFC, VFSSimSiam
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Network, build_feature_extractor, load
+from vidcorr.backbones import NamedNetwork, Network, build_feature_extractor, build_network, load
+from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.networks import SHORT_NAMES
+from vidcorr.videos.digests import file_digest
 
 
 @pytest.mark.slow
@@ -64,6 +67,66 @@ def test_contract(spec, channels, stride):
 )
 def test_mistakes_are_named(spec, stage, stride, message):
     assert refused(ValueError, message, build_feature_extractor, spec, stage, stride)
+
+
+DINO = "timm:vit_small_patch16_224.dino"
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "expected"),
+    [
+        ("dino-s16", {}, (DINO, "block12", None, True)),
+        ("dino-s16@block9/8", {"seed": 3}, (DINO, "block9", 8, True)),
+        ("dino-s16@block9/8", {"stage": "block1", "stride": 4}, (DINO, "block1", 4, True)),
+        ("untrained", {}, ("torchvision:resnet18", None, None, False)),
+        ("timm:resnet18@res4", {"pretrained": True}, ("timm:resnet18", "res4", None, True)),
+        ("raw_colour", {"pretrained": True}, ("raw_colour", None, None, False)),
+    ],
+)
+def test_a_text_chooses_weights_stage_and_stride(text, given, expected):
+    network = NamedNetwork(text, **given)
+    assert (network.spec, network.stage, network.stride, network.pretrained) == expected
+    assert network.name == (f"{text}, random weights" if text == "untrained" else text)
+    arguments = dict(zip(("spec", "stage", "stride", "pretrained"), expected, strict=True))
+    assert network.arguments() == {name: value for name, value in arguments.items() if value}
+    assert network.identity() == arguments | {"seed": given.get("seed", 0)}
+    assert network.is_reusable
+
+
+def test_results_of_a_users_code_are_not_reused(tmp_path, own_module):
+    torch.save({"state_dict": own_module}, "last.ckpt")
+    assert not NamedNetwork("my_own:Wide").is_reusable
+    assert not NamedNetwork("vidcorr.backbones:LiirEncoder=last.ckpt").is_reusable
+    for spec, is_reusable in (("raw_colour", True), ("my_own:Wide", False)):
+        write_checkpoint(FrozenEncoder(spec), tmp_path / "a.ckpt")
+        named = NamedNetwork(str(tmp_path / "a.ckpt"))
+        assert named.is_reusable is is_reusable
+        assert named.identity() == {"stage": None, "stride": None, "sha256": file_digest(tmp_path / "a.ckpt")}
+
+
+CONSTRUCTORS = [("timm", "timm.create_model"), ("torchvision", "torchvision.models.get_model")]
+
+
+@pytest.mark.parametrize(("library", "made"), CONSTRUCTORS)
+def test_weights_of_a_library_are_loaded_if_they_are_asked_for(library, made, monkeypatch):
+    asked = []
+
+    def create(name, pretrained=None, weights=None, **options):
+        asked.append((name, bool(pretrained or weights)))
+        return torchvision.models.resnet18()
+
+    monkeypatch.setattr(made, create)
+    with torch.device("meta"):
+        for pretrained in (False, True):
+            build_network(f"{library}:resnet18", pretrained)
+            assert load(f"{library}:resnet18", pretrained).described.loaded is pretrained
+    assert asked == [("resnet18", False)] * 2 + [("resnet18", True)] * 2
+
+
+def test_networks_of_a_library_start_at_zero_and_have_channels_last():
+    network = build_network("torchvision:resnet18")
+    assert network.layer1[0].bn2.weight.eq(0).all()
+    assert network.conv1.weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_pictures_of_another_form_are_refused():
@@ -120,6 +183,8 @@ class MyModule(pl.LightningModule):
 class Wide(MyModule):
     def __init__(self):
         super().__init__(8)
+def number():
+    return 3
 """
 
 
@@ -154,6 +219,7 @@ def test_weights_alone_are_a_network_by_their_class(own_module):
         assert torch.equal(network.net.weight, own_module["net.weight"])
     remedy = r"; or name a function that returns the network for these weights, my_own:my_network=bare\.pth$"
     refused(ValueError, f"^bare.pth: MyModule cannot be made: .*width.*{remedy}", load, "my_own:MyModule=bare.pth")
+    refused(ValueError, "bare.pth: number gives a int, not a module", load, "my_own:number=bare.pth")
     torch.save({"conv.weight": torch.zeros(1)}, "other.pth")
     refused(ValueError, "^other.pth: does not fit Wide: Missing key", load, "my_own:Wide=other.pth")
     torch.save(network, "whole.pth")

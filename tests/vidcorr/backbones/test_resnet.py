@@ -35,6 +35,7 @@ def test_stages_are_concatenated_from_one_pass():
 @pytest.mark.parametrize(
     ("name", "dilated", "expected"),
     [
+        ("torchvision:resnet18", True, [2] * 4 + [4] * 4),
         ("torchvision:resnet18", "released", [1, 1, 2, 1, 2, 1, 4, 1]),
         ("timm:resnet50", "released", [1, 2, 2, 2, 2, 2, 2, 4, 4]),
     ],
@@ -118,3 +119,13 @@ def test_without_strides_convolutions_and_poolings_keep_every_cell():
     remove_strides(blocks)
     assert torch.equal(blocks[:2](image), expected)
     assert blocks(image).shape == expected.shape
+
+
+@pytest.mark.parametrize(("name", "finest"), [("crw_resnet18", 3), ("crw_training_resnet18", 2)])
+def test_crws_networks_pad_by_reflection_and_the_trained_one_stays_at_stride_8(name, finest):
+    with torch.device("meta"):
+        network = build_network(f"vidcorr.backbones:{name}")
+    convolutions = {key: each for key, each in network.named_modules() if isinstance(each, nn.Conv2d)}
+    assert all((each.padding_mode == "reflect") == (each.kernel_size != (1, 1)) for each in convolutions.values())
+    strided = {key[:6] for key, each in convolutions.items() if key.startswith("layer") and each.stride != (1, 1)}
+    assert strided == {f"layer{number}" for number in range(2, finest + 1)}

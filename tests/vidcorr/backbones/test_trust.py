@@ -19,6 +19,9 @@ CANARY = "tests.helpers.canary"
         (FROZEN, {"spec": "/other/file.ckpt"}, "names another file as its encoder, /other/file.ckpt"),
         (f"{CANARY}.Song", {"backbone": "os:abort"}, rf"--allow os:abort {CANARY}\.Song "),  # all at once
         ("vidcorr.errors.UsageError", {}, "is not a torch.nn.Module"),
+        (FROZEN, {"spec": "x.ckpt", "encoder": {"class_path": f"{CANARY}.Song"}}, rf"--allow {CANARY}\.Song "),
+        (FROZEN, {"width": 3}, "FrozenEncoder cannot be made: .*width"),
+        ("no_package.Net", {}, "names no_package.Net, which cannot be imported here: .* PYTHONPATH to it$"),
     ],
 )
 def test_what_a_file_may_not_name(class_path, arguments, message):
@@ -48,17 +51,10 @@ def test_a_name_that_is_not_there_is_one_line():
     refused(ValueError, missing, trust.import_named, "nowhere", "Absent", "mine")
 
 
-def test_a_package_that_lies_elsewhere_is_found_for_the_user(tmp_path, monkeypatch):
-    """A checkpoint of a project's package, used from the folder above."""
-    (tmp_path / "project/runs").mkdir(parents=True)
-    (tmp_path / "project/own_package_of_a_test").mkdir()
-    (tmp_path / "project/own_file_of_a_test.py").touch()
-    monkeypatch.chdir(tmp_path)
-    for package in ("own_package_of_a_test", "own_file_of_a_test"):
-        for source in ("project/runs/last.ckpt", "last.ckpt"):
-            line = f"^{source}: names {package}.Net, which lies in {tmp_path}/project: run there, or set PYTHONPATH="
-            refused(ValueError, line, make, {"class_path": f"{package}.Net"}, source)
-    refused(ValueError, "no_package cannot be imported here", make, {"class_path": "no_package.Net"}, "x.ckpt")
+def test_a_nested_encoder_replaces_the_name_beside_it_and_arguments_of_lightning_are_left_out():
+    arguments = {"spec": f"{CANARY}:sing", "encoder": {"class_path": FROZEN, "init_args": {"spec": "raw_colour"}}}
+    accepted = trust.check_names({"class_path": FROZEN, "init_args": arguments | {"_instantiator": "x"}}, "x.ckpt")
+    assert accepted == {"class_path": FROZEN, "init_args": arguments}
 
 
 def test_in_a_folder_without_code_of_its_own_the_module_must_exist(tmp_path, monkeypatch):
@@ -68,4 +64,5 @@ def test_in_a_folder_without_code_of_its_own_the_module_must_exist(tmp_path, mon
     found = {name: trust._is_code(f"folder_of_a_test.{name}:f") for name in ("net", "absent")}
     assert found == {"net": True, "absent": False}
     assert trust._is_code("json:loads")
+    assert trust._is_code("sys:exit")  # neither a file nor a folder
     assert not trust._is_code("no_such_module:f")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from tests.helpers.encoders import clip_network, recurrent_step
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.backbones import Clips, Recurrent, build_feature_extractor
-from vidcorr.backbones.video import upsampling_weights
+from vidcorr.backbones.video import VJepa2, upsampling_weights
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,49 @@ def test_a_callable_may_give_an_encoder_of_video():
     refused(ValueError, message, build_feature_extractor, made, "res4")
     frozen = FrozenEncoder("tests.helpers.encoders:recurrent")
     assert isinstance(frozen.feature_extractor(), Recurrent)
+
+
+class Attention(torch.nn.Module):
+    """A layer of attention in the library's form, of a trained grid of 2 × 2 cells."""
+
+    grid_size = 2
+
+    def __init__(self, config, hidden_size, num_attention_heads):
+        super().__init__()
+        self.config, self.hidden_size, self.num_attention_heads = config, hidden_size, num_attention_heads
+        self.projection = torch.nn.Linear(hidden_size, hidden_size)
+
+
+class Transformer(torch.nn.Module):
+    """V-JEPA 2 in the library's form: a token is the mean of a tubelet of 2 frames and 4 × 4 pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.config = SimpleNamespace(patch_size=4)
+        self.encoder = torch.nn.Module()
+        self.encoder.layer = torch.nn.ModuleList([torch.nn.Module()])
+        self.encoder.layer[0].attention = Attention(None, 3, 1).eval()
+
+    def forward(self, pixel_values_videos, skip_predictor):
+        assert skip_predictor
+        cells = F.avg_pool3d(pixel_values_videos.transpose(1, 2), (2, 4, 4))
+        return SimpleNamespace(last_hidden_state=cells.flatten(2).mT)
+
+
+def test_v_jepa_2_gives_the_maps_of_its_tubelets_at_places_that_cover_the_trained_grid():
+    model = Transformer()
+    before = model.encoder.layer[0].attention
+    network, clip = VJepa2(model), torch.rand(1, 6, 3, 12, 16)
+    torch.testing.assert_close(network(clip), F.avg_pool3d(clip.transpose(1, 2), (2, 4, 4)))
+    assert network.stride == 4
+    layer = model.encoder.layer[0].attention
+    assert layer.map_size == (3, 4)
+    assert torch.equal(layer.projection.weight, before.projection.weight)
+    assert not layer.training
+    time, rows, columns = layer.get_position_ids(torch.zeros(1, 24, 3))
+    assert time.tolist() == [0] * 12 + [1] * 12
+    torch.testing.assert_close(rows.view(2, 3, 4)[1, :, 2], torch.tensor([0.0, 0.5, 1.0]))
+    torch.testing.assert_close(columns.view(2, 3, 4)[1, 2], torch.tensor([0.0, 0.25, 0.75, 1.0]))
 
 
 @pytest.mark.slow

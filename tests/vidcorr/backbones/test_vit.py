@@ -5,11 +5,13 @@ import pytest
 import torch
 from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
+from tests.helpers.encoders import tiny_vit
 from tests.helpers.refusal import refused
 from tests.helpers.regenerated import regenerated
 from vidcorr.backbones import build_network, extractor_of
-from vidcorr.backbones.vit import dino_positions
+from vidcorr.backbones.vit import dino_positions, positions_set
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import extractor_under
 
@@ -25,23 +27,44 @@ def test_dinos_positions_equal_those_of_its_code(golden):
     found = dino_positions(network.pos_embed, (14, 14), (30, 52))
     rows = found[0, 1:] if len(content["pos_interp_s"]) == -(-30 * 52 // 40) else found[0]
     np.testing.assert_allclose(rows[::40].detach().numpy().reshape(-1), content["pos_interp_s"].reshape(-1), atol=1e-6)
-    extractor, images = extractor_of(network), torch.rand(1, 3, 64, 96)
-    antialiased = extractor(images)
-    extractor.positions = "dino"
-    assert not torch.allclose(extractor(images), antialiased, atol=1e-3)
 
 
-@pytest.mark.slow
-def test_blocks_are_concatenated_from_one_pass(monkeypatch):
-    network, images = build_network(TINY), torch.rand(1, 3, 64, 96)
+def test_blocks_are_concatenated_from_one_pass_and_the_final_norm_may_be_left_out(monkeypatch):
+    network, images = tiny_vit(), torch.rand(1, 3, 48, 64)
+    nn.init.normal_(network.norm.weight)
     embed, passes = PatchEmbed.forward, []
     monkeypatch.setattr(PatchEmbed, "forward", lambda *given: passes.append(1) or embed(*given))
-    protocol = PropagationProtocol.named("dino").with_changes(feature_stride=16)
-    views = [extractor_of(network, stage) for stage in ("block12+block9", "block9", "block12")]
-    both, ninth, twelfth = (extractor_under(view, protocol)(images) for view in views)
-    assert (views[0].stage, views[0].stride, len(passes)) == ("block12+block9", 16, 3)
-    assert torch.equal(both, torch.cat([twelfth, ninth], dim=1))
-    refused(ValueError, "block13", extractor_of, network, "block9+block13")
+    views = [extractor_of(network, stage) for stage in ("block2+block1", "block1", "block2")]
+    both, first, second = (view(images) for view in views)
+    assert (views[0].stage, views[0].stride, len(passes)) == ("block2+block1", 8, 3)
+    assert torch.equal(both, torch.cat([second, first], dim=1))
+    assert torch.equal(extractor_of(network)(images), second)
+    protocol = PropagationProtocol.named("vidcorr").with_changes(feature_stride=8, final_norm=False)
+    bare = extractor_under(views[2], protocol)(images)
+    torch.testing.assert_close(network.norm(bare.flatten(2).mT).mT.unflatten(2, (6, 8)), second)
+    refused(ValueError, "this transformer has block1, block2; null", extractor_of, network, "block1+block3")
+
+
+def test_dinos_positions_are_of_the_padded_image_and_the_network_keeps_its_own():
+    network, images = tiny_vit(), torch.rand(1, 3, 41, 61)
+    nn.init.normal_(network.pos_embed)
+    own, grid = network.pos_embed, network.patch_embed.grid_size
+    extractor = extractor_of(network, "block1")
+    antialiased = extractor(images)
+    extractor.positions = "dino"
+    found = extractor(images)
+    assert not torch.allclose(found, antialiased, atol=1e-3)
+    with positions_set(network, dino_positions(own, grid, (6, 8)), (6, 8)):
+        expected = extractor_of(network, "block1")(images)
+    torch.testing.assert_close(found, expected)
+    assert network.pos_embed is own
+    assert network.patch_embed.grid_size == grid
+    extractor.positions = "network"
+    assert torch.equal(extractor(images), antialiased)
+    squares = torch.rand(1, 3, 32, 32)  # of the trained grid: nothing is interpolated
+    plain = extractor(squares)
+    extractor.positions = "dino"
+    assert torch.equal(extractor(squares), plain)
 
 
 def patches(extractor, images):
@@ -52,9 +75,8 @@ def patches(extractor, images):
     return found[0], features
 
 
-@pytest.mark.slow
 def test_overlapping_patches_are_those_of_a_shifted_image():
-    network = build_network("timm:vit_small_patch14_reg4_dinov2")
+    network = tiny_vit()
     patch = network.patch_embed.proj.kernel_size[0]
     step = patch // 2
     extractor = extractor_of(network, "block1", step)
@@ -65,7 +87,7 @@ def test_overlapping_patches_are_those_of_a_shifted_image():
     assert features.shape[2:] == overlapping.shape[2:] == (10, 12)
     apart, _ = patches(extractor_of(network, "block1"), torch.roll(images, (left, left), dims=(2, 3)))
     torch.testing.assert_close(overlapping[..., 2::2, 2::2], apart[..., 1:, 1:], rtol=1e-4, atol=1e-4)
-    assert extractor(images[..., :-3, :-5]).shape[2:] == (10, 12)
+    assert extractor(images[..., :-3, :-2]).shape[2:] == (10, 12)
 
 
 def test_a_transformer_of_one_size_is_refused_with_the_remedy():
