@@ -8,18 +8,21 @@ from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from jsonargparse import Namespace
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
 from callbacks.benchmark import recipe_of
-from cli import SaveConfig, ShortLogInterval, main, make_trainer
+from cli import SaveConfig, ShortLogInterval, VidcorrCLI, main, make_trainer
 from lightning_modules import VFSSimSiam
 from tests.helpers.parsed import Built, Parsed
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
+from tests.helpers.training import quiet_trainer
 from tests.helpers.words import NETWORK, TINY, clips, davis, flags, refusal
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
@@ -82,6 +85,7 @@ MOCO = ["--config=vfs_moco_r18.yaml", "--config=data/clips.yaml"]
 
 def test_configs_by_name_and_words_from_left_to_right(tmp_path, monkeypatch):
     file = config_file(tmp_path / "a.yaml", "{trainer: {max_steps: 3, max_epochs: 4}}")
+    assert "optimizer" not in parsed("fit", *MOCO)
     trainer = parsed("fit", *MOCO, "--trainer.max_steps=9", *file.split("="), "--trainer.max_epochs", "5").trainer
     assert (trainer.max_steps, trainer.max_epochs) == (3, 5)
     single = config_file(tmp_path / "b.yaml", "trainer: {callbacks: {class_path: CollapseMonitor}}")
@@ -172,19 +176,44 @@ def test_words_that_cannot_be_understood(words, tmp_path, monkeypatch, capsys):
     assert re.fullmatch(f"vidcorr: .*{MISUNDERSTOOD[words]}.*\n", capsys.readouterr().err)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        ("fit --model=VFSSimSiam --trainer.strategy=ddp_notebook", "with threads stands still; use ddp"),
         ("validate --ckpt_path nowhere.ckpt", "ckpt_path: there is no file nowhere.ckpt"),
         ("validate --ckpt_path last", "--ckpt_path last: no last.ckpt below runs"),
-        ("fit --model=VFSSimSiam --trainer.strategy=ddp_notebook", "with threads stands still; use ddp"),
     ],
 )
 def test_what_cannot_be_done(words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     assert message in refusal(*shlex.split(words))
+
+
+@pytest.mark.parametrize(("seconds", "ended"), [(None, True), (5.0, True), (0.0, False)])
+def test_a_run_that_is_out_of_time_has_not_ended(seconds, ended):
+    """`vidcorr resume` goes on with it."""
+    timer = Mock(spec=pl.callbacks.Timer, time_remaining=lambda: seconds)
+    run = Mock(folder=None)
+    trainer = SimpleNamespace(is_global_zero=False, callbacks=[timer])
+    VidcorrCLI._run_in_folder(SimpleNamespace(trainer=trainer, run=run), lambda: None)
+    assert run.end.called == ended
+
+
+def test_the_files_of_a_run_are_written_once_and_the_config_resumes_nothing(tmp_path):
+    run, parser = Mock(), Mock()
+    saving = SaveConfig(parser, Namespace(ckpt_path="a.ckpt"), run)
+    trainer = quiet_trainer(default_root_dir=tmp_path)
+    trainer.state.fn = "fit"
+    saving.on_validation_start(trainer, None)  # a validation of the fit
+    run.begin.assert_not_called()
+    for _ in range(2):
+        saving.on_train_batch_start(trainer, None)
+    run.begin.assert_called_once_with(tmp_path, None)
+    ((config, path), options) = parser.save.call_args
+    assert (config.ckpt_path, path) == (None, tmp_path / "config.yaml")
+    assert options == {"skip_unset": False, "overwrite": True, "multifile": False}
 
 
 def test_a_short_run_is_logged_ten_times():
@@ -286,6 +315,15 @@ def test_on_is_a_key_of_a_file(tmp_path):
     file = config_file(tmp_path / "a.yaml", "on: [davis=., jhmdb=.]\nevery: 3\nbefore: yes")
     config = parsed("fit", *MOCO, file, "--on", "vip=.")
     assert (config.on, config.every, config.before) == (["davis=.", "jhmdb=.", "vip=."], 3, True)
+
+
+def test_flags_set_when_benchmarks_run_and_a_later_folder_of_a_name_counts():
+    def callbacks(*more):
+        found = Parsed(["fit", *TINY, "--on", "davis=a", "jhmdb=b", "davis=c", *more])._chosen_benchmarks()
+        return [(each.name, each.benchmark.root, each.every_n_epochs, each.before_training) for each in found]
+
+    assert callbacks() == [("davis", "c", 10, False), ("jhmdb", "b", 10, False)]
+    assert callbacks("--every=3", "--before") == [("davis", "c", 3, True), ("jhmdb", "b", 3, True)]
 
 
 def test_the_printed_config_holds_the_benchmarks(capsys):

@@ -70,7 +70,8 @@ def test_without_validation_it_runs_at_the_end_of_the_training_epoch(kind, tmp_p
         steps = [4, 8]
     else:
         module = WithoutValidation(**TINY, base_lr=3)
-        benchmark, logger, _ = watched(tmp_path, best, stopping, module=module, validation=None)
+        saver = MONITORS["ModelCheckpoint"]()
+        benchmark, logger, _ = watched(tmp_path, best, stopping, saver, module=module, validation=None)
         steps = [2, 4, 6, 8]
     assert list(benchmark.history) == steps
     assert list(logger.scores["counted/score"]) == steps
@@ -120,18 +121,15 @@ MONITORS = {
 """What monitors a score → a callback."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", MONITORS)
-def test_a_monitor_of_a_score_is_refused_only_if_an_epoch_has_none(kind, tmp_path):
-    def run(callback, **options):
-        module = OnPlateau(**TINY) if kind == "ReduceLROnPlateau" else None
-        watched(tmp_path, callback, module=module, epochs=2, **options)
-
-    run(MONITORS[kind]())
+def test_a_monitor_of_a_score_is_refused_if_an_epoch_has_none(kind, tmp_path):
+    """It is taken if all have: `test_without_validation_…`."""
+    module = OnPlateau(**TINY) if kind == "ReduceLROnPlateau" else None
     for options in ({"every": 2}, {"check_val_every_n_epoch": 2}):
         line = f"^{kind} of counted/score: counted does not run in every epoch: set every_n_epochs and"
-        refused(ValueError, line, run, MONITORS[kind](), **options)
-    watched(tmp_path, of_lightning.EarlyStopping("val/loss", strict=False), every=2, epochs=2)
+        refused(ValueError, line, watched, tmp_path, MONITORS[kind](), module=module, **options)
+    other = of_lightning.EarlyStopping("val/loss", strict=False)
+    watched(tmp_path, other, every=2, epochs=1, max_steps=1)
 
 
 @dataclass(frozen=True)

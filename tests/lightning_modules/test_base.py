@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_modules import VFSSimSiam
-from lightning_modules.base import CorrespondenceModule
+from lightning_modules.base import CorrespondenceModule, check_images
 from lightning_modules.parts.distributed import keyed_generator
 from lightning_modules.parts.schedules import cosine_factor
 from tests.helpers.method_steps import tiny
@@ -41,6 +41,22 @@ def test_bytes_of_either_loader_are_refused_although_the_other_is_right(bytes_in
     trainer = quiet_trainer(max_epochs=1, num_sanity_val_steps=sanity_steps)
     message = "clip must be float RGB .* got torch.uint8"
     refused(ValueError, message, trainer.fit, VFSSimSiam(**TINY), *loaders.values())
+
+
+def test_values_may_exceed_their_range_by_a_quarter():
+    """Bicubic resizing overshoots."""
+    for low, high in ((-0.25, 1), (0, 1.25), (-0.26, 1), (0, 1.26)):
+        batch = {"image": torch.tensor([low, high] * 6).view(1, 3, 2, 2)}
+        if max(-low, high - 1) <= 0.25:
+            check_images(batch, {"image": "B, 3, H, W"})
+        else:
+            refused(ValueError, "got values from", check_images, batch, {"image": "B, 3, H, W"})
+
+
+def test_a_method_gives_any_view_of_its_backbone():
+    view = tiny("VFSSimSiam").feature_extractor("res4+res5", dilated=True)
+    assert (view.stage, view.stride, view.dilated) == ("res4+res5", 8, True)
+    assert tiny("VFSSimSiam").feature_extractor("res3", 4).stride == 4
 
 
 def test_a_key_has_one_stream_of_its_own():

@@ -57,6 +57,8 @@ def test_the_encoder_is_the_golden_one(golden):
 
 def test_patches_are_cropped_and_edges_dropped_in_training_only():
     module, batch = ContrastiveRandomWalk(**TINY), {"clip": torch.rand(2, 4, 3, 32, 32)}
+    cifar = torch.tensor([[0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]])
+    assert torch.equal(torch.stack([module.normalise.mean, module.normalise.std]).flatten(1), cifar)
     assert module.eval()(batch["clip"]).shape == (2, 128, 4, 9)
     assert torch.equal(module.step(batch)["loss"], module.step(batch)["loss"])
     images = batch["clip"].flatten(0, 1)

@@ -1,5 +1,7 @@
 """Co-Settle: each stage against the golden numbers, draws of positions, encoders of other kinds, and resuming."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -188,6 +190,13 @@ def test_pieces_of_stretched_positions_are_the_golden_ones(golden, number):
     for corner, wanted in zip(numbers["offsets"].tolist(), tensor(numbers, "out"), strict=True):
         found = cosettle.augmented_positions(grid, stretch, corner)
         torch.testing.assert_close(found.flatten(1, 2)[0], wanted, **EXACT)
+
+
+def test_positions_of_a_grid_that_is_not_square_are_changed_too():
+    positions = torch.rand(1, 2 + 3 * 4, 8)  # with two tokens that are no patches
+    network = SimpleNamespace(pos_embed=positions, patch_embed=SimpleNamespace(grid_size=(3, 4)))
+    changed = CoSettle(VIT, stretch=0.0).changed_positions(network, (3, 4))
+    torch.testing.assert_close(changed, positions)
 
 
 @pytest.mark.parametrize("length", [1, 5, 7, 14, 300])

@@ -41,6 +41,9 @@ def test_top5_is_the_five_best_classes_or_all(classes, best):
     scores = torch.arange(classes, 0, -1.0)[None]
     found = [float(probe.top5(scores, torch.tensor([rank]))) for rank in range(classes)]
     assert found == [1] * best + [0] * (classes - best)
+    labels = torch.tensor([0, 0, classes - 1])
+    assert probe.top1(scores.expand(3, -1), labels) == pytest.approx(2 / 3)  # of images, not of classes
+    assert probe.top5(scores.flip(1).expand(3, -1), labels) == pytest.approx(1 if classes == 3 else 1 / 3)
 
 
 def test_lars_scales_gradients_to_a_share_of_the_parameter():

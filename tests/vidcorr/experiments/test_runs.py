@@ -4,6 +4,7 @@ Also tests `commands/resume.py`, `experiments/words.py`.
 """
 
 import json
+import os
 import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from jsonargparse import Namespace
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.loggers.logger import DummyLogger
 
 from callbacks.run_folder import run_folder
 from cli import claim_folder, main
@@ -118,6 +122,30 @@ def test_runs_that_start_together_without_a_logger_have_folders_of_their_own(tmp
         claim_folder(trainer, run)
     folders = [run.folder for run in runs]
     assert folders == [run_folder(trainer) for trainer in trainers] == [tmp_path, tmp_path / "run-1"]
+
+
+def test_loggers_write_to_folders_of_the_run(tmp_path):
+    """Named ones too; a run that goes on stays in its folder if the logger would write beside it."""
+
+    def claimed(run, version=None):
+        kinds = {TensorBoardLogger: {"save_dir": tmp_path, "version": version}, CSVLogger: {"save_dir": tmp_path}}
+        run.loggers = [*kinds.values(), {}]
+        loggers = [kind(**arguments) for kind, arguments in kinds.items()]
+        trainer = pl.Trainer(accelerator="cpu", logger=[*loggers, DummyLogger()], enable_checkpointing=False)
+        claim_folder(trainer, run)
+        places = [Path(logger.log_dir) for logger in trainer.loggers[:2]]
+        (places[1] / "metrics.csv").touch()
+        assert (run.folder, len(trainer.loggers)) == (places[0], 3)
+        return [place.name for place in places]
+
+    logs = tmp_path / "lightning_logs"
+    assert claimed(Run(["fit"]), "a") == ["a", "version_0"]
+    assert claimed(Run(["fit"]), "a") == ["a-1", "version_1"]
+    earlier = written(logs / "old", "fit").resolve()
+    for version, name in ((None, "old"), ("b", "b")):
+        run = Run(["fit"])
+        run.earlier = earlier
+        assert claimed(run, version)[0] == name
 
 
 @pytest.mark.slow
@@ -243,6 +271,62 @@ def test_what_words_name_besides_code_is_no_code():
 
 
 # `fit … --ckpt_path last`
+
+
+def config(path, root="runs", **model):
+    trainer = Namespace(logger=None, default_root_dir=root)
+    data = Namespace(init_args=Namespace(num_workers=len(model)))
+    return Namespace(ckpt_path=path, trainer=trainer, model=Namespace(**model), data=data, seed_everything=0)
+
+
+def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
+    def found(words=("fit",), path="last", **model):
+        run = Run(words, say=said.append)
+        checkpoint = run.find(config(path, **model))
+        return run, checkpoint and str(Path(checkpoint).relative_to(tmp_path.resolve()))
+
+    monkeypatch.chdir(tmp_path)
+    said = []
+    training = found(lr=1)[0].record.training
+    assert said.pop().endswith("below runs: starting a new run")
+    waiting = written("runs/waiting", "fit").resolve()  # the same words, nothing saved
+    run, checkpoint = found(lr=1)
+    assert (run.earlier, checkpoint) == (waiting, None)
+    written("runs/waiting", "fit", end="2026-01-01")
+    assert found(lr=1)[0].earlier is None
+    for number, digest in enumerate((training, training, "another")):
+        folder = written(f"runs/version_{number}", "fit", training=digest, slurm={"job": str(number)})
+        path = folder / "checkpoints/last.ckpt"
+        path.parent.mkdir()
+        path.touch()
+        os.utime(path, (number, number))
+    run, checkpoint = found(lr=1)
+    assert (run.earlier, checkpoint) == (
+        folder.resolve().with_name("version_1"),
+        "runs/version_1/checkpoints/last.ckpt",
+    )
+    assert said[-1] == f"--ckpt_path last: {tmp_path.resolve()}/{checkpoint}"
+    assert run.record.resumed == str(tmp_path.resolve() / checkpoint)
+    assert run.loggers == [{"save_dir": str(run.earlier.parent), "name": "", "version": "version_1"}]
+    for root, earlier in (("runs", folder.resolve()), ("elsewhere", None)):
+        run = Run(["fit"])
+        assert run.find(config(str(path), root, lr=1)) == str(path)
+        assert run.earlier == earlier
+    assert found(("validate",), None)[0].earlier is None
+    in_slurm(monkeypatch, JOB_ID="0", RESTART_COUNT="1")
+    assert found(path="any.ckpt", lr=2)[1] == "runs/version_0/checkpoints/last.ckpt"
+    written("runs/version_0", "fit", end="2026-01-02", slurm={"job": "0"})
+    refused(SystemExit, "^0$", found)
+
+
+def test_runs_are_looked_for_in_the_folders_of_the_loggers(tmp_path, monkeypatch):
+    """Of a logger in the working directory only in its own folder: all of it may hold data."""
+    monkeypatch.chdir(tmp_path)
+    places = [written(f"{name}/version_0", "fit").resolve() for name in ("runs", "mine", "project", "other", "far")]
+    run = Run(["fit"])
+    far = {"save_dir": str(tmp_path / "far")}
+    run.loggers = [{"save_dir": ".", "name": "mine"}, {"project": "project", "name": "x"}, {"save_dir": "."}, far]
+    assert {*run._runs(Path("runs"))} == {*places} - {places[3]}
 
 
 @pytest.mark.slow
