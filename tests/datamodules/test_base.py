@@ -103,11 +103,6 @@ def test_no_seed_is_that_of_the_run_and_0_is_a_seed(name, root, monkeypatch):
     assert made(name, root).state_dict()["seed"] == 5
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_no_worker_is_waited_for_without_a_limit(name, root):
-    assert getattr(datamodules, name)(root, batch_size=2, num_workers=1).timeout > 0
-
-
 def test_a_list_at_another_place_is_the_same_list(root):
     state = made("VideoDataModule", root).state_dict()
     moved = root / "moved"

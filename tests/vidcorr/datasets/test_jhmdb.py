@@ -1,4 +1,4 @@
-"""The JHMDB reader on the real clips and on a generated layout, and on mistakes."""
+"""The JHMDB reader on the real clips, and on mistakes; a generated layout: benchmarks/test_numbers.py."""
 
 from functools import partial
 
@@ -9,7 +9,6 @@ from scipy.io import loadmat, savemat
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Jhmdb
 from vidcorr.datasets.generated import write_jhmdb
-from vidcorr.datasets.generated.scene import Scenes
 from vidcorr.datasets.jhmdb import JOINTS
 from vidcorr.videos.files import DataError
 
@@ -19,17 +18,6 @@ refusal = partial(refused, DataError, ".", Jhmdb)
 @pytest.fixture
 def root(tmp_path):
     return write_jhmdb(tmp_path / "jhmdb", 2, frames=4, size=(60, 80))
-
-
-def test_reads_what_was_written(root):
-    walk, wave = Jhmdb(root)
-    of = Scenes(frames=4, size=(60, 80), sprites=(1, 1))
-    video, masks = of.render(1)
-    assert (walk.name, wave.name) == ("synthetic_walk_0", "synthetic_wave_1")
-    assert (wave.num_frames, wave.size) == (4, (60, 80))
-    np.testing.assert_allclose(wave.points, of.tracks(1, masks, 15, of_layers=(1,))[0].transpose(1, 0, 2), atol=1e-12)
-    for t, frame in enumerate(wave.read()):
-        assert np.array_equal(frame.permute(1, 2, 0).numpy(), video[t])
 
 
 def test_real_clips(real_data):

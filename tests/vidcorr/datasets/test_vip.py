@@ -1,4 +1,4 @@
-"""The VIP reader: classes, instances, mistakes."""
+"""The VIP reader: instances that enter later, void, lists, mistakes; whole videos: benchmarks/test_numbers.py."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,7 @@ from PIL import Image
 
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Vip
-from vidcorr.datasets.generated.layouts import PARTS_OF_SPRITES, write_vip
-from vidcorr.datasets.generated.scene import Scenes
+from vidcorr.datasets.generated.layouts import write_vip
 from vidcorr.datasets.vip import PARTS
 from vidcorr.videos.files import DataError
 
@@ -24,31 +23,6 @@ def change(root, kind, frame, place, value):
     changed = np.array(Image.open(path))
     changed[place] = value
     Image.fromarray(changed).save(path)
-
-
-def test_semantic_parts(root):
-    videos = Vip(root)
-    ids = PARTS_OF_SPRITES[Scenes(0, 0, 7, SIZE, (4, 4)).render(0)[1]]
-    sequence = videos[0]
-    assert [s.name for s in videos] == ["videos1", "videos2"]
-    assert [frame.name for frame in sequence.frames] == ["000000000001.jpg", "000000000026.jpg", "000000000051.jpg"]
-    assert sequence.objects == tuple(k for k in np.unique(ids[0] % 20).tolist() if k)
-    assert dict(sequence.starts) == dict.fromkeys(sequence.objects, 0)
-    for t in range(3):
-        assert np.array_equal(sequence.read_mask(t).numpy(), ids[3 * t] % 20)
-
-
-def test_instance_parts(root):
-    ids = PARTS_OF_SPRITES[Scenes(0, 0, 7, SIZE, (4, 4)).render(0)[1]]
-    sequence = Vip(root, parts="instance")[0]
-    pairs = [divmod(k, 20) for k in np.unique(ids[0]).tolist() if k]
-    assert sequence.objects == tuple(range(1, len(pairs) + 1))
-    assert [sequence.classes[i] for i in sequence.objects] == [part for _, part in pairs]
-    for i, (person, part) in enumerate(pairs, start=1):
-        assert np.array_equal(sequence.read_mask(2).numpy() == i, ids[6] == person * 20 + part)
-    instances, classes = sequence.instances(2)
-    assert np.array_equal(instances.numpy(), ids[6])
-    assert classes == {k: k % 20 for k in np.unique(ids[6]).tolist() if k}
 
 
 def test_instances_that_enter_later_are_annotated_and_not_followed(root):

@@ -13,7 +13,6 @@ from PIL import Image
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Davis, Vos, YoutubeVos
 from vidcorr.datasets.generated import write_davis, write_youtube_vos
-from vidcorr.datasets.generated.scene import Scenes
 from vidcorr.videos.files import DataError, DecodingError
 
 SIZE = (40, 56)
@@ -35,19 +34,6 @@ def mask_path(root, t=0):
 
 def change(path, values):
     Image.fromarray(values.astype(np.uint8)).save(path)
-
-
-def test_reads_what_was_written(root):
-    davis = Davis(root)
-    video, masks = Scenes(0, 1, 5, SIZE, (2, 3)).render(0)
-    sequence = davis[1]
-    assert [s.name for s in davis] == ["synthetic-000", "synthetic-001", "synthetic-002"]
-    assert (sequence.num_frames, sequence.size, sequence.objects) == (5, SIZE, tuple(range(1, masks.max() + 1)))
-    assert sequence.ground_truth
-    for t, frame in enumerate(sequence.read()):
-        assert (frame.dtype, frame.shape) == (torch.uint8, (3, *SIZE))
-        assert (frame.permute(1, 2, 0).numpy().mean(-1) - video[t].mean(-1)).std() < 8  # brightness, after JPEG
-        assert np.array_equal(sequence.read_mask(t).numpy(), masks[t])
 
 
 def test_real_sequences(real_data, tmp_path):

@@ -1,6 +1,6 @@
 """Files are checked before they are opened or decoded; a partial file never has the name of a complete one.
 
-Also tests `results/csv_files.py`, `results/folder_lock.py`.
+Also tests `results/folder_lock.py`.
 """
 
 import json
@@ -17,7 +17,6 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets import Jhmdb, YoutubeVos
 from vidcorr.datasets.generated import write_got10k, write_jhmdb, write_youtube_vos
 from vidcorr.datasets.got10k import list_sequences
-from vidcorr.results.csv_files import csv_of_records, csv_text
 from vidcorr.results.folder_lock import FolderInUse, FolderLock
 from vidcorr.videos import files
 from vidcorr.videos.files import DataError
@@ -86,12 +85,6 @@ def test_bytes_are_those_of_the_text(tmp_path):
     files.write_atomically(path, "é\r\n" + os.fsdecode(b"\xff\n"))
     assert path.read_bytes() == b"\xc3\xa9\r\n\xff\n"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_csv_has_the_columns_of_all_records():
-    records = [{"name": "a", "one": 0.5}, {"name": 'b "2", c', "two": None, "one": 1}]
-    assert csv_of_records(records) == 'name,one,two\r\na,0.5,\r\n"b ""2"", c",1,\r\n'
-    assert csv_text([("a", None), (1, 2.5)], "\n") == "a,\n1,2.5\n"
 
 
 def test_a_folder_appears_complete_or_not_at_all(tmp_path):

@@ -1,4 +1,9 @@
-"""A video, or a part of it, from its start to its end."""
+"""A video, or a part of it, from its start to its end, read ahead.
+
+Also tests `videos/images.py`.
+"""
+
+import threading
 
 import numpy as np
 import pytest
@@ -7,6 +12,7 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames, write_mp4
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DataError
+from vidcorr.videos.images import read_ahead
 from vidcorr.videos.stream import FrameStream
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (30, 32, 48, 3), dtype=np.uint8)
@@ -38,3 +44,28 @@ def test_the_frames_of_a_part_are_those_of_the_video(name, tmp_path):
     assert FrameStream(path, 4).stem(3) == told[2]
     for part in ((900, None), (4, 4), (-2, None)):
         refused(DataError, "none of", FrameStream, path, *part)
+
+
+def test_items_come_in_order_and_an_error_in_place_of_its_item():
+    def items():
+        yield from range(20)
+        raise ValueError("the last item is damaged")
+
+    found = read_ahead(items(), ahead=3)
+    assert [next(found) for _ in range(20)] == list(range(20))
+    refused(ValueError, "last item", next, found)
+
+
+def test_closing_does_not_wait_for_the_thread():
+    """The garbage collector may close a reader inside a thread that is just starting: a wait there never ends."""
+    closed, waited = threading.Event(), []
+
+    def items():
+        yield 0
+        waited.append(not closed.wait(2))
+
+    found = read_ahead(items())
+    assert next(found) == 0
+    found.close()
+    closed.set()
+    assert True not in waited
