@@ -128,19 +128,23 @@ def test_loggers_write_to_folders_of_the_run(tmp_path):
     """Named ones too; a run that goes on stays in its folder if the logger would write beside it."""
 
     def claimed(run, version=None):
-        kinds = {TensorBoardLogger: {"save_dir": tmp_path, "version": version}, CSVLogger: {"save_dir": tmp_path}}
+        kinds = {
+            TensorBoardLogger: {"save_dir": tmp_path, "version": version},
+            CSVLogger: {"save_dir": tmp_path, "version": 3},
+        }
         run.loggers = [*kinds.values(), {}]
         loggers = [kind(**arguments) for kind, arguments in kinds.items()]
         trainer = pl.Trainer(accelerator="cpu", logger=[*loggers, DummyLogger()], enable_checkpointing=False)
         claim_folder(trainer, run)
         places = [Path(logger.log_dir) for logger in trainer.loggers[:2]]
+        places[1].mkdir(parents=True)
         (places[1] / "metrics.csv").touch()
         assert (run.folder, len(trainer.loggers)) == (places[0], 3)
         return [place.name for place in places]
 
     logs = tmp_path / "lightning_logs"
-    assert claimed(Run(["fit"]), "a") == ["a", "version_0"]
-    assert claimed(Run(["fit"]), "a") == ["a-1", "version_1"]
+    assert claimed(Run(["fit"]), "a") == ["a", "version_3"]
+    assert claimed(Run(["fit"]), "a") == ["a-1", "version_3-1"]
     earlier = written(logs / "old", "fit").resolve()
     for version, name in ((None, "old"), ("b", "b")):
         run = Run(["fit"])
