@@ -42,10 +42,6 @@ def test_the_batch_is_that_of_videos(images):
         grey = batch["clip"].float().mean((1, 2, 3, 4))
         assert (grey / 20).round().long().tolist() == batch["video_index"].tolist()
     assert sorted(int(index) for batch in seen for index in batch["video_index"]) == list(range(9))
-    held_out = make(images, validation_fraction=0.3)
-    assert len(held_out.held_out) == 3
-    (batch,) = held_out.val_dataloader()
-    assert batch["clip"].shape == (3, 2, 3, 16, 16)
 
 
 def test_lists_and_broken_images(images, tmp_path):

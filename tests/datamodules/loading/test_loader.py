@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -17,7 +18,6 @@ from torch.utils.data import DataLoader
 from datamodules.base import SampledDataModule
 from datamodules.loading.loader import ClipSampler, FixedSampler, ResumableLoader
 from tests.helpers.echo import Asleep, Echo, Starved
-from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from vidcorr.videos.files import DataError
@@ -53,37 +53,23 @@ def test_a_pass_is_of_the_epoch_that_was_set_and_of_the_same_one_without():
         assert [[batch["key"].tolist() for batch in loader] for _ in range(2)] == [expected, expected]
 
 
-def _share(rank, ranks_of_test):
-    module = SampledDataModule("source", 4, 0, 0)
-    module.training, module.held_out = Echo(20), Echo(5)
-    loader = module.train_dataloader()
-    held_out = [int(index) for batch in module.val_dataloader() for index in batch["key"][:, 1]]
-    keys = [batch["key"][:, 1].tolist() for batch in loader]
-    return keys, held_out, len(loader)
+def test_ranks_share_out_each_batch_and_the_held_out_samples_and_none_is_left_without(monkeypatch):
+    def of_ranks(ranks, made):
+        shares = []
+        for rank in range(ranks):
+            monkeypatch.setattr("datamodules.loading.loader.world_size_and_rank", Mock(return_value=(ranks, rank)))
+            shares.append(made())
+        return shares
 
-
-@pytest.mark.slow
-def test_a_bare_loader_asks_torch_for_its_share(tmp_path):
-    (one, held_one, count), (two, held_two, _) = on_ranks(2, tmp_path, _share, 2)
-    assert count == len(one) == len(two) == 2
-    whole = make(20, 8, seed=0)
-    for together, first, second in zip(batches(whole), one, two, strict=True):
-        assert sorted(first + second) == sorted(key[1] for key in together)
-    assert sorted(held_one + held_two) == list(range(5))
-
-
-def test_the_fixed_sampler_takes_each_sample_once_and_leaves_no_rank_empty(monkeypatch):
-    def share(samples, ranks, rank):
-        monkeypatch.setattr("datamodules.loading.loader.world_size_and_rank", lambda: (ranks, rank))
-        return list(FixedSampler(Echo(samples)))
-
-    sampler = FixedSampler(Echo(3))
-    sampler.set_epoch(5)
-    assert list(sampler) == [(0, 0), (0, 1), (0, 2)]
-    for samples, ranks in ((7, 4), (8, 4)):
-        parts = [share(samples, ranks, rank) for rank in range(ranks)]
-        assert sorted(index for part in parts for _, index in part) == list(range(samples))
-    assert [share(1, 2, rank) for rank in range(2)] == [[(0, 0)], [(0, 0)]]
+    whole = batches(make(21, 8), epoch=2)
+    one, two = of_ranks(2, lambda: batches(make(21, 4), epoch=2))
+    for together, first, second in zip(whole, one, two, strict=True):
+        assert sorted(first + second) == sorted(together)
+    assert of_ranks(2, lambda: len(make(21, 4))) == [2, 2]
+    for samples in (7, 8):
+        parts = of_ranks(4, lambda count=samples: list(FixedSampler(Echo(count))))
+        assert sorted(key for part in parts for key in part) == [(0, index) for index in range(samples)]
+    assert of_ranks(2, lambda: list(FixedSampler(Echo(1)))) == [[(0, 0)], [(0, 0)]]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

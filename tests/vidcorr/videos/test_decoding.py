@@ -163,12 +163,6 @@ def test_packets_without_a_time_at_the_start_are_frames_too(tmp_path):
         assert [read_number(frame) for frame in video.read([0, 11, 12, 35])] == [0, 11, 12, 35]
 
 
-def test_a_matroska_file_without_its_index_is_read_from_its_start(real_data, tmp_path):
-    whole, cut = real_data("clips/intel_asl_milk.mkv"), tmp_path / "cut.mkv"
-    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 97 // 100])
-    np.testing.assert_array_equal(read(cut, [30]), read(whole, [30]))
-
-
 def test_a_text_that_names_other_files_is_no_video(tmp_path):
     write_video(tmp_path / "secret.mp4", 3)
     (tmp_path / "v.mp4").write_text("ffconcat version 1.0\nfile secret.mp4\n")

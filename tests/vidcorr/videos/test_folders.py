@@ -5,7 +5,6 @@ import re
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import vidcorr.datasets
@@ -16,7 +15,6 @@ from vidcorr.datasets.generated import write_jhmdb
 from vidcorr.videos.files import DataError
 from vidcorr.videos.folders import list_images, names_in
 from vidcorr.videos.mask_folder import mask_folders
-from vidcorr.videos.masks import davis_palette, write_ids
 from vidcorr.videos.source import list_videos
 
 READERS = [*Path(vidcorr.datasets.__file__).parent.glob("*.py"), *Path(vidcorr.videos.__file__).parent.glob("*.py")]
@@ -49,14 +47,8 @@ def test_only_regular_files_and_folders_are_data(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     for target in ("folder", "file.png", "pipe.png", "gone.png"):
         (tmp_path / f"link-{target}").symlink_to(tmp_path / target)
+    assert names_in(tmp_path / "gone") == ([], [])
     assert names_in(tmp_path) == (["folder", "link-folder"], ["file.png", "link-file.png", "link-gone.png"])
-
-
-def mask(path: Path, column: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ids = np.zeros((16, 24), np.uint8)
-    ids[4:12, column : column + 8] = 1
-    write_ids(path, ids, davis_palette())
 
 
 @pytest.mark.parametrize(
@@ -83,16 +75,20 @@ def test_names_in_order(names, tmp_path):
     assert [path.name for path in list_images(tmp_path)] == list(names)
 
 
+def touch(*paths):
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
 def test_masks_beside_folders_are_refused(tmp_path):
-    mask(tmp_path / "dog/0.png", 0)
+    touch(tmp_path / "dog/0.png")
     assert mask_folders(tmp_path / "dog") == [""]
-    mask(tmp_path / "dog/old/0.png", 9)
+    touch(tmp_path / "dog/old/0.png")
     refused(DataError, r"dog: holds both the mask 0\.png and the folder old", mask_folders, tmp_path / "dog")
     assert mask_folders(tmp_path) == ["dog"]
 
 
 def test_a_video_below_frames_is_refused_for_training(tmp_path):
-    for t in range(3):
-        mask(tmp_path / "dog" / f"{t}.png", t)
-        mask(tmp_path / "dog/masks" / f"{t}.png", t)
+    touch(*(tmp_path / folder / f"{t}.png" for folder in ("dog", "dog/masks") for t in range(3)))
     refused(DataError, "dog: holds frames, and the video .*dog/masks lies below it", list_videos, tmp_path)

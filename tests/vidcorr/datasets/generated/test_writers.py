@@ -77,9 +77,9 @@ def summary(root):
 def written(name, root):
     """Write a small set; the pictures of ScanNet have one size."""
     frames = {"write_scannet": 2, "write_navi": 4}.get(name, 11)
-    size = {} if name == "write_scannet" else {"size": (40, 58)}
+    options = {"write_scannet": {}, "write_got10k": {"size": (40, 58), "valid": 1}}.get(name, {"size": (40, 58)})
     count = {"write_scannet": 1, "write_otb": 3}.get(name, 2)
-    return getattr(synthetic, name)(root, count, seed=3, first=5, frames=frames, **size)
+    return getattr(synthetic, name)(root, count, seed=3, first=5, frames=frames, **options)
 
 
 def arguments(name, root):
