@@ -6,7 +6,6 @@ import re
 import subprocess
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tests.helpers.references import GOLDEN
@@ -101,12 +100,3 @@ def test_the_fast_tests_run_on_every_python_that_the_package_names():
     named = re.findall(r"Programming Language :: Python :: (3\.\d+)", text)
     matrix = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["fast"]["strategy"]["matrix"]
     assert matrix["python"] == named
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.stem)
-def test_a_form_of_an_issue_asks_for_something_that_is_required(path):
-    form = yaml.safe_load(path.read_text())
-    assert {"name", "description", "body"} <= form.keys()
-    assert any(field["validations"]["required"] for field in form["body"] if "validations" in field)
-    names = [field["id"] for field in form["body"]]
-    assert len(set(names)) == len(names)

@@ -21,9 +21,9 @@ from torch.optim import lr_scheduler
 
 from callbacks import AtomicCheckpointIO, LastCheckpoint, Stops, TrainingStopped
 from lightning_modules import VFSMoCo, VFSSimSiam
-from tests.helpers.faults import Spoil
+from tests.helpers.faults import Spoil, differences
 from tests.helpers.refusal import refused
-from tests.helpers.stops import EPOCHS, Stop, content, expect_equal, go, joined, most_repeated, positions
+from tests.helpers.stops import EPOCHS, Stop, content, go, joined, most_repeated, positions
 from tests.helpers.training import InMemory, fit_in, tiny_moco, trainer_in
 from vidcorr.results.folder_lock import FolderLock
 
@@ -47,7 +47,7 @@ def resumed(folder, method, accumulated, stops, **options):
         more, ended = go(method, folder / "parts", accumulated, last if last.exists() else None, stop, **options)
         done = joined(done, more, whole, repeats)
         repeats = most_repeated(stop, options)
-    expect_equal(content(folder / "parts"), content(folder / "whole"))
+    assert differences(content(folder / "parts"), content(folder / "whole")) == []
     return ended and done == whole
 
 
@@ -120,7 +120,7 @@ def test_every_pair_of_stops(method, accumulated, tmp_path):
         rest, ended = go(method, tmp_path / "end", accumulated, folder / LAST if kept else None, every=100)
         assert ended
         assert joined(begun, rest, whole, most_repeated(stop, {})) == whole, stop
-        expect_equal(content(tmp_path / "end"), content(tmp_path / "whole"))
+        assert differences(content(tmp_path / "end"), content(tmp_path / "whole")) == []
     kinds = [event[0] for event in whole]
     assert kinds.count("benchmark") == kinds.count("validated") + 1 == EPOCHS + 1
     for number, first in enumerate(positions()):
@@ -133,7 +133,7 @@ def test_every_pair_of_stops(method, accumulated, tmp_path):
             start = tmp_path / str(number) / LAST
             more, _ = go(method, tmp_path / "pair", accumulated, start, second, every=100)
             assert joined(begun, more, whole, most_repeated(first, {})) == events, (first, second)
-            expect_equal(content(tmp_path / "pair"), expected)
+            assert differences(content(tmp_path / "pair"), expected) == []
 
 
 @pytest.mark.slow
@@ -149,7 +149,7 @@ def test_every_kill(method, accumulated, tmp_path):
         rest, ended = go(method, folder, accumulated, start if start.exists() else None)
         assert ended
         assert joined(begun, rest, whole) == whole, stop
-        expect_equal(content(folder), content(tmp_path / "whole"))
+        assert differences(content(folder), content(tmp_path / "whole")) == []
 
 
 def end_after_5(trainer, *_):
@@ -191,7 +191,7 @@ def test_a_run_that_ends_early_resumes_within_its_epoch(ending, options, tmp_pat
     once = [event for event in whole if event[0] == "validated" and event not in validated]
     assert [event for event in rest if event[0] == "validated"] == once
     one, other = content(tmp_path / "parts"), content(tmp_path / "whole")
-    expect_equal(one, other)
+    assert differences(one, other) == []
     files = [torch.load(tmp_path / part / LAST, weights_only=True) for part in ("parts", "whole")]
     assert files[0]["epoch"] == files[1]["epoch"]
 

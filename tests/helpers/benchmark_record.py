@@ -28,15 +28,7 @@ from tests.helpers.method_steps import RUNS, trained
 from tests.helpers.references import real_data
 from vidcorr import Result, write_report
 from vidcorr.backbones import build_feature_extractor, load
-from vidcorr.datasets.generated import (
-    write_badja,
-    write_davis,
-    write_jhmdb,
-    write_otb,
-    write_tap_vid,
-    write_vip,
-    write_youtube_vos,
-)
+from vidcorr.datasets import generated
 from vidcorr.results.provenance import Provenance
 from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
 
@@ -48,13 +40,13 @@ def make_data(root: Path) -> None:
     """Generate the small sets, and cut a few frames out of the real sequences."""
     if (root / "complete").exists():
         return
-    write_davis(root / "davis", 3, frames=8, size=(96, 128))
-    write_youtube_vos(root / "youtube_vos", 8, valid=1, frames=21, size=(96, 96))
-    write_jhmdb(root / "jhmdb", 2, frames=8)
-    write_vip(root / "vip", 2, frames=5, size=(120, 160))
-    write_otb(root / "otb", 2, frames=12, size=(120, 160))
-    write_tap_vid(root / "tap_vid", 2, frames=8, tracks=6, size=(96, 128))
-    write_badja(root / "badja", 2, frames=8, size=(96, 128))
+    generated.write_davis(root / "davis", 3, frames=8, size=(96, 128))
+    generated.write_youtube_vos(root / "youtube_vos", 8, valid=1, frames=21, size=(96, 96))
+    generated.write_jhmdb(root / "jhmdb", 2, frames=8)
+    generated.write_vip(root / "vip", 2, frames=5, size=(120, 160))
+    generated.write_otb(root / "otb", 2, frames=12, size=(120, 160))
+    generated.write_tap_vid(root / "tap_vid", 2, frames=8, tracks=6, size=(96, 128))
+    generated.write_badja(root / "badja", 2, frames=8, size=(96, 128))
     videos = product(("JPEGImages", "Annotations"), ("blackswan", "dog"))
     folders = [f"davis/{part}/480p/{name}" for part, name in videos] + ["otb/Crossing/img", "otb/Man/img"]
     for folder in folders:

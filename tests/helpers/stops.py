@@ -15,7 +15,6 @@ from pytorch_lightning.callbacks import LambdaCallback
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped
 from lightning_modules import VFSSimSiam
-from tests.helpers.faults import differences
 from tests.helpers.training import InMemory, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr import Result, signals
 from vidcorr.benchmarks.base import Benchmark
@@ -221,8 +220,3 @@ def joined(done: list[Any], more: list[Any], whole: list[Any], repeats: int | No
     assert start <= len(done)
     assert repeats is None or sum(isinstance(event[0], int) for event in done[start:]) <= repeats
     return whole[: max(start + len(more), len(done))]
-
-
-def expect_equal(one: dict[str, Any], other: dict[str, Any]) -> None:
-    found = differences(one, other)
-    assert not found, found

@@ -1,6 +1,6 @@
 """The writers: same arguments, same files, today and later; nothing half written; a prefix of a video.
 
-Also tests `datasets/generated/layouts.py`, `datasets/generated/scene.py`, `datasets/generated/surfaces.py`.
+Also tests `generated/layouts.py`, `generated/scene.py`, `generated/surfaces.py`.
 """
 
 import hashlib
