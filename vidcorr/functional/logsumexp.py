@@ -23,31 +23,36 @@ Chunk = tuple[slice, Tensor, Callable[[Tensor, Tensor], object]]
 """Queries, their logits `(…, K)` with a part of the keys, and a function that adds weights @ keys to means in place."""
 
 
-def streamed_logsumexp(queries: Tensor, chunks: Callable[[Tensor], Iterator[Chunk]]) -> Tensor:
-    """Return the log-sum-exp of queries `(…, C)` over all keys that `chunks` yields for them, float32 or finer.
+def widened(tensor: Tensor) -> Tensor:
+    """Return a tensor in float32 or finer."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def streamed_logsumexp(queries: Tensor, chunks: Iterator[Chunk]) -> Tensor:
+    """Return the log-sum-exp of queries `(…, C)` over all keys whose products `chunks` yields.
 
     One pass of the online softmax (Milakov and Gimelshein, 2018). It also accumulates the gradient into the queries,
     the mean of the keys weighted by the softmax, so the backward pass needs no products. Keys take no gradient.
 
     Args:
-        queries: `(…, C)`.
-        chunks: queries → chunks; their logits are overwritten.
+        queries: `(…, C)`, float32 or finer.
+        chunks: products of the queries with keys, which are overwritten; computed without autocast.
 
     Returns:
         `(…)`; −∞ for a query without keys.
     """
     with torch.autocast(queries.device.type, enabled=False):
-        return _LogSumExp.apply(queries.to(torch.promote_types(queries.dtype, torch.float32)), chunks)
+        return _LogSumExp.apply(queries, chunks)
 
 
 class _LogSumExp(Function):
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, chunks: Callable[[Tensor], Iterator[Chunk]]) -> Tensor:
+    def forward(ctx: Any, queries: Tensor, chunks: Iterator[Chunk]) -> Tensor:
         lowest = torch.finfo(queries.dtype).min
         largest = queries.new_full((*queries.shape[:-1], 1), lowest)
         total = torch.zeros_like(largest)
         mean = queries.new_zeros(queries.shape) if ctx.needs_input_grad[0] else None
-        for some, logits, add_keys in chunks(queries.detach()):
+        for some, logits, add_keys in chunks:
             before = largest[some]
             after = torch.maximum(before, logits.amax(-1, keepdim=True))
             shrink = (before - after).exp_()
@@ -79,8 +84,9 @@ def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -
     Returns:
         `(B, n)`; −∞ for a sample without keys.
     """
-    chunks = partial(_dot_chunks, keys=keys, excluded=excluded, rows_per_sample=query.shape[1])
-    return streamed_logsumexp(query.flatten(0, 1), chunks).view(query.shape[:2])
+    rows = widened(query.flatten(0, 1))
+    chunks = _dot_chunks(rows.detach(), keys, excluded, query.shape[1])
+    return streamed_logsumexp(rows, chunks).view(query.shape[:2])
 
 
 def _dot_chunks(rows: Tensor, keys: Tensor, excluded: Tensor | None, rows_per_sample: int) -> Iterator[Chunk]:

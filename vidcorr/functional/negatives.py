@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .device import amount_for
-from .logsumexp import Chunk, dot_logsumexp, streamed_logsumexp
+from .logsumexp import Chunk, dot_logsumexp, streamed_logsumexp, widened
 from .window_tiles import Border, Neighbourhood, TileGrid
 
 NUMBERS_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
@@ -53,35 +53,37 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
     Returns:
         `(B, h, w)`; −∞ for a sample without maps.
     """
-    cells = maps[0, 0].numel()
-    places = query[0, 0].numel()
-    features = maps.movedim(1, -1).flatten(0, 2)
-
-    def chunks(queries: Tensor) -> Iterator[Chunk]:
-        of_map = places * points * query.shape[1]
-        together = max(1, amount_for(query.device, NUMBERS_AT_ONCE) // of_map)
-        width = features.shape[1]
-        most = min(together, len(maps)) * points
-        block = min(places, max(1, amount_for(query.device, GATHERED_AT_ONCE) // (most * width)))
-        gathered = features.new_empty(block * most, width)  # fresh memory for each part takes several times longer
-        products = queries.new_empty(block * most * len(query))
-        for first in range(0, len(maps), together):
-            frames = slice(first, min(first + together, len(maps)))
-            drawn = drawn_cells(seed, frames, points, places, cells, query.device)
-            left_out = None if excluded is None else excluded[:, frames].repeat_interleave(points, 1)
-            for start in range(0, places, block):
-                some = slice(start, min(start + block, places))
-                rows = drawn[some].flatten()
-                keys = torch.index_select(features, 0, rows, out=gathered[: len(rows)])
-                keys = keys.view(some.stop - start, -1, width).to(queries.dtype)
-                logits = products[: len(rows) * len(query)].view(len(keys), len(query), -1)
-                torch.bmm(queries[some], keys.mT, out=logits)
-                if left_out is not None:
-                    logits.masked_fill_(left_out, -torch.inf)
-                yield some, logits, partial(_add_weighted, keys=keys)
-
-    groups = query.flatten(2).permute(2, 0, 1).contiguous()  # (places, B, C)
+    groups = widened(query.flatten(2).permute(2, 0, 1).contiguous())  # (places, B, C)
+    chunks = _drawn_chunks(groups.detach(), maps, points, seed, excluded)
     return streamed_logsumexp(groups, chunks).T.reshape(len(query), *query.shape[2:])
+
+
+def _drawn_chunks(queries: Tensor, maps: Tensor, points: int, seed: int, excluded: Tensor | None) -> Iterator[Chunk]:
+    """Yield the products of queries `(places, B, C)` with the cells that are drawn for their places.
+
+    As many maps at a time as the memory for products allows, and of their cells as many places as are gathered at once.
+    """
+    places, samples, width = queries.shape
+    together = max(1, amount_for(queries.device, NUMBERS_AT_ONCE) // (places * points * width))
+    most = min(together, len(maps)) * points
+    block = min(places, max(1, amount_for(queries.device, GATHERED_AT_ONCE) // (most * width)))
+    features = maps.movedim(1, -1).flatten(0, 2)
+    gathered = features.new_empty(block * most, width)  # fresh memory for each part takes several times longer
+    products = queries.new_empty(block * most * samples)
+    for first in range(0, len(maps), together):
+        frames = slice(first, min(first + together, len(maps)))
+        drawn = drawn_cells(seed, frames, points, places, maps[0, 0].numel(), queries.device)
+        left_out = None if excluded is None else excluded[:, frames].repeat_interleave(points, 1)
+        for start in range(0, places, block):
+            some = slice(start, min(start + block, places))
+            rows = drawn[some].flatten()
+            keys = torch.index_select(features, 0, rows, out=gathered[: len(rows)])
+            keys = keys.view(some.stop - start, -1, width).to(queries.dtype)
+            logits = products[: len(rows) * samples].view(len(keys), samples, -1)
+            torch.bmm(queries[some], keys.mT, out=logits)
+            if left_out is not None:
+                logits.masked_fill_(left_out, -torch.inf)
+            yield some, logits, partial(_add_weighted, keys=keys)
 
 
 def drawn_cells(
@@ -136,28 +138,31 @@ def same_place_logsumexp(
     Returns:
         `(B, h, w)`; −∞ for a sample without maps.
     """
-    samples, channels = query.shape[:2]
     grid = TileGrid((query.shape[2], query.shape[3]), Neighbourhood(radius, "square"))
-    across = grid.shape[1]
-    cells = math.prod(grid.halo_size)
-
-    def chunks(queries: Tensor) -> Iterator[Chunk]:
-        for some, rows in grid.parts(len(maps), samples, amount_for(query.device, NUMBERS_AT_ONCE)):
-            chosen = maps[some].movedim(1, -1).to(queries.dtype)
-            halos = grid.halos(grid.pad(chosen))[:, rows].permute(1, 2, 0, 3, 4, 5)
-            keys = halos.reshape(-1, len(chosen) * cells, channels)
-            groups = slice(rows.start * across, rows.stop * across)
-            logits = torch.bmm(queries[groups], keys.mT)
-            by_map = logits.view(*halos.shape[:2], samples, -1, len(chosen), cells)
-            by_map += grid.bias(rows, 1, border, queries)[:, :, None, :, None]
-            if excluded is not None:
-                by_map.masked_fill_(excluded[:, some][:, None, :, None], -torch.inf)
-            yield groups, logits, partial(_add_weighted, keys=keys)
-
-    queries = grid.queries(query.movedim(1, -1)).permute(1, 2, 0, 3, 4)  # (rows, columns, B, queries of a tile, C)
-    of_tiles = queries.flatten(2, 3).flatten(0, 1)
-    sums = streamed_logsumexp(of_tiles, chunks).view(*queries.shape[:4], 1)
+    queries = widened(grid.queries(query.movedim(1, -1)).permute(1, 2, 0, 3, 4))
+    chunks = _window_chunks(queries.detach(), maps, grid, border, excluded)
+    sums = streamed_logsumexp(queries.flatten(2, 3).flatten(0, 1), chunks).view(*queries.shape[:4], 1)
     return grid.from_queries(sums.permute(2, 0, 1, 3, 4)).squeeze(-1)
+
+
+def _window_chunks(
+    queries: Tensor, maps: Tensor, grid: TileGrid, border: Border, excluded: Tensor | None
+) -> Iterator[Chunk]:
+    """Yield the products of queries `(rows, columns, B, queries of a tile, C)` with the halos of their tiles."""
+    across, samples, _, channels = queries.shape[1:]
+    of_tiles = queries.flatten(2, 3).flatten(0, 1)
+    cells = math.prod(grid.halo_size)
+    for some, rows in grid.parts(len(maps), samples, amount_for(queries.device, NUMBERS_AT_ONCE)):
+        chosen = maps[some].movedim(1, -1).to(queries.dtype)
+        halos = grid.halos(grid.pad(chosen))[:, rows].permute(1, 2, 0, 3, 4, 5)
+        keys = halos.reshape(-1, len(chosen) * cells, channels)
+        groups = slice(rows.start * across, rows.stop * across)
+        logits = torch.bmm(of_tiles[groups], keys.mT)
+        by_map = logits.view(*halos.shape[:2], samples, -1, len(chosen), cells)
+        by_map += grid.bias(rows, 1, border, of_tiles)[:, :, None, :, None]
+        if excluded is not None:
+            by_map.masked_fill_(excluded[:, some][:, None, :, None], -torch.inf)
+        yield groups, logits, partial(_add_weighted, keys=keys)
 
 
 def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor) -> Tensor:

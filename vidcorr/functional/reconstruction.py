@@ -12,6 +12,7 @@ from torch import Tensor
 from .compactness import SHARPNESS
 from .device import to_device
 from .local_reconstruction import channels_last, check_features, reconstruct_locally
+from .logsumexp import widened
 from .negatives import shared_logsumexp
 from .window_tiles import Border, Neighbourhood, TileGrid
 
@@ -142,8 +143,3 @@ def reconstruction_loss(reconstructed: Tensor, target: Tensor) -> Tensor:
     """
     full = F.interpolate(reconstructed, size=target.shape[2:], mode="bilinear", align_corners=False)
     return F.smooth_l1_loss(SHARPNESS * full, SHARPNESS * target.to(full.dtype))
-
-
-def widened(tensor: Tensor) -> Tensor:
-    """Return a tensor in float32 or finer."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

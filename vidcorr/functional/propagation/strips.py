@@ -59,8 +59,9 @@ def best_matches(
     """
     used = sorted(set(references))
     places = [used.index(slot) for slot in references]
-    on_device = [to_device(numbers, keys.device) for numbers in (used, references, places)]
-    wanted = _Wanted(*on_device, keys.shape[2], topk)
+    device = keys.device
+    listed = to_device(references, device)
+    wanted = _Wanted(to_device(used, device), listed, to_device(places, device), keys.shape[2], topk)
     if neighbourhood.reach is None:
         return _matches_in_map(query, keys, wanted)
     return _matches_in_strips(query, keys, wanted, neighbourhood)
