@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..device import to_device, workspace_of
+from ..dot_products import dot_products, onednn_pays
 from ..window_tiles import TILE, Neighbourhood, TileGrid, used_of
 
 FoundMatches = tuple[Tensor, Tensor]
@@ -111,7 +112,13 @@ def _matches_in_strips(query: Tensor, keys: Tensor, wanted: _Wanted, neighbourho
             right = min(first + across, width)
             on_map = of_strip[:, left - first : right - first]
             part = used_of(keys[:, left:right], wanted.used)
-            torch.bmm(part.flatten(1, 2), met[index], out=on_map.flatten(1, 2))
+            if onednn_pays(query, part[0]):  # results of points rest on these digits
+                for y, (row, found) in enumerate(zip(part, on_map, strict=True)):
+                    real = slice(max(reach - y, 0) * columns, (min(height - y, reach + 1) + reach) * columns)
+                    asked = met[index, y, :, real].T
+                    found[:, :, real] = dot_products(asked, row.flatten(0, 1)).T.unflatten(0, (-1, used))
+            else:
+                torch.bmm(part.flatten(1, 2), met[index], out=on_map.flatten(1, 2))
         of_cells = products.amax(3).masked_fill_(beyond[strips.start : strips.stop], -torch.inf)
         of_halo = F.pad(of_cells, (0, 0, 0, 0, reach, reach), value=-torch.inf).flatten(1)
         near = of_halo.index_select(1, places.view(-1)).view(len(strips), *places.shape)
