@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from lightning_modules import FrozenEncoder, SiamFC, VFSMoCo, VFSSimSiam
-from tests.helpers.method_steps import RUNS, data
+from tests.helpers.method_steps import RUNS
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, quiet_trainer
 from vidcorr.backbones import NamedNetwork, build_feature_extractor, load, module_from_checkpoint
@@ -36,22 +36,6 @@ def test_an_at_sign_in_the_path_of_a_file_belongs_to_the_path(view, tmp_path, mo
         assert words[1:3] == ["--model=FrozenEncoder", f"--model.spec={path}"]
     assert module_from_checkpoint("me@lab/last.ckpt")
     assert build_feature_extractor("me@lab/last.ckpt")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("run", ["moco", "liir", "siamfc"])
-def test_a_run_leaves_a_checkpoint_of_plain_types(run, tmp_path):
-    module, path = made(run), tmp_path / "a.ckpt"
-    trainer = quiet_trainer(max_steps=1)
-    trainer.fit(module, data(run))
-    trainer.save_checkpoint(path)
-    content = torch.load(path, weights_only=True)
-    assert content["optimizer_states"]
-    assert content["vidcorr"]["class_path"].endswith(f".{type(module).__name__}")
-    again = module_from_checkpoint(path)
-    assert type(again) is type(module)
-    torch.testing.assert_close(again.state_dict(), module.state_dict(), rtol=0, atol=0)
-    assert not again.training
 
 
 def test_a_probe_needs_nothing_but_its_own_checkpoint(tmp_path):

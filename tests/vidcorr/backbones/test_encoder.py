@@ -5,7 +5,7 @@ import hashlib
 import pytest
 import torch
 
-from lightning_modules import FrozenEncoder, Liir, VFSSimSiam
+from lightning_modules import Liir
 from tests.helpers.fake_device import fake_gpu, moved
 from vidcorr.backbones import (
     Encoder,
@@ -14,10 +14,8 @@ from vidcorr.backbones import (
     build_feature_extractor,
     extractor_of,
     load,
-    module_from_checkpoint,
     weights_digest,
 )
-from vidcorr.backbones.checkpoints import write_checkpoint
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -105,25 +103,3 @@ def test_the_digest_is_that_of_the_bytes_in_order():
     text = "torch.float32 (3, 2, 3, 3); torch.float32 (3,)"
     contents = network.weight.detach().contiguous().numpy().tobytes() + network.bias.detach().numpy().tobytes()
     assert weights_digest(network) == hashlib.blake2b(text.encode() + contents).hexdigest()[:12]
-
-
-@pytest.mark.slow
-def test_weights_of_a_file_are_named(tmp_path):
-    write_checkpoint(VFSSimSiam(projector_dim=8, predictor_dim=4), tmp_path / "vfs_r18.ckpt")
-    expected = Network(name="ResNet-18", weights="weights of vfs_r18.ckpt", spec="torchvision:resnet18")
-    assert Network.of(module_from_checkpoint(tmp_path / "vfs_r18.ckpt")) == expected
-    assert Network.of(FrozenEncoder(str(tmp_path / "vfs_r18.ckpt"))) == expected
-    assert Network.of(build_feature_extractor(tmp_path / "vfs_r18.ckpt")) == expected
-    started = VFSSimSiam(str(tmp_path / "vfs_r18.ckpt"), projector_dim=8, predictor_dim=4)
-    assert Network.of(started) == expected
-
-
-@pytest.mark.slow
-def test_a_compiled_network_is_known_by_the_network_inside():
-    encoder = load("tests.helpers.encoders:TinyResNet")
-    network = encoder.network
-    compiled = torch.compile(encoder)
-    assert Network.of(compiled).spec == "tests.helpers.encoders:TinyResNet"
-    images = torch.rand(1, 3, 64, 64)
-    views = [build_feature_extractor(each, "res4") for each in (network, torch.compile(network))]
-    assert torch.equal(*(view(images) for view in views))

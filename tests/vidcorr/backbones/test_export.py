@@ -4,6 +4,7 @@ Also tests `commands/export.py`.
 """
 
 import shutil
+from pathlib import Path
 
 import onnxruntime
 import pytest
@@ -12,35 +13,37 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from cli import main
-from lightning_modules import Liir, VFSSimSiam
-from tests.helpers.foreign import features
+from lightning_modules import FrozenEncoder, Liir, VFSSimSiam
 from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
-from vidcorr.backbones import Network, build_feature_extractor, build_network, load, trainable_network
+from vidcorr.backbones import Network, build_feature_extractor, build_network, load, trainable_network, weights_digest
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.backbones.export import export
+from vidcorr.backbones.export import _loading_code, export
 from vidcorr.commands.export import command
 from vidcorr.results.result import Evaluated
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("library", ["timm", "torchvision"])
-def test_a_library_loads_it_and_has_the_same_features(library, tmp_path):
-    module = VFSSimSiam(f"{library}:resnet18", projector_dim=8, predictor_dim=4)
-    write_checkpoint(module, tmp_path / "vfs.ckpt")
+def test_torchvision_is_told_to_leave_its_classifier_out():
+    with torch.device("meta"):
+        encoder = load("torchvision:resnet18")
+    assert _loading_code(encoder, Path("a.safetensors")).splitlines() == [
+        "import safetensors.torch, torch, torchvision",
+        "network = torchvision.models.resnet18()",
+        "network.fc = torch.nn.Identity()",
+        "network.load_state_dict(safetensors.torch.load_file('a.safetensors'))",
+    ]
+
+
+@pytest.mark.parametrize("name", ["timm:resnet10t", pytest.param("torchvision:resnet18", marks=pytest.mark.slow)])
+def test_the_library_loads_it(name, tmp_path):
+    module = FrozenEncoder(name)
+    write_checkpoint(module, tmp_path / "own.ckpt")
     names = {}
-    exec(export(tmp_path / "vfs.ckpt", tmp_path / "out.safetensors"), names)
-    network = names["network"].eval().double()
-    assert type(network).__module__.startswith(library)
-    if library == "timm":
-        network.relu = network.act1
-    images = torch.rand(1, 3, 32, 32).double()
-    reference = module.eval().double()
-    for number, stage in ((3, "res4"), (4, "res5")):
-        expected = reference.feature_extractor(stage, 32).double()(images)
-        torch.testing.assert_close(features(network, images, number), expected, rtol=1e-6, atol=1e-6)
+    exec(export(tmp_path / "own.ckpt", tmp_path / "new/out.safetensors"), names)
+    assert type(names["network"]).__module__.startswith(name.partition(":")[0])
+    assert weights_digest(names["network"]) == weights_digest(module)
 
 
 MODULES = {

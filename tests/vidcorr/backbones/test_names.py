@@ -142,19 +142,6 @@ def test_what_does_not_train_is_refused():
 
 
 @pytest.mark.slow
-def test_staged_networks_offer_their_stages_and_the_map_before_their_pooling():
-    encoder, images = load("timm:convnext_atto"), torch.rand(1, 3, 160, 192)
-    encoder.mean = (0.1, 0.2, 0.3)
-    for number, (width, stride) in enumerate({40: 4, 80: 8, 160: 16, 320: 32}.items(), start=1):
-        extractor = encoder.view(f"stage{number}")
-        assert (extractor.stride, extractor.multiple) == (stride, stride)
-        assert extractor(images).shape == (1, width, 160 // stride, 192 // stride)
-    last = encoder.view()(images)
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (encoder.mean, encoder.std))
-    torch.testing.assert_close(last, encoder.network.eval().forward_features((images - mean) / std))
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "channels", "stride"),
     [
