@@ -58,6 +58,8 @@ def score(
     folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), rules, keep_ends, allow_missing)
     listed = rules.metadata.videos if rules.needs_meta else list_folders(folders.truth)
     names = list(dict.fromkeys(videos or sorted(listed)))
+    if not names:
+        raise DataError(f"{folders.truth}: holds no folder of masks")
     rows, missing = folders.rows(names)
     scored = {row.video for row in rows}.difference(missing)
     data = {

@@ -3,6 +3,7 @@
 Also tests `benchmarks/navi.py`, `metrics/surfaces.py`.
 """
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -117,12 +118,12 @@ def test_matches_are_drawn_as_right_below_the_second_threshold(kind, right, monk
 
 @pytest.mark.parametrize(("pixel", "expected"), [("input", 4.0), ("grid", 1.0)])
 def test_errors_are_in_metres_and_in_pixels_of_the_input_or_of_the_grid(pixel, expected):
-    """Cells beside each other, whose points are one metre apart, and four pixels by a focal length of 4."""
+    """Points one metre apart along both axes, and four pixels by a focal length of 4."""
     protocol = SurfaceProtocol.named("omniprobe", "navi", changes={"pixel": pixel})
     view = view_of(8, 4)
     view = view._replace(intrinsics=torch.diag(torch.tensor([4.0, 4.0, 1.0], dtype=torch.float64)))
-    errors = errors_of([view, view], torch.tensor([0]), torch.tensor([1]), SimpleNamespace(pose=np.eye(4)), protocol)
-    assert errors == ([1.0], [expected])
+    errors = errors_of([view, view], torch.tensor([0]), torch.tensor([3]), SimpleNamespace(pose=np.eye(4)), protocol)
+    assert errors == (pytest.approx([math.sqrt(2)]), pytest.approx([expected * math.sqrt(2)]))
 
 
 def test_sides_that_are_no_multiple_of_a_patch_are_padded():

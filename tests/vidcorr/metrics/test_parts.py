@@ -30,12 +30,8 @@ def test_golden_scores_of_newer_codes_count_frame_0_and_sum_over_the_data(golden
         target = torch.from_numpy(content[f"vip_gt{video}"])
         found = [resize_ids(ids, target.shape[1:]) for ids in torch.from_numpy(content[f"vip_pred{video}"])]
         metric.update(torch.stack(found), target, name=f"video{video}")
-    areas = np.sum([area.numpy() for (area,) in metric.table().values()], axis=0)
     for code in ("cropmae", "rvm"):
         assert metric.compute()["mIoU"] == pytest.approx(float(content[f"vip_{code}_miou"]), abs=1e-12)
-        table = content[f"vip_{code}_hist"]
-        shared, found, there = np.diagonal(table), table.sum(0), table.sum(1)
-        np.testing.assert_array_equal(areas, np.stack([shared, found + there - shared, found, there]))
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")

@@ -109,6 +109,7 @@ def test_videos_without_predictions_are_left_out_where_that_is_allowed(tmp_path,
     command([*folders, "--allow-missing"])
     assert capsys.readouterr().out.endswith("left out, for want of predictions or objects: b\n")
     refused(ValueError, "rules lvos need the data set's metadata", score, *folders, "lvos")
+    refused(DataError, "nowhere: holds no folder of masks", score, tmp_path / "nowhere", folders[1])
 
 
 def test_predictions_without_an_id_of_the_video_are_refused_and_lost_objects_are_not(tmp_path):
