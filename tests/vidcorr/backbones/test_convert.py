@@ -4,6 +4,7 @@ Also tests `backbones/foreign.py`, `commands/convert.py`.
 """
 
 import argparse
+import json
 import re
 from collections import OrderedDict
 from fractions import Fraction
@@ -12,12 +13,15 @@ import numpy as np
 import pytest
 import timm
 import torch
+from torch import nn
+from torchvision.models import resnet18
 
 from cli import main
 from lightning_modules import FrozenEncoder, Liir
-from tests.helpers import foreign
 from tests.helpers.encoders import Wrapped
+from tests.helpers.foreign import enliven, features, lively_resnet18
 from tests.helpers.method_steps import tiny
+from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_network, load, module_from_checkpoint
 from vidcorr.backbones.convert import FAMILIES, MAKERS, account, convert, family_of, frozen, renamed_by
@@ -27,6 +31,69 @@ from vidcorr.experiments.config_files import find_config
 from vidcorr.functional.colour import normalised_lab
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
+
+
+def random_state(kind):
+    """Random values under the real keys of a public checkpoint, variances positive."""
+    shapes = json.loads((GOLDEN / "checkpoint_keys.json").read_text())[kind]["keys"]
+    return {name: random_tensor(name, shape) for name, shape in shapes.items()}
+
+
+def random_tensor(name, shape):
+    if name.endswith("num_batches_tracked"):
+        return torch.tensor(7)
+    shape = [2 if isinstance(side, str) else side for side in shape]
+    return torch.rand(shape) + 0.5 if name.endswith("running_var") else torch.randn(shape) * 0.05
+
+
+def mm_style(state):
+    """torchvision's names as VFS's ConvModules have them."""
+    named = {}
+    for name, tensor in state.items():
+        parts = name.split(".")
+        if parts[-3:-1] in (["downsample", "0"], ["downsample", "1"]):
+            parts[-2] = ("conv", "bn")[int(parts[-2])]
+        else:
+            kind, number = parts[-2][:-1], parts[-2][-1]
+            parts[-2:-1] = [f"conv{number}", kind]
+        named[".".join(["backbone", *parts])] = tensor
+    return named
+
+
+class Mast(nn.Module):
+    """MAST's encoder under the names of its code: normalised Lab → features of stride 4; it skips `layer4`."""
+
+    def __init__(self):
+        super().__init__()
+        self.feature_extraction = resnet18()
+        block = self.feature_extraction.layer3[0]
+        block.conv1.stride = block.downsample[0].stride = (1, 1)
+        self.post_convolution = nn.Conv2d(256, 64, 3, 1, 1)
+
+    def forward(self, lab):
+        net = self.feature_extraction
+        return self.post_convolution(net.layer3(net.layer2(net.layer1(net.bn1(net.conv1(lab)).relu()))))
+
+
+def reflecting_resnet18():
+    """CRW's encoder as its released weights have it: padding as a separate layer, res4 without stride, no res5."""
+    network = lively_resnet18()
+    network.layer4 = nn.Sequential()
+    for module in network.layer3.modules():
+        if isinstance(module, nn.Conv2d):
+            module.stride = (1, 1)
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Conv2d) and child.padding != (0, 0):
+                pad = nn.ReflectionPad2d(child.padding[0])
+                child.padding = (0, 0)
+                setattr(parent, name, nn.Sequential(pad, child))
+    return network
+
+
+def write(path, state, entry="state_dict", **beside):
+    torch.save({entry: OrderedDict(state), **beside}, path)
+    return path
 
 
 @pytest.fixture
@@ -57,7 +124,7 @@ KINDS = {
 )
 def test_real_keys_find_their_places(kind, converted, tmp_path):
     kept, channels, stride, unused, benchmark = KINDS[kind]
-    state = foreign.random_state(kind)
+    state = random_state(kind)
     report, module = converted({"state_dict": OrderedDict(state)})
     assert {key.partition(".")[0] for key in report["unused"]} == unused
     measure = f"vidcorr validate --ckpt_path {tmp_path}/ours.ckpt --on {benchmark}=FOLDER"
@@ -74,7 +141,7 @@ def test_real_keys_find_their_places(kind, converted, tmp_path):
 
 
 def test_unknown_and_missing_weights_are_named(converted, tmp_path):
-    state = foreign.random_state("crw_r18")
+    state = random_state("crw_r18")
     lacking = {name: value for name, value in state.items() if name != "encoder.model.layer2.1.bn2.bias"}
     more = state | {"teleporter.weight": torch.zeros(1)}
     refused(ValueError, "taken for crw: no rule covers 1 tensors, such as tele", converted, {"model": more})
@@ -85,26 +152,26 @@ def test_unknown_and_missing_weights_are_named(converted, tmp_path):
 
 @pytest.mark.slow
 def test_vfs_gives_the_features_of_its_network(converted):
-    network, images = foreign.lively_resnet18(), torch.rand(1, 3, 32, 48).double()
-    _, module = converted({"state_dict": foreign.mm_style(network.state_dict()), "meta": {"epoch": 100}})
+    network, images = lively_resnet18(), torch.rand(1, 3, 32, 48).double()
+    _, module = converted({"state_dict": mm_style(network.state_dict()), "meta": {"epoch": 100}})
     module.double()
     network.double()  # so that the order of sums does not matter
     for number, stage in enumerate(("res2", "res3", "res4", "res5"), start=1):
-        expected = foreign.features(network, images, number)
+        expected = features(network, images, number)
         found = module.feature_extractor(stage, 32)(images)
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.slow
 def test_crw_pads_by_reflection(converted):
-    network, images = foreign.reflecting_resnet18(), torch.rand(1, 3, 48, 64)
+    network, images = reflecting_resnet18(), torch.rand(1, 3, 48, 64)
     state = {f"encoder.model.{name}": value for name, value in network.state_dict().items()}
     state["selfsim_fc.0.weight"] = torch.rand(128, 256)
     assert "encoder.model.layer1.0.conv1.1.weight" in state  # as the released file has it
     report, module = converted({"model": state, "args": argparse.Namespace(lr=1e-4), "epoch": 3})
     assert report["family"] == "crw"
     extractor = module.feature_extractor().double()
-    expected = foreign.features(network.double(), images.double(), 3)
+    expected = features(network.double(), images.double(), 3)
     torch.testing.assert_close(extractor(images.double()), expected, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(extractor.folded()(images.double()), expected, rtol=1e-6, atol=1e-6)
     refused(ValueError, "this ResNet has res2, res3", module.feature_extractor, "res5")
@@ -112,8 +179,8 @@ def test_crw_pads_by_reflection(converted):
 
 @pytest.mark.slow
 def test_mast_gives_the_features_of_its_network(converted):
-    network, images = foreign.Mast().eval(), torch.rand(1, 3, 32, 48)
-    foreign.enliven(network)
+    network, images = Mast().eval(), torch.rand(1, 3, 32, 48)
+    enliven(network)
     _, module = converted({"state_dict": network.state_dict(), "epoch": 1})
     found = module.feature_extractor()(images)
     torch.testing.assert_close(found, network(normalised_lab(images)), rtol=1e-4, atol=1e-4)
@@ -170,13 +237,13 @@ def test_a_network_of_ones_own_keeps_its_names_and_other_names_are_told(converte
 
 
 def test_files_that_cannot_be_taken_and_names_decide_where_keys_do_not(tmp_path):
-    theirs, ours = foreign.write(tmp_path / "foreign.pth", {"a": torch.ones(1)}), tmp_path / "ours.ckpt"
+    theirs, ours = write(tmp_path / "foreign.pth", {"a": torch.ones(1)}), tmp_path / "ours.ckpt"
     refused(ValueError, "the checkpoint to write", convert, theirs, theirs)
     refused(ValueError, "of no known family, such as a; name one by --kind", convert, theirs, ours)
     assert family_of(read_foreign(theirs).state, "my_module:my_network", theirs) == "named"
     rules = {"names": {"a|b": "c"}}
     refused(ValueError, "b, would both become c", renamed_by, rules, dict.fromkeys("ab", torch.ones(1)))
-    foreign.write(theirs, {"a": torch.zeros(1)}, lr=Fraction(1, 3))
+    write(theirs, {"a": torch.zeros(1)}, lr=Fraction(1, 3))
     refused(ValueError, r"damaged or foreign: .*fractions\.Fraction", convert, theirs, ours)
     theirs.write_text("<!DOCTYPE html><html>404</html>")
     refused(ValueError, r"foreign\.pth: damaged or foreign", convert, theirs, ours)
@@ -184,9 +251,9 @@ def test_files_that_cannot_be_taken_and_names_decide_where_keys_do_not(tmp_path)
 
 def test_a_namespace_beside_the_weights_is_read_and_nothing_else(tmp_path):
     beside = {"args": argparse.Namespace(lr=0.1, name="x"), "epoch": 3}
-    found = read_foreign(foreign.write(tmp_path / "foreign.pth", {"module.a": torch.ones(1)}, **beside))
+    found = read_foreign(write(tmp_path / "foreign.pth", {"module.a": torch.ones(1)}, **beside))
     assert list(found.state) == ["a"]
-    foreign.write(tmp_path / "foreign.pth", {"a": torch.ones(1)}, best=np.float64(0.5))
+    write(tmp_path / "foreign.pth", {"a": torch.ones(1)}, best=np.float64(0.5))
     refused(ValueError, "damaged or foreign", read_foreign, tmp_path / "foreign.pth")
 
 
@@ -226,7 +293,7 @@ def test_a_file_with_several_networks_is_not_guessed(tmp_path):
 
 @pytest.mark.slow
 def test_the_command_says_which_weights_it_took(tmp_path, capsys):
-    state = foreign.lively_resnet18().state_dict()
+    state = lively_resnet18().state_dict()
     torch.save({"state_dict": state, "state_dict_ema": state}, tmp_path / "last.pth.tar")
     words = ["convert", str(tmp_path / "last.pth.tar"), str(tmp_path / "out.ckpt")]
     for entry, other in (("state_dict", "state_dict_ema"), ("state_dict_ema", "state_dict")):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.matching import FOLDER
+from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.datasets.spair import partner_rows, read_pf, read_spair, shown_ids
 from vidcorr.functional.matching import frame_points
@@ -15,7 +15,7 @@ from vidcorr.metrics.matching import reference_length
 from vidcorr.protocols import MatchingProtocol
 from vidcorr.videos.files import DataError
 
-READER = FOLDER / "reader"
+READER = GOLDEN / "match/reader"
 EXPECTED = json.loads((READER / "expected.json").read_text())
 
 
