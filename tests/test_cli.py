@@ -14,8 +14,10 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from jsonargparse import Namespace
+from pytorch_lightning.callbacks import LearningRateMonitor, TQDMProgressBar
+from pytorch_lightning.cli import LightningCLI
 
-from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
+from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Throughput
 from callbacks.benchmark import recipe_of
 from cli import SaveConfig, ShortLogInterval, VidcorrCLI, main, make_trainer
 from lightning_modules import VFSSimSiam
@@ -199,6 +201,70 @@ def test_a_run_that_is_out_of_time_has_not_ended(seconds, ended):
     trainer = SimpleNamespace(is_global_zero=False, callbacks=[timer])
     VidcorrCLI._run_in_folder(SimpleNamespace(trainer=trainer, run=run), lambda: None)
     assert run.end.called == ended
+
+
+def test_a_run_that_is_stopped_prints_how_to_resume_it(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(trust, "_allowed", set())
+    caplog.set_level("INFO")
+    saver = LastCheckpoint()
+    for path, line in (("", False), ("last.ckpt", True)):
+        saver.best_model_path = path
+        run = Mock(folder=tmp_path / "a b", record=SimpleNamespace(words=["fit", "--model=antigravity.Model"]))
+        trainer = SimpleNamespace(is_global_zero=False, callbacks=[], checkpoint_callbacks=[saver])
+        stopped = Mock(side_effect=SystemExit(143))
+        refused(SystemExit, "^143$", VidcorrCLI._run_in_folder, SimpleNamespace(trainer=trainer, run=run), stopped)
+        run.give_back.assert_called_once()
+        run.end.assert_not_called()
+        assert (f"resume: vidcorr resume '{tmp_path}/a b' --allow antigravity.Model" in caplog.text) == line
+
+
+def test_the_end_of_a_run_names_its_report_and_the_next_command(tmp_path, monkeypatch, capsys):
+    def end(words, folder=tmp_path, saved="best.ckpt", benchmarks=1):
+        found = [Mock(spec=BenchmarkCallback, folder=folder)] * benchmarks
+        savers = [SimpleNamespace(), SimpleNamespace(best_model_path=saved)]
+        trainer = SimpleNamespace(callbacks=found, checkpoint_callbacks=savers)
+        run = SimpleNamespace(record=SimpleNamespace(words=words))
+        VidcorrCLI._print_end(SimpleNamespace(trainer=trainer, run=run), Path("run"))
+        return capsys.readouterr().out.splitlines()
+
+    monkeypatch.chdir(tmp_path)
+    report = f"report: {tmp_path}/report.html"
+    line = f"vidcorr validate --config {tmp_path}/run/config.yaml --ckpt_path best.ckpt"
+    assert end(["fit", f"--data.source={tmp_path}"]) == [report, f"next: {line}"]
+    (tmp_path / "videos").mkdir()
+    assert end(["fit", "--data.source=videos"], folder=None) == [f"next: cd {tmp_path} && {line}"]
+    assert end(["fit"], saved="") == [report]
+    assert end(["fit"], benchmarks=0) == []
+
+
+def test_callbacks_are_added_unless_there_are_ones_of_their_kind(monkeypatch):
+    monkeypatch.setattr(LightningCLI, "instantiate_trainer", lambda self, **options: options)
+    cli = Parsed(["fit", *TINY, "--on", "davis=."])
+
+    def added(command="fit", **changes):
+        cli.command = command
+        cli.config_init = {command: Namespace(trainer=cli.config["fit"].trainer.clone())}
+        cli.config = {command: cli.config["fit"], "fit": cli.config["fit"]}
+        cli.config_init[command].trainer.update(Namespace(**changes))
+        return [type(callback) for callback in cli.instantiate_trainer()["callbacks"]]
+
+    savers = [BestCheckpoint, LastCheckpoint]
+    default = [BestCheckpoint, Throughput, ShortLogInterval, LearningRateMonitor, LastCheckpoint, TQDMProgressBar]
+    cli.config["fit"].trainer.callbacks = None
+    assert added() == [BenchmarkCallback, *default]
+    last = LastCheckpoint()
+    assert added(callbacks=last) == [LastCheckpoint, BenchmarkCallback, *default[:4], TQDMProgressBar]
+    assert added(barebones=True) == [BenchmarkCallback]
+    for changes, kind in (
+        ({"logger": False}, LearningRateMonitor),
+        ({"log_every_n_steps": 5}, ShortLogInterval),
+        ({"enable_progress_bar": False}, TQDMProgressBar),
+    ):
+        assert added(**changes) == [BenchmarkCallback, *(each for each in default if each is not kind)]
+    assert added(enable_checkpointing=False) == [BenchmarkCallback, *(each for each in default if each not in savers)]
+    assert added("validate") == [BenchmarkCallback, TQDMProgressBar]
+    cli.config["fit"].on = []
+    assert added() == default[1:]
 
 
 def test_the_files_of_a_run_are_written_once_and_the_config_resumes_nothing(tmp_path):

@@ -10,6 +10,7 @@ import errno
 import os
 from collections import OrderedDict
 from datetime import timedelta
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import numpy as np
@@ -297,6 +298,26 @@ def test_a_save_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, cap
     monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", Mock(side_effect=OSError("no space left")))
     refused(RuntimeError, "a mistake", fit_in, tmp_path, Fail(), LastCheckpoint(dirpath=tmp_path))
     assert "not saved: no space left" in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("error", "ranks", "saves"),
+    [
+        (None, 2, True),
+        (SystemExit(143), 2, True),  # of `Stops`: at one step on all ranks
+        (RuntimeError("of this rank alone"), 2, False),
+        (RuntimeError("a mistake"), 1, True),
+        (TrainingStopped("the loss is nan"), 1, False),
+    ],
+)
+def test_an_error_lets_the_step_be_saved_if_all_ranks_have_it(error, ranks, saves, monkeypatch):
+    last, wrote = LastCheckpoint(), Mock()
+    monkeypatch.setattr(last, "_write", wrote)
+    monkeypatch.setattr("callbacks.loops.is_resumable", lambda _: True)
+    last.save(SimpleNamespace(global_step=0, world_size=ranks), error)  # saved before
+    wrote.assert_not_called()
+    last.save(SimpleNamespace(global_step=1, world_size=ranks), error)
+    assert wrote.called == saves
 
 
 def spoil_weights(trainer, module, *_):

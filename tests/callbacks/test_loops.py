@@ -3,12 +3,46 @@
 That a training resumes exactly is tested in tests/callbacks/test_checkpoints.py.
 """
 
+from types import SimpleNamespace
+
+import pytest
 import pytorch_lightning as pl
 import torch
 
 from callbacks import loops
 from lightning_modules import VFSSimSiam
 from tests.helpers.training import TINY, loader, quiet_trainer
+
+
+@pytest.mark.parametrize(
+    ("changes", "ends"),
+    [
+        ({}, True),
+        ({"should_stop": False}, False),
+        ({"min_epochs": 1}, False),
+        ({"min_steps": 6}, False),
+        ({"min_steps": 5}, True),
+        ({"num_training_batches": 3}, False),
+        ({"val_check_batch": 3}, False),
+        ({"val_check_batch": 2}, True),
+        ({"val_check_batch": 3, "check_val_every_n_epoch": None}, True),  # the seventh batch of all epochs
+        ({"val_check_batch": 7, "check_val_every_n_epoch": None}, False),
+    ],
+)
+def test_a_stop_ends_within_the_epoch_unless_lightning_ends_or_validates_first(changes, ends):
+    """After the third batch of an epoch, and step 5."""
+    batches = SimpleNamespace(current=SimpleNamespace(started=3, ready=3), is_last_batch=False)
+    fit_loop = SimpleNamespace(
+        epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=0)),
+        epoch_loop=SimpleNamespace(batch_progress=batches),
+        total_batch_idx=6,
+    )
+    trainer = SimpleNamespace(
+        fit_loop=fit_loop, should_stop=True, global_step=5, min_epochs=None, min_steps=None, num_training_batches=10
+    )
+    vars(trainer).update({"val_check_batch": None, "check_val_every_n_epoch": 1} | changes)
+    assert loops.ends_within_epoch(trainer) == ends
+
 
 EPOCHS = {  # hook and step → epochs ready, completed, started, processed; batches the same; logged steps
     ("on_train_epoch_start", 0): ((1, 0, 0, 0), (0, 0, 0, 0), 0),

@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks import BenchmarkCallback, TrainingStopped
-from callbacks.run_folder import log_now, run_folder
+from callbacks.run_folder import hide_logs, log_now, run_folder
 from cli import main
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.stops import Stop, go
@@ -38,6 +38,18 @@ def test_tensorboard_and_csv_both_have_the_score_and_what_is_logged_outside_vali
     assert any(tag.startswith("davis/") for tag in events.Tags()["images"])
     with (Path(table.log_dir) / "metrics.csv").open(newline="") as file:
         assert [(int(row["step"]), float(row[KEY])) for row in csv.DictReader(file)] == expected
+
+
+def test_what_a_resumed_run_logs_again_is_hidden(tmp_path):
+    board = TensorBoardLogger(tmp_path)
+    for step in range(6):
+        board.log_metrics({KEY: float(step)}, step)
+    trainer = SimpleNamespace(is_global_zero=True, global_step=4, loggers=[CSVLogger(tmp_path, "table"), board])
+    hide_logs(trainer, 3, {KEY: 0.5})
+    hide_logs(SimpleNamespace(is_global_zero=False), 0, {})
+    board.save()
+    events = EventAccumulator(board.log_dir).Reload().Scalars(KEY)
+    assert [(event.step, event.value) for event in events] == [(0, 0), (1, 1), (2, 2), (4, 0.5)]
 
 
 def test_wandb_offline_has_score_and_pictures(davis_root, tmp_path, monkeypatch):

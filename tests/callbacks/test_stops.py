@@ -3,12 +3,14 @@
 import os
 import signal
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from callbacks import BenchmarkCallback, Stops
+from callbacks.stops import requeue_job
 from tests.helpers.faults import Spoil, Strike
 from tests.helpers.ranks import on_ranks
 from tests.helpers.stops import Counted, go, in_slurm, joined, make
@@ -30,6 +32,27 @@ def test_a_signal_ends_validate_between_two_frames():
         trainer.validate(make("VFSSimSiam", 1), DataLoader(Clips(2, 2, 16), batch_size=2), verbose=False)
     assert (events, stopped.value.code) == (["the frame under way"], 143)
     assert [signal.getsignal(each) for each in signals.NAMES] == before
+
+
+@pytest.mark.parametrize(("agreed", "status"), [(signal.SIGUSR1, 138), (signal.SIGINT, 143), (0, None)])
+def test_a_rank_without_a_signal_ends_by_the_requeue_of_another_or_sigterm(agreed, status):
+    stops = Stops()
+    stops._outcome = agreed
+    if status is None:
+        stops.on_train_batch_start(None)
+        return
+    with pytest.raises(signals.Stopped) as stopped:
+        stops.on_train_batch_start(None)
+    assert stopped.value.code == status
+
+
+@pytest.mark.parametrize(("task", "job"), [({}, "7"), ({"ARRAY_JOB_ID": "5", "ARRAY_TASK_ID": "3"}, "5_3")])
+def test_a_job_or_its_task_is_queued_again(task, job, monkeypatch):
+    in_slurm(monkeypatch, JOB_ID="7", **task)
+    called = Mock()
+    monkeypatch.setattr("callbacks.stops.subprocess.run", called)
+    requeue_job()
+    called.assert_called_once_with(["scontrol", "requeue", job], check=False)
 
 
 @pytest.mark.slow

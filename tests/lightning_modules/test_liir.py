@@ -152,6 +152,16 @@ def test_keys_of_the_bank(modulation, keys, negatives):
     assert not held.requires_grad
 
 
+def test_two_ranks_store_the_cells_that_one_would(monkeypatch):
+    bank = tiny_liir(bank={"negatives": "shared"}).bank
+    features = torch.rand(4, 64, 4, 4)
+    whole = bank.keys_of(features, torch.Generator().manual_seed(5))
+    assert whole.shape == (4, 2, 64)
+    for place in ("negative_bank", "distributed"):
+        monkeypatch.setattr(f"lightning_modules.parts.{place}.world_size_and_rank", lambda: (2, 1))
+    assert torch.equal(bank.keys_of(features[2:], torch.Generator().manual_seed(5)), whole[2:])
+
+
 @pytest.mark.parametrize(("references", "keys"), [("learned", "average"), ("average", "learned")])
 def test_statistics_move_once_a_step_and_not_by_displaced_positions(references, keys):
     banks = [{"encoder": keys, "modulation": name} for name in ("shift", "none")]

@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from datamodules import VideoDataModule
-from datamodules.loading.sampling import Continuous, GapPairs, PairCrops, resized_crop, seeded_generator
+from datamodules.loading.sampling import GapPairs, PairCrops, resized_crop, seeded_generator
 from lightning_modules import FrozenEncoder, SiameseMAE, siamese_mae
 from lightning_modules.parts.schedules import cosine_factor
 from tests.helpers.method_steps import arguments_of
@@ -315,18 +314,3 @@ def test_its_checkpoint_is_an_encoder_of_the_library(tmp_path):
     tokens = module.encode(module.normalise(images[..., :32, :32]))[:, 1:]
     features = encoder.view()(images[..., :32, :32])
     torch.testing.assert_close(features.flatten(2).mT, tokens)
-
-
-def test_the_loader_gives_pairs(video_folder):
-    """Frames of one video at a gap, with one crop for both; the same frame twice, with a crop in a crop."""
-    options = {"frames": 4, "size": 16, "batch_size": 2, "num_workers": 0, "validation_fraction": 0}
-    shared = VideoDataModule(video_folder, sampling=GapPairs((3, 3)), crops=PairCrops(), **options)
-    still = Continuous(0)
-    nested = VideoDataModule(video_folder, sampling=still, crops=PairCrops("global-to-local"), **options)
-    for data in (shared, nested):
-        data.setup("fit")
-    batch = next(iter(shared.train_dataloader()))
-    assert set((batch["frame_index"][:, 1::2] - batch["frame_index"][:, ::2]).flatten().tolist()) == {3}
-    assert batch["clip"].shape == (2, 4, 3, 16, 16)
-    for pair in next(iter(nested.train_dataloader()))["clip"].flatten(0, 1).unflatten(0, (-1, 2)):
-        assert not torch.equal(pair[0], pair[1])

@@ -12,6 +12,7 @@ from torch import nn
 from lightning_modules.parts.heads import mlp
 from lightning_modules.parts.shuffle_bn import batch_norm_groups, encode_shuffled
 from tests.helpers.ranks import on_ranks
+from tests.helpers.refusal import refused
 from tests.helpers.training import tiny_moco
 
 
@@ -31,9 +32,12 @@ def test_equals_passes_of_each_group_in_outputs_gradients_and_statistics():
     torch.testing.assert_close(dict(one.named_buffers()), dict(other.named_buffers()))
 
 
-def test_groups_are_chosen_so_that_two_videos_remain_in_each():
+def test_groups_are_chosen_so_that_two_videos_remain_in_each(monkeypatch):
     assert [tiny_moco().groups(videos) for videos in (1, 2, 3, 4, 6, 8, 10, 12)] == [1, 1, 1, 2, 2, 4, 2, 4]
     assert tiny_moco(groups=4).groups(8) == 4
+    refused(ValueError, "model.groups is 0", tiny_moco(groups=0).groups, 8)
+    monkeypatch.setattr("lightning_modules.vfs_moco.world_size_and_rank", lambda: (2, 0))
+    assert tiny_moco().groups(8) == 1  # a rank is a group
 
 
 class Company(nn.BatchNorm2d):

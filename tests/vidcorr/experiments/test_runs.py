@@ -353,19 +353,6 @@ def test_last_is_the_newest_of_this_training(fit, tmp_path, davis_root, caplog):
     assert f"--ckpt_path last: {tmp_path / logs}/version_0/checkpoints/last.ckpt" in caplog.text
 
 
-@pytest.mark.slow
-def test_a_command_that_has_saved_nothing_begins_again_in_its_folder(fit, tmp_path):
-    named = flags("trainer.logger", "TensorBoardLogger", save_dir="mine", version="run")
-    fit("--ckpt_path=last", *named)
-    folder = tmp_path / "mine/lightning_logs/run"
-    for path in (folder / "checkpoints").iterdir():
-        path.unlink()
-    Record.read(folder).model_copy(update={"end": None}).save(folder)  # killed before its first checkpoint
-    fit("--ckpt_path=last", *named)
-    assert steps_of(folder) == 2
-    assert [path.name for path in folder.parent.iterdir()] == ["run"]
-
-
 # A requeued job of SLURM
 
 
@@ -390,19 +377,6 @@ def test_a_requeued_job_resumes_its_own_run(fit, tmp_path, monkeypatch, caplog):
     fit(*second, "--seed_everything=3")
     assert "resuming" not in caplog.text
     assert {path.name for path in (tmp_path / "same/b/lightning_logs").iterdir()} == {"version_7", "version_7-1"}
-
-
-@pytest.mark.slow
-def test_a_requeued_job_finds_its_run_in_the_working_directory(fit, tmp_path, monkeypatch, caplog):
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    monkeypatch.setenv("SLURM_JOB_NAME", "bash")
-    words = flags("trainer.logger", "TensorBoardLogger", save_dir=".", name="mine")
-    fit(*words)
-    folder = tmp_path / "mine/version_0"
-    Record.read(folder).model_copy(update={"end": None}).save(folder)
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    fit(*words)
-    assert f"resuming from {folder}/checkpoints/last.ckpt" in caplog.text
 
 
 def test_a_command_repeats_another_only_with_its_words_in_its_folder():
