@@ -15,7 +15,8 @@ from torchvision.transforms import v2
 from datamodules.loading.colour import ColourAugmentation
 from datamodules.loading.sampling import RandomCrops, distant_indices, seeded_generator
 from tests.helpers.plain_masks import plain_score
-from tests.speed.timing import DEVICE, compare, real_folder
+from tests.helpers.references import real_data
+from tests.speed.timing import DEVICE, compare
 from vidcorr.scoring.masks import score
 from vidcorr.videos.decoding import VideoFile
 
@@ -59,7 +60,7 @@ def decoding(rounds: int) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         for interval in (12, 30, 250):
             path = f"{folder}/key{interval}.mp4"
-            encode(real_folder() / "clips" / "mmaction2_demo.mp4", path, interval)
+            encode(real_data("clips/mmaction2_demo.mp4"), path, interval)
             with VideoFile(path) as video:
                 clips = [distant_indices(video.num_frames, 2, seeded_generator(2, i)).tolist() for i in range(4)]
             yield from compare(
@@ -106,7 +107,7 @@ def scores(rounds: int) -> list[str]:
     """Compare `vidcorr score` with a plain scorer of whole images, on DAVIS's annotations, predicted one frame late."""
     with tempfile.TemporaryDirectory() as name:
         truth, mine = Path(name, "truth"), Path(name, "mine")
-        shutil.copytree(real_folder() / "davis/Annotations/480p", truth)
+        shutil.copytree(real_data("davis/Annotations/480p"), truth)
         masks = sorted(truth.rglob("*.png"))
         for before, mask in zip([masks[0], *masks], masks, strict=False):
             late = mine / mask.relative_to(truth)

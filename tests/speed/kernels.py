@@ -11,7 +11,8 @@ from torchvision.transforms import v2
 from tests.helpers.plain_info_nce import plain_info_nce
 from tests.helpers.plain_masks import plain_boundary_score, plain_decode, plain_region
 from tests.helpers.plain_propagation import dense_attention, dense_mask, plain_propagation
-from tests.speed.timing import DEVICE, compare, least, real_folder, row
+from tests.helpers.references import real_data
+from tests.speed.timing import DEVICE, compare, least, row
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.datasets import Davis
@@ -100,7 +101,7 @@ def propagation_scale(rounds: int) -> Iterator[str]:
 def davis_frame(rounds: int) -> list[str]:
     """Compare one real frame under `vfs` by stages: the first whose window of references is full."""
     torch.manual_seed(0)
-    protocol, sequence = PropagationProtocol.named("vfs"), Davis(real_folder() / "davis")[0]
+    protocol, sequence = PropagationProtocol.named("vfs"), Davis(real_data("davis"))[0]
     extractor = build_feature_extractor("torchvision:resnet18")
     view, last = extractor_under(extractor, protocol), protocol.context + 1
     network = copy.deepcopy(extractor).to(memory_format=torch.contiguous_format)

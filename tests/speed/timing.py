@@ -1,29 +1,13 @@
 """Interleaved timing of several ways to do one thing, as rows of the table that `make speed` prints."""
 
-import sys
 from collections.abc import Callable, Mapping
 from os import times as process_times
-from pathlib import Path
 from time import perf_counter, process_time
 
 import torch
 
-from tests.helpers.references import real_videos
-
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Ways = Mapping[str, Callable[[], object]]
-
-
-def real_folder() -> Path:
-    """Return the folder of the real videos.
-
-    Raises:
-        SystemExit: in one line, if VIDCORR_DATA names no folder.
-    """
-    folder = real_videos()
-    if folder is None:
-        sys.exit("needs real videos: set VIDCORR_DATA to their folder (docs/same-data.md)")
-    return folder
 
 
 def now() -> float:
