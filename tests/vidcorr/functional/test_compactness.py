@@ -44,20 +44,6 @@ def test_moments_by_hand():
     torch.testing.assert_close(narrow, functional.compact_affinity(lone, 5, components=1))
 
 
-def test_loss_by_hand_and_its_gradient():
-    window = torch.zeros(1, 9, 1, 2)
-    window[0, 4] = torch.tensor([0.9, 0.4])  # the second place is not above the threshold
-    window[0, 5] = torch.tensor([0.1, 0.4])
-    window.requires_grad_()
-    loss = functional.compactness_loss(window, 1, functional.CompactnessPrior(components=1))
-    near, corner = 20 * 0.5**4, 20 * 0.5**8  # values of the Gaussian; its peak is 20, that of the affinity 18
-    terms = [2 - 0.5, (2 - near) ** 2 / 2, *3 * [near - 0.5], *4 * [corner**2 / 2]]
-    assert loss.item() == pytest.approx(sum(terms) / 18, rel=1e-5)
-    loss.backward()
-    assert window.grad[..., 1].eq(0).all()
-    assert window.grad[0, 4, 0, 0].item() == pytest.approx(-20 / 18)
-
-
 @pytest.mark.parametrize("name", ["liir", "liir+normalise_by=weights", "liir-reference"])
 def test_liir_frame_by_frame(name):
     """The whole protocol against the stored affinity of each frame; by weights, of labels that sum to anything."""

@@ -97,36 +97,55 @@ def check(case, found, protocol, drawn=None, **keys):
     return correct
 
 
-@pytest.mark.parametrize("name", ["c0", "c1", "c2", "tie"])
-def test_dift(name):
-    case = Case("dift_spair.npz", name)
-    width, height = case["img_size"].tolist()
-    changes = {"input_size": [height, width], "thresholds": case["alphas"].tolist()}
-    protocol = MatchingProtocol.named("dift").with_changes(**changes)
-    found = case.matched(case.features("feats"), protocol)
-    x0, y0, x1, y1 = case["tie_box"].T
-    assert ((found[:, 0] >= x0) & (found[:, 0] <= x1) & (found[:, 1] >= y0) & (found[:, 1] <= y1)).all()
-    exact = ~case["tied"] if name != "tie" else slice(None)
-    np.testing.assert_array_equal(found[exact], case["pred"][exact])
-    check(case, found, protocol, image="all_pck_img", point="all_pck_pt")
-
-
 def padded(name, side):
     return MatchingProtocol.named(name).with_changes(input_size=side)
 
 
-@pytest.mark.parametrize("name", ["c0", "c1", "c2", "pascal", "tie"])
-def test_sd_dino(name):
-    case = Case("sddino.npz", name)
-    protocol = padded("sd-dino", int(case["size"]))
-    if name == "pascal":
-        protocol = MatchingProtocol.named("sd-dino", "pf_pascal").with_changes(input_size=int(case["size"]))
-    maps = case.features("feats")
-    if name == "c2":
+FILES = {"dift": "dift_spair", "sd-dino": "sddino", "insid3": "insid3_spair", "probe3d": "probe3d_spair"}
+AVERAGES = {
+    "dift": {"image": "all_pck_img", "point": "all_pck_pt"},
+    "sd-dino": {"class": "mean_class", "weighted": "weighted"},
+    "insid3": {"image": "all_pck_img"},
+    "probe3d": {},
+}
+CASES = [(family, name) for family in FILES for name in ("c0", "c1", "c2", "tie")] + [("sd-dino", "pascal")]
+
+
+@pytest.mark.parametrize(("family", "name"), CASES)
+def test_matches_and_averages_of_the_public_codes(family, name):
+    case = Case(f"{FILES[family]}.npz", name)
+    protocol = MatchingProtocol.named(family, "pf_pascal" if name == "pascal" else "spair")
+    maps, bias, exact = case.features("feats"), None, slice(None)
+    if family == "dift":
+        width, height = case["img_size"].tolist()
+        protocol = protocol.with_changes(input_size=[height, width], thresholds=case["alphas"].tolist())
+        exact = ~case["tied"] if name != "tie" else exact
+    else:
+        protocol = protocol.with_changes(input_size=int(case["size" if family == "sd-dino" else "image_size"]))
+    if family == "insid3" and case["svd_comps"]:
+        protocol = protocol.with_changes(debiased=int(case["svd_comps"]))
+        bias = bias_directions(case.features("noise_feats"), int(case["svd_comps"]))
+    if family == "insid3" and not case["svd_comps"]:
+        protocol = protocol.with_changes(debiased=0)
+    if family == "probe3d":
+        protocol = protocol.with_changes(thresholds=case["alphas"].tolist())
+    if (family, name) == ("sd-dino", "c2"):
         maps = torch.cat([F.normalize(case.features("feats_sd"), dim=1), F.normalize(maps, dim=1)], dim=1)
-    found = case.matched(maps, protocol)
-    np.testing.assert_allclose(found, case["pred_orig"], atol=1e-3)
-    check(case, found, protocol, **{"class": "mean_class", "weighted": "weighted"})
+    found = case.matched(maps, protocol, bias=bias)
+    expected = case["pred" if family in ("dift", "insid3") else "pred_orig"]
+    np.testing.assert_allclose(found[exact], expected[exact], rtol=0, atol=0 if family == "dift" else 1e-3)
+    correct = check(case, found, protocol, **AVERAGES[family])
+    if family == "dift":
+        x0, y0, x1, y1 = case["tie_box"].T
+        assert ((found[:, 0] >= x0) & (found[:, 0] <= x1) & (found[:, 1] >= y0) & (found[:, 1] <= y1)).all()
+    if family == "probe3d":
+        drawn = case.draws(protocol)
+        for column, level in enumerate(["viewpoint=0", "viewpoint=1", "viewpoint=2", ""]):
+            recall = np.nan
+            if numbers := drawn.get(level):
+                scores = averages_of([correct[n] for n in numbers], [case.categories[n] for n in numbers])
+                recall = 100 * scores["class"][1]
+            np.testing.assert_allclose(recall, case["recall_mean"][column], atol=1e-4)
 
 
 def test_sd_dino_sample():
@@ -199,38 +218,10 @@ def test_geoaware_flip(monkeypatch):
     refused(ValueError, "needs `mirrored` and `partners`", case.matched, maps, protocol)
 
 
-@pytest.mark.parametrize("name", ["c0", "c1", "c2", "tie"])
-def test_insid3(name):
-    case = Case("insid3_spair.npz", name)
-    components = int(case["svd_comps"])
-    protocol = padded("insid3", int(case["image_size"])).with_changes(debiased=components)
-    bias = bias_directions(case.features("noise_feats"), components) if components else None
-    found = case.matched(case.features("feats"), protocol, bias=bias)
-    np.testing.assert_allclose(found, case["pred"], atol=1e-3)
-    check(case, found, protocol, image="all_pck_img")
-
-
 def test_insid3_counts_equal_distances():
     case, protocol = Case("insid3_spair.npz", "measure"), MatchingProtocol.named("insid3")
     correct = correct_points(case["pred"], case["trg"], float(case["thr"]), (64, 64), protocol)
     np.testing.assert_array_equal(correct, case["correct"])
-
-
-@pytest.mark.parametrize("name", ["c0", "c1", "c2", "tie"])
-def test_probe3d(name):
-    case = Case("probe3d_spair.npz", name)
-    protocol = padded("probe3d", int(case["image_size"])).with_changes(thresholds=case["alphas"].tolist())
-    found = case.matched(case.features("feats"), protocol)
-    np.testing.assert_allclose(found, case["pred_orig"], atol=1e-3)
-    correct = check(case, found, protocol)
-    drawn = case.draws(protocol)
-    for column, level in enumerate(["viewpoint=0", "viewpoint=1", "viewpoint=2", ""]):
-        expected = case["recall_mean"][column]
-        if numbers := drawn.get(level):
-            scores = averages_of([correct[n] for n in numbers], [case.categories[n] for n in numbers])
-            np.testing.assert_allclose(100 * scores["class"][1], expected, atol=1e-4)
-        else:
-            assert np.isnan(expected)
 
 
 @pytest.mark.parametrize(
@@ -247,16 +238,6 @@ def test_probe3d_covers_omniprobes_soft_argmax(name, window, changes, golden):
         rows = case.rows(pair)
         unit = found[rows] / max(case.size(target))
         np.testing.assert_allclose(unit, expected[f"{name}_window{window}_pred_unit"][rows], atol=1e-5)
-
-
-def test_probe3d_with_all_pairs_is_omniprobes_average():
-    """Figures of tests/golden/omniprobe/README.md."""
-    for name, recall in {"c0": 36.4035, "c1": 51.7768, "c2": 42.3032, "tie": 0}.items():
-        case = Case("probe3d_spair.npz", name)
-        protocol = padded("probe3d", int(case["image_size"])).with_changes(pairs="all")
-        found = case.matched(case.features("feats"), protocol)
-        correct = check(case, found, protocol, range(len(case["pairs"])))
-        np.testing.assert_allclose(100 * averages_of(correct, case.categories)["class"][0], recall, atol=1e-4)
 
 
 def test_probe3d_subset():

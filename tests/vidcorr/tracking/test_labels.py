@@ -111,28 +111,17 @@ def test_an_extractor_that_normalises_nothing_gets_rgb_in_0_to_1_and_the_protoco
 
 
 def test_a_users_benchmark_under_a_new_name_works_with_defaults():
-    class MyVideos(DavisBenchmark):
-        name = "my_videos"
-
     class MyClips(YoutubeVosBenchmark):
         name = "my_clips"
 
-    assert MyVideos("anywhere").protocol == PropagationProtocol.named("vfs", "davis")
-    assert MyVideos("anywhere", protocol="dino").protocol.name == "dino"
     assert MyClips("anywhere").protocol == PropagationProtocol.named("vidcorr-fast", "youtube_vos")
     refused(ValueError, "'vfs' defines no values for 'youtube_vos'", MyClips, "anywhere", protocol="vfs")
 
 
 def test_a_users_propagation_is_named_by_the_benchmark(davis_root):
     class Still(LabelPropagator):
-        """Repeats the labels of the first frame."""
-
-        def __init__(self, first_labels, protocol):
-            super().__init__(first_labels, protocol)
-            self.first = first_labels
-
         def step(self, features, entering=None):
-            return self.first
+            return self._first_labels
 
     class Repeated(DavisBenchmark):
         propagator = Still

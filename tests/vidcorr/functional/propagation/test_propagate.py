@@ -1,6 +1,6 @@
 """Label propagation against the original codes, a dense twin, windows and devices; its references and memory.
 
-Also tests `propagation/attention.py`, `propagation/strips.py`, `functional/window_tiles.py`.
+Also tests `functional/device.py`, `propagation/attention.py`, `propagation/strips.py`, `functional/window_tiles.py`.
 """
 
 import subprocess
@@ -126,12 +126,12 @@ def test_cuda_gives_the_same(name):
 
 
 def test_memory_does_not_grow_with_the_video():
-    of, features = protocol(), video(6, 8, 10, 12)
+    of, features = protocol(), video(6, 8, 5, 6)
 
     def propagate(frames):
-        deque(propagate_labels((features[i % 6] for i in range(frames)), one_hot(2, 10, 12), of), maxlen=0)
+        deque(propagate_labels((features[i % 6] for i in range(frames)), one_hot(2, 5, 6), of), maxlen=0)
 
-    assert peak_of(lambda: propagate(60)) == peak_of(lambda: propagate(15))
+    assert peak_of(lambda: propagate(30)) == peak_of(lambda: propagate(10))
 
 
 def test_numpy_arrays_are_taken():
