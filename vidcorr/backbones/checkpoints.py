@@ -87,32 +87,15 @@ def check_metadata(checkpoint: object, source: str | Path) -> None:
 def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
     """Return the class and arguments that a checkpoint names.
 
+    Its entry `encoder` then holds the encoder in terms of this library: `class_path`, `init_args`, and `prefix` of the
+    weights of its network; None if the module's own class is needed.
+
     Raises:
         ValueError: if the content is no checkpoint of ours, lacks a part, or names code that is not allowed.
     """
     check_metadata(checkpoint, source)
     arguments = checkpoint.get("hyper_parameters", {})  # Lightning leaves out an empty dict
     return check_names({"class_path": checkpoint[METADATA_KEY].get("class_path"), "init_args": arguments}, source)
-
-
-def saved_encoder_of(checkpoint: Any, source: str | Path) -> dict[str, Any] | None:
-    """Return the encoder of a checkpoint, in terms of this library.
-
-    Args:
-        checkpoint: the content of a checkpoint.
-        source: the file, for messages.
-
-    Returns:
-        `class_path` and `init_args`; and `prefix` of the weights of its network. None if the module's own class is
-        needed.
-
-    Raises:
-        ValueError: if the file is damaged or of another project, or names code that is not allowed, also by the class
-            that it is resumed with.
-    """
-    recipe_of(checkpoint, source)
-    saved: dict[str, Any] | None = checkpoint[METADATA_KEY].get("encoder")
-    return saved
 
 
 def saved_model(path: str | Path) -> Recipe | None:

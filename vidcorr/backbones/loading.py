@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..functional.device import random_state_kept
-from .checkpoints import load_weights, loaded, read_content, recipe_of, saved_encoder_of, without_prefix
+from .checkpoints import METADATA_KEY, load_weights, loaded, read_content, recipe_of, without_prefix
 from .description import Network
 from .encoder import Encoder
 from .extractor import VideoEncoder
@@ -105,7 +105,8 @@ def encoder_from_checkpoint(path: str | Path) -> Encoder:
     """
     path = local_file(path)
     checkpoint = read_content(path)
-    saved = saved_encoder_of(checkpoint, path)
+    recipe_of(checkpoint, path)  # refuses code that the file names, also for resuming it
+    saved = checkpoint[METADATA_KEY].get("encoder")
     if saved is None:
         return Encoder(module_from_checkpoint(path))
     encoder = load(make(saved, path))

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..videos.digests import file_digest
-from .checkpoints import read_content, recipe_of, saved_encoder_of
+from .checkpoints import METADATA_KEY, read_content, recipe_of
 from .description import RANDOM_WEIGHTS, Network, architecture_name
 from .extractor import RawColour, VideoEncoder, eval_mode
 from .trust import TRUSTED, allow, import_named, named_code, package_of, reason
@@ -125,7 +125,8 @@ class NamedNetwork:
             is_ours = ":" not in self.spec or package_of(self.spec) in TRUSTED
             return is_ours and not OWN_CHECKPOINT.fullmatch(self.spec)
         content = read_content(self.file, whole=False)
-        recipe = saved_encoder_of(content, self.file) or recipe_of(content, self.file)
+        of_module = recipe_of(content, self.file)
+        recipe = content[METADATA_KEY].get("encoder") or of_module
         return all(package_of(name) in TRUSTED for name in named_code(recipe))
 
     def build(self) -> tuple[nn.Module, Network]:

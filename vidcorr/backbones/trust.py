@@ -70,17 +70,16 @@ def names_outside(texts: Iterable[str]) -> list[str]:
     return sorted(name for name in named if package_of(name) not in ours and _is_code(name))
 
 
-def refuse_names(texts: Iterable[str], source: str | Path) -> None:
-    """Refuse code in texts that a file may not name and the user has not allowed; import nothing.
+def refuse(names: Iterable[str], source: str | Path) -> None:
+    """Refuse code that a file may not name and the user has not allowed; import nothing.
+
+    Args:
+        names: `package.module.Class` or `package.module:callable`.
+        source: the file, for messages.
 
     Raises:
         ValueError: one line with all names that the user would have to allow.
     """
-    _refuse(names_outside(texts), source)
-
-
-def _refuse(names: Iterable[str], source: str | Path) -> None:
-    """Refuse code that is neither trusted nor allowed by the user, with all names in one line."""
     outside = {name for name in names if not _is_trusted(package_of(name))}
     refused = sorted(outside - _allowed)
     for name in refused:
@@ -159,7 +158,7 @@ def check_names(recipe: object, source: str | Path) -> Recipe:
     arguments = named.get("init_args", {})
     if not isinstance(class_path, str) or not isinstance(arguments, Mapping):
         raise ValueError(f"{source}: is damaged: it names no class with arguments")
-    _refuse(named_code(named), source)
+    refuse(named_code(named), source)
     given = own_arguments(arguments)
     for name in NETWORK_ARGUMENTS:
         spec = given.get(name)

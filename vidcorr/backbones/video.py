@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from ..functional.device import to_device
+from ..videos.files import require_one_of
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, eval_mode, stated_stride
 from .trust import reason
 
@@ -66,9 +67,8 @@ class Clips(nn.Module):
         mean: Sequence[float] | None = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
-        for name, value, known in (("upsampling", upsampling, Upsampling), ("layout", layout, Layout)):
-            if value not in get_args(known):
-                raise ValueError(f"{name} must be {' or '.join(get_args(known))}, got {value!r}")
+        require_one_of(get_args(Upsampling), upsampling=upsampling)
+        require_one_of(get_args(Layout), layout=layout)
         if tubelet < 1 or window < 1 or window % tubelet:
             raise ValueError(
                 f"window must be a multiple of tubelet, got a window of {window} and tubelets of {tubelet}"

@@ -26,7 +26,7 @@ def command(args: Sequence[str]) -> None:
     name = parser.parse_args(first if has_name else []).run
     more = list(args[has_name:])
 
-    from ..backbones.trust import allow_named, refuse_names
+    from ..backbones.trust import allow_named, names_outside, refuse
     from ..experiments.config_files import texts_of
     from ..experiments.runs import FILE, Record
 
@@ -37,7 +37,7 @@ def command(args: Sequence[str]) -> None:
     allow_named(more)
     with chdir(home):
         texts = list(texts_of(run.words))
-    refuse_names(texts, folder / FILE)  # in the user's folder: the run's is not trusted for what the file says
+    refuse(names_outside(texts), folder / FILE)  # in the user's folder: the run's is not trusted for what the file says
     if list(run.words[-len(more) :]) == more:
         more = []  # given again
     sys.argv = [os.path.abspath(sys.argv[0]), "resume", str(folder), *args[has_name:]]  # Lightning starts ranks by it
