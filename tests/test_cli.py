@@ -28,7 +28,6 @@ from tests.helpers.training import quiet_trainer
 from tests.helpers.words import NETWORK, TINY, clips, davis, flags, refusal
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.datasets.generated import write_davis
 from vidcorr.errors import UsageError
 from vidcorr.experiments.words import words_for_parser
 from vidcorr.functional.device import fastest_precision
@@ -292,13 +291,6 @@ def test_a_short_run_is_logged_ten_times():
 
 
 @pytest.mark.slow
-def test_a_mistake_is_told_before_a_benchmark_has_run(video_folder, davis_root, tmp_path):
-    mistake = "--trainer.accumulate_grad_batches=9"
-    assert "an epoch has fewer" in refusal(*arguments(video_folder, davis_root, tmp_path), mistake)
-    assert not list(tmp_path.rglob("results.json"))
-
-
-@pytest.mark.slow
 def test_no_readable_video_is_one_line(tmp_path):
     for number in range(6):
         (tmp_path / f"{number}.mp4").write_bytes(b"no video")
@@ -343,38 +335,6 @@ def test_a_trial_leaves_no_checkpoint(video_folder, tmp_path):
 
 
 # `--on`
-
-
-def benchmarks_of(built):
-    return [callback for callback in built.trainer.callbacks if isinstance(callback, BenchmarkCallback)]
-
-
-@pytest.mark.slow
-def test_on_adds_benchmarks_as_their_configs_describe_them(davis_root, tmp_path):
-    other = write_davis(tmp_path / "other", 1, frames=3, size=(64, 64))
-    on = ["--on", f"davis={davis_root}", "--on", f"davis_2016={other}", "--change", "radius=5", "--change", "topk=3"]
-    root = f"--trainer.default_root_dir={tmp_path}"
-    own = ["--trainer.callbacks", "LastCheckpoint", "--trainer.callbacks.every_n_steps", "7"]  # not in a list
-    built = Built(["fit", *TINY, root, *on, "--limit=2", *own])
-    first, second = benchmarks_of(built)
-    assert (first.every_n_epochs, second.every_n_epochs) == (10, 10)
-    assert first.benchmark.protocol.name == second.benchmark.protocol.name == "vfs+radius=5+topk=3"
-    assert [each.benchmark.root for each in (first, second)] == [str(davis_root), str(other)]
-    assert first.benchmark.limit_sequences == 2
-    (best,) = [callback for callback in built.trainer.callbacks if isinstance(callback, BestCheckpoint)]
-    best.setup(built.trainer, built.model, "fit")
-    assert best.monitor == "davis/J&F-Mean"
-    (last,) = [callback for callback in built.trainer.callbacks if isinstance(callback, LastCheckpoint)]
-    assert last.every_n_steps == 7
-    (saving,) = [callback for callback in built.trainer.callbacks if isinstance(callback, SaveConfig)]
-    again = tmp_path / "config.yaml"
-    again.write_text(saving.parser.dump(saving.config, skip_unset=False))
-    assert "on:\n- davis" in again.read_text().replace("'", "")  # the flags as they were given
-    measured = Built(["validate", f"--config={again}", "--on", f"davis={other}"])  # a later folder of a name counts
-    assert [(each.benchmark.name, each.benchmark.root) for each in benchmarks_of(measured)] == [
-        ("davis", str(other)),
-        ("davis_2016", str(other)),
-    ]
 
 
 def test_on_is_a_key_of_a_file(tmp_path):

@@ -197,14 +197,6 @@ def test_a_run_that_ends_early_resumes_within_its_epoch(ending, options, tmp_pat
     assert files[0]["epoch"] == files[1]["epoch"]
 
 
-@pytest.mark.slow
-def test_a_run_that_came_to_its_end_is_not_repeated(tmp_path):
-    """It can be made longer: tests/lightning_modules/test_vfs_simsiam.py."""
-    options = {"max_steps": 4, "max_epochs": -1}
-    go("VFSSimSiam", tmp_path, **options)
-    assert go("VFSSimSiam", tmp_path, start=tmp_path / LAST, **options) == ([], True)
-
-
 class Patience(pl.Callback):
     """A user's callback with a state whose numbers change their sign and type."""
 

@@ -3,8 +3,8 @@
 Also tests `commands/resume.py`, `experiments/words.py`.
 """
 
-import json
 import os
+import random
 import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -21,11 +21,12 @@ from callbacks.run_folder import run_folder
 from cli import claim_folder, main
 from tests.helpers.refusal import refused
 from tests.helpers.stops import in_slurm
-from tests.helpers.words import NETWORK, TINY, clips, davis, flags, refusal
+from tests.helpers.words import TINY, clips, flags, refusal
 from vidcorr.backbones import trust
 from vidcorr.commands.resume import find_run
 from vidcorr.experiments.config_files import texts_of
-from vidcorr.experiments.runs import FILE, Record, Run, runs_below
+from vidcorr.experiments.runs import FILE, Record, Run, newest_checkpoint, runs_below
+from vidcorr.experiments.words import _root_in
 
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.limit_val_batches=0"]
 LOGS = Path("runs/lightning_logs")
@@ -95,17 +96,6 @@ def test_two_runs_of_a_job_never_share_a_folder(logger, fit, tmp_path, monkeypat
         assert (first[0].name, second[0].name) == ("version_41", "version_41-1")
 
 
-@pytest.mark.slow
-def test_two_validations_of_a_job_never_share_a_folder(davis_root, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    words = ["validate", "--trainer.accelerator=cpu", *davis(davis_root, limit_sequences=1), "--trainer.logger=false"]
-    for network in ("raw_colour", NETWORK):
-        main([*words, f"--model={network}"])
-    results = [json.loads(path.read_text())["network"]["name"] for path in sorted(tmp_path.rglob("results.json"))]
-    assert len(set(results)) == 2
-    assert [(folder / "config.yaml").is_file() for folder in runs_below(["runs"])] == [True, True]
-
-
 def test_a_folder_is_claimed_once(tmp_path):
     run = Run(["fit"])
     folders = [tmp_path / str(number) for number in range(50)] * 4
@@ -146,6 +136,11 @@ def test_loggers_write_to_folders_of_the_run(tmp_path):
     assert claimed(Run(["fit"]), "a") == ["a", "version_3"]
     assert claimed(Run(["fit"]), "a") == ["a-1", "version_3-1"]
     earlier = written(logs / "old", "fit").resolve()
+    trainer = pl.Trainer(accelerator="cpu", logger=CSVLogger(logs, "", "old"), enable_checkpointing=False)
+    run = Run(["fit"])
+    run.earlier, run.loggers = earlier, [{"save_dir": logs, "name": ""}]
+    claim_folder(trainer, run)  # its table would be deleted
+    assert run.folder.name == "old-1"
     for version, name in ((None, "old"), ("b", "b")):
         run = Run(["fit"])
         run.earlier = earlier
@@ -188,18 +183,16 @@ def test_a_run_is_resumed_by_its_words_from_anywhere(fit, tmp_path, monkeypatch,
     assert f"{moved} has ended" in caplog.text
 
 
-@pytest.mark.slow
-def test_a_run_that_goes_on_in_a_new_folder_knows_its_checkpoint_until_it_has_saved(fit, tmp_path, caplog):
-    fit(*flags("trainer.logger", "CSVLogger", save_dir="mine"))
-    first = tmp_path / "mine/lightning_logs/version_0"
-    main(["resume", str(first), "--trainer.max_steps=3"])
-    second = first.with_name("version_1")
-    (second / "checkpoints/last.ckpt").unlink()
-    Record.read(second).model_copy(update={"end": None}).save(second)  # killed before its first checkpoint
-    caplog.clear()
-    main(["resume", "mine"])
-    assert f"resuming from {first}/checkpoints/last.ckpt" in caplog.text
-    assert steps_of(first.with_name("version_2")) == 3
+def test_a_run_that_has_saved_nothing_yet_knows_where_it_resumed(tmp_path):
+    first = tmp_path / "first.ckpt"
+    folder = written(tmp_path / "run", "fit", resumed=str(first))
+    assert Record.read(folder).last_checkpoint(folder) is None
+    first.touch()
+    assert Record.read(folder).last_checkpoint(folder) == first
+    own = folder / "checkpoints/last-v1.ckpt"
+    own.parent.mkdir()
+    own.touch()
+    assert Record.read(folder).last_checkpoint(folder) == own
 
 
 @pytest.mark.slow
@@ -274,12 +267,12 @@ def test_what_words_name_besides_code_is_no_code():
     assert trust.names_outside(texts_of(words)) == []
 
 
-# `fit … --ckpt_path last`
+# `fit … --ckpt_path last`, and a requeued job of SLURM
 
 
 def config(path, root="runs", **model):
     trainer = Namespace(logger=None, default_root_dir=root)
-    data = Namespace(init_args=Namespace(num_workers=len(model)))
+    data = Namespace(init_args=Namespace(num_workers=random.random()))  # of no importance
     return Namespace(ckpt_path=path, trainer=trainer, model=Namespace(**model), data=data, seed_everything=0)
 
 
@@ -317,8 +310,16 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
         assert run.find(config(str(path), root, lr=1)) == str(path)
         assert run.earlier == earlier
     assert found(("validate",), None)[0].earlier is None
+    assert newest_checkpoint("runs") == str(path.resolve())
+    refused(ValueError, "^--ckpt_path last: no last.ckpt below elsewhere", newest_checkpoint, "elsewhere")
+    (tmp_path / "a.yaml").write_text("trainer: {default_root_dir: there}")
+    assert [_root_in(files) for files in ([], ["a.yaml"], ["a.yaml", "data/clips.yaml"])] == ["runs", "there", "there"]
     in_slurm(monkeypatch, JOB_ID="0", RESTART_COUNT="1")
     assert found(path="any.ckpt", lr=2)[1] == "runs/version_0/checkpoints/last.ckpt"
+    assert found(("fit", "--other"), None)[0].earlier is None
+    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    assert found(path=None)[0].earlier is None
+    monkeypatch.setenv("SLURM_JOB_ID", "0")
     written("runs/version_0", "fit", end="2026-01-02", slurm={"job": "0"})
     refused(SystemExit, "^0$", found)
 
@@ -331,56 +332,3 @@ def test_runs_are_looked_for_in_the_folders_of_the_loggers(tmp_path, monkeypatch
     far = {"save_dir": str(tmp_path / "far")}
     run.loggers = [{"save_dir": ".", "name": "mine"}, {"project": "project", "name": "x"}, {"save_dir": "."}, far]
     assert {*run._runs(Path("runs"))} == {*places} - {places[3]}
-
-
-@pytest.mark.slow
-def test_last_is_the_newest_of_this_training(fit, tmp_path, davis_root, caplog):
-    root = tmp_path / "root.yaml"
-    root.write_text("trainer: {default_root_dir: there}")
-    fit("--config=root.yaml", "--ckpt_path=last")
-    assert "starting a new run" in caplog.text
-    fit("--config=root.yaml", "--model.base_lr=0.5")
-    fit("--config=root.yaml", "--seed_everything=1")
-    caplog.clear()
-    fit("--config=root.yaml", "--ckpt_path=last", "--data.num_workers=1", steps=3)
-    logs = Path("there/lightning_logs")
-    assert f"--ckpt_path last: {tmp_path / logs}/version_0/checkpoints/last.ckpt" in caplog.text
-    assert [steps_of(logs / f"version_{n}") for n in range(3)] == [3, 2, 2]
-    assert len(list(logs.iterdir())) == 3
-    fit()
-    caplog.clear()
-    main(["validate", "--config=root.yaml", "--ckpt_path=last", *davis(davis_root, limit_sequences=1)])
-    assert f"--ckpt_path last: {tmp_path / logs}/version_0/checkpoints/last.ckpt" in caplog.text
-
-
-# A requeued job of SLURM
-
-
-@pytest.mark.slow
-def test_a_requeued_job_resumes_its_own_run(fit, tmp_path, monkeypatch, caplog):
-    in_slurm(monkeypatch, JOB_ID="7", ARRAY_JOB_ID="5", ARRAY_TASK_ID="2")
-    first, second = ([f"--trainer.default_root_dir=same/{name}", "--ckpt_path=null"] for name in ("a", "b"))
-    fit(*first)
-    fit(*second)
-    monkeypatch.setenv("SLURM_JOB_ID", "8")
-    fit(*first)  # a newer run of another job
-    runs = {folder: Record.read(folder) for folder in (tmp_path / "same").glob("*/*/*")}
-    stopped = tmp_path / "same/a/lightning_logs/version_7"
-    runs[stopped].model_copy(update={"end": None}).save(stopped)
-    in_slurm(monkeypatch, JOB_ID="7", RESTART_COUNT="1")
-    fit(*first)
-    assert f"resuming from {stopped}/checkpoints/last.ckpt" in caplog.text
-    caplog.clear()
-    refused(SystemExit, "^0$", fit, *second)
-    assert f"{tmp_path}/same/b/lightning_logs/version_7 has ended" in caplog.text
-    caplog.clear()
-    fit(*second, "--seed_everything=3")
-    assert "resuming" not in caplog.text
-    assert {path.name for path in (tmp_path / "same/b/lightning_logs").iterdir()} == {"version_7", "version_7-1"}
-
-
-def test_a_command_repeats_another_only_with_its_words_in_its_folder():
-    made = {"slurm": {}, "version": "0", "commit": "", "host": "here", "begin": "2026-01-01T00:00:00+00:00"}
-    first = Record(words=["fit"], folder="/a", **made)
-    others = [first, Record(words=["fit"], folder="/b", **made), Record(words=["validate"], folder="/a", **made)]
-    assert [first.repeats(other) for other in others] == [True, False, False]
