@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader
 
 from callbacks import BenchmarkCallback, BestCheckpoint
 from lightning_modules import VFSSimSiam
-from tests.helpers.encoders import clips_over
 from tests.helpers.training import TINY, quiet_trainer
 from vidcorr import BenchmarkError, DavisBenchmark
 from vidcorr.benchmarks.base import Benchmark
@@ -43,13 +42,6 @@ class Late(FailsOnLast):
 
     def act(self, sequence):
         time.sleep(4)
-
-
-class OfClips(DavisBenchmark):
-    """A benchmark whose extractor encodes clips."""
-
-    def tracker(self, extractor, protocol):
-        return super().tracker(clips_over(extractor), protocol)
 
 
 def bits(scores: dict[str, float]) -> dict[str, str]:

@@ -242,7 +242,14 @@ class Benchmark(ABC):
             rows = in_order(chain.from_iterable(ranks.gather(own_rows)), self.name)
             tracker.constant = any(ranks.gather(tracker.constant))
             with ranks.together():
-                stage = stage_of(tracker)
+                protocol = tracker.protocol
+                needs_no_mean = protocol is None or normalises(tracker.extractor)
+                stage = Stage(
+                    layer=getattr(tracker.extractor, "stage", None) or "",
+                    stride=getattr(tracker.extractor, "stride", None),
+                    normalised_by="" if needs_no_mean else "itself",
+                    protocol=Protocol() if protocol is None else Protocol.of(protocol),
+                )
                 result = Result.of(self, network, rows, tracker, stage, past=past, at=at, ranks=ranks.size, began=began)
                 if ranks.rank == 0:
                     result.print()
@@ -289,18 +296,6 @@ def values_for(kind: type[Benchmark]) -> str:
         if name in known:
             return str(name)
     return kind.protocol_class.default_benchmark
-
-
-def stage_of(tracker: Tracker) -> Stage:
-    """Return the features and the protocol of a tracker, for the result."""
-    extractor = tracker.extractor
-    protocol = tracker.protocol
-    return Stage(
-        layer=getattr(extractor, "stage", None) or "",
-        stride=getattr(extractor, "stride", None),
-        normalised_by="" if protocol is None or normalises(extractor) else "itself",
-        protocol=Protocol() if protocol is None else Protocol.of(protocol),
-    )
 
 
 def in_order(rows: Iterable[Row], benchmark: str = "") -> list[Row]:

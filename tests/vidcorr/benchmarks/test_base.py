@@ -1,7 +1,6 @@
 """Mistakes in the data are reported before any work, with the file's path."""
 
 import shutil
-from dataclasses import replace
 
 import pytest
 import pytorch_lightning as pl
@@ -14,7 +13,6 @@ from tests.helpers.training import EMPTY, TINY, loader, trainer_in
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, VosBenchmark
 from vidcorr.backbones import RawColour
-from vidcorr.datasets.generated import write_otb
 from vidcorr.protocols import JointProtocol, LabelProtocol, PropagationProtocol
 from vidcorr.videos.files import DataError
 
@@ -89,16 +87,6 @@ def test_fast_dev_run_scores_a_sequence_per_batch_and_writes_nothing(davis_root,
     assert {row.video for row in benchmark.result.rows} == {"synthetic-000"}
     assert list(tmp_path.iterdir()) == []
     assert len(benchmark.benchmark.sequences) == 3
-
-
-@pytest.mark.slow
-def test_a_change_that_the_features_would_drop_is_refused(davis_root, tmp_path):
-    coarse = DavisBenchmark(davis_root, changes={"feature_stride": 4})
-    refused(ValueError, "feature_stride 8: leave the change out", coarse.evaluate, "raw_colour")
-    assert coarse.evaluate("raw_colour@colour/4").scores
-    otb = OtbBenchmark(write_otb(tmp_path / "otb", 1, frames=3, size=(48, 64)), None)
-    changed = replace(otb, protocol=otb.protocol.with_changes(stride=4))
-    refused(ValueError, "stride 8: leave the change out", changed.evaluate, "raw_colour")
 
 
 def test_trainer_test_names_validate(davis_root, tmp_path):

@@ -88,23 +88,6 @@ def test_scores_are_those_of_the_scripts(case, tmp_path):
     np.testing.assert_allclose([100 * scores[name] for name in names[:2]], data[f"{case}_soft_mean"], atol=1e-4)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
-def test_predictions_of_each_pair(case):
-    data = golden("soco/soco")
-    hard, network = made(data, case)
-    soft, _ = made(data, case, soft=True)
-    kinds = (
-        ("hard", KeypointMatcher(network, hard.protocol), 1e-6),
-        ("soft", KeypointMatcher(network, soft.protocol), 1e-5),
-    )
-    for k, pair in enumerate(read_soco(ROOT, hard.pairs)):
-        assert pair.category == data[f"{case}_pair_category"][k]
-        for kind, matcher, tolerance in kinds:
-            found = matcher.match(pair) / max(pair.sizes[1])
-            np.testing.assert_allclose(found, data[f"{case}_p{k}_pred_{kind}"], atol=tolerance)
-
-
 def test_constant_features_give_the_floor_by_category():
     """The first of equal cells, at the corner, is always found: a number of the annotation alone."""
 

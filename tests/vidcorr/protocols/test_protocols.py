@@ -71,18 +71,20 @@ def test_another_stride_is_in_the_name_and_geometry_is_exact():
     assert SiamFCTracker(RawColour(stride=8)).protocol == TrackingProtocol(dilated=False)
     # the target of a box is moved by whole cells: the response's peak is where the shift says
     track = Track(np.array([50.0, 50, 24, 24]), 48.0, torch.zeros(3, 30, 30))
-    response = torch.zeros(1, 3, 35 * 16, 35 * 16)
-    response[0, 1, 17 * 16 + 8 + 5 * 16, 17 * 16 + 8] = 1
-    tracker.responses = lambda *_: response
+    response = torch.zeros(1, 3, 35, 35)
+    response[0, 1, 17 + 5, 17] = 1
+    tracker.correlate = lambda *_: response
     tracker.step([track], np.zeros((9, 9, 3), np.uint8))
-    half = 0.5 * 4 / 16 * 48 / 120
-    np.testing.assert_allclose(track.target[:2] - 50, np.array([5 * 4 * 48 / 120, 0]) + half)
+    pixel_of_response = 4 / 16 * 48 / 120  # two pixels beside the middle of a cell are its peak
+    np.testing.assert_allclose(track.target[:2] - 50, [5 * 4 * 48 / 120, 0], atol=0.51 * pixel_of_response)
 
 
 def test_a_window_in_pixels_is_one_choice_for_features_of_any_stride():
     in_pixels = protocol(radius=48, radius_unit="pixel")
     of_strides = [in_pixels.brought_by_features(feature_stride=stride) for stride in (4, 8)]
     assert [changed.radius_in_cells for changed in of_strides] == [12, 6]
+    line = "features have feature_stride 8: leave the change out"
+    refused(ValueError, line, of_strides[0].brought_by_features, feature_stride=8)
     assert {changed.shared() for changed in of_strides} == {in_pixels}
     assert protocol(radius=None, radius_unit="pixel").radius_in_cells is None
 

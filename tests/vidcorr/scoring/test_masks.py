@@ -109,6 +109,7 @@ def test_videos_without_predictions_are_left_out_where_that_is_allowed(tmp_path,
     command([*folders, "--allow-missing"])
     assert capsys.readouterr().out.endswith("left out, for want of predictions or objects: b\n")
     refused(ValueError, "rules lvos need the data set's metadata", score, *folders, "lvos")
+    refused(ValueError, "rules must be one of .*davis-2017", score, *folders, "davis")
     refused(DataError, "nowhere: holds no folder of masks", score, tmp_path / "nowhere", folders[1])
 
 
@@ -213,10 +214,6 @@ def test_an_id_without_a_first_appearance_is_named(tmp_path):
     message = r"00001\.png: the annotation holds id 2; the video has the objects 1. Rules youtube-vos"
     refused(DataError, message, score, *folders)
     assert [len(score(*folders, rules).rows) for rules in ("youtube-vos", "davis-2016")] == [2, 1]
-
-
-def test_rules_that_there_are_not_are_named(tmp_path):
-    refused(ValueError, "rules must be one of .*davis-2017", score, tmp_path, tmp_path, "davis")
 
 
 def test_a_folder_above_the_videos_is_named_and_a_video_named_twice_counts_once(tmp_path):

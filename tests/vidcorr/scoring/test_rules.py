@@ -4,7 +4,6 @@ Also tests `commands/score.py`, `metrics/rules.py`, `metrics/scoring.py`, `metri
 """
 
 import json
-import math
 import shutil
 from dataclasses import replace
 
@@ -112,20 +111,6 @@ def test_rules_are_pooled_if_a_score_is_no_mean_of_a_column(rules):
     table = rules.table(objects)
     table.pop("J&F-Mean", None)  # a mean of two columns
     assert rules.pooled == any(name not in means or abs(table[name] - means[name]) > 1e-9 for name in table)
-
-
-def test_mose_v2_averages_over_objects_that_return():
-    rules = KNOWN["mose-v2"]
-    present, absent = [0.5, 0.25, 0.75, 1.0], [0.2, 0.4, 0.6, 0.0]
-    back = rules.summarise(np.array([present, absent, absent, present, present]))
-    stays = rules.summarise(np.array([present, present]))
-    assert back["disappear_J-Mean"] == pytest.approx(0.2)
-    assert back["reappear_F_new-Mean"] == pytest.approx(0.25)
-    assert math.isnan(stays["reappear_J-Mean"])
-    found = rules.table({("a", 1): back, ("a", 2): stays})
-    region, boundary, new = (1.9 / 5 + 0.5) / 2, (3.45 / 5 + 0.75) / 2, (1.55 / 5 + 0.25) / 2
-    expected = {"J": region, "F": boundary, "F_new": new, "J&F": (region + boundary) / 2, "J&F_new": (region + new) / 2}
-    assert found == pytest.approx(expected | {"disappear_J&F_new": 0.3, "reappear_J&F_new": 0.375})
 
 
 @pytest.mark.parametrize("case", ["c0", "c1", "c2"])
