@@ -58,7 +58,7 @@ class ReplacingDataset(Dataset[Sample]):
         replaces: bool = True,
         weights: Sequence[int] | None = None,
     ) -> None:
-        self._paths = np.array([os.fsencode(path) for path in paths])  # one array: workers share its memory
+        self._paths = np.array(list(map(os.fsencode, paths)))  # one array: workers share its memory
         self.length = length
         self.seed = seed
         self.replaces = replaces
@@ -70,7 +70,7 @@ class ReplacingDataset(Dataset[Sample]):
     @cached_property
     def listed(self) -> dict[str, Any]:
         """Number of the items; digest of their names, from the folder that holds all of them, and of their weights."""
-        paths = [os.fsdecode(path) for path in self._paths.tolist()]
+        paths = list(map(os.fsdecode, self._paths.tolist()))
         shared = os.path.commonprefix(paths).rfind("/") + 1  # noqa: RUF071 - cut to whole folders here
         names = [path[shared:] for path in paths]
         weights = [] if self._cumulative_weights is None else self._cumulative_weights.tolist()

@@ -124,9 +124,11 @@ def _pair(file: Path, cameras: Mapping[str, dict[str, Any]], names: tuple[str, s
     files = [file.parent / "images" / f"downsampled_{name}.jpg" for name in names]
     depths = [file.parent / "depth" / f"downsampled_{name}.png" for name in names]
     require_files([*files, *depths], "which Probe3D's data_processing/resize_navi.py writes")
-    both = [cameras[name] for name in names]
     poses = np.tile(np.eye(4), (2, 1, 1))
-    for pose, camera in zip(poses, both, strict=True):
+    focal_lengths: list[float] = []
+    for pose, name in zip(poses, names, strict=True):
+        camera = cameras[name]
+        focal_lengths.append(camera["focal_length"] / camera["shorter_side"])
         pose[:3, :3] = rotations_of(torch.tensor(camera["q"], dtype=torch.float64)).numpy()
         pose[:3, 3] = np.array(camera["t"]) / 1000
     return SurfacePair(
@@ -134,7 +136,7 @@ def _pair(file: Path, cameras: Mapping[str, dict[str, Any]], names: tuple[str, s
         category=file.parent.parent.name,
         files=tuple(files),
         depths=tuple(depths),
-        cameras=tuple(camera["focal_length"] / camera["shorter_side"] for camera in both),
+        cameras=tuple(focal_lengths),
         pose=poses[1] @ np.linalg.inv(poses[0]),
         sources=(file, *depths),
     )

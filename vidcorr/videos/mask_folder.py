@@ -124,7 +124,7 @@ class MaskFolder(dict[int, Path]):
         if values == (VOID,) and not any(len(others) > 1 and VOID in others for others in map(self._values_of, self)):
             others = "holds only 0 and 255, other masks of the video ids"
             raise DataError(f"{self[t]}: {others}: 255 may be void or an object")
-        return tuple(value for value in values if value != VOID or not self.has_void)
+        return values[:-1] if self.has_void and values[-1:] == (VOID,) else values
 
     def starts(self) -> dict[int, int]:
         """Return object id → frame of its first mask, ascending; reads all masks."""

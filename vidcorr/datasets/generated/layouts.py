@@ -176,15 +176,15 @@ def write_vip(folder: Path, of: Scenes, count: int) -> None:
 
     `root` gets a folder VIP_Fine. Frames are called 000000000001, 000000000026, … as in VIP, with a distance of 25.
     """
-    stems = numbered("{:012d}", range(1, 25 * of.frames, 25))
+    numbers = range(1, 25 * of.frames, 25)
     of = replace(of, frames=(of.frames - 1) * VIP_STEP + 1)
     base = folder / "VIP_Fine"
     names = numbered("videos{}", range(1, count + 1))
     for name, (video, sprites) in zip(names, of.rendered(count), strict=True):
-        write_frames(base / "Images" / name, video[::VIP_STEP], [f"{stem}.jpg" for stem in stems])
+        write_frames(base / "Images" / name, video[::VIP_STEP], numbered("{:012d}.jpg", numbers))
         ids = PARTS_OF_SPRITES[sprites[::VIP_STEP]]
         for kind, masks in {"Category_ids": ids % NUM_PARTS, "Human_ids": ids // NUM_PARTS}.items():
-            write_masks(base / "Annotations" / kind / name, dict(zip(stems, masks, strict=True)))
+            write_masks(base / "Annotations" / kind / name, dict(zip(numbered("{:012d}", numbers), masks, strict=True)))
     write_text(base / "lists/val_videos.txt", names)
 
 

@@ -109,8 +109,8 @@ def write_navi(folder: Path, of: Scenes, count: int) -> None:
         disparities = np.divide(655_350, depths, out=np.zeros_like(depths), where=depths > 0)
         wild = folder / f"object_{i:03d}" / "wild_set"
         for prefix in ("", "downsampled_"):
-            write_frames(wild / "images", pictures, [f"{prefix}{name}.jpg" for name in names])
-            write_depths(wild / "depth", disparities, [f"{prefix}{name}.png" for name in names])
+            write_frames(wild / "images", pictures, numbered(prefix + "{:03d}.jpg", range(of.frames)))
+            write_depths(wild / "depth", disparities, numbered(prefix + "{:03d}.png", range(of.frames)))
         entries = []
         for name, turn, shift in zip(names, turns.tolist(), shifts.tolist(), strict=True):
             about = {"filename": f"{name}.jpg", "image_size": [height, width], "scene_name": "wild_set"}

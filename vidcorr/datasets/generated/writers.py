@@ -53,7 +53,7 @@ def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Pat
             was_generated = (root / MARKER).is_file()
             if was_generated and (root / MARKER).read_text(encoding="utf-8", errors="replace") == marker:
                 return root
-            if not was_generated and root.is_dir() and list_data(root):
+            if not was_generated and list_data(root):
                 raise DataError(f"{root}: holds files that were not generated here; give another folder or empty it")
             root.parent.mkdir(parents=True, exist_ok=True)
             with unfinished(root) as folder:
