@@ -20,6 +20,9 @@ from vidcorr.backbones import (
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
 
+TINY_RESNET = "tests.helpers.encoders:TinyResNet"
+
+
 def test_random_weights_are_named_with_their_seed_and_drawn_by_it():
     name = "timm:resnet10t"
     first, other = load(name, seed=0), load(name, seed=7)
@@ -28,13 +31,15 @@ def test_random_weights_are_named_with_their_seed_and_drawn_by_it():
     assert str(other.described) == "resnet10t, random weights, seed 7"
     torch.manual_seed(7)
     before = torch.get_rng_state()
-    load("tests.helpers.encoders:TinyResNet")
+    load(TINY_RESNET)
     assert torch.equal(torch.get_rng_state(), before)
     assert weights_digest(load(name, seed=None)) == weights_digest(other)
     assert not torch.equal(torch.get_rng_state(), before)
 
 
-def test_colour_and_trained_weights_are_named_without_a_seed():
+def test_colour_and_weights_that_may_be_trained_are_named_without_a_seed():
+    described = Network(name="TinyResNet", weights=f"weights of {TINY_RESNET}", spec=TINY_RESNET)
+    assert Network.of(load(TINY_RESNET)) == described  # the callable may load trained ones
     assert str(Network.of(load("raw_colour"))) == "raw colour"
     assert str(Network(name="A", weights="weights of b", seed=3)) == "A, weights of b"
     assert Network.of(Liir(position_size=8, bank={"frames": 0})).name == "LiirEncoder"
@@ -42,27 +47,15 @@ def test_colour_and_trained_weights_are_named_without_a_seed():
     assert (named.name, named.weights, named.spec) == ("mine", "", "raw_colour")
 
 
-TINY_RESNET = "tests.helpers.encoders:TinyResNet"
-GREY = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-KIND = "vidcorr.backbones.encoder.Encoder"
-
-
-@pytest.mark.parametrize(
-    ("encoder", "recipe"),
-    [
-        (lambda: Encoder(TINY_RESNET, **GREY, stage="res3"), (KIND, {"spec": TINY_RESNET, "stage": "res3"} | GREY)),
-        (lambda: Encoder("raw_colour", **GREY, stride=4), (KIND, {"spec": "raw_colour", "stride": 4})),
-        (lambda: Encoder(LiirEncoder("none"), stage="res3"), None),
-        (lambda: Encoder(torch.nn.Conv2d(3, 4, 4, 4)), None),
-    ],
-)
-def test_the_recipe_of_a_named_network_makes_it_again(encoder, recipe):
-    made = encoder()
-    assert made.recipe == (recipe and {"class_path": recipe[0], "init_args": recipe[1]})
-    if recipe:
-        again = Encoder(**recipe[1])
-        assert again.recipe == made.recipe
-        assert (again.view().stage, again.view().stride) == (made.view().stage, made.view().stride)
+def test_the_recipe_of_a_named_network_makes_it_again():
+    grey = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    network, colour = {"spec": TINY_RESNET, "stage": "res3"} | grey, {"spec": "raw_colour", "stride": 4}
+    for given, stated in ((network, network), (colour | grey, colour)):
+        made = Encoder(**given)
+        assert made.recipe == {"class_path": "vidcorr.backbones.encoder.Encoder", "init_args": stated}
+        assert (made.view().stage, made.view().stride) == (stated.get("stage", "colour"), stated.get("stride", 8))
+    for module in (LiirEncoder("none"), torch.nn.Conv2d(3, 4, 4, 4)):
+        assert Encoder(module, stage="res3").recipe is None
 
 
 def test_rgb_is_normalised_as_in_the_training_in_the_type_of_the_weights():
@@ -72,12 +65,6 @@ def test_rgb_is_normalised_as_in_the_training_in_the_type_of_the_weights():
     network = load(TINY_RESNET).network.bfloat16()
     assert extractor_of(network, mean=(0.1, 0.2, 0.3)).normalise.mean.dtype == torch.bfloat16
     assert extractor_of(network)(torch.rand(1, 3, 32, 32)).dtype == torch.bfloat16
-
-
-def test_weights_of_a_users_callable_are_never_called_random():
-    """They may be trained ones that it loads."""
-    spec = "tests.helpers.encoders:TinyResNet"
-    assert Network.of(load(spec)) == Network(name="TinyResNet", weights=f"weights of {spec}", spec=spec)
 
 
 def test_nothing_is_written_onto_foreign_modules():
