@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..videos.files import require_one_of
 
-SMALL = {"size": (64, 64)}
+SIZE = (64, 64)
 """Height and width of frames in pixels, for writers whose own are larger."""
 
 
@@ -17,7 +17,7 @@ class Layout(NamedTuple):
     Attributes:
         videos: number of videos.
         frames: frames per video.
-        is_small: give its writer the `size` of SMALL frames.
+        is_small: give its writer SIZE.
         config: name of its benchmark for --on, if it is not that of the layout; empty without a benchmark.
     """
 
@@ -66,7 +66,8 @@ def command(args: Sequence[str]) -> None:
     for name in names:
         layout = LAYOUTS[name]
         write = getattr(generated, f"write_{name}")
-        folder = write(flags.folder / name, layout.videos, frames=layout.frames, **(SMALL if layout.is_small else {}))
+        size = {"size": SIZE} if layout.is_small else {}
+        folder = write(flags.folder / name, layout.videos, frames=layout.frames, **size)
         config = name if layout.config is None else layout.config
         if config:
             on.append(f"{config}={folder}")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
-from io import StringIO
 from typing import Any
 
 from ..backbones import NamedNetwork
@@ -19,7 +17,7 @@ from ..results.result import Result
 from ..results.statistics import Difference
 from ..results.tables import table_of_cells
 from ..videos.files import require_one_of
-from .evaluate import Job, Runner
+from .evaluate import Job
 
 EXACT = Context(prec=200)
 """Enough digits for the difference of any two scores."""
@@ -103,15 +101,13 @@ class Bridge:
         values = []
         for benchmark in (self.start, self.end):
             of_protocol = benchmark.protocol.fields()
-            values.append(", ".join(_shortly(of_protocol[field]) for field in fields))
+            texts = []
+            for field in fields:
+                value = of_protocol[field]
+                is_long = isinstance(value, list | tuple) and len(value) > 2
+                texts.append(f"[{value[0]}, …]" if is_long else str(value))
+            values.append(", ".join(texts))
         return f"{', '.join(fields)}: {' → '.join(values)}"
-
-
-def _shortly(value: object) -> str:
-    """Return the value of a field as text; of more than two values the first."""
-    if isinstance(value, list | tuple) and len(value) > 2:
-        return f"[{value[0]}, …]"
-    return str(value)
 
 
 def changed_cell(after: Result, before: Result, score: str) -> Cell:
@@ -158,18 +154,3 @@ def steps_between(
     for field in (*order, *steps):
         require_one_of(fields, field=field)
     return list(dict.fromkeys(steps[field] for field in (*order, *fields)))
-
-
-def cost(runner: Runner, jobs: Sequence[Job]) -> str:
-    """Return the number of evaluations that a store lacks and their time: as stored ones, or as the first sequence."""
-    stored = list(filter(runner.reuses, jobs))
-    if stored:
-        seconds = Result.load(runner.place(stored[0])).seconds
-    else:
-        benchmark = jobs[0].benchmark
-        frames = [sequence.num_frames for sequence in benchmark.sequences]
-        with redirect_stdout(StringIO()):  # it is no result
-            trial = replace(benchmark, limit_sequences=1).evaluate(jobs[0].network)
-        seconds = trial.seconds * sum(frames) / frames[0]
-    missing = len(jobs) - len(stored)
-    return f"{missing} evaluations, {len(stored)} more are stored; about {missing * seconds / 60:.1f} minutes"

@@ -27,5 +27,8 @@ def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
     columns: dict[str, None] = {}
     for record in records:
         columns |= dict.fromkeys(record)
-    rows = [map(record.get, columns) for record in records]
-    return csv_text([columns, *rows])
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()

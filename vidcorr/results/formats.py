@@ -71,21 +71,18 @@ def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Seq
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
     columns = []
     for number, column in enumerate(zip(*lines, strict=True)):
-        columns.append(_of_texts(column) if number < right else _of_numbers(column))
+        columns.append(_aligned(column, number >= right))
     text = ""
     for line in zip(*columns, strict=True):
         text += "  ".join(line).rstrip() + "\n"
     return text
 
 
-def _of_texts(column: Sequence[str]) -> list[str]:
-    """Return the cells of a column, aligned at the left."""
-    width = max(map(len, column))
-    return [cell.ljust(width) for cell in column]
-
-
-def _of_numbers(column: Sequence[str]) -> list[str]:
-    """Return the cells of a column, aligned at their points: numbers without a deviation have room for one."""
+def _aligned(column: Sequence[str], of_numbers: bool) -> list[str]:
+    """Return the cells of a column, aligned at the left; numbers at their points, with room for a deviation."""
+    if not of_numbers:
+        width = max(map(len, column))
+        return [cell.ljust(width) for cell in column]
     head, *cells = column
     halves = [cell.partition(" ±") for cell in cells]
     room = max((len(mark + deviation) for _, mark, deviation in halves), default=0)

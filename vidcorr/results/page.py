@@ -9,6 +9,7 @@ import os
 import shlex
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from math import isnan
@@ -24,9 +25,9 @@ from .pictures.animations import TRUTH_SUFFIX
 from .published import Published, published_beside
 from .records import Column, Record
 from .rendering import Table
-from .result import MEANS_OF, Result, Row
+from .result import MEANS_OF, Result
 from .statistics import FEWEST_SEQUENCES, HOW
-from .tables import table_of_cells, tabulate
+from .tables import tabulate
 
 AT_EACH_END = 3
 """Number of worst, and of best, sequences with animations in the page."""
@@ -60,7 +61,9 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     }
     content["intervals"] = {key: ends for key, ends in intervals.items() if ends}
     content["ranked_by"] = ranking_columns(result)
-    content["texts"] = text_columns(result.rows)
+    # columns that hold no fractions: texts, truth values and counts
+    texts = {name for row in result.rows for name, value in row.values.items() if not isinstance(value, float)}
+    content["texts"] = sorted(texts)
     content["animations"] = _animations(folder, result)
     content["rows"] = result.records()
     text = json.dumps(plain(content), allow_nan=False)
@@ -80,14 +83,6 @@ def ranking_columns(result: Result) -> list[str]:
     return []
 
 
-def text_columns(rows: Sequence[Row]) -> list[str]:
-    """Return the columns that hold no fractions: texts, truth values and counts."""
-    found: set[str] = set()
-    for row in rows:
-        found |= {name for name, value in row.values.items() if not isinstance(value, float)}
-    return sorted(found)
-
-
 def scores_by_sequence(result: Result) -> dict[str, float]:
     """Return sequence → mean over the `ranking_columns` of its rows."""
     columns = ranking_columns(result)
@@ -103,7 +98,7 @@ def scores_by_sequence(result: Result) -> dict[str, float]:
 def _animations(folder: Path, result: Result) -> list[Json]:
     """Return the animations of a result, lowest score first, sequences without a score last.
 
-    Only the worst and best sequences have images.
+    Only the worst and best sequences have images, in base64: the drawn frames, and the truth if it is known.
     """
     scores = scores_by_sequence(result)
     found: list[tuple[Json, Path]] = []
@@ -117,14 +112,9 @@ def _animations(folder: Path, result: Result) -> list[Json]:
     found.sort(key=lambda pair: (pair[0]["score"] is None, pair[0]["score"] or 0.0))
     for number, (animation, path) in enumerate(found):
         is_shown = number < AT_EACH_END or number >= len(found) - AT_EACH_END
-        animation["images"] = _images(path) if is_shown else []
+        images = [path.with_suffix(suffix) for suffix in (".webp", TRUTH_SUFFIX)] if is_shown else []
+        animation["images"] = [b64encode(file.read_bytes()).decode() for file in images if file.is_file()]
     return [animation for animation, _ in found]
-
-
-def _images(path: Path) -> list[str]:
-    """Return the images beside the JSON of an animation in base64: the drawn frames, and the truth if it is known."""
-    files_of_images = [path.with_suffix(suffix) for suffix in (".webp", TRUTH_SUFFIX)]
-    return [b64encode(file.read_bytes()).decode() for file in files_of_images if file.is_file()]
 
 
 def write_results_page(records: Sequence[Record], folder: str | Path) -> Path:
@@ -177,14 +167,14 @@ def with_papers(table: Table, papers: Mapping[str, Published]) -> Table:
         table: the measured scores.
         papers: name of a row → its publication.
     """
-    shared = next(iter(table.columns.values()))
-    cells: list[tuple[str, Column, Cell]] = []
-    for name, row in table.rows.items():
-        cells += [(name, table.columns[head], cell) for head, cell in row.items()]
+    columns = dict(table.columns)
+    shared = next(iter(columns.values()))
+    rows = dict(table.rows)
     for name, paper in papers.items():
-        for score, value in paper.scores.items():
-            cells.append((name, shared._replace(score=score), Cell(published=value)))
-    return table_of_cells(cells)
+        of_paper = {shared._replace(score=score): Cell(published=value) for score, value in paper.scores.items()}
+        columns |= {column.head: column for column in of_paper}
+        rows[name] = {column.head: cell for column, cell in of_paper.items()}
+    return replace(table, columns=columns, rows=rows)
 
 
 def _rules(record: Record) -> str:

@@ -40,10 +40,12 @@ class Provenance(Exact):
             compiled = kernel() is not None
             if torch.cuda.is_available():
                 gpus = list(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))
+        cpus = Path("/proc/cpuinfo")
+        named = re.search(r"^model name\s*: (.+)", cpus.read_text(), re.MULTILINE) if cpus.exists() else None
         machine = {
             "system": platform.platform(),
             "python": platform.python_version(),
-            "processor": processor(),
+            "processor": named[1] if named else platform.machine(),  # its architecture on other systems than Linux
             "cores": os.cpu_count(),
             "compiled_search": compiled,
             "gpus": gpus,
@@ -57,10 +59,3 @@ class Provenance(Exact):
         date = datetime.now().astimezone().isoformat(timespec="seconds")
         command = (Path(sys.argv[0]).name, *sys.argv[1:])  # other machines lack the program's folder
         return cls(date=date, command=command, machine=machine, versions=versions)
-
-
-def processor() -> str:
-    """Return the model of the processor, on other systems than Linux its architecture."""
-    file = Path("/proc/cpuinfo")
-    named = re.search(r"^model name\s*: (.+)", file.read_text(), re.MULTILINE) if file.exists() else None
-    return named[1] if named else platform.machine()

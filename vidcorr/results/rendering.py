@@ -292,7 +292,10 @@ def _latex(table: Table, intervals: bool) -> str:
         row_head = latex_text(name)
         if row_head.startswith(("[", "*")):  # LaTeX takes these as arguments of the line break before them
             row_head = f"{{}}{row_head}"
-        rows.append([row_head, *(as_bold(latex_text(cell), r"\\textbf{\1}") for cell in cells)])
+        row = [row_head]
+        for cell in cells:
+            row.append(as_bold(latex_text(cell), r"\\textbf{\1}"))
+        rows.append(row)
     is_wide = max(map(len, table.rows), default=0) + 8 * len(columns) > WIDEST
     environment = "table*" if is_wide else "table"
     caption = " ".join(notes(table, "tex", intervals))

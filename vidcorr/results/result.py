@@ -215,19 +215,21 @@ class Result(Exact):
         conditions = [f"{len(benchmark.sequences)} {benchmark.unit}"]
         if "conditions" in vars(type(benchmark)):
             conditions = [*benchmark.conditions(data), *conditions]
+        without = leave_one_out(rows, benchmark.scores) if benchmark.pooled else {}
+        source = benchmark.protocol.origin() if benchmark.protocol is not None else {}
         now = time.perf_counter()
         return cls(
             benchmark=benchmark.name,
             network=network,
             scores=scores,
-            without=leave_one_out(rows, benchmark.scores) if benchmark.pooled else {},
+            without=without,
             stage=stage,
             rows=rows,
             sequences=[sequence.name for sequence in benchmark.sequences],
             conditions=conditions,
             limit_sequences=benchmark.limit_sequences,
             data=data,
-            protocol_source={} if benchmark.protocol is None else benchmark.protocol.origin(),
+            protocol_source=source,
             headline=benchmark.score_names[:3],
             provenance=Provenance.now(),
             seconds=round(now - (began or now), 2),
