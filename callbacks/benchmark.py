@@ -108,7 +108,7 @@ class BenchmarkCallback(pl.Callback):
     def plan_row(self) -> tuple[str, str]:
         """Return the row of the plan of a training: when the benchmark runs."""
         start = "before the first step, " if self.before_training else ""
-        return "benchmarks", f"{self.name} {start}{_every(self.every_n_epochs)}, then at the end"
+        return "benchmarks", f"{self.name} {start}every {self.every_n_epochs} epoch(s), then at the end"
 
     def _monitors(self, trainer: pl.Trainer) -> list[str]:
         """Return what takes the newest score of this benchmark, however old: a line for each callback and schedule.
@@ -232,11 +232,6 @@ class BenchmarkCallback(pl.Callback):
 def benchmarks_among(trainer: pl.Trainer) -> list[BenchmarkCallback]:
     """Return the benchmarks of a run, in order."""
     return [callback for callback in trainer.callbacks if isinstance(callback, BenchmarkCallback)]  # type: ignore[attr-defined]
-
-
-def _every(epochs: int) -> str:
-    """Return a number of epochs in words."""
-    return "every epoch" if epochs == 1 else f"every {epochs} epochs"
 
 
 def _validates(trainer: pl.Trainer) -> bool:

@@ -48,32 +48,6 @@ def stretched_size(size: tuple[int, int], stretch: float) -> tuple[int, int]:
     return int((1 + stretch) * size[0]), int((1 + stretch) * size[1])
 
 
-def transitions(nodes: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Return the transition matrices of a walk from a frame to a later frame, and of the way back.
-
-    A step has the softmax of dot products / temperature.
-
-    Args:
-        nodes: `(B, 3, n, d)`: of the earlier frame, the later frame, and the earlier frame as the walk returns.
-        temperature: τ.
-
-    Returns:
-        Two matrices `(B, n, n)`, float32 or finer; their rows sum to 1.
-    """
-    nodes = nodes.to(torch.promote_types(nodes.dtype, torch.float32))
-    first, second, last = nodes.unbind(1)
-    there = (first @ second.mT / temperature).softmax(-1)
-    back = (second @ last.mT / temperature).softmax(-1)
-    return there, back
-
-
-def cycle_loss(walk: Tensor) -> Tensor:
-    """Return the mean cross-entropy of walks `(B, n, n)` that should end at their start."""
-    batch, count = walk.shape[:2]
-    starts = torch.arange(count, device=walk.device).repeat(batch)
-    return cross_entropy((walk + EPSILON).log().flatten(0, 1), starts)
-
-
 def separability_loss(projected: Tensor, frozen: Tensor, divergence: str) -> Tensor:
     """Return how far projected tokens are from frozen ones, as distributions over their channels.
 
@@ -283,14 +257,16 @@ class CoSettle(CorrespondenceModule):
         with torch.autocast(frozen.device.type, enabled=False):  # else `walk` would be in half precision
             pooled = avg_pool2d(projected.flatten(0, 1).movedim(-1, 1), settings["window"])  # B·3 x d x h' x w'
             nodes = pooled.flatten(2).mT.unflatten(0, projected.shape[:2])  # B x 3 x n x d
-            there, back = transitions(nodes, settings["temperature"])
-            walk = there @ back  # B x n x n
-            cycle = cycle_loss(walk)
+            first, second, last = nodes.to(torch.promote_types(nodes.dtype, torch.float32)).unbind(1)
+            there = (first @ second.mT / settings["temperature"]).softmax(-1)  # B x n x n
+            back = (second @ last.mT / settings["temperature"]).softmax(-1)
+            walk = there @ back
+            starts = torch.arange(walk.shape[1], device=walk.device).repeat(len(walk))  # where walks should end
+            cycle = cross_entropy((walk + EPSILON).log().flatten(0, 1), starts)
             apart = separability_loss(projected.flatten(2, 3), frozen_unit.flatten(2, 3), settings["divergence"])
         with torch.no_grad():
-            count = walk.shape[1]
-            returned = walk.argmax(-1) == torch.arange(count, device=walk.device)
-            identity = torch.eye(count, dtype=walk.dtype, device=walk.device).expand_as(walk)
+            returned = walk.argmax(-1).flatten() == starts
+            identity = torch.eye(walk.shape[1], dtype=walk.dtype, device=walk.device).expand_as(walk)
             cosine = cosine_similarity(walk.flatten(), identity.flatten(), dim=0)
         parts = {"cycle": cycle.detach(), "separability": apart.detach()}
         parts |= {"accuracy": returned.float().mean(), "identity": cosine}

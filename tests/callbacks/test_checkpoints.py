@@ -312,6 +312,23 @@ def test_an_error_lets_the_step_be_saved_if_all_ranks_have_it(error, ranks, save
     assert wrote.called == saves
 
 
+@pytest.mark.parametrize(
+    ("stage", "sanity", "ends", "saves"),
+    [
+        ("fit", False, True, True),
+        ("fit", False, False, False),
+        ("fit", True, True, False),
+        ("validate", False, True, False),
+    ],
+)
+def test_it_saves_before_the_validation_of_a_run_that_ends(stage, sanity, ends, saves, monkeypatch):
+    last, wrote = LastCheckpoint(), Mock()
+    monkeypatch.setattr(last, "_write", wrote)
+    monkeypatch.setattr("callbacks.loops.ends_within_epoch", lambda _: ends)
+    last.on_validation_start(SimpleNamespace(state=SimpleNamespace(fn=stage), sanity_checking=sanity), None)
+    assert wrote.called == saves
+
+
 def spoil_weights(trainer, module, *_):
     if trainer.global_step == 2:
         module.backbone.conv1.weight.data[0, 0, 0, 0] = float("inf")

@@ -44,6 +44,13 @@ def test_a_stop_ends_within_the_epoch_unless_lightning_ends_or_validates_first(c
     assert loops.ends_within_epoch(trainer) == ends
 
 
+@pytest.mark.parametrize(("max_steps", "restarting"), [(-1, False), (9, True)])
+def test_schedules_move_again_after_a_resumption_unless_steps_limit_the_run(max_steps, restarting):
+    trainer = SimpleNamespace(fit_loop=SimpleNamespace(restarting=True), max_steps=max_steps)
+    loops.follow_schedules(trainer)
+    assert trainer.fit_loop.restarting == restarting
+
+
 EPOCHS = {  # hook and step → epochs ready, completed, started, processed; batches the same; logged steps
     ("on_train_epoch_start", 0): ((1, 0, 0, 0), (0, 0, 0, 0), 0),
     ("on_train_batch_start", 0): ((1, 0, 1, 0), (1, 0, 0, 0), 0),

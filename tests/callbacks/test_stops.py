@@ -3,13 +3,14 @@
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from callbacks import BenchmarkCallback, Stops
+from callbacks import BenchmarkCallback, LastCheckpoint, Stops
 from callbacks.stops import requeue_job
 from tests.helpers.faults import Spoil, Strike
 from tests.helpers.ranks import on_ranks
@@ -53,6 +54,29 @@ def test_a_job_or_its_task_is_queued_again(task, job, monkeypatch):
     monkeypatch.setattr("callbacks.stops.subprocess.run", called)
     requeue_job()
     called.assert_called_once_with(["scontrol", "requeue", job], check=False)
+
+
+@pytest.mark.parametrize(
+    ("stage", "error", "done"),
+    [
+        ("fit", signals.Stopped(signal.SIGUSR1), ["save", "requeue"]),
+        ("validate", signals.Stopped(signal.SIGUSR1), ["requeue"]),
+        ("fit", signals.Stopped(signal.SIGTERM), ["save"]),
+        ("fit", RuntimeError("a mistake"), ["save"]),
+    ],
+)
+def test_the_step_is_saved_before_the_job_is_queued_again(stage, error, done, monkeypatch):
+    called = Mock()
+    monkeypatch.setattr("callbacks.stops.requeue_job", called.requeue)
+    trainer = SimpleNamespace(
+        strategy=SimpleNamespace(launcher=None),
+        state=SimpleNamespace(fn=stage),
+        checkpoint_callbacks=[Mock(spec=LastCheckpoint, save=called.save)],
+        is_global_zero=True,
+    )
+    signals.requests.received = getattr(error, "number", None)
+    Stops().on_exception(trainer, None, error)
+    assert [call[0] for call in called.mock_calls] == done
 
 
 @pytest.mark.slow
