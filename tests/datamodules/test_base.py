@@ -103,6 +103,18 @@ def test_no_seed_is_that_of_the_run_and_0_is_a_seed(name, root, monkeypatch):
     assert made(name, root).state_dict()["seed"] == 5
 
 
+LEAST = {
+    "Got10kDataModule": ["batch_size", "repeat"],
+    "ImageFolderDataModule": ["batch_size", "size"],
+    "VideoDataModule": ["batch_size", "frames", "size", "repeat", "samples_per_epoch"],
+}
+
+
+@pytest.mark.parametrize(("name", "number"), [(name, number) for name, numbers in LEAST.items() for number in numbers])
+def test_a_number_below_1_is_refused(name, number):
+    refused(ValueError, f"{number} must be at least 1, got 0", getattr(datamodules, name), "x", **{number: 0})
+
+
 def test_a_list_at_another_place_is_the_same_list(root):
     state = made("VideoDataModule", root).state_dict()
     moved = root / "moved"

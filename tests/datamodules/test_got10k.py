@@ -57,6 +57,7 @@ def test_usable_boxes_by_hand() -> None:
              (25, 100): True, (100, 25): True, (104, 25): False}  # fmt: skip
     boxes = np.array([[1, 1, width, height] for width, height in sides], dtype=np.float64)
     assert usable_boxes(boxes, size).tolist() == list(sides.values())
+    assert usable_boxes(np.array([[1, 1, 40, 30], [1, 1, 39.9, 30]]), (2000, 4000)).tolist() == [True, False]
     good = np.tile([1.0, 1, 50, 50], (4, 1))
     assert usable_boxes(good, size, np.array([8.0, 3, 2, 0])).tolist() == [True, True, False, False]
     assert usable_boxes(good, size, np.array([1.0, 1, 0, 2])).tolist() == [False, False, False, True]
