@@ -31,7 +31,7 @@ def command(args: Sequence[str]) -> None:
 
     from ..backbones import NamedNetwork
     from ..backbones.trust import allow_named
-    from ..experiments.bridge import Bridge, steps_between
+    from ..experiments.bridge import Bridge, cost, steps_between
     from ..experiments.evaluate import Runner, process_group
     from ..results.pictures.waterfall import draw_waterfall
     from ..results.published import protocol_of_row
@@ -56,6 +56,7 @@ def command(args: Sequence[str]) -> None:
     jobs = {job.folder: job for job in (*walk, *alone)}
     with process_group():  # ranks other than the first print nothing
         runner = Runner(flags.output)
+        print(cost(runner, list(jobs.values())), flush=True)
         results = {job.folder: result for job, result in runner.run(list(jobs.values())).items()}
         runner.raise_failures()
         if len(results) < len(jobs):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
+from io import StringIO
 from typing import Any
 
 from ..backbones import NamedNetwork
@@ -17,7 +19,7 @@ from ..results.result import Result
 from ..results.statistics import Difference
 from ..results.tables import table_of_cells
 from ..videos.files import require_one_of
-from .evaluate import Job
+from .evaluate import Job, Runner
 
 EXACT = Context(prec=200)
 """Enough digits for the difference of any two scores."""
@@ -154,3 +156,18 @@ def steps_between(
     for field in (*order, *steps):
         require_one_of(fields, field=field)
     return list(dict.fromkeys(steps[field] for field in (*order, *fields)))
+
+
+def cost(runner: Runner, jobs: Sequence[Job]) -> str:
+    """Return the number of evaluations that a store lacks and their time: as stored ones, or as the first sequence."""
+    stored = list(filter(runner.reuses, jobs))
+    if stored:
+        seconds = Result.load(runner.place(stored[0])).seconds
+    else:
+        benchmark = jobs[0].benchmark
+        frames = [sequence.num_frames for sequence in benchmark.sequences]
+        with redirect_stdout(StringIO()):  # it is no result
+            trial = replace(benchmark, limit_sequences=1).evaluate(jobs[0].network)
+        seconds = trial.seconds * sum(frames) / frames[0]
+    missing = len(jobs) - len(stored)
+    return f"{missing} evaluations, {len(stored)} more are stored; about {missing * seconds / 60:.1f} minutes"
