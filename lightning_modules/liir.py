@@ -17,7 +17,7 @@ from vidcorr.functional.colour import drop_channel, normalised_lab
 from vidcorr.functional.compactness import CompactnessPrior
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.local_reconstruction import reconstruct_locally
-from vidcorr.functional.position import Displacement, displaced_position, drawn_displacements
+from vidcorr.functional.position import Displacement, displaced_position, drawn_orders
 from vidcorr.functional.reconstruction import positive_mass, reconstruction_loss
 from vidcorr.functional.window_tiles import Border
 from vidcorr.videos.files import require_one_of
@@ -207,10 +207,9 @@ class Liir(MomentumMethod, CorrespondenceModule):
         displace = None
         if self.hparams["position"] != "none":
             grid = (-(-frames.shape[2] // 2), -(-frames.shape[3] // 2))  # cells of the first layer, of stride 2
-            displacements = drawn_displacements(kind, all_frames, grid, generator)
-            if displacements is not None:
-                own = own_rows(displacements, len(frames))
-                displace = partial(displaced_position, kind=kind, displacements=own)
+            orders = drawn_orders(kind, all_frames, grid, generator)
+            if orders is not None:
+                displace = partial(displaced_position, orders=own_rows(orders, len(frames)))
         encoders: dict[str, Any] = {"learned": self.backbone, "average": self.target_encoder}
         features = without_statistics(encoders[bank["encoder"]], frames, displace)  # B x C x h x w
         keys: Tensor = self.bank.keys_of(features, generator)

@@ -46,79 +46,46 @@ def resized_position(position: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(position[None], size=size, mode="bicubic", align_corners=False)[0]
 
 
-def shifted_position(position: Tensor, shifts: Tensor) -> Tensor:
-    """Shift the position map cyclically, by a separate step per frame.
+def displaced_position(position: Tensor, orders: Tensor) -> Tensor:
+    """Displace the position map frame by frame.
 
-    Neighbouring cells stay neighbours, but a cell's embedding no longer reveals its position.
     Paper: Liir, section 3.2, Figure 4.
 
     Args:
         position: `(C, h, w)`.
-        shifts: long `(N, 2)`, dy and dx in cells.
+        orders: long `(N, h · w)`, of `drawn_orders`.
 
     Returns:
-        `(N, C, h, w)`; frame n is `torch.roll(position, (dy, dx), (1, 2))`.
+        `(N, C, h, w)`; cell i of frame n is cell `orders[n, i]` of the map.
     """
-    _, height, width = position.shape
-    shifts = to_device(shifts, position.device)
-    y = (torch.arange(height, device=position.device) - shifts[:, :1]) % height
-    x = (torch.arange(width, device=position.device) - shifts[:, 1:]) % width
-    return position[:, y[:, :, None], x[:, None, :]].transpose(0, 1)
-
-
-def shuffled_position(position: Tensor, order: Tensor) -> Tensor:
-    """Permute the cells of the position map, in a separate order per frame.
-
-    Paper: Liir, Table 5c, the alternative to shifting.
-
-    Args:
-        position: `(C, h, w)`.
-        order: long `(N, h · w)`, a permutation per frame.
-
-    Returns:
-        `(N, C, h, w)`.
-    """
-    order = to_device(order, position.device)
-    frames = position.flatten(1)[:, order].transpose(0, 1)
+    frames = position.flatten(1)[:, to_device(orders, position.device)].transpose(0, 1)
     return frames.unflatten(2, position.shape[1:])
 
 
-def drawn_displacements(
-    kind: Displacement, frames: int, size: tuple[int, int], generator: torch.Generator
-) -> Tensor | None:
-    """Draw a displacement of the position map for every frame.
+def drawn_orders(kind: Displacement, frames: int, size: tuple[int, int], generator: torch.Generator) -> Tensor | None:
+    """Draw an order of the position map's cells for every frame.
 
     Args:
-        kind: "shift", "shuffle" or "none".
+        kind: "shift": cyclically by a random step, so that neighbouring cells stay neighbours, but a cell's embedding
+            no longer reveals its position; "shuffle": any order (Liir, Table 5c); "none".
         frames: number of frames.
         size: height and width of the map.
         generator: on the CPU.
 
     Returns:
-        Shifts `(frames, 2)` for `shifted_position`, orders `(frames, h · w)` for `shuffled_position`, None for "none".
+        Long `(frames, h · w)`, a permutation per frame; None for "none".
     """
     if kind == "none":
         return None
     height, width = size
-    if kind == "shift":
-        rows = torch.randint(height, (frames,), generator=generator)
-        columns = torch.randint(width, (frames,), generator=generator)
-        return torch.stack([rows, columns], dim=1)
-    draws = torch.rand(frames, height * width, generator=generator, dtype=torch.float32)
-    return draws.argsort(1)
-
-
-def displaced_position(position: Tensor, kind: Displacement, displacements: Tensor) -> Tensor:
-    """Displace the position map frame by frame: `(C, h, w)` → `(N, C, h, w)`.
-
-    Args:
-        position: `(C, h, w)`.
-        kind: "shift" or "shuffle".
-        displacements: of N frames: shifts `(N, 2)` in cells, or orders of the cells `(N, h · w)`.
-    """
-    if kind == "shift":
-        return shifted_position(position, displacements)
-    return shuffled_position(position, displacements)
+    if kind == "shuffle":
+        draws = torch.rand(frames, height * width, generator=generator, dtype=torch.float32)
+        return draws.argsort(1)
+    down = torch.randint(height, (frames,), generator=generator)
+    right = torch.randint(width, (frames,), generator=generator)
+    rows = (torch.arange(height) - down[:, None]) % height
+    columns = (torch.arange(width) - right[:, None]) % width
+    return (rows[:, :, None] * width + columns[:, None]).flatten(1)
 
 
 def _waves(size: int, frequency: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.helpers.refusal import refused
-from vidcorr.functional.position import shifted_position, sinusoidal_position
+from vidcorr.functional.position import displaced_position, drawn_orders, sinusoidal_position
 
 
 def test_sines_by_hand():
@@ -19,9 +19,16 @@ def test_sines_by_hand():
     refused(ValueError, "divisible by 4, got 6", sinusoidal_position, 6, 2, 2)
 
 
-def test_shift_is_a_roll_of_each_frame():
-    position = torch.randn(3, 4, 5)
-    shifts = torch.tensor([[0, 0], [1, 3], [3, 4]])
-    found = shifted_position(position, shifts)
-    for frame, (dy, dx) in zip(found, shifts.tolist(), strict=True):
-        assert torch.equal(frame, position.roll((dy, dx), (1, 2)))
+def test_frames_are_rolled_or_shuffled_each_in_its_own_way():
+    position, size = torch.randn(3, 4, 5), (4, 5)
+    shifted, shuffled = (
+        displaced_position(position, drawn_orders(kind, 20, size, torch.Generator().manual_seed(0)))
+        for kind in ("shift", "shuffle")
+    )
+    rolls = [position.roll((dy, dx), (1, 2)) for dy in range(4) for dx in range(5)]
+    found = {next(n for n, roll in enumerate(rolls) if torch.equal(frame, roll)) for frame in shifted}
+    assert len(found) > 5
+    for frame in shuffled:
+        assert torch.equal(frame.flatten().sort().values, position.flatten().sort().values)
+    assert not any(torch.equal(frame, roll) for frame in shuffled for roll in rolls)
+    assert drawn_orders("none", 2, size, torch.Generator()) is None
