@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from lightning_modules import FrozenEncoder, SiamFC, VFSMoCo, VFSSimSiam
-from tests.helpers.method_steps import RUNS
+from tests.helpers.method_steps import RUNS, tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, quiet_trainer
 from vidcorr.backbones import NamedNetwork, build_feature_extractor, load, module_from_checkpoint
@@ -68,6 +68,16 @@ def test_training_may_begin_with_a_checkpoint(tmp_path):
     ):
         write_checkpoint(other, tmp_path / "other.ckpt")
         refused(ValueError, f"{name} has no full network", VFSMoCo, str(tmp_path / "other.ckpt"))
+
+
+def test_a_module_with_features_of_its_own_is_stored_with_its_class(tmp_path):
+    write_checkpoint(tiny("CoSettle"), tmp_path / "own.ckpt")
+    module = FrozenEncoder(str(tmp_path / "own.ckpt"))
+    assert module.hparams["encoder"]["class_path"] == "lightning_modules.cosettle.CoSettle"
+    write_checkpoint(module, tmp_path / "again.ckpt")
+    images = torch.rand(1, 3, 32, 32)
+    found = build_feature_extractor(tmp_path / "again.ckpt")(images)
+    assert torch.equal(found, module.feature_extractor()(images))
 
 
 @pytest.mark.parametrize(("named", "new"), [(print, True), (subprocess.Popen, False)])

@@ -201,6 +201,14 @@ def test_transformers_are_known_by_their_shapes(width, size, patch):
     assert arguments == {"spec": f"timm:vit_{size}_patch{patch}_224", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 
 
+def test_a_resnet_is_known_by_its_shapes(monkeypatch):
+    monkeypatch.setattr("torchvision.models.list_models", lambda: ["vgg11", "resnet34", "resnet18", "resnet50"])
+    with torch.device("meta"):
+        state = build_network("torchvision:resnet18").state_dict()
+    del state["bn1.bias"]
+    assert arguments_by("vfs", state) == {"spec": "torchvision:resnet18"}
+
+
 def test_an_account_tells_what_was_taken_and_what_was_left_out():
     report = {"family": "vfs", "class_path": "a.b.Kind", "init_args": {"spec": "x", "mean": 1}, "entry": "state_dict"}
     unused = {"a": "head", "b": "head"}
