@@ -1,10 +1,12 @@
 """`check-data`: what it finds in a source, and the list that it writes."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.helpers.numbered_videos import write_folder, write_video
 from tests.helpers.refusal import refused
-from vidcorr.commands.check_data import Frames, check_data, command, content_digest
+from vidcorr.commands.check_data import Frames, _frames, check_data, command, content_digest
 from vidcorr.videos.files import DataError
 from vidcorr.videos.source import list_videos
 
@@ -50,3 +52,31 @@ def test_the_digest_is_of_the_content_and_not_of_its_place_order_or_encoding():
     digest = content_digest({"a/dog.avi": dog, "a/cat.avi": cat})
     assert digest == content_digest({"b/cat.mp4": cat, "b/dog.mp4": dog})
     assert digest != content_digest({"a/dog.avi": dog, "a/cat.avi": dog})
+
+
+def test_outcomes_are_sorted_counted_and_listed(tmp_path, monkeypatch, capsys):
+    outcomes = {"a.mp4": Frames(8, 6, 4), "b.mp4": Frames(7, 6, 4), "c.mp4": Frames(9, 6, 4), "d.mp4": Frames(9, 4, 6)}
+    asked = []
+
+    def in_processes(work, paths, *arguments):
+        asked.append((work, [Path(path).name for path in paths], *arguments))
+        yield from ((path, outcomes[Path(path).name]) for path in reversed(paths))
+
+    monkeypatch.setattr("vidcorr.commands.check_data.in_processes", in_processes)
+    (tmp_path / "list.txt").write_text("c.mp4 1\na.mp4 2\nb.mp4 0\nd.mp4 1\nc.mp4 3\n")
+    words = [str(tmp_path / "list.txt"), "--output", str(tmp_path / "out")]
+    refused(SystemExit, "1 of 4 videos cannot be used", command, [*words, "--workers", "3"])
+    assert asked == [(_frames, ["c.mp4", "a.mp4", "b.mp4", "d.mp4"], 3, 125.0, "check-data")]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{tmp_path / 'b.mp4'}: 7 frame(s), fewer than 8"
+    assert lines[1] == "3 videos, 26 frames, most of 6 × 4 px"
+    assert lines[3] == f"{tmp_path / 'out/clean.txt'} lists the videos"
+    clean = [f"{tmp_path / name}\n" for name in ("c.mp4 1", "a.mp4 2", "d.mp4 1", "c.mp4 3")]
+    assert (tmp_path / "out/clean.txt").read_text() == "".join(clean)
+    command([*words, "--min-frames", "7"])
+    assert capsys.readouterr().out.startswith("4 videos, 33 frames")
+
+
+def test_a_folder_of_frames_is_counted_and_measured(tmp_path):
+    write_folder(tmp_path / "frames", 9)
+    assert _frames(str(tmp_path / "frames")) == Frames(9, 160, 32)

@@ -3,7 +3,7 @@
 import csv
 import subprocess
 import sys
-from unittest.mock import create_autospec
+from unittest.mock import Mock, create_autospec
 
 import pytest
 import torch
@@ -107,6 +107,34 @@ def test_by_the_command_line(davis_root, tmp_path, capsys):
     assert sorted(result.benchmark for result in results) == ["davis"] * 4 + ["tap_vid"] * 4
     named = {result.stage.protocol.shared_name for result in results if result.benchmark == "davis"}
     assert named == {"vfs+context=2+radius=3"}  # all networks, the base too
+
+
+def test_words_become_jobs_of_all_networks_on_all_benchmarks(monkeypatch, tmp_path):
+    ran = Mock()
+    monkeypatch.setattr("vidcorr.experiments.evaluate.run_jobs", ran)
+    words = [
+        "evaluate",
+        "torchvision:resnet18",
+        "raw_colour",
+        "raw_colour",
+        "--on",
+        "davis=D",
+        "jhmdb=J",
+        "--limit",
+        "2",
+    ]
+    main([*words, "--seeds", "3", "4", "--base", "dino-s8", "--output", str(tmp_path)])
+    jobs, output, base = ran.call_args.args
+    assert (output, base) == (tmp_path, "dino-s8")
+    networks = [("torchvision:resnet18", 3), ("torchvision:resnet18", 4), ("raw_colour", None), ("dino-s8", None)]
+    found = [(job.network.text, job.network.seed if job.network.is_random else None) for job in jobs]
+    assert found == [network for network in networks for _ in range(2)]
+    assert [job.benchmark.name for job in jobs] == ["davis", "jhmdb"] * 4
+    assert {job.benchmark.limit_sequences for job in jobs} == {2}
+    assert not any(job.network.pretrained for job in jobs if job.network.is_random)
+    main([*words, "--pretrained"])
+    jobs, _, base = ran.call_args.args
+    assert (len(jobs), base, jobs[0].network.pretrained) == (4, "", True)
 
 
 @pytest.mark.slow

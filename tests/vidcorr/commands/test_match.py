@@ -34,14 +34,16 @@ def matched(folder, *words):
     return np.array([list(map(float, row.values())) for row in rows])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("protocol", ["dift+input_size=128", "sd-dino+input_size=128"])
+@pytest.mark.parametrize(
+    "protocol", ["dift+input_size=128", pytest.param("sd-dino+input_size=128", marks=pytest.mark.slow)]
+)
 def test_the_best_matches_of_a_picture_and_its_turned_and_enlarged_copy(tmp_path, protocol, capsys):
     words = ["--model", "raw_colour@colour/4", "--protocol", protocol, "--best", "12"]
     found = matched(tmp_path, *words)
     assert 5 <= len(found) <= 12
     np.testing.assert_allclose(2 * found[:, :2], found[:, 2:4], atol=12)  # a cell has 4 to 6 pixels
     assert (np.diff(found[:, 4]) <= 0).all()
+    np.testing.assert_array_equal(found, found.round(4))
     assert (found[:, :2] < (192, 128)).all()
     assert all(np.linalg.norm(found[:i, :2] - found[i, :2], axis=1).min() > 20 for i in range(1, len(found)))
     picture = Image.open(tmp_path / "out/matches.png")

@@ -4,6 +4,8 @@ Also tests `experiments/config_files.py`.
 """
 
 import json
+import sys
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,6 +18,7 @@ from vidcorr.commands import study as tool
 from vidcorr.experiments.config_files import CONFIGS
 from vidcorr.experiments.study import read_study
 from vidcorr.results.records import results_below
+from vidcorr.signals import Stopped
 
 STUDIES = sorted((CONFIGS / "studies").glob("*.yaml"))
 STUDY = """
@@ -68,6 +71,21 @@ def test_run_runs_what_has_no_result_and_names_what_failed(folder, called):
     calls.clear()
     tool.command(words)
     assert calls == []
+
+
+def test_a_command_is_a_process_that_a_stop_ends(monkeypatch, capsys):
+    process = Mock()
+    process.wait.side_effect = [3, Stopped(15), 0]
+    started = Mock(return_value=process)
+    monkeypatch.setattr(tool.subprocess, "Popen", started)
+    assert tool._run(["fit", "a b"]) == 3
+    assert capsys.readouterr().out == "vidcorr fit 'a b'\n"
+    assert started.call_args.args[0] == [sys.executable, "-m", "vidcorr", "fit", "a b"]
+    process.terminate.assert_not_called()
+    with pytest.raises(Stopped):
+        tool._run(["fit"])
+    process.terminate.assert_called_once()
+    assert process.wait.call_count == 3  # its state is saved before ours ends
 
 
 def test_an_evaluation_of_several_stages_is_done_with_all_of_them(folder, called):

@@ -16,11 +16,16 @@ from PIL import Image
 from cli import main
 from tests.helpers.benchmark_data import data_for
 from tests.helpers.refusal import refused
+from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
 from vidcorr import DavisBenchmark
-from vidcorr.experiments.bridge import exact_difference, steps_between
+from vidcorr.backbones import NamedNetwork
+from vidcorr.experiments.bridge import Bridge, exact_difference, steps_between
+from vidcorr.experiments.evaluate import Runner
 from vidcorr.protocols import JointProtocol, MatchingProtocol, PointProtocol, PropagationProtocol
+from vidcorr.results.pictures import waterfall
 from vidcorr.results.records import results_below
+from vidcorr.results.result import Row
 
 VFS = PropagationProtocol.named("vfs")
 
@@ -67,7 +72,6 @@ def test_a_walk_ends_at_the_score_of_the_last_protocol(kind, tmp_path, capsys):
     words += ["--output", str(tmp_path / "out"), "--picture", str(tmp_path / "bridge.png"), "--format", "csv"]
     main(words)
     said = capsys.readouterr().out
-    assert said.startswith("3 evaluations, 0 more are stored; about ")
     lines = list(csv.DictReader(said[said.index("row,column,") :].splitlines()[:5]))
     assert [line["row"].partition(":")[0] for line in lines] == [start, *(step for (step,) in _steps(kind)), end]
     results = {result.stage.protocol.name: result for result in results_below(tmp_path / "out").values()}
@@ -78,7 +82,7 @@ def test_a_walk_ends_at_the_score_of_the_last_protocol(kind, tmp_path, capsys):
     assert sum(steps[:-1]) == steps[-1] == Fraction(scores[-1]) - Fraction(scores[0])
     assert Image.open(tmp_path / "bridge.png").width == 1800
     main(words)
-    assert capsys.readouterr().out.startswith("0 evaluations, 3 more are stored")
+    assert capsys.readouterr().out.count(": reused, made on ") == 3
 
 
 def _steps(kind):
@@ -87,20 +91,99 @@ def _steps(kind):
     return steps_between(protocol.named(start, benchmark), protocol.named(end, benchmark))
 
 
-@pytest.mark.slow
-def test_each_step_alone_and_a_published_rows_protocol(davis_root, tmp_path, capsys):
+def result_of(score):
+    """Return a result with a score whose five sequences spread by it."""
+    rows = [Row(video=str(n), object="1", values={"J-Mean": score * (0.8 + n / 10), "F-Mean": 1.0}) for n in range(5)]
+    return davis_result({"J-Mean": score, "F-Mean": 1.0}, rows=rows, headline=["J-Mean"])
+
+
+@pytest.fixture
+def steps():
+    """A bridge of two steps, and the table of its walk and of each step alone."""
+    start, end = (DavisBenchmark("", protocol=name) for name in ("vfs", "vfs+topk=5+context=3+references=[0,-1,-2]"))
+    groups = [("topk",), ("context", "references")]
+    bridge = Bridge(NamedNetwork("raw_colour"), start, end, groups, ("vfs", "mine"), ["limit=1"])
+    return bridge, bridge.table(list(map(result_of, (0.3, 0.5, 0.4))), list(map(result_of, (0.35, 0.2))))
+
+
+def test_a_table_has_the_score_after_each_step_and_its_difference_alone_too(steps):
+    bridge, table = steps
+    assert [job.benchmark.protocol.name for job in bridge.walk()] == ["vfs", "vfs+topk=5", bridge.end.protocol.name]
+    assert bridge.under(["context"]).benchmark.protocol.name == "vfs+context=3"
+    assert list(table.columns) == ["davis J-Mean (limit=1)", "davis J-Mean, alone (limit=1)"]
+    found = {}
+    for name, row in table.rows.items():
+        changes = [cell.difference and float(cell.difference.mean) for cell in row.values()]
+        found[name] = [*(cell.mean for cell in row.values()), *changes]
+    assert found == {
+        "vfs": [0.3, None],
+        "topk: 10 → 5": pytest.approx([0.5, 0.35, 0.2, 0.05]),
+        "context, references: 20, None → 3, [0, …]": pytest.approx([0.4, 0.2, -0.1, -0.1]),
+        "mine": pytest.approx([0.4, 0.1]),
+    }
+    assert (table.base, table.own_bases) == ("the row above", {"mine": "vfs"})
+    assert [note.partition(" ")[0] for note in table.notes] == ["The", "Alone:"]
+    assert table.caption == "Scores in per cent of A on davis (limit=1), from vfs to mine step by step"
+    other = bridge.table(list(map(result_of, (0.3, 0.5, 0.4))), score="F-Mean")
+    assert (list(other.columns), len(other.notes)) == (["davis F-Mean (limit=1)"], 1)
+
+
+def extent(picture, colour):
+    """Return top, bottom, left and right of the pixels of a colour."""
+    y, x = np.nonzero((picture == colour).all(-1))
+    return y.min(), y.max(), x.min(), x.max()
+
+
+def test_a_waterfall_has_bars_between_the_scores(steps, tmp_path):
+    _, table = steps
+    waterfall.draw_waterfall(table, tmp_path / "new/folder/bridge.png")
+    image = Image.open(tmp_path / "new/folder/bridge.png")
+    waterfall.draw_waterfall(table, tmp_path / "bridge.pdf")
+    assert b"/MediaBox [ 0 0 432.0 " in (tmp_path / "bridge.pdf").read_bytes()  # points: 300 pixels an inch
+    assert image.size == (1800, 8 + 56 + 70 + 70 + 56 + 112)  # rows with one line of a label, or two
+    picture = np.asarray(image)
+    first_bar = np.flatnonzero((picture[22:50] == waterfall.END).all((0, 2)))
+    left = first_bar[0] + 1
+
+    def place(score):  # the axis goes from 0.25 to 0.55
+        return left + (score - 0.25) / 0.3 * (1800 - 190 - left)
+
+    rise, fall = extent(picture, waterfall.RISE), extent(picture, waterfall.FALL)
+    assert rise == pytest.approx((99 - 17, 99 + 17, place(0.3) - 1, place(0.5) + 1), abs=1)
+    assert fall == pytest.approx((169 - 17, 169 + 17, place(0.4) - 1, place(0.5) + 1), abs=1)
+    low, high = (0.3 + end for end in table.rows["topk: 10 → 5"]["davis J-Mean (limit=1)"].difference.ends)
+    whisker = extent(picture[91:108, left:1600], waterfall.INK)
+    assert whisker == pytest.approx((0, 16, place(low) - 1 - left, place(high) + 1 - left), abs=1)
+    assert first_bar[-1] == pytest.approx(place(0.3) + 1, abs=1)
+
+
+@pytest.mark.parametrize(("span", "tick"), [(0.204, 0.05), (0.065, 0.01), (0.1, 0.02), (0.65, 0.1), (0.8, 0.2)])
+def test_a_span_has_about_six_ticks(span, tick):
+    assert waterfall._tick(span) == pytest.approx(tick)
+
+
+def test_the_command_scores_each_step_once_prints_and_draws(davis_root, tmp_path, monkeypatch, capsys):
+    """Its ends may be a published row; the last step alone ends elsewhere than the walk."""
+    ran = []
+
+    def run(self, jobs):
+        ran.extend(job.benchmark.protocol.name for job in jobs)
+        scores = (0.3, 0.5, 0.4, 0.2)
+        return {job: result_of(score) for job, score in zip(jobs, scores, strict=True)}
+
+    monkeypatch.setattr(Runner, "run", run)
     words = ["bridge", "crw-r18", "crw+temperature=0.2+topk=3", "raw_colour", "--on", f"davis={davis_root}"]
-    words += ["--change", "radius=3", "--limit", "1", "--alone", "--output", str(tmp_path)]
-    main([*words, "--picture", str(tmp_path / "b.png"), "--format", "md"])
-    said = capsys.readouterr().out
-    assert "## davis (radius=3, 2017, val, 1 sequences)\n\n|  | J&F-Mean | J&F-Mean, alone |" in said
-    assert "| topk: 10 → 3 |" in said
-    alone = DavisBenchmark(davis_root, protocol="crw+radius=3+temperature=0.2", limit_sequences=1)
-    expected = f"{100 * alone.evaluate('raw_colour').scores['J&F-Mean']:.1f}"
-    row = next(line for line in said.splitlines() if line.startswith("| temperature: 0.05 → 0.2 |"))
-    assert row.split("|")[3].strip().startswith(expected)
-    assert "The steps sum exactly to the whole" in said
-    assert len(results_below(tmp_path)) == 4  # of the start, two steps, and the second one alone
+    words += ["--change", "radius=3", "--alone", "--output", str(tmp_path), "--order", "topk,temperature"]
+    main([*words, "--picture", str(tmp_path / "b.png"), "--format", "md", "--no-intervals"])
+    first, last = "crw+radius=3", "crw+radius=3+temperature=0.2"
+    assert ran == [first, f"{first}+topk=3", f"{last}+topk=3", last]
+    text = capsys.readouterr().out
+    assert text.startswith("\n## davis (radius=3)\n\n|  | J-Mean | J-Mean, alone |\n")
+    assert "| crw | 30.0 |  |\n| topk: 10 → 3 | 50.0; +20.0 | 50.0; +20.0 |\n" in text
+    assert text.endswith(f"{tmp_path / 'b.png'}\n")
+    assert (tmp_path / "b.png").is_file()
+    monkeypatch.setattr(Runner, "run", lambda self, jobs: {})
+    assert "another process runs some" in refusal(*words)
 
 
 def test_what_a_benchmark_lacks_is_refused_by_name(davis_root):
@@ -108,3 +191,5 @@ def test_what_a_benchmark_lacks_is_refused_by_name(davis_root):
     needs = "border must be .*; change fields that need each other --together"
     assert re.search(needs, refusal("bridge", "vfs+topk=none", "liir-reference", *on, "--order", "border"))
     assert "name one benchmark" in refusal("bridge", "vfs", "dino", "raw_colour")
+    assert "name one benchmark" in refusal("bridge", "vfs", "dino", *on, "--protocol", "vfs")
+    assert "one value of --change" in refusal("bridge", "vfs", "dino", *on, "--stage", "a", "b")

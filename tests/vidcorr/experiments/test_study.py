@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
 from vidcorr.errors import UsageError
@@ -169,6 +170,15 @@ def test_scores_replace_those_of_the_study(output):
     for file in output.glob("*/**/results.json"):
         write_results(file.parent, {"J&F-Mean": 0.6, "J-Mean": 0.55})
     assert list(study_table(study, output, ["J-Mean"]).columns) == ["davis J-Mean"]
+
+
+def test_the_command_prints_the_table_of_a_study(output, capsys):
+    words = ["table", str(output), "--study", str(output / "study.yaml"), "--format"]
+    main([*words, "csv"])
+    assert capsys.readouterr().out == render(table_of(output)[0], "csv")
+    main([*words, "md", "--no-intervals", "--base", "better", "--score", "J&F-Mean"])
+    table = study_table(read_study(str(output / "study.yaml")), output, ["J&F-Mean"]).with_differences("better")
+    assert capsys.readouterr().out == render(table, "md", intervals=False)
 
 
 def test_each_row_has_its_seeds_their_range_and_its_difference(output):
