@@ -13,7 +13,6 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark, Result, evaluate
 from vidcorr.backbones import NamedNetwork, build_feature_extractor
-from vidcorr.datasets.generated import write_tap_vid
 from vidcorr.experiments.evaluate import Job, Runner
 from vidcorr.results.folder_lock import FolderLock
 from vidcorr.results.records import results_below
@@ -89,24 +88,6 @@ def test_a_job_whose_folder_is_held_is_left_to_its_holder_and_an_empty_result_is
     file.write_bytes(b"")
     assert len(evaluate(["raw_colour"], [davis], tmp_path).rows) == 1
     assert Result.load(file)
-
-
-@pytest.mark.slow
-def test_by_the_command_line(davis_root, tmp_path, capsys):
-    points = write_tap_vid(tmp_path / "points", 1, frames=6, size=(64, 64))
-    words = [BLOCKY, "untrained", "--on", f"davis={davis_root}", f"tap_vid={points}", "--limit", "1"]
-    words += ["--change", *CHANGES, "--base", "raw_colour"]
-    main(["evaluate", *words, "--seeds", "3", "4", "--output", str(tmp_path / "out")])
-    said = capsys.readouterr().out
-    assert "Differences are from raw_colour, stride 8. They are paired" in said
-    rows = table_of(tmp_path / "out", capsys)
-    assert sorted(name.partition(",")[0] for name in rows) == ["raw_colour", BLOCKY, "untrained"]
-    assert rows["untrained, random weights, stride 4 and stride 8"]["seeds"] in ("3 4", "4 3")
-    assert next(iter(rows.values()))["conditions"].startswith("vfs+context=2+radius=3, ")
-    results = list(results_below(tmp_path / "out").values())
-    assert sorted(result.benchmark for result in results) == ["davis"] * 4 + ["tap_vid"] * 4
-    named = {result.stage.protocol.shared_name for result in results if result.benchmark == "davis"}
-    assert named == {"vfs+context=2+radius=3"}  # all networks, the base too
 
 
 def test_words_become_jobs_of_all_networks_on_all_benchmarks(monkeypatch, tmp_path):

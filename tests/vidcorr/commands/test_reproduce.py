@@ -3,20 +3,15 @@
 Also tests `experiments/reproduce.py`.
 """
 
-import re
 from dataclasses import replace
 
 import pytest
 
 from cli import main
-from tests.helpers.encoders import saved_resnet
 from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
-from vidcorr import DavisBenchmark
 from vidcorr.experiments.evaluate import Runner
 from vidcorr.experiments.reproduce import beside, listed
-from vidcorr.protocols import PropagationProtocol
-from vidcorr.results import published
 from vidcorr.results.published import published_rows, sets_of_papers
 
 
@@ -80,29 +75,3 @@ def test_the_rows_of_a_benchmark_are_run_with_their_networks_and_protocols(tmp_p
     said = capsys.readouterr().out
     assert said.startswith("left out for want of weights:\ncrw-r18: weights/crw-r18.ckpt is missing: ")
     assert "| dino-s8 | 70.0; +0.1 | 69.9 |" in said
-
-
-@pytest.mark.slow
-def test_equal_or_by_how_much_not(davis_root, tmp_path, capsys, monkeypatch):
-    """The score of a row is known from the benchmark alone."""
-    model = saved_resnet(tmp_path / "tiny.ckpt")
-    protocol = PropagationProtocol.named("vfs+context=3+radius=4")
-    here = DavisBenchmark(davis_root, protocol=protocol).evaluate(model).scores["J&F-Mean"]
-    known = next(row for row in published_rows() if row.short_name == "vfs-r18" and row.benchmark == "davis")
-    known = replace(known, protocol=protocol.name, model=str(tmp_path / "tiny.ckpt"))
-    equal = replace(known, short_name="equal", scores={"J&F-Mean": round(here, 3)})
-    other = replace(known, short_name="other", scores={"J&F-Mean": round(here + 0.01, 4)})
-    missing = replace(known, short_name="missing", scores={"J&F-Mean": 0.5}, model="missing.ckpt", download="a page")
-    monkeypatch.setattr(published, "published_rows", lambda: (equal, other, missing))
-    words = ["--output", str(tmp_path), "--on", f"davis={davis_root}"]
-    main(["reproduce", *words])
-    said = capsys.readouterr().out
-    assert "missing: missing.ckpt is missing: a page\n    davis J&F-Mean 50.0 by vfs" in said
-    cells = {
-        row[1]: row[2:] for row in re.findall(r"^(\| (\w+) \| \**([\d.]+)\**; (\S+) \| \**([\d.]+)\** \|)$", said, re.M)
-    }
-    assert cells["equal"][0] == cells["equal"][2] == f"{100 * here:.1f}"
-    difference = 100 * (here - round(here + 0.01, 4))
-    assert cells["other"][:2] == (f"{100 * here:.2f}", f"{difference:+.2f}".replace("-", "−"))
-    assert "As printed: equal J&F-Mean. Not the whole test set: equal on davis, other on davis." in said
-    assert "no row has a printed score on davis" in refusal("reproduce", "missing", *words)

@@ -20,8 +20,8 @@ from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import NamedNetwork
-from vidcorr.experiments.bridge import Bridge, exact_difference, steps_between
-from vidcorr.experiments.evaluate import Runner
+from vidcorr.experiments.bridge import Bridge, cost, exact_difference, steps_between
+from vidcorr.experiments.evaluate import Job, Runner
 from vidcorr.protocols import JointProtocol, MatchingProtocol, PointProtocol, PropagationProtocol
 from vidcorr.results.pictures import waterfall
 from vidcorr.results.records import results_below
@@ -128,6 +128,16 @@ def test_a_table_has_the_score_after_each_step_and_its_difference_alone_too(step
     assert (list(other.columns), len(other.notes)) == (["davis F-Mean (limit=1)"], 1)
 
 
+def test_the_time_is_that_of_stored_results_or_of_the_first_sequence(davis_root, tmp_path, monkeypatch, capsys):
+    jobs = [Job(NamedNetwork("raw_colour"), DavisBenchmark(davis_root, stage=stage)) for stage in ("a", "b")]
+    seconds = davis_result(seconds=6.0)
+    monkeypatch.setattr(DavisBenchmark, "evaluate", lambda self, network: print("no") or seconds)
+    assert cost(Runner(tmp_path), jobs) == "2 evaluations, 0 more are stored; about 0.6 minutes"  # 18 of 6 frames
+    assert capsys.readouterr().out == ""
+    seconds.save(Runner(tmp_path).place(jobs[1]))
+    assert cost(Runner(tmp_path), jobs) == "1 evaluations, 1 more are stored; about 0.1 minutes"
+
+
 def extent(picture, colour):
     """Return top, bottom, left and right of the pixels of a colour."""
     y, x = np.nonzero((picture == colour).all(-1))
@@ -172,13 +182,14 @@ def test_the_command_scores_each_step_once_prints_and_draws(davis_root, tmp_path
         return {job: result_of(score) for job, score in zip(jobs, scores, strict=True)}
 
     monkeypatch.setattr(Runner, "run", run)
+    monkeypatch.setattr("vidcorr.experiments.bridge.cost", lambda runner, jobs: f"{len(jobs)} evaluations")
     words = ["bridge", "crw-r18", "crw+temperature=0.2+topk=3", "raw_colour", "--on", f"davis={davis_root}"]
     words += ["--change", "radius=3", "--alone", "--output", str(tmp_path), "--order", "topk,temperature"]
     main([*words, "--picture", str(tmp_path / "b.png"), "--format", "md", "--no-intervals"])
     first, last = "crw+radius=3", "crw+radius=3+temperature=0.2"
     assert ran == [first, f"{first}+topk=3", f"{last}+topk=3", last]
     text = capsys.readouterr().out
-    assert text.startswith("\n## davis (radius=3)\n\n|  | J-Mean | J-Mean, alone |\n")
+    assert text.startswith("4 evaluations\n\n## davis (radius=3)\n\n|  | J-Mean | J-Mean, alone |\n")
     assert "| crw | 30.0 |  |\n| topk: 10 → 3 | 50.0; +20.0 | 50.0; +20.0 |\n" in text
     assert text.endswith(f"{tmp_path / 'b.png'}\n")
     assert (tmp_path / "b.png").is_file()
