@@ -4,18 +4,21 @@ Also tests `parts/distributed.py`.
 """
 
 from copy import deepcopy
+from types import SimpleNamespace
+from unittest.mock import Mock, call
 
 import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_modules import VFSSimSiam
 from lightning_modules.base import CorrespondenceModule, check_images
 from lightning_modules.parts.distributed import keyed_generator
 from lightning_modules.parts.schedules import cosine_factor
-from tests.helpers.method_steps import tiny
+from tests.helpers.method_steps import tiny, tiny_batch
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, Clips, loader, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr.backbones import Network
@@ -90,6 +93,30 @@ def test_a_schedule_needs_the_length_of_an_epoch():
     refused(ValueError, message, quiet_trainer(max_epochs=1).fit, VFSSimSiam(**TINY), endless)
 
 
+def test_steps_and_samples_count_accumulated_batches():
+    module = tiny("VFSSimSiam")
+    module.samples_per_device = lambda: 4
+    trainer = SimpleNamespace(fit_loop=Mock(), num_training_batches=5, accumulate_grad_batches=2, world_size=3)
+    module.trainer = trainer
+    assert (module.steps_per_epoch(), module.global_batch(), module.rate_of_batch(0.5)) == (3, 24, 0.5 * 24 / 256)
+    trainer.num_training_batches = 1
+    refused(ValueError, "accumulate_grad_batches 2: an epoch has fewer batches", module.global_batch)
+    trainer.num_training_batches = float("inf")
+    refused(ValueError, "set trainer.limit_train_batches", module.steps_per_epoch)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "device", "stage", "converts"),
+    [(2, "cuda", "fit", True), (1, "cuda", "fit", False), (2, "cpu", "fit", False), (2, "cuda", "validate", False)],
+)
+def test_statistics_are_taken_over_several_gpus_that_train(ranks, device, stage, converts):
+    module = tiny("VFSSimSiam")
+    strategy = SimpleNamespace(root_device=torch.device(device))
+    module.trainer = SimpleNamespace(world_size=ranks, strategy=strategy, state=SimpleNamespace(fn=stage))
+    module.configure_model()
+    assert any(isinstance(part, nn.SyncBatchNorm) for part in module.modules()) == converts
+
+
 def test_a_backbone_frozen_after_construction_keeps_its_statistics():
     module = tiny_moco().train()
     module.backbone.requires_grad_(False)
@@ -129,6 +156,18 @@ def test_every_number_of_a_step_is_logged_and_nothing_else():
     logged = {name.removeprefix("train/"): float(value) for name, value in trainer.callback_metrics.items()}
     assert logged.pop("loss") > 0
     assert logged == {"int": 3, "true": 1, "single": 2.5, "long": 4, "tensor": 5}
+
+
+def test_how_the_loss_is_logged():
+    module = tiny("VFSSimSiam")
+    module.log = Mock()
+    batch = tiny_batch("VFSSimSiam")
+    module.training_step(batch, 0)
+    module.validation_step(batch, 0)
+    (trained, validated) = module.log.mock_calls
+    assert trained.kwargs == {"prog_bar": True, "batch_size": 2, "sync_dist": True}
+    assert validated == call("val/loss", module.validation_loss, prog_bar=True, batch_size=2)
+    assert module.validation_loss.weight == 2
 
 
 def test_a_bare_tensor_is_a_loss():

@@ -3,12 +3,21 @@
 from lightning_modules import FrozenEncoder
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
+from tests.helpers.words import NETWORK
 from vidcorr.backbones.checkpoints import write_checkpoint
 
 
 def test_weights_of_a_library_are_loaded_where_they_are_asked_for_alone():
     described = FrozenEncoder("torchvision:resnet18").described
     assert (described.weights, described.loaded) == ("random weights", False)
+
+
+def test_its_view_and_normalisation_are_those_that_it_is_given():
+    module = FrozenEncoder(NETWORK, "res3", 4, mean=(0.1, 0.2, 0.3))
+    view = module.feature_extractor()
+    assert (view.stage, view.stride, module.encoder.mean) == ("res3", 4, (0.1, 0.2, 0.3))
+    assert module.encoder.std == FrozenEncoder(NETWORK).encoder.std
+    assert FrozenEncoder(NETWORK, std=(1, 2, 3)).encoder.std == (1, 2, 3)
 
 
 def test_a_mean_beside_a_network_that_normalises_is_refused(tmp_path):

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_modules import Liir
-from lightning_modules.parts.phases import LIIR_STEPS, LIIR_WARMUP_STEPS
+from lightning_modules.parts.phases import LIIR_STEPS, LIIR_WARMUP_STEPS, LiirSchedule
 from lightning_modules.parts.schedules import step_factor
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
@@ -239,30 +239,6 @@ def test_golden_learning_rates(golden):
         assert found == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.slow
-def test_both_phases_in_one_run():
-    """8 clips an epoch by 2: two batches a step in the first of two epochs, then one."""
-    module = tiny_liir(schedule={"warmup_epochs": 1, "warmup_decay_samples": 10, "decay_samples": 10})
-    published, places, rates = [], [], []
-
-    def after_batch(trainer, module, outputs, *args):
-        published.append({name: float(value) for name, value in outputs.items() if value.ndim == 0})
-        places.append((trainer.global_step, trainer.lr_scheduler_configs[0].scheduler.last_epoch))
-        rates.append(trainer.optimizers[0].param_groups[0]["lr"])
-
-    trainer = quiet_trainer(max_epochs=2, callbacks=[LambdaCallback(on_train_batch_end=after_batch)])
-    trainer.fit(module, DataLoader(Clips(8, 2, 16), batch_size=2))
-    assert places == [(step, step) for step in (0, 1, 1, 2, 3, 4, 5, 6)]
-    samples = [module.schedule.samples_before(step, batch=2, batches=4) for step in range(7)]
-    assert samples == [0, 4, 8, 10, 12, 14, 16]
-    second = [1e-4 * step_factor(samples / 10, LIIR_STEPS) for samples in (0, 2, 4, 6, 8)]
-    assert rates == pytest.approx([1e-3, 1e-3, 1e-3, *second])  # each is that of the step to come
-    assert [one["compactness"] > 0 for one in published] == [False] * 4 + [True] * 4
-    assert ["negative_mass" in one for one in published] == [False] * 4 + [True] * 4
-    assert published[-1]["negative_mass"] > 0
-    assert sorted(module.bank.video_ids.tolist()) == list(range(2, 8))
-
-
 def _train_and_save(rank, folder, order=None):
     """Three steps, in an order of the samples on one rank; without an order, as one of two ranks."""
     told = {}
@@ -323,3 +299,45 @@ def test_the_bank_holds_the_features_own_type(precision, dtype):
     module.trainer = SimpleNamespace(precision=precision)
     module.on_fit_start()
     assert module.bank.keys.dtype == dtype
+
+
+def test_the_first_phase_accumulates_and_has_no_prior_and_no_negatives():
+    module, batch = tiny_liir(schedule={"warmup_epochs": 1, "warmup_accumulation": 3}), clips(3)
+    module.bank.enqueue(torch.rand_like(module.bank.keys), torch.arange(10, 16))
+    module.trainer = SimpleNamespace(current_epoch=0)
+    for epoch, accumulated in ((0, 3), (1, 1)):
+        module.trainer.current_epoch = epoch
+        module.on_train_batch_start(batch, 0)
+        assert module.trainer.accumulate_grad_batches == accumulated
+        published = module.objective(batch, 1)
+        assert (published["compactness"] > 0) == ("negative_mass" in published) == (epoch == 1)
+    module.trainer.accumulate_grad_batches = 3
+    module.on_fit_end()
+    assert module.trainer.accumulate_grad_batches == 1
+
+
+def test_the_schedule_counts_samples_of_both_phases():
+    """8 clips an epoch by 2: two batches a step in the first epoch, then one."""
+    schedule = LiirSchedule(warmup_epochs=1, warmup_decay_samples=10, decay_samples=10)
+    samples = [schedule.samples_before(step, batch=2, batches=4) for step in range(7)]
+    assert samples == [0, 4, 8, 10, 12, 14, 16]
+    second = [step_factor(samples / 10, LIIR_STEPS) / 10 for samples in (0, 2, 4, 6, 8)]
+    rates = [schedule.factor(step, batch=2, batches=4) for step in range(7)]
+    assert rates == pytest.approx([1, 1, *second])
+    odd = LiirSchedule(warmup_epochs=2, warmup_accumulation=2)  # an epoch's last step has one batch
+    assert [odd.samples_before(step, batch=2, batches=3) for step in range(6)] == [0, 4, 6, 10, 12, 14]
+
+
+def test_the_plan_names_both_phases():
+    def rows(**options):
+        module = tiny_liir(**options)
+        module.global_batch = lambda: 4
+        return module.plan_rows()
+
+    plan = rows(schedule={"warmup_epochs": 2})
+    assert plan["phases"] == "2 epochs within videos, then all"
+    assert (plan["global batch"], plan["learning rate"]) == ("8 clips, then 4 clips", "0.001, then 0.0001")
+    assert plan["negatives"].endswith(" on each device, from epoch 2 on")
+    assert plan["compactness"].endswith(", from epoch 2 on")
+    plan = rows(**OFF)
+    assert (plan["negatives"], plan["compactness"], "learning rate" in plan) == ("none", "none", False)

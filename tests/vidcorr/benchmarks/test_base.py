@@ -7,9 +7,9 @@ import pytorch_lightning as pl
 
 import vidcorr
 from callbacks import BenchmarkCallback
-from lightning_modules import FrozenEncoder, VFSSimSiam
+from lightning_modules import VFSSimSiam
 from tests.helpers.refusal import refused
-from tests.helpers.training import EMPTY, TINY, loader, trainer_in
+from tests.helpers.training import TINY, loader, trainer_in
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, VosBenchmark
 from vidcorr.backbones import RawColour
@@ -87,10 +87,3 @@ def test_fast_dev_run_scores_a_sequence_per_batch_and_writes_nothing(davis_root,
     assert {row.video for row in benchmark.result.rows} == {"synthetic-000"}
     assert list(tmp_path.iterdir()) == []
     assert len(benchmark.benchmark.sequences) == 3
-
-
-def test_trainer_test_names_validate(davis_root, tmp_path):
-    trainer = trainer_in(tmp_path, BenchmarkCallback(DavisBenchmark(davis_root)))
-    module = FrozenEncoder("raw_colour")
-    module.test_step = lambda batch: None
-    refused(ValueError, "davis runs in validation: call trainer.validate", trainer.test, module, EMPTY)
