@@ -225,7 +225,7 @@ def _queries(
     def frames_from(first: int) -> Iterator[Tensor]:
         return map(partial(reduced_frame, size=seen), stream.forwards(first))
 
-    tracks = follow_points(encoder, frames_from, count, seen, queries.numpy(), both_directions=False)
+    tracks = follow_points(encoder, frames_from, count, seen, queries.numpy())
     positions = tracks.points * scale - 0.5
     for t, frame in enumerate(stream):
         x, y = positions[:, t].T

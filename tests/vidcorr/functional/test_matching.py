@@ -13,7 +13,13 @@ from torch.nn import functional as F
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.functional import match_keypoints
-from vidcorr.functional.matching import bias_directions, frame_points, mutual_distance, prepare_picture
+from vidcorr.functional.matching import (
+    bias_directions,
+    cell_similarities,
+    frame_points,
+    mutual_distance,
+    prepare_picture,
+)
 from vidcorr.metrics.matching import averages, correct_points, draws, reference_length
 from vidcorr.protocols import MatchingProtocol
 
@@ -295,6 +301,22 @@ def test_inputs(family):
             np.testing.assert_array_equal(seen[:, ::12, ::12].permute(1, 2, 0), file[f"{key}_u8_s12"])
             edge = prepare_picture(image, protocol.with_changes(padding="edge"))
             np.testing.assert_array_equal(edge[:, ::12, ::12].permute(1, 2, 0), file[f"sddino840_edge_{number}_u8_s12"])
+
+
+def test_a_point_on_the_lower_border_is_in_the_last_row_and_cells_beyond_the_window_are_left_out():
+    source, target = torch.randn(2, 8, 4, 4)
+    border = torch.tensor([[9.0, 32.0], [9.0, 31.0]])
+    of_border, of_last = cell_similarities(source, target, border, (32, 32), padded("sd-dino", 32))
+    assert torch.equal(of_border, of_last)
+    soft = padded("geoaware", 32).with_changes(window=1, window_outside="excluded", temperature=0.5, flip="off")
+    found = match_keypoints(source, target, border[1:], (32, 32), (32, 32), soft)[0]
+    similarities = cell_similarities(source, target, border[1:], (32, 32), soft)[0]
+    y, x = divmod(int(similarities.argmax()), 4)
+    rows, columns = slice(max(y - 1, 0), y + 2), slice(max(x - 1, 0), x + 2)
+    weights = (similarities[rows, columns] / 0.5).flatten().softmax(0).view_as(similarities[rows, columns])
+    expected = weights.sum(0) @ torch.arange(4.0)[columns], weights.sum(1) @ torch.arange(4.0)[rows]
+    offset = match_keypoints(source, target, border[1:], (32, 32), (32, 32), soft.with_changes(window=0))[0]
+    torch.testing.assert_close((found - offset) / 8, torch.stack(expected) - torch.tensor([x, y]))
 
 
 MATCHERS = ("dift", "sd-dino", "geoaware", "insid3", "probe3d")

@@ -96,7 +96,8 @@ def test_each_kind_is_charged_with_its_own_time(monkeypatch):
                 wait(3)
         wait(100)  # outside any named work, so it is not counted
     assert watch.seconds == {"decode": 10, "track": 1.13}
-    for _ in range(stopwatch.MARKS + 1):
+    for count in range(stopwatch.MARKS + 1):
+        assert len(watch._marks) == count
         with watch("track"):
             wait(0)
     assert len(watch._marks) == 0

@@ -31,6 +31,7 @@ def test_the_backbone_runs_in_the_protocols_precision_whatever_surrounds_it(prec
     extractor.register_forward_hook(lambda module, images, features: types.append(features.dtype))
     protocol = PropagationProtocol.named("vfs").with_changes(backbone_precision=precision)
     encoder = FrameEncoder(extractor, protocol)
+    assert encoder.grid == (0, 0)
     frames = [(torch.randint(256, (3, 32, 40), dtype=torch.uint8), None if t else halves(32, 40)) for t in range(3)]
     with torch.autocast("cpu", torch.bfloat16, enabled=around):
         coding = MaskCoding(encoder, (32, 40), (32, 40), {1: 0})
@@ -108,6 +109,13 @@ def test_an_extractor_that_normalises_nothing_gets_rgb_in_0_to_1_and_the_protoco
     result = DavisBenchmark(davis_root, protocol="dino", limit_sequences=1).evaluate(own)
     assert result.stage.protocol.name == "dino+feature_stride=16+rgb_mean=none+rgb_std=none"
     assert all(0 <= low < high <= 1 for low, high in seen)
+
+
+def test_a_map_without_places_is_refused():
+    encoder = FrameEncoder(build_feature_extractor("raw_colour", stride=8), PropagationProtocol.named("vfs"))
+    frames = [(torch.zeros(3, 16, 16, dtype=torch.uint8), halves(16, 16))]
+    tracked = follow_labels(frames, MaskCoding(encoder, (16, 16), (16, 16), {1: 0}))
+    refused(ValueError, "colour: 2 x 2 cells, too few", list, tracked)
 
 
 def test_a_users_benchmark_under_a_new_name_works_with_defaults():

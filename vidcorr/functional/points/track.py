@@ -130,7 +130,7 @@ def track_by_chaining(job: TrackingJob) -> None:
     errors = job.misses.new_zeros(len(job.queries), max(job.frames - 1, 0))
     descriptors = job.no_descriptors()
     _chain(job, range(job.frames), errors, descriptors)
-    if job.both_directions:
+    if job.both_directions and job.starts.any():
         _chain(job, range(job.frames - 1, -1, -1), errors, descriptors)
     job.misses[:, 1:] = errors
     job.misses[:, :-1] = torch.maximum(job.misses[:, :-1], errors)

@@ -38,6 +38,7 @@ def test_an_expectation_less_the_own_centre_is_gmrws_flow(peers):
     affinity = torch.from_numpy(peers["gmrw_affinity"])[0]
     height, width = affinity.shape[:2]
     logits = affinity.flatten(0, 1).log()
+    assert matching.cell_centres(height, width, torch.device("meta")).is_meta
     own = matching.cell_centres(height, width)
     for decoding, name in (("expectation", "weighted_sum"), ("argmax", "argmax")):
         flow = (matching.decode_positions(logits, decoding, 1.0) - own).view(height, width, 2)
