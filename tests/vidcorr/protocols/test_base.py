@@ -115,6 +115,9 @@ def test_values_of_another_type_or_out_of_range_and_unknown_names_are_refused():
     refused(ValueError, "Rules has no field 'sid'", Rules.named, "paper+sid=4", "first")
     refused(ValueError, "unknown protocol 'papers': expected one of paper", Rules.named, "papers")
     refused(ValueError, "radius must be .*, got 'wide'", PropagationProtocol.named, "vfs+radius=wide")
+    refused(ValueError, "^protocol 'x': give context$", PropagationProtocol, "x")
+    refused(ValueError, "^PropagationProtocol: give name$", PropagationProtocol)
+    refused(TypeError, "give arguments after 'name' by name", Rules, "x", 8)
     mistakes = {
         "smooth must be False without a mode, got True": {"smooth": True, "mode": None},
         r"pair must be greater than or equal to 1, got \(1, 0\)": {"pair": (1, 0)},
