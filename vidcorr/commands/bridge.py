@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..experiments.benchmark_choice import add_benchmark_flags, add_list_flag, chosen_benchmarks
+from ..experiments.benchmark_choice import add_evaluation_flags, add_list_flag, chosen_benchmarks
 from .table import add_format_flag
 
 
@@ -15,9 +15,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("start", metavar="FROM", help=ends)
     parser.add_argument("end", metavar="TO", help=ends)
     parser.add_argument("network", metavar="NETWORK[@STAGE[/STRIDE]]", help="network, as for vidcorr evaluate")
-    add_benchmark_flags(parser)
-    parser.add_argument("--pretrained", action="store_true", help="load pretrained weights of timm and torchvision")
-    parser.add_argument("--output", type=Path, default="evaluation", help="folder of results (default: %(default)s)")
+    add_evaluation_flags(parser)
     parser.add_argument("--score", default="", metavar="KEY", help="score (default: the benchmark's first)")
     parser.add_argument("--order", default="", metavar="A,B", help="fields that come first (default: as listed)")
     add_list_flag(parser, "--together", "A,B", "fields that change in one step")

@@ -4,17 +4,14 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
-from ..experiments.benchmark_choice import add_benchmark_flags, add_list_flag, chosen_benchmarks
+from ..experiments.benchmark_choice import add_evaluation_flags, add_list_flag, chosen_benchmarks
 
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr evaluate`; a user's mistake raises UsageError, ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr evaluate", description=__doc__)
-    add_benchmark_flags(parser)
-    parser.add_argument("--pretrained", action="store_true", help="load pretrained weights of timm and torchvision")
-    parser.add_argument("--output", type=Path, default="evaluation", help="folder of results (default: %(default)s)")
+    add_evaluation_flags(parser)
     named = "checkpoint, my_module:my_network, dino-b8 or another short name, timm:NAME, raw_colour, untrained, …"
     parser.add_argument("networks", nargs="+", metavar="NETWORK[@STAGE[/STRIDE]]", help=named)
     parser.add_argument("--base", default="", metavar="NETWORK", help="network to compare the others with")

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, message_of
@@ -57,6 +58,13 @@ def add_benchmark_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=positive, metavar="N", help="evaluate only the first N sequences")
     code = "code outside vidcorr that checkpoints may name: package.module.Class or package.module:callable"
     add_list_flag(parser, "--allow", "NAME", code)
+
+
+def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of a command that evaluates networks on benchmarks."""
+    add_benchmark_flags(parser)
+    parser.add_argument("--pretrained", action="store_true", help="load pretrained weights of timm and torchvision")
+    parser.add_argument("--output", type=Path, default="evaluation", help="folder of results (default: %(default)s)")
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:

@@ -61,8 +61,9 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     }
     content["intervals"] = {key: ends for key, ends in intervals.items() if ends}
     content["ranked_by"] = ranking_columns(result)
-    # columns that hold no fractions: texts, truth values and counts
-    texts = {name for row in result.rows for name, value in row.values.items() if not isinstance(value, float)}
+    texts: set[str] = set()  # columns that hold no fractions: texts, truth values and counts
+    for row in result.rows:
+        texts.update(name for name, value in row.values.items() if not isinstance(value, float))
     content["texts"] = sorted(texts)
     content["animations"] = _animations(folder, result)
     content["rows"] = result.records()
@@ -171,9 +172,12 @@ def with_papers(table: Table, papers: Mapping[str, Published]) -> Table:
     shared = next(iter(columns.values()))
     rows = dict(table.rows)
     for name, paper in papers.items():
-        of_paper = {shared._replace(score=score): Cell(published=value) for score, value in paper.scores.items()}
-        columns |= {column.head: column for column in of_paper}
-        rows[name] = {column.head: cell for column, cell in of_paper.items()}
+        row: dict[str, Cell] = {}
+        for score, value in paper.scores.items():
+            column = shared._replace(score=score)
+            columns.setdefault(column.head, column)
+            row[column.head] = Cell(published=value)
+        rows[name] = row
     return replace(table, columns=columns, rows=rows)
 
 
