@@ -18,7 +18,7 @@ from .files import DataError, DecodingError, read_bytes
 if TYPE_CHECKING:
     import av
     from numpy.typing import NDArray
-    from PIL import Image
+    from PIL import ImageFile
 
 ItemT = TypeVar("ItemT")
 KINDS = ("JPEG", "PNG")
@@ -73,7 +73,7 @@ def read_whole(path: str | os.PathLike[str], content: bytes | None = None) -> by
 
 
 @contextmanager
-def open_image(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Image.Image]:
+def open_image(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[ImageFile.ImageFile]:
     """Open an image with Pillow.
 
     Args:

@@ -12,7 +12,7 @@ from .images import open_image, read_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from PIL import Image
+    from PIL import ImageFile
 
 VOID = 255
 """Pixel value of void; scored as background, as by DAVIS's official code in the semi-supervised task."""
@@ -42,7 +42,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     return ids
 
 
-def require_form(path: Path, image: Image.Image) -> None:
+def require_form(path: Path, image: ImageFile.ImageFile) -> None:
     """Refuse an image, not decoded yet, in any form but the two of masks."""
     is_form = image.format == "PNG" and "transparency" not in image.info
     if image.mode == "P":

@@ -1,6 +1,6 @@
 """Files are checked before they are opened or decoded; a partial file never has the name of a complete one.
 
-Also tests `results/folder_lock.py`.
+Also tests `results/folder_lock.py`; `results/csv_files.py` is tested by the files of benchmarks and of results.
 """
 
 import json
