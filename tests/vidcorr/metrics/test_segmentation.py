@@ -56,6 +56,17 @@ def test_golden_scores_on_native_and_on_resized_truth(golden, truth, prediction)
     check_frames(*masks, content[f"davis_JF_frames_gt_{truth}"][:, :, 1:-1])
 
 
+def test_golden_scores_of_rvm(golden):
+    """The official numbers on its masks: RVM's own count of objects, over the video, agrees where all start at once."""
+    content, metric = golden("protocols/metrics_vip_pck_davis"), metrics.RegionBoundary()
+    masks = content["davis_pred_native_rvm"], content["davis_gt_native"]
+    metric.update(*masks, name="video")
+    check_frames(*masks, np.stack([content["davis_rvm_J"], content["davis_rvm_F"]], axis=1))
+    scores = metric.compute()
+    found = [scores[key] for key in ("J&F-Mean", "J-Mean", "F-Mean")]
+    np.testing.assert_allclose(found, content["davis_rvm_JF_J_F"], rtol=0, atol=1e-12)
+
+
 def test_void_pixels_of_id_maps():
     target = torch.zeros(4, 20, 20, dtype=torch.uint8)
     target[:, 5:15, 5:15] = 1
