@@ -75,22 +75,6 @@ class Mast(nn.Module):
         return self.post_convolution(net.layer3(net.layer2(net.layer1(net.bn1(net.conv1(lab)).relu()))))
 
 
-def reflecting_resnet18():
-    """CRW's encoder as its released weights have it: padding as a separate layer, res4 without stride, no res5."""
-    network = lively_resnet18()
-    network.layer4 = nn.Sequential()
-    for module in network.layer3.modules():
-        if isinstance(module, nn.Conv2d):
-            module.stride = (1, 1)
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Conv2d) and child.padding != (0, 0):
-                pad = nn.ReflectionPad2d(child.padding[0])
-                child.padding = (0, 0)
-                setattr(parent, name, nn.Sequential(pad, child))
-    return network
-
-
 def write(path, state, entry="state_dict", **beside):
     torch.save({entry: OrderedDict(state), **beside}, path)
     return path
@@ -160,21 +144,6 @@ def test_vfs_gives_the_features_of_its_network(converted):
         expected = features(network, images, number)
         found = module.feature_extractor(stage, 32)(images)
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.slow
-def test_crw_pads_by_reflection(converted):
-    network, images = reflecting_resnet18(), torch.rand(1, 3, 48, 64)
-    state = {f"encoder.model.{name}": value for name, value in network.state_dict().items()}
-    state["selfsim_fc.0.weight"] = torch.rand(128, 256)
-    assert "encoder.model.layer1.0.conv1.1.weight" in state  # as the released file has it
-    report, module = converted({"model": state, "args": argparse.Namespace(lr=1e-4), "epoch": 3})
-    assert report["family"] == "crw"
-    extractor = module.feature_extractor().double()
-    expected = features(network.double(), images.double(), 3)
-    torch.testing.assert_close(extractor(images.double()), expected, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(extractor.folded()(images.double()), expected, rtol=1e-6, atol=1e-6)
-    refused(ValueError, "this ResNet has res2, res3", module.feature_extractor, "res5")
 
 
 @pytest.mark.slow
