@@ -13,7 +13,7 @@ from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.functional.device import fastest_precision
 from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking import stopwatch
-from vidcorr.tracking.frame_encoder import FrameEncoder, Tracker, adapt_to_network, extractor_under, is_constant
+from vidcorr.tracking.frame_encoder import Tracker, adapt_to_network, extractor_under, is_constant
 from vidcorr.tracking.stopwatch import Stopwatch
 
 VFS = PropagationProtocol.named("vfs")
@@ -65,18 +65,6 @@ def test_frames_of_the_cpu_reach_the_device_of_the_extractor():
     extractor = nn.Conv2d(3, 5, 3).to("meta")
     for features in Tracker(extractor).features(torch.zeros(2, 3, 8, 10, dtype=torch.uint8)):
         assert (features.device.type, features.shape) == ("meta", (5, 6, 8))
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_encodes_several_frames_in_a_pass_with_the_maps_of_each():
-    extractor = load("tests.helpers.encoders:TinyResNet").view("res2", 4).cuda()
-    encoder = FrameEncoder(extractor, VFS)
-    frames = torch.randint(256, (20, 3, 256, 256), dtype=torch.uint8)
-    assert encoder.frames_at_once((256, 256)) > 1
-    with torch.inference_mode():
-        for frame, found in zip(frames, encoder.maps(frames), strict=True):
-            torch.testing.assert_close(found, next(encoder.maps([frame])), atol=1e-3, rtol=1e-3)
 
 
 def test_each_kind_is_charged_with_its_own_time(monkeypatch):

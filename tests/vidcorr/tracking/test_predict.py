@@ -12,22 +12,10 @@ from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
 from tests.helpers.sprite import FRAMES, RATE, bounds, tensors
-from vidcorr import BoxPrompt, DavisBenchmark, FrameStream, MaskPrompt, PointPrompt, follow, predict_video
-from vidcorr.backbones import build_feature_extractor
+from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, follow, predict_video
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.folder_lock import FolderInUse, FolderLock
 from vidcorr.videos.files import DataError
-
-
-@pytest.mark.slow
-def test_masks_are_those_of_the_benchmark(davis_root, tmp_path):
-    colour = build_feature_extractor("raw_colour")
-    DavisBenchmark(davis_root, limit_sequences=1).evaluate(colour, tmp_path / "benchmark")
-    (expected,) = (tmp_path / "benchmark" / "predictions").iterdir()
-    frames = davis_root / "JPEGImages" / "480p" / expected.name
-    first = davis_root / "Annotations" / "480p" / expected.name / "00000.png"
-    predict_video(colour, frames, MaskPrompt.of(first), tmp_path / "ours", "vfs", overlay=False)
-    assert torch.equal(read_masks(tmp_path / "ours" / "masks"), read_masks(expected))
 
 
 def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):

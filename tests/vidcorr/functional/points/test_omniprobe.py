@@ -16,40 +16,26 @@ RULES = PointProtocol.named("omniprobe")
 CASES = ["c0", "c1", "c2", "c3", "tie"]
 
 
-class Video:
-    """A video of a case: its arrays, and the rules of its case."""
-
-    def __init__(self, arrays, case, number):
-        self.arrays, self.place = arrays, f"{case}_v{number}"
-        stride = int(arrays[f"{case}_query_stride"])
-        self.rules = RULES.with_changes(query_mode=str(arrays[f"{case}_query_mode"]), query_stride=stride)
-        self.features = torch.from_numpy(self["feats"].astype(np.float32))
-
-    def __getitem__(self, key):
-        return self.arrays[f"{self.place}_{key}"]
-
-    def metrics(self, tracks, occluded):
-        truth = self["queries"], self["gt_occluded"], self["gt_tracks"]
-        return tapvid_metrics(*truth, occluded, tracks, self.rules.query_mode)
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_queries_tracks_and_scores_are_its_own(golden, case):
     arrays = golden("omniprobe/tapvid")
     names = arrays["metric_names"].tolist()
     found = []
+    mode, stride = str(arrays[f"{case}_query_mode"]), int(arrays[f"{case}_query_stride"])
+    rules = RULES.with_changes(query_mode=mode, query_stride=stride)
     for number in range(int(arrays[f"{case}_videos"])):
-        video = Video(arrays, case, number)
+        prefix = f"{case}_v{number}_"
+        video = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
         points = video["points"].astype(np.float32) * np.float32(256)
-        rules = video.rules
-        queries = sample_queries(video["occluded"], points, rules.query_mode, rules.query_stride)
+        queries = sample_queries(video["occluded"], points, mode, stride)
         np.testing.assert_allclose(queries.points, video["queries"], atol=1e-4)
-        frames = len(video.features)
-        tracks = track_points(video.features.__getitem__, frames, torch.from_numpy(video["queries"]), rules)
-        others = np.arange(frames) != video["queries"][:, :1]  # a query is known in its own frame, which is not scored
+        features = torch.from_numpy(video["feats"].astype(np.float32))
+        tracks = track_points(features.__getitem__, len(features), torch.from_numpy(video["queries"]), rules)
+        others = np.arange(len(features)) != video["queries"][:, :1]  # a query's own frame is known, and not scored
         np.testing.assert_allclose(tracks.points.numpy()[others], video["tracks"][others], atol=1e-3)
         assert not tracks.occluded.any()
-        scores = video.metrics(tracks.points.numpy(), tracks.occluded.numpy())
+        truth = video["queries"], video["gt_occluded"], video["gt_tracks"]
+        scores = tapvid_metrics(*truth, tracks.occluded.numpy(), tracks.points.numpy(), mode)
         for name, value in zip(names, video["metrics"], strict=True):
             np.testing.assert_allclose(scores[name], value, atol=1e-9)
         found.append(scores)

@@ -105,8 +105,8 @@ def test_equals_the_dense_method(fields, masked, repeat_first, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["liir", "liir-reference", "liir+normalise_by=weights"])
-def test_the_windows_of_a_gpu_give_the_same(name, monkeypatch):
-    """The prior, the normalisation, the border; in several groups of tiles."""
+def test_averages_of_several_groups_of_tiles_are_the_same(name, monkeypatch):
+    """The prior, the normalisation, the border."""
     of, features, labels = PropagationProtocol.named(name), video(8, 16, 20, 30) / 2, one_hot(3, 20, 30)
     expected = run(features, labels, of)
     give_workspace(monkeypatch, 2**23)
