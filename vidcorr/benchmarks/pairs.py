@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 from torch import Tensor
 
 from .. import signals
-from ..results.pictures.overlays import Picture
+from ..results.pictures.overlays import Colour, Picture
 from ..results.pictures.pairs import RIGHT, WRONG, PairPictures, draw_matches
 from ..results.result import Row
 from .base import Benchmark
@@ -48,7 +48,9 @@ class Matched(NamedTuple):
 
     def drawn(self) -> Picture:
         """Draw both pictures with lines between the matched points."""
-        colours = [RIGHT if is_right else WRONG for is_right in self.right]
+        colours: list[Colour] = []
+        for is_right in self.right:
+            colours.append(RIGHT if is_right else WRONG)
         return draw_matches(self.picture(0), self.picture(1), *self.points, colours)
 
 

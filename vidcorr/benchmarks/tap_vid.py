@@ -115,7 +115,9 @@ class TapVidBenchmark(Benchmark):
                 draw(output, sequence, queries, found, protocol)
         own = track_scores([counts])
         values: dict[str, Any] = {"Queries": len(queries)}
-        values |= {key: own[key] for key in (*METRICS, AREA_PCK) if key in own}
+        for key in (*METRICS, AREA_PCK):
+            if key in own:
+                values[key] = own[key]
         return [Row(video=sequence.name, values=values, counts=counts)]
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
@@ -125,7 +127,10 @@ class TapVidBenchmark(Benchmark):
         """
         rows = sorted(rows, key=lambda row: row.counts["position"])
         means = track_scores([row.counts for row in rows])
-        scores = {key: means[key] for key in (AREA_PCK, *SCORES) if key in means}
+        scores: dict[str, float] = {}
+        for key in (AREA_PCK, *SCORES):
+            if key in means:
+                scores[key] = means[key]
         limits = track_scores([{"tracks": row.counts["limit"]} for row in rows])
         return scores | {LIMIT: limits["average_pts_within_thresh"]}
 

@@ -121,8 +121,10 @@ class VipBenchmark(Benchmark):
                         truth = sequence.followed(target)
                         if t > 0:
                             scores = instance_scores(tracked.labels, tracked.decoded, sequence.objects, covered)
-                            matches = match_instances(tracked.decoded, target, sequence.classes, scores, classes)
-                            measured.append([of_frame.tolist() for of_frame in matches])
+                            found, annotated = match_instances(
+                                tracked.decoded, target, sequence.classes, scores, classes
+                            )
+                            measured.append([found.tolist(), annotated.tolist()])
                 with tracker.watch("write"):
                     output.mask(mask_file(sequence, t), tracked.decoded, parts)
                     pictures.add(tracked.frame, tracked.decoded, truth=truth)

@@ -297,15 +297,18 @@ class MaskScorer:
         Args:
             places: name of a frame → its place along the axis.
         """
-        scored = [stem for stem in places if stem in self.objects]
         curves: dict[str, tuple[list[float], list[float]]] = {}
         for k, measure in enumerate(self.rules.measures):
             if measure in ("J", "F"):
+                scored: list[float] = []
                 means: list[float] = []
-                for stem in scored:
+                for stem, place in places.items():
+                    if stem not in self.objects:
+                        continue
                     values = [self.measured[number, stem][k] for number in self.objects[stem]]
+                    scored.append(place)
                     means.append(float(np.mean(values)))
-                curves[measure] = [places[stem] for stem in scored], means
+                curves[measure] = scored, means
         return curves
 
 
