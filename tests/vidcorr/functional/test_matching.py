@@ -246,6 +246,16 @@ def test_probe3d_covers_omniprobes_soft_argmax(name, window, changes, golden):
         np.testing.assert_allclose(unit, expected[f"{name}_window{window}_pred_unit"][rows], atol=1e-5)
 
 
+def test_probe3d_with_all_pairs_is_omniprobes_average():
+    """Figures of tests/golden/omniprobe/README.md."""
+    for name, recall in {"c0": 36.4035, "c1": 51.7768, "c2": 42.3032, "tie": 0}.items():
+        case = Case("probe3d_spair.npz", name)
+        protocol = padded("probe3d", int(case["image_size"])).with_changes(pairs="all")
+        found = case.matched(case.features("feats"), protocol)
+        correct = check(case, found, protocol, range(len(case["pairs"])))
+        np.testing.assert_allclose(100 * averages_of(correct, case.categories)["class"][0], recall, atol=1e-4)
+
+
 def test_probe3d_subset():
     case = Case("probe3d_spair.npz", "c0_subset2", "c0")
     protocol = padded("probe3d", 256).with_changes(pairs_per_class=2)
