@@ -94,7 +94,7 @@ def _steps(kind):
 def result_of(score):
     """Return a result with a score whose five sequences spread by it."""
     rows = [Row(video=str(n), object="1", values={"J-Mean": score * (0.8 + n / 10), "F-Mean": 1.0}) for n in range(5)]
-    return davis_result({"J-Mean": score, "F-Mean": 1.0}, rows=rows, headline=["J-Mean"])
+    return davis_result({"J-Mean": score, "F-Mean": 1.0}, rows=rows, headline=["J-Mean", "F-Mean"])
 
 
 @pytest.fixture

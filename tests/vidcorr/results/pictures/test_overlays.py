@@ -71,6 +71,15 @@ def test_a_hidden_point_has_a_cross_and_no_tail():
     assert changed(picture, 30, 60)
 
 
+def test_a_visible_annotated_point_has_a_ring_and_a_line_to_the_found_one():
+    found = np.array([[(60.5, 30.5)], [(160.5, 30.5)]])
+    truth, hidden = found - (20, 0), np.array([[False], [True]])
+    picture = overlay_tracks(FRAME, found, np.zeros((2, 1), bool), 0, [RED, RED], truth, hidden)
+    assert picture[30, 35].min() > 150  # the ring has a radius of 5 pixels
+    assert picture[30, 50].min() > 150
+    assert (picture[:, 100:156] == 60).all()
+
+
 def test_points_that_are_not_finite_or_far_away_are_not_drawn():
     assert not (drawn([(np.nan, np.nan)]) != 60).any()
     assert not (drawn([(1e9, -1e9)]) != 60).any()
