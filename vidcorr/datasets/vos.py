@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from ..videos.files import DataError, find_list, read_names
+from ..videos.files import DataError, find_list, read_names, require_one_of
 from ..videos.folders import list_folders, list_frames
 from ..videos.mask_folder import MaskFolder, mask_folders
 from .records import MaskSequence
@@ -54,10 +54,12 @@ def Vos(
             frame has a mask, nothing is scored; None: decide by the masks.
 
     Raises:
+        ValueError: for other annotations.
         DataError: for a missing folder, list or video; a video with fewer than two frames, no mask or no object; or a
             mask that has no frame, another size than its frame, RGB or 16-bit pixels, or is damaged. The message is one
             line that names the file.
     """
+    require_one_of((None, *get_args(Annotations)), annotations=annotations)
     root = Path(root).expanduser()
     lists = () if split is None else (find_list(root, split, ["{}.txt", "ImageSets/{}.txt"]),)
     names = read_names(*lists, PATHS_OF_DAVIS_2016) if lists else list_folders(root / masks)
@@ -137,6 +139,7 @@ def Davis(
         size_tolerance: as for `Vos`.
 
     Raises:
+        ValueError: for other annotations.
         DataError: one line naming the file: a missing folder, list or sequence, a sequence of a single frame, masks
             that differ from the frames in count, names or size, a first frame without mask or object, RGB or 16-bit
             masks.

@@ -81,6 +81,7 @@ def test_missing_parts_are_named(root):
     mask_path(root).unlink()
     assert "no object in the mask" in refusal_of_davis(root, annotations="first")
     assert "nowhere/Annotations: no folders of masks" in refused(DataError, ".", Vos, root / "nowhere")
+    refused(ValueError, "annotations must be one of", Vos, root, annotations="frist")
 
 
 def test_a_narrower_frame_is_refused_by_name(root):
