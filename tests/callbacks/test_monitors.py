@@ -59,6 +59,7 @@ class Publishes(pl.LightningModule):
 
 
 def test_it_warns_once_after_some_patience():
+    refused(ValueError, "patience", CollapseMonitor, patience=0)
     monitor = CollapseMonitor(2, patience=3)
     for _ in range(2):  # a second fit begins anew
         with pytest.warns(UserWarning, match=r"step 6: the embeddings have collapsed.*0\.000"):

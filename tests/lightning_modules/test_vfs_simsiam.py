@@ -20,6 +20,15 @@ def test_step_pulls_the_first_half_of_the_frames_towards_the_last():
 
 
 @pytest.mark.parametrize("method", [VFSSimSiam, VFSMoCo])
+def test_sgd_has_the_weight_decay_and_the_momentum_of_the_method(method):
+    module = method(TINY["backbone"], weight_decay=0.25, momentum=0.5, base_lr=8.0)
+    module.total_steps = lambda: 4
+    module.global_batch = lambda: 64
+    (group,) = module.configure_optimizers()["optimizer"].param_groups
+    assert (group["weight_decay"], group["momentum"], group["lr"]) == (0.25, 0.5, 2.0)
+
+
+@pytest.mark.parametrize("method", [VFSSimSiam, VFSMoCo])
 def test_an_encoder_that_gives_maps_is_trained_on_their_mean(method):
     """It takes RGB in [0, 1] in training as in benchmarks."""
     sizes = {"projector_dim": 8, "predictor_dim": 4} if method is VFSSimSiam else {"queue_size": 4, "groups": 1}

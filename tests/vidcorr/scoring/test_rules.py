@@ -228,11 +228,21 @@ def test_a_video_without_objects_is_left_out_as_by_vos_benchmark_or_refused(tmp_
     assert found.scores["J"] == pytest.approx(np.mean(of_videos))
 
 
+def test_youtube_vos_averages_seen_and_unseen_categories_apart():
+    categories = {"1": {"category": "dog"}, "2": {"category": "lynx"}}
+    known = Metadata({"video": {"objects": categories}}, {"lynx"})
+    rules = replace(KNOWN["youtube-vos"], read_metadata=lambda: known)
+    seen, unseen = {"J-Mean": 0.2, "F-Mean": 0.4}, {"J-Mean": 0.6, "F-Mean": 0.9}
+    expected = {"Overall": 0.525, "J-Seen": 0.2, "F-Seen": 0.4, "J-Unseen": 0.6, "F-Unseen": 0.9}
+    assert rules.table({("video", "1"): seen, ("video", "2"): unseen}) == pytest.approx(expected)
+
+
 def test_boxes_score_as_got10k_printed(tmp_path):
     truth, mine = write_boxes(tmp_path, seed=1)
     command([str(truth), str(mine), "--boxes", "got-10k", "--output", str(tmp_path / "out")])
-    scores = Result.load(tmp_path / "out").scores
-    assert {key: scores[key] for key in GOT10K} == pytest.approx(GOT10K, abs=1e-12)
+    result = Result.load(tmp_path / "out")
+    assert {key: result.scores[key] for key in GOT10K} == pytest.approx(GOT10K, abs=1e-12)
+    assert result.without.keys() >= GOT10K.keys()  # their intervals come of it
 
 
 def test_a_box_that_is_no_number_overlaps_nothing(tmp_path):

@@ -39,6 +39,13 @@ def test_features_before_the_final_norm_are_those_of_the_last_block():
     assert torch.equal(extractor(images), normed)
 
 
+def test_an_extractor_sees_white_as_1():
+    white = torch.full((3, 32, 64), 255, dtype=torch.uint8)
+    (features,) = Tracker(build_feature_extractor(nn.AvgPool2d(8)), None).features([white])
+    assert features.shape == (3, 4, 8)
+    assert features.eq(1).all()
+
+
 def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
     extractor = load("tests.helpers.encoders:TinyResNet").view("res2", 4)
     protocol = PropagationProtocol("own", 1, 5, 0.1, 3, rgb_mean=(0.5, 0.25, 0.125), rgb_std=(0.5, 0.5, 0.5))

@@ -46,6 +46,8 @@ def test_indexed_and_grey_masks_hold_ids_for_readers_and_prompts(form, tmp_path)
     np.testing.assert_array_equal(half, np.array(Image.fromarray(IDS).resize((16, 12), Image.Resampling.NEAREST)))
     form(SHAPE).save(tmp_path / "mask.png")
     np.testing.assert_array_equal(MaskPrompt.of(tmp_path / "mask.png").labels, SHAPE // 255)
+    for array in (IDS[None], IDS / 2):
+        refused(DataError, "expected .H, W. integer ids of 0 to 255", MaskPrompt.of, array)
 
 
 @pytest.mark.parametrize("bits", [1, 4])
