@@ -158,6 +158,10 @@ def test_the_tour_is_stored_as_it_ran():
     assert not [output for output in outputs if output["output_type"] == "error"]
     assert sum("image/jpeg" in output.get("data", {}) for output in outputs) == 4
     assert TOUR.stat().st_size < 2_000_000
+    lines = [
+        line.strip() for cell in CELLS for line in cell["source"] if line.startswith(("from vidcorr", "from call"))
+    ]
+    exec("\n".join(lines), {})  # all that it imports of ours is there
 
 
 @pytest.mark.slow

@@ -13,4 +13,5 @@ from .layouts import (
     write_vip as write_vip,
     write_youtube_vos as write_youtube_vos,
 )
+from .scene import render_video as render_video
 from .surfaces import write_navi as write_navi, write_scannet as write_scannet

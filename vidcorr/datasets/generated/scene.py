@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -191,6 +192,20 @@ class Scenes:
             tracks.append(track)
             hidden.append(~(inside & shown))
         return np.array(tracks).reshape(-1, length, 2), np.array(hidden, bool).reshape(-1, length)
+
+
+def render_video(seed: int, index: int, **arguments: Any) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Render a video and its masks; the same arguments give the same arrays.
+
+    Args:
+        seed: seed of the set.
+        index: index of the video in it.
+        **arguments: `frames`, `size`, `sprites` and `camouflage` of `Scenes`.
+
+    Returns:
+        frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8, 0 = background, 1, 2, … = sprites, back to front.
+    """
+    return Scenes(seed, index, **arguments).render(0)
 
 
 def _phases_apart(rng: Generator, diameters: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.float64]:
