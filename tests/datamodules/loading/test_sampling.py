@@ -166,6 +166,7 @@ def test_centre_crop_and_whole_frame():
     clip = CentreCrops()([frame, frame], torch.Generator(), 20)
     assert clip.shape == (2, 3, 20, 20)
     assert (clip.amin((0, 2, 3)) == torch.tensor([255, 128, 7])).all()
+    frame[0, 20:40] = frame[:, 20] = 200  # the first row and column count
     whole = WholeFrames()([frame], torch.Generator(), 30)
     expected = cv2.resize(frame, (30, 30), interpolation=cv2.INTER_LINEAR)
     np.testing.assert_array_equal(whole[0].permute(1, 2, 0), expected)

@@ -25,7 +25,7 @@ from vidcorr.backbones import (
     weights_digest,
 )
 from vidcorr.backbones.encoder import WRAPPERS
-from vidcorr.backbones.extractor import TimmExtractor, type_of_input
+from vidcorr.backbones.extractor import TimmExtractor, require_stride, type_of_input
 
 IMAGES = torch.rand(1, 3, 256, 320)
 PROMPT = MaskPrompt.of(np.pad(np.ones((16, 16), np.uint8), 24))
@@ -239,3 +239,10 @@ def test_images_have_the_type_of_the_weights_unless_a_network_normalises_as_ours
     ):
         assert type_of_input(network) == expected
     assert build_feature_extractor(cells)(IMAGES).dtype == torch.float64
+
+
+def test_a_last_incomplete_cell_may_be_dropped_or_kept():
+    for cells in ((31, 39), (32, 40)):
+        require_stride(torch.zeros(1, 1, *cells), "network", 8, (250, 319))
+    for cells in ((30, 39), (32, 41)):
+        refused(ValueError, "are not those of stride 8", require_stride, torch.zeros(1, 1, *cells), "n", 8, (250, 319))

@@ -108,5 +108,6 @@ def test_bad_values():
     }
     for words, fields in mistakes.items():
         assert refused(ValueError, words, protocol, **fields)
+    assert protocol(**square, radius=1, mixture_components=9).mixture_components == 9  # a square of nine cells
     stretched = MatchingProtocol.named("dift", changes={"input_fit": "stretched"})
     refused(ValueError, "integer_points must be False for", stretched.with_changes, integer_points=True)

@@ -73,3 +73,4 @@ def test_a_prompt_outside_its_frame_is_refused():
     }
     for message, prompt in mistakes.items():
         refused(DataError, message, prompt.check, (8, 9))
+    BoxPrompt.of([0, 0, 9, 8]).check((8, 9))  # the whole frame

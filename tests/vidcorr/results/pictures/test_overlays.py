@@ -11,11 +11,16 @@ from PIL import Image
 
 from vidcorr.results.pictures import overlay_masks
 from vidcorr.results.pictures.animations import SequenceAnimation
-from vidcorr.results.pictures.overlays import distinct_colours, draw_boxes, draw_points, overlay_tracks
+from vidcorr.results.pictures.overlays import as_picture, distinct_colours, draw_boxes, draw_points, overlay_tracks
 
 GREY = torch.full((3, 180, 240), 128, dtype=torch.uint8)
 YELLOW = np.tile(np.array([255, 255, 0], np.uint8), (256, 1))
 RED_ONLY = np.array([1, 0, 0], np.uint8)
+
+
+def test_a_frame_of_floats_is_drawn_by_its_colours_in_0_to_1():
+    colours = torch.tensor([-0.5, 0.5, 1.5]).view(3, 1, 1)
+    assert as_picture(colours).tolist() == [[[0, 128, 255]]]
 
 
 def test_an_object_is_tinted_outlined_and_labelled():
