@@ -5,7 +5,7 @@
 `encode` maps a normalised frame (1, 3, H, W) to features (1, C, h, w) at the protocol's stride; by default the mean
 colour of each 8 x 8 block, a baseline that a trained encoder should beat. `propagate` is the method, the dictionaries
 are all that distinguishes the two protocols, `evaluate` is the order of the steps. vidcorr computes the same in a
-fraction of the time and memory; a test holds the two equal.
+fraction of the time and memory; a test holds the two equal on frames that are not square, as all of DAVIS.
 """
 
 import argparse
