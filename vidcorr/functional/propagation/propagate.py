@@ -154,9 +154,11 @@ class LabelPropagator:
         if self.frame == 0:
             lasts_apart = looks_everywhere(protocol)
             lasting, recent = protocol.kept_frames()
-            added[NEARBY] = () if lasts_apart else lasting, recent, Neighbourhood.of(protocol)
+            if lasts_apart:
+                lasting = ()
+            added[NEARBY] = (lasting, recent, Neighbourhood.of(protocol))
         if lasts_apart:
-            added[self.frame] = (self.frame,), 0, Neighbourhood(None)
+            added[self.frame] = ((self.frame,), 0, Neighbourhood(None))
         new_memory = KeyMemory if protocol.topk is None else KeyMemory.fastest
         for source, (lasting, recent, neighbourhood) in added.items():
             self._keys[source] = new_memory(lasting, recent, query, neighbourhood)
@@ -215,9 +217,8 @@ class LabelPropagator:
 
     def _matches_with_ties(self, query: Tensor, topk: int, start: int) -> tuple[dict[int, FoundMatches], int]:
         """Return the best matches with all that equal the last of the top-k, and their number; others are −inf."""
-        count = topk
+        count = topk + 1
         while True:
-            count = 2 * count if count > topk else topk + 1
             found = self._best_matches(query, count, start)
             of_sources = [values for values, _ in found.values()]
             products = torch.cat(of_sources, dim=2)
@@ -230,7 +231,7 @@ class LabelPropagator:
                 for source, (values, cells) in found.items():
                     tied[source] = values.masked_fill(values < last, -torch.inf), cells
                 return tied, count
-            # all matches found in a memory are tied with the last of the top-k: there may be more
+            count *= 2  # all matches found in a memory are tied with the last of the top-k: there may be more
 
     def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
         """Return labels (L, h, w) combined with the labels of objects that start at this frame."""
