@@ -10,7 +10,6 @@ from .extractor import (
     FeatureExtractor as FeatureExtractor,
     Normalise as Normalise,
     RawColour as RawColour,
-    VideoEncoder as VideoEncoder,
 )
 from .liir_encoder import LiirEncoder as LiirEncoder, LiirExtractor as LiirExtractor, PositionMap as PositionMap
 from .loading import (
@@ -32,7 +31,7 @@ from .resnet import (
     crw_training_resnet50 as crw_training_resnet50,
     vidcorr_r18 as vidcorr_r18,
 )
-from .video import Clips as Clips, Recurrent as Recurrent
+from .video import Clips as Clips, Recurrent as Recurrent, VideoEncoder as VideoEncoder
 from .vit import (
     vit_base_patch16_reg4 as vit_base_patch16_reg4,
     vit_small_patch16_reg4 as vit_small_patch16_reg4,

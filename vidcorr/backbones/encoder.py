@@ -23,12 +23,12 @@ from .extractor import (
     Normalise,
     RawColour,
     TimmExtractor,
-    VideoEncoder,
 )
 from .liir_encoder import AFFINITY, LiirEncoder, LiirExtractor
 from .networks import NamedNetwork
 from .resnet import ResNetExtractor, is_resnet
 from .trust import Recipe, import_path, own_arguments
+from .video import VideoEncoder
 from .vit import ViTExtractor, is_vit
 
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
@@ -124,9 +124,6 @@ class Encoder(nn.Module):
         stride = stride or self.default_stride
         network = self.network
         view: Any
-        normalise = Normalise(self.mean, self.std)
-        beside = next(network.parameters(), normalise.mean)  # its device, and bfloat16 under Lightning's bf16-true
-        normalise.to(beside, non_blocking=True)
         if gives_extractors(network):
             options = {"dilated": dilated} if dilated else {}  # a user's module has none
             view = network.feature_extractor(stage, stride, **options)
@@ -136,7 +133,9 @@ class Encoder(nn.Module):
             return network
         elif is_resnet(network):
             own_stride = None if dilated else 8
-            view = ResNetExtractor(shared_copy(network), normalise, stage or "res4", stride or own_stride, dilated)
+            view = ResNetExtractor(
+                shared_copy(network), self._normalise(), stage or "res4", stride or own_stride, dilated
+            )
             view.left_to_protocol = stage is None and stride is None
         elif dilated:
             raise ValueError(f"{type(network).__name__}: {UNDILATED}")
@@ -145,14 +144,20 @@ class Encoder(nn.Module):
         elif isinstance(network, LiirEncoder):
             view = LiirExtractor(shared_copy(network), stage or AFFINITY, stride)
         elif is_vit(network):
-            view = ViTExtractor(shared_copy(network), normalise, stage, stride)
+            view = ViTExtractor(shared_copy(network), self._normalise(), stage, stride)
         elif _is_of_timm(network) and hasattr(network, "forward_features"):
-            view = TimmExtractor(shared_copy(network), normalise, stage, stride)
+            view = TimmExtractor(shared_copy(network), self._normalise(), stage, stride)
         else:
             view = MapExtractor(network, stage, stride)
         if isinstance(view, FeatureExtractor):
             view.described = self.described
         return view
+
+    def _normalise(self) -> Normalise:
+        """Return the normalisation of the network's input, on its device and in its type."""
+        normalise = Normalise(self.mean, self.std)
+        beside = next(self.network.parameters(), normalise.mean)  # in bfloat16 under Lightning's bf16-true
+        return normalise.to(beside, non_blocking=True)
 
     @property
     def recipe(self) -> Recipe | None:

@@ -12,8 +12,8 @@ from torch import nn
 from ..videos.files import unfinished
 from .checkpoints import METADATA_KEY
 from .encoder import Encoder
-from .extractor import VideoEncoder
 from .loading import encoder_from_checkpoint, load
+from .video import VideoEncoder
 
 
 def export(checkpoint: str | Path, output: str | Path) -> str:

@@ -1,4 +1,4 @@
-"""The interfaces of benchmarks: extractors of images and encoders of video; extractors of networks that give maps.
+"""The extractor interface of benchmarks: images in, a feature map out; extractors of any network that gives maps.
 
 `resnet`, `vit` and `liir_encoder` have the other extractors, `video` the encoders of video.
 """
@@ -6,7 +6,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -139,21 +139,6 @@ class FeatureExtractor(nn.Module, ABC):
         return self.map_of(images)
 
 
-@runtime_checkable
-class VideoEncoder(Protocol):
-    """A module that maps the frames of a video, in order, to feature maps.
-
-    Attributes:
-        stride: pixels per cell; None until it is known.
-    """
-
-    stride: Any
-
-    def encode(self, frames: Iterator[Tensor]) -> Iterator[Any]:
-        """Yield a map `(C, h, w)` per frame: float RGB `(3, H, W)` in [0, 1]."""
-        ...
-
-
 class RawColour(FeatureExtractor):
     """Baseline without training: the feature of a cell is its mean colour.
 
@@ -199,23 +184,6 @@ def measured_stride(
     stride = stated or max(round(PROBE[0] / features.shape[2]), 1)
     require_stride(features, kind, stride, PROBE)
     return stride
-
-
-def stride_of(extractor: nn.Module) -> int | None:
-    """Return the stride of an extractor, pixels per cell; a video encoder that does not know its own encodes a frame.
-
-    The frame is blank, as for the stride of a user's network of images. None if no map comes of it, or one without a
-    stride: a network that takes frames of one size tells its stride with the first of a video.
-    """
-    if stated_stride(extractor) is None and isinstance(extractor, VideoEncoder):
-        kind = type(extractor).__name__
-        try:
-            extractor.stride = measured_stride(
-                extractor, kind, look=lambda images: next(extractor.encode(iter(images)))[None]
-            )
-        except Exception:  # of a user's code; what is wrong with frames of a video too is said there
-            extractor.stride = None
-    return stated_stride(extractor)
 
 
 class MapExtractor(FeatureExtractor):

@@ -11,11 +11,11 @@ from ..functional.device import random_state_kept
 from .checkpoints import METADATA_KEY, load_weights, loaded, read_content, recipe_of, without_prefix
 from .description import Network
 from .encoder import Encoder
-from .extractor import VideoEncoder
 from .foreign import fitting, weights_in
 from .liir_encoder import LiirEncoder
 from .networks import OWN_CHECKPOINT, SUFFIXES, NamedNetwork, is_checkpoint, local_file, split_view
 from .trust import allow, check_names, constructed, import_named, make, own_arguments
+from .video import VideoEncoder
 
 
 def load(network: Any, pretrained: bool = False, seed: int | None = 0) -> Encoder:

@@ -12,9 +12,9 @@ from torch import nn
 from ..videos.digests import file_digest
 from .checkpoints import METADATA_KEY, read_content, recipe_of
 from .description import RANDOM_WEIGHTS, Network, architecture_name
-from .extractor import RawColour, VideoEncoder, eval_mode
+from .extractor import RawColour, eval_mode
 from .trust import TRUSTED, allow, import_named, named_code, package_of, reason
-from .video import from_transformers
+from .video import VideoEncoder, from_transformers
 
 SHORT_NAMES = {
     "vidcorr-r18": "vidcorr.backbones:vidcorr_r18",  # ours, in the package: weights/vidcorr-r18.md is its card

@@ -6,7 +6,7 @@ a whole video.
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,11 +15,26 @@ from torch.nn.functional import interpolate
 
 from ..functional.device import to_device
 from ..videos.files import require_one_of
-from .extractor import IMAGENET_MEAN, IMAGENET_STD, eval_mode, stated_stride
+from .extractor import IMAGENET_MEAN, IMAGENET_STD, eval_mode, measured_stride, stated_stride
 from .trust import reason
 
 Upsampling = Literal["trilinear", "cubic"]
 Layout = Literal["CTHW", "TCHW"]
+
+
+@runtime_checkable
+class VideoEncoder(Protocol):
+    """A module that maps the frames of a video, in order, to feature maps.
+
+    Attributes:
+        stride: pixels per cell; None until it is known.
+    """
+
+    stride: Any
+
+    def encode(self, frames: Iterator[Tensor]) -> Iterator[Any]:
+        """Yield a map `(C, h, w)` per frame: float RGB `(3, H, W)` in [0, 1]."""
+        ...
 
 
 class Clips(nn.Module):
@@ -151,6 +166,23 @@ class Recurrent(nn.Module):
             features = as_tensor(found)
             self.stride = self.stride or round(frame.shape[1] / features.shape[1])
             yield features
+
+
+def stride_of(extractor: nn.Module) -> int | None:
+    """Return the stride of an extractor, pixels per cell; a video encoder that does not know its own encodes a frame.
+
+    The frame is blank, as for the stride of a user's network of images. None if no map comes of it, or one without a
+    stride: a network that takes frames of one size tells its stride with the first of a video.
+    """
+    if stated_stride(extractor) is None and isinstance(extractor, VideoEncoder):
+        kind = type(extractor).__name__
+        try:
+            extractor.stride = measured_stride(
+                extractor, kind, look=lambda images: next(extractor.encode(iter(images)))[None]
+            )
+        except Exception:  # of a user's code; what is wrong with frames of a video too is said there
+            extractor.stride = None
+    return stated_stride(extractor)
 
 
 def modules_inside(function: Callable[..., Any]) -> nn.ModuleList:

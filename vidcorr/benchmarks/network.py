@@ -10,7 +10,8 @@ from typing import Any
 
 from ..backbones import Encoder, NamedNetwork, Network, weights_digest
 from ..backbones.encoder import gives_extractors
-from ..backbones.extractor import VideoEncoder, stated_stride
+from ..backbones.extractor import stated_stride
+from ..backbones.video import VideoEncoder
 
 NetworkLike = Any
 """A `NamedNetwork`, its text, the path of a checkpoint, a module, an extractor, or a video encoder."""

@@ -26,7 +26,7 @@ Plan = Mapping[int, Sequence[str | None]]
 
 
 class Metadata(NamedTuple):
-    """What a data set tells beside its masks.
+    """Metadata of a data set, beside its masks.
 
     Attributes:
         videos: video → its entry in the data set's metadata file.

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..backbones import LiirExtractor
-from ..backbones.extractor import eval_mode, stride_of
+from ..backbones.extractor import eval_mode
+from ..backbones.video import stride_of
 from ..functional.propagation.resizing import Size, reduced_frame
 from ..protocols import JointProtocol, LabelProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
 from ..protocols.network_input import NetworkInput

@@ -12,13 +12,12 @@ from ..backbones.copies import device_of, shared_copy
 from ..backbones.extractor import (
     FeatureExtractor,
     Normalise,
-    VideoEncoder,
     features_by,
     require_map,
     require_stride,
     stated_stride,
-    stride_of,
 )
+from ..backbones.video import VideoEncoder, stride_of
 from ..functional.device import PendingCopy, computing_in, fastest_precision, to_device
 from ..functional.propagation.coding import NetworkInput, Size, covered_size, fit_input, input_sizes
 from ..protocols import JointProtocol, MatchingProtocol, PointProtocol, PropagationProtocol

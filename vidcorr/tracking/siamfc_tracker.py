@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from .. import signals
-from ..backbones.extractor import VideoEncoder, features_by, stated_stride
+from ..backbones.extractor import features_by, stated_stride
+from ..backbones.video import VideoEncoder
 from ..functional.device import PendingCopy, computing_in, to_device
 from ..functional.siamese import siamese_correlation
 from ..protocols import TrackingProtocol

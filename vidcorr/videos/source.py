@@ -172,7 +172,7 @@ def hashed_rank(seed: int, name: str) -> bytes:
 
 
 def _videos_below(root: Path, strict: bool) -> list[VideoEntry]:
-    """Return the video files and the folders of frames below a folder; a folder with video files is no video itself."""
+    """Return the video files and the folders of frames below a folder; one with video files is not of frames."""
     paths: list[Path] = []
     folders: set[Path] = set()
     for folder, files in _folders(root, set()):
