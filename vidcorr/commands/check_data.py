@@ -28,10 +28,7 @@ class Frames(NamedTuple):
 
 
 def check_data(
-    source: str | os.PathLike[str],
-    output: str | os.PathLike[str] = "checked",
-    workers: int | None = None,
-    min_frames: int = 8,
+    source: str | os.PathLike[str], output: str | os.PathLike[str], workers: int | None, min_frames: int
 ) -> tuple[dict[str, Frames], dict[str, str]]:
     """Check the videos of a source in parallel, and write clean.txt, a list of the usable videos with their labels.
 
@@ -39,7 +36,7 @@ def check_data(
         source: folder of videos, searched with its subfolders; or a list (.txt) with a path per line, which may name
             missing files.
         output: folder of clean.txt.
-        workers: processes; by default the usable cores.
+        workers: processes; None: the usable cores.
         min_frames: smallest usable number of frames.
 
     Returns:

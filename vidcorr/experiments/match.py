@@ -48,7 +48,7 @@ class PictureMatcher(KeypointMatcher):
         return self.pictures[which]
 
     @torch.no_grad()
-    def matches(self, points: Sequence[Sequence[float]] = (), best: int = 50) -> NDArray[np.float64]:
+    def matches(self, points: Sequence[Sequence[float]], best: int) -> NDArray[np.float64]:
         """Match the two pictures.
 
         Args:

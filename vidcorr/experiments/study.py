@@ -95,7 +95,7 @@ class Command(NamedTuple):
         """True if an evaluation has a result of each benchmark that its words choose."""
         parser = argparse.ArgumentParser()
         add_benchmark_flags(parser)
-        flags, _ = parser.parse_known_args(self.words[1:])
+        flags, _ = parser.parse_known_args(self.words)
         return len(self.results) >= len(chosen_benchmarks(flags))
 
 

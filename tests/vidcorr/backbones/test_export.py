@@ -1,7 +1,4 @@
-"""Weights out: what torchvision, timm and this project load has the features of the module that it came from.
-
-Also tests `commands/export.py`.
-"""
+"""Weights out: what torchvision, timm and this project load has the features of the module that it came from."""
 
 import shutil
 from pathlib import Path

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.helpers.numbered_videos import write_folder, write_video
 from tests.helpers.refusal import refused
-from vidcorr.commands.check_data import Frames, _frames, check_data, command, content_digest
+from vidcorr.commands.check_data import Frames, _frames, command, content_digest
 from vidcorr.videos.files import DataError
 from vidcorr.videos.source import list_videos
 
@@ -39,12 +40,6 @@ def test_unusable_videos_are_named_and_the_others_are_listed_with_their_labels(t
     assert lines[4] == "4 videos, 71 frames, most of 160 × 32 px"
     clean = list_videos(tmp_path / "out/clean.txt")
     assert [(entry.path.name, entry.label) for entry in clean] == [(name, label) for label, name in enumerate(GOOD)]
-    usable, _ = check_data(tmp_path / "out/clean.txt", tmp_path / "out", 1)  # its own list
-    assert (len(usable), list_videos(tmp_path / "out/clean.txt")) == (4, clean)
-
-    source.write_text("videos/short.mp4\n")
-    refused(DataError, r"none of 1 videos can be used; .*/short\.mp4: 5 frame", check_data, source, tmp_path / "out", 1)
-    assert not (tmp_path / "out/clean.txt").exists()
 
 
 def test_the_digest_is_of_the_content_and_not_of_its_place_order_or_encoding():
@@ -56,6 +51,7 @@ def test_the_digest_is_of_the_content_and_not_of_its_place_order_or_encoding():
 
 def test_outcomes_are_sorted_counted_and_listed(tmp_path, monkeypatch, capsys):
     outcomes = {"a.mp4": Frames(8, 6, 4), "b.mp4": Frames(7, 6, 4), "c.mp4": Frames(9, 6, 4), "d.mp4": Frames(9, 4, 6)}
+    outcomes["e.mp4"] = DataError(f"{tmp_path / 'e.mp4'}: is\x1b broken")
     asked = []
 
     def in_processes(work, paths, *arguments):
@@ -63,20 +59,31 @@ def test_outcomes_are_sorted_counted_and_listed(tmp_path, monkeypatch, capsys):
         yield from ((path, outcomes[Path(path).name]) for path in reversed(paths))
 
     monkeypatch.setattr("vidcorr.commands.check_data.in_processes", in_processes)
-    (tmp_path / "list.txt").write_text("c.mp4 1\na.mp4 2\nb.mp4 0\nd.mp4 1\nc.mp4 3\n")
-    words = [str(tmp_path / "list.txt"), "--output", str(tmp_path / "out")]
-    refused(SystemExit, "1 of 4 videos cannot be used", command, [*words, "--workers", "3"])
-    assert asked == [(_frames, ["c.mp4", "a.mp4", "b.mp4", "d.mp4"], 3, 125.0, "check-data")]
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"{tmp_path / 'b.mp4'}: 7 frame(s), fewer than 8"
-    assert lines[1] == "3 videos, 26 frames, most of 6 × 4 px"
-    assert lines[3] == f"{tmp_path / 'out/clean.txt'} lists the videos"
-    clean = [f"{tmp_path / name}\n" for name in ("c.mp4 1", "a.mp4 2", "d.mp4 1", "c.mp4 3")]
-    assert (tmp_path / "out/clean.txt").read_text() == "".join(clean)
+    source, clean = tmp_path / "list.txt", tmp_path / "new/out/clean.txt"
+    source.write_text("c.mp4 1\na.mp4 2\nb.mp4 0\nd.mp4 1\ne.mp4 2\nc.mp4 3\n")
+    words = [str(source), "--output", str(clean.parent)]
+    refused(SystemExit, "2 of 5 videos cannot be used", command, [*words, "--workers", "3"])
+    assert asked == [(_frames, ["c.mp4", "a.mp4", "b.mp4", "d.mp4", "e.mp4"], 3, 125.0, "check-data")]
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tmp_path / 'b.mp4'}: 7 frame(s), fewer than 8",
+        f"{tmp_path / 'e.mp4'}: is\\x1b broken",
+        "3 videos, 26 frames, most of 6 × 4 px",
+        "digest c852cf158432cf13 of names, frames and sizes",
+        f"{clean} lists the videos",
+    ]
+    assert clean.read_text() == "".join(f"{tmp_path / name}\n" for name in ("c.mp4 1", "a.mp4 2", "d.mp4 1", "c.mp4 3"))
+    refused(DataError, "none of 5 videos .* first is .*/c.mp4: 9 frame", command, [*words, "--min-frames", "10"])
+    assert not clean.exists()
+    source.write_text("b.mp4\n")
     command([*words, "--min-frames", "7"])
-    assert capsys.readouterr().out.startswith("4 videos, 33 frames")
+    assert capsys.readouterr().out.startswith("1 videos, 7 frames")
+    command([str(clean), *words[1:], "--min-frames", "7"])  # its own list
+    assert clean.read_text() == f"{tmp_path / 'b.mp4'}\n"
 
 
-def test_a_folder_of_frames_is_counted_and_measured(tmp_path):
+def test_a_folder_of_frames_is_counted_and_measured_to_its_end(tmp_path):
     write_folder(tmp_path / "frames", 9)
     assert _frames(str(tmp_path / "frames")) == Frames(9, 160, 32)
+    last = max((tmp_path / "frames").iterdir())
+    Image.new("RGB", (80, 32)).save(last)
+    refused(DataError, last.name, _frames, str(tmp_path / "frames"))

@@ -7,25 +7,48 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import version
+from unittest.mock import Mock
 
 import pytest
 
 from tests.helpers.refusal import refused
-from vidcorr.commands import RUNS, main, tools
+from vidcorr.commands import GROUPS, HOME, RUNS, main, output_is_closed, tools
 
 
-def test_the_overview_names_every_word(capsys):
+def test_the_overview_names_every_word_below_its_group(capsys):
     main(["--help"])
     shown = capsys.readouterr().out
     for word in (*RUNS, *tools()):
         assert re.search(rf"^  {word} +\S.*\.$", shown, re.MULTILINE), word
+    assert [line for line in shown.splitlines() if line.endswith(":")] == [f"{group}:" for group in GROUPS]
+    assert shown.startswith("usage: vidcorr COMMAND [options]")
+    assert shown.endswith(" --version.\n")
+    main([])
+    assert capsys.readouterr().out == shown
+    main(["--version"])
+    assert capsys.readouterr().out == f"vidcorr {version('vidcorr')}\n"
 
 
-def test_the_help_of_a_run_shows_our_flags(capsys):
+def test_the_help_of_a_run_shows_our_flags_and_where_the_others_are(capsys):
     main(["fit", "--help"])
     shown = capsys.readouterr().out
     for name in ("on", "protocol", "change", "stage", "stride", "limit", "allow", "every", "before"):
         assert re.search(rf"^  .*--{name}\b", shown, re.MULTILINE), name
+    words = " ".join(shown.split())
+    assert words.startswith("usage: vidcorr fit ")
+    assert RUNS["fit"] in words
+    assert words.endswith("options of Lightning: vidcorr fit --model NAME --help")
+
+
+def test_our_modules_come_first_and_those_of_the_working_directory_last(tmp_path, monkeypatch):
+    assert (HOME / "cli.py").is_file()
+    monkeypatch.chdir(tmp_path)
+    for before, here in ((["elsewhere"], [str(tmp_path)]), ([""], [])):
+        monkeypatch.setattr(sys, "path", list(before))
+        for _ in range(2):
+            main(["--help"])
+            assert sys.path == [str(HOME), *before, *here]
 
 
 def test_an_unknown_command_ends_with_status_2(capsys):
@@ -37,6 +60,26 @@ def test_debug_shows_the_traceback(tmp_path):
     refused(ValueError, "No such file", main, ["evaluate", "raw_colour", "--on=davis=nowhere", "--debug"])
 
 
+ON = ["--on", "davis=nowhere"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["bridge", "vfs", "dino", "raw_colour", *ON],
+        ["evaluate", "raw_colour", *ON],
+        ["export", "a.ckpt", "a.safetensors"],
+        ["match", "a.png", "b.png"],
+        ["predict", "a.mp4", "--mask=a.png"],
+    ],
+)
+def test_code_that_the_words_allow_is_noted_before_a_file_is_read(words, monkeypatch):
+    allow = Mock(side_effect=ValueError("first of all"))
+    monkeypatch.setattr("vidcorr.backbones.trust.allow_named", allow)
+    refused(SystemExit, "first of all", main, words)
+    allow.assert_called_once_with(words[1:])
+
+
 def test_debug_reaches_the_ranks_that_lightning_starts(monkeypatch):
     """They run the arguments of the process again."""
     seen, words = [], ["vidcorr", "fit", "--debug", "--seed_everything=1"]
@@ -46,20 +89,25 @@ def test_debug_reaches_the_ranks_that_lightning_starts(monkeypatch):
     assert seen == [(["fit", "--seed_everything=1"], words)]
 
 
-def said_into_a_closed_pipe(*words):
-    """Run a command whose output nobody reads; return its status and its messages."""
+def test_a_reader_that_leaves_ends_the_command_with_141(monkeypatch):
     reader, writer = os.pipe()
-    os.close(reader)
-    command = [sys.executable, "-m", "vidcorr", *words]
-    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
-    os.close(writer)
-    return ended.returncode, ended.stderr
+    with open(writer, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        monkeypatch.setattr("vidcorr.commands.run_command", Mock(side_effect=BrokenPipeError("of a socket")))
+        refused(SystemExit, "^vidcorr: of a socket$", main, ["table"])
+        assert not output_is_closed()
+        os.close(reader)
+        refused(SystemExit, "^141$", main, ["table"])
+        print("what is left", flush=True)  # goes nowhere
 
 
 @pytest.mark.slow
-def test_no_command_complains_of_a_reader_that_has_left():
+@pytest.mark.parametrize("words", ["--help", "protocols vfs", "reproduce"])
+def test_no_command_complains_of_a_reader_that_has_left(words):
     """A reader such as `head` ends before the command."""
-    for command in (*RUNS, *tools()):
-        assert said_into_a_closed_pipe(command, "--help")[1] == "", command
-    for words in (["--help"], ["protocols"], ["protocols", "vfs"], ["reproduce"], ["study", "studies/vfs_small.yaml"]):
-        assert said_into_a_closed_pipe(*words) == (141, ""), words
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "vidcorr", *words.split()]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, "")

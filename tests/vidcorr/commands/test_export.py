@@ -1,0 +1,71 @@
+"""`vidcorr export`: the card beside the file; the file itself is tested in tests/vidcorr/backbones/test_export.py."""
+
+from unittest.mock import Mock
+
+import pytest
+import torch
+
+from cli import main
+from tests.helpers.runs import write_results
+from tests.helpers.words import refusal
+from vidcorr.backbones.checkpoints import METADATA_KEY
+from vidcorr.results.result import Evaluated
+
+CARD = """\
+---
+library_name: vidcorr
+---
+# out.safetensors
+
+Method: Mine, backbone=tiny, lr=0.5.
+
+Training: 7 steps, 2 epochs. Data: VideoDataModule clips.
+
+| benchmark | protocol | score | value |
+|---|---|---|---|
+| davis | vfs | J-Mean | 57.0 |
+| davis | vfs | F-Mean | 40.0 |
+
+Licence: to be chosen by the owner.
+
+```python
+load it
+```
+"""
+
+
+@pytest.fixture
+def words(tmp_path, monkeypatch):
+    """Words of an export whose file is written elsewhere; a run with results of two steps, and one of no step."""
+    monkeypatch.setattr("vidcorr.backbones.export.export", Mock(return_value="load it"))
+    run = tmp_path / "run"
+    for step in (0, 7):
+        history = [Evaluated(epoch=0, step=7 - step, scores={}), Evaluated(epoch=0, step=step, scores={})]
+        scores = {"J-Mean": 0.5 + step / 100, "F-Mean": 0.4}
+        write_results(run / f"benchmarks/new/{step}", scores, digest="d", history=history)
+    write_results(run / "benchmarks/frozen", {"J-Mean": 0.1})
+    (run / "checkpoints").mkdir()
+    return ["export", str(run / "checkpoints/last.ckpt"), str(tmp_path / "out.safetensors")]
+
+
+def test_a_card_tells_method_data_training_and_the_scores_of_its_step(words, tmp_path, capsys):
+    arguments = {"backbone": "tiny", "lr": 0.5, "_instantiator": "a", "bank": {"frames": 0}}
+    content = {METADATA_KEY: {"class_path": "own.Mine"}, "hyper_parameters": arguments, "global_step": 7, "epoch": 2}
+    torch.save(content, words[1])
+    data = "{class_path: datamodules.VideoDataModule, init_args: {source: clips}}"
+    (tmp_path / "run/config.yaml").write_text(f"data: {data}")
+    for _ in range(2):  # a card of ours may be replaced
+        main(words)
+        assert (tmp_path / "README.md").read_text() == CARD
+    assert capsys.readouterr().out.startswith(f"load it\n# card: {tmp_path / 'README.md'}; upload both: ")
+    (tmp_path / "README.md").write_text("my notes")
+    assert "README.md: is no model card of vidcorr" in refusal(*words)
+    assert (tmp_path / "README.md").read_text() == "my notes"
+
+
+def test_a_card_says_what_a_file_does_not_record(words, tmp_path):
+    torch.save({METADATA_KEY: {"class_path": "own.Mine"}}, words[1])
+    for config in ("", "data:"):
+        (tmp_path / "run/config.yaml").write_text(f"trainer: 1\n{config}")
+        main(words)
+        assert "Training: not recorded. Data: not recorded.\n" in (tmp_path / "README.md").read_text()
