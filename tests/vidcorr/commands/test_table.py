@@ -1,7 +1,6 @@
 """`vidcorr table`: numbers of one column share benchmark, data and protocol to the last value; formats; odd names.
 
-Also tests `experiments/table.py`, `results/tables.py`, `results/cells.py`, `results/formats.py`,
-`results/rendering.py`, `results/captions.py`, `results/records.py`.
+Also tests `experiments/table.py`.
 """
 
 import csv

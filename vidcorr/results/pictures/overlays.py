@@ -224,7 +224,7 @@ def _draw_tails(
     tails = slice(max(0, t - TAIL), t + 1)
     for track, hidden, colour in zip(points[:, tails] - 0.5, occluded[:, tails], colours, strict=True):
         places = _pixels(track, picture)
-        lengths = np.abs(np.diff(places, axis=0)).max(1, initial=0)
+        lengths = np.abs(np.diff(places, axis=0)).max(1)
         is_near = lengths <= JUMP * max(picture.shape)
         for step in np.flatnonzero(is_near & ~hidden[1:] & ~hidden[:-1]).tolist():
             cv2.line(picture, places[step], places[step + 1], colour, unit, cv2.LINE_AA)

@@ -1,115 +1,245 @@
-"""Labels drawn over frames: masks, boxes, tracks; animations of sequences, and their curves.
+"""Labels drawn over frames, matches, sheets, animations of sequences and waterfalls: where things stand, and texts.
 
-Also tests `pictures/animations.py`.
+Also tests `pictures/animations.py`, `pictures/pairs.py`, `pictures/waterfall.py`.
 """
 
 import json
+import sys
+from pathlib import Path
+from unittest.mock import Mock
+from zlib import crc32
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
+from vidcorr.datasets.jhmdb import JOINTS
+from vidcorr.results.cells import Cell
 from vidcorr.results.pictures import overlay_masks
-from vidcorr.results.pictures.animations import SequenceAnimation
-from vidcorr.results.pictures.overlays import as_picture, distinct_colours, draw_boxes, draw_points, overlay_tracks
+from vidcorr.results.pictures.animations import SequenceAnimation, overlay_masks_small
+from vidcorr.results.pictures.overlays import (
+    FOUND,
+    as_picture,
+    captioned,
+    contact_sheet,
+    distinct_colours,
+    draw_boxes,
+    draw_points,
+    evenly_spaced,
+    overlay_boxes,
+    overlay_joints,
+    overlay_tracks,
+    resized,
+    thickness_of,
+    write_picture,
+)
+from vidcorr.results.pictures.pairs import PairPictures, draw_matches
+from vidcorr.results.pictures.waterfall import draw_waterfall
+from vidcorr.results.records import Column
+from vidcorr.results.statistics import Difference
+from vidcorr.results.tables import table_of_cells
 
-GREY = torch.full((3, 180, 240), 128, dtype=torch.uint8)
-YELLOW = np.tile(np.array([255, 255, 0], np.uint8), (256, 1))
-RED_ONLY = np.array([1, 0, 0], np.uint8)
+FRAME = torch.arange(3 * 600 * 720).view(3, 600, 720).mul(7).remainder(251).to(torch.uint8)
+"""Large enough that a line is five pixels wide."""
+MASK = torch.zeros(600, 720, dtype=torch.uint8)
+MASK[50:190, 60:300], MASK[100:150, 100:200], MASK[400:590, 600:720] = 7, 2, 7
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+BOXES = np.array([[20.5, 30, 40, 50], [1e12, 0, 10, 10], [np.nan, 1, 2, 3], [-30, 500, 800, 300]])
+POINTS = torch.tensor([[50.0, 440.0, 1.0], [torch.nan, 1.0, 1.0], [300.0, 2.0, 1.0]])
+TRACKS = np.array([[[30.0, 9.0]], [[-20.0, 14.0]], [[10.0, 0.0]]]) * np.arange(16)[:, None]
+TRACKS += 9, 40
+TRACKS[1, :, 0] += 500
+TRACKS[2, 8:, 0] += 98  # a step of 0.15 of the longer side, which is near
+TRACKS[2, 11:, 1] += 110  # a longer one
+TRACKS[2, 15] = np.nan
+HIDDEN = np.zeros((3, 16), bool)
+HIDDEN[0, 9], HIDDEN[1, 14] = True, True
+PLACES = np.column_stack([np.arange(0, 1900, 37), np.arange(0, 1900, 37) % 900])
+"""52 points of a large picture."""
+PLACES[3] = -9999
+COLOURS = distinct_colours(52)
+
+
+def matches(**options):
+    large = FRAME[:, :540, :640].repeat_interleave(2, 1).repeat_interleave(3, 2)
+    others = PLACES[:, ::-1] / (20, 25.0)
+    others[5] = np.nan
+    return draw_matches(large, torch.full((3, 80, 60), 90, dtype=torch.uint8), PLACES, others, COLOURS, **options)
+
+
+DRAWN = {
+    "masks": lambda: overlay_masks(FRAME, MASK),
+    "masks in another colour": lambda: overlay_masks(FRAME, MASK, np.full((256, 3), 90, np.uint8), labelled=True),
+    "boxes": lambda: draw_boxes(FRAME, BOXES, [RED, GREEN, BLUE, GREEN], ["a", "far", "lost", "b"]),
+    "a box": lambda: overlay_boxes(FRAME, BOXES[0]),
+    "a box over its truth": lambda: overlay_boxes(FRAME, BOXES[0], BOXES[0] + 30),
+    "points": lambda: draw_points(FRAME, POINTS, ["nose", "", "tail"], [RED, GREEN, BLUE]),
+    "tracks": lambda: overlay_tracks(FRAME, TRACKS, HIDDEN, 14, [RED, GREEN, BLUE]),
+    "tracks later": lambda: overlay_tracks(FRAME, TRACKS, HIDDEN, 15, [RED, GREEN, BLUE]),
+    "tracks and truth": lambda: overlay_tracks(FRAME, TRACKS, HIDDEN, 9, [RED, GREEN, BLUE], TRACKS + 19, HIDDEN),
+    "a first frame": lambda: overlay_tracks(FRAME, TRACKS, HIDDEN, 0, [RED, GREEN, BLUE]),
+    "a smaller picture": lambda: resized(as_picture(FRAME), 31),
+    "matches": lambda: matches(side=640),
+    "small matches": matches,
+    "tight matches": lambda: matches(is_tight=True),
+}
+KNOWN = json.loads(Path(__file__).with_name("drawn.json").read_text())
+"""Checksums of the pixels without letters, and the letters: of drawings by their names, and of a waterfall."""
+
+
+def test_what_is_drawn_stays_where_it_is(texts):
+    assert {name: crc32(draw()) for name, draw in DRAWN.items()} == KNOWN["drawings"]
+    assert texts == KNOWN["labels"]
+
+
+def test_joints_are_drawn_where_they_were_found_and_connected_as_those_of_a_person(monkeypatch):
+    draw = Mock(side_effect=lambda frame, *_, **__: frame)
+    monkeypatch.setitem(sys.modules, "torchvision.utils", Mock(draw_keypoints=draw))  # it takes a second to import
+    joints = torch.arange(30.0).view(15, 2) + 0.4
+    joints[6] = -1
+    joints[0, 0] = 0
+    assert (overlay_joints(FRAME, joints) == as_picture(FRAME)).all()
+    (frame, places, limbs, colour), how = draw.call_args
+    assert (frame is FRAME, colour, how.pop("visibility").tolist()) == (True, FOUND, [[k != 6 for k in range(15)]])
+    assert places.equal(joints.round()[None])
+    assert how == {"radius": 4, "width": 2}
+    assert [f"{JOINTS[one]} - {JOINTS[other]}" for one, other in limbs] == KNOWN["limbs"]
+
+
+def test_small_pictures_have_thin_lines_and_no_labels(texts):
+    small = FRAME[:, :159]
+    assert (overlay_masks(small, MASK[:159], labelled=True) == overlay_masks(small, MASK[:159])).all()
+    assert [thickness_of(np.empty((height, 2000, 3))) for height in (99, 240, 300, 420, 480, 1080)] == [
+        2,
+        2,
+        2,
+        4,
+        4,
+        9,
+    ]
+    overlay_masks(FRAME[:, :160], MASK[:160], labelled=True)
+    assert [text for text, *_ in texts] == ["2", "7"]
+
+
+def test_what_is_lost_or_far_away_is_not_drawn():
+    for place in ((np.nan, np.nan), (1e9, -1e9)):
+        drawn = overlay_tracks(FRAME, np.array([[place]]), np.zeros((1, 1), bool), 0, [RED])
+        assert (drawn == as_picture(FRAME)).all()
 
 
 def test_a_frame_of_floats_is_drawn_by_its_colours_in_0_to_1():
     colours = torch.tensor([-0.5, 0.5, 1.5]).view(3, 1, 1)
     assert as_picture(colours).tolist() == [[[0, 128, 255]]]
-
-
-def test_an_object_is_tinted_outlined_and_labelled():
-    mask = torch.zeros(180, 240, dtype=torch.uint8)
-    mask[50:90, 60:110] = 7
-    drawn = overlay_masks(GREY, mask, YELLOW * RED_ONLY, labelled=True)
-    assert drawn[70, 80].tolist() == [round(0.55 * 128 + 0.45 * 255), 70, 70]
-    assert (np.abs(drawn[50:90, 55:115].astype(int) - (255, 0, 0)).max(2) < 30).sum() > 80  # the line in its colour
-    assert (drawn[45:95, 55:115].max(2) < 40).any()  # within a dark one
-    assert (drawn[20:46, 50:100] != 128).any()
-    assert (drawn[100:] == 128).all()
-    small = overlay_masks(GREY[:, :120], mask[:120], labelled=True)  # an image without room for letters
-    assert (small == overlay_masks(GREY[:, :120], mask[:120])).all()
-
-
-def test_boxes_may_leave_the_frame_or_be_lost():
-    boxes = np.array([[20.0, 30, 40, 50], [1e12, 0, 10, 10], [np.nan, 1, 2, 3], [-30, -30, 300, 300]])
-    drawn = draw_boxes(GREY, boxes, [(0, 255, 0)] * 4, ["a", "far", "lost", ""])
-    assert (np.abs(drawn[28:33, 40].astype(int) - (0, 255, 0)).max(1) < 30).any()
-    assert drawn[60, 100].tolist() == [128, 128, 128]
-    assert (draw_boxes(GREY, boxes[2:3], [(0, 255, 0)], ["lost"]) == 128).all()
-
-
-FRAME = torch.full((3, 120, 200), 60, dtype=torch.uint8)
-RED = (255, 0, 0)
-
-
-def drawn(places, occluded=None):
-    points = np.array([places], float) + 0.5
-    hidden = np.zeros(points.shape[:2], bool) if occluded is None else np.array([occluded])
-    return overlay_tracks(FRAME, points, hidden, points.shape[1] - 1, [RED])
-
-
-def changed(picture, x, y):
-    return bool((picture[y, x] != 60).any())
-
-
-def test_a_point_has_a_dot_and_a_tail_but_not_over_a_jump():
-    picture = drawn([(20, 60), (40, 60), (60, 60)])
-    assert tuple(picture[60, 60]) == RED
-    assert changed(picture, 50, 60)
-    assert not changed(picture, 80, 60)
-    picture = drawn([(20, 60), (30, 60), (170, 60)])
-    assert changed(picture, 25, 60)
-    assert not changed(picture, 100, 60)
-
-
-def test_a_hidden_point_has_a_cross_and_no_tail():
-    picture = drawn([(20, 60), (40, 60), (60, 60)], [False, False, True])
-    assert changed(picture, 62, 62)
-    assert changed(picture, 58, 62)
-    assert not changed(picture, 50, 60)
-    assert changed(picture, 30, 60)
-
-
-def test_a_visible_annotated_point_has_a_ring_and_a_line_to_the_found_one():
-    found = np.array([[(60.5, 30.5)], [(160.5, 30.5)]])
-    truth, hidden = found - (20, 0), np.array([[False], [True]])
-    picture = overlay_tracks(FRAME, found, np.zeros((2, 1), bool), 0, [RED, RED], truth, hidden)
-    assert picture[30, 35].min() > 150  # the ring has a radius of 5 pixels
-    assert picture[30, 50].min() > 150
-    assert (picture[:, 100:156] == 60).all()
-
-
-def test_points_that_are_not_finite_or_far_away_are_not_drawn():
-    assert not (drawn([(np.nan, np.nan)]) != 60).any()
-    assert not (drawn([(1e9, -1e9)]) != 60).any()
-
-
-def test_a_long_sequence_is_shown_in_part(tmp_path):
-    animation = SequenceAnimation(tmp_path, "walk", 100, "semantic")
-    wanted = animation.chosen
-    assert (len(wanted), wanted[0], wanted[-1]) == (32, 0, 99)
-    for _ in wanted:
-        animation.add(np.zeros((120, 160, 3), np.uint8))
-    animation.close({"mIoU": (range(2), [0.5, float("nan")])})
-    assert Image.open(tmp_path / "animations/semantic/walk.webp").size == (8 * 320, 4 * 240)
-    assert not (tmp_path / "animations/semantic/walk.truth.webp").exists()
-    content = json.loads((tmp_path / "animations/semantic/walk.json").read_text())
-    assert content["curves"] == {"mIoU": [[0, 1], [0.5, None]]}
-
-
-def test_colours_are_hues_at_equal_distances_from_red():
     assert distinct_colours(3) == [(255, 38, 38), (38, 255, 38), (38, 38, 255)]
 
 
-def test_a_prompted_point_is_a_disc_within_a_light_and_a_dark_ring():
-    found = torch.tensor([[50.0, 40.0, 1.0], [torch.nan, 1.0, 1.0]])
-    row = draw_points(FRAME, found, ["", ""], [RED, RED])[40]
-    assert row[46].max() < 60 < 150 < row[47].min()
-    assert tuple(row[50]) == RED
-    assert (row[:45] == 60).all()
+def test_a_sheet_has_rows_of_pictures_with_white_between_them(tmp_path):
+    panels = [np.full((height, 2, 3), 10 * height, np.uint8) for height in (2, 1, 1)]
+    sheet = contact_sheet(panels, columns=2, width=2, gap=1)
+    assert sheet[..., 0].tolist() == [
+        [20, 20, 255, 10, 10],
+        [20, 20, 255, 255, 255],
+        [255] * 5,
+        [10, 10, *[255] * 3],
+        [255] * 5,
+    ]
+    assert contact_sheet(panels, columns=2).shape == (320 + 4 + 320, 320 + 4 + 320, 3)
+    write_picture(str(tmp_path / "new/folder/sheet.png"), sheet)
+    assert (np.asarray(Image.open(tmp_path / "new/folder/sheet.png")) == sheet).all()
+
+
+def test_a_caption_is_black_or_white_by_contrast(texts):
+    picture = np.full((5, 40, 3), 7, np.uint8)
+    drawn = captioned(picture, "a", (255, 100, 40), height=20)
+    assert (drawn[:20] == (255, 100, 40)).all()
+    assert (drawn[20:] == picture).all()
+    assert captioned(picture, "b", (141, 141, 141)).shape == (23, 40, 3)
+    captioned(picture, "c")
+    assert texts == [
+        ["a", 4, 10, "white", 14, "lm", {}], ["b", 3, 9, "black", 12.6, "lm", {}], ["c", 3, 9, "black", 12.6, "lm", {}]
+    ]  # fmt: skip
+
+
+def test_frames_are_chosen_evenly_with_the_first_and_the_last():
+    cases = ((10, 4), (9, 2), (5, 1), (3, 8), (100, 3), (1, 5))
+    assert [evenly_spaced(*case) for case in cases] == [[0, 3, 6, 9], [0, 8], [0], [0, 1, 2], [0, 50, 99], [0]]
+
+
+def grey(height=20, value=0):
+    return np.full((height, 40, 3), value, np.uint8)
+
+
+def test_an_animation_is_a_sheet_of_chosen_frames_with_its_curves(tmp_path, monkeypatch):
+    long = SequenceAnimation(tmp_path, "walk", 100, "semantic", "parts")
+    assert (len(long.chosen), long.chosen[:3], long.chosen[-1]) == (32, [0, 3, 6], 99)
+    for _ in long.chosen:
+        long.add(grey())
+    long.close({"mIoU": (range(2), [0.123456, float("nan")])})
+    folder = tmp_path / "animations/semantic"
+    assert sorted(file.name for file in folder.iterdir()) == ["walk.json", "walk.webp"]
+    assert Image.open(folder / "walk.webp").size == (8 * 320, 4 * 160)
+    assert json.loads((folder / "walk.json").read_text()) == {
+        "sequence": "walk", "kind": "semantic", "caption": "parts", "columns": 8, "frames": long.chosen,
+        "size": [320, 160], "curves": {"mIoU": [[0, 1], [0.1235, None]]},
+    }  # fmt: skip
+    short = SequenceAnimation(tmp_path, "run", 3)
+    short.add(grey(), grey(value=200))
+    for _ in range(2):
+        short.add(grey(value=90))
+    save = Mock()
+    monkeypatch.setattr(
+        Image.Image, "save", lambda image, path, **how: save(path.name, np.asarray(image)[0, ::320].tolist(), **how)
+    )
+    short.close()
+    assert [call.args for call in save.call_args_list] == [
+        ("run.webp", [[0] * 3, [90] * 3, [90] * 3]), ("run.truth.webp", [[200] * 3, [128] * 3, [128] * 3])
+    ]  # fmt: skip
+    assert save.call_args.kwargs == {"quality": 70, "method": 0}
+    assert json.loads((tmp_path / "animations/run.json").read_text())["columns"] == 3
+
+
+def test_a_small_overlay_is_that_of_the_frame_at_an_animations_width():
+    mask = torch.zeros(20, 160, dtype=torch.uint8)
+    mask[5:15, 30:90] = 3
+    found = overlay_masks_small(torch.full((3, 20, 160), 80, dtype=torch.uint8), mask)
+    enlarged = mask.repeat_interleave(2, 0).repeat_interleave(2, 1)
+    assert (found == overlay_masks(torch.full((3, 40, 320), 80, dtype=torch.uint8), enlarged)).all()
+    stripes = torch.tensor([0, 255, 0], dtype=torch.uint8).repeat(3, 30, 320)
+    assert overlay_masks_small(stripes, torch.zeros(30, 960, dtype=torch.uint8)).mean() == pytest.approx(85, abs=9)
+
+
+def test_the_pictures_of_a_category_are_drawn_for_the_pairs_that_are_shown(tmp_path):
+    draw = Mock(return_value=grey())
+    pictures = PairPictures(tmp_path, "cat", 40, "the best matches")
+    for folder, count in ((None, 40), (tmp_path / "none", 0)):
+        others = PairPictures(folder, "dog", count, "")
+        others.add(Mock(side_effect=AssertionError("nothing is shown")))
+        others.close()
+    for _ in range(40):
+        pictures.add(draw)
+    pictures.close()
+    assert draw.call_count == 32
+    content = json.loads((tmp_path / "animations/cat.json").read_text())
+    assert (content["caption"], content["frames"]) == ("the best matches", evenly_spaced(40, 32))
+    assert [path.name for path in tmp_path.iterdir()] == ["animations"]
+
+
+def test_a_waterfall_has_a_bar_a_number_and_an_interval_for_each_step(tmp_path, texts):
+    column = Column("davis", "J-Mean")
+    steps = {
+        "crw": (0.3, None),
+        "topk: 10 → 5": (0.5, Difference(0.2, 0.15, 0.26, 0.01)),
+        "context and all references of the last frames: 20, None → 3, [0, …] " + "and more " * 30: (
+            0.4126,
+            Difference(-0.0874, -0.1, -0.05, 0.02),
+        ),
+        "few seeds": (0.42, Difference(0.0074)),
+        "alone": (0.43, None),
+        "mine": (0.43, Difference(0.13, 0.1, 0.9, 0.5)),
+    }
+    cells = ((name, column, Cell(published=score, difference=change)) for name, (score, change) in steps.items())
+    draw_waterfall(table_of_cells(cells), tmp_path / "new/bridge.png")
+    picture = np.asarray(Image.open(tmp_path / "new/bridge.png"))
+    assert [*picture.shape, crc32(picture)] == KNOWN["waterfall"]
+    assert texts == KNOWN["numbers"]

@@ -1,0 +1,196 @@
+"""Tables of results as texts, in each format: rows of networks and seeds, columns, differences, and sentences below.
+
+Also tests `results/tables.py`, `results/cells.py`, `results/captions.py`, `results/formats.py`, `results/records.py`.
+"""
+
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.refusal import refused
+from tests.helpers.runs import davis_result
+from vidcorr.results.cells import Cell
+from vidcorr.results.records import Column, records_of, results_in
+from vidcorr.results.rendering import render
+from vidcorr.results.result import Evaluated, Network, Protocol, Row, Stage
+from vidcorr.results.statistics import Difference
+from vidcorr.results.tables import table_of_cells, tabulate
+
+KNOWN = json.loads(Path(__file__).with_name("rendered.json").read_text())
+"""Table → form → its lines."""
+FIELDS = {
+    "vfs": {"radius": 3, "name": "vfs", "topk": 5},
+    "dino": {"radius": 12.5, "radius_unit": "pixel", "input_size": [480, 880], "topk": 5, "name": "dino"},
+    "points": {"radius": 2, "tracking": "matching", "input_size": 256, "resized_data": None},
+}
+
+
+def records(name, shift=0.0, by="vfs", stride=8, row="", benchmark="davis", videos=5, network=(), place="", **more):
+    """Return a result's records; J of video n is 0.4 + n / 10 and a shift that grows with n, F 0.125 more."""
+    rows = []
+    for n in range(videos):
+        j = 0.4 + n / 10 + shift * (1 + n / 20)
+        values = {"J-Mean": j, "F-Mean": j + 0.125, "J-Decay": n / 50}
+        rows.append(Row(video=f"v{n}", object="1", values=values))
+    means = {key: math.fsum(each.values[key] for each in rows) / videos for key in ("J-Mean", "F-Mean", "J-Decay")}
+    protocol = Protocol(name=by, digest=f"{by}-d", fields=FIELDS[by], shared_name=by, shared=f"{by}-d")
+    stage = more.pop("stage", {})
+    fields = {
+        "benchmark": benchmark,
+        "network": Network(name=name, **dict(network)),
+        "stage": Stage(**{"stride": stride, "protocol": protocol} | stage),
+        "conditions": [f"{videos} sequences"],
+        "rows": rows,
+        "data": {"short_sides": [48, 64]},
+    }
+    scores = {"J&F-Mean": (means["J-Mean"] + means["F-Mean"]) / 2} | means
+    result = davis_result(scores, **fields | more)
+    return records_of(result, more.get("headline", ["J&F-Mean", "J-Decay"]), row, Path(place))
+
+
+def seeds(name, shifts, **more):
+    """Return the records of seeds of a training."""
+    found = []
+    for seed, shift in enumerate(shifts):
+        found += records(name, shift, network={"seed": seed, "recipe": "r"}, **more)
+    return found
+
+
+def trainings():
+    """A table of two protocols, trainings, fixed networks and odd names."""
+    odd = "A_1\n| \\input{x}~^%#$<b>→±Δ**"
+    of_all = [
+        *seeds("ours & co", (0.05, 0.06, 0.09)),
+        *seeds("theirs", (0.0, 0.005, 0.03)),
+        *records("[B]", 0.02),
+        *records(odd, 0.01, by="dino", stride=16, data={"short_sides": [64, 64]}),
+        *records("points", by="points", benchmark="tap_vid", stage={"stride": None}, data={}),
+        *records("*few*", 0.03, videos=3),
+        *records("[B]", 0.02, by="points", benchmark="tap_vid", headline=["J-Mean"], conditions=()),
+    ]
+    return tabulate(of_all).with_differences("theirs")
+
+
+def steps():
+    """A table of steps, each against the row above, in two columns."""
+    column, alone = Column("davis", "J-Mean", conditions="limit=1"), Column("davis", "J-Mean, alone", published=True)
+    cells = {
+        ("vfs", column): Cell(published=0.3),
+        ("topk: 10 → 5", column): Cell(published=0.51239, difference=Difference(0.2, 0.15, 0.26, 0.0123), digits=2),
+        ("topk: 10 → 5", alone): Cell(published=0.25, difference=Difference(-0.05)),
+        ("mine", column): Cell(published=math.nan, difference=Difference(0.1, -0.1, 0.3, 0.5)),
+    }
+    table = table_of_cells(((name, column, cell) for (name, column), cell in cells.items()), ["first", "vfs"])
+    return replace(table, base="the row above", own_bases={"mine": "vfs"}, notes=("A note",), caption="Step by step")
+
+
+def forms(table):
+    """Return all texts of a table by their form; long fractions, which differ by rounding, are shortened."""
+    texts = {"repr": repr(table), "html": table._repr_html_(), "md": render(table)}
+    for form in ("csv", "tex", "text"):
+        texts[form] = render(table, form)
+    texts["md without intervals"] = render(table, "md", intervals=False)
+    texts["tex with intervals"] = render(table, "tex", intervals=True)
+    texts["text of 80"] = render(table, "text", width=80)
+    shown = {}
+    for form, text in texts.items():
+        shorter = re.sub(r"\d+\.\d{7,}(e-\d+)?", lambda found: f"{float(found[0]):.6g}", text)
+        shown[form] = shorter.split("\n")
+    return shown
+
+
+@pytest.mark.parametrize("made", [trainings, steps])
+def test_a_table_reads_the_same_in_every_format(made):
+    assert forms(made()) == KNOWN[made.__name__]
+
+
+ROWS = {
+    "results without a seed are rows of their own": ([{"place": "a"}, {"place": "b"}], ["A (a)", "A (b)"]),
+    "seeds of a recipe are a row": ([{"network": {"seed": k, "recipe": "r"}} for k in (0, 1)], ["A"]),
+    "a seed that comes twice is not of the row": (
+        [{"network": {"seed": 0, "recipe": "r"}, "place": place} for place in "ab"],
+        ["A (a)", "A (b)"],
+    ),
+    "nor is one beside a seed that is unknown": (
+        [{"network": {"seed": seed, "recipe": "r"}, "place": place} for seed, place in ((None, "a"), (1, "b"))],
+        ["A (a)", "A (b)"],
+    ),
+    "recipes that differ or are unknown are rows": (
+        [{"network": {"seed": k, "recipe": recipe}, "place": str(k)} for k, recipe in enumerate(("r", "s", "", ""))],
+        ["A (0)", "A (1)", "A (2)", "A (3)"],
+    ),
+    "random weights of seeds are a row": ([{"network": {"seed": k, "loaded": False}} for k in (0, 1)], ["A"]),
+    "stages in a column are rows": (
+        [{"stage": {"layer": layer}} for layer in ("res3", "res4")],
+        ["A, res3", "A, res4"],
+    ),
+    "strides and norms in a column are rows": (
+        [{"stride": 8, "stage": {"normalised_by": "us"}}, {"stride": 4}, {"stride": None}],
+        ["A, stride 8, normalised by us", "A, stride 4", "A"],
+    ),
+    "a stride by protocol stays in one row": ([{}, {"by": "dino", "stride": 16}], ["A"]),
+    "networks of two strides have it in their names": (
+        [
+            {},
+            {"name": "B", "stride": 4},
+            {"by": "dino", "stride": 16},
+            {"name": "C", "stride": None},
+            {"row": "mine", "stride": 2},
+        ],
+        ["A, stride 16 and stride 8", "B, stride 4", "C", "mine"],
+    ),
+    "a name of the user is a row with all its results": ([{"row": "mine"}, {"row": "mine", "name": "B"}], ["mine"]),
+}
+"""Promise → results, and the rows of their table."""
+
+
+@pytest.mark.parametrize("promise", ROWS)
+def test_results_are_grouped_into_rows(promise):
+    results, names = ROWS[promise]
+    table = tabulate(record for more in results for record in records(**{"name": "A"} | more))
+    assert list(table.rows) == names
+    trained = len(results) > len(names) and "stride" not in promise
+    assert {cell.trained for cell in table.cells} == {trained}
+
+
+def test_columns_of_one_title_have_the_digests_of_what_differs():
+    others = [Row(video=f"w{n}", values={"J-Mean": 0.5}) for n in range(5)]
+    found = [
+        *records("A"),
+        *records("B", rows=others),
+        *records("C", rows=()),
+        *records("D", conditions=["val", "5 sequences"]),
+    ]
+    table = tabulate(record for record in found if record.key == "J&F-Mean")
+    assert [column.about for column in table.columns.values()] == [
+        "vfs, 5 sequences vfs-d 287ddb9a", "vfs, 5 sequences vfs-d ea4b60de", "vfs, 5 sequences vfs-d",
+        "vfs, val, 5 sequences",
+    ]  # fmt: skip
+
+
+def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):
+    def save(place, *steps, **more):
+        history = [Evaluated(epoch=1, step=step, scores={}) for step in steps]
+        davis_result({"J-Mean": 0.5}, history=history, **more).save(tmp_path / place)
+
+    for steps in ((4,), (4, 16), (4, 16, 8)):
+        save(f"a=b/step={steps[-1]}", *steps)
+    save("a=b/vip", 4, benchmark="vip")
+    save("a=b/alone")
+    save("a=b/other/alone", benchmark="vip")
+    last = {tmp_path / "a=b" / name for name in ("step=8", "vip", "alone", "other/alone")}
+    for text, expected in (
+        (tmp_path / "a=b", ("", last)),
+        (f"x={tmp_path}/a=b", ("x", last)),
+        (f"x={tmp_path}/*=b", ("x", last)),
+    ):
+        name, results = results_in(text)
+        assert (name, results.keys()) == expected
+    (tmp_path / "empty").mkdir()
+    assert results_in(tmp_path / "empty") == ("", {})
+    refused(ValueError, "no result in this folder", results_in, f"x={tmp_path / 'empty'}")
+    refused(ValueError, "there is no such folder", results_in, tmp_path / "nowhere")
