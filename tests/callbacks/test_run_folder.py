@@ -5,13 +5,15 @@ import json
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks import TrainingStopped
-from callbacks.run_folder import hide_logs, log_now
+from callbacks.run_folder import checkpoint_folder, hide_logs, log_now, log_picture, run_folder
 from cli import main
 from lightning_modules import VFSSimSiam
 from tests.helpers.stops import Stop, go
@@ -26,7 +28,8 @@ def test_what_a_resumed_run_logs_again_is_hidden(tmp_path):
     for step in (0, 1, 2, 3, 5, 4):
         trainer.global_step = step
         log_now(trainer, {KEY: float(step)})
-    assert trainer.callback_metrics == {KEY: 4}
+    log_now(trainer, {"other": 9.0}, 0)
+    assert trainer.callback_metrics == {KEY: 4, "other": 9}
     hide_logs(trainer, 3, {KEY: 0.5})
     hide_logs(SimpleNamespace(is_global_zero=False), 0, {})
     board.save()
@@ -34,9 +37,39 @@ def test_what_a_resumed_run_logs_again_is_hidden(tmp_path):
     events = EventAccumulator(board.log_dir).Reload().Scalars(KEY)
     assert [(event.step, event.value) for event in events] == [(0, 0), (1, 1), (2, 2), (4, 0.5)]
     with (Path(table.log_dir) / "metrics.csv").open(newline="") as file:
-        assert {(int(row["step"]), float(row[KEY])) for row in csv.DictReader(file)} == {(n, n) for n in range(6)}
+        rows = {(row["step"], row[KEY], row["other"]) for row in csv.DictReader(file)}
+    assert rows == {("0", "", "9.0"), *((str(step), f"{step}.0", "") for step in range(6))}
 
 
+PLACES = [
+    (None, "root"),
+    (SimpleNamespace(log_dir="own"), "own"),
+    (SimpleNamespace(log_dir=None, save_dir="mine", name="a", version="b"), "mine/a/b"),
+    (SimpleNamespace(log_dir=None, save_dir=None, name="a", version=3), "root/a/version_3"),
+]
+"""First logger, and the folder that it names."""
+
+
+@pytest.mark.parametrize(("logger", "place"), PLACES)
+def test_the_first_logger_names_the_folder_of_a_run(logger, place, monkeypatch):
+    strategy = SimpleNamespace(broadcast=lambda text: text)
+    trainer = SimpleNamespace(logger=logger, default_root_dir="root", strategy=strategy)
+    monkeypatch.setenv("HOME", "/home")
+    assert run_folder(trainer) == Path(place)
+    assert checkpoint_folder(trainer, None) == f"{Path.cwd()}/{place}/checkpoints"
+    assert checkpoint_folder(trainer, "~/mine/../last") == "/home/last"
+
+
+def test_a_picture_goes_to_every_logger_that_takes_pictures():
+    board, own, table = Mock(spec=TensorBoardLogger), Mock(spec=["log_image"]), Mock(spec=CSVLogger)
+    trainer, picture = SimpleNamespace(loggers=[board, own, table], global_step=7), np.zeros((2, 2, 3), np.uint8)
+    for given, step in ((None, 7), (0, 0)):
+        log_picture(trainer, "a/b", picture, given)
+        board.experiment.add_image.assert_called_with("a/b", picture, step, dataformats="HWC")
+        own.log_image.assert_called_with("a/b", [picture], step=step)
+
+
+@pytest.mark.slow
 def test_wandb_offline_has_score_and_pictures(davis_root, tmp_path, monkeypatch):
     import wandb  # here: its import takes seconds
 

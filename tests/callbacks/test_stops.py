@@ -4,19 +4,21 @@ import os
 import signal
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from callbacks import BenchmarkCallback, LastCheckpoint, Stops
+from callbacks import BenchmarkCallback, LastCheckpoint, Stops, TrainingStopped
 from callbacks.stops import requeue_job
 from tests.helpers.faults import Spoil, Strike
 from tests.helpers.ranks import on_ranks
-from tests.helpers.stops import Counted, go, in_slurm, joined, make
+from tests.helpers.refusal import refused
+from tests.helpers.stops import Counted, go, in_slurm, make
 from tests.helpers.training import Clips, quiet_trainer
 from vidcorr import signals
+from vidcorr.benchmarks.ranks import LostRank
 
 
 def test_a_signal_ends_validate_between_two_frames():
@@ -35,16 +37,110 @@ def test_a_signal_ends_validate_between_two_frames():
     assert [signal.getsignal(each) for each in signals.NAMES] == before
 
 
-@pytest.mark.parametrize(("agreed", "status"), [(signal.SIGUSR1, 138), (signal.SIGINT, 143), (0, None)])
-def test_a_rank_without_a_signal_ends_by_the_requeue_of_another_or_sigterm(agreed, status):
+@pytest.fixture
+def trainer(monkeypatch):
+    """A trainer of one rank after the first step of a fit, and Lightning's launcher, calls of which are listed."""
+    monkeypatch.setattr("callbacks.stops.accumulates", lambda trainer: trainer.accumulates)
+    called = Mock()
+    monkeypatch.setattr("callbacks.stops.requeue_job", called.requeue)
+    return SimpleNamespace(
+        accumulates=False,
+        callbacks=[],
+        called=called,
+        checkpoint_callbacks=[Mock(spec=LastCheckpoint, save=called.save)],
+        current_epoch=0,
+        fit_loop=SimpleNamespace(batch_idx=1),
+        global_step=1,
+        is_global_zero=True,
+        state=SimpleNamespace(fn="fit"),
+        strategy=SimpleNamespace(launcher=SimpleNamespace(kill=called.kill)),
+        world_size=1,
+    )
+
+
+def is_stopped(hook, *arguments):
+    """Return the exit status with which a hook ends the run, or None."""
+    try:
+        hook(*arguments)
+    except signals.Stopped as stopped:
+        return stopped.code
+
+
+@pytest.mark.parametrize(("agreed", "status"), [(signal.SIGUSR1, 138), (signal.SIGINT, 143)])
+def test_a_rank_without_a_signal_ends_by_the_requeue_of_another_or_sigterm(agreed, status, trainer):
     stops = Stops()
+    hooks = (stops.on_train_epoch_start, stops.on_train_batch_start, stops.on_fit_end, stops.on_validation_start)
+    assert [is_stopped(hook, trainer, None) for hook in hooks] == [None] * 4
     stops._outcome = agreed
-    if status is None:
-        stops.on_train_batch_start(None)
-        return
-    with pytest.raises(signals.Stopped) as stopped:
-        stops.on_train_batch_start(None)
-    assert stopped.value.code == status
+    assert [is_stopped(hook, trainer, None) for hook in hooks] == [status] * 4
+    stops.on_fit_start(trainer, None)  # of a second fit
+    assert [is_stopped(hook, trainer, None) for hook in hooks] == [None] * 4
+
+
+def test_a_signal_stops_after_a_whole_step_or_epoch(trainer):
+    for received, partial, status in ((None, False, None), (signal.SIGINT, True, None), (signal.SIGINT, False, 130)):
+        signals.requests.received = received
+        trainer.accumulates = partial
+        stops = Stops()
+        stops.on_train_batch_end(trainer, None, None, None, 0)
+        assert is_stopped(stops.on_train_batch_start, trainer) == status
+        stops = Stops()
+        stops.on_train_epoch_end(trainer, None)
+        assert is_stopped(stops.on_train_batch_start, trainer) == (received and 130)
+    signals.requests.received = None
+    stops.on_train_epoch_end(trainer, None)
+    assert is_stopped(stops.on_train_batch_start, trainer) == 143  # agreed before
+
+
+def test_the_only_rank_of_a_validation_stops_between_two_batches(trainer):
+    stops = Stops()
+    with signals.deferred():
+        assert is_stopped(stops.on_validation_batch_end, trainer, None, None, None, 0) is None
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert is_stopped(stops.on_validation_batch_end, trainer, None, None, None, 0) == 143
+        trainer.world_size = 2
+        assert is_stopped(stops.on_validation_batch_end, trainer, None, None, None, 0) is None
+
+
+def test_a_loss_is_checked_a_step_later(trainer):
+    stops = Stops()
+    for loss in (float("nan"), 1.0):
+        stops.on_before_backward(trainer, None, torch.tensor(loss))
+        if loss == 1:
+            line = r"^step 1 \(epoch 0, batch 1\): the loss is nan$"
+            refused(TrainingStopped, line, stops.on_train_batch_end, trainer, None, None, None, 0)
+        else:
+            stops.on_train_batch_end(trainer, None, None, None, 0)
+    stops.on_before_backward(trainer, None, torch.tensor(float("nan")))
+    stops.on_fit_start(trainer, None)
+    stops.on_save_checkpoint(trainer, torch.nn.Linear(1, 1), {})
+
+
+def test_the_ranks_talk_during_a_fit_alone(trainer, monkeypatch):
+    made = Mock(side_effect=lambda **options: Mock())
+    monkeypatch.setattr("callbacks.stops.Ranks", made)
+    stops = Stops()
+    stops.on_fit_start(trainer, None)
+    ranks = stops._ranks
+    stops.teardown(trainer, None, "fit")
+    assert made.mock_calls == [call(shared=False), call(), call(shared=False)]
+    ranks.close.assert_called_once_with()
+
+
+def test_in_slurm_its_signal_is_handled_if_lightning_requeues_at_it(trainer, monkeypatch):
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    numbers = (*signals.NAMES, *signals.REQUEUE)
+    ours = []
+    for hook in ("on_train_start", "on_validation_start"):
+        in_slurm(monkeypatch, JOB_ID="7")
+        trainer.state.fn = "validate"
+        stops = Stops()
+        getattr(stops, hook)(trainer, None)
+        ours.append([signal.getsignal(number) == signals.requests.handle for number in numbers])
+        stops.teardown(trainer, None, "fit")
+        ours.append([signal.getsignal(number) == signals.requests.handle for number in numbers])
+    signal.signal(signal.SIGUSR1, before)
+    assert ours == [[True, True, True, False], [False] * 4] * 2
 
 
 @pytest.mark.parametrize(("task", "job"), [({}, "7"), ({"ARRAY_JOB_ID": "5", "ARRAY_TASK_ID": "3"}, "5_3")])
@@ -57,43 +153,34 @@ def test_a_job_or_its_task_is_queued_again(task, job, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("stage", "error", "done"),
+    ("changes", "error", "done", "said"),
     [
-        ("fit", signals.Stopped(signal.SIGUSR1), ["save", "requeue"]),
-        ("validate", signals.Stopped(signal.SIGUSR1), ["requeue"]),
-        ("fit", signals.Stopped(signal.SIGTERM), ["save"]),
-        ("fit", RuntimeError("a mistake"), ["save"]),
+        ({}, signals.Stopped(signal.SIGUSR1), ["save", "requeue"], ["stopped by SIGUSR1"]),
+        (
+            {"state": SimpleNamespace(fn="validate")},
+            signals.Stopped(signal.SIGUSR1),
+            ["requeue"],
+            ["stopped by SIGUSR1"],
+        ),
+        ({"is_global_zero": False}, signals.Stopped(signal.SIGUSR1), ["save"], ["stopped by SIGUSR1"]),
+        ({"outcome": signal.SIGUSR2}, signals.Stopped(signal.SIGTERM), ["save", "requeue"], ["stopped by SIGTERM"]),
+        ({}, signals.Stopped(signal.SIGTERM), ["save"], ["stopped by SIGTERM"]),
+        ({}, RuntimeError("a mistake"), ["save"], []),
+        ({}, LostRank("Connection reset by peer"), ["kill", "save"], []),
+        ({"strategy": SimpleNamespace(launcher=None)}, LostRank("Connection reset by peer"), ["save"], []),
     ],
 )
-def test_the_step_is_saved_before_the_job_is_queued_again(stage, error, done, monkeypatch):
-    called = Mock()
-    monkeypatch.setattr("callbacks.stops.requeue_job", called.requeue)
-    trainer = SimpleNamespace(
-        strategy=SimpleNamespace(launcher=None),
-        state=SimpleNamespace(fn=stage),
-        checkpoint_callbacks=[Mock(spec=LastCheckpoint, save=called.save)],
-        is_global_zero=True,
-    )
-    signals.requests.received = getattr(error, "number", None)
-    Stops().on_exception(trainer, None, error)
-    assert [call[0] for call in called.mock_calls] == done
-
-
-@pytest.mark.slow
-def test_slurms_signal_saves_the_step_and_queues_the_job_again(tmp_path, monkeypatch):
-    called = tmp_path / "called"
-    (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {called}\n')
-    (tmp_path / "scontrol").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    in_slurm(monkeypatch, JOB_ID="7", ARRAY_JOB_ID="7", ARRAY_TASK_ID="3")
-    whole, _ = go("VFSMoCo", tmp_path / "whole")
-    begun, ended = go("VFSMoCo", tmp_path / "parts", more=[Strike("SIGUSR1", 4)])
-    assert not ended
-    assert called.read_text() == "requeue 7_3\n"
-    assert [path.name for path in (tmp_path / "parts").glob("*.ckpt")] == ["last.ckpt"]  # none of Lightning's own
-    rest, ended = go("VFSMoCo", tmp_path / "parts", start=tmp_path / "parts/last.ckpt")
-    assert ended
-    assert joined(begun, rest, whole, repeats=0) == whole
+def test_the_step_is_saved_before_the_job_is_queued_again(changes, error, done, said, trainer, caplog):
+    caplog.set_level("INFO")
+    vars(trainer).update(changes)
+    stops = Stops()
+    stops._outcome = changes.get("outcome", 0)
+    stops.on_train_start(trainer, None)
+    signals.requests.received = getattr(error, "number", signal.SIGTERM)
+    stops.on_exception(trainer, None, error)
+    assert [each[0] for each in trainer.called.mock_calls] == done
+    assert caplog.messages == said
+    assert signal.getsignal(signal.SIGTERM) != signals.requests.handle
 
 
 def _hit(rank, folder, by_signal):

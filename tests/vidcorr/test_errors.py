@@ -2,6 +2,7 @@
 
 import pytest
 
+from vidcorr import signals
 from vidcorr.errors import OUR_PACKAGES, UsageError, message_of, report
 
 LOST = (
@@ -11,14 +12,11 @@ LOST = (
 )
 WORKER = "vidcorr: a worker of the loader"
 RESUME = "resume it by: vidcorr resume"
-
-
-class DistError(RuntimeError):
-    """Stand-in for torch.distributed's base class."""
-
-
-class DistBackendError(DistError):
-    """Stand-in for torch.distributed's."""
+ANOTHER = f"vidcorr: another process of this run has ended, see its message; {RESUME}"
+DIST_ERROR = type("DistBackendError", (type("DistError", (RuntimeError,), {}),), {})
+"""Stands in for torch.distributed's."""
+OWN = type("Own", (Exception,), {"__module__": "callbacks.part.file"})
+IN_WORKER = "Caught {0} in worker process 0.\nOriginal Traceback:\n  File 'a'\n{0}: no pair"
 
 
 @pytest.mark.parametrize(
@@ -26,25 +24,15 @@ class DistBackendError(DistError):
     [
         (UsageError("unknown option"), 2),
         (FileNotFoundError(2, "No such file", "a.mp4"), "vidcorr: [Errno 2] No such file: 'a.mp4'"),
-        (
-            DistBackendError("NCCL error"),
-            "vidcorr: another process of this run has ended, see its message; resume it by: vidcorr resume",
-        ),
+        (signals.Stopped(15), 143),
+        (DIST_ERROR("no port"), ANOTHER),
+        (RuntimeError("Connection closed by peer"), ANOTHER),
+        (OWN("Connection closed by peer"), "vidcorr: Connection closed by peer"),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
-        (
-            ValueError('Caught DataError in worker process 0.\nOriginal Traceback:\n  File "a"\nDataError: no pair'),
-            "vidcorr: no pair",
-        ),
-        (
-            TypeError(
-                'Caught TypeError in DataLoader worker process 0.\nOriginal Traceback:\n  File "a"\nTypeError: x'
-            ),
-            "vidcorr: a worker of the loader raised TypeError: x (--debug shows where)",
-        ),
-        *(
-            (RuntimeError(text), f"vidcorr: a worker of the loader is lost, for example by memory: {text}; {RESUME}")
-            for text in LOST
-        ),
+        (ValueError(IN_WORKER.format("DataError")), "vidcorr: no pair"),
+        (OWN(IN_WORKER.format("Own")), "vidcorr: no pair"),
+        (TypeError(IN_WORKER.format("TypeError")), f"{WORKER} raised TypeError: no pair (--debug shows where)"),
+        *((RuntimeError(text), f"{WORKER} is lost, for example by memory: {text}; {RESUME}") for text in LOST),
         (ValueError("x.pth: \x1b[31mred\x07 名\udcff"), r"vidcorr: x.pth: \x1b[31mred\x07 名\udcff"),
     ],
     ids=lambda value: type(value).__name__,
@@ -77,5 +65,7 @@ NESTED = """key:
 
 def test_a_message_of_several_lines_is_one_with_the_innermost_reasons():
     assert message_of(ValueError("a\nb\n")) == "a b"
+    assert message_of(ValueError("")) == ""
+    assert message_of(ValueError("key:\n  Class A\n  Class B:\n    - no int")) == "key: Class B: no int"
     assert message_of(ValueError(NESTED)) == "key: Problem with class A: no int; no list"
     assert message_of(ValueError("key:\n  - Expected a <class 'NoneType'>")) == "key: Expected a <class 'NoneType'>"

@@ -5,6 +5,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from vidcorr import signals
 
@@ -17,6 +18,8 @@ def send(number):
 def test_without_deferral_a_signal_ends_at_once(number, status):
     def work():
         with signals.handled():
+            with signals.deferred():
+                pass
             try:
                 send(number)
             finally:
@@ -31,6 +34,7 @@ def test_a_second_interrupt_ends_at_once_and_a_second_sigterm_does_not(capsys):
     with signals.deferred():
         send(signal.SIGTERM)
         send(signal.SIGTERM)
+    assert not capsys.readouterr().err
 
     def interrupted_twice():
         with signals.deferred():
@@ -62,3 +66,11 @@ def test_a_lost_worker_or_rank_is_a_stop_only_if_a_signal_came(lost):
     signals.requests.received = signal.SIGTERM
     assert signals.cause_of(RuntimeError(lost)) == signal.SIGTERM
     assert signals.cause_of(RuntimeError("shapes cannot be multiplied")) is None
+
+
+def test_a_stop_has_the_first_signal_as_its_cause():
+    errors = (signals.Stopped(signal.SIGTERM), SIGTERMException())
+    for received, cause in ((None, signal.SIGTERM), (signal.SIGINT, signal.SIGINT)):
+        signals.requests.received = received
+        assert [signals.cause_of(error) for error in errors] == [cause] * 2
+        signals.check()  # no block handles signals
