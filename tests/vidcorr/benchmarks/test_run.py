@@ -1,7 +1,4 @@
-"""A run of every benchmark: its result is scored again, its page; the random state stays; rows are the container.
-
-Also tests `vidcorr/progress.py`.
-"""
+"""A run of every benchmark: its result is scored again, its page; the random state stays; rows are the container."""
 
 import logging
 import random
