@@ -160,7 +160,7 @@ class RawColour(FeatureExtractor):
     def map_of(self, images: Tensor) -> Tensor:
         """Return the mean colours of cells; cells at the right and lower border may be cut."""
         images = self.normalise(images)
-        return nn.functional.avg_pool2d(images, self.stride, ceil_mode=True, count_include_pad=False)
+        return nn.functional.avg_pool2d(images, self.stride, ceil_mode=True)
 
 
 def measured_stride(
@@ -387,7 +387,7 @@ def require_stride(features: Tensor, name: str, stride: int, size: tuple[int, in
         ValueError: naming both sizes.
     """
     height, width = features.shape[2:]
-    for side, cells in zip(size, (height, width), strict=True):
+    for side, cells in ((size[0], height), (size[1], width)):
         if cells not in (side // stride, -(-side // stride)):
             found = f"{height} x {width} cells for a {size[0]} x {size[1]} image"
             remedy = "cut its padding or pad its convolutions"

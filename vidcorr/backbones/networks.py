@@ -74,7 +74,7 @@ class NamedNetwork:
     stride: int | None = None
     pretrained: bool = False
     seed: int | None = 0
-    spec: str = field(init=False, repr=False)
+    spec: str = field(init=False)
 
     def __post_init__(self) -> None:
         name, view = split_view(self.text)

@@ -81,7 +81,7 @@ def _can_be_folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
     """
     if type(convolution) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d or norm.running_mean is None:
         return False
-    has_own_weight = "weight" in dict(convolution.named_parameters(recurse=False))
+    has_own_weight = "weight" in dict(convolution.named_parameters())
     is_hooked = any(True for part in (convolution, norm) for _ in functions_of(part))
     return has_own_weight and not is_hooked
 

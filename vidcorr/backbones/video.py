@@ -307,5 +307,5 @@ def _on_any_grid(attention: Any) -> nn.Module:
 
 def _places_on_grid(grid: int, cells: int, device: torch.device) -> Tensor:
     """Return the positions of cells on a trained grid: 0 … grid − 1, resized bilinearly."""
-    places = (torch.arange(cells, device=device, dtype=torch.float32) + 0.5) * grid / cells - 0.5
+    places = (torch.arange(cells, device=device) + 0.5) * grid / cells - 0.5
     return places.clamp(0, grid - 1)

@@ -158,6 +158,6 @@ def dino_positions(embedding: Tensor, grid: tuple[int, int], size: tuple[int, in
     patches = embedding[:, prefix:].unflatten(1, grid).permute(0, 3, 1, 2)
     scale = ((size[0] + 0.1) / grid[0], (size[1] + 0.1) / grid[1])
     exact = patches.to(torch.promote_types(patches.dtype, torch.float32))
-    resized = interpolate(exact, scale_factor=scale, mode="bicubic", recompute_scale_factor=False)
+    resized = interpolate(exact, scale_factor=scale, mode="bicubic")
     rows = resized.to(embedding.dtype).permute(0, 2, 3, 1).flatten(1, 2)
     return torch.cat([embedding[:, :prefix], rows], dim=1)

@@ -87,7 +87,7 @@ class _Features:
         while self._next <= t:
             features = self._recent[self._next] = next(self._run)
             self._recent.pop(self._next - BLOCK, None)
-            if self._room > 0 and self._next not in self._kept:
+            if self._next not in self._kept:
                 self._room -= features.nbytes
                 if self._room >= 0:
                     self._kept[self._next] = features

@@ -3,23 +3,19 @@
 import shlex
 import subprocess
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import pytorch_lightning as pl
 import torch
 
 from lightning_modules import FrozenEncoder, SiamFC, VFSMoCo, VFSSimSiam
-from tests.helpers.method_steps import RUNS, tiny
+from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, quiet_trainer
 from vidcorr.backbones import NamedNetwork, build_feature_extractor, load, module_from_checkpoint
-from vidcorr.backbones.checkpoints import read_content, saved_model, write_checkpoint
+from vidcorr.backbones.checkpoints import check_metadata, read_content, saved_model, write_checkpoint
 from vidcorr.experiments.words import words_for_parser
-
-
-def made(run):
-    kind, arguments, _ = RUNS[run]
-    return kind(**arguments)
 
 
 @pytest.mark.parametrize("view", ["", "@res4.b1/8"])
@@ -40,7 +36,7 @@ def test_an_at_sign_in_the_path_of_a_file_belongs_to_the_path(view, tmp_path, mo
 
 def test_a_probe_needs_nothing_but_its_own_checkpoint(tmp_path):
     first, second = tmp_path / "first.ckpt", tmp_path / "second.ckpt"
-    write_checkpoint(made("simsiam"), first)
+    write_checkpoint(VFSSimSiam(**TINY), first)
     write_checkpoint(FrozenEncoder(str(first), stage="res5"), second)  # one more between
     module = SiamFC(str(second), dilated=False)
     write_checkpoint(module, tmp_path / "probe.ckpt")
@@ -62,10 +58,8 @@ def test_training_may_begin_with_a_checkpoint(tmp_path):
     write_checkpoint(module, tmp_path / "own.ckpt")
     start.unlink()
     assert torch.equal(module_from_checkpoint(tmp_path / "own.ckpt").backbone.conv1.weight, first.backbone.conv1.weight)
-    for name, other in (
-        ("LiirEncoder", made("liir")),
-        ("Recurrent", FrozenEncoder("tests.helpers.encoders:recurrent")),
-    ):
+    video = FrozenEncoder("tests.helpers.encoders:recurrent")
+    for name, other in (("LiirEncoder", tiny("Liir")), ("Recurrent", video)):
         write_checkpoint(other, tmp_path / "other.ckpt")
         refused(ValueError, f"{name} has no full network", VFSMoCo, str(tmp_path / "other.ckpt"))
 
@@ -98,8 +92,18 @@ def test_a_damaged_file_is_one_line(tmp_path):
     flipped = bytes(byte ^ (place == len(whole) // 2) for place, byte in enumerate(whole))  # a bit of a weight
     for content in (flipped, whole[:400], whole[:-30], b"", b"<html>404</html>", b"\x80\x02}q\x01h\x05."):
         path.write_bytes(content)
-        for whole_file in {True, content == flipped}:  # the sums of a part are not checked
-            refused(ValueError, r"a\.ckpt: damaged or foreign: ", read_content, path, whole=whole_file)
+        for options in ({}, {"whole": False})[: 1 if content == flipped else 2]:  # the sums of a part are not checked
+            refused(ValueError, r"a\.ckpt: damaged or foreign: ", read_content, path, **options)
+    for parts in ({"vidcorr": ["a"], "state_dict": {}}, {"vidcorr": {"class_path": "a"}, "state_dict": []}):
+        refused(ValueError, "is damaged: it lacks its weights", check_metadata, parts, path)
+
+
+@pytest.mark.parametrize(("new", "whole", "mapped"), [(True, True, False), (True, False, True), (False, False, False)])
+def test_weights_stay_in_the_file_whose_description_alone_is_read(new, whole, mapped, tmp_path):
+    torch.save({"a": torch.ones(1)}, tmp_path / "a.ckpt", _use_new_zipfile_serialization=new)
+    with patch("torch.load", wraps=torch.load) as load_file:
+        assert read_content(tmp_path / "a.ckpt", whole) == {"a": 1}
+    assert load_file.call_args.kwargs == {"weights_only": True, "mmap": mapped}
 
 
 def test_files_of_others_are_told_with_the_line_that_converts_them(tmp_path):
@@ -112,6 +116,7 @@ def test_files_of_others_are_told_with_the_line_that_converts_them(tmp_path):
     # a module of the user's own, which --model names, and words of Lightning
     for path in (tmp_path / "users.ckpt", "last", "best", "hpc", "s3://bucket/a.ckpt"):
         assert saved_model(path) is None
+    refused(FileNotFoundError, "there is no file nowhere", saved_model, "nowhere/last.ckpt")
 
 
 @pytest.mark.slow
@@ -130,4 +135,8 @@ def test_a_written_checkpoint_is_of_no_training(tmp_path):
     for _ in range(2):
         write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "new/run/raw.ckpt")
     content = torch.load(tmp_path / "new/run/raw.ckpt", weights_only=True)
-    assert (content["epoch"], content["global_step"]) == (0, 0)
+    assert {name: content[name] for name in ("epoch", "global_step", "pytorch-lightning_version")} == {
+        "epoch": 0,
+        "global_step": 0,
+        "pytorch-lightning_version": pl.__version__,
+    }

@@ -24,6 +24,15 @@ def test_what_cannot_be_copied_is_refused_in_one_sentence():
     refused(ValueError, "Sequential: a function in an attribute or hook of it keeps a module", shared_copy, hooked)
 
 
+def test_an_activation_that_a_network_keeps_is_copied_without_its_graph():
+    network = nn.Linear(3, 4)
+    network.kept = network(torch.ones(1, 3))
+    copied = shared_copy(network)
+    assert torch.equal(copied.kept, network.kept)
+    assert (copied.kept is network.kept, copied.kept.requires_grad) == (False, False)
+    assert copied.weight is network.weight
+
+
 def devices(module):
     return {tensor.device.type for tensor in (*module.parameters(), *module.buffers())}
 

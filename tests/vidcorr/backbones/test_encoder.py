@@ -4,9 +4,11 @@ import hashlib
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from lightning_modules import Liir
 from tests.helpers.fake_device import fake_gpu, moved
+from tests.helpers.refusal import refused
 from vidcorr.backbones import (
     Encoder,
     LiirEncoder,
@@ -16,6 +18,7 @@ from vidcorr.backbones import (
     load,
     weights_digest,
 )
+from vidcorr.backbones.copies import device_of, on_device
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -42,9 +45,20 @@ def test_colour_and_weights_that_may_be_trained_are_named_without_a_seed():
     assert Network.of(load(TINY_RESNET)) == described  # the callable may load trained ones
     assert str(Network.of(load("raw_colour"))) == "raw colour"
     assert str(Network(name="A", weights="weights of b", seed=3)) == "A, weights of b"
-    assert Network.of(Liir(position_size=8, bank={"frames": 0})).name == "LiirEncoder"
-    named = Network.of(load("raw_colour"), "mine")
-    assert (named.name, named.weights, named.spec) == ("mine", "", "raw_colour")
+    liir = Network(name="LiirEncoder", spec="vidcorr.backbones:LiirEncoder")
+    assert Network.of(Liir(position_size=8, bank={"frames": 0})) == liir
+    assert Network.of(load(TINY_RESNET), "mine") == Network(name="mine", spec=TINY_RESNET)
+
+
+def test_a_description_cannot_be_changed_nor_hold_anything_else():
+    assert len({Network(name="A"), Network(name="A")}) == 1
+    for wrong in ({"seed": "3"}, {"sead": 3}):
+        with pytest.raises(ValidationError):
+            Network(name="A", **wrong)
+
+
+def test_what_is_no_network_is_refused():
+    refused(ValueError, "expected a network by name, file or module, got a int", load, 3)
 
 
 def test_the_recipe_of_a_named_network_makes_it_again():
@@ -78,11 +92,13 @@ def test_nothing_is_written_onto_foreign_modules():
     assert Network.of(network) == Network(name="ResNet")  # it may have been trained since
 
 
-def test_the_digest_of_weights_on_several_devices():
+def test_a_network_on_a_gpu_has_a_digest_and_a_view_without_a_wait():
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).eval()
     with fake_gpu() as gpu:
         mixed = torch.nn.Sequential(network[0], moved(network[1], gpu.device))
         assert len(weights_digest(mixed)) == 12
+        view = extractor_of(on_device(load(TINY_RESNET).network, gpu.device))
+        assert (device_of(view).type, device_of(view.normalise).type) == ("cuda", "cuda")
 
 
 def test_the_digest_is_that_of_the_bytes_in_order():

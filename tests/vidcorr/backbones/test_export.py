@@ -14,8 +14,8 @@ from lightning_modules import FrozenEncoder, Liir, VFSSimSiam
 from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
 from vidcorr.backbones import Network, build_feature_extractor, build_network, load, trainable_network, weights_digest
-from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.backbones.export import _loading_code, export
+from vidcorr.backbones.checkpoints import read_content, write_checkpoint
+from vidcorr.backbones.export import _loading_code, export, export_onnx
 from vidcorr.commands.export import command
 from vidcorr.results.result import Evaluated
 
@@ -62,6 +62,7 @@ def test_a_file_is_read_again_by_itself(name, tmp_path):
     assert (found.stage, found.stride) == (expected.stage, expected.stride)
     assert Network.of(found).weights == "weights of own.safetensors"
     assert Network.of(found).spec == Network.of(module).spec
+    assert read_content(tmp_path / "own.safetensors", whole=False)["state_dict"] == {}
     if not isinstance(module, Liir):
         assert trainable_network(str(tmp_path / "own.safetensors"))[0].training
 
@@ -120,6 +121,31 @@ def test_onnx_gives_the_maps_of_the_checkpoint(vfs, tmp_path, capsys):
     images = torch.rand(1, 3, 60, 90)
     (found,) = onnxruntime.InferenceSession(output).run(None, {"images": images.numpy()})
     torch.testing.assert_close(torch.from_numpy(found), load(vfs).view("res3")(images), rtol=0, atol=1e-4)
+
+
+def test_onnx_is_the_graph_of_the_view_for_images_of_a_size(tmp_path, monkeypatch):
+    given, output = {}, tmp_path / "new/encoder.onnx"
+
+    def write(view, inputs, file, **options):
+        given.update(options, view=view.stride, inputs=[images.shape for images in inputs])
+        file.write_bytes(b"")
+
+    monkeypatch.setattr("torch.onnx.export", write)
+    for _ in range(2):
+        told = export_onnx("raw_colour@colour/4", output, (60, 90)).splitlines()
+    assert given == {
+        "view": 4,
+        "inputs": [(1, 3, 60, 90)],
+        "input_names": ["images"],
+        "output_names": ["map"],
+        "dynamo": True,
+        "external_data": False,
+        "verbose": False,
+    }
+    assert told[1:] == [
+        f'session = onnxruntime.InferenceSession("{output}")',
+        '(features,) = session.run(None, {"images": images})',
+    ]
 
 
 def test_onnx_needs_a_size_an_extra_and_images(tmp_path, monkeypatch):

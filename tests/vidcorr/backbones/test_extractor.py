@@ -25,7 +25,7 @@ from vidcorr.backbones import (
     weights_digest,
 )
 from vidcorr.backbones.encoder import WRAPPERS
-from vidcorr.backbones.extractor import TimmExtractor, require_stride, type_of_input
+from vidcorr.backbones.extractor import TimmExtractor, features_by, require_stride, type_of_input
 
 IMAGES = torch.rand(1, 3, 256, 320)
 PROMPT = MaskPrompt.of(np.pad(np.ones((16, 16), np.uint8), 24))
@@ -94,7 +94,9 @@ def test_a_view_of_a_network_in_training_computes_as_the_network_in_eval_mode(na
     enliven(network)
     network.train()(torch.rand(2, 3, 64, 64)).sum().backward()
     before = weights_digest(network)
-    found = build_feature_extractor(network)(IMAGES)
+    view = build_feature_extractor(network)
+    found = view(IMAGES)
+    assert not view.training
     assert all(part.training for part in network.modules())
     assert weights_digest(network) == before
     with torch.no_grad():
@@ -182,6 +184,8 @@ def test_a_method_of_our_name_a_stated_stride_and_a_multiple_are_taken():
     network.multiple = 8
     doubled = build_feature_extractor(network)
     assert (doubled.stride, doubled.multiple) == (4, 8)
+    for network, stride in ((nn.Identity(), 1), (nn.PixelUnshuffle(64), 64)):  # the coarsest has 4 × 5 cells
+        assert build_feature_extractor(network).stride == stride
 
 
 class Staged(nn.Module):
@@ -227,6 +231,24 @@ def test_maps_of_timms_networks_are_joined_from_their_stages_and_their_last_map(
     plain = OfTokens()
     plain.feature_info = None
     refused(ValueError, "OfTokens has features; null", TimmExtractor, plain, nn.Identity(), "stage1")
+
+
+def test_constants_of_a_normalisation_may_be_whole_numbers_and_stay_out_of_checkpoints():
+    normalise = Normalise((1, 1, 1), (1, 2, 4))
+    found = normalise(IMAGES.double())
+    torch.testing.assert_close(found, (IMAGES - 1) / torch.tensor([1, 2, 4]).view(3, 1, 1))
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert not normalise.state_dict()
+
+
+def test_what_a_network_keeps_of_images_is_of_use_in_training():
+    network, kept = nn.Conv2d(3, 4, 8, 8), []
+    network.register_forward_pre_hook(lambda module, inputs: kept.extend(inputs))
+    with torch.inference_mode():
+        features_by(network, torch.zeros(1, 3, 64, 64))
+    features_by(network, IMAGES)
+    assert not kept[0].is_inference()
+    assert kept[1] is IMAGES  # not copied
 
 
 def test_images_have_the_type_of_the_weights_unless_a_network_normalises_as_ours():

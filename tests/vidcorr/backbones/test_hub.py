@@ -6,7 +6,8 @@ Also tests `backbones/description.py`.
 import hashlib
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
@@ -24,54 +25,44 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """A server with the repository `me/vfs`; its files, and the paths that were asked for."""
-    files = {}
-    asked = []
+    """A server with the repository `me/vfs`: a function that adds a file to it, and the paths that were asked for."""
+    asked, listed, root = [], [], tmp_path / "hub"
 
-    class Server(BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            if self.path.startswith("/api/models/me/vfs/tree/"):
-                listed = [{"type": "file", "path": name, "size": 1, "oid": "0"} for name in files]
-                return self.send(json.dumps(listed).encode())
-            name = self.path.partition("/resolve/")[2].partition("/")[2]
-            return self.send(files.get(name))
-
-        do_HEAD = do_GET
-
-        def send(self, content):
-            self.send_response(200 if content is not None else 404)
-            if content is None:
-                self.send_header("X-Error-Code", "EntryNotFound")
-            content = content or b""
-            self.send_header("Content-Length", str(len(content)))
+    class Server(SimpleHTTPRequestHandler):
+        def end_headers(self):
             self.send_header("X-Repo-Commit", REVISION)
-            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(content)
+            self.send_header("ETag", f'"{hashlib.sha256(self.path.encode()).hexdigest()}"')
+            super().end_headers()
 
         def log_message(self, *_):
-            """Print nothing."""
+            asked.append(self.path)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    def add(name, content):
+        listed.append({"type": "file", "path": name, "size": len(content), "oid": "0"})
+        files = {f"me/vfs/resolve/main/{name}": content, "api/models/me/vfs/tree/main": json.dumps(listed).encode()}
+        for place, written in files.items():
+            (root / place).parent.mkdir(parents=True, exist_ok=True)
+            (root / place).write_bytes(written)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=root))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    yield files, asked
+    yield add, asked
     server.shutdown()
     server.server_close()
 
 
 def test_a_checkpoint_is_downloaded_once_and_named_with_its_revision(hub, tmp_path, monkeypatch):
-    files, asked = hub
+    add, asked = hub
     write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "own.ckpt")
-    files["runs/last.ckpt"] = (tmp_path / "own.ckpt").read_bytes()
-    files["README.md"] = b"card"
+    add("runs/last.ckpt", (tmp_path / "own.ckpt").read_bytes())
+    add("README.md", b"card")
     weights = f"weights of hf://me/vfs/runs/last.ckpt at {REVISION[:12]}"
     for address in ("hf://me/vfs/runs/last.ckpt", "hf://me/vfs"):
         assert Network.of(load(address)).weights == weights
+    assert asked
     images = torch.rand(1, 3, 64, 64)
     expected = build_feature_extractor(tmp_path / "own.ckpt", "colour", 4)(images)
     named = NamedNetwork("hf://me/vfs/runs/last.ckpt@colour/4")
@@ -84,8 +75,9 @@ def test_a_checkpoint_is_downloaded_once_and_named_with_its_revision(hub, tmp_pa
 
 
 def test_what_is_not_there_is_one_line(hub, monkeypatch):
-    files, _ = hub
-    files |= {"a.ckpt": b"a", "b.safetensors": b"b"}
+    add, _ = hub
+    add("a.ckpt", b"a")
+    add("b.safetensors", b"b")
     refused(ValueError, "hf://me/vfs: holds 2 files of weights", local_file, "hf://me/vfs")
     for address in ("hf://me/vfs/c.ckpt", "hf://me"):
         assert "\n" not in refused(ValueError, f"{address}: ", local_file, address)

@@ -47,7 +47,12 @@ def test_view_of_a_module_shares_weights_and_sees_all_of_lab():
 
 
 def test_residual_blocks_and_learned_positions_start_at_zero():
-    encoder = LiirEncoder(position_size=8)
+    encoder, seen = LiirEncoder(position_size=8), []
+    assert encoder.conv1.weight.std().item() == pytest.approx((2 / (64 * 49)) ** 0.5, rel=0.05)  # by the fan out
+    assert encoder.affinity.weight.abs().max() <= (256 * 9) ** -0.5  # as torch starts it
+    encoder.conv1.register_forward_pre_hook(lambda module, inputs: seen.extend(inputs))
+    encoder.stem(torch.rand(1, 3, 16, 16))
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in (*seen, encoder.conv1.weight))
     for layer in (encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4):
         assert all(block.bn2.weight.eq(0).all() for block in layer)
     for kind, count in (("1dape", 64 * 8 * 8), ("2dape", 64 * 8), ("2dspe", 0), ("none", 0)):

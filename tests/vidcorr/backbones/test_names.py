@@ -9,6 +9,7 @@ import pytest
 import timm
 import torch
 from torch import nn
+from torchvision.models import ResNet18_Weights
 
 from lightning_modules import FrozenEncoder, SiamFC, VFSSimSiam
 from tests.helpers.refusal import refused
@@ -61,7 +62,7 @@ def test_contract(spec, channels, stride):
         ("torchvision:vit_b_16", None, None, "torchvision:vit_b_16: no ResNet; timm:NAME has other networks"),
         ("timm:convnext_atto", "stage5", None, r"stage 'stage5': ConvNeXt has features, stage1, .*, stage4; null"),
         ("timm:convnext_atto", "stage1+stage2", None, r"its parts have strides \[4, 8\]"),
-        ("torchvision:resnet18", "res4", 6, "a ResNet's strides can be"),
+        ("torchvision:resnet18", "res4", 6, r"a ResNet's strides can be \[4, 8, 16, 32\] or None"),
         ("timm:convnext_atto", "stage1", 8, "the stride of stage1 is 4, not 8"),
     ],
 )
@@ -91,6 +92,7 @@ def test_a_text_chooses_weights_stage_and_stride(text, given, expected):
     assert network.arguments() == {name: value for name, value in arguments.items() if value}
     assert network.identity() == arguments | {"seed": given.get("seed", 0)}
     assert network.is_reusable
+    assert network in {NamedNetwork(text, **given)}
 
 
 def test_results_of_a_users_code_are_not_reused(tmp_path, own_module):
@@ -104,25 +106,38 @@ def test_results_of_a_users_code_are_not_reused(tmp_path, own_module):
         assert named.identity() == {"stage": None, "stride": None, "sha256": file_digest(tmp_path / "a.ckpt")}
 
 
-def test_weights_of_a_library_are_loaded_if_they_are_asked_for(monkeypatch):
+ANY_SIZE = {"dynamic_img_size": True}
+PADDED = ANY_SIZE | {"dynamic_img_pad": True}
+ZERO = {"zero_init_residual": True}
+TRAINED = {"weights": ResNet18_Weights.IMAGENET1K_V1}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "trained"),
+    [
+        ("timm:resnet18", {"num_classes": 0, "pretrained": False}, {"pretrained": True}),
+        ("timm:eva02_tiny_patch14_224", {"num_classes": 0, "pretrained": False} | PADDED, {"pretrained": True}),
+        ("timm:swin_tiny_patch4_window7_224", {"num_classes": 0, "pretrained": False} | ANY_SIZE, {"pretrained": True}),
+        ("torchvision:resnet18", {"weights": None} | ZERO, TRAINED),
+    ],
+)
+def test_a_library_makes_a_network_of_any_size_with_its_weights_if_they_are_asked_for(
+    name, options, trained, monkeypatch
+):
     asked = []
-
-    def create(name, pretrained=None, weights=None, **options):
-        asked.append(bool(pretrained or weights))
-        return nn.Conv2d(3, 4, 4, 4)
-
-    monkeypatch.setattr("timm.create_model", create)
-    monkeypatch.setattr("torchvision.models.get_model", create)
-    for name in ("timm:resnet18", "torchvision:resnet18"):
-        for pretrained in (False, True):
-            build_network(name, pretrained)
-            assert load(name, pretrained).described.loaded is pretrained
-    assert asked == [False, False, True, True] * 2
+    for library in ("timm.create_model", "torchvision.models.get_model"):
+        monkeypatch.setattr(library, lambda name, **given: asked.append((name, given)) or nn.Conv2d(3, 4, 4, 4))
+    for pretrained in (False, True):
+        build_network(name, pretrained)
+        assert load(name, pretrained).described.loaded is pretrained
+    _, _, plain = name.partition(":")
+    assert asked == [(plain, options)] * 2 + [(plain, options | trained)] * 2
 
 
 def test_a_resnet_starts_at_zero_has_channels_last_and_takes_rgb_alone():
     network = build_network("torchvision:resnet18")
-    assert network.layer1[0].bn2.weight.eq(0).all()
+    for each in (network, build_network("vidcorr.backbones:crw_resnet18")):
+        assert each.layer1[0].bn2.weight.eq(0).all()
     assert network.conv1.weight.is_contiguous(memory_format=torch.channels_last)
     refused(ValueError, "must be float RGB", build_feature_extractor(network), torch.rand(1, 1, 64, 64))
 

@@ -10,7 +10,7 @@ from torch.nn.utils import weight_norm
 from tests.helpers.foreign import enliven, features, lively_resnet18
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_feature_extractor, build_network, extractor_of
-from vidcorr.backbones.resnet import remove_strides
+from vidcorr.backbones.resnet import LAYER_OF_STAGE, ResNetExtractor, remove_strides
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -61,6 +61,9 @@ def test_folding_changes_only_the_rounding(spec):
     folded = extractor.folded()
     expected, found = extractor(images), folded(images)
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+    assert all(
+        weight.is_contiguous(memory_format=torch.channels_last) for weight in folded.parameters() if weight.ndim == 4
+    )
     left = sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     assert left == (1 if spec == "timm:resnet26d" else 0)  # the norm after a stem of several convolutions stays
 
@@ -113,7 +116,7 @@ def test_a_layer_that_computes_its_weight_or_is_hooked_is_not_folded(name):
 
 
 def test_without_strides_convolutions_and_poolings_keep_every_cell():
-    blocks = nn.Sequential(nn.Conv2d(3, 2, 3, stride=2, padding=1), nn.AvgPool2d(2), nn.MaxPool2d(3, 2, 1))
+    blocks = nn.Sequential(nn.Conv2d(3, 2, 3, stride=2, padding=1), nn.AvgPool2d(2, padding=1), nn.MaxPool2d(3, 2, 1))
     image = torch.rand(1, 3, 12, 10)
     expected = nn.functional.conv2d(image, blocks[0].weight, blocks[0].bias, padding=1)
     remove_strides(blocks)
@@ -121,7 +124,10 @@ def test_without_strides_convolutions_and_poolings_keep_every_cell():
     assert blocks(image).shape == expected.shape
 
 
-@pytest.mark.parametrize(("name", "finest"), [("crw_resnet18", 3), ("crw_training_resnet18", 2)])
+CRW = [("crw_resnet18", 3), ("crw_training_resnet18", 2), ("crw_training_resnet50", 2)]
+
+
+@pytest.mark.parametrize(("name", "finest"), CRW)
 def test_crws_networks_pad_by_reflection_and_the_trained_one_stays_at_stride_8(name, finest):
     with torch.device("meta"):
         network = build_network(f"vidcorr.backbones:{name}")
@@ -129,3 +135,22 @@ def test_crws_networks_pad_by_reflection_and_the_trained_one_stays_at_stride_8(n
     assert all((each.padding_mode == "reflect") == (each.kernel_size != (1, 1)) for each in convolutions.values())
     strided = {key[:6] for key, each in convolutions.items() if key.startswith("layer") and each.stride != (1, 1)}
     assert strided == {f"layer{number}" for number in range(2, finest + 1)}
+    with torch.device("meta"):
+        dilated = extractor_of(network, "res4", dilated=True)
+        assert dilated(torch.rand(1, 3, 64, 64)).shape[2:] == (8, 8)
+
+
+def test_a_view_made_without_choices_is_res4_at_the_networks_own_stride():
+    with torch.device("meta"):
+        network = build_network("torchvision:resnet18")
+        strides = {stage: ResNetExtractor(network, nn.Identity(), stage).stride for stage in LAYER_OF_STAGE}
+        view = ResNetExtractor(network, nn.Identity())
+    assert strides == {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
+    assert (view.stage, view.stride, view.dilated, view.multiple, view.left_to_protocol) == (
+        "res4",
+        16,
+        False,
+        1,
+        False,
+    )
+    assert network.layer4[0].conv1.stride == (2, 2)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import call, patch
 
 import numpy as np
 import pytest
@@ -43,7 +44,13 @@ def test_clips_equal_the_notebook(encoder, rule, frames, clips):
 
 def test_frames_may_come_before_channels(frames, clips):
     net = clip_network(clips)
-    plain, other = Clips(net), Clips(lambda clip: net(clip.transpose(1, 2)).numpy(), layout="TCHW")
+
+    def of_numpy(clip):
+        array = net(clip.transpose(1, 2)).numpy()
+        array.flags.writeable = False
+        return array
+
+    plain, other = Clips(net), Clips(of_numpy, layout="TCHW")
     for one, two in zip(plain.encode(iter(frames[:17])), other.encode(iter(frames[:17])), strict=True):
         assert torch.equal(one, two)
 
@@ -167,7 +174,7 @@ class Transformer(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.config = SimpleNamespace(patch_size=4)
+        self.config = SimpleNamespace(patch_size=4, tubelet_size=2)
         self.encoder = torch.nn.Module()
         self.encoder.layer = torch.nn.ModuleList([torch.nn.Module()])
         self.encoder.layer[0].attention = Attention(None, 3, 1).eval()
@@ -192,6 +199,16 @@ def test_v_jepa_2_gives_the_maps_of_its_tubelets_at_places_that_cover_the_traine
     assert time.tolist() == [0] * 12 + [1] * 12
     torch.testing.assert_close(rows.view(2, 3, 4)[1, :, 2], torch.tensor([0.0, 0.5, 1.0]))
     torch.testing.assert_close(columns.view(2, 3, 4)[1, 2], torch.tensor([0.0, 0.25, 0.75, 1.0]))
+
+
+def test_v_jepa_2_by_name_is_read_from_safetensors_alone_and_no_code_of_the_hub_runs():
+    transformers = pytest.importorskip("transformers", reason="the extra transformers is not installed")
+    with patch.object(transformers.AutoModel, "from_pretrained", return_value=Transformer().train()) as asked:
+        encoder = build_feature_extractor(f"transformers:{GOLDEN}/video_encoders/vjepa2_tiny")
+    options = {"trust_remote_code": False, "use_safetensors": True, "dtype": torch.float32}
+    assert asked.mock_calls == [call(f"{GOLDEN}/video_encoders/vjepa2_tiny", **options)]
+    assert (encoder.window, encoder.tubelet, encoder.layout, encoder.stride) == (16, 2, "TCHW", 4)
+    assert not encoder.net.model.training
 
 
 @pytest.mark.slow

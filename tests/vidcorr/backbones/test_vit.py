@@ -20,7 +20,6 @@ pytestmark = pytest.mark.usefixtures("no_gradients")
 TINY = "timm:vit_tiny_patch16_224"
 
 
-@pytest.mark.slow
 def test_dinos_positions_equal_those_of_its_code(golden):
     content = golden("protocols/e2e_dino")
     network = regenerated(build_network(TINY), int(content["weight_seed"]))
@@ -73,6 +72,16 @@ def patches(extractor, images):
     extractor.network.patch_embed.proj.register_forward_hook(lambda module, inputs, output: found.append(output))
     features = extractor(images)
     return found[0], features
+
+
+def test_t_cores_transformers_are_dinov2s_for_patches_of_16(monkeypatch):
+    asked = []
+    monkeypatch.setattr("timm.create_model", lambda name, **options: asked.append((name, options)) or nn.Identity())
+    names = [f"vit_{size}_patch16_reg4" for size in ("small", "base")]
+    for name in names:
+        build_network(f"vidcorr.backbones:{name}")
+    options = {"img_size": 224, "patch_size": 16, "dynamic_img_size": True, "dynamic_img_pad": True, "num_classes": 0}
+    assert asked == [(name.replace("16_reg4", "14_reg4_dinov2"), options) for name in names]
 
 
 def test_overlapping_patches_are_those_of_a_shifted_image():

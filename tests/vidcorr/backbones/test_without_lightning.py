@@ -13,7 +13,7 @@ from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
 from tests.helpers.method_steps import METHODS, arguments_of
 from tests.helpers.refusal import refused
 from tests.helpers.words import NETWORK
-from vidcorr.backbones import Network, build_feature_extractor, encoder_from_checkpoint, weights_digest
+from vidcorr.backbones import weights_digest
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
 
@@ -55,26 +55,6 @@ for path in paths:
 def made(name):
     torch.manual_seed(1)
     return getattr(lightning_modules, name, FrozenEncoder)(**CASES[name])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
-def test_a_checkpoint_gives_the_features_of_its_module(name, tmp_path):
-    module = made(name).eval()
-    write_checkpoint(module, tmp_path / "own.ckpt")
-    encoder = encoder_from_checkpoint(tmp_path / "own.ckpt")
-    assert hasattr(encoder.network, "feature_extractor") is (name in OWN_FEATURES)
-    found, expected = encoder.view(), module.feature_extractor()
-    images = torch.rand(1, 3, 64, 96)
-    assert torch.equal(found(images), expected(images))
-    assert (found.stride, found.stage) == (expected.stride, expected.stage)
-    assert weights_digest(found) == weights_digest(expected)
-    assert Network.of(encoder).weights == "weights of own.ckpt"
-    assert Network.of(encoder).spec == Network.of(module).spec
-    assert Network.of(found).weights in ("weights of own.ckpt", "")
-    write_checkpoint(FrozenEncoder(str(tmp_path / "own.ckpt")), tmp_path / "again.ckpt")
-    again = build_feature_extractor(tmp_path / "again.ckpt")
-    assert torch.equal(again(images), expected(images))
 
 
 @pytest.mark.slow

@@ -7,13 +7,13 @@ from torch import nn
 
 from tests.helpers.refusal import refused
 from tests.helpers.sprite import FRAMES, bounds, tensors
-from vidcorr import BoxPrompt, MaskPrompt, PointPrompt, follow
-from vidcorr.backbones import Normalise, build_feature_extractor
+from vidcorr import BoxPrompt, MaskPrompt, PointPrompt, SiamFCTracker, follow
+from vidcorr.backbones import LiirEncoder, Normalise, build_feature_extractor
 from vidcorr.functional.propagation.resizing import reduced_frame
 from vidcorr.metrics import box_iou, region_similarity
 from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking.follow import rules_for, seen_size
-from vidcorr.tracking.labels import moved
+from vidcorr.tracking.labels import TrackedFrame, moved
 
 
 def test_large_frames_are_seen_reduced_and_answered_at_their_own_size(scene, colour):
@@ -57,11 +57,28 @@ def test_points_move_with_what_they_are_on():
     assert ((found[..., 2] > 0.5) & (found[..., 2] <= 1 + 1e-6)).all()
 
 
+def test_a_point_whose_heat_map_is_empty_has_no_place(colour, monkeypatch):
+    """Its score is the peak as a fraction of its first one; a point without a first one has none."""
+    peaks = [[0.5, 0.25, 0.0], [0.25, 0.0, 1e-6]]
+    tracked = [
+        TrackedFrame(torch.tensor(t), torch.tensor(row).view(3, 1, 1), torch.ones(3, 2)) for t, row in enumerate(peaks)
+    ]
+    monkeypatch.setattr("vidcorr.tracking.follow.follow_labels", lambda *_: iter(tracked))
+    prompt = PointPrompt.of([(1, 1)] * 3)
+    (_, first), (_, second) = follow(colour, torch.zeros(2, 3, 8, 8, dtype=torch.uint8), prompt)
+    assert first.tolist() == [[1, 1, 1], [1, 1, 1], [1, 1, 0]]
+    np.testing.assert_equal(second[:2].tolist(), [[1, 1, 0.5], [np.nan, np.nan, 0]])
+    assert second[2].tolist() == [1, 1, pytest.approx(1e6)]
+
+
 def test_a_box_follows_its_sprite(scene, colour):
     video, masks = scene
-    prompt = BoxPrompt.of(bounds(masks[0]).tolist())
-    found = np.concatenate([boxes for _, boxes in follow(colour, tensors(video), prompt)])[:, :4]
-    assert found[0].tolist() == bounds(masks[0]).tolist()
+    first = bounds(masks[0])
+    found = np.concatenate([boxes for _, boxes in follow(colour, tensors(video), BoxPrompt.of(first.tolist()))])[:, :4]
+    corner = np.array([1, 1, 0, 0])  # the tracker counts from 1
+    tracked = [boxes - corner for _, boxes in SiamFCTracker(colour).track(tensors(video), first[None] + corner)]
+    np.testing.assert_array_equal(found, np.concatenate(tracked))
+    assert found[0].tolist() == first.tolist()
     truth = np.stack([bounds(mask) for mask in masks])
     assert box_iou(found, truth).mean() > 0.6
 
@@ -69,7 +86,17 @@ def test_a_box_follows_its_sprite(scene, colour):
 def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_its_own(colour):
     prompt = PointPrompt.of([(1, 1)])
     assert rules_for(colour, prompt, None) == rules_for(colour, prompt, "vidcorr")
-    assert isinstance(rules_for(colour, prompt, "vidcorr"), JointProtocol)
+    mask = MaskPrompt.of(np.ones((8, 8), np.uint8))
+    liir = build_feature_extractor(LiirEncoder("none", stages=3))
+    names = [rules_for(each, mask, None).name for each in (colour, liir)]
+    assert names == ["vidcorr", "liir"]
+    assert [rules_for(colour, mask, f"catmae-16{change}").resized_data for change in ("", "+resized_data=8,8")] == [
+        None,
+        (8, 8),
+    ]
+    found = {name: rules_for(colour, prompt, name) for name in ("vidcorr", "vfs", "vfs+keypoint_sigma=3")}
+    assert {type(rules) for rules in found.values()} == {JointProtocol}
+    assert [rules.keypoint_sigma for rules in found.values()] == [4, 2, 3]
     expected = PointProtocol.named("vidcorr").brought_by_features(feature_stride=4)
     assert rules_for(colour, prompt, "vidcorr-points") == expected
     for name in PointProtocol.sources():
@@ -83,7 +110,7 @@ def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_
 def test_large_frames_are_reduced_by_areas_and_points_come_back_to_their_places():
     """Not where the protocol has a size of its own."""
     vfs = PropagationProtocol.named("vfs")
-    assert seen_size((80, 120), vfs, 40) == (40, 60)
+    assert [seen_size((80, 120), vfs, side) for side in (40, 480)] == [(40, 60), (80, 120)]
     frame = torch.zeros(3, 80, 120, dtype=torch.uint8)
     frame[:, :2, :2] = 200
     assert reduced_frame(frame, (40, 60))[:, 0, 0].tolist() == [200] * 3  # an area average, not a sample

@@ -3,17 +3,27 @@
 Also tests `tracking/stopwatch.py`.
 """
 
+import warnings
 from types import SimpleNamespace
+from unittest.mock import Mock, call
 
 import pytest
 import torch
 from torch import nn
 
-from vidcorr.backbones import build_feature_extractor, load
+from tests.helpers.encoders import clips_over
+from vidcorr.backbones import Normalise, build_feature_extractor, load
 from vidcorr.functional.device import fastest_precision
 from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking import stopwatch
-from vidcorr.tracking.frame_encoder import Tracker, adapt_to_network, extractor_under, is_constant
+from vidcorr.tracking.frame_encoder import (
+    FrameEncoder,
+    Tracker,
+    adapt_to_network,
+    extractor_under,
+    is_constant,
+    normalises,
+)
 from vidcorr.tracking.stopwatch import Stopwatch
 
 VFS = PropagationProtocol.named("vfs")
@@ -65,13 +75,60 @@ def test_precision_auto_becomes_what_the_device_has_and_a_single_cell_is_not_con
     found = adapt_to_network(rules, build_feature_extractor("raw_colour")).backbone_precision
     assert found == fastest_precision("cpu")[0]
     assert fastest_precision("mps")[0] == "float32"
-    assert [is_constant(torch.zeros(4, side, side)) for side in (1, 2)] == [False, True]
+    assert [is_constant(torch.zeros(4, 1, cells)) for cells in (1, 2)] == [False, True]
 
 
 def test_frames_of_the_cpu_reach_the_device_of_the_extractor():
     extractor = nn.Conv2d(3, 5, 3).to("meta")
     for features in Tracker(extractor).features(torch.zeros(2, 3, 8, 10, dtype=torch.uint8)):
         assert (features.device.type, features.shape) == ("meta", (5, 6, 8))
+
+
+def test_a_gpu_encodes_as_many_frames_at_once_as_eight_of_davis_have_pixels():
+    encoder = FrameEncoder(nn.Conv2d(3, 4, 4, 4), VFS.with_changes(input_size=None, input_padding=1))
+    assert (encoder.multiple, encoder.frames_at_once((480, 854))) == (1, 1)
+    encoder.device = torch.device("cuda")
+    counts = {(480, 854): 8, (8, 204_960): 2, (8, 204_961): 1, (64, 64): 16, (4000, 4000): 1}
+    assert {size: encoder.frames_at_once(size) for size in counts} == counts
+
+
+def test_equal_features_are_warned_of_once_and_a_video_ends_with_its_frames():
+    colour = build_feature_extractor("raw_colour")
+    frames = torch.zeros(6, 3, 64, 64, dtype=torch.uint8)
+    for extractor in (colour, clips_over(colour)):
+        encoder = FrameEncoder(extractor, VFS)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            assert len(list(encoder.maps(frames, may_be_constant=True))) == 6
+            assert not encoder.constant
+            maps = [*encoder.maps(frames), *encoder.maps(frames)]
+        assert (encoder.constant, len(warned), len(maps)) == (True, 1, 12)
+        assert str(warned[0].message).endswith("the same features: scores are chance")
+
+
+def test_a_normalisation_may_be_a_part_or_an_argument():
+    found = [normalises(each) for each in (nn.Sequential(Normalise()), clips_over(nn.Identity()), nn.Identity())]
+    assert found == [True, True, False]
+
+
+def test_a_gpu_is_asked_for_the_times_of_its_events_with_the_sums(monkeypatch):
+    events = []
+
+    def event(enable_timing):
+        assert enable_timing
+        events.append(Mock(**{"elapsed_time.return_value": 2500}))
+        return events[-1]
+
+    monkeypatch.setattr("torch.cuda.Event", event)
+    monkeypatch.setattr("torch.cuda.current_stream", lambda device: f"stream of {device}")
+    watch = Stopwatch()
+    with watch("backbone", torch.device("cuda", 1)):
+        pass
+    first, last = events
+    assert not last.synchronize.called
+    assert watch.seconds == {"backbone": 2.5}
+    assert first.mock_calls == [call.record("stream of cuda:1"), call.elapsed_time(last)]
+    assert last.mock_calls == [call.record("stream of cuda:1"), call.synchronize()]
 
 
 def test_each_kind_is_charged_with_its_own_time(monkeypatch):

@@ -1,6 +1,7 @@
 """`predict_video`: what is followed in a video, the files with it, and what is refused."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,11 @@ from tests.helpers.sprite import FRAMES, RATE, bounds, tensors
 from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, follow, predict_video
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.folder_lock import FolderInUse, FolderLock
+from vidcorr.results.pictures.overlays import distinct_colours, draw_boxes, overlay_masks, overlay_tracks
+from vidcorr.tracking.follow import rules_for
+from vidcorr.tracking.predict import _drawer
 from vidcorr.videos.files import DataError
+from vidcorr.videos.masks import davis_palette
 
 
 def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
@@ -38,14 +43,17 @@ def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
     assert (stream.size, stream.num_frames) == ((96, 130), FRAMES)
 
 
-def test_a_part_of_a_video_is_followed_as_a_video_of_its_own(scene, folder, colour, tmp_path):
+def test_a_part_of_a_video_is_followed_as_a_video_of_its_own(scene, folder, colour, tmp_path, monkeypatch):
     prompt = MaskPrompt.of(scene[1][3])
+    clock = SimpleNamespace(perf_counter=iter([1, 2.23456]).__next__)
+    monkeypatch.setattr("vidcorr.tracking.predict.time", clock)
     content = predict_video(colour, FrameStream(folder / "clip.mp4", 3, 9), prompt, tmp_path, overlay=False)
     files = sorted((tmp_path / "masks").iterdir())
     assert [path.stem for path in files] == [f"{t:05d}" for t in range(3, 9)]
     frames = torch.stack(list(FrameStream(folder / "clip.mp4")))[3:9]
     assert torch.equal(read_masks(tmp_path / "masks"), torch.stack([ids for _, ids in follow(colour, frames, prompt)]))
     assert (content["part"], content["frame_rate"]) == ({"start": 3, "end": 9}, RATE)
+    assert (content["seconds"], content["seconds_per_frame"]) == (1.23, 0.2058)
 
 
 def test_boxes_have_scores(scene, folder, colour, tmp_path):
@@ -78,6 +86,31 @@ def test_points_are_a_table_that_is_a_prompt_again(folder, colour, tmp_path):
     assert rows_of(tmp_path / "again", "points.csv")[0]["occluded"] == "0.0000"
     message = "holds frame 4, the video starts with frame 0"
     refused(DataError, message, predict_video, colour, folder / "clip.mp4", again, tmp_path / "other")
+
+
+def test_what_was_found_is_drawn_in_distinct_colours(colour):
+    frame, ids = torch.zeros(3, 170, 200, dtype=torch.uint8), torch.zeros(170, 200, dtype=torch.uint8)
+    ids[20:60, 20:60], ids[100:150, 100:150] = 1, 9
+    colours, palette = distinct_colours(2), davis_palette()
+    palette[[1, 9]] = colours
+    masks = MaskPrompt.of(ids.numpy())
+    drawn = _drawer(masks, rules_for(colour, masks, None))(frame, ids)
+    np.testing.assert_array_equal(drawn, overlay_masks(frame, ids, palette, labelled=True))
+    for boxes, names in (([[20, 30, 50, 60]], []), ([[20, 30, 50, 60], [90, 80, 60, 50]], ["1", "2"])):
+        prompt = BoxPrompt.of(boxes)
+        found = np.column_stack([boxes, np.ones(len(boxes))])
+        drawn = _drawer(prompt, rules_for(colour, prompt, None))(frame, found)
+        np.testing.assert_array_equal(drawn, draw_boxes(frame, boxes, distinct_colours(len(boxes)), names))
+    points = PointPrompt.of({"a": (44, 31), "b": (60, 50)})
+    draw = _drawer(points, rules_for(colour, points, "fomo"))
+    tracks = torch.tensor([[40.0, 30, 1, 0], [60, 50, 1, 0]]) + torch.arange(16)[:, None, None] * torch.tensor(
+        [4, 2, 0, 0]
+    )
+    tracks[9, 1, 3] = tracks[15, 0, 3] = 1  # hidden
+    *_, drawn = [draw(frame, found) for found in tracks]
+    places = tracks.transpose(0, 1).numpy()
+    expected = overlay_tracks(frame, places[..., :2] + 0.5, places[..., 3] == 1, 15, colours)
+    np.testing.assert_array_equal(drawn, expected)
 
 
 def test_a_folder_with_a_prediction_or_masks_of_the_users_is_refused(folder, colour, tmp_path):

@@ -9,7 +9,7 @@ from torch.nn.functional import conv2d
 from tests.helpers.refusal import refused
 from vidcorr import SiamFCTracker, TrackingProtocol
 from vidcorr.backbones import Normalise, load
-from vidcorr.tracking.siamfc_tracker import cosine_window
+from vidcorr.tracking.siamfc_tracker import bicubic_weights, cosine_window
 from vidcorr.videos.boxes import centred
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -98,6 +98,17 @@ def test_a_change_of_scale_costs_also_where_responses_are_negative(lowers, found
     assert (best, place) == ([found], [6])
     best = tracker._peaks(responses + 21)[0].tolist()
     assert best == [1]
+
+
+@pytest.mark.parametrize(("rise", "place"), [(0.9e-5, 12), (1.07e-5, 0)])
+def test_a_response_that_varies_by_rounding_alone_counts_for_nothing(rise, place):
+    tracker = SiamFCTracker(nn.Identity(), TrackingProtocol())
+    responses = torch.ones(1, 3, 5, 5)
+    responses[:, 1, 0, 0] += rise
+    assert tracker._peaks(responses)[1].tolist() == [place]  # the window's peak is in the middle
+    with torch.inference_mode():
+        kept = cosine_window(7, tracker.device), bicubic_weights(7, 9, tracker.device)
+    assert not any(tensor.is_inference() for tensor in kept)
 
 
 def test_a_blank_video_leaves_the_target_where_it_is():

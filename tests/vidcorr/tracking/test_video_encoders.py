@@ -90,4 +90,5 @@ def test_a_list_of_maps_is_refused():
             yield from ([frame[:, ::8, ::8]] * 2 for frame in frames)
 
     encoder = FrameEncoder(Several(), PropagationProtocol.named("vfs", "davis"))
+    assert encoder.extractor.stride == 8  # as stated: no frame is encoded to measure it
     refused(ValueError, r"Several: expected a map .* got list", next, encoder.maps(torch.zeros(1, 3, 64, 64).byte()))
