@@ -65,7 +65,7 @@ class PictureMatcher(KeypointMatcher):
         """
         sizes = tuple((picture.shape[1], picture.shape[2]) for picture in self.pictures)
         height, width = sizes[0]
-        asked = np.array(points, np.float64).reshape(-1, 2)
+        asked = np.array(points, np.float64).reshape(len(points), 2)
         for x, y in asked:
             if not (0 <= x < width and 0 <= y < height):
                 raise ValueError(f"match: the point {x:g},{y:g} lies outside {self._files[0]}, {width} x {height} px")
@@ -101,7 +101,7 @@ class PictureMatcher(KeypointMatcher):
         x = (torch.arange(features.shape[2]) + 0.5).double() * frame[1] / features.shape[2]
         shares = (torch.cartesian_prod(y, x).flip(1) - first) / (last - first)
         is_inside = ((shares > 0) & (shares < 1)).all(1)
-        vectors = F.normalize(debiased(features.float(), self._bias).flatten(1).T, dim=1).cpu()
+        vectors = F.normalize(debiased(features.float(), self._bias).flatten(1).T).cpu()
         return shares[is_inside] * corners[1].double(), vectors[is_inside]
 
 

@@ -4,14 +4,22 @@ Also tests `experiments/match.py`.
 """
 
 import csv
+from unittest.mock import Mock
 
 import numpy as np
-import pytest
+import torch
 from PIL import Image
 
 from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
+from vidcorr.datasets.spair import MatchPair
+from vidcorr.experiments.match import PictureMatcher, _by_similarity
+from vidcorr.protocols import MatchingProtocol
+from vidcorr.results.pictures.pairs import draw_matches
+
+RAW = ["--model", "raw_colour@colour/4", "--protocol", "dift+input_size=128"]
+TINY = "tests.helpers.encoders:TinyResNet"
 
 
 def write_pictures(folder):
@@ -34,42 +42,92 @@ def matched(folder, *words):
     return np.array([list(map(float, row.values())) for row in rows])
 
 
-@pytest.mark.parametrize(
-    "protocol", ["dift+input_size=128", pytest.param("sd-dino+input_size=128", marks=pytest.mark.slow)]
-)
-def test_the_best_matches_of_a_picture_and_its_turned_and_enlarged_copy(tmp_path, protocol, capsys):
-    words = ["--model", "raw_colour@colour/4", "--protocol", protocol, "--best", "12"]
-    found = matched(tmp_path, *words)
+def test_the_best_matches_of_a_picture_and_its_turned_and_enlarged_copy(tmp_path, monkeypatch, capsys):
+    draw = Mock(wraps=draw_matches)
+    monkeypatch.setattr("vidcorr.results.pictures.pairs.draw_matches", draw)
+    found = matched(tmp_path, *RAW, "--best", "12")
     assert 5 <= len(found) <= 12
     np.testing.assert_allclose(2 * found[:, :2], found[:, 2:4], atol=12)  # a cell has 4 to 6 pixels
     assert (np.diff(found[:, 4]) <= 0).all()
     np.testing.assert_array_equal(found, found.round(4))
-    assert (found[:, :2] < (192, 128)).all()
-    assert all(np.linalg.norm(found[:i, :2] - found[i, :2], axis=1).min() > 20 for i in range(1, len(found)))
-    picture = Image.open(tmp_path / "out/matches.png")
-    assert picture.size == (960, 1280)
-    assert capsys.readouterr().out.startswith(f"{len(found)} matches, similarity ")
+    _, _, points, others, colours, *_ = draw.call_args.args
+    np.testing.assert_allclose(np.column_stack([points, others])[::-1], found[:, :4], atol=1e-4)
+    viridis = [(68, 1, 84), (253, 231, 37)]  # the most similar comes last
+    np.testing.assert_allclose([colours[0], colours[-1]], viridis, atol=2)
+    assert Image.open(tmp_path / "out/matches.png").size == (960, 1280)
+    low, high = found[-1, 4], found[0, 4]
+    about = f"{len(found)} matches, similarity {low:.3f} (purple) to {high:.3f} (yellow): {tmp_path}"
+    assert capsys.readouterr().out.startswith(about)
 
 
-@pytest.mark.slow
-def test_a_protocol_chooses_the_features_of_a_resnet_as_for_scores(tmp_path):
+def test_a_protocol_chooses_the_features_as_for_scores(tmp_path):
     words = ["--points", "40,30", "--model"]
-    by_protocol = matched(tmp_path, *words, "vidcorr-r18", "--protocol", "dift+input_size=128+features=res3/4")
-    by_name = matched(tmp_path, *words, "vidcorr-r18@res3/4", "--protocol", "dift+input_size=128")
-    by_default = matched(tmp_path, *words, "vidcorr-r18", "--protocol", "dift+input_size=128")
+    size = "dift+input_size=64"
+    by_protocol = matched(tmp_path, *words, TINY, "--protocol", f"{size}+features=res3/4")
+    by_name = matched(tmp_path, *words, f"{TINY}@res3/4", "--protocol", size)
+    by_default = matched(tmp_path, *words, TINY, "--protocol", size)
     np.testing.assert_array_equal(by_protocol, by_name)
     assert (by_protocol != by_default).any()
 
 
 def test_given_points_are_matched(tmp_path):
-    words = ["--model", "raw_colour@colour/4", "--protocol", "dift+input_size=128"]
-    found = matched(tmp_path, *words, "--points", "40,30", "150.5,100")
+    found = matched(tmp_path, *RAW, "--points", "40,30", "150.5,100")
     order = found[:, 0].argsort()
     np.testing.assert_allclose(found[order, :2], [(40, 30), (150.5, 100)])
     np.testing.assert_allclose(found[order, 2:4], [(80, 60), (301, 200)], atol=12)
-    pictures = write_pictures(tmp_path)
-    assert "the point 200,3 lies outside" in refusal("match", *pictures, "--points", "200,3", "--model", "raw_colour")
     missing = tmp_path / "c.jpg"
     said = refusal("match", missing, missing, "--model", "raw_colour")
     assert "c.jpg: is no picture that can be decoded, or is missing" in said
     refused(SystemExit, "2", main, ["match", "a", "b", "--points", "7"])
+
+
+def matcher(folder, colour, size, protocol):
+    """Return a matcher of two pictures of noise."""
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "a.png")
+    return PictureMatcher(colour, MatchingProtocol.named(protocol, "spair"), (folder / "a.png",) * 2)
+
+
+def on_circle(*degrees):
+    """Return vectors whose similarities are cosines of the differences of their angles."""
+    angles = torch.tensor(degrees).double().deg2rad()
+    return torch.stack([angles.cos(), angles.sin()], 1)
+
+
+def test_matches_are_each_others_most_similar_cells_apart_from_each_other(tmp_path, colour, monkeypatch):
+    """Six cells and five: 60° has no partner, and the partners of 30° and 0° lie too close to each other."""
+    here = torch.tensor([(10, 21.9), (10, 10), (30, 5), (22, 10), (20, 20), (39, 29)], dtype=torch.float64)
+    there = torch.tensor([(2, 3), (4, 5), (6, 7), (8, 9), (1, 1)], dtype=torch.float64)
+    cells = (here, on_circle(0, 30, 60, 90, 100, 197)), (there, on_circle(200, 94, 31, 2, 260))
+    monkeypatch.setattr(PictureMatcher, "_cells", lambda self, pair, which: cells[which])
+    pictures = matcher(tmp_path, colour, (30, 40), "dift")
+    best = [(10, 10, 6, 7, 1), (39, 29, 2, 3, 3), (22, 10, 4, 5, 4)]  # at 12 px: 0.6 of the root of 30 × 40 / 3
+    for most in (3, 1):
+        expected = np.array(best[:most], float)
+        expected[:, 4] = np.cos(np.deg2rad(expected[:, 4]))
+        np.testing.assert_allclose(pictures.matches([], most), expected)
+
+    found = np.array([(5.9, 7), (2, 3.1)])
+    monkeypatch.setattr(PictureMatcher, "match", lambda self, pair: found[: len(pair.points[0])])
+    points = [(0, 0), (39.5, 29.5)]  # of 30° and 197°
+    expected = np.column_stack([points, found, np.cos(np.deg2rad([1, 3]))])
+    np.testing.assert_allclose(pictures.matches(points, 1), expected)
+    for outside in ((40, 3), (3, 30), (-1, 3), (3, -1)):
+        refused(ValueError, r"the point .* lies outside .*a\.png, 40 x 30 px", pictures.matches, [outside], 1)
+
+
+def test_cells_are_those_of_the_picture_without_its_padding(tmp_path, colour):
+    """A row whose centres lie on the picture's edge is not the picture's: 256 × 200 px in the middle of 128 × 128."""
+    pictures = matcher(tmp_path, colour, (200, 256), "sd-dino+input_size=128")
+    pair = MatchPair("pair", "", pictures._files, ((200, 256),) * 2, (np.zeros((0, 2)),) * 2, ())
+    centres, vectors = pictures._cells(pair, 0)
+    grid = [(x, y) for y in range(8, 200, 8) for x in range(4, 256, 8)]
+    np.testing.assert_allclose(centres, grid, rtol=1e-6)
+    features = pictures.features_of(pair, 0)[:, 4:-4].flatten(1)
+    torch.testing.assert_close(vectors, features.div(features.norm(dim=0)).T)
+
+
+def test_of_equally_similar_matches_the_first_stays_the_first():
+    rows = np.zeros((100, 5))
+    rows[:, 0], rows[::2, 4] = np.arange(100), 1
+    assert _by_similarity(rows)[:, 0].tolist() == [*range(0, 100, 2), *range(1, 100, 2)]
