@@ -1,6 +1,6 @@
 """`vidcorr bridge`: the steps of a walk between two protocols, their scores and their exact sum.
 
-Also tests `commands/bridge.py`, `pictures/waterfall.py`.
+Also tests `commands/bridge.py`.
 """
 
 import csv
@@ -23,7 +23,6 @@ from vidcorr.backbones import NamedNetwork
 from vidcorr.experiments.bridge import Bridge, cost, exact_difference, steps_between
 from vidcorr.experiments.evaluate import Job, Runner
 from vidcorr.protocols import JointProtocol, MatchingProtocol, PointProtocol, PropagationProtocol
-from vidcorr.results.pictures import waterfall
 from vidcorr.results.records import results_below
 from vidcorr.results.result import Row
 
@@ -97,18 +96,12 @@ def result_of(score):
     return davis_result({"J-Mean": score, "F-Mean": 1.0}, rows=rows, headline=["J-Mean", "F-Mean"])
 
 
-@pytest.fixture
-def steps():
-    """A bridge of two steps, and the table of its walk and of each step alone."""
+def test_a_table_has_the_score_after_each_step_and_its_difference_alone_too():
     start, end = (DavisBenchmark("", protocol=name) for name in ("vfs", "vfs+topk=5+context=3+references=[0,-1,-2]"))
     groups = [("topk",), ("context", "references")]
     bridge = Bridge(NamedNetwork("raw_colour"), start, end, groups, ("vfs", "mine"), ["limit=1"])
-    return bridge, bridge.table(list(map(result_of, (0.3, 0.5, 0.4))), list(map(result_of, (0.35, 0.2))))
-
-
-def test_a_table_has_the_score_after_each_step_and_its_difference_alone_too(steps):
-    bridge, table = steps
-    assert [job.benchmark.protocol.name for job in bridge.walk()] == ["vfs", "vfs+topk=5", bridge.end.protocol.name]
+    table = bridge.table(list(map(result_of, (0.3, 0.5, 0.4))), list(map(result_of, (0.35, 0.2))))
+    assert [job.benchmark.protocol.name for job in bridge.walk()] == ["vfs", "vfs+topk=5", end.protocol.name]
     assert bridge.under(["context"]).benchmark.protocol.name == "vfs+context=3"
     assert list(table.columns) == ["davis J-Mean (limit=1)", "davis J-Mean, alone (limit=1)"]
     found = {}
@@ -126,6 +119,7 @@ def test_a_table_has_the_score_after_each_step_and_its_difference_alone_too(step
     assert table.caption == "Scores in per cent of A on davis (limit=1), from vfs to mine step by step"
     other = bridge.table(list(map(result_of, (0.3, 0.5, 0.4))), score="F-Mean")
     assert (list(other.columns), len(other.notes)) == (["davis F-Mean (limit=1)"], 1)
+    assert all(cell.difference.ends for cell in other.cells if cell.difference)  # paired by sequence
 
 
 def test_the_time_is_that_of_stored_results_or_of_the_first_sequence(davis_root, tmp_path, monkeypatch, capsys):
@@ -136,40 +130,6 @@ def test_the_time_is_that_of_stored_results_or_of_the_first_sequence(davis_root,
     assert capsys.readouterr().out == ""
     seconds.save(Runner(tmp_path).place(jobs[1]))
     assert cost(Runner(tmp_path), jobs) == "1 evaluations, 1 more are stored; about 0.1 minutes"
-
-
-def extent(picture, colour):
-    """Return top, bottom, left and right of the pixels of a colour."""
-    y, x = np.nonzero((picture == colour).all(-1))
-    return y.min(), y.max(), x.min(), x.max()
-
-
-def test_a_waterfall_has_bars_between_the_scores(steps, tmp_path):
-    _, table = steps
-    waterfall.draw_waterfall(table, tmp_path / "new/folder/bridge.png")
-    image = Image.open(tmp_path / "new/folder/bridge.png")
-    waterfall.draw_waterfall(table, tmp_path / "bridge.pdf")
-    assert b"/MediaBox [ 0 0 432.0 " in (tmp_path / "bridge.pdf").read_bytes()  # points: 300 pixels an inch
-    assert image.size == (1800, 8 + 56 + 70 + 70 + 56 + 112)  # rows with one line of a label, or two
-    picture = np.asarray(image)
-    first_bar = np.flatnonzero((picture[22:50] == waterfall.END).all((0, 2)))
-    left = first_bar[0] + 1
-
-    def place(score):  # the axis goes from 0.25 to 0.55
-        return left + (score - 0.25) / 0.3 * (1800 - 190 - left)
-
-    rise, fall = extent(picture, waterfall.RISE), extent(picture, waterfall.FALL)
-    assert rise == pytest.approx((99 - 17, 99 + 17, place(0.3) - 1, place(0.5) + 1), abs=1)
-    assert fall == pytest.approx((169 - 17, 169 + 17, place(0.4) - 1, place(0.5) + 1), abs=1)
-    low, high = (0.3 + end for end in table.rows["topk: 10 → 5"]["davis J-Mean (limit=1)"].difference.ends)
-    whisker = extent(picture[91:108, left:1600], waterfall.INK)
-    assert whisker == pytest.approx((0, 16, place(low) - 1 - left, place(high) + 1 - left), abs=1)
-    assert first_bar[-1] == pytest.approx(place(0.3) + 1, abs=1)
-
-
-@pytest.mark.parametrize(("span", "tick"), [(0.204, 0.05), (0.065, 0.01), (0.1, 0.02), (0.65, 0.1), (0.8, 0.2)])
-def test_a_span_has_about_six_ticks(span, tick):
-    assert waterfall._tick(span) == pytest.approx(tick)
 
 
 def test_the_command_scores_each_step_once_prints_and_draws(davis_root, tmp_path, monkeypatch, capsys):
