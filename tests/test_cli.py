@@ -327,13 +327,6 @@ def test_a_methods_file_names_no_videos(tmp_path, monkeypatch):
     refused(DataError, "data.source: give a folder of videos", data.setup, "fit")
 
 
-@pytest.mark.slow
-def test_a_trial_leaves_no_checkpoint(video_folder, tmp_path):
-    words = flags("trainer", max_epochs=1, default_root_dir=tmp_path, fast_dev_run="true")
-    main(["fit", *TINY, *clips(video_folder), *words])
-    assert not list(tmp_path.rglob("*.ckpt"))
-
-
 # `--on`
 
 

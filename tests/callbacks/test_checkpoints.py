@@ -8,19 +8,21 @@ Also tests `callbacks/checkpoint_files.py`.
 
 import errno
 import os
+import re
 from collections import OrderedDict
 from datetime import timedelta
 from types import SimpleNamespace
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, LambdaCallback
+from pytorch_lightning.plugins.io import AsyncCheckpointIO, TorchCheckpointIO
 from torch.optim import lr_scheduler
 
-from callbacks import AtomicCheckpointIO, LastCheckpoint, Stops, TrainingStopped
+from callbacks import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped
 from lightning_modules import VFSMoCo, VFSSimSiam
 from tests.helpers.faults import Spoil, differences
 from tests.helpers.refusal import refused
@@ -59,9 +61,17 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
     fit_in(tmp_path, LastCheckpoint(dirpath=tmp_path))  # the lock went with its owner
 
 
-def test_a_run_that_is_stopped_after_its_first_step_is_saved(tmp_path):
-    go("VFSSimSiam", tmp_path, stop=Stop("step", 0), every=100)
-    assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] == 1
+def test_a_run_that_is_stopped_often_is_the_uninterrupted_run(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    hidden = Mock()
+    monkeypatch.setattr("callbacks.checkpoints.hide_logs", hidden)
+    stops = [Stop("step", 0), Stop("epoch_end", 0), Stop("step", 6)]
+    assert resumed(tmp_path, "VFSSimSiam", 2, stops, every=100)
+    places = [(1, 0), (2, 1), (5, 2)]
+    lines = [f"resuming from {tmp_path}/parts/{LAST}: step {step}, epoch {epoch}" for step, epoch in places]
+    assert [line for line in caplog.messages if line.startswith("resuming")] == lines
+    found = [(each.args[1], list(each.args[2])) for each in hidden.mock_calls]
+    assert found == [(1, []), (2, ["counted/score"]), (5, [])]
 
 
 def test_a_second_fit_of_the_same_callback_has_its_own_file(tmp_path):
@@ -228,10 +238,22 @@ def test_a_users_schedule_and_callbacks_resume(tmp_path, monkeypatch):
     assert rates["lr"] < 0.1
 
 
-def test_another_batch_size_is_refused(tmp_path):
-    go("VFSSimSiam", tmp_path, 2, stop=Stop("step", 1))
-    line = "its batches are 4 samples × 2, this run's 4 samples × 1: a resumed training"
-    refused(ValueError, line, go, "VFSSimSiam", tmp_path, 1, start=tmp_path / LAST)
+def test_another_batch_size_or_optimiser_is_refused():
+    weight = torch.nn.Parameter(torch.ones(1))
+    groups = [{"params": [weight], "lr": 0.5, "initial_lr": 1.0}, {"params": [torch.nn.Parameter(weight)]}]
+    trainer = SimpleNamespace(accumulate_grad_batches=4, ckpt_path="a.ckpt", fast_dev_run=True, is_global_zero=True)
+    trainer.optimizers = [torch.optim.SGD(groups, 0.1, momentum=0.9)]
+    vars(trainer).update(global_step=0, train_dataloader=SimpleNamespace(batch_size=2), world_size=3)
+    last = LastCheckpoint()
+    last._resumed = {}
+    last.on_fit_start(trainer, None)
+    settings = {"weight_decay": 0, "momentum": 0.9}
+    note = {"batches": "6 samples × 4", "optimisers": [{"lr": 1.0} | settings, {"lr": 0.1} | settings]}
+    for name in note:
+        last._resumed = note | {name: "others"}
+        line = f"^a.ckpt: its {name} are others, this run's {re.escape(str(note[name]))}: a resumed training keeps both"
+        refused(ValueError, line, last.on_train_start, trainer, None)
+    assert last._note == note
 
 
 @pytest.mark.slow
@@ -256,10 +278,10 @@ def test_a_file_from_within_a_window_is_refused(tmp_path):
         def on_train_batch_end(self, trainer, *args):
             trainer.save_checkpoint(tmp_path / f"{args[-1]}.ckpt")
 
-    go("VFSSimSiam", tmp_path, 2, more=[Save()])
+    go("VFSSimSiam", tmp_path, 2, more=[Save()], scored=False, max_epochs=1)
     line = r"0\.ckpt was written within an optimiser step"
     refused(ValueError, line, go, "VFSSimSiam", tmp_path, 2, start=tmp_path / "0.ckpt")
-    assert go("VFSSimSiam", tmp_path, 2, start=tmp_path / "1.ckpt")[1]
+    assert go("VFSSimSiam", tmp_path, 2, start=tmp_path / "1.ckpt", scored=False, max_epochs=1)[1]
 
 
 def test_runs_in_one_folder_keep_their_files_and_last_resumes_the_newest(tmp_path):
@@ -272,13 +294,49 @@ def test_runs_in_one_folder_keep_their_files_and_last_resumes_the_newest(tmp_pat
     assert (tmp_path / LAST).read_bytes() == first
 
 
-def test_a_validation_is_no_training(tmp_path):
+def test_a_validation_is_no_training(tmp_path, caplog):
+    caplog.set_level("INFO")
     trainer = trainer_in(tmp_path, LastCheckpoint(dirpath=tmp_path))
     trainer.validate(tiny_moco(), datamodule=InMemory(4, 2), verbose=False)
     trainer.save_checkpoint(tmp_path / "whole.ckpt")
     assert "resume" not in torch.load(tmp_path / "whole.ckpt", weights_only=True)
     trainer.save_checkpoint(tmp_path / "weights.ckpt", weights_only=True)
-    assert trainer.validate(ckpt_path=tmp_path / "weights.ckpt", datamodule=InMemory(4, 2), verbose=False)
+    for name in ("whole.ckpt", "weights.ckpt"):
+        assert trainer.validate(ckpt_path=tmp_path / name, datamodule=InMemory(4, 2), verbose=False)
+    trainer.callbacks[0].on_exception(trainer, None, RuntimeError("a mistake"))
+    assert not [line for line in caplog.messages if line.startswith(("resuming", "ended"))]
+
+
+def test_a_trial_writes_nothing(tmp_path):
+    fit_in(tmp_path, LastCheckpoint(dirpath=tmp_path / "last"), fast_dev_run=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_loggers_are_on_disk_before_a_checkpoint_and_told_of_it():
+    called = Mock()
+    last = LastCheckpoint()
+    last.last_model_path = "last.ckpt"
+    trainer = SimpleNamespace(fast_dev_run=False, global_step=3, is_global_zero=True, loggers=[called.logger])
+    trainer.save_checkpoint = called.write
+    last._write(trainer)
+    assert called.mock_calls == [
+        call.logger.save(),
+        call.write("last.ckpt"),
+        call.logger.after_save_checkpoint(last),
+    ]
+    trainer.is_global_zero = False
+    last._write(trainer)
+    assert called.mock_calls[3:] == [call.write("last.ckpt")]
+    assert (last.best_model_path, last._saved_step) == ("last.ckpt", 3)
+
+
+@pytest.mark.parametrize("kind", [Stops, LastCheckpoint, BestCheckpoint])
+def test_files_are_written_atomically_unless_by_a_class_of_the_users_own(kind, tmp_path):
+    for files, used in ((TorchCheckpointIO(), AtomicCheckpointIO), (AsyncCheckpointIO(), AsyncCheckpointIO)):
+        trainer = trainer_in(tmp_path)
+        trainer.strategy.checkpoint_io = files
+        kind().setup(trainer, None, "validate")
+        assert type(trainer.strategy.checkpoint_io) is used
 
 
 def test_a_save_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, caplog):
@@ -287,9 +345,12 @@ def test_a_save_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, cap
             if trainer.global_step == 1:
                 raise RuntimeError("a mistake of the user's")
 
+    caplog.set_level("INFO")
     monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", Mock(side_effect=OSError("no space left")))
     refused(RuntimeError, "a mistake", fit_in, tmp_path, Fail(), LastCheckpoint(dirpath=tmp_path))
-    assert "not saved: no space left" in caplog.messages
+    lines = ["not saved: no space left", "ended in step 1; saved after step 0: nothing"]
+    assert caplog.messages[-2:] == lines
+    FolderLock(tmp_path).__enter__()  # the folder is free again
 
 
 @pytest.mark.parametrize(
@@ -305,8 +366,9 @@ def test_a_save_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, cap
 def test_an_error_lets_the_step_be_saved_if_all_ranks_have_it(error, ranks, saves, monkeypatch):
     last, wrote = LastCheckpoint(), Mock()
     monkeypatch.setattr(last, "_write", wrote)
-    monkeypatch.setattr("callbacks.loops.is_resumable", lambda _: True)
-    last.save(SimpleNamespace(global_step=0, world_size=ranks), error)  # saved before
+    monkeypatch.setattr("callbacks.loops.is_resumable", lambda trainer: trainer.global_step != 2)
+    for step in (0, 2):  # saved before; cannot be resumed
+        last.save(SimpleNamespace(global_step=step, world_size=ranks), error)
     wrote.assert_not_called()
     last.save(SimpleNamespace(global_step=1, world_size=ranks), error)
     assert wrote.called == saves
@@ -329,6 +391,22 @@ def test_it_saves_before_the_validation_of_a_run_that_ends(stage, sanity, ends, 
     assert wrote.called == saves
 
 
+def test_a_run_ends_after_a_whole_step(monkeypatch):
+    """A stop that comes between accumulated batches waits; what is trained on so far is saved nowhere."""
+    last, wrote = LastCheckpoint(), Mock()
+    monkeypatch.setattr(last, "_write", wrote)
+    monkeypatch.setattr("callbacks.loops.accumulates", lambda trainer: trainer.accumulates)
+    stops = []
+    for accumulates, asked in ((False, False), (True, True), (True, False), (False, False)):
+        trainer = SimpleNamespace(accumulates=accumulates, should_stop=asked, global_step=1)
+        last.on_train_batch_end(trainer, None, None, None, 0)
+        stops.append(trainer.should_stop)
+        last.on_train_end(trainer, None)
+        assert wrote.called != accumulates
+        wrote.reset_mock()
+    assert stops == [False, False, False, True]
+
+
 def spoil_weights(trainer, module, *_):
     if trainer.global_step == 2:
         module.backbone.conv1.weight.data[0, 0, 0, 0] = float("inf")
@@ -348,8 +426,11 @@ def test_what_is_not_finite_replaces_no_checkpoint(spoil, message, kept, tmp_pat
 
 
 def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, monkeypatch):
-    path = tmp_path / "x.ckpt"
+    path = tmp_path / "a/b/x.ckpt"
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda file: flushed.append(os.fstat(file).st_size))
     AtomicCheckpointIO().save_checkpoint({"a": 1}, path)
+    assert flushed == [path.stat().st_size]
 
     def full(content, file):
         file.write(b"half")
@@ -360,7 +441,11 @@ def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, monkeypat
         AtomicCheckpointIO().save_checkpoint({"a": 2}, path)
     monkeypatch.undo()
     assert AtomicCheckpointIO().load_checkpoint(path, weights_only=True) == {"a": 1}
-    assert os.listdir(tmp_path) == ["x.ckpt"]
+    assert os.listdir(path.parent) == ["x.ckpt"]
+    remote = Mock()
+    monkeypatch.setattr(TorchCheckpointIO, "save_checkpoint", remote)
+    AtomicCheckpointIO().save_checkpoint({"a": 1}, "s3://a.ckpt", "options")
+    remote.assert_called_once_with({"a": 1}, "s3://a.ckpt", "options")
 
 
 def test_what_is_written_can_be_read_back(tmp_path):
