@@ -32,6 +32,7 @@ def test_a_short_name_has_weights_a_stage_and_a_place_in_the_guide(name):
 
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
+OWN = __name__
 
 
 SPECS = [
@@ -95,11 +96,11 @@ def test_a_text_chooses_weights_stage_and_stride(text, given, expected):
     assert network in {NamedNetwork(text, **given)}
 
 
-def test_results_of_a_users_code_are_not_reused(tmp_path, own_module):
-    torch.save({"state_dict": own_module}, "last.ckpt")
-    assert not NamedNetwork("my_own:Wide").is_reusable
+def test_results_of_a_users_code_are_not_reused(tmp_path, weights):
+    torch.save({"state_dict": weights}, "last.ckpt")
+    assert not NamedNetwork(f"{OWN}:Wide").is_reusable
     assert not NamedNetwork("vidcorr.backbones:LiirEncoder=last.ckpt").is_reusable
-    for spec, is_reusable in (("raw_colour", True), ("my_own:Wide", False)):
+    for spec, is_reusable in (("raw_colour", True), (f"{OWN}:Wide", False)):
         write_checkpoint(FrozenEncoder(spec), tmp_path / "a.ckpt")
         named = NamedNetwork(str(tmp_path / "a.ckpt"))
         assert named.is_reusable is is_reusable
@@ -167,62 +168,54 @@ def test_networks_of_other_forms_give_a_map(name, channels, stride):
         assert extractor(torch.rand(1, 3, 192, 256)).shape == (1, channels, 192 // stride, 256 // stride)
 
 
-OWN = """
-import pytorch_lightning as pl
-import torch
-class MyModule(pl.LightningModule):
+class MyModule(nn.Conv2d):
+    """A user's module; its arguments may have the names of ours."""
+
     def __init__(self, width, backbone="resnet18", spec=None):
-        super().__init__()
-        self.net = torch.nn.Conv2d(3, width, 4, 4)
-    def forward(self, images):
-        return self.net(images)
+        super().__init__(3, width, 4, 4)
+
+
 class Wide(MyModule):
     def __init__(self):
         super().__init__(8)
-def number():
-    return 3
-"""
 
 
 @pytest.fixture
-def own_module(tmp_path, monkeypatch):
-    """A folder with a user's module, and weights of width 8."""
+def weights(tmp_path, monkeypatch):
+    """Weights of width 8, in a folder for files."""
     monkeypatch.chdir(tmp_path)
-    Path("my_own.py").write_text(OWN)
-    return {"net.weight": torch.rand(8, 3, 4, 4), "net.bias": torch.rand(8)}
+    return {"weight": torch.rand(8, 3, 4, 4), "bias": torch.rand(8)}
 
 
-def test_a_checkpoint_of_an_own_module_is_a_network(own_module):
-    """Its arguments may have the names of ours."""
-    weights = own_module
+def test_a_checkpoint_of_an_own_module_is_a_network(weights):
     arguments = {"width": 8, "backbone": "resnet18", "spec": "resnet18"}
     torch.save({"state_dict": weights, "hyper_parameters": arguments}, "last.ckpt")
-    encoder = load("my_own:MyModule=last.ckpt")
+    encoder = load(f"{OWN}:MyModule=last.ckpt")
     images = torch.rand(1, 3, 32, 32)
-    expected = torch.nn.functional.conv2d(images, weights["net.weight"], weights["net.bias"], 4)
+    expected = torch.nn.functional.conv2d(images, *weights.values(), 4)
     torch.testing.assert_close(encoder.view()(images), expected)
     assert Network.of(encoder).weights == "weights of last.ckpt"
     torch.save({"state_dict": weights, "hyper_parameters": {"width": 9}}, "other.ckpt")
-    refused(ValueError, r"other\.ckpt", load, "my_own:MyModule=other.ckpt")
+    refused(ValueError, r"other\.ckpt", load, f"{OWN}:MyModule=other.ckpt")
 
 
-def test_weights_alone_are_a_network_by_their_class(own_module):
-    wrapped = {f"module.{name}": tensor for name, tensor in own_module.items()}
-    files = {"bare": own_module, "nested": {"model": own_module, "ema": own_module, "epoch": 3}, "ddp": wrapped}
+def test_weights_alone_are_a_network_by_their_class(weights):
+    wrapped = {f"module.{name}": tensor for name, tensor in weights.items()}
+    files = {"bare": weights, "nested": {"model": weights, "ema": weights, "epoch": 3}, "ddp": wrapped}
     for name, content in files.items():
         torch.save(content, f"{name}.pth")
-        network = load(f"my_own:Wide={name}.pth").network
-        assert torch.equal(network.net.weight, own_module["net.weight"])
-    remedy = r"; or name a function that returns the network for these weights, my_own:my_network=bare\.pth$"
-    refused(ValueError, f"^bare.pth: MyModule cannot be made: .*width.*{remedy}", load, "my_own:MyModule=bare.pth")
-    refused(ValueError, "bare.pth: number gives a int, not a module", load, "my_own:number=bare.pth")
+        network = load(f"{OWN}:Wide={name}.pth").network
+        assert torch.equal(network.weight, weights["weight"])
+    remedy = rf"; or name a function that returns the network for these weights, {OWN}:my_network=bare\.pth$"
+    refused(ValueError, f"^bare.pth: MyModule cannot be made: .*width.*{remedy}", load, f"{OWN}:MyModule=bare.pth")
+    refused(ValueError, "bare.pth: int gives a int, not a module", load, "builtins:int=bare.pth")
     torch.save({"conv.weight": torch.zeros(1)}, "other.pth")
-    refused(ValueError, "^other.pth: does not fit Wide: Missing key", load, "my_own:Wide=other.pth")
+    refused(ValueError, "^other.pth: does not fit Wide: Missing key", load, f"{OWN}:Wide=other.pth")
     torch.save(network, "whole.pth")
-    line = r"whole\.pth: .* holds my_own\.Wide, .*: save the weights alone, torch\.save\(network\.state_dict"
-    refused(ValueError, line, load, "my_own:Wide=whole.pth")
+    line = rf"whole\.pth: .* holds {OWN}\.Wide, .*: save the weights alone, torch\.save\(network\.state_dict"
+    refused(ValueError, line, load, f"{OWN}:Wide=whole.pth")
 
 
-def test_a_method_named_with_its_file_passes_the_gate(own_module):
-    torch.save({"state_dict": own_module, "hyper_parameters": {"backbone": "os:abort"}}, "last.ckpt")
+def test_a_method_named_with_its_file_passes_the_gate(weights):
+    torch.save({"state_dict": weights, "hyper_parameters": {"backbone": "os:abort"}}, "last.ckpt")
     refused(ValueError, "--allow os:abort ", load, "lightning_modules:VFSSimSiam=last.ckpt")

@@ -15,13 +15,6 @@ from vidcorr.backbones.resnet import LAYER_OF_STAGE, ResNetExtractor, remove_str
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
 
-@pytest.mark.parametrize(("stage", "stride"), [("res2", 4), ("res3", 8), ("res4", 8), ("res5", 8), ("res4.b1", 8)])
-def test_stride_8_keeps_every_stage_at_8_or_finer(stage, stride):
-    extractor = build_feature_extractor("torchvision:resnet18", stage, 8)
-    assert extractor.stride == stride
-    assert extractor(torch.rand(1, 3, 64, 64)).shape[-1] == 64 // stride
-
-
 def test_stages_are_concatenated_from_one_pass():
     network, images = build_network("torchvision:resnet18"), torch.rand(1, 3, 64, 64)
     enliven(network)
@@ -140,12 +133,15 @@ def test_crws_networks_pad_by_reflection_and_the_trained_one_stays_at_stride_8(n
         assert dilated(torch.rand(1, 3, 64, 64)).shape[2:] == (8, 8)
 
 
-def test_a_view_made_without_choices_is_res4_at_the_networks_own_stride():
+def test_a_stride_is_that_of_the_stage_or_finer_and_res4_at_its_own_without_a_choice():
     with torch.device("meta"):
         network = build_network("torchvision:resnet18")
-        strides = {stage: ResNetExtractor(network, nn.Identity(), stage).stride for stage in LAYER_OF_STAGE}
+        own = {stage: ResNetExtractor(network, nn.Identity(), stage).stride for stage in LAYER_OF_STAGE}
         view = ResNetExtractor(network, nn.Identity())
-    assert strides == {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
+        for stage, stride in {"res2": 4, "res3": 8, "res4": 8, "res5": 8, "res4.b1": 8}.items():
+            finer = extractor_of(network, stage, 8)
+            assert (finer.stride, finer(torch.rand(1, 3, 64, 64)).shape[3]) == (stride, 64 // stride)
+    assert own == {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
     assert (view.stage, view.stride, view.dilated, view.multiple, view.left_to_protocol) == (
         "res4",
         16,

@@ -12,7 +12,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.regenerated import regenerated
 from vidcorr.backbones import build_network, extractor_of
 from vidcorr.backbones.vit import dino_positions, positions_set
-from vidcorr.protocols import PropagationProtocol
+from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking.frame_encoder import extractor_under
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -38,9 +38,11 @@ def test_blocks_are_concatenated_from_one_pass_and_the_final_norm_may_be_left_ou
     assert (views[0].stage, views[0].stride, len(passes)) == ("block2+block1", 8, 3)
     assert torch.equal(both, torch.cat([second, first], dim=1))
     assert torch.equal(extractor_of(network)(images), second)
-    protocol = PropagationProtocol.named("vidcorr").with_changes(feature_stride=8, final_norm=False)
-    bare = extractor_under(views[2], protocol)(images)
-    torch.testing.assert_close(network.norm(bare.flatten(2).mT).mT.unflatten(2, (6, 8)), second)
+    of_pairs = MatchingProtocol.named("dift").network_input()
+    for rules in (PropagationProtocol.named("vidcorr"), PointProtocol.named("fomo"), of_pairs):
+        bare = extractor_under(views[2], rules.with_changes(final_norm=False))(images)
+        torch.testing.assert_close(network.norm(bare.flatten(2).mT).mT.unflatten(2, (6, 8)), second)
+        assert torch.equal(extractor_under(views[2], rules)(images), second)
     refused(ValueError, "this transformer has block1, block2; null", extractor_of, network, "block1+block3")
 
 

@@ -13,7 +13,7 @@ from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
 from tests.helpers.method_steps import METHODS, arguments_of
 from tests.helpers.refusal import refused
 from tests.helpers.words import NETWORK
-from vidcorr.backbones import weights_digest
+from vidcorr.backbones import build_feature_extractor, weights_digest
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
 
@@ -55,6 +55,17 @@ for path in paths:
 def made(name):
     torch.manual_seed(1)
     return getattr(lightning_modules, name, FrozenEncoder)(**CASES[name])
+
+
+@pytest.mark.parametrize("name", ["FrozenEncoder", "raw_colour", "timm"])
+def test_a_checkpoint_gives_the_view_of_its_encoder(name, tmp_path):
+    """Those of methods: tests/lightning_modules/test_methods.py."""
+    expected = made(name).feature_extractor()
+    write_checkpoint(made(name), tmp_path / "own.ckpt")
+    found, images = build_feature_extractor(tmp_path / "own.ckpt"), torch.rand(1, 3, 64, 96)
+    assert torch.equal(found(images), expected(images))
+    assert (found.stage, found.stride) == (expected.stage, expected.stride)
+    assert found.described == expected.described.with_weights_of("own.ckpt")
 
 
 @pytest.mark.slow

@@ -7,14 +7,13 @@ import warnings
 from types import SimpleNamespace
 from unittest.mock import Mock, call
 
-import pytest
 import torch
 from torch import nn
 
 from tests.helpers.encoders import clips_over
 from vidcorr.backbones import Normalise, build_feature_extractor, load
 from vidcorr.functional.device import fastest_precision
-from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
+from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking import stopwatch
 from vidcorr.tracking.frame_encoder import (
     FrameEncoder,
@@ -27,26 +26,6 @@ from vidcorr.tracking.frame_encoder import (
 from vidcorr.tracking.stopwatch import Stopwatch
 
 VFS = PropagationProtocol.named("vfs")
-
-
-@pytest.mark.slow
-@torch.no_grad()
-def test_features_before_the_final_norm_are_those_of_the_last_block():
-    """For masks, points and pairs alike; the extractor itself stays as it is."""
-    extractor = build_feature_extractor("timm:vit_tiny_patch16_224")
-    network = extractor.network
-    network.norm.weight.normal_()
-    images = torch.rand(1, 3, 64, 96)
-    tokens = []
-    handle = network.blocks[-1].register_forward_hook(lambda module, given, output: tokens.append(output))
-    normed = extractor(images)
-    handle.remove()
-    raw = tokens[0][:, network.num_prefix_tokens :].mT.unflatten(2, (4, 6))
-    for rules in (VFS, PointProtocol.named("fomo"), MatchingProtocol.named("dift").network_input()):
-        before = rules.with_changes(final_norm=False)
-        torch.testing.assert_close(extractor_under(extractor, before)(images), raw, atol=1e-4, rtol=1e-4)
-        assert torch.equal(extractor_under(extractor, rules)(images), normed)
-    assert torch.equal(extractor(images), normed)
 
 
 def test_an_extractor_sees_white_as_1():
@@ -112,23 +91,17 @@ def test_a_normalisation_may_be_a_part_or_an_argument():
 
 
 def test_a_gpu_is_asked_for_the_times_of_its_events_with_the_sums(monkeypatch):
-    events = []
-
-    def event(enable_timing):
-        assert enable_timing
-        events.append(Mock(**{"elapsed_time.return_value": 2500}))
-        return events[-1]
-
+    first, last = Mock(**{"elapsed_time.return_value": 2500}), Mock()
+    event = Mock(side_effect=[first, last])
     monkeypatch.setattr("torch.cuda.Event", event)
-    monkeypatch.setattr("torch.cuda.current_stream", lambda device: f"stream of {device}")
+    monkeypatch.setattr("torch.cuda.current_stream", str)
     watch = Stopwatch()
     with watch("backbone", torch.device("cuda", 1)):
-        pass
-    first, last = events
-    assert not last.synchronize.called
+        assert first.mock_calls == [call.record("cuda:1")]
+    assert last.mock_calls == [call.record("cuda:1")]
     assert watch.seconds == {"backbone": 2.5}
-    assert first.mock_calls == [call.record("stream of cuda:1"), call.elapsed_time(last)]
-    assert last.mock_calls == [call.record("stream of cuda:1"), call.synchronize()]
+    assert (first.mock_calls[1:], last.mock_calls[1:]) == ([call.elapsed_time(last)], [call.synchronize()])
+    event.assert_called_with(enable_timing=True)
 
 
 def test_each_kind_is_charged_with_its_own_time(monkeypatch):
