@@ -103,7 +103,7 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
             cells that do not count. They tell place and width of peaks whose affinity has vanished beside the first.
     """
     side = math.isqrt(windows.shape[-1])
-    highest, index = (windows if logits is None else logits).topk(prior.components, dim=-1)
+    highest, index = (windows if logits is None else logits).topk(prior.components)
     peaks = highest if logits is None else windows.gather(-1, index)
     axis = torch.arange(side, device=windows.device)
     dy = (axis - (index // side)[..., None]).to(windows.dtype) ** 2  # (…, K, P)

@@ -70,7 +70,7 @@ def match_keypoints(
             descriptors = torch.where(rows[:, None] >= 0, of_partners, descriptors)
     found = _match(descriptors, second, frame_size(target_size, protocol), protocol)
     scale, left, top = _placement(target_size, protocol)
-    answers = (found - torch.tensor([left, top], dtype=torch.float64, device=found.device)) / scale
+    answers = (found - to_device([left, top], found.device)) / scale
     return answers.to(points if points.is_floating_point() else answers)
 
 
@@ -142,7 +142,7 @@ def mutual_distance(first: Tensor, second: Tensor) -> float:
     others = F.normalize(second, dim=0).flatten(1).T
     nearest_others = []
     least = others.new_full((len(others),), torch.inf)  # distance of each other cell to its nearest cell so far
-    nearest_cell = others.new_zeros(len(others), dtype=torch.long)
+    nearest_cell = torch.zeros_like(least).long()
     chunk = max(1, POINTS_WORKSPACE // (4 * len(others)))
     for begin in range(0, len(cells), chunk):
         distances = torch.cdist(cells[begin : begin + chunk], others)
@@ -217,11 +217,11 @@ def _match(descriptors: Tensor, target: Tensor, frame: Size, protocol: MatchingP
     for part in descriptors.split(at_once):
         similarities = (part @ target.flatten(1)).unflatten(1, target.shape[1:])
         if upsampled:
-            similarities = F.interpolate(similarities[None], grid, mode="bilinear", align_corners=False)[0]
+            similarities = F.interpolate(similarities[None], grid, mode="bilinear")[0]
         positions.append(_decode(similarities.div_(lengths.clamp(min=1e-12)), protocol))
-    cell = torch.tensor([frame[1] / width, frame[0] / height], dtype=torch.float64, device=target.device)
+    cell = torch.tensor([frame[1] / width, frame[0] / height], dtype=torch.float64)
     of_cell, of_pixel = (0.0, 0.0) if upsampled else ANSWERS[protocol.answer]
-    return (torch.cat(positions) + of_cell) * cell + of_pixel
+    return (torch.cat(positions) + of_cell) * to_device(cell, target.device) + of_pixel
 
 
 def _descriptors(features: Tensor, at: Tensor, frame: Size, protocol: MatchingProtocol) -> Tensor:
@@ -240,11 +240,11 @@ def _descriptors(features: Tensor, at: Tensor, frame: Size, protocol: MatchingPr
     address = row.clamp(0, height - 1) * width + column
     flat = address.clamp(0, height * width - 1).long()
     if protocol.upsampling == "cells":
-        return F.normalize(features.flatten(1)[:, flat].T, dim=1)
+        return F.normalize(features.flatten(1)[:, flat].T)
     _, rows, columns = features.shape
     pixel = to_device([columns / width, rows / height], at.device)
     centres = torch.stack([flat % width, flat // width], dim=1) + 0.5
-    return F.normalize(sample_features(features, centres * pixel), dim=1)
+    return F.normalize(sample_features(features, centres * pixel))
 
 
 def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:

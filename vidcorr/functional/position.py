@@ -43,7 +43,7 @@ def resized_position(position: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize a position map `(C, h, w)` by bicubic interpolation."""
     if position.shape[1:] == size:
         return position
-    return F.interpolate(position[None], size=size, mode="bicubic", align_corners=False)[0]
+    return F.interpolate(position[None], size, mode="bicubic")[0]
 
 
 def displaced_position(position: Tensor, orders: Tensor) -> Tensor:

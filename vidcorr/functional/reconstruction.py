@@ -141,5 +141,5 @@ def reconstruction_loss(reconstructed: Tensor, target: Tensor) -> Tensor:
     Returns:
         Scalar.
     """
-    full = F.interpolate(reconstructed, size=target.shape[2:], mode="bilinear", align_corners=False)
+    full = F.interpolate(reconstructed, target.shape[2:], mode="bilinear")
     return F.smooth_l1_loss(SHARPNESS * full, SHARPNESS * target.to(full.dtype))

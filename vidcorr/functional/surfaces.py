@@ -123,7 +123,7 @@ def _sampling_matrix(cells: int, positions: int, sampling: str, device: torch.de
     """Return the weights `(positions, cells)` of the cells along a side."""
     if sampling == "bicubic":
         basis = torch.eye(cells, dtype=torch.float32, device=device)[None, :, :, None]
-        return F.interpolate(basis, size=(positions, 1), mode="bicubic", align_corners=False)[0, :, :, 0].T
+        return F.interpolate(basis, (positions, 1), mode="bicubic")[0, :, :, 0].T
     at = (torch.arange(positions, dtype=torch.float32, device=device) + 0.5) * (cells / positions) - 0.5
     distance = (at[:, None] - torch.arange(cells, dtype=torch.float32, device=device)).abs()
     return (1 - distance).clamp(min=0)

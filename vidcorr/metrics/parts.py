@@ -142,7 +142,7 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
     """
     if not len(scores) or not annotated:
         return 0.0
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)
     drops = np.flatnonzero(np.diff(scores[order]))
     ends = np.append(drops, len(scores) - 1)
     right = np.cumsum(correct[order])[ends]
@@ -200,7 +200,7 @@ def ap_of_classes(frames: Sequence[Any]) -> dict[int, list[float]]:
 def _instances(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int], NDArray[np.int64], NDArray[np.int32]]:
     """Return the ids with a class, their classes, and the map with their index from 1 on, 0 elsewhere."""
     known = sorted(number for number in classes if number >= 0)
-    top = max(int(ids.max(initial=0)), *known, 0)
+    top = max([int(ids.max(initial=0)), *known])
     if ids.min(initial=0) < 0:
         raise ValueError(f"instance ids must not be negative, got {ids.min()}")
     index = np.zeros(top + 1, dtype=np.int32)

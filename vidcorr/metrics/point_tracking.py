@@ -206,7 +206,7 @@ def video_fractions(counts: Any) -> dict[str, float]:
     total = np.array(counts, np.int64).reshape(-1, columns).sum(axis=0)
     scored, right, visible = total[:3]
     within, true_positives, false_positives = total[3:].reshape(-1, 3).T
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(invalid="ignore"):
         points = within / visible
         jaccard = true_positives / (visible + false_positives)
         accuracy = right / scored

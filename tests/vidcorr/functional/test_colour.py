@@ -15,6 +15,22 @@ def test_golden(golden):
     assert np.abs(found - case["lab_norm"]).mean() < 1.5e-3
 
 
+def test_known_colours():
+    """Red, green, blue and white, a grey just above the straight part of sRGB, dark colours."""
+    rgb = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1], [0.042, 0.042, 0.042], [0.09, 0.1, 0.11], [0.02, 0.05, 0.9]]
+    expected = [
+        [53.24059, 80.09417, 67.20154],
+        [87.73510, -86.18126, 83.17748],
+        [32.29567, 79.18700, -107.86175],
+        [100, 0, 0],
+        [2.93951, 0, 0],
+        [8.84451, -0.50055, -2.19363],
+        [29.40510, 70.90910, -98.24858],
+    ]
+    found = rgb_to_lab(torch.tensor(rgb, dtype=torch.float64).T[:, None])[:, 0].T
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
 def test_golden_dropout(golden):
     case = golden("liir_mast")
     for channel in (1, 2):

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from vidcorr import functional
-from vidcorr.functional.propagation.attention import average_of_all
+from vidcorr.functional.device import WORKSPACE
+from vidcorr.functional.propagation import attention
 from vidcorr.protocols import PropagationProtocol
 
 
@@ -20,7 +21,7 @@ def liir_labels(case, radius, compact):
     of = liir.with_changes(
         radius=radius, border="zero", mixture_components=2 if compact else None, normalise_labels=False
     )
-    return average_of_all(query, keys, values, range(3), of).permute(2, 0, 1)
+    return attention.average_of_all(query, keys, values, range(3), of).permute(2, 0, 1)
 
 
 @pytest.mark.parametrize("key", ["test_out_R12", "compact_off_R6", "compact_out_R6", "compact_out_R14"])
@@ -45,7 +46,7 @@ def test_moments_by_hand():
 
 
 @pytest.mark.parametrize("name", ["liir", "liir+normalise_by=weights", "liir-reference"])
-def test_liir_frame_by_frame(name):
+def test_liir_frame_by_frame(name, monkeypatch):
     """The whole protocol against the stored affinity of each frame; by weights, of labels that sum to anything."""
     of = PropagationProtocol.named(name).with_changes(radius=3)
     features = torch.randn(12, 1, 1) + torch.randn(9, 12, 10, 11)
@@ -69,5 +70,7 @@ def test_liir_frame_by_frame(name):
             labels = labels / (mass if of.normalise_by == "weights" else labels.sum(0))
             fed.append(labels)
         expected.append(labels)
-    found = torch.stack(list(functional.propagate_labels(features, first, of)))
-    torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=0)
+    for workspace in (WORKSPACE, 1):  # all tiles together, and row by row
+        monkeypatch.setattr(attention, "workspace_of", lambda device, workspace=workspace: workspace)
+        found = torch.stack(list(functional.propagate_labels(features, first, of)))
+        torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=0)

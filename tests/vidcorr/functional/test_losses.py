@@ -12,6 +12,7 @@ from tests.helpers.memory import peak_of
 from tests.helpers.plain_info_nce import plain_info_nce
 from vidcorr.functional import contrastive_random_walk_loss, info_nce_loss, logsumexp, simsiam_loss
 from vidcorr.functional.logsumexp import dot_logsumexp
+from vidcorr.functional.losses import drop_edges
 
 
 def unit(*shape, dtype=torch.float32):
@@ -86,6 +87,12 @@ def test_memory_does_not_grow_with_the_queries(monkeypatch):
 
     assert beyond_the_queries(8) < 1 << 20  # 12 MB of products
     assert beyond_the_queries(16) < 1 << 20
+
+
+def test_edges_are_dropped_at_random_in_each_direction():
+    out, back = drop_edges(torch.zeros(1, 2, 3, 3), 0.4, torch.Generator().manual_seed(0))  # trainings drew by these
+    assert out.int().tolist() == [[[[0, 0, 1], [1, 1, 0], [0, 0, 0]], [[0, 1, 0], [1, 1, 1], [0, 0, 0]]]]
+    assert back.int().tolist() == [[[[1, 1, 0], [0, 1, 0], [0, 0, 0]], [[1, 1, 1], [1, 0, 1], [1, 1, 1]]]]
 
 
 @pytest.mark.parametrize("case", ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c1d"])

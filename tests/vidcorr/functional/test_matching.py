@@ -197,6 +197,19 @@ def test_geoaware(name):
         np.testing.assert_allclose(scores["point"], Case("geoaware.npz", "c0_kpt")["weighted"], atol=1e-6)
 
 
+def test_a_mirrored_picture_is_matched_through_the_partners_of_its_points():
+    """In cells of 8 px: the mirror image of a partner's place, or of the own place where the partner is not visible."""
+    rules = padded("geoaware", 48).with_changes(decoding="argmax", window=None, flip="mutual")
+    picture, size = torch.randn(16, 6, 6), (48, 48)
+    other = picture + 0.3 * torch.randn(16, 6, 6)
+    points = torch.tensor([[4.0, 12.0], [44.0, 20.0], [20.0, 36.0], [28.0, 4.0]])
+    partners = torch.tensor([1, 0, 2, -1])
+    flipped = match_keypoints(other, picture.flip(2), points, size, size, rules, picture.flip(2), partners)
+    assert flipped.tolist() == [[4, 20], [44, 12], [28, 36], [20, 4]]
+    assert torch.equal(match_keypoints(picture, picture, points, size, size, rules, other.flip(2), partners), points)
+    refused(ValueError, "needs", match_keypoints, other, picture, points, size, size, rules, picture)
+
+
 @pytest.mark.slow
 def test_geoaware_flip(monkeypatch):
     case, partners = Case("geoaware_flip.npz", "mutual", "mask"), np.load(FOLDER / "partners.npz")
@@ -221,7 +234,6 @@ def test_geoaware_flip(monkeypatch):
     np.testing.assert_allclose(found, case["pred_orig"], atol=1e-3)
     np.testing.assert_allclose(np.reshape(distances, (-1, 2))[:, ::-1], case["flip_dist"], atol=1e-5)
     check(case, found, protocol)
-    refused(ValueError, "needs `mirrored` and `partners`", case.matched, maps, protocol)
 
 
 def test_insid3_counts_equal_distances():
@@ -344,6 +356,10 @@ def test_chunks_do_not_change_the_answer(monkeypatch):
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
         assert found.dtype == points.dtype
     assert mutual_distance(source, target) == pytest.approx(distance, abs=1e-5)
+    for given in (points[:0], points[:0].long(), points.long()):
+        found = match_keypoints(source, target, given, (100, 100), (80, 90), padded("dift", 96))
+        assert found.shape == given.shape
+        assert found.dtype == (given.dtype if given.is_floating_point() else torch.float64)
 
 
 @pytest.mark.parametrize(

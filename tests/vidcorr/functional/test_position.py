@@ -25,6 +25,9 @@ def test_frames_are_rolled_or_shuffled_each_in_its_own_way():
         displaced_position(position, drawn_orders(kind, 20, size, torch.Generator().manual_seed(0)))
         for kind in ("shift", "shuffle")
     )
+    known = {"shift": [[1, 2, 0, 4, 5, 3], [3, 4, 5, 0, 1, 2]], "shuffle": [[2, 3, 4, 0, 5, 1], [4, 5, 2, 0, 3, 1]]}
+    for kind, orders in known.items():  # trainings drew by these
+        assert drawn_orders(kind, 2, (2, 3), torch.Generator().manual_seed(0)).tolist() == orders
     rolls = [position.roll((dy, dx), (1, 2)) for dy in range(4) for dx in range(5)]
     found = {next(n for n, roll in enumerate(rolls) if torch.equal(frame, roll)) for frame in shifted}
     assert len(found) > 5

@@ -1,13 +1,19 @@
-"""Every public function: no result depends on torch's default type or on autocast; half precision is widened."""
+"""Every public function: no result depends on torch's default type or on autocast; half precision is widened.
+
+Results are computed on the device of the arguments.
+"""
 
 import inspect
 import re
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 import vidcorr.functional
+from tests.helpers.fake_device import fake_gpu
 from tests.helpers.propagation import protocol
 from tests.helpers.refusal import refused
 from vidcorr.functional import local_affinity, propagate_labels, track_points
@@ -55,7 +61,9 @@ LIIR = PropagationProtocol.named("liir").with_changes(radius=3)
 
 def points(name):
     rules = PointProtocol.named(name).with_changes(occlusion="similarity+cycle", scored_size=48)
-    return vars(track_points(FRAMES.__getitem__, len(FRAMES), torch.tensor([[1.0, 9.5, 3.0]]).double(), rules))
+    return vars(
+        track_points(FRAMES.__getitem__, len(FRAMES), torch.tensor([[1.0, 9.5, 3.0]]).double(), rules, (47.3, 48.6))
+    )
 
 
 def crops():
@@ -70,7 +78,7 @@ OTHERS = {
     "chained": lambda: points("gmrw-chained"),
     "carried": lambda: points("fgvc"),
     "position": lambda: sinusoidal_position(16, 33, 40),
-    "labels": lambda: response_labels((18, 18), 2),
+    "labels": lambda: response_labels((18, 601), 298.5),
     "crops": crops,
 }
 """What the public functions' cases leave out."""
@@ -99,6 +107,22 @@ def test_a_default_type_of_bfloat16_changes_nothing(name):
     finally:
         torch.set_default_dtype(torch.float32)
     torch.testing.assert_close(found, expected, atol=0, rtol=0, equal_nan=True)
+
+
+MADE = ("match_keypoints", "track_points", "decode_masks", "encode_masks", "encode_keypoints", "propagate_labels")
+"""Functions that make tensors on a device; those of the steps are in lightning_modules/test_methods.py."""
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_results_are_computed_on_the_device_of_the_arguments(name):
+    """Fake tensors refuse operations between devices."""
+    with fake_gpu() as gpu:
+        on_device = partial(torch.Tensor.to, device=gpu.device, non_blocking=True)
+        arguments = tree_map_only(torch.Tensor, on_device, CASES[name])
+        if name == "track_points":
+            arguments = (on_device(FRAMES).__getitem__, *CASES[name][1:])
+        found = tree_leaves(result(name, arguments))
+    assert {tensor.device.type for tensor in found} == {"cpu" if name == "track_points" else "cuda"}
 
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE)

@@ -46,18 +46,18 @@ def test_golden_scores_of_newer_codes(golden):
 
 
 def test_the_sane_rule_by_hand():
-    target = torch.tensor([[[10.0, 10.0], [40.0, 50.0], [200.0, 5.0]]]).repeat(3, 1, 1)
+    target = torch.tensor([[[0.0, 10.0], [30.0, 50.0], [200.0, 5.0]]]).repeat(3, 1, 1)
     target[2, 2] = float("nan")
     prediction = target.clone()
     prediction[1, 0, 0] += 6  # the box of the joints inside is 30 × 40: its size is 0.6 · 50 = 30
     prediction[1, 1] = -1  # not found
     prediction[2, 1] = float("nan")
-    distances = keypoint_distances(prediction, target, "ground-truth", size=(60, 100))
+    distances = keypoint_distances(prediction, target, "ground-truth", size=(51, 31))
     nan, inf = math.nan, math.inf
     expected = [[nan, nan, nan], [0.2, inf, nan], [0.0, inf, nan]]
     torch.testing.assert_close(distances, torch.tensor(expected, dtype=torch.float64), equal_nan=True)
     metric = PCK((0.1, 0.2), counting="ground-truth")
-    metric.update(prediction, target, size=(60, 100))
+    metric.update(prediction, target, size=(51, 31))
     assert metric.compute() == {"PCK@0.1": 0.25, "PCK@0.2": 0.5}
 
 

@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -41,6 +42,29 @@ def test_a_name_comes_once_and_sequences_without_one_are_numbered():
     assert list(metric.table()) == ["a", "sequence-0001", "sequence-0002"]
     metric.update(1.0, 2.0, name="a")
     refused(ValueError, "scored more than once: a", metric.compute)
+
+
+def test_rows_of_all_ranks_are_held_within_a_context(monkeypatch):
+    ranks = {"own": 2, "given": 3}
+
+    def gather(of_ranks, rows, group):
+        of_ranks[:] = [rows, *([(f"{group} {rank}", [0.0])] for rank in range(1, len(of_ranks)))]
+
+    stand_in = Mock(all_gather_object=gather, get_world_size=ranks.get)
+    monkeypatch.setattr("vidcorr.metrics.row_metric.dist", stand_in)
+    metric, held = RowMetric(measured, summed, process_group="own"), []
+    metric.update(1.0, 2.0, name="b")
+    for options in ({}, {"process_group": "given"}, {"should_sync": False}):
+        with metric.sync_context(**options):
+            held.append(list(metric.table()))
+    assert held == [["b", "own 1"], ["b", "given 1", "given 2"], ["b"]]
+    for stand_in.is_available.return_value, stand_in.is_initialized.return_value in ((True, False), (False, True)):
+        with metric.sync_context(should_unsync=False):
+            assert list(metric.table()) == ["b"]
+    stand_in.is_available.return_value = True
+    with metric.sync_context(should_unsync=False):
+        pass
+    assert list(metric.table()) == ["b", "own 1"]
 
 
 KINDS = (RegionBoundary, PCK, SemanticIoU, InstanceAP, TrackingSuccess)

@@ -114,7 +114,7 @@ class TrackingJob:
 
     def compare(self, queries: Tensor, t: int, descriptors: Tensor, found: Tensor) -> None:
         """Record the cosine between descriptors and the features found in frame `t`, both `(n, C)`."""
-        self.similarity[self.rows(queries), t] = F.cosine_similarity(descriptors, found, dim=1).to(self.similarity)
+        self.similarity[self.rows(queries), t] = F.cosine_similarity(descriptors, found).to(self.similarity)
 
     def track_back(self, queries: Tensor, t: int, found: Tensor, first: Tensor) -> None:
         """Match features found in frame `t`, `(n, C)`, with the features of the queries' frame, and record the miss."""

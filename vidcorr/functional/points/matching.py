@@ -25,8 +25,7 @@ def cell_centres(height: int, width: int, device: torch.device | None = None) ->
     """Return the centres of all cells in rows, x, y `(h * w, 2)`."""
     rows = torch.arange(height, dtype=torch.float32, device=device) + 0.5
     columns = torch.arange(width, dtype=torch.float32, device=device) + 0.5
-    y, x = torch.meshgrid(rows, columns, indexing="ij")
-    return torch.stack([x, y], dim=-1).view(-1, 2)
+    return torch.cartesian_prod(rows, columns).flip(1)
 
 
 def sample_features(features: Tensor, positions: Tensor) -> Tensor:
@@ -58,7 +57,7 @@ def similarity_maps(descriptors: Tensor, features: Tensor, normalise: bool = Tru
     """
     cells = features.flatten(1)
     if normalise:
-        descriptors = F.normalize(descriptors, dim=1)
+        descriptors = F.normalize(descriptors)
         cells = F.normalize(cells, dim=0)
     return (descriptors @ cells).unflatten(1, features.shape[1:])
 
@@ -91,7 +90,7 @@ def decode_positions(
         return centres[flat.argmax(1)]
     logits = flat / temperature
     if decoding == "topk":
-        best, choice = logits.topk(min(topk, logits.shape[1]), dim=1)
+        best, choice = logits.topk(min(topk, logits.shape[1]))
         return torch.einsum("nk,nkd->nd", best.softmax(1), centres[choice])
     if decoding == "soft_argmax":
         peaks = centres[flat.argmax(1)]
@@ -141,8 +140,8 @@ def _of_enlarged(heatmaps: Tensor, height: int, width: int, topk: int, workspace
     best = []
     at_once = max(1, workspace // (8 * height * width))
     for part in heatmaps.split(at_once):
-        enlarged = F.interpolate(part[None], (height, width), mode="bilinear", align_corners=False)
-        best.append(enlarged[0].flatten(1).topk(topk, dim=1))
+        enlarged = F.interpolate(part[None], (height, width), mode="bilinear")
+        best.append(enlarged[0].flatten(1).topk(topk))
     values, choice = map(torch.cat, zip(*best, strict=True))
     return values, cell_centres(height, width, heatmaps.device)[choice]
 
@@ -154,7 +153,7 @@ def _of_quads(heatmaps: Tensor, side: int, topk: int) -> tuple[Tensor, Tensor, T
     padded = F.pad(heatmaps[:, None], (1, 1, 1, 1), mode="replicate")
     rowwise = torch.maximum(padded[:, 0, :-1], padded[:, 0, 1:])
     largest = torch.maximum(rowwise[:, :, :-1], rowwise[:, :, 1:])
-    bounds, choice = largest.flatten(1).topk(QUADS + 1, dim=1)
+    bounds, choice = largest.flatten(1).topk(QUADS + 1)
     squares = choice[:, :-1]
     y = squares // (columns + 1)
     x = squares % (columns + 1)
@@ -174,7 +173,7 @@ def _of_quads(heatmaps: Tensor, side: int, topk: int) -> tuple[Tensor, Tensor, T
     outside_x = (px < 0) | (px > columns * side)
     outside = outside_y[..., None] | outside_x[:, :, None]
     pixels = pixels.masked_fill(outside, -torch.inf)
-    values, best = pixels.flatten(1).topk(topk, dim=1)
+    values, best = pixels.flatten(1).topk(topk)
     quad = best // side**2
     cell = best % side**2
     best_x = px.flatten(1).gather(1, quad * side + cell % side)

@@ -86,7 +86,7 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
     images = images.float() / 255 if images.dtype == torch.uint8 else images
     if not resized:
         smooth = rules.input_filter == "bilinear-antialias"
-        images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=smooth).clamp_(0, 1)
+        images = F.interpolate(images, size=size, mode="bilinear", antialias=smooth).clamp_(0, 1)
     below = padded[0] - size[0]
     right = padded[1] - size[1]
     if below or right:
@@ -149,7 +149,7 @@ def encode_masks(
         mask = resize_ids(mask, grid, "pillow" if method == "nearest" else "torch-exact")
     elif method == "strided":
         mask = _strided(mask, grid, protocol)
-    ids = torch.tensor(list(objects), device=mask.device, dtype=torch.long)
+    ids = to_device(list(objects), mask.device)
     foreground = (mask == ids[:, None, None]).float()
     labels = torch.cat([1 - foreground.sum(0, keepdim=True), foreground])
     if method == "bilinear" or method == "bilinear-aligned":
@@ -259,7 +259,7 @@ def decode_keypoints(heatmaps: Tensor, frame_size: Size, protocol: JointProtocol
     """
     maps = resize_maps(heatmaps.float(), frame_size) if protocol.keypoint_grid == "input" else heatmaps.float()
     _, height, width = maps.shape
-    values, indices = maps.flatten(1).topk(min(protocol.keypoint_topk, height * width), dim=1)
+    values, indices = maps.flatten(1).topk(min(protocol.keypoint_topk, height * width))
     weights = values / values.sum(1, keepdim=True)
     x = (indices % width * weights).sum(1) * (frame_size[1] / width)
     y = (indices // width * weights).sum(1) * (frame_size[0] / height)

@@ -222,7 +222,7 @@ class LabelPropagator:
             found = self._best_matches(query, count, start)
             of_sources = [values for values, _ in found.values()]
             products = torch.cat(of_sources, dim=2)
-            top = products.topk(min(topk, products.shape[2]), dim=2).values
+            top = products.topk(min(topk, products.shape[2])).values
             last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
             full = [values for values in of_sources if values.shape[2] == count]
             none_missing = [~(values.amin(2, keepdim=True) >= last).any() for values in full]
@@ -289,7 +289,7 @@ def average_of_matches(
     average = torch.zeros_like(labels[0][:, :, 0])
     products = [values.to(average.dtype) for values, _ in matches]
     logits = torch.cat(products, dim=2).flatten(0, 1)
-    top, choice = logits.topk(min(topk, logits.shape[1]), dim=1)
+    top, choice = logits.topk(min(topk, logits.shape[1]))
     weights = torch.zeros_like(logits).scatter_(1, choice, (top / temperature).softmax(1))
     parts = weights.split([values.shape[2] for values in products], 1)
     for table, (_, cells), part in zip(labels, matches, parts, strict=True):

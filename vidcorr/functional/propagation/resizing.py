@@ -49,7 +49,7 @@ def truncated_resize(frame: Tensor, size: Size) -> Tensor:
     """
     if tuple(frame.shape[-2:]) == tuple(size):
         return frame
-    return F.interpolate(frame[None].float(), size=size, mode="bilinear", align_corners=False)[0].byte()
+    return F.interpolate(frame[None].float(), size, mode="bilinear")[0].byte()
 
 
 def reduced_frame(frame: Tensor, size: Size) -> Tensor:
@@ -85,7 +85,7 @@ def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
     """
     if rule == "torch-exact":
         pixels = torch.arange(source, dtype=torch.float64)[None, None]
-        return F.interpolate(pixels, size=target, mode="nearest-exact")[0, 0].long()
+        return F.interpolate(pixels, target, mode="nearest-exact")[0, 0].long()
     if rule == "pillow":  # positions are summed up in double precision
         step = source / target
         steps = [step * 0.5] + [step] * (target - 1)
@@ -119,5 +119,5 @@ def resize_maps(maps: Tensor, size: tuple[int, int], method: Filter = "bilinear"
     if maps.shape[-2:] == tuple(size):
         return maps
     if method == "nearest":
-        return F.interpolate(maps[None], size=size, mode="nearest")[0]
+        return F.interpolate(maps[None], size)[0]
     return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=method == "bilinear-aligned")[0]

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from vidcorr.functional import track_points
 from vidcorr.functional.points import job as job_module, track
 from vidcorr.functional.points.job import TrackingJob
+from vidcorr.functional.points.matching import sample_features
 from vidcorr.functional.points.track import bilinear_corners
 from vidcorr.protocols import PointProtocol
 
@@ -60,7 +61,10 @@ def test_points_are_found_in_both_directions_in_time_or_only_ahead(moving, name)
     assert tracks.points.dtype == torch.float64
     assert (tracks.points - truth).norm(dim=-1).max() < most
     assert not tracks.occluded.any()
-    assert tracks.similarity.min() > 0.9
+    found = [sample_features(moving[t], tracks.points[:, t] / CELL) for t in range(FRAMES)]
+    asked = [sample_features(moving[int(t)], torch.tensor([[x, y]]) / CELL)[0] for t, y, x in queries]
+    similarity = F.cosine_similarity(torch.stack(found, dim=1), torch.stack(asked)[:, None], dim=2)
+    torch.testing.assert_close(tracks.similarity, similarity, atol=1e-4, rtol=0)
     ahead = track_points(moving.__getitem__, FRAMES, queries, rules, both_directions=False)
     before = torch.arange(FRAMES) < queries[:, :1]
     assert torch.equal(ahead.occluded, before)
@@ -87,12 +91,15 @@ def test_a_query_does_not_depend_on_the_others_nor_on_memory(moving, name, monke
     assert (small.occluded == together.occluded).all()
 
 
-@pytest.mark.parametrize("occlusion", ["similarity", "cycle", "similarity+cycle", "none"])
-def test_a_point_that_vanishes_is_hidden(moving, occlusion):
+@pytest.mark.parametrize(
+    ("name", "occlusion"),
+    [*(("vidcorr", rule) for rule in ("similarity", "cycle", "similarity+cycle", "none")), ("fgvc", "cycle")],
+)
+def test_a_point_that_vanishes_is_hidden(moving, name, occlusion):
     queries, truth = queries_and_truth([0, 5])
     gone = moving.clone()
     gone[3] = torch.randn(64, 1, 1, generator=torch.Generator().manual_seed(9))  # nothing to see anywhere
-    rules = protocol("vidcorr", occlusion=occlusion, similarity_threshold=0.8, cycle_threshold=8.0)
+    rules = protocol(name, occlusion=occlusion, similarity_threshold=0.8, cycle_threshold=8.0)
     tracks = track_points(gone.__getitem__, FRAMES, queries, rules)
     hidden = torch.zeros(2, FRAMES, dtype=torch.bool)
     hidden[:, 3] = occlusion != "none"

@@ -1,0 +1,129 @@
+"""Rules for masks in memory: the frames that count and are required, curves, and predictions of other objects.
+
+Also tests `metrics/scoring.py`.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.helpers.refusal import refused
+from vidcorr.metrics import MaskScorer
+from vidcorr.metrics.rules import RULES
+from vidcorr.metrics.scoring import Metadata, Video
+
+SHOWN = {"0": {1, 3}, "1": {1}, "2": {1, 2, 255}, "3": {1, 2}, "4": {4}}
+VIDEO = Video("v", list(SHOWN), SHOWN.__getitem__)
+INNER = ["1", "2", "3"]
+OF_FIRST = {1: INNER, 2: INNER, 3: INNER}
+FIFTHS = ["00000000", "00000005", "00000010"]
+PLANS = {
+    "davis-2017": OF_FIRST,
+    "davis-2016": {1: INNER},
+    "youtube-vos": {1: [*INNER, "4"], 2: ["3", "4"], 3: [*INNER, "4"]},
+    "lvos": {1: FIFTHS[1:]},
+    "lvos-2023": {1: [*FIFTHS, None]},
+    "vost": OF_FIRST,
+    "sa-v": {1: INNER, 2: INNER, 255: INNER},
+    "mose-v2": {1: INNER},
+    "vos-benchmark": {1: INNER, 2: INNER, 255: INNER},
+    "naf": dict.fromkeys(range(1, 256), INNER),
+}
+REQUIRED = {"youtube-vos": [*INNER, "4"], "lvos": FIFTHS[1:], "lvos-2023": FIFTHS, "mose-v2": ["0", *INNER]}
+"""Rules that do not require the inner frames → the frames that they require."""
+
+
+def ranged(rules, start, end, count):
+    """Return rules of LVOS for an object with a range of frames."""
+    numbers = {"start": str(start), "end": str(end), "frame_nums": str(count)}
+    objects = {"v": {"objects": {"1": {"frame_range": numbers}}}}
+    return replace(RULES[rules], read_metadata=lambda: Metadata(objects))
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_frames_and_objects_that_count_and_frames_that_are_required(name):
+    rules = ranged(name, 0, 11, 4)
+    plan = rules.plan(VIDEO)
+    assert plan == PLANS[name]
+    assert list(plan) == sorted(plan)
+    assert rules.required(VIDEO, plan) == REQUIRED.get(name, INNER)
+    short = replace(VIDEO, stems=["0", "1"])
+    if name not in REQUIRED:
+        assert not any(rules.plan(short).values())
+        assert rules.plan(replace(short, keep_ends=True)).get(1) == ["0", "1"]
+
+
+def test_an_object_of_youtube_vos_may_begin_where_it_is_said_to():
+    starts = replace(VIDEO, starts={2: 3, 1: 0, 7: 4})
+    assert RULES["youtube-vos"].plan(starts) == {1: [*INNER, "4"], 2: ["4"]}
+
+
+def test_a_range_of_lvos_has_as_many_frames_as_it_visits():
+    assert ranged("lvos", 0, 11, 3).plan(VIDEO) == {1: FIFTHS[1:2]}
+    assert ranged("lvos-2023", 5, 5, 1).plan(VIDEO) == {1: [None]}
+    for rules, start, count in (("lvos", 0, 2), ("lvos", 11, 1), ("lvos-2023", 0, 2)):
+        refused(ValueError, "object 1: frame_nums", ranged(rules, start, 11, count).plan, VIDEO)
+
+
+def test_the_variation_of_lvos_is_that_of_the_mean_of_j_and_f():
+    values = RULES["lvos"].summarise(np.array([[0.2, 0.4], [1.0, 0.8], [0.3, 0.5]]))
+    expected = {"J-Mean": 0.5, "F-Mean": 1.7 / 3, "V-Mean": math.sqrt(round(0.0688888, 4))}
+    assert values == pytest.approx(expected)
+    assert all(math.isnan(value) for value in RULES["lvos"].summarise(np.zeros((0, 2))).values())
+
+
+def scored(rules, truth, mine):
+    """Score rows of digits, a frame for each word; each digit is a column of two pixels."""
+    frames = {}
+    for t, words in enumerate(zip(truth.split(), mine.split(), strict=True)):
+        frames[str(t)] = [np.tile(np.array(list(word), np.uint8), (2, 1)) for word in words]
+    shown = {stem: set(np.unique(wanted).tolist()) - {0} for stem, (wanted, _) in frames.items()}
+    scorer = MaskScorer(RULES[rules], Video("v", list(frames), shown.__getitem__))
+    for stem, pair in frames.items():
+        scorer.add(stem, *pair)
+    return scorer
+
+
+def test_curves_are_means_over_the_objects_of_a_frame():
+    scorer = scored("vost", "1120 1120 1120 1120", "1120 1120 1000 1120")
+    places = {stem: 10.0 * int(stem) for stem in "0123"}
+    assert scorer.curves(places) == {"J": ([10.0, 20.0], [1.0, 0.25])}
+    assert list(scored("naf", "1120 1120 1120", "1120 1120 1120").curves(places)) == ["J", "F"]
+
+
+def test_each_frame_is_measured_beside_the_frame_before(monkeypatch):
+    noted = []
+
+    def measure(self, prediction, target, before):
+        noted.append([prediction.area, target.area, before and [outline.area for outline in before]])
+        return (0.0,)
+
+    monkeypatch.setattr(type(RULES["vost"]), "measure", measure)
+    scored("vost", "1100 1100 1110 1111 1100", "1100 1000 1100 1110 1100")
+    assert noted == [[2, 4, None], [4, 6, [2, 4]], [6, 8, [4, 6]]]
+
+
+@pytest.mark.parametrize(
+    ("mine", "said"),
+    [
+        ("1120 1170 1120", "the prediction holds id 7; the video has the objects 1, 2"),
+        ("3340 3340 3340", "the prediction holds id 3; the video has the objects 1, 2"),
+    ],
+)
+def test_davis_refuses_an_id_that_is_no_object(mine, said):
+    refused(ValueError, said, scored, "davis-2017", "1120 1120 1120", mine)
+    refused(ValueError, said.replace("prediction", "annotation"), scored, "davis-2017", "1120 " + mine[5:], "1 1 1")
+
+
+@pytest.mark.parametrize(
+    ("mine", "none_in_common"),
+    [("0000 5600 0700 0700 0000", True), ("0000 5500 0000 0000 0000", False), ("0000 5500 5500 1000 0000", False)],
+)
+def test_ids_of_other_objects_in_most_frames_are_a_mistake(mine, none_in_common):
+    scorer = scored("vost", "1120 1120 1120 1120 1120", mine)
+    if none_in_common:
+        refused(ValueError, "hold id 5, 6, 7, the annotation 1, 2: none in common", scorer.finish)
+    else:
+        assert 0 <= scorer.finish()[1]["J-Mean"] < 0.5
