@@ -103,7 +103,7 @@ def described(action: Action) -> str:
 
 def commands() -> dict[str, dict[str, str]]:
     """Return `vidcorr COMMAND` → `flags` of its parser."""
-    return {f"vidcorr {command}": flags(parser) for command, parser in parsers().items()}
+    return {parser.prog: flags(parser) for parser in parsers().values()}
 
 
 if __name__ == "__main__":

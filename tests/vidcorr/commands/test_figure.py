@@ -7,24 +7,26 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from cli import main
-from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark
+from vidcorr.datasets import MaskSequence
 from vidcorr.datasets.generated import write_davis
-from vidcorr.experiments.figure import GAP, HEAD, LABEL, figure_of, lettered as picture_of
+from vidcorr.experiments.figure import figure_of, lettered
+from vidcorr.results.pictures.animations import overlay_masks_small
 from vidcorr.results.result import Protocol, Result, Stage
-from vidcorr.videos.masks import davis_palette, read_mask, write_ids
+from vidcorr.videos.masks import VOID, davis_palette, read_mask, write_ids
 
 
 @pytest.fixture(scope="module")
 def davis(tmp_path_factory):
     """The benchmark, `--on` and the folder of a result, whose masks are the truth, moved; a frame's truth has void."""
     root = tmp_path_factory.mktemp("figure")
-    data = write_davis(root / "davis", 3, frames=8, size=(32, 32))
+    data = write_davis(root / "davis", 3, frames=8, size=(24, 32))
     benchmark = DavisBenchmark(data, changes=SMALL)
     for sequence in benchmark.sequences:
         for t, frame in enumerate(sequence.frames):
@@ -33,44 +35,58 @@ def davis(tmp_path_factory):
             write_ids(path, np.roll(sequence.read_mask(t).numpy(), 5, axis=1), davis_palette())
     file = data / "Annotations/480p" / benchmark.sequences[0].video / "00003.png"
     ids = read_mask(file).copy()
-    ids[:9, :9] = 255
+    ids[:9, :9] = VOID
     write_ids(file, ids, davis_palette())
     stage = Stage(protocol=Protocol.of(benchmark.protocol))
     davis_result({"J-Mean": 0.5}, stage=stage).save(root / "raw")
     return DavisBenchmark(data, changes=SMALL), f"davis={data}", root / "raw"
 
 
-def row_of(picture, row, rows):
-    """Return the pictures of a row, below the head and right of the row's name."""
-    height = (len(picture) - HEAD - GAP) // rows
-    return picture[HEAD + GAP + row * height :, LABEL + GAP :][:height].astype(int)
-
-
-def test_a_prediction_that_equals_the_truth_is_drawn_as_the_truth(davis, tmp_path):
+def test_a_block_has_a_row_of_names_a_row_of_each_result_and_the_truth(davis, tmp_path, monkeypatch):
+    """Pictures of 320 × 240 px below heads of 36 px, right of names of 180 px, with 4 px of white between them."""
     benchmark, on, folder = davis
-    perfect = shutil.copytree(folder, tmp_path / "perfect")
     sequence = benchmark.sequences[0]
-    for t in range(sequence.num_frames):
-        path = perfect / "predictions" / sequence.video / f"{sequence.frames[t].stem}.png"
-        mask = sequence.read_mask(t)
-        write_ids(path, mask.where(mask != 255, 0).numpy(), davis_palette())  # void is drawn as background
-    frames = range(2, 5)
-    picture = figure_of([f"Perfect={perfect}", folder], on, [sequence.name], frames)
-    perfect, raw, truth = (row_of(picture, row, 3) for row in range(3))
-    np.testing.assert_array_equal(perfect, truth)
-    assert (raw != truth).any()
+    monkeypatch.setattr(MaskSequence, "annotated", (0, 3))
+    picture = figure_of([folder], on, [sequence.name], [0, 3, 5])
+    truth = [sequence.read_mask(0), sequence.read_mask(3), torch.zeros(24, 32, dtype=torch.uint8)]
+    truth[1][truth[1] == VOID] = 0
+    found = []
+    for t in (0, 3, 5):
+        found.append(torch.from_numpy(read_mask(folder / f"predictions/{sequence.video}/{t:05d}.png")))
+    expected = np.full((36 + 4 + 2 * (240 + 4), 180 + 4 + 3 * (320 + 4), 3), 255, np.uint8)
+    expected[:36, :180] = lettered(sequence.name, 180, 36)
+    for row, (name, masks) in enumerate((("A", found), ("truth", truth))):
+        top = 40 + 244 * row
+        expected[top : top + 240, :180] = lettered(name, 180, 240)
+        for column, (t, mask) in enumerate(zip((0, 3, 5), masks, strict=True)):
+            left = 184 + 324 * column
+            expected[:36, left : left + 320] = lettered(f"frame {t}", 320, 36)
+            expected[top : top + 240, left : left + 320] = overlay_masks_small(sequence.frame(t), mask)
+    np.testing.assert_array_equal(picture, expected)
+
+
+def ink(picture):
+    """Return top, bottom, left and right of what is dark."""
+    y, x = np.nonzero(picture.min(2) < 128)
+    return [int(end) for end in (y.min(), y.max(), x.min(), x.max())]
+
+
+def test_a_text_stands_in_the_middle_in_lines_of_letters_that_fit():
+    found = [ink(lettered(text, 180, 60)) for text in ("rrrrrrrr+rrrrrrrr", "rrrrrrrrr rrrrrrrrr")]
+    found.append(ink(lettered("rrrrrrrrrrrrrrr rr rr", 180, 60)[30:]))  # its second line
+    for place, expected in zip(found, ([27, 37, 35, 145], [15, 49, 64, 116], [9, 19, 85, 95]), strict=True):
+        assert place == pytest.approx(expected, abs=3)
 
 
 def test_rows_of_different_protocols_state_them(davis, tmp_path, monkeypatch):
     _, on, folder = davis
-    refused(ValueError, "figure: no result of davis", figure_of, [tmp_path], on)
     lines = []
 
-    def lettered(text, *size):
+    def noted(text, *size):
         lines.append(text)
-        return picture_of(text, *size)
+        return lettered(text, *size)
 
-    monkeypatch.setattr("vidcorr.experiments.figure.lettered", lettered)
+    monkeypatch.setattr("vidcorr.experiments.figure.lettered", noted)
     other = shutil.copytree(folder, tmp_path / "other")
     result = Result.load(other)
     stage = result.stage.model_copy(update={"protocol": Protocol(name="dino", digest="d", shared_name="dino")})
@@ -97,23 +113,17 @@ def test_the_command_writes_png_and_pdf(davis, tmp_path, capsys):
         assert file.read_bytes().startswith(head)
         assert capsys.readouterr().out == f"{file}\n"
     picture = Image.open(tmp_path / "new/out/rows.png")
-    assert (picture.height, picture.width) == (2 * (HEAD + GAP + 3 * (320 + GAP)), LABEL + GAP + 2 * (320 + GAP))
+    assert (picture.height, picture.width) == (2 * (36 + 4 + 3 * (240 + 4)), 180 + 4 + 2 * (320 + 4))
 
 
-def test_a_result_without_masks_is_named(davis, tmp_path):
+def test_what_cannot_be_drawn_is_named(davis, tmp_path):
     _, on, folder = davis
-    bare = tmp_path / "bare"
-    bare.mkdir()
-    shutil.copy(folder / "results.json", bare)
-    words = ["--on", on, "--output", tmp_path / "figure.png"]
-    assert "bare/predictions/synthetic-000/00000.png" in refusal("figure", bare, *words)
-
-
-def test_a_row_is_named_at_its_left_and_joints_are_refused_by_name(davis, tmp_path):
-    benchmark, on, folder = davis
-    picture = figure_of([f"Ours={folder}"], on, [benchmark.sequences[0].name], [0, 3])
-    name = picture[HEAD + GAP :, :LABEL][:320]
-    assert (name.min(), name.max()) == (0, 255)
-    assert (picture[HEAD + GAP + 320 :][:GAP] == 255).all()
-    words = ["--on", f"jhmdb={tmp_path}", "--output", tmp_path / "figure.png"]
-    assert "figure: jhmdb has no masks" in refusal("figure", folder, *words)
+    (tmp_path / "bare").mkdir()
+    shutil.copy(folder / "results.json", tmp_path / "bare")
+    for words, said in (
+        ([tmp_path / "bare", "--on", on], "bare/predictions/synthetic-000/00000.png"),
+        ([folder, "--on", on, "--sequences", "synthetic-007"], "sequence must be one of 'synthetic-000'"),
+        ([folder, "--on", f"jhmdb={tmp_path}"], "figure: jhmdb has no masks"),
+        ([tmp_path / "bare/..", "--on", f"davis_2016={tmp_path}"], "figure: no result of"),
+    ):
+        assert said in refusal("figure", *words, "--output", tmp_path / "figure.png")
