@@ -11,10 +11,8 @@ import torch
 from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL, refusal
-from vidcorr import DavisBenchmark, Result, evaluate
-from vidcorr.backbones import NamedNetwork, build_feature_extractor
-from vidcorr.experiments.evaluate import Job, Runner
-from vidcorr.results.folder_lock import FolderLock
+from vidcorr import DavisBenchmark, evaluate
+from vidcorr.backbones import build_feature_extractor
 from vidcorr.results.records import results_below
 from vidcorr.videos.files import DataError
 
@@ -56,38 +54,6 @@ def test_scores_equal_each_benchmark_alone_and_are_not_computed_twice(davis, tmp
         assert passes.call_count == computed
     assert capsys.readouterr().out.count("raw_colour on davis by vfs+context=2+radius=3: reused, made on 2") == 1
     assert len(table_of(tmp_path, capsys)) == 3  # the results of earlier commands too
-
-
-@pytest.mark.slow
-def test_jobs_that_fail_are_named_and_the_others_are_done(davis, tmp_path, capsys):
-    class Failing(DavisBenchmark):
-        def score(self, *args):
-            raise RuntimeError("out of\nmemory")
-
-    second = Failing(davis.root, changes=SMALL, limit_sequences=2, name="second")
-    (tmp_path / "damaged.ckpt").write_bytes(b"no checkpoint")
-    networks = ["nowhere.ckpt", str(tmp_path / "damaged.ckpt"), "raw_colour"]
-    said = refused(
-        ValueError, "5 failed; the first: nowhere.ckpt on second by", evaluate, networks, [second, davis], tmp_path
-    )
-    assert "damaged" not in said
-    printed = capsys.readouterr().out
-    assert "raw_colour on second by vfs+context=2+radius=3 failed: RuntimeError: out of memory\n" in printed
-    assert list(table_of(tmp_path, capsys)) == ["raw_colour"]
-
-
-@pytest.mark.slow
-def test_a_job_whose_folder_is_held_is_left_to_its_holder_and_an_empty_result_is_run_again(davis, tmp_path, capsys):
-    job = Job(NamedNetwork("raw_colour"), davis)
-    with FolderLock(Runner(tmp_path).place(job)):
-        table = evaluate(["raw_colour", BLOCKY], [davis], tmp_path)
-    assert f"{job.title}: running elsewhere" in capsys.readouterr().out
-    assert len(table.rows) == 1
-    assert len(evaluate(["raw_colour", BLOCKY], [davis], tmp_path).rows) == 2
-    file = Runner(tmp_path).place(job) / "results.json"
-    file.write_bytes(b"")
-    assert len(evaluate(["raw_colour"], [davis], tmp_path).rows) == 1
-    assert Result.load(file)
 
 
 def test_words_become_jobs_of_all_networks_on_all_benchmarks(monkeypatch, tmp_path):

@@ -1,8 +1,9 @@
-"""Jobs: what their keys depend on.
+"""Jobs: what their keys depend on, and which of them are run.
 
 Also tests `videos/digests.py`.
 """
 
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -23,10 +24,11 @@ from vidcorr.backbones import NamedNetwork
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
 from vidcorr.benchmarks.network import GivenNetwork, with_unique_rows
-from vidcorr.benchmarks.ranks import Ranks
+from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.datasets.generated import write_davis
-from vidcorr.experiments.evaluate import Job, Runner, table_of
+from vidcorr.experiments.evaluate import Job, Runner, process_group, table_of
 from vidcorr.protocols import PropagationProtocol
+from vidcorr.results.folder_lock import FolderLock
 from vidcorr.results.records import records_of
 from vidcorr.results.result import Network, Row
 from vidcorr.results.tables import tabulate
@@ -36,22 +38,6 @@ VFS = PropagationProtocol.named("vfs")
 RAW = NamedNetwork("raw_colour")
 LIBRARY = "torchvision:resnet18"
 TINY = "tests.helpers.encoders:TinyResNet"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected", "is_random"),
-    [
-        ("timm:vit@block9", ("timm:vit@block9, random weights", "timm:vit", "block9", None, False), True),
-        ("untrained@res4/8", ("untrained@res4/8, random weights", LIBRARY, "res4", 8, False), True),
-        ("raw_colour", ("raw_colour", "raw_colour", None, None, False), False),
-        ("dino-s16", ("dino-s16", "timm:vit_small_patch16_224.dino", "block12", None, True), False),
-    ],
-)
-def test_what_the_command_line_names(text, expected, is_random):
-    named = NamedNetwork(text)
-    found = named.name, named.spec, named.stage, named.stride, named.pretrained
-    assert (found, named.is_random) == (expected, is_random)
-    assert NamedNetwork(LIBRARY, pretrained=True).pretrained
 
 
 def test_modules_of_one_name_have_rows_of_their_own():
@@ -64,17 +50,6 @@ class Own(DavisBenchmark):
     """A user's benchmark with an argument of its own."""
 
     threshold: float = 0.5
-
-
-@dataclass(frozen=True)
-class Stable(DavisBenchmark):
-    """A user's benchmark with a score of its own."""
-
-    name = "stable"
-    score_names = ("Stability",)
-
-    def scores(self, rows):
-        return {"Stability": super().scores(rows)["J-Mean"]}
 
 
 def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_root, tmp_path):
@@ -120,6 +95,16 @@ def test_masks_of_davis_2016_change_no_benchmark_and_no_key(tmp_path):
     assert (repr(benchmark), Job(RAW, benchmark).key) == (told, key)
 
 
+def test_a_name_of_a_folder_has_the_end_of_the_networks_name_and_the_key(davis_root, monkeypatch):
+    job = Job(GivenNetwork(nn.Identity(), "x" + "y" * 60), DavisBenchmark(davis_root))
+    assert job.folder == f"{'y' * 60}-davis-{job.key}"
+    keys = set()
+    for content in ({"b": 1, "a": 2}, {"a": 2, "b": 1}):  # whatever the order of its parts
+        monkeypatch.setattr("vidcorr.experiments.evaluate.identity_of", Mock(return_value=content))
+        keys.add(Job(RAW, DavisBenchmark(davis_root)).key)
+    assert len(keys) == 1
+
+
 @pytest.mark.slow
 def test_a_checkpoint_counts_by_its_bytes_and_code_of_the_users_is_run_again(davis_root, tmp_path):
     benchmark = DavisBenchmark(davis_root)
@@ -156,39 +141,91 @@ def test_a_spec_given_again_counts_by_the_weights_of_now(davis_root, tmp_path):
     assert len(list(tmp_path.glob("mine-*"))) == 2
 
 
-@pytest.mark.slow
-def test_stages_have_rows_of_their_own_in_the_table(tmp_path):
-    root = write_davis(tmp_path / "davis", 1, frames=3, size=(32, 32))
-    benchmarks = [DavisBenchmark(root, stage=stage, changes=SMALL) for stage in ("res3", "res4")]
-    table = evaluate([TINY], benchmarks, tmp_path)
-    counts = {name.rpartition(", ")[2]: len(next(iter(row.values())).scores) for name, row in table.rows.items()}
-    assert counts == {"res3": 1, "res4": 1}
+@pytest.fixture
+def evaluated(monkeypatch):
+    """The names of evaluations, each of which leaves a score, and name of a benchmark → error, which it then raises."""
+    calls, errors = [], {}
+
+    def evaluate(self, network, place, name, shared):
+        calls.append((network, name, self.name, shared))
+        if self.name in errors:
+            raise errors[self.name]
+        score = {"J-Mean": 0.5} if self.name == "davis" else {"AJ": 0.25}
+        davis_result(score, network=Network(name=name), benchmark=self.name).save(place)
+
+    monkeypatch.setattr(DavisBenchmark, "evaluate", evaluate)
+    return calls, errors
 
 
-def test_each_heading_has_the_scores_of_its_benchmark_alone(tmp_path, capsys):
-    root = write_davis(tmp_path / "davis", 1, frames=3, size=(32, 32))
-    stable = Stable(root, changes=SMALL)
-    evaluate(["raw_colour"], [DavisBenchmark(root, changes=SMALL), stable], tmp_path / "results")
-    _, davis, other = capsys.readouterr().out.split("## ")
-    assert davis.startswith("davis")
-    assert other.startswith("stable")
-    assert ("J&F-Mean" in davis, "Stability" in davis) == (True, False)
-    assert ("J&F-Mean" in other, "Stability" in other) == (False, True)
+def test_a_job_is_run_once_and_after_a_failure_again(davis_root, tmp_path, evaluated, capsys):
+    calls, errors = evaluated
+    davis, network = DavisBenchmark(davis_root, protocol=VFS), nn.Conv2d(3, 2, 8)
+    benchmarks = [replace(davis, name="second"), davis]
+    errors["second"] = RuntimeError("out of\nmemory")
+    text = "RuntimeError: out of memory"
+    refused(
+        ValueError, f"^1 failed; the first: raw_colour on second by vfs: {text}$", evaluate, [RAW], benchmarks, tmp_path
+    )
+    assert calls == [(RAW, "raw_colour", name, True) for name in ("second", "davis")]
+    table = "\n## davis\n\n|  | J-Mean |\n| --- | ---: |\n| raw_colour | 50.0 |\n"
+    first, second = ("[1/2] raw_colour on second by vfs", "[2/2] raw_colour on davis by vfs")
+    said = f"{first}\n{first[6:]} failed: {text}\n{second}\n[2/2] 0 s\n{table}"
+    assert capsys.readouterr().out.startswith(said)
+    errors["second"] = ValueError("of data")
+    refused(ValueError, "by vfs: of data$", evaluate, [RAW, RAW], benchmarks, tmp_path)
+    reused = "raw_colour on davis by vfs: reused, made on an unknown date\n"
+    assert capsys.readouterr().out.startswith(f"{reused}[1/1] raw_colour on second by vfs\n")
+    errors.clear()
+    _, davis, other = (evaluate([RAW], benchmarks, tmp_path), *capsys.readouterr().out.split("## ")[1:])
+    assert ("J-Mean" in davis, "AJ" in davis, "J-Mean" in other, "AJ" in other) == (True, False, False, True)
+    del calls[:]
+    for _ in range(2):  # a module of the user's is run again
+        assert list(evaluate([network], benchmarks[1:], tmp_path).rows) == ["Conv2d"]
+    assert calls == [(network, "Conv2d", "davis", True)] * 2
 
 
-def test_ranks_with_different_networks_are_refused(davis_root, tmp_path, monkeypatch):
+def test_what_ends_or_holds_a_run(davis_root, tmp_path, evaluated, monkeypatch, capsys):
+    calls, errors = evaluated
+    davis = DavisBenchmark(davis_root)
+    job, runner = Job(RAW, davis), Runner(tmp_path)
+    with FolderLock(runner.place(job)):
+        assert (runner.run([job]), calls) == ({}, [])
+    assert capsys.readouterr().out == "raw_colour on davis by vfs: running elsewhere\n"
+    errors["davis"] = LostRank("a rank has ended")
+    refused(LostRank, "has ended", runner.run, [job])
+    assert not runner.failures
+    errors.clear()
+    assert list(runner.run([job])) == [job]
+    with ExitStack() as locks:
+        assert not runner._claim(job, locks)  # another process has just done it
     monkeypatch.setattr(Ranks, "gather", lambda self, value: [value, ("another",)])
-    message, davis = "the ranks hold different networks", DavisBenchmark(davis_root)
-    refused(ValueError, message, evaluate, ["raw_colour"], [davis], tmp_path)
+    refused(ValueError, "the ranks hold different networks", evaluate, ["raw_colour"], [davis], tmp_path)
 
 
-def test_an_earlier_score_is_no_score_of_code_that_now_fails(davis_root, tmp_path, monkeypatch):
-    job = Job(RAW, Own(davis_root, changes=SMALL, limit_sequences=1))
+def test_an_earlier_score_is_no_score_of_code_that_now_fails(davis_root, tmp_path, evaluated):
+    job = Job(RAW, Own(davis_root))
     assert list(Runner(tmp_path).run([job])) == [job]
-    monkeypatch.setattr(Own, "score", Mock(side_effect=ValueError("broken")))
+    evaluated[1]["davis"] = ValueError("broken")
     runner = Runner(tmp_path)
     assert runner.run([job]) == {}
     assert list(runner.failures) == [job]
+
+
+@pytest.mark.parametrize(("rank", "said"), [(0, "inside\n"), (1, "")])
+def test_ranks_of_torchrun_have_a_gpu_each_and_only_the_first_prints(rank, said, monkeypatch, capsys):
+    group, cuda = Mock(), Mock()
+    group.get_rank.return_value = rank
+    cuda.device_count.return_value = 2
+    monkeypatch.setattr("vidcorr.experiments.evaluate.dist", group)
+    monkeypatch.setattr(torch, "cuda", cuda)
+    for name, value in (("WORLD_SIZE", "4"), ("LOCAL_RANK", "3")):
+        monkeypatch.setenv(name, value)
+    with suppress(KeyError), process_group():
+        print("inside")
+        raise KeyError
+    assert capsys.readouterr().out == said
+    cuda.set_device.assert_called_once_with(1)
+    assert [call[0] for call in group.mock_calls] == ["init_process_group", "get_rank", "destroy_process_group"]
 
 
 def test_evaluate_says_the_difference_that_table_says():
