@@ -1,14 +1,12 @@
 """Masks of soft labels the plain way, and J and F over the whole picture as davis2017-evaluation defines them."""
 
 import math
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 
@@ -44,27 +42,3 @@ def plain_decode(labels: Tensor, size: tuple[int, int], rescale: bool = True) ->
         low, high = maps.flatten(1).amin(1)[:, None, None], maps.flatten(1).amax(1)[:, None, None]
         maps = torch.where(high > 0, (maps - low) / (high - low + 1e-12), maps)
     return maps.argmax(0).to(torch.uint8)
-
-
-def plain_score(truth: Path, predictions: Path) -> dict[str, tuple[float, float]]:
-    """Return `<sequence>_<object>` → mean J and F of masks on disk, all masks of a sequence in memory.
-
-    Each object counts from the frame after its first mask to the last frame.
-
-    Args:
-        truth: folder with a folder of indexed PNGs for each sequence.
-        predictions: the same for the predictions.
-    """
-    scores = {}
-    for folder in sorted(path for path in truth.iterdir() if path.is_dir()):
-        files = sorted(folder.glob("*.png"))
-        wanted = np.stack([np.array(Image.open(file)) for file in files])
-        found = np.stack([np.array(Image.open(predictions / folder.name / file.name)) for file in files])
-        for number in np.setdiff1d(wanted, [0, 255]):
-            begin = int((wanted == number).any((1, 2)).argmax())
-            pairs = [(found[t] == number, wanted[t] == number) for t in range(begin + 1, len(files))]
-            if pairs:
-                region = float(np.mean([plain_region(*pair) for pair in pairs]))
-                boundary = float(np.mean([plain_boundary_score(*pair) for pair in pairs]))
-                scores[f"{folder.name}_{number}"] = region, boundary
-    return scores

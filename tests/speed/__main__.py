@@ -1,35 +1,31 @@
 """Each part against the method that it replaces: the least time of either way, as a table.
 
 python -m tests.speed                       # the table of docs/speed.md, 3 minutes
-python -m tests.speed decoding --rounds 5   # parts by name
+python -m tests.speed info_nce --rounds 5   # parts by name
 """
 
 import argparse
 import os
 import platform
 import re
-from collections.abc import Callable, Iterable
 from datetime import date
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.speed import files, kernels
+from tests.speed import kernels
 from tests.speed.training_step import training_steps
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "speed.md"
-IN_TABLE: tuple[Callable[[int], Iterable[str]], ...] = (
+IN_TABLE = (
     kernels.propagation,
     kernels.davis_frame,
-    files.scores,
     kernels.reconstruction,
     kernels.info_nce,
     training_steps,
 )
-PARTS = {
-    part.__name__: part for part in (*IN_TABLE, kernels.propagation_scale, files.crops, files.colours, files.decoding)
-}
+PARTS = {part.__name__: part for part in (*IN_TABLE, kernels.propagation_scale)}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Tensor work against the plain ways: a DAVIS frame, reconstruction, InfoNCE, matching of pictures, points, joints."""
+"""Tensor work against the plain ways: a DAVIS frame, propagation, reconstruction, InfoNCE."""
 
 import copy
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from torchvision.transforms import v2
 
 from tests.helpers.plain_info_nce import plain_info_nce
 from tests.helpers.plain_masks import plain_boundary_score, plain_decode, plain_region
-from tests.helpers.plain_propagation import dense_attention, dense_mask, plain_propagation
+from tests.helpers.plain_propagation import dense_attention, dense_mask
 from tests.helpers.references import real_data
-from tests.speed.timing import DEVICE, compare, least, row
+from tests.speed.timing import DEVICE, least, row
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.datasets import Davis
-from vidcorr.functional import LabelPropagator, decode_masks, encode_masks, info_nce_loss, propagate_labels
+from vidcorr.functional import LabelPropagator, decode_masks, encode_masks, info_nce_loss
 from vidcorr.functional.reconstruction import reconstruct_locally
 from vidcorr.metrics import boundary_score, jaccard, object_outlines
 from vidcorr.protocols import PropagationProtocol
@@ -83,18 +83,10 @@ def propagation(rounds: int, sizes: tuple[tuple[int, ...], ...] = ((60, 107, 256
 
 
 def propagation_scale(rounds: int) -> Iterator[str]:
-    """Compare propagation over the size of the map, channels, references and radius; and a whole video under `dino`."""
+    """Compare propagation over the size of the map, channels, references and radius."""
     sizes = [(h, w, 256, 20, 12) for h, w in ((30, 54), (85, 151), (120, 214))]
     others = [(60, 107, *rest) for rest in ((64, 20, 12), (512, 20, 12), (256, 5, 12), (256, 20, 6), (256, 20, 18))]
     yield from propagation(rounds, (*sizes, *others))
-    features, protocol = video(40, 384, (60, 107), DEVICE), PropagationProtocol.named("dino", "davis")
-    labels = torch.rand(3, 60, 107).softmax(0).to(DEVICE)
-    yield from compare(
-        "40 frames under dino, 60 × 107, C 384",
-        {"plain": lambda: plain_propagation(features, labels, protocol)},
-        lambda: list(propagate_labels(features, labels, protocol)),
-        rounds,
-    )
 
 
 @torch.inference_mode()
@@ -163,24 +155,20 @@ def reconstruction(rounds: int) -> list[str]:
     def gradients(form) -> tuple[Tensor, ...]:
         return torch.autograd.grad(form(query, references, colours, 6), (query, references), upstream)
 
-    return compare(
-        "reconstruction, forward and backward",
-        {"shifts": lambda: gradients(by_shifts)},
-        lambda: gradients(lambda *maps: reconstruct_locally(*maps).values),
-        rounds,
-    )
+    ways = {
+        "plain": lambda: gradients(by_shifts),
+        "vidcorr": lambda: gradients(lambda *maps: reconstruct_locally(*maps).values),
+    }
+    return [row("reconstruction, forward and backward, against shifts", *least(ways, rounds).values())]
 
 
-def info_nce(rounds: int) -> Iterator[str]:
+def info_nce(rounds: int) -> list[str]:
     """Compare InfoNCE, forward and backward, with the form that stores all logits."""
-    videos, keys = 256, 65536
-    for width in (128, 512):
-        predicted, target = (F.normalize(torch.randn(videos, 1, width, device=DEVICE), dim=-1) for _ in range(2))
-        queue = F.normalize(torch.randn(keys, width, device=DEVICE), dim=-1)
-        predicted.requires_grad_()
-        yield from compare(
-            f"InfoNCE, K {keys}, B {videos}, d {width}",
-            {"plain": lambda: plain_info_nce(predicted, target, queue, 0.2).backward()},  # noqa: B023
-            lambda: info_nce_loss(predicted, target, queue, 0.2).backward(),  # noqa: B023
-            rounds,
-        )
+    predicted, target = (F.normalize(torch.randn(256, 1, 128, device=DEVICE), dim=-1) for _ in range(2))
+    queue = F.normalize(torch.randn(65536, 128, device=DEVICE), dim=-1)
+    predicted.requires_grad_()
+    ways = {
+        "plain": lambda: plain_info_nce(predicted, target, queue, 0.2).backward(),
+        "vidcorr": lambda: info_nce_loss(predicted, target, queue, 0.2).backward(),
+    }
+    return [row("InfoNCE, K 65536, B 256, d 128", *least(ways, rounds).values())]

@@ -7,7 +7,6 @@ from time import perf_counter, process_time
 import torch
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-Ways = Mapping[str, Callable[[], object]]
 
 
 def now() -> float:
@@ -18,7 +17,7 @@ def now() -> float:
     return process_time() + sum(process_times()[2:4])
 
 
-def least(ways: Ways, rounds: int) -> dict[str, float]:
+def least(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Return the least seconds of each way; all run in turn, and a first round only warms up."""
     spent: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
@@ -28,24 +27,6 @@ def least(ways: Ways, rounds: int) -> dict[str, float]:
             if number:
                 spent[name].append(now() - began)
     return {name: min(seconds) for name, seconds in spent.items()}
-
-
-def compare(what: str, plain: Ways, ours: Callable[[], object], rounds: int, unit: int = 1) -> list[str]:
-    """Time the plain ways and ours, and return a row for each plain way.
-
-    Args:
-        what: is measured.
-        plain: name → a way that ours replaces.
-        ours: is compared.
-        rounds: of all ways.
-        unit: number of items of a run; a row shows the time of one.
-    """
-    times = least({**plain, "vidcorr": ours}, rounds)
-    rows = []
-    for name in plain:
-        against = f", against {name}" if name != "plain" else ""
-        rows.append(row(what + against, times[name] / unit, times["vidcorr"] / unit))
-    return rows
 
 
 def row(what: str, plain: float, ours: float) -> str:
