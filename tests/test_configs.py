@@ -16,16 +16,11 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 ON_ANY_MACHINE = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=auto"]
 OTHER = ("studies", "benchmarks")
 EVERY = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml") if path.parent.name not in OTHER)
-FIT = {"LearningRateMonitor", "LastCheckpoint", "Throughput", "Stops"}
 
 
 @cache
 def content(config):
     return yaml.safe_load((CONFIGS / config).read_text())
-
-
-def names(built):
-    return {type(callback).__name__ for callback in built.trainer.callbacks}
 
 
 @pytest.mark.slow
@@ -40,7 +35,8 @@ def test_builds(config):
         assert type(built.model).__name__ == given["model"]["class_path"].rpartition(".")[2]
     if "data" in given:
         assert type(built.datamodule).__name__ == given["data"]["class_path"].rpartition(".")[2]
-    assert {entry["class_path"] for entry in given.get("trainer", {}).get("callbacks+", [])} <= names(built)
+    callbacks = {type(callback).__name__ for callback in built.trainer.callbacks}
+    assert {entry["class_path"] for entry in given.get("trainer", {}).get("callbacks+", [])} <= callbacks
 
 
 def test_each_appends_its_callbacks_and_leaves_normalisation_to_the_method():
@@ -66,14 +62,3 @@ def test_no_two_pieces_set_the_same_value():
             for other in second:
                 shared = set(leaves(content(one))) & set(leaves(content(other)))
                 assert not shared, f"{one} and {other} both set {shared}: their order would matter"
-
-
-@pytest.mark.slow
-def test_every_fit_has_what_a_resume_needs_once(tmp_path):
-    built = Built(["fit", "--model=raw_colour", *ON_ANY_MACHINE, "--on", f"davis={tmp_path}"])
-    kinds = [type(callback).__name__ for callback in built.trainer.callbacks]
-    assert names(built) >= FIT | {"BenchmarkCallback", "BestCheckpoint"}
-    assert all(kinds.count(name) == 1 for name in FIT)
-    without = ["--trainer.logger=false", "--trainer.enable_checkpointing=false"]
-    bare = Built(["fit", "--model=raw_colour", *ON_ANY_MACHINE, *without])
-    assert not names(bare) & {"LearningRateMonitor", "LastCheckpoint"}

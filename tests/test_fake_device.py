@@ -1,13 +1,10 @@
 """Work on a GPU that is not there, `fit` among it: nothing waits for it but what must, nothing is left on the CPU."""
 
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 import torch
-import torch.distributed as dist
 from pytorch_lightning.callbacks import TQDMProgressBar
-from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._pytree import tree_leaves
 
 import vidcorr
@@ -130,31 +127,3 @@ def test_steps_stay_on_the_device(step, precision):
     assert trainer.global_step == 2
     of_first_batch = len(module.images)  # the range of each
     assert gpu.reads == 2 * WAITS.get(step, 0) + 1 + of_first_batch
-
-
-@pytest.fixture
-def two_ranks():
-    """Let this process be the first of two ranks; what the other rank gives has no values."""
-    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
-    yield
-    dist.destroy_process_group()
-
-
-@pytest.mark.parametrize("step", ["VFSMoCo", "Liir, shared"])
-@pytest.mark.usefixtures("two_ranks")
-def test_two_ranks_gather_on_the_device(step):
-    """The keys of both ranks enter the queue, without a wait for the other rank's keys."""
-    name, arguments = STEPS[step]
-    module = tiny(name, **arguments)
-    batch = tiny_batch(name)
-    module.log = module.log_dict = lambda *words, **options: None
-    module._trainer = SimpleNamespace(accumulate_grad_batches=1, current_epoch=0, global_step=0)
-    module.lr_schedulers = lambda: None
-    with fake_gpu() as gpu:
-        twin = moved(module, gpu.device)
-        twin.training_step({key: item.to(gpu.device, non_blocking=True) for key, item in batch.items()}, 0)
-        ((keys, videos),) = (twin.queue if name == "VFSMoCo" else twin.bank).held
-        twin.optimizer_step(0, 0, torch.optim.SGD(twin.parameters(), 0.1), lambda: None)
-    assert len(keys) == len(videos)
-    assert len(keys) % (2 * len(batch["video_index"])) == 0
-    assert gpu.reads == WAITS.get(step, 0) + 1  # the range of the first batch

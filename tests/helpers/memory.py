@@ -2,19 +2,11 @@
 
 from collections.abc import Callable
 
-import torch
 from torch.profiler import ProfilerActivity, profile
 
 
 def peak_of(function: Callable[[], object]) -> int:
-    """Bytes that `function` allocates at most beyond what lives when it starts."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        function()
-        if torch.cuda.max_memory_allocated() > before:
-            return torch.cuda.max_memory_allocated() - before
+    """Bytes on the CPU that `function` allocates at most beyond what lives when it starts."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         function()
     assert recorded.profiler is not None
