@@ -1,19 +1,11 @@
 """Encoders for tests, as a user would write them; importing them needs no Lightning."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from vidcorr.backbones import Clips, Recurrent
-from vidcorr.backbones.checkpoints import write_checkpoint
-
-if TYPE_CHECKING:
-    from lightning_modules import FrozenEncoder
 
 
 class Blocky(nn.Module):
@@ -124,13 +116,3 @@ def clips() -> Clips:
 def clips_over(extractor: nn.Module) -> Clips:
     """An encoder of clips of four frames with the maps of an image extractor, so that nothing else may differ."""
     return Clips(lambda clip: extractor(clip[0]).transpose(0, 1)[None], 4, 1, layout="TCHW", mean=None)
-
-
-def saved_resnet(path: Path, seed: int = 0) -> FrozenEncoder:
-    """Write a checkpoint of an untrained ResNet-18, and return its module."""
-    from lightning_modules import FrozenEncoder
-
-    torch.manual_seed(seed)
-    model = FrozenEncoder("torchvision:resnet18")
-    write_checkpoint(model, path)
-    return model

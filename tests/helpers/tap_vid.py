@@ -54,13 +54,3 @@ def write_golden_tracks(folder: Path, name: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pickle.dumps(list(content.values()) if unnamed else content, 4))
     return path
-
-
-class Call:
-    """Pickles to a call."""
-
-    def __init__(self, function, *arguments):
-        self.how = function, arguments
-
-    def __reduce__(self):
-        return self.how

@@ -15,7 +15,6 @@ from PIL import Image
 from torch import nn
 
 from lightning_modules import FrozenEncoder
-from tests.helpers.encoders import saved_resnet
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
 from tests.helpers.words import SMALL
@@ -109,7 +108,8 @@ def test_a_name_of_a_folder_has_the_end_of_the_networks_name_and_the_key(davis_r
 def test_a_checkpoint_counts_by_its_bytes_and_code_of_the_users_is_run_again(davis_root, tmp_path):
     benchmark = DavisBenchmark(davis_root)
     for seed in (0, 0, 1):
-        saved_resnet(tmp_path / f"{seed}.ckpt", seed)
+        torch.manual_seed(seed)
+        write_checkpoint(FrozenEncoder(LIBRARY), tmp_path / f"{seed}.ckpt")
     keys = [Job(NamedNetwork(str(tmp_path / name)), benchmark).key for name in ("0.ckpt", "1.ckpt")]
     (tmp_path / "moved.ckpt").write_bytes((tmp_path / "0.ckpt").read_bytes())
     assert Job(NamedNetwork(str(tmp_path / "moved.ckpt")), benchmark).key == keys[0] != keys[1]

@@ -11,7 +11,7 @@ import pytest
 
 from cli import main
 from tests.helpers.refusal import refused
-from tests.helpers.tap_vid import Call, element, written
+from tests.helpers.tap_vid import element, written
 from vidcorr.commands.unpickle import unpickle
 from vidcorr.datasets import TapVid
 from vidcorr.videos.arrays import read_pickle
@@ -50,7 +50,12 @@ def test_the_same_content_as_pickle_reads(tmp_path, protocol):
 def test_nothing_is_called(tmp_path):
     marker = tmp_path / "was-here"
     path = tmp_path / "x.pkl"
-    path.write_bytes(pickle.dumps({"video": Call(os.mkdir, str(marker))}))
+
+    class Call:
+        def __reduce__(self):
+            return os.mkdir, (str(marker),)
+
+    path.write_bytes(pickle.dumps({"video": Call()}))
     line = refused(DataError, "refused: it asks for", read_pickle, path)
     assert str(path) in line
     assert not marker.exists()
