@@ -122,8 +122,8 @@ class MaskFolders:
     truth: Path
     predictions: Path
     rules: Rules
-    keep_ends: bool = False
-    allow_missing: bool = False
+    keep_ends: bool
+    allow_missing: bool
 
     def rows(self, names: Sequence[str]) -> tuple[list[Row], list[str]]:
         """Return a row for each object of the videos, sorted, and the names of the videos without predictions.

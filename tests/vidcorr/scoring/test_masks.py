@@ -12,6 +12,7 @@ from scipy import stats
 from tests.helpers.refusal import refused
 from vidcorr.commands.score import command
 from vidcorr.datasets.generated import writers
+from vidcorr.metrics.rules import RULES
 from vidcorr.scoring.masks import score
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette, read_mask, write_ids
@@ -58,7 +59,8 @@ def test_first_and_last_frame_in_and_out_by_hand(tmp_path):
         ends = ["first and last frame too"] if flag == "--keep-ends" else []
         assert (results["sequences"], results["conditions"]) == (["a"], [*ends, "1 sequences"])
         assert results["provenance"]["date"]
-    assert results["data"]["rules"]["name"] == "youtube-vos"
+    data = {"rules": RULES["youtube-vos"].stated(), "keep_ends": False, "missing_videos": [], "truth": folders[0]}
+    assert (results["data"], results["network"]["name"]) == (data, folders[1])
     refused(ValueError, "keep_ends: rules youtube-vos", score, *folders, "youtube-vos", keep_ends=True)
 
 

@@ -20,7 +20,7 @@ from vidcorr.metrics.outlines import object_outlines
 from vidcorr.metrics.rules import RULES as KNOWN
 from vidcorr.metrics.scoring import Metadata
 from vidcorr.scoring.masks import score
-from vidcorr.scoring.tracks import score_boxes
+from vidcorr.scoring.tracks import BOX_SOURCES, score_boxes
 from vidcorr.videos.files import DataError
 
 RULES = {"lvos": "lvos", "lvos-2023": "lvos", "vost": "vost", "sa-v": "sav", "mose-v2": "mose"}
@@ -243,6 +243,9 @@ def test_boxes_score_as_got10k_printed(tmp_path):
     result = Result.load(tmp_path / "out")
     assert {key: result.scores[key] for key in GOT10K} == pytest.approx(GOT10K, abs=1e-12)
     assert result.without.keys() >= GOT10K.keys()  # their intervals come of it
+    assert result.data == {"rules": {"name": "got-10k", "source": BOX_SOURCES["got-10k"]}, "truth": str(truth)}
+    for row in result.rows:
+        assert row.values["SR@0.5"] == np.mean(np.array(row.counts["overlaps"]) > 0.5)
 
 
 def test_a_box_that_is_no_number_overlaps_nothing(tmp_path):
@@ -260,4 +263,6 @@ def test_without_predictions_of_any_video_all_count_as_0(tmp_path):
     (tmp_path / "mine").mkdir()
     found = score(**arguments, allow_missing=True)
     assert found.scores["J"] == 0
-    assert len(found.data["missing_videos"]) == len(found.sequences)
+    known = json.loads((tmp_path / "meta.json").read_text())["videos"]
+    assert found.data["missing_videos"] == list(found.sequences) == sorted(known)
+    assert [row.name for row in found.rows] == sorted(f"{name}_{of}" for name in known for of in known[name]["objects"])

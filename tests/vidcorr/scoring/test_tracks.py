@@ -5,12 +5,13 @@ import pytest
 
 from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import official_scores, write_golden_tracks
+from vidcorr import BadjaBenchmark
 from vidcorr.commands.score import command
 from vidcorr.datasets import Otb, TapVid
-from vidcorr.datasets.generated import write_otb
+from vidcorr.datasets.generated import write_badja, write_otb
 from vidcorr.metrics import sample_queries
 from vidcorr.results.result import Result
-from vidcorr.scoring.tracks import score_boxes, score_tracks
+from vidcorr.scoring.tracks import BOX_SOURCES, TAP_VID, score_boxes, score_tracks
 from vidcorr.videos.files import DataError
 
 
@@ -42,6 +43,24 @@ def test_npz_files_score_as_the_official_code_scores_them(truth, tmp_path, mode)
         assert found.scores[key] == pytest.approx(value["mean"], abs=1e-9), key
         of_videos = {row.name: row.values[key] for row in found.rows}
         assert of_videos == pytest.approx(value["per_video"], abs=1e-9, nan_ok=True), key
+    assert found.data == {"rules": {**TAP_VID, "query_mode": mode}, "truth": str(truth)}
+    assert (found.network.name, found.conditions) == (str(tmp_path), (f"{mode} queries", "4 sequences"))
+
+
+def test_badjas_tracks_score_as_its_benchmark_scored_them(tmp_path):
+    """Joints by the area of the animal, in pixels of frames that are no squares."""
+    root = write_badja(tmp_path / "badja", 2, frames=4, size=(48, 64))
+    result = BadjaBenchmark(root, stride=4).evaluate("raw_colour", tmp_path)
+    found = score_tracks(root, tmp_path / "predictions")
+    assert 0 < found.scores["PCK@0.2"] == result.scores["PCK@0.2"] < 1
+    for mine, expected in zip(found.rows, result.rows, strict=True):
+        assert (mine.name, mine.values) == (expected.name, expected.values)
+        assert mine.counts.items() <= expected.counts.items()
+
+
+def to_side(tracks, side):
+    """Stretch tracks over all of a picture of some pixels."""
+    return (tracks - tracks.min()) / np.ptp(tracks) * side
 
 
 def test_a_list_a_missing_or_foreign_file_is_refused(truth, tmp_path):
@@ -53,8 +72,10 @@ def test_a_list_a_missing_or_foreign_file_is_refused(truth, tmp_path):
     refused(DataError, r"\.npz: has no arrays tracks and occluded", score_tracks, truth, tmp_path)
     write_tracks(truth, tmp_path, "first", lambda queries: (queries.tracks[:, 1:], queries.occluded))
     refused(DataError, r"\.npz: expected tracks \(N, T, 2\)", score_tracks, truth, tmp_path)
-    write_tracks(truth, tmp_path, "first", lambda queries: (queries.tracks / 256, queries.occluded))
+    write_tracks(truth, tmp_path, "first", lambda queries: (to_side(queries.tracks, 1), queries.occluded))
     refused(DataError, r"\.npz: its tracks are fractions; expected x, y in pixels", score_tracks, truth, tmp_path)
+    write_tracks(truth, tmp_path, "first", lambda queries: (to_side(queries.tracks, 2), queries.occluded))
+    assert score_tracks(truth, tmp_path).scores["average_jaccard"] < 0.5
 
 
 def test_a_box_that_is_no_number_is_a_failure_and_a_missing_file_a_mistake(tmp_path):
@@ -65,7 +86,10 @@ def test_a_box_that_is_no_number_is_a_failure_and_a_missing_file_a_mistake(tmp_p
         boxes = sequence.boxes.copy()
         boxes[4, 3] = spoiled
         np.savetxt(tmp_path / f"{sequence.name}.txt", boxes, delimiter=",")
-        assert score_boxes(root, tmp_path).scores["success"] == pytest.approx(20 / 21 * 7 / 8)
+        found = score_boxes(root, tmp_path)
+        assert found.scores["success"] == pytest.approx(20 / 21 * 7 / 8)
+        assert found.scores == found.rows[0].values
+    assert found.data == {"rules": {"name": "otb", "source": BOX_SOURCES["otb"]}, "truth": str(root)}
 
 
 def test_tracks_that_are_not_finite_are_never_within_a_threshold(truth, tmp_path):
