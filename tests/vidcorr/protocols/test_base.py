@@ -4,6 +4,7 @@ import pickle
 from typing import Annotated, Literal
 
 import numpy as np
+import pytest
 
 from tests.helpers.refusal import refused
 from vidcorr.protocols import PointProtocol, PropagationProtocol, TrackingProtocol, base
@@ -38,6 +39,7 @@ class More(Rules):
 def test_equal_protocols_have_equal_digests_and_others_have_others():
     assert Rules("x", factor=1).digest() == Rules("x", factor=1.0).digest()
     assert Rules("x", window=(1, 2)).digest() == Rules("x", window=(1.0, 2.0)).digest()
+    assert More("x", side=4) != Rules("x", side=4)
     assert VFS.with_changes(radius=6.0).digest() == VFS.with_changes(radius=6).digest() != VFS.digest()
     assert Rules("x", side=np.int64(4)).digest() == Rules("x", side=4).digest()
     assert More("x", side=4).digest() == Rules("x", side=4).digest() != More("x", side=4, added=2).digest()
@@ -54,6 +56,9 @@ def test_a_name_says_what_was_changed():
     assert changed.with_changes(smooth=False, window=(3, 4)) == paper
     assert changed.with_changes(name="mine").name == "mine"
     refused(ValueError, "Rules has no field 'sides'", paper.with_changes, sides=4)
+    assert paper.model_copy(update={"side": 6}).name == "paper+side=6"
+    with pytest.raises(ValueError, match="frozen"):
+        paper.side = 6
 
 
 def test_a_name_cannot_outlive_its_values():
@@ -115,6 +120,8 @@ def test_values_of_another_type_or_out_of_range_and_unknown_names_are_refused():
     refused(ValueError, "Rules has no field 'sid'", Rules.named, "paper+sid=4", "first")
     refused(ValueError, "unknown protocol 'papers': expected one of paper", Rules.named, "papers")
     refused(ValueError, "radius must be .*, got 'wide'", PropagationProtocol.named, "vfs+radius=wide")
+    refused(ValueError, "mode must be .*, got 'a=b'", Rules.named, "paper+mode=a=b", "first")
+    refused(ValueError, "smooth must be .*, got '1'", Rules.named, "paper+smooth=1", "first")
     refused(ValueError, "^protocol 'x': give context$", PropagationProtocol, "x")
     refused(ValueError, "^PropagationProtocol: give name$", PropagationProtocol)
     refused(TypeError, "give arguments after 'name' by name", Rules, "x", 8)
@@ -122,6 +129,7 @@ def test_values_of_another_type_or_out_of_range_and_unknown_names_are_refused():
         "smooth must be False without a mode, got True": {"smooth": True, "mode": None},
         r"pair must be greater than or equal to 1, got \(1, 0\)": {"pair": (1, 0)},
         "factor must be a finite number": {"factor": float("nan")},
+        "side must be a valid integer, got '4'": {"side": "4"},
     }
     for words, fields in mistakes.items():
         assert refused(ValueError, words, Rules, **{"name": "x"} | fields)
@@ -138,6 +146,7 @@ class Ranges(base.EvaluationProtocol):
 
 def test_each_kind_of_number_has_its_range():
     Ranges("x", positive=1, count=0, scale=1e-9, weight=0, part=1, cosine=1)
+    Ranges("x", part=0, cosine=-1)
     beyond = {"positive": (0,), "count": (-1,), "scale": (0,), "weight": (-1e-9,), "part": (-1e-9, 1.1)}
     for field, values in (beyond | {"cosine": (-1.1, 1.1)}).items():
         for value in values:
@@ -148,4 +157,4 @@ def test_a_protocol_of_a_source_knows_its_benchmark_and_one_of_ones_own_has_none
     by_hand = PropagationProtocol("vfs", **VFS.values())
     assert {each.benchmark for each in (VFS, VFS.with_changes(topk=5), by_hand)} == {"davis"}
     assert PropagationProtocol.named("vfs", benchmark="vip").benchmark == "vip"
-    assert Rules("mine").benchmark is None
+    assert Rules("mine", benchmark="first").benchmark is None

@@ -4,14 +4,18 @@ Also tests `protocols/boxes.py`, `protocols/masks.py`, `protocols/network_input.
 `protocols/points.py`, `protocols/surfaces.py`.
 """
 
+import json
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 
 from tests.helpers.propagation import protocol
 from tests.helpers.refusal import refused
 from vidcorr import SiamFCTracker, TrackingProtocol
 from vidcorr.backbones import RawColour
-from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol, SurfaceProtocol
+from vidcorr.protocols import JointProtocol, MatchingProtocol, PointProtocol, PropagationProtocol, SurfaceProtocol
 from vidcorr.tracking.siamfc_tracker import Track
 
 DIGESTS = {
@@ -94,20 +98,50 @@ def test_a_protocol_tells_its_origin():
     changed = PropagationProtocol.named("vfs", "vip").with_changes(topk=5)
     assert changed.origin() == {"code": source.code, "inferred": source.inferred["vip"]}
     assert PropagationProtocol.named("vfs").origin() == {"code": source.code}
-    assert PropagationProtocol.named("dino").origin()["note"] == PropagationProtocol.sources()["dino"].note
+    notes = [PropagationProtocol.named(name).origin()["note"] for name in ("dino", "naf")]
+    assert [note[:26] for note in notes] == ["In the original code an ob", "Both sides of the native f"]
     assert changed.with_changes(name="own").origin() == {}
 
 
-def test_bad_values():
-    square = {"topk": None, "neighbourhood": "square"}
-    mistakes = {
-        "above 0 feature cells for a circle": {"radius": 0},
-        "0 or -1": {"references": (-3,)},
-        "mixture_components must be .* at most its number": square | {"radius": 0.5, "mixture_components": 2},
-        "topk_ties": {"topk": None, "topk_ties": "kept"},
-    }
-    for words, fields in mistakes.items():
-        assert refused(ValueError, words, protocol, **fields)
-    assert protocol(**square, radius=1, mixture_components=9).mixture_components == 9  # a square of nine cells
-    stretched = MatchingProtocol.named("dift", changes={"input_fit": "stretched"})
-    refused(ValueError, "integer_points must be False for", stretched.with_changes, integer_points=True)
+HERE = Path(__file__)
+KINDS = (PropagationProtocol, JointProtocol, PointProtocol, TrackingProtocol, MatchingProtocol, SurfaceProtocol)
+BASES = {
+    "propagation": protocol(),
+    "propagation vip": PropagationProtocol.named("vfs", "vip"),
+    "boxes": TrackingProtocol(),
+    "points": PointProtocol("own", tracking="direct", decoding="argmax"),
+    "surfaces": SurfaceProtocol.named("probe3d", "navi"),
+    "matching": MatchingProtocol.named("dift", changes={"upsampling": "cells", "input_fit": "corner"}),
+}
+"""Kind in rules.json → the protocol that is changed."""
+
+
+@pytest.mark.parametrize("kind", BASES)
+def test_fields_that_do_not_fit_each_other_are_refused_and_the_nearest_that_do_are_not(kind):
+    """Each entry of rules.json: the field that is refused, if any, and the changes."""
+    for field, changes in json.loads(HERE.with_name("rules.json").read_text())[kind]:
+        if field:
+            refused(ValueError, f"': {field} must be", BASES[kind].with_changes, **changes)
+        else:
+            BASES[kind].with_changes(**changes)
+
+
+def test_no_default_changes():
+    """A digest leaves a field at its default out, so no digest would tell."""
+    found = {}
+    for kind in KINDS:
+        found[kind.__name__] = {name: repr(field.default) for name, field in kind.model_fields.items()}
+    assert found == json.loads(HERE.with_name("defaults.json").read_text())
+
+
+def test_what_code_reads_of_a_protocol():
+    boxes, surfaces, pairs = TrackingProtocol(), BASES["surfaces"], BASES["matching"].with_changes
+    assert boxes.factors.tolist() == [1 / 1.0375, 1, 1.0375]
+    assert boxes.with_changes(response_size=20).at_features(4, True).name == "vfs+response_size=20+stride=4"
+    cells = [surfaces.with_changes(grid_step=8, depth_at=at).pixel_of_cell for at in ("first", "centre")]
+    assert cells == [slice(0, None, 8), slice(4, None, 8)]
+    assert pairs(input_size=64).input_sides == (64, 64)
+    assert pairs(input_size=(64, 96), input_fit="stretched").input_sides == (64, 96)
+    changes = {"context": 7, "matches": 8, "temperature": 0.3, "radius": 9.0, "feature_normalisation": "raw"}
+    maps = BASES["points"].with_changes(tracking="propagation", decoding="topk", **changes).propagation()
+    assert maps == PropagationProtocol("points", topk=changes.pop("matches"), **changes)
