@@ -160,7 +160,7 @@ class BenchmarkCallback(pl.Callback):
         if trainer.state.fn != "fit":
             scores = self._run(trainer, pl_module)
             scores["step"] = float(self._runs[-1].step)  # at which Lightning then logs, and returns what is logged
-            pl_module.log_dict(scores, rank_zero_only=False, sync_dist=False)
+            pl_module.log_dict(scores)
         elif not trainer.sanity_checking and self._is_due(trainer):
             self._run(trainer, pl_module)
 

@@ -44,7 +44,7 @@ def embedding_spread(embeddings: Tensor) -> Tensor:
     """
     if embeddings.ndim != 2 or len(embeddings) < 2:
         raise ValueError(f"expected embeddings (N, D) with N of at least 2, got {tuple(embeddings.shape)}")
-    return normalize(embeddings.float(), dim=1).std(dim=0).mean() * embeddings.shape[1] ** 0.5
+    return normalize(embeddings.float()).std(dim=0).mean() * embeddings.shape[1] ** 0.5
 
 
 class CollapseMonitor(pl.Callback):
@@ -99,7 +99,7 @@ def _log_measured(trainer: pl.Trainer, values: dict[str, Tensor]) -> None:
     """Log values measured in the present step, their means over the ranks, beside the step's loss."""
     means: dict[str, float] = {}
     for name, value in values.items():
-        mean = trainer.strategy.reduce(value.to(trainer.strategy.root_device), reduce_op="mean")
+        mean = trainer.strategy.reduce(value.to(trainer.strategy.root_device))
         means[name] = float(mean)
     log_now(trainer, means, logged_step(trainer))
 

@@ -18,7 +18,6 @@ from pytorch_lightning.callbacks import LearningRateMonitor, TQDMProgressBar
 from pytorch_lightning.cli import LightningCLI
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Throughput
-from callbacks.benchmark import recipe_of
 from cli import SaveConfig, ShortLogInterval, VidcorrCLI, main, make_trainer
 from lightning_modules import VFSSimSiam
 from tests.helpers.parsed import Built, Parsed
@@ -141,19 +140,6 @@ def test_one_seed_for_all_unless_one_is_set_by_hand():
         ["fit", "--model=VFSMoCo", f"--model.backbone={NETWORK}", MOCO[1], "--data.seed=0", "--seed_everything=7"]
     )
     assert (run.model.hparams["seed"], run.datamodule.seed) == (7, 0)
-
-
-@pytest.mark.slow
-def test_trainings_that_differ_in_seeds_and_folders_have_one_recipe(tmp_path):
-    def recipe(*more):
-        config = parsed("fit", *MOCO, "--data.source=clips", *more)
-        return recipe_of(SimpleNamespace(callbacks=[SaveConfig(None, config, None)]))
-
-    first = recipe("--seed_everything=0")
-    assert first
-    assert first == recipe("--seed_everything=1", f"--trainer.default_root_dir={tmp_path}", "--data.seed=-5")
-    assert first != recipe("--model.base_lr=0.5")
-    assert recipe_of(SimpleNamespace(callbacks=[])) == ""  # a Trainer of the user's own
 
 
 # Refusals

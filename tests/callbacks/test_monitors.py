@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 from torch import nn
 from torch.utils.data import DataLoader
 
-from callbacks import CollapseMonitor, Throughput
+from callbacks import BenchmarkCallback, CollapseMonitor, LastCheckpoint, Throughput, TrainingPictures
 from callbacks.monitors import embedding_spread
 from datamodules.loading.loader import ClipSampler, ResumableLoader
 from lightning_modules import VFSMoCo
@@ -30,44 +31,63 @@ def test_spread_is_one_on_the_sphere_and_zero_in_a_point():
 
 
 def test_it_logs_what_a_step_publishes_and_nothing_twice():
-    module, logger = VFSMoCo("tests.helpers.training:Tiny", 4, queue_size=32), Logged()
+    module, logger = VFSMoCo("tests.helpers.training:Tiny", 4, queue_size=64), Logged()
     monitors = [CollapseMonitor(every_n_steps=2), EarlyStopping("monitor/embedding_std", mode="max", patience=9)]
-    quiet_trainer(max_steps=6, log_every_n_steps=1, callbacks=monitors, logger=logger).fit(module, loader(24, 4))
+    trainer = quiet_trainer(
+        max_steps=6, log_every_n_steps=1, callbacks=monitors, logger=logger, accumulate_grad_batches=2
+    )
+    trainer.fit(module, loader(48, 4))
     names = ("embedding_std", "positive_similarity", "negative_similarity", "queue_age")
     logged = {name.removeprefix("monitor/"): values for name, values in logger.scores.items() if "monitor/" in name}
     assert set(logged) == set(names)
     assert all(list(values) == [1, 3, 5] for values in logged.values())  # Lightning counts steps from 0
-    # 32 places, 8 keys a step; all are filled when step 6 begins
+    # 64 places, 16 keys a step; all are filled when step 6 begins
     assert logged["queue_age"] == {1: 1, 3: 3, 5: 4}
     assert all(-1 <= value <= 1 for value in logged["negative_similarity"].values())
 
 
 class Publishes(pl.LightningModule):
-    """Embeddings in one point for the first 8 steps, then on the sphere."""
+    """Embeddings of which the first 1024 are one point in some steps, else on the sphere."""
 
     def __init__(self):
         super().__init__()
         self.layer = nn.Linear(1, 1)
 
     def training_step(self, batch, batch_index):
-        loss = self.layer(torch.ones(1, 1)).sum()
-        embeddings = torch.ones(16, 8) if self.global_step < 8 else torch.randn(16, 8)
-        return {"loss": loss, "embeddings": embeddings}
+        embeddings = torch.randn(1025, 8)
+        if self.global_step in (0, 2, 3, 5, 6, 7, 8):
+            embeddings[:1024] = 1
+        return {"loss": self.layer(torch.ones(1, 1)).sum(), "embeddings": embeddings}
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
-def test_it_warns_once_after_some_patience():
-    refused(ValueError, "patience", CollapseMonitor, patience=0)
-    monitor = CollapseMonitor(2, patience=3)
-    for _ in range(2):  # a second fit begins anew
-        with pytest.warns(UserWarning, match=r"step 6: the embeddings have collapsed.*0\.000"):
-            quiet_trainer(max_steps=12, callbacks=[monitor]).fit(Publishes(), loader(64, 4))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        quiet_trainer(max_steps=12, callbacks=[CollapseMonitor(2, patience=5)]).fit(Publishes(), loader(64, 4))
-    assert not [warning for warning in caught if "collapsed" in str(warning.message)]
+def test_it_warns_once_after_some_checks_in_a_row():
+    monitor = CollapseMonitor(1, patience=3)
+    for below, lines in ((0.1, 1), (0.1, 1), (0.0, 0)):  # a second fit begins anew; a spread of 0 is not below 0
+        monitor.warn_below = below
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            quiet_trainer(max_steps=9, callbacks=[monitor]).fit(Publishes(), loader(64, 4))
+        said = [str(each.message)[:58] for each in caught if "collapsed" in str(each.message)]
+        assert said == ["step 8: the embeddings have collapsed: their spread is 0.000"[:58]] * lines
+
+
+OF_ONE = [
+    (CollapseMonitor, "every_n_steps"),
+    (CollapseMonitor, "patience"),
+    (LastCheckpoint, "every_n_steps"),
+    (TrainingPictures, "every_n_epochs"),
+    (partial(BenchmarkCallback, None), "every_n_epochs"),
+]
+"""Callback, and a number that is at least 1."""
+
+
+@pytest.mark.parametrize(("kind", "name"), OF_ONE)
+def test_a_number_below_one_is_refused(kind, name):
+    assert getattr(kind(**{name: 1}), name) == 1
+    refused(ValueError, name, kind, **{name: 0})
 
 
 class SlowClips(Clips):
@@ -137,7 +157,21 @@ def test_a_method_without_embeddings_is_refused(clock):
     refused(ValueError, "Timed gives no embeddings", trainer.fit, Timed(clock), loader(8, 4))
 
 
-def test_one_hint_when_data_are_slow(clock):
-    with pytest.warns(UserWarning, match=r"75% of the time goes into waiting .*num_workers \(now 0\)") as caught:
-        fit(clock)
-    assert sum("waiting for data" in str(warning.message) for warning in caught) == 1
+def test_one_hint_when_data_are_slow():
+    monitor = Throughput()
+    with pytest.warns(UserWarning, match=r"^31% of the time goes into waiting .*num_workers \(now 2\)"):
+        monitor._warn_if_slow(0.31, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        monitor._warn_if_slow(0.31, 2)
+        Throughput()._warn_if_slow(0.3, 2)
+
+
+def test_the_speed_counts_the_clips_of_all_ranks():
+    monitor = Throughput()
+    monitor._batches, monitor._waited_before = 6, 1.0
+    trainer = SimpleNamespace(train_dataloader=SimpleNamespace(batch_size=2), accumulate_grad_batches=3, world_size=4)
+    known = {"time/step": 6.0, "time/clips_per_second": 4.0, "time/data": 0.25}
+    assert monitor._speed(trainer, 12.0, 4.0) == known
+    trainer.train_dataloader = object()
+    assert monitor._speed(trainer, 12.0, None) == {"time/step": 6.0}

@@ -9,6 +9,7 @@ import torch
 
 from callbacks import TrainingPictures
 from lightning_modules import VFSSimSiam
+from tests.helpers.logged import Logged
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, trainer_in
@@ -48,20 +49,22 @@ def test_the_first_clip_is_drawn_with_its_frames_and_one_frame_has_no_matches(in
     monkeypatch.setattr("callbacks.pictures.write_picture", lambda path, _: shown.append(path.name.partition("-")[0]))
     for sheet in ("feature_sheet", "heat_map_sheet"):
         monkeypatch.setattr(f"callbacks.pictures.{sheet}", lambda *given, name=sheet: drawn.update({name: given}))
-    batch = {"clip": torch.rand(2, len(names), 3, 32, 32)} | ({} if index is None else {"frame_index": index})
-    trainer = SimpleNamespace(is_global_zero=True, global_step=0, loggers=[])
+    batch = {"clip": torch.rand(2, len(names), 3, 32, 48)} | ({} if index is None else {"frame_index": index})
+    logger = Logged()
+    trainer = SimpleNamespace(is_global_zero=True, global_step=0, loggers=[logger])
     pictures = TrainingPictures(protocol="crw+radius=3", stage="res3", stride=4)
     pictures.on_train_end(trainer, None)  # a run without a batch
     pictures.on_train_batch_start(trainer, tiny("VFSSimSiam"), batch, 0)
     pictures.on_train_batch_start(trainer, None, None, 1)
     assert shown == ["clips", "features", "matches"][: 1 + len(names)]
-    clip, features, *_, last = drawn["feature_sheet"]
+    assert logger.pictures == [0] * len(shown)
+    clip, features, covered, last = drawn["feature_sheet"]
     assert torch.equal(clip, batch["clip"][0])
-    assert features.shape[2:] == (8, 8)
-    assert last == names
+    assert features.shape[2:] == (8, 12)
+    assert (covered, last) == ((32, 48), names)
     if len(names) > 1:
         _, middle, _, protocol, *_ = drawn["heat_map_sheet"]
-        assert (middle, protocol.name) == ((4, 4), "crw+radius=3")
+        assert (middle, protocol.name) == ((4, 6), "crw+radius=3")
     other = TrainingPictures()
     other.on_train_batch_start(SimpleNamespace(is_global_zero=False), None, batch, 0)  # another rank draws nothing
 

@@ -94,7 +94,7 @@ class Counted(Benchmark):
     def run(self, network: Any, *args: Any, **options: Any) -> Result:
         signals.check()
         score = float(sum(parameter.double().sum() for parameter in network.state_dict().values()))
-        self.events.append(("benchmark", score.hex()))
+        self.events.append(("benchmark", options.get("at"), score.hex()))
         return Result(benchmark="counted", network=Network(name="counted"), scores={"score": score})
 
 
