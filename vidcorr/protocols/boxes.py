@@ -70,7 +70,7 @@ class TrackingProtocol(EvaluationProtocol):
     @property
     def factors(self) -> NDArray[np.float64]:
         """Scales that are searched, small to large."""
-        return self.scale_step ** np.arange(-(self.scales // 2), self.scales // 2 + 1)
+        return self.scale_step ** np.arange(-(self.scales // 2), self.scales // 2 + 1, dtype=np.float64)
 
     def at_features(self, stride: int, dilated: bool | Literal["released"]) -> "TrackingProtocol":
         """Return this protocol for the features of an extractor; the name shows a different stride or dilation.
