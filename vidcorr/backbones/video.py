@@ -118,7 +118,8 @@ class Clips(nn.Module):
         """Return the maps `(T, C, h, w)` of the frames `(T, 3, H, W)` of a window."""
         frames, _, height, _ = clip.shape
         if self.mean is not None:
-            mean, std = to_device([self.mean, self.std], clip.device).view(2, 3, 1, 1)
+            constants = torch.tensor([self.mean, self.std], dtype=clip.dtype)
+            mean, std = to_device(constants, clip.device).view(2, 3, 1, 1)
             clip = (clip - mean) / std
         if frames < self.window:
             clip = torch.cat([clip, clip.new_zeros(self.window - frames, *clip.shape[1:])])
@@ -307,5 +308,5 @@ def _on_any_grid(attention: Any) -> nn.Module:
 
 def _places_on_grid(grid: int, cells: int, device: torch.device) -> Tensor:
     """Return the positions of cells on a trained grid: 0 … grid − 1, resized bilinearly."""
-    places = (torch.arange(cells, device=device) + 0.5) * grid / cells - 0.5
+    places = (torch.arange(cells, device=device, dtype=torch.float32) + 0.5) * grid / cells - 0.5
     return places.clamp(0, grid - 1)

@@ -17,6 +17,8 @@ from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from vidcorr import MaskPrompt, follow
 from vidcorr.backbones import (
+    Clips,
+    LiirEncoder,
     Normalise,
     Recurrent,
     build_feature_extractor,
@@ -26,6 +28,8 @@ from vidcorr.backbones import (
 )
 from vidcorr.backbones.encoder import WRAPPERS
 from vidcorr.backbones.extractor import TimmExtractor, features_by, require_stride, type_of_input
+from vidcorr.backbones.video import _places_on_grid
+from vidcorr.tracking.siamfc_tracker import bicubic_weights
 
 IMAGES = torch.rand(1, 3, 256, 320)
 PROMPT = MaskPrompt.of(np.pad(np.ones((16, 16), np.uint8), 24))
@@ -239,6 +243,18 @@ def test_constants_of_a_normalisation_may_be_whole_numbers_and_stay_out_of_check
     torch.testing.assert_close(found, (IMAGES - 1) / torch.tensor([1, 2, 4]).view(3, 1, 1))
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert not normalise.state_dict()
+
+
+def test_no_map_depends_on_torchs_default_type():
+    liir = LiirEncoder("2dspe", stages=3)
+    clip, frames = Clips(nn.AvgPool3d((2, 8, 8))), iter(IMAGES)
+    torch.set_default_dtype(torch.float64)
+    try:
+        maps = [build_feature_extractor(each)(IMAGES) for each in ("raw_colour", liir)]
+        more = [*clip.encode(frames), _places_on_grid(2, 3, None), bicubic_weights(3, 31, None)]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {each.dtype for each in (*maps, *more)} == {torch.float32}
 
 
 def test_what_a_network_keeps_of_images_is_of_use_in_training():

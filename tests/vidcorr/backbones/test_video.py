@@ -17,7 +17,7 @@ from tests.helpers.encoders import clip_network, recurrent_step
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.backbones import Clips, Recurrent, build_feature_extractor
-from vidcorr.backbones.video import VJepa2, upsampling_weights
+from vidcorr.backbones.video import VJepa2, as_tensor, upsampling_weights
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,9 @@ def test_frames_may_come_before_channels(frames, clips):
         array.flags.writeable = False
         return array
 
+    tensor = torch.rand(2)
+    other_library = SimpleNamespace(__dlpack__=tensor.__dlpack__, __dlpack_device__=tensor.__dlpack_device__)
+    assert torch.equal(as_tensor(other_library), tensor)
     plain, other = Clips(net), Clips(of_numpy, layout="TCHW")
     for one, two in zip(plain.encode(iter(frames[:17])), other.encode(iter(frames[:17])), strict=True):
         assert torch.equal(one, two)

@@ -17,6 +17,7 @@ from vidcorr.videos.prompts import PointPrompt
 RULES = PointProtocol.named("fomo", "tap_vid").with_changes(scored_size=64, input_size=None)
 QUERIES = np.array([[0.0, 20, 28], [19.0, 44, 12]])
 SIZE, FRAMES = (64, 64), 20
+WHOLE = points_of_tracking.KEPT_FEATURES
 
 
 def video(first):
@@ -45,8 +46,8 @@ def test_the_protocol_and_the_grid_are_those_of_the_map():
 @pytest.mark.parametrize(
     ("of_video", "expected"),
     [
-        (False, {10**9: [0], 4000: [0, 4], 0: [0, 4, 0]}),  # 8 frames are at hand; of 4,000 bytes the first 5 too
-        (True, {10**9: [0], 4000: [0, 0], 0: [0, 0, 0]}),
+        (False, {WHOLE: [0], 4000: [0, 4], 0: [0, 4, 0]}),  # 8 frames are at hand; of 4,000 bytes the first 5 too
+        (True, {WHOLE: [0], 4000: [0, 0], 0: [0, 0, 0]}),
     ],
 )
 def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(of_video, expected, monkeypatch):
@@ -64,8 +65,8 @@ def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(of_vide
         monkeypatch.setattr(points_of_tracking, "KEPT_FEATURES", kept)
         encoder = FrameEncoder(extractor, RULES.with_changes(tracking="chained"))
         tracks[kept] = follow_points(encoder, counted, FRAMES, SIZE, QUERIES)
-        assert torch.equal(tracks[kept].points, tracks[10**9].points)
-        assert torch.equal(tracks[kept].occluded, tracks[10**9].occluded)
+        assert torch.equal(tracks[kept].points, tracks[WHOLE].points)
+        assert torch.equal(tracks[kept].occluded, tracks[WHOLE].occluded)
     assert begun == expected
 
 

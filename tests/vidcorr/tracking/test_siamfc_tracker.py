@@ -105,6 +105,7 @@ def test_a_response_that_varies_by_rounding_alone_counts_for_nothing(rise, place
     tracker = SiamFCTracker(nn.Identity(), TrackingProtocol())
     responses = torch.ones(1, 3, 5, 5)
     responses[:, 1, 0, 0] += rise
+    assert tracker.protocol.name == "vfs+dilated=false"
     assert tracker._peaks(responses)[1].tolist() == [place]  # the window's peak is in the middle
     with torch.inference_mode():
         kept = cosine_window(7, tracker.device), bicubic_weights(7, 9, tracker.device)

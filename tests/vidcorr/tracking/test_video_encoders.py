@@ -5,12 +5,9 @@ import pytest
 import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
-from tests.helpers.benchmark_data import arguments_of
-from tests.helpers.encoders import clip_network, clips_over, recurrent, recurrent_step
+from tests.helpers.encoders import clip_network, recurrent, recurrent_step
 from tests.helpers.refusal import refused
-from tests.helpers.words import SMALL
-from vidcorr import JhmdbBenchmark, TapVidBenchmark
-from vidcorr.backbones import Clips, Recurrent, build_feature_extractor
+from vidcorr.backbones import Clips, Recurrent
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
 from vidcorr.tracking.labels import MaskCoding, follow_labels
@@ -69,17 +66,6 @@ def test_a_stride_that_no_blank_frame_shows_is_that_of_the_video(cells):
     found = round(64 / cells)
     with pytest.raises(ValueError, match=rf"{found} px per cell.*feature_stride: {found}"):
         list(follow_labels(frames, MaskCoding(encoder, (64, 64), (64, 64), {1: 0})))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", [JhmdbBenchmark, TapVidBenchmark])
-def test_joints_and_points_of_clips_score_as_those_of_the_images_in_them(kind, tmp_path):
-    changes = {"feature_stride": 8, "input_size": (64, 64)} if kind is TapVidBenchmark else SMALL
-    benchmark = kind(**arguments_of(kind, tmp_path) | {"changes": changes})
-    colour = build_feature_extractor("raw_colour")
-    found = [benchmark.evaluate(encoder).scores for encoder in (colour, clips_over(colour))]
-    assert found[0]
-    np.testing.assert_equal(found[1], found[0])
 
 
 def test_a_list_of_maps_is_refused():

@@ -1,0 +1,61 @@
+"""Key points matched by the features of two pictures, of the mirrored source, and without the bias of a black one."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vidcorr.datasets.spair import MatchPair
+from vidcorr.functional import match_keypoints
+from vidcorr.functional.matching import bias_directions, prepare_picture
+from vidcorr.protocols import MatchingProtocol
+from vidcorr.results.pictures.overlays import write_picture
+from vidcorr.tracking import keypoint_matcher
+from vidcorr.tracking.keypoint_matcher import KeypointMatcher
+
+COLOURS = nn.Sequential(nn.AvgPool2d(4))
+COLOURS.stride = 4
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Two pictures of noise with five points."""
+    rng = np.random.default_rng(0)
+    files, sizes = (tmp_path / "a.png", tmp_path / "b.png"), ((48, 64), (40, 56))
+    for path, size in zip(files, sizes, strict=True):
+        write_picture(path, rng.integers(0, 256, (*size, 3), dtype=np.uint8))
+    return MatchPair(
+        "a", "cat", files, sizes, (rng.uniform(0, 47, (5, 2)), rng.uniform(0, 39, (5, 2))), (0, 1, 2, 3, 4)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "partners"), [("geoaware+flip=mutual", [1, 0, 2, 3, -1]), ("insid3+debiased=2", None)]
+)
+def test_a_match_is_that_of_the_features(name, partners, pair):
+    matcher = KeypointMatcher(COLOURS, MatchingProtocol.named(name, "spair").with_changes(input_size=64))
+    rules = matcher.protocol
+    source, target = (prepare_picture(matcher.picture(pair, which), rules) for which in (0, 1))
+    pictures = torch.stack([source, target, source.flip(2), torch.zeros_like(source)])
+    *both, mirrored, black = COLOURS(pictures.float() / 255)
+    more = {"mirrored": mirrored, "partners": torch.tensor(partners)} if partners else {}
+    bias = None if partners else bias_directions(black, 2)
+    expected = match_keypoints(*both, torch.from_numpy(pair.points[0]), *pair.sizes, rules, **more, bias=bias)
+    np.testing.assert_allclose(matcher.match(pair, partners), expected, atol=1e-5)
+
+
+def test_features_are_kept_as_far_as_they_fit(pair, monkeypatch):
+    rules = MatchingProtocol.named("dift").with_changes(input_size=64)
+    for room, kept in ((keypoint_matcher.KEPT_OF_PICTURES, [True, True]), (3 * 16 * 16 * 4, [True, False])):
+        monkeypatch.setattr(keypoint_matcher, "KEPT_OF_PICTURES", room)
+        matcher = KeypointMatcher(COLOURS, rules)
+        assert [matcher.features_of(pair, which) is matcher.features_of(pair, which) for which in (0, 1)] == kept
+
+
+def test_the_input_is_the_nearest_multiple_of_stride_and_patch_the_lower_of_two():
+    rules, sides = MatchingProtocol.named("sd-dino"), {}
+    for stride, multiple in ((16, 1), (23, 1), (2000, 1), (16, 12)):
+        network = nn.AvgPool2d(stride)
+        network.multiple = multiple
+        sides[stride, multiple] = KeypointMatcher(network, rules).protocol.input_size
+    assert sides == {(16, 1): 832, (23, 1): 851, (2000, 1): 2000, (16, 12): 816}  # of 840
