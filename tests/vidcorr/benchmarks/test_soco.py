@@ -1,6 +1,6 @@
 """SOCO by the numbers of OmniProbe's scripts, golden/soco.
 
-Also tests `datasets/soco.py`, `tracking/keypoint_matcher.py`.
+Also tests `datasets/soco.py`.
 """
 
 import shutil

@@ -24,14 +24,14 @@ def pair(tmp_path):
     files, sizes = (tmp_path / "a.png", tmp_path / "b.png"), ((48, 64), (40, 56))
     for path, size in zip(files, sizes, strict=True):
         write_picture(path, rng.integers(0, 256, (*size, 3), dtype=np.uint8))
-    return MatchPair(
-        "a", "cat", files, sizes, (rng.uniform(0, 47, (5, 2)), rng.uniform(0, 39, (5, 2))), (0, 1, 2, 3, 4)
-    )
+    points = rng.uniform(0, 47, (5, 2)), rng.uniform(0, 39, (5, 2))
+    return MatchPair("a", "cat", files, sizes, points, (0, 1, 2, 3, 4))
 
 
-@pytest.mark.parametrize(
-    ("name", "partners"), [("geoaware+flip=mutual", [1, 0, 2, 3, -1]), ("insid3+debiased=2", None)]
-)
+PARTNERS = {"geoaware+flip=mutual": [1, 0, 2, 3, -1], "insid3+debiased=2": None}
+
+
+@pytest.mark.parametrize(("name", "partners"), PARTNERS.items())
 def test_a_match_is_that_of_the_features(name, partners, pair):
     matcher = KeypointMatcher(COLOURS, MatchingProtocol.named(name, "spair").with_changes(input_size=64))
     rules = matcher.protocol
