@@ -239,7 +239,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         """
         if self.trainer.accumulate_grad_batches != 1:
             raise ValueError("trainer.accumulate_grad_batches: set model.schedule.warmup_accumulation in its place")
-        optimizer = Adam(self.backbone.parameters(), self.schedule.warmup_lr, betas=(0.9, 0.999))
+        optimizer = Adam(self.backbone.parameters(), self.schedule.warmup_lr)
         batch = self.global_batch()
         batches = self.steps_per_epoch()  # a step a batch, as far as the Trainer knows
         return scheduled(optimizer, lambda step: self.schedule.factor(step, batch, batches))

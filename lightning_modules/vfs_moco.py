@@ -99,7 +99,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         """
         with batch_norm_groups(encoder, self.groups(len(frames)) if self.training else 1):
             embeddings = encoder(self.normalise(frames.flatten(0, 1))).float()
-        return normalize(embeddings, dim=1).unflatten(0, frames.shape[:2])
+        return normalize(embeddings).unflatten(0, frames.shape[:2])
 
     def groups(self, videos: int) -> int:
         """Return the number of BatchNorm groups of a device's batch.

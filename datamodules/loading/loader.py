@@ -43,7 +43,7 @@ class ClipSampler(DistributedSampler[Key]):
 
     def __init__(self, dataset: Sized, batch_size: int, seed: int = 0) -> None:
         # a single rank for the base class: this class shares out (see above)
-        super().__init__(dataset, num_replicas=1, rank=0, seed=seed, drop_last=True)  # type: ignore[arg-type]
+        super().__init__(dataset, num_replicas=1, rank=0, seed=seed)  # type: ignore[arg-type]
         self.batch_size = batch_size
         self.num_samples = len(dataset)
         self.first_batch = 0
@@ -73,7 +73,7 @@ class FixedSampler(DistributedSampler[Key]):
 
     def __init__(self, dataset: Sized) -> None:
         # a single rank for the base class: `indices` shares out (see above)
-        super().__init__(dataset, num_replicas=1, rank=0, shuffle=False)  # type: ignore[arg-type]
+        super().__init__(dataset, num_replicas=1, rank=0)  # type: ignore[arg-type]
         self.samples = len(dataset)
 
     @property

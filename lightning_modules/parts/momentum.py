@@ -55,7 +55,7 @@ class KeyQueue(nn.Module):
         of_key = (shape,) if isinstance(shape, int) else shape
         first = torch.zeros(size, *of_key, dtype=torch.float32)
         if seed is not None:
-            first = normalize(first.normal_(generator=torch.Generator().manual_seed(seed)), dim=1)
+            first = normalize(first.normal_(generator=torch.Generator().manual_seed(seed)))
         self.register_buffer("keys", first)
         self.register_buffer("video_ids", torch.full((size,), -1))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
