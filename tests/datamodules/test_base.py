@@ -3,14 +3,17 @@
 Also tests `datamodules/synthetic_video.py`.
 """
 
+from unittest.mock import Mock, call
+
 import numpy as np
 import pytest
 
 import datamodules
+from datamodules import synthetic_video
 from datamodules.base import SampledDataModule
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
-from vidcorr.datasets.generated.writers import write_frames, write_text
+from vidcorr.datasets.generated.writers import UNSEEN, write_frames, write_text
 from vidcorr.videos.files import DataError
 
 MODULES = [
@@ -104,15 +107,38 @@ def test_no_seed_is_that_of_the_run_and_0_is_a_seed(name, root, monkeypatch):
 
 
 LEAST = {
-    "Got10kDataModule": ["batch_size", "repeat"],
-    "ImageFolderDataModule": ["batch_size", "size"],
-    "VideoDataModule": ["batch_size", "frames", "size", "repeat", "samples_per_epoch"],
+    "Got10kDataModule": {"batch_size": 1, "repeat": 1, "num_workers": 0},
+    "ImageFolderDataModule": {"size": 1},
+    "VideoDataModule": {"frames": 1, "size": 1, "repeat": 1, "samples_per_epoch": 1},
 }
 
 
-@pytest.mark.parametrize(("name", "number"), [(name, number) for name, numbers in LEAST.items() for number in numbers])
-def test_a_number_below_1_is_refused(name, number):
-    refused(ValueError, f"{number} must be at least 1, got 0", getattr(datamodules, name), "x", **{number: 0})
+@pytest.mark.parametrize("name", LEAST)
+def test_a_number_that_is_too_small_is_refused(name):
+    for number, least in LEAST[name].items():
+        message = f"{number} must be at least {least}, got {least - 1}"
+        refused(ValueError, message, getattr(datamodules, name), "x", **{number: least - 1})
+
+
+def test_generated_videos_and_what_benchmarks_read_have_scenes_of_their_own(tmp_path, monkeypatch):
+    written = Mock()
+    for name in ("write_videos", "write_davis", "write_tap_vid"):
+        monkeypatch.setattr(synthetic_video, name, getattr(written, name))
+    sizes = {"videos": 4, "benchmark_videos": 2, "frames_per_video": 5, "video_size": 64}
+    scene = {"seed": 3, "frames": 5, "size": (64, 64), "camouflage": 0.5}
+    expected = [
+        call.write_videos(tmp_path / "videos", 4, **scene),
+        call.write_davis(tmp_path / "davis", 2, first=UNSEEN, **scene),
+    ]
+    for points in (0, 1):
+        written.reset_mock()
+        data = datamodules.SyntheticVideoDataModule(
+            tmp_path, point_videos=points, camouflage=0.5, generator_seed=3, **sizes
+        )
+        data.prepare_data()
+        of_points = [call.write_tap_vid(tmp_path / "tap_vid", 1, first=UNSEEN, **scene)] * points
+        assert written.mock_calls == expected + of_points
+    assert data.sources == [tmp_path / "videos"]
 
 
 def test_a_list_at_another_place_is_the_same_list(root):

@@ -7,12 +7,15 @@ import shutil
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from datamodules import Got10kDataModule
+from datamodules.loading import target_pairs
 from datamodules.loading.sampling import seeded_generator
 from datamodules.loading.target_pairs import TargetPairs, draw_pair, training_crop, usable_boxes
 from tests.helpers.refusal import refused
@@ -46,6 +49,8 @@ def test_batches(root: Path) -> None:
     assert 0.5 < on_device["search"].max() <= 1
     seen = [number for batch in batches for number in batch["video_index"].tolist()]
     assert len(set(seen)) == 4
+    assert (data.training.seed, data.held_out.seed, len(made(root, repeat=3).training)) == (0, -1, 15)
+    assert made(root, seed=3).held_out.seed == -4
     pairs = [TargetPairs(list_sequences(root, "train"), 5, seed=3) for _ in range(2)]
     assert torch.equal(pairs[0][1, 2]["search"], pairs[1][1, 2]["search"])
     assert not torch.equal(pairs[0][1, 2]["search"], pairs[1][2, 2]["search"])
@@ -59,8 +64,8 @@ def test_usable_boxes_by_hand() -> None:
     assert usable_boxes(boxes, size).tolist() == list(sides.values())
     assert usable_boxes(np.array([[1, 1, 40, 30], [1, 1, 39.9, 30]]), (2000, 4000)).tolist() == [True, False]
     good = np.tile([1.0, 1, 50, 50], (4, 1))
-    assert usable_boxes(good, size, np.array([8.0, 3, 2, 0])).tolist() == [True, True, False, False]
-    assert usable_boxes(good, size, np.array([1.0, 1, 0, 2])).tolist() == [False, False, False, True]
+    assert usable_boxes(good, size, np.array([8, 2.5, 2.4, 0])).tolist() == [True, True, False, False]
+    assert usable_boxes(good, size, np.array([1.05, 1, 0, 2])).tolist() == [True, False, False, True]
     good[[0, 1], [0, 1]] = np.nan, np.inf
     assert usable_boxes(good, size).tolist() == [False, False, True, True]
     outside = [[-29, 10, 30, 30], [10, -40, 30, 30], [101, 10, 30, 30], [10, 81, 30, 30]]
@@ -90,6 +95,21 @@ def test_the_target_is_in_the_middle_at_the_tracker_s_scale() -> None:
         places = np.argwhere(training_crop(picture, box, size, seeded_generator(seed))[..., 0] > 127)
         assert np.abs(places.mean(axis=0) - (size - 1) / 2).max() < 4 + 2
         assert np.sqrt(len(places)) == pytest.approx(60, rel=0.05 + 0.03)
+
+
+def test_published_runs_drew_these_crops(monkeypatch) -> None:
+    """Centre and side of the square in the frame, side of the crop, OpenCV's method."""
+    cut = Mock()
+    monkeypatch.setattr(target_pairs, "square_crop", cut)
+    for seed in range(3):
+        training_crop(None, np.array([151.0, 181, 30, 50]), 239, seeded_generator(seed))
+    found = [[*made.args[1], *made.args[2:]] for made in cut.mock_calls]
+    expected = [
+        [204.77330788574554, 165.7755538129515, 152.731114372341, 239, cv2.INTER_CUBIC],
+        [205.53179931750563, 164.15429198326626, 158.80236854463035, 239, cv2.INTER_AREA],
+        [204.3397535692295, 162.5075900021645, 160.8134594339798, 239, cv2.INTER_AREA],
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def test_sequences_without_a_pair_are_replaced_and_told(root: Path, tmp_path: Path) -> None:

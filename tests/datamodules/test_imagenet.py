@@ -15,6 +15,7 @@ from torchvision.transforms import CenterCrop, PILToTensor, Resize
 
 from datamodules import ImageFolderDataModule, VideoFrameDataModule
 from datamodules.loading.labelled import LabelledImages, resize_center_crop
+from datamodules.loading.sampling import seeded_generator
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames
 from vidcorr.videos.files import DataError
@@ -54,7 +55,10 @@ def images(folders: Path, batch_size: int) -> ImageFolderDataModule:
 
 
 def test_images_and_labels(folders: Path) -> None:
+    for name in (".hidden.png", "notes.txt"):
+        shutil.copy(folders / "train" / "cat" / "1.png", folders / "train" / "cat" / name)
     data = images(folders, 4)
+    assert len(data.training) == 10
     batches = [data.on_after_batch_transfer(batch, 0) for batch in data.train_dataloader()]
     assert data.classes == ["cat", "dog"]
     assert len(batches) == 2  # 10 pictures, incomplete batches left out
@@ -72,8 +76,8 @@ def test_evaluation_is_the_usual_resize_and_centre_crop(folders: Path) -> None:
 
 
 def test_videos_are_split_within_each_class(videos: Path) -> None:
-    def made(**arguments: Any) -> VideoFrameDataModule:
-        data = VideoFrameDataModule(videos, 0.34, size=16, resize=20, batch_size=4, num_workers=0, **arguments)
+    def made(fraction: float = 0.34, **arguments: Any) -> VideoFrameDataModule:
+        data = VideoFrameDataModule(videos, fraction, size=16, resize=20, batch_size=4, num_workers=0, **arguments)
         data.setup("fit")
         return data
 
@@ -82,6 +86,7 @@ def test_videos_are_split_within_each_class(videos: Path) -> None:
     assert len(data.training) == 3 * 4
     training, held_out = samples(data.training), samples(data.held_out)
     assert sorted(label for _, label in held_out) == [0, 0, 1, 1, 2, 2]
+    assert [len(made(fraction).held_out) for fraction in (0.0, 1.0)] == [3, 15]  # at least one on both sides
     assert not {*training} & {*held_out}
     assert all(data.classes[label] in path.parts for path, label in training)
     assert samples(made().held_out) == held_out
@@ -90,6 +95,8 @@ def test_videos_are_split_within_each_class(videos: Path) -> None:
     assert torch.equal(data.held_out[0, 0]["image"], middle)
     for epoch in range(2):
         assert data.training[epoch, 0]["image"].shape == (3, 16, 16)
+    seeds = [made(seed=3).training.draws((1, 2), attempt).initial_seed() for attempt in (0, 4)]
+    assert seeds == [seeded_generator(*key).initial_seed() for key in ((3, 1, 2), (3, 1, 2, 4))]
 
 
 def test_video_sets_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
@@ -102,6 +109,7 @@ def test_video_sets_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
 
 def test_crops_beyond_the_picture_and_classes_that_differ_are_refused(folders: Path) -> None:
     refused(ValueError, "size 24 must be at most resize 20", ImageFolderDataModule, folders, size=24, resize=20)
+    assert ImageFolderDataModule(folders, size=20, resize=20).size == 20
     write_noise(folders / "train" / "cow", 1)
     refused(DataError, "of the same classes", ImageFolderDataModule(folders).setup, "fit")
 

@@ -5,13 +5,15 @@ import json
 import pytest
 import torch
 from jsonargparse import ArgumentParser
-from pytorch_lightning.demos.boring_classes import BoringModel
+from pytorch_lightning.callbacks import LambdaCallback
 
 from datamodules import ImageClipDataModule, VideoDataModule
 from datamodules.loading.sampling import Continuous, PairCrops, RandomCrops, WholeFrames
+from lightning_modules import VFSSimSiam
+from tests.helpers.faults import differences
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 from tests.helpers.refusal import refused
-from tests.helpers.training import quiet_trainer
+from tests.helpers.training import TINY, quiet_trainer
 from vidcorr.videos.files import DataError
 
 VIDEOS = 13
@@ -41,28 +43,6 @@ def batches(data, epoch=0):
     return list(loader)
 
 
-def same(one, two):
-    return len(one) == len(two) and all(
-        a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a if key != "failures")
-        for a, b in zip(one, two, strict=True)
-    )
-
-
-class Toy(BoringModel):
-    """Remembers what it was trained on."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def training_step(self, batch, batch_idx):
-        self.seen.append((self.current_epoch, batch_idx, batch))
-        return (self.layer.weight * batch["clip"].mean()).sum()
-
-    def validation_step(self, batch, batch_idx):
-        pass
-
-
 def test_the_batch(videos):
     data = make(videos, crops=WholeFrames(), size=160)
     seen = batches(data)
@@ -83,9 +63,11 @@ def test_draws_are_a_function_of_seed_and_epoch(videos):
     """For any number of workers: loading/test_loader.py."""
     data = make(videos)
     first, again, second = batches(data), batches(make(videos)), batches(data, epoch=1)
-    assert same(first, again)
-    assert not same(first, second)
-    assert not same(first, batches(make(videos, seed=1)))
+    assert differences(first, again) == []
+    assert differences(first, second)
+    assert differences(first, batches(make(videos, seed=1)))
+    data = make(videos, seed=5, validation_fraction=0.5, repeat=3)
+    assert (data.training.seed, data.held_out.seed, len(data.training)) == (5, -6, 3 * 7)
 
 
 def test_samples_per_epoch_draws_from_all_frames_of_videos_that_can_be_opened(tmp_path):
@@ -99,6 +81,8 @@ def test_samples_per_epoch_draws_from_all_frames_of_videos_that_can_be_opened(tm
     with pytest.warns(UserWarning, match=r"left out: .*broken\.mp4: cannot be opened as a video"):
         data = make(tmp_path, samples_per_epoch=8)
     assert not any(batch["failures"] for batch in batches(data))
+    with pytest.warns(UserWarning, match="left out"):
+        assert data._count_frames(range(3)) == [0, 36, 4]
 
 
 def test_validation_videos_are_fixed_and_apart(videos, tmp_path):
@@ -109,7 +93,7 @@ def test_validation_videos_are_fixed_and_apart(videos, tmp_path):
     assert training.isdisjoint(validation)
     assert len(training) == VIDEOS - 3
     again = make(videos, validation_fraction=0.25, batch_size=2)
-    assert same(list(data.val_dataloader()), list(again.val_dataloader()))
+    assert differences(list(data.val_dataloader()), list(again.val_dataloader())) == []
     moved = tmp_path / "moved"
     moved.symlink_to(videos)
     numbers = data.held_out.indices.tolist()
@@ -127,35 +111,40 @@ def test_a_broken_video_is_replaced(videos, tmp_path):
     assert len(batch["failures"]) >= 1
     assert all(line.startswith(f"{tmp_path}/broken file.mp4: ") for line in batch["failures"])
     assert batch["clip"].shape[0] == 7
-    assert same([batch], batches(make(tmp_path, batch_size=7)))
+    assert differences([batch], batches(make(tmp_path, batch_size=7))) == []
 
 
 def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
-    model = Toy()
     arguments = {"validation_fraction": 0.2, "colour": True}
-    quiet_trainer(max_epochs=2).fit(model, datamodule=make(videos, **arguments))
+    trained, seen = [], []
+    note = LambdaCallback(on_train_batch_start=lambda trainer, module, batch, number: trained.append(batch))
+    trainer = quiet_trainer(max_epochs=2, callbacks=[note])
+    trainer.fit(VFSSimSiam(**TINY), datamodule=make(videos, **arguments))
     data = make(videos, **arguments)
     loader = data.train_dataloader()
-    seen = []
     for epoch in range(2):
         loader.sampler.set_epoch(epoch)
-        for batch in loader:
-            seen.append(data.on_after_batch_transfer(batch, 0))
-    for (_, _, expected), got in zip(model.seen, seen, strict=True):
-        assert expected["clip"].dtype == torch.float32
-        assert expected["clip"].max() <= 1
-        assert torch.equal(expected["clip"], got["clip"])
+        seen += [data.on_after_batch_transfer(batch, 0) for batch in loader]
+    assert differences(trained, seen) == []
+    assert trained[0]["clip"].dtype == torch.float32
+    assert 0.5 < trained[0]["clip"].max() <= 1
     (batch,) = data.val_dataloader()
     held_out = data.on_after_batch_transfer(batch, 0)["clip"]
     assert torch.equal(held_out, batch["clip"].float().div(255))  # no colours
+    assert data.on_after_batch_transfer({}, 0) == {}  # of validation without videos
 
 
 def test_what_can_be_known_before_training(videos):
     refused(ValueError, "validation_fraction", make, videos, validation_fraction=-0.5)
     refused(ValueError, "interval", Continuous, [2, -1])
     refused(ValueError, r"weights \[1.0\] do not fit the interval \[2, 4\]", Continuous, [2, 4], [1.0])
-    for crops in (RandomCrops, PairCrops):
-        refused(ValueError, "area", crops, area=(0.5, 0.2))
+    for area in ((0.5, 0.2), (0.0, 0.5), (0.5, 1.05)):
+        for crops in ({"area": area}, {"local_area": area}):
+            refused(ValueError, "area", PairCrops, **crops)
+        refused(ValueError, "area", RandomCrops, area=area)
+    refused(ValueError, "kind", PairCrops, "other")
+    refused(DataError, "data.source: give a folder of videos", VideoDataModule().setup, "fit")
+    assert VideoDataModule().trained_videos() == make(videos, include_holdout=True).trained_videos() == set()
     for wrong in ({"crops": "whole"}, {"sampling": 4}):
         refused(TypeError, "must be callable", make, videos, **wrong)
 
@@ -173,6 +162,10 @@ def test_several_sources_are_all_trained_on(videos, tmp_path):
     names = {"0", "1", "2", "3", str(VIDEOS - 1)}
     assert {data.videos[index].path.stem for index in batch["video_index"]} == names
     assert data.trained_videos() == names
+    twice = tmp_path / "twice.txt"
+    twice.write_text(f"{videos}/2.mp4\n{videos}/2.mp4\n")
+    assert len(make(twice).videos) == 2  # a list may weigh a video
+    assert len(make([twice, videos / "2.mp4"]).videos) == 1
     data.max_unusable = 0
     with pytest.warns(UserWarning, match="replaced|TOO MANY") as told:
         data.on_after_batch_transfer({"failures": [f"{number}.mp4: broken" for number in range(5)]}, 0)

@@ -1,6 +1,5 @@
 """Data sets of keys for tests of loaders; workers import this file, so it needs no Lightning."""
 
-import time
 from typing import Any
 
 import torch
@@ -23,11 +22,3 @@ class Starved(Echo):
 
     def __getitem__(self, key: Key | int) -> dict[str, Any]:
         raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
-
-
-class Asleep(Echo):
-    """Takes longer for a sample than a test allows."""
-
-    def __getitem__(self, key: Key | int) -> dict[str, Any]:
-        time.sleep(1)
-        return super().__getitem__(key)

@@ -1,9 +1,10 @@
 """Base of the methods: clips that are refused, held-out data, draws, the golden cosine schedule, the plan.
 
-Also tests `parts/distributed.py`.
+Also tests `parts/distributed.py`, `parts/saving.py`.
 """
 
 from copy import deepcopy
+from inspect import signature
 from types import SimpleNamespace
 from unittest.mock import Mock, call
 
@@ -14,14 +15,18 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from lightning_modules import VFSSimSiam
+from lightning_modules import CoSettle, Liir, SiameseMAE, SiamFC, VFSSimSiam
 from lightning_modules.base import CorrespondenceModule, check_images
+from lightning_modules.parts import distributed
 from lightning_modules.parts.distributed import keyed_generator
+from lightning_modules.parts.negative_bank import BankSettings
+from lightning_modules.parts.phases import LiirSchedule
 from lightning_modules.parts.schedules import cosine_factor
 from tests.helpers.method_steps import tiny, tiny_batch
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, Clips, loader, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr.backbones import Network
+from vidcorr.backbones.checkpoints import write_checkpoint
 
 
 def test_validation_skips_the_empty_batch_and_logs_the_loss_of_a_real_one():
@@ -56,15 +61,67 @@ def test_a_key_has_one_stream_of_its_own():
     negative = [keyed_generator(seed, 0).initial_seed() for seed in (-1, -2)]
     assert negative[0] != negative[1]  # although hash(-1) == hash(-2)
     assert keyed_generator(0, 1, 2).initial_seed() == 2187946392326065592  # published runs drew by these
+    module = tiny("VFSMoCo", seed=4)
+    module.log = Mock()
+    module.training_step(tiny_batch("VFSMoCo"), 3)
+    seeds = [module.train(training).generator(9).initial_seed() for training in (True, False)]
+    assert seeds == [keyed_generator(4, 0, 3, 9).initial_seed(), keyed_generator(4, 9).initial_seed()]
 
 
-@pytest.mark.slow
-def test_a_network_that_was_trained_here_is_not_called_random():
-    module = VFSSimSiam(backbone="torchvision:resnet18", projector_dim=8, predictor_dim=4)
-    assert Network.of(module.feature_extractor("res4")).weights == "random weights"
-    quiet_trainer(max_steps=1).fit(module, loader(4, 2, size=32))
-    described = Network.of(module.feature_extractor("res4"))
-    assert (described.weights, described.seed, described.loaded) == ("trained by VFSSimSiam", None, True)
+def test_rows_of_all_ranks_are_joined_in_their_order_and_each_takes_its_own(monkeypatch):
+    rows = torch.rand(5, 3, dtype=torch.bfloat16).mT
+
+    def all_gather(parts, own):
+        for rank, part in enumerate(parts):
+            part.copy_((own.view(torch.bfloat16) + rank).view(torch.uint8))
+
+    monkeypatch.setattr(distributed.dist, "all_gather", all_gather)
+    monkeypatch.setattr(distributed, "world_size_and_rank", lambda: (2, 1))
+    gathered = distributed.all_rows(rows)
+    assert torch.equal(gathered, torch.cat([rows, rows + 1]))
+    assert torch.equal(distributed.own_rows(gathered, 3), rows + 1)
+    assert torch.equal(distributed.own_rows(rows, 3), rows)
+
+
+def test_a_checkpoint_of_another_network_is_told_and_names_the_weights(tmp_path, recwarn):
+    module = tiny("VFSSimSiam")
+    path = tmp_path / "own.ckpt"
+    write_checkpoint(module, path)
+    checkpoint = torch.load(path, weights_only=True)
+    stage = SimpleNamespace(fn="fit")
+    module.trainer = SimpleNamespace(ckpt_path=path, state=stage)
+    before = module.described
+    for saved in (TINY["backbone"], "other.ckpt"):  # the same file may lie elsewhere
+        checkpoint["hyper_parameters"]["backbone"] = saved
+        module.on_load_checkpoint(checkpoint)
+    assert (module.described, list(recwarn)) == (before, [])
+    stage.fn = "validate"
+    checkpoint["hyper_parameters"]["backbone"] = "other"
+    with pytest.warns(UserWarning, match=f"own.ckpt: is of other, this model of {TINY['backbone']}: set model.backb"):
+        module.on_load_checkpoint(checkpoint)
+    assert module.described == Network.of(module).with_weights_of(str(path)) != before
+    loaded = VFSSimSiam.load_from_checkpoint(path, map_location="meta")
+    assert loaded.device.type == "meta"
+
+
+CHOICES = {
+    SiamFC: ["start"],
+    CoSettle: ["start", "divergence"],
+    SiameseMAE: ["decoder", "rate_counts"],
+    Liir: ["position", "reference_encoder"],
+    BankSettings: ["negatives", "encoder", "modulation"],
+}
+LEAST = [(BankSettings, "frames", 0), (BankSettings, "points", 1)]
+LEAST += [(LiirSchedule, "warmup_epochs", 0), (LiirSchedule, "warmup_accumulation", 1)]
+
+
+def test_unknown_words_and_numbers_that_are_too_small_are_refused():
+    for kind, arguments in CHOICES.items():
+        backbone = {"backbone": TINY["backbone"]} if "backbone" in signature(kind).parameters else {}
+        for argument in arguments:
+            refused(ValueError, argument, kind, **backbone, **{argument: "other"})
+    for kind, argument, least in LEAST:
+        refused(ValueError, f"{argument} must be at least {least}", kind, **{argument: least - 1})
 
 
 def test_golden_cosine(golden):
@@ -158,15 +215,17 @@ def test_every_number_of_a_step_is_logged_and_nothing_else():
     assert logged == {"int": 3, "true": 1, "single": 2.5, "long": 4, "tensor": 5}
 
 
-def test_how_the_loss_is_logged():
-    module = tiny("VFSSimSiam")
+def test_how_numbers_are_logged():
+    module = tiny("VFSMoCo")
     module.log = Mock()
-    batch = tiny_batch("VFSSimSiam")
-    module.training_step(batch, 0)
+    batch = tiny_batch("VFSMoCo")
+    outputs = module.training_step(batch, 0)
     module.validation_step(batch, 0)
-    (trained, validated) = module.log.mock_calls
-    assert trained.kwargs == {"prog_bar": True, "batch_size": 2, "sync_dist": True}
-    assert validated == call("val/loss", module.validation_loss, prog_bar=True, batch_size=2)
+    said = {"batch_size": 2, "sync_dist": True}
+    others = [call(f"train/{name}", outputs[name], **said) for name in outputs if name not in ("loss", "embeddings")]
+    validated = call("val/loss", module.validation_loss, prog_bar=True, batch_size=2)
+    assert len(others) == 3
+    assert module.log.mock_calls == [call("train/loss", outputs["loss"], prog_bar=True, **said), *others, validated]
     assert module.validation_loss.weight == 2
 
 
@@ -196,8 +255,11 @@ class Counts(pl.Callback):
 def test_the_plan_of_a_user(caplog):
     callbacks = [Counts("loss"), Counts("count")]
     trainer = quiet_trainer(max_epochs=1, max_steps=1, accumulate_grad_batches=2, callbacks=callbacks)
+    module = Planned(**TINY, base_lr=0.05)
     with caplog.at_level("INFO"):
-        trainer.fit(Planned(**TINY, base_lr=0.05), loader(8, 2, frames=2, size=32))
+        trainer.fit(module, loader(8, 2, frames=2, size=32))
+    described = module.described
+    assert (described.weights, described.seed, described.loaded) == ("trained by Planned", None, True)
     plan = next(record.message for record in caplog.records if "global batch" in record.message)
     rows = dict(line.strip().split("  ", 1) for line in plan.splitlines())
     assert {name: text.strip() for name, text in rows.items()} == {

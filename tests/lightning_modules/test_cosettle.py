@@ -169,11 +169,14 @@ def test_pieces_of_stretched_positions_are_the_golden_ones(golden, number):
         torch.testing.assert_close(found.flatten(1, 2)[0], wanted, **EXACT)
 
 
-def test_positions_of_a_grid_that_is_not_square_are_changed_too():
+def test_positions_of_a_grid_that_is_not_square_are_changed_too(monkeypatch):
     positions = torch.rand(1, 2 + 3 * 4, 8)  # with two tokens that are no patches
     network = SimpleNamespace(pos_embed=positions, patch_embed=SimpleNamespace(grid_size=(3, 4)))
-    changed = CoSettle(VIT, stretch=0.0).changed_positions(network, (3, 4))
-    torch.testing.assert_close(changed, positions)
+    module = CoSettle(VIT, stretch=1.0)
+    monkeypatch.setattr("lightning_modules.cosettle.torch.randint", lambda end, *_, **__: torch.tensor(end - 1))
+    changed = module.changed_positions(network, (3, 4))
+    piece = cosettle.augmented_positions(positions[:, 2:].unflatten(1, (3, 4)), 1.0, (3, 4))  # of 6 x 8, the last
+    torch.testing.assert_close(changed, torch.cat([positions[:, :2], piece.flatten(1, 2)], dim=1))
 
 
 @pytest.mark.parametrize("length", [1, 5, 7, 14, 300])
@@ -225,12 +228,18 @@ def test_positions_are_drawn_by_seed_epoch_and_batch_for_vits_alone():
 
 def test_its_checkpoint_gives_the_projected_features(tmp_path):
     module = CoSettle("vidcorr-r18", start="normal")
-    assert next(module.projection.parameters()).std().item() == pytest.approx(0.02, rel=0.05)
+    assert module.projection.linear.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    bound = CoSettle("vidcorr-r18").projection.linear.weight.abs().max()
+    assert bound.item() == pytest.approx((6 / 512) ** 0.5, rel=1e-3)
+    assert not module.projection.linear.bias.any()
     write_checkpoint(module, tmp_path / "last.ckpt")
     images = torch.rand(1, 3, 40, 56)
     view = load(tmp_path / "last.ckpt").view()
     cells = module.backbone.view()(images).movedim(1, -1)
     torch.testing.assert_close(view(images), module.projection(cells).movedim(-1, 1))
     torch.testing.assert_close(view.folded()(images), view(images), rtol=1e-3, atol=1e-4)
+    own, inner = module.feature_extractor(), module.frozen_view()
+    for name in ("stage", "stages", "stride", "multiple"):
+        assert getattr(own, name) == getattr(inner, name)
     assert view.stride == 8
     refused(ValueError, "not on stage res3", module.feature_extractor, "res3")

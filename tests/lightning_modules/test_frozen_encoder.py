@@ -16,10 +16,14 @@ def test_its_view_and_normalisation_are_those_that_it_is_given():
     module = FrozenEncoder(NETWORK, "res3", 4, mean=(0.1, 0.2, 0.3))
     view = module.feature_extractor()
     assert (view.stage, view.stride, module.encoder.mean) == ("res3", 4, (0.1, 0.2, 0.3))
+    module.described = module.described.model_copy(update={"weights": "others"})
+    assert module.feature_extractor().described == module.described
     assert module.encoder.std == FrozenEncoder(NETWORK).encoder.std
     assert FrozenEncoder(NETWORK, std=(1, 2, 3)).encoder.std == (1, 2, 3)
 
 
 def test_a_mean_beside_a_network_that_normalises_is_refused(tmp_path):
-    write_checkpoint(tiny("Liir"), tmp_path / "liir.ckpt")
-    refused(ValueError, "it normalises RGB itself", FrozenEncoder, str(tmp_path / "liir.ckpt"), mean=(0, 0, 0))
+    path = tmp_path / "vfs.ckpt"
+    write_checkpoint(tiny("VFSSimSiam"), path)
+    for spec in (str(path), "tests.helpers.encoders:Wrapped"):
+        refused(ValueError, "it normalises RGB itself", FrozenEncoder, spec, mean=(0, 0, 0))

@@ -156,6 +156,8 @@ def test_a_checkpoint_is_enough_for_its_features_and_for_itself(name, tmp_path):
     if name == "LinearProbe":  # its encoder is evaluated by its own checkpoint
         refused(ValueError, "benchmarks evaluate the encoder itself", module.feature_extractor)
         return
+    module.described = module.described.model_copy(update={"weights": "others"})
+    assert module.feature_extractor().described == module.described
     images = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
         assert torch.equal(build_feature_extractor(path)(images), module.feature_extractor()(images))

@@ -1,5 +1,7 @@
 """Siamese masked prediction: each stage against the golden numbers, masks, draws, rates, pairs, and resuming."""
 
+from unittest.mock import Mock, call
+
 import numpy as np
 import pytest
 import torch
@@ -159,8 +161,11 @@ def test_the_bottleneck_branch_is_the_golden_one(golden, monkeypatch):
         if branch == "patch":
             torch.testing.assert_close(attention.in_proj_weight.grad[:32], torch.from_numpy(of_query), **EXACT)
             torch.testing.assert_close(attention.in_proj_bias.grad[32:], torch.from_numpy(of_memory), **EXACT)
-    both = module.losses(images[:, 0], images[:, 1], noise)
-    assert both["loss"].item() == pytest.approx(numbers["loss"].item(), abs=1e-10)
+    module.hparams["bottleneck"] = 2.0
+    both = {name: loss.item() for name, loss in module.losses(images[:, 0], images[:, 1], noise).items()}
+    patch, bottleneck, loss = (numbers[name].item() for name in ("loss_patch", "loss_bottleneck", "loss"))
+    expected = {"loss": loss + bottleneck, "loss_patch": patch, "loss_bottleneck": bottleneck}
+    assert both == pytest.approx(expected, abs=1e-10)
 
 
 IMAGENET = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 1, 3, 1, 1)
@@ -237,15 +242,14 @@ def test_a_fresh_network_starts_as_in_mae():
     network = module.backbone
     assert torch.equal(network.pos_embed, siamese_mae.sine_cosine_positions(14, 14, 192))
     assert not network.pos_embed.requires_grad
-    bounds = {
-        network.patch_embed.proj.weight: 192 + 768,
-        module.decoder_blocks[0].cross_attention.in_proj_weight: 256 + 3 * 256,
-    }
-    for weight, sides in bounds.items():
-        assert weight.abs().max().item() == pytest.approx((6 / sides) ** 0.5, rel=1e-3)
+    block = module.decoder_blocks[0]
+    assert network.patch_embed.proj.weight.abs().max().item() == pytest.approx((6 / (192 + 768)) ** 0.5, rel=1e-3)
+    for layer in (network.blocks[0].attn.qkv, module.decoder_embed, block.mlp[0], module.decoder_pred):
+        bound = (6 / (layer.in_features + layer.out_features)) ** 0.5
+        assert layer.weight.abs().max().item() == pytest.approx(bound, rel=1e-3)
+        assert not layer.bias.any()
     for token in (network.cls_token, module.mask_token):
-        assert token.std().item() == pytest.approx(0.02, rel=0.25)
-    assert module.decoder_blocks[0].cross_attention.in_proj_bias.abs().max() == 0
+        assert token.std().item() == pytest.approx(0.02, rel=0.08)
 
 
 def test_positions_are_sines_unless_the_backbone_is_a_checkpoint(tmp_path):
@@ -254,6 +258,9 @@ def test_positions_are_sines_unless_the_backbone_is_a_checkpoint(tmp_path):
     trained = FrozenEncoder(TINY["backbone"])
     write_checkpoint(trained, tmp_path / "vit.ckpt")
     started = SiameseMAE(**TINY | {"backbone": str(tmp_path / "vit.ckpt")})
+    assert started.hparams["backbone"] == TINY["backbone"]  # its own checkpoints hold the weights
+    rows = [one.plan_rows()["positions"] for one in (module, started)]
+    assert rows == ["fixed sines and cosines", "of the checkpoint"]
     for name, weight in trained.encoder.network.state_dict().items():
         assert torch.equal(started.backbone.state_dict()[name], weight), name
     assert not torch.equal(started.backbone.pos_embed, module.backbone.pos_embed)
@@ -261,9 +268,11 @@ def test_positions_are_sines_unless_the_backbone_is_a_checkpoint(tmp_path):
 
 
 def test_masks_and_dropout_are_functions_of_seed_epoch_and_batch():
-    module, batch = SiameseMAE(**TINY), {"clip": torch.rand(2, 2, 3, 32, 32)}
+    module, batch = SiameseMAE(**TINY), {"clip": torch.rand(2, 2, 3, 32, 48)}
     state = torch.get_rng_state()
+    module.generator = Mock(wraps=module.generator)
     first = module.step(batch)["loss"]
+    assert module.generator.mock_calls == [call(0), call(0, 1)]  # of the rank; the dropout has its own
     assert torch.equal(state, torch.get_rng_state())  # the dropout leaves the global state alone
     torch.rand(7)
     assert torch.equal(module.step(batch)["loss"], first)
@@ -296,6 +305,7 @@ def test_the_rate_counts_pairs_or_videos_and_the_first_step_has_rate_0(counts, b
     np.testing.assert_allclose(rates, [peak * cosine_factor(step, 8, 2) for step in range(8)])
     assert rates[0] == 0
     assert f"{batch} {counts} = {batch} per device" in caplog.text
+    assert " 2 epochs\n" in caplog.text
 
 
 def test_other_networks_are_refused():

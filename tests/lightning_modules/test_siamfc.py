@@ -1,11 +1,14 @@
 """The tracking fine-tune: its loss, its start, its schedule, its extractor."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_modules import SiamFC
+from lightning_modules.siamfc import SiameseExtractor
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from vidcorr.backbones.checkpoints import write_checkpoint
@@ -52,18 +55,18 @@ def test_an_identity_start_tracks_as_the_frozen_features_do():
 def test_the_rate_falls_by_epochs_as_in_the_golden_file(golden):
     schedules = golden("lr_schedules")
     module, rates = SiamFC(NETWORK), []
-    module.on_train_epoch_start = lambda: rates.append(module.optimizers().param_groups[0]["lr"])  # type: ignore
+    module.on_train_batch_start = lambda *_: rates.append(module.optimizers().param_groups[0]["lr"])  # type: ignore
     module.training_step = lambda *_: torch.zeros((), requires_grad=True)
-    quiet_trainer(max_epochs=50).fit(module, DataLoader([0]))
-    np.testing.assert_allclose(rates, schedules["siamfc_exp_lr"], rtol=0, atol=1e-9)
+    quiet_trainer(max_epochs=50).fit(module, DataLoader([0, 0]))
+    np.testing.assert_allclose(rates, np.repeat(schedules["siamfc_exp_lr"], 2), rtol=0, atol=1e-9)
     assert module.optimizers().param_groups[0]["weight_decay"] == 0
 
 
 def test_a_run_that_counts_steps_decays_by_steps():
-    module, rates = SiamFC(NETWORK), []
+    module, rates = SiamFC(NETWORK, lr=1e-2, last_lr=1e-5), []
     module.on_train_batch_start = lambda *_: rates.append(module.optimizers().param_groups[0]["lr"])  # type: ignore
     quiet_trainer(max_epochs=-1, max_steps=4).fit(module, pairs(8))
-    np.testing.assert_allclose(rates, 1e-3 * 0.01 ** (np.arange(4) / 4))
+    np.testing.assert_allclose(rates, 1e-2 * 1e-3 ** (np.arange(4) / 4))
 
 
 def test_its_extractor_shares_the_weights_and_has_exemplar():
@@ -75,7 +78,9 @@ def test_its_extractor_shares_the_weights_and_has_exemplar():
         features = module.backbone(crops)
         torch.testing.assert_close(extractor.exemplar(crops), module.exemplar_conv(features))
         torch.testing.assert_close(extractor(crops), module.search_conv(features))
-        torch.testing.assert_close(extractor.folded().exemplar(crops), extractor.exemplar(crops), rtol=1e-4, atol=1e-5)
+        folded = extractor.folded()
+        torch.testing.assert_close(folded.exemplar(crops), extractor.exemplar(crops), rtol=1e-4, atol=1e-5)
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in folded.modules())
     assert extractor.stride == 8
     assert not extractor.training
     message = r"at \(stage, stride, dilated\) \('res5', 8, True\); for others take its encoder"
@@ -83,6 +88,9 @@ def test_its_extractor_shares_the_weights_and_has_exemplar():
     refused(TypeError, "layers", module.feature_extractor, layers=2)
     strided = SiamFC(NETWORK, dilated=False, stride=16).feature_extractor()
     assert (strided.stride, strided.dilated) == (16, False)
+    of_a_user = SimpleNamespace(stride=4)
+    bare = SiameseExtractor(of_a_user, None, None).folded()
+    assert vars(bare).items() >= {"backbone": of_a_user, "stride": 4, "stage": None, "dilated": False}.items()
 
 
 def test_one_convolution_may_serve_exemplars_and_search_regions(tmp_path):

@@ -1,7 +1,9 @@
-"""VFS with negatives: a step against a plain one, queue and average in training, two ranks."""
+"""VFS with negatives: a step against a plain one, queue and average in training.
 
-from collections import Counter
-from pathlib import Path
+Over ranks: test_liir.py and parts/test_shuffle_bn.py.
+"""
+
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +12,6 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from tests.helpers.plain_info_nce import plain_info_nce
-from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer, tiny_moco
 
@@ -27,7 +28,7 @@ def test_loss_is_that_of_the_equation():
     own = module.queue.video_ids == torch.arange(3)[:, None]
     published = module.step(batch)
     torch.testing.assert_close(published["loss"].detach(), plain_info_nce(q, k, module.queue.keys, 0.2, own))
-    assert published["embeddings"].shape == (6, 4)
+    torch.testing.assert_close(published["embeddings"], q.flatten(0, 1))
 
 
 def test_training_moves_the_queue_once_per_optimiser_step():
@@ -50,42 +51,28 @@ def test_training_moves_the_queue_once_per_optimiser_step():
     assert torch.equal(module.queue.keys[oldest_first], keys)
     assert torch.equal(module.queue.video_ids[oldest_first], ids)
     assert ids.tolist() == [video for video in range(8, 24) for _ in range(2)]
+    assert trainer.callback_metrics["train/queue_age"] == 2  # steps of 16 keys
 
 
-def test_groups_that_do_not_fit_are_refused_and_one_group_is_warned_of(caplog):
+@pytest.mark.parametrize(
+    ("options", "ranks", "text"),
+    [({}, 1, "2 group(s) of 2 videos"), ({"groups": 2}, 3, "6 group(s) of 2 videos"), ({"groups": 1}, 1, None)],
+)
+def test_the_plan_names_queue_average_and_groups(options, ranks, text):
+    module = tiny_moco(65536, **options)
+    module.trainer = SimpleNamespace(world_size=ranks)
+    module.samples_per_device = lambda: 4
+    assert module.plan_rows() == {
+        "negatives": "65536 keys of 4 numbers, 1.6 MB on each device",
+        "momentum encoder": "average with m = 0.999",
+        "BatchNorm": "Shuffle BN: "
+        + (text or "1 group(s) of 4 videos: it gives the positives away, set model.groups to 2 or more"),
+    }
+
+
+def test_groups_that_do_not_fit_are_refused():
     trainer, data = quiet_trainer(max_steps=1), loader(videos=8, batch_size=4)
     refused(ValueError, "4 groups of 1 video cannot be mixed", trainer.fit, tiny_moco(groups=4), data)
     refused(ValueError, "is 3, which does not divide a batch of 4", trainer.fit, tiny_moco(groups=3), data)
     synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(tiny_moco())  # as Lightning does on several devices
     refused(ValueError, "sync_batchnorm", quiet_trainer(max_steps=1).fit, synchronised, data)
-    caplog.set_level("INFO")
-    quiet_trainer(max_steps=1).fit(tiny_moco(groups=1), data)
-    assert "set model.groups to 2 or more" in caplog.text
-
-
-def _fit_and_save(rank, folder):
-    def save(trainer, module, *args):
-        parts = {"queue": module.queue, "average": module.target_encoder, "learned": module.encoder}
-        state = {name: part.state_dict() for name, part in parts.items()}
-        state["gradients"] = [p.grad is not None for p in module.target_encoder.parameters()]
-        torch.save(state, Path(folder, f"{trainer.global_rank}-{trainer.global_step}.pt"))
-
-    torch.manual_seed(0)
-    record = LambdaCallback(on_train_batch_end=save)
-    trainer = quiet_trainer(devices=2, strategy="ddp", max_steps=3, callbacks=[record])
-    trainer.fit(tiny_moco(32), loader(videos=24, batch_size=4))
-
-
-@pytest.mark.slow
-def test_two_ranks_hold_the_same_queue_after_every_step(tmp_path):
-    on_ranks(2, tmp_path, _fit_and_save, str(tmp_path))
-    for step in (1, 2, 3):
-        one, other = (torch.load(tmp_path / f"{rank}-{step}.pt", weights_only=True) for rank in (0, 1))
-        assert not any(one["gradients"] + other["gradients"])
-        for part in ("queue", "learned", "average"):
-            for name, tensor in one[part].items():
-                if "running" not in name and "batches" not in name:  # each rank has its own BatchNorm statistics
-                    assert torch.equal(tensor, other[part][name]), f"step {step}: {part}.{name}"
-        assert one["queue"]["pointer"] == 16 * step % 32
-    # 2 ranks × 4 videos × 2 frames a step: the last two steps fill the queue, each with 8 new videos
-    assert sorted(Counter(one["queue"]["video_ids"].tolist()).values()) == [2] * 16

@@ -9,15 +9,17 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from datamodules.base import SampledDataModule
+from datamodules.loading import clips
+from datamodules.loading.clips import ReplacingDataset
 from datamodules.loading.loader import ClipSampler, FixedSampler, ResumableLoader
-from tests.helpers.echo import Asleep, Echo, Starved
+from tests.helpers.echo import Echo, Starved
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from vidcorr.videos.files import DataError
@@ -75,8 +77,8 @@ def test_ranks_share_out_each_batch_and_the_held_out_samples_and_none_is_left_wi
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_that_resumes_takes_the_batches_that_follow(workers):
     """Another list or seed: tests/datamodules/test_base.py."""
-    expected = batches(make(12, 2), epoch=3)
-    module = SampledDataModule("source", 2, workers, 0)
+    expected = batches(make(12, 2, seed=6), epoch=3)
+    module = SampledDataModule("source", 2, workers, 6)
     module.training = Echo(12)
     module.trainer = quiet_trainer()
     module.trainer.fit_loop.epoch_loop.batch_progress.current.ready = 4
@@ -126,13 +128,90 @@ def test_loaders_of_a_datamodule_leave_the_global_generator_alone():
 def test_a_full_shared_memory_is_one_line_with_the_ways_out():
     loader = ResumableLoader(Starved(4), 2, sampler=ClipSampler(Starved(4), 2))
     refused(DataError, r"^/dev/shm is full .*--shm-size.*num_workers.*and resume: vidcorr resume$", list, loader)
+    loader = ResumableLoader(Echo(4), 2, collate_fn=Mock(side_effect=RuntimeError("another")))
+    refused(RuntimeError, "another", list, loader)
 
 
-@pytest.mark.slow
-def test_a_worker_that_hangs_ends_the_loading():
-    module = SampledDataModule("source", 2, 1, 0)
-    module.training, module.timeout = Asleep(2), 0.5  # half a second for each of two samples
-    refused(RuntimeError, "timed out after 1", list, module.train_dataloader())
+def test_the_loader_of_a_datamodule(monkeypatch):
+    """A worker that takes longer than a minute a sample counts as hanging."""
+
+    def made(workers):
+        module = SampledDataModule("source", 4, workers, 0)
+        assert module.state_dict() == {}
+        module.training = Echo(13)
+        loader = module.train_dataloader()
+        context = loader.multiprocessing_context
+        return loader.timeout, loader.persistent_workers, context and context.get_start_method()
+
+    assert made(0) == (0, False, None)
+    assert made(1) == (240, True, "forkserver")
+    for cores, workers in ((3, 3), (12, 8)):
+        monkeypatch.setattr("datamodules.base.usable_cores", lambda cores=cores: cores)
+        assert SampledDataModule("source", 4, None, 0).num_workers == workers
+
+
+def test_a_loader_counts_its_batches_and_the_seconds_of_waiting_for_them(monkeypatch):
+    """Also with a sampler that is not ours, as Lightning's `overfit_batches` sets it."""
+    monkeypatch.setattr("datamodules.loading.loader.time.perf_counter", Mock(side_effect=range(100)))
+    loader = ResumableLoader(Echo(7), 2)
+    assert len(list(loader)) == 4
+    assert (loader.place, loader.waited) == ((0, 4), 4)
+
+
+def test_a_worker_gets_no_signal_of_the_group_and_ends_with_the_process_that_loads(monkeypatch):
+    """In a real run: the slow test above, tests/faults."""
+    done = Mock()
+    monkeypatch.setattr("cv2.setNumThreads", done.threads)
+    for name in ("os.setpgrp", "os._exit", "signal.signal", "signal.pthread_sigmask", "threading.Thread"):
+        monkeypatch.setattr(f"datamodules.loading.clips.{name}", getattr(done, name.partition(".")[2]))
+    for name in ("parent_process", "wait"):
+        monkeypatch.setattr(clips, name, getattr(done, name))
+    clips.start_worker(0)
+    handled = [call.signal(number, how) for number in clips.STOPS for how in (signal.SIG_IGN, signal.SIG_DFL)]
+    assert done.mock_calls == [
+        call.threads(0),
+        call.setpgrp(),
+        *handled,
+        call.pthread_sigmask(signal.SIG_UNBLOCK, clips.STOPS),
+        call.Thread(target=clips._end_with_parent, daemon=True),
+        call.Thread().start(),
+    ]
+    done.reset_mock()
+    clips._end_with_parent()
+    assert done.mock_calls == [
+        call.parent_process(),
+        call.wait([done.parent_process.return_value.sentinel]),
+        call._exit(1),
+    ]
+
+
+class Broken(ReplacingDataset):
+    """Items of which none can be used."""
+
+    def read(self, item, generator):
+        raise DataError(f"{item} is broken")
+
+
+def test_ten_items_in_a_row_end_the_run():
+    message = refused(DataError, "^10 items in a row could not be used: ", Broken(["a", "b"], 2, 0).__getitem__, 1)
+    assert message.count("is broken") == 10
+    assert message.partition(": ")[2].startswith("1 is broken; ")
+
+
+def test_items_are_drawn_as_often_as_their_weights_say(monkeypatch):
+    data = Broken(["none", "three", "two"], 5, 0, weights=[0, 3, 2])
+    bounds = []
+    tickets = iter(range(5))
+    monkeypatch.setattr("torch.randint", lambda end, *_, **__: bounds.append(end) or torch.tensor(next(tickets)))
+    assert [data.choose(0, 0, None) for _ in range(5)] == [1, 1, 1, 2, 2]
+    assert bounds == [5] * 5
+
+
+def test_what_checkpoints_hold_of_a_list():
+    """Runs resume by it: it must not change."""
+    paths = ["/data/sets/a/1.mp4", "/data/sets/ab/2.mp4"]
+    found = [Broken(paths, 2, 0, weights=weights).listed for weights in (None, [1, 2])]
+    assert found == [{"items": 2, "digest": "f3b95842ca0b"}, {"items": 2, "digest": "dd6850229c76"}]
 
 
 def test_each_video_is_named_once_and_too_many_are_told_once_and_not_before_five():

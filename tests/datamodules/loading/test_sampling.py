@@ -22,6 +22,7 @@ from datamodules.loading.sampling import (
     random_crops,
     seeded_generator,
 )
+from tests.helpers.refusal import refused
 
 
 @pytest.mark.parametrize("n", [1, 4, 9])
@@ -100,6 +101,7 @@ def test_missing_frames_are_drawn_again() -> None:
         (Distant(), [4, 25, 63, 94]),
         (Continuous(4), [57, 61, 65, 69]),
         (Continuous([2, 5, 8], [0.4, 0.4, 0.2]), [44, 49, 54, 59]),
+        (Continuous(0), [41, 41, 41, 41]),
         (GapPairs((4, 47)), [18, 43, 74, 91]),
         (FractionPairs(0.15), [58, 73, 49, 64]),
     ],
@@ -111,6 +113,16 @@ def test_published_runs_drew_these_frames(sampling, drawn):
 def test_published_runs_drew_these_crops():
     boxes = random_crops(90, 120, 2, (0.2, 1.0), seeded_generator(0, 1, 2, 0))
     assert boxes == [(11, 53, 69, 52), (9, 24, 58, 71)]
+    boxes = random_crops(12, 12, 6, (0.2, 1.0), seeded_generator(0, 1, 2, 0))
+    assert boxes == [(2, 5, 8, 6), (1, 2, 7, 8), (0, 0, 11, 12), (2, 0, 8, 8), (1, 0, 7, 9), (1, 0, 10, 9)]
+
+
+@pytest.mark.parametrize("length", [4, 5])
+def test_frames_of_a_video_of_up_to_four_are_independent(length):
+    drawn = torch.stack([FractionPairs(0.5)(length, 2, seeded_generator(seed)) for seed in range(200)])
+    apart = {(first, first + 2) for first in range(1, length - 2)}
+    everything = {(first, second) for first in range(length) for second in range(length)}
+    assert {tuple(pair) for pair in drawn.tolist()} == (everything if length <= 4 else apart)
 
 
 @pytest.mark.parametrize(
@@ -163,10 +175,19 @@ def test_crops_equal_a_plain_loop():
 def test_centre_crop_and_whole_frame():
     frame = np.zeros((20, 60, 3), np.uint8)
     frame[:, 20:40] = (255, 128, 7)
-    clip = CentreCrops()([frame, frame], torch.Generator(), 20)
-    assert clip.shape == (2, 3, 20, 20)
-    assert (clip.amin((0, 2, 3)) == torch.tensor([255, 128, 7])).all()
+    for given in (frame, frame.transpose(1, 0, 2)):
+        clip = CentreCrops()([given, given], torch.Generator(), 20)
+        assert clip.shape == (2, 3, 20, 20)
+        assert (clip.amin((0, 2, 3)) == torch.tensor([255, 128, 7])).all()
     frame[0, 20:40] = frame[:, 20] = 200  # the first row and column count
     whole = WholeFrames()([frame], torch.Generator(), 30)
     expected = cv2.resize(frame, (30, 30), interpolation=cv2.INTER_LINEAR)
     np.testing.assert_array_equal(whole[0].permute(1, 2, 0), expected)
+    stripes = np.zeros((8, 16, 3), np.uint8)
+    stripes[:, ::4] = 255
+    assert (WholeFrames()([stripes], torch.Generator(), 4) == 64).all()  # no pixel is skipped
+
+
+def test_frames_without_a_partner_are_refused():
+    frame = np.zeros((8, 8, 3), np.uint8)
+    refused(ValueError, "shorter", PairCrops(), [frame] * 3, torch.Generator(), 8)

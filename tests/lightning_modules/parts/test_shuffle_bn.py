@@ -10,7 +10,7 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 
 from lightning_modules.parts.heads import mlp
-from lightning_modules.parts.shuffle_bn import batch_norm_groups, encode_shuffled
+from lightning_modules.parts.shuffle_bn import _exchange, batch_norm_groups, deal_videos, encode_shuffled
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import tiny_moco
@@ -30,6 +30,16 @@ def test_equals_passes_of_each_group_in_outputs_gradients_and_statistics():
     gradients, wanted = ({name: p.grad for name, p in network.named_parameters()} for network in (one, other))
     torch.testing.assert_close(gradients, wanted)
     torch.testing.assert_close(dict(one.named_buffers()), dict(other.named_buffers()))
+    assert not any(vars(norm).keys() & {"forward", "batch_groups"} for norm in one.modules())
+
+
+def test_heads_are_linear_layers_with_norms_where_they_are_asked_for():
+    def layers(**norms):
+        return [str(layer).partition(",")[0] for layer in mlp(4, 8, 6, **norms)]
+
+    first, relu, last = "Linear(in_features=4", "ReLU(inplace=True)", "Linear(in_features=8"
+    assert layers(norm=True) == [first, "BatchNorm1d(8", relu, last]
+    assert layers(norm_last=True) == [first, relu, last, "BatchNorm1d(6"]
 
 
 def test_groups_are_chosen_so_that_two_videos_remain_in_each(monkeypatch):
@@ -38,6 +48,26 @@ def test_groups_are_chosen_so_that_two_videos_remain_in_each(monkeypatch):
     refused(ValueError, "model.groups is 0", tiny_moco(groups=0).groups, 8)
     monkeypatch.setattr("lightning_modules.vfs_moco.world_size_and_rank", lambda: (2, 0))
     assert tiny_moco().groups(8) == 1  # a rank is a group
+
+
+def test_each_rank_receives_the_videos_that_it_is_dealt(monkeypatch):
+    """The exchange itself between two processes: the slow case below."""
+    sent = {}
+
+    def all_to_all(received, rows, output_split_sizes, input_split_sizes):
+        sent[rank] = rows.split(input_split_sizes)
+        if len(sent) == 2:
+            parts = [sent[source][rank] for source in range(2)]
+            assert [len(part) for part in parts] == output_split_sizes
+            received.copy_(torch.cat(parts))
+
+    monkeypatch.setattr("lightning_modules.parts.shuffle_bn.dist.all_to_all_single", all_to_all)
+    deal = deal_videos(2, 6, torch.Generator().manual_seed(1))
+    for rank in (0, 1, 0):  # the first only sends
+        frames = torch.arange(6 * rank, 6 * rank + 6).view(6, 1, 1, 1, 1)
+        received = _exchange(frames, deal, rank)
+        if len(sent) == 2:
+            assert torch.equal(received.flatten(), deal[rank])
 
 
 class Company(nn.BatchNorm2d):
