@@ -348,8 +348,9 @@ def _records(row: StudyRow, score: str, results: dict[Path, Result]) -> list[Rec
     values: dict[str, list[float]] = {}  # stage → scores that choose it, one per seed
     for place, result in results.items():
         chosen_by = row.best_stage_by or score
-        if not {score, chosen_by} <= result.scores.keys():
-            raise ValueError(f"{place}: has no score {score!r} or {chosen_by!r}; it has {', '.join(result.scores)}")
+        missing = sorted({score, chosen_by} - result.scores.keys())
+        if missing:
+            raise ValueError(f"{place}: has no score {', '.join(missing)}; it has {', '.join(result.scores)}")
         records.append(Record(result, score, place=place))
         values.setdefault(result.stage.layer, []).append(result.scores[chosen_by])
     if row.best_stage_by:

@@ -238,7 +238,7 @@ def test_each_column_names_its_score_beside_the_papers_number_of_the_same_score(
     row = table.rows["base"]
     assert [row[head].mean for head in heads] == pytest.approx([0.7, 0.689, 0.55, 0.522])
     study_of(tmp_path, **TWO_STEPS | {"scores": {"otb": ["accuracy"]}, "rows": [{"name": "base"}]})
-    refused(ValueError, "has no score 'accuracy' or 'accuracy'; it has success, precision@20px", table_of, tmp_path)
+    refused(ValueError, "has no score accuracy; it has success, precision@20px", table_of, tmp_path)
 
 
 def test_the_best_stage_is_chosen_by_the_rule_of_the_row(tmp_path):
