@@ -4,21 +4,25 @@ import json
 import os
 import re
 import shlex
+import sys
+import warnings
 from collections import Counter
+from http import HTTPMethod
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import pytest
 import pytorch_lightning as pl
 import torch
+import yaml
 from jsonargparse import Namespace
 from pytorch_lightning.callbacks import LearningRateMonitor, TQDMProgressBar
 from pytorch_lightning.cli import LightningCLI
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Throughput
-from cli import SaveConfig, ShortLogInterval, VidcorrCLI, main, make_trainer
+from cli import NOISE, SaveConfig, ShortLogInterval, VidcorrCLI, main, make_trainer
 from lightning_modules import VFSSimSiam
 from tests.helpers.parsed import Built, Parsed
 from tests.helpers.ranks import on_ranks
@@ -28,9 +32,8 @@ from tests.helpers.words import NETWORK, TINY, clips, davis, flags, refusal
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.errors import UsageError
+from vidcorr.experiments.runs import Record
 from vidcorr.experiments.words import words_for_parser
-from vidcorr.functional.device import fastest_precision
-from vidcorr.videos.files import DataError
 
 CONFIG = """
 class_path: DavisBenchmark
@@ -84,18 +87,17 @@ MOCO = ["--config=vfs_moco_r18.yaml", "--config=data/clips.yaml"]
 
 
 def test_configs_by_name_and_words_from_left_to_right(tmp_path, monkeypatch):
-    file = config_file(tmp_path / "a.yaml", "{trainer: {max_steps: 3, max_epochs: 4}}")
-    assert "optimizer" not in parsed("fit", *MOCO)
-    trainer = parsed("fit", *MOCO, "--trainer.max_steps=9", *file.split("="), "--trainer.max_epochs", "5").trainer
-    assert (trainer.max_steps, trainer.max_epochs) == (3, 5)
-    single = config_file(tmp_path / "b.yaml", "trainer: {callbacks: {class_path: CollapseMonitor}}")
-    assert parsed("fit", *MOCO, single).trainer.callbacks.class_path == "callbacks.CollapseMonitor"
+    file = config_file(tmp_path / "a.yaml", "{trainer: {max_steps: 3, max_epochs: 4, callbacks: CollapseMonitor}}")
+    words = ["--trainer.max_steps=9", *file.split("="), "--trainer.max_epochs", "5", "-c", "configs/data/kinetics.yaml"]
+    config = parsed("fit", MOCO[0], *words)
+    assert "optimizer" not in config
+    assert (config.trainer.max_steps, config.trainer.max_epochs) == (3, 5)
+    assert config.trainer.callbacks.class_path == "callbacks.CollapseMonitor"
+    assert config.data.class_path == "datamodules.VideoDataModule"
     (tmp_path / "data").mkdir()
     config_file(tmp_path / "data/clips.yaml", "data: {class_path: VideoDataModule, init_args: {source: mine}}")
     monkeypatch.chdir(tmp_path)
     assert parsed("fit", *MOCO).data.init_args.source == "mine"  # a file here wins
-    for name in ("configs/data/kinetics.yaml", "./data/kinetics.yaml"):
-        assert parsed("fit", MOCO[0], "-c", name).data.class_path == "datamodules.VideoDataModule"
 
 
 def test_a_flag_belongs_to_the_last_callback_before_it_in_files_and_words_alike(tmp_path):
@@ -125,6 +127,8 @@ def test_several_sources_are_a_list():
 def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkeypatch):
     monkeypatch.setattr(trust, "_allowed", set())
     file = config_file(tmp_path / "a.yaml", "model: {class_path: mine.Method, init_args: {names: [a:b, {deep: c:d}]}}")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Record.now(["fit"]).changed(folder="/mine").save(tmp_path)  # the config of a run, with modules of its folder
     words = ["--model=VFSSimSiam", "--model.backbone=e:f", "--allow", "g:h"]
     words_for_parser(["fit", *words, "--data.annotations", file.partition("=")[2]])
     assert trust._allowed >= {"e:f", "g:h"}
@@ -132,6 +136,7 @@ def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkey
     with pytest.raises(UsageError, match="No module named 'mine'"):
         Parsed(["fit", *words, *file.split("=")])
     assert trust._allowed >= {"mine.Method", "a:b", "c:d"}
+    assert sys.path[-1] == "/mine"
 
 
 @pytest.mark.slow
@@ -145,8 +150,8 @@ def test_one_seed_for_all_unless_one_is_set_by_hand():
 # Refusals
 
 MISUNDERSTOOD = {
-    "fit --model nowhere.Model": "'nowhere.Model': No module named 'nowhere'",
     "fit --model=VFSSimSiam --trainer.max_epoch 3": "unrecognized arguments: --trainer.max_epoch 3",
+    "fit --model nowhere.Model": "'nowhere.Model': No module named 'nowhere'",
     "fit --model=VFSSimSiam --config=kinetics.yaml": "there is no file kinetics.yaml",
     "fit --model=VFSSimSiam --config=mine.yaml": "callbacks.*: .*'callbacks.LastCheckpoint': .*every",
     "validate --model=raw_colour --on davis=. --limit 0": "--limit: expected an integer of at least 1, got '0'",
@@ -163,29 +168,31 @@ def test_words_that_cannot_be_understood(words, tmp_path, monkeypatch, capsys):
     assert re.fullmatch(f"vidcorr: .*{MISUNDERSTOOD[words]}.*\n", capsys.readouterr().err)
 
 
-@pytest.mark.sampled(3)
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("fit --model=VFSSimSiam --trainer.strategy=ddp_notebook", "with threads stands still; use ddp"),
-        ("validate --ckpt_path nowhere.ckpt", "ckpt_path: there is no file nowhere.ckpt"),
-        ("validate --ckpt_path last", "--ckpt_path last: no last.ckpt below runs"),
-    ],
-)
-def test_what_cannot_be_done(words, message, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    assert message in refusal(*shlex.split(words))
-
-
-@pytest.mark.parametrize(("seconds", "ended"), [(None, True), (5.0, True), (0.0, False)])
-def test_a_run_that_is_out_of_time_has_not_ended(seconds, ended):
+@pytest.mark.parametrize(("seconds", "ended"), [(None, True), (0.5, True), (0.0, False)])
+def test_a_run_that_is_out_of_time_has_not_ended(seconds, ended, monkeypatch):
     """`vidcorr resume` goes on with it."""
+    claimed, destroyed, printed = Mock(), Mock(), Mock()
+    monkeypatch.setattr("cli.claim_folder", claimed)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", destroyed)
     timer = Mock(spec=pl.callbacks.Timer, time_remaining=lambda: seconds)
-    run = Mock(folder=None)
-    trainer = SimpleNamespace(is_global_zero=False, callbacks=[timer])
-    VidcorrCLI._run_in_folder(SimpleNamespace(trainer=trainer, run=run), lambda: None)
-    assert run.end.called == ended
+    for first, trial, folder in ((True, False, Path("a")), (True, True, None), (False, False, None)):
+        run = Mock(folder=folder)
+        trainer = SimpleNamespace(is_global_zero=first, fast_dev_run=trial, callbacks=[timer])
+        VidcorrCLI._run_in_folder(SimpleNamespace(trainer=trainer, run=run, _print_end=printed), lambda: None)
+        assert run.end.called == ended
+    claimed.assert_called_once()
+    printed.assert_called_once_with(Path("a"))
+    assert destroyed.call_count == 3
+
+
+def test_fit_and_validate_run_in_the_folder():
+    for benchmarks in ([], [Mock(spec=BenchmarkCallback)]):
+        trainer, run = Mock(callbacks=benchmarks), Mock()
+        shell = SimpleNamespace(trainer=trainer, _run_in_folder=run)
+        VidcorrCLI.fit(shell, model=1)
+        VidcorrCLI.validate(shell, model=1)
+        assert run.mock_calls == [call(trainer.fit, model=1), call(trainer.validate, verbose=not benchmarks, model=1)]
 
 
 def test_a_run_that_is_stopped_prints_how_to_resume_it(tmp_path, monkeypatch, caplog):
@@ -222,58 +229,110 @@ def test_the_end_of_a_run_names_its_report_and_the_next_command(tmp_path, monkey
     assert end(["fit"], benchmarks=0) == []
 
 
-def test_callbacks_are_added_unless_there_are_ones_of_their_kind(monkeypatch):
+@pytest.fixture
+def trainer_options(monkeypatch):
+    """A function that returns the arguments with which LightningCLI makes the Trainer, some of the config changed."""
     monkeypatch.setattr(LightningCLI, "instantiate_trainer", lambda self, **options: options)
     cli = Parsed(["fit", *TINY, "--on", "davis=."])
+    own = (cli.config["fit"].trainer.default_root_dir, cli.config["fit"].seed_everything, cli.save_config_callback)
+    assert own == ("runs", 0, SaveConfig)
+    assert any(NOISE in getattr(each[1], "pattern", "") for each in warnings.filters)
 
-    def added(command="fit", **changes):
-        cli.command = command
+    def options(command="fit", earlier=None, on=("davis=.",), **changes):
+        cli.run.earlier, cli.command = earlier, command
+        cli.config["fit"].on = list(on)
         cli.config_init = {command: Namespace(trainer=cli.config["fit"].trainer.clone())}
         cli.config = {command: cli.config["fit"], "fit": cli.config["fit"]}
-        cli.config_init[command].trainer.update(Namespace(**changes))
-        return [type(callback) for callback in cli.instantiate_trainer()["callbacks"]]
+        cli.config_init[command].trainer.update(Namespace({"callbacks": None} | changes))
+        return cli.instantiate_trainer()
+
+    options.run = cli.run
+    return options
+
+
+def test_callbacks_are_added_unless_there_are_ones_of_their_kind(trainer_options):
+    def added(*command, **changes):
+        return [type(callback) for callback in trainer_options(*command, **changes)["callbacks"]]
 
     savers = [BestCheckpoint, LastCheckpoint]
     default = [BestCheckpoint, Throughput, ShortLogInterval, LearningRateMonitor, LastCheckpoint, TQDMProgressBar]
-    cli.config["fit"].trainer.callbacks = None
     assert added() == [BenchmarkCallback, *default]
-    last = LastCheckpoint()
-    assert added(callbacks=last) == [LastCheckpoint, BenchmarkCallback, *default[:4], TQDMProgressBar]
+    assert added(callbacks=LastCheckpoint()) == [LastCheckpoint, BenchmarkCallback, *default[:4], TQDMProgressBar]
     assert added(barebones=True) == [BenchmarkCallback]
-    for changes, kind in (
-        ({"logger": False}, LearningRateMonitor),
-        ({"log_every_n_steps": 5}, ShortLogInterval),
-        ({"enable_progress_bar": False}, TQDMProgressBar),
+    for changes, kinds in (
+        ({"logger": False}, [LearningRateMonitor]),
+        ({"log_every_n_steps": 5}, [ShortLogInterval]),
+        ({"enable_progress_bar": False}, [TQDMProgressBar]),
+        ({"enable_checkpointing": False}, savers),
     ):
-        assert added(**changes) == [BenchmarkCallback, *(each for each in default if each is not kind)]
-    assert added(enable_checkpointing=False) == [BenchmarkCallback, *(each for each in default if each not in savers)]
+        assert added(**changes) == [BenchmarkCallback, *(each for each in default if each not in kinds)]
     assert added("validate") == [BenchmarkCallback, TQDMProgressBar]
-    cli.config["fit"].on = []
-    assert added() == default[1:]
+    assert added(on=()) == default[1:]
 
 
-def test_the_files_of_a_run_are_written_once_and_the_config_resumes_nothing(tmp_path):
+def test_a_run_that_goes_on_has_its_folder_unless_a_logger_is_named(trainer_options, tmp_path):
+    def place(**changes):
+        given = trainer_options(**changes)
+        return given.get("default_root_dir"), given.get("logger") and given["logger"].log_dir
+
+    earlier = tmp_path / "version_3"
+    trainer_options.run.loggers = [{"save_dir": tmp_path, "name": "", "version": "version_3"}]
+    for without in ({"logger": False}, {"barebones": True}):
+        assert place(**without, default_root_dir="~/a") == (Path("~/a").expanduser(), None)
+        assert place(**without, earlier=earlier) == (earlier, None)
+    assert place() == place(logger=True) == place(logger=Mock(), earlier=earlier) == (None, None)
+    assert place(earlier=earlier) == place(logger=True, earlier=earlier) == (None, str(earlier))
+
+
+def test_ranks_that_are_forks_of_threads_are_refused(trainer_options, monkeypatch):
+    for threads in (1, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda number=threads: number)
+        for strategy in ("ddp", "ddp_fork", "ddp_notebook"):
+            if threads == 1 or strategy == "ddp":
+                assert trainer_options(strategy=strategy)
+            else:
+                refused(ValueError, f"^trainer.strategy {strategy}: a fork", trainer_options, strategy=strategy)
+
+
+def test_validate_takes_no_data_without_a_source():
+    kept = {}
+    for command in ("fit", "validate"):
+        for source in ("", "clips", None):
+            data = None if source is None else Namespace(init_args=Namespace(source=source))
+            shell = SimpleNamespace(command=command, run=Mock(), save_config_kwargs={})
+            shell.config = {command: Namespace(data=data)}
+            VidcorrCLI.before_instantiate_classes(shell)
+            kept[command, source] = shell.config[command].data is not None
+            assert shell.config[command].ckpt_path is shell.run.find.return_value
+            assert shell.save_config_kwargs == {"run": shell.run}
+    dropped = {("validate", ""), ("validate", None), ("fit", None)}
+    assert {case for case, is_kept in kept.items() if not is_kept} == dropped
+
+
+@pytest.mark.parametrize(("command", "resumes"), [("fit", None), ("validate", "a.ckpt")])
+def test_the_files_of_a_run_are_written_once_and_the_config_resumes_no_training(command, resumes, tmp_path):
     run, parser = Mock(), Mock()
     saving = SaveConfig(parser, Namespace(ckpt_path="a.ckpt"), run)
-    trainer = quiet_trainer(default_root_dir=tmp_path)
-    trainer.state.fn = "fit"
-    saving.on_validation_start(trainer, None)  # a validation of the fit
-    run.begin.assert_not_called()
+    last = [LastCheckpoint(dirpath=tmp_path / "last")] if command == "fit" else []
+    trainer = quiet_trainer(default_root_dir=tmp_path, callbacks=last, enable_checkpointing=bool(last))
+    trainer.state.fn = command
+    saving.on_validation_start(trainer, None)
+    assert run.begin.called == (command == "validate")
     for _ in range(2):
         saving.on_train_batch_start(trainer, None)
-    run.begin.assert_called_once_with(tmp_path, None)
+    run.begin.assert_called_once_with(tmp_path, tmp_path / "last" if last else None)
     ((config, path), options) = parser.save.call_args
-    assert (config.ckpt_path, path) == (None, tmp_path / "config.yaml")
+    assert (config.ckpt_path, path) == (resumes, tmp_path / "config.yaml")
     assert options == {"skip_unset": False, "overwrite": True, "multifile": False}
 
 
 def test_a_short_run_is_logged_ten_times():
-    logged = []
-    for steps in (40, 3, 5000, float("inf")):
+    logged = {}
+    for steps in (0, 1, 3, 40, 499, 545, float("inf")):
         trainer = SimpleNamespace(estimated_stepping_batches=steps, log_every_n_steps=50)
         ShortLogInterval().on_train_start(trainer, None)
-        logged.append(trainer.log_every_n_steps)
-    assert logged == [4, 1, 50, 50]
+        logged[steps] = trainer.log_every_n_steps
+    assert logged == {0: 50, 1: 1, 3: 1, 40: 4, 499: 49, 545: 50, float("inf"): 50}
 
 
 @pytest.mark.slow
@@ -305,12 +364,27 @@ def test_flags_win_over_the_model_of_a_checkpoint(tmp_path):
     assert others == [*words, words[-1]]
 
 
-@pytest.mark.slow
-def test_a_methods_file_names_no_videos(tmp_path, monkeypatch):
+def test_the_last_run_and_a_file_of_the_hub_are_measured_by_validate(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert Built(["validate", "--config=vfs_simsiam_r18.yaml", f"--on=davis={tmp_path}"]).datamodule is None
-    data = Built(["fit", "--config=vfs_simsiam_r18.yaml"]).datamodule
-    refused(DataError, "data.source: give a folder of videos", data.setup, "fit")
+    for root in ("runs", "named", "configured"):
+        Record.now(["fit"]).save(Path(root, "checkpoints").mkdir(parents=True) or Path(root))
+        checkpoint(f"{root}/checkpoints/last.ckpt")
+    file = config_file(tmp_path / "a.yaml", "trainer: {default_root_dir: configured}")
+    by_flag = "--trainer.default_root_dir=named"
+    said = []
+    for more, root in (([], "runs"), ([by_flag], "named"), ([file], "configured"), ([file, by_flag], "named")):
+        words = words_for_parser(["validate", "--ckpt_path=last", *more, "--allow", NETWORK], said.append)
+        path = (tmp_path / root / "checkpoints/last.ckpt").resolve()
+        assert words[1].startswith('--config={"model": ')
+        assert (words[-1], said[-1]) == (f"--ckpt_path={path}", f"--ckpt_path last: {path}")
+    assert len(said) == 4
+    monkeypatch.setattr("vidcorr.experiments.words.local_file", lambda address: path)
+    assert words_for_parser(["fit", "--ckpt_path=hf://a/b/c.ckpt"])[-1] == f"--ckpt_path={path}"
+    for name in ("last", "null"):
+        assert words_for_parser(["fit", f"--ckpt_path={name}"]) == ["fit", f"--ckpt_path={name}"]
+    refused(
+        FileNotFoundError, "there is no file nowhere.ckpt", words_for_parser, ["validate", "--ckpt_path=nowhere.ckpt"]
+    )
 
 
 # `--on`
@@ -334,16 +408,24 @@ def test_flags_set_when_benchmarks_run_and_a_later_folder_of_a_name_counts():
 def test_the_printed_config_holds_the_benchmarks(capsys):
     refused(SystemExit, "^0$", Parsed, ["fit", *TINY, "--on", "davis=.", "--stage", "res3", "--print_config"])
     assert "'on':\n- davis=.\n" in capsys.readouterr().out
+    assert yaml.safe_dump([HTTPMethod.GET]) == "- GET\n"  # of a member of an Enum its value
 
 
-def test_precision_auto_is_what_the_cpu_says_it_has(monkeypatch):
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    for has, precision in ((True, "bf16-mixed"), (False, "32-true")):
-        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda has=has: has)
-        fastest_precision.cache_clear()
-        trainer = make_trainer(precision="auto", accelerator="cpu", logger=False, enable_checkpointing=False)
-        assert trainer.precision == precision
-    fastest_precision.cache_clear()
+def test_precision_auto_is_that_of_the_device(monkeypatch, caplog):
+    caplog.set_level("INFO")
+    made, asked = Mock(), Mock(return_value=("bfloat16", "as it has it"))
+    monkeypatch.setattr("cli.pl.Trainer", made)
+    monkeypatch.setattr("cli.fastest_precision", asked)
+    monkeypatch.setattr("cli.gpu_or_cpu", lambda: torch.device("cuda"))
+    assert make_trainer(max_steps=3) is made.return_value
+    for accelerator in ("auto", "gpu", "cuda", "cpu", "tpu"):
+        make_trainer(accelerator=accelerator, precision="auto")
+    assert made.mock_calls == [
+        call(accelerator="auto", precision=None, max_steps=3),
+        *(call(accelerator=name, precision="bf16-mixed") for name in ("auto", "gpu", "cuda", "cpu", "tpu")),
+    ]
+    assert asked.mock_calls == [call("cuda")] * 3 + [call("cpu"), call("tpu")]
+    assert caplog.messages == ["precision auto: bf16-mixed (as it has it)"] * 5
 
 
 class Witness(pl.Callback):

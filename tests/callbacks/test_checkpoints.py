@@ -22,7 +22,7 @@ from pytorch_lightning.callbacks import EarlyStopping, LambdaCallback
 from pytorch_lightning.plugins.io import AsyncCheckpointIO, TorchCheckpointIO
 from torch.optim import lr_scheduler
 
-from callbacks import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped
+from callbacks import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped, loops
 from lightning_modules import VFSMoCo, VFSSimSiam
 from tests.helpers.faults import Spoil, differences
 from tests.helpers.refusal import refused
@@ -63,13 +63,18 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
 
 def test_a_run_that_is_stopped_often_is_the_uninterrupted_run(tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO")
-    hidden = Mock()
+    hidden, begun = Mock(), Mock(wraps=loops.begin_next_epoch)
     monkeypatch.setattr("callbacks.checkpoints.hide_logs", hidden)
+    monkeypatch.setattr(loops, "begin_next_epoch", begun)
+    complete, follow = Mock(wraps=loops.complete_epoch), Mock(wraps=loops.follow_schedules)
+    monkeypatch.setattr(loops, "complete_epoch", complete)
+    monkeypatch.setattr(loops, "follow_schedules", follow)
     stops = [Stop("step", 0), Stop("epoch_end", 0), Stop("step", 6)]
     assert resumed(tmp_path, "VFSSimSiam", 2, stops, every=100)
     places = [(1, 0), (2, 1), (5, 2)]
     lines = [f"resuming from {tmp_path}/parts/{LAST}: step {step}, epoch {epoch}" for step, epoch in places]
     assert [line for line in caplog.messages if line.startswith("resuming")] == lines
+    assert (complete.call_count, begun.call_count, follow.called) == (3, 1, True)
     found = [(each.args[1], list(each.args[2])) for each in hidden.mock_calls]
     assert found == [(1, []), (2, ["counted/score"]), (5, [])]
 
@@ -79,6 +84,7 @@ def test_a_second_fit_of_the_same_callback_has_its_own_file(tmp_path):
     last = LastCheckpoint(every_n_steps=1)
     fit_in(tmp_path / "first", last)
     fit_in(tmp_path / "ended", last, ckpt_path=tmp_path / "first/checkpoints" / LAST)
+    assert last.best_model_path == ""
     fit_in(tmp_path / "second", last, max_epochs=2, accumulate_grad_batches=2)
     assert last.best_model_path == last.last_model_path == str(tmp_path / "second/checkpoints" / LAST)
     steps = {path.parent.parent.name: saved(path)["global_step"] for path in tmp_path.rglob("*.ckpt")}
@@ -350,7 +356,8 @@ def test_a_save_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, cap
     refused(RuntimeError, "a mistake", fit_in, tmp_path, Fail(), LastCheckpoint(dirpath=tmp_path))
     lines = ["not saved: no space left", "ended in step 1; saved after step 0: nothing"]
     assert caplog.messages[-2:] == lines
-    FolderLock(tmp_path).__enter__()  # the folder is free again
+    with FolderLock(tmp_path):  # the folder is free again
+        pass
 
 
 @pytest.mark.parametrize(

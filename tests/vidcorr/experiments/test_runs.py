@@ -3,12 +3,15 @@
 Also tests `commands/resume.py`, `experiments/words.py`.
 """
 
+import json
 import os
 import random
+import re
 import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import pytorch_lightning as pl
@@ -23,10 +26,9 @@ from tests.helpers.refusal import refused
 from tests.helpers.stops import in_slurm
 from tests.helpers.words import TINY, clips, flags, refusal
 from vidcorr.backbones import trust
-from vidcorr.commands.resume import find_run
+from vidcorr.commands.resume import command, find_run
 from vidcorr.experiments.config_files import texts_of
-from vidcorr.experiments.runs import FILE, Record, Run, newest_checkpoint, runs_below
-from vidcorr.experiments.words import _root_in
+from vidcorr.experiments.runs import FILE, Record, Run, _commit, newest_checkpoint, runs_below
 
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.limit_val_batches=0"]
 LOGS = Path("runs/lightning_logs")
@@ -55,6 +57,11 @@ def contents(folder):
     return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
+def written_out(record):
+    """Return the text of `run.json`."""
+    return json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
 def written(path, *words, **fields):
     """Write the `run.json` of a run; return its folder."""
     Path(path).mkdir(parents=True, exist_ok=True)
@@ -64,45 +71,33 @@ def written(path, *words, **fields):
 
 # A folder a run
 
-LOGGERS = {
-    "default": [],
-    "TensorBoard": flags("trainer.logger", "TensorBoardLogger", save_dir="mine", version="named"),
-    "CSV": flags("trainer.logger", "CSVLogger", save_dir="mine", version=3),
-    "two": [
-        "--trainer.logger+=TensorBoardLogger",
-        *flags("trainer.logger", save_dir="mine", version="named"),
-        *flags("trainer.logger+", "CSVLogger", save_dir="mine", version="named"),
-    ],
-    "none": ["--trainer.logger=false", "--trainer.default_root_dir=mine"],
-}
-
 
 @pytest.mark.slow
-@pytest.mark.parametrize("logger", LOGGERS)
-def test_two_runs_of_a_job_never_share_a_folder(logger, fit, tmp_path, monkeypatch):
+def test_two_runs_of_a_job_never_share_a_folder(fit, tmp_path, monkeypatch):
     in_slurm(monkeypatch, JOB_ID="41")
-    fit("--seed_everything=0", *LOGGERS[logger])
+    fit("--seed_everything=0")
     before = contents(tmp_path)
-    fit("--seed_everything=1", *LOGGERS[logger])
+    fit("--seed_everything=1")
     assert {path: path.read_bytes() for path in before} == before
-    first, second = runs_below([tmp_path]).items()
-    for seed, (folder, run) in enumerate((first, second)):
+    found = runs_below([tmp_path])
+    assert [folder.name for folder in found] == ["version_41", "version_41-1"]
+    for seed, (folder, run) in enumerate(found.items()):
         assert f"seed_everything: {seed}" in (folder / "config.yaml").read_text()
         assert f"--seed_everything={seed}" in run.words
         assert (run.slurm, run.folder, bool(run.end)) == ({"job": "41"}, str(tmp_path), True)
         assert steps_of(folder) == 2
-    assert len(list(tmp_path.rglob("metrics.csv"))) == (2 if logger in ("CSV", "two") else 0)
-    if logger == "default":
-        assert (first[0].name, second[0].name) == ("version_41", "version_41-1")
 
 
 def test_a_folder_is_claimed_once(tmp_path):
     run = Run(["fit"])
-    folders = [tmp_path / str(number) for number in range(50)] * 4
+    folders = [tmp_path / "below" / str(number) for number in range(50)] * 4
     with ThreadPoolExecutor(8) as threads:
         claims = list(threads.map(run.claim, folders))
     assert sum(claims) == 50
-    assert Record.read(tmp_path / "7") == run.record
+    assert Record.read(tmp_path / "below/7") == run.record
+    run.record.save(tmp_path)
+    assert (tmp_path / FILE).read_text() == (tmp_path / "below/7" / FILE).read_text() == written_out(run.record)
+    assert re.fullmatch(r"[-\d]{10}T[:\d]{8}\.\d{3}\+00:00", run.record.begin)
 
 
 def test_runs_that_start_together_without_a_logger_have_folders_of_their_own(tmp_path):
@@ -141,18 +136,88 @@ def test_loggers_write_to_folders_of_the_run(tmp_path):
     run.earlier, run.loggers = earlier, [{"save_dir": logs, "name": ""}]
     claim_folder(trainer, run)  # its table would be deleted
     assert run.folder.name == "old-1"
-    for version, name in ((None, "old"), ("b", "b")):
+    for before, version, name in ((earlier, None, "old"), (earlier, "b", "b"), (tmp_path / "old", None, "version_4")):
         run = Run(["fit"])
-        run.earlier = earlier
+        run.earlier = before
         assert claimed(run, version)[0] == name
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("logger", LOGGERS)
-def test_a_refused_fit_leaves_no_folder(logger, fit, tmp_path):
-    refused(SystemExit, "^vidcorr: ", fit, "--trainer.accumulate_grad_batches=9", *LOGGERS[logger])
+def test_a_refused_fit_leaves_no_folder(fit, tmp_path):
+    refused(SystemExit, "^vidcorr: ", fit, "--trainer.accumulate_grad_batches=9")
     assert not list(tmp_path.rglob("*version*"))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_refused_run_gives_its_folder_back(tmp_path):
+    """But for files of a user, of a run that has trained or measured, or of another run."""
+    ours = ["run.json", "events.out.1", "hparams.yaml", "metrics.csv", "checkpoints/.in-use"]
+
+    def left(*more, own=True, claims=True):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        run = Run(["fit"])
+        if claims:
+            run.claim(folder)
+        for name in [*ours[1:], *more]:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).touch()
+        if not own:
+            written(folder, "fit", begin="2026-01-01")
+        run.give_back()
+        return (
+            {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} if folder.exists() else None
+        )
+
+    assert left() is None
+    assert left("checkpoints/mine", "notes") == {"checkpoints/mine", "notes"}
+    assert left("config.yaml") == {*ours, "config.yaml"}
+    assert left("benchmarks/a") == {*ours, "benchmarks/a"}
+    assert left(own=False) == {*ours}
+    assert left(claims=False) == {*ours[1:]}
+
+
+def test_a_run_begins_goes_on_and_ends(tmp_path):
+    folder, said = tmp_path / "run", []
+    first = Run(["fit"])
+    first.begin(folder, folder / "mine")
+    first.end()  # not yet begun
+    assert Record.read(folder) == first.record == first.record.changed(checkpoints="mine", end=None)
+    written(folder, "fit", "--a", begin="2026-01-01", checkpoints="mine")
+    assert Run(["fit"], folder, ["--b"], said.append).words == ["fit", "--b"]
+    (folder / "mine").mkdir()
+    (folder / "mine/last.ckpt").touch()
+    second = Run(["fit"], folder, ["--b"], said.append)
+    assert second.words == ["fit", f"--ckpt_path={folder}/mine/last.ckpt", "--b"]
+    assert said == [f"{folder} {state}: vidcorr fit --b" for state in ("has no last.ckpt and begins again", "goes on")]
+    second.earlier = folder.resolve()
+    assert second.claim(folder)
+    before = Record.read(folder).model_dump(mode="json", exclude={"earlier"})
+    second.begin(folder, tmp_path / "elsewhere")
+    second.begin(folder, None)
+    (folder / "config.yaml").touch()
+    second.end()
+    record = Record.read(folder)
+    assert (record.words, record.checkpoints, record.earlier) == (("fit", "--b"), f"{tmp_path}/elsewhere", (before,))
+    assert record.end
+    first.folder = folder
+    written(folder, "fit", begin="2026-01-02")
+    first.end()  # another has begun since
+    assert Record.read(folder).end is None
+    refused(ValueError, f"^{folder}: another run has begun there", Run(["fit"]).begin, folder, None)
+
+
+def test_the_commit_is_that_of_a_checkout_where_git_is(tmp_path, monkeypatch):
+    git = Mock(return_value=Mock(stdout="abc\n"))
+    monkeypatch.setattr("vidcorr.experiments.runs.subprocess.run", git)
+    monkeypatch.setattr("vidcorr.experiments.runs.PACKAGE", tmp_path / "vidcorr")
+    found = [_commit.__wrapped__()]
+    (tmp_path / ".git").mkdir()
+    found.append(_commit.__wrapped__())
+    git.assert_called_once_with(
+        ["git", "-C", tmp_path, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    git.side_effect = OSError
+    assert [*found, _commit.__wrapped__()] == ["", "abc", ""]
 
 
 # `vidcorr resume`
@@ -195,16 +260,26 @@ def test_a_run_that_has_saved_nothing_yet_knows_where_it_resumed(tmp_path):
     assert Record.read(folder).last_checkpoint(folder) == own
 
 
-@pytest.mark.slow
-def test_what_its_state_would_replace_is_refused_and_leaves_the_words(fit, tmp_path, caplog):
-    fit()
-    before = contents("runs")
-    line = refusal("resume", "--model.base_lr=9", "--trainer.max_steps=4")
-    assert "optimisers are" in line
-    assert {path: content for path, content in contents("runs").items() if "events" not in path.name} == {
-        path: content for path, content in before.items() if "events" not in path.name
-    }
-    assert str(LOGS / "version_0") in caplog.text  # the newest is named
+def test_resume_gives_the_words_of_a_run_and_further_ones_once(tmp_path, monkeypatch):
+    called = []
+    monkeypatch.setattr("cli.VidcorrCLI", lambda *given: called.append((*given, os.getcwd())))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", ["bin/vidcorr"])
+    monkeypatch.setattr(trust, "_allowed", set())
+    home = tmp_path / "home"
+    folder = written(home / "runs/a", "fit", "--x", "--model=my.Model", folder=str(home))
+    monkeypatch.chdir(tmp_path)
+    begun = ("fit", "--x", "--model=my.Model")
+    command([str(folder), "--model=my.Model"])  # given again
+    assert sys.argv == [f"{tmp_path}/bin/vidcorr", "resume", str(folder), "--model=my.Model"]
+    assert str(home) in sys.path
+    command([str(folder), "--b"])
+    written(folder, *begun, folder="nowhere")
+    monkeypatch.chdir(home)
+    command(["--b"])  # the newest
+    assert called == [(begun, folder, [], str(home)), *[(begun, folder, ["--b"], str(home))] * 2]
+    refused(SystemExit, "^0$", command, ["--help"])
+    refused(ValueError, "^configs: holds no training", find_run, Path("configs").mkdir() or "configs")
 
 
 def test_a_run_has_a_name(tmp_path, monkeypatch):
@@ -226,6 +301,9 @@ def test_a_damaged_run_is_named_and_left_out(tmp_path, monkeypatch, caplog):
     good = written("runs/lightning_logs/version_1", "fit", begin="2026-01-01").resolve()
     damaged = Path("runs/lightning_logs/version_2")
     damaged.mkdir()
+    written(good / "benchmarks/in_a_run", "fit", begin="2026-01-03")
+    (damaged / FILE).touch()  # another process is writing it
+    assert (find_run(None), caplog.messages) == (good, [])
     for content in ('{"words": 3}', '{"words": ["fi'):
         (damaged / FILE).write_text(content)
         caplog.clear()
@@ -312,8 +390,6 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
     assert found(("validate",), None)[0].earlier is None
     assert newest_checkpoint("runs") == str(path.resolve())
     refused(ValueError, "^--ckpt_path last: no last.ckpt below elsewhere", newest_checkpoint, "elsewhere")
-    (tmp_path / "a.yaml").write_text("trainer: {default_root_dir: there}")
-    assert [_root_in(files) for files in ([], ["a.yaml"], ["a.yaml", "data/clips.yaml"])] == ["runs", "there", "there"]
     in_slurm(monkeypatch, JOB_ID="0", RESTART_COUNT="1")
     assert found(path="any.ckpt", lr=2)[1] == "runs/version_0/checkpoints/last.ckpt"
     assert found(("fit", "--other"), None)[0].earlier is None
