@@ -108,43 +108,7 @@ def test_a_table_reads_the_same_in_every_format(made):
     assert forms(made()) == KNOWN[made.__name__]
 
 
-ROWS = {
-    "results without a seed are rows of their own": ([{"place": "a"}, {"place": "b"}], ["A (a)", "A (b)"]),
-    "seeds of a recipe are a row": ([{"network": {"seed": k, "recipe": "r"}} for k in (0, 1)], ["A"]),
-    "a seed that comes twice is not of the row": (
-        [{"network": {"seed": 0, "recipe": "r"}, "place": place} for place in "ab"],
-        ["A (a)", "A (b)"],
-    ),
-    "nor is one beside a seed that is unknown": (
-        [{"network": {"seed": seed, "recipe": "r"}, "place": place} for seed, place in ((None, "a"), (1, "b"))],
-        ["A (a)", "A (b)"],
-    ),
-    "recipes that differ or are unknown are rows": (
-        [{"network": {"seed": k, "recipe": recipe}, "place": str(k)} for k, recipe in enumerate(("r", "s", "", ""))],
-        ["A (0)", "A (1)", "A (2)", "A (3)"],
-    ),
-    "random weights of seeds are a row": ([{"network": {"seed": k, "loaded": False}} for k in (0, 1)], ["A"]),
-    "stages in a column are rows": (
-        [{"stage": {"layer": layer}} for layer in ("res3", "res4")],
-        ["A, res3", "A, res4"],
-    ),
-    "strides and norms in a column are rows": (
-        [{"stride": 8, "stage": {"normalised_by": "us"}}, {"stride": 4}, {"stride": None}],
-        ["A, stride 8, normalised by us", "A, stride 4", "A"],
-    ),
-    "a stride by protocol stays in one row": ([{}, {"by": "dino", "stride": 16}], ["A"]),
-    "networks of two strides have it in their names": (
-        [
-            {},
-            {"name": "B", "stride": 4},
-            {"by": "dino", "stride": 16},
-            {"name": "C", "stride": None},
-            {"row": "mine", "stride": 2},
-        ],
-        ["A, stride 16 and stride 8", "B, stride 4", "C", "mine"],
-    ),
-    "a name of the user is a row with all its results": ([{"row": "mine"}, {"row": "mine", "name": "B"}], ["mine"]),
-}
+ROWS = json.loads(Path(__file__).with_name("rows.json").read_text())
 """Promise → results, and the rows of their table."""
 
 

@@ -16,26 +16,10 @@ from PIL import Image
 
 from vidcorr.datasets.jhmdb import JOINTS
 from vidcorr.results.cells import Cell
-from vidcorr.results.pictures import overlay_masks
+from vidcorr.results.pictures import overlay_masks, overlays
 from vidcorr.results.pictures.animations import SequenceAnimation, overlay_masks_small
-from vidcorr.results.pictures.overlays import (
-    FOUND,
-    as_picture,
-    captioned,
-    contact_sheet,
-    distinct_colours,
-    draw_boxes,
-    draw_points,
-    evenly_spaced,
-    overlay_boxes,
-    overlay_joints,
-    overlay_tracks,
-    resized,
-    thickness_of,
-    write_picture,
-)
-from vidcorr.results.pictures.pairs import PairPictures, draw_matches
-from vidcorr.results.pictures.waterfall import draw_waterfall
+from vidcorr.results.pictures.pairs import RIGHT, WRONG, PairPictures, draw_matches
+from vidcorr.results.pictures.waterfall import _tick, draw_waterfall
 from vidcorr.results.records import Column
 from vidcorr.results.statistics import Difference
 from vidcorr.results.tables import table_of_cells
@@ -58,7 +42,14 @@ HIDDEN[0, 9], HIDDEN[1, 14] = True, True
 PLACES = np.column_stack([np.arange(0, 1900, 37), np.arange(0, 1900, 37) % 900])
 """52 points of a large picture."""
 PLACES[3] = -9999
-COLOURS = distinct_colours(52)
+COLOURS = [RIGHT, WRONG, *overlays.distinct_colours(50)]
+
+
+def grey(height=20, value=0, width=40):
+    return np.full((height, width, 3), value, np.uint8)
+
+
+PANELS = [grey(2, 20, 2), grey(1, 10, 2), grey(1, 30, 2)]
 
 
 def matches(**options):
@@ -71,15 +62,24 @@ def matches(**options):
 DRAWN = {
     "masks": lambda: overlay_masks(FRAME, MASK),
     "masks in another colour": lambda: overlay_masks(FRAME, MASK, np.full((256, 3), 90, np.uint8), labelled=True),
-    "boxes": lambda: draw_boxes(FRAME, BOXES, [RED, GREEN, BLUE, GREEN], ["a", "far", "lost", "b"]),
-    "a box": lambda: overlay_boxes(FRAME, BOXES[0]),
-    "a box over its truth": lambda: overlay_boxes(FRAME, BOXES[0], BOXES[0] + 30),
-    "points": lambda: draw_points(FRAME, POINTS, ["nose", "", "tail"], [RED, GREEN, BLUE]),
-    "tracks": lambda: overlay_tracks(FRAME, TRACKS, HIDDEN, 14, [RED, GREEN, BLUE]),
-    "tracks later": lambda: overlay_tracks(FRAME, TRACKS, HIDDEN, 15, [RED, GREEN, BLUE]),
-    "tracks and truth": lambda: overlay_tracks(FRAME, TRACKS, HIDDEN, 9, [RED, GREEN, BLUE], TRACKS + 19, HIDDEN),
-    "a first frame": lambda: overlay_tracks(FRAME, TRACKS, HIDDEN, 0, [RED, GREEN, BLUE]),
-    "a smaller picture": lambda: resized(as_picture(FRAME), 31),
+    "boxes": lambda: overlays.draw_boxes(FRAME, BOXES, [RED, GREEN, BLUE, GREEN], ["a", "far", "lost", "b"]),
+    "a box": lambda: overlays.overlay_boxes(FRAME, BOXES[0]),
+    "a box over its truth": lambda: overlays.overlay_boxes(FRAME, BOXES[0], BOXES[0] + 30),
+    "points": lambda: overlays.draw_points(FRAME, POINTS, ["nose", "", "tail"], [RED, GREEN, BLUE]),
+    "tracks": lambda: overlays.overlay_tracks(FRAME, TRACKS, HIDDEN, 14, [RED, GREEN, BLUE]),
+    "tracks later": lambda: overlays.overlay_tracks(FRAME, TRACKS, HIDDEN, 15, [RED, GREEN, BLUE]),
+    "tracks and truth": lambda: overlays.overlay_tracks(
+        FRAME, TRACKS, HIDDEN, 9, [RED, GREEN, BLUE], TRACKS + 19, HIDDEN
+    ),
+    "a first frame": lambda: overlays.overlay_tracks(FRAME, TRACKS, HIDDEN, 0, [RED, GREEN, BLUE]),
+    "small masks without labels": lambda: overlay_masks(FRAME[:, :159], MASK[:159], labelled=True),
+    "masks that are just large enough": lambda: overlay_masks(FRAME[:, :160], MASK[:160], labelled=True),
+    "a sheet": lambda: overlays.contact_sheet(PANELS, columns=2, width=2, gap=1),
+    "a wide sheet": lambda: overlays.contact_sheet(PANELS, columns=2),
+    "a caption on a dark colour": lambda: overlays.captioned(grey(), "dark", (255, 100, 40), height=20),
+    "a caption on a light colour": lambda: overlays.captioned(grey(), "light", (141, 141, 141)),
+    "a caption on white": lambda: overlays.captioned(grey(), "white"),
+    "a smaller picture": lambda: overlays.resized(overlays.as_picture(FRAME), 31),
     "matches": lambda: matches(side=640),
     "small matches": matches,
     "tight matches": lambda: matches(is_tight=True),
@@ -91,6 +91,7 @@ KNOWN = json.loads(Path(__file__).with_name("drawn.json").read_text())
 def test_what_is_drawn_stays_where_it_is(texts):
     assert {name: crc32(draw()) for name, draw in DRAWN.items()} == KNOWN["drawings"]
     assert texts == KNOWN["labels"]
+    assert [overlays.thickness_of(grey(height, width=2000)) for height in (99, 300, 420, 480, 1080)] == [2, 2, 4, 4, 9]
 
 
 def test_joints_are_drawn_where_they_were_found_and_connected_as_those_of_a_person(monkeypatch):
@@ -99,75 +100,32 @@ def test_joints_are_drawn_where_they_were_found_and_connected_as_those_of_a_pers
     joints = torch.arange(30.0).view(15, 2) + 0.4
     joints[6] = -1
     joints[0, 0] = 0
-    assert (overlay_joints(FRAME, joints) == as_picture(FRAME)).all()
+    assert (overlays.overlay_joints(FRAME, joints) == overlays.as_picture(FRAME)).all()
     (frame, places, limbs, colour), how = draw.call_args
-    assert (frame is FRAME, colour, how.pop("visibility").tolist()) == (True, FOUND, [[k != 6 for k in range(15)]])
+    assert (frame is FRAME, colour, how.pop("visibility").tolist()) == (
+        True,
+        overlays.FOUND,
+        [[k != 6 for k in range(15)]],
+    )
     assert places.equal(joints.round()[None])
     assert how == {"radius": 4, "width": 2}
     assert [f"{JOINTS[one]} - {JOINTS[other]}" for one, other in limbs] == KNOWN["limbs"]
 
 
-def test_small_pictures_have_thin_lines_and_no_labels(texts):
-    small = FRAME[:, :159]
-    assert (overlay_masks(small, MASK[:159], labelled=True) == overlay_masks(small, MASK[:159])).all()
-    assert [thickness_of(np.empty((height, 2000, 3))) for height in (99, 240, 300, 420, 480, 1080)] == [
-        2,
-        2,
-        2,
-        4,
-        4,
-        9,
-    ]
-    overlay_masks(FRAME[:, :160], MASK[:160], labelled=True)
-    assert [text for text, *_ in texts] == ["2", "7"]
-
-
-def test_what_is_lost_or_far_away_is_not_drawn():
+def test_what_is_lost_or_far_away_is_not_drawn(tmp_path):
     for place in ((np.nan, np.nan), (1e9, -1e9)):
-        drawn = overlay_tracks(FRAME, np.array([[place]]), np.zeros((1, 1), bool), 0, [RED])
-        assert (drawn == as_picture(FRAME)).all()
+        drawn = overlays.overlay_tracks(FRAME, np.array([[place]]), np.zeros((1, 1), bool), 0, [RED])
+        assert (drawn == overlays.as_picture(FRAME)).all()
+    overlays.write_picture(str(tmp_path / "new/folder/drawn.png"), drawn)
+    assert (np.asarray(Image.open(tmp_path / "new/folder/drawn.png")) == drawn).all()
 
 
-def test_a_frame_of_floats_is_drawn_by_its_colours_in_0_to_1():
-    colours = torch.tensor([-0.5, 0.5, 1.5]).view(3, 1, 1)
-    assert as_picture(colours).tolist() == [[[0, 128, 255]]]
-    assert distinct_colours(3) == [(255, 38, 38), (38, 255, 38), (38, 38, 255)]
-
-
-def test_a_sheet_has_rows_of_pictures_with_white_between_them(tmp_path):
-    panels = [np.full((height, 2, 3), 10 * height, np.uint8) for height in (2, 1, 1)]
-    sheet = contact_sheet(panels, columns=2, width=2, gap=1)
-    assert sheet[..., 0].tolist() == [
-        [20, 20, 255, 10, 10],
-        [20, 20, 255, 255, 255],
-        [255] * 5,
-        [10, 10, *[255] * 3],
-        [255] * 5,
-    ]
-    assert contact_sheet(panels, columns=2).shape == (320 + 4 + 320, 320 + 4 + 320, 3)
-    write_picture(str(tmp_path / "new/folder/sheet.png"), sheet)
-    assert (np.asarray(Image.open(tmp_path / "new/folder/sheet.png")) == sheet).all()
-
-
-def test_a_caption_is_black_or_white_by_contrast(texts):
-    picture = np.full((5, 40, 3), 7, np.uint8)
-    drawn = captioned(picture, "a", (255, 100, 40), height=20)
-    assert (drawn[:20] == (255, 100, 40)).all()
-    assert (drawn[20:] == picture).all()
-    assert captioned(picture, "b", (141, 141, 141)).shape == (23, 40, 3)
-    captioned(picture, "c")
-    assert texts == [
-        ["a", 4, 10, "white", 14, "lm", {}], ["b", 3, 9, "black", 12.6, "lm", {}], ["c", 3, 9, "black", 12.6, "lm", {}]
-    ]  # fmt: skip
-
-
-def test_frames_are_chosen_evenly_with_the_first_and_the_last():
+def test_floats_are_colours_in_0_to_1_hues_lie_at_equal_distances_and_frames_are_chosen_evenly():
+    assert overlays.as_picture(torch.tensor([-0.5, 0.5, 1.5]).view(3, 1, 1)).tolist() == [[[0, 128, 255]]]
+    assert overlays.distinct_colours(3) == [(255, 38, 38), (38, 255, 38), (38, 38, 255)]
     cases = ((10, 4), (9, 2), (5, 1), (3, 8), (100, 3), (1, 5))
-    assert [evenly_spaced(*case) for case in cases] == [[0, 3, 6, 9], [0, 8], [0], [0, 1, 2], [0, 50, 99], [0]]
-
-
-def grey(height=20, value=0):
-    return np.full((height, 40, 3), value, np.uint8)
+    chosen = [overlays.evenly_spaced(*case) for case in cases]
+    assert chosen == [[0, 3, 6, 9], [0, 8], [0], [0, 1, 2], [0, 50, 99], [0]]
 
 
 def test_an_animation_is_a_sheet_of_chosen_frames_with_its_curves(tmp_path, monkeypatch):
@@ -221,7 +179,7 @@ def test_the_pictures_of_a_category_are_drawn_for_the_pairs_that_are_shown(tmp_p
     pictures.close()
     assert draw.call_count == 32
     content = json.loads((tmp_path / "animations/cat.json").read_text())
-    assert (content["caption"], content["frames"]) == ("the best matches", evenly_spaced(40, 32))
+    assert (content["caption"], content["frames"]) == ("the best matches", overlays.evenly_spaced(40, 32))
     assert [path.name for path in tmp_path.iterdir()] == ["animations"]
 
 
@@ -243,3 +201,10 @@ def test_a_waterfall_has_a_bar_a_number_and_an_interval_for_each_step(tmp_path, 
     picture = np.asarray(Image.open(tmp_path / "new/bridge.png"))
     assert [*picture.shape, crc32(picture)] == KNOWN["waterfall"]
     assert texts == KNOWN["numbers"]
+
+
+def test_a_waterfall_of_one_score_has_a_scale_and_a_page_fifteen_centimetres_wide(tmp_path):
+    column = Column("davis", "J-Mean")
+    draw_waterfall(table_of_cells([("crw", column, Cell(published=0.3))]), tmp_path / "bridge.pdf")
+    assert b"/MediaBox [ 0 0 432.0 " in (tmp_path / "bridge.pdf").read_bytes()  # points: 300 pixels an inch
+    assert [_tick(span) for span in (7, 14, 35, 50)] == [1, 2, 5, 10]

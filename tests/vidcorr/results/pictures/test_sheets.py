@@ -9,6 +9,7 @@ from vidcorr.functional.propagation.matches import affinity_of_cells
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.pictures import clip_sheet, feature_sheet, heat_map_sheet, principal_colours
 from vidcorr.results.pictures.overlays import FOUND
+from vidcorr.results.pictures.sheets import _heated
 
 EVERYWHERE = PropagationProtocol("everywhere", context=1, topk=1, temperature=0.01, radius=None, feature_stride=4)
 
@@ -57,6 +58,11 @@ def test_features_are_tinted_over_the_grey_frame_below_it(texts):
     np.testing.assert_allclose(floats.astype(int), sheet, atol=1)
     assert feature_sheet(frames, features).shape == (18 + 2 * 150, 2 * 244 - 4, 3)
     assert [text for text, *_ in texts] == ["frame 0", "frame 1", "a", "b", "frame 0", "frame 1"]
+
+
+def test_a_hot_place_is_bright_over_a_darkened_picture():
+    heated = _heated(np.full((1, 3, 3), 100, np.uint8), torch.tensor([[0, 0.25, 1.0]]))
+    assert np.abs(heated[0].astype(int) - [(60, 60, 60), (124, 57, 72), (252, 255, 164)]).max() <= 2
 
 
 LIIR = PropagationProtocol.named("liir").with_changes(radius=8, references=(0, -1), temperature=0.05)
