@@ -1,11 +1,14 @@
 """OTB as distributed, with its odd sequences."""
 
+from pathlib import Path
+from unittest.mock import Mock
+
 import cv2
 import numpy as np
 import torch
 
 from tests.helpers.refusal import refused
-from vidcorr.datasets import Otb
+from vidcorr.datasets import Otb, otb
 from vidcorr.datasets.generated.writers import write_text
 from vidcorr.videos.files import DataError, DecodingError
 
@@ -44,10 +47,16 @@ def test_two_targets(tmp_path):
     assert [s.name for s in Otb(tmp_path, None)] == ["Human4-2", "Jogging-1", "Jogging-2"]
 
 
-def test_parts_of_sequences(tmp_path):
-    write(tmp_path, "David", 770, boxes=471)
-    (sequence,) = Otb(tmp_path, None)
-    assert [frame.name for frame in sequence.frames][::470] == ["0300.jpg", "0770.jpg"]
+ANNOTATED = {"David": (300, 770), "Football1": (1, 74), "Freeman3": (1, 460), "Freeman4": (1, 283), "Diving": (1, 215)}
+
+
+def test_parts_of_sequences(monkeypatch):
+    monkeypatch.setattr(otb, "list_images", lambda folder: tuple(Path(f"{t}.jpg") for t in range(1, 901)))
+    monkeypatch.setattr(otb, "image_size", Mock())
+    for name, (first, last) in ANNOTATED.items():
+        monkeypatch.setattr(otb, "read_boxes", Mock(return_value=np.ones((last + 1 - first, 4))))
+        frames = otb._sequence(name, Path(name, "groundtruth_rect.txt")).frames
+        assert (frames[0].stem, frames[-1].stem) == (str(first), str(last))
 
 
 def test_a_frame_of_another_size_is_refused(tmp_path):

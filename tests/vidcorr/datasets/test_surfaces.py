@@ -5,13 +5,14 @@ Also tests `datasets/navi.py`, `datasets/scannet.py`.
 
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from tests.helpers.references import GOLDEN, golden
 from tests.helpers.refusal import refused
-from vidcorr.datasets.navi import drawn_partners, navi_view, read_navi, rotations_of, square_around
+from vidcorr.datasets.navi import drawn_partners, navi_view, read_depth, read_navi, rotations_of, square_around
 from vidcorr.datasets.scannet import read_scannet, scannet_view
 from vidcorr.protocols import SurfaceProtocol
 from vidcorr.videos.files import DataError
@@ -101,6 +102,9 @@ def test_faulty_data_are_refused_by_name(tmp_path):
     near = OF_NAVI.with_changes(max_angle=3)
     refused(DataError, r"picture \d has no partner within 3 degrees", read_navi, NAVI, near)
     shutil.copytree(NAVI, tmp_path / "navi")
+    pair = read_navi(tmp_path / "navi", OF_NAVI)[0]
+    cv2.imwrite(str(pair.depths[0]), np.zeros_like(read_depth(pair.depths[0])))
+    refused(DataError, "shows no surface in its middle square", navi_view, pair, 0, OF_NAVI)
     (tmp_path / "navi/bear_toy/wild_set/images/downsampled_000.jpg").unlink()
     refused(DataError, "downsampled_000.jpg: no such file", read_navi, tmp_path / "navi", OF_NAVI)
 

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from tests.helpers.refusal import refused
-from vidcorr.datasets import Davis, Vos, YoutubeVos
-from vidcorr.datasets.generated import write_davis, write_youtube_vos
+from vidcorr.datasets import Davis, Vos
+from vidcorr.datasets.generated import write_davis
 from vidcorr.videos.files import DataError, DecodingError
 
 SIZE = (40, 56)
@@ -133,15 +133,6 @@ def test_empty_masks_after_the_first_are_ground_truth_and_the_first_alone_is_non
     assert (sequence.annotated, set(sequence.starts.values()), sequence.ground_truth) == ((0, 2), {0}, True)
     mask_path(root, 2).unlink()
     assert not Vos(root, **DAVIS)[0].ground_truth
-
-
-def test_sparse_masks_of_youtube_vos(tmp_path):
-    base = write_youtube_vos(tmp_path / "ytvos", 2, valid=2, frames=21, size=(48, 64))
-    for name, scored in (("train", True), ("valid", False)):
-        pairs = zip(Vos(base / name), YoutubeVos(base, name), strict=True)  # by the masks, and by meta.json
-        for ours, theirs in pairs:
-            assert (ours.name, ours.objects, dict(ours.starts)) == (theirs.name, theirs.objects, dict(theirs.starts))
-            assert (ours.frames, dict(ours.masks), ours.ground_truth) == (theirs.frames, dict(theirs.masks), scored)
 
 
 def test_lists(root):

@@ -129,6 +129,8 @@ def test_columns_of_one_title_have_the_digests_of_what_differs():
         *records("C", rows=()),
         *records("D", conditions=["val", "5 sequences"]),
     ]
+    one, other = Cell((found[0],)), Cell((found[-2],))
+    assert (one.against(other).difference, one.paired_with(other).difference.mean) == (None, 0)
     table = tabulate(record for record in found if record.key == "J&F-Mean")
     assert [column.about for column in table.columns.values()] == [
         "vfs, 5 sequences vfs-d 287ddb9a", "vfs, 5 sequences vfs-d ea4b60de", "vfs, 5 sequences vfs-d",

@@ -4,7 +4,10 @@ Also tests `videos/container.py`, `videos/mp4.py`.
 """
 
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import av
 import numpy as np
@@ -14,7 +17,8 @@ from tests.helpers import references
 from tests.helpers.numbered_videos import numbered_frame, read_number, write_video
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_mp4
-from vidcorr.videos.container import FrameTable
+from vidcorr.videos import container
+from vidcorr.videos.container import FrameTable, _is_idr
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DecodingError
 
@@ -48,11 +52,11 @@ def read(path, indices):
 
 def in_order(path):
     """All frames by the plain way."""
-    with av.open(str(path)) as container:
-        stream = container.streams.best("video")
+    with av.open(str(path)) as opened:
+        stream = opened.streams.best("video")
         assert stream is not None
         stream.thread_count = 1
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        frames = [frame.to_ndarray(format="rgb24") for frame in opened.decode(stream)]
         stream.codec_context.flush_buffers()
     return frames
 
@@ -78,6 +82,7 @@ def test_any_frame_of_any_codec(tmp_path, name, codec, options, seeks):
             assert video.num_frames == 60
         for number in range(60):
             assert (video._read_by_seeking([number]) is not None) == seeks
+        video.require_one_size()
 
 
 @pytest.mark.sampled(5, "exhaustive")
@@ -109,12 +114,21 @@ def test_odd_files_give_frames_or_one_line(path):
         np.testing.assert_array_equal(frames[2], read(path, [10**6])[0])
 
 
-def test_numbers_beyond_the_end_give_the_last_frame(tmp_path, real_data):
-    path = write_video(tmp_path / "v.mp4", 20)
-    assert [read_number(frame) for frame in read(path, [25, 3, 19])] == [19, 3, 19]
+@pytest.mark.parametrize("suffix", ["mp4", "ts"])
+def test_numbers_beyond_the_end_give_the_last_frame(tmp_path, suffix):
+    path = write_video(tmp_path / f"v.{suffix}", 20)
+    with VideoFile(path) as video:
+        assert [read_number(frame) for frame in video.read([25, 3, 19])] == [19, 3, 19]
+        assert (video.num_frames, video.frame_rate) == (20, 25)
+    with container.open_container(path, 60) as opened:
+        codec = container.film_stream(opened).codec_context
+        assert (codec.thread_count, codec.options) == (1, {"max_pixels": "89000000"})
     with VideoFile(write_video(tmp_path / "v.mkv", 20), table=False) as video:  # its header holds no number
         assert (video.num_frames, video.frame_rate) == (20, 25)
-    with VideoFile(real_data("clips/hmdb51_golf.avi")) as video:  # the header counts a frame too many
+
+
+def test_a_header_may_count_a_frame_too_many(real_data):
+    with VideoFile(real_data("clips/hmdb51_golf.avi")) as video:
         assert video.num_frames == 90
         np.testing.assert_array_equal(*video.read([88, 89]))
 
@@ -138,6 +152,70 @@ def test_a_table_that_misleads_is_given_up_for_the_packets_or_the_start(tmp_path
         assert sum(1 for _ in video.frames(3)) == 37
 
 
+def test_a_read_takes_no_packets_behind_what_it_needs(tmp_path):
+    with VideoFile(write_video(tmp_path / "v.mp4", 60, options={"g": "10", "bf": "2"})) as video:
+        taken = []
+        demuxed, keys, step = video._packets, video._table.keys, video._table.times.step
+
+        def noted(*where):
+            for packet in demuxed(*where):
+                taken.append(packet.pts // step)
+                yield packet
+
+        video._packets = noted
+        assert [read_number(frame) for frame in video.read([14, 31])] == [14, 31]
+        assert taken == [10, 13, 11, 12, 15, 14, 30, 33, 31]
+        taken.clear()
+        video._table = FrameTable([time + (time == 15 * step) for time in video._table.times], keys)
+        assert video._read_by_seeking([15]) is None
+        assert (taken[0], max(taken[:-1]), taken[-1]) == (10, 29, 30)  # the second key frame behind it
+
+
+def entry(timestamp, is_keyframe=False, is_discard=False):
+    return SimpleNamespace(timestamp=timestamp, is_keyframe=is_keyframe, is_discard=is_discard)
+
+
+def test_a_table_is_made_of_an_index_with_times_at_equal_distances():
+    first, keys = entry(0, True), [entry(0, True), entry(3), entry(6, True)]
+    indices = [keys, [first], [first, entry(0)], [first, entry(3), entry(5)], [entry(0), entry(3, True)],
+               [first, entry(3, False, True)], []]  # fmt: skip
+    tables = [
+        FrameTable.from_index(SimpleNamespace(index_entries=each, frames=len(each), start_time=7)) for each in indices
+    ]
+    assert tables == [FrameTable(range(7, 16, 3), [0, 2]), FrameTable(range(7, 8), [0]), None, None, None, None, None]
+    for other in ({"frames": 4, "start_time": 0}, {"frames": 3, "start_time": None}):
+        assert FrameTable.from_index(SimpleNamespace(index_entries=keys, **other)) is None
+    table = FrameTable([2, 4, 6, 9], [0, 2])
+    assert [table.index(time) for time in (None, 1, 2, 4, 5, 99)] == [0, 0, 0, 1, 1, 3]
+    assert [table.key(index) for index in range(len(table))] == [0, 0, 2, 2]
+
+
+def test_packets_tell_the_times_of_frames_or_at_least_their_number(monkeypatch):
+    monkeypatch.setattr(container, "film_stream", Mock())
+    monkeypatch.setattr(container, "can_seek", Mock(return_value=True))
+    monkeypatch.setattr(container, "starts_afresh", lambda packet: packet.pts in (0, 40))
+
+    def scanned(*times, discarded=()):
+        packets = [SimpleNamespace(pts=t, size=9, is_discard=t in discarded) for t in times]
+        end = SimpleNamespace(pts=None, size=0, is_discard=False)
+        return container.scan_packets(Mock(demux=Mock(return_value=[*packets, end])))
+
+    assert scanned(0, 20, 10, 40, 30) == (FrameTable([0, 10, 20, 30, 40], [0, 4]), 5)
+    assert scanned(0, 10) == (FrameTable([0, 10], [0]), 2)
+    assert scanned(0, 10, 20, discarded=[20]) == (None, 2)
+    assert [scanned(*times) for times in ((10, 0), (10, 20), (0, 10, 10), (0, None))] == [
+        (None, n) for n in (2, 2, 3, 2)
+    ]
+    assert scanned() == (None, 0)
+
+
+def test_a_packet_is_an_instant_refresh_by_its_first_picture():
+    delimiter, refresh, recovery = b"\0\x02\x09\xf0", b"\0\x01\x65", b"\0\x02\x61\0"
+    packets = [refresh, delimiter + refresh, recovery, delimiter + recovery + refresh, delimiter, b"", b"\0\x01"]
+    assert [_is_idr(packet, 2) for packet in packets] == [True, True, False, False, False, False, False]
+    assert _is_idr(b"\0\0\0\x01\x25", 4)
+
+
 def test_missing_files_negative_numbers_and_a_time_limit(tmp_path):
     refused(DecodingError, r"nothing\.mp4: cannot be opened .* \(No such file", VideoFile, tmp_path / "nothing.mp4")
     path = write_video(tmp_path / "a b: c%d.mp4", 3)
@@ -152,8 +230,8 @@ def test_packets_without_a_time_at_the_start_are_frames_too(tmp_path):
     """Matroska's times are relative to their cluster's; one before 0 is none."""
     path = write_video(tmp_path / "v.mkv", 36, options={"g": "6", "bf": "0"})
     content = bytearray(path.read_bytes())
-    with av.open(str(path)) as container:
-        packets = [(packet.pos, packet.pts) for packet in container.demux(video=0) if packet.size]
+    with av.open(str(path)) as opened:
+        packets = [(packet.pos, packet.pts) for packet in opened.demux(video=0) if packet.size]
     for position, time in packets:  # SimpleBlock: 0xA3, its size (1 or 2 bytes), track 1, time in ms (2 bytes)
         place = content.index(b"\x81" + time.to_bytes(2, "big"), position)
         content[place + 1 : place + 3] = (time - 480).to_bytes(2, "big", signed=True)
@@ -180,12 +258,14 @@ def test_a_video_is_turned_by_its_display_matrix(tmp_path):
     picture[32:, 40:] = 0, 0, 255
     write_mp4(tmp_path / "plain.mp4", np.stack([picture] * 4))
     movie, name, track = (tmp_path / "plain.mp4").read_bytes().partition(b"tkhd")
-    transverse = track.replace(matrix(1, 0, 0, 1), matrix(0, -1, -1, 0), 1)
-    (tmp_path / "turned.mp4").write_bytes(movie + name + transverse)
-    with VideoFile(tmp_path / "plain.mp4") as stored, VideoFile(tmp_path / "turned.mp4") as turned:
-        expected = stored.read([2])[0].swapaxes(0, 1)[::-1, ::-1]
-        assert np.array_equal(turned.read([2])[0], expected)
-        assert np.array_equal(list(turned.frames())[2], expected)
+    stored = read(tmp_path / "plain.mp4", [2])[0]
+    for right, down in product((1, -1), repeat=2):
+        for shown, turned in ((stored, (right, 0, 0, down)), (stored.swapaxes(0, 1), (0, down, right, 0))):
+            content = track.replace(matrix(1, 0, 0, 1), matrix(*turned), 1)
+            (tmp_path / "turned.mp4").write_bytes(movie + name + content)
+            with VideoFile(tmp_path / "turned.mp4") as video:
+                assert np.array_equal(video.read([2])[0], shown[::down, ::right])
+                assert np.array_equal(list(video.frames())[2], shown[::down, ::right])
 
 
 def packets(stream, codec, size, numbers):
@@ -207,10 +287,10 @@ def write_parts(path, *parts, is_cover=None):
 
     Where it is said whether the first is a cover, each part is a stream of its own.
     """
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w") as opened:
         streams = []
         for codec, size, _ in parts[:1] if is_cover is None else parts:
-            streams.append(container.add_stream(codec, rate=25))
+            streams.append(opened.add_stream(codec, rate=25))
             streams[-1].height, streams[-1].width = size
             streams[-1].pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         if is_cover:
@@ -219,7 +299,7 @@ def write_parts(path, *parts, is_cover=None):
             stream = streams[min(number, len(streams) - 1)]
             for packet in packets(stream, *part):
                 packet.stream = stream
-                container.mux(packet)
+                opened.mux(packet)
     return path
 
 
@@ -241,7 +321,7 @@ def test_a_frame_of_another_size_than_the_first_is_named(tmp_path, name, codec):
         assert refused(DecodingError, message, check)
 
 
-@pytest.mark.parametrize(("suffix", "is_cover"), [("mp4", True), ("mkv", False)])
+@pytest.mark.parametrize(("suffix", "is_cover"), [("mp4", True), ("mp4", False), ("mkv", False)])
 def test_the_film_is_read_not_a_picture_before_it(tmp_path, suffix, is_cover):
     still, film = ("mjpeg", (48, 64), range(1)), ("libx264", (32, 160), range(20))
     path = write_parts(tmp_path / f"v.{suffix}", still, film, is_cover=is_cover)
@@ -249,3 +329,6 @@ def test_the_film_is_read_not_a_picture_before_it(tmp_path, suffix, is_cover):
         assert [read_number(frame) for frame in video.frames()] == list(range(20))
         assert video.num_frames == 20
         assert [read_number(frame) for frame in video.read([19, 0])] == [19, 0]
+    if is_cover:
+        path = write_parts(tmp_path / "cover.mp4", still, is_cover=True)
+        refused(DecodingError, "no video stream besides cover pictures", VideoFile, path)

@@ -3,20 +3,14 @@
 Also tests `results/folder_lock.py`; `results/csv_files.py` is tested by the files of benchmarks and of results.
 """
 
-import json
 import os
 import struct
-import zlib
-from functools import partial
 from unittest.mock import Mock
 
 import pytest
 from PIL import Image
 
 from tests.helpers.refusal import refused
-from vidcorr.datasets import Jhmdb, YoutubeVos
-from vidcorr.datasets.generated import write_got10k, write_jhmdb, write_youtube_vos
-from vidcorr.datasets.got10k import list_sequences
 from vidcorr.results.folder_lock import FolderInUse, FolderLock
 from vidcorr.videos import files
 from vidcorr.videos.files import DataError
@@ -31,52 +25,45 @@ def test_a_fault_of_our_code_reads_as_none_of_the_data():
         raise TypeError("a list")
 
 
-HOSTILE = ["a/b", "..", "nul\x00byte", "C:windows", "x" * 300]
+HOSTILE = ["a/b", "..", "nul\x00byte", "C:windows", "x" * 201, "é" * 101, " "]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_that_lead_elsewhere_are_refused(name):
     message = r"list\.txt: .* is not the plain name"
     assert refused(DataError, message, files.plain_name, name, "list.txt").isprintable()
+    assert files.plain_name("x" * 200, "list.txt") == "x" * 200
 
 
-LISTS = {
-    "YouTube-VOS": (
-        write_youtube_vos,
-        YoutubeVos,
-        "valid/meta.json",
-        lambda name: json.dumps({"videos": {name: {"objects": {"1": {"category": "cat", "frames": ["00000"]}}}}}),
-    ),
-    "JHMDB": (write_jhmdb, Jhmdb, "splits/walk_test_split1.txt", "{}.avi 2".format),
-    "GOT-10k": (write_got10k, partial(list_sequences, subset="train"), "train/list.txt", str),
-}
-"""Data set → what writes it, what reads it, its list, and a line of the list from a name."""
+def test_a_list_refuses_names_that_lead_elsewhere_or_no_names(tmp_path):
+    path = tmp_path / "list.txt"
+    for text, message in (("a\n../outside\n", "'../outside' is not the plain name"), ("\n", "the list is empty")):
+        path.write_text(text)
+        refused(DataError, rf"list\.txt: {message}", files.read_names, path)
+    path.write_text("b\n\na\nb\n x y \n")
+    assert files.read_names(path, r"(\w) \w") == ("b", "a", "x")
 
 
-@pytest.mark.parametrize("dataset", LISTS)
-def test_readers_refuse_names_that_lead_elsewhere(tmp_path, dataset):
-    write, read, listed, line = LISTS[dataset]
-    write(root := tmp_path / "root", 1, frames=11, size=(32, 32))
-    (root / listed).parent.mkdir(exist_ok=True)
-    (root / listed).write_text(line("../outside"))
-    assert refused(DataError, "is not the plain name", read, root).isprintable()
+def test_names_become_folders(tmp_path):
+    names = {"VFS, ResNet-18": "vfs-resnet-18", "dino+size=9": "dinoplus-size-9", "-.a.": "a", "é": "row"}
+    assert {name: files.slug(name) for name in names} == names
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    for name in ("link", "nothing"):
+        files.remove(tmp_path / name)
+    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
 
 
-@pytest.mark.parametrize("kind", ["png", "jpg"])
-def test_huge_pictures_are_refused_by_their_headers(tmp_path, kind, monkeypatch):
-    path = tmp_path / f"huge.{kind}"
+def test_huge_pictures_are_refused_by_their_headers(tmp_path, monkeypatch):
+    path = tmp_path / "huge.jpg"
     Image.new("RGB", (16, 16)).save(path)
     content = bytearray(path.read_bytes())
-    if kind == "png":
-        content[16:24] = struct.pack(">II", 32_000, 32_000)
-        content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
-    else:
-        place = content.index(b"\xff\xc0") + 5
-        content[place : place + 4] = struct.pack(">HH", 65_500, 65_500)
+    place = content.index(b"\xff\xc0") + 5
+    content[place : place + 4] = struct.pack(">HH", 65_500, 65_500)
     path.write_bytes(content)
     monkeypatch.setattr("cv2.imdecode", Mock(side_effect=AssertionError("decoding has begun")))
     for read in (read_image, read_mask, image_size):
-        assert refused(files.DecodingError, "exceeds limit of", read, path)
+        refused(files.DecodingError, "exceeds limit of", read, path)
 
 
 def test_bytes_are_those_of_the_text(tmp_path):

@@ -13,9 +13,9 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets import Jhmdb
 from vidcorr.datasets.generated import write_jhmdb
 from vidcorr.videos.files import DataError
-from vidcorr.videos.folders import list_images, names_in
+from vidcorr.videos.folders import list_frames, list_images, names_in
 from vidcorr.videos.mask_folder import mask_folders
-from vidcorr.videos.source import list_videos
+from vidcorr.videos.source import FrameFolder, list_videos
 
 READERS = [*Path(vidcorr.datasets.__file__).parent.glob("*.py"), *Path(vidcorr.videos.__file__).parent.glob("*.py")]
 
@@ -85,6 +85,8 @@ def test_masks_beside_folders_are_refused(tmp_path):
     touch(tmp_path / "dog/0.png")
     assert mask_folders(tmp_path / "dog") == [""]
     touch(tmp_path / "dog/old/0.png")
+    refused(DataError, "dog: 1 frames; a sequence needs at least 2", list_frames, tmp_path / "dog")
+    refused(DataError, "dog: 1 frame.*needs at least 2", FrameFolder, tmp_path / "dog")
     refused(DataError, r"dog: holds both the mask 0\.png and the folder old", mask_folders, tmp_path / "dog")
     assert mask_folders(tmp_path) == ["dog"]
 

@@ -7,14 +7,15 @@ import sys
 import time
 from contextlib import closing
 from functools import partial
-from multiprocessing import Process, active_children, get_context
+from multiprocessing import Process, active_children, forkserver, get_context, resource_tracker
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.refusal import refused
+from vidcorr.signals import REQUEUE
 from vidcorr.videos.files import DataError, DecodingError
-from vidcorr.videos.processes import in_processes
+from vidcorr.videos.processes import STOPS, in_processes, server_context
 
 
 @pytest.fixture(autouse=True, params=["forked", pytest.param("of the server", marks=pytest.mark.slow)])
@@ -71,3 +72,13 @@ def test_a_run_that_is_left_kills_what_hangs():
         _, pid = next(outcomes)
     assert not Path(f"/proc/{pid}").exists()
     assert not any(map(Process.is_alive, active_children()))
+
+
+def test_signals_to_all_processes_end_neither_the_server_nor_the_tracker(monkeypatch):
+    now = partial(signal.pthread_sigmask, signal.SIG_BLOCK, [])
+    before, blocked = now(), []
+    for module in (resource_tracker, forkserver):
+        monkeypatch.setattr(module, "ensure_running", lambda: blocked.append(now()))
+    assert server_context().get_start_method() == "forkserver"
+    assert blocked == [before | set(REQUEUE), before | set(REQUEUE) | STOPS]
+    assert now() == before

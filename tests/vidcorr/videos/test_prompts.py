@@ -22,7 +22,8 @@ def test_ids_of_a_mask(tmp_path):
 def test_a_mask_without_objects_is_refused(tmp_path):
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "mask.png")
     refused(DataError, r"mask\.png: holds no object", MaskPrompt.of, tmp_path / "mask.png")
-    refused(DataError, r"expected \(H, W\) integer ids", MaskPrompt.of, np.full((4, 4), 1000))
+    for array in (IDS[None], IDS / 2, np.full((4, 4), 256), np.full((4, 4), -1)):
+        refused(DataError, r"expected \(H, W\) integer ids of 0 to 255", MaskPrompt.of, array)
 
 
 @pytest.mark.parametrize("given", ["1.5,2,30,4", [1.5, 2, 30, 4], [[1.5, 2, 30, 4]]])
@@ -64,13 +65,19 @@ def test_any_other_table_is_refused(text, message, tmp_path):
     assert str(tmp_path / "p.csv") in refused(DataError, message, PointPrompt.of, tmp_path / "p.csv")
 
 
+OUTSIDE = {
+    BoxPrompt: ["1,2,0,4", "1,2,4,0", "0,0,10,2", "0,0,2,9", "8,0,2,2", "0,7,2,2", "-1,0,2,2", "0,-1,2,2"],
+    PointPrompt: ["9,1", "1,8", "-1,0", "0,-1"],
+}
+
+
 def test_a_prompt_outside_its_frame_is_refused():
-    mistakes = {
-        "box 1,2,0,4: no area inside the frame of 9 × 8 px": BoxPrompt.of([1, 2, 0, 4]),
-        "box 0,0,20,2: no area inside the frame of 9 × 8 px": BoxPrompt.of([0, 0, 20, 2]),
-        "point tail at 9,1 lies outside the frame of 9 × 8 px": PointPrompt.of({"nose": (8, 7), "tail": (9, 1)}),
-        "the mask is 4 × 3 px, the frame 9 × 8 px": MaskPrompt.of(IDS),
-    }
-    for message, prompt in mistakes.items():
-        refused(DataError, message, prompt.check, (8, 9))
-    BoxPrompt.of([0, 0, 9, 8]).check((8, 9))  # the whole frame
+    for kind, texts in OUTSIDE.items():
+        for text in texts:
+            refused(
+                DataError, rf"{text}(: no area inside| lies outside) the frame of 9 × 8 px", kind.of(text).check, (8, 9)
+            )
+    refused(DataError, "the mask is 4 × 3 px, the frame 9 × 8 px", MaskPrompt.of(IDS).check, (8, 9))
+    inside = BoxPrompt.of(["0,0,9,8", "8,7,1,1"]), PointPrompt.of(["0,0", "8,7"]), MaskPrompt.of(np.ones((8, 9), bool))
+    for prompt in inside:
+        prompt.check((8, 9))

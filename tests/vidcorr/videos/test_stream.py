@@ -4,6 +4,7 @@ Also tests `videos/images.py`.
 """
 
 import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -12,10 +13,10 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames, write_mp4
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DataError
-from vidcorr.videos.images import read_ahead
+from vidcorr.videos.images import read_ahead, write_behind
 from vidcorr.videos.stream import FrameStream
 
-PICTURES = np.random.default_rng(0).integers(0, 256, (30, 32, 48, 3), dtype=np.uint8)
+PICTURES = np.random.default_rng(0).integers(0, 256, (30, 33, 49, 3), dtype=np.uint8)
 
 
 def arrays(frames):
@@ -26,14 +27,14 @@ def arrays(frames):
 def test_the_frames_of_a_part_are_those_of_the_video(name, tmp_path):
     path = tmp_path / name
     if name == "clip.mp4":
-        write_mp4(path, PICTURES, rate=10)
-        with VideoFile(path) as video:
-            pictures, told = np.stack(video.read(range(30))), ("clip", 10, "00007")
+        write_mp4(path, PICTURES, rate=30_000 / 1001)
+        with VideoFile(path) as video:  # without an odd last row and column
+            pictures, told = np.stack(video.read(range(30))), ("clip", 30_000 / 1001, "00007", (32, 48))
     else:
         write_frames(path, PICTURES, [f"p{t:03d}.png" for t in range(30)])
-        pictures, told = PICTURES, ("clip.v1", 24, "p007")
+        pictures, told = PICTURES, ("clip.v1", 24, "p007", (33, 49))
     whole = FrameStream(path)
-    assert (whole.name, whole.frame_rate, whole.stem(7), whole.size) == (*told, (32, 48))
+    assert (whole.name, whole.frame_rate, whole.stem(7), whole.size) == told
     for start, end in ((0, None), (7, None), (13, 25), (0, 1)):
         stream, expected = FrameStream(path, start, end), pictures[start:end]
         assert stream.num_frames == len(expected)
@@ -54,6 +55,18 @@ def test_items_come_in_order_and_an_error_in_place_of_its_item():
     found = read_ahead(items(), ahead=3)
     assert [next(found) for _ in range(20)] == list(range(20))
     refused(ValueError, "last item", next, found)
+
+
+def test_calls_run_in_order_behind_the_caller_who_waits_for_more_than_32():
+    done = []
+    with write_behind(done.append) as later:
+        for number in range(40):
+            later(number)
+    assert done == list(range(40))
+    with suppress(ValueError), write_behind(int) as later:
+        for done in ["no number", *range(99)]:
+            later(done)
+    assert done == 31
 
 
 def test_closing_does_not_wait_for_the_thread():

@@ -1,4 +1,4 @@
-"""The writers: same arguments, same files, today and later; nothing half written; a prefix of a video.
+"""The writers: same arguments, same files, today and later, of which readers read the same; a prefix of a video.
 
 Also tests `generated/layouts.py`, `generated/scene.py`, `generated/surfaces.py`.
 """
@@ -9,26 +9,58 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from zlib import crc32
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from scipy.io import loadmat
 
 from tests.helpers.refusal import refused
-from vidcorr.datasets import generated as synthetic
+from vidcorr.datasets import Badja, Davis, Jhmdb, Otb, TapVid, Vip, Vos, YoutubeVos, generated as synthetic
 from vidcorr.datasets.generated import write_videos
 from vidcorr.datasets.generated.scene import Scenes
+from vidcorr.datasets.got10k import list_sequences, read_annotation
+from vidcorr.datasets.navi import navi_view, read_navi
+from vidcorr.datasets.scannet import read_scannet, scannet_view
+from vidcorr.datasets.soco import read_soco
+from vidcorr.datasets.spair import read_spair, shown_ids
+from vidcorr.protocols import SurfaceProtocol
 from vidcorr.videos.arrays import read_npz, read_pickle
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DataError
+from vidcorr.videos.source import list_videos
 
 SMALL = {"frames": 6, "size": (48, 64)}
 WRITERS = [name for name in dir(synthetic) if name.startswith("write_")]
 ROOT = Path(__file__).parents[4]
 SETS = json.loads(Path(__file__).with_name("sets.json").read_text())
-"""Writer → digest of what stands in its files, and mean and deviation of its pictures, by suffix."""
+"""Writer → digest of its files, mean and deviation of its pictures by suffix, checksum of what is read of them."""
+OF_NAVI, OF_SCANNET = SurfaceProtocol.named("omniprobe", "navi"), SurfaceProtocol.named("omniprobe", "scannet")
+READERS = {
+    "write_badja": lambda root: [(clip, clip.areas()) for clip in Badja(root)],
+    "write_davis": lambda root: (Davis(root), Davis(root, 2016, None), Vos(root, None, *FOLDERS)),
+    "write_got10k": lambda root: list(map(read_annotation, list_sequences(root, "train"))),
+    "write_jhmdb": Jhmdb,
+    "write_navi": lambda root: [(pair, pair.angle, navi_view(pair, 1, OF_NAVI)) for pair in read_navi(root, OF_NAVI)],
+    "write_otb": lambda root: Otb(root, None),
+    "write_scannet": lambda root: [(pair, scannet_view(pair, 1, OF_SCANNET)) for pair in read_scannet(root)],
+    "write_soco": lambda root: (read_soco(root), read_soco(root, "cross")),
+    "write_spair": lambda root: (pairs := read_spair(root), shown_ids(root, pairs)),
+    "write_tap_vid": TapVid,
+    "write_videos": list_videos,
+    "write_vip": lambda root: (Vip(root), Vip(root, parts="instance")),
+    "write_youtube_vos": lambda root: (
+        [YoutubeVos(root), YoutubeVos(root, "train"), YoutubeVos(root, all_frames=True)],
+        [Vos(root / "train"), Vos(root / "valid")],
+    ),
+}
+FOLDERS = ("JPEGImages/480p", "Annotations/480p")
+ASKED = ("num_frames", "begin", "objects", "annotated", "video", "classes")
 
 
 def content(folder):
@@ -74,6 +106,30 @@ def summary(root):
     return found
 
 
+def told(value, root):
+    """Return what a reader gave as JSON: paths below the root, rounded numbers, shapes and checksums of arrays."""
+    if is_dataclass(value):
+        names = [*(each.name for each in fields(value) if each.name != "stored"), *ASKED]
+        about = {name: getattr(value, name) for name in names if hasattr(value, name)}
+        if hasattr(value, "annotated"):
+            numbers = range(value.num_frames)
+            about["ids"] = list(map(value.read_mask, value.annotated)), list(map(value.entering, numbers))
+        if getattr(value, "humans", None):
+            about["instances"] = list(map(value.instances, numbers))
+        value = about | {"frame": value.frame(1) if hasattr(value, "frame") else None}
+    if isinstance(value, Mapping):
+        return {str(key): told(item, root) for key, item in value.items()}
+    if isinstance(value, tuple | list | set):
+        return [told(item, root) for item in value]
+    if isinstance(value, np.ndarray | torch.Tensor):
+        array = np.asarray(value)
+        is_picture = array.dtype == np.uint8 and array.ndim == 3  # decoders differ
+        return [array.shape, 0 if is_picture else crc32((np.round(array * 100.0) + 0).tobytes())]
+    if isinstance(value, Path):
+        return value.relative_to(root).as_posix()
+    return round(value, 3) if isinstance(value, float) else value
+
+
 def written(name, root):
     """Write a small set; the pictures of ScanNet have one size."""
     frames = {"write_scannet": 2, "write_navi": 4}.get(name, 11)
@@ -92,7 +148,9 @@ def arguments(name, root):
 def test_the_set_of_a_seed_stays_as_it_is(name, tmp_path):
     """Demos, tests and published runs draw by seeds."""
     expected = SETS[name]
-    found = summary(written(name, tmp_path / "set"))
+    root = written(name, tmp_path / "set")
+    found = summary(root)
+    assert crc32(json.dumps(told(READERS[name](root), root)).encode()) == expected["read"]
     assert found.pop("digest") == expected["digest"]
     for suffix, numbers in found.items():
         assert numbers == pytest.approx(expected[suffix], abs=0.05)
