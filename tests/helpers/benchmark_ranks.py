@@ -1,8 +1,7 @@
-"""Benchmarks in several processes over gloo: scores with every bit in sight, failures, a short time limit."""
+"""Benchmarks in several processes over gloo: scores with every bit in sight, and failures."""
 
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +36,6 @@ class KilledOnLast(FailsOnLast):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Late(FailsOnLast):
-    """A benchmark of which one rank takes longer than the process group waits."""
-
-    def act(self, sequence):
-        time.sleep(4)
-
-
 def bits(scores: dict[str, float]) -> dict[str, str]:
     return {key: value.hex() for key, value in scores.items()}
 
@@ -63,13 +55,6 @@ def evaluate_on(rank: int, kind: type[Benchmark], arguments: dict[str, Any], fol
     dist.all_reduce(alive)
     assert alive.item() == dist.get_world_size()
     return results
-
-
-def first_alone_on(rank: int, arguments: dict[str, Any]) -> dict[str, str]:
-    """Evaluate on the first rank alone, while the others wait in another message."""
-    scores = bits(DavisBenchmark(**arguments).evaluate("raw_colour").scores) if rank == 0 else {}
-    dist.barrier()
-    return scores
 
 
 class FailsInFirstEpoch(FailsOnLast):

@@ -1,6 +1,7 @@
 """The DAVIS benchmark from the extractor to the files, with and without a Trainer."""
 
 import logging
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
@@ -11,6 +12,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.training import EMPTY, TINY, fit_in, trainer_in
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, Result
+from vidcorr.metrics.rules import RULES
 
 
 def test_a_failure_ends_validate_and_not_fit(davis_root, tmp_path, caplog, monkeypatch):
@@ -25,6 +27,18 @@ def test_a_failure_ends_validate_and_not_fit(davis_root, tmp_path, caplog, monke
     assert "Traceback" in caplog.text
     assert not benchmark.history
     assert not (tmp_path / "none").exists()
+
+
+def test_masks_of_a_white_object_alone_make_the_year_2016():
+    white, ids = SimpleNamespace(void=None), SimpleNamespace(void=255)
+    for masks, year in (([], 2017), ([white], 2016), ([white, ids], 2017), ([None], 2017)):
+        benchmark = DavisBenchmark("anywhere")
+        vars(benchmark)["sequences"] = [SimpleNamespace(masks=each) for each in masks]
+        stated = {"year": year, "split": "val", "resolution": "480p", "rules": RULES[f"davis-{year}"].stated()}
+        assert benchmark.facts([], None) == stated
+    naf = DavisBenchmark("anywhere", protocol="naf")
+    vars(naf)["sequences"] = [SimpleNamespace(masks=white)]
+    assert (naf.facts([], None)["year"], naf.facts([], None)["rules"]) == (2016, RULES["naf"].stated())
 
 
 @pytest.mark.slow

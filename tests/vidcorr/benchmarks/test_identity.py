@@ -62,6 +62,21 @@ def test_masks_of_unscored_videos_do_not_count(tmp_path):
     generated.write_davis(tmp_path / "data", 2, frames=3, size=(48, 48))
     arguments = {"root": tmp_path / "data", "limit_sequences": 1}
     before = key(DavisBenchmark, arguments)
+    stated = identity_of(DavisBenchmark(**arguments))["arguments"]
+    plain = {"limit_sequences": "1", "stage": "None", "stride": "None", "year": "2017", "split": "'val'"}
+    plain |= {"name": "'davis'", "resolution": "'480p'", "annotations": "None", "size_tolerance": "0"}
+    assert stated == {"root": repr((tmp_path / "data").resolve())} | plain
     path = tmp_path / "data/Annotations/480p/synthetic-001/00001.png"
     path.write_bytes(path.read_bytes() + b"\n")
     assert key(DavisBenchmark, arguments) == before
+
+
+def test_a_file_among_the_arguments_counts_by_its_bytes(tmp_path):
+    generated.write_davis(tmp_path / "data", 1, frames=3, size=(48, 48))
+    arguments = {"root": tmp_path / "data", "frames": "JPEGImages/480p", "masks": "Annotations/480p"}
+    arguments["unseen"] = tmp_path / "unseen.txt"
+    found = []
+    for names in ("a", "b"):
+        arguments["unseen"].write_text(names)
+        found.append(key(vidcorr.VosBenchmark, arguments))
+    assert found[0] != found[1]

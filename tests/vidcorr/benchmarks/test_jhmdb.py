@@ -10,13 +10,12 @@ import torch.nn.functional as F
 
 from tests.helpers.plain_propagation import plain_propagation
 from tests.helpers.runs import rows_of
-from vidcorr import JhmdbBenchmark, Result
+from vidcorr import JhmdbBenchmark
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.datasets import Jhmdb
 from vidcorr.datasets.generated import write_jhmdb
 from vidcorr.datasets.jhmdb import JOINTS
 from vidcorr.metrics import PCK
-from vidcorr.protocols import JointProtocol
 
 pytestmark = pytest.mark.slow
 SMALL = {"radius": 6, "context": 2}
@@ -70,17 +69,3 @@ def test_joints_and_scores_are_those_of_the_plain_chain(root, tmp_path):
         metric.update(plain, clip.points, name=clip.name)
     assert scores == pytest.approx(metric.compute(), abs=0.02)
     assert 0.1 < scores["PCK@0.1"] < scores["PCK@0.5"] <= 1
-
-
-@pytest.mark.parametrize("counting", ["crw", "ground-truth"])
-def test_joints_are_counted_as_the_protocol_says(root, tmp_path, counting):
-    crw = JointProtocol.named("crw").with_changes(input_size=(320, 320), context=2, radius=6)
-    benchmark = JhmdbBenchmark(root, protocol=crw, changes={"keypoint_counting": counting})
-    scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path).scores
-    metric = PCK(counting=counting)
-    for clip in Jhmdb(root):
-        metric.update(read_joints(tmp_path, clip), clip.points, name=clip.name, size=clip.size)
-    assert scores == pytest.approx(metric.compute(), abs=1e-3)
-    results = Result.load(tmp_path)
-    assert results.stage.protocol.fields["keypoint_counting"] == counting
-    assert (results.data["split"], results.data["subset"]) == (1, "test")

@@ -3,9 +3,6 @@
 Also tests `benchmarks/pairs.py`, `pictures/pairs.py`.
 """
 
-import csv
-import math
-
 import numpy as np
 import pytest
 from torch import Tensor, nn
@@ -13,9 +10,6 @@ from torch import Tensor, nn
 from tests.helpers.refusal import refused
 from vidcorr import MatchBenchmark
 from vidcorr.datasets.generated import write_spair
-from vidcorr.metrics.matching import match_scores
-from vidcorr.protocols import MatchingProtocol
-from vidcorr.results.result import Row, leave_one_out
 from vidcorr.tracking import keypoint_matcher
 
 SMALL = {"input_size": 64}
@@ -62,22 +56,6 @@ def test_protocols(root, name):
     assert len(network.seen) == 12 + more.get(name, 0)  # every picture once
 
 
-def test_jackknife_is_over_categories():
-    protocol = MatchingProtocol.named("sd-dino").with_changes(thresholds=[0.1])
-    pairs = {"a": ["cat", 2, [2]], "b": ["cat", 2, [1]], "c": ["dog", 3, [0]]}
-    rows = [Row(video=category, object=name) for name, (category, _, _) in pairs.items()]
-
-    def scores(some):
-        return match_scores({row.object: pairs[row.object] for row in some}, {"": list(pairs)}, protocol)
-
-    assert scores(rows) == {f"PCK@0.1{of}": pytest.approx(value) for of, value in AVERAGES_OF_THREE.items()}
-    without = leave_one_out(rows, scores)
-    assert without["PCK@0.1"] == without["PCK@0.1-class"] == {"cat": 0, "dog": 0.75}
-
-
-AVERAGES_OF_THREE = {"": 0.375, "-class": 0.375, "-image": 0.5, "-point": 3 / 7, "-weighted": 0.5}
-
-
 def test_features_out_of_memory_are_computed_again(root, monkeypatch):
     benchmark = MatchBenchmark(root=root, protocol="insid3", changes=SMALL)
     expected, network = benchmark.evaluate(Colours()).scores, Colours()
@@ -92,11 +70,3 @@ def test_input_size_becomes_a_multiple_of_the_stride(root):
     assert result.stage.protocol.name == "sd-dino+feature_stride=52+input_size=832+thresholds=0.1"
     other = MatchBenchmark(root=root, protocol="sd-dino", changes={"input_size": 100})
     refused(ValueError, "multiple of the network's 52 px; 104 is the nearest", other.evaluate, Colours(52))
-
-
-def test_scores_by_category(root, tmp_path):
-    result = MatchBenchmark(root=root, protocol="dift", changes=SMALL).evaluate(Colours(), tmp_path)
-    rows = list(csv.DictReader((tmp_path / "per_category.csv").open()))
-    assert [(row["Category"], row["Pairs"]) for row in rows] == [(f"scene00{n}", "3") for n in range(4)]
-    mean = math.fsum(float(row["PCK@0.1-point"]) * int(row["Points"]) for row in rows)
-    assert mean / sum(int(row["Points"]) for row in rows) == pytest.approx(result.scores["PCK@0.1-point"])

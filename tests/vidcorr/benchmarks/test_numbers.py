@@ -28,8 +28,10 @@ SMALLER = {
 RECORD = Path(__file__).with_name("numbers.json")
 """File: benchmark → what `recorded` gives of its run. `write` makes it anew after a change on purpose."""
 
-KEPT = ("scores", "without", "rows", "sequences", "conditions", "data", "headline", "limit_sequences", "ranks")
-"""Entries of a result that are compared; the rest is of the machine or the network."""
+TWO = ("SocoBenchmark", "TapVidBenchmark", "OtbBenchmark")
+"""Benchmarks of which two sequences are scored; the others are scored on one."""
+CHANGING = {"provenance", "seconds", "seconds_of", "stage"}
+"""Entries of a result that are of the machine, or compared in part."""
 
 
 def content(file):
@@ -71,11 +73,15 @@ def flat(value, key=""):
 def recorded(kind, folder):
     """Run a benchmark; return what its result and its files hold, flat."""
     output = folder / "out"
-    benchmark = kind(**arguments_of(kind, folder / "data") | SMALLER.get(kind.__name__, {}), limit_sequences=1)
+    limit = 2 if kind.__name__ in TWO else 1
+    benchmark = kind(limit_sequences=limit, **arguments_of(kind, folder / "data") | SMALLER.get(kind.__name__, {}))
     benchmark.evaluate("raw_colour", output)
     files = {str(path.relative_to(output)): content(path) for path in sorted(output.rglob("*.*"))}
     stored = files.pop("results.json")
-    found = {name: stored[name] for name in KEPT} | {"watched": list(stored["seconds_of"]), "files": files}
+    found = {name: stored[name] for name in stored.keys() - CHANGING} | {
+        "watched": list(stored["seconds_of"]),
+        "files": files,
+    }
     return dict(flat(found | {"stage": stored["stage"] | {"protocol": stored["stage"]["protocol"]["name"]}}))
 
 

@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from datetime import timedelta
-from unittest.mock import Mock
+from unittest.mock import MagicMock, Mock
 
 import pytest
 import torch
@@ -13,19 +13,14 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import BenchmarkError, DavisBenchmark, Result, signals
 from vidcorr.backbones import Network, load
-from vidcorr.benchmarks import ranks
+from vidcorr.benchmarks import base, ranks
 from vidcorr.benchmarks.output import Output
 from vidcorr.benchmarks.ranks import LostRank, Ranks, distribute
 
 
-def test_every_sequence_goes_to_one_rank_and_the_ranks_are_even():
-    lengths = [50, 90, 40, 104, 90, 60, 50, 99]
-    for size in (1, 2, 3, 8, 11):
-        parts = distribute(lengths, size)
-        assert sorted(number for share in parts for number in share) == list(range(8))
-        frames = [sum(lengths[number] for number in share) for share in parts]
-        assert len(frames) == size
-        assert max(frames) - min(frames) <= max(lengths)
+def test_the_longest_sequences_go_first_to_the_least_loaded_rank():
+    assert distribute([10, 90, 50, 45], 2) == [[1, 0], [2, 3]]
+    assert distribute([3, 3, 3], 2) == [[0, 2], [1]]
     assert distribute([], 2) == [[], []]
 
 
@@ -50,6 +45,7 @@ def test_a_rank_scores_its_share_and_its_result_has_the_rows_of_all(davis_root):
     shared = benchmark.run(extractor, Network(name="x"), Output(None), ranks=Two(of_second, True))
     assert (shared.rows, shared.scores, shared.ranks) == (alone.rows, alone.scores, 2)
     assert shared.data["constant_features"] is True  # on the second rank
+    assert shared.seconds > 0
     assert (alone.ranks, "constant_features" in alone.data) == (1, False)
 
 
@@ -64,24 +60,43 @@ def of_two(monkeypatch):
     process.is_initialized.return_value = True
     process.get_rank.return_value, process.get_world_size.return_value = 1, 2
     process.all_gather_object.side_effect = gather
-    process.all_reduce.side_effect = lambda tensor, *_, **options: tensor.fill_(7)
+    process.all_reduce.side_effect = lambda tensor, _, group: tensor.fill_(7)
     monkeypatch.setattr(ranks, "dist", process)
     return process
 
 
-def test_ranks_exchange_over_a_group_of_their_own_with_a_limit(of_two):
+def test_ranks_exchange_over_a_group_of_their_own_with_a_limit(of_two, monkeypatch):
+    hours = iter([1, 1, 1, 3])
+    monkeypatch.setattr(ranks.time, "monotonic", lambda: 3600 * next(hours))
     with Ranks() as both:
-        of_two.new_group.assert_called_once_with(backend="gloo", timeout=ranks.EXCHANGE)
-        of_two.sent = ["first", (None, None)]
+        of_two.new_group.assert_called_once_with(backend="gloo", timeout=timedelta(minutes=30))
+        of_two.sent = ["first", (None, None), (None, None)]
         assert both.gather("second") == ["first", "second"]
         assert both.largest(3) == 7
-        with both.together():
-            pass
-    of_two.destroy_process_group.assert_called_once_with(of_two.new_group.return_value)
-    _, limit = of_two.monitored_barrier.call_args.args
-    assert limit == timedelta(hours=4)
+        for limit in (4, 8):  # hours, after no time and after two hours of work
+            with both.together():
+                pass
+            assert of_two.monitored_barrier.call_args.args == (both.group, timedelta(hours=limit))
     alone = Ranks(shared=False)
     assert (alone.rank, alone.size, alone.gather("value"), alone.largest(3)) == (0, 1, ["value"], 3)
+    both.close()
+    alone.close()
+    of_two.destroy_process_group.assert_called_once_with(of_two.new_group.return_value)
+
+
+def test_the_second_rank_shows_no_progress_and_writes_no_result(of_two, davis_root, tmp_path, monkeypatch):
+    progress = MagicMock()
+    monkeypatch.setattr(base, "progress_bar", progress)
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=2)
+    alone = benchmark.evaluate("raw_colour")
+    of_two.new_group.assert_not_called()
+    progress.assert_called_with("davis", 12, "frames", silent=False)
+    of_first = [row for row in alone.rows if row.video == "synthetic-000"]
+    of_two.sent = [(None, None), (None, None), of_first, False, (None, None)]
+    assert benchmark.evaluate("raw_colour", tmp_path, shared=True).rows == alone.rows
+    progress.assert_called_with("davis", 6, "frames", silent=True)
+    progress.return_value.__enter__.return_value.update.assert_called_with(6)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
 
 
 def test_an_error_of_a_rank_is_the_error_of_all(of_two):
@@ -101,10 +116,10 @@ def test_an_error_of_a_rank_is_the_error_of_all(of_two):
     refused(LostRank, "rank 1 of 2: another rank has ended or hangs", leave, (None, None))
 
 
-def in_processes(size, arguments, folder, kind=DavisBenchmark):
+def in_processes(size, arguments, folder):
     """Return the benchmark results that each of `size` processes reports."""
     folder.mkdir()
-    return on_ranks(size, folder, benchmark_ranks.evaluate_on, kind, arguments, f"{folder}/out", limit=2)
+    return on_ranks(size, folder, benchmark_ranks.evaluate_on, DavisBenchmark, arguments, f"{folder}/out", limit=2)
 
 
 @pytest.fixture
@@ -123,20 +138,6 @@ def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis, tmp
     assert (results.ranks, len(results.sequences)) == (4, 3)
     assert len((tmp_path / "run" / "out" / "per_sequence.csv").read_text().splitlines()) > 3
     assert len(list((tmp_path / "run" / "out" / "predictions").iterdir())) == 3
-
-
-@pytest.mark.slow
-def test_outside_a_trainer_a_rank_evaluates_alone(davis, tmp_path):
-    alone = benchmark_ranks.evaluate(DavisBenchmark, davis)
-    assert on_ranks(2, tmp_path, benchmark_ranks.first_alone_on, davis, limit=20) == [alone, {}]
-
-
-@pytest.mark.slow
-def test_a_benchmark_may_take_longer_than_the_process_group_waits(davis, tmp_path):
-    alone = benchmark_ranks.evaluate(DavisBenchmark, davis)
-    late = in_processes(2, davis, tmp_path / "run", benchmark_ranks.Late)
-    assert late[0].keys() == alone.keys()
-    assert late[0] == late[1]
 
 
 @pytest.mark.slow

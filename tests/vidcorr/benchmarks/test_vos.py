@@ -10,7 +10,7 @@ from PIL import Image
 from tests.helpers.benchmark_data import data_for
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
-from vidcorr import DavisBenchmark, Result, VosBenchmark
+from vidcorr import Result, VosBenchmark
 from vidcorr.datasets.generated import write_youtube_vos
 from vidcorr.scoring.masks import score
 from vidcorr.videos.files import DataError
@@ -34,17 +34,6 @@ def sparse(tmp_path_factory):
 
 
 SPARSE = {"split": None, "frames": "train_all_frames/JPEGImages", "masks": "train/Annotations"}
-
-
-@pytest.mark.slow
-def test_davis_scores_as_the_davis_benchmark_scores_it(davis_root):
-    folders = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
-    benchmark = VosBenchmark(davis_root, **folders, rules="davis-2017", changes=SMALL)
-    davis = DavisBenchmark(davis_root, changes=SMALL)
-    assert benchmark.evaluate("raw_colour").scores == davis.evaluate("raw_colour").scores
-    alone = VosBenchmark(davis_root, **folders, one_object=True, rules="davis-2016", changes=SMALL)
-    merged = DavisBenchmark(davis_root, year=2016, split=None, changes=SMALL)
-    assert alone.evaluate("raw_colour").scores == merged.evaluate("raw_colour").scores
 
 
 @pytest.mark.slow
