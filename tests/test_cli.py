@@ -24,11 +24,11 @@ from pytorch_lightning.cli import LightningCLI
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Throughput
 from cli import NOISE, SaveConfig, ShortLogInterval, VidcorrCLI, main, make_trainer
 from lightning_modules import VFSSimSiam
-from tests.helpers.parsed import Built, Parsed
+from tests.helpers.parsed import Parsed
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
-from tests.helpers.words import NETWORK, TINY, clips, davis, flags, refusal
+from tests.helpers.words import NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.errors import UsageError
@@ -139,26 +139,14 @@ def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkey
     assert sys.path[-1] == "/mine"
 
 
-@pytest.mark.slow
-def test_one_seed_for_all_unless_one_is_set_by_hand():
-    run = Built(
-        ["fit", "--model=VFSMoCo", f"--model.backbone={NETWORK}", MOCO[1], "--data.seed=0", "--seed_everything=7"]
-    )
-    assert (run.model.hparams["seed"], run.datamodule.seed) == (7, 0)
-
-
 # Refusals
 
 MISUNDERSTOOD = {
     "fit --model=VFSSimSiam --trainer.max_epoch 3": "unrecognized arguments: --trainer.max_epoch 3",
-    "fit --model nowhere.Model": "'nowhere.Model': No module named 'nowhere'",
-    "fit --model=VFSSimSiam --config=kinetics.yaml": "there is no file kinetics.yaml",
     "fit --model=VFSSimSiam --config=mine.yaml": "callbacks.*: .*'callbacks.LastCheckpoint': .*every",
-    "validate --model=raw_colour --on davis=. --limit 0": "--limit: expected an integer of at least 1, got '0'",
 }
 
 
-@pytest.mark.sampled(3)
 @pytest.mark.parametrize("words", MISUNDERSTOOD)
 def test_words_that_cannot_be_understood(words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -333,15 +321,6 @@ def test_a_short_run_is_logged_ten_times():
         ShortLogInterval().on_train_start(trainer, None)
         logged[steps] = trainer.log_every_n_steps
     assert logged == {0: 50, 1: 1, 3: 1, 40: 4, 499: 49, 545: 50, float("inf"): 50}
-
-
-@pytest.mark.slow
-def test_no_readable_video_is_one_line(tmp_path):
-    for number in range(6):
-        (tmp_path / f"{number}.mp4").write_bytes(b"no video")
-    line = refusal("fit", *TINY, *clips(tmp_path, num_workers=1), f"--trainer.default_root_dir={tmp_path}")
-    assert line.startswith("vidcorr: 10 items in a row could not be used: ")
-    assert "Original" not in line
 
 
 # The checkpoint

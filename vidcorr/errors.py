@@ -64,16 +64,15 @@ def message_of(error: BaseException) -> str:
         >>> message_of(ValueError("key:\n    - no int\n    - Expected a <class 'NoneType'>"))
         'key: no int'
     """
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    depths = [len(line) - len(line.lstrip()) for line in lines]
-    depth = max(depths, default=0)
+    lines = [(len(line) - len(line.lstrip()), line) for line in str(error).splitlines() if line.strip()]
+    depth = max((own for own, _ in lines), default=0)
     if depth == 0:
-        return " ".join(map(str.strip, lines))
-    reasons = dict.fromkeys(line.strip(" -") for line, own in zip(lines, depths, strict=True) if own == depth)
-    above: list[str] = []  # the line that each line is indented below, from the first reason outwards
-    for line, own in reversed(list(zip(lines, depths, strict=True))[: depths.index(depth)]):
-        if own < depth:
-            above.insert(0, line.strip(" -"))
-            depth = own
+        return " ".join(line.strip() for _, line in lines)
+    reasons = dict.fromkeys(line.strip(" -") for own, line in lines if own == depth)
+    above: list[tuple[int, str]] = []  # the lines that the first reason is indented below, from the outermost inwards
+    for own, line in lines:
+        if own == depth:
+            break
+        above = [*(pair for pair in above if pair[0] < own), (own, line.strip(" -"))]
     kept = [reason for reason in reasons if not reason.endswith(f"{type(None)}")]  # of an option that may be left out
-    return " ".join([*above, "; ".join(kept or reasons)])
+    return " ".join([*(line for _, line in above), "; ".join(kept or reasons)])

@@ -3,8 +3,9 @@
 That a training resumes exactly is tested in tests/callbacks/test_checkpoints.py.
 """
 
+import json
 import math
-from copy import deepcopy
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -76,43 +77,17 @@ def test_schedules_move_again_after_a_resumption_unless_steps_limit_the_run(max_
     assert trainer.fit_loop.restarting == restarting
 
 
-EPOCHS = {  # hook and step → epochs ready, completed, started, processed; batches the same; logged steps
-    ("on_train_epoch_start", 0): ((1, 0, 0, 0), (0, 0, 0, 0), 0),
-    ("on_train_batch_start", 0): ((1, 0, 1, 0), (1, 0, 0, 0), 0),
-    ("on_train_batch_end", 1): ((1, 0, 1, 0), (1, 0, 1, 1), 0),
-    ("on_train_batch_start", 1): ((1, 0, 1, 0), (2, 1, 1, 1), 1),
-    ("on_train_batch_end", 2): ((1, 0, 1, 0), (2, 1, 2, 2), 1),
-    ("on_validation_end", 2): ((1, 0, 1, 0), (2, 2, 2, 2), 1),
-    ("on_train_epoch_end", 2): ((1, 0, 1, 1), (2, 2, 2, 2), 2),
-    ("on_train_epoch_start", 2): ((2, 1, 1, 1), (2, 2, 2, 2), 2),
-    ("on_train_batch_start", 2): ((2, 1, 2, 1), (1, 0, 0, 0), 2),
-    ("on_train_batch_end", 3): ((2, 1, 2, 1), (1, 0, 1, 1), 2),
-    ("on_train_epoch_end", 3): ((2, 1, 2, 2), (1, 1, 1, 1), 3),
-    ("on_train_end", 3): ((2, 2, 2, 2), (1, 1, 1, 1), 3),
-}
-HOOKS = dict.fromkeys(hook for hook, _ in EPOCHS)
-RESUMABLE = {("on_train_epoch_start", 0), ("on_train_batch_start", 0), ("on_train_batch_start", 1)}
-RESUMABLE |= {("on_train_epoch_start", 2), ("on_train_batch_start", 2)}
-COMPLETED = {
-    ("on_train_epoch_start", 0): ((0, 0, 0, 0), (0, 0, 0, 0), 0),
-    ("on_train_epoch_end", 2): ((1, 1, 1, 1), (2, 2, 2, 2), 2),
-    ("on_train_epoch_start", 2): ((1, 1, 1, 1), (2, 2, 2, 2), 2),
-    ("on_train_epoch_end", 3): ((2, 2, 2, 2), (1, 1, 1, 1), 3),
-}
-"""Where `complete_epoch` changes them."""
-WITHIN = {
-    ("on_train_batch_start", 1): ((1, 0, 1, 0), (1, 0, 1, 1), 0, (1, 0, 1, 1), False, 0),
-    ("on_train_epoch_end", 3): ((2, 1, 2, 1), (1, 0, 1, 1), 2, (3, 2, 3, 3), False, 1),
-    ("on_train_end", 3): ((2, 1, 2, 1), (1, 0, 1, 1), 2, (3, 2, 3, 3), False, 1),
-}
-"""Where `stay_within_epoch` changes them; also batches of all epochs, whether it is the last, and the epoch."""
+COUNTERS = json.loads(Path(__file__).with_name("counters.json").read_text())
+"""Hook and step → counters in a checkpoint of that moment, and what `loops` says and makes of them."""
 
 
-def current(counters):
-    """Return the counters of epochs and batches, and the number of logged steps."""
-    of_epochs, of_batches = counters["epoch_progress"], counters["epoch_loop.batch_progress"]
-    logged = counters["epoch_loop.state_dict"]["_batches_that_stepped"]
-    return (tuple(of_epochs["current"].values()), tuple(of_batches["current"].values()), logged)
+def counters(checkpoint):
+    """Return the counters (ready, completed, started, processed) of epochs and batches, and the logged steps."""
+    saved = checkpoint["loops"]["fit_loop"]
+    batches = saved["epoch_loop.batch_progress"]
+    of_epochs, *of_batches = saved["epoch_progress"]["current"], batches["current"], batches["total"]
+    found = [list(each.values()) for each in (of_epochs, *of_batches)]
+    return [*found, batches["is_last_batch"], saved["epoch_loop.state_dict"]["_batches_that_stepped"]]
 
 
 class Places(pl.Callback):
@@ -120,26 +95,21 @@ class Places(pl.Callback):
 
     def __init__(self, folder):
         self.path = folder / "a.ckpt"
-        self.seen, self.completed, self.within = {}, {}, {}
-        self.resumable = set()
+        self.seen = {}
         self.restarts = []
 
     def note(self, trainer, hook):
         trainer.save_checkpoint(self.path)
-        saved = torch.load(self.path, weights_only=True)
-        counters = saved["loops"]["fit_loop"]
-        place = (hook, trainer.global_step)
-        self.seen[place] = current(counters)
-        assert loops.logged_step(trainer) == self.seen[place][-1]
-        completed = deepcopy(saved)
+        saved, completed, within = (torch.load(self.path, weights_only=True) for _ in range(3))
         loops.complete_epoch(completed)
-        self.completed[place] = current(completed["loops"]["fit_loop"])
-        loops.stay_within_epoch(trainer, saved)
-        total = tuple(counters["epoch_loop.batch_progress"]["total"].values())
-        last = counters["epoch_loop.batch_progress"]["is_last_batch"]
-        self.within[place] = (*current(counters), total, last, saved["epoch"])
-        if loops.is_resumable(trainer):
-            self.resumable.add(place)
+        loops.stay_within_epoch(trainer, within)
+        self.seen[f"{hook} {trainer.global_step}"] = {
+            "saved": counters(saved),
+            "complete_epoch": counters(completed),
+            "stay_within_epoch": [*counters(within), within["epoch"]],
+            "logged_step": loops.logged_step(trainer),
+            "is_resumable": loops.is_resumable(trainer),
+        }
 
     def on_train_start(self, trainer, *args):
         self.restarts.append((loops.is_between_epochs(trainer), trainer.fit_loop.epoch_loop.restarting))
@@ -147,7 +117,7 @@ class Places(pl.Callback):
         assert not trainer.fit_loop.epoch_loop.restarting
 
 
-for name in HOOKS:
+for name in {place.partition(" ")[0] for place in COUNTERS}:
     setattr(Places, name, lambda self, trainer, *args, hook=name: self.note(trainer, hook))
 
 
@@ -162,10 +132,7 @@ def test_the_counters_of_the_loops_are_those_that_resuming_relies_on(tmp_path):
         return places, trainer
 
     places, trainer = run(3)
-    assert places.seen == EPOCHS
-    assert places.resumable == RESUMABLE
-    assert {place: counters for place, counters in places.completed.items() if counters != EPOCHS[place]} == COMPLETED
-    assert {place: counters for place, counters in places.within.items() if counters[:3] != EPOCHS[place]} == WITHIN
+    assert places.seen == COUNTERS
     assert loops.epochs_completed(trainer) == 1
     assert places.restarts == [(True, False)]
     again, _ = run(4, places.path)

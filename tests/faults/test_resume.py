@@ -91,13 +91,3 @@ def test_two_ranks_killed_at_random(video_folder, tmp_path):
     said = run_script(command(folders[1], *more, "--ckpt_path=last"), 0)
     assert f"resuming from {folders[1]}" in said
     expect_the_same(folders[1], folders[0])
-
-
-def test_what_was_logged_before_a_checkpoint_survives(video_folder, tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    blow = strike("SIGKILL", 8, place="step")
-    run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,)), tmp_path, -9)
-    events = EventAccumulator(str(tmp_path / "lightning_logs/version_0")).Reload()
-    # the checkpoint of step 7 is written before this step is logged; Lightning counts from 0
-    assert [event.step for event in events.Scalars("train/loss")][:6] == list(range(6))

@@ -4,9 +4,6 @@ import json
 import os
 import shlex
 import signal
-import sys
-import threading
-import time
 
 import pytest
 from PIL import Image
@@ -14,7 +11,6 @@ from tqdm import tqdm
 
 import cli
 from tests.helpers.refusal import refused
-from vidcorr.commands import study
 from vidcorr.results.folder_lock import LOCK
 
 GRID = "evaluate raw_colour --on davis={davis} --change input_size=48,64 --limit 2 --output {out}"
@@ -78,44 +74,3 @@ def test_a_tool_ends_with_143_and_a_second_call_completes_it(name, video_folder,
     assert len(counted) == left
     assert all(list(out.glob(result)) for result in results)
     expect_nothing_half_written(out)
-
-
-STUDY = """
-title: a trial
-train: --config demo.yaml
-seeds: [0]
-evaluate: {davis: --on davis=.}
-scores: {davis: J&F-Mean}
-rows: [{name: base}]
-"""
-TRAINING = """
-import pathlib, signal, sys, time
-folder = pathlib.Path(sys.argv[sys.argv.index("--trainer.default_root_dir") + 1])
-folder.mkdir(parents=True)
-
-def save(*_):
-    time.sleep(0.5)  # a step that is finished first
-    (folder / "saved").write_text("")
-    sys.exit(143)
-
-signal.signal(signal.SIGTERM, save)
-(folder / "begun").write_text("")
-time.sleep(60)
-"""
-
-
-@pytest.mark.slow
-def test_study_lets_its_training_save(tmp_path, monkeypatch):
-    (tmp_path / "study.yaml").write_text(STUDY)
-    (tmp_path / "training.py").write_text(TRAINING)
-    monkeypatch.setattr(study, "COMMAND", (sys.executable, str(tmp_path / "training.py")))
-
-    def strike():
-        until = time.monotonic() + 50
-        while not list(tmp_path.rglob("begun")) and time.monotonic() < until:
-            time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=strike).start()
-    stopped(f"study {tmp_path / 'study.yaml'} --output {tmp_path / 'out'} --run")
-    assert len(list((tmp_path / "out").rglob("saved"))) == 1

@@ -200,7 +200,7 @@ def content(folder: Path) -> dict[str, Any]:
     # within the hook in which Lightning's own callbacks save, the batch and its step are not counted yet
     logged += batches["current"]["completed"] < batches["current"]["ready"]
     place = {"epoch": epochs["processed"], "logged": logged, "batches": batches["total"]["ready"]}
-    state = {key: found[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step")}
+    state = {key: found[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step")}
     state |= {"place": place, "benchmarks": found.get("benchmarks")}
     return state
 

@@ -128,7 +128,7 @@ def test_every_training_of_a_shipped_study_is_understood(name, monkeypatch, tmp_
 def test_a_real_study(davis_root, video_folder, tmp_path, capfd, monkeypatch):
     """A training of two steps on generated videos, scored once; a second call runs nothing.
 
-    Its commands run in this process; as processes they are run in tests/faults/test_tools.py.
+    Its commands run in this process.
     """
     monkeypatch.setattr(tool, "_run", lambda words: main(list(words)) or 0)
     content = {
