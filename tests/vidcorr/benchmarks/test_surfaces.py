@@ -17,7 +17,7 @@ from vidcorr.backbones.extractor import IMAGENET_MEAN, Normalise
 from vidcorr.benchmarks import navi
 from vidcorr.benchmarks.navi import errors_of, matched, padded
 from vidcorr.datasets.navi import View
-from vidcorr.metrics.surfaces import recall_names, surface_scores
+from vidcorr.metrics.surfaces import correct_matches, recall_names, surface_scores
 from vidcorr.protocols import SurfaceProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
 
@@ -81,15 +81,17 @@ def test_rotations_of_the_1500_pairs_need_no_network():
 def test_pairs_count_by_their_matches_and_bins_by_their_pairs():
     protocol = SurfaceProtocol.named("omniprobe", "navi")
     pairs = [
-        {"correct": [1, 2, 3, 0, 0, 0], "matches": 4, "angle": 10.0},
+        {"correct": [1, 2, 3, 0, 0, 0], "matches": 4, "angle": 0.0},
         {"correct": [0, 1, 1, 0, 0, 0], "matches": 1, "angle": 29.0},
+        {"correct": [0, 0, 1, 0, 0, 0], "matches": 1, "angle": 60.0},
         {"correct": [0, 0, 0, 0, 0, 0], "matches": 0, "angle": 20.0},
         {"correct": [9, 9, 9, 9, 9, 9], "matches": 9, "angle": float("nan")},
     ]
     scores = surface_scores(pairs, protocol)
-    assert scores["recall@2cm"] == 12 / 14
+    assert scores["recall@2cm"] == 12 / 15
     assert scores["recall@2cm-0-30"] == (2 / 4 + 1) / 2
     assert np.isnan(scores["recall@2cm-30-60"])
+    assert correct_matches([0.01, 0.0, 0.02], [5.0, 24.0, 9.0], protocol) == [1, 2, 3, 0, 3, 3]
 
 
 def view_of(side, step):

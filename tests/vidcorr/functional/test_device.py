@@ -1,13 +1,17 @@
-"""Devices that this machine need not have, ranks, and precisions that are set and restored."""
+"""Devices that this machine need not have, ranks, and precisions that are set and restored.
+
+Also tests `functional/dot_products.py`.
+"""
 
 from types import SimpleNamespace
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import pytest
 import torch
 
 from vidcorr.functional import device
 from vidcorr.functional.device import computing_in, fastest_precision, workspace_of
+from vidcorr.functional.dot_products import onednn_pays
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 PLACES = ("cuda", "mkldnn", "cudnn")
@@ -47,11 +51,32 @@ def test_the_gpu_and_the_rank_are_those_of_the_process(monkeypatch):
     assert found == [(torch.device("cuda", 3), (4, 2)), (torch.device("cuda", 3), (1, 0)), (CPU, (1, 0))]
 
 
-def test_a_copy_from_a_gpu_is_waited_for():
-    copy = device.PendingCopy(torch.ones(2))
-    copy._copied = Mock()
-    assert copy.wait().tolist() == [1, 1]
-    copy._copied.synchronize.assert_called_once_with()
+def test_copies_to_and_from_a_gpu_wait_for_nothing_but_the_copy_itself(monkeypatch):
+    on_cpu, on_gpu, event = Mock(device=CPU), Mock(device=GPU), Mock()
+    monkeypatch.setattr(torch, "as_tensor", lambda tensor: tensor)
+    monkeypatch.setattr(torch.cuda, "Event", lambda: event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"stream of {device}")
+    for tensor in (on_cpu, on_gpu):
+        device.to_device(tensor, GPU)
+    device.to_device(on_cpu, CPU)
+    assert device.PendingCopy(on_gpu).wait() is on_gpu.to.return_value
+    assert event.mock_calls == [call.record("stream of cuda"), call.synchronize()]
+    assert on_cpu.mock_calls == [
+        call.pin_memory(),
+        call.pin_memory().to(GPU, non_blocking=True),
+        call.to(CPU, non_blocking=False),
+    ]
+    assert on_gpu.mock_calls == [call.to(GPU, non_blocking=True), call.to("cpu", non_blocking=True)]
+    assert device.PendingCopy(on_cpu).wait() is on_cpu.to.return_value
+    assert len(event.mock_calls) == 2
+
+
+def test_onednn_serves_float32_on_a_cpu_and_pays_for_many_keys(monkeypatch):
+    many, few = torch.empty(20481, 1), torch.empty(20480, 1)
+    cases = [(many, many), (many, few), (many.double(), many), (many.to("meta"), many)]
+    assert [onednn_pays(*case) for case in cases] == [True, False, False, False]
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert not onednn_pays(many, many)
 
 
 def state():

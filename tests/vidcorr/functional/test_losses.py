@@ -1,6 +1,6 @@
 """VFS's losses and the contrastive random walk: the original codes' numbers, plain forms, and what they keep.
 
-Also tests `functional/dot_products.py`, `functional/logsumexp.py`, `functional/seeds.py`.
+Also tests `functional/logsumexp.py`, `functional/seeds.py`.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from tests.helpers.memory import peak_of
 from tests.helpers.plain_info_nce import plain_info_nce
 from vidcorr.functional import contrastive_random_walk_loss, info_nce_loss, logsumexp, simsiam_loss
 from vidcorr.functional.logsumexp import dot_logsumexp
-from vidcorr.functional.losses import drop_edges
+from vidcorr.functional.losses import drop_edges, pair_similarities
 
 
 def unit(*shape, dtype=torch.float32):
@@ -87,6 +87,14 @@ def test_memory_does_not_grow_with_the_queries(monkeypatch):
 
     assert beyond_the_queries(8) < 1 << 20  # 12 MB of products
     assert beyond_the_queries(16) < 1 << 20
+
+
+def test_monitored_similarities_are_means_over_all_pairs():
+    predicted, target, queue = unit(3, 2, 4), unit(3, 2, 4), unit(5, 4)
+    positive = torch.einsum("bid,bjd->bij", predicted, target).mean()
+    negative = torch.einsum("bid,kd->bik", predicted, queue).mean()
+    expected = {"positive_similarity": positive, "negative_similarity": negative}
+    torch.testing.assert_close(pair_similarities(predicted, target, queue), expected)
 
 
 def test_edges_are_dropped_at_random_in_each_direction():

@@ -19,6 +19,7 @@ from vidcorr.functional.matching import (
     frame_points,
     mutual_distance,
     prepare_picture,
+    upsampled_norms,
 )
 from vidcorr.metrics.matching import averages, correct_points, draws, reference_length
 from vidcorr.protocols import MatchingProtocol
@@ -341,6 +342,13 @@ def test_a_point_on_the_lower_border_is_in_the_last_row_and_cells_beyond_the_win
     torch.testing.assert_close((found - offset) / 8, torch.stack(expected) - torch.tensor([x, y]))
 
 
+@pytest.mark.parametrize("size", [(40, 56), (13, 11), (5, 7)])
+def test_lengths_of_upsampled_features_need_no_upsampled_features(size):
+    features = torch.randn(70, 5, 7)
+    expected = F.interpolate(features[None], size, mode="bilinear")[0].norm(dim=0)
+    torch.testing.assert_close(upsampled_norms(features, size), expected, atol=1e-4, rtol=1e-4)
+
+
 MATCHERS = ("dift", "sd-dino", "geoaware", "insid3", "probe3d")
 
 
@@ -349,13 +357,14 @@ def test_chunks_do_not_change_the_answer(monkeypatch):
     source, target = torch.randn(2, 16, 12, 12, generator=generator)
     points = torch.rand(9, 2, generator=generator) * 99
     whole = {name: match_keypoints(source, target, points, (100, 100), (80, 90), padded(name, 96)) for name in MATCHERS}
-    distance = mutual_distance(source, target)
+    apart = torch.cdist(*(F.normalize(maps.flatten(1).T) for maps in (source, target)))
+    mutual = apart.argmin(0)[apart.argmin(1)] == torch.arange(144)
     monkeypatch.setattr("vidcorr.functional.matching.POINTS_WORKSPACE", 4000)
     for name, expected in whole.items():
         found = match_keypoints(source, target, points, (100, 100), (80, 90), padded(name, 96))
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
         assert found.dtype == points.dtype
-    assert mutual_distance(source, target) == pytest.approx(distance, abs=1e-5)
+    assert mutual_distance(source, target) == pytest.approx(apart.amin(1)[mutual].mean().item(), abs=1e-5)
     for given in (points[:0], points[:0].long(), points.long()):
         found = match_keypoints(source, target, given, (100, 100), (80, 90), padded("dift", 96))
         assert found.shape == given.shape
@@ -369,3 +378,6 @@ def test_a_point_just_beyond_a_threshold_is_compared_in_the_protocols_type(compa
     protocol = MatchingProtocol.named("dift").with_changes(compared_in=compared_in, compared="product", inclusive=True)
     beyond = np.array([[100.0 + 1e-7, 0.0]])  # 0.1 of 1000 px, in float32 a little more
     assert correct_points(beyond, np.zeros((1, 2)), 1000.0, (1000, 1000), protocol).tolist() == [[is_within]]
+    for compared, is_correct in (("product", False), ("fraction", True)):  # 0.1 · 43 is 4.3, but 4.3 / 43 is below 0.1
+        rules = protocol.with_changes(compared_in="float64", compared=compared, inclusive=False)
+        assert correct_points(np.array([[4.3, 0.0]]), np.zeros((1, 2)), 43.0, (43, 43), rules).item() == is_correct

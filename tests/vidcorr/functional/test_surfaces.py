@@ -57,7 +57,8 @@ def test_the_first_of_equal_cells_is_the_nearest():
 
 def test_without_surface_there_is_no_match():
     features, everywhere = torch.rand(3, 4, 4), torch.ones(8, 8, dtype=torch.bool)
-    assert [len(part) for part in match_surfaces(features, features, everywhere, ~everywhere, "bicubic", 9)] == [0] * 3
+    found = match_surfaces(features, features, everywhere, ~everywhere, "bicubic", 9)
+    assert [(len(part), part.dtype) for part in found] == [(0, torch.long), (0, torch.long), (0, torch.float32)]
 
 
 def test_a_point_behind_the_camera_misses():

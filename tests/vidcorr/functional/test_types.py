@@ -6,6 +6,7 @@ Results are computed on the device of the arguments.
 import inspect
 import re
 from functools import partial
+from typing import get_args
 
 import pytest
 import torch
@@ -18,10 +19,15 @@ from tests.helpers.propagation import protocol
 from tests.helpers.refusal import refused
 from vidcorr.functional import local_affinity, propagate_labels, track_points
 from vidcorr.functional.compactness import CompactnessPrior
+from vidcorr.functional.losses import drop_edges
 from vidcorr.functional.patches import crop_and_resize, random_patch_boxes
-from vidcorr.functional.position import sinusoidal_position
+from vidcorr.functional.points.matching import best_pixels
+from vidcorr.functional.position import drawn_orders, sinusoidal_position
+from vidcorr.functional.propagation.resizing import nearest_index
 from vidcorr.functional.siamese import response_labels
+from vidcorr.functional.surfaces import _sampling_matrix, match_surfaces
 from vidcorr.protocols import JointProtocol, MatchingProtocol, PointProtocol, PropagationProtocol
+from vidcorr.protocols.masks import Nearest
 
 torch.manual_seed(0)
 MASKS = PropagationProtocol("own", 2, 4, 0.1, 2)
@@ -66,8 +72,18 @@ def points(name):
     )
 
 
+def seeded():
+    return torch.Generator().manual_seed(0)
+
+
+def surfaces():
+    _sampling_matrix.cache_clear()
+    cells = torch.ones(13, 17, dtype=torch.bool)
+    return [match_surfaces(FRAMES[0], FRAMES[1], cells, cells, way, 9) for way in ("bicubic", "bilinear-zero")]
+
+
 def crops():
-    boxes = random_patch_boxes(len(FRAMES), 5, (0.7, 0.9), torch.Generator().manual_seed(0))
+    boxes = random_patch_boxes(len(FRAMES), 5, (0.7, 0.9), seeded())
     return crop_and_resize(FRAMES[:, :3, :, :5], boxes)
 
 
@@ -78,6 +94,11 @@ OTHERS = {
     "chained": lambda: points("gmrw-chained"),
     "carried": lambda: points("fgvc"),
     "position": lambda: sinusoidal_position(16, 33, 40),
+    "surfaces": surfaces,
+    "nearest": lambda: [nearest_index.__wrapped__(601, 257, rule) for rule in get_args(Nearest)],
+    "best": lambda: best_pixels(torch.rand(2, 9, 9, generator=seeded(), dtype=torch.float32), 90, 90, 5),
+    "orders": lambda: drawn_orders("shuffle", 2, (20, 30), seeded()),
+    "edges": lambda: drop_edges(torch.zeros(1, 2, 3, 40), 0.4, seeded()),
     "labels": lambda: response_labels((18, 601), 298.5),
     "crops": crops,
 }

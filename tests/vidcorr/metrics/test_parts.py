@@ -100,6 +100,9 @@ def test_equal_to_a_loop():
         scores = {k: float(generator.random()) for k in classes}
         frames.append((prediction, target, scores))
         metric.update(prediction, target, name="clip", classes=classes, scores=scores)
+    lone, kinds = match_instances(strip((0, 3), (2, 1)), strip((0, 6)), {-1: 4, 0: 3, 2: 5}, {0: 0.7, 2: 1 / 3}, {0: 3})
+    assert lone.tolist() == [[3, 0.7, 39 / 40], [5, 1 / 3, 0]]
+    assert kinds.tolist() == [3]
     matches = [match_instances(found, truth, classes, of_ids) for found, truth, of_ids in frames]
     table = ap_of_classes(matches)
     for kind in (1, 2, 3):

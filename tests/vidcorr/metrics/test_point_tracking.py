@@ -8,8 +8,16 @@ import pytest
 import torch
 
 from vidcorr.metrics import PointQueries, sample_queries, tapvid_metrics
-from vidcorr.metrics.point_tracking import METRICS, mean_of_defined, tapvid_counts, track_scores, video_fractions
+from vidcorr.metrics.point_tracking import (
+    METRICS,
+    mean_of_defined,
+    tapvid_counts,
+    track_measures,
+    track_scores,
+    video_fractions,
+)
 
+PIXELS = ((1.0, 1.0), (0.5, 1.0), (2.0, 1.0))
 INPUTS = ("query_points", "gt_occluded", "gt_tracks", "pred_occluded", "pred_tracks")
 
 
@@ -78,6 +86,17 @@ def test_a_fraction_of_nothing_is_left_out_of_its_mean():
     assert fog["occlusion_accuracy"] == 1
     assert scores["average_jaccard"] == dog["average_jaccard"]
     assert scores["occlusion_accuracy"] == (1 + dog["occlusion_accuracy"]) / 2
+
+
+def test_points_are_correct_below_a_fifth_of_the_root_of_the_area():
+    track, areas = np.array([[[8.0, 8.0], [9.0, 8.0], [10.0, 8.0]]]), np.array([400.0, 100.0, 400.0])
+    queries, seen = sample_queries(np.zeros((1, 3), bool), track), np.zeros((1, 3), bool)
+    found = track + np.array([2.0, 0.0])
+    of_pixels = {pixel: track_measures(queries, seen, found, pixel=pixel, areas=areas)["area"] for pixel in PIXELS}
+    assert of_pixels == {(1.0, 1.0): [1, 2], (0.5, 1.0): [2, 2], (2.0, 1.0): [0, 2]}
+    measures = track_measures(queries, seen, found, areas=areas)
+    assert measures["area"] == [1, 2]
+    assert track_scores([measures, measures | {"area": [0, 0]}])["PCK@0.2"] == 0.5
 
 
 def test_a_mean_has_the_same_digits_on_every_python():

@@ -19,6 +19,7 @@ def test_arguments_that_do_not_fit_are_refused():
     for measure in (metrics.region_similarity, metrics.boundary_accuracy):
         refused(ValueError, "integers 0 and 1", measure, 1.0 * ids, 1.0 * ids)
         refused(ValueError, "integers 0 and 1", measure, 255 * ids, 0 * ids)
+        assert measure(ids[:0] > 0, ids[:0] > 0).shape == (0,)
     refused(ValueError, r"boxes must be \(N, 4\)", metrics.box_iou, np.ones((3, 4)), np.ones((1, 4)))
     message = "queries must lie in frames 0 to 4"
     refused(ValueError, message, metrics.PointQueries, np.full((2, 3), -1), tracks, hidden, np.arange(2))

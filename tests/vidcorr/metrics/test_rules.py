@@ -14,7 +14,7 @@ from vidcorr.metrics import MaskScorer
 from vidcorr.metrics.rules import RULES
 from vidcorr.metrics.scoring import Metadata, Video
 
-SHOWN = {"0": {1, 3}, "1": {1}, "2": {1, 2, 255}, "3": {1, 2}, "4": {4}}
+SHOWN = {"0": {1, 3}, "1": {1}, "2": {1, 2, 9, 255}, "3": {1, 2}, "4": {4}}
 VIDEO = Video("v", list(SHOWN), SHOWN.__getitem__)
 INNER = ["1", "2", "3"]
 OF_FIRST = {1: INNER, 2: INNER, 3: INNER}
@@ -22,13 +22,13 @@ FIFTHS = ["00000000", "00000005", "00000010"]
 PLANS = {
     "davis-2017": OF_FIRST,
     "davis-2016": {1: INNER},
-    "youtube-vos": {1: [*INNER, "4"], 2: ["3", "4"], 3: [*INNER, "4"]},
+    "youtube-vos": {1: [*INNER, "4"], 2: ["3", "4"], 3: [*INNER, "4"], 9: ["3", "4"]},
     "lvos": {1: FIFTHS[1:]},
     "lvos-2023": {1: [*FIFTHS, None]},
     "vost": OF_FIRST,
-    "sa-v": {1: INNER, 2: INNER, 255: INNER},
+    "sa-v": {1: INNER, 2: INNER, 9: INNER, 255: INNER},
     "mose-v2": {1: INNER},
-    "vos-benchmark": {1: INNER, 2: INNER, 255: INNER},
+    "vos-benchmark": {1: INNER, 2: INNER, 9: INNER, 255: INNER},
     "naf": dict.fromkeys(range(1, 256), INNER),
 }
 REQUIRED = {"youtube-vos": [*INNER, "4"], "lvos": FIFTHS[1:], "lvos-2023": FIFTHS, "mose-v2": ["0", *INNER]}
@@ -53,6 +53,13 @@ def test_frames_and_objects_that_count_and_frames_that_are_required(name):
     if name not in REQUIRED:
         assert not any(rules.plan(short).values())
         assert rules.plan(replace(short, keep_ends=True)).get(1) == ["0", "1"]
+    assert rules.inner_only == (rules.plan(replace(VIDEO, keep_ends=True)) != plan)
+    if rules.needs_meta:
+        with pytest.raises(KeyError):
+            RULES[name].plan(VIDEO)
+    else:
+        assert RULES[name].plan(replace(VIDEO, shown=lambda stem: set())) == {}
+        assert rules.objects_enter == (9 in plan)
 
 
 def test_an_object_of_youtube_vos_may_begin_where_it_is_said_to():
@@ -71,6 +78,7 @@ def test_the_variation_of_lvos_is_that_of_the_mean_of_j_and_f():
     values = RULES["lvos"].summarise(np.array([[0.2, 0.4], [1.0, 0.8], [0.3, 0.5]]))
     expected = {"J-Mean": 0.5, "F-Mean": 1.7 / 3, "V-Mean": math.sqrt(round(0.0688888, 4))}
     assert values == pytest.approx(expected)
+    assert RULES["mose-v2"].summarise(np.array([[0.5, 0.4, 0.3, 1.0]]))["J-Mean"] == 0.5
     assert all(math.isnan(value) for value in RULES["lvos"].summarise(np.zeros((0, 2))).values())
 
 
@@ -119,10 +127,14 @@ def test_davis_refuses_an_id_that_is_no_object(mine, said):
 
 @pytest.mark.parametrize(
     ("mine", "none_in_common"),
-    [("0000 5600 0700 0700 0000", True), ("0000 5500 0000 0000 0000", False), ("0000 5500 5500 1000 0000", False)],
+    [
+        ("0000 5600 0700 0700 0000 0000", True),
+        ("0000 5500 5500 0000 0000 0000", False),
+        ("0000 5500 5500 5500 1000 0000", False),
+    ],
 )
 def test_ids_of_other_objects_in_most_frames_are_a_mistake(mine, none_in_common):
-    scorer = scored("vost", "1120 1120 1120 1120 1120", mine)
+    scorer = scored("vost", "1120 1120 1120 1120 1120 1120", mine)
     if none_in_common:
         refused(ValueError, "hold id 5, 6, 7, the annotation 1, 2: none in common", scorer.finish)
     else:

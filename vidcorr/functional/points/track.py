@@ -180,7 +180,7 @@ def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor
     """Return the indices of the four cells around positions, `(N, 4)`, and their bilinear weights, `(N, 4)`."""
     limits = to_device([width - 1, height - 1], positions.device).to(positions.dtype)
     inner = (positions - 0.5).nan_to_num().clamp(min=0).minimum(limits)
-    low = inner.floor().minimum((limits - 1).clamp(min=0))
+    low = inner.floor()
     part = inner - low
     x = low[:, 0, None].long()
     y = low[:, 1, None].long()

@@ -300,7 +300,7 @@ def _gaussians(points: Tensor, size: Size, sigma: float) -> Tensor:
     for coordinate, extent in zip(points.T, reversed(size), strict=True):
         start = (coordinate - 3 * sigma).trunc()
         stop = (coordinate + 3 * sigma + 1).trunc()
-        positions = torch.arange(extent, dtype=points.dtype, device=points.device)
+        positions = torch.arange(extent, device=points.device)
         centre = start + (6 * sigma + 1) // 2
         inside = (positions >= start[:, None]) & (positions < stop[:, None])
         distance = positions - centre[:, None]

@@ -113,9 +113,17 @@ def test_raster_coordinates_scale_by_multiplication(moving):
     rules = protocol("fomo", scored_size=3 * CELLS * CELL)
     tracks = track_points(moving.__getitem__, FRAMES, large, rules)
     torch.testing.assert_close(tracks.points, truth * 3)
+    assert track_points(moving.__getitem__, FRAMES, large[:0], rules).points.shape == (0, FRAMES, 2)
     padded = F.pad(moving, (0, 4, 0, 0))  # four more columns of cells than the picture has
     tracks = track_points(padded.__getitem__, FRAMES, queries, protocol("fomo"), covered=(CELLS * CELL, 20 * CELL))
     torch.testing.assert_close(tracks.points, truth)
+
+
+def test_flow_is_looked_up_as_features_are_sampled():
+    features, places = torch.randn(3, 5, 7), torch.rand(40, 2) * torch.tensor([9, 7]) - 1  # some beyond the border
+    corners, weights = bilinear_corners(places, 5, 7)
+    found = torch.einsum("nk,nkd->nd", weights, features.flatten(1).T[corners])
+    torch.testing.assert_close(found, sample_features(features, places))
 
 
 def look_up_flow(flow, places):

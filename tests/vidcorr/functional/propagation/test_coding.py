@@ -65,6 +65,12 @@ def test_joints_of_vfs(golden):
             np.testing.assert_allclose(found, case[name][:, :, frame].T, atol=1e-4)
 
 
+def test_joints_are_drawn_in_pixels_or_in_cells():
+    points, in_cells = torch.tensor([[20.0, 9.0], [41.0, 30.0]]), torch.tensor([[5.0, 1.125], [10.25, 3.75]])
+    found = encode_keypoints(points, (48, 64), (6, 16), joints(keypoint_unit="cell"))
+    torch.testing.assert_close(found, encode_keypoints(in_cells, (6, 16), (6, 16), joints(keypoint_unit="pixel")))
+
+
 def test_a_joint_off_the_picture_is_nowhere():
     heatmaps = encode_keypoints(torch.tensor([[-100.0, 5.0]]), (48, 64), (6, 8), joints())
     assert heatmaps.sum() == 0

@@ -137,7 +137,7 @@ def test_bad_input():
     mistakes = {
         "255": lambda: propagate_labels(features, torch.rand(256, 9, 13), of),
         r"features of frame 0 must be \(C, 8, 13\)": lambda: run(features, labels[:, 1:], of),
-        "entering names frame 9, but": lambda: propagate_labels(features, labels, of, entering={9: labels}),
+        "entering names frame 6, but": lambda: propagate_labels(features, labels, of, entering={6: labels}),
         "entering names frame 9": lambda: run(iter(features), labels, of, entering={9: labels}),
         "entering labels of frame 2": lambda: run(features, labels, of, entering={2: labels[:1]}),
         "labels of frame 3 are not finite": lambda: run(spoiled, labels, of),

@@ -46,6 +46,25 @@ def test_padding_is_grey_and_lies_to_the_right_and_below():
     assert (fitted[..., 10:] == GREY).all()
     assert fit_input(image, rules()) is image
     assert fit_input(image, padded, multiple=6).shape[-2:] == (12, 12)
+    assert input_sizes((5, 40), rules(input_multiple=16, input_rounding="floor"))[0] == (16, 32)
+
+
+def test_images_are_resized_as_the_library_of_the_filter_does_it():
+    """Of 8 bits, and of floats, which all but two filters round to 8 bits first."""
+    image, size = torch.randint(256, (3, 20, 30), dtype=torch.uint8), (10, 15)
+    pixels, floats = image.permute(1, 2, 0).numpy(), image[None].float() / 255
+    of_pillow = Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BICUBIC)
+    expected = {
+        "opencv-linear": torch.from_numpy(cv2.resize(pixels, size[::-1])).permute(2, 0, 1) / 255,
+        "opencv-linear-float": torch.from_numpy(cv2.resize(pixels / np.float32(255), size[::-1])).permute(2, 0, 1),
+        "pillow-bicubic": torch.from_numpy(np.array(of_pillow)).permute(2, 0, 1) / 255,
+        "bilinear": F.interpolate(floats, size, mode="bilinear")[0],
+        "bilinear-antialias": F.interpolate(floats, size, mode="bilinear", antialias=True)[0],
+    }
+    for kind, resized in expected.items():
+        for given in (image[None], floats):
+            found = fit_input(given, rules(input_size=size, input_filter=kind))[0]
+            torch.testing.assert_close(found, resized, atol=1e-6, rtol=0)
 
 
 def test_sizes_are_those_of_the_original_codes(golden):
@@ -104,6 +123,7 @@ def test_nearest_is_that_of_the_library(size):
     }
     for rule, resized in expected.items():
         np.testing.assert_array_equal(resize_ids(ids, size, rule), resized)
+    assert resize_ids(ids, (208, 213)) is ids
 
 
 def test_bilinear_between_centres_and_between_corners():
