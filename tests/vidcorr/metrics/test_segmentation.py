@@ -20,8 +20,6 @@ def unpack(davis, key, shape):
 
 def check_frames(prediction, target, expected):
     """Compare J and F of all frames but the first and the last, as DAVIS scores, with those expected: (K, 2, T − 2)."""
-    stems = [f"{t:03d}" for t in range(1, len(target) - 1)]
-    prediction, target = np.asarray(prediction), np.asarray(target)
     frames = {f"{t:03d}": t for t in range(len(target))}
     video = Video("video", list(frames), lambda stem: numbers_in(target[frames[stem]]))
     scorer = metrics.MaskScorer(RULES["davis-2017"], video)
@@ -29,7 +27,7 @@ def check_frames(prediction, target, expected):
         scorer.add(stem, target[t], prediction[t])
     assert list(scorer.plan) == list(range(1, len(expected) + 1))
     for number, of_object in enumerate(expected, start=1):
-        found = np.array([scorer.measured[number, stem] for stem in stems]).T
+        found = np.array([scorer.measured[number, stem] for stem in video.inner()]).T
         np.testing.assert_allclose(found, of_object, rtol=0, atol=1e-12)
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from vidcorr.backbones import Normalise
 from vidcorr.functional import decode_keypoints, decode_masks, encode_keypoints, encode_masks, propagate_labels
-from vidcorr.functional.propagation.coding import covered_size, fit_input
+from vidcorr.functional.propagation.coding import fit_input
 from vidcorr.functional.propagation.resizing import resize_maps
 from vidcorr.protocols import PropagationProtocol
 
@@ -184,13 +184,3 @@ def test_ids_of_vip_are_not_blended_as_crw_blends_them(golden):
     mask = decode_masks(labels, [1, 4, 9], protocol, this["gt"].shape[1:], this["gt"].shape[1:])
     assert set(mask.unique().tolist()) <= annotated
     assert (mask == this.first_mask).float().mean() > 0.95
-
-
-def test_square_pictures_are_not_scrambled():
-    """DINO's code sizes frames of 480 x 480 as 480 x 448 and their labels as 448 x 480; here both have one size."""
-    dino = PropagationProtocol.named("dino")
-    height, width = fit_input(torch.zeros(1, 3, 480, 480), dino).shape[-2:]
-    mask = torch.zeros(covered_size((480, 480), dino), dtype=torch.long)
-    mask[:120] = 1
-    labels = encode_masks(mask, [1], (height // 8, width // 8), dino)
-    assert torch.equal(decode_masks(labels, [1], dino, (480, 480), (480, 480)).long(), mask)
