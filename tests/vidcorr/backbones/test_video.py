@@ -231,6 +231,7 @@ def test_v_jepa_2_by_name_at_other_sizes_than_the_trained_one_equals_the_noteboo
 
 def test_other_models_by_name_and_other_clips_are_one_line(tmp_path):
     refused(ValueError, "layout must be", Clips, clip_network, layout="THWC")
+    refused(ValueError, "upsampling must be", Clips, clip_network, upsampling="linear")
     refused(ValueError, "window must be a multiple of tubelet", Clips, clip_network, window=15)
     pytest.importorskip("transformers", reason="the extra transformers is not installed")
     refused(ValueError, "cannot be loaded", build_feature_extractor, f"transformers:{tmp_path / 'nowhere'}")

@@ -32,6 +32,7 @@ def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
     for path in files:
         image = Image.open(path)
         assert (image.mode, image.size) == ("P", (130, 96))
+        assert image.getpalette() == davis_palette().ravel().tolist()
         assert set(np.unique(np.array(image))) == {0, 17}
     record = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert record == content
