@@ -7,7 +7,6 @@ import json
 import sys
 from pathlib import Path
 from unittest.mock import Mock
-from zlib import crc32
 
 import numpy as np
 import pytest
@@ -24,8 +23,9 @@ from vidcorr.results.records import Column
 from vidcorr.results.statistics import Difference
 from vidcorr.results.tables import table_of_cells
 
-FRAME = torch.arange(3 * 600 * 720).view(3, 600, 720).mul(7).remainder(251).to(torch.uint8)
+FRAME = torch.tensor([60, 120, 180], dtype=torch.uint8).view(3, 1, 1).expand(3, 600, 720)
 """Large enough that a line is five pixels wide."""
+RAMP = (torch.arange(72) + 10 * torch.arange(20)[:, None]).to(torch.uint8).expand(3, 20, 72)
 MASK = torch.zeros(600, 720, dtype=torch.uint8)
 MASK[50:190, 60:300], MASK[100:150, 100:200], MASK[400:590, 600:720] = 7, 2, 7
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -53,10 +53,11 @@ PANELS = [grey(2, 20, 2), grey(1, 10, 2), grey(1, 30, 2)]
 
 
 def matches(**options):
-    large = FRAME[:, :540, :640].repeat_interleave(2, 1).repeat_interleave(3, 2)
+    large = torch.tensor([0, 255, 0], dtype=torch.uint8).repeat(3, 1080, 640)
     others = PLACES[:, ::-1] / (20, 25.0)
     others[5] = np.nan
-    return draw_matches(large, torch.full((3, 80, 60), 90, dtype=torch.uint8), PLACES, others, COLOURS, **options)
+    second = torch.full((3, 80, 60), 90, dtype=torch.uint8)
+    return draw_matches(large, second, PLACES, others, COLOURS, **options)[::8]  # all slanted lines cross these rows
 
 
 DRAWN = {
@@ -79,17 +80,30 @@ DRAWN = {
     "a caption on a dark colour": lambda: overlays.captioned(grey(), "dark", (255, 100, 40), height=20),
     "a caption on a light colour": lambda: overlays.captioned(grey(), "light", (141, 141, 141)),
     "a caption on white": lambda: overlays.captioned(grey(), "white"),
-    "a smaller picture": lambda: overlays.resized(overlays.as_picture(FRAME), 31),
+    "a smaller picture": lambda: overlays.resized(overlays.as_picture(RAMP), 31),
     "matches": lambda: matches(side=640),
     "small matches": matches,
     "tight matches": lambda: matches(is_tight=True),
 }
 KNOWN = json.loads(Path(__file__).with_name("drawn.json").read_text())
-"""Checksums of the pixels without letters, and the letters: of drawings by their names, and of a waterfall."""
+"""Texts of the drawings, and the numbers and labels of a waterfall."""
 
 
-def test_what_is_drawn_stays_where_it_is(texts):
-    assert {name: crc32(draw()) for name, draw in DRAWN.items()} == KNOWN["drawings"]
+@pytest.fixture(scope="module")
+def known():
+    """Drawings by their names, without letters."""
+    with np.load(Path(__file__).with_name("drawn.npz")) as archive:
+        return dict(archive)
+
+
+def is_same(found, known):
+    """Say whether two pictures are equal but for a few pixels, which another processor rounds differently."""
+    difference = np.abs(found.astype(int) - known)
+    return difference.max() <= 2 and (difference > 0).mean() < 0.001
+
+
+def test_what_is_drawn_stays_where_it_is(texts, known):
+    assert [name for name, draw in DRAWN.items() if not is_same(draw(), known[name])] == []
     assert texts == KNOWN["labels"]
     assert [overlays.thickness_of(grey(height, width=2000)) for height in (99, 300, 420, 480, 1080)] == [2, 2, 4, 4, 9]
 
@@ -183,7 +197,7 @@ def test_the_pictures_of_a_category_are_drawn_for_the_pairs_that_are_shown(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["animations"]
 
 
-def test_a_waterfall_has_a_bar_a_number_and_an_interval_for_each_step(tmp_path, texts):
+def test_a_waterfall_has_a_bar_a_number_and_an_interval_for_each_step(tmp_path, texts, known):
     column = Column("davis", "J-Mean")
     steps = {
         "crw": (0.3, None),
@@ -198,8 +212,7 @@ def test_a_waterfall_has_a_bar_a_number_and_an_interval_for_each_step(tmp_path, 
     }
     cells = ((name, column, Cell(published=score, difference=change)) for name, (score, change) in steps.items())
     draw_waterfall(table_of_cells(cells), tmp_path / "new/bridge.png")
-    picture = np.asarray(Image.open(tmp_path / "new/bridge.png"))
-    assert [*picture.shape, crc32(picture)] == KNOWN["waterfall"]
+    assert is_same(np.asarray(Image.open(tmp_path / "new/bridge.png")), known["waterfall"])
     assert texts == KNOWN["numbers"]
 
 
