@@ -203,11 +203,11 @@ def test_a_network_of_ones_own_keeps_its_names_and_other_names_are_told(converte
 
 
 def test_files_that_cannot_be_taken_and_names_decide_where_keys_do_not(tmp_path):
-    theirs, ours = write(tmp_path / "foreign.pth", {"a": torch.ones(1)}), tmp_path / "ours.ckpt"
+    theirs, ours = write(tmp_path / "foreign.pth", dict.fromkeys("abcde", torch.ones(1))), tmp_path / "ours.ckpt"
     refused(ValueError, "the checkpoint to write", convert, theirs, theirs)
     write_checkpoint(FrozenEncoder("raw_colour"), ours)
     refused(ValueError, "already a checkpoint of vidcorr, no conversion", convert, ours, tmp_path / "again.ckpt")
-    refused(ValueError, "of no known family, such as a; name one by --kind", convert, theirs, ours)
+    refused(ValueError, "of no known family, such as a, b, c, d; name one by --kind", convert, theirs, ours)
     assert family_of(read_foreign(theirs).state, "my_module:my_network", theirs) == "named"
     rules = {"names": {"a|b": "c"}}
     refused(ValueError, "b, would both become c", renamed_by, rules, dict.fromkeys("ab", torch.ones(1)))
@@ -225,30 +225,30 @@ def test_a_namespace_beside_the_weights_is_read_and_nothing_else(tmp_path):
     refused(ValueError, "damaged or foreign", read_foreign, tmp_path / "foreign.pth")
 
 
-@pytest.mark.parametrize(
-    ("content", "taken", "others"),
-    [
-        (("state_dict", "state_dict_ema"), "state_dict", ["state_dict_ema"]),  # timm
-        (("model", "model_ema"), "model", ["model_ema"]),  # torchvision
-        (("model", "ema.module"), "model", ["ema.module"]),
-        (("student", "teacher"), "teacher", ["student"]),  # DINO
-        (("model_ema",), "model_ema", []),
-        (("encoder",), "encoder", []),
-    ],
-)
-def test_the_average_beside_the_weights_is_told_and_taken_by_its_name(content, taken, others, tmp_path):
+ENTRIES = [
+    # entries of a file; the one that is taken
+    (("state_dict", "state_dict_ema"), "state_dict"),  # timm
+    (("model", "model_ema"), "model"),  # torchvision
+    (("model", "ema.module"), "model"),
+    (("student", "teacher"), "teacher"),  # DINO
+    (("encoder",), "encoder"),
+]
+
+
+@pytest.mark.parametrize(("places", "taken"), ENTRIES)
+def test_the_average_beside_the_weights_is_told_and_taken_by_its_name(places, taken, tmp_path):
     path = tmp_path / "foreign.pth"
-    entries = {"epoch": 3, "optimizer": {"state": {0: {"step": torch.ones(1)}}}, "rng": {"cpu": torch.get_rng_state()}}
-    for number, place in enumerate(content):
+    content = {"epoch": 3, "optimizer": {"state": {0: {"step": torch.ones(1)}}}, "rng": {"cpu": torch.get_rng_state()}}
+    for number, place in enumerate(places):
         outer, _, inner = place.partition(".")
         state = {"module._orig_mod.a": torch.full((1,), float(number))}
-        entries[outer] = {inner: state} if inner else state
-    torch.save(entries, path)
+        content[outer] = {inner: state} if inner else state
+    torch.save(content, path)
     found = read_foreign(path)
-    assert (found.entry, found.others) == (taken, others)
-    for number, place in enumerate(content):
+    assert (found.entry, found.others) == (taken, [place for place in places if place != taken])
+    for number, place in enumerate(places):
         assert read_foreign(path, place).state == {"a": number}
-    refused(ValueError, f"has no weights under swa; it has {content[0]}", read_foreign, path, "swa")
+    refused(ValueError, f"has no weights under swa; it has {places[0]}", read_foreign, path, "swa")
 
 
 def test_a_file_with_several_networks_is_not_guessed(tmp_path):

@@ -50,14 +50,11 @@ def test_colour_and_weights_that_may_be_trained_are_named_without_a_seed():
     assert Network.of(load(TINY_RESNET), "mine") == Network(name="mine", spec=TINY_RESNET)
 
 
-def test_a_description_cannot_be_changed_nor_hold_anything_else():
+def test_a_description_cannot_be_changed_nor_hold_anything_else_and_is_of_a_network():
     assert len({Network(name="A"), Network(name="A")}) == 1
     for wrong in ({"seed": "3"}, {"sead": 3}):
         with pytest.raises(ValidationError):
             Network(name="A", **wrong)
-
-
-def test_what_is_no_network_is_refused():
     refused(ValueError, "expected a network by name, file or module, got a int", load, 3)
 
 

@@ -1,13 +1,20 @@
-"""Networks by name: short names and their weights, stages, maps, refusals.
+"""Networks by name: short names and their weights, stages, maps, refusals; files on the hub.
 
-Also tests `backbones/networks.py`, `backbones/loading.py`.
+The hub is a server on loopback that speaks the few requests.
+Also tests `backbones/networks.py`, `backbones/loading.py`, `backbones/description.py`.
 """
 
+import hashlib
+import json
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import timm
 import torch
+from huggingface_hub import constants
 from torch import nn
 from torchvision.models import ResNet18_Weights
 
@@ -15,7 +22,8 @@ from lightning_modules import FrozenEncoder, SiamFC, VFSSimSiam
 from tests.helpers.refusal import refused
 from vidcorr.backbones import NamedNetwork, Network, build_feature_extractor, build_network, load
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.backbones.networks import SHORT_NAMES
+from vidcorr.backbones.description import source_of
+from vidcorr.backbones.networks import SHORT_NAMES, local_file
 from vidcorr.videos.digests import file_digest
 
 
@@ -33,23 +41,6 @@ def test_a_short_name_has_weights_a_stage_and_a_place_in_the_guide(name):
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 OWN = __name__
-
-
-SPECS = [
-    ("torchvision:resnet18", 256, 8),
-    pytest.param("timm:resnetblur18", 256, 8, marks=pytest.mark.slow),  # strides in its blurred poolings
-    ("timm:vit_tiny_patch16_224", 192, 16),
-    ("raw_colour", 3, 8),
-]
-
-
-@pytest.mark.parametrize(("spec", "channels", "stride"), SPECS)
-def test_contract(spec, channels, stride):
-    extractor = build_feature_extractor(spec)
-    assert extractor.stride == stride
-    assert not extractor.training
-    maps = extractor(torch.rand(2, 3, 70, 102))
-    assert maps.shape == (2, channels, -(-70 // stride), -(-102 // stride))
 
 
 @pytest.mark.parametrize(
@@ -107,32 +98,28 @@ def test_results_of_a_users_code_are_not_reused(tmp_path, weights):
         assert named.identity() == {"stage": None, "stride": None, "sha256": file_digest(tmp_path / "a.ckpt")}
 
 
-ANY_SIZE = {"dynamic_img_size": True}
-PADDED = ANY_SIZE | {"dynamic_img_pad": True}
-ZERO = {"zero_init_residual": True}
-TRAINED = {"weights": ResNet18_Weights.IMAGENET1K_V1}
+TIMM = {"num_classes": 0, "pretrained": False}
+ANY_SIZE = TIMM | {"dynamic_img_size": True}
+MADE = {
+    "timm:resnet18": TIMM,
+    "timm:eva02_tiny_patch14_224": ANY_SIZE | {"dynamic_img_pad": True},
+    "timm:swin_tiny_patch4_window7_224": ANY_SIZE,
+    "torchvision:resnet18": {"weights": None, "zero_init_residual": True},
+}
+"""Name → options with which its library makes the network."""
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "trained"),
-    [
-        ("timm:resnet18", {"num_classes": 0, "pretrained": False}, {"pretrained": True}),
-        ("timm:eva02_tiny_patch14_224", {"num_classes": 0, "pretrained": False} | PADDED, {"pretrained": True}),
-        ("timm:swin_tiny_patch4_window7_224", {"num_classes": 0, "pretrained": False} | ANY_SIZE, {"pretrained": True}),
-        ("torchvision:resnet18", {"weights": None} | ZERO, TRAINED),
-    ],
-)
-def test_a_library_makes_a_network_of_any_size_with_its_weights_if_they_are_asked_for(
-    name, options, trained, monkeypatch
-):
+@pytest.mark.parametrize("name", MADE)
+def test_a_library_makes_a_network_of_any_size_with_its_weights_if_they_are_asked_for(name, monkeypatch):
     asked = []
     for library in ("timm.create_model", "torchvision.models.get_model"):
         monkeypatch.setattr(library, lambda name, **given: asked.append((name, given)) or nn.Conv2d(3, 4, 4, 4))
     for pretrained in (False, True):
         build_network(name, pretrained)
         assert load(name, pretrained).described.loaded is pretrained
-    _, _, plain = name.partition(":")
-    assert asked == [(plain, options)] * 2 + [(plain, options | trained)] * 2
+    library, _, plain = name.partition(":")
+    trained = {"pretrained": True} if library == "timm" else {"weights": ResNet18_Weights.IMAGENET1K_V1}
+    assert asked == [(plain, MADE[name])] * 2 + [(plain, MADE[name] | trained)] * 2
 
 
 def test_a_resnet_starts_at_zero_has_channels_last_and_takes_rgb_alone():
@@ -155,6 +142,7 @@ def test_what_does_not_train_is_refused():
 @pytest.mark.parametrize(
     ("name", "channels", "stride"),
     [
+        ("timm:resnetblur18", 256, 8),  # strides in its blurred poolings
         ("timm:naflexvit_base_patch16_radio_v3", 768, 16),
         ("timm:samvit_base_patch16", 256, 16),
         ("timm:swin_tiny_patch4_window7_224", 768, 32),  # its map has channels last
@@ -219,3 +207,72 @@ def test_weights_alone_are_a_network_by_their_class(weights):
 def test_a_method_named_with_its_file_passes_the_gate(weights):
     torch.save({"state_dict": weights, "hyper_parameters": {"backbone": "os:abort"}}, "last.ckpt")
     refused(ValueError, "--allow os:abort ", load, "lightning_modules:VFSSimSiam=last.ckpt")
+
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A server with the repository `me/vfs`: a function that adds a file to it, and the paths that were asked for."""
+    asked, listed, root = [], [], tmp_path / "hub"
+
+    class Server(SimpleHTTPRequestHandler):
+        def end_headers(self):
+            self.send_header("X-Repo-Commit", REVISION)
+            self.send_header("ETag", f'"{hashlib.sha256(self.path.encode()).hexdigest()}"')
+            super().end_headers()
+
+        def log_message(self, *_):
+            asked.append(self.path)
+
+    def add(name, content):
+        listed.append({"type": "file", "path": name, "size": len(content), "oid": "0"})
+        files = {f"me/vfs/resolve/main/{name}": content, "api/models/me/vfs/tree/main": json.dumps(listed).encode()}
+        for place, written in files.items():
+            (root / place).parent.mkdir(parents=True, exist_ok=True)
+            (root / place).write_bytes(written)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=root))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    yield add, asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_checkpoint_is_downloaded_once_and_named_with_its_revision(hub, tmp_path, monkeypatch):
+    add, asked = hub
+    write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "own.ckpt")
+    add("runs/last.ckpt", (tmp_path / "own.ckpt").read_bytes())
+    add("README.md", b"card")
+    weights = f"weights of hf://me/vfs/runs/last.ckpt at {REVISION[:12]}"
+    for address in ("hf://me/vfs/runs/last.ckpt", "hf://me/vfs"):
+        assert Network.of(load(address)).weights == weights
+    assert asked
+    images = torch.rand(1, 3, 64, 64)
+    expected = build_feature_extractor(tmp_path / "own.ckpt", "colour", 4)(images)
+    named = NamedNetwork("hf://me/vfs/runs/last.ckpt@colour/4")
+    assert (named.name, named.stage, named.stride) == ("hf://me/vfs/runs/last.ckpt@colour/4", "colour", 4)
+    assert torch.equal(load(named).view()(images), expected)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    asked.clear()
+    assert Network.of(load("hf://me/vfs/runs/last.ckpt")).weights == weights
+    assert not asked
+
+
+def test_what_is_not_there_is_one_line(hub, monkeypatch):
+    add, _ = hub
+    add("a.ckpt", b"a")
+    add("b.safetensors", b"b")
+    refused(ValueError, "hf://me/vfs: holds 2 files of weights", local_file, "hf://me/vfs")
+    for address in ("hf://me/vfs/c.ckpt", "hf://me"):
+        assert "\n" not in refused(ValueError, f"{address}: ", local_file, address)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    refused(ValueError, "hf://me/vfs/c.ckpt: ", local_file, "hf://me/vfs/c.ckpt")
+
+
+def test_a_file_elsewhere_has_its_own_name(tmp_path):
+    assert source_of(tmp_path / "snapshots" / "a" / "last.ckpt") == "last.ckpt"

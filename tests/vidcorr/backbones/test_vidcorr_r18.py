@@ -34,6 +34,7 @@ def test_its_weights_are_the_card_s_and_draw_no_random_numbers():
     assert extractor.stride == 8
     assert extractor(torch.zeros(1, 3, 64, 96)).shape == (1, 256, 8, 12)
     assert Network.of(extractor).loaded
+    assert all(weight.requires_grad for weight in VFSMoCo(backbone=NAME, queue_size=64).backbone.parameters())
 
 
 def test_its_scores_on_generated_videos_are_the_stored_scores(tmp_path):
@@ -46,12 +47,6 @@ def test_its_scores_on_generated_videos_are_the_stored_scores(tmp_path):
 @pytest.mark.parametrize(("size", "changes"), [("240p", HALF_SIZE), ("480p", None)])
 def test_its_scores_on_the_eight_sequences_are_the_stored_scores(size, changes, real_data):
     assert scores_by_sequence(real_data("davis"), changes) == pytest.approx(SCORES[size], abs=TOLERANCE)
-
-
-def test_a_training_starts_from_it():
-    method = VFSMoCo(backbone=NAME, queue_size=64)
-    assert torch.equal(method.backbone.conv1.weight, build_network(NAME).conv1.weight)
-    assert all(weight.requires_grad for weight in method.backbone.parameters())
 
 
 def test_a_checkpoint_over_it_names_the_network_in_full(tmp_path):

@@ -115,7 +115,7 @@ def test_large_frames_are_reduced_by_areas_and_points_come_back_to_their_places(
     frame[:, :2, :2] = 200
     assert reduced_frame(frame, (40, 60))[:, 0, 0].tolist() == [200] * 3  # an area average, not a sample
     corner = torch.tensor([[-0.5, -0.5], [119.5, 79.5]], dtype=torch.float64)
-    reduced = moved(corner, (80, 120), (40, 60))
-    assert reduced.tolist() == [[-0.5, -0.5], [59.5, 39.5]]
-    torch.testing.assert_close(moved(reduced, (40, 60), (80, 120)), corner)
+    reduced = moved(corner, (80, 120), (30, 50))
+    assert reduced.tolist() == [[-0.5, -0.5], [49.5, 29.5]]
+    torch.testing.assert_close(moved(reduced, (30, 50), (80, 120)), corner)
     assert seen_size((80, 120), vfs.with_changes(input_size=(32, 32)), 40) == (80, 120)

@@ -85,9 +85,11 @@ def test_equal_features_are_warned_of_once_and_a_video_ends_with_its_frames():
         assert str(warned[0].message).endswith("the same features: scores are chance")
 
 
-def test_a_normalisation_may_be_a_part_or_an_argument():
+def test_a_normalisation_may_be_a_part_or_an_argument_and_without_one_the_protocols_says_so():
     found = [normalises(each) for each in (nn.Sequential(Normalise()), clips_over(nn.Identity()), nn.Identity())]
     assert found == [True, True, False]
+    rules = adapt_to_network(PropagationProtocol.named("dino"), nn.AvgPool2d(16))
+    assert rules.name == "dino+feature_stride=16+rgb_mean=none+rgb_std=none"
 
 
 def test_a_gpu_is_asked_for_the_times_of_its_events_with_the_sums(monkeypatch):

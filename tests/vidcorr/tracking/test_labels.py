@@ -1,14 +1,16 @@
-"""The engine of label propagation: the view of the extractor, the input's size, padding that is cut."""
+"""The engine of label propagation: the view of the extractor, padding that is cut, encoders of video."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.helpers.encoders import clip_network, recurrent, recurrent_step
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.still_videos import write_still_davis
-from vidcorr import DavisBenchmark, YoutubeVosBenchmark
-from vidcorr.backbones import build_feature_extractor
+from vidcorr import DavisBenchmark
+from vidcorr.backbones import Clips, Recurrent, build_feature_extractor
 from vidcorr.functional import LabelPropagator, decode_masks, encode_masks
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
@@ -103,27 +105,11 @@ def test_what_was_padded_is_cut_again(tmp_path, side, changes, size):
     assert all(torch.equal(other, expected) for other in others)
 
 
-def test_an_extractor_that_normalises_nothing_gets_rgb_in_0_to_1_and_the_protocol_says_so(davis_root):
-    seen, own = [], torch.nn.AvgPool2d(16)
-    own.register_forward_pre_hook(lambda module, images: seen.append(images[0].aminmax()))
-    result = DavisBenchmark(davis_root, protocol="dino", limit_sequences=1).evaluate(own)
-    assert result.stage.protocol.name == "dino+feature_stride=16+rgb_mean=none+rgb_std=none"
-    assert all(0 <= low < high <= 1 for low, high in seen)
-
-
 def test_a_map_without_places_is_refused():
     encoder = FrameEncoder(build_feature_extractor("raw_colour", stride=8), PropagationProtocol.named("vfs"))
     frames = [(torch.zeros(3, 16, 16, dtype=torch.uint8), halves(16, 16))]
     tracked = follow_labels(frames, MaskCoding(encoder, (16, 16), (16, 16), {1: 0}))
     refused(ValueError, "colour: 2 x 2 cells, too few", list, tracked)
-
-
-def test_a_users_benchmark_under_a_new_name_works_with_defaults():
-    class MyClips(YoutubeVosBenchmark):
-        name = "my_clips"
-
-    assert MyClips("anywhere").protocol == PropagationProtocol.named("vidcorr-fast", "youtube_vos")
-    refused(ValueError, "'vfs' defines no values for 'youtube_vos'", MyClips, "anywhere", protocol="vfs")
 
 
 def test_a_users_propagation_is_named_by_the_benchmark(davis_root):
@@ -136,3 +122,71 @@ def test_a_users_propagation_is_named_by_the_benchmark(davis_root):
 
     still, moving = (kind(davis_root, limit_sequences=1).evaluate("raw_colour") for kind in (Repeated, DavisBenchmark))
     assert still.scores["J-Mean"] != moving.scores["J-Mean"]
+
+
+CHANGES = {"feature_stride": 8, "input_size": None}
+
+
+@pytest.fixture(params=["clip_trilinear", "clip_cubic", "recurrent"])
+def case(request, golden):
+    kind = "recurrent" if request.param == "recurrent" else "clip"
+    numbers = {name: torch.from_numpy(value) for name, value in golden(f"video_encoders/{kind}").items()}
+    if kind == "recurrent":
+        return request.param, Recurrent(recurrent_step(numbers))
+    cubic = {"upsampling": "cubic", "mean": None} if "cubic" in request.param else {}
+    return request.param, Clips(clip_network(numbers), **cubic)
+
+
+@pytest.mark.slow
+def test_labels_and_masks_equal_the_notebooks(case, golden):
+    """Cell 23 as a whole; a few cells are decided by rounding, see the golden file's README, section 7."""
+    name, encoder = case
+    numbers = golden("video_encoders/end_to_end")
+    frames, truth = torch.from_numpy(numbers["frames"]), numbers["truth"]
+    rules = PropagationProtocol.named("rvm", "davis").with_changes(**CHANGES)
+    coding = MaskCoding(FrameEncoder(encoder, rules), (96, 160), (96, 160), {1: 0, 2: 0})
+    given = [(frame, torch.from_numpy(truth[0]) if t == 0 else None) for t, frame in enumerate(frames)]
+    tracked = list(follow_labels(given, coding))
+    labels = torch.stack([frame.labels for frame in tracked]).numpy()
+    off = np.abs(labels - numbers[f"{name}_soft"]).max(axis=1)
+    assert (off < 2e-5).mean() > 0.98
+    assert off.max() < 0.1
+    masks = np.stack([frame.decoded.numpy() for frame in tracked])
+    assert (masks[1:] != numbers[f"{name}_masks"][1:]).mean() < 1e-4
+
+
+@pytest.mark.parametrize("make", [recurrent, lambda: Clips(torch.nn.Conv3d(3, 4, (2, 8, 8), (2, 8, 8)))])
+def test_the_stride_is_measured_as_that_of_a_network_of_images(make):
+    protocol = FrameEncoder(make(), PropagationProtocol.named("vidcorr", "davis")).protocol  # its cells have 4 px
+    assert (protocol.feature_stride, protocol.name) == (8, "vidcorr+feature_stride=8")
+    other = PropagationProtocol.named("vidcorr+feature_stride=16", "davis")
+    refused(ValueError, "the features have feature_stride 8", FrameEncoder, make(), other)
+
+
+@pytest.mark.parametrize("cells", [8, 14])
+def test_a_stride_that_no_blank_frame_shows_is_that_of_the_video(cells):
+    """A network takes frames of 64 px alone, or makes 14 × 14 cells of any: a wrong stride is not believed."""
+
+    def step(frame, state):
+        small = frame.view(3, 64, 64)[:, ::8, ::8] if cells == 8 else F.adaptive_avg_pool2d(frame, cells)
+        return small, state
+
+    encoder = FrameEncoder(Recurrent(step), PropagationProtocol.named("rvm+input_size=none", "davis"))
+    mask = torch.zeros(64, 64, dtype=torch.uint8)
+    mask[20:40, 20:40] = 1
+    frames = [(torch.zeros(3, 64, 64, dtype=torch.uint8), mask if t == 0 else None) for t in range(3)]
+    found = round(64 / cells)
+    with pytest.raises(ValueError, match=rf"{found} px per cell.*feature_stride: {found}"):
+        list(follow_labels(frames, MaskCoding(encoder, (64, 64), (64, 64), {1: 0})))
+
+
+def test_a_list_of_maps_is_refused():
+    class Several(torch.nn.Module):
+        stride = 8
+
+        def encode(self, frames):
+            yield from ([frame[:, ::8, ::8]] * 2 for frame in frames)
+
+    encoder = FrameEncoder(Several(), PropagationProtocol.named("vfs", "davis"))
+    assert encoder.extractor.stride == 8  # as stated: no frame is encoded to measure it
+    refused(ValueError, r"Several: expected a map .* got list", next, encoder.maps(torch.zeros(1, 3, 64, 64).byte()))

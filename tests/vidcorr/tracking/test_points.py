@@ -15,7 +15,7 @@ from vidcorr.tracking.points import follow_points
 from vidcorr.videos.prompts import PointPrompt
 
 RULES = PointProtocol.named("fomo", "tap_vid").with_changes(scored_size=64, input_size=None)
-QUERIES = np.array([[0.0, 20, 28], [19.0, 44, 12]])
+QUERIES = np.array([[0, 20, 28], [19, 44, 12]])
 SIZE, FRAMES = (64, 64), 20
 WHOLE = points_of_tracking.KEPT_FEATURES
 
@@ -30,17 +30,12 @@ def test_a_still_point_stays_in_the_centre_of_its_cell():
         return iter([next(video(0))] * (FRAMES - first))
 
     extractor = build_feature_extractor("raw_colour", stride=8)
-    tracks = follow_points(FrameEncoder(extractor, RULES), still, FRAMES, SIZE, QUERIES)
+    encoder = FrameEncoder(extractor, RULES)
+    tracks = follow_points(encoder, still, FRAMES, SIZE, QUERIES)
+    assert encoder.grid == (8, 8)
+    assert encoder.watch.seconds.keys() == {"decode", "backbone", "track"}
     cells = torch.tensor([[28.0, 20], [12, 44]], dtype=torch.float64)
     torch.testing.assert_close(tracks.points, cells[:, None].expand(-1, FRAMES, -1))
-
-
-def test_the_protocol_and_the_grid_are_those_of_the_map():
-    encoder = FrameEncoder(build_feature_extractor("torchvision:resnet18", stage="res2"), RULES)
-    assert encoder.protocol.feature_stride == 4
-    follow_points(encoder, video, 3, SIZE, QUERIES[:1])
-    assert encoder.grid == (16, 16)
-    assert {"decode", "backbone", "track"} <= encoder.watch.seconds.keys()
 
 
 @pytest.mark.parametrize(

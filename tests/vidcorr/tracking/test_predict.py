@@ -16,7 +16,7 @@ from tests.helpers.sprite import FRAMES, RATE, bounds, tensors
 from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, follow, predict_video
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.folder_lock import FolderInUse, FolderLock
-from vidcorr.results.pictures.overlays import distinct_colours, draw_boxes, overlay_masks, overlay_tracks
+from vidcorr.results.pictures.overlays import distinct_colours, draw_boxes, draw_points, overlay_masks, overlay_tracks
 from vidcorr.tracking.follow import rules_for
 from vidcorr.tracking.predict import _drawer
 from vidcorr.videos.files import DataError
@@ -34,12 +34,11 @@ def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
         assert (image.mode, image.size) == ("P", (130, 96))
         assert image.getpalette() == davis_palette().ravel().tolist()
         assert set(np.unique(np.array(image))) == {0, 17}
-    record = json.loads((tmp_path / "out" / "prediction.json").read_text())
-    assert record == content
+    assert (tmp_path / "out" / "prediction.json").read_text() == json.dumps(content, indent=2) + "\n"
     expected = PropagationProtocol.named("vidcorr").with_changes(feature_stride=4)
-    assert record["protocol"] == {"digest": expected.digest(), **expected.fields()}
-    assert (record["frames"], record["size"], record["complete"]) == (FRAMES, [96, 130], True)
-    assert record["prompt"] == {"kind": "mask", "source": str(tmp_path / "mask.png"), "objects": [17]}
+    assert content["protocol"] == {"digest": expected.digest(), **expected.fields()}
+    assert (content["frames"], content["size"], content["complete"]) == (FRAMES, [96, 130], True)
+    assert content["prompt"] == {"kind": "mask", "source": str(tmp_path / "mask.png"), "objects": [17]}
     stream = FrameStream(tmp_path / "out" / "overlay.mp4")
     assert (stream.size, stream.num_frames) == ((96, 130), FRAMES)
 
@@ -103,6 +102,9 @@ def test_what_was_found_is_drawn_in_distinct_colours(colour):
         drawn = _drawer(prompt, rules_for(colour, prompt, None))(frame, found)
         np.testing.assert_array_equal(drawn, draw_boxes(frame, boxes, distinct_colours(len(boxes)), names))
     points = PointPrompt.of({"a": (44, 31), "b": (60, 50)})
+    found = torch.tensor([[44.0, 31, 1], [60, 50, 1]])
+    drawn = _drawer(points, rules_for(colour, points, None))(frame, found)
+    np.testing.assert_array_equal(drawn, draw_points(frame, found, ["a", "b"], colours))
     draw = _drawer(points, rules_for(colour, points, "fomo"))
     tracks = torch.tensor([[40.0, 30, 1, 0], [60, 50, 1, 0]]) + torch.arange(16)[:, None, None] * torch.tensor(
         [4, 2, 0, 0]
