@@ -59,17 +59,7 @@ def test_scores_equal_each_benchmark_alone_and_are_not_computed_twice(davis, tmp
 def test_words_become_jobs_of_all_networks_on_all_benchmarks(monkeypatch, tmp_path):
     ran = Mock()
     monkeypatch.setattr("vidcorr.experiments.evaluate.run_jobs", ran)
-    words = [
-        "evaluate",
-        "torchvision:resnet18",
-        "raw_colour",
-        "raw_colour",
-        "--on",
-        "davis=D",
-        "jhmdb=J",
-        "--limit",
-        "2",
-    ]
+    words = ["evaluate", "torchvision:resnet18", "raw_colour", "raw_colour", "--on", "davis=D", "jhmdb=J", "--limit=2"]
     main([*words, "--seeds", "3", "4", "--base", "dino-s8", "--output", str(tmp_path)])
     jobs, output, base = ran.call_args.args
     assert (output, base) == (tmp_path, "dino-s8")

@@ -14,14 +14,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from lightning_modules import FrozenEncoder
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
-from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, evaluate
 from vidcorr.backbones import NamedNetwork
-from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.backbones.export import export
 from vidcorr.benchmarks.network import GivenNetwork, with_unique_rows
 from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.datasets.generated import write_davis
@@ -104,43 +100,6 @@ def test_a_name_of_a_folder_has_the_end_of_the_networks_name_and_the_key(davis_r
     assert len(keys) == 1
 
 
-@pytest.mark.slow
-def test_a_checkpoint_counts_by_its_bytes_and_code_of_the_users_is_run_again(davis_root, tmp_path):
-    benchmark = DavisBenchmark(davis_root)
-    for seed in (0, 0, 1):
-        torch.manual_seed(seed)
-        write_checkpoint(FrozenEncoder(LIBRARY), tmp_path / f"{seed}.ckpt")
-    keys = [Job(NamedNetwork(str(tmp_path / name)), benchmark).key for name in ("0.ckpt", "1.ckpt")]
-    (tmp_path / "moved.ckpt").write_bytes((tmp_path / "0.ckpt").read_bytes())
-    assert Job(NamedNetwork(str(tmp_path / "moved.ckpt")), benchmark).key == keys[0] != keys[1]
-    write_checkpoint(FrozenEncoder(TINY), tmp_path / "own.ckpt")
-    named = ("raw_colour", "torchvision:resnet18", "dino-s16", "vidcorr-r18", str(tmp_path / "0.ckpt"))
-    assert all(Job(NamedNetwork(name), benchmark).is_reusable for name in named)
-    export(tmp_path / "own.ckpt", tmp_path / "own.safetensors")
-    files = [str(tmp_path / name) for name in ("own.ckpt", "own.safetensors")]
-    for row in with_unique_rows((TINY, *files, nn.Conv2d(3, 2, 8, 8))):  # code of the user may have changed
-        assert not Job(row, benchmark).is_reusable
-    assert not Job(RAW, Own(davis_root)).is_reusable
-
-
-@pytest.mark.slow
-def test_a_spec_given_again_counts_by_the_weights_of_now(davis_root, tmp_path):
-    network = nn.Conv2d(3, 2, 8, 8)  # its own `stride` makes it no extractor
-    spec, davis = GivenNetwork(network, "mine"), DavisBenchmark(davis_root, limit_sequences=1, changes=SMALL)
-
-    def digests():
-        table = evaluate([spec], [davis], tmp_path)
-        (cell, *_) = table.rows["mine"].values()
-        return cell.records[0].result.network.digest
-
-    first = digests()
-    assert digests() == first
-    with torch.no_grad():
-        network.weight.mul_(-1)
-    assert digests() != first
-    assert len(list(tmp_path.glob("mine-*"))) == 2
-
-
 @pytest.fixture
 def evaluated(monkeypatch):
     """The names of evaluations, each of which leaves a score, and name of a benchmark → error, which it then raises."""
@@ -210,6 +169,15 @@ def test_an_earlier_score_is_no_score_of_code_that_now_fails(davis_root, tmp_pat
     runner = Runner(tmp_path)
     assert runner.run([job]) == {}
     assert list(runner.failures) == [job]
+
+
+def test_a_module_given_again_counts_by_the_weights_of_now(davis_root, tmp_path, evaluated):
+    network = nn.Conv2d(3, 2, 8, 8)
+    for sign in (1, 1, -1):
+        with torch.no_grad():
+            network.weight.mul_(sign)
+        evaluate([GivenNetwork(network, "mine")], [DavisBenchmark(davis_root)], tmp_path)
+    assert len(list(tmp_path.glob("mine-*"))) == 2
 
 
 @pytest.mark.parametrize(("rank", "said"), [(0, "inside\n"), (1, "")])
