@@ -7,6 +7,7 @@ import csv
 from unittest.mock import Mock
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -71,9 +72,9 @@ def test_a_protocol_chooses_the_features_as_for_scores(tmp_path):
 
 
 def test_given_points_are_matched(tmp_path):
-    found = matched(tmp_path, *RAW, "--points", "40,30", "150.5,100")
+    found = matched(tmp_path, *RAW, "--points", "40.123456,30", "150.5,100")
     order = found[:, 0].argsort()
-    np.testing.assert_allclose(found[order, :2], [(40, 30), (150.5, 100)])
+    np.testing.assert_array_equal(found[order, :2], [(40.1235, 30), (150.5, 100)])
     np.testing.assert_allclose(found[order, 2:4], [(80, 60), (301, 200)], atol=12)
     missing = tmp_path / "c.jpg"
     said = refusal("match", missing, missing, "--model", "raw_colour")
@@ -82,10 +83,12 @@ def test_given_points_are_matched(tmp_path):
 
 
 def matcher(folder, colour, size, protocol):
-    """Return a matcher of two pictures of noise."""
+    """Return a matcher of a picture of noise and the picture on its side."""
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(folder / "a.png")
-    return PictureMatcher(colour, MatchingProtocol.named(protocol, "spair"), (folder / "a.png",) * 2)
+    files = folder / "a.png", folder / "b.png"
+    for file, pixels in zip(files, (noise, noise.transpose(1, 0, 2)), strict=True):
+        Image.fromarray(pixels).save(file)
+    return PictureMatcher(colour, MatchingProtocol.named(protocol, "spair"), files)
 
 
 def on_circle(*degrees):
@@ -116,14 +119,18 @@ def test_matches_are_each_others_most_similar_cells_apart_from_each_other(tmp_pa
         refused(ValueError, r"the point .* lies outside .*a\.png, 40 x 30 px", pictures.matches, [outside], 1)
 
 
-def test_cells_are_those_of_the_picture_without_its_padding(tmp_path, colour):
+@pytest.mark.parametrize(
+    ("protocol", "first", "step", "rows"),
+    [("sd-dino+input_size=128", 8, 8, slice(4, -4)), ("dift+input_size=[32,128]", 12.5, 25, slice(None))],
+)
+def test_cells_are_those_of_the_picture_without_its_padding(tmp_path, colour, protocol, first, step, rows):
     """A row whose centres lie on the picture's edge is not the picture's: 256 × 200 px in the middle of 128 × 128."""
-    pictures = matcher(tmp_path, colour, (200, 256), "sd-dino+input_size=128")
-    pair = MatchPair("pair", "", pictures._files, ((200, 256),) * 2, (np.zeros((0, 2)),) * 2, ())
+    pictures = matcher(tmp_path, colour, (200, 256), protocol)
+    pair = MatchPair("pair", "", pictures._files, ((200, 256), (256, 200)), (np.zeros((0, 2)),) * 2, ())
     centres, vectors = pictures._cells(pair, 0)
-    grid = [(x, y) for y in range(8, 200, 8) for x in range(4, 256, 8)]
+    grid = [(x, y) for y in np.arange(first, 200, step) for x in range(4, 256, 8)]
     np.testing.assert_allclose(centres, grid, rtol=1e-6)
-    features = pictures.features_of(pair, 0)[:, 4:-4].flatten(1)
+    features = pictures.features_of(pair, 0)[:, rows].flatten(1)
     torch.testing.assert_close(vectors, features.div(features.norm(dim=0)).T)
 
 
