@@ -80,6 +80,15 @@ def test_code_that_the_words_allow_is_noted_before_a_file_is_read(words, monkeyp
     allow.assert_called_once_with(words[1:])
 
 
+def test_a_run_gets_its_words_and_a_tool_its_own_help(monkeypatch, capsys):
+    cli = Mock()
+    monkeypatch.setattr("cli.VidcorrCLI", cli)
+    main(["fit", "--data=x"])
+    cli.assert_called_once_with(["fit", "--data=x"])
+    refused(SystemExit, "^0$", main, ["table", "--help"])
+    assert capsys.readouterr().out.startswith("usage: vidcorr table ")
+
+
 def test_debug_reaches_the_ranks_that_lightning_starts(monkeypatch):
     """They run the arguments of the process again."""
     seen, words = [], ["vidcorr", "fit", "--debug", "--seed_everything=1"]

@@ -105,9 +105,16 @@ def test_a_table_has_the_score_after_each_step_and_its_difference_alone_too():
 def test_the_time_is_that_of_stored_results_or_of_the_first_sequence(davis_root, tmp_path, monkeypatch, capsys):
     jobs = [Job(NamedNetwork("raw_colour"), DavisBenchmark(davis_root, stage=stage)) for stage in ("a", "b")]
     seconds = davis_result(seconds=6.0)
-    monkeypatch.setattr(DavisBenchmark, "evaluate", lambda self, network: print("no") or seconds)
+    limits = []
+
+    def evaluate(self, network):
+        limits.append(self.limit_sequences)
+        print("no result")
+        return seconds
+
+    monkeypatch.setattr(DavisBenchmark, "evaluate", evaluate)
     assert cost(Runner(tmp_path), jobs) == "2 evaluations, 0 more are stored; about 0.6 minutes"  # 18 of 6 frames
-    assert capsys.readouterr().out == ""
+    assert (limits, capsys.readouterr().out) == ([1], "")
     seconds.save(Runner(tmp_path).place(jobs[1]))
     assert cost(Runner(tmp_path), jobs) == "1 evaluations, 1 more are stored; about 0.1 minutes"
 

@@ -158,6 +158,9 @@ def test_what_ends_or_holds_a_run(davis_root, tmp_path, evaluated, monkeypatch, 
     assert list(runner.run([job])) == [job]
     with ExitStack() as locks:
         assert not runner._claim(job, locks)  # another process has just done it
+    monkeypatch.setattr("vidcorr.experiments.evaluate.require_writable", Mock(side_effect=OSError("read-only")))
+    refused(OSError, "read-only", runner.run, [job])  # before any work
+    monkeypatch.undo()
     monkeypatch.setattr(Ranks, "gather", lambda self, value: [value, ("another",)])
     refused(ValueError, "the ranks hold different networks", evaluate, ["raw_colour"], [davis], tmp_path)
 
@@ -184,16 +187,16 @@ def test_a_module_given_again_counts_by_the_weights_of_now(davis_root, tmp_path,
 def test_ranks_of_torchrun_have_a_gpu_each_and_only_the_first_prints(rank, said, monkeypatch, capsys):
     group, cuda = Mock(), Mock()
     group.get_rank.return_value = rank
-    cuda.device_count.return_value = 2
+    cuda.device_count.return_value = 3
     monkeypatch.setattr("vidcorr.experiments.evaluate.dist", group)
     monkeypatch.setattr(torch, "cuda", cuda)
-    for name, value in (("WORLD_SIZE", "4"), ("LOCAL_RANK", "3")):
+    for name, value in (("WORLD_SIZE", "4"), ("LOCAL_RANK", "5")):
         monkeypatch.setenv(name, value)
     with suppress(KeyError), process_group():
         print("inside")
         raise KeyError
     assert capsys.readouterr().out == said
-    cuda.set_device.assert_called_once_with(1)
+    cuda.set_device.assert_called_once_with(2)
     assert [call[0] for call in group.mock_calls] == ["init_process_group", "get_rank", "destroy_process_group"]
 
 

@@ -1,6 +1,6 @@
 """`vidcorr score` gives the numbers of each data set's official code and of the published packages.
 
-Also tests `commands/score.py`, `metrics/classes.py`, `metrics/outlines.py`.
+Also tests `metrics/classes.py`, `metrics/outlines.py`.
 """
 
 import json

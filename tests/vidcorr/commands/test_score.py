@@ -1,0 +1,70 @@
+"""`vidcorr score`: its flags reach the rules; the scores themselves are tested in tests/vidcorr/scoring."""
+
+import json
+from pathlib import Path
+from unittest.mock import Mock, call
+
+import pytest
+
+from cli import main
+from tests.helpers.runs import davis_result
+from tests.helpers.words import refusal
+from vidcorr.results.result import Row
+
+WORDS = ["score", "truth", "mine"]
+OF_MASKS = {"videos": None, "meta": None, "unseen": set(), "keep_ends": False, "allow_missing": False}
+META = '{"videos": {"a": {"objects": {"1": {"category": "dog"}, "2": {"category": "cat"}}}}}'
+
+
+@pytest.fixture
+def scored(monkeypatch, tmp_path):
+    """Calls of the functions that score, in a folder with lists of names and metadata."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("dog", "bird"):
+        Path(f"{name}.txt").write_text(f"{name}\n")
+    Path("meta.json").write_text(META)
+    Path("trained.json").write_text(META.replace('"cat"', '"dog"'))
+    values = {"J-Mean": 0.5, "F-Mean": 0.25, "frames": 3}
+    rows = [Row(video="a", object="1", values=values), Row(video="b", values=values)]
+    result = davis_result({"J&F-Mean": 0.25}, rows=rows, data={"missing_videos": ["c", "d"]})
+    functions = Mock(**{f"{name}.return_value": result for name in ("score", "score_boxes", "score_tracks")})
+    for name, module in (("score", "masks"), ("score_boxes", "tracks"), ("score_tracks", "tracks")):
+        monkeypatch.setattr(f"vidcorr.scoring.{module}.{name}", getattr(functions, name))
+    return functions
+
+
+def test_flags_choose_rules_names_and_files(scored, capsys):
+    folders = Path("truth"), Path("mine")
+    meta = Path("meta.json")
+    youtube_vos = ["--rules", "youtube-vos", "--meta", "meta.json"]
+    for more, expected in (
+        ([], call.score(*folders, "davis-2017", **OF_MASKS)),
+        (["--list", "dog.txt"], call.score(*folders, "davis-2017", **OF_MASKS | {"videos": ("dog",)})),
+        (["--keep-ends"], call.score(*folders, "davis-2017", **OF_MASKS | {"keep_ends": True})),
+        (["--allow-missing"], call.score(*folders, "davis-2017", **OF_MASKS | {"allow_missing": True})),
+        (["--rules=lvos", "--unseen=bird.txt"], call.score(*folders, "lvos", **OF_MASKS | {"unseen": {"bird"}})),
+        ([*youtube_vos, "--trained-meta=trained.json"], {"cat"}),
+        ([*youtube_vos, "--trained-meta=trained.json", "--unseen=dog.txt"], {"cat", "dog"}),
+        (["--boxes"], call.score_boxes(*folders, "otb")),
+        (["--tracks", "first"], call.score_tracks(*folders, "first")),
+    ):
+        if isinstance(expected, set):
+            expected = call.score(*folders, "youtube-vos", **OF_MASKS | {"meta": meta, "unseen": expected})
+        scored.reset_mock()
+        main([*WORDS, *more])
+        assert scored.mock_calls == [expected]
+    left_out = "left out, for want of predictions or objects: c, d\n"
+    assert capsys.readouterr().out.endswith(left_out)
+    for more in ([], ["--unseen=bird.txt"], ["--trained-meta=meta.json"]):
+        assert "must name unseen categories of meta.json" in refusal(*WORDS, *youtube_vos, *more)
+    for flag in ("--meta=a", "--unseen=a", "--trained-meta=a", "--list=a", "--keep-ends", "--allow-missing"):
+        for kind in ("--boxes=otb", "--tracks=first"):
+            assert "--boxes and --tracks take no --meta" in refusal(*WORDS, kind, flag)
+
+
+def test_scores_are_written_as_a_flat_object_and_as_a_result(scored):
+    main([*WORDS, "--json", "new/out/scores.json", "--output", "folder"])
+    flat = {"J&F-Mean": 0.25, "J/a/1": 0.5, "F/a/1": 0.25, "J/b": 0.5, "F/b": 0.25}
+    assert Path("new/out/scores.json").read_text() == json.dumps(flat, indent=1) + "\n"
+    assert json.loads(Path("folder/results.json").read_text())["scores"] == {"J&F-Mean": 0.25}
+    main([*WORDS, "--json", "new/out/scores.json"])  # it may be replaced
