@@ -86,16 +86,8 @@ def test_large_products_and_half_precision(way):
     torch.testing.assert_close(result, found(way, half.float(), low.float(), excluded))
 
 
-def test_draws_are_uniform_differ_by_place_frame_and_seed_and_do_not_depend_on_the_chunk():
+def test_draws_are_those_of_the_trainings_and_do_not_depend_on_the_chunk():
     known = [[1927603, 1270601, 2238250, 2611034], [1864189, 1096582, 2422446, 2629316]]
-    assert drawn_cells(11, slice(1, 3), 2, 2, 10**6).tolist() == known  # trainings drew by these
+    assert drawn_cells(11, slice(1, 3), 2, 2, 10**6).tolist() == known
     whole = drawn_cells(3, slice(0, 50), 4, 100, 60)
     torch.testing.assert_close(whole[:, 80:120], drawn_cells(3, slice(20, 30), 4, 100, 60), rtol=0, atol=0)
-    cells = whole - torch.arange(50).repeat_interleave(4) * 60
-    counts = cells.flatten().bincount(minlength=60).double()
-    assert len(counts) == 60
-    expected = cells.numel() / 60
-    assert ((counts - expected) ** 2 / expected).sum() < 110  # chi-squared of 59 degrees: 1e-4 above
-    for other in (cells.roll(1, 0), cells.roll(1, 1), drawn_cells(4, slice(0, 50), 4, 100, 60) - whole + cells):
-        equal = (cells == other).double().mean()
-        assert equal == pytest.approx(1 / 60, abs=5 * math.sqrt(1 / 60 / cells.numel()))

@@ -71,7 +71,7 @@ def test_losses_equal_liir(case):
 
 
 @pytest.mark.parametrize("border", BORDERS)
-@pytest.mark.parametrize(("height", "width", "count", "radius"), [(3, 9, 1, 3), (9, 3, 2, 2)])
+@pytest.mark.parametrize(("height", "width", "count", "radius"), [(3, 9, 1, 3), (9, 3, 2, 2), (2, 3, 1, 0)])
 def test_equals_double_loops(height, width, count, radius, border):
     query, references, values = maps(2, count, 3, height, width)
     negatives = torch.randn(7, 3, dtype=torch.float64)

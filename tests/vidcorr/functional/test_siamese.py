@@ -16,9 +16,9 @@ LOSSES = {"balanced": balanced_loss, "focal": focal_loss}
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
 def test_correlation_is_that_of_a_loop(learns, memory):
     """Two runs of three search maps, one for each exemplar."""
-    exemplar, search = torch.randn(3, 5, 4, 6), torch.randn(6, 5, 9, 7).to(memory_format=memory).requires_grad_(learns)
-    expected = torch.zeros(6, 1, 6, 2)
-    for n, y, x in itertools.product(range(6), range(6), range(2)):
+    exemplar, search = torch.randn(3, 5, 4, 6), torch.randn(6, 5, 9, 6).to(memory_format=memory).requires_grad_(learns)
+    expected = torch.zeros(6, 1, 6, 1)
+    for n, y, x in itertools.product(range(6), range(6), range(1)):
         expected[n, 0, y, x] = (exemplar[n % 3] * search[n, :, y : y + 4, x : x + 6]).sum().detach()
     torch.testing.assert_close(siamese_correlation(exemplar, search), expected)
 

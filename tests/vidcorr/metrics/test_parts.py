@@ -74,6 +74,7 @@ def test_instances_by_hand():
     detections, kinds = match_instances(mine, truth, classes, scores, {1: 5, 4: 5, 3: 9, 6: 5})
     assert detections.tolist() == [[5, 0.9, 8 / 14], [9, 0.7, 0], [5, 0.5, 4 / 10], [9, 1 / 3, 0]]
     assert kinds.tolist() == [5, 9, 5]
+    assert match_instances(mine, truth, {1: 5}, scores, {})[0].tolist() == [[5, 0.5, 0]]
     frames = [(detections, kinds), (torch.tensor([[5, 0.6, 0.35], [7, 0.1, 0.9]]), torch.tensor([5]))]
     table = ap_of_classes(frames)
     assert table == {5: pytest.approx([1, 1, 1, 1 / 3, 1 / 3, 0, 0, 0, 0]), 7: [0.0] * 9, 9: [0.0] * 9}

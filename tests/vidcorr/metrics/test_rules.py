@@ -101,18 +101,6 @@ def test_curves_are_means_over_the_objects_of_a_frame():
     assert list(scored("naf", "1120 1120 1120", "1120 1120 1120").curves(places)) == ["J", "F"]
 
 
-def test_each_frame_is_measured_beside_the_frame_before(monkeypatch):
-    noted = []
-
-    def measure(self, prediction, target, before):
-        noted.append([prediction.area, target.area, before and [outline.area for outline in before]])
-        return (0.0,)
-
-    monkeypatch.setattr(type(RULES["vost"]), "measure", measure)
-    scored("vost", "1100 1100 1110 1111 1100", "1100 1000 1100 1110 1100")
-    assert noted == [[2, 4, None], [4, 6, [2, 4]], [6, 8, [4, 6]]]
-
-
 @pytest.mark.parametrize(
     ("mine", "said"),
     [
@@ -128,14 +116,14 @@ def test_davis_refuses_an_id_that_is_no_object(mine, said):
 @pytest.mark.parametrize(
     ("mine", "none_in_common"),
     [
-        ("0000 5600 0700 0700 0000 0000", True),
-        ("0000 5500 5500 0000 0000 0000", False),
-        ("0000 5500 5500 5500 1000 0000", False),
+        ("0000 5600 0700 0000 0000 0000", True),
+        ("0000 5500 0000 0000 0000 0000", False),
+        ("0000 5500 1000 0000 0000 0000", False),
     ],
 )
 def test_ids_of_other_objects_in_most_frames_are_a_mistake(mine, none_in_common):
-    scorer = scored("vost", "1120 1120 1120 1120 1120 1120", mine)
+    scorer = scored("vost", "1120 1120 1000 0000 0000 1120", mine)  # two frames show an object and count
     if none_in_common:
         refused(ValueError, "hold id 5, 6, 7, the annotation 1, 2: none in common", scorer.finish)
     else:
-        assert 0 <= scorer.finish()[1]["J-Mean"] < 0.5
+        assert 0.5 <= scorer.finish()[1]["J-Mean"] < 1

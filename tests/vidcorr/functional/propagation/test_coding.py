@@ -31,6 +31,7 @@ def test_masks_are_those_of_a_plain_argmax(count, size, rescale):
     labels[-1] = labels[0]
     before = labels.clone()
     masks = decode_masks(labels, range(1, count), protocol(label_rescaling=rescale), size)
+    assert masks.dtype == torch.uint8
     assert torch.equal(masks, plain_decode(labels, size, rescale))
     assert torch.equal(labels, before)
 

@@ -88,6 +88,12 @@ def test_equals_the_dense_method(fields, monkeypatch):
         torch.testing.assert_close(found, expected, atol=1e-12 if of.precision == "float64" else 1e-5, rtol=0)
 
 
+def test_all_matches_that_equal_the_last_of_the_best_count_where_ties_are_kept():
+    features, labels = torch.ones(4, 3, 5, 6), torch.rand(2, 5, 6)
+    ties = run(features, labels, protocol(topk=2, topk_ties="kept", first_frame_masked=True))
+    torch.testing.assert_close(ties, run(features, labels, protocol(topk=None, first_frame_masked=True)))
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", ["vfs", "crw", "dino", "liir", "liir-reference"])
