@@ -61,11 +61,9 @@ def test_without_surface_there_is_no_match():
     assert [(len(part), part.dtype) for part in found] == [(0, torch.long), (0, torch.long), (0, torch.float32)]
 
 
-def test_a_point_behind_the_camera_misses():
-    points = torch.tensor([[0.1, 0.0, 1.0], [0.0, 0.0, -1.0]])
-    in_space, in_picture = surface_errors(points, points.abs(), torch.eye(4).double(), 100 * torch.eye(3).double())
-    assert in_space.tolist() == [0, 2]
-    pixels = in_picture.tolist()
-    assert pixels[0] == 0
-    behind = torch.tensor([[0.1, 0.0, -1.0]])
-    assert surface_errors(behind, points[:1], torch.eye(4).double(), torch.eye(3).double())[1] > 1e6
+def test_errors_are_in_metres_and_in_pixels_and_a_point_behind_the_camera_misses():
+    points, identity = torch.tensor([[0.1, 0.0, 1.0], [0.0, 0.0, -1.0], [0.1, 0.0, -1.0]]), torch.eye(4).double()
+    in_space, in_picture = surface_errors(points, points.abs(), identity, 100 * identity[:3, :3])
+    assert in_space.tolist() == [0, 2, 2]
+    assert in_picture[:2].tolist() == [0, 0]
+    assert in_picture[2] > 1e6

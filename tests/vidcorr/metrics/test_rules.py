@@ -82,11 +82,14 @@ def test_the_variation_of_lvos_is_that_of_the_mean_of_j_and_f():
     assert all(math.isnan(value) for value in RULES["lvos"].summarise(np.zeros((0, 2))).values())
 
 
+DIGITS = np.array([*range(9), 255], np.uint8)
+
+
 def scored(rules, truth, mine):
-    """Score rows of digits, a frame for each word; each digit is a column of two pixels."""
+    """Score rows of digits, a frame for each word; each digit is a column of two pixels, 9 is void."""
     frames = {}
     for t, words in enumerate(zip(truth.split(), mine.split(), strict=True)):
-        frames[str(t)] = [np.tile(np.array(list(word), np.uint8), (2, 1)) for word in words]
+        frames[str(t)] = [np.tile(DIGITS[list(map(int, word))], (2, 1)) for word in words]
     shown = {stem: set(np.unique(wanted).tolist()) - {0} for stem, (wanted, _) in frames.items()}
     scorer = MaskScorer(RULES[rules], Video("v", list(frames), shown.__getitem__))
     for stem, pair in frames.items():
@@ -119,6 +122,7 @@ def test_davis_refuses_an_id_that_is_no_object(mine, said):
         ("0000 5600 0700 0000 0000 0000", True),
         ("0000 5500 0000 0000 0000 0000", False),
         ("0000 5500 1000 0000 0000 0000", False),
+        ("0000 9900 9900 0000 0000 0000", False),
     ],
 )
 def test_ids_of_other_objects_in_most_frames_are_a_mistake(mine, none_in_common):

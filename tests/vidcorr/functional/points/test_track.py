@@ -131,12 +131,6 @@ def test_flow_is_looked_up_as_features_are_sampled():
     torch.testing.assert_close(found, sample_features(features, places))
 
 
-def look_up_flow(flow, places):
-    """Return the flow (2, h, w), in cells, between cell centres: (N, 2), bilinearly; beyond them that of the border."""
-    corners, weights = bilinear_corners(places, flow.shape[1], flow.shape[2])
-    return torch.einsum("nk,nkd->nd", weights, flow.flatten(1).T[corners].to(weights))
-
-
 def test_tracks_and_visibility_are_gmrws(peers, monkeypatch):
     """Its pixel centres are at integers, ours half a pixel further."""
     gmrw = {key.removeprefix("gmrw_"): peers[key][0] for key in peers if key.startswith("gmrw_")}
@@ -145,7 +139,7 @@ def test_tracks_and_visibility_are_gmrws(peers, monkeypatch):
 
     def flow(job, here, there, positions):
         t, other = int(here[0, 0, 0]), int(there[0, 0, 0])
-        return look_up_flow(forward[t] if other > t else backward[other], positions)
+        return sample_features(forward[t] if other > t else backward[other], positions)
 
     monkeypatch.setattr(track, "flow", flow)
     queries = torch.from_numpy(gmrw["queries_tyx"]) + torch.tensor([0, 0.5, 0.5])
