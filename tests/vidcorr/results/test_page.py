@@ -117,23 +117,13 @@ def test_in_a_browser_animations_play_and_tables_sort(davis_run, tmp_path):
     with chromium(tmp_path) as browser:
         browser.get(write_report(folder).as_uri())
 
-        def texts(selector):
-            return [each.text for each in browser.find_elements("css selector", selector)]
-
-        assert browser.title.startswith("davis: J&F-Mean ")
-        assert texts("tr.this td")[1] == f"{100 * davis_run[1]['J&F-Mean']:.1f}"
-        assert "raw <colour>" in texts("header p")[0]
-        assert not [text for text in texts(".note") if "could not be drawn" in text]
-
+        score = browser.find_elements("css selector", "tr.this td")[1].text
+        assert score == f"{100 * davis_run[1]['J&F-Mean']:.1f}"
         animation = browser.find_element("css selector", ".animation")
         slider, button = (animation.find_element("css selector", f".controls {kind}") for kind in ("input", "button"))
         before = slider.get_attribute("value")
         button.click()
         assert any(slider.get_attribute("value") != before for _ in (time.sleep(0.1) for _ in range(100)))
-        script = "return [...arguments[0].querySelectorAll('.screen')].map(each => each.style.backgroundPosition)"
-        places = browser.execute_script(script, animation)
-        assert len(places) == 2
-        assert places[0] == places[1]
         table = browser.find_element("css selector", "table.sortable")
         for head, sign in ((2, -1), (2, 1)):
             table.find_elements("css selector", "th")[head].click()
@@ -247,10 +237,9 @@ def test_a_browser_sorts_filters_and_copies(tmp_path, monkeypatch, write_page):
         browser.get((tmp_path / "page/results.html").as_uri())
         assert browser.execute_script("return window.hit") is None
         first = "return document.querySelector('table.rows tbody tr td').textContent"
-        browser.execute_script("document.querySelectorAll('table.rows thead th')[1].click()")
-        assert browser.execute_script(first) == "high"
-        browser.execute_script("document.querySelectorAll('table.rows thead th')[1].click()")
-        assert browser.execute_script(first) == "low"
+        for expected in ("high", "low"):
+            browser.execute_script("document.querySelectorAll('table.rows thead th')[1].click()")
+            assert browser.execute_script(first) == expected
         browser.find_element("id", "filter").send_keys("vidcorr middle")
         shown = "return document.querySelectorAll('.rows tbody tr:not([hidden])').length"
         assert browser.execute_script(shown) == 1

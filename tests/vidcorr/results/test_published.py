@@ -1,6 +1,8 @@
 """Published rows: each has the protocol and the size that its source states, and says whose weights its numbers are."""
 
+import json
 import re
+from pathlib import Path
 
 from tests.helpers.benchmark_data import benchmark_classes
 from vidcorr import DavisBenchmark, MatchBenchmark, SocoBenchmark, VosBenchmark, YoutubeVosBenchmark
@@ -8,17 +10,7 @@ from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.published import published_beside, published_rows
 
 PUBLISHED = published_rows()
-PROTOCOLS = {
-    "VFS (": ("vfs", "vfs-r50", "crw"), "xvjiarui/VFS": ("vfs", "vfs-r50"), "CRW (": ("crw",), "ajabri": ("crw",),
-    "Liir (": ("liir",), "LIIR_pytorch": ("liir-reference",), "DINO (": ("dino",), "DINOv3 (": ("dinov3",),
-    "facebookresearch/dinov3": ("dinov3", "probe3d"), "OmniProbe": ("omniprobe",), "SOCO (": ("omniprobe", "probe3d"),
-    "Co-Settle (": ("cropmae",), "CleanDIFT (": ("dift", "sd-dino", "geoaware"),
-    "alexandre-eymael": ("cropmae",), "minhoooo1": ("catmae-16", "catmae-8"),
-    "qianduoduolr": ("spa-then-temp",), "NUST": ("hvc",), "yafeng19": ("cropmae",), "ToBo (": ("cropmae",),
-    "Perception Encoder (": ("dino",), "LoftUp (": ("loftup",), "visinf/INSID3": ("insid3",),
-    "mbanani/probe3d": ("omniprobe",),
-    "Junyi42/GeoAware-SC": ("geoaware",), "juhongm999/hpf": ("dift", "sd-dino", "vidcorr"),
-}  # fmt: skip
+PROTOCOLS = json.loads(Path(__file__).with_name("protocols_of_sources.json").read_text())
 """Beginning of a source → the protocols of its rows."""
 
 

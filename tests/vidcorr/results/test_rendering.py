@@ -52,27 +52,10 @@ def records(name, shift=0.0, by="vfs", stride=8, row="", benchmark="davis", vide
     return records_of(result, more.get("headline", ["J&F-Mean", "J-Decay"]), row, Path(place))
 
 
-def seeds(name, shifts, **more):
-    """Return the records of seeds of a training."""
-    found = []
-    for seed, shift in enumerate(shifts):
-        found += records(name, shift, network={"seed": seed, "recipe": "r"}, **more)
-    return found
-
-
 def trainings():
     """A table of two protocols, trainings, fixed networks and odd names."""
-    odd = "A_1\n| \\input{x}~^%#$<b>→±Δ**"
-    of_all = [
-        *seeds("ours & co", (0.05, 0.06, 0.09)),
-        *seeds("theirs", (0.0, 0.005, 0.03)),
-        *records("[B]", 0.02),
-        *records(odd, 0.01, by="dino", stride=16, data={"short_sides": [64, 64]}),
-        *records("points", by="points", benchmark="tap_vid", stage={"stride": None}, data={}),
-        *records("*few*", 0.03, videos=3),
-        *records("[B]", 0.02, by="points", benchmark="tap_vid", headline=["J-Mean"], conditions=()),
-    ]
-    return tabulate(of_all).with_differences("theirs")
+    results = json.loads(Path(__file__).with_name("trainings.json").read_text())
+    return tabulate(record for more in results for record in records(**more)).with_differences("theirs")
 
 
 def steps():

@@ -81,39 +81,19 @@ def test_below_three_seeds_nothing_is_tested():
     assert 0 < tested.p < 0.05
 
 
-def trainings(generator, shared, seeds=(5, 5), effect=0.0, sequences=30):
-    """Two rows that share seeds: the spread that a seed gives both, a row's own, and that of sequences."""
-    videos = generator.normal(0.6, 0.15, sequences)
-    of_seed = generator.normal(0, shared, (max(seeds), 1))
-    return [
-        [
-            by_name(run, seed)
-            for seed, run in enumerate(
-                videos + shift + of_seed[:count] + generator.normal(0, 0.003, (count, 1)) + noise[:count]
-            )
-        ]
-        for count, shift, noise in zip(seeds, (effect, 0.0), generator.normal(0, 0.01, (2, 5, sequences)), strict=True)
-    ]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("shared", "effect"), [(0.02, 0.012), (0.02, 0.0)])
-def test_rows_that_share_seeds_are_compared_in_pairs(shared, effect):
-    """Seeds whose spread of 2 points both rows share hide no difference of 1.2 points, and make none."""
-    generator = np.random.default_rng(0)
-    runs = [trainings(generator, shared, effect=effect) for _ in range(120)]
-    paired = np.mean([difference(*rows, trained=(True, True)).p < 0.05 for rows in runs])
-    strangers = [[[run._replace(seed=None) for run in row] for row in rows] for rows in runs]
-    independent = np.mean([difference(*rows, trained=(True, True)).p < 0.05 for rows in strangers])
-    if effect:
-        assert (paired > 0.95, independent < 0.3) == (True, True)
-    else:
-        assert max(paired, independent) < 0.08
-
-
-def test_only_the_seeds_of_both_rows_enter_a_paired_difference():
-    first, second = trainings(np.random.default_rng(1), 0.02, seeds=(5, 3))
-    assert difference(first, second, (True, True)) == difference(first[:3], second, (True, True))
+def test_rows_that_share_three_seeds_are_compared_in_pairs_over_these():
+    """A spread of seeds that both rows share hides no difference; the variance is that over sequences and seeds."""
+    generator = np.random.default_rng(1)
+    values = generator.normal(0, 0.2, (5, 1)) + generator.normal(0.5, 0.01, (2, 5, 7))
+    first, second = ([by_name(run, seed) for seed, run in enumerate(row)] for row in values)
+    changes = values[0, :3] - values[1, :3]
+    parts = [changes.mean(0).var(ddof=1) / 7, changes.mean(1).var(ddof=1) / 3]
+    student = stats.t(sum(parts) ** 2 / (parts[0] ** 2 / 6 + parts[1] ** 2 / 2), changes.mean(), sum(parts) ** 0.5)
+    found = difference(first, second[:3], (True, True))
+    assert found[:3] == pytest.approx((changes.mean(), *student.interval(0.95)))
+    assert found.p == pytest.approx(2 * min(student.cdf(0), student.sf(0)))
+    strangers = [run._replace(seed=None) for run in second[:3]]
+    assert difference(first[:3], strangers, (True, True)).p > found.p
     assert difference(first, second[:2], (True, True)).p is None
 
 

@@ -23,17 +23,10 @@ from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DecodingError
 
 
-def tier(path):
-    """Real videos beyond some bytes are slow; those with hundreds of frames are not for every run."""
-    size = path.stat().st_size
-    return [pytest.mark.slow] * (size > 120_000) + [pytest.mark.exhaustive] * (size > 1_200_000)
-
-
-def files(folder, marks=lambda path: ()):
-    """The files of a folder of real videos as parameters, with their marks; without it one that is skipped."""
+def files(folder):
+    """The files of a folder of real videos as parameters; without it one that is skipped."""
     found = sorted((references.real_videos() or Path("absent")).joinpath(folder).glob("*"))
-    params = [pytest.param(path, id=path.name, marks=marks(path)) for path in found]
-    return params or [pytest.param(None, marks=pytest.mark.skip(reason="no real videos"))]
+    return found or [pytest.param(None, marks=pytest.mark.skip(reason="no real videos"))]
 
 
 BROKEN = {
@@ -85,8 +78,9 @@ def test_any_frame_of_any_codec(tmp_path, name, codec, options, seeks):
         video.require_one_size()
 
 
+@pytest.mark.slow
 @pytest.mark.sampled(5, "exhaustive")
-@pytest.mark.parametrize("path", files("clips", tier))
+@pytest.mark.parametrize("path", files("clips"), ids=str)
 def test_real_videos_decode_as_in_order(path):
     expected = in_order(path)
     generator = np.random.default_rng(0)
@@ -101,7 +95,7 @@ def test_real_videos_decode_as_in_order(path):
 
 @pytest.mark.sampled(5)
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("path", files("clips_odd"))
+@pytest.mark.parametrize("path", files("clips_odd"), ids=str)
 def test_odd_files_give_frames_or_one_line(path):
     if path.name in BROKEN:
         assert refused(DecodingError, BROKEN[path.name], read, path, [0]).startswith(f"{path}: ")

@@ -2,7 +2,6 @@
 
 import os
 from functools import partial
-from unittest.mock import Mock
 
 import cv2
 import pytest
@@ -85,11 +84,6 @@ def test_pictures_that_cannot_be_used(tmp_path):
     assert refused(DecodingError, r"gone\.png: cannot be read \(No such file", read_image, tmp_path / "gone.png")
     whole = (write_folder(tmp_path / "w", 1, suffix=".jpg") / "00.jpg").read_bytes()
     refused(DecodingError, "cut: cannot be decoded as an image, or is truncated", read_image, "cut", whole[:-20])
-
-
-def test_a_folder_that_cannot_be_searched_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr("os.scandir", Mock(side_effect=PermissionError("not yours")))
-    refused(PermissionError, "not yours", list_videos, tmp_path)
 
 
 def test_links_are_followed_and_no_folder_is_listed_twice(tmp_path):
