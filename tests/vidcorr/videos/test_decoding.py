@@ -136,13 +136,9 @@ def test_a_table_that_misleads_is_given_up_for_the_packets_or_the_start(tmp_path
         assert read_number(video.read([25])[0]) == 25
         times = list(video._table.times)  # now of the packets
         assert not video._table.is_from_index
-        wrong = [
-            FrameTable([*times[:25], times[25] + 1, *times[26:]], video._table.keys),  # another time
-            FrameTable([t + 10**6 for t in times], video._table.keys),  # beyond the end
-        ]
-        for video._table in wrong:
-            assert video._read_by_seeking([25]) is None
-            assert read_number(video.read([25])[0]) == 25
+        video._table = FrameTable([t + 10**6 for t in times], video._table.keys)  # beyond the end
+        assert video._read_by_seeking([25]) is None
+        assert read_number(video.read([25])[0]) == 25
         assert sum(1 for _ in video.frames(3)) == 37
 
 
