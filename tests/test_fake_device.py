@@ -5,23 +5,21 @@ from functools import partial
 import pytest
 import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
-from torch.utils._pytree import tree_leaves
 
 import vidcorr
 from callbacks import CollapseMonitor, Stops, Throughput
 from datamodules.loading.colour import ColourAugmentation
-from lightning_modules import Liir, SiamFC
 from tests.helpers.fake_device import fake_gpu, moved, training_on
 from tests.helpers.method_steps import METHODS, tiny, tiny_batch
 from tests.helpers.training import quiet_trainer
 from tests.speed.training_step import InMemory
-from vidcorr.backbones import build_feature_extractor, load
+from vidcorr.backbones import load
 from vidcorr.datasets.generated import write_davis, write_otb, write_tap_vid
 from vidcorr.functional import LabelPropagator
 from vidcorr.protocols import PropagationProtocol
 
 pytestmark = pytest.mark.slow
-R18, RESNET = "torchvision:resnet18", "tests.helpers.encoders:TinyResNet"
+RESNET = "tests.helpers.encoders:TinyResNet"
 FRAMES = 3
 OF_VIDEO = 2 * FRAMES + 2
 """Waits of a video: labels and masks of each frame; whether the first frame is constant, and all labels are finite."""
@@ -51,24 +49,6 @@ def test_a_frame_takes_few_kernels_and_waits_once_where_ties_are_kept(name, stri
     assert labels.device.type == "cuda"
     assert gpu.kernels - kernels <= most
     assert gpu.reads - reads == waits
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        partial(build_feature_extractor, "timm:vit_tiny_patch16_224", "block4", 8),
-        SiamFC(R18).feature_extractor,
-        partial(Liir(position="2dspe", position_size=32, bank={"frames": 0}).feature_extractor, "affinity"),
-    ],
-)
-def test_extractors_stay_on_the_device(make):
-    extractor = make()
-    with fake_gpu() as gpu:
-        images = torch.rand(1, 3, 128, 128, device=gpu.device)
-        for view in [extractor, extractor.folded()] if hasattr(extractor, "folded") else [extractor]:
-            twin = moved(view, gpu.device)
-            for encode in (twin, getattr(twin, "exemplar", twin)):
-                assert {maps.device.type for maps in tree_leaves(encode(images))} == {"cuda"}
 
 
 def test_colours_are_augmented_without_a_wait():
