@@ -3,7 +3,7 @@
 import pytest
 
 from vidcorr import signals
-from vidcorr.errors import OUR_PACKAGES, UsageError, message_of, report
+from vidcorr.errors import UsageError, message_of, report
 
 LOST = (
     "DataLoader worker (pid 7) is killed by signal: Killed.",
@@ -46,12 +46,6 @@ def test_a_rank_names_itself(rank, prefix, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", rank)
     assert report(FileNotFoundError(2, "No such file", "a")) == f"vidcorr: {prefix}[Errno 2] No such file: 'a'"
-
-
-@pytest.mark.parametrize("package", OUR_PACKAGES)
-def test_an_error_class_of_ours_is_one_line_whatever_it_is_derived_from(package):
-    kind = type("Own", (Exception,), {"__module__": f"{package}.part.file"})
-    assert report(kind("no room")) == "vidcorr: no room"
 
 
 NESTED = """key:

@@ -47,6 +47,14 @@ def test_a_second_interrupt_ends_at_once_and_a_second_sigterm_does_not(capsys):
         interrupted_twice()
 
 
+def test_after_a_block_handlers_are_those_before_it_but_one_that_another_set_within():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with signals.handled():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    after = {number: signal.signal(number, handler) for number, handler in before.items()}
+    assert after == before | {signal.SIGTERM: signal.SIG_IGN}
+
+
 def test_outside_the_main_thread_nothing_is_handled():
     def work():
         with signals.handled():
