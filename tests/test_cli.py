@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 import warnings
+from argparse import ArgumentError
 from collections import Counter
 from http import HTTPMethod
 from pathlib import Path
@@ -20,6 +21,7 @@ import yaml
 from jsonargparse import Namespace
 from pytorch_lightning.callbacks import LearningRateMonitor, TQDMProgressBar
 from pytorch_lightning.cli import LightningCLI
+from pytorch_lightning.utilities import rank_zero_info
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Throughput
 from cli import NOISE, SaveConfig, ShortLogInterval, VidcorrCLI, main, make_trainer
@@ -58,7 +60,6 @@ def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_r
     first, last = (json.loads(path.read_text()) for path in (before, results))
     assert last["history"][0]["scores"] == first["scores"]
     assert report == f"report: {results.with_name('report.html')}"
-    assert results.with_name("report.html").is_file()
     command = next_command.removeprefix("next: vidcorr ")
     assert str(checkpoint) in shlex.split(command)
     monkeypatch.chdir(tmp_path)
@@ -67,8 +68,6 @@ def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_r
     (pasted,) = (tmp_path / "pasted").rglob("results.json")
     pasted = json.loads(pasted.read_text())
     assert (pasted["scores"], pasted["stage"]) == (last["scores"], last["stage"])
-    plain = torch.load(checkpoint, weights_only=True)
-    assert plain["vidcorr"]["class_path"] == "lightning_modules.vfs_simsiam.VFSSimSiam"
 
 
 # The words
@@ -121,7 +120,10 @@ def test_a_model_is_any_network_that_evaluate_takes():
 def test_several_sources_are_a_list():
     words = words_for_parser(["fit", "--data.source", "a b", "c", "--data.size=3", "--data.source=d"])
     assert words == ["fit", '--data.source=["a b", "c"]', "--data.size=3", "--data.source=d"]
-    assert words_for_parser(["fit", "--data.source", "a"]) == ["fit", "--data.source", "a"]
+    for word in ("--data.source", "--ckpt", "--help"):  # one value; left to the parser
+        assert words_for_parser(["fit", word, "a"]) == ["fit", word, "a"]
+    with pytest.raises(ArgumentError, match="expected one argument"):
+        words_for_parser(["fit", "--ckpt_path"])
 
 
 def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkeypatch):
@@ -222,8 +224,13 @@ def trainer_options(monkeypatch):
     """A function that returns the arguments with which LightningCLI makes the Trainer, some of the config changed."""
     monkeypatch.setattr(LightningCLI, "instantiate_trainer", lambda self, **options: options)
     cli = Parsed(["fit", *TINY, "--on", "davis=."])
-    own = (cli.config["fit"].trainer.default_root_dir, cli.config["fit"].seed_everything, cli.save_config_callback)
-    assert own == ("runs", 0, SaveConfig)
+    config = cli.config["fit"]
+    assert (config.trainer.default_root_dir, config.seed_everything, cli.save_config_callback) == (
+        "runs",
+        0,
+        SaveConfig,
+    )
+    assert (cli.auto_configure_optimizers, cli.run.say) == (False, rank_zero_info)
     assert any(NOISE in getattr(each[1], "pattern", "") for each in warnings.filters)
 
     def options(command="fit", earlier=None, on=("davis=.",), **changes):
@@ -445,6 +452,4 @@ def test_fit_on_two_nodes(video_folder, davis_root, tmp_path):
         assert sorted(seen.values()) == [2, 2, 2, 2]
     (results,) = tmp_path.glob("lightning_logs/version_0/benchmarks/davis/*/results.json")
     assert json.loads(results.read_text())["ranks"] == 2
-    rows = (results.parent / "per_sequence.csv").read_text().splitlines()
-    assert sum(row.startswith("synthetic-") for row in rows) >= 3
     assert len(list((results.parent / "predictions").iterdir())) == 3

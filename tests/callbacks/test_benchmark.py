@@ -14,7 +14,7 @@ from pytorch_lightning import callbacks as of_lightning
 from pytorch_lightning.cli import SaveConfigCallback
 
 from callbacks import BenchmarkCallback, BestCheckpoint
-from callbacks.benchmark import network_of, recipe_of
+from callbacks.benchmark import _validates, network_of, recipe_of
 from cli import main
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.benchmark_data import data_for
@@ -102,6 +102,12 @@ def test_in_a_fit_with_validation_it_runs_in_its_passes_alone_and_at_the_end(opt
     assert list(logger.scores["counted/score"]) == logger.pictures == steps
 
 
+def test_a_fit_validates_if_its_passes_have_batches():
+    for batches, validates in (([], True), ([0], False), ([0, 1], True)):
+        assert _validates(SimpleNamespace(enable_validation=True, num_val_batches=batches)) == validates
+    assert not _validates(SimpleNamespace(enable_validation=False, num_val_batches=[1]))
+
+
 def test_it_runs_before_the_first_step_and_after_a_last_step_within_an_epoch(tmp_path):
     best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
     benchmark, logger, _ = watched(tmp_path, best, before=True, epochs=2, max_steps=3, limit_val_batches=0)
@@ -172,6 +178,7 @@ def test_trainings_that_differ_in_seeds_folders_and_callbacks_have_one_recipe():
     def recipe(seed, rate, folder, **more):
         trainer = more | {"max_steps": 3, "default_root_dir": folder, "logger": folder, "callbacks": [folder]}
         data = {"source": Path("clips"), "init_args": {"size": 32, "seed": seed}}
+        trainer = dict(sorted(trainer.items(), reverse=seed < 0))
         config = Namespace(trainer=trainer, model={"rate": rate}, data=data)
         return recipe_of(SimpleNamespace(callbacks=[SaveConfigCallback(None, config)]))
 

@@ -49,7 +49,7 @@ def resumed(folder, method, accumulated, stops, **options):
     for stop in [*stops, None]:
         more, ended = go(method, folder / "parts", accumulated, last if last.exists() else None, stop, **options)
         done = joined(done, more, whole, repeats)
-        repeats = most_repeated(stop, options)
+        repeats = most_repeated(stop)
     assert differences(content(folder / "parts"), content(folder / "whole")) == []
     return ended and done == whole
 
@@ -103,18 +103,6 @@ def test_a_file_of_weights_alone_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("method", "accumulated", "stops", "options"),
-    [
-        ("VFSSimSiam", 1, [Stop("step", 6)], {"max_steps": 7, "max_epochs": -1}),  # the run's last step, in an epoch
-        ("VFSSimSiam", 1, [Stop("step", 4)], {"val_check_interval": 2}),
-    ],
-)
-def test_a_run_that_is_stopped_is_the_uninterrupted_run(method, accumulated, stops, options, tmp_path):
-    assert resumed(tmp_path, method, accumulated, stops, **options)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("method", "accumulated"), combinations(slow=[("VFSSimSiam", 1)]))
 def test_every_stop_and_kill(method, accumulated, tmp_path):
     """A kill repeats the steps since the last file; neither changes anything.
@@ -132,7 +120,7 @@ def test_every_stop_and_kill(method, accumulated, tmp_path):
             start = folder / LAST
             rest, ended = go(method, folder, accumulated, start if start.exists() else None, every=every)
             assert ended
-            repeats = None if kill else most_repeated(stop, {})
+            repeats = None if kill else most_repeated(stop)
             assert joined(begun, rest, whole, repeats) == whole, stop
             assert differences(content(folder), content(tmp_path / "whole")) == []
 

@@ -4,21 +4,20 @@ import math
 import warnings
 from functools import partial
 from types import SimpleNamespace
+from unittest.mock import Mock, call
 
 import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from torch import nn
-from torch.utils.data import DataLoader
 
 from callbacks import BenchmarkCallback, CollapseMonitor, LastCheckpoint, Throughput, TrainingPictures
 from callbacks.monitors import embedding_spread
-from datamodules.loading.loader import ClipSampler, ResumableLoader
 from lightning_modules import VFSMoCo
 from tests.helpers.logged import Logged
 from tests.helpers.refusal import refused
-from tests.helpers.training import Clips, Tiny, loader, quiet_trainer
+from tests.helpers.training import loader, quiet_trainer
 
 
 def test_spread_is_one_on_the_sphere_and_zero_in_a_point():
@@ -90,71 +89,31 @@ def test_a_number_below_one_is_refused(kind, name):
     refused(ValueError, name, kind, **{name: 0})
 
 
-class SlowClips(Clips):
-    def __init__(self, clock):
-        super().__init__(12)
-        self.clock = clock
-
-    def __getitem__(self, key):
-        self.clock.now += 1.5
-        return super().__getitem__(key)
-
-
-class Timed(pl.LightningModule):
-    """Each batch takes a second, each validation a hundred."""
-
-    def __init__(self, clock):
-        super().__init__()
-        self.net, self.clock = Tiny(), clock
-
-    def training_step(self, batch, batch_index):
-        self.clock.now += 1
-        return self.net(batch["clip"].flatten(0, 1)).square().mean()
-
-    def validation_step(self, batch, batch_index):
-        self.clock.now += 100
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), 0.01)
+def test_the_speed_is_logged_every_few_steps_and_not_over_a_pause(monkeypatch):
+    """A batch is waited for 3 seconds and trained on for 1; three make a step."""
+    logged, warned = Mock(), Mock()
+    loader = SimpleNamespace(batch_size=2, num_workers=5)
+    trainer = SimpleNamespace(accumulate_grad_batches=3, log_every_n_steps=2, train_dataloader=loader, world_size=1)
+    monkeypatch.setattr("callbacks.monitors._log_measured", lambda _, values: logged(trainer.batch, values))
+    monkeypatch.setattr("callbacks.monitors.accumulates", lambda _: trainer.batch % 3)
+    monkeypatch.setattr("callbacks.monitors.time", SimpleNamespace(perf_counter=lambda: 4.0 * trainer.batch))
+    monitor = Throughput()
+    monkeypatch.setattr(monitor, "_warn_if_slow", warned)
+    for batch in range(1, 22):
+        trainer.batch, trainer.global_step, loader.waited = batch, batch // 3, 3.0 * batch
+        trainer.log_every_n_steps = 2 if batch < 19 else 0
+        monitor.on_train_batch_end(trainer, None, None, None, 0)
+        if batch == 12:
+            monitor.on_validation_end(trainer, None)
+    known = {"time/step": 12.0, "time/clips_per_second": 0.5, "time/data": 0.75}
+    assert logged.mock_calls == [call(batch, known) for batch in (6, 12, 18)]
+    assert warned.mock_calls == [call(0.75, 5)] * 3
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """Seconds that pass only where something is said to take them."""
-    clock = SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
-    monkeypatch.setattr("callbacks.monitors.time", clock)
-    monkeypatch.setattr("datamodules.loading.loader.time", clock)
-    return clock
-
-
-def fit(clock, **options):
-    data, module = SlowClips(clock), Timed(clock)
-    loader = ResumableLoader(data, batch_size=2, sampler=ClipSampler(data, 2))
-    options = {"max_epochs": 2, "log_every_n_steps": 1, "num_sanity_val_steps": 0} | options
-    logger = Logged()
-    trainer = quiet_trainer(callbacks=[Throughput()], logger=logger, **options)
-    trainer.fit(module, loader, DataLoader([0], batch_size=None))
-    return {name: values for name, values in logger.scores.items() if "time/" in name}
-
-
-@pytest.mark.parametrize(
-    ("options", "seconds", "steps"),
-    [
-        ({"accumulate_grad_batches": 3, "log_every_n_steps": 2, "max_epochs": 2}, 12.0, [1, 3]),
-        ({"val_check_interval": 3}, 4.0, [1, 2, 4, 5]),
-    ],
-)
-def test_what_is_logged(options, seconds, steps, clock):
-    """The first batch after a validation is not logged; nor is the value of the batch before again."""
-    logged = fit(clock, **{"max_epochs": 1} | options)
-    # a batch of two clips is waited for 3 seconds and trained on for 1
-    expected = {"time/step": seconds, "time/data": 0.75, "time/clips_per_second": 0.5}
-    assert logged == {name: dict.fromkeys(steps, pytest.approx(value)) for name, value in expected.items()}
-
-
-def test_a_method_without_embeddings_is_refused(clock):
-    trainer = quiet_trainer(max_steps=1, callbacks=[CollapseMonitor(every_n_steps=1)])
-    refused(ValueError, "Timed gives no embeddings", trainer.fit, Timed(clock), loader(8, 4))
+def test_a_method_without_embeddings_is_refused(monkeypatch):
+    monkeypatch.setattr("callbacks.monitors.accumulates", lambda _: False)
+    end, trainer = CollapseMonitor(2).on_train_batch_end, SimpleNamespace(global_step=2)
+    refused(ValueError, "^CollapseMonitor: Linear gives no embeddings", end, trainer, nn.Linear(1, 1), {}, None, 0)
 
 
 def test_one_hint_when_data_are_slow():

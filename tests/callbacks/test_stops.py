@@ -8,33 +8,15 @@ from unittest.mock import Mock, call
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
-from callbacks import BenchmarkCallback, LastCheckpoint, Stops, TrainingStopped
+from callbacks import LastCheckpoint, Stops, TrainingStopped
 from callbacks.stops import requeue_job
 from tests.helpers.faults import Spoil, Strike
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
-from tests.helpers.stops import Counted, go, in_slurm, make
-from tests.helpers.training import Clips, quiet_trainer
+from tests.helpers.stops import go, in_slurm
 from vidcorr import signals
 from vidcorr.benchmarks.ranks import LostRank
-
-
-def test_a_signal_ends_validate_between_two_frames():
-    class Stopped(Counted):
-        def run(self, network, *args, **options):
-            os.kill(os.getpid(), signal.SIGTERM)
-            self.events.append("the frame under way")
-            return super().run(network, *args, **options)
-
-    events = []
-    before = [signal.getsignal(each) for each in signals.NAMES]
-    trainer = quiet_trainer(callbacks=[BenchmarkCallback(Stopped(events)), Stops()])
-    with pytest.raises(signals.Stopped) as stopped:
-        trainer.validate(make("VFSSimSiam", 1), DataLoader(Clips(2, 2, 16), batch_size=2), verbose=False)
-    assert (events, stopped.value.code) == (["the frame under way"], 143)
-    assert [signal.getsignal(each) for each in signals.NAMES] == before
 
 
 @pytest.fixture

@@ -39,16 +39,15 @@ def positions() -> list[Stop]:
     return found
 
 
-def most_repeated(stop: Stop | None, options: dict[str, Any]) -> int:
+def most_repeated(stop: Stop | None) -> int:
     """Return the largest number of batches that a run repeats after a stop by a signal.
 
-    In and right before a validation, and in the run's last step, those of the epoch; elsewhere none.
+    In and right before a validation those of the epoch; elsewhere none.
     """
-    is_last_batch = (stop is not None and (stop.number + 1) % BATCHES == 0) or bool(
-        {"max_steps", "val_check_interval"} & options.keys()
-    )
-    in_validation = stop is not None and stop.hook == "validation"
-    return BATCHES if in_validation or (stop is not None and stop.hook == "step" and is_last_batch) else 0
+    if stop is None:
+        return 0
+    is_last_batch = stop.hook == "step" and (stop.number + 1) % BATCHES == 0
+    return BATCHES if is_last_batch or stop.hook == "validation" else 0
 
 
 def striker(stop: Stop | None, kill: bool) -> pl.Callback:
