@@ -11,35 +11,23 @@ from vidcorr.commands.check_data import Frames, _frames, command, content_digest
 from vidcorr.videos.files import DataError
 from vidcorr.videos.source import list_videos
 
-GOOD = ["good 1.mp4", "other.avi", "frames", "#1.mp4"]
-BAD = {
-    "short.mp4": "5 frame(s), fewer than 8",
-    "broken.mp4": "cannot be opened as a video",
-    "one": "a folder of frames needs at least 2",
-    "gone.mp4": "No such file",
-}
-
 
 @pytest.mark.slow
-def test_unusable_videos_are_named_and_the_others_are_listed_with_their_labels(tmp_path, capsys):
-    videos, source = tmp_path / "videos", tmp_path / "list.txt"
-    write_video(videos / "good 1.mp4", 30)
-    write_video(videos / "other.avi", 24, video=1, codec="mpeg4")  # no table of times
-    write_folder(videos / "frames", 9)
-    write_video(videos / "#1.mp4", 8)
-    write_video(videos / "short.mp4", 5)
-    (videos / "broken.mp4").write_bytes(b"no video")
-    write_folder(videos / "one", 1)
-    source.write_text("".join(f"videos/{name} {label}\n" for label, name in enumerate([*GOOD, *BAD])))
-    words = [str(source), "--output", str(tmp_path / "out"), "--workers", "2"]
-    refused(SystemExit, "4 of 8 videos cannot be used", command, words)
+def test_unusable_videos_are_named_and_the_others_are_listed(tmp_path, capsys):
+    write_video(tmp_path / "good 1.mp4", 30)
+    write_video(tmp_path / "other.avi", 24, video=1, codec="mpeg4")  # no table of times
+    write_folder(tmp_path / "frames", 9)
+    write_folder(tmp_path / "one", 1)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "list.txt").write_text("good 1.mp4\nbroken.mp4\nother.avi\none\nframes\ngone.mp4\n")
+    words = [str(tmp_path / "list.txt"), "--output", str(tmp_path / "out"), "--workers", "2"]
+    refused(SystemExit, "3 of 6 videos cannot be used", command, words)
     lines = capsys.readouterr().out.splitlines()
-    for line, (name, reason) in zip(lines, BAD.items(), strict=False):
-        assert line.startswith(f"{videos / name}: ")
-        assert reason in line
-    assert lines[4] == "4 videos, 71 frames, most of 160 × 32 px"
+    reasons = ("cannot be opened as a video", "a folder of frames needs at least 2", "No such file")
+    assert [reason in line for line, reason in zip(lines, reasons, strict=False)] == [True] * 3
+    assert lines[3] == "3 videos, 63 frames, most of 160 × 32 px"
     clean = list_videos(tmp_path / "out/clean.txt")
-    assert [(entry.path.name, entry.label) for entry in clean] == [(name, label) for label, name in enumerate(GOOD)]
+    assert [entry.path.name for entry in clean] == ["good 1.mp4", "other.avi", "frames"]
 
 
 def test_the_digest_is_of_the_content_and_not_of_its_place_order_or_encoding():

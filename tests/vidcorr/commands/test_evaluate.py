@@ -1,6 +1,5 @@
 """`vidcorr evaluate`: networks × benchmarks in one table, each result once in a store, whatever stops or fails."""
 
-import csv
 import subprocess
 import sys
 from unittest.mock import Mock, create_autospec
@@ -21,39 +20,21 @@ TINY = "tests.helpers.encoders:TinyResNet"
 CHANGES = [f"{field}={value}" for field, value in SMALL.items()]
 
 
-def table_of(folder, capsys, *words):
-    """Return the rows of `vidcorr table` with their first score."""
-    capsys.readouterr()
-    main(["table", str(folder), "--format", "csv", *words])
-    return {row["row"]: row for row in csv.DictReader(capsys.readouterr().out.splitlines()) if "J&F" in row["column"]}
-
-
-@pytest.fixture
-def davis(davis_root):
-    return DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
-
-
 @pytest.mark.slow
-def test_scores_equal_each_benchmark_alone_and_are_not_computed_twice(davis, tmp_path, monkeypatch, capsys):
+def test_scores_equal_the_benchmark_alone_and_are_not_computed_twice(davis_root, tmp_path, monkeypatch, capsys):
+    davis = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
     table = evaluate([BLOCKY, TINY], [davis], tmp_path)
-    said = capsys.readouterr().out
     torch.manual_seed(0)
     alone = davis.evaluate(build_feature_extractor(TINY)).scores
     (head,) = (head for head in table.columns if "J&F" in head)
     assert table.rows[f"{TINY}, stride 8"][head].mean == alone["J&F-Mean"]
-    assert float(table_of(tmp_path, capsys)[f"{TINY}, stride 8"]["mean"]) == alone["J&F-Mean"]
-    assert f"## {table.columns[head].title}\n" in said
-    assert "[2/2]" in said
-    results = results_below(tmp_path)
-    assert {result.network.name for result in results.values()} == {BLOCKY, TINY}
-    assert all((folder / "report.html").is_file() for folder in results)
+    assert all((folder / "report.html").is_file() for folder in results_below(tmp_path))
     passes = create_autospec(DavisBenchmark.run, side_effect=DavisBenchmark.run)
     monkeypatch.setattr(DavisBenchmark, "run", passes)
     for computed in (2, 3):  # the user's network is run again, raw colour is not
         assert evaluate([TINY, "raw_colour"], [davis], tmp_path).columns == table.columns
         assert passes.call_count == computed
     assert capsys.readouterr().out.count("raw_colour on davis by vfs+context=2+radius=3: reused, made on 2") == 1
-    assert len(table_of(tmp_path, capsys)) == 3  # the results of earlier commands too
 
 
 def test_words_become_jobs_of_all_networks_on_all_benchmarks(monkeypatch, tmp_path):

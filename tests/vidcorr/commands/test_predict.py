@@ -39,13 +39,13 @@ def test_a_mask_is_followed_as_by_the_function(run, folder, colour, tmp_path, ca
 
 
 def test_flags_reach_the_prediction(run, tmp_path):
-    words = ["--start=2", "--end=6", "--no-overlay", "--protocol=crw+radius=3+topk=4"]
+    words = ["--start=2", "--end=6", "--no-overlay", "--short-side=64", "--protocol=crw+radius=3+topk=4"]
     out = run("--points", "40,30", "50,20", *words)
     content = json.loads((out / "prediction.json").read_text())
     assert [row["frame"] for row in rows_of(out, "points.csv")[::2]] == ["00002", "00003", "00004", "00005"]
     assert content["protocol"]["name"].startswith("crw")
     assert (content["protocol"]["radius"], content["protocol"]["topk"]) == (3, 4)
-    assert (content["stride"], content["complete"], (out / "overlay.mp4").exists()) == (4, True, False)
+    assert (content["stride"], content["short_side"], (out / "overlay.mp4").exists()) == (4, 64, False)
     assert "holds prediction.json" in refusal("predict", content["video"], "--points=4,3", f"--output={out}")
     (tmp_path / "p.csv").write_text("frame,point,x,y\n2,nose,40,30\n")
     again = run(f"--points={tmp_path / 'p.csv'}", "--start=2", "--end=3", out="again")

@@ -54,42 +54,33 @@ def test_the_page_is_complete_in_itself_and_has_the_chosen_frames(video: Path, t
     refused(DataError, "has no frame 7", write_page, video, output, [7])
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Any]:
-    """A headless Chromium that saves to the test's folder."""
-    with chromium(tmp_path) as opened:
-        yield opened
-
-
 class Hand:
     """Draws on the page's canvas; places are pixels of the frame."""
 
     def __init__(self, browser: Any) -> None:
-        from selenium.webdriver import ActionChains
         from selenium.webdriver.support.ui import WebDriverWait
 
         WebDriverWait(browser, 60).until(lambda opened: opened.find_element("id", "hint").text)  # pictures are there
-        self._browser, self._actions = browser, ActionChains
-        self._canvas = browser.find_element("id", "canvas")
+        self._browser, self._canvas = browser, browser.find_element("id", "canvas")
 
-    def at(self, x: float, y: float) -> tuple[int, int]:
-        """Return the offset of a place from the canvas's centre, in screen pixels."""
+    def moved(self, x: float, y: float) -> Any:
+        """Return a chain of actions that has moved to a place."""
+        from selenium.webdriver import ActionChains
+
         script = "return [view.scale, view.x, view.y, canvas.clientWidth, canvas.clientHeight]"
         scale, left, top, width, height = self._browser.execute_script(script)
-        return round(x * scale + left - width / 2), round(y * scale + top - height / 2)
+        place = round(x * scale + left - width / 2), round(y * scale + top - height / 2)
+        return ActionChains(self._browser).move_to_element_with_offset(self._canvas, *place)
 
     def click(self, x: float, y: float) -> None:
-        self._actions(self._browser).move_to_element_with_offset(self._canvas, *self.at(x, y)).click().perform()
+        self.moved(x, y).click().perform()
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        chain = self._actions(self._browser).move_to_element_with_offset(self._canvas, *self.at(*start))
-        chain.click_and_hold().move_to_element_with_offset(self._canvas, *self.at(*end)).release().perform()
+        self.moved(*start).click_and_hold().perform()
+        self.moved(*end).release().perform()
 
     def press(self, name: str) -> None:
         self._browser.find_element("css selector", name).click()
-
-    def keys(self, *keys: str) -> None:
-        self._actions(self._browser).send_keys(*keys).perform()
 
 
 def saved(folder: Path, name: str) -> Path:
@@ -101,13 +92,20 @@ def saved(folder: Path, name: str) -> Path:
     raise AssertionError(f"{name} was not saved; there are {sorted(path.name for path in folder.iterdir())}")
 
 
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Any]:
+    """A headless Chromium that saves to the test's folder."""
+    with chromium(tmp_path) as opened:
+        yield opened
+
+
 @pytest.mark.slow
 def test_from_drawing_on_a_frame_to_its_prompt(video: Path, tmp_path: Path, browser: Any) -> None:
     browser.get(write_page(video, tmp_path / "page.html", [0, 2]).as_uri())
     hand = Hand(browser)
     for corner in ((20, 20), (60, 20), (60, 70), (20, 70)):
         hand.click(*corner)
-    hand.keys("\ue007")  # Enter
+    hand.moved(20, 70).send_keys("\ue007").perform()  # Enter
     hand.press("[data-tool=point]")
     hand.click(30.5, 40.5)
     browser.find_elements("css selector", "#frames button")[1].click()

@@ -33,7 +33,7 @@ def test_one_shows_all_its_benchmarks_and_where_each_value_comes_from(capsys):
 def test_two_show_what_differs_and_their_notes(capsys):
     head, radius, *notes = shown(capsys, "vfs", "vfs-r50")
     assert [word.strip(",") for word in head.split()][::3] == ["vfs", "vfs-r50"]
-    assert radius.split() == ["radius", "12", "18"]
+    assert radius == "radius  12                         18"
     assert any(note.startswith("vfs-r50, note: The released configuration") for note in notes)
 
 

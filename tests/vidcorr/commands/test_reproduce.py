@@ -53,8 +53,8 @@ def test_scores_that_round_to_the_printed_digits_are_named_and_whole_test_sets_a
     data = {key: value for key, value in sets_of_papers()["davis"].items() if key != "sequences"}
     about = {"data": data, "sequences": list(map(str, range(30)))}
     for ours, printed in (
-        (0.6994, "; As printed: dino-s8 J&F-Mean"),
-        (0.6996, ""),
+        (0.6995, "; As printed: dino-s8 J&F-Mean"),
+        (0.6997, ""),
         (0.6986, "; As printed: dino-s8 J&F-Mean"),
     ):
         table = beside([(row, davis_result({"J&F-Mean": ours, "J-Mean": 0.5}, **about))])

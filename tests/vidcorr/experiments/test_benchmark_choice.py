@@ -1,5 +1,7 @@
 """Benchmarks by name and folder; protocols, changes, stages and strides for them, several of which are several runs."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.helpers.refusal import refused
@@ -30,6 +32,9 @@ def test_a_config_of_the_users_or_a_class(tmp_path):
     youtube_vos, time_order = first.build(), second.build()
     assert isinstance(youtube_vos, YoutubeVosBenchmark)
     assert (youtube_vos.root, youtube_vos.stage, youtube_vos.limit_sequences) == (str(tmp_path), "res4", 3)
+    assert replace(first, arguments={"changes": {"topk": 1}}).with_arguments(protocol="a").arguments == {
+        "protocol": "a"
+    }
     assert (first.schedule, second.schedule) == ({"every_n_epochs": 2}, {})
     assert isinstance(time_order, TimeOrder)
     assert (time_order.root, time_order.name) == (str(tmp_path), "time_order")
