@@ -18,7 +18,8 @@ from vidcorr.backbones import RawColour
 from vidcorr.protocols import JointProtocol, MatchingProtocol, PointProtocol, PropagationProtocol, SurfaceProtocol
 from vidcorr.tracking.siamfc_tracker import Track
 
-DIGESTS = Path(__file__).with_name("digests.json")
+HERE = Path(__file__)
+DIGESTS = HERE.with_name("digests.json")
 """Source and benchmark → digest. Stored results compare by them: they change only where a source was misread."""
 
 
@@ -72,7 +73,6 @@ def test_a_protocol_tells_its_origin():
     assert changed.with_changes(name="own").origin() == {}
 
 
-HERE = Path(__file__)
 KINDS = (PropagationProtocol, JointProtocol, PointProtocol, TrackingProtocol, MatchingProtocol, SurfaceProtocol)
 BASES = {
     "propagation": protocol(),
@@ -95,16 +95,14 @@ def test_fields_that_do_not_fit_each_other_are_refused_and_the_nearest_that_do_a
             BASES[kind].with_changes(**changes)
 
 
-def test_no_default_changes():
+def test_defaults_and_what_code_reads_of_a_protocol():
     """A digest leaves a field at its default out, so no digest would tell."""
     found = {}
     for kind in KINDS:
         found[kind.__name__] = {name: repr(field.default) for name, field in kind.model_fields.items()}
     assert found == json.loads(HERE.with_name("defaults.json").read_text())
-
-
-def test_what_code_reads_of_a_protocol():
     boxes, surfaces, pairs = TrackingProtocol(), BASES["surfaces"], BASES["matching"].with_changes
+    assert surfaces.network_input().name == "prepared"
     assert boxes.factors.tolist() == [1 / 1.0375, 1, 1.0375]
     assert boxes.with_changes(response_size=20).at_features(4, True).name == "vfs+response_size=20+stride=4"
     cells = [surfaces.with_changes(grid_step=8, depth_at=at).pixel_of_cell for at in ("first", "centre")]

@@ -1,9 +1,7 @@
 """`vidcorr score`: masks on disk against masks on disk, by the rules of DAVIS and YouTube-VOS."""
 
 import json
-import shutil
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,24 +176,19 @@ def test_mistakes_with_categories_are_one_line(tmp_path, categories):
     refused(ValueError, "partial.json: gives no category for object 7 of b", command, words)
 
 
-def blank(size, value=0):
-    return lambda path: write_ids(path, np.full(size, value, np.uint8), davis_palette())
-
-
 @pytest.mark.parametrize(
-    ("file", "spoil", "message"),
+    ("spoiled", "message"),
     [
-        ("00001.png", Path.unlink, r"00001.png: a predicted mask is missing \(1 of"),
-        ("00002.png", blank((64, 32)), r"00002.png: prediction and target differ in size: \(64, 32\) and \(64, 64\)"),
-        ("00003.png", blank((64, 64), 9), "00003.png: the prediction holds id 9; the video has the objects 1"),
-        ("", shutil.rmtree, r"no such folder of predictions \(1 of 3\)"),
+        ("", r"00002.png: a predicted mask is missing \(1 of"),
+        ("11000", r"00002.png: prediction and target differ in size: \(4, 5\) and \(4, 4\)"),
+        ("1190", "00002.png: the prediction holds id 9; the video has the objects 1"),
     ],
 )
-def test_a_bad_prediction_is_named(davis_root, davis_run, tmp_path, file, spoil, message):
-    shutil.copytree(davis_run[2] / "predictions", tmp_path / "mine")
-    spoil(tmp_path / "mine" / "synthetic-000" / file)
-    said = refused(DataError, message, score, davis_root / "Annotations" / "480p", tmp_path / "mine")
-    assert "mine/synthetic-000" in said
+def test_a_bad_prediction_is_named(tmp_path, spoiled, message):
+    folders = write_video(tmp_path, "1100 1100 1100 1100", f"1100 1100 {spoiled or '1100'} 1100")
+    if not spoiled:
+        (tmp_path / "mine/a/00002.png").unlink()
+    assert "mine/a/" in refused(DataError, message, score, *folders)
 
 
 def test_a_score_over_groups_of_objects_has_an_interval_over_the_videos(tmp_path):

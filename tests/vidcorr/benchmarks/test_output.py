@@ -1,0 +1,37 @@
+"""The files of a run: pictures of a few frames and sequences, a video of all, tables and archives in any folder."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from PIL import Image
+
+from vidcorr.benchmarks.output import Output, SequencePictures
+from vidcorr.videos.decoding import VideoFile
+
+
+def in_grey(frame, found):
+    return np.full((16, 16, 3), found, np.uint8)
+
+
+def test_five_frames_from_the_first_object_on_are_drawn_of_eight_sequences_and_every_frame_in_the_video(tmp_path):
+    output = Output(tmp_path)
+    for number in range(9):
+        sequence = SimpleNamespace(name=f"s{number}", num_frames=15, begin=2)
+        pictures = SequencePictures(output, sequence, in_grey, kind="part", video=number == 0)
+        for t in range(13):
+            pictures.add(None, 20 * t)
+        pictures.close()
+    assert list(output.pictures) == [f"part/s{number}" for number in range(8)]
+    middle = np.array(Image.open(tmp_path / "part/overlays/s8.png"))[8]
+    assert sorted(set(middle[:, 0])) == [0, 60, 120, 180, 240, 255]  # frames 0, 3, 6, 9, 12, white between them
+    with VideoFile(tmp_path / "part/overlays/s0.mp4") as video:
+        assert (video.num_frames, video.frame_rate) == (13, 30)
+
+
+def test_tables_and_archives_lie_in_any_folder_or_nowhere(tmp_path):
+    Output(tmp_path).table("a/b/c.txt", "text")
+    assert (tmp_path / "a/b/c.txt").read_text() == "text"
+    Output(tmp_path).archive({})
+    Output(None).archive({Path("a"): Path("b")})
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
