@@ -16,16 +16,17 @@ def in_grey(frame, found):
 
 def test_five_frames_from_the_first_object_on_are_drawn_of_eight_sequences_and_every_frame_in_the_video(tmp_path):
     output = Output(tmp_path)
-    for number in range(9):
-        sequence = SimpleNamespace(name=f"s{number}", num_frames=15, begin=2)
-        pictures = SequencePictures(output, sequence, in_grey, kind="part", video=number == 0)
+    output.pictures |= dict.fromkeys("abcdefg")  # seven sequences before
+    for name in ("eighth", "ninth"):
+        sequence = SimpleNamespace(name=name, num_frames=15, begin=2)
+        pictures = SequencePictures(output, sequence, in_grey, kind="part", video=True)
         for t in range(13):
             pictures.add(None, 20 * t)
         pictures.close()
-    assert list(output.pictures) == [f"part/s{number}" for number in range(8)]
-    middle = np.array(Image.open(tmp_path / "part/overlays/s8.png"))[8]
+    assert list(output.pictures) == [*"abcdefg", "part/eighth"]
+    middle = np.array(Image.open(tmp_path / "part/overlays/ninth.png"))[8]
     assert sorted(set(middle[:, 0])) == [0, 60, 120, 180, 240, 255]  # frames 0, 3, 6, 9, 12, white between them
-    with VideoFile(tmp_path / "part/overlays/s0.mp4") as video:
+    with VideoFile(tmp_path / "part/overlays/ninth.mp4") as video:
         assert (video.num_frames, video.frame_rate) == (13, 30)
 
 
