@@ -12,7 +12,7 @@ from vidcorr.functional.negatives import drawn_cells, per_query_logsumexp, same_
 WAYS = ("shared", "per_query", "same_place-exclude", "same_place-zero")
 
 
-def case(height=5, width=9, samples=3, frames=7, channels=4):
+def case(height=5, width=9, samples=3, frames=4, channels=4):
     """Query, stored maps and videos to leave out; nothing is left for the last sample."""
     query = torch.randn(samples, channels, height, width, dtype=torch.float64, requires_grad=True)
     maps = torch.randn(frames, channels, height, width, dtype=torch.float64)

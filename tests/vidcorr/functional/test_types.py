@@ -165,8 +165,6 @@ def test_half_precision_is_computed_in_float32(name):
 FOMO, STRIDED = PointProtocol.named("fomo"), protocol(label_encoding="strided")
 MISTAKES = {
     "rgb_to_lab: expected float RGB": (torch.zeros(3, 4, 4, dtype=torch.uint8),),
-    "CompactnessPrior: width must be fixed or": (2, 0.5, "moment"),
-    "CompactnessPrior: weights must be softmax or": (2, 0.5, "fixed", "max"),
     "local_affinity: expected query": (QUERY.repeat(2, 1, 1, 1), REFERENCES, 1),
     "local_affinity: exclude or zero, got 1, 'wrap'": (QUERY, REFERENCES, 1, "wrap"),
     r"reconstruct_locally: values must be .*got \(1, 1, 2, 10, 11\)": (QUERY, REFERENCES, VALUES[:, :1], 1),
