@@ -39,8 +39,9 @@ def test_void_is_kept_for_classes_and_no_instance(root):
     change(root, "Category_ids", "000000000001", 0, 255)
     assert (Vip(root)[0].read_mask(0)[0] == 255).all()
     assert 255 not in Vip(root)[0].objects
-    sequence = Vip(root, parts="instance")[0]
-    assert not sequence.read_mask(0)[0].any()
+    change(root, "Human_ids", "000000000001", np.s_[:, :64], 255)
+    shown = Vip(root, parts="instance")[0].read_mask(0)
+    assert (shown[0].any(), shown[:, :64].any(), shown.any()) == (False, False, True)
 
 
 def test_root_may_be_vip_fine_and_lists_may_hold_paths(root):

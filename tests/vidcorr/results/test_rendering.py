@@ -78,7 +78,7 @@ def forms(table):
         texts[form] = render(table, form)
     texts["md without intervals"] = render(table, "md", intervals=False)
     texts["tex with intervals"] = render(table, "tex", intervals=True)
-    texts["text of 80"] = render(table, "text", width=80)
+    texts["text of 88"] = render(table, "text", width=88)  # the columns of dino just fit
     shown = {}
     for form, text in texts.items():
         shorter = re.sub(r"\d+\.\d{7,}(e-\d+)?", lambda found: f"{float(found[0]):.6g}", text)

@@ -167,12 +167,12 @@ def entry(timestamp, is_keyframe=False, is_discard=False):
 
 def test_a_table_is_made_of_an_index_with_times_at_equal_distances():
     first, keys = entry(0, True), [entry(0, True), entry(3), entry(6, True)]
-    indices = [keys, [first], [first, entry(0)], [first, entry(3), entry(5)], [entry(0), entry(3, True)],
-               [first, entry(3, False, True)], []]  # fmt: skip
-    tables = [
-        FrameTable.from_index(SimpleNamespace(index_entries=each, frames=len(each), start_time=7)) for each in indices
-    ]
-    assert tables == [FrameTable(range(7, 16, 3), [0, 2]), FrameTable(range(7, 8), [0]), None, None, None, None, None]
+    uneven, descending = [first, entry(3), entry(5)], [first, entry(0)]
+    without_key, discarded = [entry(0), entry(3, True)], [first, entry(3, False, True)]
+    indices = [keys, keys[:2], [first], uneven, descending, without_key, discarded, []]
+    streams = [SimpleNamespace(index_entries=each, frames=len(each), start_time=7) for each in indices]
+    expected = [FrameTable(range(7, 16, 3), [0, 2]), FrameTable(range(7, 13, 3), [0]), FrameTable(range(7, 8), [0])]
+    assert list(map(FrameTable.from_index, streams)) == [*expected, *[None] * 5]
     for other in ({"frames": 4, "start_time": 0}, {"frames": 3, "start_time": None}):
         assert FrameTable.from_index(SimpleNamespace(index_entries=keys, **other)) is None
     table = FrameTable([2, 4, 6, 9], [0, 2])

@@ -15,7 +15,7 @@ import pytest
 from tests.helpers.refusal import refused
 from vidcorr.signals import REQUEUE
 from vidcorr.videos.files import DataError, DecodingError
-from vidcorr.videos.processes import STOPS, in_processes, server_context
+from vidcorr.videos.processes import STOPS, in_processes, server_context, usable_cores
 
 
 @pytest.fixture(autouse=True, params=["forked", pytest.param("of the server", marks=pytest.mark.slow)])
@@ -33,6 +33,8 @@ def act(item: tuple[str, int]) -> int:
     if word == "crash":
         faulthandler.disable()  # pytest's would print where every thread is
         os.kill(os.getpid(), signal.SIGSEGV)
+    if word == "interrupt":
+        os.kill(os.getpid(), signal.SIGINT)  # Ctrl-C is for the parent
     if word == "hang":
         time.sleep(60)
     if word == "exit":
@@ -45,7 +47,7 @@ def act(item: tuple[str, int]) -> int:
 
 
 def test_each_item_gives_its_result_or_its_failure():
-    good = [("number", number) for number in range(6)]
+    good = [("interrupt", 7), *(("number", number) for number in range(5))]
     bad = {
         ("wrong", 1): "a.mp4: is broken",
         ("crash", 0): "stopped the process that read it (Segmentation fault)",
@@ -82,3 +84,8 @@ def test_signals_to_all_processes_end_neither_the_server_nor_the_tracker(monkeyp
     assert server_context().get_start_method() == "forkserver"
     assert blocked == [before | set(REQUEUE), before | set(REQUEUE) | STOPS]
     assert now() == before
+
+
+def test_only_the_cores_of_this_process_are_used(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {5, 7, 9})
+    assert usable_cores() == 3
