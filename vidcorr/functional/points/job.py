@@ -46,7 +46,7 @@ class TrackingJob:
     queries: Tensor
     covered: tuple[float, float]
     protocol: PointProtocol
-    both_directions: bool = True
+    both_directions: bool
     workspace: ClassVar[int] = POINTS_WORKSPACE
 
     def __post_init__(self) -> None:

@@ -144,7 +144,7 @@ def test_tracks_and_visibility_are_gmrws(peers, monkeypatch):
     monkeypatch.setattr(track, "flow", flow)
     queries = torch.from_numpy(gmrw["queries_tyx"]) + torch.tensor([0, 0.5, 0.5])
     rules = PointProtocol.named("gmrw-chained")
-    job = TrackingJob(lambda t: torch.full((1, height, width), float(t)), frames, queries, (height, width), rules)
+    job = TrackingJob(lambda t: torch.full((1, height, width), float(t)), frames, queries, (height, width), rules, True)
     track.track_by_chaining(job)
     expected = gmrw["tracks_xy"].transpose(1, 0, 2)
     np.testing.assert_allclose(job.positions - 0.5, expected, atol=1e-4)

@@ -27,7 +27,7 @@ def sketched(maps, neighbourhood=CIRCLE):
     """All maps but the last as frames 0, 1, … of a memory."""
     memory = SketchedMemory(range(len(maps) - 1), 0, maps[0], neighbourhood)
     for frame in range(len(maps) - 1):
-        memory.write(frame, maps[frame])
+        assert memory.write(frame, maps[frame]) == frame  # its slot
     return memory
 
 
