@@ -90,26 +90,18 @@ def logged(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("stop", "steps"),
-    [(Stop("step", 4), 9), (Stop("step", 3), 9), (None, 5)],
-    ids=["killed within an epoch", "killed between two epochs", "ended, and made longer"],
-)
-def test_the_logs_of_a_resumed_run_hold_every_step_once(stop, steps, tmp_path):
+def test_the_logs_of_a_resumed_run_hold_every_step_once(tmp_path):
     """Scores are logged at the number of steps, losses at Lightning's number of a step, from 0."""
 
-    def run(name, steps=9, **options):
+    def run(name, **options):
         logger = TensorBoardLogger(tmp_path / name, version=0)
-        go("VFSSimSiam", tmp_path / name, logger=logger, log_every_n_steps=1, max_steps=steps, **options)
+        go("VFSSimSiam", tmp_path / name, logger=logger, log_every_n_steps=1, **options)
 
     run("whole")
-    run("parts", steps, stop=stop, kill=True, every=4)
+    run("parts", stop=Stop("step", 4), kill=True, every=4)
     time.sleep(1 - time.time() % 1)  # TensorBoard orders the files of a second by a number as text, 10 before 9
     run("parts", start=tmp_path / "parts/last.ckpt")
     found, whole = logged(tmp_path / "parts"), logged(tmp_path / "whole")
     assert [step for step, _ in whole["counted/score"]] == [0, 3, 6, 9]
-    if steps == 5:  # the benchmark also ran where the run ended
-        assert found["counted/score"].pop(2)[0] == 5
     for tag in ("train/loss", "val/loss", "counted/score"):
-        assert [step for step, _ in found[tag]] == [step for step, _ in whole[tag]], tag
-        assert steps == 5 or found[tag] == whole[tag], tag  # the rates follow from the number of steps
+        assert found[tag] == whole[tag], tag
