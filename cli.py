@@ -242,7 +242,6 @@ class VidcorrCLI(LightningCLI):
             super().__init__(
                 pl.LightningModule,
                 subclass_mode_model=True,
-                subclass_mode_data=True,
                 trainer_class=make_trainer,
                 seed_everything_default=0,
                 auto_configure_optimizers=False,

@@ -65,7 +65,7 @@ def message_of(error: BaseException) -> str:
         'key: no int'
     """
     lines = [(len(line) - len(line.lstrip()), line) for line in str(error).splitlines() if line.strip()]
-    depth = max((own for own, _ in lines), default=0)
+    depth = max([0, *(own for own, _ in lines)])
     if depth == 0:
         return " ".join(line.strip() for _, line in lines)
     reasons = dict.fromkeys(line.strip(" -") for own, line in lines if own == depth)
