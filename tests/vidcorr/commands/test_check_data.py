@@ -1,7 +1,9 @@
 """`check-data`: what it finds in a source, and the list that it writes."""
 
 from pathlib import Path
+from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -67,6 +69,15 @@ def test_outcomes_are_sorted_counted_and_listed(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("1 videos, 7 frames")
     command([str(clean), *words[1:], "--min-frames", "7"])  # its own list
     assert clean.read_text() == f"{tmp_path / 'b.mp4'}\n"
+
+
+def test_five_frames_are_decoded(monkeypatch):
+    opened = MagicMock()
+    video = opened.return_value.__enter__.return_value
+    video.num_frames, video.read.return_value = 10, [np.zeros((32, 160, 3))]
+    monkeypatch.setattr("vidcorr.commands.check_data.open_video", opened)
+    assert _frames("a.mp4") == Frames(10, 160, 32)
+    video.read.assert_called_once_with([0, 2, 4, 7, 9])
 
 
 def test_a_folder_of_frames_is_counted_and_measured_to_its_end(tmp_path):

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from argparse import ArgumentError
 from importlib.metadata import version
 from unittest.mock import Mock
 
@@ -14,6 +15,7 @@ import pytest
 
 from tests.helpers.refusal import refused
 from vidcorr.commands import GROUPS, HOME, RUNS, main, output_is_closed, tools
+from vidcorr.experiments.words import words_for_parser
 
 
 def test_the_overview_names_every_word_below_its_group(capsys):
@@ -85,6 +87,7 @@ def test_a_run_gets_its_words_and_a_tool_its_own_help(monkeypatch, capsys):
     monkeypatch.setattr("cli.VidcorrCLI", cli)
     main(["fit", "--data=x"])
     cli.assert_called_once_with(["fit", "--data=x"])
+    refused(ArgumentError, "ckpt_path: expected one argument", words_for_parser, ["fit", "--ckpt_path"])
     refused(SystemExit, "^0$", main, ["table", "--help"])
     assert capsys.readouterr().out.startswith("usage: vidcorr table ")
 
