@@ -4,7 +4,7 @@ import pytest
 
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.words import NETWORK
-from vidcorr import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark
+from vidcorr import DavisBenchmark, OtbBenchmark, TapVidBenchmark
 from vidcorr.backbones import NamedNetwork, load
 from vidcorr.benchmarks.network import view_for
 
@@ -20,8 +20,6 @@ RECIPE = DavisBenchmark("", protocol="vidcorr")
         ("raw_colour", RECIPE, ("colour", 8)),
         ("vidcorr-r18", DavisBenchmark("", protocol="vidcorr", stage="res2"), ("res2", 4)),
         ("vidcorr-r18", DavisBenchmark("", protocol="vidcorr-fast"), ("res4", 8)),
-        ("vidcorr-r18", JhmdbBenchmark("", protocol="vidcorr"), ("res3", 4)),
-        ("vidcorr-r18", JhmdbBenchmark("", protocol="vidcorr-fast"), ("res4", 8)),
         ("vidcorr-r18", TapVidBenchmark(""), ("res3", 4)),
         ("vidcorr-r18", OtbBenchmark(""), ("res4", 8)),  # it has no res5
         ("untrained", OtbBenchmark(""), ("res5", 8)),

@@ -8,7 +8,6 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-import vidcorr
 from tests.helpers.benchmark_data import arguments_of, benchmark_classes
 from tests.helpers.benchmark_ranks import bits
 from tests.helpers.refusal import refused
@@ -17,8 +16,6 @@ from vidcorr import Benchmark, DavisBenchmark, Result, Row
 from vidcorr.backbones import load
 from vidcorr.benchmarks import output
 from vidcorr.datasets import Davis
-from vidcorr.scoring.masks import score
-from vidcorr.scoring.tracks import score_boxes
 
 
 @pytest.fixture(scope="module", params=benchmark_classes(), ids=lambda kind: kind.__name__)
@@ -47,32 +44,6 @@ def test_a_stored_result_is_scored_again_without_a_network(run):
             assert fresh.scores(others)[key].hex() == left.hex()
     assert bool(stored.without) == (benchmark.pooled and len({row.video for row in rows}) > 1)
     assert hash(fresh) == hash(benchmark)
-
-
-def score_youtube_vos(benchmark, predictions):
-    """Score the hold-out by the metadata of the data set."""
-    root, videos = benchmark.root / "train", [video.name for video in benchmark.sequences]
-    meta, unseen = root / "meta.json", benchmark.unseen_names
-    return score(root / "Annotations", predictions, "youtube-vos", videos=videos, meta=meta, unseen=unseen)
-
-
-BY_COMMAND = {
-    DavisBenchmark: lambda davis, predictions: score(davis.root / "Annotations/480p", predictions),
-    vidcorr.VosBenchmark: lambda vos, predictions: score(vos.root / "Annotations", predictions, "youtube-vos"),
-    vidcorr.YoutubeVosBenchmark: score_youtube_vos,
-    vidcorr.OtbBenchmark: lambda otb, predictions: score_boxes(otb.root, predictions),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("run", BY_COMMAND, indirect=True)
-def test_vidcorr_score_gives_the_written_predictions_the_scores_of_the_run(run):
-    benchmark, _, folder = run
-    stored, by_command = Result.load(folder), BY_COMMAND[type(benchmark)](benchmark, folder / "predictions")
-    assert stored.scores == pytest.approx({key: by_command.scores[key] for key in stored.scores}, rel=0, abs=1e-12)
-    assert [row.name for row in stored.rows] == [row.name for row in by_command.rows]
-    for row, expected in zip(stored.rows, by_command.rows, strict=True):
-        assert {key: row.values[key] for key in expected.values} == pytest.approx(expected.values, abs=0, nan_ok=True)
 
 
 @pytest.mark.slow
