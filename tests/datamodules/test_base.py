@@ -139,12 +139,3 @@ def test_generated_videos_and_what_benchmarks_read_have_scenes_of_their_own(tmp_
         of_points = [call.write_tap_vid(tmp_path / "tap_vid", 1, first=UNSEEN, **scene)] * points
         assert written.mock_calls == expected + of_points
     assert data.sources == [tmp_path / "videos"]
-
-
-def test_a_list_at_another_place_is_the_same_list(root):
-    state = made("VideoDataModule", root).state_dict()
-    moved = root / "moved"
-    moved.mkdir()
-    for part in ("train", "val"):
-        (root / part).rename(moved / part)
-    assert made("VideoDataModule", moved).state_dict() == state

@@ -59,16 +59,12 @@ def test_lists_and_broken_images(images, tmp_path):
     refused(DataError, r"film\.mp4 is no image", make, tmp_path / "list.txt")
 
 
-def test_a_folder_of_separate_images_is_never_taken_for_a_video(images, tmp_path, caplog):
+def test_folders_of_images_that_are_read_as_videos_are_told(tmp_path, caplog):
+    """Which folders are none: tests/vidcorr/videos/test_folders.py."""
     black = np.zeros((8, 20, 30, 3), np.uint8)
-    write_frames(tmp_path / "names" / "cat", black[:3], ["felix.jpg", "tom.jpg", "minka.jpg"])
-    for source in (images, tmp_path / "names"):
-        data = VideoDataModule(source, num_workers=0, validation_fraction=0)
-        refused(DataError, "separate images|order of .* as text and by number differs", data.setup, "fit")
     write_frames(tmp_path / "film" / "a", black, [f"img_{n:05d}.jpg" for n in range(0, 40, 5)])
     caplog.set_level("INFO")
-    data = VideoDataModule(tmp_path / "film", num_workers=0, validation_fraction=0)
-    data.setup("fit")
+    VideoDataModule(tmp_path / "film", num_workers=0, validation_fraction=0).setup("fit")
     assert "1 folders of images are read as a video each; for separate images take" in caplog.text
 
 

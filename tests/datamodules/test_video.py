@@ -126,6 +126,8 @@ def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
         loader.sampler.set_epoch(epoch)
         seen += [data.on_after_batch_transfer(batch, 0) for batch in loader]
     assert differences(trained, seen) == []
+    data.colour = None
+    assert differences([data.on_after_batch_transfer(batch, 0) for batch in loader], seen[-len(loader) :])
     assert trained[0]["clip"].dtype == torch.float32
     assert 0.5 < trained[0]["clip"].max() <= 1
     (batch,) = data.val_dataloader()

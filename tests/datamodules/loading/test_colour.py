@@ -39,6 +39,7 @@ def test_the_draws():
     draws = ColourAugmentation().draw(20000, seeded_generator(2))
     for chosen, probability in ((draws["jitter"], 0.8), (draws["grey"], 0.2), (draws["blur"], 0.5)):
         assert abs(chosen.float().mean() - probability) < 0.015
+    assert abs((draws["jitter"] & draws["grey"] & draws["blur"]).float().mean() - 0.8 * 0.2 * 0.5) < 0.01
     low, high = draws["factors"].amin(0), draws["factors"].amax(0)
     torch.testing.assert_close(low, torch.tensor([0.6, 0.6, 0.6, -0.1]), atol=1e-3, rtol=0)
     torch.testing.assert_close(high, torch.tensor([1.4, 1.4, 1.4, 0.1]), atol=1e-3, rtol=0)
