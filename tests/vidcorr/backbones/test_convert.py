@@ -166,6 +166,7 @@ def test_transformers_are_known_by_their_shapes(width, size, patch):
         assert timm.get_pretrained_cfg(spec.removeprefix("timm:")).mean == IMAGENET_MEAN
     arguments = arguments_by("cropmae", state)
     assert arguments == {"spec": f"timm:vit_{size}_patch{patch}_224", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    assert arguments_by("cosettle", state)["backbone"] == arguments["spec"]
     wide = {"patch_embed.proj.weight": torch.empty(width + 1, 3, patch, patch)}
     refused(ValueError, f"no transformer of the family has width {width + 1}; name it by", arguments_by, "dino", wide)
 

@@ -229,6 +229,7 @@ def test_constants_of_a_normalisation_may_be_whole_numbers_and_stay_out_of_check
     torch.testing.assert_close(found, (IMAGES - 1) / torch.tensor([1, 2, 4]).view(3, 1, 1))
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert not normalise.state_dict()
+    assert normalise.mean.dtype == normalise.std.dtype == torch.float32
 
 
 def test_no_map_depends_on_torchs_default_type():

@@ -49,7 +49,7 @@ def test_siamfcs_dilations_are_in_every_3x3(name, dilated, expected):
 @pytest.mark.parametrize("spec", ["torchvision:resnet18", pytest.param("timm:resnet26d", marks=pytest.mark.slow)])
 def test_folding_changes_only_the_rounding(spec):
     network = build_network(spec)
-    enliven(network)
+    enliven(network.to(memory_format=torch.contiguous_format))
     extractor, images = extractor_of(network, "res4", 8), torch.rand(1, 3, 64, 64)
     folded = extractor.folded()
     expected, found = extractor(images), folded(images)

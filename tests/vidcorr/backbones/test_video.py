@@ -177,7 +177,7 @@ class Transformer(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.config = SimpleNamespace(patch_size=4, tubelet_size=2)
+        self.config = SimpleNamespace(patch_size=4, tubelet_size=4)
         self.encoder = torch.nn.Module()
         self.encoder.layer = torch.nn.ModuleList([torch.nn.Module()])
         self.encoder.layer[0].attention = Attention(None, 3, 1).eval()
@@ -210,7 +210,7 @@ def test_v_jepa_2_by_name_is_read_from_safetensors_alone_and_no_code_of_the_hub_
         encoder = build_feature_extractor(f"transformers:{GOLDEN}/video_encoders/vjepa2_tiny")
     options = {"trust_remote_code": False, "use_safetensors": True, "dtype": torch.float32}
     assert asked.mock_calls == [call(f"{GOLDEN}/video_encoders/vjepa2_tiny", **options)]
-    assert (encoder.window, encoder.tubelet, encoder.layout, encoder.stride) == (16, 2, "TCHW", 4)
+    assert (encoder.window, encoder.tubelet, encoder.layout, encoder.stride) == (16, 4, "TCHW", 4)
     assert not encoder.net.model.training
 
 

@@ -90,10 +90,8 @@ def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_
     liir = build_feature_extractor(LiirEncoder("none", stages=3))
     names = [rules_for(each, mask, None).name for each in (colour, liir)]
     assert names == ["vidcorr", "liir"]
-    assert [rules_for(colour, mask, f"catmae-16{change}").resized_data for change in ("", "+resized_data=8,8")] == [
-        None,
-        (8, 8),
-    ]
+    own = [rules_for(colour, mask, name).resized_data for name in ("catmae-16", "catmae-16+resized_data=8,8")]
+    assert own == [None, (8, 8)]
     found = {name: rules_for(colour, prompt, name) for name in ("vidcorr", "vfs", "vfs+keypoint_sigma=3")}
     assert {type(rules) for rules in found.values()} == {JointProtocol}
     assert [rules.keypoint_sigma for rules in found.values()] == [4, 2, 3]

@@ -39,8 +39,6 @@ def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
     assert content["protocol"] == {"digest": expected.digest(), **expected.fields()}
     assert (content["frames"], content["size"], content["complete"]) == (FRAMES, [96, 130], True)
     assert content["prompt"] == {"kind": "mask", "source": str(tmp_path / "mask.png"), "objects": [17]}
-    stream = FrameStream(tmp_path / "out" / "overlay.mp4")
-    assert (stream.size, stream.num_frames) == ((96, 130), FRAMES)
 
 
 def test_a_part_of_a_video_is_followed_as_a_video_of_its_own(scene, folder, colour, tmp_path, monkeypatch):

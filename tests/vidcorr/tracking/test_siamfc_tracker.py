@@ -75,10 +75,9 @@ def test_golden_boxes_of_a_head(golden):
     assert np.abs(boxes - expected["convfc_boxes"]).max() < 1e-3
 
 
-@pytest.mark.slow
 def test_targets_tracked_together_are_those_tracked_alone(golden):
     expected = golden("siamfc_tracking")
-    frames = expected["frames"][:8]
+    frames = expected["frames"][:3]
     boxes = np.array([expected["gt"][0], [30.0, 60, 20, 25], [90.0, 40, 40, 30]])
     tracker = SiamFCTracker(GoldenNet(expected))
     video = torch.from_numpy(frames).permute(0, 3, 1, 2)
