@@ -125,6 +125,41 @@ def test_every_stop_and_kill(method, accumulated, tmp_path):
             assert differences(content(folder), content(tmp_path / "whole")) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "accumulated"), combinations(slow=[]))
+def test_every_pair_of_stops(method, accumulated, tmp_path):
+    """Stop at one position, then at another, then let it end.
+
+    What a run does after its last stop is a function of the file that it left there. So the file of each pair is
+    compared, all of it, with the one that a single stop at the second position leaves, and the end is run from that.
+    """
+    whole, _ = go(method, tmp_path / "whole", accumulated, every=100)
+    before = {}
+    for number, stop in enumerate(positions()):
+        folder = tmp_path / str(number)
+        begun, ended = go(method, folder, accumulated, stop=stop, every=100)
+        assert not ended
+        kept = (folder / LAST).exists()
+        before[stop] = (begun, content(folder) if kept else None)
+        rest, ended = go(method, tmp_path / "end", accumulated, folder / LAST if kept else None, every=100)
+        assert ended
+        assert joined(begun, rest, whole, most_repeated(stop)) == whole, stop
+        assert differences(content(tmp_path / "end"), content(tmp_path / "whole")) == []
+    kinds = [event[0] for event in whole]
+    assert kinds.count("benchmark") == kinds.count("validated") + 1 == EPOCHS + 1
+    for number, first in enumerate(positions()):
+        for second in positions()[number + 1 :]:
+            (begun, file), (events, expected) = before[first], before[second]
+            if file is None or expected is None:  # nothing yet
+                continue
+            if expected["place"]["batches"] <= file["place"]["batches"]:  # nothing new: the start stays the last file
+                continue
+            start = tmp_path / str(number) / LAST
+            more, _ = go(method, tmp_path / "pair", accumulated, start, second, every=100)
+            assert joined(begun, more, whole, most_repeated(first)) == events, (first, second)
+            assert differences(content(tmp_path / "pair"), expected) == []
+
+
 def end_after_5(trainer, *_):
     """End the run after step 5, the second of its epoch: in a user's callback."""
     if trainer.global_step == 5:

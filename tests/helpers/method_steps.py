@@ -1,15 +1,19 @@
-"""A tiny form of every method, and noise for it."""
+"""A tiny form of every method with a batch for it, and three optimiser steps with fixed seeds, data and networks."""
 
 from functools import cache
 from inspect import Parameter, signature
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import LambdaCallback
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 import lightning_modules
+from lightning_modules import Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.base import CorrespondenceModule
+from tests.helpers.training import Clips, quiet_trainer
 
 METHODS = [
     name for name in lightning_modules.__all__ if issubclass(getattr(lightning_modules, name), CorrespondenceModule)
@@ -39,6 +43,10 @@ SMALL = {
 """Argument of a method → its small value; a method takes those that it has."""
 SIDES = {"B": 2, "3": 3, "H": 32, "W": 32, "a": 120, "b": 239}
 """Axis of an image, as methods name them in `images` → its length; `frames_of` gives that of T."""
+MOCO = {"backbone": BACKBONE, "projection_dim": 8, "queue_size": 48, "base_lr": 5.0, "encoder_momentum": 0.9}
+LIIR = {"position_size": 16, "bank": {"frames": 6, "points": 2}, "radius": 2, "prior": {"threshold": 0.02}}
+SHUFFLED = {"schedule": {"warmup_epochs": 1}, "bank": {"frames": 6, "points": 2, "modulation": "shuffle"}}
+MAST = {"position": "none", "bank": {"frames": 0}, "prior": None, "schedule": {"warmup_epochs": 0}}
 
 
 def arguments_of(name: str) -> dict[str, Any]:
@@ -97,3 +105,38 @@ class Samples(Dataset[dict[str, Any]]):
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         return {name: values[key[1]] for name, values in self.batch.items()}
+
+
+RUNS: dict[str, tuple[type[pl.LightningModule], dict[str, Any], dict[str, Any]]] = {
+    "simsiam": (VFSSimSiam, {"backbone": BACKBONE, "projector_dim": 16, "predictor_dim": 8, "base_lr": 5.0}, {}),
+    "moco": (VFSMoCo, MOCO, {}),
+    "moco-accumulated": (VFSMoCo, MOCO | {"groups": 1}, {"accumulate_grad_batches": 2}),
+    "liir": (Liir, LIIR | {"schedule": {"warmup_epochs": 0}}, {}),
+    "liir-phases": (Liir, LIIR | SHUFFLED, {"limit_train_batches": 2}),
+    "liir-mast": (Liir, MAST, {}),
+    "siamfc": (SiamFC, {"backbone": BACKBONE, "response_scale": 0.1}, {}),
+    "probe-moco": (LinearProbe, {"backbone": BACKBONE, "num_classes": 3}, {}),
+    "probe-simsiam": (LinearProbe, {"backbone": BACKBONE, "num_classes": 3, "protocol": "simsiam"}, {}),
+}
+
+
+def data(name: str) -> DataLoader[Any]:
+    generator = torch.Generator().manual_seed(7)
+    if name == "siamfc":
+        shapes = {"exemplar": (3, 120, 120), "search": (3, 239, 239)}
+        items = [{k: torch.rand(s, generator=generator) for k, s in shapes.items()} for _ in range(12)]
+    elif name.startswith("probe"):
+        items = [{"image": torch.rand(3, 64, 64, generator=generator), "label": i % 3} for i in range(24)]
+    else:
+        return DataLoader(Clips(24, frames=4 if "moco" in name or name == "simsiam" else 2, size=32), batch_size=4)
+    return DataLoader(items, batch_size=4)  # type: ignore[arg-type]
+
+
+def trained(name: str) -> dict[str, Tensor]:
+    """Return the state dict after three steps, with the losses of its batches as `losses`."""
+    kind, arguments, options = RUNS[name]
+    torch.manual_seed(0)
+    module, losses = kind(**arguments), []
+    record = LambdaCallback(on_train_batch_end=lambda trainer, module, outputs, *_: losses.append(outputs["loss"]))
+    quiet_trainer(max_steps=3, callbacks=[record], **options).fit(module, data(name))
+    return module.state_dict() | {"losses": torch.stack(losses).double()}
