@@ -25,7 +25,7 @@ def content(config):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", EVERY)
-def test_builds(config):
+def test_every_config_builds_what_it_names(config):
     given = content(config)
     model = [] if "model" in given else ["--model=raw_colour"]
     if config == "cosettle.yaml":

@@ -35,7 +35,7 @@ def made(root: Path, **arguments: Any) -> Got10kDataModule:
     return data
 
 
-def test_batches(root: Path) -> None:
+def test_a_batch_holds_exemplars_and_searches(root: Path) -> None:
     data = made(root)
     batches = list(data.train_dataloader())
     assert len(batches) == 2

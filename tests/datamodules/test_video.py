@@ -43,7 +43,7 @@ def batches(data, epoch=0):
     return list(loader)
 
 
-def test_the_batch(videos):
+def test_a_batch_holds_clips_of_the_frames_that_it_names(videos):
     data = make(videos, crops=WholeFrames(), size=160)
     seen = batches(data)
     assert len(seen) == VIDEOS // 4

@@ -122,7 +122,7 @@ def test_unknown_words_and_numbers_that_are_too_small_are_refused():
         refused(ValueError, f"{argument} must be at least {least}", kind, **{argument: least - 1})
 
 
-def test_golden_cosine(golden):
+def test_the_cosine_schedule_is_the_golden_one(golden):
     numbers = golden("lr_schedules")
     for case in ("c0", "c2"):
         expected = numbers[f"{case}_lr"]

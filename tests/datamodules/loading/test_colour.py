@@ -35,7 +35,7 @@ def test_the_whole_equals_torchvision_with_the_same_draws():
         torch.testing.assert_close(result[i], frame, atol=1e-5, rtol=0)
 
 
-def test_the_draws():
+def test_colour_changes_are_drawn_as_often_and_as_far_as_stated():
     draws = ColourAugmentation().draw(20000, seeded_generator(2))
     for chosen, probability in ((draws["jitter"], 0.8), (draws["grey"], 0.2), (draws["blur"], 0.5)):
         assert abs(chosen.float().mean() - probability) < 0.015

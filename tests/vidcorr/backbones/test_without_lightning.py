@@ -69,7 +69,7 @@ def test_a_checkpoint_gives_the_view_of_its_encoder(name, tmp_path):
 
 
 @pytest.mark.slow
-def test_without_lightning(tmp_path, davis_root):
+def test_networks_and_checkpoints_are_used_without_lightning(tmp_path, davis_root):
     expected = []
     for name in CASES.keys() - OWN_FEATURES:
         module = made(name)

@@ -63,7 +63,7 @@ def check_scores(scores, table):
 
 @pytest.mark.slow
 @torch.no_grad()
-def test_dinos_script(golden, real_data, tmp_path):
+def test_masks_are_those_of_dinos_script(golden, real_data, tmp_path):
     """The first frames of a sequence."""
     content = golden("protocols/e2e_dino")
     root = first_frames(real_data("davis"), content["seqs"].tolist()[:1], tmp_path / "davis", count=3)
@@ -75,7 +75,7 @@ def test_dinos_script(golden, real_data, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("data", ["resized", "native"])
 @torch.no_grad()
-def test_cropmaes_script(golden, real_data, tmp_path, data):
+def test_masks_and_scores_are_those_of_cropmaes_script(golden, real_data, tmp_path, data):
     """Data and truth at 480 × 880, as the script's default, or both as DAVIS has them."""
     content = golden("protocols/e2e_cropmae")
     root = first_frames(real_data("davis"), content["seqs"].tolist(), tmp_path / "davis")

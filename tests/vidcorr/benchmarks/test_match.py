@@ -42,7 +42,7 @@ def test_features_that_are_not_finite_are_refused(root, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["dift", "sd-dino", "geoaware", "geoaware+flip=mutual", "insid3", "insid3+debiased=2"])
-def test_protocols(root, name):
+def test_scores_of_a_protocol_are_those_of_its_pairs(root, name):
     network = Colours()
     result = MatchBenchmark(root=root, protocol=name, changes=SMALL).evaluate(network)
     assert set(result.scores) < set(MatchBenchmark(root=root, protocol=name).score_names)

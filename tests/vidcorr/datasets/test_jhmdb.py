@@ -20,7 +20,7 @@ def root(tmp_path):
     return write_jhmdb(tmp_path / "jhmdb", 2, frames=4, size=(60, 80))
 
 
-def test_real_clips(real_data):
+def test_clips_of_jhmdb_are_read_as_they_are(real_data):
     clips = Jhmdb(real_data("jhmdb"))
     expected = [(40, (240, 320), (40, 15, 2)), (37, (240, 320), (37, 15, 2))]
     assert [(s.num_frames, s.size, s.points.shape) for s in clips] == expected

@@ -26,7 +26,7 @@ def write(root, name, frames, boxes=None, suffix=""):
     return path
 
 
-def test_real_sequences(real_data):
+def test_sequences_of_otb_are_read_as_they_are(real_data):
     crossing, freeman, man = Otb(real_data("otb"), version=None)
     lengths = {"Crossing": 120, "Freeman1": 326, "Man": 134}
     assert {s.name: s.num_frames for s in (crossing, freeman, man)} == lengths
@@ -38,7 +38,7 @@ def test_real_sequences(real_data):
     assert grey.permute(1, 2, 0).is_contiguous()
 
 
-def test_two_targets(tmp_path):
+def test_two_targets_of_a_video_are_two_sequences(tmp_path):
     for number in (1, 2):
         write(tmp_path, "Jogging", 3, suffix=f".{number}")
     write(tmp_path, "Human4", 3, boxes=0, suffix=".1")
@@ -70,7 +70,7 @@ def test_missing_sequences_are_counted(tmp_path):
     refused(DataError, "99 of 100 sequences are missing, such as Basketball; version=None", Otb, tmp_path)
 
 
-def test_mistakes(tmp_path):
+def test_folders_that_are_no_otb_are_refused(tmp_path):
     assert refused(DataError, "no sequence; expected", Otb, tmp_path, None)
     path = write(tmp_path, "Crossing", 3, boxes=0)
     assert refused(DataError, r"Crossing: no groundtruth_rect\.txt with boxes", Otb, tmp_path, None)

@@ -93,7 +93,7 @@ def test_an_annotation_of_another_form_is_refused(tmp_path):
     refused(DataError, "SPair-71k", read_spair, tmp_path / "set")
 
 
-def test_partners():
+def test_points_have_partners_in_the_turned_picture():
     pair = read_spair(READER / "SPair-71k")[0]  # a cat with the points 2, 3, 5, 6, 9, 10, 11, 14
     everything = set(range(30))
     assert partner_rows(pair, everything) == [1, 0, -1, -1, 5, 4, -1, 7]

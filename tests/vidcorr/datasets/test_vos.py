@@ -36,7 +36,7 @@ def change(path, values):
     Image.fromarray(values.astype(np.uint8)).save(path)
 
 
-def test_real_sequences(real_data, tmp_path):
+def test_a_sequence_of_davis_is_read_as_it_is(real_data, tmp_path):
     (tmp_path / "list.txt").write_text("dog\n")
     (dog,) = Davis(real_data("davis"), split=tmp_path / "list.txt")
     assert (dog.name, dog.num_frames, dog.objects, dog.size) == ("dog", 60, (1,), (480, 854))
@@ -133,7 +133,7 @@ def test_empty_masks_after_the_first_are_ground_truth_and_the_first_alone_is_non
     assert not Vos(root, **DAVIS)[0].ground_truth
 
 
-def test_lists(root):
+def test_a_list_of_videos_is_a_name_or_a_file(root):
     assert len(Vos(root, split="ImageSets/2017/val.txt", **DAVIS)) == 3
     (root / "ImageSets/mine.txt").write_text("synthetic-002\n")
     for split in ("mine", root / "ImageSets/mine.txt"):

@@ -7,7 +7,7 @@ from vidcorr.functional import rgb_to_lab
 from vidcorr.functional.colour import drop_channel, normalised_lab
 
 
-def test_golden(golden):
+def test_lab_is_that_of_liir_and_mast(golden):
     case = golden("liir_mast")
     rgb = torch.from_numpy(case["lab_rgb"]).permute(2, 0, 1).float() / 255
     found = normalised_lab(rgb).numpy()
@@ -15,7 +15,7 @@ def test_golden(golden):
     assert np.abs(found - case["lab_norm"]).mean() < 1.5e-3
 
 
-def test_known_colours():
+def test_known_colours_have_their_lab_values():
     """Red, green, blue and white, a grey just above the straight part of sRGB, dark colours."""
     rgb = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1], [0.042, 0.042, 0.042], [0.09, 0.1, 0.11], [0.02, 0.05, 0.9]]
     expected = [
@@ -31,7 +31,7 @@ def test_known_colours():
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
-def test_golden_dropout(golden):
+def test_a_channel_is_dropped_as_by_liir(golden):
     case = golden("liir_mast")
     for channel in (1, 2):
         found = drop_channel(torch.from_numpy(case["drop_in"]), channel)

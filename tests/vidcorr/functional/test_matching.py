@@ -180,7 +180,7 @@ GEOAWARE = {
 
 
 @pytest.mark.parametrize("name", GEOAWARE)
-def test_geoaware(name):
+def test_matches_are_those_of_geoaware(name):
     inputs = "c0" if name in ("pascal",) or name.startswith("c0") else name.split("_")[0]
     case = Case("geoaware.npz", name, inputs)
     benchmark = "pf_pascal" if name == "pascal" else "spair"
@@ -212,7 +212,7 @@ def test_a_mirrored_picture_is_matched_through_the_partners_of_its_points():
 
 
 @pytest.mark.slow
-def test_geoaware_flip(monkeypatch):
+def test_pairs_are_turned_as_by_geoaware(monkeypatch):
     case, partners = Case("geoaware_flip.npz", "mutual", "mask"), np.load(FOLDER / "partners.npz")
     protocol = MatchingProtocol.named("geoaware").with_changes(flip="mutual")
     maps, turned = fused(case), fused(case, "_flip")
@@ -269,7 +269,7 @@ def test_probe3d_with_all_pairs_is_omniprobes_average():
         np.testing.assert_allclose(100 * averages_of(correct, case.categories)["class"][0], recall, atol=1e-4)
 
 
-def test_probe3d_subset():
+def test_pairs_of_a_class_are_drawn_as_by_probe3d():
     case = Case("probe3d_spair.npz", "c0_subset2", "c0")
     protocol = padded("probe3d", 256).with_changes(pairs_per_class=2)
     drawn, files = case.draws(protocol), case["pair_files"].tolist()
@@ -283,7 +283,7 @@ def test_probe3d_subset():
     np.testing.assert_allclose(100 * scores["class"][0], case["recall_mean"][3], atol=1e-4)
 
 
-def test_pf_willow():
+def test_points_of_pf_willow_are_measured_by_both_lengths():
     file = np.load(FOLDER / "pfwillow_measure.npz")
     protocol = MatchingProtocol.named("vidcorr", "pf_willow")
     for reference, key in (("points", "bbox"), ("image", "img")):
@@ -308,7 +308,7 @@ INPUTS = {
 
 
 @pytest.mark.parametrize("family", INPUTS)
-def test_inputs(family):
+def test_the_network_sees_the_pictures_of_the_original_codes(family):
     file, (name, changes, (mean, deviation)) = np.load(FOLDER / "inputs.npz"), INPUTS[family]
     protocol = MatchingProtocol.named(name).with_changes(**changes)
     for number in range(3):

@@ -49,7 +49,7 @@ def by_loops(query, references, values, radius, border, negatives=None):
 
 
 @pytest.mark.parametrize("name", ["rec1", "rec3"])
-def test_equals_mast(case, name):
+def test_colours_are_reconstructed_as_by_mast(case, name):
     query, references = case[f"{name}_q"], case[f"{name}_k"].transpose(0, 1)
     colours = case[f"{name}_colours"].transpose(0, 1)
     stored = functional.reconstruct(functional.local_affinity(query, references, 6, "zero"), colours, 6)

@@ -8,7 +8,7 @@ from vidcorr.metrics import TrackingSuccess, box_iou, centre_error, precision_cu
 from vidcorr.metrics.box_tracking import mean_curves, overlap_scores
 
 
-def test_golden_sequences(golden):
+def test_curves_of_each_sequence_are_the_toolkits(golden):
     otb = golden("otb_metrics")
     np.testing.assert_array_equal(box_iou(otb["rand_a"], otb["rand_b"]), otb["rand_iou"])
     np.testing.assert_array_equal(centre_error(otb["rand_a"], otb["rand_b"]), otb["rand_ce"])
@@ -22,7 +22,7 @@ def test_golden_sequences(golden):
         np.testing.assert_array_equal(precision_curve(error), otb[f"s{k}_prec"])
 
 
-def test_golden_overall(golden):
+def test_mean_curves_are_the_toolkits(golden):
     otb = golden("otb_metrics")
     metric = TrackingSuccess()
     for k in range(5):

@@ -22,7 +22,7 @@ def videos(golden, key):
 @pytest.mark.parametrize(
     ("counting", "key", "expected"), [("prediction-visible", "pred", "vfs_pck"), ("crw", "pred_grid40", "crw_pck")]
 )
-def test_golden_scores(golden, counting, key, expected):
+def test_pck_is_that_of_the_original_code(golden, counting, key, expected):
     metric = PCK(counting=counting)
     for v, (prediction, target) in enumerate(videos(golden, key)):
         metric.update(torch.from_numpy(prediction), torch.from_numpy(target), name=f"video{v}")
@@ -67,7 +67,7 @@ def test_a_box_without_extent_is_a_miss():
     assert math.isnan(PCK().compute()["PCK@0.1"])
 
 
-def test_golden_distances(golden):
+def test_distances_of_joints_are_those_of_the_original_code(golden):
     data = golden("jhmdb_pck")
     distances = torch.cat([keypoint_distances(p, t) for p, t in videos(golden, "pred")])
     np.testing.assert_array_equal((~distances.isnan()).sum(0), data["vfs_ndist_count"])

@@ -9,7 +9,7 @@ from vidcorr.videos.files import DataError
 
 
 @pytest.mark.parametrize("separator", ["\t", ", "])
-def test_separators(tmp_path, separator):
+def test_boxes_are_read_with_any_separator(tmp_path, separator):
     path = tmp_path / "groundtruth_rect.txt"
     path.write_text("".join(f"{separator.join(row)}\r\n" for row in (["1", "2", "3.5", "4"], ["-5", "6", "7", "8"])))
     assert read_boxes(path).tolist() == [[1, 2, 3.5, 4], [-5, 6, 7, 8]]
@@ -36,7 +36,7 @@ def test_files_that_hold_no_boxes_are_refused(tmp_path):
     assert read_boxes(path).shape == (0, 4)
 
 
-def test_golden_crops(golden):
+def test_square_crops_are_the_golden_ones(golden):
     expected = golden("siamfc_tracking")
     for number, (y, x, side, size) in enumerate(expected["crop_cases"]):
         crop = square_crop(expected["frames"][0], (y, x), side, int(size))

@@ -135,7 +135,7 @@ def test_the_training_around_it_does_not_move_it():
     assert torch.equal(result, expected)
 
 
-def test_bad_input():
+def test_labels_and_features_that_do_not_fit_are_refused():
     features, labels = video(), one_hot(2)
     spoiled = features.clone()
     spoiled[3, 2, 4, 5] = torch.nan
