@@ -130,6 +130,15 @@ def test_a_resnet_starts_at_zero_has_channels_last_and_takes_rgb_alone():
     refused(ValueError, "must be float RGB", build_feature_extractor(network), torch.rand(1, 1, 64, 64))
 
 
+def test_random_weights_of_an_extractor_are_drawn_anew_unless_torch_is_seeded():
+    images = torch.zeros(1, 3, 32, 32)
+    maps = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        maps.append(build_feature_extractor("torchvision:resnet18")(images))
+    assert [each.equal(maps[0]) for each in maps] == [True, True, False]
+
+
 def test_what_does_not_train_is_refused():
     """The checkpoint of a module without a name could not be read."""
     message = "backbone: expected a name such as my_module:my_network, got a Conv2d"

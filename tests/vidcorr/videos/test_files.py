@@ -4,6 +4,7 @@ Also tests `results/folder_lock.py`; `results/csv_files.py` is tested by the fil
 """
 
 import os
+import re
 import struct
 from unittest.mock import Mock
 
@@ -14,7 +15,7 @@ from tests.helpers.refusal import refused
 from vidcorr.results.folder_lock import FolderInUse, FolderLock
 from vidcorr.videos import files
 from vidcorr.videos.files import DataError
-from vidcorr.videos.images import image_size, read_image
+from vidcorr.videos.images import image_size, open_image, read_image
 from vidcorr.videos.masks import read_mask
 
 
@@ -33,6 +34,19 @@ def test_names_that_lead_elsewhere_are_refused(name):
     message = r"list\.txt: .* is not the plain name"
     assert refused(DataError, message, files.plain_name, name, "list.txt").isprintable()
     assert files.plain_name("x" * 200, "list.txt") == "x" * 200
+
+
+def test_a_refused_name_of_more_than_80_characters_is_shown_in_part():
+    for name, shown in (("/" * 80, "/" * 80), ("/" * 81, "/" * 77 + "...")):
+        refused(DataError, re.escape(f"list.txt: '{shown}' is"), files.plain_name, name, "list.txt")
+
+
+def test_bytes_of_an_archive_are_jpeg_or_png_and_a_file_may_be_of_any_kind(tmp_path):
+    Image.new("L", (5, 4)).save(tmp_path / "a.gif")
+    with open_image(tmp_path / "a.gif") as image:
+        assert image.size == (5, 4)
+    with pytest.raises(DataError, match=r"a\.gif: cannot be decoded"):
+        open_image(tmp_path / "a.gif", (tmp_path / "a.gif").read_bytes()).__enter__()
 
 
 def test_a_list_refuses_names_that_lead_elsewhere_or_no_names(tmp_path):
