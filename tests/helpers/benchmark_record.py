@@ -66,7 +66,7 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     res3, raw = resnet.view("res3", 8), build_feature_extractor("raw_colour")
     davis, youtube_vos, tap_vid = (root / name for name in ("davis", "youtube_vos", "tap_vid"))
     folders = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
-    entering = {"split": None, "annotations": "entering", "size_tolerance": 1, "limit_sequences": 1}
+    several = {"split": None, "size_tolerance": 1, "limit_sequences": 1}
     benchmarks: dict[str, Callable[[], Any]] = {
         "davis": partial(vidcorr.DavisBenchmark, davis),
         "davis_crw": partial(vidcorr.DavisBenchmark, davis, protocol="crw"),
@@ -81,7 +81,7 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
         "tap_vid_chained": partial(vidcorr.TapVidBenchmark, tap_vid, "gmrw-chained"),
         "badja": partial(vidcorr.BadjaBenchmark, root / "badja", protocol="fomo"),
         "real_davis": partial(vidcorr.DavisBenchmark, root / "real_davis", split=None),
-        "real_davis_multi": partial(vidcorr.DavisBenchmark, real_data("davis_multi_first"), **entering),
+        "real_davis_multi": partial(vidcorr.DavisBenchmark, real_data("davis_multi_first"), **several),
         "real_jhmdb": partial(vidcorr.JhmdbBenchmark, real_data("jhmdb"), limit_sequences=1),
         "otb": partial(vidcorr.OtbBenchmark, root / "otb", version=None, video=True),
         "real_otb": partial(vidcorr.OtbBenchmark, root / "real_otb", version=None, video=False),
