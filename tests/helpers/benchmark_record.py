@@ -66,7 +66,7 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     res3, raw = resnet.view("res3", 8), build_feature_extractor("raw_colour")
     davis, youtube_vos, tap_vid = (root / name for name in ("davis", "youtube_vos", "tap_vid"))
     folders = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
-    several = {"split": None, "size_tolerance": 1, "limit_sequences": 1}
+    several = {"split": None, "annotations": "first", "size_tolerance": 1, "limit_sequences": 1}
     benchmarks: dict[str, Callable[[], Any]] = {
         "davis": partial(vidcorr.DavisBenchmark, davis),
         "davis_crw": partial(vidcorr.DavisBenchmark, davis, protocol="crw"),
