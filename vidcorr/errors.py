@@ -64,15 +64,23 @@ def message_of(error: BaseException) -> str:
         >>> message_of(ValueError("key:\n    - no int\n    - Expected a <class 'NoneType'>"))
         'key: no int'
     """
-    lines = [(len(line) - len(line.lstrip()), line) for line in str(error).splitlines() if line.strip()]
-    depth = max([0, *(own for own, _ in lines)])
-    if depth == 0:
-        return " ".join(line.strip() for _, line in lines)
-    reasons = dict.fromkeys(line.strip(" -") for own, line in lines if own == depth)
-    above: list[tuple[int, str]] = []  # the lines that the first reason is indented below, from the outermost inwards
-    for own, line in lines:
-        if own == depth:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    deepest = max(map(_indent, lines), default=0)
+    if deepest == 0:
+        return " ".join(map(str.strip, lines))
+    above: list[str] = []  # lines that the first reason is indented below, from the outermost inwards
+    for line in lines:
+        while above and _indent(above[-1]) >= _indent(line):
+            above.pop()
+        if _indent(line) == deepest:
             break
-        above = [*(pair for pair in above if pair[0] < own), (own, line.strip(" -"))]
+        above.append(line)
+    innermost = [line for line in lines if _indent(line) == deepest]
+    reasons = dict.fromkeys(line.strip(" -") for line in innermost)
     kept = [reason for reason in reasons if not reason.endswith(f"{type(None)}")]  # of an option that may be left out
-    return " ".join([*(line for _, line in above), "; ".join(kept or reasons)])
+    context = [line.strip(" -") for line in above]
+    return " ".join([*context, "; ".join(kept or reasons)])
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
