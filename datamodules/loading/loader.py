@@ -73,7 +73,7 @@ class FixedSampler(DistributedSampler[Key]):
 
     def __init__(self, dataset: Sized) -> None:
         # a single rank for the base class: `indices` shares out (see above)
-        super().__init__(dataset, num_replicas=1, rank=0)  # type: ignore[arg-type]
+        super().__init__(dataset, num_replicas=1, rank=0, shuffle=False)  # type: ignore[arg-type]
         self.samples = len(dataset)
 
     @property

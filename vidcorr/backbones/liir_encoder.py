@@ -95,7 +95,7 @@ class LiirEncoder(nn.Module):
         self.affinity = nn.Conv2d(256, affinity_dim, 3, padding=1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module is not self.affinity:
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         self.to(memory_format=torch.channels_last)
 
     def stem(self, lab: Tensor, modulate: Modulation | None = None) -> Tensor:

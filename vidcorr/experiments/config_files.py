@@ -108,7 +108,7 @@ def _structure(text: str) -> Any:
 class _UniqueKeys(yaml.SafeLoader):
     """A loader that refuses a key that stands twice in a mapping."""
 
-    def construct_mapping(self, node: yaml.MappingNode, **options: bool) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return a mapping whose keys differ.
 
         Raises:
@@ -119,4 +119,4 @@ class _UniqueKeys(yaml.SafeLoader):
             if key.value in keys:
                 raise ValueError(f"line {key.start_mark.line + 1}: {key.value} is set twice")
             keys.add(key.value)
-        return dict(super().construct_mapping(node, **options))
+        return dict(super().construct_mapping(node, deep))

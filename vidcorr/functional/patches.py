@@ -86,5 +86,5 @@ def crop_and_resize(images: Tensor, boxes: Tensor) -> Tensor:
     columns = x[:, None, :].expand(-1, y.shape[1], -1)
     rows = y[:, :, None].expand(-1, -1, x.shape[1])
     grid = torch.stack([columns, rows], dim=-1)
-    sampled = grid_sample(images.to(fine), grid, padding_mode="border", align_corners=False)
+    sampled = grid_sample(images.to(fine), grid, mode="bilinear", padding_mode="border", align_corners=False)
     return sampled.to(images.dtype)

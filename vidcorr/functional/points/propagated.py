@@ -37,7 +37,7 @@ def _blocks(job: TrackingJob) -> Iterator[Tensor]:
     cells = job.features(int(job.starts.min()))[0].numel()
     kept = job.protocol.context + 4  # heat-maps of the window and of the query frame, and two of a step
     at_once = max(1, job.workspace // (4 * cells * kept))
-    for queries in job.starts.argsort().split(at_once):
+    for queries in job.starts.argsort(stable=True).split(at_once):
         for starts in job.starts[queries].unique().split(job.frames_at_once()):
             yield queries[torch.isin(job.starts[queries], starts)]
 

@@ -119,5 +119,5 @@ def resize_maps(maps: Tensor, size: tuple[int, int], method: Filter = "bilinear"
     if maps.shape[-2:] == tuple(size):
         return maps
     if method == "nearest":
-        return F.interpolate(maps[None], size)[0]
+        return F.interpolate(maps[None], size, mode="nearest")[0]
     return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=method == "bilinear-aligned")[0]
