@@ -60,7 +60,7 @@ def test_lists_and_broken_images(images, tmp_path):
 
 
 def test_folders_of_images_that_are_read_as_videos_are_told(tmp_path, caplog):
-    """Which folders are none: tests/vidcorr/videos/test_folders.py."""
+    """A log line tells how many; tests/vidcorr/videos/test_folders.py tries the folders that are none."""
     black = np.zeros((8, 20, 30, 3), np.uint8)
     write_frames(tmp_path / "film" / "a", black, [f"img_{n:05d}.jpg" for n in range(0, 40, 5)])
     caplog.set_level("INFO")

@@ -116,9 +116,11 @@ def test_columns_of_one_title_have_the_digests_of_what_differs():
     assert (one.against(other).difference, one.paired_with(other).difference.mean) == (None, 0)
     table = tabulate(record for record in found if record.key == "J&F-Mean")
     assert [column.about for column in table.columns.values()] == [
-        "vfs, 5 sequences vfs-d 287ddb9a", "vfs, 5 sequences vfs-d ea4b60de", "vfs, 5 sequences vfs-d",
+        "vfs, 5 sequences vfs-d 287ddb9a",
+        "vfs, 5 sequences vfs-d ea4b60de",
+        "vfs, 5 sequences vfs-d",
         "vfs, val, 5 sequences",
-    ]  # fmt: skip
+    ]
 
 
 def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):

@@ -148,9 +148,14 @@ def test_an_animation_is_a_sheet_of_chosen_frames_with_its_curves(tmp_path, monk
     assert sorted(file.name for file in folder.iterdir()) == ["walk.json", "walk.webp"]
     assert Image.open(folder / "walk.webp").size == (8 * 320, 4 * 160)
     assert json.loads((folder / "walk.json").read_text()) == {
-        "sequence": "walk", "kind": "semantic", "caption": "parts", "columns": 8, "frames": long.chosen,
-        "size": [320, 160], "curves": {"mIoU": [[0, 1], [0.1235, None]]},
-    }  # fmt: skip
+        "sequence": "walk",
+        "kind": "semantic",
+        "caption": "parts",
+        "columns": 8,
+        "frames": long.chosen,
+        "size": [320, 160],
+        "curves": {"mIoU": [[0, 1], [0.1235, None]]},
+    }
     short = SequenceAnimation(tmp_path, "run", 3)
     short.add(grey(), grey(value=200))
     for _ in range(2):
@@ -161,8 +166,9 @@ def test_an_animation_is_a_sheet_of_chosen_frames_with_its_curves(tmp_path, monk
     )
     short.close()
     assert [call.args for call in save.call_args_list] == [
-        ("run.webp", [[0] * 3, [90] * 3, [90] * 3]), ("run.truth.webp", [[200] * 3, [128] * 3, [128] * 3])
-    ]  # fmt: skip
+        ("run.webp", [[0] * 3, [90] * 3, [90] * 3]),
+        ("run.truth.webp", [[200] * 3, [128] * 3, [128] * 3]),
+    ]
     assert save.call_args.kwargs == {"quality": 70, "method": 0}
     assert json.loads((tmp_path / "animations/run.json").read_text())["columns"] == 3
 

@@ -94,9 +94,13 @@ def test_the_brightest_place_of_a_heat_map_is_the_matched_cell(texts):
     assert not np.array_equal(sheet[18:82, 100:], sheet[-64:, 100:])
     of_frames = "127% of the label, a cell at most 62.2%", "50% of the label, a cell at most 50.0%"
     assert [text for text, *_ in texts] == [
-        "frame 2, with the prior", f"frame 0: {of_frames[0]}", f"frame 1: {of_frames[0]}",
-        "frame 2, without", f"frame 0: {of_frames[1]}", f"frame 1: {of_frames[1]}",
-    ]  # fmt: skip
+        "frame 2, with the prior",
+        f"frame 0: {of_frames[0]}",
+        f"frame 1: {of_frames[0]}",
+        "frame 2, without",
+        f"frame 0: {of_frames[1]}",
+        f"frame 1: {of_frames[1]}",
+    ]
     refused(ValueError, "got 3 maps and 2 frames", heat_map_sheet, features, (10, 16), frames[:2], LIIR)
 
 
