@@ -31,13 +31,16 @@ pytestmark = pytest.mark.usefixtures("no_gradients")
 KEYS = json.loads(Path(__file__).with_name("families.json").read_text("utf-8"))
 REAL = json.loads((GOLDEN / "checkpoint_keys.json").read_text("utf-8"))
 """Name of a public file → its keys with their shapes."""
-R50 = "torchvision:resnet50"
+R50 = {"spec": "torchvision:resnet50"}
 MADE = {
-    "vfs_r18": "torchvision:resnet18",
+    "vfs_r18": {"spec": "torchvision:resnet18"},
     "vfs_r50": R50,
     "moco_v2_r50": R50,
-    "crw_r18": "vidcorr.backbones:crw_resnet18",
+    "crw_r18": {"spec": "vidcorr.backbones:crw_resnet18"},
+    "liir": {"position_size": 128},
+    "mast": {},
 }
+"""Name of a public file → arguments by its keys."""
 
 
 def made(family, state):
@@ -66,7 +69,7 @@ def test_the_keys_of_a_public_file_fit_a_network_of_their_shapes(file, monkeypat
         recipe, weights = made(family, renamed_by(FAMILIES[family], state)[0])
         load_weights(make(recipe, file), weights, file)
     assert file.startswith(family)
-    assert recipe["init_args"].get("spec") == MADE.get(file)
+    assert recipe["init_args"] == FAMILIES[family].get("arguments", {}) | MADE[file]
 
 
 @pytest.mark.parametrize(("width", "size", "patch"), [(384, "small", 16), (768, "base", 8), (1024, "large", 16)])
@@ -169,4 +172,6 @@ def test_the_average_beside_the_weights_is_told_and_taken_by_its_name(tmp_path):
     ):
         torch.save(content | beside, path)
         assert read_foreign(path)[:2] == ({"a": 0}, taken)
+    assert bare({"module.a": 0, "n_averaged": 1}) == {"a": 0}
+    assert bare({"module.a": 0, "b": 1}) == {"module.a": 0, "b": 1}
     refused(ValueError, "has no weights under swa; it has encoder", read_foreign, path, "swa")

@@ -9,16 +9,9 @@ from pydantic import ValidationError
 from lightning_modules import Liir
 from tests.helpers.fake_device import fake_gpu, moved
 from tests.helpers.refusal import refused
-from vidcorr.backbones import (
-    Encoder,
-    LiirEncoder,
-    Network,
-    build_feature_extractor,
-    extractor_of,
-    load,
-    weights_digest,
-)
+from vidcorr.backbones import Encoder, LiirEncoder, build_feature_extractor, extractor_of, load, weights_digest
 from vidcorr.backbones.copies import device_of, on_device
+from vidcorr.backbones.description import Network
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 

@@ -59,16 +59,9 @@ def test_frames_may_come_before_channels(frames, clips):
 
 
 def test_a_window_is_held_and_no_more(clips):
-    taken = 0
-
-    def counted():
-        nonlocal taken
-        for _ in range(40):
-            taken += 1
-            yield torch.zeros(3, 16, 16)
-
-    maps = Clips(clip_network(clips, mixed=False)).encode(counted())
-    seen = [taken for _ in maps]
+    taken = []
+    frames = (taken.append(number) or torch.zeros(3, 16, 16) for number in range(40))
+    seen = [len(taken) for _ in Clips(clip_network(clips, mixed=False)).encode(frames)]
     assert seen == [16] * 16 + [32] * 16 + [40] * 8
 
 
@@ -157,19 +150,17 @@ def test_a_callable_may_give_an_encoder_of_video():
     assert [one.shape for one in made.encode(iter(torch.zeros(2, 3, 32, 32)))] == [(8, 4, 4)] * 2
     message = "a video encoder has one stage and stride; leave both arguments out"
     refused(ValueError, message, build_feature_extractor, made, "res4")
-    frozen = FrozenEncoder("tests.helpers.encoders:recurrent")
-    assert isinstance(frozen.feature_extractor(), Recurrent)
+    assert isinstance(FrozenEncoder("tests.helpers.encoders:recurrent").feature_extractor(), Recurrent)
 
 
-class Attention(torch.nn.Module):
+class Attention(torch.nn.Linear):
     """A layer of attention in the library's form, of a trained grid of 2 × 2 cells."""
 
     grid_size = 2
 
     def __init__(self, config, hidden_size, num_attention_heads):
-        super().__init__()
+        super().__init__(hidden_size, hidden_size)
         self.config, self.hidden_size, self.num_attention_heads = config, hidden_size, num_attention_heads
-        self.projection = torch.nn.Linear(hidden_size, hidden_size)
 
 
 class Transformer(torch.nn.Module):
@@ -196,12 +187,12 @@ def test_v_jepa_2_gives_the_maps_of_its_tubelets_at_places_that_cover_the_traine
     assert network.stride == 4
     layer = model.encoder.layer[0].attention
     assert layer.map_size == (3, 4)
-    assert torch.equal(layer.projection.weight, before.projection.weight)
+    assert torch.equal(layer.weight, before.weight)
     assert not layer.training
-    time, rows, columns = layer.get_position_ids(torch.zeros(1, 24, 3))
-    assert time.tolist() == [0] * 12 + [1] * 12
-    torch.testing.assert_close(rows.view(2, 3, 4)[1, :, 2], torch.tensor([0.0, 0.5, 1.0]))
-    torch.testing.assert_close(columns.view(2, 3, 4)[1, 2], torch.tensor([0.0, 0.25, 0.75, 1.0]))
+    time, rows, columns = (places.view(2, 3, 4) for places in layer.get_position_ids(torch.zeros(1, 24, 3)))
+    assert time.tolist() == [[[0] * 4] * 3, [[1] * 4] * 3]
+    torch.testing.assert_close(rows[1, :, 2], torch.tensor([0.0, 0.5, 1.0]))
+    torch.testing.assert_close(columns[1, 2], torch.tensor([0.0, 0.25, 0.75, 1.0]))
 
 
 def test_v_jepa_2_by_name_is_read_from_safetensors_alone_and_no_code_of_the_hub_runs():
@@ -237,10 +228,12 @@ def test_other_models_by_name_and_other_clips_are_one_line(tmp_path):
     refused(ValueError, "cannot be loaded", build_feature_extractor, f"transformers:{tmp_path / 'nowhere'}")
     config = json.loads((GOLDEN / "video_encoders/vjepa2_tiny/config.json").read_text())
     others = {
-        "a dinov2; only vjepa2 is read by name": config | {"model_type": "dinov2"},
-        "fields that are not known here: interpolate_rope, use_rope_interleave": config
-        | {"interpolate_rope": True, "use_rope_interleave": True},  # V-JEPA 2.1
+        "a dinov2; only vjepa2 is read by name": {"model_type": "dinov2"},
+        "fields that are not known here: interpolate_rope, u": {
+            "interpolate_rope": True,
+            "use_rope_interleave": True,
+        },
     }
     for message, fields in others.items():
-        (tmp_path / "config.json").write_text(json.dumps(fields))
+        (tmp_path / "config.json").write_text(json.dumps(config | fields))  # of V-JEPA 2.1
         refused(ValueError, message, build_feature_extractor, f"transformers:{tmp_path}")
