@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from tests.helpers.refusal import refused
-from tests.helpers.sprite import FRAMES, bounds, tensors
-from vidcorr import BoxPrompt, MaskPrompt, PointPrompt, SiamFCTracker, follow
-from vidcorr.backbones import LiirEncoder, Normalise, build_feature_extractor
+from tests.helpers.sprite import tensors
+from vidcorr import MaskPrompt, PointPrompt, follow
+from vidcorr.backbones import LiirEncoder, build_feature_extractor
 from vidcorr.functional.propagation.resizing import reduced_frame
-from vidcorr.metrics import box_iou, region_similarity
+from vidcorr.metrics import region_similarity
 from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking.follow import rules_for, seen_size
 from vidcorr.tracking.labels import TrackedFrame, moved
@@ -39,24 +38,6 @@ def test_an_object_smaller_than_a_cell_is_named(scene):
     assert len(warned) == 1  # of the first frame alone
 
 
-def panned():
-    """Noise that moves 4 px to the right from frame to frame."""
-    wide = np.random.default_rng(0).integers(0, 256, (48, 64 + 4 * FRAMES, 3)).astype(np.uint8)
-    return tensors(np.stack([wide[:, 4 * (FRAMES - t) :][:, :64] for t in range(FRAMES)]))
-
-
-def test_points_move_with_what_they_are_on():
-    first = torch.tensor([[9.0, 13.0], [21.0, 30.0]], dtype=torch.float64)
-    cells = nn.Sequential(Normalise([0.5] * 3, [1.0] * 3), nn.PixelUnshuffle(4))  # no two are alike in noise
-    patches = build_feature_extractor(cells)
-    prompt = PointPrompt.of({"a": first[0], "b": first[1]})
-    found = torch.stack([points for _, points in follow(patches, panned(), prompt)])
-    assert torch.equal(found[0], torch.cat([first, torch.ones(2, 1)], dim=1))
-    truth = first + 4 * torch.arange(FRAMES)[:, None, None] * torch.tensor([1, 0])
-    assert (found[..., :2] - truth).abs().max() < 1.5
-    assert ((found[..., 2] > 0.5) & (found[..., 2] <= 1 + 1e-6)).all()
-
-
 def test_a_point_whose_heat_map_is_empty_has_no_place(colour, monkeypatch):
     """Its score is the peak as a fraction of its first one; a point without a first one has none."""
     peaks = [[0.5, 0.25, 0.0], [0.25, 0.0, 1e-6]]
@@ -71,18 +52,6 @@ def test_a_point_whose_heat_map_is_empty_has_no_place(colour, monkeypatch):
     assert second[2].tolist() == [1, 1, pytest.approx(1e6)]
 
 
-def test_a_box_follows_its_sprite(scene, colour):
-    video, masks = scene
-    first = bounds(masks[0])
-    found = np.concatenate([boxes for _, boxes in follow(colour, tensors(video), BoxPrompt.of(first.tolist()))])[:, :4]
-    corner = np.array([1, 1, 0, 0])  # the tracker counts from 1
-    tracked = [boxes - corner for _, boxes in SiamFCTracker(colour).track(tensors(video), first[None] + corner)]
-    np.testing.assert_array_equal(found, np.concatenate(tracked))
-    assert found[0].tolist() == first.tolist()
-    truth = np.stack([bounds(mask) for mask in masks])
-    assert box_iou(found, truth).mean() > 0.6
-
-
 def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_its_own(colour):
     prompt = PointPrompt.of([(1, 1)])
     assert rules_for(colour, prompt, None) == rules_for(colour, prompt, "vidcorr")
@@ -90,8 +59,8 @@ def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_
     liir = build_feature_extractor(LiirEncoder("none", stages=3))
     names = [rules_for(each, mask, None).name for each in (colour, liir)]
     assert names == ["vidcorr", "liir"]
-    own = [rules_for(colour, mask, name).resized_data for name in ("catmae-16", "catmae-16+resized_data=8,8")]
-    assert own == [None, (8, 8)]
+    sizes = [rules_for(colour, mask, name).resized_data for name in ("catmae-16", "catmae-16+resized_data=8,8")]
+    assert sizes == [None, (8, 8)]
     found = {name: rules_for(colour, prompt, name) for name in ("vidcorr", "vfs", "vfs+keypoint_sigma=3")}
     assert {type(rules) for rules in found.values()} == {JointProtocol}
     assert [rules.keypoint_sigma for rules in found.values()] == [4, 2, 3]
@@ -100,7 +69,8 @@ def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_
     for name in PointProtocol.sources():
         of_both = name in JointProtocol.sources()
         assert isinstance(rules_for(colour, prompt, name), JointProtocol if of_both else PointProtocol)
-        assert isinstance(rules_for(colour, prompt, f"{name}-points+context=2"), PointProtocol)
+        own = rules_for(colour, prompt, f"{name}-points+context=2")
+        assert (type(own), own.feature_stride) == (PointProtocol, 4)
     frames = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     refused(ValueError, "reads a video several times: give a file", follow, colour, frames, prompt, "vidcorr-points")
 

@@ -7,7 +7,6 @@ import torch
 from tests.helpers.encoders import clips_over
 from vidcorr import FrameStream, follow
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.datasets.generated.writers import write_frames
 from vidcorr.protocols import PointProtocol
 from vidcorr.tracking import points as points_of_tracking
 from vidcorr.tracking.frame_encoder import FrameEncoder
@@ -36,6 +35,7 @@ def test_a_still_point_stays_in_the_centre_of_its_cell():
     assert encoder.watch.seconds.keys() == {"decode", "backbone", "track"}
     cells = torch.tensor([[28.0, 20], [12, 44]], dtype=torch.float64)
     torch.testing.assert_close(tracks.points, cells[:, None].expand(-1, FRAMES, -1))
+    follow_points(encoder, lambda first: video(FRAMES - 1), 1, SIZE, QUERIES[:1])  # a picture
 
 
 @pytest.mark.parametrize(
@@ -65,28 +65,17 @@ def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(of_vide
     assert begun == expected
 
 
-@pytest.fixture(scope="module")
-def panned(tmp_path_factory):
-    """Noise of 64 × 96 px that moves right by 3 px a frame, as PNGs."""
-    folder = tmp_path_factory.mktemp("video") / "pan"
-    noise = np.random.default_rng(0).integers(0, 256, (16, 40, 3)).astype(np.uint8).repeat(4, 0).repeat(4, 1)
-    images = np.stack([noise[:, 20 - 3 * t : 116 - 3 * t] for t in range(5)])
-    write_frames(folder, images, [f"{t:02d}.png" for t in range(5)])
-    return folder
-
-
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", PointProtocol.sources())
-def test_points_are_those_of_the_tracking_functions(panned, colour, name):
-    points = {"a": (30, 20), "b": (40.25, 33.5)}
-    found = list(follow(colour, panned, PointPrompt.of(points), f"{name}-points"))
-    frames = list(FrameStream(panned))
+def test_points_are_those_of_the_tracking_functions(folder, colour, name):
+    points, stream = {"a": (30, 20), "b": (40.25, 33.5)}, FrameStream(folder / "frames", 0, 5)
+    found = list(follow(colour, stream, PointPrompt.of(points), f"{name}-points"))
+    frames = list(stream)
     assert all((frame == own).all() for (frame, _), own in zip(found, frames, strict=True))
-    queries = np.array([[0, 20.5 * 256 / 64, 30.5 * 256 / 96], [0, 34 * 256 / 64, 40.75 * 256 / 96]])
-    rules = PointProtocol.named(name, "tap_vid")
-    encoder = FrameEncoder(colour, rules)
-    tracks = follow_points(encoder, lambda t: iter(frames[t:]), 5, (64, 96), queries, False)
-    expected = tracks.points * torch.tensor([96, 64]) / 256 - 0.5
+    queries = np.array([[0, 20.5 * 256 / 96, 30.5 * 256 / 130], [0, 34 * 256 / 96, 40.75 * 256 / 130]])
+    encoder = FrameEncoder(colour, PointProtocol.named(name, "tap_vid"))
+    tracks = follow_points(encoder, lambda t: iter(frames[t:]), 5, (96, 130), queries, False)
+    expected = tracks.points * torch.tensor([130, 96]) / 256 - 0.5
     followed = torch.stack([points for _, points in found], dim=1)
     torch.testing.assert_close(followed[..., :2], expected, atol=1e-6, rtol=0)
     assert torch.equal(followed[..., 3].bool(), tracks.occluded)

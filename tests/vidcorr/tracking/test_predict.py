@@ -13,7 +13,8 @@ from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
 from tests.helpers.sprite import FRAMES, RATE, bounds, tensors
-from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, follow, predict_video
+from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, SiamFCTracker, follow, predict_video
+from vidcorr.metrics import box_iou
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.folder_lock import FolderInUse, FolderLock
 from vidcorr.results.pictures.overlays import distinct_colours, draw_boxes, draw_points, overlay_masks, overlay_tracks
@@ -54,16 +55,19 @@ def test_a_part_of_a_video_is_followed_as_a_video_of_its_own(scene, folder, colo
     assert (content["seconds"], content["seconds_per_frame"]) == (1.23, 0.2058)
 
 
-def test_boxes_have_scores(scene, folder, colour, tmp_path):
-    box = bounds(scene[1][0]).tolist()
-    found = np.stack([boxes for _, boxes in follow(colour, tensors(scene[0]), BoxPrompt.of([box, box]))])
-    assert np.isnan(found[0, :, 4]).all()
-    assert (found[1:, :, 4] > 0).all()
-    predict_video(colour, folder / "frames", BoxPrompt.of([box, box]), tmp_path, overlay=False)
+def test_boxes_are_those_of_the_tracker_with_scores(scene, folder, colour, tmp_path):
+    first = np.array([bounds(scene[1][0])] * 2)
+    predict_video(colour, folder / "frames", BoxPrompt.of(first.tolist()), tmp_path, overlay=False)
     rows = rows_of(tmp_path, "boxes.csv")
     assert list(rows[0]) == ["frame", "box", "x", "y", "width", "height", "score"]
     numbers = [[float(row[key] or "nan") for key in list(row)[2:]] for row in rows]
-    np.testing.assert_allclose(np.reshape(numbers, (FRAMES, 2, 5)), found, atol=1e-4)
+    found = np.reshape(numbers, (FRAMES, 2, 5))
+    corner = np.array([1, 1, 0, 0])  # the tracker counts from 1
+    tracked = [boxes - corner for _, boxes in SiamFCTracker(colour).track(tensors(scene[0]), first + corner)]
+    np.testing.assert_allclose(found[..., :4], tracked, atol=1e-4)
+    assert np.isnan(found[0, :, 4]).all()
+    assert (found[1:, :, 4] > 0).all()
+    assert box_iou(found[:, 0, :4], np.stack([bounds(mask) for mask in scene[1]])).mean() > 0.6
 
 
 def test_points_are_a_table_that_is_a_prompt_again(folder, colour, tmp_path):
