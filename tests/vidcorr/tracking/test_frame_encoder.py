@@ -108,9 +108,8 @@ def test_a_gpu_is_asked_for_the_times_of_its_events_with_the_sums(monkeypatch):
 
 
 def test_each_kind_is_charged_with_its_own_time(monkeypatch):
-    clock = Mock(
-        side_effect=[0.0, 2.0, 2.0, 2.564, 5.564, 5.6, 105.0, 106.0]
-    )  # what is outside any named work is not counted
+    """Time outside any named work is not counted."""
+    clock = Mock(side_effect=[0.0, 2.0, 2.0, 2.564, 5.564, 5.6, 105.0, 106.0])
     monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=clock))
     watch = Stopwatch()
     for _ in watch.timed("decode", "a"):
