@@ -31,8 +31,7 @@ def test_simsiam_is_the_golden_one(golden, case):
     assert loss.item() == pytest.approx(float(numbers[f"{case}_loss"]), abs=1e-5)
     for p, name in ((p1, "grad_p1"), (p2, "grad_p2")):
         assert torch.allclose(p.grad, frames(numbers, case, name), atol=1e-5)
-    assert z1.grad is None
-    assert z2.grad is None
+    assert (z1.grad, z2.grad) == (None, None)
 
 
 def test_info_nce_is_the_golden_one(golden):
@@ -54,7 +53,7 @@ def test_info_nce_is_the_golden_one(golden):
 def test_info_nce_equals_the_plain_form(dtype, frames, width, keys, products, monkeypatch):
     monkeypatch.setitem(logsumexp.PRODUCTS_AT_ONCE, "cpu", products)
     query, target, queue = (unit(*shape, width, dtype=dtype) for shape in ((3, frames), (3, frames), (keys,)))
-    excluded = torch.rand(3, keys) < 0.3
+    excluded = torch.rand(3, keys) < torch.tensor([[0.3], [0.3], [1]])  # the last video has no negatives
     found = []
     for function in (info_nce_loss, plain_info_nce):
         leaf = query.clone().requires_grad_()
@@ -63,16 +62,6 @@ def test_info_nce_equals_the_plain_form(dtype, frames, width, keys, products, mo
         found.append((loss.detach(), leaf.grad))
     rtol, atol = (1e-9, 1e-12) if dtype == torch.float64 else (1e-5, 1e-7)
     torch.testing.assert_close(*found, rtol=rtol, atol=atol)
-
-
-def test_a_video_without_negatives_has_no_loss():
-    query = unit(2, 2, 4).requires_grad_()
-    excluded = torch.tensor([[True] * 5, [False] * 5])
-    loss = info_nce_loss(query, unit(2, 2, 4), unit(5, 4), excluded=excluded)
-    loss.backward()
-    assert loss.isfinite()
-    assert query.grad[0].abs().max() == 0
-    assert query.grad[1].abs().min() > 0
 
 
 def test_monitored_similarities_are_means_over_all_pairs():

@@ -14,6 +14,7 @@ from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.functional import match_keypoints
 from vidcorr.functional.matching import (
+    _decode,
     bias_directions,
     cell_similarities,
     frame_points,
@@ -52,8 +53,7 @@ class Case:
 
     def size(self, image):
         """Return (H, W) of a picture."""
-        width, height = self["img_wh"][image].tolist()
-        return height, width
+        return tuple(self["img_wh"][image, ::-1].tolist())
 
     def rows(self, pair):
         """Return the rows of a pair's points."""
@@ -79,10 +79,10 @@ def fused(case, suffix=""):
     return torch.cat([part / (part.norm(dim=1, keepdim=True) + 1e-10) for part in (diffusion, dino)], dim=1)
 
 
-def averages_of(correct, categories):
-    """Return the averages of pairs."""
-    right, counts = np.array([each.sum(0) for each in correct]), np.array([len(each) for each in correct])
-    return averages(right.reshape(len(correct), -1), counts, categories)
+def averages_of(case, correct, drawn):
+    """Return the averages of the pairs that are drawn."""
+    right, counts = np.array([correct[n].sum(0) for n in drawn]), np.array([len(correct[n]) for n in drawn])
+    return averages(right.reshape(len(drawn), -1), counts, [case.categories[n] for n in drawn])
 
 
 def check(case, found, protocol, drawn=None, **keys):
@@ -97,8 +97,7 @@ def check(case, found, protocol, drawn=None, **keys):
         correct.append(correct_points(found[rows], case["trg"][rows], length, size, protocol))
         if drawn is None:
             np.testing.assert_array_equal(correct[-1], case["correct"][rows])
-    chosen = range(len(correct)) if drawn is None else drawn
-    scores = averages_of([correct[n] for n in chosen], [case.categories[n] for n in chosen])
+    scores = averages_of(case, correct, drawn or range(len(correct)))
     for average, key in keys.items():
         np.testing.assert_allclose(scores[average], case[key], atol=1e-6)
     return correct
@@ -115,6 +114,7 @@ AVERAGES = {
     "insid3": {"image": "all_pck_img"},
     "probe3d": {},
 }
+LEVELS = ("viewpoint=0", "viewpoint=1", "viewpoint=2", "")
 CASES = [(family, name) for family in FILES for name in ("c0", "c1", "c2", "tie")] + [("sd-dino", "pascal")]
 
 
@@ -129,11 +129,9 @@ def test_matches_and_averages_of_the_public_codes(family, name):
         exact = ~case["tied"] if name != "tie" else exact
     else:
         protocol = protocol.with_changes(input_size=int(case["size" if family == "sd-dino" else "image_size"]))
-    if family == "insid3" and case["svd_comps"]:
+    if family == "insid3":
         protocol = protocol.with_changes(debiased=int(case["svd_comps"]))
-        bias = bias_directions(case.features("noise_feats"), int(case["svd_comps"]))
-    if family == "insid3" and not case["svd_comps"]:
-        protocol = protocol.with_changes(debiased=0)
+        bias = bias_directions(case.features("noise_feats"), protocol.debiased) if protocol.debiased else None
     if family == "probe3d":
         protocol = protocol.with_changes(thresholds=case["alphas"].tolist())
     if (family, name) == ("sd-dino", "c2"):
@@ -147,12 +145,10 @@ def test_matches_and_averages_of_the_public_codes(family, name):
         assert ((found[:, 0] >= x0) & (found[:, 0] <= x1) & (found[:, 1] >= y0) & (found[:, 1] <= y1)).all()
     if family == "probe3d":
         drawn = case.draws(protocol)
-        for column, level in enumerate(["viewpoint=0", "viewpoint=1", "viewpoint=2", ""]):
-            recall = np.nan
-            if numbers := drawn.get(level):
-                scores = averages_of([correct[n] for n in numbers], [case.categories[n] for n in numbers])
-                recall = 100 * scores["class"][1]
-            np.testing.assert_allclose(recall, case["recall_mean"][column], atol=1e-4)
+        assert sorted(drawn[""]) == case.draws(protocol.with_changes(pairs="all"))[""]  # OmniProbe's rule
+        for level, expected in zip(LEVELS, case["recall_mean"], strict=True):
+            recall = 100 * averages_of(case, correct, drawn[level])["class"][1] if drawn.get(level) else np.nan
+            np.testing.assert_allclose(recall, expected, atol=1e-4)
 
 
 def test_sd_dino_sample():
@@ -193,8 +189,9 @@ def test_matches_are_those_of_geoaware(name):
         check(case, found, protocol)
         return
     np.testing.assert_allclose(found, case["pred_orig"], atol=1e-3)
-    scores = averages_of(check(case, found, protocol, image="weighted"), case.categories)  # weighted by pairs
+    correct = check(case, found, protocol, image="weighted")  # weighted by pairs
     if name == "c0":
+        scores = averages_of(case, correct, range(len(correct)))
         np.testing.assert_allclose(scores["point"], Case("geoaware.npz", "c0_kpt")["weighted"], atol=1e-6)
 
 
@@ -259,28 +256,15 @@ def test_probe3d_covers_omniprobes_soft_argmax(name, window, changes, golden):
         np.testing.assert_allclose(unit, expected[f"{name}_window{window}_pred_unit"][rows], atol=1e-5)
 
 
-def test_probe3d_with_all_pairs_is_omniprobes_average():
-    """Figures of tests/golden/omniprobe/README.md."""
-    for name, recall in {"c0": 36.4035, "c1": 51.7768, "c2": 42.3032, "tie": 0}.items():
-        case = Case("probe3d_spair.npz", name)
-        protocol = padded("probe3d", int(case["image_size"])).with_changes(pairs="all")
-        found = case.matched(case.features("feats"), protocol)
-        correct = check(case, found, protocol, range(len(case["pairs"])))
-        np.testing.assert_allclose(100 * averages_of(correct, case.categories)["class"][0], recall, atol=1e-4)
-
-
 def test_pairs_of_a_class_are_drawn_as_by_probe3d():
     case = Case("probe3d_spair.npz", "c0_subset2", "c0")
     protocol = padded("probe3d", 256).with_changes(pairs_per_class=2)
-    drawn, files = case.draws(protocol), case["pair_files"].tolist()
-    order = sorted(range(len(files)), key=lambda n: files[n])
-    assert order == list(range(len(files)))
-    for column, level in enumerate(["viewpoint=0", "viewpoint=1", "viewpoint=2", ""]):
-        chosen = [int(n) for row in case["chosen"][:, column] for n in row if n >= 0]
-        assert sorted(drawn[level]) == sorted(chosen)
+    drawn = case.draws(protocol)
+    for level, chosen in zip(LEVELS, case["chosen"].swapaxes(0, 1), strict=True):
+        assert sorted(drawn[level]) == sorted(chosen[chosen >= 0].tolist())
     correct = check(case, case.matched(case.features("feats"), protocol), protocol, drawn[""])
-    scores = averages_of([correct[n] for n in drawn[""]], [case.categories[n] for n in drawn[""]])
-    np.testing.assert_allclose(100 * scores["class"][0], case["recall_mean"][3], atol=1e-4)
+    recall = 100 * averages_of(case, correct, drawn[""])["class"][0]
+    np.testing.assert_allclose(recall, case["recall_mean"][3], atol=1e-4)
 
 
 def test_points_of_pf_willow_are_measured_by_both_lengths():
@@ -293,8 +277,10 @@ def test_points_of_pf_willow_are_measured_by_both_lengths():
             length = reference_length(None, file["trg"][pair], (height, width), rules)
             assert length == file[f"thr_{key}"][pair]
             correct.append(correct_points(file["pred"][pair], file["trg"][pair], length, (height, width), rules))
-        np.testing.assert_array_equal([each.sum(0) for each in correct], file[f"n_correct_{key}"])
-        np.testing.assert_allclose(averages_of(correct, [""] * len(correct))["image"], file[f"pck_{key}"], atol=1e-12)
+        right, counts = np.array([each.sum(0) for each in correct]), np.array([len(each) for each in correct])
+        np.testing.assert_array_equal(right, file[f"n_correct_{key}"])
+        scores = averages(right, counts, [""] * len(correct))
+        np.testing.assert_allclose(scores["image"], file[f"pck_{key}"], atol=1e-12)
 
 
 HALF, IMAGENET = ([0.5] * 3, [0.5] * 3), ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -327,19 +313,15 @@ def test_the_network_sees_the_pictures_of_the_original_codes(family):
 
 
 def test_a_point_on_the_lower_border_is_in_the_last_row_and_cells_beyond_the_window_are_left_out():
-    source, target = torch.randn(2, 8, 4, 4)
     border = torch.tensor([[9.0, 32.0], [9.0, 31.0]])
-    of_border, of_last = cell_similarities(source, target, border, (32, 32), padded("sd-dino", 32))
+    of_border, of_last = cell_similarities(*torch.randn(2, 8, 4, 4), border, (32, 32), padded("sd-dino", 32))
     assert torch.equal(of_border, of_last)
-    soft = padded("geoaware", 32).with_changes(window=1, window_outside="excluded", temperature=0.5, flip="off")
-    found = match_keypoints(source, target, border[1:], (32, 32), (32, 32), soft)[0]
-    similarities = cell_similarities(source, target, border[1:], (32, 32), soft)[0]
-    y, x = divmod(int(similarities.argmax()), 4)
-    rows, columns = slice(max(y - 1, 0), y + 2), slice(max(x - 1, 0), x + 2)
-    weights = (similarities[rows, columns] / 0.5).flatten().softmax(0).view_as(similarities[rows, columns])
-    expected = weights.sum(0) @ torch.arange(4.0)[columns], weights.sum(1) @ torch.arange(4.0)[rows]
-    offset = match_keypoints(source, target, border[1:], (32, 32), (32, 32), soft.with_changes(window=0))[0]
-    torch.testing.assert_close((found - offset) / 8, torch.stack(expected) - torch.tensor([x, y]))
+    soft = padded("geoaware", 32).with_changes(window=1, window_outside="excluded", temperature=0.5)
+    similarities = torch.rand(1, 4, 4)
+    similarities[0, 0, 2] = 1.5
+    weights = (2 * similarities[0, :2, 1:]).flatten().softmax(0).view(2, 3)
+    expected = weights.sum(0) @ torch.arange(1.0, 4), weights.sum(1) @ torch.arange(2.0)
+    torch.testing.assert_close(_decode(similarities, soft)[0].float(), torch.stack(expected))
 
 
 @pytest.mark.parametrize("size", [(40, 56), (13, 11), (5, 7)])
@@ -349,26 +331,22 @@ def test_lengths_of_upsampled_features_need_no_upsampled_features(size):
     torch.testing.assert_close(upsampled_norms(features, size), expected, atol=1e-4, rtol=1e-4)
 
 
-MATCHERS = ("dift", "sd-dino", "geoaware", "insid3", "probe3d")
-
-
 def test_chunks_do_not_change_the_answer(monkeypatch):
-    generator = torch.Generator().manual_seed(1)
-    source, target = torch.randn(2, 16, 12, 12, generator=generator)
-    points = torch.rand(9, 2, generator=generator) * 99
-    whole = {name: match_keypoints(source, target, points, (100, 100), (80, 90), padded(name, 96)) for name in MATCHERS}
+    source, target = torch.randn(2, 16, 12, 12)
+    points, sizes = torch.rand(9, 2) * 99, ((100, 100), (80, 90))
+    matchers = ("geoaware", *FILES)
+    whole = {name: match_keypoints(source, target, points, *sizes, padded(name, 96)) for name in matchers}
     apart = torch.cdist(*(F.normalize(maps.flatten(1).T) for maps in (source, target)))
     mutual = apart.argmin(0)[apart.argmin(1)] == torch.arange(144)
     monkeypatch.setattr("vidcorr.functional.matching.POINTS_WORKSPACE", 4000)
     for name, expected in whole.items():
-        found = match_keypoints(source, target, points, (100, 100), (80, 90), padded(name, 96))
+        found = match_keypoints(source, target, points, *sizes, padded(name, 96))
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
-        assert found.dtype == points.dtype
     assert mutual_distance(source, target) == pytest.approx(apart.amin(1)[mutual].mean().item(), abs=1e-5)
-    for given in (points[:0], points[:0].long(), points.long()):
-        found = match_keypoints(source, target, given, (100, 100), (80, 90), padded("dift", 96))
-        assert found.shape == given.shape
-        assert found.dtype == (given.dtype if given.is_floating_point() else torch.float64)
+    for given in (points, points[:0], points[:0].long(), points.long()):
+        found = match_keypoints(source, target, given, *sizes, padded("dift", 96))
+        dtype = given.dtype if given.is_floating_point() else torch.float64
+        assert (found.shape, found.dtype) == (given.shape, dtype)
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_results_are_computed_on_the_device_of_the_arguments(name):
     assert {tensor.device.type for tensor in found} == {"cpu" if name == "track_points" else "cuda"}
 
 
-@pytest.mark.parametrize("name", DIFFERENTIABLE)
+@pytest.mark.parametrize("name", [*DIFFERENTIABLE, "propagate_labels"])
 def test_autocast_changes_nothing(name):
     with torch.autocast("cpu", torch.bfloat16):
         found = result(name)
