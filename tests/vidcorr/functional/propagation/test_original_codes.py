@@ -21,10 +21,7 @@ class Case:
         self.params = arrays[f"{numbers or case}_params"].tolist()
 
     def __getitem__(self, key):
-        return self.arrays[key]
-
-    def tensor(self, key):
-        return torch.from_numpy(self[key])
+        return torch.from_numpy(self.arrays[key])
 
     def protocol(self, name, benchmark, **fields):
         context, topk, temperature, radius = self.params[:4]
@@ -33,30 +30,29 @@ class Case:
 
     @property
     def grid(self):
-        return self["feats"].shape[2], self["feats"].shape[3]
+        return self["feats"].shape[2:]
 
     @property
     def first_mask(self):
-        masks = self.tensor("mask0" if "mask0" in self.arrays else "gt").long()
-        return masks.reshape(-1, *masks.shape[-2:])[0]
+        return self["mask0"].long() if "mask0" in self.arrays else self["gt"][0].long()
 
 
 def check_masks(case, protocol, masks="masks", labels_lost=False):
     """Labels, soft labels and masks of every frame are those of the original code, within the file's tolerances."""
     objects = [int(i) for i in case.arrays.get("ids", range(4)) if i]
     labels = encode_masks(case.first_mask, objects, case.grid, protocol)
-    soft = torch.stack(list(propagate_labels(case.tensor("feats"), labels, protocol)))
+    soft = torch.stack(list(propagate_labels(case["feats"], labels, protocol)))
     kept = len(objects) + 1 - labels_lost
     if "labels0" in case.arrays:
         assert len(case["labels0"]) == kept
-        torch.testing.assert_close(labels[:kept], case.tensor("labels0"), atol=1e-5, rtol=0)
-    expected = case.tensor("soft") if "soft" in case.arrays else torch.cat([soft[:1], case.tensor("soft_from1")])
+        torch.testing.assert_close(labels[:kept], case["labels0"], atol=1e-5, rtol=0)
+    expected = case["soft"] if "soft" in case.arrays else torch.cat([soft[:1], case["soft_from1"]])
     torch.testing.assert_close(soft[:, :kept], expected, atol=2e-5, rtol=0)
     assert soft[:, kept:].sum() == 0
     begin = int(protocol.first_frame == "given")
     size = case[masks].shape[-2:]
     found = torch.stack([decode_masks(item, objects, protocol, size, size) for item in soft[begin:]])
-    assert (found != case.tensor(masks)[-len(found) :]).float().mean() <= 1e-4
+    assert (found != case[masks][-len(found) :]).float().mean() <= 1e-4
 
 
 FAMILY = (("rsp_davis", "rsp"), ("dino_davis", "dino"), ("dift_davis", "dift-sd"), ("dift_davis", "dift-adm"))
@@ -107,20 +103,20 @@ def test_masks_of_feature_upsamplers(golden, name, case):
     if name == "loftup":  # the last parameter is the input's side; the stub's input fits no patch
         protocol, patch = protocol.with_changes(input_size=(last, last)), 1
     if "frame0" in this.arrays:
-        seen = fit_input(this.tensor("frame0").permute(2, 0, 1)[None], protocol, patch)
+        seen = fit_input(this["frame0"].permute(2, 0, 1)[None], protocol, patch)
         assert seen.shape[2:] == tuple(this["input_shape"])
-        torch.testing.assert_close(Normalise()(seen)[0, :, ::4, ::4], this.tensor("input_s"), atol=1e-5, rtol=0)
-    this.arrays["feats"] = F.interpolate(this.tensor("feats"), this["labels0"].shape[1:], mode="bilinear").numpy()
+        torch.testing.assert_close(Normalise()(seen)[0, :, ::4, ::4], this["input_s"], atol=1e-5, rtol=0)
+    this.arrays["feats"] = F.interpolate(this["feats"], this["labels0"].shape[1:], mode="bilinear").numpy()
     check_masks(this, protocol, labels_lost=(name, case) == ("raysup", "c2") or case == "c1")
 
 
 @pytest.mark.usefixtures("each_search")
 def test_heat_maps_of_spa_then_temp(golden):
     this = Case(golden, "spa_then_temp", "jhmdb0")
-    first = resize_maps(this.tensor("heat0"), this.grid)
+    first = resize_maps(this["heat0"], this.grid)
     protocol = this.protocol("spa-then-temp", "jhmdb", radius=this.params[3] // 2)
-    soft = torch.stack(list(propagate_labels(this.tensor("feats"), first, protocol)))
-    torch.testing.assert_close(soft[1:], this.tensor("soft_from1"), atol=2e-5, rtol=0)
+    soft = torch.stack(list(propagate_labels(this["feats"], first, protocol)))
+    torch.testing.assert_close(soft[1:], this["soft_from1"], atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("case", ["c0", "c1"])
@@ -128,23 +124,23 @@ def test_heat_maps_of_spa_then_temp(golden):
 def test_hvc_follows_objects_that_enter_later(golden, case):
     this = Case(golden, "hvc_davis", case)
     *_, merged, factor = this.params
-    features = this.tensor("feats")
+    features = this["feats"]
     if merged:
-        features, second = F.normalize(features), F.normalize(this.tensor("feats_se"))
+        features, second = F.normalize(features), F.normalize(this["feats_se"])
         features = F.normalize(torch.cat([factor * features, second], 1))
     protocol, starts = this.protocol("hvc", "davis"), this["tracks"].tolist()
 
     def starting(t):
-        labels = encode_masks(this.tensor("gt")[t].long(), [1, 2, 3], this.grid, protocol)
+        labels = encode_masks(this["gt"][t].long(), [1, 2, 3], this.grid, protocol)
         return labels * torch.tensor([start == t for start in starts])[:, None, None]
 
     entering = {t: starting(t) for t in set(starts) - {0}}
     soft = torch.stack(list(propagate_labels(features, starting(0), protocol, entering)))
-    torch.testing.assert_close(soft, this.tensor("soft"), atol=2e-5, rtol=0)
+    torch.testing.assert_close(soft, this["soft"], atol=2e-5, rtol=0)
     size = this["gt"].shape[1:]
     # of the original's labels: some are tied, so that masks of ours depend on the last digit, and on the processor
-    masks = torch.stack([decode_masks(labels, [1, 2, 3], protocol, size, size) for labels in this.tensor("soft")])
-    assert (masks != this.tensor("masks")).float().mean() <= 1e-4
+    masks = torch.stack([decode_masks(labels, [1, 2, 3], protocol, size, size) for labels in this["soft"]])
+    assert (masks != this["masks"]).float().mean() <= 1e-4
 
 
 @pytest.mark.sampled(3)
@@ -160,9 +156,9 @@ def test_joints_of_the_original_codes(golden, file, case, name):
     this = Case(golden, file, case, case.partition("_")[0])
     protocol, frame_size, grid = this.protocol(name, "jhmdb"), (240, 320), this.grid
     first = encode_keypoints(this["pos_img"][:, :, 0].T - 1, frame_size, grid, protocol)
-    torch.testing.assert_close(first, this.tensor("labels0")[1:], atol=1e-5, rtol=0)
-    soft = torch.stack(list(propagate_labels(this.tensor("feats"), first, protocol)))
-    torch.testing.assert_close(soft, this.tensor("soft")[:, 1:], atol=2e-5, rtol=0)
+    torch.testing.assert_close(first, this["labels0"][1:], atol=1e-5, rtol=0)
+    soft = torch.stack(list(propagate_labels(this["feats"], first, protocol)))
+    torch.testing.assert_close(soft, this["soft"][:, 1:], atol=2e-5, rtol=0)
     cells = [decode_keypoints(maps, grid, protocol) for maps in soft]
     found = torch.stack(cells).permute(2, 1, 0).numpy()
     (key,) = (key for key in this.arrays if key.startswith("coords_") and "tied" not in key)

@@ -16,22 +16,17 @@ from tests.helpers.refusal import refused
 from vidcorr.functional import decode_masks, dot_products, encode_masks, propagate_labels
 from vidcorr.functional.device import WORKSPACE
 from vidcorr.functional.propagation import attention, strips
-from vidcorr.functional.propagation.memory import SWITCH
+from vidcorr.functional.propagation.memory import SWITCH, FrameMemory
 from vidcorr.protocols import PropagationProtocol
 
+CASES = {"propagation": [*range(9), "nf0"], "propagation_crw": range(3), "propagation_dino": range(2)}
 
-@pytest.mark.parametrize(
-    ("file", "name", "case"),
-    [
-        *(("propagation", "vfs", f"c{number}") for number in range(9)),
-        ("propagation", "vfs", "nf0"),
-        *(("propagation_crw", "crw", f"c{number}") for number in range(3)),
-        *(("propagation_dino", "dino", f"c{number}") for number in range(2)),
-    ],
-)
+
+@pytest.mark.parametrize(("file", "case"), [(file, case) for file in CASES for case in CASES[file]])
 @pytest.mark.usefixtures("each_search")
-def test_equals_the_original_code(golden, file, name, case):
-    arrays = golden(file)
+def test_equals_the_original_code(golden, file, case):
+    arrays, name = golden(file), file.partition("_")[2] or "vfs"
+    case = f"c{case}" if case != "nf0" else case
     context, topk, temperature, radius, masked = arrays[f"{case}_params"].tolist()
     numbers = {"context": int(context), "topk": int(topk) or None, "temperature": temperature, "radius": radius or None}
     if name == "vfs":
@@ -71,20 +66,29 @@ def test_equals_vfs_from_mask_to_masks(golden):
         {"topk": None, "radius": None},
         {"topk": None, "references": (0, 2, -3, -1)},
         {"precision": "float64"},
+        {"entering": "own-context"},
+        {"references": (3, -4, -1)},
+        {"references": (0, 5, -5, -3, -1), "radius": None},
     ],
+    ids=str,
 )
 def test_equals_the_dense_method(fields, monkeypatch):
+    """Of numpy arrays, and objects that enter in frames 2 and 4."""
     masked = fields.get("topk", 4) is None  # only the best matches can be found in an unmasked frame
     of = protocol(**{"first_frame_masked": masked, "repeat_first": "padding"} | fields)
-    features, labels = video(5, 8, 7, 11), one_hot(4, 7, 11)
-    expected = plain_propagation(features, labels, of, getattr(torch, of.precision))
+    features, labels = video(7, 8, 7, 11).double(), torch.zeros(4, 7, 11)
+    labels[:2] = one_hot(2, 7, 11)
+    entering = {frame: torch.zeros(4, 7, 11) for frame in (2, 4)}
+    entering[2][2, 1:3, 4:7] = entering[4][3, 5:, 8:] = 1
+    expected = plain_propagation(features, labels, of, getattr(torch, of.precision), entering)
+    entering = {frame: new.numpy() for frame, new in entering.items()}
     # strips in several groups, and as narrow as a column; products by oneDNN if they are many
     for compiled, workspace, many in (("1", WORKSPACE, 0), ("0", 50_000, 0), ("0", 2_000, 10**9)):
         monkeypatch.setenv(SWITCH, compiled)
         monkeypatch.setattr(dot_products, "SMALLEST", many)
         for module in (attention, strips):
             monkeypatch.setattr(module, "workspace_of", lambda device, workspace=workspace: workspace)
-        found = run(features, labels, of)
+        found = run(features.numpy(), labels.numpy(), of, entering=entering)
         torch.testing.assert_close(found, expected, atol=1e-12 if of.precision == "float64" else 1e-5, rtol=0)
 
 
@@ -115,24 +119,12 @@ def test_memory_does_not_grow_with_the_video():
     assert peak_of(lambda: propagate(30)) == peak_of(lambda: propagate(10))
 
 
-def test_numpy_arrays_are_taken():
-    features, first, new = video(), one_hot(3), one_hot(3)
-    expected = run(features, first, protocol(), entering={2: new})
-    assert torch.equal(run(features.numpy(), first.numpy(), protocol(), entering={2: new.numpy()}), expected)
-    frames = iter(features.double().numpy())
-    torch.testing.assert_close(run(frames, first.numpy(), protocol(), entering={2: new.numpy()}), expected)
-
-
-def test_the_training_around_it_does_not_move_it():
-    features, labels = video(channels=64), torch.rand(1, 9, 13)
-    expected = run(features, labels, protocol())
-    torch.set_float32_matmul_precision("medium")
-    try:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            result = run(features, labels, protocol())
-    finally:
-        torch.set_float32_matmul_precision("highest")
-    assert torch.equal(result, expected)
+def test_a_frame_that_memory_does_not_hold_is_refused():
+    memory = FrameMemory([0, 5], 2, torch.zeros(1, 1, 1))
+    for frame in range(7):
+        memory.write(frame, torch.full((1, 1, 1), float(frame)))
+    assert [memory.maps[0, 0, memory.slot(frame)].item() for frame in (0, 3, 5, 6)] == [0, 3, 5, 6]
+    refused(ValueError, "frame 4 is not in the memory, which holds the frames .0, 3, 5, 6.", memory.slot, 4)
 
 
 def test_labels_and_features_that_do_not_fit_are_refused():

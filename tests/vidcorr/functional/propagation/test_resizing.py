@@ -124,6 +124,8 @@ def test_nearest_is_that_of_the_library(size):
     for rule, resized in expected.items():
         np.testing.assert_array_equal(resize_ids(ids, size, rule), resized)
     assert resize_ids(ids, (208, 213)) is ids
+    with torch.inference_mode():
+        assert not nearest_index(*size).is_inference()  # it is kept, and serves outside inference mode
 
 
 def test_bilinear_between_centres_and_between_corners():
@@ -132,10 +134,3 @@ def test_bilinear_between_centres_and_between_corners():
     torch.testing.assert_close(resize_maps(ramp, (1, 4), "bilinear-aligned"), torch.tensor([[[0, 1 / 3, 2 / 3, 1]]]))
     assert resize_maps(ramp, (1, 4), "nearest").tolist() == [[[0.0, 0.0, 1.0, 1.0]]]
     assert resize_maps(ramp, (1, 2)) is ramp
-
-
-def test_cached_indices_serve_outside_inference_mode():
-    nearest_index.cache_clear()
-    with torch.inference_mode():
-        resize_ids(torch.zeros(6, 7, dtype=torch.long), (3, 4))
-    assert not nearest_index(6, 3).is_inference()
