@@ -95,27 +95,26 @@ def test_what_was_found_is_drawn_in_distinct_colours(colour):
     ids[20:60, 20:60], ids[100:150, 100:150] = 1, 9
     colours, palette = distinct_colours(2), davis_palette()
     palette[[1, 9]] = colours
-    masks = MaskPrompt.of(ids.numpy())
-    drawn = _drawer(masks, rules_for(colour, masks, None))(frame, ids)
+
+    def last_drawn(prompt, *found, protocol=None):
+        draw = _drawer(prompt, rules_for(colour, prompt, protocol))
+        return [draw(frame, results) for results in found][-1]
+
+    drawn = last_drawn(MaskPrompt.of(ids.numpy()), ids)
     np.testing.assert_array_equal(drawn, overlay_masks(frame, ids, palette, labelled=True))
-    for boxes, names in (([[20, 30, 50, 60]], []), ([[20, 30, 50, 60], [90, 80, 60, 50]], ["1", "2"])):
-        prompt = BoxPrompt.of(boxes)
-        found = np.column_stack([boxes, np.ones(len(boxes))])
-        drawn = _drawer(prompt, rules_for(colour, prompt, None))(frame, found)
-        np.testing.assert_array_equal(drawn, draw_boxes(frame, boxes, distinct_colours(len(boxes)), names))
-    points = PointPrompt.of({"a": (44, 31), "b": (60, 50)})
-    found = torch.tensor([[44.0, 31, 1], [60, 50, 1]])
-    drawn = _drawer(points, rules_for(colour, points, None))(frame, found)
-    np.testing.assert_array_equal(drawn, draw_points(frame, found, ["a", "b"], colours))
-    draw = _drawer(points, rules_for(colour, points, "fomo"))
-    tracks = torch.tensor([[40.0, 30, 1, 0], [60, 50, 1, 0]]) + torch.arange(16)[:, None, None] * torch.tensor(
-        [4, 2, 0, 0]
-    )
+    boxes = np.array([[20, 30, 50, 60, 1], [90, 80, 60, 50, 1]])
+    for count, names in ((1, []), (2, ["1", "2"])):
+        drawn = last_drawn(BoxPrompt.of(boxes[:count, :4].tolist()), boxes[:count])
+        expected = draw_boxes(frame, boxes[:count, :4], distinct_colours(count), names)
+        np.testing.assert_array_equal(drawn, expected)
+    points, found = PointPrompt.of({"a": (44, 31), "b": (60, 50)}), torch.tensor([[44.0, 31, 1, 0], [60, 50, 1, 0]])
+    drawn = last_drawn(points, found[:, :3])
+    np.testing.assert_array_equal(drawn, draw_points(frame, found[:, :3], ["a", "b"], colours))
+    tracks = found + torch.arange(16)[:, None, None] * torch.tensor([4, 2, 0, 0])
     tracks[9, 1, 3] = tracks[15, 0, 3] = 1  # hidden
-    *_, drawn = [draw(frame, found) for found in tracks]
     places = tracks.transpose(0, 1).numpy()
     expected = overlay_tracks(frame, places[..., :2] + 0.5, places[..., 3] == 1, 15, colours)
-    np.testing.assert_array_equal(drawn, expected)
+    np.testing.assert_array_equal(last_drawn(points, *tracks, protocol="fomo"), expected)
 
 
 def test_a_folder_with_a_prediction_or_masks_of_the_users_is_refused(folder, colour, tmp_path):

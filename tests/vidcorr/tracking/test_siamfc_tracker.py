@@ -14,23 +14,19 @@ from vidcorr.tracking.siamfc_tracker import bicubic_weights, cosine_window
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
 
-class GoldenNet(nn.Module):
+class GoldenNet(nn.Sequential):
     """The three convolutions whose weights siamfc_tracking.npz holds."""
 
     stride = 8
 
     def __init__(self, golden):
-        super().__init__()
         layers = [Normalise((golden["hp_mean"] / 255).tolist(), (golden["hp_std"] / 255).tolist())]
         for number, padding in ((1, 2), (2, 1), (3, 1)):
             weight, bias = (torch.from_numpy(golden[f"conv{number}_{part}"]) for part in ("weight", "bias"))
             layer = nn.Conv2d(*weight.shape[1::-1], weight.shape[2], 2, padding)
             layer.load_state_dict({"weight": weight, "bias": bias})
             layers += [layer, nn.ReLU()]
-        self.layers = nn.Sequential(*layers[:-1])
-
-    def forward(self, images):
-        return self.layers(images)
+        super().__init__(*layers[:-1])
 
 
 class GoldenHead(GoldenNet):
@@ -41,10 +37,10 @@ class GoldenHead(GoldenNet):
         self.heads = {name: torch.from_numpy(array) for name, array in golden.items() if name.startswith("convfc_")}
 
     def exemplar(self, images):
-        return conv2d(self.layers(images), self.heads["convfc_z_weight"], self.heads["convfc_z_bias"])
+        return conv2d(super().forward(images), self.heads["convfc_z_weight"], self.heads["convfc_z_bias"])
 
     def forward(self, images):
-        return conv2d(self.layers(images), self.heads["convfc_x_weight"], self.heads["convfc_x_bias"])
+        return conv2d(super().forward(images), self.heads["convfc_x_weight"], self.heads["convfc_x_bias"])
 
 
 def follow(tracker, frames, box):
