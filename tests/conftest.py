@@ -1,10 +1,12 @@
 """Fixtures that every test may use: reference numbers, real videos and small synthetic sets."""
 
+import json
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,12 @@ from vidcorr import signals
 def golden() -> Callable[[str], dict[str, np.ndarray]]:
     """`golden(NAME)`: the arrays of tests/golden/NAME.npz."""
     return references.golden
+
+
+@pytest.fixture(scope="module")
+def recorded(request: pytest.FixtureRequest) -> Any:
+    """The record of a test file: the JSON of the same name beside it."""
+    return json.loads(request.path.with_suffix(".json").read_text("utf-8"))
 
 
 @pytest.fixture(scope="session")

@@ -32,9 +32,3 @@ def chromium(downloads: Path) -> Iterator[Any]:
     finally:
         opened.quit()
     assert not errors
-
-
-def as_phone(browser: Any) -> None:
-    """Show pages as on a phone, 390 px wide."""
-    phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)

@@ -1,8 +1,6 @@
 """Published rows: each has the protocol and the size that its source states, and says whose weights its numbers are."""
 
-import json
 import re
-from pathlib import Path
 
 from tests.helpers.benchmark_data import benchmark_classes
 from vidcorr import DavisBenchmark, MatchBenchmark, SocoBenchmark, VosBenchmark, YoutubeVosBenchmark
@@ -10,10 +8,6 @@ from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.published import published_beside, published_rows
 
 PUBLISHED = published_rows()
-PROTOCOLS = json.loads(Path(__file__).with_name("protocols_of_sources.json").read_text())
-"""Beginning of a source → the protocols of its rows."""
-
-
 KINDS = {kind.name: kind for kind in benchmark_classes()} | {
     "davis_2016": DavisBenchmark,
     "mose": VosBenchmark,
@@ -21,10 +15,11 @@ KINDS = {kind.name: kind for kind in benchmark_classes()} | {
 }
 
 
-def test_rows_have_the_protocol_and_the_size_that_their_sources_state():
+def test_rows_have_the_protocol_and_the_size_that_their_sources_state(recorded):
+    """The record: beginning of a source → the protocols of its rows."""
     for row in PUBLISHED:
         about = f"{row.name}, {row.benchmark}"
-        (allowed,) = (names for source, names in PROTOCOLS.items() if row.source.startswith(source))
+        (allowed,) = (names for source, names in recorded.items() if row.source.startswith(source))
         assert row.protocol.partition("+")[0] in allowed, about
         protocol = row.evaluated_by()
         if row.benchmark == "otb":

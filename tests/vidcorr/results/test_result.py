@@ -1,11 +1,13 @@
 """A result equals what was saved of it, and a damaged one is refused in one line that names the file and the field.
 
-Also tests `results/checked.py`, `results/csv_files.py`.
+Also tests `results/checked.py`, `results/csv_files.py`, `results/provenance.py`.
 """
 
 import csv
 import json
 import math
+from importlib.metadata import PackageNotFoundError
+from unittest.mock import Mock
 
 import pytest
 
@@ -52,54 +54,44 @@ def test_a_saved_result_is_read_back_equal(tmp_path):
 
 def test_results_are_written_last_and_hold_the_rows(tmp_path, monkeypatch):
     """A stop between two files leaves no result, so that the evaluation is run again."""
-    written = []
-
-    def stop(path, text):
-        written.append(path.name)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("vidcorr.results.result.write_atomically", stop)
+    write = Mock(side_effect=KeyboardInterrupt)
+    monkeypatch.setattr("vidcorr.results.result.write_atomically", write)
     with pytest.raises(KeyboardInterrupt):
         FULL.save(tmp_path)
-    assert written == ["per_sequence.csv"]
+    assert [call.args[0].name for call in write.call_args_list] == ["per_sequence.csv"]
 
 
 def test_values_of_objects_are_those_of_their_video():
     assert FULL.values("J-Mean") == {"bike": [0.2], "dog\udcff": [pytest.approx(math.nan, nan_ok=True)]}
     assert FULL.values("F-Mean") == FULL.values("Category") == {}
-    j_and_f = {"bike": [0.5, 0.7], "two_dogs": [0.9, 0.7], "two": [0.1, 0.1]}
-    rows = [Row(video=video, object="1", values={"J-Mean": j, "F-Mean": f}) for video, (j, f) in j_and_f.items()]
-    rows[-1] = rows[-1].model_copy(update={"object": "dogs_2"})  # its name is that of the second of two dogs
-    found = FULL.model_copy(update={"rows": rows}).values("J&F-Mean")
-    assert found == {"bike": [pytest.approx(0.6)], "two_dogs": [pytest.approx(0.8)], "two": [pytest.approx(0.1)]}
+    names = (("bike", "1"), ("two_dogs", "1"), ("two", "dogs_1"))  # the last two rows have one name
+    rows = [Row(video=video, object=one, values={"J-Mean": len(one), "F-Mean": 2}) for video, one in names]
+    assert FULL.model_copy(update={"rows": rows}).values("J&F-Mean") == {"bike": [1.5], "two_dogs": [1.5], "two": [4]}
 
 
 def test_other_data_of_as_many_sequences_are_not_the_test_set():
-    def on_test_set(benchmark="davis", sequences=30, limit_sequences=None, **changes):
-        data = {"year": 2017, "split": "val", "resolution": "480p"} | changes
-        names = list(map(str, range(sequences)))
-        found = davis_result(benchmark=benchmark, sequences=names, data=data, limit_sequences=limit_sequences)
-        return found.on_test_set
-
-    assert on_test_set() is True
-    others = {"sequences": 29, "year": 2016, "split": "train", "resolution": "Full-Resolution", "limit_sequences": 30}
-    assert [on_test_set(**{key: value}) for key, value in others.items()] == [False] * 5
+    facts = {"year": 2017, "split": "val", "resolution": "480p"}
+    fields = {"data": facts, "sequences": list(map(str, range(30)))}
+    assert davis_result(**fields).on_test_set is True
+    others = [{"sequences": ["one"]}, {"limit_sequences": 30}, {"benchmark": "mine"}]
+    others += [{"data": facts | {name: "another"}} for name in facts]
+    assert {davis_result(**fields | other).on_test_set for other in others} == {False}
 
 
-def changed(**fields):
-    return json.dumps(json.loads(davis_result().model_dump_json()) | fields).encode()
+def test_damage_is_one_line_with_file_and_field(tmp_path):
+    found = json.loads(davis_result().model_dump_json())
+    for content, field in (
+        ("[" * 50000, "recursion"),
+        (json.dumps(found | {"scores": {"J": "0.5"}}), "scores.J"),
+        (json.dumps(found | {"scorez": {}}), "scorez"),
+    ):
+        (tmp_path / "results.json").write_text(content)
+        expected = r"results\.json: is not a results\.json of a benchmark, or damaged"
+        assert field in refused(ValueError, expected, Result.load, tmp_path)
 
 
-DAMAGED = {
-    "deep": (b"[" * 50000, "recursion"),
-    "a score as text": (changed(scores={"J": "0.5"}), "scores.J"),
-    "an unknown field": (changed(scorez={}), "scorez"),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGED)
-def test_damage_is_one_line_with_file_and_field(tmp_path, damage):
-    content, field = DAMAGED[damage]
-    (tmp_path / "results.json").write_bytes(content)
-    expected = r"results\.json: is not a results\.json of a benchmark, or damaged"
-    assert field in refused(ValueError, expected, Result.load, tmp_path)
+def test_its_command_is_the_words_without_the_programs_folder_and_a_checkout_keeps_its_results(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/opt/bin/vidcorr", "evaluate", "raw_colour"])
+    monkeypatch.setattr("vidcorr.results.provenance.version", Mock(side_effect=PackageNotFoundError))
+    found = Provenance.now()
+    assert (found.command, found.versions["vidcorr"]) == (("vidcorr", "evaluate", "raw_colour"), "not installed")

@@ -1,11 +1,10 @@
 """Labels drawn over frames, matches, sheets, animations of sequences and waterfalls: where things stand, and texts.
 
-Also tests `pictures/animations.py`, `pictures/pairs.py`, `pictures/waterfall.py`.
+Also tests `pictures/animations.py`, `pictures/pairs.py`, `pictures/sheets.py`, `pictures/waterfall.py`.
 """
 
 import json
 import sys
-from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
@@ -13,9 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.helpers.refusal import refused
 from vidcorr.datasets.jhmdb import JOINTS
+from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.cells import Cell
-from vidcorr.results.pictures import overlay_masks, overlays
+from vidcorr.results.pictures import clip_sheet, feature_sheet, heat_map_sheet, overlay_masks, overlays
 from vidcorr.results.pictures.animations import SequenceAnimation, overlay_masks_small
 from vidcorr.results.pictures.pairs import RIGHT, WRONG, PairPictures, draw_matches
 from vidcorr.results.pictures.waterfall import _tick, draw_waterfall
@@ -43,6 +44,16 @@ PLACES = np.column_stack([np.arange(0, 1900, 37), np.arange(0, 1900, 37) % 900])
 """52 points of a large picture."""
 PLACES[3] = -9999
 COLOURS = [RIGHT, WRONG, *overlays.distinct_colours(50)]
+STRIPES = torch.tensor([0, 255, 0], dtype=torch.uint8).repeat(3, 30, 320)
+CLIP = torch.linspace(0, 1, 45).view(9, 5, 1, 1, 1).expand(-1, -1, 3, 8, 8)
+FRAMES = torch.tensor([60, 90, 210], dtype=torch.uint8).view(1, 3, 1, 1).repeat(8, 1, 15, 24)
+FEATURES = torch.randn(8, 6, 6, 10, generator=torch.Generator().manual_seed(0))
+FEATURES *= torch.tensor([9.0, 5, 3, 1, 1, 1]).view(-1, 1, 1)
+UNIT = FEATURES / FEATURES.norm(dim=1, keepdim=True)
+UNIT[2] = 0.8 * UNIT[1].roll((2, 3), (1, 2)) + 0.6 * UNIT[0]
+UNIT[7] = UNIT[1].roll((1, -2), (1, 2))
+LIIR = PropagationProtocol.named("liir").with_changes(radius=8, references=(0, -1), temperature=0.05)
+SHARP = PropagationProtocol("sharp", context=7, topk=1, temperature=0.01, radius=None, feature_stride=4)
 
 
 def grey(height=20, value=0, width=40):
@@ -84,15 +95,25 @@ DRAWN = {
     "matches": lambda: matches(side=640),
     "small matches": matches,
     "tight matches": lambda: matches(is_tight=True),
+    "a frame at an animation's width": lambda: overlay_masks_small(RAMP, MASK[40:60, 50:122]),
+    "a large frame at an animation's width": lambda: overlay_masks_small(STRIPES, MASK[:30].repeat(1, 2)[:, :960]),
+    "clips whose halves are marked": lambda: clip_sheet(CLIP, torch.arange(45).view(9, 5) + 100, rows=2, width=20),
+    "clips": lambda: clip_sheet(CLIP[:, :1])[::3, ::3],
+    "features over grey frames": lambda: feature_sheet(FRAMES, FEATURES, covered=(18, 30), width=24),
+    "features of three frames": lambda: feature_sheet(FRAMES[:3] / 255, FEATURES[:3], names="abc")[::6, ::6],
+    "two channels": lambda: feature_sheet(FRAMES[:1], FEATURES[:1, :2], width=24),
+    "equal features": lambda: feature_sheet(FRAMES[:1], torch.ones(1, 4, 2, 2), width=24),
+    "weights with and without Liir's prior": lambda: heat_map_sheet(UNIT[:3], (4, 6), FRAMES[:3], LIIR)[::4, ::4],
+    "five references in the order of time": lambda: heat_map_sheet(
+        UNIT, (2, 3), FRAMES, SHARP, covered=(18, 30), names="abcdefgh", width=48
+    ),
 }
-KNOWN = json.loads(Path(__file__).with_name("drawn.json").read_text())
-"""Texts of the drawings, and the numbers and labels of a waterfall."""
 
 
 @pytest.fixture(scope="module")
-def known():
+def known(request):
     """Drawings by their names, without letters."""
-    with np.load(Path(__file__).with_name("drawn.npz")) as archive:
+    with np.load(request.path.with_suffix(".npz")) as archive:
         return dict(archive)
 
 
@@ -102,13 +123,14 @@ def is_same(found, known):
     return difference.max() <= 2 and (difference > 0).mean() < 0.001
 
 
-def test_what_is_drawn_stays_where_it_is(texts, known):
+def test_what_is_drawn_stays_where_it_is(texts, recorded, known):
     assert [name for name, draw in DRAWN.items() if not is_same(draw(), known[name])] == []
-    assert texts == KNOWN["labels"]
+    assert texts == recorded["labels"]
+    refused(ValueError, "got 8 maps and 2 frames", heat_map_sheet, UNIT, (2, 3), FRAMES[:2], SHARP)
     assert [overlays.thickness_of(grey(height, width=2000)) for height in (99, 300, 420, 480, 1080)] == [2, 2, 4, 4, 9]
 
 
-def test_joints_are_drawn_where_they_were_found_and_connected_as_those_of_a_person(monkeypatch):
+def test_joints_are_drawn_where_they_were_found_and_connected_as_those_of_a_person(monkeypatch, recorded):
     draw = Mock(side_effect=lambda frame, *_, **__: frame)
     monkeypatch.setitem(sys.modules, "torchvision.utils", Mock(draw_keypoints=draw))  # it takes a second to import
     joints = torch.arange(30.0).view(15, 2) + 0.4
@@ -117,107 +139,52 @@ def test_joints_are_drawn_where_they_were_found_and_connected_as_those_of_a_pers
     assert (overlays.overlay_joints(FRAME, joints) == overlays.as_picture(FRAME)).all()
     (_, places, limbs, colour), how = draw.call_args
     assert places.equal(joints.round()[None])
-    assert [f"{JOINTS[one]} - {JOINTS[other]}" for one, other in limbs] == KNOWN["limbs"]
+    assert [f"{JOINTS[one]} - {JOINTS[other]}" for one, other in limbs] == recorded["limbs"]
     assert how.pop("visibility").tolist() == [[k != 6 for k in range(15)]]
     assert (colour, how) == (overlays.FOUND, {"radius": 4, "width": 2})
 
 
-def test_what_is_lost_or_far_away_is_not_drawn(tmp_path):
-    for place in ((np.nan, np.nan), (1e9, -1e9)):
-        drawn = overlays.overlay_tracks(FRAME, np.array([[place]]), np.zeros((1, 1), bool), 0, [RED])
-        assert (drawn == overlays.as_picture(FRAME)).all()
-    overlays.write_picture(str(tmp_path / "new/folder/drawn.png"), drawn)
-    assert (np.asarray(Image.open(tmp_path / "new/folder/drawn.png")) == drawn).all()
-
-
-def test_floats_are_colours_in_0_to_1_hues_lie_at_equal_distances_and_frames_are_chosen_evenly():
+def test_floats_are_colours_in_0_to_1_and_frames_are_chosen_evenly():
     assert overlays.as_picture(torch.tensor([-0.5, 0.5, 1.5]).view(3, 1, 1)).tolist() == [[[0, 128, 255]]]
-    assert overlays.distinct_colours(3) == [(255, 38, 38), (38, 255, 38), (38, 38, 255)]
     cases = ((10, 4), (9, 2), (5, 1), (3, 8), (100, 3), (1, 5))
     chosen = [overlays.evenly_spaced(*case) for case in cases]
     assert chosen == [[0, 3, 6, 9], [0, 8], [0], [0, 1, 2], [0, 50, 99], [0]]
 
 
-def test_an_animation_is_a_sheet_of_chosen_frames_with_its_curves(tmp_path, monkeypatch):
-    long = SequenceAnimation(tmp_path, "walk", 100, "semantic", "parts")
-    assert (len(long.chosen), long.chosen[:3], long.chosen[-1]) == (32, [0, 3, 6], 99)
+def test_an_animation_is_a_sheet_of_chosen_frames_with_its_curves(tmp_path, monkeypatch, recorded):
+    saved = []
+
+    def save(image, path, **how):
+        saved.append([str(path.relative_to(tmp_path)), np.asarray(image)[::160, ::320, 0].tolist(), how])
+
+    monkeypatch.setattr(Image.Image, "save", save)
+    long, short = SequenceAnimation(tmp_path, "walk", 100, "semantic", "parts"), SequenceAnimation(tmp_path, "run", 3)
     for _ in long.chosen:
         long.add(grey())
     long.close({"mIoU": (range(2), [0.123456, float("nan")])})
-    folder = tmp_path / "animations/semantic"
-    assert sorted(file.name for file in folder.iterdir()) == ["walk.json", "walk.webp"]
-    assert Image.open(folder / "walk.webp").size == (8 * 320, 4 * 160)
-    assert json.loads((folder / "walk.json").read_text()) == {
-        "sequence": "walk",
-        "kind": "semantic",
-        "caption": "parts",
-        "columns": 8,
-        "frames": long.chosen,
-        "size": [320, 160],
-        "curves": {"mIoU": [[0, 1], [0.1235, None]]},
-    }
-    short = SequenceAnimation(tmp_path, "run", 3)
     short.add(grey(), grey(value=200))
     for _ in range(2):
         short.add(grey(value=90))
-    save = Mock()
-    monkeypatch.setattr(
-        Image.Image, "save", lambda image, path, **how: save(path.name, np.asarray(image)[0, ::320].tolist(), **how)
-    )
     short.close()
-    assert [call.args for call in save.call_args_list] == [
-        ("run.webp", [[0] * 3, [90] * 3, [90] * 3]),
-        ("run.truth.webp", [[200] * 3, [128] * 3, [128] * 3]),
-    ]
-    assert save.call_args.kwargs == {"quality": 70, "method": 0}
-    assert json.loads((tmp_path / "animations/run.json").read_text())["columns"] == 3
-
-
-def test_a_small_overlay_is_that_of_the_frame_at_an_animations_width():
-    mask = torch.zeros(20, 160, dtype=torch.uint8)
-    mask[5:15, 30:90] = 3
-    found = overlay_masks_small(torch.full((3, 20, 160), 80, dtype=torch.uint8), mask)
-    enlarged = mask.repeat_interleave(2, 0).repeat_interleave(2, 1)
-    assert (found == overlay_masks(torch.full((3, 40, 320), 80, dtype=torch.uint8), enlarged)).all()
-    stripes = torch.tensor([0, 255, 0], dtype=torch.uint8).repeat(3, 30, 320)
-    assert overlay_masks_small(stripes, torch.zeros(30, 960, dtype=torch.uint8)).mean() == pytest.approx(85, abs=9)
-
-
-def test_the_pictures_of_a_category_are_drawn_for_the_pairs_that_are_shown(tmp_path):
-    draw = Mock(return_value=grey())
-    pictures = PairPictures(tmp_path, "cat", 40, "the best matches")
-    for folder, count in ((None, 40), (tmp_path / "none", 0)):
-        PairPictures(folder, "dog", count, "").add(Mock(side_effect=AssertionError("nothing is shown")))
-    for _ in range(40):
-        pictures.add(draw)
-    pictures.close()
+    pairs, draw = PairPictures(tmp_path, "cat", 40, "the best matches"), Mock(return_value=grey())
+    for shown in (pairs, PairPictures(None, "dog", 40, ""), PairPictures(tmp_path, "none", 0, "")):
+        for _ in range(40):
+            shown.add(draw)
+        shown.close()
     assert draw.call_count == 32
-    content = json.loads((tmp_path / "animations/cat.json").read_text())
-    assert (content["caption"], content["frames"]) == ("the best matches", overlays.evenly_spaced(40, 32))
-    assert [path.name for path in tmp_path.iterdir()] == ["animations"]
+    files = sorted(path for path in tmp_path.rglob("*.*"))
+    assert {"saved": saved, "files": [json.loads(path.read_text()) for path in files]} == recorded["animations"]
 
 
-def test_a_waterfall_has_a_bar_a_number_and_an_interval_for_each_step(tmp_path, texts, known):
+def test_a_waterfall_has_a_bar_a_number_and_an_interval_for_each_step(tmp_path, texts, recorded, known):
     column = Column("davis", "J-Mean")
-    steps = {
-        "crw": (0.3, None),
-        "topk: 10 → 5": (0.5, Difference(0.2, 0.15, 0.26, 0.01)),
-        "context and all references of the last frames: 20, None → 3, [0, …] " + "and more " * 30: (
-            0.4126,
-            Difference(-0.0874, -0.1, -0.05, 0.02),
-        ),
-        "few seeds": (0.42, Difference(0.0074)),
-        "alone": (0.43, None),
-        "mine": (0.43, Difference(0.13, 0.1, 0.9, 0.5)),
-    }
-    cells = ((name, column, Cell(published=score, difference=change)) for name, (score, change) in steps.items())
+    cells = []
+    for name, score, change in recorded["steps"]:
+        cells.append((name, column, Cell(published=score, difference=change and Difference(*change))))
     draw_waterfall(table_of_cells(cells), tmp_path / "new/bridge.png")
     assert is_same(np.asarray(Image.open(tmp_path / "new/bridge.png")), known["waterfall"])
-    assert texts == KNOWN["numbers"]
-
-
-def test_a_waterfall_of_one_score_has_a_scale_and_a_page_fifteen_centimetres_wide(tmp_path):
-    column = Column("davis", "J-Mean")
-    draw_waterfall(table_of_cells([("crw", column, Cell(published=0.3))]), tmp_path / "bridge.pdf")
+    ends = [(name, column, Cell(published=score)) for name, score in (("crw", 0.3), ("mine", 0.3028))]
+    draw_waterfall(table_of_cells(ends), tmp_path / "bridge.pdf")
     assert b"/MediaBox [ 0 0 432.0 " in (tmp_path / "bridge.pdf").read_bytes()  # points: 300 pixels an inch
+    assert texts == recorded["numbers"]
     assert [_tick(span) for span in (7, 14, 35, 50)] == [1, 2, 5, 10]
