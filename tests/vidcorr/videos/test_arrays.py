@@ -5,6 +5,7 @@ Also tests `commands/unpickle.py`.
 
 import os
 import pickle
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -30,6 +31,10 @@ CONTENT = {
 }
 
 
+def kinds(content):
+    return {key: value.dtype.str[1:] for key, value in content.items() if hasattr(value, "dtype")}
+
+
 @pytest.mark.parametrize("protocol", [2, 5])
 def test_the_same_content_as_pickle_reads(tmp_path, protocol):
     content = pickle.dumps(CONTENT, protocol)
@@ -38,32 +43,22 @@ def test_the_same_content_as_pickle_reads(tmp_path, protocol):
     path = tmp_path / "x.pkl"
     path.write_bytes(content)
     found = read_pickle(path)
-    assert found.keys() == CONTENT.keys()
-    for key, value in CONTENT.items():
-        if isinstance(value, np.ndarray):
-            np.testing.assert_array_equal(found[key], value)
-            assert found[key].dtype.newbyteorder("=") == value.dtype.newbyteorder("=")
-        else:
-            assert found[key] == value
+    np.testing.assert_equal(found, CONTENT)
+    assert kinds(found) == kinds(CONTENT)
 
 
 def test_nothing_is_called(tmp_path):
     marker = tmp_path / "was-here"
     path = tmp_path / "x.pkl"
-
-    class Call:
-        def __reduce__(self):
-            return os.mkdir, (str(marker),)
-
-    path.write_bytes(pickle.dumps({"video": Call()}))
+    path.write_bytes(pickle.dumps({"video": Mock(__reduce__=Mock(return_value=(os.mkdir, (str(marker),))))}))
     line = refused(DataError, "refused: it asks for", read_pickle, path)
     assert str(path) in line
     assert not marker.exists()
 
 
 def test_a_cut_pickle_is_one_line(tmp_path):
-    whole, path = pickle.dumps({"points": np.zeros((2, 2)), "list": [b"x" * 300]}, 4), tmp_path / "x.pkl"
-    for length in range(0, len(whole), 40):
+    whole, path = pickle.dumps(CONTENT, 4), tmp_path / "x.pkl"
+    for length in range(0, len(whole), 97):
         path.write_bytes(whole[:length])
         assert refused(DataError, r"x\.pkl: (refused|not a pickle)", read_pickle, path)
 

@@ -12,6 +12,7 @@ import vidcorr.videos
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Jhmdb
 from vidcorr.datasets.generated import write_jhmdb
+from vidcorr.datasets.generated.writers import write_text
 from vidcorr.videos.files import DataError
 from vidcorr.videos.folders import list_frames, list_images, names_in
 from vidcorr.videos.mask_folder import mask_folders
@@ -51,46 +52,33 @@ def test_only_regular_files_and_folders_are_data(tmp_path):
     assert names_in(tmp_path) == (["folder", "link-folder"], ["file.png", "link-file.png", "link-gone.png"])
 
 
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        (("1.png", "2.PNG"), "two extensions"),
-        (("img9.png", "img10.png"), r"img10\.png and img9\.png as text and by number"),
-        (("a.png", "a-1.png"), "as text and by number differs"),
-        (("-2.png", "-1.png", "0.png", "1.png"), "as text and by number differs"),
-    ],
-)
+ORDERS = {
+    ("frame_01_a.png", "frame_02_a.png", "frame_10_a.png"): None,
+    ("v1.2_09.png", "v1.2_10.png"): None,
+    ("1.png", "2.PNG"): "two extensions",
+    ("img9.png", "img10.png"): r"img10\.png and img9\.png as text and by number",
+    ("a.png", "a-1.png"): "as text and by number differs",
+    ("-2.png", "-1.png", "0.png", "1.png"): "as text and by number differs",
+}
+"""Names of frames → why their order is refused."""
+
+
+@pytest.mark.parametrize(("names", "message"), ORDERS.items())
 def test_an_order_with_two_readings_is_refused(names, message, tmp_path):
     for name in names:
-        (tmp_path / name).write_bytes(b"")
-    assert refused(DataError, message, list_images, tmp_path)
+        (tmp_path / name).touch()
+    if message:
+        refused(DataError, message, list_images, tmp_path)
+    else:
+        assert [path.name for path in list_images(tmp_path)] == list(names)
 
 
-@pytest.mark.parametrize(
-    "names", [("frame_01_a.png", "frame_02_a.png", "frame_10_a.png"), ("v1.2_09.png", "v1.2_10.png")]
-)
-def test_names_in_order(names, tmp_path):
-    for name in names:
-        (tmp_path / name).write_bytes(b"")
-    assert [path.name for path in list_images(tmp_path)] == list(names)
-
-
-def touch(*paths):
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-
-def test_masks_beside_folders_are_refused(tmp_path):
-    touch(tmp_path / "dog/0.png")
+def test_masks_beside_folders_are_refused_and_a_video_below_frames_for_training(tmp_path):
+    write_text(tmp_path / "dog/0.png", [])
     assert mask_folders(tmp_path / "dog") == [""]
-    touch(tmp_path / "dog/old/0.png")
+    write_text(tmp_path / "dog/old/0.png", [])
     refused(DataError, "dog: 1 frames; a sequence needs at least 2", list_frames, tmp_path / "dog")
     refused(DataError, "dog: 1 frame.*needs at least 2", FrameFolder, tmp_path / "dog")
     refused(DataError, r"dog: holds both the mask 0\.png and the folder old", mask_folders, tmp_path / "dog")
     assert mask_folders(tmp_path) == ["dog"]
-
-
-def test_a_video_below_frames_is_refused_for_training(tmp_path):
-    touch(*(tmp_path / folder / f"{t}.png" for folder in ("dog", "dog/masks") for t in range(3)))
-    refused(DataError, "dog: holds frames, and the video .*dog/masks lies below it", list_videos, tmp_path)
+    refused(DataError, "dog: holds frames, and the video .*dog/old lies below it", list_videos, tmp_path, strict=False)

@@ -3,8 +3,7 @@
 Also tests `videos/mask_folder.py`.
 """
 
-import struct
-import zlib
+from base64 import b64decode
 from unittest.mock import Mock
 
 import cv2
@@ -37,7 +36,7 @@ def indexed(ids, palette=COLOURS):
 def test_indexed_and_grey_masks_hold_ids_for_readers_and_prompts(form, tmp_path):
     form(IDS).save(tmp_path / "mask.png")
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), IDS)
-    assert object_ids(IDS) == (1, 2, 9)
+    assert (object_ids(IDS), COLOURS[[8, 64, 255]].tolist()) == ((1, 2, 9), [[64, 0, 0], [32, 0, 0], [224, 224, 192]])
     np.testing.assert_array_equal(MaskPrompt.of(tmp_path / "mask.png").labels, IDS)
     half = MaskFolder(tmp_path).read(0, (12, 16))
     np.testing.assert_array_equal(half, np.array(Image.fromarray(IDS).resize((16, 12), Image.Resampling.NEAREST)))
@@ -52,14 +51,9 @@ def test_indices_of_few_bits(bits, tmp_path):
     assert read_mask(tmp_path / "m.png").tolist() == ids.tolist()
 
 
-def chunk(kind, content):
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-GREY_OF_4_BITS = b"\x89PNG\r\n\x1a\n" + b"".join(
-    [chunk(b"IHDR", bytes([0, 0, 0, 4, 0, 0, 0, 1, 4, 0, 0, 0, 0])), chunk(b"IDAT", zlib.compress(b"\0\x12\x30")),
-     chunk(b"IEND", b"")]
-)  # fmt: skip
+GREY_OF_4_BITS = b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAQAAAABBAAAAAAZp70QAAAAC0lEQVR4nGMQMgAAAFcAQ1PQ9b0AAAAASUVORK5CYII="
+)
 WHITE_GROUND = COLOURS.copy()
 WHITE_GROUND[0], WHITE_GROUND[1] = 255, 0
 OTHER_FORMS = {
@@ -115,9 +109,16 @@ def disc(radius, line):
     return Image.fromarray(pixels)
 
 
+def steps(*widths):
+    """Return stripes of these widths, of values 0, 40, 80 and so on."""
+    return np.tile(np.repeat(40 * np.arange(len(widths), dtype=np.uint8), widths), (9, 1))
+
+
 SMOOTHED = {
     "reduced": disc(30, cv2.LINE_8).resize((53, 40), Image.Resampling.LANCZOS).convert("P"),
     "drawn": disc(5, cv2.LINE_AA),
+    "most pixels": Image.fromarray(steps(9, 1, 1, 1)),
+    "most values": Image.fromarray(steps(9, 1, 1, 1, 9)),
 }
 
 
@@ -133,13 +134,13 @@ def test_ids_that_touch_are_not_smoothed(tmp_path):
     """Grey ids above 32 of objects side by side, a thin object, and VOST's void around an object."""
     ids = np.zeros((32, 48), np.uint8)
     ids[4:28, 4:20], ids[4:28, 20:40], ids[10:12, 4:40], ids[2:4, 4:40], ids[:, 45] = 60, 120, 200, 90, 33
-    Image.fromarray(ids).save(tmp_path / "mask.png")
-    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), ids)
-    ids = np.zeros((32, 48), np.uint8)
-    ids[3:9, 3:9] = 255
-    ids[4:8, 4:8] = 40
-    Image.fromarray(ids).save(tmp_path / "mask.png")
-    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), ids)
+    void = np.zeros((32, 48), np.uint8)
+    void[3:9, 3:9] = 255
+    void[4:8, 4:8] = 40
+    ladder = steps(9, 2, 2, 2, 1, 2)
+    for mask in (ids, void, steps(9, 1, 1, 9), ladder, ladder.T):
+        Image.fromarray(mask).save(tmp_path / "mask.png")
+        np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), mask)
 
 
 def folder_of(path, *rows, **rules):
@@ -148,24 +149,22 @@ def folder_of(path, *rows, **rules):
     return MaskFolder(path, **rules)
 
 
-def test_255_is_the_object_of_a_video_that_has_no_other_id(tmp_path):
-    white = folder_of(tmp_path / "white", [0, 0], [0, 255])
-    assert (white.void, white.shown(0), white.shown(1), white.starts()) == (None, (), (1,), {1: 1})
-    assert white.read(1).tolist() == [[0, 1]]
-    beside = folder_of(tmp_path / "beside", [0, 0, 0], [0, 0, 255], [2, 2, 255])
-    assert (beside.void, beside.shown(1), beside.starts()) == (255, (), {2: 2})
-    assert beside.read(1).tolist() == [[0, 0, 255]]
-    empty = folder_of(tmp_path / "empty", [0, 0])
-    assert (empty.starts(), empty.size) == ({}, (0, 0))
+MEANINGS = [
+    ({}, [[0, 0], [0, 255]], None, {1: 1}, [[0, 0], [0, 1]]),
+    ({}, [[0, 0, 0], [0, 0, 255], [2, 2, 255]], 255, {2: 2}, [[0, 0, 0], [0, 0, 255], [2, 2, 255]]),
+    ({}, [[1, 255]], 255, {1: 0}, [[1, 255]]),
+    ({}, [[0, 0]], 255, {}, [[0, 0]]),
+    ({"has_void": False}, [[0, 255, 255, 2]], None, {2: 0, 255: 0}, [[0, 255, 255, 2]]),
+    ({"of_object": True}, [[0, 255], [0, 7]], None, {1: 0}, [[0, 1], [0, 1]]),
+]
+"""Rules, rows of masks, void, first masks of the objects, rows as they are read."""
 
 
-def test_255_is_an_id_where_the_rules_have_no_void_and_every_value_the_object_of_a_folder_of_one(tmp_path):
-    ordinary = folder_of(tmp_path / "naf", [0, 255, 255, 2], has_void=False)
-    assert (ordinary.void, ordinary.starts()) == (None, {2: 0, 255: 0})
-    one = folder_of(tmp_path / "one", [0, 255], [0, 7], of_object=True)
-    assert (one.starts(), one.read(0).tolist(), one.read(1).tolist()) == ({1: 0}, [[0, 1]], [[0, 1]])
-    several = folder_of(tmp_path / "several", [7, 255], of_object=True)
-    refused(DataError, r"00000\.png: holds more than one object, in a folder of one", several.read, 0)
+@pytest.mark.parametrize(("rules", "rows", "void", "starts", "read"), MEANINGS)
+def test_255_is_void_or_the_object_of_a_video_without_ids_or_an_id(tmp_path, rules, rows, void, starts, read):
+    masks = folder_of(tmp_path / "masks", *rows, **rules)
+    assert (masks.void, masks.starts(), masks.size) == (void, starts, (0, 0))
+    assert [masks.read(t)[0].tolist() for t in masks] == read
 
 
 def test_a_mask_is_decoded_once_though_most_hold_only_void(monkeypatch, tmp_path):
@@ -187,4 +186,5 @@ def test_what_255_means_is_refused_where_it_may_be_two_things(tmp_path):
     said = "value 255 means void .* has 2 pixels, more than the 1 of all objects"
     assert "00000.png" in refused(DataError, said, outweighed.read, 0)
     assert "array" in refused(DataError, said, MaskPrompt.of, outweighed.stored(0))
-    assert folder_of(tmp_path / "equal", [1, 255]).void == 255
+    several = folder_of(tmp_path / "several", [7, 255], of_object=True)
+    refused(DataError, r"00000\.png: holds more than one object, in a folder of one", several.read, 0)

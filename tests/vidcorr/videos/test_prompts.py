@@ -1,7 +1,6 @@
 """Masks, boxes and points that a user has painted, typed or saved."""
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from tests.helpers.refusal import refused
@@ -26,43 +25,33 @@ def test_a_mask_without_objects_is_refused(tmp_path):
         refused(DataError, r"expected \(H, W\) integer ids of 0 to 255", MaskPrompt.of, array)
 
 
-@pytest.mark.parametrize("given", ["1.5,2,30,4", [1.5, 2, 30, 4], [[1.5, 2, 30, 4]]])
-def test_a_box_is_four_numbers(given):
-    assert BoxPrompt.of(given).metadata() == {"kind": "boxes", "source": "boxes", "boxes": {"1": [1.5, 2, 30, 4]}}
-
-
-def test_several_boxes_and_points_are_numbered():
+def test_boxes_and_points_are_named_or_numbered():
+    for given in ("1.5,2,30,4", [1.5, 2, 30, 4], [[1.5, 2, 30, 4]]):
+        box = {"kind": "boxes", "source": "boxes", "boxes": {"1": [1.5, 2, 30, 4]}}
+        assert BoxPrompt.of(given).metadata() == box
     boxes = BoxPrompt.of(["1,2,3,4", "5,6,7,8"])
     assert (boxes.objects, boxes.labels.tolist()) == (("1", "2"), [[1, 2, 3, 4], [5, 6, 7, 8]])
-    points = PointPrompt.of(["1,2", "3,4"])
-    assert (points.objects, points.labels.tolist()) == (("1", "2"), [[1, 2], [3, 4]])
     assert PointPrompt.of({"nose": (1, 2)}).objects == ("nose",)
     assert PointPrompt.of(np.ones((3, 2))).objects == ("1", "2", "3")
+    for wrong in ("1,2,3", "nan,2,3,4", ["1,2,3,4", "5,6"]):
+        refused(DataError, "boxes: expected x,y,width,height, got", BoxPrompt.of, wrong)
 
 
-@pytest.mark.parametrize("given", ["1,2,3", "nan,2,3,4", ["1,2,3,4", "5,6"]])
-def test_what_is_no_box_is_refused(given):
-    refused(DataError, "boxes: expected x,y,width,height, got", BoxPrompt.of, given)
+TABLES = {
+    "Frame;Point;X;Y\n0;a;1;2": "with the heading frame,point,x,y",
+    "frame,point,x,y\n3,a,1,2\n9,b,3,4": "of one frame's points",
+    "frame,point,x,y\n3,a,1,": "expected x,y",
+}
 
 
-def test_points_of_a_table(tmp_path):
+def test_a_table_holds_the_points_of_one_frame(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text('frame,point,x,y,score\r\n00003,nose,1,2,1\r\n00003,"a, b",3,4.5,1\r\n\r\n')
     points = PointPrompt.of(str(path))
     assert (points.objects, points.labels.tolist(), points.frame) == (("nose", "a, b"), [[1, 2], [3, 4.5]], 3)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("Frame;Point;X;Y\n0;a;1;2", "with the heading frame,point,x,y"),
-        ("frame,point,x,y\n3,a,1,2\n9,b,3,4", "of one frame's points"),
-        ("frame,point,x,y\n3,a,1,", "expected x,y"),
-    ],
-)
-def test_any_other_table_is_refused(text, message, tmp_path):
-    (tmp_path / "p.csv").write_text(text)
-    assert str(tmp_path / "p.csv") in refused(DataError, message, PointPrompt.of, tmp_path / "p.csv")
+    for text, message in TABLES.items():
+        path.write_text(text)
+        assert str(path) in refused(DataError, message, PointPrompt.of, path)
 
 
 OUTSIDE = {

@@ -51,11 +51,12 @@ def test_a_list_with_labels_and_spaces(tmp_path):
         ("a.mp4,3\n", r"list\.txt: .*a\.mp4,3 is no folder of frames and no video file"),
         ("a.mp4\na.pdf\n", r"a\.pdf is no folder"),
         ("a.mp4 1\nb.mp4\n", "1 of 2 lines have a label"),
+        ("a.mp4\n.\n", "names of several patterns"),
     ],
 )
 def test_a_list_in_another_form_is_refused(text, message, tmp_path):
     assert refused(DataError, rf"{tmp_path}: no folders of frames and no video files", list_videos, tmp_path)
-    for name in ("a.mp4", "b.mp4", "a.pdf"):
+    for name in ("a.mp4", "b.mp4", "a.pdf", "c.png", "d.png"):
         (tmp_path / name).touch()
     (tmp_path / "list.txt").write_text(text)
     assert refused(DataError, message, list_videos, tmp_path / "list.txt")

@@ -74,14 +74,19 @@ def test_calls_run_in_order_behind_the_caller_who_waits_for_more_than_32():
 
 def test_closing_does_not_wait_for_the_thread():
     """The garbage collector may close a reader inside a thread that is just starting: a wait there never ends."""
-    closed, waited = threading.Event(), []
+    begun, closed, taken = threading.Event(), threading.Event(), []
 
     def items():
-        yield 0
-        waited.append(not closed.wait(2))
+        yield threading.current_thread()
+        for _ in range(2):
+            begun.set()
+            taken.append(closed.wait(2))
+            yield None
 
     found = read_ahead(items())
-    assert next(found) == 0
+    thread = next(found)
+    begun.wait()
     found.close()
     closed.set()
-    assert True not in waited
+    thread.join()
+    assert taken == [True]  # what was begun alone
