@@ -198,7 +198,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         frames: dict[int, np.ndarray] = {}
         try:
             for key, wanted in groups.items():
-                for frame in self._decode_group(table.times[key], wanted.keys()):
+                for frame in self._decode_group(table, key, wanted.keys()):
                     if frame.pts in wanted and not frame.is_corrupt:
                         index = wanted[frame.pts]
                         self._require_first_size(frame, index)
@@ -209,24 +209,26 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             return None
         return frames if len(frames) == sum(map(len, groups.values())) else None
 
-    def _packets_from(self, key: int) -> Iterator["av.Packet"]:
-        """Return the packets from the key frame at this time on; raise `LookupError` if a seek does not find it."""
-        self._container.seek(key, stream=self._stream)
+    def _packets_from(self, time_of_key: int, is_exact: bool) -> Iterator["av.Packet"]:
+        """Return the packets from the key frame at this time on; raise `LookupError` if a seek does not find it.
+
+        A seek may lead to an earlier key frame, unless it has to be exact.
+        """
+        self._container.seek(time_of_key, stream=self._stream)
         packets = self._packets(self._container, self._stream)
         first = next(packets)
-        is_exact = self._table is not None and self._table.is_from_index
-        is_there = first.pts == key or (first.pts is not None and first.pts < key and not is_exact)
+        is_there = first.pts is not None and (first.pts == time_of_key or (first.pts < time_of_key and not is_exact))
         if not is_there or not starts_afresh(first):
             raise LookupError("the seek did not lead to the key frame")
         return chain([first], packets)
 
-    def _decode_group(self, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:
-        """Decode from the key frame at this time until all wanted times are decoded."""
+    def _decode_group(self, table: FrameTable, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:
+        """Decode from the key frame with this index until all wanted times are decoded."""
         codec = self._stream.codec_context
         last = max(wanted)
         missing = len(wanted)
         beyond = 0  # key frames after the last wanted time
-        for packet in self._packets_from(key):
+        for packet in self._packets_from(table.times[key], table.is_from_index):
             beyond += packet.is_keyframe and packet.pts is not None and packet.pts > last
             if packet.pts is None or beyond > 1:  # frames shown just before a key frame may follow it
                 raise LookupError("a frame has another time")

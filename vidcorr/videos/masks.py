@@ -33,7 +33,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     content = read_whole(path)
     with open_image(path, content) as image:
         require_form(path, image)
-        ids = np.array(image, dtype=np.uint8)
+        ids: NDArray[np.uint8] = np.array(image)
         palette = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
     if np.ptp(palette, axis=1).any():
         _refuse_sorted_colours(path, ids, palette)
