@@ -18,7 +18,7 @@ from tests.helpers import references
 from tests.helpers.numbered_videos import numbered_frame, read_number, write_video
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_mp4
-from vidcorr.videos import container
+from vidcorr.videos import container, decoding
 from vidcorr.videos.container import FrameTable, _is_idr
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DecodingError
@@ -73,8 +73,9 @@ def test_any_frame_of_any_codec(tmp_path, name, codec, options, seeks):
 @pytest.mark.parametrize("path", files("clips"), ids=str)
 def test_real_videos_decode_as_in_order(path):
     with av.open(str(path)) as opened:
-        opened.streams.video[0].thread_count = 1
-        expected = [frame.to_ndarray(format="rgb24") for frame in opened.decode(video=0)]
+        stream = opened.streams.best("video")
+        stream.thread_count = 1
+        expected = [frame.to_ndarray(format="rgb24") for frame in opened.decode(stream)]
     generator = np.random.default_rng(0)
     for count in (2, 20):
         picks = generator.integers(0, len(expected), count).tolist()
@@ -145,6 +146,17 @@ def test_a_read_takes_no_packets_behind_what_it_needs(tmp_path):
         video._table = FrameTable([time + (time == 15 * step) for time in video._table.times], keys)
         assert video._read_by_seeking([15]) is None
         assert (taken[0], max(taken[:-1]), taken[-1]) == (10, 29, 30)  # the second key frame behind it
+
+
+def test_a_seek_may_lead_to_an_earlier_key_frame_unless_times_were_computed(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoding, "starts_afresh", Mock(return_value=True))
+    with VideoFile(write_video(tmp_path / "v.mp4", 3)) as video:
+        for first, is_exact in ((10, True), (10, False), (9, False)):
+            video._packets = Mock(return_value=iter([SimpleNamespace(pts=first)]))
+            assert next(video._packets_from(10, is_exact)).pts == first
+        for first, is_exact in ((9, True), (11, False), (None, False)):
+            video._packets = Mock(return_value=iter([SimpleNamespace(pts=first)]))
+            refused(LookupError, "key frame", video._packets_from, 10, is_exact)
 
 
 def entry(timestamp, is_keyframe=False, is_discard=False):

@@ -8,12 +8,14 @@ from contextlib import closing
 from functools import partial
 from multiprocessing import Process, active_children, forkserver, get_context, resource_tracker
 from pathlib import Path
+from unittest.mock import MagicMock, Mock
 
 import cv2
 import pytest
 
 from tests.helpers.refusal import refused
 from vidcorr.signals import REQUEUE
+from vidcorr.videos import processes
 from vidcorr.videos.files import DataError, read_bytes
 from vidcorr.videos.processes import STOPS, in_processes, server_context, usable_cores
 
@@ -42,11 +44,15 @@ OUTCOMES = {
 }
 
 
-def test_each_item_gives_its_result_or_its_failure():
-    main = sys.modules["__main__"]
+def test_each_item_gives_its_result_or_its_failure(monkeypatch):
+    main, progress, waited = sys.modules["__main__"], MagicMock(), Mock(side_effect=processes.wait)
+    monkeypatch.setattr(processes, "progress_bar", progress)
+    monkeypatch.setattr(processes, "wait", waited)
     outcomes = in_processes(call, list(OUTCOMES), 2, timeout=0.3)
     found = {item: str(outcome) if isinstance(outcome, DataError) else outcome for item, outcome in outcomes}
     assert found == OUTCOMES
+    assert progress.return_value.__enter__.return_value.update.call_count == len(OUTCOMES)
+    assert max(len(call.args[0]) for call in waited.call_args_list) == 2
     assert sys.modules["__main__"] is main
 
 
