@@ -1,6 +1,5 @@
-"""The batched colour augmentation equals torchvision's, frame by frame."""
+"""The batched colour augmentation equals torchvision's, frame by frame; on a device: tests/test_fake_device.py."""
 
-import pytest
 import torch
 from torchvision.transforms.v2 import functional as tv
 
@@ -46,12 +45,3 @@ def test_colour_changes_are_drawn_as_often_and_as_far_as_stated():
     assert draws["order"].unique(dim=0).shape == (24, 4)
     assert draws["sigma"].min() >= 0.1
     assert draws["sigma"].max() <= 2.0
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_the_same_on_a_gpu():
-    frames = pictures(32)
-    augment = ColourAugmentation()
-    on_gpu = augment(frames.cuda(), seeded_generator(1)).cpu()
-    torch.testing.assert_close(on_gpu, augment(frames, seeded_generator(1)), atol=1e-4, rtol=0)

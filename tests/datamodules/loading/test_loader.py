@@ -3,13 +3,11 @@
 Also tests `loading/clips.py`.
 """
 
-import os
 import signal
-import subprocess
-import sys
 import warnings
+from functools import partial
 from itertools import product
-from pathlib import Path
+from multiprocessing import get_context
 from unittest.mock import Mock, call
 
 import pytest
@@ -36,7 +34,7 @@ def batches(loader, epoch=0):
     return [batch["key"].tolist() for batch in loader]
 
 
-def test_each_epoch_is_a_permutation_without_the_rest():
+def test_each_epoch_is_a_permutation_without_the_rest_and_a_pass_is_of_the_epoch_that_was_set():
     loader = make(50, 4)
     first, second = batches(loader, 0), batches(loader, 1)
     assert len(loader) == len(first) == 12
@@ -45,15 +43,8 @@ def test_each_epoch_is_a_permutation_without_the_rest():
         assert {key[0] for key in keys} == {epoch}
         assert len({key[1] for key in keys}) == 48
     assert [key[1] for key in orders[0]] != [key[1] for key in orders[1]]
-
-
-def test_a_pass_is_of_the_epoch_that_was_set_and_of_the_same_one_without():
-    sampler = ClipSampler(Echo(12), 4)
-    loader = DataLoader(Echo(12), 4, sampler=sampler)
-    for epoch in (0, 5):
-        sampler.set_epoch(epoch)
-        expected = batches(make(12, 4), epoch)
-        assert [[batch["key"].tolist() for batch in loader] for _ in range(2)] == [expected, expected]
+    plain = DataLoader(Echo(50), 4, sampler=loader.sampler)  # whose epoch is not set anew
+    assert [batch["key"].tolist() for batch in plain] == second
 
 
 def test_ranks_share_out_each_batch_and_the_held_out_samples_and_none_is_left_without(monkeypatch):
@@ -76,8 +67,9 @@ def test_ranks_share_out_each_batch_and_the_held_out_samples_and_none_is_left_wi
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_run_that_resumes_takes_the_batches_that_follow(workers):
+def test_a_run_that_resumes_takes_the_batches_that_follow(workers, monkeypatch):
     """Another list or seed: tests/datamodules/test_base.py."""
+    monkeypatch.setattr("datamodules.base.server_context", partial(get_context, "fork"))  # starts at once
     expected = batches(make(12, 2, seed=6), epoch=3)
     module = SampledDataModule("source", 2, workers, 6)
     module.training = Echo(12)
@@ -88,29 +80,6 @@ def test_a_run_that_resumes_takes_the_batches_that_follow(workers):
     assert batches(loader, 3) == expected[4:]
     assert (loader.place, len(loader)) == ((3, 6), 6)
     assert batches(loader, 3) == expected  # a second pass is whole
-
-
-KILLED = """
-import os, signal
-from datamodules.base import SampledDataModule
-from tests.helpers.echo import Echo
-
-module = SampledDataModule("source", 4, 2, 0)  # a script as people write it, without a guard of its statements
-module.training = Echo(40)
-next(iter(module.train_dataloader()))
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-@pytest.mark.slow
-def test_a_kill_takes_the_workers_along(tmp_path):
-    """A pipe that the workers inherit tells when the last of them has ended. Signals to the group: tests/faults."""
-    script = tmp_path / "killed.py"
-    script.write_text(KILLED)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
-    killed = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, env=environment)
-    said, _ = killed.communicate(timeout=300)  # returns once nobody holds the pipe
-    assert (said, killed.returncode) == (b"", -signal.SIGKILL)
 
 
 def test_loaders_of_a_datamodule_leave_the_global_generator_alone():
@@ -160,7 +129,7 @@ def test_a_loader_counts_its_batches_and_the_seconds_of_waiting_for_them(monkeyp
 
 
 def test_a_worker_gets_no_signal_of_the_group_and_ends_with_the_process_that_loads(monkeypatch):
-    """In a real run: the slow test above, tests/faults."""
+    """In a real run: tests/faults."""
     done = Mock()
     monkeypatch.setattr("cv2.setNumThreads", done.threads)
     for name in ("os.setpgrp", "os._exit", "signal.signal", "signal.pthread_sigmask", "threading.Thread"):

@@ -227,6 +227,10 @@ def test_missing_files_texts_negative_numbers_and_a_time_limit(tmp_path):
     refused(DecodingError, r"text\.mp4: cannot be opened as a video", VideoFile, tmp_path / "text.mp4")
     refused(ValueError, r"\[-1\]", read, path, [-1])
     with VideoFile(path) as video:
+        for error, said in ((OSError(5, "Input/output error"), "Input/output error"), (KeyError(7), "KeyError: 7")):
+            video._read_by_seeking = Mock(side_effect=error)
+            refused(DecodingError, f"mp4: {said}$", video.read, [1])
+    with VideoFile(path) as video:
         video._timeout = 1e-9
         refused(DecodingError, "not decoded within 1e-09 s", video.read, [1])
 

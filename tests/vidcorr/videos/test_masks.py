@@ -138,7 +138,7 @@ def test_ids_that_touch_are_not_smoothed(tmp_path):
     void = np.zeros((32, 48), np.uint8)
     void[3:9, 3:9] = 255
     void[4:8, 4:8] = 40
-    ladder = steps(9, 2, 2, 2, 1, 2)
+    ladder = steps(9, 2, 1, 2, 1, 1)
     for mask in (ids, void, steps(9, 1, 1, 9), steps(9, 1, 1, 1, 1) // 5, ladder, ladder.T):
         Image.fromarray(mask).save(tmp_path / "mask.png")
         np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), mask)
