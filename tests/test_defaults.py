@@ -5,15 +5,8 @@ They stand in tests/helpers/defaults.json; `python -m tests.helpers.defaults` wr
 
 import json
 
-from tests.helpers.defaults import FILE, commands, defaults, parsers
+from tests.helpers.defaults import FILE, commands, defaults
 
 
 def test_no_default_and_no_flag_changes_unseen():
     assert defaults() | commands() == json.loads(FILE.read_text())
-
-
-def test_the_help_of_a_command_tells_its_name_and_what_each_flag_is():
-    for command, parser in parsers().items():
-        assert parser.prog == f"vidcorr {command}"
-        assert parser.description.endswith("."), command
-        assert "no help" not in str(commands()[parser.prog]), command

@@ -14,24 +14,26 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
 
 import vidcorr
 from tests.helpers.faults import differences
 from tests.helpers.method_steps import RUNS, trained
 from tests.helpers.references import real_data
+from tests.helpers.sprite import bounds
 from vidcorr import Result, write_report
 from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.datasets import generated
 from vidcorr.results.provenance import Provenance
 from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
 
+GIVEN = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
 CHANGING = {"provenance", "date", "machine", "command", "versions", "seconds", "seconds_per_frame", "seconds_of"}
 """Entries of a JSON file that differ from run to run."""
 
@@ -40,18 +42,11 @@ def make_data(root: Path) -> None:
     """Generate the small sets, and cut a few frames out of the real sequences."""
     if (root / "complete").exists():
         return
-    generated.write_davis(root / "davis", 3, frames=8, size=(96, 128))
-    generated.write_youtube_vos(root / "youtube_vos", 8, valid=1, frames=21, size=(96, 96))
-    generated.write_jhmdb(root / "jhmdb", 2, frames=8)
-    generated.write_vip(root / "vip", 2, frames=5, size=(120, 160))
-    generated.write_otb(root / "otb", 2, frames=12, size=(120, 160))
-    generated.write_tap_vid(root / "tap_vid", 2, frames=8, tracks=6, size=(96, 128))
-    generated.write_badja(root / "badja", 2, frames=8, size=(96, 128))
-    videos = product(("JPEGImages", "Annotations"), ("blackswan", "dog"))
-    folders = [f"davis/{part}/480p/{name}" for part, name in videos] + ["otb/Crossing/img", "otb/Man/img"]
-    for folder in folders:
+    for name, (videos, options) in GIVEN["sets"].items():
+        getattr(generated, f"write_{name}")(root / name, videos, **options)
+    for folder, frames in GIVEN["parts"].items():
         (root / f"real_{folder}").mkdir(parents=True)
-        for file in sorted(real_data(folder).iterdir())[: 8 if "otb" in folder else 4]:
+        for file in sorted(real_data(folder).iterdir())[:frames]:
             shutil.copy(file, root / f"real_{folder}")
     for name in ("Crossing", "Man"):
         lines = real_data(f"otb/{name}/groundtruth_rect.txt").read_text().splitlines(keepends=True)
@@ -63,54 +58,30 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     """Name of each run, and the call that writes its files into a folder."""
     torch.manual_seed(0)
     resnet = load("torchvision:resnet18")
-    res3, raw = resnet.view("res3", 8), build_feature_extractor("raw_colour")
-    davis, youtube_vos, tap_vid = (root / name for name in ("davis", "youtube_vos", "tap_vid"))
-    folders = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
-    several = {"split": None, "annotations": "first", "size_tolerance": 1, "limit_sequences": 1}
-    benchmarks: dict[str, Callable[[], Any]] = {
-        "davis": partial(vidcorr.DavisBenchmark, davis),
-        "davis_crw": partial(vidcorr.DavisBenchmark, davis, protocol="crw"),
-        "davis_dino": partial(vidcorr.DavisBenchmark, davis, protocol="dino"),
-        "youtube_vos": partial(vidcorr.YoutubeVosBenchmark, youtube_vos, split="holdout", holdout=0.4, unseen=2),
-        "youtube_vos_valid": partial(vidcorr.YoutubeVosBenchmark, youtube_vos, all_frames=True),
-        "jhmdb": partial(vidcorr.JhmdbBenchmark, root / "jhmdb"),
-        "vip": partial(vidcorr.VipBenchmark, root / "vip"),
-        "vos": partial(vidcorr.VosBenchmark, davis, **folders),
-        "tap_vid": partial(vidcorr.TapVidBenchmark, tap_vid),
-        "tap_vid_strided": partial(vidcorr.TapVidBenchmark, tap_vid, "fgvc", changes={"query_mode": "strided"}),
-        "tap_vid_chained": partial(vidcorr.TapVidBenchmark, tap_vid, "gmrw-chained"),
-        "badja": partial(vidcorr.BadjaBenchmark, root / "badja", protocol="fomo"),
-        "real_davis": partial(vidcorr.DavisBenchmark, root / "real_davis", split=None),
-        "real_davis_multi": partial(vidcorr.DavisBenchmark, real_data("davis_multi_first"), **several),
-        "real_jhmdb": partial(vidcorr.JhmdbBenchmark, real_data("jhmdb"), limit_sequences=1),
-        "otb": partial(vidcorr.OtbBenchmark, root / "otb", version=None, video=True),
-        "real_otb": partial(vidcorr.OtbBenchmark, root / "real_otb", version=None, video=False),
-    }
-    for name, make in benchmarks.items():
-        yield f"{name}/resnet18", partial(evaluate, make, resnet, "resnet18")
+    for name, (kind, data, arguments) in GIVEN["benchmarks"].items():
+        folder = real_data(data.removeprefix("real/")) if data.startswith("real/") else root / data
+        benchmark = getattr(vidcorr, kind)(folder, **arguments)
+        yield f"{name}/resnet18", partial(benchmark.evaluate, benchmark.extractor(resnet), name="resnet18")
         if not name.endswith("otb"):
-            yield f"{name}/raw_colour", partial(evaluate, make, raw, "raw_colour")
+            yield (
+                f"{name}/raw_colour",
+                partial(benchmark.evaluate, build_feature_extractor("raw_colour"), name="raw_colour"),
+            )
         if name in ("davis", "jhmdb", "vip", "tap_vid", "badja"):
-            yield f"{name}/res3", partial(evaluate, make, res3, "two_stages")
-    clip = min((davis / "JPEGImages" / "480p").iterdir())
-    mask = MaskPrompt.of(davis / "Annotations" / "480p" / clip.name / "00000.png")
+            yield f"{name}/res3", partial(benchmark.evaluate, resnet.view("res3", 8), name="two_stages")
+    clip = min((root / "davis/JPEGImages/480p").iterdir())
+    mask = MaskPrompt.of(root / "davis/Annotations/480p" / clip.name / "00000.png")
     ys, xs = np.nonzero(mask.labels)
-    box = BoxPrompt.of([float(xs.min()), float(ys.min()), float(np.ptp(xs)) + 1, float(np.ptp(ys)) + 1])
     points = PointPrompt.of({"first": [float(xs[0]), float(ys[0])], "middle": [float(xs.mean()), float(ys.mean())]})
     predict = partial(vidcorr.predict_video, resnet.view("res4", 8), clip)
     yield "predict_masks", partial(predict, mask)
     yield "predict_masks_small", lambda folder: predict(mask, folder, short_side=64, overlay=False)
     yield "predict_points", partial(predict, points)
     yield "predict_points_fomo", lambda folder: predict(points, folder, protocol="fomo")
+    box = BoxPrompt.of(bounds(mask.labels).tolist())
     yield "predict_box", partial(vidcorr.predict_video, resnet.view("res5", dilated=True), clip, box)
     for method in RUNS:
         yield f"fit_{method}", partial(train, method)
-
-
-def evaluate(make: Callable[[], Any], network: Any, name: str, folder: Path) -> None:
-    """Score an extractor, or the one that the benchmark takes of a network."""
-    benchmark = make()
-    benchmark.evaluate(benchmark.extractor(network) if name == "resnet18" else network, folder, name)
 
 
 def train(method: str, folder: Path) -> None:
@@ -129,41 +100,31 @@ def record(data: Path, only: str = "") -> dict[str, Any]:
         with TemporaryDirectory() as place:
             folder = Path(place) / "run"
             run(folder)
-            _redraw(folder)
-            content: dict[str, Any] = {"files": _hashes(folder)}
+            found[name] = {}
             if (folder / "results.json").is_file():
-                content["scores"] = json.loads((folder / "results.json").read_text())["scores"]
-            found[name] = content
-            print(name, content.get("scores", ""), f"{len(content['files'])} files")
+                found[name]["scores"] = json.loads((folder / "results.json").read_text())["scores"]
+                fixed = {"provenance": Provenance(), "seconds": 0.0, "seconds_of": {}}
+                write_report(folder, result=Result.load(folder).model_copy(update=fixed))
+            files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".in-use"]
+            found[name]["files"] = {str(path.relative_to(folder)): lasting_hash(path) for path in files}
+            print(name, found[name].get("scores", ""), f"{len(files)} files")
     return found
 
 
-def _redraw(folder: Path) -> None:
-    """Take out of a run's results what changes, and draw its page again."""
-    if (folder / "report.html").is_file():
-        result = Result.load(folder).model_copy(update={"provenance": Provenance(), "seconds": 0.0, "seconds_of": {}})
-        write_report(folder, result=result)
+def lasting(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return what does not change from run to run in an object of a JSON file."""
+    return {key: value for key, value in entry.items() if key not in CHANGING}
 
 
-def _hashes(folder: Path) -> dict[str, str]:
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".in-use"]
-    return {str(path.relative_to(folder)): hashlib.sha256(_content(path)).hexdigest()[:16] for path in files}
-
-
-def _content(path: Path) -> bytes:
-    """Return what is compared of a file: all but dates, seconds and the machine."""
+def lasting_hash(path: Path) -> str:
+    """Return a digest of a file but for dates, seconds and the machine."""
+    content = path.read_bytes()
     if path.suffix == ".json":
-        return json.dumps(_lasting(json.loads(path.read_text()))).encode()
+        content = json.dumps(json.loads(content, object_hook=lasting)).encode()
     if path.suffix in (".zip", ".npz"):
         with zipfile.ZipFile(path) as archive:
-            return json.dumps([(item.filename, item.CRC) for item in archive.infolist()]).encode()
-    return path.read_bytes()
-
-
-def _lasting(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _lasting(item) for key, item in value.items() if key not in CHANGING}
-    return [_lasting(item) for item in value] if isinstance(value, list) else value
+            content = json.dumps([(item.filename, item.CRC) for item in archive.infolist()]).encode()
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 if __name__ == "__main__":

@@ -5,9 +5,13 @@ import importlib
 import inspect
 import json
 import pkgutil
-from argparse import Action, ArgumentParser
+from argparse import ArgumentParser
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
+
+from torch import Tensor
+from torch.utils.data import DataLoader
 
 from vidcorr.commands import RUNS, tools
 from vidcorr.experiments.benchmark_choice import add_run_flags
@@ -23,6 +27,8 @@ LIBRARY = (
     "vidcorr.metrics",
     "vidcorr.backbones",
 )
+FOREIGN = (BaseException, DataLoader, Tensor)
+"""Classes of others; those below them take their arguments."""
 
 
 def modules_below(package: str) -> list[str]:
@@ -44,19 +50,17 @@ def defaults() -> dict[str, dict[str, str]]:
     return {name: known[name] for name in sorted(known) if known[name]}
 
 
-def arguments_of(value: object) -> dict[str, str]:
-    """Return the arguments of a class or function that have a default other than None, with it; of our own code."""
-    if inspect.isclass(value) and getattr(value.__init__, "__module__", "").partition(".")[0] not in (
-        *SHELL,
-        "vidcorr",
-    ):
+def arguments_of(value: Any) -> dict[str, str]:
+    """Return the arguments of a class or function that have a default other than None, with it."""
+    if inspect.isclass(value) and issubclass(value, FOREIGN):
         return {}
-    try:
-        parameters = inspect.signature(value).parameters.values()
-    except (TypeError, ValueError):
-        return {}
+    parameters = inspect.signature(value).parameters.values()
     given = {each.name: each.default for each in parameters if each.default not in (None, inspect.Parameter.empty)}
     return {name: default.__name__ if inspect.isroutine(default) else repr(default) for name, default in given.items()}
+
+
+FIELDS = ("dest", "nargs", "const", "default", "choices", "metavar", "required")
+"""What is told of a flag."""
 
 
 class Reached(Exception):
@@ -80,25 +84,17 @@ def parsers() -> dict[str, ArgumentParser]:
 
 
 def flags(parser: ArgumentParser) -> dict[str, str]:
-    """Return argument → all that its parser knows of it, but for the help's text."""
-    known = {"usage": str(parser.usage), "allow_abbrev": str(parser.allow_abbrev)}
+    """Return argument → all that its parser knows of it; of help texts, whether they are there."""
+    known = {name: str(getattr(parser, name)) for name in ("usage", "allow_abbrev")}
+    known["description"] = str(parser.description.endswith("."))
     for action in parser._actions[1:]:  # but --help
-        known[" ".join(action.option_strings) or action.dest] = described(action)
+        fields = {name: getattr(action, name) for name in FIELDS}
+        fields |= {"type": getattr(action.type, "__name__", None), "help": bool(action.help)}
+        given = [f"{name}={value!r}" for name, value in fields.items() if value is not None]
+        known[" ".join(action.option_strings) or action.dest] = ", ".join([type(action).__name__, *given])
     for group in parser._mutually_exclusive_groups:
-        names = " | ".join(action.dest for action in group._group_actions)
-        known[names] = f"required={group.required}"
+        known[" | ".join(action.dest for action in group._group_actions)] = f"required={group.required}"
     return known
-
-
-def described(action: Action) -> str:
-    """Return class and fields of a flag, and "no help" if its text is missing."""
-    words = [type(action).__name__.strip("_")]
-    for name in ("dest", "nargs", "const", "default", "choices", "metavar", "required"):
-        value = getattr(action, name)
-        if value is not None:
-            words.append(f"{name}={value!r}")
-    words.append(getattr(action.type, "__name__", "str"))
-    return ", ".join(words if action.help else [*words, "no help"])
 
 
 def commands() -> dict[str, dict[str, str]]:

@@ -1,15 +1,19 @@
 """Tensor work against the plain ways: a DAVIS frame, propagation, reconstruction, InfoNCE."""
 
 import copy
+import math
 from collections.abc import Iterator
 
+import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
+from tests.helpers.plain_davis import REFERENCE
 from tests.helpers.plain_info_nce import plain_info_nce
-from tests.helpers.plain_masks import plain_boundary_score, plain_decode, plain_region
 from tests.helpers.plain_propagation import dense_attention, dense_mask
 from tests.helpers.references import real_data
 from tests.speed.timing import DEVICE, least, row
@@ -89,6 +93,21 @@ def propagation_scale(rounds: int) -> Iterator[str]:
     yield from propagation(rounds, (*sizes, *others))
 
 
+def plain_boundary_score(prediction: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:
+    """Compute F over the whole picture as davis2017-evaluation does."""
+    radius = math.ceil(0.008 * np.linalg.norm(target.shape))
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    disk = (x * x + y * y <= radius * radius).astype(np.uint8)
+    edges = []
+    for mask in (prediction, target):
+        padded = np.pad(mask, (0, 1), mode="edge")
+        edges.append(mask ^ padded[:-1, 1:] | mask ^ padded[1:, :-1] | mask ^ padded[1:, 1:])
+    found, wanted = edges
+    near_found, near_wanted = (cv2.dilate(edge.astype(np.uint8), disk) for edge in edges)
+    precision, recall = np.sum(found * near_wanted) / np.sum(found), np.sum(wanted * near_found) / np.sum(wanted)
+    return float(2 * precision * recall / (precision + recall))
+
+
 @torch.inference_mode()
 def davis_frame(rounds: int) -> list[str]:
     """Compare one real frame under `vfs` by stages: the first whose window of references is full."""
@@ -115,11 +134,11 @@ def davis_frame(rounds: int) -> list[str]:
 
     def plain_score() -> list[tuple[float, float]]:
         pairs = [((prediction == i).numpy(), (target == i).numpy()) for i in sequence.objects]
-        return [(plain_region(*pair), plain_boundary_score(*pair)) for pair in pairs]
+        return [(REFERENCE.region_similarity(*pair), plain_boundary_score(*pair)) for pair in pairs]
 
     assert score() == plain_score(), "the scores differ"
     backbone = {"plain": lambda: network(images[last]), "vidcorr": lambda: view(images[last])}
-    decoding = {"plain": lambda: plain_decode(labels, sequence.size), "vidcorr": decode}
+    decoding = {"plain": lambda: REFERENCE.decode(labels, sequence.size, REFERENCE.VFS), "vidcorr": decode}
     stages = {
         "backbone": least(backbone, rounds),
         "propagate": times,

@@ -9,63 +9,34 @@ import logging
 import warnings
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import yaml
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.hooks import RemovableHandle
 
+import lightning_modules
 from cli import MIXED
-from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from tests.helpers.training import quiet_trainer
 from tests.speed.timing import DEVICE, now, row
 from vidcorr.functional.device import fastest_precision
 
-R18, CRW = "torchvision:resnet18", "vidcorr.backbones:crw_training_resnet18"
+METHODS = yaml.safe_load(Path(__file__).with_name("training_steps.yaml").read_text())
 WARM_UP = 2
 """Steps before those that count."""
 Batch = dict[str, Tensor]
 
 
-def clips(videos: int, frames: int, side: int) -> Batch:
-    """Return noise videos."""
-    clip = torch.randint(256, (videos, frames, 3, side, side), dtype=torch.uint8)
-    return {"clip": clip, "video_index": torch.arange(videos)}
-
-
-def cpu_methods() -> dict[str, tuple[pl.LightningModule, Batch]]:
-    """Return three methods in small form."""
-    liir = {"position_size": 56, "bank": {"frames": 1440}, "schedule": {"warmup_epochs": 0}}
-    return {
-        "VFSSimSiam": (VFSSimSiam(), clips(16, 4, 112)),
-        "VFSMoCo": (VFSMoCo(queue_size=8192), clips(16, 4, 112)),
-        "Liir": (Liir(**liir), clips(6, 2, 112)),
-    }
-
-
-def gpu_methods() -> dict[str, tuple[pl.LightningModule, Batch]]:
-    """Return all methods, each with the batch of one device of its config."""
-    r50 = {"backbone": "torchvision:resnet50"}
-    second = {"position_size": 128, "bank": {"frames": 1440}, "schedule": {"warmup_epochs": 0}}
-    shared, same_place = ({"frames": 1440, "negatives": kind} for kind in ("shared", "same_place"))
-    pairs = {"exemplar": (8, 3, 120, 120), "search": (8, 3, 239, 239)}
-    images = {"image": torch.randint(256, (256, 3, 224, 224), dtype=torch.uint8), "label": torch.arange(256)}
-    return {
-        "VFSSimSiam": (VFSSimSiam(), clips(32, 8, 224)),
-        "VFSSimSiam-R50": (VFSSimSiam(**r50, projector_dim=2048, predictor_dim=512), clips(32, 8, 224)),
-        "VFSMoCo": (VFSMoCo(), clips(32, 8, 224)),
-        "VFSMoCo-R50": (VFSMoCo(**r50), clips(32, 8, 224)),
-        "Liir-warmup": (Liir(position_size=128, bank={"frames": 1440}), clips(6, 2, 256)),
-        "Liir": (Liir(**second), clips(6, 2, 256)),
-        "Liir-shared": (Liir(**second | {"bank": shared}), clips(6, 2, 256)),
-        "Liir-same-place": (Liir(**second | {"bank": same_place}), clips(6, 2, 256)),
-        "Liir-average": (Liir(**second, reference_encoder="average"), clips(6, 2, 256)),
-        "ContrastiveRandomWalk": (ContrastiveRandomWalk(CRW), clips(10, 4, 256)),
-        "SiamFC": (SiamFC(R18), {name: torch.randint(256, shape, dtype=torch.uint8) for name, shape in pairs.items()}),
-        "LinearProbe": (LinearProbe(R18, num_classes=1000), images),
-    }
+def methods(device: str) -> Iterator[tuple[str, pl.LightningModule, Batch]]:
+    """Yield the name of each step, its method, and a batch of noise."""
+    for name, (method, arguments, shapes) in METHODS[device].items():
+        images = {image: torch.randint(256, shape, dtype=torch.uint8) for image, shape in shapes.items()}
+        numbers = torch.arange(len(next(iter(images.values()))))
+        yield name, getattr(lightning_modules, method)(**arguments), images | {"video_index": numbers, "label": numbers}
 
 
 class InMemory(pl.LightningDataModule):
@@ -129,7 +100,7 @@ def training_steps(rounds: int) -> Iterator[str]:
     on_gpu = DEVICE == "cuda"
     for precision in ("32-true", "bf16-mixed") if on_gpu else (MIXED[fastest_precision(DEVICE)[0]],):
         torch.manual_seed(0)
-        for name, (module, batch) in (gpu_methods() if on_gpu else cpu_methods()).items():
+        for name, module, batch in methods(DEVICE):
             beside, steps = Beside(), WARM_UP + rounds
             trainer = quiet_trainer(
                 accelerator=DEVICE, precision=precision, max_steps=steps, limit_val_batches=0, callbacks=[beside]
