@@ -2,13 +2,11 @@
 
 from dataclasses import replace
 
-import pytest
-
 from tests.helpers.refusal import refused
 from tests.helpers.words import chosen
 from vidcorr import DavisBenchmark, YoutubeVosBenchmark
 from vidcorr.errors import UsageError
-from vidcorr.experiments.benchmark_choice import read_changes, read_on
+from vidcorr.experiments.benchmark_choice import read_on
 
 
 def test_other_files_of_the_data_are_looked_for_beside_the_folder(tmp_path):
@@ -32,9 +30,9 @@ def test_a_config_of_the_users_or_a_class(tmp_path):
     youtube_vos, time_order = first.build(), second.build()
     assert isinstance(youtube_vos, YoutubeVosBenchmark)
     assert (youtube_vos.root, youtube_vos.stage, youtube_vos.limit_sequences) == (str(tmp_path), "res4", 3)
-    assert replace(first, arguments={"changes": {"topk": 1}}).with_arguments(protocol="a").arguments == {
-        "protocol": "a"
-    }
+    changed = replace(first, arguments={"changes": {"topk": 1}})
+    assert changed.with_arguments(protocol="a").arguments == {"protocol": "a"}
+    assert changed.with_arguments(changes={"radius": 2}).arguments == {"changes": {"topk": 1, "radius": 2}}
     assert (first.schedule, second.schedule) == ({"every_n_epochs": 2}, {})
     assert isinstance(time_order, TimeOrder)
     assert (time_order.root, time_order.name) == (str(tmp_path), "time_order")
@@ -48,45 +46,24 @@ def test_a_name_is_never_a_file_of_the_working_directory(tmp_path, monkeypatch):
     assert (project.arguments["protocol"], user.arguments["protocol"]) == ("vfs", "crw")
 
 
-def test_several_values_are_several_benchmarks_with_names_of_their_own():
-    several = ["--change", "radius=3,6", "--change", "topk=5", "--stage", "res3", "res4"]
-    found = [choice.build() for choice in chosen("--on", "davis=.", *several)]
-    assert {each.name: (each.protocol.name, each.stage) for each in found} == {
-        "davis/radius=3/res3": ("vfs+radius=3+topk=5", "res3"),
-        "davis/radius=6/res3": ("vfs+radius=6+topk=5", "res3"),
-        "davis/radius=3/res4": ("vfs+radius=3+topk=5", "res4"),
-        "davis/radius=6/res4": ("vfs+radius=6+topk=5", "res4"),
-    }
-    found = [choice.build() for choice in chosen("--on", "davis_blocks_r18=.", "--protocol", "vfs", "crw")]
-    assert [each.name for each in found[3:5]] == ["davis/vfs/res5.b2", "davis/crw/res4.b1"]
-    (one,) = chosen("--on", "davis_blocks_r18=.", "--stage", "res4", "--stride", "4")
-    assert (one.build().name, one.build().stage, one.build().stride) == ("davis", "res4", 4)
+def test_several_values_are_several_benchmarks_with_names_of_their_own(recorded):
+    found = {}
+    for words in recorded["several"]:
+        benchmarks = [choice.build() for choice in chosen("--on", *words.split())]
+        found[words] = [[each.name, each.protocol.name, each.stage, each.stride] for each in benchmarks]
+    assert found == recorded["several"]
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("--change topk=7", "^--change: name a benchmark"),
-        ("--on davs=.", "^--on davs: there is no such benchmark; there are badja, davis"),
-        ("--on davis=. jhmdb=. --protocol dino", "^--on jhmdb: .*'dino' defines no values for 'jhmdb'"),
-        ("--on davis=. --change topq=7", "^--on davis: .*PropagationProtocol has no field 'topq'"),
-        ("--on davis=. --change topk=7 topk=8", "^--change topk=8: write each field once"),
-    ],
-)
-def test_what_cannot_be_chosen_is_one_line(words, message):
-    refused((UsageError, ValueError), message, lambda: [each.build() for each in chosen(*words.split())])
-
-
-def test_a_config_of_another_form_is_refused(tmp_path):
-    (tmp_path / "config.yaml").write_text("{class_path: DavisBenchmark, every_n_epoch: 3}")
-    refused(UsageError, "this has class_path, every_n_epoch$", chosen, "--on", tmp_path / "config.yaml")
-    (tmp_path / "config.yaml").write_text("- davis\n")
-    refused(UsageError, "config.yaml holds no options", chosen, "--on", tmp_path / "config.yaml")
-
-
-def test_a_change_is_a_field_and_its_values():
-    assert read_changes(["topk=5", "temperature=1e-3", "references=[0, -1]"]) == {
-        "topk": [5],
-        "temperature": [0.001],
-        "references": [[0, -1]],
-    }
+def test_what_cannot_be_chosen_is_one_line(tmp_path, recorded):
+    for words, message in recorded["refused"]:
+        refused(
+            (UsageError, ValueError), message, lambda words=words: [each.build() for each in chosen(*words.split())]
+        )
+    refused(SystemExit, "^2$", chosen, "--limit=0")
+    config = tmp_path / "config.yaml"
+    for content, said in (
+        ("{class_path: DavisBenchmark, every_n_epoch: 3}", "this has class_path, every_n_epoch$"),
+        ("- davis", "config.yaml holds no options"),
+    ):
+        config.write_text(content)
+        refused(UsageError, said, chosen, "--on", config)
