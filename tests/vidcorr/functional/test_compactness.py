@@ -13,24 +13,19 @@ from vidcorr.functional.propagation import attention
 from vidcorr.protocols import PropagationProtocol
 
 
-def liir_labels(case, radius, compact):
-    """The stored test frames through the engine's average."""
-    keys = torch.from_numpy(case["test_k"][:, 0]).permute(2, 3, 0, 1).contiguous()
-    liir = PropagationProtocol.named("liir")
-    masks = [functional.encode_masks(mask[0, 0], range(1, 7), (24, 24), liir) for mask in case["test_labels"]]
-    values = torch.stack(masks).permute(2, 3, 0, 1)
-    query = torch.from_numpy(case["test_q"][0]).permute(1, 2, 0)
-    of = liir.with_changes(
-        radius=radius, border="zero", mixture_components=2 if compact else None, normalise_labels=False
-    )
-    return attention.average_of_all(query, keys, values, range(3), of).permute(2, 0, 1)
-
-
 @pytest.mark.parametrize("key", ["test_out_R12", "compact_off_R6", "compact_out_R6", "compact_out_R14"])
 def test_labels_equal_those_of_mast_and_liir(golden, key):
-    case, compact = golden("liir_mast"), key.startswith("compact_out")
-    labels = liir_labels(case, int(key.partition("_R")[2]), compact)
-    labels[1:] *= 1.05 if compact else 1
+    """The stored test frames through the engine's average."""
+    case, liir = golden("liir_mast"), PropagationProtocol.named("liir")
+    keys = torch.from_numpy(case["test_k"][:, 0]).permute(2, 3, 0, 1).contiguous()
+    masks = [functional.encode_masks(mask[0, 0], range(1, 7), (24, 24), liir) for mask in case["test_labels"]]
+    query = torch.from_numpy(case["test_q"][0]).permute(1, 2, 0)
+    components, gain = (2, 1.05) if key.startswith("compact_out") else (None, 1)
+    fields = {"radius": int(key.partition("_R")[2]), "border": "zero", "mixture_components": components}
+    of = liir.with_changes(normalise_labels=False, **fields)
+    average = attention.average_of_all(query, keys, torch.stack(masks).permute(2, 3, 0, 1), range(3), of)
+    labels = average.permute(2, 0, 1)
+    labels[1:] *= gain
     np.testing.assert_allclose(labels, case[key][0], atol=1e-4)
 
 

@@ -61,11 +61,8 @@ def test_copies_to_and_from_a_gpu_wait_for_nothing_but_the_copy_itself(monkeypat
     device.to_device(on_cpu, CPU)
     assert device.PendingCopy(on_gpu).wait() is on_gpu.to.return_value
     assert event.mock_calls == [call.record("stream of cuda"), call.synchronize()]
-    assert on_cpu.mock_calls == [
-        call.pin_memory(),
-        call.pin_memory().to(GPU, non_blocking=True),
-        call.to(CPU, non_blocking=False),
-    ]
+    pinned = call.pin_memory()
+    assert on_cpu.mock_calls == [pinned, pinned.to(GPU, non_blocking=True), call.to(CPU, non_blocking=False)]
     assert on_gpu.mock_calls == [call.to(GPU, non_blocking=True), call.to("cpu", non_blocking=True)]
     assert device.PendingCopy(on_cpu).wait() is on_cpu.to.return_value
     assert len(event.mock_calls) == 2

@@ -12,16 +12,7 @@ from torch.nn import functional as F
 
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
-from vidcorr.functional import match_keypoints
-from vidcorr.functional.matching import (
-    _decode,
-    bias_directions,
-    cell_similarities,
-    frame_points,
-    mutual_distance,
-    prepare_picture,
-    upsampled_norms,
-)
+from vidcorr.functional import match_keypoints, matching
 from vidcorr.metrics.matching import averages, correct_points, draws, reference_length
 from vidcorr.protocols import MatchingProtocol
 
@@ -131,7 +122,7 @@ def test_matches_and_averages_of_the_public_codes(family, name):
         protocol = protocol.with_changes(input_size=int(case["size" if family == "sd-dino" else "image_size"]))
     if family == "insid3":
         protocol = protocol.with_changes(debiased=int(case["svd_comps"]))
-        bias = bias_directions(case.features("noise_feats"), protocol.debiased) if protocol.debiased else None
+        bias = matching.bias_directions(case.features("noise_feats"), protocol.debiased) if protocol.debiased else None
     if family == "probe3d":
         protocol = protocol.with_changes(thresholds=case["alphas"].tolist())
     if (family, name) == ("sd-dino", "c2"):
@@ -184,7 +175,7 @@ def test_matches_are_those_of_geoaware(name):
     found = case.matched(fused(case), protocol)
     if name == "tie_window":
         for pair, (_, target) in enumerate(case["pairs"].tolist()):
-            frame = frame_points(torch.from_numpy(found[case.rows(pair)]), case.size(target), protocol)
+            frame = matching.frame_points(torch.from_numpy(found[case.rows(pair)]), case.size(target), protocol)
             np.testing.assert_allclose(frame, case["pred_frame"][case.rows(pair)], atol=5e-3)
         check(case, found, protocol)
         return
@@ -216,7 +207,7 @@ def test_pairs_are_turned_as_by_geoaware(monkeypatch):
     distances = []
 
     def noted(*maps):
-        distances.append(mutual_distance(*maps))
+        distances.append(matching.mutual_distance(*maps))
         return distances[-1]
 
     def rows_of_partners(pair, rows):
@@ -299,7 +290,7 @@ def test_the_network_sees_the_pictures_of_the_original_codes(family):
     protocol = MatchingProtocol.named(name).with_changes(**changes)
     for number in range(3):
         image = torch.from_numpy(file[f"img{number}"]).permute(2, 0, 1)
-        seen = prepare_picture(image, protocol)
+        seen = matching.prepare_picture(image, protocol)
         normalised = (seen.double() / 255 - torch.tensor(mean)[:, None, None]) / torch.tensor(deviation)[:, None, None]
         key = f"{family}_{number}"
         assert list(normalised.shape) == file[f"{key}_shape"].tolist()
@@ -308,27 +299,27 @@ def test_the_network_sees_the_pictures_of_the_original_codes(family):
         np.testing.assert_allclose(normalised.mean((1, 2)), file[f"{key}_mean_c"], atol=1e-5)
         if family == "sddino840":
             np.testing.assert_array_equal(seen[:, ::12, ::12].permute(1, 2, 0), file[f"{key}_u8_s12"])
-            edge = prepare_picture(image, protocol.with_changes(padding="edge"))
+            edge = matching.prepare_picture(image, protocol.with_changes(padding="edge"))
             np.testing.assert_array_equal(edge[:, ::12, ::12].permute(1, 2, 0), file[f"sddino840_edge_{number}_u8_s12"])
 
 
 def test_a_point_on_the_lower_border_is_in_the_last_row_and_cells_beyond_the_window_are_left_out():
     border = torch.tensor([[9.0, 32.0], [9.0, 31.0]])
-    of_border, of_last = cell_similarities(*torch.randn(2, 8, 4, 4), border, (32, 32), padded("sd-dino", 32))
+    of_border, of_last = matching.cell_similarities(*torch.randn(2, 8, 4, 4), border, (32, 32), padded("sd-dino", 32))
     assert torch.equal(of_border, of_last)
     soft = padded("geoaware", 32).with_changes(window=1, window_outside="excluded", temperature=0.5)
     similarities = torch.rand(1, 4, 4)
     similarities[0, 0, 2] = 1.5
     weights = (2 * similarities[0, :2, 1:]).flatten().softmax(0).view(2, 3)
     expected = weights.sum(0) @ torch.arange(1.0, 4), weights.sum(1) @ torch.arange(2.0)
-    torch.testing.assert_close(_decode(similarities, soft)[0].float(), torch.stack(expected))
+    torch.testing.assert_close(matching._decode(similarities, soft)[0].float(), torch.stack(expected))
 
 
 @pytest.mark.parametrize("size", [(40, 56), (13, 11), (5, 7)])
 def test_lengths_of_upsampled_features_need_no_upsampled_features(size):
     features = torch.randn(70, 5, 7)
     expected = F.interpolate(features[None], size, mode="bilinear")[0].norm(dim=0)
-    torch.testing.assert_close(upsampled_norms(features, size), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(matching.upsampled_norms(features, size), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_chunks_do_not_change_the_answer(monkeypatch):
@@ -342,7 +333,7 @@ def test_chunks_do_not_change_the_answer(monkeypatch):
     for name, expected in whole.items():
         found = match_keypoints(source, target, points, *sizes, padded(name, 96))
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
-    assert mutual_distance(source, target) == pytest.approx(apart.amin(1)[mutual].mean().item(), abs=1e-5)
+    assert matching.mutual_distance(source, target) == pytest.approx(apart.amin(1)[mutual].mean().item(), abs=1e-5)
     for given in (points, points[:0], points[:0].long(), points.long()):
         found = match_keypoints(source, target, given, *sizes, padded("dift", 96))
         dtype = given.dtype if given.is_floating_point() else torch.float64

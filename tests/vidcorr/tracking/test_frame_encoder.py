@@ -15,15 +15,8 @@ from tests.helpers.encoders import clips_over
 from vidcorr.backbones import Normalise, build_feature_extractor, load
 from vidcorr.functional.device import fastest_precision
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.tracking import stopwatch
-from vidcorr.tracking.frame_encoder import (
-    FrameEncoder,
-    Tracker,
-    adapt_to_network,
-    extractor_under,
-    is_constant,
-    normalises,
-)
+from vidcorr.tracking import frame_encoder, stopwatch
+from vidcorr.tracking.frame_encoder import FrameEncoder, Tracker, adapt_to_network, extractor_under
 from vidcorr.tracking.stopwatch import Stopwatch
 
 VFS = PropagationProtocol.named("vfs")
@@ -55,7 +48,7 @@ def test_precision_auto_becomes_what_the_device_has_and_a_single_cell_is_not_con
     found = adapt_to_network(rules, build_feature_extractor("raw_colour")).backbone_precision
     assert found == fastest_precision("cpu")[0]
     assert fastest_precision("mps")[0] == "float32"
-    assert [is_constant(torch.zeros(4, 1, cells)) for cells in (1, 2)] == [False, True]
+    assert [frame_encoder.is_constant(torch.zeros(4, 1, cells)) for cells in (1, 2)] == [False, True]
 
 
 def test_frames_of_the_cpu_reach_the_device_of_the_extractor():
@@ -87,8 +80,8 @@ def test_equal_features_are_warned_of_once_and_a_video_ends_with_its_frames():
 
 
 def test_a_normalisation_may_be_a_part_or_an_argument_and_without_one_the_protocols_says_so():
-    found = [normalises(each) for each in (nn.Sequential(Normalise()), clips_over(nn.Identity()), nn.Identity())]
-    assert found == [True, True, False]
+    kinds = nn.Sequential(Normalise()), clips_over(nn.Identity()), nn.Identity()
+    assert [*map(frame_encoder.normalises, kinds)] == [True, True, False]
     rules = adapt_to_network(PropagationProtocol.named("dino"), nn.AvgPool2d(16))
     assert rules.name == "dino+feature_stride=16+rgb_mean=none+rgb_std=none"
 

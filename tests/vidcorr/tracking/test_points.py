@@ -38,18 +38,16 @@ def test_a_still_point_stays_in_the_centre_of_its_cell():
     follow_points(encoder, lambda first: video(FRAMES - 1), 1, SIZE, QUERIES[:1])  # a picture
 
 
-@pytest.mark.parametrize(
-    ("of_video", "expected"),
-    [
-        (False, {WHOLE: [0], 4000: [0, 4], 0: [0, 4, 0]}),  # 8 frames are at hand; of 4,000 bytes the first 5 too
-        (True, {WHOLE: [0], 4000: [0, 0], 0: [0, 0, 0]}),
-    ],
-)
-def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(of_video, expected, monkeypatch):
+# 8 frames are at hand; of 4,000 bytes the first 5 too
+BEGUN = {"images": {WHOLE: [0], 4000: [0, 4], 0: [0, 4, 0]}, "video": {WHOLE: [0], 4000: [0, 0], 0: [0, 0, 0]}}
+
+
+@pytest.mark.parametrize("of", BEGUN)
+def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(of, monkeypatch):
     """Followed forwards and back, frame by frame and in passes of several."""
     colour = build_feature_extractor("raw_colour", stride=8)
-    extractor = clips_over(colour) if of_video else colour
-    tracks, begun = {}, {kept: [] for kept in expected}
+    extractor = clips_over(colour) if of == "video" else colour
+    tracks, begun = {}, {kept: [] for kept in BEGUN[of]}
     for kept, starts in begun.items():
 
         def counted(first, starts=starts):
@@ -62,7 +60,7 @@ def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(of_vide
         tracks[kept] = follow_points(encoder, counted, FRAMES, SIZE, QUERIES)
         assert torch.equal(tracks[kept].points, tracks[WHOLE].points)
         assert torch.equal(tracks[kept].occluded, tracks[WHOLE].occluded)
-    assert begun == expected
+    assert begun == BEGUN[of]
 
 
 @pytest.mark.sampled(3)
