@@ -4,11 +4,11 @@ Also tests `functional/local_reconstruction.py`.
 """
 
 import itertools
-import math
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from vidcorr import functional
 from vidcorr.functional.reconstruction import reconstruction_loss
@@ -28,24 +28,18 @@ def maps(batch, count, channels, height, width):
     return query, references, torch.randn(batch, count, 2, height, width, dtype=torch.float64)
 
 
-def by_loops(query, references, values, radius, border, negatives=None):
-    """Affinity `(R · P · P, h, w)` and reconstruction `(V, h, w)` of one sample, place by place."""
-    _, height, width = query.shape
-    affinity = torch.zeros(len(references) * (2 * radius + 1) ** 2, height, width, dtype=query.dtype)
-    result = torch.zeros(values.shape[1], height, width, dtype=query.dtype)
-    offsets = range(-radius, radius + 1)
-    for y, x in itertools.product(range(height), range(width)):
-        others = 0.0 if negatives is None else sum(math.exp(query[:, y, x] @ v) for v in negatives)
-        window = [(r, y + dy, x + dx) for r in range(len(references)) for dy in offsets for dx in offsets]
-        inside = [0 <= i < height and 0 <= j < width for _, i, j in window]
-        for cell, (r, i, j) in enumerate(window):
-            outside = float(border == "zero")
-            affinity[cell, y, x] = math.exp(query[:, y, x] @ references[r, :, i, j]) if inside[cell] else outside
-        affinity[:, y, x] /= affinity[:, y, x].sum() + others
-        for cell, (r, i, j) in enumerate(window):
-            if inside[cell]:
-                result[:, y, x] += affinity[cell, y, x] * values[r, :, i, j]
-    return affinity, result
+def by_loops(query, references, values, radius, border, others):
+    """Affinity `(R · P · P, h, w)` and reconstruction `(V, h, w)` of one sample, offset by offset."""
+    height, width = query.shape[1:]
+    keys, colours, inside = (F.pad(maps, [radius] * 4) for maps in (references, values, torch.ones(1, height, width)))
+    weights, found = [], []
+    for r, dy, dx in itertools.product(range(len(keys)), *[range(2 * radius + 1)] * 2):
+        window = ..., slice(dy, dy + height), slice(dx, dx + width)
+        weight = (query * keys[r][window]).sum(0).exp()
+        weights.append(weight if border == "zero" else weight * inside[0][window])
+        found.append(colours[r][window])
+    affinity = torch.stack(weights) / (sum(weights) + others)
+    return affinity, torch.einsum("khw,kvhw->vhw", affinity, torch.stack(found))
 
 
 @pytest.mark.parametrize("name", ["rec1", "rec3"])
@@ -79,10 +73,11 @@ def test_equals_double_loops(height, width, count, radius, border):
     affinity = functional.local_affinity(query, references, radius, border)
     found = functional.reconstruct_with_negatives(query, references, values, negatives, radius, border, excluded)
     for b in range(2):
-        expected, average = by_loops(query[b], references[b], values[b], radius, border)
+        expected, average = by_loops(query[b], references[b], values[b], radius, border, 0)
         torch.testing.assert_close(affinity[b], expected)
         torch.testing.assert_close(functional.reconstruct(affinity, values, radius)[b], average)
-        _, average = by_loops(query[b], references[b], values[b], radius, border, negatives[~excluded[b]])
+        others = torch.einsum("chw,nc->nhw", query[b], negatives[~excluded[b]]).exp().sum(0)
+        _, average = by_loops(query[b], references[b], values[b], radius, border, others)
         torch.testing.assert_close(found[b], average)
 
 

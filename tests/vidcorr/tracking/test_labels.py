@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.helpers.encoders import clip_network, recurrent, recurrent_step
+from tests.helpers.encoders import clip_network, recurrent_step
 from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import Clips, Recurrent, build_feature_extractor
@@ -16,13 +16,6 @@ from vidcorr.functional import decode_masks, encode_masks
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
 from vidcorr.tracking.labels import MaskCoding, first_only, follow_labels
-
-
-def halves(height, width):
-    """Ids of a frame whose lower half is object 1."""
-    ids = torch.zeros(height, width, dtype=torch.uint8)
-    ids[height // 2 :] = 1
-    return ids
 
 
 @pytest.mark.parametrize(("precision", "around"), [("float32", True), ("bfloat16", False)])
@@ -46,15 +39,16 @@ def test_frames_in_chunks_give_the_same_labels_and_masks(at_once, size, monkeypa
     """Padding and resizing included; an object enters with frame 2, in the middle of a chunk."""
     extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", "res4", 8)
     protocol = PropagationProtocol.named("vfs").with_changes(context=2, input_size=48, input_padding=16)
-    frames, second = torch.randint(256, (7, 3, *size), dtype=torch.uint8), torch.zeros(size, dtype=torch.uint8)
-    second[30:45, 20:40] = 2
-    given = [halves(*size), None, second, None, None, None, None]
+    frames = torch.randint(256, (7, 3, *size), dtype=torch.uint8)
+    first, second = torch.zeros(2, *size, dtype=torch.uint8)
+    first[20:], second[30:45, 20:40] = 1, 2
+    given = [first, None, second, None, None, None, None]
     runs = []
     for number in (1, at_once):
         monkeypatch.setattr(FrameEncoder, "frames_at_once", lambda self, size, number=number: number)
         coding = MaskCoding(FrameEncoder(extractor, protocol), size, size, {1: 0, 2: 2})
         runs.append(list(follow_labels(zip(frames, given, strict=True), coding)))
-    assert torch.equal(runs[0][0].decoded, given[0])
+    assert torch.equal(runs[0][0].decoded, first)
     assert torch.equal(runs[0][2].decoded == 2, second == 2)
     for one, other in zip(*runs, strict=True):
         assert torch.equal(one.frame, other.frame)
@@ -80,7 +74,7 @@ def test_the_protocol_says_how_masks_are_coded(first_frame, label_size):
 
 def test_a_map_without_places_is_refused():
     encoder = FrameEncoder(build_feature_extractor("raw_colour", stride=8), PropagationProtocol.named("vfs"))
-    frames = [(torch.zeros(3, 16, 16, dtype=torch.uint8), halves(16, 16))]
+    frames = [(torch.zeros(3, 16, 16, dtype=torch.uint8), torch.ones(16, 16, dtype=torch.uint8))]
     tracked = follow_labels(frames, MaskCoding(encoder, (16, 16), (16, 16), {1: 0}))
     refused(ValueError, "colour: 2 x 2 cells, too few", list, tracked)
 
@@ -118,14 +112,6 @@ def test_labels_and_masks_equal_the_notebooks(name, golden):
     assert (masks[1:] != numbers[f"{name}_masks"][1:]).mean() < 1e-4
 
 
-@pytest.mark.parametrize("make", [recurrent, lambda: Clips(nn.Conv3d(3, 4, (2, 8, 8), (2, 8, 8)))])
-def test_the_stride_is_measured_as_that_of_a_network_of_images(make):
-    protocol = FrameEncoder(make(), PropagationProtocol.named("vidcorr", "davis")).protocol  # its cells have 4 px
-    assert (protocol.feature_stride, protocol.name) == (8, "vidcorr+feature_stride=8")
-    other = PropagationProtocol.named("vidcorr+feature_stride=16", "davis")
-    refused(ValueError, "the features have feature_stride 8", FrameEncoder, make(), other)
-
-
 @pytest.mark.parametrize(
     ("cells", "stride"), [(lambda frame: frame.view(3, 64, 64)[:, ::8, ::8], 8), (nn.AdaptiveAvgPool2d(14), 5)]
 )
@@ -135,15 +121,3 @@ def test_a_stride_that_no_blank_frame_shows_is_that_of_the_video(cells, stride):
     encoder = FrameEncoder(Recurrent(lambda frame, state: (cells(frame), state)), rules)
     message = f"{stride} px per cell.*feature_stride: {stride}"
     refused(ValueError, message, next, encoder.maps(torch.zeros(1, 3, 64, 64).byte()))
-
-
-def test_a_list_of_maps_is_refused():
-    class Several(nn.Module):
-        stride = 8
-
-        def encode(self, frames):
-            yield from ([frame[:, ::8, ::8]] * 2 for frame in frames)
-
-    encoder = FrameEncoder(Several(), PropagationProtocol.named("vfs", "davis"))
-    assert encoder.extractor.stride == 8  # as stated: no frame is encoded to measure it
-    refused(ValueError, r"Several: expected a map .* got list", next, encoder.maps(torch.zeros(1, 3, 64, 64).byte()))

@@ -24,20 +24,6 @@ def video(first):
         yield torch.randint(256, (3, *SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(t))
 
 
-def test_a_still_point_stays_in_the_centre_of_its_cell():
-    def still(first):
-        return iter([next(video(0))] * (FRAMES - first))
-
-    extractor = build_feature_extractor("raw_colour", stride=8)
-    encoder = FrameEncoder(extractor, RULES)
-    tracks = follow_points(encoder, still, FRAMES, SIZE, QUERIES)
-    assert encoder.grid == (8, 8)
-    assert encoder.watch.seconds.keys() == {"decode", "backbone", "track"}
-    cells = torch.tensor([[28.0, 20], [12, 44]], dtype=torch.float64)
-    torch.testing.assert_close(tracks.points, cells[:, None].expand(-1, FRAMES, -1))
-    follow_points(encoder, lambda first: video(FRAMES - 1), 1, SIZE, QUERIES[:1])  # a picture
-
-
 # 8 frames are at hand; of 4,000 bytes the first 5 too
 BEGUN = {"images": {WHOLE: [0], 4000: [0, 4], 0: [0, 4, 0]}, "video": {WHOLE: [0], 4000: [0, 0], 0: [0, 0, 0]}}
 
@@ -61,6 +47,8 @@ def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(of, mon
         assert torch.equal(tracks[kept].points, tracks[WHOLE].points)
         assert torch.equal(tracks[kept].occluded, tracks[WHOLE].occluded)
     assert begun == BEGUN[of]
+    assert (encoder.grid, encoder.watch.seconds.keys()) == ((8, 8), {"decode", "backbone", "track"})
+    follow_points(encoder, lambda first: video(FRAMES - 1), 1, SIZE, QUERIES[:1])  # a picture
 
 
 @pytest.mark.sampled(3)

@@ -66,12 +66,6 @@ def test_joints_of_vfs(golden):
             np.testing.assert_allclose(found, case[name][:, :, frame].T, atol=1e-4)
 
 
-def test_a_joint_off_the_picture_is_nowhere():
-    heatmaps = encode_keypoints(torch.tensor([[-100.0, 5.0]]), (48, 64), (6, 8), joints())
-    assert heatmaps.sum() == 0
-    assert decode_keypoints(heatmaps, (48, 64), joints()).tolist() == [[-1.0, -1.0]]
-
-
 @pytest.mark.parametrize("beside", [0.0, 0.9])
 def test_the_trace_of_an_object_that_has_left_is_painted_under_vfs_and_not_under_vidcorr(beside):
     """At most 0.3, vidcorr's floor; alone, and beside an object that is there."""
