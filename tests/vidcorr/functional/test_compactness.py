@@ -54,12 +54,10 @@ def test_shares_of_two_peaks_by_hand(weights, share):
 
 @pytest.mark.parametrize("name", ["liir", "liir+normalise_by=weights", "liir-reference"])
 def test_liir_frame_by_frame(name, monkeypatch):
-    """The whole protocol against the stored affinity of each frame; by weights, of labels that sum to anything."""
+    """The whole protocol against the stored affinity of each frame; of labels that sum to anything."""
     of = PropagationProtocol.named(name).with_changes(radius=3)
     features = torch.randn(12, 1, 1) + torch.randn(9, 12, 10, 11)
-    first = F.one_hot(torch.randint(3, (10, 11)), 3).permute(2, 0, 1).float()
-    if of.normalise_by == "weights":
-        first = torch.rand(3, 10, 11) ** 8
+    first = torch.rand(3, 10, 11) ** 8
     fed, expected = [first], [first]
     for frame in range(1, len(features)):
         chosen = of.reference_frames(frame)
@@ -68,7 +66,6 @@ def test_liir_frame_by_frame(name, monkeypatch):
         values = torch.stack([fed[f] for f in chosen])[None]
         labels = functional.reconstruct(compact, values, 3)[0]
         mass = functional.reconstruct(compact, torch.ones_like(values), 3)[0]  # sum of the weights on the map
-        assert (mass - 1).abs().max() > 0.1
         if name == "liir-reference":
             labels[1:] *= 1.05
             winner = F.interpolate(labels[None], scale_factor=4, mode="bilinear")[0].argmax(0)[::4, ::4]

@@ -3,7 +3,9 @@
 Also tests `metrics/matching.py`.
 """
 
+import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from torch.nn import functional as F
 
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
+from vidcorr.backbones import Normalise
 from vidcorr.functional import match_keypoints, matching
 from vidcorr.metrics.matching import averages, correct_points, draws, reference_length
 from vidcorr.protocols import MatchingProtocol
@@ -98,13 +101,8 @@ def padded(name, side):
     return MatchingProtocol.named(name).with_changes(input_size=side)
 
 
-FILES = {"dift": "dift_spair", "sd-dino": "sddino", "insid3": "insid3_spair", "probe3d": "probe3d_spair"}
-AVERAGES = {
-    "dift": {"image": "all_pck_img", "point": "all_pck_pt"},
-    "sd-dino": {"class": "mean_class", "weighted": "weighted"},
-    "insid3": {"image": "all_pck_img"},
-    "probe3d": {},
-}
+TABLES = json.loads(Path(__file__).with_name("matching.json").read_text())
+FILES = TABLES["files"]
 LEVELS = ("viewpoint=0", "viewpoint=1", "viewpoint=2", "")
 CASES = [(family, name) for family in FILES for name in ("c0", "c1", "c2", "tie")] + [("sd-dino", "pascal")]
 
@@ -130,7 +128,7 @@ def test_matches_and_averages_of_the_public_codes(family, name):
     found = case.matched(maps, protocol, bias=bias)
     expected = case["pred" if family in ("dift", "insid3") else "pred_orig"]
     np.testing.assert_allclose(found[exact], expected[exact], rtol=0, atol=0 if family == "dift" else 1e-3)
-    correct = check(case, found, protocol, **AVERAGES[family])
+    correct = check(case, found, protocol, **TABLES["averages"][family])
     if family == "dift":
         x0, y0, x1, y1 = case["tie_box"].T
         assert ((found[:, 0] >= x0) & (found[:, 0] <= x1) & (found[:, 1] >= y0) & (found[:, 1] <= y1)).all()
@@ -153,25 +151,12 @@ def test_sd_dino_sample():
     check(case, found, protocol, drawn, **{"class": "mean_class", "weighted": "weighted"})
 
 
-GEOAWARE = {
-    "c0": {},
-    "c1": {},
-    "tie_window": {},
-    "pascal": {},
-    "c0_argmax": {"decoding": "argmax", "window": None},
-    "tie": {"decoding": "argmax", "window": None},
-    "c0_soft": {"window": None},
-    "c0_kernel7": {"window": None, "kernel": 7.0},
-    "c0_window15": {"window": 7},
-}
-
-
-@pytest.mark.parametrize("name", GEOAWARE)
+@pytest.mark.parametrize("name", TABLES["geoaware"])
 def test_matches_are_those_of_geoaware(name):
     inputs = "c0" if name in ("pascal",) or name.startswith("c0") else name.split("_")[0]
     case = Case("geoaware.npz", name, inputs)
     benchmark = "pf_pascal" if name == "pascal" else "spair"
-    protocol = MatchingProtocol.named("geoaware", benchmark).with_changes(**GEOAWARE[name])
+    protocol = MatchingProtocol.named("geoaware", benchmark).with_changes(**TABLES["geoaware"][name])
     found = case.matched(fused(case), protocol)
     if name == "tie_window":
         for pair, (_, target) in enumerate(case["pairs"].tolist()):
@@ -200,15 +185,10 @@ def test_a_mirrored_picture_is_matched_through_the_partners_of_its_points():
 
 
 @pytest.mark.slow
-def test_pairs_are_turned_as_by_geoaware(monkeypatch):
+def test_pairs_are_turned_as_by_geoaware():
     case, partners = Case("geoaware_flip.npz", "mutual", "mask"), np.load(FOLDER / "partners.npz")
     protocol = MatchingProtocol.named("geoaware").with_changes(flip="mutual")
     maps, turned = fused(case), fused(case, "_flip")
-    distances = []
-
-    def noted(*maps):
-        distances.append(matching.mutual_distance(*maps))
-        return distances[-1]
 
     def rows_of_partners(pair, rows):
         ids, category = case["kp_id"][rows].tolist(), case.categories[pair]
@@ -217,11 +197,12 @@ def test_pairs_are_turned_as_by_geoaware(monkeypatch):
         own = [one if other < 0 or not shown[other] else other for one, other in zip(ids, wanted, strict=True)]
         return torch.tensor([ids.index(other) if other in ids else -1 for other in own])
 
-    monkeypatch.setattr("vidcorr.functional.matching.mutual_distance", noted)
     given = {"mirrored": lambda pair, rows: turned[case["pairs"][pair][0]], "partners": rows_of_partners}
     found = case.matched(maps, protocol, **given)
     np.testing.assert_allclose(found, case["pred_orig"], atol=1e-3)
-    np.testing.assert_allclose(np.reshape(distances, (-1, 2))[:, ::-1], case["flip_dist"], atol=1e-5)
+    for (source, target), expected in zip(case["pairs"].tolist(), case["flip_dist"], strict=True):
+        distances = [matching.mutual_distance(each[source], maps[target]) for each in (maps, turned)]
+        np.testing.assert_allclose(distances, expected, atol=1e-5)
     check(case, found, protocol)
 
 
@@ -274,24 +255,14 @@ def test_points_of_pf_willow_are_measured_by_both_lengths():
         np.testing.assert_allclose(scores["image"], file[f"pck_{key}"], atol=1e-12)
 
 
-HALF, IMAGENET = ([0.5] * 3, [0.5] * 3), ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-INPUTS = {
-    "dift768": ("dift", {}, HALF),
-    "dift_adm512": ("dift", {"input_size": 512}, HALF),
-    "sddino840": ("sd-dino", {}, IMAGENET),
-    "insid3_768": ("insid3", {}, IMAGENET),
-    "probe3d800": ("probe3d", {}, IMAGENET),
-}
-
-
-@pytest.mark.parametrize("family", INPUTS)
+@pytest.mark.parametrize("family", TABLES["inputs"])
 def test_the_network_sees_the_pictures_of_the_original_codes(family):
-    file, (name, changes, (mean, deviation)) = np.load(FOLDER / "inputs.npz"), INPUTS[family]
-    protocol = MatchingProtocol.named(name).with_changes(**changes)
+    file, protocol = np.load(FOLDER / "inputs.npz"), MatchingProtocol.named(TABLES["inputs"][family])
+    normalise = Normalise(*[[0.5] * 3] * 2) if family.startswith("dift") else Normalise()
     for number in range(3):
         image = torch.from_numpy(file[f"img{number}"]).permute(2, 0, 1)
         seen = matching.prepare_picture(image, protocol)
-        normalised = (seen.double() / 255 - torch.tensor(mean)[:, None, None]) / torch.tensor(deviation)[:, None, None]
+        normalised = normalise(seen.double()[None] / 255)[0]
         key = f"{family}_{number}"
         assert list(normalised.shape) == file[f"{key}_shape"].tolist()
         step = next(int(known.removeprefix(f"{key}_s")) for known in file if re.fullmatch(rf"{key}_s\d+", known))

@@ -3,11 +3,11 @@
 Also tests `tracking/stopwatch.py`.
 """
 
-import warnings
 from itertools import repeat
 from types import SimpleNamespace
 from unittest.mock import Mock, call
 
+import pytest
 import torch
 from torch import nn
 
@@ -65,13 +65,11 @@ def test_equal_features_are_warned_of_once_and_a_video_ends_with_its_frames():
     frames = torch.zeros(6, 3, 64, 64, dtype=torch.uint8)
     for extractor in (colour, clips_over(colour)):
         encoder = FrameEncoder(extractor, VFS)
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
-            assert len(list(encoder.maps(frames, may_be_constant=True))) == 6
-            assert not encoder.constant
+        assert len(list(encoder.maps(frames, may_be_constant=True))) == 6
+        assert not encoder.constant
+        with pytest.warns(UserWarning, match="the same features: scores are chance$") as warned:
             maps = [*encoder.maps(frames), *encoder.maps(frames)]
         assert (encoder.constant, len(warned), len(maps)) == (True, 1, 12)
-        assert str(warned[0].message).endswith("the same features: scores are chance")
 
 
 def test_a_normalisation_may_be_a_part_or_an_argument_and_without_one_the_protocols_says_so():

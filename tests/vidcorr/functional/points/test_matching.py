@@ -7,18 +7,17 @@ import torch.nn.functional as F
 
 from vidcorr.functional.points import matching
 
+DECODINGS = {
+    "tapir_temperature20_radius5_cells": ("soft_argmax", 1 / 20, 5),
+    "fomo_softmax1_radius16_cells": ("soft_argmax", 1.0, 16),
+    "fomo_zero_shot_cells": ("argmax",),
+}
 
-@pytest.mark.parametrize(
-    ("expected", "arguments"),
-    [
-        ("tapir_temperature20_radius5_cells", {"decoding": "soft_argmax", "temperature": 1 / 20, "radius": 5}),
-        ("fomo_softmax1_radius16_cells", {"decoding": "soft_argmax", "temperature": 1.0, "radius": 16}),
-        ("fomo_zero_shot_cells", {"decoding": "argmax"}),
-    ],
-)
-def test_places_are_those_of_the_peers(peers, expected, arguments):
-    positions = matching.decode_positions(torch.from_numpy(peers["cosine"]), **arguments)
-    np.testing.assert_allclose(positions.numpy(), peers[expected], atol=2e-5)
+
+@pytest.mark.parametrize("name", DECODINGS)
+def test_places_are_those_of_the_peers(peers, name):
+    positions = matching.decode_positions(torch.from_numpy(peers["cosine"]), *DECODINGS[name])
+    np.testing.assert_allclose(positions.numpy(), peers[name], atol=2e-5)
 
 
 def test_cosines_and_sampling_are_fomos(peers):

@@ -143,14 +143,11 @@ def test_hvc_follows_objects_that_enter_later(golden, case):
     assert (masks != this["masks"]).float().mean() <= 1e-4
 
 
+JOINTS = [(f"{name}_jhmdb", case, name) for name in ("cropmae", "rvm") for case in ("c0_v0", "c1_v0", "c1_v1")]
+
+
 @pytest.mark.sampled(3)
-@pytest.mark.parametrize(
-    ("file", "case", "name"),
-    [
-        *((f"{name}_jhmdb", case, name) for name in ("cropmae", "rvm") for case in ("c0_v0", "c1_v0", "c1_v1")),
-        ("crw", "jhmdb0", "crw"),
-    ],
-)
+@pytest.mark.parametrize(("file", "case", "name"), [*JOINTS, ("crw", "jhmdb0", "crw")])
 @pytest.mark.usefixtures("each_search")
 def test_joints_of_the_original_codes(golden, file, case, name):
     this = Case(golden, file, case, case.partition("_")[0])

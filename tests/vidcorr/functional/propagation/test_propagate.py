@@ -3,7 +3,9 @@
 Also tests `propagation/attention.py`, `propagation/strips.py`, `functional/window_tiles.py`.
 """
 
+import json
 from collections import deque
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,27 +53,7 @@ def test_equals_vfs_from_mask_to_masks(golden):
         np.testing.assert_array_equal(decode_masks(soft, range(1, 4), of, mask.shape), hard)
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"radius": 0.5, "topk": 1},
-        {"radius": 40, "topk": 500, "repeat_first": "never"},
-        {"radius": 2, "neighbourhood": "square", "first_frame_masked": True},
-        {"radius": 2, "neighbourhood": "disc", "repeat_first": "in_window", "first_frame_masked": True},
-        {"radius": None, "topk": 7},
-        {"context": 1, "topk": 3},
-        {"context": 9, "temperature": 1.0, "feature_normalisation": "raw"},
-        {"topk": None, "radius": 2.5, "repeat_first": "in_window"},
-        {"topk": None, "radius": 3, "neighbourhood": "square"},
-        {"topk": None, "radius": None},
-        {"topk": None, "references": (0, 2, -3, -1)},
-        {"precision": "float64"},
-        {"entering": "own-context"},
-        {"references": (3, -4, -1)},
-        {"references": (0, 5, -5, -3, -1), "radius": None},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("fields", json.loads(Path(__file__).with_name("dense.json").read_text()), ids=str)
 def test_equals_the_dense_method(fields, monkeypatch):
     """Of numpy arrays, and objects that enter in frames 2 and 4."""
     masked = fields.get("topk", 4) is None  # only the best matches can be found in an unmasked frame

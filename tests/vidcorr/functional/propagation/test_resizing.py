@@ -1,5 +1,8 @@
 """Input sizes and inputs by hand and by the golden files, padding, and resampling by the rules of libraries."""
 
+import json
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -19,21 +22,7 @@ def rules(**fields):
     return NetworkInput(name="x", **fields)
 
 
-FAMILIES = [
-    ("dino", "dino", "davis"),
-    ("rsp", "rsp", "davis"),
-    ("dift", "dift-sd", "davis"),
-    ("cropmae_davis", "cropmae", "davis"),
-    ("cropmae_vip", "cropmae", "vip"),
-    ("cropmae_jhmdb_of_pil_bilinear_320x240", "cropmae", "jhmdb"),
-    ("crw_davis", "crw", "davis"),
-    ("crw_crop320", "crw", "jhmdb"),
-    ("crw_crop320", "crw", "vip"),
-    *((f"rvm_{benchmark}", "rvm", benchmark) for benchmark in ("davis", "vip", "jhmdb")),
-    ("dinov3_480", "dinov3+input_size=480", "davis"),
-    ("dinov3_960", "dinov3", "davis"),
-    ("hvc", "hvc", "davis"),
-]
+FAMILIES = json.loads(Path(__file__).with_name("inputs.json").read_text())
 """Name in the golden file, protocol, benchmark."""
 
 
