@@ -43,13 +43,11 @@ def test_info_nce_is_the_golden_one(golden):
     torch.testing.assert_close(query.grad, g["moco_grad_q_all"], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "frames", "width", "keys", "products"),
-    [
-        (torch.float64, 4, 16, 203, 700),
-        (torch.float32, 11, 48, 5000, 1 << 16),  # several chunks of oneDNN, the last of them small
-    ],
-)
+# several chunks of oneDNN, the last of them small
+PLAIN = [(torch.float64, 4, 16, 203, 700), (torch.float32, 11, 48, 5000, 1 << 16)]
+
+
+@pytest.mark.parametrize(("dtype", "frames", "width", "keys", "products"), PLAIN)
 def test_info_nce_equals_the_plain_form(dtype, frames, width, keys, products, monkeypatch):
     monkeypatch.setitem(logsumexp.PRODUCTS_AT_ONCE, "cpu", products)
     query, target, queue = (unit(*shape, width, dtype=dtype) for shape in ((3, frames), (3, frames), (keys,)))

@@ -66,9 +66,8 @@ LIIR = PropagationProtocol.named("liir").with_changes(radius=3)
 
 def points(name):
     rules = PointProtocol.named(name).with_changes(occlusion="similarity+cycle", scored_size=48)
-    return vars(
-        track_points(FRAMES.__getitem__, len(FRAMES), torch.tensor([[1.0, 9.5, 3.0]]).double(), rules, (47.3, 48.6))
-    )
+    start = torch.tensor([[1.0, 9.5, 3.0]]).double()
+    return vars(track_points(FRAMES.__getitem__, len(FRAMES), start, rules, (47.3, 48.6)))
 
 
 def seeded():

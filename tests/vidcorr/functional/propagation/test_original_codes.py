@@ -1,5 +1,8 @@
 """Every named protocol against the numbers of the original code: labels, propagation, masks and joints."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -55,28 +58,17 @@ def check_masks(case, protocol, masks="masks", labels_lost=False):
     assert (found != case[masks][-len(found) :]).float().mean() <= 1e-4
 
 
-FAMILY = (("rsp_davis", "rsp"), ("dino_davis", "dino"), ("dift_davis", "dift-sd"), ("dift_davis", "dift-adm"))
-"""`dift-adm` has no golden file: the rules of the one script that both run are checked with the file's numbers."""
-CATMAE = (("s16", "catmae-16"), ("s8", "catmae-8"), ("c1", "catmae-16"))
+CASES = json.loads(Path(__file__).with_name("original_codes.json").read_text())
+FAMILY = ("rsp_davis", "dino_davis", "dift_davis")
+"""DINO's. `dift-adm` has no golden file: the rules of the one script that both run are checked with the numbers."""
 
 
 @pytest.mark.sampled(3)
-@pytest.mark.parametrize(
-    ("file", "case", "name", "benchmark"),
-    [
-        *((f"{name}_{benchmark}", case, name, benchmark)
-          for name in ("cropmae", "rvm") for benchmark in ("davis", "vip") for case in ("c0", "c1")),
-        *(("crw", case, "crw", "davis") for case in ("davis0", "davis1")),
-        *(("dinov3_notebook", case, "dinov3", "davis") for case in ("c0", "c1", "c2", "tie")),
-        *((file, case, name, "davis") for file, name in FAMILY for case in ("c0", "c1", "tie")),
-        *(("catmae_davis", case, name, "davis") for case, name in CATMAE),
-        *(("spa_then_temp", case, "spa-then-temp", "davis") for case in ("davis0", "davis1")),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("file", "case", "name", "benchmark"), CASES["masks"])
 @pytest.mark.usefixtures("each_search")
 def test_masks_of_the_original_codes(golden, file, case, name, benchmark):
     this = Case(golden, file, case)
-    of_family = (file, name) in FAMILY
+    of_family = file in FAMILY
     fields = {}
     if of_family:
         fields["feature_stride"] = int(this.params[4])
@@ -143,11 +135,8 @@ def test_hvc_follows_objects_that_enter_later(golden, case):
     assert (masks != this["masks"]).float().mean() <= 1e-4
 
 
-JOINTS = [(f"{name}_jhmdb", case, name) for name in ("cropmae", "rvm") for case in ("c0_v0", "c1_v0", "c1_v1")]
-
-
 @pytest.mark.sampled(3)
-@pytest.mark.parametrize(("file", "case", "name"), [*JOINTS, ("crw", "jhmdb0", "crw")])
+@pytest.mark.parametrize(("file", "case", "name"), CASES["joints"])
 @pytest.mark.usefixtures("each_search")
 def test_joints_of_the_original_codes(golden, file, case, name):
     this = Case(golden, file, case, case.partition("_")[0])
