@@ -26,7 +26,7 @@ SMALL = {
     "predictor_dim": 8,
     "projection_dim": 8,
     "queue_size": 24,
-    "position_size": 16,
+    "position_size": 8,
     "affinity_dim": 8,
     "stages": 3,
     "radius": 2,
@@ -82,6 +82,8 @@ def frames_of(name: str) -> int:
 def _noise(name: str, frames: int, samples: int) -> dict[str, Tensor]:
     """Return images of a batch for a method, with videos and classes."""
     sides = SIDES | {"T": frames, "B": samples}
+    if "position_size" in arguments_of(name):  # of half the frames' size
+        sides |= {"H": 2 * SMALL["position_size"], "W": 2 * SMALL["position_size"]}
     axes = getattr(lightning_modules, name).images
     images = {image: torch.rand([sides[axis] for axis in axes[image].split(", ")]) for image in axes}
     return images | {"video_index": torch.arange(samples), "label": torch.arange(samples) % 3}
@@ -97,8 +99,9 @@ class Samples(Dataset[dict[str, Any]]):
 
     def __init__(self, name: str, count: int) -> None:
         with torch.random.fork_rng(devices=[]):
+            frames = frames_of(name)  # it draws, the first time
             torch.manual_seed(1)
-            self.batch = tiny_batch(name, count)
+            self.batch = _noise(name, frames, count)
 
     def __len__(self) -> int:
         return len(self.batch["video_index"])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lightning_modules import VFSMoCo, VFSSimSiam
+from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, quiet_trainer
 from vidcorr.functional.losses import simsiam_loss
 
@@ -17,6 +18,7 @@ def test_step_pulls_the_first_half_of_the_frames_towards_the_last():
     assert torch.allclose(published["loss"], simsiam_loss(p1, z1, p2, z2))
     assert published["embeddings"].shape == (6, 16)
     assert not published["embeddings"].requires_grad
+    refused(ValueError, "3 frames has no two halves", module.step, {"clip": clip[:, :3]})
 
 
 @pytest.mark.parametrize("method", [VFSSimSiam, VFSMoCo])
