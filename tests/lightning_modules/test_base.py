@@ -14,7 +14,6 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-
 from lightning_modules import CoSettle, Liir, SiameseMAE, SiamFC, VFSSimSiam
 from lightning_modules.base import check_images
 from lightning_modules.parts import distributed
