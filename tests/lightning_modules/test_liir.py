@@ -22,8 +22,9 @@ from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import Clips, quiet_trainer, tiny_liir
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.functional import compact_affinity, local_affinity, reconstruct, rgb_to_lab
-from vidcorr.functional.negatives import drawn_cells
+from vidcorr.functional import compact_affinity, local_affinity, reconstruct
+from vidcorr.functional.colour import drop_channel, normalised_lab
+from vidcorr.functional.negatives import per_query_logsumexp, same_place_logsumexp, shared_logsumexp
 
 OFF = {"position": "none", "bank": {"frames": 0}, "prior": None}
 AVERAGE = OFF | {"reference_encoder": "average"}
@@ -35,28 +36,22 @@ def clips(videos, frames=2):
     return {"clip": clip.clamp(0, 1), "video_index": torch.arange(videos)}
 
 
-def negatives_of(module, query, seed):
-    """Each cell's negatives: features `(cells of the query, N, C)`, number of the key `(N,)`, and what counts, bool."""
-    bank, (height, width) = module.bank, query.shape[2:]
-    places = height * width
+def of_negatives(module, query, videos):
+    """Return the log-sum-exp of each cell's negatives, whose sums tests/vidcorr/functional/test_negatives.py holds."""
+    bank = module.bank
+    unusable = (bank.video_ids < 0) | (bank.video_ids == videos[:, None])
     if bank.kind == "shared":
-        return bank.keys.expand(places, -1, -1), torch.arange(len(bank)), torch.tensor(True)
-    maps = bank.keys.flatten(0, 2)
-    if bank.kind == "per_query":
-        drawn = drawn_cells(seed, slice(0, len(bank)), bank.points, places, places)
-        return maps[drawn], torch.arange(len(bank)).repeat_interleave(bank.points), torch.tensor(True)
-    y, x = torch.arange(places) // width, torch.arange(places) % width
-    near = (y[:, None] - y).abs().maximum((x[:, None] - x).abs()) <= bank.radius
-    inside = near.repeat(1, len(bank))[..., None]
-    return maps.expand(places, -1, -1), torch.arange(len(bank)).repeat_interleave(places), inside
+        return shared_logsumexp(query, bank.keys, unusable)
+    if bank.kind == "same_place":
+        return same_place_logsumexp(query, bank.keys.movedim(3, 1), 1, "exclude", unusable)
+    seed = int(torch.randint(1 << 32, (), generator=module.generator()))
+    return per_query_logsumexp(query, bank.keys.movedim(3, 1), 2, seed, unusable)
 
 
 def by_equations(module, batch, dropped):
     """Eqs. 1 to 5, 7 and 8 with everything stored: what a step gives, one channel dropped."""
-    lab = rgb_to_lab(batch["clip"])
-    lab = torch.stack([(lab[:, :, 0] - 50) / 50, lab[:, :, 1] / 127, lab[:, :, 2] / 127], dim=2)
-    seen = 1.5 * lab
-    seen[:, :, dropped] = 0
+    lab = normalised_lab(batch["clip"])
+    seen = drop_channel(lab, dropped)
     features = module.backbone(seen.flatten(0, 1)).unflatten(0, lab.shape[:2])
     query, references, radius = features[:, -1], features[:, :-1], module.hparams["radius"]
     if not module.hparams["reference_gradient"]:
@@ -70,17 +65,8 @@ def by_equations(module, batch, dropped):
         compact = compact_affinity(affinity, radius, module.prior.components, module.prior.threshold)
         outputs["compactness"] = F.smooth_l1_loss(20 * affinity, 20 * compact)
     if module.bank is not None:
-        side = 2 * radius + 1
-        cells = F.unfold(references.flatten(0, 1), side, padding=radius)
-        products = cells.view(*references.shape[:3], side**2, *query.shape[2:]).mul(query[:, None, :, None]).sum(2)
-        inside = F.unfold(torch.ones_like(query[:, :1]), side, padding=radius).view(products[:, :1].shape)
-        local = (products.exp() * inside).sum((1, 2))
-        seed = int(torch.randint(1 << 32, (), generator=module.generator()))
-        keys, number, counts = negatives_of(module, query, seed)
-        usable = (module.bank.video_ids >= 0) & (module.bank.video_ids != batch["video_index"][:, None])
-        others = torch.einsum("bcp,pnc->bpn", query.flatten(2), keys).exp() * usable[:, None, number]
-        others = (others * counts.squeeze(-1) if counts.ndim else others).sum(2).view_as(local)
-        positive = local / (local + others)
+        local = (query * references[:, 0]).sum(1) - affinity[:, (2 * radius + 1) ** 2 // 2].log()  # by the cell itself
+        positive = torch.sigmoid(local - of_negatives(module, query, batch["video_index"]))
         affinity = affinity * positive[:, None]
         outputs["negative_mass"] = 1 - positive.mean()
     colours = lab[:, :, dropped, None]
@@ -108,8 +94,7 @@ def test_step_is_that_of_the_equations(options):
         module.bank.enqueue(keys, torch.tensor([0, 7, 1, 9]).repeat(len(keys))[: len(keys)])
     if module.target_encoder is not None:
         with torch.no_grad():
-            for parameter in module.target_encoder.parameters():
-                parameter.mul_(0.9)  # a lagging average
+            module.target_encoder.affinity.weight.mul_(0.9)  # a lagging average
     dropped = int(torch.randint(1, 3, ()))
     plain = by_equations(module, batch, dropped)
     published = module.objective(batch, dropped)
@@ -130,14 +115,10 @@ def test_keys_of_the_bank(modulation, keys, negatives):
     """A key is a feature of the query by the key encoder, its position map displaced; nothing learns from it."""
     module = tiny_liir(bank={"modulation": modulation, "encoder": keys, "negatives": negatives})
     assert not module.bank.keys.any()
-    batch = clips(2)
+    assert (module.target_encoder is None) == (keys == "learned")
+    encoder, batch = module.target_encoder or module.backbone, clips(2)
     if negatives == "shared":  # maps of any form
         batch["clip"] = torch.cat([batch["clip"], batch["clip"]], dim=4)
-    if keys == "learned":
-        assert module.target_encoder is None
-        encoder = module.backbone
-    else:
-        encoder = module.target_encoder
     with torch.no_grad():
         encoder.position.places.normal_()
     module.eval()
@@ -145,16 +126,13 @@ def test_keys_of_the_bank(modulation, keys, negatives):
     ((held, videos),) = module.bank.held
     assert held.shape == ((4, 64) if negatives == "shared" else (2, 4, 4, 64))
     assert videos.tolist() == ([0, 0, 1, 1] if negatives == "shared" else [0, 1])
-    held = held.view(2, -1, 64)
-    seen = rgb_to_lab(batch["clip"][:, -1]).div(torch.tensor([50.0, 127, 127]).view(3, 1, 1)) * 1.5
-    seen[:, 0] -= 1.5
-    seen[:, 2] = 0
     with torch.no_grad():
-        still = encoder(seen).flatten(2)
-    distance = torch.cdist(held, still.mT)
-    assert (distance.amin(2) < 1e-4).all() == (modulation == "none")
-    if modulation == "none" and negatives == "per_query":
+        still = encoder(drop_channel(normalised_lab(batch["clip"][:, -1]), 2)).flatten(2).mT
+    distance = torch.cdist(held.view(2, -1, 64), still)
+    if modulation == "none":
         assert (distance.diagonal(dim1=1, dim2=2) < 1e-4).all()  # cells keep their places
+    else:
+        assert not (distance.amin(2) < 1e-4).all()
     published["loss"].backward()
     assert all(parameter.grad is None for parameter in module.parameters() if not parameter.requires_grad)
     assert not held.requires_grad
@@ -256,32 +234,22 @@ def test_golden_learning_rates(golden):
 
 def _train_and_save(rank, folder, order=None):
     """Three steps, in an order of the samples on one rank; without an order, as one of two ranks."""
-    told = {}
 
-    def before_batch(trainer, module, batch, number):
-        told["videos"] = batch["video_index"].tolist()
-        for part in module.modules():  # ranks must not differ from one process with all samples
-            if isinstance(part, nn.BatchNorm2d):
-                part.eval()
+    def keep_statistics(trainer, module, *_):  # ranks must not differ from one process with all samples
+        for part in module.modules():
+            part.train(not isinstance(part, nn.BatchNorm2d))
 
-    def before_step(trainer, module, optimizer):
-        told["gradients"] = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
-
-    def after_batch(trainer, module, outputs, *args):
-        told.update(loss=outputs["loss"], mass=outputs["negative_mass"], bank=module.bank.state_dict())
+    def note(trainer, module, outputs, batch, number):
+        told = {"loss": outputs["loss"], "mass": outputs["negative_mass"], "videos": batch["video_index"].tolist()}
+        told["gradients"] = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+        told["bank"] = module.bank.state_dict()
         torch.save(told, Path(folder, f"{trainer.world_size}-{trainer.global_rank}-{trainer.global_step}.pt"))
 
-    hooks = {"on_train_batch_start": before_batch, "on_train_batch_end": after_batch}
-    record = LambdaCallback(**hooks, on_before_optimizer_step=before_step)
-    options = {"max_steps": 3, "callbacks": [record]}
-    data = Clips(12, 2, 16)
-    if order is None:
-        loader = DataLoader(data, batch_size=2)
-        trainer = quiet_trainer(devices=2, strategy="ddp", **options)
-    else:
-        loader = DataLoader(data, batch_size=4, sampler=order)
-        trainer = quiet_trainer(**options)
+    record = LambdaCallback(on_train_batch_start=keep_statistics, on_train_batch_end=note)
+    ranks = {"devices": 2, "strategy": "ddp"} if order is None else {}
+    loader = DataLoader(Clips(12, 2, 16), batch_size=2 if order is None else 4, sampler=order)
     torch.manual_seed(0)
+    trainer = quiet_trainer(max_steps=3, callbacks=[record], **ranks)
     trainer.fit(tiny_liir(schedule={"lr": 1e-5, "warmup_lr": 1e-5}), loader)
 
 
@@ -304,17 +272,15 @@ def test_two_ranks_are_one_rank_with_all_samples(tmp_path):
     assert one["mass"] > 0
 
 
-@pytest.mark.parametrize(
-    ("precision", "dtype"),
-    [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16), ("16-mixed", torch.float16)],
-)
-def test_the_bank_holds_the_features_own_type(precision, dtype):
+def test_the_bank_holds_the_features_own_type():
     """Half the memory in half precision, and no bit is lost."""
     module = tiny_liir()
-    module.trainer = SimpleNamespace(precision=precision)
-    module.bank.held.append((torch.zeros(1), torch.zeros(1)))  # of an interrupted run
-    module.on_fit_start()
-    assert (module.bank.keys.dtype, module.bank.held) == (dtype, [])
+    types = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    for precision, dtype in types.items():
+        module.trainer = SimpleNamespace(precision=precision)
+        module.bank.held.append((torch.zeros(1), torch.zeros(1)))  # of an interrupted run
+        module.on_fit_start()
+        assert (module.bank.keys.dtype, module.bank.held) == (dtype, [])
 
 
 def test_the_first_phase_accumulates_and_has_no_prior_and_no_negatives():
