@@ -27,9 +27,8 @@ def test_equals_passes_of_each_group_in_outputs_gradients_and_statistics():
     torch.testing.assert_close(outputs, expected)
     for output in (outputs, expected):
         output.square().mul(torch.linspace(0, 1, 32).view(8, 4)).sum().backward()
-    gradients, wanted = ({name: p.grad for name, p in network.named_parameters()} for network in (one, other))
-    torch.testing.assert_close(gradients, wanted)
-    torch.testing.assert_close(dict(one.named_buffers()), dict(other.named_buffers()))
+    torch.testing.assert_close(*([p.grad for p in network.parameters()] for network in (one, other)))
+    torch.testing.assert_close(one.state_dict(), other.state_dict())
     assert not any(vars(norm).keys() & {"forward", "batch_groups"} for norm in one.modules())
 
 
@@ -64,10 +63,8 @@ def test_each_rank_receives_the_videos_that_it_is_dealt(monkeypatch):
     monkeypatch.setattr("lightning_modules.parts.shuffle_bn.dist.all_to_all_single", all_to_all)
     deal = deal_videos(3, 2, torch.Generator().manual_seed(1))
     for rank in (0, 1, 2, 0, 1):  # the first two only send
-        frames = torch.arange(2 * rank, 2 * rank + 2).view(2, 1, 1, 1, 1)
-        received = _exchange(frames, deal, rank)
-        if len(sent) == 3:
-            assert torch.equal(received.flatten(), deal[rank])
+        received = _exchange(torch.arange(2 * rank, 2 * rank + 2).view(2, 1, 1, 1, 1), deal, rank)
+        assert len(sent) < 3 or torch.equal(received.flatten(), deal[rank])
 
 
 class Company(nn.BatchNorm2d):
@@ -75,9 +72,6 @@ class Company(nn.BatchNorm2d):
 
     A frame of video v has 2^v in its first number.
     """
-
-    def __init__(self):
-        super().__init__(3)
 
     def forward(self, images):
         return images.flatten(1)[:, :1].unique().sum().expand(len(images), 1)
@@ -92,13 +86,11 @@ def shuffled(rank, groups, videos):
         with batch_norm_groups(encoder, groups):
             return encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
-    return [
-        encode_shuffled(frames, groups, torch.Generator().manual_seed(step), partial(by_groups, encoder))
-        .flatten(1)
-        .tolist()
-        for step in range(5)
-        for encoder in (nn.Flatten(), Company())
-    ]
+    def result(step, encoder):
+        generator = torch.Generator().manual_seed(step)
+        return encode_shuffled(frames, groups, generator, partial(by_groups, encoder)).flatten(1).tolist()
+
+    return [result(step, encoder) for step in range(5) for encoder in (nn.Flatten(), Company(3))]
 
 
 @pytest.mark.parametrize(("ranks", "groups", "videos"), [(1, 5, 10), pytest.param(2, 3, 6, marks=pytest.mark.slow)])
