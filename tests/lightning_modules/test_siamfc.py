@@ -1,16 +1,16 @@
 """The tracking fine-tune: its loss, its start, its schedule, its extractor."""
 
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from lightning_modules import SiamFC
 from lightning_modules.siamfc import SiameseExtractor
+from tests.helpers.method_steps import tiny_batch
 from tests.helpers.refusal import refused
-from tests.helpers.training import quiet_trainer
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.functional import siamese_correlation
 from vidcorr.functional.siamese import focal_loss, response_labels
@@ -18,18 +18,8 @@ from vidcorr.functional.siamese import focal_loss, response_labels
 NETWORK = "tests.helpers.encoders:TinyResNet"
 
 
-def pairs(count):
-    """A pattern over noise, in the middle of the exemplar and of the search image."""
-    exemplars, searches = torch.rand(count, 3, 120, 120), torch.rand(count, 3, 239, 239)
-    pattern = torch.rand(count, 3, 4, 4).repeat_interleave(16, 2).repeat_interleave(16, 3)
-    exemplars[:, :, 28:92, 28:92] = searches[:, :, 87:151, 87:151] = pattern
-    items = [{"exemplar": z, "search": x} for z, x in zip(exemplars, searches, strict=True)]
-    return DataLoader(items, batch_size=4)
-
-
 def test_loss_is_that_of_the_response():
-    module = SiamFC(NETWORK, response_scale=0.1, positive_radius=16).eval()
-    (batch,) = pairs(2)
+    module, batch = SiamFC(NETWORK, response_scale=0.1, positive_radius=16).eval(), tiny_batch("SiamFC")
     with torch.no_grad():
         z = module.exemplar_conv(module.backbone(batch["exemplar"]))
         x = module.search_conv(module.backbone(batch["search"]))
@@ -43,8 +33,7 @@ def test_loss_is_that_of_the_response():
 
 
 def test_an_identity_start_tracks_as_the_frozen_features_do():
-    module = SiamFC(NETWORK, start="identity", response_scale=1.0).eval()
-    (batch,) = pairs(2)
+    module, batch = SiamFC(NETWORK, start="identity", response_scale=1.0).eval(), tiny_batch("SiamFC")
     with torch.no_grad():
         frozen = siamese_correlation(module.backbone(batch["exemplar"]), module.backbone(batch["search"]))
         torch.testing.assert_close(module(batch["exemplar"], batch["search"]), frozen)
@@ -52,21 +41,18 @@ def test_an_identity_start_tracks_as_the_frozen_features_do():
     assert (other - frozen).abs().max() > 1
 
 
-def test_the_rate_falls_by_epochs_as_in_the_golden_file(golden):
-    schedules = golden("lr_schedules")
-    module, rates = SiamFC(NETWORK), []
-    module.on_train_batch_start = lambda *_: rates.append(module.optimizers().param_groups[0]["lr"])  # type: ignore
-    module.training_step = lambda *_: torch.zeros((), requires_grad=True)
-    quiet_trainer(max_epochs=50).fit(module, DataLoader([0, 0]))
-    np.testing.assert_allclose(rates, np.repeat(schedules["siamfc_exp_lr"], 2), rtol=0, atol=1e-9)
-    assert module.optimizers().param_groups[0]["weight_decay"] == 0
-
-
-def test_a_run_that_counts_steps_decays_by_steps():
-    module, rates = SiamFC(NETWORK, lr=1e-2, last_lr=1e-5), []
-    module.on_train_batch_start = lambda *_: rates.append(module.optimizers().param_groups[0]["lr"])  # type: ignore
-    quiet_trainer(max_epochs=-1, max_steps=4).fit(module, pairs(8))
-    np.testing.assert_allclose(rates, 1e-2 * 1e-3 ** (np.arange(4) / 4))
+def test_the_rate_falls_by_epochs_as_in_the_golden_file_or_by_steps(golden):
+    of_epoch = golden("lr_schedules")["siamfc_exp_lr"]
+    by_epochs, by_steps = np.repeat(of_epoch, 2), 1e-2 * 1e-3 ** (np.arange(4) / 4)
+    for max_steps, rates, options in ((-1, by_epochs, {}), (4, by_steps, {"lr": 1e-2, "last_lr": 1e-5})):
+        module = SiamFC(NETWORK, **options)
+        module.trainer = Mock(max_steps=max_steps, num_training_batches=2, accumulate_grad_batches=1)
+        module.total_steps = lambda rates=rates: len(rates)
+        configured = module.configure_optimizers()
+        (group,), (factor,) = configured["optimizer"].param_groups, configured["lr_scheduler"]["scheduler"].lr_lambdas
+        found = [group["initial_lr"] * factor(step) for step in range(len(rates))]
+        np.testing.assert_allclose(found, rates, rtol=0, atol=1e-9)
+        assert group["weight_decay"] == 0
 
 
 def test_its_extractor_shares_the_weights_and_has_exemplar():
@@ -81,8 +67,7 @@ def test_its_extractor_shares_the_weights_and_has_exemplar():
         folded = extractor.folded()
         torch.testing.assert_close(folded.exemplar(crops), extractor.exemplar(crops), rtol=1e-4, atol=1e-5)
     assert not any(isinstance(part, nn.BatchNorm2d) for part in folded.modules())
-    assert extractor.stride == 8
-    assert not extractor.training
+    assert (extractor.stride, extractor.training) == (8, False)
     message = r"at \(stage, stride, dilated\) \('res5', 8, True\); for others take its encoder"
     refused(ValueError, message, module.feature_extractor, "res4")
     refused(TypeError, "layers", module.feature_extractor, layers=2)

@@ -5,12 +5,11 @@ Over ranks: test_liir.py and parts/test_shuffle_bn.py.
 
 from types import SimpleNamespace
 
-import pytest
 import torch
-from pytorch_lightning.callbacks import LambdaCallback
 from torch import nn
 from torch.nn.functional import normalize
 
+from lightning_modules.parts.shuffle_bn import deal_videos
 from tests.helpers.plain_info_nce import plain_info_nce
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer, tiny_moco
@@ -36,11 +35,9 @@ def test_training_moves_the_queue_once_per_optimiser_step():
     module = tiny_moco(32, base_lr=5.0)
     first_queue = module.queue.keys.clone()
     pending, queues = [], []
-    record = LambdaCallback(
-        on_after_backward=lambda trainer, module: pending.append(module.queue.held[-1]),
-        on_train_batch_end=lambda trainer, module, *_: queues.append(module.queue.keys.clone()),
-    )
-    trainer = quiet_trainer(max_steps=3, accumulate_grad_batches=2, callbacks=[record])
+    module.on_after_backward = lambda: pending.append(module.queue.held[-1])
+    module.on_train_batch_end = lambda *_: queues.append(module.queue.keys.clone())
+    trainer = quiet_trainer(max_steps=3, accumulate_grad_batches=2)
     trainer.fit(module, loader(videos=24, batch_size=4))
     keys, ids = (torch.cat(part) for part in zip(*pending[-4:], strict=True))
     assert torch.equal(queues[0], first_queue)  # after one of two accumulated batches
@@ -54,25 +51,20 @@ def test_training_moves_the_queue_once_per_optimiser_step():
     assert trainer.callback_metrics["train/queue_age"] == 2  # steps of 16 keys
 
 
-@pytest.mark.parametrize(
-    ("options", "ranks", "text"),
-    [({}, 1, "2 group(s) of 2 videos"), ({"groups": 2}, 3, "6 group(s) of 2 videos"), ({"groups": 1}, 1, None)],
-)
-def test_the_plan_names_queue_average_and_groups(options, ranks, text):
-    module = tiny_moco(65536, **options)
-    module.trainer = SimpleNamespace(world_size=ranks)
-    module.samples_per_device = lambda: 4
-    assert module.plan_rows() == {
-        "negatives": "65536 keys of 4 numbers, 1.6 MB on each device",
-        "momentum encoder": "average with m = 0.999",
-        "BatchNorm": "Shuffle BN: "
-        + (text or "1 group(s) of 4 videos: it gives the positives away, set model.groups to 2 or more"),
-    }
+def test_the_plan_names_queue_average_and_groups():
+    warned = "1 group(s) of 4 videos: it gives the positives away, set model.groups to 2 or more"
+    cases = [(None, 1, "2 group(s) of 2 videos"), (2, 3, "6 group(s) of 2 videos"), (1, 1, warned)]
+    for groups, ranks, text in cases:
+        module = tiny_moco(65536, groups=groups)
+        module.trainer = SimpleNamespace(world_size=ranks)
+        module.samples_per_device = lambda: 4
+        queue, average = "65536 keys of 4 numbers, 1.6 MB on each device", "average with m = 0.999"
+        rows = {"negatives": queue, "momentum encoder": average, "BatchNorm": f"Shuffle BN: {text}"}
+        assert module.plan_rows() == rows
 
 
 def test_groups_that_do_not_fit_are_refused():
-    trainer, data = quiet_trainer(max_steps=1), loader(videos=8, batch_size=4)
-    refused(ValueError, "4 groups of 1 video cannot be mixed", trainer.fit, tiny_moco(groups=4), data)
-    refused(ValueError, "is 3, which does not divide a batch of 4", trainer.fit, tiny_moco(groups=3), data)
+    refused(ValueError, "4 groups of 1 video cannot be mixed", deal_videos, 4, 1, torch.Generator())
+    refused(ValueError, "is 3, which does not divide a batch of 4", tiny_moco(groups=3).groups, 4)
     synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(tiny_moco())  # as Lightning does on several devices
-    refused(ValueError, "sync_batchnorm", quiet_trainer(max_steps=1).fit, synchronised, data)
+    refused(ValueError, "sync_batchnorm", synchronised.on_train_start)
