@@ -8,7 +8,6 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_modules import LinearProbe
-
 from tests.helpers.training import quiet_trainer
 
 
