@@ -12,7 +12,7 @@ import torch
 from lightning_modules import FrozenEncoder, VFSMoCo, VFSSimSiam
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, quiet_trainer
+from tests.helpers.training import TINY
 from vidcorr.backbones import NamedNetwork, build_feature_extractor, load, module_from_checkpoint
 from vidcorr.backbones.checkpoints import check_metadata, read_content, saved_model, write_checkpoint
 from vidcorr.experiments.words import words_for_parser
@@ -105,17 +105,6 @@ def test_files_of_others_are_told_with_the_line_that_converts_them(tmp_path):
     for path in (tmp_path / "users.ckpt", "last", "best", "hpc", "s3://bucket/a.ckpt"):
         assert saved_model(path) is None
     refused(FileNotFoundError, "there is no file nowhere", saved_model, "nowhere/last.ckpt")
-
-
-def test_weights_of_a_network_of_another_name_fit_with_a_warning():
-    """CRW's ResNet-18 has torchvision's parameters, but neither its strides nor its padding."""
-    module = VFSSimSiam(**TINY)
-    names = dict(module.hparams) | {"backbone": "vidcorr.backbones:crw_training_resnet18"}
-    checkpoint = {"state_dict": module.state_dict(), "hyper_parameters": names}
-    module.on_save_checkpoint(checkpoint)
-    module.trainer = quiet_trainer()
-    with pytest.warns(UserWarning, match=f"is of .*:crw_training_resnet18, this model of {TINY['backbone']}: set "):
-        module.on_load_checkpoint(checkpoint)
 
 
 def test_a_written_checkpoint_is_of_no_training(tmp_path):

@@ -9,7 +9,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from cli import main
-from lightning_modules import FrozenEncoder, Liir, VFSSimSiam
+from lightning_modules import FrozenEncoder
+from tests.helpers.method_steps import VIT, tiny
 from tests.helpers.refusal import refused
 from vidcorr.backbones import Network, build_feature_extractor, load, trainable_network, weights_digest
 from vidcorr.backbones.checkpoints import read_content, write_checkpoint
@@ -30,41 +31,31 @@ def test_torchvision_is_told_to_leave_its_classifier_out():
     ]
 
 
-@pytest.mark.parametrize("name", ["timm:resnet10t", pytest.param("torchvision:resnet18", marks=pytest.mark.slow)])
-def test_the_library_loads_it(name, tmp_path):
-    module = FrozenEncoder(name)
+def test_the_library_loads_it(tmp_path):
+    module = FrozenEncoder("timm:resnet10t")
     write_checkpoint(module, tmp_path / "own.ckpt")
     names = {}
     told = export(tmp_path / "own.ckpt", tmp_path / "a/new/out.safetensors")
     with safe_open(tmp_path / "a/new/out.safetensors", "pt") as file:
         assert file.metadata()["load"] == told
     exec(told, names)
-    assert type(names["network"]).__module__.startswith(name.partition(":")[0])
+    assert type(names["network"]).__module__.startswith("timm")
     assert weights_digest(names["network"]) == weights_digest(module)
 
 
-MODULES = {
-    "another normalisation than the library's": lambda: VFSSimSiam(
-        "tests.helpers.encoders:tiny_vit", projector_dim=8, predictor_dim=4
-    ),
-    "Liir with its arguments": lambda: Liir(position="2dape", position_size=8, bank={"frames": 0}),
-}
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_a_file_is_read_again_by_itself(name, tmp_path):
-    module, images = MODULES[name]().eval(), torch.rand(1, 3, 64, 64)
+@pytest.mark.parametrize(("name", "options"), [("VFSSimSiam", {"backbone": VIT}), ("Liir", {"position": "2dape"})])
+def test_a_file_is_read_again_by_itself(name, options, tmp_path):
+    """A network with another normalisation than the library's, and one with arguments."""
+    module, images = tiny(name, **options).eval(), torch.rand(1, 3, 64, 64)
+    path = tmp_path / "own.safetensors"
     write_checkpoint(module, tmp_path / "own.ckpt")
-    loading = export(tmp_path / "own.ckpt", tmp_path / "own.safetensors")
-    assert loading == f"from vidcorr.backbones import load\nencoder = load({str(tmp_path / 'own.safetensors')!r})"
-    found, expected = build_feature_extractor(tmp_path / "own.safetensors"), module.feature_extractor()
+    assert export(tmp_path / "own.ckpt", path) == f"from vidcorr.backbones import load\nencoder = load({str(path)!r})"
+    found, expected = build_feature_extractor(path), module.feature_extractor()
     assert torch.equal(found(images), expected(images))
     assert (found.stage, found.stride) == (expected.stage, expected.stride)
-    assert Network.of(found).weights == "weights of own.safetensors"
-    assert Network.of(found).spec == Network.of(module).spec
-    assert read_content(tmp_path / "own.safetensors", whole=False)["state_dict"] == {}
-    if not isinstance(module, Liir):
-        assert trainable_network(str(tmp_path / "own.safetensors"))[0].training
+    assert found.described == Network.of(module).with_weights_of(path)
+    assert read_content(path, whole=False)["state_dict"] == {}
+    assert name == "Liir" or trainable_network(str(path))[0].training
 
 
 def test_a_file_of_others_or_with_code_of_others_is_refused(tmp_path):
