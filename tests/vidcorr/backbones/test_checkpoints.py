@@ -22,9 +22,7 @@ def test_an_at_sign_in_the_path_of_a_file_belongs_to_the_path(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     for path in ("me@lab/last.ckpt", "a@b@c/d@e/last.ckpt"):
         views = {path: {"spec": path}, f"{path}@res4.b1/8": {"spec": path, "stage": "res4.b1", "stride": 8}}
-        assert {
-            text: NamedNetwork(text).arguments() for text in views
-        } == views  # missing files
+        assert {text: NamedNetwork(text).arguments() for text in views} == views  # missing files
         write_checkpoint(FrozenEncoder("raw_colour"), Path(path))
         for text, expected in views.items():
             assert NamedNetwork(text).arguments() == expected

@@ -1,5 +1,7 @@
 """Transformers as maps: DINO's positions, overlapping patches, several blocks."""
 
+from unittest.mock import call, patch
+
 import numpy as np
 import pytest
 import torch
@@ -68,37 +70,23 @@ def test_dinos_positions_are_of_the_padded_image_and_the_network_keeps_its_own()
     assert torch.equal(extractor(squares), plain)
 
 
-def patches(extractor, images):
-    """Return the map of the network's first convolution, and the extractor's own map."""
-    found = []
-    extractor.network.patch_embed.proj.register_forward_hook(lambda module, inputs, output: found.append(output))
-    features = extractor(images)
-    return found[0], features
-
-
-def test_t_cores_transformers_are_dinov2s_for_patches_of_16(monkeypatch):
-    asked = []
-    monkeypatch.setattr("timm.create_model", lambda name, **options: asked.append((name, options)) or nn.Identity())
-    names = [f"vit_{size}_patch16_reg4" for size in ("small", "base")]
-    for name in names:
-        build_network(f"vidcorr.backbones:{name}")
+def test_t_cores_transformers_are_dinov2s_for_patches_of_16():
+    with patch("timm.create_model", return_value=nn.Identity()) as made:
+        for size in ("small", "base"):
+            build_network(f"vidcorr.backbones:vit_{size}_patch16_reg4")
     options = {"img_size": 224, "patch_size": 16, "dynamic_img_size": True, "dynamic_img_pad": True, "num_classes": 0}
-    assert asked == [(name.replace("16_reg4", "14_reg4_dinov2"), options) for name in names]
+    assert made.mock_calls == [call(f"vit_{size}_patch14_reg4_dinov2", **options) for size in ("small", "base")]
 
 
 def test_overlapping_patches_are_those_of_a_shifted_image():
-    network = tiny_vit()
-    patch = network.patch_embed.proj.kernel_size[0]
-    step = patch // 2
-    extractor = extractor_of(network, "block1", step)
-    assert (extractor.stride, extractor.multiple) == (step, step)
-    assert network.patch_embed.proj.stride == (patch, patch)
-    images, left = torch.rand(1, 3, 5 * patch, 6 * patch), (patch - step) // 2
-    overlapping, features = patches(extractor, images)
-    assert features.shape[2:] == overlapping.shape[2:] == (10, 12)
-    apart, _ = patches(extractor_of(network, "block1"), torch.roll(images, (left, left), dims=(2, 3)))
-    torch.testing.assert_close(overlapping[..., 2::2, 2::2], apart[..., 1:, 1:], rtol=1e-4, atol=1e-4)
-    assert extractor(images[..., :-3, :-2]).shape[2:] == (10, 12)
+    network, images = tiny_vit(), torch.rand(1, 3, 40, 48)
+    network.blocks[0] = nn.Identity()  # a cell sees its patch alone
+    network.pos_embed.zero_()
+    overlapping, apart = extractor_of(network, "block1", 4), extractor_of(network, "block1")
+    found, shifted = overlapping(images), apart(torch.roll(images, (2, 2), dims=(2, 3)))
+    assert (overlapping.stride, overlapping.multiple, apart.stride) == (4, 4, 8)
+    assert found.shape[2:] == overlapping(images[..., :-3, :-2]).shape[2:] == (10, 12)
+    torch.testing.assert_close(found[..., 2::2, 2::2], shifted[..., 1:, 1:], rtol=1e-4, atol=1e-4)
 
 
 def test_a_transformer_of_one_size_is_refused_with_the_remedy():
