@@ -41,7 +41,8 @@ def test_an_identity_start_tracks_as_the_frozen_features_do():
     assert (other - frozen).abs().max() > 1
 
 
-def test_the_rate_falls_by_epochs_as_in_the_golden_file_or_by_steps(golden):
+def test_the_rate_falls_by_epochs_as_in_the_golden_file(golden):
+    """By steps if the run counts steps."""
     of_epoch = golden("lr_schedules")["siamfc_exp_lr"]
     by_epochs, by_steps = np.repeat(of_epoch, 2), 1e-2 * 1e-3 ** (np.arange(4) / 4)
     for max_steps, rates, options in ((-1, by_epochs, {}), (4, by_steps, {"lr": 1e-2, "last_lr": 1e-5})):
