@@ -17,6 +17,8 @@ SHARE_OF_MEMORY = 32  # a GPU of 32 GiB or more gives the largest workspace
 def to_device(values: Any, device: torch.device) -> Tensor:
     """Return a tensor or numbers on a device, copied to a GPU through pinned memory without waiting."""
     tensor = torch.as_tensor(values)
+    if isinstance(values, list | tuple) and tensor.is_floating_point():
+        tensor = torch.tensor(values, dtype=torch.float32)  # whatever torch's default type is
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=device.type == "cuda")  # a copy to the CPU would return incomplete

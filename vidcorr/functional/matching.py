@@ -243,7 +243,7 @@ def _descriptors(features: Tensor, at: Tensor, frame: Size, protocol: MatchingPr
         return F.normalize(features.flatten(1)[:, flat].T)
     _, rows, columns = features.shape
     pixel = to_device([columns / width, rows / height], at.device)
-    centres = torch.stack([flat % width, flat // width], dim=1) + 0.5
+    centres = torch.stack([flat % width, flat // width], dim=1).float() + 0.5
     return F.normalize(sample_features(features, centres * pixel))
 
 

@@ -5,12 +5,17 @@ import pytest
 import vidcorr
 from tests.helpers.benchmark_data import benchmark_classes
 from tests.helpers.words import SMALL
-from vidcorr.datasets import Davis
 
 
-def test_each_benchmark_of_ours_states_its_conditions_itself():
+def test_each_benchmark_of_ours_states_its_conditions_itself(davis_root):
     """A class that inherits them would state those of other data, so none are stated."""
     assert all("conditions" in vars(kind) or kind.__name__ == "BadjaBenchmark" for kind in benchmark_classes())
+
+    class Own(vidcorr.DavisBenchmark):
+        name = "own"
+
+    own = Own(davis_root, changes=SMALL, limit_sequences=1)
+    assert own.evaluate("raw_colour").conditions == ("1 sequences",)
 
 
 @pytest.mark.parametrize(
@@ -25,13 +30,3 @@ def test_each_benchmark_of_ours_states_its_conditions_itself():
 )
 def test_conditions_name_what_moves_a_score_beside_the_protocol(benchmark, facts, words):
     assert benchmark.conditions(facts) == words
-
-
-def test_a_users_subclass_states_no_year_and_no_split(davis_root):
-    class Own(vidcorr.DavisBenchmark):
-        name = "own"
-
-        def read(self):
-            return Davis(self.root)[:2]
-
-    assert Own(davis_root, changes=SMALL).evaluate("raw_colour").conditions == ("2 sequences",)

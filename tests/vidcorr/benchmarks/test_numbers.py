@@ -1,14 +1,22 @@
-"""Every benchmark on one small sequence by raw colour, from files to scores and files: the fast tier guards it."""
+"""Every benchmark on one small sequence by raw colour, from files to scores and files: the fast tier guards it.
+
+Also tests `benchmarks/jhmdb.py`, `benchmarks/vip.py`.
+"""
 
 import json
+import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.helpers.benchmark_data import arguments_of, benchmark_classes
+from tests.helpers.benchmark_ranks import bits
+from vidcorr import Result
 
 SMALLER = {
     "JhmdbBenchmark": {"changes": {"input_size": 96, "context": 2, "radius": 5, "keypoint_counting": "ground-truth"}},
@@ -68,11 +76,14 @@ def flat(value, key=""):
         yield key, float(np.average(np.nan_to_num(numbers, nan=-1.0).flat, weights=weights))
 
 
-def recorded(kind, folder):
-    """Run a benchmark; return what its result and its files hold, flat."""
-    output = folder / "out"
+def made(kind, folder):
+    """Return a benchmark over small data in a folder."""
     limit = 2 if kind.__name__ in TWO else 1
-    benchmark = kind(limit_sequences=limit, **arguments_of(kind, folder / "data") | SMALLER.get(kind.__name__, {}))
+    return kind(limit_sequences=limit, **arguments_of(kind, folder / "data") | SMALLER.get(kind.__name__, {}))
+
+
+def recorded(benchmark, output):
+    """Run a benchmark; return what its result and its files hold, flat."""
     benchmark.evaluate("raw_colour", output)
     files = {str(path.relative_to(output)): content(path) for path in sorted(output.rglob("*.*"))}
     stored = files.pop("results.json")
@@ -85,12 +96,31 @@ def recorded(kind, folder):
 
 def write(folder):
     """Write the record, with the data of the runs in an empty folder."""
-    found = {kind.__name__: recorded(kind, folder / kind.__name__) for kind in benchmark_classes()}
+    found = {}
+    for kind in benchmark_classes():
+        output = folder / kind.__name__
+        found[kind.__name__] = recorded(made(kind, output), output / "out")
     RECORD.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 
 
+@pytest.fixture
+def other_default_type():
+    torch.set_default_dtype(torch.bfloat16)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 @pytest.mark.parametrize("kind", benchmark_classes(), ids=lambda kind: kind.__name__)
-def test_scores_and_files(kind, tmp_path):
-    """Scores, rows, facts and the contents of all files; the scores are those of the code of each source."""
+def test_scores_and_files(kind, tmp_path, other_default_type):
+    """Scores, rows, facts and the contents of all files, whatever torch's default type is.
+
+    The stored rows give the scores again, in any order.
+    """
     expected = json.loads(RECORD.read_text())[kind.__name__]
-    assert recorded(kind, tmp_path) == pytest.approx(expected, abs=2e-3)
+    benchmark = made(kind, tmp_path)
+    assert recorded(benchmark, tmp_path / "out") == pytest.approx(expected, abs=2e-3)
+    stored, fresh = Result.load(tmp_path / "out"), replace(benchmark)
+    rows = random.Random(0).sample(stored.rows, len(stored.rows))
+    assert bits(fresh.scores(rows)) == bits(stored.scores)
+    assert {*stored.scores} <= {*fresh.score_names}
+    assert hash(fresh) == hash(benchmark)

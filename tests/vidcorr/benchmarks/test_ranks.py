@@ -116,32 +116,21 @@ def test_an_error_of_a_rank_is_the_error_of_all(of_two):
     refused(LostRank, "rank 1 of 2: another rank has ended or hangs", leave, (None, None))
 
 
-def in_processes(size, arguments, folder):
-    """Return the benchmark results that each of `size` processes reports."""
-    folder.mkdir()
-    return on_ranks(size, folder, benchmark_ranks.evaluate_on, DavisBenchmark, arguments, f"{folder}/out", limit=2)
-
-
-@pytest.fixture
-def davis(davis_root):
-    """Arguments of DAVIS over three videos."""
-    torch.set_num_threads(1)
-    return {"root": davis_root, "changes": SMALL}
-
-
 @pytest.mark.slow
-def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis, tmp_path):
+def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis_root, tmp_path):
     """Four ranks have three sequences, so one has none."""
+    torch.set_num_threads(1)
+    davis, out = {"root": davis_root, "changes": SMALL}, tmp_path / "out"
     alone = benchmark_ranks.evaluate(DavisBenchmark, davis)
-    assert in_processes(4, davis, tmp_path / "run") == [alone] * 4
-    results = Result.load(tmp_path / "run/out")
-    assert (results.ranks, len(results.sequences)) == (4, 3)
-    assert len((tmp_path / "run" / "out" / "per_sequence.csv").read_text().splitlines()) > 3
-    assert len(list((tmp_path / "run" / "out" / "predictions").iterdir())) == 3
+    given = DavisBenchmark, davis, str(out)
+    assert on_ranks(4, tmp_path, benchmark_ranks.evaluate_on, *given, limit=2) == [alone] * 4
+    results = Result.load(out)
+    assert (results.ranks, len(results.sequences), len([*out.glob("predictions/*")])) == (4, 3, 3)
 
 
 @pytest.mark.slow
-def test_two_lightning_processes_continue_after_a_failure_and_leave_validate_with_it(davis, tmp_path):
+def test_two_lightning_processes_continue_after_a_failure_and_leave_validate_with_it(davis_root, tmp_path):
+    davis = {"root": davis_root, "changes": SMALL}
     first, second = on_ranks(2, tmp_path, benchmark_ranks.fit_and_validate_on, davis, str(tmp_path))
     assert first == second
     assert list(first["history"]) == ["4"]

@@ -2,29 +2,21 @@
 
 import shutil
 import zipfile
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.helpers.benchmark_data import data_for
+from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
-from vidcorr import Result, VosBenchmark
+from vidcorr import VosBenchmark
 from vidcorr.datasets.generated import write_youtube_vos
 from vidcorr.scoring.masks import score
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import read_mask
-
-
-def scored_as_by_the_command(benchmark, folder, masks, rules, **data):
-    """Score raw colour; the scores must be those of `vidcorr score` for the predictions in the folder."""
-    result = benchmark.evaluate("raw_colour", folder)
-    by_command = score(masks, folder / "predictions", rules, **data)
-    assert result.scores == by_command.scores
-    assert result.rows == by_command.rows
-    assert Result.load(folder).data["rules"] == by_command.data["rules"]
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -36,38 +28,41 @@ def sparse(tmp_path_factory):
 SPARSE = {"split": None, "frames": "train_all_frames/JPEGImages", "masks": "train/Annotations"}
 
 
-@pytest.mark.slow
 def test_lvos_is_scored_by_its_metadata(tmp_path):
     """Every fifth frame by number, seen and unseen videos."""
     root = data_for("lvos", tmp_path)
-    known = {"rules": "lvos", "meta": root / "valid_meta.json"}
-    unseen = root.parent / "unseen_videos.txt"
-    benchmark = VosBenchmark(root, **known, unseen=unseen, changes=SMALL)
-    videos = set(unseen.read_text().split())
-    scores = scored_as_by_the_command(benchmark, tmp_path / "out", root / "Annotations", **known, unseen=videos).scores
-    assert scores["J-seen-Mean"] != scores["J-unseen-Mean"]
+    known = {"meta": root / "valid_meta.json", "unseen": root.parent / "unseen_videos.txt"}
+    benchmark = VosBenchmark(root, rules="lvos", changes=SMALL, **known)
+    videos, unseen = benchmark.scoring_rules.metadata
+    assert (list(videos), unseen) == (["synthetic-000", "synthetic-001"], {"synthetic-000"})
     (root / "Annotations/synthetic-000/00000005.png").unlink()
     message = "synthetic-000: the metadata counts frame 00000005, which has no mask"
-    refused(DataError, message, VosBenchmark(root, **known, changes=SMALL).evaluate, "raw_colour")
+    refused(DataError, message, benchmark.evaluate, "raw_colour")
 
 
-@pytest.mark.slow
-def test_sa_v_follows_each_object_by_itself(tmp_path):
-    """A folder of masks per object, which overlap, on every fourth frame; one object enters with the second mask."""
+def test_sa_v_follows_each_object_by_itself(tmp_path, monkeypatch):
+    """A folder of masks per object, which overlap, on every fourth frame; one object enters with the second mask.
+
+    The scores are those of `vidcorr score` for the predictions.
+    """
+    monkeypatch.setattr("vidcorr.benchmarks.masks.SequencePictures", Mock())
     root = data_for("sa_v", tmp_path)
-    frames, masks = root / "JPEGImages_24fps", root / "Annotations_6fps"
-    for path in sorted(masks.rglob("*.png")):
+    masks, late = root / "Annotations_6fps", root / "Annotations_6fps/synthetic-000/001"
+    late.mkdir()
+    for path in masks.glob("synthetic-000/000/*.png"):
         shape = np.roll(read_mask(path) > 0, 9, axis=1) & (path.stem != "00000")
-        (path.parents[1] / "001").mkdir(exist_ok=True)
-        Image.fromarray(np.where(shape, 255, 0).astype(np.uint8)).save(path.parents[1] / "001" / path.name)
-    benchmark = VosBenchmark(root, "sav_val.txt", frames.name, masks.name, rules="sa-v", changes=SMALL)
-    result = scored_as_by_the_command(benchmark, tmp_path / "out", masks, "sa-v")
-    assert [row.name for row in result.rows][:2] == ["synthetic-000_000", "synthetic-000_001"]
-    first, late = (tmp_path / "out/predictions/synthetic-000" / number for number in ("000", "001"))
-    assert len(list(first.iterdir())) == len(list((frames / "synthetic-000").iterdir()))
-    assert not read_mask(late / "00000.png").any()
-    assert (read_mask(first / "00004.png") & read_mask(late / "00004.png")).any()  # a pixel may belong to two objects
-    assert 0 < result.scores["J&F"] < 1
+        Image.fromarray(np.where(shape, 255, 0).astype(np.uint8)).save(late / path.name)
+    options = {"rules": "sa-v", "changes": SMALL, "limit_sequences": 2}
+    benchmark = VosBenchmark(root, "sav_val.txt", "JPEGImages_24fps", masks.name, **options)
+    result, predictions = benchmark.evaluate("raw_colour", tmp_path / "out"), tmp_path / "out/predictions"
+    by_command = score(masks, predictions, "sa-v", videos=["synthetic-000"])
+    assert (result.scores, result.rows) == (by_command.scores, by_command.rows)
+    assert result.data["rules"] == by_command.data["rules"]
+    assert [row.name for row in result.rows] == ["synthetic-000_000", "synthetic-000_001"]
+    found = {number: read_masks(predictions / "synthetic-000" / number) for number in ("000", "001")}
+    assert len(found["000"]) == 16
+    assert not found["001"][0].any()
+    assert (found["000"][4] & found["001"][1]).any()  # a pixel may belong to two objects
 
 
 def test_objects_that_enter_later_are_not_given_where_the_rules_know_none(sparse):

@@ -1,16 +1,10 @@
 """YouTube-VOS from files to scores: objects that enter late, seen and unseen categories, the server's archive."""
 
-import shutil
 import zipfile
 
 import pytest
 from PIL import Image
 
-from callbacks import BenchmarkCallback
-from datamodules import VideoDataModule
-from lightning_modules import VFSSimSiam
-from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, trainer_in
 from tests.helpers.words import SMALL
 from vidcorr import YoutubeVosBenchmark
 from vidcorr.backbones import build_feature_extractor
@@ -44,19 +38,3 @@ def test_the_archive_holds_what_the_server_asks_for(root, tmp_path):
             assert (mask.mode, mask.size) == ("P", (64, 64))
     wanted = [f"Annotations/{video.name}/{t:05d}.png" for video in benchmark.sequences for t in range(0, 11, 5)]
     assert names == sorted(wanted)
-
-
-@pytest.mark.slow
-def test_training_on_what_it_holds_out_is_refused(root, tmp_path):
-    """The data leave out the default hold-out in its own place only; here another one is scored, over a copy."""
-    benchmark = YoutubeVosBenchmark(root, changes=SMALL, **HOLDOUT)
-    named = f"such as {min(sequence.name for sequence in benchmark.sequences)}: "
-    arguments = {"frames": 2, "size": 32, "batch_size": 2, "num_workers": 0, "validation_fraction": 0}
-    copies = shutil.copytree(root / "train/JPEGImages", tmp_path / "copies")
-    data = VideoDataModule(copies, **arguments)
-    trainer, message = trainer_in(tmp_path, BenchmarkCallback(benchmark)), named + r".*set include_holdout of the data"
-    refused(ValueError, message, trainer.fit, VFSSimSiam(**TINY), datamodule=data)
-    assert trainer.global_step == 0
-    told = VideoDataModule(copies, include_holdout=True, **arguments)
-    told.setup("fit")
-    assert not told.trained_videos()
