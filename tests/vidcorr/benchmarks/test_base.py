@@ -4,10 +4,12 @@ import shutil
 
 import pytest
 import pytorch_lightning as pl
+from torch import nn
 
 import vidcorr
 from callbacks import BenchmarkCallback
 from lightning_modules import VFSSimSiam
+from tests.helpers.benchmark_data import arguments_of
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, trainer_in
 from tests.helpers.words import SMALL
@@ -44,6 +46,21 @@ def test_arguments_that_would_score_other_data_or_features_are_refused(davis_roo
         refused(ValueError, r"parts is \[.*\]; name 'semantic'", vidcorr.VipBenchmark, tmp_path, parts=parts)
     twice = "raw_colour@colour/4 names its features, and so does davis"
     refused(ValueError, twice, DavisBenchmark(davis_root, stride=8).evaluate, "raw_colour@colour/4")
+
+
+NOT_FINITE = {
+    DavisBenchmark: r"synthetic-00\d: the labels of frame 1 are not finite",
+    vidcorr.MatchBenchmark: "its features are not finite",
+    vidcorr.NaviBenchmark: "features are not finite",
+    OtbBenchmark: "is not finite; has the network diverged",
+}
+
+
+@pytest.mark.parametrize("benchmark", NOT_FINITE)
+def test_features_that_are_not_finite_are_refused(benchmark, tmp_path):
+    spoilt = nn.AvgPool2d(8)
+    spoilt.register_forward_hook(lambda module, frames, found: found / 0)
+    refused(ValueError, NOT_FINITE[benchmark], benchmark(**arguments_of(benchmark, tmp_path)).evaluate, spoilt)
 
 
 @pytest.mark.parametrize(("benchmark", "field"), [(DavisBenchmark, "keypoint_sigma"), (JhmdbBenchmark, "first_frame")])

@@ -5,21 +5,16 @@ from dataclasses import replace
 from functools import partial
 from unittest.mock import Mock
 
-import pytest
 import torch
-from torch import nn
 
-from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark
 from vidcorr.benchmarks import masks
 from vidcorr.benchmarks.masks import annotated_frames
 from vidcorr.datasets import Davis
-from vidcorr.metrics import region_similarity
-from vidcorr.metrics.outlines import jaccard
 from vidcorr.metrics.rules import RULES
-from vidcorr.metrics.scoring import DavisRules, MaskScorer
+from vidcorr.metrics.scoring import MaskScorer
 from vidcorr.videos.files import DataError
 from vidcorr.videos.images import write_behind
 from vidcorr.videos.masks import davis_palette, read_mask, write_ids
@@ -54,39 +49,6 @@ def test_a_frame_that_cannot_be_written_ends_the_run_while_later_frames_are_foll
     assert followed.call_count == 1
 
 
-def test_features_that_are_not_finite_name_the_sequence(davis_root):
-    spoilt = nn.AvgPool2d(8)
-    spoilt.register_forward_hook(lambda module, frames, found: found / 0)
-    message = r"synthetic-00\d: the labels of frame 1 are not finite"
-    assert refused(ValueError, message, DavisBenchmark(davis_root, changes=SMALL).evaluate, spoilt)
-
-
 def test_a_protocol_with_its_own_scoring_is_scored_by_it():
     naf = DavisBenchmark("x", protocol="naf")
     assert (naf.scoring_rules, DavisBenchmark("x", 2016).scoring_rules) == (RULES["naf"], RULES["davis-2016"])
-
-
-class Stability(DavisRules):
-    """A user's rules: J, and how much a prediction overlaps the prediction before."""
-
-    measures = ("J", "T")
-
-    def measure(self, prediction, target, before):
-        return jaccard(prediction, target), jaccard(prediction, before[0]) if before else 1.0
-
-
-class StableBenchmark(DavisBenchmark):
-    name = "stable"
-    score_names = ("T-Mean", "J-Mean")
-    rules = Stability("stability")
-
-
-@pytest.mark.slow
-def test_a_users_rule_sees_the_frame_before_and_its_score_is_among_the_headlines(davis_root, tmp_path):
-    result = StableBenchmark(davis_root, changes=SMALL, limit_sequences=1).evaluate("raw_colour", tmp_path)
-    assert result.main_scores() == ["T-Mean", "J-Mean"]
-    predicted = read_masks(tmp_path / "predictions/synthetic-000")[1:-1]
-    for row in result.rows:
-        masks = predicted == int(row.object)
-        overlaps = region_similarity(masks[1:], masks[:-1]).tolist()
-        assert row.values["T-Mean"] == pytest.approx(sum([1.0, *overlaps]) / len(masks))

@@ -1,6 +1,5 @@
 """Sharing out, and leaving together."""
 
-from contextlib import nullcontext
 from datetime import timedelta
 from unittest.mock import MagicMock, Mock
 
@@ -12,9 +11,7 @@ from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import BenchmarkError, DavisBenchmark, Result, signals
-from vidcorr.backbones import Network, load
 from vidcorr.benchmarks import base, ranks
-from vidcorr.benchmarks.output import Output
 from vidcorr.benchmarks.ranks import LostRank, Ranks, distribute
 
 
@@ -22,31 +19,6 @@ def test_the_longest_sequences_go_first_to_the_least_loaded_rank():
     assert distribute([10, 90, 50, 45], 2) == [[1, 0], [2, 3]]
     assert distribute([3, 3, 3], 2) == [[0, 2], [1]]
     assert distribute([], 2) == [[], []]
-
-
-class Two(Ranks):
-    """The first of two ranks; the values of the second are given."""
-
-    def __init__(self, *values):
-        self.rank, self.size, self.values, self.group = 0, 2, iter(values), "gloo"
-
-    def gather(self, value):
-        return [value, next(self.values)]
-
-    def together(self):
-        return nullcontext()
-
-
-def test_a_rank_scores_its_share_and_its_result_has_the_rows_of_all(davis_root):
-    benchmark = DavisBenchmark(davis_root, changes=SMALL)
-    alone, extractor = benchmark.evaluate("raw_colour"), load("raw_colour").view()
-    shares = distribute([sequence.num_frames for sequence in benchmark.sequences], 2)
-    of_second = [row for row in alone.rows if row.video in {alone.sequences[index] for index in shares[1]}]
-    shared = benchmark.run(extractor, Network(name="x"), Output(None), ranks=Two(of_second, True))
-    assert (shared.rows, shared.scores, shared.ranks) == (alone.rows, alone.scores, 2)
-    assert shared.data["constant_features"] is True  # on the second rank
-    assert shared.seconds > 0
-    assert (alone.ranks, "constant_features" in alone.data) == (1, False)
 
 
 @pytest.fixture
@@ -92,8 +64,11 @@ def test_the_second_rank_shows_no_progress_and_writes_no_result(of_two, davis_ro
     of_two.new_group.assert_not_called()
     progress.assert_called_with("davis", 12, "frames", silent=False)
     of_first = [row for row in alone.rows if row.video == "synthetic-000"]
-    of_two.sent = [(None, None), (None, None), of_first, False, (None, None)]
-    assert benchmark.evaluate("raw_colour", tmp_path, shared=True).rows == alone.rows
+    of_two.sent = [(None, None), (None, None), of_first, True, (None, None)]
+    shared = benchmark.evaluate("raw_colour", tmp_path, shared=True)
+    assert (shared.rows, shared.scores, shared.ranks, alone.ranks) == (alone.rows, alone.scores, 2, 1)
+    assert (shared.data["constant_features"], "constant_features" in alone.data) == (True, False)
+    assert shared.seconds > 0
     progress.assert_called_with("davis", 6, "frames", silent=True)
     progress.return_value.__enter__.return_value.update.assert_called_with(6)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []

@@ -50,22 +50,17 @@ class Stored(nn.Module):
         return self.maps[self.key(images[0])][None]
 
 
-def changed(data, case, soft=False, average="image"):
-    """Return the changes of a case: its side, its average, and its rule of the soft argmax."""
+def made(data, case, soft=False, average="image"):
+    """Return a benchmark of a case, with its side and its rule of the soft argmax, and its network."""
     changes = {"input_size": int(data[f"{case}_side"]), "average": average}
     window = int(data[f"{case}_window"])
     if soft:
         changes |= {"decoding": "expectation", "temperature": 0.02}
-    if soft and window > 0:
-        changes |= {"window": window, "window_outside": "excluded"}
-    if soft and window < 0:
-        changes["kernel"] = float(-window)
-    return changes
-
-
-def made(data, case, **options):
-    """Return a benchmark of a case and its network."""
-    benchmark = SocoBenchmark(ROOT, changes=changed(data, case, **options), pairs=str(data[f"{case}_set"]))
+        if window > 0:
+            changes |= {"window": window, "window_outside": "excluded"}
+        else:
+            changes["kernel"] = float(-window)
+    benchmark = SocoBenchmark(ROOT, changes=changes, pairs=str(data[f"{case}_set"]))
     return benchmark, Stored(data, case, benchmark.protocol)
 
 

@@ -14,10 +14,9 @@ from torch import nn
 from tests.helpers.references import GOLDEN, golden
 from vidcorr import NaviBenchmark, Row, ScanNetBenchmark
 from vidcorr.backbones.extractor import IMAGENET_MEAN, Normalise
-from vidcorr.benchmarks import navi
 from vidcorr.benchmarks.navi import errors_of, matched, padded
 from vidcorr.datasets.navi import View
-from vidcorr.metrics.surfaces import correct_matches, recall_names, surface_scores
+from vidcorr.metrics.surfaces import correct_matches, surface_scores
 from vidcorr.protocols import SurfaceProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
 
@@ -99,23 +98,6 @@ def view_of(side, step):
     image = torch.full((3, side, side), 255, dtype=torch.uint8)
     y, x = torch.meshgrid(2 * [torch.arange(side // step, dtype=torch.float32)], indexing="ij")
     return View(image, torch.stack([x, y, torch.ones_like(x)]), torch.eye(3, dtype=torch.float64))
-
-
-@pytest.mark.parametrize(("kind", "right"), [(NaviBenchmark, [True, False]), (ScanNetBenchmark, [False, True])])
-def test_matches_are_drawn_as_right_below_the_second_threshold(kind, right, monkeypatch):
-    """In space on NAVI, in pixels on ScanNet; points are the centres of cells of 4 px."""
-    benchmark, view = kind("nowhere"), view_of(32, 4)
-    monkeypatch.setattr(kind, "view", lambda *_: view)
-    monkeypatch.setattr(navi, "matched", lambda *_: (torch.tensor([0, 9]), torch.tensor([8, 1])))
-    monkeypatch.setattr(navi, "errors_of", lambda *_: ([0.019, 0.02], [25.0, 0.5]))
-    matched = benchmark.match(SimpleNamespace(angle=7.0), SimpleNamespace(protocol=benchmark.protocol))
-    assert list(matched.right) == right
-    assert [points.tolist() for points in matched.points] == [[[2, 2], [6, 6]], [[2, 6], [6, 2]]]
-    assert matched.picture(1) is view.image
-    names = recall_names(benchmark.protocol)
-    assert {name: matched.values[name] for name in names} == pytest.approx(
-        dict(zip(names, [number / 2 for number in matched.counts["correct"]], strict=True))
-    )
 
 
 @pytest.mark.parametrize(("pixel", "expected"), [("input", 4.0), ("grid", 1.0)])
