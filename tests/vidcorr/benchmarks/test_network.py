@@ -4,7 +4,7 @@ import pytest
 
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.words import NETWORK
-from vidcorr import DavisBenchmark, OtbBenchmark, TapVidBenchmark
+from vidcorr import DavisBenchmark, OtbBenchmark
 from vidcorr.backbones import NamedNetwork, load
 from vidcorr.benchmarks.network import view_for
 
@@ -15,12 +15,10 @@ RECIPE = DavisBenchmark("", protocol="vidcorr")
     ("text", "benchmark", "view"),
     [
         ("vidcorr-r18", RECIPE, ("res3", 4)),
-        ("untrained", RECIPE, ("res3", 4)),
         ("vidcorr-r18@res4/8", RECIPE, ("res4", 8)),
         ("raw_colour", RECIPE, ("colour", 8)),
         ("vidcorr-r18", DavisBenchmark("", protocol="vidcorr", stage="res2"), ("res2", 4)),
         ("vidcorr-r18", DavisBenchmark("", protocol="vidcorr-fast"), ("res4", 8)),
-        ("vidcorr-r18", TapVidBenchmark(""), ("res3", 4)),
         ("vidcorr-r18", OtbBenchmark(""), ("res4", 8)),  # it has no res5
         ("untrained", OtbBenchmark(""), ("res5", 8)),
         ("untrained@res3", OtbBenchmark(""), ("res3", 8)),

@@ -4,6 +4,7 @@ Also tests `datasets/soco.py`.
 """
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,61 +15,37 @@ from tests.helpers.references import GOLDEN, golden
 from tests.helpers.refusal import refused
 from vidcorr import Result, SocoBenchmark
 from vidcorr.datasets.soco import read_soco
-from vidcorr.functional.matching import prepare_picture
 from vidcorr.protocols import MatchingProtocol
 from vidcorr.tracking.keypoint_matcher import KeypointMatcher
 from vidcorr.videos.files import DataError
-from vidcorr.videos.images import read_image
 
 ROOT = GOLDEN / "soco" / "reader" / "SOCOv1"
 CASES = ("c0", "c1", "c2", "c3")
 
 
-def picture(name):
-    (file,) = (ROOT / "Images" / name.split("/")[0]).glob(f"{name.split('/')[1].split('.')[0]}.*")
-    return torch.from_numpy(read_image(file)).permute(2, 0, 1)
-
-
-class Stored(nn.Module):
-    """Gives the stored features of a picture that it knows by the sum of its pixels."""
-
-    stage = "stored"
-
-    def __init__(self, data, case, protocol):
-        super().__init__()
-        self.stride = self.multiple = int(data[f"{case}_patch"])
-        maps = torch.from_numpy(data[f"{'c0' if case == 'c1' else case}_feats"])
-        self.maps = {}
-        for name, features in zip(data["images"].tolist(), maps, strict=True):
-            self.maps[self.key(prepare_picture(picture(name), protocol).float() / 255)] = features
-        assert len(self.maps) == len(maps)
-
-    def key(self, image):
-        return round(float(image.double().sum()), 2)
-
-    def forward(self, images):
-        return self.maps[self.key(images[0])][None]
-
-
-def made(data, case, soft=False, average="image"):
-    """Return a benchmark of a case, with its side and its rule of the soft argmax, and its network."""
+def made(data, case, monkeypatch, soft=False, average="image"):
+    """Return the benchmark of a case, with its side and soft argmax, and a network of its stored features."""
     changes = {"input_size": int(data[f"{case}_side"]), "average": average}
     window = int(data[f"{case}_window"])
     if soft:
         changes |= {"decoding": "expectation", "temperature": 0.02}
         if window > 0:
             changes |= {"window": window, "window_outside": "excluded"}
-        else:
+        elif window < 0:
             changes["kernel"] = float(-window)
     benchmark = SocoBenchmark(ROOT, changes=changes, pairs=str(data[f"{case}_set"]))
-    return benchmark, Stored(data, case, benchmark.protocol)
+    maps = torch.from_numpy(data[f"{'c0' if case == 'c1' else case}_feats"])
+    of_pictures = {Path(name).stem: features for name, features in zip(data["images"].tolist(), maps, strict=True)}
+    features_of = lambda self, pair, which: of_pictures[pair.files[which].stem]  # noqa: E731
+    monkeypatch.setattr(KeypointMatcher, "features_of", features_of)
+    return benchmark, nn.AvgPool2d(int(data[f"{case}_patch"]))
 
 
-@pytest.mark.slow
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("case", CASES)
-def test_scores_are_those_of_the_scripts(case, tmp_path):
+def test_scores_are_those_of_the_scripts(case, tmp_path, monkeypatch):
     data = golden("soco/soco")
-    benchmark, network = made(data, case)
+    benchmark, network = made(data, case, monkeypatch)
     result = benchmark.evaluate(network, tmp_path)
     names = ("SOC@0.1", "CC@0.1", "SOC@0.1-class", "CC@0.1-class", "geometric@0.1", "geometric-several@0.1")
     expected = [*data[f"{case}_hard_mean"], *data[f"{case}_keypoint_mean"]]
@@ -76,9 +53,9 @@ def test_scores_are_those_of_the_scripts(case, tmp_path):
     np.testing.assert_allclose([100 * result.scores[name] for name in names], expected, atol=1e-4)
     assert Result.load(tmp_path) == result
     assert len(list((tmp_path / "animations").glob("*.webp"))) == 3
-    of_points, network = made(data, case, average="class")
+    of_points, network = made(data, case, monkeypatch, average="class")
     assert of_points.evaluate(network).scores["SOC@0.1"] == result.scores["SOC@0.1-class"]
-    soft, network = made(data, case, soft=True)
+    soft, network = made(data, case, monkeypatch, soft=True)
     scores = soft.evaluate(network).scores
     np.testing.assert_allclose([100 * scores[name] for name in names[:2]], data[f"{case}_soft_mean"], atol=1e-4)
 

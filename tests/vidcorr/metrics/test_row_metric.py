@@ -1,4 +1,4 @@
-"""Rows gathered over ranks: the same score to the last bit with 1 and 4 processes."""
+"""Rows of sequences: kept in full, gathered over ranks in a context."""
 
 import copy
 import math
@@ -7,7 +7,6 @@ from unittest.mock import Mock
 
 import pytest
 
-from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from vidcorr.metrics import RowMetric
 
@@ -63,19 +62,3 @@ def test_rows_of_all_ranks_are_held_within_a_context(monkeypatch):
     with metric.sync_context(should_unsync=False):
         pass
     assert list(metric.table()) == ["b", "own 1"]
-
-
-def on_rank(rank):
-    """Of 4 processes, the last without a sequence: the sum over all, and how many rows are held then and after."""
-    metric = RowMetric(measured, summed)
-    for number in range(rank, 17, 3) if rank < 3 else ():
-        metric.update(0.1 * number, 1 / 3, name=f"séquence {number * 7 % 17:02d}")
-    with metric.sync_context():
-        held = len(metric.rows())
-    return metric.compute()["sum"].hex(), held, len(metric.rows())
-
-
-@pytest.mark.slow
-def test_scores_do_not_depend_on_the_number_of_ranks(tmp_path):
-    expected = float(sum(0.1 * (row * 5 % 17) + 1 / 3 for row in range(17))).hex()
-    assert on_ranks(4, tmp_path, on_rank) == [[expected, 17, own] for own in (6, 6, 5, 0)]

@@ -48,6 +48,7 @@ def test_frames_and_objects_that_count_and_frames_that_are_required(name):
     plan = rules.plan(VIDEO)
     assert plan == PLANS[name]
     assert list(plan) == sorted(plan)
+    assert rules.has_void == (255 not in plan)
     assert rules.required(VIDEO, plan) == REQUIRED.get(name, INNER)
     short = replace(VIDEO, stems=["0", "1"])
     if name not in REQUIRED:

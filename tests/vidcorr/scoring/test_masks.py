@@ -13,12 +13,11 @@ from vidcorr.datasets.generated import writers
 from vidcorr.metrics.rules import RULES
 from vidcorr.scoring.masks import score
 from vidcorr.videos.files import DataError
-from vidcorr.videos.masks import davis_palette, read_mask, write_ids
 
 
-def write_masks(folder, *masks):
-    """Write masks as rows of digits: one row of pixels a frame, four pixels high."""
-    tiled = [np.tile(np.array(list(row), np.uint8), (4, 1)) for row in masks]
+def write_masks(folder, *masks, times=1):
+    """Write masks as rows of digits, times a number: one row of pixels a frame, four pixels high."""
+    tiled = [np.tile(times * np.array(list(row), np.uint8), (4, 1)) for row in masks]
     writers.write_masks(folder, dict(enumerate(tiled)))
 
 
@@ -40,10 +39,10 @@ def test_the_official_numbers_to_the_last_bit(golden, tmp_path, missing, key):
         np.testing.assert_array_equal(found, davis[f"{key}_{measure}_MRD"])
 
 
-def write_video(folder, truth, mine, name="a"):
+def write_video(folder, truth, mine, name="a", times=(1, 1)):
     """Write truth and prediction of one video; return the arguments of `score`."""
-    write_masks(folder / "truth" / name, *truth.split())
-    write_masks(folder / "mine" / name, *mine.split())
+    write_masks(folder / "truth" / name, *truth.split(), times=times[0])
+    write_masks(folder / "mine" / name, *mine.split(), times=times[1])
     return str(folder / "truth"), str(folder / "mine")
 
 
@@ -65,20 +64,11 @@ def test_first_and_last_frame_in_and_out_by_hand(tmp_path):
 MOVED, LAGGING = "11000 11100 01110 00110 00111", "11000 11000 11100 01110 00111"
 
 
-def painted(folder, masks, white):
-    """Write masks of one object as 0 and 1, or as 0 and 255."""
-    write_masks(folder, *masks.split())
-    for file in folder.iterdir() if white else ():
-        write_ids(file, read_mask(file) * 255, davis_palette())
-
-
 @pytest.mark.parametrize("rules", ["davis-2017", "naf"])
 def test_masks_of_0_and_255_score_as_masks_of_0_and_1_on_either_side(tmp_path, rules):
     found = []
-    for number, sides in enumerate(product((False, True), repeat=2)):
-        for folder, masks, white in zip(("truth", "mine"), (MOVED, LAGGING), sides, strict=True):
-            painted(tmp_path / str(number) / folder / "a", masks, white)
-        found.append(score(tmp_path / str(number) / "truth", tmp_path / str(number) / "mine", rules))
+    for times in product((1, 255), repeat=2):
+        found.append(score(*write_video(tmp_path / f"{times}", MOVED, LAGGING, times=times), rules))
     assert all(each.scores == found[0].scores for each in found)
     assert all(each.rows == found[0].rows for each in found)
     assert 0.2 < next(iter(found[0].scores.values())) < 1
@@ -125,35 +115,26 @@ def write_meta(path, videos):
     return str(path)
 
 
-@pytest.fixture
-def categories(tmp_path):
-    """Write masks of three objects of two categories, and the words that score them."""
+def test_seen_and_unseen_categories_by_hand(tmp_path):
+    """J of the dogs is 1/2 and 1, that of the emu 3/4; what training has not shown is unseen."""
     write_video(tmp_path, "7700 7700", "7700 7700", "b")
     words = [*write_video(tmp_path, "1122 1122 1122", "1122 1022 1020"), "--rules", "youtube-vos"]
-    return [*words, "--meta", write_meta(tmp_path / "valid.json", META), "--output", str(tmp_path)]
-
-
-def test_seen_and_unseen_categories_by_hand(tmp_path, categories):
-    """J of the dogs is 1/2 and 1, that of the emu 3/4; what training has not shown is unseen."""
+    words += ["--meta", write_meta(tmp_path / "valid.json", META), "--output", str(tmp_path)]
+    refused(ValueError, "--trained-meta or --unseen must name unseen categories", command, words)
     trained = write_meta(tmp_path / "train.json", {"c": {"1": "dog", "2": "cat"}})
     write_masks(tmp_path / "truth" / "not_listed", "1100", "1100")
     (tmp_path / "names.txt").write_text("a\nb\n")
     (tmp_path / "unseen.txt").write_text("emu\n")
+    words += ["--list", str(tmp_path / "names.txt")]
     for flags in (["--trained-meta", trained], ["--unseen", str(tmp_path / "unseen.txt")]):
-        command([*categories, "--list", str(tmp_path / "names.txt"), *flags])
+        command([*words, *flags])
         results = json.loads((tmp_path / "results.json").read_text())
         scores = results["scores"]
         assert (scores["J-Seen"], scores["J-Unseen"]) == (0.75, 0.75)
         parts = [scores[key] for key in ("J-Seen", "J-Unseen", "F-Seen", "F-Unseen")]
         assert scores["Overall"] == pytest.approx(np.mean(parts))
     assert "a_2" in (tmp_path / "per_sequence.csv").read_text()
-
-
-def test_mistakes_with_categories_are_one_line(tmp_path, categories):
-    partial = write_meta(tmp_path / "partial.json", {"a": META["a"]})
-    (tmp_path / "unseen.txt").write_text("emu\n")
-    refused(ValueError, "--trained-meta or --unseen must name unseen categories", command, categories)
-    words = [*categories, "--meta", partial, "--unseen", str(tmp_path / "unseen.txt")]
+    words += ["--meta", write_meta(tmp_path / "partial.json", {"a": META["a"]}), *flags]
     refused(ValueError, "partial.json: gives no category for object 7 of b", command, words)
 
 
