@@ -32,13 +32,8 @@ def test_the_protocols_view_is_for_resnets_whose_features_nobody_names(text, ben
 
 
 def test_a_module_of_a_training_has_the_view_of_its_checkpoint():
-    class Own(VFSSimSiam):
-        def feature_extractor(self, stage=None, stride=None, dilated=False):
-            return super().feature_extractor("res2", 4)
-
     modules = (
         (VFSSimSiam(NETWORK), ("res3", 4)),
-        (Own(NETWORK), ("res2", 4)),
         (FrozenEncoder("vidcorr-r18"), ("res3", 4)),
         (FrozenEncoder("vidcorr-r18", stage="res4"), ("res4", 8)),
         (FrozenEncoder("vidcorr-r18", stride=8), ("res4", 8)),

@@ -48,7 +48,7 @@ def test_equal_protocols_have_equal_digests_and_others_have_others():
     assert len(digests | {Rules("x").digest()}) == len(changes) + 1
 
 
-def test_a_name_says_what_was_changed():
+def test_a_name_says_what_was_changed_and_cannot_outlive_its_values():
     paper = Rules.named("paper", "second")
     assert (paper.side, paper.window, paper.name) == (5, (3.0, 4.0), "paper")
     changed = paper.with_changes(smooth=True, window=[1, 2])
@@ -59,10 +59,6 @@ def test_a_name_says_what_was_changed():
     assert paper.model_copy(update={"side": 6}).name == "paper+side=6"
     with pytest.raises(ValueError, match="frozen"):
         paper.side = 6
-
-
-def test_a_name_cannot_outlive_its_values():
-    paper = Rules.named("paper", "second")
     assert paper.with_changes(side=6, factor=2).with_changes(side=5) == paper.with_changes(factor=2)
     assert Rules("paper", smooth=True).name == "paper+smooth=true"
     assert paper.with_changes(window=[1, 2], side=6).changes == {"side": 6, "window": (1, 2)}
@@ -77,6 +73,10 @@ def test_no_benchmark_is_guessed_from_the_values():
     assert {moved == second, moved.digest() == second.digest()} == {False}
     message = r"'paper' defines no values for 'third' \(only for first, second\)"
     refused(ValueError, message, Rules, "paper", benchmark="third")
+    by_hand = PropagationProtocol("vfs", **VFS.values())
+    assert {each.benchmark for each in (VFS, VFS.with_changes(topk=5), by_hand)} == {"davis"}
+    assert PropagationProtocol.named("vfs", benchmark="vip").benchmark == "vip"
+    assert Rules("mine", benchmark="first").benchmark is None
 
 
 def test_a_name_of_ones_own_stands_for_the_values_that_it_was_given_with():
@@ -151,10 +151,3 @@ def test_each_kind_of_number_has_its_range():
     for field, values in (beyond | {"cosine": (-1.1, 1.1)}).items():
         for value in values:
             refused(ValueError, field, Ranges, "x", **{field: value})
-
-
-def test_a_protocol_of_a_source_knows_its_benchmark_and_one_of_ones_own_has_none():
-    by_hand = PropagationProtocol("vfs", **VFS.values())
-    assert {each.benchmark for each in (VFS, VFS.with_changes(topk=5), by_hand)} == {"davis"}
-    assert PropagationProtocol.named("vfs", benchmark="vip").benchmark == "vip"
-    assert Rules("mine", benchmark="first").benchmark is None

@@ -135,19 +135,6 @@ def test_naf_measures_pairs_as_the_original(golden, case):
     np.testing.assert_allclose(np.array(found).T, arrays[f"{case}_JF_frames"][0], rtol=0, atol=1e-9)
 
 
-def test_the_command_writes_one_flat_object(tmp_path, capsys):
-    arguments = lay_out("lvos", "all_seen", tmp_path)
-    (tmp_path / "unseen.txt").write_text("nobody\n")
-    command(
-        [str(arguments["truth"]), str(arguments["predictions"]), "--rules", "lvos", "--meta", str(arguments["meta"]),
-         "--unseen", str(tmp_path / "unseen.txt"), "--json", str(tmp_path / "new/out/scores.json")]
-    )  # fmt: skip
-    written = json.loads((tmp_path / "new/out/scores.json").read_text())
-    assert written["J-unseen-Mean"] is None
-    assert written["J/4u66zU73/4"] == pytest.approx(0.5521757777688178, abs=1e-9)
-    assert "J-seen-Mean" in capsys.readouterr().out
-
-
 GOT10K = {"AO": 0.5002020874970352, "SR@0.5": 0.6, "SR@0.75": 0.25}
 """Scores by got10k 0.1.3 of `write_boxes(…, seed=1)`."""
 
