@@ -5,7 +5,7 @@ Also tests `benchmarks/pairs.py`, `pictures/pairs.py`.
 
 import numpy as np
 import pytest
-from torch import Tensor, nn
+from torch import nn
 
 from tests.helpers.refusal import refused
 from vidcorr import MatchBenchmark
@@ -20,24 +20,16 @@ def root(tmp_path_factory):
     return write_spair(tmp_path_factory.mktemp("data") / "set", 4, views=3, points=12, frames=9, size=(48, 64))
 
 
-class Colours(nn.Module):
-    """Mean colours of cells of some px; keeps the pictures that it sees."""
-
-    stage = "colour"
-
-    def __init__(self, stride: int = 4) -> None:
-        super().__init__()
-        self.stride = stride
-        self.seen: list[Tensor] = []
-
-    def forward(self, images: Tensor) -> Tensor:
-        self.seen += list(images)
-        return nn.functional.avg_pool2d(images - 0.5, self.stride)
+def colours(stride=4):
+    """Return a network of the mean colours of cells of some px, and the pictures that it sees."""
+    network, seen = nn.AvgPool2d(stride), []
+    network.register_forward_pre_hook(lambda _, images: seen.extend(images[0]))
+    return network, seen
 
 
 @pytest.mark.parametrize("name", ["dift", "sd-dino", "geoaware", "geoaware+flip=mutual", "insid3", "insid3+debiased=2"])
 def test_scores_of_a_protocol_are_those_of_its_pairs(root, name):
-    network = Colours()
+    network, seen = colours()
     result = MatchBenchmark(root=root, protocol=name, changes=SMALL).evaluate(network)
     assert set(result.scores) < set(MatchBenchmark(root=root, protocol=name).score_names)
     assert 0 <= result.scores["PCK@0.1-point"] < 1
@@ -47,20 +39,21 @@ def test_scores_of_a_protocol_are_those_of_its_pairs(root, name):
     assert result.data["pairs"] == len(of_pairs) == 12
     assert result.conditions[-1] == "4 categories"
     more = {"geoaware+flip=mutual": 8, "insid3+debiased=2": 1}  # the mirrored sources; a black picture
-    assert len(network.seen) == 12 + more.get(name, 0)  # every picture once
+    assert len(seen) == 12 + more.get(name, 0)  # every picture once
 
 
 def test_features_out_of_memory_are_computed_again(root, monkeypatch):
     benchmark = MatchBenchmark(root=root, protocol="insid3", changes=SMALL)
-    expected, network = benchmark.evaluate(Colours()).scores, Colours()
+    network, seen = colours()
+    expected = benchmark.evaluate(network).scores
     monkeypatch.setattr(keypoint_matcher, "KEPT_OF_PICTURES", 3 * 16 * 16 * 4)
     assert benchmark.evaluate(network).scores == expected
-    assert len(network.seen) > 12
+    assert len(seen) > 24
 
 
 def test_input_size_becomes_a_multiple_of_the_stride(root):
     benchmark = MatchBenchmark(root=root, protocol="sd-dino", changes={"thresholds": [0.1]}, limit_sequences=1)
-    result = benchmark.evaluate(Colours(52))
+    result = benchmark.evaluate(nn.AvgPool2d(52))
     assert result.stage.protocol.name == "sd-dino+feature_stride=52+input_size=832+thresholds=0.1"
     other = MatchBenchmark(root=root, protocol="sd-dino", changes={"input_size": 100})
-    refused(ValueError, "multiple of the network's 52 px; 104 is the nearest", other.evaluate, Colours(52))
+    refused(ValueError, "multiple of the network's 52 px; 104 is the nearest", other.evaluate, nn.AvgPool2d(52))

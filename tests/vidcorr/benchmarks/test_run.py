@@ -6,7 +6,6 @@ from unittest.mock import Mock
 
 import torch
 
-from tests.helpers.benchmark_data import benchmark_classes
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 from vidcorr import Benchmark, DavisBenchmark, Result, Row
@@ -33,11 +32,6 @@ def test_a_page_that_cannot_be_written_takes_no_scores_away(davis_root, tmp_path
     assert "davis: report.html could not be written: flaw" in caplog.text
     assert f"davis: results are in {tmp_path}" in caplog.text
     output.Output(tmp_path).finish(Result.load(tmp_path))  # nothing of an earlier run
-
-
-def test_scores_that_are_no_means_of_sequences_have_an_interval_by_leaving_sequences_out():
-    means = {kind.__name__ for kind in benchmark_classes() if not kind("x").pooled}
-    assert means == {"BadjaBenchmark", "DavisBenchmark", "OtbBenchmark", "TapVidBenchmark"}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from vidcorr.tracking.keypoint_matcher import KeypointMatcher
 from vidcorr.videos.files import DataError
 
 ROOT = GOLDEN / "soco" / "reader" / "SOCOv1"
-CASES = ("c0", "c1", "c2", "c3")
+CASES = ("c2", "c0", "c1", "c3")
 
 
 def made(data, case, monkeypatch, soft=False, average="image"):
@@ -41,7 +41,7 @@ def made(data, case, monkeypatch, soft=False, average="image"):
     return benchmark, nn.AvgPool2d(int(data[f"{case}_patch"]))
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("case", CASES)
 def test_scores_are_those_of_the_scripts(case, tmp_path, monkeypatch):
     data = golden("soco/soco")
@@ -63,14 +63,10 @@ def test_scores_are_those_of_the_scripts(case, tmp_path, monkeypatch):
 def test_constant_features_give_the_floor_by_category():
     """The first of equal cells, at the corner, is always found: a number of the annotation alone."""
 
-    class Constant(nn.Module):
-        stage, stride = "constant", 16
-
-        def forward(self, images):
-            return images.new_ones(1, 4, images.shape[2] // 16, images.shape[3] // 16)
-
+    constant = nn.AvgPool2d(16)
+    constant.register_forward_hook(lambda network, images, found: torch.ones_like(found))
     with pytest.warns(UserWarning, match="scores are chance"):
-        result = SocoBenchmark(ROOT).evaluate(Constant())
+        result = SocoBenchmark(ROOT).evaluate(constant)
     assert result.data["constant_features"] is True
     expected = golden("soco/soco")["floor_by_category"]
     for category, (of_name, of_concept) in zip(("bench", "cart", "lamp"), expected, strict=True):

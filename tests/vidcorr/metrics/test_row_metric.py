@@ -27,6 +27,7 @@ def test_rows_are_sorted_and_kept_in_full():
         table = copied.table()
         assert table == {"b": [[1 / 3, 1e-300]], "été\n": [[0.1, pytest.approx(math.nan, nan_ok=True)]]}
         assert list(table) == ["b", "été\n"]
+    assert metric.higher_is_better
     metric.reset()
     assert metric.table() == {}
 
