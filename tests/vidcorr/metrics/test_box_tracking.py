@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vidcorr.metrics import TrackingSuccess, box_iou, centre_error, precision_curve, success_curve
-from vidcorr.metrics.box_tracking import mean_curves, overlap_scores
+from vidcorr.metrics.box_tracking import got10k_overlaps, mean_curves, overlap_scores
 
 
 def test_curves_of_each_sequence_are_the_toolkits(golden):
@@ -39,3 +39,5 @@ def test_mean_curves_are_the_toolkits(golden):
 def test_success_rates_of_got10k_count_frames_strictly_above():
     scores = overlap_scores([np.array([0.5, 0.75]), np.array([0.8, 0.51])])
     assert scores == {"AO": pytest.approx(0.64), "SR@0.5": 0.75, "SR@0.75": 0.25}
+    boxes = np.array([[9.0, 9, 1, 1], [0, 0, 4, 4]])
+    assert got10k_overlaps(boxes, boxes + [2, 0, 0, 0], (8, 8), np.array([8, 8])) == pytest.approx([1 / 3])
