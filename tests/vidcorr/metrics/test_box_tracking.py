@@ -40,4 +40,4 @@ def test_success_rates_of_got10k_count_frames_strictly_above():
     scores = overlap_scores([np.array([0.5, 0.75]), np.array([0.8, 0.51])])
     assert scores == {"AO": pytest.approx(0.64), "SR@0.5": 0.75, "SR@0.75": 0.25}
     boxes = np.array([[9.0, 9, 1, 1], [0, 0, 4, 4]])
-    assert got10k_overlaps(boxes, boxes + [2, 0, 0, 0], (8, 8), np.array([8, 8])) == pytest.approx([1 / 3])
+    assert got10k_overlaps(boxes, boxes + np.eye(4)[0] * 2, (8, 8), np.array([8, 8])) == pytest.approx([1 / 3])
