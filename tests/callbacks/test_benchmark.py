@@ -1,11 +1,9 @@
 """The callback of a benchmark; with data and files it is tested in tests/vidcorr/benchmarks."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from unittest.mock import Mock
 
-import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -14,7 +12,7 @@ from pytorch_lightning import callbacks as of_lightning
 from pytorch_lightning.cli import SaveConfigCallback
 
 from callbacks import BenchmarkCallback, BestCheckpoint
-from callbacks.benchmark import _validates, network_of, recipe_of
+from callbacks.benchmark import network_of, recipe_of
 from cli import main
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.benchmark_data import data_for
@@ -31,22 +29,11 @@ from vidcorr.experiments.config_files import CONFIGS
 # When it runs, and what it reads
 
 
-@dataclass(frozen=True)
-class Shown(Counted):
-    """Gives a picture too, and has the score as a declared one."""
-
-    score_names = ("score",)
-
-    def run(self, network: Any, description: Any, output: Any, **options: Any) -> Any:
-        output.pictures["frame"] = np.zeros((2, 2, 3), np.uint8)
-        return super().run(network, description, output, **options)
-
-
 def watched(
-    folder, *callbacks, every=1, before=False, epochs=4, validation=EMPTY, module=None, benchmark=None, **options
+    folder, *callbacks, every=1, before=False, epochs=4, validation=EMPTY, method=VFSSimSiam, benchmark=None, **options
 ):
-    """Fit two steps an epoch with a benchmark; return it, the logger and the trainer."""
-    benchmark, logger = BenchmarkCallback(benchmark or Shown([]), every, before), Logged()
+    """Fit two steps an epoch with a benchmark; return its callback and the logger."""
+    benchmark, logger = BenchmarkCallback(benchmark or Counted([]), every, before), Logged()
     trainer = quiet_trainer(
         default_root_dir=folder,
         callbacks=[benchmark, *callbacks],
@@ -56,8 +43,8 @@ def watched(
         enable_checkpointing=any(isinstance(callback, of_lightning.Checkpoint) for callback in callbacks),
         **{"num_sanity_val_steps": 0} | options,
     )
-    trainer.fit(module or VFSSimSiam(**TINY, base_lr=3), loader(8, 4, frames=2, size=32), validation)
-    return benchmark, logger, trainer
+    trainer.fit(method(**TINY, base_lr=3), loader(8, 4, frames=2, size=32), validation)
+    return benchmark, logger
 
 
 class WithoutValidation(VFSSimSiam):
@@ -67,50 +54,29 @@ class WithoutValidation(VFSSimSiam):
     val_dataloader = None
 
 
-@pytest.mark.parametrize("kind", ["limit_val_batches", "no loader and no step"])
-def test_without_validation_it_runs_at_the_end_of_the_training_epoch(kind, tmp_path):
-    best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
-    stopping = of_lightning.EarlyStopping("counted/score", mode="max", patience=9)
-    if kind == "limit_val_batches":
-        benchmark, logger, _ = watched(tmp_path, best, every=2, limit_val_batches=0)
-        steps = [4, 8]
-    else:
-        module = WithoutValidation(**TINY, base_lr=3)
-        saver = MONITORS["ModelCheckpoint"]()
-        benchmark, logger, _ = watched(tmp_path, best, stopping, saver, module=module, validation=None)
-        steps = [2, 4, 6, 8]
-    assert list(benchmark.history) == steps
-    assert list(logger.scores["counted/score"]) == steps
-    assert logger.pictures == list(logger.scores["counted/score"])
-    files = [torch.load(path, weights_only=True) for path in sorted((tmp_path / "best").glob("*.ckpt"))]
-    assert [saved["global_step"] for saved in files] == steps
-    for saved in files:
-        score = float(sum(value.double().sum() for value in saved["state_dict"].values()))
-        assert benchmark.history[saved["global_step"]]["counted/score"] == score
-
-
 @pytest.mark.parametrize(
     ("options", "steps"),
     [
-        ({"check_val_every_n_epoch": 2, "every": 3}, [8]),
-        ({"num_sanity_val_steps": -1, "val_check_interval": 0.5, "every": 2}, [3, 4, 7, 8]),
+        ({"method": WithoutValidation, "validation": None}, [2, 4, 6, 8]),
+        ({"every": 2, "limit_val_batches": 0}, [4, 8]),
+        ({"every": 3, "check_val_every_n_epoch": 2}, [8]),
+        ({"every": 2, "num_sanity_val_steps": -1, "val_check_interval": 0.5}, [3, 4, 7, 8]),
     ],
 )
-def test_in_a_fit_with_validation_it_runs_in_its_passes_alone_and_at_the_end(options, steps, tmp_path):
-    benchmark, logger, _ = watched(tmp_path, **options)
-    assert list(benchmark.history) == steps
-    assert list(logger.scores["counted/score"]) == logger.pictures == steps
-
-
-def test_a_fit_validates_if_its_passes_have_batches():
-    for batches, validates in (([], True), ([0], False), ([0, 1], True)):
-        assert _validates(SimpleNamespace(enable_validation=True, num_val_batches=batches)) == validates
-    assert not _validates(SimpleNamespace(enable_validation=False, num_val_batches=[1]))
+def test_it_runs_in_validations_alone_else_at_the_end_of_an_epoch_and_the_best_are_kept(options, steps, tmp_path):
+    best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
+    benchmark, logger = watched(tmp_path, best, **options)
+    scores = {step: scores["counted/score"] for step, scores in benchmark.history.items()}
+    assert list(scores) == logger.pictures == steps
+    assert logger.scores["counted/score"] == scores
+    files = [torch.load(path, weights_only=True) for path in sorted(tmp_path.glob("best/*.ckpt"))]
+    weights = {saved["global_step"]: saved["state_dict"].values() for saved in files}
+    assert {step: float(sum(value.double().sum() for value in values)) for step, values in weights.items()} == scores
 
 
 def test_it_runs_before_the_first_step_and_after_a_last_step_within_an_epoch(tmp_path):
     best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
-    benchmark, logger, _ = watched(tmp_path, best, before=True, epochs=2, max_steps=3, limit_val_batches=0)
+    benchmark, logger = watched(tmp_path, best, before=True, epochs=2, max_steps=3, limit_val_batches=0)
     epochs_and_steps = [(0, 0), (1, 2), (1, 3)]
     assert [event[1] for event in benchmark.benchmark.events] == epochs_and_steps
     assert [(run.epoch, run.step) for run in benchmark._runs] == epochs_and_steps
@@ -123,27 +89,17 @@ def test_it_runs_before_the_first_step_and_after_a_last_step_within_an_epoch(tmp
         assert (benchmark._loaded, len(benchmark.history)) == (None, kept)
 
 
-@dataclass(frozen=True)
-class HoldsOut(Shown):
-    """Says which videos no training may have."""
-
-    def held_out(self):
-        return ["c", "b"]
-
-    def extractor(self, encoder):
-        self.events.append("extractor")
-
-
 def test_what_a_benchmark_holds_out_is_not_trained_on():
-    events, stopping = [], of_lightning.EarlyStopping("counted/score")
-    start, data = BenchmarkCallback(HoldsOut(events)).on_fit_start, SimpleNamespace(trained_videos=lambda: {*"abc"})
+    benchmark = Mock(held_out=lambda: ["c", "b"])
+    benchmark.name = "counted"
+    start, stopping = BenchmarkCallback(benchmark).on_fit_start, of_lightning.EarlyStopping("counted/score")
     trainer = SimpleNamespace(callbacks=[stopping], lr_scheduler_configs=[], check_val_every_n_epoch=None)
-    trainer.datamodule = data
+    trainer.datamodule = SimpleNamespace(trained_videos=lambda: {*"abc"})
     line = "^counted: 2 sequences that it holds out are trained on, such as b: take them out of data.source"
     refused(ValueError, line, start, trainer, VFSSimSiam(**TINY))
     trainer.datamodule = None
     start(trainer, VFSSimSiam(**TINY))
-    assert events == ["extractor"] * 2
+    assert benchmark.extractor.call_count == 2
 
 
 @pytest.mark.parametrize(("trial", "limit", "sequences"), [(False, 5, 5), (3, None, 3), (3, 2, 2), (True, 2, 1)])
@@ -154,24 +110,26 @@ def test_a_trial_has_as_many_sequences_as_batches(trial, limit, sequences):
 
 def test_a_training_has_its_seed_and_a_validation_the_file_of_its_weights(monkeypatch):
     monkeypatch.setenv("PL_GLOBAL_SEED", "3")
-    found = []
-    for module in (VFSSimSiam(**TINY), FrozenEncoder("raw_colour")):
-        for stage, path in (("fit", "a.ckpt"), ("validate", "a.ckpt"), ("validate", None)):
-            trainer = SimpleNamespace(state=SimpleNamespace(fn=stage), callbacks=[], ckpt_path=path)
-            network = network_of(trainer, module)
-            found.append((network.name, network.seed, network.recipe, network.weights, network.loaded))
-    method, weights, raw = "VFSSimSiam, TinyResNet", f"weights of {TINY['backbone']}", "FrozenEncoder, raw colour"
+    method, raw, found = VFSSimSiam(**TINY), FrozenEncoder("raw_colour"), []
+    for module, stage, path in (
+        (method, "fit", "a.ckpt"),
+        (method, "validate", "a.ckpt"),
+        (method, "validate", None),
+        (raw, "validate", "a.ckpt"),
+    ):
+        trainer = SimpleNamespace(state=SimpleNamespace(fn=stage), callbacks=[], ckpt_path=path)
+        network = network_of(trainer, module)
+        found.append((network.name, network.seed, network.recipe, network.weights, network.loaded))
+    name, weights = "VFSSimSiam, TinyResNet", f"weights of {TINY['backbone']}"
     assert found == [
-        (method, 3, "", weights, True),
-        (method, None, "", f"{weights}, a.ckpt", True),
-        (method, None, "", weights, True),
-        (raw, 3, "", "", True),
-        (raw, None, "", "a.ckpt", True),
-        (raw, None, "", "", True),
+        (name, 3, "", weights, True),
+        (name, None, "", f"{weights}, a.ckpt", True),
+        (name, None, "", weights, True),
+        ("FrozenEncoder, raw colour", None, "", "a.ckpt", True),
     ]
     monkeypatch.delenv("PL_GLOBAL_SEED")
     trainer.state.fn = "fit"
-    assert network_of(trainer, module).seed is None
+    assert network_of(trainer, raw).seed is None
 
 
 def test_trainings_that_differ_in_seeds_folders_and_callbacks_have_one_recipe():
@@ -207,44 +165,35 @@ MONITORS = {
 
 
 @pytest.mark.parametrize("kind", MONITORS)
-def test_a_monitor_of_a_score_is_refused_if_an_epoch_has_none(kind, tmp_path):
-    """It is taken if all have: `test_without_validation_…`."""
-    module = OnPlateau(**TINY) if kind == "ReduceLROnPlateau" else None
+def test_a_monitor_of_a_score_is_taken_only_if_every_epoch_has_one(kind, tmp_path):
+    method = OnPlateau if kind == "ReduceLROnPlateau" else VFSSimSiam
     for options in ({"every": 2}, {"check_val_every_n_epoch": 2}):
         line = f"^{kind} of counted/score: counted does not run in every epoch: set every_n_epochs and"
-        refused(ValueError, line, watched, tmp_path, MONITORS[kind](), module=module, **options)
-    other = of_lightning.EarlyStopping("val/loss", strict=False)
-    watched(tmp_path, other, every=2, epochs=1, max_steps=1)
+        refused(ValueError, line, watched, tmp_path, MONITORS[kind](), method=method, **options)
+    watched(tmp_path, MONITORS[kind](), method=method, limit_val_batches=0, epochs=1)
+    watched(tmp_path, of_lightning.EarlyStopping("val/loss", strict=False), every=2, epochs=1, max_steps=1)
 
 
-@dataclass(frozen=True)
-class Distance(Shown):
-    """Its score is an error."""
-
-    less_is_better = ("score",)
-
-
-OTHER_WEIGHTS = " beside counted: which weights are scored is not defined"
-WRONG = [
-    (of_lightning.EMAWeightAveraging(decay=0.5), f"EMA.*{OTHER_WEIGHTS}"),
-    (of_lightning.StochasticWeightAveraging(0.1), f"Stochastic.*{OTHER_WEIGHTS}"),
-    (BestCheckpoint("counted/other"), "no benchmark logs counted/other; they log counted/score"),
-]
-"""Callback, and what is said of it beside the benchmark."""
-
-
-@pytest.mark.parametrize(("callback", "line"), WRONG)
+@pytest.mark.parametrize(
+    ("callback", "line"),
+    [
+        (of_lightning.EMAWeightAveraging(decay=0.5), "EMA.* beside counted: which weights are scored is not defined"),
+        (of_lightning.StochasticWeightAveraging(0.1), "Stochastic.* beside counted: which weights"),
+        (BestCheckpoint("counted/other"), "no benchmark logs counted/other; they log counted/score"),
+    ],
+)
 def test_a_callback_that_takes_the_wrong_score_or_weights_is_refused(callback, line, tmp_path):
     refused(ValueError, line, watched, tmp_path, callback)
 
 
-@pytest.mark.parametrize(("benchmark", "choose"), [(Shown, max), (Distance, min)])
-def test_the_best_checkpoint_is_the_benchmarks_best_also_in_a_second_fit(benchmark, choose, tmp_path):
+@pytest.mark.parametrize("choose", [max, min])
+def test_the_best_checkpoint_is_the_benchmarks_best_also_in_a_second_fit(choose, tmp_path, monkeypatch):
     """A notebook uses the same callback with another Trainer."""
+    monkeypatch.setattr(Counted, "less_is_better", ("score",) if choose is min else ())
     best = BestCheckpoint()
     for number in range(2):
         folder = tmp_path / str(number)
-        scored, _, _ = watched(folder, best, benchmark=benchmark([]), epochs=3 - number)
+        scored, _ = watched(folder, best, epochs=3 - number)
         scores = {step: scores["counted/score"] for step, scores in scored.history.items()}
         chosen = choose(scores, key=scores.get)
         assert best.best_model_path.endswith(f"-step={chosen:06d}.ckpt")
@@ -252,75 +201,57 @@ def test_the_best_checkpoint_is_the_benchmarks_best_also_in_a_second_fit(benchma
         assert [str(path) for path in folder.rglob("best-*.ckpt")] == [best.best_model_path]
 
 
-def loaded(state, folder):
-    """Return a `BestCheckpoint` of another run, or of one that was moved, that has resumed."""
-    best = BestCheckpoint("davis/J&F-Mean", save_top_k=2, dirpath=folder)
-    best.load_state_dict(state)
-    return best
-
-
 def test_the_best_score_outlives_its_folder(tmp_path):
     """Files are found by name in the new folder, else where they were; of a file that is gone the score remains."""
     old, new = tmp_path / "old", tmp_path / "new"
-    old.mkdir()
-    new.mkdir()
-    before = BestCheckpoint("davis/J&F-Mean", save_top_k=2, dirpath=old)
-    before.best_k_models = {f"{old}/best-1.ckpt": torch.tensor(0.9), f"{old}/best-2.ckpt": torch.tensor(0.8)}
-    before.best_model_path, before.kth_best_model_path = before.best_k_models
-    before.best_model_score, before.kth_value = before.best_k_models.values()
-    state = before.state_dict()
-    gone = loaded(state, new)
-    assert (gone.best_model_path, gone.best_model_score, gone.kth_value) == ("", 0.9, 0.8)
-    trainer = quiet_trainer()
-    assert not gone.check_monitor_top_k(trainer, torch.tensor(0.7))
-    assert gone.check_monitor_top_k(trainer, torch.tensor(0.85))
-    (old / "best-1.ckpt").touch()
-    assert loaded(state, new).best_model_path == f"{old}/best-1.ckpt"
-    (new / "best-1.ckpt").touch()
-    moved = loaded(state, new)
-    assert moved.best_model_path == f"{new}/best-1.ckpt"
-    assert list(moved.best_k_models) == [f"{new}/best-1.ckpt", f"{new}/best-2.ckpt"]
-
-
-@dataclass(frozen=True)
-class FailsTwice(Shown):
-    """Fails after the second and third epoch."""
-
-    def run(self, network: Any, *args: Any, **options: Any) -> Any:
-        found = super().run(network, *args, **options)
-        if len(self.events) in (2, 3):
-            raise BenchmarkError("no room")
-        return found
+    first, second = f"{old}/best-1.ckpt", f"{old}/best-2.ckpt"
+    state = {
+        "monitor": "davis/J&F-Mean",
+        "dirpath": str(old),
+        "best_k_models": {first: torch.tensor(0.9), second: torch.tensor(0.8)},
+        "best_model_path": first,
+        "best_model_score": torch.tensor(0.9),
+        "kth_best_model_path": second,
+        "kth_value": torch.tensor(0.8),
+        "last_model_path": "",
+    }
+    trainer, places = quiet_trainer(), []
+    for folder in (None, old, new):
+        if folder:
+            folder.mkdir()
+            (folder / "best-1.ckpt").touch()
+        best = BestCheckpoint("davis/J&F-Mean", save_top_k=2, dirpath=new)
+        best.load_state_dict(state)
+        places.append(best.best_model_path)
+        assert (best.best_model_score, best.kth_value) == (0.9, 0.8)
+        assert [best.check_monitor_top_k(trainer, torch.tensor(score)) for score in (0.7, 0.85)] == [False, True]
+    assert places == ["", first, f"{new}/best-1.ckpt"]
+    assert list(best.best_k_models) == [f"{new}/best-1.ckpt", f"{new}/best-2.ckpt"]
 
 
 def test_a_score_that_is_missing_is_taken_from_no_earlier_epoch(tmp_path, caplog):
     """The fit continues only if nobody but `BestCheckpoint` waits for the score."""
     best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
-    benchmark, _, _ = watched(tmp_path, best, benchmark=FailsTwice([]))
+    benchmark, _ = watched(tmp_path, best, benchmark=Counted([], failing=(2, 3)))
     assert list(benchmark.history) == [2, 8]
     assert len([*tmp_path.glob("best/*.ckpt")]) == 2
     logged = [(each.message, each.exc_info) for each in caplog.records if each.levelname == "ERROR"]
     assert logged == [("counted failed; the training continues: no room", False)] * 2
-    module = OnPlateau(**TINY)
-    assert refused(BenchmarkError, "no room", watched, tmp_path, module=module, benchmark=FailsTwice([]))
+    refused(BenchmarkError, "no room", watched, tmp_path, method=OnPlateau, benchmark=Counted([], failing=(1,)))
 
 
 def test_validating_a_list_of_checkpoints_writes_a_folder_for_each(tmp_path):
     """Named by epoch and step of the checkpoint; scores are logged at this step."""
-    logger = Logged()
-    module = VFSSimSiam(**TINY)
-    benchmark = BenchmarkCallback(Counted([]))
     best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
     fit_in(tmp_path / "fit", BenchmarkCallback(Counted([])), best, max_epochs=2)
-    other = BenchmarkCallback(Counted([], name="other"))
+    benchmark, other = (BenchmarkCallback(Counted([], name=name)) for name in ("counted", "other"))
     # the fit's config names the BestCheckpoint: it does nothing
-    trainer = trainer_in(tmp_path, benchmark, other, BestCheckpoint(), logger=logger)
-    folders = []
+    trainer, folders = trainer_in(tmp_path, benchmark, other, BestCheckpoint(), logger=Logged()), []
     for path in sorted((tmp_path / "best").glob("*.ckpt")):
-        trainer.validate(module, EMPTY, ckpt_path=path, verbose=False, weights_only=True)
+        trainer.validate(VFSSimSiam(**TINY), EMPTY, ckpt_path=path, verbose=False, weights_only=True)
         folders.append(benchmark.folder.name)
     assert folders == ["epoch=000-step=000002", "epoch=001-step=000004"]
-    assert [list(logger.scores[f"{name}/score"]) for name in ("counted", "other")] == [[2, 4]] * 2
+    assert [list(trainer.logger.scores[f"{name}/score"]) for name in ("counted", "other")] == [[2, 4]] * 2
 
 
 def test_buffers_of_the_first_rank_are_read_and_each_ranks_own_restored(monkeypatch):
@@ -329,12 +260,11 @@ def test_buffers_of_the_first_rank_are_read_and_each_ranks_own_restored(monkeypa
     features = DavisBenchmark("x", stage="res4").extractor(load(module))
     before = {name: buffer.clone() for name, buffer in module.named_buffers()}
     monkeypatch.setattr(dist, "broadcast", lambda buffer, source: buffer.fill_(7))
-    with first_ranks_buffers(features, 2):
-        assert all((buffer == 7).all() for buffer in features.buffers())
-        assert (module.backbone.bn1.running_mean == 7).all()
-        assert not any((buffer == 7).any() for buffer in module.projector.buffers())  # BatchNorms that no feature uses
-    assert all(torch.equal(buffer, before[name]) for name, buffer in module.named_buffers())
-    with first_ranks_buffers(features, 1):
+    for ranks in (2, 1):
+        with first_ranks_buffers(features, ranks):
+            assert all((buffer == 7).all() == (ranks == 2) for buffer in features.buffers())
+            assert (module.backbone.bn1.running_mean == 7).all() == (ranks == 2)
+            assert not any((buffer == 7).any() for buffer in module.projector.buffers())  # no feature uses them
         assert all(torch.equal(buffer, before[name]) for name, buffer in module.named_buffers())
 
 
@@ -358,15 +288,10 @@ def tier(config):
     return [pytest.mark.slow, pytest.mark.exhaustive] if is_rare else [pytest.mark.slow]
 
 
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory):
-    return tmp_path_factory.mktemp("benchmarks")
-
-
 @pytest.mark.parametrize("config", [pytest.param(name, marks=tier(name)) for name in CONFIGURED])
-def test_every_config_runs_by_on(config, generated, tmp_path):
+def test_every_config_runs_by_on(config, tmp_path_factory, tmp_path):
     encoder = ENCODERS.get(config, "vidcorr-r18")
-    on = ["--on", f"{config}={data_for(config, generated)}"]
+    on = ["--on", f"{config}={data_for(config, tmp_path_factory.getbasetemp())}"]
     if config.startswith(("davis", "vos")):
         on += ["--change", "radius=3"]
     main(["evaluate", encoder, *on, "--output", str(tmp_path)])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -18,6 +19,8 @@ from lightning_modules import VFSSimSiam
 from tests.helpers.training import InMemory, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr import Result, signals
 from vidcorr.benchmarks.base import Benchmark
+from vidcorr.benchmarks.output import Output
+from vidcorr.benchmarks.ranks import BenchmarkError
 from vidcorr.results.result import Network
 
 EPOCHS, BATCHES, BATCH_SIZE = 3, 3, 4
@@ -75,7 +78,12 @@ def striker(stop: Stop | None, kill: bool) -> pl.Callback:
 
 @dataclass(frozen=True)
 class Counted(Benchmark):
-    """A benchmark whose score is a function of the weights; it can be stopped."""
+    """A benchmark whose score is a function of the weights, with a picture; it can be stopped.
+
+    Attributes:
+        events: what happened, of others too.
+        failing: numbers of events, from 1, with which a run fails.
+    """
 
     name = "counted"
     score_names = ("score",)
@@ -83,6 +91,7 @@ class Counted(Benchmark):
     scores = None
 
     events: list[Any]
+    failing: tuple[int, ...] = ()
 
     def read(self) -> list[Any]:
         return []
@@ -90,11 +99,14 @@ class Counted(Benchmark):
     def extractor(self, encoder: Any) -> Any:
         return encoder
 
-    def run(self, network: Any, *args: Any, **options: Any) -> Result:
+    def run(self, network: Any, description: Network, output: Output, at: Any = None, **options: Any) -> Result:
         signals.check()
         score = float(sum(parameter.double().sum() for parameter in network.state_dict().values()))
-        self.events.append(("benchmark", options.get("at"), score.hex()))
-        return Result(benchmark="counted", network=Network(name="counted"), scores={"score": score})
+        self.events.append(("benchmark", at, score.hex()))
+        if len(self.events) in self.failing:
+            raise BenchmarkError("no room")
+        output.pictures["frame"] = np.zeros((2, 2, 3), np.uint8)
+        return Result(benchmark="counted", network=description, scores={"score": score})
 
 
 class Events(pl.Callback):
