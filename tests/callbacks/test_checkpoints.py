@@ -16,9 +16,8 @@ from unittest.mock import Mock, call
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, LambdaCallback
+from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.plugins.io import AsyncCheckpointIO, TorchCheckpointIO
 from torch.optim import lr_scheduler
 
@@ -41,17 +40,29 @@ def combinations(slow):
     return [pair if pair in slow else pytest.param(*pair, marks=EXHAUSTIVE) for pair in pairs]
 
 
-def resumed(folder, method, accumulated, stops, **options):
-    """Stop a run by SIGTERM at each of some positions in turn, let it end; return whether all is as if it had not."""
-    whole, _ = go(method, folder / "whole", accumulated, **options)
-    done, ended, last = [], False, folder / "parts" / LAST
-    repeats = 0
-    for stop in [*stops, None]:
-        more, ended = go(method, folder / "parts", accumulated, last if last.exists() else None, stop, **options)
-        done = joined(done, more, whole, repeats)
-        repeats = most_repeated(stop)
-    assert differences(content(folder / "parts"), content(folder / "whole")) == []
-    return ended and done == whole
+def stopped_once(method, folder, accumulated, stop, whole, expected, every=100, kill=False):
+    """Stop a run at a position, resume it, and compare it with the whole one.
+
+    Returns:
+        Events up to the stop, and the content of the file that it left, if any.
+    """
+    begun, ended = go(method, folder, accumulated, stop=stop, kill=kill, every=every)
+    assert not ended
+    start = folder / LAST if (folder / LAST).exists() else None
+    kept = start and content(folder)
+    rest, ended = go(method, folder / "end", accumulated, start, every=every)
+    assert ended
+    assert joined(begun, rest, whole, None if kill else most_repeated(stop)) == whole, stop
+    assert differences(content(folder / "end"), expected) == []
+    return begun, kept
+
+
+def uninterrupted(method, folder, accumulated):
+    """Return the events of a whole run, and the content of its file."""
+    whole, _ = go(method, folder, accumulated)
+    kinds = [event[0] for event in whole]
+    assert kinds.count("benchmark") == kinds.count("validated") + 1 == EPOCHS + 1
+    return whole, content(folder)
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path):
@@ -62,19 +73,32 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
 
 
 def test_a_run_that_is_stopped_often_is_the_uninterrupted_run(tmp_path, monkeypatch, caplog):
+    """Its schedule follows a score; schedules of two parts are stopped in tests/faults/random_stops.py."""
+
+    def optimizer(module):
+        optimizer = torch.optim.SGD(module.parameters(), 0.1, momentum=0.9)
+        plateau = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=1.0)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"}}
+
+    monkeypatch.setattr(VFSSimSiam, "configure_optimizers", optimizer)
+    whole, _ = go("VFSSimSiam", tmp_path / "whole", 2, every=100)
     caplog.set_level("INFO")
-    hidden, begun = Mock(), Mock(wraps=loops.begin_next_epoch)
+    hidden, begun, complete = Mock(), Mock(wraps=loops.begin_next_epoch), Mock(wraps=loops.complete_epoch)
     monkeypatch.setattr("callbacks.checkpoints.hide_logs", hidden)
     monkeypatch.setattr(loops, "begin_next_epoch", begun)
-    complete, follow = Mock(wraps=loops.complete_epoch), Mock(wraps=loops.follow_schedules)
     monkeypatch.setattr(loops, "complete_epoch", complete)
-    monkeypatch.setattr(loops, "follow_schedules", follow)
-    stops = [Stop("step", 0), Stop("epoch_end", 0), Stop("step", 6)]
-    assert resumed(tmp_path, "VFSSimSiam", 2, stops, every=100)
+    folder, done, repeats = tmp_path / "parts", [], 0
+    for stop in (Stop("step", 0), Stop("epoch_end", 0), Stop("step", 6), None):
+        start = folder / LAST if done else None
+        more, ended = go("VFSSimSiam", folder, 2, start, stop, every=100)
+        done, repeats = joined(done, more, whole, repeats), most_repeated(stop)
+    assert (ended, done) == (True, whole)
+    assert differences(content(folder), content(tmp_path / "whole")) == []
+    assert content(folder)["lr_schedulers"][0]["_last_lr"][0] < 0.1
     places = [(1, 0), (2, 1), (5, 2)]
-    lines = [f"resuming from {tmp_path}/parts/{LAST}: step {step}, epoch {epoch}" for step, epoch in places]
+    lines = [f"resuming from {folder}/{LAST}: step {step}, epoch {epoch}" for step, epoch in places]
     assert [line for line in caplog.messages if line.startswith("resuming")] == lines
-    assert (complete.call_count, begun.call_count, follow.called) == (3, 1, True)
+    assert (complete.call_count, begun.call_count) == (3, 1)
     found = [(each.args[1], list(each.args[2])) for each in hidden.mock_calls]
     assert found == [(1, []), (2, ["counted/score"]), (5, [])]
 
@@ -95,11 +119,18 @@ def saved(path):
     return torch.load(path, weights_only=True)
 
 
-def test_a_file_of_weights_alone_is_refused(tmp_path):
-    trainer = fit_in(tmp_path / "first")
-    trainer.save_checkpoint(tmp_path / "weights.ckpt", weights_only=True)
+def test_a_file_of_weights_alone_or_from_within_a_window_is_refused(tmp_path):
+    def save(trainer, *args):
+        trainer.save_checkpoint(tmp_path / f"{args[-1]}.ckpt")
+        trainer.save_checkpoint(tmp_path / "weights.ckpt", weights_only=True)
+
+    more = [LambdaCallback(on_train_batch_end=save)]
+    go("VFSSimSiam", tmp_path, 2, more=more, scored=False, max_epochs=1)
     line = r"weights\.ckpt holds weights, but no state of a training: to begin anew"
-    refused(ValueError, line, fit_in, tmp_path, LastCheckpoint(), ckpt_path=tmp_path / "weights.ckpt")
+    refused(ValueError, line, go, "VFSSimSiam", tmp_path, 2, start=tmp_path / "weights.ckpt", scored=False)
+    line = r"0\.ckpt was written within an optimiser step"
+    refused(ValueError, line, go, "VFSSimSiam", tmp_path, 2, start=tmp_path / "0.ckpt")
+    assert go("VFSSimSiam", tmp_path, 2, start=tmp_path / "1.ckpt", scored=False, max_epochs=1)[1]
 
 
 @pytest.mark.slow
@@ -109,20 +140,10 @@ def test_every_stop_and_kill(method, accumulated, tmp_path):
 
     What a run does after its last stop is a function of the file that it left there, so the files are compared.
     """
-    whole, _ = go(method, tmp_path / "whole", accumulated)
-    kinds = [event[0] for event in whole]
-    assert kinds.count("benchmark") == kinds.count("validated") + 1 == EPOCHS + 1
+    expected = uninterrupted(method, tmp_path / "whole", accumulated)
     for kill, every in ((False, 100), (True, 2)):
         for number, stop in enumerate(positions()):
-            folder = tmp_path / f"{kill}-{number}"
-            begun, ended = go(method, folder, accumulated, stop=stop, kill=kill, every=every)
-            assert not ended
-            start = folder / LAST
-            rest, ended = go(method, folder, accumulated, start if start.exists() else None, every=every)
-            assert ended
-            repeats = None if kill else most_repeated(stop)
-            assert joined(begun, rest, whole, repeats) == whole, stop
-            assert differences(content(folder), content(tmp_path / "whole")) == []
+            stopped_once(method, tmp_path / f"{kill}-{number}", accumulated, stop, *expected, every, kill)
 
 
 @pytest.mark.slow
@@ -133,20 +154,10 @@ def test_every_pair_of_stops(method, accumulated, tmp_path):
     What a run does after its last stop is a function of the file that it left there. So the file of each pair is
     compared, all of it, with the one that a single stop at the second position leaves, and the end is run from that.
     """
-    whole, _ = go(method, tmp_path / "whole", accumulated, every=100)
+    whole, file_of_whole = uninterrupted(method, tmp_path / "whole", accumulated)
     before = {}
     for number, stop in enumerate(positions()):
-        folder = tmp_path / str(number)
-        begun, ended = go(method, folder, accumulated, stop=stop, every=100)
-        assert not ended
-        kept = (folder / LAST).exists()
-        before[stop] = (begun, content(folder) if kept else None)
-        rest, ended = go(method, tmp_path / "end", accumulated, folder / LAST if kept else None, every=100)
-        assert ended
-        assert joined(begun, rest, whole, most_repeated(stop)) == whole, stop
-        assert differences(content(tmp_path / "end"), content(tmp_path / "whole")) == []
-    kinds = [event[0] for event in whole]
-    assert kinds.count("benchmark") == kinds.count("validated") + 1 == EPOCHS + 1
+        before[stop] = stopped_once(method, tmp_path / str(number), accumulated, stop, whole, file_of_whole)
     for number, first in enumerate(positions()):
         for second in positions()[number + 1 :]:
             (begun, file), (events, expected) = before[first], before[second]
@@ -166,54 +177,35 @@ def end_after_5(trainer, *_):
         trainer.should_stop = True
 
 
+IN_TRAINING = {"more": [LambdaCallback(on_train_batch_end=end_after_5)]}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "options"),
     [
         ({"max_time": {"microseconds": 1}}, {}),
-        (LambdaCallback(on_train_batch_end=end_after_5), {"val_check_interval": 2}),  # a validation follows in any run
-        (LambdaCallback(on_validation_end=end_after_5), {"val_check_interval": 2}),
+        (IN_TRAINING, {"val_check_interval": 2}),  # a validation follows in any run
+        ({"more": [LambdaCallback(on_validation_end=end_after_5)]}, {"val_check_interval": 2}),
         # the place of a validation is counted over all epochs: step 5 has one, or is between two
-        (LambdaCallback(on_train_batch_end=end_after_5), {"val_check_interval": 5, "check_val_every_n_epoch": None}),
-        (LambdaCallback(on_train_batch_end=end_after_5), {"val_check_interval": 2, "check_val_every_n_epoch": None}),
+        (IN_TRAINING, {"val_check_interval": 5, "check_val_every_n_epoch": None}),
+        (IN_TRAINING, {"val_check_interval": 2, "check_val_every_n_epoch": None}),
         ({"max_steps": 4}, {"val_check_interval": 4, "check_val_every_n_epoch": None}),
     ],
 )
 def test_a_run_that_ends_early_resumes_within_its_epoch(ending, options, tmp_path, monkeypatch):
     # the rate of a schedule would depend on the length of the run
     monkeypatch.setattr(VFSMoCo, "configure_optimizers", lambda module: torch.optim.SGD(module.parameters(), 0.1))
-    monkeypatch.setattr(VFSMoCo, "setup", lambda module, stage: module.register_buffer("batches", torch.zeros(())))
-    monkeypatch.setattr(VFSMoCo, "on_train_batch_end", lambda module, *_: module.batches.add_(1))
-    callbacks = [EarlyStopping("train/loss", patience=99)]
-    options = {"every": 100} | options | {"more": callbacks}
-    shorter = options | (ending if isinstance(ending, dict) else {"more": [ending, *callbacks]})
-    whole, _ = go("VFSMoCo", tmp_path / "whole", **options)
-    begun, _ = go("VFSMoCo", tmp_path / "parts", **shorter)
-    assert [path.name for path in (tmp_path / "parts").glob(".*.ckpt")] == []
-    rest, _ = go("VFSMoCo", tmp_path / "parts", 1, tmp_path / "parts" / LAST, **options)
-    steps = [[event for event in events if isinstance(event[0], int)] for events in (begun, rest, whole)]
-    assert all(steps)
-    assert steps[0] + steps[1] == steps[2]
-    validated = [event for event in begun if event[0] == "validated"]
-    once = [event for event in whole if event[0] == "validated" and event not in validated]
-    assert [event for event in rest if event[0] == "validated"] == once
-    one, other = content(tmp_path / "parts"), content(tmp_path / "whole")
-    assert differences(one, other) == []
-
-
-@pytest.mark.slow
-def test_a_schedule_that_follows_a_score_resumes(tmp_path, monkeypatch):
-    """Schedules of two parts are stopped in tests/faults/random_stops.py."""
-
-    def optimizer(module):
-        optimizer = torch.optim.SGD(module.parameters(), 0.1, momentum=0.9)
-        plateau = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=1.0)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val/loss"}}
-
-    monkeypatch.setattr(VFSSimSiam, "configure_optimizers", optimizer)
-    assert resumed(tmp_path, "VFSSimSiam", 1, [Stop("step", 1)])
-    rates = torch.load(tmp_path / "parts" / LAST, weights_only=True)["optimizer_states"][0]["param_groups"][0]
-    assert rates["lr"] < 0.1
+    runs = {}
+    for name, start, more in (("whole", None, {}), ("begun", None, ending), ("rest", tmp_path / "begun" / LAST, {})):
+        runs[name], _ = go("VFSMoCo", tmp_path / name, 1, start, every=100, **options | more)
+    steps = {name: [event for event in events if isinstance(event[0], int)] for name, events in runs.items()}
+    assert all(steps.values())
+    assert steps["begun"] + steps["rest"] == steps["whole"]
+    validated = {name: [event for event in events if event[0] == "validated"] for name, events in runs.items()}
+    once = [event for event in validated["whole"] if event not in validated["begun"]]
+    assert validated["rest"] == once
+    assert differences(content(tmp_path / "rest"), content(tmp_path / "whole")) == []
 
 
 def test_another_batch_size_or_optimiser_is_refused():
@@ -232,17 +224,6 @@ def test_another_batch_size_or_optimiser_is_refused():
         line = f"^a.ckpt: its {name} are others, this run's {re.escape(str(note[name]))}: a resumed training keeps both"
         refused(ValueError, line, last.on_train_start, trainer, None)
     assert last._note == note
-
-
-def test_a_file_from_within_a_window_is_refused(tmp_path):
-    class Save(pl.Callback):
-        def on_train_batch_end(self, trainer, *args):
-            trainer.save_checkpoint(tmp_path / f"{args[-1]}.ckpt")
-
-    go("VFSSimSiam", tmp_path, 2, more=[Save()], scored=False, max_epochs=1)
-    line = r"0\.ckpt was written within an optimiser step"
-    refused(ValueError, line, go, "VFSSimSiam", tmp_path, 2, start=tmp_path / "0.ckpt")
-    assert go("VFSSimSiam", tmp_path, 2, start=tmp_path / "1.ckpt", scored=False, max_epochs=1)[1]
 
 
 def test_runs_in_one_folder_keep_their_files_and_last_resumes_the_newest(tmp_path):
@@ -280,11 +261,7 @@ def test_loggers_are_on_disk_before_a_checkpoint_and_told_of_it():
     trainer = SimpleNamespace(fast_dev_run=False, global_step=3, is_global_zero=True, loggers=[called.logger])
     trainer.save_checkpoint = called.write
     last._write(trainer)
-    assert called.mock_calls == [
-        call.logger.save(),
-        call.write("last.ckpt"),
-        call.logger.after_save_checkpoint(last),
-    ]
+    assert called.mock_calls == [call.logger.save(), call.write("last.ckpt"), call.logger.after_save_checkpoint(last)]
     trainer.is_global_zero = False
     last._write(trainer)
     assert called.mock_calls[3:] == [call.write("last.ckpt")]
@@ -301,16 +278,11 @@ def test_files_are_written_atomically_unless_by_a_class_of_the_users_own(kind, t
 
 
 def test_a_save_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, caplog):
-    class Fail(pl.Callback):
-        def on_train_batch_start(self, trainer, *args):
-            if trainer.global_step == 1:
-                raise RuntimeError("a mistake of the user's")
-
     caplog.set_level("INFO")
+    fail = LambdaCallback(on_train_batch_start=Mock(side_effect=[None, RuntimeError("a mistake of the user's")]))
     monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", Mock(side_effect=OSError("no space left")))
-    refused(RuntimeError, "a mistake", fit_in, tmp_path, Fail(), LastCheckpoint(dirpath=tmp_path))
-    lines = ["not saved: no space left", "ended in step 1; saved after step 0: nothing"]
-    assert caplog.messages[-2:] == lines
+    refused(RuntimeError, "a mistake", fit_in, tmp_path, fail, LastCheckpoint(dirpath=tmp_path))
+    assert caplog.messages[-2:] == ["not saved: no space left", "ended in step 1; saved after step 0: nothing"]
     with FolderLock(tmp_path):  # the folder is free again
         pass
 
