@@ -9,6 +9,7 @@ Also tests `callbacks/checkpoint_files.py`.
 import errno
 import os
 import re
+import shutil
 from collections import OrderedDict
 from datetime import timedelta
 from types import SimpleNamespace
@@ -41,19 +42,20 @@ def combinations(slow):
 
 
 def stopped_once(method, folder, accumulated, stop, whole, expected, every=100, kill=False):
-    """Stop a run at a position, resume it, and compare it with the whole one.
+    """Stop a run at a position, resume it in a copy of its folder, and compare it with the whole one.
 
     Returns:
         Events up to the stop, and the content of the file that it left, if any.
     """
     begun, ended = go(method, folder, accumulated, stop=stop, kill=kill, every=every)
     assert not ended
-    start = folder / LAST if (folder / LAST).exists() else None
-    kept = start and content(folder)
-    rest, ended = go(method, folder / "end", accumulated, start, every=every)
+    end = shutil.copytree(folder, folder.with_name(f"{folder.name}-end"))
+    start = end / LAST if (end / LAST).exists() else None
+    kept = start and content(end)
+    rest, ended = go(method, end, accumulated, start, every=every)
     assert ended
     assert joined(begun, rest, whole, None if kill else most_repeated(stop)) == whole, stop
-    assert differences(content(folder / "end"), expected) == []
+    assert differences(content(end), expected) == []
     return begun, kept
 
 

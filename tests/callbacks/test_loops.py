@@ -13,8 +13,8 @@ import pytorch_lightning as pl
 import torch
 
 from callbacks import loops
-from lightning_modules import VFSSimSiam
-from tests.helpers.training import TINY, loader, quiet_trainer
+from tests.helpers.stops import make
+from tests.helpers.training import loader, quiet_trainer
 
 
 @pytest.mark.parametrize(
@@ -48,26 +48,13 @@ def test_a_stop_ends_within_the_epoch_unless_lightning_ends_or_validates_first(c
     assert loops.ends_within_epoch(trainer) == ends
 
 
-@pytest.mark.parametrize(
-    ("started", "newest", "length", "accumulates", "ends"),
-    [
-        (1, 1, 3, True, False),
-        (2, 2, 3, False, False),
-        (3, 3, 3, False, True),
-        (3, 3, math.inf, False, True),  # the newest is known as the last
-        (3, 4, math.inf, True, False),
-    ],
-)
-def test_two_batches_or_the_last_of_an_epoch_make_a_step(started, newest, length, accumulates, ends):
-    current = SimpleNamespace(started=started, completed=started, ready=newest)
-    batches = SimpleNamespace(batch_progress=SimpleNamespace(current=current, is_last_batch=newest > 2))
+@pytest.mark.parametrize(("newest", "is_last"), [(3, True), (4, False)])
+def test_the_last_batch_of_an_epoch_without_a_length_is_known_while_it_is_the_newest(newest, is_last):
+    batches = SimpleNamespace(current=SimpleNamespace(started=3, completed=3, ready=newest), is_last_batch=True)
     epochs = SimpleNamespace(current=SimpleNamespace(ready=5, started=5, processed=4))
-    trainer = SimpleNamespace(accumulate_grad_batches=2, num_training_batches=length, training=True)
-    trainer.fit_loop = SimpleNamespace(epoch_loop=batches, epoch_progress=epochs)
-    assert (loops.accumulates(trainer), loops.epochs_completed(trainer)) == (accumulates, 4 + ends)
-    assert loops.is_resumable(trainer) == (not accumulates and not ends)
-    trainer.training = False  # a validation within the epoch
-    assert not loops.is_resumable(trainer)
+    fit_loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=batches), epoch_progress=epochs)
+    trainer = SimpleNamespace(fit_loop=fit_loop, accumulate_grad_batches=2, num_training_batches=math.inf)
+    assert (loops.accumulates(trainer), loops.epochs_completed(trainer)) == (not is_last, 4 + is_last)
 
 
 @pytest.mark.parametrize(("max_steps", "restarting"), [(-1, False), (9, True)])
@@ -78,7 +65,10 @@ def test_schedules_move_again_after_a_resumption_unless_steps_limit_the_run(max_
 
 
 COUNTERS = json.loads(Path(__file__).with_name("counters.json").read_text())
-"""Hook and step → counters in a checkpoint of that moment, and what `loops` says and makes of them."""
+"""Hook and begun batches → counters in a checkpoint of that moment, and what `loops` says and makes of them.
+
+Two batches make a step, an epoch has three; each is validated. The run ends with the second batch of its second epoch.
+"""
 
 
 def counters(checkpoint):
@@ -103,12 +93,12 @@ class Places(pl.Callback):
         saved, completed, within = (torch.load(self.path, weights_only=True) for _ in range(3))
         loops.complete_epoch(completed)
         loops.stay_within_epoch(trainer, within)
-        self.seen[f"{hook} {trainer.global_step}"] = {
+        told = (loops.logged_step, loops.is_resumable, loops.accumulates, loops.epochs_completed)
+        self.seen[f"{hook} {counters(saved)[2][0]}"] = {
             "saved": counters(saved),
             "complete_epoch": counters(completed),
             "stay_within_epoch": [*counters(within), within["epoch"]],
-            "logged_step": loops.logged_step(trainer),
-            "is_resumable": loops.is_resumable(trainer),
+            "told": [function(trainer) for function in told],
         }
 
     def on_train_start(self, trainer, *args):
@@ -124,16 +114,13 @@ for name in {place.partition(" ")[0] for place in COUNTERS}:
 def test_the_counters_of_the_loops_are_those_that_resuming_relies_on(tmp_path):
     def run(steps, path=None):
         places = Places(tmp_path)
-        trainer = quiet_trainer(
-            callbacks=[places], max_steps=steps, num_sanity_val_steps=0, default_root_dir=tmp_path, max_epochs=3
-        )
-        data = loader(8, 4, frames=2, size=32)
-        trainer.fit(VFSSimSiam(**TINY), data, loader(4, 4, frames=2, size=32), ckpt_path=path, weights_only=True)
-        return places, trainer
+        settings = {"max_epochs": 3, "accumulate_grad_batches": 2, "val_check_interval": 1, "num_sanity_val_steps": 0}
+        trainer = quiet_trainer(callbacks=[places], max_steps=steps, default_root_dir=tmp_path, **settings)
+        data = loader(6, 2, frames=2, size=16), loader(2, 2, frames=2, size=16)
+        trainer.fit(make("VFSSimSiam", 2), *data, ckpt_path=path, weights_only=True)
+        return places
 
-    places, trainer = run(3)
+    places = run(3)
     assert places.seen == COUNTERS
-    assert loops.epochs_completed(trainer) == 1
     assert places.restarts == [(True, False)]
-    again, _ = run(4, places.path)
-    assert again.restarts == [(True, True)]
+    assert run(4, places.path).restarts == [(True, True)]
