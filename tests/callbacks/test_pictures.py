@@ -1,35 +1,26 @@
 """Pictures while a module trains: what is drawn when, from which clip, and that training is the same with them."""
 
+from copy import deepcopy
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 
 from callbacks import TrainingPictures
 from lightning_modules import VFSSimSiam
+from tests.helpers.faults import differences
 from tests.helpers.logged import Logged
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, trainer_in
 
-
-@pytest.mark.slow
-def test_training_is_the_same_with_pictures_and_without(tmp_path):
-    weights = []
-    for callbacks in ([], [TrainingPictures()]):
-        pl.seed_everything(0)
-        module = VFSSimSiam(**TINY)
-        trainer = trainer_in(tmp_path, *callbacks, max_epochs=2, num_sanity_val_steps=2)
-        trainer.fit(module, loader(8, 4, frames=2, size=32), loader(4, 4, frames=2, size=32))
-        weights.append({**module.state_dict(), "random": torch.rand(1), "numpy": torch.tensor(np.random.rand())})  # noqa: NPY002
-    assert weights[0].keys() == weights[1].keys()
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+SHEETS = ("clip_sheet", "feature_sheet", "heat_map_sheet")
 
 
 def test_a_run_is_drawn_at_its_first_batch_every_n_epochs_and_at_the_end(tmp_path, monkeypatch):
-    for sheet in ("clip_sheet", "feature_sheet", "heat_map_sheet"):
+    for sheet in SHEETS:
         monkeypatch.setattr(f"callbacks.pictures.{sheet}", lambda *_: np.zeros((2, 2, 3), np.uint8))
     pictures = TrainingPictures(every_n_epochs=2)
     for fit in ("first", "second"):  # of the same callback, in a notebook
@@ -44,26 +35,26 @@ def test_a_run_is_drawn_at_its_first_batch_every_n_epochs_and_at_the_end(tmp_pat
 @pytest.mark.parametrize(
     ("index", "names"), [(None, ["frame 0"]), (torch.tensor([[7, 9], [8, 9]]), ["frame 7", "frame 9"])]
 )
-def test_the_first_clip_is_drawn_with_its_frames_and_one_frame_has_no_matches(index, names, monkeypatch):
-    shown, drawn = [], {}
+def test_the_first_clip_is_drawn_without_an_effect_on_training_and_one_frame_has_no_matches(index, names, monkeypatch):
+    shown, drawn = [], {name: Mock(side_effect=lambda *_: torch.rand(1)) for name in SHEETS}
     monkeypatch.setattr("callbacks.pictures.write_picture", lambda path, _: shown.append(path.name.partition("-")[0]))
-    for sheet in ("feature_sheet", "heat_map_sheet"):
-        monkeypatch.setattr(f"callbacks.pictures.{sheet}", lambda *given, name=sheet: drawn.update({name: given}))
+    for name in SHEETS:
+        monkeypatch.setattr(f"callbacks.pictures.{name}", drawn[name])
     batch = {"clip": torch.rand(2, len(names), 3, 32, 48)} | ({} if index is None else {"frame_index": index})
-    logger = Logged()
-    trainer = SimpleNamespace(is_global_zero=True, global_step=0, loggers=[logger])
-    pictures = TrainingPictures(protocol="crw+radius=3", stage="res3", stride=4)
+    trainer = SimpleNamespace(is_global_zero=True, global_step=0, loggers=[Logged()])
+    module, pictures = tiny("VFSSimSiam"), TrainingPictures(protocol="crw+radius=3", stage="res3", stride=4)
+    before = {**deepcopy(module.state_dict()), "random": torch.get_rng_state()}
     pictures.on_train_end(trainer, None)  # a run without a batch
-    pictures.on_train_batch_start(trainer, tiny("VFSSimSiam"), batch, 0)
+    pictures.on_train_batch_start(trainer, module, batch, 0)
     pictures.on_train_batch_start(trainer, None, None, 1)
+    assert differences({**module.state_dict(), "random": torch.get_rng_state()}, before) == []
     assert shown == ["clips", "features", "matches"][: 1 + len(names)]
-    assert logger.pictures == [0] * len(shown)
-    clip, features, covered, last = drawn["feature_sheet"]
+    assert trainer.loggers[0].pictures == [0] * len(shown)
+    clip, features, covered, last = drawn["feature_sheet"].call_args.args
     assert torch.equal(clip, batch["clip"][0])
-    assert features.shape[2:] == (8, 12)
-    assert (covered, last) == ((32, 48), names)
+    assert (features.shape[2:], covered, last) == ((8, 12), (32, 48), names)
     if len(names) > 1:
-        _, middle, _, protocol, *_ = drawn["heat_map_sheet"]
+        _, middle, _, protocol, *_ = drawn["heat_map_sheet"].call_args.args
         assert (middle, protocol.name) == ((4, 6), "crw+radius=3")
     other = TrainingPictures()
     other.on_train_batch_start(SimpleNamespace(is_global_zero=False), None, batch, 0)  # another rank draws nothing
