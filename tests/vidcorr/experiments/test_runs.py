@@ -30,37 +30,11 @@ from vidcorr.commands.resume import command, find_run
 from vidcorr.experiments.config_files import texts_of
 from vidcorr.experiments.runs import FILE, Record, Run, _commit, newest_checkpoint
 
-QUIET = ["--trainer.enable_progress_bar=false", "--trainer.limit_val_batches=0"]
-LOGS = Path("runs/lightning_logs")
-
-
-@pytest.fixture
-def fit(video_folder, tmp_path, monkeypatch, caplog):
-    """Return a function that trains in a folder of its own, for two steps where nothing else is said."""
-    monkeypatch.chdir(tmp_path)
-    caplog.set_level("INFO")
-
-    def run(*more, steps=2):
-        main(["fit", *TINY, *clips(video_folder), *QUIET, f"--trainer.max_steps={steps}", *more])
-
-    return run
-
-
-def steps_of(folder):
-    """Return the optimiser steps of the newest `last.ckpt` of a run."""
-    path = Record.read(Path(folder)).last_checkpoint(Path(folder))
-    return torch.load(path, weights_only=True)["global_step"]
-
-
-def written_out(record):
-    """Return the text of `run.json`."""
-    return json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-
 
 def written(path, *words, **fields):
     """Write the `run.json` of a run; return its folder."""
     Path(path).mkdir(parents=True, exist_ok=True)
-    Record.now(words).model_copy(update=fields).save(Path(path))
+    Record.now(words).changed(**fields).save(Path(path))
     return Path(path)
 
 
@@ -75,7 +49,8 @@ def test_a_folder_is_claimed_once(tmp_path):
     assert sum(claims) == 50
     assert Record.read(tmp_path / "below/7") == run.record
     run.record.save(tmp_path)
-    assert (tmp_path / FILE).read_text() == (tmp_path / "below/7" / FILE).read_text() == written_out(run.record)
+    text = json.dumps(run.record.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+    assert (tmp_path / FILE).read_text() == (tmp_path / "below/7" / FILE).read_text() == text
     assert re.fullmatch(r"[-\d]{10}T[:\d]{8}\.\d{3}\+00:00", run.record.begin)
 
 
@@ -91,13 +66,13 @@ def test_runs_that_start_together_without_a_logger_have_folders_of_their_own(tmp
 def test_loggers_write_to_folders_of_the_run(tmp_path):
     """Named ones too; a run that goes on stays in its folder if the logger would write beside it."""
 
-    def claimed(run, version=None):
-        kinds = {
-            TensorBoardLogger: {"save_dir": tmp_path, "version": version},
-            CSVLogger: {"save_dir": tmp_path, "version": 3},
-        }
-        run.loggers = [*kinds.values(), {}]
-        loggers = [kind(**arguments) for kind, arguments in kinds.items()]
+    def claimed(earlier=None, version=None):
+        run, loggers = Run(["fit"]), []
+        run.earlier = earlier
+        for kind, number in ((TensorBoardLogger, version), (CSVLogger, 3)):
+            run.loggers.append({"save_dir": tmp_path, "version": number})
+            loggers.append(kind(**run.loggers[-1]))
+        run.loggers.append({})
         trainer = pl.Trainer(accelerator="cpu", logger=[*loggers, DummyLogger()], enable_checkpointing=False)
         claim_folder(trainer, run)
         places = [Path(logger.log_dir) for logger in trainer.loggers[:2]]
@@ -107,8 +82,8 @@ def test_loggers_write_to_folders_of_the_run(tmp_path):
         return [place.name for place in places]
 
     logs = tmp_path / "lightning_logs"
-    assert claimed(Run(["fit"]), "a") == ["a", "version_3"]
-    assert claimed(Run(["fit"]), "a") == ["a-1", "version_3-1"]
+    assert claimed(version="a") == ["a", "version_3"]
+    assert claimed(version="a") == ["a-1", "version_3-1"]
     earlier = written(logs / "old", "fit").resolve()
     trainer = pl.Trainer(accelerator="cpu", logger=CSVLogger(logs, "", "old"), enable_checkpointing=False)
     run = Run(["fit"])
@@ -116,9 +91,7 @@ def test_loggers_write_to_folders_of_the_run(tmp_path):
     claim_folder(trainer, run)  # its table would be deleted
     assert run.folder.name == "old-1"
     for before, version, name in ((earlier, None, "old"), (earlier, "b", "b"), (tmp_path / "old", None, "version_4")):
-        run = Run(["fit"])
-        run.earlier = before
-        assert claimed(run, version)[0] == name
+        assert claimed(before, version)[0] == name
 
 
 def test_a_refused_run_gives_its_folder_back(tmp_path):
@@ -136,11 +109,10 @@ def test_a_refused_run_gives_its_folder_back(tmp_path):
         if not own:
             written(folder, "fit", begin="2026-01-01")
         run.give_back()
-        return (
-            {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} if folder.exists() else None
-        )
+        return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
 
-    assert left() is None
+    assert left() == set()
+    assert not (tmp_path / "0").exists()
     assert left("checkpoints/mine", "notes") == {"checkpoints/mine", "notes"}
     assert left("config.yaml") == {*ours, "config.yaml"}
     assert left("benchmarks/a") == {*ours, "benchmarks/a"}
@@ -185,9 +157,8 @@ def test_the_commit_is_that_of_a_checkout_where_git_is(tmp_path, monkeypatch):
     found = [_commit.__wrapped__()]
     (tmp_path / ".git").mkdir()
     found.append(_commit.__wrapped__())
-    git.assert_called_once_with(
-        ["git", "-C", tmp_path, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
+    words = ["git", "-C", tmp_path, "rev-parse", "HEAD"]
+    git.assert_called_once_with(words, capture_output=True, text=True, check=False)
     git.side_effect = OSError
     assert [*found, _commit.__wrapped__()] == ["", "abc", ""]
 
@@ -196,9 +167,12 @@ def test_the_commit_is_that_of_a_checkout_where_git_is(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_is_resumed_by_its_words_from_anywhere(fit, tmp_path, monkeypatch, caplog):
+def test_a_run_is_resumed_by_its_words_from_anywhere(video_folder, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
+    quiet = {"enable_progress_bar": "false", "limit_val_batches": 0, "max_steps": 3, "default_root_dir": "my runs"}
     strike = flags("trainer.callbacks+", "tests.helpers.faults.Strike", name="SIGTERM", step=2, place="end")
-    refused(SystemExit, "^143$", fit, "--trainer.default_root_dir=my runs", *strike, steps=3)
+    refused(SystemExit, "^143$", main, ["fit", *TINY, *clips(video_folder), *flags("trainer", **quiet), *strike])
     line = caplog.messages[-1]
     (folder,) = (tmp_path / "my runs/lightning_logs").iterdir()
     assert line.startswith(f"resume: vidcorr resume '{folder}'")
@@ -208,8 +182,8 @@ def test_a_run_is_resumed_by_its_words_from_anywhere(fit, tmp_path, monkeypatch,
     words = [word.replace(str(folder), f"{moved}/") for word in shlex.split(line)[2:]]
     main(words)
     main([*words, "--trainer.max_steps=4"])
-    assert steps_of(moved) == 4
     run = Record.read(moved)
+    assert torch.load(run.last_checkpoint(moved), weights_only=True)["global_step"] == 4
     assert (run.folder, run.words[-1], len(run.earlier)) == (str(tmp_path), "--trainer.max_steps=4", 2)
     config = (moved / "config.yaml").read_text()
     assert "ckpt_path: null" in config
@@ -221,15 +195,14 @@ def test_a_run_is_resumed_by_its_words_from_anywhere(fit, tmp_path, monkeypatch,
 
 
 def test_a_run_that_has_saved_nothing_yet_knows_where_it_resumed(tmp_path):
-    first = tmp_path / "first.ckpt"
+    first, own = tmp_path / "first.ckpt", tmp_path / "run/checkpoints/last-v1.ckpt"
     folder = written(tmp_path / "run", "fit", resumed=str(first))
-    assert Record.read(folder).last_checkpoint(folder) is None
-    first.touch()
-    assert Record.read(folder).last_checkpoint(folder) == first
-    own = folder / "checkpoints/last-v1.ckpt"
     own.parent.mkdir()
-    own.touch()
-    assert Record.read(folder).last_checkpoint(folder) == own
+    found = [Record.read(folder).last_checkpoint(folder)]
+    for path in (first, own):
+        path.touch()
+        found.append(Record.read(folder).last_checkpoint(folder))
+    assert found == [None, first, own]
 
 
 def test_resume_gives_the_words_of_a_run_and_further_ones_once(tmp_path, monkeypatch):
@@ -285,17 +258,17 @@ def test_a_damaged_run_is_named_and_left_out(tmp_path, monkeypatch, caplog):
         assert f"{FILE}: " in refusal("resume", damaged)
 
 
-HOSTILE = {
-    "a class": ["--model=antigravity.Model"],
-    "a callable": ["--trainer.callbacks+=LambdaCallback", "--trainer.callbacks.on_fit_start", "getpass.getuser"],
-    "in JSON": ['--model={"class_path": "antigr\\u0061vity.Model"}'],
-    "a network": ["--model", "getpass:getuser@res4/8"],
-    "a benchmark": ["--on", "antigravity.Benchmark=/data"],
-    "allowed by itself": ["--model=antigravity.Model", "--allow", "antigravity.Model"],
-    "a config": ["-cown.yaml"],
-    "a config of a part": ["--model=own.yaml"],
-    "its own folder": ["--model=own_of_a_run.Model"],
-}
+HOSTILE = [
+    ["--model=antigravity.Model"],
+    ["--trainer.callbacks+=LambdaCallback", "--trainer.callbacks.on_fit_start", "getpass.getuser"],
+    ['--model={"class_path": "antigr\\u0061vity.Model"}'],
+    ["--model", "getpass:getuser@res4/8"],
+    ["--on", "antigravity.Benchmark=/data"],
+    ["--model=antigravity.Model", "--allow", "antigravity.Model"],
+    ["-cown.yaml"],
+    ["--model=own.yaml"],
+    ["--model=own_of_a_run.Model"],
+]
 
 
 @pytest.mark.parametrize("words", HOSTILE)
@@ -306,7 +279,7 @@ def test_the_words_of_a_file_run_only_what_a_checkpoint_may(words, tmp_path, mon
     home.mkdir()
     (home / "own.yaml").write_text('class_path: "antigravity.\\x4dodel"\n')
     (home / "own_of_a_run.py").write_text("raise SystemExit(9)\n")
-    folder = written(tmp_path / "run", "fit", *HOSTILE[words], folder=str(home))
+    folder = written(tmp_path / "run", "fit", *words, folder=str(home))
     assert f"{folder}/{FILE}: names code from outside" in refusal("resume", folder)
     assert "antigravity" not in sys.modules
 
@@ -348,10 +321,8 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
         path.touch()
         os.utime(path, (number, number))
     run, checkpoint = found(lr=1)
-    assert (run.earlier, checkpoint) == (
-        folder.resolve().with_name("version_1"),
-        "runs/version_1/checkpoints/last.ckpt",
-    )
+    assert run.earlier == folder.resolve().with_name("version_1")
+    assert checkpoint == "runs/version_1/checkpoints/last.ckpt"
     assert said[-1] == f"--ckpt_path last: {tmp_path.resolve()}/{checkpoint}"
     assert run.record.resumed == str(tmp_path.resolve() / checkpoint)
     assert run.loggers == [{"save_dir": str(run.earlier.parent), "name": "", "version": "version_1"}]
