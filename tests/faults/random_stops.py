@@ -12,10 +12,12 @@ import argparse
 import os
 import random
 import re
+import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,43 +27,26 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.optim.lr_scheduler import ExponentialLR, LinearLR, SequentialLR
 
 from lightning_modules import VFSSimSiam
-from tests.helpers.faults import METHODS, curve, differences, harm, last, run, run_script, strike, words, words_of
+from tests.helpers import faults
 from tests.helpers.method_steps import METHODS as ALL, arguments_of
 from tests.helpers.words import NETWORK
 from vidcorr.datasets.generated import write_davis, write_got10k, write_videos
 from vidcorr.datasets.generated.writers import write_frames
 
 CRW = {"backbone": NETWORK, "embedding_dim": 8, "patch_size": 16, "patch_stride": 8}
+METHODS = faults.METHODS
 METHODS |= {"ContrastiveRandomWalk": CRW, "tests.faults.random_stops.Warmed": METHODS["VFSSimSiam"]}
 METHODS |= {name: arguments_of(name) for name in ALL if name not in METHODS} | {"mine.Mine": METHODS["VFSMoCo"]}
 STATUS = {"SIGTERM": 143, "SIGINT": 130, "SIGKILL": -9, "SIGUSR1": 138, "should_stop": 0, "max_time": 0, "max_steps": 0}
 SLURM = {"NTASKS": "1", "JOB_NAME": "train", "JOB_ID": "7", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
 """Variables of a job of one rank, without their prefix."""
-MINE = '''
-import torch
-from lightning_modules import VFSMoCo
-
-
-class Mine(VFSMoCo):
-    """A method of a user's folder, with a state and an optimiser of its own."""
-
-    def setup(self, stage):
-        super().setup(stage)
-        self.register_buffer("batches", torch.zeros(()))
-
-    def on_train_batch_end(self, *args):
-        self.batches += 1
-
-    def configure_optimizers(self):
-        return torch.optim.Adam(self.parameters(), 1e-3)
-'''
 LENGTH_FREE = ("Liir", "ContrastiveRandomWalk", "tests.faults.random_stops.Warmed", "mine.Mine")
 """Methods with a schedule that does not depend on the length of the run, which `max_steps` changes."""
 UNSCORED = ("LinearProbe",)
 """Methods that refuse benchmarks: their features are those of the checkpoint that they read."""
 INTERVAL = 2
 """Batches between validations within an epoch."""
-COMPARED = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step", "benchmarks")
+COMPARED = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step")
 ENDS = {"Liir": (3, 8, 13)}
 """Method → last steps of its epochs; by default those of five batches. Liir's first accumulates."""
 
@@ -118,48 +103,40 @@ def draw(generator: random.Random) -> Blow:
 def train(blow: Blow, folder: Path, data: Path, stopped: bool, resumed: bool = False, scored: bool = True) -> str:
     """Run a training, to its stop or to its end; return its output."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = {"step": blow.step, "place": blow.place, "rank": blow.rank, "group": blow.group}
-    callbacks: tuple[Any, ...] = ()
-    more: list[str] = []
-    if stopped and blow.signal == "should_stop":
-        callbacks = (harm("Ends", step=blow.step),)
-    elif stopped and blow.signal == "max_steps":
-        more = [f"--trainer.max_steps={blow.step}"]
-    elif stopped and blow.signal == "max_time":
-        more = [f'--trainer.max_time={{"milliseconds": {50 * blow.step}}}']
-    elif stopped:
-        callbacks = (strike(blow.signal, **about),)
+    more = ["--ckpt_path=last"] if resumed else []
     if scored and blow.method not in UNSCORED:
         more += ["--on", f"davis={data / 'davis'}", "--every", "1", "--change", "radius=3", "context=2"]
-    if resumed:
-        more += ["--ckpt_path=last"]
     if blow.ranks == 2:
         more += ["--trainer.strategy=ddp", "--trainer.devices=2"]
     if blow.interval:
         more += [f"--trainer.val_check_interval={INTERVAL}"]
-    command = command_of(blow, folder, data, more, callbacks)
+    limits = {"max_steps": str(blow.step), "max_time": f'{{"milliseconds": {50 * blow.step}}}'}
+    callbacks: list[dict[str, Any]] = []
+    if stopped and blow.signal in limits:
+        more += [f"--trainer.{blow.signal}={limits[blow.signal]}"]
+    elif stopped and blow.signal == "should_stop":
+        callbacks = [faults.harm("Ends", step=blow.step)]
+    elif stopped:
+        callbacks = [faults.strike(blow.signal, blow.step, place=blow.place, rank=blow.rank, group=blow.group)]
+    command = command_of(blow, folder, data, *more, callbacks=callbacks)
     status = STATUS[blow.signal] if stopped else 0
     if blow.ranks == 1:
         job = {f"SLURM_{name}": value for name, value in SLURM.items()} | {"PATH": f"{data}:{os.environ['PATH']}"}
-        return run(command, folder, status, data, job if status == 138 else {})
+        return faults.run(command, folder, status, data, job if status == 138 else {})
     # rank 0 ends by an error if the other is killed, and by SIGTERM's status if the other is interrupted
     others = {"SIGKILL": 1, "SIGINT": 143}
-    return run_script(command, status, *([others.get(blow.signal, status)] if stopped else []), place=data)
+    return faults.run_script(command, status, *([others.get(blow.signal, status)] if stopped else []), place=data)
 
 
-def command_of(
-    blow: Blow, folder: Path, data: Path, more: list[str], callbacks: tuple[dict[str, Any], ...]
-) -> list[str]:
+def command_of(blow: Blow, folder: Path, data: Path, *more: str, callbacks: Sequence[Any]) -> list[str]:
     """Return the command of a run on the data that the method reads, five steps an epoch."""
-    if blow.method == "SiamFC":
-        given: dict[str, Any] = {"root": data / "got10k", "repeat": 2 * blow.ranks}
-        return words_of(blow.method, "Got10kDataModule", given, folder, *more, callbacks=callbacks)
-    if blow.method == "LinearProbe":
-        given = {"root": data / f"images-{blow.ranks}", "size": 32, "resize": 36}
-        return words_of(blow.method, "ImageFolderDataModule", given, folder, *more, callbacks=callbacks)
     frames = 3 if blow.method == "ContrastiveRandomWalk" else 2
-    clips = {"samples_per_epoch": 10 * blow.ranks, "frames": frames}
-    return words(blow.method, data / "videos", folder, *more, callbacks=callbacks, **clips)
+    clips = {"source": data / "videos", "size": 32, "repeat": 2, "samples_per_epoch": 10 * blow.ranks, "frames": frames}
+    images = {"root": data / f"images-{blow.ranks}", "size": 32, "resize": 36}
+    boxes = {"root": data / "got10k", "repeat": 2 * blow.ranks}
+    others = {"SiamFC": ("Got10kDataModule", boxes), "LinearProbe": ("ImageFolderDataModule", images)}
+    kind, given = others.get(blow.method, ("VideoDataModule", clips))
+    return faults.words_of(blow.method, kind, given, folder, *more, callbacks=callbacks)
 
 
 def write_data(folder: Path) -> None:
@@ -174,18 +151,21 @@ def write_data(folder: Path) -> None:
                 noise = generator.integers(0, 256, (images, 40, 60, 3), dtype=np.uint8)
                 names = [f"{index}.png" for index in range(images)]
                 write_frames(folder / f"images-{ranks}" / part / f"class{number}", noise, names)
-    (folder / "mine.py").write_text(MINE)
+    shutil.copy(Path(__file__).with_name("mine.py"), folder)
     (folder / "scontrol").write_text("#!/bin/sh\n")
     (folder / "scontrol").chmod(0o755)
 
 
-def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Return what TensorBoard shows of the newest run: tag → steps and values; no times, nor what Lightning adds."""
-    paths = folder.glob("lightning_logs/*/checkpoints/last.ckpt")
-    path = max(paths, key=lambda path: path.stat().st_mtime_ns)
-    events = EventAccumulator(str(path.parent.parent)).Reload()
+def points(folder: Path) -> dict[str, list[tuple[int, Any]]]:
+    """Return what TensorBoard and the benchmarks keep of the newest run: name → steps and values; no times."""
+    events = EventAccumulator(str(faults.last_of(folder).parent.parent)).Reload()
     tags = [tag for tag in events.Tags()["scalars"] if not tag.startswith(("time/", "epoch", "hp_metric"))]
-    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
+    found: dict[str, list[tuple[int, Any]]] = {}
+    for tag in tags:
+        found[tag] = [(event.step, event.value) for event in events.Scalars(tag)]
+    for name, state in faults.last(folder).get("benchmarks", {}).items():
+        found[f"benchmarks/{name}"] = [(run["step"], run) for run in state["runs"]]
+    return found
 
 
 def faults_of(blow: Blow, folder: Path, whole: Path, data: Path) -> list[str]:
@@ -196,38 +176,21 @@ def faults_of(blow: Blow, folder: Path, whole: Path, data: Path) -> list[str]:
     said = train(blow, folder, data, stopped=False, resumed=True)
     if not re.search("resuming from .*: step" if begun else "starting a new run", said):
         return [said]
-    one, other = last(folder), last(whole)
-    _leave_out_scores_of_the_end(one, other)
-    found = [fault for key in COMPARED for fault in differences(one.get(key), other.get(key), key)]
-    logged, expected = scalars(folder), scalars(whole)
-    if STATUS[blow.signal] == 0:
-        _leave_out_validations_of_the_end(logged, expected)
-    found += differences(logged, expected, "logged")
-    return found + ([] if curve(folder) == curve(whole) else ["losses"])
-
-
-def _leave_out_validations_of_the_end(resumed: dict[str, Any], whole: dict[str, Any]) -> None:
-    """Leave out what a validation at the end of the stopped run logged, which the whole run does not have."""
-    for tag in resumed:
-        if tag.startswith(("val/", "davis/")) and tag in whole:
-            steps = {step for step, _ in whole[tag]}
-            resumed[tag] = [point for point in resumed[tag] if point[0] in steps]
+    found, expected = points(folder), points(whole)
+    # what the end of the stopped run scored, and a validation there logged, the whole run does not have
+    of_the_end = ("benchmarks/", "val/", "davis/") if STATUS[blow.signal] == 0 else ("benchmarks/",)
+    for name in found.keys() & expected.keys():
+        if name.startswith(of_the_end):
+            steps = {step for step, _ in expected[name]}
+            found[name] = [point for point in found[name] if point[0] in steps]
+    return faults.faults_between(folder, whole, COMPARED) + faults.differences(found, expected, "logged")
 
 
 def faults_without_benchmark(blow: Blow, whole: Path, data: Path) -> list[str]:
     """Return where a run without the benchmark differs from the whole run."""
     folder = whole.with_name(f"{whole.name}-plain")
     train(blow, folder, data, stopped=False, scored=False)
-    one, other = last(folder), last(whole)
-    found = [fault for key in COMPARED[:3] for fault in differences(one[key], other[key], f"plain/{key}")]
-    return found + ([] if curve(folder) == curve(whole) else ["losses without a benchmark"])
-
-
-def _leave_out_scores_of_the_end(resumed: dict[str, Any], whole: dict[str, Any]) -> None:
-    """Leave out scores at the end of the stopped run, which the whole run does not have."""
-    for name, state in resumed.get("benchmarks", {}).items():
-        steps = {run["step"] for run in whole["benchmarks"][name]["runs"]}
-        state["runs"] = [run for run in state["runs"] if run["step"] in steps]
+    return faults.faults_between(folder, whole, COMPARED[:3])
 
 
 def main() -> None:
@@ -242,18 +205,18 @@ def main() -> None:
         for number in range(flags.stops):
             blow = draw(generator)
             whole = data / f"{blow.method}-{blow.ranks}-{blow.interval}"
+            found = []
             try:
-                faults = []
                 if not whole.exists():
                     train(blow, whole, data, stopped=False)
                     if blow.ranks == 1 and not blow.interval:
-                        faults = faults_without_benchmark(blow, whole, data)
-                faults += faults_of(blow, data / str(number), whole, data)
+                        found = faults_without_benchmark(blow, whole, data)
+                found += faults_of(blow, data / str(number), whole, data)
             except (AssertionError, TimeoutError) as error:
-                faults = [f"{type(error).__name__}: {str(error)[-2000:]}"]
-            wrong += bool(faults)
+                found = [f"{type(error).__name__}: {str(error)[-2000:]}"]
+            wrong += bool(found)
             counts.update([blow.method.rpartition(".")[2], f"{blow.ranks} ranks", blow.signal, blow.place])
-            print(number, *blow, "EQUAL" if not faults else f"DIFFERS: {faults[:5]}", flush=True)
+            print(number, *blow, "EQUAL" if not found else f"DIFFERS: {found[:5]}", flush=True)
     print(f"{flags.stops - wrong} of {flags.stops} equal; {dict(counts)}")
     sys.exit(bool(wrong))
 

@@ -13,40 +13,8 @@ import cli
 from tests.helpers.refusal import refused
 from vidcorr.results.folder_lock import LOCK
 
+CHECK = "check-data {videos} --output {out} --workers 1"
 GRID = "evaluate raw_colour --on davis={davis} --change input_size=48,64 --limit 2 --output {out}"
-# words of the command line; items done when the signal comes, and left for the second call; files of a finished run
-CASES = {
-    "check-data": ("check-data {videos} --output {out} --workers 1", 2, 6, ["clean.txt"]),
-    "grid": (GRID, 3, 2, ["*48*/results.json", "*64*/results.json"]),  # the second of two passes begins anew
-}
-
-
-@pytest.fixture
-def struck(monkeypatch):
-    """A function that has SIGTERM sent after N items, and returns the count since."""
-
-    def strike(after):
-        counted = []
-        advance = tqdm.update
-
-        def counting(self, *args, **options):
-            advance(self, *args, **options)
-            counted.append(self.n)
-            if len(counted) == after:
-                os.kill(os.getpid(), signal.SIGTERM)
-
-        monkeypatch.undo()
-        monkeypatch.setattr(tqdm, "update", counting)
-        return counted
-
-    return strike
-
-
-def stopped(words):
-    """Run a command that a signal ends."""
-    handler = signal.getsignal(signal.SIGTERM)
-    refused(SystemExit, "^143$", cli.main, shlex.split(words))
-    assert signal.getsignal(signal.SIGTERM) == handler
 
 
 def expect_nothing_half_written(folder):
@@ -60,17 +28,33 @@ def expect_nothing_half_written(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
-def test_a_tool_ends_with_143_and_a_second_call_completes_it(name, video_folder, davis_root, tmp_path, struck):
-    words, strikes, left, results = CASES[name]
+@pytest.mark.parametrize(
+    ("words", "done", "left", "results"),
+    [
+        (CHECK, 2, 6, ["clean.txt"]),
+        (GRID, 3, 2, ["*48*/results.json", "*64*/results.json"]),  # the second of two passes begins anew
+    ],
+)
+def test_a_tool_ends_with_143_and_a_second_call_completes_it(
+    words, done, left, results, video_folder, davis_root, tmp_path, monkeypatch
+):
+    """The signal comes once some items are done."""
+    items, advance, handler = [], tqdm.update, signal.getsignal(signal.SIGTERM)
+
+    def count(self, *args, **options):
+        advance(self, *args, **options)
+        items.append(self.n)
+        if len(items) == done:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(tqdm, "update", count)
     out = tmp_path / "out"
-    words = words.format(videos=video_folder, davis=davis_root, out=out)
-    struck(strikes)
-    stopped(words)
+    words = shlex.split(words.format(videos=video_folder, davis=davis_root, out=out))
+    refused(SystemExit, "^143$", cli.main, words)
+    assert signal.getsignal(signal.SIGTERM) == handler
     expect_nothing_half_written(out)
     assert not all(list(out.glob(result)) for result in results)
-    counted = struck(None)
-    cli.main(shlex.split(words))
-    assert len(counted) == left
+    cli.main(words)
+    assert len(items) == done + left
     assert all(list(out.glob(result)) for result in results)
     expect_nothing_half_written(out)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -102,16 +103,14 @@ class Spoil(pl.Callback):
             loss.data.fill_(float("nan"))
 
 
-def words(
-    method: str, source: Path, folder: Path, *more: str, callbacks: tuple[Any, ...] = (), **data: Any
-) -> list[str]:
+def words(method: str, source: Path, folder: Path, *more: str, callbacks: Sequence[Any] = (), **data: Any) -> list[str]:
     """Command of a run of three epochs of five steps over six videos that writes `last.ckpt` every second step."""
     given = {"source": source, "frames": 2, "size": 32, "repeat": 2, "samples_per_epoch": 10} | data
     return words_of(method, "VideoDataModule", given, folder, *more, callbacks=callbacks)
 
 
 def words_of(
-    method: str, data: str, given: dict[str, Any], folder: Path, *more: str, callbacks: tuple[Any, ...] = ()
+    method: str, data: str, given: dict[str, Any], folder: Path, *more: str, callbacks: Sequence[Any] = ()
 ) -> list[str]:
     """Command of a run of three epochs on data of any class; by default a batch has two samples."""
     arguments = METHODS[method] if method in METHODS else arguments_of(method)
@@ -202,10 +201,14 @@ def curve(folder: Path) -> dict[int, str]:
     return {int(line.split()[0]): line.partition(" ")[2] for line in lines}
 
 
+def last_of(folder: Path) -> Path:
+    """The newest `last.ckpt` of the runs in a folder."""
+    return max(folder.glob("lightning_logs/*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+
+
 def last(folder: Path) -> dict[str, Any]:
     """Content of the newest `last.ckpt`."""
-    paths = folder.glob("lightning_logs/*/checkpoints/last.ckpt")
-    return torch.load(max(paths, key=lambda path: path.stat().st_mtime_ns), weights_only=True)
+    return torch.load(last_of(folder), weights_only=True)
 
 
 def differences(one: Any, other: Any, name: str = "") -> list[str]:
@@ -219,3 +222,10 @@ def differences(one: Any, other: Any, name: str = "") -> list[str]:
         ]
     same = torch.equal(one, other) if isinstance(one, Tensor) and isinstance(other, Tensor) else one == other
     return [] if same else [f"{name}: {one} / {other}"[:200]]
+
+
+def faults_between(folder: Path, whole: Path, keys: Sequence[str]) -> list[str]:
+    """List where the losses of a run, and the fields of its newest `last.ckpt`, differ from those of the whole run."""
+    one, other = last(folder), last(whole)
+    found = [fault for key in keys for fault in differences(one.get(key), other.get(key), key)]
+    return found + differences(curve(folder), curve(whole), "losses")

@@ -1,7 +1,9 @@
 """A tiny form of every method with a batch for it, and three optimiser steps with fixed seeds, data and networks."""
 
+import json
 from functools import cache
 from inspect import Parameter, signature
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -21,25 +23,7 @@ METHODS = [
 """Every method that trains."""
 BACKBONE = "tests.helpers.encoders:TinyResNet"
 VIT = "tests.helpers.encoders:tiny_vit"
-SMALL = {
-    "projector_dim": 16,
-    "predictor_dim": 8,
-    "projection_dim": 8,
-    "queue_size": 24,
-    "position_size": 8,
-    "affinity_dim": 8,
-    "stages": 3,
-    "radius": 2,
-    "bank": {"frames": 6, "points": 2},
-    "schedule": {"warmup_epochs": 0},
-    "patch_size": 16,
-    "patch_stride": 16,
-    "decoder_width": 32,
-    "decoder_depth": 1,
-    "decoder_heads": 4,
-    "decoder_hidden": 64,
-    "num_classes": 3,
-}
+SMALL = json.loads(Path(__file__).with_name("small_methods.json").read_text())
 """Argument of a method → its small value; a method takes those that it has."""
 SIDES = {"B": 2, "3": 3, "H": 32, "W": 32, "a": 120, "b": 239}
 """Axis of an image, as methods name them in `images` → its length; `frames_of` gives that of T."""
