@@ -99,13 +99,19 @@ def test_a_flag_belongs_to_the_last_callback_before_it_in_files_and_words_alike(
 
 
 def test_a_model_is_any_network_that_evaluate_takes_and_several_sources_are_a_list():
-    given = ["--model", "dino-b8@block9", "--model=my_module:my_network@res3/8", "--model=FrozenEncoder"]
+    given = [
+        "--model",
+        "dino-b8@block9",
+        "--model=my_module:my_network@res3/8",
+        "--model=FrozenEncoder",
+        "--model=a.ckpt",
+    ]
     words = words_for_parser(["fit", "--data.source", "a b", "c", "--data.size=3", "--data.source=d", *given])
     named = ["--model.spec=timm:vit_base_patch8_224.dino", "--model.stage=block9", "--model.pretrained=True"]
-    own = ["--model.spec=my_module:my_network", "--model.stage=res3", "--model.stride=8"]
+    own = ["--model.spec=mine:net", "--model.stage=res3", "--model.stride=8"]
     frozen = "--model=FrozenEncoder"
     several = ["fit", '--data.source=["a b", "c"]', "--data.size=3", "--data.source=d"]
-    assert words == [*several, frozen, *named, frozen, *own, frozen]
+    assert words == [*several, frozen, *named, frozen, *own, frozen, frozen, "--model.spec=a.ckpt"]
     for word in ("--data.source", "--ckpt", "--help"):  # one value; left to the parser
         assert words_for_parser(["fit", word, "a"]) == ["fit", word, "a"]
     with pytest.raises(ArgumentError, match="expected one argument"):

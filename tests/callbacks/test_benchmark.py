@@ -76,15 +76,15 @@ def test_it_runs_in_validations_alone_else_at_the_end_of_an_epoch_and_the_best_a
 
 def test_it_runs_before_the_first_step_and_after_a_last_step_within_an_epoch(tmp_path):
     best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
-    benchmark, logger = watched(tmp_path, best, before=True, epochs=2, max_steps=3, limit_val_batches=0)
-    epochs_and_steps = [(0, 0), (1, 2), (1, 3)]
+    benchmark, logger = watched(tmp_path, best, every=3, before=True, max_steps=3, limit_val_batches=0)
+    epochs_and_steps = [(0, 0), (1, 3)]
     assert [event[1] for event in benchmark.benchmark.events] == epochs_and_steps
     assert [(run.epoch, run.step) for run in benchmark._runs] == epochs_and_steps
     assert list(benchmark.history) == logger.pictures == list(logger.scores["counted/score"])
     assert len([*tmp_path.glob("best/*-step=000003.ckpt")]) == 1
-    assert benchmark.plan_row() == ("benchmarks", "counted before the first step, every 1 epoch(s), then at the end")
+    assert benchmark.plan_row() == ("benchmarks", "counted before the first step, every 3 epoch(s), then at the end")
     benchmark._loaded = (1, 2)
-    for stage, kept in (("validate", 3), ("fit", 0)):  # of another Trainer, in a notebook
+    for stage, kept in (("validate", 2), ("fit", 0)):  # of another Trainer, in a notebook
         benchmark.setup(quiet_trainer(callbacks=[benchmark]), None, stage)
         assert (benchmark._loaded, len(benchmark.history)) == (None, kept)
 
@@ -259,7 +259,7 @@ def test_buffers_of_the_first_rank_are_read_and_each_ranks_own_restored(monkeypa
     module = VFSSimSiam(**TINY)
     features = DavisBenchmark("x", stage="res4").extractor(load(module))
     before = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    monkeypatch.setattr(dist, "broadcast", lambda buffer, source: buffer.fill_(7))
+    monkeypatch.setattr(dist, "broadcast", lambda buffer, source: buffer.fill_(7 + source))
     for ranks in (2, 1):
         with first_ranks_buffers(features, ranks):
             assert all((buffer == 7).all() == (ranks == 2) for buffer in features.buffers())

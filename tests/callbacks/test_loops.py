@@ -17,6 +17,17 @@ from tests.helpers.stops import make
 from tests.helpers.training import loader, quiet_trainer
 
 
+def trainer_after_a_batch(newest=3, is_last=False, **settings):
+    """Return a trainer after the third batch of its first epoch, the seventh of all batches, and step 5."""
+    batches = SimpleNamespace(current=SimpleNamespace(started=3, completed=3, ready=newest), is_last_batch=is_last)
+    epochs = SimpleNamespace(current=SimpleNamespace(ready=1, started=1, processed=0))
+    epoch_loop = SimpleNamespace(batch_progress=batches)
+    defaults = {"should_stop": True, "global_step": 5, "min_epochs": None, "min_steps": None, "val_check_batch": None}
+    defaults |= {"check_val_every_n_epoch": 1, "accumulate_grad_batches": 2, "num_training_batches": 10}
+    fit_loop = SimpleNamespace(epoch_progress=epochs, epoch_loop=epoch_loop, total_batch_idx=6)
+    return SimpleNamespace(fit_loop=fit_loop, **defaults | settings)
+
+
 @pytest.mark.parametrize(
     ("changes", "ends"),
     [
@@ -34,27 +45,13 @@ from tests.helpers.training import loader, quiet_trainer
     ],
 )
 def test_a_stop_ends_within_the_epoch_unless_lightning_ends_or_validates_first(changes, ends):
-    """After the third batch of an epoch, and step 5."""
-    batches = SimpleNamespace(current=SimpleNamespace(started=3, ready=3), is_last_batch=False)
-    fit_loop = SimpleNamespace(
-        epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=0)),
-        epoch_loop=SimpleNamespace(batch_progress=batches),
-        total_batch_idx=6,
-    )
-    trainer = SimpleNamespace(
-        fit_loop=fit_loop, should_stop=True, global_step=5, min_epochs=None, min_steps=None, num_training_batches=10
-    )
-    vars(trainer).update({"val_check_batch": None, "check_val_every_n_epoch": 1} | changes)
-    assert loops.ends_within_epoch(trainer) == ends
+    assert loops.ends_within_epoch(trainer_after_a_batch(**changes)) == ends
 
 
 @pytest.mark.parametrize(("newest", "is_last"), [(3, True), (4, False)])
 def test_the_last_batch_of_an_epoch_without_a_length_is_known_while_it_is_the_newest(newest, is_last):
-    batches = SimpleNamespace(current=SimpleNamespace(started=3, completed=3, ready=newest), is_last_batch=True)
-    epochs = SimpleNamespace(current=SimpleNamespace(ready=5, started=5, processed=4))
-    fit_loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=batches), epoch_progress=epochs)
-    trainer = SimpleNamespace(fit_loop=fit_loop, accumulate_grad_batches=2, num_training_batches=math.inf)
-    assert (loops.accumulates(trainer), loops.epochs_completed(trainer)) == (not is_last, 4 + is_last)
+    trainer = trainer_after_a_batch(newest, is_last=True, num_training_batches=math.inf)
+    assert (loops.accumulates(trainer), loops.epochs_completed(trainer)) == (not is_last, is_last)
 
 
 @pytest.mark.parametrize(("max_steps", "restarting"), [(-1, False), (9, True)])

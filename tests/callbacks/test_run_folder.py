@@ -1,8 +1,7 @@
-"""Scores and pictures reach every logger of a run, TensorBoard's and CSV's, W&B's offline; curves of resumed runs."""
+"""Scores and pictures reach every logger of a run, TensorBoard's and CSV's, W&B's offline."""
 
 import csv
 import json
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -14,7 +13,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from callbacks.run_folder import checkpoint_folder, hide_logs, log_now, log_picture, run_folder
 from cli import main
-from tests.helpers.stops import Stop, go
 from tests.helpers.words import RAW_COLOUR, davis, flags
 
 KEY = "davis/J&F-Mean"
@@ -81,27 +79,3 @@ def test_wandb_offline_has_score_and_pictures(davis_root, tmp_path, monkeypatch)
     assert (folder.name, (folder / "config.yaml").is_file()) == (version, True)
     assert summary[KEY] == pytest.approx(json.loads(results.read_text())["scores"]["J&F-Mean"])
     assert list(tmp_path.glob("wandb/offline-run-*/files/media/images/davis/*.png"))
-
-
-def logged(folder):
-    """Return tag → steps and values that TensorBoard shows."""
-    events = EventAccumulator(str(folder / "lightning_logs/version_0")).Reload()
-    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
-
-
-@pytest.mark.slow
-def test_the_logs_of_a_resumed_run_hold_every_step_once(tmp_path):
-    """Scores are logged at the number of steps, losses at Lightning's number of a step, from 0."""
-
-    def run(name, **options):
-        logger = TensorBoardLogger(tmp_path / name, version=0)
-        go("VFSSimSiam", tmp_path / name, logger=logger, log_every_n_steps=1, **options)
-
-    run("whole")
-    run("parts", stop=Stop("step", 4), kill=True, every=4)
-    time.sleep(1 - time.time() % 1)  # TensorBoard orders the files of a second by a number as text, 10 before 9
-    run("parts", start=tmp_path / "parts/last.ckpt")
-    found, whole = logged(tmp_path / "parts"), logged(tmp_path / "whole")
-    assert [step for step, _ in whole["counted/score"]] == [0, 3, 6, 9]
-    for tag in ("train/loss", "val/loss", "counted/score"):
-        assert found[tag] == whole[tag], tag

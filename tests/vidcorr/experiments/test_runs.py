@@ -307,7 +307,8 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     said = []
-    training = found(lr=1)[0].record.training
+    other, training = (found(lr=rate)[0].record.training for rate in (2, 1))
+    assert training != other
     assert said.pop().endswith("below runs: starting a new run")
     waiting = written("runs/waiting", "fit").resolve()  # the same words, nothing saved
     run, checkpoint = found(lr=1)
@@ -335,12 +336,12 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
     assert found(("validate",), None)[0].earlier is None
     assert newest_checkpoint("runs") == str(path.resolve())
     refused(ValueError, "^--ckpt_path last: no last.ckpt below elsewhere", newest_checkpoint, "elsewhere")
+    for variables in ({"JOB_ID": "0", "RESTART_COUNT": "0"}, {"JOB_ID": "9", "RESTART_COUNT": "1"}):
+        in_slurm(monkeypatch, **variables)
+        assert found(path=None)[0].earlier is None
     in_slurm(monkeypatch, JOB_ID="0", RESTART_COUNT="1")
     assert found(path="any.ckpt", lr=2)[1] == "runs/version_0/checkpoints/last.ckpt"
     assert found(("fit", "--other"), None)[0].earlier is None
-    monkeypatch.setenv("SLURM_JOB_ID", "9")
-    assert found(path=None)[0].earlier is None
-    monkeypatch.setenv("SLURM_JOB_ID", "0")
     written("runs/version_0", "fit", end="2026-01-02", slurm={"job": "0"})
     refused(SystemExit, "^0$", found)
 
