@@ -96,7 +96,7 @@ def test_the_speed_is_logged_every_few_steps_and_not_over_a_pause(monkeypatch):
         warnings.simplefilter("always")
         for batch in range(1, 28):
             trainer.batch, trainer.global_step = batch, batch // 3
-            loader.waited = 1.2 * batch - 0.2 if batch in (1, 6) else 3.0 * batch - 11
+            loader.waited = {1: 1.0, 6: 7.0}.get(batch, 3.0 * batch - 11)
             trainer.log_every_n_steps = 0 if 18 < batch < 22 else 2
             trainer.train_dataloader = loader if batch < 22 else object()
             monitor.on_train_batch_end(trainer, None, None, None, 0)
