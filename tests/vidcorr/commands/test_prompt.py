@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Iterator
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ def test_the_page_is_complete_in_itself_and_has_the_chosen_frames(video: Path, t
     page = output.read_text()
     assert [(frame["number"], frame["label"]) for frame in frames_of(page)] == [(1, "00001"), (2, "00002")]
     assert f"WIDTH = {SIZE[1]}, HEIGHT = {SIZE[0]}" in page
+    (tmp_path / "frame.jpg").write_bytes(b64decode(re.search(r'"data:image/jpeg;base64,([^"]*)"', page)[1]))
+    assert Image.open(tmp_path / "frame.jpg").quantization[0][0] == 2  # of quality 95
     assert "my &lt;b&gt;" in page
     assert not [text for text in ("<b>'clip'", "{{", "http") if text in page]
     clip = tmp_path / "clip.mp4"
@@ -54,88 +56,55 @@ def test_the_page_is_complete_in_itself_and_has_the_chosen_frames(video: Path, t
     refused(DataError, "has no frame 7", write_page, video, output, [7])
 
 
-class Hand:
-    """Draws on the page's canvas; places are pixels of the frame."""
-
-    def __init__(self, browser: Any) -> None:
-        from selenium.webdriver.support.ui import WebDriverWait
-
-        WebDriverWait(browser, 60).until(lambda opened: opened.find_element("id", "hint").text)  # pictures are there
-        self._browser, self._canvas = browser, browser.find_element("id", "canvas")
-
-    def moved(self, x: float, y: float) -> Any:
-        """Return a chain of actions that has moved to a place."""
-        from selenium.webdriver import ActionChains
-
-        script = "return [view.scale, view.x, view.y, canvas.clientWidth, canvas.clientHeight]"
-        scale, left, top, width, height = self._browser.execute_script(script)
-        place = round(x * scale + left - width / 2), round(y * scale + top - height / 2)
-        return ActionChains(self._browser).move_to_element_with_offset(self._canvas, *place)
-
-    def click(self, x: float, y: float) -> None:
-        self.moved(x, y).click().perform()
-
-    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        self.moved(*start).click_and_hold().perform()
-        self.moved(*end).release().perform()
-
-    def press(self, name: str) -> None:
-        self._browser.find_element("css selector", name).click()
-
-
-def saved(folder: Path, name: str) -> Path:
+def saved(file: Path) -> Path:
     """Wait until the browser has saved a file."""
     for _ in range(200):
-        if (folder / name).is_file() and (folder / name).stat().st_size:
-            return folder / name
+        if file.is_file() and file.stat().st_size:
+            return file
         time.sleep(0.05)
-    raise AssertionError(f"{name} was not saved; there are {sorted(path.name for path in folder.iterdir())}")
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Any]:
-    """A headless Chromium that saves to the test's folder."""
-    with chromium(tmp_path) as opened:
-        yield opened
+    raise AssertionError(f"{file.name} was not saved")
 
 
 @pytest.mark.slow
-def test_from_drawing_on_a_frame_to_its_prompt(video: Path, tmp_path: Path, browser: Any) -> None:
-    browser.get(write_page(video, tmp_path / "page.html", [0, 2]).as_uri())
-    hand = Hand(browser)
-    for corner in ((20, 20), (60, 20), (60, 70), (20, 70)):
-        hand.click(*corner)
-    hand.moved(20, 70).send_keys("\ue007").perform()  # Enter
-    hand.press("[data-tool=point]")
-    hand.click(30.5, 40.5)
-    browser.find_elements("css selector", "#frames button")[1].click()
-    assert browser.find_element("id", "frame").text == "frame 00002"
-    assert not browser.find_elements("css selector", "#points li")
-    hand.click(34.5, 44.5)
-    assert browser.find_element("css selector", "#points input").get_attribute("value") == "point 1"
-    browser.find_element("css selector", "#points input").send_keys("\ue009a\ue000nose\n")
-    hand.press("[data-tool=box]")
-    hand.drag((24, 22), (64, 72))  # the first object, corrected
-    hand.press("#add")
-    hand.drag((90, 30), (130, 80))
-    buttons = browser.find_elements("css selector", "#frames button")
-    assert [button.text for button in buttons] == ["00000 · 2", "00002 · 3"]
+def test_from_drawing_on_a_frame_to_its_prompt(video: Path, tmp_path: Path) -> None:
+    """A polygon, a box and a named point in the second frame; places are pixels of the frame."""
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.support.ui import WebDriverWait
 
-    hand.press("#save-mask")
-    command = browser.find_element("id", "command").text
-    assert "--mask mask.png --start 2" in command
-    expected = np.zeros(SIZE, np.uint8)
-    expected[22:72, 24:64], expected[30:80, 90:130] = 1, 2
-    prompt = MaskPrompt.of(saved(tmp_path, "mask.png"))
-    assert prompt.objects == (1, 2)
-    assert (prompt.labels != expected).mean() < 0.01
+    with chromium(tmp_path) as browser:
+        browser.get(write_page(video, tmp_path / "page.html", [0, 2]).as_uri())
+        WebDriverWait(browser, 60).until(lambda opened: opened.find_element("id", "hint").text)  # pictures are there
 
-    hand.press("#show-boxes")
-    words = browser.find_element("id", "command").text.split()
-    boxes = BoxPrompt.of(words[words.index("--box") + 1 : words.index("--start")])
-    assert boxes.labels[1] == pytest.approx((90, 30, 40, 50), abs=0.5)
+        def at(x: float, y: float) -> Any:
+            script = "return [view.scale, view.x, view.y, canvas.clientWidth, canvas.clientHeight]"
+            scale, left, top, width, height = browser.execute_script(script)
+            place = round(x * scale + left - width / 2), round(y * scale + top - height / 2)
+            return ActionChains(browser).move_to_element_with_offset(browser.find_element("id", "canvas"), *place)
 
-    hand.press("#save-points")
-    points = PointPrompt.of(saved(tmp_path, "points.csv"))
-    assert (points.objects, points.frame) == (("nose",), 2)
-    assert points.labels == pytest.approx(np.array([[34, 44]]), abs=0.5)
+        def press(name: str) -> str:
+            browser.find_element("css selector", name).click()
+            return browser.find_element("id", "command").text
+
+        press("#frames button:nth-child(2)")
+        assert browser.find_element("id", "frame").text == "frame 00002"
+        for corner in ((20, 20), (60, 20), (60, 70), (20, 70)):
+            at(*corner).click().perform()
+        at(20, 70).send_keys("\ue007").perform()  # Enter
+        press("[data-tool=box]")
+        press("#add")
+        at(90, 30).click_and_hold().perform()
+        at(130, 80).release().perform()
+        press("[data-tool=point]")
+        at(34.5, 44.5).click().perform()
+        browser.find_element("css selector", "#points input").send_keys("\ue009a\ue000nose\n")
+        assert "--mask mask.png --start 2" in press("#save-mask")
+        expected = np.zeros(SIZE, np.uint8)
+        expected[20:70, 20:60], expected[30:80, 90:130] = 1, 2
+        assert (MaskPrompt.of(saved(tmp_path / "mask.png")).labels != expected).mean() < 0.01
+        words = press("#show-boxes").split()
+        boxes = BoxPrompt.of(words[words.index("--box") + 1 : words.index("--start")])
+        assert boxes.labels[-1] == pytest.approx((90, 30, 40, 50), abs=0.5)
+        press("#save-points")
+        points = PointPrompt.of(saved(tmp_path / "points.csv"))
+        assert (points.objects, points.frame) == (("nose",), 2)
+        assert points.labels == pytest.approx(np.array([[34, 44]]), abs=0.5)

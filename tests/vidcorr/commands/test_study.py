@@ -137,18 +137,14 @@ def test_a_real_study(davis_root, video_folder, tmp_path, capfd, monkeypatch):
         "seeds": [0],
         "evaluate": {"davis": f"--on davis={davis_root} --allow {NETWORK} --change radius=4 --limit 1"},
         "scores": {"davis": "J&F-Mean"},
-        "rows": [{"name": "two frames", "published": {"davis": 65.0}}],
+        "rows": [{"name": "two frames"}],
     }
     monkeypatch.chdir(tmp_path)
     (tmp_path / "study.yaml").write_text(json.dumps(content))
     main(["study", "study.yaml", "--output", "out", "--run"])
     capfd.readouterr()
     main(["table", "out", "--study", "study.yaml"])
-    title, _, head, _, row, *_ = capfd.readouterr().out.splitlines()
-    assert title == "## davis"
-    assert head == "|  | J&F-Mean | J&F-Mean, paper |"
     (result,) = results_below(tmp_path / "out/two-frames").values()
-    assert f"{100 * result.scores['J&F-Mean']:.1f}" in row
-    assert "65.0" in row
+    assert f"{100 * result.scores['J&F-Mean']:.1f}" in capfd.readouterr().out
     main(["study", "study.yaml", "--output", "out", "--run"])
     assert capfd.readouterr().out == ""

@@ -214,3 +214,4 @@ def test_evaluate_says_the_difference_that_table_says():
     expected = tabulate(records).with_differences("B")
     assert [cell.difference for cell in said.cells] == [cell.difference for cell in expected.cells]
     assert said.cells[0].difference.ends is not None
+    assert said.best.keys() == said.columns.keys()

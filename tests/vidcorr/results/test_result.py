@@ -6,6 +6,7 @@ Also tests `results/checked.py`, `results/csv_files.py`, `results/provenance.py`
 import csv
 import json
 import math
+import sys
 from importlib.metadata import PackageNotFoundError
 from unittest.mock import Mock
 
@@ -93,5 +94,7 @@ def test_damage_is_one_line_with_file_and_field(tmp_path):
 def test_its_command_is_the_words_without_the_programs_folder_and_a_checkout_keeps_its_results(monkeypatch):
     monkeypatch.setattr("sys.argv", ["/opt/bin/vidcorr", "evaluate", "raw_colour"])
     monkeypatch.setattr("vidcorr.results.provenance.version", Mock(side_effect=PackageNotFoundError))
+    monkeypatch.delitem(sys.modules, "torch")  # without it, neither the kernel nor a GPU was used
     found = Provenance.now()
     assert (found.command, found.versions["vidcorr"]) == (("vidcorr", "evaluate", "raw_colour"), "not installed")
+    assert (found.machine["compiled_search"], found.machine["gpus"]) == (False, [])
