@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from unittest.mock import Mock, call
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,7 +12,6 @@ from tests.helpers.words import refusal
 from vidcorr.results.result import Row
 
 WORDS = ["score", "truth", "mine"]
-OF_MASKS = {"videos": None, "meta": None, "unseen": set(), "keep_ends": False, "allow_missing": False}
 META = '{"videos": {"a": {"objects": {"1": {"category": "dog"}, "2": {"category": "cat"}}}}}'
 
 
@@ -33,28 +32,20 @@ def scored(monkeypatch, tmp_path):
     return functions
 
 
-def test_flags_choose_rules_names_and_files(scored, capsys):
-    folders = Path("truth"), Path("mine")
-    meta = Path("meta.json")
-    youtube_vos = ["--rules", "youtube-vos", "--meta", "meta.json"]
-    for more, expected in (
-        ([], call.score(*folders, "davis-2017", **OF_MASKS)),
-        (["--list", "dog.txt"], call.score(*folders, "davis-2017", **OF_MASKS | {"videos": ("dog",)})),
-        (["--keep-ends"], call.score(*folders, "davis-2017", **OF_MASKS | {"keep_ends": True})),
-        (["--allow-missing"], call.score(*folders, "davis-2017", **OF_MASKS | {"allow_missing": True})),
-        (["--rules=lvos", "--unseen=bird.txt"], call.score(*folders, "lvos", **OF_MASKS | {"unseen": {"bird"}})),
-        ([*youtube_vos, "--trained-meta=trained.json"], {"cat"}),
-        ([*youtube_vos, "--trained-meta=trained.json", "--unseen=dog.txt"], {"cat", "dog"}),
-        (["--boxes"], call.score_boxes(*folders, "otb")),
-        (["--tracks", "first"], call.score_tracks(*folders, "first")),
-    ):
-        if isinstance(expected, set):
-            expected = call.score(*folders, "youtube-vos", **OF_MASKS | {"meta": meta, "unseen": expected})
+def test_flags_choose_rules_names_and_files(scored, capsys, recorded):
+    """The record: words → the function that is called, and its arguments."""
+    found = {}
+    for words in recorded:
         scored.reset_mock()
-        main([*WORDS, *more])
-        assert scored.mock_calls == [expected]
+        main([*WORDS, *words.split()])
+        ((name, arguments, options),) = scored.mock_calls
+        found[words] = [name, *map(str, arguments), {key: str(value) for key, value in options.items()}]
+        if "unseen" in options:
+            found[words][-1]["unseen"] = sorted(options["unseen"])
+    assert found == recorded
     left_out = "left out, for want of predictions or objects: c, d\n"
     assert capsys.readouterr().out.endswith(left_out)
+    youtube_vos = ["--rules", "youtube-vos", "--meta", "meta.json"]
     for more in ([], ["--unseen=bird.txt"], ["--trained-meta=meta.json"]):
         assert "must name unseen categories of meta.json" in refusal(*WORDS, *youtube_vos, *more)
     for flag in ("--meta=a", "--unseen=a", "--trained-meta=a", "--list=a", "--keep-ends", "--allow-missing"):
