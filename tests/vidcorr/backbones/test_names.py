@@ -13,6 +13,7 @@ from torch import nn
 from torchvision.models import ResNet18_Weights
 
 from lightning_modules import FrozenEncoder, SiamFC, VFSSimSiam
+from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from vidcorr.backbones import NamedNetwork, Network, build_feature_extractor, build_network, load
 from vidcorr.backbones.checkpoints import write_checkpoint
@@ -76,8 +77,9 @@ def test_results_of_a_users_code_are_not_reused(tmp_path, weights):
     torch.save({"state_dict": weights}, "last.ckpt")
     assert not NamedNetwork(f"{OWN}:wide").is_reusable
     assert not NamedNetwork("vidcorr.backbones:LiirEncoder=last.ckpt").is_reusable
-    for spec, is_reusable in (("raw_colour", True), (f"{OWN}:wide", False)):
-        write_checkpoint(FrozenEncoder(spec), tmp_path / "a.ckpt")
+    modules = (FrozenEncoder("raw_colour"), True), (FrozenEncoder(f"{OWN}:wide"), False), (tiny("CoSettle"), False)
+    for module, is_reusable in modules:
+        write_checkpoint(module, tmp_path / "a.ckpt")
         named = NamedNetwork(str(tmp_path / "a.ckpt"))
         assert named.is_reusable is is_reusable
         assert named.identity() == {"stage": None, "stride": None, "sha256": file_digest(tmp_path / "a.ckpt")}
