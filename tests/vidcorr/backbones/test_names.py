@@ -188,7 +188,7 @@ def test_weights_alone_are_a_network_by_their_class(weights):
 
 def test_a_file_of_the_hub_is_named_with_its_revision_and_what_is_not_there_is_one_line(tmp_path, monkeypatch):
     path, address = tmp_path / "models--me--vfs/snapshots/0123456789abcdef/runs/last.ckpt", "hf://me/vfs/runs/last.ckpt"
-    write_checkpoint(FrozenEncoder("raw_colour"), path)
+    write_checkpoint(FrozenEncoder("tests.helpers.encoders:TinyResNet"), path)
     monkeypatch.setenv("HF_ENDPOINT", "a mirror")
     with patch("huggingface_hub.HfApi") as made:
         hub = made.return_value
@@ -197,11 +197,11 @@ def test_a_file_of_the_hub_is_named_with_its_revision_and_what_is_not_there_is_o
         for text in (address, "hf://me/vfs"):
             assert Network.of(load(text)).weights == f"weights of {address} at 0123456789ab"
             hub.hf_hub_download.assert_called_with("me/vfs", "runs/last.ckpt")
-        view = load(f"{address}@colour/4").view()
+        view = load(f"{address}@res3/4").view()
         hub.list_repo_files.return_value = ["a.ckpt", "b.safetensors"]
         hub.hf_hub_download.side_effect = OSError("no such\nfile")
         refused(ValueError, "hf://me/vfs: holds 2 files of weights", local_file, "hf://me/vfs")
         refused(ValueError, f"^{address}: no such file$", local_file, address)
     made.assert_called_with(endpoint="a mirror")
-    assert (view.stage, view.stride) == ("colour", 4)
+    assert (view.stage, view.stride) == ("res3", 4)
     assert source_of(tmp_path / "snapshots/a/last.ckpt") == "last.ckpt"  # of no hub
