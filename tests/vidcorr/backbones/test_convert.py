@@ -1,6 +1,7 @@
 """`vidcorr convert`: what becomes of each key of each family, what is refused; nothing that a file holds is run.
 
-`families.json` beside has keys of each family, one for each rule of its table: their places, and those left out.
+`families.json` beside has keys of each family, one for each rule of its table: their places, and those left out; and
+for public files the arguments that their shapes give.
 
 Also tests `backbones/foreign.py`, `commands/convert.py`.
 """
@@ -28,19 +29,9 @@ from vidcorr.backbones.foreign import ENTRIES, bare, read_foreign
 from vidcorr.backbones.trust import make
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
-KEYS = json.loads(Path(__file__).with_name("families.json").read_text("utf-8"))
+RECORD = json.loads(Path(__file__).with_name("families.json").read_text("utf-8"))
 REAL = json.loads((GOLDEN / "checkpoint_keys.json").read_text("utf-8"))
 """Name of a public file → its keys with their shapes."""
-R50 = {"spec": "torchvision:resnet50"}
-MADE = {
-    "vfs_r18": {"spec": "torchvision:resnet18"},
-    "vfs_r50": R50,
-    "moco_v2_r50": R50,
-    "crw_r18": {"spec": "vidcorr.backbones:crw_resnet18"},
-    "liir": {"position_size": 128},
-    "mast": {},
-}
-"""Name of a public file → arguments by its keys."""
 
 
 def made(family, state):
@@ -50,13 +41,13 @@ def made(family, state):
 
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"named"}))
 def test_each_key_of_a_family_finds_its_place_or_is_left_out(family):
-    names, left_out = KEYS[family]["names"], KEYS[family]["left_out"]
+    benchmark, names, left_out = RECORD["families"][family].values()
     state = {key: key for key in (*names, *left_out)}
     assert family_of(state, None, "x") == family
     renamed, unused = renamed_by(FAMILIES[family], state)
     assert renamed == {ours: key for key, ours in names.items()}
     assert list(unused) == left_out
-    assert FAMILIES[family].get("benchmark") == KEYS[family]["benchmark"]
+    assert FAMILIES[family].get("benchmark") == benchmark
 
 
 @pytest.mark.parametrize("file", REAL)
@@ -69,7 +60,7 @@ def test_the_keys_of_a_public_file_fit_a_network_of_their_shapes(file, monkeypat
         recipe, weights = made(family, renamed_by(FAMILIES[family], state)[0])
         load_weights(make(recipe, file), weights, file)
     assert file.startswith(family)
-    assert recipe["init_args"] == FAMILIES[family].get("arguments", {}) | MADE[file]
+    assert recipe["init_args"] == FAMILIES[family].get("arguments", {}) | RECORD["files"][file]
 
 
 @pytest.mark.parametrize(("width", "size", "patch"), [(384, "small", 16), (768, "base", 8), (1024, "large", 16)])
