@@ -1,4 +1,4 @@
-"""Steps of AdamW against the golden ones."""
+"""Rates of a method's schedule, and steps of AdamW against the golden ones."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,6 +8,12 @@ import torch
 from torch import Tensor
 
 from lightning_modules.base import CorrespondenceModule
+
+
+def rates_of(module: CorrespondenceModule, steps: int) -> list[float]:
+    """Return the rates of the first steps."""
+    schedule = module.configure_optimizers()["lr_scheduler"]["scheduler"]
+    return [schedule.base_lrs[0] * schedule.lr_lambdas[0](step) for step in range(steps)]
 
 
 def expect_steps(

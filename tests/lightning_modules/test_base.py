@@ -3,7 +3,6 @@
 Also tests `parts/distributed.py`, `parts/saving.py`.
 """
 
-from inspect import signature
 from itertools import product
 from types import SimpleNamespace
 from unittest.mock import Mock, call
@@ -14,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from lightning_modules import CoSettle, Liir, SiameseMAE, SiamFC, VFSSimSiam
+from lightning_modules import VFSSimSiam
 from lightning_modules.base import check_images
 from lightning_modules.parts import distributed
 from lightning_modules.parts.distributed import keyed_generator
@@ -95,28 +94,22 @@ def test_a_checkpoint_of_another_network_is_told_and_names_the_weights(tmp_path,
     with pytest.warns(UserWarning, match=f"own.ckpt: is of other, this model of {TINY['backbone']}: set model.backb"):
         module.on_load_checkpoint(checkpoint)
     assert module.described == Network.of(module).with_weights_of(str(path)) != before
+    refused(ValueError, "own.ckpt", module.on_load_checkpoint, checkpoint | {"state_dict": {}})
     loaded = VFSSimSiam.load_from_checkpoint(path, map_location="meta")
     assert loaded.device.type == "meta"
 
 
-CHOICES = {
-    SiamFC: ["start"],
-    CoSettle: ["start", "divergence"],
-    SiameseMAE: ["decoder", "rate_counts"],
-    Liir: ["position", "reference_encoder"],
-    BankSettings: ["negatives", "encoder", "modulation"],
-}
-LEAST = [(BankSettings, "frames", 0), (BankSettings, "points", 1)]
-LEAST += [(LiirSchedule, "warmup_epochs", 0), (LiirSchedule, "warmup_accumulation", 1)]
-
-
 def test_unknown_words_and_numbers_that_are_too_small_are_refused():
-    for kind, arguments in CHOICES.items():
-        backbone = {"backbone": TINY["backbone"]} if "backbone" in signature(kind).parameters else {}
+    choices = {"SiamFC": ["start"], "CoSettle": ["start", "divergence"], "SiameseMAE": ["decoder", "rate_counts"]}
+    for name, arguments in (choices | {"Liir": ["position", "reference_encoder"]}).items():
         for argument in arguments:
-            refused(ValueError, argument, kind, **backbone, **{argument: "other"})
-    for kind, argument, least in LEAST:
-        refused(ValueError, f"{argument} must be at least {least}", kind, **{argument: least - 1})
+            refused(ValueError, argument, tiny, name, **{argument: "other"})
+    for argument in ("negatives", "encoder", "modulation"):
+        refused(ValueError, argument, BankSettings, **{argument: "other"})
+    least = {BankSettings: {"frames": 0, "points": 1}, LiirSchedule: {"warmup_epochs": 0, "warmup_accumulation": 1}}
+    for settings, bounds in least.items():
+        for argument, bound in bounds.items():
+            refused(ValueError, f"{argument} must be at least {bound}", settings, **{argument: bound - 1})
 
 
 def test_the_cosine_schedule_is_the_golden_one(golden):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lightning_modules import ContrastiveRandomWalk
+from tests.helpers.golden_steps import rates_of
 from tests.helpers.refusal import refused
 from vidcorr.backbones import crw_training_resnet18
 from vidcorr.backbones.resnet import resnet_maps
@@ -92,12 +93,5 @@ def test_clips_from_which_nothing_can_be_learned_are_refused():
 def test_the_rate_falls_after_20_30_and_40_epochs():
     module = ContrastiveRandomWalk(**TINY)
     module.steps_per_epoch = lambda: 2
-    configured = module.configure_optimizers()
-    optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
-    rates = []
-    for _ in range(84):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
-    expected = [1e-4 * 0.3 ** sum(epoch >= drop for drop in (20, 30, 40)) for epoch in np.arange(84) // 2]
-    np.testing.assert_allclose(rates, expected)
+    expected = 1e-4 * 0.3 ** np.repeat([0, 1, 2, 3], [40, 20, 20, 4])
+    np.testing.assert_allclose(rates_of(module, 84), expected)

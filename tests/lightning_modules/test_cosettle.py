@@ -12,8 +12,6 @@ from datamodules.loading.sampling import FractionPairs, PairCrops, seeded_genera
 from lightning_modules import CoSettle, cosettle
 from tests.helpers.golden_steps import expect_steps
 from tests.helpers.refusal import refused
-from vidcorr.backbones import load
-from vidcorr.backbones.checkpoints import write_checkpoint
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 VIT = "tests.helpers.encoders:tiny_vit"
@@ -197,20 +195,16 @@ def test_positions_are_drawn_by_seed_epoch_and_batch_for_vits_alone():
     assert torch.equal(of_resnet[:, 0], of_resnet[:, 2])
 
 
-def test_its_checkpoint_gives_the_projected_features(tmp_path):
+def test_its_features_are_the_projected_ones():
     module = CoSettle("vidcorr-r18", start="normal")
     assert module.projection.linear.weight.std().item() == pytest.approx(0.02, rel=0.05)
     bound = CoSettle("vidcorr-r18").projection.linear.weight.abs().max()
     assert bound.item() == pytest.approx((6 / 512) ** 0.5, rel=1e-3)
     assert not module.projection.linear.bias.any()
-    write_checkpoint(module, tmp_path / "last.ckpt")
-    images = torch.rand(1, 3, 40, 56)
-    view = load(tmp_path / "last.ckpt").view()
-    cells = module.backbone.view()(images).movedim(1, -1)
-    torch.testing.assert_close(view(images), module.projection(cells).movedim(-1, 1))
+    images, view, inner = torch.rand(1, 3, 40, 56), module.feature_extractor(), module.frozen_view()
+    torch.testing.assert_close(view(images), module.projection(inner(images).movedim(1, -1)).movedim(-1, 1))
     torch.testing.assert_close(view.folded()(images), view(images), rtol=1e-3, atol=1e-4)
-    own, inner = module.feature_extractor(), module.frozen_view()
     for name in ("stage", "stages", "stride", "multiple"):
-        assert getattr(own, name) == getattr(inner, name)
+        assert getattr(view, name) == getattr(inner, name)
     assert view.stride == 8
     refused(ValueError, "not on stage res3", module.feature_extractor, "res3")

@@ -9,6 +9,7 @@ from torch import nn
 
 from lightning_modules import SiamFC
 from lightning_modules.siamfc import SiameseExtractor
+from tests.helpers.golden_steps import rates_of
 from tests.helpers.method_steps import tiny_batch
 from tests.helpers.refusal import refused
 from vidcorr.backbones.checkpoints import write_checkpoint
@@ -49,11 +50,8 @@ def test_the_rate_falls_by_epochs_as_in_the_golden_file(golden):
         module = SiamFC(NETWORK, **options)
         module.trainer = Mock(max_steps=max_steps, num_training_batches=2, accumulate_grad_batches=1)
         module.total_steps = lambda rates=rates: len(rates)
-        configured = module.configure_optimizers()
-        (group,), (factor,) = configured["optimizer"].param_groups, configured["lr_scheduler"]["scheduler"].lr_lambdas
-        found = [group["initial_lr"] * factor(step) for step in range(len(rates))]
-        np.testing.assert_allclose(found, rates, rtol=0, atol=1e-9)
-        assert group["weight_decay"] == 0
+        np.testing.assert_allclose(rates_of(module, len(rates)), rates, rtol=0, atol=1e-9)
+        assert module.configure_optimizers()["optimizer"].param_groups[0]["weight_decay"] == 0
 
 
 def test_its_extractor_shares_the_weights_and_has_exemplar():

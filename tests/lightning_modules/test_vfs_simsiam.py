@@ -30,18 +30,15 @@ def test_sgd_has_the_weight_decay_and_the_momentum_of_the_method(method):
     assert (group["weight_decay"], group["momentum"], group["lr"]) == (0.25, 0.5, 2.0)
 
 
-@pytest.mark.parametrize("method", [VFSSimSiam, VFSMoCo])
-def test_an_encoder_that_gives_maps_is_trained_on_their_mean(method):
+def test_an_encoder_that_gives_maps_is_trained_on_their_mean():
     """It takes RGB in [0, 1] in training as in benchmarks."""
-    sizes = {"projector_dim": 8, "predictor_dim": 4} if method is VFSSimSiam else {"queue_size": 4, "groups": 1}
-    module = method("tests.helpers.encoders:Wrapped", **sizes).eval()
-    clip, seen = torch.rand(2, 2, 3, 32, 32), []
-    module.projector[0].register_forward_hook(lambda _, given, __: seen.append(given[0]))
-    module.step({"clip": clip, "video_index": torch.arange(2)})["loss"].backward()
-    maps = module.feature_extractor()(clip[:, 0])
-    assert maps.shape == (2, 4, 8, 8)
-    torch.testing.assert_close(seen[0][:2], maps.mean((2, 3)))
-    assert module.backbone.model.weight.grad.abs().sum() > 0
+    module, clip = (
+        VFSSimSiam(**TINY | {"backbone": "tests.helpers.encoders:Wrapped"}).eval(),
+        torch.rand(2, 2, 3, 32, 32),
+    )
+    maps = module.feature_extractor()(clip.flatten(0, 1))
+    assert maps.shape == (4, 4, 8, 8)
+    torch.testing.assert_close(module(clip)[1].flatten(0, 1), module.projector(maps.mean((2, 3))))
 
 
 def test_it_trains_and_gives_features_in_bfloat16():
