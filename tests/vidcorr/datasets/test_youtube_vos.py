@@ -1,7 +1,4 @@
-"""The YouTube-VOS reader: hold-out split, every frame, mistakes; test_vos.py compares its objects with `Vos`'s."""
-
-import json
-from functools import partial
+"""The YouTube-VOS reader: hold-out split, every frame; mistakes: test_changed_sets.py."""
 
 import numpy as np
 import pytest
@@ -15,8 +12,6 @@ from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette, read_mask, write_ids
 
 SIZE = (48, 64)
-
-refusal = partial(refused, DataError, ".", YoutubeVos)
 
 
 @pytest.fixture(scope="module")
@@ -40,27 +35,15 @@ def test_holdout_hides_whole_categories_and_is_a_function_of_the_names(root):
     assert len(first) == 2
 
 
-def test_another_meta_is_named(tmp_path):
-    path = tmp_path / "valid/meta.json"
-    path.parent.mkdir()
-    for videos in ([], {"a": {"objects": {"one": {"frames": ["0"]}}}}):
-        path.write_text(json.dumps({"videos": videos}))
-        assert refusal(tmp_path).startswith(f"{path}: ")
-
-
-def test_an_object_without_the_mask_of_its_start_and_too_few_videos_are_named(tmp_path):
-    root = write_youtube_vos(tmp_path / "ytvos", 2, valid=1, frames=6, size=SIZE)
-    refused(DataError, "meta.json: too few videos to hold out", YoutubeVos, root, "holdout", unseen=9)
+def test_all_frames_are_followed_and_a_large_void_is_refused(tmp_path):
+    root = write_youtube_vos(tmp_path / "ytvos", 0, valid=1, frames=6, size=SIZE)
     (root / "all_frames").mkdir()
     (root / "valid_all_frames").rename(root / "all_frames/valid_all_frames")  # as its archives are unpacked
     (video,) = YoutubeVos(root, all_frames=True)
     assert (video.num_frames, video.reported) == (6, (0, 5))
     mask = video.masks[video.begin]
-    ids = read_mask(mask)
-    write_ids(mask, np.where(ids, 255, np.eye(*SIZE, dtype=np.uint8)), davis_palette())
-    assert refusal(root).startswith(f"{mask}: value 255 means void")
-    mask.unlink()
-    assert refusal(root).startswith(f"{mask}: no such mask, but object ")
+    write_ids(mask, np.where(read_mask(mask), 255, np.eye(*SIZE, dtype=np.uint8)), davis_palette())
+    assert refused(DataError, "value 255 means void", YoutubeVos, root).startswith(f"{mask}: ")
 
 
 def training(source, **arguments):

@@ -1,0 +1,93 @@
+"""Sets that users change or damage: which videos a reader finds then, or what it says; real sets as they are.
+
+Also tests `datasets/jhmdb.py`.
+"""
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from tests.helpers.refusal import refused
+from vidcorr import datasets
+from vidcorr.datasets import generated
+from vidcorr.datasets.generated.writers import write_text
+from vidcorr.videos.files import DataError
+
+TABLE = json.loads(Path(__file__).with_name("changed_sets.json").read_text())
+"""Sets: writer and its arguments. Cases: set, reader, its arguments, content of changed files, names or message."""
+REAL = json.loads(Path(__file__).with_name("real_sets.json").read_text())
+"""Reader, its arguments, and of each video its name, frames, size, first frame and means of a frame and its labels."""
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets")
+    written = {}
+    for name, (writer, count, arguments) in TABLE["sets"].items():
+        written[name] = getattr(generated, writer)(folder / name, count, **arguments)
+    return written
+
+
+def change(path, content):
+    """Write a text, a picture of one value or joints of JHMDB; or move the file to another, or remove it."""
+    match content:
+        case None:
+            path.unlink()
+        case {"to": other}:
+            write_text(path.parent / other, [])
+            path.rename(path.parent / other)
+        case {"joints": shape}:
+            savemat(path, {"pos_img": np.zeros(shape)})
+        case [height, width, value]:
+            Image.new("L", (width, height), value).save(path)
+        case _:
+            write_text(path, content.split("\n"))
+
+
+def names(reader, root, arguments):
+    """Read all frames and masks of a set; return the names of the videos."""
+    found = []
+    for video in getattr(datasets, reader)(root, **arguments):
+        for t in range(video.num_frames):
+            video.frame(t)
+        for t in getattr(video, "annotated", ()):
+            video.read_mask(t)
+        found.append(video.name)
+    return found
+
+
+@pytest.mark.parametrize(("name", "reader", "arguments", "changes", "expected"), TABLE["cases"])
+def test_a_changed_set_is_read_or_refused_by_name(sets, tmp_path, name, reader, arguments, changes, expected):
+    root = Path(shutil.copytree(sets[name], tmp_path / "set"))
+    for path, content in changes.items():
+        change(root / path, content)
+    read = partial(names, reader, root, arguments)
+    if isinstance(expected, str):
+        refused(DataError, expected, read)
+    else:
+        assert read() == expected
+
+
+def looks(video):
+    kind = next(kind for kind in ("points", "boxes", "starts") if hasattr(video, kind))
+    starts = sorted(video.starts.values()) if kind == "starts" else [video.begin]
+    labels = video.read_mask(starts[-1]) if kind == "starts" else getattr(video, kind)
+    means = [float(np.mean(np.asarray(each))) for each in (video.frame(1), labels)]
+    return {
+        "name": video.name,
+        "frames": video.num_frames,
+        "size": list(video.size),
+        "starts": starts,
+        "means": pytest.approx(means, rel=0.01),
+    }
+
+
+@pytest.mark.parametrize(("folder", "reader", "arguments", "videos"), REAL)
+def test_real_sets_are_read_as_they_are(real_data, folder, reader, arguments, videos):
+    assert videos == list(map(looks, getattr(datasets, reader)(real_data(folder), **arguments)))
