@@ -111,18 +111,12 @@ def test_generated_videos_and_what_benchmarks_read_have_scenes_of_their_own(tmp_
     written = Mock()
     for name in ("write_videos", "write_davis", "write_tap_vid"):
         monkeypatch.setattr(synthetic_video, name, getattr(written, name))
-    sizes = {"videos": 4, "benchmark_videos": 2, "frames_per_video": 5, "video_size": 64}
     scene = {"seed": 3, "frames": 5, "size": (64, 64), "camouflage": 0.5}
-    expected = [
-        call.write_videos(tmp_path / "videos", 4, **scene),
-        call.write_davis(tmp_path / "davis", 2, first=UNSEEN, **scene),
-    ]
     for points in (0, 1):
-        written.reset_mock()
-        data = datamodules.SyntheticVideoDataModule(
-            tmp_path, point_videos=points, camouflage=0.5, generator_seed=3, **sizes
-        )
+        data = datamodules.SyntheticVideoDataModule(tmp_path, 4, 2, points, 5, 64, 0.5, 3)
         data.prepare_data()
-        of_points = [call.write_tap_vid(tmp_path / "tap_vid", 1, first=UNSEEN, **scene)] * points
-        assert written.mock_calls == expected + of_points
+    videos = call.write_videos(tmp_path / "videos", 4, **scene)
+    davis = call.write_davis(tmp_path / "davis", 2, first=UNSEEN, **scene)
+    tracks = call.write_tap_vid(tmp_path / "tap_vid", 1, first=UNSEEN, **scene)
+    assert written.mock_calls == [videos, davis, videos, davis, tracks]
     assert data.sources == [tmp_path / "videos"]

@@ -131,24 +131,19 @@ def test_a_loader_counts_its_batches_and_the_seconds_of_waiting_for_them(monkeyp
 def test_a_worker_gets_no_signal_of_the_group_and_ends_with_the_process_that_loads(monkeypatch):
     """In a real run: tests/faults."""
     done = Mock()
-    monkeypatch.setattr("cv2.setNumThreads", done.threads)
-    for name in ("os.setpgrp", "os._exit", "signal.signal", "signal.pthread_sigmask", "threading.Thread"):
-        monkeypatch.setattr(f"datamodules.loading.clips.{name}", getattr(done, name.partition(".")[2]))
-    for name in ("parent_process", "wait"):
-        monkeypatch.setattr(clips, name, getattr(done, name))
+    monkeypatch.setattr("cv2.setNumThreads", done.setNumThreads)
+    system = ("os.setpgrp", "os._exit", "signal.signal", "signal.pthread_sigmask", "threading.Thread")
+    for name in (*system, "parent_process", "wait"):
+        monkeypatch.setattr(f"datamodules.loading.clips.{name}", getattr(done, name.rpartition(".")[2]))
     clips.start_worker(0)
-    handled = [call.signal(number, how) for number in clips.STOPS for how in (signal.SIG_IGN, signal.SIG_DFL)]
+    clips._end_with_parent()
     assert done.mock_calls == [
-        call.threads(0),
+        call.setNumThreads(0),
         call.setpgrp(),
-        *handled,
+        *(call.signal(number, how) for number in clips.STOPS for how in (signal.SIG_IGN, signal.SIG_DFL)),
         call.pthread_sigmask(signal.SIG_UNBLOCK, clips.STOPS),
         call.Thread(target=clips._end_with_parent, daemon=True),
         call.Thread().start(),
-    ]
-    done.reset_mock()
-    clips._end_with_parent()
-    assert done.mock_calls == [
         call.parent_process(),
         call.wait([done.parent_process.return_value.sentinel]),
         call._exit(1),

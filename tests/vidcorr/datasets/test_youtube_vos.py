@@ -15,24 +15,25 @@ SIZE = (48, 64)
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ytvos") / "ytvos"
-    return write_youtube_vos(folder, 4, valid=2, frames=21, size=SIZE, sprites=(3, 3))
+def many(tmp_path_factory):
+    """Enough videos and categories for the default hold-out split."""
+    root = tmp_path_factory.mktemp("many") / "ytvos"
+    return write_youtube_vos(root, 24, valid=0, frames=6, size=(16, 16), sprites=(1, 1))
 
 
-def test_holdout_hides_whole_categories_and_is_a_function_of_the_names(root):
-    videos = YoutubeVos(root, "holdout", holdout=0.0, unseen=1)
-    names, unseen = hold_out(read_meta(root / "train/meta.json"), 0.0, 1)
+def test_holdout_hides_whole_categories_and_is_a_function_of_the_names(many):
+    videos = YoutubeVos(many, "holdout", holdout=0.0, unseen=1)
+    names, unseen = hold_out(read_meta(many / "train/meta.json"), 0.0, 1)
     assert len(unseen) == 1
     held_out = {sequence.name for sequence in videos}
     assert held_out == set(names)
     assert all(unseen & set(sequence.categories.values()) for sequence in videos)
-    others = [sequence for sequence in YoutubeVos(root, "train") if sequence.name not in held_out]
-    assert len(videos) + len(others) == 4
+    others = [sequence for sequence in YoutubeVos(many, "train") if sequence.name not in held_out]
+    assert len(videos) + len(others) == 24
     assert not any(unseen & set(sequence.categories.values()) for sequence in others)
-    first, again = ([s.name for s in YoutubeVos(root, "holdout", holdout=0.5, unseen=0)] for _ in range(2))
+    first, again = ([s.name for s in YoutubeVos(many, "holdout", holdout=0.5, unseen=0)] for _ in range(2))
     assert first == again
-    assert len(first) == 2
+    assert len(first) == 12
 
 
 def test_all_frames_are_followed_and_a_large_void_is_refused(tmp_path):
@@ -50,13 +51,6 @@ def training(source, **arguments):
     module = VideoDataModule(source, frames=2, size=16, batch_size=1, num_workers=0, validation_fraction=0, **arguments)
     module.setup("fit")
     return {entry.path.name for entry in module.videos}
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory):
-    """Enough videos and categories for the default hold-out split."""
-    root = tmp_path_factory.mktemp("many") / "ytvos"
-    return write_youtube_vos(root, 24, valid=0, frames=6, size=(16, 16), sprites=(1, 1))
 
 
 def test_training_leaves_the_hold_out_split_out(many):

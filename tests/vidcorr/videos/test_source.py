@@ -4,7 +4,6 @@ import os
 from functools import partial
 
 import cv2
-import pytest
 
 from tests.helpers.numbered_videos import numbered_frame, read_number, write_folder
 from tests.helpers.refusal import refused
@@ -44,23 +43,23 @@ def test_a_list_with_labels_and_spaces(tmp_path):
     assert [entry.label for entry in entries] == [7, 0, 12, 1]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("\n", r"list\.txt: the list is empty"),
-        ("a.mp4,3\n", r"list\.txt: .*a\.mp4,3 is no folder of frames and no video file"),
-        ("a.mp4\na.pdf\n", r"a\.pdf is no folder"),
-        ("a.mp4 1\nb.mp4\n", "1 of 2 lines have a label"),
-        ("a.mp4\n.\n", "names of several patterns"),
-    ],
-)
-def test_a_list_in_another_form_is_refused(text, message, tmp_path):
-    assert refused(DataError, rf"{tmp_path}: no folders of frames and no video files", list_videos, tmp_path)
+LISTS = {
+    "\n": r"list\.txt: the list is empty",
+    "a.mp4,3\n": r"list\.txt: .*a\.mp4,3 is no folder of frames and no video file",
+    "a.mp4\na.pdf\n": r"a\.pdf is no folder",
+    "a.mp4 1\nb.mp4\n": "1 of 2 lines have a label",
+    "a.mp4\n.\n": "names of several patterns",
+}
+
+
+def test_a_list_in_another_form_is_refused(tmp_path):
+    refused(DataError, rf"{tmp_path}: no folders of frames and no video files", list_videos, tmp_path)
     for name in ("a.mp4", "b.mp4", "a.pdf", "c.png", "d.png"):
         (tmp_path / name).touch()
-    (tmp_path / "list.txt").write_text(text)
-    assert refused(DataError, message, list_videos, tmp_path / "list.txt")
-    assert refused(DataError, r"a\.pdf: not a folder or a list \(\.txt\)", list_videos, tmp_path / "a.pdf")
+    refused(DataError, r"a\.pdf: not a folder or a list \(\.txt\)", list_videos, tmp_path / "a.pdf")
+    for text, message in LISTS.items():
+        (tmp_path / "list.txt").write_text(text)
+        refused(DataError, message, list_videos, tmp_path / "list.txt")
 
 
 def test_frames_of_a_folder_by_number(tmp_path):
