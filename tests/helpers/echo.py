@@ -15,10 +15,3 @@ class Echo(ReplacingDataset):
 
     def __getitem__(self, key: Key | int) -> dict[str, Any]:
         return {"key": torch.tensor(key)}
-
-
-class Starved(Echo):
-    """Finds /dev/shm full, as torch says it."""
-
-    def __getitem__(self, key: Key | int) -> dict[str, Any]:
-        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")

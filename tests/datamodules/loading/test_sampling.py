@@ -10,15 +10,7 @@ import torch
 
 from datamodules.loading import sampling
 from datamodules.loading.clips import draw_frames
-from datamodules.loading.sampling import (
-    FractionPairs,
-    PairCrops,
-    WholeFrames,
-    continuous_indices,
-    distant_indices,
-    random_crops,
-    seeded_generator,
-)
+from datamodules.loading.sampling import random_crops, seeded_generator
 from tests.helpers.refusal import refused
 
 DRAWS = json.loads(Path(__file__).with_name("draws.json").read_text())
@@ -26,9 +18,9 @@ DRAWS = json.loads(Path(__file__).with_name("draws.json").read_text())
 
 
 def test_a_video_shorter_than_the_clip():
-    assert continuous_indices(5, 4, 3, torch.Generator()).tolist() == [0, 3, 4, 4]
-    assert continuous_indices(1, 3, 8, torch.Generator()).tolist() == [0, 0, 0]
-    assert distant_indices(3, 6, torch.Generator()).tolist() == [0, 0, 1, 1, 2, 2]
+    assert sampling.continuous_indices(5, 4, 3, torch.Generator()).tolist() == [0, 3, 4, 4]
+    assert sampling.continuous_indices(1, 3, 8, torch.Generator()).tolist() == [0, 0, 0]
+    assert sampling.distant_indices(3, 6, torch.Generator()).tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_distant_differs_from_the_original_where_that_leaves_the_segments(golden):
@@ -37,13 +29,13 @@ def test_distant_differs_from_the_original_where_that_leaves_the_segments(golden
     generator = seeded_generator(2)
     assert original["c0_params"].tolist()[:4] == [300, 1, 0, 8]
     assert original["c0_draws"].max() == 295
-    ours = torch.stack([distant_indices(300, 8, generator) for _ in range(300)])
+    ours = torch.stack([sampling.distant_indices(300, 8, generator) for _ in range(300)])
     assert ours.max() == 299
     assert original["c6_params"].tolist()[:4] == [7, 1, 0, 8]
     assert (original["c6_draws"][:, -1] == 0).all()
-    assert distant_indices(7, 8, generator)[-1] == 6
+    assert sampling.distant_indices(7, 8, generator)[-1] == 6
     # where the clip's length divides the video's, the segments are the same
-    ours = torch.stack([distant_indices(40, 8, generator) for _ in range(100)]).numpy()
+    ours = torch.stack([sampling.distant_indices(40, 8, generator) for _ in range(100)]).numpy()
     for column in range(8):
         segment = range(original["c3_offset_lo"][column], original["c3_offset_hi"][column] + 1)
         assert set(ours[:, column]) == set(segment) == set(original["c3_draws"][:, column])
@@ -62,7 +54,7 @@ class Claiming:
 
 
 def test_missing_frames_are_drawn_again():
-    draw_indices = partial(continuous_indices, n=4, interval=2)
+    draw_indices = partial(sampling.continuous_indices, n=4, interval=2)
     redrawn = 0
     for seed in range(50):
         claimed, true = (draw_frames(Claiming(n), draw_indices, seeded_generator(seed)) for n in (40, 20))
@@ -86,7 +78,7 @@ def test_published_runs_drew_these_boxes(height, width, area, boxes):
 
 @pytest.mark.parametrize("length", [4, 5])
 def test_frames_of_a_video_of_up_to_four_are_independent(length):
-    drawn = torch.stack([FractionPairs(0.5)(length, 2, seeded_generator(seed)) for seed in range(200)])
+    drawn = torch.stack([sampling.FractionPairs(0.5)(length, 2, seeded_generator(seed)) for seed in range(200)])
     apart = {(first, first + 2) for first in range(1, length - 2)}
     everything = {(first, second) for first in range(length) for second in range(length)}
     assert {tuple(pair) for pair in drawn.tolist()} == (everything if length <= 4 else apart)
@@ -107,9 +99,9 @@ def test_published_runs_drew_these_crops(name, arguments, size, corners):
 def test_no_pixel_is_skipped():
     stripes = np.zeros((8, 16, 3), np.uint8)
     stripes[:, ::4] = 255
-    assert (WholeFrames()([stripes], torch.Generator(), 4) == 64).all()
+    assert (sampling.WholeFrames()([stripes], torch.Generator(), 4) == 64).all()
 
 
 def test_frames_without_a_partner_are_refused():
     frame = np.zeros((8, 8, 3), np.uint8)
-    refused(ValueError, "shorter", PairCrops(), [frame] * 3, torch.Generator(), 8)
+    refused(ValueError, "shorter", sampling.PairCrops(), [frame] * 3, torch.Generator(), 8)

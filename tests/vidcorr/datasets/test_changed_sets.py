@@ -4,6 +4,7 @@ Also tests `datasets/jhmdb.py`, `datasets/otb.py`.
 """
 
 import json
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,7 @@ def sets(tmp_path_factory):
 
 
 def change(path, content):
-    """Write a text, a picture of one value or joints of JHMDB; or move the file to another, or remove it."""
+    """Write or change a text, write a picture of one value or joints of JHMDB; or move the file, or remove it."""
     match content:
         case None:
             path.unlink()
@@ -45,6 +46,8 @@ def change(path, content):
             path.rename(path.parent / other)
         case {"joints": shape}:
             savemat(path, {"pos_img": np.zeros(shape)})
+        case {"text": old, "becomes": new}:
+            path.write_text(re.sub(old, new, path.read_text()))
         case [height, width, value]:
             Image.new("L", (width, height), value).save(path)
         case _:
