@@ -32,3 +32,4 @@ def test_masks_of_a_white_object_alone_make_the_year_2016():
         vars(benchmark)["sequences"] = [SimpleNamespace(masks=each) for each in masks]
         rules = RULES["naf" if protocol == "naf" else f"davis-{year}"].stated()
         assert benchmark.facts([], None) == {"year": year, "split": "val", "resolution": "480p", "rules": rules}
+    assert DavisBenchmark("x", 2016).scoring_rules == RULES["davis-2016"]

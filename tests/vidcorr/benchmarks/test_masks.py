@@ -13,7 +13,6 @@ from vidcorr import DavisBenchmark
 from vidcorr.benchmarks import masks
 from vidcorr.benchmarks.masks import annotated_frames
 from vidcorr.datasets import Davis
-from vidcorr.metrics.rules import RULES
 from vidcorr.metrics.scoring import MaskScorer
 from vidcorr.videos.files import DataError
 from vidcorr.videos.images import write_behind
@@ -47,8 +46,3 @@ def test_a_frame_that_cannot_be_written_ends_the_run_while_later_frames_are_foll
     monkeypatch.setattr(masks, "follow_masks", lambda *_: map(followed, range(8)))
     refused(OSError, "disk full", DavisBenchmark(davis_root, changes=SMALL).evaluate, "raw_colour")
     assert followed.call_count == 1
-
-
-def test_a_protocol_with_its_own_scoring_is_scored_by_it():
-    naf = DavisBenchmark("x", protocol="naf")
-    assert (naf.scoring_rules, DavisBenchmark("x", 2016).scoring_rules) == (RULES["naf"], RULES["davis-2016"])

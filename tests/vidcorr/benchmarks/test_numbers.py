@@ -20,9 +20,10 @@ from vidcorr import Result
 
 SMALLER = {
     "JhmdbBenchmark": {"changes": {"input_size": 96, "context": 2, "radius": 5, "keypoint_counting": "ground-truth"}},
-    "OtbBenchmark": {"video": True},
+    "OtbBenchmark": {"limit_sequences": 2, "video": True},
     "YoutubeVosBenchmark": {"changes": {"radius": 3, "context": 2}},
-    "TapVidBenchmark": {"stride": 4, "changes": {"query_mode": "strided", "query_stride": 2}},
+    "TapVidBenchmark": {"limit_sequences": 2, "stride": 4, "changes": {"query_mode": "strided", "query_stride": 2}},
+    "SocoBenchmark": {"limit_sequences": 2},
     "BadjaBenchmark": {"stride": 4},
     "NaviBenchmark": {"changes": {"input_size": (64, 64)}},
     "ScanNetBenchmark": {"changes": {"grid_step": 32}},
@@ -34,8 +35,6 @@ SMALLER = {
 RECORD = Path(__file__).with_name("numbers.json")
 """File: benchmark → what `recorded` gives of its run. `write` makes it anew after a change on purpose."""
 
-TWO = ("SocoBenchmark", "TapVidBenchmark", "OtbBenchmark")
-"""Benchmarks of which two sequences are scored; the others are scored on one."""
 CHANGING = {"provenance", "seconds", "seconds_of", "stage"}
 """Entries of a result that are of the machine, or compared in part."""
 
@@ -78,8 +77,7 @@ def flat(value, key=""):
 
 def made(kind, folder):
     """Return a benchmark over small data in a folder."""
-    limit = 2 if kind.__name__ in TWO else 1
-    return kind(limit_sequences=limit, **arguments_of(kind, folder / "data") | SMALLER.get(kind.__name__, {}))
+    return kind(**{"limit_sequences": 1} | arguments_of(kind, folder / "data") | SMALLER.get(kind.__name__, {}))
 
 
 def recorded(benchmark, output):

@@ -20,7 +20,6 @@ from vidcorr.tracking.keypoint_matcher import KeypointMatcher
 from vidcorr.videos.files import DataError
 
 ROOT = GOLDEN / "soco" / "reader" / "SOCOv1"
-CASES = ("c2", "c0", "c1", "c3")
 
 
 def made(data, case, monkeypatch, soft=False, average="image"):
@@ -36,13 +35,12 @@ def made(data, case, monkeypatch, soft=False, average="image"):
     benchmark = SocoBenchmark(ROOT, changes=changes, pairs=str(data[f"{case}_set"]))
     maps = torch.from_numpy(data[f"{'c0' if case == 'c1' else case}_feats"])
     of_pictures = {Path(name).stem: features for name, features in zip(data["images"].tolist(), maps, strict=True)}
-    features_of = lambda self, pair, which: of_pictures[pair.files[which].stem]  # noqa: E731
-    monkeypatch.setattr(KeypointMatcher, "features_of", features_of)
+    monkeypatch.setattr(KeypointMatcher, "features_of", lambda _, pair, which: of_pictures[pair.files[which].stem])
     return benchmark, nn.AvgPool2d(int(data[f"{case}_patch"]))
 
 
 @pytest.mark.sampled(4)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["c2", "c0", "c1", "c3"])
 def test_scores_are_those_of_the_scripts(case, tmp_path, monkeypatch):
     data = golden("soco/soco")
     benchmark, network = made(data, case, monkeypatch)

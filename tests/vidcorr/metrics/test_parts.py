@@ -1,4 +1,7 @@
-"""Semantic IoU equal to the public codes; AP of instances by hand."""
+"""Semantic IoU equal to the public codes; AP of instances by hand, and the score that ranks an instance.
+
+Also tests `benchmarks/vip.py`.
+"""
 
 import math
 
@@ -6,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from vidcorr.benchmarks.vip import instance_scores
 from vidcorr.functional.propagation.resizing import resize_ids
 from vidcorr.metrics import InstanceAP, RegionBoundary, SemanticIoU, average_precision, class_areas
 from vidcorr.metrics.parts import ap_of_classes, ap_scores, match_instances
@@ -79,3 +83,11 @@ def test_instances_by_hand():
     table = ap_of_classes(frames)
     assert table == {5: pytest.approx([1, 1, 1, 1 / 3, 1 / 3, 0, 0, 0, 0]), 7: [0.0] * 9, 9: [0.0] * 9}
     assert ap_scores(frames)["AP"] == pytest.approx(np.mean(list(table.values())), rel=1e-12)
+
+
+def test_the_score_of_an_instance_is_the_mean_of_its_label_inside_it():
+    """Labels of two cells a side are up-sampled over 4 px, of which the frame shows 3; object 9 is not found."""
+    labels = torch.tensor([[[0.0, 0], [0, 0]], [[1, 1], [0, 0]], [[0, 1], [0, 1]], [[1, 1], [1, 1]]])
+    mask = torch.tensor([[5, 5, 7], [5, 0, 7], [0, 0, 7], [5, 0, 0]])
+    found = instance_scores(labels, mask, [5, 7, 9], (4, 4))
+    assert found == pytest.approx({5: (1 + 1 + 0.75 + 0) / 4, 7: 0.75})

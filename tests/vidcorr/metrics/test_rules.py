@@ -119,30 +119,18 @@ def test_a_users_rule_sees_the_frame_before():
     assert [value for (value,) in scorer.measured.values()] == [9, 9, 0, -2, 2, -2]
 
 
-@pytest.mark.parametrize(
-    ("mine", "said"),
-    [
-        ("1120 1170 1120", "the prediction holds id 7; the video has the objects 1, 2"),
-        ("3340 3340 3340", "the prediction holds id 3; the video has the objects 1, 2"),
-    ],
-)
-def test_davis_refuses_an_id_that_is_no_object(mine, said):
-    refused(ValueError, said, scored, "davis-2017", "1120 1120 1120", mine)
-    refused(ValueError, said.replace("prediction", "annotation"), scored, "davis-2017", "1120 " + mine[5:], "1 1 1")
+def test_davis_refuses_an_id_that_is_no_object():
+    for mine, number in (("1120 1170 1120", 7), ("3340 3340 3340", 3)):
+        said = f"holds id {number}; the video has the objects 1, 2"
+        refused(ValueError, f"the prediction {said}", scored, "davis-2017", "1120 1120 1120", mine)
+        refused(ValueError, f"the annotation {said}", scored, "davis-2017", "1120 " + mine[5:], "1 1 1")
 
 
-@pytest.mark.parametrize(
-    ("mine", "none_in_common"),
-    [
-        ("0000 5600 0700 0000 0000 0000", True),
-        ("0000 5500 0000 0000 0000 0000", False),
-        ("0000 5500 1000 0000 0000 0000", False),
-        ("0000 9900 9900 0000 0000 0000", False),
-    ],
-)
-def test_ids_of_other_objects_in_most_frames_are_a_mistake(mine, none_in_common):
-    scorer = scored("vost", "1120 1120 1000 0000 0000 1120", mine)  # two frames show an object and count
-    if none_in_common:
-        refused(ValueError, "hold id 5, 6, 7, the annotation 1, 2: none in common", scorer.finish)
-    else:
-        assert 0.5 <= scorer.finish()[1]["J-Mean"] < 1
+def test_ids_of_other_objects_in_most_frames_are_a_mistake():
+    """Two frames show an object and count."""
+    truth = "1120 1120 1000 0000 0000 1120"
+    others = scored("vost", truth, "0000 5600 0700 0000 0000 0000")
+    refused(ValueError, "hold id 5, 6, 7, the annotation 1, 2: none in common", others.finish)
+    for second_and_third in ("5500 0000", "5500 1000", "9900 9900"):
+        few = scored("vost", truth, f"0000 {second_and_third} 0000 0000 0000")
+        assert 0.5 <= few.finish()[1]["J-Mean"] < 1

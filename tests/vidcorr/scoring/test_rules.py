@@ -135,6 +135,10 @@ GOT10K = {"AO": 0.5002020874970352, "SR@0.5": 0.6, "SR@0.75": 0.25}
 """Scores by got10k 0.1.3 of `write_boxes(…, seed=1)`."""
 
 
+VOS_BENCHMARK = json.loads((GOLDEN / "score_rules/vos_benchmark.json").read_text())
+"""Scores of `write_masks(…, seed=0)` by vos-benchmark: of the "inner" frames, or with "keep_ends"."""
+
+
 def write_masks(root, seed):
     """Write masks with late objects, absences, false alarms, a number that the truth lacks, 255, and several sizes."""
     rng = np.random.default_rng(seed)
@@ -175,17 +179,12 @@ def write_boxes(root, seed):
     return truth, mine
 
 
-def vos_benchmark(frames):
-    """Return the scores of `write_masks(…, seed=0)` by vos-benchmark: of the "inner" frames, or with "keep_ends"."""
-    return json.loads((GOLDEN / "score_rules/vos_benchmark.json").read_text())[frames]
-
-
 @pytest.mark.parametrize("frames", ["inner", "keep_ends"])
 def test_masks_score_as_vos_benchmark_printed(frames, tmp_path):
     write_masks(tmp_path, seed=0)
     keep_ends = frames == "keep_ends"
     found = flat_scores(score(tmp_path / "truth", tmp_path / "mine", "vos-benchmark", keep_ends=keep_ends))
-    assert found == pytest.approx(vos_benchmark(frames), abs=1e-12)
+    assert found == pytest.approx(VOS_BENCHMARK[frames], abs=1e-12)
 
 
 def test_a_video_without_objects_is_left_out_as_by_vos_benchmark_or_refused(tmp_path):
@@ -196,7 +195,7 @@ def test_a_video_without_objects_is_left_out_as_by_vos_benchmark_or_refused(tmp_
     refused(DataError, "video1: rules vos-benchmark score no object here", score, *words)
     found = score(*words, allow_missing=True)
     assert found.data["missing_videos"] == ["video1"]
-    of_videos = [value for key, value in vos_benchmark("inner").items() if key[:8] in ("J/video0", "J/video2")]
+    of_videos = [value for key, value in VOS_BENCHMARK["inner"].items() if key[:8] in ("J/video0", "J/video2")]
     assert found.scores["J"] == pytest.approx(np.mean(of_videos))
 
 
