@@ -110,23 +110,17 @@ def test_a_trial_has_as_many_sequences_as_batches(trial, limit, sequences):
 
 def test_a_training_has_its_seed_and_a_validation_the_file_of_its_weights(monkeypatch):
     monkeypatch.setenv("PL_GLOBAL_SEED", "3")
-    method, raw, found = VFSSimSiam(**TINY), FrozenEncoder("raw_colour"), []
-    for module, stage, path in (
-        (method, "fit", "a.ckpt"),
-        (method, "validate", "a.ckpt"),
-        (method, "validate", None),
-        (raw, "validate", "a.ckpt"),
+    method, raw = VFSSimSiam(**TINY), FrozenEncoder("raw_colour")
+    name, weights = "VFSSimSiam, TinyResNet", f"weights of {TINY['backbone']}"
+    for module, stage, path, expected in (
+        (method, "fit", "a.ckpt", (name, 3, "", weights, True)),
+        (method, "validate", "a.ckpt", (name, None, "", f"{weights}, a.ckpt", True)),
+        (method, "validate", None, (name, None, "", weights, True)),
+        (raw, "validate", "a.ckpt", ("FrozenEncoder, raw colour", None, "", "a.ckpt", True)),
     ):
         trainer = SimpleNamespace(state=SimpleNamespace(fn=stage), callbacks=[], ckpt_path=path)
         network = network_of(trainer, module)
-        found.append((network.name, network.seed, network.recipe, network.weights, network.loaded))
-    name, weights = "VFSSimSiam, TinyResNet", f"weights of {TINY['backbone']}"
-    assert found == [
-        (name, 3, "", weights, True),
-        (name, None, "", f"{weights}, a.ckpt", True),
-        (name, None, "", weights, True),
-        ("FrozenEncoder, raw colour", None, "", "a.ckpt", True),
-    ]
+        assert (network.name, network.seed, network.recipe, network.weights, network.loaded) == expected
     monkeypatch.delenv("PL_GLOBAL_SEED")
     trainer.state.fn = "fit"
     assert network_of(trainer, raw).seed is None

@@ -24,7 +24,7 @@ from torch.optim import lr_scheduler
 
 from callbacks import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped, loops
 from lightning_modules import VFSMoCo, VFSSimSiam
-from tests.helpers.faults import Spoil, differences
+from tests.helpers.faults import Ends, Spoil, differences
 from tests.helpers.refusal import refused
 from tests.helpers.stops import EPOCHS, Stop, content, go, joined, most_repeated, positions
 from tests.helpers.training import InMemory, fit_in, tiny_moco, trainer_in
@@ -173,13 +173,7 @@ def test_every_pair_of_stops(method, accumulated, tmp_path):
             assert differences(content(tmp_path / "pair"), expected) == []
 
 
-def end_after_5(trainer, *_):
-    """End the run after step 5, the second of its epoch: in a user's callback."""
-    if trainer.global_step == 5:
-        trainer.should_stop = True
-
-
-IN_TRAINING = {"more": [LambdaCallback(on_train_batch_end=end_after_5)]}
+IN_TRAINING = {"more": [Ends(5)]}  # after the second step of an epoch
 
 
 @pytest.mark.slow
@@ -188,7 +182,7 @@ IN_TRAINING = {"more": [LambdaCallback(on_train_batch_end=end_after_5)]}
     [
         ({"max_time": {"microseconds": 1}}, {}),
         (IN_TRAINING, {"val_check_interval": 2}),  # a validation follows in any run
-        ({"more": [LambdaCallback(on_validation_end=end_after_5)]}, {"val_check_interval": 2}),
+        ({"more": [LambdaCallback(on_validation_end=Ends(5).on_train_batch_end)]}, {"val_check_interval": 2}),
         # the place of a validation is counted over all epochs: step 5 has one, or is between two
         (IN_TRAINING, {"val_check_interval": 5, "check_val_every_n_epoch": None}),
         (IN_TRAINING, {"val_check_interval": 2, "check_val_every_n_epoch": None}),

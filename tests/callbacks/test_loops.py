@@ -7,6 +7,7 @@ import json
 import math
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import pytorch_lightning as pl
@@ -19,13 +20,14 @@ from tests.helpers.training import loader, quiet_trainer
 
 def trainer_after_a_batch(newest=3, is_last=False, **settings):
     """Return a trainer after the third batch of its first epoch, the seventh of all batches, and step 5."""
-    batches = SimpleNamespace(current=SimpleNamespace(started=3, completed=3, ready=newest), is_last_batch=is_last)
-    epochs = SimpleNamespace(current=SimpleNamespace(ready=1, started=1, processed=0))
-    epoch_loop = SimpleNamespace(batch_progress=batches)
-    defaults = {"should_stop": True, "global_step": 5, "min_epochs": None, "min_steps": None, "val_check_batch": None}
-    defaults |= {"check_val_every_n_epoch": 1, "accumulate_grad_batches": 2, "num_training_batches": 10}
-    fit_loop = SimpleNamespace(epoch_progress=epochs, epoch_loop=epoch_loop, total_batch_idx=6)
-    return SimpleNamespace(fit_loop=fit_loop, **defaults | settings)
+    trainer = Mock(should_stop=True, global_step=5, min_epochs=None, min_steps=None, val_check_batch=None)
+    trainer.fit_loop.epoch_progress.current = SimpleNamespace(ready=1, started=1, processed=0)
+    current = SimpleNamespace(started=3, completed=3, ready=newest)
+    trainer.fit_loop.epoch_loop.batch_progress = SimpleNamespace(current=current, is_last_batch=is_last)
+    trainer.fit_loop.total_batch_idx = 6
+    defaults = {"check_val_every_n_epoch": 1, "accumulate_grad_batches": 2, "num_training_batches": 10}
+    trainer.configure_mock(**defaults | settings)
+    return trainer
 
 
 @pytest.mark.parametrize(

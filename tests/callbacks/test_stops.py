@@ -1,4 +1,4 @@
-"""Signals, SLURM and torchrun; losses and workers are in tests/faults, resuming in test_checkpoints.py."""
+"""Signals, SLURM and torchrun, callbacks of Lightning; resuming is tested in test_checkpoints.py."""
 
 import os
 import signal
@@ -8,13 +8,16 @@ from unittest.mock import Mock, call
 
 import pytest
 import torch
+from pytorch_lightning import callbacks as of_lightning
 
 from callbacks import LastCheckpoint, Stops, TrainingStopped
-from callbacks.stops import requeue_job
+from callbacks.stops import REFUSED, requeue_job
+from cli import main
 from tests.helpers.faults import Spoil, Strike
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.stops import go, in_slurm
+from tests.helpers.words import TINY, clips, flags
 from vidcorr import signals
 from vidcorr.benchmarks.ranks import LostRank
 
@@ -22,22 +25,13 @@ from vidcorr.benchmarks.ranks import LostRank
 @pytest.fixture
 def trainer(monkeypatch):
     """A trainer of one rank after the first step of a fit, and Lightning's launcher, calls of which are listed."""
+    trainer = Mock(accumulates=False, callbacks=[], current_epoch=0, global_step=1, is_global_zero=True, world_size=1)
+    trainer.state.fn, trainer.fit_loop.batch_idx = "fit", 1
+    trainer.checkpoint_callbacks = [Mock(spec=LastCheckpoint, save=trainer.calls.save)]
+    trainer.strategy.launcher.kill = trainer.calls.kill
     monkeypatch.setattr("callbacks.stops.accumulates", lambda trainer: trainer.accumulates)
-    called = Mock()
-    monkeypatch.setattr("callbacks.stops.requeue_job", called.requeue)
-    return SimpleNamespace(
-        accumulates=False,
-        callbacks=[],
-        called=called,
-        checkpoint_callbacks=[Mock(spec=LastCheckpoint, save=called.save)],
-        current_epoch=0,
-        fit_loop=SimpleNamespace(batch_idx=1),
-        global_step=1,
-        is_global_zero=True,
-        state=SimpleNamespace(fn="fit"),
-        strategy=SimpleNamespace(launcher=SimpleNamespace(kill=called.kill)),
-        world_size=1,
-    )
+    monkeypatch.setattr("callbacks.stops.requeue_job", trainer.calls.requeue)
+    return trainer
 
 
 def is_stopped(hook, *arguments):
@@ -86,13 +80,11 @@ def test_the_only_rank_of_a_validation_stops_between_two_batches(trainer):
 
 def test_a_loss_is_checked_a_step_later(trainer):
     stops = Stops()
-    for loss in (float("nan"), 1.0):
-        stops.on_before_backward(trainer, None, torch.tensor(loss))
-        if loss == 1:
-            line = r"^step 1 \(epoch 0, batch 1\): the loss is nan$"
-            refused(TrainingStopped, line, stops.on_train_batch_end, trainer, None, None, None, 0)
-        else:
-            stops.on_train_batch_end(trainer, None, None, None, 0)
+    stops.on_before_backward(trainer, None, torch.tensor(float("nan")))
+    stops.on_train_batch_end(trainer, None, None, None, 0)
+    stops.on_before_backward(trainer, None, torch.tensor(1.0))
+    line = r"^step 1 \(epoch 0, batch 1\): the loss is nan$"
+    refused(TrainingStopped, line, stops.on_train_batch_end, trainer, None, None, None, 0)
     stops.on_before_backward(trainer, None, torch.tensor(float("nan")))
     stops.on_fit_start(trainer, None)
     stops.on_save_checkpoint(trainer, torch.nn.Linear(1, 1), {})
@@ -156,9 +148,38 @@ def test_the_step_is_saved_before_the_job_is_queued_again(changes, error, done, 
     number = getattr(error, "number", None)
     signals.requests.received = number or signal.SIGTERM
     stops.on_exception(trainer, None, error)
-    assert [each[0] for each in trainer.called.mock_calls] == done
+    assert [each[0] for each in trainer.calls.mock_calls] == done
     assert caplog.messages == ([f"stopped by {signal.Signals(number).name}"] if number else [])
     assert signal.getsignal(signal.SIGTERM) != signals.requests.handle
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_changes_the_plan_is_refused(kind):
+    trainer = SimpleNamespace(callbacks=[kind.__new__(kind)])
+    refused(ValueError, f"^{kind.__name__}: ", Stops().setup, trainer, None, "fit")
+
+
+ARGUMENTS = {
+    "EarlyStopping": {"monitor": "train/loss"},
+    "OnExceptionCheckpoint": {"dirpath": "on_exception"},
+    "ThroughputMonitor": {"batch_size_fn": "builtins.len"},
+}
+"""Callback of Lightning → arguments that it cannot do without; by default it takes none."""
+ABSTRACT = ("BaseFinetuning", "ProgressBar", "TQDMProgressBar")
+"""An abstract one, and progress bars: a Trainer takes one, Rich's."""
+
+
+@pytest.mark.slow
+def test_callbacks_of_lightning_that_are_not_refused_train_together(video_folder, tmp_path, capsys):
+    words = [*TINY, *clips(video_folder, repeat=2), "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
+    words += [f"--trainer.default_root_dir={tmp_path}", "--trainer.log_every_n_steps=1"]
+    for name in of_lightning.__all__:
+        if name not in ABSTRACT and not issubclass(getattr(of_lightning, name), REFUSED):
+            words += flags("trainer.callbacks+", name, **ARGUMENTS.get(name, {}))
+    main(["fit", *words])
+    (path,) = tmp_path.glob("lightning_logs/version_0/checkpoints/last.ckpt")
+    assert torch.load(path, weights_only=True)["global_step"] == 2
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def _hit(rank, folder, by_signal):

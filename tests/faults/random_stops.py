@@ -16,10 +16,10 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, namedtuple
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,18 +61,8 @@ class Warmed(VFSSimSiam):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
 
-class Blow(NamedTuple):
-    """A random stop."""
-
-    method: str
-    ranks: int
-    signal: str
-    place: str
-    step: int
-    rank: int
-    group: bool
-    interval: bool
-    """Validate every `INTERVAL` batches, within the epoch."""
+Blow = namedtuple("Blow", "method ranks signal place step rank group interval")
+"""A random stop; `interval`: validate every `INTERVAL` batches, within the epoch."""
 
 
 def draw(generator: random.Random) -> Blow:

@@ -24,7 +24,7 @@ from vidcorr.videos.processes import STOPS
 METHODS = {
     "VFSSimSiam": arguments_of("VFSSimSiam"),
     "VFSMoCo": arguments_of("VFSMoCo"),
-    "Liir": arguments_of("Liir") | {"schedule": {"warmup_epochs": 1}},
+    "Liir": arguments_of("Liir") | {"position_size": 16, "schedule": {"warmup_epochs": 1}},
 }
 """Methods that every test of stops takes; `words` takes any."""
 
