@@ -24,22 +24,18 @@ from vidcorr.videos.masks import VOID, davis_palette, read_mask, write_ids
 
 @pytest.fixture(scope="module")
 def davis(tmp_path_factory):
-    """The benchmark, `--on` and the folder of a result, whose masks are the truth, moved; a frame's truth has void."""
+    """The benchmark, `--on` and the folder of a result, whose masks are the truth; a frame's truth has void."""
     root = tmp_path_factory.mktemp("figure")
     data = write_davis(root / "davis", 3, frames=8, size=(24, 32))
     benchmark = DavisBenchmark(data, changes=SMALL)
-    for sequence in benchmark.sequences:
-        for t, frame in enumerate(sequence.frames):
-            path = root / "raw/predictions" / sequence.video / f"{frame.stem}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_ids(path, np.roll(sequence.read_mask(t).numpy(), 5, axis=1), davis_palette())
-    file = data / "Annotations/480p" / benchmark.sequences[0].video / "00003.png"
+    shutil.copytree(data / "Annotations/480p", root / "raw/predictions")
+    file = data / "Annotations/480p/synthetic-000/00003.png"
     ids = read_mask(file).copy()
     ids[:9, :9] = VOID
     write_ids(file, ids, davis_palette())
     stage = Stage(protocol=Protocol.of(benchmark.protocol))
     davis_result({"J-Mean": 0.5}, stage=stage).save(root / "raw")
-    return DavisBenchmark(data, changes=SMALL), f"davis={data}", root / "raw"
+    return benchmark, f"davis={data}", root / "raw"
 
 
 def test_a_block_has_a_row_of_names_a_row_of_each_result_and_the_truth(davis, tmp_path, monkeypatch):

@@ -5,20 +5,14 @@ import math
 import re
 import time
 
-import numpy as np
 import pytest
-import torch
 from markupsafe import escape
-from PIL import Image
 
 from tests.helpers.browser import chromium
-from tests.helpers.masks import read_masks
 from tests.helpers.runs import davis_result, write_results
 from vidcorr.experiments.table import gather_records
-from vidcorr.metrics import boundary_accuracy, region_similarity
 from vidcorr.results import published
 from vidcorr.results.page import write_report, write_results_page
-from vidcorr.results.pictures.animations import overlay_masks_small
 from vidcorr.results.provenance import Provenance
 from vidcorr.results.published import Published, protocol_named, published_rows, sets_of_papers
 from vidcorr.results.result import Network, Protocol, Row, Stage
@@ -60,28 +54,12 @@ def test_the_page_holds_the_result_and_its_animations_the_worst_first_with_image
     assert content == recorded
 
 
-def test_animations_hold_predictions_truth_and_curves(davis_run):
-    benchmark, scores, folder = davis_run
+def test_a_run_writes_its_page(davis_run):
+    """The animations themselves are in the record of benchmarks."""
+    _, scores, folder = davis_run
     content = content_of(folder / "report.html")
     assert content["result"]["scores"] == pytest.approx(scores)
     assert [len(animation["images"]) for animation in content["animations"]] == [2, 2, 2]
-    sequence = benchmark.sequences[1]
-    animation = json.loads((folder / "animations" / f"{sequence.name}.json").read_text())
-    width, height = animation["size"]
-    assert animation["frames"] == list(range(sequence.num_frames))
-    predicted = read_masks(folder / "predictions" / sequence.name)
-    truth = [sequence.read_mask(t) for t in range(sequence.num_frames)]
-    for suffix, masks in (("webp", predicted), ("truth.webp", truth)):
-        sheet = np.asarray(Image.open(folder / "animations" / f"{sequence.name}.{suffix}").convert("RGB")).astype(int)
-        assert sheet.shape == (height, width * sequence.num_frames, 3)
-        for t, mask in enumerate(masks):
-            expected = overlay_masks_small(sequence.frame(t), mask)
-            assert np.abs(sheet[:, t * width : (t + 1) * width] - expected).mean() < 12  # what the compression loses
-    for name, measure in (("J", region_similarity), ("F", boundary_accuracy)):
-        places, values = animation["curves"][name]
-        assert places == list(range(1, sequence.num_frames - 1))
-        of_objects = [measure(predicted == i, torch.stack(truth) == i)[1:-1] for i in sequence.objects]
-        assert values == pytest.approx(torch.stack(of_objects).mean(0).tolist(), abs=1e-4)
 
 
 # Mistakes and malice
