@@ -205,7 +205,7 @@ def _over_seeds(scores: Sequence[float]) -> tuple[float, int]:
 def _over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> tuple[float, int] | None:
     """Return the jackknife variance of a score or a paired difference over sequences, and its degrees of freedom.
 
-    The degrees are 0 with one sequence, −1 without any. None if the sequences of the runs differ.
+    Both are 0 with fewer than two sequences. None if the sequences of the runs differ.
     """
     names = first[0].without.keys()
     for run in (*first, *second):
@@ -219,7 +219,7 @@ def _over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> t
         means.append(mean)
     known = list(filter(isfinite, means))
     if len(known) < 2:
-        return 0.0, min(len(names), 1) - 1
+        return 0.0, 0
     spread = (len(known) - 1) * pvariance(known)
     if spread <= 1e-24:  # equal values differ by rounding
         spread = 0.0
