@@ -14,7 +14,7 @@ import pytest
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
-from vidcorr import Result
+from vidcorr import DavisBenchmark, Result
 from vidcorr.results.provenance import Provenance
 from vidcorr.results.records import results_below
 from vidcorr.results.result import Evaluated, Network, Protocol, Row, Stage
@@ -68,6 +68,12 @@ def test_values_of_objects_are_those_of_their_video():
     names = (("bike", "1"), ("two_dogs", "1"), ("two", "dogs_1"))  # the last two rows have one name
     rows = [Row(video=video, object=one, values={"J-Mean": len(one), "F-Mean": 2}) for video, one in names]
     assert FULL.model_copy(update={"rows": rows}).values("J&F-Mean") == {"bike": [1.5], "two_dogs": [1.5], "two": [4]}
+
+
+def test_a_result_within_a_training_ends_its_history(davis_root):
+    tracker = Mock(constant=False, watch=Mock(seconds={}))
+    found = Result.of(DavisBenchmark(davis_root), Network(name="A"), [], tracker, Stage(), at=(3, 17))
+    assert [(past.epoch, past.step) for past in found.history] == [(3, 17)]
 
 
 def test_other_data_of_as_many_sequences_are_not_the_test_set():
