@@ -39,6 +39,8 @@ def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
     view = extractor_under(extractor, protocol)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in view.modules())
     assert torch.allclose(view(image), extractor(same_to_the_network), atol=1e-5)
+    of_mean = extractor_under(extractor, protocol.with_changes(rgb_std=None))
+    assert torch.allclose(of_mean(image), extractor(extractor.normalise.mean + image - mean), atol=1e-5)
     inside = extractor_under(nn.Sequential(extractor), protocol)  # a user's module around it
     assert torch.allclose(inside(image), view(image), atol=1e-5)
     assert torch.equal(extractor(image), before)
