@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.helpers.refusal import refused
 from vidcorr.functional import propagate_labels
 from vidcorr.functional.propagation.matches import affinity_of_cells
 from vidcorr.protocols import PropagationProtocol
@@ -38,3 +39,10 @@ def test_without_the_prior_weights_are_the_softmax():
     softmax = affinity_of_cells(features, POINTS, liir.with_changes(mixture_components=None))
     assert found.frames == softmax.frames
     torch.testing.assert_close(found.weights, softmax.weights, atol=0, rtol=0)
+
+
+def test_points_beyond_the_map_are_refused():
+    features, rules = torch.randn(2, 5, 7, 9), protocol_of("vfs")
+    message = "2 frames or more and points on the map"
+    for video, point in ((features[:1], (0, 0)), (features, (-1, 0)), (features, (0, 9))):
+        refused(ValueError, message, affinity_of_cells, video, torch.tensor([point]), rules)
