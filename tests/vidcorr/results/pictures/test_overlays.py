@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from tests.helpers.refusal import refused
 from vidcorr.datasets.jhmdb import JOINTS
@@ -115,6 +115,20 @@ def known(request):
     """Drawings by their names, without letters."""
     with np.load(request.path.with_suffix(".npz")) as archive:
         return dict(archive)
+
+
+@pytest.fixture
+def texts(monkeypatch):
+    """Note texts, not draw them: words, x, y, colour, size, anchor and outline; letters differ between releases."""
+    found = []
+
+    def note(draw, place, text, fill=None, font=None, anchor=None, **outline):
+        x, y = (round(float(each), 1) for each in place)
+        found.append(json.loads(json.dumps([text, x, y, fill, round(font.size, 1), anchor, outline])))
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", note)
+    monkeypatch.setattr(ImageFont.FreeTypeFont, "getlength", lambda font, text: len(text) * font.size / 2)
+    return found
 
 
 def is_same(found, known):
