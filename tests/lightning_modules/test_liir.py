@@ -259,6 +259,7 @@ def test_two_ranks_are_one_rank_with_all_samples(tmp_path):
         for name, gradient in one["gradients"].items():
             assert (rank0["gradients"][name] - gradient).norm() <= 2e-3 * gradient.norm() + 1e-6, (step, name)
     assert one["mass"] > 0
+    assert one["gradients"]
 
 
 def test_the_bank_holds_the_features_own_type():

@@ -5,23 +5,19 @@ from unittest.mock import Mock, call
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from lightning_modules import LinearProbe
-from tests.helpers.training import quiet_trainer
+from tests.helpers.golden_steps import rates_of
 
 
 def test_rates_of_the_protocols():
     def rates(protocol):
-        options = {"protocol": protocol, "momentum": 0.5, "weight_decay": 0.25}
-        probe, found = LinearProbe("raw_colour", 3, stage=None, stride=8, **options), []
-        probe.on_before_zero_grad = lambda optimizer: found.append(optimizer.param_groups[0]["lr"])
-        images = DataLoader([{"image": torch.rand(3, 16, 16), "label": 0}] * 12, batch_size=6)
-        quiet_trainer(max_epochs=5).fit(probe, images)  # 2 steps an epoch
-        settings = probe.optimizers().param_groups[0]
+        probe = LinearProbe("raw_colour", 3, None, 8, protocol=protocol, momentum=0.5, weight_decay=0.25)
+        probe.total_steps, probe.global_batch = lambda: 10, lambda: 6
+        (settings,) = probe.configure_optimizers()["optimizer"].param_groups
         # of LARS the scaled gradients contain the weight decay
         assert (settings["momentum"], settings["weight_decay"]) == (0.5, 0.25 if protocol == "moco" else 0)
-        return found
+        return rates_of(probe, 10)
 
     moco, simsiam = rates("moco"), rates("simsiam")
     start = 30 * 6 / 256
