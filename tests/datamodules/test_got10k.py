@@ -5,7 +5,6 @@ Also tests `loading/target_pairs.py`, `datasets/got10k.py`.
 
 import shutil
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import cv2
@@ -24,18 +23,18 @@ from vidcorr.videos.files import DataError
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("got10k") / "got10k"
     return write_got10k(folder, 5, valid=2, frames=6, size=(160, 160), sprites=(2, 2))
 
 
-def made(root: Path, **arguments: Any) -> Got10kDataModule:
+def made(root, **arguments):
     data = Got10kDataModule(root, num_workers=0, batch_size=2, **arguments)
     data.setup("fit")
     return data
 
 
-def test_a_batch_holds_exemplars_and_searches(root: Path) -> None:
+def test_a_batch_holds_exemplars_and_searches(root):
     data = made(root)
     batches = list(data.train_dataloader())
     assert len(batches) == 2
@@ -55,7 +54,7 @@ def test_a_batch_holds_exemplars_and_searches(root: Path) -> None:
     assert not torch.equal(pairs[0][1, 2]["search"], pairs[1][2, 2]["search"])
 
 
-def test_usable_boxes_by_hand() -> None:
+def test_usable_boxes_by_hand():
     size = (400, 1000)  # height, width
     usable = [(20, 20), (500, 200), (25, 100), (100, 25)]
     sides = [*usable, (19.9, 30), (501, 150), (40, 201), (25, 101), (104, 25)]
@@ -72,7 +71,7 @@ def test_usable_boxes_by_hand() -> None:
     assert usable_boxes(np.array([*outside, *partly], float), (80, 100)).tolist() == [False] * 4 + [True] * 4
 
 
-def test_pairs_are_drawn_uniformly_from_those_that_are_near(monkeypatch) -> None:
+def test_pairs_are_drawn_uniformly_from_those_that_are_near(monkeypatch):
     tickets = Mock(side_effect=map(torch.tensor, range(4)))
     monkeypatch.setattr("torch.randint", tickets)
     near = [(0, 1), (0, 5), (1, 5), (5, 104)]  # (1, 104) is 103 apart
@@ -84,7 +83,7 @@ def test_pairs_are_drawn_uniformly_from_those_that_are_near(monkeypatch) -> None
         assert draw_pair(np.array(frames, dtype=np.int64), 100, None) is None
 
 
-def test_published_runs_drew_these_crops(monkeypatch) -> None:
+def test_published_runs_drew_these_crops(monkeypatch):
     """Centre and side of the square in the frame, side of the crop, OpenCV's method.
 
     The target's centre is (204.5, 164.5); with its context it is a square of 79.4 px, which has 120 px in an exemplar.
@@ -102,7 +101,7 @@ def test_published_runs_drew_these_crops(monkeypatch) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
-def test_sequences_without_a_pair_are_replaced_and_told(root: Path, tmp_path: Path) -> None:
+def test_sequences_without_a_pair_are_replaced_and_told(root, tmp_path):
     copy = Path(shutil.copytree(root, tmp_path / "got10k"))
     folders = list_sequences(copy, "train")
     (folders[0] / "cover.label").write_text("0\n" * 6)

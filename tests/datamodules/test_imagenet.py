@@ -4,8 +4,6 @@ Also tests `loading/labelled.py`.
 """
 
 import shutil
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +12,7 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, PILToTensor, Resize
 
 from datamodules import ImageFolderDataModule, VideoFrameDataModule
-from datamodules.loading.labelled import LabelledImages, resize_center_crop
+from datamodules.loading.labelled import resize_center_crop
 from datamodules.loading.sampling import seeded_generator
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames
@@ -22,14 +20,14 @@ from vidcorr.videos.files import DataError
 from vidcorr.videos.images import read_image
 
 
-def write_noise(folder: Path, count: int) -> None:
+def write_noise(folder, count):
     """Write images 0.png, 1.png, …; their content depends on the folder's name."""
     images = np.random.default_rng([*folder.name.encode()]).integers(0, 256, (count, 40, 60, 3), dtype=np.uint8)
     write_frames(folder, images, [f"{index}.png" for index in range(count)])
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> Path:
+def folders(tmp_path):
     for name in ("cat", "dog"):
         write_noise(tmp_path / "train" / name, 5)
         write_noise(tmp_path / "val" / name, 3)
@@ -37,24 +35,24 @@ def folders(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def videos(tmp_path: Path) -> Path:
+def videos(tmp_path):
     for name in ("run", "sit", "walk"):
         for video in range(6):
             write_noise(tmp_path / name / f"video{video}", 5)
     return tmp_path
 
 
-def samples(data: LabelledImages) -> list[tuple[Path, int]]:
+def samples(data):
     return [(data.path(item), int(label)) for item, label in enumerate(data.labels)]
 
 
-def images(folders: Path, batch_size: int) -> ImageFolderDataModule:
+def images(folders, batch_size):
     data = ImageFolderDataModule(folders, size=16, resize=20, batch_size=batch_size, num_workers=0)
     data.setup("fit")
     return data
 
 
-def test_images_and_labels_and_the_crops_of_evaluation(folders: Path) -> None:
+def test_images_and_labels_and_the_crops_of_evaluation(folders):
     for name in (".hidden.png", "notes.txt"):
         shutil.copy(folders / "train" / "cat" / "1.png", folders / "train" / "cat" / name)
     data = images(folders, 4)
@@ -71,8 +69,8 @@ def test_images_and_labels_and_the_crops_of_evaluation(folders: Path) -> None:
     assert torch.equal(rest["image"][0], PILToTensor()(CenterCrop(16)(Resize(20)(original))))
 
 
-def test_videos_are_split_within_each_class(videos: Path) -> None:
-    def made(fraction: float = 0.34, **arguments: Any) -> VideoFrameDataModule:
+def test_videos_are_split_within_each_class(videos):
+    def made(fraction=0.34, **arguments):
         data = VideoFrameDataModule(videos, fraction, size=16, resize=20, batch_size=4, num_workers=0, **arguments)
         data.setup("fit")
         return data
@@ -95,21 +93,14 @@ def test_videos_are_split_within_each_class(videos: Path) -> None:
     assert seeds == [seeded_generator(*key).initial_seed() for key in ((3, 1, 2), (3, 1, 2, 4))]
 
 
-def test_video_sets_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
+def test_video_sets_that_cannot_be_split_are_refused(tmp_path):
     messages = {"run": "only one class, run", "sit": "at least 2 per class", "": "lies in no folder of a class"}
     for folder, message in messages.items():
         write_noise(tmp_path / folder / "clip", 2)
         assert refused(DataError, message, VideoFrameDataModule(tmp_path).setup, "fit")
 
 
-def test_crops_beyond_the_picture_and_classes_that_differ_are_refused(folders: Path) -> None:
-    refused(ValueError, "size 24 must be at most resize 20", ImageFolderDataModule, folders, size=24, resize=20)
-    assert ImageFolderDataModule(folders, size=20, resize=20).size == 20
-    write_noise(folders / "train" / "cow", 1)
-    refused(DataError, "of the same classes", ImageFolderDataModule(folders).setup, "fit")
-
-
-def test_a_list_gives_classes_by_its_labels_and_what_has_none_is_refused(videos: Path) -> None:
+def test_a_list_gives_classes_by_its_labels_and_what_has_none_is_refused(videos):
     lines = [*(f"walk/video{i}" for i in range(6)), "sit/video0", "sit/video1"]
     (videos / "list.txt").write_text("".join(f"{line} {10 - line.count('w')}\n" for line in [*lines, lines[0]]))
     data = VideoFrameDataModule(videos / "list.txt", size=16, resize=20)
@@ -122,7 +113,7 @@ def test_a_list_gives_classes_by_its_labels_and_what_has_none_is_refused(videos:
     refused(DataError, "the list has no labels; add a class number to each line", plain.setup, "fit")
 
 
-def test_a_damaged_picture_is_replaced_in_training_and_ends_an_evaluation(folders: Path) -> None:
+def test_a_damaged_picture_is_replaced_in_training_alone_and_other_classes_and_sizes_are_refused(folders):
     data = images(folders, 10)
     whole = next(iter(data.train_dataloader()))
     damaged = folders / "train" / "dog" / "2.png"
@@ -133,3 +124,7 @@ def test_a_damaged_picture_is_replaced_in_training_and_ends_an_evaluation(folder
     assert (batch["image"] != whole["image"]).flatten(1).any(1).sum() == 1
     shutil.copy(damaged, folders / "val" / "dog" / "2.png")
     refused(DataError, r"val/dog/2\.png", list, data.val_dataloader())
+    write_noise(folders / "train" / "cow", 1)
+    refused(DataError, "of the same classes", ImageFolderDataModule(folders).setup, "fit")
+    refused(ValueError, "size 24 must be at most resize 20", ImageFolderDataModule, folders, size=24, resize=20)
+    assert ImageFolderDataModule(folders, size=20, resize=20).size == 20

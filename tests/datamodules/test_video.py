@@ -62,16 +62,12 @@ def test_a_batch_holds_clips_of_the_frames_that_it_names(videos):
 def test_samples_per_epoch_draws_from_all_frames_of_videos_that_can_be_opened(tmp_path):
     write_folder(tmp_path / "short", 4)
     write_folder(tmp_path / "long", 36)
-    data = make(tmp_path, samples_per_epoch=80, frames=1, sampling=Continuous(8), batch_size=40)
-    seen = batches(data)
-    assert len(seen) == 2
-    assert 0.8 < torch.cat([b["video_index"] for b in seen]).eq(0).float().mean() < 0.98  # "long" comes first
     (tmp_path / "broken.mp4").write_bytes(b"nothing")
     with pytest.warns(UserWarning, match=r"left out: .*broken\.mp4: cannot be opened as a video"):
         data = make(tmp_path, samples_per_epoch=8)
-    assert not any(batch["failures"] for batch in batches(data))
     with pytest.warns(UserWarning, match="left out"):
         assert data._count_frames(range(3)) == [0, 36, 4]
+    assert [batch["failures"] for batch in batches(data)] == [[], []]
 
 
 def test_validation_videos_are_fixed_and_apart(videos, tmp_path):
@@ -81,8 +77,6 @@ def test_validation_videos_are_fixed_and_apart(videos, tmp_path):
     assert len(validation) == 3
     assert training.isdisjoint(validation)
     assert len(training) == VIDEOS - 3
-    again = make(videos, validation_fraction=0.25, batch_size=2)
-    assert differences(list(data.val_dataloader()), list(again.val_dataloader())) == []
     moved = tmp_path / "moved"
     moved.symlink_to(videos)
     numbers = data.held_out.indices.tolist()
@@ -147,10 +141,9 @@ def test_several_sources_are_all_trained_on(videos, tmp_path, caplog):
     names = {"0", "1", "2", "3", str(VIDEOS - 1)}
     assert {data.videos[index].path.stem for index in batch["video_index"]} == names
     assert data.trained_videos() == names
-    twice = tmp_path / "twice.txt"
-    twice.write_text(f"{videos}/2.mp4\n{videos}/2.mp4\n")
-    assert len(make(twice).videos) == 2  # a list may weigh a video
-    assert len(make([twice, videos / "2.mp4"]).videos) == 1
+    (tmp_path / "twice.txt").write_text(f"{videos}/2.mp4\n" * 2)
+    assert len(make(tmp_path / "twice.txt").videos) == 2  # a list may weigh a video
+    assert len(make([tmp_path / "twice.txt", videos / "2.mp4"]).videos) == 1
     data.max_unusable = 0
     with pytest.warns(UserWarning, match="replaced|TOO MANY") as told:
         data.on_after_batch_transfer({"failures": [f"{number}.mp4: broken" for number in range(5)]}, 0)

@@ -96,13 +96,12 @@ def test_loaders_of_a_datamodule_leave_the_global_generator_alone():
 
 
 def test_a_full_shared_memory_is_one_line_with_the_ways_out():
+    def load(said):
+        list(ResumableLoader(Echo(4), 2, collate_fn=Mock(side_effect=RuntimeError(said))))
+
     full = "unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)"
-    for said, error, message in (
-        (full, DataError, r"^/dev/shm is full .*--shm-size.*num_workers.*and resume: vidcorr resume$"),
-        ("another", RuntimeError, "another"),
-    ):
-        loader = ResumableLoader(Echo(4), 2, collate_fn=Mock(side_effect=RuntimeError(said)))
-        refused(error, message, list, loader)
+    refused(DataError, r"^/dev/shm is full .*--shm-size.*num_workers.*and resume: vidcorr resume$", load, full)
+    refused(RuntimeError, "another", load, "another")
 
 
 def test_the_loader_of_a_datamodule(monkeypatch):
@@ -168,11 +167,10 @@ def test_ten_items_in_a_row_end_the_run():
 
 def test_items_are_drawn_as_often_as_their_weights_say(monkeypatch):
     data = Broken(["none", "three", "two"], 5, 0, weights=[0, 3, 2])
-    bounds = []
-    tickets = iter(range(5))
-    monkeypatch.setattr("torch.randint", lambda end, *_, **__: bounds.append(end) or torch.tensor(next(tickets)))
+    tickets = Mock(side_effect=map(torch.tensor, range(5)))
+    monkeypatch.setattr("torch.randint", tickets)
     assert [data.choose(0, 0, None) for _ in range(5)] == [1, 1, 1, 2, 2]
-    assert bounds == [5] * 5
+    assert {call.args[0] for call in tickets.mock_calls} == {5}
 
 
 def test_what_checkpoints_hold_of_a_list():

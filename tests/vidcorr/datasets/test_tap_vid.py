@@ -29,11 +29,6 @@ def test_shards_of_a_folder_are_one_set(tmp_path):
     refused(DataError, "robotap: expected a .pkl", TapVid, tmp_path / "robotap")  # two sets would be scored as one
 
 
-@pytest.mark.parametrize("name", ["../goat", 1.5])
-def test_a_name_that_could_leave_the_folder_is_refused(tmp_path, name):
-    assert refused(DataError, "is not the plain name", TapVid, written(tmp_path, {name: element()}))
-
-
 def test_a_frame_of_another_size_is_named_when_it_is_read(tmp_path):
     pictures = [encoded(np.zeros((8, 8 + 2 * (t == 3), 3), np.uint8)) for t in range(5)]
     (video,) = TapVid(written(tmp_path, {"goat": element() | {"video": pictures}}))
@@ -52,6 +47,8 @@ def test_a_frame_of_another_size_is_named_when_it_is_read(tmp_path):
     ],
 )
 def test_an_element_that_is_not_tap_vid_is_named(tmp_path, change, message):
+    for name in ("../goat", 1.5):
+        refused(DataError, "is not the plain name", TapVid, written(tmp_path, {name: element()}))
     path = written(tmp_path, {"goat": {"points": np.zeros((2, 5, 2))}})
     refused(DataError, "goat: is not a video of TAP-Vid.*KeyError: 'video'", TapVid, path)
     path = written(tmp_path, {"goat": element() | {"occluded": np.zeros((2, 5), bool)} | change})

@@ -67,11 +67,6 @@ def test_training_leaves_the_hold_out_split_out(many):
     assert all(unseen.isdisjoint(video.categories.values()) for video in videos if video.name in trained)
 
 
-def test_a_set_of_few_categories_has_no_hold_out_split(tmp_path):
-    root = write_youtube_vos(tmp_path / "ytvos", 2, valid=0, frames=6, size=(16, 16), sprites=(1, 1))
-    assert len(training(root / "train/JPEGImages")) == 2
-
-
 def test_a_list_that_names_a_scored_video_is_refused(many, tmp_path):
     folders = sorted((many / "train/JPEGImages").iterdir())
     listing = tmp_path / "list.txt"

@@ -15,6 +15,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import element, written
 from vidcorr.commands.unpickle import unpickle
 from vidcorr.datasets import TapVid
+from vidcorr.datasets.generated.writers import write_text
 from vidcorr.videos.arrays import read_pickle
 from vidcorr.videos.files import DataError
 
@@ -75,9 +76,7 @@ def test_an_npz_that_is_damaged_or_holds_objects_is_refused(tmp_path):
 def test_unpickled_sets_are_the_same(tmp_path, jpeg, capsys):
     source = written(tmp_path, [element(jpeg=jpeg), element(frames=3, jpeg=jpeg)], "tapvid_rgb_stacking.pkl")
     folder = tmp_path / "new/npz"
-    if jpeg:
-        folder.mkdir(parents=True)
-        (folder / ".001.npz.partial").write_bytes(b"of a run that was killed")
+    write_text(folder / ".001.npz.partial", ["of a run that was killed"])
     main(["unpickle", str(source), str(folder)])
     assert capsys.readouterr().out.startswith("2 videos in")
     files = sorted(folder.iterdir())

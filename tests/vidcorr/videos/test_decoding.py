@@ -259,11 +259,10 @@ def write_parts(path, *parts, is_cover=None):
             for name, value in (look | {"time_base": Fraction(1, 25), "framerate": 25, "thread_count": 1}).items():
                 setattr(encoder, name, value)
             encoder.options = {"g": "5", "bf": "0", "preset": "ultrafast"} if codec == "libx264" else {}
-            for number in [*numbers, None]:
-                frame = None
-                if number is not None:
-                    frame = av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24")
-                    frame.pts, frame.time_base = number, encoder.time_base
+            frames = [av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24") for number in numbers]
+            for number, frame in zip(numbers, frames, strict=True):
+                frame.pts, frame.time_base = number, encoder.time_base
+            for frame in [*frames, None]:
                 for packet in encoder.encode(frame):
                     packet.stream = stream
                     muxed.append(packet)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -31,14 +30,9 @@ def test_what_systems_leave_behind_is_no_data(tmp_path):
     root = write_jhmdb(tmp_path / "data", 1, frames=3, size=(32, 32))
     frames = root / "Rename_Images"
     before = [sequence.frames for sequence in Jhmdb(root)], list_videos(frames)
-    for folder in [path for path in (root, *root.rglob("*")) if path.is_dir()]:
-        files = [path for path in folder.iterdir() if path.is_file()]
-        for name in ("__MACOSX", ".ipynb_checkpoints"):
-            (folder / name).mkdir()
-            for path in files:
-                shutil.copy(path, folder / name / path.name)
-                shutil.copy(path, folder / f"._{path.name}")
-        (folder / ".DS_Store").write_bytes(b"\0")
+    for path in list(root.rglob("*")):
+        for name in (f"__MACOSX/{path.name}", f".ipynb_checkpoints/{path.name}", f"._{path.name}", ".DS_Store"):
+            write_text(path.parent / name, [])
     assert before == ([sequence.frames for sequence in Jhmdb(root)], list_videos(frames))
 
 
