@@ -55,7 +55,7 @@ class TinyResNet(nn.Module):
         return torch.flatten(nn.functional.adaptive_avg_pool2d(x, 1), 1)
 
 
-def tiny_vit(size: int = 32) -> nn.Module:
+def tiny_vit(size: int | tuple[int, int] = 32) -> nn.Module:
     """Return a ViT of timm with patches of 8 px: the one of the golden numbers of SiamMAE and Co-Settle."""
     from timm.models import VisionTransformer
 

@@ -1,7 +1,5 @@
 """The gate: a file has nothing made but classes of this project, and what the command line names."""
 
-import sys
-
 import pytest
 
 from tests.helpers.refusal import refused
@@ -44,7 +42,14 @@ def test_modules_below_the_working_directory_are_the_users_own(tmp_path, monkeyp
     for name in installed:
         recipe = {"class_path": FROZEN, "init_args": {"spec": f"{name}:f"}}
         refused(ValueError, f"names (code from outside .* --allow )?{name}:f", trust.check_names, recipe, "x.ckpt")
-    assert sys.path.count(str(tmp_path)) == 1
+
+
+def test_the_working_directory_is_searched_last_and_once(tmp_path, monkeypatch):
+    for path, searched in ((["a"], ["a", str(tmp_path)]), (["", "a"], ["", "a"])):
+        monkeypatch.setattr("sys.path", path)
+        for _ in range(2):
+            trust._search_working_directory()
+        assert path == searched
 
 
 def test_a_name_that_is_not_there_is_one_line():
