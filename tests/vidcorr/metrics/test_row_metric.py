@@ -28,8 +28,6 @@ def test_rows_are_sorted_and_kept_in_full():
         assert table == {"b": [[1 / 3, 1e-300]], "été\n": [[0.1, pytest.approx(math.nan, nan_ok=True)]]}
         assert list(table) == ["b", "été\n"]
     assert metric.higher_is_better
-    metric.reset()
-    assert metric.table() == {}
 
 
 def test_a_name_comes_once_and_sequences_without_one_are_numbered():
@@ -40,6 +38,10 @@ def test_a_name_comes_once_and_sequences_without_one_are_numbered():
     assert list(metric.table()) == ["a", "sequence-0001", "sequence-0002"]
     metric.update(1.0, 2.0, name="a")
     refused(ValueError, "scored more than once: a", metric.compute)
+    metric.reset()
+    assert (metric.table(), metric.update_called) == ({}, False)
+    metric.update(1.0, 2.0)
+    assert list(metric.table()) == ["sequence-0001"]
 
 
 def test_rows_of_all_ranks_are_held_within_a_context(monkeypatch):
