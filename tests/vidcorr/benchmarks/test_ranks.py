@@ -16,9 +16,8 @@ from vidcorr.benchmarks.ranks import LostRank, Ranks, distribute
 
 
 def test_the_longest_sequences_go_first_to_the_least_loaded_rank():
-    assert distribute([10, 90, 50, 45], 2) == [[1, 0], [2, 3]]
-    assert distribute([3, 3, 3], 2) == [[0, 2], [1]]
-    assert distribute([], 2) == [[], []]
+    shares = [distribute(lengths, 2) for lengths in ([10, 90, 50, 45], [3, 3, 3], [])]
+    assert shares == [[[1, 0], [2, 3]], [[0, 2], [1]], [[], []]]
 
 
 @pytest.fixture

@@ -41,9 +41,7 @@ def test_without_an_occlusion_rule_all_points_are_predicted_visible(root, protoc
     path.write_bytes(pickle.dumps(content))
     benchmark = TapVidBenchmark(path, protocol)
     result = benchmark.evaluate("raw_colour@colour/16", tmp_path / "out")
-    assert set(result.scores) == set(benchmark.score_names)
     assert result.scores["occlusion_accuracy"] == (3 + 2) / (6 + 5)
-    assert 0 <= result.scores["average_jaccard"] <= result.scores[DELTA]
     assert result.stage.protocol.shared_name == protocol
     assert result.data["undefined"][DELTA] == ["synthetic-001"]
 
