@@ -299,36 +299,23 @@ def test_a_short_run_is_logged_ten_times():
 # The checkpoint
 
 
-def checkpoint(path, step=1):
-    """Write a `last.ckpt` of a run of VFSSimSiam."""
-    write_checkpoint(VFSSimSiam(NETWORK, 4, 5), Path(path))
-    os.utime(path, (step, step))
-    return str(path)
-
-
-def test_flags_win_over_the_model_of_a_checkpoint(tmp_path):
-    path = checkpoint(tmp_path / "a.ckpt")
-    words = ["--model.projector_dim=8", f"--allow={NETWORK}", f"--ckpt_path={path}"]
-    _, first, *others = words_for_parser(["validate", *words])
-    model = json.loads(first.removeprefix("--config="))["model"]
-    assert model["class_path"].endswith("VFSSimSiam")
-    assert (model["init_args"]["projector_dim"], model["init_args"]["predictor_dim"]) == (4, 5)
-    assert others == [*words, words[-1]]
-
-
-def test_the_last_run_and_a_file_of_the_hub_are_measured_by_validate(tmp_path, monkeypatch):
+def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_file_of_the_hub(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for root in ("runs", "named", "configured"):
         Record.now(["fit"]).save(Path(root, "checkpoints").mkdir(parents=True) or Path(root))
-        checkpoint(f"{root}/checkpoints/last.ckpt")
+        write_checkpoint(VFSSimSiam(NETWORK, 4, 5), Path(root, "checkpoints/last.ckpt"))
     file = config_file(tmp_path / "a.yaml", "trainer: {default_root_dir: configured}")
     by_flag = "--trainer.default_root_dir=named"
     said = []
     for more, root in (([], "runs"), ([by_flag], "named"), ([file], "configured"), ([file, by_flag], "named")):
-        words = words_for_parser(["validate", "--ckpt_path=last", *more, "--allow", NETWORK], said.append)
+        given = ["--ckpt_path=last", *more, "--allow", NETWORK, "--model.projector_dim=8"]
+        command, config, *words = words_for_parser(["validate", *given], said.append)
+        model = json.loads(config.removeprefix("--config="))["model"]
+        assert model["class_path"].endswith("VFSSimSiam")
+        assert (model["init_args"]["projector_dim"], model["init_args"]["predictor_dim"]) == (4, 5)
         path = (tmp_path / root / "checkpoints/last.ckpt").resolve()
-        assert words[1].startswith('--config={"model": ')
-        assert (words[-1], said[-1]) == (f"--ckpt_path={path}", f"--ckpt_path last: {path}")
+        assert [command, *words] == ["validate", *given, f"--ckpt_path={path}"]
+        assert said[-1] == f"--ckpt_path last: {path}"
     assert len(said) == 4
     monkeypatch.setattr("vidcorr.experiments.words.local_file", lambda address: path)
     assert words_for_parser(["fit", "--ckpt_path=hf://a/b/c.ckpt"])[-1] == f"--ckpt_path={path}"

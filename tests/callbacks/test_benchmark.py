@@ -168,16 +168,13 @@ def test_a_monitor_of_a_score_is_taken_only_if_every_epoch_has_one(kind, tmp_pat
     watched(tmp_path, of_lightning.EarlyStopping("val/loss", strict=False), every=2, epochs=1, max_steps=1)
 
 
-@pytest.mark.parametrize(
-    ("callback", "line"),
-    [
+def test_a_callback_that_takes_the_wrong_score_or_weights_is_refused(tmp_path):
+    for callback, line in (
         (of_lightning.EMAWeightAveraging(decay=0.5), "EMA.* beside counted: which weights are scored is not defined"),
         (of_lightning.StochasticWeightAveraging(0.1), "Stochastic.* beside counted: which weights"),
         (BestCheckpoint("counted/other"), "no benchmark logs counted/other; they log counted/score"),
-    ],
-)
-def test_a_callback_that_takes_the_wrong_score_or_weights_is_refused(callback, line, tmp_path):
-    refused(ValueError, line, watched, tmp_path, callback)
+    ):
+        refused(ValueError, line, watched, tmp_path, callback)
 
 
 @pytest.mark.parametrize("choose", [max, min])
@@ -273,16 +270,14 @@ ENCODERS = {
 }
 """Config → encoder with the stages that it names; the others take `vidcorr-r18`."""
 CONFIGURED = sorted(path.stem for path in (CONFIGS / "benchmarks").glob("*.yaml"))
-HARDEST = ("davis_blocks_r18", "davis_liir")
-"""Those of DAVIS outside of the exhaustive tier; they differ in their protocol and stage."""
+RARE = {name for name in CONFIGURED if name.startswith("davis")} - {"davis_blocks_r18", "davis_liir"}
+"""Those of DAVIS in the exhaustive tier; they differ from others in their protocol and stage."""
 
 
-def tier(config):
-    is_rare = config.startswith("davis") and config not in HARDEST
-    return [pytest.mark.slow, pytest.mark.exhaustive] if is_rare else [pytest.mark.slow]
-
-
-@pytest.mark.parametrize("config", [pytest.param(name, marks=tier(name)) for name in CONFIGURED])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "config", [pytest.param(name, marks=[pytest.mark.exhaustive] * (name in RARE)) for name in CONFIGURED]
+)
 def test_every_config_runs_by_on(config, tmp_path_factory, tmp_path):
     encoder = ENCODERS.get(config, "vidcorr-r18")
     on = ["--on", f"{config}={data_for(config, tmp_path_factory.getbasetemp())}"]

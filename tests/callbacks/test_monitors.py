@@ -49,7 +49,7 @@ def test_it_warns_once_after_some_checks_in_a_row(monkeypatch):
     """The first 1024 embeddings are one point in some steps, else on the sphere."""
     monkeypatch.setattr("callbacks.monitors.accumulates", lambda _: False)
     monkeypatch.setattr("callbacks.monitors._log_measured", Mock())
-    monitor, trainer = CollapseMonitor(2, patience=3), SimpleNamespace(global_step=0)
+    monitor, trainer = CollapseMonitor(2), SimpleNamespace(global_step=0)
     for below, lines in ((0.1, 1), (0.1, 1), (0.0, 0)):  # a second fit begins anew; a spread of 0 is not below 0
         monitor.warn_below = below
         monitor.on_fit_start(trainer, None)

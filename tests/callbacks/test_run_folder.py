@@ -37,16 +37,15 @@ def test_what_a_resumed_run_logs_again_is_hidden(tmp_path):
     assert rows == {("0", "", "9.0"), *((str(step), f"{step}.0", "") for step in range(6))}
 
 
-PLACES = [
-    (None, "root"),
-    (SimpleNamespace(log_dir="own"), "own"),
-    (SimpleNamespace(log_dir=None, save_dir="mine", name="a", version="b"), "mine/a/b"),
-    (SimpleNamespace(log_dir=None, save_dir=None, name="a", version=3), "root/a/version_3"),
-]
-"""First logger, and the folder that it names."""
-
-
-@pytest.mark.parametrize(("logger", "place"), PLACES)
+@pytest.mark.parametrize(
+    ("logger", "place"),
+    [
+        (None, "root"),
+        (SimpleNamespace(log_dir="own"), "own"),
+        (SimpleNamespace(log_dir=None, save_dir="mine", name="a", version="b"), "mine/a/b"),
+        (SimpleNamespace(log_dir=None, save_dir=None, name="a", version=3), "root/a/version_3"),
+    ],
+)
 def test_the_first_logger_names_the_folder_of_a_run(logger, place, monkeypatch):
     strategy = SimpleNamespace(broadcast=lambda text: text)
     trainer = SimpleNamespace(logger=logger, default_root_dir="root", strategy=strategy)

@@ -5,7 +5,7 @@ Every method that trains is stopped, and one of a user's folder: by real signals
 schedules, queues, losses, logged scalars and scores of a benchmark are compared; a run without the benchmark has equal
 weights.
 
-By hand, in 40 minutes: python -m tests.faults.random_stops --stops 60
+By hand, in an hour: python -m tests.faults.random_stops --stops 60
 """
 
 import argparse
@@ -46,7 +46,6 @@ UNSCORED = ("LinearProbe",)
 """Methods that refuse benchmarks: their features are those of the checkpoint that they read."""
 INTERVAL = 2
 """Batches between validations within an epoch."""
-COMPARED = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step")
 ENDS = {"Liir": (3, 8, 13)}
 """Method → last steps of its epochs; by default those of five batches. Liir's first accumulates."""
 
@@ -110,23 +109,21 @@ def train(blow: Blow, folder: Path, data: Path, stopped: bool, resumed: bool = F
         callbacks = [faults.strike(blow.signal, blow.step, place=blow.place, rank=blow.rank, group=blow.group)]
     command = command_of(blow, folder, data, *more, callbacks=callbacks)
     status = STATUS[blow.signal] if stopped else 0
-    if blow.ranks == 1:
-        job = {f"SLURM_{name}": value for name, value in SLURM.items()} | {"PATH": f"{data}:{os.environ['PATH']}"}
-        return faults.run(command, folder, status, data, job if status == 138 else {})
     # rank 0 ends by an error if the other is killed, and by SIGTERM's status if the other is interrupted
-    others = {"SIGKILL": 1, "SIGINT": 143}
-    return faults.run_script(command, status, *([others.get(blow.signal, status)] if stopped else []), place=data)
+    of_others = {"SIGKILL": 1, "SIGINT": 143}.get(blow.signal, status) if stopped and blow.ranks == 2 else status
+    job = {f"SLURM_{name}": value for name, value in SLURM.items()} | {"PATH": f"{data}:{os.environ['PATH']}"}
+    return faults.run(command, status, of_others, place=data, **job if status == 138 else {})
 
 
 def command_of(blow: Blow, folder: Path, data: Path, *more: str, callbacks: Sequence[Any]) -> list[str]:
     """Return the command of a run on the data that the method reads, five steps an epoch."""
     frames = 3 if blow.method == "ContrastiveRandomWalk" else 2
-    clips = {"source": data / "videos", "size": 32, "repeat": 2, "samples_per_epoch": 10 * blow.ranks, "frames": frames}
+    clips = {"source": data / "videos", "samples_per_epoch": 10 * blow.ranks, "frames": frames}
     images = {"root": data / f"images-{blow.ranks}", "size": 32, "resize": 36}
     boxes = {"root": data / "got10k", "repeat": 2 * blow.ranks}
     others = {"SiamFC": ("Got10kDataModule", boxes), "LinearProbe": ("ImageFolderDataModule", images)}
     kind, given = others.get(blow.method, ("VideoDataModule", clips))
-    return faults.words_of(blow.method, kind, given, folder, *more, callbacks=callbacks)
+    return faults.words(blow.method, folder, *more, kind=kind, callbacks=callbacks, **given)
 
 
 def write_data(folder: Path) -> None:
@@ -173,14 +170,14 @@ def faults_of(blow: Blow, folder: Path, whole: Path, data: Path) -> list[str]:
         if name.startswith(of_the_end):
             steps = {step for step, _ in expected[name]}
             found[name] = [point for point in found[name] if point[0] in steps]
-    return faults.faults_between(folder, whole, COMPARED) + faults.differences(found, expected, "logged")
+    return faults.faults_between(folder, whole) + faults.differences(found, expected, "logged")
 
 
 def faults_without_benchmark(blow: Blow, whole: Path, data: Path) -> list[str]:
     """Return where a run without the benchmark differs from the whole run."""
     folder = whole.with_name(f"{whole.name}-plain")
     train(blow, folder, data, stopped=False, scored=False)
-    return faults.faults_between(folder, whole, COMPARED[:3])
+    return faults.faults_between(folder, whole, faults.STATE[:3])
 
 
 def main() -> None:

@@ -4,51 +4,49 @@ import re
 
 import pytest
 
-from tests.helpers.faults import curve, faults_between, last, run, run_script, strike, words
+from tests.helpers.faults import curve, faults_between, last, run, strike, words
 from tests.helpers.words import SMALL
 
 pytestmark = pytest.mark.slow
-
-STATE = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step")
 
 
 @pytest.fixture(scope="module")
 def whole(video_folder, tmp_path_factory):
     """The folder of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
-    run(words("VFSMoCo", video_folder, folder), folder)
+    run(words("VFSMoCo", folder, source=video_folder), 0)
     return folder
 
 
 def test_a_run_that_is_killed_twice(whole, video_folder, tmp_path):
     for step, place, more in ((4, "step", []), (9, "end", ["--ckpt_path=last"])):
         blow = strike("SIGKILL", step, place=place)
-        run(words("VFSMoCo", video_folder, tmp_path, *more, callbacks=(blow,)), tmp_path, -9)
-    said = run(words("VFSMoCo", video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
+        run(words("VFSMoCo", tmp_path, *more, source=video_folder, callbacks=(blow,)), -9)
+    said = run(words("VFSMoCo", tmp_path, "--ckpt_path=last", source=video_folder), 0)
     assert f"resuming from {tmp_path}/lightning_logs/version_" in said
-    assert faults_between(tmp_path, whole, STATE) == []
+    assert faults_between(tmp_path, whole) == []
 
 
 @pytest.mark.parametrize(
     ("name", "shown", "status", "step", "place", "workers"),
     [("SIGTERM", "SIGTERM", 143, 10, "validation", 0), ("SIGINT", "Ctrl-C", 130, 7, "step", 1)],
-    ids=["in validation", "within a step, by Ctrl-C"],
 )
 def test_a_signal_saves_the_step_and_the_run_resumes(
     name, shown, status, step, place, workers, whole, video_folder, tmp_path
 ):
     blow = strike(name, step, place=place, group=True)
-    said = run(words("VFSMoCo", video_folder, tmp_path, callbacks=(blow,), num_workers=workers), tmp_path, status)
+    command = words("VFSMoCo", tmp_path, source=video_folder, callbacks=(blow,), num_workers=workers)
+    said = run(command, status)
     reached = step + (place == "step")
     assert f"stopped by {shown}\n" in said
     assert re.search(f"ended in step {reached}; saved after step {reached}: .*/last.ckpt\n", said)
     assert "Traceback" not in said
     assert last(tmp_path)["global_step"] == max(curve(tmp_path)) == reached
-    said = run(words("VFSMoCo", video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
+    said = run(words("VFSMoCo", tmp_path, "--ckpt_path=last", source=video_folder), 0)
     (version,) = (tmp_path / "lightning_logs").iterdir()
     assert f"resuming from {version}/checkpoints/last.ckpt: step {reached}, epoch " in said
     assert "ckpt_path: null\n" in (version / "config.yaml").read_text()  # a new run if it is given again
-    assert faults_between(tmp_path, whole, STATE) == []
+    assert faults_between(tmp_path, whole) == []
 
 
 @pytest.mark.exhaustive
@@ -57,8 +55,8 @@ def test_a_rank_lost_in_a_benchmark_ends_the_run_in_one_line(davis_root, video_f
     kind = "tests.helpers.benchmark_ranks.KilledOnLast"
     benchmark = {"class_path": kind, "init_args": {"root": str(davis_root), "changes": SMALL}}
     callback = {"class_path": "BenchmarkCallback", "init_args": {"benchmark": benchmark}}
-    line = words("VFSSimSiam", video_folder, tmp_path, callbacks=(callback,))
-    said = run_script([*line, "--trainer.strategy=ddp", "--trainer.devices=2"])
+    line = words("VFSSimSiam", tmp_path, source=video_folder, callbacks=(callback,))
+    said = run([*line, "--trainer.strategy=ddp", "--trainer.devices=2"])
     assert "Traceback" not in said
     assert "the training continues" not in said
     told = [line for line in said.splitlines() if line.startswith("vidcorr: ")]

@@ -1,7 +1,6 @@
 """Runs of `vidcorr fit` that something happens to, and what they leave behind."""
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,11 +14,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from cli import main
 from tests.helpers.method_steps import arguments_of
-from tests.helpers.ranks import server
 from tests.helpers.words import flags
-from vidcorr.videos.processes import STOPS
 
 METHODS = {
     "VFSSimSiam": arguments_of("VFSSimSiam"),
@@ -27,6 +23,9 @@ METHODS = {
     "Liir": arguments_of("Liir") | {"position_size": 16, "schedule": {"warmup_epochs": 1}},
 }
 """Methods that every test of stops takes; `words` takes any."""
+
+STATE = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step")
+"""Fields of a checkpoint that a resumed run keeps."""
 
 
 class Curve(pl.Callback):
@@ -103,16 +102,10 @@ class Spoil(pl.Callback):
             loss.data.fill_(float("nan"))
 
 
-def words(method: str, source: Path, folder: Path, *more: str, callbacks: Sequence[Any] = (), **data: Any) -> list[str]:
-    """Command of a run of three epochs of five steps over six videos that writes `last.ckpt` every second step."""
-    given = {"source": source, "frames": 2, "size": 32, "repeat": 2, "samples_per_epoch": 10} | data
-    return words_of(method, "VideoDataModule", given, folder, *more, callbacks=callbacks)
-
-
-def words_of(
-    method: str, data: str, given: dict[str, Any], folder: Path, *more: str, callbacks: Sequence[Any] = ()
+def words(
+    method: str, folder: Path, *more: str, kind: str = "VideoDataModule", callbacks: Sequence[Any] = (), **data: Any
 ) -> list[str]:
-    """Command of a run of three epochs on data of any class; by default a batch has two samples."""
+    """Command of a run of three epochs of five steps, on data of a class, that writes `last.ckpt` every second step."""
     arguments = METHODS[method] if method in METHODS else arguments_of(method)
     listed = [
         {"class_path": "LastCheckpoint", "init_args": {"every_n_steps": 2}},
@@ -121,9 +114,9 @@ def words_of(
     ]
     trainer = {"callbacks": json.dumps(listed), "accelerator": "cpu", "max_epochs": 3, "default_root_dir": folder}
     quiet = {"log_every_n_steps": 1, "enable_progress_bar": "false", "enable_model_summary": "false"}
-    model = flags("model", method, **arguments)
-    samples = flags("data", data, **{"batch_size": 2, "num_workers": 0} | given)
-    return ["fit", *model, *samples, *flags("trainer", **trainer | quiet), *more]
+    clips = {"frames": 2, "size": 32, "repeat": 2, "samples_per_epoch": 10} if kind == "VideoDataModule" else {}
+    samples = flags("data", kind, **{"batch_size": 2, "num_workers": 0} | clips | data)
+    return ["fit", *flags("model", method, **arguments), *samples, *flags("trainer", **trainer | quiet), *more]
 
 
 def harm(kind: str, **options: Any) -> dict[str, Any]:
@@ -135,40 +128,17 @@ def strike(name: str, step: int, **options: Any) -> dict[str, Any]:
     return harm("Strike", name=name, step=step, **options)
 
 
-def run(
-    command: list[str],
-    folder: Path,
-    status: int = 0,
-    place: Path | None = None,
-    environment: dict[str, str] | None = None,
-) -> str:
-    """Run `vidcorr` in a separate process and process group, and return its output.
+def run(command: list[str], *statuses: int, place: Path | None = None, **variables: str) -> str:
+    """Run `python cli.py` in a session of its own, and return its output; it starts itself once more for each rank.
 
     Args:
         command: words after `vidcorr`.
-        folder: the output is kept here.
-        status: expected exit status (minus the signal that kills it).
+        statuses: exit statuses of which it must have one (minus the signal that kills it); by default any but 0.
         place: folder to run it in; None: this process's.
-        environment: further variables.
-    """
-    said = folder / "said.txt"
-    process = server().Process(target=_main, args=(command, str(said), place or Path.cwd(), environment or {}))
-    process.start()
-    process.join(300)
-    if process.is_alive():
-        process.kill()
-        raise TimeoutError(f"still running after 300 s: {said.read_text()}")
-    assert process.exitcode == status, said.read_text()
-    return said.read_text()
-
-
-def run_script(command: list[str], *statuses: int, place: Path | None = None) -> str:
-    """Run `python cli.py` to its end, and return its output; it starts itself once more for each further rank.
-
-    It must end with one of some exit statuses; by default with any but 0.
+        variables: further variables of the environment.
     """
     script = Path(__file__).resolve().parents[2] / "cli.py"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parent)}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parent)} | variables
     words = [sys.executable, str(script), *command]
     out: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     process = subprocess.Popen(words, **out, env=environment, cwd=place, start_new_session=True)
@@ -179,20 +149,6 @@ def run_script(command: list[str], *statuses: int, place: Path | None = None) ->
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode in statuses if statuses else process.returncode != 0, said
     return said
-
-
-def _main(command: list[str], said: str, place: Path, environment: dict[str, str]) -> None:
-    os.setsid()
-    os.chdir(place)
-    os.environ.update(environment)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # blocked by a server that `server_context` has started
-    multiprocessing.set_start_method("fork", force=True)  # for workers; this process has made it forkserver
-    descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    torch.set_num_threads(1)
-    sys.argv = ["vidcorr"]
-    main(command)
 
 
 def curve(folder: Path) -> dict[int, str]:
@@ -224,7 +180,7 @@ def differences(one: Any, other: Any, name: str = "") -> list[str]:
     return [] if same else [f"{name}: {one} / {other}"[:200]]
 
 
-def faults_between(folder: Path, whole: Path, keys: Sequence[str]) -> list[str]:
+def faults_between(folder: Path, whole: Path, keys: Sequence[str] = STATE) -> list[str]:
     """List where the losses of a run, and the fields of its newest `last.ckpt`, differ from those of the whole run."""
     one, other = last(folder), last(whole)
     found = [fault for key in keys for fault in differences(one.get(key), other.get(key), key)]

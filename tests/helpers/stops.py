@@ -197,14 +197,10 @@ def in_slurm(patch: pytest.MonkeyPatch, **variables: str) -> None:
         patch.setenv(f"SLURM_{name}", value)
 
 
-def newest(folder: Path) -> Path:
-    """Return the newest `last.ckpt` of a folder; a run that does not resume from it writes `last-v1.ckpt`."""
-    return max(folder.glob("last*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
-
-
 def content(folder: Path) -> dict[str, Any]:
     """Return the content of the newest `last.ckpt` that has to agree: counters as they are read, no names of files."""
-    found = torch.load(newest(folder), weights_only=True)
+    newest = max(folder.glob("last*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+    found = torch.load(newest, weights_only=True)
     counters = found["loops"]["fit_loop"]
     epochs, batches = counters["epoch_progress"]["current"], counters["epoch_loop.batch_progress"]
     logged = counters["epoch_loop.state_dict"]["_batches_that_stepped"]
