@@ -197,8 +197,7 @@ def trainer_options(monkeypatch):
     cli = Parsed(["fit", *TINY, "--on", "davis=."])
     config = cli.config["fit"]
     assert (config.trainer.default_root_dir, config.seed_everything) == ("runs", 0)
-    made = (cli.save_config_callback, cli.auto_configure_optimizers, cli.run.say)
-    assert made == (SaveConfig, False, rank_zero_info)
+    assert (cli.save_config_callback, cli.auto_configure_optimizers, cli.run.say) == (SaveConfig, False, rank_zero_info)
     assert any(NOISE in getattr(each[1], "pattern", "") for each in warnings.filters)
 
     def options(command="fit", earlier=None, on=("davis=.",), **changes):

@@ -113,12 +113,8 @@ def test_a_second_fit_of_the_same_callback_has_its_own_file(tmp_path):
     assert last.best_model_path == ""
     fit_in(tmp_path / "second", last, max_epochs=2, accumulate_grad_batches=2)
     assert last.best_model_path == last.last_model_path == str(tmp_path / "second/checkpoints" / LAST)
-    steps = {path.parent.parent.name: saved(path)["global_step"] for path in tmp_path.rglob("*.ckpt")}
-    assert steps == {"first": 2, "second": 2}
-
-
-def saved(path):
-    return torch.load(path, weights_only=True)
+    files = {path.parent.parent.name: torch.load(path, weights_only=True) for path in tmp_path.rglob("*.ckpt")}
+    assert {name: file["global_step"] for name, file in files.items()} == {"first": 2, "second": 2}
 
 
 def test_a_file_of_weights_alone_or_from_within_a_window_is_refused(tmp_path):

@@ -106,7 +106,8 @@ def train(blow: Blow, folder: Path, data: Path, stopped: bool, resumed: bool = F
     elif stopped and blow.signal == "should_stop":
         callbacks = [faults.harm("Ends", step=blow.step)]
     elif stopped:
-        callbacks = [faults.strike(blow.signal, blow.step, place=blow.place, rank=blow.rank, group=blow.group)]
+        about = {"step": blow.step, "place": blow.place, "rank": blow.rank, "group": blow.group}
+        callbacks = [faults.harm("Strike", name=blow.signal, **about)]
     command = command_of(blow, folder, data, *more, callbacks=callbacks)
     status = STATUS[blow.signal] if stopped else 0
     # rank 0 ends by an error if the other is killed, and by SIGTERM's status if the other is interrupted
@@ -173,13 +174,6 @@ def faults_of(blow: Blow, folder: Path, whole: Path, data: Path) -> list[str]:
     return faults.faults_between(folder, whole) + faults.differences(found, expected, "logged")
 
 
-def faults_without_benchmark(blow: Blow, whole: Path, data: Path) -> list[str]:
-    """Return where a run without the benchmark differs from the whole run."""
-    folder = whole.with_name(f"{whole.name}-plain")
-    train(blow, folder, data, stopped=False, scored=False)
-    return faults.faults_between(folder, whole, faults.STATE[:3])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stops", type=int, default=60)
@@ -197,7 +191,9 @@ def main() -> None:
                 if not whole.exists():
                     train(blow, whole, data, stopped=False)
                     if blow.ranks == 1 and not blow.interval:
-                        found = faults_without_benchmark(blow, whole, data)
+                        plain = whole.with_name(f"{whole.name}-plain")  # without the benchmark
+                        train(blow, plain, data, stopped=False, scored=False)
+                        found = faults.faults_between(plain, whole, faults.STATE[:3])
                 found += faults_of(blow, data / str(number), whole, data)
             except (AssertionError, TimeoutError) as error:
                 found = [f"{type(error).__name__}: {str(error)[-2000:]}"]

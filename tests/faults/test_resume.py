@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.helpers.faults import curve, faults_between, last, run, strike, words
+from tests.helpers.faults import curve, faults_between, harm, last, run, words
 from tests.helpers.words import SMALL
 
 pytestmark = pytest.mark.slow
@@ -20,7 +20,7 @@ def whole(video_folder, tmp_path_factory):
 
 def test_a_run_that_is_killed_twice(whole, video_folder, tmp_path):
     for step, place, more in ((4, "step", []), (9, "end", ["--ckpt_path=last"])):
-        blow = strike("SIGKILL", step, place=place)
+        blow = harm("Strike", name="SIGKILL", step=step, place=place)
         run(words("VFSMoCo", tmp_path, *more, source=video_folder, callbacks=(blow,)), -9)
     said = run(words("VFSMoCo", tmp_path, "--ckpt_path=last", source=video_folder), 0)
     assert f"resuming from {tmp_path}/lightning_logs/version_" in said
@@ -34,7 +34,7 @@ def test_a_run_that_is_killed_twice(whole, video_folder, tmp_path):
 def test_a_signal_saves_the_step_and_the_run_resumes(
     name, shown, status, step, place, workers, whole, video_folder, tmp_path
 ):
-    blow = strike(name, step, place=place, group=True)
+    blow = harm("Strike", name=name, step=step, place=place, group=True)
     command = words("VFSMoCo", tmp_path, source=video_folder, callbacks=(blow,), num_workers=workers)
     said = run(command, status)
     reached = step + (place == "step")

@@ -124,10 +124,6 @@ def harm(kind: str, **options: Any) -> dict[str, Any]:
     return {"class_path": f"{__name__}.{kind}", "init_args": options}
 
 
-def strike(name: str, step: int, **options: Any) -> dict[str, Any]:
-    return harm("Strike", name=name, step=step, **options)
-
-
 def run(command: list[str], *statuses: int, place: Path | None = None, **variables: str) -> str:
     """Run `python cli.py` in a session of its own, and return its output; it starts itself once more for each rank.
 
