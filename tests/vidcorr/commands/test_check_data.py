@@ -33,7 +33,7 @@ def test_the_digest_is_of_the_content_and_not_of_its_place_order_or_encoding():
     assert digest != content_digest({"a/dog.avi": dog, "a/cat.avi": dog})
 
 
-def test_outcomes_are_sorted_counted_and_listed(tmp_path, monkeypatch, capsys):
+def test_outcomes_are_sorted_counted_and_listed(tmp_path, monkeypatch, capsys, recorded):
     outcomes = {"a.mp4": Frames(8, 6, 4), "b.mp4": Frames(7, 6, 4), "c.mp4": Frames(9, 6, 4), "d.mp4": Frames(9, 4, 6)}
     outcomes["e.mp4"] = DataError(f"{tmp_path / 'e.mp4'}: is\x1b broken")
     asked = []
@@ -48,13 +48,7 @@ def test_outcomes_are_sorted_counted_and_listed(tmp_path, monkeypatch, capsys):
     words = [str(source), "--output", str(clean.parent)]
     refused(SystemExit, "2 of 5 videos cannot be used", command, [*words, "--workers", "3"])
     assert asked == [(_frames, ["c.mp4", "a.mp4", "b.mp4", "d.mp4", "e.mp4"], 3, 125.0, "check-data")]
-    assert capsys.readouterr().out.splitlines() == [
-        f"{tmp_path / 'b.mp4'}: 7 frame(s), fewer than 8",
-        f"{tmp_path / 'e.mp4'}: is\\x1b broken",
-        "3 videos, 26 frames, most of 6 × 4 px",
-        "digest c852cf158432cf13 of names, frames and sizes",
-        f"{clean} lists the videos",
-    ]
+    assert capsys.readouterr().out.replace(str(tmp_path), "DATA").splitlines() == recorded
     assert clean.read_text() == "".join(f"{tmp_path / name}\n" for name in ("c.mp4 1", "a.mp4 2", "d.mp4 1", "c.mp4 3"))
     refused(DataError, "none of 5 videos .* first is .*/c.mp4: 9 frame", command, [*words, "--min-frames", "10"])
     assert not clean.exists()
