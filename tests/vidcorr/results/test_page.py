@@ -54,14 +54,6 @@ def test_the_page_holds_the_result_and_its_animations_the_worst_first_with_image
     assert content == recorded
 
 
-def test_a_run_writes_its_page(davis_run):
-    """The animations themselves are in the record of benchmarks."""
-    _, scores, folder = davis_run
-    content = content_of(folder / "report.html")
-    assert content["result"]["scores"] == pytest.approx(scores)
-    assert [len(animation["images"]) for animation in content["animations"]] == [2, 2, 2]
-
-
 # Mistakes and malice
 
 
