@@ -76,7 +76,8 @@ def test_targets_tracked_together_are_those_tracked_alone(golden):
     frames = expected["frames"][:3]
     boxes = np.array([expected["gt"][0], [30.0, 60, 20, 25], [90.0, 40, 40, 30]])
     tracker = SiamFCTracker(GoldenNet(expected))
-    refused(ValueError, "it needs a width and a height", tracker.start, frames[0], [1, 1, 0, 5])
+    for box in ([1, 1, 0, 5], [1, np.nan, 5, 5]):
+        refused(ValueError, "it needs a width and a height", tracker.start, frames[0], box)
     video = torch.from_numpy(frames).permute(0, 3, 1, 2)
     together = np.stack([found for _, found in tracker.track(video, boxes)], axis=1)
     for n in range(3):
