@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..datasets import MaskSequence, YoutubeVos
-from ..datasets.youtube_vos import hold_out, read_meta
+from ..datasets.youtube_vos import HOLDOUT, UNSEEN, hold_out, read_meta
 from ..metrics.rules import scores_of_categories
 from ..protocols import PropagationProtocol
 from ..results.result import Row
@@ -53,8 +53,8 @@ class YoutubeVosBenchmark(MaskBenchmark):
     root: str | Path
     split: Literal["valid", "train", "test", "holdout"] = "valid"
     all_frames: bool = False
-    holdout: float = 0.05
-    unseen: int = 5
+    holdout: float = HOLDOUT
+    unseen: int = UNSEEN
     protocol: str | PropagationProtocol = "vidcorr-fast"
 
     def read(self) -> list[MaskSequence]:

@@ -63,7 +63,6 @@ def test_training_leaves_the_hold_out_split_out(many):
     assert training(many / pictures, include_holdout=True) == everything
     videos = YoutubeVos(many, "train")
     _, unseen = hold_out(read_meta(many / "train/meta.json"), HOLDOUT, UNSEEN)
-    assert (HOLDOUT, len(unseen)) == (0.05, 5)  # for ever
     assert all(unseen.isdisjoint(video.categories.values()) for video in videos if video.name in trained)
 
 
