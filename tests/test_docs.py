@@ -6,7 +6,6 @@ If the next block is `text`, it is what the commands print, to the last digit; t
 The notebook has run as it is stored, and runs; `make speed` measures what docs/speed.md shows.
 """
 
-import csv
 import json
 import re
 import runpy
@@ -15,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from glob import glob
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from tests.helpers.words import flags
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), ROOT / "configs" / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(\w+) *(\S*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+MARK = re.compile("run$|file=")
 SHORT = {
     "fit": [
         *flags("trainer", max_epochs=1, max_steps=2, accelerator="cpu", precision=32),
@@ -38,13 +39,11 @@ SHORT = {
 
 def blocks(document):
     """Return (mark, text, what its commands print) of each marked block; an empty text where nothing is said of it."""
-    found = BLOCK.findall(document.read_text())
-    marked = []
-    for place, (_, mark, text) in enumerate(found):
-        if mark == "run" or mark.startswith("file="):
-            language, _, printed = found[place + 1] if place + 1 < len(found) else ("", "", "")
-            marked.append((mark, text, printed if language == "text" else ""))
-    return marked
+    found = [*BLOCK.findall(document.read_text()), ("", "", "")]
+    pairs = pairwise(found)
+    return [
+        (mark, text, after[2] if after[0] == "text" else "") for (_, mark, text), after in pairs if MARK.match(mark)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -81,22 +80,13 @@ def run(line, in_full=False):
     main([*words, *short, *(demo if "configs/demo.yaml" in words else [])])
 
 
-LONG = {"docs/datasets.md": pytest.mark.exhaustive}
+LONG = {"datasets.md": pytest.mark.exhaustive}
 """Documents whose commands are long and are run by other tests, on smaller data."""
-
-
-def marked():
-    """Return a case for each document with marked blocks."""
-    cases = []
-    for document in DOCUMENTS:
-        name = str(document.relative_to(ROOT))
-        if blocks(document):
-            cases.append(pytest.param(document, id=name, marks=LONG.get(name, ())))
-    return cases
+MARKED = [pytest.param(path, id=path.name, marks=LONG.get(path.name, ())) for path in DOCUMENTS if blocks(path)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", marked())
+@pytest.mark.parametrize("document", MARKED)
 def test_marked_blocks_run(document, checkout, monkeypatch, caplog, capsys):
     monkeypatch.chdir(checkout)
     monkeypatch.syspath_prepend(str(checkout))
@@ -135,15 +125,6 @@ def test_the_scores_of_the_readme_stand_in_the_results():
     assert all(re.search(rf"^\| [^|]+ \| {score}( †)? \|", results, re.M) for score in scores)
 
 
-def test_the_scores_of_each_sequence_have_the_means_of_the_results():
-    line = re.search(r"^\| `vidcorr-r18`, res4 \| (\S+) \| (\S+) \|$", (ROOT / "docs/results.md").read_text(), re.M)
-    for score, benchmark in zip(line.groups(), ("davis", "davis_240p"), strict=True):
-        with (ROOT / f"docs/results/per_sequence/vidcorr-r18-{benchmark}.csv").open() as file:
-            means = [float(row[key]) for row in csv.DictReader(file) for key in ("J-Mean", "F-Mean")]
-        assert len(means) == 2 * 8
-        assert f"{100 * sum(means) / 16:.1f}" == score
-
-
 TOUR = ROOT / "docs/tour.ipynb"
 CELLS = [cell for cell in json.loads(TOUR.read_text())["cells"] if cell["cell_type"] == "code"]
 SHORT_TOUR = {"videos=24": "videos=4", "repeat=4": "repeat=2", "max_epochs=3": "max_epochs=1"}
@@ -156,12 +137,6 @@ def test_the_tour_is_stored_as_it_ran():
     assert [cell["execution_count"] for cell in CELLS] == list(range(1, len(CELLS) + 1))
     outputs = [output for cell in CELLS for output in cell["outputs"]]
     assert not [output for output in outputs if output["output_type"] == "error"]
-    assert sum("image/jpeg" in output.get("data", {}) for output in outputs) == 4
-    assert TOUR.stat().st_size < 2_000_000
-    lines = [
-        line.strip() for cell in CELLS for line in cell["source"] if line.startswith(("from vidcorr", "from call"))
-    ]
-    exec("\n".join(lines), {})  # all that it imports of ours is there
 
 
 @pytest.mark.slow

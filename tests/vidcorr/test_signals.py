@@ -64,21 +64,11 @@ def test_outside_the_main_thread_nothing_is_handled():
         assert pool.submit(work).result() == signal.getsignal(signal.SIGTERM)
 
 
-LOST = ["DataLoader worker (pid 7) is killed by signal: Killed.", "Connection closed by peer [127.0.0.1]:7"]
-"""What is said where a worker or another rank is gone."""
-
-
-@pytest.mark.parametrize("lost", LOST)
-def test_a_lost_worker_or_rank_is_a_stop_only_if_a_signal_came(lost):
-    assert signals.cause_of(RuntimeError(lost)) is None
-    signals.requests.received = signal.SIGTERM
-    assert signals.cause_of(RuntimeError(lost)) == signal.SIGTERM
-    assert signals.cause_of(RuntimeError("shapes cannot be multiplied")) is None
-
-
-def test_a_stop_has_the_first_signal_as_its_cause():
-    errors = (signals.Stopped(signal.SIGTERM), SIGTERMException())
-    for received, cause in ((None, signal.SIGTERM), (signal.SIGINT, signal.SIGINT)):
+def test_a_stop_has_the_first_signal_as_its_cause_and_a_lost_worker_or_rank_only_if_one_came():
+    lost = ["DataLoader worker (pid 7) is killed by signal: Killed.", "Connection closed by peer [127.0.0.1]:7"]
+    other = RuntimeError("shapes cannot be multiplied")
+    errors = [signals.Stopped(signal.SIGTERM), SIGTERMException(), *map(RuntimeError, lost), other]
+    for received, causes in ((None, [15, 15, None, None, None]), (2, [2, 2, 2, 2, None])):
         signals.requests.received = received
-        assert [signals.cause_of(error) for error in errors] == [cause] * 2
+        assert list(map(signals.cause_of, errors)) == causes
         signals.check()  # no block handles signals

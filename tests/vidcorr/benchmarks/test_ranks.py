@@ -6,7 +6,6 @@ from unittest.mock import MagicMock, Mock
 import pytest
 import torch
 
-from tests.helpers import benchmark_ranks
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
@@ -90,23 +89,20 @@ def test_an_error_of_a_rank_is_the_error_of_all(of_two):
     refused(LostRank, "rank 1 of 2: another rank has ended or hangs", leave, (None, None))
 
 
+def evaluate_on(rank, root, folder):
+    """Return the scores in one of several processes, whose own group works on afterwards."""
+    scores = DavisBenchmark(root, changes=SMALL).evaluate("raw_colour", folder, shared=True).scores
+    alive = torch.tensor(1.0)
+    torch.distributed.all_reduce(alive)
+    assert alive.item() == torch.distributed.get_world_size()
+    return scores
+
+
 @pytest.mark.slow
 def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis_root, tmp_path):
     """Four ranks have three sequences, so one has none."""
     torch.set_num_threads(1)
-    davis, out = {"root": davis_root, "changes": SMALL}, tmp_path / "out"
-    alone = benchmark_ranks.evaluate(DavisBenchmark, davis)
-    given = DavisBenchmark, davis, str(out)
-    assert on_ranks(4, tmp_path, benchmark_ranks.evaluate_on, *given, limit=2) == [alone] * 4
+    alone, out = DavisBenchmark(davis_root, changes=SMALL).evaluate("raw_colour").scores, tmp_path / "out"
+    assert on_ranks(4, tmp_path, evaluate_on, davis_root, str(out), limit=2) == [dict(alone)] * 4
     results = Result.load(out)
     assert (results.ranks, len(results.sequences), len([*out.glob("predictions/*")])) == (4, 3, 3)
-
-
-@pytest.mark.slow
-def test_two_lightning_processes_continue_after_a_failure_and_leave_validate_with_it(davis_root, tmp_path):
-    davis = {"root": davis_root, "changes": SMALL}
-    first, second = on_ranks(2, tmp_path, benchmark_ranks.fit_and_validate_on, davis, str(tmp_path))
-    assert first == second
-    assert list(first["history"]) == ["4"]
-    assert first["checkpoints"] == ["best-epoch=001-step=000004.ckpt"]
-    assert "rank 1 of 2: ValueError: synthetic-00" in first["error"]
