@@ -1,11 +1,15 @@
 """A run that is killed, preempted or loses a rank: real signals, in separate processes."""
 
+import os
 import re
+import signal
 
 import pytest
+import torch.distributed as dist
 
 from tests.helpers.faults import curve, faults_between, harm, last, run, words
 from tests.helpers.words import SMALL
+from vidcorr import DavisBenchmark
 
 pytestmark = pytest.mark.slow
 
@@ -49,11 +53,19 @@ def test_a_signal_saves_the_step_and_the_run_resumes(
     assert faults_between(tmp_path, whole) == []
 
 
+class KilledOnLast(DavisBenchmark):
+    """A benchmark of which the last rank is killed while it follows a sequence."""
+
+    def score(self, sequence, tracker, output):
+        if dist.get_rank() == dist.get_world_size() - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().score(sequence, tracker, output)
+
+
 @pytest.mark.exhaustive
 def test_a_rank_lost_in_a_benchmark_ends_the_run_in_one_line(davis_root, video_folder, tmp_path):
     """Lightning's `ddp` starts the ranks, as it does for users."""
-    kind = "tests.helpers.benchmark_ranks.KilledOnLast"
-    benchmark = {"class_path": kind, "init_args": {"root": str(davis_root), "changes": SMALL}}
+    benchmark = {"class_path": f"{__name__}.KilledOnLast", "init_args": {"root": str(davis_root), "changes": SMALL}}
     callback = {"class_path": "BenchmarkCallback", "init_args": {"benchmark": benchmark}}
     line = words("VFSSimSiam", tmp_path, source=video_folder, callbacks=(callback,))
     said = run([*line, "--trainer.strategy=ddp", "--trainer.devices=2"])
