@@ -15,8 +15,6 @@ from tests.helpers.training import quiet_trainer
 from tests.speed.training_step import InMemory
 from vidcorr.backbones import load
 from vidcorr.datasets.generated import write_davis, write_otb, write_tap_vid
-from vidcorr.functional import LabelPropagator
-from vidcorr.protocols import PropagationProtocol
 
 pytestmark = pytest.mark.slow
 RESNET = "tests.helpers.encoders:TinyResNet"
@@ -25,30 +23,6 @@ OF_VIDEO = 2 * FRAMES + 2
 """Waits of a video: labels and masks of each frame; whether the first frame is constant, and all labels are finite."""
 DIGEST = 1
 """Wait of a result: the weights, for their digest."""
-
-
-KERNELS = {
-    ("dino", 8): (120, 1),  # ties are kept: are there more than were searched for?
-    ("liir", 4): (220, 0),  # 15,774 with the tiles of a CPU
-}
-"""Protocol and stride → most kernels of a frame of DAVIS at 480p, on a GPU of 24 GiB, and waits."""
-
-
-@pytest.mark.parametrize(("name", "stride"), KERNELS)
-def test_a_frame_takes_few_kernels_and_waits_once_where_ties_are_kept(name, stride):
-    """Count a frame whose references are all there."""
-    height, width, channels = 480 // stride, -(-854 // stride), 64 if name == "liir" else 256
-    most, waits = KERNELS[name, stride]
-    with fake_gpu() as gpu:
-        propagator = LabelPropagator(torch.rand(4, height, width), PropagationProtocol.named(name, "davis"))
-        features = torch.randn(channels, height, width, device=gpu.device)
-        for _ in range(11):
-            propagator.step(features)
-        kernels, reads = gpu.kernels, gpu.reads
-        labels = propagator.step(features)
-    assert labels.device.type == "cuda"
-    assert gpu.kernels - kernels <= most
-    assert gpu.reads - reads == waits
 
 
 def test_colours_are_augmented_without_a_wait():

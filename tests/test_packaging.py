@@ -16,13 +16,6 @@ from vidcorr.commands import study, tools
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("name", ["callbacks", "datamodules", "lightning_modules", "vidcorr", "cli"])
-def test_the_name_is_ours(name):
-    module = importlib.import_module(name)
-    assert Path(module.__file__).is_relative_to(ROOT)
-    assert set(packages_distributions().get(name, ["vidcorr"])) == {"vidcorr"}
-
-
 def test_the_command_is_our_door():
     (command,) = entry_points(group="console_scripts", name="vidcorr")
     assert command.load() is importlib.import_module("cli").main
