@@ -29,9 +29,7 @@ from vidcorr.backbones.checkpoints import write_checkpoint
 
 def test_validation_skips_the_empty_batch_and_a_nan_is_not_left_out():
     module = VFSSimSiam(**TINY)
-    trainer = quiet_trainer()
-    assert list(module.val_dataloader()) == [{}]
-    assert trainer.validate(module, module.val_dataloader(), verbose=False) == [{}]
+    assert quiet_trainer().validate(module, verbose=False) == [{}]
     with torch.inference_mode():
         module.validation_loss.update(torch.tensor(torch.nan), 1)
     assert module.validation_loss.compute().isnan()

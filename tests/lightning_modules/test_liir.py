@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import torch.nn.functional as F
 from pytorch_lightning.callbacks import LambdaCallback
 from torch import nn
 from torch.utils.data import DataLoader
@@ -22,9 +21,11 @@ from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import Clips, quiet_trainer, tiny_liir
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.functional import compact_affinity, local_affinity, reconstruct
+from vidcorr.functional import local_affinity, reconstruct
 from vidcorr.functional.colour import drop_channel, normalised_lab
+from vidcorr.functional.compactness import compactness_loss
 from vidcorr.functional.negatives import per_query_logsumexp, same_place_logsumexp, shared_logsumexp
+from vidcorr.functional.reconstruction import reconstruction_loss
 
 OFF = {"position": "none", "bank": {"frames": 0}, "prior": None}
 AVERAGE = OFF | {"reference_encoder": "average"}
@@ -62,8 +63,7 @@ def by_equations(module, batch, dropped):
     affinity = local_affinity(query, references, radius)
     outputs = {"compactness": query.new_zeros(())}
     if module.prior is not None:
-        compact = compact_affinity(affinity, radius, module.prior.components, module.prior.threshold)
-        outputs["compactness"] = F.smooth_l1_loss(20 * affinity, 20 * compact)
+        outputs["compactness"] = compactness_loss(affinity, radius, module.prior)
     if module.bank is not None:
         local = (query * references[:, 0]).sum(1) - affinity[:, (2 * radius + 1) ** 2 // 2].log()  # by the cell itself
         positive = torch.sigmoid(local - of_negatives(module, query, batch["video_index"]))
@@ -71,8 +71,7 @@ def by_equations(module, batch, dropped):
         outputs["negative_mass"] = 1 - positive.mean()
     colours = lab[:, :, dropped, None]
     found = reconstruct(affinity, colours[:, :-1, :, ::4, ::4], radius)
-    found = F.interpolate(found, scale_factor=4, mode="bilinear")
-    outputs["reconstruction"] = F.smooth_l1_loss(20 * found, 20 * colours[:, -1])
+    outputs["reconstruction"] = reconstruction_loss(found, colours[:, -1])
     outputs["loss"] = outputs["reconstruction"] + module.hparams["compactness_weight"] * outputs["compactness"]
     frames = torch.cat([references, query[:, None]], dim=1)
     return outputs | {"embeddings": frames.mean((3, 4)).flatten(0, 1)}
