@@ -109,7 +109,6 @@ def test_raster_coordinates_scale_by_multiplication(moving):
     rules = protocol("vidcorr", temperature=0.01, scored_size=9 * CELL)
     tracks = track_points(moving.__getitem__, FRAMES, queries, rules, covered=(CELLS * CELL, CELLS * CELL))
     beyond = (truth >= 9 * CELL).any(-1) & (torch.arange(FRAMES) != 1)
-    assert beyond.any()
     assert torch.equal(tracks.occluded, beyond)
     padded = F.pad(moving, (0, 4, 0, 0))  # four more columns of cells than the picture has
     tracks = track_points(padded.__getitem__, FRAMES, queries, protocol("fomo"), covered=(CELLS * CELL, 20 * CELL))
