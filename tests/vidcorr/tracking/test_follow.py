@@ -34,7 +34,7 @@ def test_an_object_smaller_than_a_cell_is_named(scene):
     mask = masks[0].copy()
     mask[0, 0] = 9
     with pytest.warns(UserWarning, match="object 9 is too small for feature cells of 8 px") as warned:
-        list(follow(build_feature_extractor("raw_colour"), tensors(video[:2]), MaskPrompt.of(mask)))
+        list(follow(build_feature_extractor("raw_colour"), tensors(video[:3]), MaskPrompt.of(mask)))
     assert len(warned) == 1  # of the first frame alone
 
 
