@@ -146,9 +146,12 @@ def test_statistics_are_taken_over_several_gpus_that_train():
 def test_a_backbone_frozen_after_construction_keeps_its_statistics():
     for module in (tiny_moco(), tiny_liir(bank={"encoder": "average"})):
         module.backbone.requires_grad_(False)
-        module.train()
-        assert not module.backbone.training
-        assert not module.target_encoder.training
+        module.trainer, module._print_plan = Mock(ckpt_path=None), Mock()
+        for begin in (module.train, module.on_train_start):
+            module.backbone.train()
+            begin()
+            assert not module.backbone.training
+            assert not module.target_encoder.training
 
 
 def test_numbers_of_a_step_are_logged_and_nothing_else():
