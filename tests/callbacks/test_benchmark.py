@@ -12,7 +12,7 @@ from pytorch_lightning import callbacks as of_lightning
 from pytorch_lightning.cli import SaveConfigCallback
 
 from callbacks import BenchmarkCallback, BestCheckpoint
-from callbacks.benchmark import network_of, recipe_of
+from callbacks.benchmark import _validates, network_of, recipe_of
 from cli import main
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.benchmark_data import data_for
@@ -72,6 +72,10 @@ def test_it_runs_in_validations_alone_else_at_the_end_of_an_epoch_and_the_best_a
     files = [torch.load(path, weights_only=True) for path in sorted(tmp_path.glob("best/*.ckpt"))]
     weights = {saved["global_step"]: saved["state_dict"].values() for saved in files}
     assert {step: float(sum(value.double().sum() for value in values)) for step, values in weights.items()} == scores
+
+
+def test_passes_without_a_batch_are_no_validation():
+    assert not _validates(SimpleNamespace(enable_validation=True, num_val_batches=[0]))
 
 
 def test_it_runs_before_the_first_step_and_after_a_last_step_within_an_epoch(tmp_path):
