@@ -5,13 +5,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.helpers.plain_davis import REFERENCE
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.datasets.generated import write_davis
 
 FILE = Path(__file__).parents[1] / "docs" / "reference" / "davis.py"
+
+
+@pytest.fixture
+def davis(request, real_data, tmp_path):
+    """The first frames of real sequences, cut to a part around the objects: (names, frames, height, width)."""
+    names, count, height, width = request.param
+    for name in names:
+        top, left = {"car-shadow": (120, 240), "dog": (150, 300)}[name]
+        for part in ("JPEGImages", "Annotations"):
+            folder = tmp_path / part / "480p" / name
+            folder.mkdir(parents=True)
+            for file in sorted((real_data("davis") / part / "480p" / name).iterdir())[:count]:
+                Image.open(file).crop((left, top, left + width, top + height)).save(folder / file.name, quality=95)
+    (tmp_path / "ImageSets" / "2017").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "2017" / "val.txt").write_text("\n".join(names))
+    return tmp_path
 
 
 def test_it_imports_torch_numpy_and_pillow_only_and_has_at_most_200_lines():
@@ -23,10 +39,16 @@ def test_it_imports_torch_numpy_and_pillow_only_and_has_at_most_200_lines():
     assert len(text.splitlines()) <= 200
 
 
-@pytest.mark.parametrize("protocol", ["vfs", pytest.param("dino", marks=pytest.mark.slow)])
-def test_scores_are_those_of_the_engine(protocol, tmp_path):
-    """Both in float64, so that no pixel between two labels is decided by rounding; no frame is square."""
-    davis = write_davis(tmp_path, 2, frames=5, size=(96, 136))
+@pytest.mark.parametrize(
+    ("davis", "protocol"),
+    [
+        ((["car-shadow", "dog"], 5, 160, 208), "vfs"),
+        pytest.param((["dog"], 3, 330, 440), "dino", marks=pytest.mark.slow),
+    ],
+    indirect=["davis"],
+)
+def test_scores_are_those_of_the_engine(davis, protocol):
+    """Both in float64, so that no pixel between two labels is decided by rounding."""
     scores = REFERENCE.evaluate(
         davis, lambda frame: REFERENCE.mean_colour(frame).double(), REFERENCE.PROTOCOLS[protocol]
     )
@@ -35,4 +57,4 @@ def test_scores_are_those_of_the_engine(protocol, tmp_path):
     ours = benchmark.evaluate(build_feature_extractor("raw_colour")).scores
     assert ours["J-Mean"] == pytest.approx(region, abs=1e-9)
     assert ours["F-Mean"] == pytest.approx(contour, abs=1e-9)
-    assert 0.05 < region < 0.99
+    assert 0.3 < region < 0.99
