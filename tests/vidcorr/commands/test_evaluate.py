@@ -30,9 +30,9 @@ def test_words_become_jobs_of_all_networks_on_all_benchmarks(monkeypatch, tmp_pa
     assert [job.benchmark.name for job in jobs] == ["davis", "jhmdb"] * 4
     assert {job.benchmark.limit_sequences for job in jobs} == {2}
     assert not any(job.network.pretrained for job in jobs if job.network.is_random)
-    main([*words, "--pretrained"])
+    main([*words, "--pretrained", "--base", "torchvision:resnet50"])
     jobs, _, base = ran.call_args.args
-    assert (len(jobs), base, jobs[0].network.pretrained) == (4, "", True)
+    assert (len(jobs), base, jobs[0].network.pretrained) == (6, "torchvision:resnet50", True)
 
 
 @pytest.mark.slow
