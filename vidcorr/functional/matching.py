@@ -263,7 +263,8 @@ def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
         inside = (dy.abs() <= protocol.window) & (dx.abs() <= protocol.window)
         similarities = similarities.where(inside, 0.0 if protocol.window_outside == "zero" else -torch.inf)
     elif protocol.kernel is not None:
-        similarities = similarities * torch.exp(-(dy.square() + dx.square()) / (2 * protocol.kernel**2))
+        distances = (dy.square() + dx.square()).float()
+        similarities = similarities * torch.exp(-distances / (2 * protocol.kernel**2))
     logits = similarities.flatten(1).double() / protocol.temperature
     weights = logits.softmax(1).view(count, height, width)
     mean_x = weights.sum(1) @ columns.double()

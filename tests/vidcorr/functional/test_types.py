@@ -17,7 +17,7 @@ import vidcorr.functional
 from tests.helpers.fake_device import fake_gpu
 from tests.helpers.propagation import protocol
 from tests.helpers.refusal import refused
-from vidcorr.functional import local_affinity, propagate_labels, track_points
+from vidcorr.functional import local_affinity, match_keypoints, propagate_labels, track_points
 from vidcorr.functional.compactness import CompactnessPrior
 from vidcorr.functional.losses import drop_edges
 from vidcorr.functional.patches import crop_and_resize, random_patch_boxes
@@ -80,6 +80,12 @@ def surfaces():
     return [match_surfaces(FRAMES[0], FRAMES[1], cells, cells, way, 9) for way in ("bicubic", "bilinear-zero")]
 
 
+def kernel():
+    rules = PAIRS.with_changes(decoding="expectation", window=None, kernel=7.0)
+    at = torch.tensor([[3, 4]]).float()
+    return match_keypoints(FRAMES[0], FRAMES[1], at, (32, 32), (32, 40), rules)
+
+
 def crops():
     boxes = random_patch_boxes(len(FRAMES), 5, (0.7, 0.9), seeded())
     return crop_and_resize(FRAMES[:, :3, :, :5], boxes)
@@ -99,6 +105,7 @@ OTHERS = {
     "edges": lambda: drop_edges(torch.zeros(1, 2, 3, 40), 0.4, seeded()),
     "labels": lambda: response_labels((18, 601), 298.5),
     "crops": crops,
+    "kernel": kernel,
 }
 """What the public functions' cases leave out."""
 FUNCTIONS = [name for name in vidcorr.functional.__all__ if inspect.isfunction(getattr(vidcorr.functional, name))]
