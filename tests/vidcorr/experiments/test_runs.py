@@ -315,18 +315,18 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
     assert (run.earlier, checkpoint) == (waiting, None)
     written("runs/waiting", "fit", end="2026-01-01")
     assert found(lr=1)[0].earlier is None
-    for number, digest in enumerate((training, training, "another")):
+    for number, (digest, moment) in enumerate(((training, 2), (training, 1), ("another", 3))):
         folder = written(f"runs/version_{number}", "fit", training=digest, slurm={"job": str(number)})
         path = folder / "checkpoints/last.ckpt"
         path.parent.mkdir()
         path.touch()
-        os.utime(path, (number, number))
+        os.utime(path, (moment, moment))
     run, checkpoint = found(lr=1)
-    assert run.earlier == folder.resolve().with_name("version_1")
-    assert checkpoint == "runs/version_1/checkpoints/last.ckpt"
+    assert run.earlier == folder.resolve().with_name("version_0")
+    assert checkpoint == "runs/version_0/checkpoints/last.ckpt"
     assert said[-1] == f"--ckpt_path last: {tmp_path.resolve()}/{checkpoint}"
     assert run.record.resumed == str(tmp_path.resolve() / checkpoint)
-    assert run.loggers == [{"save_dir": str(run.earlier.parent), "name": "", "version": "version_1"}]
+    assert run.loggers == [{"save_dir": str(run.earlier.parent), "name": "", "version": "version_0"}]
     best, moved = path.with_name("best.ckpt"), Path("runs/moved/checkpoints/last.ckpt")
     cases = [(path, "runs", folder.resolve()), (path, "elsewhere", None), (best, "runs", None), (moved, "runs", None)]
     for file, root, earlier in cases:

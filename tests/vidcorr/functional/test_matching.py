@@ -273,6 +273,13 @@ def test_the_network_sees_the_pictures_of_the_original_codes(family):
             np.testing.assert_array_equal(edge[:, ::12, ::12].permute(1, 2, 0), file[f"sddino840_edge_{number}_u8_s12"])
 
 
+@pytest.mark.parametrize(("fit", "rows"), [("centred", slice(5, 25)), ("corner", slice(20))])
+def test_a_picture_is_padded_around_or_at_its_far_sides(fit, rows):
+    image = torch.randint(0, 255, (3, 20, 30), dtype=torch.uint8)
+    seen = matching.prepare_picture(image, padded("dift", 30).with_changes(input_fit=fit))
+    assert torch.equal(seen[:, rows], image)
+
+
 def test_a_point_on_the_lower_border_is_in_the_last_row_and_cells_beyond_the_window_are_left_out():
     border = torch.tensor([[9.0, 32.0], [9.0, 31.0]])
     of_border, of_last = matching.cell_similarities(*torch.randn(2, 8, 4, 4), border, (32, 32), padded("sd-dino", 32))

@@ -201,4 +201,4 @@ def test_a_waterfall_has_a_bar_a_number_and_an_interval_for_each_step(tmp_path, 
     draw_waterfall(table_of_cells(ends), tmp_path / "bridge.pdf")
     assert b"/MediaBox [ 0 0 432.0 " in (tmp_path / "bridge.pdf").read_bytes()  # points: 300 pixels an inch
     assert texts == recorded["numbers"]
-    assert [_tick(span) for span in (7, 14, 35, 50)] == [1, 2, 5, 10]
+    assert [_tick(span) for span in (7, 7.5, 14, 35, 50)] == [1, 2, 2, 5, 10]
