@@ -60,9 +60,10 @@ def test_objects_enter_with_their_first_mask(root):
     assert (sequence.objects, dict(sequence.starts), sequence.begin) == ((7, 9), {7: 1, 9: 3}, 1)
     assert sequence.entering(3) == (9,)
     assert sequence.ground_truth
+    change(mask_path(root, 4), np.where(values, values, 255))
     merged = Vos(root, **DAVIS, one_object=True)[0]
     assert (merged.objects, dict(merged.starts)) == ((1,), {1: 1})
-    assert np.unique(merged.read_mask(4)).tolist() == [0, 1]
+    assert np.unique(merged.read_mask(4)).tolist() == [1, 255]
 
 
 def test_empty_masks_after_the_first_are_ground_truth_and_the_first_alone_is_none(root):
