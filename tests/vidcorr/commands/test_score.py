@@ -1,6 +1,7 @@
 """`vidcorr score`: its flags reach the rules; the scores themselves are tested in tests/vidcorr/scoring."""
 
 import json
+import math
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -24,7 +25,8 @@ def scored(monkeypatch, tmp_path):
     Path("meta.json").write_text(META)
     Path("trained.json").write_text(META.replace('"cat"', '"dog"'))
     values = {"J-Mean": 0.5, "F-Mean": 0.25, "frames": 3}
-    rows = [Row(video="a", object="1", values=values), Row(video="b", values=values)]
+    undefined = values | {"F-Mean": math.nan}
+    rows = [Row(video="a", object="1", values=values), Row(video="b", values=undefined)]
     result = davis_result({"J&F-Mean": 0.25}, rows=rows, data={"missing_videos": ["c", "d"]})
     functions = Mock(**{f"{name}.return_value": result for name in ("score", "score_boxes", "score_tracks")})
     for name, module in (("score", "masks"), ("score_boxes", "tracks"), ("score_tracks", "tracks")):
@@ -55,7 +57,7 @@ def test_flags_choose_rules_names_and_files(scored, capsys, recorded):
 
 def test_scores_are_written_as_a_flat_object_and_as_a_result(scored):
     main([*WORDS, "--json", "new/out/scores.json", "--output", "folder"])
-    flat = {"J&F-Mean": 0.25, "J/a/1": 0.5, "F/a/1": 0.25, "J/b": 0.5, "F/b": 0.25}
+    flat = {"J&F-Mean": 0.25, "J/a/1": 0.5, "F/a/1": 0.25, "J/b": 0.5, "F/b": None}
     assert Path("new/out/scores.json").read_text() == json.dumps(flat, indent=1) + "\n"
     assert json.loads(Path("folder/results.json").read_text())["scores"] == {"J&F-Mean": 0.25}
     main([*WORDS, "--json", "new/out/scores.json"])  # it may be replaced

@@ -17,6 +17,8 @@ def test_one_object_a_sequence_gives_students_interval_and_test():
     first, second = np.random.default_rng(0).uniform(size=(2, 9))
     expected = stats.t.interval(0.95, 8, first.mean(), stats.sem(first))
     assert interval([by_name(first)]) == pytest.approx(expected)
+    two_seeds = [by_name(first), by_name(first + 0.2)]  # too few to tell how seeds vary
+    assert interval(two_seeds, "J-Decay") == pytest.approx(np.add(expected, 0.1))
     found = difference([by_name(first)], [by_name(second)])
     assert found.p == pytest.approx(stats.ttest_rel(first, second).pvalue)
     assert found.mean == pytest.approx((first - second).mean())
