@@ -72,11 +72,15 @@ def test_the_protocol_says_how_masks_are_coded(first_frame, label_size):
     assert torch.equal(first.decoded, ids if first_frame == "given" else decoded)
 
 
-def test_a_map_without_places_is_refused():
+def test_a_map_without_places_or_a_list_of_maps_is_refused():
     encoder = FrameEncoder(build_feature_extractor("raw_colour", stride=8), PropagationProtocol.named("vfs"))
     frames = [(torch.zeros(3, 16, 16, dtype=torch.uint8), torch.ones(16, 16, dtype=torch.uint8))]
     tracked = follow_labels(frames, MaskCoding(encoder, (16, 16), (16, 16), {1: 0}))
     refused(ValueError, "colour: 2 x 2 cells, too few", list, tracked)
+    several = nn.Module()
+    several.stride, several.encode = 8, lambda frames: map(list, frames)
+    maps = FrameEncoder(several, PropagationProtocol.named("vfs")).maps(torch.zeros(1, 3, 64, 64).byte())
+    refused(ValueError, r"Module: expected a map .* got list", next, maps)
 
 
 def test_a_users_propagation_is_named_by_the_benchmark(davis_root):
@@ -110,6 +114,12 @@ def test_labels_and_masks_equal_the_notebooks(name, golden):
     assert off.max() < 0.1
     masks = np.stack([frame.decoded.numpy() for frame in tracked])
     assert (masks[1:] != numbers[f"{name}_masks"][1:]).mean() < 1e-4
+
+
+def test_the_stride_of_a_video_encoder_is_measured_by_a_blank_frame():
+    extractor = Recurrent(lambda frame, state: (frame[:, ::8, ::8], state))
+    protocol = FrameEncoder(extractor, PropagationProtocol.named("vidcorr")).protocol  # its cells have 4 px
+    assert (protocol.feature_stride, protocol.name) == (8, "vidcorr+feature_stride=8")
 
 
 @pytest.mark.parametrize(
