@@ -15,6 +15,8 @@ from tests.helpers.training import quiet_trainer
 from tests.speed.training_step import InMemory
 from vidcorr.backbones import load
 from vidcorr.datasets.generated import write_davis, write_otb, write_tap_vid
+from vidcorr.functional import LabelPropagator
+from vidcorr.protocols import PropagationProtocol
 
 pytestmark = pytest.mark.slow
 RESNET = "tests.helpers.encoders:TinyResNet"
@@ -23,6 +25,20 @@ OF_VIDEO = 2 * FRAMES + 2
 """Waits of a video: labels and masks of each frame; whether the first frame is constant, and all labels are finite."""
 DIGEST = 1
 """Wait of a result: the weights, for their digest."""
+
+
+@pytest.mark.parametrize(("name", "stride", "most", "waits"), [("dino", 8, 120, 1), ("liir", 4, 220, 0)])
+def test_a_frame_takes_few_kernels_and_waits_once_where_ties_are_kept(name, stride, most, waits):
+    """A frame of DAVIS at 480p whose references are all there; with the tiles of a CPU, liir takes 15,774 kernels."""
+    height, width = 480 // stride, -(-854 // stride)
+    with fake_gpu() as gpu:
+        propagator = LabelPropagator(torch.rand(4, height, width), PropagationProtocol.named(name, "davis"))
+        features = torch.randn(64 if name == "liir" else 256, height, width, device=gpu.device)
+        for _ in range(12):
+            kernels, reads = gpu.operations.kernels, gpu.reads
+            assert propagator.step(features).is_cuda
+    assert gpu.operations.kernels - kernels <= most
+    assert gpu.reads - reads == waits
 
 
 def test_colours_are_augmented_without_a_wait():

@@ -74,8 +74,9 @@ def test_it_runs_in_validations_alone_else_at_the_end_of_an_epoch_and_the_best_a
     assert {step: float(sum(value.double().sum() for value in values)) for step, values in weights.items()} == scores
 
 
-def test_passes_without_a_batch_are_no_validation():
-    assert not _validates(SimpleNamespace(enable_validation=True, num_val_batches=[0]))
+def test_a_fit_validates_if_its_passes_have_batches_or_are_not_yet_counted():
+    for batches, validates in (([], True), ([0], False), ([0, 1], True)):
+        assert _validates(SimpleNamespace(enable_validation=True, num_val_batches=batches)) == validates
 
 
 def test_it_runs_before_the_first_step_and_after_a_last_step_within_an_epoch(tmp_path):

@@ -57,16 +57,13 @@ def make_data(root: Path) -> None:
 def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     """Name of each run, and the call that writes its files into a folder."""
     torch.manual_seed(0)
-    resnet = load("torchvision:resnet18")
+    resnet, raw = load("torchvision:resnet18"), build_feature_extractor("raw_colour")
     for name, (kind, data, arguments) in GIVEN["benchmarks"].items():
         folder = real_data(data.removeprefix("real/")) if data.startswith("real/") else root / data
         benchmark = getattr(vidcorr, kind)(folder, **arguments)
         yield f"{name}/resnet18", partial(benchmark.evaluate, benchmark.extractor(resnet), name="resnet18")
         if not name.endswith("otb"):
-            yield (
-                f"{name}/raw_colour",
-                partial(benchmark.evaluate, build_feature_extractor("raw_colour"), name="raw_colour"),
-            )
+            yield f"{name}/raw_colour", partial(benchmark.evaluate, raw, name="raw_colour")
         if name in ("davis", "jhmdb", "vip", "tap_vid", "badja"):
             yield f"{name}/res3", partial(benchmark.evaluate, resnet.view("res3", 8), name="two_stages")
     clip = min((root / "davis/JPEGImages/480p").iterdir())

@@ -28,6 +28,7 @@ from vidcorr.functional.device import PendingCopy
 
 aten = torch.ops.aten
 COPIES = {aten._to_copy.default, aten.copy_.default}
+NO_KERNELS = {aten.empty, aten.empty_like, aten.new_empty, aten._unsafe_view, torch.ops.prim.device}
 INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default}
 
 
@@ -36,7 +37,13 @@ class Waits(AssertionError):
 
 
 class NoWaits(TorchDispatchMode):
-    """Operations on the CPU as they are; those on the device without values, and none that waits."""
+    """Operations on the CPU as they are; those on the device without values, and none that waits.
+
+    Attributes:
+        kernels: number of the operations for which a kernel or a copy starts.
+    """
+
+    kernels = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -46,6 +53,7 @@ class NoWaits(TorchDispatchMode):
             with unset_fake_temporarily():
                 return function(*args, **kwargs)
         self._refuse(function, args, kwargs, leaves)
+        self.kernels += not function.is_view and function.overloadpacket not in NO_KERNELS
         try:
             return function(*args, **kwargs)
         except (DataDependentOutputException, DynamicOutputShapeException) as error:
@@ -99,10 +107,10 @@ def fake_gpu() -> Iterator[SimpleNamespace]:
     """Compute on a GPU that need not exist; inference mode, which knows no such tensors, is `no_grad` there.
 
     Yields:
-        `device`, CUDA's; and `reads`, the number of tensors that were waited for by `PendingCopy`, the one way to
-        values: each is 1.
+        `device`, CUDA's; `reads`, the number of tensors that were waited for by `PendingCopy`, the one way to values:
+        each is 1; and `operations`, which has the number of kernels.
     """
-    gpu = SimpleNamespace(device=torch.device("cuda"), reads=0)
+    gpu = SimpleNamespace(device=torch.device("cuda"), reads=0, operations=NoWaits())
 
     def wait(arriving: Any) -> Tensor:
         if isinstance(found := arriving._tensor, FakeTensor):
@@ -131,7 +139,7 @@ def fake_gpu() -> Iterator[SimpleNamespace]:
         stack.enter_context(patch.object(PendingCopy, "wait", wait))
         stack.enter_context(patch.object(FakeTensorMode, "avoid_device_init", True))
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
-        stack.enter_context(NoWaits())
+        stack.enter_context(gpu.operations)
         yield gpu
 
 

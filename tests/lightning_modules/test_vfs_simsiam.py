@@ -32,10 +32,8 @@ def test_sgd_has_the_weight_decay_and_the_momentum_of_the_method(method):
 
 def test_an_encoder_that_gives_maps_is_trained_on_their_mean():
     """It takes RGB in [0, 1] in training as in benchmarks."""
-    module, clip = (
-        VFSSimSiam(**TINY | {"backbone": "tests.helpers.encoders:Wrapped"}).eval(),
-        torch.rand(2, 2, 3, 32, 32),
-    )
+    module = VFSSimSiam(**TINY | {"backbone": "tests.helpers.encoders:Wrapped"}).eval()
+    clip = torch.rand(2, 2, 3, 32, 32)
     maps = module.feature_extractor()(clip.flatten(0, 1))
     assert maps.shape == (4, 4, 8, 8)
     torch.testing.assert_close(module(clip)[1].flatten(0, 1), module.projector(maps.mean((2, 3))))

@@ -45,10 +45,7 @@ def test_scores_equal_the_benchmark_alone_and_are_not_computed_twice(davis_root,
     capsys.readouterr()
     evaluate([BLOCKY, "raw_colour"], [davis], tmp_path)  # the user's network is run again
     said = capsys.readouterr().out
-    assert (said.count("raw_colour on davis by vfs+context=2+radius=3: reused, made on 2"), said.count("reused")) == (
-        1,
-        1,
-    )
+    assert said.count("raw_colour on davis by vfs+context=2+radius=3: reused, made on 2") == said.count("reused") == 1
 
 
 @pytest.mark.slow

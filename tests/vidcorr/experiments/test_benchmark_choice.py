@@ -55,10 +55,11 @@ def test_several_values_are_several_benchmarks_with_names_of_their_own(recorded)
 
 
 def test_what_cannot_be_chosen_is_one_line(tmp_path, recorded):
+    def build(words):
+        return [choice.build() for choice in chosen(*words.split())]
+
     for words, message in recorded["refused"]:
-        refused(
-            (UsageError, ValueError), message, lambda words=words: [each.build() for each in chosen(*words.split())]
-        )
+        refused((UsageError, ValueError), message, build, words)
     refused(SystemExit, "^2$", chosen, "--limit=0")
     config = tmp_path / "config.yaml"
     for content, said in (
