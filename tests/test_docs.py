@@ -6,6 +6,7 @@ If the next block is `text`, it is what the commands print, to the last digit; t
 The notebook has run as it is stored, and runs; `make speed` measures what docs/speed.md shows.
 """
 
+import csv
 import json
 import re
 import runpy
@@ -123,6 +124,14 @@ def test_the_scores_of_the_readme_stand_in_the_results():
     scores, results = re.findall(r"\d\d\.\d", line), (ROOT / "docs/results.md").read_text()
     assert len(scores) == 2
     assert all(re.search(rf"^\| [^|]+ \| {score}( †)? \|", results, re.M) for score in scores)
+
+
+def test_the_scores_of_each_sequence_have_the_means_of_the_results():
+    line = re.search(r"^\| `vidcorr-r18`, res4 \| (\S+) \| (\S+) \|$", (ROOT / "docs/results.md").read_text(), re.M)
+    for score, benchmark in zip(line.groups(), ("davis", "davis_240p"), strict=True):
+        lines = (ROOT / f"docs/results/per_sequence/vidcorr-r18-{benchmark}.csv").read_text().splitlines()
+        means = [float(row[key]) for row in csv.DictReader(lines) for key in ("J-Mean", "F-Mean")]
+        assert f"{100 * sum(means) / (2 * 8):.1f}" == score
 
 
 TOUR = ROOT / "docs/tour.ipynb"
