@@ -28,7 +28,7 @@ def maps(batch, count, channels, height, width):
     return query, references, torch.randn(batch, count, 2, height, width, dtype=torch.float64)
 
 
-def by_loops(query, references, values, radius, border, others):
+def by_offsets(query, references, values, radius, border, others):
     """Affinity `(R · P · P, h, w)` and reconstruction `(V, h, w)` of one sample, offset by offset."""
     height, width = query.shape[1:]
     keys, colours, inside = (F.pad(maps, [radius] * 4) for maps in (references, values, torch.ones(1, height, width)))
@@ -66,18 +66,18 @@ def test_losses_equal_liir(case):
 
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize(("height", "width", "count", "radius"), [(3, 9, 1, 3), (9, 3, 2, 2), (2, 3, 1, 0)])
-def test_equals_double_loops(height, width, count, radius, border):
+def test_equals_the_sum_over_offsets(height, width, count, radius, border):
     query, references, values = maps(2, count, 3, height, width)
     negatives = torch.randn(7, 3, dtype=torch.float64)
     excluded = torch.rand(2, 7) < torch.tensor([[0.4], [1.0]])
     affinity = functional.local_affinity(query, references, radius, border)
     found = functional.reconstruct_with_negatives(query, references, values, negatives, radius, border, excluded)
     for b in range(2):
-        expected, average = by_loops(query[b], references[b], values[b], radius, border, 0)
+        expected, average = by_offsets(query[b], references[b], values[b], radius, border, 0)
         torch.testing.assert_close(affinity[b], expected)
         torch.testing.assert_close(functional.reconstruct(affinity, values, radius)[b], average)
         others = torch.einsum("chw,nc->nhw", query[b], negatives[~excluded[b]]).exp().sum(0)
-        _, average = by_loops(query[b], references[b], values[b], radius, border, others)
+        _, average = by_offsets(query[b], references[b], values[b], radius, border, others)
         torch.testing.assert_close(found[b], average)
 
 
