@@ -106,6 +106,7 @@ OTHERS = {
     "labels": lambda: response_labels((18, 601), 298.5),
     "crops": crops,
     "kernel": kernel,
+    "whole": lambda: random_patch_boxes(2, 257, (1.0, 1.0), seeded()),
 }
 """What the public functions' cases leave out."""
 FUNCTIONS = [name for name in vidcorr.functional.__all__ if inspect.isfunction(getattr(vidcorr.functional, name))]
