@@ -26,10 +26,16 @@ def content(config):
 @pytest.mark.slow
 @pytest.mark.parametrize("config", EVERY)
 def test_every_config_builds_what_it_names(config):
-    model = [] if "model" in content(config) else ["--model=raw_colour"]
+    given = content(config)
+    model = [] if "model" in given else ["--model=raw_colour"]
     if config == "cosettle.yaml":
         model = ["--model.backbone=vidcorr-r18"]  # the config's network has weights elsewhere
-    Built(["fit", f"--config={CONFIGS / config}", *model, *ON_ANY_MACHINE])
+    built = Built(["fit", f"--config={CONFIGS / config}", *model, *ON_ANY_MACHINE])
+    for part, made in (("model", built.model), ("data", built.datamodule)):
+        if part in given:
+            assert type(made).__name__ == given[part]["class_path"].rpartition(".")[2]
+    callbacks = {type(callback).__name__ for callback in built.trainer.callbacks}
+    assert {entry["class_path"] for entry in given.get("trainer", {}).get("callbacks+", [])} <= callbacks
 
 
 def test_each_appends_its_callbacks_and_leaves_normalisation_to_the_method():

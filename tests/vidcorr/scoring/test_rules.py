@@ -200,7 +200,7 @@ def test_a_video_without_objects_is_left_out_as_by_vos_benchmark_or_refused(tmp_
 
 
 def test_boxes_score_as_got10k_printed(tmp_path):
-    """A box that is no number overlaps nothing; got10k's AO is then NaN for the whole data set."""
+    """A box of NaN overlaps nothing; in got10k it makes AO NaN for the whole data set."""
     truth, mine = write_boxes(tmp_path, seed=1)
     command([str(truth), str(mine), "--boxes", "got-10k", "--output", str(tmp_path / "out")])
     result = Result.load(tmp_path / "out")
