@@ -22,7 +22,9 @@ EXACT = {"rtol": 0, "atol": 1e-10}
 STORED = {"rtol": 0, "atol": 2e-7}
 """For arrays that are stored in float32."""
 TINY = arguments_of("SiameseMAE") | {"decoder_depth": 2}
-OURS, OURS_OF_TOBO = json.loads(Path(__file__).with_name("siamese_mae_names.json").read_text()).values()
+NAMES = json.loads(Path(__file__).with_name("siamese_mae_names.json").read_text())
+OURS = NAMES["CropMAE"]
+OURS_OF_TOBO = NAMES["ToBo"]
 """Parts of the names of weights in golden files → ours."""
 
 

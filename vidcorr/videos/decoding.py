@@ -217,7 +217,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         self._container.seek(time_of_key, stream=self._stream)
         packets = self._packets(self._container, self._stream)
         first = next(packets)
-        is_there = first.pts is not None and (first.pts == time_of_key or (first.pts < time_of_key and not is_exact))
+        is_earlier = first.pts is not None and first.pts < time_of_key
+        is_there = first.pts == time_of_key or (is_earlier and not is_exact)
         if not is_there or not starts_afresh(first):
             raise LookupError("the seek did not lead to the key frame")
         return chain([first], packets)
