@@ -375,7 +375,7 @@ def test_what_is_written_can_be_read_back(tmp_path):
     assert os.listdir(tmp_path) == ["a.ckpt"]
 
 
-def test_no_path_of_a_checkpoint_is_followed(tmp_path):
+def test_no_path_of_a_checkpoint_is_followed(tmp_path, caplog):
     """Lightning's callbacks remove files by names that come from the checkpoint that a run resumes from."""
     kept, other, files = tmp_path / "kept", tmp_path / "other", AtomicCheckpointIO()
     files.save_checkpoint({}, kept / "ours.ckpt")
@@ -390,5 +390,6 @@ def test_no_path_of_a_checkpoint_is_followed(tmp_path):
     for path in [other, other / "notes.ckpt", *names, *addresses]:
         files.remove_checkpoint(path)
         assert {*tmp_path.rglob("*")} == before
+        assert caplog.messages.pop() == f"{path} is not removed: it is no checkpoint of this run"
     files.remove_checkpoint(kept / "ours.ckpt")
     assert before - {*tmp_path.rglob("*")} == {kept / "ours.ckpt"}

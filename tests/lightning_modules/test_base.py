@@ -93,6 +93,8 @@ def test_a_checkpoint_of_another_network_is_told_and_names_the_weights(tmp_path,
         module.on_load_checkpoint(checkpoint)
     assert module.described == Network.of(module).with_weights_of(str(path)) != before
     refused(ValueError, "own.ckpt", module.on_load_checkpoint, checkpoint | {"state_dict": {}})
+    foreign = {"state_dict": checkpoint["state_dict"]}
+    refused(ValueError, "own.ckpt: not a checkpoint of vidcorr", module.on_load_checkpoint, foreign)
     loaded = VFSSimSiam.load_from_checkpoint(path, map_location="meta")
     assert loaded.device.type == "meta"
 
@@ -170,12 +172,13 @@ def test_numbers_of_a_step_are_logged_and_nothing_else():
     assert module.validation_loss.weight == 2
 
 
-def test_the_plan_of_a_user(caplog):
+@pytest.mark.parametrize("own", [{}, {"precision": "mine"}])
+def test_the_plan_of_a_user(caplog, own):
     """Rows of a method replace those of the same name; texts of callbacks stand behind, or in rows of their own."""
     callbacks = [Mock(pl.Callback, plan_row=lambda name=name: (name, "by a callback")) for name in ("loss", "count")]
     trainer = quiet_trainer(max_epochs=1, max_steps=1, accumulate_grad_batches=2, callbacks=callbacks)
     module = VFSSimSiam(**TINY, base_lr=0.05)
-    module.plan_rows = lambda: {"precision": "mine", "loss": "cosine"}
+    module.plan_rows = lambda: {"loss": "cosine"} | own
     with caplog.at_level("INFO"):
         trainer.fit(module, loader(8, 2, frames=2, size=32))
     described = module.described
@@ -188,7 +191,7 @@ def test_the_plan_of_a_user(caplog):
         "global batch": "4 videos = 2 per device × 1 device(s) × 2 accumulated",
         "learning rate": "0.00078125 at the start, base_lr 0.05 × 4 / 256",
         "length": "1 epochs, at most 1 steps",
-        "precision": "mine",
+        "precision": "32-true",
         "loss": "cosine; by a callback",
         "count": "by a callback",
-    }
+    } | own

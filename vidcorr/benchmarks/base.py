@@ -283,10 +283,11 @@ class Benchmark(ABC):
         return rows
 
 
-def values_for(kind: type[Benchmark]) -> str:
+def values_for(kind: type[Benchmark]) -> str | None:
     """Return the benchmark whose values a class takes from named protocols.
 
-    It is the class's name or that of its nearest base for which any protocol has values, else the protocols' default.
+    It is the class's name or that of its nearest base for which any protocol has values. None is the protocols'
+    default.
     """
     assert kind.protocol_class is not None
     sources = kind.protocol_class.sources().values()
@@ -295,7 +296,7 @@ def values_for(kind: type[Benchmark]) -> str:
         name = vars(base).get("name")
         if name in known:
             return str(name)
-    return kind.protocol_class.default_benchmark
+    return None
 
 
 def in_order(rows: Iterable[Row], benchmark: str = "") -> list[Row]:

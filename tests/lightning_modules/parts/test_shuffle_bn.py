@@ -89,3 +89,4 @@ def test_videos_are_dealt_by_the_generator_alone():
     """Published runs drew by these."""
     deal = deal_videos(4, 3, torch.Generator().manual_seed(0))
     assert deal.tolist() == [[3, 8, 10], [2, 6, 11], [0, 5, 9], [1, 4, 7]]
+    assert deal_videos(1, 1, torch.Generator()).tolist() == [[0]]
