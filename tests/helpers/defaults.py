@@ -1,5 +1,6 @@
-"""The defaults of public classes and functions, and the flags of the commands, as texts."""
+"""The defaults of public classes and functions, what classes of values allow, and flags of commands, as texts."""
 
+import dataclasses
 import functools
 import importlib
 import inspect
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from pydantic import BaseModel
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -34,7 +36,7 @@ FOREIGN = (BaseException, DataLoader, Tensor)
 def modules_below(package: str) -> list[str]:
     """Return the names of all modules of a package."""
     found = pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.")
-    return [package, *(module.name for module in found)]
+    return [package, *(module.name for module in found if ".compiled_" not in module.name)]
 
 
 def defaults() -> dict[str, dict[str, str]]:
@@ -57,6 +59,22 @@ def arguments_of(value: Any) -> dict[str, str]:
     parameters = inspect.signature(value).parameters.values()
     given = {each.name: each.default for each in parameters if each.default not in (None, inspect.Parameter.empty)}
     return {name: default.__name__ if inspect.isroutine(default) else repr(default) for name, default in given.items()}
+
+
+def values() -> dict[str, dict[str, str]]:
+    """Return `class module.name` → settings, of the classes of values that are not frozen or not compared by fields."""
+    known = {}
+    for module in [name for package in (*SHELL, "vidcorr") for name in modules_below(package)]:
+        for name, kind in vars(importlib.import_module(module)).items():
+            if not inspect.isclass(kind) or kind.__module__ != module:
+                continue
+            if dataclasses.is_dataclass(kind):
+                settings = kind.__dataclass_params__
+                known[f"class {module}.{name}"] = {"frozen": str(settings.frozen), "eq": str(settings.eq)}
+            elif issubclass(kind, BaseModel):
+                frozen = str(kind.model_config.get("frozen", False))
+                known[f"class {module}.{name}"] = {"frozen": frozen, "eq": "True"}
+    return {name: known[name] for name in sorted(known) if "False" in known[name].values()}
 
 
 FIELDS = ("dest", "nargs", "const", "default", "choices", "metavar", "required")
@@ -103,4 +121,4 @@ def commands() -> dict[str, dict[str, str]]:
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(defaults() | commands(), indent=1) + "\n")
+    FILE.write_text(json.dumps(defaults() | values() | commands(), indent=1) + "\n")
