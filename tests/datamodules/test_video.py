@@ -112,7 +112,8 @@ def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
 
 
 def test_what_can_be_known_before_training(videos):
-    refused(ValueError, "validation_fraction", make, videos, validation_fraction=-0.5)
+    for fraction in (-0.5, 1.0):
+        refused(ValueError, "validation_fraction", make, videos, validation_fraction=fraction)
     refused(ValueError, "interval", Continuous, [2, -1])
     refused(ValueError, r"weights \[1.0\] do not fit the interval \[2, 4\]", Continuous, [2, 4], [1.0])
     for area in ((0.5, 0.2), (0.0, 0.5), (0.5, 1.05)):

@@ -53,6 +53,7 @@ def test_a_key_has_one_stream_of_its_own():
     negative = [keyed_generator(seed, 0).initial_seed() for seed in (-1, -2)]
     assert negative[0] != negative[1]  # although hash(-1) == hash(-2)
     assert keyed_generator(0, 1, 2).initial_seed() == 2187946392326065592  # published runs drew by these
+    assert keyed_generator(0, 1, 3).initial_seed() == 6518244400208145034  # whose hash is negative
     module = tiny("VFSMoCo", seed=4)
     module.log = Mock()
     module.training_step(tiny_batch("VFSMoCo"), 3)
@@ -172,11 +173,11 @@ def test_numbers_of_a_step_are_logged_and_nothing_else():
     assert module.validation_loss.weight == 2
 
 
-@pytest.mark.parametrize("own", [{}, {"precision": "mine"}])
-def test_the_plan_of_a_user(caplog, own):
+@pytest.mark.parametrize(("own", "steps", "limit"), [({}, 1, ", at most 1 steps"), ({"precision": "mine"}, -1, "")])
+def test_the_plan_of_a_user(caplog, own, steps, limit):
     """Rows of a method replace those of the same name; texts of callbacks stand behind, or in rows of their own."""
     callbacks = [Mock(pl.Callback, plan_row=lambda name=name: (name, "by a callback")) for name in ("loss", "count")]
-    trainer = quiet_trainer(max_epochs=1, max_steps=1, accumulate_grad_batches=2, callbacks=callbacks)
+    trainer = quiet_trainer(max_epochs=1, max_steps=steps, accumulate_grad_batches=2, callbacks=callbacks)
     module = VFSSimSiam(**TINY, base_lr=0.05)
     module.plan_rows = lambda: {"loss": "cosine"} | own
     with caplog.at_level("INFO"):
@@ -190,7 +191,7 @@ def test_the_plan_of_a_user(caplog, own):
         "backbone": "tests.helpers.encoders:TinyResNet, 0.00263 of 0.00371 M parameters",
         "global batch": "4 videos = 2 per device × 1 device(s) × 2 accumulated",
         "learning rate": "0.00078125 at the start, base_lr 0.05 × 4 / 256",
-        "length": "1 epochs, at most 1 steps",
+        "length": "1 epochs" + limit,
         "precision": "32-true",
         "loss": "cosine; by a callback",
         "count": "by a callback",

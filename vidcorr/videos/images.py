@@ -119,12 +119,12 @@ def pixels(shape: Sequence[int]) -> str:
 
 
 def require_size(where: object, shape: Sequence[int], others: Sequence[int], index: int | None = None) -> None:
-    """Refuse a frame that differs in size from the other frames of its video, both (height, width, …).
+    """Refuse a frame whose shape (height, width, …) differs from the (height, width) of the others of its video.
 
     Raises:
         DecodingError: naming `where`, the file of the frame or of the video, and the frame's index.
     """
-    if tuple(shape[:2]) != tuple(others[:2]):
+    if tuple(shape[:2]) != tuple(others):
         named = "" if index is None else f"frame {index} "
         raise DecodingError(where, f"{named}is {pixels(shape)}, other frames {pixels(others)}")
 

@@ -63,6 +63,8 @@ class Prompt(ABC):
             given = list(given.values())
         labels = _numbers([given] if isinstance(given, str) else given, cls.columns, cls.kind)
         names = names or [str(number) for number in range(1, len(labels) + 1)]
+        if len(names) != len(labels):  # the names of one object's numbers
+            raise DataError(f"{cls.kind}: expected {cls.columns} for each name, got {given!s:.120}")
         return cls(source=cls.kind, objects=tuple(names), labels=labels)
 
     @abstractmethod

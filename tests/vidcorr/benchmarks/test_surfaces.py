@@ -65,7 +65,7 @@ def test_rotations_of_the_1500_pairs_need_no_network():
 
 
 def test_pairs_count_by_their_matches_and_bins_by_their_pairs():
-    protocol = SurfaceProtocol.named("omniprobe", "navi")
+    protocol = SurfaceProtocol.named("omniprobe", "navi", changes={"rotations": (20.0,)})
     pairs = [
         {"correct": [1, 2, 3, 0, 0, 0], "matches": 4, "angle": 0.0},
         {"correct": [0, 1, 1, 0, 0, 0], "matches": 1, "angle": 29.0},
@@ -74,7 +74,7 @@ def test_pairs_count_by_their_matches_and_bins_by_their_pairs():
         {"correct": [9, 9, 9, 9, 9, 9], "matches": 9, "angle": float("nan")},
     ]
     scores = surface_scores(pairs, protocol)
-    assert scores["recall@2cm"] == 12 / 15
+    assert (scores["recall@2cm"], scores["rotation@20deg"]) == (12 / 15, 1 / 5)
     assert scores["recall@2cm-0-30"] == (2 / 4 + 1) / 2
     assert np.isnan(scores["recall@2cm-30-60"])
     assert correct_matches([0.01, 0.0, 0.02], [5.0, 24.0, 9.0], protocol) == [1, 2, 3, 0, 3, 3]

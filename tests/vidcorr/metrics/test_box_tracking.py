@@ -32,6 +32,7 @@ def test_mean_curves_are_the_toolkits(golden):
     np.testing.assert_allclose(precision, otb["overall_prec"], rtol=0, atol=1e-15)
     np.testing.assert_allclose(list(metric.compute().values()), otb["overall_scores"], rtol=0, atol=1e-15)
     assert list(metric.compute()) == ["success", "precision@20px", "success@0.5"]
+    assert [np.isnan(curve).sum() for curve in mean_curves([])] == [21, 51]
     for row, k in zip(metric.rows(), range(5), strict=True):
         assert list(row.values())[1:] == pytest.approx(otb[f"s{k}_scores"], rel=0, abs=1e-15)
 

@@ -46,7 +46,7 @@ def ranged(rules, start, end, count):
 def test_frames_and_objects_that_count_and_frames_that_are_required(name):
     rules = ranged(name, 0, 11, 4)
     plan = rules.plan(VIDEO)
-    assert plan == PLANS[name]
+    assert (rules, plan) == (RULES[name], PLANS[name])
     assert list(plan) == sorted(plan)
     assert rules.has_void == (255 not in plan)
     assert rules.required(VIDEO, plan) == REQUIRED.get(name, INNER)

@@ -139,7 +139,8 @@ def test_ids_that_touch_are_not_smoothed(tmp_path):
     void[3:9, 3:9] = 255
     void[4:8, 4:8] = 40
     ladder = steps(9, 2, 1, 2, 1, 1)
-    for mask in (ids, void, steps(9, 1, 1, 9), steps(9, 1, 1, 1, 1) // 5, ladder, ladder.T):
+    half = np.tile(np.array([0, 40, 80, 120, 160, 0, 40, 0, 80, 0, 120, 0, 160], np.uint8), (9, 1))
+    for mask in (ids, void, steps(9, 1, 1, 2), steps(9, 1, 1, 1, 1) // 5, ladder, ladder.T, half):
         Image.fromarray(mask).save(tmp_path / "mask.png")
         np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), mask)
 

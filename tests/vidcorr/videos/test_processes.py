@@ -38,7 +38,7 @@ OUTCOMES = {
     (signal.raise_signal, signal.SIGINT): None,  # Ctrl-C is for the parent
     **{(abs, -number): number for number in range(5)},
     (read_bytes, "a.mp4"): "a.mp4: cannot be read (No such file or directory)",
-    (signal.raise_signal, signal.SIGKILL): f"{READ} (Killed)",
+    (signal.raise_signal, signal.SIGTERM): f"{READ} (Terminated)",
     (time.sleep, 60): f"{READ} (not done within 0.3 s)",
     (os._exit, 3): f"{READ} (exit status 3)",
 }
@@ -49,7 +49,9 @@ def test_each_item_gives_its_result_or_its_failure(monkeypatch):
     monkeypatch.setattr(processes, "progress_bar", progress)
     monkeypatch.setattr(processes, "wait", waited)
     outcomes = in_processes(call, list(OUTCOMES), 2, timeout=0.3)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # as the server does
     found = {item: str(outcome) if isinstance(outcome, DataError) else outcome for item, outcome in outcomes}
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     assert found == OUTCOMES
     assert progress.return_value.__enter__.return_value.update.call_count == len(OUTCOMES)
     assert max(len(call.args[0]) for call in waited.call_args_list) == 2
@@ -83,5 +85,7 @@ def test_signals_to_all_processes_end_neither_the_server_nor_the_tracker(monkeyp
 def test_only_the_cores_of_this_process_are_used(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {5, 7, 9})
     assert usable_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert usable_cores() == os.cpu_count()
     ((_, threads),) = in_processes(call, [(cv2.getNumThreads,)], None, timeout=5)
     assert threads == 1

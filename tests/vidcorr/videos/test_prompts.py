@@ -33,8 +33,8 @@ def test_boxes_and_points_are_named_or_numbered():
     assert (boxes.objects, boxes.labels.tolist()) == (("1", "2"), [[1, 2, 3, 4], [5, 6, 7, 8]])
     assert PointPrompt.of({"nose": (1, 2)}).objects == ("nose",)
     assert PointPrompt.of(np.ones((3, 2))).objects == ("1", "2", "3")
-    for wrong in ("1,2,3", "nan,2,3,4", ["1,2,3,4", "5,6"]):
-        refused(DataError, "boxes: expected x,y,width,height, got", BoxPrompt.of, wrong)
+    for wrong in ("1,2,3", "nan,2,3,4", ["1,2,3,4", "5,6"], dict.fromkeys("xywh", 1)):
+        refused(DataError, "boxes: expected x,y,width,height(, | for each name, )got", BoxPrompt.of, wrong)
 
 
 TABLES = {
