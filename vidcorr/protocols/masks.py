@@ -122,7 +122,7 @@ class LabelProtocol(NetworkInput):
         """
         if self.references is None:
             return (0,), self.context
-        return tuple(frame for frame in self.references if frame >= 0), max(0, -min(self.references))
+        return tuple(frame for frame in self.references if frame >= 0), -min(self.references)
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         padded = self.repeat_first == "padding" and self.references is None

@@ -210,7 +210,7 @@ class SiamFCTracker(Tracker):
         return torch.stack([best.double(), peak.double(), finite.double(), high[:, 0].double()])
 
 
-@lru_cache(maxsize=8)
+@lru_cache
 @torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
 def bicubic_weights(cells: int, wanted: int, device: torch.device) -> Tensor:
     """Return the weights `(wanted, cells)` of a bicubic up-sampling along one axis."""
@@ -218,7 +218,7 @@ def bicubic_weights(cells: int, wanted: int, device: torch.device) -> Tensor:
     return interpolate(unit, size=(wanted, cells), mode="bicubic")[0, 0]
 
 
-@lru_cache(maxsize=8)
+@lru_cache
 @torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
 def cosine_window(cells: int, device: torch.device) -> Tensor:
     """Return a cosine window over cells × cells, flattened, with sum 1, float64."""

@@ -24,7 +24,7 @@ GREY = 0.466327
 """Padding colour: RGB of Lab lightness 50, which Liir's normalisation makes 0 and others nearly so."""
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache
 def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> tuple[Size, Size]:
     """Return the height and width of an image as the network sees it, without and with padding.
 
