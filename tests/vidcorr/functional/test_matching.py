@@ -290,6 +290,7 @@ def test_a_point_on_the_lower_border_is_in_the_last_row_and_cells_beyond_the_win
     weights = (2 * similarities[0, :2, 1:]).flatten().softmax(0).view(2, 3)
     expected = weights.sum(0) @ torch.arange(1.0, 4), weights.sum(1) @ torch.arange(2.0)
     torch.testing.assert_close(matching._decode(similarities, soft)[0].float(), torch.stack(expected))
+    assert matching._decode(similarities.to("meta"), soft).is_meta
 
 
 @pytest.mark.parametrize("size", [(40, 56), (13, 11), (5, 7)])

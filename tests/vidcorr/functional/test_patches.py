@@ -27,4 +27,5 @@ def test_the_released_grid(golden):
 def test_boxes_are_those_that_trainings_drew():
     boxes = random_patch_boxes(3, 6400, (0.7, 0.9), torch.Generator().manual_seed(0))
     assert boxes.tolist() == [[253, 677, 6052, 5410], [94, 720, 5573, 5658], [936, 82, 5337, 5982]]
-    assert random_patch_boxes(3, 8, (4.0, 5.0), torch.Generator()).tolist() == [[0, 0, 8, 8]] * 3
+    for side, area in ((8, (4.0, 5.0)), (1, (0.1, 0.2))):  # none fits: too large, or without a pixel
+        assert random_patch_boxes(3, side, area, torch.Generator()).tolist() == [[0, 0, side, side]] * 3

@@ -20,11 +20,12 @@ def test_sines_by_hand():
 
 
 def test_frames_are_rolled_or_shuffled_as_trainings_drew_them():
-    position = torch.randn(3, 2, 3)
-    known = {"shift": [[1, 2, 0, 4, 5, 3], [3, 4, 5, 0, 1, 2]], "shuffle": [[2, 3, 4, 0, 5, 1], [4, 5, 2, 0, 3, 1]]}
+    position = torch.randn(3, 3, 3)
+    known = {"shift": [[4, 5, 3, 7, 8, 6, 1, 2, 0], [0, 1, 2, 3, 4, 5, 6, 7, 8]]}
+    known["shuffle"] = [[2, 3, 4, 8, 6, 0, 5, 1, 7], [3, 4, 5, 1, 2, 6, 0, 7, 8]]
     for kind, orders in known.items():
-        drawn = drawn_orders(kind, 2, (2, 3), torch.Generator().manual_seed(0))
+        drawn = drawn_orders(kind, 2, (3, 3), torch.Generator().manual_seed(0))
         assert drawn.tolist() == orders
         for frame, order in zip(displaced_position(position, drawn), orders, strict=True):
             assert torch.equal(frame.flatten(1), position.flatten(1)[:, order])
-    assert drawn_orders("none", 2, (2, 3), torch.Generator()) is None
+    assert drawn_orders("none", 2, (3, 3), torch.Generator()) is None

@@ -22,10 +22,10 @@ def case(golden):
 
 
 def maps(batch, count, channels, height, width):
-    """Query, references and two-channel values, in double precision."""
+    """Query, references, and values with a channel for each reference, in double precision."""
     query = torch.randn(batch, channels, height, width, dtype=torch.float64)
     references = torch.randn(batch, count, channels, height, width, dtype=torch.float64)
-    return query, references, torch.randn(batch, count, 2, height, width, dtype=torch.float64)
+    return query, references, torch.randn(batch, count, count, height, width, dtype=torch.float64)
 
 
 def by_offsets(query, references, values, radius, border, others):
@@ -65,10 +65,10 @@ def test_losses_equal_liir(case):
 
 
 @pytest.mark.parametrize("border", BORDERS)
-@pytest.mark.parametrize(("height", "width", "count", "radius"), [(3, 9, 1, 3), (9, 3, 2, 2), (2, 3, 1, 0)])
-def test_equals_the_sum_over_offsets(height, width, count, radius, border):
-    query, references, values = maps(2, count, 3, height, width)
-    negatives = torch.randn(7, 3, dtype=torch.float64)
+@pytest.mark.parametrize(("shape", "radius"), [((1, 3, 3, 9), 3), ((2, 3, 9, 3), 2), ((1, 1, 2, 3), 0)])
+def test_equals_the_sum_over_offsets(shape, radius, border):
+    query, references, values = maps(2, *shape)
+    negatives = torch.randn(7, query.shape[1], dtype=torch.float64)
     excluded = torch.rand(2, 7) < torch.tensor([[0.4], [1.0]])
     affinity = functional.local_affinity(query, references, radius, border)
     found = functional.reconstruct_with_negatives(query, references, values, negatives, radius, border, excluded)
@@ -94,6 +94,8 @@ def test_tiles_equal_the_stored_affinity(monkeypatch, border, workspace):
     tiled = functional.reconstruct_locally(2 * query, references, values, 3, border, prior)
     assert tiled.compactness > 0
     torch.testing.assert_close(tuple(tiled), stored)
+    grid = functional.window_tiles.TileGrid((11, 18), functional.window_tiles.Neighbourhood(3))
+    assert grid.pad(values.detach().movedim(2, -1)[:, 0]).shape == (3, 24, 32, 2)  # complete tiles of 8 x 8 cells
     upstream = torch.randn_like(values[:, 0])
     gradients = [
         torch.autograd.grad((average * upstream).sum() + total.sin().sum() + 50 * compactness, inputs)

@@ -9,8 +9,6 @@ import torch
 from vidcorr.functional import siamese_correlation
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels
 
-LOSSES = {"balanced": balanced_loss, "focal": focal_loss}
-
 
 @pytest.mark.parametrize("learns", [False, True])
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
@@ -29,7 +27,7 @@ def test_golden_labels_and_losses(golden, size):
     r_pos, _, stride = expected["params"]
     labels = response_labels((size, size), r_pos / stride)
     assert np.array_equal(labels, expected[f"labels_{size}"][0, 0])
-    for name, loss in LOSSES.items():
+    for name, loss in {"balanced": balanced_loss, "focal": focal_loss}.items():
         logits = torch.from_numpy(expected[f"resp_{size}"]).requires_grad_()
         value = loss(logits, labels)
         value.backward()

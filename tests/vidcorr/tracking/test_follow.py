@@ -18,11 +18,11 @@ from vidcorr.tracking.labels import TrackedFrame, moved
 def test_large_frames_are_seen_reduced_and_answered_at_their_own_size(scene, colour):
     video, masks = scene[0][:3], scene[1]
     seen = []
-    colour.register_forward_pre_hook(lambda module, inputs: seen.append(tuple(inputs[0].shape[2:])))
+    colour.register_forward_pre_hook(lambda module, inputs: seen.append(tuple(inputs[0].shape)))
     large = tensors(video.repeat(2, axis=1).repeat(2, axis=2))
     mask = masks[0].repeat(2, axis=0).repeat(2, axis=1)
     found = [mask for _, mask in follow(colour, large, MaskPrompt.of(mask), short_side=96)]
-    assert set(seen) == {(96, 130)}
+    assert set(seen) == {(1, 3, 96, 130)}
     assert found[-1].shape == (192, 260)
     small = [mask for _, mask in follow(colour, tensors(video), MaskPrompt.of(masks[0]))]
     agreement = region_similarity(torch.stack(found[1:])[:, ::2, ::2] == 1, torch.stack(small[1:]) == 1)

@@ -44,18 +44,20 @@ def test_a_match_is_that_of_the_features(name, partners, pair):
     np.testing.assert_allclose(matcher.match(pair, partners), expected, atol=1e-5)
 
 
-def test_features_are_kept_as_far_as_they_fit(pair, monkeypatch):
+def test_features_of_a_category_are_kept_as_far_as_they_fit(pair, monkeypatch):
+    of_dogs = MatchPair("b", "dog", pair.files, pair.sizes, pair.points, (0, 1, 2, 3, 4))
     rules = MatchingProtocol.named("dift").with_changes(input_size=64)
     for room, kept in ((keypoint_matcher.KEPT_OF_PICTURES, [True, True]), (3 * 16 * 16 * 4, [True, False])):
         monkeypatch.setattr(keypoint_matcher, "KEPT_OF_PICTURES", room)
         matcher = KeypointMatcher(COLOURS, rules)
         assert [matcher.features_of(pair, which) is matcher.features_of(pair, which) for which in (0, 1)] == kept
+        assert matcher.features_of(of_dogs, 0) is not matcher.features_of(pair, 0)
 
 
 def test_the_input_is_the_nearest_multiple_of_stride_and_patch_the_lower_of_two():
     rules, sides = MatchingProtocol.named("sd-dino"), {}
-    for stride, multiple in ((16, 1), (23, 1), (2000, 1), (16, 12)):
-        network = nn.AvgPool2d(stride)
-        network.multiple = multiple
+    for stride, multiple in ((16, 1), (23, 1), (2000, 1), (16, 12), (None, 23)):
+        network = nn.AvgPool2d(stride or 23)
+        network.stride, network.multiple = stride, multiple
         sides[stride, multiple] = KeypointMatcher(network, rules).protocol.input_size
-    assert sides == {(16, 1): 832, (23, 1): 851, (2000, 1): 2000, (16, 12): 816}  # of 840
+    assert sides == {(16, 1): 832, (23, 1): 851, (2000, 1): 2000, (16, 12): 816, (None, 23): 851}  # of 840

@@ -105,7 +105,7 @@ def test_what_was_found_is_drawn_in_distinct_colours(colour):
         drawn = last_drawn(BoxPrompt.of(boxes[:count, :4].tolist()), boxes[:count])
         expected = draw_boxes(frame, boxes[:count, :4], distinct_colours(count), names)
         np.testing.assert_array_equal(drawn, expected)
-    points, found = PointPrompt.of({"a": (44, 31), "b": (60, 50)}), torch.tensor([[44.0, 31, 1, 0], [60, 50, 1, 0]])
+    points, found = PointPrompt.of({"a": (44, 31), "b": (60, 50)}), torch.tensor([[44.4, 31, 1, 0], [60, 50, 1, 0]])
     drawn = last_drawn(points, found[:, :3])
     np.testing.assert_array_equal(drawn, draw_points(frame, found[:, :3], ["a", "b"], colours))
     tracks = found + torch.arange(16)[:, None, None] * torch.tensor([4, 2, 0, 0])

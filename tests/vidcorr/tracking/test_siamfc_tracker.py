@@ -96,14 +96,15 @@ def test_a_change_of_scale_costs_also_where_responses_are_negative(lowers, found
     assert best == [1]
 
 
-@pytest.mark.parametrize(("rise", "place"), [(0.9e-5, 12), (1.07e-5, 0)])
+@pytest.mark.parametrize(("rise", "place"), [(0.9e-5, 12), (1.07e-5, 0), (1e37, 0)])  # the last sum is beyond float32
 def test_a_response_that_varies_by_rounding_alone_counts_for_nothing(rise, place):
     tracker = SiamFCTracker(nn.Identity(), TrackingProtocol())
-    responses = torch.ones(1, 3, 5, 5)
-    responses[:, 1, 0, 0] += rise
+    responses = torch.full((1, 3, 5, 5), 8.0)
+    responses[:, 1, 0] *= 1 + rise
     assert tracker.protocol.name == "vfs+dilated=false"
     assert tracker._peaks(responses)[1].tolist() == [place]  # the window's peak is in the middle
     with torch.inference_mode():
         kept = cosine_window(7, tracker.device), bicubic_weights(7, 9, tracker.device)
     assert not any(tensor.is_inference() for tensor in kept)
+    assert cosine_window(7, torch.device("meta")).is_meta
     assert bicubic_weights(7, 9, torch.device("meta")).is_meta

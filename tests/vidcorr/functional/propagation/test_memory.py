@@ -1,11 +1,12 @@
 """The native kernel finds what the search by torch finds, whatever its sketches rule out."""
 
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.helpers.propagation import one_hot, protocol, run, video
 from vidcorr.functional.propagation import memory as memory_file
 from vidcorr.functional.propagation.memory import SWITCH, SketchedMemory, kernel
 from vidcorr.functional.propagation.strips import best_matches
@@ -74,7 +75,9 @@ def test_each_processor_gets_the_same_digits(monkeypatch):
 
 def test_it_runs_unless_it_is_turned_off(monkeypatch):
     monkeypatch.delenv(SWITCH, raising=False)
-    assert kernel() is not None
+    with patch.object(memory_file, "SketchedMemory", wraps=SketchedMemory) as started:
+        run(video(), one_hot(2), protocol())
+    started.assert_called_once()
     assert kernel("unknown_processor") is None
     monkeypatch.setenv(SWITCH, "0")
     assert kernel() is None
