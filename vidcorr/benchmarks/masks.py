@@ -30,8 +30,6 @@ from ..videos.masks import object_ids
 from .base import Benchmark, in_order
 from .output import Output, SequencePictures
 
-JPEG_QUALITY = 75
-"""Pillow's default, with which the scripts of CatMAE and RSP save resized frames."""
 SequenceT = TypeVar("SequenceT", bound=MaskSequence)
 CAPTION = "propagated masks; the first frame's are the annotation, where the protocol gives it"
 
@@ -225,5 +223,6 @@ def saved_at(frame: Tensor, size: Size) -> Tensor:
     """Return a frame resized by the nearest pixel, saved as JPEG and read again, as a resized data set holds it."""
     resized = resize_images(frame[None], size, "pillow-nearest")[0]
     file = io.BytesIO()
-    Image.fromarray(resized.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=JPEG_QUALITY)
+    # by Pillow's default quality, 75, as the scripts of CatMAE and RSP do
+    Image.fromarray(resized.permute(1, 2, 0).numpy()).save(file, "JPEG")
     return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
