@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from timm.layers import ConvNormAct
 from torch import nn
 from torch.distributed import destroy_process_group, init_process_group
 from torch.nn.utils import parametrizations
@@ -157,8 +158,8 @@ def test_a_stated_stride_and_a_multiple_are_taken():
     network.multiple = 8
     doubled = build_feature_extractor(network)
     assert (doubled.stride, doubled.multiple) == (4, 8)
-    for network, stride in ((nn.Identity(), 1), (nn.PixelUnshuffle(64), 64)):  # the coarsest has 4 × 5 cells
-        assert build_feature_extractor(network).stride == stride
+    for network, stride in ((nn.Identity(), 1), (ConvNormAct(3, 4, stride=2), 2), (nn.PixelUnshuffle(64), 64)):
+        assert build_feature_extractor(network).stride == stride  # the coarsest has 4 × 5 cells
 
 
 class Staged(nn.Module):

@@ -3,6 +3,8 @@
 Also tests `benchmarks/pairs.py`, `pictures/pairs.py`.
 """
 
+import re
+
 import numpy as np
 import pytest
 from torch import nn
@@ -50,9 +52,10 @@ def test_features_out_of_memory_are_computed_again(root, monkeypatch):
     assert len(seen) > 24
 
 
-def test_input_size_becomes_a_multiple_of_the_stride(root):
+def test_input_size_becomes_a_multiple_of_the_stride(root, tmp_path):
     benchmark = MatchBenchmark(root=root, protocol="sd-dino", changes={"thresholds": [0.1]}, limit_sequences=1)
-    result = benchmark.evaluate(nn.AvgPool2d(52))
+    result = benchmark.evaluate(nn.AvgPool2d(52), tmp_path)
     assert result.stage.protocol.name == "sd-dino+feature_stride=52+input_size=832+thresholds=0.1"
+    assert not re.search(r"\.\d{4}", next(tmp_path.glob("predictions/*")).read_text())  # thousandths of a pixel
     other = MatchBenchmark(root=root, protocol="sd-dino", changes={"input_size": 100})
     refused(ValueError, "multiple of the network's 52 px; 104 is the nearest", other.evaluate, nn.AvgPool2d(52))

@@ -81,6 +81,8 @@ def test_a_table_has_the_score_after_each_step_and_its_difference_alone_too(reco
     assert bridge.under(["context"]).benchmark.protocol.name == "vfs+context=3"
     tables = bridge.table(walk, alone), bridge.table(walk, score="F-Mean")
     assert [render(table, "text").splitlines() for table in tables] == recorded["tables"]
+    *changes, whole = [Fraction(cell.difference.mean) for cell in bridge.table(walk).cells[1:]]
+    assert sum(changes) == whole == Fraction(0.4) - Fraction(0.3)
 
 
 def test_the_time_is_that_of_stored_results_or_of_the_first_sequence(davis_root, tmp_path, monkeypatch, capsys):
@@ -89,13 +91,13 @@ def test_the_time_is_that_of_stored_results_or_of_the_first_sequence(davis_root,
     limits = []
 
     def evaluate(self, network):
-        limits.append(self.limit_sequences)
+        limits.append((self.stage, self.limit_sequences))
         print("no result")
         return seconds
 
     monkeypatch.setattr(DavisBenchmark, "evaluate", evaluate)
     assert cost(Runner(tmp_path), jobs) == "2 evaluations, 0 more are stored; about 0.6 minutes"  # 18 of 6 frames
-    assert (limits, capsys.readouterr().out) == ([1], "")
+    assert (limits, capsys.readouterr().out) == ([("a", 1)], "")
     seconds.save(Runner(tmp_path).place(jobs[1]))
     assert cost(Runner(tmp_path), jobs) == "1 evaluations, 1 more are stored; about 0.1 minutes"
 

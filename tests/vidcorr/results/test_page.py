@@ -30,7 +30,8 @@ def content_of(page):
 
 
 def test_the_page_holds_the_result_and_its_animations_the_worst_first_with_images_of_the_ends(tmp_path, recorded):
-    rows = [Row(video="b", object="2", values={"J-Mean": 0.4, "F-Mean": 0.45})]
+    of_b = {"2": 0.4, "3": math.nan}
+    rows = [Row(video="b", object=name, values={"J-Mean": j, "F-Mean": j + 0.05}) for name, j in of_b.items()]
     for number, video in enumerate("abcdefgh"):
         j = math.nan if video == "h" else 0.9 - number / 10
         values = {"J-Mean": j, "F-Mean": j + 0.05, "Category": "cat", "Frames": 5, "Unseen": True}
@@ -52,6 +53,7 @@ def test_the_page_holds_the_result_and_its_animations_the_worst_first_with_image
     assert (shown["scores"], {"rows", "without"} & shown.keys()) == (scores, set())
     assert content.pop("rows") == result.records()
     assert content == recorded
+    assert content_of(write_report(tmp_path, davis_result()))["ranked_by"] == []
 
 
 # Mistakes and malice
@@ -114,8 +116,8 @@ def test_other_digests_and_other_data_are_other_tables(tmp_path, write_page):
     page = write_page()
     found = [re.findall(r"net-\w", "".join(table)) for table in tables(page)]
     assert [sorted(names) for names in found] == [["net-a", "net-d"], ["net-b"], ["net-c"]]
-    assert "protocol digest <code>d1</code>" in page
-    assert "protocol digest <code>d2</code>" in page
+    for text in ("protocol digest <code>d1</code>", "protocol digest <code>d2</code>", "jackknife over sequences"):
+        assert text in page
 
 
 def test_published_rows_stand_beside_the_whole_test_set_with_their_doubt(tmp_path, write_page):

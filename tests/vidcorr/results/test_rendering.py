@@ -78,7 +78,7 @@ def forms(table):
 def test_a_table_reads_the_same_in_every_format(recorded):
     """Of steps; and of two protocols, trainings, fixed networks and odd names."""
     trainings = tabulate(record for more in recorded["trainings"] for record in records(**more))
-    found = {"trainings": forms(trainings.with_differences("theirs")), "steps": forms(steps())}
+    found = {"trainings": forms(trainings.with_differences("[B]").with_differences("theirs")), "steps": forms(steps())}
     assert found == recorded["rendered"]
 
 
@@ -90,6 +90,9 @@ def test_results_are_grouped_into_rows_and_columns(recorded):
         columns = [column.about for column in table.columns.values()]
         found[promise] = [results, list(table.rows), sorted({cell.trained for cell in table.cells}), columns]
     assert found == recorded["rows"]
+    ours, other = records("A"), records("B", stage={"protocol": Protocol()})
+    assert Cell((ours[0],)).against(Cell((other[0],))).difference is None  # they are not comparable
+    assert "frames of" not in render(tabulate([*ours, *other]))  # a protocol without a name has no setting
 
 
 def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):
