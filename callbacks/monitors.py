@@ -118,6 +118,8 @@ class Throughput(pl.Callback):
     def __init__(self) -> None:
         self._warned = False
         self._since: float | None = None  # time of the last log; None: the next batch starts the clock
+        self._waited_before = 0.0  # seconds that the loader had waited by then
+        self._batches = 0  # batches since then
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
@@ -136,8 +138,8 @@ class Throughput(pl.Callback):
                 self._warn_if_slow(values["time/data"], loader.num_workers)
             _log_measured(trainer, {name: torch.tensor(value) for name, value in values.items()})
         self._since = now
-        self._waited_before = waited or 0.0  # by then
-        self._batches: int = 0  # since then
+        self._waited_before = waited or 0.0
+        self._batches = 0
 
     def _speed(self, trainer: pl.Trainer, seconds: float, waited: float | None) -> dict[str, float]:
         """Return what is logged: of the batches since the last log, which took `seconds`."""

@@ -65,7 +65,7 @@ def message_of(error: BaseException) -> str:
         'key: no int'
     """
     lines = [line for line in str(error).splitlines() if line.strip()]
-    deepest = max([0, *map(_indent, lines)])
+    deepest = max(map(_indent, lines), default=0)
     if deepest == 0:
         return " ".join(map(str.strip, lines))
     above: list[str] = []  # lines that the first reason is indented below, from the outermost inwards

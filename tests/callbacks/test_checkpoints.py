@@ -237,7 +237,8 @@ def test_a_validation_is_no_training(tmp_path, caplog):
     trainer.save_checkpoint(tmp_path / "weights.ckpt", weights_only=True)
     for name in ("whole.ckpt", "weights.ckpt"):
         assert trainer.validate(ckpt_path=tmp_path / name, datamodule=InMemory(4, 2), verbose=False)
-    for trainer.state.fn in ("validate", "fit"):  # a training before its first step has no state either
+    for stage in ("validate", "fit"):  # a training before its first step has no state either
+        trainer.state.fn = stage
         trainer.callbacks[0].on_exception(trainer, None, RuntimeError("a mistake"))
     assert not [line for line in caplog.messages if line.startswith(("resuming", "ended"))]
 
