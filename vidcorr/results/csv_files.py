@@ -8,7 +8,7 @@ from typing import Any
 
 def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
     """Return rows as the text of a CSV file, for `write_atomically`; None is empty."""
-    text = StringIO(newline="")
+    text = StringIO()
     csv.writer(text, lineterminator=line_end).writerows(rows)
     return text.getvalue()
 
@@ -27,7 +27,7 @@ def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
     columns: dict[str, None] = {}
     for record in records:
         columns |= dict.fromkeys(record)
-    text = StringIO(newline="")
+    text = StringIO()
     writer = csv.DictWriter(text, columns)
     writer.writeheader()
     writer.writerows(records)

@@ -185,9 +185,7 @@ class MaskFolder(dict[int, Path]):
 
 @lru_cache(maxsize=KEPT_MASKS)
 def _decoded(masks: MaskFolder, t: int) -> NDArray[np.uint8]:
-    values = read_mask(masks[t])
-    values.setflags(write=False)
-    return values
+    return read_mask(masks[t])
 
 
 def mask_folders(folder: Path) -> list[str]:

@@ -53,6 +53,7 @@ def test_the_page_is_complete_in_itself_and_has_the_chosen_frames(video: Path, t
     clip = tmp_path / "clip.mp4"
     write_mp4(clip, np.random.default_rng(0).integers(0, 255, (9, 32, 32, 3), np.uint8), rate=4)
     assert [f["label"] for f in frames_of(write_page(clip, output, [6, 8]).read_text())] == ["6", "8"]
+    assert [f["label"] for f in frames_of(write_page(clip, output).read_text())] == ["0"]
     refused(DataError, "has no frame 3", write_page, video, output, [3])
 
 

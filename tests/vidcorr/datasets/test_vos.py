@@ -74,3 +74,8 @@ def test_empty_masks_after_the_first_are_ground_truth_and_the_first_alone_is_non
     assert (sequence.annotated, set(sequence.starts.values()), sequence.ground_truth) == ((0, 2), {0}, True)
     mask_path(root, 2).unlink()
     assert not Vos(root, **DAVIS)[0].ground_truth
+
+
+def test_in_a_dense_video_only_objects_of_the_first_frame_are_followed(root):
+    change(mask_path(root, 1), np.full(SIZE, 9))
+    assert 9 not in Davis(root)[0].objects

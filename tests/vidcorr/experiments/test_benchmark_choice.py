@@ -6,7 +6,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import chosen
 from vidcorr import DavisBenchmark, YoutubeVosBenchmark
 from vidcorr.errors import UsageError
-from vidcorr.experiments.benchmark_choice import read_on
+from vidcorr.experiments.benchmark_choice import positive, read_on
 
 
 def test_other_files_of_the_data_are_looked_for_beside_the_folder(tmp_path):
@@ -61,6 +61,7 @@ def test_what_cannot_be_chosen_is_one_line(tmp_path, recorded):
     for words, message in recorded["refused"]:
         refused((UsageError, ValueError), message, build, words)
     refused(SystemExit, "^2$", chosen, "--limit=0")
+    assert positive("1") == 1
     config = tmp_path / "config.yaml"
     for content, said in (
         ("{class_path: DavisBenchmark, every_n_epoch: 3}", "this has class_path, every_n_epoch$"),

@@ -124,7 +124,9 @@ def test_published_rows_stand_beside_the_whole_test_set_with_their_doubt(tmp_pat
     write_measured(tmp_path / "b", "part", limit_sequences=2)
     own = [row for row in published_rows() if (row.benchmark, row.protocol) == ("davis", "vfs")]
     write_measured(tmp_path / "a", own[0].name, 0.6)  # a name that a row of a paper has too
-    (beside,) = tables(write_page("a"))
+    page = write_page("a")
+    assert re.findall(r'<th scope="col">(.)(?:&amp;F)?-Mean', page) == ["J", "J", "F"]
+    (beside,) = tables(page)
     assert len(beside) == 1 + len(own)
     for line, row in zip(beside[1:], own, strict=True):
         assert "published</span>" in line

@@ -17,7 +17,7 @@ from tests.helpers.runs import davis_result
 from vidcorr import DavisBenchmark, Result
 from vidcorr.results.provenance import Provenance
 from vidcorr.results.records import results_below
-from vidcorr.results.result import Evaluated, Network, Protocol, Row, Stage
+from vidcorr.results.result import Evaluated, Network, Protocol, Row, Stage, has_result
 
 PROTOCOL = Protocol(name="vfs", digest="d1", fields={"radius": 12, "sizes": (480, None)})
 FULL = Result(
@@ -95,6 +95,8 @@ def test_damage_is_one_line_with_file_and_field(tmp_path):
         (tmp_path / "results.json").write_text(content)
         expected = r"results\.json: is not a results\.json of a benchmark, or damaged"
         assert field in refused(ValueError, expected, Result.load, tmp_path)
+    (tmp_path / "results.json").write_text("")
+    assert not has_result(tmp_path)
 
 
 def test_its_command_is_the_words_without_the_programs_folder_and_a_checkout_keeps_its_results(monkeypatch):

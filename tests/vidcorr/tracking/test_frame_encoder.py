@@ -44,6 +44,8 @@ def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
     assert torch.allclose(of_mean(image), extractor(extractor.normalise.mean + image - mean), atol=1e-5)
     inside = extractor_under(nn.Sequential(extractor), protocol)  # a user's module around it
     assert torch.allclose(inside(image), view(image), atol=1e-5)
+    inside = extractor_under(nn.Sequential(extractor), protocol.with_changes(position_embedding="dino"))
+    assert (inside[0].positions, extractor.positions) == ("dino", "network")
     assert torch.allclose(next(FrameEncoder(extractor, protocol).maps([frame])), view(image)[0], atol=1e-5)
     assert torch.equal(extractor(image), before)
 
@@ -100,7 +102,7 @@ def test_a_gpu_is_asked_for_the_times_of_its_events_with_the_sums(monkeypatch):
 
 def test_each_kind_is_charged_with_its_own_time(monkeypatch):
     """Time outside any named work is not counted."""
-    clock = Mock(side_effect=[0.0, 2.0, 2.0, 2.564, 5.564, 5.6, 105.0, 106.0])
+    clock = Mock(side_effect=[0.0, 2.0, 2.0, 2.564, 5.564, 5.604, 105.0, 106.0])
     monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=clock))
     watch = Stopwatch()
     for _ in watch.timed("decode", "a"):

@@ -51,6 +51,12 @@ def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(of, mon
     follow_points(encoder, lambda first: video(FRAMES - 1), 1, SIZE, QUERIES[:1])  # a picture
 
 
+def test_the_raster_grows_with_the_padding(colour, monkeypatch):
+    monkeypatch.setattr(points_of_tracking, "track_points", lambda *given, both_directions: given[4])
+    encoder = FrameEncoder(colour, RULES.with_changes(input_padding=16))
+    assert follow_points(encoder, video, FRAMES, (60, 50), QUERIES) == (64 * 64 / 60, 64 * 64 / 50)
+
+
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", PointProtocol.sources())
 def test_points_are_those_of_the_tracking_functions(folder, colour, name):

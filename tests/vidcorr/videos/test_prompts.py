@@ -38,7 +38,7 @@ def test_boxes_and_points_are_named_or_numbered():
 
 
 TABLES = {
-    "Frame;Point;X;Y\n0;a;1;2": "with the heading frame,point,x,y",
+    "Frame,Point,X,Y\n0,a,1,2": "with the heading frame,point,x,y",
     "frame,point,x,y\n3,a,1,2\n9,b,3,4": "of one frame's points",
     "frame,point,x,y\n3,a,1,": "expected x,y",
 }
