@@ -79,8 +79,7 @@ WAITS = {"Liir": 1}
 
 
 @pytest.mark.parametrize(
-    ("step", "precision"),
-    [*((step, "32-true") for step in STEPS), ("VFSMoCo", "bf16-mixed"), ("Liir", "bf16-mixed")],
+    ("step", "precision"), [*((step, "32-true") for step in STEPS), ("VFSMoCo", "bf16-mixed"), ("Liir", "bf16-mixed")]
 )
 def test_steps_stay_on_the_device(step, precision):
     """Two steps with their callbacks, optimiser, momentum encoder and queue; the first loss is read in the second."""

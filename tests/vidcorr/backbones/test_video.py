@@ -229,10 +229,7 @@ def test_other_models_by_name_and_other_clips_are_one_line(tmp_path):
     config = json.loads((GOLDEN / "video_encoders/vjepa2_tiny/config.json").read_text())
     others = {
         "a dinov2; only vjepa2 is read by name": {"model_type": "dinov2"},
-        "fields that are not known here: interpolate_rope, u": {
-            "interpolate_rope": True,
-            "use_rope_interleave": True,
-        },
+        "fields that are not known here: interpolate_rope, u": {"interpolate_rope": True, "use_rope_interleave": True},
     }
     for message, fields in others.items():
         (tmp_path / "config.json").write_text(json.dumps(config | fields))  # of V-JEPA 2.1

@@ -139,11 +139,7 @@ def test_seen_and_unseen_categories_by_hand(tmp_path):
         ("1100 1100 1100 1100", "1100 1100", r"mine/a/00002.png: a predicted mask is missing \(1 of 2"),
         ("1100 1100 1100", "1100 11000 1100", r"mine/a/00001.png: .* differ in size: \(4, 5\) and \(4, 4\)"),
         ("1100 1100 1100", "1100 1190 1100", "mine/a/00001.png: the prediction holds id 9; .* the objects 1"),
-        (
-            "1100 1120 1100",
-            "1100 1100 1100",
-            "00001.png: the annotation holds id 2; .* objects 1. Rules youtube-vos",
-        ),
+        ("1100 1120 1100", "1100 1100 1100", "00001.png: the annotation holds id 2; .* objects 1. Rules youtube-vos"),
     ],
 )
 def test_a_mask_that_does_not_fit_is_named(tmp_path, truth, mine, message):
