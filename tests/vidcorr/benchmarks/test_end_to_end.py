@@ -8,9 +8,9 @@ import timm
 import torch
 from PIL import Image
 
-from tests.helpers.masks import read_masks
 from tests.helpers.network_input import check_input
 from tests.helpers.regenerated import regenerated
+from tests.helpers.sprite import read_masks
 from tests.helpers.still_videos import write_still_davis
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import Normalise, extractor_of

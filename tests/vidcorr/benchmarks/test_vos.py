@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.helpers.benchmark_data import data_for
-from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
+from tests.helpers.sprite import read_masks
 from tests.helpers.words import SMALL
 from vidcorr import VosBenchmark
 from vidcorr.datasets.generated import write_youtube_vos

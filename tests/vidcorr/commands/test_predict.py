@@ -9,10 +9,9 @@ import torch
 
 from cli import main
 from lightning_modules import FrozenEncoder
-from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
-from tests.helpers.sprite import FRAMES
+from tests.helpers.sprite import FRAMES, read_masks
 from tests.helpers.words import refusal
 from vidcorr import FrameStream, MaskPrompt, follow, predict_video
 from vidcorr.backbones.checkpoints import write_checkpoint

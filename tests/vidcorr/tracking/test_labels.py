@@ -72,15 +72,19 @@ def test_the_protocol_says_how_masks_are_coded(first_frame, label_size):
     assert torch.equal(first.decoded, ids if first_frame == "given" else decoded)
 
 
-def test_a_map_without_places_or_a_list_of_maps_is_refused():
-    encoder = FrameEncoder(build_feature_extractor("raw_colour", stride=8), PropagationProtocol.named("vfs"))
+def test_a_map_without_places_of_another_stride_or_a_list_of_maps_is_refused():
+    rules = PropagationProtocol.named("vfs+input_size=none")
+    encoder = FrameEncoder(build_feature_extractor("raw_colour", stride=8), rules)
     frames = [(torch.zeros(3, 16, 16, dtype=torch.uint8), torch.ones(16, 16, dtype=torch.uint8))]
     tracked = follow_labels(frames, MaskCoding(encoder, (16, 16), (16, 16), {1: 0}))
     refused(ValueError, "colour: 2 x 2 cells, too few", list, tracked)
     several = nn.Module()
     several.stride, several.encode = 8, lambda frames: map(list, frames)
-    maps = FrameEncoder(several, PropagationProtocol.named("vfs")).maps(torch.zeros(1, 3, 64, 64).byte())
-    refused(ValueError, r"Module: expected a map .* got list", next, maps)
+    frame = torch.zeros(1, 3, 64, 64).byte()
+    refused(ValueError, r"Module: expected a map .* got list", next, FrameEncoder(several, rules).maps(frame))
+    padded = nn.Sequential(nn.ZeroPad2d(8), nn.AvgPool2d(8))
+    padded.stride = 8
+    refused(ValueError, "10 x 10 cells .* not those of stride 8", next, FrameEncoder(padded, rules).maps(frame))
 
 
 def test_a_users_propagation_is_named_by_the_benchmark(davis_root):

@@ -9,10 +9,9 @@ import torch
 from PIL import Image
 
 from tests.helpers.encoders import clips
-from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
-from tests.helpers.sprite import FRAMES, RATE, bounds, tensors
+from tests.helpers.sprite import FRAMES, RATE, bounds, read_masks, tensors
 from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, SiamFCTracker, follow, predict_video
 from vidcorr.metrics import box_iou
 from vidcorr.protocols import PropagationProtocol
