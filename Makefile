@@ -49,7 +49,7 @@ test-floor: setup $(FLOOR)/ready  ## fast tests with the oldest packages that py
 	$(FLOOR)/bin/python -m pip list --format freeze | grep -E '^(torch|torchvision|pytorch-lightning|timm|av|numpy|opencv)'
 	$(subst $(BIN),$(FLOOR)/bin,$(PYTEST)) -m "not slow" $(FLOOR_TESTS)
 
-speed: setup  ## each part against the method it replaces, as a table in docs/speed.md; 3 minutes
+speed: setup  ## each part against the method it replaces, as a table in docs/speed.md; a minute
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.speed
 
 gpu: setup  ## the tests that need a GPU, a training under DDP, and the times

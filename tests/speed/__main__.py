@@ -1,6 +1,6 @@
 """Each part against the method that it replaces: the least time of either way, as a table.
 
-python -m tests.speed                       # the table of docs/speed.md, 3 minutes
+python -m tests.speed                       # the table of docs/speed.md, a minute
 python -m tests.speed info_nce --rounds 5   # parts by name
 """
 
