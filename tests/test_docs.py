@@ -41,10 +41,11 @@ SHORT = {
 def blocks(document):
     """Return (mark, text, what its commands print) of each marked block; an empty text where nothing is said of it."""
     found = [*BLOCK.findall(document.read_text()), ("", "", "")]
-    pairs = pairwise(found)
-    return [
-        (mark, text, after[2] if after[0] == "text" else "") for (_, mark, text), after in pairs if MARK.match(mark)
-    ]
+    marked = []
+    for (_, mark, text), (language, _, printed) in pairwise(found):
+        if MARK.match(mark):
+            marked.append((mark, text, printed if language == "text" else ""))
+    return marked
 
 
 @pytest.fixture(scope="module")

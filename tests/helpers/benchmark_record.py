@@ -57,7 +57,8 @@ def make_data(root: Path) -> None:
 def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     """Name of each run, and the call that writes its files into a folder."""
     torch.manual_seed(0)
-    resnet, raw = load("torchvision:resnet18"), build_feature_extractor("raw_colour")
+    resnet = load("torchvision:resnet18")
+    raw = build_feature_extractor("raw_colour")
     for name, (kind, data, arguments) in GIVEN["benchmarks"].items():
         folder = real_data(data.removeprefix("real/")) if data.startswith("real/") else root / data
         benchmark = getattr(vidcorr, kind)(folder, **arguments)

@@ -80,8 +80,8 @@ def test_unprintable_letters_are_shown_as_codes_and_others_stay(tmp_path, capsys
     text = "".join(printed(capsys, tmp_path / "a", "--format", kind) for kind in ("md", "tex", "csv"))
     assert r"\u202e" in text
     assert not (set(UNPRINTABLE) - set("[2J\r")) & set(text)
-    page = tmp_path / "page"
-    assert printed(capsys, tmp_path / "a", "--page", page) == f"{page}/results.html\n"  # with codes for a path's bytes
+    # bytes of a path are written as codes
+    assert printed(capsys, tmp_path / "a", "--page", tmp_path / "page") == f"{tmp_path}/page/results.html\n"
 
 
 def test_a_seed_without_a_score_makes_the_row_undefined(tmp_path, capsys):

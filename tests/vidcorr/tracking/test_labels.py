@@ -82,9 +82,8 @@ def test_a_map_without_places_of_another_stride_or_a_list_of_maps_is_refused():
     several.stride, several.encode = 8, lambda frames: map(list, frames)
     frame = torch.zeros(1, 3, 64, 64).byte()
     refused(ValueError, r"Module: expected a map .* got list", next, FrameEncoder(several, rules).maps(frame))
-    padded = nn.Sequential(nn.ZeroPad2d(8), nn.AvgPool2d(8))
-    padded.stride = 8
-    refused(ValueError, "10 x 10 cells .* not those of stride 8", next, FrameEncoder(padded, rules).maps(frame))
+    padded = FrameEncoder(nn.AvgPool2d(8, padding=4), rules)
+    refused(ValueError, "9 x 9 cells for a 64 x 64 image are not those of stride 8", next, padded.maps(frame))
 
 
 def test_a_users_propagation_is_named_by_the_benchmark(davis_root):
