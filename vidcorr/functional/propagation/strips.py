@@ -175,6 +175,7 @@ def _numbers(grid: TileGrid, wanted: _Wanted) -> int:
 
 
 @functools.lru_cache(maxsize=8)
+@torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
 def places_met(grid: TileGrid, device: torch.device) -> Tensor:
     """Return the places of each query's neighbourhood in a strip's maxima.
 
