@@ -20,7 +20,7 @@ setup: .venv/ready  ## .venv with everything that the project needs
 	@echo "setup: the packages of constraints.txt into .venv, 6.4 GB with CUDA's torch; minutes, once"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode -e '.[transformers,onnx]' --group dev --group docs -c constraints.txt --config-settings editable_mode=compat
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode -e '.[transformers,onnx]' --group dev --group docs -c constraints.txt
 	touch $@
 
 demo: setup  ## train some minutes on generated videos, score before and after
@@ -42,7 +42,7 @@ FLOOR_TESTS := tests/vidcorr/functional tests/vidcorr/metrics tests/vidcorr/back
 $(FLOOR)/ready: pyproject.toml setup.py
 	test -x $(FLOOR)/bin/python || $(PYTHON) -m venv $(FLOOR)
 	$(BIN)/uv pip compile --quiet --resolution lowest-direct --extra transformers --extra onnx --group dev pyproject.toml -o $(FLOOR)/floor.txt --no-header --no-annotate
-	VIRTUAL_ENV=$(FLOOR) $(BIN)/uv pip install --quiet -e '.[transformers,onnx]' --group dev -c $(FLOOR)/floor.txt --config-settings editable_mode=compat
+	VIRTUAL_ENV=$(FLOOR) $(BIN)/uv pip install --quiet -e '.[transformers,onnx]' --group dev -c $(FLOOR)/floor.txt
 	touch $@
 
 test-floor: setup $(FLOOR)/ready  ## fast tests with the oldest packages that pyproject.toml allows
@@ -70,7 +70,7 @@ type: setup  ## types
 	$(BIN)/mypy
 
 doctest: setup  ## the examples in docstrings
-	$(BIN)/python -m pytest --doctest-modules vidcorr lightning_modules datamodules callbacks cli.py
+	$(BIN)/python -m pytest --doctest-modules vidcorr
 
 docs: setup  ## the documents as a site, in site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -21,16 +21,13 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info
 
-import callbacks
-import datamodules
-import lightning_modules
 import vidcorr
-from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
-from callbacks.benchmark import benchmarks_among
-from callbacks.checkpoints import last_checkpoints
-from callbacks.run_folder import run_folder
 from vidcorr.backbones.trust import allow_named, names_outside
 from vidcorr.benchmarks.ranks import Ranks
+from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
+from vidcorr.callbacks.benchmark import benchmarks_among
+from vidcorr.callbacks.checkpoints import last_checkpoints
+from vidcorr.callbacks.run_folder import run_folder
 from vidcorr.commands import main
 from vidcorr.errors import UsageError, message_of
 from vidcorr.experiments.benchmark_choice import add_run_flags, chosen_benchmarks
@@ -234,9 +231,8 @@ class VidcorrCLI(LightningCLI):
         warnings.filterwarnings("ignore", f".*({NOISE})")
         self.command = args[0]
         self.run = Run(args, earlier, more, say=rank_zero_info)
-        for package in (lightning_modules, datamodules, callbacks, vidcorr):
-            for name in package.__all__:
-                getattr(package, name)  # the parser finds a class by its name once it is imported
+        for name in dir(vidcorr):
+            getattr(vidcorr, name)  # the parser finds a class by its name once it is imported
         options: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
         try:
             super().__init__(
@@ -392,4 +388,5 @@ def _is_here(text: str) -> bool:
 
 
 if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parent / "src")  # this folder would hide a user's `callbacks`
     main()

@@ -7,8 +7,20 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
+ROOT = Path(__file__).resolve().parent
 PACKAGE = "vidcorr.functional.propagation"
 VARIANTS = {"avx512": ["-march=x86-64-v4"], "avx2": ["-march=x86-64-v3"]}
+LINKS = ("src/vidcorr", *(f"vidcorr/{name}" for name in ("callbacks", "datamodules", "lightning_modules", "cli.py")))
+"""Links to the folders at the root, which are parts of the one package."""
+
+
+def restore_links() -> None:
+    """Make the links again that pip unpacks from a zip archive as files of their text."""
+    for link in map(ROOT.joinpath, LINKS):
+        if link.is_file() and not link.is_symlink() and link.stat().st_size < 100:
+            target = link.read_text()
+            link.unlink()
+            link.symlink_to(target)
 
 
 class BuildWithConfigs(build_py):
@@ -19,7 +31,7 @@ class BuildWithConfigs(build_py):
         super().run()
         if not self.editable_mode:
             shutil.copytree(
-                Path(__file__).with_name("configs"),
+                ROOT / "configs",
                 Path(self.build_lib) / "vidcorr" / "configs",
                 ignore=shutil.ignore_patterns("README.md"),
                 dirs_exist_ok=True,
@@ -32,7 +44,7 @@ def compiled_search() -> list[Extension]:
     return [
         Extension(
             f"{PACKAGE}.compiled_{variant}",
-            [f"{PACKAGE.replace('.', '/')}/screened_search.cpp"],
+            [f"src/{PACKAGE.replace('.', '/')}/screened_search.cpp"],
             extra_compile_args=["-std=c++17", "-O3", *machine],
             optional=True,
         )
@@ -40,4 +52,5 @@ def compiled_search() -> list[Extension]:
     ]
 
 
+restore_links()
 setup(cmdclass={"build_py": BuildWithConfigs}, ext_modules=compiled_search())

@@ -19,13 +19,13 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = {
     "vidcorr": "vidcorr",
-    "callbacks": "callbacks",
+    "callbacks": "vidcorr.callbacks",
     "metrics": "vidcorr.metrics",
     "pictures": "vidcorr.results.pictures",
-    "lightning_modules": "lightning_modules",
+    "lightning_modules": "vidcorr.lightning_modules",
     "backbones": "vidcorr.backbones",
     "functional": "vidcorr.functional",
-    "datamodules": "datamodules",
+    "datamodules": "vidcorr.datamodules",
     "datasets": "vidcorr.datasets",
 }
 """Page → package; the page documents the package's public names."""
@@ -97,6 +97,8 @@ def reference(package: str) -> str:
     for statement in stub.body:
         if isinstance(statement, ast.ImportFrom):
             room = (statement.module or "").partition(".")[0]
+            if f"{package}.{room}" in REFERENCE.values():
+                continue  # on a page of its own
             rooms.setdefault(room, []).extend(name.name for name in statement.names)
         elif isinstance(statement, ast.Assign):  # a name of another package, `NAME = package.module.NAME`
             rooms.setdefault("elsewhere", []).append(ast.unparse(statement.targets[0]))

@@ -82,9 +82,9 @@ def video_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def vfs(tmp_path_factory):
     """A checkpoint of VFSSimSiam whose every statistic counts."""
-    from lightning_modules import VFSSimSiam
     from tests.helpers.foreign import enliven
     from vidcorr.backbones.checkpoints import write_checkpoint
+    from vidcorr.lightning_modules import VFSSimSiam
 
     torch.manual_seed(0)
     module = VFSSimSiam(projector_dim=16, predictor_dim=8)

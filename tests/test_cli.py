@@ -22,9 +22,6 @@ from pytorch_lightning.callbacks import LearningRateMonitor, TQDMProgressBar
 from pytorch_lightning.cli import LightningCLI
 from pytorch_lightning.utilities import rank_zero_info
 
-from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Throughput
-from cli import NOISE, SaveConfig, ShortLogInterval, VidcorrCLI, main, make_trainer
-from lightning_modules import VFSSimSiam
 from tests.helpers.parsed import Parsed
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
@@ -32,9 +29,12 @@ from tests.helpers.training import quiet_trainer
 from tests.helpers.words import NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Throughput
+from vidcorr.cli import NOISE, SaveConfig, ShortLogInterval, VidcorrCLI, main, make_trainer
 from vidcorr.errors import UsageError
 from vidcorr.experiments.runs import Record
 from vidcorr.experiments.words import words_for_parser
+from vidcorr.lightning_modules import VFSSimSiam
 
 
 @pytest.mark.slow
@@ -78,8 +78,8 @@ def test_configs_by_name_and_words_from_left_to_right(tmp_path, monkeypatch):
     config = parsed("fit", MOCO[0], *words, "--on", "vip=.", "--trainer.precision=auto")
     assert "optimizer" not in config
     assert (config.trainer.max_steps, config.trainer.max_epochs, config.trainer.precision) == (3, 5, "auto")
-    assert config.trainer.callbacks.class_path == "callbacks.CollapseMonitor"
-    assert config.data.class_path == "datamodules.VideoDataModule"
+    assert config.trainer.callbacks.class_path == "vidcorr.callbacks.CollapseMonitor"
+    assert config.data.class_path == "vidcorr.datamodules.VideoDataModule"
     assert (config.on, config.every, config.before) == (["davis=.", "jhmdb=.", "vip=."], 3, False)
     (tmp_path / "data").mkdir()
     config_file(tmp_path / "data/clips.yaml", "data: {class_path: VideoDataModule, init_args: {source: mine}}")
@@ -135,7 +135,7 @@ def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkey
 def test_a_run_that_is_out_of_time_has_not_ended(seconds, ended, monkeypatch):
     """`vidcorr resume` goes on with it."""
     claimed, destroyed, printed = Mock(), Mock(), Mock()
-    monkeypatch.setattr("cli.claim_folder", claimed)
+    monkeypatch.setattr("vidcorr.cli.claim_folder", claimed)
     monkeypatch.setattr(torch.distributed, "is_initialized", Mock(side_effect=[True, False, True]))
     monkeypatch.setattr(torch.distributed, "destroy_process_group", destroyed)
     timer = Mock(spec=pl.callbacks.Timer, time_remaining=lambda: seconds)
@@ -347,9 +347,9 @@ def test_the_printed_config_holds_the_benchmarks(capsys):
 def test_precision_auto_is_that_of_the_device(monkeypatch, caplog):
     caplog.set_level("INFO")
     made, asked = Mock(), Mock(return_value=("bfloat16", "as it has it"))
-    monkeypatch.setattr("cli.pl.Trainer", made)
-    monkeypatch.setattr("cli.fastest_precision", asked)
-    monkeypatch.setattr("cli.gpu_or_cpu", lambda: torch.device("cuda"))
+    monkeypatch.setattr("vidcorr.cli.pl.Trainer", made)
+    monkeypatch.setattr("vidcorr.cli.fastest_precision", asked)
+    monkeypatch.setattr("vidcorr.cli.gpu_or_cpu", lambda: torch.device("cuda"))
     names = ("auto", "gpu", "cuda", "cpu", "tpu")
     assert make_trainer(max_steps=3) is made.return_value
     for name in names:

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import main
 from tests.helpers.words import flags
+from vidcorr.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), ROOT / "configs" / "README.md", *(ROOT / "docs").glob("*.md")])

@@ -7,13 +7,13 @@ import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 
 import vidcorr
-from callbacks import CollapseMonitor, Stops, Throughput
-from datamodules.loading.colour import ColourAugmentation
 from tests.helpers.fake_device import fake_gpu, moved, training_on
 from tests.helpers.method_steps import METHODS, tiny, tiny_batch
 from tests.helpers.training import quiet_trainer
 from tests.speed.training_step import InMemory
 from vidcorr.backbones import load
+from vidcorr.callbacks import CollapseMonitor, Stops, Throughput
+from vidcorr.datamodules.loading.colour import ColourAugmentation
 from vidcorr.datasets.generated import write_davis, write_otb, write_tap_vid
 from vidcorr.functional import LabelPropagator
 from vidcorr.protocols import PropagationProtocol

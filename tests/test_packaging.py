@@ -1,4 +1,4 @@
-"""The root is flat, so its names must be ours alone; what is imported is declared, and a command imports no more."""
+"""`vidcorr` is the only name that an installation adds; what is imported is declared; a command imports no more."""
 
 import importlib
 import json
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def test_the_command_is_our_door():
     (command,) = entry_points(group="console_scripts", name="vidcorr")
-    assert command.load() is importlib.import_module("cli").main
+    assert command.load() is importlib.import_module("vidcorr.cli").main
     done = subprocess.run([*study.COMMAND, "--version"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "vidcorr 0.1.0\n"
 
@@ -35,7 +35,8 @@ def test_every_imported_package_is_declared():
 
 
 ROOMS = ("callbacks", "datamodules", "lightning_modules", "vidcorr")
-PACKAGES = ("lightning_modules", "datamodules", "callbacks", "vidcorr", "vidcorr.backbones", "vidcorr.datasets")
+PACKAGES = ("vidcorr", *(f"vidcorr.{room}" for room in ("callbacks", "datamodules", "lightning_modules")))
+PACKAGES += ("vidcorr.backbones", "vidcorr.datasets")
 PACKAGES += ("vidcorr.functional", "vidcorr.metrics", "vidcorr.results.pictures")
 
 
@@ -46,6 +47,60 @@ def test_every_public_name_is_there_and_documented_and_others_are_not(package):
         assert getattr(module, name).__doc__, f"{package}.{name}"
         assert name in dir(module)
     assert not hasattr(module, "Nothing")
+
+
+SAME = """
+import callbacks, datamodules, lightning_modules, vidcorr
+for package in (callbacks, datamodules, lightning_modules):
+    for name in package.__all__:
+        assert getattr(package, name) is getattr(vidcorr, name), name
+try:
+    import lightning_modules.vfs_moco
+except ModuleNotFoundError:
+    print("one class a name")
+"""
+
+
+def test_in_a_clone_a_bare_name_is_an_alias():
+    done = subprocess.run([sys.executable, "-c", SAME], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "one class a name\n"
+
+
+CALLBACK = """
+import pytorch_lightning as pl
+from vidcorr import VFSSimSiam
+class Note(pl.Callback):
+    def on_fit_start(self, trainer, pl_module):
+        print("NOTE of", __name__, type(pl_module).__module__)
+"""
+SCRIPT_OF_USER = "import callbacks, lightning_modules\nfrom vidcorr import BenchmarkCallback\nprint(callbacks.Note)\n"
+FIT = "fit --model VFSSimSiam --data SyntheticVideoDataModule --data.root made --data.size 32 --data.batch_size 2"
+FIT += " --data.num_workers 0 --trainer.fast_dev_run 1 --trainer.callbacks+=callbacks.Note"
+
+
+@pytest.mark.slow
+def test_a_project_with_folders_of_the_same_names_keeps_them(tmp_path):
+    """By the console script, as a module, by a script of the project, its own cli.py, and the clone's cli.py."""
+    (tmp_path / "callbacks").mkdir()
+    (tmp_path / "callbacks/__init__.py").write_text(CALLBACK)
+    for name in ("datamodules", "lightning_modules"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("")
+    (tmp_path / "script.py").write_text(SCRIPT_OF_USER)
+    (tmp_path / "cli.py").write_text("from vidcorr.cli import main\nmain()\n")
+    script = Path(sys.executable).parent / "vidcorr"
+    commands = [
+        [script],
+        [sys.executable, "-m", "vidcorr"],
+        [sys.executable, "cli.py"],
+        [sys.executable, ROOT / "cli.py"],
+    ]
+    for command in commands:
+        words = [*map(str, command), *FIT.split()]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+        assert "NOTE of callbacks vidcorr.lightning_modules.vfs_simsiam" in done.stdout, (command, done.stderr[-2000:])
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "<class 'callbacks.Note'>\n"
 
 
 HEAVY = ("torch", "pytorch_lightning", "torchvision", "torchmetrics", "timm", "matplotlib")

@@ -16,8 +16,11 @@ from vidcorr.datasets.generated import write_davis
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("callbacks", "datamodules", "lightning_modules", "vidcorr")
+ROOMS = ("callbacks", "datamodules", "lightning_modules", "vidcorr")
+FOLDERS = (*ROOMS, "src", "configs")
 FILES = ("cli.py", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md")
+OWN = ("callbacks", "datamodules", "lightning_modules")
+"""Folders that a user's project may have too."""
 SCRIPT = """
 import json, logging, sys
 
@@ -39,15 +42,22 @@ WARNED = re.compile(r"warn|deprecat|\.py:\d+: ", re.IGNORECASE)
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """A folder of packages that holds a new wheel alone."""
+    """A folder of packages that holds a new wheel alone, built from files as pip unpacks a zip: links are texts."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if uv is None:
         pytest.skip("uv is not here, which builds the wheel")
     base = tmp_path_factory.mktemp("wheel")
-    for name in (*PACKAGES, "configs"):
-        shutil.copytree(ROOT / name, base / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in FOLDERS:
+        ignored = shutil.ignore_patterns("__pycache__", "*.so")
+        shutil.copytree(ROOT / name, base / "source" / name, symlinks=True, ignore=ignored)
     for name in FILES:
         shutil.copy(ROOT / name, base / "source")
+    links = [path for path in (base / "source").rglob("*") if path.is_symlink()]
+    assert len(links) == 5
+    for link in links:
+        target = os.readlink(link)
+        link.unlink()
+        link.write_text(target)
     build = [uv, "build", "--offline", "--wheel", "--out-dir", str(base), str(base / "source")]
     done = subprocess.run(build, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -58,16 +68,21 @@ def installed(tmp_path_factory):
 
 
 def test_the_files_are_complete(installed):
-    compiled = {path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.cpp")}
-    assert {path.relative_to(installed) for path in installed.rglob("*.cpp")} == compiled
-    assert {path.name for path in installed.iterdir()} == {*PACKAGES, "cli.py", "vidcorr-0.1.0.dist-info"}
+    assert {path.name for path in installed.iterdir()} == {"vidcorr", "vidcorr-0.1.0.dist-info"}
+    package = installed / "vidcorr"
+    sources = {
+        path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*.[cp][py]*") if path.is_file()
+    }
+    wanted = {Path(*path.parts[1:]) if path.parts[0] == "vidcorr" else path for path in sources}
+    files = {path for path in wanted if path.suffix in (".py", ".pyi", ".cpp")} | {Path("cli.py")}
+    assert {path for path in files if not (package / path).is_file()} == set()
     assert "vidcorr = vidcorr.commands:main" in (installed / "vidcorr-0.1.0.dist-info/entry_points.txt").read_text()
 
 
 def test_the_first_commands_say_nothing_that_looks_like_a_fault(installed, video_folder, tmp_path):
     """One process, so that all is imported once; `fit`, which ignores some warnings for good, comes last but one."""
-    (tmp_path / "callbacks").mkdir()
-    (tmp_path / "callbacks/__init__.py").write_text("raise SystemExit('the user\\'s own callbacks were imported')\n")
+    for name in (*OWN, "cli"):  # all of a user's own, which nothing of ours imports
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('the user\\'s own {name} was imported')\n")
     davis = write_davis(tmp_path / "davis", 1, frames=3, size=(64, 64))
     video = davis / "JPEGImages/480p/synthetic-000"
     mask = davis / "Annotations/480p/synthetic-000/00000.png"

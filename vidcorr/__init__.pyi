@@ -15,7 +15,45 @@ from .benchmarks.tap_vid import BadjaBenchmark as BadjaBenchmark, TapVidBenchmar
 from .benchmarks.vip import VipBenchmark as VipBenchmark
 from .benchmarks.vos import VosBenchmark as VosBenchmark
 from .benchmarks.youtube_vos import YoutubeVosBenchmark as YoutubeVosBenchmark
+from .callbacks import (
+    AtomicCheckpointIO as AtomicCheckpointIO,
+    BenchmarkCallback as BenchmarkCallback,
+    BestCheckpoint as BestCheckpoint,
+    CollapseMonitor as CollapseMonitor,
+    LastCheckpoint as LastCheckpoint,
+    Stops as Stops,
+    Throughput as Throughput,
+    TrainingPictures as TrainingPictures,
+    TrainingStopped as TrainingStopped,
+)
+from .datamodules import (
+    CentreCrops as CentreCrops,
+    Continuous as Continuous,
+    Distant as Distant,
+    FractionPairs as FractionPairs,
+    GapPairs as GapPairs,
+    Got10kDataModule as Got10kDataModule,
+    ImageClipDataModule as ImageClipDataModule,
+    ImageFolderDataModule as ImageFolderDataModule,
+    PairCrops as PairCrops,
+    RandomCrops as RandomCrops,
+    SyntheticVideoDataModule as SyntheticVideoDataModule,
+    VideoDataModule as VideoDataModule,
+    VideoFrameDataModule as VideoFrameDataModule,
+    WholeFrames as WholeFrames,
+)
 from .experiments.evaluate import evaluate as evaluate
+from .lightning_modules import (
+    ContrastiveRandomWalk as ContrastiveRandomWalk,
+    CoSettle as CoSettle,
+    FrozenEncoder as FrozenEncoder,
+    Liir as Liir,
+    LinearProbe as LinearProbe,
+    SiameseMAE as SiameseMAE,
+    SiamFC as SiamFC,
+    VFSMoCo as VFSMoCo,
+    VFSSimSiam as VFSSimSiam,
+)
 from .protocols import (
     MatchingProtocol as MatchingProtocol,
     PointProtocol as PointProtocol,

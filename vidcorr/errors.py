@@ -5,7 +5,7 @@ import sys
 
 from . import signals
 
-OUR_PACKAGES = ("callbacks", "cli", "datamodules", "lightning_modules", "vidcorr")
+OUR_PACKAGES = ("vidcorr",)
 
 
 class UsageError(Exception):

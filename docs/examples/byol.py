@@ -6,11 +6,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cosine_similarity
 
-from lightning_modules.base import CorrespondenceModule
-from lightning_modules.parts.heads import mlp, split_views
-from lightning_modules.parts.momentum import MomentumMethod
-from lightning_modules.parts.schedules import cosine_factor
 from vidcorr.backbones import pooled_width
+from vidcorr.lightning_modules.base import CorrespondenceModule
+from vidcorr.lightning_modules.parts.heads import mlp, split_views
+from vidcorr.lightning_modules.parts.momentum import MomentumMethod
+from vidcorr.lightning_modules.parts.schedules import cosine_factor
 
 
 class Byol(MomentumMethod, CorrespondenceModule):

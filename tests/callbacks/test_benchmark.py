@@ -11,10 +11,6 @@ from jsonargparse import Namespace
 from pytorch_lightning import callbacks as of_lightning
 from pytorch_lightning.cli import SaveConfigCallback
 
-from callbacks import BenchmarkCallback, BestCheckpoint
-from callbacks.benchmark import _validates, network_of, recipe_of
-from cli import main
-from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.benchmark_data import data_for
 from tests.helpers.logged import Logged
 from tests.helpers.refusal import refused
@@ -24,7 +20,11 @@ from tests.helpers.words import chosen
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import load
 from vidcorr.benchmarks.ranks import BenchmarkError, first_ranks_buffers
+from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint
+from vidcorr.callbacks.benchmark import _validates, network_of, recipe_of
+from vidcorr.cli import main
 from vidcorr.experiments.config_files import CONFIGS
+from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 
 # When it runs, and what it reads
 

@@ -22,12 +22,12 @@ from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.plugins.io import AsyncCheckpointIO, TorchCheckpointIO
 from torch.optim import lr_scheduler
 
-from callbacks import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped, loops
-from lightning_modules import VFSMoCo, VFSSimSiam
 from tests.helpers.faults import Ends, Spoil, differences
 from tests.helpers.refusal import refused
 from tests.helpers.stops import EPOCHS, Stop, content, go, joined, most_repeated, positions
 from tests.helpers.training import InMemory, fit_in, tiny_moco, trainer_in
+from vidcorr.callbacks import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped, loops
+from vidcorr.lightning_modules import VFSMoCo, VFSSimSiam
 from vidcorr.results.folder_lock import FolderLock
 
 METHODS = ("VFSSimSiam", "VFSMoCo", "Liir")
@@ -86,7 +86,7 @@ def test_a_run_that_is_stopped_often_is_the_uninterrupted_run(tmp_path, monkeypa
     whole, _ = go("VFSSimSiam", tmp_path / "whole", 2, every=100)
     caplog.set_level("INFO")
     hidden, begun, complete = Mock(), Mock(wraps=loops.begin_next_epoch), Mock(wraps=loops.complete_epoch)
-    monkeypatch.setattr("callbacks.checkpoints.hide_logs", hidden)
+    monkeypatch.setattr("vidcorr.callbacks.checkpoints.hide_logs", hidden)
     monkeypatch.setattr(loops, "begin_next_epoch", begun)
     monkeypatch.setattr(loops, "complete_epoch", complete)
     folder, done, repeats = tmp_path / "parts", [], 0
@@ -300,7 +300,7 @@ def last():
     ],
 )
 def test_an_error_lets_the_step_be_saved_if_all_ranks_have_it(error, ranks, saves, last, monkeypatch):
-    monkeypatch.setattr("callbacks.loops.is_resumable", lambda trainer: trainer.global_step != 2)
+    monkeypatch.setattr("vidcorr.callbacks.loops.is_resumable", lambda trainer: trainer.global_step != 2)
     for step, saved in ((0, False), (2, False), (1, saves)):  # saved before; cannot be resumed
         last.save(SimpleNamespace(global_step=step, world_size=ranks), error)
         assert last._write.called == saved
@@ -310,14 +310,14 @@ def test_an_error_lets_the_step_be_saved_if_all_ranks_have_it(error, ranks, save
 @pytest.mark.parametrize("sanity", [False, True])
 @pytest.mark.parametrize("ends", [False, True])
 def test_it_saves_before_the_validation_of_a_run_that_ends(stage, sanity, ends, last, monkeypatch):
-    monkeypatch.setattr("callbacks.loops.ends_within_epoch", lambda _: ends)
+    monkeypatch.setattr("vidcorr.callbacks.loops.ends_within_epoch", lambda _: ends)
     last.on_validation_start(SimpleNamespace(state=SimpleNamespace(fn=stage), sanity_checking=sanity), None)
     assert last._write.called == (stage == "fit" and ends and not sanity)
 
 
 def test_a_run_ends_after_a_whole_step(last, monkeypatch):
     """A stop that comes between accumulated batches waits; what is trained on so far is saved nowhere."""
-    monkeypatch.setattr("callbacks.loops.accumulates", lambda trainer: trainer.accumulates)
+    monkeypatch.setattr("vidcorr.callbacks.loops.accumulates", lambda trainer: trainer.accumulates)
     stops = []
     for accumulates, asked in ((False, False), (True, True), (True, False), (False, False)):
         trainer = SimpleNamespace(accumulates=accumulates, should_stop=asked, global_step=1)

@@ -13,9 +13,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from callbacks import loops
 from tests.helpers.stops import make
 from tests.helpers.training import loader, quiet_trainer
+from vidcorr.callbacks import loops
 
 
 def trainer_after_a_batch(newest=3, is_last=False, **settings):

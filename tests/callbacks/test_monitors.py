@@ -12,12 +12,12 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from torch import nn
 
-from callbacks import BenchmarkCallback, CollapseMonitor, LastCheckpoint, Throughput, TrainingPictures
-from callbacks.monitors import embedding_spread
-from lightning_modules import VFSMoCo
 from tests.helpers.logged import Logged
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer
+from vidcorr.callbacks import BenchmarkCallback, CollapseMonitor, LastCheckpoint, Throughput, TrainingPictures
+from vidcorr.callbacks.monitors import embedding_spread
+from vidcorr.lightning_modules import VFSMoCo
 
 
 def test_spread_is_one_on_the_sphere_and_zero_in_a_point():
@@ -47,8 +47,8 @@ def test_it_logs_what_a_step_publishes_and_nothing_twice():
 
 def test_it_warns_once_after_some_checks_in_a_row(monkeypatch):
     """The first 1024 embeddings are one point in some steps, else on the sphere."""
-    monkeypatch.setattr("callbacks.monitors.accumulates", lambda _: False)
-    monkeypatch.setattr("callbacks.monitors._log_measured", Mock())
+    monkeypatch.setattr("vidcorr.callbacks.monitors.accumulates", lambda _: False)
+    monkeypatch.setattr("vidcorr.callbacks.monitors._log_measured", Mock())
     monitor, trainer = CollapseMonitor(2), SimpleNamespace(global_step=0)
     for below, lines in ((0.1, 1), (0.1, 1), (0.0, 0)):  # a second fit begins anew; a spread of 0 is not below 0
         monitor.warn_below = below
@@ -88,9 +88,9 @@ def test_the_speed_is_logged_every_few_steps_and_not_over_a_pause(monkeypatch):
     logged = Mock()
     loader = SimpleNamespace(batch_size=2, num_workers=5)
     trainer = SimpleNamespace(accumulate_grad_batches=3, log_every_n_steps=2, train_dataloader=loader, world_size=4)
-    monkeypatch.setattr("callbacks.monitors._log_measured", lambda _, values: logged(trainer.batch, values))
-    monkeypatch.setattr("callbacks.monitors.accumulates", lambda _: trainer.batch % 3)
-    monkeypatch.setattr("callbacks.monitors.time", SimpleNamespace(perf_counter=lambda: 4.0 * trainer.batch))
+    monkeypatch.setattr("vidcorr.callbacks.monitors._log_measured", lambda _, values: logged(trainer.batch, values))
+    monkeypatch.setattr("vidcorr.callbacks.monitors.accumulates", lambda _: trainer.batch % 3)
+    monkeypatch.setattr("vidcorr.callbacks.monitors.time", SimpleNamespace(perf_counter=lambda: 4.0 * trainer.batch))
     monitor = Throughput()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")

@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks import TrainingPictures
-from lightning_modules import VFSSimSiam
 from tests.helpers.faults import differences
 from tests.helpers.logged import Logged
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, trainer_in
+from vidcorr.callbacks import TrainingPictures
+from vidcorr.lightning_modules import VFSSimSiam
 
 SHEETS = ("clip_sheet", "feature_sheet", "heat_map_sheet")
 
 
 def test_a_run_is_drawn_at_its_first_batch_every_n_epochs_and_at_the_end(tmp_path, monkeypatch):
     for sheet in SHEETS:
-        monkeypatch.setattr(f"callbacks.pictures.{sheet}", lambda *_: np.zeros((2, 2, 3), np.uint8))
+        monkeypatch.setattr(f"vidcorr.callbacks.pictures.{sheet}", lambda *_: np.zeros((2, 2, 3), np.uint8))
     pictures = TrainingPictures(every_n_epochs=2)
     for fit in ("first", "second"):  # of the same callback, in a notebook
         trainer = trainer_in(tmp_path / fit, pictures, max_epochs=3, limit_train_batches=2)
@@ -37,9 +37,11 @@ def test_a_run_is_drawn_at_its_first_batch_every_n_epochs_and_at_the_end(tmp_pat
 )
 def test_the_first_clip_is_drawn_without_an_effect_on_training_and_one_frame_has_no_matches(index, names, monkeypatch):
     shown, drawn = [], {name: Mock(side_effect=lambda *_: torch.rand(1)) for name in SHEETS}
-    monkeypatch.setattr("callbacks.pictures.write_picture", lambda path, _: shown.append(path.name.partition("-")[0]))
+    monkeypatch.setattr(
+        "vidcorr.callbacks.pictures.write_picture", lambda path, _: shown.append(path.name.partition("-")[0])
+    )
     for name in SHEETS:
-        monkeypatch.setattr(f"callbacks.pictures.{name}", drawn[name])
+        monkeypatch.setattr(f"vidcorr.callbacks.pictures.{name}", drawn[name])
     batch = {"clip": torch.rand(2, len(names), 3, 32, 48)} | ({} if index is None else {"frame_index": index})
     trainer = SimpleNamespace(is_global_zero=True, global_step=0, loggers=[Logged()])
     module, pictures = tiny("VFSSimSiam"), TrainingPictures(protocol="crw+radius=3", stage="res3", stride=4)

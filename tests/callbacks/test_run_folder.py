@@ -11,9 +11,9 @@ import pytest
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from callbacks.run_folder import checkpoint_folder, hide_logs, log_now, log_picture, run_folder
-from cli import main
 from tests.helpers.words import RAW_COLOUR, davis, flags
+from vidcorr.callbacks.run_folder import checkpoint_folder, hide_logs, log_now, log_picture, run_folder
+from vidcorr.cli import main
 
 KEY = "davis/J&F-Mean"
 

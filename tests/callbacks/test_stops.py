@@ -10,9 +10,6 @@ import pytest
 import torch
 from pytorch_lightning import callbacks as of_lightning
 
-from callbacks import LastCheckpoint, Stops, TrainingStopped
-from callbacks.stops import REFUSED, requeue_job
-from cli import main
 from tests.helpers.faults import Spoil, Strike
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
@@ -20,6 +17,9 @@ from tests.helpers.stops import go, in_slurm
 from tests.helpers.words import TINY, clips, flags
 from vidcorr import signals
 from vidcorr.benchmarks.ranks import LostRank
+from vidcorr.callbacks import LastCheckpoint, Stops, TrainingStopped
+from vidcorr.callbacks.stops import REFUSED, requeue_job
+from vidcorr.cli import main
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def trainer(monkeypatch):
     trainer.state.fn, trainer.fit_loop.batch_idx = "fit", 1
     trainer.checkpoint_callbacks = [Mock(spec=LastCheckpoint, save=trainer.calls.save)]
     trainer.strategy.launcher.kill = trainer.calls.kill
-    monkeypatch.setattr("callbacks.stops.accumulates", lambda trainer: trainer.accumulates)
-    monkeypatch.setattr("callbacks.stops.requeue_job", trainer.calls.requeue)
+    monkeypatch.setattr("vidcorr.callbacks.stops.accumulates", lambda trainer: trainer.accumulates)
+    monkeypatch.setattr("vidcorr.callbacks.stops.requeue_job", trainer.calls.requeue)
     return trainer
 
 
@@ -92,7 +92,7 @@ def test_a_loss_is_checked_a_step_later(trainer):
 
 def test_the_ranks_talk_during_a_fit_alone(trainer, monkeypatch):
     made = Mock(side_effect=lambda **options: Mock())
-    monkeypatch.setattr("callbacks.stops.Ranks", made)
+    monkeypatch.setattr("vidcorr.callbacks.stops.Ranks", made)
     stops = Stops()
     stops.on_fit_start(trainer, None)
     ranks = stops._ranks
@@ -121,7 +121,7 @@ def test_in_slurm_its_signal_is_handled_if_lightning_requeues_at_it(hook, traine
 def test_a_job_or_its_task_is_queued_again(task, job, monkeypatch):
     in_slurm(monkeypatch, JOB_ID="7", **task)
     called = Mock()
-    monkeypatch.setattr("callbacks.stops.subprocess.run", called)
+    monkeypatch.setattr("vidcorr.callbacks.stops.subprocess.run", called)
     requeue_job()
     called.assert_called_once_with(["scontrol", "requeue", job], check=False)
 

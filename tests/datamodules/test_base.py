@@ -8,11 +8,11 @@ from unittest.mock import Mock, call
 import numpy as np
 import pytest
 
-import datamodules
-from datamodules import synthetic_video
-from datamodules.base import SampledDataModule
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
+from vidcorr import datamodules
+from vidcorr.datamodules import synthetic_video
+from vidcorr.datamodules.base import SampledDataModule
 from vidcorr.datasets.generated.writers import UNSEEN, write_frames, write_text
 from vidcorr.videos.files import DataError
 

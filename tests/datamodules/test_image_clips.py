@@ -8,11 +8,11 @@ import torch
 from torch.nn.functional import cosine_similarity
 from torchvision.transforms.v2 import functional
 
-from datamodules import ImageClipDataModule
-from lightning_modules import VFSSimSiam
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY
+from vidcorr.datamodules import ImageClipDataModule
 from vidcorr.datasets.generated.writers import write_frames
+from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.videos.files import DataError
 
 

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from torchvision.transforms import CenterCrop, PILToTensor, Resize
 
-from datamodules import ImageFolderDataModule, VideoFrameDataModule
-from datamodules.loading.labelled import resize_center_crop
-from datamodules.loading.sampling import seeded_generator
 from tests.helpers.refusal import refused
+from vidcorr.datamodules import ImageFolderDataModule, VideoFrameDataModule
+from vidcorr.datamodules.loading.labelled import resize_center_crop
+from vidcorr.datamodules.loading.sampling import seeded_generator
 from vidcorr.datasets.generated.writers import write_frames
 from vidcorr.videos.files import DataError
 from vidcorr.videos.images import read_image

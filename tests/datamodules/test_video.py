@@ -7,13 +7,13 @@ import torch
 from jsonargparse import ArgumentParser
 from pytorch_lightning.callbacks import LambdaCallback
 
-from datamodules import ImageClipDataModule, VideoDataModule
-from datamodules.loading.sampling import Continuous, PairCrops, RandomCrops, WholeFrames
-from lightning_modules import VFSSimSiam
 from tests.helpers.faults import differences
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, quiet_trainer
+from vidcorr.datamodules import ImageClipDataModule, VideoDataModule
+from vidcorr.datamodules.loading.sampling import Continuous, PairCrops, RandomCrops, WholeFrames
+from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.videos.files import DataError
 
 VIDEOS = 13

@@ -9,11 +9,11 @@ from pytorch_lightning.callbacks import LambdaCallback
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from callbacks import BenchmarkCallback
 from tests.helpers.training import quiet_trainer
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import extractor_of
+from vidcorr.callbacks import BenchmarkCallback
 
 
 class Rotations(pl.LightningModule):

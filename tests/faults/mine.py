@@ -2,7 +2,7 @@
 
 import torch
 
-from lightning_modules import VFSMoCo
+from vidcorr.lightning_modules import VFSMoCo
 
 
 class Mine(VFSMoCo):

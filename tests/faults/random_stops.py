@@ -26,12 +26,12 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.optim.lr_scheduler import ExponentialLR, LinearLR, SequentialLR
 
-from lightning_modules import VFSSimSiam
 from tests.helpers import faults
 from tests.helpers.method_steps import METHODS as ALL, arguments_of
 from tests.helpers.words import NETWORK
 from vidcorr.datasets.generated import write_davis, write_got10k, write_videos
 from vidcorr.datasets.generated.writers import write_frames
+from vidcorr.lightning_modules import VFSSimSiam
 
 CRW = {"backbone": NETWORK, "embedding_dim": 8, "patch_size": 16, "patch_stride": 8}
 METHODS = faults.METHODS

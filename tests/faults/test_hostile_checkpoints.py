@@ -6,16 +6,16 @@ import shlex
 import pytest
 import torch
 
-from cli import main
-from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.cli import main
+from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 
 pytestmark = pytest.mark.usefixtures("canary")
 CANARY = "tests.helpers.canary"
-FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
+FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
 
 
 def checkpoint(path, **changes):

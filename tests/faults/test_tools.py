@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from tqdm import tqdm
 
-import cli
 from tests.helpers.refusal import refused
+from vidcorr import cli
 from vidcorr.results.folder_lock import LOCK
 
 CHECK = "check-data {videos} --output {out} --workers 1"

@@ -19,7 +19,7 @@ from vidcorr.commands import RUNS, tools
 from vidcorr.experiments.benchmark_choice import add_run_flags
 
 FILE = Path(__file__).with_name("defaults.json")
-SHELL = ("lightning_modules", "datamodules", "callbacks")
+SHELL = ("vidcorr.lightning_modules", "vidcorr.datamodules", "vidcorr.callbacks")
 """Packages whose every public class counts: a config may name it."""
 LIBRARY = (
     "vidcorr",

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from datamodules.loading.clips import Key, ReplacingDataset
+from vidcorr.datamodules.loading.clips import Key, ReplacingDataset
 
 
 class Echo(ReplacingDataset):

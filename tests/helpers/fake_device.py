@@ -85,7 +85,7 @@ def forward_and_backward(function: Any, *inputs: Any) -> Any:
 
     Autograd itself needs a real device.
     """
-    if not function.__module__.startswith(("lightning_modules", "vidcorr")):
+    if not function.__module__.startswith("vidcorr"):
         return apply.__func__(function, *inputs)
     context = SimpleNamespace(needs_input_grad=[isinstance(item, Tensor) and item.requires_grad for item in inputs])
     context.save_for_backward = lambda *tensors: vars(context).update(saved_tensors=tensors)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_modules.base import CorrespondenceModule
+from vidcorr.lightning_modules.base import CorrespondenceModule
 
 
 def rates_of(module: CorrespondenceModule, steps: int) -> list[float]:

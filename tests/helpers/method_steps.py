@@ -12,10 +12,10 @@ from pytorch_lightning.callbacks import LambdaCallback
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-import lightning_modules
-from lightning_modules import Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
-from lightning_modules.base import CorrespondenceModule
 from tests.helpers.training import Clips, quiet_trainer
+from vidcorr import lightning_modules
+from vidcorr.lightning_modules import Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
+from vidcorr.lightning_modules.base import CorrespondenceModule
 
 METHODS = [
     name for name in lightning_modules.__all__ if issubclass(getattr(lightning_modules, name), CorrespondenceModule)

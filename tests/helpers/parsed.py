@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from cli import VidcorrCLI
+from vidcorr.cli import VidcorrCLI
 
 
 class Built(VidcorrCLI):

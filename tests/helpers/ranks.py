@@ -16,7 +16,7 @@ import torch.distributed as dist
 
 from vidcorr.videos.processes import STOPS
 
-IMPORTED = ("cli", "callbacks.benchmark", "tests.helpers.training")
+IMPORTED = ("vidcorr.cli", "vidcorr.callbacks.benchmark", "tests.helpers.training")
 """Modules that the server of processes imports once, for all ranks."""
 
 

@@ -14,13 +14,13 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
 
-from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped
-from lightning_modules import VFSSimSiam
 from tests.helpers.training import InMemory, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr import Result, signals
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.output import Output
 from vidcorr.benchmarks.ranks import BenchmarkError
+from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped
+from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.results.result import Network
 
 EPOCHS, BATCHES, BATCH_SIZE = 3, 3, 4

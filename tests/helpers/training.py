@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.base import SampledDataModule
-from datamodules.loading.clips import Key
-from lightning_modules import Liir, VFSMoCo, VFSSimSiam
+from vidcorr.datamodules.base import SampledDataModule
+from vidcorr.datamodules.loading.clips import Key
+from vidcorr.lightning_modules import Liir, VFSMoCo, VFSSimSiam
 
 TINY = {"backbone": "tests.helpers.encoders:TinyResNet", "projector_dim": 16, "predictor_dim": 8}
 """Arguments of a small VFSSimSiam."""

@@ -4,8 +4,8 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from cli import main
 from tests.helpers.refusal import refused
+from vidcorr.cli import main
 from vidcorr.experiments.benchmark_choice import BenchmarkChoice, add_benchmark_flags, chosen_benchmarks
 
 SMALL = {"radius": 3, "context": 2}

@@ -13,18 +13,18 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from lightning_modules import VFSSimSiam
-from lightning_modules.base import check_images
-from lightning_modules.parts import distributed
-from lightning_modules.parts.distributed import keyed_generator
-from lightning_modules.parts.negative_bank import BankSettings
-from lightning_modules.parts.phases import LiirSchedule
-from lightning_modules.parts.schedules import cosine_factor
 from tests.helpers.method_steps import tiny, tiny_batch
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr.backbones import Network
 from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.lightning_modules import VFSSimSiam
+from vidcorr.lightning_modules.base import check_images
+from vidcorr.lightning_modules.parts import distributed
+from vidcorr.lightning_modules.parts.distributed import keyed_generator
+from vidcorr.lightning_modules.parts.negative_bank import BankSettings
+from vidcorr.lightning_modules.parts.phases import LiirSchedule
+from vidcorr.lightning_modules.parts.schedules import cosine_factor
 
 
 def test_validation_skips_the_empty_batch_and_a_nan_is_not_left_out():

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules import ContrastiveRandomWalk
 from tests.helpers.golden_steps import rates_of
 from tests.helpers.refusal import refused
 from vidcorr.backbones import crw_training_resnet18
 from vidcorr.backbones.resnet import resnet_maps
 from vidcorr.functional import contrastive_random_walk_loss
 from vidcorr.functional.losses import drop_edges
+from vidcorr.lightning_modules import ContrastiveRandomWalk
 
 TINY = {"backbone": "tests.helpers.encoders:TinyResNet", "patch_size": 16, "patch_stride": 8}
 

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from datamodules.loading.sampling import FractionPairs, PairCrops, seeded_generator
-from lightning_modules import CoSettle, cosettle
 from tests.helpers.golden_steps import expect_steps
 from tests.helpers.refusal import refused
+from vidcorr.datamodules.loading.sampling import FractionPairs, PairCrops, seeded_generator
+from vidcorr.lightning_modules import CoSettle, cosettle
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 VIT = "tests.helpers.encoders:tiny_vit"
@@ -58,7 +58,7 @@ def case(request, golden, monkeypatch):
 def draw(module, monkeypatch, offsets):
     """Hand over the golden row and column of the piece, in this order."""
     left = offsets.tolist()
-    monkeypatch.setattr("lightning_modules.cosettle.torch.randint", lambda *_, **__: torch.tensor(left.pop(0)))
+    monkeypatch.setattr("vidcorr.lightning_modules.cosettle.torch.randint", lambda *_, **__: torch.tensor(left.pop(0)))
 
 
 def test_losses_and_gradients_of_a_step_are_the_golden_ones(case):
@@ -141,7 +141,7 @@ def test_positions_of_a_grid_that_is_not_square_are_changed_too(monkeypatch):
     positions = torch.rand(1, 2 + 3 * 4, 8)  # with two tokens that are no patches
     network = SimpleNamespace(pos_embed=positions, patch_embed=SimpleNamespace(grid_size=(3, 4)))
     module = CoSettle(VIT, stretch=1.0)
-    monkeypatch.setattr("lightning_modules.cosettle.torch.randint", lambda end, *_, **__: torch.tensor(end - 1))
+    monkeypatch.setattr("vidcorr.lightning_modules.cosettle.torch.randint", lambda end, *_, **__: torch.tensor(end - 1))
     changed = module.changed_positions(network, (3, 4))
     piece = cosettle.augmented_positions(positions[:, 2:].unflatten(1, (3, 4)), 1.0, (3, 4))  # of 6 x 8, the last
     torch.testing.assert_close(changed, torch.cat([positions[:, :2], piece.flatten(1, 2)], dim=1))

@@ -1,10 +1,10 @@
 """The module around a frozen backbone; what its checkpoints hold: tests/vidcorr/backbones/test_without_lightning.py."""
 
-from lightning_modules import FrozenEncoder
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from tests.helpers.words import NETWORK
 from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.lightning_modules import FrozenEncoder
 
 
 def test_weights_of_a_library_are_loaded_where_they_are_asked_for_alone():

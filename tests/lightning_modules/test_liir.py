@@ -12,9 +12,6 @@ from pytorch_lightning.callbacks import LambdaCallback
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lightning_modules import Liir
-from lightning_modules.parts.phases import LIIR_STEPS, LiirSchedule
-from lightning_modules.parts.schedules import step_factor
 from tests.helpers.faults import differences
 from tests.helpers.method_steps import tiny
 from tests.helpers.ranks import on_ranks
@@ -26,6 +23,9 @@ from vidcorr.functional.colour import drop_channel, normalised_lab
 from vidcorr.functional.compactness import compactness_loss
 from vidcorr.functional.negatives import per_query_logsumexp, same_place_logsumexp, shared_logsumexp
 from vidcorr.functional.reconstruction import reconstruction_loss
+from vidcorr.lightning_modules import Liir
+from vidcorr.lightning_modules.parts.phases import LIIR_STEPS, LiirSchedule
+from vidcorr.lightning_modules.parts.schedules import step_factor
 
 OFF = {"position": "none", "bank": {"frames": 0}, "prior": None}
 AVERAGE = OFF | {"reference_encoder": "average"}
@@ -143,7 +143,7 @@ def test_two_ranks_store_the_cells_that_one_would(monkeypatch):
     whole = bank.keys_of(features, torch.Generator().manual_seed(5))
     assert whole.shape == (4, 2, 64)
     for place in ("negative_bank", "distributed"):
-        monkeypatch.setattr(f"lightning_modules.parts.{place}.world_size_and_rank", lambda: (2, 1))
+        monkeypatch.setattr(f"vidcorr.lightning_modules.parts.{place}.world_size_and_rank", lambda: (2, 1))
     assert torch.equal(bank.keys_of(features[2:], torch.Generator().manual_seed(5)), whole[2:])
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules import LinearProbe
 from tests.helpers.golden_steps import rates_of
+from vidcorr.lightning_modules import LinearProbe
 
 
 def test_rates_of_the_protocols():

@@ -11,16 +11,16 @@ import pytest
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
 
-import lightning_modules
-from callbacks import LastCheckpoint
-from datamodules.base import SampledDataModule
 from tests.helpers.fake_device import fake_gpu, moved
 from tests.helpers.faults import differences
 from tests.helpers.method_steps import METHODS, Samples, tiny, tiny_batch
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer, trainer_in
+from vidcorr import lightning_modules
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.callbacks import LastCheckpoint
+from vidcorr.datamodules.base import SampledDataModule
 
 pytestmark = pytest.mark.parametrize("name", METHODS)
 BATCHES = 3

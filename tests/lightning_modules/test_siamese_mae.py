@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from datamodules.loading.sampling import GapPairs, PairCrops, resized_crop, seeded_generator
-from lightning_modules import FrozenEncoder, SiameseMAE, siamese_mae
-from lightning_modules.parts.schedules import cosine_factor
 from tests.helpers.golden_steps import expect_steps, rates_of
 from tests.helpers.method_steps import arguments_of
 from tests.helpers.refusal import refused
 from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.datamodules.loading.sampling import GapPairs, PairCrops, resized_crop, seeded_generator
+from vidcorr.lightning_modules import FrozenEncoder, SiameseMAE, siamese_mae
+from vidcorr.lightning_modules.parts.schedules import cosine_factor
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 STORED = {"rtol": 0, "atol": 2e-7}
@@ -101,7 +101,7 @@ def test_the_bottleneck_branch_is_the_golden_one(golden, monkeypatch):
     torch.testing.assert_close(siamese_mae.sine_cosine_positions(4, 4, 32), positions, rtol=0, atol=1e-7)
     options = {"decoder": "pre-norm", "decoder_hidden": 128, "mask_ratio": 0.75, "bottleneck": 1.0}
     module = SiameseMAE(**TINY | options).double().eval()
-    monkeypatch.setattr("lightning_modules.siamese_mae.sine_cosine_positions", lambda *_: positions)
+    monkeypatch.setattr("vidcorr.lightning_modules.siamese_mae.sine_cosine_positions", lambda *_: positions)
     weights = {renamed(name, OURS_OF_TOBO): tensor for name, tensor in weights_of(numbers).items()}
     for index in range(2):
         for part in ("weight", "bias"):

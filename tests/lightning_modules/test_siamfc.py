@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from lightning_modules import SiamFC
-from lightning_modules.siamfc import SiameseExtractor
 from tests.helpers.golden_steps import rates_of
 from tests.helpers.method_steps import tiny_batch
 from tests.helpers.refusal import refused
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.functional import siamese_correlation
 from vidcorr.functional.siamese import focal_loss, response_labels
+from vidcorr.lightning_modules import SiamFC
+from vidcorr.lightning_modules.siamfc import SiameseExtractor
 
 NETWORK = "tests.helpers.encoders:TinyResNet"
 

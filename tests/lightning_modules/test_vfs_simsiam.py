@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from lightning_modules import VFSMoCo, VFSSimSiam
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, quiet_trainer
 from vidcorr.functional.losses import simsiam_loss
+from vidcorr.lightning_modules import VFSMoCo, VFSSimSiam
 
 
 def test_step_pulls_the_first_half_of_the_frames_towards_the_last():

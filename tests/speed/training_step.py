@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.hooks import RemovableHandle
 
-import lightning_modules
-from cli import MIXED
 from tests.helpers.training import quiet_trainer
 from tests.speed.timing import DEVICE, now, row
+from vidcorr import lightning_modules
+from vidcorr.cli import MIXED
 from vidcorr.functional.device import fastest_precision
 
 METHODS = yaml.safe_load(Path(__file__).with_name("training_steps.yaml").read_text())

@@ -15,7 +15,7 @@ RESUME = "resume it by: vidcorr resume"
 ANOTHER = f"vidcorr: another process of this run has ended, see its message; {RESUME}"
 DIST_ERROR = type("DistBackendError", (type("DistError", (RuntimeError,), {}),), {})
 """Stands in for torch.distributed's."""
-OWN = type("Own", (Exception,), {"__module__": "callbacks.part.file"})
+OWN = type("Own", (Exception,), {"__module__": "vidcorr.callbacks.part.file"})
 IN_WORKER = "Caught {0} in worker process 0.\nOriginal Traceback:\n  File 'a'\n{0}: no pair"
 
 

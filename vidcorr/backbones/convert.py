@@ -20,7 +20,7 @@ from .foreign import State, read_foreign
 from .networks import build_network
 from .trust import LONGEST, Recipe, allow, import_path, make
 
-FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
+FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
 SIZES = {384: "small", 768: "base", 1024: "large"}
 """Width of a vision transformer → timm's word for its size."""
 
@@ -208,7 +208,7 @@ def _liir(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Rec
         places = state["backbone.position.places"][0]
         state = state | {"backbone.position.places": places}
         arguments["position_size"] = places.shape[-1]
-    return {"class_path": "lightning_modules.liir.Liir", "init_args": arguments}, state
+    return {"class_path": "vidcorr.lightning_modules.liir.Liir", "init_args": arguments}, state
 
 
 def _cosettle(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
@@ -216,7 +216,7 @@ def _cosettle(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple
     arguments = {"spec": spec, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
     encoder = {"class_path": import_path(Encoder), "init_args": arguments}
     made = {"backbone": spec, "encoder": encoder}
-    return {"class_path": "lightning_modules.cosettle.CoSettle", "init_args": made}, state
+    return {"class_path": "vidcorr.lightning_modules.cosettle.CoSettle", "init_args": made}, state
 
 
 def _tcore(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:

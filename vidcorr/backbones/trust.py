@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import nn
 
-TRUSTED = ("vidcorr", "lightning_modules", "timm", "torchvision", "transformers")
+TRUSTED = ("vidcorr", "timm", "torchvision", "transformers")
 """Names before a dot or a colon that every checkpoint may hold."""
 NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
@@ -28,7 +28,7 @@ LONGEST = 300
 """Most letters of names from a file in a message."""
 Recipe = dict[str, Any]
 """`class_path` of a class and `init_args` of its constructor, plain types."""
-OF_THE_SHELL = ("callbacks", "datamodules", "pytorch_lightning")
+OF_THE_SHELL = ("pytorch_lightning",)
 """Further packages that the words of a run may name; what their classes call is named in the words too."""
 IMPORT_PATH = re.compile(r"(?<![\w./-])[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)+(?![\w/-])")
 """`package.module.Class` or `package.module:callable` in a text, and no part of a path."""

@@ -15,8 +15,6 @@ from pathlib import Path
 
 from .. import errors, signals
 
-HOME = Path(__file__).resolve().parents[2]
-"""The folder of our packages: it holds `vidcorr` and `cli.py`."""
 RUNS = {
     "fit": "Train a model, with benchmarks along the way.",
     "validate": "Measure a checkpoint, or any backbone, on benchmarks.",
@@ -59,9 +57,6 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     given = sys.argv[1:] if args is None else args
     words = [word for word in given if word != "--debug"]
-    # a user's folder with the name of our package may be first on the path (PYTHONPATH, `python -m`)
-    if sys.path[:1] != [str(HOME)]:
-        sys.path.insert(0, str(HOME))
     if str(Path.cwd()) not in sys.path and "" not in sys.path:
         sys.path.append(str(Path.cwd()))  # finds the user's modules; at the end, to hide no other module
     try:
@@ -99,7 +94,7 @@ def run_command(args: Sequence[str]) -> None:
     elif first in RUNS and rest in (["-h"], ["--help"]):
         print(help_of_run(first))
     elif first in RUNS:
-        from cli import VidcorrCLI
+        from ..cli import VidcorrCLI
 
         VidcorrCLI(args)
     elif first in files:

@@ -42,7 +42,7 @@ def command(args: Sequence[str]) -> None:
         more = []  # given again
     sys.argv = [os.path.abspath(sys.argv[0]), "resume", str(folder), *args[has_name:]]  # Lightning starts ranks by it
     with chdir(home):
-        from cli import VidcorrCLI
+        from ..cli import VidcorrCLI
 
         VidcorrCLI(run.words, folder, more)
 

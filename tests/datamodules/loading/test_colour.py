@@ -4,8 +4,8 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as tv
 
-from datamodules.loading.colour import ColourAugmentation
-from datamodules.loading.sampling import seeded_generator
+from vidcorr.datamodules.loading.colour import ColourAugmentation
+from vidcorr.datamodules.loading.sampling import seeded_generator
 
 
 def pictures(count: int, size: int = 24) -> torch.Tensor:

@@ -14,13 +14,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from datamodules.base import SampledDataModule
-from datamodules.loading import clips
-from datamodules.loading.clips import ReplacingDataset
-from datamodules.loading.loader import ClipSampler, FixedSampler, ResumableLoader
 from tests.helpers.echo import Echo
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
+from vidcorr.datamodules.base import SampledDataModule
+from vidcorr.datamodules.loading import clips
+from vidcorr.datamodules.loading.clips import ReplacingDataset
+from vidcorr.datamodules.loading.loader import ClipSampler, FixedSampler, ResumableLoader
 from vidcorr.videos.files import DataError
 
 
@@ -52,7 +52,9 @@ def test_ranks_share_out_each_batch_and_the_held_out_samples_and_none_is_left_wi
     def of_ranks(ranks, made):
         shares = []
         for rank in range(ranks):
-            monkeypatch.setattr("datamodules.loading.loader.world_size_and_rank", Mock(return_value=(ranks, rank)))
+            monkeypatch.setattr(
+                "vidcorr.datamodules.loading.loader.world_size_and_rank", Mock(return_value=(ranks, rank))
+            )
             shares.append(made())
         return shares
 
@@ -70,7 +72,7 @@ def test_ranks_share_out_each_batch_and_the_held_out_samples_and_none_is_left_wi
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_that_resumes_takes_the_batches_that_follow(workers, monkeypatch):
     """Another list or seed: tests/datamodules/test_base.py."""
-    monkeypatch.setattr("datamodules.base.server_context", partial(get_context, "fork"))  # starts at once
+    monkeypatch.setattr("vidcorr.datamodules.base.server_context", partial(get_context, "fork"))  # starts at once
     expected = batches(make(12, 2, seed=6), epoch=3)
     module = SampledDataModule("source", 2, workers, 6)
     module.training = Echo(12)
@@ -119,13 +121,13 @@ def test_the_loader_of_a_datamodule(monkeypatch):
     assert made(0) == (0, False, None)
     assert made(1) == (240, True, "forkserver")
     for cores, workers in ((3, 3), (12, 8)):
-        monkeypatch.setattr("datamodules.base.usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr("vidcorr.datamodules.base.usable_cores", lambda cores=cores: cores)
         assert SampledDataModule("source", 4, None, 0).num_workers == workers
 
 
 def test_a_loader_counts_its_batches_and_the_seconds_of_waiting_for_them(monkeypatch):
     """Also with a sampler that is not ours, as Lightning's `overfit_batches` sets it."""
-    monkeypatch.setattr("datamodules.loading.loader.time.perf_counter", Mock(side_effect=range(100)))
+    monkeypatch.setattr("vidcorr.datamodules.loading.loader.time.perf_counter", Mock(side_effect=range(100)))
     loader = ResumableLoader(Echo(7), 2)
     assert len(list(loader)) == 4
     assert (loader.place, loader.waited) == ((0, 4), 4)
@@ -137,7 +139,7 @@ def test_a_worker_gets_no_signal_of_the_group_and_ends_with_the_process_that_loa
     monkeypatch.setattr("cv2.setNumThreads", done.setNumThreads)
     system = ("os.setpgrp", "os._exit", "signal.signal", "signal.pthread_sigmask", "threading.Thread")
     for name in (*system, "parent_process", "wait"):
-        monkeypatch.setattr(f"datamodules.loading.clips.{name}", getattr(done, name.rpartition(".")[2]))
+        monkeypatch.setattr(f"vidcorr.datamodules.loading.clips.{name}", getattr(done, name.rpartition(".")[2]))
     clips.start_worker(0)
     clips._end_with_parent()
     assert done.mock_calls == [

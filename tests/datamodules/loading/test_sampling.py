@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.loading import sampling
-from datamodules.loading.clips import draw_frames
-from datamodules.loading.sampling import random_crops, seeded_generator
 from tests.helpers.refusal import refused
+from vidcorr.datamodules.loading import sampling
+from vidcorr.datamodules.loading.clips import draw_frames
+from vidcorr.datamodules.loading.sampling import random_crops, seeded_generator
 
 DRAWS = json.loads(Path(__file__).with_name("draws.json").read_text())
 """Samplings and crops, and what published runs drew by them."""

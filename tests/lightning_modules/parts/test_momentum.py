@@ -5,9 +5,9 @@ from collections import deque
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
 
-from lightning_modules.parts.momentum import KeyQueue
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer, tiny_moco
+from vidcorr.lightning_modules.parts.momentum import KeyQueue
 
 
 def test_training_averages_in_float32_once_a_step_and_keeps_statistics_apart():

@@ -9,11 +9,11 @@ import torch
 from timm.layers import BatchNormAct2d
 from torch import nn
 
-from lightning_modules.parts.heads import mlp
-from lightning_modules.parts.shuffle_bn import _exchange, batch_norm_groups, deal_videos, encode_shuffled
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import tiny_moco
+from vidcorr.lightning_modules.parts.heads import mlp
+from vidcorr.lightning_modules.parts.shuffle_bn import _exchange, batch_norm_groups, deal_videos, encode_shuffled
 
 
 def test_equals_passes_of_each_group_in_outputs_gradients_and_statistics():
@@ -45,7 +45,7 @@ def test_groups_are_chosen_so_that_two_videos_remain_in_each(monkeypatch):
     assert [tiny_moco().groups(videos) for videos in (1, 2, 3, 4, 6, 8, 10, 12)] == [1, 1, 1, 2, 2, 4, 2, 4]
     assert tiny_moco(groups=4).groups(8) == 4
     refused(ValueError, "model.groups is 0", tiny_moco(groups=0).groups, 8)
-    monkeypatch.setattr("lightning_modules.vfs_moco.world_size_and_rank", lambda: (2, 0))
+    monkeypatch.setattr("vidcorr.lightning_modules.vfs_moco.world_size_and_rank", lambda: (2, 0))
     assert tiny_moco().groups(8) == 1  # a rank is a group
 
 
@@ -60,7 +60,7 @@ def test_each_rank_receives_the_videos_that_it_is_dealt(monkeypatch):
             assert [len(part) for part in parts] == output_split_sizes
             received.copy_(torch.cat(parts))
 
-    monkeypatch.setattr("lightning_modules.parts.shuffle_bn.dist.all_to_all_single", all_to_all)
+    monkeypatch.setattr("vidcorr.lightning_modules.parts.shuffle_bn.dist.all_to_all_single", all_to_all)
     deal = deal_videos(3, 2, torch.Generator().manual_seed(1))
     for rank in (0, 1, 2, 0, 1):  # the first two only send
         received = _exchange(torch.arange(2 * rank, 2 * rank + 2).view(2, 1, 1, 1, 1), deal, rank)

@@ -9,13 +9,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lightning_modules import FrozenEncoder, VFSMoCo, VFSSimSiam
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY
 from vidcorr.backbones import NamedNetwork, build_feature_extractor, load, module_from_checkpoint
 from vidcorr.backbones.checkpoints import check_metadata, read_content, saved_model, write_checkpoint
 from vidcorr.experiments.words import words_for_parser
+from vidcorr.lightning_modules import FrozenEncoder, VFSMoCo, VFSSimSiam
 
 
 def test_an_at_sign_in_the_path_of_a_file_belongs_to_the_path(tmp_path, monkeypatch):
@@ -51,7 +51,7 @@ def test_training_may_begin_with_a_checkpoint(tmp_path):
 def test_a_module_with_features_of_its_own_is_stored_with_its_class(tmp_path):
     write_checkpoint(tiny("CoSettle"), tmp_path / "own.ckpt")
     module = FrozenEncoder(str(tmp_path / "own.ckpt"))
-    assert module.hparams["encoder"]["class_path"] == "lightning_modules.cosettle.CoSettle"
+    assert module.hparams["encoder"]["class_path"] == "vidcorr.lightning_modules.cosettle.CoSettle"
     write_checkpoint(module, tmp_path / "again.ckpt")
     (tmp_path / "own.ckpt").unlink()
     images = torch.rand(1, 3, 32, 32)

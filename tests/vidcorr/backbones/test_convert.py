@@ -16,8 +16,6 @@ import pytest
 import timm
 import torch
 
-from cli import main
-from lightning_modules import FrozenEncoder
 from tests.helpers.encoders import Wrapped
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
@@ -27,6 +25,8 @@ from vidcorr.backbones.convert import FAMILIES, MAKERS, account, convert, family
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.foreign import ENTRIES, bare, read_foreign
 from vidcorr.backbones.trust import make
+from vidcorr.cli import main
+from vidcorr.lightning_modules import FrozenEncoder
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 RECORD = json.loads(Path(__file__).with_name("families.json").read_text("utf-8"))

@@ -6,12 +6,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from lightning_modules import Liir
 from tests.helpers.fake_device import fake_gpu, moved
 from tests.helpers.refusal import refused
 from vidcorr.backbones import Encoder, LiirEncoder, build_feature_extractor, extractor_of, load, weights_digest
 from vidcorr.backbones.copies import device_of, on_device
 from vidcorr.backbones.description import Network
+from vidcorr.lightning_modules import Liir
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 

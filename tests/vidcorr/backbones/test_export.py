@@ -8,14 +8,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from cli import main
-from lightning_modules import FrozenEncoder
 from tests.helpers.method_steps import VIT, tiny
 from tests.helpers.refusal import refused
 from vidcorr.backbones import Network, build_feature_extractor, load, trainable_network, weights_digest
 from vidcorr.backbones.checkpoints import read_content, write_checkpoint
 from vidcorr.backbones.export import _loading_code, export, export_onnx
+from vidcorr.cli import main
 from vidcorr.commands.export import command
+from vidcorr.lightning_modules import FrozenEncoder
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules import Liir
 from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from vidcorr.backbones import LiirEncoder, LiirExtractor, PositionMap, build_feature_extractor
 from vidcorr.functional.colour import normalised_lab
+from vidcorr.lightning_modules import Liir
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 

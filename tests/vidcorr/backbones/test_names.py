@@ -12,13 +12,13 @@ import torch
 from torch import nn
 from torchvision.models import ResNet18_Weights
 
-from lightning_modules import FrozenEncoder, SiamFC, VFSSimSiam
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from vidcorr.backbones import NamedNetwork, Network, build_feature_extractor, build_network, load
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.description import source_of
 from vidcorr.backbones.networks import SHORT_NAMES, local_file
+from vidcorr.lightning_modules import FrozenEncoder, SiamFC, VFSSimSiam
 from vidcorr.videos.digests import file_digest
 
 pytestmark = pytest.mark.usefixtures("no_gradients")

@@ -7,7 +7,7 @@ from vidcorr.backbones import trust
 from vidcorr.backbones.trust import make
 
 pytestmark = pytest.mark.usefixtures("canary")
-FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
+FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
 CANARY = "tests.helpers.canary"
 
 

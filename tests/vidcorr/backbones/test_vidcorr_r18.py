@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_modules import FrozenEncoder, VFSMoCo
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import Network, build_feature_extractor, build_network, weights_digest
 from vidcorr.datasets.generated import write_davis
+from vidcorr.lightning_modules import FrozenEncoder, VFSMoCo
 
 NAME = "vidcorr-r18"
 SCORES = json.loads(Path(__file__).with_name("vidcorr_r18.json").read_text("utf-8"))

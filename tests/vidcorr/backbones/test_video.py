@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_modules import FrozenEncoder
 from tests.helpers.encoders import clip_network, recurrent_step
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.backbones import Clips, Recurrent, build_feature_extractor
 from vidcorr.backbones.video import VJepa2, as_tensor, upsampling_weights
+from vidcorr.lightning_modules import FrozenEncoder
 
 
 @pytest.fixture(scope="module")

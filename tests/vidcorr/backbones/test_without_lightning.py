@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_modules import FrozenEncoder
 from tests.helpers.method_steps import METHODS, VIT, tiny
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_feature_extractor, weights_digest
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
+from vidcorr.lightning_modules import FrozenEncoder
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import sys
-for name in ("pytorch_lightning", "lightning_fabric", "lightning", "lightning_modules", "torchmetrics", "timm"):
+for name in ("pytorch_lightning", "lightning_fabric", "lightning", "vidcorr.lightning_modules", "torchmetrics", "timm"):
     sys.modules[name] = None
 from vidcorr.commands import main
 root, folder, *paths = sys.argv[1:]
@@ -27,7 +27,8 @@ main(["predict", frames, f"--mask={masks}/00000.png", "--end=2", f"--output={fol
 del sys.modules["timm"]  # a checkpoint below needs it
 import vidcorr
 from vidcorr.backbones import trust, weights_digest
-everything = [getattr(vidcorr, name) for name in vidcorr.__all__]
+shell = {*vidcorr.callbacks.__all__, *vidcorr.datamodules.__all__, *vidcorr.lightning_modules.__all__}
+everything = [getattr(vidcorr, name) for name in vidcorr.__all__ if name not in shell]
 trust.allow_named(["tests.helpers.encoders:TinyResNet", "tests.helpers.encoders:tiny_vit"])
 for path in paths:
     print(path, weights_digest(vidcorr.build_feature_extractor(path)))

@@ -14,8 +14,6 @@ import torch
 from torch import nn
 
 import vidcorr
-from callbacks import BenchmarkCallback
-from lightning_modules import VFSSimSiam
 from tests.helpers.benchmark_data import arguments_of, benchmark_classes
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader
@@ -23,7 +21,9 @@ from tests.helpers.words import SMALL
 from vidcorr import Benchmark, DavisBenchmark, JhmdbBenchmark, OtbBenchmark, Result, Row, VosBenchmark
 from vidcorr.backbones import RawColour
 from vidcorr.benchmarks import output
+from vidcorr.callbacks import BenchmarkCallback
 from vidcorr.datasets import Davis
+from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.protocols import JointProtocol, PropagationProtocol
 from vidcorr.videos.files import DataError
 

@@ -4,11 +4,11 @@ import logging
 from types import SimpleNamespace
 from unittest.mock import Mock
 
-from callbacks import BenchmarkCallback
-from lightning_modules import VFSSimSiam
 from tests.helpers.refusal import refused
 from tests.helpers.training import EMPTY, TINY, fit_in, trainer_in
 from vidcorr import DavisBenchmark
+from vidcorr.callbacks import BenchmarkCallback
+from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.metrics.rules import RULES
 
 

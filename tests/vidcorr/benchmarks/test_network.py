@@ -2,11 +2,11 @@
 
 import pytest
 
-from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.words import NETWORK
 from vidcorr import DavisBenchmark, OtbBenchmark
 from vidcorr.backbones import NamedNetwork, load
 from vidcorr.benchmarks.network import view_for
+from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 
 RECIPE = DavisBenchmark("", protocol="vidcorr")
 

@@ -3,13 +3,13 @@
 import pytest
 from torch import nn
 
-from callbacks import BenchmarkCallback
-from lightning_modules import FrozenEncoder
 from tests.helpers.refusal import refused
 from tests.helpers.training import fit_in
 from vidcorr import OtbBenchmark
 from vidcorr.backbones import load
+from vidcorr.callbacks import BenchmarkCallback
 from vidcorr.datasets.generated import write_otb
+from vidcorr.lightning_modules import FrozenEncoder
 
 
 @pytest.fixture(scope="module")

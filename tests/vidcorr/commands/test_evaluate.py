@@ -6,11 +6,11 @@ from unittest.mock import Mock
 
 import pytest
 
-from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark, evaluate
 from vidcorr.backbones import build_feature_extractor
+from vidcorr.cli import main
 from vidcorr.results.records import results_below
 from vidcorr.videos.files import DataError
 

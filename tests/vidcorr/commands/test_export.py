@@ -5,10 +5,10 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from cli import main
 from tests.helpers.runs import write_results
 from tests.helpers.words import refusal
 from vidcorr.backbones.checkpoints import METADATA_KEY
+from vidcorr.cli import main
 from vidcorr.results.result import Evaluated
 
 
@@ -30,7 +30,7 @@ def test_a_card_tells_method_data_training_and_the_scores_of_its_step(words, tmp
     arguments = {"backbone": "tiny", "lr": 0.5, "_instantiator": "a", "bank": {"frames": 0}}
     content = {METADATA_KEY: {"class_path": "own.Mine"}, "hyper_parameters": arguments, "global_step": 7, "epoch": 2}
     torch.save(content, words[1])
-    data = "{class_path: datamodules.VideoDataModule, init_args: {source: clips}}"
+    data = "{class_path: vidcorr.datamodules.VideoDataModule, init_args: {source: clips}}"
     (tmp_path / "run/config.yaml").write_text(f"data: {data}")
     for _ in range(2):  # a card of ours may be replaced
         main(words)

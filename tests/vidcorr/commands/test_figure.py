@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from cli import main
 from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark
+from vidcorr.cli import main
 from vidcorr.datasets import MaskSequence
 from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.figure import figure_of, lettered

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
+from vidcorr.cli import main
 from vidcorr.datasets.spair import MatchPair
 from vidcorr.experiments.match import PictureMatcher, _by_similarity
 from vidcorr.protocols import MatchingProtocol

@@ -7,14 +7,14 @@ import signal
 import pytest
 import torch
 
-from cli import main
-from lightning_modules import FrozenEncoder
 from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
 from tests.helpers.sprite import FRAMES, read_masks
 from tests.helpers.words import refusal
 from vidcorr import FrameStream, MaskPrompt, follow, predict_video
 from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.cli import main
+from vidcorr.lightning_modules import FrozenEncoder
 
 
 @pytest.fixture

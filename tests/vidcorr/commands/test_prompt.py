@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli import main
 from tests.helpers.browser import chromium
 from tests.helpers.refusal import refused
+from vidcorr.cli import main
 from vidcorr.commands.prompt import write_page
 from vidcorr.datasets.generated.writers import write_mp4
 from vidcorr.videos.files import DataError

@@ -1,7 +1,7 @@
 """`vidcorr protocols`: names, fields with their source, differences."""
 
-from cli import main
 from tests.helpers.words import refusal
+from vidcorr.cli import main
 
 
 def shown(capsys, *words):

@@ -5,9 +5,9 @@ Also tests `experiments/reproduce.py`.
 
 from dataclasses import replace
 
-from cli import main
 from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
+from vidcorr.cli import main
 from vidcorr.experiments.evaluate import Runner
 from vidcorr.experiments.reproduce import beside, listed
 from vidcorr.results.published import published_rows, sets_of_papers

@@ -7,9 +7,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from cli import main
 from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
+from vidcorr.cli import main
 from vidcorr.results.result import Row
 
 WORDS = ["score", "truth", "mine"]

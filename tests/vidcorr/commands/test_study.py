@@ -9,11 +9,11 @@ from unittest.mock import Mock
 
 import pytest
 
-from cli import main
 from tests.helpers.parsed import Parsed
 from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
 from tests.helpers.words import NETWORK, TINY, clips
+from vidcorr.cli import main
 from vidcorr.commands import study as tool
 from vidcorr.experiments.config_files import CONFIGS
 from vidcorr.experiments.study import read_study

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from cli import main
 from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import refusal
+from vidcorr.cli import main
 from vidcorr.experiments.table import gather_records
 from vidcorr.results.formats import one_line
 from vidcorr.results.rendering import render

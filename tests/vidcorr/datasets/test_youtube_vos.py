@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from datamodules import VideoDataModule
 from tests.helpers.refusal import refused
+from vidcorr.datamodules import VideoDataModule
 from vidcorr.datasets import YoutubeVos
 from vidcorr.datasets.generated import write_youtube_vos
 from vidcorr.datasets.youtube_vos import HOLDOUT, UNSEEN, hold_out, read_meta

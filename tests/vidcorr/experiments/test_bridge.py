@@ -12,13 +12,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from cli import main
 from tests.helpers.benchmark_data import data_for
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import NamedNetwork
+from vidcorr.cli import main
 from vidcorr.experiments.bridge import Bridge, cost, exact_difference, steps_between
 from vidcorr.experiments.evaluate import Job, Runner
 from vidcorr.protocols import PropagationProtocol

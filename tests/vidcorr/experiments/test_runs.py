@@ -20,12 +20,12 @@ from jsonargparse import Namespace
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.loggers.logger import DummyLogger
 
-from callbacks.run_folder import run_folder
-from cli import claim_folder, main
 from tests.helpers.refusal import refused
 from tests.helpers.stops import in_slurm
 from tests.helpers.words import TINY, clips, flags, refusal
 from vidcorr.backbones import trust
+from vidcorr.callbacks.run_folder import run_folder
+from vidcorr.cli import claim_folder, main
 from vidcorr.commands.resume import command, find_run
 from vidcorr.experiments.config_files import texts_of
 from vidcorr.experiments.runs import FILE, Record, Run, _commit, newest_checkpoint
@@ -207,7 +207,7 @@ def test_a_run_that_has_saved_nothing_yet_knows_where_it_resumed(tmp_path):
 
 def test_resume_gives_the_words_of_a_run_and_further_ones_once(tmp_path, monkeypatch):
     called = []
-    monkeypatch.setattr("cli.VidcorrCLI", lambda *given: called.append((*given, os.getcwd())))
+    monkeypatch.setattr("vidcorr.cli.VidcorrCLI", lambda *given: called.append((*given, os.getcwd())))
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "argv", ["bin/vidcorr"])
     monkeypatch.setattr(trust, "_allowed", set())

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
+from vidcorr.cli import main
 from vidcorr.errors import UsageError
 from vidcorr.experiments.study import read_study, study_table
 from vidcorr.results.rendering import render

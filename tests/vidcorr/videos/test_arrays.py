@@ -10,9 +10,9 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import element, written
+from vidcorr.cli import main
 from vidcorr.commands.unpickle import unpickle
 from vidcorr.datasets import TapVid
 from vidcorr.datasets.generated.writers import write_text
