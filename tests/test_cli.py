@@ -78,8 +78,8 @@ def test_configs_by_name_and_words_from_left_to_right(tmp_path, monkeypatch):
     config = parsed("fit", MOCO[0], *words, "--on", "vip=.", "--trainer.precision=auto")
     assert "optimizer" not in config
     assert (config.trainer.max_steps, config.trainer.max_epochs, config.trainer.precision) == (3, 5, "auto")
-    assert config.trainer.callbacks.class_path == "vidcorr.callbacks.CollapseMonitor"
-    assert config.data.class_path == "vidcorr.datamodules.VideoDataModule"
+    assert config.trainer.callbacks.class_path == "vidcorr.CollapseMonitor"
+    assert config.data.class_path == "vidcorr.VideoDataModule"
     assert (config.on, config.every, config.before) == (["davis=.", "jhmdb=.", "vip=."], 3, False)
     (tmp_path / "data").mkdir()
     config_file(tmp_path / "data/clips.yaml", "data: {class_path: VideoDataModule, init_args: {source: mine}}")

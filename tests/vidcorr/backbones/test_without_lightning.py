@@ -10,6 +10,7 @@ import torch
 
 from tests.helpers.method_steps import METHODS, VIT, tiny
 from tests.helpers.refusal import refused
+from vidcorr import callbacks, datamodules, lightning_modules
 from vidcorr.backbones import build_feature_extractor, weights_digest
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
@@ -21,14 +22,13 @@ import sys
 for name in ("pytorch_lightning", "lightning_fabric", "lightning", "vidcorr.lightning_modules", "torchmetrics", "timm"):
     sys.modules[name] = None
 from vidcorr.commands import main
-root, folder, *paths = sys.argv[1:]
+shell, root, folder, *paths = sys.argv[1:]
 frames, masks = (f"{root}/{kind}/480p/synthetic-000" for kind in ("JPEGImages", "Annotations"))
 main(["predict", frames, f"--mask={masks}/00000.png", "--end=2", f"--output={folder}/predicted"])
 del sys.modules["timm"]  # a checkpoint below needs it
 import vidcorr
 from vidcorr.backbones import trust, weights_digest
-shell = {*vidcorr.callbacks.__all__, *vidcorr.datamodules.__all__, *vidcorr.lightning_modules.__all__}
-everything = [getattr(vidcorr, name) for name in vidcorr.__all__ if name not in shell]
+everything = [getattr(vidcorr, name) for name in vidcorr.__all__ if name not in shell.split()]
 trust.allow_named(["tests.helpers.encoders:TinyResNet", "tests.helpers.encoders:tiny_vit"])
 for path in paths:
     print(path, weights_digest(vidcorr.build_feature_extractor(path)))
@@ -58,7 +58,8 @@ def test_networks_and_checkpoints_are_used_without_lightning(tmp_path, davis_roo
         write_checkpoint(module, tmp_path / f"{name}.ckpt")
         expected.append(f"{tmp_path / name}.ckpt {weights_digest(module.feature_extractor())}")
     paths = [line.partition(" ")[0] for line in expected]
-    words = [sys.executable, "-c", SCRIPT, str(davis_root), str(tmp_path / "out"), *paths]
+    shell = [*callbacks.__all__, *datamodules.__all__, *lightning_modules.__all__]
+    words = [sys.executable, "-c", SCRIPT, " ".join(shell), str(davis_root), str(tmp_path / "out"), *paths]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert [line for line in done.stdout.splitlines() if line.startswith(str(tmp_path))] == expected
