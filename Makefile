@@ -74,7 +74,6 @@ doctest: setup  ## the examples in docstrings
 
 docs: setup  ## the documents as a site, in site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	$(BIN)/vidcorr table site/results/measured --page site/results/measured
 	@echo site/index.html
 
 # cibuildwheel builds in manylinux containers, so this target needs Docker; the settings are in pyproject.toml.

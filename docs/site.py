@@ -32,8 +32,6 @@ REFERENCE = {
 MOVED = {"configs/README.md": "configs.md", "README.md": "index.md"}
 """File of the checkout → page of the site."""
 LINKS = MOVED | {"docs/tour.ipynb": "tour.md"}
-MEASURED = 'The stored results as <a href="results/measured/results.html">a page to sort and filter</a>.'
-"""Below results.md: `make docs` writes that page after MkDocs has checked the links, so it is HTML."""
 THEME_SCRIPT = "https://unpkg.com/iframe-worker/shim"
 
 
@@ -72,8 +70,6 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     if page.file.src_path.startswith(("reference/", "command_line")):
         return markdown
     linked = re.sub(r"\]\(([^)#\s]*)(#[^)]*)?\)", moved, markdown)
-    if page.file.src_path == "results.md":
-        linked += f"\n\n{MEASURED}\n"
     if page.file.src_path == "parity.md":
         linked += agreement()
     return re.sub(r"^```(\w+) +(?:run|file=\S+)$", r"```\1", linked, flags=re.MULTILINE)  # marks of tests/test_docs.py

@@ -13,13 +13,9 @@ def command(args: Sequence[str]) -> None:
 
     from ..experiments.study import read_study, study_table
     from ..experiments.table import gather_records
-    from ..results.page import write_results_page
     from ..results.rendering import printed
     from ..results.tables import tabulate
 
-    if flags.page is not None:
-        print(write_results_page(gather_records(flags.folders, flags.score), flags.page))
-        return
     if flags.study:
         if len(flags.folders) > 1:
             raise ValueError(f"table --study: name one folder, that of the study's runs; got {len(flags.folders)}")
@@ -40,8 +36,6 @@ def _parser() -> argparse.ArgumentParser:
     add_format_flag(parser)
     study = "show the rows of this study, from the folder of its runs"
     parser.add_argument("--study", metavar="FILE", help=study)
-    page = "write the results beside published ones as a page, DIR/results.html, instead of a printed table"
-    parser.add_argument("--page", metavar="DIR", help=page)
     return parser
 
 

@@ -87,20 +87,6 @@ def protocol_of_row(name: str, benchmark: str) -> str:
     return found.pop() if found else name
 
 
-def published_beside(benchmark: str, shared: str) -> list[Published]:
-    """Return the rows of a benchmark with the protocol of a result, at any stride of the features.
-
-    Args:
-        benchmark: benchmark of the result.
-        shared: digest of the result's protocol without the fields that the network sets.
-    """
-    rows = []
-    for row in published_rows():
-        if row.benchmark == benchmark and row.evaluated_by().shared().digest() == shared:
-            rows.append(row)
-    return rows
-
-
 @cache
 def sets_of_papers() -> dict[str, dict[str, int | str]]:
     """Return test_sets.yaml: benchmark → number of sequences, and facts of the test set in papers."""

@@ -80,8 +80,6 @@ def test_unprintable_letters_are_shown_as_codes_and_others_stay(tmp_path, capsys
     text = "".join(printed(capsys, tmp_path / "a", "--format", kind) for kind in ("md", "tex", "csv"))
     assert r"\u202e" in text
     assert not (set(UNPRINTABLE) - set("[2J\r")) & set(text)
-    # bytes of a path are written as codes
-    assert printed(capsys, tmp_path / "a", "--page", tmp_path / "page") == f"{tmp_path}/page/results.html\n"
 
 
 def test_a_seed_without_a_score_makes_the_row_undefined(tmp_path, capsys):
@@ -90,7 +88,7 @@ def test_a_seed_without_a_score_makes_the_row_undefined(tmp_path, capsys):
     (cell,) = tabulate(gather_records([tmp_path])).cells
     assert math.isnan(cell.deviation)
     assert "| A | – |" in printed(capsys, tmp_path)
-    for words in (["--format", "tex"], ["--format", "csv"], ["--page", str(tmp_path / "page")]):
+    for words in (["--format", "tex"], ["--format", "csv"]):
         printed(capsys, tmp_path, *words)
 
 

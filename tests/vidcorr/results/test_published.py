@@ -4,8 +4,7 @@ import re
 
 from tests.helpers.benchmark_data import benchmark_classes
 from vidcorr import DavisBenchmark, MatchBenchmark, SocoBenchmark, VosBenchmark, YoutubeVosBenchmark
-from vidcorr.protocols import PropagationProtocol
-from vidcorr.results.published import published_beside, published_rows
+from vidcorr.results.published import published_rows
 
 PUBLISHED = published_rows()
 KINDS = {kind.name: kind for kind in benchmark_classes()} | {
@@ -53,8 +52,6 @@ def test_rows_are_different_and_inferred_protocols_are_doubts():
     for row in PUBLISHED:
         assert row.weights, row.name
         assert row.doubt or not row.evaluated_by().origin().get("inferred"), row.name
-    shown = published_beside("davis", PropagationProtocol.named("vfs").shared().digest())
-    assert shown == [row for row in PUBLISHED if (row.benchmark, row.protocol) == ("davis", "vfs")]
 
 
 def test_rows_with_public_weights_name_a_network_and_its_download():
