@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
-from decimal import Context, Decimal
-from io import StringIO
 from typing import Any
 
 from ..backbones import NamedNetwork
@@ -20,9 +17,6 @@ from ..results.statistics import Difference
 from ..results.tables import table_of_cells
 from ..videos.files import require_one_of
 from .evaluate import Job, Runner
-
-EXACT = Context(prec=200)
-"""Enough digits for the difference of any two scores."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,7 @@ class Bridge:
                 by_itself = column._replace(score=f"{score}, alone")
                 cells.append((name, by_itself, changed_cell(alone[number], walk[0], score)))
         cells.append((last, column, changed_cell(walk[-1], walk[0], score)))
-        notes = ["The steps sum exactly to the whole; rounding comes after"]
+        notes = ["The steps sum to the whole, up to rounding"]
         if alone:
             notes.append(f"Alone: the difference that a step makes by itself, from {first}")
         return replace(
@@ -113,23 +107,10 @@ class Bridge:
 
 
 def changed_cell(after: Result, before: Result, score: str) -> Cell:
-    """Return the cell of a result with its difference from another one, exact to the last bit of both scores."""
+    """Return the cell of a result with its difference from another one."""
     cell = Cell((Record(after, score),)).paired_with(Cell((Record(before, score),)))
-    change = exact_difference(after.scores[score], before.scores[score])
+    change = after.scores[score] - before.scores[score]
     return replace(cell, difference=(cell.difference or Difference(0.0))._replace(mean=change))
-
-
-def exact_difference(first: float, second: float) -> Any:
-    """Return the difference of two floats without rounding: a float if one equals it, else a Decimal.
-
-    Differences of scores then sum to the difference of the last and the first score, whatever they are.
-
-    Example:
-        >>> exact_difference(0.75, 0.5)
-        0.25
-    """
-    exact = EXACT.subtract(Decimal(first), Decimal(second))
-    return float(exact) if Decimal(float(exact)) == exact else exact
 
 
 def steps_between(
@@ -159,15 +140,11 @@ def steps_between(
 
 
 def cost(runner: Runner, jobs: Sequence[Job]) -> str:
-    """Return the number of evaluations that a store lacks and their time: as stored ones, or as the first sequence."""
+    """Return the number of evaluations that a store lacks; and their time, as of a stored one if there is any."""
     stored = list(filter(runner.reuses, jobs))
-    if stored:
-        seconds = Result.load(runner.place(stored[0])).seconds
-    else:
-        benchmark = jobs[0].benchmark
-        frames = [sequence.num_frames for sequence in benchmark.sequences]
-        with redirect_stdout(StringIO()):  # it is no result
-            trial = replace(benchmark, limit_sequences=1).evaluate(jobs[0].network)
-        seconds = trial.seconds * sum(frames) / frames[0]
     missing = len(jobs) - len(stored)
-    return f"{missing} evaluations, {len(stored)} more are stored; about {missing * seconds / 60:.1f} minutes"
+    text = f"{missing} evaluations, {len(stored)} more are stored"
+    if stored and missing:
+        seconds = Result.load(runner.place(stored[0])).seconds
+        text += f"; about {missing * seconds / 60:.1f} minutes"
+    return text

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from decimal import Decimal
 from math import isnan
 from typing import Literal
 
@@ -23,7 +22,7 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
 """Letter → its form in LaTeX."""
 
 
-def percent(value: float | Decimal, digits: int = 1, sign: Literal["", "+"] = "") -> str:
+def percent(value: float, digits: int = 1, sign: Literal["", "+"] = "") -> str:
     """Return a fraction in per cent with some decimals, with a plus if `sign` is one; a dash for NaN."""
     return "–" if isnan(value) else f"{100 * value:{sign}.{digits}f}".replace("-", "−")
 
