@@ -6,7 +6,6 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
@@ -16,7 +15,6 @@ from ..results.checked import mistakes_of
 from ..results.records import Column, Record
 from ..results.rendering import Table
 from ..results.result import Result, has_result
-from ..results.statistics import from_best
 from ..results.tables import table_of_cells
 from ..videos.digests import text_digest
 from ..videos.files import slug
@@ -47,8 +45,6 @@ class StudyRow(BaseModel, extra="forbid"):
         of: name of another row; this row evaluates that row's checkpoints.
         then: arguments of a second `vidcorr fit` in place of the study's `then`.
         evaluate: evaluation → arguments added to the study's arguments of this evaluation; None leaves it out.
-        best_stage_by: score that chooses one stage of an evaluation with several; the row shows the stage with the
-            highest mean over the seeds, on the sequences of the evaluation itself.
         published: evaluation, or a benchmark that the study does not evaluate → score → number of the paper in per
             cent, with the printed digits. A number alone is that of the evaluation's first score.
         base: name of the row that this row is compared with, in place of the study's.
@@ -61,7 +57,6 @@ class StudyRow(BaseModel, extra="forbid"):
     of: str = ""
     then: Words = ()
     evaluate: dict[str, Words | None] = {}
-    best_stage_by: str = ""
     published: dict[str, float | dict[str, float]] = {}
     base: str = ""
 
@@ -275,7 +270,7 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
 
     Raises:
         ValueError: if the folder has no results; if a result is damaged or lacks a score of the study, or if a row has
-            two results of a seed, for example of several stages without `best_stage_by`.
+            two results of a seed, for example of several stages.
     """
     results = _results(study, output)
     if not results:
@@ -290,7 +285,6 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     shown: list[tuple[str, str]] = []
     for evaluation in study.scores:
         shown += [(evaluation, score) for score in _shown_scores(study, evaluation, results, scores)]
-    titles = {row.name: row.name for row in study.rows}  # with the stage that `best_stage_by` chooses
     cells: list[tuple[str, Column, Cell]] = []
     for evaluation, score in dict.fromkeys([*shown, *papers]):
         column = Column(evaluation, score)
@@ -298,13 +292,11 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
             records = _records(row, score, results.get((row.name, evaluation), {}))
             if records:
                 cells.append((row.name, column, Cell(tuple(records), study.trains(row))))
-                if row.best_stage_by:
-                    titles[row.name] = f"{row.name} ({records[0].result.stage.layer})"
         for name, printed in papers.get((evaluation, score), ()):
             cells.append((name, column._replace(published=True), printed))
-    table = table_of_cells([(titles[name], column, cell) for name, column, cell in cells], titles.values())
-    own_bases = {titles[row.name]: titles[row.base] for row in study.rows if row.base}
-    return table.with_differences(titles[study.base or study.rows[0].name], own_bases)
+    table = table_of_cells(cells, [row.name for row in study.rows])
+    own_bases = {row.name: row.base for row in study.rows if row.base}
+    return table.with_differences(study.base or study.rows[0].name, own_bases)
 
 
 Results = dict[tuple[str, str], dict[Path, Result]]
@@ -334,36 +326,23 @@ def _results(study: Study, output: Path) -> Results:
 
 
 def _records(row: StudyRow, score: str, results: dict[Path, Result]) -> list[Record]:
-    """Return the records of a score, one per seed; of several stages, those of the row's best stage.
+    """Return the records of a score, one per seed.
 
     Args:
         row: the row.
-        score: the score that is shown; the row's `best_stage_by` may be another.
-        results: folder → result of an evaluation of the row, of all seeds and stages.
+        score: the score that is shown.
+        results: folder → result of an evaluation of the row, of all seeds.
 
     Raises:
-        ValueError: if a result lacks a score, a seed lacks a stage, or a seed has two records.
+        ValueError: if a result lacks the score, or a seed has two results.
     """
-    records = []
-    values: dict[str, list[float]] = {}  # stage → scores that choose it, one per seed
+    records: dict[int | None, Record] = {}
     for place, result in results.items():
-        chosen_by = row.best_stage_by or score
-        missing = sorted({score, chosen_by} - result.scores.keys())
-        if missing:
-            raise ValueError(f"{place}: has no score {', '.join(missing)}; it has {', '.join(result.scores)}")
-        records.append(Record(result, score, place=place))
-        values.setdefault(result.stage.layer, []).append(result.scores[chosen_by])
-    if row.best_stage_by:
-        if len(set(map(len, values.values()))) > 1:
-            raise ValueError(f"row {row.name!r}: some seeds lack stages of {', '.join(values)}; run the study again")
-        # the stage with the highest mean; one without a number comes last
-        best = min(values, key=lambda stage: from_best(fmean(values[stage])), default="")
-        records = [record for record in records if record.result.stage.layer == best]
-    seeds = [record.seed for record in records]
-    for record in records:
-        if seeds.count(record.seed) > 1:
-            raise ValueError(
-                f"two results of {row.name!r} for seed {record.seed} in {record.place.parent}: remove one, or give the "
-                "row a best_stage_by"
-            )
-    return records
+        if score not in result.scores:
+            raise ValueError(f"{place}: has no score {score}; it has {', '.join(result.scores)}")
+        record = Record(result, score, place=place)
+        if record.seed in records:
+            twice = f"two results of {row.name!r} for seed {record.seed} in {place.parent}"
+            raise ValueError(f"{twice}: remove one, or give each stage a row")
+        records[record.seed] = record
+    return list(records.values())

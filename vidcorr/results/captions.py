@@ -1,13 +1,14 @@
-"""Captions of tables: benchmarks, conditions and protocols of the results, and fields in which protocols differ."""
+"""Captions of tables: benchmarks, conditions and protocols of the results, their features, and differing fields."""
 
 from collections.abc import Iterable, Mapping
 
+from .cells import Cell
 from .formats import listed
 from .records import Record
 
 
-def of_what(records: Iterable[Record], settings: Mapping[str, str]) -> str:
-    """Return the benchmarks and protocols of the scores in words; `settings`: protocol → its setting, or none."""
+def of_what(records: Iterable[Record]) -> str:
+    """Return the benchmarks and protocols of the scores in words."""
     data: dict[str, dict[str, None]] = {}  # protocol → benchmarks with their conditions
     for record in records:
         result = record.result
@@ -15,20 +16,22 @@ def of_what(records: Iterable[Record], settings: Mapping[str, str]) -> str:
         data.setdefault(result.stage.protocol.shared_name, {})[f"{result.data_set}{about}"] = None
     texts = []
     for protocol, of_protocol in data.items():
-        setting = f" ({settings[protocol]})" if protocol in settings else ""
-        by_protocol = f", by protocol {protocol}{setting}" if protocol else ""
+        by_protocol = f", by protocol {protocol}" if protocol else ""
         texts.append(f"on {listed(list(of_protocol))}{by_protocol}")
     return "; ".join(texts)
 
 
-def settings_of(records: Iterable[Record]) -> dict[str, str]:
-    """Return protocol → size of the frames, stride and radius in words; empty if all protocols have the same."""
-    settings: dict[str, dict[str, None]] = {}
-    for record in records:
-        settings.setdefault(record.result.stage.protocol.shared_name, {})[record.setting] = None
-    settings.pop("", None)
-    texts = {protocol: "; ".join(of_protocol) for protocol, of_protocol in settings.items()}
-    return texts if len(set(texts.values())) > 1 else {}
+def views_of(rows: Mapping[str, Mapping[str, Cell]]) -> str:
+    """Return stage, stride and normalisation of the rows' features in a sentence; empty if they have the same."""
+    names: dict[str, dict[str, None]] = {}  # view → rows
+    for name, row in rows.items():
+        for cell in row.values():
+            for record in cell.records:
+                names.setdefault(record.view, {})[name] = None
+    if len(names) < 2:
+        return ""
+    names.pop("", None)
+    return f"Features: {'; '.join(f'{view} of {listed(list(of_view))}' for view, of_view in names.items())}"
 
 
 def differing(records: Iterable[Record]) -> list[str]:

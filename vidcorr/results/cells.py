@@ -1,13 +1,13 @@
 """Cells of tables, a score of a row over its seeds, and the rows that results belong to."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isnan, nan
 from statistics import fmean, stdev
 
-from .formats import bracketed, listed, percent
+from .formats import bracketed, percent
 from .records import Column, Record
 from .statistics import Difference, Sample, difference, interval
 
@@ -93,42 +93,24 @@ class Cell:
 
 
 def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Group records into rows: records with the same name from the user, or seeds of the same network and recipe.
+    """Group records into rows: results under one name of the user, or seeds of a network.
 
-    A name from the user stays as it is. Names of networks include stride and normalisation if the networks differ in
-    either; a network with other ones by another protocol stays one row, whose name has all of them. A name with several
-    stages, strides or normalisations in a column has a row for each. Results that are not seeds of the same row get
-    separate rows, and the folder becomes part of the row's name.
+    Several views of a network in a column are rows, named by the view. Other results of one name that are no seeds of
+    each other are rows too, named by their folders; `NAME=FOLDER` gives them better names.
     """
-    views: dict[str, list[str]] = {}  # name → strides and normalisations, which differ with the protocol too
+    views: dict[tuple[str, Column], set[str]] = {}
     for record in records:
-        of_name = views.setdefault(record.name, [])
-        if record.stride_and_normalisation not in ("", *of_name):
-            of_name.append(record.stride_and_normalisation)
-    networks_differ = len(set(map(frozenset, filter(None, views.values())))) > 1
-    of_stages = _names_with_several(records, lambda record: record.result.stage.layer)
-    of_views = _names_with_several(records, lambda record: record.stride_and_normalisation)
+        views.setdefault((record.name, record.column), set()).add(record.view)
+    several = {name for (name, _), of_column in views.items() if len(of_column) > 1}
     rows: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        parts = [record.name]
-        if record.name in of_stages:
-            parts.append(record.result.stage.layer)
-        if record.name in of_views:
-            parts.append(record.stride_and_normalisation)
-        elif networks_differ and not record.row:
-            parts.append(listed(sorted(views[record.name])))
-        name = ", ".join(filter(None, parts))
+        name = ", ".join(filter(None, [record.name, record.view])) if record.name in several else record.name
         key: tuple[str, ...] = (name,)
         if not record.row:
-            network = record.result.network
-            # trainings by an unknown recipe are no seeds of each other; random weights are, of their network
-            recipe = network.recipe
-            if network.loaded and not recipe:
-                recipe = f"seed {network.seed}"
-            key = (name, recipe)
+            key = (name, record.weights)
             seeds = [other.seed for other in rows.get(key, ()) if other.column == record.column]
             if seeds and (record.seed is None or record.seed in seeds or None in seeds):
-                key = (name, recipe, str(record.place))
+                key = (name, str(record.place))
         rows.setdefault(key, []).append(record)
     taken = Counter(name for name, *_ in rows)
     named = {}
@@ -136,11 +118,3 @@ def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
         row_name = name if taken[name] == 1 else f"{name} ({members[0].place})"
         named[row_name] = members
     return named
-
-
-def _names_with_several(records: Sequence[Record], value_of: Callable[[Record], str]) -> set[str]:
-    """Return the names with several values in a column."""
-    values: dict[tuple[str, Column], set[str]] = {}
-    for record in records:
-        values.setdefault((record.name, record.column), set()).add(value_of(record))
-    return {name for (name, _), of_name in values.items() if len(of_name) > 1}

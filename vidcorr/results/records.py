@@ -84,33 +84,23 @@ class Record:
         return self.row or self.result.network.row
 
     @property
-    def stride_and_normalisation(self) -> str:
-        """Stride and normalisation of the network's features, in words; empty if the network declares neither."""
+    def weights(self) -> str:
+        """What seeds of a row share: the recipe of a training. Weights of an unknown recipe share it with none."""
+        network = self.result.network
+        if network.loaded and not network.recipe:
+            return f"seed {network.seed}"
+        return network.recipe
+
+    @property
+    def view(self) -> str:
+        """Stage, stride and normalisation of the network's features, in words; empty if the network declares none."""
         stage = self.result.stage
-        parts = []
+        parts = [stage.layer]
         if stage.stride is not None:
             parts.append(f"stride {stage.stride}")
         if stage.normalised_by:
             parts.append(f"normalised by {stage.normalised_by}")
-        return ", ".join(parts)
-
-    @property
-    def setting(self) -> str:
-        """Size of the frames and of the network's input, stride and radius, in words."""
-        fields = self.result.stage.protocol.fields
-        stride = self.result.stage.stride
-        shortest, longest = self.result.data.get("short_sides", (None, None))
-        parts = []
-        if shortest is not None:
-            parts.append(f"frames of {shortest} px" if shortest == longest else f"frames of {shortest} to {longest} px")
-        size = fields.get("resized_data") or fields.get("input_size")
-        if size is not None:
-            parts.append(f"input of {' x '.join(map(str, size)) if isinstance(size, list) else size} px")
-        if stride is not None:
-            parts.append(f"stride {stride}")
-        if fields.get("radius") is not None and fields.get("tracking", "propagation") == "propagation":
-            parts.append(f"radius {fields['radius']:g} {fields.get('radius_unit', 'cell')}s")
-        return ", ".join(parts)
+        return ", ".join(filter(None, parts))
 
     @cached_property
     def column(self) -> Column:

@@ -12,7 +12,7 @@ from itertools import chain
 from textwrap import wrap
 from typing import Literal, NamedTuple
 
-from .captions import differing, of_what, settings_of
+from .captions import differing, of_what, views_of
 from .cells import Cell
 from .csv_files import csv_of_records
 from .formats import as_bold, grid, latex_text, one_line, percent
@@ -170,12 +170,13 @@ def printed(table: Table, format: Format | None = None, intervals: bool | None =
 def notes(table: Table, format: Format, intervals: bool) -> list[str]:
     """Return the sentences about a table: a caption for LaTeX, and more on the tests for the other formats."""
     cells = table.cells
-    settings = {} if table.caption else settings_of(table.records)
     sentences = ["Per cent"]
     if table.caption:
         sentences = [table.caption]
     elif format == "tex":
-        sentences = [f"Scores in per cent {of_what(table.records, settings)}"]
+        sentences = [f"Scores in per cent {of_what(table.records)}"]
+    if not table.caption:
+        sentences += filter(None, [views_of(table.rows)])
     if table.best and format != "text":
         sentences.append("Bold is the best of a column")
     if any(len(cell.scores) > 1 for cell in cells):
@@ -187,7 +188,6 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
         sentences.append(f"Differences{' (Δ)' * (format == 'tex')} are from {', '.join(bases)}")
     if format != "tex":
         sentences += _about_tests(table, intervals)
-        sentences += [f"{protocol}: {setting}" for protocol, setting in settings.items()]
         if not table.caption:
             sentences += differing(table.records)
     return [f"{one_line(sentence)}." for sentence in (*sentences, *table.notes)]

@@ -22,7 +22,7 @@ finds a difference that the test of independent seeds mostly misses.
 """
 
 from collections.abc import Mapping, Sequence
-from math import isfinite, isnan, nan, sqrt
+from math import isfinite, nan, sqrt
 from operator import sub
 from statistics import fmean, pvariance, variance
 from typing import NamedTuple
@@ -224,8 +224,3 @@ def _over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> t
     if spread <= 1e-24:  # equal values differ by rounding
         spread = 0.0
     return spread, len(known) - 1
-
-
-def from_best(value: float) -> tuple[bool, float]:
-    """Return a sort key: the highest score first, NaN last."""
-    return isnan(value), -value

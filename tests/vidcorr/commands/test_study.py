@@ -89,7 +89,7 @@ def test_a_command_is_a_process_that_a_stop_ends(monkeypatch, capsys):
 
 
 def test_an_evaluation_of_several_stages_is_done_with_all_of_them(folder, called):
-    """A stopped evaluation would choose the best block of those that it reached."""
+    """A stopped evaluation lacks some."""
     calls, _ = called
     stages = "evaluate: {davis: --on davis=DAVIS --stage res3 res4}"
     (folder / "study.yaml").write_text(STUDY.replace("evaluate: {davis: --on davis=DAVIS}", stages, 1))

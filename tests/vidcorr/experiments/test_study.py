@@ -1,7 +1,6 @@
 """Studies as data: their commands, the table of their results, and one line for what is wrong with a file."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -106,19 +105,9 @@ def test_a_row_has_its_seeds_their_range_and_its_difference_beside_the_papers_nu
     refused(ValueError, "has no score accuracy; it has success, precision@20px", study_table, study, tmp_path)
 
 
-def test_the_best_stage_is_chosen_by_the_rule_of_the_row(study_of, leave, tmp_path):
-    study = study_of("stages")
-    for seed in (0, 1):
-        leave("last", "davis", seed, {"J&F-Mean": 0.4, "J-Mean": 0.6})
-        leave("best", "davis", seed, {"J&F-Mean": 0.5, "J-Mean": 0.3}, "res4.b1")
-        worse = leave("best", "davis", seed, {"J&F-Mean": 0.4 + 0.15 * seed, "J-Mean": 0.9}, "res4.b2")
-    table = study_table(study, tmp_path)
-    assert list(table.rows) == ["last", "best (res4.b1)"]
-    best = table.rows["best (res4.b1)"]
-    assert (best["davis J&F-Mean"].mean, best["davis J-Mean"].mean) == (0.5, 0.3)
-    study = study_of("stages", rows=[{"name": "last"}, {"name": "best", "of": "last"}])
-    said = "two results of 'best' for seed 0 in .*: remove one, or give the row a best_stage_by"
+def test_two_results_of_a_seed_are_refused(study_of, leave, tmp_path):
+    study = study_of("two steps")
+    for stage in ("res4.b1", "res4.b2"):
+        leave("base", "otb", 0, {"success": 0.5, "precision@20px": 0.4}, stage)
+    said = "two results of 'base' for seed 0 in .*: remove one, or give each stage a row"
     refused(ValueError, said, study_table, study, tmp_path)
-    shutil.rmtree(worse)
-    said = r"row 'best': some seeds lack stages of res4\.b1, res4\.b2"
-    refused(ValueError, said, study_table, study_of("stages"), tmp_path)

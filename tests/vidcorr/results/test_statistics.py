@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vidcorr.results.statistics import Sample, difference, from_best, interval
+from vidcorr.results.statistics import Sample, difference, interval
 
 of = Sample.of_means
 
@@ -45,11 +45,6 @@ def test_an_interval_needs_four_sequences_and_stays_where_its_score_is():
     few = difference([by_name([0.5, 0.6, 0.9])], [by_name([0.4, 0.5, 0.9])])
     assert (few.mean, few.ends) == (pytest.approx(0.2 / 3), None)
     assert difference([by_name([0.5])], [by_name([0.4])]).ends is None
-
-
-def test_undefined_scores_are_never_the_best():
-    values = [0.1, float("nan"), 0.9, float("nan"), 0.5]
-    assert sorted(values, key=from_best)[:3] == [0.9, 0.5, 0.1]
 
 
 def test_a_constant_difference_is_certain_and_none_is_none():
