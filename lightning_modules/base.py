@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW
 from torchmetrics import MeanMetric
 
-from vidcorr.backbones import Encoder, Normalise, extractor_of, normalises_itself, trainable_network
-from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD, Dilated
+from vidcorr.backbones import Encoder, Normalise, trainable_network
+from vidcorr.backbones.description import Input
+from vidcorr.backbones.extractor import Dilated
 from vidcorr.functional.device import PendingCopy
 from vidcorr.functional.seeds import run_seed
 
@@ -43,6 +44,8 @@ class CorrespondenceModule(SavedModule):
     """
 
     backbone: nn.Module
+    input_of_backbone: Input | None = None
+    """RGB of the backbone for benchmarks; None: as the backbone states."""
     synchronises_batch_norm: ClassVar[bool] = False
     """Training on several GPUs takes BatchNorm statistics over all GPUs (SyncBatchNorm)."""
     samples: str = "videos"
@@ -61,15 +64,14 @@ class CorrespondenceModule(SavedModule):
         """Build a network by its name, or of a checkpoint to start from; store its name as hyper-parameter `backbone`.
 
         A checkpoint to start from is thus not needed again: the module's checkpoints hold the weights. A user's own
-        module normalises RGB itself, so `normalise` only converts it to the type of the weights.
+        module gets the input that it states, else RGB in [0, 1].
 
         Raises:
             ValueError: for an unknown network, or a module in place of its name.
         """
-        network, self.described = trainable_network(spec)
+        network, self.described, self.input_of_backbone = trainable_network(spec)
         self.hparams["backbone"] = self.described.spec
-        if normalises_itself(network):
-            self.normalise = Normalise((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # the type of the weights alone
+        self.normalise = Normalise(self.input_of_backbone.mean, self.input_of_backbone.std)
         return network
 
     def set_seed(self, seed: int | None) -> None:
@@ -321,9 +323,13 @@ class CorrespondenceModule(SavedModule):
         Raises:
             ValueError: if the backbone has no such stage, stride or dilation.
         """
-        extractor = extractor_of(self.backbone, stage, stride, dilated=dilated).to(self.device)
-        extractor.described = self.described  # the `Network` that results name
+        extractor: nn.Module = self._encoder().view(stage, stride, dilated).to(self.device)
+        extractor.described = self.described  # type: ignore[assignment]  # the `Network` that results name
         return extractor
+
+    def _encoder(self) -> Encoder:
+        """Return the backbone with its input, which a method may train otherwise (`ContrastiveRandomWalk`)."""
+        return Encoder(self.backbone, self.input_of_backbone, described=self.described)
 
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
         """Return the encoder that a checkpoint stores for benchmarks, described by classes of the library.
@@ -334,10 +340,7 @@ class CorrespondenceModule(SavedModule):
         """
         if self.has_own_features or self.described is None:
             return None
-        # benchmarks normalise as ImageNet, also where a method trains otherwise (`ContrastiveRandomWalk`)
-        encoder = Encoder(self.backbone, IMAGENET_MEAN, IMAGENET_STD)
-        encoder.described = self.described
-        recipe = encoder.recipe
+        recipe = self._encoder().recipe
         return None if recipe is None else {**recipe, "prefix": "backbone."}
 
 

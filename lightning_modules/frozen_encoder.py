@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import nn
 
-from vidcorr.backbones import FeatureExtractor, normalises_itself
+from vidcorr.backbones import FeatureExtractor
 from vidcorr.backbones.extractor import Dilated
-from vidcorr.backbones.networks import is_checkpoint
+from vidcorr.backbones.loading import stated_input
 
 from .parts.saving import SavedModule
 
@@ -21,11 +21,12 @@ class FrozenEncoder(SavedModule):
         stride: pixels per feature cell, unless a benchmark names another.
         pretrained: load the library's weights, for names of timm and torchvision.
         encoder: class and arguments of an encoder from a checkpoint; written into checkpoints of this module.
-        mean: mean of RGB in [0, 1] in the network's training, in place of the library's value.
-        std: standard deviation of RGB in [0, 1] in the network's training, in place of the library's value.
+        mean: mean of RGB in [0, 1] in the network's training; None: as the network, its checkpoint or its library
+            states.
+        std: standard deviation of RGB in [0, 1] in the network's training; given with `mean`.
 
     Raises:
-        ValueError: for an unknown spec, or a mean for an encoder that normalises RGB itself.
+        ValueError: for an unknown spec, or a mean without a deviation.
     """
 
     def __init__(
@@ -41,11 +42,7 @@ class FrozenEncoder(SavedModule):
         super().__init__()
         self.save_hyperparameters()
         self.encoder = self.frozen_network(spec, pretrained, encoder, "spec")
-        if mean or std:
-            if normalises_itself(self.encoder.network) or is_checkpoint(spec):
-                raise ValueError(f"{spec}: it normalises RGB itself; mean and std are for networks by name")
-            self.encoder.mean = tuple(mean or self.encoder.mean)
-            self.encoder.std = tuple(std or self.encoder.std)
+        self.encoder.stated = stated_input(mean, std) or self.encoder.stated
         self.encoder.default_stage = stage or self.encoder.default_stage
         self.encoder.default_stride = stride or self.encoder.default_stride
 

@@ -11,7 +11,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from vidcorr.backbones import LiirEncoder, encoder_from_checkpoint
+from vidcorr.backbones import LiirEncoder, load
 from vidcorr.backbones.liir_encoder import Position
 from vidcorr.functional.colour import drop_channel, normalised_lab
 from vidcorr.functional.compactness import CompactnessPrior
@@ -283,7 +283,7 @@ def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:
     Raises:
         ValueError: if the checkpoint's encoder is not Liir's, or its arguments differ from those of `encoder`.
     """
-    found = encoder_from_checkpoint(path).network
+    found = load(path).network
     arguments = found.arguments if isinstance(found, LiirEncoder) else type(found).__name__
     if arguments != encoder.arguments:
         raise ValueError(f"model.start {path}: its encoder is {arguments}, this run's is {encoder.arguments}")

@@ -11,10 +11,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from vidcorr.backbones import Encoder, Network, encoder_hparams, load, module_from_checkpoint, require_name
+from vidcorr.backbones.loading import encoder_of
 from vidcorr.backbones.checkpoints import METADATA_KEY, check_metadata, load_weights
 from vidcorr.backbones.extractor import Dilated
 from vidcorr.backbones.networks import SUFFIXES
-from vidcorr.backbones.trust import NETWORK_ARGUMENTS, allow, import_path, make
+from vidcorr.backbones.trust import NETWORK_ARGUMENTS, allow, import_path
 
 
 class SavedModule(pl.LightningModule):
@@ -37,7 +38,7 @@ class SavedModule(pl.LightningModule):
             ValueError: for an unknown network, or a module in place of its name.
         """
         require_name(spec)
-        encoder = load(spec, pretrained, seed=None) if recipe is None else load(make(recipe, "encoder"))
+        encoder = load(spec, pretrained, seed=None) if recipe is None else encoder_of(recipe, "encoder")
         self.described = encoder.described
         self.hparams.update(encoder_hparams(encoder, argument))
         return encoder

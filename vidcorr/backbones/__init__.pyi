@@ -1,9 +1,8 @@
-from .description import Network as Network
+from .description import Input as Input, Network as Network
 from .encoder import (
+    EXTRACTORS as EXTRACTORS,
     Encoder as Encoder,
     encoder_hparams as encoder_hparams,
-    extractor_of as extractor_of,
-    normalises_itself as normalises_itself,
     weights_digest as weights_digest,
 )
 from .extractor import (
@@ -14,15 +13,14 @@ from .extractor import (
 from .liir_encoder import LiirEncoder as LiirEncoder, LiirExtractor as LiirExtractor, PositionMap as PositionMap
 from .loading import (
     build_feature_extractor as build_feature_extractor,
-    encoder_from_checkpoint as encoder_from_checkpoint,
     load as load,
     module_from_checkpoint as module_from_checkpoint,
     require_name as require_name,
     trainable_network as trainable_network,
+    view as view,
 )
 from .networks import (
     NamedNetwork as NamedNetwork,
-    build_network as build_network,
     pooled_width as pooled_width,
 )
 from .resnet import (

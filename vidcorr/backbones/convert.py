@@ -17,7 +17,7 @@ from .checkpoints import load_weights, write_checkpoint
 from .encoder import Encoder
 from .extractor import IMAGENET_MEAN, IMAGENET_STD
 from .foreign import State, read_foreign
-from .networks import build_network
+from .networks import NamedNetwork
 from .trust import LONGEST, Recipe, allow, import_path, make
 
 FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
@@ -199,7 +199,8 @@ def resnet_of(state: State) -> str:
 def _weights_of(spec: str) -> Mapping[str, Tensor]:
     """Return the names of a network's weights, with tensors on the meta device."""
     with torch.device("meta"):
-        return build_network(spec).state_dict()
+        network, _ = NamedNetwork(spec).build()
+        return network.state_dict()
 
 
 def _liir(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
@@ -226,7 +227,8 @@ def _tcore(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Re
     spec = spec or architecture_of(state, entry)
     known = state | {"mask_token": torch.empty(0)}  # timm recognises these files by this key
     with torch.device("meta"):
-        network: Any = build_network(spec)
+        network: Any
+        network, _ = NamedNetwork(spec).build()
     return frozen(checkpoint_filter_fn(known, network), spec, entry)
 
 

@@ -1,15 +1,65 @@
-"""Description of a built network: its name, the source of its weights, and the seed of random weights."""
+"""Description of a built network: its name, the source of its weights, the seed of random weights, and its input."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 RANDOM_WEIGHTS = "random weights"
 """Source of weights that a library has drawn."""
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+INPUTS = {
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+}
+"""Name of an input, `--input NAME` → mean and standard deviation of its RGB in [0, 1]; "unit": RGB as it is."""
+CALLER = "stated by the caller"
+REMEDY = "state it by --input imagenet, half or unit, or by attributes input_mean and input_std of the module"
+Channels = Annotated[tuple[float, float, float], BeforeValidator(tuple)]
+"""Numbers of red, green and blue."""
+
+
+class Input(BaseModel):
+    """The RGB that a network gets, as part of its identity.
+
+    Attributes:
+        mean: subtracted from RGB in [0, 1].
+        std: RGB is divided by it.
+        source: who states both: the caller, the network's module, a package's record, a library's default, a
+            checkpoint, a protocol; empty if nobody does: the network then gets RGB in [0, 1].
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    mean: Channels = (0.0, 0.0, 0.0)
+    std: Channels = (1.0, 1.0, 1.0)
+    source: str = ""
+
+    @property
+    def rgb(self) -> str:
+        """Mean and deviation in words."""
+        values = self.mean, self.std
+        if values == INPUTS["unit"]:
+            return "RGB in [0, 1]"
+        if values == INPUTS["imagenet"]:
+            return "RGB normalised by ImageNet's mean"
+        mean, std = (", ".join(f"{value:g}" for value in channels) for channels in values)
+        return f"RGB normalised by {mean} / {std}"
+
+    def __str__(self) -> str:
+        return f"{self.rgb} ({self.source})" if self.source else f"{self.rgb}; the module states no mean"
+
+    @property
+    def line(self) -> str:
+        """The input for a console; empty if the caller has stated it, with the remedy if nobody has."""
+        if self.source == CALLER:
+            return ""
+        return f"input: {self}" if self.source else f"input: {self}: {REMEDY}"
 
 
 class Network(BaseModel):

@@ -1,7 +1,7 @@
-"""Encoders: a network with its normalisation and description, which gives views of its stages."""
+"""Encoders: a network with its input and description, which gives views of its stages."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -12,10 +12,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..functional.device import PendingCopy
 from .copies import device_of, shared_copy
-from .description import Network
+from .description import IMAGENET_MEAN, IMAGENET_STD, Input, Network
 from .extractor import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     UNDILATED,
     Dilated,
     FeatureExtractor,
@@ -23,13 +21,15 @@ from .extractor import (
     Normalise,
     RawColour,
     TimmExtractor,
+    at_input,
+    input_of,
+    stated_stride,
 )
 from .liir_encoder import AFFINITY, LiirEncoder, LiirExtractor
-from .networks import NamedNetwork
 from .resnet import ResNetExtractor, is_resnet
 from .trust import Recipe, import_path, own_arguments
-from .video import VideoEncoder
-from .vit import ViTExtractor, is_vit
+from .video import NormalisedFrames, VideoEncoder
+from .vit import BlocksExtractor, ViTExtractor, gives_blocks, is_vit
 
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 """Wrappers of torch whose network is their `module`."""
@@ -49,113 +49,233 @@ def gives_extractors(module: object) -> bool:
     return callable(method) and not isinstance(method, nn.Module)
 
 
-def normalises_itself(network: nn.Module) -> bool:
-    """Return True for a user's own module, which takes RGB in [0, 1]; ResNets and networks of timm do not."""
-    return not (_is_of_timm(network) or is_resnet(network) or is_vit(network))
+def inner_network(network: Any) -> Any:
+    """Return the network inside a wrapper of torch, or inside a module that has no forward pass of its own.
+
+    Such a module, for example a LightningModule, holds its network as `encoder` or `backbone`.
+
+    Raises:
+        ValueError: if neither or both attributes hold a network.
+    """
+    inner = unwrapped(network)
+    if not isinstance(inner, nn.Module) or gives_extractors(inner) or isinstance(inner, VideoEncoder):
+        return inner
+    defines = next(kind for kind in type(inner).__mro__ if "forward" in vars(kind))
+    if defines is not nn.Module and defines.__name__ != "LightningModule":
+        return inner
+    parts = [getattr(inner, name, None) for name in ("encoder", "backbone")]
+    found = [part for part in parts if isinstance(part, nn.Module)]
+    if len(found) != 1:
+        raise ValueError(
+            f"{type(inner).__name__}: has no forward, and {len(found)} of encoder and backbone: give it a method "
+            "feature_extractor(stage, stride) that returns vidcorr.build_feature_extractor(self.trunk, stage, stride)"
+        )
+    return inner_network(found[0])
 
 
-def _is_of_timm(network: nn.Module) -> bool:
-    return any(base.__module__.startswith("timm.") for base in type(network).__mro__)
+def is_extractor(network: object) -> bool:
+    """Return whether a module is an extractor already, whose stage and stride are settled."""
+    return isinstance(network, FeatureExtractor) or hasattr(network, "exemplar")
+
+
+def is_of_timm(network: nn.Module) -> bool:
+    """Return whether a network is one of timm that has a map before its pooling."""
+    of_timm = any(base.__module__.startswith("timm.") for base in type(network).__mro__)
+    return of_timm and hasattr(network, "forward_features")
+
+
+def known_input(network: nn.Module) -> Input:
+    """Return the input that a network states, else that of timm's record or of its kind; else RGB in [0, 1]."""
+    stated = input_of(network)
+    if stated.source:
+        return stated
+    record: Any = getattr(network, "pretrained_cfg", None) or {}  # timm's, of the network's training
+    if "mean" in record:
+        name = ".".join(filter(None, (record.get("architecture"), record.get("tag"))))
+        return Input(mean=record["mean"], std=record["std"], source=f"timm's record of {name}")
+    source = ""
+    if is_resnet(network):
+        source = "the default of ResNets, as torchvision's"
+    elif is_vit(network) or is_of_timm(network):
+        source = "the default of timm's networks"
+    return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=source) if source else stated
+
+
+def _resnet(
+    network: nn.Module, normalise: nn.Module, stage: str | None, stride: int | None, dilated: Dilated = False
+) -> FeatureExtractor:
+    view = ResNetExtractor(network, normalise, stage or "res4", stride or (None if dilated else 8), dilated)
+    view.left_to_protocol = stage is None and stride is None
+    return view
+
+
+def _liir(network: Any, normalise: nn.Module | None, stage: str | None, stride: int | None) -> FeatureExtractor:
+    return LiirExtractor(network, stage or AFFINITY, stride)
+
+
+def _colour(network: Any, normalise: nn.Module | None, stage: str | None, stride: int | None) -> FeatureExtractor:
+    return RawColour(stage or network.stage, stride or network.stride).to(device_of(network)).eval()
+
+
+def _settled(network: Any, normalise: nn.Module | None, stage: str | None, stride: int | None) -> Any:
+    """Return an extractor itself.
+
+    Raises:
+        ValueError: for another stage or stride than its own.
+    """
+    own = {"stage": getattr(network, "stage", None), "stride": stated_stride(network)}
+    for name, wanted in (("stage", stage), ("stride", stride)):
+        if wanted not in (None, own[name]):
+            raise ValueError(f"{type(network).__name__}: has {name} {own[name]}, not {wanted}: give its network instead")
+    return network
+
+
+EXTRACTORS: list[tuple[Callable[[Any], bool], Callable[..., FeatureExtractor]]] = [
+    (lambda network: isinstance(network, RawColour), _colour),
+    (is_extractor, _settled),
+    (lambda network: isinstance(network, LiirEncoder), _liir),
+    (is_resnet, _resnet),
+    (is_vit, ViTExtractor),
+    (is_of_timm, TimmExtractor),
+    (gives_blocks, BlocksExtractor),
+    (lambda network: True, MapExtractor),
+]
+"""Kinds of networks: a predicate, and the extractor of the networks that it accepts; the first that accepts counts.
+
+An extractor is called with the network (a copy over the same tensors, unless its `takes_copy` is False), a module that
+normalises RGB in [0, 1], and stage and stride or None. A kind of yours: `EXTRACTORS.insert(0, (is_mine, MyExtractor))`.
+"""
+WITH_OWN_INPUT = (_colour, _settled, _liir)
+"""Extractors that normalise RGB by themselves."""
 
 
 class Encoder(nn.Module):
-    """A network with the RGB normalisation of its training, its description, and defaults for its views.
+    """A network with its input, its description, and defaults for its views.
 
     Args:
-        spec: the name of a network, or a `NamedNetwork`; or a module: a network, one with its own method
-            `feature_extractor(stage, stride)`, or a video encoder.
-        mean: mean of RGB in [0, 1] in the network's training; None is the library's.
-        std: standard deviation of RGB in [0, 1] in the network's training; None is the library's.
+        network: a network; a module with its own method `feature_extractor(stage, stride)`; an extractor; a video
+            encoder; one of them in a wrapper of torch, or as `encoder` or `backbone` of a module without `forward`.
+        stated: the RGB that the network gets, if the caller knows it; None: as the module, its package's record or its
+            library states.
         stage: stage of a view that names none; None is the network's default.
         stride: stride of a view that names none; None is the network's default.
+        described: name and source of the weights; None is the module's own description.
 
     Attributes:
         network: the network.
         described: its name and the source of its weights.
+        is_ours: True if `load` made the network, so that nobody else holds its tensors.
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: for anything but a module.
     """
+
+    is_ours = False
 
     def __init__(
         self,
-        spec: Any,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
+        network: Any,
+        stated: Input | None = None,
         stage: str | None = None,
         stride: int | None = None,
+        described: Network | None = None,
     ) -> None:
         super().__init__()
-        described: Network | None = None  # of a module: its own
-        if isinstance(spec, str):
-            spec = NamedNetwork(spec)
-        if isinstance(spec, NamedNetwork):
-            stage = stage or spec.stage
-            stride = stride or spec.stride
-            spec, described = spec.build()
-        network = unwrapped(spec)
-        if not isinstance(network, nn.Module):
-            raise ValueError(f"expected a network by name, file or module, got a {type(network).__name__}")
-        record: Any = getattr(network, "pretrained_cfg", None) or {}  # timm's, of the network's training
-        self.network: Any = network
-        self.mean = tuple(mean or record.get("mean", IMAGENET_MEAN))
-        self.std = tuple(std or record.get("std", IMAGENET_STD))
+        outer = unwrapped(network)
+        inner = inner_network(outer)
+        if not isinstance(inner, nn.Module):
+            raise ValueError(f"expected a network by name, file or module, got a {type(inner).__name__}")
+        if stated is None and hasattr(outer, "input_mean"):
+            stated = input_of(outer)
+        self.network: Any = inner
+        self.stated = stated if stated is not None and stated.source else None
         self.default_stage = stage
         self.default_stride = stride
-        self.described = described or Network.of(network)
+        self.described = described or Network.of(outer)
 
-    def view(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Any:
+    @property
+    def input(self) -> Input:
+        """The RGB that the network gets."""
+        return self.stated or known_input(self.network)
+
+    def view(
+        self,
+        stage: str | None = None,
+        stride: int | None = None,
+        dilated: Dilated = False,
+        features: str | None = None,
+    ) -> Any:
         """Return a view of the network, which shares its weights and changes nothing in it.
-
-        Each kind of network has its extractor here, and nowhere else.
 
         Args:
             stage: a name, or names with + between them; None is the default of this encoder.
             stride: pixels per cell; None is the default of this encoder.
             dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
+            features: `STAGE/STRIDE` of a protocol, for a ResNet of which nobody names a stage or a stride.
 
         Returns:
             A `FeatureExtractor`, in eval mode; what `feature_extractor` of the network returns; or the video encoder.
 
         Raises:
-            ValueError: if the network has no such stage, stride or dilation.
+            ValueError: if the network has no such stage, stride or dilation, or normalises RGB by code of its own while
+                the caller states its input.
         """
         stage = stage or self.default_stage
         stride = stride or self.default_stride
         network = self.network
+        options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's module has none
         view: Any
         if gives_extractors(network):
-            options = {"dilated": dilated} if dilated else {}  # a user's module has none
             view = network.feature_extractor(stage, stride, **options)
+            if not (is_extractor(view) or isinstance(view, VideoEncoder)):
+                view = MapExtractor(view)
+            view = view if self.stated is None else at_input(view, self.stated)
         elif isinstance(network, VideoEncoder):
             if stage is not None or stride is not None or dilated:
                 raise ValueError("a video encoder has one stage and stride; leave both arguments out")
-            return network
-        elif is_resnet(network):
-            own_stride = None if dilated else 8
-            view = ResNetExtractor(
-                shared_copy(network), self._normalise(), stage or "res4", stride or own_stride, dilated
-            )
-            view.left_to_protocol = stage is None and stride is None
-        elif dilated:
-            raise ValueError(f"{type(network).__name__}: {UNDILATED}")
-        elif isinstance(network, RawColour):
-            view = RawColour(stage or "colour", stride).to(device_of(network)).eval()
-        elif isinstance(network, LiirEncoder):
-            view = LiirExtractor(shared_copy(network), stage or AFFINITY, stride)
-        elif is_vit(network):
-            view = ViTExtractor(shared_copy(network), self._normalise(), stage, stride)
-        elif _is_of_timm(network) and hasattr(network, "forward_features"):
-            view = TimmExtractor(shared_copy(network), self._normalise(), stage, stride)
+            view = network if self.stated is None else NormalisedFrames(network, self._normalise(), self.stated)
         else:
-            view = MapExtractor(network, stage, stride)
-        if isinstance(view, FeatureExtractor):
+            view = self._extracted(stage, stride, options)
+        if features and view is not network and getattr(view, "left_to_protocol", False):
+            layer, _, pixels = features.partition("/")
+            return self.view(layer, int(pixels))
+        return view
+
+    def _extracted(self, stage: str | None, stride: int | None, options: dict[str, Any]) -> Any:
+        """Return the view of a network by the extractor of its kind."""
+        network = self.network
+        extract = self._extract
+        if options and extract is not _resnet:
+            raise ValueError(f"{type(network).__name__}: {UNDILATED}")
+        if getattr(extract, "takes_copy", extract is not _settled):
+            network = shared_copy(network)
+        normalise = self._normalise() if self.takes_normalised else None
+        view: Any = extract(network, normalise, stage, stride, **options)
+        if normalise is None and self.stated is not None:
+            view = at_input(view, self.stated)
+        if extract is not _settled:
+            view.input = self.input
             view.described = self.described
         return view
 
+    @property
+    def _extract(self) -> Callable[..., FeatureExtractor]:
+        """The extractor of the network's kind."""
+        return next(extract for accepts, extract in EXTRACTORS if accepts(self.network))
+
+    @property
+    def takes_normalised(self) -> bool:
+        """True if a view normalises RGB before the network gets it."""
+        if gives_extractors(self.network) or isinstance(self.network, VideoEncoder) or self._extract in WITH_OWN_INPUT:
+            return False
+        if self._extract is not MapExtractor:
+            return True
+        has_own = any(isinstance(part, Normalise) for part in self.network.modules())
+        return self.stated is not None and not has_own
+
     def _normalise(self) -> Normalise:
         """Return the normalisation of the network's input, on its device and in its type."""
-        normalise = Normalise(self.mean, self.std)
+        normalise = Normalise(self.input.mean, self.input.std)
         beside = next(self.network.parameters(), normalise.mean)  # in bfloat16 under Lightning's bf16-true
         return normalise.to(beside, non_blocking=True)
 
@@ -170,40 +290,9 @@ class Encoder(nn.Module):
         if isinstance(network, LiirEncoder) or gives_extractors(network) or not self.described.spec:
             return None
         arguments: dict[str, Any] = {"spec": self.described.spec}
-        if not normalises_itself(network):
-            arguments |= {"mean": list(self.mean), "std": list(self.std)}
+        if self.takes_normalised:
+            arguments |= {"mean": list(self.input.mean), "std": list(self.input.std)}
         return {"class_path": import_path(Encoder), "init_args": arguments | defaults}
-
-
-def extractor_of(
-    network: nn.Module,
-    stage: str | None = None,
-    stride: int | None = None,
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
-    dilated: Dilated = False,
-) -> Any:
-    """Return a view of a network, which shares its weights and changes nothing in it.
-
-    A ResNet, a ViT or another network of timm gets RGB normalised by `mean` and `std`, ImageNet's by default, also
-    as the trunk of your module: give the values of its training. Another module normalises by itself.
-
-    Args:
-        network: as `Encoder` takes a module: a ResNet, a ViT or another network of timm; Liir's encoder; a module that
-            maps RGB in [0, 1] to `(N, C, h, w)`.
-        stage: a name; or a combination (`block9+block12`), whose maps are concatenated along the channels.
-        stride: pixels per cell.
-        mean: mean of RGB in [0, 1] in the network's training.
-        std: standard deviation of RGB in [0, 1] in the network's training.
-        dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
-
-    Returns:
-        As `Encoder.view`.
-
-    Raises:
-        ValueError: if the network has no such stage, stride or dilation.
-    """
-    return Encoder(network, mean, std).view(stage, stride, dilated)
 
 
 def encoder_hparams(encoder: Encoder, argument: str) -> dict[str, Any]:

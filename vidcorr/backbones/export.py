@@ -12,7 +12,8 @@ from torch import nn
 from ..videos.files import unfinished
 from .checkpoints import METADATA_KEY
 from .encoder import Encoder
-from .loading import encoder_from_checkpoint, load
+from .loading import load
+from .networks import is_checkpoint
 from .video import VideoEncoder
 
 
@@ -33,7 +34,9 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
         ValueError: if the module has no named backbone (a probe or SiamFC holds a view).
     """
     output = Path(output)
-    encoder = encoder_from_checkpoint(checkpoint)
+    if not is_checkpoint(str(checkpoint)):
+        raise ValueError(f"{checkpoint}: no checkpoint of ours, which ends with .ckpt or .safetensors")
+    encoder = load(checkpoint)
     recipe = encoder.recipe
     if recipe is None:
         kind = type(encoder.network).__name__

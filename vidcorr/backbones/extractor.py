@@ -11,11 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..functional.device import random_state_kept
-from .copies import device_of
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from ..functional.device import random_state_kept, to_device
+from .copies import M, device_of, shared_copy
+from .description import IMAGENET_MEAN, IMAGENET_STD, Input
 
 PositionRule = Literal["network", "dino"]
 """Interpolation of a transformer's position embedding: with antialiasing to the new size, or as in DINO's code."""
@@ -29,6 +27,8 @@ NCHW = {"output_fmt": "NCHW", "intermediates_only": True}
 UNDILATED = "dilations are for ResNets: set dilated to false, and stage to null or a stage of the network"
 MIN_CELLS = 4
 """Least height and width of a map in cells; a smaller output is a pooled feature."""
+MOST_LEADING = 16
+"""Largest number of tokens before those of the cells."""
 PROBE = (256, 320)
 """Height and width of the blank image for measuring strides; not square, and no network's default size."""
 
@@ -73,6 +73,7 @@ class FeatureExtractor(nn.Module, ABC):
         dilated: SiamFC's dilations, of a ResNet.
         left_to_protocol: True for a ResNet whose stage and stride nobody has named, so that a protocol may.
         described: description of the named network (`Network`); None if the network has no name.
+        input: the RGB that the network gets; None for an extractor that was not made by an encoder.
 
     Raises:
         ValueError: if the network has no such stage.
@@ -85,6 +86,9 @@ class FeatureExtractor(nn.Module, ABC):
     final_norm: bool = True
     left_to_protocol: bool = False
     described: Any = None
+    input: Input | None = None
+    takes_copy: bool = True
+    """An encoder gives the constructor a copy of the network over the same tensors, which it may change."""
 
     def __init__(self, stage: str, known: Collection[str], network: str) -> None:
         super().__init__()
@@ -139,6 +143,53 @@ class FeatureExtractor(nn.Module, ABC):
         return self.map_of(images)
 
 
+def at_input(view: M, stated: Input) -> M:
+    """Return a view whose parts normalise RGB by a stated input; the given view stays as it is.
+
+    Raises:
+        ValueError: for a view without a `Normalise`: it makes its input by code of its own.
+    """
+    adapted = shared_copy(view)
+    parts = [part for part in adapted.modules() if isinstance(part, Normalise)]
+    if not parts:
+        raise ValueError(f"{type(view).__name__}: makes its input by code of its own: leave mean and deviation out")
+    for part in parts:
+        part.mean = in_form_of(part.mean, stated.mean)
+        part.std = in_form_of(part.std, stated.std)
+    adapted.input = stated  # type: ignore[assignment]
+    return adapted
+
+
+def in_form_of(buffer: Tensor, constant: Sequence[float] | None) -> Tensor:
+    """Return a constant of the RGB channels with a buffer's type, device and shape; the buffer itself for None."""
+    if constant is None:
+        return buffer
+    return to_device(torch.tensor(constant, dtype=buffer.dtype), buffer.device).view(-1, 1, 1)
+
+
+def input_of(module: nn.Module) -> Input:
+    """Return the input that a network or an extractor states, itself or by a part that normalises RGB.
+
+    Raises:
+        ValueError: if it states a mean without a deviation.
+    """
+    kind = type(module).__name__
+    mean = getattr(module, "input_mean", None)
+    std = getattr(module, "input_std", None)
+    if (mean is None) != (std is None):
+        raise ValueError(f"{kind}: states one of input_mean and input_std: state both")
+    if mean is not None and std is not None:
+        return Input(mean=map(float, mean), std=map(float, std), source=f"stated by {kind}")
+    for part in module.modules():
+        stated = getattr(part, "input", None)
+        if isinstance(stated, Input):
+            return stated
+        if isinstance(part, Normalise):
+            mean, std = ([round(value, 6) for value in each.flatten().tolist()] for each in (part.mean, part.std))
+            return Input(mean=mean, std=std, source=f"a Normalise of {kind}")
+    return Input()
+
+
 class RawColour(FeatureExtractor):
     """Baseline without training: the feature of a cell is its mean colour.
 
@@ -151,6 +202,8 @@ class RawColour(FeatureExtractor):
     Raises:
         ValueError: for another stage.
     """
+
+    input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="of raw colour")
 
     def __init__(self, stage: str = "colour", stride: int | None = None) -> None:
         super().__init__(stage, ["colour"], "raw colour")
@@ -177,23 +230,28 @@ def measured_stride(
     Raises:
         ValueError: if the output is not a map of at least 4 × 4 cells of its stride.
     """
-    blank = torch.zeros(1, 3, *PROBE, device=device_of(view))
+    multiple = getattr(view, "multiple", 1)
+    height, width = (-(-side // multiple) * multiple for side in PROBE)
+    blank = torch.zeros(1, 3, height, width, device=device_of(view))
     with eval_mode(view), random_state_kept():
         features = require_map(features_by(view, blank, look), kind)
     check_map(features, kind)
-    stride = stated or max(round(PROBE[0] / features.shape[2]), 1)
-    require_stride(features, kind, stride, PROBE)
+    stride = stated or max(round(height / features.shape[2]), 1)
+    require_stride(features, kind, stride, (height, width))
     return stride
 
 
 class MapExtractor(FeatureExtractor):
-    """A view of a user's module, which maps float RGB `(N, 3, H, W)` in [0, 1] to `(N, C, h, w)`: `features`.
+    """A view of a user's module, which maps float RGB `(N, 3, H, W)` to `(N, C, h, w)`: `features`.
 
     Its stride is its attribute `stride`, or that of a map of a blank image whose sides differ; its attribute
-    `multiple`, if it has one, divides the sides of its images.
+    `multiple`, if it has one, divides the sides of its images. Tokens `(N, cells, C)` of a known patch (attribute
+    `patch_size` of the module, its `patch_embed` or `config`) become a map; leading tokens of no cell are left out. A
+    network of clips, which states its `tubelet_size`, gets each frame as a clip `(N, 3, 1, H, W)`.
 
     Args:
         network: the module. It is not copied: it is put into eval mode for each pass, and put back.
+        normalise: applied to RGB in [0, 1] first; None for a module that states no input.
         stage: None or `features`.
         stride: None, or the stride of the map.
 
@@ -201,18 +259,35 @@ class MapExtractor(FeatureExtractor):
         ValueError: for another stage or stride, or if the output is not a map of at least 4 × 4 cells.
     """
 
-    def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
+    takes_copy = False
+
+    def __init__(
+        self,
+        network: nn.Module,
+        normalise: nn.Module | None = None,
+        stage: str | None = None,
+        stride: int | None = None,
+    ) -> None:
         kind = type(network).__name__
         super().__init__(stage or OUTPUT, [OUTPUT], kind)
         self.network = network
+        self.normalise = normalise
         self.training = False
-        self.multiple = getattr(network, "multiple", 1)
+        self.patch = patch_of(network)
+        self.multiple = getattr(network, "multiple", self.patch or 1)
         self.set_stride(measured_stride(self, kind, stated_stride(network)), stride)
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the network's output."""
+        """Return the network's output, tokens as a map."""
+        if self.normalise is None:
+            given = images.to(type_of_input(self.network))
+        else:
+            given = self.normalise(images)
+        if hasattr(self.network, "tubelet_size"):
+            given = given[:, :, None]
         with eval_mode(self.network):
-            features: Tensor = self.network(images.to(type_of_input(self.network)))
+            output = self.network(given)
+        features: Tensor = map_of_tokens(output, self.patch, images.shape[2:])
         return features
 
 
@@ -272,6 +347,35 @@ class TimmExtractor(FeatureExtractor):
         if str(getattr(self.network, "output_fmt", "")).endswith("NHWC") and features.ndim == 4:
             features = features.permute(0, 3, 1, 2)
         return features
+
+
+def patch_of(network: object) -> int | None:
+    """Return the side of a network's patches, pixels: `patch_size` of it, its `patch_embed` or `config`; else None."""
+    for holder in (network, getattr(network, "patch_embed", None), getattr(network, "config", None)):
+        patch = getattr(holder, "patch_size", None)
+        if isinstance(patch, tuple | list) and len(set(patch[-2:])) == 1:  # a third number counts frames
+            patch = patch[-1]
+        if isinstance(patch, int):
+            return patch
+    return None
+
+
+def map_of_tokens(output: Any, patch: int | None, size: Sequence[int]) -> Any:
+    """Return tokens `(N, cells, C)` as a map `(N, C, h, w)`; another output, or tokens of another number, as it is.
+
+    Args:
+        output: of a network; a Hugging Face model's has `last_hidden_state`.
+        patch: side of a patch, pixels; None if it is unknown.
+        size: height and width of the images, pixels.
+    """
+    tokens = getattr(output, "last_hidden_state", output)
+    if patch is None or not isinstance(tokens, Tensor) or tokens.ndim != 3:
+        return output
+    rows, columns = size[0] // patch, size[1] // patch
+    leading = tokens.shape[1] - rows * columns  # class and register tokens
+    if not 0 <= leading <= MOST_LEADING:
+        return output
+    return tokens[:, leading:].mT.unflatten(2, (rows, columns))
 
 
 def type_of_input(network: nn.Module) -> torch.dtype:
@@ -367,10 +471,13 @@ def require_map(output: object, name: str) -> Tensor:
     found = f"{name}: expected a map (N, C, h, w), got {given}"
     first = output[0] if isinstance(output, tuple | list) and output else output
     if hasattr(output, "last_hidden_state") or (isinstance(first, Tensor) and first.ndim == 3):
-        raise ValueError(f"{found}: tokens become a map in six lines, docs/extend.md, section 'A network of tokens'")
+        raise ValueError(
+            f"{found}: tokens become a map by an attribute patch_size of the network, or in six lines, docs/extend.md, "
+            "section 'A network of tokens'"
+        )
     raise ValueError(
         f"{found}: leave pooling and classifier out, or give it a method feature_extractor(stage, stride) that returns "
-        "vidcorr.backbones.extractor_of(self.trunk)"
+        "vidcorr.build_feature_extractor(self.trunk, stage, stride)"
     )
 
 

@@ -1,6 +1,7 @@
 """Weights in files of other projects; no code in a file runs."""
 
 import argparse
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,11 @@ from .trust import LONGEST
 State = dict[str, Tensor]
 ENTRIES = ("state_dict", "teacher", "model", "model_state_dict", "network", "net")
 """Entries of a file whose weights are taken before those of others, such as their moving average."""
+
+PREFIXES = ("encoder.", "backbone.", "model.", "module.", "network.", "net.")
+"""Usual prefixes of a network's weights in a checkpoint, where other networks beside it may have its form."""
+CLASSIFIER = re.compile(r"(?:fc|heads?|classifier)\..+")
+"""Names of the weights of a classifier."""
 
 
 class ForeignWeights(NamedTuple):
@@ -91,6 +97,37 @@ def bare(state: State) -> State:
     return wrapped if wrapped and is_wrapped else named
 
 
-def fitting(state: State, module: nn.Module) -> State:
-    """Return weights as they are if a module has their names, else without prefixes of wrappers."""
-    return state if state.keys() == module.state_dict().keys() else bare(state)
+def fitted(state: State, network: nn.Module, source: str | Path, with_classifier: bool = False) -> State:
+    """Return the weights of a network under its own names: without wrappers' prefixes and without one common prefix.
+
+    Weights outside of the prefix belong to heads and other networks, and are left out; a line says so.
+
+    Args:
+        state: weights of a file.
+        network: the network.
+        source: the file, for messages.
+        with_classifier: leave out a classifier, which the network does not have.
+
+    Raises:
+        ValueError: if the network fits below several prefixes.
+    """
+    own = network.state_dict().keys()
+    if state.keys() == own:
+        return state
+    state = bare(state)
+    if not own:
+        return state
+    first = next(iter(own))
+    prefixes = {key.removesuffix(first) for key in state if key.endswith(f".{first}")}
+    fits = sorted(prefix for prefix in prefixes if all(f"{prefix}{name}" in state for name in own))
+    if fits and not own <= state.keys():
+        usual = [prefix for prefix in fits if prefix in PREFIXES] or fits
+        if len(usual) > 1:
+            raise ValueError(f"{source}: the network fits below {' and '.join(usual)}: save the weights of one alone")
+        prefix = usual[0]
+        print(f"{source}: takes the weights below {prefix}", flush=True)
+        state = without_prefix(state, prefix)
+        with_classifier = True
+    if not with_classifier:
+        return state
+    return {name: tensor for name, tensor in state.items() if name in own or not CLASSIFIER.fullmatch(name)}

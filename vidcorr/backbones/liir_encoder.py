@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..functional.colour import normalised_lab
 from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
-from .description import Network
+from .description import Input, Network
 from .extractor import FeatureExtractor
 from .resnet import LAYER_OF_STAGE, ends_of, folded_copy, maps_of, named_blocks
 
@@ -74,6 +74,7 @@ class LiirEncoder(nn.Module):
     """
 
     described = Network(name="LiirEncoder", spec="vidcorr.backbones:LiirEncoder")
+    input = Input(source="which Liir converts to Lab")
 
     def __init__(
         self, position: Position = "1dape", position_size: int = 128, affinity_dim: int = 64, stages: Literal[3, 4] = 4

@@ -1,5 +1,6 @@
 """The door to a network: its text, a file or a module becomes an `Encoder`."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -9,26 +10,38 @@ from torch import nn
 
 from ..functional.device import random_state_kept
 from .checkpoints import METADATA_KEY, load_weights, loaded, read_content, recipe_of, without_prefix
-from .description import Network
+from .copies import on_device
+from .description import CALLER, IMAGENET_MEAN, IMAGENET_STD, INPUTS, Input, Network
 from .encoder import Encoder
-from .foreign import fitting, weights_in
+from .extractor import Dilated
+from .foreign import fitted, weights_in
 from .liir_encoder import LiirEncoder
-from .networks import OWN_CHECKPOINT, SUFFIXES, NamedNetwork, is_checkpoint, local_file, split_view
-from .trust import allow, check_names, constructed, import_named, make, own_arguments
+from .networks import HUB, LIBRARIES, WITH_WEIGHTS, NamedNetwork, is_checkpoint, local_file, prepared, split_view
+from .trust import allow, check_names, constructed, import_named, import_path, make, own_arguments
 from .video import VideoEncoder
 
 
-def load(network: Any, pretrained: bool = False, seed: int | None = 0) -> Encoder:
+def load(
+    network: Any,
+    pretrained: bool = False,
+    seed: int | None = 0,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Encoder:
     """Load a network, from whatever names or holds it.
 
     Args:
-        network: a name: `timm:NAME`, `torchvision:NAME`, `transformers:NAME`, `package.module:callable`, a short name
-            such as `vidcorr-r18`, or `raw_colour`; the path of a checkpoint, or its address on the hub
-            (`hf://OWNER/NAME/FILE`); the weights of a module of yours, `package.module:Class=FILE`; each with
-            `@STAGE/STRIDE` for the encoder's defaults. Or a `NamedNetwork`, with its own weights and seed. Or a module:
-            a LightningModule, a network, an extractor or a video encoder.
+        network: a name: `timm:NAME`, `torchvision:NAME`, `torchhub:OWNER/REPO:ENTRY`, `transformers:NAME`,
+            `package.module:callable`, a short name such as `vidcorr-r18`, or `raw_colour`; the path of a checkpoint, or
+            its address on the hub (`hf://OWNER/NAME/FILE`); a name with a file of its weights, `timm:NAME=FILE`,
+            `package.module:Class=FILE`; each with `@STAGE/STRIDE` for the encoder's defaults. Or a `NamedNetwork`, with
+            its own weights, seed and input. Or a module: a LightningModule, a network, an extractor, an `Encoder` or a
+            video encoder.
         pretrained: load the library's weights, for names of timm and torchvision.
         seed: seed of random weights; None draws them from torch's state.
+        mean: mean of RGB in [0, 1] in the network's training; None: as the network or its library states.
+        std: standard deviation of RGB in [0, 1] in the network's training; given with `mean`.
 
     Raises:
         ValueError: one line, for an unknown name, a file that is missing, damaged or of another project, or code that a
@@ -38,37 +51,82 @@ def load(network: Any, pretrained: bool = False, seed: int | None = 0) -> Encode
         >>> load("torchvision:resnet18").view("res4", 8)(torch.zeros(1, 3, 64, 96)).shape
         torch.Size([1, 256, 8, 12])
     """
+    stated = stated_input(mean, std)
     if isinstance(network, str | Path):
         network = NamedNetwork(str(network), pretrained=pretrained, seed=seed)
-    if not isinstance(network, NamedNetwork):
-        return network if isinstance(network, Encoder) else Encoder(network)
-    spec = network.spec
-    own = OWN_CHECKPOINT.fullmatch(spec)
-    with ExitStack() as stack:
-        if network.seed is not None:
-            stack.enter_context(random_state_kept())
-            torch.manual_seed(network.seed)
-        if own is not None:
-            encoder = Encoder(own_module(*own.groups()))
-        elif spec.endswith(SUFFIXES):
-            encoder = encoder_from_checkpoint(spec)
-        else:
-            encoder = Encoder(network)
-    encoder.default_stage = network.stage or encoder.default_stage
-    encoder.default_stride = network.stride or encoder.default_stride
-    return encoder
+    if isinstance(network, NamedNetwork):
+        encoder = _named(network)
+        stated = stated or network.input
+    elif isinstance(network, Encoder):
+        encoder = network
+    else:
+        encoder = Encoder(network)
+    if stated is None:
+        return encoder
+    found = Encoder(encoder.network, stated, encoder.default_stage, encoder.default_stride, encoder.described)
+    found.is_ours = encoder.is_ours
+    return found
+
+
+def stated_input(
+    mean: Sequence[float] | None = None, std: Sequence[float] | None = None, name: str | None = None
+) -> Input | None:
+    """Return the input that a caller states by mean and deviation, or by a name of `INPUTS`; None if nothing is stated.
+
+    Raises:
+        ValueError: for a mean without a deviation, or both beside a name.
+    """
+    if (mean is None) != (std is None) or (name and mean is not None):
+        raise ValueError("input: give --mean and --std together, or --input alone")
+    if name is not None:
+        mean, std = INPUTS[name]
+    return None if mean is None or std is None else Input(mean=mean, std=std, source=CALLER)
+
+
+def view(
+    network: Any,
+    stage: str | None = None,
+    stride: int | None = None,
+    dilated: Dilated = False,
+    features: str | None = None,
+) -> Any:
+    """Return the features of a network to compute with: `load(network).view(…)`, on the GPU if `load` makes it here.
+
+    Args:
+        network: as `load` takes it.
+        stage: as `Encoder.view` takes it.
+        stride: as `Encoder.view` takes it.
+        dilated: as `Encoder.view` takes it.
+        features: as `Encoder.view` takes it.
+
+    Raises:
+        ValueError: as `load` and `Encoder.view`.
+    """
+    encoder = load(network)
+    found = encoder.view(stage, stride, dilated, features)
+    return on_device(found) if encoder.is_ours else found
 
 
 def build_feature_extractor(
-    network: Any, stage: str | None = None, stride: int | None = None, pretrained: bool = False
+    network: Any,
+    stage: str | None = None,
+    stride: int | None = None,
+    pretrained: bool = False,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    dilated: Dilated = False,
 ) -> nn.Module:
-    """Return a feature extractor of a network.
+    """Return a feature extractor of a network, which shares its weights and changes nothing in it.
 
     Args:
         network: as `load` takes it. Random weights are drawn from torch's state.
         stage: a name, or names with + between them; None takes res4 of a ResNet, the last block of a ViT.
         stride: pixels per cell; None takes 8 for a ResNet and the patch of a ViT.
         pretrained: load the library's weights, for names of timm and torchvision.
+        mean: mean of RGB in [0, 1] in the network's training, as `load` takes it.
+        std: standard deviation of RGB in [0, 1] in the network's training.
+        dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
 
     Returns:
         A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`; or the video
@@ -82,37 +140,80 @@ def build_feature_extractor(
         >>> extractor(torch.zeros(1, 3, 64, 96)).shape
         torch.Size([1, 256, 8, 12])
     """
-    encoder = load(network, pretrained, seed=None)
-    return encoder.view(stage, stride)
+    return load(network, pretrained, seed=None, mean=mean, std=std).view(stage, stride, dilated)
 
 
-def encoder_from_checkpoint(path: str | Path) -> Encoder:
-    """Load the encoder by which benchmarks see the module of a checkpoint.
+def _named(network: NamedNetwork) -> Encoder:
+    """Make the encoder of a name."""
+    spec = network.spec
+    with_weights = WITH_WEIGHTS.fullmatch(spec)
+    with ExitStack() as stack:
+        if network.seed is not None:
+            stack.enter_context(random_state_kept())
+            torch.manual_seed(network.seed)
+        if with_weights is not None:
+            encoder = Encoder(with_weights_of(*with_weights.groups()))
+        elif is_checkpoint(spec):
+            encoder = _of_checkpoint(local_file(spec))
+        else:
+            made, described = network.build()
+            encoder = Encoder(made, described=described)
+    encoder.is_ours = True
+    encoder.default_stage = network.stage or encoder.default_stage
+    encoder.default_stride = network.stride or encoder.default_stride
+    return encoder
+
+
+def _of_checkpoint(path: Path) -> Encoder:
+    """Load the encoder by which benchmarks see the module of a checkpoint, on the CPU, in eval mode.
 
     A checkpoint states its encoder as a class of this library with its arguments, so that neither Lightning nor the
     module's own class is needed. For a module with features of its own, the module itself is loaded.
-
-    Args:
-        path: a checkpoint written by this project, a file from `vidcorr export`, or an address on the hub
-            (`hf://OWNER/NAME/FILE`).
-
-    Returns:
-        The encoder on the CPU, in eval mode.
 
     Raises:
         ValueError: if the file is missing, damaged or of another project, names code that is not allowed, or does not
             fit its encoder.
     """
-    path = local_file(path)
     checkpoint = read_content(path)
     recipe_of(checkpoint, path)  # refuses code that the file names, also for resuming it
     saved = checkpoint[METADATA_KEY].get("encoder")
     if saved is None:
         return Encoder(module_from_checkpoint(path))
-    encoder = load(make(saved, path))
+    encoder = encoder_of(saved, path)
     load_weights(encoder.network, without_prefix(checkpoint["state_dict"], saved["prefix"]), path)
     encoder.described = encoder.described.with_weights_of(path)
     return encoder.eval()
+
+
+def encoder_of(recipe: object, source: str | Path) -> Encoder:
+    """Make the encoder of a recipe in a file, with fresh weights; code that it names has to be allowed.
+
+    Args:
+        recipe: `class_path` and `init_args`, as `Encoder.recipe` returns them.
+        source: the file, for messages.
+
+    Raises:
+        ValueError: if the recipe names code that is not allowed, or the constructor refuses the arguments.
+    """
+    accepted = check_names(recipe, source)
+    if accepted["class_path"] != import_path(Encoder):
+        return load(make(recipe, source))
+    made = constructed(_encoder_by_name, accepted["init_args"], source)
+    assert isinstance(made, Encoder)
+    return made
+
+
+def _encoder_by_name(
+    spec: str,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    stage: str | None = None,
+    stride: int | None = None,
+) -> Encoder:
+    """Make the encoder of a name; mean and deviation are those of a checkpoint."""
+    network, described = NamedNetwork(spec).build()
+    stated = None if mean is None or std is None else Input(mean=mean, std=std, source="the checkpoint")
+    return Encoder(network, stated, stage, stride, described)
 
 
 def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
@@ -134,33 +235,38 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
     return loaded(make(recipe_of(checkpoint, path), path, **overrides), checkpoint["state_dict"], path)
 
 
-def own_module(module: str, name: str, file: str) -> nn.Module:
-    """Load the weights of a module of the user's: a checkpoint of Lightning with its arguments, or a state dict.
+def with_weights_of(name: str, file: str) -> nn.Module:
+    """Make a network by its name, and load the weights of a file.
 
     Args:
-        module: the module of the class.
-        name: a class, or a function that returns a module; without saved arguments it is called without any.
+        name: a name of a library or of torch.hub; or of the user's class, or a function that returns a module: from a
+            checkpoint of Lightning it gets its saved arguments, else it is called without any.
         file: the file.
 
     Raises:
-        ValueError: one line, if the class cannot be imported or made, the file is damaged, or one does not fit the
-            other.
+        ValueError: one line, if the network cannot be made, the file is damaged, or one does not fit the other.
     """
     path = local_file(file)
     content = read_content(path)
-    allow(f"{module}.{name}")
-    kind = import_named(module, name, f"network {module}:{name}")
-    state, _, _ = weights_in(content, path)
+    state = weights_in(content, path).state
+    if name.startswith((*LIBRARIES, HUB)):
+        made, described = NamedNetwork(name).build(with_weights=False)
+        load_weights(made, fitted(state, made, path, with_classifier=True), path)
+        made.described = described.with_weights_of(path)  # type: ignore[assignment]
+        return made.eval()
+    module, _, kind_name = name.partition(":")
+    allow(f"{module}.{kind_name}")
+    kind = import_named(module, kind_name, f"network {name}")
     arguments = own_arguments(content.get("hyper_parameters", {}))
     if hasattr(kind, "encoder_in_checkpoint"):  # of our base: its arguments name networks
-        arguments = check_names({"class_path": f"{module}.{name}", "init_args": arguments}, path)["init_args"]
+        arguments = check_names({"class_path": f"{module}.{kind_name}", "init_args": arguments}, path)["init_args"]
     try:
-        made = constructed(kind, arguments, path)
-        own: nn.Module = loaded(made, fitting(state, made), path)
+        own = constructed(kind, arguments, path)
+        loaded_module: nn.Module = loaded(own, fitted(state, own, path), path)
     except ValueError as error:
         remedy = f"name a function that returns the network for these weights, {module}:my_network={file}"
         raise ValueError(f"{error}; or {remedy}") from error
-    return own
+    return prepared(loaded_module)
 
 
 def require_name(backbone: object) -> None:
@@ -174,14 +280,15 @@ def require_name(backbone: object) -> None:
         raise ValueError(f"backbone: expected a name such as my_module:my_network, got a {kind}")
 
 
-def trainable_network(spec: str) -> tuple[nn.Module, Network]:
+def trainable_network(spec: str) -> tuple[nn.Module, Network, Input]:
     """Build the network that a method trains: fresh, or with the weights of a checkpoint.
 
     Args:
         spec: a name of a raw network; or a checkpoint of ours, for example from `vidcorr convert`.
 
     Returns:
-        The network, and its description, whose `spec` makes the network again.
+        The network; its description, whose `spec` makes the network again; and its input. A fresh network of a library
+        is trained on ImageNet's RGB, whatever the library's own weights were trained on.
 
     Raises:
         ValueError: for an unknown form of spec, or a checkpoint with a part of a network.
@@ -191,9 +298,13 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network]:
     if view:
         raise ValueError(f"{spec}: a method trains a whole network: leave @{view} out")
     if not is_checkpoint(spec):
-        return NamedNetwork(spec).build()
-    encoder = encoder_from_checkpoint(spec)
+        network, described = NamedNetwork(spec).build()
+        encoder = Encoder(network)
+        imagenet = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="on which it was trained")
+        trained_on = encoder.stated or (imagenet if encoder.takes_normalised else Input())
+        return network, described, trained_on
+    encoder = load(spec)
     if encoder.recipe is None or isinstance(encoder.network, LiirEncoder | VideoEncoder):
         raise ValueError(f"{spec}: {type(encoder.network).__name__} has no full network to train")
     trainable: nn.Module = encoder.network.requires_grad_(True).train()
-    return trainable, encoder.described
+    return trainable, encoder.described, encoder.input if encoder.takes_normalised else Input()

@@ -11,10 +11,10 @@ from torch import nn
 
 from ..videos.digests import file_digest
 from .checkpoints import METADATA_KEY, read_content, recipe_of
-from .description import RANDOM_WEIGHTS, Network, architecture_name
+from .description import RANDOM_WEIGHTS, Input, Network, architecture_name
 from .extractor import RawColour, eval_mode
-from .trust import TRUSTED, allow, import_named, named_code, package_of, reason
-from .video import VideoEncoder, from_transformers
+from .trust import TRUSTED, allow, import_named, named_code, package_of, reason, refuse
+from .video import from_transformers
 
 SHORT_NAMES = {
     "vidcorr-r18": "vidcorr.backbones:vidcorr_r18",  # ours, in the package: weights/vidcorr-r18.md is its card
@@ -41,8 +41,10 @@ SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
 """Endings of checkpoints: of `torch.save`, and safetensors from `vidcorr export`."""
 LIBRARIES = ("timm:", "torchvision:")
 """Prefixes of names that stand for random or trained weights."""
-OWN_CHECKPOINT = re.compile(r"([\w.]+):(\w+)=(.+)")
-"""A checkpoint of a user's own LightningModule: `package.module:Class=FILE`."""
+WITH_WEIGHTS = re.compile(r"(\w[\w.]*:[^=]+)=(.+)")
+"""A name with a file of weights, `timm:NAME=FILE`, or of a user's own class, `package.module:Class=FILE`."""
+HUB = "torchhub:"
+"""Prefix of networks by an entry of torch.hub: `torchhub:OWNER/REPO:ENTRY`, or of a clone, `torchhub:FOLDER:ENTRY`."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,10 @@ class NamedNetwork:
         stride: pixels per feature cell; None is the text's, and without one the benchmark's choice.
         pretrained: load the library's weights, for names of timm and torchvision; others ignore it.
         seed: seed of random weights; None draws them from torch's state.
+        input: the RGB that the network gets, stated by the caller; None: as the network or its library states.
 
     Attributes:
-        spec: full name, path of a checkpoint (of a file on the hub the path in its cache), or `Class=FILE`.
+        spec: full name, path of a checkpoint (of a file on the hub the path in its cache), or `NAME=FILE`.
 
     Raises:
         ValueError: if the stride is not a number, or a file of the hub is not to be had.
@@ -74,18 +77,21 @@ class NamedNetwork:
     stride: int | None = None
     pretrained: bool = False
     seed: int | None = 0
+    input: Input | None = None
     spec: str = field(init=False)
 
     def __post_init__(self) -> None:
         name, view = split_view(self.text)
-        stage, _, stride = view.partition("/")
+        stage, slash, stride = view.partition("/")
+        if slash and not stride.isdecimal():
+            raise ValueError(f"{self.text}: the stride, after the last /, must be a number of pixels, got {stride!r}")
         spec, own_stage = split_view(SHORT_NAMES.get(name, name))
         is_trained = name in SHORT_NAMES and spec.startswith("timm:")
         settled = {
             "spec": str(local_file(spec)) if on_hub(spec) else spec,
             "stage": self.stage or stage or own_stage or None,
             "stride": self.stride or (int(stride) if stride else None),
-            "pretrained": is_trained or (self.pretrained and spec.startswith(LIBRARIES)),
+            "pretrained": is_trained or (self.pretrained and takes_library_weights(spec)),
         }
         for attribute, value in settled.items():
             object.__setattr__(self, attribute, value)
@@ -98,7 +104,7 @@ class NamedNetwork:
     @property
     def is_random(self) -> bool:
         """True if the weights are random, so that seeds make different networks."""
-        return self.spec.startswith(LIBRARIES) and not self.pretrained
+        return takes_library_weights(self.spec) and not self.pretrained
 
     @property
     def file(self) -> Path | None:
@@ -112,8 +118,10 @@ class NamedNetwork:
         return {"spec": self.spec} | {name: value for name, value in given.items() if value}
 
     def identity(self) -> dict[str, Any]:
-        """Return view and weights: the bytes of a checkpoint, or a name with its seed."""
-        view = {"stage": self.stage, "stride": self.stride}
+        """Return view, stated input and weights: the bytes of a checkpoint, or a name with its seed."""
+        view: dict[str, Any] = {"stage": self.stage, "stride": self.stride}
+        if self.input is not None:
+            view |= {"mean": self.input.mean, "std": self.input.std}
         if self.file is not None:
             return view | {"sha256": file_digest(self.file)}
         return view | {"spec": self.spec, "pretrained": self.pretrained, "seed": self.seed}
@@ -123,16 +131,19 @@ class NamedNetwork:
         """True if the identity settles the features: no code of the user makes them."""
         if self.file is None:
             is_ours = ":" not in self.spec or package_of(self.spec) in TRUSTED
-            return is_ours and not OWN_CHECKPOINT.fullmatch(self.spec)
+            return is_ours and not WITH_WEIGHTS.fullmatch(self.spec)
         content = read_content(self.file, whole=False)
         of_module = recipe_of(content, self.file)
         recipe = content[METADATA_KEY].get("encoder") or of_module
         return all(package_of(name) in TRUSTED for name in named_code(recipe))
 
-    def build(self) -> tuple[nn.Module, Network]:
+    def build(self, with_weights: bool = True) -> tuple[nn.Module, Network]:
         """Build a network that is no checkpoint, without its classifier, and describe it.
 
         Random weights are drawn from torch's state. Residual blocks of the ResNets start at zero (SimSiam, section 4).
+
+        Args:
+            with_weights: False: an entry of torch.hub loads no weights.
 
         Returns:
             A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`, or the result of a user's
@@ -148,7 +159,7 @@ class NamedNetwork:
         if not separator:
             raise ValueError(
                 f"backbone {spec!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write timm:NAME, "
-                "torchvision:NAME or package.module:callable"
+                "torchvision:NAME, torchhub:OWNER/REPO:ENTRY or package.module:callable"
             )
         source = library
         network: nn.Module
@@ -158,6 +169,8 @@ class NamedNetwork:
             network = _torchvision(name, self.pretrained)
         elif library == "transformers":
             network = from_transformers(name)
+        elif spec.startswith(HUB):
+            network = _of_torch_hub(spec, with_weights)
         else:
             network = _imported(library, name)
             source = spec  # weights random or loaded: only the callable knows
@@ -168,10 +181,23 @@ class NamedNetwork:
             seed=torch.initial_seed() if self.is_random else None,
             loaded=not self.is_random,
         )
-        if not isinstance(network, VideoEncoder):
-            # Six times faster in bfloat16 on a CPU, and faster on recent GPUs; values and checkpoints are the same.
-            network = network.to(memory_format=torch.channels_last)
-        return network, described
+        return prepared(network), described
+
+
+def prepared(network: nn.Module) -> nn.Module:
+    """Return a network made here with the weights of its 2-D convolutions channels last in memory.
+
+    They are six times faster in bfloat16 on a CPU, and faster on recent GPUs; values and checkpoints are the same.
+    """
+    for part in network.modules():
+        if isinstance(part, nn.Conv2d):
+            part.to(memory_format=torch.channels_last)
+    return network
+
+
+def takes_library_weights(spec: str) -> bool:
+    """Return whether a name stands for a library's weights, random or trained, and not for those of a file."""
+    return spec.startswith(LIBRARIES) and not WITH_WEIGHTS.fullmatch(spec)
 
 
 def split_view(text: str) -> tuple[str, str]:
@@ -224,29 +250,6 @@ def local_file(path: str | Path) -> Path:
         raise ValueError(f"{path}: {reason(error)}") from error
 
 
-def build_network(spec: str, pretrained: bool = False) -> nn.Module:
-    """Build a network by its name, without its classifier, as `NamedNetwork.build` does.
-
-    `timm:NAME` and `torchvision:NAME` take a name of that library, `transformers:NAME` a name of its hub or a folder;
-    `package.module:callable` is imported and called without arguments; a short name (`vidcorr-r18`, `dino-b8`, …)
-    has its trained weights.
-
-    Args:
-        spec: the name, for example `torchvision:resnet18` or `timm:vit_small_patch16_224`.
-        pretrained: load the library's weights (supervised or otherwise), from its cache or over the network.
-
-    Raises:
-        ValueError: if the name has no prefix or the library does not know it.
-
-    Example:
-        >>> network = build_network("torchvision:resnet18")
-        >>> network(torch.zeros(2, 3, 64, 64)).shape
-        torch.Size([2, 512])
-    """
-    network, _ = NamedNetwork(spec, pretrained=pretrained).build()
-    return network
-
-
 def _timm(name: str, pretrained: bool) -> nn.Module:
     """Build a network of timm, with the options by which it takes images of any size."""
     import timm
@@ -287,6 +290,26 @@ def _imported(module: str, name: str) -> nn.Module:
     spec = f"{module}:{name}"
     network = import_named(module, name, f"backbone {spec}")()
     allow(spec)  # the user's call has named and run it; a file that names it has passed the gate
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"backbone {spec}: expected a torch.nn.Module, got a {type(network).__name__}")
+    return network
+
+
+def _of_torch_hub(spec: str, with_weights: bool) -> nn.Module:
+    """Call an entry of torch.hub, which runs code of others; of several modules that it returns, take the first.
+
+    Raises:
+        ValueError: if the user has not allowed the code, or the entry cannot be called or returns no module.
+    """
+    place, _, entry = spec.removeprefix(HUB).rpartition(":")
+    refuse([spec], f"backbone {spec}")
+    source = "local" if Path(place).is_dir() else "github"
+    options = {} if with_weights else {"pretrained": False}
+    try:
+        made = torch.hub.load(place, entry, source=source, trust_repo=True, **options)
+    except Exception as error:  # of code of others
+        raise ValueError(f"backbone {spec}: {entry} of {place} cannot be made: {reason(error)}") from error
+    network = made[0] if isinstance(made, tuple) else made
     if not isinstance(network, nn.Module):
         raise ValueError(f"backbone {spec}: expected a torch.nn.Module, got a {type(network).__name__}")
     return network

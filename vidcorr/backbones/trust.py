@@ -11,7 +11,7 @@ import os
 import re
 import site
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ def allow(*names: str) -> None:
     """Allow files to name code of other installed packages.
 
     Args:
-        names: `package.module.Class` or `package.module:callable`, exactly as in the files.
+        names: `package.module.Class` or `package.module:callable`, exactly as in the files; of torch.hub `OWNER/REPO`,
+            or the folder of a clone.
     """
     _allowed.update(names)
 
@@ -55,6 +56,24 @@ def allow_named(given: object) -> None:
     names = re.findall(r"[\w.]+(?::[\w.]+)?", str(given))
     allow(*names)
     allow(*(name.replace(":", ".") for name in names))
+    if isinstance(given, Mapping):
+        stated = given.get("allow") or []
+        allow(*([stated] if isinstance(stated, str) else stated))
+    elif isinstance(given, Sequence):
+        allow(*_words_of_allow(given))
+
+
+def _words_of_allow(words: Iterable[str]) -> Iterator[str]:
+    """Yield the values of `--allow` on a command line, with their slashes."""
+    is_value = False
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if word.startswith("-"):
+            is_value = flag == "--allow" and not equals
+            if flag == "--allow" and equals:
+                yield value
+        elif is_value:
+            yield word
 
 
 def names_outside(texts: Iterable[str]) -> list[str]:
@@ -81,8 +100,8 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
         ValueError: one line with all names that the user would have to allow.
     """
     outside = {name for name in names if not _is_trusted(package_of(name))}
-    refused = sorted(outside - _allowed)
-    for name in refused:
+    refused = sorted({permission_for(name) for name in outside} - _allowed)
+    for name in outside.intersection(refused):
         package = package_of(name)
         if package.isidentifier() and importlib.util.find_spec(package) is None:
             remedy = f"run from the folder that holds {package}, or set PYTHONPATH to it"
@@ -104,6 +123,12 @@ def _is_code(name: str) -> bool:
     if found.has_location or not found.submodule_search_locations:
         return True
     return PathFinder.find_spec(f"{package}.{second}", list(found.submodule_search_locations)) is not None
+
+
+def permission_for(name: str) -> str:
+    """Return what a user allows to let a name run: of `torchhub:OWNER/REPO:ENTRY` the repository, else the name."""
+    library, _, place = name.partition(":")
+    return place.rpartition(":")[0] if library == "torchhub" else name
 
 
 def package_of(name: str) -> str:

@@ -15,7 +15,8 @@ from torch.nn.functional import interpolate
 
 from ..functional.device import to_device
 from ..videos.files import require_one_of
-from .extractor import IMAGENET_MEAN, IMAGENET_STD, eval_mode, measured_stride, stated_stride
+from .description import IMAGENET_MEAN, IMAGENET_STD, Input
+from .extractor import eval_mode, map_of_tokens, measured_stride, patch_of, require_map, stated_stride
 from .trust import reason
 
 Upsampling = Literal["trilinear", "cubic"]
@@ -52,7 +53,8 @@ class Clips(nn.Module):
 
     Args:
         net: callable that maps float32 `(1, 3, window, H, W)`, or `(1, window, 3, H, W)`, to
-            `(1, C, window / tubelet, h, w)`: a tensor, or an array of numpy or of a library with DLPack.
+            `(1, C, window / tubelet, h, w)`: a tensor, or an array of numpy or of a library with DLPack; or to tokens
+            `(1, cells, C)` of a known patch (`patch_size`), as V-JEPA 2.1 does.
         window: frames of a clip.
         tubelet: frames per map of the network; it must divide `window`.
         upsampling: in time. "trilinear": as in torch; "cubic": Keys' kernel with a = −0.5, its weights within the
@@ -63,7 +65,8 @@ class Clips(nn.Module):
 
     Attributes:
         stage: "features".
-        stride: pixels per cell; None before the first window, unless the network states it.
+        stride: pixels per cell; None before the first window, unless the network states it or the side of its patches.
+        multiple: divisor of the sides of a frame; benchmarks pad to it.
         inside: modules that a callable computes with, which is no module itself.
 
     Raises:
@@ -96,8 +99,16 @@ class Clips(nn.Module):
         self.layout = layout
         self.mean = mean
         self.std = std
-        self.stride = stated_stride(net)
+        self.stride = stated_stride(net) or patch_of(net)
+        self.multiple = patch_of(net) or 1
         self._weights = upsampling_weights(window // tubelet, window, upsampling)
+
+    @property
+    def input(self) -> Input:
+        """The RGB that the network gets."""
+        if self.mean is None:
+            return Input(source="stated by Clips")
+        return Input(mean=self.mean, std=self.std, source="stated by Clips")
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Yield the maps of a video's frames, in order.
@@ -116,7 +127,7 @@ class Clips(nn.Module):
     @torch.no_grad()
     def _encoded(self, clip: Tensor) -> Tensor:
         """Return the maps `(T, C, h, w)` of the frames `(T, 3, H, W)` of a window."""
-        frames, _, height, _ = clip.shape
+        frames, _, height, width = clip.shape
         if self.mean is not None:
             constants = torch.tensor([self.mean, self.std], dtype=clip.dtype)
             mean, std = to_device(constants, clip.device).view(2, 3, 1, 1)
@@ -126,10 +137,67 @@ class Clips(nn.Module):
         if self.layout == "CTHW":
             clip = clip.transpose(0, 1)
         with eval_mode(self):
-            maps = as_tensor(self.net(clip[None]))
+            output = self.net(clip[None])
+        maps = self._maps_of(output, (height, width))
         self.stride = self.stride or round(height / maps.shape[3])
         weights = to_device(self._weights[:frames], maps.device).to(maps.dtype)  # (frames, tubelets)
         return torch.einsum("ts,cshw->tchw", weights, maps[0])
+
+    def _maps_of(self, output: Any, size: tuple[int, int]) -> Tensor:
+        """Return the network's output as maps of tubelets `(1, C, window / tubelet, h, w)`, also from its tokens.
+
+        Raises:
+            ValueError: for another output.
+        """
+        count = self.window // self.tubelet
+        patch = patch_of(self.net)
+        if isinstance(output, Tensor) and output.ndim == 3 and patch is not None:
+            # a map of all tubelets, one above the other
+            stacked = map_of_tokens(output, patch, (count * (size[0] // patch) * patch, size[1]))
+            if stacked.ndim == 4:
+                return stacked.unflatten(2, (count, -1))
+        if hasattr(output, "last_hidden_state") or isinstance(output, tuple | list | dict):
+            require_map(output, type(self.net).__name__)
+        maps = as_tensor(output)
+        if maps.ndim != 5 or maps.shape[2] != count:
+            kind = type(self.net).__name__
+            given = f"{tuple(maps.shape)}{' tokens' if maps.ndim == 3 else ''}"
+            raise ValueError(
+                f"{kind}: expected maps (1, C, {count}, h, w) of a clip of {self.window} frames, got {given}: tokens "
+                "become maps by an attribute patch_size of the network, or as in docs/extend.md, section 'A network of "
+                "tokens'"
+            )
+        return maps
+
+
+class NormalisedFrames(nn.Module):
+    """A video encoder whose frames are normalised first.
+
+    Args:
+        encoder: the video encoder.
+        normalise: applied to a batch of frames, RGB in [0, 1].
+        stated: the input in words.
+    """
+
+    def __init__(self, encoder: Any, normalise: nn.Module, stated: Input) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.normalise = normalise
+        self.input = stated
+        self.stage = getattr(encoder, "stage", "features")
+
+    @property
+    def stride(self) -> Any:
+        """Pixels per cell; None until it is known."""
+        return self.encoder.stride
+
+    @stride.setter
+    def stride(self, pixels: int | None) -> None:
+        self.encoder.stride = pixels
+
+    def encode(self, frames: Iterator[Tensor]) -> Iterator[Any]:
+        """Yield a map `(C, h, w)` per frame: float RGB `(3, H, W)` in [0, 1]."""
+        return self.encoder.encode(self.normalise(frame[None])[0] for frame in frames)
 
 
 class Recurrent(nn.Module):

@@ -1,5 +1,6 @@
-"""Vision transformers of timm, seen as a map of their patches."""
+"""Vision transformers, of timm or as DINO's authors publish them, seen as a map of their patches."""
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
-from .extractor import FeatureExtractor
+from .extractor import FeatureExtractor, map_of_tokens, patch_of, require_map
 
 
 def is_vit(network: nn.Module) -> bool:
@@ -33,7 +34,7 @@ class ViTExtractor(FeatureExtractor):
     cell; the original code leaves that border out.
 
     Args:
-        network: a transformer from `build_network("timm:…")`. It is not copied and is changed: pass a copy
+        network: a transformer of timm. It is not copied and is changed: pass a copy
             (`shared_copy`) to keep yours.
         normalise: applied to RGB in [0, 1] first.
         stage: `block1 … blockN`, or several with + between them; None is the last block.
@@ -100,6 +101,60 @@ class ViTExtractor(FeatureExtractor):
         prefix = embedding.shape[1] - grid[0] * grid[1]
         with positions_set(network, dino_positions(embedding, tuple(grid), size, prefix), size):
             yield
+
+
+def gives_blocks(network: nn.Module) -> bool:
+    """Return whether a network gives the tokens of its blocks by DINO's `get_intermediate_layers`, for a known patch."""
+    has_blocks = hasattr(network, "blocks") and callable(getattr(network, "get_intermediate_layers", None))
+    return has_blocks and patch_of(network) is not None
+
+
+class BlocksExtractor(FeatureExtractor):
+    """A view of a vision transformer of DINO, DINOv2 or DINOv3, as their authors publish them.
+
+    Tokens come from `get_intermediate_layers(images, n)`, after the final norm, in one pass for all stages; class and
+    register tokens are left out. Images are padded to a multiple of the patch, as by `ViTExtractor`.
+
+    Args:
+        network: the transformer, with `blocks` and `get_intermediate_layers`.
+        normalise: applied to RGB in [0, 1] first.
+        stage: `block1 … blockN`, or several with + between them; None is the last block.
+        stride: None, or the side of a patch.
+
+    Raises:
+        ValueError: if a stage does not exist, or for another stride.
+    """
+
+    def __init__(self, network: Any, normalise: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
+        self.depth: int = getattr(network, "n_blocks", len(network.blocks))  # DINOv2 may keep them in chunks
+        known = [f"block{number}" for number in range(1, self.depth + 1)]
+        super().__init__(stage or known[-1], known, "this transformer")
+        self.network: Any = network
+        self.normalise = normalise
+        self.multiple = patch_of(network) or 1
+        self.set_stride(self.multiple, stride)
+        self.eval()
+
+    def map_of(self, images: Tensor) -> Tensor:
+        """Return the maps of the blocks, from one pass.
+
+        Raises:
+            ValueError: for features before the final norm, of a network that has none.
+        """
+        height, width = images.shape[2:]
+        padded = pad(self.normalise(images), (0, -width % self.stride, 0, -height % self.stride))
+        options: dict[str, Any] = {}
+        if not self.final_norm:
+            if "norm" not in inspect.signature(self.network.get_intermediate_layers).parameters:
+                raise ValueError(f"{type(self.network).__name__}: gives features after its final norm only")
+            options["norm"] = False
+        first = min(int(name.removeprefix("block")) for name in self.stages)
+        found = self.network.get_intermediate_layers(padded, self.depth - first + 1, **options)
+        of_blocks = {f"block{first + index}": tokens for index, tokens in enumerate(found)}
+        maps: dict[str, Tensor] = {}
+        for name in self.stages:
+            maps[name] = require_map(map_of_tokens(of_blocks[name], self.stride, padded.shape[2:]), "this transformer")
+        return self.joined(maps)
 
 
 @contextmanager
