@@ -15,6 +15,7 @@ from pytorch_lightning.cli import SaveConfigCallback
 
 from vidcorr.backbones import load
 from vidcorr.benchmarks.base import Benchmark
+from vidcorr.benchmarks.network import view_for
 from vidcorr.benchmarks.output import Output
 from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks, first_ranks_buffers
 from vidcorr.results.result import Evaluated, Network, Result
@@ -141,7 +142,7 @@ class BenchmarkCallback(pl.Callback):
         if monitors and (self.every_n_epochs > 1 or (trainer.check_val_every_n_epoch or 1) > 1):
             remedy = "set every_n_epochs and check_val_every_n_epoch to 1, or take BestCheckpoint"
             raise ValueError(f"{monitors[0]}: {self.name} does not run in every epoch: {remedy}")
-        self.benchmark.extractor(load(pl_module))
+        view_for(self.benchmark, pl_module, load(pl_module))
         trained = getattr(trainer.datamodule, "trained_videos", set)  # type: ignore[attr-defined]
         both = sorted(trained().intersection(self.benchmark.held_out()))
         if both:
@@ -200,7 +201,7 @@ class BenchmarkCallback(pl.Callback):
         benchmark = self._benchmark_of_run(trainer)
         try:
             network = network_of(trainer, pl_module)
-            features = benchmark.extractor(load(pl_module))
+            features = view_for(benchmark, pl_module, load(pl_module))
             with first_ranks_buffers(features, trainer.world_size), Ranks() as ranks:
                 self.result = benchmark.run(features, network, output, ranks=ranks, **training)
         except Exception as error:

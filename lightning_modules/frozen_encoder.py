@@ -6,7 +6,6 @@ from torch import nn
 
 from vidcorr.backbones import FeatureExtractor
 from vidcorr.backbones.extractor import Dilated
-from vidcorr.backbones.loading import stated_input
 
 from .parts.saving import SavedModule
 
@@ -23,10 +22,10 @@ class FrozenEncoder(SavedModule):
         encoder: class and arguments of an encoder from a checkpoint; written into checkpoints of this module.
         mean: mean of RGB in [0, 1] in the network's training; None: as the network, its checkpoint or its library
             states.
-        std: standard deviation of RGB in [0, 1] in the network's training; given with `mean`.
+        std: standard deviation of RGB in [0, 1] in the network's training; None as for `mean`.
 
     Raises:
-        ValueError: for an unknown spec, or a mean without a deviation.
+        ValueError: for an unknown spec.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class FrozenEncoder(SavedModule):
         super().__init__()
         self.save_hyperparameters()
         self.encoder = self.frozen_network(spec, pretrained, encoder, "spec")
-        self.encoder.stated = stated_input(mean, std) or self.encoder.stated
+        self.encoder.state_input(mean, std)
         self.encoder.default_stage = stage or self.encoder.default_stage
         self.encoder.default_stride = stride or self.encoder.default_stride
 

@@ -62,7 +62,7 @@ def test_benchmarks_read_only_what_they_write(name, tmp_path):
     """From files to scores and files."""
     write, more, make, waits = BENCHMARKS[name]
     benchmark = make(write(tmp_path / name, 1, **{"frames": FRAMES} | more))
-    extractor = benchmark.extractor(load(RESNET))
+    extractor = load(RESNET).view(**benchmark.view_options(load(RESNET)))
     with fake_gpu() as gpu:
         benchmark.evaluate(moved(extractor, gpu.device), tmp_path / "out")
     assert (tmp_path / "out/results.json").is_file()

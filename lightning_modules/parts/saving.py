@@ -11,9 +11,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from vidcorr.backbones import Encoder, Network, encoder_hparams, load, module_from_checkpoint, require_name
-from vidcorr.backbones.loading import encoder_of
 from vidcorr.backbones.checkpoints import METADATA_KEY, check_metadata, load_weights
 from vidcorr.backbones.extractor import Dilated
+from vidcorr.backbones.loading import encoder_of
 from vidcorr.backbones.networks import SUFFIXES
 from vidcorr.backbones.trust import NETWORK_ARGUMENTS, allow, import_path
 

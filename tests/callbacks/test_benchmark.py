@@ -19,6 +19,7 @@ from tests.helpers.training import EMPTY, TINY, fit_in, loader, quiet_trainer, t
 from tests.helpers.words import chosen
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import load
+from vidcorr.benchmarks.network import view_for
 from vidcorr.benchmarks.ranks import BenchmarkError, first_ranks_buffers
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint
 from vidcorr.callbacks.benchmark import _validates, network_of, recipe_of
@@ -99,7 +100,7 @@ def test_it_runs_before_the_first_step_and_after_a_last_step_within_an_epoch(tmp
 
 
 def test_what_a_benchmark_holds_out_is_not_trained_on():
-    benchmark = Mock(held_out=lambda: ["c", "b"])
+    benchmark = Mock(held_out=lambda: ["c", "b"], view_options=Mock(return_value={}), protocol=None)
     benchmark.name = "counted"
     start, stopping = BenchmarkCallback(benchmark).on_fit_start, of_lightning.EarlyStopping("counted/score")
     trainer = SimpleNamespace(callbacks=[stopping], lr_scheduler_configs=[], check_val_every_n_epoch=None)
@@ -108,7 +109,7 @@ def test_what_a_benchmark_holds_out_is_not_trained_on():
     refused(ValueError, line, start, trainer, VFSSimSiam(**TINY))
     trainer.datamodule = None
     start(trainer, VFSSimSiam(**TINY))
-    assert benchmark.extractor.call_count == 2
+    assert benchmark.view_options.call_count == 2
 
 
 @pytest.mark.parametrize(("trial", "limit", "sequences"), [(False, 5, 5), (3, None, 3), (3, 2, 2), (True, 2, 1)])
@@ -257,7 +258,7 @@ def test_validating_a_list_of_checkpoints_writes_a_folder_for_each(tmp_path):
 def test_buffers_of_the_first_rank_are_read_and_each_ranks_own_restored(monkeypatch):
     """With `broadcast_buffers=False` the statistics differ by rank on purpose."""
     module = VFSSimSiam(**TINY)
-    features = DavisBenchmark("x", stage="res4").extractor(load(module))
+    features = view_for(DavisBenchmark("x", stage="res4"), module, load(module))
     before = {name: buffer.clone() for name, buffer in module.named_buffers()}
     monkeypatch.setattr(dist, "broadcast", lambda buffer, source: buffer.fill_(7 + source))
     for ranks in (2, 1):

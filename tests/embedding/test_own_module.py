@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from tests.helpers.training import quiet_trainer
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark
-from vidcorr.backbones import extractor_of
+from vidcorr.backbones import build_feature_extractor
 from vidcorr.callbacks import BenchmarkCallback
 
 
@@ -25,7 +25,7 @@ class Rotations(pl.LightningModule):
         self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(16, 4))
 
     def feature_extractor(self, stage=None, stride=None):
-        return extractor_of(self.trunk, stage, stride)
+        return build_feature_extractor(self.trunk, stage, stride)
 
     def training_step(self, batch, batch_idx):
         (images,) = batch
@@ -55,4 +55,6 @@ def test_a_training_is_the_one_without_the_benchmark_and_its_scores_are_those_of
     assert all(map(torch.equal, scored.state_dict().values(), alone.state_dict().values()))
     before, *scores = (logged["davis/J&F-Mean"] for logged in benchmark.history.values())
     assert len({before, *scores}) == 3  # the network learned
-    assert scores == [benchmark.benchmark.evaluate(extractor_of(trunk)).scores["J&F-Mean"] for trunk in copies]
+    assert scores == [
+        benchmark.benchmark.evaluate(build_feature_extractor(trunk)).scores["J&F-Mean"] for trunk in copies
+    ]

@@ -29,6 +29,7 @@ from tests.helpers.references import real_data
 from tests.helpers.sprite import bounds
 from vidcorr import Result, write_report
 from vidcorr.backbones import build_feature_extractor, load
+from vidcorr.benchmarks.network import view_for
 from vidcorr.datasets import generated
 from vidcorr.results.provenance import Provenance
 from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
@@ -62,7 +63,7 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     for name, (kind, data, arguments) in GIVEN["benchmarks"].items():
         folder = real_data(data.removeprefix("real/")) if data.startswith("real/") else root / data
         benchmark = getattr(vidcorr, kind)(folder, **arguments)
-        yield f"{name}/resnet18", partial(benchmark.evaluate, benchmark.extractor(resnet), name="resnet18")
+        yield f"{name}/resnet18", partial(benchmark.evaluate, view_for(benchmark, resnet, resnet), name="resnet18")
         if not name.endswith("otb"):
             yield f"{name}/raw_colour", partial(benchmark.evaluate, raw, name="raw_colour")
         if name in ("davis", "jhmdb", "vip", "tap_vid", "badja"):

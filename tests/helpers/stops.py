@@ -96,12 +96,13 @@ class Counted(Benchmark):
     def read(self) -> list[Any]:
         return []
 
-    def extractor(self, encoder: Any) -> Any:
-        return encoder
+    def view_options(self, encoder: Any) -> dict[str, Any]:
+        object.__setattr__(self, "module", encoder)
+        return super().view_options(encoder)
 
-    def run(self, network: Any, description: Network, output: Output, at: Any = None, **options: Any) -> Result:
+    def run(self, extractor: Any, description: Network, output: Output, at: Any = None, **options: Any) -> Result:
         signals.check()
-        score = float(sum(parameter.double().sum() for parameter in network.state_dict().values()))
+        score = float(sum(parameter.double().sum() for parameter in self.module.state_dict().values()))
         self.events.append(("benchmark", at, score.hex()))
         if len(self.events) in self.failing:
             raise BenchmarkError("no room")

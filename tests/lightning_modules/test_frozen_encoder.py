@@ -3,6 +3,7 @@
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from tests.helpers.words import NETWORK
+from vidcorr.backbones import load
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.lightning_modules import FrozenEncoder
 
@@ -15,15 +16,19 @@ def test_weights_of_a_library_are_loaded_where_they_are_asked_for_alone():
 def test_its_view_and_normalisation_are_those_that_it_is_given():
     module = FrozenEncoder(NETWORK, "res3", 4, mean=(0.1, 0.2, 0.3))
     view = module.feature_extractor()
-    assert (view.stage, view.stride, module.encoder.mean) == ("res3", 4, (0.1, 0.2, 0.3))
+    assert (view.stage, view.stride, module.encoder.input.mean) == ("res3", 4, (0.1, 0.2, 0.3))
     module.described = module.described.model_copy(update={"weights": "others"})
     assert module.feature_extractor().described == module.described
-    assert module.encoder.std == FrozenEncoder(NETWORK).encoder.std
-    assert FrozenEncoder(NETWORK, std=(1, 2, 3)).encoder.std == (1, 2, 3)
+    assert module.encoder.input.std == FrozenEncoder(NETWORK).encoder.input.std
+    assert FrozenEncoder(NETWORK, std=(1, 2, 3)).encoder.input.std == (1, 2, 3)
 
 
-def test_a_mean_beside_a_network_that_normalises_is_refused(tmp_path):
+def test_a_stated_input_is_that_of_a_checkpoint_too_and_one_that_cannot_act_is_refused(tmp_path):
     path = tmp_path / "vfs.ckpt"
     write_checkpoint(tiny("VFSSimSiam"), path)
     for spec in (str(path), "tests.helpers.encoders:Wrapped"):
-        refused(ValueError, "it normalises RGB itself", FrozenEncoder, spec, mean=(0, 0, 0))
+        module = FrozenEncoder(spec, mean=(0.1, 0.2, 0.3))
+        write_checkpoint(module, tmp_path / "stated.ckpt")
+        assert load(tmp_path / "stated.ckpt").input.mean == module.feature_extractor().input.mean == (0.1, 0.2, 0.3)
+    liir = FrozenEncoder("vidcorr.backbones:LiirEncoder", mean=(0, 0, 0))
+    refused(ValueError, "makes its input by code of its own", liir.feature_extractor)

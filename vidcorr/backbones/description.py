@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -19,6 +20,8 @@ INPUTS = {
 }
 """Name of an input, `--input NAME` → mean and standard deviation of its RGB in [0, 1]; "unit": RGB as it is."""
 CALLER = "stated by the caller"
+PROTOCOL = "of protocol "
+"""Begins the source of an input that a protocol states."""
 REMEDY = "state it by --input imagenet, half or unit, or by attributes input_mean and input_std of the module"
 Channels = Annotated[tuple[float, float, float], BeforeValidator(tuple)]
 """Numbers of red, green and blue."""
@@ -40,6 +43,12 @@ class Input(BaseModel):
     std: Channels = (1.0, 1.0, 1.0)
     source: str = ""
 
+    @classmethod
+    def of(cls, mean: Iterable[float], std: Iterable[float], source: str) -> Self:
+        """Return the input of numbers of three channels, also of a list or a tensor."""
+        channels: Any = [tuple(float(value) for value in values) for values in (mean, std)]
+        return cls(mean=channels[0], std=channels[1], source=source)
+
     @property
     def rgb(self) -> str:
         """Mean and deviation in words."""
@@ -56,10 +65,25 @@ class Input(BaseModel):
 
     @property
     def line(self) -> str:
-        """The input for a console; empty if the caller has stated it, with the remedy if nobody has."""
-        if self.source == CALLER:
+        """The input for a console; empty if caller or protocol state it, with the remedy if nobody does."""
+        if self.source == CALLER or self.source.startswith(PROTOCOL):
             return ""
         return f"input: {self}" if self.source else f"input: {self}: {REMEDY}"
+
+
+def stated_input(
+    mean: Sequence[float] | None = None, std: Sequence[float] | None = None, name: str | None = None
+) -> Input | None:
+    """Return the input that a caller states by mean and deviation, or by a name of `INPUTS`; None if nothing is stated.
+
+    Raises:
+        ValueError: for a mean without a deviation, or both beside a name.
+    """
+    if (mean is None) != (std is None) or (name and mean is not None):
+        raise ValueError("input: give --mean and --std together, or --input alone")
+    if name is not None:
+        mean, std = INPUTS[name]
+    return None if mean is None or std is None else Input.of(mean, std, CALLER)
 
 
 class Network(BaseModel):

@@ -1,7 +1,7 @@
 """Encoders: a network with its input and description, which gives views of its stages."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..functional.device import PendingCopy
 from .copies import device_of, shared_copy
-from .description import IMAGENET_MEAN, IMAGENET_STD, Input, Network
+from .description import CALLER, IMAGENET_MEAN, IMAGENET_STD, Input, Network
 from .extractor import (
     UNDILATED,
     Dilated,
@@ -92,7 +92,7 @@ def known_input(network: nn.Module) -> Input:
     record: Any = getattr(network, "pretrained_cfg", None) or {}  # timm's, of the network's training
     if "mean" in record:
         name = ".".join(filter(None, (record.get("architecture"), record.get("tag"))))
-        return Input(mean=record["mean"], std=record["std"], source=f"timm's record of {name}")
+        return Input.of(record["mean"], record["std"], f"timm's record of {name}")
     source = ""
     if is_resnet(network):
         source = "the default of ResNets, as torchvision's"
@@ -114,6 +114,8 @@ def _liir(network: Any, normalise: nn.Module | None, stage: str | None, stride: 
 
 
 def _colour(network: Any, normalise: nn.Module | None, stage: str | None, stride: int | None) -> FeatureExtractor:
+    if stage in (None, network.stage) and stride in (None, network.stride):
+        return _settled(network, normalise, stage, stride)
     return RawColour(stage or network.stage, stride or network.stride).to(device_of(network)).eval()
 
 
@@ -126,7 +128,9 @@ def _settled(network: Any, normalise: nn.Module | None, stage: str | None, strid
     own = {"stage": getattr(network, "stage", None), "stride": stated_stride(network)}
     for name, wanted in (("stage", stage), ("stride", stride)):
         if wanted not in (None, own[name]):
-            raise ValueError(f"{type(network).__name__}: has {name} {own[name]}, not {wanted}: give its network instead")
+            raise ValueError(
+                f"{type(network).__name__}: has {name} {own[name]}, not {wanted}: give its network instead"
+            )
     return network
 
 
@@ -198,6 +202,12 @@ class Encoder(nn.Module):
         """The RGB that the network gets."""
         return self.stated or known_input(self.network)
 
+    def state_input(self, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
+        """Set the input that a caller knows; None is the present mean or deviation, two of them change nothing."""
+        if mean is not None or std is not None:
+            known = self.input
+            self.stated = Input.of(mean or known.mean, std or known.std, CALLER)
+
     def view(
         self,
         stage: str | None = None,
@@ -247,13 +257,13 @@ class Encoder(nn.Module):
         extract = self._extract
         if options and extract is not _resnet:
             raise ValueError(f"{type(network).__name__}: {UNDILATED}")
-        if getattr(extract, "takes_copy", extract is not _settled):
+        if getattr(extract, "takes_copy", extract not in (_colour, _settled)):
             network = shared_copy(network)
         normalise = self._normalise() if self.takes_normalised else None
         view: Any = extract(network, normalise, stage, stride, **options)
         if normalise is None and self.stated is not None:
             view = at_input(view, self.stated)
-        if extract is not _settled:
+        if view is not network or self.is_ours:
             view.input = self.input
             view.described = self.described
         return view

@@ -179,14 +179,15 @@ def input_of(module: nn.Module) -> Input:
     if (mean is None) != (std is None):
         raise ValueError(f"{kind}: states one of input_mean and input_std: state both")
     if mean is not None and std is not None:
-        return Input(mean=map(float, mean), std=map(float, std), source=f"stated by {kind}")
+        return Input.of(mean, std, f"stated by {kind}")
     for part in module.modules():
         stated = getattr(part, "input", None)
         if isinstance(stated, Input):
             return stated
         if isinstance(part, Normalise):
-            mean, std = ([round(value, 6) for value in each.flatten().tolist()] for each in (part.mean, part.std))
-            return Input(mean=mean, std=std, source=f"a Normalise of {kind}")
+            mean = [round(value, 6) for value in part.mean.flatten().tolist()]
+            std = [round(value, 6) for value in part.std.flatten().tolist()]
+            return Input.of(mean, std, f"a Normalise of {kind}")
     return Input()
 
 
@@ -255,8 +256,12 @@ class MapExtractor(FeatureExtractor):
         stage: None or `features`.
         stride: None, or the stride of the map.
 
+    Attributes:
+        kind: the module's class.
+
     Raises:
-        ValueError: for another stage or stride, or if the output is not a map of at least 4 × 4 cells.
+        ValueError: for another stage or stride, or if the output, of a module that states no stride, is not a map of at
+            least 4 × 4 cells.
     """
 
     takes_copy = False
@@ -275,13 +280,13 @@ class MapExtractor(FeatureExtractor):
         self.training = False
         self.patch = patch_of(network)
         self.multiple = getattr(network, "multiple", self.patch or 1)
-        self.set_stride(measured_stride(self, kind, stated_stride(network)), stride)
+        self.kind = kind
+        self.set_stride(stated_stride(network) or measured_stride(self, kind), stride)
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the network's output, tokens as a map."""
-        if self.normalise is None:
-            given = images.to(type_of_input(self.network))
-        else:
+        given = images.to(type_of_input(self.network))
+        if self.normalise is not None:
             given = self.normalise(images)
         if hasattr(self.network, "tubelet_size"):
             given = given[:, :, None]

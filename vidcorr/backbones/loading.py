@@ -1,5 +1,6 @@
 """The door to a network: its text, a file or a module becomes an `Encoder`."""
 
+import copy
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import nn
 from ..functional.device import random_state_kept
 from .checkpoints import METADATA_KEY, load_weights, loaded, read_content, recipe_of, without_prefix
 from .copies import on_device
-from .description import CALLER, IMAGENET_MEAN, IMAGENET_STD, INPUTS, Input, Network
+from .description import IMAGENET_MEAN, IMAGENET_STD, Input, Network
 from .encoder import Encoder
 from .extractor import Dilated
 from .foreign import fitted, weights_in
@@ -41,7 +42,7 @@ def load(
         pretrained: load the library's weights, for names of timm and torchvision.
         seed: seed of random weights; None draws them from torch's state.
         mean: mean of RGB in [0, 1] in the network's training; None: as the network or its library states.
-        std: standard deviation of RGB in [0, 1] in the network's training; given with `mean`.
+        std: standard deviation of RGB in [0, 1] in the network's training; None as for `mean`.
 
     Raises:
         ValueError: one line, for an unknown name, a file that is missing, damaged or of another project, or code that a
@@ -51,36 +52,16 @@ def load(
         >>> load("torchvision:resnet18").view("res4", 8)(torch.zeros(1, 3, 64, 96)).shape
         torch.Size([1, 256, 8, 12])
     """
-    stated = stated_input(mean, std)
     if isinstance(network, str | Path):
         network = NamedNetwork(str(network), pretrained=pretrained, seed=seed)
     if isinstance(network, NamedNetwork):
         encoder = _named(network)
-        stated = stated or network.input
     elif isinstance(network, Encoder):
-        encoder = network
+        encoder = network if mean is None and std is None else copy.copy(network)
     else:
         encoder = Encoder(network)
-    if stated is None:
-        return encoder
-    found = Encoder(encoder.network, stated, encoder.default_stage, encoder.default_stride, encoder.described)
-    found.is_ours = encoder.is_ours
-    return found
-
-
-def stated_input(
-    mean: Sequence[float] | None = None, std: Sequence[float] | None = None, name: str | None = None
-) -> Input | None:
-    """Return the input that a caller states by mean and deviation, or by a name of `INPUTS`; None if nothing is stated.
-
-    Raises:
-        ValueError: for a mean without a deviation, or both beside a name.
-    """
-    if (mean is None) != (std is None) or (name and mean is not None):
-        raise ValueError("input: give --mean and --std together, or --input alone")
-    if name is not None:
-        mean, std = INPUTS[name]
-    return None if mean is None or std is None else Input(mean=mean, std=std, source=CALLER)
+    encoder.state_input(mean, std)
+    return encoder
 
 
 def view(
@@ -159,6 +140,7 @@ def _named(network: NamedNetwork) -> Encoder:
             made, described = network.build()
             encoder = Encoder(made, described=described)
     encoder.is_ours = True
+    encoder.stated = network.input or encoder.stated
     encoder.default_stage = network.stage or encoder.default_stage
     encoder.default_stride = network.stride or encoder.default_stride
     return encoder
@@ -212,7 +194,7 @@ def _encoder_by_name(
 ) -> Encoder:
     """Make the encoder of a name; mean and deviation are those of a checkpoint."""
     network, described = NamedNetwork(spec).build()
-    stated = None if mean is None or std is None else Input(mean=mean, std=std, source="the checkpoint")
+    stated = None if mean is None or std is None else Input.of(mean, std, "of the checkpoint")
     return Encoder(network, stated, stage, stride, described)
 
 

@@ -108,7 +108,7 @@ class Clips(nn.Module):
         """The RGB that the network gets."""
         if self.mean is None:
             return Input(source="stated by Clips")
-        return Input(mean=self.mean, std=self.std, source="stated by Clips")
+        return Input.of(self.mean, self.std, "stated by Clips")
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Yield the maps of a video's frames, in order.

@@ -104,7 +104,7 @@ class ViTExtractor(FeatureExtractor):
 
 
 def gives_blocks(network: nn.Module) -> bool:
-    """Return whether a network gives the tokens of its blocks by DINO's `get_intermediate_layers`, for a known patch."""
+    """Return whether a network gives the tokens of its blocks by DINO's `get_intermediate_layers`."""
     has_blocks = hasattr(network, "blocks") and callable(getattr(network, "get_intermediate_layers", None))
     return has_blocks and patch_of(network) is not None
 

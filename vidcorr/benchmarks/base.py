@@ -17,13 +17,12 @@ from torch import nn
 
 from .. import signals
 from ..backbones import Encoder, NamedNetwork, load, weights_digest
-from ..backbones.copies import on_device
 from ..backbones.extractor import eval_mode
 from ..functional.device import random_state_kept
 from ..progress import progress_bar
 from ..protocols import EvaluationProtocol
 from ..results.result import Evaluated, Network, Protocol, Result, Row, Stage, require_writable
-from ..tracking.frame_encoder import Tracker, normalises
+from ..tracking.frame_encoder import Tracker
 from ..videos.files import DataError, require_at_least
 from .network import NetworkLike, view_for
 from .output import Output
@@ -128,21 +127,13 @@ class Benchmark(ABC):
         """The protocol of a run; None for a benchmark that has none."""
         return None
 
-    def extractor(self, encoder: Encoder) -> nn.Module:
-        """Return the feature extractor of an encoder.
-
-        It is at the benchmark's stage and stride, else at those of the encoder's own; of a ResNet without either, at
-        those of the protocol.
+    def view_options(self, encoder: Encoder) -> dict[str, Any]:
+        """Return the arguments with which the benchmark takes a view of an encoder: its stage and stride.
 
         Args:
             encoder: the encoder, from `load`.
         """
-        view: nn.Module = encoder.view(self.stage, self.stride)
-        features = getattr(self.protocol, "features", None)
-        if features and getattr(view, "left_to_protocol", False):
-            stage, _, stride = features.partition("/")
-            view = encoder.view(stage, int(stride))
-        return view
+        return {"stage": self.stage, "stride": self.stride}
 
     def facts(self, rows: Sequence[Row], tracker: Any) -> dict[str, Any]:
         """Return the facts that the scores of a run depend on, besides network and protocol, for the result."""
@@ -206,7 +197,6 @@ class Benchmark(ABC):
                 encoder = load(network)
                 extractor = view_for(self, network, encoder)
                 if isinstance(network, NamedNetwork):
-                    extractor = on_device(extractor)
                     name = name or network.name
                 described = Network.of(encoder, name)
             return self.run(extractor, described, Output(folder), ranks=ranks)
@@ -224,7 +214,7 @@ class Benchmark(ABC):
         """Score the features of a network, for callers that hold them; others call `evaluate`.
 
         Args:
-            extractor: the features of a network, as `extractor` returns them; or a video encoder.
+            extractor: the features of a network, as `view_for` returns them; or a video encoder.
             network: description of the network, for the result; the digest of the weights is added.
             output: writes the files of the run.
             ranks: the ranks that share the sequences: each calls it, and gets the same result from the rows of all.
@@ -243,11 +233,10 @@ class Benchmark(ABC):
             tracker.constant = any(ranks.gather(tracker.constant))
             with ranks.together():
                 protocol = tracker.protocol
-                needs_no_mean = protocol is None or normalises(tracker.extractor)
                 stage = Stage(
                     layer=getattr(tracker.extractor, "stage", None) or "",
                     stride=getattr(tracker.extractor, "stride", None),
-                    normalised_by="" if needs_no_mean else "itself",
+                    input=tracker.input,
                     protocol=Protocol() if protocol is None else Protocol.of(protocol),
                 )
                 result = Result.of(self, network, rows, tracker, stage, past=past, at=at, ranks=ranks.size, began=began)

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..backbones import Encoder, NamedNetwork, Network, weights_digest
-from ..backbones.encoder import gives_extractors
-from ..backbones.extractor import stated_stride
-from ..backbones.video import VideoEncoder
+from ..backbones import Encoder, NamedNetwork, Network, view, weights_digest
+from ..backbones.encoder import unwrapped
+from ..backbones.extractor import input_of
 
 NetworkLike = Any
 """A `NamedNetwork`, its text, the path of a checkpoint, a module, an extractor, or a video encoder."""
@@ -31,16 +30,18 @@ class GivenNetwork:
     is_reusable = False
 
     def identity(self) -> dict[str, Any]:
-        """Return class and digest of the weights."""
-        kind = type(self.network).__qualname__
-        return {"stage": None, "stride": None, "class": kind, "weights": weights_digest(self.network)}
+        """Return class, stated input and digest of the weights."""
+        network = unwrapped(self.network)
+        known = {"stage": None, "stride": None, "class": type(network).__qualname__, "weights": weights_digest(network)}
+        stated = input_of(network)
+        return known | ({"mean": stated.mean, "std": stated.std} if stated.source else {})
 
 
 def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
     """Return the features of a network for a benchmark; all of its choices between the two are made here.
 
-    An extractor in memory stands for itself. A network whose text names its features has these; for others the
-    benchmark chooses.
+    A network whose text names its features has these; for others the benchmark chooses, and the protocol for a ResNet
+    of which nobody names a stage or a stride. An extractor in memory has its own stage and stride.
 
     Args:
         benchmark: a `Benchmark`.
@@ -50,12 +51,12 @@ def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
     Raises:
         ValueError: if network and benchmark both name a stage or a stride, or the network lacks them.
     """
-    if not isinstance(network, NamedNetwork):
-        is_extractor = stated_stride(network) is not None or isinstance(network, VideoEncoder)
-        return network if is_extractor and not gives_extractors(network) else benchmark.extractor(encoder)
-    if (network.stage and benchmark.stage) or (network.stride and benchmark.stride):
-        raise ValueError(f"{network.name} names its features, and so does {benchmark.name}: leave one of them out")
-    return benchmark.extractor(encoder)
+    if isinstance(network, NamedNetwork):
+        named_twice = (network.stage and benchmark.stage) or (network.stride and benchmark.stride)
+        if named_twice:
+            raise ValueError(f"{network.name} names its features, and so does {benchmark.name}: leave one of them out")
+    features = getattr(benchmark.protocol, "features", None)
+    return view(encoder, features=features, **benchmark.view_options(encoder))
 
 
 def with_unique_rows(networks: Iterable[NetworkLike]) -> list[NamedNetwork | GivenNetwork]:

@@ -7,18 +7,16 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from ..backbones import Encoder
 from ..backbones.extractor import Dilated
-from ..backbones.resnet import ends_of, is_resnet, named_blocks
 from ..datasets import BoxSequence, Otb
 from ..metrics.box_tracking import box_iou, one_pass_curves, one_pass_scores
 from ..protocols import TrackingProtocol
 from ..results.csv_files import csv_text, fixed
 from ..results.pictures import overlay_boxes
 from ..results.result import Row
-from ..tracking.siamfc_tracker import SiamFCTracker
+from ..tracking.siamfc_tracker import SiamFCTracker, view_options
 from .base import Benchmark, counts_of
 from .output import Output, SequencePictures
 
@@ -74,21 +72,9 @@ class OtbBenchmark(Benchmark):
         """Open the data set."""
         return Otb(self.root, self.version)
 
-    def extractor(self, encoder: Encoder) -> nn.Module:
-        """Return the feature extractor of an encoder, with SiamFC's dilations by `dilated`."""
-        if encoder.default_stage or encoder.default_stride:
-            return super().extractor(encoder)
-        resnets = [part for part in encoder.modules() if is_resnet(part)]
-        stage = self.stage
-        dilated = self.dilated
-        # the package's own ResNet ends with res4
-        if stage is None and any("res5" in ends_of(named_blocks(network)) for network in resnets):
-            stage = "res5"
-        if dilated is None:
-            dilated = bool(resnets) and stage is not None and self.stride is None
-        options = {"dilated": dilated} if dilated else {}
-        view: nn.Module = encoder.view(stage or None, self.stride, **options)
-        return view
+    def view_options(self, encoder: Encoder) -> dict[str, Any]:
+        """Return the arguments of a view for SiamFC, with its dilations by `dilated`."""
+        return view_options(encoder, self.stage, self.stride, self.dilated)
 
     def score(self, sequence: BoxSequence, tracker: SiamFCTracker, output: Output) -> list[Row]:
         """Track the target of a sequence, write and score its boxes; its row has the curves."""

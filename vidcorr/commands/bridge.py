@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..experiments.benchmark_choice import add_evaluation_flags, add_list_flag, chosen_benchmarks
+from ..experiments.benchmark_choice import add_evaluation_flags, add_list_flag, chosen_benchmarks, named_network
 from .table import add_format_flag
 
 
@@ -27,7 +27,6 @@ def command(args: Sequence[str]) -> None:
     if len(flags.on) != 1 or flags.protocol:
         raise ValueError("bridge: name one benchmark and its data, --on davis=/data/DAVIS, and no --protocol")
 
-    from ..backbones import NamedNetwork
     from ..backbones.trust import allow_named
     from ..experiments.bridge import Bridge, cost, steps_between
     from ..experiments.evaluate import Runner, process_group
@@ -47,7 +46,7 @@ def command(args: Sequence[str]) -> None:
     start, end = (choice.build() for choice in chosen)
     order = flags.order.split(",") if flags.order else []
     steps = steps_between(start.protocol, end.protocol, order, flags.together)
-    network = NamedNetwork(flags.network, pretrained=flags.pretrained)
+    network = named_network(flags.network, flags)
     bridge = Bridge(network, start, end, steps, names, flags.change)
     walk = bridge.walk()
     alone = [bridge.under(fields) for fields in steps] if flags.alone else []

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
-from ..experiments.benchmark_choice import add_evaluation_flags, add_list_flag, chosen_benchmarks
+from ..experiments.benchmark_choice import add_evaluation_flags, add_list_flag, chosen_benchmarks, named_network
 
 
 def command(args: Sequence[str]) -> None:
@@ -32,11 +32,11 @@ def command(args: Sequence[str]) -> None:
     benchmarks = [choice.build() for choice in chosen]
     networks: list[NamedNetwork] = []
     for name in dict.fromkeys(names):
-        network = NamedNetwork(name, pretrained=flags.pretrained)
+        network = named_network(name, flags)
         seeds = flags.seeds or [0] if network.is_random else [network.seed]
         networks += [replace(network, seed=seed) for seed in seeds]
     jobs = [Job(network, benchmark) for network, benchmark in product(networks, benchmarks)]
     base = ""
     if flags.base:
-        base = NamedNetwork(flags.base, pretrained=flags.pretrained).name
+        base = named_network(flags.base, flags).name
     run_jobs(jobs, flags.output, base)

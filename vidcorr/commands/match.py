@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..experiments.benchmark_choice import add_list_flag, positive
+from ..experiments.benchmark_choice import add_list_flag, add_network_flags, named_network, positive
 
 
 def command(args: Sequence[str]) -> None:
@@ -17,7 +17,7 @@ def command(args: Sequence[str]) -> None:
     add_list_flag(parser, "--points", "X,Y", points, point)
     named = "network, as for vidcorr evaluate (default: %(default)s)"
     parser.add_argument("--model", default="vidcorr-r18", metavar="NETWORK[@STAGE[/STRIDE]]", help=named)
-    parser.add_argument("--pretrained", action="store_true", help="load pretrained weights of timm and torchvision")
+    add_network_flags(parser)
     protocol = "protocol of pairs, also with changes (default: %(default)s)"
     parser.add_argument("--protocol", default="dift", metavar="NAME", help=protocol)
     best = "most matches, apart from each other (default: %(default)s)"
@@ -31,8 +31,7 @@ def command(args: Sequence[str]) -> None:
     import numpy as np
 
     from .. import MatchBenchmark
-    from ..backbones import NamedNetwork, load
-    from ..backbones.copies import on_device
+    from ..backbones import load
     from ..backbones.trust import allow_named
     from ..benchmarks.network import view_for
     from ..experiments.match import PictureMatcher
@@ -42,10 +41,10 @@ def command(args: Sequence[str]) -> None:
     from ..videos.files import write_atomically
 
     allow_named(args)
-    network = NamedNetwork(flags.model, pretrained=flags.pretrained)
+    network = named_network(flags.model, flags)
     # a benchmark without data, which chooses the features as for its scores
     features_of: Any = MatchBenchmark("", protocol=flags.protocol)
-    extractor = on_device(view_for(features_of, network, load(network)))
+    extractor = view_for(features_of, network, load(network))
     matcher = PictureMatcher(extractor, features_of.protocol, (flags.first, flags.second))
     found = matcher.matches(flags.points, flags.best)
     similarities = found[:, 4]
@@ -58,6 +57,7 @@ def command(args: Sequence[str]) -> None:
     write_atomically(flags.output / "matches.csv", csv_text(table))
     about = f"similarity {similarities.min():.3f} (purple) to {similarities.max():.3f} (yellow)"
     print(f"{len(found)} matches, {about}: {flags.output / 'matches.png'}, matches.csv")
+    print(", ".join(filter(None, (network.name, matcher.input.line))))
 
 
 def point(text: str) -> tuple[float, float]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ..errors import printable
-from ..experiments.benchmark_choice import add_list_flag, positive
+from ..experiments.benchmark_choice import add_list_flag, add_network_flags, named_network, positive
 
 OWN_NETWORK = "vidcorr-r18"
 """The network of a command that names none; it is part of the package."""
@@ -27,14 +26,9 @@ def command(args: Sequence[str]) -> None:
     """
     flags = _parser().parse_args(list(args))
 
-    from torch import nn
-
-    from .. import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark, signals
-    from ..backbones import NamedNetwork, load
-    from ..backbones.copies import on_device
+    from .. import signals
+    from ..backbones import Input, load
     from ..backbones.trust import allow_named
-    from ..benchmarks.network import view_for
-    from ..tracking.follow import rules_for
     from ..tracking.predict import OUTPUTS, predict_video
     from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
     from ..videos.stream import FrameStream
@@ -49,18 +43,13 @@ def command(args: Sequence[str]) -> None:
         # one word may be a .csv file
         prompt = PointPrompt.of(flags.points[0] if len(flags.points) == 1 else flags.points)
     video = FrameStream(flags.video, flags.start, flags.end)
-    named = NamedNetwork(flags.model, pretrained=flags.pretrained)
+    named = named_network(flags.model, flags)
     encoder = load(named)
-    rules = rules_for(nn.Identity(), prompt, flags.protocol)
-    # a benchmark without data, which only chooses the features as for its scores
-    benchmarks: tuple[Any, ...] = (DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark)
-    kind = next(benchmark for benchmark in benchmarks if benchmark.protocol_class is type(rules))
-    features_of = kind("", protocol=rules)
     network = encoder.described
     checkpoint = named.spec if Path(named.spec).is_file() else None
     with signals.deferred():
         content = predict_video(
-            on_device(view_for(features_of, named, encoder)),
+            encoder,
             video,
             prompt,
             flags.output,
@@ -70,7 +59,7 @@ def command(args: Sequence[str]) -> None:
             metadata={"model": flags.model, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights},
         )
     files = ", ".join(name for name in OUTPUTS if (flags.output / name).exists())
-    print(printable(network.row))
+    print(printable(", ".join(filter(None, (network.row, Input(**content["input"]).line)))))
     view = f"{content['stage']} at stride {content['stride']}"
     print(f"by protocol {content['protocol']['name']}, features of {view}")
     print(f"{content['frames']} frames, {content['seconds_per_frame']:.3f} s each; {flags.output}: {files}")
@@ -89,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--output", type=Path, default=Path("prediction"), metavar="FOLDER", help="(default: prediction)")
     named = f"checkpoint, dino-s16, timm:NAME, my_module:my_network, with @STAGE/STRIDE (default: {OWN_NETWORK})"
     add("--model", default=OWN_NETWORK, metavar="NETWORK", help=named)
-    add("--pretrained", action="store_true", help="load the weights of timm or torchvision")
+    add_network_flags(parser)
     protocol = (
         "as `vidcorr protocols` lists them, or with changed fields, vidcorr+topk=10; vidcorr-fast takes less time "
     )

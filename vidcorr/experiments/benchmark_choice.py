@@ -13,6 +13,7 @@ from ..errors import UsageError, message_of
 from .config_files import CONFIGS, find_config, read_yaml, yaml_value
 
 if TYPE_CHECKING:  # it imports torch, which would delay the message of a mistake
+    from ..backbones import NamedNetwork
     from ..benchmarks.base import Benchmark
 
 KEYS = {"class_path", "init_args", "every_n_epochs", "before_training"}
@@ -63,8 +64,31 @@ def add_benchmark_flags(parser: argparse.ArgumentParser) -> None:
 def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of a command that evaluates networks on benchmarks."""
     add_benchmark_flags(parser)
-    parser.add_argument("--pretrained", action="store_true", help="load pretrained weights of timm and torchvision")
+    add_network_flags(parser)
     parser.add_argument("--output", type=Path, default="evaluation", help="folder of results (default: %(default)s)")
+
+
+def add_network_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say more of a named network: its weights and its input."""
+    parser.add_argument("--pretrained", action="store_true", help="load pretrained weights of timm and torchvision")
+    states = "input of the network's training (default: as it or its library states)"
+    parser.add_argument("--input", choices=("imagenet", "half", "unit"), help=states)
+    for flag, about in (("--mean", "mean"), ("--std", "standard deviation")):
+        text = f"{about} of RGB in [0, 1] in the network's training, in place of --input"
+        parser.add_argument(flag, nargs=3, type=float, metavar=("R", "G", "B"), help=text)
+
+
+def named_network(text: str, flags: Any) -> NamedNetwork:
+    """Return the network of a text, with weights and input as the flags of `add_network_flags` say.
+
+    Raises:
+        ValueError: for a mean without a deviation.
+    """
+    from ..backbones import NamedNetwork
+    from ..backbones.description import stated_input
+
+    stated = stated_input(flags.mean, flags.std, flags.input)
+    return NamedNetwork(text, pretrained=flags.pretrained, input=stated)
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:

@@ -93,13 +93,13 @@ class Record:
 
     @property
     def view(self) -> str:
-        """Stage, stride and normalisation of the network's features, in words; empty if the network declares none."""
+        """Stage and stride of the network's features and its input, in words; empty if the network declares none."""
         stage = self.result.stage
         parts = [stage.layer]
         if stage.stride is not None:
             parts.append(f"stride {stage.stride}")
-        if stage.normalised_by:
-            parts.append(f"normalised by {stage.normalised_by}")
+        if stage.input is not None:
+            parts.append(stage.input.rgb)
         return ", ".join(filter(None, parts))
 
     @cached_property

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, ValidationError
 
-from ..backbones.description import Network as Network
+from ..backbones.description import Input as Input, Network as Network
 from ..videos.files import write_atomically
 from .checked import Exact, Facts, Items, Json, Score, Value, mistakes_of, plain
 from .csv_files import csv_of_records
@@ -63,13 +63,13 @@ class Stage(Exact):
     Attributes:
         layer: name of the network's feature map; empty if the network gives a single map.
         stride: pixels per cell of the map; None if nothing is tracked or the network does not declare it.
-        normalised_by: who normalised the frames; empty if the network declares its normalisation.
+        input: the RGB that the network got, and who states it; None if it was not recorded.
         protocol: has no name if the benchmark has no protocol.
     """
 
     layer: str = ""
     stride: int | None = None
-    normalised_by: str = ""
+    input: Input | None = None
     protocol: Protocol = Protocol()
 
 
@@ -249,7 +249,8 @@ class Result(Exact):
 
     def print(self) -> None:
         """Print the network and the scores."""
-        print(one_line(f"{self.benchmark}: {self.network}"))
+        about_input = self.stage.input.line if self.stage.input else ""
+        print(one_line(", ".join(filter(None, (f"{self.benchmark}: {self.network}", about_input)))))
         if not self.scores:
             print("no ground truth, nothing to score")
             return

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..backbones import LiirExtractor
+from ..backbones import LiirExtractor, load, view
 from ..backbones.extractor import eval_mode
 from ..backbones.video import stride_of
 from ..functional.propagation.resizing import Size, reduced_frame
@@ -24,7 +24,7 @@ from ..videos.stream import FrameStream
 from .frame_encoder import FrameEncoder
 from .labels import Annotated, MaskCoding, PointCoding, first_only, follow_labels
 from .points import follow_points
-from .siamfc_tracker import SiamFCTracker, at_extractor
+from .siamfc_tracker import SiamFCTracker, at_extractor, view_options
 
 AnyProtocol = LabelProtocol | TrackingProtocol | PointProtocol
 
@@ -36,7 +36,7 @@ POINTS = "-points"
 
 
 def follow(
-    extractor: nn.Module,
+    network: Any,
     video: str | Path | FrameStream | Iterable[Tensor],
     prompt: Prompt,
     protocol: str | AnyProtocol | None = None,
@@ -49,7 +49,7 @@ def follow(
     to yield its frames with the points. The network computes in eval mode; between two frames it has its own mode.
 
     Args:
-        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a single map `(N, C, h, w)`, with its `stride`.
+        network: a network, as `load` takes it, or its extractor.
         video: a file, a folder of frames, a `FrameStream` of a part; or frames, uint8 RGB `(3, H, W)`, of equal size.
         prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)` of the first frame.
         protocol: a protocol, or its name, with changed fields as `vidcorr+radius=144`. None is `vidcorr`, label
@@ -70,11 +70,10 @@ def follow(
         ValueError: for an unknown protocol or field.
 
     Example:
-        >>> from vidcorr.backbones import build_feature_extractor
         >>> video, mask = torch.zeros(3, 3, 64, 64, dtype=torch.uint8), torch.zeros(64, 64, dtype=torch.uint8)
         >>> video[:, 0, 16:32, 16:32] = 255
         >>> mask[16:32, 16:32] = 1
-        >>> found = list(follow(build_feature_extractor("raw_colour"), video, MaskPrompt.of(mask)))
+        >>> found = list(follow("raw_colour", video, MaskPrompt.of(mask)))
         >>> bool((found[2][1] == mask).float().mean() > 0.95)
         True
     """
@@ -90,7 +89,7 @@ def follow(
         size = (first.shape[1], first.shape[2])
         frames = chain([first], frames)
     prompt.check(size)
-    rules = rules_for(extractor, prompt, protocol)
+    extractor, rules = followed_by(network, prompt, protocol)
     found: Iterator[tuple[Tensor, Any]]
     with eval_mode(extractor):
         if isinstance(rules, TrackingProtocol):
@@ -110,6 +109,26 @@ def follow(
         else:
             raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
     return _computed_in_eval_mode(extractor, found)
+
+
+def followed_by(network: Any, prompt: Prompt, protocol: str | AnyProtocol | None) -> tuple[Any, AnyProtocol]:
+    """Return the features of a network that follow a prompt, and the protocol that follows it at their stride.
+
+    Args:
+        network: as `load` takes it.
+        prompt: a prompt of the kind.
+        protocol: as `rules_for` takes it.
+
+    Raises:
+        ValueError: for an unknown network, protocol or field.
+    """
+    encoder = load(network)
+    rules = rules_for(nn.Identity(), prompt, protocol)  # at no network's stride
+    if isinstance(rules, TrackingProtocol):
+        extractor = view(encoder, **view_options(encoder))
+    else:
+        extractor = view(encoder, features=rules.features)
+    return extractor, rules_for(extractor, prompt, protocol)
 
 
 def rules_for(extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol | None) -> AnyProtocol:

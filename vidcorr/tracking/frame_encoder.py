@@ -1,18 +1,23 @@
 """The encoding of a video by a network under a protocol: feature maps, sizes, passes over the frames, seconds."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from ..backbones import Input, view
 from ..backbones.copies import device_of, shared_copy
+from ..backbones.description import PROTOCOL
 from ..backbones.extractor import (
     FeatureExtractor,
+    MapExtractor,
     Normalise,
     features_by,
+    in_form_of,
+    input_of,
     require_map,
     require_stride,
     stated_stride,
@@ -55,6 +60,16 @@ def normalises(extractor: nn.Module) -> bool:
     return isinstance(extractor, VideoEncoder) or any(isinstance(part, Normalise) for part in extractor.modules())
 
 
+def input_under(protocol: Any, extractor: nn.Module) -> Input:
+    """Return the input of an extractor, with the mean and deviation of a protocol that states them."""
+    own = input_of(extractor)
+    mean = getattr(protocol, "rgb_mean", None)
+    std = getattr(protocol, "rgb_std", None)
+    if mean is None and std is None:
+        return own
+    return Input(mean=mean or own.mean, std=std or own.std, source=f"{PROTOCOL}{protocol.source}")
+
+
 class Tracker:
     """The features of a network, and the time that they take: what a benchmark without label propagation gets.
 
@@ -65,6 +80,7 @@ class Tracker:
     Attributes:
         watch: counts the seconds by kind of work.
         device: device of the extractor.
+        input: the RGB that the network gets.
         constant: True once the first frame of a video had equal features in all cells, so that its scores are chance.
     """
 
@@ -72,6 +88,7 @@ class Tracker:
         self.extractor: Any = extractor
         self.protocol = protocol
         self.watch = Stopwatch()
+        self.input = input_under(protocol, extractor)
         self.device = device_of(extractor)
         self.constant = False
 
@@ -93,8 +110,8 @@ class FrameEncoder(Tracker):
     copy of the extractor with folded BatchNorms, so make a new one after further training.
 
     Args:
-        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`; its BatchNorms are folded if possible. Or
-            a video encoder, such as `Clips`: a call of `encode` is then a whole video.
+        extractor: a network, as `load` takes it, or its extractor, whose BatchNorms are folded if possible. Or a video
+            encoder, such as `Clips`: a call of `encode` is then a whole video.
         protocol: the protocol; it gets the fields that the network sets.
 
     Attributes:
@@ -103,7 +120,8 @@ class FrameEncoder(Tracker):
         grid: (height, width) in cells of the last map; 0 before the first.
     """
 
-    def __init__(self, extractor: nn.Module, protocol: Any) -> None:
+    def __init__(self, extractor: Any, protocol: Any) -> None:
+        extractor = view(extractor, features=getattr(protocol, "features", None))
         super().__init__(extractor, adapt_to_network(protocol, extractor))
         self.multiple: int = getattr(extractor, "multiple", 1)
         self.in_order = isinstance(extractor, VideoEncoder)
@@ -137,7 +155,7 @@ class FrameEncoder(Tracker):
     def _encode_in_passes(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the features of an encoder of images."""
         left = iter(frames)
-        kind = type(self.extractor).__name__
+        kind = getattr(self.extractor, "kind", type(self.extractor).__name__)
         for first in left:
             count = self.frames_at_once((first.shape[1], first.shape[2]))
             together = [first, *islice(left, count - 1)]
@@ -212,7 +230,10 @@ def extractor_under(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
     adapted: Any = extractor
     changes_view = protocol.position_embedding != "network" or not protocol.final_norm
     changes_rgb = protocol.rgb_mean is not None or protocol.rgb_std is not None
-    has_parts = any(isinstance(part, FeatureExtractor | Normalise) for part in extractor.modules())
+    has_parts = any(
+        isinstance(part, FeatureExtractor | Normalise) and not isinstance(part, MapExtractor)
+        for part in extractor.modules()
+    )
     if has_parts and (changes_view or changes_rgb):
         adapted = shared_copy(extractor)
         for part in adapted.modules():
@@ -220,14 +241,7 @@ def extractor_under(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
                 part.positions = protocol.position_embedding
                 part.final_norm = protocol.final_norm
             elif isinstance(part, Normalise):
-                part.mean = _in_form_of(part.mean, protocol.rgb_mean)
-                part.std = _in_form_of(part.std, protocol.rgb_std)
+                part.mean = in_form_of(part.mean, protocol.rgb_mean)
+                part.std = in_form_of(part.std, protocol.rgb_std)
     folded: nn.Module = adapted.folded() if hasattr(adapted, "folded") else adapted
     return folded
-
-
-def _in_form_of(buffer: Tensor, constant: Sequence[float] | None) -> Tensor:
-    """Return a constant of the RGB channels with a buffer's type, device and shape; the buffer itself for None."""
-    if constant is None:
-        return buffer
-    return to_device(torch.tensor(constant, dtype=buffer.dtype), buffer.device).view(-1, 1, 1)

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..backbones import view
 from ..backbones.extractor import stated_stride
 from ..datasets.spair import MatchPair
 from ..functional import match_keypoints
@@ -25,7 +27,7 @@ class KeypointMatcher(Tracker):
     """A network under a matching protocol; matches the pairs of any number of sets of pictures.
 
     Args:
-        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`.
+        extractor: a network, as `load` takes it, or its extractor.
         protocol: the protocol. The stride of the map replaces the protocol's, and `input_size` becomes the nearest
             multiple of the network's stride and patch, the lower of two; the protocol's name shows the changes.
 
@@ -38,7 +40,8 @@ class KeypointMatcher(Tracker):
         ValueError: if an `input_size` of the user's is not a multiple.
     """
 
-    def __init__(self, extractor: nn.Module, protocol: MatchingProtocol) -> None:
+    def __init__(self, extractor: Any, protocol: MatchingProtocol) -> None:
+        extractor = view(extractor, features=protocol.features)
         step = math.lcm(getattr(extractor, "multiple", 1), stated_stride(extractor) or 1)
         sides = tuple(max(1, math.ceil(side / step - 0.5)) * step for side in protocol.input_sides)
         size = sides if isinstance(protocol.input_size, tuple) else sides[0]

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import signals
+from ..backbones.extractor import input_of
 from ..progress import progress_bar
 from ..protocols import PointProtocol
 from ..results.csv_files import csv_text, fixed
@@ -23,7 +24,7 @@ from ..videos.masks import davis_palette, write_ids
 from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream
-from .follow import SHORT_SIDE, AnyProtocol, follow, rules_for
+from .follow import SHORT_SIDE, AnyProtocol, follow, followed_by
 
 RECORD = "prediction.json"
 OUTPUTS = (RECORD, "masks", "boxes.csv", "points.csv", "overlay.mp4")
@@ -31,7 +32,7 @@ OUTPUTS = (RECORD, "masks", "boxes.csv", "points.csv", "overlay.mp4")
 
 
 def predict_video(
-    extractor: nn.Module,
+    network: Any,
     video: str | Path | FrameStream,
     prompt: Prompt,
     output_dir: str | Path,
@@ -47,7 +48,7 @@ def predict_video(
     corner of the first pixel, in `points.csv` its centre, as in the prompts.
 
     Args:
-        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a single map `(N, C, h, w)`, with its `stride`.
+        network: a network, as `load` takes it, or its extractor.
         video: a file, a folder of frames, or a `FrameStream` of a part of a video.
         prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)` of the first frame.
         output_dir: folder of the files.
@@ -71,11 +72,12 @@ def predict_video(
     began = time.perf_counter()
     folder = Path(output_dir)
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
-    rules = rules_for(extractor, prompt, protocol)
+    extractor, rules = followed_by(network, prompt, protocol)
     found = follow(extractor, stream, prompt, rules, short_side=short_side)
     content: dict[str, Any] = {"video": str(stream.path), "prompt": prompt.metadata(), **(metadata or {})}
     content["stage"] = getattr(extractor, "stage", None)
     content["stride"] = getattr(extractor, "stride", None)
+    content["input"] = input_of(extractor).model_dump(mode="json")
     content["protocol"] = {"digest": rules.digest(), **rules.fields()}
     content |= {"size": list(stream.size), "short_side": short_side, "frame_rate": stream.frame_rate}
     content |= {"part": {"start": stream.start, "end": stream.end}, "complete": False}

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from .. import signals
-from ..backbones.extractor import features_by, stated_stride
+from ..backbones import Encoder, load, view
+from ..backbones.encoder import is_extractor
+from ..backbones.extractor import Dilated, features_by, stated_stride
+from ..backbones.resnet import ends_of, is_resnet, named_blocks
 from ..backbones.video import VideoEncoder
 from ..functional.device import PendingCopy, computing_in, to_device
 from ..functional.siamese import siamese_correlation
@@ -52,13 +55,36 @@ def at_extractor(protocol: TrackingProtocol, extractor: nn.Module) -> TrackingPr
     return protocol.at_features(stride or protocol.stride, getattr(extractor, "dilated", False))
 
 
+def view_options(
+    encoder: Encoder, stage: str | None = None, stride: int | None = None, dilated: Dilated | None = None
+) -> dict[str, Any]:
+    """Return the arguments with which SiamFC takes a view of an encoder: of a ResNet res5, dilated.
+
+    Args:
+        encoder: the encoder; its own defaults count more.
+        stage: a stage; None is res5 of a ResNet that has it, another network's default.
+        stride: pixels per cell, in place of dilations.
+        dilated: dilations as `ResNetExtractor` takes them; None is True for a ResNet without a given stride.
+    """
+    chosen: dict[str, Any] = {"stage": stage, "stride": stride}
+    if encoder.default_stage or encoder.default_stride or is_extractor(encoder.network):
+        return chosen
+    resnets = [part for part in encoder.modules() if is_resnet(part)]
+    # the package's own ResNet ends with res4
+    if stage is None and any("res5" in ends_of(named_blocks(network)) for network in resnets):
+        chosen["stage"] = "res5"
+    if dilated is None:
+        dilated = bool(resnets) and chosen["stage"] is not None and stride is None
+    return chosen | {"dilated": dilated}
+
+
 class SiamFCTracker(Tracker):
     """Tracker of the targets of a video; a pass of the backbone covers all targets and scales of a frame.
 
     The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
 
     Args:
-        extractor: float RGB (N, 3, H, W) in [0, 1] → (N, C, h, w); a fine-tuned extractor also has `exemplar(crops)`
+        extractor: a network, as `load` takes it, or its extractor; a fine-tuned extractor also has `exemplar(crops)`
             for the first frame.
         protocol: sizes, scales and penalties; the extractor's stride and dilation replace the protocol's.
 
@@ -72,7 +98,9 @@ class SiamFCTracker(Tracker):
 
     protocol: TrackingProtocol
 
-    def __init__(self, extractor: nn.Module, protocol: TrackingProtocol | None = None) -> None:
+    def __init__(self, extractor: Any, protocol: TrackingProtocol | None = None) -> None:
+        encoder = load(extractor)
+        extractor = view(encoder, **view_options(encoder))
         if isinstance(extractor, VideoEncoder):
             raise ValueError("SiamFC encodes single crops, which a video encoder cannot; give an image encoder")
         super().__init__(extractor, at_extractor(protocol or TrackingProtocol(), extractor))

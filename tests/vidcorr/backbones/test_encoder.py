@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from tests.helpers.fake_device import fake_gpu, moved
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Encoder, LiirEncoder, build_feature_extractor, extractor_of, load, weights_digest
+from vidcorr.backbones import Encoder, LiirEncoder, build_feature_extractor, load, weights_digest
 from vidcorr.backbones.copies import device_of, on_device
 from vidcorr.backbones.description import Network
+from vidcorr.backbones.loading import encoder_of
 from vidcorr.lightning_modules import Liir
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -57,9 +58,10 @@ def test_a_description_cannot_be_changed_nor_hold_anything_else_and_is_of_a_netw
 def test_the_recipe_of_a_named_network_makes_it_again():
     grey = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
     network, colour = {"spec": TINY_RESNET, "stage": "res3"} | grey, {"spec": "raw_colour", "stride": 4}
-    for given, stated in ((network, network), (colour | grey, colour)):
-        made = Encoder(**given)
-        assert made.recipe == {"class_path": "vidcorr.backbones.encoder.Encoder", "init_args": stated}
+    for stated in (network, colour):
+        recipe = {"class_path": "vidcorr.backbones.encoder.Encoder", "init_args": stated}
+        made = encoder_of(recipe, "a.ckpt")
+        assert made.recipe == recipe
         assert (made.view().stage, made.view().stride) == (stated.get("stage", "colour"), stated.get("stride", 8))
     for module in (LiirEncoder("none"), torch.nn.Conv2d(3, 4, 4, 4)):
         assert Encoder(module, stage="res3").recipe is None
@@ -67,13 +69,13 @@ def test_the_recipe_of_a_named_network_makes_it_again():
 
 def test_rgb_is_normalised_as_in_the_training_in_the_type_of_the_weights():
     encoder = load("timm:vit_tiny_patch16_224")
-    assert encoder.mean == encoder.std == (0.5, 0.5, 0.5)
+    assert encoder.input.mean == encoder.input.std == (0.5, 0.5, 0.5)
     assert encoder.view().normalise.mean.flatten().tolist() == [0.5] * 3
     colour, images = load("raw_colour").view(), torch.rand(1, 3, 16, 20)  # the last cells are cut
     torch.testing.assert_close(colour(images)[..., 1, 2], colour.normalise(images)[..., 8:, 16:].mean((2, 3)))
     network = load(TINY_RESNET).network.bfloat16()
-    assert extractor_of(network, mean=(0.1, 0.2, 0.3)).normalise.mean.dtype == torch.bfloat16
-    assert extractor_of(network)(torch.rand(1, 3, 32, 32)).dtype == torch.bfloat16
+    assert build_feature_extractor(network, mean=(0.1, 0.2, 0.3)).normalise.mean.dtype == torch.bfloat16
+    assert build_feature_extractor(network)(torch.rand(1, 3, 32, 32)).dtype == torch.bfloat16
 
 
 def test_a_network_on_a_gpu_has_a_digest_and_a_view_without_a_wait():
@@ -81,7 +83,7 @@ def test_a_network_on_a_gpu_has_a_digest_and_a_view_without_a_wait():
     with fake_gpu() as gpu:
         mixed = torch.nn.Sequential(network[0], moved(network[1], gpu.device))
         assert len(weights_digest(mixed)) == 12
-        view = extractor_of(on_device(load(TINY_RESNET).network, gpu.device))
+        view = build_feature_extractor(on_device(load(TINY_RESNET).network, gpu.device))
         assert (device_of(view).type, device_of(view.normalise).type) == ("cuda", "cuda")
 
 

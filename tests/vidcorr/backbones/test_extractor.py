@@ -18,7 +18,7 @@ from tests.helpers.encoders import Smoothed, TinyResNet, clips
 from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from vidcorr import MaskPrompt, follow
-from vidcorr.backbones import Clips, LiirEncoder, Recurrent, build_feature_extractor, extractor_of, weights_digest
+from vidcorr.backbones import Clips, LiirEncoder, Recurrent, build_feature_extractor, weights_digest
 from vidcorr.backbones.encoder import WRAPPERS
 from vidcorr.backbones.extractor import Normalise, TimmExtractor, features_by, require_stride, type_of_input
 from vidcorr.backbones.video import _places_on_grid
@@ -53,7 +53,7 @@ def own_method():
     """The remedy: a method of our name, over the trunk."""
     module = nn.Module()
     module.trunk = Trunk()
-    module.feature_extractor = functools.partial(extractor_of, module.trunk)
+    module.feature_extractor = functools.partial(build_feature_extractor, module.trunk)
     return module
 
 
@@ -120,7 +120,7 @@ def test_train_mode_changes_nothing_in_results_nor_in_the_network(make):
 
 
 MAP = r"expected a map \(N, C, h, w\), got "
-REMEDY = r"feature_extractor\(stage, stride\) that returns .*extractor_of\(self\.trunk\)"
+REMEDY = r"feature_extractor\(stage, stride\) that returns .*build_feature_extractor\(self\.trunk, stage, stride\)"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torchvision.models import ResNet18_Weights
 
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
-from vidcorr.backbones import NamedNetwork, Network, build_feature_extractor, build_network, load
+from vidcorr.backbones import NamedNetwork, Network, build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.description import source_of
 from vidcorr.backbones.networks import SHORT_NAMES, local_file
@@ -35,7 +35,7 @@ def test_short_names_are_in_the_library_and_in_the_guide():
 @pytest.mark.parametrize(
     ("spec", "stage", "stride", "message"),
     [
-        ("resnet18", None, None, "nor a short name; write timm:NAME, torchvision:NAME or"),
+        ("resnet18", None, None, "nor a short name; write timm:NAME, torchvision:NAME, torchhub:OWNER/REPO:ENTRY or"),
         ("nowhere:encoder", None, None, "cannot import"),
         ("builtins:dict", None, None, "expected a torch.nn.Module, got a dict"),
         ("timm:resnet19", None, None, "timm has no such model"),
@@ -102,7 +102,7 @@ def test_a_library_makes_a_network_of_any_size_with_its_weights_if_they_are_aske
     for library in ("timm.create_model", "torchvision.models.get_model"):
         monkeypatch.setattr(library, lambda name, **given: asked.append((name, given)) or nn.Conv2d(3, 4, 4, 4))
     for pretrained in (False, True):
-        build_network(name, pretrained)
+        load(name, pretrained, seed=None)
         assert load(name, pretrained).described.loaded is pretrained
     library, _, plain = name.partition(":")
     trained = {"pretrained": True} if library == "timm" else {"weights": ResNet18_Weights.IMAGENET1K_V1}
@@ -110,8 +110,8 @@ def test_a_library_makes_a_network_of_any_size_with_its_weights_if_they_are_aske
 
 
 def test_a_resnet_starts_at_zero_has_channels_last_and_takes_rgb_alone():
-    network = build_network("torchvision:resnet18")
-    for each in (network, build_network("vidcorr.backbones:crw_resnet18")):
+    network = load("torchvision:resnet18", seed=None).network
+    for each in (network, load("vidcorr.backbones:crw_resnet18", seed=None).network):
         assert each.layer1[0].bn2.weight.eq(0).all()
     assert network.conv1.weight.is_contiguous(memory_format=torch.channels_last)
     refused(ValueError, "must be float RGB", build_feature_extractor(network), torch.rand(1, 1, 64, 64))

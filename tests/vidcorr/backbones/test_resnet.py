@@ -8,20 +8,22 @@ from torch.nn.utils import weight_norm
 from tests.helpers.encoders import TinyResNet
 from tests.helpers.foreign import enliven, features, lively_resnet18
 from tests.helpers.refusal import refused
-from vidcorr.backbones import build_network, extractor_of, weights_digest
+from vidcorr.backbones import build_feature_extractor, load, weights_digest
 from vidcorr.backbones.resnet import LAYER_OF_STAGE, ResNetExtractor, remove_strides
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
 
 def test_stages_are_concatenated_from_one_pass():
-    network, images = build_network("torchvision:resnet18"), torch.rand(1, 3, 64, 64)
+    network, images = load("torchvision:resnet18", seed=None).network, torch.rand(1, 3, 64, 64)
     enliven(network)
     names = ("res4+res3.b1", "res4", "res3.b1")
-    both, fourth, block = (extractor_of(network, name, 8)(images) for name in names)
+    both, fourth, block = (build_feature_extractor(network, name, 8)(images) for name in names)
     assert torch.equal(both, torch.cat([fourth, block], dim=1))
-    assert len(extractor_of(network, names[0], 8).blocks) == len(extractor_of(network, "res4", 8).blocks)
-    refused(ValueError, r"'res2\+res3': its parts have strides \[4, 8\]", extractor_of, network, "res2+res3")
+    assert len(build_feature_extractor(network, names[0], 8).blocks) == len(
+        build_feature_extractor(network, "res4", 8).blocks
+    )
+    refused(ValueError, r"'res2\+res3': its parts have strides \[4, 8\]", build_feature_extractor, network, "res2+res3")
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ def test_stages_are_concatenated_from_one_pass():
 )
 def test_siamfcs_dilations_are_in_every_3x3(name, dilated, expected):
     with torch.device("meta"):
-        extractor = extractor_of(build_network(name), "res5", dilated=dilated)
+        extractor = build_feature_extractor(load(name, seed=None).network, "res5", dilated=dilated)
     found = {}
     for key, block in extractor.blocks.items():
         kernels = [m for m in block.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
@@ -47,7 +49,7 @@ def test_siamfcs_dilations_are_in_every_3x3(name, dilated, expected):
 
 def test_folding_changes_only_the_rounding():
     network, images = lively_resnet18(), torch.rand(1, 3, 64, 64)
-    extractor = extractor_of(network, "res4", 8)
+    extractor = build_feature_extractor(network, "res4", 8)
     folded = extractor.folded()
     expected, found = extractor(images), folded(images)
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
@@ -59,7 +61,7 @@ def test_folding_changes_only_the_rounding():
 def test_a_view_shares_the_tensors_and_changes_nothing():
     network = TinyResNet().train()
     before = weights_digest(network)
-    view = extractor_of(network, "res4", 8)
+    view = build_feature_extractor(network, "res4", 8)
     view(torch.rand(1, 3, 64, 64))
     assert (network.training, network.layer3[0][0].stride) == (True, (2, 2))
     assert weights_digest(network) == before
@@ -80,7 +82,7 @@ def test_a_layer_that_computes_its_weight_or_is_hooked_is_not_folded(name):
     network = lively_resnet18()
     COMPUTED[name](network.layer1[0])
     images = torch.rand(1, 3, 64, 64)
-    view = extractor_of(network, "res3")
+    view = build_feature_extractor(network, "res3")
     plain = features(network, images, 2)
     torch.testing.assert_close(view(images), plain, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(view.folded()(images), plain, atol=1e-3, rtol=1e-3)
@@ -101,25 +103,25 @@ CRW = [("crw_resnet18", 3), ("crw_training_resnet18", 2), ("crw_training_resnet5
 @pytest.mark.parametrize(("name", "finest"), CRW)
 def test_crws_networks_pad_by_reflection_and_the_trained_one_stays_at_stride_8(name, finest):
     with torch.device("meta"):
-        network = build_network(f"vidcorr.backbones:{name}")
+        network = load(f"vidcorr.backbones:{name}", seed=None).network
     convolutions = {key: each for key, each in network.named_modules() if isinstance(each, nn.Conv2d)}
     assert all((each.padding_mode == "reflect") == (each.kernel_size != (1, 1)) for each in convolutions.values())
     strided = {key[:6] for key, each in convolutions.items() if key.startswith("layer") and each.stride != (1, 1)}
     assert strided == {f"layer{number}" for number in range(2, finest + 1)}
     with torch.device("meta"):
-        dilated = extractor_of(network, "res4", dilated=True)
+        dilated = build_feature_extractor(network, "res4", dilated=True)
         assert dilated(torch.rand(1, 3, 64, 64)).shape[2:] == (8, 8)
 
 
 def test_a_stride_is_that_of_the_stage_or_finer_and_res4_at_its_own_without_a_choice():
     with torch.device("meta"):
-        network = build_network("torchvision:resnet18")
+        network = load("torchvision:resnet18", seed=None).network
         own = {stage: ResNetExtractor(network, nn.Identity(), stage).stride for stage in LAYER_OF_STAGE}
         view = ResNetExtractor(network, nn.Identity())
         for stage, stride in {"res2": 4, "res3": 8, "res4": 8, "res5": 8, "res4.b1": 8}.items():
-            finer = extractor_of(network, stage, 8)
+            finer = build_feature_extractor(network, stage, 8)
             assert (finer.stride, finer(torch.rand(1, 3, 64, 64)).shape[3]) == (stride, 64 // stride)
-        left = [extractor_of(network, *chosen).left_to_protocol for chosen in ((), ("res4",), (None, 8))]
+        left = [build_feature_extractor(network, *chosen).left_to_protocol for chosen in ((), ("res4",), (None, 8))]
     assert left == [True, False, False]
     assert own == {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
     stated = {"stage": "res4", "stride": 16, "dilated": False, "multiple": 1, "left_to_protocol": False}

@@ -12,7 +12,7 @@ from torch import nn
 from tests.helpers.encoders import tiny_vit
 from tests.helpers.refusal import refused
 from tests.helpers.regenerated import regenerated
-from vidcorr.backbones import build_network, extractor_of
+from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.backbones.vit import dino_positions, positions_set
 from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking.frame_encoder import extractor_under
@@ -24,7 +24,7 @@ TINY = "timm:vit_tiny_patch16_224"
 
 def test_dinos_positions_equal_those_of_its_code(golden):
     content = golden("protocols/e2e_dino")
-    network = regenerated(build_network(TINY), int(content["weight_seed"]))
+    network = regenerated(load(TINY, seed=None).network, int(content["weight_seed"]))
     found = dino_positions(network.pos_embed, (14, 14), (30, 52))
     rows = found[0, 1:] if len(content["pos_interp_s"]) == -(-30 * 52 // 40) else found[0]
     np.testing.assert_allclose(rows[::40].detach().numpy().reshape(-1), content["pos_interp_s"].reshape(-1), atol=1e-6)
@@ -35,30 +35,30 @@ def test_blocks_are_concatenated_from_one_pass_and_the_final_norm_may_be_left_ou
     nn.init.normal_(network.norm.weight)
     embed, passes = PatchEmbed.forward, []
     monkeypatch.setattr(PatchEmbed, "forward", lambda *given: passes.append(1) or embed(*given))
-    views = [extractor_of(network, stage) for stage in ("block2+block1", "block1", "block2")]
+    views = [build_feature_extractor(network, stage) for stage in ("block2+block1", "block1", "block2")]
     both, first, second = (view(images) for view in views)
     assert (views[0].stage, views[0].stride, len(passes)) == ("block2+block1", 8, 3)
     assert torch.equal(both, torch.cat([second, first], dim=1))
-    assert torch.equal(extractor_of(network)(images), second)
+    assert torch.equal(build_feature_extractor(network)(images), second)
     of_pairs = MatchingProtocol.named("dift").network_input()
     for rules in (PropagationProtocol.named("vidcorr"), PointProtocol.named("fomo"), of_pairs):
         bare = extractor_under(views[2], rules.with_changes(final_norm=False))(images)
         torch.testing.assert_close(network.norm(bare.flatten(2).mT).mT.unflatten(2, (6, 8)), second)
         assert torch.equal(extractor_under(views[2], rules)(images), second)
-    refused(ValueError, "this transformer has block1, block2; null", extractor_of, network, "block1+block3")
+    refused(ValueError, "this transformer has block1, block2; null", build_feature_extractor, network, "block1+block3")
 
 
 def test_dinos_positions_are_of_the_padded_image_and_the_network_keeps_its_own():
     network, images = tiny_vit((32, 48)), torch.rand(1, 3, 41, 61)
     nn.init.normal_(network.pos_embed)
     own, grid = network.pos_embed, network.patch_embed.grid_size
-    extractor = extractor_of(network, "block1")
+    extractor = build_feature_extractor(network, "block1")
     antialiased = extractor(images)
     extractor.positions = "dino"
     found = extractor(images)
     assert not torch.allclose(found, antialiased, atol=1e-3)
     with positions_set(network, dino_positions(own, grid, (6, 8)), (6, 8)):
-        expected = extractor_of(network, "block1")(images)
+        expected = build_feature_extractor(network, "block1")(images)
     torch.testing.assert_close(found, expected)
     assert network.pos_embed is own
     assert network.patch_embed.grid_size == grid
@@ -73,7 +73,7 @@ def test_dinos_positions_are_of_the_padded_image_and_the_network_keeps_its_own()
 def test_t_cores_transformers_are_dinov2s_for_patches_of_16():
     with patch("timm.create_model", return_value=nn.Identity()) as made:
         for size in ("small", "base"):
-            build_network(f"vidcorr.backbones:vit_{size}_patch16_reg4")
+            load(f"vidcorr.backbones:vit_{size}_patch16_reg4", seed=None)
     options = {"img_size": 224, "patch_size": 16, "dynamic_img_size": True, "dynamic_img_pad": True, "num_classes": 0}
     assert made.mock_calls == [call(f"vit_{size}_patch14_reg4_dinov2", **options) for size in ("small", "base")]
 
@@ -82,7 +82,7 @@ def test_overlapping_patches_are_those_of_a_shifted_image():
     network, images = tiny_vit(), torch.rand(1, 3, 40, 48)
     network.blocks[0] = nn.Identity()  # a cell sees its patch alone
     network.pos_embed.zero_()
-    overlapping, apart = extractor_of(network, "block1", 4), extractor_of(network, "block1")
+    overlapping, apart = build_feature_extractor(network, "block1", 4), build_feature_extractor(network, "block1")
     found, shifted = overlapping(images), apart(torch.roll(images, (2, 2), dims=(2, 3)))
     assert (overlapping.stride, overlapping.multiple, apart.stride) == (4, 4, 8)
     assert found.shape[2:] == overlapping(images[..., :-3, :-2]).shape[2:] == (10, 12)
@@ -91,6 +91,6 @@ def test_overlapping_patches_are_those_of_a_shifted_image():
 
 def test_a_transformer_of_one_size_is_refused_with_the_remedy():
     network = VisionTransformer(64, 8, num_classes=0, embed_dim=48, depth=1, num_heads=3)
-    refused(ValueError, r"dynamic_img_size=True, or name it timm:", extractor_of, network)
+    refused(ValueError, r"dynamic_img_size=True, or name it timm:", build_feature_extractor, network)
     del network.patch_embed.strict_img_size  # as timm's hybrids
-    extractor_of(network)
+    build_feature_extractor(network)

@@ -116,7 +116,8 @@ def test_a_network_by_name_leaves_the_random_state_and_a_row_that_comes_twice_is
     result = benchmark.evaluate("tests.helpers.encoders:TinyResNet")
     assert torch.equal(torch.random.get_rng_state(), random_state)
     refused(ValueError, "scored more than once: synthetic-000", benchmark.scores, result.rows * 2)
-    assert (result.stage.layer, result.stage.stride, result.stage.normalised_by) == ("res4", 8, "")
+    assert (result.stage.layer, result.stage.stride) == ("res4", 8)
+    assert result.stage.input.source.startswith("the default of ResNets")
 
 
 def test_a_page_that_cannot_be_written_takes_no_scores_away(davis_root, tmp_path, monkeypatch, caplog):
@@ -157,7 +158,7 @@ def test_a_benchmark_of_a_user_is_a_reader_rows_and_scores(davis_root, tmp_path)
     assert Result.load(tmp_path) == result
     assert benchmark.scores(result.rows) == result.scores
     assert (result.main_scores(), benchmark.conditions({}), benchmark.held_out()) == (["mean"], [], ())
-    assert result.stage.normalised_by == ""  # no protocol, which would need it
+    assert result.stage.input.source == "of raw colour"
     assert not result.without  # the mean of a column
     assert [row.video for row in result.rows] == [sequence.name for sequence in benchmark.sequences]
     without = replace(benchmark, limit_sequences=1).evaluate("raw_colour").scores["mean"]

@@ -13,7 +13,7 @@ from tests.helpers.regenerated import regenerated
 from tests.helpers.sprite import read_masks
 from tests.helpers.still_videos import write_still_davis
 from vidcorr import DavisBenchmark, Result
-from vidcorr.backbones import Normalise, extractor_of
+from vidcorr.backbones import Normalise, build_feature_extractor
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.benchmarks.masks import at_size_of_data, saved_at
 from vidcorr.datasets import Davis
@@ -39,7 +39,7 @@ def vit(content, spec, **options):
     parameters = [parameter.detach().double() for _, parameter in sorted(network.named_parameters())]
     found = [[float(x) for x in (p.sum(), p.abs().sum(), p.flatten()[0], p.flatten()[-1])] for p in parameters]
     np.testing.assert_allclose(np.array(found), content["param_checks"], rtol=1e-6, atol=1e-6)
-    return extractor_of(network)
+    return build_feature_extractor(network)
 
 
 def run(root, content, extractor, protocol, masks, out):

@@ -39,5 +39,5 @@ def test_a_module_of_a_training_has_the_view_of_its_checkpoint():
         (FrozenEncoder("vidcorr-r18", stride=8), ("res4", 8)),
     )
     for module, expected in modules:
-        view = RECIPE.extractor(load(module))
+        view = view_for(RECIPE, module, load(module))
         assert (view.stage, view.stride) == expected

@@ -7,6 +7,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.training import fit_in
 from vidcorr import OtbBenchmark
 from vidcorr.backbones import load
+from vidcorr.benchmarks.network import view_for
 from vidcorr.callbacks import BenchmarkCallback
 from vidcorr.datasets.generated import write_otb
 from vidcorr.lightning_modules import FrozenEncoder
@@ -29,10 +30,10 @@ def test_raw_colour_is_tracked_by_its_only_stage(root):
 
 def test_dilations_are_a_resnets_without_a_stride(root):
     resnet, other = load("tests.helpers.encoders:TinyResNet"), load("tests.helpers.encoders:Blocky")
-    chosen = [OtbBenchmark(root, None, stride=stride).extractor(resnet) for stride in (None, 8)]
+    chosen = [view_for(OtbBenchmark(root, None, stride=stride), resnet, resnet) for stride in (None, 8)]
     assert [(view.stage, view.dilated) for view in chosen] == [("res5", True), ("res5", False)]
-    assert OtbBenchmark(root, None).extractor(other).stride == 4
-    refused(ValueError, "dilations are for ResNets", OtbBenchmark(root, None, dilated=True).extractor, other)
+    assert view_for(OtbBenchmark(root, None), other, other).stride == 4
+    refused(ValueError, "dilations are for ResNets", view_for, OtbBenchmark(root, None, dilated=True), other, other)
 
 
 def test_a_users_method_needs_no_argument_for_dilations(root):
@@ -40,7 +41,7 @@ def test_a_users_method_needs_no_argument_for_dilations(root):
         def feature_extractor(self, stage=None, stride=None):
             return load("raw_colour").view()
 
-    assert OtbBenchmark(root, None).extractor(load(Method())).stage == "colour"
+    assert view_for(OtbBenchmark(root, None), Method(), load(Method())).stage == "colour"
 
 
 def test_two_of_a_kind_need_names_of_their_own(root, tmp_path):

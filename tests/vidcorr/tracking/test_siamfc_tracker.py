@@ -98,7 +98,9 @@ def test_a_change_of_scale_costs_also_where_responses_are_negative(lowers, found
 
 @pytest.mark.parametrize(("rise", "place"), [(0.9e-5, 12), (1.07e-5, 0), (1e37, 0)])  # the last sum is beyond float32
 def test_a_response_that_varies_by_rounding_alone_counts_for_nothing(rise, place):
-    tracker = SiamFCTracker(nn.Identity(), TrackingProtocol())
+    extractor = nn.Identity()
+    extractor.stride = 8
+    tracker = SiamFCTracker(extractor, TrackingProtocol())
     responses = torch.full((1, 3, 5, 5), 8.0)
     responses[:, 1, 0] *= 1 + rise
     assert tracker.protocol.name == "vfs+dilated=false"
