@@ -1,6 +1,6 @@
 """Captions of tables: benchmarks, conditions and protocols of the results, their features, and differing fields."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from .cells import Cell
 from .formats import listed
@@ -22,16 +22,37 @@ def of_what(records: Iterable[Record]) -> str:
 
 
 def views_of(rows: Mapping[str, Mapping[str, Cell]]) -> str:
-    """Return stage, stride and normalisation of the rows' features in a sentence; empty if they have the same."""
-    names: dict[str, dict[str, None]] = {}  # view → rows
-    for name, row in rows.items():
-        for cell in row.values():
-            for record in cell.records:
-                names.setdefault(record.view, {})[name] = None
+    """Return stage and stride of the rows' features in a sentence; empty if they have the same."""
+    names = _rows_of(rows, lambda record: record.features)
     if len(names) < 2:
         return ""
     names.pop("", None)
-    return f"Features: {'; '.join(f'{view} of {listed(list(of_view))}' for view, of_view in names.items())}"
+    return f"Features: {_attributed(names)}"
+
+
+def inputs_of(rows: Mapping[str, Mapping[str, Cell]]) -> str:
+    """Return the RGB that the rows' networks got, and who states it, in a sentence; empty if no result has it."""
+    names = _rows_of(rows, lambda record: str(record.result.stage.input or ""))
+    names.pop("", None)
+    if len(names) == 1:
+        return f"Input: {next(iter(names))}"
+    return f"Input: {_attributed(names)}" if names else ""
+
+
+def _rows_of(
+    rows: Mapping[str, Mapping[str, Cell]], property_of: Callable[[Record], str]
+) -> dict[str, dict[str, None]]:
+    """Return property of records → names of the rows."""
+    names: dict[str, dict[str, None]] = {}
+    for name, row in rows.items():
+        for cell in row.values():
+            for record in cell.records:
+                names.setdefault(property_of(record), {})[name] = None
+    return names
+
+
+def _attributed(names: Mapping[str, Mapping[str, None]]) -> str:
+    return "; ".join(f"{text} of {listed(list(of_text))}" for text, of_text in names.items())
 
 
 def differing(records: Iterable[Record]) -> list[str]:

@@ -1,6 +1,6 @@
 """Scores of results as records, and the columns of comparable scores that they belong to.
 
-Scores are comparable if benchmark, protocol, data and sequences agree. The feature stride and the normalisation belong
+Scores are comparable if benchmark, protocol, data and sequences agree. The feature stride and the input belong
 to the network and are part of the row's name.
 """
 
@@ -92,15 +92,17 @@ class Record:
         return network.recipe
 
     @property
-    def view(self) -> str:
-        """Stage and stride of the network's features and its input, in words; empty if the network declares none."""
+    def features(self) -> str:
+        """Stage and stride of the network's features, in words; empty if the network declares none."""
         stage = self.result.stage
-        parts = [stage.layer]
-        if stage.stride is not None:
-            parts.append(f"stride {stage.stride}")
-        if stage.input is not None:
-            parts.append(stage.input.rgb)
-        return ", ".join(filter(None, parts))
+        stride = f"stride {stage.stride}" if stage.stride is not None else ""
+        return ", ".join(filter(None, (stage.layer, stride)))
+
+    @property
+    def view(self) -> str:
+        """The features and the network's input, in words."""
+        rgb = self.result.stage.input.rgb if self.result.stage.input else ""
+        return ", ".join(filter(None, (self.features, rgb)))
 
     @cached_property
     def column(self) -> Column:

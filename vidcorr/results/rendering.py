@@ -12,7 +12,7 @@ from itertools import chain
 from textwrap import wrap
 from typing import Literal, NamedTuple
 
-from .captions import differing, of_what, views_of
+from .captions import differing, inputs_of, of_what, views_of
 from .cells import Cell
 from .csv_files import csv_of_records
 from .formats import as_bold, grid, latex_text, one_line, percent
@@ -176,7 +176,7 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
     elif format == "tex":
         sentences = [f"Scores in per cent {of_what(table.records)}"]
     if not table.caption:
-        sentences += filter(None, [views_of(table.rows)])
+        sentences += filter(None, [views_of(table.rows), inputs_of(table.rows)])
     if table.best and format != "text":
         sentences.append("Bold is the best of a column")
     if any(len(cell.scores) > 1 for cell in cells):
