@@ -1,36 +1,39 @@
 """Explain why two protocols give two scores: walk from one to the other field by field, as a table and a picture."""
 
+from __future__ import annotations
+
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..experiments.benchmark_choice import add_evaluation_flags, add_list_flag, chosen_benchmarks, named_network
+from ..results.cells import Cell
+from ..results.records import Column, Record
+from ..results.rendering import Table
+from ..results.statistics import Difference
+from ..results.tables import table_of_cells
+from ..videos.files import require_one_of
 from .table import add_format_flag
+
+if TYPE_CHECKING:  # they import torch, which would delay `--help`
+    from ..backbones import NamedNetwork
+    from ..benchmarks.base import Benchmark
+    from ..experiments.store import Job
+    from ..protocols import EvaluationProtocol
+    from ..results.result import Result
 
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr bridge`; a user's mistake raises UsageError, ValueError or OSError."""
-    parser = argparse.ArgumentParser(prog="vidcorr bridge", description=__doc__)
-    ends = "protocol, also with changes (vfs+radius=6), or a row of `vidcorr reproduce` (dino-s8)"
-    parser.add_argument("start", metavar="FROM", help=ends)
-    parser.add_argument("end", metavar="TO", help=ends)
-    parser.add_argument("network", metavar="NETWORK[@STAGE[/STRIDE]]", help="network, as for vidcorr evaluate")
-    add_evaluation_flags(parser)
-    parser.add_argument("--score", default="", metavar="KEY", help="score (default: the benchmark's first)")
-    parser.add_argument("--order", default="", metavar="A,B", help="fields that come first (default: as listed)")
-    add_list_flag(parser, "--together", "A,B", "fields that change in one step")
-    parser.add_argument("--alone", action="store_true", help="score each step by itself too, from FROM")
-    add_format_flag(parser)
-    picture = "picture to write, .png or .pdf (default: %(default)s)"
-    parser.add_argument("--picture", type=Path, default=Path("bridge.png"), metavar="FILE", help=picture)
-    flags = parser.parse_args(list(args))
+    flags = _parser().parse_args(list(args))
     if len(flags.on) != 1 or flags.protocol:
         raise ValueError("bridge: name one benchmark and its data, --on davis=/data/DAVIS, and no --protocol")
 
     from ..backbones.trust import allow_named
-    from ..experiments.bridge import Bridge, cost, steps_between
-    from ..experiments.evaluate import Runner, process_group
-    from ..results.pictures.waterfall import draw_waterfall
+    from ..results.pictures.waterfall import waterfall
     from ..results.published import protocol_of_row
     from ..results.rendering import printed
 
@@ -44,22 +47,193 @@ def command(args: Sequence[str]) -> None:
     if len(chosen) != 2:
         raise ValueError("bridge: give one value of --change, --stage and --stride")
     start, end = (choice.build() for choice in chosen)
+
+    def report(table: Table) -> None:
+        print(printed(table, flags.format, flags.intervals), end="")
+        picture = flags.picture or flags.output / "bridge.png"
+        waterfall(table).save(picture)
+        print(picture, file=sys.stderr)
+
     order = flags.order.split(",") if flags.order else []
     steps = steps_between(start.protocol, end.protocol, order, flags.together)
     network = named_network(flags.network, flags)
-    bridge = Bridge(network, start, end, steps, names, flags.change)
-    walk = bridge.walk()
-    alone = [bridge.under(fields) for fields in steps] if flags.alone else []
-    jobs = {job.folder: job for job in (*walk, *alone)}
-    with process_group():  # ranks other than the first print nothing
-        runner = Runner(flags.output)
-        print(cost(runner, list(jobs.values())), flush=True)
-        results = {job.folder: result for job, result in runner.run(list(jobs.values())).items()}
-        runner.raise_failures()
-        if len(results) < len(jobs):
-            raise ValueError("bridge: another process runs some of the evaluations; repeat the command after it")
-        of_walk = [results[job.folder] for job in walk]
-        table = bridge.table(of_walk, [results[job.folder] for job in alone], flags.score)
-        print(f"\n{printed(table, flags.format, flags.intervals)}", end="")
-        draw_waterfall(table, flags.picture)
-        print(flags.picture)
+    bridge(Bridge(network, start, end, steps, names, flags.change), flags.output, flags.alone, flags.score, report)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="vidcorr bridge", description=__doc__)
+    ends = "protocol, also with changes (vfs+radius=6), or a row of `vidcorr reproduce` (dino-s8)"
+    parser.add_argument("start", metavar="FROM", help=ends)
+    parser.add_argument("end", metavar="TO", help=ends)
+    parser.add_argument("network", metavar="NETWORK[@STAGE[/STRIDE]]", help="network, as for vidcorr evaluate")
+    add_evaluation_flags(parser)
+    parser.add_argument("--score", default="", metavar="KEY", help="score (default: the benchmark's first)")
+    parser.add_argument("--order", default="", metavar="A,B", help="fields that come first (default: as listed)")
+    add_list_flag(parser, "--together", "A,B", "fields that change in one step")
+    parser.add_argument("--alone", action="store_true", help="score each step by itself too, from FROM")
+    add_format_flag(parser)
+    picture = "picture to write, .png, .pdf or .svg (default: bridge.png in the folder of results)"
+    parser.add_argument("--picture", type=Path, metavar="FILE", help=picture)
+    return parser
+
+
+def bridge(
+    steps: Bridge,
+    output: str | Path,
+    alone: bool = False,
+    score: str = "",
+    report: Callable[[Table], object] = lambda table: None,
+) -> Table:
+    """Score a network by the first protocol of a bridge, after each step, and by the last protocol.
+
+    Args:
+        steps: network, benchmarks and steps.
+        output: folder of the results, which are reused.
+        alone: score each step by itself too, from the first protocol.
+        score: name of the score; by default the benchmark's first.
+        report: takes the table; under torchrun only the first rank's prints are shown.
+
+    Returns:
+        The table of the steps.
+
+    Raises:
+        ValueError: if an evaluation failed, or another process runs it.
+    """
+    from ..experiments.store import scored
+
+    walk = steps.walk()
+    by_themselves = [steps.under(fields) for fields in steps.steps] if alone else []
+    jobs = {job.folder: job for job in (*walk, *by_themselves)}
+    with scored(list(jobs.values()), output) as results:
+        found = {job.folder: result for job, result in results.items()}
+        if len(found) == len(jobs):
+            of_walk = [found[job.folder] for job in walk]
+            table = steps.table(of_walk, [found[job.folder] for job in by_themselves], score)
+            report(table)
+    if len(found) < len(jobs):
+        raise ValueError("bridge: another process runs some of the evaluations; repeat the command after it")
+    return table
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A network, a benchmark under two protocols, and the steps between them.
+
+    Attributes:
+        network: the network.
+        start: the benchmark under the first protocol.
+        end: the benchmark under the last protocol.
+        steps: fields that change together, in order.
+        names: names of the two protocols, for people.
+        common: changes that both protocols have, as texts.
+    """
+
+    network: NamedNetwork
+    start: Benchmark
+    end: Benchmark
+    steps: Sequence[tuple[str, ...]]
+    names: tuple[str, str]
+    common: Sequence[str] = ()
+
+    def under(self, fields: Sequence[str]) -> Job:
+        """Return the evaluation by the first protocol with some fields of the last one.
+
+        Raises:
+            ValueError: if these values do not fit each other.
+        """
+        values = self.end.protocol.values()
+        from ..experiments.store import Job
+
+        try:
+            protocol = self.start.protocol.with_changes(**{field: values[field] for field in fields})
+        except ValueError as error:
+            raise ValueError(f"bridge: {error}; change fields that need each other --together a,b") from error
+        arguments: Any = {"protocol": protocol, "changes": None}
+        return Job(self.network, replace(self.start, **arguments))
+
+    def walk(self) -> list[Job]:
+        """Return the evaluations: by the first protocol, after each step, and by the last protocol."""
+        from ..experiments.store import Job
+
+        jobs = [Job(self.network, self.start)]
+        changed: list[str] = []
+        for fields in self.steps[:-1]:
+            changed += fields
+            jobs.append(self.under(changed))
+        return [*jobs, Job(self.network, self.end)]
+
+    def table(self, walk: Sequence[Result], alone: Sequence[Result] = (), score: str = "") -> Table:
+        """Return the table of the steps: values, score after the step, and its difference, paired by sequence.
+
+        Args:
+            walk: results of `walk`.
+            alone: results by the first protocol with the fields of one step each, for a second column; or empty.
+            score: name of the score; by default the benchmark's first.
+        """
+        score = score or walk[0].main_scores()[0]
+        first, last = self.names
+        column = Record(walk[0], score).column._replace(by=", ".join(self.common))
+        cells: list[tuple[str, Column, Cell]] = [(first, column, Cell((Record(walk[0], score),)))]
+        for number, fields in enumerate(self.steps):
+            name = self.step_in_words(fields)
+            cells.append((name, column, changed_cell(walk[number + 1], walk[number], score)))
+            if alone:
+                by_itself = column._replace(score=f"{score}, alone")
+                cells.append((name, by_itself, changed_cell(alone[number], walk[0], score)))
+        cells.append((last, column, changed_cell(walk[-1], walk[0], score)))
+        notes = ["The steps sum to the whole, up to rounding"]
+        if alone:
+            notes.append(f"Alone: the difference that a step makes by itself, from {first}")
+        return replace(
+            table_of_cells(cells),
+            base="the row above",
+            own_bases={last: first},
+            notes=tuple(notes),
+            caption=f"Scores in per cent of {walk[0].network} on {column.title}, from {first} to {last} step by step",
+        )
+
+    def step_in_words(self, fields: Sequence[str]) -> str:
+        """Return the fields of a step, and their values before and after it: `topk: 10 → 5`."""
+        values = []
+        for benchmark in (self.start, self.end):
+            of_protocol = benchmark.protocol.fields()
+            texts = []
+            for field in fields:
+                value = of_protocol[field]
+                is_long = isinstance(value, list | tuple) and len(value) > 2
+                texts.append(f"[{value[0]}, …]" if is_long else str(value))
+            values.append(", ".join(texts))
+        return f"{', '.join(fields)}: {' → '.join(values)}"
+
+
+def changed_cell(after: Result, before: Result, score: str) -> Cell:
+    """Return the cell of a result with its difference from another one."""
+    cell = Cell((Record(after, score),)).paired_with(Cell((Record(before, score),)))
+    change = after.scores[score] - before.scores[score]
+    return replace(cell, difference=(cell.difference or Difference(0.0))._replace(mean=change))
+
+
+def steps_between(
+    start: EvaluationProtocol, end: EvaluationProtocol, order: Sequence[str] = (), together: Sequence[str] = ()
+) -> list[tuple[str, ...]]:
+    """Return the fields in which two protocols of a benchmark differ, as steps; features set their stride themselves.
+
+    Args:
+        start: the first protocol.
+        end: the last protocol.
+        order: fields that come first, in this order; the others follow in the order of the fields.
+        together: texts `a,b` of fields that change in one step.
+
+    Raises:
+        ValueError: for a field that does not differ, or protocols that do not differ.
+    """
+    others = end.values()
+    fields = [field for field, value in start.values().items() if value != others[field] and field != "feature_stride"]
+    if not fields:
+        raise ValueError(f"bridge: {start.name} and {end.name} do not differ in a field that a protocol sets")
+    steps: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
+    for group in together:
+        steps |= dict.fromkeys(group.split(","), tuple(group.split(",")))
+    for field in (*order, *steps):
+        require_one_of(fields, field=field)
+    return list(dict.fromkeys(steps[field] for field in (*order, *fields)))

@@ -1,11 +1,20 @@
 """Score frozen networks on benchmarks and print a table, with differences from a base network if --base names it."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..experiments.benchmark_choice import add_evaluation_flags, add_list_flag, chosen_benchmarks, named_network
+
+if TYPE_CHECKING:  # they import torch, which would delay `--help`
+    from ..benchmarks.base import Benchmark
+    from ..benchmarks.network import NetworkLike
+    from ..results.rendering import Table
 
 
 def command(args: Sequence[str]) -> None:
@@ -26,7 +35,6 @@ def command(args: Sequence[str]) -> None:
 
     from ..backbones import NamedNetwork
     from ..backbones.trust import allow_named
-    from ..experiments.evaluate import Job, run_jobs
 
     allow_named(args)
     benchmarks = [choice.build() for choice in chosen]
@@ -35,8 +43,51 @@ def command(args: Sequence[str]) -> None:
         network = named_network(name, flags)
         seeds = flags.seeds or [0] if network.is_random else [network.seed]
         networks += [replace(network, seed=seed) for seed in seeds]
-    jobs = [Job(network, benchmark) for network, benchmark in product(networks, benchmarks)]
     base = ""
     if flags.base:
         base = named_network(flags.base, flags).name
-    run_jobs(jobs, flags.output, base)
+    evaluate(networks, benchmarks, flags.output, base)
+
+
+def evaluate(
+    networks: Sequence[NetworkLike],
+    benchmarks: Sequence[Benchmark],
+    output: str | Path = "evaluation",
+    base: str = "",
+) -> Table:
+    """Score networks on benchmarks, and print the table; results in the output folder are reused.
+
+    Args:
+        networks: modules, feature extractors, paths of checkpoints, or names as `vidcorr evaluate` takes them.
+        benchmarks: benchmarks for all networks, with their protocols.
+        output: folder of the results; `vidcorr table` shows all results in it.
+        base: network to compare the others with, or empty; without a result of it the table has no differences.
+
+    Returns:
+        The table, with a row per network.
+
+    Raises:
+        DataError: for wrong data; before any work.
+        ValueError: if a job failed, after all other jobs.
+        OSError: if the folder cannot be written.
+    """
+    from ..benchmarks.network import with_unique_rows
+    from ..experiments.store import Job, scored
+    from ..results.records import Record, records_of
+    from ..results.rendering import printed
+    from ..results.tables import tabulate
+
+    rows = with_unique_rows(networks)
+    unread = [replace(benchmark) for benchmark in benchmarks]  # data that one has read may be older than the files
+    records: list[Record] = []
+    with scored([Job(row, benchmark) for row, benchmark in product(rows, unread)], output) as results:
+        for job, result in results.items():
+            records += records_of(result, result.main_scores(), place=Path(output) / job.folder)
+        table = tabulate(records)
+        for name, row in table.rows.items():  # a network with several strides in a column has several rows
+            if any(record.name == base for cell in row.values() for record in cell.records):
+                table = table.with_differences(name)
+                break
+        if table.rows:
+            print(printed(table), flush=True)
+    return table

@@ -1,10 +1,28 @@
 """Draw the masks of results side by side: rows of methods and the truth, columns of frames."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
 
-from ..experiments.benchmark_choice import add_list_flag
+from ..experiments.benchmark_choice import add_list_flag, read_on
+from ..results.formats import percent
+from ..results.records import named_results
+from ..results.result import Result
+from ..videos.files import require_one_of
+
+if TYPE_CHECKING:  # they import torch, which would delay `--help`
+    from ..datasets import MaskSequence
+    from ..results.pictures.drawing import Drawing
+    from ..results.pictures.rows import Block
+
+COLUMNS = 5
+"""Number of frames of a sequence, unless the user names frames."""
+SHOWN = 2
+"""Number of sequences, unless the user names sequences."""
 
 
 def command(args: Sequence[str]) -> None:
@@ -17,15 +35,94 @@ def command(args: Sequence[str]) -> None:
     add_list_flag(parser, "--sequences", "NAME", "sequences, a block of rows each (default: the first two)")
     frames = "frames, a column each, counted from 0 (default: five, evenly spaced)"
     add_list_flag(parser, "--frames", "N", frames, int)
-    output = "file to write, .png or .pdf (default: figure.png)"
+    output = "file to write: .png; .pdf or .svg, whose text stays text (default: figure.png)"
     parser.add_argument("--output", type=Path, default=Path("figure.png"), metavar="FILE", help=output)
     flags = parser.parse_args(list(args))
-
-    from PIL import Image
-
-    from ..experiments.figure import figure_of
-
-    picture = figure_of(flags.results, flags.on, flags.sequences, flags.frames)
-    flags.output.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(flags.output, resolution=150.0)
+    figure(flags.results, flags.on, flags.sequences, flags.frames).save(flags.output)
     print(flags.output)
+
+
+def figure(
+    results: Sequence[str | Path], on: str, sequences: Sequence[str] = (), frames: Sequence[int] = ()
+) -> Drawing:
+    """Draw the masks of results: blocks of sequences, a row per result and the truth, a column per frame.
+
+    Args:
+        results: folders of results, or folders above; `NAME=FOLDER` names the row; different protocols are stated.
+        on: `NAME=FOLDER` of the benchmark with its data; results of other benchmarks are left out.
+        sequences: names of sequences; empty: the first two.
+        frames: indices of frames, from 0; empty: five, evenly spaced.
+
+    Returns:
+        The drawing; a row's name has the score of the sequence if the result has one.
+
+    Raises:
+        ValueError: without results of the benchmark; for an unknown sequence, or a benchmark without masks.
+        DataError: for data or predictions that are missing or faulty.
+    """
+    from ..benchmarks.masks import MaskBenchmark
+    from ..results.pictures.rows import draw_rows
+
+    (choice,) = read_on([on])
+    benchmark = choice.build()
+    if not isinstance(benchmark, MaskBenchmark):
+        raise ValueError(f"figure: {benchmark.name} has no masks, and nothing else is drawn; --on names a set of masks")
+    rows = _rows(results, benchmark.name)
+    if not rows:
+        raise ValueError(f"figure: no result of {benchmark.name}")
+    known = {sequence.name: sequence for sequence in benchmark.sequences}
+    for name in sequences:
+        require_one_of(known, sequence=name)
+    names = sequences or list(known)[:SHOWN]
+    return draw_rows([_block(known[name], rows, frames) for name in names])
+
+
+def _rows(results: Sequence[str | Path], data_set: str) -> list[tuple[str, Path, Result]]:
+    """Return name, folder and result of the results of a benchmark."""
+    shown: list[tuple[str, Path, Result]] = []
+    for text in results:
+        name, of_text = named_results(text)
+        for folder, result in of_text.items():
+            if result.data_set == data_set:
+                shown.append((name or str(result.network), folder, result))
+    protocols = {result.stage.protocol.shared_name for *_, result in shown}
+    rows: list[tuple[str, Path, Result]] = []
+    for name, folder, result in shown:
+        by_protocol = f" by {result.stage.protocol.shared_name}" if len(protocols) > 1 else ""
+        rows.append((f"{name}{by_protocol}", folder, result))
+    return rows
+
+
+def _block(sequence: MaskSequence, rows: Sequence[tuple[str, Path, Result]], frames: Sequence[int]) -> Block:
+    """Draw a sequence: its frames with the masks of each result, then with the truth where the data have it."""
+    import torch
+
+    from ..results.pictures.animations import overlay_masks_small
+    from ..results.pictures.overlays import evenly_spaced
+    from ..results.pictures.rows import Block
+    from ..videos.masks import VOID, read_mask
+
+    scored = list(range(sequence.begin, sequence.num_frames) if sequence.reported is None else sequence.reported)
+    columns = frames or [scored[index] for index in evenly_spaced(len(scored), COLUMNS)]
+    lines = []
+    for name, folder, result in rows:
+        pictures = []
+        for t in columns:
+            file = folder / "predictions" / sequence.video / sequence.folder / f"{sequence.frames[t].stem}.png"
+            pictures.append(overlay_masks_small(sequence.frame(t), torch.from_numpy(read_mask(file))))
+        lines.append(([name, *_score_of(result, sequence.video)], pictures))
+    truth = []
+    for t in columns:
+        mask = sequence.read_mask(t) if t in sequence.annotated else torch.zeros(sequence.size, dtype=torch.uint8)
+        truth.append(overlay_masks_small(sequence.frame(t), mask.where(mask != VOID, 0)))
+    lines.append((["truth"], truth))
+    return Block(sequence.name, [f"frame {t}" for t in columns], lines)
+
+
+def _score_of(result: Result, video: str) -> list[str]:
+    """Return the first score of a sequence in words, in a list; an empty list if the result has none."""
+    for key in result.main_scores()[:1]:
+        values = result.values(key).get(video)
+        if values:
+            return [f"{key.removesuffix('-Mean')} {percent(fmean(values))}"]
+    return []

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..experiments.benchmark_choice import add_list_flag
+from ..results.records import Record, named_results, records_of
+from ..results.rendering import Table
+from ..results.tables import tabulate
 
 
 def command(args: Sequence[str]) -> None:
@@ -12,19 +15,62 @@ def command(args: Sequence[str]) -> None:
     flags = _parser().parse_args(list(args))
 
     from ..experiments.study import read_study, study_table
-    from ..experiments.table import gather_records
     from ..results.rendering import printed
-    from ..results.tables import tabulate
 
     if flags.study:
         if len(flags.folders) > 1:
             raise ValueError(f"table --study: name one folder, that of the study's runs; got {len(flags.folders)}")
-        table = study_table(read_study(flags.study), Path(flags.folders[0]), flags.score)
+        shown = study_table(read_study(flags.study), Path(flags.folders[0]), flags.score)
     else:
-        table = tabulate(gather_records(flags.folders, flags.score))
+        shown = table(flags.folders, flags.score)
     if flags.base:
-        table = table.with_differences(flags.base)
-    print(printed(table, flags.format, flags.intervals), end="")
+        shown = shown.with_differences(flags.base)
+    print(printed(shown, flags.format, flags.intervals), end="")
+
+
+def table(folders: Sequence[str | Path], scores: Sequence[str] = ()) -> Table:
+    """Make the table of the results in folders: a row per network, a column per benchmark and protocol.
+
+    Args:
+        folders: folders of benchmark results, or folders above; the last evaluation of each training counts.
+            `NAME=FOLDER` names the row; results with different seeds below it, and several folders with the same name,
+            are seeds of the row.
+        scores: names, for example `J&F-Mean`; by default up to three main scores of every benchmark.
+
+    Raises:
+        ValueError: if no result has any of the scores, a file is damaged, or a named folder holds two results of a seed
+            for the same column.
+    """
+    records: dict[tuple[str, Path, str], Record] = {}
+    for text in folders:
+        name, results = named_results(text)  # of a training only the last evaluation
+        of_folder: list[Record] = []
+        for place, result in results.items():
+            of_folder += records_of(result, scores or result.main_scores(), name, place)
+        if name:
+            _refuse_repeated(str(text), of_folder)
+        # a result that is below two of the folders counts once
+        records |= {(name, record.place, record.key): record for record in of_folder}
+    if not records:
+        raise ValueError(f"table: no result in {', '.join(map(str, folders))} has {' or '.join(scores) or 'a score'}")
+    return tabulate(records.values())
+
+
+def _refuse_repeated(text: str, records: Sequence[Record]) -> None:
+    """Refuse a named folder with two results of a seed for the same column.
+
+    Args:
+        text: the folder, as the user names it.
+        records: scores of the results below it.
+    """
+    places: dict[tuple[object, ...], Path] = {}
+    for record in records:
+        cell_and_seed = (record.name, record.result.stage.layer, record.result.stage.stride, record.column, record.seed)
+        first = places.setdefault(cell_and_seed, record.place)
+        if first != record.place:
+            of_seed = "" if record.seed is None else f" of seed {record.seed}"
+            twice = f"two results{of_seed} of {record.column.benchmark}, {first} and {record.place}"
+            raise ValueError(f"table: {text} holds {twice}; name a single folder")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,1 +1,1 @@
-"""Choice of benchmarks, runs of evaluations, studies, tables and figures."""
+"""Choice of benchmarks, the store of their results, studies, and runs of trainings."""

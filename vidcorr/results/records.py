@@ -150,7 +150,7 @@ def results_below(folder: Path) -> dict[Path, Result]:
     return {file.parent: Result.load(file) for file in sorted(folder.rglob(RESULTS_FILE))}
 
 
-def results_in(text: str | Path) -> tuple[str, dict[Path, Result]]:
+def named_results(text: str | Path) -> tuple[str, dict[Path, Result]]:
     """Read the results of `FOLDER` or `NAME=FOLDER`; return the name, or an empty text, and folder → result.
 
     FOLDER may be a pattern, `NAME=runs/seed-*`. Of a training, whose evaluations lie side by side, the last evaluation

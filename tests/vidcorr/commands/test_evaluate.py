@@ -1,29 +1,33 @@
 """`vidcorr evaluate`: networks × benchmarks in one table, each result once in a store, whatever stops or fails."""
 
+import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from unittest.mock import Mock
 
 import pytest
 
 from tests.helpers.refusal import refused
+from tests.helpers.runs import davis_result
 from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark, evaluate
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.cli import main
 from vidcorr.results.records import results_below
+from vidcorr.results.result import Network, Row
 from vidcorr.videos.files import DataError
 
 BLOCKY = "tests.helpers.encoders:Blocky"
 
 
 def test_words_become_jobs_of_all_networks_on_all_benchmarks(monkeypatch, tmp_path):
-    ran = Mock()
-    monkeypatch.setattr("vidcorr.experiments.evaluate.run_jobs", ran)
+    ran = Mock(side_effect=lambda jobs, output: nullcontext({}))
+    monkeypatch.setattr("vidcorr.experiments.store.scored", ran)
     words = ["evaluate", "torchvision:resnet18", "raw_colour", "raw_colour", "--on", "davis=D", "jhmdb=J", "--limit=2"]
     main([*words, "--seeds", "3", "4", "--base", "dino-s8", "--output", str(tmp_path)])
-    jobs, output, base = ran.call_args.args
-    assert (output, base) == (tmp_path, "dino-s8")
+    jobs, output = ran.call_args.args
+    assert output == tmp_path
     networks = [("torchvision:resnet18", 3), ("torchvision:resnet18", 4), ("raw_colour", None), ("dino-s8", None)]
     found = [(job.network.text, job.network.seed if job.network.is_random else None) for job in jobs]
     assert found == [network for network in networks for _ in range(2)]
@@ -31,8 +35,30 @@ def test_words_become_jobs_of_all_networks_on_all_benchmarks(monkeypatch, tmp_pa
     assert {job.benchmark.limit_sequences for job in jobs} == {2}
     assert not any(job.network.pretrained for job in jobs if job.network.is_random)
     main([*words, "--pretrained", "--base", "torchvision:resnet50"])
-    jobs, _, base = ran.call_args.args
-    assert (len(jobs), base, jobs[0].network.pretrained) == (6, "torchvision:resnet50", True)
+    jobs, _ = ran.call_args.args
+    assert (len(jobs), jobs[0].network.pretrained) == (6, True)
+
+
+def test_its_base_is_the_row_of_that_network_and_seeds_of_random_weights_are_seeds(davis_root, monkeypatch, capsys):
+    """Their spread is in the interval of a difference."""
+
+    def scored(jobs, output):
+        found = {}
+        for job in jobs:
+            seed = job.network.seed if job.network.is_random else None
+            rows = []
+            for n in range(5):
+                rows.append(Row(video=str(n), object="1", values={"J-Mean": 0.5 + 0.01 * (n + 3 * (seed or 0))}))
+            network = Network(name=job.network.name, seed=seed, loaded=seed is None)
+            found[job] = davis_result({"J-Mean": 0.52 + 0.03 * (seed or 0)}, network=network, rows=rows)
+        return nullcontext(found)
+
+    monkeypatch.setattr("vidcorr.experiments.store.scored", scored)
+    main(["evaluate", "raw_colour", "--base", "untrained", "--seeds", "0", "1", "2", "--on", f"davis={davis_root}"])
+    said = capsys.readouterr().out
+    assert "Differences are from untrained, random weights." in said
+    assert re.search(r"\| raw_colour \| .*52\.0.*; −3\.0 \[", said)
+    assert "| untrained, random weights | **55.0** ± 3.0 [" in said
 
 
 @pytest.mark.slow
@@ -44,7 +70,7 @@ def test_scores_equal_the_benchmark_alone_and_are_not_computed_twice(davis_root,
     assert all((folder / "report.html").is_file() for folder in results_below(tmp_path))
     capsys.readouterr()
     evaluate([BLOCKY, "raw_colour"], [davis], tmp_path)  # the user's network is run again
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert said.count("raw_colour on davis by vfs+context=2+radius=3: reused, made on 2") == said.count("reused") == 1
 
 
@@ -52,7 +78,7 @@ def test_scores_equal_the_benchmark_alone_and_are_not_computed_twice(davis_root,
 def test_the_processes_of_torchrun_share_the_sequences(davis_root, tmp_path):
     words = ["evaluate", "raw_colour", "--on", f"davis={davis_root}", "--change", "radius=3", "--output", str(tmp_path)]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    said = subprocess.run([*torchrun, "cli.py", *words], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([*torchrun, "cli.py", *words], capture_output=True, text=True, check=True).stderr
     assert [result.ranks for result in results_below(tmp_path).values()] == [2]
     assert said.count("[1/1] raw_colour on davis") == 1  # only the first rank prints
 

@@ -1,6 +1,6 @@
 """`vidcorr match`: known shifts of a picture are found, in pixels of the pictures, whatever their sizes and turns.
 
-Also tests `experiments/match.py`.
+Also tests `tracking/picture_matcher.py`.
 """
 
 import csv
@@ -15,9 +15,9 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
 from vidcorr.cli import main
 from vidcorr.datasets.spair import MatchPair
-from vidcorr.experiments.match import PictureMatcher, _by_similarity
 from vidcorr.protocols import MatchingProtocol
 from vidcorr.results.pictures.pairs import draw_matches
+from vidcorr.tracking.picture_matcher import PictureMatcher, _by_similarity
 
 RAW = ["--model", "raw_colour@colour/4", "--protocol", "dift+input_size=128"]
 TINY = "tests.helpers.encoders:TinyResNet"

@@ -1,15 +1,12 @@
-"""`vidcorr reproduce`: whole, with weights that the test makes.
-
-Also tests `experiments/reproduce.py`.
-"""
+"""`vidcorr reproduce`: whole, with weights that the test makes."""
 
 from dataclasses import replace
 
 from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
 from vidcorr.cli import main
-from vidcorr.experiments.evaluate import Runner
-from vidcorr.experiments.reproduce import beside, listed
+from vidcorr.commands.reproduce import beside, listed
+from vidcorr.experiments.store import Store
 from vidcorr.results.published import published_rows, sets_of_papers
 from vidcorr.results.rendering import render
 
@@ -57,7 +54,7 @@ def test_the_rows_of_a_benchmark_are_run_with_their_networks_and_protocols(tmp_p
         ran.extend((job.network.spec, job.network.pretrained, job.benchmark.protocol.name) for job in jobs)
         return {job: davis_result({"J&F-Mean": 0.7, "J-Mean": 0.7, "F-Mean": 0.7}) for job in jobs}
 
-    monkeypatch.setattr(Runner, "run", run)
+    monkeypatch.setattr(Store, "run", run)
     assert "1 failed" in refusal("reproduce", "dino-s8", "crw-r18", f"--on=davis={tmp_path}", f"--output={tmp_path}")
     assert ran == [("timm:vit_small_patch8_224.dino", True, "dino")]
     said = capsys.readouterr().out

@@ -1,7 +1,4 @@
-"""`vidcorr table`: which results of folders are its rows and columns, its flags, and odd names.
-
-Also tests `experiments/table.py`.
-"""
+"""`vidcorr table`: which results of folders are its rows and columns, its flags, and odd names."""
 
 import math
 import sys
@@ -11,11 +8,10 @@ import pytest
 from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import refusal
 from vidcorr.cli import main
-from vidcorr.experiments.table import gather_records
+from vidcorr.commands.table import table
 from vidcorr.results.formats import one_line
 from vidcorr.results.rendering import render
 from vidcorr.results.result import Network, Result
-from vidcorr.results.tables import tabulate
 
 
 def write(folder, network, j=0.5, shifts=(0, 0.1, 0.3, 0.6), **more):
@@ -63,9 +59,9 @@ def test_a_pipe_gets_markdown_and_a_terminal_text_that_fits(tmp_path, monkeypatc
     assert printed(capsys, tmp_path) == printed(capsys, tmp_path, "--format", "md", "--intervals")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "60")
-    table = tabulate(gather_records([tmp_path]))
-    assert printed(capsys, tmp_path) == render(table, "text", width=60)
-    assert printed(capsys, tmp_path, "--format", "tex") == render(table, "tex", intervals=False)
+    found = table([tmp_path])
+    assert printed(capsys, tmp_path) == render(found, "text", width=60)
+    assert printed(capsys, tmp_path, "--format", "tex") == render(found, "tex", intervals=False)
 
 
 UNPRINTABLE = "\x1b[2J\x07\x00\r\u202e\u2066\u200b\u2028\udcff"
@@ -85,7 +81,7 @@ def test_unprintable_letters_are_shown_as_codes_and_others_stay(tmp_path, capsys
 def test_a_seed_without_a_score_makes_the_row_undefined(tmp_path, capsys):
     for seed, score in enumerate((0.5, math.nan, 0.7)):
         write_results(tmp_path / str(seed), {"J-Mean": score}, "A", network_seed=seed, recipe="r")
-    (cell,) = tabulate(gather_records([tmp_path])).cells
+    (cell,) = table([tmp_path]).cells
     assert math.isnan(cell.deviation)
     assert "| A | – |" in printed(capsys, tmp_path)
     for words in (["--format", "tex"], ["--format", "csv"]):

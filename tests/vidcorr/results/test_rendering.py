@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
 from vidcorr.results.cells import Cell
-from vidcorr.results.records import Column, records_of, results_in
+from vidcorr.results.records import Column, named_results, records_of
 from vidcorr.results.rendering import render
 from vidcorr.results.result import Evaluated, Network, Protocol, Row, Stage
 from vidcorr.results.statistics import Difference
@@ -109,9 +109,9 @@ def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):
         (f"x={tmp_path}/a=b", ("x", last)),
         (f"x={tmp_path}/*=b", ("x", last)),
     ):
-        name, results = results_in(text)
+        name, results = named_results(text)
         assert (name, results.keys()) == expected
     (tmp_path / "empty").mkdir()
-    assert results_in(tmp_path / "empty") == ("", {})
-    refused(ValueError, "no result in this folder", results_in, f"x={tmp_path / 'empty'}")
-    refused(ValueError, "there is no such folder", results_in, tmp_path / "nowhere")
+    assert named_results(tmp_path / "empty") == ("", {})
+    refused(ValueError, "no result in this folder", named_results, f"x={tmp_path / 'empty'}")
+    refused(ValueError, "there is no such folder", named_results, tmp_path / "nowhere")

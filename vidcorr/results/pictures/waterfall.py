@@ -2,15 +2,13 @@
 
 import math
 from itertools import pairwise
-from pathlib import Path
 from textwrap import wrap
-from typing import Any
-
-from PIL import Image, ImageDraw, ImageFont
 
 from ..cells import Cell
 from ..formats import percent
 from ..rendering import Table
+from .drawing import Drawing, width_of
+from .overlays import Colour
 
 WIDTH = 1800
 """Pixels: 15 cm at 300 dots per inch."""
@@ -20,6 +18,8 @@ ROW = 56
 """Least height of a row, pixels."""
 SPACING = 29
 """From a line of a label to the next, pixels."""
+SIZE = 26
+"""Size of the letters; of values 21."""
 RISE = (0, 114, 178)
 FALL = (213, 94, 0)
 END = (110, 110, 110)
@@ -28,25 +28,23 @@ SOFT = (95, 95, 95)
 PALE = (205, 205, 205)
 
 
-def draw_waterfall(table: Table, path: Path) -> None:
+def waterfall(table: Table) -> Drawing:
     """Draw the steps of a table as horizontal bars, with the intervals of their differences as thin lines.
+
+    A step that rounds to 0.0 is grey. The table's caption, network and data of the scores, stands above.
 
     Args:
         table: the scores, in its first column: of a start, and of the steps with their differences, whose last row is
             the whole.
-        path: file to write, .png or .pdf.
-
-    Raises:
-        OSError: if the file cannot be written.
     """
     head, column = next(iter(table.columns.items()))
     cells = [row[head] for row in table.rows.values()]
     last = len(cells) - 1
     labels = [_lines_of_label(name) for name in table.rows]
-    font = ImageFont.load_default(26)
-    left = 44 + round(max(font_of_line.getlength(text) for label in labels for text, font_of_line, _ in label))
+    left = 44 + max(width_of(text, size) for label in labels for text, size, _ in label)
     right = WIDTH - 190
-    tops = [8]  # of the rows, and of what is below
+    title = wrap(table.caption, 115)
+    tops = [8 + SPACING * len(title) + 16 * bool(title)]  # of the rows, and of what is below
     for label in labels:
         tops.append(tops[-1] + max(ROW, 12 + SPACING * len(label)))
     ends = [cell.mean for cell in cells]
@@ -59,51 +57,48 @@ def draw_waterfall(table: Table, path: Path) -> None:
     def x(value: float) -> float:
         return left + (value - low) / (high - low) * (right - left)
 
-    image = Image.new("RGB", (WIDTH, tops[-1] + 2 * ROW), "white")
-    draw = ImageDraw.Draw(image)
+    sheet = Drawing(WIDTH, tops[-1] + 2 * ROW, 300.0)
+    for number, line in enumerate(title):
+        sheet.text(24, 8 + SPACING * (number + 0.5), line, SIZE, INK)
     for number in range(round((high - low) / step) + 1):
         value = low + number * step
-        draw.line([x(value), 8, x(value), tops[-1]], PALE, 2)
-        draw.text((x(value), tops[-1] + 8), f"{100 * value:.4g}", INK, font, anchor="ma")
-    draw.text(((left + right) / 2, tops[-1] + ROW), f"{column.score}, per cent", INK, font, anchor="ma")
+        sheet.bar(x(value) - 1, tops[0], x(value) + 1, tops[-1], PALE)
+        sheet.text(x(value), tops[-1] + 22, f"{100 * value:.4g}", SIZE, INK, "middle")
+    sheet.text((left + right) / 2, tops[-1] + ROW + 14, f"{column.score}, per cent", SIZE, INK, "middle")
     middles = [(top + bottom) / 2 for top, bottom in pairwise(tops)]
     for number, (label, cell, middle) in enumerate(zip(labels, cells, middles, strict=True)):
         begin = low
-        colour = END
+        colour: Colour = END
         text = percent(cell.mean)
         whisker: list[float] = []
         if 0 < number < last:
             begin = cells[number - 1].mean
-            colour = RISE if cell.mean > begin else FALL
             text = percent(cell.mean - begin, sign="+")
+            if text.strip("+−") != "0.0":
+                colour = RISE if cell.mean > begin else FALL
             whisker = _whisker(cell)
         first, second = sorted([x(begin), x(cell.mean)])
-        draw.rectangle([first - 1, middle - 17, second + 1, middle + 17], colour)
+        sheet.bar(first - 1, middle - 17, second + 2, middle + 18, colour)
         for end in whisker:
-            draw.line([x(cell.mean), middle, x(end), middle], INK, 3)
-            draw.line([x(end), middle - 8, x(end), middle + 8], INK, 3)
+            near, far = sorted([x(cell.mean), x(end)])
+            sheet.bar(near - 1, middle - 1, far + 2, middle + 2, INK)
+            sheet.bar(x(end) - 1, middle - 8, x(end) + 2, middle + 9, INK)
         if number < last:
-            draw.line([x(cell.mean), middle + 17, x(cell.mean), middles[number + 1] - 17], END, 2)
-        for place, (line, font_of_line, ink) in enumerate(label):
+            sheet.bar(x(cell.mean) - 1, middle + 18, x(cell.mean) + 1, middles[number + 1] - 17, END)
+        for place, (line, size, ink) in enumerate(label):
             y = middle + SPACING * (place - (len(label) - 1) / 2)
-            draw.text((left - 20, y), line, ink, font_of_line, anchor="rm")
-        number_alone = text.removeprefix("−")
-        draw.text((WIDTH - 24, middle), number_alone, INK, font, anchor="rm")
-        if number_alone != text:  # the font has no minus
-            end = WIDTH - 28 - font.getlength(number_alone)
-            draw.line([end - 12, middle + 1, end, middle + 1], INK, 2)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, resolution=300.0)
+            sheet.text(left - 20, y, line, size, ink, "right")
+        sheet.text(WIDTH - 24, middle, text, SIZE, INK, "right")
+    return sheet
 
 
-def _lines_of_label(name: str) -> list[tuple[str, Any, tuple[int, int, int]]]:
-    """Return the lines of a row's name with font and colour: the fields, and small below them their values."""
-    fields, _, values = name.replace("→", "to").partition(": ")  # the font has no arrow
+def _lines_of_label(name: str) -> list[tuple[str, int, Colour]]:
+    """Return the lines of a row's name with size and colour: the fields, and small below them their values."""
+    fields, _, values = name.partition(": ")
     lines = []
-    for text, size, ink in ((fields, 26, INK), (values, 21, SOFT)):
-        font = ImageFont.load_default(size)
-        for line in wrap(text, int(LABEL / font.getlength("e"))):
-            lines.append((line, font, ink))
+    for text, size, ink in ((fields, SIZE, INK), (values, 21, SOFT)):
+        for line in wrap(text.replace("→", "to"), int(LABEL / width_of("e", size))):
+            lines.append((line, size, ink))
     return lines
 
 

@@ -5,7 +5,6 @@ Also tests `videos/digests.py`.
 
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
@@ -21,12 +20,10 @@ from vidcorr.backbones import NamedNetwork
 from vidcorr.benchmarks.network import GivenNetwork, with_unique_rows
 from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.datasets.generated import write_davis
-from vidcorr.experiments.evaluate import Job, Runner, process_group, table_of
+from vidcorr.experiments.store import Job, Store, process_group
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.folder_lock import FolderLock
-from vidcorr.results.records import records_of
-from vidcorr.results.result import Network, Row
-from vidcorr.results.tables import tabulate
+from vidcorr.results.result import Network
 from vidcorr.videos.masks import read_mask
 
 VFS = PropagationProtocol.named("vfs")
@@ -74,7 +71,7 @@ def test_a_precision_that_the_device_decides_belongs_to_the_key(davis_root, monk
     benchmark = DavisBenchmark(davis_root, changes={"backbone_precision": "auto"})
     keys = set()
     for fastest in ("float32", "bfloat16"):
-        monkeypatch.setattr("vidcorr.experiments.evaluate.fastest_precision", Mock(return_value=(fastest, "")))
+        monkeypatch.setattr("vidcorr.experiments.store.fastest_precision", Mock(return_value=(fastest, "")))
         keys.add(Job(RAW, benchmark).key)
     assert len(keys) == 2
 
@@ -95,7 +92,7 @@ def test_a_name_of_a_folder_has_the_end_of_the_networks_name_and_the_key(davis_r
     assert job.folder == f"{'y' * 60}-davis-{job.key}"
     keys = set()
     for content in ({"b": 1, "a": 2}, {"a": 2, "b": 1}):  # whatever the order of its parts
-        monkeypatch.setattr("vidcorr.experiments.evaluate.identity_of", Mock(return_value=content))
+        monkeypatch.setattr("vidcorr.experiments.store.identity_of", Mock(return_value=content))
         keys.add(Job(RAW, DavisBenchmark(davis_root)).key)
     assert len(keys) == 1
 
@@ -110,7 +107,7 @@ def evaluated(monkeypatch):
         if self.name in errors:
             raise errors[self.name]
         score = {"J-Mean": 0.5} if self.name == "davis" else {"AJ": 0.25}
-        davis_result(score, network=Network(name=name), benchmark=self.name).save(place)
+        davis_result(score, network=Network(name=name), benchmark=self.name, seconds=6.0).save(place)
 
     monkeypatch.setattr(DavisBenchmark, "evaluate", evaluate)
     return calls, errors
@@ -126,14 +123,16 @@ def test_a_job_is_run_once_and_after_a_failure_again(davis_root, tmp_path, evalu
         ValueError, f"^1 failed; the first: raw_colour on second by vfs: {text}$", evaluate, [RAW], benchmarks, tmp_path
     )
     assert calls == [(RAW, "raw_colour", name, True) for name in ("second", "davis")]
-    table = "\n## davis\n\n|  | J-Mean |\n| --- | ---: |\n| raw_colour | 50.0 |\n"
+    table = "## davis\n\n|  | J-Mean |\n| --- | ---: |\n| raw_colour | 50.0 |\n"
     first, second = ("[1/2] raw_colour on second by vfs", "[2/2] raw_colour on davis by vfs")
-    said = f"{first}\n{first[6:]} failed: {text}\n{second}\n[2/2] 0 s\n{table}"
-    assert capsys.readouterr().out.startswith(said)
+    said = capsys.readouterr()
+    assert said.err == f"{first}\n{first[6:]} failed: {text}\n{second}\n[2/2] 0 s\n"
+    assert said.out.startswith(table)
     errors["second"] = ValueError("of data")
     refused(ValueError, "by vfs: of data$", evaluate, [RAW, RAW], benchmarks, tmp_path)
     reused = "raw_colour on davis by vfs: reused, made on an unknown date\n"
-    assert capsys.readouterr().out.startswith(f"{reused}[1/1] raw_colour on second by vfs\n")
+    forecast = "1 evaluations to run, about 0.1 minutes by those stored\n"
+    assert capsys.readouterr().err.startswith(f"{reused}{forecast}[1/1] raw_colour on second by vfs\n")
     errors.clear()
     evaluate([RAW], benchmarks, tmp_path)
     _, second, first = capsys.readouterr().out.split("## ")
@@ -147,19 +146,19 @@ def test_a_job_is_run_once_and_after_a_failure_again(davis_root, tmp_path, evalu
 def test_what_ends_or_holds_a_run(davis_root, tmp_path, evaluated, monkeypatch, capsys):
     calls, errors = evaluated
     davis = DavisBenchmark(davis_root)
-    job, runner = Job(RAW, davis), Runner(tmp_path)
-    with FolderLock(runner.place(job)):
-        assert (runner.run([job]), calls) == ({}, [])
+    job, store = Job(RAW, davis), Store(tmp_path)
+    with FolderLock(store.place(job)):
+        assert (store.run([job]), calls) == ({}, [])
     assert capsys.readouterr().out == "raw_colour on davis by vfs: running elsewhere\n"
     errors["davis"] = LostRank("a rank has ended")
-    refused(LostRank, "has ended", runner.run, [job])
-    assert not runner.failures
+    refused(LostRank, "has ended", store.run, [job])
+    assert not store.failures
     errors.clear()
-    assert list(runner.run([job])) == [job]
+    assert list(store.run([job])) == [job]
     with ExitStack() as locks:
-        assert not runner._claim(job, locks)  # another process has just done it
-    monkeypatch.setattr("vidcorr.experiments.evaluate.require_writable", Mock(side_effect=OSError("read-only")))
-    refused(OSError, "read-only", runner.run, [job])  # before any work
+        assert not store._claim(job, locks)  # another process has just done it
+    monkeypatch.setattr("vidcorr.experiments.store.require_writable", Mock(side_effect=OSError("read-only")))
+    refused(OSError, "read-only", store.run, [job])  # before any work
     monkeypatch.undo()
     monkeypatch.setattr(Ranks, "gather", lambda self, value: [value, ("another",)])
     refused(ValueError, "the ranks hold different networks", evaluate, ["raw_colour"], [davis], tmp_path)
@@ -167,11 +166,11 @@ def test_what_ends_or_holds_a_run(davis_root, tmp_path, evaluated, monkeypatch, 
 
 def test_an_earlier_score_is_no_score_of_code_that_now_fails(davis_root, tmp_path, evaluated):
     job = Job(RAW, Own(davis_root))
-    assert list(Runner(tmp_path).run([job])) == [job]
+    assert list(Store(tmp_path).run([job])) == [job]
     evaluated[1]["davis"] = ValueError("broken")
-    runner = Runner(tmp_path)
-    assert runner.run([job]) == {}
-    assert list(runner.failures) == [job]
+    store = Store(tmp_path)
+    assert store.run([job]) == {}
+    assert list(store.failures) == [job]
 
 
 def test_a_module_given_again_counts_by_the_weights_of_now(davis_root, tmp_path, evaluated):
@@ -188,30 +187,14 @@ def test_ranks_of_torchrun_have_a_gpu_each_and_only_the_first_prints(rank, said,
     group, cuda = Mock(), Mock()
     group.get_rank.return_value = rank
     cuda.device_count.return_value = 3
-    monkeypatch.setattr("vidcorr.experiments.evaluate.dist", group)
+    monkeypatch.setattr("vidcorr.experiments.store.dist", group)
     monkeypatch.setattr(torch, "cuda", cuda)
     for name, value in (("WORLD_SIZE", "4"), ("LOCAL_RANK", "5")):
         monkeypatch.setenv(name, value)
-    with suppress(KeyError), process_group():
+    with suppress(KeyError), process_group() as is_first:
+        assert is_first is (rank == 0)
         print("inside")
         raise KeyError
     assert capsys.readouterr().out == said
     cuda.set_device.assert_called_once_with(2)
     assert [call[0] for call in group.mock_calls] == ["init_process_group", "get_rank", "destroy_process_group"]
-
-
-def test_evaluate_says_the_difference_that_table_says():
-    """Seeds of random weights are seeds: their spread is in the interval of a difference."""
-    places = {}
-    for name, seeds in (("A", (0,)), ("B", (0, 1, 2))):
-        for seed in seeds:
-            rows = [Row(video=str(n), object="1", values={"J-Mean": 0.5 + 0.01 * (n + 3 * seed)}) for n in range(5)]
-            network = Network(name=name, seed=seed, recipe=name)
-            result = davis_result({"J-Mean": 0.52 + 0.03 * seed}, network=network, rows=rows)
-            places[Path(f"{name}-{seed}")] = result
-    said = table_of(places, "B")
-    records = [record for place, result in places.items() for record in records_of(result, ["J-Mean"], place=place)]
-    expected = tabulate(records).with_differences("B")
-    assert [cell.difference for cell in said.cells] == [cell.difference for cell in expected.cells]
-    assert said.cells[0].difference.ends is not None
-    assert said.best.keys() == said.columns.keys()

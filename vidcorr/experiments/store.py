@@ -1,17 +1,18 @@
-"""Evaluation of frozen networks: jobs, the runner of those without a result, and the table of the results."""
+"""Evaluations of networks: jobs, the folder that stores their results, and `scored`, which runs what it lacks."""
 
 from __future__ import annotations
 
 import functools
 import json
 import os
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import StringIO
-from itertools import product
 from pathlib import Path
+from statistics import fmean
 
 import torch
 import torch.distributed as dist
@@ -19,15 +20,12 @@ import torch.distributed as dist
 from ..backbones import NamedNetwork
 from ..benchmarks.base import Benchmark
 from ..benchmarks.identity import identity_of
-from ..benchmarks.network import GivenNetwork, NetworkLike, with_unique_rows
+from ..benchmarks.network import GivenNetwork
 from ..benchmarks.ranks import LostRank, Ranks
 from ..errors import message_of, printable
 from ..functional.device import fastest_precision, gpu_or_cpu
 from ..results.folder_lock import FolderInUse, FolderLock
-from ..results.records import Record, records_of
-from ..results.rendering import Table, printed
 from ..results.result import Result, has_result, require_writable
-from ..results.tables import tabulate
 from ..videos.digests import text_digest
 from ..videos.files import slug
 
@@ -77,73 +75,34 @@ class Job:
         return f"{slug(self.network.name)[-LONGEST:]}-{slug(self.benchmark.name)}-{self.key}"
 
 
-def evaluate(
-    networks: Sequence[NetworkLike],
-    benchmarks: Sequence[Benchmark],
-    output: str | Path = "evaluation",
-    base: str = "",
-) -> Table:
-    """Score networks on benchmarks, and print the table; results in the output folder are reused.
+@contextmanager
+def scored(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, Result]]:
+    """Run the jobs whose results a folder lacks, and give the results of all; progress goes to the standard error.
+
+    Ranks of torchrun share the sequences of each job, and print nothing but for the first.
 
     Args:
-        networks: modules, feature extractors, paths of checkpoints, or names as `vidcorr evaluate` takes them.
-        benchmarks: benchmarks for all networks, with their protocols.
-        output: folder of the results; `vidcorr table` shows all results in it.
-        base: network to compare the others with, or empty.
+        jobs: networks and benchmarks; jobs with equal folders run once.
+        output: folder of the results.
 
-    Returns:
-        The table, with a row per network.
+    Yields:
+        Job → result, without failed jobs and jobs that another process runs.
 
     Raises:
         DataError: for wrong data; before any work.
-        ValueError: if a job failed, after all other jobs.
+        ValueError: that names the failed jobs; after the block.
         OSError: if the folder cannot be written.
     """
-    rows = with_unique_rows(networks)
-    unread = [replace(benchmark) for benchmark in benchmarks]  # data that one has read may be older than the files
-    return run_jobs([Job(row, benchmark) for row, benchmark in product(rows, unread)], output, base)
+    store = Store(output)
+    with process_group() as is_first:
+        with redirect_stdout(sys.stderr if is_first else sys.stdout):
+            results = store.run(jobs)
+        yield results
+    store.raise_failures()
 
 
-def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
-    """Run jobs as `evaluate` does; return and print the table of their results.
-
-    Args:
-        jobs: networks and benchmarks.
-        output: folder of the results.
-        base: name of the row for differences; empty: none.
-
-    Raises:
-        ValueError: that names the failed jobs, after all others.
-    """
-    with process_group():  # ranks other than the first print nothing
-        runner = Runner(output)
-        results = runner.run(jobs)
-        table = table_of({runner.place(job): result for job, result in results.items()}, base)
-        if table.rows:
-            print(f"\n{printed(table)}", flush=True)
-    runner.raise_failures()
-    return table
-
-
-def table_of(results: Mapping[Path, Result], base: str = "") -> Table:
-    """Return the table of the main scores of results, with differences from the first row of a base network.
-
-    Args:
-        results: folder → result.
-        base: name of the base network; without a result of it the table has no differences.
-    """
-    records: list[Record] = []
-    for place, result in results.items():
-        records += records_of(result, result.main_scores(), place=place)
-    table = tabulate(records)
-    for name, row in table.rows.items():  # a network with several strides in a column has several rows
-        if any(record.name == base for cell in row.values() for record in cell.records):
-            return table.with_differences(name)
-    return table
-
-
-class Runner:
-    """Runs jobs whose results a folder lacks; the folder has a folder per job.
+class Store:
+    """A folder with a folder for the result of each job; `run` runs the jobs whose results it lacks.
 
     A failed job is reported and the other jobs run. Ranks of torchrun share the sequences of a job. Other processes may
     use the same folder.
@@ -158,7 +117,7 @@ class Runner:
     def __init__(self, output: str | Path) -> None:
         self.output = Path(output)
         self.failures: dict[Job, str] = {}
-        self._made: set[str] = set()  # folders of the results that this runner has made
+        self._made: set[str] = set()  # folders of the results that this store has made
 
     def place(self, job: Job) -> Path:
         """Return the folder of a job's result."""
@@ -187,9 +146,12 @@ class Runner:
                 date = Result.load(self.output / folder).provenance.date
                 print(f"{job_of_folder[folder].title}: reused, made on {date or 'an unknown date'}", flush=True)
             missing = [job for folder, job in job_of_folder.items() if folder not in done]
+            if done and missing:
+                minutes = len(missing) * fmean(Result.load(self.output / folder).seconds for folder in done) / 60
+                print(f"{len(missing)} evaluations to run, about {minutes:.1f} minutes by those stored", flush=True)
             for number, job in enumerate(missing, start=1):
                 self._run(job, ranks, f"[{number}/{len(missing)}]")
-        # a result of the user's code counts only if this runner has made it
+        # a result of the user's code counts only if this store has made it
         return {job: Result.load(self.place(job)) for job in jobs if job.folder in self._made or self.reuses(job)}
 
     def reuses(self, job: Job) -> bool:
@@ -245,16 +207,17 @@ class Runner:
 
 
 @contextmanager
-def process_group() -> Iterator[None]:
-    """Join the process group of torchrun, if any; ranks other than 0 print nothing."""
+def process_group() -> Iterator[bool]:
+    """Join the process group of torchrun, if any, and give whether this is rank 0; other ranks print nothing."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield
+        yield True
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     dist.init_process_group("gloo")
     try:
-        with redirect_stdout(StringIO()) if dist.get_rank() else nullcontext():
-            yield
+        is_first = dist.get_rank() == 0
+        with nullcontext() if is_first else redirect_stdout(StringIO()):
+            yield is_first
     finally:
         dist.destroy_process_group()

@@ -1,10 +1,8 @@
-"""`vidcorr bridge`: the steps of a walk between two protocols, their scores and their sum.
-
-Also tests `commands/bridge.py`.
-"""
+"""`vidcorr bridge`: the steps of a walk between two protocols, their scores and their sum."""
 
 import csv
 import re
+from contextlib import nullcontext
 
 import pytest
 
@@ -15,8 +13,7 @@ from tests.helpers.words import refusal
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import NamedNetwork
 from vidcorr.cli import main
-from vidcorr.experiments.bridge import Bridge, cost, steps_between
-from vidcorr.experiments.evaluate import Job, Runner
+from vidcorr.commands.bridge import Bridge, steps_between
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.records import results_below
 from vidcorr.results.rendering import render
@@ -42,14 +39,14 @@ def test_a_walk_ends_at_the_score_of_the_last_protocol_and_a_second_walk_scores_
     words = ["bridge", "fomo", "fomo+temperature=0.1+decoding=topk", "raw_colour", "--limit", "2", "--format", "csv"]
     words += ["--on", f"tap_vid={data_for('tap_vid', tmp_path)}", "--change", "input_size=64"]
     main([*words, "--output", str(tmp_path / "out")])
-    said = capsys.readouterr().out
-    lines = list(csv.DictReader(said[said.index("row,column,") :].splitlines()[:5]))
+    lines = list(csv.DictReader(capsys.readouterr().out.splitlines()))  # nothing else is printed
     scores = [float(line["mean"]) for line in lines]
     assert (len(results_below(tmp_path / "out")), scores[2]) == (3, scores[3])
     *steps, whole = [float(line["difference"]) for line in lines[1:]]
     assert sum(steps) == pytest.approx(whole) == scores[-1] - scores[0]
     main([*words, "--output", str(tmp_path / "out")])
-    assert capsys.readouterr().out.count(": reused, made on ") == 3
+    assert capsys.readouterr().err.count(": reused, made on ") == 3
+    assert (tmp_path / "out/bridge.png").is_file()
 
 
 def result_of(score):
@@ -71,24 +68,16 @@ def test_a_table_has_the_score_after_each_step_and_its_difference_alone_too(reco
     assert sum(changes) == pytest.approx(whole) == pytest.approx(0.1)
 
 
-def test_the_time_is_that_of_stored_results(davis_root, tmp_path):
-    jobs = [Job(NamedNetwork("raw_colour"), DavisBenchmark(davis_root, stage=stage)) for stage in ("a", "b")]
-    assert cost(Runner(tmp_path), jobs) == "2 evaluations, 0 more are stored"
-    davis_result(seconds=6.0).save(Runner(tmp_path).place(jobs[1]))
-    assert cost(Runner(tmp_path), jobs) == "1 evaluations, 1 more are stored; about 0.1 minutes"
-
-
 def test_the_command_scores_each_step_once_prints_and_draws(davis_root, tmp_path, monkeypatch, capsys, recorded):
     """Its ends may be a published row; the last step alone ends elsewhere than the walk."""
     ran = []
 
-    def run(self, jobs):
+    def scored(jobs, output):
         ran.extend(job.benchmark.protocol.name for job in jobs)
         scores = (0.3, 0.5, 0.4, 0.2)
-        return {job: result_of(score) for job, score in zip(jobs, scores, strict=True)}
+        return nullcontext({job: result_of(score) for job, score in zip(jobs, scores, strict=True)})
 
-    monkeypatch.setattr(Runner, "run", run)
-    monkeypatch.setattr("vidcorr.experiments.bridge.cost", lambda runner, jobs: f"{len(jobs)} evaluations")
+    monkeypatch.setattr("vidcorr.experiments.store.scored", scored)
     words = ["bridge", "crw-r18", "crw+temperature=0.2+topk=3", "raw_colour", "--on", f"davis={davis_root}"]
     words += ["--change", "radius=3", "--alone", "--output", str(tmp_path), "--order", "topk,temperature"]
     main([*words, "--picture", str(tmp_path / "b.png"), "--format", "md", "--no-intervals"])
@@ -96,7 +85,7 @@ def test_the_command_scores_each_step_once_prints_and_draws(davis_root, tmp_path
     assert ran == [first, f"{first}+topk=3", f"{last}+topk=3", last]
     assert capsys.readouterr().out.replace(str(tmp_path), "OUT").splitlines() == recorded["printed"]
     assert (tmp_path / "b.png").is_file()
-    monkeypatch.setattr(Runner, "run", lambda self, jobs: {})
+    monkeypatch.setattr("vidcorr.experiments.store.scored", lambda jobs, output: nullcontext({}))
     assert "another process runs some" in refusal(*words)
 
 

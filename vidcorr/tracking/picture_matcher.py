@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from ..datasets.spair import MatchPair
 from ..functional.matching import debiased, frame_points, frame_size
 from ..protocols import MatchingProtocol
-from ..tracking.keypoint_matcher import KeypointMatcher
 from ..videos.files import DecodingError
+from .keypoint_matcher import KeypointMatcher
 
 SPACING = 0.6
 """Least distance of matched points, as a fraction of their distance if they filled the picture evenly."""
