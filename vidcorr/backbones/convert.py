@@ -14,14 +14,15 @@ from torch import Tensor
 
 from ..errors import printable
 from .checkpoints import load_weights, write_checkpoint
+from .description import IMAGENET_MEAN, IMAGENET_STD, REMEDY, Input
 from .encoder import Encoder
-from .extractor import IMAGENET_MEAN, IMAGENET_STD
-from .foreign import State, read_foreign
+from .extractor import input_of
+from .foreign import State, fitted, read_foreign
 from .networks import NamedNetwork
 from .trust import LONGEST, Recipe, allow, import_path, make
 
 FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
-SIZES = {384: "small", 768: "base", 1024: "large"}
+SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge", 1536: "giant"}
 """Width of a vision transformer → timm's word for its size."""
 
 
@@ -31,6 +32,7 @@ def convert(
     kind: str = "auto",
     architecture: str | None = None,
     entry: str | None = None,
+    stated: Input | None = None,
 ) -> dict[str, Any]:
     """Convert a foreign checkpoint to one of ours.
 
@@ -44,14 +46,16 @@ def convert(
         architecture: `torchvision:NAME` or `timm:NAME`, if the keys do not determine it.
         entry: place of the weights in the file, such as `state_dict_ema`; None takes the file's only weights, or those
             that training goes on with (of DINO the teacher).
+        stated: the RGB of the weights' training; None is that of the family.
 
     Returns:
-        `family`; `entry`, and `others`, places of other weights in the file; `class_path` and `init_args` of the
-        module; `unused`: foreign key → reason to leave it out; `note`; and `measure`, the command closest to the
-        source's evaluation.
+        `family`; `input`, the RGB of its views in words; `entry`, and `others`, places of other weights in the file;
+        `class_path` and `init_args` of the module; `unused`: foreign key → reason to leave it out; `note`; and
+        `measure`, the command closest to the source's evaluation.
 
     Raises:
-        ValueError: if the family is unknown, no rule covers a key, or a weight is missing or has another shape.
+        ValueError: if the family is unknown, no rule covers a key, or a weight is missing or has another shape; for
+            weights of no family whose input nobody states.
     """
     output = Path(output)
     if output.suffix != ".ckpt" or output.resolve() == Path(foreign).resolve():
@@ -64,9 +68,13 @@ def convert(
     try:
         renamed, unused = renamed_by(table, weights)
         recipe, state = MAKERS.get(family, frozen)(renamed, architecture, table)
+        if stated is not None:
+            recipe["init_args"] |= {"mean": stated.mean, "std": stated.std}
     except (KeyError, ValueError) as error:
         raise ValueError(f"{foreign}: taken for {family}: {error}") from error
     module = make(recipe, foreign)
+    if family == "named" and module.encoder.stated is None:
+        raise ValueError(f"{foreign}: weights of no known family, whose input is not known: {REMEDY}")
     load_weights(module, state, f"{foreign}, taken for {family} {recipe['init_args']}")
     write_checkpoint(module, output)
     benchmark, _, flags = table.get("benchmark", "davis").partition(" ")
@@ -76,6 +84,7 @@ def convert(
         "entry": place,
         "others": others,
         **recipe,
+        "input": input_of(module.feature_extractor()).rgb,
         "unused": unused,
         "note": table.get("note", ""),
         "measure": measure.strip(),
@@ -86,7 +95,8 @@ def account(report: Mapping[str, Any]) -> str:
     """Return a result of `convert` as printed lines."""
     arguments = ", ".join(f"{name}={value}" for name, value in report["init_args"].items())
     kind = report["class_path"].rpartition(".")[2]
-    rows = [("family", report["family"]), ("made", f"{kind}({arguments})"), ("taken", report["entry"])]
+    rows = [("family", report["family"]), ("made", f"{kind}({arguments})"), ("input", report["input"])]
+    rows.append(("taken", report["entry"]))
     if report["others"]:
         rows.append(("beside", f"{', '.join(report['others'])}: left out; --entry NAME takes one"))
     for why, count in Counter(report["unused"].values()).items():
@@ -175,7 +185,7 @@ def architecture_of(state: State, entry: Mapping[str, Any]) -> str:
         width, _, patch, _ = patches[0].shape
         if width not in SIZES:
             raise ValueError(f"no transformer of the family has width {width}; name it by --architecture timm:NAME")
-        return architecture.format(size=SIZES[width], patch=patch)
+        return architecture.replace("{size}", SIZES[width]).replace("{patch}", str(patch))
     if architecture and "{" not in architecture:
         return architecture
     return resnet_of(state)
@@ -220,11 +230,18 @@ def _cosettle(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple
     return {"class_path": "vidcorr.lightning_modules.cosettle.CoSettle", "init_args": made}, state
 
 
-def _tcore(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
-    """Convert by timm's function for DINOv2, whose names T-CoRe has."""
+def _named(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
+    """Convert the weights of a network that the user names, also below a prefix."""
+    made, _ = NamedNetwork(str(spec)).build(with_weights=False)
+    return frozen(fitted(state, made, str(spec), with_classifier=True), spec, entry)
+
+
+def _dinov2(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
+    """Convert by timm's function for DINOv2, whose names T-CoRe has too."""
     from timm.models.vision_transformer import checkpoint_filter_fn
 
-    spec = spec or architecture_of(state, entry)
+    registers = "_reg4" if "register_tokens" in state else ""
+    spec = spec or architecture_of(state, entry).replace("{registers}", registers)
     known = state | {"mask_token": torch.empty(0)}  # timm recognises these files by this key
     with torch.device("meta"):
         network: Any
@@ -232,12 +249,33 @@ def _tcore(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Re
     return frozen(checkpoint_filter_fn(known, network), spec, entry)
 
 
+def _dinov3(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
+    """Convert by timm's function for DINOv3. Of some sizes all biases of queries and values are zero, and left out."""
+    from timm.models.eva import checkpoint_filter_fn
+
+    biases = [name for name in state if name.endswith("attn.qkv.bias")]
+    has_biases = False
+    for name in biases:
+        queries, _, values = state[name].chunk(3)  # the keys' are masked
+        has_biases = has_biases or bool(queries.any()) or bool(values.any())
+    if not has_biases:
+        state = {name: tensor for name, tensor in state.items() if name not in biases}
+    spec = spec or architecture_of(state, entry).replace("{biases}", "_qkvb" if has_biases else "")
+    with torch.device("meta"):
+        network: Any
+        network, _ = NamedNetwork(spec).build()
+    return frozen(checkpoint_filter_fn(state, network), spec, entry)
+
+
 Maker = Callable[[State, str | None, Mapping[str, Any]], tuple[Recipe, State]]
 MAKERS: dict[str, Maker] = {
     "liir": _liir,
     "mast": _liir,
     "cosettle": _cosettle,
-    "tcore": _tcore,
+    "tcore": _dinov2,
+    "dinov2": _dinov2,
+    "dinov3": _dinov3,
+    "named": _named,
 }
 """Family → (weights under the table's names, the network's name if known, the family's entry) → the module's class and
 arguments, and its weights."""

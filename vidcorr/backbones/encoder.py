@@ -58,7 +58,8 @@ def inner_network(network: Any) -> Any:
         ValueError: if neither or both attributes hold a network.
     """
     inner = unwrapped(network)
-    if not isinstance(inner, nn.Module) or gives_extractors(inner) or isinstance(inner, VideoEncoder):
+    needs_no_forward = gives_extractors(inner) or isinstance(inner, VideoEncoder) or gives_blocks(inner)
+    if not isinstance(inner, nn.Module) or needs_no_forward:
         return inner
     defines = next(kind for kind in type(inner).__mro__ if "forward" in vars(kind))
     if defines is not nn.Module and defines.__name__ != "LightningModule":

@@ -171,6 +171,8 @@ class NamedNetwork:
             network = from_transformers(name)
         elif spec.startswith(HUB):
             network = _of_torch_hub(spec, with_weights)
+            place, _, name = name.rpartition(":")
+            source = Path(place).name if Path(place).is_dir() else place
         else:
             network = _imported(library, name)
             source = spec  # weights random or loaded: only the callable knows

@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..experiments.benchmark_choice import add_input_flags
+
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr convert`.
@@ -14,7 +16,9 @@ def command(args: Sequence[str]) -> None:
     Raises:
         ValueError: for a user's mistake, one line.
     """
-    families = "vfs crw liir mast moco rsp tobo catmae cropmae cosettle tcore dino lightly torchvision named"
+    families = (
+        "vfs crw liir mast moco rsp tobo catmae cropmae cosettle mae tcore dinov2 dinov3 dino lightly torchvision named"
+    )
     kinds = ["auto", *families.split()]  # those of families.yaml; `--help` does not import the converters
     parser = argparse.ArgumentParser(prog="vidcorr convert", description=__doc__)
     parser.add_argument("foreign", type=Path, metavar="FOREIGN", help="checkpoint of another project")
@@ -23,8 +27,12 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--architecture", metavar="SPEC", help="torchvision:NAME or timm:NAME, if keys do not show it")
     entry = "place of the weights in a file with several, such as state_dict_ema (default: not a moving average)"
     parser.add_argument("--entry", metavar="NAME", help=entry)
+    add_input_flags(parser)
     flags = parser.parse_args(list(args))
 
     from ..backbones.convert import account, convert
+    from ..backbones.description import stated_input
 
-    print(f"{flags.foreign}\n{account(convert(**vars(flags)))}")
+    stated = stated_input(flags.mean, flags.std, flags.input)
+    report = convert(flags.foreign, flags.output, flags.kind, flags.architecture, flags.entry, stated)
+    print(f"{flags.foreign}\n{account(report)}")

@@ -71,6 +71,11 @@ def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
 def add_network_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say more of a named network: its weights and its input."""
     parser.add_argument("--pretrained", action="store_true", help="load pretrained weights of timm and torchvision")
+    add_input_flags(parser)
+
+
+def add_input_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that state the input of a network."""
     states = "input of the network's training (default: as it or its library states)"
     parser.add_argument("--input", choices=("imagenet", "half", "unit"), help=states)
     for flag, about in (("--mean", "mean"), ("--std", "standard deviation")):

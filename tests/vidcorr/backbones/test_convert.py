@@ -22,6 +22,7 @@ from tests.helpers.refusal import refused
 from vidcorr.backbones import module_from_checkpoint
 from vidcorr.backbones.checkpoints import load_weights, write_checkpoint
 from vidcorr.backbones.convert import FAMILIES, MAKERS, account, convert, family_of, frozen, renamed_by
+from vidcorr.backbones.description import stated_input
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.foreign import ENTRIES, bare, read_foreign
 from vidcorr.backbones.trust import make
@@ -89,28 +90,72 @@ def test_t_core_is_dinov2s_transformer_with_registers_and_patches_of_16():
     assert {name.removeprefix("encoder.network."): tensor.shape for name, tensor in found.items()} == ours
 
 
+TOKENS = {"mask_token": (1, 384)}
+DECODER = {"decoder_embed.weight": (8, 384), "decoder_blocks.0.attn.qkv.weight": (8, 8)}
+RELEASED = {
+    "timm:vit_small_patch16_224": TOKENS | DECODER,
+    "timm:vit_small_patch14_dinov2.lvd142m": TOKENS,
+    "timm:vit_small_patch14_reg4_dinov2.lvd142m": TOKENS,
+    "timm:vit_small_patch16_dinov3.lvd1689m": TOKENS | {"rope_embed.periods": (16,)},
+    "timm:vit_small_patch16_dinov3_qkvb.lvd1689m": TOKENS | {"rope_embed.periods": (16,)},
+}
+"""Network → further weights of its released file (MAE's pre-training, DINOv2, DINOv3), with their shapes."""
+
+
+@pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
+@pytest.mark.parametrize("spec", RELEASED)
+def test_released_transformers_are_known_by_their_keys_and_get_imagenets_rgb(spec):
+    with torch.device("meta"):
+        state = timm.create_model(spec.removeprefix("timm:"), num_classes=0).state_dict()
+        theirs = {name: torch.empty(shape) for name, shape in RELEASED[spec].items()}
+    registers = "storage_tokens" if "dinov3" in spec else "register_tokens"
+    for name, tensor in state.items():
+        if "reg4" in spec and name == "pos_embed":
+            tensor = tensor.new_empty(1, 1 + tensor.shape[1], 384)  # the class token has a position
+        for ours, released in (("reg_token", registers), ("gamma_1", "ls1.gamma"), ("gamma_2", "ls2.gamma")):
+            name = name.replace(ours, released)
+        if not name.endswith(("q_bias", "v_bias")):
+            theirs[name] = tensor
+    if "dinov3" in spec:
+        for number in range(12):
+            theirs[f"blocks.{number}.attn.qkv.bias"] = torch.full((3 * 384,), float("qkvb" in spec))
+            theirs[f"blocks.{number}.attn.qkv.bias_mask"] = torch.ones(3 * 384)
+    family = family_of(theirs, None, "x")
+    recipe, weights = made(family, renamed_by(FAMILIES[family], theirs)[0])
+    with torch.device("meta"):
+        module = make(recipe, "x")
+        load_weights(module, weights, "x")
+    assert recipe["init_args"]["spec"] == spec
+    assert (module.encoder.input.mean, module.encoder.input.std) == (IMAGENET_MEAN, IMAGENET_STD)
+
+
 def test_the_command_says_what_it_took_and_what_it_left_out(tmp_path, capsys):
     path, output, network = tmp_path / "foreign.pth", tmp_path / "ours.ckpt", "tests.helpers.encoders:Wrapped"
     state = Wrapped().state_dict()
     torch.save({"state_dict": {"a": torch.ones(1)}, "ema": state | {"fc.weight": torch.ones(1)}}, path)
-    main(["convert", str(path), str(output), "--kind=named", f"--architecture={network}", "--entry=ema"])
+    words = ["convert", str(path), str(output), "--kind=named", f"--architecture={network}", "--entry=ema"]
+    main([*words, "--mean", "0.4", "0.5", "0.6", "--std", "0.2", "0.2", "0.2"])
     told = capsys.readouterr().out.splitlines()
     assert told == [
         str(path),
         "  family      named",
-        f"  made        FrozenEncoder(spec={network})",
+        f"  made        FrozenEncoder(spec={network}, mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2))",
+        "  input       RGB normalised by 0.4, 0.5, 0.6 / 0.2, 0.2, 0.2",
         "  taken       ema",
         "  beside      state_dict: left out; --entry NAME takes one",
         "  not used    classifier: 1 tensors",
         f"  measure     vidcorr validate --ckpt_path {output} --on davis=FOLDER",
     ]
     torch.testing.assert_close(module_from_checkpoint(output).encoder.network.state_dict(), state, rtol=0, atol=0)
+    unit = stated_input(name="unit")
+    torch.save(dict.fromkeys(("model.weight", "a"), torch.ones(1)), path)
+    message = "taken for named .*Missing .*encoder.network.model.bias.* Unexpected .*encoder.network.a"
+    refused(ValueError, message, convert, path, tmp_path / "other.ckpt", architecture=network, stated=unit)
     torch.save({f"student.{name}": value for name, value in state.items()}, path)
-    message = "taken for named .*Missing .*encoder.network.model.weight.* Unexpected .*encoder.network.student."
+    message = "weights of no known family, whose input is not known: state it by --input"
     refused(ValueError, message, convert, path, tmp_path / "other.ckpt", architecture=network)
     assert not (tmp_path / "other.ckpt").exists()
-    torch.save(state, path)
-    report = convert(path, output, architecture=network)
+    report = convert(path, output, architecture=network, stated=unit)
     assert (report["family"], report["entry"], report["others"], report["unused"]) == ("named", "", [], {})
     assert account(report | {"note": "n" * 400}).splitlines()[-2] == f"  note        {'n' * 300}"
 

@@ -1,0 +1,147 @@
+"""Kinds of networks that people bring, each by a function that a name may call; importing them needs no Lightning."""
+
+from collections import namedtuple
+
+import torch
+from torch import Tensor, nn
+
+from tests.helpers.encoders import TinyResNet, clips as clips, tiny_vit
+from vidcorr.backbones import Clips, build_feature_extractor
+
+WIDTH = 8
+HiddenStates = namedtuple("HiddenStates", "last_hidden_state")
+
+
+class OfClips(nn.Module):
+    """A 3-D convolution over an image, as a clip of one frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.Conv3d(3, WIDTH, (1, 8, 8), (1, 8, 8))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.cells(images[:, :, None])[:, :, 0]
+
+
+class Tokens(nn.Module):
+    """Tokens of patches, after a class token and a register."""
+
+    patch_size = (8, 8)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.Conv2d(3, WIDTH, 8, 8)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.cells(images).flatten(2).mT
+        return torch.cat([tokens[:, :2] * 0, tokens], dim=1)
+
+
+class OfHub(Tokens):
+    """As a model of Hugging Face gives them."""
+
+    patch_size = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = nn.Module()
+        self.config.patch_size = 8
+
+    def forward(self, images: Tensor) -> HiddenStates:  # type: ignore[override]
+        return HiddenStates(super().forward(images))
+
+
+class Dino(nn.Module):
+    """A transformer in the form of DINO's code: tokens of its last blocks, with the class token."""
+
+    patch_size = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.Conv2d(3, WIDTH, 8, 8)
+        self.blocks = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(3))
+
+    def get_intermediate_layers(self, images: Tensor, n: int = 1) -> list[Tensor]:
+        x = self.cells(images).flatten(2).mT
+        x = torch.cat([x.mean(1, keepdim=True), x], dim=1)
+        outputs = []
+        for block in self.blocks:
+            x = block(x).tanh()
+            outputs.append(x)
+        return outputs[-n:]
+
+
+class VJepa(nn.Module):
+    """Tokens of a clip, as V-JEPA 2.1 gives them: of one frame by its own embedding, else of tubelets of two."""
+
+    patch_size, tubelet_size = 8, 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image = nn.Conv3d(3, WIDTH, (1, 8, 8), (1, 8, 8))
+        self.video = nn.Conv3d(3, WIDTH, (2, 8, 8), (2, 8, 8))
+
+    def forward(self, clip: Tensor) -> Tensor:
+        embed = self.image if clip.shape[2] == 1 else self.video
+        return embed(clip).flatten(2).mT
+
+
+class Stated(nn.Conv2d):
+    """A convolution that states its input."""
+
+    input_mean = (0.1, 0.2, 0.3)
+    input_std = (0.2, 0.2, 0.2)
+
+    def __init__(self) -> None:
+        super().__init__(3, WIDTH, 8, 8)
+
+
+class Compiled(nn.Module):
+    """As torch.compile wraps a network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._orig_mod = nn.Conv2d(3, WIDTH, 8, 8)
+
+
+class WithEncoder(nn.Module):
+    """A stranger's module without a forward pass, as many a LightningModule."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = TinyResNet()
+        self.head = nn.Linear(8, 2)
+
+
+class Several(nn.Conv2d):
+    """Gives a tuple, of which nobody knows which is the map."""
+
+    def __init__(self) -> None:
+        super().__init__(3, WIDTH, 8, 8)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return super().forward(images), images
+
+
+def plain() -> nn.Module:
+    return nn.Conv2d(3, WIDTH, 8, 8)
+
+
+def parallel() -> nn.Module:
+    return nn.DataParallel(nn.Conv2d(3, WIDTH, 8, 8))
+
+
+def extractor() -> nn.Module:
+    return build_feature_extractor(TinyResNet(), "res4", 8)
+
+
+def vit() -> nn.Module:
+    return tiny_vit(64)
+
+
+def clips_of_tokens() -> nn.Module:
+    return Clips(VJepa(), window=4)
+
+
+def hub_pair() -> tuple[nn.Module, str]:
+    return TinyResNet(), "its predictor"

@@ -1,0 +1,324 @@
+"""One door: each kind of network, by its name and in Python, has one map and one stated input at every entry.
+
+Also tests `backbones/loading.py`, `benchmarks/network.py`.
+"""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from tests.helpers import networks
+from tests.helpers.encoders import TinyResNet
+from tests.helpers.foreign import enliven
+from tests.helpers.refusal import refused
+from vidcorr import DavisBenchmark, MaskPrompt, OtbBenchmark, follow, predict_video
+from vidcorr.backbones import EXTRACTORS, FeatureExtractor, Input, NamedNetwork, build_feature_extractor, load, trust
+from vidcorr.backbones.description import IMAGENET_MEAN, IMAGENET_STD, stated_input
+from vidcorr.benchmarks.network import view_for
+from vidcorr.cli import main
+from vidcorr.lightning_modules import FrozenEncoder
+from vidcorr.protocols import MatchingProtocol, PropagationProtocol
+from vidcorr.tracking.frame_encoder import FrameEncoder
+from vidcorr.tracking.keypoint_matcher import KeypointMatcher
+from vidcorr.tracking.siamfc_tracker import SiamFCTracker
+
+pytestmark = pytest.mark.usefixtures("no_gradients")
+NAMES = "tests.helpers.networks"
+NOBODY = Input()
+RESNETS = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of ResNets, as torchvision's")
+CLIPS = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="stated by Clips")
+TIMM = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of timm's networks")
+STATED = Input(mean=(0.1, 0.2, 0.3), std=(0.2, 0.2, 0.2), source="stated by Stated")
+KINDS = {
+    "plain": NOBODY,
+    "OfClips": NOBODY,
+    "Tokens": NOBODY,
+    "OfHub": NOBODY,
+    "Dino": NOBODY,
+    "VJepa": NOBODY,
+    "Stated": STATED,
+    "Compiled": NOBODY,
+    "parallel": NOBODY,
+    "WithEncoder": RESNETS,
+    "extractor": RESNETS,
+    "vit": TIMM,
+    "clips": CLIPS,
+    "clips_of_tokens": CLIPS,
+}
+"""Kind of network, a function of tests/helpers/networks.py → the input that it states."""
+RULES = PropagationProtocol.named("vfs").with_changes(input_size=None, context=2, radius=3)
+BENCHMARK = DavisBenchmark("", protocol=RULES)
+
+
+def in_python(name):
+    """Return the network that `load` makes by its name."""
+    torch.manual_seed(0)
+    return getattr(networks, name)()
+
+
+def doors(name):
+    """Yield a network as the command line, a notebook and `validate` hold it."""
+    text = f"{NAMES}:{name}"
+    yield text
+    yield NamedNetwork(text)
+    yield in_python(name)
+    torch.manual_seed(0)
+    yield FrozenEncoder(text)
+
+
+@pytest.fixture(scope="module")
+def clip():
+    """Frames whose sides are multiples of 8 px, and the first mask."""
+    frames = torch.randint(0, 256, (4, 3, 64, 80), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
+    mask = torch.zeros(64, 80, dtype=torch.uint8)
+    mask[16:40, 24:56] = 1
+    return frames, MaskPrompt.of(mask)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kind_has_one_map_one_input_and_one_result_through_each_door(name, clip):
+    frames, prompt = clip
+    expected = None
+    for network in doors(name):
+        encoder = load(network)
+        of_benchmark = FrameEncoder(view_for(BENCHMARK, network, encoder), RULES)
+        direct = FrameEncoder(network, RULES)
+        maps = [torch.stack(list(each.maps(frames))) for each in (of_benchmark, direct)]
+        followed = torch.stack([ids for _, ids in follow(network, frames, prompt, RULES)])
+        expected = (maps[0], followed) if expected is None else expected
+        for found in maps:
+            torch.testing.assert_close(found, expected[0])
+        assert torch.equal(followed, expected[1])
+        assert {of_benchmark.input, direct.input} == {KINDS[name]}
+    assert expected[0].shape[2:] == (8, 10)
+    assert not expected[0].isnan().any()
+
+
+@pytest.mark.parametrize("name", ["plain", "Stated", "WithEncoder"])
+def test_the_input_stands_in_the_results_of_every_command(name, davis_root, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    stated = KINDS[name].model_dump(mode="json")
+    frames = davis_root / "JPEGImages/480p/synthetic-000"
+    mask = davis_root / "Annotations/480p/synthetic-000/00000.png"
+    prediction = predict_video(in_python(name), frames, MaskPrompt.of(mask), tmp_path / "python", overlay=False)
+    words = ["--on", f"davis={davis_root}", "--limit", "1", "--change", "radius=3", "context=2"]
+    network = f"{NAMES}:{name}"
+    outputs = []
+    for command in (
+        ["evaluate", network, *words, "--output", "evaluated"],
+        ["table", "evaluated", "--format", "tex"],
+        ["validate", "--model", network, *words, "--trainer.logger", "false"],
+        ["predict", str(frames), "--mask", str(mask), "--model", network, "--output", "predicted", "--no-overlay"],
+        ["match", str(frames / "00000.jpg"), str(frames / "00001.jpg"), "--model", network],
+    ):
+        main(command)
+        outputs.append(capsys.readouterr().out)
+    for output in outputs:
+        assert KINDS[name].rgb in output.replace("\\", "")
+    for output in outputs[:1] + outputs[2:]:
+        assert ("state it by --input" in output) is (not KINDS[name].source), output
+    assert prediction["input"] == json.loads((tmp_path / "predicted/prediction.json").read_text())["input"] == stated
+    results = [json.loads(path.read_text()) for path in sorted(tmp_path.rglob("results.json"))]
+    assert [result["stage"]["input"] for result in results] == [stated] * 2
+    assert len({json.dumps(result["scores"]) for result in results}) == 1
+
+
+def test_two_inputs_of_a_network_are_two_results_in_two_rows(davis_root, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = [f"{NAMES}:plain", "--on", f"davis={davis_root}", "--limit", "1", "--change", "radius=3"]
+    main(["evaluate", *words, "--input", "half"])
+    assert "input:" not in capsys.readouterr().out  # the caller knows it
+    main(["evaluate", *words, "--mean", "0.1", "0.2", "0.3", "--std", "0.2", "0.2", "0.2"])
+    main(["table", "evaluation"])
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"{NAMES}:plain, ")]
+    assert ["0.5, 0.5, 0.5" in row for row in sorted(rows)] == [False, True]
+    identities = [NamedNetwork("timm:resnet18", input=stated_input(name=name)).identity() for name in ("half", None)]
+    assert identities[0] == identities[1] | {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    refused(ValueError, "give --mean and --std together, or --input alone", stated_input, (0, 0, 0))
+
+
+def test_a_stated_input_replaces_that_of_a_record_and_of_a_part():
+    grey = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
+    frames = torch.rand(1, 3, 64, 64)
+    for network in (nn.Conv2d(3, 4, 8, 8), TinyResNet(), networks.vit(), networks.extractor(), networks.WithEncoder()):
+        plain = build_feature_extractor(network, mean=(0, 0, 0), std=(1, 1, 1))
+        found = build_feature_extractor(network, **grey)
+        torch.testing.assert_close(found(frames), plain((frames - 0.5) / 0.25), atol=1e-4, rtol=1e-4)
+        assert found.input == Input(**grey, source="stated by the caller")
+    video = torch.rand(4, 3, 64, 64)
+    recurrent = load(networks.clips_of_tokens(), **grey).view()
+    assert len(list(recurrent.encode(iter(video)))) == 4
+    half = nn.Conv2d(3, 4, 8, 8)
+    half.input_mean = (0.5, 0.5, 0.5)
+    refused(ValueError, "Conv2d: states one of input_mean and input_std", load, half)
+
+
+def test_stage_and_stride_that_an_extractor_does_not_have_are_refused():
+    extractor = build_feature_extractor(TinyResNet(), "res3")
+    for benchmark in (DavisBenchmark(""), DavisBenchmark("", stage="res3", stride=8)):
+        assert view_for(benchmark, extractor, load(extractor)) is extractor
+    for wrong in ({"stage": "res4"}, {"stride": 4}):
+        refused(
+            ValueError, "ResNetExtractor: has st", view_for, DavisBenchmark("", **wrong), extractor, load(extractor)
+        )
+    stated = nn.Conv2d(3, 4, 8, 8)
+    stated.stride = 8
+    refused(
+        ValueError,
+        "stage 'res4': Conv2d has features",
+        view_for,
+        DavisBenchmark("", stage="res4"),
+        stated,
+        load(stated),
+    )
+    refused(ValueError, "the stride, after the last /, must be a number", NamedNetwork, "vidcorr-r18@res4/x")
+
+
+def test_boxes_and_pictures_take_any_network():
+    resnet = TinyResNet()
+    expected = view_for(OtbBenchmark(""), resnet, load(resnet))
+    tracker = SiamFCTracker(resnet)
+    assert (tracker.extractor.stage, tracker.extractor.dilated) == (expected.stage, expected.dilated) == ("res5", True)
+    matcher = KeypointMatcher(resnet, MatchingProtocol.named("dift"))
+    assert (matcher.extractor.stage, matcher.input) == ("res4", RESNETS)
+
+
+def test_what_is_no_map_is_refused_alike_through_both_doors():
+    for network in (f"{NAMES}:Several", networks.Several()):
+        refused(ValueError, r"Several: expected a map \(N, C, h, w\), got tuple", load(network).view)
+    both = networks.WithEncoder()
+    both.backbone = TinyResNet()
+    refused(ValueError, "WithEncoder: has no forward, and 2 of encoder and backbone: give it a method", load, both)
+    tokens = networks.Tokens()
+    tokens.patch_size = 4  # 16 × as many cells
+    refused(ValueError, "tokens become a map by an attribute patch_size", load(tokens).view)
+    clips = networks.clips_of_tokens()
+    clips.net.patch_size = None
+    message = r"VJepa: expected maps \(1, C, 2, h, w\) of a clip of 4 frames, got \(1, 128, 8\) tokens: tokens become"
+    refused(ValueError, message, list, clips.encode(iter(torch.rand(4, 3, 64, 64))))
+
+
+def test_blocks_of_dino_are_stages_of_one_pass_without_the_class_token():
+    network = networks.Dino()
+    images = torch.rand(1, 3, 61, 80)  # padded to whole patches
+    both = build_feature_extractor(network, "block3+block1")(images)
+    third, first = (build_feature_extractor(network, stage)(images) for stage in (None, "block1"))
+    assert torch.equal(both, torch.cat([third, first], dim=1))
+    assert third.shape == (1, networks.WIDTH, 8, 10)
+    refused(ValueError, "this transformer has block1, block2, block3", build_feature_extractor, network, "block4")
+    view = build_feature_extractor(network)
+    view.final_norm = False
+    refused(ValueError, "Dino: gives features after its final norm only", view, images)
+
+
+def test_clips_of_tokens_are_maps_of_tubelets_upsampled_to_frames():
+    clips = in_python("clips_of_tokens")
+    video = torch.rand(4, 3, 64, 80)
+    found = torch.stack(list(clips.encode(iter(video))))
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (IMAGENET_MEAN, IMAGENET_STD))
+    maps = clips.net.video(((video - mean) / std).transpose(0, 1)[None])[0]  # C x 2 x 8 x 10
+    assert found.shape == (4, networks.WIDTH, 8, 10)
+    torch.testing.assert_close(found[0], maps[:, 0])
+    torch.testing.assert_close(found[3], maps[:, 1])
+    frame = load(clips.net).view()(video[:1])
+    torch.testing.assert_close(frame[0], clips.net.image(video[:1, :, None])[0, :, 0])
+
+
+def test_a_kind_of_network_may_be_added():
+    class Mine(nn.Conv2d):
+        pass
+
+    class MyExtractor(FeatureExtractor):
+        def __init__(self, network, normalise, stage, stride):
+            super().__init__(stage or "mine", ["mine"], "my network")
+            self.network, self.normalise, self.stride = network, normalise, 8
+
+        def map_of(self, images):
+            return -self.network(self.normalise(images))
+
+    EXTRACTORS.insert(0, (lambda network: isinstance(network, Mine), MyExtractor))
+    try:
+        network, images = Mine(3, 4, 8, 8), torch.rand(1, 3, 32, 32)
+        assert torch.equal(load(network).view("mine")(images), -network(images))
+    finally:
+        EXTRACTORS.pop(0)
+
+
+HUB = """
+from torch import nn
+dependencies = ["torch"]
+def encoder(pretrained=True):
+    network = nn.Conv2d(3, 4, 8, 8)
+    if pretrained:
+        nn.init.zeros_(network.weight)
+    return network, "its predictor"
+def number(pretrained=True):
+    return 3
+"""
+
+
+def test_an_entry_of_torch_hub_runs_once_its_folder_is_allowed(tmp_path, monkeypatch):
+    monkeypatch.setattr(trust, "_allowed", set())
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "clone"
+    folder.mkdir()
+    (folder / "hubconf.py").write_text(HUB)
+    text = f"torchhub:{folder}:encoder"
+    trust.allow_named(["evaluate", text, "--output", "x"])  # to name it is not to allow it
+    refused(ValueError, f"if you trust it, add --allow {folder} ", load, text)
+    refused(ValueError, "add --allow OWNER/REPO ", load, "torchhub:OWNER/REPO:entry")
+    trust.allow_named(["evaluate", text, "--allow", "OWNER/REPO", str(folder)])
+    assert "OWNER/REPO" in trust._allowed
+    encoder = load(text)
+    assert (encoder.view().stride, float(encoder.network.weight.abs().sum())) == (8, 0.0)
+    assert (encoder.described.row, NamedNetwork(text).is_reusable) == ("encoder, weights of clone", False)
+    refused(ValueError, "expected a torch.nn.Module, got a int", load, f"torchhub:{folder}:number")
+    refused(ValueError, "none of .* cannot be made: ", load, f"torchhub:{folder}:none")
+    torch.save({f"backbone.{name}": value + 1 for name, value in encoder.network.state_dict().items()}, "own.pth")
+    own = load(f"{text}=own.pth")
+    assert own.network.weight.eq(1).all()
+    assert own.described.weights == "weights of own.pth"
+
+
+def test_weights_fit_below_a_common_prefix_and_without_a_classifier(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    network = TinyResNet()
+    enliven(network)
+    state = network.state_dict()
+    classifier = {"fc.weight": torch.rand(2, 8), "head.bias": torch.rand(2)}
+    text = "tests.helpers.encoders:TinyResNet"
+    for prefix in ("encoder.", "backbone.", "model.", "module.", "model.encoder."):
+        mine = {f"{prefix}{name}": tensor for name, tensor in (state | classifier).items()}
+        torch.save({"state_dict": mine | {"projector.weight": torch.rand(2, 2)}}, "plain.ckpt")
+        found = load(f"{text}=plain.ckpt").network.state_dict()
+        torch.testing.assert_close(found, state, rtol=0, atol=0)
+        assert capsys.readouterr().out == f"plain.ckpt: takes the weights below {prefix}\n"
+    two = {f"{prefix}{name}": tensor for prefix in ("student.", "teacher.") for name, tensor in state.items()}
+    torch.save(two, "two.pth")
+    refused(ValueError, "two.pth: the network fits below student. and teacher.: save", load, f"{text}=two.pth")
+
+
+@pytest.mark.parametrize("spec", ["torchvision:resnet18", "timm:resnet10t"])
+def test_own_weights_of_a_librarys_network_with_its_classifier(spec, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(5)
+    network = load(spec, seed=None).network
+    torch.save(network.state_dict() | {"fc.weight": torch.rand(2, 512), "fc.bias": torch.rand(2)}, "own.pth")
+    encoder = load(f"{spec}=own.pth@res4/8")
+    torch.testing.assert_close(encoder.network.state_dict(), network.state_dict(), rtol=0, atol=0)
+    view = encoder.view()
+    assert (view.stage, view.stride, encoder.described.weights) == ("res4", 8, "weights of own.pth")
+    assert (encoder.described.spec, encoder.described.loaded) == (spec, True)
+    refused(ValueError, "own.pth: does not fit", load, "torchvision:resnet34=own.pth")
+
+
+def test_a_strangers_checkpoint_of_lightning_is_its_encoder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = networks.WithEncoder()
+    torch.save({"state_dict": module.state_dict(), "hyper_parameters": {}}, "last.ckpt")
+    encoder = load(f"{NAMES}:WithEncoder=last.ckpt")
+    images = torch.rand(1, 3, 64, 64)
+    assert torch.equal(encoder.view()(images), build_feature_extractor(module.encoder.eval())(images))
+    assert encoder.described.row == "WithEncoder, weights of last.ckpt"
