@@ -12,11 +12,24 @@ class UsageError(Exception):
     """Error for a command line that cannot be parsed."""
 
 
+class ToldError(ValueError):
+    """Error whose cause a command has printed already.
+
+    Args:
+        message: the message for Python.
+        title: what a command says of it, without the cause.
+    """
+
+    def __init__(self, message: str, title: str) -> None:
+        super().__init__(message)
+        self.title = title
+
+
 def report(error: BaseException) -> str | int | None:
     """Return a command's exit status after an error, or a message (status 1); None for a bug: it gets a traceback."""
     kinds = {kind.__name__ for kind in type(error).__mro__}  # by name: torch's and Lightning's are not imported here
     is_ours = type(error).__module__.partition(".")[0] in OUR_PACKAGES
-    said = message_of(error)
+    said = error.title if isinstance(error, ToldError) else message_of(error)
     number = signals.cause_of(error)
     if number:
         return 128 + int(number)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..videos.files import unfinished
 from .description import Network
-from .trust import Recipe, check_names, reason
+from .trust import Recipe, check_names, reason, whole_names
 
 METADATA_KEY = "vidcorr"
 
@@ -148,8 +148,21 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
-        fault = reason(error).removeprefix(f"Error(s) in loading state_dict for {type(module).__name__}: ")
-        raise ValueError(f"{source}: does not fit {type(module).__name__}: {fault}") from error
+        kind = type(module).__name__
+        raise ValueError(f"{source}: does not fit {kind}: {_differences(module, state) or reason(error)}") from error
+
+
+def _differences(module: nn.Module, state: Mapping[str, Tensor]) -> str:
+    """Return in what weights differ from those of a module: missing and unexpected names, else shapes."""
+    own = module.state_dict()
+    faults = []
+    for what, names in (("Missing", own.keys() - state.keys()), ("Unexpected", state.keys() - own.keys())):
+        if names:
+            faults.append(f"{what} keys: {whole_names(sorted(names))}")
+    for name in own.keys() & state.keys() if not faults else ():
+        if own[name].shape != state[name].shape:
+            faults.append(f"{name} has shape {tuple(state[name].shape)}, not {tuple(own[name].shape)}")
+    return "; ".join(sorted(faults)[:3])
 
 
 def write_checkpoint(module: Any, output: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .checkpoints import METADATA_KEY, read_content, without_prefix
-from .trust import LONGEST
+from .trust import whole_names
 
 State = dict[str, Tensor]
 ENTRIES = ("state_dict", "teacher", "model", "model_state_dict", "network", "net")
@@ -66,11 +66,11 @@ def weights_in(content: object, path: str | Path, entry: str | None = None) -> F
         if len(states) != 1 and not preferred:
             if not states:
                 raise ValueError(f"{path}: holds no weights, a mapping of names to tensors")
-            held = ", ".join(states)[:LONGEST]
+            held = whole_names(states)
             raise ValueError(f"{path}: holds several sets of weights: {held}; vidcorr convert --entry NAME takes one")
         entry = (preferred or list(states))[0]
     if entry not in states:
-        raise ValueError(f"{path}: has no weights under {entry}; it has {', '.join(states)[:LONGEST]}")
+        raise ValueError(f"{path}: has no weights under {entry}; it has {whole_names(states)}")
     others = [name for name in states if name != entry]
     return ForeignWeights(states[entry], entry, others)
 

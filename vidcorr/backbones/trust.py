@@ -262,6 +262,18 @@ def _search_working_directory() -> None:
         sys.path.append(os.getcwd())  # at the end, to hide no other module; the installed command lacks the folder
 
 
+def whole_names(names: Iterable[str]) -> str:
+    """Return the first names of a list for a message, each whole, and the number of the others."""
+    given = list(names)
+    shown: list[str] = []
+    for name in given:
+        if shown and len(", ".join([*shown, name])) > LONGEST:
+            break
+        shown.append(name[:LONGEST])
+    more = len(given) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
 def reason(error: BaseException) -> str:
     """Return the first words of an error on one line, for a message."""
     told = str(error).rpartition("WeightsUnpickler error: ")[2]  # torch's advice to run the code of a file comes before

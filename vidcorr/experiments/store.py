@@ -22,7 +22,7 @@ from ..benchmarks.base import Benchmark
 from ..benchmarks.identity import identity_of
 from ..benchmarks.network import GivenNetwork
 from ..benchmarks.ranks import LostRank, Ranks
-from ..errors import message_of, printable
+from ..errors import ToldError, message_of, printable
 from ..functional.device import fastest_precision, gpu_or_cpu
 from ..results.folder_lock import FolderInUse, FolderLock
 from ..results.result import Result, has_result, require_writable
@@ -162,11 +162,13 @@ class Store:
         """Raise an error if jobs have failed; `run` has printed the message of each.
 
         Raises:
-            ValueError: with the number of failed jobs, and the message of the first.
+            ToldError: with the number of failed jobs, and the message of the first.
         """
         if self.failures:
             job, error = next(iter(self.failures.items()))
-            raise ValueError(f"{len(self.failures)} failed; the first: {job.title}: {error}")
+            count = len(self.failures)
+            titles = "; ".join(each.title for each in self.failures)
+            raise ToldError(f"{count} failed; the first: {job.title}: {error}", f"{count} failed: {titles}")
 
     def _run(self, job: Job, ranks: Ranks, heading: str) -> None:
         """Run a job, unless another process has locked or just done it; note it in `_made`, or in `failures`."""

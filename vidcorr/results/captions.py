@@ -34,9 +34,9 @@ def inputs_of(rows: Mapping[str, Mapping[str, Cell]]) -> str:
     """Return the RGB that the rows' networks got, and who states it, in a sentence; empty if no result has it."""
     names = _rows_of(rows, lambda record: str(record.result.stage.input or ""))
     names.pop("", None)
-    if len(names) == 1:
-        return f"Input: {next(iter(names))}"
-    return f"Input: {_attributed(names)}" if names else ""
+    if not names:
+        return ""
+    return f"Input: {_attributed(names) if len(names) > 1 else next(iter(names))}"
 
 
 def _rows_of(
