@@ -15,12 +15,15 @@ help:  ## this list
 
 setup: .venv/ready  ## .venv with everything that the project needs
 
-# uv, not plain pip: it picks torch and torchvision from one and the same build.
+# uv, not plain pip: it picks torch and torchvision from one and the same build, that of this machine's GPU or the CPU's.
+# Where PyTorch's index cannot be reached, the second try takes the registry's build, with CUDA.
+INSTALL := VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode -e '.[transformers,onnx]' --group dev --group docs -c constraints.txt
+
 .venv/ready: pyproject.toml constraints.txt setup.py vidcorr/functional/propagation/screened_search.cpp
-	@echo "setup: the packages of constraints.txt into .venv, 6.4 GB with CUDA's torch; minutes, once"
+	@echo "setup: the packages of constraints.txt into .venv, 6.6 GB with CUDA's torch, 2.6 GB without CUDA; minutes, once"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode -e '.[transformers,onnx]' --group dev --group docs -c constraints.txt
+	$(INSTALL) --torch-backend=auto || $(INSTALL)
 	touch $@
 
 demo: setup  ## train some minutes on generated videos, score before and after

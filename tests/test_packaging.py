@@ -133,3 +133,20 @@ def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
     assert list((tmp_path / "out").iterdir())
     results = json.loads((tmp_path / "scored/results.json").read_text())
     assert results["scores"]["J&F-Mean"] == 1
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_setup_takes_the_build_of_the_machine_and_else_the_registrys(reached, tmp_path):
+    """`--torch-backend` needs PyTorch's own index, which some networks do not reach."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "setup.py"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "vidcorr").symlink_to(ROOT / "vidcorr")
+    tools_folder = tmp_path / ".venv/bin"
+    tools_folder.mkdir(parents=True)
+    uv = f'echo "$@" >> calls\ncase "$*" in *--torch-backend=auto*) exit {0 if reached else 1};; esac\n'
+    for name, script in (("python", ""), ("uv", uv)):
+        (tools_folder / name).write_text(f"#!/bin/sh\n{script}")
+        (tools_folder / name).chmod(0o755)
+    subprocess.run(["make", "setup"], cwd=tmp_path, capture_output=True, check=True)
+    tries = [call.endswith("--torch-backend=auto") for call in (tmp_path / "calls").read_text().splitlines()]
+    assert tries == ([True] if reached else [True, False])
