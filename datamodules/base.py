@@ -23,6 +23,8 @@ from .loading.loader import ClipSampler, FixedSampler, ResumableLoader
 
 Sources = list[str | os.PathLike[str]] | str | os.PathLike[str]  # the list first: else jsonargparse makes it a text
 """A folder, list or file of data, or several of them, which are all trained on."""
+MOST_UNUSABLE = 0.05
+"""Fraction of replaced samples above which a warning says what to do."""
 FEWEST = 5
 """Fewest replacements that a warning needs: the first samples may happen to be bad."""
 
@@ -41,7 +43,6 @@ class SampledDataModule(pl.LightningDataModule):
         source: the first of them.
         training: training samples.
         held_out: validation samples, or None; not the hold-out split of a benchmark.
-        max_unusable: fraction of replaced samples above which a warning says what to do.
         timeout: seconds allowed for a sample, on average over a batch; then a worker counts as hanging.
         skipped: path → number of replacements.
 
@@ -51,7 +52,6 @@ class SampledDataModule(pl.LightningDataModule):
 
     training: Dataset[Any] | None = None
     held_out: Dataset[Any] | None = None
-    max_unusable: float = 1.0
     timeout: float = 60.0
 
     def __init__(self, source: Sources, batch_size: int, num_workers: int | None, seed: int | None) -> None:
@@ -158,7 +158,7 @@ class SampledDataModule(pl.LightningDataModule):
             if path not in self.skipped:
                 warnings.warn(f"replaced by another video: {line}", stacklevel=1)
             self.skipped[path] += 1
-        most = max(FEWEST - 1, self.max_unusable * self._samples)
+        most = max(FEWEST - 1, MOST_UNUSABLE * self._samples)
         if self.skipped.total() > most and not self._told:
             self._told = True
             checks = ", ".join(f"`vidcorr check-data {source}`" for source in self.sources)

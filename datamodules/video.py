@@ -61,7 +61,6 @@ class VideoDataModule(SampledDataModule):
         DataError: from `setup`, without a source, or if it is not as described.
     """
 
-    max_unusable = 0.05
     training: ClipDataset | None = None
     held_out: ClipDataset | None = None
 

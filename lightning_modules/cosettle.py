@@ -1,24 +1,25 @@
 """Co-Settle: a light projection on a frozen image encoder learns correspondence from pairs of frames."""
 
 from collections import OrderedDict
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, cosine_similarity, cross_entropy, interpolate, kl_div, mse_loss, normalize
+from torch.nn.functional import avg_pool2d, cosine_similarity, cross_entropy, interpolate, kl_div, normalize
 
 from vidcorr.backbones import pooled_width
 from vidcorr.backbones.copies import shared_copy
 from vidcorr.backbones.extractor import Dilated, FeatureExtractor
 from vidcorr.backbones.vit import ViTExtractor, positions_set
 from vidcorr.functional.device import world_size_and_rank
-from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
 
 EPSILON = 1e-6
 """Added to the probabilities of a walk before the logarithm, as in the released code."""
+WINDOW = 2
+"""Side of the squares of cells that are averaged to a node of the walk, as in the released code."""
 
 
 def augmented_positions(positions: Tensor, stretch: float, corner: tuple[int, int]) -> Tensor:
@@ -48,43 +49,31 @@ def stretched_size(size: tuple[int, int], stretch: float) -> tuple[int, int]:
     return int((1 + stretch) * size[0]), int((1 + stretch) * size[1])
 
 
-def separability_loss(projected: Tensor, frozen: Tensor, divergence: str) -> Tensor:
+def separability_loss(projected: Tensor, frozen: Tensor) -> Tensor:
     """Return how far projected tokens are from frozen ones, as distributions over their channels.
+
+    It is KL(ẑ ‖ p̂), as in the released code, summed over encodings, tokens and channels, and divided by B; the paper's
+    Eq. 3 is KL(p̂ ‖ ẑ).
 
     Args:
         projected: p̂, `(B, 3, N, d)` of unit length.
         frozen: ẑ, the same.
-        divergence: "forward": KL(ẑ ‖ p̂), of the released code; "reverse": KL(p̂ ‖ ẑ), the paper's Eq. 3. Both are
-            sums over encodings, tokens and channels, divided by B. "mse": mean squared error, the code's alternative.
 
     Returns:
         Scalar in float32 or finer.
     """
     exact = torch.promote_types(projected.dtype, torch.float32)
-    projected = projected.to(exact)
-    frozen = frozen.to(exact)
-    if divergence == "mse":
-        return mse_loss(projected, frozen)
-    of_projected = projected.log_softmax(-1)
-    of_frozen = frozen.log_softmax(-1)
-    if divergence == "forward":
-        return kl_div(of_projected, of_frozen, reduction="batchmean", log_target=True)
-    return kl_div(of_frozen, of_projected, reduction="batchmean", log_target=True)
+    of_projected = projected.to(exact).log_softmax(-1)
+    of_frozen = frozen.to(exact).log_softmax(-1)
+    return kl_div(of_projected, of_frozen, reduction="batchmean", log_target=True)
 
 
-def projection_head(width: int, layers: int) -> nn.Sequential:
-    """Return the projection g of tokens `(…, width)`: a linear layer, tanh and LayerNorm.
-
-    With two or three layers (the paper's Table 5b, no gain) tanh stands between them, not before the LayerNorm.
-    """
-    parts: dict[str, nn.Module] = {}
-    for number in range(1, layers + 1):
-        if number > 1:
-            parts[f"tanh{number}"] = nn.Tanh()
-        parts["linear" if layers == 1 else f"linear{number}"] = nn.Linear(width, width)
-    if layers == 1:
-        parts["tanh"] = nn.Tanh()
-    return nn.Sequential(OrderedDict(parts | {"norm": nn.LayerNorm(width)}))
+def projection_head(width: int) -> nn.Sequential:
+    """Return the projection g of tokens `(…, width)`: a linear layer by Xavier, tanh and LayerNorm."""
+    linear = nn.Linear(width, width)
+    nn.init.xavier_uniform_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return nn.Sequential(OrderedDict(linear=linear, tanh=nn.Tanh(), norm=nn.LayerNorm(width)))
 
 
 class ProjectedExtractor(FeatureExtractor):
@@ -136,15 +125,10 @@ class CoSettle(CorrespondenceModule):
         stage: stage of the projected features; None is the network's default.
         stride: pixels per cell in training; None is the network's default.
         pretrained: load the library's weights, for names of timm and torchvision.
-        layers: linear layers of the projection, 1 to 3.
-        start: the projection's first weights: "xavier" (released for MAE, MoCo v3) or "normal", truncated, of deviation
-            0.02 (DINO, iBOT, BLIP, I-JEPA).
         temperature: τ of the walk.
         stretch: α of the changed position embedding; 0 keeps the embedding.
         separability: λ, weight of the separability. Its sum over tokens grows with the size of the map: 3 belongs to
             14 × 14 cells.
-        divergence: form of `separability_loss`: "forward" (released), "reverse" (the paper's) or "mse".
-        window: side of the squares of cells that are averaged to a node of the walk.
         base_lr: learning rate for a global batch of 256 videos, scaled linearly.
         warmup: fraction of the run in which the rate rises; it then falls to 0 by a half cosine.
         weight_decay: of the linear weights.
@@ -161,13 +145,9 @@ class CoSettle(CorrespondenceModule):
         stage: str | None = None,
         stride: int | None = None,
         pretrained: bool = False,
-        layers: int = 1,
-        start: Literal["xavier", "normal"] = "xavier",
         temperature: float = 0.03,
         stretch: float = 10.0,
         separability: float = 3.0,
-        divergence: Literal["forward", "reverse", "mse"] = "forward",
-        window: int = 2,
         base_lr: float = 1e-4,
         warmup: float = 0.2,
         weight_decay: float = 0.05,
@@ -177,17 +157,8 @@ class CoSettle(CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         self.set_seed(seed)
-        require_one_of(("xavier", "normal"), start=start)
-        require_one_of(("forward", "reverse", "mse"), divergence=divergence)
         self.backbone: Any = self.frozen_network(backbone, pretrained, encoder).requires_grad_(False).eval()
-        self.projection = projection_head(pooled_width(self.frozen_view()), layers)
-        for part in self.projection:
-            if isinstance(part, nn.Linear):
-                if start == "xavier":
-                    nn.init.xavier_uniform_(part.weight)
-                else:
-                    nn.init.trunc_normal_(part.weight, std=0.02)
-                nn.init.zeros_(part.bias)
+        self.projection = projection_head(pooled_width(self.frozen_view()))
 
     def frozen_view(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Any:
         """Return an extractor of the frozen encoder; None is this module's stage or stride."""
@@ -255,7 +226,7 @@ class CoSettle(CorrespondenceModule):
         projected = normalize(self.projection(frozen.movedim(2, -1)), dim=-1)  # B x 3 x h x w x d
         frozen_unit = normalize(frozen.movedim(2, -1), dim=-1)  # the same
         with torch.autocast(frozen.device.type, enabled=False):  # else `walk` would be in half precision
-            pooled = avg_pool2d(projected.flatten(0, 1).movedim(-1, 1), settings["window"])  # B·3 x d x h' x w'
+            pooled = avg_pool2d(projected.flatten(0, 1).movedim(-1, 1), WINDOW)  # B·3 x d x h' x w'
             nodes = pooled.flatten(2).mT.unflatten(0, projected.shape[:2])  # B x 3 x n x d
             first, second, last = nodes.to(torch.promote_types(nodes.dtype, torch.float32)).unbind(1)
             there = (first @ second.mT / settings["temperature"]).softmax(-1)  # B x n x n
@@ -263,7 +234,7 @@ class CoSettle(CorrespondenceModule):
             walk = there @ back
             starts = torch.arange(walk.shape[1], device=walk.device).repeat(len(walk))  # where walks should end
             cycle = cross_entropy((walk + EPSILON).log().flatten(0, 1), starts)
-            apart = separability_loss(projected.flatten(2, 3), frozen_unit.flatten(2, 3), settings["divergence"])
+            apart = separability_loss(projected.flatten(2, 3), frozen_unit.flatten(2, 3))
         with torch.no_grad():
             returned = walk.argmax(-1).flatten() == starts
             identity = torch.eye(walk.shape[1], dtype=walk.dtype, device=walk.device).expand_as(walk)

@@ -16,6 +16,8 @@ from .base import Batch, CorrespondenceModule
 
 NORM_EPSILON = 1e-6
 """Epsilon of the decoder's LayerNorms, as in MAE's code."""
+DECODER_HIDDEN = 2048
+"""Hidden width of the decoder's MLPs, as in CropMAE's code."""
 
 
 def sine_cosine_positions(rows: int, columns: int, width: int) -> Tensor:
@@ -88,47 +90,37 @@ def masked_error(predicted: Tensor, target: Tensor, keep: Tensor) -> Tensor:
 
 
 class DecoderBlock(nn.Module):
-    """Cross-attention to a memory, self-attention and an MLP, with residuals.
+    """Cross-attention to a memory, an MLP and self-attention, each with a residual and then a LayerNorm.
 
-    "post-norm": cross, MLP, self, with a LayerNorm after every part (CropMAE's code; the papers name cross, then self).
-    "pre-norm": cross, self, MLP, with a LayerNorm before every part and for the memory (ToBo's code).
+    The order is that of CropMAE's code; the papers name cross-attention, then self-attention.
 
     Args:
         width: channels.
         heads: heads of both attentions.
-        hidden: hidden width of the MLP.
         dropout: probability, also on the weights of the attentions.
-        order: "post-norm" or "pre-norm".
     """
 
-    def __init__(self, width: int, heads: int, hidden: int, dropout: float, order: str) -> None:
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.is_pre_norm = order == "pre-norm"
         self.cross_attention = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
         self.self_attention = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
         self.mlp = nn.Sequential(
-            nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width), nn.Dropout(dropout)
+            nn.Linear(width, DECODER_HIDDEN),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(DECODER_HIDDEN, width),
+            nn.Dropout(dropout),
         )
         self.dropout = nn.Dropout(dropout)
         self.norm_cross = nn.LayerNorm(width, NORM_EPSILON)
         self.norm_self = nn.LayerNorm(width, NORM_EPSILON)
         self.norm_mlp = nn.LayerNorm(width, NORM_EPSILON)
-        if self.is_pre_norm:
-            self.norm_memory = nn.LayerNorm(width, NORM_EPSILON)
 
-    def forward(self, tokens: Tensor, memory: Tensor | None) -> Tensor:
-        """Return `(B, L, width)` of tokens `(B, L, width)` and a memory `(B, M, width)`; None skips the cross step."""
-        if not self.is_pre_norm:
-            if memory is not None:
-                tokens = self.norm_cross(tokens + self._attend(self.cross_attention, tokens, memory))
-            tokens = self.norm_mlp(tokens + self.mlp(tokens))
-            return self.norm_self(tokens + self._attend(self.self_attention, tokens, tokens))
-        if memory is not None:
-            memory = self.norm_memory(memory)
-            tokens = tokens + self._attend(self.cross_attention, self.norm_cross(tokens), memory)
-        normed = self.norm_self(tokens)
-        tokens = tokens + self._attend(self.self_attention, normed, normed)
-        return tokens + self.mlp(self.norm_mlp(tokens))
+    def forward(self, tokens: Tensor, memory: Tensor) -> Tensor:
+        """Return `(B, L, width)` of tokens `(B, L, width)` and a memory `(B, M, width)`."""
+        tokens = self.norm_cross(tokens + self._attend(self.cross_attention, tokens, memory))
+        tokens = self.norm_mlp(tokens + self.mlp(tokens))
+        return self.norm_self(tokens + self._attend(self.self_attention, tokens, tokens))
 
     def _attend(self, attention: nn.Module, queries: Tensor, memory: Tensor) -> Tensor:
         """Attend from queries `(B, L, width)` to a memory `(B, M, width)`, with dropout; return `(B, L, width)`."""
@@ -142,11 +134,10 @@ class SiameseMAE(CorrespondenceModule):
     The encoder sees the whole first picture and a few patches of the second. The decoder's queries are the tokens of
     the second picture, with a learned token for a masked patch; its memory is the first picture.
     The method depends on the pairs: two frames of a video and a mask ratio of 0.95 are SiamMAE; two crops of a picture
-    and 0.985 are CropMAE; a "pre-norm" decoder and `bottleneck` 1 add ToBo's branch, which predicts from the first
-    picture's class token alone. The DataModule makes the pairs (`data.sampling` GapPairs, `data.crops` PairCrops).
+    and 0.985 are CropMAE. The DataModule makes the pairs (`data.sampling` GapPairs, `data.crops` PairCrops).
 
     Papers: SiamMAE (Gupta et al., NeurIPS 2023), arXiv 2305.14344; CropMAE (Eymaël et al., ECCV 2024), arXiv
-    2403.17823; ToBo, arXiv 2507.06543. Where papers differ, the module follows CropMAE's code
+    2403.17823. Where papers differ, the module follows CropMAE's code
     (alexandre-eymael/CropMAE, with a reproduction of SiamMAE). Deliberate differences: the learning rate is set before
     a step (CropMAE's code sets it afterwards, so its first step has the full rate), and positions for another size are
     interpolated as in benchmarks.
@@ -157,16 +148,12 @@ class SiameseMAE(CorrespondenceModule):
             a callable with other positions, unless the backbone is a checkpoint; they are never trained.
         mask_ratio: fraction of the second picture's patches that are masked.
         pairs_per_video: pairs in a clip of `2 · pairs_per_video` frames, "repeated sampling".
-        decoder: form of the decoder's blocks, "post-norm" or "pre-norm"; in "pre-norm" the memory has positions.
         decoder_width: channels of the decoder.
         decoder_depth: blocks of the decoder.
         decoder_heads: heads of its attentions.
-        decoder_hidden: hidden width of its MLPs.
         dropout: dropout in the decoder.
-        bottleneck: weight of ToBo's branch beside the prediction's 1; 0 leaves it out.
-        normalised_target: predict pixels normalised by patch.
         base_lr: learning rate for a global batch of 256, scaled linearly.
-        rate_counts: unit of this batch: "pairs" (CropMAE) or "videos" (RSP, ToBo).
+        rate_counts: unit of this batch: "pairs" (CropMAE) or "videos" (RSP).
         warmup: fraction of the run in which the rate rises; it then falls to 0 by a half cosine.
         weight_decay: of all weights with several dimensions, including the class and mask token.
         seed: seed of masks and dropout; None: the run's.
@@ -181,14 +168,10 @@ class SiameseMAE(CorrespondenceModule):
         backbone: str = "timm:vit_small_patch16_224",
         mask_ratio: float = 0.95,
         pairs_per_video: int = 1,
-        decoder: Literal["post-norm", "pre-norm"] = "post-norm",
         decoder_width: int = 256,
         decoder_depth: int = 4,
         decoder_heads: int = 8,
-        decoder_hidden: int = 2048,
         dropout: float = 0.1,
-        bottleneck: float = 0.0,
-        normalised_target: bool = True,
         base_lr: float = 1e-4,
         rate_counts: Literal["pairs", "videos"] = "pairs",
         warmup: float = 0.05,
@@ -198,7 +181,6 @@ class SiameseMAE(CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         self.set_seed(seed)
-        require_one_of(("post-norm", "pre-norm"), decoder=decoder)
         require_one_of(("pairs", "videos"), rate_counts=rate_counts)
         self.samples = rate_counts  # the noun in the plan
         network: Any = self.network_to_train(backbone)
@@ -209,9 +191,7 @@ class SiameseMAE(CorrespondenceModule):
         self.patch: int = network.patch_embed.feat_ratio()  # side of a patch, pixels
         self.decoder_embed = nn.Linear(network.embed_dim, decoder_width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_width))
-        blocks = [
-            DecoderBlock(decoder_width, decoder_heads, decoder_hidden, dropout, decoder) for _ in range(decoder_depth)
-        ]
+        blocks = [DecoderBlock(decoder_width, decoder_heads, dropout) for _ in range(decoder_depth)]
         self.decoder_blocks = nn.ModuleList(blocks)
         self.decoder_norm = nn.LayerNorm(decoder_width, NORM_EPSILON)
         self.decoder_pred = nn.Linear(decoder_width, 3 * self.patch**2)
@@ -244,9 +224,7 @@ class SiameseMAE(CorrespondenceModule):
         encoded: Tensor = network.norm(network.blocks(network.norm_pre(tokens)))
         return encoded
 
-    def decode(
-        self, memory: Tensor, visible: Tensor, keep: Tensor, grid: tuple[int, int], from_class: bool = False
-    ) -> Tensor:
+    def decode(self, memory: Tensor, visible: Tensor, keep: Tensor, grid: tuple[int, int]) -> Tensor:
         """Predict the patches of the second picture.
 
         Args:
@@ -254,7 +232,6 @@ class SiameseMAE(CorrespondenceModule):
             visible: `(B, 1 + K, D)`, the second picture's visible tokens.
             keep: `(B, K)` long, their patches.
             grid: rows and columns of the patches.
-            from_class: predict from the first picture's class token, in place of the second's, without a memory.
 
         Returns:
             `(B, N, 3 P²)`.
@@ -265,17 +242,14 @@ class SiameseMAE(CorrespondenceModule):
         patches = self.mask_token.repeat(len(memory), grid[0] * grid[1], 1)  # B x N x width
         patches = patches.scatter(1, keep[..., None].expand(-1, -1, seen.shape[2]), seen[:, 1:])
         positions = to_device(sine_cosine_positions(*grid, seen.shape[2]), seen.device).to(exact)  # 1 x 1+N x width
-        class_token = first[:, :1] if from_class else seen[:, :1]
-        tokens = torch.cat([class_token, patches], dim=1) + positions
-        if self.hparams["decoder"] == "pre-norm":
-            first = first + positions
+        tokens = torch.cat([seen[:, :1], patches], dim=1) + positions
         for block in self.decoder_blocks:
-            tokens = block(tokens, None if from_class else first)
+            tokens = block(tokens, first)
         predicted: Tensor = self.decoder_pred(self.decoder_norm(tokens))
         return predicted[:, 1:]
 
     def losses(self, first: Tensor, second: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        """Return the loss of pairs, and its parts if there are two.
+        """Return the loss of pairs: the error of predicted pixels, normalised by patch.
 
         Args:
             first: `(B, 3, H, W)`, normalised.
@@ -284,18 +258,10 @@ class SiameseMAE(CorrespondenceModule):
         """
         keep = kept_patches(noise, self.hparams["mask_ratio"])
         grid = (second.shape[2] // self.patch, second.shape[3] // self.patch)
-        target = patches_of(second, self.patch)
-        if self.hparams["normalised_target"]:
-            target = normalised_patches(target)
+        target = normalised_patches(patches_of(second, self.patch))
         memory = self.encode(first)
         visible = self.encode(second, keep)
-        loss = masked_error(self.decode(memory, visible, keep, grid), target, keep)
-        weight = self.hparams["bottleneck"]
-        if not weight:
-            return {"loss": loss}
-        bottleneck = masked_error(self.decode(memory, visible, keep, grid, from_class=True), target, keep)
-        parts = {"loss_patch": loss.detach(), "loss_bottleneck": bottleneck.detach()}
-        return {"loss": loss + weight * bottleneck} | parts
+        return {"loss": masked_error(self.decode(memory, visible, keep, grid), target, keep)}
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss; masks and dropout are functions of seed, epoch, batch and rank.

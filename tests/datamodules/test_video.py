@@ -145,7 +145,6 @@ def test_several_sources_are_all_trained_on(videos, tmp_path, caplog):
     (tmp_path / "twice.txt").write_text(f"{videos}/2.mp4\n" * 2)
     assert len(make(tmp_path / "twice.txt").videos) == 2  # a list may weigh a video
     assert len(make([tmp_path / "twice.txt", videos / "2.mp4"]).videos) == 1
-    data.max_unusable = 0
     with pytest.warns(UserWarning, match="replaced|TOO MANY") as told:
         data.on_after_batch_transfer({"failures": [f"{number}.mp4: broken" for number in range(5)]}, 0)
     checks = ", ".join(f"`vidcorr check-data {source}`" for source in sources)

@@ -101,7 +101,7 @@ def test_a_checkpoint_of_another_network_is_told_and_names_the_weights(tmp_path,
 
 
 def test_unknown_words_and_numbers_that_are_too_small_are_refused():
-    choices = {"SiamFC": ["start"], "CoSettle": ["start", "divergence"], "SiameseMAE": ["decoder", "rate_counts"]}
+    choices = {"SiamFC": ["start"], "SiameseMAE": ["rate_counts"]}
     for name, arguments in (choices | {"Liir": ["position", "reference_encoder"]}).items():
         for argument in arguments:
             refused(ValueError, argument, tiny, name, **{argument: "other"})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import normalize
+from torch.nn.functional import mse_loss, normalize
 
 from tests.helpers.golden_steps import expect_steps
 from tests.helpers.refusal import refused
@@ -43,8 +43,9 @@ def case(request, golden, monkeypatch):
     size, patch = numbers["config"][:2].tolist()
     temperature, stretch, weight = numbers["params"].tolist()
     options = {"temperature": temperature, "stretch": stretch, "separability": weight}
-    divergence = "forward" if request.param == "mae" else "mse"
-    module = CoSettle(VIT, **options, divergence=divergence).double()
+    if request.param == "dino":  # made by the code's alternative
+        monkeypatch.setattr(cosettle, "separability_loss", mse_loss)
+    module = CoSettle(VIT, **options).double()
     network = module.backbone.network
     network.patch_embed.grid_size = (size // patch, size // patch)
     network.pos_embed = nn.Parameter(tensor(numbers, "w/pos_embed"), requires_grad=False)
@@ -102,10 +103,10 @@ def test_four_steps_are_the_golden_ones(case, monkeypatch):
     expect_steps(module, numbers, ours_of, lambda: module.losses(module.encode(first, second))["loss"])
 
 
-@pytest.mark.parametrize(("kind", "layers"), [("linear", 1), ("mlp2", 2), ("mlp3", 3)])
-def test_projections_are_the_golden_ones(golden, kind, layers):
-    numbers = {k.partition(f"{kind}/")[2]: a for k, a in golden("cosettle/parts").items() if f"projection/{kind}/" in k}
-    head = cosettle.projection_head(48, layers).double()
+def test_the_projection_is_the_golden_one(golden):
+    parts = golden("cosettle/parts").items()
+    numbers = {name.partition("linear/")[2]: array for name, array in parts if "projection/linear/" in name}
+    head = cosettle.projection_head(48).double()
     weights = {name.removeprefix("w/adapter.adapter_"): tensor(numbers, name) for name in numbers if "w/" in name}
     head.load_state_dict({name.replace("layer_norm1", "norm"): weight for name, weight in weights.items()})
     x = tensor(numbers, "x").requires_grad_()
@@ -115,12 +116,11 @@ def test_projections_are_the_golden_ones(golden, kind, layers):
     expect(x.grad, numbers, "grad_x")
 
 
-def test_the_papers_direction_of_the_divergence():
-    """Against the sum that its Eq. 3 writes down."""
+def test_the_direction_of_the_divergence_is_the_released_one():
+    """Against the sum, whose factors the paper's Eq. 3 exchanges."""
     p, z = normalize(torch.rand(2, 3, 5, 7, dtype=torch.float64), dim=-1), torch.rand(2, 3, 5, 7, dtype=torch.float64)
     one, other = p.softmax(-1), z.softmax(-1)
-    torch.testing.assert_close(cosettle.separability_loss(p, z, "reverse"), (one * (one / other).log()).sum() / 2)
-    torch.testing.assert_close(cosettle.separability_loss(p, z, "forward"), (other * (other / one).log()).sum() / 2)
+    torch.testing.assert_close(cosettle.separability_loss(p, z), (other * (other / one).log()).sum() / 2)
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -189,9 +189,8 @@ def test_positions_are_drawn_by_seed_epoch_and_batch_for_vits_alone():
 
 
 def test_its_features_are_the_projected_ones():
-    module = CoSettle("vidcorr-r18", start="normal")
-    assert module.projection.linear.weight.std().item() == pytest.approx(0.02, rel=0.05)
-    bound = CoSettle("vidcorr-r18").projection.linear.weight.abs().max()
+    module = CoSettle("vidcorr-r18")
+    bound = module.projection.linear.weight.abs().max()
     assert bound.item() == pytest.approx((6 / 512) ** 0.5, rel=1e-3)
     assert not module.projection.linear.bias.any()
     images, view, inner = torch.rand(1, 3, 40, 56), module.feature_extractor(), module.frozen_view()

@@ -184,9 +184,9 @@ def test_what_checkpoints_hold_of_a_list():
         assert data.listed == {"items": 2, "digest": digest}
 
 
-def test_each_video_is_named_once_and_too_many_are_told_once_and_not_before_five():
+def test_each_video_is_named_once_and_too_many_are_told_once_and_not_before_five(monkeypatch):
     data, broken = SampledDataModule("videos", 1, 0, 0), ["a.mp4: broken"]
-    data.max_unusable = 0.4
+    monkeypatch.setattr("vidcorr.datamodules.base.MOST_UNUSABLE", 0.4)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         for failures in [broken] * 9 + [[]] * 9 + [broken] * 11:  # 5 of 10 are too many, and 19 of 46 again
