@@ -39,13 +39,16 @@ class CorrespondenceModule(SavedModule):
 
     - `step(batch)`, which returns a loss, or a dict of `loss`, further scalars, which are logged as `train/NAME`, and
       detached tensors for callbacks (for example `embeddings` `(N, D)` for `CollapseMonitor`);
-    - `configure_optimizers()`, if it is not SGD with a cosine schedule;
+    - `configure_optimizers()`, or `base_lr`, `momentum` and `weight_decay` of SGD with a cosine schedule;
     - `images`, if its batches hold no `clip`.
     """
 
     backbone: nn.Module
     input_of_backbone: Input | None = None
     """RGB of the backbone for benchmarks; None: as the backbone states."""
+    base_lr: float
+    momentum: float
+    weight_decay: float
     synchronises_batch_norm: ClassVar[bool] = False
     """Training on several GPUs takes BatchNorm statistics over all GPUs (SyncBatchNorm)."""
     samples: str = "videos"
@@ -59,24 +62,26 @@ class CorrespondenceModule(SavedModule):
         # not Lightning's mean, which divides by a rounded number of samples where ranks have unequal shares
         self.validation_loss = MeanMetric(nan_strategy=math.nan)  # a NaN is not left out
         self._batch_position = (0, 0)  # epoch and batch, the key of random draws
+        self.seed = run_seed()
 
     def network_to_train(self, spec: str) -> nn.Module:
-        """Build a network by its name, or of a checkpoint to start from; store its name as hyper-parameter `backbone`.
+        """Build a network by its name, or of a checkpoint to start from.
 
-        A checkpoint to start from is thus not needed again: the module's checkpoints hold the weights. A user's own
-        module gets the input that it states, else RGB in [0, 1].
+        The checkpoint to start from is not needed again: the module's checkpoints hold the weights, and as `backbone`
+        the name of the network. A user's own module gets the input that it states, else RGB in [0, 1].
 
         Raises:
             ValueError: for an unknown network, or a module in place of its name.
         """
         network, self.described, self.input_of_backbone = trainable_network(spec)
-        self.hparams["backbone"] = self.described.spec
+        self.rebuilt_by["backbone"] = self.described.spec
         self.normalise = Normalise(self.input_of_backbone.mean, self.input_of_backbone.std)
         return network
 
     def set_seed(self, seed: int | None) -> None:
-        """Store the seed of the method's draws as hyper-parameter `seed`; None is the run's."""
-        self.hparams["seed"] = run_seed(seed)
+        """Set the seed of the method's draws, which checkpoints hold; None is the run's."""
+        self.seed = run_seed(seed)
+        self.rebuilt_by["seed"] = self.seed
 
     # One step
 
@@ -96,13 +101,13 @@ class CorrespondenceModule(SavedModule):
     def generator(self, *more: int) -> torch.Generator:
         """Return a CPU generator for the draws of `step`, in the same state on all ranks.
 
-        It is a function of hyper-parameter `seed`, epoch and batch; in validation of the seed alone.
+        It is a function of `seed`, epoch and batch; in validation of the seed alone.
 
         Args:
             more: further numbers of the key, for example the rank.
         """
         position = self._batch_position if self.training else ()
-        return keyed_generator(run_seed(self.hparams["seed"]), *position, *more)
+        return keyed_generator(self.seed, *position, *more)
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`.
@@ -228,8 +233,8 @@ class CorrespondenceModule(SavedModule):
         return scheduled(optimizer, lambda step: cosine_factor(step, steps, warmup * steps))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return `sgd_with_cosine` by hyper-parameters `base_lr`, `weight_decay` and `momentum`."""
-        return self.sgd_with_cosine(self.hparams["base_lr"], self.hparams["weight_decay"], self.hparams["momentum"])
+        """Return `sgd_with_cosine` by `base_lr`, `weight_decay` and `momentum`."""
+        return self.sgd_with_cosine(self.base_lr, self.weight_decay, self.momentum)
 
     # Hooks of a training
 
@@ -277,9 +282,9 @@ class CorrespondenceModule(SavedModule):
         Rows of the method replace rows of the same name; texts of callbacks are added to them.
         """
         trainer = self.trainer
-        settings = self.hparams
         plan = {"method": type(self).__name__}
-        backbone = settings.get("backbone") or type(self.backbone).__name__
+        spec = "" if self.described is None else self.described.spec
+        backbone = spec or type(self.backbone).__name__
         plan["backbone"] = f"{backbone}, {millions(self.backbone)} of {millions(self)} M parameters"
         devices = f"{self.samples_per_device()} per device × {trainer.world_size} device(s)"
         accumulated = f"{trainer.accumulate_grad_batches} accumulated"
@@ -287,8 +292,9 @@ class CorrespondenceModule(SavedModule):
         rates = ", ".join(f"{group['lr']:.6g}" for group in trainer.optimizers[0].param_groups)
         when = f"step {trainer.global_step}" if trainer.global_step else "the start"
         plan["learning rate"] = f"{rates} at {when}"
-        if settings.get("base_lr"):  # how it is scaled: a rate that Lightning's `lr_find` finds is no base_lr
-            plan["learning rate"] += f", base_lr {settings['base_lr']:.6g} × {self.global_batch()} / 256"
+        base_lr = getattr(self, "base_lr", None)
+        if base_lr:  # how it is scaled: a rate that Lightning's `lr_find` finds is no base_lr
+            plan["learning rate"] += f", base_lr {base_lr:.6g} × {self.global_batch()} / 256"
         limits = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
         known = [f"{limit} {unit}" for unit, limit in limits.items() if limit not in (None, -1)]
         plan["length"] = ", at most ".join(known) or "until trainer.max_time"

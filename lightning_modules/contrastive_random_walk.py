@@ -68,6 +68,13 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         self.set_seed(seed)
+        self.nodes = nodes
+        self.patch_size = patch_size
+        self.patch_stride = patch_stride
+        self.patch_area = patch_area
+        self.temperature = temperature
+        self.edge_dropout = edge_dropout
+        self.lr = lr
         self.backbone = self.network_to_train(backbone)
         self.normalise = Normalise(MEAN, STD)
         self.head = nn.Linear(pooled_width(self.backbone), embedding_dim)
@@ -76,18 +83,18 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         """Return nodes of unit length: `(B, T, 3, H, W)` in [0, 1] → `(B, D, T, N)`."""
         batch, frames = clip.shape[:2]
         images = clip.flatten(0, 1)
-        if self.hparams["nodes"] == "patches":
+        if self.nodes == "patches":
             images = self.patches(images)
         return self.embed(resnet_maps(self.backbone, self.normalise(images)), batch, frames)
 
     def patches(self, images: Tensor) -> Tensor:
         """Cut frames `(B · T, 3, H, W)` into patches `(B · T · N, 3, P, P)`, cropped at random in training."""
-        size = self.hparams["patch_size"]
-        patches = grid_patches(images, size, self.hparams["patch_stride"]).flatten(0, 1)
+        size = self.patch_size
+        patches = grid_patches(images, size, self.patch_stride).flatten(0, 1)
         if not self.training:
             return patches
         generator = self.generator(world_size_and_rank()[1])
-        return crop_and_resize(patches, random_patch_boxes(len(patches), size, self.hparams["patch_area"], generator))
+        return crop_and_resize(patches, random_patch_boxes(len(patches), size, self.patch_area, generator))
 
     def embed(self, maps: Tensor, batch: int, frames: int) -> Tensor:
         """Turn maps into nodes `(B, D, T, N)`: a node per map of a patch, or per cell of a frame's map, row by row.
@@ -98,7 +105,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
             frames: T.
         """
         cells = maps.flatten(2).mT  # cells before channels
-        nodes = cells if self.hparams["nodes"] == "cells" else cells.mean(1, keepdim=True)
+        nodes = cells if self.nodes == "cells" else cells.mean(1, keepdim=True)
         nodes = normalize(self.head(nodes).float(), dim=-1)
         return nodes.reshape(batch, frames, -1, nodes.shape[-1]).permute(0, 3, 1, 2)
 
@@ -116,12 +123,12 @@ class ContrastiveRandomWalk(CorrespondenceModule):
                 "raise data.frames or data.size"
             )
         generator = self.generator(world_size_and_rank()[1], 1)  # 1: not the draws of the patch crops
-        dropped = drop_edges(nodes, self.hparams["edge_dropout"], generator) if self.training else None
-        loss = contrastive_random_walk_loss(nodes, self.hparams["temperature"], dropped)
+        dropped = drop_edges(nodes, self.edge_dropout, generator) if self.training else None
+        loss = contrastive_random_walk_loss(nodes, self.temperature, dropped)
         return {"loss": loss, "embeddings": nodes.detach().permute(0, 2, 3, 1).flatten(0, 2)}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam without weight decay; × 0.3 after 20, 30 and 40 epochs."""
-        optimizer = Adam([*self.backbone.parameters(), *self.head.parameters()], self.hparams["lr"])
+        optimizer = Adam([*self.backbone.parameters(), *self.head.parameters()], self.lr)
         of_epoch = self.steps_per_epoch()
         return scheduled(optimizer, lambda step: milestone_factor(step // of_epoch, MILESTONES, 0.3))

@@ -157,13 +157,20 @@ class CoSettle(CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         self.set_seed(seed)
+        self.stage = stage
+        self.stride = stride
+        self.temperature = temperature
+        self.stretch = stretch
+        self.separability = separability
+        self.base_lr = base_lr
+        self.warmup = warmup
+        self.weight_decay = weight_decay
         self.backbone: Any = self.frozen_network(backbone, pretrained, encoder).requires_grad_(False).eval()
         self.projection = projection_head(pooled_width(self.frozen_view()))
 
     def frozen_view(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Any:
         """Return an extractor of the frozen encoder; None is this module's stage or stride."""
-        stage = stage or self.hparams["stage"]
-        return self.backbone.view(stage, stride or self.hparams["stride"], dilated)
+        return self.backbone.view(stage or self.stage, stride or self.stride, dilated)
 
     @torch.no_grad()
     def encode(self, first: Tensor, second: Tensor) -> Tensor:
@@ -183,7 +190,7 @@ class CoSettle(CorrespondenceModule):
         frozen_second = extractor(second)
         frozen_return = frozen_first  # of the walk's last step, back to the first frame
         network = extractor.network if isinstance(extractor, ViTExtractor) else None
-        if self.hparams["stretch"] and network is not None and network.pos_embed is not None:
+        if self.stretch and network is not None and network.pos_embed is not None:
             size = tuple(frozen_first.shape[2:])
             with positions_set(network, self.changed_positions(network, size), size):
                 frozen_return = extractor(first)
@@ -205,11 +212,11 @@ class CoSettle(CorrespondenceModule):
         prefix = embedding.shape[1] - grid[0] * grid[1]
         of_size = resample_abs_pos_embed(embedding, list(size), grid, prefix)  # 1 x (prefix + h·w) x d
         generator = self.generator(world_size_and_rank()[1])
-        rows, columns = stretched_size(size, self.hparams["stretch"])
+        rows, columns = stretched_size(size, self.stretch)
         row = int(torch.randint(rows - size[0] + 1, (), generator=generator))
         column = int(torch.randint(columns - size[1] + 1, (), generator=generator))
         patches = of_size[:, prefix:].unflatten(1, size)  # 1 x h x w x d
-        piece = augmented_positions(patches, self.hparams["stretch"], (row, column))
+        piece = augmented_positions(patches, self.stretch, (row, column))
         return torch.cat([of_size[:, :prefix], piece.flatten(1, 2)], dim=1)
 
     def losses(self, frozen: Tensor) -> dict[str, Tensor]:
@@ -222,15 +229,14 @@ class CoSettle(CorrespondenceModule):
             `loss`; `cycle` and `separability`, its parts; `accuracy`, the fraction of walks that most likely return;
             `identity`, the cosine of all transition matrices and the identity.
         """
-        settings = self.hparams
         projected = normalize(self.projection(frozen.movedim(2, -1)), dim=-1)  # B x 3 x h x w x d
         frozen_unit = normalize(frozen.movedim(2, -1), dim=-1)  # the same
         with torch.autocast(frozen.device.type, enabled=False):  # else `walk` would be in half precision
             pooled = avg_pool2d(projected.flatten(0, 1).movedim(-1, 1), WINDOW)  # B·3 x d x h' x w'
             nodes = pooled.flatten(2).mT.unflatten(0, projected.shape[:2])  # B x 3 x n x d
             first, second, last = nodes.to(torch.promote_types(nodes.dtype, torch.float32)).unbind(1)
-            there = (first @ second.mT / settings["temperature"]).softmax(-1)  # B x n x n
-            back = (second @ last.mT / settings["temperature"]).softmax(-1)
+            there = (first @ second.mT / self.temperature).softmax(-1)  # B x n x n
+            back = (second @ last.mT / self.temperature).softmax(-1)
             walk = there @ back
             starts = torch.arange(walk.shape[1], device=walk.device).repeat(len(walk))  # where walks should end
             cycle = cross_entropy((walk + EPSILON).log().flatten(0, 1), starts)
@@ -241,7 +247,7 @@ class CoSettle(CorrespondenceModule):
             cosine = cosine_similarity(walk.flatten(), identity.flatten(), dim=0)
         parts = {"cycle": cycle.detach(), "separability": apart.detach()}
         parts |= {"accuracy": returned.float().mean(), "identity": cosine}
-        return {"loss": cycle + settings["separability"] * apart} | parts
+        return {"loss": cycle + self.separability * apart} | parts
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss of pairs of frames, the first and the last of each clip."""
@@ -261,8 +267,8 @@ class CoSettle(CorrespondenceModule):
         Raises:
             ValueError: for another stage.
         """
-        if stage not in (None, self.hparams["stage"]):
-            own = self.hparams["stage"] or "the encoder's default"
+        if stage not in (None, self.stage):
+            own = self.stage or "the encoder's default"
             raise ValueError(f"CoSettle: its projection was trained on {own}, not on stage {stage}")
         extractor = ProjectedExtractor(self.frozen_view(stage, stride, dilated), self.projection)
         extractor.described = self.described
@@ -270,5 +276,4 @@ class CoSettle(CorrespondenceModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with betas 0.9 and 0.95, a linear warm-up and a half cosine to 0 by step."""
-        settings = self.hparams
-        return self.adamw_with_warmup(settings["base_lr"], settings["weight_decay"], settings["warmup"])
+        return self.adamw_with_warmup(self.base_lr, self.weight_decay, self.warmup)

@@ -98,20 +98,27 @@ class Liir(MomentumMethod, CorrespondenceModule):
         self.set_seed(seed)
         require_one_of(get_args(Position), position=position)
         require_one_of(get_args(EncodedBy), reference_encoder=reference_encoder)
-        bank = BankSettings(**_fields_of(bank))
+        self.bank_settings = BankSettings(**_fields_of(bank))
         self.schedule = LiirSchedule(**_fields_of(schedule))
         self.prior = None if prior is None else CompactnessPrior(**_fields_of(prior))
-        plain = {"bank": asdict(bank), "prior": self.prior and asdict(self.prior), "schedule": asdict(self.schedule)}
-        self.save_hyperparameters(plain)  # checkpoints and loggers hold plain types
+        plain = {"bank": asdict(self.bank_settings), "schedule": asdict(self.schedule), "start": None}
+        self.rebuilt_by |= plain | {"prior": self.prior and asdict(self.prior)}  # the weights are in the checkpoint
+        self.position = position
+        self.compactness_weight = compactness_weight
+        self.reference_encoder = reference_encoder
+        self.reference_gradient = reference_gradient
+        self.encoder_momentum = encoder_momentum
+        self.radius = radius
+        self.border: Border = border
         self.backbone: LiirEncoder = LiirEncoder(position, position_size, affinity_dim, stages)
         self.described = self.backbone.described
         if start is not None:
             self.backbone.load_state_dict(_encoder_like(self.backbone, start).state_dict())
-            self.hparams["start"] = None  # checkpoints of this run hold the weights
+        settings = self.bank_settings
         side = -(-position_size // 2)  # cells of the features, of stride 4; positions have stride 2
         # half the radius as in the public code: 7 × 7 cells for a radius of 6
-        self.bank: Any = NegativeBank(bank, affinity_dim, side, radius // 2, border) if bank.frames else None
-        averages = reference_encoder == "average" or (bank.encoder == "average" and bank.frames > 0)
+        self.bank: Any = NegativeBank(settings, affinity_dim, side, radius // 2, border) if settings.frames else None
+        averages = reference_encoder == "average" or (settings.encoder == "average" and settings.frames > 0)
         self.target_encoder = deepcopy(self.backbone).requires_grad_(False) if averages else None
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
@@ -146,14 +153,13 @@ class Liir(MomentumMethod, CorrespondenceModule):
             negatives `negative_mass`, their fraction of the softmax, and in training `queue_age`; the bank then holds
             the keys of all ranks.
         """
-        settings = self.hparams
         lab = normalised_lab(batch["clip"])
         seen = drop_channel(lab, dropped)
         colours = lab[:, :, dropped, None]  # B x T x 1 x H x W
         colours_of_cells = colours[:, :-1, :, ::4, ::4]  # of the references, at the features' stride of 4
         prior = None if self.warming_up else self.prior
         q, r = self.features(seen)  # B x C x h x w, B x (T-1) x C x h x w
-        local = reconstruct_locally(q, r, colours_of_cells, settings["radius"], settings["border"], prior)
+        local = reconstruct_locally(q, r, colours_of_cells, self.radius, self.border, prior)
         mean_references = r.float().mean((3, 4))
         mean_query = q.float().mean((2, 3)).unsqueeze(1)
         embeddings = torch.cat([mean_references, mean_query], dim=1).flatten(0, 1)  # B·T x C
@@ -168,16 +174,16 @@ class Liir(MomentumMethod, CorrespondenceModule):
                 self.bank.hold(all_rows(self.encode_keys(seen[:, -1].to(q.dtype), generator)), batch["video_index"])
                 outputs["queue_age"] = self.bank.age
         outputs["reconstruction"] = reconstruction_loss(reconstructed, colours[:, -1])
-        loss = outputs["reconstruction"] + settings["compactness_weight"] * local.compactness
+        loss = outputs["reconstruction"] + self.compactness_weight * local.compactness
         return {"loss": loss} | {name: tensor.detach() for name, tensor in outputs.items()}
 
     def features(self, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Encode normalised Lab `(B, T, 3, H, W)`: the query `(B, C, h, w)`, the references `(B, T − 1, C, h, w)`."""
         average = self.target_encoder
-        if self.warming_up or self.hparams["reference_encoder"] == "learned" or average is None:
+        if self.warming_up or self.reference_encoder == "learned" or average is None:
             features = self.backbone(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
             references = features[:, :-1]
-            takes_gradient = self.warming_up or self.hparams["reference_gradient"]
+            takes_gradient = self.warming_up or self.reference_gradient
             if not takes_gradient:
                 references = references.detach()
             return features[:, -1], references
@@ -200,18 +206,17 @@ class Liir(MomentumMethod, CorrespondenceModule):
         Returns:
             The keys of this rank's frames: `(B, points, C)` for "shared" negatives, otherwise `(B, 1, h, w, C)`.
         """
-        bank = self.hparams["bank"]
-        kind: Displacement = bank["modulation"]
+        kind: Displacement = self.bank_settings.modulation
         ranks, _ = world_size_and_rank()
         all_frames = ranks * len(frames)  # every rank draws for all ranks, and takes its own rows
         displace = None
-        if self.hparams["position"] != "none":
+        if self.position != "none":
             grid = (-(-frames.shape[2] // 2), -(-frames.shape[3] // 2))  # cells of the first layer, of stride 2
             orders = drawn_orders(kind, all_frames, grid, generator)
             if orders is not None:
                 displace = partial(displaced_position, orders=own_rows(orders, len(frames)))
         encoders: dict[str, Any] = {"learned": self.backbone, "average": self.target_encoder}
-        features = without_statistics(encoders[bank["encoder"]], frames, displace)  # B x C x h x w
+        features = without_statistics(encoders[self.bank_settings.encoder], frames, displace)  # B x C x h x w
         keys: Tensor = self.bank.keys_of(features, generator)
         return keys
 

@@ -66,7 +66,10 @@ class LinearProbe(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.protocol = protocol
         self.base_lr = RATES[protocol] if base_lr is None else base_lr
+        self.momentum = momentum
+        self.weight_decay = weight_decay
         built = self.frozen_network(backbone, pretrained, encoder)
         self.backbone = built.view(stage, stride).requires_grad_(False).eval()
         self.classifier = nn.Linear(pooled_width(self.backbone), num_classes)
@@ -100,18 +103,17 @@ class LinearProbe(CorrespondenceModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Scale gradients to `LARC_TRUST` of the norm of their parameter: SGD is then LARS (SimSiam, appendix A)."""
-        if self.hparams["protocol"] == "simsiam":
+        if self.protocol == "simsiam":
             for parameter in self.classifier.parameters():
-                _scale_gradient(parameter, self.hparams["weight_decay"])
+                _scale_gradient(parameter, self.weight_decay)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """SGD; for LARS over scaled gradients, which contain the weight decay already."""
-        settings = self.hparams
-        if settings["protocol"] == "simsiam":
-            return self.sgd_with_cosine(self.base_lr, 0.0, self.hparams["momentum"])
+        if self.protocol == "simsiam":
+            return self.sgd_with_cosine(self.base_lr, 0.0, self.momentum)
         lr = self.rate_of_batch(self.base_lr)
         steps = self.total_steps()
-        optimizer = SGD(self.classifier.parameters(), lr, settings["momentum"], weight_decay=settings["weight_decay"])
+        optimizer = SGD(self.classifier.parameters(), lr, self.momentum, weight_decay=self.weight_decay)
         milestones = [round(0.6 * steps), round(0.8 * steps)]
         return scheduled(optimizer, lambda step: milestone_factor(step, milestones, 0.1))
 

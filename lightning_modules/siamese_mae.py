@@ -183,6 +183,11 @@ class SiameseMAE(CorrespondenceModule):
         self.set_seed(seed)
         require_one_of(("pairs", "videos"), rate_counts=rate_counts)
         self.samples = rate_counts  # the noun in the plan
+        self.mask_ratio = mask_ratio
+        self.pairs_per_video = pairs_per_video
+        self.base_lr = base_lr
+        self.warmup = warmup
+        self.weight_decay = weight_decay
         network: Any = self.network_to_train(backbone)
         if not (is_vit(network) and _has_class_position(network)):
             kind = type(network).__name__
@@ -256,7 +261,7 @@ class SiameseMAE(CorrespondenceModule):
             second: `(B, 3, H, W)`, normalised.
             noise: `(B, N)` in [0, 1), which orders the patches of the second picture.
         """
-        keep = kept_patches(noise, self.hparams["mask_ratio"])
+        keep = kept_patches(noise, self.mask_ratio)
         grid = (second.shape[2] // self.patch, second.shape[3] // self.patch)
         target = normalised_patches(patches_of(second, self.patch))
         memory = self.encode(first)
@@ -269,7 +274,7 @@ class SiameseMAE(CorrespondenceModule):
         Raises:
             ValueError: if a clip has another number of frames than `2 · pairs_per_video`.
         """
-        pairs = self.hparams["pairs_per_video"]
+        pairs = self.pairs_per_video
         clip = batch["clip"]
         if clip.shape[1] != 2 * pairs:
             raise ValueError(
@@ -287,7 +292,7 @@ class SiameseMAE(CorrespondenceModule):
     def samples_per_device(self) -> int:
         """Return the number of pairs, or of videos, that a device sees at a time, as `rate_counts` says."""
         videos = super().samples_per_device()
-        return videos * self.hparams["pairs_per_video"] if self.hparams["rate_counts"] == "pairs" else videos
+        return videos * self.pairs_per_video if self.samples == "pairs" else videos
 
     def plan_rows(self) -> dict[str, str]:
         """Return the source of the position embedding."""
@@ -295,8 +300,7 @@ class SiameseMAE(CorrespondenceModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with betas 0.9 and 0.95, a linear warm-up and a half cosine to 0 by step."""
-        settings = self.hparams
-        return self.adamw_with_warmup(settings["base_lr"], settings["weight_decay"], settings["warmup"])
+        return self.adamw_with_warmup(self.base_lr, self.weight_decay, self.warmup)
 
 
 def _has_class_position(network: Any) -> bool:

@@ -112,6 +112,11 @@ class SiamFC(CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         require_one_of(("random", "identity"), start=start)
+        self.loss = loss
+        self.response_scale = response_scale
+        self.positive_radius = positive_radius
+        self.lr = lr
+        self.last_lr = last_lr
         built = self.frozen_network(backbone, pretrained, encoder)
         self.backbone = built.view(stage, stride, dilated=dilated).requires_grad_(False).eval()
         self.stride = int(self.backbone.stride)  # type: ignore[arg-type]
@@ -128,14 +133,14 @@ class SiamFC(CorrespondenceModule):
         with torch.no_grad():
             z = self.backbone(exemplar)  # N x C x h x w
             x = self.backbone(search)  # N x C x h' x w', the larger map
-        return siamese_correlation(self.exemplar_conv(z), self.search_conv(x)) * self.hparams["response_scale"]
+        return siamese_correlation(self.exemplar_conv(z), self.search_conv(x)) * self.response_scale
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss of pairs from `Got10kDataModule`; also return `response`, `(N, 1, n, n)`."""
         response = self(batch["exemplar"], batch["search"]).float()
-        radius = self.hparams["positive_radius"] / self.stride
+        radius = self.positive_radius / self.stride
         labels = response_labels(response.shape[-2:], radius, device=response.device)
-        loss = LOSSES[self.hparams["loss"]](response, labels)
+        loss = LOSSES[self.loss](response, labels)
         return {"loss": loss, "response": response.detach()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -143,9 +148,8 @@ class SiamFC(CorrespondenceModule):
 
         Source: SiamFC (Bertinetto et al., 2016), section 3.1.
         """
-        settings = self.hparams
-        optimizer = Adam(self.learned_parameters(), lr=settings["lr"])
-        last = settings["last_lr"] / settings["lr"]
+        optimizer = Adam(self.learned_parameters(), self.lr)
+        last = self.last_lr / self.lr
         stair = self.steps_per_epoch() if self.trainer.max_steps == -1 else 1  # steps of equal rate
         steps = self.total_steps()
         return scheduled(optimizer, lambda step: last ** (step // stair * stair / steps))

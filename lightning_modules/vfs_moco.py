@@ -62,11 +62,17 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         self.set_seed(seed)
+        self.base_lr = base_lr
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.wanted_groups = groups
+        self.temperature = temperature
+        self.encoder_momentum = encoder_momentum
         self.backbone = self.network_to_train(backbone)
         width = pooled_width(self.backbone)
         self.projector = mlp(width, width, projection_dim)
         self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
-        self.queue = KeyQueue(queue_size, projection_dim, self.hparams["seed"])
+        self.queue = KeyQueue(queue_size, projection_dim, self.seed)
 
     @property
     def encoder(self) -> nn.Sequential:
@@ -88,7 +94,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         if not self.training:
             return encode(frames)
         batch_of_step = len(self.queue.held)  # published runs drew by this key
-        generator = keyed_generator(self.hparams["seed"], self.global_step, batch_of_step)
+        generator = keyed_generator(self.seed, self.global_step, batch_of_step)
         return encode_shuffled(frames, self.groups(len(frames)), generator, encode)
 
     def embed(self, encoder: nn.Module, frames: Tensor) -> Tensor:
@@ -107,7 +113,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         Raises:
             ValueError: if the wanted number does not divide the videos.
         """
-        wanted = self.hparams["groups"]
+        wanted = self.wanted_groups
         if wanted is not None:
             if wanted < 1 or videos % wanted:
                 raise ValueError(f"model.groups is {wanted}, which does not divide a batch of {videos} videos")
@@ -124,7 +130,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         k = own_rows(keys, len(q))  # B x n/2 x D
         queue = self.queue.keys  # K x D
         excluded = self.queue.of_same_video(batch["video_index"])  # B x K
-        loss = info_nce_loss(q, k, queue, self.hparams["temperature"], excluded)
+        loss = info_nce_loss(q, k, queue, self.temperature, excluded)
         outputs = {"loss": loss, "embeddings": q.detach().flatten(0, 1)}
         if self.training:
             self.queue.hold(keys, batch["video_index"])

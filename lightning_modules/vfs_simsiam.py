@@ -46,6 +46,9 @@ class VFSSimSiam(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.base_lr = base_lr
+        self.momentum = momentum
+        self.weight_decay = weight_decay
         self.backbone = self.network_to_train(backbone)
         width = projector_dim
         self.projector = mlp(pooled_width(self.backbone), width, width, width, norm=True, norm_last=True)

@@ -21,6 +21,8 @@ class Byol(MomentumMethod, CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.encoder_momentum = encoder_momentum
+        self.base_lr = base_lr
         self.backbone = self.network_to_train(backbone)
         self.projector = mlp(pooled_width(self.backbone), 512, 128, norm=True)
         self.predictor = mlp(128, 512, 128, norm=True)
@@ -31,7 +33,7 @@ class Byol(MomentumMethod, CorrespondenceModule):
         return nn.Sequential(self.backbone, self.projector)
 
     def momentum_of_average(self):
-        return 1 - (1 - self.hparams["encoder_momentum"]) * cosine_factor(self.global_step, self.total_steps())
+        return 1 - (1 - self.encoder_momentum) * cosine_factor(self.global_step, self.total_steps())
 
     def step(self, batch):
         first, second = (self.normalise(view.flatten(0, 1)) for view in split_views(batch["clip"]))
@@ -44,4 +46,4 @@ class Byol(MomentumMethod, CorrespondenceModule):
         return 2 - 2 * cosine_similarity(predicted, target).mean()
 
     def configure_optimizers(self):
-        return self.sgd_with_cosine(self.hparams["base_lr"], weight_decay=1e-4)
+        return self.sgd_with_cosine(self.base_lr, weight_decay=1e-4)

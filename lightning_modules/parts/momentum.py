@@ -120,7 +120,7 @@ class KeyQueue(nn.Module):
 class MomentumMethod(SavedModule):
     """Mixin before `CorrespondenceModule` for methods with a momentum encoder, a queue of its keys, or both.
 
-    A method sets `target_encoder` and has a hyper-parameter `encoder_momentum`. In training its `step` gives new keys
+    A method sets `target_encoder` and its number m, `encoder_momentum`. In training its `step` gives new keys
     of all ranks to `hold` of its queue. At the end of an optimiser step, after all accumulated batches, the average
     moves and the keys enter the queue. So all ranks hold equal queues, and DDP does not broadcast them.
 
@@ -131,6 +131,7 @@ class MomentumMethod(SavedModule):
 
     backbone: nn.Module
     target_encoder: nn.Module | None
+    encoder_momentum: float
 
     @property
     def encoder(self) -> nn.Module:
@@ -139,7 +140,7 @@ class MomentumMethod(SavedModule):
 
     def momentum_of_average(self) -> float:
         """Return m of the next move of the average; override it for a schedule."""
-        return float(self.hparams["encoder_momentum"])
+        return self.encoder_momentum
 
     @property
     def queues(self) -> dict[str, KeyQueue]:

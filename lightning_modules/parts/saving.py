@@ -19,20 +19,29 @@ from vidcorr.backbones.trust import NETWORK_ARGUMENTS, allow, import_path
 
 
 class SavedModule(pl.LightningModule):
-    """Base of all modules of this project: checkpoints that are read as data, and features for benchmarks."""
+    """Base of all modules of this project: checkpoints that are read as data, and features for benchmarks.
+
+    Attributes:
+        described: description of the network; None for a network without a name.
+        rebuilt_by: argument of the constructor → its value in checkpoints, where the given value would not make the
+            module again: a path, a seed of the run. `hparams` holds what was given, and nothing reads it.
+    """
 
     described: Network | None = None
-    """Description of the network; None for a network without a name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rebuilt_by: dict[str, Any] = {}
 
     def frozen_network(self, spec: str, pretrained: bool, recipe: dict | None, argument: str = "backbone") -> Encoder:
-        """Build an encoder that is not trained, and store what rebuilds it without its file as hyper-parameters.
+        """Build an encoder that is not trained; checkpoints hold what rebuilds it without its file.
 
         Args:
             spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or a short name.
             pretrained: load the library's weights, for names of timm and torchvision.
-            recipe: class and arguments that rebuild the encoder without its checkpoint: hyper-parameter `encoder`, as
-                an earlier call stored it; None in a new module.
-            argument: hyper-parameter that holds `spec`.
+            recipe: class and arguments that rebuild the encoder without its checkpoint: argument `encoder`, as a
+                checkpoint holds it; None in a new module.
+            argument: argument that holds `spec`.
 
         Raises:
             ValueError: for an unknown network, or a module in place of its name.
@@ -40,7 +49,7 @@ class SavedModule(pl.LightningModule):
         require_name(spec)
         encoder = load(spec, pretrained, seed=None) if recipe is None else encoder_of(recipe, "encoder")
         self.described = encoder.described
-        self.hparams.update(encoder_hparams(encoder, argument))
+        self.rebuilt_by |= encoder_hparams(encoder, argument)
         return encoder
 
     @abstractmethod
@@ -74,7 +83,8 @@ class SavedModule(pl.LightningModule):
         return module if map_location is None else module.to(map_location)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Record class, version and encoder, so that the file is enough to load the module or its encoder."""
+        """Record class, arguments, version and encoder: the file is enough to load the module or its encoder."""
+        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {**self.hparams, **self.rebuilt_by}
         class_path = import_path(type(self))
         allow(class_path)  # this process runs the class, so the user has named it
         encoder = self.encoder_in_checkpoint()
@@ -102,11 +112,12 @@ class SavedModule(pl.LightningModule):
         source = str(self.trainer.ckpt_path or "the checkpoint")
         check_metadata(checkpoint, source)
         saved = checkpoint.get("hyper_parameters", {})
+        given = {**self.hparams, **self.rebuilt_by}
         for name in NETWORK_ARGUMENTS:
-            ours = str(self.hparams.get(name))
+            ours = str(given.get(name))
             theirs = str(saved.get(name))
             is_path = ours.endswith(SUFFIXES) or theirs.endswith(SUFFIXES)  # the same file may lie elsewhere
-            if name in self.hparams and name in saved and ours != theirs and not is_path:
+            if name in given and name in saved and ours != theirs and not is_path:
                 rank_zero_warn(f"{source}: is of {theirs[:80]}, this model of {ours}: set model.{name}")
         load_weights(self, checkpoint["state_dict"], source)  # before Lightning does: its error names no file
         if self.trainer.state.fn != "fit":  # a fit describes its weights at its start

@@ -54,10 +54,10 @@ def by_equations(module, batch, dropped):
     lab = normalised_lab(batch["clip"])
     seen = drop_channel(lab, dropped)
     features = module.backbone(seen.flatten(0, 1)).unflatten(0, lab.shape[:2])
-    query, references, radius = features[:, -1], features[:, :-1], module.hparams["radius"]
-    if not module.hparams["reference_gradient"]:
+    query, references, radius = features[:, -1], features[:, :-1], module.radius
+    if not module.reference_gradient:
         references = references.detach()
-    if module.hparams["reference_encoder"] == "average":
+    if module.reference_encoder == "average":
         averaged = module.target_encoder(seen[:, :-1].flatten(0, 1))
         references = averaged.detach().unflatten(0, references.shape[:2])
     affinity = local_affinity(query, references, radius)
@@ -72,7 +72,7 @@ def by_equations(module, batch, dropped):
     colours = lab[:, :, dropped, None]
     found = reconstruct(affinity, colours[:, :-1, :, ::4, ::4], radius)
     outputs["reconstruction"] = reconstruction_loss(found, colours[:, -1])
-    outputs["loss"] = outputs["reconstruction"] + module.hparams["compactness_weight"] * outputs["compactness"]
+    outputs["loss"] = outputs["reconstruction"] + module.compactness_weight * outputs["compactness"]
     frames = torch.cat([references, query[:, None]], dim=1)
     return outputs | {"embeddings": frames.mean((3, 4)).flatten(0, 1)}
 
@@ -174,7 +174,7 @@ def test_second_phases_start_from_one_first_phase(tmp_path):
         for encoder in (module.backbone, module.target_encoder or module.backbone):
             assert differences(encoder.state_dict(), first.backbone.state_dict()) == []
         assert module.backbone.training
-        assert module.hparams["start"] is None
+        assert module.rebuilt_by["start"] is None
     message = "first.ckpt: its encoder is .*'position': '1dape'.* this run's is .*'none'"
     refused(ValueError, message, tiny_liir, position="none", start=str(path))
     write_checkpoint(tiny("VFSSimSiam"), path)

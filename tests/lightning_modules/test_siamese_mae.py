@@ -70,7 +70,7 @@ def expect_gradients(module, numbers, prefix, table):
 def test_losses_and_gradients_are_the_golden_ones(golden, case, monkeypatch):
     numbers = golden("siamese_mae/method")
     module, first, second, noise = golden_module(numbers, case, monkeypatch)
-    keep = siamese_mae.kept_patches(noise, module.hparams["mask_ratio"])
+    keep = siamese_mae.kept_patches(noise, module.mask_ratio)
     assert np.array_equal(keep, numbers[f"{case}/ids_keep"])
     loss = module.losses(first, second, noise)["loss"]
     loss.backward()
@@ -176,7 +176,7 @@ def test_positions_are_sines_unless_the_backbone_is_a_checkpoint(tmp_path):
     trained = FrozenEncoder(TINY["backbone"])
     write_checkpoint(trained, tmp_path / "vit.ckpt")
     started = SiameseMAE(**TINY | {"backbone": str(tmp_path / "vit.ckpt")})
-    assert started.hparams["backbone"] == TINY["backbone"]  # its own checkpoints hold the weights
+    assert started.rebuilt_by["backbone"] == TINY["backbone"]  # its own checkpoints hold the weights
     rows = [one.plan_rows()["positions"] for one in (module, started)]
     assert rows == ["fixed sines and cosines", "of the checkpoint"]
     torch.testing.assert_close(started.backbone.state_dict(), trained.encoder.network.state_dict(), rtol=0, atol=0)

@@ -7,6 +7,7 @@ process, or by `allow`. Nothing else is imported.
 
 import contextvars
 import importlib.util
+import inspect
 import os
 import re
 import site
@@ -24,6 +25,8 @@ NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
 NESTED = "encoder"
 """The argument that holds a nested recipe."""
+SCRIPT = "__main__"
+"""Module of a script or notebook."""
 LONGEST = 300
 """Most letters of names from a file in a message."""
 Recipe = dict[str, Any]
@@ -99,9 +102,12 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
     Raises:
         ValueError: one line with all names that the user would have to allow.
     """
-    outside = {name for name in names if not _is_trusted(package_of(name))}
+    outside = {name for name in names if not (_is_trusted(package_of(name)) or _is_of_this_script(name))}
     refused = sorted({permission_for(name) for name in outside} - _allowed)
     for name in outside.intersection(refused):
+        if package_of(name) == SCRIPT:
+            remedy = "load it there, or move the class to a file, my_module.py, and train my_module.MyClass"
+            raise ValueError(f"{source}: its class {name[:LONGEST]} was defined in a script or notebook: {remedy}")
         package = package_of(name)
         if package.isidentifier() and importlib.util.find_spec(package) is None:
             remedy = f"run from the folder that holds {package}, or set PYTHONPATH to it"
@@ -156,6 +162,8 @@ def _is_trusted(package: str) -> bool:
     """
     if package in TRUSTED:
         return True
+    if package == SCRIPT:  # decided by name
+        return False
     _search_working_directory()
     found = importlib.util.find_spec(package) if package.isidentifier() else None  # imports nothing without dots
     if found is None or not found.has_location:
@@ -163,6 +171,15 @@ def _is_trusted(package: str) -> bool:
     file = Path(str(found.origin)).resolve()
     installed = (sys.prefix, sys.base_prefix, site.getusersitepackages())
     return file.is_relative_to(Path.cwd()) and not any(map(file.is_relative_to, installed))
+
+
+def _is_of_this_script(name: str) -> bool:
+    """Return whether a class or function was defined in the script or notebook that runs."""
+    package, *parts = re.split("[.:]", name)
+    if package != SCRIPT or len(parts) != 1:
+        return False
+    found = getattr(sys.modules[SCRIPT], parts[0], None)
+    return getattr(found, "__module__", None) == SCRIPT  # not what it imports
 
 
 def check_names(recipe: object, source: str | Path) -> Recipe:
@@ -224,6 +241,8 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path) -> 
         ValueError: if the call fails or gives no module.
     """
     name = getattr(kind, "__name__", type(kind).__name__)
+    if isinstance(kind, type):
+        arguments = without_arguments_of_bases(kind, arguments)
     try:
         # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
         module = contextvars.Context().run(kind, **arguments)
@@ -232,6 +251,17 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path) -> 
     if not isinstance(module, nn.Module):
         raise ValueError(f"{source}: {name} gives a {type(module).__name__}, not a module")
     return module
+
+
+def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a class, without those that only its bases take: Lightning saves these too."""
+    own = inspect.signature(kind).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
+        return dict(arguments)
+    of_bases: set[str] = set()
+    for base in kind.__mro__[1:]:
+        of_bases.update(inspect.signature(base.__init__).parameters)
+    return {name: value for name, value in arguments.items() if name in own or name not in of_bases}
 
 
 def import_path(kind: type) -> str:

@@ -36,7 +36,7 @@ def test_its_weights_are_the_card_s_and_draw_no_random_numbers():
     module = VFSMoCo(backbone=NAME, queue_size=64)
     assert all(weight.requires_grad for weight in module.backbone.parameters())
     full = "vidcorr.backbones:vidcorr_r18"  # a checkpoint's short name would load the weights again
-    assert (module.hparams["backbone"], FrozenEncoder(NAME).hparams["spec"]) == (full, full)
+    assert (module.rebuilt_by["backbone"], FrozenEncoder(NAME).rebuilt_by["spec"]) == (full, full)
 
 
 def test_its_scores_on_generated_videos_are_the_stored_scores(tmp_path):
