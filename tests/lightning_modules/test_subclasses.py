@@ -1,5 +1,6 @@
 """A user's subclass of every method that stores its own hyper-parameters trains, resumes and is loaded again."""
 
+import shutil
 import subprocess
 import sys
 
@@ -16,7 +17,6 @@ from tests.helpers.training import trainer_in
 from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.callbacks import LastCheckpoint
-from vidcorr.cli import main
 from vidcorr.datamodules.base import SampledDataModule
 from vidcorr.lightning_modules import FrozenEncoder
 
@@ -82,19 +82,23 @@ def test_it_resumes_and_is_loaded_without_the_file_that_it_began_with(name, tmp_
 @pytest.mark.parametrize("name", METHODS)
 def test_by_command_it_stops_resumes_and_is_evaluated(name, tmp_path):
     write_data(tmp_path)
-    words = command_of(
-        Blow(name), tmp_path / "runs", tmp_path, callbacks=[faults.harm("Strike", name="SIGKILL", step=7)]
-    )
-    words[words.index(f"--model={name}")] = f"--model=tests.helpers.subclasses.Own{name}"
-    faults.run([*words, "--model.alpha=0.7"], -9, place=tmp_path)
-    last = faults.last_of(tmp_path / "runs")
-    assert faults.last(tmp_path / "runs")["hyper_parameters"]["alpha"] == 0.7
-    allowed = ["--allow", f"tests.helpers.subclasses.Own{name}"]
-    faults.run(["resume", str(last.parents[1]), *allowed], 0, place=tmp_path)
-    assert faults.last(tmp_path / "runs")["global_step"] == 15
+    shutil.copy(subclasses.__file__, tmp_path / "own.py")
+    runs = tmp_path / "runs"
+    blow = Blow(name, 1, "SIGKILL", "end", 7, 0, False, False)
+    for strikes, status in (([faults.harm("Strike", name="SIGKILL", step=7)], -9), ([], 0)):
+        words = command_of(blow, runs, tmp_path, "--model.alpha=0.7", callbacks=strikes)
+        words[words.index(f"--model={name}")] = f"--model=own.Own{name}"
+        faults.run([*words, "--ckpt_path=last"], status, place=tmp_path)
+    last = faults.last_of(runs)
+    assert faults.last(runs)["hyper_parameters"]["alpha"] == 0.7
+    assert len(faults.curve(runs)) == max(faults.curve(runs))
     if name != "LinearProbe":
         on = ["--on", f"davis={tmp_path}/davis", "--change", "radius=3", "--limit", "1"]
-        main(["evaluate", str(last), *on, *allowed, "--output", str(tmp_path / "out")])
+        faults.run(
+            ["evaluate", str(last), *on, "--allow", f"own.Own{name}", "--output", str(tmp_path / "out")],
+            0,
+            place=tmp_path,
+        )
 
 
 SCRIPT = """

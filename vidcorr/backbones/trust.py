@@ -241,7 +241,7 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path) -> 
         ValueError: if the call fails or gives no module.
     """
     name = getattr(kind, "__name__", type(kind).__name__)
-    if isinstance(kind, type):
+    if isinstance(kind, type) and issubclass(kind, nn.Module):
         arguments = without_arguments_of_bases(kind, arguments)
     try:
         # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
