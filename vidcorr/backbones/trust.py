@@ -260,7 +260,7 @@ def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict
         return dict(arguments)
     of_bases: set[str] = set()
     for base in kind.__mro__[1:]:
-        of_bases.update(inspect.signature(base.__init__).parameters)
+        of_bases.update(inspect.signature(vars(base).get("__init__", object.__init__)).parameters)
     return {name: value for name, value in arguments.items() if name in own or name not in of_bases}
 
 
