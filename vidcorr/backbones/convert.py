@@ -91,7 +91,7 @@ def convert(
     }
 
 
-def account(report: Mapping[str, Any]) -> str:
+def report_lines(report: Mapping[str, Any]) -> str:
     """Return a result of `convert` as printed lines."""
     arguments = ", ".join(f"{name}={value}" for name, value in report["init_args"].items())
     kind = report["class_path"].rpartition(".")[2]

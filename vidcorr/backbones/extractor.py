@@ -217,16 +217,13 @@ class RawColour(FeatureExtractor):
         return nn.functional.avg_pool2d(images, self.stride, ceil_mode=True)
 
 
-def measured_stride(
-    view: nn.Module, kind: str, stated: int | None = None, look: Callable[[Tensor], Any] | None = None
-) -> int:
+def measured_stride(view: nn.Module, kind: str, method: Callable[[Tensor], Any] | None = None) -> int:
     """Return the stride of a network's map of a blank image.
 
     Args:
         view: an extractor without a stride, or a video encoder.
         kind: name of the network, for messages.
-        stated: the stride that the network states; None measures it.
-        look: the method that makes the map, as `features_by` takes it.
+        method: the method that makes the map, as `features_by` takes it.
 
     Raises:
         ValueError: if the output is not a map of at least 4 × 4 cells of its stride.
@@ -235,9 +232,9 @@ def measured_stride(
     height, width = (-(-side // multiple) * multiple for side in PROBE)
     blank = torch.zeros(1, 3, height, width, device=device_of(view))
     with eval_mode(view), random_state_kept():
-        features = require_map(features_by(view, blank, look), kind)
+        features = require_map(features_by(view, blank, method), kind)
     check_map(features, kind)
-    stride = stated or max(round(height / features.shape[2]), 1)
+    stride = max(round(height / features.shape[2]), 1)
     require_stride(features, kind, stride, (height, width))
     return stride
 
@@ -396,7 +393,7 @@ def type_of_input(network: nn.Module) -> torch.dtype:
     return torch.float32
 
 
-def features_by(network: nn.Module, images: Tensor, look: Callable[[Tensor], Any] | None = None) -> Any:
+def features_by(network: nn.Module, images: Tensor, method: Callable[[Tensor], Any] | None = None) -> Any:
     """Return the output of a network for images, without gradients, in the type of the network's weights.
 
     Tensors that the network keeps, for example a table of positions, stay of use in training: they are no inference
@@ -405,13 +402,13 @@ def features_by(network: nn.Module, images: Tensor, look: Callable[[Tensor], Any
     Args:
         network: an extractor, or an encoder of crops.
         images: float RGB `(N, 3, H, W)` in [0, 1].
-        look: the method of the network to call; None calls the network.
+        method: the method of the network to call; None calls the network.
     """
     with torch.inference_mode(False), torch.no_grad():
         images = images.to(type_of_input(network))
         if images.is_inference():
             images = images.clone()
-        return (look or network)(images)
+        return (method or network)(images)
 
 
 def stated_stride(network: object) -> int | None:

@@ -247,7 +247,7 @@ def stride_of(extractor: nn.Module) -> int | None:
         kind = type(extractor).__name__
         try:
             extractor.stride = measured_stride(
-                extractor, kind, look=lambda images: next(extractor.encode(iter(images)))[None]
+                extractor, kind, method=lambda images: next(extractor.encode(iter(images)))[None]
             )
         except Exception:  # of a user's code; what is wrong with frames of a video too is said there
             extractor.stride = None

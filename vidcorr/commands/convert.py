@@ -30,9 +30,9 @@ def command(args: Sequence[str]) -> None:
     add_input_flags(parser)
     flags = parser.parse_args(list(args))
 
-    from ..backbones.convert import account, convert
+    from ..backbones.convert import convert, report_lines
     from ..backbones.description import stated_input
 
     stated = stated_input(flags.mean, flags.std, flags.input)
     report = convert(flags.foreign, flags.output, flags.kind, flags.architecture, flags.entry, stated)
-    print(f"{flags.foreign}\n{account(report)}")
+    print(f"{flags.foreign}\n{report_lines(report)}")

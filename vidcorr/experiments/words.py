@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..backbones import NamedNetwork
 from ..backbones.checkpoints import saved_model
+from ..backbones.description import INPUTS
 from ..backbones.networks import SHORT_NAMES, SUFFIXES, local_file, on_hub, split_view
 from ..backbones.trust import allow_named
 from .config_files import find_config, read_yaml
@@ -47,13 +48,20 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print) 
 
 
 def rewritten(args: Sequence[str]) -> Iterator[str]:
-    """Yield words: a network after `--model` as the class around it, several values of `--data.source` as a list."""
+    """Yield words: a network after `--model` as the class around it, its input as arguments of the class, lists.
+
+    Several values of `--data.source` are a list.
+    """
     rest = list(args)
     while rest:
         word = rest.pop(0)
         flag, equals, value = word.partition("=")
         values = [value] if equals else list(takewhile(lambda word: not word.startswith("-"), rest))
-        if flag == "--model" and values:
+        if flag in ("--input", "--mean", "--std") and values:
+            if not equals:
+                del rest[: len(values)]
+            yield from _words_of_input(flag, values)
+        elif flag == "--model" and values:
             del rest[: 1 - len(equals)]
             yield from _words_of_model(values[0])
         elif flag == "--data.source" and len(values) > 1:
@@ -61,6 +69,14 @@ def rewritten(args: Sequence[str]) -> Iterator[str]:
             yield f"{flag}={json.dumps(values)}"
         else:
             yield word
+
+
+def _words_of_input(flag: str, values: Sequence[str]) -> list[str]:
+    """Return the words for `--input NAME`, `--mean R G B` or `--std R G B` of a network."""
+    if values[0] in INPUTS:
+        mean, std = INPUTS[values[0]]
+        return [f"--model.mean={list(mean)}", f"--model.std={list(std)}"]
+    return [f"--model.{flag.removeprefix('--')}=[{', '.join(values)}]"]
 
 
 def _words_of_model(value: str) -> list[str]:

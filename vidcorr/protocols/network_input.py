@@ -33,10 +33,6 @@ class NetworkView(EvaluationProtocol):
     rgb_std: Annotated[tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None, SET_BY_NETWORK] = None
     backbone_precision: Literal["float32", "tf32", "bfloat16", "auto"] = "float32"
 
-    def network_input(self) -> "NetworkInput":
-        """Return the rules by which a frame enters the network: by default as it is, prepared by the benchmark."""
-        return NetworkInput(name="prepared", **{field: getattr(self, field) for field in NetworkView.value_fields()})
-
 
 class NetworkInput(NetworkView):
     """Fields that turn a frame into the network's input.
@@ -63,7 +59,3 @@ class NetworkInput(NetworkView):
     input_filter: Literal[
         "bilinear", "bilinear-antialias", "opencv-linear", "opencv-linear-float", "pillow-bicubic", "pillow-lanczos"
     ] = "bilinear"
-
-    def network_input(self) -> "NetworkInput":
-        """Return the rules by which a frame enters the network: these."""
-        return self

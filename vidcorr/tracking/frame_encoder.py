@@ -24,8 +24,9 @@ from ..backbones.extractor import (
 )
 from ..backbones.video import VideoEncoder, stride_of
 from ..functional.device import PendingCopy, computing_in, fastest_precision, to_device
-from ..functional.propagation.coding import NetworkInput, Size, covered_size, fit_input, input_sizes
+from ..functional.propagation.coding import Size, covered_size, fit_input, input_sizes
 from ..protocols import JointProtocol, MatchingProtocol, PointProtocol, PropagationProtocol
+from ..protocols.network_input import NetworkInput, NetworkView
 from .stopwatch import Stopwatch
 
 PIXELS_AT_ONCE = 8 * 480 * 854
@@ -58,6 +59,14 @@ def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
 def normalises(extractor: nn.Module) -> bool:
     """Return whether an extractor declares its normalisation of RGB; a video encoder does so by its arguments."""
     return isinstance(extractor, VideoEncoder) or any(isinstance(part, Normalise) for part in extractor.modules())
+
+
+def input_rules(protocol: NetworkView) -> NetworkInput:
+    """Return the rules by which a frame enters the network; a protocol without them gets frames that are prepared."""
+    if isinstance(protocol, NetworkInput):
+        return protocol
+    fields = {name: getattr(protocol, name) for name in NetworkView.value_fields()}
+    return NetworkInput(name="prepared", **fields)
 
 
 def input_under(protocol: Any, extractor: nn.Module) -> Input:
@@ -125,7 +134,7 @@ class FrameEncoder(Tracker):
         super().__init__(extractor, adapt_to_network(protocol, extractor))
         self.multiple: int = getattr(extractor, "multiple", 1)
         self.in_order = isinstance(extractor, VideoEncoder)
-        self._rules: NetworkInput = self.protocol.network_input()
+        self._rules = input_rules(self.protocol)
         self._network: Any = extractor if self.in_order else extractor_under(extractor, self._rules)
         self._is_checked = False
         self.grid: Size = (0, 0)

@@ -152,8 +152,8 @@ class SiamFCTracker(Tracker):
         side = context_side(target[2], target[3], protocol.context)
         with self.watch("crop"):
             crop = square_crop(frame, (target[0], target[1]), side, protocol.exemplar_size)
-        look = getattr(self._network, "exemplar", self._network)
-        return Track(target, side, self._features(crop[None], look)[0])
+        method = getattr(self._network, "exemplar", self._network)
+        return Track(target, side, self._features(crop[None], method)[0])
 
     def step(self, tracks: Sequence[Track], frame: Image) -> NDArray[np.float64]:
         """Find the targets in the next frame.
@@ -206,10 +206,10 @@ class SiamFCTracker(Tracker):
             raw = siamese_correlation(torch.stack(exemplars), search)
             return raw.reshape(len(scales), len(tracks), *raw.shape[-2:]).transpose(0, 1)
 
-    def _features(self, crops: Image, look: Any) -> Tensor:
+    def _features(self, crops: Image, method: Any) -> Tensor:
         with self.watch("backbone", self.device), computing_in(self.protocol.precision, self.device):
             images = to_device(torch.from_numpy(crops), self.device).permute(0, 3, 1, 2)
-            features: Tensor = features_by(self._network, images.float().div_(255), look)
+            features: Tensor = features_by(self._network, images.float().div_(255), method)
         return features.float()
 
     def _peaks(self, responses: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.backbones import module_from_checkpoint
 from vidcorr.backbones.checkpoints import load_weights, write_checkpoint
-from vidcorr.backbones.convert import FAMILIES, MAKERS, account, convert, family_of, frozen, renamed_by
+from vidcorr.backbones.convert import FAMILIES, MAKERS, convert, family_of, frozen, renamed_by, report_lines
 from vidcorr.backbones.description import stated_input
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.foreign import ENTRIES, bare, read_foreign
@@ -157,7 +157,7 @@ def test_the_command_says_what_it_took_and_what_it_left_out(tmp_path, capsys):
     assert not (tmp_path / "other.ckpt").exists()
     report = convert(path, output, architecture=network, stated=unit)
     assert (report["family"], report["entry"], report["others"], report["unused"]) == ("named", "", [], {})
-    assert account(report | {"note": "n" * 400}).splitlines()[-2] == f"  note        {'n' * 300}"
+    assert report_lines(report | {"note": "n" * 400}).splitlines()[-2] == f"  note        {'n' * 300}"
 
 
 def test_files_that_cannot_be_taken_are_refused(tmp_path):

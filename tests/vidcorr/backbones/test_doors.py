@@ -134,6 +134,10 @@ def test_two_inputs_of_a_network_are_two_results_in_two_rows(davis_root, tmp_pat
     main(["table", "evaluation"])
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"| {NAMES}:plain, ")]
     assert ["0.5, 0.5, 0.5" in row for row in sorted(rows)] == [False, True]
+    main(["validate", "--model", *words, "--input", "half", "--trainer.logger", "false"])
+    assert "input:" not in "".join(capsys.readouterr())
+    (validated,) = [path for path in tmp_path.rglob("results.json") if "evaluation" not in path.parts]
+    assert json.loads(validated.read_text())["stage"]["input"]["mean"] == [0.5] * 3
     identities = [NamedNetwork("timm:resnet18", input=stated_input(name=name)).identity() for name in ("half", None)]
     assert identities[0] == identities[1] | {"mean": (0.5,) * 3, "std": (0.5,) * 3}
     refused(ValueError, "give --mean and --std together, or --input alone", stated_input, (0, 0, 0))

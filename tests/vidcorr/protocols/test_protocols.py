@@ -14,6 +14,7 @@ from tests.helpers.refusal import refused
 from vidcorr import SiamFCTracker, TrackingProtocol
 from vidcorr.backbones import RawColour
 from vidcorr.protocols import JointProtocol, MatchingProtocol, PointProtocol, PropagationProtocol, SurfaceProtocol
+from vidcorr.tracking.frame_encoder import input_rules
 
 HERE = Path(__file__)
 DIGESTS = HERE.with_name("digests.json")
@@ -91,7 +92,7 @@ def test_defaults_and_what_code_reads_of_a_protocol():
         found[kind.__name__] = {name: repr(field.default) for name, field in kind.model_fields.items()}
     assert found == json.loads(HERE.with_name("defaults.json").read_text())
     boxes, surfaces, pairs = TrackingProtocol(), BASES["surfaces"], BASES["matching"].with_changes
-    assert surfaces.network_input().name == "prepared"
+    assert input_rules(surfaces).name == "prepared"
     assert boxes.factors.tolist() == [1 / 1.0375, 1, 1.0375]
     assert boxes.with_changes(response_size=20).at_features(4, True).name == "vfs+response_size=20+stride=4"
     cells = [surfaces.with_changes(grid_step=8, depth_at=at).pixel_of_cell for at in ("first", "centre")]
