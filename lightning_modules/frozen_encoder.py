@@ -41,7 +41,8 @@ class FrozenEncoder(SavedModule):
         super().__init__()
         self.save_hyperparameters()
         self.encoder = self.frozen_network(spec, pretrained, encoder, "spec")
-        self.encoder.state_input(mean, std)
+        if mean or std:
+            self.encoder.state_input(mean, std)
         self.encoder.default_stage = stage or self.encoder.default_stage
         self.encoder.default_stride = stride or self.encoder.default_stride
 

@@ -58,11 +58,12 @@ def inner_network(network: Any) -> Any:
         ValueError: if neither or both attributes hold a network.
     """
     inner = unwrapped(network)
-    needs_no_forward = gives_extractors(inner) or isinstance(inner, VideoEncoder) or gives_blocks(inner)
-    if not isinstance(inner, nn.Module) or needs_no_forward:
+    if not isinstance(inner, nn.Module):
         return inner
     defines = next(kind for kind in type(inner).__mro__ if "forward" in vars(kind))
     if defines is not nn.Module and defines.__name__ != "LightningModule":
+        return inner
+    if gives_extractors(inner) or isinstance(inner, VideoEncoder) or gives_blocks(inner):
         return inner
     parts = [getattr(inner, name, None) for name in ("encoder", "backbone")]
     found = [part for part in parts if isinstance(part, nn.Module)]
@@ -83,23 +84,6 @@ def is_of_timm(network: nn.Module) -> bool:
     """Return whether a network is one of timm that has a map before its pooling."""
     of_timm = any(base.__module__.startswith("timm.") for base in type(network).__mro__)
     return of_timm and hasattr(network, "forward_features")
-
-
-def known_input(network: nn.Module) -> Input:
-    """Return the input that a network states, else that of timm's record or of its kind; else RGB in [0, 1]."""
-    stated = input_of(network)
-    if stated.source:
-        return stated
-    record: Any = getattr(network, "pretrained_cfg", None) or {}  # timm's, of the network's training
-    if "mean" in record:
-        name = ".".join(filter(None, (record.get("architecture"), record.get("tag"))))
-        return Input.of(record["mean"], record["std"], f"timm's record of {name}")
-    source = ""
-    if is_resnet(network):
-        source = "the default of ResNets, as torchvision's"
-    elif is_vit(network) or is_of_timm(network):
-        source = "the default of timm's networks"
-    return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=source) if source else stated
 
 
 def _resnet(
@@ -168,6 +152,7 @@ class Encoder(nn.Module):
 
     Attributes:
         network: the network.
+        extract: the extractor of its kind.
         described: its name and the source of its weights.
         is_ours: True if `load` made the network, so that nobody else holds its tensors.
 
@@ -193,6 +178,7 @@ class Encoder(nn.Module):
         if stated is None and hasattr(outer, "input_mean"):
             stated = input_of(outer)
         self.network: Any = inner
+        self.extract: Any = next(extract for accepts, extract in EXTRACTORS if accepts(inner))
         self.stated = stated if stated is not None and stated.source else None
         self.default_stage = stage
         self.default_stride = stride
@@ -200,14 +186,26 @@ class Encoder(nn.Module):
 
     @property
     def input(self) -> Input:
-        """The RGB that the network gets."""
-        return self.stated or known_input(self.network)
+        """The RGB that the network gets: stated by caller or module, of timm's record, or the default of its kind."""
+        network = self.network
+        stated = self.stated or input_of(network)
+        if stated.source:
+            return stated
+        record: Any = getattr(network, "pretrained_cfg", None) or {}  # timm's, of the network's training
+        if "mean" in record:
+            name = ".".join(filter(None, (record.get("architecture"), record.get("tag"))))
+            return Input.of(record["mean"], record["std"], f"timm's record of {name}")
+        source = ""
+        if is_resnet(network):
+            source = "the default of ResNets, as torchvision's"
+        elif is_vit(network) or is_of_timm(network):
+            source = "the default of timm's networks"
+        return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=source) if source else stated
 
     def state_input(self, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
-        """Set the input that a caller knows; None is the present mean or deviation, two of them change nothing."""
-        if mean is not None or std is not None:
-            known = self.input
-            self.stated = Input.of(mean or known.mean, std or known.std, CALLER)
+        """Set the input that a caller knows; None is the present mean or deviation."""
+        known = self.input
+        self.stated = Input.of(mean or known.mean, std or known.std, CALLER)
 
     def view(
         self,
@@ -246,40 +244,27 @@ class Encoder(nn.Module):
                 raise ValueError("a video encoder has one stage and stride; leave both arguments out")
             view = network if self.stated is None else NormalisedFrames(network, self._normalise(), self.stated)
         else:
-            view = self._extracted(stage, stride, options)
+            if options and self.extract is not _resnet:
+                raise ValueError(f"{type(network).__name__}: {UNDILATED}")
+            takes_copy = getattr(self.extract, "takes_copy", self.extract not in (_colour, _settled))
+            normalise = self._normalise() if self.takes_normalised else None
+            view = self.extract(shared_copy(network) if takes_copy else network, normalise, stage, stride, **options)
+            if normalise is None and self.stated is not None:
+                view = at_input(view, self.stated)
+            if view is not network or self.is_ours:
+                view.input = self.input
+                view.described = self.described
         if features and view is not network and getattr(view, "left_to_protocol", False):
             layer, _, pixels = features.partition("/")
             return self.view(layer, int(pixels))
         return view
 
-    def _extracted(self, stage: str | None, stride: int | None, options: dict[str, Any]) -> Any:
-        """Return the view of a network by the extractor of its kind."""
-        network = self.network
-        extract = self._extract
-        if options and extract is not _resnet:
-            raise ValueError(f"{type(network).__name__}: {UNDILATED}")
-        if getattr(extract, "takes_copy", extract not in (_colour, _settled)):
-            network = shared_copy(network)
-        normalise = self._normalise() if self.takes_normalised else None
-        view: Any = extract(network, normalise, stage, stride, **options)
-        if normalise is None and self.stated is not None:
-            view = at_input(view, self.stated)
-        if view is not network or self.is_ours:
-            view.input = self.input
-            view.described = self.described
-        return view
-
-    @property
-    def _extract(self) -> Callable[..., FeatureExtractor]:
-        """The extractor of the network's kind."""
-        return next(extract for accepts, extract in EXTRACTORS if accepts(self.network))
-
     @property
     def takes_normalised(self) -> bool:
         """True if a view normalises RGB before the network gets it."""
-        if gives_extractors(self.network) or isinstance(self.network, VideoEncoder) or self._extract in WITH_OWN_INPUT:
+        if gives_extractors(self.network) or isinstance(self.network, VideoEncoder) or self.extract in WITH_OWN_INPUT:
             return False
-        if self._extract is not MapExtractor:
+        if self.extract is not MapExtractor:
             return True
         has_own = any(isinstance(part, Normalise) for part in self.network.modules())
         return self.stated is not None and not has_own

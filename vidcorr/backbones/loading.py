@@ -14,7 +14,7 @@ from .checkpoints import METADATA_KEY, load_weights, loaded, read_content, recip
 from .copies import on_device
 from .description import IMAGENET_MEAN, IMAGENET_STD, Input, Network
 from .encoder import Encoder
-from .extractor import Dilated
+from .extractor import Dilated, FeatureExtractor
 from .foreign import fitted, weights_in
 from .liir_encoder import LiirEncoder
 from .networks import HUB, LIBRARIES, WITH_WEIGHTS, NamedNetwork, is_checkpoint, local_file, prepared, split_view
@@ -54,13 +54,30 @@ def load(
     """
     if isinstance(network, str | Path):
         network = NamedNetwork(str(network), pretrained=pretrained, seed=seed)
-    if isinstance(network, NamedNetwork):
-        encoder = _named(network)
-    elif isinstance(network, Encoder):
-        encoder = network if mean is None and std is None else copy.copy(network)
-    else:
+    if isinstance(network, Encoder):
+        encoder = copy.copy(network)
+    elif not isinstance(network, NamedNetwork):
         encoder = Encoder(network)
-    encoder.state_input(mean, std)
+    else:
+        spec = network.spec
+        with_weights = WITH_WEIGHTS.fullmatch(spec)
+        with ExitStack() as stack:
+            if network.seed is not None:
+                stack.enter_context(random_state_kept())
+                torch.manual_seed(network.seed)
+            if with_weights is not None:
+                encoder = Encoder(with_weights_of(*with_weights.groups()))
+            elif is_checkpoint(spec):
+                encoder = _of_checkpoint(local_file(spec))
+            else:
+                made, described = network.build()
+                encoder = Encoder(made, described=described)
+        encoder.is_ours = True
+        encoder.stated = network.input or encoder.stated
+        encoder.default_stage = network.stage or encoder.default_stage
+        encoder.default_stride = network.stride or encoder.default_stride
+    if mean is not None or std is not None:
+        encoder.state_input(mean, std)
     return encoder
 
 
@@ -83,6 +100,8 @@ def view(
     Raises:
         ValueError: as `load` and `Encoder.view`.
     """
+    if isinstance(network, FeatureExtractor) and stage is None and stride is None and not dilated:
+        return network
     encoder = load(network)
     found = encoder.view(stage, stride, dilated, features)
     return on_device(found) if encoder.is_ours else found
@@ -122,28 +141,6 @@ def build_feature_extractor(
         torch.Size([1, 256, 8, 12])
     """
     return load(network, pretrained, seed=None, mean=mean, std=std).view(stage, stride, dilated)
-
-
-def _named(network: NamedNetwork) -> Encoder:
-    """Make the encoder of a name."""
-    spec = network.spec
-    with_weights = WITH_WEIGHTS.fullmatch(spec)
-    with ExitStack() as stack:
-        if network.seed is not None:
-            stack.enter_context(random_state_kept())
-            torch.manual_seed(network.seed)
-        if with_weights is not None:
-            encoder = Encoder(with_weights_of(*with_weights.groups()))
-        elif is_checkpoint(spec):
-            encoder = _of_checkpoint(local_file(spec))
-        else:
-            made, described = network.build()
-            encoder = Encoder(made, described=described)
-    encoder.is_ours = True
-    encoder.stated = network.input or encoder.stated
-    encoder.default_stage = network.stage or encoder.default_stage
-    encoder.default_stride = network.stride or encoder.default_stride
-    return encoder
 
 
 def _of_checkpoint(path: Path) -> Encoder:
