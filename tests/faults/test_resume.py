@@ -56,10 +56,10 @@ def test_a_signal_saves_the_step_and_the_run_resumes(
 class KilledOnLast(DavisBenchmark):
     """A benchmark of which the last rank is killed while it follows a sequence."""
 
-    def score(self, sequence, tracker, output):
+    def score(self, sequence, encoder, output):
         if dist.get_rank() == dist.get_world_size() - 1:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().score(sequence, tracker, output)
+        return super().score(sequence, encoder, output)
 
 
 @pytest.mark.exhaustive

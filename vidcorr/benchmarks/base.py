@@ -22,7 +22,7 @@ from ..functional.device import random_state_kept
 from ..progress import progress_bar
 from ..protocols import EvaluationProtocol
 from ..results.result import Evaluated, Network, Protocol, Result, Row, Stage, require_writable
-from ..tracking.frame_encoder import Tracker
+from ..tracking.frame_encoder import FrameEncoder
 from ..videos.files import DataError, require_at_least
 from .network import NetworkLike, view_for
 from .output import Output
@@ -55,8 +55,8 @@ class Benchmark(ABC):
 
     protocol_class: ClassVar[type[EvaluationProtocol] | None] = None
     """Class of the protocols that the field `protocol` names; None without such a field."""
-    tracker: ClassVar[type[Tracker]] = Tracker
-    """Class of the tracker that `score` gets, called with the extractor and the protocol."""
+    encoder: ClassVar[type[FrameEncoder]] = FrameEncoder
+    """Class of the encoder that `score` gets, called with the extractor and the protocol."""
     pooled: ClassVar[bool] = False
     """A score is not the mean of the values of the rows, but a ratio of sums, or a mean over groups of rows.
 
@@ -97,12 +97,12 @@ class Benchmark(ABC):
         """
 
     @abstractmethod
-    def score(self, sequence: Any, tracker: Any, output: Output) -> Sequence[Row]:
+    def score(self, sequence: Any, encoder: Any, output: Output) -> Sequence[Row]:
         """Track and score a sequence.
 
         Args:
             sequence: a sequence of `read`.
-            tracker: the extractor under the protocol.
+            encoder: the network under the protocol.
             output: writes the sequence's files, if the run has a folder.
         """
 
@@ -135,7 +135,7 @@ class Benchmark(ABC):
         """
         return {"stage": self.stage, "stride": self.stride}
 
-    def facts(self, rows: Sequence[Row], tracker: Any) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], encoder: Any) -> dict[str, Any]:
         """Return the facts that the scores of a run depend on, besides network and protocol, for the result."""
         return {}
 
@@ -227,26 +227,26 @@ class Benchmark(ABC):
                 if output.folder is not None:
                     require_writable(output.folder)
                 network = network.model_copy(update={"digest": weights_digest(extractor)})
-                tracker = self.tracker(extractor, self.protocol)
-                own_rows = self._score_share(ranks, tracker, output)
+                encoder = type(self).encoder(extractor, self.protocol)
+                own_rows = self._score_share(ranks, encoder, output)
             rows = in_order(chain.from_iterable(ranks.gather(own_rows)), self.name)
-            tracker.constant = any(ranks.gather(tracker.constant))
+            encoder.constant = any(ranks.gather(encoder.constant))
             with ranks.together():
-                protocol = tracker.protocol
+                protocol = encoder.protocol
                 stage = Stage(
-                    layer=getattr(tracker.extractor, "stage", None) or "",
-                    stride=getattr(tracker.extractor, "stride", None),
-                    input=tracker.input,
+                    layer=getattr(encoder.extractor, "stage", None) or "",
+                    stride=getattr(encoder.extractor, "stride", None),
+                    input=encoder.input,
                     protocol=Protocol() if protocol is None else Protocol.of(protocol),
                 )
-                result = Result.of(self, network, rows, tracker, stage, past=past, at=at, ranks=ranks.size, began=began)
+                result = Result.of(self, network, rows, encoder, stage, past=past, at=at, ranks=ranks.size, began=began)
                 if ranks.rank == 0:
                     result.print()
                     self.finish(result, output)
                     output.finish(result)
         return result
 
-    def _score_share(self, ranks: Ranks, tracker: Tracker, output: Output) -> list[Row]:
+    def _score_share(self, ranks: Ranks, encoder: FrameEncoder, output: Output) -> list[Row]:
         """Score the sequences of this rank; the first rank shows the progress in frames.
 
         Raises:
@@ -263,7 +263,7 @@ class Benchmark(ABC):
                 signals.check()
                 name = sequences[index].name
                 try:
-                    rows += self.score(sequences[index], tracker, output)
+                    rows += self.score(sequences[index], encoder, output)
                 except ValueError as error:
                     if isinstance(error, DataError) or name in str(error):
                         raise

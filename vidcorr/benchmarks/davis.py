@@ -63,13 +63,13 @@ class DavisBenchmark(MaskBenchmark):
         """The rules of the year."""
         return f"davis-{self.year}"
 
-    def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
         """Return year, split, resolution and rules; masks of a single white object make the year 2016."""
         folders = [sequence.masks for sequence in self.sequences]
         is_of_2016 = bool(folders) and all(masks is not None and masks.void is None for masks in folders)
         year = 2016 if is_of_2016 else self.year
         facts: dict[str, Any] = {"year": year, "split": self.split, "resolution": self.resolution}
-        facts |= super().facts(rows, tracker)
+        facts |= super().facts(rows, encoder)
         if is_of_2016 and self.scoring_rules == RULES["davis-2017"]:  # which give equal scores
             facts["rules"] = RULES["davis-2016"].stated()
         return facts

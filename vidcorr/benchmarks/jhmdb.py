@@ -54,7 +54,7 @@ class JhmdbBenchmark(Benchmark):
     name = "jhmdb"
     score_names = ("PCK@0.1", "PCK@0.2", "PCK@0.3", "PCK@0.4", "PCK@0.5")
     protocol_class = JointProtocol
-    tracker = FrameEncoder
+    encoder = FrameEncoder
     propagator: ClassVar[Any] = LabelPropagator  # a `Propagator`; mypy takes it for a method
     """The propagation of labels; a subclass may bring its own."""
     pooled = True
@@ -68,23 +68,23 @@ class JhmdbBenchmark(Benchmark):
         """Open the data set."""
         return Jhmdb(self.root, self.split, self.subset)
 
-    def score(self, sequence: KeypointSequence, tracker: FrameEncoder, output: Output) -> list[Row]:
+    def score(self, sequence: KeypointSequence, encoder: FrameEncoder, output: Output) -> list[Row]:
         """Propagate the joints of a clip, write and score them; its row counts the joints.
 
         Frame 0 has the joints read back from its heat-maps, as in VFS.
         """
         annotated = torch.from_numpy(sequence.points)
-        protocol = tracker.protocol
+        protocol = encoder.protocol
         found: list[Tensor] = []
         pictures = SequencePictures(output, sequence, overlay_joints, caption=CAPTION)
-        coding = PointCoding(tracker, sequence.size, sequence.size)
+        coding = PointCoding(encoder, sequence.size, sequence.size)
         for t, tracked in enumerate(
             follow_labels(first_only(sequence.read(), annotated[0]), coding, type(self).propagator)
         ):
             joints = tracked.decoded
             if t == 0:
                 joints = reread(annotated[0], tracked.labels, coding.covered, protocol)
-            with tracker.watch("write"):
+            with encoder.watch("write"):
                 pictures.add(tracked.frame, joints, truth=annotated[t])
             found.append(joints)
         prediction = torch.stack(found)
@@ -106,7 +106,7 @@ class JhmdbBenchmark(Benchmark):
         """Return PCK at every threshold: joints are counted over all clips before they are divided."""
         return pck_scores(counts_of(rows, "joints"))
 
-    def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
         """Return split and subset."""
         return {"split": self.split, "subset": self.subset}
 

@@ -43,7 +43,7 @@ class MaskBenchmark(Benchmark):
     """
 
     protocol_class = PropagationProtocol
-    tracker = FrameEncoder
+    encoder = FrameEncoder
     less_is_better = ("J-Decay", "F-Decay", "J_last-Decay", "V-Mean", "V-seen-Mean", "V-unseen-Mean")
     propagator: ClassVar[Any] = LabelPropagator  # a `Propagator`; mypy takes it for a method
     """The propagation of labels; a subclass may bring its own."""
@@ -73,13 +73,13 @@ class MaskBenchmark(Benchmark):
         """True if the rules average over groups of objects."""
         return self.scoring_rules.pooled
 
-    def score(self, sequence: MaskSequence, tracker: FrameEncoder, output: Output) -> list[Row]:
+    def score(self, sequence: MaskSequence, encoder: FrameEncoder, output: Output) -> list[Row]:
         """Propagate the masks of a sequence, write them, and score the annotated frames: a row per object.
 
         A thread scores and writes frames while the network follows later frames. A sequence without ground truth, or
         without masks after the objects' first, has no rows.
         """
-        sequence, frames = at_size_of_data(sequence, tracker.protocol)
+        sequence, frames = at_size_of_data(sequence, encoder.protocol)
         scorer = self._scorer_of(sequence)
         predicted = predicted_frames(sequence)
         pictures = SequencePictures(output, sequence, overlay_masks, overlay_masks_small, caption=CAPTION)
@@ -101,8 +101,8 @@ class MaskBenchmark(Benchmark):
             for t in sequence.annotated:
                 if t < begin:  # nothing is predicted before the first object
                     later(t, torch.zeros(sequence.size, dtype=torch.uint8))
-            for t, tracked in enumerate(follow_masks(sequence, frames, tracker, type(self).propagator), begin):
-                with tracker.watch("score and write"):  # waiting for the thread
+            for t, tracked in enumerate(follow_masks(sequence, frames, encoder, type(self).propagator), begin):
+                with encoder.watch("score and write"):  # waiting for the thread
                     later(t, tracked.decoded, tracked.frame)
         if scorer is None:
             pictures.close()
@@ -145,7 +145,7 @@ class MaskBenchmark(Benchmark):
         """Return the scores of the data set by its rules, from the values of the objects."""
         return self.scoring_rules.table(values_of_objects(in_order(rows)))
 
-    def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
         """Return the scoring rules."""
         return {"rules": self.scoring_rules.stated()}
 

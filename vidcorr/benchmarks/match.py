@@ -42,7 +42,7 @@ class MatchBenchmark(PairBenchmark):
 
     name = "spair"
     protocol_class = MatchingProtocol
-    tracker = KeypointMatcher
+    encoder = KeypointMatcher
     caption = "points that were found; green: correct at the first threshold"
     levels: ClassVar[tuple[str, ...]] = tuple(
         f"{kind}={level}" for kind, count in DIFFICULTIES.items() for level in range(count)
@@ -81,11 +81,11 @@ class MatchBenchmark(PairBenchmark):
         drawn_names = set().union(*self.draws.values())
         return [pair for pair in category.pairs if pair.name in drawn_names]
 
-    def match(self, pair: MatchPair, tracker: KeypointMatcher) -> Matched:
+    def match(self, pair: MatchPair, matcher: KeypointMatcher) -> Matched:
         """Match the key points of a pair: number and fractions of its correct points, and its difficulty."""
-        protocol = tracker.protocol
+        protocol = matcher.protocol
         partners = partner_rows(pair, self.shown[pair.category]) if protocol.flip != "off" else None
-        points = tracker.match(pair, partners)
+        points = matcher.match(pair, partners)
         answers = pair.points[1]
         size = pair.sizes[1]
         length = reference_length(pair.box, answers, size, protocol)
@@ -98,7 +98,7 @@ class MatchBenchmark(PairBenchmark):
             values[kind.title()] = level
         prediction = {"points": points.round(3).tolist(), "correct": correct.tolist()}
         matched = pair.points[0], points
-        return Matched(values, {"correct": right}, prediction, matched, correct[:, 0], partial(tracker.picture, pair))
+        return Matched(values, {"correct": right}, prediction, matched, correct[:, 0], partial(matcher.picture, pair))
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return PCK by the averages and draws of the protocol; the list of pairs gives the draws."""
@@ -122,10 +122,10 @@ class MatchBenchmark(PairBenchmark):
             names_of_draws[draw] = [self.pairs[index].name for index in indices]
         return names_of_draws
 
-    def facts(self, rows: Sequence[Row], tracker: KeypointMatcher) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], matcher: KeypointMatcher) -> dict[str, Any]:
         """Return the split, the feature grid and the number of pairs."""
-        height, width = tracker.encoder.grid
-        return {"split": self.split, "grid": f"{height} x {width}"} | super().facts(rows, tracker)
+        height, width = matcher.grid
+        return {"split": self.split, "grid": f"{height} x {width}"} | super().facts(rows, matcher)
 
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
         """Return split and number of pairs."""

@@ -42,7 +42,7 @@ class NaviBenchmark(PairBenchmark):
 
     name = "navi"
     protocol_class = SurfaceProtocol
-    tracker = FrameEncoder
+    encoder = FrameEncoder
     unit = "objects"
     caption = "matches of the largest weights; green: below the second threshold"
     conditions = PairBenchmark.conditions
@@ -58,11 +58,11 @@ class NaviBenchmark(PairBenchmark):
         """Read a picture of a pair, as the network sees it, with its surface."""
         return navi_view(pair, which, self.protocol)  # type: ignore[arg-type]
 
-    def match(self, pair: SurfacePair, tracker: FrameEncoder) -> Matched:
+    def match(self, pair: SurfacePair, encoder: FrameEncoder) -> Matched:
         """Match the surfaces of a pair, and count the matches below the thresholds."""
-        protocol = tracker.protocol
+        protocol = encoder.protocol
         views = [self.view(pair, 0), self.view(pair, 1)]
-        source, target = matched(tracker, views)
+        source, target = matched(encoder, views)
         errors = errors_of(views, source, target, pair, protocol)
         counts = {"correct": correct_matches(*errors, protocol), "matches": len(source), "angle": pair.angle}
         scores = surface_scores([counts], protocol)
@@ -79,13 +79,13 @@ class NaviBenchmark(PairBenchmark):
         """Return the recalls of all matches, and those of the bins of angle."""
         return surface_scores([row.counts for row in rows], self.protocol)  # type: ignore[arg-type]
 
-    def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
         """Return the number of pairs, of all and of each bin of angle."""
         angles = [float(row.counts["angle"]) for row in rows]
         in_bins: dict[str, int] = {}
         for low, high in pairwise(self.protocol.angle_bins):  # type: ignore[union-attr]
             in_bins[f"{low:g}-{high:g}"] = sum(low <= angle < high for angle in angles)
-        return super().facts(rows, tracker) | {"pairs_by_angle": in_bins}
+        return super().facts(rows, encoder) | {"pairs_by_angle": in_bins}
 
 
 @dataclass(frozen=True)

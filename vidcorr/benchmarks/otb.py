@@ -54,7 +54,7 @@ class OtbBenchmark(Benchmark):
 
     name = "otb"
     protocol_class = TrackingProtocol
-    tracker = SiamFCTracker
+    encoder = SiamFCTracker
     score_names = ("success", "precision@20px", "success@0.5")
 
     root: str | Path

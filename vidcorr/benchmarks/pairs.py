@@ -75,7 +75,7 @@ class PairBenchmark(Benchmark):
         """
 
     @abstractmethod
-    def match(self, pair: Any, tracker: Any) -> Matched:
+    def match(self, pair: Any, matcher: Any) -> Matched:
         """Match the pictures of a pair, and measure the matches."""
 
     @property
@@ -98,7 +98,7 @@ class PairBenchmark(Benchmark):
         """Return the pairs of a category that are scored: by default all."""
         return category.pairs
 
-    def score(self, sequence: PairsOfCategory, tracker: Any, output: Output) -> list[Row]:
+    def score(self, sequence: PairsOfCategory, matcher: Any, output: Output) -> list[Row]:
         """Match and score the pairs of a category: a row per pair."""
         pairs = self.pairs_to_score(sequence)
         pictures = PairPictures(output.folder, sequence.name, len(pairs), self.caption)
@@ -106,7 +106,7 @@ class PairBenchmark(Benchmark):
         predictions: dict[str, Any] = {}
         for pair in pairs:
             signals.check()
-            matched = self.match(pair, tracker)
+            matched = self.match(pair, matcher)
             rows.append(Row(video=sequence.name, object=pair.name, values=matched.values, counts=matched.counts))
             predictions[pair.name] = matched.prediction
             pictures.add(matched.drawn)
@@ -114,7 +114,7 @@ class PairBenchmark(Benchmark):
         output.table(f"predictions/{sequence.name}.json", json.dumps(predictions) + "\n")
         return rows
 
-    def facts(self, rows: Sequence[Row], tracker: Any) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], matcher: Any) -> dict[str, Any]:
         """Return the number of pairs."""
         return {"pairs": len(rows)}
 

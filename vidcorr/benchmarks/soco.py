@@ -43,7 +43,7 @@ class SocoBenchmark(PairBenchmark):
 
     name = "soco"
     protocol_class = MatchingProtocol
-    tracker = KeypointMatcher
+    encoder = KeypointMatcher
     caption = "points that were found; green: near the point of the same name"
 
     root: str | Path
@@ -64,21 +64,21 @@ class SocoBenchmark(PairBenchmark):
         """Read the pairs."""
         return read_soco(self.root, self.pairs)
 
-    def match(self, pair: SocoPair, tracker: KeypointMatcher) -> Matched:
+    def match(self, pair: SocoPair, matcher: KeypointMatcher) -> Matched:
         """Match the key points of a pair, and measure them by name, by concept and among a concept's cells."""
-        protocol = tracker.protocol
-        points = tracker.match(pair)
+        protocol = matcher.protocol
+        points = matcher.match(pair)
         side = protocol.input_sides[0]
         targets = frame_points(torch.from_numpy(pair.points[1]), pair.sizes[1], protocol).numpy() / np.float32(side)
         errors = point_errors(points / max(pair.sizes[1]), targets, pair.length)
-        geometric = geometric_errors(tracker, pair, targets)
+        geometric = geometric_errors(matcher, pair, targets)
         counts = concept_counts(errors, geometric, pair.same, pair.concept, protocol)
         values = concept_scores({pair.category: [counts]}, protocol)
         correct = np.zeros(len(points), bool)
         source, target = pair.same.T
         correct[source] = errors[source, target] < protocol.thresholds[0]
         matched = pair.points[0], points
-        return Matched(values, counts, points.round(3).tolist(), matched, correct, partial(tracker.picture, pair))
+        return Matched(values, counts, points.round(3).tolist(), matched, correct, partial(matcher.picture, pair))
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the means over categories."""
@@ -87,23 +87,23 @@ class SocoBenchmark(PairBenchmark):
             categories.setdefault(row.video, []).append(row.counts)
         return concept_scores(categories, self.protocol)  # type: ignore[arg-type]
 
-    def facts(self, rows: Sequence[Row], tracker: KeypointMatcher) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], matcher: KeypointMatcher) -> dict[str, Any]:
         """Return the kind and number of pairs, and the feature grid."""
-        height, width = tracker.encoder.grid
-        return {"split": self.pairs, "grid": f"{height} x {width}"} | super().facts(rows, tracker)
+        height, width = matcher.grid
+        return {"split": self.pairs, "grid": f"{height} x {width}"} | super().facts(rows, matcher)
 
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
         """Return kind and number of pairs."""
         return [self.pairs, *super().conditions(facts)]
 
 
-def geometric_errors(tracker: KeypointMatcher, pair: SocoPair, targets: Any) -> Any:
+def geometric_errors(matcher: KeypointMatcher, pair: SocoPair, targets: Any) -> Any:
     """Return the errors `(N, M)` of the cells chosen among those with a target point of the same concept."""
-    source = tracker.features_of(pair, 0)
-    target = tracker.features_of(pair, 1)
+    source = matcher.features_of(pair, 0)
+    target = matcher.features_of(pair, 1)
     points = torch.from_numpy(pair.points[0])
     with torch.no_grad():
-        similarities = cell_similarities(source, target, points, pair.sizes[0], tracker.protocol).cpu().numpy()
+        similarities = cell_similarities(source, target, points, pair.sizes[0], matcher.protocol).cpu().numpy()
     cells = candidate_cells(similarities, targets, pair.concept)
     _, height, width = similarities.shape
     corners = np.stack([cells % width / width, cells // width / height], axis=1)

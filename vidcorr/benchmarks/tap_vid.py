@@ -68,7 +68,7 @@ class TapVidBenchmark(Benchmark):
 
     name = "tap_vid"
     protocol_class = PointProtocol
-    tracker = FrameEncoder
+    encoder = FrameEncoder
     score_names = (*SCORES, LIMIT)
 
     root: str | Path
@@ -78,18 +78,18 @@ class TapVidBenchmark(Benchmark):
         """Open the data set."""
         return TapVid(self.root)
 
-    def score(self, sequence: PointSequence, tracker: FrameEncoder, output: Output) -> list[Row]:
+    def score(self, sequence: PointSequence, encoder: FrameEncoder, output: Output) -> list[Row]:
         """Track and score the points of a video: a row.
 
         Its counts are the measures of `track_measures`; `limit`, the (18,) counts of the true tracks moved to the
         nearest cell centres; `position` of the video in the data set.
         """
-        protocol = tracker.protocol
+        protocol = encoder.protocol
         mode = protocol.query_mode
         side = protocol.scored_size
         queries = sample_queries(sequence.occluded, sequence.points * side, mode, protocol.query_stride)
         found = follow_points(
-            tracker,
+            encoder,
             lambda first: map(sequence.frame, range(first, sequence.num_frames)),
             sequence.num_frames,
             sequence.size,
@@ -105,7 +105,7 @@ class TapVidBenchmark(Benchmark):
             pixel=(width / side, height / side),
             areas=sequence.areas(),
         )
-        nearest = nearest_centres(queries.tracks, tracker.grid, side)
+        nearest = nearest_centres(queries.tracks, encoder.grid, side)
         limit = tapvid_counts(queries, queries.occluded, nearest, mode).sum(axis=0)
         names = [video.name for video in self.sequences]
         counts |= {"limit": limit.tolist(), "position": names.index(sequence.name)}
@@ -134,7 +134,7 @@ class TapVidBenchmark(Benchmark):
         limits = track_scores([{"tracks": row.counts["limit"]} for row in rows])
         return scores | {LIMIT: limits["average_pts_within_thresh"]}
 
-    def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
         """Return the videos in which measures are 0/0, the feature grid, and the name of a released set."""
         undefined: dict[str, list[str]] = {}
         for key in METRICS:
@@ -142,9 +142,9 @@ class TapVidBenchmark(Benchmark):
             if names:
                 undefined[key] = names
         facts: dict[str, Any] = {"undefined": undefined}
-        height, width = tracker.grid
+        height, width = encoder.grid
         if height:  # a rank may have no video
-            side = tracker.protocol.scored_size
+            side = encoder.protocol.scored_size
             facts["grid"] = f"{height} x {width} cells of {side / height:g} x {side / width:g} px"
         names = sorted(sequence.name for sequence in self.sequences)
         if names == sorted(DAVIS_VIDEOS.split()):

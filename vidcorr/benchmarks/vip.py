@@ -72,7 +72,7 @@ class VipBenchmark(Benchmark):
 
     name = "vip"
     protocol_class = PropagationProtocol
-    tracker = FrameEncoder
+    encoder = FrameEncoder
     propagator: ClassVar[Any] = LabelPropagator  # a `Propagator`; mypy takes it for a method
     """The propagation of labels; a subclass may bring its own."""
     pooled = True
@@ -101,18 +101,18 @@ class VipBenchmark(Benchmark):
             videos.append(PartVideo(dict(zip(self.parts, sequences, strict=True))))
         return videos
 
-    def score(self, video: PartVideo, tracker: FrameEncoder, output: Output) -> list[Row]:
+    def score(self, video: PartVideo, encoder: FrameEncoder, output: Output) -> list[Row]:
         """Propagate the parts of a video once per kind of labels, write and score them: a row with the counts."""
         counts: dict[str, Any] = {}
         for parts, whole_sequence in video.sequences.items():
-            sequence, frames = at_size_of_data(whole_sequence, tracker.protocol)
-            covered = tracker.covered(sequence.size)
+            sequence, frames = at_size_of_data(whole_sequence, encoder.protocol)
+            covered = encoder.covered(sequence.size)
             measured: list[Any] = []
             pictures = SequencePictures(
                 output, sequence, overlay_masks, overlay_masks_small, kind=parts, caption=CAPTION
             )
-            for t, tracked in enumerate(follow_masks(sequence, frames, tracker, type(self).propagator)):
-                with tracker.watch("score"):
+            for t, tracked in enumerate(follow_masks(sequence, frames, encoder, type(self).propagator)):
+                with encoder.watch("score"):
                     if parts == "semantic":
                         truth = sequence.read_mask(t)
                         measured.append(class_areas(tracked.decoded, truth))
@@ -125,7 +125,7 @@ class VipBenchmark(Benchmark):
                                 tracked.decoded, target, sequence.classes, scores, classes
                             )
                             measured.append([found.tolist(), annotated.tolist()])
-                with tracker.watch("write"):
+                with encoder.watch("write"):
                     output.mask(mask_file(sequence, t), tracked.decoded, parts)
                     pictures.add(tracked.frame, tracked.decoded, truth=truth)
             pictures.close()
@@ -144,7 +144,7 @@ class VipBenchmark(Benchmark):
                 scores[key.replace("AP", AP)] = value
         return scores
 
-    def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
         """Return the split and the definition of AP."""
         facts = {"split": self.split}
         if "instance" in self.parts:

@@ -86,9 +86,9 @@ class VosBenchmark(MaskBenchmark):
         _ = rules.metadata  # its faults are told before any work
         return videos if rules.objects_enter else list(map(_of_first_mask, videos))
 
-    def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
         """Return split, merging of objects and rules."""
-        return {"split": self.split, "one_object": self.one_object} | super().facts(rows, tracker)
+        return {"split": self.split, "one_object": self.one_object} | super().facts(rows, encoder)
 
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
         """Return split and rules, and whether the objects are merged."""

@@ -74,10 +74,10 @@ class YoutubeVosBenchmark(MaskBenchmark):
         """Return the names of the sequences that are held out of the training split."""
         return [sequence.name for sequence in self.sequences] if self.split == "holdout" else ()
 
-    def score(self, sequence: MaskSequence, tracker: FrameEncoder, output: Output) -> list[Row]:
+    def score(self, sequence: MaskSequence, encoder: FrameEncoder, output: Output) -> list[Row]:
         """Propagate and score the masks; a row has its object's category, and whether training has not seen it."""
         rows: list[Row] = []
-        for row in super().score(sequence, tracker, output):
+        for row in super().score(sequence, encoder, output):
             category = sequence.categories.get(int(row.object))
             columns: dict[str, Any] = {"Category": category or "", "Unseen": category in self.unseen_names}
             rows.append(Row(video=row.video, object=row.object, values={**row.values, **columns}))
@@ -91,12 +91,12 @@ class YoutubeVosBenchmark(MaskBenchmark):
             groups[kind].append(row.values)
         return scores_of_categories(groups)
 
-    def facts(self, rows: Sequence[Row], tracker: FrameEncoder) -> dict[str, Any]:
+    def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
         """Return split, hold-out and rules."""
         facts: dict[str, Any] = {"split": self.split, "all_frames": self.all_frames}
         if self.split == "holdout":
             facts |= {"holdout": self.holdout, "unseen": self.unseen}
-        return facts | super().facts(rows, tracker)
+        return facts | super().facts(rows, encoder)
 
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
         """Return the split, with the size of a hold-out, and whether every frame is followed."""

@@ -181,7 +181,7 @@ class Result(Exact):
         benchmark: Any,
         network: Network,
         rows: Sequence[Row],
-        tracker: Any,
+        encoder: Any,
         stage: Stage,
         *,
         past: Sequence[Evaluated] = (),
@@ -195,7 +195,7 @@ class Result(Exact):
             benchmark: the `Benchmark`.
             network: the evaluated network.
             rows: the rows, sorted by name; none if nothing is scored.
-            tracker: the tracker that found the rows.
+            encoder: the network under the protocol, which found the rows.
             stage: its features and protocol.
             past: earlier evaluations of the same training.
             at: epochs and optimiser steps of the training so far; None outside a training.
@@ -206,8 +206,8 @@ class Result(Exact):
         history = list(past)
         if at is not None:
             history.append(Evaluated(epoch=at[0], step=at[1], scores=scores))
-        data = benchmark.facts(rows, tracker)
-        if tracker.constant:
+        data = benchmark.facts(rows, encoder)
+        if encoder.constant:
             data["constant_features"] = True
         sides = [min(sequence.size) for sequence in benchmark.sequences if hasattr(sequence, "size")]
         if sides:
@@ -233,7 +233,7 @@ class Result(Exact):
             headline=benchmark.score_names[:3],
             provenance=Provenance.now(),
             seconds=round(now - (began or now), 2),
-            seconds_of=tracker.watch.seconds,
+            seconds_of=encoder.watch.seconds,
             ranks=ranks,
             history=history,
         )

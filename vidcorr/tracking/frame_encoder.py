@@ -61,10 +61,12 @@ def normalises(extractor: nn.Module) -> bool:
     return isinstance(extractor, VideoEncoder) or any(isinstance(part, Normalise) for part in extractor.modules())
 
 
-def input_rules(protocol: NetworkView) -> NetworkInput:
+def input_rules(protocol: Any) -> NetworkInput:
     """Return the rules by which a frame enters the network; a protocol without them gets frames that are prepared."""
     if isinstance(protocol, NetworkInput):
         return protocol
+    if not isinstance(protocol, NetworkView):
+        return NetworkInput(name="prepared")
     fields = {name: getattr(protocol, name) for name in NetworkView.value_fields()}
     return NetworkInput(name="prepared", **fields)
 
@@ -79,27 +81,41 @@ def input_under(protocol: Any, extractor: nn.Module) -> Input:
     return Input(mean=mean or own.mean, std=std or own.std, source=f"{PROTOCOL}{protocol.source}")
 
 
-class Tracker:
-    """The features of a network, and the time that they take: what a benchmark without label propagation gets.
+class FrameEncoder:
+    """A network under a protocol: the features of the frames of any number of videos.
+
+    The first output of an extractor of images is checked: a map with the cells of its stride. The encoder may use a
+    copy of the extractor with folded BatchNorms, so make a new one after further training.
 
     Args:
-        extractor: the features of a network.
-        protocol: the protocol with the stride of the features; None if nothing is tracked.
+        extractor: a network, as `load` takes it, or its extractor, whose BatchNorms are folded if possible. Or a video
+            encoder, such as `Clips`: a call of `encode` is then a whole video.
+        protocol: the protocol; it gets the fields that the network sets. None if nothing is tracked.
 
     Attributes:
         watch: counts the seconds by kind of work.
         device: device of the extractor.
         input: the RGB that the network gets.
         constant: True once the first frame of a video had equal features in all cells, so that its scores are chance.
+        multiple: sides of the network's input are padded to a multiple of it.
+        in_order: True if a video must be encoded in order from its first frame.
+        grid: (height, width) in cells of the last map; 0 before the first.
     """
 
-    def __init__(self, extractor: nn.Module, protocol: Any = None) -> None:
+    def __init__(self, extractor: Any, protocol: Any = None) -> None:
+        extractor = view(extractor, features=getattr(protocol, "features", None))
         self.extractor: Any = extractor
-        self.protocol = protocol
+        self.protocol = adapt_to_network(protocol, extractor) if isinstance(protocol, NetworkView) else protocol
         self.watch = Stopwatch()
-        self.input = input_under(protocol, extractor)
+        self.input = input_under(self.protocol, extractor)
         self.device = device_of(extractor)
         self.constant = False
+        self.multiple: int = getattr(extractor, "multiple", 1)
+        self.in_order = isinstance(extractor, VideoEncoder)
+        self._rules = input_rules(self.protocol)
+        self._network: Any = extractor if self.in_order else extractor_under(extractor, self._rules)
+        self._is_checked = False
+        self.grid: Size = (0, 0)
 
     def features(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the map `(C, h, w)` of each frame on the extractor's device, without rules of a protocol.
@@ -110,34 +126,6 @@ class Tracker:
         for frame in frames:
             image = to_device(frame, self.device).float() / 255
             yield features_by(self.extractor, image[None])[0]
-
-
-class FrameEncoder(Tracker):
-    """A network under a protocol: the features of the frames of any number of videos.
-
-    The first output of an extractor of images is checked: a map with the cells of its stride. The encoder may use a
-    copy of the extractor with folded BatchNorms, so make a new one after further training.
-
-    Args:
-        extractor: a network, as `load` takes it, or its extractor, whose BatchNorms are folded if possible. Or a video
-            encoder, such as `Clips`: a call of `encode` is then a whole video.
-        protocol: the protocol; it gets the fields that the network sets.
-
-    Attributes:
-        multiple: sides of the network's input are padded to a multiple of it.
-        in_order: True if a video must be encoded in order from its first frame.
-        grid: (height, width) in cells of the last map; 0 before the first.
-    """
-
-    def __init__(self, extractor: Any, protocol: Any) -> None:
-        extractor = view(extractor, features=getattr(protocol, "features", None))
-        super().__init__(extractor, adapt_to_network(protocol, extractor))
-        self.multiple: int = getattr(extractor, "multiple", 1)
-        self.in_order = isinstance(extractor, VideoEncoder)
-        self._rules = input_rules(self.protocol)
-        self._network: Any = extractor if self.in_order else extractor_under(extractor, self._rules)
-        self._is_checked = False
-        self.grid: Size = (0, 0)
 
     def covered(self, size: Size) -> Size:
         """Return the size that the map of a frame of size (H, W) covers, padding included, in pixels of the frame."""

@@ -17,13 +17,13 @@ from ..functional import match_keypoints
 from ..functional.matching import bias_directions, prepare_picture
 from ..protocols import MatchingProtocol
 from ..videos.images import read_image
-from .frame_encoder import FrameEncoder, Tracker
+from .frame_encoder import FrameEncoder
 
 KEPT_OF_PICTURES = 2 * 2**30
 """Bytes of a category's features in memory; those of further pictures are computed whenever a pair needs them."""
 
 
-class KeypointMatcher(Tracker):
+class KeypointMatcher(FrameEncoder):
     """A network under a matching protocol; matches the pairs of any number of sets of pictures.
 
     Args:
@@ -32,7 +32,6 @@ class KeypointMatcher(Tracker):
             multiple of the network's stride and patch, the lower of two; the protocol's name shows the changes.
 
     Attributes:
-        encoder: encodes the pictures.
         watch: counts the seconds of "backbone" and "match".
         protocol: the protocol at the stride of the map.
 
@@ -48,16 +47,14 @@ class KeypointMatcher(Tracker):
         if "input_size" in protocol.changes and size != protocol.input_size:
             text = f"input_size must be a multiple of the network's {step} px; {size} is the nearest"
             raise ValueError(f"protocol {protocol.name!r}: {text}")
-        self.encoder = FrameEncoder(extractor, protocol.with_changes(input_size=size))
-        super().__init__(extractor, self.encoder.protocol)
-        self.watch = self.encoder.watch
+        super().__init__(extractor, protocol.with_changes(input_size=size))
         self._category = ""
         self._room = 0
         self._kept: dict[tuple[Path, bool], Tensor] = {}
         self._bias: Tensor | None = None
         if protocol.debiased:
             black = torch.zeros(3, *self.protocol.input_sides, dtype=torch.uint8)
-            features_of_black = next(self.encoder.maps([black], may_be_constant=True))
+            features_of_black = next(self.maps([black], may_be_constant=True))
             self._bias = bias_directions(features_of_black, protocol.debiased)
 
     @torch.no_grad()
@@ -112,8 +109,7 @@ class KeypointMatcher(Tracker):
         image = prepare_picture(self.picture(pair, which), self.protocol)
         if mirrored:
             image = image.flip(2)
-        features = next(self.encoder.maps([image]))
-        self.constant = self.encoder.constant
+        features = next(self.maps([image]))
         if not features.isfinite().all():
             raise ValueError(f"{key[0].name}: its features are not finite")
         self._room -= features.nbytes

@@ -23,7 +23,7 @@ from ..functional.device import PendingCopy, computing_in, to_device
 from ..functional.siamese import siamese_correlation
 from ..protocols import TrackingProtocol
 from ..videos.boxes import centred, context_side, one_based, square_crop
-from .frame_encoder import Tracker
+from .frame_encoder import FrameEncoder
 
 Image = NDArray[np.uint8]
 """A frame, (H, W, 3) uint8 RGB."""
@@ -78,7 +78,7 @@ def view_options(
     return chosen | {"dilated": dilated}
 
 
-class SiamFCTracker(Tracker):
+class SiamFCTracker(FrameEncoder):
     """Tracker of the targets of a video; a pass of the backbone covers all targets and scales of a frame.
 
     The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
@@ -104,8 +104,6 @@ class SiamFCTracker(Tracker):
         if isinstance(extractor, VideoEncoder):
             raise ValueError("SiamFC encodes single crops, which a video encoder cannot; give an image encoder")
         super().__init__(extractor, at_extractor(protocol or TrackingProtocol(), extractor))
-        network: Any = extractor
-        self._network: Any = network.folded() if hasattr(network, "folded") else network
         self.tracks: list[Track] = []
 
     @torch.no_grad()

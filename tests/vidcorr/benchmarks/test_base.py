@@ -143,8 +143,8 @@ class BrightnessBenchmark(Benchmark):
     def read(self):
         return Davis(self.root)
 
-    def score(self, sequence, tracker, output):
-        (features,) = tracker.features([sequence.frame(0)])
+    def score(self, sequence, encoder, output):
+        (features,) = encoder.features([sequence.frame(0)])
         return [Row(video=sequence.name, values={"mean": features.mean().item()})]
 
     def scores(self, rows):

@@ -39,9 +39,9 @@ def test_scores_are_those_of_the_scripts(name, count):
         places[room, "-".join(map(str, pictures))] = number
 
     class Known(kind):
-        def match(self, pair, tracker):
+        def match(self, pair, encoder):
             stored[:] = [case[f"p{places[pair.category, pair.name]}_feats{which}"] for which in (1, 0)]
-            return super().match(pair, tracker)
+            return super().match(pair, encoder)
 
     network = nn.AvgPool2d(16)
     network.register_forward_hook(lambda *_: torch.from_numpy(stored.pop())[None])

@@ -16,7 +16,7 @@ from vidcorr.backbones import Normalise, build_feature_extractor, load
 from vidcorr.functional.device import fastest_precision
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking import frame_encoder, stopwatch
-from vidcorr.tracking.frame_encoder import FrameEncoder, Tracker, adapt_to_network, extractor_under
+from vidcorr.tracking.frame_encoder import FrameEncoder, adapt_to_network, extractor_under
 from vidcorr.tracking.stopwatch import Stopwatch
 
 VFS = PropagationProtocol.named("vfs")
@@ -24,10 +24,10 @@ VFS = PropagationProtocol.named("vfs")
 
 def test_an_extractor_sees_white_as_1_on_its_device():
     white = torch.full((3, 32, 64), 255, dtype=torch.uint8)
-    (features,) = Tracker(build_feature_extractor(nn.AvgPool2d(8))).features([white])
+    (features,) = FrameEncoder(build_feature_extractor(nn.AvgPool2d(8))).features([white])
     torch.testing.assert_close(features, torch.ones(3, 4, 8))
-    (features,) = Tracker(nn.Conv2d(3, 5, 3).to("meta")).features([white])
-    assert (features.device.type, features.shape) == ("meta", (5, 30, 62))
+    (features,) = FrameEncoder(nn.Conv2d(3, 5, 3, padding=1).to("meta")).features([white])
+    assert (features.device.type, features.shape) == ("meta", (5, 32, 64))
 
 
 def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
