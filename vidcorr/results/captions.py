@@ -8,17 +8,21 @@ from .records import Record
 
 
 def of_what(records: Iterable[Record]) -> str:
-    """Return the benchmarks and protocols of the scores in words."""
-    data: dict[str, dict[str, None]] = {}  # protocol → benchmarks with their conditions
+    """Return the benchmarks of the scores in words, each with its conditions and protocols."""
+    data: dict[str, dict[str, dict[str, None]]] = {}  # benchmark → conditions → protocols
     for record in records:
         result = record.result
-        about = f" ({', '.join(result.conditions)})" if result.conditions else ""
-        data.setdefault(result.stage.protocol.shared_name, {})[f"{result.data_set}{about}"] = None
+        of_set = data.setdefault(result.data_set, {})
+        of_set.setdefault(", ".join(result.conditions), {})[result.stage.protocol.shared_name] = None
     texts = []
-    for protocol, of_protocol in data.items():
-        by_protocol = f", by protocol {protocol}" if protocol else ""
-        texts.append(f"on {listed(list(of_protocol))}{by_protocol}")
-    return "; ".join(texts)
+    for name, of_set in data.items():
+        parts = []
+        for conditions, protocols in of_set.items():
+            by_protocol = listed(list(filter(None, protocols)))
+            parts.append(", ".join(filter(None, [conditions, by_protocol and f"by {by_protocol}"])))
+        about = "; ".join(filter(None, parts))
+        texts.append(f"{name} ({about})" if about else name)
+    return f"on {listed(texts)}"
 
 
 def views_of(rows: Mapping[str, Mapping[str, Cell]]) -> str:

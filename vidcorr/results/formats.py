@@ -49,6 +49,25 @@ def latex_text(text: str) -> str:
     return "".join(LATEX.get(letter, letter) for letter in one_line(text))
 
 
+def breakable(text: str) -> str:
+    """Return text in LaTeX whose long words, as the name of a protocol, may break after a sign."""
+    words = []
+    for word in one_line(text).split(" "):
+        parts = re.split(r"(?<=[\W_])(?=.)", word) if len(word) > 12 else [word]
+        words.append(r"\allowbreak{}".join(map(latex_text, parts)))
+    return " ".join(words)
+
+
+def width_in_latex(text: str) -> float:
+    """Return the width of a text in LaTeX's roman letters, at least, in sizes of the letters."""
+    width = 0.0
+    for letter in as_bold(one_line(text), r"\1"):
+        narrow = letter in " .,:;!|'()[]ijl"
+        wide = letter.isupper() or letter in "mw%&@+±−→Δ=<>~^#"
+        width += 0.36 if narrow else 0.83 if wide else 0.56
+    return width
+
+
 def as_bold(text: str, pattern: str) -> str:
     """Replace `**` around a number by a pattern of `re.sub`, as `<b>\\1</b>`."""
     return BOLD.sub(pattern, text)

@@ -5,8 +5,13 @@ Also tests `results/tables.py`, `results/cells.py`, `results/captions.py`, `resu
 
 import math
 import re
+import shutil
+import subprocess
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+
+import pytest
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
@@ -115,3 +120,41 @@ def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):
     assert named_results(tmp_path / "empty") == ("", {})
     refused(ValueError, "no result in this folder", named_results, f"x={tmp_path / 'empty'}")
     refused(ValueError, "there is no such folder", named_results, tmp_path / "nowhere")
+
+
+def pages_of(tables, options, folder):
+    """Return what LaTeX says of a document with tables, each with and without intervals."""
+    texts = []
+    for table in tables:
+        texts += [render(table, "tex", intervals) for intervals in (False, True)]
+    head = rf"\documentclass[{options}]{{article}}\usepackage{{booktabs}}\begin{{document}}"
+    (folder / "paper.tex").write_text("\n\\clearpage\n".join([head, *texts, r"\end{document}"]))
+    words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+    return done.stdout.decode(errors="replace")
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX on this machine")
+@pytest.mark.parametrize("options", ["", "twocolumn"])
+def test_every_table_fits_on_a_page_of_latex(options, tmp_path, recorded):
+    """Three protocols on two sets have 18 columns; names and protocols are long."""
+    wide, one = [], []
+    for by, benchmark in product(("vfs", "dino", "points"), ("davis", "tap_vid")):
+        for name in ("ours", "a network of a long name, weights of runs/version_0/last.ckpt"):
+            shift = len(name) / 500
+            wide += records(name, shift, by, benchmark=benchmark, headline=["J&F-Mean", "J-Mean", "F-Mean"])
+    long = "vfs+input_filter=bilinear-antialias+input_size=240+radius=6"
+    for name in ("ours", long):
+        protocol = Protocol(name=long, digest="d", shared_name=long, shared="d")
+        one += records(name, len(name) / 500, stage={"protocol": protocol}, headline=["J&F-Mean"])
+    trainings = tabulate(record for more in recorded["trainings"] for record in records(**more))
+    tables = [tabulate(wide), tabulate(wide).with_differences("ours"), tabulate(one).with_differences("ours")]
+    said = pages_of([*tables, trainings.with_differences("theirs"), steps()], options, tmp_path)
+    assert not re.findall("Overfull.*", said)
+
+
+def test_the_caption_names_each_set_of_data_once():
+    table = tabulate([*records("A"), *records("A", by="dino"), *records("A", videos=3), *records("A", benchmark="vip")])
+    (caption,) = re.findall(r"caption\{(.*)\}", render(table, "tex"))
+    assert "on davis (5 sequences, by vfs and dino; 3 sequences, by vfs) and vip (5 sequences, by vfs)." in caption
