@@ -113,6 +113,20 @@ class WithEncoder(nn.Module):
         self.head = nn.Linear(8, 2)
 
 
+class Classifier(nn.Module):
+    """A module whose method gives the features of its trunk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Conv2d(3, WIDTH, 8, 8)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.trunk(images).mean((2, 3))
+
+    def feature_extractor(self, stage: str | None = None, stride: int | None = None) -> nn.Module:
+        return build_feature_extractor(self.trunk, stage, stride)
+
+
 class Several(nn.Conv2d):
     """Gives a tuple, of which nobody knows which is the map."""
 

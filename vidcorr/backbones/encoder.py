@@ -23,6 +23,7 @@ from .extractor import (
     TimmExtractor,
     at_input,
     input_of,
+    normalisation,
     stated_stride,
 )
 from .liir_encoder import AFFINITY, LiirEncoder, LiirExtractor
@@ -242,12 +243,16 @@ class Encoder(nn.Module):
         elif isinstance(network, VideoEncoder):
             if stage is not None or stride is not None or dilated:
                 raise ValueError("a video encoder has one stage and stride; leave both arguments out")
-            view = network if self.stated is None else NormalisedFrames(network, self._normalise(), self.stated)
+            view = (
+                network
+                if self.stated is None
+                else NormalisedFrames(network, normalisation(self.network, self.stated), self.stated)
+            )
         else:
             if options and self.extract is not _resnet:
                 raise ValueError(f"{type(network).__name__}: {UNDILATED}")
             takes_copy = getattr(self.extract, "takes_copy", self.extract not in (_colour, _settled))
-            normalise = self._normalise() if self.takes_normalised else None
+            normalise = normalisation(network, self.input) if self.takes_normalised else None
             view = self.extract(shared_copy(network) if takes_copy else network, normalise, stage, stride, **options)
             if normalise is None and self.stated is not None:
                 view = at_input(view, self.stated)
@@ -268,12 +273,6 @@ class Encoder(nn.Module):
             return True
         has_own = any(isinstance(part, Normalise) for part in self.network.modules())
         return self.stated is not None and not has_own
-
-    def _normalise(self) -> Normalise:
-        """Return the normalisation of the network's input, on its device and in its type."""
-        normalise = Normalise(self.input.mean, self.input.std)
-        beside = next(self.network.parameters(), normalise.mean)  # in bfloat16 under Lightning's bf16-true
-        return normalise.to(beside, non_blocking=True)
 
     @property
     def recipe(self) -> Recipe | None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..functional.device import random_state_kept, to_device
-from .copies import M, device_of, shared_copy
+from .copies import device_of, shared_copy
 from .description import IMAGENET_MEAN, IMAGENET_STD, Input
 
 PositionRule = Literal["network", "dino"]
@@ -141,23 +141,6 @@ class FeatureExtractor(nn.Module, ABC):
             given = f"{images.dtype} {tuple(images.shape)}"
             raise ValueError(f"images must be float RGB (N, 3, H, W) in [0, 1], got {given}")
         return self.map_of(images)
-
-
-def at_input(view: M, stated: Input) -> M:
-    """Return a view whose parts normalise RGB by a stated input; the given view stays as it is.
-
-    Raises:
-        ValueError: for a view without a `Normalise`: it makes its input by code of its own.
-    """
-    adapted = shared_copy(view)
-    parts = [part for part in adapted.modules() if isinstance(part, Normalise)]
-    if not parts:
-        raise ValueError(f"{type(view).__name__}: makes its input by code of its own: leave mean and deviation out")
-    for part in parts:
-        part.mean = in_form_of(part.mean, stated.mean)
-        part.std = in_form_of(part.std, stated.std)
-    adapted.input = stated  # type: ignore[assignment]
-    return adapted
 
 
 def in_form_of(buffer: Tensor, constant: Sequence[float] | None) -> Tensor:
@@ -291,6 +274,37 @@ class MapExtractor(FeatureExtractor):
             output = self.network(given)
         features: Tensor = map_of_tokens(output, self.patch, images.shape[2:])
         return features
+
+
+def normalisation(network: nn.Module, stated: Input) -> Normalise:
+    """Return the normalisation of a network's input, on its device and in its type."""
+    normalise = Normalise(stated.mean, stated.std)
+    beside = next(network.parameters(), normalise.mean)  # in bfloat16 under Lightning's bf16-true
+    return normalise.to(beside, non_blocking=True)
+
+
+def at_input(view: FeatureExtractor, stated: Input) -> FeatureExtractor:
+    """Return a view that normalises RGB by a stated input; the given view stays as it is.
+
+    Raises:
+        ValueError: for a view without a `Normalise`, of another class than `MapExtractor`: it makes its input by code
+            of its own.
+    """
+    has_parts = any(isinstance(part, Normalise) for part in view.modules())
+    if not has_parts and not isinstance(view, MapExtractor):
+        raise ValueError(f"{type(view).__name__}: makes its input by code of its own: leave mean and deviation out")
+    if has_parts:
+        adapted: FeatureExtractor = shared_copy(view)
+        for part in adapted.modules():
+            if isinstance(part, Normalise):
+                part.mean = in_form_of(part.mean, stated.mean)
+                part.std = in_form_of(part.std, stated.std)
+    else:
+        network: Any = view.network
+        adapted = MapExtractor(network, normalisation(view, stated))
+        adapted.described = view.described
+    adapted.input = stated
+    return adapted
 
 
 class TimmExtractor(FeatureExtractor):

@@ -40,6 +40,7 @@ KINDS = {
     "VJepa": NOBODY,
     "Stated": STATED,
     "Compiled": NOBODY,
+    "Classifier": NOBODY,
     "parallel": NOBODY,
     "WithEncoder": RESNETS,
     "extractor": RESNETS,
@@ -146,7 +147,8 @@ def test_two_inputs_of_a_network_are_two_results_in_two_rows(davis_root, tmp_pat
 def test_a_stated_input_replaces_that_of_a_record_and_of_a_part():
     grey = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
     frames = torch.rand(1, 3, 64, 64)
-    for network in (nn.Conv2d(3, 4, 8, 8), TinyResNet(), networks.vit(), networks.extractor(), networks.WithEncoder()):
+    kinds = [nn.Conv2d(3, 4, 8, 8), TinyResNet(), networks.vit(), networks.extractor()]
+    for network in (*kinds, networks.WithEncoder(), networks.Classifier()):
         plain = build_feature_extractor(network, mean=(0, 0, 0), std=(1, 1, 1))
         found = build_feature_extractor(network, **grey)
         torch.testing.assert_close(found(frames), plain((frames - 0.5) / 0.25), atol=1e-4, rtol=1e-4)
