@@ -14,12 +14,15 @@ from .checkpoints import METADATA_KEY, load_weights, loaded, read_content, recip
 from .copies import on_device
 from .description import IMAGENET_MEAN, IMAGENET_STD, Input, Network
 from .encoder import Encoder
-from .extractor import Dilated, FeatureExtractor
+from .extractor import Dilated, FeatureExtractor, MapExtractor
 from .foreign import fitted, weights_in
 from .liir_encoder import LiirEncoder
 from .networks import HUB, LIBRARIES, WITH_WEIGHTS, NamedNetwork, is_checkpoint, local_file, prepared, split_view
 from .trust import allow, check_names, constructed, import_named, import_path, make, own_arguments
 from .video import VideoEncoder
+
+TRAINED = "on which it was trained"
+"""Source of the input of a network that a method of ours trains."""
 
 
 def load(
@@ -190,7 +193,7 @@ def _encoder_by_name(
     stride: int | None = None,
 ) -> Encoder:
     """Make the encoder of a name; mean and deviation are those of a checkpoint."""
-    network, described = NamedNetwork(spec).build()
+    network, described = NamedNetwork(spec).build(with_weights=False)
     stated = None if mean is None or std is None else Input.of(mean, std, "of the checkpoint")
     return Encoder(network, stated, stage, stride, described)
 
@@ -267,7 +270,8 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network, Input]:
 
     Returns:
         The network; its description, whose `spec` makes the network again; and its input. A fresh network of a library
-        is trained on ImageNet's RGB, whatever the library's own weights were trained on.
+        is trained on ImageNet's RGB, whatever the library's own weights were trained on; a user's own module that
+        states no input, on RGB in [0, 1].
 
     Raises:
         ValueError: for an unknown form of spec, or a checkpoint with a part of a network.
@@ -279,8 +283,11 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network, Input]:
     if not is_checkpoint(spec):
         network, described = NamedNetwork(spec).build()
         encoder = Encoder(network)
-        imagenet = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="on which it was trained")
-        trained_on = encoder.stated or (imagenet if encoder.takes_normalised else Input())
+        trained_on = encoder.stated or Input()
+        if encoder.stated is None and encoder.takes_normalised:
+            trained_on = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=TRAINED)
+        elif encoder.stated is None and encoder.extract is MapExtractor and not encoder.input.source:
+            trained_on = Input(source=TRAINED)
         return network, described, trained_on
     encoder = load(spec)
     if encoder.recipe is None or isinstance(encoder.network, LiirEncoder | VideoEncoder):

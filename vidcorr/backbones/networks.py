@@ -306,9 +306,9 @@ def _of_torch_hub(spec: str, with_weights: bool) -> nn.Module:
     place, _, entry = spec.removeprefix(HUB).rpartition(":")
     refuse([spec], f"backbone {spec}")
     source = "local" if Path(place).is_dir() else "github"
-    options = {} if with_weights else {"pretrained": False}
+    options = {"source": source, "trust_repo": True, "verbose": False}
     try:
-        made = torch.hub.load(place, entry, source=source, trust_repo=True, **options)
+        made = torch.hub.load(place, entry, **options, **({} if with_weights else {"pretrained": False}))
     except Exception as error:  # of code of others
         raise ValueError(f"backbone {spec}: {entry} of {place} cannot be made: {reason(error)}") from error
     network = made[0] if isinstance(made, tuple) else made

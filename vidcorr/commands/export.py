@@ -62,6 +62,7 @@ def card_of(checkpoint: Path, file: str, loading: str) -> str:
         file: name of the exported file.
         loading: lines of Python that load it.
     """
+    from ..backbones import Input
     from ..backbones.checkpoints import METADATA_KEY, read_content
 
     content = read_content(checkpoint, whole=False)
@@ -69,6 +70,10 @@ def card_of(checkpoint: Path, file: str, loading: str) -> str:
     arguments = content.get("hyper_parameters", {})
     run = checkpoint.resolve().parent.parent
     lines = [HEAD + "---", f"# {file}", "", f"Method: {method}, {_plainly(arguments)}.", ""]
+    encoder = content[METADATA_KEY].get("encoder") or {}
+    stated = encoder.get("init_args", {})
+    if "mean" in stated:
+        lines += [f"Input: {Input.of(stated['mean'], stated['std'], '').rgb}.", ""]
     step = content.get("global_step")
     training = "not recorded" if step is None else f"{step} steps, {content['epoch']} epochs"
     lines += [f"Training: {training}. Data: {_data_of(run)}.", ""]

@@ -12,7 +12,6 @@ import numpy as np
 from torch import Tensor
 
 from .. import signals
-from ..backbones.extractor import input_of
 from ..progress import progress_bar
 from ..protocols import PointProtocol
 from ..results.csv_files import csv_text, fixed
@@ -25,6 +24,7 @@ from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream
 from .follow import SHORT_SIDE, AnyProtocol, follow, followed_by
+from .frame_encoder import input_under
 
 RECORD = "prediction.json"
 OUTPUTS = (RECORD, "masks", "boxes.csv", "points.csv", "overlay.mp4")
@@ -77,7 +77,7 @@ def predict_video(
     content: dict[str, Any] = {"video": str(stream.path), "prompt": prompt.metadata(), **(metadata or {})}
     content["stage"] = getattr(extractor, "stage", None)
     content["stride"] = getattr(extractor, "stride", None)
-    content["input"] = input_of(extractor).model_dump(mode="json")
+    content["input"] = input_under(rules, extractor).model_dump(mode="json")
     content["protocol"] = {"digest": rules.digest(), **rules.fields()}
     content |= {"size": list(stream.size), "short_side": short_side, "frame_rate": stream.frame_rate}
     content |= {"part": {"start": stream.start, "end": stream.end}, "complete": False}

@@ -28,7 +28,13 @@ def words(tmp_path, monkeypatch):
 
 def test_a_card_tells_method_data_training_and_the_scores_of_its_step(words, tmp_path, capsys, recorded):
     arguments = {"backbone": "tiny", "lr": 0.5, "_instantiator": "a", "bank": {"frames": 0}}
-    content = {METADATA_KEY: {"class_path": "own.Mine"}, "hyper_parameters": arguments, "global_step": 7, "epoch": 2}
+    encoder = {"init_args": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}}
+    content = {
+        METADATA_KEY: {"class_path": "own.Mine", "encoder": encoder},
+        "hyper_parameters": arguments,
+        "global_step": 7,
+        "epoch": 2,
+    }
     torch.save(content, words[1])
     data = "{class_path: vidcorr.datamodules.VideoDataModule, init_args: {source: clips}}"
     (tmp_path / "run/config.yaml").write_text(f"data: {data}")
@@ -46,4 +52,5 @@ def test_a_card_says_what_a_file_does_not_record(words, tmp_path):
     for config in ("", "data:"):
         (tmp_path / "run/config.yaml").write_text(f"trainer: 1\n{config}")
         main(words)
+        assert "Input:" not in (tmp_path / "README.md").read_text()
         assert "Training: not recorded. Data: not recorded.\n" in (tmp_path / "README.md").read_text()
