@@ -49,7 +49,29 @@ def command(args: Sequence[str]) -> None:
         raise ValueError(f"{card}: is no model card of vidcorr and would be replaced; export into another folder")
     loading = export(flags.checkpoint, flags.output)
     write_atomically(card, card_of(Path(flags.checkpoint), flags.output.name, loading))
+    scores = write_scores(Path(flags.checkpoint), flags.output.parent)
     print(f"{loading}\n# card: {card}; upload both: hf upload OWNER/NAME {flags.output.parent}")
+    if scores:
+        print(
+            f"# scores for the model page: put the hub's data set in place of OWNER/… in {', '.join(map(str, scores))}"
+        )
+
+
+def write_scores(checkpoint: Path, folder: Path) -> list[Path]:
+    """Write `.eval_results/NAME.yaml` for each benchmark and protocol of a checkpoint's run; return the files."""
+    from ..backbones.checkpoints import read_content
+    from ..results.hub import hub_text
+    from ..videos.files import slug, write_atomically
+
+    step = read_content(checkpoint, whole=False).get("global_step")
+    files = []
+    for result in _results_of(checkpoint.resolve().parent.parent, step):
+        name = slug(f"{result.benchmark} {result.stage.protocol.name}".strip())
+        file = folder / ".eval_results" / f"{name}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, hub_text((result, score) for score in result.main_scores()))
+        files.append(file)
+    return files
 
 
 def card_of(checkpoint: Path, file: str, loading: str) -> str:

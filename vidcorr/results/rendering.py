@@ -16,10 +16,11 @@ from .captions import differing, inputs_of, of_what, views_of
 from .cells import Cell
 from .csv_files import csv_of_records
 from .formats import as_bold, breakable, grid, latex_text, one_line, percent, width_in_latex
+from .hub import hub_text
 from .records import Column, Record
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
 
-Format = Literal["text", "md", "csv", "tex", "html"]
+Format = Literal["text", "md", "csv", "tex", "html", "hub"]
 COLUMN, PAGE = 230, 335
 """Points of a column of a paper, and of a page, which a wider table spans in small letters."""
 LONGEST_NAME = 14.0
@@ -131,9 +132,9 @@ def render(table: Table, format: Format = "md", intervals: bool | None = None, w
     """Return a table of scores as text.
 
     A terminal's text and Markdown have a table per benchmark and conditions; LaTeX (with booktabs) and HTML have a head
-    for each over its scores. Intervals and differences have columns of their own; Markdown has them in the cell of the
-    score. Per cent: mean ± standard deviation over the seeds. CSV has a line per cell, with all quantities as
-    fractions, and the score of each seed.
+    for each over its scores; `hub` is YAML for a model page, an entry per score and seed. Intervals and differences
+    have columns of their own; Markdown has them in the cell of the score. Per cent: mean ± standard deviation over the
+    seeds. CSV has a line per cell, with all quantities as fractions, and the score of each seed.
 
     Args:
         table: the scores.
@@ -145,6 +146,8 @@ def render(table: Table, format: Format = "md", intervals: bool | None = None, w
         intervals = format != "tex"
     if format == "csv":
         return csv_of_records(_csv_records(table))
+    if format == "hub":
+        return hub_text((record.result, record.key) for record in table.records)
     if format == "tex":
         return _latex(table, intervals)
     if format == "html":

@@ -84,7 +84,7 @@ def test_a_seed_without_a_score_makes_the_row_undefined(tmp_path, capsys):
     (cell,) = table([tmp_path]).cells
     assert math.isnan(cell.deviation)
     assert "| A | – |" in printed(capsys, tmp_path)
-    for words in (["--format", "tex"], ["--format", "csv"]):
+    for words in (["--format", "tex"], ["--format", "csv"], ["--format", "hub"]):
         printed(capsys, tmp_path, *words)
 
 

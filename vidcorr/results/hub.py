@@ -1,0 +1,36 @@
+"""Scores in the form that model pages and leaderboards of the Hugging Face hub read: files in `.eval_results/`."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from .formats import one_line
+from .result import Result
+
+OWNER = "OWNER"
+"""Stands for the owner of the hub's data set, and of the model, whom no result knows."""
+
+
+def entry(result: Result, score: str) -> dict[str, Any]:
+    """Return the entry of a score, in per cent, with the protocol and all digests that it can be verified by."""
+    protocol = result.stage.protocol
+    version = result.provenance.versions.get("vidcorr", "")
+    notes = [f"protocol {protocol.name} ({protocol.digest})" if protocol.name else "", *result.conditions]
+    notes.append(f"weights {result.network.digest}" if result.network.digest else "")
+    found: dict[str, Any] = {
+        "dataset": {"id": f"{OWNER}/{result.data_set}", "task_id": score},
+        "value": round(100 * result.scores[score], 2),
+        "notes": one_line(", ".join(filter(None, notes))),
+    }
+    if result.provenance.date:
+        found["date"] = result.provenance.date
+    found["source"] = {"url": f"https://huggingface.co/{OWNER}/NAME", "name": f"vidcorr {version}".strip()}
+    return found
+
+
+def hub_text(scores: Iterable[tuple[Result, str]]) -> str:
+    """Return entries of results and their scores as YAML; a score that is undefined is left out."""
+    entries = [entry(result, score) for result, score in scores if result.scores[score] == result.scores[score]]
+    text: str = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=120)
+    return text
