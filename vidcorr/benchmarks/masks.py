@@ -19,7 +19,6 @@ from ..functional.propagation.resizing import resize_images
 from ..metrics.rules import RULES
 from ..metrics.scoring import MaskScorer, Rules, Video, numbers_in, values_of_objects
 from ..protocols import PropagationProtocol
-from ..results.pictures import overlay_masks
 from ..results.pictures.animations import overlay_masks_small
 from ..results.result import Result, Row
 from ..tracking.frame_encoder import FrameEncoder
@@ -82,7 +81,7 @@ class MaskBenchmark(Benchmark):
         sequence, frames = at_size_of_data(sequence, encoder.protocol)
         scorer = self._scorer_of(sequence)
         predicted = predicted_frames(sequence)
-        pictures = SequencePictures(output, sequence, overlay_masks, overlay_masks_small, caption=CAPTION)
+        pictures = SequencePictures(output, sequence, overlay_masks_small, caption=CAPTION)
 
         def add(t: int, ids: Tensor, frame: Tensor | None = None) -> None:
             """Score and write the ids `(H, W)` of frame `t`; draw them over the frame, if it is given."""

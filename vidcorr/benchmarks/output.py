@@ -87,7 +87,6 @@ class SequencePictures:
         output: the files of the run.
         sequence: the sequence.
         draw: draws results over a frame.
-        draw_animation: draws the frames of the animation; None is `draw`.
         kind: folder of the files, if a benchmark follows the sequence in several ways.
         video: also write a video of every frame.
         caption: what the animation shows.
@@ -98,7 +97,6 @@ class SequencePictures:
         output: Output,
         sequence: FrameSequence,
         draw: Draw,
-        draw_animation: Draw | None = None,
         *,
         kind: str = "",
         video: bool = False,
@@ -107,7 +105,6 @@ class SequencePictures:
         self._output = output
         self._name = f"{kind}/{sequence.name}" if kind else sequence.name
         self._draw = draw
-        self._draw_animation = draw_animation or draw
         self._drawn = 0
         self._pictures: list[Picture] = []
         self._animation: SequenceAnimation | None = None
@@ -138,8 +135,8 @@ class SequencePictures:
             if self._video is not None:
                 self._video.add(picture)
         if t in self._animation.chosen:
-            annotated = None if truth is None else self._draw_animation(frame, truth)
-            self._animation.add(self._draw_animation(frame, found, *beside), annotated)
+            annotated = None if truth is None else self._draw(frame, truth)
+            self._animation.add(self._draw(frame, found, *beside), annotated)
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
         """Write the files.

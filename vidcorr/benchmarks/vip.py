@@ -16,7 +16,6 @@ from ..functional import LabelPropagator
 from ..functional.propagation.coding import Size
 from ..metrics.parts import ap_scores, class_areas, iou_scores, match_instances
 from ..protocols import PropagationProtocol
-from ..results.pictures import overlay_masks
 from ..results.pictures.animations import overlay_masks_small
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
@@ -108,9 +107,7 @@ class VipBenchmark(Benchmark):
             sequence, frames = at_size_of_data(whole_sequence, encoder.protocol)
             covered = encoder.covered(sequence.size)
             measured: list[Any] = []
-            pictures = SequencePictures(
-                output, sequence, overlay_masks, overlay_masks_small, kind=parts, caption=CAPTION
-            )
+            pictures = SequencePictures(output, sequence, overlay_masks_small, kind=parts, caption=CAPTION)
             for t, tracked in enumerate(follow_masks(sequence, frames, encoder, type(self).propagator)):
                 with encoder.watch("score"):
                     if parts == "semantic":

@@ -153,6 +153,7 @@ def _drawer(prompt: Prompt, rules: AnyProtocol) -> Callable[[Tensor, Any], Pictu
     def draw_tracks(frame: Tensor, found: Tensor) -> Picture:
         recent.append(found)
         tracks = np.stack(list(recent), axis=1)
-        return overlays.overlay_tracks(frame, tracks[..., :2] + 0.5, tracks[..., 3] > 0, len(recent) - 1, colours)
+        places = tracks[..., :2] + 0.5
+        return overlays.overlay_tracks(frame, places, tracks[..., 3] > 0, len(recent) - 1, colours, names=names)
 
     return draw_tracks

@@ -110,7 +110,7 @@ def test_what_was_found_is_drawn_in_distinct_colours(colour):
     tracks = found + torch.arange(16)[:, None, None] * torch.tensor([4, 2, 0, 0])
     tracks[9, 1, 3] = tracks[15, 0, 3] = 1  # hidden
     places = tracks.transpose(0, 1).numpy()
-    expected = overlay_tracks(frame, places[..., :2] + 0.5, places[..., 3] == 1, 15, colours)
+    expected = overlay_tracks(frame, places[..., :2] + 0.5, places[..., 3] == 1, 15, colours, names=["a", "b"])
     np.testing.assert_array_equal(last_drawn(points, *tracks, protocol="fomo"), expected)
 
 

@@ -22,6 +22,7 @@ Label = tuple[str, Sequence[int], Colour]
 """Text, its place x, y in pixels, and its colour."""
 
 DAVIS_COLOURS = davis_palette()
+"""Palette of mask files; its first colours are dark."""
 DARK: Colour = (0, 0, 0)
 LIGHT: Colour = (255, 255, 255)
 FOUND: Colour = (230, 40, 40)
@@ -49,6 +50,19 @@ def distinct_colours(count: int) -> list[Colour]:
     return colours
 
 
+def _bright_palette() -> NDArray[np.uint8]:
+    """Return colours of ids, `(256, 3)`: of neighbours far apart, and bright, so that they show on dark pictures."""
+    palette = np.zeros((256, 3), np.uint8)
+    for number in range(1, 256):
+        hue = 0.618034 * (number - 1) % 1  # the golden ratio never comes near an earlier hue
+        palette[number] = np.round(255 * np.array(hsv_to_rgb(hue, 0.7, 1)))
+    return palette
+
+
+OBJECT_COLOURS = _bright_palette()
+"""Id of an object → its colour in pictures."""
+
+
 def as_picture(frame: Tensor) -> Picture:
     """Return a frame `(3, H, W)`, uint8 or float in [0, 1], as a new image `(H, W, 3)` to draw into."""
     if frame.is_floating_point():
@@ -57,14 +71,14 @@ def as_picture(frame: Tensor) -> Picture:
 
 
 def overlay_masks(
-    frame: Tensor, mask: Tensor, colours: NDArray[np.uint8] = DAVIS_COLOURS, labelled: bool = False
+    frame: Tensor, mask: Tensor, colours: NDArray[np.uint8] = OBJECT_COLOURS, labelled: bool = False
 ) -> Picture:
     """Tint the objects, and outline them with a bright line on a dark line.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
         mask: uint8 ids `(H, W)`, 0 is background.
-        colours: RGB by id, `(256, 3)`; DAVIS's by default.
+        colours: RGB by id, `(256, 3)`.
         labelled: write ids above the largest parts of the objects.
 
     Returns:
@@ -147,14 +161,19 @@ def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Seq
         uint8 RGB `(H, W, 3)`.
     """
     picture = as_picture(frame)
-    unit = thickness_of(picture)
     places = _pixels(found.numpy()[:, :2], picture)
     labels: list[Label] = []
     for index in np.flatnonzero(~found[:, 0].isnan().numpy()).tolist():
-        for radius, colour in ((unit + 2, DARK), (unit + 1, LIGHT), (unit, colours[index])):
-            cv2.circle(picture, places[index], radius, colour, -1, cv2.LINE_AA)
+        _draw_dot(picture, places[index], colours[index])
         labels.append((names[index], places[index], LIGHT))
     return _labelled(picture, labels)
+
+
+def _draw_dot(picture: Picture, place: tuple[int, int], colour: Colour) -> None:
+    """Draw a dot with a white ring in a dark one."""
+    unit = thickness_of(picture)
+    for radius, of_ring in ((unit + 2, DARK), (unit + 1, LIGHT), (unit, colour)):
+        cv2.circle(picture, place, radius, of_ring, -1, cv2.LINE_AA)
 
 
 def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
@@ -182,8 +201,9 @@ def overlay_tracks(
     colours: Sequence[Colour],
     truth: NDArray[np.float64] | None = None,
     truth_occluded: NDArray[np.bool_] | None = None,
+    names: Sequence[str] = (),
 ) -> Picture:
-    """Draw the points of a frame with the last part of their tracks: dots for visible, crosses for hidden points.
+    """Draw the points of a frame and the last part of their tracks: dots for visible, crosses for hidden points.
 
     A tail has gaps in frames in which its point is hidden or jumps.
 
@@ -195,6 +215,7 @@ def overlay_tracks(
         colours: RGB of the points.
         truth: `(N, T, 2)`; visible annotated points get a white ring, and a line to the tracked point.
         truth_occluded: `(N, T)`.
+        names: names of the points; empty: none are written.
 
     Returns:
         uint8 RGB `(H, W, 3)`.
@@ -210,10 +231,11 @@ def overlay_tracks(
             cv2.circle(picture, true[index], 2 * unit + 1, LIGHT, 1, cv2.LINE_AA)
     for place, hidden, colour in zip(places, occluded[:, t], colours, strict=True):
         if hidden:
-            cv2.drawMarker(picture, place, colour, cv2.MARKER_TILTED_CROSS, 4 * unit + 1, unit, cv2.LINE_AA)
+            for ink, width in ((DARK, unit + 2), (colour, unit)):
+                cv2.drawMarker(picture, place, ink, cv2.MARKER_TILTED_CROSS, 4 * unit + 1, width, cv2.LINE_AA)
         else:
-            cv2.circle(picture, place, unit + 1, colour, -1, cv2.LINE_AA)
-    return picture
+            _draw_dot(picture, place, colour)
+    return _labelled(picture, [(name, place, LIGHT) for name, place in zip(names, places, strict=False)])
 
 
 def _draw_tails(

@@ -219,3 +219,31 @@ def test_a_step_that_rounds_to_nothing_is_grey_and_the_caption_stands_above():
 
 def test_a_text_is_in_the_letters_of_the_font():
     assert in_font("−1.5 – ±2 → é × Δ 日本 ﬁ") == "-1.5 - ?2 to e x d ?? fi"
+
+
+@pytest.mark.parametrize("level", [0, 90, 255])
+def test_objects_can_be_told_from_each_other_and_from_dark_and_bright_pictures(level):
+    """Each of the first 12 ids has a line that is far from the picture's grey, and a colour far from the others'."""
+    frame = torch.full((3, 240, 320), level, dtype=torch.uint8)
+    mask = torch.zeros(240, 320, dtype=torch.uint8)
+    colours = overlays.OBJECT_COLOURS[1:13].astype(int)
+    for number in range(12):
+        row, column = divmod(number, 6)
+        place = slice(20 + 110 * row, 110 + 110 * row), slice(5 + 52 * column, 45 + 52 * column)
+        mask[place] = number + 1
+    drawn = overlay_masks(frame, mask).astype(int)
+    for number, colour in enumerate(colours, start=1):
+        of_object = drawn[(mask == number).numpy()]
+        assert (np.abs(of_object - colour).sum(1) < 30).sum() > 100  # its line
+        assert np.abs(of_object - level).sum(1).max() > 180
+        others = np.delete(colours, number - 1, 0)
+        assert np.abs(others - colour).sum(1).min() > 45
+
+
+def test_an_outline_of_a_small_frame_leaves_the_object_visible():
+    """A frame of 64 px is enlarged before masks are drawn."""
+    frame, mask = torch.full((3, 64, 64), 90, dtype=torch.uint8), torch.zeros(64, 64, dtype=torch.uint8)
+    mask[20:30, 20:30] = 1
+    drawn = overlay_masks_small(frame, mask)
+    inside = drawn[105:145, 105:145].reshape(-1, 3)  # the middle 8 × 8 pixels of the object
+    assert len(np.unique(inside, axis=0)) == 1  # the tint, without a line
