@@ -244,10 +244,12 @@ def with_weights_of(name: str, file: str) -> nn.Module:
         arguments = check_names({"class_path": f"{module}.{kind_name}", "init_args": arguments}, path)["init_args"]
     try:
         own = constructed(kind, arguments, path)
-        loaded_module: nn.Module = loaded(own, fitted(state, own, path), path)
+        loaded_module: Any = loaded(own, fitted(state, own, path), path)
     except ValueError as error:
         remedy = f"name a function that returns the network for these weights, {module}:my_network={file}"
         raise ValueError(f"{error}; or {remedy}") from error
+    if not arguments:  # the name alone makes the network again
+        loaded_module.described = loaded_module.described.model_copy(update={"spec": name})
     return prepared(loaded_module)
 
 
@@ -280,7 +282,7 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network, Input]:
     _, view = split_view(spec)
     if view:
         raise ValueError(f"{spec}: a method trains a whole network: leave @{view} out")
-    if not is_checkpoint(spec):
+    if not is_checkpoint(spec) and WITH_WEIGHTS.fullmatch(spec) is None:
         network, described = NamedNetwork(spec).build()
         encoder = Encoder(network)
         trained_on = encoder.stated or Input()
@@ -288,7 +290,7 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network, Input]:
             trained_on = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=TRAINED)
         elif encoder.stated is None and encoder.extract is MapExtractor and not encoder.input.source:
             trained_on = Input(source=TRAINED)
-        return network, described, trained_on
+        return encoder.network, described, trained_on
     encoder = load(spec)
     if encoder.recipe is None or isinstance(encoder.network, LiirEncoder | VideoEncoder):
         raise ValueError(f"{spec}: {type(encoder.network).__name__} has no full network to train")

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -105,7 +105,9 @@ class FrameEncoder:
     def __init__(self, extractor: Any, protocol: Any = None) -> None:
         extractor = view(extractor, features=getattr(protocol, "features", None))
         self.extractor: Any = extractor
-        self.protocol = adapt_to_network(protocol, extractor) if isinstance(protocol, NetworkView) else protocol
+        self.protocol: Any = protocol
+        if isinstance(protocol, NetworkView):
+            self.protocol = adapt_to_network(cast("Any", protocol), extractor)
         self.watch = Stopwatch()
         self.input = input_under(self.protocol, extractor)
         self.device = device_of(extractor)

@@ -15,10 +15,11 @@ from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark, MaskPrompt, OtbBenchmark, follow, predict_video
 from vidcorr.backbones import EXTRACTORS, FeatureExtractor, Input, NamedNetwork, build_feature_extractor, load, trust
+from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.description import IMAGENET_MEAN, IMAGENET_STD, stated_input
 from vidcorr.benchmarks.network import view_for
 from vidcorr.cli import main
-from vidcorr.lightning_modules import FrozenEncoder
+from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 from vidcorr.protocols import MatchingProtocol, PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
 from vidcorr.tracking.keypoint_matcher import KeypointMatcher
@@ -318,6 +319,10 @@ def test_own_weights_of_a_librarys_network_with_its_classifier(spec, tmp_path, m
     assert (view.stage, view.stride, encoder.described.weights) == ("res4", 8, "weights of own.pth")
     assert (encoder.described.spec, encoder.described.loaded) == (spec, True)
     refused(ValueError, "own.pth: does not fit", load, "torchvision:resnet34=own.pth")
+    start = VFSSimSiam(f"{spec}=own.pth")  # trains from them
+    torch.testing.assert_close(start.backbone.state_dict(), network.state_dict(), rtol=0, atol=0)
+    write_checkpoint(start, tmp_path / "trained.ckpt")
+    assert load("trained.ckpt").described.spec == spec
 
 
 def test_a_strangers_checkpoint_of_lightning_is_its_encoder(tmp_path, monkeypatch):
