@@ -1,20 +1,24 @@
 """`fit` and `validate` by LightningCLI, with benchmarks by `--on`; `vidcorr.commands` runs all other commands."""
 
+import json
 import os
+import re
 import shlex
 import sys
 import warnings
-from argparse import ArgumentError
+from argparse import ArgumentError, ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from enum import Enum
+from importlib import import_module
+from inspect import signature
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import yaml  # type: ignore[import-untyped]
-from jsonargparse import ActionConfigFile, get_loader, set_loader
+from jsonargparse import ActionConfigFile, Namespace
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, Timer, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -35,6 +39,7 @@ from vidcorr.experiments.config_files import find_config, read_yaml, texts_of
 from vidcorr.experiments.runs import FILE, ROOT, Record, Run
 from vidcorr.experiments.words import words_for_parser
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
+from vidcorr.lightning_modules.parts.saving import SavedModule
 
 __all__ = ["VidcorrCLI", "main"]
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -45,7 +50,8 @@ NOISE = (
     "|callbacks used to create the checkpoint need to be provided|exists and is not empty"
 )
 """Warnings of Lightning without use on the command line."""
-yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
+MISSPELT = re.compile(r"dot import path string: (\w+)|arguments: --([\w.]+)|path '([\w.]+)': Option '(\w+)' is not")
+"""Class, flag, or class and option, in the parser's messages."""
 
 
 # The parser
@@ -58,23 +64,12 @@ class NamedConfig(ActionConfigFile):
         """Read a config; the code that it names is the user's."""
         if not values.startswith("{"):
             path = find_config(values)
-            values = str(path)
-            allow_named(read_yaml(path))
+            content = read_yaml(path)
+            allow_named(content)
+            values = json.dumps(content, default=str) if "on" in content else str(path)  # YAML reads `on` as true
             if (path.parent / FILE).is_file():
                 sys.path.append(Record.read(path.parent).folder)  # finds the run's own modules
         super().__call__(parser, cfg, values, option_string)
-
-
-def load_yaml(text: str) -> Any:
-    """Return the value of a text in YAML as jsonargparse reads it, with the key `on`, which YAML 1.1 reads as true."""
-    value = jsonargparse_yaml(text)
-    if isinstance(value, dict) and True in value:
-        value["on"] = value.pop(True)
-    return value
-
-
-jsonargparse_yaml = get_loader("yaml")
-set_loader("yaml", load_yaml, (yaml.YAMLError,))
 
 
 # Trainer and config
@@ -206,11 +201,23 @@ class SaveConfig(SaveConfigCallback):
             if trainer.is_global_zero:
                 savers = last_checkpoints(trainer)
                 self.run.begin(folder, Path(str(savers[0].dirpath)) if savers else None)
-                config = self.config.clone()
+                config = without_members(self.config.clone())
                 if trainer.state.fn == "fit":
                     config.ckpt_path = None
                 path = folder / self.config_filename
                 self.parser.save(config, path, skip_unset=False, overwrite=True, multifile=False)
+
+
+def without_members(value: Any) -> Any:
+    """Return a configuration whose members of an Enum, which YAML cannot represent, are their values."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, list):
+        return [without_members(each) for each in value]
+    if isinstance(value, Namespace):
+        for name, each in vars(value).items():
+            setattr(value, name, without_members(each))
+    return value
 
 
 class VidcorrCLI(LightningCLI):
@@ -247,7 +254,7 @@ class VidcorrCLI(LightningCLI):
                 args=words_for_parser(self.run.words, rank_zero_info),
             )
         except ArgumentError as error:
-            raise UsageError(message_of(error)) from error
+            raise UsageError(with_near_name(message_of(error))) from error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -262,17 +269,22 @@ class VidcorrCLI(LightningCLI):
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the flags of the benchmarks."""
+        """Add the flags of the benchmarks, and the data module of a run that names none."""
         add_run_flags(parser)
+        parser.set_defaults({"data": {"class_path": "vidcorr.VideoDataModule"}})
 
     def _parse_ckpt_path(self) -> None:
         """Leave the configuration as it is: `words_for_parser` has read the checkpoint, and its values come first."""
 
     def before_instantiate_classes(self) -> None:
-        """Leave out data without a source in `validate`; find the run that goes on."""
+        """Leave out data without a source in `validate` or beside a model with its own; find the run that goes on."""
         config = self.config[self.command]
-        if self.command == "validate" and config.get("data") and config.data.get("init_args.source") == "":
-            config.data = None  # the file of a method says how clips are made, not of which videos
+        if config.get("data") and config.data.get("init_args.source") == "":
+            package, _, name = str(config.model.class_path).rpartition(".")
+            model = getattr(import_module(package), name)
+            has_own_data = model.train_dataloader is not pl.LightningModule.train_dataloader
+            if self.command == "validate" or has_own_data:
+                config.data = None  # the file of a method says how clips are made, not of which videos
         config.ckpt_path = self.run.find(config)
         self.save_config_kwargs["run"] = self.run
 
@@ -282,14 +294,14 @@ class VidcorrCLI(LightningCLI):
         A run that goes on does so in its folder, unless the configuration names a logger.
 
         Raises:
-            ValueError: for ranks that are forks of a process with threads: on a CPU they stand still.
+            ValueError: for ranks that are forks of a process with threads, which stand still, or spawned processes,
+                to which no configuration can be sent.
         """
         trainer = self.config_init[self.command].trainer
         forks = any(word in str(trainer.strategy) for word in ("fork", "notebook"))
-        if forks and torch.get_num_threads() > 1:
-            raise ValueError(
-                f"trainer.strategy {trainer.strategy}: a fork of a process with threads stands still; use ddp"
-            )
+        stands_still = forks and torch.get_num_threads() > 1
+        if stands_still or "spawn" in str(trainer.strategy):
+            raise ValueError(f"trainer.strategy {trainer.strategy}: a command starts its ranks as commands; use ddp")
         given = trainer.callbacks or []
         if not isinstance(given, list):
             given = [given]
@@ -319,7 +331,13 @@ class VidcorrCLI(LightningCLI):
     def _chosen_benchmarks(self) -> list[BenchmarkCallback]:
         """Return the callbacks of the benchmarks of `--on`; of two with one NAME the later FOLDER counts."""
         flags = self.config[self.command].clone()
-        flags.on = list({text.partition("=")[0]: text for text in flags.on}.values())
+        newest: dict[str, str] = {}
+        for text in flags.on:
+            name = text.partition("=")[0]
+            if newest.get(name, text) != text:
+                rank_zero_info(f"--on {text} replaces {newest[name]}")
+            newest[name] = text
+        flags.on = list(newest.values())
         by_flags = {"every_n_epochs": flags.every} if flags.every else {}
         if flags.before:
             by_flags["before_training"] = True
@@ -333,8 +351,16 @@ class VidcorrCLI(LightningCLI):
         self._run_in_folder(self.trainer.fit, **options)
 
     def validate(self, **options: Any) -> None:
-        """Validate without Lightning's table where benchmarks print their scores."""
-        self._run_in_folder(self.trainer.validate, verbose=not benchmarks_among(self.trainer), **options)
+        """Validate without Lightning's table where benchmarks print their scores.
+
+        Raises:
+            ValueError: if there was nothing to measure.
+        """
+        benchmarks = benchmarks_among(self.trainer)
+        self._run_in_folder(self.trainer.validate, verbose=not benchmarks, **options)
+        if isinstance(self.model, SavedModule) and not (benchmarks or self.trainer.logged_metrics):
+            remedy = "name a benchmark, --on davis=/data/DAVIS, or videos to hold out, --data.source FOLDER"
+            raise ValueError(f"validate: nothing was measured: {remedy}")
 
     def _run_in_folder(self, method: Callable[..., object], **options: Any) -> None:
         """Run a method of the Trainer in a folder of its own, and note its end there.
@@ -379,6 +405,27 @@ class VidcorrCLI(LightningCLI):
             if any(map(_is_here, texts_of(self.run.record.words))):
                 line = f"cd {shlex.quote(os.getcwd())} && {line}"
             print("next:", line)
+
+
+def with_near_name(message: str) -> str:
+    """Return the parser's message, with the class or option that was perhaps meant."""
+    found = MISSPELT.search(message)
+    if found is None:
+        return message
+    misspelt_class, flag, class_path, option = found.groups()
+    if misspelt_class:
+        known = [*dir(vidcorr), *dir(pl.callbacks), *dir(pl.loggers)]
+    elif flag:
+        parser = ArgumentParser()
+        add_run_flags(parser)
+        known = [*vars(parser.parse_args([])), *(f"trainer.{name}" for name in signature(pl.Trainer).parameters)]
+        known += ["config", "model", "data", "ckpt_path", "seed_everything", "print_config"]
+    else:
+        package, _, name = class_path.rpartition(".")
+        known = list(signature(getattr(import_module(package), name)).parameters)
+    near = get_close_matches(misspelt_class or flag or option, known, 1, cutoff=0.8)
+    prefix = "--" if flag else ""
+    return f"{message}; did you mean {prefix}{near[0]}?" if near else message
 
 
 def _is_here(text: str) -> bool:

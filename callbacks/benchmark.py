@@ -140,7 +140,7 @@ class BenchmarkCallback(pl.Callback):
         """Refuse, before any training, a module without features, old scores, and a training on scored videos."""
         monitors = self._monitors(trainer)
         if monitors and (self.every_n_epochs > 1 or (trainer.check_val_every_n_epoch or 1) > 1):
-            remedy = "set every_n_epochs and check_val_every_n_epoch to 1, or take BestCheckpoint"
+            remedy = "set --every 1 (every_n_epochs and check_val_every_n_epoch), or take BestCheckpoint"
             raise ValueError(f"{monitors[0]}: {self.name} does not run in every epoch: {remedy}")
         view_for(self.benchmark, pl_module, load(pl_module))
         trained = getattr(trainer.datamodule, "trained_videos", set)  # type: ignore[attr-defined]
@@ -318,7 +318,9 @@ class BestCheckpoint(ModelCheckpoint):
         benchmark_of = {key: benchmark for benchmark in benchmarks_among(trainer) for key in benchmark.score_keys}
         monitor, _, dirpath = self._given
         if monitor is None:
-            monitor = next(iter(benchmark_of), "a score")
+            monitor = next(iter(benchmark_of), None)
+        if not benchmark_of:
+            raise ValueError("BestCheckpoint: no benchmark runs: name one, as --on davis=/data/DAVIS")
         if monitor not in benchmark_of:
             raise ValueError(f"BestCheckpoint: no benchmark logs {monitor}; they log {', '.join(benchmark_of)}")
         self._benchmark = benchmark_of[monitor]

@@ -224,7 +224,7 @@ class LastCheckpoint(ModelCheckpoint):
             return
         _flush_loggers(trainer)
         path = self.last_model_path or self._new_path(trainer)
-        trainer.save_checkpoint(path)
+        trainer.save_checkpoint(path, weights_only=False)
         self.last_model_path = path
         self.best_model_path = path  # the command line prints it after "resume:" and "next:"
         self._saved_step = trainer.global_step

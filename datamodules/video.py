@@ -133,6 +133,11 @@ class VideoDataModule(SampledDataModule):
         """Keep a path that several sources name once; a single list may name a path twice, to weigh it."""
         return tuple(dict.fromkeys(entries) if len(self.sources) > 1 else entries)
 
+    def plan_row(self) -> tuple[str, str]:
+        """Return the row of the plan that is printed before training: how many videos were found."""
+        held_out = 0 if self.held_out is None else len(self.held_out.indices)
+        return "videos", f"{len(self.videos)} of {self.named}, {held_out} held out"
+
     def trained_videos(self) -> set[str]:
         """Return the names, without suffix, of the training videos, which no benchmark may score.
 

@@ -277,9 +277,9 @@ class CorrespondenceModule(SavedModule):
         self._print_plan()
 
     def _print_plan(self) -> None:
-        """Print the plan of the training: the rows below, those of `plan_rows`, and of callbacks with `plan_row`.
+        """Print the plan of the training: the rows below, and those of `plan_rows`, the data module and callbacks.
 
-        Rows of the method replace rows of the same name; texts of callbacks are added to them.
+        Rows of the method replace rows of the same name; texts of `plan_row` of the others are added to them.
         """
         trainer = self.trainer
         plan = {"method": type(self).__name__}
@@ -300,9 +300,9 @@ class CorrespondenceModule(SavedModule):
         plan["length"] = ", at most ".join(known) or "until trainer.max_time"
         plan["precision"] = str(trainer.precision)
         plan |= self.plan_rows()
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if hasattr(callback, "plan_row"):
-                name, text = callback.plan_row()
+        for part in (trainer.datamodule, *trainer.callbacks):  # type: ignore[attr-defined]
+            if hasattr(part, "plan_row"):
+                name, text = part.plan_row()
                 plan[name] = f"{plan[name]}; {text}" if name in plan else text
         width = max(map(len, plan))
         rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))

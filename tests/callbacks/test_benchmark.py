@@ -172,7 +172,7 @@ MONITORS = {
 def test_a_monitor_of_a_score_is_taken_only_if_every_epoch_has_one(kind, tmp_path):
     method = OnPlateau if kind == "ReduceLROnPlateau" else VFSSimSiam
     for options in ({"every": 2}, {"check_val_every_n_epoch": 2}):
-        line = f"^{kind} of counted/score: counted does not run in every epoch: set every_n_epochs and"
+        line = f"^{kind} of counted/score: counted does not run in every epoch: set --every 1"
         refused(ValueError, line, watched, tmp_path, MONITORS[kind](), method=method, **options)
     watched(tmp_path, MONITORS[kind](), method=method, limit_val_batches=0, epochs=1)
     watched(tmp_path, of_lightning.EarlyStopping("val/loss", strict=False), every=2, epochs=1, max_steps=1)

@@ -28,25 +28,27 @@ class Frames(NamedTuple):
 
 
 def check_data(
-    source: str | os.PathLike[str], output: str | os.PathLike[str], workers: int | None, min_frames: int
+    sources: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str], workers: int | None, min_frames: int
 ) -> tuple[dict[str, Frames], dict[str, str]]:
-    """Check the videos of a source in parallel, and write clean.txt, a list of the usable videos with their labels.
+    """Check the videos of some sources in parallel, and write clean.txt, a list of the usable videos with their labels.
 
     Args:
-        source: folder of videos, searched with its subfolders; or a list (.txt) with a path per line, which may name
+        sources: folders of videos, searched with their subfolders; or lists (.txt) with a path per line, which may name
             missing files.
         output: folder of clean.txt.
         workers: processes; None: the usable cores.
         min_frames: smallest usable number of frames.
 
     Returns:
-        Absolute path → frames of the usable videos, and path → reason of the others, both in the order of the source.
+        Absolute path → frames of the usable videos, and path → reason of the others, both in the order of the sources.
 
     Raises:
-        DataError: if the source cannot be listed, or has no usable video.
+        DataError: if a source cannot be listed, or none has a usable video.
         OSError: if `output` cannot be written.
     """
-    entries = [(os.path.abspath(entry.path), entry.label) for entry in list_videos(source, strict=False)]
+    entries: list[tuple[str, int | None]] = []
+    for source in sources:
+        entries += [(os.path.abspath(entry.path), entry.label) for entry in list_videos(source, strict=False)]
     clean = Path(output).expanduser() / "clean.txt"
     clean.parent.mkdir(parents=True, exist_ok=True)
     clean.unlink(missing_ok=True)  # left by an earlier run, or the source, which has been read
@@ -65,7 +67,8 @@ def check_data(
             usable[path] = outcome
     if not usable:
         path, reason = next(iter(unusable.items()))
-        raise DataError(f"{source}: none of {len(paths)} videos can be used; the first is {path}: {reason}")
+        named = ", ".join(map(str, sources))
+        raise DataError(f"{named}: none of {len(paths)} videos can be used; the first is {path}: {reason}")
     lines = [path if label is None else f"{path} {label}" for path, label in entries if path in usable]
     write_atomically(clean, "\n".join([*lines, ""]))
     return usable, unusable
@@ -99,7 +102,7 @@ def command(args: Sequence[str]) -> None:
         ValueError, OSError: for a user's mistake, one line.
     """
     parser = argparse.ArgumentParser(prog="vidcorr check-data", description=__doc__)
-    parser.add_argument("source", metavar="SOURCE", help="folder of videos, or a .txt list of them")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="folders of videos, or .txt lists of them")
     parser.add_argument("--output", type=Path, default=Path("checked"), help="folder of clean.txt (default: checked)")
     parser.add_argument("--workers", type=int, help="number of processes (default: one per core)")
     parser.add_argument("--min-frames", type=int, default=8, help="smallest usable number of frames (default: 8)")

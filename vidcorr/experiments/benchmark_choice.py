@@ -157,6 +157,21 @@ class BenchmarkChoice:
         return replace(benchmark, name=f"{benchmark.name}/{self.variant}") if self.variant else benchmark
 
 
+def refuse_one_name_twice(texts: Iterable[str]) -> None:
+    """Refuse values of `--on` with one NAME twice, whose results would have one name.
+
+    Raises:
+        UsageError: one line with both values.
+    """
+    known: dict[str, str] = {}
+    for text in texts:
+        name = text.partition("=")[0]
+        if name in known and known[name] != text:
+            remedy = "give one of them a config of its own, my.yaml=FOLDER"
+            raise UsageError(f"--on {known[name]} {text}: {name} stands twice; {remedy}")
+        known[name] = text
+
+
 def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
     """Return the benchmarks of the flags: a benchmark per combination of protocol, changes, stage and stride.
 

@@ -61,9 +61,12 @@ def yaml_value(text: str, place: str) -> Any:
 
     try:
         yaml.load(text, _UniqueKeys)
-        return get_loader("yaml")(text)
+        value = get_loader("yaml")(text)
     except (ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{place} cannot be read: {message_of(error)}") from error
+    if isinstance(value, dict) and True in value:
+        value["on"] = value.pop(True)  # YAML 1.1 reads the key `on` as true
+    return value
 
 
 def texts_of(value: Any) -> Iterator[str]:

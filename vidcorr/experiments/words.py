@@ -11,6 +11,7 @@ from ..backbones.checkpoints import saved_model
 from ..backbones.description import INPUTS
 from ..backbones.networks import SHORT_NAMES, SUFFIXES, local_file, on_hub, split_view
 from ..backbones.trust import allow_named
+from .benchmark_choice import refuse_one_name_twice
 from .config_files import find_config, read_yaml
 from .runs import ROOT, newest_checkpoint
 
@@ -51,6 +52,9 @@ def rewritten(args: Sequence[str]) -> Iterator[str]:
     """Yield words: a network after `--model` as the class around it, its input as arguments of the class, lists.
 
     Several values of `--data.source` are a list.
+
+    Raises:
+        UsageError: if an `--on` has one NAME twice.
     """
     rest = list(args)
     while rest:
@@ -64,6 +68,9 @@ def rewritten(args: Sequence[str]) -> Iterator[str]:
         elif flag == "--model" and values:
             del rest[: 1 - len(equals)]
             yield from _words_of_model(values[0])
+        elif flag == "--on":
+            refuse_one_name_twice(values)
+            yield word
         elif flag == "--data.source" and len(values) > 1:
             del rest[: len(values)]
             yield f"{flag}={json.dumps(values)}"

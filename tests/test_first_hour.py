@@ -1,0 +1,95 @@
+"""What a newcomer types in the first hour is answered in one line that says what to type instead."""
+
+import subprocess
+import sys
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from tests.helpers.refusal import refused
+from tests.helpers.words import TINY, refusal
+from vidcorr.cli import main
+
+SMALL = ["--trainer.accelerator=cpu", "--trainer.max_steps=1", "--data.size=32", "--data.batch_size=2"]
+SMALL += ["--data.num_workers=0", "--trainer.enable_progress_bar=false"]
+LINES = {
+    "fit --model VFSSimsiam --data.source videos": "did you mean VFSSimSiam?",
+    "fit --model VFSSimSiam --data VideoDataModul": "did you mean VideoDataModule?",
+    "fit --model VFSSimSiam --trainer.callbacks LastCheckpont": "did you mean LastCheckpoint?",
+    "fit --model VFSSimSiam --trainer.max_epoch 3": "did you mean --trainer.max_epochs?",
+    "fit --model VFSSimSiam --protocl vfs": "did you mean --protocol?",
+    "fit --confg x.yaml": "did you mean --config?",
+    "fit --model VFSSimSiam --model.base_l 3": "did you mean base_lr?",
+    "fit --model VFSSimSiam --data.sourc videos": "did you mean source?",
+    "fit --model VFSSimSiam --something_else 3": "unrecognized arguments: --something_else",
+    "fit --model VFSSimSiam": "data.source: give a folder of videos",
+    "fit --model VFSSimSiam --trainer.strategy ddp_spawn": "use ddp",
+    "fit --model VFSSimSiam --on davis=a davis=b": "davis=a davis=b: davis stands twice",
+    "validate --model raw_colour": "nothing was measured: name a benchmark, --on davis=/data/DAVIS",
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_mistake_is_answered_by_what_was_meant(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    said = refused(SystemExit, "^(2$|vidcorr: )", main, line.split())
+    assert LINES[line] in said + capsys.readouterr().err
+
+
+def test_data_are_videos_unless_another_data_module_is_named(video_folder, tmp_path, caplog):
+    caplog.set_level("INFO")
+    main(["fit", *TINY, f"--data.source={video_folder}", *SMALL, f"--trainer.default_root_dir={tmp_path}"])
+    assert " held out" in caplog.text
+    assert "weights_only" not in caplog.text
+
+
+class OwnData(pl.LightningModule):
+    """A module with data of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+
+    def train_dataloader(self):
+        return torch.utils.data.DataLoader(torch.rand(2, 1))
+
+    def training_step(self, batch, _):
+        return self.layer(batch).mean()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def test_a_module_with_data_of_its_own_gets_no_videos(tmp_path):
+    words = ["--trainer.accelerator=cpu", "--trainer.max_steps=1", f"--trainer.default_root_dir={tmp_path}"]
+    main(["fit", f"--model={__name__}.OwnData", *words])
+
+
+@pytest.mark.parametrize("names_checkpoint", [True, False])
+def test_a_callback_on_a_score_says_what_runs_the_benchmark(names_checkpoint, davis_root, video_folder, tmp_path):
+    words = ["fit", *TINY, f"--data.source={video_folder}", *SMALL, f"--trainer.default_root_dir={tmp_path}"]
+    if names_checkpoint:
+        more = ["--trainer.callbacks=ModelCheckpoint", "--trainer.callbacks.monitor=davis/J&F-Mean"]
+        assert "set --every 1" in refusal(*words, *more, f"--on=davis={davis_root}")
+    else:
+        assert "no benchmark runs: name one, as --on davis=" in refusal(*words, "--trainer.callbacks=BestCheckpoint")
+
+
+SCRIPT = """
+import yaml, jsonargparse
+before = jsonargparse.get_loader("yaml"), dict(yaml.SafeDumper.yaml_multi_representers)
+import vidcorr.cli
+print((jsonargparse.get_loader("yaml"), dict(yaml.SafeDumper.yaml_multi_representers)) == before)
+"""
+
+
+def test_an_import_changes_nothing_in_other_packages():
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
+def test_a_config_may_hold_on_without_quotes(davis_root, tmp_path):
+    (tmp_path / "on.yaml").write_text(f"on: [davis={davis_root}]\nchange: [radius=3]\n")
+    main(["validate", "--model=raw_colour", f"--config={tmp_path}/on.yaml", f"--trainer.default_root_dir={tmp_path}"])
+    assert list(tmp_path.rglob("results.json"))
