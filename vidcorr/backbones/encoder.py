@@ -237,17 +237,16 @@ class Encoder(nn.Module):
         view: Any
         if gives_extractors(network):
             view = network.feature_extractor(stage, stride, **options)
-            if not (is_extractor(view) or isinstance(view, VideoEncoder)):
+            if not is_extractor(view) and not isinstance(view, VideoEncoder):
                 view = MapExtractor(view)
-            view = view if self.stated is None else at_input(view, self.stated)
+            if self.stated is not None:
+                view = at_input(view, self.stated)
         elif isinstance(network, VideoEncoder):
             if stage is not None or stride is not None or dilated:
                 raise ValueError("a video encoder has one stage and stride; leave both arguments out")
-            view = (
-                network
-                if self.stated is None
-                else NormalisedFrames(network, normalisation(self.network, self.stated), self.stated)
-            )
+            view = network
+            if self.stated is not None:
+                view = NormalisedFrames(network, normalisation(self.network, self.stated), self.stated)
         else:
             if options and self.extract is not _resnet:
                 raise ValueError(f"{type(network).__name__}: {UNDILATED}")

@@ -1,7 +1,4 @@
-"""One door: each kind of network, by its name and in Python, has one map and one stated input at every entry.
-
-Also tests `backbones/loading.py`, `benchmarks/network.py`.
-"""
+"""One door: each kind of network, by its name and in Python, has one map and one stated input at every entry."""
 
 import json
 
