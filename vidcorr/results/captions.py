@@ -31,16 +31,17 @@ def views_of(rows: Mapping[str, Mapping[str, Cell]]) -> str:
     if len(names) < 2:
         return ""
     names.pop("", None)
-    return f"Features: {_attributed(names)}"
+    texts = [f"{features} of {listed(list(of_features))}" for features, of_features in names.items()]
+    return f"Features: {'; '.join(texts)}"
 
 
 def inputs_of(rows: Mapping[str, Mapping[str, Cell]]) -> str:
-    """Return the RGB that the rows' networks got, and who states it, in a sentence; empty if no result has it."""
+    """Return the RGB that the rows' networks got, and who states it, in a sentence each; empty if no result has it."""
     names = _rows_of(rows, lambda record: str(record.result.stage.input or ""))
     names.pop("", None)
-    if not names:
-        return ""
-    return f"Input: {_attributed(names) if len(names) > 1 else next(iter(names))}"
+    if len(names) == 1:
+        return f"Input: {next(iter(names))}"
+    return ". ".join(f"Input of {listed(list(of_text))}: {text}" for text, of_text in names.items())
 
 
 def _rows_of(
@@ -53,10 +54,6 @@ def _rows_of(
             for record in cell.records:
                 names.setdefault(property_of(record), {})[name] = None
     return names
-
-
-def _attributed(names: Mapping[str, Mapping[str, None]]) -> str:
-    return "; ".join(f"{text} of {listed(list(of_text))}" for text, of_text in names.items())
 
 
 def differing(records: Iterable[Record]) -> list[str]:
