@@ -19,7 +19,7 @@ from .encoder import Encoder
 from .extractor import input_of
 from .foreign import State, fitted, read_foreign
 from .networks import NamedNetwork
-from .trust import LONGEST, Recipe, allow, import_path, make
+from .trust import LONGEST, Recipe, allow, import_path, make, whole_names
 
 FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
 SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge", 1536: "giant"}
@@ -98,7 +98,7 @@ def report_lines(report: Mapping[str, Any]) -> str:
     rows = [("family", report["family"]), ("made", f"{kind}({arguments})"), ("input", report["input"])]
     rows.append(("taken", report["entry"]))
     if report["others"]:
-        rows.append(("beside", f"{', '.join(report['others'])}: left out; --entry NAME takes one"))
+        rows.append(("beside", f"{whole_names(report['others'])}: left out; --entry NAME takes one"))
     for why, count in Counter(report["unused"].values()).items():
         rows.append(("not used", f"{why}: {count} tensors"))
     rows.append(("note", report["note"]))

@@ -45,9 +45,21 @@ class Input(BaseModel):
 
     @classmethod
     def of(cls, mean: Iterable[float], std: Iterable[float], source: str) -> Self:
-        """Return the input of numbers of three channels, also of a list or a tensor."""
-        channels: Any = [tuple(float(value) for value in values) for values in (mean, std)]
-        return cls(mean=channels[0], std=channels[1], source=source)
+        """Return the input of three numbers each, in a list, an array or a tensor.
+
+        Raises:
+            ValueError: for other values, or a mean outside [0, 1], as of RGB in 0 … 255.
+        """
+        numbers: Any = []
+        for values in (mean, std):
+            flat: Any = values
+            if hasattr(values, "flatten"):
+                flat = [float(f"{number:.7g}") for number in values.flatten().tolist()]  # the digits of float32
+            numbers.append(tuple(flat) if isinstance(flat, list | tuple) else (flat,))
+        is_stated = all(len(each) == 3 and all(isinstance(n, int | float) for n in each) for each in numbers)
+        if not is_stated or not all(0 <= number <= 1 for number in numbers[0]):
+            raise ValueError(f"input {source}: mean and deviation are three numbers each, of RGB in [0, 1]")
+        return cls(mean=numbers[0], std=numbers[1], source=source)
 
     @property
     def rgb(self) -> str:

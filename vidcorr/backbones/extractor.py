@@ -168,9 +168,7 @@ def input_of(module: nn.Module) -> Input:
         if isinstance(stated, Input):
             return stated
         if isinstance(part, Normalise):
-            mean = [round(value, 6) for value in part.mean.flatten().tolist()]
-            std = [round(value, 6) for value in part.std.flatten().tolist()]
-            return Input.of(mean, std, f"a Normalise of {kind}")
+            return Input.of(part.mean, part.std, f"a Normalise of {kind}")
     return Input()
 
 

@@ -115,7 +115,7 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
     if refused:
         raise ValueError(
             f"{source}: names code from outside this project and the working directory; if you trust it, add --allow "
-            f"{' '.join(refused)[:LONGEST]} (in Python vidcorr.backbones.trust.allow)"
+            f"{whole_names(refused, ' ')} (in Python vidcorr.backbones.trust.allow)"
         )
 
 
@@ -292,16 +292,16 @@ def _search_working_directory() -> None:
         sys.path.append(os.getcwd())  # at the end, to hide no other module; the installed command lacks the folder
 
 
-def whole_names(names: Iterable[str]) -> str:
+def whole_names(names: Iterable[str], between: str = ", ") -> str:
     """Return the first names of a list for a message, each whole, and the number of the others."""
     given = list(names)
     shown: list[str] = []
     for name in given:
-        if shown and len(", ".join([*shown, name])) > LONGEST:
+        if shown and len(between.join([*shown, name])) > LONGEST:
             break
         shown.append(name[:LONGEST])
     more = len(given) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    return between.join(shown) + (f" and {more} more" if more else "")
 
 
 def reason(error: BaseException) -> str:

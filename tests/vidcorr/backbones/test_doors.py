@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -158,6 +159,11 @@ def test_a_stated_input_replaces_that_of_a_record_and_of_a_part():
     video = torch.rand(4, 3, 64, 64)
     recurrent = load(networks.clips_of_tokens(), **grey).view()
     assert len(list(recurrent.encode(iter(video)))) == 4
+    stated = nn.Conv2d(3, 4, 8, 8)
+    stated.input_mean, stated.input_std = torch.full((1, 3, 1, 1), 0.5), np.full(3, 0.25)
+    assert load(stated).input == Input(**grey, source="stated by Conv2d")
+    stated.input_mean = (123.675, 116.28, 103.53)
+    refused(ValueError, r"input stated by Conv2d: mean and deviation are three .* of RGB in \[0, 1\]", load, stated)
     half = nn.Conv2d(3, 4, 8, 8)
     half.input_mean = (0.5, 0.5, 0.5)
     refused(ValueError, "Conv2d: states one of input_mean and input_std", load, half)
