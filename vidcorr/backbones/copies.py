@@ -13,6 +13,16 @@ from ..functional.device import gpu_or_cpu
 M = TypeVar("M", bound=nn.Module)
 
 
+class Held:
+    """A module that another module knows, but does not copy, move or store with itself."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Held":
+        return self
+
+
 def shared_copy(module: M) -> M:
     """Return new module objects over the same parameters and buffers.
 

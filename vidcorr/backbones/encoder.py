@@ -1,5 +1,6 @@
 """Encoders: a network with its input and description, which gives views of its stages."""
 
+import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..functional.device import PendingCopy
-from .copies import device_of, shared_copy
+from .copies import Held, device_of, shared_copy
 from .description import CALLER, IMAGENET_MEAN, IMAGENET_STD, Input, Network
 from .extractor import (
     UNDILATED,
@@ -153,6 +154,7 @@ class Encoder(nn.Module):
 
     Attributes:
         network: the network.
+        given: holds the module that was given, which may be one around the network.
         extract: the extractor of its kind.
         described: its name and the source of its weights.
         is_ours: True if `load` made the network, so that nobody else holds its tensors.
@@ -179,6 +181,7 @@ class Encoder(nn.Module):
         if stated is None and hasattr(outer, "input_mean"):
             stated = input_of(outer)
         self.network: Any = inner
+        self.given = Held(outer)
         self.extract: Any = next(extract for accepts, extract in EXTRACTORS if accepts(inner))
         self.stated = stated if stated is not None and stated.source else None
         self.default_stage = stage
@@ -261,6 +264,10 @@ class Encoder(nn.Module):
         if features and view is not network and getattr(view, "left_to_protocol", False):
             layer, _, pixels = features.partition("/")
             return self.view(layer, int(pixels))
+        if view is network and self.given.module is not network:
+            view = copy.copy(view)
+        if view is not network:
+            view.given = self.given
         return view
 
     @property

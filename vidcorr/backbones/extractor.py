@@ -72,6 +72,7 @@ class FeatureExtractor(nn.Module, ABC):
         final_norm: apply a transformer's final norm to its maps, set by a protocol; other networks ignore it.
         dilated: SiamFC's dilations, of a ResNet.
         left_to_protocol: True for a ResNet whose stage and stride nobody has named, so that a protocol may.
+        given: holds the user's module of which this is a view; None for an extractor made by its class.
         described: description of the named network (`Network`); None if the network has no name.
         input: the RGB that the network gets; None for an extractor that was not made by an encoder.
 
@@ -85,6 +86,7 @@ class FeatureExtractor(nn.Module, ABC):
     positions: PositionRule = "network"
     final_norm: bool = True
     left_to_protocol: bool = False
+    given: Any = None
     described: Any = None
     input: Input | None = None
     takes_copy: bool = True

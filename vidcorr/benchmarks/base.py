@@ -19,8 +19,9 @@ from .. import signals
 from ..backbones import Encoder, NamedNetwork, load, weights_digest
 from ..backbones.extractor import eval_mode
 from ..functional.device import random_state_kept
+from ..functional.propagation.propagate import LabelPropagator, under_rule
 from ..progress import progress_bar
-from ..protocols import EvaluationProtocol
+from ..protocols import EvaluationProtocol, LabelProtocol
 from ..results.result import Evaluated, Network, Protocol, Result, Row, Stage, require_writable
 from ..tracking.frame_encoder import FrameEncoder
 from ..videos.files import DataError, require_at_least
@@ -57,6 +58,8 @@ class Benchmark(ABC):
     """Class of the protocols that the field `protocol` names; None without such a field."""
     encoder: ClassVar[type[FrameEncoder]] = FrameEncoder
     """Class of the encoder that `score` gets, called with the extractor and the protocol."""
+    propagator: ClassVar[Any] = LabelPropagator  # a `Propagator`; mypy takes it for a method
+    """The propagation of labels under a `LabelProtocol`; a subclass may bring a rule, which its results name."""
     pooled: ClassVar[bool] = False
     """A score is not the mean of the values of the rows, but a ratio of sums, or a mean over groups of rows.
 
@@ -84,6 +87,8 @@ class Benchmark(ABC):
             raise ValueError(f"{kind}: has no protocol, so it takes no changes")
         if protocols is not None:
             protocol = protocols.named(self.protocol, values_for(type(self)), changes=self.changes)
+            if isinstance(protocol, LabelProtocol):
+                protocol = under_rule(protocol, type(self).propagator)
             object.__setattr__(self, "protocol", protocol)
 
     # For subclasses

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ..datasets import Jhmdb, KeypointSequence
 from ..datasets.jhmdb import JOINTS
-from ..functional import LabelPropagator, decode_keypoints, encode_keypoints
+from ..functional import decode_keypoints, encode_keypoints
 from ..functional.propagation.coding import Size
 from ..metrics.keypoints import keypoint_distances, pck_counts, pck_scores
 from ..protocols import JointProtocol
@@ -55,8 +55,6 @@ class JhmdbBenchmark(Benchmark):
     score_names = ("PCK@0.1", "PCK@0.2", "PCK@0.3", "PCK@0.4", "PCK@0.5")
     protocol_class = JointProtocol
     encoder = FrameEncoder
-    propagator: ClassVar[Any] = LabelPropagator  # a `Propagator`; mypy takes it for a method
-    """The propagation of labels; a subclass may bring its own."""
     pooled = True
 
     root: str | Path

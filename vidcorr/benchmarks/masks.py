@@ -44,8 +44,6 @@ class MaskBenchmark(Benchmark):
     protocol_class = PropagationProtocol
     encoder = FrameEncoder
     less_is_better = ("J-Decay", "F-Decay", "J_last-Decay", "V-Mean", "V-seen-Mean", "V-unseen-Mean")
-    propagator: ClassVar[Any] = LabelPropagator  # a `Propagator`; mypy takes it for a method
-    """The propagation of labels; a subclass may bring its own."""
     archive: ClassVar[str] = ""
     """Folder of the sequences inside predictions.zip; "" is its top (DAVIS)."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ..datasets import Vip
 from ..datasets.vip import PartSequence
-from ..functional import LabelPropagator
 from ..functional.propagation.coding import Size
 from ..metrics.parts import ap_scores, class_areas, iou_scores, match_instances
 from ..protocols import PropagationProtocol
@@ -72,8 +71,6 @@ class VipBenchmark(Benchmark):
     name = "vip"
     protocol_class = PropagationProtocol
     encoder = FrameEncoder
-    propagator: ClassVar[Any] = LabelPropagator  # a `Propagator`; mypy takes it for a method
-    """The propagation of labels; a subclass may bring its own."""
     pooled = True
 
     root: str | Path

@@ -210,8 +210,14 @@ class EvaluationProtocol(BaseModel):
 
     @property
     def name(self) -> str:
-        """The source, followed by `+field=value` for every changed field."""
-        return "+".join([self.source, *(f"{field}={_as_text(value)}" for field, value in self.changes.items())])
+        """The source, followed by a user's class of protocols, and by `+field=value` for every changed field."""
+        pieces = [f"{field}={_as_text(value)}" for field, value in self.changes.items()]
+        kind = type(self)
+        names_sources = next(base for base in kind.__mro__ if "sources" in vars(base))
+        is_of_user = not kind.__module__.startswith("vidcorr.") and names_sources is EvaluationProtocol
+        if is_of_user and self.source in self.sources():
+            pieces.insert(0, f"class={kind.__module__}.{kind.__qualname__}")
+        return "+".join([self.source, *pieces])
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -291,7 +297,7 @@ def _as_text(value: Any) -> str:
         return ",".join(map(_as_text, value))
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return str(value).lower()
+    return value if isinstance(value, str) else str(value).lower()
 
 
 def _read(text: str, kind: type[EvaluationProtocol], field: str) -> Any:

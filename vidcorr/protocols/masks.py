@@ -49,6 +49,7 @@ class LabelProtocol(NetworkInput):
         feature_normalisation: "l2" over the channels (eps 1e-12) or "raw".
         feature_stride: input pixels per feature cell.
         precision: data type of features and labels while they propagate.
+        rule: name of a user's `LabelPropagator`, which the benchmark sets; None is this project's.
         label_feedback: "soft" labels, or "hard": the argmax at input size, sampled as by "strided".
 
     Raises:
@@ -74,6 +75,7 @@ class LabelProtocol(NetworkInput):
     precision: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
     label_feedback: Literal["soft", "hard"] = "soft"
     radius_unit: Literal["cell", "pixel"] = "cell"
+    rule: str | None = None
 
     kind: ClassVar[str] = "propagation"
     positional: ClassVar[tuple[str, ...]] = ("name", "context", "topk", "temperature", "radius", "neighbourhood")

@@ -209,12 +209,17 @@ class Result(Exact):
         data = benchmark.facts(rows, encoder)
         if encoder.constant:
             data["constant_features"] = True
+        rule = getattr(benchmark.protocol, "rule", None)
+        if rule is not None:
+            data["rule"] = rule
         sides = [min(sequence.size) for sequence in benchmark.sequences if hasattr(sequence, "size")]
         if sides:
             data["short_sides"] = [min(sides), max(sides)]
         conditions = [f"{len(benchmark.sequences)} {benchmark.unit}"]
         if "conditions" in vars(type(benchmark)):
             conditions = [*benchmark.conditions(data), *conditions]
+        if rule is not None:
+            conditions.append(f"rule {rule}")
         without = leave_one_out(rows, benchmark.scores) if benchmark.pooled else {}
         source = benchmark.protocol.origin() if benchmark.protocol is not None else {}
         now = time.perf_counter()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..backbones import LiirExtractor, load, view
 from ..backbones.extractor import eval_mode
 from ..backbones.video import stride_of
+from ..functional.propagation.propagate import LabelPropagator, name_of_rule, under_rule
 from ..functional.propagation.resizing import Size, reduced_frame
 from ..protocols import JointProtocol, LabelProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
 from ..protocols.network_input import NetworkInput
@@ -22,7 +23,7 @@ from ..videos.files import DataError
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream
 from .frame_encoder import FrameEncoder
-from .labels import Annotated, MaskCoding, PointCoding, first_only, follow_labels
+from .labels import Annotated, MaskCoding, PointCoding, Propagator, first_only, follow_labels
 from .points import follow_points
 from .siamfc_tracker import SiamFCTracker, at_extractor, view_options
 
@@ -41,6 +42,7 @@ def follow(
     prompt: Prompt,
     protocol: str | AnyProtocol | None = None,
     short_side: int = SHORT_SIDE,
+    propagator: Propagator = LabelPropagator,
 ) -> Iterator[tuple[Tensor, Any]]:
     """Follow a prompt through a video from its first frame on; memory holds the protocol's window.
 
@@ -57,6 +59,7 @@ def follow(
             protocols (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`).
         short_side: short side to which larger frames are reduced, pixels. A protocol with an input size ignores it, and
             so does a box.
+        propagator: `LabelPropagator`, or a rule of yours for masks and heat-maps.
 
     Returns:
         Iterator of frame `(3, H, W)` uint8, in order, and its results in pixels of the frame: ids `(H, W)` uint8; boxes
@@ -67,7 +70,7 @@ def follow(
 
     Raises:
         DataError: if the prompt does not fit the first frame, or a frame cannot be read.
-        ValueError: for an unknown protocol or field.
+        ValueError: for an unknown protocol or field, frames that are not uint8, or a rule where nothing is propagated.
 
     Example:
         >>> video, mask = torch.zeros(3, 3, 64, 64, dtype=torch.uint8), torch.zeros(64, 64, dtype=torch.uint8)
@@ -87,9 +90,9 @@ def follow(
     else:
         first = next(frames)
         size = (first.shape[1], first.shape[2])
-        frames = chain([first], frames)
+        frames = map(_checked, chain([first], frames))
     prompt.check(size)
-    extractor, rules = followed_by(network, prompt, protocol)
+    extractor, rules = followed_by(network, prompt, protocol, propagator)
     found: Iterator[tuple[Tensor, Any]]
     with eval_mode(extractor):
         if isinstance(rules, TrackingProtocol):
@@ -100,9 +103,9 @@ def follow(
             annotated = first_only(frames, torch.from_numpy(prompt.labels))
             if isinstance(prompt, MaskPrompt):
                 coding = MaskCoding(encoder, size, seen, dict.fromkeys(map(int, prompt.objects), 0))
-                found = _masks(annotated, coding)
+                found = _masks(annotated, coding, propagator)
             else:
-                found = _points(annotated, PointCoding(encoder, size, seen))
+                found = _points(annotated, PointCoding(encoder, size, seen), propagator)
         elif isinstance(video, FrameStream):
             seen = seen_size(size, rules, short_side)
             found = _queries(FrameEncoder(extractor, rules), video, prompt.labels, seen)
@@ -111,16 +114,19 @@ def follow(
     return _computed_in_eval_mode(extractor, found)
 
 
-def followed_by(network: Any, prompt: Prompt, protocol: str | AnyProtocol | None) -> tuple[Any, AnyProtocol]:
+def followed_by(
+    network: Any, prompt: Prompt, protocol: str | AnyProtocol | None, propagator: Propagator = LabelPropagator
+) -> tuple[Any, AnyProtocol]:
     """Return the features of a network that follow a prompt, and the protocol that follows it at their stride.
 
     Args:
         network: as `load` takes it.
         prompt: a prompt of the kind.
         protocol: as `rules_for` takes it.
+        propagator: `LabelPropagator`, or a rule, which the protocol then names.
 
     Raises:
-        ValueError: for an unknown network, protocol or field.
+        ValueError: for an unknown network, protocol or field, or a rule under another kind of protocol.
     """
     encoder = load(network)
     rules = rules_for(nn.Identity(), prompt, protocol)  # at no network's stride
@@ -128,7 +134,12 @@ def followed_by(network: Any, prompt: Prompt, protocol: str | AnyProtocol | None
         extractor = view(encoder, **view_options(encoder))
     else:
         extractor = view(encoder, features=rules.features)
-    return extractor, rules_for(extractor, prompt, protocol)
+    rules = rules_for(extractor, prompt, protocol)
+    if isinstance(rules, LabelProtocol):
+        return extractor, under_rule(rules, propagator)
+    if propagator is not LabelPropagator:
+        raise ValueError(f"protocol {rules.name!r} propagates no labels: leave {name_of_rule(propagator)} out")
+    return extractor, rules
 
 
 def rules_for(extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol | None) -> AnyProtocol:
@@ -196,9 +207,21 @@ def seen_size(size: Size, protocol: NetworkInput, short_side: int) -> Size:
     return round(size[0] * factor), round(size[1] * factor)
 
 
-def _masks(annotated: Annotated, coding: MaskCoding) -> Iterator[tuple[Tensor, Tensor]]:
+def _checked(frame: Tensor) -> Tensor:
+    """Return a frame.
+
+    Raises:
+        ValueError: if it is not uint8 RGB `(3, H, W)`.
+    """
+    if frame.dtype != torch.uint8 or frame.ndim != 3 or len(frame) != 3:
+        given = f"{str(frame.dtype).removeprefix('torch.')} {tuple(frame.shape)}"
+        raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {given}: convert them by .byte()")
+    return frame
+
+
+def _masks(annotated: Annotated, coding: MaskCoding, propagator: Propagator) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield frames and ids `(H, W)` uint8 by label propagation, from the ids of the first frame."""
-    for t, tracked in enumerate(follow_labels(annotated, coding)):
+    for t, tracked in enumerate(follow_labels(annotated, coding, propagator)):
         if t == 0:
             has_cells = tracked.labels[1:].flatten(1).any(1).tolist()
             lost = [str(number) for number, followed in zip(coding.objects, has_cells, strict=True) if not followed]
@@ -208,10 +231,10 @@ def _masks(annotated: Annotated, coding: MaskCoding) -> Iterator[tuple[Tensor, T
         yield tracked.frame, tracked.decoded
 
 
-def _points(annotated: Annotated, coding: PointCoding) -> Iterator[tuple[Tensor, Tensor]]:
+def _points(annotated: Annotated, coding: PointCoding, propagator: Propagator) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield frames and x, y, score `(K, 3)` by heat-maps, from the points `(K, 2)` of the first frame."""
     first_peaks = None
-    for tracked in follow_labels(annotated, coding):
+    for tracked in follow_labels(annotated, coding, propagator):
         peaks = tracked.labels.flatten(1).amax(1)
         points = tracked.decoded.double()
         if first_peaks is None:

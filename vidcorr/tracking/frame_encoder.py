@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,6 @@ from ..backbones.extractor import (
 from ..backbones.video import VideoEncoder, stride_of
 from ..functional.device import PendingCopy, computing_in, fastest_precision, to_device
 from ..functional.propagation.coding import Size, covered_size, fit_input, input_sizes
-from ..protocols import JointProtocol, MatchingProtocol, PointProtocol, PropagationProtocol
 from ..protocols.network_input import NetworkInput, NetworkView
 from .stopwatch import Stopwatch
 
@@ -33,7 +32,7 @@ PIXELS_AT_ONCE = 8 * 480 * 854
 """Pixels in a pass of the network on a GPU: 8 frames of DAVIS."""
 MOST_AT_ONCE = 16
 
-P = TypeVar("P", PropagationProtocol, JointProtocol, PointProtocol, MatchingProtocol)
+P = TypeVar("P", bound=NetworkView)
 
 
 def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
@@ -107,7 +106,7 @@ class FrameEncoder:
         self.extractor: Any = extractor
         self.protocol: Any = protocol
         if isinstance(protocol, NetworkView):
-            self.protocol = adapt_to_network(cast("Any", protocol), extractor)
+            self.protocol = adapt_to_network(protocol, extractor)
         self.watch = Stopwatch()
         self.input = input_under(self.protocol, extractor)
         self.device = device_of(extractor)
@@ -118,6 +117,12 @@ class FrameEncoder:
         self._network: Any = extractor if self.in_order else extractor_under(extractor, self._rules)
         self._is_checked = False
         self.grid: Size = (0, 0)
+
+    @property
+    def network(self) -> Any:
+        """The module that the user gave, or that was made by its name: an extractor is a view of it."""
+        given = getattr(self.extractor, "given", None)
+        return self.extractor if given is None else given.module
 
     def features(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the map `(C, h, w)` of each frame on the extractor's device, without rules of a protocol.

@@ -156,7 +156,7 @@ def follow_labels(
         frames: uint8 RGB `(3, H, W)`, all of equal size, with their annotation or None; the first must have an
             annotation.
         coding: converts annotations to labels and back; it holds the network.
-        propagator: makes the propagation from the labels of frame 0.
+        propagator: `LabelPropagator`, or a rule of yours; called with the labels of frame 0 and the protocol.
 
     Yields:
         The frames with their labels. In the frame in which an object starts, its mask is the given mask, unless the
@@ -185,6 +185,7 @@ def follow_labels(
                 assert starting is not None, "the first frame gives no annotation"
                 check_map(features, getattr(encoder.extractor, "stage", None) or "the extractor")
                 propagation = propagator(starting, encoder.protocol)
+                propagation.network = encoder.network
                 starting = None
             labels = propagation.step(features, starting)
         with encoder.watch(coding.work, encoder.device):

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from .. import signals
+from ..functional.propagation.propagate import LabelPropagator
 from ..progress import progress_bar
 from ..protocols import PointProtocol
 from ..results.csv_files import csv_text, fixed
@@ -25,6 +26,7 @@ from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream
 from .follow import SHORT_SIDE, AnyProtocol, follow, followed_by
 from .frame_encoder import input_under
+from .labels import Propagator
 
 RECORD = "prediction.json"
 OUTPUTS = (RECORD, "masks", "boxes.csv", "points.csv", "overlay.mp4")
@@ -40,6 +42,7 @@ def predict_video(
     short_side: int = SHORT_SIDE,
     overlay: bool = True,
     metadata: dict[str, Any] | None = None,
+    propagator: Propagator = LabelPropagator,
 ) -> dict[str, Any]:
     """Track a prompt through a video from its first frame on, and write the results.
 
@@ -58,6 +61,7 @@ def predict_video(
             so does a box.
         overlay: write `overlay.mp4`.
         metadata: further entries of prediction.json.
+        propagator: `LabelPropagator`, or a rule of yours for masks and heat-maps, which prediction.json names.
 
     Returns:
         The content of prediction.json.
@@ -72,8 +76,8 @@ def predict_video(
     began = time.perf_counter()
     folder = Path(output_dir)
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
-    extractor, rules = followed_by(network, prompt, protocol)
-    found = follow(extractor, stream, prompt, rules, short_side=short_side)
+    extractor, rules = followed_by(network, prompt, protocol, propagator)
+    found = follow(extractor, stream, prompt, rules, short_side, propagator)
     content: dict[str, Any] = {"video": str(stream.path), "prompt": prompt.metadata(), **(metadata or {})}
     content["stage"] = getattr(extractor, "stage", None)
     content["stride"] = getattr(extractor, "stride", None)

@@ -90,7 +90,8 @@ def _average_of_halos(
         shape = len(asked), *grid.halo_size, references
         logits = torch.bmm(k, asked.mT).view(*shape, -1).to(values.dtype).div_(protocol.temperature).add_(log_counts)
         is_off_map = (v[..., -1:] == 0).view(*shape, 1)
-        logits.masked_fill_(is_off_map, 0.0 if protocol.border == "zero" else -torch.inf)
+        # finite, since a query beyond the map sees nothing else, and NaN would enter all gradients
+        logits.masked_fill_(is_off_map, 0.0 if protocol.border == "zero" else torch.finfo(logits.dtype).min)
         logits += bias
         weights = logits.flatten(1, 3).softmax(1).view(logits.shape)
         if mixture is not None:

@@ -1,6 +1,8 @@
 """Label propagation: the labels of a video's first frame are propagated by the similarity of features."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,12 +15,15 @@ from ..window_tiles import Neighbourhood
 from .attention import average_of_all
 from .coding import upsampled_argmax
 from .memory import FrameMemory, KeyMemory
-from .strips import FoundMatches
+from .strips import FoundMatches, best_matches
 
 CHECKED_TOGETHER = 32
 """Number of frames checked together on a GPU, because a check waits for the device."""
 NEARBY = -1
 """Index of the memory of frames that are searched in the neighbourhood."""
+Search = Callable[..., FoundMatches]
+"""A search for the best matches of a frame; its argument is their number, `topk`."""
+P = TypeVar("P", bound=LabelProtocol)
 Array = Tensor | np.ndarray
 """A tensor, or a numpy array."""
 
@@ -67,7 +72,8 @@ def _frames(propagator: "LabelPropagator", features: Iterable[Array], entering: 
 class LabelPropagator:
     """A propagation step by step; several can run side by side over the frames of a video.
 
-    It keeps features and labels of the reference frames in ring buffers, and nothing else of the video.
+    It keeps features and labels of the reference frames in ring buffers, and nothing else of the video. A rule of yours
+    is a subclass that overrides `average`.
 
     Args:
         first_labels: (L, h, w) float, the labels of frame 0.
@@ -75,12 +81,18 @@ class LabelPropagator:
 
     Attributes:
         frame: index of the frame that the next step takes.
+        network: the user's module, in a benchmark, `follow` or `predict_video`: for a rule with learnt numbers.
 
     Raises:
-        ValueError: for labels without a channel or with more than 255.
+        ValueError: for labels that are not (L, h, w), without a channel or with more than 255.
     """
 
+    network: Any = None
+
     def __init__(self, first_labels: Tensor, protocol: LabelProtocol) -> None:
+        if first_labels.ndim != 3:
+            given = tuple(first_labels.shape)
+            raise ValueError(f"first_labels must be (L, h, w), got {given}; encode_masks makes them of ids (H, W)")
         if not 1 <= len(first_labels) <= 255:
             raise ValueError(f"first_labels must have 1 to 255 channels, got {len(first_labels)}")
         self.protocol = protocol
@@ -167,20 +179,50 @@ class LabelPropagator:
             keys.write(self.frame, query)
             self._labels[source].write(self.frame, labels)
 
+    def average(self, query: Tensor, keys: Tensor, labels: Tensor, frames: Sequence[int]) -> Tensor:
+        """Return the labels of a frame, an average of its references' labels: what a rule of yours overrides.
+
+        By default as the protocol says. A rule may also change the arguments and call this method. The labels are
+        normalised afterwards, if the protocol does that.
+
+        Args:
+            query: (h, w, C), features of the frame, of unit length unless the protocol takes them as they are.
+            keys: (h, w, S, C), features of the S reference frames.
+            labels: (h, w, S, L), their labels.
+            frames: S indices of the references. A reference that counts twice is there twice; the first is the frame of
+                the annotation unless the protocol lists its references.
+
+        Returns:
+            (h, w, L).
+        """
+        protocol = self.protocol
+        query = query.detach()  # the labels alone have gradients, from which heat maps are drawn
+        keys = keys.detach()
+        if protocol.topk is None:
+            return average_of_all(query, keys, labels, range(len(frames)), protocol)
+        near = range(len(frames))
+        searches: list[Search] = []
+        tables: list[Tensor] = []
+        if looks_everywhere(protocol):
+            searches.append(partial(best_matches, query, keys, near[:1], neighbourhood=Neighbourhood(None)))
+            tables.append(labels)
+            near = near[1:]
+        if near:
+            searches.append(partial(best_matches, query, keys, near, neighbourhood=Neighbourhood.of(protocol)))
+            tables.append(labels)
+        return average_of_best(searches, tables, protocol)
+
     def _propagate(self, query: Tensor) -> Tensor:
         """Return labels (L, h, w) for queries (h, w, C)."""
         protocol = self.protocol
-        if protocol.topk is None:
-            keys = self._keys[NEARBY]
-            slots = [keys.slot(frame) for frame in protocol.reference_frames(self.frame)]
-            average = average_of_all(query, keys.maps, self._labels[NEARBY].maps, slots, protocol)
-        elif not self._starting:
-            average = self._average_of_best(query, protocol.topk)
+        is_own_rule = type(self).average is not LabelPropagator.average
+        average_since = self._average_by_rule if is_own_rule else self._average_in_memory
+        if self._starting:
+            average = torch.stack([average_since(query, start) * is_of for start, is_of in self._starting.items()]).sum(
+                0
+            )
         else:
-            averages: list[Tensor] = []
-            for start, channels in self._starting.items():
-                averages.append(self._average_of_best(query, protocol.topk, start) * channels)
-            average = torch.stack(averages).sum(0)
+            average = average_since(query, 0)
         labels = average.permute(2, 0, 1).contiguous()
         if protocol.normalise_labels and protocol.normalise_by == "labels":
             labels = labels / labels.sum(0, keepdim=True).clamp_min(1e-12)
@@ -188,50 +230,42 @@ class LabelPropagator:
             labels[1:] *= protocol.foreground_gain
         return labels
 
-    def _average_of_best(self, query: Tensor, topk: int, start: int = 0) -> Tensor:
-        """Average labels (h, w, L) by the softmax over the best matches in references since `start`."""
-        if self.protocol.topk_ties == "cut":
-            found = self._best_matches(query, topk, start)
-        else:
-            found, topk = self._matches_with_ties(query, topk, start)
-        tables = [self._labels[source].maps for source in found]
-        return average_of_matches(tables, list(found.values()), topk, self.protocol.temperature)
-
-    def _best_matches(self, query: Tensor, topk: int, start: int) -> dict[int, FoundMatches]:
-        """Return the `topk` best matches of queries (h, w, C) in each memory.
-
-        Args:
-            query: features of the frame.
-            topk: number of matches.
-            start: 0, or the start frame of an object, whose context begins there.
-        """
+    def _average_by_rule(self, query: Tensor, start: int) -> Tensor:
+        """Average labels (h, w, L) of the references since `start` by the user's rule."""
         frames = self.protocol.reference_frames(self.frame, start)
-        searched = {NEARBY: frames}
-        if start in self._keys:
-            searched = {start: frames[:1], NEARBY: frames[1:]}
-        found: dict[int, FoundMatches] = {}
-        for source, references in searched.items():
-            if references:
-                found[source] = self._keys[source].best_matches(query, references, topk)
-        return found
+        keys: list[Tensor] = []
+        labels: list[Tensor] = []
+        for source, references in self._sources(frames, start).items():
+            for frame in references:
+                keys.append(self._keys[source].maps[:, :, self._keys[source].slot(frame)])
+                labels.append(self._labels[source].maps[:, :, self._labels[source].slot(frame)])
+        average = self.average(query, torch.stack(keys, 2), torch.stack(labels, 2), frames)
+        if average.shape != labels[0].shape:
+            rule = f"{type(self).__name__}.average"
+            raise ValueError(f"{rule} must return {tuple(labels[0].shape)}, got {tuple(average.shape)}")
+        return average.to(labels[0])
 
-    def _matches_with_ties(self, query: Tensor, topk: int, start: int) -> tuple[dict[int, FoundMatches], int]:
-        """Return the best matches with all that equal the last of the top-k, and their number; others are −inf."""
-        count = topk + 1
-        while True:
-            found = self._best_matches(query, count, start)
-            of_sources = [values for values, _ in found.values()]
-            products = torch.cat(of_sources, dim=2)
-            top = products.topk(min(topk, products.shape[2])).values
-            last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
-            full = [values for values in of_sources if values.shape[2] == count]
-            none_missing = [~(values.amin(2, keepdim=True) >= last).any() for values in full]
-            if not full or PendingCopy(torch.stack(none_missing).all()).wait():  # the one wait of a frame
-                tied: dict[int, FoundMatches] = {}
-                for source, (values, cells) in found.items():
-                    tied[source] = values.masked_fill(values < last, -torch.inf), cells
-                return tied, count
-            count *= 2  # all matches found in a memory are tied with the last of the top-k: there may be more
+    def _average_in_memory(self, query: Tensor, start: int) -> Tensor:
+        """Average labels (h, w, L) of the references since `start` as `average` does, without a copy of them."""
+        protocol = self.protocol
+        frames = protocol.reference_frames(self.frame, start)
+        if protocol.topk is None:
+            keys = self._keys[NEARBY]
+            slots = [keys.slot(frame) for frame in frames]
+            return average_of_all(query, keys.maps, self._labels[NEARBY].maps, slots, protocol)
+        searches: list[Search] = []
+        tables: list[Tensor] = []
+        for source, references in self._sources(frames, start).items():
+            searches.append(partial(self._keys[source].best_matches, query, references))
+            tables.append(self._labels[source].maps)
+        return average_of_best(searches, tables, protocol)
+
+    def _sources(self, frames: list[int], start: int) -> dict[int, list[int]]:
+        """Return memory → reference frames in it, for references since `start`."""
+        if start not in self._keys:
+            return {NEARBY: frames}
+        sources = {start: frames[:1], NEARBY: frames[1:]}
+        return {source: references for source, references in sources.items() if references}
 
     def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
         """Return labels (L, h, w) combined with the labels of objects that start at this frame."""
@@ -258,6 +292,31 @@ class LabelPropagator:
             )
 
 
+def under_rule(protocol: P, propagator: Any) -> P:
+    """Return the protocol of a propagation by a rule; its name and digest have the name of a user's rule.
+
+    Args:
+        protocol: the protocol.
+        propagator: `LabelPropagator`, a subclass, or a function that makes one.
+
+    Raises:
+        ValueError: if the protocol's name has another rule.
+    """
+    rule = None if propagator is LabelPropagator else name_of_rule(propagator)
+    if protocol.rule not in (None, rule):
+        raise ValueError(f"protocol {protocol.name!r}: a rule is code: set `propagator`, here {rule}")
+    return protocol.with_changes(rule=rule)
+
+
+def name_of_rule(propagator: Any) -> str:
+    """Return the name of a user's rule, `module.Class`, with the arguments of a `functools.partial`."""
+    if isinstance(propagator, partial):
+        arguments = [*map(repr, propagator.args), *(f"{key}={value!r}" for key, value in propagator.keywords.items())]
+        return f"{name_of_rule(propagator.func)}({', '.join(arguments)})"
+    named = propagator if hasattr(propagator, "__qualname__") else type(propagator)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
 def compared(features: Tensor, protocol: LabelProtocol) -> Tensor:
     """Return features (C, h, w) as the protocol compares them: (h, w, C), of unit length or as they are."""
     dtype: torch.dtype = getattr(torch, protocol.precision)
@@ -270,6 +329,42 @@ def compared(features: Tensor, protocol: LabelProtocol) -> Tensor:
 def looks_everywhere(protocol: LabelProtocol) -> bool:
     """Return whether the lasting copy of frame 0 is searched everywhere, and so is kept separately."""
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
+
+
+def average_of_best(searches: Sequence[Search], tables: Sequence[Tensor], protocol: LabelProtocol) -> Tensor:
+    """Average labels by the softmax over the best matches that several searches find.
+
+    Args:
+        searches: of each source, number of matches → the matches.
+        tables: labels of each source, (h, w, S, L).
+        protocol: number of matches, ties and temperature.
+
+    Returns:
+        (h, w, L).
+    """
+    topk = protocol.topk
+    assert topk is not None
+    if protocol.topk_ties == "cut":
+        found = [search(topk=topk) for search in searches]
+    else:
+        found, topk = _matches_with_ties(searches, topk)
+    return average_of_matches(tables, found, topk, protocol.temperature)
+
+
+def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[FoundMatches], int]:
+    """Return the best matches with all that equal the last of the top-k, and their number; others are −inf."""
+    count = topk + 1
+    while True:
+        found = [search(topk=count) for search in searches]
+        of_sources = [values for values, _ in found]
+        products = torch.cat(of_sources, dim=2)
+        top = products.topk(min(topk, products.shape[2])).values
+        last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
+        full = [values for values in of_sources if values.shape[2] == count]
+        none_missing = [~(values.amin(2, keepdim=True) >= last).any() for values in full]
+        if not full or PendingCopy(torch.stack(none_missing).all()).wait():  # the one wait of a frame
+            return [(values.masked_fill(values < last, -torch.inf), cells) for values, cells in found], count
+        count *= 2  # all matches found in a memory are tied with the last of the top-k: there may be more
 
 
 def average_of_matches(

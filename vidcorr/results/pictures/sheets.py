@@ -1,6 +1,8 @@
 """Pictures of training and evaluation: clips, features and heat maps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from ...functional.propagation.coding import Size
 from ...functional.propagation.matches import affinity_of_cells
+from ...functional.propagation.propagate import LabelPropagator
 from ...protocols import LabelProtocol
 from .overlays import FOUND, Picture, as_picture, captioned, contact_sheet, resized
 
@@ -119,10 +122,12 @@ def heat_map_sheet(
     covered: Size | None = None,
     names: Sequence[str] | None = None,
     width: int = 300,
+    propagator: Callable[[Tensor, Any], LabelPropagator] = LabelPropagator,
+    network: Any = None,
 ) -> Picture:
     """Draw a query point in the last frame, and over up to five reference frames, the heaviest, a map of its weights.
 
-    The weights are the affinity with which `propagate_labels` averages the labels of the frames. A protocol with the
+    The weights are those with which `propagator` averages the labels of the frames. A protocol with the
     compactness prior has two rows: with the prior (Liir, Eq. 7), and without, the softmax (Eq. 1) that it replaces. The
     brightest colour of a row is its largest weight. Captions state the share of the query's label that a reference
     gives, the sum of its weights, and its largest weight. The mixture is not normalised, so shares may exceed 100 %.
@@ -136,6 +141,8 @@ def heat_map_sheet(
         covered: size that the feature map covers, in pixels of the frame; None is the frame.
         names: names of the frames; by default their indices.
         width: width of a frame, pixels.
+        propagator: `LabelPropagator`, or a rule of yours.
+        network: the rule's `network`.
 
     Returns:
         uint8 `(H', W', 3)`: a row per affinity, in which the query comes first.
@@ -148,10 +155,11 @@ def heat_map_sheet(
     names = names or [f"frame {index}" for index in range(len(frames))]
     query = len(frames) - 1
     points = torch.as_tensor(point).cpu().reshape(1, 2)
-    with_prior = affinity_of_cells(features, points, protocol)
+    affinity = partial(affinity_of_cells, features, points, protocol, propagator=propagator, network=network)
+    with_prior = affinity()
     rows = {"": with_prior.weights[0]}
     if protocol.mixture_components is not None:
-        without_prior = affinity_of_cells(features, points, protocol, prior=False)
+        without_prior = affinity(prior=False)
         rows = {", with the prior": with_prior.weights[0], ", without": without_prior.weights[0]}
     count = min(MOST_REFERENCES, len(with_prior.frames))
     heaviest = with_prior.weights[0].sum((1, 2)).topk(count).indices

@@ -1,0 +1,188 @@
+"""A user's rule of propagation: what it gets, what it may use, and that nothing of it goes by a paper's name."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from tests.helpers.propagation import one_hot, video
+from tests.helpers.refusal import refused
+from tests.helpers.sprite import tensors
+from vidcorr import BoxPrompt, DavisBenchmark, JhmdbBenchmark, MaskPrompt, PointPrompt, follow, predict_video
+from vidcorr.functional import LabelPropagator, propagate_labels
+from vidcorr.functional.propagation.matches import affinity_of_cells
+from vidcorr.functional.propagation.propagate import under_rule
+from vidcorr.protocols import JointProtocol, PropagationProtocol
+from vidcorr.results.pictures import heat_map_sheet
+from vidcorr.results.result import Result
+from vidcorr.tracking.frame_encoder import FrameEncoder
+
+RULE = "tests.vidcorr.tracking.test_rule.Learnt"
+
+
+class Same(LabelPropagator):
+    def average(self, query, keys, labels, frames):
+        return super().average(query, keys, labels, frames)
+
+
+class Learnt(LabelPropagator):
+    """The temperature of the user's module in place of the protocol's."""
+
+    def average(self, query, keys, labels, frames):
+        factor = self.protocol.temperature / self.network.temperature
+        return super().average(query * factor, keys, labels, frames)
+
+
+class First(LabelPropagator):
+    """The labels of frame 0, wherever the features are."""
+
+    def average(self, query, keys, labels, frames):
+        return labels[:, :, frames.index(0)]
+
+
+class Own(nn.Module):
+    stride = 8
+
+    def __init__(self, temperature=0.01):
+        super().__init__()
+        self.temperature = nn.Parameter(torch.tensor(temperature))
+        self.convolution = nn.Conv2d(3, 8, 8, stride=8)
+
+    def forward(self, images):
+        return self.convolution(images)
+
+
+class Lightning(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.temperature = nn.Parameter(torch.tensor(0.01))
+        self.encoder = Own()
+
+
+@pytest.mark.sampled(6)
+@pytest.mark.parametrize("name", PropagationProtocol.sources())
+def test_a_rule_gets_the_references_by_which_the_protocol_averages(name):
+    """Under every named protocol, with an object that enters: the documented default equals the search in memory."""
+    protocol = PropagationProtocol.named(name)
+    protocol = protocol.with_changes(**({} if protocol.radius is None else {"radius": 4, "radius_unit": "cell"}))
+    features, labels, entering = video(7), one_hot(3), torch.zeros(3, 9, 13)
+    labels[0] += labels[2]
+    labels[2] = 0
+    entering[2, 2:5, 3:6] = 1
+    rule = Same(labels, protocol)
+    expected = propagate_labels(features, labels, protocol, {3: entering})
+    for t, (frame, wanted) in enumerate(zip(features, expected, strict=True)):
+        torch.testing.assert_close(rule.step(frame, entering if t == 3 else None), wanted, atol=1e-4, rtol=1e-3)
+
+
+def test_a_result_by_a_rule_is_not_called_by_the_papers_name(davis_root, tmp_path):
+    class OwnDavis(DavisBenchmark):
+        propagator = First
+
+    paper = DavisBenchmark(davis_root).evaluate("raw_colour")
+    OwnDavis(davis_root).evaluate("raw_colour", tmp_path)
+    own = Result.load(tmp_path)
+    rule = RULE.replace("Learnt", "First")
+    assert own.scores != paper.scores
+    assert own.stage.protocol.name == f"{paper.stage.protocol.name}+rule={rule}"
+    assert own.stage.protocol.digest != paper.stage.protocol.digest
+    assert own.stage.protocol.shared_name == f"vfs+rule={rule}"
+    assert (own.data["rule"], own.conditions[-1]) == (rule, f"rule {rule}")
+    assert "rule" not in paper.data
+    refused(
+        ValueError, "a rule is code: set `propagator`, here None", DavisBenchmark, davis_root, changes={"rule": rule}
+    )
+    names = [under_rule(JointProtocol.named("vfs"), made).rule for made in (LabelPropagator, partial(First, context=2))]
+    assert names == [None, f"{rule}(context=2)"]
+
+
+def test_nor_is_one_by_a_users_class_of_protocols():
+    class Newest(PropagationProtocol):
+        def reference_frames(self, frame, start=0):
+            return [frame - 1]
+
+    protocol, vfs = Newest.named("vfs"), PropagationProtocol.named("vfs")
+    assert protocol.name.startswith("vfs+class=tests.vidcorr.tracking.test_rule.")
+    assert protocol.digest() != vfs.digest()
+    assert Newest("own", context=1, topk=1, temperature=1, radius=1).name == "own"
+
+
+@pytest.mark.parametrize("module", [Own, Lightning])
+def test_a_learnt_number_of_the_users_module_is_reached(module, davis_root, scene):
+    network, frames, prompt = module().eval(), tensors(scene[0][:4]), MaskPrompt.of(scene[1][0])
+
+    class OwnDavis(DavisBenchmark):
+        propagator = Learnt
+
+    assert FrameEncoder(network).network is network
+    changes = {"temperature": 0.01}
+    expected = DavisBenchmark(davis_root, changes=changes).evaluate(network)
+    assert OwnDavis(davis_root).evaluate(network).scores == pytest.approx(expected.scores, abs=1e-6)
+    wanted = [mask for _, mask in follow(network, frames, prompt, "vidcorr+temperature=0.01")]
+    found = [mask for _, mask in follow(network, frames, prompt, propagator=Learnt)]
+    assert (torch.stack(found) == torch.stack(wanted)).float().mean() > 0.999
+    assert not torch.equal(torch.stack(found), torch.stack([mask for _, mask in follow(network, frames, prompt)]))
+
+
+def test_follow_and_predict_take_a_rule_where_labels_are_propagated(colour, folder, scene, tmp_path):
+    ids, points = MaskPrompt.of(scene[1][0]), PointPrompt.of([(20, 30)])
+    masks = [mask for _, mask in follow(colour, tensors(scene[0]), ids, propagator=First)]
+    assert all(torch.equal(mask, masks[1]) for mask in masks[1:])
+    places = [place for _, place in follow(colour, tensors(scene[0]), points, propagator=First)]
+    assert all(torch.equal(place, places[1]) for place in places[1:])
+    content = predict_video(colour, folder / "frames", ids, tmp_path / "out", overlay=False, propagator=First)
+    assert content["protocol"]["name"].endswith(f"+rule={RULE.replace('Learnt', 'First')}")
+    for prompt, protocol in ((BoxPrompt.of([(8, 8, 20, 20)]), None), (points, "vidcorr-points")):
+        message = "propagates no labels: leave .*First out"
+        refused(ValueError, message, follow, colour, tensors(scene[0]), prompt, protocol, propagator=First)
+
+
+def test_heat_maps_show_the_weights_of_a_rule():
+    features, protocol, points = video(4), PropagationProtocol.named("vfs+radius=3"), torch.tensor([[4, 6], [0, 0]])
+    network = Own(0.02)
+    found = affinity_of_cells(features, points, protocol, propagator=Learnt, network=network)
+    expected = affinity_of_cells(features, points, protocol.with_changes(temperature=0.02))
+    torch.testing.assert_close(found.weights, expected.weights)
+    with torch.inference_mode():
+        frames, maps = torch.rand(4, 3, 72, 104), features * 1
+        sheets = [heat_map_sheet(maps, (4, 6), frames, protocol, propagator=rule) for rule in (LabelPropagator, First)]
+    assert not np.array_equal(*sheets)
+
+    class Hard(LabelPropagator):
+        def average(self, query, keys, labels, frames):
+            return labels[:, :, 0].detach()
+
+    refused(ValueError, "Hard.average: gives no gradients", affinity_of_cells, features, points, protocol, True, Hard)
+
+
+def test_a_rule_of_another_shape_and_ids_without_channels_are_refused():
+    class Transposed(LabelPropagator):
+        def average(self, query, keys, labels, frames):
+            return labels[:, :, 0].permute(2, 0, 1)
+
+    rule = Transposed(one_hot(3), PropagationProtocol.named("vfs"))
+    rule.step(video()[0])
+    refused(ValueError, r"Transposed.average must return \(9, 13, 3\), got \(3, 9, 13\)", rule.step, video()[1])
+    ids = torch.zeros(9, 13, dtype=torch.long)
+    message = r"first_labels must be \(L, h, w\), got \(9, 13\); encode_masks makes them of ids"
+    refused(ValueError, message, propagate_labels, video(), ids, rule.protocol)
+
+
+def test_follow_takes_frames_of_8_bits_alone(colour, scene):
+    """Floats in 0 … 255 would be taken for floats in [0, 1]."""
+    prompt = MaskPrompt.of(scene[1][0])
+    frames = torch.stack(list(tensors(scene[0][:3])))
+    for wrong in (frames.float(), frames / 255, frames[:, :1], frames.int()):
+        refused(
+            ValueError, r"frames must be uint8 RGB \(3, H, W\) in 0 … 255, got ", list, follow(colour, wrong, prompt)
+        )
+
+
+def test_joints_take_a_rule_too():
+    class OwnJhmdb(JhmdbBenchmark):
+        propagator = First
+
+    assert OwnJhmdb("nowhere").protocol.name.endswith("test_rule.First")
