@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # they import torch, which would delay `--help`
     from ..protocols import MatchingProtocol
     from ..tracking.picture_matcher import PictureMatcher
 
-PROTOCOL = "dift"
-"""Protocol of a command that names none."""
+PROTOCOL = "dift+input_fit=centred+padding=edge"
+"""Protocol of a command that names none: DIFT's, but pictures keep their shape."""
 
 
 def command(args: Sequence[str]) -> None:
