@@ -109,8 +109,9 @@ class Rules:
         return tuple(self.table({("", 1): values_of_lost_object}))
 
     def stated(self) -> dict[str, str]:
-        """Return name and source of the rules, for results.json."""
-        return {"name": self.name, "source": self.source}
+        """Return name, source and scored frames of the rules, for results.json."""
+        frames = "all but the first and the last" if self.inner_only else "those after an object's first"
+        return {"name": self.name, "source": self.source, "frames": frames}
 
     def ids(self, ids: Ids) -> Ids:
         """Return the ids by which the rules score a mask; some merge all objects."""

@@ -6,6 +6,9 @@ from .cells import Cell
 from .formats import listed
 from .records import Record
 
+ENLARGED = 2
+"""Frames that a protocol enlarges more than this are too small for it."""
+
 
 def of_what(records: Iterable[Record]) -> str:
     """Return the benchmarks of the scores in words, each with its conditions and protocols."""
@@ -54,6 +57,27 @@ def _rows_of(
             for record in cell.records:
                 names.setdefault(property_of(record), {})[name] = None
     return names
+
+
+def frames_of(records: Iterable[Record]) -> list[str]:
+    """Return sentences on the frames of each benchmark: those that are scored, and how much small ones are enlarged."""
+    scored: dict[str, str] = {}
+    enlarged: dict[str, None] = {}
+    for record in records:
+        result = record.result
+        rules = result.data.get("rules")
+        if isinstance(rules, dict) and "frames" in rules:
+            scored[result.data_set] = str(rules["frames"])
+        sides = result.data.get("short_sides") or [0]
+        size = result.stage.protocol.fields.get("input_size")
+        shortest = min(size) if isinstance(size, list) else size
+        if sides[0] and shortest and shortest > ENLARGED * sides[0]:
+            by_protocol = f"{result.stage.protocol.shared_name} enlarges the frames of {result.data_set}"
+            enlarged[f"{by_protocol}, {sides[0]} px, {shortest / sides[0]:.3g} times: scores saturate"] = None
+    sentences = []
+    if scored:
+        sentences.append(f"Scored frames: {'; '.join(f'{frames} ({name})' for name, frames in scored.items())}")
+    return [*sentences, *enlarged]
 
 
 def differing(records: Iterable[Record]) -> list[str]:

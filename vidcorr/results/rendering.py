@@ -12,7 +12,7 @@ from itertools import chain
 from textwrap import wrap
 from typing import Literal, NamedTuple
 
-from .captions import differing, inputs_of, of_what, views_of
+from .captions import differing, frames_of, inputs_of, of_what, views_of
 from .cells import Cell
 from .csv_files import csv_of_records
 from .formats import as_bold, breakable, grid, latex_text, one_line, percent, width_in_latex
@@ -188,6 +188,7 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
         sentences.append("± is the standard deviation over seeds")
     if intervals and any(cell.interval is not None for cell in cells):
         sentences.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
+    sentences += frames_of(table.records)
     if table.base:
         bases = [table.base, *(f"of {name} from {base}" for name, base in table.own_bases.items())]
         sentences.append(f"Differences{' (Δ)' * (format == 'tex')} are from {', '.join(bases)}")

@@ -63,7 +63,7 @@ def score(
     rows, missing = folders.rows(names)
     scored = {row.video for row in rows}.difference(missing)
     data = {
-        "rules": rules.stated(),
+        "rules": rules.stated() | ({"frames": "all"} if keep_ends else {}),
         "keep_ends": keep_ends,
         "missing_videos": [name for name in names if name not in scored],
         "truth": folders.truth,

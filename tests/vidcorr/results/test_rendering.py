@@ -158,3 +158,12 @@ def test_the_caption_names_each_set_of_data_once():
     table = tabulate([*records("A"), *records("A", by="dino"), *records("A", videos=3), *records("A", benchmark="vip")])
     (caption,) = re.findall(r"caption\{(.*)\}", render(table, "tex"))
     assert "on davis (5 sequences, by vfs and dino; 3 sequences, by vfs) and vip (5 sequences, by vfs)." in caption
+
+
+def test_a_note_says_which_frames_were_scored_and_that_small_ones_were_enlarged():
+    """Generated frames of 64 px saturate at 480 px, which a reader of the number has to know."""
+    rules = {"rules": {"name": "davis-2017", "frames": "all but the first and the last"}}
+    for side, enlarged in ((64, True), (240, False)):
+        said = render(tabulate(records("A", by="dino", data={"short_sides": [side, 640], **rules})), "tex")
+        assert "Scored frames: all but the first and the last (davis)." in said
+        assert ("dino enlarges the frames of davis, 64 px, 7.5 times: scores saturate." in said) is enlarged
