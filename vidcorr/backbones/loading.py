@@ -17,7 +17,17 @@ from .encoder import Encoder
 from .extractor import Dilated, FeatureExtractor, MapExtractor
 from .foreign import fitted, weights_in
 from .liir_encoder import LiirEncoder
-from .networks import HUB, LIBRARIES, WITH_WEIGHTS, NamedNetwork, is_checkpoint, local_file, prepared, split_view
+from .networks import (
+    HUB,
+    LIBRARIES,
+    SUFFIXES,
+    WITH_WEIGHTS,
+    NamedNetwork,
+    is_checkpoint,
+    local_file,
+    prepared,
+    split_view,
+)
 from .trust import allow, check_names, constructed, import_named, import_path, make, own_arguments
 from .video import VideoEncoder
 
@@ -70,8 +80,8 @@ def load(
                 torch.manual_seed(network.seed)
             if with_weights is not None:
                 encoder = Encoder(with_weights_of(*with_weights.groups()))
-            elif is_checkpoint(spec):
-                encoder = _of_checkpoint(local_file(spec))
+            elif spec.endswith(SUFFIXES):
+                encoder = _of_checkpoint(Path(spec))
             else:
                 made, described = network.build()
                 encoder = Encoder(made, described=described)

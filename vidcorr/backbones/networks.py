@@ -91,7 +91,7 @@ class NamedNetwork:
             "spec": str(local_file(spec)) if on_hub(spec) else spec,
             "stage": self.stage or stage or own_stage or None,
             "stride": self.stride or (int(stride) if stride else None),
-            "pretrained": is_trained or (self.pretrained and takes_library_weights(spec)),
+            "pretrained": is_trained or (self.pretrained and spec.startswith(LIBRARIES) and "=" not in spec),
         }
         for attribute, value in settled.items():
             object.__setattr__(self, attribute, value)
@@ -104,7 +104,7 @@ class NamedNetwork:
     @property
     def is_random(self) -> bool:
         """True if the weights are random, so that seeds make different networks."""
-        return takes_library_weights(self.spec) and not self.pretrained
+        return self.spec.startswith(LIBRARIES) and "=" not in self.spec and not self.pretrained
 
     @property
     def file(self) -> Path | None:
@@ -195,11 +195,6 @@ def prepared(network: nn.Module) -> nn.Module:
         if isinstance(part, nn.Conv2d):
             part.to(memory_format=torch.channels_last)
     return network
-
-
-def takes_library_weights(spec: str) -> bool:
-    """Return whether a name stands for a library's weights, random or trained, and not for those of a file."""
-    return spec.startswith(LIBRARIES) and not WITH_WEIGHTS.fullmatch(spec)
 
 
 def split_view(text: str) -> tuple[str, str]:

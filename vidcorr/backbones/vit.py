@@ -131,6 +131,7 @@ class BlocksExtractor(FeatureExtractor):
         super().__init__(stage or known[-1], known, "this transformer")
         self.network: Any = network
         self.normalise = normalise
+        self.chooses_norm = "norm" in inspect.signature(network.get_intermediate_layers).parameters
         self.multiple = patch_of(network) or 1
         self.set_stride(self.multiple, stride)
         self.eval()
@@ -143,11 +144,9 @@ class BlocksExtractor(FeatureExtractor):
         """
         height, width = images.shape[2:]
         padded = pad(self.normalise(images), (0, -width % self.stride, 0, -height % self.stride))
-        options: dict[str, Any] = {}
-        if not self.final_norm:
-            if "norm" not in inspect.signature(self.network.get_intermediate_layers).parameters:
-                raise ValueError(f"{type(self.network).__name__}: gives features after its final norm only")
-            options["norm"] = False
+        if not self.final_norm and not self.chooses_norm:
+            raise ValueError(f"{type(self.network).__name__}: gives features after its final norm only")
+        options = {"norm": self.final_norm} if self.chooses_norm else {}
         first = min(int(name.removeprefix("block")) for name in self.stages)
         found = self.network.get_intermediate_layers(padded, self.depth - first + 1, **options)
         of_blocks = {f"block{first + index}": tokens for index, tokens in enumerate(found)}

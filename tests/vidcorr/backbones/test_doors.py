@@ -15,6 +15,7 @@ from vidcorr import DavisBenchmark, MaskPrompt, OtbBenchmark, follow, predict_vi
 from vidcorr.backbones import EXTRACTORS, FeatureExtractor, Input, NamedNetwork, build_feature_extractor, load, trust
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.description import IMAGENET_MEAN, IMAGENET_STD, stated_input
+from vidcorr.backbones.vit import BlocksExtractor, ViTExtractor
 from vidcorr.benchmarks.network import view_for
 from vidcorr.cli import main
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
@@ -225,6 +226,16 @@ def test_blocks_of_dino_are_stages_of_one_pass_without_the_class_token():
     view = build_feature_extractor(network)
     view.final_norm = False
     refused(ValueError, "Dino: gives features after its final norm only", view, images)
+
+
+@pytest.mark.parametrize("final_norm", [True, False])
+def test_blocks_by_dinos_method_are_those_of_timm(final_norm):
+    network, normalise = networks.vit().eval(), nn.Identity()
+    images = torch.rand(2, 3, 61, 64)
+    kinds = ViTExtractor(network, normalise, "block1+block2"), BlocksExtractor(network, normalise, "block1+block2")
+    for kind in kinds:
+        kind.final_norm = final_norm
+    torch.testing.assert_close(kinds[1](images), kinds[0](images))
 
 
 def test_clips_of_tokens_are_maps_of_tubelets_upsampled_to_frames():
