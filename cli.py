@@ -408,7 +408,9 @@ class VidcorrCLI(LightningCLI):
 
 
 def with_near_name(message: str) -> str:
-    """Return the parser's message, with the class or option that was perhaps meant."""
+    """Return the parser's message, with the class, option or package that was perhaps meant."""
+    if "does not correspond to a subclass" in message and "lightning.pytorch" in sys.modules:
+        return f"{message}; classes of `import lightning` are others: write `import pytorch_lightning as pl`"
     found = MISSPELT.search(message)
     if found is None:
         return message

@@ -1,6 +1,10 @@
 """Somebody's LightningModule, with its own network, loss and data, and our benchmark as a callback."""
 
 import copy
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
@@ -9,11 +13,13 @@ from pytorch_lightning.callbacks import LambdaCallback
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
-from tests.helpers.words import SMALL
+from tests.helpers.words import SMALL, TINY
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.callbacks import BenchmarkCallback
+from vidcorr.cli import main
 
 
 class Rotations(pl.LightningModule):
@@ -58,3 +64,34 @@ def test_a_training_is_the_one_without_the_benchmark_and_its_scores_are_those_of
     assert scores == [
         benchmark.benchmark.evaluate(build_feature_extractor(trunk)).scores["J&F-Mean"] for trunk in copies
     ]
+
+
+GUEST = Path(__file__).resolve().parents[2] / "docs/own-trainer.md"
+
+
+def test_the_block_of_a_plain_module_runs_in_lightnings_other_package(davis_root, tmp_path):
+    (block,) = re.findall(r"file=plain_module.py\n(.*?)```", GUEST.read_text(), re.S)
+    script = block.replace("import pytorch_lightning as pl", "import lightning as pl")
+    script = script.replace("demo/data/davis", str(davis_root))
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "{2: {'davis/J&F-Mean': 0." in done.stdout
+
+
+CLASSES = """
+import lightning as L
+class Module(L.LightningModule): ...
+class Data(L.LightningDataModule): ...
+class Call(L.Callback): ...
+"""
+
+
+OTHERS = ["--model=of_lightning.Module", "--data=of_lightning.Data", "--trainer.callbacks=of_lightning.Call"]
+
+
+@pytest.mark.parametrize("flag", OTHERS)
+def test_a_class_of_the_other_package_is_refused_by_the_name_of_ours(flag, tmp_path, monkeypatch, capsys):
+    (tmp_path / "of_lightning.py").write_text(CLASSES)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    words = ["fit", *(TINY if "model" not in flag else []), flag]
+    refused(SystemExit, "^2$", main, words)
+    assert "write `import pytorch_lightning as pl`" in capsys.readouterr().err
