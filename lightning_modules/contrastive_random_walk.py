@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.optim import Adam
 
-from vidcorr.backbones import Normalise, pooled_width
+from vidcorr.backbones import Input, Normalise, pooled_width
+from vidcorr.backbones.description import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.resnet import resnet_maps
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.losses import contrastive_random_walk_loss, drop_edges
@@ -19,6 +20,8 @@ from .parts.schedules import milestone_factor, scheduled
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
 """CIFAR-10's, by which the public code normalises in training; its evaluation and our extractors take ImageNet's."""
+EVALUATION = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="of CRW's evaluation, not of its training")
+"""Input of the backbone in benchmarks."""
 
 MILESTONES = (20, 30, 40)
 """Epochs after which the learning rate falls."""
@@ -77,6 +80,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         self.lr = lr
         self.backbone = self.network_to_train(backbone)
         self.normalise = Normalise(MEAN, STD)
+        self.input_of_backbone = EVALUATION
         self.head = nn.Linear(pooled_width(self.backbone), embedding_dim)
 
     def forward(self, clip: Tensor) -> Tensor:
