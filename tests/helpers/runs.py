@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vidcorr.results.provenance import Provenance
-from vidcorr.results.result import Network, Protocol, Result, Row, Stage
+from vidcorr.results.result import Network, ProtocolFacts, Result, Row, Stage
 
 
 def davis_result(scores: Mapping[str, float] | None = None, **fields: Any) -> Result:
@@ -34,7 +34,7 @@ def write_results(
         videos: column → sequence → values of its objects.
         about: other fields of the result, fields of its provenance, or facts of its data.
     """
-    protocol = Protocol(name="vfs", digest=digest, shared_name="vfs", shared=digest) if digest else Protocol()
+    protocol = ProtocolFacts(name="vfs", digest=digest, shared_name="vfs", shared=digest) if digest else ProtocolFacts()
     columns = videos or {}
     rows = []
     for video, objects in next(iter(columns.values()), {}).items():

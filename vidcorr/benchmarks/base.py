@@ -22,7 +22,7 @@ from ..functional.device import random_state_kept
 from ..functional.propagation.propagate import LabelPropagator, under_rule
 from ..progress import progress_bar
 from ..protocols import EvaluationProtocol, LabelProtocol
-from ..results.result import Evaluated, Network, Protocol, Result, Row, Stage, require_writable
+from ..results.result import Evaluated, Network, ProtocolFacts, Result, Row, Stage, require_writable
 from ..tracking.frame_encoder import FrameEncoder
 from ..videos.files import DataError, require_at_least
 from .network import NetworkLike, view_for
@@ -242,7 +242,7 @@ class Benchmark(ABC):
                     layer=getattr(encoder.extractor, "stage", None) or "",
                     stride=getattr(encoder.extractor, "stride", None),
                     input=encoder.input,
-                    protocol=Protocol() if protocol is None else Protocol.of(protocol),
+                    protocol=ProtocolFacts() if protocol is None else ProtocolFacts.of(protocol),
                 )
                 result = Result.of(self, network, rows, encoder, stage, past=past, at=at, ranks=ranks.size, began=began)
                 if ranks.rank == 0:

@@ -14,7 +14,7 @@ from ..results.cells import Cell
 from ..results.records import Column, Record
 from ..results.rendering import Table
 from ..results.statistics import Difference
-from ..results.tables import table_of_cells
+from ..results.tabulate import table_of_cells
 from ..videos.files import require_one_of
 from .table import add_format_flag
 

@@ -75,7 +75,7 @@ def evaluate(
     from ..experiments.store import Job, scored
     from ..results.records import Record, records_of
     from ..results.rendering import printed
-    from ..results.tables import tabulate
+    from ..results.tabulate import tabulate
 
     rows = with_unique_rows(networks)
     unread = [replace(benchmark) for benchmark in benchmarks]  # data that one has read may be older than the files

@@ -15,7 +15,7 @@ from ..results.records import Column, Record
 from ..results.rendering import Table
 from ..results.result import Result
 from ..results.statistics import Difference
-from ..results.tables import table_of_cells
+from ..results.tabulate import printed_beside, table_of_cells
 from ..videos.files import require_one_of
 
 WIDTH = 100
@@ -125,9 +125,8 @@ def beside(results: Sequence[tuple[Published, Result]]) -> Table:
             change = Difference(result.scores[score] - value)
             if abs(100 * change.mean) <= 0.5 * 10**-digits + 1e-9:  # rounds to the printed digits
                 equal.append(f"{row.short_name} {score}")
-            printed_score = record.column._replace(published=True)
             cells.append((row.short_name, record.column, Cell((record,), difference=change, digits=digits)))
-            cells.append((row.short_name, printed_score, Cell(published=value, digits=digits)))
+            cells.append((row.short_name, *printed_beside(record.column, value, digits)))
         if not result.on_test_set:
             partial.append(f"{row.short_name} on {result.benchmark}")
     notes = ["The difference is from the printed score"]

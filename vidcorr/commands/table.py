@@ -7,7 +7,7 @@ from pathlib import Path
 from ..experiments.benchmark_choice import add_list_flag
 from ..results.records import Record, named_results, records_of
 from ..results.rendering import Table
-from ..results.tables import tabulate
+from ..results.tabulate import tabulate
 
 
 def command(args: Sequence[str]) -> None:

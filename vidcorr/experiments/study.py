@@ -15,7 +15,7 @@ from ..results.checked import mistakes_of
 from ..results.records import Column, Record
 from ..results.rendering import Table
 from ..results.result import Result, has_result
-from ..results.tables import table_of_cells
+from ..results.tabulate import printed_beside, table_of_cells
 from ..videos.digests import text_digest
 from ..videos.files import slug
 from .benchmark_choice import add_benchmark_flags, chosen_benchmarks
@@ -275,28 +275,42 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     results = _results(study, output)
     if not results:
         raise ValueError(f"{output}: holds no result of the study {study.title!r}; run the study first")
-    papers: dict[tuple[str, str], list[tuple[str, Cell]]] = {}  # evaluation and score → rows with their numbers
+    measured = _measured(study, results, scores)
+    printed = _printed(study, scores)
+    cells: list[tuple[str, Column, Cell]] = []
+    for evaluation, score in dict.fromkeys([*measured, *printed]):
+        column = Column(evaluation, score)
+        for name, cell in measured.get((evaluation, score), {}).items():
+            cells.append((name, column, cell))
+        for name, number in printed.get((evaluation, score), {}).items():
+            cells.append((name, *printed_beside(column, number)))
+    table = table_of_cells(cells, [row.name for row in study.rows])
+    own_bases = {row.name: row.base for row in study.rows if row.base}
+    return table.with_differences(study.base or study.rows[0].name, own_bases)
+
+
+def _measured(study: Study, results: Results, scores: Sequence[str]) -> dict[tuple[str, str], dict[str, Cell]]:
+    """Return evaluation and shown score → row → its cell."""
+    found: dict[tuple[str, str], dict[str, Cell]] = {}
+    for evaluation in study.scores:
+        for score in _shown_scores(study, evaluation, results, scores):
+            of_score = found.setdefault((evaluation, score), {})
+            for row in study.rows:
+                records = _records(row, score, results.get((row.name, evaluation), {}))
+                if records:
+                    of_score[row.name] = Cell(tuple(records), study.trains(row))
+    return found
+
+
+def _printed(study: Study, scores: Sequence[str]) -> dict[tuple[str, str], dict[str, float]]:
+    """Return evaluation and score → row → the paper's number, a fraction; `scores`: those that count, or empty."""
+    found: dict[tuple[str, str], dict[str, float]] = {}
     for row in study.rows:
         for evaluation in row.published:
             for score, number in study.printed(row, evaluation).items():
                 if not scores or score in scores:
-                    printed = Cell(published=number / 100)  # in per cent in a study
-                    papers.setdefault((evaluation, score), []).append((row.name, printed))
-    shown: list[tuple[str, str]] = []
-    for evaluation in study.scores:
-        shown += [(evaluation, score) for score in _shown_scores(study, evaluation, results, scores)]
-    cells: list[tuple[str, Column, Cell]] = []
-    for evaluation, score in dict.fromkeys([*shown, *papers]):
-        column = Column(evaluation, score)
-        for row in study.rows if (evaluation, score) in shown else ():
-            records = _records(row, score, results.get((row.name, evaluation), {}))
-            if records:
-                cells.append((row.name, column, Cell(tuple(records), study.trains(row))))
-        for name, printed in papers.get((evaluation, score), ()):
-            cells.append((name, column._replace(published=True), printed))
-    table = table_of_cells(cells, [row.name for row in study.rows])
-    own_bases = {row.name: row.base for row in study.rows if row.base}
-    return table.with_differences(study.base or study.rows[0].name, own_bases)
+                    found.setdefault((evaluation, score), {})[row.name] = number / 100  # in per cent in a study
+    return found
 
 
 Results = dict[tuple[str, str], dict[Path, Result]]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 RESULTS_FILE = "results.json"
 
 
-class Protocol(Exact):
+class ProtocolFacts(Exact):
     """The protocol of a result.
 
     Attributes:
@@ -70,7 +70,7 @@ class Stage(Exact):
     layer: str = ""
     stride: int | None = None
     input: Input | None = None
-    protocol: Protocol = Protocol()
+    protocol: ProtocolFacts = ProtocolFacts()
 
 
 class Row(Exact):

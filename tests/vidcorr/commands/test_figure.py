@@ -17,7 +17,7 @@ from vidcorr.commands.figure import figure
 from vidcorr.datasets import MaskSequence
 from vidcorr.datasets.generated import write_davis
 from vidcorr.results.pictures.animations import overlay_masks_small
-from vidcorr.results.result import Protocol, Result, Row, Stage
+from vidcorr.results.result import ProtocolFacts, Result, Row, Stage
 from vidcorr.videos.masks import VOID, davis_palette, read_mask, write_ids
 
 
@@ -32,7 +32,7 @@ def davis(tmp_path_factory):
     ids = read_mask(file).copy()
     ids[:9, :9] = VOID
     write_ids(file, ids, davis_palette())
-    stage = Stage(protocol=Protocol.of(benchmark.protocol))
+    stage = Stage(protocol=ProtocolFacts.of(benchmark.protocol))
     davis_result({"J-Mean": 0.5}, stage=stage).save(root / "raw")
     return benchmark, f"davis={data}", root / "raw"
 
@@ -66,7 +66,7 @@ def test_rows_of_different_protocols_state_them_and_their_scores_of_the_sequence
     _, on, folder = davis
     other = shutil.copytree(folder, tmp_path / "other")
     result = Result.load(other)
-    stage = result.stage.model_copy(update={"protocol": Protocol(name="dino", digest="d", shared_name="dino")})
+    stage = result.stage.model_copy(update={"protocol": ProtocolFacts(name="dino", digest="d", shared_name="dino")})
     rows = [Row(video="synthetic-000", object=name, values={"J-Mean": j}) for name, j in (("1", 0.5), ("2", 0.25))]
     result.model_copy(update={"stage": stage, "rows": rows}).save(other)
     lines = texts_of(figure([f"A={folder}", f"B={folder}"], on, ["synthetic-000"], [3]))

@@ -1,6 +1,6 @@
 """Tables of results as texts, in each format: rows of networks and seeds, columns, differences, and sentences below.
 
-Also tests `results/tables.py`, `results/cells.py`, `results/captions.py`, `results/formats.py`, `results/records.py`.
+Also tests `results/tabulate.py`, `results/cells.py`, `results/captions.py`, `results/formats.py`, `results/records.py`.
 """
 
 import math
@@ -18,9 +18,9 @@ from tests.helpers.runs import davis_result
 from vidcorr.results.cells import Cell
 from vidcorr.results.records import Column, named_results, records_of
 from vidcorr.results.rendering import render
-from vidcorr.results.result import Evaluated, Network, Protocol, Row, Stage
+from vidcorr.results.result import Evaluated, Network, ProtocolFacts, Row, Stage
 from vidcorr.results.statistics import Difference
-from vidcorr.results.tables import table_of_cells, tabulate
+from vidcorr.results.tabulate import table_of_cells, tabulate
 
 FIELDS = {
     "vfs": {"radius": 3, "name": "vfs", "topk": 5},
@@ -37,7 +37,7 @@ def records(name, shift=0.0, by="vfs", stride=8, row="", benchmark="davis", vide
         values = {"J-Mean": j, "F-Mean": j + 0.125, "J-Decay": n / 50}
         rows.append(Row(video=f"v{n}", object="1", values=values))
     means = {key: math.fsum(each.values[key] for each in rows) / videos for key in ("J-Mean", "F-Mean", "J-Decay")}
-    protocol = Protocol(name=by, digest=f"{by}-d", fields=FIELDS[by], shared_name=by, shared=f"{by}-d")
+    protocol = ProtocolFacts(name=by, digest=f"{by}-d", fields=FIELDS[by], shared_name=by, shared=f"{by}-d")
     stage = more.pop("stage", {})
     fields = {
         "benchmark": benchmark,
@@ -94,7 +94,7 @@ def test_results_are_grouped_into_rows_and_columns(recorded):
         columns = [column.about for column in table.columns.values()]
         found[promise] = [results, list(table.rows), sorted({cell.trained for cell in table.cells}), columns]
     assert found == recorded["rows"]
-    ours, other = records("A"), records("B", stage={"protocol": Protocol()})
+    ours, other = records("A"), records("B", stage={"protocol": ProtocolFacts()})
     assert Cell((ours[0],)).against(Cell((other[0],))).difference is None  # they are not comparable
 
 
@@ -146,7 +146,7 @@ def test_every_table_fits_on_a_page_of_latex(options, tmp_path, recorded):
             wide += records(name, shift, by, benchmark=benchmark, headline=["J&F-Mean", "J-Mean", "F-Mean"])
     long = "vfs+input_filter=bilinear-antialias+input_size=240+radius=6"
     for name in ("ours", long):
-        protocol = Protocol(name=long, digest="d", shared_name=long, shared="d")
+        protocol = ProtocolFacts(name=long, digest="d", shared_name=long, shared="d")
         one += records(name, len(name) / 500, stage={"protocol": protocol}, headline=["J&F-Mean"])
     trainings = tabulate(record for more in recorded["trainings"] for record in records(**more))
     tables = [tabulate(wide), tabulate(wide).with_differences("ours"), tabulate(one).with_differences("ours")]

@@ -17,9 +17,9 @@ from tests.helpers.runs import davis_result
 from vidcorr import DavisBenchmark, Result
 from vidcorr.results.provenance import Provenance
 from vidcorr.results.records import results_below
-from vidcorr.results.result import Evaluated, Network, Protocol, Row, Stage, has_result
+from vidcorr.results.result import Evaluated, Network, ProtocolFacts, Row, Stage, has_result
 
-PROTOCOL = Protocol(name="vfs", digest="d1", fields={"radius": 12, "sizes": (480, None)})
+PROTOCOL = ProtocolFacts(name="vfs", digest="d1", fields={"radius": 12, "sizes": (480, None)})
 FULL = Result(
     benchmark="davis",
     network=Network(name="ResNet-18", weights="random weights", seed=3, loaded=False, digest="ab"),

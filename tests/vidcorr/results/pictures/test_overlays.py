@@ -26,7 +26,7 @@ from vidcorr.results.pictures.pairs import RIGHT, WRONG, PairPictures, draw_matc
 from vidcorr.results.pictures.waterfall import _tick, waterfall
 from vidcorr.results.records import Column
 from vidcorr.results.statistics import Difference
-from vidcorr.results.tables import table_of_cells
+from vidcorr.results.tabulate import table_of_cells
 
 FRAME = torch.tensor([60, 120, 180], dtype=torch.uint8).view(3, 1, 1).expand(3, 600, 720)
 """Large enough that a line is five pixels wide."""

@@ -23,6 +23,11 @@ def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str
     return Table(columns, found)
 
 
+def printed_beside(column: Column, value: float, digits: int = 1) -> tuple[Column, Cell]:
+    """Return the column beside a measured score, and a published score in it, a fraction with its printed decimals."""
+    return column._replace(published=True), Cell(published=value, digits=digits)
+
+
 def tabulate(records: Iterable[Record]) -> Table:
     """Make a table: a row per network, a column per set of comparable scores.
 
