@@ -155,7 +155,3 @@ def vit() -> nn.Module:
 
 def clips_of_tokens() -> nn.Module:
     return Clips(VJepa(), window=4)
-
-
-def hub_pair() -> tuple[nn.Module, str]:
-    return TinyResNet(), "its predictor"

@@ -35,6 +35,8 @@ OF_THE_SHELL = ("pytorch_lightning",)
 """Further packages that the words of a run may name; what their classes call is named in the words too."""
 IMPORT_PATH = re.compile(r"(?<![\w./-])[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)+(?![\w/-])")
 """`package.module.Class` or `package.module:callable` in a text, and no part of a path."""
+HUB_ENTRY = re.compile(r"torchhub:[^\s\"',\]}]+:\w+")
+"""A network by torch.hub in a text."""
 _allowed: set[str] = set()
 
 
@@ -80,16 +82,19 @@ def _words_of_allow(words: Iterable[str]) -> Iterator[str]:
 
 
 def names_outside(texts: Iterable[str]) -> list[str]:
-    """Return the code in texts that is outside of this project, as arguments of `--allow`.
+    """Return the code in texts that is outside of this project, as `refuse` takes it.
 
     Args:
         texts: words of a command, and values of its configs.
     """
     named: set[str] = set()
+    of_hub: set[str] = set()
     for text in texts:
         named.update(IMPORT_PATH.findall(text))
+        of_hub.update(HUB_ENTRY.findall(text))
     ours = (*TRUSTED, *OF_THE_SHELL)
-    return sorted(name for name in named if package_of(name) not in ours and _is_code(name))
+    code = {name for name in named if package_of(name) not in ours and _is_code(name)}
+    return sorted(code | of_hub)
 
 
 def refuse(names: Iterable[str], source: str | Path) -> None:
