@@ -1,25 +1,20 @@
-"""Numbers, texts and plain tables as terminals, Markdown, LaTeX and HTML show them."""
+"""Numbers, texts and plain tables as terminals and Markdown show them."""
 
 import re
 from collections.abc import Sequence
 from math import isnan
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..errors import printable
 
 BOLD = re.compile(r"\*\*([−\d.]+)\*\*")
-LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    "−": "$-$",
-    "→": r"$\to$",
-    "Δ": r"$\Delta$",
-}
-"""Letter → its form in LaTeX."""
+
+
+class Printed(NamedTuple):
+    """A printed column: its head, and a text per row of the table."""
+
+    head: str
+    cells: list[str]
 
 
 def percent(value: float, digits: int = 1, sign: Literal["", "+"] = "") -> str:
@@ -42,30 +37,6 @@ def listed(texts: Sequence[str]) -> str:
     if len(texts) < 2:
         return "".join(texts)
     return f"{', '.join(texts[:-1])} and {texts[-1]}"
-
-
-def latex_text(text: str) -> str:
-    """Return text on a line with LaTeX's letters escaped."""
-    return "".join(LATEX.get(letter, letter) for letter in one_line(text))
-
-
-def breakable(text: str) -> str:
-    """Return text in LaTeX whose long words, as the name of a protocol, may break after a sign."""
-    words = []
-    for word in one_line(text).split(" "):
-        parts = re.split(r"(?<=[\W_])(?=.)", word) if len(word) > 12 else [word]
-        words.append(r"\allowbreak{}".join(map(latex_text, parts)))
-    return " ".join(words)
-
-
-def width_in_latex(text: str) -> float:
-    """Return the width of a text in LaTeX's roman letters, at least, in sizes of the letters."""
-    width = 0.0
-    for letter in as_bold(one_line(text), r"\1"):
-        narrow = letter in " .,:;!|'()[]ijl"
-        wide = letter.isupper() or letter in "mw%&@+±−→Δ=<>~^#"
-        width += 0.36 if narrow else 0.83 if wide else 0.56
-    return width
 
 
 def as_bold(text: str, pattern: str) -> str:

@@ -10,31 +10,21 @@ from functools import cached_property
 from html import escape
 from itertools import chain
 from textwrap import wrap
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from .captions import differing, frames_of, inputs_of, of_what, views_of
 from .cells import Cell
 from .csv_files import csv_of_records
-from .formats import as_bold, breakable, grid, latex_text, one_line, percent, width_in_latex
+from .formats import Printed, as_bold, grid, one_line, percent
 from .hub import hub_text
+from .latex import latex_table
 from .records import Column, Record
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
 
 Format = Literal["text", "md", "csv", "tex", "html", "hub"]
-COLUMN, PAGE = 230, 335
-"""Points of a column of a paper, and of a page, which a wider table spans in small letters."""
-LONGEST_NAME = 14.0
-"""Width of a row's name, in sizes of its letters, beyond which it breaks."""
 INTERVAL = "95 % interval"
 BETWEEN = ("", " ", "; ", " ", ", p ")
 """Before each text of a cell (`Cell.texts`) in Markdown, where they stand in one column."""
-
-
-class Printed(NamedTuple):
-    """A printed column: its head, and a text per row of the table."""
-
-    head: str
-    cells: list[str]
 
 
 @dataclass(frozen=True, repr=False)
@@ -283,107 +273,12 @@ def _width(column: Printed) -> int:
 
 
 def _latex(table: Table, intervals: bool) -> str:
-    """Return a table in LaTeX; one that is wider than a page has several tabulars, one below the other."""
+    """Return a table in LaTeX."""
     scores = []
     for title, label in _labels(table).items():
         for head in table.titles[title]:
-            scores.append((label, [_in_latex(column) for column in _columns_of(table, head, "tex", intervals)]))
-    of_names = min(LONGEST_NAME, max(map(width_in_latex, table.rows), default=0.0))
-    size, gap = 10.0, 6.0  # points: of the letters, and beside each column
-    parts = _latex_parts(scores, size, gap, COLUMN - of_names * size - 2 * gap)
-    is_narrow = len(parts) == 1
-    if not is_narrow:
-        size, gap = 8.0, 3.0
-        parts = _latex_parts(scores, size, gap, PAGE - of_names * size - 2 * gap)
-    names = [_latex_name(name, size) for name in table.rows]
-    tabulars = [_tabular(names, part) for part in parts]
-    environment = "table" if is_narrow else "table*"
-    lines = [
-        rf"\begin{{{environment}}}",
-        r"\centering\sloppy" if is_narrow else r"\centering\sloppy\footnotesize\setlength{\tabcolsep}{3pt}",
-        "\n\\par\\medskip\n".join(tabulars),
-        rf"\caption{{{breakable(' '.join(notes(table, 'tex', intervals)))}}}",
-        rf"\end{{{environment}}}",
-    ]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _in_latex(column: Printed) -> Printed:
-    """Return a column with a short head."""
-    return column._replace(head="Δ" if column.head == "difference" else column.head.replace("-Mean", ""))
-
-
-Groups = dict[str, list[Printed]]
-"""Label → the columns below it."""
-
-
-def _latex_width(groups: Groups, size: float, gap: float) -> float:
-    """Return the width of columns under their labels, points."""
-    width = 0.0
-    for label, columns in groups.items():
-        cells = 0.0
-        for column in columns:
-            cells += 2 * gap + size * max(map(width_in_latex, [column.head, *column.cells]))
-        width += max(cells, 2 * gap + size * width_in_latex(label))
-    return width
-
-
-def _latex_parts(scores: Sequence[tuple[str, list[Printed]]], size: float, gap: float, room: float) -> list[Groups]:
-    """Return the columns of scores in parts that fit into a room, points; a score that alone is wider is cut."""
-    parts: list[Groups] = [{}]
-    for label, columns in scores:
-        pieces = [columns]
-        if _latex_width({label: columns}, size, gap) > room:
-            pieces = [[column] for column in columns]
-        for piece in pieces:
-            more = parts[-1] | {label: [*parts[-1].get(label, []), *piece]}
-            if parts[-1] and _latex_width(more, size, gap) > room:
-                more = {label: piece}
-                parts.append(more)
-            parts[-1] = more
-    return parts
-
-
-def _latex_name(name: str, size: float) -> str:
-    """Return the name of a row, in letters of a size; a long name breaks."""
-    text = breakable(name)
-    if width_in_latex(name) > LONGEST_NAME:
-        return rf"\parbox[t]{{{LONGEST_NAME * size:.0f}pt}}{{\raggedright {text}\strut}}"
-    # LaTeX takes [ and * after a line break as arguments of the break
-    return f"{{}}{text}" if text.startswith(("[", "*")) else text
-
-
-def _tabular(names: Sequence[str], groups: Groups) -> str:
-    """Return a tabular with the rows that have a cell in its columns."""
-    columns = list(chain.from_iterable(groups.values()))
-    labels = [""]
-    rules = ""  # below each label
-    for label, of_label in groups.items():
-        first = 2 + sum(map(len, list(groups.values())[: len(labels) - 1]))
-        labels.append(rf"\multicolumn{{{len(of_label)}}}{{c}}{{{latex_text(label)}}}")
-        rules += rf"\cmidrule(lr){{{first}-{first + len(of_label) - 1}}}"
-    rows = []
-    for number, name in enumerate(names):
-        cells = [column.cells[number] for column in columns]
-        if any(cells):
-            rows.append([name, *(as_bold(latex_text(cell), r"\\textbf{\1}") for cell in cells)])
-    lines = [
-        rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
-        r"\toprule",
-        _latex_row(labels),
-        rules,
-        _latex_row(["", *(latex_text(column.head) for column in columns)]),
-        r"\midrule",
-        *map(_latex_row, rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines)
-
-
-def _latex_row(cells: Sequence[str]) -> str:
-    """Return cells in LaTeX as a row."""
-    return " & ".join(cells) + r" \\"
+            scores.append((label, _columns_of(table, head, "tex", intervals)))
+    return latex_table(list(table.rows), scores, " ".join(notes(table, "tex", intervals)))
 
 
 def _html(table: Table, intervals: bool) -> str:
