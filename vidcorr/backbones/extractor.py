@@ -25,6 +25,8 @@ OUTPUT = "features"
 NCHW = {"output_fmt": "NCHW", "intermediates_only": True}
 """Arguments of timm's `forward_intermediates`: maps alone."""
 UNDILATED = "dilations are for ResNets: set dilated to false, and stage to null or a stage of the network"
+VIEW_OF_TRANSFORMERS = ("position_embedding", "final_norm")
+"""Fields of a protocol that act on transformers alone."""
 MIN_CELLS = 4
 """Least height and width of a map in cells; a smaller output is a pooled feature."""
 MOST_LEADING = 16
@@ -89,6 +91,8 @@ class FeatureExtractor(nn.Module, ABC):
     given: Any = None
     described: Any = None
     input: Input | None = None
+    ignores: Collection[str] = ()
+    """Fields of a protocol that move no number of these maps: `position_embedding`, `final_norm`."""
     takes_copy: bool = True
     """An encoder gives the constructor a copy of the network over the same tensors, which it may change."""
 
@@ -188,6 +192,7 @@ class RawColour(FeatureExtractor):
     """
 
     input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="of raw colour")
+    ignores = VIEW_OF_TRANSFORMERS
 
     def __init__(self, stage: str = "colour", stride: int | None = None) -> None:
         super().__init__(stage, ["colour"], "raw colour")
@@ -333,6 +338,8 @@ class TimmExtractor(FeatureExtractor):
         kind = type(network).__name__
         stages = len(getattr(network, "feature_info", None) or ()) if hasattr(network, "forward_intermediates") else 0
         super().__init__(stage or OUTPUT, [OUTPUT, *(f"stage{number + 1}" for number in range(stages))], kind)
+        gives_tokens = OUTPUT in self.stages and hasattr(network, "num_prefix_tokens")
+        self.ignores = ("position_embedding",) if gives_tokens else VIEW_OF_TRANSFORMERS
         self.network: Any = network
         self.normalise = normalise
         self.eval()

@@ -10,7 +10,7 @@ from ..functional.colour import normalised_lab
 from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
 from .description import Input, Network
-from .extractor import FeatureExtractor
+from .extractor import VIEW_OF_TRANSFORMERS, FeatureExtractor
 from .resnet import LAYER_OF_STAGE, ends_of, folded_copy, maps_of, named_blocks
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
@@ -142,6 +142,7 @@ class LiirExtractor(FeatureExtractor):
     """
 
     multiple = 4
+    ignores = VIEW_OF_TRANSFORMERS
 
     def __init__(self, encoder: LiirEncoder, stage: str = AFFINITY, stride: int | None = None) -> None:
         blocks = named_blocks(encoder)

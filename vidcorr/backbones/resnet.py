@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .copies import M, copied_over, functions_of
-from .extractor import Dilated, FeatureExtractor
+from .extractor import VIEW_OF_TRANSFORMERS, Dilated, FeatureExtractor
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
 NATURAL_STRIDE = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
@@ -104,6 +104,8 @@ class ResNetExtractor(FeatureExtractor):
     Raises:
         ValueError: if a stage does not exist, or if `stride` cannot be reached by removing strides.
     """
+
+    ignores = VIEW_OF_TRANSFORMERS
 
     def __init__(
         self,

@@ -64,6 +64,8 @@ class ViTExtractor(FeatureExtractor):
             network.patch_embed.patch_size = (step, step)  # what timm pads to
         self.network: Any = network
         self.normalise = normalise
+        if getattr(network, "pos_embed", None) is None:
+            self.ignores = ("position_embedding",)
         self.patch = patch
         self.stride = step
         self.multiple = step
@@ -124,6 +126,8 @@ class BlocksExtractor(FeatureExtractor):
     Raises:
         ValueError: if a stage does not exist, or for another stride.
     """
+
+    ignores = ("position_embedding",)
 
     def __init__(self, network: Any, normalise: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
         self.depth: int = getattr(network, "n_blocks", len(network.blocks))  # DINOv2 may keep them in chunks

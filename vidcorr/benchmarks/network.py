@@ -11,6 +11,8 @@ from typing import Any
 from ..backbones import Encoder, NamedNetwork, Network, view, weights_digest
 from ..backbones.encoder import unwrapped
 from ..backbones.extractor import input_of
+from ..protocols.network_input import NetworkView
+from ..tracking.frame_encoder import ignored_by
 
 NetworkLike = Any
 """A `NamedNetwork`, its text, the path of a checkpoint, a module, an extractor, or a video encoder."""
@@ -49,14 +51,20 @@ def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
         encoder: its encoder, from `load`.
 
     Raises:
-        ValueError: if network and benchmark both name a stage or a stride, or the network lacks them.
+        ValueError: if network and benchmark both name a stage or a stride, or the network lacks them; or for a change
+            that the network ignores.
     """
     if isinstance(network, NamedNetwork):
         named_twice = (network.stage and benchmark.stage) or (network.stride and benchmark.stride)
         if named_twice:
             raise ValueError(f"{network.name} names its features, and so does {benchmark.name}: leave one of them out")
     features = getattr(benchmark.protocol, "features", None)
-    return view(encoder, features=features, **benchmark.view_options(encoder))
+    found = view(encoder, features=features, **benchmark.view_options(encoder))
+    ignored = ignored_by(found, benchmark.protocol) if isinstance(benchmark.protocol, NetworkView) else []
+    for field in ignored:
+        if field in (benchmark.changes or {}) and field in benchmark.protocol.changes:
+            raise ValueError(f"{benchmark.name}: {encoder.described.name} ignores {field}: leave the change out")
+    return found
 
 
 def with_unique_rows(networks: Iterable[NetworkLike]) -> list[NamedNetwork | GivenNetwork]:

@@ -228,7 +228,8 @@ def steps_between(
         ValueError: for a field that does not differ, or protocols that do not differ.
     """
     others = end.values()
-    fields = [field for field, value in start.values().items() if value != others[field] and field != "feature_stride"]
+    idle = {"feature_stride", *(start.idle().keys() & end.idle().keys())}
+    fields = [field for field, value in start.values().items() if value != others[field] and field not in idle]
     if not fields:
         raise ValueError(f"bridge: {start.name} and {end.name} do not differ in a field that a protocol sets")
     steps: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -44,6 +44,22 @@ NonNegativeFloat = Annotated[float, Range(ge=0)]
 UnitInterval = Annotated[float, Range(ge=0, le=1)]
 Cosine = Annotated[float, Range(ge=-1, le=1)]
 
+
+@dataclasses.dataclass(frozen=True)
+class OnlyIf:
+    """Annotation of a field that counts under a condition alone: without it no other value changes a number.
+
+    Attributes:
+        holds: the condition, of the protocol.
+        words: the condition in words.
+    """
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+READ_BY_NETWORK = "read by the network"
+"""Annotation of a field that some networks alone obey, such as transformers."""
 SET_BY_NETWORK = "set by the network"
 """Annotation of a field that a network may set, such as the stride of its features or its normalisation."""
 
@@ -54,9 +70,9 @@ class EvaluationProtocol(BaseModel):
     A subclass adds its fields and names the section of protocols.yaml that lists its sources. A field's type includes
     the range of its numbers; `_conditions()` has the rules between fields.
 
-    A protocol's name is made from its values: a source, and every field that differs from the source's values for
-    `benchmark`. So `vfs.with_changes(topk=5)` is named `vfs+topk=5`. A user's own name stands for the values that it
-    was given with.
+    A protocol's name is made from its values: a source, and every field that counts (`OnlyIf`) and differs from the
+    source's values for `benchmark`. So `vfs.with_changes(topk=5)` is named `vfs+topk=5`. A user's own name stands for
+    the values that it was given with.
 
     Attributes:
         source: the name without its changes: a key of `sources()`, or a user's own name. As an argument it is `name`,
@@ -164,7 +180,7 @@ class EvaluationProtocol(BaseModel):
 
         Raises:
             ValueError: for an unknown name or field, a value that does not fit its field, a source without values for
-                the benchmark, or a protocol of another class.
+                the benchmark, a change without effect, or a protocol of another class.
         """
         benchmark = benchmark or cls.default_benchmark
         kind = cls.class_for.get(benchmark, cls)
@@ -180,7 +196,11 @@ class EvaluationProtocol(BaseModel):
             protocol = name
         else:
             raise ValueError(f"protocol {name.name!r} is a {type(name).__name__}; expected a {kind.__name__}")
-        return protocol.with_changes(**all_changes)
+        changed = protocol.with_changes(**all_changes)
+        for field, words in changed.idle().items():
+            if field in all_changes and getattr(changed, field) != changed._named[field]:
+                raise ValueError(f"protocol {protocol.name!r}: {field} counts only if {words}: leave it out")
+        return changed
 
     def with_changes(self, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
@@ -221,17 +241,30 @@ class EvaluationProtocol(BaseModel):
 
     @property
     def changes(self) -> dict[str, Any]:
-        """Field → value, for the fields that differ from the values that the source's name stands for; sorted."""
-        values = self.values()
+        """Field → value, for the fields that count and differ from what the source's name stands for; sorted."""
+        values = self._values_that_count()
         return {field: values[field] for field in sorted(values) if values[field] != self._named[field]}
 
     def values(self) -> dict[str, Any]:
         """Return field → value, without the name and its benchmark."""
         return {field: getattr(self, field) for field in self.value_fields()}
 
+    def idle(self) -> dict[str, str]:
+        """Return field → the condition under which it would count, for fields whose condition does not hold."""
+        found: dict[str, str] = {}
+        for field in self.value_fields():
+            for mark in type(self).model_fields[field].metadata:
+                if isinstance(mark, OnlyIf) and not mark.holds(self):
+                    found[field] = mark.words
+        return found
+
+    def _values_that_count(self) -> dict[str, Any]:
+        """Return field → value; for fields that do not count, the value that the name stands for."""
+        return self.values() | {field: self._named[field] for field in self.idle()}
+
     def fields(self) -> dict[str, Any]:
         """Return name, benchmark and all values as plain JSON types, for results.json."""
-        return json.loads(json.dumps({"name": self.name, "benchmark": self.benchmark, **self.values()}))
+        return json.loads(json.dumps({"name": self.name, "benchmark": self.benchmark, **self._values_that_count()}))
 
     def origin(self) -> dict[str, str]:
         """Return the source of this protocol, for results and reports.
@@ -251,9 +284,16 @@ class EvaluationProtocol(BaseModel):
 
         `vfs+feature_stride=16` becomes `vfs`.
         """
-        fields = type(self).model_fields
-        set_by_network = [field for field in self._named if SET_BY_NETWORK in fields[field].metadata]
-        return self.with_changes(**{field: self._named[field] for field in set_by_network})
+        return self.reset(self.annotated(SET_BY_NETWORK))
+
+    def reset(self, fields: Iterable[str]) -> Self:
+        """Return this protocol with the source's values in some fields."""
+        return self.with_changes(**{field: self._named[field] for field in fields})
+
+    @classmethod
+    def annotated(cls, mark: str) -> list[str]:
+        """Return the fields with an annotation: `SET_BY_NETWORK` or `READ_BY_NETWORK`."""
+        return [field for field in cls.value_fields() if mark in cls.model_fields[field].metadata]
 
     def digest(self) -> str:
         """Return the first 12 hexadecimal digits of a SHA-256: equal if and only if protocols are equal (1 == 1.0).
@@ -269,7 +309,7 @@ class EvaluationProtocol(BaseModel):
         if self.benchmark is not None:
             stated = self.sources()[self.source].values[self.benchmark]
             content |= {field: value for field, value in stated.items() if field not in self.value_fields()}
-        for field, value in self.values().items():
+        for field, value in self._values_that_count().items():
             if value != type(self).model_fields[field].default:
                 content[field] = value
         numbers_alike = json.loads(json.dumps(content), parse_int=float)

@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from .base import SET_BY_NETWORK, EvaluationProtocol, NonNegativeFloat, PositiveInt, Range, UnitInterval
+from .base import SET_BY_NETWORK, EvaluationProtocol, NonNegativeFloat, OnlyIf, PositiveInt, Range, UnitInterval
+
+SEVERAL_SCALES = OnlyIf(lambda p: p.scales > 1, "scales are several")
+PENALISED = OnlyIf(lambda p: p.scales > 1 and p.scale_penalty < 1, "scales are several, and scale_penalty below 1")
 
 
 class TrackingProtocol(EvaluationProtocol):
@@ -47,10 +50,10 @@ class TrackingProtocol(EvaluationProtocol):
     instance_size: PositiveInt = 255
     context: NonNegativeFloat = 0.5
     scales: PositiveInt = 3
-    scale_step: Annotated[float, Range(ge=1)] = 1.0375
-    scale_rate: UnitInterval = 0.59
-    scale_penalty: Annotated[float, Range(gt=0, le=1)] = 0.9745
-    penalty_lowers: bool = False
+    scale_step: Annotated[float, Range(ge=1), SEVERAL_SCALES] = 1.0375
+    scale_rate: Annotated[UnitInterval, SEVERAL_SCALES] = 0.59
+    scale_penalty: Annotated[float, Range(gt=0, le=1), SEVERAL_SCALES] = 0.9745
+    penalty_lowers: Annotated[bool, PENALISED] = False
     window_influence: UnitInterval = 0.176
     stride: Annotated[PositiveInt, SET_BY_NETWORK] = 8
     dilated: Annotated[bool | Literal["released"], SET_BY_NETWORK] = True

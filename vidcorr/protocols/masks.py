@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from .base import SET_BY_NETWORK, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Range
+from .base import SET_BY_NETWORK, NonNegativeFloat, NonNegativeInt, OnlyIf, PositiveFloat, PositiveInt, Range
 from .network_input import NetworkInput
 
 Filter = Literal["bilinear", "bilinear-aligned", "nearest"]
@@ -17,6 +17,18 @@ Nearest = Literal["pillow", "opencv", "opencv-exact", "torch-exact"]
 """Rules for the nearest pixel: Pillow's NEAREST, OpenCV's INTER_NEAREST (the pixel at or before the corner) and
 INTER_NEAREST_EXACT, torch's "nearest-exact". The last two take the pixel under the centre; they differ if the centre
 lies between two pixels."""
+
+WITHOUT_LIST = OnlyIf(lambda p: p.references is None, "references is none")
+SEVERAL_MATCHES = OnlyIf(lambda p: p.topk != 1, "topk is above 1")
+RADIUS = OnlyIf(lambda p: p.radius is not None, "radius is a number")
+NEAR_FIRST = OnlyIf(
+    lambda p: p.radius is not None and p.references is None, "radius is a number, and references is none"
+)
+CONTEXT = OnlyIf(lambda p: p.references is None and p.context > 0, "references is none, and context above 0")
+NORMALISED = OnlyIf(lambda p: p.normalise_labels, "normalise_labels is true")
+FEEDBACK = OnlyIf(lambda p: p.reads_feedback, "frames after the first are references")
+RESCALED = OnlyIf(lambda p: p.label_rescaling, "label_rescaling is true")
+DECODED_AT_INPUT = OnlyIf(lambda p: p.decoding_size == "input", "decoding_size is input")
 
 
 class LabelProtocol(NetworkInput):
@@ -56,25 +68,25 @@ class LabelProtocol(NetworkInput):
         ValueError: for a value out of range.
     """
 
-    context: NonNegativeInt
+    context: Annotated[NonNegativeInt, WITHOUT_LIST]
     topk: PositiveInt | None
-    temperature: PositiveFloat
+    temperature: Annotated[PositiveFloat, SEVERAL_MATCHES]
     radius: NonNegativeFloat | None
-    neighbourhood: Literal["circle", "disc", "square"] = "circle"
-    first_frame_masked: bool = True
-    repeat_first: Literal["in_window", "padding", "never"] = "in_window"
+    neighbourhood: Annotated[Literal["circle", "disc", "square"], RADIUS] = "circle"
+    first_frame_masked: Annotated[bool, NEAR_FIRST] = True
+    repeat_first: Annotated[Literal["in_window", "padding", "never"], CONTEXT] = "in_window"
     references: tuple[int, ...] | None = None
     mixture_components: PositiveInt | None = None
     topk_ties: Literal["cut", "kept"] = "cut"
     normalise_labels: bool = False
-    normalise_by: Literal["labels", "weights"] = "labels"
+    normalise_by: Annotated[Literal["labels", "weights"], NORMALISED] = "labels"
     foreground_gain: PositiveFloat = 1.0
     border: Literal["exclude", "zero"] = "exclude"
     feature_normalisation: Literal["l2", "raw"] = "l2"
     feature_stride: Annotated[PositiveInt, SET_BY_NETWORK] = 8
     precision: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
-    label_feedback: Literal["soft", "hard"] = "soft"
-    radius_unit: Literal["cell", "pixel"] = "cell"
+    label_feedback: Annotated[Literal["soft", "hard"], FEEDBACK] = "soft"
+    radius_unit: Annotated[Literal["cell", "pixel"], RADIUS] = "cell"
     rule: str | None = None
 
     kind: ClassVar[str] = "propagation"
@@ -86,6 +98,11 @@ class LabelProtocol(NetworkInput):
         if self.radius is None or self.radius_unit == "cell":
             return self.radius
         return self.radius / self.feature_stride
+
+    @property
+    def reads_feedback(self) -> bool:
+        """True if frames after the first are references, so that propagated labels propagate further."""
+        return self.context > 0 if self.references is None else set(self.references) != {0}
 
     @property
     def own_context(self) -> bool:
@@ -198,10 +215,10 @@ class PropagationProtocol(LabelProtocol):
     label_encoding: Literal["nearest", "nearest-exact", "bilinear", "bilinear-aligned", "strided"] = "nearest"
     label_size: Literal["annotation", "input"] = "annotation"
     label_rescaling: bool = True
-    label_rescaling_floor: Annotated[float, Range(ge=0, lt=1)] = 0.0
+    label_rescaling_floor: Annotated[float, Range(ge=0, lt=1), RESCALED] = 0.0
     decoding_size: Literal["annotation", "input"] = "annotation"
     decoding_filter: Filter = "bilinear"
-    decoding_nearest: Nearest = "pillow"
+    decoding_nearest: Annotated[Nearest, DECODED_AT_INPUT] = "pillow"
     first_frame: Literal["given", "decoded"] = "given"
     scoring: Literal["benchmark", "naf"] = "benchmark"
 

@@ -5,7 +5,12 @@ Without torch, so that protocols are listed at once.
 
 from typing import Annotated, Literal
 
-from .base import SET_BY_NETWORK, EvaluationProtocol, PositiveFloat, PositiveInt
+from .base import READ_BY_NETWORK, SET_BY_NETWORK, EvaluationProtocol, OnlyIf, PositiveFloat, PositiveInt
+
+ONE_SIDE = OnlyIf(lambda p: isinstance(p.input_size, int), "input_size is one number")
+NO_PAIR = OnlyIf(lambda p: not isinstance(p.input_size, tuple), "input_size is not a pair")
+ROUNDED = OnlyIf(lambda p: p.rounds_sides, "input_size is one number, or none with an input_multiple")
+RESIZED = OnlyIf(lambda p: p.input_size is not None or p.input_multiple != 1, "frames are resized")
 
 
 class NetworkView(EvaluationProtocol):
@@ -26,9 +31,9 @@ class NetworkView(EvaluationProtocol):
             device, also in the name and the digest of the result's protocol.
     """
 
-    features: str | None = None
-    position_embedding: Literal["network", "dino"] = "network"
-    final_norm: bool = True
+    features: Annotated[str | None, READ_BY_NETWORK] = None
+    position_embedding: Annotated[Literal["network", "dino"], READ_BY_NETWORK] = "network"
+    final_norm: Annotated[bool, READ_BY_NETWORK] = True
     rgb_mean: Annotated[tuple[float, float, float] | None, SET_BY_NETWORK] = None
     rgb_std: Annotated[tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None, SET_BY_NETWORK] = None
     backbone_precision: Literal["float32", "tf32", "bfloat16", "auto"] = "float32"
@@ -52,10 +57,20 @@ class NetworkInput(NetworkView):
     """
 
     input_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
-    input_side: Literal["short", "long"] = "short"
-    input_multiple: PositiveInt | Literal["network"] = 1
-    input_rounding: Literal["nearest", "floor", "ceil"] = "nearest"
+    input_side: Annotated[Literal["short", "long"], ONE_SIDE] = "short"
+    input_multiple: Annotated[PositiveInt | Literal["network"], NO_PAIR] = 1
+    input_rounding: Annotated[Literal["nearest", "floor", "ceil"], ROUNDED] = "nearest"
     input_padding: PositiveInt = 1
-    input_filter: Literal[
-        "bilinear", "bilinear-antialias", "opencv-linear", "opencv-linear-float", "pillow-bicubic", "pillow-lanczos"
+    input_filter: Annotated[
+        Literal[
+            "bilinear", "bilinear-antialias", "opencv-linear", "opencv-linear-float", "pillow-bicubic", "pillow-lanczos"
+        ],
+        RESIZED,
     ] = "bilinear"
+
+    @property
+    def rounds_sides(self) -> bool:
+        """True if a side of the input is computed, and so rounded."""
+        if self.input_size is None:
+            return self.input_multiple != 1
+        return isinstance(self.input_size, int)

@@ -5,8 +5,13 @@ Without torch, so that protocols are listed at once.
 
 from typing import Annotated, ClassVar, Literal
 
-from .base import SET_BY_NETWORK, NonNegativeInt, PositiveFloat, PositiveInt
+from .base import SET_BY_NETWORK, NonNegativeInt, OnlyIf, PositiveFloat, PositiveInt
 from .network_input import NetworkView
+
+SOFT = OnlyIf(lambda p: p.decoding == "expectation", "decoding is expectation")
+PADDED = OnlyIf(lambda p: p.input_fit != "stretched", "pictures are not stretched")
+OF_CELLS = OnlyIf(lambda p: p.upsampling == "cells", "upsampling is cells")
+DRAWN = OnlyIf(lambda p: p.pairs != "all", "pairs are drawn")
 
 
 class MatchingProtocol(NetworkView):
@@ -57,7 +62,7 @@ class MatchingProtocol(NetworkView):
 
     input_size: PositiveInt | tuple[PositiveInt, PositiveInt]
     input_fit: Literal["stretched", "centred", "corner"] = "stretched"
-    padding: Literal["black", "white", "edge"] = "black"
+    padding: Annotated[Literal["black", "white", "edge"], PADDED] = "black"
     input_filter: Literal["pillow-bilinear", "pillow-bicubic", "pillow-lanczos"] = "pillow-bicubic"
     feature_stride: Annotated[PositiveInt, SET_BY_NETWORK] = 16
     upsampling: Literal["cells", "frame"] = "cells"
@@ -65,11 +70,11 @@ class MatchingProtocol(NetworkView):
     integer_points: bool = False
     sampling: Literal["floor", "round", "aligned"]
     decoding: Literal["argmax", "expectation"] = "argmax"
-    temperature: PositiveFloat = 0.02
+    temperature: Annotated[PositiveFloat, SOFT] = 0.02
     window: NonNegativeInt | None = None
     window_outside: Literal["zero", "excluded"] = "zero"
     kernel: PositiveFloat | None = None
-    answer: Literal["centre", "pixel-centre", "corner"]
+    answer: Annotated[Literal["centre", "pixel-centre", "corner"], OF_CELLS]
     flip: Literal["off", "mutual"] = "off"
     reference: Literal["box", "image", "points"] = "box"
     thresholds: tuple[PositiveFloat, ...] = (0.1,)
@@ -78,7 +83,7 @@ class MatchingProtocol(NetworkView):
     compared_in: Literal["float64", "float32", "float32-thresholds"] = "float64"
     average: Literal["image", "point", "class", "weighted"]
     pairs: Literal["all", "sample", "subset"] = "all"
-    pairs_per_class: PositiveInt = 20
+    pairs_per_class: Annotated[PositiveInt, DRAWN] = 20
 
     kind: ClassVar[str] = "matching"
     default_benchmark: ClassVar[str] = "spair"

@@ -5,9 +5,17 @@ Without torch, so that protocols are listed at once.
 
 from typing import Annotated, ClassVar, Literal
 
-from .base import SET_BY_NETWORK, Cosine, PositiveFloat, PositiveInt
+from .base import SET_BY_NETWORK, Cosine, OnlyIf, PositiveFloat, PositiveInt
 from .masks import PropagationProtocol
 from .network_input import NetworkInput
+
+SOFT = OnlyIf(lambda p: p.decoding != "argmax", "decoding is not argmax")
+LOCAL = OnlyIf(lambda p: p.decoding == "soft_argmax", "decoding is soft_argmax")
+BEST = OnlyIf(lambda p: p.decoding == "topk", "decoding is topk")
+BY_SIMILARITY = OnlyIf(lambda p: "similarity" in p.occlusion, "occlusion is by similarity")
+BY_CYCLE = OnlyIf(lambda p: "cycle" in p.occlusion, "occlusion is by cycle")
+STRIDED = OnlyIf(lambda p: p.query_mode == "strided", "query_mode is strided")
+PROPAGATED = OnlyIf(lambda p: p.tracking == "propagation", "tracking is propagation")
 
 
 class PointProtocol(NetworkInput):
@@ -52,21 +60,21 @@ class PointProtocol(NetworkInput):
 
     tracking: Literal["direct", "chained", "propagation"]
     decoding: Literal["argmax", "soft_argmax", "expectation", "topk"]
-    temperature: PositiveFloat | None = 0.05
+    temperature: Annotated[PositiveFloat | None, SOFT] = 0.05
     feature_normalisation: Literal["l2", "raw"] = "l2"
-    decoding_radius: PositiveFloat = 5.0
-    topk: PositiveInt = 5
+    decoding_radius: Annotated[PositiveFloat, LOCAL] = 5.0
+    topk: Annotated[PositiveInt, BEST] = 5
     occlusion: Literal["none", "similarity", "cycle", "similarity+cycle"] = "none"
-    similarity_threshold: Cosine = 0.5
-    cycle_threshold: PositiveFloat = 3.0
+    similarity_threshold: Annotated[Cosine, BY_SIMILARITY] = 0.5
+    cycle_threshold: Annotated[PositiveFloat, BY_CYCLE] = 3.0
     query_mode: Literal["first", "strided"] = "first"
-    query_stride: PositiveInt = 5
+    query_stride: Annotated[PositiveInt, STRIDED] = 5
     scored_size: PositiveInt = 256
     feature_stride: Annotated[PositiveInt, SET_BY_NETWORK] = 8
-    context: PositiveInt = 5
-    matches: PositiveInt = 10
-    radius: PositiveFloat | None = 15.0
-    sigma: PositiveFloat = 6.0
+    context: Annotated[PositiveInt, PROPAGATED] = 5
+    matches: Annotated[PositiveInt, PROPAGATED] = 10
+    radius: Annotated[PositiveFloat | None, PROPAGATED] = 15.0
+    sigma: Annotated[PositiveFloat, PROPAGATED] = 6.0
     first_size: tuple[PositiveInt, PositiveInt] | None = None
 
     kind: ClassVar[str] = "points"

@@ -2,8 +2,10 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from .base import SET_BY_NETWORK, NonNegativeFloat, PositiveFloat, PositiveInt
+from .base import SET_BY_NETWORK, NonNegativeFloat, OnlyIf, PositiveFloat, PositiveInt
 from .network_input import NetworkView
+
+DRAWS_PARTNERS = OnlyIf(lambda p: p.benchmark in (None, "navi"), "the benchmark is navi")
 
 
 class SurfaceProtocol(NetworkView):
@@ -46,8 +48,8 @@ class SurfaceProtocol(NetworkView):
     pixel: Literal["input", "grid"]
     angle_bins: tuple[NonNegativeFloat, ...]
     rotations: tuple[PositiveFloat, ...] = ()
-    max_angle: PositiveFloat = 120.0
-    partner_draw: Literal["mt19937", "mkl"] = "mt19937"
+    max_angle: Annotated[PositiveFloat, DRAWS_PARTNERS] = 120.0
+    partner_draw: Annotated[Literal["mt19937", "mkl"], DRAWS_PARTNERS] = "mt19937"
 
     kind: ClassVar[str] = "surfaces"
     default_benchmark: ClassVar[str] = "navi"

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from ..backbones.extractor import (
 from ..backbones.video import VideoEncoder, stride_of
 from ..functional.device import PendingCopy, computing_in, fastest_precision, to_device
 from ..functional.propagation.coding import Size, covered_size, fit_input, input_sizes
+from ..protocols.base import READ_BY_NETWORK
 from ..protocols.network_input import NetworkInput, NetworkView
 from .stopwatch import Stopwatch
 
@@ -39,7 +40,8 @@ def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
     """Return the protocol with the fields that the network sets; the protocol's name shows the changes.
 
     The network sets the stride; the precision, if it is "auto", by its device; and the normalisation if it has no
-    `Normalise` module: it then takes RGB in [0, 1], and mean and deviation of the protocol do not apply.
+    `Normalise` module: it then takes RGB in [0, 1], and mean and deviation of the protocol do not apply. Changes that
+    the network ignores disappear from the name.
 
     Raises:
         ValueError: if the protocol's name changes the stride to another one.
@@ -47,12 +49,34 @@ def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
     stride = stride_of(extractor)
     if stride is not None:
         protocol = protocol.brought_by_features(feature_stride=stride)
+    protocol = protocol.reset(ignored_by(extractor, protocol))
     if protocol.backbone_precision == "auto":
         fastest, _ = fastest_precision(device_of(extractor).type)
         protocol = protocol.with_changes(backbone_precision="bfloat16" if fastest == "bfloat16" else "float32")
     if normalises(extractor):
         return protocol
     return protocol.with_changes(rgb_mean=None, rgb_std=None)
+
+
+def ignored_by(extractor: nn.Module, protocol: NetworkView) -> list[str]:
+    """Return the fields of a protocol that move no number of an extractor: it is no transformer, or has a stage."""
+    parts: list[FeatureExtractor] = []
+    if not isinstance(extractor, VideoEncoder):
+        parts = [part for part in extractor.modules() if acts_on(part)]
+    ignored: list[str] = []
+    for field in protocol.annotated(READ_BY_NETWORK):
+        if field == "features":
+            is_read = protocol.features == f"{getattr(extractor, 'stage', None)}/{getattr(extractor, 'stride', None)}"
+        else:
+            is_read = any(field not in part.ignores for part in parts)
+        if not is_read:
+            ignored.append(field)
+    return ignored
+
+
+def acts_on(part: nn.Module) -> TypeGuard[FeatureExtractor]:
+    """Return whether a protocol's view of transformers is set on a part of an extractor."""
+    return isinstance(part, FeatureExtractor) and not isinstance(part, MapExtractor)
 
 
 def normalises(extractor: nn.Module) -> bool:
@@ -234,10 +258,7 @@ def extractor_under(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
     adapted: Any = extractor
     changes_view = protocol.position_embedding != "network" or not protocol.final_norm
     changes_rgb = protocol.rgb_mean is not None or protocol.rgb_std is not None
-    has_parts = any(
-        isinstance(part, FeatureExtractor | Normalise) and not isinstance(part, MapExtractor)
-        for part in extractor.modules()
-    )
+    has_parts = any(acts_on(part) or isinstance(part, Normalise) for part in extractor.modules())
     if has_parts and (changes_view or changes_rgb):
         adapted = shared_copy(extractor)
         for part in adapted.modules():

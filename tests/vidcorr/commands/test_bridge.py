@@ -56,12 +56,12 @@ def result_of(score):
 
 
 def test_a_table_has_the_score_after_each_step_and_its_difference_alone_too(recorded):
-    start, end = (DavisBenchmark("", protocol=name) for name in ("vfs", "vfs+topk=5+context=3+references=[0,-1,-2]"))
-    groups = [("topk",), ("context", "references")]
+    start, end = (DavisBenchmark("", protocol=name) for name in ("vfs", "vfs+topk=5+radius=9+references=[0,-1,-2]"))
+    groups = [("topk",), ("radius", "references")]
     bridge = Bridge(NamedNetwork("raw_colour"), start, end, groups, ("vfs", "mine"), ["limit=1"])
     walk, alone = list(map(result_of, (0.3, 0.5, 0.4))), list(map(result_of, (0.35, 0.2)))
     assert [job.benchmark.protocol.name for job in bridge.walk()] == ["vfs", "vfs+topk=5", end.protocol.name]
-    assert bridge.under(["context"]).benchmark.protocol.name == "vfs+context=3"
+    assert bridge.under(["radius"]).benchmark.protocol.name == "vfs+radius=9"
     tables = bridge.table(walk, alone), bridge.table(walk, score="F-Mean")
     assert [render(table, "text").splitlines() for table in tables] == recorded["tables"]
     *changes, whole = [cell.difference.mean for cell in bridge.table(walk).cells[1:]]

@@ -88,7 +88,7 @@ def test_a_name_of_ones_own_stands_for_the_values_that_it_was_given_with():
 
 
 def test_every_name_of_a_real_protocol_is_read_back():
-    changes = {"input_size": [480, 854], "context": 3, "temperature": 0.3, "precision": "float16"}
+    changes = {"input_size": [480, 854], "foreground_gain": 3.0, "temperature": 0.3, "precision": "float16"}
     for name, source in PropagationProtocol.sources().items():
         for benchmark in source.values:
             protocol = PropagationProtocol.named(name, benchmark, changes=changes)

@@ -69,7 +69,7 @@ def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_
     for name in PointProtocol.sources():
         of_both = name in JointProtocol.sources()
         assert isinstance(rules_for(colour, prompt, name), JointProtocol if of_both else PointProtocol)
-        own = rules_for(colour, prompt, f"{name}-points+context=2")
+        own = rules_for(colour, prompt, f"{name}-points+scored_size=128")
         assert (type(own), own.feature_stride) == (PointProtocol, 4)
     frames = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     refused(ValueError, "reads a video several times: give a file", follow, colour, frames, prompt, "vidcorr-points")

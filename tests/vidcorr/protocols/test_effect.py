@@ -1,0 +1,174 @@
+"""Fields that count under a condition alone: without it another value moves no number, and renames no result."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.helpers.propagation import one_hot, video
+from tests.helpers.refusal import refused
+from vidcorr import DavisBenchmark, SiamFCTracker
+from vidcorr.backbones import load
+from vidcorr.functional import LabelPropagator, decode_masks, match_keypoints, track_points
+from vidcorr.functional.matching import prepare_picture
+from vidcorr.functional.propagation.coding import fit_input
+from vidcorr.metrics.matching import draws
+from vidcorr.protocols import (
+    JointProtocol,
+    MatchingProtocol,
+    PointProtocol,
+    PropagationProtocol,
+    SurfaceProtocol,
+    TrackingProtocol,
+)
+from vidcorr.protocols.base import READ_BY_NETWORK, OnlyIf
+from vidcorr.protocols.network_input import NetworkInput
+from vidcorr.tracking.frame_encoder import FrameEncoder
+
+LIST = {"references": [0, -1]}
+CELLS = {"upsampling": "cells", "input_fit": "corner", "input_size": 64}
+IDLE = {
+    PropagationProtocol: {
+        "context": (LIST, 3),
+        "temperature": ({"topk": 1}, 1.0),
+        "neighbourhood": ({"radius": None}, "square"),
+        "radius_unit": ({"radius": None}, "pixel"),
+        "first_frame_masked": ({"radius": None}, False),
+        "repeat_first": ({"context": 0}, "never"),
+        "normalise_by": ({}, "weights"),
+        "label_feedback": ({"context": 0}, "hard"),
+        "label_rescaling_floor": ({"label_rescaling": False}, 0.3),
+        "decoding_nearest": ({}, "opencv"),
+        "input_side": ({"input_size": None}, "long"),
+        "input_multiple": ({"input_size": [40, 48]}, 16),
+        "input_rounding": ({"input_size": [40, 48]}, "ceil"),
+        "input_filter": ({"input_size": None}, "pillow-lanczos"),
+    },
+    PointProtocol: {
+        "temperature": ({"decoding": "argmax"}, 2.0),
+        "decoding_radius": ({"decoding": "expectation"}, 2.0),
+        "topk": ({"decoding": "argmax"}, 9),
+        "similarity_threshold": ({"occlusion": "cycle"}, 0.9),
+        "cycle_threshold": ({"occlusion": "similarity"}, 9.0),
+        "query_stride": ({}, 9),
+        "context": ({}, 1),
+        "matches": ({}, 1),
+        "radius": ({}, 2.0),
+        "sigma": ({}, 1.0),
+    },
+    MatchingProtocol: {
+        "temperature": ({"decoding": "argmax"}, 1.0),
+        "padding": ({"input_fit": "stretched"}, "white"),
+        "answer": ({"upsampling": "frame", "sampling": "floor"}, "centre"),
+        "pairs_per_class": ({"pairs": "all"}, 2),
+    },
+    TrackingProtocol: {
+        "scale_step": ({"scales": 1}, 1.2),
+        "scale_rate": ({"scales": 1}, 0.1),
+        "scale_penalty": ({"scales": 1}, 0.5),
+        "penalty_lowers": ({"scale_penalty": 1.0}, True),
+    },
+    SurfaceProtocol: {"max_angle": ({}, 30.0), "partner_draw": ({}, "mkl")},
+}
+"""Kind → field → changes under which the field is idle, and another value of it."""
+BASES = {
+    PropagationProtocol: PropagationProtocol.named("vfs", "davis"),
+    PointProtocol: PointProtocol.named("fomo"),
+    MatchingProtocol: MatchingProtocol.named("dift", changes=CELLS),
+    TrackingProtocol: TrackingProtocol(),
+    SurfaceProtocol: SurfaceProtocol.named("probe3d", "scannet"),
+}
+
+
+def marked():
+    """Yield kind and field of all fields with a condition; those of the network's input once."""
+    for kind in BASES:
+        for field in kind.value_fields():
+            is_inherited = kind is not PropagationProtocol and field in NetworkInput.model_fields
+            if not is_inherited and any(isinstance(mark, OnlyIf) for mark in kind.model_fields[field].metadata):
+                yield kind, field
+
+
+def masks_by(protocol):
+    """Propagated and decoded masks, and the network's input."""
+    features, rule = video(4), LabelPropagator(one_hot(3), protocol)
+    labels = [rule.step(each) for each in features]
+    frame = torch.randint(256, (1, 3, 40, 64)).byte()
+    masks = [decode_masks(each, [1, 2], protocol, (72, 104)) for each in labels]
+    return [fit_input(frame, protocol), *labels, *masks]
+
+
+def points_by(protocol):
+    queries = torch.tensor([[0.0, 40.0, 60.0], [1.0, 90.0, 30.0]], dtype=torch.float64)
+    side = float(protocol.scored_size)
+    found = track_points(list(video(4)).__getitem__, 4, queries, protocol, (side, side))
+    return [found.points, found.occluded, found.similarity]
+
+
+def matches_by(protocol):
+    source, target = video(2)
+    picture = torch.randint(256, (3, 40, 64)).byte()
+    points = torch.tensor([[3.0, 4.0], [30.0, 20.0]], dtype=torch.float64)
+    drawn = draws(["a"] * 4 + ["b"] * 3, [{}] * 7, protocol)
+    found = match_keypoints(source, target, points, (40, 64), (40, 64), protocol)
+    return [found, prepare_picture(picture, protocol), *map(torch.tensor, drawn.values())]
+
+
+def boxes_by(protocol):
+    frames = torch.randint(256, (3, 3, 96, 96)).byte()
+    tracked = SiamFCTracker("raw_colour", protocol).track(frames, np.array([[20.0, 30.0, 24.0, 20.0]]))
+    return [torch.from_numpy(np.array(box)) for _, box in tracked]
+
+
+NUMBERS = {
+    PropagationProtocol: masks_by,
+    PointProtocol: points_by,
+    MatchingProtocol: matches_by,
+    TrackingProtocol: boxes_by,
+    SurfaceProtocol: lambda protocol: [],  # partners are drawn by the reader of NAVI alone
+}
+
+
+@pytest.mark.parametrize(("kind", "field"), marked(), ids=lambda value: getattr(value, "__name__", value))
+def test_another_value_moves_no_number_and_no_name_and_is_refused_as_a_change(kind, field):
+    changes, value = IDLE[kind][field]
+    protocol = BASES[kind].with_changes(**changes)
+    other = protocol.with_changes(**{field: value})
+    assert getattr(other, field) != getattr(protocol, field)
+    assert (other.name, other.digest(), other.fields()) == (protocol.name, protocol.digest(), protocol.fields())
+    message = f"{field} counts only if .*: leave it out"
+    refused(ValueError, message, kind.named, protocol, protocol.benchmark, {field: value})
+    numbers = []
+    for each in (protocol, other):
+        torch.manual_seed(3)
+        numbers.append(NUMBERS[kind](each))
+    for found, expected in zip(*numbers, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0, equal_nan=True)
+
+
+def test_where_the_condition_holds_the_field_names_the_result():
+    vfs = PropagationProtocol.named("vfs", "davis")
+    both = vfs.with_changes(decoding_size="input").with_changes(decoding_nearest="opencv")
+    late = vfs.with_changes(decoding_nearest="opencv").with_changes(decoding_size="input")
+    assert both.name == late.name == "vfs+decoding_nearest=opencv+decoding_size=input"
+    joints = JointProtocol.named("vfs+normalise_labels=true+topk=none+normalise_by=weights")
+    assert joints.changes == {"normalise_by": "weights", "normalise_labels": True, "topk": None}
+
+
+@pytest.mark.parametrize("change", [{"position_embedding": "dino"}, {"final_norm": False}, {"features": "res3/4"}])
+def test_what_a_network_ignores_is_refused_as_a_change_and_renames_nothing(change, davis_root):
+    """A ResNet with a stage of its own, a module, raw colour, and frames through a video encoder."""
+    (field,) = change
+    vfs = PropagationProtocol.named("vfs", "davis")
+    assert READ_BY_NETWORK in PropagationProtocol.model_fields[field].metadata
+    for network in ("torchvision:resnet18@res4", nn.AvgPool2d(8), "raw_colour"):
+        encoder = load(network)
+        assert FrameEncoder(encoder, vfs.with_changes(**change)).protocol == FrameEncoder(encoder, vfs).protocol
+        benchmark = DavisBenchmark(davis_root, changes=change)
+        refused(ValueError, f"davis: .* ignores {field}: leave the change out", benchmark.evaluate, network)
+    if field != "features":
+        transformer = load("timm:vit_tiny_patch16_224")
+        assert field in FrameEncoder(transformer, vfs.with_changes(**change)).protocol.changes
+    else:
+        resnet = load("torchvision:resnet18")
+        assert FrameEncoder(resnet, vfs.with_changes(**change)).protocol.name == "vfs+feature_stride=4+features=res3/4"
