@@ -39,8 +39,10 @@ def test_guides_reference_and_command_line_are_whole_and_load_nothing_from_elsew
         page for page, text in pages.items() if re.search(r"<(?:script|img|link)[^>]* (?:src|href)=.?https?:", text)
     ] == []
     assert [word for word in tools() if f"usage: vidcorr {word}" not in pages["command_line.html"]] == []
-    for page, package in run_path(str(ROOT / "docs/site.py"))["REFERENCE"].items():
-        text = re.sub(r"\s", "", pages[f"reference/{page}.html"])
+    packages = run_path(str(ROOT / "docs/site.py"))["REFERENCE"]
+    for page, package in packages.items():
+        of_package = [page] if package != "vidcorr" else packages  # its public names include those of three packages
+        text = re.sub(r"\s", "", "".join(pages[f"reference/{name}.html"] for name in of_package))
         assert [name for name in import_module(package).__all__ if f">{name}<" not in text] == []
 
 

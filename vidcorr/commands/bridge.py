@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..experiments.benchmark_choice import add_evaluation_flags, add_list_flag, chosen_benchmarks, named_network
 from ..results.cells import Cell
-from ..results.records import Column, Record
+from ..results.records import Column, ScoreRecord
 from ..results.rendering import Table
 from ..results.statistics import Difference
 from ..results.tabulate import table_of_cells
@@ -172,8 +172,8 @@ class Bridge:
         """
         score = score or walk[0].main_scores()[0]
         first, last = self.names
-        column = Record(walk[0], score).column._replace(by=", ".join(self.common))
-        cells: list[tuple[str, Column, Cell]] = [(first, column, Cell((Record(walk[0], score),)))]
+        column = ScoreRecord(walk[0], score).column._replace(by=", ".join(self.common))
+        cells: list[tuple[str, Column, Cell]] = [(first, column, Cell((ScoreRecord(walk[0], score),)))]
         for number, fields in enumerate(self.steps):
             name = self.step_in_words(fields)
             cells.append((name, column, changed_cell(walk[number + 1], walk[number], score)))
@@ -208,7 +208,7 @@ class Bridge:
 
 def changed_cell(after: Result, before: Result, score: str) -> Cell:
     """Return the cell of a result with its difference from another one."""
-    cell = Cell((Record(after, score),)).paired_with(Cell((Record(before, score),)))
+    cell = Cell((ScoreRecord(after, score),)).paired_with(Cell((ScoreRecord(before, score),)))
     change = after.scores[score] - before.scores[score]
     return replace(cell, difference=(cell.difference or Difference(0.0))._replace(mean=change))
 

@@ -73,13 +73,13 @@ def evaluate(
     """
     from ..benchmarks.network import with_unique_rows
     from ..experiments.store import Job, scored
-    from ..results.records import Record, records_of
+    from ..results.records import ScoreRecord, records_of
     from ..results.rendering import printed
     from ..results.tabulate import tabulate
 
     rows = with_unique_rows(networks)
     unread = [replace(benchmark) for benchmark in benchmarks]  # data that one has read may be older than the files
-    records: list[Record] = []
+    records: list[ScoreRecord] = []
     with scored([Job(row, benchmark) for row, benchmark in product(rows, unread)], output) as results:
         for job, result in results.items():
             records += records_of(result, result.main_scores(), place=Path(output) / job.folder)

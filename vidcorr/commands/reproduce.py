@@ -11,7 +11,7 @@ from textwrap import wrap
 from ..experiments.benchmark_choice import BenchmarkChoice, add_list_flag, read_on
 from ..results.cells import Cell
 from ..results.published import Published
-from ..results.records import Column, Record
+from ..results.records import Column, ScoreRecord
 from ..results.rendering import Table
 from ..results.result import Result
 from ..results.statistics import Difference
@@ -120,7 +120,7 @@ def beside(results: Sequence[tuple[Published, Result]]) -> Table:
     partial = []
     for row, result in results:
         for score, value in row.scores.items():
-            record = Record(result, score, row.short_name)
+            record = ScoreRecord(result, score, row.short_name)
             digits = len(_in_per_cent(value).partition(".")[2])
             change = Difference(result.scores[score] - value)
             if abs(100 * change.mean) <= 0.5 * 10**-digits + 1e-9:  # rounds to the printed digits

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..experiments.benchmark_choice import add_list_flag
-from ..results.records import Record, named_results, records_of
+from ..results.records import ScoreRecord, named_results, records_of
 from ..results.rendering import Table
 from ..results.tabulate import tabulate
 
@@ -41,10 +41,10 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = ()) -> Table:
         ValueError: if no result has any of the scores, a file is damaged, or a named folder holds two results of a seed
             for the same column.
     """
-    records: dict[tuple[str, Path, str], Record] = {}
+    records: dict[tuple[str, Path, str], ScoreRecord] = {}
     for text in folders:
         name, results = named_results(text)  # of a training only the last evaluation
-        of_folder: list[Record] = []
+        of_folder: list[ScoreRecord] = []
         for place, result in results.items():
             of_folder += records_of(result, scores or result.main_scores(), name, place)
         if name:
@@ -56,7 +56,7 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = ()) -> Table:
     return tabulate(records.values())
 
 
-def _refuse_repeated(text: str, records: Sequence[Record]) -> None:
+def _refuse_repeated(text: str, records: Sequence[ScoreRecord]) -> None:
     """Refuse a named folder with two results of a seed for the same column.
 
     Args:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 
 from ..results.cells import Cell
 from ..results.checked import mistakes_of
-from ..results.records import Column, Record
+from ..results.records import Column, ScoreRecord
 from ..results.rendering import Table
 from ..results.result import Result, has_result
 from ..results.tabulate import printed_beside, table_of_cells
@@ -339,7 +339,7 @@ def _results(study: Study, output: Path) -> Results:
     return found
 
 
-def _records(row: StudyRow, score: str, results: dict[Path, Result]) -> list[Record]:
+def _records(row: StudyRow, score: str, results: dict[Path, Result]) -> list[ScoreRecord]:
     """Return the records of a score, one per seed.
 
     Args:
@@ -350,11 +350,11 @@ def _records(row: StudyRow, score: str, results: dict[Path, Result]) -> list[Rec
     Raises:
         ValueError: if a result lacks the score, or a seed has two results.
     """
-    records: dict[int | None, Record] = {}
+    records: dict[int | None, ScoreRecord] = {}
     for place, result in results.items():
         if score not in result.scores:
             raise ValueError(f"{place}: has no score {score}; it has {', '.join(result.scores)}")
-        record = Record(result, score, place=place)
+        record = ScoreRecord(result, score, place=place)
         if record.seed in records:
             twice = f"two results of {row.name!r} for seed {record.seed} in {place.parent}"
             raise ValueError(f"{twice}: remove one, or give each stage a row")

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Mapping
 
 from .cells import Cell
 from .formats import listed
-from .records import Record
+from .records import ScoreRecord
 
 ENLARGED = 2
 """Frames that a protocol enlarges more than this are too small for it."""
 
 
-def of_what(records: Iterable[Record]) -> str:
+def of_what(records: Iterable[ScoreRecord]) -> str:
     """Return the benchmarks of the scores in words, each with its conditions and protocols."""
     data: dict[str, dict[str, dict[str, None]]] = {}  # benchmark → conditions → protocols
     for record in records:
@@ -48,7 +48,7 @@ def inputs_of(rows: Mapping[str, Mapping[str, Cell]]) -> str:
 
 
 def _rows_of(
-    rows: Mapping[str, Mapping[str, Cell]], property_of: Callable[[Record], str]
+    rows: Mapping[str, Mapping[str, Cell]], property_of: Callable[[ScoreRecord], str]
 ) -> dict[str, dict[str, None]]:
     """Return property of records → names of the rows."""
     names: dict[str, dict[str, None]] = {}
@@ -59,7 +59,7 @@ def _rows_of(
     return names
 
 
-def frames_of(records: Iterable[Record]) -> list[str]:
+def frames_of(records: Iterable[ScoreRecord]) -> list[str]:
     """Return sentences on the frames of each benchmark: those that are scored, and how much small ones are enlarged."""
     scored: dict[str, str] = {}
     enlarged: dict[str, None] = {}
@@ -80,7 +80,7 @@ def frames_of(records: Iterable[Record]) -> list[str]:
     return [*sentences, *enlarged]
 
 
-def differing(records: Iterable[Record]) -> list[str]:
+def differing(records: Iterable[ScoreRecord]) -> list[str]:
     """Return a sentence on the fields in which the protocols of a benchmark differ, for each with several."""
     protocols: dict[str, dict[str, dict[str, object]]] = {}  # benchmark → protocol → its fields
     for record in records:

@@ -8,7 +8,7 @@ from math import isnan, nan
 from statistics import fmean, stdev
 
 from .formats import bracketed, percent
-from .records import Column, Record
+from .records import Column, ScoreRecord
 from .statistics import Difference, Sample, difference, interval
 
 
@@ -24,7 +24,7 @@ class Cell:
         digits: decimals of the score in per cent.
     """
 
-    records: tuple[Record, ...] = ()
+    records: tuple[ScoreRecord, ...] = ()
     trained: bool = False
     published: float | None = None
     difference: Difference | None = None
@@ -92,7 +92,7 @@ class Cell:
         return replace(self, difference=found)
 
 
-def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
+def by_row(records: Sequence[ScoreRecord]) -> dict[str, list[ScoreRecord]]:
     """Group records into rows: results under one name of the user, or seeds of a network.
 
     Several views of a network in a column are rows, named by the view. Other results of one name that are no seeds of
@@ -102,7 +102,7 @@ def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
     for record in records:
         views.setdefault((record.name, record.column), set()).add(record.view)
     several = {name for (name, _), of_column in views.items() if len(of_column) > 1}
-    rows: dict[tuple[str, ...], list[Record]] = {}
+    rows: dict[tuple[str, ...], list[ScoreRecord]] = {}
     for record in records:
         name = ", ".join(filter(None, [record.name, record.view])) if record.name in several else record.name
         key: tuple[str, ...] = (name,)

@@ -58,7 +58,7 @@ class Column(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Record:
+class ScoreRecord:
     """A score of a result, in a row of a table.
 
     Attributes:
@@ -115,7 +115,7 @@ class Record:
         return Column(result.data_set, self.key, protocol.shared_name, conditions, protocol.shared, digest)
 
 
-def records_of(result: Result, scores: Iterable[str], row: str = "", place: Path = Path()) -> list[Record]:
+def records_of(result: Result, scores: Iterable[str], row: str = "", place: Path = Path()) -> list[ScoreRecord]:
     """Return records of the scores that a result has.
 
     Args:
@@ -124,7 +124,7 @@ def records_of(result: Result, scores: Iterable[str], row: str = "", place: Path
         row: the user's name for the row, or empty.
         place: folder of the result.
     """
-    return [Record(result, key, row, place) for key in scores if key in result.scores]
+    return [ScoreRecord(result, key, row, place) for key in scores if key in result.scores]
 
 
 def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:

@@ -18,7 +18,7 @@ from .csv_files import csv_of_records
 from .formats import Printed, as_bold, grid, one_line, percent
 from .hub import hub_text
 from .latex import latex_table
-from .records import Column, Record
+from .records import Column, ScoreRecord
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
 
 Format = Literal["text", "md", "csv", "tex", "html", "hub"]
@@ -64,7 +64,7 @@ class Table:
         return cells
 
     @property
-    def records(self) -> list[Record]:
+    def records(self) -> list[ScoreRecord]:
         """The records of all cells."""
         return [record for cell in self.cells for record in cell.records]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from .cells import Cell, by_row
-from .records import Column, Record, uniquely_titled
+from .records import Column, ScoreRecord, uniquely_titled
 from .rendering import Table
 
 
@@ -28,7 +28,7 @@ def printed_beside(column: Column, value: float, digits: int = 1) -> tuple[Colum
     return column._replace(published=True), Cell(published=value, digits=digits)
 
 
-def tabulate(records: Iterable[Record]) -> Table:
+def tabulate(records: Iterable[ScoreRecord]) -> Table:
     """Make a table: a row per network, a column per set of comparable scores.
 
     A row with several seeds, or with a history, stands for a training.
@@ -37,7 +37,7 @@ def tabulate(records: Iterable[Record]) -> Table:
     titled = uniquely_titled([record.column for record in records])
     cells: list[tuple[str, Column, Cell]] = []
     for name, members in by_row(records).items():
-        seeds: dict[Column, list[Record]] = {}
+        seeds: dict[Column, list[ScoreRecord]] = {}
         for record in members:
             seeds.setdefault(titled[record.column], []).append(record)
         for column, of_cell in seeds.items():
