@@ -21,6 +21,7 @@ from .table import add_format_flag
 if TYPE_CHECKING:  # they import torch, which would delay `--help`
     from ..backbones import NamedNetwork
     from ..benchmarks.base import Benchmark
+    from ..benchmarks.network import GivenNetwork, NetworkLike
     from ..experiments.store import Job
     from ..protocols import EvaluationProtocol
     from ..results.result import Result
@@ -54,10 +55,19 @@ def command(args: Sequence[str]) -> None:
         waterfall(table).save(picture)
         print(picture, file=sys.stderr)
 
-    order = flags.order.split(",") if flags.order else []
-    steps = steps_between(start.protocol, end.protocol, order, flags.together)
-    network = named_network(flags.network, flags)
-    bridge(Bridge(network, start, end, steps, names, flags.change), flags.output, flags.alone, flags.score, report)
+    bridge(
+        start,
+        end,
+        named_network(flags.network, flags),
+        flags.output,
+        order=flags.order.split(",") if flags.order else [],
+        together=flags.together,
+        alone=flags.alone,
+        score=flags.score,
+        names=names,
+        common=flags.change,
+        report=report,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,27 +88,45 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def bridge(
-    steps: Bridge,
-    output: str | Path,
+    start: Benchmark,
+    end: Benchmark,
+    network: NetworkLike,
+    output: str | Path = "evaluation",
+    *,
+    order: Sequence[str] = (),
+    together: Sequence[str] = (),
     alone: bool = False,
     score: str = "",
+    names: tuple[str, str] | None = None,
+    common: Sequence[str] = (),
     report: Callable[[Table], object] = lambda table: None,
 ) -> Table:
-    """Score a network by the first protocol of a bridge, after each step, and by the last protocol.
+    """Score a network under a first protocol, after each step to a last one, and under the last one.
 
     Args:
-        steps: network, benchmarks and steps.
+        start: the benchmark under the first protocol.
+        end: the benchmark under the last protocol.
+        network: the network, as `evaluate` takes it.
         output: folder of the results, which are reused.
+        order: fields that come first.
+        together: texts `a,b` of fields that change in one step.
         alone: score each step by itself too, from the first protocol.
         score: name of the score; by default the benchmark's first.
+        names: names of the two protocols, for people; by default their own.
+        common: changes that both protocols have, as texts.
         report: takes the table; under torchrun only the first rank's prints are shown.
 
     Returns:
         The table of the steps.
 
     Raises:
-        ValueError: if an evaluation failed, or another process runs it.
+        ValueError: if the protocols do not differ, an evaluation failed, or another process runs it.
     """
+    from ..benchmarks.network import with_unique_rows
+
+    fields = steps_between(start.protocol, end.protocol, order, together)
+    (row,) = with_unique_rows([network])
+    steps = Bridge(row, start, end, fields, names or (start.protocol.name, end.protocol.name), common)
     from ..experiments.store import scored
 
     walk = steps.walk()
@@ -128,7 +156,7 @@ class Bridge:
         common: changes that both protocols have, as texts.
     """
 
-    network: NamedNetwork
+    network: NamedNetwork | GivenNetwork
     start: Benchmark
     end: Benchmark
     steps: Sequence[tuple[str, ...]]

@@ -176,6 +176,14 @@ def rules_for(extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol 
     return rules if stride is None else rules.brought_by_features(feature_stride=stride)
 
 
+def name_of(rules: AnyProtocol) -> str:
+    """Return the name by which `rules_for` finds a protocol: `vidcorr-points` for the point protocol `vidcorr`."""
+    source, plus, changes = rules.name.partition("+")
+    if isinstance(rules, PointProtocol) and source in JointProtocol.sources():
+        source += POINTS
+    return f"{source}{plus}{changes}"
+
+
 def _point_protocol(extractor: nn.Module, name: str) -> JointProtocol | PointProtocol:
     """Return the protocol of a name for points; a name that masks have too is label propagation, as for masks."""
     source, plus, changes = name.partition("+")

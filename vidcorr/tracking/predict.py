@@ -24,7 +24,7 @@ from ..videos.masks import davis_palette, write_ids
 from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream
-from .follow import SHORT_SIDE, AnyProtocol, follow, followed_by
+from .follow import SHORT_SIDE, AnyProtocol, follow, followed_by, name_of
 from .frame_encoder import input_under
 from .labels import Propagator
 
@@ -82,7 +82,7 @@ def predict_video(
     content["stage"] = getattr(extractor, "stage", None)
     content["stride"] = getattr(extractor, "stride", None)
     content["input"] = input_under(rules, extractor).model_dump(mode="json")
-    content["protocol"] = {"digest": rules.digest(), **rules.fields()}
+    content["protocol"] = {"digest": rules.digest(), **rules.fields(), "name": name_of(rules)}
     content |= {"size": list(stream.size), "short_side": short_side, "frame_rate": stream.frame_rate}
     content |= {"part": {"start": stream.start, "end": stream.end}, "complete": False}
     content |= Provenance.now().model_dump(mode="json")

@@ -11,7 +11,7 @@ from vidcorr.backbones import LiirEncoder, build_feature_extractor
 from vidcorr.functional.propagation.resizing import reduced_frame
 from vidcorr.metrics import region_similarity
 from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol
-from vidcorr.tracking.follow import rules_for, seen_size
+from vidcorr.tracking.follow import name_of, rules_for, seen_size
 from vidcorr.tracking.labels import TrackedFrame, moved
 
 
@@ -71,6 +71,7 @@ def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_
         assert isinstance(rules_for(colour, prompt, name), JointProtocol if of_both else PointProtocol)
         own = rules_for(colour, prompt, f"{name}-points+scored_size=128")
         assert (type(own), own.feature_stride) == (PointProtocol, 4)
+        assert rules_for(colour, prompt, name_of(own)) == own  # a log names what ran
     frames = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     refused(ValueError, "reads a video several times: give a file", follow, colour, frames, prompt, "vidcorr-points")
 
