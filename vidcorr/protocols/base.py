@@ -80,12 +80,14 @@ class EvaluationProtocol(BaseModel):
         benchmark: benchmark whose values the name of a source stands for. The default is `default_benchmark` for a
             source, or else the first for which it has values, and None for a user's own name.
 
+    The name may be given by position; all other arguments are fields. `model_dump()` gives arguments too.
+
     Raises:
         ValueError: for an unknown field, a value of another type or out of range, or a benchmark for which the source
             defines no values.
     """
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
     source: str = Field(alias="name")
     benchmark: str | None = None
@@ -98,13 +100,11 @@ class EvaluationProtocol(BaseModel):
     """Benchmark of `named`, unless another is given."""
     class_for: ClassVar[Mapping[str, Any]] = {}
     """Benchmark → class of its protocols, if it is another one."""
-    positional: ClassVar[tuple[str, ...]] = ("name",)
-    """Arguments that may be given by position."""
 
-    def __init__(self, *values: Any, **fields: Any) -> None:
-        if len(values) > len(self.positional):
-            raise TypeError(f"{type(self).__name__}: give arguments after {self.positional[-1]!r} by name")
-        given = dict(zip(self.positional, values, strict=False)) | fields
+    def __init__(self, *name: str, **fields: Any) -> None:
+        if len(name) > 1:
+            raise TypeError(f"{type(self).__name__}: give arguments after 'name' by name")
+        given = {"name": name[0], **fields} if name else fields
         try:
             super().__init__(**{field: _as_plain_type(value) for field, value in given.items()})
         except ValidationError as error:

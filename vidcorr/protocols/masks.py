@@ -90,7 +90,6 @@ class LabelProtocol(NetworkInput):
     rule: str | None = None
 
     kind: ClassVar[str] = "propagation"
-    positional: ClassVar[tuple[str, ...]] = ("name", "context", "topk", "temperature", "radius", "neighbourhood")
 
     @property
     def radius_in_cells(self) -> float | None:
@@ -116,8 +115,8 @@ class LabelProtocol(NetworkInput):
 
         Args:
             frame: index of the frame.
-            start: with `repeat_first` "padding", the first frame of the context and the first index returned: 0, or
-                the start frame of an object. Otherwise frame 0 is both.
+            start: 0, or the start frame of an object with a context of its own; it takes the place of frame 0, and no
+                earlier frame is returned.
         """
         if self.references is not None:
             chosen: set[int] = set()

@@ -87,6 +87,13 @@ def test_a_name_of_ones_own_stands_for_the_values_that_it_was_given_with():
     assert changed.with_changes(side=7) == own == pickle.loads(pickle.dumps(own))
 
 
+def test_a_protocol_is_made_again_from_its_dump():
+    changed = VFS.with_changes(radius=6, references=[0, -1])
+    for protocol in (VFS, changed, PointProtocol.named("fomo"), TrackingProtocol(), Rules("mine", side=7)):
+        again = type(protocol)(**protocol.model_dump())
+        assert (again, again.name) == (protocol, protocol.name)
+
+
 def test_every_name_of_a_real_protocol_is_read_back():
     changes = {"input_size": [480, 854], "foreground_gain": 3.0, "temperature": 0.3, "precision": "float16"}
     for name, source in PropagationProtocol.sources().items():

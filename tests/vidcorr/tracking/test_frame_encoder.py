@@ -32,7 +32,7 @@ def test_an_extractor_sees_white_as_1_on_its_device():
 
 def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
     extractor = load("tests.helpers.encoders:TinyResNet").view("res2", 4)
-    protocol = PropagationProtocol("own", 1, 5, 0.1, 3, rgb_mean=(0.5, 0.25, 0.125), rgb_std=(0.5, 0.5, 0.5))
+    protocol = VFS.with_changes(rgb_mean=(0.5, 0.25, 0.125), rgb_std=(0.5, 0.5, 0.5), input_size=None)
     frame, mean = torch.randint(256, (3, 32, 32)).byte(), torch.tensor([0.5, 0.25, 0.125]).view(3, 1, 1)
     image = frame[None] / 255
     before = extractor(image)

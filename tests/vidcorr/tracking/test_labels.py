@@ -62,7 +62,8 @@ def test_the_protocol_says_how_masks_are_coded(first_frame, label_size):
     frame, ids = torch.randint(256, (3, 45, 61), dtype=torch.uint8), torch.zeros(45, 61, dtype=torch.uint8)
     ids[5:45, 11:61] = 1
     sizes = {"label_size": label_size, "label_encoding": "bilinear", "input_size": (40, 72), "decoding_size": "input"}
-    protocol = PropagationProtocol("x", 2, 5, 0.1, 3, first_frame=first_frame, input_padding=16, **sizes)
+    changes = {"first_frame": first_frame, "input_padding": 16, "radius": 3} | sizes
+    protocol = PropagationProtocol.named("vfs", changes=changes)
     encoder = FrameEncoder(build_feature_extractor("raw_colour"), protocol)
     (first,) = follow_labels([(frame, ids)], MaskCoding(encoder, (45, 61), (45, 61), {1: 0}))
     labels = encode_masks(F.pad(ids, (0, 7, 0, 9)), [1], (6, 10), protocol)  # input 40 x 72 of 48 x 80

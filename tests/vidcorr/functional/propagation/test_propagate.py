@@ -139,7 +139,7 @@ class FirstFifthAndLast(PropagationProtocol):
 def test_a_memory_rule_is_two_methods_of_a_protocol():
     features, first = video(9, 16), one_hot(3)
     known = protocol(references=(0, 5, -1))
-    own = FirstFifthAndLast("own", 1, known.topk, known.temperature, known.radius)
+    own = FirstFifthAndLast("own", **known.values() | {"context": 1, "references": None})
     assert torch.equal(run(features, first, own), run(features, first, known))
 
 
