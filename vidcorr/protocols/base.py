@@ -87,7 +87,7 @@ class EvaluationProtocol(BaseModel):
             defines no values.
     """
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     source: str = Field(alias="name")
     benchmark: str | None = None
@@ -101,10 +101,12 @@ class EvaluationProtocol(BaseModel):
     class_for: ClassVar[Mapping[str, Any]] = {}
     """Benchmark → class of its protocols, if it is another one."""
 
-    def __init__(self, *name: str, **fields: Any) -> None:
-        if len(name) > 1:
+    def __init__(self, *values: str, **fields: Any) -> None:
+        if len(values) > 1:
             raise TypeError(f"{type(self).__name__}: give arguments after 'name' by name")
-        given = {"name": name[0], **fields} if name else fields
+        given = {"name": values[0], **fields} if values else fields
+        if "source" in given:  # as in `model_dump()`
+            given["name"] = given.pop("source")
         try:
             super().__init__(**{field: _as_plain_type(value) for field, value in given.items()})
         except ValidationError as error:
