@@ -97,6 +97,18 @@ def test_a_kind_has_one_map_one_input_and_one_result_through_each_door(name, cli
     assert not expected[0].isnan().any()
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kind_has_one_score_and_one_input_by_its_name_and_in_python(name, davis_root):
+    benchmark = DavisBenchmark(davis_root, protocol=RULES, limit_sequences=1)
+    pairs = MatchingProtocol.named("dift").with_changes(input_size=64)
+    networks_of_kind = f"{NAMES}:{name}", in_python(name)
+    named, given = (benchmark.evaluate(network) for network in networks_of_kind)
+    assert named.scores == pytest.approx(given.scores, nan_ok=True)
+    assert named.network.digest == given.network.digest
+    matchers = [KeypointMatcher(network, pairs) for network in networks_of_kind]
+    assert {each.stage.input for each in (named, given)} | {each.input for each in matchers} == {KINDS[name]}
+
+
 @pytest.mark.parametrize("name", ["plain", "Stated", "WithEncoder"])
 def test_the_input_stands_in_the_results_of_every_command(name, davis_root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
