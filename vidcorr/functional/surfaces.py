@@ -1,12 +1,10 @@
 """Dense matches of two feature maps at the cells of a grid, weighted by how clear they are, and their errors in 3D."""
 
-import functools
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .device import to_device
+from .propagation.resizing import sampling_matrix
 
 WORKSPACE = 4 * 2**20
 """Bytes of similarities that a CPU holds at a time, in its cache, without effect on results."""
@@ -47,8 +45,8 @@ def match_surfaces(
     source_lengths = _lengths(source.float(), source_cells, sampling)
     rows = target_cells.any(1).nonzero()[:, 0]
     columns = target_cells.any(0).nonzero()[:, 0]
-    down = _sampling_matrix(target.shape[1], len(target_cells), sampling, device)[rows]
-    across = _sampling_matrix(target.shape[2], target_cells.shape[1], sampling, device)[columns].T
+    down = sampling_matrix(target.shape[1], len(target_cells), sampling, device)[rows]
+    across = sampling_matrix(target.shape[2], target_cells.shape[1], sampling, device)[columns].T
     found = target_cells[rows[:, None], columns]
     scale = found / _lengths(target.float(), target_cells, sampling)[rows[:, None], columns]
     hidden = torch.where(found, 0.0, -torch.inf)
@@ -57,8 +55,8 @@ def match_surfaces(
     values = source.float().permute(1, 2, 0)
     if are_few:
         values = values @ targets.flatten(1)
-    source_down = _sampling_matrix(source.shape[1], len(source_cells), sampling, device)
-    source_across = _sampling_matrix(source.shape[2], source_cells.shape[1], sampling, device)
+    source_down = sampling_matrix(source.shape[1], len(source_cells), sampling, device)
+    source_across = sampling_matrix(source.shape[2], source_cells.shape[1], sampling, device)
     at_once = max(1, WORKSPACE // (4 * found.numel())) if device.type == "cpu" else found.numel()
     cells: list[Tensor] = []
     nearest: list[Tensor] = []
@@ -109,24 +107,12 @@ def two_best(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def _lengths(features: Tensor, cells: Tensor, sampling: str) -> Tensor:
     """Return the lengths `(H, W)` of features `(C, h, w)`, sampled at the cells of a grid."""
-    down = _sampling_matrix(features.shape[1], cells.shape[0], sampling, features.device)
-    across = _sampling_matrix(features.shape[2], cells.shape[1], sampling, features.device)
+    down = sampling_matrix(features.shape[1], cells.shape[0], sampling, features.device)
+    across = sampling_matrix(features.shape[2], cells.shape[1], sampling, features.device)
     squares = torch.zeros(cells.shape, dtype=torch.float32, device=features.device)
     for part in features.split(64):  # 64 channels fit into the CPU's cache
         squares += (down @ (part @ across.T)).square().sum(0)
     return squares.sqrt().clamp(min=1e-12)
-
-
-@functools.lru_cache(maxsize=16)
-@torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
-def _sampling_matrix(cells: int, positions: int, sampling: str, device: torch.device) -> Tensor:
-    """Return the weights `(positions, cells)` of the cells along a side."""
-    if sampling == "bicubic":
-        basis = torch.eye(cells, dtype=torch.float32, device=device)[None, :, :, None]
-        return F.interpolate(basis, (positions, 1), mode="bicubic")[0, :, :, 0].T
-    at = (torch.arange(positions, dtype=torch.float32, device=device) + 0.5) * (cells / positions) - 0.5
-    distance = (at[:, None] - torch.arange(cells, dtype=torch.float32, device=device)).abs()
-    return (1 - distance).clamp(min=0)
 
 
 def surface_errors(first: Tensor, second: Tensor, pose: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:

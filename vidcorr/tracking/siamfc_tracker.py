@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from .. import signals
 from ..backbones import Encoder, load, view
@@ -19,7 +17,8 @@ from ..backbones.encoder import is_extractor
 from ..backbones.extractor import Dilated, features_by, stated_stride
 from ..backbones.resnet import ends_of, is_resnet, named_blocks
 from ..backbones.video import VideoEncoder
-from ..functional.device import PendingCopy, computing_in, to_device
+from ..functional.device import PendingCopy, computing_in, kept, to_device
+from ..functional.propagation.resizing import sampling_matrix
 from ..functional.siamese import siamese_correlation
 from ..protocols import TrackingProtocol
 from ..videos.boxes import centred, context_side, one_based, square_crop
@@ -171,7 +170,7 @@ class SiamFCTracker(FrameEncoder):
         with self.watch("respond", self.device):
             # bicubic up-sampling is linear and separable, so two matrix products compute it
             size = (protocol.response_size or raw.shape[-1]) * protocol.upsampling
-            matrix = bicubic_weights(raw.shape[-1], size, self.device)
+            matrix = sampling_matrix(raw.shape[-1], size, "bicubic", self.device).contiguous()
             responses = matrix @ raw @ matrix.T  # (N, scales, size, size)
             found = PendingCopy(self._peaks(responses)).wait().numpy()  # the one wait for the device
         best, peak, finite = found[:3].astype(np.int64)
@@ -236,16 +235,7 @@ class SiamFCTracker(FrameEncoder):
         return torch.stack([best.double(), peak.double(), finite.double(), high[:, 0].double()])
 
 
-@lru_cache
-@torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
-def bicubic_weights(cells: int, wanted: int, device: torch.device) -> Tensor:
-    """Return the weights `(wanted, cells)` of a bicubic up-sampling along one axis."""
-    unit = torch.eye(cells, dtype=torch.float32, device=device)[None, None]
-    return interpolate(unit, size=(wanted, cells), mode="bicubic")[0, 0]
-
-
-@lru_cache
-@torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
+@kept(128)
 def cosine_window(cells: int, device: torch.device) -> Tensor:
     """Return a cosine window over cells × cells, flattened, with sum 1, float64."""
     window = torch.hann_window(cells, periodic=False, dtype=torch.float64, device=device)

@@ -22,7 +22,7 @@ from vidcorr.backbones import Clips, LiirEncoder, Recurrent, build_feature_extra
 from vidcorr.backbones.encoder import WRAPPERS
 from vidcorr.backbones.extractor import Normalise, TimmExtractor, features_by, require_stride, type_of_input
 from vidcorr.backbones.video import _places_on_grid
-from vidcorr.tracking.siamfc_tracker import bicubic_weights
+from vidcorr.functional.propagation.resizing import sampling_matrix
 
 IMAGES = torch.rand(1, 3, 256, 320)
 PROMPT = MaskPrompt.of(np.pad(np.ones((16, 16), np.uint8), 24))
@@ -223,7 +223,7 @@ def test_no_map_depends_on_torchs_default_type():
     torch.set_default_dtype(torch.float64)
     try:
         maps = [build_feature_extractor(each)(IMAGES) for each in ("raw_colour", liir)]
-        more = [*clip.encode(frames), _places_on_grid(2, 3, None), bicubic_weights(3, 31, None)]
+        more = [*clip.encode(frames), _places_on_grid(2, 3, None), sampling_matrix(3, 31, "bicubic", None)]
     finally:
         torch.set_default_dtype(torch.float32)
     assert {each.dtype for each in (*maps, *more)} == {torch.float32}

@@ -23,9 +23,9 @@ from vidcorr.functional.losses import drop_edges
 from vidcorr.functional.patches import crop_and_resize, random_patch_boxes
 from vidcorr.functional.points.matching import best_pixels
 from vidcorr.functional.position import drawn_orders, sinusoidal_position
-from vidcorr.functional.propagation.resizing import nearest_index
+from vidcorr.functional.propagation.resizing import nearest_index, sampling_matrix
 from vidcorr.functional.siamese import response_labels
-from vidcorr.functional.surfaces import _sampling_matrix, match_surfaces
+from vidcorr.functional.surfaces import match_surfaces
 from vidcorr.protocols import JointProtocol, MatchingProtocol, PointProtocol, PropagationProtocol
 from vidcorr.protocols.masks import Nearest
 
@@ -75,7 +75,7 @@ def seeded():
 
 
 def surfaces():
-    _sampling_matrix.cache_clear()
+    sampling_matrix.cache_clear()
     cells = torch.ones(13, 17, dtype=torch.bool)
     return [match_surfaces(FRAMES[0], FRAMES[1], cells, cells, way, 9) for way in ("bicubic", "bilinear-zero")]
 

@@ -9,7 +9,8 @@ from torch.nn.functional import conv2d
 from tests.helpers.refusal import refused
 from vidcorr import SiamFCTracker, TrackingProtocol
 from vidcorr.backbones import Normalise
-from vidcorr.tracking.siamfc_tracker import bicubic_weights, cosine_window
+from vidcorr.functional.propagation.resizing import sampling_matrix
+from vidcorr.tracking.siamfc_tracker import cosine_window
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -106,7 +107,7 @@ def test_a_response_that_varies_by_rounding_alone_counts_for_nothing(rise, place
     assert tracker.protocol.name == "vfs+dilated=false"
     assert tracker._peaks(responses)[1].tolist() == [place]  # the window's peak is in the middle
     with torch.inference_mode():
-        kept = cosine_window(7, tracker.device), bicubic_weights(7, 9, tracker.device)
+        kept = cosine_window(7, tracker.device), sampling_matrix(7, 9, "bicubic", tracker.device)
     assert not any(tensor.is_inference() for tensor in kept)
     assert cosine_window(7, torch.device("meta")).is_meta
-    assert bicubic_weights(7, 9, torch.device("meta")).is_meta
+    assert sampling_matrix(7, 9, "bicubic", torch.device("meta")).is_meta

@@ -1,14 +1,12 @@
 """Resizing of images, ids and maps, pixel for pixel as OpenCV, Pillow and torch do."""
 
-import functools
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...protocols.masks import Filter, Nearest
-from ..device import to_device
+from ..device import kept, to_device
 
 Size = tuple[int, int]
 
@@ -70,8 +68,7 @@ def reduced_frame(frame: Tensor, size: Size) -> Tensor:
     return torch.from_numpy(image).permute(2, 0, 1)
 
 
-@functools.lru_cache(maxsize=256)
-@torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
+@kept(256)
 def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
     """Return the source index of all target indices along an axis.
 
@@ -121,3 +118,21 @@ def resize_maps(maps: Tensor, size: tuple[int, int], method: Filter = "bilinear"
     if method == "nearest":
         return F.interpolate(maps[None], size, mode="nearest")[0]
     return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=method == "bilinear-aligned")[0]
+
+
+@kept(16)
+def sampling_matrix(cells: int, positions: int, sampling: str, device: torch.device) -> Tensor:
+    """Return the weights `(positions, cells)` of cells, sampled at the centres of positions along a side.
+
+    Args:
+        cells: number of cells.
+        positions: number of positions.
+        sampling: "bicubic", or "bilinear-zero", with zeros outside.
+        device: device of the result.
+    """
+    if sampling == "bicubic":
+        basis = torch.eye(cells, dtype=torch.float32, device=device)[None, :, :, None]
+        return F.interpolate(basis, (positions, 1), mode="bicubic")[0, :, :, 0].T
+    at = (torch.arange(positions, dtype=torch.float32, device=device) + 0.5) * (cells / positions) - 0.5
+    distance = (at[:, None] - torch.arange(cells, dtype=torch.float32, device=device)).abs()
+    return (1 - distance).clamp(min=0)

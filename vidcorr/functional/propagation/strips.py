@@ -4,7 +4,6 @@ A strip is a tile as high as the map (`window_tiles`). Its products are (key row
 that a row of keys meets); `places_met` says where a query finds its neighbourhood.
 """
 
-import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..device import to_device, workspace_of
+from ..device import kept, to_device, workspace_of
 from ..dot_products import dot_products, onednn_pays
 from ..window_tiles import TILE, Neighbourhood, TileGrid, used_of
 
@@ -174,8 +173,7 @@ def _numbers(grid: TileGrid, wanted: _Wanted) -> int:
     return of_cells * (len(wanted.used) + 2) + grid.tile_size[0] * grid.tile_size[1] * of_query
 
 
-@functools.lru_cache(maxsize=8)
-@torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
+@kept(8)
 def places_met(grid: TileGrid, device: torch.device) -> Tensor:
     """Return the places of each query's neighbourhood in a strip's maxima.
 
