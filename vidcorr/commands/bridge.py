@@ -132,8 +132,10 @@ def bridge(
     walk = steps.walk()
     by_themselves = [steps.under(fields) for fields in steps.steps] if alone else []
     jobs = {job.folder: job for job in (*walk, *by_themselves)}
+    found: dict[str, Result] = {}  # by the job's folder: the last step alone may end as the walk does
     with scored(list(jobs.values()), output) as results:
-        found = {job.folder: result for job, result in results.items()}
+        for job, result in results.items():
+            found[job.folder] = result
         if len(found) == len(jobs):
             of_walk = [found[job.folder] for job in walk]
             table = steps.table(of_walk, [found[job.folder] for job in by_themselves], score)

@@ -18,8 +18,10 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "Δ": r"$\Delta$",
 }
 """Letter → its form in LaTeX."""
-COLUMN, PAGE = 230, 335
-"""Points of a column of a paper, and of a page, which a wider table spans in small letters."""
+COLUMN = 230
+"""Width of a column of a paper, points."""
+PAGE = 335
+"""Width of a page, points, which a wider table spans in small letters."""
 LONGEST_NAME = 14.0
 """Width of a row's name, in sizes of its letters, beyond which it breaks."""
 Groups = dict[str, list[Printed]]
@@ -34,16 +36,22 @@ def latex_table(rows: Sequence[str], scores: Sequence[tuple[str, Sequence[Printe
         scores: label above a score, and its printed columns; neighbours with one label share it.
         caption: the caption.
     """
-    shown = [(label, list(map(_in_latex, columns))) for label, columns in scores]
+    shown = []
+    for label, columns in scores:
+        shown.append((label, list(map(_in_latex, columns))))
     of_names = min(LONGEST_NAME, max(map(width_in_latex, rows), default=0.0))
-    size, gap = 10.0, 6.0  # points: of the letters, and beside each column
+    size = 10.0  # of the letters, points
+    gap = 6.0  # beside each column, points
     parts = _latex_parts(shown, size, gap, COLUMN - of_names * size - 2 * gap)
     is_narrow = len(parts) == 1
     if not is_narrow:
-        size, gap = 8.0, 3.0
+        size = 8.0
+        gap = 3.0
         parts = _latex_parts(shown, size, gap, PAGE - of_names * size - 2 * gap)
     names = [_latex_name(name, size) for name in rows]
-    tabulars = [_tabular(names, part) for part in parts]
+    tabulars = []
+    for part in parts:
+        tabulars.append(_tabular(names, part))
     environment = "table" if is_narrow else "table*"
     lines = [
         rf"\begin{{{environment}}}",
@@ -101,27 +109,34 @@ def _tabular(names: Sequence[str], groups: Groups) -> str:
     columns = list(chain.from_iterable(groups.values()))
     labels = [""]
     rules = ""  # below each label
+    first = 2  # column of the label
     for label, of_label in groups.items():
-        first = 2 + sum(map(len, list(groups.values())[: len(labels) - 1]))
         labels.append(rf"\multicolumn{{{len(of_label)}}}{{c}}{{{latex_text(label)}}}")
         rules += rf"\cmidrule(lr){{{first}-{first + len(of_label) - 1}}}"
+        first += len(of_label)
+    heads = [latex_text(column.head) for column in columns]
     rows = []
     for number, name in enumerate(names):
         cells = [column.cells[number] for column in columns]
         if any(cells):
-            rows.append([name, *(as_bold(latex_text(cell), r"\\textbf{\1}") for cell in cells)])
+            rows.append([name, *map(_latex_cell, cells)])
     lines = [
         rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
         r"\toprule",
         _latex_row(labels),
         rules,
-        _latex_row(["", *(latex_text(column.head) for column in columns)]),
+        _latex_row(["", *heads]),
         r"\midrule",
         *map(_latex_row, rows),
         r"\bottomrule",
         r"\end{tabular}",
     ]
     return "\n".join(lines)
+
+
+def _latex_cell(text: str) -> str:
+    """Return the text of a cell; a number between ** is bold."""
+    return as_bold(latex_text(text), r"\\textbf{\1}")
 
 
 def _latex_row(cells: Sequence[str]) -> str:
