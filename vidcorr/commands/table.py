@@ -22,13 +22,13 @@ def command(args: Sequence[str]) -> None:
             raise ValueError(f"table --study: name one folder, that of the study's runs; got {len(flags.folders)}")
         shown = study_table(read_study(flags.study), Path(flags.folders[0]), flags.score)
     else:
-        shown = table(flags.folders, flags.score)
+        shown = table(flags.folders, flags.score, flags.published)
     if flags.base:
         shown = shown.with_differences(flags.base)
     print(printed(shown, flags.format, flags.intervals), end="")
 
 
-def table(folders: Sequence[str | Path], scores: Sequence[str] = ()) -> Table:
+def table(folders: Sequence[str | Path], scores: Sequence[str] = (), with_published: bool = False) -> Table:
     """Make the table of the results in folders: a row per network, a column per benchmark and protocol.
 
     Args:
@@ -36,6 +36,7 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = ()) -> Table:
             `NAME=FOLDER` names the row; results with different seeds below it, and several folders with the same name,
             are seeds of the row.
         scores: names, for example `J&F-Mean`; by default up to three main scores of every benchmark.
+        with_published: add published rows by the protocol of a whole test set.
 
     Raises:
         ValueError: if no result has any of the scores, a file is damaged, or a named folder holds two results of a seed
@@ -53,7 +54,7 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = ()) -> Table:
         records |= {(name, record.place, record.key): record for record in of_folder}
     if not records:
         raise ValueError(f"table: no result in {', '.join(map(str, folders))} has {' or '.join(scores) or 'a score'}")
-    return tabulate(records.values())
+    return tabulate(records.values(), with_published)
 
 
 def _refuse_repeated(text: str, records: Sequence[ScoreRecord]) -> None:
@@ -80,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     add_list_flag(parser, "--score", "KEY", "scores, as J-Mean (default: three of each benchmark, or the study's)")
     parser.add_argument("--base", default="", metavar="ROW", help="base row; other rows show their differences from it")
     add_format_flag(parser)
+    published = "add published rows of the same whole test set and protocol"
+    parser.add_argument("--published", action="store_true", help=published)
     study = "show the rows of this study, from the folder of its runs"
     parser.add_argument("--study", metavar="FILE", help=study)
     return parser

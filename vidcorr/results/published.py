@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..protocols import EvaluationProtocol
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Published:
     """A row of a publication's table.
 

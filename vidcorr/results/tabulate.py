@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from .cells import Cell, by_row
+from .published import Published, published_rows
 from .records import Column, ScoreRecord, uniquely_titled
 from .rendering import Table
 
@@ -28,10 +29,14 @@ def printed_beside(column: Column, value: float, digits: int = 1) -> tuple[Colum
     return column._replace(published=True), Cell(published=value, digits=digits)
 
 
-def tabulate(records: Iterable[ScoreRecord]) -> Table:
+def tabulate(records: Iterable[ScoreRecord], with_published: bool = False) -> Table:
     """Make a table: a row per network, a column per set of comparable scores.
 
     A row with several seeds, or with a history, stands for a training.
+
+    Args:
+        records: the scores.
+        with_published: add the published rows of each whole test set by its protocol, with their doubts as notes.
     """
     records = list(records)
     titled = uniquely_titled([record.column for record in records])
@@ -43,5 +48,27 @@ def tabulate(records: Iterable[ScoreRecord]) -> Table:
         for column, of_cell in seeds.items():
             is_training = len(of_cell) > 1 or bool(of_cell[0].result.history)
             cells.append((name, column, Cell(tuple(of_cell), is_training)))
+    notes: list[str] = []
+    if with_published:
+        for paper, columns in _published_on(records).items():
+            for column in columns:
+                cells.append((f"{paper.name} (published)", titled[column], Cell(published=paper.scores[column.score])))
+            if paper.doubt:
+                notes.append(f"{paper.name}: {paper.doubt}")
     table = table_of_cells(cells)
-    return replace(table, columns={column.head: column for column in titled.values()})  # in the order of the records
+    in_order = {column.head: column for column in titled.values()}  # of the records
+    return replace(table, columns=in_order, notes=tuple(notes))
+
+
+def _published_on(records: Iterable[ScoreRecord]) -> dict[Published, list[Column]]:
+    """Return published row → the columns of whole test sets that have its protocol and its scores."""
+    whole = dict.fromkeys(record.column for record in records if record.result.on_test_set)
+    benchmarks = {column.benchmark for column in whole}
+    found: dict[Published, list[Column]] = {}
+    for paper in published_rows():
+        if paper.benchmark in benchmarks:
+            shared = paper.evaluated_by().shared().digest()
+            for column in whole:
+                if (column.benchmark, column.protocol) == (paper.benchmark, shared) and column.score in paper.scores:
+                    found.setdefault(paper, []).append(column)
+    return found

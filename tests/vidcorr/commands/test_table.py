@@ -10,8 +10,9 @@ from tests.helpers.words import refusal
 from vidcorr.cli import main
 from vidcorr.commands.table import table
 from vidcorr.results.formats import one_line
+from vidcorr.results.published import protocol_named, published_rows, sets_of_papers
 from vidcorr.results.rendering import render
-from vidcorr.results.result import Network, Result
+from vidcorr.results.result import Network, ProtocolFacts, Result, Stage
 
 
 def write(folder, network, j=0.5, shifts=(0, 0.1, 0.3, 0.6), **more):
@@ -91,3 +92,26 @@ def test_a_seed_without_a_score_makes_the_row_undefined(tmp_path, capsys):
 def test_an_infinite_number_is_refused_where_it_arises():
     with pytest.raises(ValueError, match="is infinite: give a finite number, or NaN if it is undefined"):
         davis_result({"J-Mean": math.inf})
+
+
+def test_published_rows_stand_beside_the_whole_test_set_by_their_protocol_with_their_doubts(tmp_path, capsys):
+    facts = dict(sets_of_papers()["davis"])
+    sequences = list(map(str, range(facts.pop("sequences"))))
+    for name, protocol, more in (
+        ("whole", "vfs", {}),
+        ("part", "vfs", {"limit_sequences": 2}),
+        ("own", "vfs+topk=5", {}),
+    ):
+        stage = Stage(protocol=ProtocolFacts.of(protocol_named(protocol, "davis")))
+        fields = {"network": Network(name=name), "stage": stage, "data": facts, "sequences": sequences}
+        davis_result({"J&F-Mean": 0.6, "J-Mean": 0.5}, **fields | more).save(tmp_path / name)
+    papers = [row for row in published_rows() if (row.benchmark, row.protocol) == ("davis", "vfs")]
+    assert len(papers) > 1
+    said = printed(capsys, tmp_path / "whole", "--published")
+    assert said.count("(published)") == len(papers)
+    for row in papers:
+        assert f"| {row.name} (published) | " in said
+        assert row.doubt in said
+    for other in ("part", "own"):
+        assert "(published)" not in printed(capsys, tmp_path / other, "--published")
+    assert "(published)" not in printed(capsys, tmp_path / "whole")
