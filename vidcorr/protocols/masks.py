@@ -142,8 +142,12 @@ class LabelProtocol(NetworkInput):
             return (0,), self.context
         return tuple(frame for frame in self.references if frame >= 0), -min(self.references)
 
+    @property
+    def pads_start(self) -> bool:
+        """True if frames before the start of the video are replaced by the first."""
+        return self.repeat_first == "padding" and self.references is None
+
     def _conditions(self) -> dict[str, tuple[bool, str]]:
-        padded = self.repeat_first == "padding" and self.references is None
         has_area = self.radius != 0 or self.neighbourhood != "circle"
         has_near = self.references is None or bool({0, -1} & set(self.references))
         masked = self.first_frame_masked or self.topk is not None or self.radius is None
@@ -152,7 +156,7 @@ class LabelProtocol(NetworkInput):
         mixable = self.mixture_components is None or (square and self.mixture_components <= window)
         unless = "unless the neighbourhood is a square with topk=None"
         conditions: dict[str, tuple[bool, str]] = {}
-        conditions["context"] = self.context >= padded, "1 or more frames with repeat_first='padding'"
+        conditions["context"] = self.context > 0 or not self.pads_start, "1 or more frames with repeat_first='padding'"
         conditions["radius"] = has_area, "above 0 feature cells for a circle"
         conditions["references"] = has_near, "frame indices with 0 or -1 among them, or None"
         conditions["first_frame_masked"] = masked, "True without a topk"
@@ -229,8 +233,7 @@ class PropagationProtocol(LabelProtocol):
         return self.entering == "own-context"
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
-        padded = self.repeat_first == "padding" and self.references is None
-        may_enter = padded and not self.first_frame_masked and self.topk is not None
+        may_enter = self.pads_start and not self.first_frame_masked and self.topk is not None
         unless = "unless repeat_first is 'padding', the first frame is not masked and topk is a number"
         has_own = self.benchmark in ("vip", "youtube_vos")  # scores that no other rules give
         return super()._conditions() | {
