@@ -9,7 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..datasets.spair import DIFFICULTIES, MatchPair, image_annotations, partner_rows, read_pf, read_spair, shown_ids
+from ..datasets.spair import DIFFICULTIES, MatchPair, read_pf, read_spair
 from ..metrics.matching import correct_points, draws, match_scores, reference_length, score_key
 from ..protocols import MatchingProtocol
 from ..results.csv_files import csv_of_records
@@ -59,22 +59,9 @@ class MatchBenchmark(PairBenchmark):
         no_names: Any = dict.fromkeys(("", *self.levels), ())  # the scores of no pair have the keys of all scores
         return tuple(match_scores({}, no_names, self.protocol))  # type: ignore[arg-type]
 
-    def read(self) -> Sequence[PairsOfCategory]:
-        """Open the data set."""
-        categories = super().read()
-        for category in categories:
-            annotations = image_annotations(self.root, category.pairs)  # a flip exchanges their points
-            category.sources.extend(filter(Path.is_file, annotations))
-        return categories
-
     def read_pairs(self) -> list[MatchPair]:
         """Read the pairs, sorted by name."""
         return read_spair(self.root, self.split)
-
-    @cached_property
-    def shown(self) -> dict[str, set[int]]:
-        """Category → ids of the key points of its pictures, which a protocol with a flip exchanges."""
-        return shown_ids(self.root, self.pairs)
 
     def pairs_to_score(self, category: PairsOfCategory) -> list[MatchPair]:
         """Return the pairs of a category that a draw contains."""
@@ -84,8 +71,7 @@ class MatchBenchmark(PairBenchmark):
     def match(self, pair: MatchPair, matcher: KeypointMatcher) -> Matched:
         """Match the key points of a pair: number and fractions of its correct points, and its difficulty."""
         protocol = matcher.protocol
-        partners = partner_rows(pair, self.shown[pair.category]) if protocol.flip != "off" else None
-        points = matcher.match(pair, partners)
+        points = matcher.match(pair)
         answers = pair.points[1]
         size = pair.sizes[1]
         length = reference_length(pair.box, answers, size, protocol)

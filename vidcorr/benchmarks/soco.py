@@ -52,7 +52,7 @@ class SocoBenchmark(PairBenchmark):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        accepted = {"pairs": ["all"], "flip": ["off"], "reference": ["box"], "input_fit": ["corner"]}
+        accepted = {"pairs": ["all"], "reference": ["box"], "input_fit": ["corner"]}
         accepted |= {"upsampling": ["cells"], "average": ["image", "class"]}
         for field, values in accepted.items():
             value = getattr(self.protocol, field)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import yaml  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from ..videos.files import WRONG_JSON, errors_at, plain_name, read_json, read_names, read_text
@@ -138,46 +137,3 @@ def _picture_path(root: Path, file: Path, named: str) -> Path:
     """Return the path of a picture, named from the root or from the folder above."""
     from_above = "/".join(PurePosixPath(named).parts[1:])
     return named_file(root, named if (root / named).is_file() else from_above, file)
-
-
-def shown_ids(root: str | Path, pairs: Sequence[MatchPair]) -> dict[str, set[int]]:
-    """Return category → ids of the key points that any picture of its pairs shows, from `ImageAnnotation/`."""
-    shown: dict[str, set[int]] = {}
-    for file in image_annotations(root, pairs):
-        points = read_json(file).get("kps", {})
-        of_category = shown.setdefault(file.parent.name, set())
-        of_category.update(int(number) for number, point in points.items() if point)
-    return shown
-
-
-def image_annotations(root: str | Path, pairs: Iterable[MatchPair]) -> list[Path]:
-    """Return the files `ImageAnnotation/<category>/<picture>.json` of pairs, sorted."""
-    folder = Path(root).expanduser() / "ImageAnnotation"
-    files: set[Path] = set()
-    for pair in pairs:
-        files.update(folder / pair.category / f"{picture.stem}.json" for picture in pair.files)
-    return sorted(files)
-
-
-@functools.cache
-def _partners() -> dict[str, list[list[int]]]:
-    return dict(yaml.safe_load(Path(__file__).with_name("spair_partners.yaml").read_text("utf-8")))
-
-
-def partner_rows(pair: MatchPair, shown: set[int]) -> list[int]:
-    """Return for every key point the row of its left or right partner, for `match_keypoints`.
-
-    Args:
-        pair: the key points.
-        shown: ids of the key points that any picture of the category shows; others are no partners.
-    """
-    partner: dict[int, int] = {}
-    for left, right in _partners().get(pair.category, []):
-        if shown.issuperset((left, right)):
-            partner[left] = right
-            partner[right] = left
-    rows: list[int] = []
-    for number in pair.ids:
-        wanted = partner.get(number, number)
-        rows.append(pair.ids.index(wanted) if wanted in pair.ids else -1)
-    return rows

@@ -25,9 +25,6 @@ def match_keypoints(
     source_size: Size,
     target_size: Size,
     protocol: MatchingProtocol,
-    mirrored: Tensor | None = None,
-    partners: Tensor | None = None,
-    bias: Tensor | None = None,
 ) -> Tensor:
     """Find the points of a target picture that correspond to points of a source picture.
 
@@ -37,38 +34,16 @@ def match_keypoints(
         points: x, y `(N, 2)` in pixels of the source.
         source_size: (H, W) of the source, pixels.
         target_size: (H, W) of the target, pixels.
-        protocol: sampling, decoding, flip and answer of the match.
-        mirrored: for `flip`, features of the mirrored source.
-        partners: for `flip`, long `(N,)`: row of a point's left or right partner, its own row for a point without one,
-            and -1 if the partner is not visible in both pictures.
-        bias: for `debiased`, the result of `bias_directions`.
+        protocol: sampling, decoding and answer of the match.
 
     Returns:
         x, y `(N, 2)` in pixels of the target, in the points' type; float64 for integer points.
-
-    Raises:
-        ValueError: for an argument that the protocol needs.
     """
-    if bool(protocol.debiased) != (bias is not None):
-        raise ValueError(f"protocol {protocol.name!r}: give `bias` if `debiased` is above 0, else None")
     if not len(points):
         return points.to(points if points.is_floating_point() else torch.float64)
-    first = debiased(source.float(), bias)
-    second = debiased(target.float(), bias)
     at = frame_points(to_device(points, source.device), source_size, protocol)
-    frame = frame_size(source_size, protocol)
-    descriptors = _descriptors(first, at, frame, protocol)
-    if protocol.flip == "mutual":
-        if mirrored is None or partners is None:
-            raise ValueError(f"protocol {protocol.name!r} needs `mirrored` and `partners`")
-        turned = debiased(mirrored.float(), bias)
-        if mutual_distance(turned, second) < mutual_distance(first, second):
-            rows = to_device(partners, source.device)
-            x, y = at.unbind(1)
-            mirrored_at = torch.stack([frame[1] - x, y], dim=1)[rows]
-            of_partners = _descriptors(turned, mirrored_at, frame, protocol)
-            descriptors = torch.where(rows[:, None] >= 0, of_partners, descriptors)
-    found = _match(descriptors, second, frame_size(target_size, protocol), protocol)
+    descriptors = _descriptors(source.float(), at, frame_size(source_size, protocol), protocol)
+    found = _match(descriptors, target.float(), frame_size(target_size, protocol), protocol)
     scale, left, top = _placement(target_size, protocol)
     answers = (found - to_device([left, top], found.device)) / scale
     return answers.to(points if points.is_floating_point() else answers)
@@ -94,21 +69,6 @@ def prepare_picture(image: Tensor, protocol: MatchingProtocol) -> Tensor:
     return image
 
 
-def bias_directions(features: Tensor, components: int) -> Tensor:
-    """Return the directions that features of a black picture vary in, for `debiased`: `(C, components)`.
-
-    Source: INSID3, models/insid3.py.
-
-    Args:
-        features: `(C, h, w)` of a black picture.
-        components: number of directions.
-    """
-    cells = F.normalize(features.float(), dim=0).flatten(1)
-    about_mean = cells - cells.mean(1, keepdim=True)
-    directions, _, _ = torch.linalg.svd(about_mean, full_matrices=False)
-    return directions[:, :components]
-
-
 def cell_similarities(
     source: Tensor, target: Tensor, points: Tensor, source_size: Size, protocol: MatchingProtocol
 ) -> Tensor:
@@ -124,35 +84,6 @@ def cell_similarities(
     at = frame_points(to_device(points, source.device), source_size, protocol)
     descriptors = _descriptors(source.float(), at, frame_size(source_size, protocol), protocol)
     return (descriptors @ F.normalize(target.float(), dim=0).flatten(1)).unflatten(1, target.shape[1:])
-
-
-def mutual_distance(first: Tensor, second: Tensor) -> float:
-    """Return the mean distance of the features of mutual nearest neighbours: how badly two pictures match.
-
-    `match_keypoints` compares the source and its mirror image with the target by it, and takes the better one.
-
-    Args:
-        first: features `(C, h, w)`.
-        second: features `(C, h', w')`.
-
-    Returns:
-        Distance between features of unit length, in [0, 2].
-    """
-    cells = F.normalize(first, dim=0).flatten(1).T
-    others = F.normalize(second, dim=0).flatten(1).T
-    nearest_others = []
-    least = others.new_full((len(others),), torch.inf)  # distance of each other cell to its nearest cell so far
-    nearest_cell = torch.zeros_like(least).long()
-    chunk = max(1, POINTS_WORKSPACE // (4 * len(others)))
-    for begin in range(0, len(cells), chunk):
-        distances = torch.cdist(cells[begin : begin + chunk], others)
-        nearest_others.append(distances.min(1))
-        least_in_chunk, row = distances.min(0)
-        nearest_cell = torch.where(least_in_chunk < least, row + begin, nearest_cell)
-        least = torch.minimum(least_in_chunk, least)
-    values, nearest_other = map(torch.cat, zip(*nearest_others, strict=True))
-    is_mutual = nearest_cell[nearest_other] == torch.arange(len(cells), device=cells.device)
-    return float(values[is_mutual].mean())
 
 
 def frame_size(size: Size, protocol: MatchingProtocol) -> Size:
@@ -196,14 +127,6 @@ def _padded(image: Tensor, left: int, top: int, side: int, protocol: MatchingPro
     _, height, width = image.shape
     around = left, side - width - left, top, side - height - top
     return F.pad(image.float(), around, **PADDINGS[protocol.padding]).byte()
-
-
-def debiased(features: Tensor, bias: Tensor | None) -> Tensor:
-    """Return features `(C, h, w)` of unit length without their part along the directions `(C, k)`, if there are any."""
-    if bias is None:
-        return features
-    cells = F.normalize(features.flatten(1), dim=0)
-    return F.normalize(cells - bias @ (bias.T @ cells), dim=0).view_as(features)
 
 
 def _match(descriptors: Tensor, target: Tensor, frame: Size, protocol: MatchingProtocol) -> Tensor:

@@ -29,7 +29,6 @@ class MatchingProtocol(NetworkView):
         input_filter: Pillow's, on 8 bits, smoothed before shrinking.
         feature_stride: pixels of the input per cell; the network sets it.
         upsampling: match "cells", or the pixels of the "frame" after bilinear upsampling of the features.
-        debiased: number of directions, the largest in the features of a black picture, that features lose (INSID3).
         integer_points: points are truncated to whole pixels of the frame (Probe3D).
         sampling: the source descriptor is the cell at x · cells / side rounded down ("floor"), or to the nearest even
             ("round"); or "aligned": bilinear at x · (cells - 1) / side.
@@ -42,8 +41,6 @@ class MatchingProtocol(NetworkView):
         kernel: for "expectation", multiply similarities by a Gaussian around the argmax; standard deviation, cells.
         answer: point of a cell that is the answer: its "centre", its "corner", or its "pixel-centre", half a pixel
             before the centre.
-        flip: "mutual": match the mirrored source if its mutual nearest neighbours in the target are closer, and swap
-            left and right points then (GeoAware).
         reference: length that thresholds multiply: longer side of the target's annotated "box", of the target
             "image", or of the box around its key "points".
         thresholds: fractions of the reference length.
@@ -66,7 +63,6 @@ class MatchingProtocol(NetworkView):
     input_filter: Literal["pillow-bilinear", "pillow-bicubic", "pillow-lanczos"] = "pillow-bicubic"
     feature_stride: Annotated[PositiveInt, SET_BY_NETWORK] = 16
     upsampling: Literal["cells", "frame"] = "cells"
-    debiased: NonNegativeInt = 0
     integer_points: bool = False
     sampling: Literal["floor", "round", "aligned"]
     decoding: Literal["argmax", "expectation"] = "argmax"
@@ -75,7 +71,6 @@ class MatchingProtocol(NetworkView):
     window_outside: Literal["zero", "excluded"] = "zero"
     kernel: PositiveFloat | None = None
     answer: Annotated[Literal["centre", "pixel-centre", "corner"], OF_CELLS]
-    flip: Literal["off", "mutual"] = "off"
     reference: Literal["box", "image", "points"] = "box"
     thresholds: tuple[PositiveFloat, ...] = (0.1,)
     inclusive: bool
@@ -104,7 +99,6 @@ class MatchingProtocol(NetworkView):
         has_window = self.window is not None
         conditions: dict[str, tuple[bool, str]] = {}
         conditions["input_size"] = stretched or is_square, "the side of a square for padded pictures"
-        conditions["debiased"] = by_cells or not self.debiased, "0 for upsampled features"
         conditions["sampling"] = by_cells or self.sampling != "aligned", "'floor' or 'round' if upsampled"
         conditions["integer_points"] = not (self.integer_points and stretched), "False for stretched pictures"
         conditions["window"] = windowed or not has_window, "None except for an 'expectation'"

@@ -1,7 +1,6 @@
 """Key points of pictures, matched by the features of an extractor under a protocol."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from ..backbones import view
 from ..backbones.extractor import stated_stride
 from ..datasets.spair import MatchPair
 from ..functional import match_keypoints
-from ..functional.matching import bias_directions, prepare_picture
+from ..functional.matching import prepare_picture
 from ..protocols import MatchingProtocol
 from ..videos.images import read_image
 from .frame_encoder import FrameEncoder
@@ -50,21 +49,14 @@ class KeypointMatcher(FrameEncoder):
         super().__init__(extractor, protocol.with_changes(input_size=size))
         self._category = ""
         self._room = 0
-        self._kept: dict[tuple[Path, bool], Tensor] = {}
-        self._bias: Tensor | None = None
-        if protocol.debiased:
-            black = torch.zeros(3, *self.protocol.input_sides, dtype=torch.uint8)
-            features_of_black = next(self.maps([black], may_be_constant=True))
-            self._bias = bias_directions(features_of_black, protocol.debiased)
+        self._kept: dict[Path, Tensor] = {}
 
     @torch.no_grad()
-    def match(self, pair: MatchPair, partners: Sequence[int] | None = None) -> NDArray[np.float64]:
+    def match(self, pair: MatchPair) -> NDArray[np.float64]:
         """Match the key points of a pair. The features of a picture are kept for the next pairs of the category.
 
         Args:
             pair: pictures and key points.
-            partners: for a protocol with flip: row of each point's left or right partner, its own row without one, −1
-                if the partner is not visible in both pictures.
 
         Returns:
             Points of the target, x, y `(N, 2)` in pixels.
@@ -75,14 +67,10 @@ class KeypointMatcher(FrameEncoder):
         """
         source = self.features_of(pair, 0)
         target = self.features_of(pair, 1)
-        mirrored = self.features_of(pair, 0, mirrored=True) if self.protocol.flip != "off" else None
         sizes = pair.sizes
         points = torch.from_numpy(pair.points[0])
-        rows = None if partners is None else torch.tensor(partners)
         with self.watch("match", self.device):
-            found = match_keypoints(
-                source, target, points, sizes[0], sizes[1], self.protocol, mirrored, rows, self._bias
-            )
+            found = match_keypoints(source, target, points, sizes[0], sizes[1], self.protocol)
             return found.cpu().numpy()
 
     def picture(self, pair: MatchPair, which: int) -> Tensor:
@@ -94,8 +82,8 @@ class KeypointMatcher(FrameEncoder):
         image = read_image(pair.files[which], size=pair.sizes[which])
         return torch.from_numpy(image).permute(2, 0, 1)
 
-    def features_of(self, pair: MatchPair, which: int, mirrored: bool = False) -> Tensor:
-        """Return the features `(C, h, w)` of the source (0) or target (1) of a pair, also of its mirror image.
+    def features_of(self, pair: MatchPair, which: int) -> Tensor:
+        """Return the features `(C, h, w)` of the source (0) or target (1) of a pair.
 
         A picture is encoded as a video of its own, unless its features are kept of an earlier pair of the category.
         """
@@ -103,16 +91,14 @@ class KeypointMatcher(FrameEncoder):
             self._category = pair.category
             self._room = KEPT_OF_PICTURES
             self._kept = {}
-        key = pair.files[which], mirrored
-        if key in self._kept:
-            return self._kept[key]
+        file = pair.files[which]
+        if file in self._kept:
+            return self._kept[file]
         image = prepare_picture(self.picture(pair, which), self.protocol)
-        if mirrored:
-            image = image.flip(2)
         features = next(self.maps([image]))
         if not features.isfinite().all():
-            raise ValueError(f"{key[0].name}: its features are not finite")
+            raise ValueError(f"{file.name}: its features are not finite")
         self._room -= features.nbytes
         if self._room >= 0:
-            self._kept[key] = features
+            self._kept[file] = features
         return features

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from ..datasets.spair import MatchPair
-from ..functional.matching import debiased, frame_points, frame_size
+from ..functional.matching import frame_points, frame_size
 from ..protocols import MatchingProtocol
 from ..videos.files import DecodingError
 from .keypoint_matcher import KeypointMatcher
@@ -101,7 +101,7 @@ class PictureMatcher(KeypointMatcher):
         x = (torch.arange(features.shape[2]) + 0.5).double() * frame[1] / features.shape[2]
         shares = (torch.cartesian_prod(y, x).flip(1) - first) / (last - first)
         is_inside = ((shares > 0) & (shares < 1)).all(1)
-        vectors = F.normalize(debiased(features.float(), self._bias).flatten(1).T).cpu()
+        vectors = F.normalize(features.float().flatten(1).T).cpu()
         return shares[is_inside] * corners[1].double(), vectors[is_inside]
 
 

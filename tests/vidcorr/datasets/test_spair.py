@@ -9,7 +9,7 @@ import torch
 
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
-from vidcorr.datasets.spair import partner_rows, read_pf, read_spair, shown_ids
+from vidcorr.datasets.spair import read_pf, read_spair
 from vidcorr.functional.matching import frame_points
 from vidcorr.metrics.matching import reference_length
 from vidcorr.protocols import MatchingProtocol
@@ -45,7 +45,6 @@ def test_points_in_the_frames_of_the_codes():
             np.testing.assert_allclose(in_frame(pair, side, geoaware), expected, atol=1e-3)
         length = reference_length(pair.box, pair.points[1], pair.sizes[1], geoaware)
         assert length * 840 / max(pair.sizes[1]) == pytest.approx(entry["thresholds"][0], abs=1e-3)
-        assert shown_ids(READER / "SPair-71k", [pair])[category] == set(entry["used"])
     for entry in EXPECTED["probe3d_800"]:
         pair = next(pair for pair in pairs.values() if pair.name == entry["pair"])
         for side, key in enumerate(("src_kps", "trg_kps")):
@@ -91,10 +90,3 @@ def test_an_annotation_of_another_form_is_refused(tmp_path):
     shutil.copytree(READER / "SPair-71k", tmp_path / "set")
     next((tmp_path / "set/PairAnnotation/test").iterdir()).write_text('{"category": "cat"}')
     refused(DataError, "SPair-71k", read_spair, tmp_path / "set")
-
-
-def test_points_have_partners_in_the_turned_picture():
-    pair = read_spair(READER / "SPair-71k")[0]  # a cat with the points 2, 3, 5, 6, 9, 10, 11, 14
-    everything = set(range(30))
-    assert partner_rows(pair, everything) == [1, 0, -1, -1, 5, 4, -1, 7]
-    assert partner_rows(pair, everything - {4}) == [1, 0, 2, -1, 5, 4, -1, 7]

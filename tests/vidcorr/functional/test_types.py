@@ -180,7 +180,6 @@ MISTAKES = {
     r"contrastive_random_walk_loss: nodes \(B, C, T, N\) with T >= 2, got \(1, 2, 1, 4\)": (torch.zeros(1, 2, 1, 4),),
     "simsiam_loss: .* equal shape": (*VECTORS[:3], VECTORS[3][:, :1]),
     "siamese_correlation: .*smaller than": (torch.ones(1, 3, 9, 5).requires_grad_(), torch.ones(1, 3, 8, 8)),
-    "match_keypoints: .*give `bias`": (*CASES["match_keypoints"][:-1], MatchingProtocol.named("insid3+debiased=2")),
     "track_points: .*finite t, y, x": (FRAMES, 4, torch.full((1, 3), torch.nan), FOMO),
     "track_points: .*in frames 0 to 3": (FRAMES, 4, torch.tensor([[-1.0, 2, 2]]), FOMO),
     "encode_masks: different": (torch.zeros(10, 10).long(), [2, 2], (5, 5), STRIDED),

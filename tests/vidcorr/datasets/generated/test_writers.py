@@ -25,7 +25,7 @@ from vidcorr.datasets.got10k import list_sequences, read_annotation
 from vidcorr.datasets.navi import navi_view, read_navi
 from vidcorr.datasets.scannet import read_scannet, scannet_view
 from vidcorr.datasets.soco import read_soco
-from vidcorr.datasets.spair import read_spair, shown_ids
+from vidcorr.datasets.spair import read_spair
 from vidcorr.protocols import SurfaceProtocol
 from vidcorr.videos.arrays import read_npz, read_pickle
 from vidcorr.videos.decoding import VideoFile
@@ -46,7 +46,7 @@ READERS = {
     "write_otb": lambda root: Otb(root, None),
     "write_scannet": lambda root: [(pair, scannet_view(pair, 1, OF_SCANNET)) for pair in read_scannet(root)],
     "write_soco": lambda root: (read_soco(root), read_soco(root, "cross")),
-    "write_spair": lambda root: (pairs := read_spair(root), shown_ids(root, pairs)),
+    "write_spair": read_spair,
     "write_tap_vid": TapVid,
     "write_videos": list_videos,
     "write_vip": lambda root: (Vip(root), Vip(root, parts="instance")),
