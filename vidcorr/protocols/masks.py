@@ -7,7 +7,16 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from .base import SET_BY_NETWORK, NonNegativeFloat, NonNegativeInt, OnlyIf, PositiveFloat, PositiveInt, Range
+from .base import (
+    SET_BY_NETWORK,
+    NonNegativeFloat,
+    NonNegativeInt,
+    OnlyIf,
+    PositiveFloat,
+    PositiveInt,
+    Range,
+    UnitInterval,
+)
 from .network_input import NetworkInput
 
 Filter = Literal["bilinear", "bilinear-aligned", "nearest"]
@@ -25,6 +34,7 @@ NEAR_FIRST = OnlyIf(
     lambda p: p.radius is not None and p.references is None, "radius is a number, and references is none"
 )
 CONTEXT = OnlyIf(lambda p: p.references is None and p.context > 0, "references is none, and context above 0")
+MIXED = OnlyIf(lambda p: p.mixture_components is not None, "mixture_components is a number")
 NORMALISED = OnlyIf(lambda p: p.normalise_labels, "normalise_labels is true")
 FEEDBACK = OnlyIf(lambda p: p.reads_feedback, "frames after the first are references")
 RESCALED = OnlyIf(lambda p: p.label_rescaling, "label_rescaling is true")
@@ -51,6 +61,11 @@ class LabelProtocol(NetworkInput):
         references: frame indices that replace first + context: >= 0 absolute, < 0 relative to the current frame.
             Frames before frame 0 or not yet seen are left out; a frame counts once.
         mixture_components: number of Gaussians that replace each reference's window (Liir, Eq. 7); None: off.
+        mixture_above: only windows with a largest weight above it are replaced.
+        mixture_width: "fixed": full width at half maximum of 1 cell; "moments": the second moment of the weights around
+            a peak, at least the fixed width.
+        mixture_weights: weights of the Gaussians: "softmax" of the peaks' weights, or "mass", in proportion to the
+            weights of the cells nearest to a peak.
         topk_ties: "cut": exactly topk matches, chosen arbitrarily among equals; "kept": also all matches equal to the
             last of them (DINO).
         normalise_labels: divide the propagated labels of a cell by the sum that `normalise_by` names.
@@ -88,6 +103,9 @@ class LabelProtocol(NetworkInput):
     label_feedback: Annotated[Literal["soft", "hard"], FEEDBACK] = "soft"
     radius_unit: Annotated[Literal["cell", "pixel"], RADIUS] = "cell"
     rule: str | None = None
+    mixture_above: Annotated[UnitInterval, MIXED] = 0.1
+    mixture_width: Annotated[Literal["fixed", "moments"], MIXED] = "fixed"
+    mixture_weights: Annotated[Literal["softmax", "mass"], MIXED] = "softmax"
 
     kind: ClassVar[str] = "propagation"
 

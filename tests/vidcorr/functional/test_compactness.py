@@ -52,7 +52,7 @@ def test_shares_of_two_peaks_by_hand(weights, share):
     torch.testing.assert_close(compact.view(3, 3), expected)
 
 
-@pytest.mark.parametrize("name", ["liir", "liir+normalise_by=weights", "liir-reference"])
+@pytest.mark.parametrize("name", ["liir", "liir-paper", "liir+normalise_by=weights", "liir-reference"])
 def test_liir_frame_by_frame(name, monkeypatch):
     """The whole protocol against the stored affinity of each frame; of labels that sum to anything."""
     of = PropagationProtocol.named(name).with_changes(radius=3)
@@ -62,7 +62,8 @@ def test_liir_frame_by_frame(name, monkeypatch):
     for frame in range(1, len(features)):
         chosen = of.reference_frames(frame)
         affinity = functional.local_affinity(features[frame, None], features[None, chosen], 3, of.border)
-        compact = functional.compact_affinity(affinity, 3, threshold=0.1)
+        rest = ("moments", "mass") if name == "liir-paper" else ("fixed", "softmax")
+        compact = functional.compact_affinity(affinity, 3, 2, 0.0 if name == "liir-paper" else 0.1, *rest)
         values = torch.stack([fed[f] for f in chosen])[None]
         labels = functional.reconstruct(compact, values, 3)[0]
         mass = functional.reconstruct(compact, torch.ones_like(values), 3)[0]  # sum of the weights on the map

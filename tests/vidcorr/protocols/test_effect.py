@@ -1,5 +1,8 @@
 """Fields that count under a condition alone: without it another value moves no number, and renames no result."""
 
+import importlib
+import pkgutil
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,7 @@ from tests.helpers.propagation import one_hot, video
 from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark, SiamFCTracker
 from vidcorr.backbones import load
-from vidcorr.functional import LabelPropagator, decode_masks, match_keypoints, track_points
+from vidcorr.functional import LabelPropagator, decode_masks, match_keypoints, points, propagation, track_points
 from vidcorr.functional.matching import prepare_picture
 from vidcorr.functional.propagation.coding import fit_input
 from vidcorr.metrics.matching import draws
@@ -35,6 +38,9 @@ IDLE = {
         "radius_unit": ({"radius": None}, "pixel"),
         "first_frame_masked": ({"radius": None}, False),
         "repeat_first": ({"context": 0}, "never"),
+        "mixture_above": ({}, 0.0),
+        "mixture_width": ({}, "moments"),
+        "mixture_weights": ({}, "mass"),
         "normalise_by": ({}, "weights"),
         "label_feedback": ({"context": 0}, "hard"),
         "label_rescaling_floor": ({"label_rescaling": False}, 0.3),
@@ -153,6 +159,26 @@ def test_where_the_condition_holds_the_field_names_the_result():
     assert both.name == late.name == "vfs+decoding_nearest=opencv+decoding_size=input"
     joints = JointProtocol.named("vfs+normalise_labels=true+topk=none+normalise_by=weights")
     assert joints.changes == {"normalise_by": "weights", "normalise_labels": True, "topk": None}
+
+
+WITHOUT_EFFECT = {
+    *("CHUNK", "FIRST_CHUNKS", "MOST_MATCHES", "MANY", "TOO_MANY", "ROWS"),  # of the exact search
+    *("CHECKED_TOGETHER", "NEARBY", "KEPT_MAPS", "POINTS_WORKSPACE", "QUADS"),  # of memory
+    "GREY",  # the colour of padding, which `input_padding` states
+}
+
+
+@pytest.mark.parametrize("package", [propagation, points])
+def test_no_number_that_a_score_depends_on_is_a_constant(package):
+    """It would be no field, and so neither in a name nor in a digest."""
+    found = set()
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if "compiled" not in module.name:
+            members = vars(importlib.import_module(module.name))
+            constants = {name: value for name, value in members.items() if name.lstrip("_").isupper()}
+            found |= {name for name, value in constants.items() if isinstance(value, int | float)}
+    assert found
+    assert found - {"TILE"} <= WITHOUT_EFFECT
 
 
 @pytest.mark.parametrize("change", [{"position_embedding": "dino"}, {"final_norm": False}, {"features": "res3/4"}])

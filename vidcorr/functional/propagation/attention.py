@@ -15,9 +15,6 @@ from ..compactness import CompactnessPrior, compact_windows
 from ..device import to_device, workspace_of
 from ..window_tiles import TILE, Neighbourhood, TileGrid, used_of
 
-MIXED_ABOVE = 0.1
-"""Windows with a largest weight above it are replaced by a mixture (Liir)."""
-
 
 def average_of_all(
     query: Tensor, keys: Tensor, values: Tensor, references: Sequence[int], protocol: LabelProtocol
@@ -50,7 +47,9 @@ def mixture_of(protocol: LabelProtocol) -> CompactnessPrior | None:
     """Return the mixtures that replace the windows of weights; None keeps the softmax."""
     if protocol.mixture_components is None:
         return None
-    return CompactnessPrior(protocol.mixture_components, MIXED_ABOVE)
+    return CompactnessPrior(
+        protocol.mixture_components, protocol.mixture_above, protocol.mixture_width, protocol.mixture_weights
+    )
 
 
 def _average_of_map(query: Tensor, keys: Tensor, values: Tensor, log_counts: Tensor, temperature: float) -> Tensor:
