@@ -1,11 +1,7 @@
 import vidcorr.protocols
 
 from .colour import rgb_to_lab as rgb_to_lab
-from .compactness import (
-    CompactnessPrior as CompactnessPrior,
-    compact_affinity as compact_affinity,
-    compactness_loss as compactness_loss,
-)
+from .compactness import CompactnessPrior as CompactnessPrior
 from .local_reconstruction import reconstruct_locally as reconstruct_locally
 from .losses import (
     contrastive_random_walk_loss as contrastive_random_walk_loss,
@@ -21,11 +17,6 @@ from .propagation.coding import (
     encode_masks as encode_masks,
 )
 from .propagation.propagate import LabelPropagator as LabelPropagator, propagate_labels as propagate_labels
-from .reconstruction import (
-    local_affinity as local_affinity,
-    reconstruct as reconstruct,
-    reconstruct_with_negatives as reconstruct_with_negatives,
-)
 from .siamese import siamese_correlation as siamese_correlation
 
 PropagationProtocol = vidcorr.protocols.PropagationProtocol

@@ -6,7 +6,6 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn.functional import smooth_l1_loss
 
 SHARPNESS = 20
 """Factor on both sides of a smooth-L1 loss in the public code of MAST and Liir: only small differences are squared."""
@@ -20,7 +19,18 @@ Weights = Literal["softmax", "mass"]
 
 @dataclasses.dataclass(frozen=True)
 class CompactnessPrior:
-    """Target shape of affinities in training; the fields are the arguments of `compact_affinity`.
+    """Mixtures of Gaussians with peak 1 around the largest affinities of a window, which replace the window.
+
+    Paper: Liir, Eq. 7. The sum is not renormalised, as in the public code.
+
+    Attributes:
+        components: K, number of Gaussians per window.
+        threshold: only windows with a largest affinity above it are replaced.
+        width: "fixed": full width at half maximum of 1 cell; "moments": second moment of the affinity around a peak
+            over the cells nearest to it, but at least the fixed width.
+        weights: weights of the mixture: "softmax" of the peaks' affinities, as in the public code (the larger of two
+            peaks gets at most 0.73); "mass": in proportion to the affinity of the cells nearest to a peak, estimated
+            from the affinity as in the paper.
 
     Raises:
         ValueError: for an unknown width or kind of weights.
@@ -38,67 +48,13 @@ class CompactnessPrior:
             raise ValueError(f"weights must be {' or '.join(get_args(Weights))}, got {self.weights!r}")
 
 
-def compact_affinity(
-    affinity: Tensor,
-    radius: int,
-    components: int = 2,
-    threshold: float = 0.0,
-    width: Width = "fixed",
-    weights: Weights = "softmax",
-) -> Tensor:
-    """Replace each reference window by a mixture of Gaussians with peak 1 around its largest affinities.
-
-    Paper: Liir, Eq. 7. The sum is not renormalised, as in the public code.
-
-    Args:
-        affinity: `(B, R · P · P, h, w)` in [0, 1], P = 2 · radius + 1, after the softmax over all references.
-        radius: radius of the window, in cells.
-        components: K, number of Gaussians per window.
-        threshold: only windows with a largest affinity above it are replaced.
-        width: "fixed": full width at half maximum of 1 cell; "moments": second moment of the affinity around a peak
-            over the cells nearest to it, but at least the fixed width.
-        weights: weights of the mixture: "softmax" of the peaks' affinities, as in the public code (the larger of two
-            peaks gets at most 0.73); "mass": in proportion to the affinity of the cells nearest to a peak, estimated
-            from the affinity as in the paper.
-
-    Returns:
-        The same shape, without gradient.
-
-    Raises:
-        ValueError: for another width or weights.
-    """
-    side = 2 * radius + 1
-    windows = affinity.unflatten(1, (-1, side**2)).movedim(2, -1)
-    prior = CompactnessPrior(components, threshold, width, weights)
-    return compact_windows(windows, prior).movedim(-1, 2).flatten(1, 2)
-
-
-def compactness_loss(affinity: Tensor, radius: int, prior: CompactnessPrior) -> Tensor:
-    """Compute the distance of an affinity from its mixture of Gaussians, smooth-L1 of 20 times both.
-
-    No gradient reaches the mixture. Windows with a peak at or below the prior's threshold count as distance 0; the mean
-    is over all entries.
-    Paper: Liir, Eq. 8, in the form of the public code.
-
-    Args:
-        affinity: `(B, R · P · P, h, w)` in [0, 1], P = 2 · radius + 1, after the softmax over all references.
-        radius: radius of the window, in cells.
-        prior: the arguments of the mixture.
-
-    Returns:
-        Scalar.
-    """
-    compact = compact_affinity(affinity, radius, **dataclasses.asdict(prior))
-    return smooth_l1_loss(SHARPNESS * affinity, SHARPNESS * compact)
-
-
 @torch.no_grad()
 def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | None = None) -> Tensor:
-    """Replace windows `(…, P · P)` as `compact_affinity` does.
+    """Replace windows `(…, P · P)` by mixtures; the result has no gradient.
 
     Args:
         windows: affinities.
-        prior: the arguments of the mixture.
+        prior: the mixture.
         logits: logarithms of the affinities, up to a constant per window; below a quarter of the lowest number for
             cells that do not count. They tell place and width of peaks whose affinity has vanished beside the first.
     """

@@ -50,7 +50,9 @@ def reconstruct_locally(
     border: Border = "exclude",
     prior: CompactnessPrior | None = None,
 ) -> LocalReconstruction:
-    """Compute `reconstruct` of `local_affinity`, and `compactness_loss`, without storing the affinity.
+    """Reconstruct values by the affinity of cells to their windows, and measure its compactness, without storing it.
+
+    The affinity is the softmax of dot products over all references together.
 
     Memory holds the arguments, their gradients and a workspace. Autocast is off inside, because half precision is too
     coarse for dot products of features that are not normalised.

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.helpers import stored_affinity as of_stored
 from vidcorr import functional
 from vidcorr.functional.device import WORKSPACE
 from vidcorr.functional.propagation import attention
@@ -33,13 +34,13 @@ def test_moments_by_hand():
     axis = torch.arange(-5.0, 6.0)
     bump = torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * 1.5**2))
     bump /= bump.sum()
-    compact = functional.compact_affinity(bump.reshape(1, 121, 1, 1), 5, components=1, width="moments").view(11, 11)
+    compact = of_stored.compact_affinity(bump.reshape(1, 121, 1, 1), 5, components=1, width="moments").view(11, 11)
     variance = (bump * (axis[:, None] ** 2 + axis**2)).sum() / 2
     torch.testing.assert_close(compact, torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * variance)))
     lone = torch.zeros(1, 121, 1, 1)
     lone[0, 60] = 1
-    narrow = functional.compact_affinity(lone, 5, components=1, width="moments")
-    torch.testing.assert_close(narrow, functional.compact_affinity(lone, 5, components=1))
+    narrow = of_stored.compact_affinity(lone, 5, components=1, width="moments")
+    torch.testing.assert_close(narrow, of_stored.compact_affinity(lone, 5, components=1))
 
 
 @pytest.mark.parametrize(("weights", "share"), [("softmax", 1 / (1 + math.exp(-0.3))), ("mass", 0.7)])
@@ -48,7 +49,7 @@ def test_shares_of_two_peaks_by_hand(weights, share):
     affinity = torch.tensor([[0.6, 0.1, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.3]])
     falls = 16 ** -(torch.arange(3.0) ** 2)
     expected = share * falls[:, None] * falls + (1 - share) * falls.flip(0)[:, None] * falls.flip(0)
-    compact = functional.compact_affinity(affinity.view(1, 9, 1, 1), 1, weights=weights)
+    compact = of_stored.compact_affinity(affinity.view(1, 9, 1, 1), 1, weights=weights)
     torch.testing.assert_close(compact.view(3, 3), expected)
 
 
@@ -61,12 +62,12 @@ def test_liir_frame_by_frame(name, monkeypatch):
     fed, expected = [first], [first]
     for frame in range(1, len(features)):
         chosen = of.reference_frames(frame)
-        affinity = functional.local_affinity(features[frame, None], features[None, chosen], 3, of.border)
+        affinity = of_stored.local_affinity(features[frame, None], features[None, chosen], 3, of.border)
         rest = ("moments", "mass") if name == "liir-paper" else ("fixed", "softmax")
-        compact = functional.compact_affinity(affinity, 3, 2, 0.0 if name == "liir-paper" else 0.1, *rest)
+        compact = of_stored.compact_affinity(affinity, 3, 2, 0.0 if name == "liir-paper" else 0.1, *rest)
         values = torch.stack([fed[f] for f in chosen])[None]
-        labels = functional.reconstruct(compact, values, 3)[0]
-        mass = functional.reconstruct(compact, torch.ones_like(values), 3)[0]  # sum of the weights on the map
+        labels = of_stored.reconstruct(compact, values, 3)[0]
+        mass = of_stored.reconstruct(compact, torch.ones_like(values), 3)[0]  # sum of the weights on the map
         if name == "liir-reference":
             labels[1:] *= 1.05
             winner = F.interpolate(labels[None], scale_factor=4, mode="bilinear")[0].argmax(0)[::4, ::4]

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.helpers import stored_affinity as of_stored
 from vidcorr import functional
 from vidcorr.functional.reconstruction import reconstruction_loss
 
@@ -46,7 +47,7 @@ def by_offsets(query, references, values, radius, border, others):
 def test_colours_are_reconstructed_as_by_mast(case, name):
     query, references = case[f"{name}_q"], case[f"{name}_k"].transpose(0, 1)
     colours = case[f"{name}_colours"].transpose(0, 1)
-    stored = functional.reconstruct(functional.local_affinity(query, references, 6, "zero"), colours, 6)
+    stored = of_stored.reconstruct(of_stored.local_affinity(query, references, 6, "zero"), colours, 6)
     torch.testing.assert_close(stored, case[f"{name}_out"], atol=1e-4, rtol=0)
     tiled = functional.reconstruct_locally(query, references, colours, 6, "zero").values
     torch.testing.assert_close(tiled, case[f"{name}_out"], atol=1e-4, rtol=0)
@@ -59,8 +60,8 @@ def test_losses_equal_liir(case):
     pixel, _, compact = case["inter_loss_parts"].tolist()
     assert reconstruction_loss(found.values, case["inter_target_full"]).item() == pytest.approx(pixel, abs=1e-4)
     assert found.compactness.item() == pytest.approx(compact, abs=1e-5)
-    affinity = functional.local_affinity(query, references, 6, "zero")
-    stored = functional.compactness_loss(affinity, 6, functional.CompactnessPrior())
+    affinity = of_stored.local_affinity(query, references, 6, "zero")
+    stored = of_stored.compactness_loss(affinity, 6, functional.CompactnessPrior())
     assert stored.item() == pytest.approx(compact, abs=1e-5)
 
 
@@ -70,12 +71,12 @@ def test_equals_the_sum_over_offsets(shape, radius, border):
     query, references, values = maps(2, *shape)
     negatives = torch.randn(7, query.shape[1], dtype=torch.float64)
     excluded = torch.rand(2, 7) < torch.tensor([[0.4], [1.0]])
-    affinity = functional.local_affinity(query, references, radius, border)
-    found = functional.reconstruct_with_negatives(query, references, values, negatives, radius, border, excluded)
+    affinity = of_stored.local_affinity(query, references, radius, border)
+    found = of_stored.reconstruct_with_negatives(query, references, values, negatives, radius, border, excluded)
     for b in range(2):
         expected, average = by_offsets(query[b], references[b], values[b], radius, border, 0)
         torch.testing.assert_close(affinity[b], expected)
-        torch.testing.assert_close(functional.reconstruct(affinity, values, radius)[b], average)
+        torch.testing.assert_close(of_stored.reconstruct(affinity, values, radius)[b], average)
         others = torch.einsum("chw,nc->nhw", query[b], negatives[~excluded[b]]).exp().sum(0)
         _, average = by_offsets(query[b], references[b], values[b], radius, border, others)
         torch.testing.assert_close(found[b], average)
@@ -88,9 +89,13 @@ def test_tiles_equal_the_stored_affinity(monkeypatch, border, workspace):
     inputs = [tensor.requires_grad_() for tensor in maps(3, 2, 4, 11, 18)]
     query, references, values = inputs
     prior = functional.CompactnessPrior(2, 0.4, "moments")
-    affinity = functional.local_affinity(2 * query, references, 3, border)
+    affinity = of_stored.local_affinity(2 * query, references, 3, border)
     logsumexp = (2 * query * references[:, 0]).sum(1) - affinity[:, 24].log()  # by the cell itself
-    stored = functional.reconstruct(affinity, values, 3), logsumexp, functional.compactness_loss(affinity, 3, prior)
+    stored = (
+        of_stored.reconstruct(affinity, values, 3),
+        logsumexp,
+        of_stored.compactness_loss(affinity, 3, prior),
+    )
     tiled = functional.reconstruct_locally(2 * query, references, values, 3, border, prior)
     assert tiled.compactness > 0
     torch.testing.assert_close(tuple(tiled), stored)
@@ -111,7 +116,7 @@ def test_a_second_peak_that_has_vanished_keeps_its_place(width, weights):
     query, references, values = maps(2, 1, 4, 9, 11)
     prior = functional.CompactnessPrior(2, 0.5, width, weights)
     inputs = [(30 * query).requires_grad_(), references]
-    expected = functional.compactness_loss(functional.local_affinity(*inputs, 3), 3, prior)
+    expected = of_stored.compactness_loss(of_stored.local_affinity(*inputs, 3), 3, prior)
     single = inputs[0].float(), references.float(), values.float()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = functional.reconstruct_locally(*single, 3, prior=prior).compactness

@@ -17,7 +17,7 @@ import vidcorr.functional
 from tests.helpers.fake_device import fake_gpu
 from tests.helpers.propagation import protocol
 from tests.helpers.refusal import refused
-from vidcorr.functional import local_affinity, match_keypoints, propagate_labels, track_points
+from vidcorr.functional import match_keypoints, propagate_labels, track_points
 from vidcorr.functional.compactness import CompactnessPrior
 from vidcorr.functional.losses import drop_edges
 from vidcorr.functional.patches import crop_and_resize, random_patch_boxes
@@ -35,15 +35,12 @@ JOINTS = JointProtocol("own", context=2, topk=4, temperature=0.1, radius=2)
 PAIRS = MatchingProtocol.named("dift").with_changes(input_size=32)
 POINTS = PointProtocol.named("fomo").with_changes(scored_size=48)
 QUERY, REFERENCES, VALUES = torch.randn(1, 3, 10, 11), torch.randn(1, 2, 3, 10, 11), torch.rand(1, 2, 2, 10, 11)
-AFFINITY = local_affinity(QUERY, REFERENCES, 1)
 FRAMES, LABELS = torch.randn(4, 6, 5, 6), torch.rand(2, 5, 6)
 VECTORS = torch.randn(4, 2, 2, 4)
 HEATMAPS = torch.rand(2, 4, 5) / 2
 HEATMAPS[0, 1, 2] = HEATMAPS[1, 2, 3] = 1.0  # a maximum at the border would be up-sampled to several equal pixels
 CASES = {
     "rgb_to_lab": (torch.rand(2, 3, 5, 5),),
-    "compact_affinity": (AFFINITY, 1),
-    "compactness_loss": (AFFINITY, 1, CompactnessPrior()),
     "reconstruct_locally": (QUERY, REFERENCES, VALUES, 2, "exclude", CompactnessPrior()),
     "contrastive_random_walk_loss": (F.normalize(torch.randn(2, 4, 4, 5), dim=1),),
     "info_nce_loss": (VECTORS[0], VECTORS[1], torch.randn(9, 4)),
@@ -55,9 +52,6 @@ CASES = {
     "encode_keypoints": (torch.rand(2, 2) * 30, (32, 40), (4, 5), JOINTS),
     "encode_masks": (torch.randint(0, 3, (32, 40)), [1, 2], (4, 5), MASKS),
     "propagate_labels": (FRAMES, LABELS, MASKS),
-    "local_affinity": (QUERY, REFERENCES, 2),
-    "reconstruct": (AFFINITY, VALUES, 1),
-    "reconstruct_with_negatives": (QUERY, REFERENCES, VALUES, torch.randn(5, 3), 2),
     "siamese_correlation": (torch.randn(2, 3, 4, 4), torch.randn(2, 3, 8, 8)),
 }
 """Public function → arguments."""
@@ -159,23 +153,20 @@ def test_autocast_changes_nothing(name):
     torch.testing.assert_close(found, result(name), atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("name", [name for name in DIFFERENTIABLE if name != "compact_affinity"])
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_half_precision_is_computed_in_float32(name):
     halves = [each.bfloat16() if isinstance(each, torch.Tensor) else each for each in CASES[name]]
     widened = [each.float() if isinstance(each, torch.Tensor) else each for each in halves]
     found = result(name, halves)
     for mine in found if isinstance(found, tuple) else (found,):
-        assert mine.dtype == torch.float32 or name == "compactness_loss"
+        assert mine.dtype == torch.float32
     torch.testing.assert_close(found, result(name, widened), atol=2e-2, rtol=2e-2, check_dtype=False)
 
 
 FOMO, STRIDED = PointProtocol.named("fomo"), protocol(label_encoding="strided")
 MISTAKES = {
     "rgb_to_lab: expected float RGB": (torch.zeros(3, 4, 4, dtype=torch.uint8),),
-    "local_affinity: expected query": (QUERY.repeat(2, 1, 1, 1), REFERENCES, 1),
-    "local_affinity: exclude or zero, got 1, 'wrap'": (QUERY, REFERENCES, 1, "wrap"),
     r"reconstruct_locally: values must be .*got \(1, 1, 2, 10, 11\)": (QUERY, REFERENCES, VALUES[:, :1], 1),
-    "reconstruct: .* need an affinity": (AFFINITY, VALUES.repeat(2, 1, 1, 1, 1), 1),
     "info_nce_loss: expected predicted and target": (VECTORS[0][:, :1], VECTORS[1], torch.zeros(5, 4)),
     r"contrastive_random_walk_loss: nodes \(B, C, T, N\) with T >= 2, got \(1, 2, 1, 4\)": (torch.zeros(1, 2, 1, 4),),
     "simsiam_loss: .* equal shape": (*VECTORS[:3], VECTORS[3][:, :1]),
