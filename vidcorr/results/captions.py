@@ -62,7 +62,7 @@ def _rows_of(
 def frames_of(records: Iterable[ScoreRecord]) -> list[str]:
     """Return sentences on the frames of each benchmark: those that are scored, and how much small ones are enlarged."""
     scored: dict[str, str] = {}
-    enlarged: dict[str, None] = {}
+    enlarged: dict[str, dict[str, None]] = {}  # sentence → protocols
     for record in records:
         result = record.result
         rules = result.data.get("rules")
@@ -72,12 +72,15 @@ def frames_of(records: Iterable[ScoreRecord]) -> list[str]:
         size = result.stage.protocol.fields.get("input_size")
         shortest = min(size) if isinstance(size, list) else size
         if sides[0] and shortest and shortest > ENLARGED * sides[0]:
-            by_protocol = f"{result.stage.protocol.shared_name} enlarges the frames of {result.data_set}"
-            enlarged[f"{by_protocol}, {sides[0]} px, {shortest / sides[0]:.3g} times: scores saturate"] = None
+            text = f"Frames of {result.data_set}, {sides[0]} px, are enlarged {shortest / sides[0]:.3g} times"
+            enlarged.setdefault(text, {})[result.stage.protocol.shared_name] = None
     sentences = []
     if scored:
         sentences.append(f"Scored frames: {'; '.join(f'{frames} ({name})' for name, frames in scored.items())}")
-    return [*sentences, *enlarged]
+    for text, protocols in enlarged.items():
+        by_protocols = listed(list(protocols)) if len(protocols) <= 2 else f"{len(protocols)} protocols"
+        sentences.append(f"{text} by {by_protocols}: scores saturate")
+    return sentences
 
 
 def differing(records: Iterable[ScoreRecord]) -> list[str]:

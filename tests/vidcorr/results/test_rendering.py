@@ -167,4 +167,4 @@ def test_a_note_says_which_frames_were_scored_and_that_small_ones_were_enlarged(
     for side, enlarged in ((64, True), (240, False)):
         said = render(tabulate(records("A", by="dino", data={"short_sides": [side, 640], **rules})), "tex")
         assert "Scored frames: all but the first and the last (davis)." in said
-        assert ("dino enlarges the frames of davis, 64 px, 7.5 times: scores saturate." in said) is enlarged
+        assert ("Frames of davis, 64 px, are enlarged 7.5 times by dino: scores saturate." in said) is enlarged
