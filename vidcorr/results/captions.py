@@ -61,22 +61,21 @@ def _rows_of(
 
 def frames_of(records: Iterable[ScoreRecord]) -> list[str]:
     """Return sentences on the frames of each benchmark: those that are scored, and how much small ones are enlarged."""
-    scored: dict[str, str] = {}
+    scored: dict[str, dict[str, None]] = {}  # frames → benchmarks
     enlarged: dict[str, dict[str, None]] = {}  # sentence → protocols
     for record in records:
         result = record.result
         rules = result.data.get("rules")
         if isinstance(rules, dict) and "frames" in rules:
-            scored[result.data_set] = str(rules["frames"])
+            scored.setdefault(str(rules["frames"]), {})[result.data_set] = None
         sides = result.data.get("short_sides") or [0]
         size = result.stage.protocol.fields.get("input_size")
         shortest = min(size) if isinstance(size, list) else size
         if sides[0] and shortest and shortest > ENLARGED * sides[0]:
             text = f"Frames of {result.data_set}, {sides[0]} px, are enlarged {shortest / sides[0]:.3g} times"
             enlarged.setdefault(text, {})[result.stage.protocol.shared_name] = None
-    sentences = []
-    if scored:
-        sentences.append(f"Scored frames: {'; '.join(f'{frames} ({name})' for name, frames in scored.items())}")
+    texts = [f"{frames} ({listed(list(names))})" for frames, names in scored.items()]
+    sentences = [f"Scored frames: {'; '.join(texts)}"] if texts else []
     for text, protocols in enlarged.items():
         by_protocols = listed(list(protocols)) if len(protocols) <= 2 else f"{len(protocols)} protocols"
         sentences.append(f"{text} by {by_protocols}: scores saturate")
