@@ -7,12 +7,11 @@ import shlex
 import sys
 import warnings
 from argparse import ArgumentError, ArgumentParser
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from enum import Enum
 from importlib import import_module
 from inspect import signature
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,16 @@ from jsonargparse import ActionConfigFile, Namespace
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, Timer, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
-from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 import vidcorr
-from vidcorr.backbones.trust import allow_named, names_outside
+from vidcorr.backbones.trust import allow_named, names_outside, refuse_networks
 from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from vidcorr.callbacks.benchmark import benchmarks_among
 from vidcorr.callbacks.checkpoints import last_checkpoints
-from vidcorr.callbacks.run_folder import run_folder
+from vidcorr.callbacks.run_folder import hide_logs
 from vidcorr.commands import main
 from vidcorr.errors import UsageError, message_of
 from vidcorr.experiments.benchmark_choice import add_run_flags, chosen_benchmarks
@@ -95,69 +94,9 @@ def make_trainer(
     return pl.Trainer(accelerator=accelerator, precision=precision, **kwargs)  # type: ignore[arg-type]
 
 
-class ShortLogInterval(pl.Callback):
-    """Log at least ten times in a run that is shorter than ten of Lightning's intervals."""
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Shorten the interval; the number of steps is known once the loaders are."""
-        steps = trainer.estimated_stepping_batches
-        if 0 < steps < 10 * trainer.log_every_n_steps:  # type: ignore[attr-defined]
-            trainer.log_every_n_steps = max(1, int(steps) // 10)  # type: ignore[attr-defined]
-
-
-# The folder of a run
-
-
-def claim_folder(trainer: pl.Trainer, run: Run) -> None:
-    """Give a run a folder in which no other run has begun; the first rank calls it, before the run.
-
-    The first logger, if it is TensorBoard's or CSV's, then writes there, and further ones of CSV to new folders. Under
-    SLURM, Lightning names the folder by the job: a second run of the job gets `version_41-1`. Without a logger a second
-    run gets `run-1` in the root. CSV's logger deletes what it has written before, so there a run that goes on gets a
-    new folder too. A logger that names its folder only when it begins, as W&B's does, gets none.
-    """
-    if not trainer.loggers:
-        root = Path(trainer.default_root_dir)
-        folders = chain([root], (root / f"run-{number}" for number in count(1)))
-        # no public way: which rank is the first is known only once the Trainer is made
-        trainer._default_root_dir = str(next(filter(run.claim, folders)))  # type: ignore[attr-defined]
-        return
-    placed: list[Logger] = []
-    for number, logger in enumerate(trainer.loggers):
-        arguments = run.loggers[number]
-        if number == 0 and isinstance(logger, TensorBoardLogger):
-            logger = _placed(_of_earlier(logger, arguments, run.earlier), arguments, run.claim)
-        elif number == 0 and isinstance(logger, CSVLogger):
-            logger = _placed(logger, arguments, lambda folder: run.claim(folder, anew=True))
-        elif isinstance(logger, CSVLogger):
-            logger = _placed(logger, arguments, lambda folder: not (folder / "metrics.csv").exists())
-        placed.append(logger)
-    trainer.loggers = placed
-
-
-def _of_earlier(logger: TensorBoardLogger, arguments: Mapping[str, Any], earlier: Path | None) -> TensorBoardLogger:
-    """Return the logger, in the folder of the run that goes on if that lies beside its own, and no version is given."""
-    if earlier is None or arguments.get("version") is not None:
-        return logger
-    if Path(logger.root_dir).expanduser().resolve() != earlier.parent:
-        return logger
-    return type(logger)(**{**arguments, "version": earlier.name})
-
-
-def _placed(logger: Any, arguments: Mapping[str, Any], take: Callable[[Path], bool]) -> Logger:
-    """Return the logger, or its like that writes to the first free folder of `NAME-1`, `NAME-2`, …
-
-    Args:
-        logger: a logger of TensorBoard or CSV.
-        arguments: arguments by which it was made.
-        take: takes a folder; False if it is not free.
-    """
-    first = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
-    for number in count(1):
-        if take(Path(logger.log_dir)):
-            break
-        logger = type(logger)(**{**arguments, "version": f"{first}-{number}"})
-    return logger
+def is_first_rank() -> bool:
+    """Return whether this process is the first rank, also before a Trainer is made."""
+    return getattr(rank_zero_only, "rank", 0) == 0  # Lightning has set it by the environment of the launcher
 
 
 class SaveConfig(SaveConfigCallback):
@@ -170,9 +109,6 @@ class SaveConfig(SaveConfigCallback):
         config: its configuration.
         run: the run that begins.
         **options: arguments of Lightning's class.
-
-    Raises:
-        ValueError: on all ranks, at the start of a run in whose folder another run has begun.
     """
 
     def __init__(self, parser: LightningArgumentParser, config: Any, run: Run, **options: Any) -> None:
@@ -191,20 +127,27 @@ class SaveConfig(SaveConfigCallback):
         if trainer.state.fn == "validate":
             self._write(trainer)
 
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Name the run in its checkpoints."""
+        checkpoint["run"] = {"id": self.run.record.id, "training": self.run.record.training}
+
     def _write(self, trainer: pl.Trainer) -> None:
         """Write the files once; all ranks call it."""
         if self.already_saved:
             return
         self.already_saved = True
-        folder = run_folder(trainer)
         with Ranks() as ranks, ranks.together():  # an error of the first rank ends all
-            if trainer.is_global_zero:
+            if trainer.is_global_zero and self.run.folder is not None:
                 savers = last_checkpoints(trainer)
-                self.run.begin(folder, Path(str(savers[0].dirpath)) if savers else None)
+                self.run.begin(Path(str(savers[0].dirpath)) if savers else None)
+                if self.run.earlier is not None and self.config.ckpt_path is None:
+                    hide_logs(trainer, 0, {})  # the run begins again in its folder
                 config = without_members(self.config.clone())
                 if trainer.state.fn == "fit":
                     config.ckpt_path = None
-                path = folder / self.config_filename
+                path = self.run.folder / self.config_filename
                 self.parser.save(config, path, skip_unset=False, overwrite=True, multifile=False)
 
 
@@ -228,15 +171,23 @@ class VidcorrCLI(LightningCLI):
         earlier: folder of the run that goes on; None: a new run, unless `--ckpt_path last` or a requeued job of SLURM
             finds one.
         more: further arguments.
+        source: file that the arguments come from, which may name only code that a checkpoint may; None: the user.
 
     Raises:
         UsageError: if the arguments cannot be understood.
         SystemExit: with status 0, if the run to go on with has already ended.
     """
 
-    def __init__(self, args: Sequence[str], earlier: Path | None = None, more: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        args: Sequence[str],
+        earlier: Path | None = None,
+        more: Sequence[str] = (),
+        source: Path | None = None,
+    ) -> None:
         warnings.filterwarnings("ignore", f".*({NOISE})")
         self.command = args[0]
+        self.source = source
         self.run = Run(args, earlier, more, say=rank_zero_info)
         for name in dir(vidcorr):
             getattr(vidcorr, name)  # the parser finds a class by its name once it is imported
@@ -285,13 +236,16 @@ class VidcorrCLI(LightningCLI):
             has_own_data = model.train_dataloader is not pl.LightningModule.train_dataloader
             if self.command == "validate" or has_own_data:
                 config.data = None  # the file of a method says how clips are made, not of which videos
+        if self.source is not None:
+            refuse_networks(config.as_dict(), self.source)
         config.ckpt_path = self.run.find(config)
         self.save_config_kwargs["run"] = self.run
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Add the benchmarks of `--on` and the default callbacks, unless there is a callback of the same kind.
+        """Make the folder of the run; add the benchmarks of `--on` and the default callbacks.
 
-        A run that goes on does so in its folder, unless the configuration names a logger.
+        A default callback is added unless there is a callback of the same kind. The default logger writes to the folder
+        of the run; a logger that the configuration names writes where it says.
 
         Raises:
             ValueError: for ranks that are forks of a process with threads, which stand still, or spawned processes,
@@ -307,16 +261,16 @@ class VidcorrCLI(LightningCLI):
             given = [given]
         benchmarks = self._chosen_benchmarks()
         logger = trainer.logger
-        if logger is False or trainer.barebones:
-            kwargs["default_root_dir"] = self.run.earlier or Path(trainer.default_root_dir).expanduser()
-        elif logger in (None, True) and self.run.earlier is not None:
-            kwargs["logger"] = TensorBoardLogger(**self.run.loggers[0])
+        if is_first_rank() and not trainer.fast_dev_run:  # a trial writes nothing
+            folder = self.run.make_folder(Path(trainer.default_root_dir).expanduser())
+            kwargs["default_root_dir"] = folder
+            if logger in (None, True) and not trainer.barebones:
+                kwargs["logger"] = TensorBoardLogger(folder.parent, "", folder.name)
         fits = self.command == "fit"
         saves = fits and trainer.enable_checkpointing is not False
         is_wanted: dict[type[pl.Callback], bool] = {
             BestCheckpoint: saves and bool(benchmarks),
             Throughput: fits,
-            ShortLogInterval: fits and trainer.log_every_n_steps is None,
             LearningRateMonitor: fits and logger is not False,
             LastCheckpoint: saves,
             ProgressBar: trainer.enable_progress_bar is not False,
@@ -363,23 +317,21 @@ class VidcorrCLI(LightningCLI):
             raise ValueError(f"validate: nothing was measured: {remedy}")
 
     def _run_in_folder(self, method: Callable[..., object], **options: Any) -> None:
-        """Run a method of the Trainer in a folder of its own, and note its end there.
+        """Run a method of the Trainer, and note its end in the folder of the run.
 
-        After a stop or an error print the command that resumes, and give the folder of a refused run back.
+        After a stop or an error print the command that resumes; the new folder of a refused run goes.
         """
         trainer: Any = self.trainer
-        if trainer.is_global_zero and not trainer.fast_dev_run:  # a trial writes nothing
-            claim_folder(trainer, self.run)
         try:
             method(**options)
         except BaseException:
             if self.run.folder is not None and any(saver.best_model_path for saver in last_checkpoints(trainer)):
-                words = ["vidcorr", "resume", str(self.run.folder.resolve())]
+                words = ["vidcorr", "resume", str(self.run.folder)]
                 outside = names_outside(texts_of(self.run.record.words))  # also where the user stands in another folder
                 if outside:
                     words += ["--allow", *outside]
                 rank_zero_info(f"resume: {shlex.join(words)}")
-            self.run.give_back()
+            self.run.remove_refused()
             raise
         timers = [callback.time_remaining() for callback in trainer.callbacks if isinstance(callback, Timer)]
         is_out_of_time = any(seconds is not None and seconds <= 0 for seconds in timers)
@@ -397,14 +349,12 @@ class VidcorrCLI(LightningCLI):
         pages = [benchmark.folder / "report.html" for benchmark in benchmarks if benchmark.folder is not None]
         if pages:
             print(f"report: {pages[-1]}")
-        paths = [getattr(callback, "best_model_path", "") for callback in self.trainer.checkpoint_callbacks]
-        saved = list(filter(None, paths))  # the best first: `LastCheckpoint` comes after those that keep the best
+        savers = sorted(self.trainer.checkpoint_callbacks, key=lambda saver: isinstance(saver, LastCheckpoint))
+        saved = [path for path in (getattr(saver, "best_model_path", "") for saver in savers) if path]  # the best first
         if saved and benchmarks:
-            config = folder.resolve() / "config.yaml"  # it holds the benchmarks
+            config = folder / "config.yaml"  # it holds the benchmarks
             line = shlex.join(["vidcorr", "validate", "--config", str(config), "--ckpt_path", saved[0]])
-            if any(map(_is_here, texts_of(self.run.record.words))):
-                line = f"cd {shlex.quote(os.getcwd())} && {line}"
-            print("next:", line)
+            print("next:", f"cd {shlex.quote(os.getcwd())} && {line}")  # paths in the config may begin here
 
 
 def with_near_name(message: str) -> str:
@@ -428,12 +378,6 @@ def with_near_name(message: str) -> str:
     near = get_close_matches(misspelt_class or flag or option, known, 1, cutoff=0.8)
     prefix = "--" if flag else ""
     return f"{message}; did you mean {prefix}{near[0]}?" if near else message
-
-
-def _is_here(text: str) -> bool:
-    """Return whether a word, or what follows its `=`, is a path that begins in the working directory."""
-    paths = (text, text.partition("=")[2])
-    return any(os.path.exists(path) and not os.path.isabs(path) for path in paths)
 
 
 if __name__ == "__main__":

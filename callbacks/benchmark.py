@@ -6,6 +6,7 @@ import os
 import re
 import warnings
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.network import view_for
 from vidcorr.benchmarks.output import Output
 from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks, first_ranks_buffers
+from vidcorr.experiments.runs import FILE
 from vidcorr.results.result import Evaluated, Network, Result
 from vidcorr.videos.digests import text_digest
 from vidcorr.videos.files import require_at_least
@@ -28,8 +30,8 @@ from .run_folder import checkpoint_folder, log_now, log_picture, run_folder
 
 log = logging.getLogger(__name__)
 
-EPOCH_FOLDER = "epoch={:03d}-step={:06d}"
-"""Name of the folder of a benchmark's results after an epoch (from 0) and a number of steps."""
+STEP_FOLDER = "step={:06d}"
+"""Name of the folder of a benchmark's results after a number of steps."""
 OF_A_RUN = ("callbacks", "default_root_dir", "logger", "enable_progress_bar", "enable_model_summary")
 """Arguments of the Trainer that no weights depend on."""
 
@@ -41,7 +43,7 @@ class BenchmarkCallback(pl.Callback):
     of its epochs; an epoch without a pass is left out, so with `check_val_every_n_epoch=3` and `every_n_epochs=2` it
     runs every 6 epochs.
 
-    Its files go to `benchmarks/<name>/epoch=…-step=…/` in the folder of the run, in `validate` by epoch and step of the
+    Its files go to `benchmarks/<name>/step=…/` in the folder of the run, in `validate` by the step of the
     checkpoint; its scores are logged at this number of steps. An error ends `validate` with its message, and a `fit` in
     which a callback or a schedule other than `BestCheckpoint` monitors a score of the benchmark; another `fit` logs it
     and continues, and `BestCheckpoint` skips the epoch. In Lightning's `fast_dev_run` it takes as many sequences as
@@ -69,7 +71,8 @@ class BenchmarkCallback(pl.Callback):
         self.result: Result | None = None
         self.folder: Path | None = None
         self._runs: list[Evaluated] = []  # of this fit, also before a resumption: epoch, step and scores
-        self._loaded: tuple[int, int] | None = None  # epoch and step of the checkpoint that was loaded
+        self._loaded: int | None = None  # step of the checkpoint that was loaded
+        self._home: Path | None = None  # folder of the results of this fit or validation
 
     @property
     def name(self) -> str:
@@ -99,6 +102,7 @@ class BenchmarkCallback(pl.Callback):
         # every rank logs the scores of all ranks
         warnings.filterwarnings("ignore", f"It is recommended to use `self.log.'{re.escape(self.name)}/")
         self._loaded = None
+        self._home = None
         if stage == "fit":
             self._runs = []  # an earlier fit of a notebook filled them
         with Ranks() as ranks, ranks.together():  # an error of one rank is an error of all
@@ -131,8 +135,8 @@ class BenchmarkCallback(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Restore the scores of the resumed run, and note at which epoch and step the checkpoint was written."""
-        self._loaded = (checkpoint["epoch"], checkpoint["global_step"])
+        """Restore the scores of the resumed run, and note at which step the checkpoint was written."""
+        self._loaded = checkpoint["global_step"]
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
         self._runs = [Evaluated(**run) for run in state.get("runs", [])]
 
@@ -187,14 +191,13 @@ class BenchmarkCallback(pl.Callback):
             Logged key → score; empty if the benchmark failed in a fit.
         """
         fitting = trainer.state.fn == "fit"
-        epoch = trainer.current_epoch
         step = trainer.global_step
         if self._loaded is not None and not fitting:
-            epoch, step = self._loaded
+            step = self._loaded
         earlier = [run for run in self._runs if fitting and run.step < step]  # runs before a resumption count too
         folder: Path | None = None
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            folder = run_folder(trainer) / "benchmarks" / self.name / EPOCH_FOLDER.format(epoch, step)
+            folder = self._folder_of_results(trainer) / STEP_FOLDER.format(step)
         output = Output(folder)
         completed = epochs_completed(trainer) if fitting and step else 0
         training: dict[str, Any] = {"past": earlier, "at": (completed, step)} if fitting else {}
@@ -219,6 +222,24 @@ class BenchmarkCallback(pl.Callback):
         if fitting:
             log_now(trainer, scores)
         return scores
+
+    def _folder_of_results(self, trainer: pl.Trainer) -> Path:
+        """Return the folder of this run's results: a new one beside that of another fit in the same folder.
+
+        A Trainer of one's own has the same folder twice in a job of SLURM, or with a logger of a fixed version.
+        """
+        if self._home is None:
+            home = run_folder(trainer)
+            folder = home / "benchmarks" / self.name
+            is_of_command = (home / FILE).is_file()  # it has a folder of its own
+            if trainer.state.fn == "fit" and self._loaded is None and not is_of_command:
+                name = folder.name
+                for number in count(1):
+                    if not any(folder.glob("*/results.json")):
+                        break
+                    folder = folder.with_name(f"{name}-{number}")
+            self._home = Path(trainer.strategy.broadcast(str(folder)))
+        return self._home
 
     def _benchmark_of_run(self, trainer: pl.Trainer) -> Benchmark:
         """Return the benchmark, in Lightning's `fast_dev_run` with at most as many sequences as that has batches."""

@@ -10,15 +10,20 @@ from numpy.typing import NDArray
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
+from vidcorr.experiments.runs import FILE
+
 
 def run_folder(trainer: pl.Trainer) -> Path:
     """Return the folder of a run, where Lightning also puts checkpoints; all ranks must call it.
 
-    It is the folder of the first logger: `log_dir` of TensorBoard and CSV, `save_dir/NAME/VERSION` of others (project
-    and id of a W&B run). Without a logger it is `default_root_dir`.
+    Of a command it is the folder that the command has made, `default_root_dir` with a `run.json`. In a Trainer of one's
+    own it is that of the first logger: `log_dir` of TensorBoard and CSV, `save_dir/NAME/VERSION` of others (project and
+    id of a W&B run). Without a logger it is `default_root_dir`.
     """
     logger = trainer.logger
     folder = Path(trainer.default_root_dir)
+    if (folder / FILE).is_file():
+        logger = None
     if logger is not None and logger.log_dir is not None:
         folder = Path(logger.log_dir)
     elif logger is not None:

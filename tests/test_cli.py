@@ -29,7 +29,7 @@ from tests.helpers.words import NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Throughput
-from vidcorr.cli import NOISE, SaveConfig, ShortLogInterval, VidcorrCLI, main, make_trainer, without_members
+from vidcorr.cli import NOISE, SaveConfig, VidcorrCLI, main, make_trainer, without_members
 from vidcorr.errors import UsageError
 from vidcorr.experiments.runs import Record
 from vidcorr.experiments.words import words_for_parser
@@ -42,7 +42,7 @@ def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_r
     small = ["--stage", "res4", "--change", "radius=3", "context=2"]
     main([*words, *small, *flags("trainer", max_epochs=1, default_root_dir=tmp_path)])
     *_, report, next_command = capsys.readouterr().out.splitlines()
-    before, results = sorted(tmp_path.glob("lightning_logs/version_0/benchmarks/davis/*/results.json"))
+    before, results = sorted(tmp_path.glob("version_0/benchmarks/davis/*/results.json"))
     first, last = (json.loads(path.read_text()) for path in (before, results))
     assert last["history"][0]["scores"] == first["scores"]
     assert report == f"report: {results.with_name('report.html')}"
@@ -133,17 +133,15 @@ def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkey
 @pytest.mark.parametrize(("seconds", "ended"), [(None, True), (0.5, True), (0.0, False)])
 def test_a_run_that_is_out_of_time_has_not_ended(seconds, ended, monkeypatch):
     """`vidcorr resume` goes on with it."""
-    claimed, destroyed, printed = Mock(), Mock(), Mock()
-    monkeypatch.setattr("vidcorr.cli.claim_folder", claimed)
+    destroyed, printed = Mock(), Mock()
     monkeypatch.setattr(torch.distributed, "is_initialized", Mock(side_effect=[True, False, True]))
     monkeypatch.setattr(torch.distributed, "destroy_process_group", destroyed)
     timer = Mock(spec=pl.callbacks.Timer, time_remaining=lambda: seconds)
-    for first, trial, folder in ((True, False, Path("a")), (True, True, None), (False, False, None)):
+    for folder in (Path("a"), None, None):
         run = Mock(folder=folder)
-        trainer = SimpleNamespace(is_global_zero=first, fast_dev_run=trial, callbacks=[timer])
+        trainer = SimpleNamespace(callbacks=[timer])
         VidcorrCLI._run_in_folder(SimpleNamespace(trainer=trainer, run=run, _print_end=printed), lambda: None)
-        assert (run.end.called, claimed.called) == (ended, first and not trial)
-        claimed.reset_mock()
+        assert run.end.called == ended
     printed.assert_called_once_with(Path("a"))
     assert destroyed.call_count == 2
 
@@ -158,32 +156,34 @@ def test_a_run_that_is_stopped_prints_how_to_resume_it(tmp_path, monkeypatch, ca
         trainer = SimpleNamespace(is_global_zero=False, callbacks=[], checkpoint_callbacks=[saver])
         stopped = Mock(side_effect=SystemExit(143))
         refused(SystemExit, "^143$", VidcorrCLI._run_in_folder, SimpleNamespace(trainer=trainer, run=run), stopped)
-        run.give_back.assert_called_once()
+        run.remove_refused.assert_called_once()
         run.end.assert_not_called()
         assert (f"resume: vidcorr resume '{tmp_path}/a b' --allow antigravity.Model" in caplog.text) == line
 
 
 def test_the_end_of_a_run_names_its_report_and_the_next_command(tmp_path, monkeypatch, capsys):
-    def end(words, folder=tmp_path, saved="best.ckpt", benchmarks=1):
+    """Of a LastCheckpoint of the user's too, the best is measured."""
+
+    def end(folder=tmp_path, saved="best.ckpt", benchmarks=1):
         found = [Mock(spec=BenchmarkCallback, folder=folder)] * benchmarks
-        savers = [SimpleNamespace(), SimpleNamespace(best_model_path=saved)]
+        last = LastCheckpoint()
+        last.best_model_path = saved and "last.ckpt"
+        savers = [last, SimpleNamespace(), SimpleNamespace(best_model_path=saved)]
         trainer = SimpleNamespace(callbacks=found, checkpoint_callbacks=savers)
-        run = SimpleNamespace(record=SimpleNamespace(words=words))
-        VidcorrCLI._print_end(SimpleNamespace(trainer=trainer, run=run), Path("run"))
+        VidcorrCLI._print_end(SimpleNamespace(trainer=trainer), tmp_path / "run")
         return capsys.readouterr().out.splitlines()
 
     monkeypatch.chdir(tmp_path)
     report = f"report: {tmp_path}/report.html"
-    line = f"vidcorr validate --config {tmp_path}/run/config.yaml --ckpt_path best.ckpt"
-    assert end(["fit", f"--data.source={tmp_path}"]) == [report, f"next: {line}"]
-    (tmp_path / "videos").mkdir()
-    assert end(["fit", "--data.source=videos"], folder=None) == [f"next: cd {tmp_path} && {line}"]
-    assert end(["fit"], saved="") == [report]
-    assert end(["fit"], benchmarks=0) == []
+    line = f"next: cd {tmp_path} && vidcorr validate --config {tmp_path}/run/config.yaml --ckpt_path best.ckpt"
+    assert end() == [report, line]
+    assert end(folder=None) == [line]
+    assert end(saved="") == [report]
+    assert end(benchmarks=0) == []
 
 
 @pytest.fixture
-def trainer_options(monkeypatch):
+def trainer_options(monkeypatch, tmp_path):
     """A function that returns the arguments with which LightningCLI makes the Trainer, some of the config changed."""
     monkeypatch.setattr(LightningCLI, "instantiate_trainer", lambda self, **options: options)
     cli = Parsed(["fit", *TINY, "--on", "davis=."])
@@ -193,6 +193,7 @@ def trainer_options(monkeypatch):
     assert any(NOISE in getattr(each[1], "pattern", "") for each in warnings.filters)
 
     def options(command="fit", earlier=None, on=("davis=.",), **changes):
+        changes = {"default_root_dir": str(tmp_path)} | changes
         cli.run.earlier, cli.command = earlier, command
         cli.config["fit"].on = list(on)
         cli.config_init = {command: Namespace(trainer=cli.config["fit"].trainer.clone())}
@@ -209,13 +210,12 @@ def test_callbacks_are_added_unless_there_are_ones_of_their_kind(trainer_options
         return [type(callback) for callback in trainer_options(*command, **changes)["callbacks"]]
 
     savers = [BestCheckpoint, LastCheckpoint]
-    default = [BestCheckpoint, Throughput, ShortLogInterval, LearningRateMonitor, LastCheckpoint, TQDMProgressBar]
+    default = [BestCheckpoint, Throughput, LearningRateMonitor, LastCheckpoint, TQDMProgressBar]
     assert added() == [BenchmarkCallback, *default]
-    assert added(callbacks=LastCheckpoint()) == [LastCheckpoint, BenchmarkCallback, *default[:4], TQDMProgressBar]
+    assert added(callbacks=LastCheckpoint()) == [LastCheckpoint, BenchmarkCallback, *default[:3], TQDMProgressBar]
     assert added(barebones=True) == [BenchmarkCallback]
     for changes, kinds in (
         ({"logger": False}, [LearningRateMonitor]),
-        ({"log_every_n_steps": 5}, [ShortLogInterval]),
         ({"enable_progress_bar": False}, [TQDMProgressBar]),
         ({"enable_checkpointing": False}, savers),
     ):
@@ -224,18 +224,20 @@ def test_callbacks_are_added_unless_there_are_ones_of_their_kind(trainer_options
     assert added(on=()) == default[1:]
 
 
-def test_a_run_that_goes_on_has_its_folder_unless_a_logger_is_named(trainer_options, tmp_path):
+def test_a_run_has_a_folder_in_which_the_default_logger_writes(trainer_options, tmp_path, monkeypatch):
     def place(**changes):
         given = trainer_options(**changes)
         return given.get("default_root_dir"), given.get("logger") and given["logger"].log_dir
 
-    earlier = tmp_path / "version_3"
-    trainer_options.run.loggers = [{"save_dir": tmp_path, "name": "", "version": "version_3"}]
-    for without in ({"logger": False}, {"barebones": True}):
-        assert place(**without, default_root_dir="~/a") == (Path("~/a").expanduser(), None)
-        assert place(**without, earlier=earlier) == (earlier, None)
-    assert place() == place(logger=True) == place(logger=Mock(), earlier=earlier) == (None, None)
-    assert place(earlier=earlier) == place(logger=True, earlier=earlier) == (None, str(earlier))
+    root = tmp_path.resolve()
+    assert place(logger=False) == (root / "version_0", None)
+    assert place(barebones=True) == (root / "version_1", None)
+    assert place(logger=Mock()) == (root / "version_2", None)
+    assert place() == (root / "version_3", str(root / "version_3"))
+    assert place(logger=True, earlier=root / "version_1") == (root / "version_1", str(root / "version_1"))
+    assert place(fast_dev_run=True) == (None, None)
+    monkeypatch.setattr("vidcorr.cli.is_first_rank", lambda: False)
+    assert place() == (None, None)
 
 
 def test_ranks_that_are_forks_of_threads_are_refused(trainer_options, monkeypatch):
@@ -250,7 +252,7 @@ def test_ranks_that_are_forks_of_threads_are_refused(trainer_options, monkeypatc
 
 @pytest.mark.parametrize(("command", "resumes"), [("fit", None), ("validate", "a.ckpt")])
 def test_the_files_of_a_run_are_written_once_and_the_config_resumes_no_training(command, resumes, tmp_path):
-    run, parser = Mock(), Mock()
+    run, parser = Mock(folder=tmp_path, earlier=None), Mock()
     saving = SaveConfig(parser, Namespace(ckpt_path="a.ckpt"), run)
     last = [LastCheckpoint(dirpath=tmp_path / "last")] if command == "fit" else []
     trainer = quiet_trainer(default_root_dir=tmp_path, callbacks=last, enable_checkpointing=bool(last))
@@ -259,19 +261,10 @@ def test_the_files_of_a_run_are_written_once_and_the_config_resumes_no_training(
     assert run.begin.called == (command == "validate")
     for _ in range(2):
         saving.on_train_batch_start(trainer, None)
-    run.begin.assert_called_once_with(tmp_path, tmp_path / "last" if last else None)
+    run.begin.assert_called_once_with(tmp_path / "last" if last else None)
     ((config, path), options) = parser.save.call_args
     assert (config.ckpt_path, path) == (resumes, tmp_path / "config.yaml")
     assert options == {"skip_unset": False, "overwrite": True, "multifile": False}
-
-
-def test_a_short_run_is_logged_ten_times():
-    logged = {}
-    for steps in (0, 1, 3, 40, 499, 545, float("inf")):
-        trainer = SimpleNamespace(estimated_stepping_batches=steps, log_every_n_steps=50)
-        ShortLogInterval().on_train_start(trainer, None)
-        logged[steps] = trainer.log_every_n_steps
-    assert logged == {0: 50, 1: 1, 3: 1, 40: 4, 499: 49, 545: 50, float("inf"): 50}
 
 
 # The checkpoint
@@ -376,6 +369,6 @@ def test_fit_on_two_nodes(video_folder, davis_root, tmp_path):
     assert "global batch" not in (tmp_path / "said1").read_text()
     for epoch in (slice(0, 4), slice(4, 8)):  # four videos, each of them twice
         assert sorted(Counter(first["videos"][epoch] + second["videos"][epoch]).values()) == [2, 2, 2, 2]
-    (results,) = tmp_path.glob("lightning_logs/version_0/benchmarks/davis/*/results.json")
+    (results,) = tmp_path.glob("version_0/benchmarks/davis/*/results.json")
     assert json.loads(results.read_text())["ranks"] == 2
     assert len(list((results.parent / "predictions").iterdir())) == 3

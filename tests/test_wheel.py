@@ -94,7 +94,7 @@ def test_the_first_commands_say_nothing_that_looks_like_a_fault(installed, video
         ["predict", str(video), f"--mask={mask}"],
         ["evaluate", "vidcorr-r18", on],
         ["fit", *configs, f"--data.source={video_folder}", *small, on],
-        ["validate", "--ckpt_path=runs/lightning_logs/version_0/checkpoints/last.ckpt", on],
+        ["validate", "--ckpt_path=runs/version_0/checkpoints/last.ckpt", on],
     ]
     # without the .pth of `pip install -e`, the folder of a script, and PYTHONPATH
     python = [sys.executable, "-I", "-S", "-c", SCRIPT, str(installed), get_paths()["purelib"], json.dumps(commands)]

@@ -177,7 +177,7 @@ def test_callbacks_of_lightning_that_are_not_refused_train_together(video_folder
         if name not in ABSTRACT and not issubclass(getattr(of_lightning, name), REFUSED):
             words += flags("trainer.callbacks+", name, **ARGUMENTS.get(name, {}))
     main(["fit", *words])
-    (path,) = tmp_path.glob("lightning_logs/version_0/checkpoints/last.ckpt")
+    (path,) = tmp_path.glob("version_0/checkpoints/last.ckpt")
     assert torch.load(path, weights_only=True)["global_step"] == 2
     assert "Traceback" not in capsys.readouterr().err
 

@@ -159,7 +159,7 @@ def points(folder: Path) -> dict[str, list[tuple[int, Any]]]:
 def faults_of(blow: Blow, folder: Path, whole: Path, data: Path) -> list[str]:
     """Stop a run and resume it; return where it differs from the whole run."""
     train(blow, folder, data, stopped=True)
-    begun = bool(list(folder.glob("lightning_logs/*/checkpoints/last.ckpt")))
+    begun = bool(list(folder.glob("*/checkpoints/last.ckpt")))
     time.sleep(1 - time.time() % 1)  # TensorBoard orders the files of a second by a number as text, 10 before 9
     said = train(blow, folder, data, stopped=False, resumed=True)
     if not re.search("resuming from .*: step" if begun else "starting a new run", said):

@@ -27,7 +27,7 @@ def test_a_run_that_is_killed_twice(whole, video_folder, tmp_path):
         blow = harm("Strike", name="SIGKILL", step=step, place=place)
         run(words("VFSMoCo", tmp_path, *more, source=video_folder, callbacks=(blow,)), -9)
     said = run(words("VFSMoCo", tmp_path, "--ckpt_path=last", source=video_folder), 0)
-    assert f"resuming from {tmp_path}/lightning_logs/version_" in said
+    assert f"resuming from {tmp_path}/version_" in said
     assert faults_between(tmp_path, whole) == []
 
 
@@ -47,7 +47,7 @@ def test_a_signal_saves_the_step_and_the_run_resumes(
     assert "Traceback" not in said
     assert last(tmp_path)["global_step"] == max(curve(tmp_path)) == reached
     said = run(words("VFSMoCo", tmp_path, "--ckpt_path=last", source=video_folder), 0)
-    (version,) = (tmp_path / "lightning_logs").iterdir()
+    (version,) = (tmp_path).iterdir()
     assert f"resuming from {version}/checkpoints/last.ckpt: step {reached}, epoch " in said
     assert "ckpt_path: null\n" in (version / "config.yaml").read_text()  # a new run if it is given again
     assert faults_between(tmp_path, whole) == []

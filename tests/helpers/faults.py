@@ -155,7 +155,7 @@ def curve(folder: Path) -> dict[int, str]:
 
 def last_of(folder: Path) -> Path:
     """The newest `last.ckpt` of the runs in a folder."""
-    return max(folder.glob("lightning_logs/*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+    return max(folder.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime_ns)
 
 
 def last(folder: Path) -> dict[str, Any]:

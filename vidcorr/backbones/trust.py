@@ -5,7 +5,6 @@ working directory, which are the user's own, and what the user has named: on the
 process, or by `allow`. Nothing else is imported.
 """
 
-import contextvars
 import importlib.util
 import inspect
 import os
@@ -13,11 +12,16 @@ import re
 import site
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import Context, ContextVar
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import set_parsing_settings
 from torch import nn
+
+from ..errors import UsageError
 
 TRUSTED = ("vidcorr", "timm", "torchvision", "transformers")
 """Names before a dot or a colon that every checkpoint may hold."""
@@ -37,7 +41,10 @@ IMPORT_PATH = re.compile(r"(?<![\w./-])[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)+(?![\w/-
 """`package.module.Class` or `package.module:callable` in a text, and no part of a path."""
 HUB_ENTRY = re.compile(r"torchhub:[^\s\"',\]}]+:\w+")
 """A network by torch.hub in a text."""
+DENIED = re.compile("Importing '([^']+)' is not allowed")
+"""What the parser says of an import path that it may not import."""
 _allowed: set[str] = set()
+_reads_file: ContextVar[bool] = ContextVar("reads_file", default=False)
 
 
 def allow(*names: str) -> None:
@@ -58,9 +65,13 @@ def allow_named(given: object) -> None:
             (`--model=my_methods.Mine`, `my_networks:small`, also within JSON). A class is `module:Class` in the words
             and `module.Class` in a file.
     """
+    if _reads_file.get():
+        return
     names = re.findall(r"[\w.]+(?::[\w.]+)?", str(given))
     allow(*names)
-    allow(*(name.replace(":", ".") for name in names))
+    paths = [name.replace(":", ".") for name in names]
+    allow(*paths)
+    set_parsing_settings(import_path_allowlist=[path for path in paths if "." in path and _is_import_path(path)])
     if isinstance(given, Mapping):
         stated = given.get("allow") or []
         allow(*([stated] if isinstance(stated, str) else stated))
@@ -118,10 +129,15 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
             remedy = f"run from the folder that holds {package}, or set PYTHONPATH to it"
             raise ValueError(f"{source}: names {name[:LONGEST]}, which cannot be imported here: {remedy}")
     if refused:
-        raise ValueError(
-            f"{source}: names code from outside this project and the working directory; if you trust it, add --allow "
-            f"{whole_names(refused, ' ')} (in Python vidcorr.backbones.trust.allow)"
-        )
+        raise ValueError(_refusal(source, whole_names(refused, " ")))
+
+
+def _refusal(source: str | Path, names: str) -> str:
+    """Return the message for code that a file may not name."""
+    where = "from outside this project and the working directory"
+    return (
+        f"{source}: names code {where}; if you trust it, add --allow {names} (in Python vidcorr.backbones.trust.allow)"
+    )
 
 
 def _is_code(name: str) -> bool:
@@ -170,12 +186,79 @@ def _is_trusted(package: str) -> bool:
     if package == SCRIPT:  # decided by name
         return False
     _search_working_directory()
-    found = importlib.util.find_spec(package) if package.isidentifier() else None  # imports nothing without dots
+    return package.isidentifier() and _lies_below(package, Path.cwd())
+
+
+def _lies_below(package: str, folder: Path) -> bool:
+    """Return whether a package lies below a folder, and is not installed; imports nothing without dots."""
+    found = PathFinder.find_spec(package)
     if found is None or not found.has_location:
         return False
     file = Path(str(found.origin)).resolve()
     installed = (sys.prefix, sys.base_prefix, site.getusersitepackages())
-    return file.is_relative_to(Path.cwd()) and not any(map(file.is_relative_to, installed))
+    return file.is_relative_to(folder) and not any(map(file.is_relative_to, installed))
+
+
+@contextmanager
+def words_of_file(source: Path) -> Iterator[None]:
+    """Within the context the words of a command come from a file, which may name the code that a checkpoint may.
+
+    The parser checks every import path where it imports it, and what it leads to: `vidcorr.signals.os.kill` is not
+    ours. `allow_named` allows nothing. Afterwards the parser imports in this process what the user names.
+
+    Args:
+        source: the file, for messages. Modules in the present working directory are the user's own.
+
+    Raises:
+        ValueError: one line with the code that the user would have to allow.
+    """
+    allowed = [*TRUSTED, *OF_THE_SHELL, *_modules_here(), *filter(_is_import_path, _allowed)]
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=allowed)
+    token = _reads_file.set(True)
+    try:
+        yield
+    except UsageError as error:
+        denied = DENIED.search(str(error))
+        if denied is None:
+            raise
+        raise ValueError(_refusal(source, denied[1])) from error
+    finally:
+        _reads_file.reset(token)
+
+
+def _modules_here() -> list[str]:
+    """Return the names of modules and packages in the working directory."""
+    found = []
+    for path in Path.cwd().iterdir():
+        has_code = path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))
+        if has_code and path.stem.isidentifier():
+            found.append(path.stem)
+    return found
+
+
+def _is_import_path(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
+
+
+def refuse_networks(value: object, source: Path) -> None:
+    """Refuse networks in a parsed configuration, `package.module:callable`, that a checkpoint may not name.
+
+    Args:
+        value: the configuration, or a part of it.
+        source: the file that the configuration comes from, for messages.
+
+    Raises:
+        ValueError: one line with what the user would have to allow.
+    """
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            refuse_networks(each, source)
+    elif isinstance(value, str):
+        named = re.match(r"(torchhub:[^=@]+:\w+|[\w.]+:[\w.]+)(@|=|$)", value)
+        if named:
+            refuse([named[1]], source)
 
 
 def _is_of_this_script(name: str) -> bool:
@@ -250,7 +333,7 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path) -> 
         arguments = without_arguments_of_bases(kind, arguments)
     try:
         # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
-        module = contextvars.Context().run(kind, **arguments)
+        module = Context().run(kind, **arguments)
     except Exception as error:  # any type, because the arguments in the file are at fault
         raise ValueError(f"{source}: {name} cannot be made: {reason(error)}") from error
     if not isinstance(module, nn.Module):

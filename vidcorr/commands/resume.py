@@ -26,25 +26,35 @@ def command(args: Sequence[str]) -> None:
     name = parser.parse_args(first if has_name else []).run
     more = list(args[has_name:])
 
-    from ..backbones.trust import allow_named, names_outside, refuse
-    from ..experiments.config_files import texts_of
+    from ..backbones.trust import allow_named, words_of_file
     from ..experiments.runs import FILE, Record
 
     folder = find_run(name)
     run = Record.read(folder)
     home = Path(run.folder) if Path(run.folder).is_dir() else Path.cwd()  # the project may have moved
-    sys.path.append(str(home))  # finds the run's own modules; at the end, to hide no other module
     allow_named(more)
-    with chdir(home):
-        texts = list(texts_of(run.words))
-    refuse(names_outside(texts), folder / FILE)  # in the user's folder: the run's is not trusted for what the file says
+    sys.path.append(str(home))  # finds the run's own modules; at the end, to hide no other module
+    further = [from_here(word) for word in more]
+    more = list(further)
     if list(run.words[-len(more) :]) == more:
         more = []  # given again
-    sys.argv = [os.path.abspath(sys.argv[0]), "resume", str(folder), *args[has_name:]]  # Lightning starts ranks by it
-    with chdir(home):
-        from ..cli import VidcorrCLI
+    sys.argv = [os.path.abspath(sys.argv[0]), "resume", str(folder), *further]  # Lightning starts ranks by it
+    from ..cli import VidcorrCLI
 
-        VidcorrCLI(run.words, folder, more)
+    with words_of_file(folder / FILE), chdir(home):  # in the user's folder: the run's is not trusted by what it says
+        VidcorrCLI(run.words, folder, more, folder / FILE)
+
+
+def from_here(word: str) -> str:
+    """Return a word whose path, alone or after `=`, exists here, with the path from the root: the run is elsewhere.
+
+    A word of digits alone is a number.
+    """
+    start, equals, path = word.rpartition("=")
+    is_number = path.replace(".", "").isdecimal()
+    if path and not is_number and not path.startswith("-") and os.path.exists(path):
+        return f"{start}{equals}{os.path.abspath(path)}"
+    return word
 
 
 def find_run(name: str | None) -> Path:

@@ -6,16 +6,19 @@ import json
 import logging
 import os
 import shlex
+import shutil
 import socket
 import subprocess
+import uuid
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import MinLen
 from pydantic import ValidationError
 
 from ..results.checked import Exact, Items, Json, mistakes_of
@@ -33,8 +36,42 @@ CONFIG = "config.yaml"
 """Its configuration, written once the run begins."""
 OF_A_RUN = ("benchmarks", "checkpoints", "pictures")
 """Folders within the folder of a run, in which no other run lies."""
-OF_A_REFUSAL = (FILE, "events.out.", "hparams.yaml", "metrics.csv", ".in-use")
-"""Beginnings of the names of files that a run has written when it is refused."""
+WITHOUT_EFFECT = {
+    "max_epochs",
+    "min_epochs",
+    "max_steps",
+    "min_steps",
+    "max_time",
+    "logger",
+    "callbacks",
+    "default_root_dir",
+    "devices",
+    "num_nodes",
+    "strategy",
+    "accelerator",
+    "log_every_n_steps",
+    "enable_checkpointing",
+    "enable_progress_bar",
+    "enable_model_summary",
+    "profiler",
+    "plugins",
+    "limit_val_batches",
+    "limit_test_batches",
+    "limit_predict_batches",
+    "num_sanity_val_steps",
+    "val_check_interval",
+    "check_val_every_n_epoch",
+    "fast_dev_run",
+    "barebones",
+    "detect_anomaly",
+    "inference_mode",
+    "model_registry",
+    "enable_autolog_hparams",
+    "benchmark",
+}
+"""Arguments of the Trainer on which a step of a training does not depend; of `devices` the global batch does."""
+LIMITS = ("max_epochs", "max_steps", "max_time")
+"""Arguments of the Trainer that say how long a training is."""
 SLURM = {"job": "SLURM_JOB_ID", "array_job": "SLURM_ARRAY_JOB_ID", "array_task": "SLURM_ARRAY_TASK_ID"}
 
 
@@ -42,6 +79,7 @@ class Record(Exact):
     """Content of `run.json`, about the run in its folder.
 
     Attributes:
+        id: the run's own name, drawn at its first start; its checkpoints hold it too.
         words: words of its command after `vidcorr`, with those that later starts added.
         folder: working directory of the command.
         slurm: its job in SLURM: `job`, and for a task of an array `array_job` and `array_task`; else empty.
@@ -50,13 +88,16 @@ class Record(Exact):
         host: name of the machine.
         begin: time of its newest start, ISO 8601 in UTC.
         end: time of its end; None until then, also after a stop or an error.
-        training: digest of its model, data and seed; "" before they are known.
+        training: digest of what its first start asked for, see `digest_of_training`; never computed again.
+        branched: checkpoint of another run from which its first start began, or None.
+        length: how long its newest start was to be, by `LIMITS`.
         checkpoints: folder of its `last.ckpt`; a relative path begins in the folder of the run.
         resumed: checkpoint from which its newest start resumed, or None.
         earlier: these fields at each earlier start, the first start first.
     """
 
-    words: Items[str]
+    id: str
+    words: Annotated[Items[str], MinLen(1)]
     folder: str
     slurm: dict[str, str]
     version: str
@@ -65,6 +106,8 @@ class Record(Exact):
     begin: str
     end: str | None = None
     training: str = ""
+    branched: str | None = None
+    length: str = ""
     checkpoints: str = "checkpoints"
     resumed: str | None = None
     earlier: Items[Json] = ()
@@ -73,6 +116,7 @@ class Record(Exact):
     def now(cls, words: Sequence[str]) -> Record:
         """Return the record of a run that begins now, in this process and working directory."""
         return cls(
+            id=uuid.uuid4().hex,
             words=tuple(words),
             folder=os.getcwd(),
             slurm={name: os.environ[key] for name, key in SLURM.items() if key in os.environ},
@@ -121,9 +165,11 @@ class Record(Exact):
 class Run:
     """A run of `fit` or `validate`, from its words to its end.
 
-    `find` looks for the run that it goes on with, `claim` takes a folder in which no other run has begun, `begin`
-    writes `run.json` there, and `end` notes the end; `give_back` clears the folder of a refused run. `find` is for all
-    ranks, the others are for the first.
+    There is one rule of going on: in the folder of a run go on `vidcorr resume`, a requeued job of SLURM, and
+    `fit --ckpt_path last`, with the newest run of this training. Every other run has a new folder, also one that begins
+    from a checkpoint of another. `find` applies the rule, `make_folder` makes a new folder before the Trainer, `begin`
+    writes `run.json` once the run is not refused, `end` notes the end. `find` is for all ranks, the others are for the
+    first.
 
     Args:
         words: words of its command after `vidcorr`.
@@ -135,8 +181,8 @@ class Run:
         record: what its `run.json` says.
         earlier: folder of the run that it goes on with, or None.
         words: words to parse.
-        loggers: arguments of its loggers; set by `find`.
-        folder: its folder, once claimed.
+        folder: its folder, on the first rank; None in a trial.
+        is_begun: True once it is not refused.
 
     Raises:
         SystemExit: with status 0, if the run to go on with has already ended by these words.
@@ -153,8 +199,8 @@ class Run:
         self.earlier: Path | None = None
         self.say = say
         self.words = list(words)
-        self.loggers: list[dict[str, Any]] = []
         self.folder: Path | None = None
+        self.is_begun = False
         if earlier is not None:
             checkpoint = self._go_on(earlier)
             if checkpoint is not None:
@@ -163,10 +209,6 @@ class Run:
 
     def find(self, config: Any) -> str | None:
         """Find the run that this one goes on with, if the command has not named it.
-
-        A requeued job of SLURM goes on with its own run, whatever checkpoint its words name; `fit --ckpt_path last`
-        with the newest run of this model, data and seed; and `fit` from a `last.ckpt` with the run of this file, if its
-        folder lies below the root.
 
         Args:
             config: configuration of the command, parsed.
@@ -178,62 +220,63 @@ class Run:
             SystemExit: with status 0, if that run has already ended.
         """
         checkpoint: str | None = config.ckpt_path
-        self.loggers = _arguments_of_loggers(config.trainer)
-        self.record = self.record.changed(training=_digest_of_training(config))
+        fits = self.record.words[0] == "fit"
+        length = ", ".join(f"{limit}={config.trainer.get(limit)}" for limit in LIMITS)
+        self.record = self.record.changed(length=length)
         root = Path(config.trainer.default_root_dir).expanduser()
-        if self.earlier is None and os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
-            checkpoint = self._find_own_of_job(root) or checkpoint
-        if self.record.words[0] == "fit" and checkpoint == "last":
+        if self.earlier is None:
+            self.record = self.record.changed(training=digest_of_training(config))
+            if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+                checkpoint = self._find_own_of_job(root) or checkpoint
+        if self.earlier is None and fits and checkpoint == "last":
             checkpoint = self._find_newest(root)
-        elif self.record.words[0] == "fit" and checkpoint and self.earlier is None:
-            folder = Path(checkpoint).resolve().parent.parent
-            is_last_of_run = Path(checkpoint).name.startswith("last") and (folder / FILE).is_file()
-            if is_last_of_run and folder.is_relative_to(root.resolve()):
-                self.earlier = folder
         if self.earlier is not None:
             self.record = self.record.changed(resumed=checkpoint)
-            if config.trainer.logger in (None, True):
-                self.loggers = [{"save_dir": str(self.earlier.parent), "name": "", "version": self.earlier.name}]
+        elif fits and checkpoint is not None:
+            self.record = self.record.changed(branched=checkpoint)
+            self.say(f"a run of its own, which begins from {checkpoint}")
         return checkpoint
 
     def _find_own_of_job(self, root: Path) -> str | None:
         """Go on with the newest run of this job of SLURM and these words; return its checkpoint."""
         found = None
-        for folder, run in self._runs(root).items():
+        for folder, run in runs_below([root]).items():
             if run.slurm and run.slurm == self.record.slurm and run.repeats(self.record):
                 found = folder
         return None if found is None else self._go_on(found)
 
     def _find_newest(self, root: Path) -> str | None:
-        """Go on with the run of this model, data and seed that has the newest `last.ckpt`; return the file.
+        """Go on with the run of this training that has the newest `last.ckpt`; return the file.
 
         None, if a new run begins. A run of the same command that has saved nothing yet begins again in its folder.
+
+        Raises:
+            SystemExit: with status 0, if that run has ended at this length.
         """
         found: dict[Path, Path] = {}  # checkpoint → folder of its run
-        for folder, run in self._runs(root).items():
+        for folder, run in runs_below([root]).items():
             checkpoint = run.last_checkpoint(folder)
             if checkpoint is not None and run.training == self.record.training:
                 found[checkpoint] = folder
             elif checkpoint is None and run.repeats(self.record) and not run.end:
-                self.earlier = folder
+                self._continue(folder, run)
         if not found:
-            self.say(f"--ckpt_path last: no run of this model, data and seed below {root}: starting a new run")
+            self.say(f"--ckpt_path last: no run of this training below {root}: starting a new run")
             return None
         newest = max(found, key=_age)
-        self.earlier = found[newest]
+        folder = found[newest]
+        run = Record.read(folder)
+        if run.end and run.length == self.record.length:
+            self.say(f"--ckpt_path last: {folder} has ended at this length, {run.end}")
+            raise SystemExit(0)
+        self._continue(folder, run)
         self.say(f"--ckpt_path last: {newest}")
         return str(newest)
 
-    def _runs(self, root: Path) -> dict[Path, Record]:
-        """Return the runs below the root, and in the folders of the loggers."""
-        folders = [root]
-        for arguments in self.loggers:
-            place = Path(arguments.get("save_dir") or "")
-            if place.resolve() == Path.cwd():  # all of it may hold data
-                place /= arguments.get("project") or arguments.get("name") or ""
-            if place.resolve() != Path.cwd():
-                folders.append(place)
-        return runs_below(folders)
+    def _continue(self, folder: Path, run: Record) -> None:
+        """Go on in a folder as the run that it holds."""
+        self.earlier = folder
+        self.record = self.record.changed(id=run.id, training=run.training, branched=run.branched)
 
     def _go_on(self, folder: Path) -> str | None:
         """Go on with the run in a folder, and name it; return its `last.ckpt`, if there is one.
@@ -245,45 +288,45 @@ class Run:
         if run.end and run.words == self.record.words:
             self.say(f"{folder} has ended, {run.end}; further words make it longer: --trainer.max_epochs N")
             raise SystemExit(0)
-        self.earlier = folder
+        self._continue(folder, run)
         checkpoint = run.last_checkpoint(folder)
         state = "has no last.ckpt and begins again" if checkpoint is None else "goes on"
         self.say(f"{folder} {state}: {shlex.join(['vidcorr', *self.record.words])}")
         return None if checkpoint is None else str(checkpoint)
 
-    def claim(self, folder: Path, anew: bool = False) -> bool:
-        """Claim a folder for the run: return False if another run has begun there, even at the same moment.
+    def make_folder(self, root: Path) -> Path:
+        """Return the folder of the run: that of the run that goes on, or a new `version_N` in the root.
 
-        Args:
-            folder: the folder.
-            anew: claim it only if it is new, so not the folder of the run that goes on.
+        Runs that start together have folders of their own.
         """
-        if anew or folder.resolve() != self.earlier:
-            folder.mkdir(parents=True, exist_ok=True)
+        if self.earlier is not None:
+            self.folder = self.earlier
+            return self.folder
+        root.mkdir(parents=True, exist_ok=True)
+        for number in count(_next_version(root)):
+            folder = root / f"version_{number}"
             try:
-                with (folder / FILE).open("x", encoding="utf-8") as file:
-                    file.write(self.record.model_dump_json(indent=2) + "\n")
-            except FileExistsError:
-                return False
-        self.folder = folder
-        return True
+                folder.mkdir()
+            except FileExistsError:  # another run has just made it
+                continue
+            self.folder = folder.resolve()
+            self.record.save(folder)
+            return self.folder
+        raise AssertionError("unreachable")
 
-    def begin(self, folder: Path, checkpoints: Path | None) -> None:
+    def begin(self, checkpoints: Path | None) -> None:
         """Write `run.json` once the run is not refused; a run that goes on keeps its earlier starts.
 
         Args:
-            folder: its folder: the claimed one, or of a logger that names it only now.
             checkpoints: folder of its `last.ckpt`, or None.
-
-        Raises:
-            ValueError: if another run has begun in the folder.
         """
-        if self.folder is None and not self.claim(folder):
-            raise ValueError(f"{folder}: another run has begun there: name another folder")
+        folder = self.folder
+        if folder is None:  # a trial
+            return
+        self.is_begun = True
         if checkpoints is not None:
-            home = folder.resolve()  # a place in it stays right where the folder moves
-            place = checkpoints.relative_to(home) if checkpoints.is_relative_to(home) else checkpoints
-            self.record = self.record.changed(checkpoints=str(place))
+            place = checkpoints.relative_to(folder) if checkpoints.is_relative_to(folder) else checkpoints
+            self.record = self.record.changed(checkpoints=str(place))  # a place in it stays right where it moves
         before = Record.read(folder)
         if before.begin != self.record.begin:
             fields = before.model_dump(exclude={"earlier"}, mode="json")
@@ -292,28 +335,26 @@ class Run:
 
     def end(self) -> None:
         """Note the end of the run, if it has begun."""
-        if self.folder is not None and (self.folder / CONFIG).exists():
+        if self.folder is not None and self.is_begun:
             record = Record.read(self.folder)
             if record.begin == self.record.begin:
                 record.changed(end=_now()).save(self.folder)
 
-    def give_back(self) -> None:
-        """Remove what a refused run has left in the folder that it has claimed.
+    def remove_refused(self) -> None:
+        """Remove the new folder of a run that was refused before it began."""
+        if self.folder is not None and self.earlier is None and not self.is_begun:
+            shutil.rmtree(self.folder)
+            self.folder = None
 
-        Nothing is removed once the run has trained or measured, or if it goes on in the folder of an earlier one.
-        """
-        folder = self.folder
-        if folder is None or (folder / CONFIG).exists() or (folder / "benchmarks").exists():
-            return
-        if Record.read(folder).begin != self.record.begin:
-            return
-        checkpoints = folder / "checkpoints"
-        for path in (*folder.iterdir(), *checkpoints.glob("*")):
-            if path.name.startswith(OF_A_REFUSAL):
-                path.unlink()
-        for each in (checkpoints, folder):
-            with suppress(OSError):  # it is missing, or holds other files
-                each.rmdir()
+
+def _next_version(root: Path) -> int:
+    """Return the number after the highest N of the folders `version_N` in a root."""
+    numbers = [-1]
+    for path in root.glob("version_*"):
+        number = path.name.removeprefix("version_")
+        if number.isdecimal():
+            numbers.append(int(number))
+    return max(numbers) + 1
 
 
 def _now() -> str:
@@ -339,27 +380,31 @@ def _commit() -> str:
     return asked.stdout.strip()
 
 
-def _arguments_of_loggers(trainer: Any) -> list[dict[str, Any]]:
-    """Return the arguments of each logger of a Trainer's configuration; of Lightning's default logger the root."""
-    given = trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]
-    found: list[dict[str, Any]] = []
-    for logger in given:
-        arguments = {"save_dir": trainer.default_root_dir}
-        if hasattr(logger, "class_path"):
-            init_args = logger.get("init_args")
-            arguments = init_args.as_dict() if init_args else {}
-            arguments |= logger.get("dict_kwargs") or {}
-        found.append(arguments)
-    return found
+def digest_of_training(config: Any) -> str:
+    """Return a digest of the model, data, seed and arguments of the Trainer on which a step of a training depends.
 
+    Length, loggers, folders and workers are left out. The number of devices counts as the global batch does. A
+    checkpoint that the command names is part of it: a run that begins there is another training.
 
-def _digest_of_training(config: Any) -> str:
-    """Return a digest of a configuration's model, data and seed; the number of loader workers changes no step."""
+    Args:
+        config: configuration of the first start, parsed.
+    """
     content = config.as_dict()
+    trainer = {name: value for name, value in content["trainer"].items() if name not in WITHOUT_EFFECT}
     data = content.get("data")
+    batch = None
     if data:
-        data.get("init_args", {}).pop("num_workers", None)
-    parts = [content.get("model"), data, content.get("seed_everything")]
+        arguments = data.get("init_args") or {}
+        arguments.pop("num_workers", None)
+        batch = arguments.pop("batch_size", None)
+    devices = content["trainer"].get("devices", "auto")
+    number = len(devices) if isinstance(devices, list) else devices
+    if str(number).isdecimal() and isinstance(batch, int):
+        batch *= int(number) * int(content["trainer"].get("num_nodes") or 1)
+    elif number not in ("auto", -1, "-1"):
+        batch = [batch, devices]
+    start = None if config.ckpt_path == "last" else config.ckpt_path
+    parts = [content.get("model"), data, content.get("seed_everything"), trainer, batch, start]
     return text_digest(json.dumps(parts, sort_keys=True, default=str))
 
 
@@ -371,7 +416,13 @@ def runs_below(roots: Iterable[str | Path]) -> dict[Path, Record]:
     """
     found: dict[Path, Record] = {}
     for root in dict.fromkeys(Path(root).expanduser().resolve() for root in roots):
-        for name, below, files in os.walk(root):
+        entered: set[str] = set()
+        for name, below, files in os.walk(root, followlinks=True):
+            place = os.path.realpath(name)
+            if place in entered:  # by another link
+                below.clear()
+                continue
+            entered.add(place)
             if FILE not in files:
                 continue
             below[:] = [each for each in below if each not in OF_A_RUN]

@@ -21,7 +21,7 @@ from ..videos.files import slug
 from .benchmark_choice import add_benchmark_flags, chosen_benchmarks
 from .config_files import find_config, read_yaml
 
-CHECKPOINT = "lightning_logs/run/checkpoints/last.ckpt"
+CHECKPOINT = "version_0/checkpoints/last.ckpt"
 """Last checkpoint in the folder of a training."""
 
 
@@ -228,9 +228,8 @@ def _filled(words: Sequence[str], mark: str, value: str) -> tuple[str, ...]:
 
 def _training(row: str, seed: int, words: Sequence[str], folder: Path) -> Command:
     """Return the command of a training in a folder; it resumes if it was stopped."""
-    # a named version has the checkpoint at a known place, also after the run has resumed
-    logger = ("--trainer.logger", "TensorBoardLogger", "--trainer.logger.save_dir", str(folder))
-    place = ("--trainer.default_root_dir", str(folder), *logger, "--trainer.logger.version", "run")
+    # the first run below its root is version_0, also after it has resumed
+    place = ("--trainer.default_root_dir", str(folder))
     return Command(("fit", *words, *place, "--ckpt_path", "last"), row, seed, output=folder)
 
 

@@ -14,21 +14,25 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from jsonargparse import Namespace
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
-from pytorch_lightning.loggers.logger import DummyLogger
 
 from tests.helpers.refusal import refused
 from tests.helpers.stops import in_slurm
 from tests.helpers.words import TINY, clips, flags, refusal
 from vidcorr.backbones import trust
-from vidcorr.callbacks.run_folder import run_folder
-from vidcorr.cli import claim_folder, main
-from vidcorr.commands.resume import command, find_run
+from vidcorr.cli import main
+from vidcorr.commands.resume import command, find_run, from_here
 from vidcorr.experiments.config_files import texts_of
-from vidcorr.experiments.runs import FILE, Record, Run, _commit, newest_checkpoint
+from vidcorr.experiments.runs import (
+    FILE,
+    Record,
+    Run,
+    _commit,
+    digest_of_training,
+    newest_checkpoint,
+    runs_below,
+)
 
 
 def written(path, *words, **fields):
@@ -41,113 +45,60 @@ def written(path, *words, **fields):
 # A folder a run
 
 
-def test_a_folder_is_claimed_once(tmp_path):
-    run = Run(["fit"])
-    folders = [tmp_path / "below" / str(number) for number in range(50)] * 4
+def test_runs_that_start_together_have_folders_of_their_own(tmp_path):
+    runs = [Run(["fit"]) for _ in range(20)]
     with ThreadPoolExecutor(8) as threads:
-        claims = list(threads.map(run.claim, folders))
-    assert sum(claims) == 50
-    assert Record.read(tmp_path / "below/7") == run.record
-    run.record.save(tmp_path)
-    text = json.dumps(run.record.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-    assert (tmp_path / FILE).read_text() == (tmp_path / "below/7" / FILE).read_text() == text
-    assert re.fullmatch(r"[-\d]{10}T[:\d]{8}\.\d{3}\+00:00", run.record.begin)
+        folders = list(threads.map(lambda run: run.make_folder(tmp_path / "below"), runs))
+    assert sorted(folders) == sorted((tmp_path / "below" / f"version_{number}").resolve() for number in range(20))
+    assert len({run.record.id for run in runs}) == 20
+    for run, folder in zip(runs, folders, strict=True):
+        assert Record.read(folder) == run.record
+        text = json.dumps(run.record.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+        assert (folder / FILE).read_text() == text
+    assert re.fullmatch(r"[-\d]{10}T[:\d]{8}\.\d{3}\+00:00", runs[0].record.begin)
 
 
-def test_runs_that_start_together_without_a_logger_have_folders_of_their_own(tmp_path):
-    trainers = [pl.Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path) for _ in range(2)]
-    runs = [Run(["fit"]) for _ in trainers]
-    for trainer, run in zip(trainers, runs, strict=True):
-        claim_folder(trainer, run)
-    folders = [run.folder for run in runs]
-    assert folders == [run_folder(trainer) for trainer in trainers] == [tmp_path, tmp_path / "run-1"]
-
-
-def test_loggers_write_to_folders_of_the_run(tmp_path):
-    """Named ones too; a run that goes on stays in its folder if the logger would write beside it."""
-
-    def claimed(earlier=None, version=None):
-        run, loggers = Run(["fit"]), []
-        run.earlier = earlier
-        for kind, number in ((TensorBoardLogger, version), (CSVLogger, 3)):
-            run.loggers.append({"save_dir": tmp_path, "version": number})
-            loggers.append(kind(**run.loggers[-1]))
-        run.loggers.append({})
-        trainer = pl.Trainer(accelerator="cpu", logger=[*loggers, DummyLogger()], enable_checkpointing=False)
-        claim_folder(trainer, run)
-        places = [Path(logger.log_dir) for logger in trainer.loggers[:2]]
-        places[1].mkdir(parents=True)
-        (places[1] / "metrics.csv").touch()
-        assert (run.folder, len(trainer.loggers)) == (places[0], 3)
-        return [place.name for place in places]
-
-    logs = tmp_path / "lightning_logs"
-    assert claimed(version="a") == ["a", "version_3"]
-    assert claimed(version="a") == ["a-1", "version_3-1"]
-    earlier = written(logs / "old", "fit").resolve()
-    trainer = pl.Trainer(accelerator="cpu", logger=CSVLogger(logs, "", "old"), enable_checkpointing=False)
-    run = Run(["fit"])
-    run.earlier, run.loggers = earlier, [{"save_dir": logs, "name": ""}]
-    claim_folder(trainer, run)  # its table would be deleted
-    assert run.folder.name == "old-1"
-    for before, version, name in ((earlier, None, "old"), (earlier, "b", "b"), (tmp_path / "old", None, "version_4")):
-        assert claimed(before, version)[0] == name
-
-
-def test_a_refused_run_gives_its_folder_back(tmp_path):
-    """But for files of a user, of a run that has trained or measured, or of another run."""
-    ours = ["run.json", "events.out.1", "hparams.yaml", "metrics.csv", "checkpoints/.in-use"]
-
-    def left(*more, own=True, claims=True):
-        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+def test_a_refused_run_leaves_no_folder_and_a_begun_one_keeps_it(tmp_path):
+    for begins in (False, True):
         run = Run(["fit"])
-        if claims:
-            run.claim(folder)
-        for name in [*ours[1:], *more]:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).touch()
-        if not own:
-            written(folder, "fit", begin="2026-01-01")
-        run.give_back()
-        return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
-
-    assert left() == set()
-    assert not (tmp_path / "0").exists()
-    assert left("checkpoints/mine", "notes") == {"checkpoints/mine", "notes"}
-    assert left("config.yaml") == {*ours, "config.yaml"}
-    assert left("benchmarks/a") == {*ours, "benchmarks/a"}
-    assert left(own=False) == {*ours}
-    assert left(claims=False) == {*ours[1:]}
+        folder = run.make_folder(tmp_path)
+        (folder / "events.out.1").touch()
+        if begins:
+            run.begin(None)
+        run.remove_refused()
+        assert folder.exists() == begins
+    again = Run(["fit"], folder, say=[].append)
+    assert again.make_folder(tmp_path) == folder
+    again.remove_refused()
+    assert folder.exists()
 
 
 def test_a_run_begins_goes_on_and_ends(tmp_path):
-    folder, said = tmp_path / "run", []
+    said = []
     first = Run(["fit"])
-    first.begin(folder, folder / "mine")
+    folder = first.make_folder(tmp_path)
     first.end()  # not yet begun
+    assert Record.read(folder).end is None
+    first.begin(folder / "mine")
     assert Record.read(folder) == first.record == first.record.changed(checkpoints="mine", end=None)
-    written(folder, "fit", "--a", begin="2026-01-01", checkpoints="mine")
     assert Run(["fit"], folder, ["--b"], said.append).words == ["fit", "--b"]
     (folder / "mine").mkdir()
     (folder / "mine/last.ckpt").touch()
     second = Run(["fit"], folder, ["--b"], said.append)
     assert second.words == ["fit", f"--ckpt_path={folder}/mine/last.ckpt", "--b"]
     assert said == [f"{folder} {state}: vidcorr fit --b" for state in ("has no last.ckpt and begins again", "goes on")]
-    second.earlier = folder.resolve()
-    assert second.claim(folder)
+    assert second.make_folder(tmp_path) == folder
     before = Record.read(folder).model_dump(mode="json", exclude={"earlier"})
-    second.begin(folder, tmp_path / "elsewhere")
-    second.begin(folder, None)
-    (folder / "config.yaml").touch()
+    second.begin(tmp_path / "elsewhere")
+    second.begin(None)
     second.end()
     record = Record.read(folder)
     assert (record.words, record.checkpoints, record.earlier) == (("fit", "--b"), f"{tmp_path}/elsewhere", (before,))
+    assert (record.id, record.training) == (first.record.id, first.record.training)
     assert record.end
-    first.folder = folder
     written(folder, "fit", begin="2026-01-02")
-    first.end()  # another has begun since
+    second.end()  # another start since
     assert Record.read(folder).end is None
-    refused(ValueError, f"^{folder}: another run has begun there", Run(["fit"]).begin, folder, None)
 
 
 def test_the_commit_is_that_of_a_checkout_where_git_is(tmp_path, monkeypatch):
@@ -174,7 +125,7 @@ def test_a_run_is_resumed_by_its_words_from_anywhere(video_folder, tmp_path, mon
     strike = flags("trainer.callbacks+", "tests.helpers.faults.Strike", name="SIGTERM", step=2, place="end")
     refused(SystemExit, "^143$", main, ["fit", *TINY, *clips(video_folder), *flags("trainer", **quiet), *strike])
     line = caplog.messages[-1]
-    (folder,) = (tmp_path / "my runs/lightning_logs").iterdir()
+    (folder,) = (tmp_path / "my runs").iterdir()
     assert line.startswith(f"resume: vidcorr resume '{folder}'")
     moved = folder.rename(tmp_path / "elsewhere")
     (tmp_path / "other").mkdir()
@@ -188,7 +139,7 @@ def test_a_run_is_resumed_by_its_words_from_anywhere(video_folder, tmp_path, mon
     config = (moved / "config.yaml").read_text()
     assert "ckpt_path: null" in config
     assert "max_steps: 4" in config
-    assert not list((tmp_path / "my runs/lightning_logs").iterdir())
+    assert not list((tmp_path / "my runs").iterdir())
     caplog.clear()
     refused(SystemExit, "^0$", main, [*words, "--trainer.max_steps=4"])
     assert f"{moved} has ended" in caplog.text
@@ -222,7 +173,8 @@ def test_resume_gives_the_words_of_a_run_and_further_ones_once(tmp_path, monkeyp
     written(folder, *begun, folder="nowhere")
     monkeypatch.chdir(home)
     command(["--b"])  # the newest
-    assert called == [(begun, folder, [], str(home)), *[(begun, folder, ["--b"], str(home))] * 2]
+    source = folder / FILE
+    assert called == [(begun, folder, [], source, str(home)), *[(begun, folder, ["--b"], source, str(home))] * 2]
     refused(SystemExit, "^0$", command, ["--help"])
     refused(ValueError, "^configs: holds no training", find_run, Path("configs").mkdir() or "configs")
 
@@ -230,11 +182,11 @@ def test_resume_gives_the_words_of_a_run_and_further_ones_once(tmp_path, monkeyp
 def test_a_run_has_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     refused(ValueError, "^runs: is neither", find_run, None)
-    older = written("runs/lightning_logs/version_1", "fit", begin="2026-01-01").resolve()
+    older = written("runs/version_1", "fit", begin="2026-01-01").resolve()
     newer = written("runs/other/version_2", "fit", begin="2026-01-02").resolve()
-    written("runs/lightning_logs/version_3", "validate", begin="2026-01-03")
+    written("runs/version_3", "validate", begin="2026-01-03")
     assert find_run(None) == find_run("runs") == newer
-    for name in ("version_1", "lightning_logs/version_1", "version_1/", "runs/lightning_logs/version_1/", str(older)):
+    for name in ("version_1", "version_1", "version_1/", "runs/version_1/", str(older)):
         assert find_run(name) == older
     written("runs/third/version_1", "fit")
     refused(ValueError, "^version_1: .*; there are .*/version_1, .*/version_1$", find_run, "version_1")
@@ -243,8 +195,8 @@ def test_a_run_has_a_name(tmp_path, monkeypatch):
 def test_a_damaged_run_is_named_and_left_out(tmp_path, monkeypatch, caplog):
     """A run that is named itself is refused."""
     monkeypatch.chdir(tmp_path)
-    good = written("runs/lightning_logs/version_1", "fit", begin="2026-01-01").resolve()
-    damaged = Path("runs/lightning_logs/version_2")
+    good = written("runs/version_1", "fit", begin="2026-01-01").resolve()
+    damaged = Path("runs/version_2")
     damaged.mkdir()
     written(good / "benchmarks/in_a_run", "fit", begin="2026-01-03")
     (damaged / FILE).touch()  # another process is writing it
@@ -263,10 +215,12 @@ HOSTILE = [
     ["--trainer.callbacks+=LambdaCallback", "--trainer.callbacks.on_fit_start", "getpass.getuser"],
     ['--model={"class_path": "antigr\\u0061vity.Model"}'],
     ["--model", "getpass:getuser@res4/8"],
-    ["--on", "antigravity.Benchmark=/data"],
+    ["--model=raw_colour", "--on", "antigravity.Benchmark=/data"],
+    ["--model=raw_colour", "--on", "benchmark.yaml=/data"],
+    ["--model=raw_colour", "--trainer.callbacks=vidcorr.signals.signal.Signals"],
+    ["--model=évil_of_a_run.Model"],
     ["--model=antigravity.Model", "--allow", "antigravity.Model"],
     ["-cown.yaml"],
-    ["--model=own.yaml"],
     ["--model=own_of_a_run.Model"],
 ]
 
@@ -277,8 +231,10 @@ def test_the_words_of_a_file_run_only_what_a_checkpoint_may(words, tmp_path, mon
     monkeypatch.setattr(sys, "path", list(sys.path))
     home = tmp_path / "home"
     home.mkdir()
-    (home / "own.yaml").write_text('class_path: "antigravity.\\x4dodel"\n')
-    (home / "own_of_a_run.py").write_text("raise SystemExit(9)\n")
+    (home / "own.yaml").write_text('model: {class_path: "antigravity.\\x4dodel"}\n')
+    (home / "benchmark.yaml").write_text('class_path: "antigravity.\\x4dodel"\n')
+    for name in ("own_of_a_run", "évil_of_a_run"):
+        (home / f"{name}.py").write_text("raise SystemExit(9)\n")
     folder = written(tmp_path / "run", "fit", *words, folder=str(home))
     assert f"{folder}/{FILE}: names code from outside" in refusal("resume", folder)
     assert "antigravity" not in sys.modules
@@ -293,9 +249,9 @@ def test_what_words_name_besides_code_is_no_code():
 # `fit … --ckpt_path last`, and a requeued job of SLURM
 
 
-def config(path, root="runs", **model):
-    trainer = Namespace(logger=None, default_root_dir=root)
-    data = Namespace(init_args=Namespace(num_workers=random.random()))  # of no importance
+def config(path, root="runs", batch=4, trainer=(), **model):
+    trainer = Namespace(logger=None, default_root_dir=root, max_epochs=1, **dict(trainer))
+    data = Namespace(init_args=Namespace(batch_size=batch, num_workers=random.random()))  # workers have no effect
     return Namespace(ckpt_path=path, trainer=trainer, model=Namespace(**model), data=data, seed_everything=0)
 
 
@@ -326,13 +282,19 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
     assert checkpoint == "runs/version_0/checkpoints/last.ckpt"
     assert said[-1] == f"--ckpt_path last: {tmp_path.resolve()}/{checkpoint}"
     assert run.record.resumed == str(tmp_path.resolve() / checkpoint)
-    assert run.loggers == [{"save_dir": str(run.earlier.parent), "name": "", "version": "version_0"}]
-    best, moved = path.with_name("best.ckpt"), Path("runs/moved/checkpoints/last.ckpt")
-    cases = [(path, "runs", folder.resolve()), (path, "elsewhere", None), (best, "runs", None), (moved, "runs", None)]
-    for file, root, earlier in cases:
-        run = Run(["fit"])
-        assert run.find(config(str(file), root, lr=1)) == str(file)
-        assert run.earlier == earlier
+    for file in (path, path.with_name("best.ckpt")):  # a run of its own
+        run = Run(["fit"], say=said.append)
+        assert run.find(config(str(file), lr=1)) == str(file)
+        assert (run.earlier, run.record.branched, run.record.training == training) == (None, str(file), False)
+        assert said.pop() == f"a run of its own, which begins from {file}"
+    ended = Record.read(Path("runs/version_0")).changed(end="2026-01-03", length=Run(["fit"]).record.length)
+    for length, goes_on in (("max_epochs=1, max_steps=None, max_time=None", False), ("max_epochs=2", True)):
+        ended.changed(length=length).save(Path("runs/version_0"))
+        if goes_on:
+            assert found(lr=1)[0].earlier is not None
+        else:
+            refused(SystemExit, "^0$", found, lr=1)
+    ended.changed(end=None).save(Path("runs/version_0"))
     assert found(("validate",), None)[0].earlier is None
     assert newest_checkpoint("runs") == str(path.resolve())
     refused(ValueError, "^--ckpt_path last: no last.ckpt below elsewhere", newest_checkpoint, "elsewhere")
@@ -346,11 +308,60 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
     refused(SystemExit, "^0$", found)
 
 
-def test_runs_are_looked_for_in_the_folders_of_the_loggers(tmp_path, monkeypatch):
-    """Of a logger in the working directory only in its own folder: all of it may hold data."""
+def test_what_a_training_depends_on_makes_another_one():
+    def digest(**changes):
+        return digest_of_training(config("last", lr=1, **changes))
+
+    same = digest()
+    for name in (
+        "max_steps",
+        "logger",
+        "callbacks",
+        "default_root_dir",
+        "strategy",
+        "accelerator",
+        "limit_val_batches",
+    ):
+        given = {"trainer": {name: "other"}} if name not in ("logger", "default_root_dir") else {"root": "other"}
+        assert digest(**given) == same, name
+    for name in ("precision", "gradient_clip_val", "deterministic", "accumulate_grad_batches", "limit_train_batches"):
+        assert digest(trainer={name: 1}) != same, name
+    assert digest(trainer={"devices": 2}, batch=2) == digest(trainer={"devices": [3]}, batch=4) == same
+    assert digest(trainer={"devices": 2}) != same
+    assert digest_of_training(config("a.ckpt", lr=1)) != same
+
+
+def test_a_linked_run_is_found_once(tmp_path):
+    folder = written(tmp_path / "elsewhere/version_0", "fit")
+    (tmp_path / "runs").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "runs" / name).symlink_to(folder.parent)
+    (folder / "up").symlink_to(tmp_path / "runs")
+    assert [found.name for found in runs_below([tmp_path / "runs"])] == ["version_0"]
+
+
+def test_further_words_of_resume_are_read_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    places = [written(f"{name}/version_0", "fit").resolve() for name in ("runs", "mine", "project", "other", "far")]
-    run = Run(["fit"])
-    far = {"save_dir": str(tmp_path / "far")}
-    run.loggers = [{"save_dir": ".", "name": "mine"}, {"project": "project", "name": "x"}, {"save_dir": "."}, far]
-    assert {*run._runs(Path("runs"))} == {*places} - {places[3]}
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "2").mkdir()
+    words = [
+        "--data.source",
+        "mine",
+        "davis=./mine",
+        "--data.source=mine",
+        "--trainer.max_epochs=2",
+        "2",
+        "--x",
+        "none",
+    ]
+    here = str(tmp_path / "mine")
+    assert [from_here(word) for word in words] == [
+        "--data.source",
+        here,
+        f"davis={here}",
+        f"--data.source={here}",
+        "--trainer.max_epochs=2",
+        "2",
+        "--x",
+        "none",
+    ]
