@@ -144,7 +144,7 @@ class SaveConfig(SaveConfigCallback):
                 self.run.begin(Path(str(savers[0].dirpath)) if savers else None)
                 if self.run.earlier is not None and self.config.ckpt_path is None:
                     hide_logs(trainer, 0, {})  # the run begins again in its folder
-                config = without_members(self.config.clone())
+                config = self.config.clone()
                 if trainer.state.fn == "fit":
                     config.ckpt_path = None
                 path = self.run.folder / self.config_filename
@@ -229,7 +229,7 @@ class VidcorrCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Leave out data without a source in `validate` or beside a model with its own; find the run that goes on."""
-        config = self.config[self.command]
+        config = without_members(self.config[self.command])
         if config.get("data") and config.data.get("init_args.source") == "":
             package, _, name = str(config.model.class_path).rpartition(".")
             model = getattr(import_module(package), name)

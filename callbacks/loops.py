@@ -91,6 +91,9 @@ def stay_within_epoch(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
         batches[name].update(ready=processed, completed=processed - 1)
     batches["is_last_batch"] = False
     checkpoint["epoch"] = epochs["current"]["processed"]
+    for state in loops["state_dict"].get("combined_loader", []):
+        if "batches" in state:  # of our loader, which has given the batch that begins
+            state["batches"] = batches["current"]["processed"]
 
 
 def complete_epoch(checkpoint: dict[str, Any]) -> None:

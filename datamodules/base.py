@@ -125,7 +125,6 @@ class SampledDataModule(pl.LightningDataModule):
         loader: ResumableLoader[Any] = ResumableLoader(training, sampler=sampler, **self._arguments())
         if self.trainer is not None:
             loader.batches_before = self._batches_before  # asked at the start of each epoch
-            warnings.filterwarnings("ignore", ".*your dataloader is not resumable")
         self._loader = loader
         return loader
 

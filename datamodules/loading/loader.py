@@ -26,8 +26,8 @@ BatchT = TypeVar("BatchT")
 class ClipSampler(DistributedSampler[Key]):
     """Sampler of (epoch, index) in an order that is a function of (seed, epoch).
 
-    As with torch's sampler, `set_epoch` chooses the epoch of the passes that follow, and a pass without it has the
-    epoch of the pass before. Lightning's Trainer calls it; a loop of one's own does too.
+    As with torch's sampler, `set_epoch` chooses the epoch of the next pass; Lightning's Trainer calls it. A loader's
+    pass after a whole pass is the next epoch.
 
     Global batch k holds the same samples for any number of ranks with the same global batch size. Samples that do not
     fill a global batch are left out.
@@ -39,6 +39,7 @@ class ClipSampler(DistributedSampler[Key]):
 
     Attributes:
         first_batch: batches that the next passes leave out at their start.
+        is_chosen: True if `set_epoch` has chosen the epoch of the next pass.
     """
 
     def __init__(self, dataset: Sized, batch_size: int, seed: int = 0) -> None:
@@ -47,6 +48,12 @@ class ClipSampler(DistributedSampler[Key]):
         self.batch_size = batch_size
         self.num_samples = len(dataset)
         self.first_batch = 0
+        self.is_chosen = False
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next pass."""
+        super().set_epoch(epoch)
+        self.is_chosen = True
 
     def __iter__(self) -> Iterator[Key]:
         ranks, rank = world_size_and_rank()
@@ -93,6 +100,9 @@ class FixedSampler(DistributedSampler[Key]):
 class ResumableLoader(DataLoader[BatchT]):
     """A loader whose passes may begin within the epoch of its `ClipSampler`, and which counts its batches.
 
+    Its state is its place, so a run that resumes begins where it was: Lightning's loops save the state and load it. A
+    pass after a whole pass is the next epoch, unless `set_epoch` of the sampler chooses one.
+
     Attributes:
         waited: seconds spent waiting for batches.
         place: epoch, and batches of it that were taken.
@@ -103,11 +113,41 @@ class ResumableLoader(DataLoader[BatchT]):
     waited: float = 0.0
     place: tuple[int, int] = (0, 0)
     batches_before: Callable[[], int] | None = None
+    _loaded: dict[str, int] | None = None
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the place: `epoch`, and `batches` of it that were taken."""
+        epoch, batches = self.place
+        return {"epoch": epoch, "batches": batches}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Let the next pass begin at a place; if `set_epoch` chooses another epoch, at its start."""
+        self._loaded = state_dict
+        if not self.sampler.is_chosen:
+            self.sampler.epoch = state_dict["epoch"]
+
+    def _next_place(self) -> tuple[int, int]:
+        """Return the epoch of the next pass, and the batches that it leaves out at its start."""
+        if not isinstance(self.sampler, ClipSampler):
+            return 0, 0
+        epoch, taken = self.place
+        is_whole = taken == len(self) > 0
+        if self._loaded is None and is_whole and not self.sampler.is_chosen:
+            self.sampler.epoch = epoch + 1
+        loaded = self._loaded or {}
+        self._loaded = None
+        self.sampler.is_chosen = False
+        batches = loaded.get("batches", 0) if loaded.get("epoch") == self.sampler.epoch else 0
+        if batches >= len(self):  # the epoch was whole
+            self.sampler.epoch += 1
+            batches = 0
+        return self.sampler.epoch, batches
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # a generator: it starts at the first next(), after Lightning has restored the epoch and its batches
-        epoch = getattr(self.sampler, "epoch", 0)
-        taken = self.batches_before() if self.batches_before is not None else 0
+        epoch, taken = self._next_place()
+        if self.batches_before is not None:
+            taken = self.batches_before()
         self.place = (epoch, taken)
         self.sampler.first_batch = taken
         began = time.perf_counter()

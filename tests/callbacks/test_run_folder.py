@@ -70,11 +70,11 @@ def test_wandb_offline_has_score_and_pictures(davis_root, tmp_path, monkeypatch)
 
     monkeypatch.setenv("WANDB_SILENT", "true")
     logger = flags("trainer.logger", "WandbLogger", project="vidcorr", offline="true", save_dir=tmp_path)
-    main(["validate", *RAW_COLOUR, *davis(davis_root, limit_sequences=1), *logger])
-    summary, version = dict(wandb.run.summary), wandb.run.id
+    root = f"--trainer.default_root_dir={tmp_path}"
+    main(["validate", *RAW_COLOUR, *davis(davis_root, limit_sequences=1), *logger, root])
+    summary = dict(wandb.run.summary)
     wandb.finish()
-    (folder,) = (tmp_path / "vidcorr").iterdir()
-    (results,) = folder.glob("benchmarks/davis/*/results.json")
-    assert (folder.name, (folder / "config.yaml").is_file()) == (version, True)
+    (results,) = (tmp_path / "version_0").glob("benchmarks/davis/*/results.json")
+    assert (tmp_path / "version_0/config.yaml").is_file()
     assert summary[KEY] == pytest.approx(json.loads(results.read_text())["scores"]["J&F-Mean"])
     assert list(tmp_path.glob("wandb/offline-run-*/files/media/images/davis/*.png"))

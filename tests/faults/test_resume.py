@@ -47,7 +47,7 @@ def test_a_signal_saves_the_step_and_the_run_resumes(
     assert "Traceback" not in said
     assert last(tmp_path)["global_step"] == max(curve(tmp_path)) == reached
     said = run(words("VFSMoCo", tmp_path, "--ckpt_path=last", source=video_folder), 0)
-    (version,) = (tmp_path).iterdir()
+    (version,) = tmp_path.glob("version_*")
     assert f"resuming from {version}/checkpoints/last.ckpt: step {reached}, epoch " in said
     assert "ckpt_path: null\n" in (version / "config.yaml").read_text()  # a new run if it is given again
     assert faults_between(tmp_path, whole) == []

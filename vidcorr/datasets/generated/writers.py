@@ -27,6 +27,12 @@ UNSEEN = 1_000_000
 """Index of the first benchmark video, far beyond any training video."""
 
 
+def is_made(root: Path, marker: str) -> bool:
+    """Return whether a folder holds the set of a marker."""
+    path = root / MARKER
+    return path.is_file() and path.read_text(encoding="utf-8", errors="replace") == marker
+
+
 def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Path]]:
     """Make the writer of a set of a function that writes its files.
 
@@ -50,18 +56,22 @@ def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Pat
             of = Scenes(**defaults | arguments)
             content = {"kind": write.__name__, "generation": GENERATION, "count": count, **asdict(of), **own}
             marker = json.dumps(content, sort_keys=True, indent=1)
-            was_generated = (root / MARKER).is_file()
-            if was_generated and (root / MARKER).read_text(encoding="utf-8", errors="replace") == marker:
+            if is_made(root, marker):
                 return root
+            was_generated = (root / MARKER).is_file()
             if not was_generated and list_data(root):
                 raise DataError(f"{root}: holds files that were not generated here; give another folder or empty it")
             root.parent.mkdir(parents=True, exist_ok=True)
-            with unfinished(root) as folder:
-                folder.mkdir()
-                write(folder, of, count, **own)
-                (folder / MARKER).write_text(marker)
-                if was_generated:
-                    remove(root)
+            try:
+                with unfinished(root) as folder:
+                    folder.mkdir()
+                    write(folder, of, count, **own)
+                    (folder / MARKER).write_text(marker)
+                    if was_generated:
+                        remove(root)
+            except OSError:
+                if not is_made(root, marker):  # else another process has made it meanwhile
+                    raise
             return root
 
         write_set.__name__ = write.__name__
