@@ -21,7 +21,7 @@ from vidcorr.backbones import build_feature_extractor
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.datasets import Davis
 from vidcorr.functional import LabelPropagator, decode_masks, encode_masks, info_nce_loss
-from vidcorr.functional.reconstruction import reconstruct_locally
+from vidcorr.functional.local_reconstruction import reconstruct_locally
 from vidcorr.metrics import boundary_score, jaccard, object_outlines
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import extractor_under
