@@ -370,14 +370,16 @@ def with_near_name(message: str) -> str:
     elif flag:
         parser = ArgumentParser()
         add_run_flags(parser)
-        known = [*vars(parser.parse_args([])), *(f"trainer.{name}" for name in signature(pl.Trainer).parameters)]
+        known = [*vars(parser.parse_args([])), *signature(pl.Trainer).parameters]
         known += ["config", "model", "data", "ckpt_path", "seed_everything", "print_config"]
     else:
         package, _, name = class_path.rpartition(".")
         known = list(signature(getattr(import_module(package), name)).parameters)
-    near = get_close_matches(misspelt_class or flag or option, known, 1, cutoff=0.8)
-    prefix = "--" if flag else ""
-    return f"{message}; did you mean {prefix}{near[0]}?" if near else message
+    near = get_close_matches(misspelt_class or (flag or option).removeprefix("trainer."), known, 1, cutoff=0.8)
+    if not near:
+        return message
+    prefix = "--trainer." if near[0] in signature(pl.Trainer).parameters else "--"
+    return f"{message}; did you mean {prefix if flag else ''}{near[0]}?"
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ LINES = {
     "fit --model VFSSimSiam --data VideoDataModul": "did you mean VideoDataModule?",
     "fit --model VFSSimSiam --trainer.callbacks LastCheckpont": "did you mean LastCheckpoint?",
     "fit --model VFSSimSiam --trainer.max_epoch 3": "did you mean --trainer.max_epochs?",
+    "fit --model VFSSimSiam --max_epochs 3": "did you mean --trainer.max_epochs?",
+    "fit --model VFSSimSiam --trainer.gpus 1": "unrecognized arguments: --trainer.gpus 1\n",
     "fit --model VFSSimSiam --protocl vfs": "did you mean --protocol?",
     "fit --confg x.yaml": "did you mean --config?",
     "fit --model VFSSimSiam --model.base_l 3": "did you mean base_lr?",

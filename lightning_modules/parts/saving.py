@@ -15,7 +15,7 @@ from vidcorr.backbones.checkpoints import METADATA_KEY, check_metadata, load_wei
 from vidcorr.backbones.extractor import Dilated
 from vidcorr.backbones.loading import encoder_of
 from vidcorr.backbones.networks import SUFFIXES
-from vidcorr.backbones.trust import NETWORK_ARGUMENTS, allow, import_path
+from vidcorr.backbones.trust import NETWORK_ARGUMENTS, allow, import_path, without_arguments_of_bases
 
 
 class SavedModule(pl.LightningModule):
@@ -84,7 +84,8 @@ class SavedModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Record class, arguments, version and encoder: the file is enough to load the module or its encoder."""
-        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = {**self.hparams, **self.rebuilt_by}
+        arguments = without_arguments_of_bases(type(self), {**self.hparams, **self.rebuilt_by})
+        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = arguments
         class_path = import_path(type(self))
         allow(class_path)  # this process runs the class, so the user has named it
         encoder = self.encoder_in_checkpoint()
