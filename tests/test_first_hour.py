@@ -28,6 +28,8 @@ LINES = {
     "fit --model VFSSimSiam": "data.source: give a folder of videos",
     "fit --model VFSSimSiam --trainer.strategy ddp_spawn": "use ddp",
     "fit --model VFSSimSiam --on davis=a davis=b": "davis=a davis=b: davis stands twice",
+    "validate --model raw_colour --on /data/DAVIS": "youtube_vos_val: write NAME=FOLDER",
+    "fit --model VFSSimSiam --model.backbone resnet18 --data.source x": "vidcorr: backbone 'resnet18': neither a",
     "validate --model raw_colour": "nothing was measured: name a benchmark, --on davis=/data/DAVIS",
 }
 

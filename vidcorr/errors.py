@@ -73,7 +73,7 @@ def message_of(error: BaseException) -> str:
 
     Example:
         >>> message_of(ValueError("key:\n  Errors:\n    - no int\n    - no list\n  Given value: x"))
-        'key: Errors: no int; no list'
+        'key: no int; no list'
         >>> message_of(ValueError("key:\n    - no int\n    - Expected a <class 'NoneType'>"))
         'key: no int'
     """
@@ -91,7 +91,7 @@ def message_of(error: BaseException) -> str:
     innermost = [line for line in lines if _indent(line) == deepest]
     reasons = dict.fromkeys(line.strip(" -") for line in innermost)
     kept = [reason for reason in reasons if not reason.endswith(f"{type(None)}")]  # of an option that may be left out
-    context = [line.strip(" -") for line in above]
+    context = [line.strip(" -") for line in above if line.strip() != "Errors:"]
     return " ".join([*context, "; ".join(kept or reasons)])
 
 

@@ -233,7 +233,7 @@ def _content_of(name: str) -> dict[str, Any]:
     elif "." in name:
         content = {"class_path": name}
     else:
-        raise UsageError(f"--on {name}: there is no such benchmark; there are {', '.join(known)}")
+        raise UsageError(f"--on {name}: there is no such benchmark; there are {', '.join(known)}: write NAME=FOLDER")
     if "class_path" not in content or not content.keys() <= KEYS:
         raise UsageError(f"{name}: a benchmark has {', '.join(sorted(KEYS))}; this has {', '.join(content)}")
     return content
