@@ -34,7 +34,7 @@ from vidcorr.callbacks.run_folder import hide_logs
 from vidcorr.commands import main
 from vidcorr.errors import UsageError, message_of
 from vidcorr.experiments.benchmark_choice import add_run_flags, chosen_benchmarks
-from vidcorr.experiments.config_files import find_config, read_yaml, texts_of
+from vidcorr.experiments.config_files import LISTS, find_config, read_yaml, texts_of, with_lists
 from vidcorr.experiments.runs import FILE, ROOT, Record, Run
 from vidcorr.experiments.words import words_for_parser
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
@@ -65,7 +65,8 @@ class NamedConfig(ActionConfigFile):
             path = find_config(values)
             content = read_yaml(path)
             allow_named(content)
-            values = json.dumps(content, default=str) if "on" in content else str(path)  # YAML reads `on` as true
+            has_lists = any(name in content for name in LISTS)
+            values = json.dumps(with_lists(content, path), default=str) if has_lists else str(path)
             if (path.parent / FILE).is_file():
                 sys.path.append(Record.read(path.parent).folder)  # finds the run's own modules
         super().__call__(parser, cfg, values, option_string)

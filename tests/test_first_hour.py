@@ -7,6 +7,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from tests.helpers.parsed import Parsed
 from tests.helpers.refusal import refused
 from tests.helpers.words import TINY, refusal
 from vidcorr.cli import main
@@ -97,3 +98,32 @@ def test_a_config_may_hold_on_without_quotes(davis_root, tmp_path):
     (tmp_path / "on.yaml").write_text(f"on: [davis={davis_root}]\nchange: [radius=3]\n")
     main(["validate", "--model=raw_colour", f"--config={tmp_path}/on.yaml", f"--trainer.default_root_dir={tmp_path}"])
     assert list(tmp_path.rglob("results.json"))
+
+
+FORMS = {
+    "on: {davis: DAVIS}": {"on": ["davis=DAVIS"]},
+    "on: davis=DAVIS": {"on": ["davis=DAVIS"]},
+    "change: {radius: 3, context: [1, 2]}": {"change": ["radius=3", "context=1,2"]},
+    "change: radius=3": {"change": ["radius=3"]},
+    "protocol: dino": {"protocol": ["dino"]},
+    "stage: res4": {"stage": ["res4"]},
+    "stride: 8": {"stride": [8]},
+    "allow: mine.Net": {"allow": ["mine.Net"]},
+}
+WRONG = ["protocol: {a: b}", "on: [{a: b}]", "stride: [[8]]", "allow: {a: b}", "stage: {a: b}", "change: [[a]]"]
+
+
+@pytest.mark.parametrize("text", FORMS)
+def test_a_list_in_a_config_may_be_one_value_or_a_mapping(text, tmp_path):
+    (tmp_path / "mine.yaml").write_text(text)
+    config = Parsed(["fit", *TINY, f"--config={tmp_path}/mine.yaml"]).config["fit"]
+    for name, value in FORMS[text].items():
+        assert config[name] == value
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_another_form_is_answered_by_the_form_to_write(text, tmp_path, capsys):
+    (tmp_path / "mine.yaml").write_text(text)
+    refused(SystemExit, "^2$", main, ["fit", *TINY, f"--config={tmp_path}/mine.yaml"])
+    name = text.partition(":")[0]
+    assert f"mine.yaml: {name} is " in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,8 @@ def command(args: Sequence[str]) -> None:
         ValueError: for another mistake of the user, one line.
         Stopped: after SIGTERM or Ctrl-C; files of the frames so far are complete.
     """
-    flags = _parser().parse_args(list(args))
+    # a blank before a number below 0: else it would be read as a flag
+    flags = _parser().parse_args([f" {word}" if re.match(r"-[\d.]", word) else word for word in args])
 
     from .. import signals
     from ..backbones import Input, load

@@ -47,6 +47,37 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
+LISTS = ("on", "protocol", "change", "stage", "stride", "allow")
+"""Flags with several values, which a config may hold as a list or as one value."""
+PAIRS = ("on", "change")
+"""Those of them whose values are NAME=VALUE, which a config may hold as a mapping."""
+
+
+def with_lists(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return the content of a config with the flags of several values as lists of texts.
+
+    Raises:
+        UsageError: for another form, with the form to write.
+    """
+    found = dict(content)
+    for name in set(LISTS) & set(content):
+        value = content[name]
+        if isinstance(value, dict) and name in PAIRS:
+            value = [f"{key}={_joined(each)}" for key, each in value.items()]
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, str | int | float) for each in values):
+            form = f"{name}: [NAME=VALUE, …] or a mapping" if name in PAIRS else f"{name}: [VALUE, …]"
+            raise UsageError(f"{path}: {name} is {content[name]!s:.80}; write {form}")
+        found[name] = [each if isinstance(each, int) and name == "stride" else str(each) for each in values]
+    return found
+
+
+def _joined(value: Any) -> str:
+    """Return the text of a value, of a list its parts with commas."""
+    parts = value if isinstance(value, list) else [value]
+    return ",".join(map(str, parts))
+
+
 def yaml_value(text: str, place: str) -> Any:
     """Return the value of a text in YAML, read as the parser reads it: 1e-3 is a number.
 

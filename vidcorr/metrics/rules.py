@@ -84,6 +84,7 @@ class VostRules(Rules):
     """
 
     source = "TRI-ML/VOST @ fe27457"
+    tolerates_gaps = True
     measures = ("J",)
     objects_enter = False
 
@@ -249,7 +250,7 @@ class NafRules(Rules):
     def plan(self, video: Video) -> Plan:
         """Return the ids from 1 to the largest of the video, in all frames but the first and the last."""
         objects = set().union(*map(video.shown, video.stems))
-        return video.plan_up_to(max(objects, default=0))
+        return video.plan_up_to(max(objects, default=0), self.named_objects(video))
 
     def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:
         """Return J, and F of the boundaries by Sobel's gradient."""

@@ -59,8 +59,27 @@ class Video:
         """Return the annotated frames without the first and the last, unless `keep_ends`."""
         return list(self.stems if self.keep_ends else self.stems[1:-1])
 
-    def plan_up_to(self, largest: int) -> Plan:
-        """Return the objects 1 to `largest`, each in the frames of `inner`; empty without such a frame."""
+    def plan_up_to(self, largest: int, known: Collection[int] = (), tolerated: int = 0) -> Plan:
+        """Return the objects 1 to `largest`, each in the frames of `inner`; empty without such a frame.
+
+        Args:
+            largest: largest id.
+            known: ids of objects that the data set names, although no mask may show them.
+            tolerated: number of further ids below the largest that may occur in no mask.
+
+        Raises:
+            ValueError: if more ids below the largest occur in no mask: the official code would count each as found.
+        """
+        gaps = set(range(1, largest + 1)).difference(known, self.shown(self.stems[0]))
+        if gaps:
+            gaps.difference_update(*map(self.shown, self.stems))
+        if len(gaps) > tolerated:
+            listed = ", ".join(map(str, sorted(gaps)[:3]))
+            remedy = "number the objects from 1 on, or score by youtube-vos or vos-benchmark"
+            raise ValueError(
+                f"the largest id is {largest}, and {len(gaps)} below it, such as {listed}, occur in no mask; these "
+                f"rules would count each as found: {remedy}"
+            )
         frames = self.inner()
         return dict.fromkeys(range(1, largest + 1), frames) if frames else {}
 
@@ -88,6 +107,8 @@ class Rules:
     """Objects and frames come from a metadata file of the data set."""
     refuses_unknown: ClassVar[bool] = False
     """An id that is no object of the video is an error; otherwise it matches nothing."""
+    tolerates_gaps: ClassVar[bool] = False
+    """As many ids as the first mask has may be missing below its largest; otherwise none may."""
     missing_video: ClassVar[Literal["left out", "counted as 0"]] = "left out"
     """Treatment of a video without predictions, where the user allows it."""
     pooled: ClassVar[bool] = False
@@ -130,7 +151,13 @@ class Rules:
             KeyError: for metadata that do not fit.
         """
         objects = set(video.shown(video.stems[0])) - {255}
-        return video.plan_up_to(max(objects, default=0))
+        tolerated = len(objects) if self.tolerates_gaps else 0
+        return video.plan_up_to(max(objects, default=0), self.named_objects(video), tolerated)
+
+    def named_objects(self, video: Video) -> set[int]:
+        """Return the ids of a video's objects that the metadata of the data set name."""
+        of_video = self.metadata.videos.get(video.name, {})
+        return {int(number) for number in of_video.get("objects", {})}
 
     def required(self, video: Video, plan: Plan) -> list[str]:
         """Return the frames that must have a prediction; some rules require frames beyond the `plan`."""
@@ -188,8 +215,10 @@ class DavisRules(Rules):
 
     def plan(self, video: Video) -> Plan:
         """Return the plan of `Rules`; merged ids are object 1."""
-        plan = super().plan(video)
-        return {1: plan[1]} if self.merged and plan else plan
+        if not self.merged:
+            return super().plan(video)
+        has_object = bool(set(video.shown(video.stems[0])) - {255})
+        return video.plan_up_to(1, {1}) if has_object else {}
 
 
 def numbers_in(ids: Ids) -> set[int]:

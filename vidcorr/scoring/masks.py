@@ -154,6 +154,19 @@ class MaskFolders:
             raise DataError(f"{self.predictions}: holds no video of {self.truth}; {expected}")
         return sorted(rows, key=attrgetter("name")), missing
 
+    def _refuse_shift(self, annotations: MaskFolder, predictions: MaskFolder, folder: Path) -> None:
+        """Refuse predictions that are numbered otherwise than the annotations; a missing first frame is given.
+
+        Predictions of all frames beside annotations of some have more names, and may lack the first.
+        """
+        absent = [stem for stem in annotations.numbers if stem not in predictions.numbers]
+        more = [stem for stem in predictions.numbers if stem not in annotations.numbers]
+        if absent and more and len(predictions) <= len(annotations):
+            raise DataError(
+                f"{folder}: holds {more[-1]}.png, which is no annotated frame, and lacks {absent[0]}.png: name the "
+                "predictions as the annotations"
+            )
+
     def _objects(self, name: str) -> Iterator[str]:
         """Yield the folders of a video's objects; "" if the video's folder holds its masks.
 
@@ -186,6 +199,7 @@ class MaskFolders:
         is_optional = self.allow_missing and not rules.folder_per_object  # else each folder is there for an object
         if not scorer.plan and not is_optional:
             raise DataError(f"{folder}: rules {rules.name} score no object here")
+        self._refuse_shift(annotations, predictions, mine)
         required = rules.required(video, scorer.plan)
         missing = [stem for stem in required if stem not in predictions.numbers]
         if missing:

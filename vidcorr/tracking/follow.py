@@ -91,7 +91,7 @@ def follow(
         first = next(frames)
         size = (first.shape[1], first.shape[2])
         frames = map(_checked, chain([first], frames))
-    prompt.check(size)
+    prompt = prompt.within(size)
     extractor, rules = followed_by(network, prompt, protocol, propagator)
     found: Iterator[tuple[Tensor, Any]]
     with eval_mode(extractor):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -66,6 +66,11 @@ class Prompt(ABC):
         if len(names) != len(labels):  # the names of one object's numbers
             raise DataError(f"{cls.kind}: expected {cls.columns} for each name, got {given!s:.120}")
         return cls(source=cls.kind, objects=tuple(names), labels=labels)
+
+    def within(self, size: tuple[int, int]) -> Self:
+        """Check the prompt against a frame, (height, width) pixels, and return what of it lies within."""
+        self.check(size)
+        return self
 
     @abstractmethod
     def check(self, size: tuple[int, int]) -> None:
@@ -136,12 +141,24 @@ class BoxPrompt(Prompt):
     columns = "x,y,width,height"
 
     def check(self, size: tuple[int, int]) -> None:
-        """Raise `DataError` unless the boxes have an area and lie inside the frame, (height, width) pixels."""
+        """Raise `DataError` unless the boxes are in pixels and have an area in the frame, (height, width) pixels."""
         for x, y, width, height in self.labels.tolist():
-            is_inside = min(x, y) >= 0 and x + width <= size[1] and y + height <= size[0]
-            if not is_inside or min(width, height) <= 0:
-                box = f"{x:g},{y:g},{width:g},{height:g}"
-                raise DataError(f"box {box}: no area inside the frame of {pixels(size)}")
+            box = f"box {x:g},{y:g},{width:g},{height:g}"
+            if min(width, height) <= 0:
+                raise DataError(f"{box}: has no area")
+            if max(x, y, width, height) <= 1 and not all(map(float.is_integer, (x, y, width, height))):
+                raise DataError(f"{box}: is in fractions of the frame: give pixels, of {pixels(size)}")
+            if x >= size[1] or y >= size[0] or x + width <= 0 or y + height <= 0:
+                raise DataError(f"{box}: lies outside the frame of {pixels(size)}")
+
+    def within(self, size: tuple[int, int]) -> Self:
+        """Return the boxes, cut at the border of the frame, (height, width) pixels, which a detector's may leave."""
+        self.check(size)
+        height, width = size
+        ends = self.labels[:, :2] + self.labels[:, 2:]
+        starts = self.labels[:, :2].clip(0)
+        labels = np.concatenate([starts, ends.clip(None, (width, height)) - starts], axis=1)
+        return replace(self, labels=labels)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

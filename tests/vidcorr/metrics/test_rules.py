@@ -45,12 +45,15 @@ def ranged(rules, start, end, count):
 @pytest.mark.parametrize("name", RULES)
 def test_frames_and_objects_that_count_and_frames_that_are_required(name):
     rules = ranged(name, 0, 11, 4)
+    if name == "naf":  # the data set names all ids
+        named = Metadata({"v": {"objects": {str(number): {} for number in range(1, 256)}}})
+        rules = replace(rules, read_metadata=lambda: named)
     plan = rules.plan(VIDEO)
     assert (rules, plan) == (RULES[name], PLANS[name])
     assert list(plan) == sorted(plan)
     assert rules.has_void == (255 not in plan)
     assert rules.required(VIDEO, plan) == REQUIRED.get(name, INNER)
-    short = replace(VIDEO, stems=["0", "1"])
+    short = replace(VIDEO, stems=["0", "1"], shown=lambda stem: {1})
     if name not in REQUIRED:
         assert not any(rules.plan(short).values())
         assert rules.plan(replace(short, keep_ends=True)).get(1) == ["0", "1"]
@@ -61,6 +64,27 @@ def test_frames_and_objects_that_count_and_frames_that_are_required(name):
     else:
         assert RULES[name].plan(replace(VIDEO, shown=lambda stem: set())) == {}
         assert rules.objects_enter == (9 in plan)
+
+
+@pytest.mark.parametrize("name", ["davis-2017", "naf", "vost", "davis-2016"])
+@pytest.mark.parametrize("ids", [{128}, {38, 75, 113}, {1, 3}])
+def test_ids_that_occur_in_no_mask_are_no_objects(name, ids):
+    """The official codes count each as found; VOST's takes a few, DAVIS-2016 merges all."""
+    video = Video("v", ["0", "1", "2"], lambda stem: ids)
+    if name == "davis-2016":
+        assert RULES[name].plan(video) == {1: ["1"]}
+    elif name == "vost" and len(ids) == 2:
+        assert RULES[name].plan(video) == {1: ["1"], 2: ["1"], 3: ["1"]}
+    else:
+        refused(
+            ValueError,
+            f"the largest id is {max(ids)}, and .* occur in no mask; .* youtube-vos",
+            RULES[name].plan,
+            video,
+        )
+    named = Metadata({"v": {"objects": {str(number): {} for number in range(1, max(ids) + 1)}}})
+    if name != "davis-2016":
+        assert len(replace(RULES[name], read_metadata=lambda: named).plan(video)) == max(ids)
 
 
 def test_an_object_of_youtube_vos_may_begin_where_it_is_said_to():

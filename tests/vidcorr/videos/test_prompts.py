@@ -55,17 +55,26 @@ def test_a_table_holds_the_points_of_one_frame(tmp_path):
 
 
 OUTSIDE = {
-    BoxPrompt: ["1,2,0,4", "1,2,4,0", "0,0,10,2", "0,0,2,9", "8,0,2,2", "0,7,2,2", "-1,0,2,2", "0,-1,2,2"],
-    PointPrompt: ["9,1", "1,8", "-1,0", "0,-1"],
+    BoxPrompt: {
+        "has no area": ["1,2,0,4", "1,2,4,0"],
+        "lies outside the frame of 9 × 8 px": ["9,0,2,2", "0,8,2,2", "-2,0,2,2", "0,-2,2,2"],
+        "is in fractions of the frame: give pixels, of 9 × 8 px": ["0.1,0.2,0.5,0.5", "0,0,1,0.5"],
+    },
+    PointPrompt: {"lies outside the frame of 9 × 8 px": ["9,1", "1,8", "-1,0", "0,-1"]},
 }
 
 
+def test_a_box_that_leaves_the_frame_is_cut():
+    boxes = BoxPrompt.of(["-1,10,30,30", "0,0,10,2", "5,6,9,9", "1,2,3,4"])
+    assert boxes.within((20, 8)).labels.tolist() == [[0, 10, 8, 10], [0, 0, 8, 2], [5, 6, 3, 9], [1, 2, 3, 4]]
+    assert boxes.labels[0].tolist() == [-1, 10, 30, 30]
+
+
 def test_a_prompt_outside_its_frame_is_refused():
-    for kind, texts in OUTSIDE.items():
-        for text in texts:
-            refused(
-                DataError, rf"{text}(: no area inside| lies outside) the frame of 9 × 8 px", kind.of(text).check, (8, 9)
-            )
+    for kind, messages in OUTSIDE.items():
+        for message, texts in messages.items():
+            for text in texts:
+                refused(DataError, f"{text}:? {message}", kind.of(text).within, (8, 9))
     refused(DataError, "the mask is 4 × 3 px, the frame 9 × 8 px", MaskPrompt.of(IDS).check, (8, 9))
     inside = BoxPrompt.of(["0,0,9,8", "8,7,1,1"]), PointPrompt.of(["0,0", "8,7"]), MaskPrompt.of(np.ones((8, 9), bool))
     for prompt in inside:
