@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import metrics
 from ..datasets import Badja, Otb, TapVid
@@ -21,6 +22,8 @@ from ..videos.files import errors_at
 from ..videos.images import image_size
 from .masks import result_of
 
+FIRST_BOX_TOLERANCE = 0.5
+"""Pixels by which the first box may differ from the annotation, by rounding."""
 RASTER = 256.0
 """Side of TAP-Vid's square raster; distances are in its pixels."""
 
@@ -112,9 +115,45 @@ def _otb_rows(truth: Path, folder: Path) -> list[Row]:
         if not file.is_file():
             file = folder / re.sub("-([0-9]+)[.]txt$", r".\1.txt", file.name)  # as GOT-10k's toolkit writes it
         with errors_at(file):
-            curves = one_pass_curves(read_boxes(file), sequence.boxes).tolist()
+            boxes = read_boxes(file)
+            refuse_other_boxes(boxes, sequence.boxes, is_given=True)
+            curves = one_pass_curves(boxes, sequence.boxes).tolist()
         rows.append(Row(video=sequence.name, values=one_pass_scores([curves]), counts={"curves": curves}))
     return rows
+
+
+def refuse_other_boxes(boxes: NDArray[np.float64], target: NDArray[np.float64], is_given: bool) -> None:
+    """Refuse boxes in another convention: in one-pass evaluation a tracker is given the first box, and returns it.
+
+    Args:
+        boxes: (T, 4) predicted left, top, width and height, pixels, one-based.
+        target: (T, 4) annotated boxes.
+        is_given: refuse any other first box; False: only one that another convention explains.
+
+    Raises:
+        ValueError: if the first boxes differ by more than half a pixel; with the convention that would explain it.
+    """
+    if not len(boxes) or np.abs(boxes[0] - target[0]).max() <= FIRST_BOX_TOLERANCE:
+        return
+    x, y, width, height = target[0]
+    others = {
+        "counted from 0": (x - 1, y - 1, width, height),
+        "x1,y1,x2,y2": (x, y, x + width, y + height),
+        "x1,y1,x2,y2 with the last pixel": (x, y, x + width - 1, y + height - 1),
+        "x1,y1,x2,y2 counted from 0": (x - 1, y - 1, x + width - 1, y + height - 1),
+        "its centre, width and height": (x + width / 2, y + height / 2, width, height),
+    }
+    reason = "a tracker returns the box that it is given" if is_given else ""
+    for convention, other in others.items():
+        if np.abs(boxes[0] - other).max() <= FIRST_BOX_TOLERANCE:
+            reason = f"the first box is {convention}"
+    if boxes[0].min() >= 0 and boxes[0].max() <= 1:
+        reason = "the boxes are fractions of the frame"
+    if not reason:
+        return
+    found = ",".join(f"{value:g}" for value in boxes[0])
+    expected = ",".join(f"{value:g}" for value in target[0])
+    raise ValueError(f"its first box is {found}, the annotation {expected}: {reason}; write x,y,width,height from 1 on")
 
 
 def _got10k_rows(truth: Path, folder: Path) -> list[Row]:
@@ -128,6 +167,8 @@ def _got10k_rows(truth: Path, folder: Path) -> list[Row]:
         overlaps: list[float] = []
         for file in files:
             with errors_at(file):
-                overlaps += got10k_overlaps(read_boxes(file), target, size, cover).tolist()
+                boxes = read_boxes(file)
+                refuse_other_boxes(boxes, target, is_given=False)
+                overlaps += got10k_overlaps(boxes, target, size, cover).tolist()
         rows.append(Row(video=name, values=overlap_scores([overlaps]), counts={"overlaps": overlaps}))
     return rows

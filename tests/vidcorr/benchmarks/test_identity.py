@@ -21,6 +21,7 @@ def vos(folder):
 
 UNUSED = {
     "DavisBenchmark": "2016/",
+    "MatchBenchmark": "ImageAnnotation/",
     "NaviBenchmark": "multiview_00/",
     "PfPascalBenchmark": "pascal_spair/",
     "PfWillowBenchmark": "willow_spair/",

@@ -11,7 +11,7 @@ from vidcorr.datasets import Otb, TapVid
 from vidcorr.datasets.generated import write_badja, write_otb
 from vidcorr.metrics import sample_queries
 from vidcorr.results.result import Result
-from vidcorr.scoring.tracks import BOX_SOURCES, TAP_VID, score_boxes, score_tracks
+from vidcorr.scoring.tracks import BOX_SOURCES, TAP_VID, refuse_other_boxes, score_boxes, score_tracks
 from vidcorr.videos.files import DataError
 
 
@@ -107,3 +107,24 @@ def test_the_names_of_got10ks_toolkit_are_found(tmp_path):
         (folder / f"groundtruth_rect.{number}.txt").write_bytes(boxes)
         (tmp_path / f"{folder.name}.{number}.txt").write_bytes(boxes)
     assert score_boxes(root, tmp_path).scores["success"] == pytest.approx(20 / 21)
+
+
+CONVENTIONS = {
+    "the first box is counted from 0": lambda x, y, w, h: (x - 1, y - 1, w, h),
+    "the first box is x1,y1,x2,y2;": lambda x, y, w, h: (x, y, x + w, y + h),
+    "the first box is its centre, width and height": lambda x, y, w, h: (x + w / 2, y + h / 2, w, h),
+    "the boxes are fractions of the frame": lambda x, y, w, h: (x / 64, y / 64, w / 64, h / 64),
+    "a tracker returns the box that it is given": lambda x, y, w, h: (x + 3, y, w, h),
+}
+
+
+@pytest.mark.parametrize("message", CONVENTIONS)
+def test_boxes_in_another_convention_are_refused_by_their_first(message):
+    target = np.array([[11.0, 21, 30, 40], [12, 22, 30, 40]])
+    boxes = np.array([CONVENTIONS[message](*box) for box in target])
+    refused(ValueError, message, refuse_other_boxes, boxes, target, True)
+    if "given" in message:
+        refuse_other_boxes(boxes, target, False)
+    else:
+        refused(ValueError, message, refuse_other_boxes, boxes, target, False)
+    refuse_other_boxes(target + 0.4, target, True)
