@@ -81,9 +81,12 @@ def described(protocols: Sequence[EvaluationProtocol], only_different: bool = Fa
     heads = [f"{protocol.name}, {protocol.benchmark} ({protocol.digest()})" for protocol in protocols]
     text = grid("text", ["", *heads], rows, right=len(heads) + 1)
     text += "* our default; the source does not set it\n"
-    for protocol in {each.source: each for each in protocols}.values():  # one of each source
-        text += "".join(f"{protocol.source}, {key}: {about}\n" for key, about in protocol.origin().items())
-    return text
+    notes: dict[str, None] = {}  # what benchmarks of one source share stands once
+    for protocol in protocols:
+        for key, about in protocol.origin().items():
+            place = f"{protocol.source}, {protocol.benchmark}" if key == "inferred" else protocol.source
+            notes[f"{place}, {key}: {about}\n"] = None
+    return text + "".join(notes)
 
 
 def _cell(protocol: EvaluationProtocol, field: str) -> str:

@@ -40,3 +40,16 @@ def test_two_show_what_differs_and_their_notes(capsys):
 def test_an_unknown_name_is_refused():
     assert "there is no protocol vsf; vidcorr protocols lists them" in refusal("protocols", "vsf")
     assert "vfs and probe3d have no benchmark in common" in refusal("protocols", "vfs", "probe3d")
+
+
+def test_what_is_inferred_is_shown_for_every_benchmark(capsys):
+    """All texts of the entries, walked."""
+    from vidcorr.results.published import kinds
+
+    count = 0
+    for kind in kinds():
+        for name, source in kind.sources().items():
+            for benchmark, about in source.inferred.items():
+                assert f"{name}, {benchmark}, inferred: {about}" in "\n".join(shown(capsys, name))
+                count += 1
+    assert count >= 13
