@@ -58,7 +58,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                         f"{path}: no checkpoint can hold {', '.join(unread)}: take plain numbers and texts"
                     )
         except (OSError, RuntimeError) as error:  # torch may raise its own while it handles the system's
-            raise OSError(f"{path} could not be written: {error.__context__ or error}") from error
+            is_cut = "inline_container" in str(error)  # torch's words for a file that ends before its content
+            reason = "the disk is full" if is_cut else error.__context__ or error
+            raise OSError(f"{path} could not be written: {reason}") from error
         return None
 
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:

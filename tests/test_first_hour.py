@@ -6,6 +6,7 @@ import sys
 import pytest
 import pytorch_lightning as pl
 import torch
+from PIL import Image
 
 from tests.helpers.parsed import Parsed
 from tests.helpers.refusal import refused
@@ -127,3 +128,32 @@ def test_another_form_is_answered_by_the_form_to_write(text, tmp_path, capsys):
     refused(SystemExit, "^2$", main, ["fit", *TINY, f"--config={tmp_path}/mine.yaml"])
     name = text.partition(":")[0]
     assert f"mine.yaml: {name} is " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["1e3", "007", "nan"])
+def test_a_folder_whose_name_reads_as_a_number_keeps_it(name):
+    for words in (["--data.source", name], [f"--data.source={name}"]):
+        assert Parsed(["fit", *TINY, *words]).config["fit"].data.init_args.source == [name]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".jpg"])
+def test_pictures_are_named_where_a_video_is_read(suffix, tmp_path):
+    first, *others = [Image.new("RGB", (32, 32), (shade, 0, 0)) for shade in (0, 90, 180)]
+    more = {"save_all": True, "append_images": others} if suffix != ".jpg" else {}
+    first.save(tmp_path / f"a{suffix}", **more)
+    words = ["predict", tmp_path / f"a{suffix}", "--box=1,1,9,9", "--model=raw_colour", f"--output={tmp_path}/out"]
+    assert "is a picture, or an animation of pictures: give a video file, or a folder" in refusal(*words)
+
+
+MALFORMED = {
+    "trainer: [1]": "trainer is [1]; write trainer: {max_steps: 9}",
+    "? [a]\n: 1": "cannot be read: ",
+    "a: " + "[" * 5000 + "]" * 5000: "its values are nested too deeply",
+}
+
+
+@pytest.mark.parametrize("text", MALFORMED, ids=["list", "key", "deep"])
+def test_a_config_of_another_form_is_refused_in_a_line(text, tmp_path, capsys):
+    (tmp_path / "mine.yaml").write_text(text)
+    refused(SystemExit, "^2$", main, ["fit", *TINY, f"--config={tmp_path}/mine.yaml"])
+    assert MALFORMED[text] in capsys.readouterr().err

@@ -81,6 +81,11 @@ def _sequence(root: Path, action: str, clip: str, lists: tuple[Path, ...]) -> Ke
     frames = list_frames(root / "Rename_Images" / action / clip)
     path = root / "joint_positions" / action / clip / "joint_positions.mat"
     points = read_joints(path)
+    if len(frames) < len(points):
+        stems = {frame.stem for frame in frames}
+        lacks = next(name for name in (f"{number:05d}" for number in range(1, len(points) + 1)) if name not in stems)
+        place = root / "Rename_Images" / action / clip / f"{lacks}.png"
+        raise DataError(f"{place}: no such frame; {path.name} has joints of {len(points)} frames")
     frames = frames[: len(points)]
     size = image_size(frames[0])
     return KeypointSequence(name=clip, frames=frames, size=size, points=points, sources=(path, *lists))

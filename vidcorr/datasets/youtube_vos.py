@@ -90,6 +90,8 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
         starts[i] = number[start]
         if category:
             categories[i] = category
+    if not starts:
+        raise DataError(f"{meta}: names no object of {name}: take the video out, or name its objects")
     begin = min(starts.values())
     fifth = [int(image.stem) for image in list_images(meta.parent / "JPEGImages" / name)]
     return MaskSequence(

@@ -44,6 +44,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     content = yaml_value(path.read_text("utf-8"), str(path))
     if not isinstance(content, dict):
         raise UsageError(f"{path} holds no options, such as trainer: {{max_steps: 9}}")
+    if not isinstance(content.get("trainer", {}), dict | None):
+        raise UsageError(f"{path}: trainer is {content['trainer']!s:.80}; write trainer: {{max_steps: 9}}")
     return content
 
 
@@ -93,7 +95,9 @@ def yaml_value(text: str, place: str) -> Any:
     try:
         yaml.load(text, _UniqueKeys)
         value = get_loader("yaml")(text)
-    except (ValueError, yaml.YAMLError) as error:
+    except RecursionError as error:
+        raise UsageError(f"{place} cannot be read: its values are nested too deeply") from error
+    except (TypeError, ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{place} cannot be read: {message_of(error)}") from error
     if isinstance(value, dict) and True in value:
         value["on"] = value.pop(True)  # YAML 1.1 reads the key `on` as true

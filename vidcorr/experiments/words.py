@@ -71,6 +71,9 @@ def rewritten(args: Sequence[str]) -> Iterator[str]:
         elif flag == "--on":
             refuse_one_name_twice(values)
             yield word
+        elif flag == "--data.source" and len(values) == 1 and is_number(values[0]):
+            del rest[: 1 - len(equals)]
+            yield f"{flag}={json.dumps(values)}"  # a list keeps the text of a folder called 1e3
         elif flag == "--data.source" and len(values) > 1:
             del rest[: len(values)]
             yield f"{flag}={json.dumps(values)}"
@@ -84,6 +87,15 @@ def _words_of_input(flag: str, values: Sequence[str]) -> list[str]:
         mean, std = INPUTS[values[0]]
         return [f"--model.mean={list(mean)}", f"--model.std={list(std)}"]
     return [f"--model.{flag.removeprefix('--')}=[{', '.join(values)}]"]
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text reads as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _words_of_model(value: str) -> list[str]:

@@ -198,10 +198,16 @@ class MaskFolders:
             scorer = MaskScorer(rules, video)
         is_optional = self.allow_missing and not rules.folder_per_object  # else each folder is there for an object
         if not scorer.plan and not is_optional:
-            raise DataError(f"{folder}: rules {rules.name} score no object here")
+            alone = "; it holds the first mask alone, as a test set does, whose truth only its server has"
+            cause = alone if len(annotations) == 1 else ""
+            raise DataError(f"{folder}: rules {rules.name} score no object here{cause}")
         self._refuse_shift(annotations, predictions, mine)
         required = rules.required(video, scorer.plan)
         missing = [stem for stem in required if stem not in predictions.numbers]
+        of_objects = [] if of_object else [each for each in mask_folders(mine) if each]
+        if missing and of_objects:
+            form = f"rules {rules.name} score VIDEO/FRAME.png with the ids of all objects"
+            raise DataError(f"{mine}: holds the folder {of_objects[0]}; {form}")
         if missing:
             text = f"a predicted mask is missing ({len(missing)} of {len(required)})"
             raise DataError(f"{mine / missing[0]}.png: {text}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .files import DecodingError
+from .folders import PHOTO_SUFFIXES
 
 if TYPE_CHECKING:
     from typing import Self
@@ -61,7 +62,10 @@ def open_container(path: Path, timeout: float) -> InputContainer:
     try:
         container = av.open(f"file:{path}", "r", timeout=timeout, options={"format_whitelist": _DEMUXERS}, **tags)
     except (av.FFmpegError, OSError) as error:
-        raise DecodingError(path, f"cannot be opened as a video ({error.strerror})") from error
+        reason = f"cannot be opened as a video ({error.strerror})"
+        if Path(path).suffix.lower() in (*PHOTO_SUFFIXES, ".gif"):
+            reason = "is a picture, or an animation of pictures: give a video file, or a folder of its frames"
+        raise DecodingError(path, reason) from error
     if not films(container):
         raise DecodingError(path, "has no video stream besides cover pictures")
     codec = film_stream(container).codec_context

@@ -189,3 +189,13 @@ def test_predictions_are_numbered_as_the_annotations(rules, names, is_shifted, t
         )
     else:
         assert min(score(tmp_path / "truth", tmp_path / "mine", rules).rows[0].values.values()) >= 0
+
+
+def test_a_folder_an_object_and_a_first_mask_alone_are_named(tmp_path):
+    mask = np.tile(np.array([0, 1, 1, 0], np.uint8), (4, 1))
+    writers.write_masks(tmp_path / "truth/v", dict.fromkeys(range(4), mask))
+    writers.write_masks(tmp_path / "mine/v/1", dict.fromkeys(range(4), mask))
+    writers.write_masks(tmp_path / "first/v", {0: mask})
+    message = "v: holds the folder 1; rules davis-2017 score VIDEO/FRAME.png"
+    refused(DataError, message, score, tmp_path / "truth", tmp_path / "mine")
+    refused(DataError, "holds the first mask alone, as a test set does", score, tmp_path / "first", tmp_path / "truth")
