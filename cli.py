@@ -22,7 +22,7 @@ from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, Timer, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
+from pytorch_lightning.utilities import rank_zero_info
 
 import vidcorr
 from vidcorr.backbones.trust import allow_named, names_outside, refuse_networks
@@ -95,9 +95,15 @@ def make_trainer(
     return pl.Trainer(accelerator=accelerator, precision=precision, **kwargs)  # type: ignore[arg-type]
 
 
+RANKS = ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+"""Variables by which launchers tell a process its place; `RANK` alone tells all of it."""
+
+
 def is_first_rank() -> bool:
-    """Return whether this process is the first rank, also before a Trainer is made."""
-    return getattr(rank_zero_only, "rank", 0) == 0  # Lightning has set it by the environment of the launcher
+    """Return whether this process is the first rank, before a Trainer is made."""
+    if "RANK" in os.environ:
+        return os.environ["RANK"] == "0"
+    return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 
 class SaveConfig(SaveConfigCallback):

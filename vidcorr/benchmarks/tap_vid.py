@@ -58,7 +58,7 @@ class TapVidBenchmark(Benchmark):
     Paper: Doersch et al., TAP-Vid (NeurIPS 2022).
 
     Args:
-        root: a released pickle or the folder of its shards; or a folder written by `vidcorr unpickle`.
+        root: a released pickle or the folder of its shards; or a folder of .npz files, one per video.
         protocol: name of a point protocol, as `vidcorr protocols` lists them, or a protocol.
 
     Raises:

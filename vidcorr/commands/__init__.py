@@ -24,7 +24,7 @@ GROUPS = {
     "train": ("fit", "resume", "validate", "study"),
     "score": ("evaluate", "score", "reproduce", "protocols", "bridge"),
     "look": ("predict", "match", "table", "figure", "prompt"),
-    "data and weights": ("generate", "check-data", "unpickle", "convert", "export"),
+    "data and weights": ("generate", "check-data", "convert", "export"),
 }
 """Group of `--help` → its commands, in the order in which a newcomer needs them."""
 USAGE = """\

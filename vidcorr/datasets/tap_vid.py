@@ -27,7 +27,7 @@ DAVIS_VIDEOS = (
 """Names of the videos of TAP-Vid-DAVIS, which are those of DAVIS-2017 val."""
 
 
-EXPECTED = "expected a .pkl of TAP-Vid, the folder of its shards, or a folder of .npz files (vidcorr unpickle)"
+EXPECTED = "expected a .pkl of TAP-Vid, the folder of its shards, or a folder of .npz files, one per video"
 FORM = (
     "is not a video of TAP-Vid: video (frames, height, width, 3) uint8 or a JPEG per frame, points (tracks, frames, 2) "
     "float, occluded (tracks, frames) bool"
@@ -98,8 +98,8 @@ class PointSequence(FrameSequence):
 def TapVid(root: str | Path) -> list[PointSequence]:
     """Read the videos of a TAP-Vid set, with their tracks.
 
-    Layout: the released pickles of TAP-Vid-DAVIS, RGB-Stacking, Kinetics and RoboTAP without executing them, or the
-    output of `vidcorr unpickle`, whose frames are read on demand.
+    Layout: the released pickles of TAP-Vid-DAVIS, RGB-Stacking, Kinetics and RoboTAP without executing them, or a
+    folder of `.npz` files, one per video, whose frames are read on demand.
 
     Videos without a name in a released set are called by their number, `007`, and in a shard by shard and number,
     `0003_of_0010-007`.

@@ -1,7 +1,4 @@
-"""Pickles and .npz read without running anything: what pickle reads, all else refused in one line; sets unpickled.
-
-Also tests `commands/unpickle.py`.
-"""
+"""Pickles and .npz read without running anything: what pickle reads, all else refused in one line; sets unpickled."""
 
 import os
 import pickle
@@ -11,11 +8,8 @@ import numpy as np
 import pytest
 
 from tests.helpers.refusal import refused
-from tests.helpers.tap_vid import element, written
-from vidcorr.cli import main
-from vidcorr.commands.unpickle import unpickle
+from tests.helpers.tap_vid import element
 from vidcorr.datasets import TapVid
-from vidcorr.datasets.generated.writers import write_text
 from vidcorr.videos.arrays import read_pickle
 from vidcorr.videos.files import DataError
 
@@ -70,22 +64,3 @@ def test_an_npz_that_is_damaged_or_holds_objects_is_refused(tmp_path):
     refused(DataError, "Object arrays", TapVid, path)
     path.write_bytes(b"PK\x03\x04 nothing")
     assert refused(DataError, r"not an \.npz file", TapVid, path)
-
-
-@pytest.mark.parametrize("jpeg", [False, True])
-def test_unpickled_sets_are_the_same(tmp_path, jpeg, capsys):
-    source = written(tmp_path, [element(jpeg=jpeg), element(frames=3, jpeg=jpeg)], "tapvid_rgb_stacking.pkl")
-    folder = tmp_path / "new/npz"
-    write_text(folder / ".001.npz.partial", ["of a run that was killed"])
-    main(["unpickle", str(source), str(folder)])
-    assert capsys.readouterr().out.startswith("2 videos in")
-    files = sorted(folder.iterdir())
-    assert [file.name for file in files] == ["000.npz", "001.npz"]
-    for before, after in zip(TapVid(source), TapVid(folder), strict=True):
-        assert before.name == after.name
-        np.testing.assert_array_equal(before.points, after.points)
-        np.testing.assert_array_equal(before.occluded, after.occluded)
-        assert all((before.frame(t) == after.frame(t)).all() for t in range(before.num_frames))
-    with np.load(files[0], allow_pickle=False) as archive:
-        assert archive["video"].dtype.kind == ("S" if jpeg else "u")
-    refused(DataError, r"holds 000\.npz already", unpickle, source, folder)
