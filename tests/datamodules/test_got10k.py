@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.layouts import write_got10k
 from tests.helpers.refusal import refused
 from vidcorr.datamodules import Got10kDataModule
 from vidcorr.datamodules.loading import target_pairs
 from vidcorr.datamodules.loading.sampling import seeded_generator
 from vidcorr.datamodules.loading.target_pairs import TargetPairs, draw_pair, training_crop, usable_boxes
-from vidcorr.datasets.generated import write_got10k
 from vidcorr.datasets.got10k import list_sequences, read_annotation
 from vidcorr.videos.files import DataError
 

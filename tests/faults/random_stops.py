@@ -27,9 +27,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.optim.lr_scheduler import ExponentialLR, LinearLR, SequentialLR
 
 from tests.helpers import faults
+from tests.helpers.layouts import write_got10k
 from tests.helpers.method_steps import METHODS as ALL, arguments_of
 from tests.helpers.words import NETWORK
-from vidcorr.datasets.generated import write_davis, write_got10k, write_videos
+from vidcorr.datasets.generated import write_davis, write_videos
 from vidcorr.datasets.generated.writers import write_frames
 from vidcorr.lightning_modules import VFSSimSiam
 

@@ -13,6 +13,8 @@ import numpy as np
 from PIL import Image
 
 import vidcorr.benchmarks
+from tests.helpers.layouts import write_badja, write_soco
+from tests.helpers.surfaces import write_navi, write_scannet
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.datasets import generated
 from vidcorr.datasets.otb import TB100
@@ -130,17 +132,17 @@ def _sa_v(root: Path) -> None:
 
 
 WRITERS: dict[str, Callable[[Path], object]] = {
-    "badja": lambda root: generated.write_badja(root, 2, frames=4, size=SMALL),
+    "badja": lambda root: write_badja(root, 2, frames=4, size=SMALL),
     "davis": _davis,
     "jhmdb": lambda root: generated.write_jhmdb(root, 2, frames=3, size=(120, 160)),
     "lvos": _lvos,
     "mose": _videos,
-    "navi": lambda root: generated.write_navi(root, 1, frames=5),
+    "navi": lambda root: write_navi(root, 1, frames=5),
     "otb": _otb,
     "otb_all": lambda root: generated.write_otb(root, 2, frames=3, size=SMALL),
     "sa_v": _sa_v,
-    "scannet": lambda root: generated.write_scannet(root, 1, frames=2),
-    "soco": lambda root: generated.write_soco(root, 2, views=2, points=6, size=SMALL),
+    "scannet": lambda root: write_scannet(root, 1, frames=2),
+    "soco": lambda root: write_soco(root, 2, views=2, points=6, size=SMALL),
     "spair": lambda root: generated.write_spair(root, 1, views=2, points=4, size=SMALL),
     "tap_vid": lambda root: generated.write_tap_vid(root, 2, frames=4, tracks=4, size=SMALL),
     "vip": lambda root: generated.write_vip(root, 2, frames=3, size=SMALL),

@@ -28,14 +28,9 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = {
-    "badja": Layout(2, 6),
     "davis": Layout(2, 6),
-    "got10k": Layout(2, 8, is_small=False, config=""),
     "jhmdb": Layout(2, 6, is_small=False),
-    "navi": Layout(2, 8, is_small=False),
     "otb": Layout(2, 8, is_small=False, config="otb_all"),
-    "scannet": Layout(2, 3, is_small=False),
-    "soco": Layout(2, 8),
     "spair": Layout(2, 8),
     "tap_vid": Layout(2, 8),
     "videos": Layout(6, 8, config=""),

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from tests.helpers import layouts
 from tests.helpers.refusal import refused
 from vidcorr import datasets
 from vidcorr.datasets import generated
@@ -32,7 +33,8 @@ def sets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sets")
     written = {}
     for name, (writer, count, arguments) in TABLE["sets"].items():
-        written[name] = getattr(generated, writer)(folder / name, count, **arguments)
+        module = layouts if hasattr(layouts, writer) else generated
+        written[name] = getattr(module, writer)(folder / name, count, **arguments)
     return written
 
 

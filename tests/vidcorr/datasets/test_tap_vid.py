@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.layouts import write_badja
 from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import element, encoded, write_golden_tracks, written
 from vidcorr.datasets import Badja, TapVid
-from vidcorr.datasets.generated import write_badja
 from vidcorr.videos.files import DataError
 
 SHARDS = ("tapvid_kinetics/0000_of_0010.pkl", "tapvid_kinetics/0001_of_0010.pkl")

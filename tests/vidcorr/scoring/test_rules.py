@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.layouts import write_got10k
 from tests.helpers.references import GOLDEN, golden
 from tests.helpers.refusal import refused
 from vidcorr import Result
 from vidcorr.commands.score import command, flat_scores
-from vidcorr.datasets.generated import write_got10k
 from vidcorr.metrics.outlines import object_outlines
 from vidcorr.metrics.rules import RULES as KNOWN
 from vidcorr.metrics.scoring import Metadata

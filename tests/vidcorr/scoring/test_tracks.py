@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from tests.helpers.layouts import write_badja
 from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import official_scores, write_golden_tracks
 from vidcorr import BadjaBenchmark
 from vidcorr.commands.score import command
 from vidcorr.datasets import Otb, TapVid
-from vidcorr.datasets.generated import write_badja, write_otb
+from vidcorr.datasets.generated import write_otb
 from vidcorr.metrics import sample_queries
 from vidcorr.results.result import Result
 from vidcorr.scoring.tracks import BOX_SOURCES, TAP_VID, refuse_other_boxes, score_boxes, score_tracks

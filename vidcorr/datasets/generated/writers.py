@@ -131,3 +131,8 @@ def boxes_of(masks: NDArray[Any], number: int) -> NDArray[np.float64]:
         if width:
             boxes[t] = (x + 1, y + 1, width, height)
     return boxes
+
+
+def lines_of(boxes: NDArray[Any], separator: str, pattern: str = "{}") -> list[str]:
+    """Return a line of text per box; `pattern` formats a number."""
+    return [separator.join(map(pattern.format, box)) for box in boxes.tolist()]

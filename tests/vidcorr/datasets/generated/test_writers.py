@@ -1,6 +1,6 @@
 """The writers: same arguments, same files, today and later, of which readers read the same; a prefix of a video.
 
-Also tests `generated/layouts.py`, `generated/scene.py`, `generated/surfaces.py`.
+Also tests `generated/layouts.py`, `generated/scene.py`, and the layouts that only tests write.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ import pytest
 import torch
 from scipy.io import loadmat
 
+from tests.helpers import layouts, surfaces
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Badja, Davis, Jhmdb, Otb, TapVid, Vip, Vos, YoutubeVos, generated as synthetic
 from vidcorr.datasets.generated import write_videos
@@ -33,7 +34,9 @@ from vidcorr.videos.files import DataError
 from vidcorr.videos.source import list_videos
 
 SMALL = {"frames": 6, "size": (48, 64)}
-WRITERS = [name for name in dir(synthetic) if name.startswith("write_")]
+WRITERS = {name: writer for name, writer in vars(synthetic).items() if name.startswith("write_")}
+WRITERS |= {writer.__name__: writer for writer in (layouts.write_badja, layouts.write_got10k, layouts.write_soco)}
+WRITERS |= {writer.__name__: writer for writer in (surfaces.write_navi, surfaces.write_scannet)}
 SETS = json.loads(Path(__file__).with_name("sets.json").read_text())
 """Writer → digest of its files, mean and deviation of its pictures by suffix, checksum and numbers of what is read."""
 OF_NAVI, OF_SCANNET = SurfaceProtocol.named("omniprobe", "navi"), SurfaceProtocol.named("omniprobe", "scannet")
@@ -133,13 +136,13 @@ def written(name, root):
     frames = {"write_scannet": 2, "write_navi": 4}.get(name, 11)
     options = {"write_scannet": {}, "write_got10k": {"size": (40, 58), "valid": 1}}.get(name, {"size": (40, 58)})
     count = {"write_scannet": 1, "write_otb": 3}.get(name, 2)
-    return getattr(synthetic, name)(root, count, seed=3, first=5, frames=frames, **options)
+    return WRITERS[name](root, count, seed=3, first=5, frames=frames, **options)
 
 
 def arguments(name, root):
     """Return what the marker of a set without videos says: the defaults."""
     own = {"valid": 0} if name == "write_youtube_vos" else {}
-    return json.loads((getattr(synthetic, name)(root, 0, **own) / "synthetic.json").read_text())
+    return json.loads((WRITERS[name](root, 0, **own) / "synthetic.json").read_text())
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -8,10 +8,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from .scene import Scenes
-from .writers import layout, numbered, write_frames, write_text
+from vidcorr.datasets.generated.scene import Scenes
+from vidcorr.datasets.generated.writers import layout, numbered, write_frames, write_text
+from vidcorr.datasets.navi import rotations_of
 
 ROOM = 480, 640
 """Height and width of ScanNet's depth, pixels."""
@@ -72,10 +74,6 @@ def quaternions(rng: np.random.Generator, count: int, most: float) -> NDArray[np
 
 def poses_of(rotations: NDArray[np.float64], translations: Any) -> NDArray[np.float64]:
     """Return the poses `(N, 4, 4)` of quaternions `(N, 4)` and translations `(N, 3)`."""
-    import torch
-
-    from ..navi import rotations_of
-
     poses = np.tile(np.eye(4), (len(rotations), 1, 1))
     poses[:, :3, :3] = rotations_of(torch.from_numpy(rotations)).numpy()
     poses[:, :3, 3] = translations
