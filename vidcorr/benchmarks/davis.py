@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..datasets import Davis, MaskSequence
-from ..metrics.rules import RULES
 from ..metrics.scoring import Rules
 from ..protocols import PropagationProtocol
 from ..results.result import Row
@@ -30,8 +29,7 @@ class DavisBenchmark(MaskBenchmark):
 
     Args:
         root: folder with JPEGImages, Annotations, ImageSets.
-        year: 2017, or 2016 for a single object per sequence; masks of DAVIS-2016 are recognised, and results.json then
-            states 2016.
+        year: 2017, or 2016 for a single object per sequence (all ids become object 1).
         split: list under ImageSets/<year>, or the path of a list; None is every sequence.
         resolution: folder under JPEGImages and Annotations.
         annotations: "dense": every frame has ground truth; "first": only the first frame has a mask, nothing is
@@ -64,15 +62,9 @@ class DavisBenchmark(MaskBenchmark):
         return f"davis-{self.year}"
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
-        """Return year, split, resolution and rules; masks of a single white object make the year 2016."""
-        folders = [sequence.masks for sequence in self.sequences]
-        is_of_2016 = bool(folders) and all(masks is not None and masks.void is None for masks in folders)
-        year = 2016 if is_of_2016 else self.year
-        facts: dict[str, Any] = {"year": year, "split": self.split, "resolution": self.resolution}
-        facts |= super().facts(rows, encoder)
-        if is_of_2016 and self.scoring_rules == RULES["davis-2017"]:  # which give equal scores
-            facts["rules"] = RULES["davis-2016"].stated()
-        return facts
+        """Return year, split, resolution and rules."""
+        about = {"year": self.year, "split": self.split, "resolution": self.resolution}
+        return about | super().facts(rows, encoder)
 
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
         """Return year and split, and a resolution other than 480p."""

@@ -1,7 +1,6 @@
 """The DAVIS benchmark from the extractor to the files, with and without a Trainer."""
 
 import logging
-from types import SimpleNamespace
 from unittest.mock import Mock
 
 from tests.helpers.refusal import refused
@@ -24,12 +23,9 @@ def test_a_failure_ends_validate_and_not_fit(davis_root, tmp_path, caplog, monke
     assert not benchmark.history
 
 
-def test_masks_of_a_white_object_alone_make_the_year_2016():
-    white, ids = SimpleNamespace(void=None), SimpleNamespace(void=255)
-    cases = [("vfs", [], 2017), ("vfs", [white], 2016), ("vfs", [white, ids], 2017), ("vfs", [None], 2017)]
-    for protocol, masks, year in [*cases, ("naf", [white], 2016)]:
-        benchmark = DavisBenchmark("anywhere", protocol=protocol)
-        vars(benchmark)["sequences"] = [SimpleNamespace(masks=each) for each in masks]
+def test_the_year_decides_the_rules(davis_root):
+    """A year of a config, not the masks: DAVIS-2016 is the benchmark `davis_2016`."""
+    for protocol, year in (("vfs", 2016), ("vfs", 2017), ("naf", 2016)):
+        benchmark = DavisBenchmark("anywhere", year, protocol=protocol)
         rules = RULES["naf" if protocol == "naf" else f"davis-{year}"].stated()
         assert benchmark.facts([], None) == {"year": year, "split": "val", "resolution": "480p", "rules": rules}
-    assert DavisBenchmark("x", 2016).scoring_rules == RULES["davis-2016"]

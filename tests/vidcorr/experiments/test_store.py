@@ -7,10 +7,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from unittest.mock import Mock
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 from tests.helpers.refusal import refused
@@ -24,7 +22,6 @@ from vidcorr.experiments.store import Job, Store, process_group
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.folder_lock import FolderLock
 from vidcorr.results.result import Network
-from vidcorr.videos.masks import read_mask
 
 VFS = PropagationProtocol.named("vfs")
 RAW = NamedNetwork("raw_colour")
@@ -74,17 +71,6 @@ def test_a_precision_that_the_device_decides_belongs_to_the_key(davis_root, monk
         monkeypatch.setattr("vidcorr.experiments.store.fastest_precision", Mock(return_value=(fastest, "")))
         keys.add(Job(RAW, benchmark).key)
     assert len(keys) == 2
-
-
-def test_masks_of_davis_2016_change_no_benchmark_and_no_key(tmp_path):
-    root = write_davis(tmp_path / "davis", 1, frames=4, size=(32, 32))
-    for path in (root / "Annotations").rglob("*.png"):
-        Image.fromarray(np.where(read_mask(path) > 0, 255, 0).astype(np.uint8)).save(path)
-    benchmark = DavisBenchmark(root, changes={"radius": 3})
-    told, key = repr(benchmark), Job(RAW, benchmark).key
-    result = benchmark.evaluate("raw_colour")
-    assert (result.data["year"], result.data["rules"]["name"]) == (2016, "davis-2016")
-    assert (repr(benchmark), Job(RAW, benchmark).key) == (told, key)
 
 
 def test_a_name_of_a_folder_has_the_end_of_the_networks_name_and_the_key(davis_root, monkeypatch):
