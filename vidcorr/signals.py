@@ -85,7 +85,8 @@ def handled(defer: bool = False, more: Iterable[int] = ()) -> Iterator[None]:
         return
     if not requests.depth:
         vars(requests).clear()  # back to the defaults
-    previous = {number: signal.signal(number, requests.handle) for number in (*NAMES, *more)}
+    handler = partial(requests.handle)  # an object of this block alone
+    previous = {number: signal.signal(number, handler) for number in (*NAMES, *more)}
     requests.depth += 1
     requests.deferring += defer
     try:
@@ -93,9 +94,9 @@ def handled(defer: bool = False, more: Iterable[int] = ()) -> Iterator[None]:
     finally:
         requests.depth -= 1
         requests.deferring -= defer
-        for number, handler in previous.items():
-            if signal.getsignal(number) == requests.handle:  # else Lightning, for example, has restored its handler
-                signal.signal(number, handler)
+        for number, earlier in previous.items():
+            if signal.getsignal(number) is handler:  # else Lightning has restored the handler of an outer block
+                signal.signal(number, earlier)
 
 
 deferred = partial(handled, defer=True)
