@@ -80,10 +80,10 @@ docs: setup  ## the documents as a site, in site/index.html
 	@echo site/index.html
 
 # cibuildwheel builds in manylinux containers, so this target needs Docker; the settings are in pyproject.toml.
-wheels: setup  ## wheels with the native kernel for manylinux, and the source archive, in dist/
+wheels: setup  ## the wheel with the native kernel for manylinux, for every Python, and the source archive, in dist/
 	$(BIN)/uv build --quiet --sdist --out-dir dist
 	$(BIN)/uv tool run --quiet cibuildwheel --platform linux --output-dir dist
-	for wheel in dist/*.whl; do unzip -l $$wheel | grep -q compiled_avx2 || exit 1; done
+	for wheel in dist/*.whl; do unzip -l $$wheel | grep -q screened_search.avx2 || exit 1; done
 
 # Pins what `setup` installs; run it after a change of the dependencies.
 constraints: setup  ## pin the newest versions of the dependencies

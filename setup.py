@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
@@ -38,12 +40,29 @@ class BuildWithConfigs(build_py):
             )
 
 
+class BuildLibraries(build_ext):
+    """Name what is compiled for `ctypes`, which loads it: a library of no Python version, and no module."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        """`vidcorr.functional.propagation.avx2` → the path of `screened_search.avx2.so`."""
+        *folders, variant = fullname.split(".")
+        return str(Path(*folders, f"screened_search.{variant}.so"))
+
+
+class WheelOfEveryPython(bdist_wheel):
+    """Tag the wheel with its platform alone."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """Return the tags of Python, of its binary interface and of the platform."""
+        return ("py3", "none", super().get_tag()[2])
+
+
 def compiled_search() -> list[Extension]:
     """Return the C++ file once for each kind of processor; without a compiler none is built, and torch searches."""
     flags = VARIANTS if platform.machine().lower() in ("x86_64", "amd64") else {"other": []}
     return [
         Extension(
-            f"{PACKAGE}.compiled_{variant}",
+            f"{PACKAGE}.{variant}",
             [f"src/{PACKAGE.replace('.', '/')}/screened_search.cpp"],
             extra_compile_args=["-std=c++17", "-O3", *machine],
             optional=True,
@@ -53,4 +72,5 @@ def compiled_search() -> list[Extension]:
 
 
 restore_links()
-setup(cmdclass={"build_py": BuildWithConfigs}, ext_modules=compiled_search())
+COMMANDS = {"build_py": BuildWithConfigs, "build_ext": BuildLibraries, "bdist_wheel": WheelOfEveryPython}
+setup(cmdclass=COMMANDS, ext_modules=compiled_search())

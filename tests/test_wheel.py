@@ -6,8 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+from ctypes import CDLL
 from pathlib import Path
-from sysconfig import get_paths
 from zipfile import ZipFile
 
 import pytest
@@ -79,6 +80,18 @@ def test_the_files_are_complete(installed):
     assert "vidcorr = vidcorr.commands:main" in (installed / "vidcorr-0.1.0.dist-info/entry_points.txt").read_text()
 
 
+def test_one_wheel_serves_every_python(installed):
+    """Its tag names the platform alone, and nothing in it is compiled for a version of Python."""
+    tags = re.findall("^Tag: (.+)$", (installed / "vidcorr-0.1.0.dist-info/WHEEL").read_text(), re.MULTILINE)
+    assert len(tags) == 1
+    assert tags[0].startswith("py3-none-")
+    compiled = list(installed.rglob("*.so"))
+    assert bool(compiled) == (shutil.which("cc") is not None)
+    for library in compiled:
+        assert library.relative_to(installed / "vidcorr/functional/propagation").match("screened_search.*.so")
+        assert CDLL(str(library)).vidcorr_screened_search
+
+
 def test_the_first_commands_say_nothing_that_looks_like_a_fault(installed, video_folder, tmp_path):
     """One process, so that all is imported once; `fit`, which ignores some warnings for good, comes last but one."""
     for name in (*OWN, "cli"):  # all of a user's own, which nothing of ours imports
@@ -97,7 +110,8 @@ def test_the_first_commands_say_nothing_that_looks_like_a_fault(installed, video
         ["validate", "--ckpt_path=runs/version_0/checkpoints/last.ckpt", on],
     ]
     # without the .pth of `pip install -e`, the folder of a script, and PYTHONPATH
-    python = [sys.executable, "-I", "-S", "-c", SCRIPT, str(installed), get_paths()["purelib"], json.dumps(commands)]
+    packages = sysconfig.get_path("purelib")
+    python = [sys.executable, "-I", "-S", "-c", SCRIPT, str(installed), packages, json.dumps(commands)]
     done = subprocess.run(
         python, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
     )

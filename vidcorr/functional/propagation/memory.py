@@ -8,11 +8,11 @@ below the k-th largest product so far.
 
 import ctypes
 import functools
-import importlib.util
 import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -65,10 +65,10 @@ def kernel(variant: str | None = None) -> Any:
 @functools.cache
 def _compiled(variant: str | None = None) -> Any:
     processor = {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "other")
-    spec = importlib.util.find_spec(f"vidcorr.functional.propagation.compiled_{variant or processor}")
-    if spec is None or spec.origin is None:
+    library = Path(__file__).with_name(f"screened_search.{variant or processor}.so")
+    if not library.is_file():
         return None
-    function = ctypes.CDLL(spec.origin).vidcorr_screened_search
+    function = ctypes.CDLL(str(library)).vidcorr_screened_search
     function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
     function.restype = ctypes.c_int64
     return function
