@@ -106,7 +106,7 @@ def is_first_rank() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 
-class SaveConfig(SaveConfigCallback):
+class RunStart(SaveConfigCallback):
     """Let a run begin, and write its `config.yaml`, once it is no longer refused.
 
     `config.yaml` of a training has no `ckpt_path`: a training that begins by the file resumes nothing.
@@ -207,7 +207,7 @@ class VidcorrCLI(LightningCLI):
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
                 trainer_defaults={"callbacks": Stops(), "default_root_dir": ROOT, "enable_model_summary": False},
-                save_config_callback=SaveConfig,
+                save_config_callback=RunStart,
                 parser_kwargs=options | {name: dict(options) for name in self.subcommands()},
                 args=words_for_parser(self.run.words, rank_zero_info),
             )
@@ -235,7 +235,7 @@ class VidcorrCLI(LightningCLI):
         """Leave the configuration as it is: `words_for_parser` has read the checkpoint, and its values come first."""
 
     def before_instantiate_classes(self) -> None:
-        """Leave out data without a source in `validate` or beside a model with its own; find the run that goes on."""
+        """Leave out data without a source in `validate` or beside a model with its own; choose the checkpoint."""
         config = without_members(self.config[self.command])
         if config.get("data") and config.data.get("init_args.source") == "":
             package, _, name = str(config.model.class_path).rpartition(".")
@@ -245,7 +245,7 @@ class VidcorrCLI(LightningCLI):
                 config.data = None  # the file of a method says how clips are made, not of which videos
         if self.source is not None:
             refuse_networks(config.as_dict(), self.source)
-        config.ckpt_path = self.run.find(config)
+        config.ckpt_path = self.run.choose_checkpoint(config)
         self.save_config_kwargs["run"] = self.run
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:

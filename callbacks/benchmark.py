@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 STEP_FOLDER = "step={:06d}"
 """Name of the folder of a benchmark's results after a number of steps."""
-OF_A_RUN = ("callbacks", "default_root_dir", "logger", "enable_progress_bar", "enable_model_summary")
+NOT_OF_THE_RECIPE = ("callbacks", "default_root_dir", "logger", "enable_progress_bar", "enable_model_summary")
 """Arguments of the Trainer that no weights depend on."""
 
 
@@ -290,7 +290,7 @@ def recipe_of(trainer: pl.Trainer) -> str:
     if not configs:
         return ""
     config = configs[-1].as_dict()
-    for name in OF_A_RUN:
+    for name in NOT_OF_THE_RECIPE:
         config["trainer"].pop(name, None)
     parts = [config.get(part) for part in ("trainer", "model", "data")]
     text = re.sub(r'"seed": -?\w+', "", json.dumps(parts, sort_keys=True, default=str))

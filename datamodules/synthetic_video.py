@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from vidcorr.datasets.generated import write_davis, write_tap_vid, write_videos
-from vidcorr.datasets.generated.writers import UNSEEN
+from vidcorr.datasets.generated.writers import FIRST_BENCHMARK_VIDEO
 
 from .video import VideoDataModule
 
@@ -54,6 +54,6 @@ class SyntheticVideoDataModule(VideoDataModule):
         """Generate what is missing, on one rank; benchmarks have other scenes than the training videos."""
         videos, benchmark, points = self._counts
         write_videos(self.root / "videos", videos, **self.generation)
-        write_davis(self.root / "davis", benchmark, first=UNSEEN, **self.generation)
+        write_davis(self.root / "davis", benchmark, first=FIRST_BENCHMARK_VIDEO, **self.generation)
         if points:
-            write_tap_vid(self.root / "tap_vid", points, first=UNSEEN, **self.generation)
+            write_tap_vid(self.root / "tap_vid", points, first=FIRST_BENCHMARK_VIDEO, **self.generation)

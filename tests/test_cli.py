@@ -29,7 +29,7 @@ from tests.helpers.words import NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Throughput
-from vidcorr.cli import NOISE, SaveConfig, VidcorrCLI, main, make_trainer, without_members
+from vidcorr.cli import NOISE, RunStart, VidcorrCLI, main, make_trainer, without_members
 from vidcorr.errors import UsageError
 from vidcorr.experiments.runs import Record
 from vidcorr.experiments.words import words_for_parser
@@ -189,7 +189,7 @@ def trainer_options(monkeypatch, tmp_path):
     cli = Parsed(["fit", *TINY, "--on", "davis=."])
     config = cli.config["fit"]
     assert (config.trainer.default_root_dir, config.seed_everything) == ("runs", 0)
-    assert (cli.save_config_callback, cli.auto_configure_optimizers, cli.run.say) == (SaveConfig, False, rank_zero_info)
+    assert (cli.save_config_callback, cli.auto_configure_optimizers, cli.run.say) == (RunStart, False, rank_zero_info)
     assert any(NOISE in getattr(each[1], "pattern", "") for each in warnings.filters)
 
     def options(command="fit", earlier=None, on=("davis=.",), **changes):
@@ -253,7 +253,7 @@ def test_ranks_that_are_forks_of_threads_are_refused(trainer_options, monkeypatc
 @pytest.mark.parametrize(("command", "resumes"), [("fit", None), ("validate", "a.ckpt")])
 def test_the_files_of_a_run_are_written_once_and_the_config_resumes_no_training(command, resumes, tmp_path):
     run, parser = Mock(folder=tmp_path, earlier=None), Mock()
-    saving = SaveConfig(parser, Namespace(ckpt_path="a.ckpt"), run)
+    saving = RunStart(parser, Namespace(ckpt_path="a.ckpt"), run)
     last = [LastCheckpoint(dirpath=tmp_path / "last")] if command == "fit" else []
     trainer = quiet_trainer(default_root_dir=tmp_path, callbacks=last, enable_checkpointing=bool(last))
     trainer.state.fn = command

@@ -13,7 +13,7 @@ from tests.helpers.training import quiet_trainer
 from vidcorr import datamodules
 from vidcorr.datamodules import synthetic_video
 from vidcorr.datamodules.base import SampledDataModule
-from vidcorr.datasets.generated.writers import UNSEEN, write_frames, write_text
+from vidcorr.datasets.generated.writers import FIRST_BENCHMARK_VIDEO, write_frames, write_text
 from vidcorr.videos.files import DataError
 
 MODULES = [
@@ -116,7 +116,7 @@ def test_generated_videos_and_what_benchmarks_read_have_scenes_of_their_own(tmp_
         data = datamodules.SyntheticVideoDataModule(tmp_path, 4, 2, points, 5, 64, 0.5, 3)
         data.prepare_data()
     videos = call.write_videos(tmp_path / "videos", 4, **scene)
-    davis = call.write_davis(tmp_path / "davis", 2, first=UNSEEN, **scene)
-    tracks = call.write_tap_vid(tmp_path / "tap_vid", 1, first=UNSEEN, **scene)
+    davis = call.write_davis(tmp_path / "davis", 2, first=FIRST_BENCHMARK_VIDEO, **scene)
+    tracks = call.write_tap_vid(tmp_path / "tap_vid", 1, first=FIRST_BENCHMARK_VIDEO, **scene)
     assert written.mock_calls == [videos, davis, videos, davis, tracks]
     assert data.sources == [tmp_path / "videos"]

@@ -17,7 +17,7 @@ from ..functional import LabelPropagator
 from ..functional.propagation.coding import Size
 from ..functional.propagation.resizing import resize_images
 from ..metrics.rules import RULES
-from ..metrics.scoring import MaskScorer, Rules, Video, numbers_in, values_of_objects
+from ..metrics.scoring import AnnotatedVideo, MaskScorer, Rules, numbers_in, values_of_objects
 from ..protocols import PropagationProtocol
 from ..results.pictures.animations import overlay_masks_small
 from ..results.result import Result, Row
@@ -127,7 +127,7 @@ class MaskBenchmark(Benchmark):
         def shown(stem: str) -> set[int]:
             return numbers_in(sequence.read_mask(number_of[stem]).numpy())
 
-        video = Video(sequence.video, stems, shown, starts=starts)
+        video = AnnotatedVideo(sequence.video, stems, shown, starts=starts)
         with errors_at(folder, *WRONG_JSON):
             scorer = MaskScorer(self.scoring_rules, video)
         if not scorer.plan:

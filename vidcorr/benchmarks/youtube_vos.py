@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..datasets import MaskSequence, YoutubeVos
-from ..datasets.youtube_vos import HOLDOUT, UNSEEN, hold_out, read_meta
+from ..datasets.youtube_vos import HOLDOUT, UNSEEN_CATEGORIES, hold_out, read_meta
 from ..metrics.rules import scores_of_categories
 from ..protocols import PropagationProtocol
 from ..results.result import Row
@@ -54,7 +54,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
     split: Literal["valid", "train", "test", "holdout"] = "valid"
     all_frames: bool = False
     holdout: float = HOLDOUT
-    unseen: int = UNSEEN
+    unseen: int = UNSEEN_CATEGORIES
     protocol: str | PropagationProtocol = "vidcorr-fast"
 
     def read(self) -> list[MaskSequence]:

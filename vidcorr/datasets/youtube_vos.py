@@ -19,7 +19,7 @@ Objects = Mapping[int, tuple[str, int]]
 
 HOLDOUT = 0.05
 """Fraction of the videos without unseen categories that the hold-out split takes by default."""
-UNSEEN = 5
+UNSEEN_CATEGORIES = 5
 """Number of unseen categories of the hold-out split by default."""
 
 
@@ -28,7 +28,7 @@ def YoutubeVos(
     split: Literal["valid", "train", "test", "holdout"] = "valid",
     all_frames: bool = False,
     holdout: float = HOLDOUT,
-    unseen: int = UNSEEN,
+    unseen: int = UNSEEN_CATEGORIES,
 ) -> list[MaskSequence]:
     """Read the videos of a YouTube-VOS split.
 
@@ -155,7 +155,7 @@ def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
             continue
         root = split.parent.parent if split.parent.name == "all_frames" else split.parent
         if (root / "train" / "meta.json").is_file():
-            chosen, _ = hold_out(read_meta(root / "train" / "meta.json"), HOLDOUT, UNSEEN)
+            chosen, _ = hold_out(read_meta(root / "train" / "meta.json"), HOLDOUT, UNSEEN_CATEGORIES)
             held_out.update(video for video in videos if video.stem in chosen)
     return frozenset(held_out)
 

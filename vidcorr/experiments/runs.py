@@ -34,7 +34,7 @@ FILE = "run.json"
 """File in the folder of a run."""
 CONFIG = "config.yaml"
 """Its configuration, written once the run begins."""
-OF_A_RUN = ("benchmarks", "checkpoints", "pictures")
+FOLDERS_OF_A_RUN = ("benchmarks", "checkpoints", "pictures")
 """Folders within the folder of a run, in which no other run lies."""
 WITHOUT_EFFECT = {
     "max_epochs",
@@ -207,34 +207,44 @@ class Run:
                 self.words.append(f"--ckpt_path={checkpoint}")
         self.words += more
 
-    def find(self, config: Any) -> str | None:
-        """Find the run that this one goes on with, if the command has not named it.
+    def choose_checkpoint(self, config: Any) -> str | None:
+        """Return the checkpoint that the run loads; record its length, its training, and where it begins.
+
+        A command that names no earlier run may go on with one: a requeued job of SLURM, and `--ckpt_path last`.
 
         Args:
             config: configuration of the command, parsed.
 
         Returns:
-            The checkpoint to load, or None.
+            None, if the run loads none.
 
         Raises:
-            SystemExit: with status 0, if that run has already ended.
+            SystemExit: with status 0, if the run to go on with has already ended.
         """
         checkpoint: str | None = config.ckpt_path
-        fits = self.record.words[0] == "fit"
         length = ", ".join(f"{limit}={config.trainer.get(limit)}" for limit in LIMITS)
         self.record = self.record.changed(length=length)
-        root = Path(config.trainer.default_root_dir).expanduser()
         if self.earlier is None:
             self.record = self.record.changed(training=digest_of_training(config))
-            if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
-                checkpoint = self._find_own_of_job(root) or checkpoint
-        if self.earlier is None and fits and checkpoint == "last":
-            checkpoint = self._find_newest(root)
+            checkpoint = self._find_earlier(Path(config.trainer.default_root_dir).expanduser(), checkpoint)
         if self.earlier is not None:
             self.record = self.record.changed(resumed=checkpoint)
-        elif fits and checkpoint is not None:
+        elif self._fits and checkpoint is not None:
             self.record = self.record.changed(branched=checkpoint)
             self.say(f"a run of its own, which begins from {checkpoint}")
+        return checkpoint
+
+    @property
+    def _fits(self) -> bool:
+        """True for a training."""
+        return self.record.words[0] == "fit"
+
+    def _find_earlier(self, root: Path, checkpoint: str | None) -> str | None:
+        """Go on with a requeued job's run, or with the newest of "last"; return its checkpoint, else the given one."""
+        if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+            checkpoint = self._find_own_of_job(root) or checkpoint
+        if self.earlier is None and self._fits and checkpoint == "last":
+            checkpoint = self._find_newest(root)
         return checkpoint
 
     def _find_own_of_job(self, root: Path) -> str | None:
@@ -425,7 +435,7 @@ def runs_below(roots: Iterable[str | Path]) -> dict[Path, Record]:
             entered.add(place)
             if FILE not in files:
                 continue
-            below[:] = [each for each in below if each not in OF_A_RUN]
+            below[:] = [each for each in below if each not in FOLDERS_OF_A_RUN]
             try:
                 if os.stat(Path(name, FILE)).st_size:  # else another process is writing it
                     found[Path(name)] = Record.read(Path(name))

@@ -13,7 +13,7 @@ from .outlines import Masks, as_pair
 from .parts import ap_scores, class_areas, iou_scores, match_instances
 from .row_metric import RowMetric
 from .rules import RULES
-from .scoring import MaskScorer, Object, Values, Video, numbers_in
+from .scoring import AnnotatedVideo, MaskScorer, Object, Values, numbers_in
 
 DAVIS = RULES["davis-2017"]
 
@@ -162,7 +162,7 @@ def davis_values(prediction: Masks, target: Masks) -> dict[Object, Values]:
     """Return object → values by DAVIS's rules, from ids (T, H, W)."""
     predicted, wanted = as_pair(prediction, target)
     frames = {f"{t:06d}": t for t in range(len(wanted))}
-    scorer = MaskScorer(DAVIS, Video("", list(frames), lambda stem: numbers_in(wanted[frames[stem]])))
+    scorer = MaskScorer(DAVIS, AnnotatedVideo("", list(frames), lambda stem: numbers_in(wanted[frames[stem]])))
     for stem, t in frames.items():
         scorer.add(stem, wanted[t], predicted[t])
     return scorer.finish()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .outlines import BOUND, Outline, boundary_score, jaccard, shared_pixels, sobel_outline
-from .scoring import DavisRules, ObjectValues, Pair, Plan, Rules, Values, Video, column, mean
+from .scoring import AnnotatedVideo, DavisRules, ObjectValues, Pair, Plan, Rules, Values, column, mean
 
 STEP = 5
 """LVOS visits every fifth frame of an object's range."""
@@ -33,7 +33,7 @@ class YoutubeVosRules(Rules):
     )
     inner_only = False
 
-    def plan(self, video: Video) -> Plan:
+    def plan(self, video: AnnotatedVideo) -> Plan:
         """Return object → annotated frames after its first."""
         starts = dict(video.starts or {})
         if video.starts is None:
@@ -120,7 +120,7 @@ class LvosRules(Rules):
     inner_only = False
     drops_ends: bool = True
 
-    def plan(self, video: Video) -> Plan:
+    def plan(self, video: AnnotatedVideo) -> Plan:
         """Return object → frames, from the metadata file."""
         plan: dict[int, Sequence[str | None]] = {}
         for number, entry in self.metadata.videos[video.name]["objects"].items():
@@ -176,11 +176,11 @@ class MoseV2Rules(Rules):
     needs_meta = True
     missing_video = "counted as 0"
 
-    def plan(self, video: Video) -> Plan:
+    def plan(self, video: AnnotatedVideo) -> Plan:
         """Return the objects of the metadata file, in all frames but the first and the last."""
         return {int(number): list(video.inner()) for number in self.metadata.videos[video.name]["objects"]}
 
-    def required(self, video: Video, plan: Plan) -> list[str]:
+    def required(self, video: AnnotatedVideo, plan: Plan) -> list[str]:
         """Return all frames but the last: in the official code a missing frame shifts the frames after it."""
         return list(video.stems[:-1])
 
@@ -247,7 +247,7 @@ class NafRules(Rules):
     source = "valeoai/NAF @ ad4e24d, evaluation/eval_video_seg.py; MAP-RaysUp/RaysUp @ a320000 alike"
     refuses_unknown = True
 
-    def plan(self, video: Video) -> Plan:
+    def plan(self, video: AnnotatedVideo) -> Plan:
         """Return the ids from 1 to the largest of the video, in all frames but the first and the last."""
         objects = set().union(*map(video.shown, video.stems))
         return video.plan_up_to(max(objects, default=0), self.named_objects(video))
@@ -274,7 +274,7 @@ class VosBenchmarkRules(Rules):
     source = "hkchengrex/vos-benchmark @ 0c21008 with its defaults, as used for MOSE v1"
     measures = ("J", "F", "present")
 
-    def plan(self, video: Video) -> Plan:
+    def plan(self, video: AnnotatedVideo) -> Plan:
         """Return the ids of the scored frames, in all scored frames."""
         frames = video.inner()
         numbers = set().union(*map(video.shown, frames))

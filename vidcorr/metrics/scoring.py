@@ -38,7 +38,7 @@ class Metadata(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Video:
+class AnnotatedVideo:
     """The annotation of a video, from which rules plan the scoring.
 
     Attributes:
@@ -138,7 +138,7 @@ class Rules:
         """Return the ids by which the rules score a mask; some merge all objects."""
         return ids
 
-    def plan(self, video: Video) -> Plan:
+    def plan(self, video: AnnotatedVideo) -> Plan:
         """Return object → frames that count.
 
         By default the objects are the ids from 1 to the largest id of the first mask, in all frames but the first and
@@ -154,12 +154,12 @@ class Rules:
         tolerated = len(objects) if self.tolerates_gaps else 0
         return video.plan_up_to(max(objects, default=0), self.named_objects(video), tolerated)
 
-    def named_objects(self, video: Video) -> set[int]:
+    def named_objects(self, video: AnnotatedVideo) -> set[int]:
         """Return the ids of a video's objects that the metadata of the data set name."""
         of_video = self.metadata.videos.get(video.name, {})
         return {int(number) for number in of_video.get("objects", {})}
 
-    def required(self, video: Video, plan: Plan) -> list[str]:
+    def required(self, video: AnnotatedVideo, plan: Plan) -> list[str]:
         """Return the frames that must have a prediction; some rules require frames beyond the `plan`."""
         frames: dict[str | None, None] = {}
         for stems in plan.values():
@@ -213,7 +213,7 @@ class DavisRules(Rules):
         """Return the ids; 1 for every object if they are merged."""
         return (ids > 0).astype(np.uint8) if self.merged else ids
 
-    def plan(self, video: Video) -> Plan:
+    def plan(self, video: AnnotatedVideo) -> Plan:
         """Return the plan of `Rules`; merged ids are object 1."""
         if not self.merged:
             return super().plan(video)
@@ -243,14 +243,14 @@ class MaskScorer:
 
     Example:
         >>> ids = np.ones((4, 4), np.uint8)
-        >>> scorer = MaskScorer(DavisRules("davis-2017"), Video("bike", ["0", "1", "2"], lambda stem: [1]))
+        >>> scorer = MaskScorer(DavisRules("davis-2017"), AnnotatedVideo("bike", ["0", "1", "2"], lambda stem: [1]))
         >>> for stem in ("0", "1", "2"):
         ...     scorer.add(stem, ids, ids)
         >>> scorer.finish()[1]["J-Mean"]
         1.0
     """
 
-    def __init__(self, rules: Rules, video: Video) -> None:
+    def __init__(self, rules: Rules, video: AnnotatedVideo) -> None:
         self.rules = rules
         self.video = video
         self.plan = rules.plan(video)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..metrics.rules import RULES
-from ..metrics.scoring import MaskScorer, Metadata, Rules, Values, Video, values_of_objects
+from ..metrics.scoring import AnnotatedVideo, MaskScorer, Metadata, Rules, Values, values_of_objects
 from ..results.provenance import Provenance
 from ..results.result import Network, Result, Row, leave_one_out, videos_of
 from ..videos.files import WRONG_JSON, DataError, errors_at, read_videos, require_one_of
@@ -194,7 +194,7 @@ class MaskFolders:
             return annotations.shown(annotations.numbers[stem])
 
         with errors_at(folder, *WRONG_JSON):
-            video = Video(name, list(annotations.numbers), shown, self.keep_ends)
+            video = AnnotatedVideo(name, list(annotations.numbers), shown, self.keep_ends)
             scorer = MaskScorer(rules, video)
         is_optional = self.allow_missing and not rules.folder_per_object  # else each folder is there for an object
         if not scorer.plan and not is_optional:

@@ -7,7 +7,7 @@ from tests.helpers.refusal import refused
 from vidcorr.datamodules import VideoDataModule
 from vidcorr.datasets import YoutubeVos
 from vidcorr.datasets.generated import write_youtube_vos
-from vidcorr.datasets.youtube_vos import HOLDOUT, UNSEEN, hold_out, read_meta
+from vidcorr.datasets.youtube_vos import HOLDOUT, UNSEEN_CATEGORIES, hold_out, read_meta
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette, read_mask, write_ids
 
@@ -62,7 +62,7 @@ def test_training_leaves_the_hold_out_split_out(many):
     assert trained == everything - scored
     assert training(many / pictures, include_holdout=True) == everything
     videos = YoutubeVos(many, "train")
-    _, unseen = hold_out(read_meta(many / "train/meta.json"), HOLDOUT, UNSEEN)
+    _, unseen = hold_out(read_meta(many / "train/meta.json"), HOLDOUT, UNSEEN_CATEGORIES)
     assert all(unseen.isdisjoint(video.categories.values()) for video in videos if video.name in trained)
 
 

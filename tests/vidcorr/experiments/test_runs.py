@@ -258,7 +258,7 @@ def config(path, root="runs", batch=4, trainer=(), **model):
 def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
     def found(words=("fit",), path="last", **model):
         run = Run(words, say=said.append)
-        checkpoint = run.find(config(path, **model))
+        checkpoint = run.choose_checkpoint(config(path, **model))
         return run, checkpoint and str(Path(checkpoint).relative_to(tmp_path.resolve()))
 
     monkeypatch.chdir(tmp_path)
@@ -284,7 +284,7 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
     assert run.record.resumed == str(tmp_path.resolve() / checkpoint)
     for file in (path, path.with_name("best.ckpt")):  # a run of its own
         run = Run(["fit"], say=said.append)
-        assert run.find(config(str(file), lr=1)) == str(file)
+        assert run.choose_checkpoint(config(str(file), lr=1)) == str(file)
         assert (run.earlier, run.record.branched, run.record.training == training) == (None, str(file), False)
         assert said.pop() == f"a run of its own, which begins from {file}"
     ended = Record.read(Path("runs/version_0")).changed(end="2026-01-03", length=Run(["fit"]).record.length)

@@ -12,10 +12,10 @@ import pytest
 from tests.helpers.refusal import refused
 from vidcorr.metrics import MaskScorer
 from vidcorr.metrics.rules import RULES
-from vidcorr.metrics.scoring import DavisRules, Metadata, Video
+from vidcorr.metrics.scoring import AnnotatedVideo, DavisRules, Metadata
 
 SHOWN = {"0": {1, 3}, "1": {1}, "2": {1, 2, 9, 255}, "3": {1, 2}, "4": {4}}
-VIDEO = Video("v", list(SHOWN), SHOWN.__getitem__)
+VIDEO = AnnotatedVideo("v", list(SHOWN), SHOWN.__getitem__)
 INNER = ["1", "2", "3"]
 OF_FIRST = {1: INNER, 2: INNER, 3: INNER}
 FIFTHS = ["00000000", "00000005", "00000010"]
@@ -70,7 +70,7 @@ def test_frames_and_objects_that_count_and_frames_that_are_required(name):
 @pytest.mark.parametrize("ids", [{128}, {38, 75, 113}, {1, 3}])
 def test_ids_that_occur_in_no_mask_are_no_objects(name, ids):
     """The official codes count each as found; VOST's takes a few, DAVIS-2016 merges all."""
-    video = Video("v", ["0", "1", "2"], lambda stem: ids)
+    video = AnnotatedVideo("v", ["0", "1", "2"], lambda stem: ids)
     if name == "davis-2016":
         assert RULES[name].plan(video) == {1: ["1"]}
     elif name == "vost" and len(ids) == 2:
@@ -116,7 +116,7 @@ def scored(rules, truth, mine):
     for t, words in enumerate(zip(truth.split(), mine.split(), strict=True)):
         frames[str(t)] = [np.tile(DIGITS[list(map(int, word))], (2, 1)) for word in words]
     shown = {stem: set(np.unique(wanted).tolist()) - {0} for stem, (wanted, _) in frames.items()}
-    scorer = MaskScorer(RULES.get(rules, rules), Video("v", list(frames), shown.__getitem__))
+    scorer = MaskScorer(RULES.get(rules, rules), AnnotatedVideo("v", list(frames), shown.__getitem__))
     for stem, pair in frames.items():
         scorer.add(stem, *pair)
     return scorer

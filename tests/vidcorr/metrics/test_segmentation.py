@@ -6,7 +6,7 @@ import torch
 
 from vidcorr import metrics
 from vidcorr.metrics.rules import RULES
-from vidcorr.metrics.scoring import Video, numbers_in
+from vidcorr.metrics.scoring import AnnotatedVideo, numbers_in
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def unpack(davis, key, shape):
 def check_frames(prediction, target, expected):
     """Compare J and F of all frames but the first and the last, as DAVIS scores, with those expected: (K, 2, T − 2)."""
     frames = {f"{t:03d}": t for t in range(len(target))}
-    video = Video("video", list(frames), lambda stem: numbers_in(target[frames[stem]]))
+    video = AnnotatedVideo("video", list(frames), lambda stem: numbers_in(target[frames[stem]]))
     scorer = metrics.MaskScorer(RULES["davis-2017"], video)
     for stem, t in frames.items():
         scorer.add(stem, target[t], prediction[t])

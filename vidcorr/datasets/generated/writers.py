@@ -23,7 +23,7 @@ from .scene import Scenes
 MARKER = "synthetic.json"
 GENERATION = 3
 """Part of every marker; raise it when the same arguments give other images."""
-UNSEEN = 1_000_000
+FIRST_BENCHMARK_VIDEO = 1_000_000
 """Index of the first benchmark video, far beyond any training video."""
 
 
