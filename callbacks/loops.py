@@ -27,15 +27,18 @@ def is_resumable(trainer: pl.Trainer) -> bool:
     """Return whether a run can resume exactly from the present state.
 
     It can at the start of an epoch, and between two optimiser steps of an epoch. It cannot from a batch or validation
-    that has begun, nor from the end of an epoch: a resumed run would leave out its hooks.
+    that has begun, nor from the end of an epoch: a resumed run would leave out its hooks. Lightning counts an epoch or
+    a batch as ready, started, processed and completed, in this order.
     """
-    epochs = trainer.fit_loop.epoch_progress.current
-    if epochs.ready > epochs.started:  # type: ignore[attr-defined]
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    is_at_start_of_epoch = epochs.ready > epochs.started
+    if is_at_start_of_epoch:
         return True
-    done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
-    is_within_epoch = epochs.processed < epochs.started and not ends_epoch(trainer, done)  # type: ignore[attr-defined]
-    is_between_batches = trainer.training and done == _batches(trainer)
-    return is_within_epoch and is_between_batches and not accumulates(trainer)
+    completed = trainer.fit_loop.epoch_loop.batch_progress.current.completed
+    is_within_epoch = epochs.processed < epochs.started and not ends_epoch(trainer, completed)
+    is_between_batches = trainer.training and completed == _batches(trainer)
+    is_between_steps = is_between_batches and not accumulates(trainer)
+    return is_within_epoch and is_between_steps
 
 
 def ends_within_epoch(trainer: pl.Trainer) -> bool:

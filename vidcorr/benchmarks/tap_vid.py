@@ -189,8 +189,7 @@ def draw(
     """Animate tracks and their ground truth, above the fractions of scored points within 4 and 16 px by frame."""
     chosen = np.unique(np.linspace(0, len(queries) - 1, DRAWN).round().astype(int))
     pixel = np.array(sequence.size[::-1]) / protocol.scored_size  # pixels of the frame per pixel of the raster
-    points = found.points.numpy()
-    drawn = points[chosen] * pixel
+    drawn = found.points.numpy()[chosen] * pixel
     occluded = found.occluded.numpy()[chosen]
     truth = queries.tracks[chosen] * pixel
     hidden = queries.occluded[chosen]
@@ -202,14 +201,20 @@ def draw(
     pictures = SequencePictures(output, sequence, overlay, caption=CAPTION)
     for t in range(sequence.num_frames):
         pictures.add(sequence.frame(t), t)
-    errors = np.linalg.norm(points - queries.tracks, axis=-1)
-    scored = ~queries.occluded & queries.scored(protocol.query_mode)  # visible points of frames that count
+    pictures.close(curves_within(queries, found, protocol))
+
+
+def curves_within(queries: PointQueries, found: PointTracks, protocol: PointProtocol) -> dict[str, Curve]:
+    """Return the fraction of scored points within 4 and 16 px by frame; NaN for a frame without scored points."""
+    errors = np.linalg.norm(found.points.numpy() - queries.tracks, axis=-1)
+    is_scored = ~queries.occluded & queries.scored(protocol.query_mode)
+    points_of_frame = is_scored.sum(0)
     curves: dict[str, Curve] = {}
     for threshold in (4, 16):
-        with np.errstate(invalid="ignore"):  # NaN for a frame without scored points
-            within = ((errors < threshold) & scored).sum(0) / scored.sum(0)
-        curves[f"within {threshold} px"] = range(sequence.num_frames), within
-    pictures.close(curves)
+        within = ((errors < threshold) & is_scored).sum(0)
+        with np.errstate(invalid="ignore"):
+            curves[f"within {threshold} px"] = range(len(within)), within / points_of_frame
+    return curves
 
 
 def write_prediction(folder: Path, sequence: PointSequence, queries: PointQueries, found: PointTracks) -> None:

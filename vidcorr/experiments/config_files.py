@@ -105,7 +105,7 @@ def yaml_value(text: str, place: str) -> Any:
 
 
 def texts_of(value: Any) -> Iterator[str]:
-    """Yield all texts in words or in a config: values of flags, values in YAML, and those of configs that they name."""
+    """Yield all texts in words or in a config, also in the YAML that a text holds, and in the config that it names."""
     if isinstance(value, Mapping):
         for each in value.values():
             yield from texts_of(each)
@@ -113,12 +113,17 @@ def texts_of(value: Any) -> Iterator[str]:
         for each in value:
             yield from texts_of(each)
     elif isinstance(value, str):
-        text = SHORT_CONFIG.sub("", value)
-        if text.startswith("--"):
-            text = text.partition("=")[2]
+        text = _without_flag(value)
         yield text
         yield from texts_of(_structure(text))
         yield from texts_of(_structure(_content_of(text)))
+
+
+def _without_flag(word: str) -> str:
+    """Return the value of `--flag=value` or `-cFILE`, "" of a flag alone; any other word as it is."""
+    if word.startswith("--"):
+        return word.partition("=")[2]
+    return SHORT_CONFIG.sub("", word)
 
 
 def _content_of(name: str) -> str:

@@ -46,31 +46,35 @@ def streamed_logsumexp(queries: Tensor, chunks: Iterator[Chunk]) -> Tensor:
 
 
 class _LogSumExp(Function):
+    """The online softmax: exponents are relative to the largest logit so far, and sums shrink when it rises."""
+
     @staticmethod
     def forward(ctx: Any, queries: Tensor, chunks: Iterator[Chunk]) -> Tensor:
         lowest = torch.finfo(queries.dtype).min
         largest = queries.new_full((*queries.shape[:-1], 1), lowest)
-        total = torch.zeros_like(largest)
-        mean = queries.new_zeros(queries.shape) if ctx.needs_input_grad[0] else None
-        for some, logits, add_keys in chunks:
-            before = largest[some]
+        weight_sum = torch.zeros_like(largest)  # Σ exp(logit - largest)
+        key_sum = queries.new_zeros(queries.shape) if ctx.needs_input_grad[0] else None  # Σ exp(logit - largest) · key
+        for block, logits, add_keys in chunks:
+            before = largest[block]
             after = torch.maximum(before, logits.amax(-1, keepdim=True))
             shrink = (before - after).exp_()
+            largest[block] = after  # `before` is a view of it
             weights = logits.sub_(after).clamp_(min=NOTHING).exp_()
-            largest[some] = after
-            total[some].mul_(shrink).add_(weights.sum(-1, keepdim=True))
-            if mean is not None:
-                add_keys(mean[some].mul_(shrink), weights)
-        nothing_left = largest == lowest
-        if mean is not None:
-            ctx.save_for_backward(mean.div_(total).masked_fill_(nothing_left, 0))
-        return total.log_().add_(largest).masked_fill_(nothing_left, -torch.inf).squeeze(-1)
+            weight_sum[block].mul_(shrink).add_(weights.sum(-1, keepdim=True))
+            if key_sum is not None:
+                add_keys(key_sum[block].mul_(shrink), weights)
+        without_keys = largest == lowest
+        if key_sum is not None:
+            mean_key = key_sum.div_(weight_sum).masked_fill_(without_keys, 0)
+            ctx.save_for_backward(mean_key)
+        result = weight_sum.log_().add_(largest)
+        return result.masked_fill_(without_keys, -torch.inf).squeeze(-1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None]:
-        (mean,) = ctx.saved_tensors
-        return gradient.unsqueeze(-1) * mean, None
+        (mean_key,) = ctx.saved_tensors
+        return gradient.unsqueeze(-1) * mean_key, None
 
 
 def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -> Tensor:

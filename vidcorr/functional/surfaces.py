@@ -1,5 +1,7 @@
 """Dense matches of two feature maps at the cells of a grid, weighted by how clear they are, and their errors in 3D."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -19,9 +21,7 @@ def match_surfaces(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Match the cells of a grid over one picture with those of another, and keep the clearest matches.
 
-    Features are sampled at the centres of the grid's cells, which is linear: the products of sampled features are the
-    sampled products of the maps' own cells, if these are few. They are sampled first in the source, row by row, then in
-    the target.
+    Features are sampled at the centres of the grid's cells, in the source row by row.
 
     Args:
         source: features `(C, h, w)`.
@@ -50,11 +50,7 @@ def match_surfaces(
     found = target_cells[rows[:, None], columns]
     scale = found / _lengths(target.float(), target_cells, sampling)[rows[:, None], columns]
     hidden = torch.where(found, 0.0, -torch.inf)
-    are_few = _products_are_less(source, target, found.shape[0], found.shape[1])
-    targets = target.float() if are_few else down @ (target.float() @ across)
-    values = source.float().permute(1, 2, 0)
-    if are_few:
-        values = values @ targets.flatten(1)
+    values, products_of = _products(source.float(), target.float(), down, across)
     source_down = sampling_matrix(source.shape[1], len(source_cells), sampling, device)
     source_across = sampling_matrix(source.shape[2], source_cells.shape[1], sampling, device)
     at_once = max(1, WORKSPACE // (4 * found.numel())) if device.type == "cpu" else found.numel()
@@ -64,11 +60,7 @@ def match_surfaces(
     for row in source_cells.any(1).nonzero()[:, 0].tolist():
         of_row = torch.tensordot(source_down[row], values, 1)
         for part in source_cells[row].nonzero()[:, 0].split(at_once):
-            of_part = source_across[part] @ of_row  # products with the target's cells, or features
-            if are_few:
-                products = down @ (of_part.unflatten(1, target.shape[1:]) @ across)
-            else:
-                products = (of_part @ targets.flatten(1)).unflatten(1, found.shape)
+            products = products_of(source_across[part] @ of_row)
             best, second, y, x = two_best(torch.addcmul(hidden, products, scale))
             lengths = source_lengths[row, part]
             distance = (1 - best / lengths).clamp(min=CLOSEST)
@@ -78,6 +70,31 @@ def match_surfaces(
     all_weights = torch.cat(weights)
     weight, chosen = all_weights.topk(min(count, len(all_weights)))
     return torch.cat(cells)[chosen], torch.cat(nearest)[chosen], weight
+
+
+def _products(
+    source: Tensor, target: Tensor, down: Tensor, across: Tensor
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Return what to sample in the source, and the function from its samples to the products with the target's grid.
+
+    Sampling is linear, so the products of sampled features are the sampled products of the maps' own cells. Of the two
+    ways this takes the one with less work.
+
+    Args:
+        source: features `(C, h, w)`.
+        target: features `(C, h', w')`.
+        down: `(H', h')`, samples rows of the target.
+        across: `(w', W')`, samples columns of the target.
+
+    Returns:
+        Values `(h, w, K)` of the source's cells, and a function of their samples `(N, K)` that returns `(N, H', W')`.
+    """
+    features = source.permute(1, 2, 0)
+    grid = len(down), across.shape[1]
+    if _products_are_less(source, target, *grid):
+        return features @ target.flatten(1), lambda samples: down @ (samples.unflatten(1, target.shape[1:]) @ across)
+    sampled_target = (down @ (target @ across)).flatten(1)
+    return features, lambda samples: (samples @ sampled_target).unflatten(1, grid)
 
 
 def _products_are_less(source: Tensor, target: Tensor, height: int, width: int) -> bool:

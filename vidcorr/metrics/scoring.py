@@ -261,8 +261,8 @@ class MaskScorer:
                     self.objects.setdefault(stem, []).append(number)
         self.measured: dict[tuple[int, str], tuple[float, ...]] = {}
         self._before: dict[int, Pair] = {}
-        self._others: list[set[int]] = []  # the ids in frames that show an object, until an object is found
-        self._found = False
+        self._foreign_ids: list[set[int]] = []  # predicted ids of each frame that shows an object, until one is found
+        self._found = False  # the prediction has shown an object
 
     def add(self, stem: str, truth: Ids, prediction: Ids) -> None:
         """Score a frame if it counts, by ids `(H, W)`; frames come in time order.
@@ -288,7 +288,7 @@ class MaskScorer:
             self._found = True
         shows_object = any(outline.area for outline in target.values())
         if shows_object and not self._found:
-            self._others.append(set(np.unique(ids).tolist()) - {0, 255})
+            self._foreign_ids.append(set(np.unique(ids).tolist()) - {0, 255})
 
     def _refuse_unknown(self, ids: Ids, label: str) -> None:
         """Refuse an id that is no object of the video, if the rules do; the objects are 1 to n."""
@@ -307,19 +307,24 @@ class MaskScorer:
         Raises:
             ValueError: if the prediction holds ids in most frames that show an object, and never an object's.
         """
-        frames_with_ids = sum(1 for ids in self._others if ids)
-        if not self._found and frames_with_ids > len(self._others) / 2:
-            predicted = ", ".join(map(str, sorted(set().union(*self._others))))
-            annotated = ", ".join(map(str, sorted(self.plan)))
-            raise ValueError(f"the predictions hold id {predicted}, the annotation {annotated}: none in common")
+        self._refuse_foreign_ids()
         values: dict[Object, Values] = {}
         for number, stems in self.plan.items():
-            frames = np.zeros((len(stems), len(self.rules.measures)))
+            measured = np.zeros((len(stems), len(self.rules.measures)))
             for place, stem in enumerate(stems):
                 if stem is not None:
-                    frames[place] = self.measured[number, stem]
-            values[number] = self.rules.summarise(frames)
+                    measured[place] = self.measured[number, stem]
+            values[number] = self.rules.summarise(measured)
         return values
+
+    def _refuse_foreign_ids(self) -> None:
+        """Refuse a prediction that shows no object of the video, but other ids in most frames that have one."""
+        frames_with_ids = sum(1 for ids in self._foreign_ids if ids)
+        if self._found or frames_with_ids <= len(self._foreign_ids) / 2:
+            return
+        predicted = ", ".join(map(str, sorted(set().union(*self._foreign_ids))))
+        annotated = ", ".join(map(str, sorted(self.plan)))
+        raise ValueError(f"the predictions hold id {predicted}, the annotation {annotated}: none in common")
 
     def curves(self, places: Mapping[str, float]) -> dict[str, tuple[list[float], list[float]]]:
         """Return J and F by frame, means over the objects that count in it; only frames that count have a point.

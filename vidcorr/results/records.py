@@ -159,26 +159,30 @@ def named_results(text: str | Path) -> tuple[str, dict[Path, Result]]:
     Raises:
         ValueError: if there is no such folder, a named folder holds no result, or a file is damaged.
     """
-    name, equals, folder = str(text).partition("=")
+    name, equals, pattern = str(text).partition("=")
     if not equals or "/" in name:
         name = ""
-        folder = str(text)
-    folders = [Path(folder)]
-    if not folders[0].exists():  # a shell leaves a pattern behind NAME= as it is
-        folders = [Path(found) for found in sorted(glob(folder))]
+        pattern = str(text)
+    folders = [pattern] if Path(pattern).exists() else sorted(glob(pattern))  # a shell leaves NAME=PATTERN as it is
+    if not folders:
+        raise ValueError(f"{text}: there is no such folder")
     results: dict[Path, Result] = {}
-    for each in folders:
-        results |= results_below(each)
-    if not folders or (name and not results):
-        raise ValueError(f"{text}: {'no result in this folder' if folders else 'there is no such folder'}")
+    for folder in folders:
+        results |= results_below(Path(folder))
+    if name and not results:
+        raise ValueError(f"{text}: no result in this folder")
+    return name, _last_evaluations(results)
+
+
+def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
+    """Return folder → result without the earlier evaluations of each training, whose folders lie side by side."""
 
     def steps(place: Path) -> int:
-        return max((past.step for past in results[place].history), default=0)
+        return max(past.step for past in results[place].history)
 
-    last: dict[object, Path] = {}
-    for place in sorted(results, key=steps):
-        training: object = place
-        if results[place].history:
-            training = (place.parent, results[place].benchmark)
-        last[training] = place
-    return name, {place: result for place, result in results.items() if place in last.values()}
+    of_trainings = [place for place, result in results.items() if result.history]
+    last: dict[tuple[Path, str], Path] = {}  # folder of the evaluations, benchmark → folder of the last
+    for place in sorted(of_trainings, key=steps):
+        last[place.parent, results[place].benchmark] = place
+    earlier = set(of_trainings) - set(last.values())
+    return {place: result for place, result in results.items() if place not in earlier}

@@ -91,7 +91,8 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     for file in files:
         if file.suffix != files[0].suffix:
             raise DataError(f"{folder}: files of two extensions ({files[0].name}, {file.name})")
-    for file, by_number in zip(files, sorted(files, key=lambda file: _numeric_order(file.stem)), strict=True):
+    files_by_number = sorted(files, key=lambda file: _numeric_order(file.stem))
+    for file, by_number in zip(files, files_by_number, strict=True):
         if file != by_number:
             raise DataError(
                 f"{folder}: the order of {file.name} and {by_number.name} as text and by number differs; pad the "
@@ -113,9 +114,10 @@ def list_frames(folder: Path) -> tuple[Path, ...]:
 
 
 def _numeric_order(stem: str) -> list[Any]:
-    """Return a sorting key by number, of a whole name also negative or with decimals."""
-    if re.fullmatch(r"-?[0-9]+([.][0-9]+)?", stem):
-        return ["", float(stem)]
+    """Return a sorting key: a name that is a number by its value (-2, -1.5, 10), any other as in `natural_order`."""
+    is_number = re.fullmatch(r"-?[0-9]+([.][0-9]+)?", stem)
+    if is_number:
+        return ["", float(stem)]  # as natural_order: text, number
     return natural_order(stem)
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 VOID = 255
 """Pixel value of void; scored as background, as by DAVIS's official code in the semi-supervised task."""
 MOST_PLAIN_IDS = 32
-"""Masks whose ids go no higher are not searched for smoothed edges."""
+"""Masks whose ids go no higher are numbered by hand: smoothed edges of 0 and 255 have values above."""
+FEW_IDS = 3
+"""Up to this number of ids may be thin objects between others, whose pixels look like a smoothed edge."""
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
@@ -54,7 +56,11 @@ def require_form(path: Path, image: ImageFile.ImageFile) -> None:
 
 
 def _refuse_smoothed(path: Path, ids: NDArray[np.uint8]) -> None:
-    """Refuse a grey mask whose edges were smoothed: most of its values lie between a lower and a higher neighbour."""
+    """Refuse a grey mask whose edges were smoothed, as a resize of 0 and 255 by other than the nearest pixel does.
+
+    The values of a smoothed edge rise from the background to the object: their pixels lie on a slope, with a lower and
+    a higher neighbour. A mask is smoothed if most pixels of its ids lie on slopes, or most pixels of most of its ids.
+    """
     import cv2
 
     counts = pixel_counts(ids)
@@ -62,12 +68,13 @@ def _refuse_smoothed(path: Path, ids: NDArray[np.uint8]) -> None:
     if not len(present) or present[-1] <= MOST_PLAIN_IDS:
         return
     neighbourhood = np.ones((3, 3), np.uint8)
-    is_higher = ids > cv2.erode(ids, neighbourhood)
-    is_lower = ids < cv2.dilate(ids, neighbourhood)
-    between = np.bincount(ids[is_higher & is_lower], minlength=256)
-    most_pixels = between[present].sum() > counts[present].sum() / 2
-    most_values = (between[present] > counts[present] / 2).mean() > 0.5
-    if most_pixels or (most_values and len(present) > 3):
+    has_lower_neighbour = ids > cv2.erode(ids, neighbourhood)
+    has_higher_neighbour = ids < cv2.dilate(ids, neighbourhood)
+    pixels = counts[present]
+    on_slopes = np.bincount(ids[has_lower_neighbour & has_higher_neighbour], minlength=256)[present]
+    most_pixels = on_slopes.sum() > pixels.sum() / 2
+    most_ids = len(present) > FEW_IDS and np.mean(on_slopes > pixels / 2) > 0.5
+    if most_pixels or most_ids:
         raise DataError(f"{path}: its edges are smoothed, so that its values are no ids; resize masks by nearest pixel")
 
 
