@@ -82,13 +82,11 @@ def run(line, in_full=False):
     main([*words, *short, *(demo if "configs/demo.yaml" in words else [])])
 
 
-LONG = {"datasets.md": pytest.mark.exhaustive}
-"""Documents whose commands are long and are run by other tests, on smaller data."""
-MARKED = [pytest.param(path, id=path.name, marks=LONG.get(path.name, ())) for path in DOCUMENTS if blocks(path)]
+MARKED = [path for path in DOCUMENTS if blocks(path)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", MARKED)
+@pytest.mark.parametrize("document", MARKED, ids=[path.name for path in MARKED])
 def test_marked_blocks_run(document, checkout, monkeypatch, caplog, capsys):
     monkeypatch.chdir(checkout)
     monkeypatch.syspath_prepend(str(checkout))
