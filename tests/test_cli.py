@@ -9,7 +9,6 @@ from argparse import ArgumentError
 from collections import Counter
 from http import HTTPMethod
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, ClassVar
 from unittest.mock import Mock, call
 
@@ -29,7 +28,7 @@ from tests.helpers.words import NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Throughput
-from vidcorr.cli import NOISE, RunStart, VidcorrCLI, main, make_trainer, without_members
+from vidcorr.cli import NOISE, RunStart, main, make_trainer, without_members
 from vidcorr.errors import UsageError
 from vidcorr.experiments.runs import Record
 from vidcorr.experiments.words import words_for_parser
@@ -130,56 +129,44 @@ def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkey
 # A run
 
 
-@pytest.mark.parametrize(("seconds", "ended"), [(None, True), (0.5, True), (0.0, False)])
-def test_a_run_that_is_out_of_time_has_not_ended(seconds, ended, monkeypatch):
+def fit_one_step(video_folder, root, *more, **trainer):
+    """Run `fit` below a root."""
+    short = {"max_steps": 1, "enable_progress_bar": "false", "limit_val_batches": 0, "default_root_dir": root}
+    main(["fit", *TINY, *clips(video_folder), *flags("trainer", **short | trainer), *more])
+
+
+@pytest.mark.parametrize(("limit", "ends"), [({"hours": 1}, True), ({"microseconds": 1}, False)])
+def test_a_run_that_is_out_of_time_has_not_ended(limit, ends, video_folder, tmp_path):
     """`vidcorr resume` goes on with it."""
-    destroyed, printed = Mock(), Mock()
-    monkeypatch.setattr(torch.distributed, "is_initialized", Mock(side_effect=[True, False, True]))
-    monkeypatch.setattr(torch.distributed, "destroy_process_group", destroyed)
-    timer = Mock(spec=pl.callbacks.Timer, time_remaining=lambda: seconds)
-    for folder in (Path("a"), None, None):
-        run = Mock(folder=folder)
-        trainer = SimpleNamespace(callbacks=[timer])
-        VidcorrCLI._run_in_folder(SimpleNamespace(trainer=trainer, run=run, _print_end=printed), lambda: None)
-        assert run.end.called == ended
-    printed.assert_called_once_with(Path("a"))
-    assert destroyed.call_count == 2
+    fit_one_step(video_folder, tmp_path, max_time=limit)
+    assert bool(Record.read(tmp_path / "version_0").end) == ends
 
 
-def test_a_run_that_is_stopped_prints_how_to_resume_it(tmp_path, monkeypatch, caplog):
+def test_a_run_that_is_stopped_prints_how_to_resume_it(video_folder, tmp_path, monkeypatch, caplog):
+    """Unless it has saved nothing."""
     monkeypatch.setattr(trust, "_allowed", set())
     caplog.set_level("INFO")
-    saver = LastCheckpoint()
-    for path, line in (("", False), ("last.ckpt", True)):
-        saver.best_model_path = path
-        run = Mock(folder=tmp_path / "a b", record=SimpleNamespace(words=["fit", "--model=antigravity.Model"]))
-        trainer = SimpleNamespace(is_global_zero=False, callbacks=[], checkpoint_callbacks=[saver])
-        stopped = Mock(side_effect=SystemExit(143))
-        refused(SystemExit, "^143$", VidcorrCLI._run_in_folder, SimpleNamespace(trainer=trainer, run=run), stopped)
-        run.remove_refused.assert_called_once()
-        run.end.assert_not_called()
-        assert (f"resume: vidcorr resume '{tmp_path}/a b' --allow antigravity.Model" in caplog.text) == line
+    strike = flags("trainer.callbacks+", "tests.helpers.faults.Strike", name="SIGTERM", step=1, place="end")
+    for name, saves in (("a b", True), ("c", False)):
+        caplog.clear()
+        options = {"max_steps": 3, "enable_checkpointing": str(saves).lower()}
+        refused(SystemExit, "^143$", fit_one_step, video_folder, tmp_path / name, *strike, **options)
+        lines = [line for line in caplog.messages if line.startswith("resume: ")]
+        allowed = f"{NETWORK} tests.helpers.faults.Strike"
+        assert lines == [f"resume: vidcorr resume '{tmp_path}/a b/version_0' --allow {allowed}"] * saves
 
 
-def test_the_end_of_a_run_names_its_report_and_the_next_command(tmp_path, monkeypatch, capsys):
-    """Of a LastCheckpoint of the user's too, the best is measured."""
-
-    def end(folder=tmp_path, saved="best.ckpt", benchmarks=1):
-        found = [Mock(spec=BenchmarkCallback, folder=folder)] * benchmarks
-        last = LastCheckpoint()
-        last.best_model_path = saved and "last.ckpt"
-        savers = [last, SimpleNamespace(), SimpleNamespace(best_model_path=saved)]
-        trainer = SimpleNamespace(callbacks=found, checkpoint_callbacks=savers)
-        VidcorrCLI._print_end(SimpleNamespace(trainer=trainer), tmp_path / "run")
-        return capsys.readouterr().out.splitlines()
-
+def test_a_run_ends_with_its_report_and_the_next_command(video_folder, davis_root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    report = f"report: {tmp_path}/report.html"
-    line = f"next: cd {tmp_path} && vidcorr validate --config {tmp_path}/run/config.yaml --ckpt_path best.ckpt"
-    assert end() == [report, line]
-    assert end(folder=None) == [line]
-    assert end(saved="") == [report]
-    assert end(benchmarks=0) == []
+    on = ["--on", f"davis={davis_root}", "--stage", "res4", "--change", "radius=3", "context=2", "--every", "1"]
+    fit_one_step(video_folder, "runs", *on)
+    report, line = capsys.readouterr().out.splitlines()[-2:]
+    assert report == f"report: {tmp_path}/runs/version_0/benchmarks/davis/step=000001/report.html"
+    (best,) = set((tmp_path / "runs/version_0").rglob("*.ckpt")) - set(tmp_path.rglob("last.ckpt"))
+    words = ["--config", str(tmp_path / "runs/version_0/config.yaml"), "--ckpt_path", str(best)]
+    assert line == f"next: cd {tmp_path} && vidcorr validate {shlex.join(words)}"
+    fit_one_step(video_folder, "runs")
+    assert capsys.readouterr().out == ""
 
 
 @pytest.fixture
