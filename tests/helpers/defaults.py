@@ -77,8 +77,8 @@ def values() -> dict[str, dict[str, str]]:
     return {name: known[name] for name in sorted(known) if "False" in known[name].values()}
 
 
-FIELDS = ("dest", "nargs", "const", "default", "choices", "metavar", "required")
-"""What is told of a flag."""
+FIELDS = ("dest", "nargs", "const", "default", "choices", "required")
+"""What is told of a flag: all that a user's words hang on."""
 
 
 class Reached(Exception):
@@ -102,12 +102,11 @@ def parsers() -> dict[str, ArgumentParser]:
 
 
 def flags(parser: ArgumentParser) -> dict[str, str]:
-    """Return argument → all that its parser knows of it; of help texts, whether they are there."""
+    """Return argument → its `FIELDS`; of help texts, whether they are there."""
     known = {name: str(getattr(parser, name)) for name in ("usage", "allow_abbrev")}
     known["description"] = str(parser.description.endswith("."))
     for action in parser._actions[1:]:  # but --help
-        fields = {name: getattr(action, name) for name in FIELDS}
-        fields |= {"type": getattr(action.type, "__name__", None), "help": bool(action.help)}
+        fields = {name: getattr(action, name) for name in FIELDS} | {"help": bool(action.help)}
         given = [f"{name}={value!r}" for name, value in fields.items() if value is not None]
         known[" ".join(action.option_strings) or action.dest] = ", ".join([type(action).__name__, *given])
     for group in parser._mutually_exclusive_groups:
