@@ -60,7 +60,8 @@ def plain_propagation(
         features = F.normalize(features, dim=1, eps=1e-12)
     mask = None
     if protocol.radius is not None:
-        mask = dense_mask(*features.shape[2:], protocol.radius, protocol.neighbourhood).to(features.device)
+        radius = protocol.radius_in_cells(features.shape[2:])
+        mask = dense_mask(*features.shape[2:], radius, protocol.neighbourhood).to(features.device)
     everywhere = protocol.references is None and not protocol.first_frame_masked
     unmasked = features[0, 0].numel() if everywhere else 0
     own_context = getattr(protocol, "entering", "") == "own-context"  # joints all start in frame 0

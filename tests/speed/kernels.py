@@ -59,7 +59,7 @@ def time_step(
     query = F.normalize(features[-1], dim=0).flatten(1)[:, :places]
     keys = F.normalize(features[:-1], dim=1).transpose(0, 1).flatten(1)
     values = torch.stack(history).transpose(0, 1).flatten(1)
-    radius = protocol.radius or max(height, width)
+    radius = protocol.radius_in_cells((height, width)) or max(height, width)
     mask = dense_mask(height, width, radius, protocol.neighbourhood, places).to(features.device)
 
     def dense() -> Tensor:

@@ -17,7 +17,7 @@ reconstruction with gradients (`local_reconstruction`).
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -46,9 +46,9 @@ class Neighbourhood:
     shape: Literal["circle", "disc", "square"] = "circle"
 
     @classmethod
-    def of(cls, protocol: LabelProtocol) -> "Neighbourhood":
-        """Return the neighbourhood of a protocol, in feature cells."""
-        return cls(protocol.radius_in_cells, protocol.neighbourhood)
+    def of(cls, protocol: LabelProtocol, shape: Sequence[int]) -> "Neighbourhood":
+        """Return the neighbourhood of a protocol in cells of a feature map, whose `shape` begins with h and w."""
+        return cls(protocol.radius_in_cells((shape[0], shape[1])), protocol.neighbourhood)
 
     @property
     def reach(self) -> int | None:

@@ -52,7 +52,8 @@ class LabelProtocol(NetworkInput):
         topk: matches kept per query over all reference frames together; the softmax is over these. None: all.
         temperature: divides the dot products before the softmax; above 0.
         radius: radius of the neighbourhood, in the unit of `radius_unit`; None: everywhere.
-        radius_unit: "cell" of the features, or "pixel" of the input: features of any stride then search equal areas.
+        radius_unit: "cell" of the features; "pixel" of the input, so that features of any stride search equal areas; or
+            "side", the shorter side of the frame, so that frames of any size do.
         neighbourhood: "circle" keeps Euclidean distance < radius, "disc" distance <= radius, "square" |dy| and |dx| <=
             radius.
         first_frame_masked: the neighbourhood also restricts the lasting copy of frame 0.
@@ -101,7 +102,7 @@ class LabelProtocol(NetworkInput):
     feature_stride: Annotated[PositiveInt, SET_BY_NETWORK] = 8
     precision: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
     label_feedback: Annotated[Literal["soft", "hard"], FEEDBACK] = "soft"
-    radius_unit: Annotated[Literal["cell", "pixel"], RADIUS] = "cell"
+    radius_unit: Annotated[Literal["cell", "pixel", "side"], RADIUS] = "cell"
     rule: str | None = None
     mixture_above: Annotated[UnitInterval, MIXED] = 0.1
     mixture_width: Annotated[Literal["fixed", "moments"], MIXED] = "fixed"
@@ -109,12 +110,17 @@ class LabelProtocol(NetworkInput):
 
     kind: ClassVar[str] = "propagation"
 
-    @property
-    def radius_in_cells(self) -> float | None:
-        """Radius of the neighbourhood in feature cells; None: everywhere."""
+    def radius_in_cells(self, grid: tuple[int, int]) -> float | None:
+        """Return the radius of the neighbourhood in feature cells; None: everywhere.
+
+        Args:
+            grid: height and width of the feature map.
+        """
         if self.radius is None or self.radius_unit == "cell":
             return self.radius
-        return self.radius / self.feature_stride
+        if self.radius_unit == "pixel":
+            return self.radius / self.feature_stride
+        return round(self.radius * min(grid), 6)  # a whole number of cells stays whole, since a circle is open
 
     @property
     def reads_feedback(self) -> bool:
@@ -170,14 +176,18 @@ class LabelProtocol(NetworkInput):
         has_near = self.references is None or bool({0, -1} & set(self.references))
         masked = self.first_frame_masked or self.topk is not None or self.radius is None
         square = self.topk is None and self.radius is not None and self.neighbourhood == "square"
-        window = (2 * math.floor(self.radius_in_cells or 0) + 1) ** 2
+        has_cells = self.mixture_components is None or self.radius_unit != "side"
+        window = (2 * math.floor(self.radius_in_cells(grid=(0, 0)) or 0) + 1) ** 2
         mixable = self.mixture_components is None or (square and self.mixture_components <= window)
         unless = "unless the neighbourhood is a square with topk=None"
         conditions: dict[str, tuple[bool, str]] = {}
         conditions["context"] = self.context > 0 or not self.pads_start, "1 or more frames with repeat_first='padding'"
         conditions["radius"] = has_area, "above 0 feature cells for a circle"
+        if self.radius_unit == "side" and self.radius is not None:
+            conditions["radius"] = 0 < self.radius <= 1, "above 0 and at most 1 side"
         conditions["references"] = has_near, "frame indices with 0 or -1 among them, or None"
         conditions["first_frame_masked"] = masked, "True without a topk"
+        conditions["radius_unit"] = has_cells, "'cell' or 'pixel' with a mixture"
         conditions["mixture_components"] = mixable, f"None {unless}, and at most its number of cells"
         conditions["border"] = self.border == "exclude" or square, f"'exclude' {unless}"
         conditions["topk_ties"] = self.topk_ties == "cut" or self.topk is not None, "'cut' without a topk"

@@ -46,11 +46,21 @@ def test_another_stride_is_in_the_name():
 def test_a_window_in_pixels_is_one_choice_for_features_of_any_stride():
     in_pixels = protocol(radius=48, radius_unit="pixel")
     of_strides = [in_pixels.brought_by_features(feature_stride=stride) for stride in (4, 8)]
-    assert [changed.radius_in_cells for changed in of_strides] == [12, 6]
+    assert [changed.radius_in_cells((60, 107)) for changed in of_strides] == [12, 6]
     line = "features have feature_stride 8: leave the change out"
     refused(ValueError, line, of_strides[0].brought_by_features, feature_stride=8)
     assert {changed.shared() for changed in of_strides} == {in_pixels}
-    assert protocol(radius=None, radius_unit="pixel").radius_in_cells is None
+    assert protocol(radius=None, radius_unit="pixel").radius_in_cells((60, 107)) is None
+
+
+def test_a_window_as_a_share_of_the_side_grows_with_the_frame():
+    share = protocol(radius=0.2, radius_unit="side")
+    assert [share.radius_in_cells(grid) for grid in ((60, 107), (107, 60), (120, 214), (35, 40))] == [12, 12, 24, 7]
+    of_strides = [share.brought_by_features(feature_stride=stride) for stride in (4, 8)]
+    assert [changed.radius_in_cells((60, 107)) for changed in of_strides] == [12, 12]
+    refused(ValueError, "radius must be above 0 and at most 1 side, got 6", protocol, radius=6, radius_unit="side")
+    liir = PropagationProtocol.named("liir")
+    refused(ValueError, "radius_unit must be 'cell' or 'pixel'", liir.with_changes, radius=0.2, radius_unit="side")
 
 
 def test_a_protocol_tells_its_origin():

@@ -71,7 +71,6 @@ class _Pass:
     def __init__(self, job: TrackingJob) -> None:
         self._job = job
         self._rules = job.protocol.propagation()
-        self._nearby = Neighbourhood.of(self._rules)
         self._groups: list[_Group] = []
 
     def run(self, queries: Tensor, order: range) -> None:
@@ -82,7 +81,8 @@ class _Pass:
             features = job.features(t)
             cells = F.normalize(features, dim=0) if self._rules.feature_normalisation == "l2" else features
             cells = cells.permute(1, 2, 0).contiguous()
-            window = window or KeyMemory((), self._rules.context, cells, self._nearby)
+            nearby = Neighbourhood.of(self._rules, cells.shape)
+            window = window or KeyMemory((), self._rules.context, cells, nearby)
             with computing_in("float32", features.device):
                 for group, heatmaps in zip(self._groups, self._propagate(window, step, cells), strict=True):
                     group.heatmaps.write(step, heatmaps.permute(1, 2, 0))
@@ -102,6 +102,7 @@ class _Pass:
     def _propagate(self, window: KeyMemory, step: int, cells: Tensor) -> Iterator[Tensor]:
         """Yield the heat-maps `(n, h, w)` of all groups in the frame of a step."""
         topk = self._rules.topk or 0
+        nearby = Neighbourhood.of(self._rules, cells.shape)
         frames = list(range(max(step - self._rules.context, 0), step))
         common = None
         for group in self._groups:
@@ -111,7 +112,7 @@ class _Pass:
                 matches = [window.best_matches(cells, [group.begun, *since], topk)]
             else:
                 common = common or window.best_matches(cells, frames, topk)
-                matches = [common, best_matches(cells, group.keys, [0], topk, self._nearby)]
+                matches = [common, best_matches(cells, group.keys, [0], topk, nearby)]
                 tables.append(group.drawn)
             average = average_of_matches(tables, matches, topk, self._rules.temperature)
             yield average.permute(2, 0, 1).contiguous()

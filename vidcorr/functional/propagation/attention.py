@@ -69,7 +69,7 @@ def _average_of_halos(
 ) -> Tensor:
     """Average over the halos of a padded map; a kernel processes as many rows of tiles as the workspace holds."""
     height, width, references, channels = keys.shape
-    grid = TileGrid((height, width), Neighbourhood.of(protocol))
+    grid = TileGrid((height, width), Neighbourhood.of(protocol, (height, width)))
     queries = grid.queries(query[None])
     values = F.pad(values, (0, 1), value=1)  # the last channel of the average sums the weights on the map
     seen = grid.halos(grid.pad(keys.flatten(2)[None]))

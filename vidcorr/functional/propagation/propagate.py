@@ -168,7 +168,7 @@ class LabelPropagator:
             lasting, recent = protocol.kept_frames()
             if lasts_apart:
                 lasting = ()
-            added[NEARBY] = (lasting, recent, Neighbourhood.of(protocol))
+            added[NEARBY] = (lasting, recent, Neighbourhood.of(protocol, query.shape))
         if lasts_apart:
             added[self.frame] = ((self.frame,), 0, Neighbourhood(None))
         new_memory = KeyMemory if protocol.topk is None else KeyMemory.fastest
@@ -208,7 +208,8 @@ class LabelPropagator:
             tables.append(labels)
             near = near[1:]
         if near:
-            searches.append(partial(best_matches, query, keys, near, neighbourhood=Neighbourhood.of(protocol)))
+            neighbourhood = Neighbourhood.of(protocol, query.shape)
+            searches.append(partial(best_matches, query, keys, near, neighbourhood=neighbourhood))
             tables.append(labels)
         return average_of_best(searches, tables, protocol)
 

@@ -14,7 +14,7 @@ PLAIN = {"normalise_labels": False, "foreground_gain": 1.0, "label_feedback": "s
 
 def protocol_of(name):
     rules = PropagationProtocol.named(name)
-    smaller = {} if rules.radius is None else {"radius": 3}
+    smaller = {} if rules.radius is None else {"radius": 3, "radius_unit": "cell"}
     return rules.with_changes(**smaller, **PLAIN)
 
 
