@@ -246,7 +246,9 @@ def changed_cell(after: Result, before: Result, score: str) -> Cell:
 def steps_between(
     start: EvaluationProtocol, end: EvaluationProtocol, order: Sequence[str] = (), together: Sequence[str] = ()
 ) -> list[tuple[str, ...]]:
-    """Return the fields in which two protocols of a benchmark differ, as steps; features set their stride themselves.
+    """Return the fields in which two protocols of a benchmark differ, as steps.
+
+    A number and its unit change in one step; features set their stride themselves.
 
     Args:
         start: the first protocol.
@@ -263,6 +265,9 @@ def steps_between(
     if not fields:
         raise ValueError(f"bridge: {start.name} and {end.name} do not differ in a field that a protocol sets")
     steps: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
+    for field, unit in start.units().items():
+        if field in steps and unit in steps:
+            steps |= dict.fromkeys((field, unit), (field, unit))
     for group in together:
         steps |= dict.fromkeys(group.split(","), tuple(group.split(",")))
     for field in (*order, *steps):

@@ -58,6 +58,13 @@ class OnlyIf:
     words: str
 
 
+@dataclasses.dataclass(frozen=True)
+class UnitOf:
+    """Annotation of a field that is the unit of another: a bridge changes both in one step."""
+
+    field: str
+
+
 READ_BY_NETWORK = "read by the network"
 """Annotation of a field that some networks alone obey, such as transformers."""
 SET_BY_NETWORK = "set by the network"
@@ -246,6 +253,16 @@ class EvaluationProtocol(BaseModel):
         """Field → value, for the fields that count and differ from what the source's name stands for; sorted."""
         values = self._values_that_count()
         return {field: values[field] for field in sorted(values) if values[field] != self._named[field]}
+
+    @classmethod
+    def units(cls) -> dict[str, str]:
+        """Return field → the field of its unit."""
+        found: dict[str, str] = {}
+        for unit in cls.value_fields():
+            for mark in cls.model_fields[unit].metadata:
+                if isinstance(mark, UnitOf):
+                    found[mark.field] = unit
+        return found
 
     def values(self) -> dict[str, Any]:
         """Return field → value, without the name and its benchmark."""

@@ -16,6 +16,7 @@ from .base import (
     PositiveInt,
     Range,
     UnitInterval,
+    UnitOf,
 )
 from .network_input import NetworkInput
 
@@ -102,7 +103,7 @@ class LabelProtocol(NetworkInput):
     feature_stride: Annotated[PositiveInt, SET_BY_NETWORK] = 8
     precision: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
     label_feedback: Annotated[Literal["soft", "hard"], FEEDBACK] = "soft"
-    radius_unit: Annotated[Literal["cell", "pixel", "side"], RADIUS] = "cell"
+    radius_unit: Annotated[Literal["cell", "pixel", "side"], RADIUS, UnitOf("radius")] = "cell"
     rule: str | None = None
     mixture_above: Annotated[UnitInterval, MIXED] = 0.1
     mixture_width: Annotated[Literal["fixed", "moments"], MIXED] = "fixed"
@@ -207,7 +208,7 @@ class JointProtocol(LabelProtocol):
     """
 
     keypoint_sigma: PositiveFloat = 4.0
-    keypoint_unit: Literal["pixel", "cell"] = "pixel"
+    keypoint_unit: Annotated[Literal["pixel", "cell"], UnitOf("keypoint_sigma")] = "pixel"
     keypoint_topk: PositiveInt = 5
     keypoint_grid: Literal["input", "feature"] = "input"
     keypoint_counting: Literal["prediction-visible", "crw", "ground-truth"] = "prediction-visible"

@@ -34,6 +34,14 @@ def test_steps_are_the_fields_in_their_order_or_in_another():
     refused(ValueError, "vfs and vfs do not differ", steps_between, VFS, VFS)
 
 
+def test_a_number_and_its_unit_change_in_one_step():
+    steps = steps_between(VFS, PropagationProtocol.named("vidcorr"))
+    assert ("radius", "radius_unit") in steps
+    joints = PropagationProtocol.named("vfs", "jhmdb")
+    in_cells = joints.with_changes(keypoint_sigma=2.0, keypoint_unit="cell")
+    assert steps_between(joints, in_cells) == [("keypoint_sigma", "keypoint_unit")]
+
+
 @pytest.mark.slow
 def test_a_walk_ends_at_the_score_of_the_last_protocol_and_a_second_walk_scores_nothing(tmp_path, capsys):
     words = ["bridge", "fomo", "fomo+temperature=0.1+decoding=topk", "raw_colour", "--limit", "2", "--format", "csv"]
