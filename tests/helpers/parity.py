@@ -8,14 +8,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "parity.md"
 ROWS: dict[str, list[dict[str, str]]] = yaml.safe_load((ROOT / "docs/results/parity.yaml").read_text("utf-8"))
-STATUSES = {
-    "equal": "equal",
-    "code": "code followed",
-    "text": "text followed",
-    "own": "own choice",
-    "missing": "missing",
-}
-"""Status of a row → how the page shows it."""
+STATUSES = ("equal", "code", "text", "own", "missing")
+"""Explained at the head of the rows' file."""
 COLUMNS = {
     "vfs": {"what": "point", "paper": "paper", "code": "released code", "ours": "ours"},
     "liir": {"what": "point", "paper": "paper", "code": "public code", "ours": "ours"},
@@ -30,21 +24,19 @@ def point(row: dict[str, str]) -> str:
 
 
 def table(part: str) -> str:
-    """Return the Markdown of a part: its rows that differ, and of a paper the list of its equal rows before them."""
-    heads = [*COLUMNS[part].values(), "status"]
+    """Return the Markdown table of a part's rows, but for those that are equal."""
+    heads = [*COLUMNS[part].values(), "follows"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in ROWS[part]:
         if row["status"] != "equal":
             cells = [row[field] for field in COLUMNS[part] if field != "what"]
-            lines.append(f"| {' | '.join([point(row), *cells, STATUSES[row['status']]])} |")
-    equal = [point(row) for row in ROWS[part] if row["status"] == "equal"]
-    before = f"**Equal**: {'; '.join(equal)}.\n\n" if equal else ""
-    return before + "\n".join(lines) + "\n"
+            lines.append(f"| {' | '.join([point(row), *cells, row['status']])} |")
+    return "\n".join(lines) + "\n"
 
 
 def counts() -> str:
     """Return the Markdown table of the numbers of rows by part and status."""
-    lines = [f"| | {' | '.join(STATUSES.values())} |", "|---" * (len(STATUSES) + 1) + "|"]
+    lines = [f"| | {' | '.join(STATUSES)} |", "|---" * (len(STATUSES) + 1) + "|"]
     for part, name in {"vfs": "VFS", "liir": "Liir"}.items():
         found = [row["status"] for row in ROWS[part]]
         numbers = [str(found.count(status)) for status in STATUSES]
