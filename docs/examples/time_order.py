@@ -1,0 +1,31 @@
+"""A benchmark of one's own: `--on docs.examples.time_order.TimeOrder=FOLDER`."""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import normalize
+
+from vidcorr import Benchmark, Row
+from vidcorr.datasets import Davis
+
+
+@dataclass(frozen=True)
+class TimeOrder(Benchmark):
+    """How often a frame is nearer, in feature space, to the next one than to the one after that."""
+
+    name = "time_order"
+    score_names = ("accuracy",)
+
+    root: str
+
+    def read(self):
+        return Davis(self.root)
+
+    def score(self, sequence, encoder, output):
+        features = [features.mean((1, 2)) for features in encoder.features(sequence.read())]
+        features = normalize(torch.stack(features), dim=1)
+        near, far = (features[:-2] * features[1:-1]).sum(1), (features[:-2] * features[2:]).sum(1)
+        return [Row(video=sequence.name, values={"accuracy": (near > far).double().mean().item()})]
+
+    def scores(self, rows):  # rows of all ranks, sorted by name: the mean never depends on the ranks
+        return {"accuracy": sum(row.values["accuracy"] for row in rows) / len(rows)}
