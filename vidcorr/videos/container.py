@@ -13,6 +13,7 @@ import numpy as np
 
 from .files import DecodingError
 from .folders import PHOTO_SUFFIXES
+from .pictures import Picture, has_picture_headers, picture_of, shown_order
 
 if TYPE_CHECKING:
     from typing import Self
@@ -35,10 +36,9 @@ _DEMUXERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg,mxf,h264,hevc,mpegvideo,m4
 MOST_PIXELS = 89_000_000
 """Limit on the pixels of a frame, more than twice an 8K frame: a damaged header would take all memory."""
 
-# Containers with reliable time stamps (AVI has none for B-frames), and codecs with a packet per frame (some packets of
-# VP8 show nothing).
+# Containers with reliable time stamps (AVI has none for B-frames of H.264), and codecs with a packet per frame in them.
 _CONTAINERS = ("mov", "matroska")
-_CODECS = frozenset({"h264", "mpeg4", "hevc", "vp9", "av1", "libdav1d"})
+_CODECS = frozenset({"h264", "hevc", "vp9", "av1", "libdav1d"})
 
 
 def open_container(path: Path, timeout: float) -> InputContainer:
@@ -108,13 +108,12 @@ def read_header(container: InputContainer) -> tuple[int, float]:
     return max(stream.frames or round(seconds * rate), 1), rate
 
 
-def can_seek(container: InputContainer, stream: VideoStream) -> bool:
-    """Return True if a seek to a time stamp finds its frame in this kind of file."""
+def has_reliable_times(container: InputContainer, stream: VideoStream) -> bool:
+    """Return True if, in this kind of file, each packet holds a frame that is shown at the packet's time."""
     codec = stream.codec_context
     if codec.name not in _CODECS or not container.format.name.startswith(_CONTAINERS):
         return False
-    # H.264: lengths of parts are in avcC only; to decode 4:4:4 needs the first packet, which names the encoder's build
-    return codec.name != "h264" or ((codec.extradata or b"")[:1] == b"\1" and "444" not in (codec.pix_fmt or ""))
+    return codec.name != "h264" or (codec.extradata or b"")[:1] == b"\1"  # lengths of parts are in avcC only
 
 
 @dataclass(frozen=True)
@@ -162,6 +161,19 @@ class FrameTable:
             return None
         return cls(range(stream.start_time, stream.start_time + step * len(entries), step), keys)
 
+    @classmethod
+    def from_pictures(cls, pictures: Sequence[tuple[int, Picture]]) -> Self | None:
+        """Make the table from the time stamp and picture of each packet, in the order of the file.
+
+        None if time stamps are equal, or the first frame shown is not the file's first packet and a key frame.
+        """
+        times = sorted(time for time, _ in pictures)
+        index = {time: i for i, time in enumerate(times)}
+        starts_with_key = bool(pictures) and pictures[0] == (times[0], "I")
+        if not starts_with_key or len(index) < len(times):
+            return None
+        return cls(times, sorted(index[time] for time, picture in pictures if picture == "I"))
+
 
 def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
     """Read all packets of a file just opened, without decoding them.
@@ -169,47 +181,27 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
     Counts in headers are unreliable: in JHMDB's AVIs they are a sixth too high.
 
     Returns:
-        The table, or None if the packets do not give the frames' times; and the number of frames in the table, or of
-        readable packets with a frame.
+        The table, or None unless the packets certainly give the times of all frames; and the number of readable packets
+        with a frame.
     """
     stream = film_stream(container)
-    has_times = can_seek(container, stream)
-    times: list[int] = []
-    keys: list[int] = []
+    has_headers = has_picture_headers(stream.codec_context.name)
+    is_certain = has_headers or has_reliable_times(container, stream)
+    pictures: list[tuple[int, Picture]] = []
     count = 0
     for packet in container.demux(stream):
-        count += packet.size > 0 and not packet.is_discard
-        if packet.pts is None or packet.is_discard:
-            has_times &= not packet.size  # an empty packet ends the stream
-        elif has_times:
-            times.append(packet.pts)
-            if starts_afresh(packet):
-                keys.append(packet.pts)
-    in_order = sorted(times)
-    index = {time: i for i, time in enumerate(in_order)}
-    if not has_times or not keys or keys[0] != times[0] or len(index) < len(times):
-        return None, count
-    key_frames = sorted(map(index.__getitem__, keys))
-    return FrameTable(in_order, key_frames), len(times)
-
-
-def starts_afresh(packet: av.Packet) -> bool:
-    """Return True if no frame shown after this packet's frame refers to earlier frames.
-
-    True for key frames, except recovery points of H.264.
-    """
-    codec = packet.stream.codec_context
-    return packet.is_keyframe and (codec.name != "h264" or _is_idr(bytes(packet), (codec.extradata[4] & 3) + 1))
-
-
-def _is_idr(packet: bytes, length_size: int) -> bool:
-    """Return True if an H.264 packet holds an IDR picture, not a recovery point."""
-    offset = 0
-    kind = 0  # of a unit; 1 to 5 are pictures
-    while not 1 <= kind <= 5 and offset + length_size < len(packet):
-        kind = packet[offset + length_size] & 31
-        offset += length_size + int.from_bytes(packet[offset : offset + length_size], "big")
-    return kind == 5
+        if not packet.size:
+            continue  # it ends the stream
+        count += not packet.is_discard
+        picture = picture_of(packet) if is_certain else None
+        if picture is None or packet.pts is None or packet.is_discard:
+            is_certain = False
+        else:
+            pictures.append((packet.pts, picture))
+    shown = shown_order(pictures)
+    contradicts = has_headers and shown != sorted(shown)
+    table = FrameTable.from_pictures(pictures) if is_certain and not contradicts else None
+    return table, count
 
 
 def upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:

@@ -19,16 +19,16 @@ import numpy as np
 
 from .container import (
     FrameTable,
-    can_seek,
     film_stream,
+    has_reliable_times,
     open_container,
     read_header,
     scan_packets,
-    starts_afresh,
     upright,
 )
 from .files import DecodingError
 from .images import reformatter, require_size
+from .pictures import picture_of
 
 if TYPE_CHECKING:
     import av
@@ -66,6 +66,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         self._timeout = timeout
         self._reformat = reformatter()
         self._is_end_known = False
+        self._is_introduced = False  # the decoder knows the file's encoder
         self._table: FrameTable | None = None
         with self._in_time():
             self._container = open_container(self.path, self._timeout)
@@ -74,7 +75,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             self._size = (codec.height, codec.width)  # size in the header, until a frame disagrees
             self._is_first_size_known = False
             self.num_frames, self.frame_rate = read_header(self._container)
-            if table and can_seek(self._container, self._stream):
+            if table and has_reliable_times(self._container, self._stream):
                 self._table = FrameTable.from_index(self._stream)
             if table and self._table is None:
                 self._scan()
@@ -197,9 +198,12 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             groups[table.key(index)][table.times[index]] = index
         frames: dict[int, np.ndarray] = {}
         try:
+            self._introduce()
             for key, wanted in groups.items():
                 for frame in self._decode_group(table, key, wanted.keys()):
-                    if frame.pts in wanted and not frame.is_corrupt:
+                    if frame.is_corrupt:
+                        return None  # and frames that refer to it: what it hides depends on earlier frames
+                    if frame.pts in wanted:
                         index = wanted[frame.pts]
                         self._require_first_size(frame, index)
                         frames[index] = self.to_rgb(frame)
@@ -209,19 +213,32 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             return None
         return frames if len(frames) == sum(map(len, groups.values())) else None
 
-    def _packets_from(self, time_of_key: int, is_exact: bool) -> Iterator["av.Packet"]:
-        """Return the packets from the key frame at this time on; raise `LookupError` if a seek does not find it.
+    def _introduce(self) -> None:
+        """Let the decoder read which encoder wrote the file, whose faults it makes up for: the first packet says it."""
+        codec = self._stream.codec_context
+        if self._is_introduced or codec.name not in _SKIPS:
+            return
+        codec.skip_frame = "ALL"
+        codec.decode(next(self._packets(self._container, self._stream)))
+        self._is_introduced = True
 
-        A seek may lead to an earlier key frame, unless it has to be exact.
+    def _packets_from(self, table: FrameTable, key: int) -> Iterator["av.Packet"]:
+        """Return the packets from the key frame with this index on; raise `LookupError` if seeks do not find it.
+
+        A seek may lead to an earlier packet, or to a later one: then the next seek is for the key frame before, and the
+        last for the start of the file. In MPEG-PS the first times after a seek may be wrong.
         """
-        self._container.seek(time_of_key, stream=self._stream)
-        packets = self._packets(self._container, self._stream)
-        first = next(packets)
-        is_earlier = first.pts is not None and first.pts < time_of_key
-        is_there = first.pts == time_of_key or (is_earlier and not is_exact)
-        if not is_there or not starts_afresh(first):
-            raise LookupError("the seek did not lead to the key frame")
-        return chain([first], packets)
+        time_of_key = table.times[key]
+        time_before = table.times[table.key(max(key - 1, 0))]
+        for aim in (time_of_key, time_before, min(table.times[0], 0)):
+            self._container.seek(aim, stream=self._stream)
+            packets = self._packets(self._container, self._stream)
+            for packet in packets:
+                if packet.pts == time_of_key and picture_of(packet) == "I":
+                    return chain([packet], packets)
+                if packet.is_keyframe and packet.pts is not None and packet.pts > time_of_key:
+                    break
+        raise LookupError("no seek led to the key frame")
 
     def _decode_group(self, table: FrameTable, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:
         """Decode from the key frame with this index until all wanted times are decoded."""
@@ -229,7 +246,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         last = max(wanted)
         missing = len(wanted)
         beyond = 0  # key frames after the last wanted time
-        for packet in self._packets_from(table.times[key], table.is_from_index):
+        for packet in self._packets_from(table, key):
             beyond += packet.is_keyframe and packet.pts is not None and packet.pts > last
             if packet.pts is None or beyond > 1:  # frames shown just before a key frame may follow it
                 raise LookupError("a frame has another time")

@@ -4,7 +4,6 @@ Also tests `videos/container.py`, `videos/mp4.py`.
 """
 
 from fractions import Fraction
-from functools import partial
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +18,7 @@ from tests.helpers.numbered_videos import numbered_frame, read_number, write_vid
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_mp4
 from vidcorr.videos import container, decoding
-from vidcorr.videos.container import FrameTable, _is_idr
+from vidcorr.videos.container import FrameTable
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DecodingError
 
@@ -44,7 +43,6 @@ def read(path, indices):
     [
         ("uneven.mkv", "libx264", {"g": "10", "bf": "2"}, True),
         ("open.mp4", "libx264", {"g": "12", "bf": "3", "x264-params": "open-gop=1:b-pyramid=normal"}, True),
-        ("plain.mov", "mpeg4", {"g": "10", "bf": "2"}, True),
         ("hevc.mp4", "libx265", {"x265-params": "keyint=12:bframes=3:log-level=none"}, True),
         ("vp9.webm", "libvpx-vp9", {"g": "16", "deadline": "realtime", "cpu-used": "8"}, True),
         ("stream.ts", "libx264", {"g": "12", "bf": "2"}, False),
@@ -67,12 +65,14 @@ def test_any_frame_of_any_codec(tmp_path, name, codec, options, seeks):
 @pytest.mark.sampled(5, "exhaustive")
 @pytest.mark.parametrize("path", files("clips"), ids=str)
 def test_real_videos_decode_as_in_order(path):
-    """Frames are those that PyAV alone decodes from the start."""
+    """Frames are those that PyAV alone decodes from the start, read together or singly, in both directions."""
     with av.open(str(path)) as opened:
         expected = [frame.to_ndarray(format="rgb24") for frame in opened.decode(opened.streams.best("video"))]
     picks = np.random.default_rng(0).integers(0, len(expected), 20).tolist()
     with VideoFile(path) as video:
         np.testing.assert_array_equal(video.read(picks), [expected[pick] for pick in picks])
+        for pick in sorted(picks[:5]) + sorted(picks[5:10], reverse=True):
+            np.testing.assert_array_equal(video.read([pick])[0], expected[pick])
 
 
 @pytest.mark.sampled(5)
@@ -86,9 +86,11 @@ def test_odd_files_give_frames_or_one_line(path):
         assert read(path, [20])[0].shape == (720, 1280, 3)
         refused(DecodingError, "Invalid data", read, path, [40])
     else:
-        frames = read(path, [0, 1, 10**6])
-        assert len(frames) == 3
-        np.testing.assert_array_equal(frames[2], read(path, [10**6])[0])
+        with VideoFile(path) as video:
+            expected = list(video.frames())
+        middle = len(expected) // 2
+        found = read(path, [10**6, middle, 0])
+        np.testing.assert_array_equal(found, [expected[-1], expected[middle], expected[0]])
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "ts"])
@@ -131,22 +133,31 @@ def test_a_read_takes_no_packets_behind_what_it_needs(tmp_path):
 
         video._packets = noted
         assert [read_number(frame) for frame in video.read([14, 31])] == [14, 31]
-        assert taken == [10, 13, 11, 12, 15, 14, 30, 33, 31]
+        assert taken == [0, 10, 13, 11, 12, 15, 14, 30, 33, 31]  # the first names the encoder
         taken.clear()
         video._table = FrameTable([time + (time == 15 * step) for time in video._table.times], keys)
         assert video._read_by_seeking([15]) is None
         assert (taken[0], max(taken[:-1]), taken[-1]) == (10, 29, 30)  # the second key frame behind it
 
 
-def test_a_seek_may_lead_to_an_earlier_key_frame_unless_times_were_computed(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoding, "starts_afresh", Mock(return_value=True))
+def test_a_seek_may_lead_to_another_packet_than_the_key_frame(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoding, "picture_of", lambda packet: "I" if packet.is_keyframe else "P")
+    table = FrameTable([0, 5, 10, 15, 20], [0, 2, 4])
+
+    def packets(*times):
+        return iter([SimpleNamespace(pts=time, is_keyframe=time in (0, 10, 20)) for time in times])
+
     with VideoFile(write_video(tmp_path / "v.mp4", 3)) as video:
-        for first, is_exact in ((10, True), (10, False), (9, False)):
-            video._packets = Mock(return_value=iter([SimpleNamespace(pts=first)]))
-            assert next(video._packets_from(10, is_exact)).pts == first
-        for first, is_exact in ((9, True), (11, False), (None, False)):
-            video._packets = Mock(return_value=iter([SimpleNamespace(pts=first)]))
-            refused(LookupError, "key frame", video._packets_from, 10, is_exact)
+        video._container = Mock()
+        for ways in ([(10, 15)], [(0, None, 5, 10, 15)], [(15, 20, 10), (5, 10)], [(), (15, 20), (0, 5, 10)]):
+            video._container.reset_mock()
+            video._packets = Mock(side_effect=[packets(*times) for times in ways])
+            assert next(video._packets_from(table, 2)).pts == 10
+            aims = [call.args[0] for call in video._container.seek.call_args_list]
+            assert aims == [10, 0, 0][: len(ways)]
+        table = FrameTable([0, 5, 10, 15, 20], [0, 3])
+        video._packets = Mock(side_effect=[packets(0, 5, 10, 15, 20)] * 3)  # no key frame has this time
+        refused(LookupError, "key frame", video._packets_from, table, 3)
 
 
 def entry(timestamp, is_keyframe=False, is_discard=False):
@@ -170,8 +181,9 @@ def test_a_table_is_made_of_an_index_with_times_at_equal_distances():
 
 def test_packets_tell_the_times_of_frames_or_at_least_their_number(monkeypatch):
     monkeypatch.setattr(container, "film_stream", Mock())
-    monkeypatch.setattr(container, "can_seek", Mock(return_value=True))
-    monkeypatch.setattr(container, "starts_afresh", lambda packet: packet.pts in (0, 40))
+    monkeypatch.setattr(container, "has_reliable_times", Mock(return_value=True))
+    monkeypatch.setattr(container, "has_picture_headers", Mock(return_value=False))
+    monkeypatch.setattr(container, "picture_of", lambda packet: "I" if packet.pts in (0, 40) else "P")
 
     def scanned(*times, discarded=()):
         packets = [SimpleNamespace(pts=t, size=9, is_discard=t in discarded) for t in times]
@@ -185,28 +197,26 @@ def test_packets_tell_the_times_of_frames_or_at_least_their_number(monkeypatch):
         (None, n) for n in (2, 2, 3, 2)
     ]
     assert scanned() == (None, 0)
+    monkeypatch.setattr(container, "has_picture_headers", Mock(return_value=True))
+    assert scanned(0, 20, 10) == (None, 3)  # P-pictures are shown in the order of the file
+    pictures = {0: "I", 20: "P", 10: "B", 30: None}
+    monkeypatch.setattr(container, "picture_of", lambda packet: pictures[packet.pts])
+    assert scanned(0, 20, 10) == (FrameTable([0, 10, 20], [0]), 3)
+    assert scanned(0, 20, 10, 30) == (None, 4)
     for rate in (None, 10**7):
         container.film_stream.return_value = SimpleNamespace(average_rate=None, guessed_rate=rate, frames=0)
         assert container.read_header(Mock(duration=None)) == (1, rate or 0)
 
 
-def test_a_packet_is_an_instant_refresh_by_its_first_picture():
-    delimiter, refresh, recovery = b"\0\x02\x09\xf0", b"\0\x01\x65", b"\0\x02\x61\0"
-    packets = [refresh, delimiter + refresh, recovery, delimiter + recovery + refresh, delimiter, b"", b"\0\x01"]
-    assert [_is_idr(packet, 2) for packet in packets] == [True, True, False, False, False, False, False]
-    assert _is_idr(b"\0\0\0\x01\x25", 4)
+def is_reliable(name, codec, extradata=None):
+    stream = SimpleNamespace(codec_context=SimpleNamespace(name=codec, extradata=extradata))
+    return container.has_reliable_times(SimpleNamespace(format=SimpleNamespace(name=name)), stream)
 
 
-def seeks(name, codec="mpeg4", extradata=None, pix_fmt=None):
-    stream = SimpleNamespace(codec_context=SimpleNamespace(name=codec, extradata=extradata, pix_fmt=pix_fmt))
-    return container.can_seek(SimpleNamespace(format=SimpleNamespace(name=name)), stream)
-
-
-def test_seeks_find_frames_of_codecs_with_a_packet_each_in_containers_with_times():
-    assert [seeks("mov,mp4"), seeks("matroska,webm", "vp9"), seeks("avi"), seeks("mov", "vp8")] == [True, True, 0, 0]
-    h264 = partial(seeks, "mov", "h264")
-    assert h264(b"\1avcC", "yuv420p") is True
-    assert not any([h264(), h264(b"\0annex B"), h264(b"\1avcC", "yuv444p")])
+def test_times_are_reliable_for_codecs_with_a_frame_in_each_packet_in_containers_with_times():
+    kinds = [("mov,mp4", "hevc"), ("matroska,webm", "vp9"), ("avi", "hevc"), ("mov", "vp8"), ("mov", "mpeg4")]
+    assert [is_reliable(*kind) for kind in kinds] == [True, True, False, False, False]
+    assert [is_reliable("mov", "h264", data) for data in (b"\1avcC", b"\0annex B", None)] == [True, False, False]
 
 
 def test_missing_files_texts_negative_numbers_and_a_time_limit(tmp_path):

@@ -1,0 +1,213 @@
+"""Seeks in AVI, WebM, MPEG-PS and H.264 4:4:4 give the frames of decoding from the start, or are given up."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from tests.helpers.numbered_videos import numbered_frame
+from vidcorr.videos.container import open_container, scan_packets
+from vidcorr.videos.decoding import VideoFile
+from vidcorr.videos.pictures import _is_idr, _mpeg2, _mpeg4, _vp8, has_picture_headers, shown_order
+
+COUNT = 60
+VOP = b"\0\0\1\xb6"
+MPEG4 = {"g": "12", "b": "2M"}
+VP8 = {"g": "16", "deadline": "realtime", "cpu-used": "8"}
+
+
+def picture(number):
+    """(96, 160, 3) uint8: a numbered frame above texture, for packets that are as large as those of real videos."""
+    texture = np.random.default_rng(number).integers(0, 40, (64, 160, 3), dtype=np.uint8)
+    ramp = (np.arange(160, dtype=np.uint8) + 3 * number).astype(np.uint8)[None, :, None] // 2
+    return np.concatenate([numbered_frame(number), texture + ramp])
+
+
+def write(path, codec, options=None, pix_fmt="yuv420p", times=range(COUNT)):
+    """Write a film of `picture`s, shown at these times in 1/25 s."""
+    with av.open(str(path), "w") as opened:
+        stream = opened.add_stream(codec, rate=25, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = 160, 96, pix_fmt
+        stream.codec_context.thread_count = 1
+        stream.codec_context.time_base = Fraction(1, 25)
+        for number, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 25)
+            opened.mux(stream.encode(frame))
+        opened.mux(stream.encode(None))
+    return path
+
+
+def changed(source, target, change):
+    """Copy a film; `change(number, data)` returns the bytes of each packet, or None to leave it out."""
+    with av.open(str(source)) as opened, av.open(str(target), "w") as copy:
+        film = opened.streams.video[0]
+        stream = copy.add_stream_from_template(film)
+        packets = [packet for packet in opened.demux(film) if packet.size]
+        for number, packet in enumerate(packets):
+            data = change(number, bytes(packet))
+            if data is not None:
+                new = av.Packet(data)
+                new.pts, new.dts, new.time_base = packet.pts, packet.dts, packet.time_base
+                new.stream, new.is_keyframe = stream, packet.is_keyframe
+                copy.mux_one(new)
+    return target
+
+
+def ways(path):
+    """Return the frames by decoding from the start; whether seeks found all, in both directions; and equality."""
+    with VideoFile(path, table=False) as video:
+        expected = list(video.frames())
+    backward = list(range(len(expected)))[::-1]
+    random = np.random.default_rng(0).integers(0, len(expected), 9).tolist()
+    picks = [[number] for number in backward[::3] + backward[::-4]] + [random, backward]
+    with VideoFile(path) as video:
+        found = [video._read_by_seeking(numbers) for numbers in picks]
+        read = video.read(random)
+    by_seeking = [frames for frames in found if frames is not None]
+    is_equal = all(np.array_equal(frames[i], expected[i]) for frames in by_seeking for i in frames)
+    is_equal &= all(map(np.array_equal, read, [expected[i] for i in random]))
+    return len(expected), len(by_seeking) / len(picks), is_equal
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options", "distance"),
+    [
+        ("a.avi", "mpeg4", MPEG4, 1),
+        ("b.avi", "mpeg4", MPEG4 | {"bf": "2"}, 1),
+        ("uneven.avi", "mpeg4", MPEG4 | {"bf": "2"}, 4),
+        ("a.mov", "mpeg4", MPEG4 | {"bf": "2"}, 1),
+        ("a.webm", "libvpx", VP8, 1),
+        ("uneven.webm", "libvpx", VP8, 4),
+        ("a.mpg", "mpeg1video", {"g": "12", "bf": "2"}, 1),
+        ("b.mpg", "mpeg2video", {"g": "12", "bf": "2"}, 1),
+        ("c.vob", "mpeg2video", {"g": "12"}, 1),
+        ("a.m2v", "mpeg2video", {"g": "12", "bf": "2"}, 1),
+    ],
+)
+def test_frames_by_seeking_equal_those_from_the_start(tmp_path, name, codec, options, distance):
+    distances = np.random.default_rng(0).integers(1, 1 + distance, COUNT)
+    times = (np.cumsum(distances) - 1).tolist()
+    assert ways(write(tmp_path / name, codec, options, times=times)) == (COUNT, 1, True)
+
+
+def test_444_is_decoded_for_the_build_of_x264_that_the_first_packet_names(tmp_path, monkeypatch):
+    options = {"g": "12", "x264-params": "bframes=0"}
+    path = write(tmp_path / "v.mp4", "libx264", options, "yuv444p")
+    assert ways(path) == (COUNT, 1, True)
+    content = path.read_bytes()
+    start = content.index(b"x264 - core ") + len("x264 - core ")
+    path.write_bytes(content[:start] + b"150" + content[start + 3 :])  # its fault the decoder makes up for
+    count, share, is_equal = ways(path)
+    assert (count, is_equal) == (COUNT, True)
+    assert share > 0  # what is no fault of this encoder is decoded as damage
+    monkeypatch.setattr(VideoFile, "_introduce", lambda self: None)
+    assert ways(path)[1:] != (share, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options", "firsts"),
+    [
+        ("a.avi", "mpeg4", MPEG4 | {"bf": "2"}, (3, 10)),
+        ("a.mkv", "mpeg4", MPEG4 | {"bf": "2"}, (3, 10)),
+        ("b.mkv", "mpeg2video", {"g": "12", "bf": "2"}, (3, 10)),
+        ("b.mpg", "mpeg2video", {"g": "12", "bf": "2"}, (3, 10)),
+        ("c.mkv", "libx265", {"x265-params": "keyint=12:bframes=3:log-level=none"}, (3, 9)),
+    ],
+)
+def test_a_film_that_begins_within_a_group_is_decoded_from_the_start(tmp_path, name, codec, options, firsts):
+    path = write(tmp_path / name, codec, options)
+    for first in firsts:  # a P-picture; a key frame, before which B-pictures are shown that lack their reference
+
+        def end(number, data, first=first):
+            return data if number >= first else None
+
+        count, share, is_equal = ways(changed(path, tmp_path / f"cut-{name}", end))
+        assert (share, is_equal) == (0, True)
+        assert count <= COUNT - first
+
+
+def test_pictures_that_show_nothing_are_no_frames(tmp_path):
+    film = write(tmp_path / "v.webm", "libvpx", VP8)
+
+    def hide(number, data):
+        return bytes([data[0] & ~16]) + data[1:] if number in (5, 20, 21) else data
+
+    assert ways(changed(film, tmp_path / "hidden.webm", hide)) == (COUNT - 3, 0, True)
+    empty = VOP + b"\x52\xcf"  # not coded
+    for suffix in ("avi", "mov"):
+        film = write(tmp_path / f"v.{suffix}", "mpeg4", MPEG4)
+        dropped = tmp_path / f"dropped.{suffix}"
+        changed(film, dropped, lambda number, data: empty if number in (5, 6, 20) else data)
+        assert ways(dropped) == (COUNT - 3, 0, True)
+
+
+def test_b_pictures_packed_with_their_reference_are_decoded_from_the_start(tmp_path):
+    film = write(tmp_path / "v.avi", "mpeg4", MPEG4 | {"bf": "1", "flags": "+bitexact"})
+    with av.open(str(film)) as opened:
+        data = [bytes(packet) for packet in opened.demux(opened.streams.video[0]) if packet.size]
+
+    def pack(number, packet):
+        is_b = packet[packet.find(VOP) + 4] >> 6 == 2
+        following = data[number + 1] if number + 1 < len(data) else packet
+        is_followed = not is_b and following[following.find(VOP) + 4] >> 6 == 2
+        mark = b"\0\0\1\xb2DivX503b1393p" if number == 0 else b""
+        return VOP + b"\x52\xcf" if is_b else mark + packet + following * is_followed
+
+    packed = changed(film, tmp_path / "packed.avi", pack)
+    with open_container(packed, 60) as opened:
+        assert scan_packets(opened)[0] is None
+    assert ways(packed)[1:] == (0, True)
+
+
+def test_avi_without_its_index_or_its_end(tmp_path):
+    content = write(tmp_path / "v.avi", "mpeg4", MPEG4 | {"bf": "2"}).read_bytes()
+    (tmp_path / "open.avi").write_bytes(content[: content.rindex(b"idx1")])
+    assert ways(tmp_path / "open.avi") == (COUNT, 1, True)
+    (tmp_path / "cut.avi").write_bytes(content[: len(content) // 2])
+    count, share, is_equal = ways(tmp_path / "cut.avi")
+    assert 0 < count < COUNT
+    assert (share > 0, is_equal) == (True, True)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("avi", "mpeg4"), ("mov", "mpeg4"), ("mkv", "mpeg2video")])
+def test_a_damaged_key_frame_is_decoded_from_the_start(tmp_path, suffix, codec):
+    def damage(number, data):
+        middle = len(data) // 2
+        return data[:middle] + bytes(range(9)) + data[middle + 9 :] if number in (22, 34) else data
+
+    film = write(tmp_path / f"v.{suffix}", codec, MPEG4 | {"bf": "2"})
+    count, share, is_equal = ways(changed(film, tmp_path / f"damaged.{suffix}", damage))
+    assert (count, is_equal) == (COUNT, True)
+    assert 0 < share < 1  # the damaged frame shows parts of frames before it
+
+
+def test_h264_in_avi_has_no_times_of_b_frames(tmp_path):
+    assert ways(write(tmp_path / "v.avi", "libx264", {"g": "12", "bf": "2"})) == (COUNT, 0, True)
+
+
+def test_a_packet_tells_what_it_shows():
+    long = b"x" * 16
+    kinds = {bytes([i << 6]): kind for i, kind in enumerate("IPBP")}
+    assert [_mpeg4(b"head" + VOP + start + long) for start in kinds] == list(kinds.values())
+    empty = VOP + b"\x52\xcf"
+    assert not any(map(_mpeg4, (b"", long, empty, empty + b"\0\0\1\xb2" + long, 2 * (VOP + long))))
+    headers = [b"\0\0\1\0\0" + bytes([kind << 3]) for kind in range(5)]
+    assert list(map(_mpeg2, headers)) == [None, "I", "P", "B", None]
+    assert not any(map(_mpeg2, (b"", headers[1][:5], headers[1] + headers[2])))
+    assert list(map(_vp8, (b"\x10", b"\x11", b"\x00", b"\x01", b""))) == ["I", "P", None, None, None]
+    assert list(map(has_picture_headers, ("mpeg4", "mpeg1video", "mpeg2video", "vp8", "h264"))) == [True] * 4 + [False]
+
+
+def test_a_packet_is_an_instant_refresh_by_its_first_picture():
+    delimiter, refresh, recovery = b"\0\x02\x09\xf0", b"\0\x01\x65", b"\0\x02\x61\0"
+    packets = [refresh, delimiter + refresh, recovery, delimiter + recovery + refresh, delimiter, b"", b"\0\x01"]
+    assert [_is_idr(packet, 2) for packet in packets] == [True, True, False, False, False, False, False]
+    assert _is_idr(b"\0\0\0\x01\x25", 4)
+
+
+def test_b_pictures_are_shown_before_the_reference_that_precedes_them():
+    assert shown_order([(1, "I"), (4, "P"), (2, "B"), (3, "B"), (7, "I"), (5, "B")]) == [1, 2, 3, 4, 5, 7]
+    assert shown_order([(1, "I"), (2, "P"), (3, "B")]) == [1, 3, 2]  # these times are not of this order
+    assert shown_order([]) == []

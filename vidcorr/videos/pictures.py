@@ -1,0 +1,102 @@
+"""What a packet of a video shows, read from its picture header without decoding it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import av
+
+Picture = Literal["I", "P", "B"]
+"""I: no frame shown after it refers to frames before it. P: refers to earlier pictures. B: shown before the I- or
+P-picture that precedes it in the file."""
+
+_LARGEST_EMPTY = 19
+"""Bytes of an MPEG-4 picture that is not coded and shows nothing, at most (FFmpeg's MAX_NVOP_SIZE).
+
+A coded picture is larger if it has 128 macroblocks, as it needs a bit for each; of a smaller picture it is uncertain.
+"""
+
+
+def picture_of(packet: av.Packet) -> Picture | None:
+    """Return the picture of a packet; None if it is uncertain whether the packet shows exactly one frame.
+
+    Of codecs without `has_picture_headers`, I for key frames, except recovery points of H.264, else P, even if it is a
+    B-picture.
+    """
+    codec = packet.stream.codec_context
+    if has_picture_headers(codec.name):
+        return _READERS[codec.name](bytes(packet))
+    is_key = packet.is_keyframe and (codec.name != "h264" or _is_idr(bytes(packet), (codec.extradata[4] & 3) + 1))
+    return "I" if is_key else "P"
+
+
+def has_picture_headers(codec: str) -> bool:
+    """Return True if `picture_of` reads the pictures' headers of this codec (FFmpeg's name)."""
+    return codec in _READERS
+
+
+def shown_order(pictures: Iterable[tuple[int, Picture]]) -> list[int]:
+    """Return the time stamps in the order in which a decoder shows the pictures.
+
+    Args:
+        pictures: time stamp and picture of each packet, in the order of the file.
+    """
+    shown: list[int] = []
+    held: list[int] = []  # the last I- or P-picture, which B-pictures may precede
+    for time, picture in pictures:
+        if picture == "B":
+            shown.append(time)
+        else:
+            shown += held
+            held = [time]
+    return shown + held
+
+
+def _mpeg4(packet: bytes) -> Picture | None:
+    """MPEG-4 part 2: a single coded picture; packed B-pictures, and the empty pictures in their places, are not."""
+    is_single = packet.count(b"\0\0\1\xb6") == 1
+    start = packet.find(b"\0\0\1\xb6") + 4
+    content, _, _ = packet[start:].partition(b"\0\0\1")
+    if not is_single or 4 + len(content) <= _LARGEST_EMPTY:
+        return None
+    kinds: tuple[Picture, ...] = ("I", "P", "B", "P")  # the last: a sprite, which refers as a P-picture does
+    return kinds[content[0] >> 6]
+
+
+def _mpeg2(packet: bytes) -> Picture | None:
+    """MPEG-1 and MPEG-2: a single picture; two fields in a packet are uncertain."""
+    is_single = packet.count(b"\0\0\1\0") == 1
+    start = packet.find(b"\0\0\1\0")
+    if not is_single or len(packet) < start + 6:
+        return None
+    kinds: dict[int, Picture] = {1: "I", 2: "P", 3: "B"}
+    return kinds.get(packet[start + 5] >> 3 & 7)
+
+
+def _vp8(packet: bytes) -> Picture | None:
+    """VP8: a picture whose header says that it is shown; alternate references are not."""
+    is_shown = bool(packet[0] & 16) if packet else False
+    if not is_shown:
+        return None
+    return "P" if packet[0] & 1 else "I"
+
+
+def _is_idr(packet: bytes, length_size: int) -> bool:
+    """Return True if an H.264 packet holds an IDR picture, not a recovery point."""
+    offset = 0
+    kind = 0  # of a unit; 1 to 5 are pictures
+    while not 1 <= kind <= 5 and offset + length_size < len(packet):
+        kind = packet[offset + length_size] & 31
+        offset += length_size + int.from_bytes(packet[offset : offset + length_size], "big")
+    return kind == 5
+
+
+_READERS: dict[str, Callable[[bytes], Picture | None]] = {
+    "mpeg4": _mpeg4,
+    "mpeg1video": _mpeg2,
+    "mpeg2video": _mpeg2,
+    "vp8": _vp8,
+}
