@@ -321,6 +321,7 @@ class BestCheckpoint(ModelCheckpoint):
     def _begin(self, monitor: str | None, mode: Literal["max", "min"]) -> None:
         """Set the state at the start of a fit, also of a second fit of the same callback."""
         _, save_top_k, dirpath = self._given
+        self._is_resumed = False
         super().__init__(
             dirpath,
             "best-epoch={epoch:03d}-step={step:06d}",
@@ -350,8 +351,13 @@ class BestCheckpoint(ModelCheckpoint):
         self.dirpath = checkpoint_folder(trainer, dirpath)
         super().setup(trainer, pl_module, stage)
 
+    def file_exists(self, filepath: Any, trainer: pl.Trainer) -> bool:
+        """Return False in a resumed run: it saves a step again after a kill, in place of a second file."""
+        return not self._is_resumed and super().file_exists(filepath, trainer)
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the best scores of the run that resumes, with the files of these names that are there."""
+        self._is_resumed = True
         places = {path: self._place_of(path) for path in state_dict["best_k_models"]}
         scores = {places[path]: score for path, score in state_dict["best_k_models"].items()}
         best = places.get(state_dict["best_model_path"], "")

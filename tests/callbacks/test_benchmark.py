@@ -1,5 +1,6 @@
 """The callback of a benchmark; with data and files it is tested in tests/vidcorr/benchmarks."""
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -21,7 +22,7 @@ from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import load
 from vidcorr.benchmarks.network import view_for
 from vidcorr.benchmarks.ranks import BenchmarkError, first_ranks_buffers
-from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint
+from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
 from vidcorr.callbacks.benchmark import _validates, network_of, recipe_of
 from vidcorr.cli import main
 from vidcorr.experiments.config_files import CONFIGS
@@ -31,7 +32,16 @@ from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 
 
 def watched(
-    folder, *callbacks, every=1, before=False, epochs=4, validation=EMPTY, method=VFSSimSiam, benchmark=None, **options
+    folder,
+    *callbacks,
+    every=1,
+    before=False,
+    epochs=4,
+    validation=EMPTY,
+    method=VFSSimSiam,
+    benchmark=None,
+    resumed=None,
+    **options,
 ):
     """Fit two steps an epoch with a benchmark; return its callback and the logger."""
     benchmark, logger = BenchmarkCallback(benchmark or Counted([]), every, before), Logged()
@@ -44,7 +54,7 @@ def watched(
         enable_checkpointing=any(isinstance(callback, of_lightning.Checkpoint) for callback in callbacks),
         **{"num_sanity_val_steps": 0} | options,
     )
-    trainer.fit(method(**TINY, base_lr=3), loader(8, 4, frames=2, size=32), validation)
+    trainer.fit(method(**TINY, base_lr=3), loader(8, 4, frames=2, size=32), validation, ckpt_path=resumed)
     return benchmark, logger
 
 
@@ -228,6 +238,18 @@ def test_the_best_score_outlives_its_folder(tmp_path):
         assert [best.check_monitor_top_k(trainer, torch.tensor(score)) for score in (0.7, 0.85)] == [False, True]
     assert places == ["", first, f"{new}/best-1.ckpt"]
     assert list(best.best_k_models) == [f"{new}/best-1.ckpt", f"{new}/best-2.ckpt"]
+
+
+def test_a_step_that_a_killed_run_had_saved_has_one_file(tmp_path):
+    """The run was killed after its best checkpoint and before its last."""
+    best = partial(BestCheckpoint, save_top_k=-1, dirpath=tmp_path / "best")
+    last = partial(LastCheckpoint, dirpath=tmp_path)
+    watched(tmp_path, best(), last(), epochs=1)
+    (tmp_path / "last.ckpt").rename(tmp_path / "earlier.ckpt")
+    watched(tmp_path, best(), last(), epochs=3, resumed=tmp_path / "earlier.ckpt")
+    saved = sorted(path.name for path in tmp_path.glob("best/*"))
+    watched(tmp_path, best(), last(), epochs=3, resumed=tmp_path / "earlier.ckpt")
+    assert sorted(path.name for path in tmp_path.glob("best/*")) == saved
 
 
 def test_a_score_that_is_missing_is_taken_from_no_earlier_epoch(tmp_path, caplog):
