@@ -10,13 +10,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ImageOps
 from torch import Tensor, nn
 
 from ..datasets.spair import MatchPair
 from ..functional.matching import frame_points, frame_size
 from ..protocols import MatchingProtocol
-from ..videos.files import DecodingError
+from ..videos.images import open_image
 from .keypoint_matcher import KeypointMatcher
 
 SPACING = 0.6
@@ -114,11 +114,8 @@ def upright(file: Path) -> Tensor:
     """Read a picture, turned as its orientation tag says: uint8 RGB `(3, H, W)`.
 
     Raises:
-        DecodingError: if the file is no picture.
+        DecodingError: if the file is missing, is no picture, or exceeds Pillow's limit on pixels.
     """
-    try:
-        with Image.open(file) as image:
-            turned = ImageOps.exif_transpose(image).convert("RGB")
-    except OSError as error:
-        raise DecodingError(file, "is no picture that can be decoded, or is missing") from error
+    with open_image(file) as image:
+        turned = ImageOps.exif_transpose(image).convert("RGB")
     return torch.from_numpy(np.array(turned)).permute(2, 0, 1)

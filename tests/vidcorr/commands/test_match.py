@@ -4,6 +4,7 @@ Also tests `tracking/picture_matcher.py`.
 """
 
 import csv
+import re
 from unittest.mock import Mock
 
 import numpy as np
@@ -77,8 +78,15 @@ def test_given_points_are_matched(tmp_path):
     np.testing.assert_allclose(found[order, 2:4], [(80, 60), (301, 200)], atol=12)
     missing = tmp_path / "c.jpg"
     said = refusal("match", missing, missing, "--model", "raw_colour")
-    assert "c.jpg: is no picture that can be decoded, or is missing" in said
+    assert re.search(r"c\.jpg: cannot be decoded as an image \(.*No such file", said)
     refused(SystemExit, "2", main, ["match", "a", "b", "--points", "7"])
+
+
+def test_a_picture_above_pillows_limit_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    Image.new("RGB", (20, 11)).save(tmp_path / "a.png")
+    said = refusal("match", tmp_path / "a.png", tmp_path / "a.png", "--model", "raw_colour")
+    assert re.search(r"a\.png: cannot be decoded as an image \(Image size \(220 pixels\) exceeds limit", said)
 
 
 def matcher(folder, colour, size, protocol):
