@@ -23,6 +23,7 @@ from .extractor import (
     RawColour,
     TimmExtractor,
     at_input,
+    has_part,
     input_of,
     normalisation,
     stated_stride,
@@ -277,8 +278,7 @@ class Encoder(nn.Module):
             return False
         if self.extract is not MapExtractor:
             return True
-        has_own = any(isinstance(part, Normalise) for part in self.network.modules())
-        return self.stated is not None and not has_own
+        return self.stated is not None and not has_part(self.network, Normalise)
 
     @property
     def recipe(self) -> Recipe | None:

@@ -288,6 +288,11 @@ def normalisation(network: nn.Module, stated: Input) -> Normalise:
     return normalise.to(beside, non_blocking=True)
 
 
+def has_part(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Return whether a module is of a class, or holds one of it."""
+    return any(isinstance(part, kind) for part in module.modules())
+
+
 def at_input(view: FeatureExtractor, stated: Input) -> FeatureExtractor:
     """Return a view that normalises RGB by a stated input; the given view stays as it is.
 
@@ -295,7 +300,7 @@ def at_input(view: FeatureExtractor, stated: Input) -> FeatureExtractor:
         ValueError: for a view without a `Normalise`, of another class than `MapExtractor`: it makes its input by code
             of its own.
     """
-    has_parts = any(isinstance(part, Normalise) for part in view.modules())
+    has_parts = has_part(view, Normalise)
     if not has_parts and not isinstance(view, MapExtractor):
         raise ValueError(f"{type(view).__name__}: makes its input by code of its own: leave mean and deviation out")
     if has_parts:
@@ -406,7 +411,7 @@ def type_of_input(network: nn.Module) -> torch.dtype:
 
     Our own networks convert images after the normalisation, which keeps all digits of RGB.
     """
-    if isinstance(network, FeatureExtractor) or any(isinstance(part, Normalise) for part in network.modules()):
+    if isinstance(network, FeatureExtractor) or has_part(network, Normalise):
         return torch.float32
     for weights in network.parameters():
         if weights.is_floating_point():

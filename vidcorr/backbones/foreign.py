@@ -93,8 +93,9 @@ def bare(state: State) -> State:
     """Return weights without the prefixes of DataParallel, AveragedModel and torch.compile."""
     named = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
     wrapped = without_prefix(named, "module.")
-    is_wrapped = set(named) - {f"module.{name}" for name in wrapped} <= {"n_averaged"}
-    return wrapped if wrapped and is_wrapped else named
+    beside = [name for name in named if not name.startswith("module.")]
+    is_wrapped = wrapped and beside in ([], ["n_averaged"])
+    return wrapped if is_wrapped else named
 
 
 def fitted(state: State, network: nn.Module, source: str | Path, with_classifier: bool = False) -> State:
@@ -119,7 +120,7 @@ def fitted(state: State, network: nn.Module, source: str | Path, with_classifier
         return state
     first = next(iter(own))
     prefixes = {key.removesuffix(first) for key in state if key.endswith(f".{first}")}
-    fits = sorted(prefix for prefix in prefixes if all(f"{prefix}{name}" in state for name in own))
+    fits = [prefix for prefix in sorted(prefixes) if own <= without_prefix(state, prefix).keys()]
     if fits and not own <= state.keys():
         usual = [prefix for prefix in fits if prefix in PREFIXES] or fits
         if len(usual) > 1:

@@ -126,9 +126,10 @@ def matched(encoder: FrameEncoder, views: Sequence[View]) -> tuple[Tensor, Tenso
     """Match the surfaces of two pictures: cells of the grids, on the CPU, the clearest match first."""
     maps: list[Tensor] = []
     for view in views:
-        maps += encoder.maps([padded(view.image, encoder)])  # a video of its own
-    if not all(features.isfinite().all() for features in maps):
-        raise ValueError("features are not finite")
+        (features,) = encoder.maps([padded(view.image, encoder)])  # a video of its own
+        if not features.isfinite().all():
+            raise ValueError("features are not finite")
+        maps.append(features)
     protocol = encoder.protocol
     cells = [view.points[2] > 0 for view in views]
     with encoder.watch("match", encoder.device):
@@ -143,14 +144,20 @@ def padded(image: Tensor, encoder: FrameEncoder) -> Tensor:
     across = -image.shape[2] % multiple
     if not down and not across:
         return image
-    parts = encoder.extractor.modules() if isinstance(encoder.extractor, torch.nn.Module) else ()
-    means = [part.mean.flatten() for part in parts if isinstance(part, Normalise)]
-    zero = means[0].cpu() if means else torch.zeros(3, dtype=torch.float32)
-    if encoder.protocol.rgb_mean is not None:
-        zero = torch.tensor(encoder.protocol.rgb_mean, dtype=torch.float32)
     around = across // 2, across - across // 2, down // 2, down - down // 2
-    colour = zero[:, None, None]
+    colour = mean_of(encoder)[:, None, None]
     return F.pad(image.float() / 255 - colour, around) + colour
+
+
+def mean_of(encoder: FrameEncoder) -> Tensor:
+    """Return the mean of RGB `(3,)` that the protocol states, else the network's first `Normalise`; 0 without one."""
+    if encoder.protocol.rgb_mean is not None:
+        return torch.tensor(encoder.protocol.rgb_mean, dtype=torch.float32)
+    if isinstance(encoder.extractor, torch.nn.Module):
+        for part in encoder.extractor.modules():
+            if isinstance(part, Normalise):
+                return part.mean.flatten().cpu()
+    return torch.zeros(3, dtype=torch.float32)
 
 
 def errors_of(

@@ -59,7 +59,8 @@ def Jhmdb(
     clips: dict[tuple[str, str], None] = {}
     for path in lists:
         action = path.name.removesuffix(ending)
-        clips |= dict.fromkeys((action, clip) for clip in _listed_clips(path, SUBSETS[subset]))
+        for clip in _listed_clips(path, SUBSETS[subset]):
+            clips[action, clip] = None
     if not clips:
         raise DataError(f"{splits}: no clip of the {subset} subset in *{ending}")
     return [_sequence(root, action, clip, lists) for action, clip in clips]
@@ -82,8 +83,8 @@ def _sequence(root: Path, action: str, clip: str, lists: tuple[Path, ...]) -> Ke
     path = root / "joint_positions" / action / clip / "joint_positions.mat"
     points = read_joints(path)
     if len(frames) < len(points):
-        stems = {frame.stem for frame in frames}
-        lacks = next(name for name in (f"{number:05d}" for number in range(1, len(points) + 1)) if name not in stems)
+        expected = {f"{number:05d}" for number in range(1, len(points) + 1)}
+        lacks = min(expected.difference(frame.stem for frame in frames))
         place = root / "Rename_Images" / action / clip / f"{lacks}.png"
         raise DataError(f"{place}: no such frame; {path.name} has joints of {len(points)} frames")
     frames = frames[: len(points)]

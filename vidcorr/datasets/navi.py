@@ -114,9 +114,15 @@ def read_navi(root: str | Path, protocol: SurfaceProtocol) -> list[SurfacePair]:
 def _cameras(file: Path) -> dict[str, dict[str, Any]]:
     """Return name of a picture → its camera in an annotations.json, for the pictures of a wild set, sorted."""
     entries = {entry["filename"].split(".")[0]: entry for entry in read_json(file)}
-    pictures = [path.name for path in list_data(file.parent / "images") if "jpg" in path.name]
-    names = sorted(picture.split(".")[0] for picture in pictures if "_" not in picture)
-    return {name: entries[name]["camera"] | {"shorter_side": min(entries[name]["image_size"])} for name in names}
+    names: list[str] = []
+    for path in list_data(file.parent / "images"):
+        if "jpg" in path.name and "_" not in path.name:  # no downsampled one
+            names.append(path.name.split(".")[0])
+    cameras: dict[str, dict[str, Any]] = {}
+    for name in sorted(names):
+        entry = entries[name]
+        cameras[name] = entry["camera"] | {"shorter_side": min(entry["image_size"])}
+    return cameras
 
 
 def _pair(file: Path, cameras: Mapping[str, dict[str, Any]], names: tuple[str, str]) -> SurfacePair:
@@ -149,8 +155,7 @@ def rotations_of(quaternions: Tensor) -> Tensor:
     first = [1 - s * (y**2 + z**2), s * (x * y - z * w), s * (x * z + y * w)]
     second = [s * (x * y + z * w), 1 - s * (x**2 + z**2), s * (y * z - x * w)]
     third = [s * (x * z - y * w), s * (y * z + x * w), 1 - s * (x**2 + y**2)]
-    rows = [torch.stack(row, dim=-1) for row in (first, second, third)]
-    return torch.stack(rows, dim=-2)
+    return torch.stack([*first, *second, *third], dim=-1).unflatten(-1, (3, 3))
 
 
 def drawn_partners(

@@ -81,8 +81,8 @@ def concept_counts(
         measured["CC"].append(errors[source, targets].min())
     counts: dict[str, list[int]] = {}
     for measure, values in measured.items():
-        right = [sum(value < threshold for value in values) for threshold in protocol.thresholds]
-        counts[measure] = [*map(int, right), len(values)]
+        right = np.less.outer(values, protocol.thresholds).sum(0)
+        counts[measure] = [*right.tolist(), len(values)]
     return counts
 
 
@@ -108,18 +108,20 @@ def concept_scores(
             for pairs in categories.values():
                 counts = [pair[measure] for pair in pairs if pair[measure][-1]]
                 if counts:
-                    over_pairs.append(math.fsum(count[place] / count[-1] for count in counts) / len(counts))
-                    over_points.append(sum(count[place] for count in counts) / sum(count[-1] for count in counts))
+                    right, counted = np.array(counts)[:, (place, -1)].T
+                    over_pairs.append(_mean(right / counted))
+                    over_points.append(right.sum() / counted.sum())
             of_kind = {"image": _mean(over_pairs), "class": _mean(over_points)}
             key = f"{measure}@{threshold:g}"
             if measure in ("SOC", "CC"):
                 scores[key] = of_kind[protocol.average]
-                both |= {f"{key}-{kind}": score for kind, score in of_kind.items()}
+                for kind, score in of_kind.items():
+                    both[f"{key}-{kind}"] = score
             else:
                 scores[key] = of_kind["class"]
     return scores | both
 
 
-def _mean(values: Sequence[float]) -> float:
+def _mean(values: Sequence[float] | NDArray[Any]) -> float:
     """Return the mean of numbers; NaN of none."""
-    return math.fsum(values) / len(values) if values else math.nan
+    return math.fsum(values) / len(values) if len(values) else math.nan

@@ -96,7 +96,7 @@ def draws(
         for indices in members.values():
             if protocol.pairs == "sample":
                 places = np.random.RandomState(42).choice(len(indices), most)
-                indices = [indices[place] for place in places]
+                indices = np.take(indices, places).tolist()
             elif protocol.pairs == "subset":
                 indices = [n for n in indices if viewpoint in (None, difficulties[n].get("viewpoint"))]
                 random.Random(20).shuffle(indices)
@@ -160,11 +160,16 @@ def match_scores(
     """
     found: dict[str, float] = {}
     for draw, names in draws.items():
-        known = [pairs[name] for name in names if name in pairs]
-        categories = [category for category, _, _ in known]
-        counts = np.array([points for _, points, _ in known])
-        right = np.array([correct for _, _, correct in known], int).reshape(-1, len(protocol.thresholds))
-        of_draw = averages(right, counts, categories)
+        categories: list[str] = []
+        points: list[int] = []
+        correct: list[Sequence[int]] = []
+        for name in filter(pairs.__contains__, names):
+            category, points_of_pair, correct_of_pair = pairs[name]
+            categories.append(category)
+            points.append(points_of_pair)
+            correct.append(correct_of_pair)
+        right = np.array(correct, int).reshape(-1, len(protocol.thresholds))
+        of_draw = averages(right, np.array(points), categories)
         thresholds = protocol.thresholds if draw == "" else protocol.thresholds[:1]
         for place, threshold in enumerate(thresholds):
             found[score_key(threshold, draw)] = float(of_draw[protocol.average][place])

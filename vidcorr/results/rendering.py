@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from itertools import chain
-from textwrap import wrap
+from textwrap import fill
 from typing import Literal
 
 from .captions import differing, frames_of, inputs_of, of_what, views_of
@@ -66,16 +66,20 @@ class Table:
     @property
     def records(self) -> list[ScoreRecord]:
         """The records of all cells."""
-        return [record for cell in self.cells for record in cell.records]
+        records: list[ScoreRecord] = []
+        for cell in self.cells:
+            records += cell.records
+        return records
 
     @cached_property
     def titles(self) -> dict[str, list[str]]:
         """Title of columns → their heads; the columns of a benchmark are neighbours."""
+        of_benchmarks: dict[str, list[str]] = {}
+        for head, column in self.columns.items():
+            of_benchmarks.setdefault(column.benchmark, []).append(head)
         found: dict[str, list[str]] = {}
-        for benchmark in dict.fromkeys(column.benchmark for column in self.columns.values()):
-            for head, column in self.columns.items():
-                if column.benchmark == benchmark:
-                    found.setdefault(column.title, []).append(head)
+        for head in chain.from_iterable(of_benchmarks.values()):
+            found.setdefault(self.columns[head].title, []).append(head)
         return found
 
     @cached_property
@@ -148,10 +152,9 @@ def render(table: Table, format: Format = "md", intervals: bool | None = None, w
         blocks.append(f"{heading}\n\n{_block(table, title, format, intervals, width)}")
     sentences = notes(table, format, intervals)
     if format == "md":
-        sentences = [" ".join(sentences)]
-    else:
-        sentences = ["\n".join(wrap(note, int(min(width, 100)))) for note in sentences]
-    return "\n".join([*blocks, *sentences, ""])
+        return "\n".join([*blocks, " ".join(sentences), ""])
+    lines = [fill(sentence, int(min(width, 100))) for sentence in sentences]
+    return "\n".join([*blocks, *lines, ""])
 
 
 def printed(table: Table, format: Format | None = None, intervals: bool | None = None) -> str:
@@ -180,7 +183,9 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
         sentences.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
     sentences += frames_of(table.records)
     if table.base:
-        bases = [table.base, *(f"of {name} from {base}" for name, base in table.own_bases.items())]
+        bases = [table.base]
+        for name, base in table.own_bases.items():
+            bases.append(f"of {name} from {base}")
         sentences.append(f"Differences{' (Δ)' * (format == 'tex')} are from {', '.join(bases)}")
     if format != "tex":
         sentences += _about_tests(table, intervals)
@@ -195,10 +200,10 @@ def _about_tests(table: Table, intervals: bool) -> list[str]:
         return []
     paired = f"paired by sequence, and by seed where rows share {FEWEST_SEEDS} seeds or more"
     sentences = [f"They are {paired}; each row is tested by itself"]
-    changes = [cell.difference for cell in table.cells if cell.difference is not None]
-    if intervals and any(change.ends for change in changes):
+    found = [cell.difference.ends for cell in table.cells if cell.difference is not None]
+    if intervals and any(found):
         sentences.append(ABOUT_WEIGHTS)
-    if intervals and not all(change.ends for change in changes):
+    if intervals and not all(found):
         needed = f"{FEWEST_SEQUENCES} sequences, and {FEWEST_SEEDS} seeds of a training"
         sentences.append(f"A difference without an interval is not tested: a test needs {needed}")
     return sentences
@@ -223,13 +228,22 @@ def _columns_of(table: Table, head: str, format: Format, intervals: bool) -> lis
         lines.append(texts)
     label = table.columns[head].label
     if format == "md":
-        joined = []
-        for texts in lines:
-            joined.append("".join(mark + text for mark, text in zip(BETWEEN, texts, strict=True) if text))
-        return [Printed(label, joined)]
+        return [Printed(label, list(map(_joined, lines)))]
     names = (label, INTERVAL, "difference", INTERVAL, "p")
-    columns = [Printed(name, list(texts)) for name, texts in zip(names, zip(*lines, strict=True), strict=True)]
-    return [columns[0], *(column for column in columns[1:] if any(column.cells))]
+    columns: list[Printed] = []
+    for name, cells in zip(names, zip(*lines, strict=True), strict=True):
+        if not columns or any(cells):
+            columns.append(Printed(name, list(cells)))
+    return columns
+
+
+def _joined(texts: Sequence[str]) -> str:
+    """Return the texts of a cell in one column."""
+    joined = ""
+    for mark, text in zip(BETWEEN, texts, strict=True):
+        if text:
+            joined += mark + text
+    return joined
 
 
 def _columns_of_title(table: Table, title: str, format: Format, intervals: bool) -> list[Printed]:
@@ -293,9 +307,11 @@ def _html(table: Table, intervals: bool) -> str:
     heads = "".join(f"<th>{escape(one_line(column.head))}</th>" for column in columns)
     body = ""
     for name, *cells in _lines(table, columns):
-        shown = [as_bold(escape(one_line(cell)), r"<b>\1</b>") for cell in cells]
         body += f'<tr><th style="text-align: left">{escape(one_line(name))}</th>'
-        body += "".join(f"<td>{cell}</td>" for cell in shown) + "</tr>\n"
+        for cell in cells:
+            text = as_bold(escape(one_line(cell)), r"<b>\1</b>")
+            body += f"<td>{text}</td>"
+        body += "</tr>\n"
     below = "<br>".join(map(escape, notes(table, "html", intervals)))
     head = f"<thead><tr>{titles}</tr>\n<tr><th></th>{heads}</tr></thead>"
     return f"<table>\n{head}\n<tbody>\n{body}</tbody>\n</table>\n<p><small>{below}</small></p>\n"
@@ -308,7 +324,10 @@ def _labels(table: Table) -> dict[str, str]:
         column = table.columns[heads[0]]
         forms[title] = (column.benchmark, f"{column.benchmark}, {column.by}", title)
     counts = Counter(chain.from_iterable(map(set, forms.values())))
-    return {title: min(of_title, key=lambda form: (counts[form] > 1, len(form))) for title, of_title in forms.items()}
+    labels: dict[str, str] = {}
+    for title, of_title in forms.items():
+        labels[title] = min(of_title, key=lambda form: (counts[form] > 1, len(form)))
+    return labels
 
 
 # CSV

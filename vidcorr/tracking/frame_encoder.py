@@ -16,6 +16,7 @@ from ..backbones.extractor import (
     MapExtractor,
     Normalise,
     features_by,
+    has_part,
     in_form_of,
     input_of,
     require_map,
@@ -81,7 +82,7 @@ def acts_on(part: nn.Module) -> TypeGuard[FeatureExtractor]:
 
 def normalises(extractor: nn.Module) -> bool:
     """Return whether an extractor declares its normalisation of RGB; a video encoder does so by its arguments."""
-    return isinstance(extractor, VideoEncoder) or any(isinstance(part, Normalise) for part in extractor.modules())
+    return isinstance(extractor, VideoEncoder) or has_part(extractor, Normalise)
 
 
 def input_rules(protocol: Any) -> NetworkInput:
