@@ -340,9 +340,7 @@ class VidcorrCLI(LightningCLI):
                 rank_zero_info(f"resume: {shlex.join(words)}")
             self.run.remove_refused()
             raise
-        timers = [callback.time_remaining() for callback in trainer.callbacks if isinstance(callback, Timer)]
-        is_out_of_time = any(seconds is not None and seconds <= 0 for seconds in timers)
-        if not is_out_of_time:  # else it is to be resumed
+        if not is_out_of_time(trainer):  # else it is to be resumed
             self.run.end()
         if self.run.folder is not None:
             self._print_end(self.run.folder)
@@ -356,12 +354,32 @@ class VidcorrCLI(LightningCLI):
         pages = [benchmark.folder / "report.html" for benchmark in benchmarks if benchmark.folder is not None]
         if pages:
             print(f"report: {pages[-1]}")
-        savers = sorted(self.trainer.checkpoint_callbacks, key=lambda saver: isinstance(saver, LastCheckpoint))
-        saved = [path for path in (getattr(saver, "best_model_path", "") for saver in savers) if path]  # the best first
+        saved = best_of_run(self.trainer)
         if saved and benchmarks:
             config = folder / "config.yaml"  # it holds the benchmarks
-            line = shlex.join(["vidcorr", "validate", "--config", str(config), "--ckpt_path", saved[0]])
+            line = shlex.join(["vidcorr", "validate", "--config", str(config), "--ckpt_path", saved])
             print("next:", f"cd {shlex.quote(os.getcwd())} && {line}")  # paths in the config may begin here
+
+
+def is_out_of_time(trainer: pl.Trainer) -> bool:
+    """Return whether `max_time` has ended the run."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Timer):
+            seconds = callback.time_remaining()
+            if seconds is not None and seconds <= 0:
+                return True
+    return False
+
+
+def best_of_run(trainer: pl.Trainer) -> str:
+    """Return the best checkpoint of a run, the last without any; "" if it has saved none."""
+    last = ""
+    for saver in trainer.checkpoint_callbacks:
+        path: str = getattr(saver, "best_model_path", "")
+        if path and not isinstance(saver, LastCheckpoint):
+            return path
+        last = last or path
+    return last
 
 
 def with_near_name(message: str) -> str:

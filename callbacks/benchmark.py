@@ -337,7 +337,9 @@ class BestCheckpoint(ModelCheckpoint):
         use_atomic_files(trainer)
         if stage != "fit":
             return
-        benchmark_of = {key: benchmark for benchmark in benchmarks_among(trainer) for key in benchmark.score_keys}
+        benchmark_of: dict[str, BenchmarkCallback] = {}
+        for benchmark in benchmarks_among(trainer):
+            benchmark_of |= dict.fromkeys(benchmark.score_keys, benchmark)
         monitor, _, dirpath = self._given
         if monitor is None:
             monitor = next(iter(benchmark_of), None)

@@ -4,7 +4,7 @@ import functools
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +118,7 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
         ValueError: if neither keys nor name decide.
     """
     for name, entry in FAMILIES.items():
-        signs = entry.get("signs", ())
-        if signs and all(any(re.fullmatch(sign, key) for key in state) for sign in signs):
+        if _has_signs(state, entry.get("signs", ())):
             return name
     if spec is not None:
         return "named"
@@ -173,6 +172,14 @@ def frozen(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Re
     return {"class_path": FROZEN, "init_args": arguments}, weights
 
 
+def _has_signs(state: State, signs: Sequence[str]) -> bool:
+    """Return whether each sign of a family, a pattern, is the name of a weight; False without signs."""
+    for sign in signs:
+        if not any(map(re.compile(sign).fullmatch, state)):
+            return False
+    return bool(signs)
+
+
 def architecture_of(state: State, entry: Mapping[str, Any]) -> str:
     """Return the name of the network of weights, by the family's architecture; a ResNet is known by its shapes.
 
@@ -195,14 +202,17 @@ def resnet_of(state: State) -> str:
     """Return the name of torchvision's ResNet with the names and shapes nearest to the weights'."""
     from torchvision.models import get_model_builder, list_models
 
-    shapes = {(name, tensor.shape) for name, tensor in state.items()}
+    shapes = _shapes_of(state)
     differences: dict[str, int] = {}
     for name in list_models():
         if get_model_builder(name).__module__ != "torchvision.models.resnet":
             continue
-        own = {(key, tensor.shape) for key, tensor in _weights_of(f"torchvision:{name}").items()}
-        differences[f"torchvision:{name}"] = len(own ^ shapes)
+        differences[f"torchvision:{name}"] = len(_shapes_of(_weights_of(f"torchvision:{name}")) ^ shapes)
     return min(differences, key=differences.__getitem__)
+
+
+def _shapes_of(state: Mapping[str, Tensor]) -> set[tuple[str, torch.Size]]:
+    return {(name, tensor.shape) for name, tensor in state.items()}
 
 
 @functools.cache

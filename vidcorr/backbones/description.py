@@ -27,6 +27,14 @@ Channels = Annotated[tuple[float, float, float], BeforeValidator(tuple)]
 """Numbers of red, green and blue."""
 
 
+def _are_three_numbers(values: Sequence[object]) -> bool:
+    return len(values) == 3 and all(isinstance(value, int | float) for value in values)
+
+
+def _in_words(channels: Iterable[float]) -> str:
+    return ", ".join(f"{value:g}" for value in channels)
+
+
 class Input(BaseModel):
     """The RGB that a network gets, as part of its identity.
 
@@ -56,8 +64,7 @@ class Input(BaseModel):
             if hasattr(values, "flatten"):
                 flat = [float(f"{number:.7g}") for number in values.flatten().tolist()]  # the digits of float32
             numbers.append(tuple(flat) if isinstance(flat, list | tuple) else (flat,))
-        is_stated = all(len(each) == 3 and all(isinstance(n, int | float) for n in each) for each in numbers)
-        if not is_stated or not all(0 <= number <= 1 for number in numbers[0]):
+        if not all(map(_are_three_numbers, numbers)) or not all(0 <= number <= 1 for number in numbers[0]):
             raise ValueError(f"input {source}: mean and deviation are three numbers each, of RGB in [0, 1]")
         return cls(mean=numbers[0], std=numbers[1], source=source)
 
@@ -69,8 +76,7 @@ class Input(BaseModel):
             return "RGB in [0, 1]"
         if values == INPUTS["imagenet"]:
             return "RGB normalised by ImageNet's mean"
-        mean, std = (", ".join(f"{value:g}" for value in channels) for channels in values)
-        return f"RGB normalised by {mean} / {std}"
+        return f"RGB normalised by {_in_words(self.mean)} / {_in_words(self.std)}"
 
     def __str__(self) -> str:
         return f"{self.rgb} ({self.source})" if self.source else f"{self.rgb}; the module states no mean"

@@ -68,8 +68,11 @@ def inner_network(network: Any) -> Any:
         return inner
     if gives_extractors(inner) or isinstance(inner, VideoEncoder) or gives_blocks(inner):
         return inner
-    parts = [getattr(inner, name, None) for name in ("encoder", "backbone")]
-    found = [part for part in parts if isinstance(part, nn.Module)]
+    found: list[nn.Module] = []
+    for name in ("encoder", "backbone"):
+        part = getattr(inner, name, None)
+        if isinstance(part, nn.Module):
+            found.append(part)
     if len(found) != 1:
         raise ValueError(
             f"{type(inner).__name__}: has no forward, and {len(found)} of encoder and backbone: give it a method "

@@ -4,7 +4,7 @@
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -288,6 +288,16 @@ def normalisation(network: nn.Module, stated: Input) -> Normalise:
     return normalise.to(beside, non_blocking=True)
 
 
+def stage_names(prefix: str, count: int) -> list[str]:
+    """Return the names of stages that are numbered from 1: block1, block2, …"""
+    return [f"{prefix}{number}" for number in range(1, count + 1)]
+
+
+def stage_indices(stages: Iterable[str], prefix: str) -> list[int]:
+    """Return the places of stages in `stage_names`, from 0, ascending, each once; other stages are left out."""
+    return sorted({int(name.removeprefix(prefix)) - 1 for name in stages if name.startswith(prefix)})
+
+
 def has_part(module: nn.Module, kind: type[nn.Module]) -> bool:
     """Return whether a module is of a class, or holds one of it."""
     return any(isinstance(part, kind) for part in module.modules())
@@ -342,7 +352,7 @@ class TimmExtractor(FeatureExtractor):
     ) -> None:
         kind = type(network).__name__
         stages = len(getattr(network, "feature_info", None) or ()) if hasattr(network, "forward_intermediates") else 0
-        super().__init__(stage or OUTPUT, [OUTPUT, *(f"stage{number + 1}" for number in range(stages))], kind)
+        super().__init__(stage or OUTPUT, [OUTPUT, *stage_names("stage", stages)], kind)
         gives_tokens = OUTPUT in self.stages and hasattr(network, "num_prefix_tokens")
         self.ignores = ("position_embedding",) if gives_tokens else VIEW_OF_TRANSFORMERS
         self.network: Any = network
@@ -355,11 +365,11 @@ class TimmExtractor(FeatureExtractor):
         """Return the maps of the stages, or the last map before the pooling."""
         normalised = self.normalise(images)
         maps: dict[str, Tensor] = {}
-        numbers = sorted({int(name.removeprefix("stage")) for name in self.stages if name != OUTPUT})
-        if numbers:
-            indices = [number - 1 for number in numbers]
+        indices = stage_indices(self.stages, "stage")
+        if indices:
             found = self.network.forward_intermediates(normalised, indices=indices, stop_early=True, **NCHW)
-            maps = {f"stage{number}": each for number, each in zip(numbers, found, strict=True)}
+            for index, each in zip(indices, found, strict=True):
+                maps[f"stage{index + 1}"] = each
         if OUTPUT in self.stages:
             maps[OUTPUT] = self._last_map(normalised)
         self.common_stride([round(images.shape[2] / each.shape[2]) for each in maps.values()])

@@ -35,7 +35,7 @@ def named_blocks(network: nn.Module) -> dict[str, nn.Module]:
 def ends_of(blocks: Iterable[str]) -> dict[str, str]:
     """Return stage or block → the block whose map it is: `res4` → `res4.b2`, its last block; `res4.b1` → itself."""
     of_stages = {block.partition(".")[0]: block for block in blocks}
-    return of_stages | {block: block for block in blocks}
+    return of_stages | dict(zip(blocks, blocks, strict=True))
 
 
 def maps_of(ends: Mapping[str, str], blocks: Iterable[tuple[str, nn.Module]], x: Tensor) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
-from .extractor import FeatureExtractor, map_of_tokens, patch_of, require_map
+from .extractor import FeatureExtractor, map_of_tokens, patch_of, require_map, stage_indices, stage_names
 
 
 def is_vit(network: nn.Module) -> bool:
@@ -51,8 +51,7 @@ class ViTExtractor(FeatureExtractor):
                 "this transformer takes images of one size: make it with dynamic_img_size=True, or name it timm:NAME"
             )
         depth = len(network.blocks)
-        known = [f"block{number}" for number in range(1, depth + 1)]
-        super().__init__(stage or f"block{depth}", known, "this transformer")
+        super().__init__(stage or f"block{depth}", stage_names("block", depth), "this transformer")
         patch: int = network.patch_embed.feat_ratio()  # includes the convolutions of a hybrid
         step = stride or patch
         convolution: Any = getattr(network.patch_embed, "proj", None)
@@ -73,7 +72,6 @@ class ViTExtractor(FeatureExtractor):
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the maps of the blocks, from one pass."""
-        numbers = sorted({int(name.removeprefix("block")) for name in self.stages})
         step = self.stride
         height, width = images.shape[2:]
         before = (self.patch - step) // 2
@@ -83,12 +81,12 @@ class ViTExtractor(FeatureExtractor):
         padded = pad(self.normalise(images), sides)
         size = ((padded.shape[2] - self.patch) // step + 1, (padded.shape[3] - self.patch) // step + 1)
         form = {"output_fmt": "NLC", "intermediates_only": True, "stop_early": True}
-        indices = [number - 1 for number in numbers]
+        indices = stage_indices(self.stages, "block")
         with self._interpolated(size):
             found = self.network.forward_intermediates(padded, indices=indices, norm=self.final_norm, **form)
         maps: dict[str, Tensor] = {}
-        for number, tokens in zip(numbers, found, strict=True):
-            maps[f"block{number}"] = tokens.transpose(1, 2).unflatten(2, size)
+        for index, tokens in zip(indices, found, strict=True):
+            maps[f"block{index + 1}"] = tokens.transpose(1, 2).unflatten(2, size)
         return self.joined(maps)
 
     @contextmanager
@@ -131,8 +129,7 @@ class BlocksExtractor(FeatureExtractor):
 
     def __init__(self, network: Any, normalise: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
         self.depth: int = getattr(network, "n_blocks", len(network.blocks))  # DINOv2 may keep them in chunks
-        known = [f"block{number}" for number in range(1, self.depth + 1)]
-        super().__init__(stage or known[-1], known, "this transformer")
+        super().__init__(stage or f"block{self.depth}", stage_names("block", self.depth), "this transformer")
         self.network: Any = network
         self.normalise = normalise
         self.chooses_norm = "norm" in inspect.signature(network.get_intermediate_layers).parameters
@@ -151,9 +148,9 @@ class BlocksExtractor(FeatureExtractor):
         if not self.final_norm and not self.chooses_norm:
             raise ValueError(f"{type(self.network).__name__}: gives features after its final norm only")
         options = {"norm": self.final_norm} if self.chooses_norm else {}
-        first = min(int(name.removeprefix("block")) for name in self.stages)
-        found = self.network.get_intermediate_layers(padded, self.depth - first + 1, **options)
-        of_blocks = {f"block{first + index}": tokens for index, tokens in enumerate(found)}
+        first, *_ = stage_indices(self.stages, "block")
+        found = self.network.get_intermediate_layers(padded, self.depth - first, **options)
+        of_blocks = dict(zip(stage_names("block", self.depth)[first:], found, strict=True))
         maps: dict[str, Tensor] = {}
         for name in self.stages:
             maps[name] = require_map(map_of_tokens(of_blocks[name], self.stride, padded.shape[2:]), "this transformer")

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from textwrap import wrap
+from textwrap import fill
 
 from ..experiments.benchmark_choice import BenchmarkChoice, add_list_flag, read_on
 from ..results.cells import Cell
@@ -66,13 +66,13 @@ def listed(rows: Sequence[Published]) -> str:
             score, value = next(iter(row.scores.items()))
             doubt = f"; doubt: {row.doubt}" if row.doubt else ""
             lines.append(f"    {row.benchmark} {score} {_in_per_cent(value)} by {row.protocol}{doubt}")
-    return "".join(f"{part}\n" for line in lines for part in _wrapped(line))
+    return "".join(map(_wrapped, lines))
 
 
-def _wrapped(line: str) -> list[str]:
+def _wrapped(line: str) -> str:
     """Return a line as lines of at most `WIDTH` characters, further indented; words stay whole."""
     indent = " " * (4 + len(line) - len(line.lstrip()))
-    return wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return fill(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def lacks_weights(row: Published) -> bool:

@@ -93,7 +93,11 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
     if not starts:
         raise DataError(f"{meta}: names no object of {name}: take the video out, or name its objects")
     begin = min(starts.values())
-    fifth = [int(image.stem) for image in list_images(meta.parent / "JPEGImages" / name)]
+    reported: list[int] = []
+    for image in list_images(meta.parent / "JPEGImages" / name):  # every fifth frame
+        t = number.get(int(image.stem), -1)
+        if t >= begin:
+            reported.append(t)
     return MaskSequence(
         frames=frames,
         masks=masks,
@@ -103,7 +107,7 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
         sources=(meta,),
         ground_truth=is_scored,
         categories=categories,
-        reported=tuple(number[stem] for stem in fifth if number.get(stem, -1) >= begin),
+        reported=tuple(reported),
     )
 
 

@@ -140,8 +140,10 @@ class Study(BaseModel, extra="forbid"):
             for name in row.evaluate:
                 if name not in self.evaluate:
                     raise ValueError(f"there is no evaluation {name!r}; the study has {', '.join(self.evaluate)}")
-        for base in filter(None, [self.base, *(row.base for row in self.rows)]):
-            self.row(base)  # raises for an unknown name
+            if row.base:
+                self.row(row.base)  # raises for an unknown name
+        if self.base:
+            self.row(self.base)
         return self
 
     def row(self, name: str) -> StudyRow:
@@ -320,8 +322,10 @@ def _shown_scores(study: Study, evaluation: str, results: Results, scores: Seque
     """Return the scores of an evaluation that the table shows: the study's, or those of the given ones that it has."""
     if not scores:
         return study.scores[evaluation]
-    of_rows = [results.get((row.name, evaluation), {}) for row in study.rows]
-    known = {score for of_row in of_rows for result in of_row.values() for score in result.scores}
+    known: set[str] = set()
+    for row in study.rows:
+        for result in results.get((row.name, evaluation), {}).values():
+            known.update(result.scores)
     return [score for score in scores if score in known]
 
 

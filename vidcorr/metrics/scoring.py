@@ -284,10 +284,9 @@ class MaskScorer:
             pair = found[number], target[number]
             self.measured[number, stem] = self.rules.measure(*pair, self._before.get(number))
             self._before[number] = pair
-        if any(outline.area for outline in found.values()):
+        if _shows_object(found):
             self._found = True
-        shows_object = any(outline.area for outline in target.values())
-        if shows_object and not self._found:
+        if _shows_object(target) and not self._found:
             self._foreign_ids.append(set(np.unique(ids).tolist()) - {0, 255})
 
     def _refuse_unknown(self, ids: Ids, label: str) -> None:
@@ -345,6 +344,11 @@ class MaskScorer:
                     means.append(float(np.mean(values)))
                 curves[measure] = scored, means
         return curves
+
+
+def _shows_object(outlines: Mapping[int, Outline]) -> bool:
+    """Return whether any object has pixels in a frame."""
+    return any(outline.area for outline in outlines.values())
 
 
 def values_of_objects(rows: Iterable[Any]) -> dict[tuple[str, Object], Values]:

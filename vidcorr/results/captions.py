@@ -91,8 +91,11 @@ def differing(records: Iterable[ScoreRecord]) -> list[str]:
     sentences = []
     for benchmark, of_benchmark in protocols.items():
         first, *others = of_benchmark.values()
-        fields = [name for name, value in first.items() if any(other.get(name) != value for other in others)]
-        fields = [name for name in fields if name not in ("name", "feature_stride")]  # the features set the stride
+        changed: set[str] = set()
+        for other in others:
+            changed.update(name for name, value in first.items() if other.get(name) != value)
+        changed -= {"name", "feature_stride"}  # the features set the stride
+        fields = list(filter(changed.__contains__, first))
         if fields:
             command = f"vidcorr protocols {' '.join(list(of_benchmark)[:2])}"
             sentences.append(f"The protocols on {benchmark} differ in {listed(fields)}: {command}")

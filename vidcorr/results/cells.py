@@ -52,9 +52,13 @@ class Cell:
     @cached_property
     def runs(self) -> list[Sample]:
         """The score as a sample of sequences, per seed; empty if a result has no values by sequence."""
-        samples = [record.result.sample(record.key) for record in self.records]
-        known = [sample for sample in samples if sample is not None]
-        return known if len(known) == len(samples) else []
+        samples: list[Sample] = []
+        for record in self.records:
+            sample = record.result.sample(record.key)
+            if sample is None:
+                return []
+            samples.append(sample)
+        return samples
 
     @cached_property
     def interval(self) -> tuple[float, float] | None:

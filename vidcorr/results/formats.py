@@ -54,16 +54,18 @@ def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Seq
         right: columns from this index on are right-aligned; the others left-aligned.
     """
     lines = [list(map(one_line, line)) for line in (heads, *rows)]
+    text = ""
     if format == "md":
-        lines = [[cell.replace("|", r"\|") for cell in line] for line in lines]
         lines.insert(1, ["---"] * right + ["---:"] * (len(heads) - right))
-        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        for line in lines:
+            cells = [cell.replace("|", r"\|") for cell in line]
+            text += f"| {' | '.join(cells)} |\n"
+        return text
     columns = []
     for number, column in enumerate(zip(*lines, strict=True)):
         columns.append(_aligned(column, number >= right))
-    text = ""
-    for line in zip(*columns, strict=True):
-        text += "  ".join(line).rstrip() + "\n"
+    for cells_of_line in zip(*columns, strict=True):
+        text += "  ".join(cells_of_line).rstrip() + "\n"
     return text
 
 

@@ -37,7 +37,6 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     folder = Path(folder)
     result = result or Result.load(folder)
     main = result.main_scores()
-    intervals = {key: bracketed(result.interval(key)) for key in main}
     content: Json = {
         "result": result.model_dump(exclude={"rows", "without"}),
         "network": str(result.network),
@@ -45,7 +44,11 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
         "main": main,
         "how": f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences.",
     }
-    content["intervals"] = {key: ends for key, ends in intervals.items() if ends}
+    content["intervals"] = {}
+    for key in main:
+        ends = result.interval(key)
+        if ends:
+            content["intervals"][key] = bracketed(ends)
     content["ranked_by"] = ranking_columns(result)
     texts: set[str] = set()  # columns that hold no fractions: texts, truth values and counts
     for row in result.rows:
@@ -64,7 +67,8 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
 def ranking_columns(result: Result) -> list[str]:
     """Return the columns whose mean ranks the sequences: of the first score that is a mean of columns, else J and F."""
     known = set().union(*(row.values for row in result.rows))
-    for columns in (*(MEANS_OF.get(name, (name,)) for name in result.scores), ("J-Mean", "F-Mean")):
+    for name in (*result.scores, "J&F-Mean"):
+        columns = MEANS_OF.get(name, (name,))
         if known.issuperset(columns):
             return list(columns)
     return []
@@ -99,6 +103,15 @@ def _animations(folder: Path, result: Result) -> list[Json]:
     found.sort(key=lambda pair: (pair[0]["score"] is None, pair[0]["score"] or 0.0))
     for number, (animation, path) in enumerate(found):
         is_shown = number < AT_EACH_END or number >= len(found) - AT_EACH_END
-        images = [path.with_suffix(suffix) for suffix in (".webp", TRUTH_SUFFIX)] if is_shown else []
-        animation["images"] = [b64encode(file.read_bytes()).decode() for file in images if file.is_file()]
+        animation["images"] = _images(path) if is_shown else []
     return [animation for animation, _ in found]
+
+
+def _images(path: Path) -> list[str]:
+    """Return the images of an animation that exist in base64: its frames, and the truth."""
+    images: list[str] = []
+    for suffix in (".webp", TRUTH_SUFFIX):
+        file = path.with_suffix(suffix)
+        if file.is_file():
+            images.append(b64encode(file.read_bytes()).decode())
+    return images

@@ -13,8 +13,12 @@ NAMES = {
     ("_codecs", "encode"),  # bytes, in protocol 2
     ("numpy", "dtype"),
     ("numpy", "ndarray"),
-    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
-    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),  # for pickles of protocol 5
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy.core.numeric", "_frombuffer"),  # for pickles of protocol 5
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy._core.numeric", "_frombuffer"),
 }
 """All that an array's pickle names; numpy 2 renamed `core`."""
 

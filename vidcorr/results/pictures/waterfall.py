@@ -1,7 +1,7 @@
 """A waterfall: a score that changes step by step, from the first row of a table to its sum."""
 
 import math
-from itertools import pairwise
+from itertools import chain, pairwise
 from textwrap import wrap
 
 from ..cells import Cell
@@ -41,7 +41,7 @@ def waterfall(table: Table) -> Drawing:
     cells = [row[head] for row in table.rows.values()]
     last = len(cells) - 1
     labels = [_lines_of_label(name) for name in table.rows]
-    left = 44 + max(width_of(text, size) for label in labels for text, size, _ in label)
+    left = 44 + max(width_of(text, size) for text, size, _ in chain.from_iterable(labels))
     right = WIDTH - 190
     title = wrap(table.caption, 115)
     tops = [8 + SPACING * len(title) + 16 * bool(title)]  # of the rows, and of what is below
