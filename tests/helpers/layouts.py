@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vidcorr.datasets import generated
 from vidcorr.datasets.badja import BADJA_JOINTS
 from vidcorr.datasets.generated.scene import Scenes
 from vidcorr.datasets.generated.writers import (
@@ -20,6 +22,12 @@ from vidcorr.datasets.generated.writers import (
     write_frames,
     write_text,
 )
+
+
+def writer_of(name: str) -> Callable[..., Path]:
+    """Return the writer of a layout, here or in the library: `davis` → `write_davis`."""
+    here: Callable[..., Path] | None = globals().get(f"write_{name}")
+    return here or getattr(generated, f"write_{name}")
 
 
 @layout(frames=24, sprites=(1, 1))

@@ -15,10 +15,9 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from tests.helpers import layouts
+from tests.helpers.layouts import writer_of
 from tests.helpers.refusal import refused
 from vidcorr import datasets
-from vidcorr.datasets import generated
 from vidcorr.datasets.generated.writers import write_text
 from vidcorr.videos.files import DataError
 
@@ -33,8 +32,7 @@ def sets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sets")
     written = {}
     for name, (writer, count, arguments) in TABLE["sets"].items():
-        module = layouts if hasattr(layouts, writer) else generated
-        written[name] = getattr(module, writer)(folder / name, count, **arguments)
+        written[name] = writer_of(writer.removeprefix("write_"))(folder / name, count, **arguments)
     return written
 
 
