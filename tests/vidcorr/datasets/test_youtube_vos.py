@@ -36,6 +36,20 @@ def test_holdout_hides_whole_categories_and_is_a_function_of_the_names(many):
     assert len(first) == 12
 
 
+def test_the_held_out_videos_are_for_ever():
+    """Published scores of a training without them are of these videos: names of YouTube-VOS's form, in 14 categories."""
+    categories = "ape bear bus car cat cow deer dog duck eagle fish fox frog goat".split()
+    videos = {f"{1009 * k:010x}": {1: (categories[k % 14], 0)} for k in range(60)}
+    names, unseen = hold_out(videos, HOLDOUT, UNSEEN_CATEGORIES)
+    assert unseen == {"ape", "bear", "bus", "fox", "frog"}
+    hidden = [name for name, objects in videos.items() if objects[1][0] in unseen]
+    assert names == tuple(sorted([*hidden, "00000013b5", "000000bd30"]))
+    assert hold_out(videos, 0.2, 0)[0] == (
+        *("0000000000", "00000013b5", "0000004301", "00000046f2", "000000667a", "0000008602"),
+        *("000000a199", "000000b93f", "000000bd30", "000000ccf4", "000000d0e5", "000000e0a9"),
+    )
+
+
 def test_all_frames_are_followed_and_a_large_void_is_refused(tmp_path):
     root = write_youtube_vos(tmp_path / "ytvos", 0, valid=1, frames=6, size=SIZE)
     (root / "all_frames").mkdir()

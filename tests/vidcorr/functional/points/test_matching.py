@@ -52,14 +52,21 @@ def test_the_best_cells_are_weighted_by_their_softmax():
     torch.testing.assert_close(found, (weights[..., None] * centres[cells[:, :4]]).sum(1))
 
 
-@pytest.mark.parametrize(("cells", "pixels"), [(32, 256), (19, 266), (128, 256), (3, 24), (16, 17), (16, 40)])
+SQUARES = [(32, 256), (19, 266), (128, 256), (3, 24), (16, 17), (16, 40)]
+OBLONGS = [((19, 40), (152, 320)), ((40, 19), (320, 152)), ((30, 53), (60, 106)), ((20, 30), (160, 60))]
+"""Cells and pixels, by height and width; cells of the last are 8 px high and 2 px wide."""
+
+
+@pytest.mark.parametrize(
+    ("cells", "pixels"), [*(((cells,) * 2, (pixels,) * 2) for cells, pixels in SQUARES), *OBLONGS], ids=str
+)
 def test_the_best_pixels_are_those_of_the_enlarged_map(cells, pixels):
-    noise = torch.rand(20, cells, cells)
+    noise = torch.rand(20, *cells)
     maps = torch.cat([noise, noise**30, F.avg_pool2d(noise**60, 5, 1, 2)])
-    values, centres = matching.best_pixels(maps, pixels, pixels, 5)
-    enlarged = F.interpolate(maps[None], (pixels, pixels), mode="bilinear", align_corners=False)[0]
+    values, centres = matching.best_pixels(maps, *pixels, 5)
+    enlarged = F.interpolate(maps[None], pixels, mode="bilinear", align_corners=False)[0]
     torch.testing.assert_close(values, enlarged.flatten(1).topk(5).values, atol=2e-6, rtol=1e-5)
     y, x = (centres[..., axis].long() for axis in (1, 0))
     assert (centres % 1 == 0.5).all()
     torch.testing.assert_close(enlarged[torch.arange(len(maps))[:, None], y, x], values, atol=2e-6, rtol=1e-5)
-    assert all(len(set(positions)) == 5 for positions in (y * pixels + x).tolist())
+    assert all(len(set(positions)) == 5 for positions in (y * pixels[1] + x).tolist())

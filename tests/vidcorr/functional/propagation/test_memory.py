@@ -12,7 +12,7 @@ from vidcorr.functional.propagation.memory import SWITCH, SketchedMemory, kernel
 from vidcorr.functional.propagation.strips import best_matches
 from vidcorr.functional.window_tiles import Neighbourhood
 
-pytestmark = pytest.mark.skipif(memory_file._compiled() is None, reason="the installation compiled no kernel")
+pytestmark = pytest.mark.usefixtures("compiled")
 CIRCLE = Neighbourhood(5.0)
 
 
