@@ -119,3 +119,41 @@ def test_the_first_commands_say_nothing_that_looks_like_a_fault(installed, video
     assert (tmp_path / "prediction/prediction.json").is_file()
     assert len(list(tmp_path.rglob("results.json"))) == 3
     assert [line for line in (done.stdout + done.stderr).splitlines() if WARNED.search(line)] == []
+
+
+USERS = """
+import vidcorr
+from torch import nn
+
+print("mynet by", vidcorr.__file__)
+
+def net():
+    return nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.BatchNorm2d(8), nn.ReLU())
+
+class Method(vidcorr.VFSSimSiam):
+    pass
+"""
+
+
+def test_the_installed_command_takes_a_network_and_a_method_of_the_users_folder(installed, video_folder, tmp_path):
+    """By the console script, whose own folder stands where Python would look for the user's."""
+    (wheel,) = installed.parent.glob("*.whl")
+    packages, folder = tmp_path / "packages", tmp_path / "project"
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    install = [uv, "pip", "install", "--offline", "--no-deps", "--python", sys.executable]
+    subprocess.run([*install, "--target", packages, wheel], capture_output=True, check=True)
+    folder.mkdir()
+    (folder / "mynet.py").write_text(USERS)
+    davis = write_davis(tmp_path / "davis", 1, frames=3, size=(64, 64))
+    fit = f"fit --model=mynet.Method --model.backbone=mynet:net --data.source={video_folder} --data.size=32"
+    fit += " --data.batch_size=2 --data.num_workers=0 --trainer.max_steps=1"
+    on = f"--on=davis={davis}"
+    commands = [f"evaluate mynet:net {on} --output=scores", fit]
+    commands += [f"evaluate runs/version_0/checkpoints/last.ckpt {on} --output=trained --allow=mynet"]
+    for command in commands:
+        words = [packages / "bin/vidcorr", *command.split()]
+        environment = os.environ | {"PYTHONPATH": str(packages), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert f"mynet by {packages}/vidcorr/__init__.py" in done.stdout + done.stderr
+    assert len(list(folder.rglob("results.json"))) == 2
