@@ -13,6 +13,7 @@ import yaml  # type: ignore[import-untyped]
 from torch import Tensor
 
 from ..errors import printable
+from . import vit
 from .checkpoints import load_weights, write_checkpoint
 from .description import IMAGENET_MEAN, IMAGENET_STD, REMEDY, Input
 from .encoder import Encoder
@@ -247,11 +248,16 @@ def _named(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Re
 
 
 def _dinov2(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
-    """Convert by timm's function for DINOv2, whose names T-CoRe has too."""
+    """Convert by timm's function for DINOv2; a transformer's name tells its size, patch and number of registers."""
     from timm.models.vision_transformer import checkpoint_filter_fn
 
-    registers = "_reg4" if "register_tokens" in state else ""
-    spec = spec or architecture_of(state, entry).replace("{registers}", registers)
+    if spec is None:
+        count = state["register_tokens"].shape[1] if "register_tokens" in state else 0
+        named = entry | {"architecture": entry["architecture"].replace("{registers}", str(count))}
+        spec = architecture_of(state, named).replace("_reg0", "")
+        package, _, function = spec.partition(":")
+        if package == "vidcorr.backbones" and not hasattr(vit, function):
+            raise ValueError(f"there is no {function} here; name the network by --architecture timm:NAME")
     known = state | {"mask_token": torch.empty(0)}  # timm recognises these files by this key
     with torch.device("meta"):
         network: Any
@@ -283,6 +289,7 @@ MAKERS: dict[str, Maker] = {
     "mast": _liir,
     "cosettle": _cosettle,
     "tcore": _dinov2,
+    "dinov2_training": _dinov2,
     "dinov2": _dinov2,
     "dinov3": _dinov3,
     "named": _named,

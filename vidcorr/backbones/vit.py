@@ -178,12 +178,12 @@ def positions_set(network: Any, embedding: Tensor, grid: tuple[int, int]) -> Ite
 
 
 def vit_small_patch16_reg4() -> nn.Module:
-    """Return T-CoRe's ViT-S/16: DINOv2's transformer with four registers, for patches of 16 px and 224 px."""
+    """Return DINOv2's ViT-S with four registers, for patches of 16 px and 224 px, as T-CoRe's."""
     return _with_registers("small")
 
 
 def vit_base_patch16_reg4() -> nn.Module:
-    """Return T-CoRe's ViT-B/16, as `vit_small_patch16_reg4`."""
+    """Return the ViT-B, as `vit_small_patch16_reg4`."""
     return _with_registers("base")
 
 

@@ -44,7 +44,7 @@ def made(family, state):
 def test_each_key_of_a_family_finds_its_place_or_is_left_out(family):
     benchmark, names, left_out = RECORD["families"][family].values()
     state = {key: key for key in (*names, *left_out)}
-    assert family_of(state, None, "x") == family
+    assert family_of(state, None, "x") == ("dinov2_training" if family == "tcore" else family)
     renamed, unused = renamed_by(FAMILIES[family], state)
     assert renamed == {ours: key for key, ours in names.items()}
     assert list(unused) == left_out
@@ -80,14 +80,18 @@ def test_transformers_are_known_by_their_shapes(width, size, patch):
     refused(ValueError, f"no transformer of the family has width {width + 1}; name it by", made, "dino", wide)
 
 
-def test_t_core_is_dinov2s_transformer_with_registers_and_patches_of_16():
-    """Its released names are those of DINOv2's own code, which gives the class token a position."""
+@pytest.mark.parametrize("family", ["dinov2_training", "tcore"])
+def test_a_training_with_registers_is_dinov2s_and_t_cores_by_its_name_alone(family):
+    """T-CoRe's released names and shapes are those of DINOv2's own code, which gives the class token a position."""
     shared = {"cls_token": (1, 1, 384), "patch_embed.proj.weight": (384, 3, 16, 16), "blocks.0.ls1.gamma": (384,)}
     theirs = shared | {"register_tokens": (1, 4, 384), "pos_embed": (1, 1 + 14 * 14, 384)}
-    recipe, found = made("tcore", {name: torch.rand(shape) for name, shape in theirs.items()})
+    state = {name: torch.rand(shape) for name, shape in theirs.items()}
+    recipe, found = made(family, state)
     assert recipe["init_args"] == {"spec": "vidcorr.backbones:vit_small_patch16_reg4"}
     ours = shared | {"reg_token": (1, 4, 384), "pos_embed": (1, 14 * 14, 384)}
     assert {name.removeprefix("encoder.network."): tensor.shape for name, tensor in found.items()} == ours
+    state["register_tokens"] = torch.rand(1, 8, 384)
+    refused(ValueError, "there is no vit_small_patch16_reg8 here; name the network by --architecture", made, family, state)
 
 
 TOKENS = {"mask_token": (1, 384)}
