@@ -253,7 +253,7 @@ def _dinov2(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[R
 
     if spec is None:
         count = state["register_tokens"].shape[1] if "register_tokens" in state else 0
-        named = entry | {"architecture": entry["architecture"].replace("{registers}", str(count))}
+        named = {"architecture": entry["architecture"].replace("{registers}", str(count))}
         spec = architecture_of(state, named).replace("_reg0", "")
         package, _, function = spec.partition(":")
         if package == "vidcorr.backbones" and not hasattr(vit, function):
