@@ -41,13 +41,13 @@ def command(args: Sequence[str]) -> None:
     allow_named(args)
     benchmark, _, _ = flags.on[0].partition("=")
     names = (protocol_of_row(flags.start, benchmark), protocol_of_row(flags.end, benchmark))
-    chosen = []
+    ends: list[Benchmark] = []
     for name in names:
         flags.protocol = [name]
-        chosen += chosen_benchmarks(flags)
-    if len(chosen) != 2:
-        raise ValueError("bridge: give one value of --change, --stage and --stride")
-    start, end = (choice.build() for choice in chosen)
+        chosen = chosen_benchmarks(flags)
+        if len(chosen) != 1:
+            raise ValueError("bridge: give one value of --change, --stage and --stride")
+        ends.append(chosen[0].build())
 
     def report(table: Table) -> None:
         print(printed(table, flags.format, flags.intervals), end="")
@@ -56,8 +56,8 @@ def command(args: Sequence[str]) -> None:
         print(picture, file=sys.stderr)
 
     bridge(
-        start,
-        end,
+        ends[0],
+        ends[1],
         named_network(flags.network, flags),
         flags.output,
         order=flags.order.split(",") if flags.order else [],

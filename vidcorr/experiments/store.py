@@ -142,17 +142,23 @@ class Store:
                 raise ValueError("the ranks hold different networks or benchmarks: seed every rank alike")
             done_here = [folder for folder, job in job_of_folder.items() if self.reuses(job)]
             done = ranks.gather(done_here)[0]  # the first rank decides for all
+            seconds_of_done: list[float] = []
             for folder in done:
-                date = Result.load(self.output / folder).provenance.date
-                print(f"{job_of_folder[folder].title}: reused, made on {date or 'an unknown date'}", flush=True)
+                stored = Result.load(self.output / folder)
+                seconds_of_done.append(stored.seconds)
+                date = stored.provenance.date or "an unknown date"
+                print(f"{job_of_folder[folder].title}: reused, made on {date}", flush=True)
             missing = [job for folder, job in job_of_folder.items() if folder not in done]
             if done and missing:
-                minutes = len(missing) * fmean(Result.load(self.output / folder).seconds for folder in done) / 60
+                minutes = len(missing) * fmean(seconds_of_done) / 60
                 print(f"{len(missing)} evaluations to run, about {minutes:.1f} minutes by those stored", flush=True)
             for number, job in enumerate(missing, start=1):
                 self._run(job, ranks, f"[{number}/{len(missing)}]")
-        # a result of the user's code counts only if this store has made it
-        return {job: Result.load(self.place(job)) for job in jobs if job.folder in self._made or self.reuses(job)}
+        results: dict[Job, Result] = {}
+        for job in jobs:
+            if job.folder in self._made or self.reuses(job):  # the user's code only if this store has made its result
+                results[job] = Result.load(self.place(job))
+        return results
 
     def reuses(self, job: Job) -> bool:
         """Return whether the folder holds a job's result; none counts of the user's code, which may have changed."""
