@@ -109,6 +109,21 @@ def test_tiles_equal_the_stored_affinity(monkeypatch, border, workspace):
     torch.testing.assert_close(*gradients)
 
 
+def test_tails_outside_the_map_count_without_a_gradient():
+    """A map of one cell: the window holds one affinity, 1; its Gaussian has a width of 1 cell at half maximum."""
+    query = torch.ones(1, 2, 1, 1, dtype=torch.float64, requires_grad=True)
+    colours = torch.zeros(1, 1, 1, 1, 1, dtype=torch.float64)
+    prior = functional.CompactnessPrior(components=1)
+    found = functional.reconstruct_locally(query, query[:, None], colours, 2, prior=prior).compactness
+    offsets = torch.arange(-2, 3, dtype=torch.float64) ** 2
+    gaussian = 2 ** (-4 * (offsets + offsets[:, None]))
+    gaussian[2, 2] = 0  # the peak is the affinity
+    expected = F.smooth_l1_loss(20 * gaussian, torch.zeros_like(gaussian))
+    torch.testing.assert_close(found, expected)
+    (gradient,) = torch.autograd.grad(found, query)
+    assert gradient.abs().max() < 1e-12
+
+
 @pytest.mark.parametrize("width", ["fixed", "moments"])
 @pytest.mark.parametrize("weights", ["softmax", "mass"])
 def test_a_second_peak_that_has_vanished_keeps_its_place(width, weights):
