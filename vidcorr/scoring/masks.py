@@ -115,6 +115,12 @@ def result_of(
     return Result(benchmark=benchmark, network=network, rows=rows, sequences=videos, **fields)
 
 
+def _are_of_every_frame(stems: Sequence[str]) -> bool:
+    """Return True if names are consecutive numbers."""
+    numbers = [int(stem) for stem in stems if stem.isdecimal()]
+    return len(numbers) == len(stems) == max(numbers, default=0) - min(numbers, default=0) + 1
+
+
 @dataclass(frozen=True)
 class MaskFolders:
     """Folders of annotated and predicted masks, and the rules that compare them; arguments as of `score`."""
@@ -161,10 +167,12 @@ class MaskFolders:
         """
         absent = [stem for stem in annotations.numbers if stem not in predictions.numbers]
         more = [stem for stem in predictions.numbers if stem not in annotations.numbers]
-        if absent and more and len(predictions) <= len(annotations):
+        are_shifted = absent and len(predictions) <= len(annotations)
+        if more and (are_shifted or _are_of_every_frame(list(annotations.numbers))):
+            beside = f"and lacks {absent[0]}.png" if absent else "though annotations are there of every frame"
             raise DataError(
-                f"{folder}: holds {more[-1]}.png, which is no annotated frame, and lacks {absent[0]}.png: name the "
-                "predictions as the annotations"
+                f"{folder}: holds {more[-1]}.png, which is no annotated frame, {beside}: name the predictions as the "
+                "annotations"
             )
 
     def _objects(self, name: str) -> Iterator[str]:

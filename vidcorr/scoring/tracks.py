@@ -22,8 +22,8 @@ from ..videos.files import errors_at
 from ..videos.images import image_size
 from .masks import result_of
 
-FIRST_BOX_TOLERANCE = 0.5
-"""Pixels by which the first box may differ from the annotation, by rounding."""
+TOLERANCE = 0.5
+"""Pixels by which the box or point that a tracker is given may differ from the annotation, by rounding."""
 RASTER = 256.0
 """Side of TAP-Vid's square raster; distances are in its pixels."""
 
@@ -70,11 +70,40 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
             finite = tracks[np.isfinite(tracks)]
             if finite.size and finite.min() >= 0 and finite.max() <= 1:
                 raise ValueError("its tracks are fractions; expected x, y in pixels of a 256 × 256 image")
+            refuse_other_start(tracks, queries)
         values = {"Queries": len(queries), **track_scores([counts])}
         rows.append(Row(video=sequence.name, values=values, counts=counts))
     scores = track_scores([row.counts for row in rows])
     data = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth}
     return result_of("tap_vid", predictions, rows, [f"{query_mode} queries"], scores=scores, data=data)
+
+
+def refuse_other_start(tracks: NDArray[np.float64], queries: metrics.PointQueries) -> None:
+    """Refuse tracks of which most are a frame early or late, as their queries show.
+
+    Args:
+        tracks: (N, T, 2) predicted x, y in pixels of a 256 × 256 image.
+        queries: the queries, with their annotated tracks.
+
+    Raises:
+        ValueError: if at the query's frame most tracks are not at the query, but where the annotation is a frame
+            before or after; or if the query stands a frame off.
+    """
+    own = queries.frames[:, 0].astype(int)
+    asked = queries.points[:, :0:-1]  # x, y
+    last = tracks.shape[1] - 1
+    track = np.arange(len(queries))
+
+    def meet(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.abs(first - second).max(axis=1, initial=0) <= TOLERANCE
+
+    starts = tracks[track, own]
+    is_off = ~meet(starts, asked)
+    for shift, word in ((1, "late"), (-1, "early")):
+        is_given_there = meet(tracks[track, np.clip(own + shift, 0, last)], asked)
+        is_of_another = meet(starts, queries.tracks[track, np.clip(own - shift, 0, last)])
+        if 2 * (is_off & (is_given_there | is_of_another)).sum() > len(queries):
+            raise ValueError(f"its tracks are a frame {word}: a track is at its query in the query's frame")
 
 
 def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Result:
@@ -128,12 +157,12 @@ def refuse_other_boxes(boxes: NDArray[np.float64], target: NDArray[np.float64], 
     Args:
         boxes: (T, 4) predicted left, top, width and height, pixels, one-based.
         target: (T, 4) annotated boxes.
-        is_given: refuse any other first box; False: only one that another convention explains.
+        is_given: refuse any other first box; False: only one that another convention or a shift of a frame explains.
 
     Raises:
-        ValueError: if the first boxes differ by more than half a pixel; with the convention that would explain it.
+        ValueError: if the first boxes differ by more than half a pixel; with what would explain it.
     """
-    if not len(boxes) or np.abs(boxes[0] - target[0]).max() <= FIRST_BOX_TOLERANCE:
+    if not len(boxes) or np.abs(boxes[0] - target[0]).max() <= TOLERANCE:
         return
     x, y, width, height = target[0]
     others = {
@@ -144,8 +173,12 @@ def refuse_other_boxes(boxes: NDArray[np.float64], target: NDArray[np.float64], 
         "its centre, width and height": (x + width / 2, y + height / 2, width, height),
     }
     reason = "a tracker returns the box that it is given" if is_given else ""
+    if len(target) > 1 and np.abs(boxes[0] - target[1]).max() <= TOLERANCE:
+        reason = "it is the second annotated box, a frame early"
+    if len(boxes) > 1 and np.abs(boxes[1] - target[0]).max() <= TOLERANCE:
+        reason = "the second box is the first annotated one, a frame late"
     for convention, other in others.items():
-        if np.abs(boxes[0] - other).max() <= FIRST_BOX_TOLERANCE:
+        if np.abs(boxes[0] - other).max() <= TOLERANCE:
             reason = f"the first box is {convention}"
     if boxes[0].min() >= 0 and boxes[0].max() <= 1:
         reason = "the boxes are fractions of the frame"

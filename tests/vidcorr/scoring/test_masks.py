@@ -168,27 +168,13 @@ def test_a_folder_above_the_videos_is_named_and_a_video_named_twice_counts_once(
     refused(DataError, "480p/empty: holds no masks", score, tmp_path / "480p", tmp_path / "480p")
 
 
-SHIFTED = [(range(1, 7), True), (range(6), False), (range(1, 6), False), (range(-1, 5), True), (range(1, 20), False)]
-
-
-@pytest.mark.parametrize(("names", "is_shifted"), SHIFTED)
-@pytest.mark.parametrize("rules", ["davis-2017", "davis-2016", "vost", "naf", "youtube-vos", "vos-benchmark"])
-def test_predictions_are_numbered_as_the_annotations(rules, names, is_shifted, tmp_path):
-    """The first frame is given, and may be missing; predictions of more frames than the annotated ones may be there."""
+def test_predictions_of_all_frames_beside_annotations_of_some_are_taken(tmp_path):
+    """The first frame is given, and may be missing."""
     mask = np.tile(np.array([0, 1, 1, 0], np.uint8), (4, 1))
-    writers.write_masks(tmp_path / "truth/v", dict.fromkeys(range(6), mask))
-    writers.write_masks(tmp_path / "mine/v", dict.fromkeys((number % 30 for number in names), mask))
-    if is_shifted:
-        refused(
-            DataError,
-            "which is no annotated frame, and lacks 0000",
-            score,
-            tmp_path / "truth",
-            tmp_path / "mine",
-            rules,
-        )
-    else:
-        assert min(score(tmp_path / "truth", tmp_path / "mine", rules).rows[0].values.values()) >= 0
+    writers.write_masks(tmp_path / "truth/v", dict.fromkeys(range(0, 30, 5), mask))
+    writers.write_masks(tmp_path / "mine/v", dict.fromkeys(range(1, 30), mask))
+    for rules in ("davis-2017", "youtube-vos", "vos-benchmark"):
+        assert score(tmp_path / "truth", tmp_path / "mine", rules).rows[0].values["J-Mean"] == 1
 
 
 def test_a_folder_an_object_and_a_first_mask_alone_are_named(tmp_path):
