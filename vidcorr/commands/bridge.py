@@ -10,20 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..experiments.benchmark_choice import add_evaluation_flags, add_list_flag, chosen_benchmarks, named_network
-from ..results.cells import Cell
-from ..results.records import Column, ScoreRecord
-from ..results.rendering import Table
-from ..results.statistics import Difference
-from ..results.tabulate import table_of_cells
 from ..videos.files import require_one_of
 from .table import add_format_flag
 
-if TYPE_CHECKING:  # they import torch, which would delay `--help`
+if TYPE_CHECKING:  # they import torch or pydantic, which would delay `--help`
     from ..backbones import NamedNetwork
     from ..benchmarks.base import Benchmark
     from ..benchmarks.network import GivenNetwork, NetworkLike
     from ..experiments.store import Job
     from ..protocols import EvaluationProtocol
+    from ..results.cells import Cell
+    from ..results.records import Column
+    from ..results.rendering import Table
     from ..results.result import Result
 
 
@@ -200,6 +198,10 @@ class Bridge:
             alone: results by the first protocol with the fields of one step each, for a second column; or empty.
             score: name of the score; by default the benchmark's first.
         """
+        from ..results.cells import Cell
+        from ..results.records import ScoreRecord
+        from ..results.tabulate import table_of_cells
+
         score = score or walk[0].main_scores()[0]
         first, last = self.names
         column = ScoreRecord(walk[0], score).column._replace(by=", ".join(self.common))
@@ -238,6 +240,10 @@ class Bridge:
 
 def changed_cell(after: Result, before: Result, score: str) -> Cell:
     """Return the cell of a result with its difference from another one."""
+    from ..results.cells import Cell
+    from ..results.records import ScoreRecord
+    from ..results.statistics import Difference
+
     cell = Cell((ScoreRecord(after, score),)).paired_with(Cell((ScoreRecord(before, score),)))
     change = after.scores[score] - before.scores[score]
     return replace(cell, difference=(cell.difference or Difference(0.0))._replace(mean=change))

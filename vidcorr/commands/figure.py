@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from ..experiments.benchmark_choice import add_list_flag, read_on
 from ..results.formats import percent
-from ..results.records import named_results
-from ..results.result import Result
 from ..videos.files import require_one_of
 
-if TYPE_CHECKING:  # they import torch, which would delay `--help`
+if TYPE_CHECKING:  # they import torch or pydantic, which would delay `--help`
     from ..datasets import MaskSequence
     from ..results.pictures.drawing import Drawing
     from ..results.pictures.rows import Block
+    from ..results.result import Result
 
 COLUMNS = 5
 """Number of frames of a sequence, unless the user names frames."""
@@ -79,6 +78,8 @@ def figure(
 
 def _rows(results: Sequence[str | Path], data_set: str) -> list[tuple[str, Path, Result]]:
     """Return name, folder and result of the results of a benchmark."""
+    from ..results.records import named_results
+
     shown: list[tuple[str, Path, Result]] = []
     for text in results:
         name, of_text = named_results(text)

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 from ..experiments.benchmark_choice import BenchmarkChoice, add_list_flag, read_on
-from ..results.cells import Cell
-from ..results.published import Published
-from ..results.records import Column, ScoreRecord
-from ..results.rendering import Table
-from ..results.result import Result
-from ..results.statistics import Difference
-from ..results.tabulate import printed_beside, table_of_cells
 from ..videos.files import require_one_of
+
+if TYPE_CHECKING:  # pydantic would double the time of `--help`
+    from ..results.published import Published
+    from ..results.records import Column
+    from ..results.rendering import Table
+    from ..results.result import Result
 
 WIDTH = 100
 """Longest line of the list of rows, characters."""
@@ -115,6 +115,11 @@ def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], 
 
 def beside(results: Sequence[tuple[Published, Result]]) -> Table:
     """Return the table of printed scores beside ours, with our difference, in the printed digits."""
+    from ..results.cells import Cell
+    from ..results.records import ScoreRecord
+    from ..results.statistics import Difference
+    from ..results.tabulate import printed_beside, table_of_cells
+
     cells: list[tuple[str, Column, Cell]] = []
     equal = []
     partial = []

@@ -1,13 +1,17 @@
 """Gather results into a table: text in a terminal, Markdown, CSV or LaTeX, with a column per benchmark and protocol."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..experiments.benchmark_choice import add_list_flag
-from ..results.records import ScoreRecord, named_results, records_of
-from ..results.rendering import Table
-from ..results.tabulate import tabulate
+
+if TYPE_CHECKING:  # pydantic would double the time of `--help`
+    from ..results.records import ScoreRecord
+    from ..results.rendering import Table
 
 
 def command(args: Sequence[str]) -> None:
@@ -42,6 +46,9 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = (), with_publis
         ValueError: if no result has any of the scores, a file is damaged, or a named folder holds two results of a seed
             for the same column.
     """
+    from ..results.records import named_results, records_of
+    from ..results.tabulate import tabulate
+
     records: dict[tuple[str, Path, str], ScoreRecord] = {}
     for text in folders:
         name, results = named_results(text)  # of a training only the last evaluation

@@ -5,6 +5,7 @@ Also tests `vidcorr/__main__.py`.
 
 import os
 import re
+import subprocess
 import sys
 from argparse import ArgumentError
 from importlib.metadata import version
@@ -38,6 +39,15 @@ def test_the_help_of_a_run_shows_our_flags_and_where_the_others_are(capsys):
     assert words.startswith("usage: vidcorr fit ")
     assert RUNS["fit"] in words
     assert words.endswith("options of Lightning: vidcorr fit --model NAME --help")
+
+
+def test_help_of_a_tool_waits_for_neither_torch_nor_pydantic():
+    modules = [f"vidcorr.commands.{tool.replace('-', '_')}" for tool in tools() if tool != "protocols"]
+    script = (
+        f"import sys, {', '.join(modules)}; print({{'torch', 'pydantic', 'jsonargparse'}}.intersection(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_modules_of_the_working_directory_come_last(tmp_path, monkeypatch):
