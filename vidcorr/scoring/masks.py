@@ -163,12 +163,14 @@ class MaskFolders:
     def _refuse_shift(self, annotations: MaskFolder, predictions: MaskFolder, folder: Path) -> None:
         """Refuse predictions that are numbered otherwise than the annotations; a missing first frame is given.
 
-        Predictions of all frames beside annotations of some have more names, and may lack the first.
+        Predictions of all frames beside annotations of some have more names, and may lack the first. Beside annotations
+        of every frame a decoder may give a frame more; a tenth more are of another rate.
         """
         absent = [stem for stem in annotations.numbers if stem not in predictions.numbers]
         more = [stem for stem in predictions.numbers if stem not in annotations.numbers]
         are_shifted = absent and len(predictions) <= len(annotations)
-        if more and (are_shifted or _are_of_every_frame(list(annotations.numbers))):
+        is_faster = len(more) > 1 + len(annotations) // 10 and _are_of_every_frame(list(annotations.numbers))
+        if more and (are_shifted or is_faster):
             beside = f"and lacks {absent[0]}.png" if absent else "though annotations are there of every frame"
             raise DataError(
                 f"{folder}: holds {more[-1]}.png, which is no annotated frame, {beside}: name the predictions as the "

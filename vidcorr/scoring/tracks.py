@@ -160,9 +160,12 @@ def refuse_other_boxes(boxes: NDArray[np.float64], target: NDArray[np.float64], 
         is_given: refuse any other first box; False: only one that another convention or a shift of a frame explains.
 
     Raises:
-        ValueError: if the first boxes differ by more than half a pixel; with what would explain it.
+        ValueError: if the first boxes differ by more than half a pixel; with what would explain it. Or for another
+            number of boxes.
     """
     if not len(boxes) or np.abs(boxes[0] - target[0]).max() <= TOLERANCE:
+        if len(boxes) != len(target):
+            raise ValueError(f"holds {len(boxes)} boxes, the annotation {len(target)}: write a line for each frame")
         return
     x, y, width, height = target[0]
     others = {

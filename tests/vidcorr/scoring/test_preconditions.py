@@ -32,6 +32,7 @@ OF_MASKS = {
     "numbered one later": lambda masks: renamed(masks, 1),
     "numbered one earlier": lambda masks: renamed(masks, -1),
     "one too many at the start, without the last": lambda masks: {before(masks): black(masks), **cut(masks)},
+    "one too many at the end": lambda masks: {**renamed(masks, 1), **masks},
     "every second frame": lambda masks: dict(list(masks.items())[::2]),
     "every second frame, numbered on": lambda masks: dict(zip(masks, list(masks.values())[::2], strict=False)),
     "each frame twice, numbered on": lambda masks: of_double_rate(masks),
@@ -190,6 +191,7 @@ def table(kind):
 
 REFUSED = {
     "as they are": (),
+    "one too many at the end": (),
     "without the first": ("lvos-2023", "mose-v2"),
     "without the last": ("youtube-vos", "lvos-2023"),
     "each frame twice, numbered on": tuple(rules for rules in RULES if not rules.startswith("lvos")),  # of some frames
