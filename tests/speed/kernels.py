@@ -76,12 +76,17 @@ def time_step(
     return times, labels
 
 
+def step_of(context: int, radius: int) -> PropagationProtocol:
+    """Return a protocol of the ten best matches."""
+    return PropagationProtocol("speed", context=context, topk=10, temperature=0.07, radius=radius)
+
+
 def propagation(rounds: int, sizes: tuple[tuple[int, ...], ...] = ((60, 107, 256, 20, 12),)) -> Iterator[str]:
     """Compare a step of propagation with dense attention, by height, width, channels, context and radius."""
     for height, width, channels, context, radius in sizes:
         labels = torch.rand(3, height, width).softmax(0).to(DEVICE)
         features = video(context + 2, channels, (height, width), DEVICE)
-        times, _ = time_step(features, labels, PropagationProtocol("speed", context, 10, 0.07, radius), rounds)
+        times, _ = time_step(features, labels, step_of(context, radius), rounds)
         what = f"propagation, {height} × {width}, C {channels}, {context + 1} references, radius {radius}"
         yield row(what, times["plain"], times["vidcorr"])
 
