@@ -11,7 +11,11 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "vidcorr.functional.propagation"
-VARIANTS = {"avx512": ["-march=x86-64-v4"], "avx2": ["-march=x86-64-v3"]}
+VARIANTS = {
+    "avx512_bf16": ["-march=x86-64-v4", "-mavx512bf16"],
+    "avx512": ["-march=x86-64-v4"],
+    "avx2": ["-march=x86-64-v3"],
+}
 LINKS = ("src/vidcorr", *(f"vidcorr/{name}" for name in ("callbacks", "datamodules", "lightning_modules", "cli.py")))
 """Links to the folders at the root, which are parts of the one package."""
 

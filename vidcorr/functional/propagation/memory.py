@@ -3,17 +3,19 @@
 The kernel, for float32 on a CPU, computes few of the dot products. A sketch of a vector holds its coordinates along the
 principal components of the features, followed by the norm of the residual. By the Cauchy–Schwarz inequality the product
 of two sketches is an upper bound of the dot product of their vectors. The kernel skips a dot product if the bound is
-below the k-th largest product so far.
+below the k-th largest product so far. Sketches are in bfloat16 where the processor multiplies it: they only bound, so
+the results are the same.
 """
 
 import ctypes
 import functools
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,8 +26,10 @@ from .strips import FoundMatches, best_matches
 
 SWITCH = "VIDCORR_NATIVE"
 """Environment variable that turns the native kernel off if it is 0."""
-CHUNK = 32  # numbers of a sketch that lie side by side in memory; the C++ file has it too
-FIRST_CHUNKS = 2  # chunks of a sketch; one chunk would be faster to multiply, but rule out fewer keys
+CHUNK = 32  # words of 4 bytes of a sketch that lie side by side in memory; the C++ file has it too
+FIRST_LENGTH = 64  # numbers of a sketch; half would be faster to multiply, but rule out fewer keys
+TINY = 2.0**-40  # added to a norm; the C++ file has it too
+LARGE = 2.0**63  # norm of a key above which nothing is ruled out
 MOST_MATCHES = 64  # the kernel looks through the matches of a query one by one
 MANY = 1000  # dot products a query, above which sketches twice as long are worth their time
 TOO_MANY = 3000  # the same while there are fewer references than matches, and so little to rule keys out by
@@ -48,27 +52,85 @@ class _Search(ctypes.Structure):
     )
 
 
-def kernel(variant: str | None = None) -> Any:
-    """Return the kernel that setup.py compiled: address of a `_Search`, first and last row → number of dot products.
+class Kernel(NamedTuple):
+    """What setup.py compiled for one kind of processor.
+
+    Attributes:
+        library: path of the file.
+        sketches: type of the sketches' numbers.
+    """
+
+    library: str
+    sketches: torch.dtype
+
+    @property
+    def search(self) -> Any:
+        """The function: address of a `_Search`, first and last row → number of dot products."""
+        return _function(self.library)
+
+    @property
+    def chunk(self) -> int:
+        """Numbers of a chunk."""
+        return CHUNK * 4 // self.sketches.itemsize
+
+    def as_words(self, sketches: Tensor) -> Tensor:
+        """Sketches (h, w, length) in float32 → (h, w, words), as the kernel reads them."""
+        words = sketches.to(self.sketches).flatten().view(torch.float32)
+        return words.unflatten(0, (*sketches.shape[:2], -1))
+
+    def lack(self, channels: int) -> float:
+        """Return what the product q·k of two vectors can exceed their bound by, relative to |q| |k|.
+
+        In float32 that is the rounding of the sketches and of both sums.
+
+        In bfloat16 a number x of a sketch becomes x (1 + d), |d| <= 2^-8. The sum of the products then moves by at most
+        ((1 + 2^-8)^2 - 1) sum |x_i y_i| <= (2^-7 + 2^-16) |x| |y|, by Cauchy and Schwarz; |x| is the norm of the
+        vector, but for 0.09 % at most, for which 2^-15 is in place of 2^-16. Products of two numbers in bfloat16 are
+        exact in float32, and added up in as many roundings as those of float32.
+
+        Numbers below 2^-126 count as 0 in these products, and squares below 2^-150 in a norm. Either moves a number or
+        a norm by less than 2^-65, so all norms are taken to be larger by `TINY`. Below `LARGE` no sum overflows.
+        """
+        rounding = 4 * channels * 2.0**-24
+        return rounding + 2.0**-7 + 2.0**-15 if self.sketches is torch.bfloat16 else rounding
+
+
+def kernel(variant: str | None = None) -> Kernel | None:
+    """Return the kernel that setup.py compiled.
 
     Args:
-        variant: "avx512", "avx2" or "other"; None is this processor's.
+        variant: "avx512_bf16", "avx512", "avx2" or "other"; None is the fastest that this processor runs.
 
     Returns:
-        The function, or None if the installation compiled none or `VIDCORR_NATIVE=0` turns it off.
+        None if the installation compiled none or `VIDCORR_NATIVE=0` turns it off.
     """
     if os.environ.get(SWITCH) == "0":
         return None
     return _compiled(variant)
 
 
+def variants() -> list[str]:
+    """Return the kernels that this processor runs, the fastest first."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    if capability != "AVX512":
+        return ["avx2" if capability == "AVX2" else "other"]
+    if torch.cpu._is_avx512_bf16_supported():
+        return ["avx512_bf16", "avx512", "avx2"]
+    return ["avx512", "avx2"]
+
+
 @functools.cache
-def _compiled(variant: str | None = None) -> Any:
-    processor = {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "other")
-    library = Path(__file__).with_name(f"screened_search.{variant or processor}.so")
-    if not library.is_file():
-        return None
-    function = ctypes.CDLL(str(library)).vidcorr_screened_search
+def _compiled(variant: str | None = None) -> Kernel | None:
+    for name in [variant] if variant else variants():
+        library = Path(__file__).with_name(f"screened_search.{name}.so")
+        if library.is_file():
+            return Kernel(str(library), torch.bfloat16 if name == "avx512_bf16" else torch.float32)
+    return None
+
+
+@functools.cache
+def _function(library: str) -> Any:
+    function = ctypes.CDLL(library).vidcorr_screened_search
     function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
     function.restype = ctypes.c_int64
     return function
@@ -162,13 +224,16 @@ class SketchedMemory(KeyMemory):
 
     def __init__(self, lasting: Sequence[int], recent: int, like: Tensor, neighbourhood: Neighbourhood) -> None:
         super().__init__(lasting, recent, like, neighbourhood)
+        compiled = _compiled()
+        assert compiled
+        self._kernel = compiled
         height, width, _ = like.shape
         reach = neighbourhood.reach
         # columns of the neighbourhood to either side, 0, 1, … rows away
         self._half_widths = torch.full((height,), width)
         if reach is not None:
             self._half_widths = torch.as_tensor(neighbourhood.kept[reach:].sum(1) // 2, dtype=torch.long)
-        self._chunks = FIRST_CHUNKS
+        self._chunks = FIRST_LENGTH // self._kernel.chunk
         self._largest = 0.0  # norm of a key
         self._allocate(like)
 
@@ -202,7 +267,7 @@ class SketchedMemory(KeyMemory):
         arguments.chunks = self._chunks
         arguments.pitch = self._sketches.shape[3]
         arguments.reach = len(self._half_widths) - 1
-        arguments.margin = 4 * channels * 2.0**-24 * self._largest
+        arguments.margin = self._margin()
         arguments.query = query.data_ptr()
         arguments.keys = self.maps.data_ptr()
         arguments.query_sketches = sketches.data_ptr()
@@ -212,12 +277,18 @@ class SketchedMemory(KeyMemory):
         arguments.counts = counts.data_ptr()
         arguments.values = values.data_ptr()
         arguments.indices = indices.data_ptr()
-        products_of_query = _run(arguments, height) / (height * width)
+        products_of_query = _run(self._kernel, arguments, height) / (height * width)
         most = TOO_MANY if len(frames) < topk else MANY
-        can_be_longer = self._chunks * CHUNK < channels  # sketches of all channels rule out no more keys
+        can_be_longer = self._chunks * self._kernel.chunk < channels  # sketches of all channels rule out no more keys
         if products_of_query > most and can_be_longer:
             self._lengthen(query)
         return values, indices
+
+    def _margin(self) -> float:
+        """Return what a product can exceed its bound by, relative to the norm of the query."""
+        if self._largest >= LARGE:
+            return math.inf
+        return self._kernel.lack(self.maps.shape[3]) * (self._largest + TINY)
 
     def _lengthen(self, features: Tensor) -> None:
         """Compute all sketches again, twice as long, in the principal components of some features."""
@@ -228,7 +299,7 @@ class SketchedMemory(KeyMemory):
             self._keep(slot, self._sketch(self.maps[:, :, slot]))
 
     def _keep(self, slot: int, sketches: Tensor) -> None:
-        """Store the sketches (h, w, chunks · CHUNK) of a frame as the kernel reads them."""
+        """Store the sketches (h, w, words) of a frame as the kernel reads them."""
         self._sketches[slot, :, :, :-1] = sketches.unflatten(2, (-1, CHUNK)).transpose(1, 2)
 
     def _allocate(self, features: Tensor) -> None:
@@ -237,35 +308,35 @@ class SketchedMemory(KeyMemory):
         # the query, which is often written next, and its sketches
         self._latest = features.new_empty(0), features.new_empty(0)
         self._basis = None
-        length = self._chunks * CHUNK
+        length = self._chunks * self._kernel.chunk
         if length < channels:  # the first principal components, the mean left in
             rows = features.flatten(0, 1)
             moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN is for the search to find
             components = torch.linalg.eigh(moments).eigenvectors.flip(1)
             self._basis = components[:, : length - 1].to(features).contiguous()
-        self._chunks = min(self._chunks, -(-channels // CHUNK))
+        self._chunks = min(self._chunks, -(-channels // self._kernel.chunk))
         # Keys are taken in pairs: the last of a row has a neighbour in memory too.
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
 
     def _sketch(self, features: Tensor) -> Tensor:
-        """(h, w, C) → (h, w, chunks · CHUNK), contiguous."""
-        length = self._chunks * CHUNK
+        """(h, w, C) → (h, w, words), contiguous."""
+        length = self._chunks * self._kernel.chunk
         channels = features.shape[2]
         if self._basis is None:
-            return F.pad(features, (0, length - channels)).contiguous()
+            return self._kernel.as_words(F.pad(features, (0, length - channels)))
         coordinates = features @ self._basis
         squared = features.square().sum(2, keepdim=True)
         # Rounding must not make the bound too small.
         rounding = 2 * channels * 2.0**-24 * squared
         left = (squared - coordinates.square().sum(2, keepdim=True)).clamp_min(0) + rounding
-        return torch.cat([coordinates, left.sqrt()], 2)
+        return self._kernel.as_words(torch.cat([coordinates, left.sqrt()], 2))
 
 
-def _run(arguments: _Search, height: int) -> int:
+def _run(kernel: Kernel, arguments: _Search, height: int) -> int:
     """Search on as many threads as torch has, each in a band of rows; return the number of dot products."""
     bands = -(-height // ROWS)
     threads = min(torch.get_num_threads(), bands)
     edges = [min(height, ROWS * (i * bands // threads)) for i in range(threads + 1)]
-    search = functools.partial(_compiled(), ctypes.addressof(arguments))
+    search = functools.partial(kernel.search, ctypes.addressof(arguments))
     with ThreadPoolExecutor(threads) as pool:
         return sum(pool.map(search, edges[:-1], edges[1:]))

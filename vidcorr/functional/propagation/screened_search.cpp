@@ -1,5 +1,6 @@
 // Exact top-k dot products of each query with the keys in its neighbourhood: the inner loops of memory.py,
-// in the compiler's vectors. setup.py compiles it for AVX-512 and for AVX2, or for what else the processor has.
+// in the compiler's vectors. setup.py compiles it for AVX-512 with bfloat16 and without, and for AVX2, or for what else
+// the processor has.
 //
 // Queries are taken in tiles of 4 x 4, one to a lane of a register. The product of the short sketches of a query and a
 // key is an upper bound of their dot product. Where it reaches the k-th largest dot product so far, the dot product
@@ -24,7 +25,8 @@ namespace {
 constexpr int SIDE = 4;            // queries along a side of a tile
 constexpr int LANES = SIDE * SIDE;
 constexpr int ROWS_OF_TILES = 2;   // searched together, so that keys are read from memory half as often
-constexpr int CHUNK = 32;          // numbers of a sketch that lie side by side; memory.py has it too
+constexpr int CHUNK = 32;          // words of a sketch that lie side by side; memory.py has it too
+constexpr float TINY = 0x1p-40;    // added to a norm, as memory.py does
 #if defined(__AVX512F__)           // numbers in a register; keys whose sums fit into the registers
 constexpr int WIDTH = 16, BLOCK = 28;
 #elif defined(__AVX2__)
@@ -47,12 +49,13 @@ struct Search {                    // the fields of `_Search` in memory.py
     int64_t height, width, slots, channels, chunks, pitch, reach, topk, used;
     const float *query;            // (height, width, channels)
     const float *keys;             // (height, width, slots, channels)
+    // A word of a sketch is a number, or two in bfloat16 where the processor multiplies them.
     const float *query_sketches;   // (height, width, chunks * CHUNK)
     const float *key_sketches;     // (slots, height, chunks, pitch, CHUNK)
     const int64_t *half_widths;    // of the neighbourhood, 0 to `reach` rows away
     const int64_t *used_slots;
     const int64_t *counts;         // how often each used slot counts
-    double margin;                 // rounding error of a bound, relative to the norm of the query
+    double margin;                 // what a bound can lack, relative to the norm of the query
     float *values;                 // (height, width, topk)
     int64_t *indices;
 };
@@ -103,6 +106,17 @@ inline unsigned not_less(const Lanes &numbers, const Lanes &others) {
     return ~lanes;
 }
 
+// Add the products of a word of a key with the same word of each query.
+inline Numbers add_products(const Numbers &sums, float key, const Numbers &queries) {
+#if defined(__AVX512BF16__)
+    int32_t pair;
+    std::memcpy(&pair, &key, sizeof pair);
+    return (Numbers)_mm512_dpbf16_ps((__m512)sums, (__m512bh)queries, (__m512bh)_mm512_set1_epi32(pair));
+#else
+    return sums + key * queries;
+#endif
+}
+
 // Multiply the sketches of a tile with those of N keys side by side.
 template <int N>
 void bounds_of(const Lanes *queries, const float *keys, int64_t chunks, int64_t pitch, Lanes *bounds) {
@@ -112,7 +126,8 @@ void bounds_of(const Lanes *queries, const float *keys, int64_t chunks, int64_t 
 #pragma GCC unroll 32
             for (int j = 0; j < N; ++j)
 #pragma GCC unroll 4
-                for (int part = 0; part < PARTS; ++part) sums[j][part] += keys[j * CHUNK + i] * queries->parts[part];
+                for (int part = 0; part < PARTS; ++part) 
+                    sums[j][part] = add_products(sums[j][part], keys[j * CHUNK + i], queries->parts[part]);
         }
 #pragma GCC unroll 32
     for (int j = 0; j < N; ++j)
@@ -157,7 +172,7 @@ void start_tile(const Search &s, Tile &tile, int64_t top, int64_t left) {
         }
         const float *query = s.query + index * s.channels;
         tile.found[lane] = 0;
-        tile.norm[lane] = inside ? std::sqrt(dot(query, query, s.channels)) : 0;
+        tile.norm[lane] = inside ? std::sqrt(dot(query, query, s.channels)) + TINY : 0;
         tile.least[lane] = inside ? first_least(s, index, products) : INF;
     }
     set_threshold(s, tile);

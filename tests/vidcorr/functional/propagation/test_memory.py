@@ -1,6 +1,7 @@
 """The native kernel finds what the search by torch finds, whatever its sketches rule out."""
 
-from unittest.mock import Mock, patch
+import math
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -8,12 +9,21 @@ import torch.nn.functional as F
 
 from tests.helpers.propagation import one_hot, protocol, run, video
 from vidcorr.functional.propagation import memory as memory_file
-from vidcorr.functional.propagation.memory import SWITCH, SketchedMemory, kernel
+from vidcorr.functional.propagation.memory import SWITCH, SketchedMemory, kernel, variants
 from vidcorr.functional.propagation.strips import best_matches
 from vidcorr.functional.window_tiles import Neighbourhood
 
 pytestmark = pytest.mark.usefixtures("compiled")
 CIRCLE = Neighbourhood(5.0)
+
+
+@pytest.fixture(params=["avx512_bf16", "avx512", "avx2", "other"])
+def each_kernel(request, monkeypatch):
+    """Run the test by each kernel that is built and runs here."""
+    built = memory_file._compiled(request.param)
+    if built is None or request.param not in variants():
+        pytest.skip(f"{request.param} is not built, or this processor does not run it")
+    monkeypatch.setattr(memory_file, "_compiled", lambda: built)
 
 
 def features_of(slots, channels, height, width):
@@ -53,7 +63,7 @@ def assert_same(maps, neighbourhood=CIRCLE, sketches=None, atol=2e-6):
     assert (cells.sort(2).values == plain_cells.sort(2).values).all(2).float().mean() > 0.99
 
 
-def test_all_sizes_and_norms():
+def test_all_sizes_and_norms(each_kernel):
     for size in ((1, 1), (3, 2), (9, 61), (17, 5)):
         for channels in (3, 63, 64, 65, 130):
             assert_same(features_of(4, channels, *size))
@@ -61,16 +71,107 @@ def test_all_sizes_and_norms():
     assert_same(features_of(5, 100, 12, 15) * norms, atol=2e-5)
 
 
-def test_each_processor_gets_the_same_digits(monkeypatch):
-    built, processor = kernel("avx2"), torch.backends.cpu.get_cpu_capability()
-    if built is None or processor != "AVX512":
-        pytest.skip(f"not compiled, or {processor} runs one kernel only: a processor with AVX-512 runs two")
-    maps = features_of(5, 96, 13, 22)
-    expected = search(maps)
-    called = Mock(side_effect=built)
-    monkeypatch.setattr(memory_file, "_compiled", lambda: called)
-    assert torch.equal(search(maps), expected)
-    called.assert_called()
+def powers(least, most, channels):
+    """Vectors of random directions with norms of about 10^least to 10^most."""
+    exponents = torch.empty(5, 11, 14, 1).uniform_(least, most)
+    return torch.randn(5, 11, 14, channels) * 10**exponents / math.sqrt(channels)
+
+
+def rounded_down(channels):
+    """Vectors of one direction, of which the longest lose most by rounding to bfloat16, and the others gain."""
+    longest = torch.rand(5, 11, 14, 1) < 0.3
+    return torch.where(longest, 1 + 2**-8 - 2**-16, 1 + 2**-8 - 2**-9 * torch.rand(5, 11, 14, 1)).expand(
+        -1, -1, -1, channels
+    )
+
+
+def cancelling(channels):
+    """Vectors whose products are small sums of large numbers."""
+    signs = torch.ones(channels)
+    signs[channels // 2 :] = -1
+    still = 1000 * (torch.ones(5, 11, 14, channels) + 1e-4 * torch.randn(5, 11, 14, channels))
+    still[:-1] *= signs
+    return still
+
+
+def near_overflow(channels):
+    """Vectors whose products are finite, but not the sum of the first numbers rounded to bfloat16."""
+    query = torch.zeros(channels)
+    query[:15] = 2 * (1 + 2**-8 + 2**-12)
+    query[15:18] = 1 + 2**-8 + 2**-12
+    query[18], query[20] = 0.15, 0.65
+    maps = query.repeat(5, 11, 14, 1)
+    maps[:-1] *= -1
+    maps[:-1, ..., 20] = torch.empty(4, 11, 14).uniform_(0.6, 0.65)
+    return maps * 2**61
+
+
+def with_infinities(channels):
+    maps = powers(0, 0, channels)
+    maps[1, 3, 4, 0] = torch.inf
+    maps[2, 7, 8, 1] = -torch.inf
+    maps[-1, 2, 2, 2] = torch.inf
+    return maps
+
+
+HOSTILE = {
+    "random": lambda channels: powers(0, 0, channels),
+    "smooth": lambda channels: features_of(5, channels, 11, 14),
+    "all norms": lambda channels: powers(-30, 15, channels),
+    "near overflow": near_overflow,
+    "large": lambda channels: powers(17, 20, channels),
+    "tiny": lambda channels: powers(-22, -17, channels),
+    "denormal": lambda channels: powers(-44, -37, channels),
+    "large against denormal": lambda channels: torch.cat(
+        [powers(17, 18, channels)[:-1], powers(-39, -37, channels)[:1]]
+    ),
+    "denormal against large": lambda channels: torch.cat(
+        [powers(-39, -37, channels)[:-1], powers(17, 18, channels)[:1]]
+    ),
+    "constant": lambda channels: torch.full((5, 11, 14, channels), 0.1),
+    "nearly equal": lambda channels: 1 + 1e-6 * torch.randn(5, 11, 14, channels),
+    "of a few values": lambda channels: torch.randint(-1, 2, (5, 11, 14, channels)).float(),
+    "cancelling": cancelling,
+    "rounded down": rounded_down,
+    "infinite": with_infinities,
+}
+
+
+@pytest.mark.parametrize("channels", [64, 100])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_sketches_change_nothing(kind, channels, each_kernel, monkeypatch):
+    """To the bit, as if all products were computed: nothing that belongs to the best is ruled out."""
+    torch.manual_seed(0)
+    maps = HOSTILE[kind](channels).contiguous()
+    ruled = sketched(maps).best_matches(maps[-1], range(4), 10)
+    monkeypatch.setattr(SketchedMemory, "_margin", lambda memory: math.inf)
+    expected = sketched(maps).best_matches(maps[-1], range(4), 10)
+    assert torch.equal(ruled[0].view(torch.int32), expected[0].view(torch.int32))
+    assert torch.equal(ruled[1], expected[1])
+
+
+def test_sketches_rule_out_most_products(each_kernel, monkeypatch):
+    maps, counts = features_of(5, 96, 13, 22), []
+    run_search = memory_file._run
+    monkeypatch.setattr(memory_file, "_run", lambda *given: counts.append(run_search(*given)) or counts[-1])
+    search(maps)
+    monkeypatch.setattr(SketchedMemory, "_margin", lambda memory: math.inf)
+    search(maps)
+    assert counts[0] < 0.3 * counts[1]
+
+
+def test_each_kernel_finds_the_same_digits(monkeypatch):
+    maps, found = features_of(5, 96, 13, 22), []
+    for name in variants():
+        built = memory_file._compiled(name)
+        if built:
+            monkeypatch.setattr(memory_file, "_compiled", lambda built=built: built)
+            found.append(sketched(maps).best_matches(maps[-1], range(4), 10))
+            monkeypatch.undo()
+    assert len(found) > (variants()[0] in ("avx512_bf16", "avx512"))
+    for values, cells in found[1:]:
+        assert torch.equal(values, found[0][0])
+        assert torch.equal(cells, found[0][1])
 
 
 def test_it_runs_unless_it_is_turned_off(monkeypatch):
@@ -83,17 +184,17 @@ def test_it_runs_unless_it_is_turned_off(monkeypatch):
     assert kernel() is None
 
 
-def test_sketches_that_rule_out_little_are_made_longer(monkeypatch):
+def test_sketches_that_rule_out_little_are_made_longer(each_kernel, monkeypatch):
     monkeypatch.setattr(memory_file, "TOO_MANY", 0)
     maps = features_of(5, 150, 12, 15)
     sketches = sketched(maps)
     for _ in range(4):
         assert_same(maps, sketches=sketches)
-    assert sketches._sketches.shape[2] == 5
+    assert sketches._sketches.shape[2] == -(-150 // sketches._kernel.chunk)
 
 
 @pytest.mark.parametrize("where", ["query", "key"])
-def test_a_nan_is_found(where):
+def test_a_nan_is_found(where, each_kernel):
     maps = features_of(3, 80, 10, 10)
     maps[-1 if where == "query" else 0, 5, 5, 3] = torch.nan
     values = search(maps, sketched(maps, Neighbourhood(3.0)))
