@@ -90,6 +90,7 @@ print((jsonargparse.get_loader("yaml"), dict(yaml.SafeDumper.yaml_multi_represen
 """
 
 
+@pytest.mark.slow
 def test_an_import_changes_nothing_in_other_packages():
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"

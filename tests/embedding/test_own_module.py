@@ -69,6 +69,7 @@ def test_a_training_is_the_one_without_the_benchmark_and_its_scores_are_those_of
 GUEST = Path(__file__).resolve().parents[2] / "docs/own-trainer.md"
 
 
+@pytest.mark.slow
 def test_the_block_of_a_plain_module_runs_in_lightnings_other_package(davis_root, tmp_path):
     (block,) = re.findall(r"file=plain_module.py\n(.*?)```", GUEST.read_text(), re.S)
     script = block.replace("import pytorch_lightning as pl", "import lightning as pl")

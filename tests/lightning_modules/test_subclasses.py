@@ -147,6 +147,7 @@ print(Mine.load_from_checkpoint(last).hparams["alpha"], fit(2, last), load(last)
 """
 
 
+@pytest.mark.slow
 def test_a_method_of_a_script_trains_resumes_and_is_loaded_there(tmp_path):
     run = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
