@@ -31,7 +31,7 @@ from .extractor import (
 from .liir_encoder import AFFINITY, LiirEncoder, LiirExtractor
 from .resnet import ResNetExtractor, is_resnet
 from .trust import Recipe, import_path, own_arguments
-from .video import NormalisedFrames, VideoEncoder
+from .video import VideoEncoder, frames_at_input
 from .vit import BlocksExtractor, ViTExtractor, gives_blocks, is_vit
 
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
@@ -253,7 +253,7 @@ class Encoder(nn.Module):
                 raise ValueError("a video encoder has one stage and stride; leave both arguments out")
             view = network
             if self.stated is not None:
-                view = NormalisedFrames(network, normalisation(self.network, self.stated), self.stated)
+                view = frames_at_input(network, self.stated)
         else:
             if options and self.extract is not _resnet:
                 raise ValueError(f"{type(network).__name__}: {UNDILATED}")

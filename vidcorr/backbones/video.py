@@ -4,6 +4,7 @@ A video encoder is a module with `stage`, `stride` (pixels per cell) and `encode
 a whole video.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
@@ -16,7 +17,18 @@ from torch.nn.functional import interpolate
 from ..functional.device import to_device
 from ..videos.files import require_one_of
 from .description import IMAGENET_MEAN, IMAGENET_STD, Input
-from .extractor import eval_mode, map_of_tokens, measured_stride, patch_of, require_map, stated_stride
+from .extractor import (
+    Normalise,
+    at_input,
+    eval_mode,
+    has_part,
+    map_of_tokens,
+    measured_stride,
+    normalisation,
+    patch_of,
+    require_map,
+    stated_stride,
+)
 from .trust import reason
 
 Upsampling = Literal["trilinear", "cubic"]
@@ -99,6 +111,7 @@ class Clips(nn.Module):
         self.layout = layout
         self.mean = mean
         self.std = std
+        self.stated_by = "stated by Clips"
         self.stride = stated_stride(net) or patch_of(net)
         self.multiple = patch_of(net) or 1
         self._weights = upsampling_weights(window // tubelet, window, upsampling)
@@ -107,8 +120,14 @@ class Clips(nn.Module):
     def input(self) -> Input:
         """The RGB that the network gets."""
         if self.mean is None:
-            return Input(source="stated by Clips")
-        return Input.of(self.mean, self.std, "stated by Clips")
+            return Input(source=self.stated_by)
+        return Input.of(self.mean, self.std, self.stated_by)
+
+    @input.setter
+    def input(self, stated: Input) -> None:
+        self.mean = stated.mean
+        self.std = stated.std
+        self.stated_by = stated.source
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Yield the maps of a video's frames, in order.
@@ -177,6 +196,11 @@ class NormalisedFrames(nn.Module):
         encoder: the video encoder.
         normalise: applied to a batch of frames, RGB in [0, 1].
         stated: the input in words.
+
+    Attributes:
+        stage: that of the encoder.
+        multiple: that of the encoder; benchmarks pad the sides of a frame to it.
+        kind: the encoder's class.
     """
 
     def __init__(self, encoder: Any, normalise: nn.Module, stated: Input) -> None:
@@ -185,6 +209,8 @@ class NormalisedFrames(nn.Module):
         self.normalise = normalise
         self.input = stated
         self.stage = getattr(encoder, "stage", "features")
+        self.multiple: int = getattr(encoder, "multiple", 1)
+        self.kind = type(encoder).__name__
 
     @property
     def stride(self) -> Any:
@@ -198,6 +224,25 @@ class NormalisedFrames(nn.Module):
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Any]:
         """Yield a map `(C, h, w)` per frame: float RGB `(3, H, W)` in [0, 1]."""
         return self.encoder.encode(self.normalise(frame[None])[0] for frame in frames)
+
+
+def frames_at_input(encoder: Any, stated: Input) -> Any:
+    """Return a video encoder whose network gets RGB by a stated input; the given encoder stays as it is.
+
+    The input replaces attributes `mean` and `std` of the encoder, as those of `Clips`, or its parts that normalise RGB.
+    Frames of other encoders are normalised first.
+
+    Raises:
+        ValueError: if the encoder has a `Normalise` and cannot be copied.
+    """
+    if {"mean", "std"} <= vars(encoder).keys():
+        adapted = copy.copy(encoder)
+        adapted.mean, adapted.std = stated.mean, stated.std
+        adapted.input = stated
+        return adapted
+    if has_part(encoder, Normalise):
+        return at_input(encoder, stated)
+    return NormalisedFrames(encoder, normalisation(encoder, stated), stated)
 
 
 class Recurrent(nn.Module):

@@ -224,7 +224,7 @@ class FrameEncoder:
                 output = next(encoded, None)
             if output is None:
                 return
-            kind = type(encoder).__name__
+            kind = getattr(encoder, "kind", type(encoder).__name__)
             features = require_map(output[None] if isinstance(output, Tensor) else output, kind)[0]
             stride = stated_stride(encoder)
             expected = self.protocol.feature_stride

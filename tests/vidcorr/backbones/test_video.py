@@ -15,9 +15,11 @@ from torch import Tensor
 from tests.helpers.encoders import clip_network, recurrent_step
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Clips, Recurrent, build_feature_extractor
+from vidcorr.backbones import Clips, Input, Normalise, Recurrent, build_feature_extractor, load
 from vidcorr.backbones.video import VJepa2, as_tensor, upsampling_weights
 from vidcorr.lightning_modules import FrozenEncoder
+from vidcorr.protocols import PropagationProtocol
+from vidcorr.tracking.frame_encoder import FrameEncoder
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +153,52 @@ def test_a_callable_may_give_an_encoder_of_video():
     message = "a video encoder has one stage and stride; leave both arguments out"
     refused(ValueError, message, build_feature_extractor, made, "res4")
     assert isinstance(FrozenEncoder("tests.helpers.encoders:recurrent").feature_extractor(), Recurrent)
+
+
+HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+
+
+@pytest.mark.parametrize("own", [{}, {"mean": None}])
+def test_a_stated_input_replaces_that_of_clips(own):
+    clips = Clips(torch.nn.AvgPool3d((2, 8, 8)), window=2, **own)
+    before = clips.input
+    found = load(clips, **HALF).view()
+    maps = torch.stack(list(found.encode(iter(torch.full((2, 3, 16, 16), 0.75)))))
+    torch.testing.assert_close(maps, torch.full((2, 3, 2, 2), 0.5))
+    assert found.input == Input(**HALF, source="stated by the caller")
+    assert clips.input == before
+
+
+def test_a_stated_input_replaces_that_of_a_part_of_a_video_encoder():
+    class Normalised(torch.nn.Module):
+        stride = 1
+
+        def __init__(self):
+            super().__init__()
+            self.normalise = Normalise()
+
+        def encode(self, frames):
+            for frame in frames:
+                yield self.normalise(frame[None])[0]
+
+    found = load(Normalised(), **HALF).view()
+    (features,) = found.encode(iter(torch.full((1, 3, 4, 4), 0.75)))
+    torch.testing.assert_close(features, torch.full((3, 4, 4), 0.5))
+    assert found.input == Input(**HALF, source="stated by the caller")
+
+
+def test_frames_of_other_video_encoders_are_normalised_and_padded_to_their_patches():
+    class Frames(torch.nn.AvgPool2d):
+        stride, multiple = 16, 16
+
+        def encode(self, frames):
+            return map(self, frames)
+
+    frame = torch.full((3, 50, 70), 191, dtype=torch.uint8)
+    encoder = FrameEncoder(load(Frames(16), **HALF).view(), PropagationProtocol.named("vidcorr"))
+    (features,) = encoder.maps([frame], may_be_constant=True)
+    assert features.shape == (3, 4, 5)
+    assert abs(features[0, 0, 0] - (191 / 255 - 0.5) / 0.5) < 1e-5
 
 
 class Attention(torch.nn.Linear):
