@@ -3,7 +3,7 @@
 A run resumes exactly from two kinds of states: the start of an epoch, and the start of an optimiser step within one,
 once the step before it is complete, logged and validated (`loops.is_resumable`). All random draws are functions of
 seed, epoch and step, so no generator is saved; the place in the data is the number of batches that were trained on
-(`ResumableLoader`).
+(`SampledDataModule`).
 """
 
 import logging

@@ -67,6 +67,7 @@ class SampledDataModule(pl.LightningDataModule):
         self.skipped: Counter[str] = Counter()
         self._samples = 0  # of all batches so far, with the replaced ones
         self._told = False  # that too many are replaced
+        self._loader: ResumableLoader[Any] | None = None  # loader of the newest fit
 
     def train_dataloader(self) -> ResumableLoader[Any]:
         """Return a loader over this rank's training samples, in an order that is a function of (seed, epoch).
@@ -82,7 +83,9 @@ class SampledDataModule(pl.LightningDataModule):
             raise DataError(
                 f"{self.named}: {sampler.num_samples} samples do not fill a batch of {self.batch_size} on every rank"
             )
-        return ResumableLoader(training, sampler=sampler, **self._arguments())
+        loader: ResumableLoader[Any] = ResumableLoader(training, sampler=sampler, **self._arguments())
+        self._loader = loader
+        return loader
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return a loader of the held-out samples, in their order.
