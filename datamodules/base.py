@@ -68,11 +68,50 @@ class SampledDataModule(pl.LightningDataModule):
         self._samples = 0  # of all batches so far, with the replaced ones
         self._told = False  # that too many are replaced
         self._loader: ResumableLoader[Any] | None = None  # loader of the newest fit
+        self._begun: dict[str, Any] | None = None  # state of the run that is resumed
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what settles the training samples and their order.
+
+        Returns:
+            `samples` of an epoch and `seed`; if the data set has `listed`, number and digest of its items too.
+        """
+        if self.training is None:
+            return {}
+        state = {"samples": len(cast(Sized, self.training)), "seed": self.seed}
+        return state | getattr(self.training, "listed", {})
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the state for the loader, which leaves out the batches of the epoch that the run has trained on."""
+        self._begun = state_dict
+
+    def _batches_before(self) -> int:
+        """Return the number of batches of the epoch that a run has trained on before it resumes; else 0.
+
+        Raises:
+            DataError: if they came from other samples, or in another order.
+
+        Warns:
+            If the run resumes between two epochs with a list of other items.
+        """
+        begun = self._begun
+        self._begun = None
+        if begun is None:
+            return 0
+        state = self.state_dict()
+        trained = cast(pl.Trainer, self.trainer).fit_loop.epoch_loop.batch_progress.current.ready
+        if trained and begun != state:
+            raise DataError(f"the checkpoint was written within an epoch of other data: {begun}, now {state}")
+        if begun.get("digest") != state.get("digest"):
+            counts = f"{begun.get('items')} before, {state.get('items')} now"
+            rank_zero_warn(f"{self.named}: not the items that the checkpoint's run was trained on: {counts}")
+        return trained
 
     def train_dataloader(self) -> ResumableLoader[Any]:
         """Return a loader over this rank's training samples, in an order that is a function of (seed, epoch).
 
-        Ranks come from torch.distributed when the loader is used, so the loader is right without this DataModule.
+        Ranks come from torch.distributed when the loader is used, so the loader is right without this DataModule. If
+        this DataModule is given to the Trainer, a resumed run begins after the batches that it has trained on.
 
         Raises:
             DataError: if the samples do not fill a batch on every rank.
@@ -84,6 +123,8 @@ class SampledDataModule(pl.LightningDataModule):
                 f"{self.named}: {sampler.num_samples} samples do not fill a batch of {self.batch_size} on every rank"
             )
         loader: ResumableLoader[Any] = ResumableLoader(training, sampler=sampler, **self._arguments())
+        if self.trainer is not None:
+            loader.batches_before = self._batches_before  # asked at the start of each epoch
         self._loader = loader
         return loader
 

@@ -1,11 +1,10 @@
 """Samplers, which share out the samples of an epoch over ranks, and the loader, which begins at any batch."""
 
 import time
-from collections.abc import Iterator, Sized
+from collections.abc import Callable, Iterator, Sized
 from typing import Any, TypeVar
 
 import torch
-from pytorch_lightning.utilities import rank_zero_warn
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
@@ -107,45 +106,25 @@ class ResumableLoader(DataLoader[BatchT]):
     Attributes:
         waited: seconds spent waiting for batches.
         place: epoch, and batches of it that were taken.
-
-    Raises:
-        DataError: if a pass begins within an epoch of other samples, or of another order.
-
-    Warns:
-        If a run resumes between two epochs with a list of other items.
+        batches_before: returns the number of batches that the pass leaves out at its start; None: none.
     """
 
     sampler: ClipSampler
     waited: float = 0.0
     place: tuple[int, int] = (0, 0)
-    _loaded: dict[str, Any] | None = None
+    batches_before: Callable[[], int] | None = None
+    _loaded: dict[str, int] | None = None
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the place, `epoch` and `batches` of it that were taken, and the `data`."""
+    def state_dict(self) -> dict[str, int]:
+        """Return the place: `epoch`, and `batches` of it that were taken."""
         epoch, batches = self.place
-        return {"epoch": epoch, "batches": batches, "data": self._data()}
+        return {"epoch": epoch, "batches": batches}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Let the next pass begin at a place; if `set_epoch` chooses another epoch, at its start."""
-        if not isinstance(self.sampler, ClipSampler):
-            return
         self._loaded = state_dict
         if not self.sampler.is_chosen:
             self.sampler.epoch = state_dict["epoch"]
-
-    def _data(self) -> dict[str, Any]:
-        """Return what settles samples and order: their number, the seed, and number and digest of listed items."""
-        dataset: Any = self.dataset
-        return {"samples": len(dataset), "seed": getattr(self.sampler, "seed", 0)} | getattr(dataset, "listed", {})
-
-    def _require_same_data(self, before: dict[str, Any], batches: int) -> None:
-        """Compare with the data of the run that is resumed after some batches of an epoch."""
-        now = self._data()
-        if batches and before != now:
-            raise DataError(f"the checkpoint was written within an epoch of other data: {before}, now {now}")
-        if before.get("digest") != now.get("digest"):
-            counts = f"{before.get('items')} before, {now.get('items')} now"
-            rank_zero_warn(f"the data are not the items that the checkpoint's run was trained on: {counts}")
 
     def _next_place(self) -> tuple[int, int]:
         """Return the epoch of the next pass, and the batches that it leaves out at its start."""
@@ -162,13 +141,13 @@ class ResumableLoader(DataLoader[BatchT]):
         if batches >= len(self):  # the epoch was whole
             self.sampler.epoch += 1
             batches = 0
-        if loaded:
-            self._require_same_data(loaded["data"], batches)
         return self.sampler.epoch, batches
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # a generator: it starts at the first next(), after Lightning has restored the epoch and its batches
         epoch, taken = self._next_place()
+        if self.batches_before is not None:
+            taken = self.batches_before()
         self.place = (epoch, taken)
         self.sampler.first_batch = taken
         began = time.perf_counter()
