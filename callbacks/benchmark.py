@@ -26,7 +26,7 @@ from vidcorr.videos.files import require_at_least
 
 from .checkpoint_files import use_atomic_files
 from .loops import epochs_completed
-from .run_folder import checkpoint_folder, log_now, log_picture, run_folder
+from .run_folder import branches, checkpoint_folder, log_now, log_picture, run_folder
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ class BenchmarkCallback(pl.Callback):
         self._runs: list[Evaluated] = []  # of this fit, also before a resumption: epoch, step and scores
         self._loaded: int | None = None  # step of the checkpoint that was loaded
         self._home: Path | None = None  # folder of the results of this fit or validation
+        self._resumed_folder: str | None = None  # name of the folder of the run that is resumed
 
     @property
     def name(self) -> str:
@@ -103,6 +104,7 @@ class BenchmarkCallback(pl.Callback):
         warnings.filterwarnings("ignore", f"It is recommended to use `self.log.'{re.escape(self.name)}/")
         self._loaded = None
         self._home = None
+        self._resumed_folder = None
         if stage == "fit":
             self._runs = []  # an earlier fit of a notebook filled them
         with Ranks() as ranks, ranks.together():  # an error of one rank is an error of all
@@ -130,15 +132,20 @@ class BenchmarkCallback(pl.Callback):
     ) -> None:
         """Record the scores so far, for a resumed run."""
         # not by `state_dict`: Lightning refuses two equal state keys before `setup` can name the remedy
-        checkpoint.setdefault("benchmarks", {})[self.name] = {"runs": [run.model_dump() for run in self._runs]}
+        runs = [run.model_dump() for run in self._runs]
+        folder = self._home and self._home.name
+        checkpoint.setdefault("benchmarks", {})[self.name] = {"runs": runs, "folder": folder}
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Restore the scores of the resumed run, and note at which step the checkpoint was written."""
         self._loaded = checkpoint["global_step"]
+        if trainer.state.fn == "fit" and branches(trainer, checkpoint):
+            return  # the scores so far are another run's
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
         self._runs = [Evaluated(**run) for run in state.get("runs", [])]
+        self._resumed_folder = state.get("folder")
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse, before any training, a module without features, old scores, and a training on scored videos."""
@@ -230,7 +237,7 @@ class BenchmarkCallback(pl.Callback):
         """
         if self._home is None:
             home = run_folder(trainer)
-            folder = home / "benchmarks" / self.name
+            folder = home / "benchmarks" / (self._resumed_folder or self.name)
             is_of_command = (home / FILE).is_file()  # it has a folder of its own
             if trainer.state.fn == "fit" and self._loaded is None and not is_of_command:
                 name = folder.name
@@ -322,6 +329,7 @@ class BestCheckpoint(ModelCheckpoint):
         """Set the state at the start of a fit, also of a second fit of the same callback."""
         _, save_top_k, dirpath = self._given
         self._is_resumed = False
+        self._is_branch = False
         super().__init__(
             dirpath,
             "best-epoch={epoch:03d}-step={step:06d}",
@@ -357,8 +365,16 @@ class BestCheckpoint(ModelCheckpoint):
         """Return False in a resumed run: it saves a step again after a kill, in place of a second file."""
         return not self._is_resumed and super().file_exists(filepath, trainer)
 
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Find out whether the run goes on, or begins as a branch, which has no best checkpoint yet."""
+        self._is_branch = branches(trainer, checkpoint)
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the best scores of the run that resumes, with the files of these names that are there."""
+        if self._is_branch:
+            return
         self._is_resumed = True
         places = {path: self._place_of(path) for path in state_dict["best_k_models"]}
         scores = {places[path]: score for path, score in state_dict["best_k_models"].items()}

@@ -24,7 +24,7 @@ from vidcorr.videos.files import require_at_least
 from . import loops
 from .benchmark import benchmarks_among
 from .checkpoint_files import use_atomic_files
-from .run_folder import checkpoint_folder, hide_logs
+from .run_folder import branches, checkpoint_folder, hide_logs
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class LastCheckpoint(ModelCheckpoint):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Find out where in the training the checkpoint was written; a `last.ckpt` of this folder is then replaced."""
+        """Find out where in the training the checkpoint was written; this run's own `last.ckpt` is then replaced."""
         if trainer.state.fn != "fit":
             return
         self._resumed = checkpoint.get("resume", {})
@@ -94,7 +94,8 @@ class LastCheckpoint(ModelCheckpoint):
         rank_zero_info(f"resuming from {trainer.ckpt_path}: {written}")
         loops.complete_epoch(checkpoint)
         path = Path(str(trainer.ckpt_path)).resolve()
-        if str(path.parent) == self.dirpath and path.name.startswith(self.CHECKPOINT_NAME_LAST):
+        is_here = str(path.parent) == self.dirpath and path.name.startswith(self.CHECKPOINT_NAME_LAST)
+        if not branches(trainer, checkpoint) and is_here:
             self.last_model_path = str(path)
 
     def state_dict(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
-from vidcorr.experiments.runs import FILE
+from vidcorr.experiments.runs import FILE, Record
 
 
 def run_folder(trainer: pl.Trainer) -> Path:
@@ -30,6 +31,18 @@ def run_folder(trainer: pl.Trainer) -> Path:
         version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
         folder = Path(logger.save_dir or folder, str(logger.name), version)
     return Path(trainer.strategy.broadcast(str(folder)))
+
+
+def branches(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> bool:
+    """Return whether a fit by command begins a run of its own from the checkpoint of another; all ranks must call it.
+
+    A Trainer of one's own keeps no record of its run: there each checkpoint is of the run that goes on.
+    """
+    folder = run_folder(trainer)
+    is_other = False
+    if trainer.is_global_zero and (folder / FILE).is_file():
+        is_other = checkpoint.get("run", {}).get("id") != Record.read(folder).id
+    return bool(trainer.strategy.broadcast(is_other))
 
 
 def checkpoint_folder(trainer: pl.Trainer, dirpath: str | Path | None) -> str:

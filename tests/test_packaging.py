@@ -74,7 +74,7 @@ class Note(pl.Callback):
         print("NOTE of", __name__, type(pl_module).__module__)
 """
 SCRIPT_OF_USER = "import callbacks, lightning_modules\nfrom vidcorr import BenchmarkCallback\nprint(callbacks.Note)\n"
-FIT = "fit --model VFSSimSiam --data SyntheticVideoDataModule --data.root made --data.size 32 --data.batch_size 2"
+FIT = "fit --model VFSSimSiam --data SyntheticVideoDataModule --data.videos 4 --data.size 32 --data.batch_size 2"
 FIT += " --data.num_workers 0 --trainer.fast_dev_run 1 --trainer.callbacks+=callbacks.Note"
 
 
@@ -95,10 +95,13 @@ def test_a_project_with_folders_of_the_same_names_keeps_them(tmp_path):
         [sys.executable, "cli.py"],
         [sys.executable, ROOT / "cli.py"],
     ]
-    for command in commands:
-        words = [*map(str, command), *FIT.split()]
-        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
-        assert "NOTE of callbacks vidcorr.lightning_modules.vfs_simsiam" in done.stdout, (command, done.stderr[-2000:])
+    running = []
+    for number, command in enumerate(commands):
+        words = [*map(str, command), *FIT.split(), f"--data.root=made_{number}"]
+        running.append(subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    for command, process in zip(commands, running, strict=True):
+        out, errors = process.communicate()
+        assert "NOTE of callbacks vidcorr.lightning_modules.vfs_simsiam" in out, (command, errors[-2000:])
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "<class 'callbacks.Note'>\n"
 

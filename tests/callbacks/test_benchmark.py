@@ -1,5 +1,6 @@
 """The callback of a benchmark; with data and files it is tested in tests/vidcorr/benchmarks."""
 
+import json
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from tests.helpers.logged import Logged
 from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted
 from tests.helpers.training import EMPTY, TINY, fit_in, loader, quiet_trainer, trainer_in
-from tests.helpers.words import chosen
+from tests.helpers.words import TINY as FLAGS_OF_TINY, chosen, clips
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import load
 from vidcorr.benchmarks.network import view_for
@@ -238,6 +239,23 @@ def test_the_best_score_outlives_its_folder(tmp_path):
         assert [best.check_monitor_top_k(trainer, torch.tensor(score)) for score in (0.7, 0.85)] == [False, True]
     assert places == ["", first, f"{new}/best-1.ckpt"]
     assert list(best.best_k_models) == [f"{new}/best-1.ckpt", f"{new}/best-2.ckpt"]
+
+
+@pytest.mark.slow
+def test_a_branch_has_scores_and_checkpoints_of_its_own(video_folder, davis_root, tmp_path):
+    """Also where both are told to save in one folder."""
+    words = ["fit", *FLAGS_OF_TINY, *clips(video_folder), f"--trainer.default_root_dir={tmp_path}"]
+    words += ["--trainer.callbacks+=LastCheckpoint", f"--trainer.callbacks.dirpath={tmp_path}/saved"]
+    words += ["--on", f"davis={davis_root}", "--change", "radius=3", "context=2"]
+    main([*words, "--trainer.max_epochs=1"])
+    last = tmp_path / "saved/last.ckpt"
+    saved = last.read_bytes()
+    main([*words, "--trainer.max_epochs=2", f"--ckpt_path={last}"])
+    assert last.read_bytes() == saved
+    assert list(tmp_path.glob("version_1/checkpoints/best-*.ckpt"))
+    (results,) = tmp_path.glob("version_1/benchmarks/davis/*/results.json")
+    (scored,) = json.loads(results.read_text())["history"]
+    assert scored["epoch"] == 2
 
 
 def test_a_step_that_a_killed_run_had_saved_has_one_file(tmp_path):

@@ -80,6 +80,7 @@ def test_it_resumes_and_is_loaded_without_the_file_that_it_began_with(name, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(4, "exhaustive")
 @pytest.mark.parametrize("name", METHODS)
 def test_by_command_it_stops_resumes_and_is_evaluated(name, tmp_path):
     write_data(tmp_path)
