@@ -102,7 +102,7 @@ def test_it_runs_before_the_first_step_and_after_a_last_step_within_an_epoch(tmp
     assert benchmark.plan_row() == ("benchmarks", "counted before the first step, every 3 epoch(s), then at the end")
     saved, resumed = {"epoch": 1, "global_step": 3}, BenchmarkCallback(benchmark.benchmark)
     benchmark.on_save_checkpoint(None, None, saved)
-    resumed.on_load_checkpoint(None, None, saved)
+    resumed.on_load_checkpoint(quiet_trainer(), None, saved)
     assert (resumed.history, resumed._loaded) == (benchmark.history, 3)  # of a run that is resumed
     benchmark._loaded = 2
     for stage, kept in (("validate", 2), ("fit", 0)):  # of another Trainer, in a notebook
