@@ -116,9 +116,9 @@ def result_of(
 
 
 def _are_of_every_frame(stems: Sequence[str]) -> bool:
-    """Return True if names are consecutive numbers."""
+    """Return True if names are consecutive numbers, two or more."""
     numbers = [int(stem) for stem in stems if stem.isdecimal()]
-    return len(numbers) == len(stems) == max(numbers, default=0) - min(numbers, default=0) + 1
+    return 1 < len(numbers) == len(stems) == max(numbers) - min(numbers) + 1
 
 
 @dataclass(frozen=True)
@@ -164,17 +164,17 @@ class MaskFolders:
         """Refuse predictions that are numbered otherwise than the annotations; a missing first frame is given.
 
         Predictions of all frames beside annotations of some have more names, and may lack the first. Beside annotations
-        of every frame a decoder may give a frame more; a tenth more are of another rate.
+        of every frame a name too many and one too few are a shift, whatever the number of frames; names too many alone
+        are not, as a clip may be annotated in part.
         """
         absent = [stem for stem in annotations.numbers if stem not in predictions.numbers]
         more = [stem for stem in predictions.numbers if stem not in annotations.numbers]
-        are_shifted = absent and len(predictions) <= len(annotations)
-        is_faster = len(more) > 1 + len(annotations) // 10 and _are_of_every_frame(list(annotations.numbers))
-        if more and (are_shifted or is_faster):
-            beside = f"and lacks {absent[0]}.png" if absent else "though annotations are there of every frame"
+        if not absent or not more:
+            return
+        if len(predictions) <= len(annotations) or _are_of_every_frame(list(annotations.numbers)):
             raise DataError(
-                f"{folder}: holds {more[-1]}.png, which is no annotated frame, {beside}: name the predictions as the "
-                "annotations"
+                f"{folder}: holds {more[-1]}.png, which is no annotated frame, and lacks {absent[0]}.png: name the "
+                f"predictions as the annotations; if they are so named, add {absent[0]}.png"
             )
 
     def _objects(self, name: str) -> Iterator[str]:
