@@ -22,6 +22,7 @@ from annotated_types import MinLen
 from pydantic import ValidationError
 
 from ..results.checked import Exact, Items, Json, mistakes_of
+from ..results.folder_lock import FolderInUse, FolderLock
 from ..videos.digests import text_digest
 from ..videos.files import write_atomically
 from .config_files import PACKAGE
@@ -258,7 +259,8 @@ class Run:
     def _find_newest(self, root: Path) -> str | None:
         """Go on with the run of this training that has the newest `last.ckpt`; return the file.
 
-        None, if a new run begins. A run of the same command that has saved nothing yet begins again in its folder.
+        None, if a new run begins. A run of the same command that has saved nothing yet begins again in its folder, if
+        it has begun: its process may still prepare its first batch, and does not hold the lock of its folder yet.
 
         Raises:
             SystemExit: with status 0, if that run has ended at this length.
@@ -268,7 +270,7 @@ class Run:
             checkpoint = run.last_checkpoint(folder)
             if checkpoint is not None and run.training == self.record.training:
                 found[checkpoint] = folder
-            elif checkpoint is None and run.repeats(self.record) and not run.end:
+            elif checkpoint is None and run.repeats(self.record) and not run.end and (folder / CONFIG).is_file():
                 self._continue(folder, run)
         if not found:
             self.say(f"--ckpt_path last: no run of this training below {root}: starting a new run")
@@ -351,10 +353,22 @@ class Run:
                 record.changed(end=_now()).save(self.folder)
 
     def remove_refused(self) -> None:
-        """Remove the new folder of a run that was refused before it began."""
-        if self.folder is not None and self.earlier is None and not self.is_begun:
-            shutil.rmtree(self.folder)
-            self.folder = None
+        """Remove the new folder of a run that was refused before it began.
+
+        A folder stays that holds scores or checkpoints, or in which another process goes on.
+        """
+        folder = self.folder
+        if folder is None or self.earlier is not None or self.is_begun:
+            return
+        has_results = (folder / "benchmarks").exists() or any(folder.rglob("*.ckpt"))
+        if has_results or Record.read(folder).begin != self.record.begin:
+            return
+        try:
+            with FolderLock(folder / self.record.checkpoints):
+                shutil.rmtree(folder)
+        except FolderInUse:
+            return
+        self.folder = None
 
 
 def _next_version(root: Path) -> int:

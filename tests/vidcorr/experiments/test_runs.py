@@ -25,6 +25,7 @@ from vidcorr.cli import main
 from vidcorr.commands.resume import command, find_run, from_here
 from vidcorr.experiments.config_files import texts_of
 from vidcorr.experiments.runs import (
+    CONFIG,
     FILE,
     Record,
     Run,
@@ -33,6 +34,7 @@ from vidcorr.experiments.runs import (
     newest_checkpoint,
     runs_below,
 )
+from vidcorr.results.folder_lock import FolderLock
 
 
 def written(path, *words, **fields):
@@ -71,6 +73,41 @@ def test_a_refused_run_leaves_no_folder_and_a_begun_one_keeps_it(tmp_path):
     assert again.make_folder(tmp_path) == folder
     again.remove_refused()
     assert folder.exists()
+
+
+@pytest.mark.parametrize("place", ["benchmarks/davis/step=000000/results.json", "checkpoints/best.ckpt"])
+def test_a_refused_run_keeps_scores_and_checkpoints(place, tmp_path):
+    run = Run(["fit"])
+    path = run.make_folder(tmp_path) / place
+    path.parent.mkdir(parents=True)
+    path.touch()
+    run.remove_refused()
+    assert path.exists()
+
+
+def test_a_refused_run_leaves_a_folder_in_which_another_process_goes_on(tmp_path):
+    refused_run = Run(["fit"])
+    folder = refused_run.make_folder(tmp_path)
+    other = Run(["fit"], folder, say=[].append)
+    other.make_folder(tmp_path)
+    with FolderLock(folder / "checkpoints"):  # before its first batch
+        refused_run.remove_refused()
+        assert folder.exists()
+    other.begin(None)
+    if other.record.begin == refused_run.record.begin:  # within a millisecond
+        other.record.changed(begin="later").save(folder)
+    refused_run.remove_refused()
+    assert folder.exists()
+
+
+def test_last_does_not_take_the_folder_of_a_run_that_prepares_its_first_batch(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = written("runs/version_0", "fit").resolve()
+    runs = [Run(["fit"], say=[].append) for _ in range(2)]
+    assert runs[0].choose_checkpoint(config("last")) is None
+    (folder / CONFIG).touch()  # it has begun, and holds the lock as long as it lives
+    assert runs[1].choose_checkpoint(config("last")) is None
+    assert [run.earlier for run in runs] == [None, folder]
 
 
 def test_a_run_begins_goes_on_and_ends(tmp_path):
@@ -267,6 +304,7 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
     assert training != other
     assert said.pop().endswith("below runs: starting a new run")
     waiting = written("runs/waiting", "fit").resolve()  # the same words, nothing saved
+    (waiting / CONFIG).touch()
     run, checkpoint = found(lr=1)
     assert (run.earlier, checkpoint) == (waiting, None)
     written("runs/waiting", "fit", end="2026-01-01")
