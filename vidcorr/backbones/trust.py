@@ -44,7 +44,8 @@ HUB_ENTRY = re.compile(r"torchhub:[^\s\"',\]}]+:\w+")
 DENIED = re.compile("Importing '([^']+)' is not allowed")
 """What the parser says of an import path that it may not import."""
 _allowed: set[str] = set()
-_reads_file: ContextVar[bool] = ContextVar("reads_file", default=False)
+_folder_of_user: ContextVar[Path | None] = ContextVar("folder_of_user", default=None)
+"""The user's folder while the words of a command come from a file, which names a folder of its own."""
 
 
 def allow(*names: str) -> None:
@@ -65,7 +66,7 @@ def allow_named(given: object) -> None:
             (`--model=my_methods.Mine`, `my_networks:small`, also within JSON). A class is `module:Class` in the words
             and `module.Class` in a file.
     """
-    if _reads_file.get():
+    if _folder_of_user.get() is not None:
         return
     names = re.findall(r"[\w.]+(?::[\w.]+)?", str(given))
     allow(*names)
@@ -186,17 +187,25 @@ def _is_trusted(package: str) -> bool:
     if package == SCRIPT:  # decided by name
         return False
     _search_working_directory()
-    return package.isidentifier() and _lies_below(package, Path.cwd())
+    return package.isidentifier() and _is_users(package)
 
 
-def _lies_below(package: str, folder: Path) -> bool:
-    """Return whether a package lies below a folder, and is not installed; imports nothing without dots."""
+def _is_users(package: str) -> bool:
+    """Return whether a package lies below the user's folder, and is not installed; imports nothing without dots.
+
+    In `words_of_file` the working directory is the folder that the file names; it is the user's only by being the same.
+    """
     found = PathFinder.find_spec(package)
     if found is None or not found.has_location:
         return False
     file = Path(str(found.origin)).resolve()
     installed = (sys.prefix, sys.base_prefix, site.getusersitepackages())
-    return file.is_relative_to(folder) and not any(map(file.is_relative_to, installed))
+    if any(map(file.is_relative_to, installed)):
+        return False
+    here = Path.cwd()
+    user = _folder_of_user.get() or here
+    is_of_the_file = here != user and here.is_relative_to(user) and file.is_relative_to(here)
+    return file.is_relative_to(user) and not is_of_the_file
 
 
 @contextmanager
@@ -207,14 +216,16 @@ def words_of_file(source: Path) -> Iterator[None]:
     ours. `allow_named` allows nothing. Afterwards the parser imports in this process what the user names.
 
     Args:
-        source: the file, for messages. Modules in the present working directory are the user's own.
+        source: the file, for messages. Modules in the present working directory are the user's own, also after a
+            change to the folder that the file names; they are found before modules in that folder.
 
     Raises:
         ValueError: one line with the code that the user would have to allow.
     """
     allowed = [*TRUSTED, *OF_THE_SHELL, *_modules_here(), *filter(_is_import_path, _allowed)]
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=allowed)
-    token = _reads_file.set(True)
+    _search_working_directory()
+    token = _folder_of_user.set(Path.cwd())
     try:
         yield
     except UsageError as error:
@@ -223,7 +234,7 @@ def words_of_file(source: Path) -> Iterator[None]:
             raise
         raise ValueError(_refusal(source, denied[1])) from error
     finally:
-        _reads_file.reset(token)
+        _folder_of_user.reset(token)
 
 
 def _modules_here() -> list[str]:

@@ -33,7 +33,6 @@ def command(args: Sequence[str]) -> None:
     run = Record.read(folder)
     home = Path(run.folder) if Path(run.folder).is_dir() else Path.cwd()  # the project may have moved
     allow_named(more)
-    sys.path.append(str(home))  # finds the run's own modules; at the end, to hide no other module
     further = [from_here(word) for word in more]
     more = list(further)
     if list(run.words[-len(more) :]) == more:
@@ -42,6 +41,7 @@ def command(args: Sequence[str]) -> None:
     from ..cli import VidcorrCLI
 
     with words_of_file(folder / FILE), chdir(home):  # in the user's folder: the run's is not trusted by what it says
+        sys.path.append(str(home))  # finds the run's own modules; at the end, to hide no other module
         VidcorrCLI(run.words, folder, more, folder / FILE)
 
 

@@ -277,6 +277,27 @@ def test_the_words_of_a_file_run_only_what_a_checkpoint_may(words, tmp_path, mon
     assert "antigravity" not in sys.modules
 
 
+@pytest.mark.parametrize("home", ["elsewhere", "user/below"])
+def test_the_folder_that_a_file_names_is_not_the_users(home, tmp_path, monkeypatch):
+    """Nor does a module there pass for one of its name in the user's folder."""
+    monkeypatch.setattr(trust, "_allowed", set())
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    monkeypatch.delitem(sys.modules, "shared_of_a_run", raising=False)
+    ran = tmp_path / "ran"
+    for name in ("user", home):
+        (tmp_path / name).mkdir()
+        for module in ("shared_of_a_run", f"net_of_{Path(name).name}"):
+            (tmp_path / name / f"{module}.py").write_text(f"open({str(ran)!r}, 'a').write('{name} ')\n")
+    monkeypatch.chdir(tmp_path / "user")
+    words = ["fit", "--model=VFSSimSiam", f"--model.backbone=net_of_{Path(home).name}:net"]
+    folder = written(tmp_path / "run", *words, folder=str(tmp_path / home))
+    assert f"{folder}/{FILE}: names code from outside" in refusal("resume", folder)
+    assert not ran.exists()
+    written(folder, "fit", "--model=shared_of_a_run.Model", folder=str(tmp_path / home))
+    refused(SystemExit, "^2$", main, ["resume", str(folder)])  # it has no such class
+    assert ran.read_text() == "user "
+
+
 def test_what_words_name_besides_code_is_no_code():
     words = shlex.split("--data.source=/data/email.v2/list.txt --on davis=data/json.old/x --change radius=3,6 1.5e-3")
     words += ["--data.source", "videos.txt", "--trainer.callbacks+=pytorch_lightning.callbacks.Timer", "timm:vit.dino"]
