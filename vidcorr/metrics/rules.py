@@ -120,6 +120,12 @@ class LvosRules(Rules):
     inner_only = False
     drops_ends: bool = True
 
+    @property
+    def frames(self) -> str:
+        """The frames that count, in words."""
+        visited = "every fifth of an object's range"
+        return f"{visited}, {'without its ends' if self.drops_ends else 'its first too'}"
+
     def plan(self, video: AnnotatedVideo) -> Plan:
         """Return object → frames, from the metadata file."""
         plan: dict[int, Sequence[str | None]] = {}

@@ -129,10 +129,14 @@ class Rules:
         values_of_lost_object = self.summarise(np.zeros((4, len(self.measures))))
         return tuple(self.table({("", 1): values_of_lost_object}))
 
+    @property
+    def frames(self) -> str:
+        """The frames that count, in words."""
+        return "all but the first and the last" if self.inner_only else "those after an object's first"
+
     def stated(self) -> dict[str, str]:
         """Return name, source and scored frames of the rules, for results.json."""
-        frames = "all but the first and the last" if self.inner_only else "those after an object's first"
-        return {"name": self.name, "source": self.source, "frames": frames}
+        return {"name": self.name, "source": self.source, "frames": self.frames}
 
     def ids(self, ids: Ids) -> Ids:
         """Return the ids by which the rules score a mask; some merge all objects."""

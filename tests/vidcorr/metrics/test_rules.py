@@ -33,6 +33,12 @@ PLANS = {
 }
 REQUIRED = {"youtube-vos": [*INNER, "4"], "lvos": FIFTHS[1:], "lvos-2023": FIFTHS, "mose-v2": ["0", *INNER]}
 """Rules that do not require the inner frames → the frames that they require."""
+STATED = {
+    "youtube-vos": "those after an object's first",
+    "lvos": "every fifth of an object's range, without its ends",
+    "lvos-2023": "every fifth of an object's range, its first too",
+}
+"""Rules that do not score the inner frames → the frames that they score, in words."""
 
 
 def ranged(rules, start, end, count):
@@ -53,6 +59,7 @@ def test_frames_and_objects_that_count_and_frames_that_are_required(name):
     assert list(plan) == sorted(plan)
     assert rules.has_void == (255 not in plan)
     assert rules.required(VIDEO, plan) == REQUIRED.get(name, INNER)
+    assert rules.stated()["frames"] == STATED.get(name, "all but the first and the last")
     short = replace(VIDEO, stems=["0", "1"], shown=lambda stem: {1})
     if name not in REQUIRED:
         assert not any(rules.plan(short).values())
