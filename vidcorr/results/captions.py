@@ -69,8 +69,11 @@ def frames_of(records: Iterable[ScoreRecord]) -> list[str]:
         if isinstance(rules, dict) and "frames" in rules:
             scored.setdefault(str(rules["frames"]), {})[result.data_set] = None
         sides = result.data.get("short_sides") or [0]
-        size = result.stage.protocol.fields.get("input_size")
+        fields = result.stage.protocol.fields
+        size = fields.get("input_size")
         shortest = min(size) if isinstance(size, list) else size
+        if fields.get("input_side") == "long":  # results do not have the long sides of the frames
+            shortest = None
         if sides[0] and shortest and shortest > ENLARGED * sides[0]:
             text = f"Frames of {result.data_set}, {sides[0]} px, are enlarged {shortest / sides[0]:.3g} times"
             enlarged.setdefault(text, {})[result.stage.protocol.shared_name] = None

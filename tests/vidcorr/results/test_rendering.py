@@ -16,6 +16,7 @@ import pytest
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
+from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.cells import Cell
 from vidcorr.results.records import Column, named_results, records_of
 from vidcorr.results.rendering import render
@@ -26,6 +27,7 @@ from vidcorr.results.tabulate import table_of_cells, tabulate
 FIELDS = {
     "vfs": {"radius": 3, "name": "vfs", "topk": 5},
     "dino": {"radius": 12.5, "radius_unit": "pixel", "input_size": [480, 880], "topk": 5, "name": "dino"},
+    "cropmae": PropagationProtocol.named("cropmae", "vip").fields(),  # 880 px on the long side
     "points": {"radius": 2, "tracking": "matching", "input_size": 256, "resized_data": None},
 }
 
@@ -168,3 +170,5 @@ def test_a_note_says_which_frames_were_scored_and_that_small_ones_were_enlarged(
         said = render(tabulate(records("A", by="dino", data={"short_sides": [side, 640], **rules})), "tex")
         assert "Scored frames: all but the first and the last (davis)." in said
         assert ("Frames of davis, 64 px, are enlarged 7.5 times by dino: scores saturate." in said) is enlarged
+    by_long_side = records("A", by="cropmae", benchmark="vip", data={"short_sides": [240, 240]})
+    assert "enlarged" not in render(tabulate(by_long_side), "tex")
