@@ -22,7 +22,8 @@ from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, Timer, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.plugins.environments import SLURMEnvironment
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 import vidcorr
 from vidcorr.backbones.trust import allow_named, names_outside, refuse_networks
@@ -95,15 +96,22 @@ def make_trainer(
     return pl.Trainer(accelerator=accelerator, precision=precision, **kwargs)  # type: ignore[arg-type]
 
 
-RANKS = ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+RANKS = ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "JSM_NAMESPACE_RANK")
 """Variables by which launchers tell a process its place; `RANK` alone tells all of it."""
+SLURM_RANK = "SLURM_PROCID"
+"""SLURM's variable of this kind."""
 
 
 def is_first_rank() -> bool:
-    """Return whether this process is the first rank, before a Trainer is made."""
+    """Return whether this process is the first rank, before a Trainer is made.
+
+    As in Lightning, SLURM's tasks are no ranks in an interactive job: each is a run of its own.
+    """
     if "RANK" in os.environ:
         return os.environ["RANK"] == "0"
-    return all(os.environ.get(name, "0") == "0" for name in RANKS)
+    is_task = SLURM_RANK in os.environ and SLURMEnvironment.detect()
+    names = (*RANKS, SLURM_RANK) if is_task else RANKS
+    return all(os.environ.get(name, "0") == "0" for name in names)
 
 
 class RunStart(SaveConfigCallback):
@@ -193,6 +201,8 @@ class VidcorrCLI(LightningCLI):
         source: Path | None = None,
     ) -> None:
         warnings.filterwarnings("ignore", f".*({NOISE})")
+        if is_first_rank():  # Lightning reads SLURM's variable in an interactive job too, and would log nothing
+            rank_zero_only.rank = 0  # type: ignore[attr-defined]
         self.command = args[0]
         self.source = source
         self.run = Run(args, earlier, more, say=rank_zero_info)

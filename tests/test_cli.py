@@ -18,17 +18,18 @@ import torch
 from jsonargparse import Namespace
 from pytorch_lightning.callbacks import LearningRateMonitor, TQDMProgressBar
 from pytorch_lightning.cli import LightningCLI
-from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 from tests.helpers.parsed import Parsed
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
+from tests.helpers.stops import in_slurm
 from tests.helpers.training import quiet_trainer
 from tests.helpers.words import NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Throughput
-from vidcorr.cli import NOISE, RunStart, main, make_trainer, without_members
+from vidcorr.cli import NOISE, RunStart, is_first_rank, main, make_trainer, without_members
 from vidcorr.errors import UsageError
 from vidcorr.experiments.runs import Record
 from vidcorr.experiments.words import words_for_parser
@@ -169,6 +170,14 @@ def test_a_run_ends_with_its_report_and_the_next_command(video_folder, davis_roo
     assert capsys.readouterr().out == ""
 
 
+def test_a_task_of_an_interactive_job_of_slurm_writes_all_files_of_a_run(video_folder, tmp_path, monkeypatch):
+    in_slurm(monkeypatch, NTASKS="4", PROCID="3", JOB_NAME="bash")
+    monkeypatch.setattr(rank_zero_only, "rank", 3)  # as Lightning reads it where it is imported
+    fit_one_step(video_folder, tmp_path, devices=1)
+    for name in ("run.json", "config.yaml", "events.out.*"):
+        assert list((tmp_path / "version_0").glob(name)), name
+
+
 @pytest.fixture
 def trainer_options(monkeypatch, tmp_path):
     """A function that returns the arguments with which LightningCLI makes the Trainer, some of the config changed."""
@@ -225,6 +234,21 @@ def test_a_run_has_a_folder_in_which_the_default_logger_writes(trainer_options, 
     assert place(fast_dev_run=True) == (None, None)
     monkeypatch.setattr("vidcorr.cli.is_first_rank", lambda: False)
     assert place() == (None, None)
+
+
+def test_the_first_rank_is_known_before_the_trainer_is_made(monkeypatch):
+    """In an interactive job of SLURM each task is a run of its own."""
+    monkeypatch.delenv("RANK", raising=False)
+    assert is_first_rank()
+    in_slurm(monkeypatch, NTASKS="4", PROCID="3")
+    assert not is_first_rank()
+    for name in ("bash", "interactive"):
+        monkeypatch.setenv("SLURM_JOB_NAME", name)
+        assert is_first_rank()
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert not is_first_rank()
+    monkeypatch.setenv("RANK", "0")
+    assert is_first_rank()
 
 
 def test_ranks_that_are_forks_of_threads_are_refused(trainer_options, monkeypatch):
