@@ -96,8 +96,13 @@ def input_rules(protocol: Any) -> NetworkInput:
 
 
 def input_under(protocol: Any, extractor: nn.Module) -> Input:
-    """Return the input of an extractor, with the mean and deviation of a protocol that states them."""
+    """Return the input of an extractor, with the mean and deviation of a protocol that states them.
+
+    No protocol changes the input of a video encoder.
+    """
     own = input_of(extractor)
+    if isinstance(extractor, VideoEncoder):
+        return own
     mean = getattr(protocol, "rgb_mean", None)
     std = getattr(protocol, "rgb_std", None)
     if mean is None and std is None:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from tests.helpers.encoders import clips_over
-from vidcorr.backbones import Normalise, build_feature_extractor, load
+from vidcorr.backbones import Clips, Normalise, build_feature_extractor, load
 from vidcorr.functional.device import fastest_precision
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking import frame_encoder, stopwatch
@@ -84,6 +84,18 @@ def test_a_normalisation_may_be_a_part_or_an_argument_and_without_one_the_protoc
     assert [*map(frame_encoder.normalises, kinds)] == [True, True, False]
     rules = adapt_to_network(PropagationProtocol.named("dino"), nn.AvgPool2d(16))
     assert rules.name == "dino+feature_stride=16+rgb_mean=none+rgb_std=none"
+
+
+@pytest.mark.parametrize("own", [{"mean": None}, {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}])
+def test_no_protocol_states_the_input_of_a_video_encoder(own):
+    clips = Clips(nn.AvgPool3d((1, 16, 16)), window=1, tubelet=1, **own)
+    clips.stride = 16
+    grey = torch.full((3, 64, 64), 51, dtype=torch.uint8)
+    encoder = FrameEncoder(clips, PropagationProtocol.named("dino"))
+    (features,) = encoder.maps([grey], may_be_constant=True)
+    assert encoder.input == clips.input
+    expected = (0.2 - encoder.input.mean[0]) / encoder.input.std[0]
+    torch.testing.assert_close(features[0], torch.full_like(features[0], expected))
 
 
 def test_a_gpu_is_asked_for_the_times_of_its_events_with_the_sums(monkeypatch):
