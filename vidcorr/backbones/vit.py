@@ -104,9 +104,19 @@ class ViTExtractor(FeatureExtractor):
 
 
 def gives_blocks(network: nn.Module) -> bool:
-    """Return whether a network gives the tokens of its blocks by DINO's `get_intermediate_layers`."""
+    """Return whether a network gives the tokens of its blocks by DINO's `get_intermediate_layers`.
+
+    A subclass with a `forward` of its own gives the map of this instead.
+    """
     has_blocks = hasattr(network, "blocks") and callable(getattr(network, "get_intermediate_layers", None))
-    return has_blocks and patch_of(network) is not None
+    if not has_blocks or patch_of(network) is None:
+        return False
+    for kind in type(network).__mro__:  # subclasses first
+        if "get_intermediate_layers" in vars(kind):
+            return True
+        if "forward" in vars(kind):
+            return False
+    return True
 
 
 class BlocksExtractor(FeatureExtractor):

@@ -240,6 +240,25 @@ def test_blocks_of_dino_are_stages_of_one_pass_without_the_class_token():
     refused(ValueError, "Dino: gives features after its final norm only", view, images)
 
 
+def test_a_subclass_of_dinos_transformer_with_its_own_forward_gives_the_map_of_its_forward():
+    class Headed(networks.Dino):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Conv2d(networks.WIDTH, 5, 1)
+
+        def forward(self, images):
+            tokens = self.get_intermediate_layers(images)[0][:, 1:]
+            return self.head(tokens.mT.unflatten(2, (images.shape[2] // 8, -1)))
+
+    network, images = Headed(), torch.rand(1, 3, 64, 80)
+    torch.testing.assert_close(build_feature_extractor(network)(images), network(images))
+
+    class Renamed(networks.Dino):
+        pass
+
+    assert build_feature_extractor(Renamed()).stage == "block3"
+
+
 @pytest.mark.parametrize("final_norm", [True, False])
 def test_blocks_by_dinos_method_are_those_of_timm(final_norm):
     network, normalise = networks.vit().eval(), nn.Identity()
