@@ -111,7 +111,7 @@ class Network(BaseModel):
         name: name in tables, given by the user, else the architecture, for example "ResNet-18".
         weights: source of the weights, for example "weights of vfs_r18.ckpt" or "random weights"; empty if `name`
             contains it.
-        spec: argument of `build_network`, for example `torchvision:resnet18`; empty for a network without a name.
+        spec: the name that `load` takes, for example `torchvision:resnet18`; empty for a network without a name.
         seed: seed of random weights, or of the training; None if unknown.
         loaded: False only if the weights are known to be random.
         digest: digest of the weights; empty if the weights were not at hand.

@@ -185,7 +185,8 @@ class LabelProtocol(NetworkInput):
         conditions["context"] = self.context > 0 or not self.pads_start, "1 or more frames with repeat_first='padding'"
         conditions["radius"] = has_area, "above 0 feature cells for a circle"
         if self.radius_unit == "side" and self.radius is not None:
-            conditions["radius"] = 0 < self.radius <= 1, "above 0 and at most 1 side"
+            in_sides = "above 0 and at most 1 side (in another unit: radius_unit=pixel or cell)"
+            conditions["radius"] = 0 < self.radius <= 1, in_sides
         conditions["references"] = has_near, "frame indices with 0 or -1 among them, or None"
         conditions["first_frame_masked"] = masked, "True without a topk"
         conditions["radius_unit"] = has_cells, "'cell' or 'pixel' with a mixture"

@@ -54,7 +54,7 @@ def follow(
         network: a network, as `load` takes it, or its extractor.
         video: a file, a folder of frames, a `FrameStream` of a part; or frames, uint8 RGB `(3, H, W)`, of equal size.
         prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)` of the first frame.
-        protocol: a protocol, or its name, with changed fields as `vidcorr+radius=144`. None is `vidcorr`, label
+        protocol: a protocol, or its name, with changed fields as `vidcorr+radius=0.3`. None is `vidcorr`, label
             propagation; for masks by Liir's features `liir`; for a box VFS's tracker, `vfs`. Points also have point
             protocols (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`).
         short_side: short side to which larger frames are reduced, pixels. A protocol with an input size ignores it, and
@@ -150,7 +150,7 @@ def rules_for(extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol 
         prompt: a prompt of the kind.
         protocol: a protocol, or a name: for masks and points of a propagation protocol, for points also of a point
             protocol (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, and `vidcorr-points` for `vidcorr`'s), for boxes
-            `vfs`; with changed fields as `vidcorr+radius=144`. None is `vidcorr`, label propagation, for a box `vfs`. A
+            `vfs`; with changed fields as `vidcorr+radius=0.3`. None is `vidcorr`, label propagation, for a box `vfs`. A
             propagation protocol by name keeps the video's proportions and, for points at another stride than its own,
             draws Gaussians of half a feature cell.
 

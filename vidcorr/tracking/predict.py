@@ -56,7 +56,7 @@ def predict_video(
         prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)` of the first frame.
         output_dir: folder of the files.
         protocol: a name: of a propagation protocol, for points also of a point protocol, with changed fields as
-            `vidcorr+radius=144`. None is `vidcorr`, for a box VFS's tracker.
+            `vidcorr+radius=0.3`. None is `vidcorr`, for a box VFS's tracker.
         short_side: short side to which larger frames are reduced, pixels. A protocol with an input size ignores it, and
             so does a box.
         overlay: write `overlay.mp4`.

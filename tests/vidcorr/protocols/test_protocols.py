@@ -58,7 +58,10 @@ def test_a_window_as_a_share_of_the_side_grows_with_the_frame():
     assert [share.radius_in_cells(grid) for grid in ((60, 107), (107, 60), (120, 214), (35, 40))] == [12, 12, 24, 7]
     of_strides = [share.brought_by_features(feature_stride=stride) for stride in (4, 8)]
     assert [changed.radius_in_cells((60, 107)) for changed in of_strides] == [12, 12]
-    refused(ValueError, "radius must be above 0 and at most 1 side, got 6", protocol, radius=6, radius_unit="side")
+    line = r"radius must be above 0 and at most 1 side \(in another unit: radius_unit=pixel or cell\), got 144"
+    refused(ValueError, line, PropagationProtocol.named, "vidcorr+radius=144")
+    assert PropagationProtocol.named("vidcorr+radius=144+radius_unit=pixel").radius_in_cells((60, 107)) == 36
+    assert PropagationProtocol.named("vidcorr+radius=0.3").radius_in_cells((60, 107)) == 18
     liir = PropagationProtocol.named("liir")
     refused(ValueError, "radius_unit must be 'cell' or 'pixel'", liir.with_changes, radius=0.2, radius_unit="side")
 
