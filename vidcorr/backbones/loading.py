@@ -73,7 +73,7 @@ def load(
         encoder = Encoder(network)
     else:
         spec = network.spec
-        with_weights = WITH_WEIGHTS.fullmatch(spec)
+        with_weights = None if network.file is not None else WITH_WEIGHTS.fullmatch(spec)
         with ExitStack() as stack:
             if network.seed is not None:
                 stack.enter_context(random_state_kept())

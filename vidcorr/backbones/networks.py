@@ -42,7 +42,10 @@ SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
 LIBRARIES = ("timm:", "torchvision:")
 """Prefixes of names that stand for random or trained weights."""
 WITH_WEIGHTS = re.compile(r"(\w[\w.]*:[^=]+)=(.+)")
-"""A name with a file of weights, `timm:NAME=FILE`, or of a user's own class, `package.module:Class=FILE`."""
+"""A name with a file of weights, `timm:NAME=FILE`, or of a user's own class, `package.module:Class=FILE`.
+
+A file that exists by the whole text is this file.
+"""
 HUB = "torchhub:"
 """Prefix of networks by an entry of torch.hub: `torchhub:OWNER/REPO:ENTRY`, or of a clone, `torchhub:FOLDER:ENTRY`."""
 

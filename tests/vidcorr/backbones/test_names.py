@@ -85,6 +85,16 @@ def test_results_of_a_users_code_are_not_reused(tmp_path, weights):
         assert named.identity() == {"stage": None, "stride": None, "sha256": file_digest(tmp_path / "a.ckpt")}
 
 
+def test_a_path_with_a_colon_and_an_equals_sign_is_the_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path("run_12:30/epoch=3-step=10.ckpt")
+    path.parent.mkdir()
+    write_checkpoint(FrozenEncoder("torchvision:resnet18@res3"), path)
+    encoder = load(str(path))
+    assert encoder.default_stage == "res3"
+    assert Network.of(encoder).weights == "weights of epoch=3-step=10.ckpt"
+
+
 TIMM = {"num_classes": 0, "pretrained": False}
 ANY_SIZE = TIMM | {"dynamic_img_size": True}
 MADE = {
