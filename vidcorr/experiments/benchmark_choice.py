@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -137,6 +137,27 @@ class BenchmarkChoice:
             given["changes"] = (arguments.get("changes") or {}) | given["changes"]
         return replace(self, arguments=arguments | given)
 
+    def without_changes(self, fields: Collection[str]) -> BenchmarkChoice:
+        """Return the choice without the changes of some fields."""
+        if not fields:
+            return self
+        kept = {field: value for field, value in self.arguments["changes"].items() if field not in fields}
+        return replace(self, arguments={**self.arguments, "changes": kept or None})
+
+    def idle_changes(self) -> set[str]:
+        """Return the fields whose change has no effect beside the others; empty for a choice that `build` refuses."""
+        changes = dict(self.arguments.get("changes") or {})
+        kept = dict(changes)
+        try:
+            protocol = self.without_changes(changes).build().protocol
+            if protocol is None:
+                return set()
+            while idle := protocol.with_changes(**kept).idle().keys() & kept.keys():
+                kept = {field: value for field, value in kept.items() if field not in idle}
+        except (UsageError, ValueError):
+            return set()
+        return changes.keys() - kept.keys()
+
     def build(self) -> Benchmark:
         """Return the benchmark.
 
@@ -242,25 +263,38 @@ def _content_of(name: str) -> dict[str, Any]:
 def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[Any]]) -> list[BenchmarkChoice]:
     """Return a benchmark per combination of the values of the flags; None as a value keeps the config's.
 
-    A flag with several values is part of the benchmark's name.
+    A flag with several values is part of the benchmark's name. A change that counts in some combinations alone is left
+    out of the others, of which equal ones are one.
     """
     stages = flags.stage or choice.arguments.get("stage")
     if not isinstance(stages, list):  # a config may have a list, a benchmark has one stage
         stages = [stages]
-    axes = [("{}", flags.protocol or [None])]  # pattern for the name; the values
-    axes += [(f"{field}={{}}", values) for field, values in changes.items()]
-    axes += [("{}", stages), ("stride{}", flags.stride or [None])]
-    found = []
-    for values in product(*(choices for _, choices in axes)):  # a value of each axis, in the order of the axes
-        protocol, *of_fields, stage, stride = values
+    axes = [("protocol", "{}", flags.protocol or [None])]  # what it sets; pattern for the name; the values
+    axes += [(field, f"{field}={{}}", values) for field, values in changes.items()]
+    axes += [("stage", "{}", stages), ("stride", "stride{}", flags.stride or [None])]
+    combinations = list(product(*(values for *_, values in axes)))  # a value of each axis, in the order of the axes
+    made = []
+    for protocol, *of_fields, stage, stride in combinations:
         changed = dict(zip(changes, of_fields, strict=True))
-        each = choice.with_arguments(protocol=protocol, changes=changed or None, stage=stage, stride=stride)
+        made.append(choice.with_arguments(protocol=protocol, changes=changed or None, stage=stage, stride=stride))
+    idle = _idle_in_some(made) if changes and len(made) > 1 else [set()] * len(made)
+    found: list[BenchmarkChoice] = []
+    for each, values, left_out in zip(made, combinations, idle, strict=True):
         parts = []
-        for (pattern, choices), value in zip(axes, values, strict=True):
-            if len(choices) > 1:
+        for (field, pattern, choices), value in zip(axes, values, strict=True):
+            if len(choices) > 1 and field not in left_out:
                 parts.append(pattern.format(value))
-        found.append(replace(each, variant="/".join(parts)))
+        named = replace(each.without_changes(left_out), variant="/".join(parts))
+        if named not in found:
+            found.append(named)
     return found
+
+
+def _idle_in_some(choices: Iterable[BenchmarkChoice]) -> list[set[str]]:
+    """Return the changes of each choice without effect, but for those without effect in all, which `build` refuses."""
+    idle = [choice.idle_changes() for choice in choices]
+    in_all = set.intersection(*idle)
+    return [fields - in_all for fields in idle]
 
 
 def read_changes(texts: Iterable[str]) -> dict[str, list[Any]]:
