@@ -157,13 +157,27 @@ class RunStart(SaveConfigCallback):
             if trainer.is_global_zero and self.run.folder is not None:
                 savers = last_checkpoints(trainer)
                 self.run.begin(Path(str(savers[0].dirpath)) if savers else None)
-                if self.run.earlier is not None and self.config.ckpt_path is None:
-                    hide_logs(trainer, 0, {})  # the run begins again in its folder
                 config = self.config.clone()
                 if trainer.state.fn == "fit":
                     config.ckpt_path = None
                 path = self.run.folder / self.config_filename
                 self.parser.save(config, path, skip_unset=False, overwrite=True, multifile=False)
+
+
+class BeginAgain(pl.Callback):
+    """Hide what a run has logged before it begins again in its folder: first of all callbacks, before any score.
+
+    By `on_train_start` no callback has refused the run, and `LastCheckpoint` has locked its folder.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Hide all steps."""
+        hide_logs(trainer, 0, {})
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Hide all steps in `validate`."""
+        if trainer.state.fn == "validate":
+            hide_logs(trainer, 0, {})
 
 
 def without_members(value: Any) -> Any:
@@ -297,7 +311,9 @@ class VidcorrCLI(LightningCLI):
             has_own = any(isinstance(callback, kind) for callback in given)
             if wanted and not has_own and not trainer.barebones:
                 added.append(TQDMProgressBar() if kind is ProgressBar else kind())
-        return super().instantiate_trainer(callbacks=[*given, *benchmarks, *added], **kwargs)
+        begins_again = self.run.earlier is not None and self.run.record.resumed is None
+        first = [BeginAgain()] if begins_again else []
+        return super().instantiate_trainer(callbacks=[*first, *given, *benchmarks, *added], **kwargs)
 
     def _chosen_benchmarks(self) -> list[BenchmarkCallback]:
         """Return the callbacks of the benchmarks of `--on`; of two with one NAME the later FOLDER counts."""

@@ -18,7 +18,9 @@ import torch
 from jsonargparse import Namespace
 from pytorch_lightning.callbacks import LearningRateMonitor, TQDMProgressBar
 from pytorch_lightning.cli import LightningCLI
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers.parsed import Parsed
 from tests.helpers.ranks import on_ranks
@@ -176,6 +178,31 @@ def test_a_task_of_an_interactive_job_of_slurm_writes_all_files_of_a_run(video_f
     fit_one_step(video_folder, tmp_path, devices=1)
     for name in ("run.json", "config.yaml", "events.out.*"):
         assert list((tmp_path / "version_0").glob(name)), name
+
+
+@pytest.mark.parametrize("more", [(), ("--ckpt_path=last",)])
+def test_a_run_that_begins_again_hides_what_it_logged_and_keeps_its_new_scores(
+    more, video_folder, davis_root, tmp_path, monkeypatch
+):
+    """It was killed before its first save."""
+    monkeypatch.setattr(trust, "_allowed", set())
+    on = ["--on", f"davis={davis_root}", "--before", "--stage", "res4", "--change", "radius=3", "context=2"]
+    short = {"max_steps": 2, "log_every_n_steps": 1, "enable_progress_bar": "false", "limit_val_batches": 0}
+    words = ["fit", *TINY, *clips(video_folder), *flags("trainer", **short), *on, *more]
+    folder = tmp_path / "version_0"
+    board = TensorBoardLogger(tmp_path, "", "version_0")
+    for step in (0, 1):
+        board.log_metrics({"train/loss": -9.0, "davis/J&F-Mean": -9.0}, step)
+    board.finalize("success")
+    (events,) = folder.glob("events*")
+    events.rename(folder / "events.out.tfevents.1.before")  # TensorBoard reads files in the order of their names
+    Record.now(words).save(folder)
+    main(["resume", str(folder), "--allow", NETWORK])
+    events = EventAccumulator(str(folder)).Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [0, 1]
+    scores = [event.step for event in events.Scalars("davis/J&F-Mean") if event.value >= 0]
+    assert scores == [event.step for event in events.Scalars("davis/J&F-Mean")] == [0, 2]
+    assert Record.read(folder).resumed is None
 
 
 @pytest.fixture

@@ -168,13 +168,13 @@ class Run:
 
     There is one rule of going on: in the folder of a run go on `vidcorr resume`, a requeued job of SLURM, and
     `fit --ckpt_path last`, with the newest run of this training. Every other run has a new folder, also one that begins
-    from a checkpoint of another. `find` applies the rule, `make_folder` makes a new folder before the Trainer, `begin`
-    writes `run.json` once the run is not refused, `end` notes the end. `find` is for all ranks, the others are for the
-    first.
+    from a checkpoint of another. `choose_checkpoint` applies the rule, `make_folder` makes a new folder before the
+    Trainer, `begin` writes `run.json` once the run is not refused, `end` notes the end. `choose_checkpoint` is for all
+    ranks, the others are for the first.
 
     Args:
         words: words of its command after `vidcorr`.
-        earlier: folder of the run that it goes on with; None: `find` looks for one.
+        earlier: folder of the run that it goes on with; None: `choose_checkpoint` looks for one.
         more: further words.
         say: tells the user a line.
 
@@ -228,6 +228,9 @@ class Run:
         if self.earlier is None:
             self.record = self.record.changed(training=digest_of_training(config))
             checkpoint = self._find_earlier(Path(config.trainer.default_root_dir).expanduser(), checkpoint)
+        elif checkpoint == "last":
+            own = Record.read(self.earlier).last_checkpoint(self.earlier)
+            checkpoint = None if own is None else str(own)
         if self.earlier is not None:
             self.record = self.record.changed(resumed=checkpoint)
         elif self._fits and checkpoint is not None:

@@ -110,6 +110,16 @@ def test_last_does_not_take_the_folder_of_a_run_that_prepares_its_first_batch(tm
     assert [run.earlier for run in runs] == [None, folder]
 
 
+def test_last_of_a_run_that_goes_on_is_its_own(tmp_path):
+    folder = written(tmp_path / "run", "fit")
+    own = folder / "checkpoints/last.ckpt"
+    own.parent.mkdir()
+    found = [Run(["fit"], folder, say=[].append).choose_checkpoint(config("last"))]
+    own.touch()
+    found.append(Run(["fit"], folder, say=[].append).choose_checkpoint(config("last")))
+    assert found == [None, str(own)]
+
+
 def test_a_run_begins_goes_on_and_ends(tmp_path):
     said = []
     first = Run(["fit"])
