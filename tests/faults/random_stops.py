@@ -104,9 +104,9 @@ def train(blow: Blow, folder: Path, data: Path, stopped: bool, resumed: bool = F
     callbacks: list[dict[str, Any]] = []
     if stopped and blow.signal in limits:
         more += [f"--trainer.{blow.signal}={limits[blow.signal]}"]
-    elif stopped and blow.signal == "should_stop":
+    elif blow.signal == "should_stop":
         callbacks = [faults.harm("Ends", step=blow.step)]
-    elif stopped:
+    elif blow.signal not in limits:
         about = {"step": blow.step, "place": blow.place, "rank": blow.rank, "group": blow.group}
         callbacks = [faults.harm("Strike", name=blow.signal, **about)]
     command = command_of(blow, folder, data, *more, callbacks=callbacks)
@@ -114,7 +114,10 @@ def train(blow: Blow, folder: Path, data: Path, stopped: bool, resumed: bool = F
     # rank 0 ends by an error if the other is killed, and by SIGTERM's status if the other is interrupted
     of_others = {"SIGKILL": 1, "SIGINT": 143}.get(blow.signal, status) if stopped and blow.ranks == 2 else status
     job = {f"SLURM_{name}": value for name, value in SLURM.items()} | {"PATH": f"{data}:{os.environ['PATH']}"}
-    return faults.run(command, status, of_others, place=data, **job if status == 138 else {})
+    variables = job if status == 138 else {}
+    if not stopped:
+        variables |= {faults.STRUCK: str(blow.step)}
+    return faults.run(command, status, of_others, place=data, **variables)
 
 
 def command_of(blow: Blow, folder: Path, data: Path, *more: str, callbacks: Sequence[Any]) -> list[str]:

@@ -23,10 +23,11 @@ def whole(video_folder, tmp_path_factory):
 
 
 def test_a_run_that_is_killed_twice(whole, video_folder, tmp_path):
-    for step, place, more in ((4, "step", []), (9, "end", ["--ckpt_path=last"])):
-        blow = harm("Strike", name="SIGKILL", step=step, place=place)
-        run(words("VFSMoCo", tmp_path, *more, source=video_folder, callbacks=(blow,)), -9)
-    said = run(words("VFSMoCo", tmp_path, "--ckpt_path=last", source=video_folder), 0)
+    blows = [harm("Strike", name="SIGKILL", step=step, place=place) for step, place in ((4, "step"), (9, "end"))]
+    command = words("VFSMoCo", tmp_path, "--ckpt_path=last", source=video_folder, callbacks=blows)
+    run(command, -9)
+    run(command, -9, STRUCK="4")
+    said = run(command, 0, STRUCK="9")
     assert f"resuming from {tmp_path}/version_" in said
     assert faults_between(tmp_path, whole) == []
 
@@ -46,7 +47,7 @@ def test_a_signal_saves_the_step_and_the_run_resumes(
     assert re.search(f"ended in step {reached}; saved after step {reached}: .*/last.ckpt\n", said)
     assert "Traceback" not in said
     assert last(tmp_path)["global_step"] == max(curve(tmp_path)) == reached
-    said = run(words("VFSMoCo", tmp_path, "--ckpt_path=last", source=video_folder), 0)
+    said = run([*command, "--ckpt_path=last"], 0, STRUCK=str(step))
     (version,) = tmp_path.glob("version_*")
     assert f"resuming from {version}/checkpoints/last.ckpt: step {reached}, epoch " in said
     assert "ckpt_path: null\n" in (version / "config.yaml").read_text()  # a new run if it is given again

@@ -28,6 +28,15 @@ STATE = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_ste
 """Fields of a checkpoint that a resumed run keeps."""
 
 
+STRUCK = "STRUCK"
+"""Variable of the environment: the last step of a harm that has happened, of which a resumed run keeps the words."""
+
+
+def has_happened(step: int) -> bool:
+    """Return whether a harm at a step belongs to an earlier start of the run."""
+    return step <= int(os.environ.get(STRUCK, "-1"))
+
+
 class Curve(pl.Callback):
     """Writes the loss of each step of rank 0, to the last bit, to a file that a kill cannot take back."""
 
@@ -57,7 +66,8 @@ class Strike(pl.Callback):
         self.signal, self.step, self.place, self.group, self.rank = getattr(signal, name), step, place, group, rank
 
     def strike(self, trainer: pl.Trainer, place: str) -> None:
-        if (trainer.global_step, place, trainer.global_rank) == (self.step, self.place, self.rank):
+        is_here = (trainer.global_step, place, trainer.global_rank) == (self.step, self.place, self.rank)
+        if is_here and not has_happened(self.step):
             if self.group:
                 os.killpg(os.getpgid(0), self.signal)
             else:
@@ -87,7 +97,7 @@ class Ends(pl.Callback):
         self.step = step
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        if trainer.global_step == self.step:
+        if trainer.global_step == self.step and not has_happened(self.step):
             trainer.should_stop = True
 
 

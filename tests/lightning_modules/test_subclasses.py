@@ -87,10 +87,11 @@ def test_by_command_it_stops_resumes_and_is_evaluated(name, tmp_path):
     shutil.copy(subclasses.__file__, tmp_path / "own.py")
     runs = tmp_path / "runs"
     blow = Blow(name, 1, "SIGKILL", "end", 7, 0, False, False)
-    for strikes, status in (([faults.harm("Strike", name="SIGKILL", step=7)], -9), ([], 0)):
-        words = command_of(blow, runs, tmp_path, "--model.alpha=0.7", callbacks=strikes)
-        words[words.index(f"--model={name}")] = f"--model=own.Own{name}"
-        faults.run([*words, "--ckpt_path=last"], status, place=tmp_path)
+    strike = faults.harm("Strike", name="SIGKILL", step=7)
+    words = command_of(blow, runs, tmp_path, "--model.alpha=0.7", "--ckpt_path=last", callbacks=[strike])
+    words[words.index(f"--model={name}")] = f"--model=own.Own{name}"
+    faults.run(words, -9, place=tmp_path)
+    faults.run(words, 0, place=tmp_path, STRUCK="7")
     last = faults.last_of(runs)
     assert faults.last(runs)["hyper_parameters"]["alpha"] == 0.7
     if name != "LinearProbe":

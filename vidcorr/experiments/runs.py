@@ -55,7 +55,6 @@ WITHOUT_EFFECT = {
     "enable_progress_bar",
     "enable_model_summary",
     "profiler",
-    "plugins",
     "limit_val_batches",
     "limit_test_batches",
     "limit_predict_batches",
@@ -71,6 +70,8 @@ WITHOUT_EFFECT = {
     "benchmark",
 }
 """Arguments of the Trainer on which a step of a training does not depend; of `devices` the global batch does."""
+OUR_CALLBACKS = ("vidcorr", "pytorch_lightning", "lightning")
+"""Packages of callbacks on which a step of a training does not depend; of a user's callbacks it may."""
 LIMITS = ("max_epochs", "max_steps", "max_time")
 """Arguments of the Trainer that say how long a training is."""
 SLURM = {"job": "SLURM_JOB_ID", "array_job": "SLURM_ARRAY_JOB_ID", "array_task": "SLURM_ARRAY_TASK_ID"}
@@ -410,8 +411,9 @@ def _commit() -> str:
 def digest_of_training(config: Any) -> str:
     """Return a digest of the model, data, seed and arguments of the Trainer on which a step of a training depends.
 
-    Length, loggers, folders and workers are left out. The number of devices counts as the global batch does. A
-    checkpoint that the command names is part of it: a run that begins there is another training.
+    Length, loggers, folders, workers, and callbacks of vidcorr and Lightning are left out. The number of devices counts
+    as the global batch does. A checkpoint that the command names is part of it: a run that begins there is another
+    training.
 
     Args:
         config: configuration of the first start, parsed.
@@ -431,8 +433,20 @@ def digest_of_training(config: Any) -> str:
     elif number not in ("auto", -1, "-1"):
         batch = [batch, devices]
     start = None if config.ckpt_path == "last" else config.ckpt_path
-    parts = [content.get("model"), data, content.get("seed_everything"), trainer, batch, start]
+    callbacks = _callbacks_of_user(content["trainer"].get("callbacks"))
+    parts = [content.get("model"), data, content.get("seed_everything"), trainer, callbacks, batch, start]
     return text_digest(json.dumps(parts, sort_keys=True, default=str))
+
+
+def _callbacks_of_user(given: Any) -> list[Any]:
+    """Return the callbacks of a configuration, one or a list, whose class is of neither vidcorr nor Lightning."""
+    callbacks = given if isinstance(given, list) else [given]
+    found = []
+    for callback in callbacks:
+        class_path = callback.get("class_path") if isinstance(callback, dict) else callback
+        if class_path and str(class_path).partition(".")[0] not in OUR_CALLBACKS:
+            found.append(callback)
+    return found
 
 
 def runs_below(roots: Iterable[str | Path]) -> dict[Path, Record]:

@@ -385,7 +385,6 @@ def test_what_a_training_depends_on_makes_another_one():
     for name in (
         "max_steps",
         "logger",
-        "callbacks",
         "default_root_dir",
         "strategy",
         "accelerator",
@@ -393,7 +392,21 @@ def test_what_a_training_depends_on_makes_another_one():
     ):
         given = {"trainer": {name: "other"}} if name not in ("logger", "default_root_dir") else {"root": "other"}
         assert digest(**given) == same, name
-    for name in ("precision", "gradient_clip_val", "deterministic", "accumulate_grad_batches", "limit_train_batches"):
+    ours = {"class_path": "vidcorr.BenchmarkCallback", "init_args": {"every_n_epochs": 2}}
+    lightnings = {"class_path": "pytorch_lightning.callbacks.Timer"}
+    own, other = ({"class_path": "mine.Freeze", "init_args": {"epochs": epochs}} for epochs in (1, 2))
+    for callbacks in (None, [], ours, [ours, lightnings]):
+        assert digest(trainer={"callbacks": callbacks}) == same
+    assert digest(trainer={"callbacks": own}) == digest(trainer={"callbacks": [ours, own]})
+    assert len({same, *(digest(trainer={"callbacks": [callback]}) for callback in (own, other))}) == 3
+    for name in (
+        "plugins",
+        "precision",
+        "gradient_clip_val",
+        "deterministic",
+        "accumulate_grad_batches",
+        "limit_train_batches",
+    ):
         assert digest(trainer={name: 1}) != same, name
     assert digest(trainer={"devices": 2}, batch=2) == digest(trainer={"devices": [3]}, batch=4) == same
     assert digest(trainer={"devices": 2}) != same
