@@ -31,6 +31,7 @@ from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from vidcorr.callbacks.benchmark import benchmarks_among
 from vidcorr.callbacks.checkpoints import last_checkpoints
+from vidcorr.callbacks.loops import epochs_completed
 from vidcorr.callbacks.run_folder import hide_logs
 from vidcorr.commands import main
 from vidcorr.errors import UsageError, message_of
@@ -366,7 +367,7 @@ class VidcorrCLI(LightningCLI):
                 rank_zero_info(f"resume: {shlex.join(words)}")
             self.run.remove_refused()
             raise
-        if not is_out_of_time(trainer):  # else it is to be resumed
+        if not is_out_of_time(trainer) and not is_short(trainer):  # else it is to be resumed
             self.run.end()
         if self.run.folder is not None:
             self._print_end(self.run.folder)
@@ -395,6 +396,15 @@ def is_out_of_time(trainer: pl.Trainer) -> bool:
             if seconds is not None and seconds <= 0:
                 return True
     return False
+
+
+def is_short(trainer: pl.Trainer) -> bool:
+    """Return whether a callback has ended a training, by `trainer.should_stop`, before its epochs or steps."""
+    if trainer.state.fn != "fit":
+        return False
+    has_steps = trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
+    has_epochs = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= epochs_completed(trainer)
+    return not has_steps and not has_epochs
 
 
 def best_of_run(trainer: pl.Trainer) -> str:

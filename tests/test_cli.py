@@ -138,6 +138,21 @@ def fit_one_step(video_folder, root, *more, **trainer):
     main(["fit", *TINY, *clips(video_folder), *flags("trainer", **short | trainer), *more])
 
 
+class Enough(pl.Callback):
+    """Ends a run after its first step."""
+
+    def on_train_batch_end(self, trainer, *args):
+        trainer.should_stop = True
+
+
+@pytest.mark.parametrize(("steps", "ends"), [(1, True), (2, False)])
+def test_a_run_that_a_callback_ends_before_its_length_has_not_ended(steps, ends, video_folder, tmp_path):
+    """`--ckpt_path last` goes on with it."""
+    fit_one_step(video_folder, tmp_path, f"--trainer.callbacks+={__name__}.Enough", max_steps=steps)
+    record = Record.read(tmp_path / "version_0")
+    assert (bool(record.end), record.last_checkpoint(tmp_path / "version_0") is None) == (ends, False)
+
+
 @pytest.mark.parametrize(("limit", "ends"), [({"hours": 1}, True), ({"microseconds": 1}, False)])
 def test_a_run_that_is_out_of_time_has_not_ended(limit, ends, video_folder, tmp_path):
     """`vidcorr resume` goes on with it."""
