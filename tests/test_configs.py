@@ -25,12 +25,13 @@ def content(config):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", EVERY)
-def test_every_config_builds_what_it_names(config):
+def test_every_config_builds_what_it_names(config, tmp_path):
     given = content(config)
     model = [] if "model" in given else ["--model=raw_colour"]
     if config == "cosettle.yaml":
         model = ["--model.backbone=vidcorr-r18"]  # the config's network has weights elsewhere
-    built = Built(["fit", f"--config={CONFIGS / config}", *model, *ON_ANY_MACHINE])
+    place = f"--trainer.default_root_dir={tmp_path}"  # demo.yaml names a folder of the checkout
+    built = Built(["fit", f"--config={CONFIGS / config}", *model, *ON_ANY_MACHINE, place])
     for part, made in (("model", built.model), ("data", built.datamodule)):
         if part in given:
             assert type(made).__name__ == given[part]["class_path"].rpartition(".")[2]

@@ -45,7 +45,7 @@ def test_a_config_trains_what_the_paper_trains(files):
 
 
 def test_vfs_table_a1(tmp_path):
-    model = Built(words("vfs_simsiam_r18 data/kinetics")).model
+    model = Built([*words("vfs_simsiam_r18 data/kinetics"), f"--trainer.default_root_dir={tmp_path}"]).model
     for configured in read_on([f"{name}={tmp_path}" for name in PAPERS["propagation"]]):
         benchmark = configured.build()
         assert benchmark.protocol.name == "vfs"
@@ -57,7 +57,7 @@ def test_vfs_table_a1(tmp_path):
 
 @pytest.mark.parametrize(("depth", "blocks"), [(18, [2, 2]), (50, [6, 3])])
 def test_vfs_figures_4_and_5(depth, blocks, tmp_path):
-    built = Built(words(f"vfs_simsiam_r{depth} data/kinetics"))
+    built = Built([*words(f"vfs_simsiam_r{depth} data/kinetics"), f"--trainer.default_root_dir={tmp_path}"])
     stages = [choice.build().stage for choice in chosen("--on", f"davis_blocks_r{depth}={tmp_path}")]
     assert stages == [f"res{4 + part}.b{block + 1}" for part, count in enumerate(blocks) for block in range(count)]
     assert [built.model.feature_extractor(stage).stage for stage in stages] == stages
