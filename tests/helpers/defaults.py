@@ -36,7 +36,7 @@ FOREIGN = (BaseException, DataLoader, Tensor)
 def modules_below(package: str) -> list[str]:
     """Return the names of all modules of a package."""
     found = pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.")
-    return [package, *(module.name for module in found if ".compiled_" not in module.name)]
+    return [package, *(module.name for module in found)]
 
 
 def defaults() -> dict[str, dict[str, str]]:
