@@ -237,7 +237,8 @@ def frames_at_input(encoder: Any, stated: Input) -> Any:
     """
     if {"mean", "std"} <= vars(encoder).keys():
         adapted = copy.copy(encoder)
-        adapted.mean, adapted.std = stated.mean, stated.std
+        adapted.mean = stated.mean
+        adapted.std = stated.std
         adapted.input = stated
         return adapted
     if has_part(encoder, Normalise):

@@ -81,8 +81,9 @@ class _Pass:
             features = job.features(t)
             cells = F.normalize(features, dim=0) if self._rules.feature_normalisation == "l2" else features
             cells = cells.permute(1, 2, 0).contiguous()
-            nearby = Neighbourhood.of(self._rules, cells.shape)
-            window = window or KeyMemory((), self._rules.context, cells, nearby)
+            if window is None:
+                nearby = Neighbourhood.of(self._rules, cells.shape)
+                window = KeyMemory((), self._rules.context, cells, nearby)
             with computing_in("float32", features.device):
                 for group, heatmaps in zip(self._groups, self._propagate(window, step, cells), strict=True):
                     group.heatmaps.write(step, heatmaps.permute(1, 2, 0))

@@ -53,7 +53,7 @@ class _Search(ctypes.Structure):
 
 
 class Kernel(NamedTuple):
-    """What setup.py compiled for one kind of processor.
+    """The library that setup.py compiled for one kind of processor.
 
     Attributes:
         library: path of the file.
@@ -92,7 +92,9 @@ class Kernel(NamedTuple):
         a norm by less than 2^-65, so all norms are taken to be larger by `TINY`. Below `LARGE` no sum overflows.
         """
         rounding = 4 * channels * 2.0**-24
-        return rounding + 2.0**-7 + 2.0**-15 if self.sketches is torch.bfloat16 else rounding
+        if self.sketches is torch.bfloat16:
+            return rounding + 2.0**-7 + 2.0**-15
+        return rounding
 
 
 def kernel(variant: str | None = None) -> Kernel | None:
