@@ -1,4 +1,4 @@
-"""What a newcomer types in the first hour is answered in one line that says what to type instead."""
+"""A newcomer's mistakes of the first hour are answered in one line that says what to type instead."""
 
 import subprocess
 import sys

@@ -11,7 +11,7 @@ from vidcorr.datasets import Davis
 
 @dataclass(frozen=True)
 class TimeOrder(Benchmark):
-    """How often a frame is nearer, in feature space, to the next one than to the one after that."""
+    """Benchmark of the order of time: frames nearer, in feature space, to the next frame than to the one after it."""
 
     name = "time_order"
     score_names = ("accuracy",)

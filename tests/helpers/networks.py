@@ -38,7 +38,7 @@ class Tokens(nn.Module):
 
 
 class OfHub(Tokens):
-    """As a model of Hugging Face gives them."""
+    """Tokens in the form of a model of Hugging Face."""
 
     patch_size = None
 
@@ -97,7 +97,7 @@ class Stated(nn.Conv2d):
 
 
 class Compiled(nn.Module):
-    """As torch.compile wraps a network."""
+    """A network wrapped in the form of torch.compile."""
 
     def __init__(self) -> None:
         super().__init__()

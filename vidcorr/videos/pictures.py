@@ -1,4 +1,4 @@
-"""What a packet of a video shows, read from its picture header without decoding it."""
+"""Picture headers of packets: they tell what a packet shows without decoding it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each rule refuses: every scoring rule of the code, and predictions that are perfect but for one thing.
+"""Every scoring rule of the code is given predictions that are perfect but for one thing, and refuses its share.
 
 `python -m tests.vidcorr.scoring.test_preconditions` prints the table.
 """
