@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from tests.helpers.training import Clips, quiet_trainer
 from vidcorr import lightning_modules
+from vidcorr.datamodules.base import SampledDataModule
 from vidcorr.lightning_modules import Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from vidcorr.lightning_modules.base import CorrespondenceModule
 
@@ -92,6 +93,14 @@ class Samples(Dataset[dict[str, Any]]):
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         return {name: values[key[1]] for name, values in self.batch.items()}
+
+
+class InMemory(SampledDataModule):
+    """Epochs of three batches of two samples of noise, for a method."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("memory", 2, 0, 0)
+        self.training = Samples(name, 6)
 
 
 RUNS: dict[str, tuple[type[pl.LightningModule], dict[str, Any], dict[str, Any]]] = {

@@ -9,67 +9,42 @@ from copy import deepcopy
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import LambdaCallback
 
 from tests.helpers.fake_device import fake_gpu, moved
 from tests.helpers.faults import differences
-from tests.helpers.method_steps import METHODS, Samples, tiny, tiny_batch
+from tests.helpers.method_steps import METHODS, InMemory, tiny, tiny_batch
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer, trainer_in
 from vidcorr import lightning_modules
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.callbacks import LastCheckpoint
-from vidcorr.datamodules.base import SampledDataModule
 
 pytestmark = pytest.mark.parametrize("name", METHODS)
 BATCHES = 3
 """Batches of an epoch."""
 
 
-class InMemory(SampledDataModule):
-    """Epochs of three batches of two samples of noise."""
-
-    def __init__(self, name):
-        super().__init__("memory", 2, 0, 0)
-        self.training = Samples(name, 2 * BATCHES)
-
-
-def fit(module, folder, epochs, path=None, more=()):
-    """Train a small method in a folder; return the trainer and the rates of each step."""
+def rates_of_fit(module, folder, epochs, path=None):
+    """Train a small method in a folder; return the rates of each step."""
     rates = []
     module.on_before_zero_grad = lambda optimizer: rates.append([group["lr"] for group in optimizer.param_groups])
-    trainer = trainer_in(folder, *more, LastCheckpoint(dirpath=folder), max_epochs=epochs)
+    trainer = trainer_in(folder, LastCheckpoint(dirpath=folder), max_epochs=epochs)
     trainer.fit(module, datamodule=InMemory(type(module).__name__), ckpt_path=path, weights_only=True)
-    return trainer, rates
+    return rates
 
 
 def test_a_longer_run_follows_its_own_schedule(name, tmp_path):
     def rates(folder, epochs, path=None):
         module = tiny(name)
         module.training_step = lambda *_: torch.zeros((), requires_grad=True)
-        return fit(module, tmp_path / folder, epochs, path)[1]
+        return rates_of_fit(module, tmp_path / folder, epochs, path)
 
     whole = rates("whole", 3)
     rates("parts", 1)
     rest = rates("parts", 3, tmp_path / "parts/last.ckpt")
     assert len(rest) == 2 * BATCHES
     assert rest == whole[BATCHES:]
-
-
-def stop_before_the_last_batch(trainer, *_):
-    if trainer.global_step == BATCHES - 1:
-        raise RuntimeError("a user's mistake")
-
-
-def test_a_run_that_ends_within_an_epoch_resumes_to_the_bit(name, tmp_path):
-    whole, _ = fit(tiny(name), tmp_path / "whole", 1)
-    stop = LambdaCallback(on_train_batch_start=stop_before_the_last_batch)
-    refused(RuntimeError, "a user's mistake", fit, tiny(name), tmp_path, 1, more=[stop])
-    rest, rates = fit(tiny(name), tmp_path, 1, tmp_path / "last.ckpt")
-    assert len(rates) == 1
-    assert differences(rest.lightning_module.state_dict(), whole.lightning_module.state_dict()) == []
-    assert differences(rest.optimizers[0].state_dict(), whole.optimizers[0].state_dict()) == []
 
 
 def test_what_learns_takes_a_gradient_and_nothing_else_does(name):

@@ -11,23 +11,14 @@ from pytorch_lightning.callbacks import LambdaCallback
 from tests.faults.random_stops import Blow, command_of, write_data
 from tests.helpers import faults, subclasses
 from tests.helpers.faults import differences
-from tests.helpers.method_steps import BACKBONE, METHODS, VIT, Samples, arguments_of, tiny
+from tests.helpers.method_steps import BACKBONE, METHODS, VIT, InMemory, arguments_of, tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import trainer_in
 from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.callbacks import LastCheckpoint
 from vidcorr.cli import main
-from vidcorr.datamodules.base import SampledDataModule
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
-
-
-class InMemory(SampledDataModule):
-    """Epochs of three batches of two samples of noise."""
-
-    def __init__(self, name):
-        super().__init__("memory", 2, 0, 0)
-        self.training = Samples(name, 6)
 
 
 def arguments(name, start):
@@ -44,7 +35,7 @@ def fit(module, name, folder, *more, path=None):
     torch.manual_seed(0)
     trainer = trainer_in(folder, LastCheckpoint(dirpath=folder), *more)
     trainer.fit(module, datamodule=InMemory(name), ckpt_path=path)
-    return module.state_dict()
+    return module.state_dict() | {"optimiser": trainer.optimizers[0].state_dict()}
 
 
 def stop_before_the_last_batch(trainer, *_):
