@@ -167,7 +167,7 @@ class Stops(pl.Callback):
         requeue: list[int] = []
         if SLURMEnvironment.detect():  # Lightning has a handler for it, unless the user has turned requeueing off
             requeue = [number for number in signals.REQUEUE if signal.getsignal(number) != signal.SIG_DFL]
-        self._handlers.enter_context(signals.deferred(more=requeue))
+        self._handlers.enter_context(signals.deferred(further=requeue))
 
     def _check_losses(self, all_but: int = 0) -> str | None:
         """Check and remove the losses in the list, except the newest few; describe the first that is not finite."""

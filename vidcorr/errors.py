@@ -25,32 +25,42 @@ class ToldError(ValueError):
         self.title = title
 
 
-def report(error: BaseException) -> str | int | None:
-    """Return a command's exit status after an error, or a message (status 1); None for a bug: it gets a traceback."""
-    kinds = {kind.__name__ for kind in type(error).__mro__}  # by name: torch's and Lightning's are not imported here
-    is_ours = type(error).__module__.partition(".")[0] in OUR_PACKAGES
-    said = error.title if isinstance(error, ToldError) else message_of(error)
+def exit_status(error: BaseException) -> str | int | None:
+    """Return what `sys.exit` takes after an error: a status, or a message (status 1); None for a bug.
+
+    The message of a `UsageError`, whose status is 2, is printed here.
+    """
     number = signals.cause_of(error)
     if number:
         return 128 + int(number)
     if isinstance(error, UsageError):
         print(f"vidcorr: {error}", file=sys.stderr)
         return 2
-    in_worker = "\nOriginal Traceback" in str(error)  # a worker of the loader raised it: the last line names it
-    if "DistError" in kinds or (signals.LOST_RANK.search(said) and not is_ours):
-        said = "another process of this run has ended, see its message; resume it by: vidcorr resume"
-    elif in_worker:
-        kind, _, text = str(error).strip().splitlines()[-1].partition(": ")
-        expected = isinstance(error, ValueError | OSError) or is_ours
-        said = text if expected else f"a worker of the loader raised {kind}: {text} (--debug shows where)"
-    elif signals.LOST_WORKER.search(said):
-        said = f"a worker of the loader is lost, for example by memory: {said}; resume it by: vidcorr resume"
-    elif not (isinstance(error, ValueError | OSError) or is_ours or "MisconfigurationException" in kinds):
+    message = _message_to_user(error)
+    if message is None:
         return None
     rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK", "0")
     size = os.environ.get("WORLD_SIZE", "1")
     place = "" if rank == "0" or size == "1" else f"rank {rank} of {size}: "
-    return f"vidcorr: {place}{printable(said)}"
+    return f"vidcorr: {place}{printable(message)}"
+
+
+def _message_to_user(error: BaseException) -> str | None:
+    """Return the message of an error that a user can mend, or of a lost process; None for a bug."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # by name: torch's and Lightning's are not imported here
+    is_ours = type(error).__module__.partition(".")[0] in OUR_PACKAGES
+    is_expected = is_ours or isinstance(error, ValueError | OSError)
+    message = error.title if isinstance(error, ToldError) else message_of(error)
+    if "DistError" in kinds or (signals.LOST_RANK.search(message) and not is_ours):
+        return "another process of this run has ended, see its message; resume it by: vidcorr resume"
+    if "\nOriginal Traceback" in str(error):  # a worker of the loader raised it: the last line names it
+        kind, _, text = str(error).strip().splitlines()[-1].partition(": ")
+        return text if is_expected else f"a worker of the loader raised {kind}: {text} (--debug shows where)"
+    if signals.LOST_WORKER.search(message):
+        return f"a worker of the loader is lost, for example by memory: {message}; resume it by: vidcorr resume"
+    if is_expected or "MisconfigurationException" in kinds:
+        return message
+    return None
 
 
 def printable(text: str) -> str:

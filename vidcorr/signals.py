@@ -73,12 +73,12 @@ def check() -> None:
 
 
 @contextmanager
-def handled(defer: bool = False, more: Iterable[int] = ()) -> Iterator[None]:
+def handled(defer: bool = False, further: Iterable[int] = ()) -> Iterator[None]:
     """End the block with `Stopped` as soon as a signal arrives; does nothing outside the main thread.
 
     Args:
         defer: let a signal wait until the block calls `check`; a second Ctrl-C ends it at once.
-        more: further signals to handle, of `REQUEUE`.
+        further: signals of `REQUEUE` to handle too.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -86,7 +86,7 @@ def handled(defer: bool = False, more: Iterable[int] = ()) -> Iterator[None]:
     if not requests.depth:
         vars(requests).clear()  # back to the defaults
     handler = partial(requests.handle)  # an object of this block alone
-    previous = {number: signal.signal(number, handler) for number in (*NAMES, *more)}
+    previous = {number: signal.signal(number, handler) for number in (*NAMES, *further)}
     requests.depth += 1
     requests.deferring += defer
     try:

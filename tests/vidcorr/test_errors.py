@@ -3,7 +3,7 @@
 import pytest
 
 from vidcorr import signals
-from vidcorr.errors import UsageError, message_of, report
+from vidcorr.errors import UsageError, exit_status, message_of
 
 LOST = (
     "DataLoader worker (pid 7) is killed by signal: Killed.",
@@ -38,14 +38,14 @@ IN_WORKER = "Caught {0} in worker process 0.\nOriginal Traceback:\n  File 'a'\n{
     ids=lambda value: type(value).__name__,
 )
 def test_an_error_ends_with(error, status):
-    assert report(error) == status
+    assert exit_status(error) == status
 
 
 def test_a_rank_but_the_first_names_itself(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank, said in (("0", "vidcorr: a"), ("1", "vidcorr: rank 1 of 2: a")):
         monkeypatch.setenv("RANK", rank)
-        assert report(ValueError("a")) == said
+        assert exit_status(ValueError("a")) == said
 
 
 NESTED = """key:

@@ -24,7 +24,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
 
     Args:
         path: the file.
-        whole: read all tensors, and check the file's sums, which torch does not; False: leave the tensors in the file.
+        whole: read all tensors, and check their checksums, which torch does not; False: leave the tensors in the file.
 
     Returns:
         What was saved. Of safetensors the weights as `state_dict`, and the metadata of `vidcorr export`, None in a file
@@ -45,6 +45,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
                 damaged = archive.testzip()
                 if damaged:
                     raise ValueError(f"{damaged} has another sum than when it was saved")
+        # only an archive, not torch's older form, can leave its tensors in the file
         return torch.load(path, "cpu", weights_only=True, mmap=is_archive and not whole)
     except Exception as error:  # torch raises errors of many types for a senseless file
         fault = reason(error)
@@ -85,10 +86,7 @@ def check_metadata(checkpoint: object, source: str | Path) -> None:
 
 
 def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
-    """Return the class and arguments that a checkpoint names.
-
-    Its entry `encoder` then holds the encoder in terms of this library: `class_path`, `init_args`, and `prefix` of the
-    weights of its network; None if the module's own class is needed.
+    """Return the class and arguments of a checkpoint's module, if the checkpoint may name them.
 
     Raises:
         ValueError: if the content is no checkpoint of ours, lacks a part, or names code that is not allowed.
@@ -153,13 +151,18 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
 
 
 def _differences(module: nn.Module, state: Mapping[str, Tensor]) -> str:
-    """Return in what weights differ from those of a module: missing and unexpected names, else shapes."""
+    """Return how weights differ from those of a module: missing and unexpected names, or else up to three shapes."""
     own = module.state_dict()
+    missing = own.keys() - state.keys()
+    unexpected = state.keys() - own.keys()
     faults = []
-    for what, names in (("Missing", own.keys() - state.keys()), ("Unexpected", state.keys() - own.keys())):
-        if names:
-            faults.append(f"{what} keys: {whole_names(sorted(names))}")
-    for name in own.keys() & state.keys() if not faults else ():
+    if missing:
+        faults.append(f"Missing keys: {whole_names(sorted(missing))}")
+    if unexpected:
+        faults.append(f"Unexpected keys: {whole_names(sorted(unexpected))}")
+    if faults:
+        return "; ".join(faults)
+    for name in own:
         if own[name].shape != state[name].shape:
             faults.append(f"{name} has shape {tuple(state[name].shape)}, not {tuple(own[name].shape)}")
     return "; ".join(sorted(faults)[:3])

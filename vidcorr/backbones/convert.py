@@ -244,7 +244,7 @@ def _cosettle(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple
 def _named(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
     """Convert the weights of a network that the user names, also below a prefix."""
     made, _ = NamedNetwork(str(spec)).build(with_weights=False)
-    return frozen(fitted(state, made, str(spec), with_classifier=True), spec, entry)
+    return frozen(fitted(state, made, str(spec), drop_classifier=True), spec, entry)
 
 
 def _dinov2(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:

@@ -66,7 +66,8 @@ def copied_over(module: M, tensors: dict[int, Any]) -> M:
 def functions_of(module: nn.Module) -> Iterator[FunctionType]:
     """Yield the functions in the attributes and hooks of a module, without those of its parts."""
     attributes = vars(module)
-    places = [attributes, *(value for value in attributes.values() if isinstance(value, dict))]
+    dicts = [value for value in attributes.values() if isinstance(value, dict)]  # torch keeps hooks in them
+    places = [attributes, *dicts]
     for place in places:
         for value in place.values():
             if isinstance(value, FunctionType):

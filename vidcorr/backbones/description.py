@@ -31,6 +31,13 @@ def _are_three_numbers(values: Sequence[object]) -> bool:
     return len(values) == 3 and all(isinstance(value, int | float) for value in values)
 
 
+def _as_tuple(values: Any) -> tuple[Any, ...]:
+    """Return the numbers of a list, a tuple, an array or a tensor, or one value alone."""
+    if hasattr(values, "flatten"):
+        return tuple(float(f"{number:.7g}") for number in values.flatten().tolist())  # the digits of float32
+    return tuple(values) if isinstance(values, list | tuple) else (values,)
+
+
 def _in_words(channels: Iterable[float]) -> str:
     return ", ".join(f"{value:g}" for value in channels)
 
@@ -58,15 +65,12 @@ class Input(BaseModel):
         Raises:
             ValueError: for other values, or a mean outside [0, 1], as of RGB in 0 … 255.
         """
-        numbers: Any = []
-        for values in (mean, std):
-            flat: Any = values
-            if hasattr(values, "flatten"):
-                flat = [float(f"{number:.7g}") for number in values.flatten().tolist()]  # the digits of float32
-            numbers.append(tuple(flat) if isinstance(flat, list | tuple) else (flat,))
-        if not all(map(_are_three_numbers, numbers)) or not all(0 <= number <= 1 for number in numbers[0]):
+        means: Any = _as_tuple(mean)
+        deviations: Any = _as_tuple(std)
+        are_numbers = _are_three_numbers(means) and _are_three_numbers(deviations)
+        if not are_numbers or not all(0 <= number <= 1 for number in means):
             raise ValueError(f"input {source}: mean and deviation are three numbers each, of RGB in [0, 1]")
-        return cls(mean=numbers[0], std=numbers[1], source=source)
+        return cls(mean=means, std=deviations, source=source)
 
     @property
     def rgb(self) -> str:

@@ -91,12 +91,13 @@ def export_onnx(network: str, output: Path, size: tuple[int, int]) -> str:
 
 
 def _loading_code(encoder: Encoder, output: Path) -> str:
-    """Return the Python that loads the file."""
+    """Return the Python that loads the file, without vidcorr for a network of timm or torchvision."""
     library, _, name = encoder.described.spec.partition(":")
     if library == "timm":
         return f"import timm\nnetwork = timm.create_model({name!r}, num_classes=0, checkpoint_path={str(output)!r})"
     if library == "torchvision":
-        classifier = next(name for name, child in encoder.network.named_children() if isinstance(child, nn.Identity))
+        children = encoder.network.named_children()
+        classifier = next(part for part, child in children if isinstance(child, nn.Identity))  # in its place
         made = f"network = torchvision.models.{name}()\nnetwork.{classifier} = torch.nn.Identity()"
         file = f"safetensors.torch.load_file({str(output)!r})"
         return f"import safetensors.torch, torch, torchvision\n{made}\nnetwork.load_state_dict({file})"

@@ -270,11 +270,9 @@ class MapExtractor(FeatureExtractor):
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the network's output, tokens as a map."""
-        given = images.to(type_of_input(self.network))
-        if self.normalise is not None:
-            given = self.normalise(images)
+        given = images.to(type_of_input(self.network)) if self.normalise is None else self.normalise(images)
         if hasattr(self.network, "tubelet_size"):
-            given = given[:, :, None]
+            given = given[:, :, None]  # a clip of one frame
         with eval_mode(self.network):
             output = self.network(given)
         features: Tensor = map_of_tokens(output, self.patch, images.shape[2:])
@@ -284,8 +282,8 @@ class MapExtractor(FeatureExtractor):
 def normalisation(network: nn.Module, stated: Input) -> Normalise:
     """Return the normalisation of a network's input, on its device and in its type."""
     normalise = Normalise(stated.mean, stated.std)
-    beside = next(network.parameters(), normalise.mean)  # in bfloat16 under Lightning's bf16-true
-    return normalise.to(beside, non_blocking=True)
+    like = next(network.parameters(), normalise.mean)  # in bfloat16 under Lightning's bf16-true
+    return normalise.to(like, non_blocking=True)
 
 
 def stage_names(prefix: str, count: int) -> list[str]:
@@ -351,8 +349,10 @@ class TimmExtractor(FeatureExtractor):
         stride: int | None = None,
     ) -> None:
         kind = type(network).__name__
-        stages = len(getattr(network, "feature_info", None) or ()) if hasattr(network, "forward_intermediates") else 0
-        super().__init__(stage or OUTPUT, [OUTPUT, *stage_names("stage", stages)], kind)
+        known = [OUTPUT]
+        if hasattr(network, "forward_intermediates"):
+            known += stage_names("stage", len(getattr(network, "feature_info", None) or ()))
+        super().__init__(stage or OUTPUT, known, kind)
         gives_tokens = OUTPUT in self.stages and hasattr(network, "num_prefix_tokens")
         self.ignores = ("position_embedding",) if gives_tokens else VIEW_OF_TRANSFORMERS
         self.network: Any = network
@@ -472,7 +472,7 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
         module.eval()
         yield
     finally:
-        # calls `train`, which a user may have overridden; parents come before their parts
+        # `train`, which a user may have overridden, also sets the mode of all parts: theirs is restored last
         for part, was_training in modes.items():
             if part.training != was_training:
                 part.train(was_training)

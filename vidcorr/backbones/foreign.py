@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +51,7 @@ def read_foreign(path: str | Path, entry: str | None = None) -> ForeignWeights:
     if isinstance(content, Mapping) and content.get(METADATA_KEY) is not None:
         raise ValueError(f"{path}: already a checkpoint of vidcorr, no conversion is needed")
     weights = weights_in(content, path, entry)
-    return weights._replace(state=bare(weights.state))
+    return weights._replace(state=without_wrappers(weights.state))
 
 
 def weights_in(content: object, path: str | Path, entry: str | None = None) -> ForeignWeights:
@@ -61,11 +61,11 @@ def weights_in(content: object, path: str | Path, entry: str | None = None) -> F
         ValueError: one line, if there are none, several without a preferred one, or none of the entry.
     """
     states = states_in(content)
-    preferred = [name for name in ENTRIES if name in states]
+    if not states:
+        raise ValueError(f"{path}: holds no weights, a mapping of names to tensors")
     if entry is None:
-        if len(states) != 1 and not preferred:
-            if not states:
-                raise ValueError(f"{path}: holds no weights, a mapping of names to tensors")
+        preferred = [name for name in ENTRIES if name in states]
+        if len(states) > 1 and not preferred:
             held = whole_names(states)
             raise ValueError(f"{path}: holds several sets of weights: {held}; vidcorr convert --entry NAME takes one")
         entry = (preferred or list(states))[0]
@@ -89,16 +89,16 @@ def states_in(content: object, place: str = "") -> dict[str, State]:
     return found
 
 
-def bare(state: State) -> State:
+def without_wrappers(state: State) -> State:
     """Return weights without the prefixes of DataParallel, AveragedModel and torch.compile."""
     named = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
     wrapped = without_prefix(named, "module.")
-    beside = [name for name in named if not name.startswith("module.")]
-    is_wrapped = wrapped and beside in ([], ["n_averaged"])
+    other_names = [name for name in named if not name.startswith("module.")]
+    is_wrapped = wrapped and other_names in ([], ["n_averaged"])  # AveragedModel's counter lies beside its module
     return wrapped if is_wrapped else named
 
 
-def fitted(state: State, network: nn.Module, source: str | Path, with_classifier: bool = False) -> State:
+def fitted(state: State, network: nn.Module, source: str | Path, drop_classifier: bool = False) -> State:
     """Return the weights of a network under its own names: without wrappers' prefixes and without one common prefix.
 
     Weights outside of the prefix belong to heads and other networks, and are left out; a line says so.
@@ -107,28 +107,35 @@ def fitted(state: State, network: nn.Module, source: str | Path, with_classifier
         state: weights of a file.
         network: the network.
         source: the file, for messages.
-        with_classifier: leave out a classifier, which the network does not have.
+        drop_classifier: leave out a classifier's weights, for a network made without classifier. By default they stay,
+            so that loading refuses weights that a user's own class lacks.
 
     Raises:
         ValueError: if the network fits below several prefixes.
     """
     own = network.state_dict().keys()
-    if state.keys() == own:
+    if not own or state.keys() == own:
         return state
-    state = bare(state)
-    if not own:
-        return state
-    first = next(iter(own))
-    prefixes = {key.removesuffix(first) for key in state if key.endswith(f".{first}")}
-    fits = [prefix for prefix in sorted(prefixes) if own <= without_prefix(state, prefix).keys()]
-    if fits and not own <= state.keys():
-        usual = [prefix for prefix in fits if prefix in PREFIXES] or fits
-        if len(usual) > 1:
-            raise ValueError(f"{source}: the network fits below {' and '.join(usual)}: save the weights of one alone")
-        prefix = usual[0]
+    state = without_wrappers(state)
+    prefix = "" if own <= state.keys() else _common_prefix(state, own, source)
+    if prefix:
         print(f"{source}: takes the weights below {prefix}", flush=True)
         state = without_prefix(state, prefix)
-        with_classifier = True
-    if not with_classifier:
+    if not drop_classifier and not prefix:
         return state
     return {name: tensor for name, tensor in state.items() if name in own or not CLASSIFIER.fullmatch(name)}
+
+
+def _common_prefix(state: State, own: Set[str], source: str | Path) -> str:
+    """Return the prefix below which weights have all names of a network; "" if there is none.
+
+    Raises:
+        ValueError: if the network fits below several prefixes.
+    """
+    first = next(iter(own))
+    candidates = {name.removesuffix(first) for name in state if name.endswith(f".{first}")}
+    fits = [prefix for prefix in sorted(candidates) if own <= without_prefix(state, prefix).keys()]
+    usual = [prefix for prefix in fits if prefix in PREFIXES] or fits
+    if len(usual) > 1:
+        raise ValueError(f"{source}: the network fits below {' and '.join(usual)}: save the weights of one alone")
+    return usual[0] if usual else ""

@@ -15,7 +15,7 @@ from .copies import on_device
 from .description import IMAGENET_MEAN, IMAGENET_STD, Input, Network
 from .encoder import Encoder
 from .extractor import Dilated, FeatureExtractor, MapExtractor
-from .foreign import fitted, weights_in
+from .foreign import State, fitted, weights_in
 from .liir_encoder import LiirEncoder
 from .networks import (
     HUB,
@@ -67,30 +67,37 @@ def load(
     """
     if isinstance(network, str | Path):
         network = NamedNetwork(str(network), pretrained=pretrained, seed=seed)
-    if isinstance(network, Encoder):
+    if isinstance(network, NamedNetwork):
+        encoder = _of_name(network)
+    elif isinstance(network, Encoder):
         encoder = copy.copy(network)
-    elif not isinstance(network, NamedNetwork):
-        encoder = Encoder(network)
     else:
-        spec = network.spec
-        with_weights = None if network.file is not None else WITH_WEIGHTS.fullmatch(spec)
-        with ExitStack() as stack:
-            if network.seed is not None:
-                stack.enter_context(random_state_kept())
-                torch.manual_seed(network.seed)
-            if with_weights is not None:
-                encoder = Encoder(with_weights_of(*with_weights.groups()))
-            elif spec.endswith(SUFFIXES):
-                encoder = _of_checkpoint(Path(spec))
-            else:
-                made, described = network.build()
-                encoder = Encoder(made, described=described)
-        encoder.is_ours = True
-        encoder.stated = network.input or encoder.stated
-        encoder.default_stage = network.stage or encoder.default_stage
-        encoder.default_stride = network.stride or encoder.default_stride
+        encoder = Encoder(network)
     if mean is not None or std is not None:
         encoder.state_input(mean, std)
+    return encoder
+
+
+def _of_name(named: NamedNetwork) -> Encoder:
+    """Make a network by its name or file; its encoder has the input, stage and stride that the name states."""
+    spec = named.spec
+    # a file that exists by the whole text, also with "=" in its path, is this file
+    with_weights = WITH_WEIGHTS.fullmatch(spec) if named.file is None else None
+    with ExitStack() as stack:
+        if named.seed is not None:
+            stack.enter_context(random_state_kept())
+            torch.manual_seed(named.seed)
+        if with_weights is not None:
+            encoder = Encoder(with_weights_of(*with_weights.groups()))
+        elif spec.endswith(SUFFIXES):
+            encoder = _of_checkpoint(Path(spec))
+        else:
+            network, described = named.build()
+            encoder = Encoder(network, described=described)
+    encoder.is_ours = True
+    encoder.stated = named.input or encoder.stated
+    encoder.default_stage = named.stage or encoder.default_stage
+    encoder.default_stride = named.stride or encoder.default_stride
     return encoder
 
 
@@ -167,7 +174,7 @@ def _of_checkpoint(path: Path) -> Encoder:
             fit its encoder.
     """
     checkpoint = read_content(path)
-    recipe_of(checkpoint, path)  # refuses code that the file names, also for resuming it
+    recipe_of(checkpoint, path)  # only to refuse code: the module's class may be needed to resume from the file
     saved = checkpoint[METADATA_KEY].get("encoder")
     if saved is None:
         return Encoder(module_from_checkpoint(path))
@@ -242,10 +249,7 @@ def with_weights_of(name: str, file: str) -> nn.Module:
     content = read_content(path)
     state = weights_in(content, path).state
     if name.startswith((*LIBRARIES, HUB)):
-        made, described = NamedNetwork(name).build(with_weights=False)
-        load_weights(made, fitted(state, made, path, with_classifier=True), path)
-        made.described = described.with_weights_of(path)  # type: ignore[assignment]
-        return made.eval()
+        return _library_network(name, state, path)
     module, _, kind_name = name.partition(":")
     allow(f"{module}.{kind_name}")
     kind = import_named(module, kind_name, f"network {name}")
@@ -253,14 +257,22 @@ def with_weights_of(name: str, file: str) -> nn.Module:
     if hasattr(kind, "encoder_in_checkpoint"):  # of our base: its arguments name networks
         arguments = check_names({"class_path": f"{module}.{kind_name}", "init_args": arguments}, path)["init_args"]
     try:
-        own = constructed(kind, arguments, path)
-        loaded_module: Any = loaded(own, fitted(state, own, path), path)
+        fresh = constructed(kind, arguments, path)
+        network: Any = loaded(fresh, fitted(state, fresh, path), path)
     except ValueError as error:
         remedy = f"name a function that returns the network for these weights, {module}:my_network={file}"
         raise ValueError(f"{error}; or {remedy}") from error
     if not arguments:  # the name alone makes the network again
-        loaded_module.described = loaded_module.described.model_copy(update={"spec": name})
-    return prepared(loaded_module)
+        network.described = network.described.model_copy(update={"spec": name})
+    return prepared(network)
+
+
+def _library_network(name: str, state: State, path: Path) -> nn.Module:
+    """Make a network of a library or of torch.hub, which has no classifier, with the weights of a file."""
+    network, described = NamedNetwork(name).build(with_weights=False)
+    load_weights(network, fitted(state, network, path, drop_classifier=True), path)
+    network.described = described.with_weights_of(path)  # type: ignore[assignment]
+    return network.eval()
 
 
 def require_name(backbone: object) -> None:
@@ -281,9 +293,7 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network, Input]:
         spec: a name of a raw network; or a checkpoint of ours, for example from `vidcorr convert`.
 
     Returns:
-        The network; its description, whose `spec` makes the network again; and its input. A fresh network of a library
-        is trained on ImageNet's RGB, whatever the library's own weights were trained on; a user's own module that
-        states no input, on RGB in [0, 1].
+        The network; its description, whose `spec` makes the network again; and the input on which it is trained.
 
     Raises:
         ValueError: for an unknown form of spec, or a checkpoint with a part of a network.
@@ -295,14 +305,25 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network, Input]:
     if not is_checkpoint(spec) and WITH_WEIGHTS.fullmatch(spec) is None:
         network, described = NamedNetwork(spec).build()
         encoder = Encoder(network)
-        trained_on = encoder.stated or Input()
-        if encoder.stated is None and encoder.takes_normalised:
-            trained_on = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=TRAINED)
-        elif encoder.stated is None and encoder.extract is MapExtractor and not encoder.input.source:
-            trained_on = Input(source=TRAINED)
-        return encoder.network, described, trained_on
+        return encoder.network, described, _training_input(encoder)
     encoder = load(spec)
     if encoder.recipe is None or isinstance(encoder.network, LiirEncoder | VideoEncoder):
         raise ValueError(f"{spec}: {type(encoder.network).__name__} has no full network to train")
     trainable: nn.Module = encoder.network.requires_grad_(True).train()
-    return trainable, encoder.described, encoder.input if encoder.takes_normalised else Input()
+    trained_on = encoder.input if encoder.takes_normalised else Input()
+    return trainable, encoder.described, trained_on
+
+
+def _training_input(encoder: Encoder) -> Input:
+    """Return the input on which a fresh network is trained: the module's own, if it states one.
+
+    A network of a library gets ImageNet's RGB, whatever the library's own weights were trained on; a user's module
+    without a part that normalises, RGB in [0, 1].
+    """
+    if encoder.stated is not None:
+        return encoder.stated
+    if encoder.takes_normalised:
+        return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=TRAINED)
+    if encoder.extract is MapExtractor and not encoder.input.source:
+        return Input(source=TRAINED)
+    return Input()

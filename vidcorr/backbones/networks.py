@@ -131,13 +131,13 @@ class NamedNetwork:
 
     @property
     def is_reusable(self) -> bool:
-        """True if the identity settles the features: no code of the user makes them."""
+        """True if results under this name can be reused: no code of the user, which may change, makes the features."""
         if self.file is None:
             is_ours = ":" not in self.spec or package_of(self.spec) in TRUSTED
             return is_ours and not WITH_WEIGHTS.fullmatch(self.spec)
         content = read_content(self.file, whole=False)
-        of_module = recipe_of(content, self.file)
-        recipe = content[METADATA_KEY].get("encoder") or of_module
+        module_recipe = recipe_of(content, self.file)
+        recipe = content[METADATA_KEY].get("encoder") or module_recipe
         return all(package_of(name) in TRUSTED for name in named_code(recipe))
 
     def build(self, with_weights: bool = True) -> tuple[nn.Module, Network]:
@@ -305,8 +305,10 @@ def _of_torch_hub(spec: str, with_weights: bool) -> nn.Module:
     refuse([spec], f"backbone {spec}")
     source = "local" if Path(place).is_dir() else "github"
     options = {"source": source, "trust_repo": True, "verbose": False}
+    if not with_weights:
+        options["pretrained"] = False
     try:
-        made = torch.hub.load(place, entry, **options, **({} if with_weights else {"pretrained": False}))
+        made = torch.hub.load(place, entry, **options)
     except Exception as error:  # of code of others
         raise ValueError(f"backbone {spec}: {entry} of {place} cannot be made: {reason(error)}") from error
     network = made[0] if isinstance(made, tuple) else made

@@ -34,8 +34,8 @@ def named_blocks(network: nn.Module) -> dict[str, nn.Module]:
 
 def ends_of(blocks: Iterable[str]) -> dict[str, str]:
     """Return stage or block → the block whose map it is: `res4` → `res4.b2`, its last block; `res4.b1` → itself."""
-    of_stages = {block.partition(".")[0]: block for block in blocks}
-    return of_stages | dict(zip(blocks, blocks, strict=True))
+    last_of_stages = {block.partition(".")[0]: block for block in blocks}  # a later block replaces an earlier one
+    return last_of_stages | {block: block for block in blocks}
 
 
 def maps_of(ends: Mapping[str, str], blocks: Iterable[tuple[str, nn.Module]], x: Tensor) -> dict[str, Tensor]:
@@ -82,8 +82,8 @@ def _can_be_folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
     if type(convolution) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d or norm.running_mean is None:
         return False
     has_own_weight = "weight" in dict(convolution.named_parameters())
-    is_hooked = any(True for part in (convolution, norm) for _ in functions_of(part))
-    return has_own_weight and not is_hooked
+    hooks = [*functions_of(convolution), *functions_of(norm)]
+    return has_own_weight and not hooks
 
 
 class ResNetExtractor(FeatureExtractor):
@@ -120,17 +120,14 @@ class ResNetExtractor(FeatureExtractor):
         super().__init__(stage, ends, "this ResNet")
         if stride is not None and stride not in NATURAL_STRIDE.values():
             raise ValueError(f"stride {stride}: a ResNet's strides can be {sorted(NATURAL_STRIDE.values())} or None")
-        coarsest = 8 if dilated else stride or NATURAL_STRIDE["res5"]
+        coarsest = stride or NATURAL_STRIDE["res5"]
+        if dilated:
+            coarsest = NATURAL_STRIDE["res3"]
+            _dilate_as_siamfc(network, as_released=dilated == "released")
         for name, layer in LAYER_OF_STAGE.items():
             if NATURAL_STRIDE[name] > coarsest:
                 remove_strides(network.get_submodule(layer))
         self.dilated = dilated
-        if dilated:
-            released = dilated == "released"
-            for name, dilation in SIAMFC_DILATION.items():
-                for index, block in enumerate(network.get_submodule(LAYER_OF_STAGE[name]).children()):
-                    halved = released and index == 0
-                    _dilate(block, dilation // 2 if halved else dilation, only_first=released)
         self.normalise = normalise
         self.stem = nn.Sequential(*_stem(network))
         self.ends = {name: ends[name] for name in self.stages}
@@ -173,7 +170,16 @@ def remove_strides(blocks: nn.Module) -> None:
                 module.padding = 0
 
 
+def _dilate_as_siamfc(network: nn.Module, as_released: bool) -> None:
+    """Dilate the 3×3 convolutions of res4 and res5, in place; `as_released`: as in VFS's code (`ResNetExtractor`)."""
+    for name, dilation in SIAMFC_DILATION.items():
+        for index, block in enumerate(network.get_submodule(LAYER_OF_STAGE[name]).children()):
+            is_halved = as_released and index == 0
+            _dilate(block, dilation // 2 if is_halved else dilation, only_first=as_released)
+
+
 def _dilate(block: nn.Module, dilation: int, only_first: bool) -> None:
+    """Dilate the 3×3 convolutions of a block, or its first one alone, in place."""
     convolutions = [m for m in block.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     if only_first:
         del convolutions[1:]

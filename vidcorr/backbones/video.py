@@ -171,9 +171,9 @@ class Clips(nn.Module):
         count = self.window // self.tubelet
         patch = patch_of(self.net)
         if isinstance(output, Tensor) and output.ndim == 3 and patch is not None:
-            # a map of all tubelets, one above the other
-            stacked = map_of_tokens(output, patch, (count * (size[0] // patch) * patch, size[1]))
-            if stacked.ndim == 4:
+            height_of_all = count * (size[0] // patch) * patch  # of a map with the tubelets one above the other
+            stacked = map_of_tokens(output, patch, (height_of_all, size[1]))
+            if stacked.ndim == 4:  # else tokens of another number, as they were
                 return stacked.unflatten(2, (count, -1))
         if hasattr(output, "last_hidden_state") or isinstance(output, tuple | list | dict):
             require_map(output, type(self.net).__name__)
@@ -317,10 +317,11 @@ def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
         outputs: number of places after the up-sampling.
         rule: "trilinear": as in torch; "cubic": Keys' kernel with a = −0.5.
     """
+    # the rows of an identity, up-sampled, are the weights; its columns keep their number, so nothing happens along them
     unit = torch.eye(inputs, dtype=torch.float64)[None, None]
     size = (outputs, inputs)
     if rule == "trilinear":
-        return interpolate(unit, size, mode="bilinear")[0, 0].float()
+        return interpolate(unit, size, mode="bilinear")[0, 0].float()  # the same along a single axis
     # antialiasing changes nothing where places are added, but it is by Keys' kernel with a = −0.5
     return interpolate(unit, size, mode="bicubic", antialias=True)[0, 0].float()
 

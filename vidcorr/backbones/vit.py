@@ -74,11 +74,12 @@ class ViTExtractor(FeatureExtractor):
         """Return the maps of the blocks, from one pass."""
         step = self.stride
         height, width = images.shape[2:]
-        before = (self.patch - step) // 2
+        before = (self.patch - step) // 2  # keeps a patch that is larger than the stride centred on its cell
         after = self.patch - step - before
+        right = after + -width % step
+        lower = after + -height % step
         # timm pads too, but takes a hybrid's grid for smaller than it then is
-        sides = (before, after + -width % step, before, after + -height % step)
-        padded = pad(self.normalise(images), sides)
+        padded = pad(self.normalise(images), (before, right, before, lower))
         size = ((padded.shape[2] - self.patch) // step + 1, (padded.shape[3] - self.patch) // step + 1)
         form = {"output_fmt": "NLC", "intermediates_only": True, "stop_early": True}
         indices = stage_indices(self.stages, "block")
@@ -153,13 +154,14 @@ class BlocksExtractor(FeatureExtractor):
         Raises:
             ValueError: for features before the final norm, of a network that has none.
         """
-        height, width = images.shape[2:]
-        padded = pad(self.normalise(images), (0, -width % self.stride, 0, -height % self.stride))
         if not self.final_norm and not self.chooses_norm:
             raise ValueError(f"{type(self.network).__name__}: gives features after its final norm only")
+        height, width = images.shape[2:]
+        padded = pad(self.normalise(images), (0, -width % self.stride, 0, -height % self.stride))
         options = {"norm": self.final_norm} if self.chooses_norm else {}
         first, *_ = stage_indices(self.stages, "block")
-        found = self.network.get_intermediate_layers(padded, self.depth - first, **options)
+        last_blocks = self.depth - first  # a number n stands for the last n blocks: here from the first wanted one on
+        found = self.network.get_intermediate_layers(padded, last_blocks, **options)
         of_blocks = dict(zip(stage_names("block", self.depth)[first:], found, strict=True))
         maps: dict[str, Tensor] = {}
         for name in self.stages:

@@ -66,7 +66,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except BaseException as error:
         if isinstance(error, BrokenPipeError) and output_is_closed():
             sys.exit(128 + signal.SIGPIPE)
-        status = None if "--debug" in given else errors.report(error)
+        status = None if "--debug" in given else errors.exit_status(error)
         if status is None:
             raise
         sys.exit(status)

@@ -24,7 +24,7 @@ from vidcorr.backbones.checkpoints import load_weights, write_checkpoint
 from vidcorr.backbones.convert import FAMILIES, MAKERS, convert, family_of, frozen, renamed_by, report_lines
 from vidcorr.backbones.description import stated_input
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
-from vidcorr.backbones.foreign import ENTRIES, bare, read_foreign
+from vidcorr.backbones.foreign import ENTRIES, read_foreign, without_wrappers
 from vidcorr.backbones.trust import make
 from vidcorr.cli import main
 from vidcorr.lightning_modules import FrozenEncoder
@@ -56,7 +56,7 @@ def test_the_keys_of_a_public_file_fit_a_network_of_their_shapes(file, monkeypat
     monkeypatch.setattr("torchvision.models.list_models", lambda: ["vgg11", "resnet34", "resnet18", "resnet50"])
     shapes = {name: [side for side in shape if isinstance(side, int)] for name, shape in REAL[file]["keys"].items()}
     with torch.device("meta"):
-        state = bare({name: torch.empty(shape) for name, shape in shapes.items()})
+        state = without_wrappers({name: torch.empty(shape) for name, shape in shapes.items()})
         family = family_of(state, None, file)
         recipe, weights = made(family, renamed_by(FAMILIES[family], state)[0])
         load_weights(make(recipe, file), weights, file)
@@ -212,6 +212,6 @@ def test_the_average_beside_the_weights_is_told_and_taken_by_its_name(tmp_path):
     ):
         torch.save(content | beside, path)
         assert read_foreign(path)[:2] == ({"a": 0}, taken)
-    assert bare({"module.a": 0, "n_averaged": 1}) == {"a": 0}
-    assert bare({"module.a": 0, "b": 1}) == {"module.a": 0, "b": 1}
+    assert without_wrappers({"module.a": 0, "n_averaged": 1}) == {"a": 0}
+    assert without_wrappers({"module.a": 0, "b": 1}) == {"module.a": 0, "b": 1}
     refused(ValueError, "has no weights under swa; it has encoder", read_foreign, path, "swa")
