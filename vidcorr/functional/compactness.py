@@ -7,6 +7,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from .logsumexp import LOWEST_EXPONENT
+
 SHARPNESS = 20
 """Factor on both sides of a smooth-L1 loss in the public code of MAST and Liir: only small differences are squared."""
 
@@ -55,37 +57,45 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
     Args:
         windows: affinities.
         prior: the mixture.
-        logits: logarithms of the affinities, up to a constant per window; below a quarter of the lowest number for
-            cells that do not count. They tell place and width of peaks whose affinity has vanished beside the first.
+        logits: logarithms of the affinities, up to a constant per window. They tell place and width of peaks whose
+            affinity has vanished beside the first. None: the affinities tell them.
     """
     side = math.isqrt(windows.shape[-1])
     highest, index = (windows if logits is None else logits).topk(prior.components)
-    peaks = highest if logits is None else windows.gather(-1, index)
+    peaks = windows.gather(-1, index)
     axis = torch.arange(side, device=windows.device)
     dy = (axis - (index // side)[..., None]).to(windows.dtype) ** 2  # (…, K, P)
     dx = (axis - (index % side)[..., None]).to(windows.dtype) ** 2
     variance = torch.full_like(peaks, _FIXED_VARIANCE)
-    shares = peaks.softmax(-1)
+    weights = peaks.softmax(-1)
     if prior.width == "moments" or prior.weights == "mass":
         distance = (dy[..., :, None] + dx[..., None, :]).flatten(-2)  # (…, K, P · P)
         nearest = torch.zeros_like(distance).scatter_(-2, distance.argmin(-2, keepdim=True), 1.0)
-        tiny = torch.finfo(windows.dtype).tiny
         if prior.width == "moments":
-            if logits is None:
-                around = nearest * windows[..., None, :]
-            else:  # only ratios count, so the peak is 1
-                outside = logits < torch.finfo(logits.dtype).min / 4
-                relative = (logits[..., None, :] - highest[..., None]).clamp_(-80, 0).exp_()
-                around = nearest * relative.masked_fill_(outside[..., None, :], 0)
-            moment = (around * distance).sum(-1)
-            mass = around.sum(-1)
-            variance = (moment / (2 * mass).clamp_min(tiny)).clamp_min(_FIXED_VARIANCE)
+            affinities = windows[..., None, :] if logits is None else _relative_to_peaks(logits, highest)
+            variance = _variance(nearest * affinities, distance)
         if prior.weights == "mass":
             mass = (nearest * windows[..., None, :]).sum(-1)
-            shares = mass / mass.sum(-1, keepdim=True).clamp_min(tiny)
+            weights = mass / mass.sum(-1, keepdim=True).clamp_min(torch.finfo(mass.dtype).tiny)
     falloff = (-0.5 / variance)[..., None]
-    rows = (dy * falloff).clamp_min(-80).exp()
-    columns = (dx * falloff).clamp_min(-80).exp()  # exp of less than −80 is slow, and 0
+    rows = (dy * falloff).clamp_min(LOWEST_EXPONENT).exp()
+    columns = (dx * falloff).clamp_min(LOWEST_EXPONENT).exp()
     with torch.autocast(windows.device.type, enabled=False):
-        mixture = ((rows * shares[..., None]).mT @ columns).flatten(-2)  # separable: (P, K) x (K, P)
+        mixture = ((rows * weights[..., None]).mT @ columns).flatten(-2)  # separable: (P, K) x (K, P)
     return torch.where(peaks[..., :1] > prior.threshold, mixture, windows)
+
+
+def _relative_to_peaks(logits: Tensor, highest: Tensor) -> Tensor:
+    """Return the affinities of a window relative to each of its peaks, `(…, K, P · P)`; 0 outside the map."""
+    # `TileGrid.bias` gives cells outside the map half of the lowest number, to which a dot product is added
+    outside = logits < torch.finfo(logits.dtype).min / 4
+    relative = (logits[..., None, :] - highest[..., None]).clamp_(LOWEST_EXPONENT, 0).exp_()
+    return relative.masked_fill_(outside[..., None, :], 0)
+
+
+def _variance(affinities: Tensor, distance: Tensor) -> Tensor:
+    """Return the variance along an axis of affinities `(…, K, P · P)` at squared distances from their peak."""
+    moment = (affinities * distance).sum(-1)  # over both axes, hence half of it
+    mass = affinities.sum(-1)
+    tiny = torch.finfo(affinities.dtype).tiny
+    return (moment / (2 * mass).clamp_min(tiny)).clamp_min(_FIXED_VARIANCE)

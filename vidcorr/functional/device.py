@@ -23,11 +23,14 @@ def to_device(values: Any, device: torch.device) -> Tensor:
         tensor = torch.tensor(values, dtype=torch.float32)  # whatever torch's default type is
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=device.type == "cuda")  # a copy to the CPU would return incomplete
+    return tensor.to(device, non_blocking=device.type == "cuda")  # to the CPU it would return before it is complete
 
 
 def kept(number: int) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Decorate a function: its latest results are kept, as tensors for any use, whatever mode the first call is in."""
+    """Decorate a function to keep its latest results.
+
+    They are computed outside inference mode, even if the first call is in it: autograd takes no tensors of that mode.
+    """
 
     def decorate(function: Callable[..., T]) -> Callable[..., T]:
         return lru_cache(number)(torch.inference_mode(False)(function))
@@ -87,11 +90,11 @@ def computing_in(precision: str, device: torch.device) -> Iterator[None]:
             torch.set_float32_matmul_precision("high" if tf32 else "highest")
             stack.callback(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
             torch.backends.cudnn.allow_tf32 = tf32
-        except RuntimeError:  # set by fp32_precision of torch.backends
+        except RuntimeError:  # the surrounding code has set fp32_precision of torch.backends, the other API
             backends: Any = torch.backends
-            for part in (backends.cuda.matmul, backends.mkldnn.matmul, backends.cudnn.conv, backends.mkldnn.conv):
-                stack.callback(setattr, part, "fp32_precision", part.fp32_precision)
-                part.fp32_precision = "tf32" if tf32 else "ieee"
+            for kind in (backends.cuda.matmul, backends.mkldnn.matmul, backends.cudnn.conv, backends.mkldnn.conv):
+                stack.callback(setattr, kind, "fp32_precision", kind.fp32_precision)
+                kind.fp32_precision = "tf32" if tf32 else "ieee"
         stack.enter_context(torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"))
         yield
 
@@ -135,7 +138,7 @@ def fastest_precision(device: str) -> tuple[str, str]:
         return ("float16", f"{name} is older than Ampere")
     if device != "cpu":
         return "float32", f"nothing else is tried on {device}"
-    has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    if has:
+    has_bfloat16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    if has_bfloat16:
         return ("bfloat16", "this CPU has it")
     return ("float32", "this CPU has no bfloat16 instructions")

@@ -15,7 +15,7 @@ def onednn_serves(tensor: Tensor) -> bool:
 
 
 def onednn_pays(queries: Tensor, keys: Tensor) -> bool:
-    """Return True where products are faster by oneDNN than by `mm`: where it serves, for many numbers of keys."""
+    """Return True if products are faster by oneDNN than by `mm`: where it serves, and the keys are large enough."""
     return onednn_serves(queries) and keys.numel() > SMALLEST
 
 

@@ -19,11 +19,11 @@ from torch.autograd.function import once_differentiable
 
 from .compactness import SHARPNESS, CompactnessPrior, compact_windows
 from .device import PendingCopy, amount_for, to_device
-from .logsumexp import NOTHING
+from .logsumexp import LOWEST_EXPONENT
 from .window_tiles import Border, Neighbourhood, Part, TileGrid
 
-CLAMPED = 2 * math.exp(NOTHING)
-"""Weights below this come from clamped exponents."""
+CLAMPED = 2 * math.exp(LOWEST_EXPONENT)
+"""Weights below this come from clamped exponents; twice the least weight, which rounding cannot reach."""
 PRODUCTS_BUDGET = {"cpu": 1 << 20, "cuda": 1 << 26}
 """Number of products held at a time: it fits a CPU's cache, or keeps a GPU busy."""
 
@@ -107,20 +107,21 @@ class _LocalReconstruction(Function):
         results = query.new_empty(*work.queries.shape[:-1], work.channels + 1)  # values and logsumexp
         compactness = query.new_zeros(())
         ctx.rows = []
-        spare = None if prior is None else torch.empty_like(work.buffer)
+        spare = work.buffer.new_empty(0 if prior is None else work.buffer.numel())
         for part in work:
             largest = part.logits.amax(dim=-1, keepdim=True)
             logits = part.logits.sub_(largest)
-            kept = None if spare is None else _copied(logits, spare)
-            weights = logits.clamp_(min=NOTHING).exp_()
+            unclamped = logits if prior is None else _copied(logits, spare)
+            weights = logits.clamp_(min=LOWEST_EXPONENT).exp_()
             sums = weights @ F.pad(part.values, (0, 1), value=1.0)  # the last column sums the weights
             total = sums[..., -1:]
             mean = sums[..., :-1] / total
             of_part = torch.cat([mean, largest + total.log()], dim=-1)
             results[part.place] = of_part.view_as(results[part.place])
-            if prior is not None and kept is not None:
-                ctx.rows.append(work.confident(part.place, total, prior.threshold))
-                difference, _ = work.sharpened(kept, total, ctx.rows[-1], prior)
+            if prior is not None:
+                rows = work.confident(part.place, total, prior.threshold)
+                ctx.rows.append(rows)
+                difference, _ = work.sharpened(unclamped, total, rows, prior)
                 compactness += F.smooth_l1_loss(difference, torch.zeros_like(difference), reduction="sum")
         ctx.entries = query[..., 0].numel() * work.references * (2 * radius + 1) ** 2
         ctx.radius = radius
@@ -135,7 +136,7 @@ class _LocalReconstruction(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        with torch.autocast(gradients[0].device.type, enabled=False):  # it may stand within autocast
+        with torch.autocast(gradients[0].device.type, enabled=False):  # the caller may be in autocast
             of_inputs = _LocalReconstruction._backward(ctx, *gradients)
         return *of_inputs, None, None, None
 
@@ -157,25 +158,26 @@ class _LocalReconstruction(Function):
         for index, part in enumerate(work):
             place = part.place
             logits = part.logits.sub_(logsumexp[place].flatten(0, 2))
-            kept = None if prior is None else _copied(logits, spare)
-            weights = logits.clamp_(min=NOTHING).exp_()
+            unclamped = logits if prior is None else _copied(logits, spare)
+            weights = logits.clamp_(min=LOWEST_EXPONENT).exp_()
             of_part = upstream[place].flatten(0, 2)
             if d_values is not None:
                 grid.add_halos(d_values, weights.mT @ of_part[..., :-1], place)
-            pull = None
-            if prior is not None and kept is not None:
+            of_prior = None
+            if prior is not None:
                 scale = of_compactness * (SHARPNESS / ctx.entries)
-                difference, addresses = work.sharpened(kept, None, ctx.rows[index], prior)
-                weighted = difference.clamp_(-1, 1).mul_(weights.view(-1)[addresses]).mul_(scale)
-                pull = _Pull(ctx.rows[index], addresses, weighted)
-            d_logits = _to_logit_gradients(weights, of_part, part.values, spare, pull)
+                difference, addresses = work.sharpened(unclamped, None, ctx.rows[index], prior)
+                slope = difference.clamp_(-1, 1)  # of smooth L1
+                weighted = slope.mul_(weights.view(-1)[addresses]).mul_(scale)
+                of_prior = _PriorGradient(ctx.rows[index], addresses, weighted)
+            d_logits = _to_logit_gradients(weights, of_part, part.values, spare, of_prior)
             d_query[place] = torch.bmm(d_logits, part.keys).view_as(d_query[place])
             grid.add_halos(d_keys, torch.bmm(d_logits.mT, part.queries), place)
         d_values = None if d_values is None else grid.crop(d_values)
         return grid.from_queries(d_query), grid.crop(d_keys), d_values
 
 
-class _Pull(NamedTuple):
+class _PriorGradient(NamedTuple):
     """Gradient of the compactness loss into the weights, times the weights.
 
     Attributes:
@@ -189,7 +191,9 @@ class _Pull(NamedTuple):
     weighted: Tensor
 
 
-def _to_logit_gradients(weights: Tensor, upstream: Tensor, values: Tensor, spare: Tensor, pull: _Pull | None) -> Tensor:
+def _to_logit_gradients(
+    weights: Tensor, upstream: Tensor, values: Tensor, spare: Tensor, of_prior: _PriorGradient | None
+) -> Tensor:
     """Turn weights w `(n, Q, K)` into the gradient of the logits, w · (g − Σ w g), in place; return it.
 
     Args:
@@ -197,16 +201,16 @@ def _to_logit_gradients(weights: Tensor, upstream: Tensor, values: Tensor, spare
         upstream: gradient into the colours, with the constant −Σ w g as last column, `(n, Q, V + 1)`.
         values: `(n, K, V)`; g is the product of upstream and values.
         spare: buffer, at least as large as the weights.
-        pull: part of g from the compactness loss.
+        of_prior: part of g from the compactness loss; None without a prior.
     """
-    if pull is not None:
+    if of_prior is not None:
         upstream = upstream.clone()
         constants = upstream.view(-1, upstream.shape[-1])[:, -1]
-        constants.index_add_(0, pull.rows, pull.weighted.sum((1, 2)), alpha=-1)
+        constants.index_add_(0, of_prior.rows, of_prior.weighted.sum((1, 2)), alpha=-1)
     products = spare[: weights.numel()].view(weights.shape)
     weights.mul_(torch.bmm(upstream, F.pad(values, (0, 1), value=1.0).mT, out=products))
-    if pull is not None:
-        weights.view(-1).index_add_(0, pull.addresses.view(-1), pull.weighted.view(-1))
+    if of_prior is not None:
+        weights.view(-1).index_add_(0, of_prior.addresses.view(-1), of_prior.weighted.view(-1))
     return weights
 
 
@@ -255,19 +259,21 @@ class _BatchParts:
                 v = self.values[part].reshape(len(q), -1, self.channels)
                 shape = len(q), q.shape[1], k.shape[1]
                 logits = self.buffer[: math.prod(shape)].view(shape)
-                logits.view(*part.size, -1, *logits.shape[1:]).copy_(bias)
+                by_tile = logits.view(*part.size, -1, *logits.shape[1:])  # (samples, rows, columns, Q, K), as the bias
+                by_tile.copy_(bias)
                 yield _PartOfBatch(part, logits.baddbmm_(q, k.mT), q, k, v)
 
     def confident(self, part: Part, total: Tensor, threshold: float) -> Tensor:
-        """Return indices into `(n, Q)` of queries with a largest weight, 1 / total, above a threshold."""
+        """Return indices into `(n, Q)` of queries on the map with a largest weight, 1 / total, above a threshold."""
         inside = self._inside[:, part.rows].expand(part.size[0], -1, -1, -1, -1)
-        wanted = ((total * threshold < 1) & inside.flatten(0, 2)).flatten()
-        return to_device(PendingCopy(wanted).wait().nonzero().squeeze(1), wanted.device)  # the one wait of a part
+        confident = ((total * threshold < 1) & inside.flatten(0, 2)).flatten()
+        indices = PendingCopy(confident).wait().nonzero().squeeze(1)  # the one wait of a part
+        return to_device(indices, confident.device)
 
     def sharpened(
         self, logits: Tensor, total: Tensor | None, rows: Tensor, prior: CompactnessPrior
     ) -> tuple[Tensor, Tensor]:
-        """Return 20 times M windows less their mixtures, `(M, R, P²)`, and their addresses in the flat logits.
+        """Return 20 · (window − mixture) of M queries, `(M, R, P²)`, and its addresses in the flat logits.
 
         Args:
             logits: logarithms of the weights, `(n, Q, K)`.
@@ -278,7 +284,7 @@ class _BatchParts:
         squares = self._addresses.unflatten(1, (self.references, -1))[rows % len(self._addresses)]
         addresses = squares + (rows * logits.shape[-1])[:, None, None]
         of_windows = logits.view(-1)[addresses]
-        windows = of_windows.clamp(min=NOTHING).exp_()
+        windows = of_windows.clamp(min=LOWEST_EXPONENT).exp_()
         windows.masked_fill_(windows < CLAMPED, 0)  # otherwise cells outside the map count
         if total is not None:
             windows /= total.view(-1, 1, 1)[rows]

@@ -16,7 +16,7 @@ PRODUCTS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 26}
 """Number of products held at a time: 8 MB in float32 on a CPU, 256 MB on a GPU."""
 QUERIES_AT_ONCE = {"cpu": 512, "cuda": 1 << 14}
 """Number of queries that pass over the keys together."""
-NOTHING = -80
+LOWEST_EXPONENT = -80
 """Lower limit of exponents: exp of a smaller number is below 1e-34, and ten times slower on a CPU."""
 
 Chunk = tuple[slice, Tensor, Callable[[Tensor, Tensor], object]]
@@ -59,7 +59,7 @@ class _LogSumExp(Function):
             after = torch.maximum(before, logits.amax(-1, keepdim=True))
             shrink = (before - after).exp_()
             largest[block] = after  # `before` is a view of it
-            weights = logits.sub_(after).clamp_(min=NOTHING).exp_()
+            weights = logits.sub_(after).clamp_(min=LOWEST_EXPONENT).exp_()
             weight_sum[block].mul_(shrink).add_(weights.sum(-1, keepdim=True))
             if key_sum is not None:
                 add_keys(key_sum[block].mul_(shrink), weights)
@@ -95,25 +95,28 @@ def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -
 
 def _dot_chunks(rows: Tensor, keys: Tensor, excluded: Tensor | None, rows_per_sample: int) -> Iterator[Chunk]:
     """Yield the products of blocks of rows `(N, D)` with chunks of keys."""
-    fast = onednn_pays(rows, keys)
+    by_onednn = onednn_pays(rows, keys)
     for block in _slices(len(rows), amount_for(rows.device, QUERIES_AT_ONCE)):
         queries = rows[block]
         sample = torch.arange(block.start, block.stop, device=rows.device) // rows_per_sample
-        length = max(64, amount_for(rows.device, PRODUCTS_AT_ONCE) // len(queries))
-        if fast:
-            length = max(64, length // 2)  # oneDNN holds a second copy
-        buffer = rows.new_empty(0 if fast else len(queries) * min(length, len(keys)))
-        for part in _slices(len(keys), length):
+        keys_at_once = amount_for(rows.device, PRODUCTS_AT_ONCE) // len(queries)
+        if by_onednn:
+            keys_at_once //= 2  # oneDNN holds a second copy
+        buffer = rows.new_empty(0 if by_onednn else len(queries) * min(keys_at_once, len(keys)))
+        for part in _slices(len(keys), keys_at_once):
             chunk = keys[part].to(rows.dtype).contiguous()
-            products = buffer[: len(queries) * len(chunk)].view(len(queries), -1)
-            logits = dot_products(queries, chunk) if fast else torch.mm(queries, chunk.mT, out=products)
+            if by_onednn:
+                logits = dot_products(queries, chunk)
+            else:
+                products = buffer[: len(queries) * len(chunk)].view(len(queries), -1)
+                logits = torch.mm(queries, chunk.mT, out=products)
             if excluded is not None:
                 logits.masked_fill_(excluded[:, part][sample], -torch.inf)
-            yield block, logits, partial(_add_weighted, keys=chunk, fast=fast)
+            yield block, logits, partial(_add_weighted, keys=chunk, by_onednn=by_onednn)
 
 
-def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor, fast: bool) -> Tensor:
-    sums = weighted_sums(weights, keys) if fast else torch.mm(weights, keys)
+def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor, by_onednn: bool) -> Tensor:
+    sums = weighted_sums(weights, keys) if by_onednn else torch.mm(weights, keys)
     return mean.add_(sums)
 
 

@@ -60,7 +60,7 @@ def prepare_picture(image: Tensor, protocol: MatchingProtocol) -> Tensor:
         uint8 `(3, H', W')`, on the CPU.
     """
     size = image.shape[1], image.shape[2]
-    if protocol.input_fit == "corner":
+    if protocol.input_fit == "corner":  # padded before it is resized, "centred" after it
         image = _padded(image, 0, 0, max(size), protocol)
     image = resize_images(image[None], _content_size(size, protocol), protocol.input_filter)[0]
     if protocol.input_fit == "centred":
@@ -96,7 +96,7 @@ def frame_size(size: Size, protocol: MatchingProtocol) -> Size:
 def frame_points(points: Tensor, size: Size, protocol: MatchingProtocol) -> Tensor:
     """Convert x, y `(N, 2)` in pixels of a picture of `size` to pixels of its frame, float32."""
     scale, left, top = _placement(size, protocol)
-    if protocol.integer_points:
+    if protocol.integer_points:  # whole pixels before and after scaling, as Probe3D's code keeps them
         side = protocol.input_sides[0]
         return (points.double().trunc() * side / max(size)).trunc().float()
     return points.float() * scale + to_device([float(left), float(top)], points.device)
@@ -132,28 +132,48 @@ def _padded(image: Tensor, left: int, top: int, side: int, protocol: MatchingPro
 def _match(descriptors: Tensor, target: Tensor, frame: Size, protocol: MatchingProtocol) -> Tensor:
     """Match descriptors `(N, C)` with the target: points x, y of its frame, float64 `(N, 2)`."""
     upsampled = protocol.upsampling == "frame"
-    grid = frame if upsampled else (target.shape[1], target.shape[2])
-    lengths = upsampled_norms(target, grid) if upsampled else target.square().sum(0).sqrt_()
+    if upsampled:
+        grid = frame
+        lengths = upsampled_norms(target, grid)
+        of_cell, of_pixel = 0.0, 0.0
+    else:
+        grid = target.shape[1], target.shape[2]
+        lengths = target.square().sum(0).sqrt_()
+        of_cell, of_pixel = ANSWERS[protocol.answer]
     height, width = grid
     at_once = max(1, POINTS_WORKSPACE // (4 * height * width))
     positions = []
     for part in descriptors.split(at_once):
         similarities = (part @ target.flatten(1)).unflatten(1, target.shape[1:])
-        if upsampled:
+        if upsampled:  # the products with upsampled features, since upsampling is linear
             similarities = F.interpolate(similarities[None], grid, mode="bilinear")[0]
         positions.append(_decode(similarities.div_(lengths.clamp(min=1e-12)), protocol))
     cell = torch.tensor([frame[1] / width, frame[0] / height], dtype=torch.float64)
-    of_cell, of_pixel = (0.0, 0.0) if upsampled else ANSWERS[protocol.answer]
     return (torch.cat(positions) + of_cell) * to_device(cell, target.device) + of_pixel
 
 
 def _descriptors(features: Tensor, at: Tensor, frame: Size, protocol: MatchingProtocol) -> Tensor:
-    """Return the features `(N, C)` of points x, y `(N, 2)` of the frame, of unit length unless interpolated."""
-    height, width = frame if protocol.upsampling == "frame" else features.shape[1:]
-    frame_height, frame_width = frame
+    """Return the features `(N, C)` of points x, y `(N, 2)` of the frame; of unit length but for "aligned" sampling."""
+    size = frame if protocol.upsampling == "frame" else (features.shape[1], features.shape[2])
+    height, width = size
     if protocol.sampling == "aligned":
+        frame_height, frame_width = frame
         steps = to_device([(width - 1) / frame_width, (height - 1) / frame_height], at.device)
         return sample_features(F.normalize(features, dim=0), at * steps + 0.5)
+    flat = _cells_at(at, frame, size, protocol)
+    if protocol.upsampling == "cells":
+        return F.normalize(features.flatten(1)[:, flat].T)
+    # the feature at the centre of a pixel, as upsampling gives it
+    _, rows, columns = features.shape
+    pixel = to_device([columns / width, rows / height], at.device)
+    centres = torch.stack([flat % width, flat // width], dim=1).float() + 0.5
+    return F.normalize(sample_features(features, centres * pixel))
+
+
+def _cells_at(at: Tensor, frame: Size, size: Size, protocol: MatchingProtocol) -> Tensor:
+    """Return the flat indices `(N,)` of the cells of a map of `size` at points x, y `(N, 2)` of the frame."""
+    height, width = size
+    frame_height, frame_width = frame
     x, y = at.unbind(1)
     cells = torch.stack([x * (width / frame_width), y * (height / frame_height)], dim=1)
     last = to_device([width - 1.0, height - 1.0], at.device)
@@ -161,13 +181,7 @@ def _descriptors(features: Tensor, at: Tensor, frame: Size, protocol: MatchingPr
     # the codes that round down index a flat map: a point on the right border, x = side, reads the next row's first cell
     column, row = cells.unbind(1)
     address = row.clamp(0, height - 1) * width + column
-    flat = address.clamp(0, height * width - 1).long()
-    if protocol.upsampling == "cells":
-        return F.normalize(features.flatten(1)[:, flat].T)
-    _, rows, columns = features.shape
-    pixel = to_device([columns / width, rows / height], at.device)
-    centres = torch.stack([flat % width, flat // width], dim=1).float() + 0.5
-    return F.normalize(sample_features(features, centres * pixel))
+    return address.clamp(0, height * width - 1).long()
 
 
 def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
@@ -209,7 +223,8 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
         `(H, W)` float32.
     """
     _, height, width = features.shape
-    squares = features.new_zeros(2 * height + 1, 2 * width + 1, dtype=torch.float32)  # nothing follows the last cell
+    # even places are cells, odd places lie halfway to the next cell; nothing follows the last cell
+    squares = features.new_zeros(2 * height + 1, 2 * width + 1, dtype=torch.float32)
     for part in features.float().split(64):  # 64 channels fit into the CPU's cache
         wide = part[:, :, :-1] + part[:, :, 1:]
         tall = part[:, :-1] + part[:, 1:]
@@ -231,8 +246,8 @@ def _parabolas(values: Tensor, pixels: int) -> Tensor:
     near = values[first]
     half = values[first + 1]
     far = values[first + 2]
-    part = (centres % 1).float()[:, None]
-    of_near = (1 - part) * (1 - 2 * part)
-    of_half = 4 * part * (1 - part)
-    of_far = part * (2 * part - 1)
+    t = (centres % 1).float()[:, None]  # 0 near, 1/2 half, 1 far
+    of_near = (1 - t) * (1 - 2 * t)
+    of_half = 4 * t * (1 - t)
+    of_far = t * (2 * t - 1)
     return of_near * near + of_half * half + of_far * far

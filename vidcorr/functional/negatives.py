@@ -61,29 +61,31 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
 def _drawn_chunks(queries: Tensor, maps: Tensor, points: int, seed: int, excluded: Tensor | None) -> Iterator[Chunk]:
     """Yield the products of queries `(places, B, C)` with the cells that are drawn for their places.
 
-    As many maps at a time as the memory for products allows, and of their cells as many places as are gathered at once.
+    Loops over maps, as many as `NUMBERS_AT_ONCE` allows, and within them over places, as many as `GATHERED_AT_ONCE`
+    allows.
     """
     places, samples, width = queries.shape
-    together = max(1, amount_for(queries.device, NUMBERS_AT_ONCE) // (places * points * width))
-    most = min(together, len(maps)) * points
-    block = min(places, max(1, amount_for(queries.device, GATHERED_AT_ONCE) // (most * width)))
+    maps_at_once = max(1, amount_for(queries.device, NUMBERS_AT_ONCE) // (places * points * width))
+    keys_of_place = min(maps_at_once, len(maps)) * points
+    places_at_once = min(places, max(1, amount_for(queries.device, GATHERED_AT_ONCE) // (keys_of_place * width)))
     features = maps.movedim(1, -1).flatten(0, 2)
-    gathered = features.new_empty(block * most, width)  # fresh memory for each part takes several times longer
-    products = queries.new_empty(block * most * samples)
-    for first in range(0, len(maps), together):
-        frames = slice(first, min(first + together, len(maps)))
+    # fresh memory for each chunk takes several times longer
+    gathered = features.new_empty(places_at_once * keys_of_place, width)
+    products = queries.new_empty(places_at_once * keys_of_place * samples)
+    for first in range(0, len(maps), maps_at_once):
+        frames = slice(first, min(first + maps_at_once, len(maps)))
         drawn = drawn_cells(seed, frames, points, places, maps[0, 0].numel(), queries.device)
         left_out = None if excluded is None else excluded[:, frames].repeat_interleave(points, 1)
-        for start in range(0, places, block):
-            some = slice(start, min(start + block, places))
-            rows = drawn[some].flatten()
+        for start in range(0, places, places_at_once):
+            chunk = slice(start, min(start + places_at_once, places))
+            rows = drawn[chunk].flatten()
             keys = torch.index_select(features, 0, rows, out=gathered[: len(rows)])
-            keys = keys.view(some.stop - start, -1, width).to(queries.dtype)
+            keys = keys.view(chunk.stop - start, -1, width).to(queries.dtype)  # (places, keys of a place, C)
             logits = products[: len(rows) * samples].view(len(keys), samples, -1)
-            torch.bmm(queries[some], keys.mT, out=logits)
+            torch.bmm(queries[chunk], keys.mT, out=logits)
             if left_out is not None:
                 logits.masked_fill_(left_out, -torch.inf)
-            yield some, logits, partial(_add_weighted, keys=keys)
+            yield chunk, logits, partial(_add_weighted, keys=keys)
 
 
 def drawn_cells(
@@ -110,15 +112,16 @@ def drawn_cells(
         tensor([[22, 38],
                 [22, 34]])
     """
-    low = (1 << 32) - 1
+    low = (1 << 32) - 1  # mask of 32 bits
     frame = torch.arange(frames.start, frames.stop, device=device)[:, None]
     draw = (frame * points + torch.arange(points, device=device)).flatten()
     x = draw * places + torch.arange(places, device=device)[:, None]
-    x = (x * 0x9E3779B9 & low) ^ seed
+    x = (x * 0x9E3779B9 & low) ^ seed  # 2³² / golden ratio: spreads neighbouring numbers before the finaliser
     x = ((x ^ (x >> 16)) * 0x85EBCA6B) & low
     x = ((x ^ (x >> 13)) * 0xC2B2AE35) & low
     x ^= x >> 16
-    return ((x * cells) >> 32) + (frame * cells).repeat_interleave(points)
+    cell = (x * cells) >> 32  # x / 2³² is uniform in [0, 1)
+    return cell + (frame * cells).repeat_interleave(points)
 
 
 def same_place_logsumexp(
@@ -139,9 +142,10 @@ def same_place_logsumexp(
         `(B, h, w)`; −∞ for a sample without maps.
     """
     grid = TileGrid((query.shape[2], query.shape[3]), Neighbourhood(radius, "square"))
-    queries = widened(grid.queries(query.movedim(1, -1)).permute(1, 2, 0, 3, 4))
+    queries = widened(grid.queries(query.movedim(1, -1)).permute(1, 2, 0, 3, 4))  # (rows, columns, B, in a tile, C)
     chunks = _window_chunks(queries.detach(), maps, grid, border, excluded)
-    sums = streamed_logsumexp(queries.flatten(2, 3).flatten(0, 1), chunks).view(*queries.shape[:4], 1)
+    of_tiles = queries.flatten(2, 3).flatten(0, 1)
+    sums = streamed_logsumexp(of_tiles, chunks).view(*queries.shape[:4], 1)
     return grid.from_queries(sums.permute(2, 0, 1, 3, 4)).squeeze(-1)
 
 
@@ -152,17 +156,17 @@ def _window_chunks(
     across, samples, _, channels = queries.shape[1:]
     of_tiles = queries.flatten(2, 3).flatten(0, 1)
     cells = math.prod(grid.halo_size)
-    for some, rows in grid.parts(len(maps), samples, amount_for(queries.device, NUMBERS_AT_ONCE)):
-        chosen = maps[some].movedim(1, -1).to(queries.dtype)
-        halos = grid.halos(grid.pad(chosen))[:, rows].permute(1, 2, 0, 3, 4, 5)
+    for frames, rows in grid.parts(len(maps), samples, amount_for(queries.device, NUMBERS_AT_ONCE)):
+        chosen = maps[frames].movedim(1, -1).to(queries.dtype)
+        halos = grid.halos(grid.pad(chosen))[:, rows].permute(1, 2, 0, 3, 4, 5)  # (rows, columns, maps, *halo, C)
         keys = halos.reshape(-1, len(chosen) * cells, channels)
-        groups = slice(rows.start * across, rows.stop * across)
-        logits = torch.bmm(of_tiles[groups], keys.mT)
+        tiles = slice(rows.start * across, rows.stop * across)
+        logits = torch.bmm(of_tiles[tiles], keys.mT)
         by_map = logits.view(*halos.shape[:2], samples, -1, len(chosen), cells)
         by_map += grid.bias(rows, 1, border, of_tiles)[:, :, None, :, None]
         if excluded is not None:
-            by_map.masked_fill_(excluded[:, some][:, None, :, None], -torch.inf)
-        yield groups, logits, partial(_add_weighted, keys=keys)
+            by_map.masked_fill_(excluded[:, frames][:, None, :, None], -torch.inf)
+        yield tiles, logits, partial(_add_weighted, keys=keys)
 
 
 def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor) -> Tensor:

@@ -45,13 +45,14 @@ def random_patch_boxes(count: int, side: int, area: tuple[float, float], generat
     """
     low = math.log(RATIOS[0])
     high = math.log(RATIOS[1])
-    draws = torch.rand(4, count, 10, generator=generator, dtype=torch.float32)
+    draws = torch.rand(4, count, 10, generator=generator, dtype=torch.float32)  # of area, ratio, top, left per attempt
     smallest, largest = area
     surface = side**2 * (smallest + draws[0] * (largest - smallest))
     ratio = (low + draws[1] * (high - low)).exp()
     lengths = torch.stack([surface / ratio, surface * ratio]).sqrt_().round_()  # heights and widths of all attempts
     fits = ((lengths > 0) & (lengths <= side)).all(0)  # (count, attempts)
-    chosen = fits.int().argmax(1).expand(2, 1, -1).mT
+    first_fit = fits.int().argmax(1)
+    chosen = first_fit.expand(2, 1, -1).mT
     length = lengths.gather(2, chosen).squeeze(2).where(fits.any(1), side)
     spare = side - length
     place = draws[2:].gather(2, chosen).squeeze(2)

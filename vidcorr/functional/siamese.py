@@ -50,11 +50,11 @@ def _by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
     kernels = exemplar.transpose(1, 2).unsqueeze(3)
     with torch.autocast(search.device.type, enabled=False):
         of_exemplars = [conv2d(search[n::count], kernels[n]) for n in range(count)]
-        of_rows = torch.stack(of_exemplars, dim=1).flatten(0, 1)
-    # the response of the exemplar's row y lies y cells below the response of its row 0
-    maps, channels, row, column = of_rows.stride()
+        of_rows = torch.stack(of_exemplars, dim=1).flatten(0, 1)  # (K · N, a rows of an exemplar, b, b − a + 1)
+    # the response of the exemplar's row y lies y cells below that of its row 0: one channel further is one row further
+    map_step, channel_step, row_step, column_step = of_rows.stride()
     shape = len(search), height, rows, columns
-    diagonals = of_rows.as_strided(shape, (maps, channels + row, row, column))
+    diagonals = of_rows.as_strided(shape, (map_step, channel_step + row_step, row_step, column_step))
     return diagonals.sum(1, keepdim=True)
 
 

@@ -13,7 +13,7 @@ WORKSPACE = 4 * 2**20
 MOST_PRODUCTS = 2**25
 """Most products of the cells of two maps that are held."""
 CLOSEST = 1e-9
-"""Least distance between two features, 1 - cosine."""
+"""Least distance between two features, 1 - cosine: rounding makes that of equal features 0, or negative."""
 
 
 def match_surfaces(
@@ -43,17 +43,18 @@ def match_surfaces(
     if not source_cells.any() or not target_cells.any():
         return none, none, none.float()
     source_lengths = _lengths(source.float(), source_cells, sampling)
+    # only the target's rows and columns with cells that may be found are computed
     rows = target_cells.any(1).nonzero()[:, 0]
     columns = target_cells.any(0).nonzero()[:, 0]
     down = sampling_matrix(target.shape[1], len(target_cells), sampling, device)[rows]
     across = sampling_matrix(target.shape[2], target_cells.shape[1], sampling, device)[columns].T
-    found = target_cells[rows[:, None], columns]
-    scale = found / _lengths(target.float(), target_cells, sampling)[rows[:, None], columns]
-    hidden = torch.where(found, 0.0, -torch.inf)
+    allowed = target_cells[rows[:, None], columns]
+    scale = allowed / _lengths(target.float(), target_cells, sampling)[rows[:, None], columns]
+    bias = torch.where(allowed, 0.0, -torch.inf)
     values, products_of = _products(source.float(), target.float(), down, across)
     source_down = sampling_matrix(source.shape[1], len(source_cells), sampling, device)
     source_across = sampling_matrix(source.shape[2], source_cells.shape[1], sampling, device)
-    at_once = max(1, WORKSPACE // (4 * found.numel())) if device.type == "cpu" else found.numel()
+    at_once = max(1, WORKSPACE // (4 * allowed.numel())) if device.type == "cpu" else allowed.numel()
     cells: list[Tensor] = []
     nearest: list[Tensor] = []
     weights: list[Tensor] = []
@@ -61,10 +62,11 @@ def match_surfaces(
         of_row = torch.tensordot(source_down[row], values, 1)
         for part in source_cells[row].nonzero()[:, 0].split(at_once):
             products = products_of(source_across[part] @ of_row)
-            best, second, y, x = two_best(torch.addcmul(hidden, products, scale))
+            best, second, y, x = two_best(torch.addcmul(bias, products, scale))
             lengths = source_lengths[row, part]
             distance = (1 - best / lengths).clamp(min=CLOSEST)
-            weights.append(1 - distance / (1 - second / lengths).clamp(min=CLOSEST))
+            second_distance = (1 - second / lengths).clamp(min=CLOSEST)
+            weights.append(1 - distance / second_distance)
             nearest.append(rows[y] * target_cells.shape[1] + columns[x])
             cells.append(row * source_cells.shape[1] + part)
     all_weights = torch.cat(weights)
@@ -145,9 +147,12 @@ def surface_errors(first: Tensor, second: Tensor, pose: Tensor, intrinsics: Tens
         Distances in metres and in pixels, each `(N,)` float64. A point behind the camera has an error of many pixels.
     """
     moved = first.double() @ pose[:3, :3].T + pose[:3, 3]
-    errors: list[Tensor] = [(moved - second.double()).norm(dim=1)]
-    places: list[Tensor] = []
-    for points in (moved, second.double()):
-        projected = points @ intrinsics.T
-        places.append(projected[:, :2] / projected[:, 2:].clamp(min=1e-9))
-    return errors[0], (places[0] - places[1]).norm(dim=1)
+    there = second.double()
+    pixels = _projected(moved, intrinsics) - _projected(there, intrinsics)
+    return (moved - there).norm(dim=1), pixels.norm(dim=1)
+
+
+def _projected(points: Tensor, intrinsics: Tensor) -> Tensor:
+    """Return the pixels x, y `(N, 2)` of points in the camera `(N, 3)`; far outside for points behind it."""
+    projected = points @ intrinsics.T
+    return projected[:, :2] / projected[:, 2:].clamp(min=1e-9)

@@ -130,20 +130,20 @@ class TileGrid:
         """Height and width of a map with all halos, in complete tiles."""
         lengths = []
         for count, side, halo in zip(self.shape, self.tile_size, self.halo_size, strict=True):
-            further = math.ceil(halo / side) - 1
+            further = math.ceil(halo / side) - 1  # tiles that the last halo reaches beyond its own
             lengths.append((count + further) * side)
         return lengths[0], lengths[1]
 
     def parts(self, samples: int, references: int, numbers: int) -> Iterator[Part]:
         """Yield parts of a batch with at most `numbers` products, but at least a row of tiles of a sample."""
         down, across = self.shape
-        row = across * self.products * references
-        rows = min(max(numbers // row, 1), down)
-        together = max(numbers // (row * down), 1)
-        for top in range(0, down, rows):
-            of_rows = slice(top, min(top + rows, down))
-            for first in range(0, samples, together):
-                of_samples = slice(first, min(first + together, samples))
+        products_of_row = across * self.products * references
+        rows_at_once = min(max(numbers // products_of_row, 1), down)
+        samples_at_once = max(numbers // (products_of_row * down), 1)
+        for top in range(0, down, rows_at_once):
+            of_rows = slice(top, min(top + rows_at_once, down))
+            for first in range(0, samples, samples_at_once):
+                of_samples = slice(first, min(first + samples_at_once, samples))
                 yield Part(of_samples, of_rows)
 
     def queries(self, maps: Tensor) -> Tensor:
@@ -231,10 +231,13 @@ class TileGrid:
         Returns:
             (…, rows, columns, R, D, D), D = 2 · reach + 1.
         """
-        *outer, row, column, reference, last = block.stride()
+        *outer_steps, row_step, column_step, reference_step, query_step = block.stride()
+        # the square of the next query begins one column further, that of the query below one row further
+        down = row_step + self.tile_size[1] * query_step
+        right = column_step + query_step
         side = 2 * self.reach + 1
         shape = *block.shape[:-4], *self.tile_size, block.shape[-2], side, side
-        strides = *outer, row + self.tile_size[1] * last, column + last, reference, row, column
+        strides = *outer_steps, down, right, reference_step, row_step, column_step
         return block.as_strided(shape, strides)
 
     def bias(self, rows: slice, references: int, border: Border, like: Tensor) -> Tensor:
@@ -244,7 +247,7 @@ class TileGrid:
         cells outside the map count as outside the neighbourhood.
 
         Returns:
-            `(r or 1, columns or 1, queries, halo cells · references)`.
+            `(r, columns, queries, halo cells · references)`; r and columns are 1 with border "zero".
         """
         near = to_device(self.near, like.device)
         kept = near.unflatten(1, self.halo_size)[None, None]
