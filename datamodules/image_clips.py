@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from vidcorr.videos.source import VideoEntry, list_images_of
+from vidcorr.videos.source import SourceEntry, list_single_images
 
 from .base import Sources
 from .video import VideoDataModule
@@ -48,6 +48,6 @@ class ImageClipDataModule(VideoDataModule):
             **kwargs,
         )
 
-    def list_source(self) -> tuple[VideoEntry, ...]:
+    def list_source(self) -> tuple[SourceEntry, ...]:
         """List the images of all sources."""
-        return self.without_repeats([image for source in self.sources for image in list_images_of(source)])
+        return self.without_repeats([image for source in self.sources for image in list_single_images(source)])

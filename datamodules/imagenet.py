@@ -11,7 +11,7 @@ from torchvision.datasets.folder import make_dataset
 
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.folders import is_data, is_photo, list_folders
-from vidcorr.videos.source import VideoEntry, list_videos
+from vidcorr.videos.source import SourceEntry, list_videos
 
 from .base import SampledDataModule
 from .loading.labelled import LabelledImages, LabelledPaths, resize_center_crop
@@ -142,7 +142,7 @@ class VideoFrameDataModule(LabelledDataModule):
             training += [(path, label) for path in ranked[count:]]
         self._load(training, held_out)
 
-    def _class_of(self, entry: VideoEntry) -> int | str:
+    def _class_of(self, entry: SourceEntry) -> int | str:
         """Return the label of a listed video, or the name of its top folder below the source."""
         if self.source.is_file():
             if entry.label is None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from vidcorr.datasets.youtube_vos import held_out_among
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.videos.files import DataError, require_at_least
-from vidcorr.videos.source import VideoEntry, list_videos, open_video
+from vidcorr.videos.source import SourceEntry, list_videos, open_video
 
 from .base import SampledDataModule, Sources
 from .loading.clips import ClipDataset
@@ -96,7 +96,7 @@ class VideoDataModule(SampledDataModule):
         self.training_crops = partial(crops, size=size)
         self.evaluation_crops = partial(crops.of_evaluation, size=size)
         self.colour = ColourAugmentation(sigma=blur_sigma) if colour else None
-        self.videos: tuple[VideoEntry, ...] = ()
+        self.videos: tuple[SourceEntry, ...] = ()
 
     def setup(self, stage: str) -> None:
         """List the source and keep videos for validation; a second call does nothing."""
@@ -115,9 +115,9 @@ class VideoDataModule(SampledDataModule):
             # ~seed: other draws than in training
             self.held_out = clips(validation, transform=crops, length=len(validation), seed=~self.seed)
 
-    def list_source(self) -> tuple[VideoEntry, ...]:
+    def list_source(self) -> tuple[SourceEntry, ...]:
         """List the videos of all sources, and say how many are folders of images."""
-        videos: list[VideoEntry] = []
+        videos: list[SourceEntry] = []
         for source in self.sources:
             listed = list_videos(source)
             videos += listed if self.include_holdout else _without_holdout(source, listed)
@@ -129,7 +129,7 @@ class VideoDataModule(SampledDataModule):
             )
         return self.without_repeats(videos)
 
-    def without_repeats(self, entries: Sequence[VideoEntry]) -> tuple[VideoEntry, ...]:
+    def without_repeats(self, entries: Sequence[SourceEntry]) -> tuple[SourceEntry, ...]:
         """Keep a path that several sources name once; a single list may name a path twice, to weigh it."""
         return tuple(dict.fromkeys(entries) if len(self.sources) > 1 else entries)
 
@@ -202,7 +202,7 @@ class VideoDataModule(SampledDataModule):
             return list(pool.map(count, videos))
 
 
-def _without_holdout(source: Path, videos: tuple[VideoEntry, ...]) -> list[VideoEntry]:
+def _without_holdout(source: Path, videos: tuple[SourceEntry, ...]) -> list[SourceEntry]:
     """Leave out the videos of YouTube-VOS's hold-out split from a folder; refuse a list that names them."""
     left_out = held_out_among(entry.path for entry in videos)
     if left_out and source.is_file():

@@ -23,7 +23,7 @@ from vidcorr.videos.files import DataError
 from vidcorr.videos.folders import is_photo
 from vidcorr.videos.images import read_photo
 from vidcorr.videos.processes import STOPS
-from vidcorr.videos.source import OpenedVideo, VideoEntry, open_video
+from vidcorr.videos.source import OpenedVideo, SourceEntry, open_video
 
 from .sampling import seeded_generator
 
@@ -133,7 +133,7 @@ class ClipDataset(ReplacingDataset):
 
     def __init__(
         self,
-        entries: Sequence[VideoEntry],
+        entries: Sequence[SourceEntry],
         indices: Sequence[int],
         sampling: Sampling,
         transform: Transform,

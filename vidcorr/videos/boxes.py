@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SMALLEST_SIDE = 2.0
-"""Smallest side of a crop in the frame, pixels."""
+"""Smallest side of a crop in the frame, pixels: the rounded corners of a smaller one may coincide."""
 
 
 def read_boxes(path: Path) -> NDArray[np.float64]:
@@ -56,7 +56,7 @@ def read_numbers(path: Path, columns: str) -> NDArray[np.float64]:
         row: list[float] = []
         with suppress(ValueError):
             row = list(map(float, words))
-        if len(row) != count or "_" in line:
+        if len(row) != count or "_" in line:  # Python reads 1_000 as a number
             raise DataError(f"{path}, line {number}: expected {columns}, got {line[:80]!r}")
         rows.append(row)
     return np.array(rows, dtype=np.float64).reshape(-1, count)
@@ -121,7 +121,8 @@ def square_crop(
     top, bottom, above, height = _visible(centre[0], side, image.shape[0], size)
     left, right, before, width = _visible(centre[1], side, image.shape[1], size)
     region = image[top:bottom, left:right]
-    if not region.size or (height, width) != (size, size):
+    is_filled = region.size and (height, width) == (size, size)
+    if not is_filled:
         sums = cv2.sumElems(image)[:3]
         pixels = image.shape[0] * image.shape[1]
         crop[:] = np.rint(np.divide(sums, pixels))
@@ -135,7 +136,8 @@ def _visible(middle: float, side: float, length: int, size: int) -> tuple[int, i
     """Return the visible part along an axis: its start and end in the frame, its start and length in the crop."""
     low = round(middle - side / 2)
     high = round(middle + side / 2)
-    first = min(max(low, 0), length)
-    last = min(max(high, 0), length)
-    pixels = max(1, round(size * (last - first) / (high - low)))
-    return first, last, max(0, -low * size // (high - low)), pixels
+    start = min(max(low, 0), length)
+    end = min(max(high, 0), length)
+    start_in_crop = max(0, -low * size // (high - low))
+    length_in_crop = max(1, round(size * (end - start) / (high - low)))
+    return start, end, start_in_crop, length_in_crop

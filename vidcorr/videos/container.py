@@ -104,7 +104,7 @@ def read_header(container: InputContainer) -> tuple[int, float]:
     """
     stream = film_stream(container)
     rate = float(stream.average_rate or stream.guessed_rate or 0)
-    seconds = (container.duration or 0) / 1e6
+    seconds = (container.duration or 0) / 1e6  # FFmpeg counts microseconds
     return max(stream.frames or round(seconds * rate), 1), rate
 
 
@@ -113,7 +113,8 @@ def has_reliable_times(container: InputContainer, stream: VideoStream) -> bool:
     codec = stream.codec_context
     if codec.name not in _CODECS or not container.format.name.startswith(_CONTAINERS):
         return False
-    return codec.name != "h264" or (codec.extradata or b"")[:1] == b"\1"  # lengths of parts are in avcC only
+    has_avcc = (codec.extradata or b"")[:1] == b"\1"  # version 1; `picture_of` needs the lengths that avcC describes
+    return codec.name != "h264" or has_avcc
 
 
 @dataclass(frozen=True)
@@ -192,15 +193,17 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
     for packet in container.demux(stream):
         if not packet.size:
             continue  # it ends the stream
-        count += not packet.is_discard
+        if not packet.is_discard:
+            count += 1
         picture = picture_of(packet) if is_certain else None
         if picture is None or packet.pts is None or packet.is_discard:
             is_certain = False
         else:
             pictures.append((packet.pts, picture))
     shown = shown_order(pictures)
-    contradicts = has_headers and shown != sorted(shown)
-    table = FrameTable.from_pictures(pictures) if is_certain and not contradicts else None
+    if has_headers and shown != sorted(shown):  # the times are not those of the frames
+        is_certain = False
+    table = FrameTable.from_pictures(pictures) if is_certain else None
     return table, count
 
 

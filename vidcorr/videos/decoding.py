@@ -102,7 +102,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         with self._in_time():
             frames = self._read_by_seeking(indices)
             if frames is None and self._table is not None and self._table.is_from_index:
-                self._scan()
+                self._scan()  # the index may be wrong where the packets are right
                 frames = self._read_by_seeking(indices)
             if frames is None:
                 frames = self._read_from_start(set(indices))
@@ -193,7 +193,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         table = self._table
         if table is None:
             return None
-        groups: dict[int, dict[int, int]] = defaultdict(dict)  # key frame: time: index
+        groups: dict[int, dict[int, int]] = defaultdict(dict)  # key frame → time of a wanted frame → its index
         for index in sorted({min(i, len(table) - 1) for i in indices}):
             groups[table.key(index)][table.times[index]] = index
         frames: dict[int, np.ndarray] = {}
@@ -201,8 +201,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             self._introduce()
             for key, wanted in groups.items():
                 for frame in self._decode_group(table, key, wanted.keys()):
-                    if frame.is_corrupt:
-                        return None  # and frames that refer to it: what it hides depends on earlier frames
+                    if frame.is_corrupt:  # the decoder fills its gaps from earlier frames, which a seek leaves out
+                        return None
                     if frame.pts in wanted:
                         index = wanted[frame.pts]
                         self._require_first_size(frame, index)
@@ -214,7 +214,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         return frames if len(frames) == sum(map(len, groups.values())) else None
 
     def _introduce(self) -> None:
-        """Let the decoder read which encoder wrote the file, whose faults it makes up for: the first packet says it."""
+        """Show the decoder the file's first packet, which names the encoder: it makes up for faults of that encoder."""
         codec = self._stream.codec_context
         if self._is_introduced or codec.name not in _SKIPS:
             return
@@ -245,10 +245,13 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         codec = self._stream.codec_context
         last = max(wanted)
         missing = len(wanted)
-        beyond = 0  # key frames after the last wanted time
+        keys_beyond = 0  # key frames after the last wanted time
         for packet in self._packets_from(table, key):
-            beyond += packet.is_keyframe and packet.pts is not None and packet.pts > last
-            if packet.pts is None or beyond > 1:  # frames shown just before a key frame may follow it
+            if packet.pts is None:
+                raise LookupError("a packet has no time")
+            if packet.is_keyframe and packet.pts > last:
+                keys_beyond += 1
+            if keys_beyond > 1:  # a wanted frame may follow the key frame that is shown after it, never two of them
                 raise LookupError("a frame has another time")
             is_wanted = packet.pts in wanted
             if codec.name in _SKIPS:
@@ -286,7 +289,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
                 frames[index] = self.to_rgb(frame)
             if index == last:
                 return frames
-        frames[index] = self.to_rgb(frame)
+        frames[index] = self.to_rgb(frame)  # the video ends before the last wanted index
         return frames
 
 

@@ -21,8 +21,8 @@ class DecodingError(DataError):
 
     Args:
         path: the file.
-        reason: problem, without the path; empty if `path` is the whole message, since a DataLoader raises a worker's
-            error again with a single text.
+        reason: problem, without the path. Empty if `path` is already the full message: a DataLoader makes the error of
+            a worker again from one text.
     """
 
     def __init__(self, path: object, reason: str = "") -> None:
@@ -93,7 +93,7 @@ def plain_name(name: str, listed_in: object) -> str:
             longer than 200 bytes.
     """
     leads_away = re.search(r"[/\\\x00-\x1f\x7f]|^[A-Za-z]:|^\s*$|^\.\.?$", name)
-    if leads_away or len(os.fsencode(name)) > 200:
+    if leads_away or len(os.fsencode(name)) > 200:  # file systems take 255, and endings are added
         shown = ascii(name if len(name) <= 80 else f"{name[:77]}...")
         raise DataError(
             f"{listed_in}: {shown} is not the plain name of a file or folder (no separators, '..', control characters "
@@ -249,5 +249,5 @@ def remove(path: Path) -> None:
 
 
 def slug(name: str) -> str:
-    """Return the folder name for a name: letters, digits, dots and dashes."""
+    """Return the folder name for a name: small letters, digits, dots and dashes; "+" is "plus", nothing is "row"."""
     return re.sub(r"[^\w.]+", "-", name.replace("+", "plus "), flags=re.ASCII).strip("-.").lower() or "row"

@@ -121,10 +121,21 @@ class MaskFolder(dict[int, Path]):
             raise DataError(f"{self[t]}: holds more than one object, in a folder of one")
         if self.is_of_one:
             return (1,) if values else ()
-        if values == (VOID,) and not any(len(others) > 1 and VOID in others for others in map(self._values_of, self)):
-            others = "holds only 0 and 255, other masks of the video ids"
-            raise DataError(f"{self[t]}: {others}: 255 may be void or an object")
-        return values[:-1] if self.has_void and values[-1:] == (VOID,) else values
+        if values == (VOID,) and not self._shows_void_beside_ids:
+            text = "holds only 0 and 255, other masks of the video ids"
+            raise DataError(f"{self[t]}: {text}: 255 may be void or an object")
+        if self.has_void:
+            return tuple(value for value in values if value != VOID)
+        return values
+
+    @cached_property
+    def _shows_void_beside_ids(self) -> bool:
+        """True if a mask holds 255 and other values, so that 255 is void in all masks."""
+        for t in self:
+            values = self._values_of(t)
+            if VOID in values and len(values) > 1:
+                return True
+        return False
 
     def starts(self) -> dict[int, int]:
         """Return object id → frame of its first mask, ascending; reads all masks."""

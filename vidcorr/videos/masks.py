@@ -37,7 +37,8 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
         require_form(path, image)
         ids: NDArray[np.uint8] = np.array(image)
         palette = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
-    if np.ptp(palette, axis=1).any():
+    has_colours = np.ptp(palette, axis=1).any()
+    if has_colours:
         _refuse_sorted_colours(path, ids, palette)
     else:
         _refuse_smoothed(path, ids)
@@ -78,13 +79,13 @@ def _refuse_smoothed(path: Path, ids: NDArray[np.uint8]) -> None:
         raise DataError(f"{path}: its edges are smoothed, so that its values are no ids; resize masks by nearest pixel")
 
 
-def _refuse_sorted_colours(path: Path, ids: NDArray[np.uint8], listed: NDArray[np.uint8]) -> None:
+def _refuse_sorted_colours(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:
     """Refuse a palette of only the mask's colours in another order than DAVIS's: objects would change places.
 
     Programs that reduce a mask in colours, as Pillow's `quantize`, number its colours anew.
     """
-    places = np.flatnonzero(listed.any(axis=1)).tolist()
-    colours = listed[places].tolist()
+    places = np.flatnonzero(palette.any(axis=1)).tolist()  # of the colours but black, the background's
+    colours = palette[places].tolist()
     davis = davis_palette().tolist()
     is_reduced = set(places) <= set(object_ids(ids))
     if not is_reduced or not all(colour in davis for colour in colours):

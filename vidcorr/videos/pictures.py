@@ -13,6 +13,11 @@ Picture = Literal["I", "P", "B"]
 """I: no frame shown after it refers to frames before it. P: refers to earlier pictures. B: shown before the I- or
 P-picture that precedes it in the file."""
 
+_VOP_START = b"\0\0\1\xb6"
+"""Start code of a picture of MPEG-4 part 2."""
+_PICTURE_START = b"\0\0\1\0"
+"""Start code of a picture of MPEG-1 and MPEG-2."""
+
 _LARGEST_EMPTY = 19
 """Bytes of an MPEG-4 picture that is not coded and shows nothing, at most (FFmpeg's MAX_NVOP_SIZE).
 
@@ -23,13 +28,15 @@ A coded picture is larger if it has 128 macroblocks, as it needs a bit for each;
 def picture_of(packet: av.Packet) -> Picture | None:
     """Return the picture of a packet; None if it is uncertain whether the packet shows exactly one frame.
 
-    Of codecs without `has_picture_headers`, I for key frames, except recovery points of H.264, else P, even if it is a
-    B-picture.
+    For a codec without `has_picture_headers`, a key frame is I and any other packet P, even if it is a B-picture.
     """
     codec = packet.stream.codec_context
     if has_picture_headers(codec.name):
         return _READERS[codec.name](bytes(packet))
-    is_key = packet.is_keyframe and (codec.name != "h264" or _is_idr(bytes(packet), (codec.extradata[4] & 3) + 1))
+    is_key = packet.is_keyframe
+    if is_key and codec.name == "h264":  # recovery points count as key frames, but may need frames before
+        length_size = (codec.extradata[4] & 3) + 1  # lengthSizeMinusOne of the avcC record
+        is_key = _is_idr(bytes(packet), length_size)
     return "I" if is_key else "P"
 
 
@@ -57,37 +64,42 @@ def shown_order(pictures: Iterable[tuple[int, Picture]]) -> list[int]:
 
 def _mpeg4(packet: bytes) -> Picture | None:
     """MPEG-4 part 2: a single coded picture; packed B-pictures, and the empty pictures in their places, are not."""
-    is_single = packet.count(b"\0\0\1\xb6") == 1
-    start = packet.find(b"\0\0\1\xb6") + 4
-    content, _, _ = packet[start:].partition(b"\0\0\1")
-    if not is_single or 4 + len(content) <= _LARGEST_EMPTY:
+    if packet.count(_VOP_START) != 1:
+        return None
+    _, _, after = packet.partition(_VOP_START)
+    content, _, _ = after.partition(b"\0\0\1")  # up to the next start code of any kind
+    if len(_VOP_START) + len(content) <= _LARGEST_EMPTY:
         return None
     kinds: tuple[Picture, ...] = ("I", "P", "B", "P")  # the last: a sprite, which refers as a P-picture does
-    return kinds[content[0] >> 6]
+    coding_type = content[0] >> 6  # vop_coding_type, 2 bits
+    return kinds[coding_type]
 
 
 def _mpeg2(packet: bytes) -> Picture | None:
     """MPEG-1 and MPEG-2: a single picture; two fields in a packet are uncertain."""
-    is_single = packet.count(b"\0\0\1\0") == 1
-    start = packet.find(b"\0\0\1\0")
-    if not is_single or len(packet) < start + 6:
+    _, _, content = packet.partition(_PICTURE_START)
+    if packet.count(_PICTURE_START) != 1 or len(content) < 2:
         return None
     kinds: dict[int, Picture] = {1: "I", 2: "P", 3: "B"}
-    return kinds.get(packet[start + 5] >> 3 & 7)
+    coding_type = (content[1] >> 3) & 7  # picture_coding_type, 3 bits after the 10 of temporal_reference
+    return kinds.get(coding_type)
 
 
 def _vp8(packet: bytes) -> Picture | None:
     """VP8: a picture whose header says that it is shown; alternate references are not."""
-    is_shown = bool(packet[0] & 16) if packet else False
+    if not packet:
+        return None
+    is_shown = packet[0] & 0b10000  # show_frame
+    refers = packet[0] & 1  # key_frame, which is 0 for a key frame
     if not is_shown:
         return None
-    return "P" if packet[0] & 1 else "I"
+    return "P" if refers else "I"
 
 
 def _is_idr(packet: bytes, length_size: int) -> bool:
     """Return True if an H.264 packet holds an IDR picture, not a recovery point."""
     offset = 0
-    kind = 0  # of a unit; 1 to 5 are pictures
+    kind = 0  # nal_unit_type: 1 to 5 are parts of a picture, 5 of an IDR picture
     while not 1 <= kind <= 5 and offset + length_size < len(packet):
         kind = packet[offset + length_size] & 31
         offset += length_size + int.from_bytes(packet[offset : offset + length_size], "big")

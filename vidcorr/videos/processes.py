@@ -35,9 +35,9 @@ def server_context() -> ForkServerContext:
     """
     context = get_context("forkserver")
     context.set_forkserver_preload(["torch", "cv2", "av"])
-    # a signal to the process group must end neither the server nor the tracker: its children would be taken for dead
+    # A signal to the process group must end neither the server nor the tracker: its children would be taken for dead.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, REQUEUE)
-    resource_tracker.ensure_running()  # it ignores the others, and unblocks them
+    resource_tracker.ensure_running()  # started before STOPS are blocked: it ignores them, and would unblock them here
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     forkserver.ensure_running()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -127,7 +127,7 @@ def _receive(pipe: Connection, process: Process, timeout: float) -> Any:
             process.join()
             code = process.exitcode or 0
             how = signal.strsignal(-code) if code < 0 else f"exit status {code}"
-            if code == -signal.SIGALRM:
+            if code == -signal.SIGALRM:  # set by `_serve`
                 how = f"not done within {timeout:g} s"
             return DataError(f"stopped the process that read it ({how})")
     process.join()

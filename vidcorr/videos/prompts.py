@@ -61,14 +61,15 @@ class Prompt(ABC):
         if isinstance(given, Mapping):
             names = list(map(str, given))
             given = list(given.values())
-        labels = _numbers([given] if isinstance(given, str) else given, cls.columns, cls.kind)
+        rows = [given] if isinstance(given, str) else given
+        labels = _numbers(rows, cls.columns, cls.kind)
         names = names or [str(number) for number in range(1, len(labels) + 1)]
-        if len(names) != len(labels):  # the names of one object's numbers
+        if len(names) != len(labels):  # a mapping such as {"x": 5, "y": 7} names numbers, not objects
             raise DataError(f"{cls.kind}: expected {cls.columns} for each name, got {given!s:.120}")
         return cls(source=cls.kind, objects=tuple(names), labels=labels)
 
     def within(self, size: tuple[int, int]) -> Self:
-        """Check the prompt against a frame, (height, width) pixels, and return what of it lies within."""
+        """Check the prompt against a frame of (height, width) pixels, and return the part of it inside the frame."""
         self.check(size)
         return self
 
@@ -113,8 +114,8 @@ class MaskPrompt(Prompt):
                 raise DataError(f"mask: expected (H, W) integer ids of 0 to 255, got {array.shape} {array.dtype}")
             ids = array.astype(np.uint8)
         refuse_large_void(source, ids)
-        of_void = 0 if object_ids(ids) else 1
-        labels = np.where(ids == VOID, np.uint8(of_void), ids)
+        id_of_void = 0 if object_ids(ids) else 1
+        labels = np.where(ids == VOID, np.uint8(id_of_void), ids)
         return cls(source=source, objects=object_ids(labels), labels=labels)
 
     def check(self, size: tuple[int, int]) -> None:
@@ -152,7 +153,7 @@ class BoxPrompt(Prompt):
                 raise DataError(f"{box}: lies outside the frame of {pixels(size)}")
 
     def within(self, size: tuple[int, int]) -> Self:
-        """Return the boxes, cut at the border of the frame, (height, width) pixels, which a detector's may leave."""
+        """Return the prompt with its boxes cut at the border of the frame, which boxes of a detector may cross."""
         self.check(size)
         height, width = size
         ends = self.labels[:, :2] + self.labels[:, 2:]
@@ -180,14 +181,17 @@ class PointPrompt(Prompt):
         """Build a prompt from a CSV file, texts, a dictionary or an array."""
         if not isinstance(given, str | Path) or Path(given).suffix.lower() != ".csv":
             return super().of(given)
-        lines = list(filter(None, csv.reader(read_text(given).splitlines())))
+        lines = [line for line in csv.reader(read_text(given).splitlines()) if line]
         rows = lines[1:]
         frames = {row[0] for row in rows}
-        if not rows or lines[0][:4] != POINT_COLUMNS or len(frames) != 1 or not min(frames).isdecimal():
+        has_heading = bool(lines) and lines[0][:4] == POINT_COLUMNS
+        is_of_one_frame = len(frames) == 1 and all(map(str.isdecimal, frames))
+        if not has_heading or not is_of_one_frame:
             raise DataError(f"{given}: no table of one frame's points with the heading {','.join(POINT_COLUMNS)}")
+        (frame,) = frames
         labels = _numbers([row[2:4] for row in rows], cls.columns, str(given))
         names = tuple(row[1] for row in rows)
-        return cls(source=str(given), objects=names, labels=labels, frame=int(frames.pop()))
+        return cls(source=str(given), objects=names, labels=labels, frame=int(frame))
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless all points lie inside the frame, (height, width) pixels."""

@@ -22,11 +22,11 @@ FRAME_RATE = 24.0
 
 
 @dataclass(frozen=True)
-class VideoEntry:
-    """A video of a source.
+class SourceEntry:
+    """An entry of a source: a video, or a single image for `ImageClipDataModule`.
 
     Attributes:
-        path: video file, or folder that directly holds the frames.
+        path: video file, folder that directly holds the frames, or image file.
         label: class number from a list file.
     """
 
@@ -108,7 +108,7 @@ def open_video(path: str | os.PathLike[str], timeout: float = 60.0, table: bool 
     return FrameFolder(path) if os.path.isdir(path) else VideoFile(path, timeout, table)
 
 
-def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[VideoEntry, ...]:
+def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[SourceEntry, ...]:
     """List the videos of a source without opening them.
 
     Args:
@@ -131,17 +131,18 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
     if root.is_dir():
         return tuple(_videos_below(root, strict))
     if _is_video(root.name) and root.is_file():
-        return (VideoEntry(root),)
+        return (SourceEntry(root),)
     entries = _listed(root)
-    for path in (entry.path for entry in entries if strict):
-        if path.is_dir():
-            FrameFolder(path)
-        elif not (_is_video(path.name) and os.path.lexists(path)):
-            raise DataError(f"{root}: {path} is no folder of frames and no video file ({_VIDEOS})")
+    if strict:
+        for entry in entries:
+            if entry.path.is_dir():
+                FrameFolder(entry.path)  # refuses a folder that is no video
+            elif not _is_video(entry.path.name) or not os.path.lexists(entry.path):
+                raise DataError(f"{root}: {entry.path} is no folder of frames and no video file ({_VIDEOS})")
     return tuple(entries)
 
 
-def list_images_of(source: str | os.PathLike[str]) -> tuple[VideoEntry, ...]:
+def list_single_images(source: str | os.PathLike[str]) -> tuple[SourceEntry, ...]:
     """List the single images of a source, for example of a folder per class, without opening them.
 
     Args:
@@ -171,29 +172,29 @@ def hashed_rank(seed: int, name: str) -> bytes:
     return hashlib.blake2b(f"{seed} {name}".encode(errors="surrogateescape")).digest()
 
 
-def _videos_below(root: Path, strict: bool) -> list[VideoEntry]:
-    """Return the video files and the folders of frames below a folder; one with video files is not of frames."""
+def _videos_below(root: Path, strict: bool) -> list[SourceEntry]:
+    """Return the video files and the folders of frames below a folder; images beside video files are no frames."""
     paths: list[Path] = []
-    folders: set[Path] = set()
+    frame_folders: set[Path] = set()
     for folder, files in _folders(root, set()):
         videos = [Path(folder, name) for name in files if _is_video(name)]
         if not videos and any(name.lower().endswith(IMAGE_SUFFIXES) for name in files):
-            videos = [Path(folder)]
-            folders.update(videos)
+            videos = [folder]
+            frame_folders.add(folder)
         paths += videos
     if not paths:
         raise DataError(f"{root}: no folders of frames and no video files here ({_VIDEOS})")
     for path in paths:
-        above = folders.intersection(path.parents)
+        above = frame_folders.intersection(path.parents)
         if above:  # the video below may be masks or an old copy
             raise DataError(f"{min(above)}: holds frames, and the video {path} lies below it")
-        if strict and path in folders:
-            FrameFolder(path)
+        if strict and path in frame_folders:
+            FrameFolder(path)  # refuses a folder that is no video
     return _in_natural_order(paths)
 
 
-def _in_natural_order(paths: Sequence[Path]) -> list[VideoEntry]:
-    return list(map(VideoEntry, sorted(paths, key=lambda path: natural_order(path.as_posix()))))
+def _in_natural_order(paths: Sequence[Path]) -> list[SourceEntry]:
+    return list(map(SourceEntry, sorted(paths, key=lambda path: natural_order(path.as_posix()))))
 
 
 def _folders(folder: Path, seen: set[str]) -> Iterator[tuple[Path, list[str]]]:
@@ -208,7 +209,7 @@ def _folders(folder: Path, seen: set[str]) -> Iterator[tuple[Path, list[str]]]:
         yield from _folders(folder / name, seen)
 
 
-def _listed(path: Path) -> list[VideoEntry]:
+def _listed(path: Path) -> list[SourceEntry]:
     """Read a list file."""
     if path.suffix != ".txt":
         raise DataError(f"{path}: not a folder or a list (.txt) of paths")
@@ -221,12 +222,12 @@ def _listed(path: Path) -> list[VideoEntry]:
     return entries
 
 
-def _entry(line: str, folder: Path) -> VideoEntry:
+def _entry(line: str, folder: Path) -> SourceEntry:
     """Read a line as a path if the file exists, else as a path and a label."""
-    match = re.fullmatch(r"(.+) (-?[0-9]{1,18})", line)
+    match = re.fullmatch(r"(.+) (-?[0-9]{1,18})", line)  # a label of 18 digits fits into int64
     if match is None or os.path.exists(folder / line):
-        return VideoEntry(folder / line)
-    return VideoEntry(folder / match[1], int(match[2]))
+        return SourceEntry(folder / line)
+    return SourceEntry(folder / match[1], int(match[2]))
 
 
 def _is_video(name: str) -> bool:

@@ -27,7 +27,8 @@ class FrameStream:
 
     Attributes:
         size: (height, width) of the frames, pixels.
-        num_frames: number of frames of the part: exact for a folder, estimated from the header of a file.
+        num_frames: number of frames of the part. Exact for a folder; for a whole file the header's, which may be wrong;
+            for a part of a file that of `VideoFile.num_frames`.
         frame_rate: frames per second, 24 for a folder.
 
     Raises:
@@ -38,7 +39,8 @@ class FrameStream:
         self.path = Path(path).expanduser()
         self.start = start
         self.end = end
-        with open_video(self.path, table=(start, end) != (0, None)) as video:
+        is_part = (start, end) != (0, None)
+        with open_video(self.path, table=is_part) as video:  # the header's count cannot tell whether a part exists
             self.size: tuple[int, int] = next(video.frames()).shape[:2]
             self.frame_rate = video.frame_rate or FRAME_RATE
             self._stems = video.stems
@@ -63,7 +65,8 @@ class FrameStream:
         Raises:
             DecodingError: if a frame cannot be decoded, or its size differs from the first frame's.
         """
-        for index, image in enumerate(read_ahead(self._images(self.start + t)), start=self.start + t):
+        first = self.start + t
+        for index, image in enumerate(read_ahead(self._images(first)), start=first):
             require_size(self.path, image.shape, self.size, index)
             yield torch.from_numpy(image).permute(2, 0, 1)
 
