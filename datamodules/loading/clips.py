@@ -1,7 +1,5 @@
 """Data sets that the workers of a loader run: clips of a list of videos by (epoch, index)."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

@@ -1,7 +1,5 @@
 """Base of all benchmarks: a data set, a protocol and rules as a value, and the run that scores a network."""
 
-from __future__ import annotations
-
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence

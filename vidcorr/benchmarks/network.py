@@ -1,7 +1,5 @@
 """The network of an evaluation, by name or in memory, and its features for a benchmark."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """BADJA: joints of animals on clips of DAVIS and two others, with the masks of the animals."""
 
-from __future__ import annotations
-
 from itertools import compress
 from pathlib import Path
 

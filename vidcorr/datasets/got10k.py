@@ -1,7 +1,5 @@
 """GOT-10k as distributed: sequences of a subset, with the target's box and visible part in every frame."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """JHMDB as distributed: clips of an acting person with 15 joints."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

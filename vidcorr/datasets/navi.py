@@ -1,7 +1,5 @@
 """Pairs of pictures of an object or a room, with depth and cameras; NAVI's, whose partners are drawn."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

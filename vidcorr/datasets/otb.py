@@ -1,7 +1,5 @@
 """OTB as distributed: the box of a target in every frame."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Videos as lists of images, decoded on demand, and videos with masks; a reader's file has the others."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath

@@ -1,7 +1,5 @@
 """Pairs of pictures of rooms, with depth and cameras: ScanNet-1500."""
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Pairs of pictures with named key points and concepts, within and across categories: SOCO."""
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass, field
 from pathlib import Path

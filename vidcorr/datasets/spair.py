@@ -1,7 +1,5 @@
 """Pairs of pictures with corresponding key points: SPair-71k, PF-PASCAL and PF-WILLOW."""
 
-from __future__ import annotations
-
 import csv
 import functools
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """VIP (Video Instance-level Parsing) as distributed: people and their parts, every 25th frame."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

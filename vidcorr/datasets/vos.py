@@ -1,7 +1,5 @@
 """Labelled videos: a folder of frames and a folder of indexed masks (DAVIS, MOSE, LVOS, VOST, SA-V, a user's)."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args

@@ -1,7 +1,5 @@
 """YouTube-VOS as distributed: objects enter at any frame, some frames are annotated."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import partial

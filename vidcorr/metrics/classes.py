@@ -1,7 +1,5 @@
 """The benchmarks' metrics as torchmetrics classes, for training loops: a row per sequence, gathered over ranks."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """Masks cropped to their bounding boxes, with their boundaries: the cost of J and F grows with the objects' size."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Semantic parts (mIoU) and instance parts (AP over IoU 0.1 … 0.9) of VIP."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence

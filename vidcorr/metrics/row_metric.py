@@ -1,7 +1,5 @@
 """Base of the torchmetrics classes: rows of sequences, gathered over ranks bit for bit."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from itertools import chain

@@ -1,7 +1,5 @@
 """Scoring rules of the mask data sets, with their sources; a new data set is a class and an entry here."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

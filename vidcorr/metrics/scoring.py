@@ -1,7 +1,5 @@
 """Rules for scoring masks: the frames and objects that count, J and F by frame, means over frames and objects."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

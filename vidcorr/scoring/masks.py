@@ -1,7 +1,5 @@
 """Score masks on disk by the rules of DAVIS and related data sets."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Score point tracks by the rules of TAP-Vid, BADJA, and boxes by the rules of OTB or GOT-10k."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

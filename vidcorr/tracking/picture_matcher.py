@@ -1,7 +1,5 @@
 """Two pictures of one's own, matched by the features of a network."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,19 +1,14 @@
 """Boxes: their files, their two conventions, and SiamFC's square crops."""
 
-from __future__ import annotations
-
 import math
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .files import DataError, list_lines
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 SMALLEST_SIDE = 2.0
 """Smallest side of a crop in the frame, pixels: the rounded corners of a smaller one may coincide."""

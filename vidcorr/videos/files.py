@@ -1,7 +1,5 @@
 """Files of users and of runs: checks before reading, errors that name the file, atomic writing."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

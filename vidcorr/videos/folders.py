@@ -1,7 +1,5 @@
 """Names in a folder: which names are data, and the order of frames."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

@@ -1,21 +1,16 @@
 """The masks of a video: their files by frame, their size, and the meaning of their values, which all masks decide."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .files import DataError
 from .folders import list_folders, list_images
 from .images import image_size, open_image, pixels, require_size
 from .masks import VOID, pixel_counts, read_mask, refuse_large_void, require_form
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 KEPT_MASKS = 64
 """Number of decoded masks that stay in memory, since starts, rules and scores read the same ones."""

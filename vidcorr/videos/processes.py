@@ -1,7 +1,5 @@
 """Parallel calls in processes that may hang or crash."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,22 +1,18 @@
 """Prompts for the first frame of a video: a mask, boxes or points, from files or arrays."""
 
-from __future__ import annotations
-
 import csv
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .files import DataError, read_text
 from .images import pixels
 from .masks import VOID, object_ids, read_mask, refuse_large_void
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 POINT_COLUMNS = ["frame", "point", "x", "y"]
 """First columns of a table of points, as `predict` writes it."""

@@ -1,7 +1,5 @@
 """A video, or a part of it, that is read in order."""
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from itertools import islice
 from os import PathLike

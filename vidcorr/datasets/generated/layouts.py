@@ -3,8 +3,6 @@
 Each writer is called as `write_davis(root, count, **arguments)`: `layout` says which arguments it has.
 """
 
-from __future__ import annotations
-
 import json
 import pickle
 from collections import defaultdict

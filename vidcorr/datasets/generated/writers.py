@@ -1,7 +1,5 @@
 """Shared parts of the writers of generated videos: the choice of videos, their folder, and the files in it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
