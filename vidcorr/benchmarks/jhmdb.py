@@ -54,7 +54,6 @@ class JhmdbBenchmark(Benchmark):
     name = "jhmdb"
     score_names = ("PCK@0.1", "PCK@0.2", "PCK@0.3", "PCK@0.4", "PCK@0.5")
     protocol_class = JointProtocol
-    encoder = FrameEncoder
     pooled = True
 
     root: str | Path

@@ -42,7 +42,6 @@ class MaskBenchmark(Benchmark):
     """
 
     protocol_class = PropagationProtocol
-    encoder = FrameEncoder
     less_is_better = ("J-Decay", "F-Decay", "J_last-Decay", "V-Mean", "V-seen-Mean", "V-unseen-Mean")
     archive: ClassVar[str] = ""
     """Folder of the sequences inside predictions.zip; "" is its top (DAVIS)."""

@@ -42,7 +42,6 @@ class NaviBenchmark(PairBenchmark):
 
     name = "navi"
     protocol_class = SurfaceProtocol
-    encoder = FrameEncoder
     unit = "objects"
     caption = "matches of the largest weights; green: below the second threshold"
     conditions = PairBenchmark.conditions

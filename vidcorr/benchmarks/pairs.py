@@ -5,7 +5,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
@@ -24,7 +23,6 @@ class PairsOfCategory(NamedTuple):
     name: str
     num_frames: int
     pairs: list[Any]
-    sources: list[Path]
 
 
 class Matched(NamedTuple):
@@ -91,7 +89,7 @@ class PairBenchmark(Benchmark):
         categories: list[PairsOfCategory] = []
         for name, pairs in sorted(found.items()):
             pictures = set(chain.from_iterable(pair.files for pair in pairs))
-            categories.append(PairsOfCategory(name, len(pictures), pairs, []))
+            categories.append(PairsOfCategory(name, len(pictures), pairs))
         return categories
 
     def pairs_to_score(self, category: PairsOfCategory) -> Sequence[Any]:

@@ -68,7 +68,6 @@ class TapVidBenchmark(Benchmark):
 
     name = "tap_vid"
     protocol_class = PointProtocol
-    encoder = FrameEncoder
     score_names = (*SCORES, LIMIT)
 
     root: str | Path

@@ -70,7 +70,6 @@ class VipBenchmark(Benchmark):
 
     name = "vip"
     protocol_class = PropagationProtocol
-    encoder = FrameEncoder
     pooled = True
 
     root: str | Path

@@ -1,7 +1,5 @@
 """TAP-Vid in its released layouts, or rewritten without pickle."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -112,18 +110,15 @@ def TapVid(root: str | Path) -> list[PointSequence]:
         DataError: for an unknown layout, a damaged or hostile file, a missing key, arrays of the wrong type or shape,
             points in pixels, or a truncated JPEG. The message is one line that names the file and the video.
     """
-
-    return list(read_sets(Path(root).expanduser()))
-
-
-def read_sets(root: Path) -> Iterator[PointSequence]:
-    """Yield the videos of a TAP-Vid set as `TapVid`, file by file."""
+    root = Path(root).expanduser()
     inside = list_data(root) if root.is_dir() else [root]
     files = [path for path in inside if path.suffix.lower() in (".pkl", ".npz")]
     if len({path.suffix.lower() for path in files}) != 1:  # two sets would be scored as one
         raise DataError(f"{root}: {EXPECTED}")
+    sequences: list[PointSequence] = []
     for file in files:
-        yield from _sequences(file, root)
+        sequences += _sequences(file, root)
+    return sequences
 
 
 def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:

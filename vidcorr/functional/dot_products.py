@@ -9,14 +9,10 @@ SMALLEST = 20480
 """Torch gives convolutions with fewer input numbers to another library."""
 
 
-def onednn_serves(tensor: Tensor) -> bool:
-    """Return True for float32 on a CPU whose build of torch has oneDNN."""
-    return tensor.device.type == "cpu" and tensor.dtype == torch.float32 and torch.backends.mkldnn.is_available()
-
-
 def onednn_pays(queries: Tensor, keys: Tensor) -> bool:
-    """Return True if products are faster by oneDNN than by `mm`: where it serves, and the keys are large enough."""
-    return onednn_serves(queries) and keys.numel() > SMALLEST
+    """Return True if products are faster by oneDNN than by `mm`: float32 on a CPU, and the keys are large enough."""
+    is_served = queries.device.type == "cpu" and queries.dtype == torch.float32
+    return is_served and torch.backends.mkldnn.is_available() and keys.numel() > SMALLEST
 
 
 def dot_products(queries: Tensor, keys: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..protocols import MatchingProtocol
-from .device import to_device
-from .points.matching import POINTS_WORKSPACE, sample_features
+from .device import to_device, workspace_of
+from .points.matching import sample_features
 from .propagation.coding import Size
 from .propagation.resizing import resize_images
 
@@ -141,7 +141,7 @@ def _match(descriptors: Tensor, target: Tensor, frame: Size, protocol: MatchingP
         lengths = target.square().sum(0).sqrt_()
         of_cell, of_pixel = ANSWERS[protocol.answer]
     height, width = grid
-    at_once = max(1, POINTS_WORKSPACE // (4 * height * width))
+    at_once = max(1, workspace_of(target.device) // (4 * height * width))
     positions = []
     for part in descriptors.split(at_once):
         similarities = (part @ target.flatten(1)).unflatten(1, target.shape[1:])

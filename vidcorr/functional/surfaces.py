@@ -5,11 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .device import to_device
+from .device import to_device, workspace_of
 from .propagation.resizing import sampling_matrix
 
-WORKSPACE = 4 * 2**20
-"""Bytes of similarities that a CPU holds at a time, in its cache, without effect on results."""
 MOST_PRODUCTS = 2**25
 """Most products of the cells of two maps that are held."""
 CLOSEST = 1e-9
@@ -54,7 +52,7 @@ def match_surfaces(
     values, products_of = _products(source.float(), target.float(), down, across)
     source_down = sampling_matrix(source.shape[1], len(source_cells), sampling, device)
     source_across = sampling_matrix(source.shape[2], source_cells.shape[1], sampling, device)
-    at_once = max(1, WORKSPACE // (4 * allowed.numel())) if device.type == "cpu" else allowed.numel()
+    at_once = max(1, workspace_of(device) // (64 * allowed.numel()))  # 4 MiB on a CPU, in its cache
     cells: list[Tensor] = []
     nearest: list[Tensor] = []
     weights: list[Tensor] = []

@@ -266,7 +266,7 @@ def test_chunks_do_not_change_the_answer(monkeypatch):
     points, sizes = torch.rand(9, 2) * 99, ((100, 100), (80, 90))
     matchers = ("geoaware", *FILES)
     whole = {name: match_keypoints(source, target, points, *sizes, padded(name, 96)) for name in matchers}
-    monkeypatch.setattr("vidcorr.functional.matching.POINTS_WORKSPACE", 4000)
+    monkeypatch.setattr(matching, "workspace_of", lambda device: 4000)
     for name, expected in whole.items():
         found = match_keypoints(source, target, points, *sizes, padded(name, 96))
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)

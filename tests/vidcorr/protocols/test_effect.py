@@ -163,7 +163,7 @@ def test_where_the_condition_holds_the_field_names_the_result():
 
 WITHOUT_EFFECT = {
     *("CHUNK", "FIRST_LENGTH", "TINY", "LARGE", "MOST_MATCHES", "MANY", "TOO_MANY", "ROWS"),  # of the exact search
-    *("CHECKED_TOGETHER", "NEARBY", "KEPT_MAPS", "POINTS_WORKSPACE", "QUADS"),  # of memory
+    *("CHECKED_TOGETHER", "NEARBY", "KEPT_MAPS", "QUADS"),  # of memory
     "GREY",  # the colour of padding, which `input_padding` states
 }
 

@@ -3,15 +3,14 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...protocols import PointProtocol
-from ..device import PendingCopy, to_device
-from .matching import POINTS_WORKSPACE, decode_positions, sample_features, similarity_maps
+from ..device import PendingCopy, to_device, workspace_of
+from .matching import decode_positions, sample_features, similarity_maps
 
 KEPT_MAPS = 256 * 2**20
 """Bytes of query frames' features kept for tracking back; more features take several passes over the video."""
@@ -47,7 +46,6 @@ class TrackingJob:
     covered: tuple[float, float]
     protocol: PointProtocol
     both_directions: bool
-    workspace: ClassVar[int] = POINTS_WORKSPACE
 
     def __post_init__(self) -> None:
         self.starts = self.queries[:, 0].round().long()
@@ -103,7 +101,7 @@ class TrackingJob:
         protocol = self.protocol
         temperature = protocol.temperature or math.sqrt(len(features))
         normalise = protocol.feature_normalisation == "l2"
-        at_once = max(1, self.workspace // (16 * features[0].numel()))
+        at_once = max(1, workspace_of(features.device) // (16 * features[0].numel()))
         positions: list[Tensor] = []
         for part in descriptors.split(at_once):
             maps = similarity_maps(part, features, normalise)

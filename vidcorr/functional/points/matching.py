@@ -10,10 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..device import to_device
-
-POINTS_WORKSPACE = 64 * 2**20
-"""Bytes of similarities held at a time, without effect on results."""
+from ..device import to_device, workspace_of
 
 QUADS = 24
 """Number of squares between four cell centres that are evaluated first."""
@@ -99,9 +96,7 @@ def decode_positions(
     return logits.softmax(1) @ centres
 
 
-def best_pixels(
-    heatmaps: Tensor, height: int, width: int, topk: int, workspace: int = POINTS_WORKSPACE
-) -> tuple[Tensor, Tensor]:
+def best_pixels(heatmaps: Tensor, height: int, width: int, topk: int) -> tuple[Tensor, Tensor]:
     """Return the largest values of heat-maps enlarged bilinearly, and the centres of their pixels.
 
     A bilinear value is at most the largest of the four cells around it. The squares between cell centres with the
@@ -113,7 +108,6 @@ def best_pixels(
         height: height of the enlarged maps, pixels.
         width: width of the enlarged maps, pixels.
         topk: pixels per map, at most all.
-        workspace: bytes for enlarged maps, without effect on results.
 
     Returns:
         Values `(N, k)`, largest first, and x, y `(N, k, 2)` in pixels; the first pixel's centre is at 0.5.
@@ -125,20 +119,20 @@ def best_pixels(
     fits = side % 2 == 0 and (height, width) == (side * rows, side * columns)
     has_few_squares = (rows + 1) * (columns + 1) <= 2 * QUADS
     if heatmaps.device.type != "cpu" or not fits or has_few_squares:
-        return _of_enlarged(heatmaps, height, width, topk, workspace)
+        return _of_enlarged(heatmaps, height, width, topk)
     # a quarter of a square lies inside the map at a corner: even QUADS of these have more than topk pixels
-    at_once = max(1, workspace // (32 * QUADS * side**2))
+    at_once = max(1, workspace_of(heatmaps.device) // (32 * QUADS * side**2))
     of_parts = [_of_quads(part, side, topk) for part in heatmaps.split(at_once)]
     values, centres, sure = map(torch.cat, zip(*of_parts, strict=True))
     if not sure.all():
         rest = ~sure
-        values[rest], centres[rest] = _of_enlarged(heatmaps[rest], height, width, topk, workspace)
+        values[rest], centres[rest] = _of_enlarged(heatmaps[rest], height, width, topk)
     return values, centres
 
 
-def _of_enlarged(heatmaps: Tensor, height: int, width: int, topk: int, workspace: int) -> tuple[Tensor, Tensor]:
+def _of_enlarged(heatmaps: Tensor, height: int, width: int, topk: int) -> tuple[Tensor, Tensor]:
     best = []
-    at_once = max(1, workspace // (8 * height * width))
+    at_once = max(1, workspace_of(heatmaps.device) // (8 * height * width))
     for part in heatmaps.split(at_once):
         enlarged = F.interpolate(part[None], (height, width), mode="bilinear")
         best.append(enlarged[0].flatten(1).topk(topk))

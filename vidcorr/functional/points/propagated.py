@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..device import computing_in, to_device
+from ..device import computing_in, to_device, workspace_of
 from ..propagation.memory import FrameMemory, KeyMemory
 from ..propagation.propagate import average_of_matches
 from ..propagation.strips import best_matches
@@ -36,7 +36,7 @@ def _blocks(job: TrackingJob) -> Iterator[Tensor]:
     """Yield blocks of queries in order of their frames, as large as memory allows."""
     cells = job.features(int(job.starts.min()))[0].numel()
     kept = job.protocol.context + 4  # heat-maps of the window and of the query frame, and two of a step
-    at_once = max(1, job.workspace // (4 * cells * kept))
+    at_once = max(1, workspace_of(job.device) // (4 * cells * kept))
     for queries in job.starts.argsort(stable=True).split(at_once):
         for starts in job.starts[queries].unique().split(job.frames_at_once()):
             yield queries[torch.isin(job.starts[queries], starts)]
@@ -144,7 +144,7 @@ def _read(job: TrackingJob, heatmaps: Tensor, last: Tensor) -> Tensor:
     """Return the weighted mean of the heat-maps' best pixels, in pixels of the scored size, `(n, 2)`."""
     height = round(job.covered[0])
     width = round(job.covered[1])
-    values, centres = best_pixels(heatmaps, height, width, job.protocol.topk, job.workspace)
+    values, centres = best_pixels(heatmaps, height, width, job.protocol.topk)
     weights = values.clamp_min(0).double()
     total = weights.sum(1, keepdim=True)
     pixel = torch.tensor([job.covered[1] / width, job.covered[0] / height], dtype=torch.float64)

@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from vidcorr.functional import track_points
-from vidcorr.functional.points import job as job_module, track
-from vidcorr.functional.points.job import TrackingJob
+from vidcorr.functional.points import job as job_module, matching, propagated, track
 from vidcorr.functional.points.matching import sample_features
 from vidcorr.functional.points.track import bilinear_corners
 from vidcorr.protocols import PointProtocol
@@ -73,7 +72,8 @@ def test_a_query_does_not_depend_on_the_others_nor_on_memory(moving, name, monke
     together = track_points(noisy.__getitem__, FRAMES, queries, rules)
     with monkeypatch.context() as patch:
         patch.setattr(job_module, "KEPT_MAPS", 1)
-        patch.setattr(TrackingJob, "workspace", 1)
+        for module in (job_module, matching, propagated):
+            patch.setattr(module, "workspace_of", lambda device: 1)
         small = track_points(noisy.__getitem__, FRAMES, queries, rules)
     for number in range(len(queries)):
         alone = track_points(noisy.__getitem__, FRAMES, queries[[number]], rules)
@@ -135,7 +135,9 @@ def test_tracks_and_visibility_are_gmrws(peers, monkeypatch):
     monkeypatch.setattr(track, "flow", flow)
     queries = torch.from_numpy(gmrw["queries_tyx"]) + torch.tensor([0, 0.5, 0.5])
     rules = PointProtocol.named("gmrw-chained")
-    job = TrackingJob(lambda t: torch.full((1, height, width), float(t)), frames, queries, (height, width), rules, True)
+    job = job_module.TrackingJob(
+        lambda t: torch.full((1, height, width), float(t)), frames, queries, (height, width), rules, True
+    )
     track.track_by_chaining(job)
     expected = gmrw["tracks_xy"].transpose(1, 0, 2)
     np.testing.assert_allclose(job.positions - 0.5, expected, atol=1e-4)
