@@ -5,61 +5,63 @@ from collections.abc import Callable, Iterable, Mapping
 from .cells import Cell
 from .formats import listed
 from .records import ScoreRecord
+from .result import Result
 
 ENLARGED = 2
 """Frames that a protocol enlarges more than this are too small for it."""
 
 
-def of_what(records: Iterable[ScoreRecord]) -> str:
+def on_data_sets(records: Iterable[ScoreRecord]) -> str:
     """Return the benchmarks of the scores in words, each with its conditions and protocols."""
     data: dict[str, dict[str, dict[str, None]]] = {}  # benchmark → conditions → protocols
     for record in records:
         result = record.result
-        of_set = data.setdefault(result.data_set, {})
-        of_set.setdefault(", ".join(result.conditions), {})[result.stage.protocol.shared_name] = None
+        by_conditions = data.setdefault(result.data_set, {})
+        by_conditions.setdefault(", ".join(result.conditions), {})[result.stage.protocol.shared_name] = None
     texts = []
-    for name, of_set in data.items():
+    for name, by_conditions in data.items():
         parts = []
-        for conditions, protocols in of_set.items():
-            by_protocol = listed(list(filter(None, protocols)))
-            parts.append(", ".join(filter(None, [conditions, by_protocol and f"by {by_protocol}"])))
+        for conditions, protocols in by_conditions.items():
+            protocol_names = listed(list(filter(None, protocols)))
+            by_protocols = f"by {protocol_names}" if protocol_names else ""
+            parts.append(", ".join(filter(None, [conditions, by_protocols])))
         about = "; ".join(filter(None, parts))
         texts.append(f"{name} ({about})" if about else name)
     return f"on {listed(texts)}"
 
 
-def views_of(rows: Mapping[str, Mapping[str, Cell]]) -> str:
+def sentence_on_features(rows: Mapping[str, Mapping[str, Cell]]) -> str:
     """Return stage and stride of the rows' features in a sentence; empty if they have the same."""
-    names = _rows_of(rows, lambda record: record.features)
-    if len(names) < 2:
+    rows_by_features = _rows_by(rows, lambda record: record.features)
+    if len(rows_by_features) < 2:
         return ""
-    names.pop("", None)
-    texts = [f"{features} of {listed(list(of_features))}" for features, of_features in names.items()]
+    rows_by_features.pop("", None)  # such rows differ from the others, but have nothing to name
+    texts = [f"{features} of {listed(list(names))}" for features, names in rows_by_features.items()]
     return f"Features: {'; '.join(texts)}"
 
 
-def inputs_of(rows: Mapping[str, Mapping[str, Cell]]) -> str:
+def sentences_on_inputs(rows: Mapping[str, Mapping[str, Cell]]) -> str:
     """Return the RGB that the rows' networks got, and who states it, in a sentence each; empty if no result has it."""
-    names = _rows_of(rows, lambda record: str(record.result.stage.input or ""))
-    names.pop("", None)
-    if len(names) == 1:
-        return f"Input: {next(iter(names))}"
-    return ". ".join(f"Input of {listed(list(of_text))}: {text}" for text, of_text in names.items())
+    rows_by_input = _rows_by(rows, lambda record: str(record.result.stage.input or ""))
+    rows_by_input.pop("", None)
+    if len(rows_by_input) == 1:
+        return f"Input: {next(iter(rows_by_input))}"
+    return ". ".join(f"Input of {listed(list(names))}: {text}" for text, names in rows_by_input.items())
 
 
-def _rows_of(
+def _rows_by(
     rows: Mapping[str, Mapping[str, Cell]], property_of: Callable[[ScoreRecord], str]
 ) -> dict[str, dict[str, None]]:
     """Return property of records → names of the rows."""
-    names: dict[str, dict[str, None]] = {}
+    rows_by_property: dict[str, dict[str, None]] = {}
     for name, row in rows.items():
         for cell in row.values():
             for record in cell.records:
-                names.setdefault(property_of(record), {})[name] = None
-    return names
+                rows_by_property.setdefault(property_of(record), {})[name] = None
+    return rows_by_property
 
 
-def frames_of(records: Iterable[ScoreRecord]) -> list[str]:
+def sentences_on_frames(records: Iterable[ScoreRecord]) -> list[str]:
     """Return sentences on the frames of each benchmark: those that are scored, and how much small ones are enlarged."""
     scored: dict[str, dict[str, None]] = {}  # frames → benchmarks
     enlarged: dict[str, dict[str, None]] = {}  # sentence → protocols
@@ -68,14 +70,8 @@ def frames_of(records: Iterable[ScoreRecord]) -> list[str]:
         rules = result.data.get("rules")
         if isinstance(rules, dict) and "frames" in rules:
             scored.setdefault(str(rules["frames"]), {})[result.data_set] = None
-        sides = result.data.get("short_sides") or [0]
-        fields = result.stage.protocol.fields
-        size = fields.get("input_size")
-        shortest = min(size) if isinstance(size, list) else size
-        if fields.get("input_side") == "long":  # results do not have the long sides of the frames
-            shortest = None
-        if sides[0] and shortest and shortest > ENLARGED * sides[0]:
-            text = f"Frames of {result.data_set}, {sides[0]} px, are enlarged {shortest / sides[0]:.3g} times"
+        text = _sentence_on_enlarged(result)
+        if text:
             enlarged.setdefault(text, {})[result.stage.protocol.shared_name] = None
     texts = [f"{frames} ({listed(list(names))})" for frames, names in scored.items()]
     sentences = [f"Scored frames: {'; '.join(texts)}"] if texts else []
@@ -85,21 +81,34 @@ def frames_of(records: Iterable[ScoreRecord]) -> list[str]:
     return sentences
 
 
-def differing(records: Iterable[ScoreRecord]) -> list[str]:
+def _sentence_on_enlarged(result: Result) -> str:
+    """Return how much the protocol enlarges the smallest frames; empty if that is little, or not known."""
+    smallest, *_ = result.data.get("short_sides") or [0]
+    fields = result.stage.protocol.fields
+    size = fields.get("input_size")
+    side = min(size) if isinstance(size, list) else size
+    if fields.get("input_side") == "long":  # results do not have the long sides of the frames
+        return ""
+    if not smallest or not side or side <= ENLARGED * smallest:
+        return ""
+    return f"Frames of {result.data_set}, {smallest} px, are enlarged {side / smallest:.3g} times"
+
+
+def sentences_on_protocols(records: Iterable[ScoreRecord]) -> list[str]:
     """Return a sentence on the fields in which the protocols of a benchmark differ, for each with several."""
     protocols: dict[str, dict[str, dict[str, object]]] = {}  # benchmark → protocol → its fields
     for record in records:
         protocol = record.result.stage.protocol
         protocols.setdefault(record.result.data_set, {})[protocol.shared_name] = protocol.fields
     sentences = []
-    for benchmark, of_benchmark in protocols.items():
-        first, *others = of_benchmark.values()
+    for benchmark, fields_of_protocols in protocols.items():
+        first, *others = fields_of_protocols.values()
         changed: set[str] = set()
         for other in others:
             changed.update(name for name, value in first.items() if other.get(name) != value)
         changed -= {"name", "feature_stride"}  # the features set the stride
-        fields = list(filter(changed.__contains__, first))
+        fields = [name for name in first if name in changed]  # in the order of the protocol
         if fields:
-            command = f"vidcorr protocols {' '.join(list(of_benchmark)[:2])}"
+            command = f"vidcorr protocols {' '.join(list(fields_of_protocols)[:2])}"
             sentences.append(f"The protocols on {benchmark} differ in {listed(fields)}: {command}")
     return sentences

@@ -1,7 +1,7 @@
 """Cells of tables, a score of a row over its seeds, and the rows that results belong to."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isnan, nan
@@ -105,20 +105,32 @@ def by_row(records: Sequence[ScoreRecord]) -> dict[str, list[ScoreRecord]]:
     views: dict[tuple[str, Column], set[str]] = {}
     for record in records:
         views.setdefault((record.name, record.column), set()).add(record.view)
-    several = {name for (name, _), of_column in views.items() if len(of_column) > 1}
-    rows: dict[tuple[str, ...], list[ScoreRecord]] = {}
+    have_several_views = {name for (name, _), of_column in views.items() if len(of_column) > 1}
+    rows: dict[RowKey, list[ScoreRecord]] = {}
     for record in records:
-        name = ", ".join(filter(None, [record.name, record.view])) if record.name in several else record.name
-        key: tuple[str, ...] = (name,)
-        if not record.row:
-            key = (name, record.weights)
-            seeds = [other.seed for other in rows.get(key, ()) if other.column == record.column]
-            if seeds and (record.seed is None or record.seed in seeds or None in seeds):
-                key = (name, str(record.place))
-        rows.setdefault(key, []).append(record)
-    taken = Counter(name for name, *_ in rows)
+        name = record.name
+        if name in have_several_views:
+            name = ", ".join(filter(None, [record.name, record.view]))
+        rows.setdefault(_row_of(record, name, rows), []).append(record)
+    times = Counter(name for name, *_ in rows)
     named = {}
     for (name, *_), members in rows.items():
-        row_name = name if taken[name] == 1 else f"{name} ({members[0].place})"
+        row_name = name if times[name] == 1 else f"{name} ({members[0].place})"
         named[row_name] = members
     return named
+
+
+RowKey = tuple[str, ...]
+"""Name of a row, and what tells it from other rows of the name: the weights of its seeds, or the folder of a result."""
+
+
+def _row_of(record: ScoreRecord, name: str, rows: Mapping[RowKey, Sequence[ScoreRecord]]) -> RowKey:
+    """Return the row of a record with a name: the user's, or that of its seeds, if it is another seed than they are."""
+    if record.row:
+        return (name,)
+    of_seeds = (name, record.weights)
+    seeds = [other.seed for other in rows.get(of_seeds, ()) if other.column == record.column]
+    is_another_seed = record.seed is not None and record.seed not in seeds and None not in seeds
+    if not seeds or is_another_seed:
+        return of_seeds
+    return (name, str(record.place))

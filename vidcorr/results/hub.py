@@ -1,6 +1,7 @@
 """Scores in the form that model pages and leaderboards of the Hugging Face hub read: files in `.eval_results/`."""
 
 from collections.abc import Iterable
+from math import isnan
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
@@ -31,6 +32,6 @@ def entry(result: Result, score: str) -> dict[str, Any]:
 
 def hub_text(scores: Iterable[tuple[Result, str]]) -> str:
     """Return entries of results and their scores as YAML; a score that is undefined is left out."""
-    entries = [entry(result, score) for result, score in scores if result.scores[score] == result.scores[score]]
+    entries = [entry(result, score) for result, score in scores if not isnan(result.scores[score])]
     text: str = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=120)
     return text

@@ -24,6 +24,8 @@ PAGE = 335
 """Width of a page, points, which a wider table spans in small letters."""
 LONGEST_NAME = 14.0
 """Width of a row's name, in sizes of its letters, beyond which it breaks."""
+LONGEST_WORD = 12
+"""Letters of a word, beyond which it may break."""
 Groups = dict[str, list[Printed]]
 """Label → the columns below it."""
 
@@ -39,15 +41,15 @@ def latex_table(rows: Sequence[str], scores: Sequence[tuple[str, Sequence[Printe
     shown = []
     for label, columns in scores:
         shown.append((label, list(map(_in_latex, columns))))
-    of_names = min(LONGEST_NAME, max(map(width_in_latex, rows), default=0.0))
+    width_of_names = min(LONGEST_NAME, max(map(width_in_latex, rows), default=0.0))  # in sizes of the letters
     size = 10.0  # of the letters, points
     gap = 6.0  # beside each column, points
-    parts = _latex_parts(shown, size, gap, COLUMN - of_names * size - 2 * gap)
+    parts = _latex_parts(shown, size, gap, COLUMN - width_of_names * size - 2 * gap)
     is_narrow = len(parts) == 1
     if not is_narrow:
-        size = 8.0
-        gap = 3.0
-        parts = _latex_parts(shown, size, gap, PAGE - of_names * size - 2 * gap)
+        size = 8.0  # \footnotesize
+        gap = 3.0  # \tabcolsep below
+        parts = _latex_parts(shown, size, gap, PAGE - width_of_names * size - 2 * gap)
     names = [_latex_name(name, size) for name in rows]
     tabulars = []
     for part in parts:
@@ -87,11 +89,11 @@ def _latex_parts(scores: Sequence[tuple[str, list[Printed]]], size: float, gap: 
         if _latex_width({label: columns}, size, gap) > room:
             pieces = [[column] for column in columns]
         for piece in pieces:
-            more = parts[-1] | {label: [*parts[-1].get(label, []), *piece]}
-            if parts[-1] and _latex_width(more, size, gap) > room:
-                more = {label: piece}
-                parts.append(more)
-            parts[-1] = more
+            extended = parts[-1] | {label: [*parts[-1].get(label, []), *piece]}
+            if parts[-1] and _latex_width(extended, size, gap) > room:
+                parts.append({label: piece})
+            else:
+                parts[-1] = extended
     return parts
 
 
@@ -153,7 +155,7 @@ def breakable(text: str) -> str:
     """Return text in LaTeX whose long words, as the name of a protocol, may break after a sign."""
     words = []
     for word in one_line(text).split(" "):
-        parts = re.split(r"(?<=[\W_])(?=.)", word) if len(word) > 12 else [word]
+        parts = re.split(r"(?<=[\W_])(?=.)", word) if len(word) > LONGEST_WORD else [word]
         words.append(r"\allowbreak{}".join(map(latex_text, parts)))
     return " ".join(words)
 

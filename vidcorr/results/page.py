@@ -66,10 +66,10 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
 
 def ranking_columns(result: Result) -> list[str]:
     """Return the columns whose mean ranks the sequences: of the first score that is a mean of columns, else J and F."""
-    known = set().union(*(row.values for row in result.rows))
+    all_columns = set().union(*(row.values for row in result.rows))
     for name in (*result.scores, "J&F-Mean"):
         columns = MEANS_OF.get(name, (name,))
-        if known.issuperset(columns):
+        if all_columns.issuperset(columns):
             return list(columns)
     return []
 
@@ -81,9 +81,9 @@ def scores_by_sequence(result: Result) -> dict[str, float]:
     for row in result.rows:
         name = row.name if row.name in result.sequences else row.video  # an object may be followed by itself
         cells = map(row.values.get, columns)
-        known = [cell for cell in cells if isinstance(cell, int | float) and not isnan(cell)]
-        values.setdefault(name, []).extend(known)
-    return {name: fmean(known) for name, known in values.items() if known}
+        numbers = [cell for cell in cells if isinstance(cell, int | float) and not isnan(cell)]
+        values.setdefault(name, []).extend(numbers)
+    return {name: fmean(numbers) for name, numbers in values.items() if numbers}
 
 
 def _animations(folder: Path, result: Result) -> list[Json]:

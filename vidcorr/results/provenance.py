@@ -41,11 +41,11 @@ class Provenance(Exact):
             if torch.cuda.is_available():
                 gpus = list(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))
         cpus = Path("/proc/cpuinfo")
-        named = re.search(r"^model name\s*: (.+)", cpus.read_text(), re.MULTILINE) if cpus.exists() else None
+        model = re.search(r"^model name\s*: (.+)", cpus.read_text(), re.MULTILINE) if cpus.exists() else None
         machine = {
             "system": platform.platform(),
             "python": platform.python_version(),
-            "processor": named[1] if named else platform.machine(),  # its architecture on other systems than Linux
+            "processor": model[1] if model else platform.machine(),  # its architecture on other systems than Linux
             "cores": os.cpu_count(),
             "compiled_search": compiled,
             "gpus": gpus,

@@ -53,8 +53,10 @@ class Column(NamedTuple):
 
     @property
     def head(self) -> str:
-        """All of it in words."""
-        return f"{self.benchmark} {self.score}{self.title.removeprefix(self.benchmark)}{', paper' * self.published}"
+        """Benchmark, score, protocol and conditions, and whether the numbers are printed ones."""
+        about = f" ({self.about})" if self.about else ""
+        paper = ", paper" if self.published else ""
+        return f"{self.benchmark} {self.score}{about}{paper}"
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,10 @@ class ScoreRecord:
 
     @property
     def weights(self) -> str:
-        """What seeds of a row share: the recipe of a training. Weights of an unknown recipe share it with none."""
+        """What the seeds of a row share: the recipe of their training.
+
+        Loaded weights of an unknown recipe share their seed alone, so that no other seed is of their row.
+        """
         network = self.result.network
         if network.loaded and not network.recipe:
             return f"seed {network.seed}"
@@ -128,7 +133,7 @@ def records_of(result: Result, scores: Iterable[str], row: str = "", place: Path
 
 
 def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
-    """Return column → column with its own title: digests follow the conditions of different columns with one title."""
+    """Return column → the column with a title of its own: columns of one title get their digests as conditions too."""
     digests: dict[str, set[tuple[str, str]]] = {}
     for column in columns:
         digests.setdefault(column.title, set()).add((column.protocol, column.names))
@@ -177,12 +182,12 @@ def named_results(text: str | Path) -> tuple[str, dict[Path, Result]]:
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """Return folder → result without the earlier evaluations of each training, whose folders lie side by side."""
 
-    def steps(place: Path) -> int:
+    def step_of(place: Path) -> int:
         return max(past.step for past in results[place].history)
 
     of_trainings = [place for place, result in results.items() if result.history]
     last: dict[tuple[Path, str], Path] = {}  # folder of the evaluations, benchmark → folder of the last
-    for place in sorted(of_trainings, key=steps):
+    for place in sorted(of_trainings, key=step_of):  # a later one replaces an earlier one
         last[place.parent, results[place].benchmark] = place
     earlier = set(of_trainings) - set(last.values())
     return {place: result for place, result in results.items() if place not in earlier}

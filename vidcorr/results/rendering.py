@@ -12,7 +12,13 @@ from itertools import chain
 from textwrap import fill
 from typing import Literal
 
-from .captions import differing, frames_of, inputs_of, of_what, views_of
+from .captions import (
+    on_data_sets,
+    sentence_on_features,
+    sentences_on_frames,
+    sentences_on_inputs,
+    sentences_on_protocols,
+)
 from .cells import Cell
 from .csv_files import csv_of_records
 from .formats import Printed, as_bold, grid, one_line, percent
@@ -22,6 +28,8 @@ from .records import Column, ScoreRecord
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
 
 Format = Literal["text", "md", "csv", "tex", "html", "hub"]
+GAP = 2
+"""Blanks between columns in a terminal."""
 INTERVAL = "95 % interval"
 BETWEEN = ("", " ", "; ", " ", ", p ")
 """Before each text of a cell (`Cell.texts`) in Markdown, where they stand in one column."""
@@ -93,8 +101,8 @@ class Table:
                 best[head] = percent(max(means), cells[0].digits)
         return best
 
-    def row_named(self, text: str) -> str:
-        """Return the row of a name, or of a unique part of its name.
+    def base_row(self, text: str) -> str:
+        """Return the name of the base row, of which the text is the whole or a unique part.
 
         Raises:
             ValueError: if the text does not name exactly one row.
@@ -107,13 +115,13 @@ class Table:
         return found[0]
 
     def with_differences(self, base: str, own_bases: Mapping[str, str] = {}) -> "Table":
-        """Return the table with the differences of all rows from a base row, named as in `row_named`.
+        """Return the table with the differences of all rows from a base row.
 
         Args:
-            base: the base row.
+            base: name of the base row, or a unique part of it.
             own_bases: row → another base row, by their full names.
         """
-        base = self.row_named(base)
+        base = self.base_row(base)
         rows: dict[str, Mapping[str, Cell]] = {}
         for name, row in self.rows.items():
             base_of_row = own_bases.get(name, base)
@@ -172,25 +180,26 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
     if table.caption:
         sentences = [table.caption]
     elif format == "tex":
-        sentences = [f"Scores in per cent {of_what(table.records)}"]
+        sentences = [f"Scores in per cent {on_data_sets(table.records)}"]
     if not table.caption:
-        sentences += filter(None, [views_of(table.rows), inputs_of(table.rows)])
+        sentences += filter(None, [sentence_on_features(table.rows), sentences_on_inputs(table.rows)])
     if table.best and format != "text":
         sentences.append("Bold is the best of a column")
     if any(len(cell.scores) > 1 for cell in cells):
         sentences.append("± is the standard deviation over seeds")
     if intervals and any(cell.interval is not None for cell in cells):
         sentences.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
-    sentences += frames_of(table.records)
+    sentences += sentences_on_frames(table.records)
     if table.base:
         bases = [table.base]
         for name, base in table.own_bases.items():
             bases.append(f"of {name} from {base}")
-        sentences.append(f"Differences{' (Δ)' * (format == 'tex')} are from {', '.join(bases)}")
+        differences = "Differences (Δ)" if format == "tex" else "Differences"  # LaTeX's head for them
+        sentences.append(f"{differences} are from {', '.join(bases)}")
     if format != "tex":
         sentences += _about_tests(table, intervals)
         if not table.caption:
-            sentences += differing(table.records)
+            sentences += sentences_on_protocols(table.records)
     return [f"{one_line(sentence)}." for sentence in (*sentences, *table.notes)]
 
 
@@ -264,11 +273,13 @@ def _lines(table: Table, columns: Sequence[Printed]) -> list[tuple[str, ...]]:
 
 def _block(table: Table, title: str, format: Literal["text", "md"], intervals: bool, width: float) -> str:
     """Return the columns of a title; scores that do not fit beside the first ones stand below."""
-    names = Printed("", list(table.rows))
+    row_names = Printed("", list(table.rows))
     blocks: list[list[Printed]] = [[]]  # the columns that stand side by side
     for head in table.titles[title]:
         of_score = _columns_of(table, head, format, intervals)
-        if blocks[-1] and sum(map(_width, [names, *blocks[-1], *of_score])) > width + 2:
+        of_line = [row_names, *blocks[-1], *of_score]
+        used = sum(map(_width, of_line)) - GAP  # nothing stands after the last column
+        if blocks[-1] and used > width:
             blocks.append([])
         blocks[-1] += of_score
     texts = []
@@ -280,7 +291,7 @@ def _block(table: Table, title: str, format: Literal["text", "md"], intervals: b
 
 def _width(column: Printed) -> int:
     """Return the width of a column and of the space after it, characters."""
-    return 2 + max(len(one_line(text)) for text in (column.head, *column.cells))
+    return GAP + max(len(one_line(text)) for text in (column.head, *column.cells))
 
 
 # LaTeX and HTML

@@ -212,11 +212,11 @@ class Result(Exact):
         rule = getattr(benchmark.protocol, "rule", None)
         if rule is not None:
             data["rule"] = rule
-        sides = [min(sequence.size) for sequence in benchmark.sequences if hasattr(sequence, "size")]
-        if sides:
-            data["short_sides"] = [min(sides), max(sides)]
+        short_sides = [min(sequence.size) for sequence in benchmark.sequences if hasattr(sequence, "size")]
+        if short_sides:
+            data["short_sides"] = [min(short_sides), max(short_sides)]
         conditions = [f"{len(benchmark.sequences)} {benchmark.unit}"]
-        if "conditions" in vars(type(benchmark)):
+        if "conditions" in vars(type(benchmark)):  # not inherited: a subclass may read other data or score otherwise
             conditions = [*benchmark.conditions(data), *conditions]
         if rule is not None:
             conditions.append(f"rule {rule}")

@@ -62,15 +62,22 @@ class Sample(NamedTuple):
             >>> Sample.of_means({"bike": [0.25], "dogs": [0.5, 0.75]})
             Sample(score=0.5, without={'bike': 0.625, 'dogs': 0.25}, seed=None)
         """
-        known = {name: list(filter(isfinite, values)) for name, values in videos.items()}
-        total = sum(map(sum, known.values()))
-        objects = sum(map(len, known.values()))
+        finite = {name: list(filter(isfinite, values)) for name, values in videos.items()}
+        total = sum(map(sum, finite.values()))
+        objects = sum(map(len, finite.values()))
         without = dict.fromkeys(videos, nan)
-        for name, values in known.items():
+        for name, values in finite.items():
             others = objects - len(values)
             if values and others > 0:
                 without[name] = (total - sum(values)) / others
         return cls(total / objects if objects else nan, without, seed)
+
+
+class Variance(NamedTuple):
+    """An estimate of the variance of a mean, or of an independent part of it, with its degrees of freedom."""
+
+    value: float
+    degrees: int
 
 
 class Difference(NamedTuple):
@@ -106,15 +113,15 @@ def interval(runs: Sequence[Sample], score: str = "") -> tuple[float, float] | N
     Returns:
         Lower and upper end; None with fewer than four sequences, or if the sequences of the runs differ.
     """
-    variances = _over_sequences(runs)
-    if variances is None or variances[1] + 1 < FEWEST_SEQUENCES:
+    over_sequences = _over_sequences(runs)
+    if over_sequences is None or over_sequences.degrees + 1 < FEWEST_SEQUENCES:
         return None
     scores = _scores(runs)
-    parts = [variances]
+    parts = [over_sequences]
     if len(runs) >= FEWEST_SEEDS:
         parts.append(_over_seeds(scores))
     mean = fmean(scores)
-    half = _half(parts)
+    half = _half_length(parts)
     low, high = mean - half, mean + half
     if score.endswith("Decay"):
         return low, high
@@ -143,8 +150,8 @@ def difference(
         pairs = _pairs(first, second)
     if pairs:
         first, second = zip(*pairs, strict=True)
-    variances = _over_sequences(first, second)
-    if variances is None:
+    over_sequences = _over_sequences(first, second)
+    if over_sequences is None:
         return None
     of_first = _scores(first)
     of_second = _scores(second)
@@ -155,13 +162,13 @@ def difference(
     if trained[1]:
         of_trainings.append(of_second)
     fewest_seeds = min(map(len, of_trainings), default=FEWEST_SEEDS)
-    if fewest_seeds < FEWEST_SEEDS or variances[1] + 1 < FEWEST_SEQUENCES:
+    if fewest_seeds < FEWEST_SEEDS or over_sequences.degrees + 1 < FEWEST_SEQUENCES:
         return Difference(mean)
-    if pairs:
+    if pairs:  # one part of the variance, over the seeds' differences, in place of two
         of_trainings = [list(map(sub, of_first, of_second))]
-    parts = [variances, *map(_over_seeds, of_trainings)]
-    half = _half(parts)
-    return Difference(mean, mean - half, mean + half, _p(mean, parts))
+    parts = [over_sequences, *map(_over_seeds, of_trainings)]
+    half = _half_length(parts)
+    return Difference(mean, mean - half, mean + half, _p_value(mean, parts))
 
 
 def _scores(runs: Sequence[Sample]) -> list[float]:
@@ -181,47 +188,47 @@ def _pairs(first: Sequence[Sample], second: Sequence[Sample]) -> list[tuple[Samp
     return pairs
 
 
-def _half(parts: Sequence[tuple[float, int]], beyond: float = 0.05) -> float:
-    """Return half the length of an interval.
+def _half_length(parts: Sequence[Variance], level: float = 0.05) -> float:
+    """Return half the length of an interval, the hypotenuse of those of its parts.
 
     Args:
-        parts: independent parts of the variance of its middle, with their degrees of freedom.
-        beyond: share of cases that the interval may miss.
+        parts: independent parts of the variance of its middle.
+        level: share of cases that the interval may miss.
     """
     from scipy.special import stdtrit  # here, because scipy would delay a tool's `--help`
 
     squares = 0.0
-    for part, degrees in parts:
-        squares += part * float(stdtrit(degrees, beyond / 2)) ** 2
+    for variance_of_part, degrees in parts:
+        squares += variance_of_part * float(stdtrit(degrees, level / 2)) ** 2
     return sqrt(squares)
 
 
-def _p(mean: float, parts: Sequence[tuple[float, int]]) -> float:
-    """Return the share of cases that an interval may miss which ends at zero; for the arguments see `_half`."""
+def _p_value(mean: float, parts: Sequence[Variance]) -> float:
+    """Return p, the level at which the interval around a mean just reaches zero; with several parts it is a root."""
     from scipy.optimize import brentq
     from scipy.special import stdtr
 
-    alone = []
-    for part, degrees in parts:
-        if part > 0:
-            alone.append(2 * float(stdtr(degrees, -abs(mean) / sqrt(part))))
-    if not alone:
+    of_parts = []  # p of each part, if the variance had no other
+    for variance_of_part, degrees in parts:
+        if variance_of_part > 0:
+            of_parts.append(2 * float(stdtr(degrees, -abs(mean) / sqrt(variance_of_part))))
+    if not of_parts:  # without a variance any difference is certain
         return float(mean == 0)
-    least = max(*alone, 1e-300)
-    if _half(parts, least) <= abs(mean):  # as for the only part
-        return least
-    return float(brentq(lambda beyond: _half(parts, beyond) - abs(mean), least, 1.0))
+    lowest = max(*of_parts, 1e-300)  # further parts only lengthen the interval, so p is not below; and brentq needs > 0
+    if _half_length(parts, lowest) <= abs(mean):  # of a single part this is p already
+        return lowest
+    return float(brentq(lambda level: _half_length(parts, level) - abs(mean), lowest, 1.0))
 
 
-def _over_seeds(scores: Sequence[float]) -> tuple[float, int]:
-    """Return the variance of the mean over seeds, and its degrees of freedom."""
-    return variance(scores) / len(scores), len(scores) - 1
+def _over_seeds(scores: Sequence[float]) -> Variance:
+    """Return the variance of the mean over seeds."""
+    return Variance(variance(scores) / len(scores), len(scores) - 1)
 
 
-def _over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> tuple[float, int] | None:
-    """Return the jackknife variance of a score or a paired difference over sequences, and its degrees of freedom.
+def _over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> Variance | None:
+    """Return the jackknife variance of a score or a paired difference over sequences.
 
-    Both are 0 with fewer than two sequences. None if the sequences of the runs differ.
+    It is 0, with 0 degrees of freedom, with fewer than two sequences. None if the sequences of the runs differ.
     """
     names = first[0].without.keys()
     for run in (*first, *second):
@@ -233,10 +240,10 @@ def _over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> t
         if second:
             mean -= fmean(run.without[name] for run in second)
         means.append(mean)
-    known = list(filter(isfinite, means))
-    if len(known) < 2:
-        return 0.0, 0
-    spread = (len(known) - 1) * pvariance(known)
+    finite = list(filter(isfinite, means))
+    if len(finite) < 2:
+        return Variance(0.0, 0)
+    spread = (len(finite) - 1) * pvariance(finite)
     if spread <= 1e-24:  # equal values differ by rounding
         spread = 0.0
-    return spread, len(known) - 1
+    return Variance(spread, len(finite) - 1)

@@ -16,6 +16,8 @@ from .overlays import DARK, Colour, Picture
 
 REPLACED = {"−": "-", "–": "-", "→": "to", "×": "x", "Δ": "d"}
 """Letters that the font lacks."""
+BASE = 0.35
+"""From the middle of a line of letters down to the line that they stand on, in sizes of the letters."""
 LETTERS = range(32, 127)
 """Codes of the letters of a PDF's font."""
 
@@ -140,7 +142,7 @@ class Drawing:
         lines.append('<rect width="100%" height="100%" fill="white"/>')
         for item in self._items:
             if isinstance(item, _Text):
-                place = f'x="{item.left:.1f}" y="{item.middle + 0.35 * item.size:.1f}" font-size="{item.size}"'
+                place = f'x="{item.left:.1f}" y="{item.middle + BASE * item.size:.1f}" font-size="{item.size}"'
                 style = f'font-family="Aileron, Helvetica, Arial, sans-serif" fill="rgb{item.colour}"'
                 length = f'textLength="{width_of(item.text, item.size):.1f}"'  # also in another font
                 lines.append(f"<text {place} {style} {length}>{escape(item.text)}</text>")
@@ -161,7 +163,7 @@ class Drawing:
         for item in self._items:
             if isinstance(item, _Text):
                 letters = "".join(f"\\{letter}" if letter in r"\()" else letter for letter in item.text)
-                base = self.height - item.middle - 0.35 * item.size
+                base = self.height - item.middle - BASE * item.size
                 place = f"/F {item.size} Tf {item.left:.1f} {base:.1f} Td"
                 drawn.append(f"BT {_fill(item.colour)} {place} ({letters}) Tj ET")
             elif isinstance(item, _Bar):
@@ -173,7 +175,7 @@ class Drawing:
                 drawn.append(f"q {width} 0 0 {height} {item.left} {below} cm /I{len(images)} Do Q")
                 about = f"/Subtype /Image /Width {width} /Height {height} /ColorSpace /DeviceRGB /BitsPerComponent 8"
                 images.append(_stream(item.jpeg(), f"/Type /XObject {about} /Filter /DCTDecode"))
-        names = " ".join(f"/I{number} {8 + number} 0 R" for number in range(len(images)))
+        names = " ".join(f"/I{number} {8 + number} 0 R" for number in range(len(images)))  # objects 1 to 7 come before
         box = f"[0 0 {self.width * scale:.2f} {self.height * scale:.2f}]"
         resources = f"<< /Font << /F 5 0 R >> /XObject << {names} >> >>"
         page = f"<< /Type /Page /Parent 2 0 R /MediaBox {box} /Resources {resources} /Contents 4 0 R >>"

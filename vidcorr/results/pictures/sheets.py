@@ -71,7 +71,7 @@ def principal_colours(features: Tensor) -> Tensor:
     cut = len(values) // 100
     low = ordered[cut]
     span = ordered[len(values) - 1 - cut] - low
-    varies = span > 1e-6 * span.max().clamp_min(1e-6)
+    varies = span > 1e-6 * span.max().clamp_min(1e-6)  # less is rounding
     scaled = (values - low) / span.where(varies, 1.0)
     colours = torch.where(varies, scaled, 0.5).clamp(0, 1)
     return colours.float().view(frames, height, width, 3).permute(0, 3, 1, 2)
@@ -109,8 +109,8 @@ def feature_sheet(
     names = names or [f"frame {index}" for index in range(len(frames))]
     panels: list[Picture] = []
     for frame, tinted, name in zip(frames, 0.85 * colours + 0.15 * grey, names, strict=True):
-        both = [resized(as_picture(picture), width) for picture in (frame, tinted)]
-        panels.append(captioned(np.concatenate(both), name))
+        above_each_other = [resized(as_picture(picture), width) for picture in (frame, tinted)]
+        panels.append(captioned(np.concatenate(above_each_other), name))
     return contact_sheet(panels, columns=len(panels), width=width)
 
 
@@ -157,29 +157,29 @@ def heat_map_sheet(
     points = torch.as_tensor(point).cpu().reshape(1, 2)
     affinity = partial(affinity_of_cells, features, points, protocol, propagator=propagator, network=network)
     with_prior = affinity()
-    rows = {"": with_prior.weights[0]}
+    weights_of_rows = {"": with_prior.weights[0]}
     if protocol.mixture_components is not None:
         without_prior = affinity(prior=False)
-        rows = {", with the prior": with_prior.weights[0], ", without": without_prior.weights[0]}
+        weights_of_rows = {", with the prior": with_prior.weights[0], ", without": without_prior.weights[0]}
     count = min(MOST_REFERENCES, len(with_prior.frames))
     heaviest = with_prior.weights[0].sum((1, 2)).topk(count).indices
     shown = sorted(heaviest.tolist())
     height, right = frames.shape[-2:]
     size = covered or (height, right)
-    cell = torch.tensor(size) / torch.tensor(features.shape[-2:]) * width / right
+    cell = torch.tensor(size) / torch.tensor(features.shape[-2:]) * width / right  # in pixels of the drawn frames
     y, x = ((points[0] + 0.5) * cell - 0.5).round().int().tolist()
-    small = [_pale(resized(as_picture(frame), width)) for frame in frames]
-    asked = small[query].copy()
-    cv2.circle(asked, (x, y), 5, FOUND, -1, cv2.LINE_AA)
+    drawn = [_pale(resized(as_picture(frame), width)) for frame in frames]
+    drawn_query = drawn[query].copy()
+    cv2.circle(drawn_query, (x, y), 5, FOUND, -1, cv2.LINE_AA)
     panels = []
-    for text, weights in rows.items():
-        panels.append(captioned(asked, f"{names[query]}{text}"))
-        largest = max(float(weights.max()), 1e-12)
+    for text, weights in weights_of_rows.items():
+        panels.append(captioned(drawn_query, f"{names[query]}{text}"))
+        largest = max(float(weights.max()), 1e-12)  # all weights may be 0
         for index in shown:
             of_frame = weights[index]
             heat = F.interpolate(of_frame[None, None].float().cpu(), size, mode="bilinear")[0, 0]
             number = with_prior.frames[index]
-            picture = _heated(small[number], heat[:height, :right] / largest)
+            picture = _heated(drawn[number], heat[:height, :right] / largest)
             caption = f"{names[number]}: {of_frame.sum():.0%} of the label, a cell at most {of_frame.max():.1%}"
             panels.append(captioned(picture, caption))
     return contact_sheet(panels, columns=1 + len(shown), width=width)

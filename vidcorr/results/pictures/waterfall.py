@@ -1,8 +1,10 @@
 """A waterfall: a score that changes step by step, from the first row of a table to its sum."""
 
 import math
+from collections.abc import Sequence
 from itertools import chain, pairwise
 from textwrap import wrap
+from typing import NamedTuple
 
 from ..cells import Cell
 from ..formats import percent
@@ -42,54 +44,84 @@ def waterfall(table: Table) -> Drawing:
     last = len(cells) - 1
     labels = [_lines_of_label(name) for name in table.rows]
     left = 44 + max(width_of(text, size) for text, size, _ in chain.from_iterable(labels))
-    right = WIDTH - 190
     title = wrap(table.caption, 115)
     tops = [8 + SPACING * len(title) + 16 * bool(title)]  # of the rows, and of what is below
     for label in labels:
         tops.append(tops[-1] + max(ROW, 12 + SPACING * len(label)))
-    ends = [cell.mean for cell in cells]
-    for cell in cells[1:last]:
-        ends += _whisker(cell)
-    step = _tick(max(ends) - min(ends) + 0.004)
-    low = math.floor(min(ends) / step - 0.1) * step
-    high = math.ceil(max(ends) / step + 0.1) * step
-
-    def x(value: float) -> float:
-        return left + (value - low) / (high - low) * (right - left)
-
+    axis = _axis_of(cells, left)
     sheet = Drawing(WIDTH, tops[-1] + 2 * ROW, 300.0)
     for number, line in enumerate(title):
         sheet.text(24, 8 + SPACING * (number + 0.5), line, SIZE, INK)
-    for number in range(round((high - low) / step) + 1):
-        value = low + number * step
-        sheet.bar(x(value) - 1, tops[0], x(value) + 1, tops[-1], PALE)
-        sheet.text(x(value), tops[-1] + 22, f"{100 * value:.4g}", SIZE, INK, "middle")
-    sheet.text((left + right) / 2, tops[-1] + ROW + 14, f"{column.score}, per cent", SIZE, INK, "middle")
+    _draw_axis(sheet, axis, tops[0], tops[-1], f"{column.score}, per cent")
     middles = [(top + bottom) / 2 for top, bottom in pairwise(tops)]
     for number, (label, cell, middle) in enumerate(zip(labels, cells, middles, strict=True)):
-        begin = low
-        colour: Colour = END
-        text = percent(cell.mean)
-        whisker: list[float] = []
         if 0 < number < last:
-            begin = cells[number - 1].mean
-            text = percent(cell.mean - begin, sign="+")
-            if text.strip("+−") != "0.0":
-                colour = RISE if cell.mean > begin else FALL
-            whisker = _whisker(cell)
-        first, second = sorted([x(begin), x(cell.mean)])
-        sheet.bar(first - 1, middle - 17, second + 2, middle + 18, colour)
-        for end in whisker:
-            near, far = sorted([x(cell.mean), x(end)])
-            sheet.bar(near - 1, middle - 1, far + 2, middle + 2, INK)
-            sheet.bar(x(end) - 1, middle - 8, x(end) + 2, middle + 9, INK)
-        if number < last:
-            sheet.bar(x(cell.mean) - 1, middle + 18, x(cell.mean) + 1, middles[number + 1] - 17, END)
+            text = _draw_step(sheet, axis, middle, cells[number - 1].mean, cell)
+        else:
+            _draw_bar(sheet, middle, axis.left, axis.x(cell.mean), END)
+            text = percent(cell.mean)
+        if number < last:  # a line to the next bar
+            sheet.bar(axis.x(cell.mean) - 1, middle + 18, axis.x(cell.mean) + 1, middles[number + 1] - 17, END)
         for place, (line, size, ink) in enumerate(label):
             y = middle + SPACING * (place - (len(label) - 1) / 2)
             sheet.text(left - 20, y, line, size, ink, "right")
         sheet.text(WIDTH - 24, middle, text, SIZE, INK, "right")
     return sheet
+
+
+class _Axis(NamedTuple):
+    """The axis of the scores: its ends, the distance of its ticks, and its ends on the sheet, pixels."""
+
+    low: float
+    high: float
+    tick: float
+    left: float
+    right: float
+
+    def x(self, value: float) -> float:
+        """Return the place of a score on the sheet."""
+        return self.left + (value - self.low) / (self.high - self.low) * (self.right - self.left)
+
+
+def _axis_of(cells: Sequence[Cell], left: float) -> _Axis:
+    """Return an axis on which the scores and the intervals of the steps lie, with a margin."""
+    ends = [cell.mean for cell in cells]
+    for cell in cells[1:-1]:
+        ends += _whisker(cell)
+    tick = _tick(max(ends) - min(ends) + 0.004)  # equal scores too have a span
+    low = math.floor(min(ends) / tick - 0.1) * tick
+    high = math.ceil(max(ends) / tick + 0.1) * tick
+    return _Axis(low, high, tick, left, WIDTH - 190)
+
+
+def _draw_axis(sheet: Drawing, axis: _Axis, top: float, bottom: float, title: str) -> None:
+    """Draw a line and a number for each tick, and the title below."""
+    for number in range(round((axis.high - axis.low) / axis.tick) + 1):
+        value = axis.low + number * axis.tick
+        sheet.bar(axis.x(value) - 1, top, axis.x(value) + 1, bottom, PALE)
+        sheet.text(axis.x(value), bottom + 22, f"{100 * value:.4g}", SIZE, INK, "middle")
+    sheet.text((axis.left + axis.right) / 2, bottom + ROW + 14, title, SIZE, INK, "middle")
+
+
+def _draw_step(sheet: Drawing, axis: _Axis, middle: float, before: float, cell: Cell) -> str:
+    """Draw the change from the score before to that of a step, with its interval; return the change in words."""
+    text = percent(cell.mean - before, sign="+")
+    colour: Colour = END
+    if text.strip("+−") != "0.0":
+        colour = RISE if cell.mean > before else FALL
+    score = axis.x(cell.mean)
+    _draw_bar(sheet, middle, axis.x(before), score, colour)
+    for end in map(axis.x, _whisker(cell)):
+        near, far = sorted([score, end])
+        sheet.bar(near - 1, middle - 1, far + 2, middle + 2, INK)
+        sheet.bar(end - 1, middle - 8, end + 2, middle + 9, INK)
+    return text
+
+
+def _draw_bar(sheet: Drawing, middle: float, begin: float, end: float, colour: Colour) -> None:
+    """Draw a row's bar between two places, in either order."""
+    first, second = sorted([begin, end])
+    sheet.bar(first - 1, middle - 17, second + 2, middle + 18, colour)
 
 
 def _lines_of_label(name: str) -> list[tuple[str, int, Colour]]:
