@@ -66,18 +66,18 @@ def _clip(root: Path, file: Path) -> PointSequence:
     frames = tuple(named_file(root, name, file) for name in images)
     masks = tuple(named_file(root, name, file) for name in segmentations)
     size = image_size(frames[0])
-    points = (positions[..., ::-1] + 0.5) / size[::-1]  # the annotation names pixels
+    points = (positions[..., ::-1] + 0.5) / size[::-1]  # row, column of a pixel: x, y of its centre
     inside = ((points >= 0) & (points <= 1)).all(-1)
     outside = np.argwhere(visible & ~inside)
     if outside.size:
         raise DataError(f"{file}: a visible joint of frame {outside[0, 0]} lies outside the image of {pixels(size)}")
-    seen = np.asarray(visible.any(axis=0))
-    tracks = tuple(compress(BADJA_JOINTS.values(), seen.tolist()))
+    ever_visible = np.asarray(visible.any(axis=0))
+    tracks = tuple(compress(BADJA_JOINTS.values(), ever_visible.tolist()))
     return PointSequence(
         name=plain_name(file.stem, file),
         size=size,
-        points=points[:, seen].swapaxes(0, 1).copy(),
-        occluded=~visible[:, seen].T,
+        points=points[:, ever_visible].swapaxes(0, 1).copy(),
+        occluded=~visible[:, ever_visible].T,
         frames=frames,
         tracks=tracks,
         masks=masks,

@@ -18,6 +18,7 @@ JOINTS = (
     "right knee", "left knee", "right wrist", "left wrist", "right ankle", "left ankle",
 )  # fmt: skip
 SUBSETS = {"train": "1", "test": "2"}
+"""Subset → its number in the lists of a split."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

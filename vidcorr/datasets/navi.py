@@ -88,7 +88,7 @@ def read_navi(root: str | Path, protocol: SurfaceProtocol) -> list[SurfacePair]:
     root = Path(root).expanduser()
     random = np.random.RandomState(SEED)
     pairs: list[SurfacePair] = []
-    drawn = 0
+    num_drawn = 0
     for object_name in sorted(list_folders(root)):
         inside = list_folders(root / object_name)
         if "wild_set" not in inside or not any(part.startswith("multiview_") for part in inside):
@@ -101,9 +101,9 @@ def read_navi(root: str | Path, protocol: SurfaceProtocol) -> list[SurfacePair]:
             rotations = rotations_of(torch.tensor(quaternions, dtype=torch.float32))
             partners = drawn_partners(rotations, random, protocol, file)
             for name, partner in zip(names, partners, strict=True):
-                if drawn % EVERY == 0:
+                if num_drawn % EVERY == 0:
                     pairs.append(_pair(file, cameras, (name, names[partner])))
-                drawn += 1
+                num_drawn += 1
     if not pairs:
         raise DataError(f"{root}: holds no object of NAVI, a folder with wild_set and multiview_*")
     return pairs
@@ -181,7 +181,7 @@ def drawn_partners(
         if not weights.any():
             raise DataError(f"{file}: picture {len(partners)} has no partner within {protocol.max_angle:g} degrees")
         waits = np.fromiter(_exponentials(random, len(weights), protocol.partner_draw), np.float32)
-        partners.append(int(np.argmax(weights / waits)))
+        partners.append(int(np.argmax(weights / waits)))  # so `multinomial` draws: the shortest weighted wait wins
     return partners
 
 
@@ -195,7 +195,7 @@ def _exponentials(random: np.random.RandomState, count: int, draw: str) -> Itera
     """
     if draw == "mt19937":
         for high, low in random.randint(0, 2**32, (count, 2), np.uint32).tolist():
-            uniform = ((high << 32 | low) & (2**53 - 1)) / 2**53
+            uniform = ((high << 32 | low) & (2**53 - 1)) / 2**53  # the bits of a double's fraction
             yield -math.log1p(-uniform)
         return
     state = int(random.randint(0, 2**32, dtype=np.uint32)) % MODULUS
@@ -236,12 +236,12 @@ def navi_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
     require_size(pair.files[which], picture.shape[1:], disparity.shape)
     rows = _middle(height, min(height, width), side)
     columns = _middle(width, min(height, width), side)
-    seen = disparity[rows[:, None], columns]
-    depth = torch.where(seen > 0, DISPARITY / 1000 / seen, 0)
+    middle = disparity[rows[:, None], columns]
+    depth = torch.where(middle > 0, DISPARITY / 1000 / middle, 0)  # metres
     top, left, length = square_around(depth > 0)
     if not length:
         raise DataError(f"{pair.depths[which]}: shows no surface in its middle square")
-    nearest = torch.from_numpy((np.arange(side) * (1 / (side / length))).astype(int))  # OpenCV's
+    nearest = torch.from_numpy((np.arange(side) * (1 / (side / length))).astype(int))  # rounded as by OpenCV
     down = top + nearest
     across = left + nearest
     image = picture[:, rows[down][:, None], columns[across]]

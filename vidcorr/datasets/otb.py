@@ -56,8 +56,7 @@ def Otb(root: str | Path, version: Literal["tb100"] | None = "tb100") -> list[Bo
 
     Layout: `<Sequence>/img/*.jpg` and `<Sequence>/groundtruth_rect.txt`, or `groundtruth_rect.1.txt` and `.2.txt` of a
     video with two targets (`Jogging-1`, `Jogging-2`; empty files are skipped, so Human4 has `Human4-2` only). Commas,
-    tabs or spaces separate the numbers. David, Football1, Freeman3, Freeman4 and Diving
-    are cut to the annotated part.
+    tabs or spaces separate the numbers. David, Football1, Freeman3, Freeman4 and Diving are cut to the annotated part.
     Paper: Wu, Lim and Yang, Object Tracking Benchmark (TPAMI 2015).
 
     Args:
@@ -68,7 +67,6 @@ def Otb(root: str | Path, version: Literal["tb100"] | None = "tb100") -> list[Bo
         DataError: one line naming the file: a missing folder or sequence, boxes that cannot be read, different numbers
             of boxes and frames.
     """
-
     root = Path(root).expanduser()
     targets = _targets(root)
     names = sorted(targets) if version is None else TB100
@@ -102,7 +100,7 @@ def _sequence(name: str, path: Path) -> BoxSequence:
     frames = list_images(path.parent / "img")
     boxes = read_boxes(path)
     first, last = FRAMES.get(path.parent.name, (1, len(frames)))
-    if len(frames) > len(boxes):
+    if len(frames) > len(boxes):  # else a copy that holds the annotated frames alone
         frames = frames[first - 1 : last]
     if len(frames) != len(boxes) or len(boxes) < 2:
         raise DataError(f"{path}: {len(boxes)} boxes for {len(frames)} frames; both must be equal and at least 2")

@@ -26,21 +26,21 @@ def read_scannet(root: str | Path) -> list[SurfacePair]:
         DataError: one line naming the file: a missing one, or one of another form.
     """
     root = Path(root).expanduser()
-    listed_in = root / "test.npz"
-    of_cameras = root / "intrinsics.npz"
-    listed = read_npz(listed_in)
-    cameras = read_npz(of_cameras)
+    pairs_file = root / "test.npz"
+    cameras_file = root / "intrinsics.npz"
+    listed = read_npz(pairs_file)
+    cameras = read_npz(cameras_file)
     pose_of = functools.cache(read_pose)
     pairs: list[SurfacePair] = []
-    with errors_at(f"{listed_in}: is not the list of ScanNet-1500", TypeError):
+    with errors_at(f"{pairs_file}: is not the list of ScanNet-1500", TypeError):
         for room, take, *frames in listed["name"].tolist():
             scene = f"scene{room:04d}_{take:02d}"
             files = [root / scene / "color" / f"{frame}.jpg" for frame in frames]
             depths = [root / scene / "depth" / f"{frame}.png" for frame in frames]
-            of_poses = [root / scene / "pose" / f"{frame}.txt" for frame in frames]
-            first, second = map(pose_of, of_poses)  # from the cameras to the room
+            pose_files = [root / scene / "pose" / f"{frame}.txt" for frame in frames]
+            first, second = map(pose_of, pose_files)  # from the cameras to the room
             camera = np.asarray(cameras[scene], np.float64)
-            require_files([*files, *depths], f"named in {listed_in}")
+            require_files([*files, *depths], f"named in {pairs_file}")
             pairs.append(
                 SurfacePair(
                     name="-".join(map(str, frames)),
@@ -49,7 +49,7 @@ def read_scannet(root: str | Path) -> list[SurfacePair]:
                     depths=tuple(depths),
                     cameras=(camera, camera),
                     pose=np.linalg.inv(second) @ first,
-                    sources=(listed_in, of_cameras, *of_poses, *depths),
+                    sources=(pairs_file, cameras_file, *pose_files, *depths),
                 )
             )
     return pairs
@@ -80,8 +80,8 @@ def scannet_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> Vi
     image = resize_images(picture[None], protocol.input_size, "pillow-bilinear")[0]
     millimetres = read_depth(pair.depths[which])
     require_size(pair.depths[which], millimetres.shape, protocol.input_size)
-    of_cells = protocol.pixel_of_cell
-    depth = torch.from_numpy(millimetres[of_cells, of_cells].astype(np.float32)) / 1000
+    pixels = protocol.pixel_of_cell
+    depth = torch.from_numpy(millimetres[pixels, pixels].astype(np.float32)) / 1000
     step = protocol.grid_step
     y = (torch.arange(depth.shape[0], dtype=torch.float32) + 0.5) * step  # the ray goes through the middle of the cell
     x = (torch.arange(depth.shape[1], dtype=torch.float32) + 0.5) * step

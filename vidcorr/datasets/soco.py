@@ -63,7 +63,7 @@ def _pair(root: Path, category: str, file: Path, content: Any, size_of: Any) -> 
         named = content[f"{side}_keypoints"]
         points.append(np.array([point["pos"] for point in named], np.float64).reshape(-1, 2))
         rows.append({point["name"]: row for row, point in enumerate(named)})
-    same = _rows_of([(name, name) for name in content["semantic_overlap"]], rows)
+    same = _rows_of_names([(name, name) for name in content["semantic_overlap"]], rows)
     of_concepts: list[tuple[str, str]] = []
     for group in content["concept_matches"]:
         for name in group["src_keypoints"]:
@@ -80,13 +80,13 @@ def _pair(root: Path, category: str, file: Path, content: Any, size_of: Any) -> 
         box=(left, top, right, bottom),
         sources=(file,),
         same=same,
-        concept=_rows_of(of_concepts, rows),
+        concept=_rows_of_names(of_concepts, rows),
         length=length,
     )
 
 
-def _rows_of(names: list[tuple[str, str]], rows: list[dict[str, int]]) -> NDArray[np.int64]:
-    """Return the rows of pairs of names `(N, 2)`; names that a picture lacks are skipped."""
+def _rows_of_names(names: list[tuple[str, str]], rows: list[dict[str, int]]) -> NDArray[np.int64]:
+    """Return the rows of pairs of names `(N, 2)`, each once; pairs with a name that a picture lacks are skipped."""
     source, target = rows
     found: dict[tuple[int, int], None] = {}
     for name, other in names:

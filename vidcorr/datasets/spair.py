@@ -83,7 +83,7 @@ def _spair_pair(root: Path, file: Path, name: str, listed_in: Path) -> MatchPair
         box = tuple(map(float, content["trg_bndbox"]))
         levels: dict[str, int] = {}
         for difficulty in DIFFICULTIES:
-            for key in (difficulty, f"{difficulty}_variation"):
+            for key in (difficulty, f"{difficulty}_variation"):  # "truncation", but "scale_variation"
                 if key in content:
                     levels[difficulty] = int(content[key])
     return MatchPair(
@@ -122,7 +122,8 @@ def read_pf(root: str | Path, kind: str, split: str = "test") -> list[MatchPair]
             else:
                 category = PurePosixPath(row[0]).parent.name
                 numbers = np.reshape(row[2:42], (4, 10)).tolist()
-            points = tuple(np.array(numbers, np.float64).reshape(2, 2, -1).swapaxes(1, 2))
+            coordinates = np.array(numbers, np.float64).reshape(2, 2, -1)  # source and target, x and y, key points
+            points = tuple(coordinates.swapaxes(1, 2))
         files = (_picture_path(root, file, row[0]), _picture_path(root, file, row[1]))
         name = f"{index:06d}-{files[0].stem}-{files[1].stem}:{category}"
         ids = tuple(range(len(points[0])))

@@ -84,13 +84,13 @@ class PointSequence(FrameSequence):
         if not self.masks:
             return None
         height, width = self.size
-        shares: list[float] = []
+        areas: list[float] = []
         for mask in self.masks:
             with open_image(mask, read_whole(mask)) as image:
                 values = np.array(image)
             is_object = values > 0 if values.ndim == 2 else values[..., :3].any(axis=-1)
-            shares.append(float(is_object.sum()) * height * width / is_object.size)
-        return np.array(shares)
+            areas.append(float(is_object.sum()) * height * width / is_object.size)
+        return np.array(areas)
 
 
 def TapVid(root: str | Path) -> list[PointSequence]:
@@ -129,11 +129,12 @@ def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
     if not isinstance(content, dict | list):
         raise DataError(f"{file}: {EXPECTED}")
     if isinstance(content, list):
+        # a released set is one file of this name; names of shards tell their videos apart
         shard = "" if root == file or file.stem.startswith("tapvid_") else f"{file.stem}-"
         content = {f"{shard}{number:03d}": element for number, element in enumerate(content)}
     for name, element in content.items():
         plain = str(name) if isinstance(name, str | int) else ""
-        yield _from_element(file, plain, element)
+        yield _from_element(file, plain, element)  # another name is refused as not plain
 
 
 @lru_cache(maxsize=1)
@@ -142,10 +143,10 @@ def _latest_npz(file: Path) -> dict[str, NDArray[Any]]:
     return read_npz(file)
 
 
-def _from_element(file: Path, name: str, element: Any, again: Callable[[], Any] | None = None) -> PointSequence:
+def _from_element(file: Path, name: str, element: Any, reread: Callable[[], Any] | None = None) -> PointSequence:
     """Check the three arrays of a video.
 
-    `again` returns the frames when they are used, so that they need not stay in memory.
+    `reread` returns the frames when they are used, so that they need not stay in memory.
     """
     where = f"{file}, {plain_name(name, file)}"
     with errors_at(f"{where}: {FORM}", *WRONG_JSON):
@@ -155,8 +156,9 @@ def _from_element(file: Path, name: str, element: Any, again: Callable[[], Any] 
     is_image = _is_array(video, "u", 4) and video.dtype == np.uint8 and video.shape[3] == 3
     is_list = isinstance(video, list) and all(isinstance(item, bytes) for item in video)
     is_video = is_image or is_list or _is_array(video, "S", 1)
-    is_fitting = _is_array(occluded, "b", 2) and occluded.size and occluded.shape[1] == len(video)
-    if not is_video or not is_fitting or not _is_array(points, "f", 3) or points.shape != (*occluded.shape, 2):
+    is_of_frames = _is_array(occluded, "b", 2) and occluded.size and occluded.shape[1] == len(video)
+    is_of_tracks = is_of_frames and _is_array(points, "f", 3) and points.shape == (*occluded.shape, 2)
+    if not is_video or not is_of_tracks:
         raise DataError(f"{where}: {FORM}")
     size = video.shape[1:3] if is_image else image_size(f"{where}, frame 0", bytes(video[0]))
     _check_positions(where, points, occluded, size)
@@ -167,7 +169,7 @@ def _from_element(file: Path, name: str, element: Any, again: Callable[[], Any] 
         occluded=occluded.copy(),
         tracks=tuple(map(str, range(len(points)))),
         sources=(file,),
-        stored=again or (lambda: video),
+        stored=reread or (lambda: video),
     )
 
 

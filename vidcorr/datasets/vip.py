@@ -154,5 +154,7 @@ def read_parts(masks: MaskFolder, t: int, size: tuple[int, int] | None = None) -
 
 def part_instances(parts: NDArray[np.uint8], humans: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Return ids of (person, class): person · 20 + class; 0 if either is background or void."""
-    known = (parts > 0) & (parts < NUM_PARTS) & (humans > 0) & (humans < VOID)
-    return np.where(known, humans.astype(np.int32) * NUM_PARTS + parts, 0).astype(np.int32)
+    has_part = (parts > 0) & (parts < NUM_PARTS)
+    has_person = (humans > 0) & (humans < VOID)
+    instances = humans.astype(np.int32) * NUM_PARTS + parts
+    return np.where(has_part & has_person, instances, 0).astype(np.int32)

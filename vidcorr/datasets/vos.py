@@ -65,19 +65,19 @@ def Vos(
         raise DataError(f"{root / masks}: no folders of masks; expected {root / masks}/<video>/<frame>.png")
     wanted: list[tuple[str, str]] = []
     for name in names:
-        wanted += [(name, of_object) for of_object in mask_folders(root / masks / name)]
+        wanted += [(name, object_folder) for object_folder in mask_folders(root / masks / name)]
 
     def read(video: tuple[str, str]) -> MaskSequence:
-        """Read a video, or an object of a video if its folder of masks has a name."""
-        name, of_object = video
+        """Read a video, or an object of it from the object's folder; "" is the folder of a video's own masks."""
+        name, object_folder = video
         video_frames = list_frames(root / frames / name)
         folder = MaskFolder(
-            root / masks / name / of_object,
+            root / masks / name / object_folder,
             video_frames,
             complete=annotations == "dense",
             only_first=annotations == "first",
             tolerance=size_tolerance,
-            of_object=bool(of_object),
+            of_object=bool(object_folder),
         )
         starts, is_truth = _starts(folder, annotations)
         return MaskSequence(
@@ -85,8 +85,8 @@ def Vos(
             masks=folder,
             starts={1: min(starts.values())} if one_object else starts,
             size=folder.size,
-            name=f"{name}_{of_object}" if of_object else name,
-            folder=of_object,
+            name=f"{name}_{object_folder}" if object_folder else name,
+            folder=object_folder,
             sources=lists,
             ground_truth=is_truth,
             one_object=one_object,
@@ -98,18 +98,24 @@ def Vos(
 
 def _starts(masks: MaskFolder, annotations: Annotations | None) -> tuple[dict[int, int], bool]:
     """Return object id → frame of its first mask, and whether the masks can be scored."""
-    is_dense = annotations == "dense"
-    starts = dict.fromkeys(masks.shown(0), 0) if is_dense else masks.starts()
-    if not starts or (annotations is not None and 0 not in starts.values()):
+    starts = dict.fromkeys(masks.shown(0), 0) if annotations == "dense" else masks.starts()
+    must_start_at_0 = annotations is not None
+    if not starts or (must_start_at_0 and 0 not in starts.values()):
         raise DataError(f"{masks.folder}: no object in the mask that must introduce it; there is nothing to follow")
-    if annotations is not None:
-        return starts, is_dense
+    if annotations is None:
+        return starts, _can_be_scored(masks, starts)
+    return starts, annotations == "dense"
+
+
+def _can_be_scored(masks: MaskFolder, starts: dict[int, int]) -> bool:
+    """Return True if a mask after the first object shows an object from an earlier mask, or introduces none."""
     first = min(starts.values())
     for t in masks:
-        introduces = t in starts.values()
-        if t > first and (not introduces or any(starts[number] < t for number in masks.shown(t))):
-            return starts, True
-    return starts, False
+        introduces_none = t not in starts.values()
+        shows_earlier = any(starts[number] < t for number in masks.shown(t))
+        if t > first and (introduces_none or shows_earlier):
+            return True
+    return False
 
 
 def Davis(
@@ -144,14 +150,21 @@ def Davis(
     """
     root = Path(root).expanduser()
     frames = root / "JPEGImages"
-    others = list_folders(frames)
-    if others and resolution not in others:
-        remedy = f"--on COPY.yaml=FOLDER, a copy of configs/benchmarks/davis.yaml with `resolution: {others[0]}`"
-        held = ", ".join(others)
+    resolutions = list_folders(frames)
+    if resolutions and resolution not in resolutions:
+        remedy = f"--on COPY.yaml=FOLDER, a copy of configs/benchmarks/davis.yaml with `resolution: {resolutions[0]}`"
+        held = ", ".join(resolutions)
         raise DataError(f"{frames}: holds {held}, not {resolution}; get DAVIS at {resolution}, or give {remedy}")
     if not annotations:
         annotations = "first" if str(split).startswith("test") else "dense"
     if split is not None:
         split = find_list(root, split, [f"ImageSets/{year}/{{}}.txt", f"ImageSets/{resolution}/{{}}.txt"])
-    folders = f"JPEGImages/{resolution}", f"Annotations/{resolution}"
-    return Vos(root, split, *folders, year == 2016, size_tolerance, annotations)
+    return Vos(
+        root,
+        split,
+        frames=f"JPEGImages/{resolution}",
+        masks=f"Annotations/{resolution}",
+        one_object=year == 2016,
+        size_tolerance=size_tolerance,
+        annotations=annotations,
+    )

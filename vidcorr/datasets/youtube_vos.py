@@ -78,14 +78,14 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
     masks = MaskFolder(meta.parent / "Annotations" / name, frames)
     _ = masks.void  # a void that outweighs the first objects is refused here
     with errors_at(f"{folder}: is not a folder of numbered frames"):
-        number = {int(frame.stem): t for t, frame in enumerate(frames)}
+        index_of = {int(frame.stem): t for t, frame in enumerate(frames)}
     starts: dict[int, int] = {}
     categories: dict[int, str] = {}
     for i, (category, start) in sorted(objects.items()):
-        if number.get(start) not in masks:
+        if index_of.get(start) not in masks:
             file = masks.folder / f"{start:05d}.png"
             raise DataError(f"{file}: no such mask, but object {i} starts here by meta.json")
-        starts[i] = number[start]
+        starts[i] = index_of[start]
         if category:
             categories[i] = category
     if not starts:
@@ -93,7 +93,7 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
     begin = min(starts.values())
     reported: list[int] = []
     for image in list_images(meta.parent / "JPEGImages" / name):  # every fifth frame
-        t = number.get(int(image.stem), -1)
+        t = index_of.get(int(image.stem), -1)
         if t >= begin:
             reported.append(t)
     return MaskSequence(
@@ -171,10 +171,12 @@ def hold_out(videos: Mapping[str, Objects], fraction: float, unseen: int) -> tup
         unseen: number of unseen categories.
     """
     rank = partial(hashed_rank, 0)
-    ranked = sorted(set().union(*map(_categories, videos.values())), key=rank)
+    categories = set().union(*map(_categories, videos.values()))
+    ranked = sorted(categories, key=rank)
     if not 0 <= unseen < len(ranked):
         return (), frozenset()
     hidden = frozenset(ranked[:unseen])
     others = [name for name, objects in videos.items() if not hidden & _categories(objects)]
-    kept = sorted(others, key=rank)[round(fraction * len(others)) :]
+    num_held_out = round(fraction * len(others))
+    kept = sorted(others, key=rank)[num_held_out:]
     return tuple(sorted(videos.keys() - set(kept))), hidden

@@ -123,7 +123,7 @@ class Scenes:
         phases = _phases_apart(rng, diameters, REACH * np.array([width, height]))
         for number, (diameter, (phase_x, phase_y)) in enumerate(zip(diameters, phases, strict=True), start=1):
             shape = _blob(rng, diameter)
-            plain = 255 * np.array([number & 1, number >> 1 & 1, number >> 2 & 1])
+            plain = 255 * np.array([number & 1, number >> 1 & 1, number >> 2 & 1])  # a colour each: the bits of 1 to 7
             texture = _texture(rng, len(shape), colours, periods[number])
             look = self.camouflage * texture + (1 - self.camouflage) * plain
             sprite = np.dstack([look, shape]).astype(np.float32)
@@ -211,7 +211,7 @@ def render_video(seed: int, index: int, **arguments: Any) -> tuple[NDArray[np.ui
 def _phases_apart(rng: Generator, diameters: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.float64]:
     """Draw the phases of sprites' paths (N, 2); in frame 0 they do not overlap, if 64 draws find room."""
     touching = (diameters[:, None] + diameters) / 2
-    np.fill_diagonal(touching, -1)
+    np.fill_diagonal(touching, -1)  # a sprite does not touch itself
     for _ in range(64):
         phases = rng.uniform(0, 2 * np.pi, (len(diameters), 2))
         centres = reach * np.sin(phases)
@@ -257,9 +257,9 @@ def _blob(rng: Generator, diameter: float) -> NDArray[np.float64]:
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     angle = np.arctan2(y, x)
     outline = np.ones_like(angle)
-    for k in range(2, 6):
-        amplitude = rng.uniform(-0.3, 0.3) / (k - 1)
+    for waves in range(2, 6):  # around the outline; the more, the flatter
+        amplitude = rng.uniform(-0.3, 0.3) / (waves - 1)
         phase = rng.uniform(0, 2 * np.pi)
-        outline += amplitude * np.cos(k * angle + phase)
-    radius = diameter / 2 * np.maximum(outline / outline.max(), 0.25)
+        outline += amplitude * np.cos(waves * angle + phase)
+    radius = diameter / 2 * np.maximum(outline / outline.max(), 0.25)  # never pinched off in the middle
     return np.clip(radius - np.hypot(x, y) + 0.5, 0, 1)
