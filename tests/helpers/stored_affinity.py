@@ -7,14 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
-from vidcorr.functional import CompactnessPrior, reconstruct_locally
+from vidcorr.functional import CompactnessPrior
 from vidcorr.functional.compactness import SHARPNESS, Weights, Width, compact_windows
-from vidcorr.functional.device import to_device
-from vidcorr.functional.local_reconstruction import channels_last, check_features
 from vidcorr.functional.logsumexp import widened
-from vidcorr.functional.negatives import shared_logsumexp
-from vidcorr.functional.reconstruction import positive_mass
-from vidcorr.functional.window_tiles import Border, Neighbourhood, TileGrid
+from vidcorr.functional.window_tiles import Border
 
 
 def local_affinity(query: Tensor, references: Tensor, radius: int, border: Border = "exclude") -> Tensor:
@@ -32,24 +28,16 @@ def local_affinity(query: Tensor, references: Tensor, radius: int, border: Borde
 
     Returns:
         `(B, R · P · P, h, w)`, P = 2 · radius + 1, rows before columns; the sum over axis 1 is 1, cells outside the map
-        included; float32 or finer, within autocast too.
-
-    Raises:
-        ValueError: if the shapes do not fit, or the border is unknown.
+        included; float32 or finer.
     """
-    check_features(query, references, radius, border)
-    query = widened(query)
-    references = widened(references)
-    count = references.shape[1]
-    grid = TileGrid((query.shape[2], query.shape[3]), Neighbourhood(radius, "square"))
-    queries = grid.queries(query.movedim(1, -1))
-    keys = grid.halos(grid.pad(channels_last(references))).flatten(3)
-    with torch.autocast(query.device.type, enabled=False):
-        products = queries @ keys.unflatten(3, (-1, query.shape[1])).mT
-    products = products + grid.bias(slice(None), count, border, query)
-    addresses = to_device(grid.windows_in(count), query.device).expand(*products.shape[:3], -1, -1)
-    logits = grid.from_queries(products.gather(4, addresses))
-    return logits.softmax(-1).movedim(-1, 1)
+    side = 2 * radius + 1
+    windows = F.unfold(widened(references).flatten(0, 1), side, padding=radius)
+    windows = windows.view(*references.shape[:3], side**2, *query.shape[2:])
+    products = torch.einsum("bchw,brcphw->brphw", widened(query), windows)
+    if border == "exclude":
+        on_map = F.unfold(torch.ones_like(products[:1, 0, :1]), side, padding=radius)
+        products = products.masked_fill(on_map.view(side**2, *query.shape[2:]) == 0, -torch.inf)
+    return products.flatten(1, 2).softmax(1)
 
 
 def reconstruct(affinity: Tensor, values: Tensor, radius: int) -> Tensor:
@@ -64,56 +52,13 @@ def reconstruct(affinity: Tensor, values: Tensor, radius: int) -> Tensor:
 
     Returns:
         `(B, V, h, w)`, float32 or finer, within autocast too.
-
-    Raises:
-        ValueError: if the shapes do not fit.
     """
     side = 2 * radius + 1
-    wanted = (len(values), values.shape[1] * side**2, *values.shape[3:])
-    if values.ndim != 5 or affinity.shape != wanted:
-        raise ValueError(
-            f"reconstruct: values (B, R, V, h, w) {tuple(values.shape)} and radius {radius} need an affinity {wanted}, "
-            f"got {tuple(affinity.shape)}"
-        )
     windows = F.unfold(widened(values).flatten(0, 1), side, padding=radius)
     windows = windows.view(*values.shape[:3], side**2, *values.shape[3:])
     weights = widened(affinity).to(windows.dtype).unflatten(1, (-1, side**2))
     with torch.autocast(values.device.type, enabled=False):
         return torch.einsum("brphw,brvphw->bvhw", weights, windows)
-
-
-def reconstruct_with_negatives(
-    query: Tensor,
-    references: Tensor,
-    values: Tensor,
-    negatives: Tensor,
-    radius: int,
-    border: Border = "exclude",
-    excluded: Tensor | None = None,
-) -> Tensor:
-    """Reconstruct values while points of other videos take a part of the softmax and give no value.
-
-    Neither the affinity nor the products with the negatives are stored. Negatives take no gradient, as stored points of
-    a bank; query, references and values do.
-    Paper: Liir, Eqs. 4 and 5.
-
-    Args:
-        query: `(B, C, h, w)`.
-        references: `(B, R, C, h, w)`.
-        values: `(B, R, V, h, w)`.
-        negatives: `(N, C)` points of other videos, without gradient.
-        radius: radius of the window, in cells.
-        border: cells outside the map: "exclude" leaves them out of the softmax, "zero" gives them dot product 0.
-        excluded: `(B, N)` bool, negatives left out for a sample; None excludes none.
-
-    Returns:
-        `(B, V, h, w)`.
-
-    Raises:
-        ValueError: if the shapes do not fit, or the border is unknown.
-    """
-    local = reconstruct_locally(query, references, values, radius, border)
-    return local.values * positive_mass(local.logsumexp, shared_logsumexp(query, negatives, excluded)).unsqueeze(1)
 
 
 def compact_affinity(

@@ -1,9 +1,7 @@
-"""Liir's Eqs. 1 to 5 and 8: golden numbers, double loops, and the form by tiles against the stored affinity.
+"""Liir's Eqs. 1 to 5 and 8: golden numbers, and the form by tiles against the stored affinity.
 
 Also tests `functional/local_reconstruction.py`.
 """
-
-import itertools
 
 import numpy as np
 import pytest
@@ -29,20 +27,6 @@ def maps(batch, count, channels, height, width):
     return query, references, torch.randn(batch, count, count, height, width, dtype=torch.float64)
 
 
-def by_offsets(query, references, values, radius, border, others):
-    """Affinity `(R · P · P, h, w)` and reconstruction `(V, h, w)` of one sample, offset by offset."""
-    height, width = query.shape[1:]
-    keys, colours, inside = (F.pad(maps, [radius] * 4) for maps in (references, values, torch.ones(1, height, width)))
-    weights, found = [], []
-    for r, dy, dx in itertools.product(range(len(keys)), *[range(2 * radius + 1)] * 2):
-        window = ..., slice(dy, dy + height), slice(dx, dx + width)
-        weight = (query * keys[r][window]).sum(0).exp()
-        weights.append(weight if border == "zero" else weight * inside[0][window])
-        found.append(colours[r][window])
-    affinity = torch.stack(weights) / (sum(weights) + others)
-    return affinity, torch.einsum("khw,kvhw->vhw", affinity, torch.stack(found))
-
-
 @pytest.mark.parametrize("name", ["rec1", "rec3"])
 def test_colours_are_reconstructed_as_by_mast(case, name):
     query, references = case[f"{name}_q"], case[f"{name}_k"].transpose(0, 1)
@@ -63,23 +47,6 @@ def test_losses_equal_liir(case):
     affinity = of_stored.local_affinity(query, references, 6, "zero")
     stored = of_stored.compactness_loss(affinity, 6, functional.CompactnessPrior())
     assert stored.item() == pytest.approx(compact, abs=1e-5)
-
-
-@pytest.mark.parametrize("border", BORDERS)
-@pytest.mark.parametrize(("shape", "radius"), [((1, 3, 3, 9), 3), ((2, 3, 9, 3), 2), ((1, 1, 2, 3), 0)])
-def test_equals_the_sum_over_offsets(shape, radius, border):
-    query, references, values = maps(2, *shape)
-    negatives = torch.randn(7, query.shape[1], dtype=torch.float64)
-    excluded = torch.rand(2, 7) < torch.tensor([[0.4], [1.0]])
-    affinity = of_stored.local_affinity(query, references, radius, border)
-    found = of_stored.reconstruct_with_negatives(query, references, values, negatives, radius, border, excluded)
-    for b in range(2):
-        expected, average = by_offsets(query[b], references[b], values[b], radius, border, 0)
-        torch.testing.assert_close(affinity[b], expected)
-        torch.testing.assert_close(of_stored.reconstruct(affinity, values, radius)[b], average)
-        others = torch.einsum("chw,nc->nhw", query[b], negatives[~excluded[b]]).exp().sum(0)
-        _, average = by_offsets(query[b], references[b], values[b], radius, border, others)
-        torch.testing.assert_close(found[b], average)
 
 
 @pytest.mark.parametrize("workspace", [1, 1 << 14])
