@@ -111,8 +111,9 @@ def command(args: Sequence[str]) -> None:
     for path, reason in unusable.items():
         print(printable(f"{path}: {reason}"))
     sizes = Counter(f"{video.width} × {video.height}" for video in usable.values())
-    most, _ = sizes.most_common(1)[0]
-    print(f"{len(usable)} videos, {sum(video.number for video in usable.values())} frames, most of {most} px")
+    commonest, _ = sizes.most_common(1)[0]
+    frames = sum(video.number for video in usable.values())
+    print(f"{len(usable)} videos, {frames} frames, most of {commonest} px")
     print(f"digest {content_digest(usable)} of names, frames and sizes")
     print(f"{flags.output / 'clean.txt'} lists the videos")
     if unusable:

@@ -41,8 +41,10 @@ def command(args: Sequence[str]) -> None:
     networks: list[NamedNetwork] = []
     for name in dict.fromkeys(names):
         network = named_network(name, flags)
-        seeds = flags.seeds or [0] if network.is_random else [network.seed]
-        networks += [replace(network, seed=seed) for seed in seeds]
+        if network.is_random:
+            networks += [replace(network, seed=seed) for seed in flags.seeds or [0]]
+        else:
+            networks.append(network)
     base = ""
     if flags.base:
         base = named_network(flags.base, flags).name
@@ -84,10 +86,18 @@ def evaluate(
         for job, result in results.items():
             records += records_of(result, result.main_scores(), place=Path(output) / job.folder)
         table = tabulate(records)
-        for name, row in table.rows.items():  # a network with several strides in a column has several rows
-            if any(record.name == base for cell in row.values() for record in cell.records):
-                table = table.with_differences(name)
-                break
+        base_row = _row_of(table, base)
+        if base_row is not None:
+            table = table.with_differences(base_row)
         if table.rows:
             print(printed(table), flush=True)
     return table
+
+
+def _row_of(table: Table, network: str) -> str | None:
+    """Return the row of a network, of several with different strides the first; None without a result of it."""
+    for name, row in table.rows.items():
+        for cell in row.values():
+            if any(record.name == network for record in cell.records):
+                return name
+    return None

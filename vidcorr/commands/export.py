@@ -115,14 +115,15 @@ def _plainly(arguments: dict[str, Any]) -> str:
 
 
 def _data_of(run: Path) -> str:
-    """Return class and source of the data of a run, from its config.yaml."""
+    """Return class and source of the data of a run, from its config.yaml; "not recorded" without one."""
     import yaml  # type: ignore[import-untyped]
 
     config = run / "config.yaml"
     content = yaml.safe_load(config.read_text("utf-8")) if config.is_file() else {}
     data = content.get("data") or {}
+    kind = str(data.get("class_path", "not recorded")).rpartition(".")[2]
     source = data.get("init_args", {}).get("source", "")
-    return " ".join(filter(None, (str(data.get("class_path", "not recorded")).rpartition(".")[2], str(source))))
+    return f"{kind} {source}".strip()
 
 
 def _results_of(run: Path, step: int | None) -> Iterator[Result]:

@@ -103,7 +103,9 @@ def _block(sequence: MaskSequence, rows: Sequence[tuple[str, Path, Result]], fra
     from ..results.pictures.rows import Block
     from ..videos.masks import VOID, read_mask
 
-    scored = list(range(sequence.begin, sequence.num_frames) if sequence.reported is None else sequence.reported)
+    scored: Sequence[int] = range(sequence.begin, sequence.num_frames)
+    if sequence.reported is not None:
+        scored = sequence.reported
     columns = frames or [scored[index] for index in evenly_spaced(len(scored), COLUMNS)]
     lines = []
     for name, folder, result in rows:

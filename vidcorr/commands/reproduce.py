@@ -108,13 +108,13 @@ def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], 
     if not row_of_job:
         raise ValueError(f"no row has a printed score on {', '.join(each.config for each in benchmarks)}")
     with scored(list(row_of_job), output) as results:
-        table = beside([(row_of_job[job], result) for job, result in results.items()])
+        table = printed_and_measured([(row_of_job[job], result) for job, result in results.items()])
         print(printed(table), flush=True)
     return table
 
 
-def beside(results: Sequence[tuple[Published, Result]]) -> Table:
-    """Return the table of printed scores beside ours, with our difference, in the printed digits."""
+def printed_and_measured(results: Sequence[tuple[Published, Result]]) -> Table:
+    """Return the table of measured scores with the printed ones beside them, in the digits that the paper prints."""
     from ..results.cells import Cell
     from ..results.records import ScoreRecord
     from ..results.statistics import Difference

@@ -24,7 +24,7 @@ def command(args: Sequence[str]) -> None:
     first = list(args[:1])
     has_name = bool(first) and (first[0] in ("-h", "--help") or not first[0].startswith("-"))
     name = parser.parse_args(first if has_name else []).run
-    more = list(args[has_name:])
+    given = list(args[1:] if has_name else args)
 
     from ..backbones.trust import allow_named, words_of_file
     from ..experiments.runs import FILE, Record
@@ -32,17 +32,15 @@ def command(args: Sequence[str]) -> None:
     folder = find_run(name)
     run = Record.read(folder)
     home = Path(run.folder) if Path(run.folder).is_dir() else Path.cwd()  # the project may have moved
-    allow_named(more)
-    further = [from_here(word) for word in more]
-    more = list(further)
-    if list(run.words[-len(more) :]) == more:
-        more = []  # given again
+    allow_named(given)
+    further = [from_here(word) for word in given]
+    is_repeated = list(run.words[-len(further) :]) == further  # the same command again: the run's words end with them
     sys.argv = [os.path.abspath(sys.argv[0]), "resume", str(folder), *further]  # Lightning starts ranks by it
     from ..cli import VidcorrCLI
 
     with words_of_file(folder / FILE), chdir(home):  # in the user's folder: the run's is not trusted by what it says
         sys.path.append(str(home))  # finds the run's own modules; at the end, to hide no other module
-        VidcorrCLI(run.words, folder, more, folder / FILE)
+        VidcorrCLI(run.words, folder, [] if is_repeated else further, folder / FILE)
 
 
 def from_here(word: str) -> str:
@@ -72,12 +70,13 @@ def find_run(name: str | None) -> Path:
     path = Path(ROOT if name is None else name).expanduser()
     if (path / FILE).is_file() and name is not None:
         return path.resolve()
-    fits = [folder for folder, run in runs_below([path if path.is_dir() else ROOT]).items() if run.words[0] == "fit"]
+    root = path if path.is_dir() else ROOT
+    trainings = [folder for folder, run in runs_below([root]).items() if run.words[0] == "fit"]
     if path.is_dir():
-        if not fits:
+        if not trainings:
             raise ValueError(f"{path}: holds no training with a {FILE}: name the folder of a run")
-        return fits[-1]
-    named = [folder for folder in fits if folder.parts[-len(path.parts) :] == path.parts]
+        return trainings[-1]  # the newest
+    named = [folder for folder in trainings if folder.parts[-len(path.parts) :] == path.parts]
     if len(named) != 1:
         others = f"; there are {', '.join(map(str, named))}" if named else ""
         raise ValueError(f"{path}: is neither the folder of a run nor the name of one run below {ROOT}{others}")

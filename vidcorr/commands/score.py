@@ -107,10 +107,10 @@ def _unseen(flags: argparse.Namespace) -> set[str]:
     """Return unseen videos or categories: names of --unseen, and categories that --trained-meta lacks."""
     names = set(read_names(flags.unseen)) if flags.unseen else set()
     if flags.rules == "youtube-vos" and flags.meta:
-        known = _categories(flags.meta)
+        categories = _categories(flags.meta)
         if flags.trained_meta:
-            names |= known - _categories(flags.trained_meta)
-        if not names or not names <= known:
+            names |= categories - _categories(flags.trained_meta)
+        if not names or not names <= categories:
             raise ValueError(f"score: --trained-meta or --unseen must name unseen categories of {flags.meta}")
     return names
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import UsageError, message_of
 from .config_files import CONFIGS, find_config, read_yaml, yaml_value
@@ -152,8 +152,10 @@ class BenchmarkChoice:
             protocol = self.without_changes(changes).build().protocol
             if protocol is None:
                 return set()
-            while idle := protocol.with_changes(**kept).idle().keys() & kept.keys():
+            idle = protocol.with_changes(**kept).idle().keys() & kept.keys()
+            while idle:  # without these changes another one may have no effect
                 kept = {field: value for field, value in kept.items() if field not in idle}
+                idle = protocol.with_changes(**kept).idle().keys() & kept.keys()
         except (UsageError, ValueError):
             return set()
         return changes.keys() - kept.keys()
@@ -184,13 +186,13 @@ def refuse_one_name_twice(texts: Iterable[str]) -> None:
     Raises:
         UsageError: one line with both values.
     """
-    known: dict[str, str] = {}
+    text_of: dict[str, str] = {}
     for text in texts:
         name = text.partition("=")[0]
-        if name in known and known[name] != text:
+        if name in text_of and text_of[name] != text:
             remedy = "give one of them a config of its own, my.yaml=FOLDER"
-            raise UsageError(f"--on {known[name]} {text}: {name} stands twice; {remedy}")
-        known[name] = text
+            raise UsageError(f"--on {text_of[name]} {text}: {name} stands twice; {remedy}")
+        text_of[name] = text
 
 
 def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
@@ -246,18 +248,26 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
 
 def _content_of(name: str) -> dict[str, Any]:
     """Return the config of a benchmark's name; a class alone is a config without arguments."""
-    known = {path.stem: path for path in sorted((CONFIGS / "benchmarks").glob("*.yaml"))}
-    if name in known:
-        content = read_yaml(known[name])
+    configs = {path.stem: path for path in sorted((CONFIGS / "benchmarks").glob("*.yaml"))}
+    if name in configs:
+        content = read_yaml(configs[name])
     elif name.endswith((".yaml", ".yml")):
         content = read_yaml(find_config(name))
     elif "." in name:
         content = {"class_path": name}
     else:
-        raise UsageError(f"--on {name}: there is no such benchmark; there are {', '.join(known)}: write NAME=FOLDER")
+        raise UsageError(f"--on {name}: there is no such benchmark; there are {', '.join(configs)}: write NAME=FOLDER")
     if "class_path" not in content or not content.keys() <= KEYS:
         raise UsageError(f"{name}: a benchmark has {', '.join(sorted(KEYS))}; this has {', '.join(content)}")
     return content
+
+
+class _Axis(NamedTuple):
+    """An axis of a grid of benchmarks: what it sets, its pattern in a benchmark's name, and its values."""
+
+    field: str
+    pattern: str
+    values: Sequence[Any]
 
 
 def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[Any]]) -> list[BenchmarkChoice]:
@@ -269,29 +279,39 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
     stages = flags.stage or choice.arguments.get("stage")
     if not isinstance(stages, list):  # a config may have a list, a benchmark has one stage
         stages = [stages]
-    axes = [("protocol", "{}", flags.protocol or [None])]  # what it sets; pattern for the name; the values
-    axes += [(field, f"{field}={{}}", values) for field, values in changes.items()]
-    axes += [("stage", "{}", stages), ("stride", "stride{}", flags.stride or [None])]
-    combinations = list(product(*(values for *_, values in axes)))  # a value of each axis, in the order of the axes
+    axes = [_Axis("protocol", "{}", flags.protocol or [None])]
+    axes += [_Axis(field, f"{field}={{}}", values) for field, values in changes.items()]
+    axes += [_Axis("stage", "{}", stages), _Axis("stride", "stride{}", flags.stride or [None])]
+    combinations = list(product(*(axis.values for axis in axes)))  # a value of each axis, in the order of the axes
     made = []
     for protocol, *of_fields, stage, stride in combinations:
         changed = dict(zip(changes, of_fields, strict=True))
         made.append(choice.with_arguments(protocol=protocol, changes=changed or None, stage=stage, stride=stride))
-    idle = _idle_in_some(made) if changes and len(made) > 1 else [set()] * len(made)
+    idle: list[set[str]] = [set()] * len(made)
+    if changes and len(made) > 1:  # it builds the benchmarks, which imports torch
+        idle = _idle_in_some(made)
     found: list[BenchmarkChoice] = []
     for each, values, left_out in zip(made, combinations, idle, strict=True):
-        parts = []
-        for (field, pattern, choices), value in zip(axes, values, strict=True):
-            if len(choices) > 1 and field not in left_out:
-                parts.append(pattern.format(value))
-        named = replace(each.without_changes(left_out), variant="/".join(parts))
+        named = replace(each.without_changes(left_out), variant=_variant(axes, values, left_out))
         if named not in found:
             found.append(named)
     return found
 
 
+def _variant(axes: Sequence[_Axis], values: Sequence[Any], left_out: Collection[str]) -> str:
+    """Return what follows a benchmark's name: its values of the axes with several, but for fields that are left out."""
+    parts = []
+    for axis, value in zip(axes, values, strict=True):
+        if len(axis.values) > 1 and axis.field not in left_out:
+            parts.append(axis.pattern.format(value))
+    return "/".join(parts)
+
+
 def _idle_in_some(choices: Iterable[BenchmarkChoice]) -> list[set[str]]:
-    """Return the changes of each choice without effect, but for those without effect in all, which `build` refuses."""
+    """Return for each choice the changes without effect in it that have one in another choice.
+
+    Changes without effect in all choices stay, for `build` to refuse.
+    """
     idle = [choice.idle_changes() for choice in choices]
     in_all = set.intersection(*idle)
     return [fields - in_all for fields in idle]

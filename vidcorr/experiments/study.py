@@ -178,15 +178,16 @@ class Study(BaseModel, extra="forbid"):
         """
         lines: dict[Path, list[Command]] = {}
         for row in self.rows:
-            for seed in self.seeds if self.trains(row) else self.seeds[:1]:
+            seeds = self.seeds if self.trains(row) else self.seeds[:1]
+            for seed in seeds:
                 trainings, network, folder = self._trainings(row, seed, output)
                 places = tuple(training.output for training in trainings)
-                # by the folder of the first training; without any by a frozen network's
-                line = lines.setdefault([*places, folder][0], [])
+                begin = places[0] if places else folder  # the folder of a frozen network
+                line = lines.setdefault(begin, [])
                 line += [training for training in trainings if training not in line]
                 for name, common in self.evaluate.items():
                     own = row.evaluate.get(name, ())
-                    if own is None:
+                    if own is None:  # the row leaves the evaluation out
                         continue
                     arguments = (*common, *own)
                     place = output / slug(row.name) / folder.name / f"{slug(name)}-{digest_of(arguments)}"
@@ -199,13 +200,12 @@ class Study(BaseModel, extra="forbid"):
         origin = self.row(row.of) if row.of else row  # the row whose first training counts
         seeded = ("--seed_everything", str(seed))
         trainings = []
-        # what the folder's digest is of: the words of the first training, or those of a frozen network
-        arguments = origin.model or (
-            *_filled((*(origin.train or self.train), *origin.flags), "{seed}", str(seed)),
-            *seeded,
-        )
-        folder = output / slug(origin.name) / f"seed-{seed}-{digest_of(arguments)}"
         network = origin.model
+        arguments = network  # of the first training, or the words of a frozen network: their digest names the folder
+        if not network:
+            pattern = (*(origin.train or self.train), *origin.flags)
+            arguments = (*_filled(pattern, "{seed}", str(seed)), *seeded)
+        folder = output / slug(origin.name) / f"seed-{seed}-{digest_of(arguments)}"
         if not network:
             trainings.append(_training(origin.name, seed, arguments, folder))
             network = (str(folder / CHECKPOINT),)

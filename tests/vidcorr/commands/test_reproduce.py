@@ -5,7 +5,7 @@ from dataclasses import replace
 from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
 from vidcorr.cli import main
-from vidcorr.commands.reproduce import beside, listed
+from vidcorr.commands.reproduce import listed, printed_and_measured
 from vidcorr.experiments.store import Store
 from vidcorr.results.published import published_rows, sets_of_papers
 from vidcorr.results.rendering import render
@@ -41,7 +41,7 @@ def test_ours_stands_before_the_printed_score_with_its_difference_in_the_printed
     whole = {"sequences": list(map(str, range(data.pop("sequences")))), "data": data}
     found = []
     for ours, about in ((0.6995, whole), (0.6997, whole), (0.6986, whole), (0.7113, {})):
-        table = beside([(row, davis_result({"J&F-Mean": ours, "J-Mean": 0.5}, **about))])
+        table = printed_and_measured([(row, davis_result({"J&F-Mean": ours, "J-Mean": 0.5}, **about))])
         found.append(render(table).splitlines())
     assert found == recorded["beside"]
 
