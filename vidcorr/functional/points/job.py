@@ -101,7 +101,8 @@ class TrackingJob:
         protocol = self.protocol
         temperature = protocol.temperature or math.sqrt(len(features))
         normalise = protocol.feature_normalisation == "l2"
-        at_once = max(1, workspace_of(features.device) // (16 * features[0].numel()))
+        bytes_of_cell = 16  # the similarity and three copies that decoding makes, in float32
+        at_once = max(1, workspace_of(features.device) // (bytes_of_cell * features[0].numel()))
         positions: list[Tensor] = []
         for part in descriptors.split(at_once):
             maps = similarity_maps(part, features, normalise)

@@ -115,12 +115,12 @@ def best_pixels(heatmaps: Tensor, height: int, width: int, topk: int) -> tuple[T
     rows, columns = heatmaps.shape[1:]
     topk = min(topk, height * width)
     side = height // rows
-    # a GPU enlarges maps faster than it can answer whether the result is complete
     fits = side % 2 == 0 and (height, width) == (side * rows, side * columns)
     has_few_squares = (rows + 1) * (columns + 1) <= 2 * QUADS
-    if heatmaps.device.type != "cpu" or not fits or has_few_squares:
+    has_few_pixels = QUADS * side**2 < 4 * topk  # at a corner, a quarter of a square lies inside the map
+    # a GPU enlarges maps faster than it can answer whether the result is complete
+    if heatmaps.device.type != "cpu" or not fits or has_few_squares or has_few_pixels:
         return _of_enlarged(heatmaps, height, width, topk)
-    # a quarter of a square lies inside the map at a corner: even QUADS of these have more than topk pixels
     at_once = max(1, workspace_of(heatmaps.device) // (32 * QUADS * side**2))
     of_parts = [_of_quads(part, side, topk) for part in heatmaps.split(at_once)]
     values, centres, sure = map(torch.cat, zip(*of_parts, strict=True))
@@ -131,8 +131,10 @@ def best_pixels(heatmaps: Tensor, height: int, width: int, topk: int) -> tuple[T
 
 
 def _of_enlarged(heatmaps: Tensor, height: int, width: int, topk: int) -> tuple[Tensor, Tensor]:
+    """Return the best pixels of whole enlarged maps, as `best_pixels`."""
     best = []
-    at_once = max(1, workspace_of(heatmaps.device) // (8 * height * width))
+    bytes_of_pixel = 8  # float32, and the copy of topk
+    at_once = max(1, workspace_of(heatmaps.device) // (bytes_of_pixel * height * width))
     for part in heatmaps.split(at_once):
         enlarged = F.interpolate(part[None], (height, width), mode="bilinear")
         best.append(enlarged[0].flatten(1).topk(topk))
@@ -141,26 +143,30 @@ def _of_enlarged(heatmaps: Tensor, height: int, width: int, topk: int) -> tuple[
 
 
 def _of_quads(heatmaps: Tensor, side: int, topk: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the best pixels of the best squares, and a mask `(N,)` of maps for which they are surely complete."""
+    """Return the best pixels of the best squares, and a mask `(N,)` of maps for which they are surely complete.
+
+    A square is `side` pixels wide and lies between four neighbouring centres of the map, padded by a cell all around.
+    """
     rows, columns = heatmaps.shape[1:]
     device = heatmaps.device
     padded = F.pad(heatmaps[:, None], (1, 1, 1, 1), mode="replicate")
-    rowwise = torch.maximum(padded[:, 0, :-1], padded[:, 0, 1:])
-    largest = torch.maximum(rowwise[:, :, :-1], rowwise[:, :, 1:])
-    bounds, choice = largest.flatten(1).topk(QUADS + 1)
+    of_two = torch.maximum(padded[:, 0, :-1], padded[:, 0, 1:])
+    of_four = torch.maximum(of_two[:, :, :-1], of_two[:, :, 1:])
+    bounds, choice = of_four.flatten(1).topk(QUADS + 1)  # the last bound is the largest of all other squares
     squares = choice[:, :-1]
     y = squares // (columns + 1)
     x = squares % (columns + 1)
+    flat = padded.flatten(1)
     corner = y * (columns + 2) + x
-    table = padded.flatten(1)
     next_row = corner + columns + 2
-    above = torch.stack([table.gather(1, corner), table.gather(1, corner + 1)], dim=2)
-    below = torch.stack([table.gather(1, next_row), table.gather(1, next_row + 1)], dim=2)
+    above = torch.stack([flat.gather(1, corner), flat.gather(1, corner + 1)], dim=2)
+    below = torch.stack([flat.gather(1, next_row), flat.gather(1, next_row + 1)], dim=2)
     inner = torch.arange(side, dtype=torch.float32, device=device) + 0.5
-    part = inner / side
-    between = above[..., None] * (1 - part) + below[..., None] * part
+    fraction = inner / side
+    between = above[..., None] * (1 - fraction) + below[..., None] * fraction
     left, right = between.unbind(2)  # (N, QUADS, side)
-    pixels = left[..., None] * (1 - part) + right[..., None] * part  # (N, QUADS, side, side)
+    pixels = left[..., None] * (1 - fraction) + right[..., None] * fraction  # (N, QUADS, side, side)
+    # the first square begins half a cell before the map
     py = y[:, :, None] * side + inner - side / 2
     px = x[:, :, None] * side + inner - side / 2
     outside_y = (py < 0) | (py > rows * side)
@@ -168,8 +174,8 @@ def _of_quads(heatmaps: Tensor, side: int, topk: int) -> tuple[Tensor, Tensor, T
     outside = outside_y[..., None] | outside_x[:, :, None]
     pixels = pixels.masked_fill(outside, -torch.inf)
     values, best = pixels.flatten(1).topk(topk)
-    quad = best // side**2
-    cell = best % side**2
-    best_x = px.flatten(1).gather(1, quad * side + cell % side)
-    best_y = py.flatten(1).gather(1, quad * side + cell // side)
+    square = best // side**2
+    pixel = best % side**2
+    best_x = px.flatten(1).gather(1, square * side + pixel % side)
+    best_y = py.flatten(1).gather(1, square * side + pixel // side)
     return values, torch.stack([best_x, best_y], dim=2), values[:, -1] > bounds[:, -1]

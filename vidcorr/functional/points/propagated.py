@@ -105,15 +105,15 @@ class _Pass:
         topk = self._rules.topk or 0
         nearby = Neighbourhood.of(self._rules, cells.shape)
         frames = list(range(max(step - self._rules.context, 0), step))
-        common = None
+        window_matches = None
         for group in self._groups:
             tables = [group.heatmaps.maps]
             since = [frame for frame in frames if frame >= group.begun]
-            if group.begun in since:  # counts twice while it is in the window
+            if group.begun in since:  # the query frame counts twice while it is in the window
                 matches = [window.best_matches(cells, [group.begun, *since], topk)]
-            else:
-                common = common or window.best_matches(cells, frames, topk)
-                matches = [common, best_matches(cells, group.keys, [0], topk, nearby)]
+            else:  # the window is the same for all groups whose query frame has left it
+                window_matches = window_matches or window.best_matches(cells, frames, topk)
+                matches = [window_matches, best_matches(cells, group.keys, [0], topk, nearby)]
                 tables.append(group.drawn)
             average = average_of_matches(tables, matches, topk, self._rules.temperature)
             yield average.permute(2, 0, 1).contiguous()
@@ -141,7 +141,7 @@ def _draw(job: TrackingJob, queries: Tensor, features: Tensor) -> Tensor:
 
 
 def _read(job: TrackingJob, heatmaps: Tensor, last: Tensor) -> Tensor:
-    """Return the weighted mean of the heat-maps' best pixels, in pixels of the scored size, `(n, 2)`."""
+    """Return the weighted mean of the heat-maps' best pixels, or `last` if they are 0; x, y of the scored size."""
     height = round(job.covered[0])
     width = round(job.covered[1])
     values, centres = best_pixels(heatmaps, height, width, job.protocol.topk)

@@ -79,7 +79,7 @@ def _hidden(job: TrackingJob) -> Tensor:
     if "similarity" in protocol.occlusion:
         hidden |= job.similarity < protocol.similarity_threshold
     if job.wants_cycle:
-        hidden |= ~(job.misses < protocol.cycle_threshold)
+        hidden |= ~(job.misses < protocol.cycle_threshold)  # NaN is hidden
     hidden |= ((job.positions < 0) | (job.positions >= protocol.scored_size)).any(-1)
     return hidden & (torch.arange(job.frames) != job.starts[:, None])
 
@@ -95,13 +95,13 @@ def track_directly(job: TrackingJob) -> None:
     for query_frames in job.starts.unique().split(at_once):
         queries = torch.isin(job.starts, query_frames).nonzero()[:, 0]
         starts = job.starts[queries]
-        maps = {}
+        maps_of_queries = {}
         for start in query_frames.tolist():
             features = job.features(start)
             rows = job.rows(queries[starts == start])
             descriptors[rows] = job.sample(features, job.origins[rows]).to(descriptors)
             if job.wants_cycle:
-                maps[start] = features
+                maps_of_queries[start] = features
         for t in range(job.frames):
             looks_for = starts != t if job.both_directions else starts < t
             wanted = queries[looks_for]
@@ -113,7 +113,7 @@ def track_directly(job: TrackingJob) -> None:
             job.positions[rows, t] = job.to_pixels(job.match(looked_for, features), features)
             found = job.sample(features, job.positions[rows, t])
             job.compare(wanted, t, looked_for, found)
-            for start, first in maps.items():
+            for start, first in maps_of_queries.items():
                 here = (job.starts[wanted] == start).nonzero()[:, 0]
                 if len(here):
                     job.track_back(wanted[here], t, found[job.rows(here)], first)
@@ -127,7 +127,7 @@ def track_by_chaining(job: TrackingJob) -> None:
     and of the step from it. Memory holds two frames.
     Source: GMRW (Shrivastava and Owens, ECCV 2024); ayshrv/gmrw, utils/tracking_utils.py.
     """
-    errors = job.misses.new_zeros(len(job.queries), max(job.frames - 1, 0))
+    errors = job.misses.new_zeros(len(job.queries), max(job.frames - 1, 0))  # of the step between frames t and t + 1
     descriptors = job.no_descriptors()
     _chain(job, range(job.frames), errors, descriptors)
     if job.both_directions and job.starts.any():
@@ -167,13 +167,14 @@ def flow(job: TrackingJob, here: Tensor, there: Tensor, positions: Tensor) -> Te
     """
     height, width = here.shape[1:]
     corners, weights = bilinear_corners(positions, height, width)
-    cells = corners.flatten()
-    where = torch.arange(corners.numel(), device=corners.device).view(corners.shape)
-    if cells.device.type == "cpu":  # a GPU would wait for the number of different cells
-        cells, where = corners.unique(return_inverse=True)
+    if corners.device.type == "cpu":
+        cells, place = corners.unique(return_inverse=True)
+    else:  # a GPU would wait for the number of different cells
+        cells = corners.flatten()
+        place = torch.arange(corners.numel(), device=corners.device).view(corners.shape)
     found = job.match(here.flatten(1)[:, cells].T, there)
     displacement = found - cell_centres(height, width, here.device)[cells]
-    return torch.einsum("nk,nkd->nd", weights, displacement[where])
+    return torch.einsum("nk,nkd->nd", weights, displacement[place])
 
 
 def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -181,7 +182,7 @@ def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor
     limits = to_device([width - 1, height - 1], positions.device).to(positions.dtype)
     inner = (positions - 0.5).nan_to_num().clamp(min=0).minimum(limits)
     low = inner.floor()
-    part = inner - low
+    fraction = inner - low
     x = low[:, 0, None].long()
     y = low[:, 1, None].long()
     right = (x + 1).clamp(max=width - 1)
@@ -189,8 +190,8 @@ def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor
     row = y * width
     next_row = below * width
     corners = torch.cat([row + x, row + right, next_row + x, next_row + right], dim=1)
-    of_right = part[:, :1]
-    of_below = part[:, 1:]
+    of_right = fraction[:, :1]
+    of_below = fraction[:, 1:]
     of_left = 1 - of_right
     of_above = 1 - of_below
     weights = torch.cat([of_left * of_above, of_right * of_above, of_left * of_below, of_right * of_below], dim=1)

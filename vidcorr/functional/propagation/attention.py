@@ -72,22 +72,24 @@ def _average_of_halos(
     grid = TileGrid((height, width), Neighbourhood.of(protocol, (height, width)))
     queries = grid.queries(query[None])
     values = F.pad(values, (0, 1), value=1)  # the last channel of the average sums the weights on the map
-    seen = grid.halos(grid.pad(keys.flatten(2)[None]))
-    given = grid.halos(grid.pad(values.flatten(2)[None]))
+    halos_of_keys = grid.halos(grid.pad(keys.flatten(2)[None]))
+    halos_of_values = grid.halos(grid.pad(values.flatten(2)[None]))
     is_far = to_device(~grid.near.T, keys.device)
     bias = values.new_zeros(is_far.shape).masked_fill_(is_far, -torch.inf).view(*grid.halo_size, 1, -1)
     mixture = mixture_of(protocol)
-    # padded maps, and of each query its part of the halos and four times the products
     budget = workspace_of(keys.device) // keys.element_size()
-    budget -= keys.numel() + values.numel() + queries.numel()
-    products = budget * TILE**2 // (channels + values.shape[-1] + 4 * TILE**2)
+    budget -= keys.numel() + values.numel() + queries.numel()  # the padded maps
+    # a key of a halo has its channels, its values, and up to four copies of its products with the queries of a tile
+    numbers_of_key = channels + values.shape[-1] + 4 * TILE**2
+    products = budget * TILE**2 // numbers_of_key
     averages = []
     for part in grid.parts(1, references, products):
-        asked = queries[part].flatten(0, 2)
-        k = seen[part].reshape(len(asked), -1, channels)
-        v = given[part].reshape(len(asked), -1, values.shape[-1])
-        shape = len(asked), *grid.halo_size, references
-        logits = torch.bmm(k, asked.mT).view(*shape, -1).to(values.dtype).div_(protocol.temperature).add_(log_counts)
+        q = queries[part].flatten(0, 2)
+        k = halos_of_keys[part].reshape(len(q), -1, channels)
+        v = halos_of_values[part].reshape(len(q), -1, values.shape[-1])
+        shape = len(q), *grid.halo_size, references
+        products_of_part = torch.bmm(k, q.mT).view(*shape, -1).to(values.dtype)
+        logits = products_of_part.div_(protocol.temperature).add_(log_counts)
         is_off_map = (v[..., -1:] == 0).view(*shape, 1)
         # finite, since a query beyond the map sees nothing else, and NaN would enter all gradients
         logits.masked_fill_(is_off_map, 0.0 if protocol.border == "zero" else torch.finfo(logits.dtype).min)

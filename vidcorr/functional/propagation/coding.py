@@ -52,9 +52,9 @@ def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> tuple[Siz
         height = rounded(Fraction(size[0]))
         width = rounded(Fraction(size[1]))
     else:
-        given, other = sorted(size, reverse=rules.input_side == "long")
-        sides = sorted((rules.input_size, rounded(Fraction(rules.input_size * other, given))))
-        height, width = sides if size[0] <= size[1] else reversed(sides)
+        side, other = sorted(size, reverse=rules.input_side == "long")
+        short, long = sorted((rules.input_size, rounded(Fraction(rules.input_size * other, side))))
+        height, width = (short, long) if size[0] <= size[1] else (long, short)
     padding = math.lcm(multiple, rules.input_padding)
     return (height, width), (height + -height % padding, width + -width % padding)
 
@@ -72,19 +72,13 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
         Float RGB `(N, 3, H', W')` in [0, 1].
     """
     device = device or images.device
-    given = images.shape[-2], images.shape[-1]
-    size, padded = input_sizes(given, rules, multiple)
-    resized = size == given
-    if not resized and not rules.input_filter.startswith("bilinear"):
-        if rules.input_filter.endswith("-float"):
-            images = images.float() / 255 if images.dtype == torch.uint8 else images
-        elif images.dtype != torch.uint8:
-            images = images.mul(255).round().clamp(0, 255).byte()
-        images = resize_images(images, size, rules.input_filter)
-        resized = True
-    images = to_device(images, device)
-    images = images.float() / 255 if images.dtype == torch.uint8 else images
-    if not resized:
+    size, padded = input_sizes((images.shape[-2], images.shape[-1]), rules, multiple)
+    by_torch = rules.input_filter.startswith("bilinear")  # on the device; the other libraries resize on the CPU
+    if images.shape[-2:] != size and not by_torch:
+        on_floats = rules.input_filter.endswith("-float")
+        images = resize_images(_as_float(images) if on_floats else _as_bytes(images), size, rules.input_filter)
+    images = _as_float(to_device(images, device))
+    if images.shape[-2:] != size:
         smooth = rules.input_filter == "bilinear-antialias"
         images = F.interpolate(images, size=size, mode="bilinear", antialias=smooth).clamp_(0, 1)
     below = padded[0] - size[0]
@@ -92,6 +86,14 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
     if below or right:
         return F.pad(images, (0, right, 0, below), value=GREY)
     return images
+
+
+def _as_float(images: Tensor) -> Tensor:
+    return images.float() / 255 if images.dtype == torch.uint8 else images
+
+
+def _as_bytes(images: Tensor) -> Tensor:
+    return images if images.dtype == torch.uint8 else images.mul(255).round().clamp(0, 255).byte()
 
 
 def covered_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
@@ -301,7 +303,7 @@ def _gaussians(points: Tensor, size: Size, sigma: float) -> Tensor:
         start = (coordinate - 3 * sigma).trunc()
         stop = (coordinate + 3 * sigma + 1).trunc()
         positions = torch.arange(extent, device=points.device)
-        centre = start + (6 * sigma + 1) // 2
+        centre = start + (6 * sigma + 1) // 2  # the middle of the window
         inside = (positions >= start[:, None]) & (positions < stop[:, None])
         distance = positions - centre[:, None]
         axes.append(torch.exp(-(distance**2) / (2 * sigma**2)) * inside)

@@ -78,7 +78,7 @@ class Kernel(NamedTuple):
         words = sketches.to(self.sketches).flatten().view(torch.float32)
         return words.unflatten(0, (*sketches.shape[:2], -1))
 
-    def lack(self, channels: int) -> float:
+    def excess(self, channels: int) -> float:
         """Return what the product q·k of two vectors can exceed their bound by, relative to |q| |k|.
 
         In float32 that is the rounding of the sketches and of both sums.
@@ -246,7 +246,7 @@ class SketchedMemory(KeyMemory):
             norms = item.square().sum(2).sqrt()
             self._largest = max(self._largest, float(norms.nan_to_num(0.0, posinf=torch.inf).amax()))
             searched, sketches = self._latest
-            if searched is not item:
+            if searched is not item:  # a frame is usually searched first, then written
                 sketches = self._sketch(item)
             self._keep(slot, sketches)
         return slot
@@ -280,9 +280,9 @@ class SketchedMemory(KeyMemory):
         arguments.values = values.data_ptr()
         arguments.indices = indices.data_ptr()
         products_of_query = _run(self._kernel, arguments, height) / (height * width)
-        most = TOO_MANY if len(frames) < topk else MANY
+        limit = TOO_MANY if len(frames) < topk else MANY
         can_be_longer = self._chunks * self._kernel.chunk < channels  # sketches of all channels rule out no more keys
-        if products_of_query > most and can_be_longer:
+        if products_of_query > limit and can_be_longer:
             self._lengthen(query)
         return values, indices
 
@@ -290,7 +290,7 @@ class SketchedMemory(KeyMemory):
         """Return what a product can exceed its bound by, relative to the norm of the query."""
         if self._largest >= LARGE:
             return math.inf
-        return self._kernel.lack(self.maps.shape[3]) * (self._largest + TINY)
+        return self._kernel.excess(self.maps.shape[3]) * (self._largest + TINY)
 
     def _lengthen(self, features: Tensor) -> None:
         """Compute all sketches again, twice as long, in the principal components of some features."""
@@ -307,8 +307,7 @@ class SketchedMemory(KeyMemory):
     def _allocate(self, features: Tensor) -> None:
         """Choose the principal components, and make room for the sketches."""
         height, width, slots, channels = self.maps.shape
-        # the query, which is often written next, and its sketches
-        self._latest = features.new_empty(0), features.new_empty(0)
+        self._latest = features.new_empty(0), features.new_empty(0)  # the latest query, and its sketches
         self._basis = None
         length = self._chunks * self._kernel.chunk
         if length < channels:  # the first principal components, the mean left in
@@ -316,12 +315,12 @@ class SketchedMemory(KeyMemory):
             moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN is for the search to find
             components = torch.linalg.eigh(moments).eigenvectors.flip(1)
             self._basis = components[:, : length - 1].to(features).contiguous()
-        self._chunks = min(self._chunks, -(-channels // self._kernel.chunk))
+        self._chunks = min(self._chunks, math.ceil(channels / self._kernel.chunk))  # all channels are enough
         # Keys are taken in pairs: the last of a row has a neighbour in memory too.
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
 
     def _sketch(self, features: Tensor) -> Tensor:
-        """(h, w, C) → (h, w, words), contiguous."""
+        """Return the sketches (h, w, words) of features (h, w, C), contiguous."""
         length = self._chunks * self._kernel.chunk
         channels = features.shape[2]
         if self._basis is None:
@@ -330,13 +329,13 @@ class SketchedMemory(KeyMemory):
         squared = features.square().sum(2, keepdim=True)
         # Rounding must not make the bound too small.
         rounding = 2 * channels * 2.0**-24 * squared
-        left = (squared - coordinates.square().sum(2, keepdim=True)).clamp_min(0) + rounding
-        return self._kernel.as_words(torch.cat([coordinates, left.sqrt()], 2))
+        residual = (squared - coordinates.square().sum(2, keepdim=True)).clamp_min(0) + rounding
+        return self._kernel.as_words(torch.cat([coordinates, residual.sqrt()], 2))
 
 
 def _run(kernel: Kernel, arguments: _Search, height: int) -> int:
     """Search on as many threads as torch has, each in a band of rows; return the number of dot products."""
-    bands = -(-height // ROWS)
+    bands = math.ceil(height / ROWS)
     threads = min(torch.get_num_threads(), bands)
     edges = [min(height, ROWS * (i * bands // threads)) for i in range(threads + 1)]
     search = functools.partial(kernel.search, ctypes.addressof(arguments))

@@ -219,9 +219,8 @@ class LabelPropagator:
         is_own_rule = type(self).average is not LabelPropagator.average
         average_since = self._average_by_rule if is_own_rule else self._average_in_memory
         if self._starting:
-            average = torch.stack([average_since(query, start) * is_of for start, is_of in self._starting.items()]).sum(
-                0
-            )
+            of_starts = [average_since(query, start) * channels for start, channels in self._starting.items()]
+            average = torch.stack(of_starts).sum(0)
         else:
             average = average_since(query, 0)
         labels = average.permute(2, 0, 1).contiguous()
@@ -250,7 +249,7 @@ class LabelPropagator:
         """Average labels (h, w, L) of the references since `start` as `average` does, without a copy of them."""
         protocol = self.protocol
         frames = protocol.reference_frames(self.frame, start)
-        if protocol.topk is None:
+        if protocol.topk is None:  # no frame is kept apart then: the conditions of protocols see to it
             keys = self._keys[NEARBY]
             slots = [keys.slot(frame) for frame in frames]
             return average_of_all(query, keys.maps, self._labels[NEARBY].maps, slots, protocol)
@@ -262,7 +261,7 @@ class LabelPropagator:
         return average_of_best(searches, tables, protocol)
 
     def _sources(self, frames: list[int], start: int) -> dict[int, list[int]]:
-        """Return memory → reference frames in it, for references since `start`."""
+        """Return memory → reference frames in it; a start that is searched everywhere has a memory of its own."""
         if start not in self._keys:
             return {NEARBY: frames}
         sources = {start: frames[:1], NEARBY: frames[1:]}
@@ -328,7 +327,7 @@ def compared(features: Tensor, protocol: LabelProtocol) -> Tensor:
 
 
 def looks_everywhere(protocol: LabelProtocol) -> bool:
-    """Return whether the lasting copy of frame 0 is searched everywhere, and so is kept separately."""
+    """Return whether frame 0, as a lasting reference, is searched outside the neighbourhood, and so is kept apart."""
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
 
 
@@ -353,7 +352,10 @@ def average_of_best(searches: Sequence[Search], tables: Sequence[Tensor], protoc
 
 
 def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[FoundMatches], int]:
-    """Return the best matches with all that equal the last of the top-k, and their number; others are −inf."""
+    """Return the best matches with all that equal the last of the top-k, and their number; others are −inf.
+
+    The number doubles until the last match of each source is worse than the last of the top-k.
+    """
     count = topk + 1
     while True:
         found = [search(topk=count) for search in searches]
@@ -365,7 +367,7 @@ def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[Foun
         none_missing = [~(values.amin(2, keepdim=True) >= last).any() for values in full]
         if not full or PendingCopy(torch.stack(none_missing).all()).wait():  # the one wait of a frame
             return [(values.masked_fill(values < last, -torch.inf), cells) for values, cells in found], count
-        count *= 2  # all matches found in a memory are tied with the last of the top-k: there may be more
+        count *= 2
 
 
 def average_of_matches(

@@ -17,7 +17,8 @@ def resize_images(images: Tensor, size: Size, method: str) -> Tensor:
     Args:
         images: `(N, 3, H, W)` uint8, or float for "opencv-linear-float", on any device.
         size: (H', W').
-        method: "opencv-linear", "opencv-linear-float", "pillow-nearest", "pillow-bicubic" or "pillow-lanczos".
+        method: "pillow-nearest", "pillow-bilinear", "pillow-bicubic", "pillow-lanczos"; or "opencv-linear" and
+            "opencv-linear-float", which differ in the images' type alone.
 
     Returns:
         `(N, 3, H', W')` of the same type, on the CPU.
@@ -130,7 +131,7 @@ def sampling_matrix(cells: int, positions: int, sampling: str, device: torch.dev
         sampling: "bicubic", or "bilinear-zero", with zeros outside.
         device: device of the result.
     """
-    if sampling == "bicubic":
+    if sampling == "bicubic":  # resizing is linear, so the weights are the resized unit vectors
         basis = torch.eye(cells, dtype=torch.float32, device=device)[None, :, :, None]
         return F.interpolate(basis, (positions, 1), mode="bicubic")[0, :, :, 0].T
     at = (torch.arange(positions, dtype=torch.float32, device=device) + 0.5) * (cells / positions) - 0.5

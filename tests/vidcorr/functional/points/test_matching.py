@@ -70,3 +70,10 @@ def test_the_best_pixels_are_those_of_the_enlarged_map(cells, pixels):
     assert (centres % 1 == 0.5).all()
     torch.testing.assert_close(enlarged[torch.arange(len(maps))[:, None], y, x], values, atol=2e-6, rtol=1e-5)
     assert all(len(set(positions)) == 5 for positions in (y * pixels[1] + x).tolist())
+
+
+def test_more_pixels_than_the_evaluated_squares_hold():
+    maps = torch.rand(2, 20, 20)
+    values, _ = matching.best_pixels(maps, 40, 40, 100)
+    enlarged = F.interpolate(maps[None], (40, 40), mode="bilinear", align_corners=False)[0]
+    torch.testing.assert_close(values, enlarged.flatten(1).topk(100).values)
