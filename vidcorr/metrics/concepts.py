@@ -43,11 +43,13 @@ def candidate_cells(
     """
     _, height, width = similarities.shape
     inside = np.minimum((targets.astype(np.float64) * (width, height)).astype(int), (width - 1, height - 1))
-    numbers = inside[:, 1] * width + inside[:, 0]
+    cells = inside[:, 1] * width + inside[:, 0]
     chosen = np.full(len(similarities), -1)
     for source in np.unique(concept[:, 0]).tolist():
-        candidates = numbers[concept[concept[:, 0] == source, 1]]
-        chosen[source] = candidates[similarities[source].ravel()[candidates].argmax()]
+        targets_of_source = concept[concept[:, 0] == source, 1]
+        candidates = cells[targets_of_source]
+        best = similarities[source].ravel()[candidates].argmax()
+        chosen[source] = candidates[best]
     return chosen
 
 
@@ -100,26 +102,34 @@ def concept_scores(
         both averages of SOC and CC, `SOC@0.1-image`, `-class`.
     """
     scores: dict[str, float] = {}
-    both: dict[str, float] = {}
+    by_average: dict[str, float] = {}
     for place, threshold in enumerate(protocol.thresholds):
         for measure in MEASURES:
-            over_pairs: list[float] = []
-            over_points: list[float] = []
-            for pairs in categories.values():
-                counts = [pair[measure] for pair in pairs if pair[measure][-1]]
-                if counts:
-                    right, counted = np.array(counts)[:, (place, -1)].T
-                    over_pairs.append(_mean(right / counted))
-                    over_points.append(right.sum() / counted.sum())
-            of_kind = {"image": _mean(over_pairs), "class": _mean(over_points)}
+            averages = _averages(categories, measure, place)
             key = f"{measure}@{threshold:g}"
             if measure in ("SOC", "CC"):
-                scores[key] = of_kind[protocol.average]
-                for kind, score in of_kind.items():
-                    both[f"{key}-{kind}"] = score
+                scores[key] = averages[protocol.average]
+                for kind, score in averages.items():
+                    by_average[f"{key}-{kind}"] = score
             else:
-                scores[key] = of_kind["class"]
-    return scores | both
+                scores[key] = averages["class"]
+    return scores | by_average
+
+
+def _averages(
+    categories: Mapping[str, Sequence[Mapping[str, Sequence[int]]]], measure: str, place: int
+) -> dict[str, float]:
+    """Return the "image" and the "class" average of a measure at the threshold of a place."""
+    over_pairs: list[float] = []
+    over_points: list[float] = []
+    for pairs in categories.values():
+        counts = np.array([pair[measure] for pair in pairs if pair[measure][-1]])
+        if len(counts):
+            right = counts[:, place]
+            counted = counts[:, -1]
+            over_pairs.append(_mean(right / counted))
+            over_points.append(right.sum() / counted.sum())
+    return {"image": _mean(over_pairs), "class": _mean(over_points)}
 
 
 def _mean(values: Sequence[float] | NDArray[Any]) -> float:

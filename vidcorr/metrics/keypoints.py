@@ -48,20 +48,7 @@ def keypoint_distances(
         raise ValueError(f"joints must be (T, K, 2), got prediction {points.shape} and target {truth.shape}")
     if counting not in get_args(Counting):
         raise ValueError(f"counting must be one of {get_args(Counting)}, got {counting!r}")
-    counted = np.isfinite(truth).all(axis=2)
-    if counting == "prediction-visible":
-        counted &= points[..., 0] > 0
-    elif counting == "crw":
-        counted &= points[..., 0] >= 0
-    elif size is None:
-        raise ValueError('counting="ground-truth" needs the image\'s size=(H, W)')
-    else:
-        height, width = size
-        last = np.array([width - 1, height - 1])
-        inside = (truth >= 0) & (truth <= last)
-        counted &= np.all(inside, axis=2)
-    if counting != "prediction-visible":
-        counted[0] = False
+    counted = _counted(points, truth, counting, size)
     box = np.where(counted[..., None], truth, np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         extent = np.fmax.reduce(box, axis=1) - np.fmin.reduce(box, axis=1)
@@ -72,6 +59,24 @@ def keypoint_distances(
         found = np.isfinite(points) & (points >= 0)
         distances[~found.all(axis=2)] = np.inf
     return torch.from_numpy(np.where(counted, distances, np.nan))
+
+
+def _counted(
+    points: NDArray[np.float64], truth: NDArray[np.float64], counting: Counting, size: tuple[int, int] | None
+) -> NDArray[np.bool_]:
+    """Return the joints (T, K) that count by a rule of `keypoint_distances`."""
+    is_annotated = np.isfinite(truth)
+    counted = is_annotated[..., 0] & is_annotated[..., 1]
+    if counting == "prediction-visible":
+        return counted & (points[..., 0] > 0)
+    counted[0] = False
+    if counting == "crw":
+        return counted & (points[..., 0] >= 0)
+    if size is None:
+        raise ValueError('counting="ground-truth" needs the image\'s size=(H, W)')
+    height, width = size
+    inside = (truth >= 0) & (truth <= np.array([width - 1, height - 1]))
+    return counted & inside[..., 0] & inside[..., 1]
 
 
 def pck_counts(
@@ -117,6 +122,6 @@ def pck_scores(videos: Sequence[Any], thresholds: Sequence[float] = PCK_THRESHOL
     if not videos:
         return dict.fromkeys(keys, math.nan)
     counts = torch.stack([torch.as_tensor(of_video, dtype=torch.float64) for of_video in videos]).sum(0)
-    seen = counts[:, counts[0] > 0]
-    means = (seen[1:] / seen[0]).mean(dim=1).tolist()  # a mean of nothing is NaN
+    of_counted = counts[:, counts[0] > 0]
+    means = (of_counted[1:] / of_counted[0]).mean(dim=1).tolist()  # a mean of nothing is NaN
     return dict(zip(keys, means, strict=True))

@@ -55,7 +55,7 @@ def correct_points(
         array([[ True]])
     """
     target = np.asarray(target, np.float64)
-    if protocol.integer_points:
+    if protocol.integer_points:  # the annotation is truncated to whole pixels of the input too
         side = protocol.input_sides[0]
         long = max(size)
         at_input = np.trunc(np.trunc(target) * side / long)
@@ -89,18 +89,18 @@ def draws(
     members: dict[str, list[int]] = {}
     for pair, category in enumerate(categories):
         members.setdefault(category, []).append(pair)
-    most = protocol.pairs_per_class
+    count = protocol.pairs_per_class
 
     def drawn(viewpoint: int | None) -> list[int]:
         chosen: list[int] = []
-        for indices in members.values():
+        for indices in members.values():  # the seeds are those of the original codes, for every category anew
             if protocol.pairs == "sample":
-                places = np.random.RandomState(42).choice(len(indices), most)
+                places = np.random.RandomState(42).choice(len(indices), count)
                 indices = np.take(indices, places).tolist()
             elif protocol.pairs == "subset":
                 indices = [n for n in indices if viewpoint in (None, difficulties[n].get("viewpoint"))]
                 random.Random(20).shuffle(indices)
-                indices = indices[:most]
+                indices = indices[:count]
             chosen += indices
         return chosen
 
@@ -109,10 +109,10 @@ def draws(
     for difficulty in difficulties:
         levels.update(difficulty.items())
     for kind, level in sorted(levels):
-        own = result[""]
+        pairs = result[""]
         if protocol.pairs == "subset" and kind == "viewpoint":
-            own = drawn(level)
-        result[f"{kind}={level}"] = [n for n in own if difficulties[n].get(kind) == level]
+            pairs = drawn(level)
+        result[f"{kind}={level}"] = [n for n in pairs if difficulties[n].get(kind) == level]
     return result
 
 
@@ -127,12 +127,12 @@ def averages(right: NDArray[Any], counts: NDArray[Any], categories: Sequence[str
         counts: points per pair, `(P,)`.
         categories: category per pair.
     """
-    known = counts > 0
-    if not known.any():
+    has_points = counts > 0
+    if not has_points.any():
         return dict.fromkeys(AVERAGES, np.full(right.shape[1], np.nan))
-    right = right[known]
-    counts = counts[known, None]
-    names = np.asarray(categories)[known]
+    right = right[has_points]
+    counts = counts[has_points, None]
+    names = np.asarray(categories)[has_points]
     of_class = np.unique(names)[:, None] == names  # (categories, pairs)
     per_class = of_class @ right / (of_class @ counts)
     weights = of_class.sum(1)
@@ -163,7 +163,9 @@ def match_scores(
         categories: list[str] = []
         points: list[int] = []
         correct: list[Sequence[int]] = []
-        for name in filter(pairs.__contains__, names):
+        for name in names:
+            if name not in pairs:
+                continue
             category, points_of_pair, correct_of_pair = pairs[name]
             categories.append(category)
             points.append(points_of_pair)

@@ -47,7 +47,7 @@ class Outline:
 
         The image is an integer with a bit per pixel, and a shift moves all pixels: several times as fast as OpenCV.
         """
-        r = math.ceil(2 * self.radius + 1) // 2
+        r = math.ceil(2 * self.radius + 1) // 2  # half of the disk's offsets
         h, w = self.edge.shape
         framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)
         framed[r : r + h, r : r + w] = self.edge
@@ -90,7 +90,7 @@ def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND)
         top = max(y - 1, 0)
         left = max(x - 1, 0)
         mask = bits[:0, :0]
-        if w:
+        if w:  # 0 for an object without a pixel
             mask = bits[top : y + h + 1, left : x + w + 1].copy()
         edge = np.zeros_like(mask)
         edge[:, :-1] = mask[:, :-1] ^ mask[:, 1:]

@@ -33,10 +33,10 @@ def class_areas(prediction: Masks, target: Masks, classes: int = CLASSES) -> Ten
         ValueError: if the shapes differ, or a value is not a class.
     """
     predicted, wanted = as_pair(prediction, target)
-    known = wanted != IGNORED
+    counted = wanted != IGNORED
     pairs = []
     for label, values in (("prediction", predicted), ("target", wanted)):
-        values = values[known]
+        values = values[counted]
         if values.dtype.kind not in "iu" or (values.size and not 0 <= values.min() <= values.max() < classes):
             raise ValueError(f"{label} must hold classes 0 to {classes - 1}")
         pairs.append(values.astype(np.int64))
@@ -107,7 +107,7 @@ def match_instances(
             raise ValueError(f"class {kind} is no part; expected 1 to {CLASSES - 1}")
     ids, kinds, index = _instances(predicted, classes)
     _, target_kinds, target_index = _instances(wanted, target_classes)
-    n = len(kinds) + 1
+    n = len(kinds) + 1  # row and column 0 are the background
     m = len(target_kinds) + 1
     pairs = index.astype(np.int64).ravel() * m + target_index.ravel()
     shared = np.bincount(pairs, minlength=n * m).reshape(n, m)
@@ -197,11 +197,11 @@ def ap_of_classes(frames: Sequence[Any]) -> dict[int, list[float]]:
 
 def _instances(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int], NDArray[np.int64], NDArray[np.int32]]:
     """Return the ids with a class, their classes, and the map with their index from 1 on, 0 elsewhere."""
-    known = sorted(number for number in classes if number >= 0)
-    top = max([int(ids.max(initial=0)), *known])
+    listed = sorted(number for number in classes if number >= 0)
+    top = max([int(ids.max(initial=0)), *listed])
     if ids.min(initial=0) < 0:
         raise ValueError(f"instance ids must not be negative, got {ids.min()}")
     index = np.zeros(top + 1, dtype=np.int32)
-    index[known] = np.arange(1, len(known) + 1)
-    kinds = np.array([classes[number] for number in known], dtype=np.int64)
-    return known, kinds, index[ids]
+    index[listed] = np.arange(1, len(listed) + 1)
+    kinds = np.array([classes[number] for number in listed], dtype=np.int64)
+    return listed, kinds, index[ids]

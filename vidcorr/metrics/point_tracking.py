@@ -109,7 +109,7 @@ def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "firs
     positions = as_array(tracks)
     if query_mode == "first":
         track = np.flatnonzero(~hidden.all(axis=1))
-        frame = (~hidden[track]).argmax(axis=1) if len(track) else track
+        frame = (~hidden[track]).argmax(axis=1) if len(track) else track  # argmax refuses an empty video
     else:
         asked = np.arange(0, hidden.shape[1], stride)
         index, track = np.nonzero(~hidden[:, asked].T)

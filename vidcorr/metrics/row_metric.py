@@ -95,14 +95,14 @@ class RowMetric(Metric):
         self, process_group: Any = None, should_sync: bool = True, should_unsync: bool = True, **_: Any
     ) -> Generator[None]:
         """Hold the rows of all ranks during a block; every rank must enter it. Arguments of torchmetrics.Metric."""
-        own = self._rows
+        of_this_rank = self._rows
         if should_sync and dist.is_available() and dist.is_initialized():
             group = process_group or self.process_group
             of_ranks: list[Any] = [None] * dist.get_world_size(group)
-            dist.all_gather_object(of_ranks, own, group=group)
+            dist.all_gather_object(of_ranks, of_this_rank, group=group)
             self._rows = list(chain.from_iterable(of_ranks))
         try:
             yield
         finally:
             if should_unsync:
-                self._rows = own
+                self._rows = of_this_rank

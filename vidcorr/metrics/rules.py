@@ -136,7 +136,8 @@ class LvosRules(Rules):
             fewest = max(len(visited), 2 if self.drops_ends else 0)  # the first and the last do not count
             if count < fewest:
                 raise ValueError(f"object {number}: frame_nums is {count}, but its range needs {fewest} frames or more")
-            places = [*visited, *[None] * (count - len(visited))]
+            never_visited = [None] * (count - len(visited))
+            places = [*visited, *never_visited]
             if self.drops_ends:
                 places = places[1 : count - 1]
             plan[int(number)] = places
@@ -144,9 +145,9 @@ class LvosRules(Rules):
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
         """Return the means of J and F, and V: the standard deviation of their mean over the frames."""
-        both = frames.mean(axis=1)
-        variance = mean((both - mean(both)) ** 2)
-        variation = math.sqrt(round(variance, 4)) if both.size else math.nan
+        j_and_f = frames.mean(axis=1)
+        variance = mean((j_and_f - mean(j_and_f)) ** 2)
+        variation = math.sqrt(round(variance, 4))  # rounded as by the official code
         return {"J-Mean": mean(frames[:, 0]), "F-Mean": mean(frames[:, 1]), "V-Mean": variation}
 
     def table(self, objects: ObjectValues) -> Values:

@@ -388,7 +388,7 @@ def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
         values: (T,) J or F by frame.
     """
     measure = np.asarray(values, dtype=np.float64)
-    edges = np.round(np.linspace(1, len(measure), 5) + 1e-10).astype(int) - 1
+    edges = np.round(np.linspace(1, len(measure), 5) + 1e-10).astype(int) - 1  # 1e-10: a half is rounded up
     first_quarter = measure[edges[0] : edges[1] + 1]
     last_quarter = measure[edges[3] : edges[4] + 1]
     recall = float(np.mean(measure > 0.5))

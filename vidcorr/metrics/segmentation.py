@@ -69,7 +69,7 @@ def _outlines(
         if masks.dtype.kind not in "bui" or masks.max(initial=0) > 1 or masks.min(initial=0) < 0:
             raise ValueError(f"masks must be bool, or integers 0 and 1 (ids == 1 is object 1), got {masks.dtype}")
     counted = np.ones(wanted.shape, bool) if void is None else as_array(void) == 0
-    for one, other, here in zip(predicted, wanted, counted, strict=True):
-        outline = object_outlines(one * here, [1], bound)[1]
-        wanted_outline = object_outlines(other * here, [1], bound)[1]
-        yield outline, wanted_outline
+    for predicted_mask, wanted_mask, inside in zip(predicted, wanted, counted, strict=True):
+        predicted_outline = object_outlines(predicted_mask * inside, [1], bound)[1]
+        wanted_outline = object_outlines(wanted_mask * inside, [1], bound)[1]
+        yield predicted_outline, wanted_outline

@@ -7,6 +7,9 @@ from typing import Any
 
 from ..protocols import SurfaceProtocol
 
+BINNED = 1
+"""Index of the threshold whose recall is binned by angle: the second, as `SurfaceProtocol.angle_bins` says."""
+
 
 def recall_names(protocol: SurfaceProtocol) -> list[str]:
     """Return the names of the recalls, in the order of the thresholds: `recall@1cm`, `recall@5px`."""
@@ -52,8 +55,8 @@ def surface_scores(pairs: Sequence[Mapping[str, Any]], protocol: SurfaceProtocol
         recalls: list[float] = []
         for pair in pairs:
             if pair["matches"] and low <= pair["angle"] < high:
-                recalls.append(pair["correct"][1] / pair["matches"])
-        scores[f"{names[1]}-{low:g}-{high:g}"] = math.fsum(recalls) / len(recalls) if recalls else math.nan
+                recalls.append(pair["correct"][BINNED] / pair["matches"])
+        scores[f"{names[BINNED]}-{low:g}-{high:g}"] = math.fsum(recalls) / len(recalls) if recalls else math.nan
     for angle in protocol.rotations:
         below = sum(pair["angle"] < angle for pair in pairs)
         scores[f"rotation@{angle:g}deg"] = below / len(pairs) if pairs else math.nan
