@@ -60,7 +60,7 @@ class SampledDataModule(pl.LightningDataModule):
         require_at_least(1, batch_size=batch_size)
         require_at_least(0, num_workers=self.num_workers)
         given = source if isinstance(source, list) else [source]
-        self.sources = [Path(part).expanduser() for part in given]
+        self.sources = [Path(path).expanduser() for path in given]
         self.source = self.sources[0]
         self.batch_size = batch_size
         self.seed = run_seed(seed)
@@ -157,8 +157,8 @@ class SampledDataModule(pl.LightningDataModule):
             if path not in self.skipped:
                 warnings.warn(f"replaced by another video: {line}", stacklevel=1)
             self.skipped[path] += 1
-        most = max(FEWEST - 1, MOST_UNUSABLE * self._samples)
-        if self.skipped.total() > most and not self._told:
+        tolerated = max(FEWEST - 1, MOST_UNUSABLE * self._samples)
+        if self.skipped.total() > tolerated and not self._told:
             self._told = True
             checks = ", ".join(f"`vidcorr check-data {source}`" for source in self.sources)
             rank_zero_warn(

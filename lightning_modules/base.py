@@ -99,16 +99,16 @@ class CorrespondenceModule(SavedModule):
         first = next(iter(self.images))
         return len(batch[first])
 
-    def generator(self, *more: int) -> torch.Generator:
+    def generator(self, *further: int) -> torch.Generator:
         """Return a CPU generator for the draws of `step`, in the same state on all ranks.
 
         It is a function of `seed`, epoch and batch; in validation of the seed alone.
 
         Args:
-            more: further numbers of the key, for example the rank.
+            further: numbers that lengthen the key, for example the rank.
         """
         position = self._batch_position if self.training else ()
-        return keyed_generator(self.seed, *position, *more)
+        return keyed_generator(self.seed, *position, *further)
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`.
@@ -119,8 +119,8 @@ class CorrespondenceModule(SavedModule):
         self._batch_position = (self.current_epoch, batch_index)
         outputs = self._checked_step(batch, batch_index)
         size = self.samples_in(batch)
-        shows = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
-        self.log("train/loss", outputs["loss"], prog_bar=shows, batch_size=size, sync_dist=True)
+        in_bar = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
+        self.log("train/loss", outputs["loss"], prog_bar=in_bar, batch_size=size, sync_dist=True)
         for name, value in outputs.items():
             is_scalar = value.ndim == 0 if isinstance(value, Tensor) else isinstance(value, Real)  # numpy's too
             if name != "loss" and is_scalar:
@@ -260,8 +260,8 @@ class CorrespondenceModule(SavedModule):
     def configure_model(self) -> None:
         """Convert BatchNorm to SyncBatchNorm if the method asks for it and several GPUs train."""
         trainer = self.trainer
-        several = trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda"
-        if self.synchronises_batch_norm and trainer.state.fn == "fit" and several:
+        on_several_gpus = trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda"
+        if self.synchronises_batch_norm and trainer.state.fn == "fit" and on_several_gpus:
             nn.SyncBatchNorm.convert_sync_batchnorm(self)
 
     def on_train_start(self) -> None:
@@ -311,13 +311,13 @@ class CorrespondenceModule(SavedModule):
         if base_lr:  # how it is scaled: a rate that Lightning's `lr_find` finds is no base_lr
             plan["learning rate"] += f", base_lr {base_lr:.6g} × {self.global_batch()} / 256"
         limits = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
-        known = [f"{limit} {unit}" for unit, limit in limits.items() if limit not in (None, -1)]
-        plan["length"] = ", at most ".join(known) or "until trainer.max_time"
+        stated = [f"{limit} {unit}" for unit, limit in limits.items() if limit not in (None, -1)]  # -1: no limit
+        plan["length"] = ", at most ".join(stated) or "until trainer.max_time"
         plan["precision"] = str(trainer.precision)
         plan |= self.plan_rows()
-        for part in (trainer.datamodule, *trainer.callbacks):  # type: ignore[attr-defined]
-            if hasattr(part, "plan_row"):
-                name, text = part.plan_row()
+        for planner in (trainer.datamodule, *trainer.callbacks):  # type: ignore[attr-defined]
+            if hasattr(planner, "plan_row"):
+                name, text = planner.plan_row()
                 plan[name] = f"{plan[name]}; {text}" if name in plan else text
         width = max(map(len, plan))
         rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))

@@ -240,14 +240,14 @@ class CoSettle(CorrespondenceModule):
             walk = there @ back
             starts = torch.arange(walk.shape[1], device=walk.device).repeat(len(walk))  # where walks should end
             cycle = cross_entropy((walk + EPSILON).log().flatten(0, 1), starts)
-            apart = separability_loss(projected.flatten(2, 3), frozen_unit.flatten(2, 3))
+            separability = separability_loss(projected.flatten(2, 3), frozen_unit.flatten(2, 3))
         with torch.no_grad():
             returned = walk.argmax(-1).flatten() == starts
             identity = torch.eye(walk.shape[1], dtype=walk.dtype, device=walk.device).expand_as(walk)
             cosine = cosine_similarity(walk.flatten(), identity.flatten(), dim=0)
-        parts = {"cycle": cycle.detach(), "separability": apart.detach()}
+        parts = {"cycle": cycle.detach(), "separability": separability.detach()}
         parts |= {"accuracy": returned.float().mean(), "identity": cosine}
-        return {"loss": cycle + self.separability * apart} | parts
+        return {"loss": cycle + self.separability * separability} | parts
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss of pairs of frames, the first and the last of each clip."""
@@ -268,8 +268,8 @@ class CoSettle(CorrespondenceModule):
             ValueError: for another stage.
         """
         if stage not in (None, self.stage):
-            own = self.stage or "the encoder's default"
-            raise ValueError(f"CoSettle: its projection was trained on {own}, not on stage {stage}")
+            trained_on = self.stage or "the encoder's default"
+            raise ValueError(f"CoSettle: its projection was trained on {trained_on}, not on stage {stage}")
         extractor = ProjectedExtractor(self.frozen_view(stage, stride, dilated), self.projection)
         extractor.described = self.described
         return extractor

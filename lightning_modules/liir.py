@@ -1,5 +1,6 @@
 """Liir: reconstruct a frame from similar cells of another frame, with cells of other videos as negatives."""
 
+import math
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict
@@ -101,8 +102,10 @@ class Liir(MomentumMethod, CorrespondenceModule):
         self.bank_settings = BankSettings(**_fields_of(bank))
         self.schedule = LiirSchedule(**_fields_of(schedule))
         self.prior = None if prior is None else CompactnessPrior(**_fields_of(prior))
-        plain = {"bank": asdict(self.bank_settings), "schedule": asdict(self.schedule), "start": None}
-        self.rebuilt_by |= plain | {"prior": self.prior and asdict(self.prior)}  # the weights are in the checkpoint
+        self.rebuilt_by["bank"] = asdict(self.bank_settings)
+        self.rebuilt_by["schedule"] = asdict(self.schedule)
+        self.rebuilt_by["prior"] = None if self.prior is None else asdict(self.prior)
+        self.rebuilt_by["start"] = None  # its weights are in the checkpoint
         self.position = position
         self.compactness_weight = compactness_weight
         self.reference_encoder = reference_encoder
@@ -115,11 +118,11 @@ class Liir(MomentumMethod, CorrespondenceModule):
         if start is not None:
             self.backbone.load_state_dict(_encoder_like(self.backbone, start).state_dict())
         settings = self.bank_settings
-        side = -(-position_size // 2)  # cells of the features, of stride 4; positions have stride 2
+        side = math.ceil(position_size / 2)  # cells of the features, of stride 4; positions have stride 2
         # half the radius as in the public code: 7 × 7 cells for a radius of 6
         self.bank: Any = NegativeBank(settings, affinity_dim, side, radius // 2, border) if settings.frames else None
-        averages = reference_encoder == "average" or (settings.encoder == "average" and settings.frames > 0)
-        self.target_encoder = deepcopy(self.backbone).requires_grad_(False) if averages else None
+        needs_average = reference_encoder == "average" or (settings.encoder == "average" and settings.frames > 0)
+        self.target_encoder = deepcopy(self.backbone).requires_grad_(False) if needs_average else None
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the objective with a or b dropped at random, equal on all ranks; in validation the mean of both.
@@ -179,8 +182,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
 
     def features(self, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Encode normalised Lab `(B, T, 3, H, W)`: the query `(B, C, h, w)`, the references `(B, T − 1, C, h, w)`."""
-        average = self.target_encoder
-        if self.warming_up or self.reference_encoder == "learned" or average is None:
+        uses_average = self.reference_encoder == "average" and not self.warming_up
+        if not uses_average:
             features = self.backbone(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
             references = features[:, :-1]
             takes_gradient = self.warming_up or self.reference_gradient
@@ -189,8 +192,9 @@ class Liir(MomentumMethod, CorrespondenceModule):
             return features[:, -1], references
         query = self.backbone(seen[:, -1])
         frames = seen[:, :-1].to(query.dtype)
+        averaged_encoder: Any = self.target_encoder
         with torch.no_grad():
-            references = average(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+            references = averaged_encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
         return query, references.to(query.dtype)
 
     @torch.no_grad()
@@ -211,7 +215,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         all_frames = ranks * len(frames)  # every rank draws for all ranks, and takes its own rows
         displace = None
         if self.position != "none":
-            grid = (-(-frames.shape[2] // 2), -(-frames.shape[3] // 2))  # cells of the first layer, of stride 2
+            grid = (math.ceil(frames.shape[2] / 2), math.ceil(frames.shape[3] / 2))  # of the first layer, of stride 2
             orders = drawn_orders(kind, all_frames, grid, generator)
             if orders is not None:
                 displace = partial(displaced_position, orders=own_rows(orders, len(frames)))

@@ -120,7 +120,10 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
             return int(wanted)
         if world_size_and_rank()[0] > 1:  # a rank is a group already
             return 1
-        return max(groups for groups in (1, 2, 4) if groups == 1 or (videos % groups == 0 and videos >= 2 * groups))
+        fitting = [
+            groups for groups in (2, 4) if videos % groups == 0 and videos >= 2 * groups
+        ]  # 2 videos or more each
+        return max(fitting, default=1)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss (VFS, Eq. 4); return also `embeddings` and the similarities of pairs; hold the keys."""

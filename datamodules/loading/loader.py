@@ -137,7 +137,9 @@ class ResumableLoader(DataLoader[BatchT]):
         loaded = self._loaded or {}
         self._loaded = None
         self.sampler.is_chosen = False
-        batches = loaded.get("batches", 0) if loaded.get("epoch") == self.sampler.epoch else 0
+        batches = 0
+        if loaded.get("epoch") == self.sampler.epoch:  # else `set_epoch` has chosen another epoch
+            batches = loaded["batches"]
         if batches >= len(self):  # the epoch was whole
             self.sampler.epoch += 1
             batches = 0

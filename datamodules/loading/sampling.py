@@ -218,6 +218,7 @@ def _random_box(height: int, width: int, area: tuple[float, float], attempts: li
             top = int(y * (height - box_height + 1))
             left = int(x * (width - box_width + 1))
             return top, left, box_height, box_width
+    # none fits: the largest box in the centre with a permitted ratio
     box_width = min(width, max(1, round(height * RATIOS[1])))
     box_height = min(height, max(1, round(width / RATIOS[0])))
     return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width

@@ -49,7 +49,7 @@ class TargetPairs(ReplacingDataset):
 
 
 def usable_boxes(
-    boxes: NDArray[np.float64], size: tuple[int, int], cover: NDArray[np.float64] | None = None
+    boxes: NDArray[np.float64], size: tuple[int, int], visible: NDArray[np.float64] | None = None
 ) -> NDArray[np.bool_]:
     """Return a mask of the boxes that are usable for training: finite, in the image, of sensible size, not hidden.
 
@@ -60,7 +60,7 @@ def usable_boxes(
     Args:
         boxes: (T, 4) one-based x, y, width, height.
         size: (height, width) of the frames, pixels.
-        cover: (T,) visible parts.
+        visible: (T,) visible parts.
 
     Returns:
         (T,) bool.
@@ -71,12 +71,12 @@ def usable_boxes(
     fractions = sides / extent
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = sides[:, 0] / sides[:, 1]
-    good = ((sides >= 20) & (sides <= 500) & (fractions >= 0.01) & (fractions <= 0.5)).all(axis=1)
-    good &= (corners < extent + 1).all(axis=1) & (corners + sides > 1).all(axis=1)
-    good &= (ratio >= 0.25) & (ratio <= 4) & np.isfinite(boxes).all(axis=1)
-    if cover is not None:
-        good &= cover > max(1.0, 0.3 * cover.max(initial=0.0))
-    return good
+    usable = ((sides >= 20) & (sides <= 500) & (fractions >= 0.01) & (fractions <= 0.5)).all(axis=1)
+    usable &= (corners < extent + 1).all(axis=1) & (corners + sides > 1).all(axis=1)
+    usable &= (ratio >= 0.25) & (ratio <= 4) & np.isfinite(boxes).all(axis=1)
+    if visible is not None:
+        usable &= visible > max(1.0, 0.3 * visible.max(initial=0.0))
+    return usable
 
 
 def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generator) -> tuple[int, int] | None:
@@ -97,7 +97,8 @@ def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generato
         return None
     pair = int(torch.randint(len(first_of_pair), (), generator=generator))
     first = first_of_pair[pair]
-    second = first + 1 + pair - np.searchsorted(first_of_pair, first)  # less the number of the frame's first pair
+    first_pair = np.searchsorted(first_of_pair, first)  # number of the first pair of this frame
+    second = first + 1 + (pair - first_pair)
     return int(frames[first]), int(frames[second])
 
 

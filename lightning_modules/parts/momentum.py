@@ -83,7 +83,7 @@ class KeyQueue(nn.Module):
 
     @property
     def age(self) -> Tensor:
-        """Optimiser steps since the oldest key entered; right at the last batch of a step, once its keys are held."""
+        """Optimiser steps since the oldest key entered; right once all keys of the present step are held."""
         return self.filled.sum() / sum(len(keys) for keys, _ in self.held)
 
     @torch.no_grad()
@@ -145,7 +145,7 @@ class MomentumMethod(SavedModule):
     @property
     def queues(self) -> dict[str, KeyQueue]:
         """Queues of the method, by their names."""
-        return {name: part for name, part in self.named_children() if isinstance(part, KeyQueue)}
+        return {name: child for name, child in self.named_children() if isinstance(child, KeyQueue)}
 
     def plan_rows(self) -> dict[str, str]:
         """Return the size of the queue and the momentum of the average."""
