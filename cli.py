@@ -26,7 +26,7 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 import vidcorr
-from vidcorr.backbones.trust import allow_named, names_outside, refuse_networks
+from vidcorr.backbones.trust import allow_named, named_in, permissions_for, refuse_networks
 from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from vidcorr.callbacks.benchmark import benchmarks_among
@@ -36,7 +36,7 @@ from vidcorr.callbacks.run_folder import hide_logs
 from vidcorr.commands import main
 from vidcorr.errors import UsageError, message_of
 from vidcorr.experiments.benchmark_choice import add_run_flags, chosen_benchmarks
-from vidcorr.experiments.config_files import LISTS, find_config, read_yaml, texts_of, with_lists
+from vidcorr.experiments.config_files import LISTS, find_config, read_yaml, with_lists
 from vidcorr.experiments.runs import FILE, ROOT, Record, Run
 from vidcorr.experiments.words import words_for_parser
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
@@ -329,8 +329,9 @@ class VidcorrCLI(LightningCLI):
         by_flags = {"every_n_epochs": flags.every} if flags.every else {}
         if flags.before:
             by_flags["before_training"] = True
+        self.choices = chosen_benchmarks(flags)
         found = []
-        for choice in chosen_benchmarks(flags):
+        for choice in self.choices:
             found.append(BenchmarkCallback(choice.build(), **{**choice.schedule, **by_flags}))
         return found
 
@@ -361,7 +362,8 @@ class VidcorrCLI(LightningCLI):
         except BaseException:
             if self.run.folder is not None and any(saver.best_model_path for saver in last_checkpoints(trainer)):
                 words = ["vidcorr", "resume", str(self.run.folder)]
-                outside = names_outside(texts_of(self.run.record.words))  # also where the user stands in another folder
+                named = [*named_in(self.config[self.command].as_dict()), *(each.class_path for each in self.choices)]
+                outside = permissions_for(named)  # also where the user stands in another folder
                 if outside:
                     words += ["--allow", *outside]
                 rank_zero_info(f"resume: {shlex.join(words)}")

@@ -5,6 +5,7 @@ working directory, which are the user's own, and what the user has named: on the
 process, or by `allow`. Nothing else is imported.
 """
 
+import argparse
 import importlib.util
 import inspect
 import os
@@ -37,10 +38,8 @@ Recipe = dict[str, Any]
 """`class_path` of a class and `init_args` of its constructor, plain types."""
 OF_THE_SHELL = ("pytorch_lightning",)
 """Further packages that the words of a run may name; what their classes call is named in the words too."""
-IMPORT_PATH = re.compile(r"(?<![\w./-])[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)+(?![\w/-])")
-"""`package.module.Class` or `package.module:callable` in a text, and no part of a path."""
-HUB_ENTRY = re.compile(r"torchhub:[^\s\"',\]}]+:\w+")
-"""A network by torch.hub in a text."""
+NETWORK = re.compile(r"(torchhub:[^=@]+:\w+|[\w.]+:[\w.]+)(?:@|=|$)")
+"""A network by code, `package.module:callable` or by torch.hub, with or without a view or a file of its weights."""
 DENIED = re.compile("Importing '([^']+)' is not allowed")
 """What the parser says of an import path that it may not import."""
 _allowed: set[str] = set()
@@ -77,36 +76,31 @@ def allow_named(given: object) -> None:
         stated = given.get("allow") or []
         allow(*([stated] if isinstance(stated, str) else stated))
     elif isinstance(given, Sequence):
-        allow(*_words_of_allow(given))
+        words = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        words.add_argument("--allow", nargs="*", action="extend", default=[])
+        flags, _ = words.parse_known_args([str(word) for word in given])
+        allow(*flags.allow)  # with the slashes of OWNER/REPO
 
 
-def _words_of_allow(words: Iterable[str]) -> Iterator[str]:
-    """Yield the values of `--allow` on a command line, with their slashes."""
-    is_value = False
-    for word in words:
-        flag, equals, value = word.partition("=")
-        if word.startswith("-"):
-            is_value = flag == "--allow" and not equals
-            if flag == "--allow" and equals:
-                yield value
-        elif is_value:
-            yield word
+def named_in(config: object) -> Iterator[str]:
+    """Yield the classes and the networks that a parsed configuration names, as `refuse` takes them."""
+    if isinstance(config, Mapping):
+        if isinstance(config.get("class_path"), str):
+            yield config["class_path"]
+        config = list(config.values())
+    if isinstance(config, list | tuple):
+        for each in config:
+            yield from named_in(each)
+    elif isinstance(config, str):
+        network = NETWORK.match(config)
+        if network:
+            yield network[1]
 
 
-def names_outside(texts: Iterable[str]) -> list[str]:
-    """Return the code in texts that is outside of this project, as `refuse` takes it.
-
-    Args:
-        texts: words of a command, and values of its configs.
-    """
-    named: set[str] = set()
-    of_hub: set[str] = set()
-    for text in texts:
-        named.update(IMPORT_PATH.findall(text))
-        of_hub.update(HUB_ENTRY.findall(text))
+def permissions_for(names: Iterable[str]) -> list[str]:
+    """Return what a user allows to let names run that are neither ours nor of the libraries."""
     ours = (*TRUSTED, *OF_THE_SHELL)
-    code = {name for name in named if package_of(name) not in ours and _is_code(name)}
-    return sorted(code | of_hub)
+    return sorted({permission_for(name) for name in names if package_of(name) not in ours})
 
 
 def refuse(names: Iterable[str], source: str | Path) -> None:
@@ -141,18 +135,6 @@ def _refusal(source: str | Path, names: str) -> str:
     )
 
 
-def _is_code(name: str) -> bool:
-    """Return whether a name can be imported: its package exists, and of a folder without code a module in it."""
-    package, second, *_ = re.split("[.:]", name)
-    _search_working_directory()
-    found = importlib.util.find_spec(package)
-    if found is None:
-        return False
-    if found.has_location or not found.submodule_search_locations:
-        return True
-    return PathFinder.find_spec(f"{package}.{second}", list(found.submodule_search_locations)) is not None
-
-
 def permission_for(name: str) -> str:
     """Return what a user allows to let a name run: of `torchhub:OWNER/REPO:ENTRY` the repository, else the name."""
     library, _, place = name.partition(":")
@@ -178,23 +160,16 @@ def named_code(model: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_trusted(package: str) -> bool:
-    """Return whether a package is among `TRUSTED`, or lies below the working directory.
+    """Return whether a package is among `TRUSTED`, or lies below the user's folder; imports nothing without dots.
 
-    An installed package is not trusted for the folder in which it lies.
+    An installed package is not trusted for the folder in which it lies. In `words_of_file` the working directory is the
+    folder that the file names; it is the user's only by being the same.
     """
     if package in TRUSTED:
         return True
-    if package == SCRIPT:  # decided by name
+    if package == SCRIPT or not package.isidentifier():  # a script is decided by name
         return False
     _search_working_directory()
-    return package.isidentifier() and _is_users(package)
-
-
-def _is_users(package: str) -> bool:
-    """Return whether a package lies below the user's folder, and is not installed; imports nothing without dots.
-
-    In `words_of_file` the working directory is the folder that the file names; it is the user's only by being the same.
-    """
     found = PathFinder.find_spec(package)
     if found is None or not found.has_location:
         return False
@@ -251,25 +226,17 @@ def _is_import_path(name: str) -> bool:
     return all(part.isidentifier() for part in name.split("."))
 
 
-def refuse_networks(value: object, source: Path) -> None:
+def refuse_networks(config: object, source: Path) -> None:
     """Refuse networks in a parsed configuration, `package.module:callable`, that a checkpoint may not name.
 
     Args:
-        value: the configuration, or a part of it.
+        config: the configuration.
         source: the file that the configuration comes from, for messages.
 
     Raises:
-        ValueError: one line with what the user would have to allow.
+        ValueError: one line with all names that the user would have to allow.
     """
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for each in value:
-            refuse_networks(each, source)
-    elif isinstance(value, str):
-        named = re.match(r"(torchhub:[^=@]+:\w+|[\w.]+:[\w.]+)(@|=|$)", value)
-        if named:
-            refuse([named[1]], source)
+    refuse([name for name in named_in(config) if ":" in name], source)
 
 
 def _is_of_this_script(name: str) -> bool:

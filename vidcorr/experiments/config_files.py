@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,6 @@ from ..errors import UsageError, message_of
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
 """The project's configs: inside the package in a wheel, beside `cli.py` in a checkout."""
-SHORT_CONFIG = re.compile("^-c=?")
-"""Beginning of `-cFILE`."""
 
 
 def find_config(name: str) -> Path:
@@ -102,50 +99,6 @@ def yaml_value(text: str, place: str) -> Any:
     if isinstance(value, dict) and True in value:
         value["on"] = value.pop(True)  # YAML 1.1 reads the key `on` as true
     return value
-
-
-def texts_of(value: Any) -> Iterator[str]:
-    """Yield all texts in words or in a config, also in the YAML that a text holds, and in the config that it names."""
-    if isinstance(value, Mapping):
-        for each in value.values():
-            yield from texts_of(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from texts_of(each)
-    elif isinstance(value, str):
-        text = _without_flag(value)
-        yield text
-        yield from texts_of(_structure(text))
-        yield from texts_of(_structure(_content_of(text)))
-
-
-def _without_flag(word: str) -> str:
-    """Return the value of `--flag=value` or `-cFILE`, "" of a flag alone; any other word as it is."""
-    if word.startswith("--"):
-        return word.partition("=")[2]
-    return SHORT_CONFIG.sub("", word)
-
-
-def _content_of(name: str) -> str:
-    """Return the text of a file that a config may be in; "" if there is none."""
-    try:
-        path = find_config(name)
-        with path.open("rb") as file:
-            is_text = b"\0" not in file.read(1000)
-        return path.read_text("utf-8") if is_text else ""
-    except (UsageError, OSError, ValueError):
-        return ""
-
-
-def _structure(text: str) -> Any:
-    """Return the mapping or list that a text holds in YAML; None for any other text."""
-    from jsonargparse import get_loader
-
-    try:
-        content = get_loader("yaml")(text)
-    except (yaml.YAMLError, ValueError):  # the parser of the command line refuses it too
-        return None
-    return content if isinstance(content, dict | list) else None
 
 
 class _UniqueKeys(yaml.SafeLoader):

@@ -63,11 +63,3 @@ def test_a_nested_encoder_replaces_the_name_beside_it_and_arguments_of_lightning
     arguments = {"spec": f"{CANARY}:sing", "encoder": {"class_path": FROZEN, "init_args": {"spec": "raw_colour"}}}
     accepted = trust.check_names({"class_path": FROZEN, "init_args": arguments | {"_instantiator": "x"}}, "x.ckpt")
     assert accepted == {"class_path": FROZEN, "init_args": arguments}
-
-
-def test_in_a_folder_without_code_of_its_own_the_module_must_exist(tmp_path, monkeypatch):
-    (tmp_path / "folder_of_a_test").mkdir()
-    (tmp_path / "folder_of_a_test/net.py").write_text("")
-    monkeypatch.chdir(tmp_path)
-    code, none = ("folder_of_a_test.net", "json", "sys"), ("folder_of_a_test.absent", "no_such_module")
-    assert [name for name in (*code, *none) if trust._is_code(f"{name}:f")] == list(code)

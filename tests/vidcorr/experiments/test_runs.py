@@ -23,7 +23,6 @@ from tests.helpers.words import TINY, clips, flags, refusal
 from vidcorr.backbones import trust
 from vidcorr.cli import main
 from vidcorr.commands.resume import command, find_run, from_here
-from vidcorr.experiments.config_files import texts_of
 from vidcorr.experiments.runs import (
     CONFIG,
     FILE,
@@ -306,12 +305,6 @@ def test_the_folder_that_a_file_names_is_not_the_users(home, tmp_path, monkeypat
     written(folder, "fit", "--model=shared_of_a_run.Model", folder=str(tmp_path / home))
     refused(SystemExit, "^2$", main, ["resume", str(folder)])  # it has no such class
     assert ran.read_text() == "user "
-
-
-def test_what_words_name_besides_code_is_no_code():
-    words = shlex.split("--data.source=/data/email.v2/list.txt --on davis=data/json.old/x --change radius=3,6 1.5e-3")
-    words += ["--data.source", "videos.txt", "--trainer.callbacks+=pytorch_lightning.callbacks.Timer", "timm:vit.dino"]
-    assert trust.names_outside(texts_of(words)) == []
 
 
 # `fit … --ckpt_path last`, and a requeued job of SLURM
