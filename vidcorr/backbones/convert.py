@@ -208,7 +208,8 @@ def resnet_of(state: State) -> str:
     for name in list_models():
         if get_model_builder(name).__module__ != "torchvision.models.resnet":
             continue
-        differences[f"torchvision:{name}"] = len(_shapes_of(_weights_of(f"torchvision:{name}")) ^ shapes)
+        spec = f"torchvision:{name}"
+        differences[spec] = len(_shapes_of(_without_weights(spec).state_dict()) ^ shapes)
     return min(differences, key=differences.__getitem__)
 
 
@@ -217,11 +218,11 @@ def _shapes_of(state: Mapping[str, Tensor]) -> set[tuple[str, torch.Size]]:
 
 
 @functools.cache
-def _weights_of(spec: str) -> Mapping[str, Tensor]:
-    """Return the names of a network's weights, with tensors on the meta device."""
+def _without_weights(spec: str) -> Any:
+    """Return a network by its name, on the meta device: with the names and shapes of its weights."""
     with torch.device("meta"):
         network, _ = NamedNetwork(spec).build()
-        return network.state_dict()
+    return network
 
 
 def _liir(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
@@ -259,10 +260,7 @@ def _dinov2(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[R
         if package == "vidcorr.backbones" and not hasattr(vit, function):
             raise ValueError(f"there is no {function} here; name the network by --architecture timm:NAME")
     known = state | {"mask_token": torch.empty(0)}  # timm recognises these files by this key
-    with torch.device("meta"):
-        network: Any
-        network, _ = NamedNetwork(spec).build()
-    return frozen(checkpoint_filter_fn(known, network), spec, entry)
+    return frozen(checkpoint_filter_fn(known, _without_weights(spec)), spec, entry)
 
 
 def _dinov3(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
@@ -277,10 +275,7 @@ def _dinov3(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[R
     if not has_biases:
         state = {name: tensor for name, tensor in state.items() if name not in biases}
     spec = spec or architecture_of(state, entry).replace("{biases}", "_qkvb" if has_biases else "")
-    with torch.device("meta"):
-        network: Any
-        network, _ = NamedNetwork(spec).build()
-    return frozen(checkpoint_filter_fn(state, network), spec, entry)
+    return frozen(checkpoint_filter_fn(state, _without_weights(spec)), spec, entry)
 
 
 Maker = Callable[[State, str | None, Mapping[str, Any]], tuple[Recipe, State]]

@@ -153,7 +153,8 @@ class NamedNetwork:
             callable; and its description: full name, source of the weights, seed of random weights.
 
         Raises:
-            ValueError: if the name has no prefix, or the library does not know it.
+            ValueError: if the name has no prefix, the library does not know it, or a callable cannot be imported or
+                does not return a module.
         """
         spec = self.spec
         if spec == "raw_colour":
@@ -165,7 +166,7 @@ class NamedNetwork:
                 "torchvision:NAME, torchhub:OWNER/REPO:ENTRY or package.module:callable"
             )
         source = library
-        network: nn.Module
+        network: Any
         if library == "timm":
             network = _timm(name, self.pretrained)
         elif library == "torchvision":
@@ -177,8 +178,11 @@ class NamedNetwork:
             place, _, name = name.rpartition(":")
             source = Path(place).name if Path(place).is_dir() else place
         else:
-            network = _imported(library, name)
+            network = import_named(library, name, f"backbone {spec}")()
+            allow(spec)  # the user's call has named and run it; a file that names it has passed the gate
             source = spec  # weights random or loaded: only the callable knows
+        if not isinstance(network, nn.Module):
+            raise ValueError(f"backbone {spec}: expected a torch.nn.Module, got a {type(network).__name__}")
         described = Network(
             name=architecture_name(name),
             weights=RANDOM_WEIGHTS if self.is_random else f"weights of {source}",
@@ -281,25 +285,11 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
     return network
 
 
-def _imported(module: str, name: str) -> nn.Module:
-    """Import the user's callable, and call it without arguments.
-
-    Raises:
-        ValueError: if the callable cannot be imported, or does not return a module.
-    """
-    spec = f"{module}:{name}"
-    network = import_named(module, name, f"backbone {spec}")()
-    allow(spec)  # the user's call has named and run it; a file that names it has passed the gate
-    if not isinstance(network, nn.Module):
-        raise ValueError(f"backbone {spec}: expected a torch.nn.Module, got a {type(network).__name__}")
-    return network
-
-
-def _of_torch_hub(spec: str, with_weights: bool) -> nn.Module:
+def _of_torch_hub(spec: str, with_weights: bool) -> Any:
     """Call an entry of torch.hub, which runs code of others; of several modules that it returns, take the first.
 
     Raises:
-        ValueError: if the user has not allowed the code, or the entry cannot be called or returns no module.
+        ValueError: if the user has not allowed the code, or the entry cannot be called.
     """
     place, _, entry = spec.removeprefix(HUB).rpartition(":")
     refuse([spec], f"backbone {spec}")
@@ -311,10 +301,7 @@ def _of_torch_hub(spec: str, with_weights: bool) -> nn.Module:
         made = torch.hub.load(place, entry, **options)
     except Exception as error:  # of code of others
         raise ValueError(f"backbone {spec}: {entry} of {place} cannot be made: {reason(error)}") from error
-    network = made[0] if isinstance(made, tuple) else made
-    if not isinstance(network, nn.Module):
-        raise ValueError(f"backbone {spec}: expected a torch.nn.Module, got a {type(network).__name__}")
-    return network
+    return made[0] if isinstance(made, tuple) else made
 
 
 def pooled_width(network: nn.Module) -> int:

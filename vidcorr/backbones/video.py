@@ -376,49 +376,38 @@ class VJepa2(nn.Module):
     Source: google-deepmind/representations4d, `rvm_evaluation_demo.ipynb`, cells 56 and 57.
 
     Args:
-        model: `VJEPA2Model`, whose attention layers are replaced.
+        model: `VJEPA2Model`, whose attention layers get other positions.
     """
+
+    map_size: tuple[int, int]
+    """Rows and columns of the present clip's map."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
         self.stride = int(model.config.patch_size)
         for layer in model.encoder.layer:
-            layer.attention = _on_any_grid(layer.attention)
+            layer.attention.get_position_ids = self.position_ids
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return the maps of the tubelets."""
-        size = clip.shape[3] // self.stride, clip.shape[4] // self.stride
-        for layer in self.model.encoder.layer:
-            layer.attention.map_size = size
+        self.map_size = (clip.shape[3] // self.stride, clip.shape[4] // self.stride)
         tokens = self.model(pixel_values_videos=clip, skip_predictor=True).last_hidden_state
-        return tokens.unflatten(1, (-1, *size)).permute(0, 4, 1, 2, 3)
+        return tokens.unflatten(1, (-1, *self.map_size)).permute(0, 4, 1, 2, 3)
 
-
-def _on_any_grid(attention: Any) -> nn.Module:
-    """Return a layer of attention with the same weights, whose positions cover the trained grid evenly."""
-
-    class AnyGrid(type(attention)):  # type: ignore[misc]
-        """Attention of the library, with other positions."""
-
-        map_size: tuple[int, int]
-
-        def get_position_ids(self, x: Tensor, masks: object = None) -> tuple[Tensor, Tensor, Tensor]:
-            """Return time, row and column of all tokens."""
-            height, width = self.map_size
-            tubelets = x.shape[1] // (height * width)
-            rows = _places_on_grid(self.grid_size, height, x.device)
-            columns = _places_on_grid(self.grid_size, width, x.device)
-            time = torch.arange(tubelets, device=x.device, dtype=rows.dtype)
-            return (
-                time.repeat_interleave(height * width),
-                rows.repeat_interleave(width).repeat(tubelets),
-                columns.repeat(height * tubelets),
-            )
-
-    layer = AnyGrid(attention.config, attention.hidden_size, attention.num_attention_heads)
-    layer.load_state_dict(attention.state_dict())
-    return layer.train(attention.training)
+    def position_ids(self, x: Tensor, masks: object = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return time, row and column of all tokens, in place of the library's; positions cover the trained grid."""
+        height, width = self.map_size
+        grid = self.model.encoder.layer[0].attention.grid_size
+        tubelets = x.shape[1] // (height * width)
+        rows = _places_on_grid(grid, height, x.device)
+        columns = _places_on_grid(grid, width, x.device)
+        time = torch.arange(tubelets, device=x.device, dtype=rows.dtype)
+        return (
+            time.repeat_interleave(height * width),
+            rows.repeat_interleave(width).repeat(tubelets),
+            columns.repeat(height * tubelets),
+        )
 
 
 def _places_on_grid(grid: int, cells: int, device: torch.device) -> Tensor:

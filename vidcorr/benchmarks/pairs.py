@@ -10,8 +10,9 @@ from typing import Any, ClassVar, NamedTuple
 from torch import Tensor
 
 from .. import signals
+from ..results.pictures.animations import SequenceAnimation
 from ..results.pictures.overlays import Colour, Picture
-from ..results.pictures.pairs import RIGHT, WRONG, PairPictures, draw_matches
+from ..results.pictures.pairs import RIGHT, WRONG, draw_matches
 from ..results.result import Row
 from .base import Benchmark
 from .output import Output
@@ -99,16 +100,20 @@ class PairBenchmark(Benchmark):
     def score(self, sequence: PairsOfCategory, matcher: Any, output: Output) -> list[Row]:
         """Match and score the pairs of a category: a row per pair."""
         pairs = self.pairs_to_score(sequence)
-        pictures = PairPictures(output.folder, sequence.name, len(pairs), self.caption)
+        pictures: SequenceAnimation | None = None
+        if output.folder is not None and pairs:
+            pictures = SequenceAnimation(output.folder, sequence.name, len(pairs), caption=self.caption)
         rows: list[Row] = []
         predictions: dict[str, Any] = {}
-        for pair in pairs:
+        for number, pair in enumerate(pairs):
             signals.check()
             matched = self.match(pair, matcher)
             rows.append(Row(video=sequence.name, object=pair.name, values=matched.values, counts=matched.counts))
             predictions[pair.name] = matched.prediction
-            pictures.add(matched.drawn)
-        pictures.close()
+            if pictures is not None and number in pictures.chosen:
+                pictures.add(matched.drawn())
+        if pictures is not None:
+            pictures.close()
         output.table(f"predictions/{sequence.name}.json", json.dumps(predictions) + "\n")
         return rows
 

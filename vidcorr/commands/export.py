@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--allow", action="append", metavar="NAME", help="class of yours that a checkpoint may name")
     flags = parser.parse_args(list(args))
 
+    from ..backbones.checkpoints import read_content
     from ..backbones.export import export, export_onnx
     from ..backbones.trust import allow_named
     from ..videos.files import write_atomically
@@ -48,8 +49,11 @@ def command(args: Sequence[str]) -> None:
     if card.is_file() and not card.read_text("utf-8").startswith(HEAD):
         raise ValueError(f"{card}: is no model card of vidcorr and would be replaced; export into another folder")
     loading = export(flags.checkpoint, flags.output)
-    write_atomically(card, card_of(Path(flags.checkpoint), flags.output.name, loading))
-    scores = write_scores(Path(flags.checkpoint), flags.output.parent)
+    content = read_content(flags.checkpoint, whole=False)
+    run = Path(flags.checkpoint).resolve().parent.parent
+    results = list(_results_of(run, content.get("global_step")))
+    write_atomically(card, card_of(content, run, results, flags.output.name, loading))
+    scores = write_scores(results, flags.output.parent)
     print(f"{loading}\n# card: {card}; upload both: hf upload OWNER/NAME {flags.output.parent}")
     if scores:
         print(
@@ -57,15 +61,13 @@ def command(args: Sequence[str]) -> None:
         )
 
 
-def write_scores(checkpoint: Path, folder: Path) -> list[Path]:
-    """Write `.eval_results/NAME.yaml` for each benchmark and protocol of a checkpoint's run; return the files."""
-    from ..backbones.checkpoints import read_content
+def write_scores(results: Iterable[Result], folder: Path) -> list[Path]:
+    """Write `.eval_results/NAME.yaml` for each benchmark and protocol of results; return the files."""
     from ..results.hub import hub_text
     from ..videos.files import slug, write_atomically
 
-    step = read_content(checkpoint, whole=False).get("global_step")
     files = []
-    for result in _results_of(checkpoint.resolve().parent.parent, step):
+    for result in results:
         name = slug(f"{result.benchmark} {result.stage.protocol.name}".strip())
         file = folder / ".eval_results" / f"{name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -74,23 +76,21 @@ def write_scores(checkpoint: Path, folder: Path) -> list[Path]:
     return files
 
 
-def card_of(checkpoint: Path, file: str, loading: str) -> str:
+def card_of(content: Mapping[str, Any], run: Path, results: Iterable[Result], file: str, loading: str) -> str:
     """Return the model card of a checkpoint's network: method, data, steps, and scores with their protocols.
 
-    Data and scores come from the run's folder, two above the checkpoint, if they are there.
-
     Args:
-        checkpoint: the checkpoint.
+        content: content of the checkpoint.
+        run: folder of its run, two above the checkpoint, whose config.yaml names the data.
+        results: results of the run at the checkpoint's step.
         file: name of the exported file.
         loading: lines of Python that load it.
     """
     from ..backbones import Input
-    from ..backbones.checkpoints import METADATA_KEY, read_content
+    from ..backbones.checkpoints import METADATA_KEY
 
-    content = read_content(checkpoint, whole=False)
     method = content[METADATA_KEY]["class_path"].rpartition(".")[2]
     arguments = content.get("hyper_parameters", {})
-    run = checkpoint.resolve().parent.parent
     lines = [HEAD + "---", f"# {file}", "", f"Method: {method}, {_plainly(arguments)}.", ""]
     encoder = content[METADATA_KEY].get("encoder") or {}
     stated = encoder.get("init_args", {})
@@ -100,7 +100,7 @@ def card_of(checkpoint: Path, file: str, loading: str) -> str:
     training = "not recorded" if step is None else f"{step} steps, {content['epoch']} epochs"
     lines += [f"Training: {training}. Data: {_data_of(run)}.", ""]
     lines += ["| benchmark | protocol | score | value |", "|---|---|---|---|"]
-    for result in _results_of(run, step):
+    for result in results:
         protocol = result.stage.protocol.name
         for name, value in result.scores.items():
             lines.append(f"| {result.benchmark} | {protocol} | {name} | {100 * value:.1f} |")
@@ -128,9 +128,8 @@ def _data_of(run: Path) -> str:
 
 def _results_of(run: Path, step: int | None) -> Iterator[Result]:
     """Yield the results of a run's benchmarks at a step."""
-    from ..results.result import Result
+    from ..results.records import results_below
 
-    for file in sorted(run.glob("benchmarks/**/results.json")):
-        result = Result.load(file.parent)
+    for result in results_below(run / "benchmarks").values():
         if result.history and result.history[-1].step == step:
             yield result

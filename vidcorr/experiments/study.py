@@ -276,31 +276,23 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     results = _results(study, output)
     if not results:
         raise ValueError(f"{output}: holds no result of the study {study.title!r}; run the study first")
-    measured = _measured(study, results, scores)
     printed = _printed(study, scores)
+    shown: list[tuple[str, str]] = []
+    for evaluation in study.scores:
+        shown += [(evaluation, score) for score in _shown_scores(study, evaluation, results, scores)]
     cells: list[tuple[str, Column, Cell]] = []
-    for evaluation, score in dict.fromkeys([*measured, *printed]):
+    for evaluation, score in dict.fromkeys([*shown, *printed]):
         column = Column(evaluation, score)
-        for name, cell in measured.get((evaluation, score), {}).items():
-            cells.append((name, column, cell))
+        if (evaluation, score) in shown:
+            for row in study.rows:
+                records = _records(row, score, results.get((row.name, evaluation), {}))
+                if records:
+                    cells.append((row.name, column, Cell(tuple(records), study.trains(row))))
         for name, number in printed.get((evaluation, score), {}).items():
             cells.append((name, *printed_beside(column, number)))
     table = table_of_cells(cells, [row.name for row in study.rows])
     own_bases = {row.name: row.base for row in study.rows if row.base}
     return table.with_differences(study.base or study.rows[0].name, own_bases)
-
-
-def _measured(study: Study, results: Results, scores: Sequence[str]) -> dict[tuple[str, str], dict[str, Cell]]:
-    """Return evaluation and shown score → row → its cell."""
-    found: dict[tuple[str, str], dict[str, Cell]] = {}
-    for evaluation in study.scores:
-        for score in _shown_scores(study, evaluation, results, scores):
-            of_score = found.setdefault((evaluation, score), {})
-            for row in study.rows:
-                records = _records(row, score, results.get((row.name, evaluation), {}))
-                if records:
-                    of_score[row.name] = Cell(tuple(records), study.trains(row))
-    return found
 
 
 def _printed(study: Study, scores: Sequence[str]) -> dict[tuple[str, str], dict[str, float]]:

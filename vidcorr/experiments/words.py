@@ -71,12 +71,10 @@ def rewritten(args: Sequence[str]) -> Iterator[str]:
         elif flag == "--on":
             refuse_one_name_twice(values)
             yield word
-        elif flag == "--data.source" and len(values) == 1 and is_number(values[0]):
-            del rest[: 1 - len(equals)]
+        elif flag == "--data.source" and (len(values) > 1 or is_number("".join(values))):
+            if not equals:
+                del rest[: len(values)]
             yield f"{flag}={json.dumps(values)}"  # a list keeps the text of a folder called 1e3
-        elif flag == "--data.source" and len(values) > 1:
-            del rest[: len(values)]
-            yield f"{flag}={json.dumps(values)}"
         else:
             yield word
 

@@ -255,14 +255,6 @@ def _joined(texts: Sequence[str]) -> str:
     return joined
 
 
-def _columns_of_title(table: Table, title: str, format: Format, intervals: bool) -> list[Printed]:
-    """Return the printed columns of all scores of a title."""
-    columns: list[Printed] = []
-    for head in table.titles[title]:
-        columns += _columns_of(table, head, format, intervals)
-    return columns
-
-
 def _lines(table: Table, columns: Sequence[Printed]) -> list[tuple[str, ...]]:
     """Return the lines of printed columns: the row's name, and its cells."""
     return list(zip(table.rows, *(column.cells for column in columns), strict=True))
@@ -311,7 +303,9 @@ def _html(table: Table, intervals: bool) -> str:
     columns: list[Printed] = []
     titles = "<th></th>"
     for title in table.titles:
-        of_title = _columns_of_title(table, title, "html", intervals)
+        of_title: list[Printed] = []
+        for head in table.titles[title]:
+            of_title += _columns_of(table, head, "html", intervals)
         span = f'colspan="{len(of_title)}" style="text-align: center"'
         titles += f"<th {span}>{escape(one_line(title))}</th>"
         columns += of_title

@@ -234,7 +234,7 @@ def test_v_jepa_2_gives_the_maps_of_its_tubelets_at_places_that_cover_the_traine
     torch.testing.assert_close(network(clip), F.avg_pool3d(clip.transpose(1, 2), (2, 4, 4)))
     assert network.stride == 4
     layer = model.encoder.layer[0].attention
-    assert layer.map_size == (3, 4)
+    assert network.map_size == (3, 4)
     assert torch.equal(layer.weight, before.weight)
     assert not layer.training
     time, rows, columns = (places.view(2, 3, 4) for places in layer.get_position_ids(torch.zeros(1, 24, 3)))

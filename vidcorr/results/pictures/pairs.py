@@ -1,14 +1,12 @@
 """Two pictures with lines between their matched points."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from torch import Tensor
 
-from .animations import SequenceAnimation
 from .overlays import FOUND, LIGHT, Colour, Picture, as_picture, evenly_spaced
 
 RIGHT: Colour = (60, 200, 90)
@@ -61,31 +59,3 @@ def draw_matches(
             cv2.circle(sheet, of_picture[index], 2 * unit + 1, LIGHT, -1, cv2.LINE_AA)
             cv2.circle(sheet, of_picture[index], 2 * unit, colours[index], -1, cv2.LINE_AA)
     return sheet[:top]
-
-
-class PairPictures:
-    """The pictures of a category's pairs, evenly spaced, for the report; none without a folder.
-
-    Args:
-        folder: folder of the run; None draws nothing.
-        category: name of the category.
-        count: number of its pairs.
-        caption: what the pictures show.
-    """
-
-    def __init__(self, folder: Path | None, category: str, count: int, caption: str) -> None:
-        self._animation: SequenceAnimation | None = None
-        self._seen = 0
-        if folder is not None and count:
-            self._animation = SequenceAnimation(folder, category, count, caption=caption)
-
-    def add(self, draw: Callable[[], Picture]) -> None:
-        """Draw the next pair, if it is shown."""
-        if self._animation is not None and self._seen in self._animation.chosen:
-            self._animation.add(draw())
-        self._seen += 1
-
-    def close(self) -> None:
-        """Write the pictures."""
-        if self._animation is not None:
-            self._animation.close()

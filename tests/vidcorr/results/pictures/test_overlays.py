@@ -22,7 +22,7 @@ from vidcorr.results.cells import Cell
 from vidcorr.results.pictures import clip_sheet, feature_sheet, heat_map_sheet, overlay_masks, overlays
 from vidcorr.results.pictures.animations import SequenceAnimation, overlay_masks_small
 from vidcorr.results.pictures.drawing import in_font
-from vidcorr.results.pictures.pairs import RIGHT, WRONG, PairPictures, draw_matches
+from vidcorr.results.pictures.pairs import RIGHT, WRONG, draw_matches
 from vidcorr.results.pictures.waterfall import _tick, waterfall
 from vidcorr.results.records import Column
 from vidcorr.results.statistics import Difference
@@ -184,12 +184,11 @@ def test_an_animation_is_a_sheet_of_chosen_frames_with_its_curves(tmp_path, monk
     for _ in range(2):
         short.add(grey(value=90))
     short.close()
-    pairs, draw = PairPictures(tmp_path, "cat", 40, "the best matches"), Mock(return_value=grey())
-    for shown in (pairs, PairPictures(None, "dog", 40, ""), PairPictures(tmp_path, "none", 0, "")):
-        for _ in range(40):
-            shown.add(draw)
-        shown.close()
-    assert draw.call_count == 32
+    pairs = SequenceAnimation(tmp_path, "cat", 40, caption="the best matches")
+    for _ in pairs.chosen:
+        pairs.add(grey())
+    pairs.close()
+    assert len(pairs.chosen) == 32
     files = sorted(path for path in tmp_path.rglob("*.*"))
     assert {"saved": saved, "files": [json.loads(path.read_text()) for path in files]} == recorded["animations"]
 
