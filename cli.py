@@ -362,7 +362,8 @@ class VidcorrCLI(LightningCLI):
         except BaseException:
             if self.run.folder is not None and any(saver.best_model_path for saver in last_checkpoints(trainer)):
                 words = ["vidcorr", "resume", str(self.run.folder)]
-                named = [*named_in(self.config[self.command].as_dict()), *(each.class_path for each in self.choices)]
+                named = list(named_in(self.config[self.command].as_dict()))
+                named += [choice.class_path for choice in self.choices]
                 outside = permissions_for(named)  # also where the user stands in another folder
                 if outside:
                     words += ["--allow", *outside]

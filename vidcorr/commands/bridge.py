@@ -121,24 +121,20 @@ def bridge(
         ValueError: if the protocols do not differ, an evaluation failed, or another process runs it.
     """
     from ..benchmarks.network import with_unique_rows
+    from ..experiments.store import scored
 
     fields = steps_between(start.protocol, end.protocol, order, together)
     (row,) = with_unique_rows([network])
     steps = Bridge(row, start, end, fields, names or (start.protocol.name, end.protocol.name), common)
-    from ..experiments.store import scored
-
     walk = steps.walk()
     by_themselves = [steps.under(fields) for fields in steps.steps] if alone else []
-    jobs = {job.folder: job for job in (*walk, *by_themselves)}
-    found: dict[str, Result] = {}  # by the job's folder: the last step alone may end as the walk does
-    with scored(list(jobs.values()), output) as results:
-        for job, result in results.items():
-            found[job.folder] = result
-        if len(found) == len(jobs):
-            of_walk = [found[job.folder] for job in walk]
-            table = steps.table(of_walk, [found[job.folder] for job in by_themselves], score)
+    jobs = [*walk, *by_themselves]
+    with scored(jobs, output) as results:
+        if len(results) == len(jobs):
+            of_walk = [results[job] for job in walk]
+            table = steps.table(of_walk, [results[job] for job in by_themselves], score)
             report(table)
-    if len(found) < len(jobs):
+    if len(results) < len(jobs):
         raise ValueError("bridge: another process runs some of the evaluations; repeat the command after it")
     return table
 

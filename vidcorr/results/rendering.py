@@ -1,4 +1,4 @@
-"""Tables of scores, and their texts: for a terminal, in Markdown, LaTeX, HTML (a notebook) and CSV."""
+"""Tables of scores, and their texts: for a terminal, in Markdown (also a notebook's), LaTeX and CSV."""
 
 import math
 import shutil
@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from html import escape
 from itertools import chain
 from textwrap import fill
 from typing import Literal
@@ -21,13 +20,13 @@ from .captions import (
 )
 from .cells import Cell
 from .csv_files import csv_of_records
-from .formats import Printed, as_bold, grid, one_line, percent
+from .formats import Printed, grid, one_line, percent
 from .hub import hub_text
 from .latex import latex_table
 from .records import Column, ScoreRecord
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
 
-Format = Literal["text", "md", "csv", "tex", "html", "hub"]
+Format = Literal["text", "md", "csv", "tex", "hub"]
 GAP = 2
 """Blanks between columns in a terminal."""
 INTERVAL = "95 % interval"
@@ -59,9 +58,9 @@ class Table:
     def __repr__(self) -> str:
         return f"Table({len(self.rows)} rows, {len(self.columns)} columns: {'; '.join(self.rows)})"
 
-    def _repr_html_(self) -> str:
+    def _repr_markdown_(self) -> str:
         """The table in a notebook."""
-        return render(self, "html")
+        return render(self)
 
     @property
     def cells(self) -> list[Cell]:
@@ -133,8 +132,8 @@ class Table:
 def render(table: Table, format: Format = "md", intervals: bool | None = None, width: float = math.inf) -> str:
     """Return a table of scores as text.
 
-    A terminal's text and Markdown have a table per benchmark and conditions; LaTeX (with booktabs) and HTML have a head
-    for each over its scores; `hub` is YAML for a model page, an entry per score and seed. Intervals and differences
+    A terminal's text and Markdown have a table per benchmark and conditions; LaTeX (with booktabs) has a head for each
+    over its scores; `hub` is YAML for a model page, an entry per score and seed. Intervals and differences
     have columns of their own; Markdown has them in the cell of the score. Per cent: mean ± standard deviation over the
     seeds. CSV has a line per cell, with all quantities as fractions, and the score of each seed.
 
@@ -152,8 +151,6 @@ def render(table: Table, format: Format = "md", intervals: bool | None = None, w
         return hub_text((record.result, record.key) for record in table.records)
     if format == "tex":
         return _latex(table, intervals)
-    if format == "html":
-        return _html(table, intervals)
     blocks = []
     for title in table.titles:
         heading = f"## {one_line(title)}" if format == "md" else one_line(title)
@@ -255,11 +252,6 @@ def _joined(texts: Sequence[str]) -> str:
     return joined
 
 
-def _lines(table: Table, columns: Sequence[Printed]) -> list[tuple[str, ...]]:
-    """Return the lines of printed columns: the row's name, and its cells."""
-    return list(zip(table.rows, *(column.cells for column in columns), strict=True))
-
-
 # A terminal and Markdown
 
 
@@ -276,7 +268,8 @@ def _block(table: Table, title: str, format: Literal["text", "md"], intervals: b
         blocks[-1] += of_score
     texts = []
     for columns in blocks:
-        shown = [line for line in _lines(table, columns) if any(line[1:])]
+        lines = zip(table.rows, *(column.cells for column in columns), strict=True)
+        shown = [line for line in lines if any(line[1:])]
         texts.append(grid(format, ["", *(column.head for column in columns)], shown))
     return "\n".join(texts)
 
@@ -286,7 +279,7 @@ def _width(column: Printed) -> int:
     return GAP + max(len(one_line(text)) for text in (column.head, *column.cells))
 
 
-# LaTeX and HTML
+# LaTeX
 
 
 def _latex(table: Table, intervals: bool) -> str:
@@ -296,30 +289,6 @@ def _latex(table: Table, intervals: bool) -> str:
         for head in table.titles[title]:
             scores.append((label, _columns_of(table, head, "tex", intervals)))
     return latex_table(list(table.rows), scores, " ".join(notes(table, "tex", intervals)))
-
-
-def _html(table: Table, intervals: bool) -> str:
-    """Return a table in HTML."""
-    columns: list[Printed] = []
-    titles = "<th></th>"
-    for title in table.titles:
-        of_title: list[Printed] = []
-        for head in table.titles[title]:
-            of_title += _columns_of(table, head, "html", intervals)
-        span = f'colspan="{len(of_title)}" style="text-align: center"'
-        titles += f"<th {span}>{escape(one_line(title))}</th>"
-        columns += of_title
-    heads = "".join(f"<th>{escape(one_line(column.head))}</th>" for column in columns)
-    body = ""
-    for name, *cells in _lines(table, columns):
-        body += f'<tr><th style="text-align: left">{escape(one_line(name))}</th>'
-        for cell in cells:
-            text = as_bold(escape(one_line(cell)), r"<b>\1</b>")
-            body += f"<td>{text}</td>"
-        body += "</tr>\n"
-    below = "<br>".join(map(escape, notes(table, "html", intervals)))
-    head = f"<thead><tr>{titles}</tr>\n<tr><th></th>{heads}</tr></thead>"
-    return f"<table>\n{head}\n<tbody>\n{body}</tbody>\n</table>\n<p><small>{below}</small></p>\n"
 
 
 def _labels(table: Table) -> dict[str, str]:

@@ -82,7 +82,7 @@ def test_the_command_scores_each_step_once_prints_and_draws(davis_root, tmp_path
 
     def scored(jobs, output):
         ran.extend(job.benchmark.protocol.name for job in jobs)
-        scores = (0.3, 0.5, 0.4, 0.2)
+        scores = (0.3, 0.5, 0.4, 0.5, 0.2)
         return nullcontext({job: result_of(score) for job, score in zip(jobs, scores, strict=True)})
 
     monkeypatch.setattr("vidcorr.experiments.store.scored", scored)
@@ -90,7 +90,7 @@ def test_the_command_scores_each_step_once_prints_and_draws(davis_root, tmp_path
     words += ["--change", "radius=3", "--alone", "--output", str(tmp_path), "--order", "topk,temperature"]
     main([*words, "--picture", str(tmp_path / "b.png"), "--format", "md", "--no-intervals"])
     first, last = "crw+radius=3", "crw+radius=3+temperature=0.2"
-    assert ran == [first, f"{first}+topk=3", f"{last}+topk=3", last]
+    assert ran == [first, f"{first}+topk=3", f"{last}+topk=3", f"{first}+topk=3", last]
     assert capsys.readouterr().out.replace(str(tmp_path), "OUT").splitlines() == recorded["printed"]
     assert (tmp_path / "b.png").is_file()
     monkeypatch.setattr("vidcorr.experiments.store.scored", lambda jobs, output: nullcontext({}))

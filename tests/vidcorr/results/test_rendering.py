@@ -69,7 +69,7 @@ def steps():
 
 def forms(table):
     """Return all texts of a table by their form; long fractions, which differ by rounding, are shortened."""
-    texts = {"repr": repr(table), "html": table._repr_html_(), "md": render(table)}
+    texts = {"repr": repr(table), "md": table._repr_markdown_()}
     for form in ("csv", "tex", "text"):
         texts[form] = render(table, form)
     texts["md without intervals"] = render(table, "md", intervals=False)
