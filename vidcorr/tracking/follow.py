@@ -93,24 +93,18 @@ def follow(
         frames = map(_checked, chain([first], frames))
     prompt = prompt.within(size)
     extractor, rules = followed_by(network, prompt, protocol, propagator)
-    found: Iterator[tuple[Tensor, Any]]
-    with eval_mode(extractor):
+    with eval_mode(extractor):  # for the constructors; each frame is computed in eval mode below
         if isinstance(rules, TrackingProtocol):
-            found = _boxes(SiamFCTracker(extractor, rules), frames, prompt.labels)
-        elif isinstance(rules, LabelProtocol):
-            encoder = FrameEncoder(extractor, rules)
-            seen = seen_size(size, rules, short_side)
-            annotated = first_only(frames, torch.from_numpy(prompt.labels))
-            if isinstance(prompt, MaskPrompt):
-                coding = MaskCoding(encoder, size, seen, dict.fromkeys(map(int, prompt.objects), 0))
-                found = _masks(annotated, coding, propagator)
-            else:
-                found = _points(annotated, PointCoding(encoder, size, seen), propagator)
-        elif isinstance(video, FrameStream):
-            seen = seen_size(size, rules, short_side)
-            found = _queries(FrameEncoder(extractor, rules), video, prompt.labels, seen)
+            found: Iterator[tuple[Tensor, Any]] = _boxes(SiamFCTracker(extractor, rules), frames, prompt.labels)
         else:
-            raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
+            seen = seen_size(size, rules, short_side)
+            encoder = FrameEncoder(extractor, rules)
+            if isinstance(rules, LabelProtocol):
+                found = _propagated(encoder, frames, prompt, size, seen, propagator)
+            elif isinstance(video, FrameStream):
+                found = _queries(encoder, video, prompt.labels, seen)
+            else:
+                raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
     return _computed_in_eval_mode(extractor, found)
 
 
@@ -129,7 +123,7 @@ def followed_by(
         ValueError: for an unknown network, protocol or field, or a rule under another kind of protocol.
     """
     encoder = load(network)
-    rules = rules_for(nn.Identity(), prompt, protocol)  # at no network's stride
+    rules = rules_for(nn.Identity(), prompt, protocol)  # only for its kind and `features`; no stride is known yet
     if isinstance(rules, TrackingProtocol):
         extractor = view(encoder, **view_options(encoder))
     else:
@@ -160,8 +154,8 @@ def rules_for(extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol 
     if protocol is not None and not isinstance(protocol, str):
         rules: AnyProtocol = protocol
         if isinstance(rules, LabelProtocol):
-            reads = PropagationProtocol if isinstance(prompt, MaskPrompt) else JointProtocol
-            rules = reads.named(rules)
+            fitting_class = PropagationProtocol if isinstance(prompt, MaskPrompt) else JointProtocol
+            rules = fitting_class.named(rules)  # refuses a protocol of the other class
     elif isinstance(prompt, BoxPrompt):
         rules = TrackingProtocol.named(protocol or "vfs")
     elif isinstance(prompt, PointPrompt):
@@ -169,7 +163,7 @@ def rules_for(extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol 
     else:
         default = "liir" if isinstance(extractor, LiirExtractor) else DEFAULT
         named = PropagationProtocol.named(protocol or default, "davis")
-        rules = named.with_changes(**{"resized_data": None} | named.changes)
+        rules = named.with_changes(**{"resized_data": None} | named.changes)  # keeps the video's proportions
     if isinstance(rules, TrackingProtocol):
         return at_extractor(rules, extractor)
     stride = stride_of(extractor)
@@ -187,16 +181,17 @@ def name_of(rules: AnyProtocol) -> str:
 def _point_protocol(extractor: nn.Module, name: str) -> JointProtocol | PointProtocol:
     """Return the protocol of a name for points; a name that masks have too is label propagation, as for masks."""
     source, plus, changes = name.partition("+")
-    of_points = source.removesuffix(POINTS)
-    is_told_apart = source != of_points or source not in JointProtocol.sources()
-    if is_told_apart and of_points in PointProtocol.sources():
-        return PointProtocol.named(f"{of_points}{plus}{changes}")
+    point_source = source.removesuffix(POINTS)
+    has_suffix = source != point_source
+    is_shared_name = source in JointProtocol.sources()
+    if point_source in PointProtocol.sources() and (has_suffix or not is_shared_name):
+        return PointProtocol.named(f"{point_source}{plus}{changes}")
     named = JointProtocol.named(name)
-    adapted: dict[str, Any] = {"input_size": None}
+    adapted: dict[str, Any] = {"input_size": None}  # keeps the video's proportions
     stride = stride_of(extractor)
     if named.keypoint_unit == "pixel" and stride not in (None, named.feature_stride):
         adapted["keypoint_sigma"] = stride / 2
-    return named.with_changes(**adapted | named.changes)
+    return named.with_changes(**adapted | named.changes)  # what the name itself changes stays
 
 
 def _computed_in_eval_mode(extractor: nn.Module, found: Iterator[tuple[Tensor, Any]]) -> Iterator[tuple[Tensor, Any]]:
@@ -227,15 +222,27 @@ def _checked(frame: Tensor) -> Tensor:
     return frame
 
 
+def _propagated(
+    encoder: FrameEncoder, frames: Iterator[Tensor], prompt: Prompt, size: Size, seen: Size, propagator: Propagator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Return frames and their results by label propagation, from a prompt of a mask or of points."""
+    annotated = first_only(frames, torch.from_numpy(prompt.labels))
+    if isinstance(prompt, MaskPrompt):
+        starts = dict.fromkeys(map(int, prompt.objects), 0)
+        return _masks(annotated, MaskCoding(encoder, size, seen, starts), propagator)
+    return _points(annotated, PointCoding(encoder, size, seen), propagator)
+
+
 def _masks(annotated: Annotated, coding: MaskCoding, propagator: Propagator) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield frames and ids `(H, W)` uint8 by label propagation, from the ids of the first frame."""
     for t, tracked in enumerate(follow_labels(annotated, coding, propagator)):
         if t == 0:
             has_cells = tracked.labels[1:].flatten(1).any(1).tolist()
-            lost = [str(number) for number, followed in zip(coding.objects, has_cells, strict=True) if not followed]
-            if lost:
+            too_small = [str(number) for number, has in zip(coding.objects, has_cells, strict=True) if not has]
+            if too_small:
                 cells = f"feature cells of {coding.encoder.protocol.feature_stride} px"
-                warnings.warn(f"object {', '.join(lost)} is too small for {cells} and is not followed", stacklevel=2)
+                text = f"object {', '.join(too_small)} is too small for {cells} and is not followed"
+                warnings.warn(text, stacklevel=2)
         yield tracked.frame, tracked.decoded
 
 
@@ -246,7 +253,7 @@ def _points(annotated: Annotated, coding: PointCoding, propagator: Propagator) -
         peaks = tracked.labels.flatten(1).amax(1)
         points = tracked.decoded.double()
         if first_peaks is None:
-            first_peaks = peaks.clamp_min(1e-12)
+            first_peaks = peaks.clamp_min(1e-12)  # a point outside the picture has no peak to divide by
         else:
             points[peaks <= 0] = torch.nan
         scores = (peaks / first_peaks).double()
@@ -257,10 +264,10 @@ def _boxes(
     tracker: SiamFCTracker, frames: Iterator[Tensor], labels: NDArray[np.float64]
 ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
     """Yield frames and x, y, width, height, response `(N, 5)` by SiamFC, from the boxes `(N, 4)` of the first frame."""
-    corner = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one
-    for frame, boxes in tracker.track(frames, labels + corner):
+    first_pixel = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one, a prompt from zero
+    for frame, boxes in tracker.track(frames, labels + first_pixel):
         responses = [track.response for track in tracker.tracks]
-        yield frame, np.column_stack([boxes - corner, responses])
+        yield frame, np.column_stack([boxes - first_pixel, responses])
 
 
 def _queries(
@@ -269,9 +276,9 @@ def _queries(
     """Track points by a point protocol, then yield frames and x, y, similarity, occlusion (0 or 1) `(K, 4)`."""
     count = sum(1 for _ in stream)
     scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / encoder.protocol.scored_size
-    positions = (torch.from_numpy(labels) + 0.5) / scale
-    starts = torch.zeros((len(positions), 1), dtype=torch.float64)
-    queries = torch.cat([starts, positions.flip(1)], dim=1)
+    in_raster = (torch.from_numpy(labels) + 0.5) / scale  # the centre of the first pixel: 0 in a prompt, 0.5 here
+    first_frame = torch.zeros((len(in_raster), 1), dtype=torch.float64)
+    queries = torch.cat([first_frame, in_raster.flip(1)], dim=1)
 
     def frames_from(first: int) -> Iterator[Tensor]:
         return map(partial(reduced_frame, size=seen), stream.forwards(first))

@@ -62,7 +62,7 @@ def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
 def ignored_by(extractor: nn.Module, protocol: NetworkView) -> list[str]:
     """Return the fields of a protocol that move no number of an extractor: it is no transformer, or has a stage."""
     parts: list[FeatureExtractor] = []
-    if not isinstance(extractor, VideoEncoder):
+    if not isinstance(extractor, VideoEncoder):  # no protocol changes a video encoder
         parts = [part for part in extractor.modules() if acts_on(part)]
     ignored: list[str] = []
     for field in protocol.annotated(READ_BY_NETWORK):
@@ -188,12 +188,12 @@ class FrameEncoder:
 
     def _encode_in_passes(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the features of an encoder of images."""
-        left = iter(frames)
+        remaining = iter(frames)
         kind = getattr(self.extractor, "kind", type(self.extractor).__name__)
-        for first in left:
+        for first in remaining:
             count = self.frames_at_once((first.shape[1], first.shape[2]))
-            together = [first, *islice(left, count - 1)]
-            stacked = torch.stack(together) if len(together) > 1 else first[None]
+            batch = [first, *islice(remaining, count - 1)]
+            stacked = torch.stack(batch) if len(batch) > 1 else first[None]  # one frame is not copied
             with self.watch("backbone", self.device), computing_in(self._rules.backbone_precision, self.device):
                 images = fit_input(stacked, self._rules, self.multiple, self.device)
                 output = features_by(self._network, images)
@@ -265,7 +265,7 @@ def extractor_under(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
     changes_view = protocol.position_embedding != "network" or not protocol.final_norm
     changes_rgb = protocol.rgb_mean is not None or protocol.rgb_std is not None
     has_parts = any(acts_on(part) or isinstance(part, Normalise) for part in extractor.modules())
-    if has_parts and (changes_view or changes_rgb):
+    if has_parts and (changes_view or changes_rgb):  # else the extractor itself, without a copy
         adapted = shared_copy(extractor)
         for part in adapted.modules():
             if isinstance(part, FeatureExtractor):

@@ -41,6 +41,7 @@ class KeypointMatcher(FrameEncoder):
     def __init__(self, extractor: Any, protocol: MatchingProtocol) -> None:
         extractor = view(extractor, features=protocol.features)
         step = math.lcm(getattr(extractor, "multiple", 1), stated_stride(extractor) or 1)
+        # to the nearest multiple: `round` would take a half to the even one, not to the lower
         sides = tuple(max(1, math.ceil(side / step - 0.5)) * step for side in protocol.input_sides)
         size = sides if isinstance(protocol.input_size, tuple) else sides[0]
         if "input_size" in protocol.changes and size != protocol.input_size:

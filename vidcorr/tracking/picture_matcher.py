@@ -68,39 +68,48 @@ class PictureMatcher(KeypointMatcher):
             if not (0 <= x < width and 0 <= y < height):
                 raise ValueError(f"match: the point {x:g},{y:g} lies outside {self._files[0]}, {width} x {height} px")
         pair = MatchPair("pair", "", self._files, sizes, (asked, asked), tuple(range(len(asked))))
-        centres, cells = self._cells(pair, 0)
-        others, other_cells = self._cells(pair, 1)
+        first_centres, first_cells = self._cells(pair, 0)
+        second_centres, second_cells = self._cells(pair, 1)
         if len(asked):
             found = self.match(pair)
-            cell = torch.cdist(torch.tensor(asked), centres).argmin(1)
-            other = torch.cdist(torch.tensor(found), others).argmin(1)
-            cosines = (cells[cell] * other_cells[other]).sum(1)
+            first = torch.cdist(torch.tensor(asked), first_centres).argmin(1)
+            second = torch.cdist(torch.tensor(found), second_centres).argmin(1)
+            cosines = (first_cells[first] * second_cells[second]).sum(1)
             return _by_similarity(np.column_stack([asked, found, cosines]))
-        similarities = cells @ other_cells.T
-        column = similarities.argmax(1)
-        is_mutual = similarities.argmax(0)[column] == torch.arange(len(cells))
-        rows = np.column_stack([centres, others[column], similarities.amax(1)])
+        similarities = first_cells @ second_cells.T
+        nearest = similarities.argmax(1)
+        is_mutual = similarities.argmax(0)[nearest] == torch.arange(len(first_cells))
+        rows = np.column_stack([first_centres, second_centres[nearest], similarities.amax(1)])
         rows = _by_similarity(rows[is_mutual.numpy()])
-        kept: list[int] = []
-        for index, place in enumerate(rows[:, :2]):
-            distances = np.linalg.norm(rows[kept, :2] - place, axis=1)
-            if len(kept) < best and (distances >= SPACING * math.sqrt(height * width / best)).all():
-                kept.append(index)
-        return rows[kept]
+        least_distance = SPACING * math.sqrt(height * width / best)
+        return rows[_apart(rows[:, :2], least_distance, best)]
 
     def _cells(self, pair: MatchPair, which: int) -> tuple[Tensor, Tensor]:
-        """Return the cells of a picture without its padding: centres x, y `(N, 2)`, and features of unit length."""
+        """Return the cells of a picture without its padding: centres x, y `(N, 2)`, and features of unit length.
+
+        The centres are found in the padded frame, and then as fractions of the picture inside it.
+        """
         features = self.features_of(pair, which)
         height, width = pair.sizes[which]
         frame = frame_size((height, width), self.protocol)
         corners = torch.tensor([[0.0, 0.0], [width, height]])
-        first, last = frame_points(corners, (height, width), self.protocol).double()
+        top_left, bottom_right = frame_points(corners, (height, width), self.protocol).double()
         y = (torch.arange(features.shape[1]) + 0.5).double() * frame[0] / features.shape[1]
         x = (torch.arange(features.shape[2]) + 0.5).double() * frame[1] / features.shape[2]
-        shares = (torch.cartesian_prod(y, x).flip(1) - first) / (last - first)
-        is_inside = ((shares > 0) & (shares < 1)).all(1)
+        fractions = (torch.cartesian_prod(y, x).flip(1) - top_left) / (bottom_right - top_left)
+        is_inside = ((fractions > 0) & (fractions < 1)).all(1)
         vectors = F.normalize(features.float().flatten(1).T).cpu()
-        return shares[is_inside] * corners[1].double(), vectors[is_inside]
+        return fractions[is_inside] * corners[1].double(), vectors[is_inside]
+
+
+def _apart(places: NDArray[np.float64], least_distance: float, most: int) -> list[int]:
+    """Return the indices of up to `most` places, each the next one that is far enough from those before."""
+    kept: list[int] = []
+    for index, place in enumerate(places):
+        distances = np.linalg.norm(places[kept] - place, axis=1)
+        if len(kept) < most and (distances >= least_distance).all():
+            kept.append(index)
+    return kept
 
 
 def _by_similarity(rows: NDArray[np.float64]) -> NDArray[np.float64]:

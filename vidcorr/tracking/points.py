@@ -80,13 +80,14 @@ class _Features:
         signals.check()
         if t in self._kept:
             return self._kept[t]
-        if t not in self._recent and t < self._next:  # a video encoder starts at frame 0, an image encoder near t
+        is_past = t not in self._recent and t < self._next
+        if is_past:  # begin anew: a video encoder at frame 0, an image encoder near t
             self._next = 0 if self._encoder.in_order else max(0, t - BLOCK + 1)
             self._recent.clear()
             self._run = self._encoded(self._next)
         while self._next <= t:
             features = self._recent[self._next] = next(self._run)
-            self._recent.pop(self._next - BLOCK, None)
+            self._recent.pop(self._next - BLOCK, None)  # the last BLOCK frames stay
             if self._next not in self._kept:
                 self._room -= features.nbytes
                 if self._room >= 0:

@@ -178,9 +178,10 @@ class SiamFCTracker(FrameEncoder):
             raise ValueError("tracking: the response is not finite; has the network diverged?")
         for track, scale, index, response in zip(tracks, protocol.factors[best], peak.tolist(), found[3], strict=True):
             track.response = float(response)
-            offset = np.array(divmod(index, size)) - (size - 1) / 2
+            row, column = divmod(index, size)
+            offset = np.array([row, column]) - (size - 1) / 2  # from the middle of the response
             in_crop = offset * protocol.stride / protocol.upsampling
-            track.target[:2] += in_crop * track.side / protocol.exemplar_size * scale
+            track.target[:2] += in_crop * track.side / protocol.exemplar_size * scale  # pixels of the frame
             growth = 1 - protocol.scale_rate + protocol.scale_rate * scale
             track.target[2:] *= growth
             track.side *= growth
@@ -217,15 +218,16 @@ class SiamFCTracker(FrameEncoder):
         """
         protocol = self.protocol
         penalty = responses.new_full((protocol.scales,), protocol.scale_penalty)
-        penalty[protocol.scales // 2] = 1
+        penalty[protocol.scales // 2] = 1  # the unchanged scale
         peaks = responses.amax((-2, -1))
-        if protocol.penalty_lowers:
+        if protocol.penalty_lowers:  # a factor above 1 makes a negative response lower
             penalty = torch.where(peaks < 0, 2 - penalty, penalty)
         best = (peaks * penalty).argmax(1)
         chosen = responses[torch.arange(len(responses), device=best.device), best].flatten(1)
         low = chosen.amin(1, keepdim=True)  # `aminmax` takes 15 times as long
         high = chosen.amax(1, keepdim=True)
-        # the response above its minimum sums to 1 - influence, as the window, of sum 1, does to influence
+        # The response above its minimum is weighted to the sum 1 - influence, the window (of sum 1) to influence. The
+        # minimum itself need not be subtracted: a constant moves no peak.
         total = chosen.sum(1, keepdim=True, dtype=torch.float64) - chosen.shape[1] * low.double()
         flat = high - low <= FLAT * torch.maximum(high.abs(), low.abs())
         window = cosine_window(responses.shape[-1], responses.device)

@@ -28,6 +28,11 @@ class Stopwatch:
     @property
     def seconds(self) -> dict[str, float]:
         """Kind of work → seconds so far, to two digits; waits until a GPU has reached the last event."""
+        self._add_up()
+        return {work: round(spent, 2) for work, spent in self._seconds.items()}
+
+    def _add_up(self) -> None:
+        """Move the marks into the sums; the time of a block is not of the work around it."""
         for work, outer, first, last in self._marks:
             if isinstance(last, float):
                 spent = last - first
@@ -38,7 +43,6 @@ class Stopwatch:
             if outer:
                 self._seconds[outer] -= spent
         self._marks.clear()
-        return {work: round(spent, 2) for work, spent in self._seconds.items()}
 
     @contextmanager
     def __call__(self, work: str, device: torch.device | None = None) -> Iterator[None]:
@@ -52,7 +56,7 @@ class Stopwatch:
         finally:
             self._work = outer
         if len(self._marks) > MARKS:
-            _ = self.seconds
+            self._add_up()
 
     def timed(self, work: str, items: Iterable[T]) -> Iterator[T]:
         """Yield the items, and count the time to get them."""

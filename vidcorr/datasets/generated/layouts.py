@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..jhmdb import JOINTS
 from ..vip import NUM_PARTS
@@ -30,27 +31,27 @@ POINT_IDS = 30
 
 
 @layout()
-def write_videos(folder: Path, of: Scenes, count: int) -> None:
+def write_videos(folder: Path, scenes: Scenes, count: int) -> None:
     """Write `count` H.264 videos `root/00000.mp4`, …; the same arguments and encoder version give the same bytes."""
-    for i, (video, _) in enumerate(of.rendered(count)):
+    for i, (video, _) in enumerate(scenes.rendered(count)):
         write_mp4(folder / f"{i:05d}.mp4", video)
 
 
 @layout()
-def write_davis(folder: Path, of: Scenes, count: int) -> None:
+def write_davis(folder: Path, scenes: Scenes, count: int) -> None:
     """Write `count` sequences in DAVIS-2017's layout: JPEG frames, indexed PNG masks, ImageSets/2017/val.txt.
 
     The folders are called 480p for every size.
     """
     names = numbered("synthetic-{:03d}", range(count))
-    for name, (video, masks) in zip(names, of.rendered(count), strict=True):
+    for name, (video, masks) in zip(names, scenes.rendered(count), strict=True):
         write_frames(folder / "JPEGImages" / "480p" / name, video)
         write_masks(folder / "Annotations" / "480p" / name, dict(enumerate(masks)))
     write_text(folder / "ImageSets/2017/val.txt", names)
 
 
 @layout(frames=41)
-def write_youtube_vos(folder: Path, of: Scenes, count: int, valid: int = 2) -> None:
+def write_youtube_vos(folder: Path, scenes: Scenes, count: int, valid: int = 2) -> None:
     """Write `count` training and `valid` validation videos in YouTube-VOS's layout.
 
     Sprites enter in the first half of a video and have one of eight categories. Every fifth frame is in
@@ -60,26 +61,13 @@ def write_youtube_vos(folder: Path, of: Scenes, count: int, valid: int = 2) -> N
     Args:
         valid: number of validation videos.
     """
-    fifth = range(0, of.frames, 5)
+    fifth = range(0, scenes.frames, 5)
     entries: dict[str, dict[str, Any]] = {"train": {}, "valid": {}}
-    for i, (video, masks) in enumerate(of.rendered(count + valid)):
+    for i, (video, masks) in enumerate(scenes.rendered(count + valid)):
         split = "train" if i < count else "valid"
-        name = f"{of.first + i:010x}"
-        draws = np.random.default_rng([of.seed, of.first + i])
-        objects: dict[str, dict[str, Any]] = {}
-        shown = np.zeros_like(masks)
-        for number in range(1, of.sprites[1] + 1):
-            begin = int(draws.integers(0, of.frames // 2 + 1))
-            category = int(draws.integers(CATEGORIES))
-            if number > 1:  # the first sprite is there from the start
-                masks[:begin][masks[:begin] == number] = 0
-            seen = [t for t in fifth if (masks[t] == number).any()]
-            if seen:
-                until = of.frames if split == "train" else seen[0] + 1
-                shown[:until][masks[:until] == number] = number
-                objects[str(number)] = {"frames": numbered("{:05d}", seen)}
-                if split == "train":
-                    objects[str(number)] |= {"category": f"kind {category}"}
+        name = f"{scenes.first + i:010x}"
+        draws = np.random.default_rng([scenes.seed, scenes.first + i])
+        objects, shown = _entering(masks, scenes.sprites[1], draws, is_train=split == "train")
         entries[split][name] = {"objects": objects}
         annotated = [t for t in fifth if split == "train" or shown[t].any()]
         write_masks(folder / split / "Annotations" / name, {t: shown[t] for t in annotated})
@@ -89,17 +77,41 @@ def write_youtube_vos(folder: Path, of: Scenes, count: int, valid: int = 2) -> N
         write_text(folder / split / "meta.json", [json.dumps({"videos": videos}, indent=1)])
 
 
+def _entering(
+    masks: NDArray[np.uint8], sprites: int, draws: np.random.Generator, is_train: bool
+) -> tuple[dict[str, dict[str, Any]], NDArray[np.uint8]]:
+    """Return a video's objects for meta.json, and its annotated masks: sprites are absent before a drawn frame."""
+    objects: dict[str, dict[str, Any]] = {}
+    annotated = np.zeros_like(masks)
+    for number in range(1, sprites + 1):
+        begin = int(draws.integers(0, len(masks) // 2 + 1))
+        category = int(draws.integers(CATEGORIES))  # drawn for hidden sprites too, so that the others keep theirs
+        present = masks == number
+        if number > 1:  # the first sprite is there from the start
+            present[:begin] = False
+        seen = [t for t in range(0, len(masks), 5) if present[t].any()]
+        if not seen:
+            continue
+        if not is_train:
+            present[seen[0] + 1 :] = False  # the first mask alone
+        annotated[present] = number
+        objects[str(number)] = {"frames": numbered("{:05d}", seen)}
+        if is_train:
+            objects[str(number)]["category"] = f"kind {category}"
+    return objects, annotated
+
+
 @layout()
-def write_otb(folder: Path, of: Scenes, count: int) -> None:
+def write_otb(folder: Path, scenes: Scenes, count: int) -> None:
     """Write `count` videos in OTB's layout, for `Otb(root, version=None)`; the target is the frontmost sprite.
 
     As in OTB, commas, tabs or spaces separate the numbers in groundtruth_rect.txt. Every third video has two targets.
     Videos have at least two sprites.
     """
-    of = replace(of, sprites=(max(of.sprites[0], 2), max(of.sprites[1], 2)))
-    for i, (video, masks) in enumerate(of.rendered(count)):
+    scenes = replace(scenes, sprites=(max(scenes.sprites[0], 2), max(scenes.sprites[1], 2)))
+    for i, (video, masks) in enumerate(scenes.rendered(count)):
         sequence_folder = folder / f"Synthetic{i:03d}"
-        write_frames(sequence_folder / "img", video, numbered("{:04d}.jpg", range(1, of.frames + 1)))
+        write_frames(sequence_folder / "img", video, numbered("{:04d}.jpg", range(1, scenes.frames + 1)))
         shown = np.unique(masks[0]).tolist()  # the background is 0, the frontmost sprite has the largest number
         targets = {"": shown[-1]}
         if i % 3 == 2 and shown[-2] > 0:
@@ -110,7 +122,7 @@ def write_otb(folder: Path, of: Scenes, count: int) -> None:
 
 
 @layout(frames=24)
-def write_tap_vid(folder: Path, of: Scenes, count: int, tracks: int = 24) -> None:
+def write_tap_vid(folder: Path, scenes: Scenes, count: int, tracks: int = 24) -> None:
     """Write `count` videos with exact tracks as `root/tapvid_davis.pkl`, in the layout of TAP-Vid-DAVIS.
 
     The tracks start in turn on the background and on the sprites.
@@ -119,25 +131,26 @@ def write_tap_vid(folder: Path, of: Scenes, count: int, tracks: int = 24) -> Non
         tracks: tracks per video.
     """
     content = {}
-    for i, (video, masks) in enumerate(of.rendered(count)):
-        points, occluded = of.tracks(i, masks, tracks)
-        points = ((points + 0.5) / of.size[::-1]).astype(np.float32)
+    for i, (video, masks) in enumerate(scenes.rendered(count)):
+        points, occluded = scenes.tracks(i, masks, tracks)
+        points = ((points + 0.5) / scenes.size[::-1]).astype(np.float32)
         content[f"synthetic-{i:03d}"] = {"video": video, "points": points, "occluded": occluded}
     (folder / "tapvid_davis.pkl").write_bytes(pickle.dumps(content, 4))
 
 
 @layout(frames=40, size=(240, 320), sprites=(1, 1))
-def write_jhmdb(folder: Path, of: Scenes, count: int) -> None:
+def write_jhmdb(folder: Path, scenes: Scenes, count: int) -> None:
     """Write `count` clips in JHMDB's layout, all in the test part of split 1; the joints are points of one sprite."""
     from scipy.io import savemat
 
     lists: dict[str, list[str]] = defaultdict(list)
-    for i, (video, masks) in enumerate(of.rendered(count)):
+    for i, (video, masks) in enumerate(scenes.rendered(count)):
         action = ACTIONS[i % len(ACTIONS)]
         clip = f"synthetic_{action}_{i}"
         lists[action].append(f"{clip}.avi 2")
-        write_frames(folder / "Rename_Images" / action / clip, video, numbered("{:05d}.png", range(1, of.frames + 1)))
-        joints, _ = of.tracks(i, masks, len(JOINTS), of_layers=(1,))
+        frame_names = numbered("{:05d}.png", range(1, scenes.frames + 1))
+        write_frames(folder / "Rename_Images" / action / clip, video, frame_names)
+        joints, _ = scenes.tracks(i, masks, len(JOINTS), of_layers=(1,))
         path = folder / "joint_positions" / action / clip / "joint_positions.mat"
         path.parent.mkdir(parents=True)
         savemat(path, {"pos_img": joints.transpose(2, 0, 1) + 1})
@@ -147,16 +160,16 @@ def write_jhmdb(folder: Path, of: Scenes, count: int) -> None:
 
 
 @layout(frames=10, size=(240, 320), sprites=(4, 4))
-def write_vip(folder: Path, of: Scenes, count: int) -> None:
+def write_vip(folder: Path, scenes: Scenes, count: int) -> None:
     """Write `count` videos in VIP_Fine's layout, all in the list val; the sprites are parts of two persons.
 
     `root` gets a folder VIP_Fine. Frames are called 000000000001, 000000000026, … as in VIP, with a distance of 25.
     """
-    numbers = range(1, 25 * of.frames, 25)
-    of = replace(of, frames=(of.frames - 1) * VIP_STEP + 1)
+    numbers = range(1, 25 * scenes.frames, 25)
+    scenes = replace(scenes, frames=(scenes.frames - 1) * VIP_STEP + 1)
     base = folder / "VIP_Fine"
     names = numbered("videos{}", range(1, count + 1))
-    for name, (video, sprites) in zip(names, of.rendered(count), strict=True):
+    for name, (video, sprites) in zip(names, scenes.rendered(count), strict=True):
         write_frames(base / "Images" / name, video[::VIP_STEP], numbered("{:012d}.jpg", numbers))
         ids = PARTS_OF_SPRITES[sprites[::VIP_STEP]]
         for kind, masks in {"Category_ids": ids % NUM_PARTS, "Human_ids": ids // NUM_PARTS}.items():
@@ -165,7 +178,7 @@ def write_vip(folder: Path, of: Scenes, count: int) -> None:
 
 
 @layout(size=(240, 320))
-def write_spair(folder: Path, of: Scenes, count: int, views: int = 4, points: int = 20) -> None:
+def write_spair(folder: Path, scenes: Scenes, count: int, views: int = 4, points: int = 20) -> None:
     """Write `count` scenes as classes of SPair-71k: `views` pictures each, and a pair of every two of them.
 
     Key points lie in turn on the background and on the sprites, at whole pixels. The viewpoint difference of a pair is
@@ -175,17 +188,17 @@ def write_spair(folder: Path, of: Scenes, count: int, views: int = 4, points: in
         views: pictures of a scene, evenly over its frames.
         points: key points of a scene, at most 30.
     """
-    frames = np.linspace(0, of.frames - 1, views).round().astype(int).tolist()
-    sides = np.array(of.size[::-1])
+    frames = np.linspace(0, scenes.frames - 1, views).round().astype(int).tolist()
+    sides = np.array(scenes.size[::-1])
     listed: list[str] = []
-    for i, (video, masks) in enumerate(of.rendered(count)):
+    for i, (video, masks) in enumerate(scenes.rendered(count)):
         category = f"scene{i:03d}"
         stems = numbered(category + "_{:03d}", frames)
         write_frames(folder / "JPEGImages" / category, video[frames], numbered(category + "_{:03d}.jpg", frames))
-        tracks, hidden = of.tracks(i, masks, min(points, POINT_IDS))
+        tracks, hidden = scenes.tracks(i, masks, min(points, POINT_IDS))
         at = np.floor(tracks[:, frames] + 0.5).astype(int)
         visible = ~hidden[:, frames]
-        x, y, width, height = boxes_of(masks > 0, 1)[frames].astype(int).T
+        x, y, width, height = boxes_of(masks > 0, number=1)[frames].astype(int).T  # of all sprites, one-based
         left = x - 1
         top = y - 1
         boxes = np.stack([left, top, left + width, top + height], axis=1).tolist()

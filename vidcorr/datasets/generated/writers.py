@@ -50,9 +50,10 @@ def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Pat
     def decorated(write: Callable[..., None]) -> Callable[..., Path]:
         def write_set(root: str | Path, count: int, **arguments: Any) -> Path:
             root = Path(root).expanduser()
-            own = {name: arguments.pop(name) for name in signature(write).parameters if name in arguments}
-            of = Scenes(**defaults | arguments)
-            content = {"kind": write.__name__, "generation": GENERATION, "count": count, **asdict(of), **own}
+            own_arguments = {name: arguments.pop(name) for name in signature(write).parameters if name in arguments}
+            scenes = Scenes(**defaults | arguments)
+            content = {"kind": write.__name__, "generation": GENERATION, "count": count}
+            content |= asdict(scenes) | own_arguments
             marker = json.dumps(content, sort_keys=True, indent=1)
             if is_made(root, marker):
                 return root
@@ -63,7 +64,7 @@ def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Pat
             try:
                 with unfinished(root) as folder:
                     folder.mkdir()
-                    write(folder, of, count, **own)
+                    write(folder, scenes, count, **own_arguments)
                     (folder / MARKER).write_text(marker)
                     if was_generated:
                         remove(root)
