@@ -41,13 +41,14 @@ class _Requests:
 
     def handle(self, number: int, frame: object) -> None:
         """Note a signal, and raise `Stopped` unless it waits for `check`; a second Ctrl-C never waits."""
-        first = self.received is None
+        is_first = self.received is None
+        is_interrupt = number == signal.SIGINT
         self.received = self.received or number
-        self.interrupts += number == signal.SIGINT
-        ends_at_once = first or number == signal.SIGINT  # a second SIGTERM does not interrupt the cleanup
+        self.interrupts += is_interrupt
+        ends_at_once = is_first or is_interrupt  # a second SIGTERM does not interrupt the cleanup
         if (ends_at_once and not self.deferring) or self.interrupts > 1:
             raise Stopped(number)
-        if first and number == signal.SIGINT:
+        if is_first and is_interrupt:
             print("\nfinishing the current step; press Ctrl-C again to stop at once", file=sys.stderr)
 
 

@@ -79,8 +79,8 @@ def check_metadata(checkpoint: object, source: str | Path) -> None:
     """
     if not isinstance(checkpoint, dict) or checkpoint.get(METADATA_KEY) is None:
         advice = f"weights of another project are converted first: vidcorr convert {shlex.quote(str(source))} OUT.ckpt"
-        own = "weights of a class of yours are named with it, my_module:MyClass=FILE"
-        raise ValueError(f"{source}: not a checkpoint of vidcorr; {own}; {advice}")
+        advice_on_class = "weights of a class of yours are named with it, my_module:MyClass=FILE"
+        raise ValueError(f"{source}: not a checkpoint of vidcorr; {advice_on_class}; {advice}")
     if not isinstance(checkpoint[METADATA_KEY], dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise ValueError(f"{source}: is damaged: it lacks its weights or their description")
 

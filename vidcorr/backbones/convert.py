@@ -182,7 +182,9 @@ def _has_signs(state: State, signs: Sequence[str]) -> bool:
 
 
 def architecture_of(state: State, entry: Mapping[str, Any]) -> str:
-    """Return the name of the network of weights, by the family's architecture; a ResNet is known by its shapes.
+    """Return the name of the network of weights: the family's architecture, with the weights' size and patch filled in.
+
+    Without an architecture it is a ResNet, which is known by its shapes.
 
     Raises:
         ValueError: for a transformer of a width that no family has.

@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -61,10 +61,10 @@ def inner_network(network: Any) -> Any:
     inner = unwrapped(network)
     if not isinstance(inner, nn.Module):
         return inner
-    defines = next(kind for kind in type(inner).__mro__ if "forward" in vars(kind))
-    if defines is not nn.Module and defines.__name__ != "LightningModule":
+    class_of_forward = next(kind for kind in type(inner).__mro__ if "forward" in vars(kind))
+    if class_of_forward is not nn.Module and class_of_forward.__name__ != "LightningModule":
         return inner
-    if gives_extractors(inner) or isinstance(inner, VideoEncoder) or gives_blocks(inner):
+    if gives_extractors(inner) or isinstance(inner, VideoEncoder) or gives_blocks(inner):  # needs no forward
         return inner
     found: list[nn.Module] = []
     for name in ("encoder", "backbone"):
@@ -81,7 +81,8 @@ def inner_network(network: Any) -> Any:
 
 def is_extractor(network: object) -> bool:
     """Return whether a module is an extractor already, whose stage and stride are settled."""
-    return isinstance(network, FeatureExtractor) or hasattr(network, "exemplar")
+    is_of_siamfc = hasattr(network, "exemplar")  # its extractor encodes exemplars by a method of this name
+    return isinstance(network, FeatureExtractor) or is_of_siamfc
 
 
 def is_of_timm(network: nn.Module) -> bool:
@@ -93,7 +94,8 @@ def is_of_timm(network: nn.Module) -> bool:
 def _resnet(
     network: nn.Module, normalise: nn.Module, stage: str | None, stride: int | None, dilated: Dilated = False
 ) -> FeatureExtractor:
-    view = ResNetExtractor(network, normalise, stage or "res4", stride or (None if dilated else 8), dilated)
+    """Return a view of a ResNet, by default of res4 at stride 8."""
+    view = ResNetExtractor(network, normalise, stage or "res4", stride or 8, dilated)
     view.left_to_protocol = stage is None and stride is None
     return view
 
@@ -103,8 +105,9 @@ def _liir(network: Any, normalise: nn.Module | None, stage: str | None, stride: 
 
 
 def _colour(network: Any, normalise: nn.Module | None, stage: str | None, stride: int | None) -> FeatureExtractor:
+    """Return raw colour itself; for another stride a new one."""
     if stage in (None, network.stage) and stride in (None, network.stride):
-        return _settled(network, normalise, stage, stride)
+        return network
     return RawColour(stage or network.stage, stride or network.stride).to(device_of(network)).eval()
 
 
@@ -185,7 +188,7 @@ class Encoder(nn.Module):
         self.network: Any = inner
         self.given = Held(outer)
         self.extract: Any = next(extract for accepts, extract in EXTRACTORS if accepts(inner))
-        self.stated = stated if stated is not None and stated.source else None
+        self.stated = stated if stated is not None and stated.source else None  # without a source nobody states it
         self.default_stage = stage
         self.default_stride = stride
         self.described = described or Network.of(outer)
@@ -210,8 +213,8 @@ class Encoder(nn.Module):
 
     def state_input(self, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
         """Set the input that a caller knows; None is the present mean or deviation."""
-        known = self.input
-        self.stated = Input.of(mean or known.mean, std or known.std, CALLER)
+        present = self.input
+        self.stated = Input.of(mean or present.mean, std or present.std, CALLER)
 
     def view(
         self,
@@ -249,32 +252,44 @@ class Encoder(nn.Module):
         elif isinstance(network, VideoEncoder):
             if stage is not None or stride is not None or dilated:
                 raise ValueError("a video encoder has one stage and stride; leave both arguments out")
-            view = network
-            if self.stated is not None:
-                view = frames_at_input(network, self.stated)
+            view = network if self.stated is None else frames_at_input(network, self.stated)
         else:
-            if options and self.extract is not _resnet:
-                raise ValueError(f"{type(network).__name__}: {UNDILATED}")
-            takes_copy = getattr(self.extract, "takes_copy", self.extract not in (_colour, _settled))
-            normalise = normalisation(network, self.input) if self.takes_normalised else None
-            view = self.extract(shared_copy(network) if takes_copy else network, normalise, stage, stride, **options)
-            if normalise is None and self.stated is not None:
-                view = at_input(view, self.stated)
-            if view is not network or self.is_ours:
-                view.input = self.input
-                view.described = self.described
-        if features and view is not network and getattr(view, "left_to_protocol", False):
+            view = self._extracted(stage, stride, options)
+        if view is network:
+            if self.given.module is network:
+                return view
+            view = copy.copy(view)  # the user's network stays as it is
+        elif features and getattr(view, "left_to_protocol", False):
             layer, _, pixels = features.partition("/")
             return self.view(layer, int(pixels))
-        if view is network and self.given.module is not network:
-            view = copy.copy(view)
-        if view is not network:
-            view.given = self.given
+        view.given = self.given
+        return view
+
+    def _extracted(self, stage: str | None, stride: int | None, options: Mapping[str, Any]) -> Any:
+        """Return the view of a network of images by the extractor of its kind, with the stated input.
+
+        Raises:
+            ValueError: for dilations of another network than a ResNet; as the extractor.
+        """
+        network = self.network
+        if options and self.extract is not _resnet:
+            raise ValueError(f"{type(network).__name__}: {UNDILATED}")
+        takes_copy = getattr(self.extract, "takes_copy", self.extract not in (_colour, _settled))
+        normalise = normalisation(network, self.input) if self.takes_normalised else None
+        view = self.extract(shared_copy(network) if takes_copy else network, normalise, stage, stride, **options)
+        if normalise is None and self.stated is not None:
+            view = at_input(view, self.stated)
+        if view is not network or self.is_ours:  # an extractor of the user's stays as it is
+            view.input = self.input
+            view.described = self.described
         return view
 
     @property
     def takes_normalised(self) -> bool:
-        """True if a view normalises RGB before the network gets it."""
+        """True if a view normalises RGB before the network gets it.
+
+        Not for a network with views or an input of its own; for a user's module only if its input is stated.
+        """
         if gives_extractors(self.network) or isinstance(self.network, VideoEncoder) or self.extract in WITH_OWN_INPUT:
             return False
         if self.extract is not MapExtractor:
@@ -285,8 +300,11 @@ class Encoder(nn.Module):
     def recipe(self) -> Recipe | None:
         """Recipe of the encoder without its weights; None without a name, or for a module with features of its own."""
         network = self.network
-        view = {"stage": self.default_stage, "stride": self.default_stride}
-        defaults = {name: value for name, value in view.items() if value is not None}
+        defaults: dict[str, Any] = {}
+        if self.default_stage is not None:
+            defaults["stage"] = self.default_stage
+        if self.default_stride is not None:
+            defaults["stride"] = self.default_stride
         if isinstance(network, LiirEncoder) and not defaults:
             return {"class_path": import_path(LiirEncoder), "init_args": network.arguments}
         if isinstance(network, LiirEncoder) or gives_extractors(network) or not self.described.spec:
@@ -305,17 +323,18 @@ def encoder_hparams(encoder: Encoder, argument: str) -> dict[str, Any]:
         argument: name of the hyper-parameter with the encoder's spec.
 
     Returns:
-        `encoder`: its recipe, None for an encoder without a name; `pretrained`: False, because the checkpoint has the
-        weights; and the spec of a named network, where a short name would load its trained weights again.
+        `encoder`: its recipe; of a LightningModule without one that of the module; None for another encoder without a
+        name; `pretrained`: False, because the checkpoint has the weights; and the spec of a named network, where a
+        short name would load its trained weights again.
     """
-    known: dict[str, Any] = {"encoder": encoder.recipe, "pretrained": False}
-    hparams = getattr(encoder.network, "hparams", None)  # a LightningModule's
-    if known["encoder"] is None and hparams is not None:
-        recipe = {"class_path": import_path(type(encoder.network)), "init_args": own_arguments(hparams)}
-        return known | {"encoder": recipe}
+    hparams: dict[str, Any] = {"encoder": encoder.recipe, "pretrained": False}
+    module_arguments = getattr(encoder.network, "hparams", None)  # a LightningModule's
+    if hparams["encoder"] is None and module_arguments is not None:
+        kind = import_path(type(encoder.network))
+        return hparams | {"encoder": {"class_path": kind, "init_args": own_arguments(module_arguments)}}
     if encoder.described.spec:
-        known[argument] = encoder.described.spec
-    return known
+        hparams[argument] = encoder.described.spec
+    return hparams
 
 
 def weights_digest(module: nn.Module) -> str:

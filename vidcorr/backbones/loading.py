@@ -25,8 +25,8 @@ from .networks import (
     NamedNetwork,
     is_checkpoint,
     local_file,
-    prepared,
     split_view,
+    with_channels_last,
 )
 from .trust import allow, check_names, constructed, import_named, import_path, make, own_arguments
 from .video import VideoEncoder
@@ -264,7 +264,7 @@ def with_weights_of(name: str, file: str) -> nn.Module:
         raise ValueError(f"{error}; or {remedy}") from error
     if not arguments:  # the name alone makes the network again
         network.described = network.described.model_copy(update={"spec": name})
-    return prepared(network)
+    return with_channels_last(network)
 
 
 def _library_network(name: str, state: State, path: Path) -> nn.Module:

@@ -88,15 +88,16 @@ class NamedNetwork:
         stage, slash, stride = view.partition("/")
         if slash and not stride.isdecimal():
             raise ValueError(f"{self.text}: the stride, after the last /, must be a number of pixels, got {stride!r}")
-        spec, own_stage = split_view(SHORT_NAMES.get(name, name))
-        is_trained = name in SHORT_NAMES and spec.startswith("timm:")
+        spec, stage_of_short_name = split_view(SHORT_NAMES.get(name, name))
+        implies_weights = name in SHORT_NAMES and spec.startswith("timm:")
+        has_library_weights = spec.startswith(LIBRARIES) and "=" not in spec
         settled = {
             "spec": str(local_file(spec)) if on_hub(spec) else spec,
-            "stage": self.stage or stage or own_stage or None,
+            "stage": self.stage or stage or stage_of_short_name or None,
             "stride": self.stride or (int(stride) if stride else None),
-            "pretrained": is_trained or (self.pretrained and spec.startswith(LIBRARIES) and "=" not in spec),
+            "pretrained": implies_weights or (self.pretrained and has_library_weights),
         }
-        for attribute, value in settled.items():
+        for attribute, value in settled.items():  # the dataclass is frozen
             object.__setattr__(self, attribute, value)
 
     @property
@@ -190,10 +191,10 @@ class NamedNetwork:
             seed=torch.initial_seed() if self.is_random else None,
             loaded=not self.is_random,
         )
-        return prepared(network), described
+        return with_channels_last(network), described
 
 
-def prepared(network: nn.Module) -> nn.Module:
+def with_channels_last(network: nn.Module) -> nn.Module:
     """Return a network made here with the weights of its 2-D convolutions channels last in memory.
 
     They are six times faster in bfloat16 on a CPU, and faster on recent GPUs; values and checkpoints are the same.

@@ -115,7 +115,7 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
     """
     outside = {name for name in names if not (_is_trusted(package_of(name)) or _is_of_this_script(name))}
     refused = sorted({permission_for(name) for name in outside} - _allowed)
-    for name in outside.intersection(refused):
+    for name in outside.intersection(refused):  # not torch.hub's entries, whose permission is the repository
         if package_of(name) == SCRIPT:
             remedy = "load it there, or move the class to a file, my_module.py, and train my_module.MyClass"
             raise ValueError(f"{source}: its class {name[:LONGEST]} was defined in a script or notebook: {remedy}")
@@ -322,7 +322,7 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path) -> 
 def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a class, without those that only its bases take: Lightning saves these too."""
     own = inspect.signature(kind).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):  # it passes others on to its bases
         return dict(arguments)
     of_bases: set[str] = set()
     for base in kind.__mro__[1:]:
@@ -366,11 +366,11 @@ def whole_names(names: Iterable[str], between: str = ", ") -> str:
         if shown and len(between.join([*shown, name])) > LONGEST:
             break
         shown.append(name[:LONGEST])
-    more = len(given) - len(shown)
-    return between.join(shown) + (f" and {more} more" if more else "")
+    others = len(given) - len(shown)
+    return between.join(shown) + (f" and {others} more" if others else "")
 
 
 def reason(error: BaseException) -> str:
     """Return the first words of an error on one line, for a message."""
-    told = str(error).rpartition("WeightsUnpickler error: ")[2]  # torch's advice to run the code of a file comes before
-    return " ".join(told.split())[:300] or type(error).__name__
+    text = str(error).rpartition("WeightsUnpickler error: ")[2]  # torch's advice to run the code of a file comes before
+    return " ".join(text.split())[:LONGEST] or type(error).__name__

@@ -286,8 +286,8 @@ class Recurrent(nn.Module):
 def stride_of(extractor: nn.Module) -> int | None:
     """Return the stride of an extractor, pixels per cell; a video encoder that does not know its own encodes a frame.
 
-    The frame is blank, as for the stride of a user's network of images. None if no map comes of it, or one without a
-    stride: a network that takes frames of one size tells its stride with the first of a video.
+    The frame is blank, as for the stride of a user's network of images. None if the encoder cannot encode it, for
+    example because it takes frames of one size: its stride is then known after the first frame of a video.
     """
     if stated_stride(extractor) is None and isinstance(extractor, VideoEncoder):
         kind = type(extractor).__name__

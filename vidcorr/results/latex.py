@@ -161,10 +161,13 @@ def breakable(text: str) -> str:
 
 
 def width_in_latex(text: str) -> float:
-    """Return the width of a text in LaTeX's roman letters, at least, in sizes of the letters."""
+    """Return the estimated width of a text in LaTeX's roman letters, of three kinds, in sizes of the letters."""
     width = 0.0
     for letter in as_bold(one_line(text), r"\1"):
-        narrow = letter in " .,:;!|'()[]ijl"
-        wide = letter.isupper() or letter in "mw%&@+±−→Δ=<>~^#"
-        width += 0.36 if narrow else 0.83 if wide else 0.56
+        if letter in " .,:;!|'()[]ijl":
+            width += 0.36
+        elif letter.isupper() or letter in "mw%&@+±−→Δ=<>~^#":
+            width += 0.83
+        else:
+            width += 0.56
     return width

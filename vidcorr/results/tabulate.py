@@ -66,9 +66,11 @@ def _published_on(records: Iterable[ScoreRecord]) -> dict[Published, list[Column
     benchmarks = {column.benchmark for column in whole}
     found: dict[Published, list[Column]] = {}
     for paper in published_rows():
-        if paper.benchmark in benchmarks:
-            shared = paper.evaluated_by().shared().digest()
-            for column in whole:
-                if (column.benchmark, column.protocol) == (paper.benchmark, shared) and column.score in paper.scores:
-                    found.setdefault(paper, []).append(column)
+        if paper.benchmark not in benchmarks:
+            continue
+        protocol = paper.evaluated_by().shared().digest()
+        for column in whole:
+            is_comparable = (column.benchmark, column.protocol) == (paper.benchmark, protocol)
+            if is_comparable and column.score in paper.scores:
+                found.setdefault(paper, []).append(column)
     return found
