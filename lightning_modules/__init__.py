@@ -6,7 +6,6 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub("vidcorr.lightning_modules", __file__)
-if (
-    __name__ == "lightning_modules"
-):  # in a clone: the classes of `vidcorr.lightning_modules` by a shorter name, and no file twice
+# in a clone: the classes of `vidcorr.lightning_modules` by a shorter name, and no file twice
+if __name__ == "lightning_modules":
     __path__: list[str] = []

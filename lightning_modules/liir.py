@@ -17,9 +17,8 @@ from vidcorr.backbones.liir_encoder import Position
 from vidcorr.functional.colour import drop_channel, normalised_lab
 from vidcorr.functional.compactness import CompactnessPrior
 from vidcorr.functional.device import world_size_and_rank
-from vidcorr.functional.local_reconstruction import reconstruct_locally
+from vidcorr.functional.local_reconstruction import positive_mass, reconstruct_locally, reconstruction_loss
 from vidcorr.functional.position import Displacement, displaced_position, drawn_orders
-from vidcorr.functional.reconstruction import positive_mass, reconstruction_loss
 from vidcorr.functional.window_tiles import Border
 from vidcorr.videos.files import require_one_of
 

@@ -20,8 +20,8 @@ from tests.helpers.stored_affinity import compactness_loss, local_affinity, reco
 from tests.helpers.training import Clips, quiet_trainer, tiny_liir
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.functional.colour import drop_channel, normalised_lab
+from vidcorr.functional.local_reconstruction import reconstruction_loss
 from vidcorr.functional.negatives import per_query_logsumexp, same_place_logsumexp, shared_logsumexp
-from vidcorr.functional.reconstruction import reconstruction_loss
 from vidcorr.lightning_modules import Liir
 from vidcorr.lightning_modules.parts.phases import LIIR_STEPS, LiirSchedule
 from vidcorr.lightning_modules.parts.schedules import step_factor

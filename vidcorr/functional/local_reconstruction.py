@@ -87,6 +87,38 @@ def reconstruct_locally(
     return LocalReconstruction(colours.movedim(-1, 1), logsumexp, compactness)
 
 
+def positive_mass(logsumexp: Tensor, of_negatives: Tensor) -> Tensor:
+    """Return the fraction of the softmax that negatives leave to the window.
+
+    Liir, Eq. 4, is `A′ = A · sigmoid(log Σ_W exp(q·r) − log Σ_n exp(q·v))`: the log-sum-exp of the negatives
+    (`negatives.py`) is enough, and scales the reconstruction.
+
+    Args:
+        logsumexp: `(B, h, w)`, of the window's dot products, from `reconstruct_locally`.
+        of_negatives: `(B, h, w)`, of the dot products with negatives; −∞ without negatives.
+
+    Returns:
+        `(B, h, w)` in [0, 1].
+    """
+    return torch.sigmoid(logsumexp - of_negatives)
+
+
+def reconstruction_loss(reconstructed: Tensor, target: Tensor) -> Tensor:
+    """Compute smooth-L1 of 20 times the up-sampled reconstruction against 20 times the frame, mean over all pixels.
+
+    Paper: Liir, Eq. 3, in the form of the public code.
+
+    Args:
+        reconstructed: `(B, V, h, w)`.
+        target: `(B, V, H, W)`.
+
+    Returns:
+        Scalar.
+    """
+    full = F.interpolate(reconstructed, target.shape[2:], mode="bilinear")
+    return F.smooth_l1_loss(SHARPNESS * full, SHARPNESS * target.to(full.dtype))
+
+
 class _LocalReconstruction(Function):
     """Function of channels-last maps: query `(B, h, w, C)`, keys `(B, h, w, R · C)`, values `(B, h, w, R · V)`.
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from tests.helpers import stored_affinity as of_stored
 from vidcorr import functional
-from vidcorr.functional.reconstruction import reconstruction_loss
+from vidcorr.functional.local_reconstruction import reconstruction_loss
 
 BORDERS = ("exclude", "zero")
 
