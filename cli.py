@@ -430,20 +430,30 @@ def with_near_name(message: str) -> str:
         return message
     misspelt_class, flag, class_path, option = found.groups()
     if misspelt_class:
+        written = misspelt_class
         known = [*dir(vidcorr), *dir(pl.callbacks), *dir(pl.loggers)]
     elif flag:
-        parser = ArgumentParser()
-        add_run_flags(parser)
-        known = [*vars(parser.parse_args([])), *signature(pl.Trainer).parameters]
-        known += ["config", "model", "data", "ckpt_path", "seed_everything", "print_config"]
+        written = flag.removeprefix("trainer.")
+        known = _names_of_flags()
     else:
+        written = option
         package, _, name = class_path.rpartition(".")
         known = list(signature(getattr(import_module(package), name)).parameters)
-    near = get_close_matches(misspelt_class or (flag or option).removeprefix("trainer."), known, 1, cutoff=0.8)
+    near = get_close_matches(written, known, 1, cutoff=0.8)
     if not near:
         return message
-    prefix = "--trainer." if near[0] in signature(pl.Trainer).parameters else "--"
-    return f"{message}; did you mean {prefix if flag else ''}{near[0]}?"
+    prefix = ""
+    if flag:
+        prefix = "--trainer." if near[0] in signature(pl.Trainer).parameters else "--"
+    return f"{message}; did you mean {prefix}{near[0]}?"
+
+
+def _names_of_flags() -> list[str]:
+    """Return the names of all flags of `fit`, without `--` and `trainer.`."""
+    parser = ArgumentParser()
+    add_run_flags(parser)
+    of_lightning = ["config", "model", "data", "ckpt_path", "seed_everything", "print_config"]
+    return [*vars(parser.parse_args([])), *signature(pl.Trainer).parameters, *of_lightning]
 
 
 if __name__ == "__main__":

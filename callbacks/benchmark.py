@@ -108,7 +108,7 @@ class BenchmarkCallback(pl.Callback):
         if stage == "fit":
             self._runs = []  # an earlier fit of a notebook filled them
         with Ranks() as ranks, ranks.together():  # an error of one rank is an error of all
-            _ = self.benchmark.sequences
+            _ = self.benchmark.sequences  # opens the data set
 
     def plan_row(self) -> tuple[str, str]:
         """Return the row of the plan of a training: when the benchmark runs."""
@@ -155,10 +155,10 @@ class BenchmarkCallback(pl.Callback):
             raise ValueError(f"{monitors[0]}: {self.name} does not run in every epoch: {remedy}")
         view_for(self.benchmark, pl_module, load(pl_module))
         trained = getattr(trainer.datamodule, "trained_videos", set)  # type: ignore[attr-defined]
-        both = sorted(trained().intersection(self.benchmark.held_out()))
-        if both:
+        scored = sorted(trained().intersection(self.benchmark.held_out()))
+        if scored:
             raise ValueError(
-                f"{self.name}: {len(both)} sequences that it holds out are trained on, such as {both[0]}: take them"
+                f"{self.name}: {len(scored)} sequences that it holds out are trained on, such as {scored[0]}: take them"
                 " out of data.source, or set include_holdout of the data to train on them"
             )
 
@@ -278,17 +278,17 @@ def network_of(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
     """
     network = Network.of(pl_module)
     kind = type(pl_module).__name__
-    known: dict[str, Any] = {"name": kind if network.name == kind else f"{kind}, {network.name}"}
+    facts: dict[str, Any] = {"name": kind if network.name == kind else f"{kind}, {network.name}"}
     if trainer.state.fn == "fit":
         seed = os.environ.get("PL_GLOBAL_SEED")
-        known |= {"seed": seed and int(seed), "recipe": recipe_of(trainer)}
+        facts |= {"seed": seed and int(seed), "recipe": training_digest(trainer)}
     elif trainer.ckpt_path:
         weights = ", ".join(filter(None, (network.weights, str(trainer.ckpt_path))))
-        known |= {"weights": weights, "loaded": True}
-    return network.model_copy(update=known)
+        facts |= {"weights": weights, "loaded": True}
+    return network.model_copy(update=facts)
 
 
-def recipe_of(trainer: pl.Trainer) -> str:
+def training_digest(trainer: pl.Trainer) -> str:
     """Return a digest of a training's configuration without seeds, folders and callbacks; "" outside the command line.
 
     Runs that differ in their seed alone have the same recipe.
@@ -299,9 +299,10 @@ def recipe_of(trainer: pl.Trainer) -> str:
     config = configs[-1].as_dict()
     for name in NOT_OF_THE_RECIPE:
         config["trainer"].pop(name, None)
-    parts = [config.get(part) for part in ("trainer", "model", "data")]
-    text = re.sub(r'"seed": -?\w+', "", json.dumps(parts, sort_keys=True, default=str))
-    return text_digest(text)
+    sections = [config.get(section) for section in ("trainer", "model", "data")]
+    text = json.dumps(sections, sort_keys=True, default=str)
+    without_seeds = re.sub(r'"seed": -?\w+', "", text)
+    return text_digest(without_seeds)
 
 
 class BestCheckpoint(ModelCheckpoint):

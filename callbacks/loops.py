@@ -67,8 +67,9 @@ def logged_step(trainer: pl.Trainer) -> int:
 
 def epochs_completed(trainer: pl.Trainer) -> int:
     """Return the number of epochs that were trained to their end; Lightning also counts one that a stop cuts."""
-    whole = ends_epoch(trainer, _batches(trainer))
-    return trainer.fit_loop.epoch_progress.current.started - (not whole)  # type: ignore[attr-defined]
+    started: int = trainer.fit_loop.epoch_progress.current.started  # type: ignore[attr-defined]
+    is_whole = ends_epoch(trainer, _batches(trainer))
+    return started if is_whole else started - 1
 
 
 def stay_within_epoch(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:

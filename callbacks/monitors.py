@@ -80,12 +80,12 @@ class CollapseMonitor(pl.Callback):
             return
         if "embeddings" not in outputs:
             raise ValueError(f"CollapseMonitor: {type(pl_module).__name__} gives no embeddings; leave the monitor out")
-        seen = {name: outputs[name] for name in LOGGED if name in outputs}
+        measured = {name: outputs[name] for name in LOGGED if name in outputs}
         embeddings = outputs["embeddings"][:MOST_EMBEDDINGS]
-        seen["embedding_std"] = embedding_spread(embeddings)
-        values = {f"monitor/{name}": value.float() for name, value in seen.items()}
+        measured["embedding_std"] = embedding_spread(embeddings)
+        values = {f"monitor/{name}": value.float() for name, value in measured.items()}
         _log_measured(trainer, values)
-        spread = float(seen["embedding_std"])
+        spread = float(measured["embedding_std"])
         self._collapsed = self._collapsed + 1 if spread < self.warn_below else 0
         if self._collapsed == self.patience:
             rank_zero_warn(

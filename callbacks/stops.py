@@ -88,12 +88,13 @@ class Stops(pl.Callback):
         Raises:
             TrainingStopped: on all ranks, if the loss of any rank is not finite.
         """
-        bad = self._check_losses(all_but=1)  # the newest may still be on a GPU
-        worst = self._ranks.largest(NOT_FINITE if bad else signals.requests.received or 0)
-        if worst == NOT_FINITE:
-            self._raise_on_all_ranks(bad)
-        if worst and not accumulates(trainer):  # no stop with a part of the gradients
-            self._outcome = worst
+        fault = self._check_losses(all_but=1)  # the newest may still be on a GPU
+        of_this_rank = NOT_FINITE if fault else signals.requests.received or 0
+        outcome = self._ranks.largest(of_this_rank)
+        if outcome == NOT_FINITE:
+            self._raise_on_all_ranks(fault)
+        if outcome and not accumulates(trainer):  # no stop with a part of the gradients
+            self._outcome = outcome
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any, **options: Any) -> None:
         """Raise `Stopped`, if the ranks have agreed to stop.
@@ -135,11 +136,11 @@ class Stops(pl.Callback):
         """
         weights = dict(pl_module.named_parameters())
         broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
-        bad = self._check_losses()
-        if broken and bad is None:
-            bad = f"step {trainer.global_step}: {len(broken)} weights hold NaN or infinity ({broken[0]}, …)"
-        if self._ranks.largest(NOT_FINITE if bad else 0):
-            self._raise_on_all_ranks(bad)
+        fault = self._check_losses()
+        if broken and fault is None:
+            fault = f"step {trainer.global_step}: {len(broken)} weights hold NaN or infinity ({broken[0]}, …)"
+        if self._ranks.largest(NOT_FINITE if fault else 0):
+            self._raise_on_all_ranks(fault)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """End hanging ranks, let the newest step be saved, report a signal, and queue the job again."""

@@ -24,7 +24,7 @@ from vidcorr.backbones import load
 from vidcorr.benchmarks.network import view_for
 from vidcorr.benchmarks.ranks import BenchmarkError, first_ranks_buffers
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
-from vidcorr.callbacks.benchmark import _validates, network_of, recipe_of
+from vidcorr.callbacks.benchmark import _validates, network_of, training_digest
 from vidcorr.cli import main
 from vidcorr.experiments.config_files import CONFIGS
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
@@ -153,13 +153,13 @@ def test_trainings_that_differ_in_seeds_folders_and_callbacks_have_one_recipe():
         data = {"source": Path("clips"), "init_args": {"size": 32, "seed": seed}}
         trainer = dict(sorted(trainer.items(), reverse=seed < 0))
         config = Namespace(trainer=trainer, model={"rate": rate}, data=data)
-        return recipe_of(SimpleNamespace(callbacks=[SaveConfigCallback(None, config)]))
+        return training_digest(SimpleNamespace(callbacks=[SaveConfigCallback(None, config)]))
 
     first = recipe(0, 0.1, "a", devices=1)
     assert first == recipe(-5, 0.1, "b", enable_progress_bar=False, devices=1)
     others = [recipe(0, 0.2, "a", devices=1), recipe(0, 0.1, "a", devices=2), recipe(0, 0.1, "a")]
     assert len({first, *others}) == 4
-    assert recipe_of(SimpleNamespace(callbacks=[])) == ""  # a Trainer of the user's own
+    assert training_digest(SimpleNamespace(callbacks=[])) == ""  # a Trainer of the user's own
 
 
 class OnPlateau(VFSSimSiam):

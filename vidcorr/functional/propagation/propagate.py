@@ -161,7 +161,7 @@ class LabelPropagator:
     def _write(self, query: Tensor, labels: Tensor) -> None:
         """Store the features (h, w, C) and labels (h, w, L) of the frame, for the frames that it is a reference of."""
         protocol = self.protocol
-        added = {}
+        added = {}  # new memories: their lasting frames, number of recent frames, and neighbourhood
         lasts_apart = self.frame in self._starting
         if self.frame == 0:
             lasts_apart = looks_everywhere(protocol)

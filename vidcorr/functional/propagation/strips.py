@@ -87,7 +87,7 @@ def _matches_in_strips(query: Tensor, keys: Tensor, wanted: _Wanted, neighbourho
     The products take one kernel per strip; all other kernels process a group of strips.
     """
     height, width = keys.shape[:2]
-    used = len(wanted.used)
+    references = len(wanted.used)
     budget = workspace_of(keys.device) // keys.element_size()
     columns = TILE
     while columns > 1 and _numbers(_strips(keys, neighbourhood, columns), wanted) > budget:
@@ -104,34 +104,56 @@ def _matches_in_strips(query: Tensor, keys: Tensor, wanted: _Wanted, neighbourho
     matches = []
     for start in range(0, grid.shape[1], at_once):
         strips = range(start, min(start + at_once, grid.shape[1]))
-        products = keys.new_empty(len(strips), height, across, used, queries)
+        products = keys.new_empty(len(strips), height, across, references, queries)
         for of_strip, index in zip(products, strips, strict=True):
-            first = index * columns - reach  # column of the halo
-            left = max(first, 0)
-            right = min(first + across, width)
-            on_map = of_strip[:, left - first : right - first]
-            part = used_of(keys[:, left:right], wanted.used)
-            if onednn_pays(query, part[0]):  # results of points rest on these digits
-                for y, (row, found) in enumerate(zip(part, on_map, strict=True)):
-                    real = slice(max(reach - y, 0) * columns, (min(height - y, reach + 1) + reach) * columns)
-                    asked = met[index, y, :, real].T
-                    found[:, :, real] = dot_products(asked, row.flatten(0, 1)).T.unflatten(0, (-1, used))
-            else:
-                torch.bmm(part.flatten(1, 2), met[index], out=on_map.flatten(1, 2))
+            _write_products(of_strip, keys, met[index], wanted.used, grid, index)
         of_cells = products.amax(3).masked_fill_(beyond[strips.start : strips.stop], -torch.inf)
         of_halo = F.pad(of_cells, (0, 0, 0, 0, reach, reach), value=-torch.inf).flatten(1)
         near = of_halo.index_select(1, places.view(-1)).view(len(strips), *places.shape)
         maxima, choice = _largest(near, wanted.topk)
+        # a place is (cell of the halo, query that its row meets); the halo begins `reach` rows above the map
         place = places.expand(near.shape).gather(2, choice)
         cell = place // queries
         number = torch.arange(len(strips), device=cell.device)[:, None, None]
         row_of_products = number * (height * across) + cell - reach * across
-        addresses = row_of_products * (used * queries) + place % queries
+        addresses = row_of_products * (references * queries) + place % queries
         x = cell % across - reach + (start + number) * columns
         cells = (cell // across - reach) * width + x
         matches.append(_matches_at(addresses, products, maxima, cells, wanted))
     values, indices = map(torch.cat, zip(*matches, strict=True))
     return grid.from_queries(values[None, None])[0], grid.from_queries(indices[None, None])[0]
+
+
+def _write_products(products: Tensor, keys: Tensor, met: Tensor, used: Tensor, grid: TileGrid, index: int) -> None:
+    """Write the products of a strip's keys on the map with the queries that their rows meet.
+
+    Args:
+        products: where they are written, (key rows, halo columns, references, queries).
+        keys: (h, w, S, C).
+        met: queries that each row of keys meets, (key rows, C, queries).
+        used: slots of the references.
+        grid: strips.
+        index: number of the strip.
+    """
+    height, width = keys.shape[:2]
+    columns = grid.tile_size[1]
+    reach = grid.reach
+    first = index * columns - reach  # column of the map at which the halo begins
+    left = max(first, 0)
+    right = min(first + grid.halo_size[1], width)
+    on_map = products[:, left - first : right - first]
+    keys_on_map = used_of(keys[:, left:right], used)
+    if not onednn_pays(met, keys_on_map[0]):
+        torch.bmm(keys_on_map.flatten(1, 2), met, out=on_map.flatten(1, 2))
+        return
+    # results of points rest on the digits of products by oneDNN
+    for y, (row, of_row) in enumerate(zip(keys_on_map, on_map, strict=True)):
+        # of the query rows y − reach … y + reach those on the map
+        first_row = max(reach - y, 0)
+        end = min(height - y, reach + 1) + reach
+        real = slice(first_row * columns, end * columns)
+        asked = met[y, :, real].T
+        of_row[:, :, real] = dot_products(asked, row.flatten(0, 1)).T.unflatten(0, (-1, len(used)))
 
 
 def _matches_at(addresses: Tensor, products: Tensor, maxima: Tensor, cells: Tensor, wanted: _Wanted) -> FoundMatches:
