@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from vidcorr import FrameStream
-from vidcorr.results.pictures.overlays import distinct_colours, draw_points
+from vidcorr.results.pictures.overlays import distinct_colours, overlay_tracks
 
 WIDTH, HEIGHT = 300, 168
 GAP = np.full((HEIGHT, 4, 3), 255, np.uint8)
@@ -37,7 +37,9 @@ frames = zip(
 )
 for masks, frame, boxes, of_frame in list(frames)[::2]:
     names = [name for name, _, _ in of_frame]
-    found = torch.tensor([[x, y, 1.0] for _, x, y in of_frame])
-    drawn = draw_points(torch.tensor(frame).permute(2, 0, 1), found, names, distinct_colours(len(names)))
+    places = np.array([[[x, y]] for _, x, y in of_frame]) + 0.5  # the centre of a pixel
+    visible = np.zeros((len(names), 1), bool)
+    colours = distinct_colours(len(names))
+    drawn = overlay_tracks(torch.tensor(frame).permute(2, 0, 1), places, visible, 0, colours, names=names)
     film.append(Image.fromarray(np.concatenate([masks, GAP, drawn, GAP, boxes], axis=1)))
 film[0].save("film.webp", save_all=True, append_images=film[1:], duration=120, loop=0, quality=70, method=4)

@@ -150,14 +150,13 @@ def _drawer(prompt: Prompt, rules: AnyProtocol) -> Callable[[Tensor, Any], Pictu
     if isinstance(prompt, BoxPrompt):
         labels = names if len(names) > 1 else []
         return lambda frame, found: overlays.draw_boxes(frame, found[:, :4], colours, labels)
-    if not isinstance(rules, PointProtocol):
-        return partial(overlays.draw_points, names=names, colours=colours)
-    recent: deque[Tensor] = deque(maxlen=overlays.TAIL + 1)
+    recent: deque[Tensor] = deque(maxlen=overlays.TAIL + 1 if isinstance(rules, PointProtocol) else 1)
 
     def draw_tracks(frame: Tensor, found: Tensor) -> Picture:
         recent.append(found)
         tracks = np.stack(list(recent), axis=1)
         places = tracks[..., :2] + 0.5
-        return overlays.overlay_tracks(frame, places, tracks[..., 3] > 0, len(recent) - 1, colours, names=names)
+        hidden = np.any(tracks[..., 3:] > 0, axis=2)  # only a protocol of points has this column
+        return overlays.overlay_tracks(frame, places, hidden, len(recent) - 1, colours, names=names)
 
     return draw_tracks

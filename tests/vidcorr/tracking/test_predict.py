@@ -16,7 +16,7 @@ from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, SiamFCTrack
 from vidcorr.metrics import box_iou
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.folder_lock import FolderInUse, FolderLock
-from vidcorr.results.pictures.overlays import distinct_colours, draw_boxes, draw_points, overlay_masks, overlay_tracks
+from vidcorr.results.pictures.overlays import distinct_colours, draw_boxes, overlay_masks, overlay_tracks
 from vidcorr.tracking.follow import rules_for
 from vidcorr.tracking.predict import _drawer
 from vidcorr.videos.files import DataError
@@ -106,7 +106,8 @@ def test_what_was_found_is_drawn_in_distinct_colours(colour):
         np.testing.assert_array_equal(drawn, expected)
     points, found = PointPrompt.of({"a": (44, 31), "b": (60, 50)}), torch.tensor([[44.4, 31, 1, 0], [60, 50, 1, 0]])
     drawn = last_drawn(points, found[:, :3])
-    np.testing.assert_array_equal(drawn, draw_points(frame, found[:, :3], ["a", "b"], colours))
+    places, visible = found[:, None, :2].numpy() + 0.5, np.zeros((2, 1), bool)
+    np.testing.assert_array_equal(drawn, overlay_tracks(frame, places, visible, 0, colours, names=["a", "b"]))
     tracks = found + torch.arange(16)[:, None, None] * torch.tensor([4, 2, 0, 0])
     tracks[9, 1, 3] = tracks[15, 0, 3] = 1  # hidden
     places = tracks.transpose(0, 1).numpy()

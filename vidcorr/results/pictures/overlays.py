@@ -148,27 +148,6 @@ def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.f
     return draw_boxes(frame, zero_based, colours)
 
 
-def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Sequence[Colour]) -> Picture:
-    """Draw points as coloured dots with their names.
-
-    Args:
-        frame: uint8 RGB `(3, H, W)`.
-        found: x, y, score `(K, 3)`; points with x NaN are left out.
-        names: names of the points.
-        colours: colours of the points.
-
-    Returns:
-        uint8 RGB `(H, W, 3)`.
-    """
-    picture = as_picture(frame)
-    places = _pixels(found.numpy()[:, :2], picture)
-    labels: list[Label] = []
-    for index in np.flatnonzero(~found[:, 0].isnan().numpy()).tolist():
-        _draw_dot(picture, places[index], colours[index])
-        labels.append((names[index], places[index], LIGHT))
-    return _labelled(picture, labels)
-
-
 def _draw_dot(picture: Picture, place: tuple[int, int], colour: Colour) -> None:
     """Draw a dot with a white ring in a dark one."""
     unit = thickness_of(picture)
@@ -209,13 +188,13 @@ def overlay_tracks(
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
-        points: x, y `(N, T, 2)` in raster pixels of the frame.
+        points: x, y `(N, T, 2)` in raster pixels of the frame; NaN for a point that is left out.
         occluded: `(N, T)`.
         t: index of the frame.
         colours: RGB of the points.
         truth: `(N, T, 2)`; visible annotated points get a white ring, and a line to the tracked point.
         truth_occluded: `(N, T)`.
-        names: names of the points; empty: none are written.
+        names: names of the points, empty texts for points without one; empty: none are written.
 
     Returns:
         uint8 RGB `(H, W, 3)`.
@@ -235,7 +214,8 @@ def overlay_tracks(
                 cv2.drawMarker(picture, place, ink, cv2.MARKER_TILTED_CROSS, 4 * unit + 1, width, cv2.LINE_AA)
         else:
             _draw_dot(picture, place, colour)
-    return _labelled(picture, [(name, place, LIGHT) for name, place in zip(names, places, strict=False)])
+    labels: list[Label] = [(name, place, LIGHT) for name, place in zip(names, places, strict=False) if name]
+    return _labelled(picture, labels)
 
 
 def _draw_tails(
