@@ -68,5 +68,7 @@ class DavisBenchmark(MaskBenchmark):
 
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
         """Return year and split, and a resolution other than 480p."""
-        found = [str(facts["year"]), self.split or "all", self.resolution]
-        return found[:2] if self.resolution == "480p" else found
+        found = [str(facts["year"]), self.split or "all"]
+        if self.resolution != "480p":
+            found.append(self.resolution)
+        return found

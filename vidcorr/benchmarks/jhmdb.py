@@ -75,9 +75,8 @@ class JhmdbBenchmark(Benchmark):
         found: list[Tensor] = []
         pictures = SequencePictures(output, sequence, overlay_joints, caption=CAPTION)
         coding = PointCoding(encoder, sequence.size, sequence.size)
-        for t, tracked in enumerate(
-            follow_labels(first_only(sequence.read(), annotated[0]), coding, type(self).propagator)
-        ):
+        frames = first_only(sequence.read(), annotated[0])
+        for t, tracked in enumerate(follow_labels(frames, coding, type(self).propagator)):
             joints = tracked.decoded
             if t == 0:
                 joints = reread(annotated[0], tracked.labels, coding.covered, protocol)

@@ -76,15 +76,15 @@ class MatchBenchmark(PairBenchmark):
         size = pair.sizes[1]
         length = reference_length(pair.box, answers, size, protocol)
         correct = correct_points(points, answers, length, size, protocol)
-        right = correct.sum(0).tolist()
+        numbers = correct.sum(0).tolist()  # of correct points, by threshold
         values: dict[str, Any] = {"Points": len(points)}
-        for threshold, number in zip(protocol.thresholds, right, strict=True):
+        for threshold, number in zip(protocol.thresholds, numbers, strict=True):
             values[score_key(threshold)] = number / len(points) if len(points) else math.nan
         for kind, level in pair.difficulty.items():
             values[kind.title()] = level
         prediction = {"points": points.round(3).tolist(), "correct": correct.tolist()}
         matched = pair.points[0], points
-        return Matched(values, {"correct": right}, prediction, matched, correct[:, 0], partial(matcher.picture, pair))
+        return Matched(values, {"correct": numbers}, prediction, matched, correct[:, 0], partial(matcher.picture, pair))
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return PCK by the averages and draws of the protocol; the list of pairs gives the draws."""

@@ -70,7 +70,7 @@ class NaviBenchmark(PairBenchmark):
         prediction = {"source": source.tolist(), "target": target.tolist()}
         places = centres(source, views[0], protocol), centres(target, views[1], protocol)
         in_metres_or_pixels = errors[0] if protocol.distances else errors[1]
-        threshold = (protocol.distances or protocol.pixels)[1]
+        threshold = (protocol.distances or protocol.pixels)[1]  # the second, as for the bins of angle
         right = [error < threshold for error in in_metres_or_pixels]
         return Matched(values, counts, prediction, places, right, lambda which: views[which].image)
 

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 MAX_PICTURES = 8
 """Number of sequences with overlays in the logger."""
 OVERLAY_FRAMES = 5
+VIDEO_RATE = 30
+"""Frames per second of overlay videos; data sets of images state none."""
 
 Draw = Callable[..., Picture]
 """Frame, uint8 `(3, H, W)`, with its results (and another one to draw beside them) → image `(H, W, 3)`."""
@@ -108,12 +110,13 @@ class SequencePictures:
         self._drawn = 0
         self._pictures: list[Picture] = []
         self._animation: SequenceAnimation | None = None
-        if output.folder is not None:
-            frames = sequence.num_frames - sequence.begin
-            self._overlay = output.folder / kind / "overlays" / f"{sequence.name}.png"
-            self._chosen = evenly_spaced(frames, OVERLAY_FRAMES)
-            self._animation = SequenceAnimation(output.folder, sequence.name, frames, kind, caption)
-            self._video = Mp4Writer(self._overlay.with_suffix(".mp4"), 30, crf="23") if video else None
+        if output.folder is None:
+            return  # without an animation nothing is drawn, and the attributes below are not read
+        frames = sequence.num_frames - sequence.begin
+        self._overlay = output.folder / kind / "overlays" / f"{sequence.name}.png"
+        self._chosen = evenly_spaced(frames, OVERLAY_FRAMES)
+        self._animation = SequenceAnimation(output.folder, sequence.name, frames, kind, caption)
+        self._video = Mp4Writer(self._overlay.with_suffix(".mp4"), VIDEO_RATE, crf="23") if video else None
 
     def add(self, frame: Tensor, found: Any, *beside: Any, truth: Any = None) -> None:
         """Draw the next frame.

@@ -129,13 +129,13 @@ def first_ranks_buffers(features: nn.Module, ranks: int) -> Iterator[None]:
         ranks: number of ranks; every rank must enter the block.
     """
     buffers = list(features.buffers()) if ranks > 1 else []
-    own = [buffer.clone() for buffer in buffers]
+    own_values = [buffer.clone() for buffer in buffers]
     try:
         for buffer in buffers:
             dist.broadcast(buffer, 0)
         yield
     finally:
-        for buffer, value in zip(buffers, own, strict=True):
+        for buffer, value in zip(buffers, own_values, strict=True):
             buffer.copy_(value)
 
 

@@ -52,6 +52,7 @@ class SocoBenchmark(PairBenchmark):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # SOCO's measures have no other values of these fields
         accepted = {"pairs": ["all"], "reference": ["box"], "input_fit": ["corner"]}
         accepted |= {"upsampling": ["cells"], "average": ["image", "class"]}
         for field, values in accepted.items():

@@ -112,11 +112,11 @@ class TapVidBenchmark(Benchmark):
             write_prediction(output.folder / "predictions", sequence, queries, found)
             if len(queries):
                 draw(output, sequence, queries, found, protocol)
-        own = track_scores([counts])
+        scores = track_scores([counts])
         values: dict[str, Any] = {"Queries": len(queries)}
         for key in (*METRICS, AREA_PCK):
-            if key in own:
-                values[key] = own[key]
+            if key in scores:
+                values[key] = scores[key]
         return [Row(video=sequence.name, values=values, counts=counts)]
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from ..protocols import PropagationProtocol
 from ..results.pictures.animations import overlay_masks_small
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
+from ..tracking.labels import TrackedFrame
 from .base import Benchmark, counts_of
 from .masks import CAPTION, at_size_of_data, follow_masks, mask_file
 from .output import Output, SequencePictures
@@ -106,18 +107,11 @@ class VipBenchmark(Benchmark):
             pictures = SequencePictures(output, sequence, overlay_masks_small, kind=parts, caption=CAPTION)
             for t, tracked in enumerate(follow_masks(sequence, frames, encoder, type(self).propagator)):
                 with encoder.watch("score"):
+                    truth = sequence.read_mask(t)
                     if parts == "semantic":
-                        truth = sequence.read_mask(t)
                         measured.append(class_areas(tracked.decoded, truth))
-                    else:
-                        target, classes = sequence.instances(t)
-                        truth = sequence.followed(target)
-                        if t > 0:
-                            scores = instance_scores(tracked.labels, tracked.decoded, sequence.objects, covered)
-                            found, annotated = match_instances(
-                                tracked.decoded, target, sequence.classes, scores, classes
-                            )
-                            measured.append([found.tolist(), annotated.tolist()])
+                    elif t > 0:  # AP leaves the given first frame out
+                        measured.append(matches_of_instances(sequence, t, tracked, covered))
                 with encoder.watch("write"):
                     output.mask(mask_file(sequence, t), tracked.decoded, parts)
                     pictures.add(tracked.frame, tracked.decoded, truth=truth)
@@ -147,6 +141,14 @@ class VipBenchmark(Benchmark):
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
         """Return the split."""
         return [self.split]
+
+
+def matches_of_instances(sequence: PartSequence, t: int, tracked: TrackedFrame, covered: Size) -> list[Any]:
+    """Return the detections of a frame and the classes of its annotated instances, of `match_instances`, as lists."""
+    scores = instance_scores(tracked.labels, tracked.decoded, sequence.objects, covered)
+    target, classes = sequence.instances(t)
+    found, annotated = match_instances(tracked.decoded, target, sequence.classes, scores, classes)
+    return [found.tolist(), annotated.tolist()]
 
 
 def instance_scores(labels: Tensor, mask: Tensor, objects: Sequence[int], covered: Size) -> dict[int, float]:

@@ -59,7 +59,9 @@ class PartSequence(MaskSequence):
         """
         if self.humans:
             instances, _ = self.instances(t)
-            return self.followed(instances)
+            number_of = np.zeros(VOID * NUM_PARTS, dtype=np.uint8)
+            number_of[list(self.first)] = self.objects
+            return torch.from_numpy(number_of[instances.numpy()])
         return torch.from_numpy(read_parts(self.masks, t, self.size))
 
     def instances(self, t: int) -> tuple[Tensor, dict[int, int]]:
@@ -69,12 +71,6 @@ class PartSequence(MaskSequence):
         instances = part_instances(parts, self.humans.stored(t, self.size))
         classes = {instance: instance % NUM_PARTS for instance in np.unique(instances).tolist() if instance}
         return torch.from_numpy(instances), classes
-
-    def followed(self, instances: Tensor) -> Tensor:
-        """Convert the ids of `instances` to the ids of `read_mask`: uint8 (H, W)."""
-        table = np.zeros(VOID * NUM_PARTS, dtype=np.uint8)
-        table[list(self.first)] = self.objects
-        return torch.from_numpy(table[instances.numpy()])
 
 
 def Vip(

@@ -119,11 +119,12 @@ class EvaluationProtocol(BaseModel):
         except ValidationError as error:
             raise _refusal(type(self), given, error) from None
         if self.source in self.sources():
-            known = self.sources()[self.source].values
-            first = self.default_benchmark if self.default_benchmark in known else next(iter(known))
-            object.__setattr__(self, "benchmark", self.benchmark or first)
-            self._named = self.values_of(self.source, self.benchmark or first)
-        else:
+            benchmarks = self.sources()[self.source].values
+            default = self.default_benchmark if self.default_benchmark in benchmarks else next(iter(benchmarks))
+            benchmark = self.benchmark or default
+            object.__setattr__(self, "benchmark", benchmark)
+            self._named = self.values_of(self.source, benchmark)
+        else:  # a user's own name
             object.__setattr__(self, "benchmark", None)
             self._named = self.values()
         for field, (holds, expected) in self._conditions().items():
@@ -167,11 +168,11 @@ class EvaluationProtocol(BaseModel):
         sources = cls.sources()
         if source not in sources:
             raise ValueError(f"unknown protocol {source!r}: expected one of {', '.join(sources)}")
-        known = sources[source].values
-        if benchmark not in known:
-            only = ", ".join(known)
+        benchmarks = sources[source].values
+        if benchmark not in benchmarks:
+            only = ", ".join(benchmarks)
             raise ValueError(f"the source of protocol {source!r} defines no values for {benchmark!r} (only for {only})")
-        stated = known[benchmark]
+        stated = benchmarks[benchmark]
         values = {field: stated.get(field, cls.model_fields[field].default) for field in cls.value_fields()}
         return {field: _as_plain_type(value) for field, value in values.items()}
 
@@ -242,9 +243,9 @@ class EvaluationProtocol(BaseModel):
         """The source, followed by a user's class of protocols, and by `+field=value` for every changed field."""
         pieces = [f"{field}={_as_text(value)}" for field, value in self.changes.items()]
         kind = type(self)
-        names_sources = next(base for base in kind.__mro__ if "sources" in vars(base))
-        is_of_user = not kind.__module__.startswith("vidcorr.") and names_sources is EvaluationProtocol
-        if is_of_user and self.source in self.sources():
+        is_of_user = not kind.__module__.startswith("vidcorr.")
+        defines_sources = next(base for base in kind.__mro__ if "sources" in vars(base)) is not EvaluationProtocol
+        if is_of_user and not defines_sources and self.source in self.sources():  # a paper's name under other rules
             pieces.insert(0, f"class={kind.__module__}.{kind.__qualname__}")
         return "+".join([self.source, *pieces])
 
@@ -367,7 +368,7 @@ def _read(text: str, kind: type[EvaluationProtocol], field: str) -> Any:
     typed: Any = Annotated[info.annotation, info]
     adapter: TypeAdapter[Any] = TypeAdapter(typed, config=kind.model_config)
     plain = "null" if text == "none" else text
-    for as_json in (plain, json.dumps(text), f"[{text}]"):
+    for as_json in (plain, json.dumps(text), f"[{text}]"):  # a number or null, a text, a tuple
         with suppress(ValidationError):
             return adapter.validate_json(as_json)
     return text

@@ -146,7 +146,7 @@ class LabelProtocol(NetworkInput):
         if self.references is not None:
             chosen: set[int] = set()
             for reference in self.references:
-                index = reference or start
+                index = reference or start  # the start takes the place of frame 0
                 if reference < 0:
                     index = frame + reference
                 if start <= index < frame:
@@ -165,7 +165,8 @@ class LabelProtocol(NetworkInput):
         """
         if self.references is None:
             return (0,), self.context
-        return tuple(frame for frame in self.references if frame >= 0), -min(self.references)
+        kept = tuple(frame for frame in self.references if frame >= 0)
+        return kept, -min(self.references)  # 0 or -1 is among them, so the number is at least 0
 
     @property
     def pads_start(self) -> bool:
@@ -173,13 +174,14 @@ class LabelProtocol(NetworkInput):
         return self.repeat_first == "padding" and self.references is None
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
+        """Return, as the base's, field → (whether its value fits the other fields, the condition in words)."""
         has_area = self.radius != 0 or self.neighbourhood != "circle"
-        has_near = self.references is None or bool({0, -1} & set(self.references))
-        masked = self.first_frame_masked or self.topk is not None or self.radius is None
-        square = self.topk is None and self.radius is not None and self.neighbourhood == "square"
-        has_cells = self.mixture_components is None or self.radius_unit != "side"
-        window = (2 * math.floor(self.radius_in_cells(grid=(0, 0)) or 0) + 1) ** 2
-        mixable = self.mixture_components is None or (square and self.mixture_components <= window)
+        has_first_or_last = self.references is None or bool({0, -1} & set(self.references))
+        fits_first = self.first_frame_masked or self.topk is not None or self.radius is None
+        takes_whole_square = self.topk is None and self.radius is not None and self.neighbourhood == "square"
+        is_mixed = self.mixture_components is not None
+        cells_of_square = (2 * math.floor(self.radius_in_cells(grid=(0, 0)) or 0) + 1) ** 2
+        fits_mixture = takes_whole_square and (self.mixture_components or 0) <= cells_of_square
         unless = "unless the neighbourhood is a square with topk=None"
         conditions: dict[str, tuple[bool, str]] = {}
         conditions["context"] = self.context > 0 or not self.pads_start, "1 or more frames with repeat_first='padding'"
@@ -187,11 +189,12 @@ class LabelProtocol(NetworkInput):
         if self.radius_unit == "side" and self.radius is not None:
             in_sides = "above 0 and at most 1 side (in another unit: radius_unit=pixel or cell)"
             conditions["radius"] = 0 < self.radius <= 1, in_sides
-        conditions["references"] = has_near, "frame indices with 0 or -1 among them, or None"
-        conditions["first_frame_masked"] = masked, "True without a topk"
-        conditions["radius_unit"] = has_cells, "'cell' or 'pixel' with a mixture"
-        conditions["mixture_components"] = mixable, f"None {unless}, and at most its number of cells"
-        conditions["border"] = self.border == "exclude" or square, f"'exclude' {unless}"
+        conditions["references"] = has_first_or_last, "frame indices with 0 or -1 among them, or None"
+        conditions["first_frame_masked"] = fits_first, "True without a topk"
+        conditions["radius_unit"] = not is_mixed or self.radius_unit != "side", "'cell' or 'pixel' with a mixture"
+        fewer = f"None {unless}, and at most its number of cells"
+        conditions["mixture_components"] = not is_mixed or fits_mixture, fewer
+        conditions["border"] = self.border == "exclude" or takes_whole_square, f"'exclude' {unless}"
         conditions["topk_ties"] = self.topk_ties == "cut" or self.topk is not None, "'cut' without a topk"
         return conditions
 
@@ -263,10 +266,11 @@ class PropagationProtocol(LabelProtocol):
         return self.entering == "own-context"
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
-        may_enter = self.pads_start and not self.first_frame_masked and self.topk is not None
+        """Return, as the base's, field → (whether its value fits the other fields, the condition in words)."""
+        may_have_own_context = self.pads_start and not self.first_frame_masked and self.topk is not None
         unless = "unless repeat_first is 'padding', the first frame is not masked and topk is a number"
-        has_own = self.benchmark in ("vip", "youtube_vos")  # scores that no other rules give
+        has_own_scores = self.benchmark in ("vip", "youtube_vos")  # which no other rules give
         return super()._conditions() | {
-            "entering": (not self.own_context or may_enter, f"'overwrite' {unless}"),
-            "scoring": (self.scoring == "benchmark" or not has_own, f"'benchmark' for {self.benchmark}"),
+            "entering": (not self.own_context or may_have_own_context, f"'overwrite' {unless}"),
+            "scoring": (self.scoring == "benchmark" or not has_own_scores, f"'benchmark' for {self.benchmark}"),
         }

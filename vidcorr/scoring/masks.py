@@ -116,7 +116,9 @@ def result_of(
 def _are_of_every_frame(stems: Sequence[str]) -> bool:
     """Return True if names are consecutive numbers, two or more."""
     numbers = [int(stem) for stem in stems if stem.isdecimal()]
-    return 1 < len(numbers) == len(stems) == max(numbers) - min(numbers) + 1
+    if len(numbers) < 2 or len(numbers) < len(stems):
+        return False
+    return max(numbers) - min(numbers) + 1 == len(numbers)
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class MaskFolders:
         folders: list[tuple[str, str]] = []
         for name in names:
             if name not in missing:
-                folders += [(name, of_object) for of_object in self._objects(name)]
+                folders += [(name, object_folder) for object_folder in self._objects(name)]
         rows: list[Row] = []
         if self.rules.missing_video == "counted as 0":
             nothing = self.rules.summarise(np.zeros((0, len(self.rules.measures))))
@@ -151,27 +153,28 @@ class MaskFolders:
                 objects = self.rules.metadata.videos[name]["objects"]
                 rows += [Row(video=name, object=number, values=nothing) for number in objects]
         with ThreadPoolExecutor(usable_cores()) as pool:
-            for of_folder in list(pool.map(lambda folder: self._rows_of(*folder), folders)):
-                rows += of_folder
+            for rows_of_folder in pool.map(lambda folder: self._rows_of_folder(*folder), folders):
+                rows += rows_of_folder
         if not rows:
             expected = f"expected {self.predictions}/VIDEO/FRAME.png"
             raise DataError(f"{self.predictions}: holds no video of {self.truth}; {expected}")
         return sorted(rows, key=attrgetter("name")), missing
 
     def _refuse_shift(self, annotations: MaskFolder, predictions: MaskFolder, folder: Path) -> None:
-        """Refuse predictions that are numbered otherwise than the annotations; a missing first frame is given.
+        """Refuse predictions that are numbered otherwise than the annotations.
 
-        Predictions of all frames beside annotations of some have more names, and may lack the first. Beside annotations
-        of every frame a name too many and one too few are a shift, whatever the number of frames; names too many alone
-        are not, as a clip may be annotated in part.
+        A shift has names that the annotations lack, and lacks names that they have. Only surplus names are no shift, as
+        a clip may be annotated in part; only missing names are refused elsewhere, or are the given first frame.
         """
         absent = [stem for stem in annotations.numbers if stem not in predictions.numbers]
-        more = [stem for stem in predictions.numbers if stem not in annotations.numbers]
-        if not absent or not more:
+        surplus = [stem for stem in predictions.numbers if stem not in annotations.numbers]
+        if not absent or not surplus:
             return
-        if len(predictions) <= len(annotations) or _are_of_every_frame(list(annotations.numbers)):
+        # Predictions of all frames without the given first, beside annotations of some frames, are no shift.
+        is_denser = len(predictions) > len(annotations) and not _are_of_every_frame(list(annotations.numbers))
+        if not is_denser:
             raise DataError(
-                f"{folder}: holds {more[-1]}.png, which is no annotated frame, and lacks {absent[0]}.png: name the "
+                f"{folder}: holds {surplus[-1]}.png, which is no annotated frame, and lacks {absent[0]}.png: name the "
                 f"predictions as the annotations; if they are so named, add {absent[0]}.png"
             )
 
@@ -182,21 +185,21 @@ class MaskFolders:
             DataError: if a folder holds no masks, folders that the rules do not know, or masks and folders.
         """
         folder = self.truth / name
-        for of_object in mask_folders(folder):
-            if of_object and not self.rules.folder_per_object:
-                text = f"holds the folder {of_object}, no masks; rules {self.rules.name} score VIDEO/FRAME.png"
+        for object_folder in mask_folders(folder):
+            if object_folder and not self.rules.folder_per_object:
+                text = f"holds the folder {object_folder}, no masks; rules {self.rules.name} score VIDEO/FRAME.png"
                 raise DataError(f"{folder}: {text}")
-            if not list_images(folder / of_object):
-                raise DataError(f"{folder / of_object}: holds no masks")
-            yield of_object
+            if not list_images(folder / object_folder):
+                raise DataError(f"{folder / object_folder}: holds no masks")
+            yield object_folder
 
-    def _rows_of(self, name: str, of_object: str) -> list[Row]:
+    def _rows_of_folder(self, name: str, object_folder: str) -> list[Row]:
         """Return a row per object of a folder; none for a folder without objects if some may be missing."""
         rules = self.rules
-        folder = self.truth / name / of_object
-        mine = self.predictions / name / of_object
-        annotations = MaskFolder(folder, of_object=bool(of_object), has_void=rules.has_void)
-        predictions = MaskFolder(mine, of_object=bool(of_object), has_void=rules.has_void)
+        folder = self.truth / name / object_folder
+        predicted_folder = self.predictions / name / object_folder
+        annotations = MaskFolder(folder, of_object=bool(object_folder), has_void=rules.has_void)
+        predictions = MaskFolder(predicted_folder, of_object=bool(object_folder), has_void=rules.has_void)
 
         def shown(stem: str) -> Collection[int]:
             return annotations.shown(annotations.numbers[stem])
@@ -209,20 +212,23 @@ class MaskFolders:
             alone = "; it holds the first mask alone, as a test set does, whose truth only its server has"
             cause = alone if len(annotations) == 1 else ""
             raise DataError(f"{folder}: rules {rules.name} score no object here{cause}")
-        self._refuse_shift(annotations, predictions, mine)
+        self._refuse_shift(annotations, predictions, predicted_folder)
         required = rules.required(video, scorer.plan)
         missing = [stem for stem in required if stem not in predictions.numbers]
-        of_objects = [] if of_object else [each for each in mask_folders(mine) if each]
-        if missing and of_objects:
+        folders = [] if object_folder else [inside for inside in mask_folders(predicted_folder) if inside]
+        if missing and folders:
             form = f"rules {rules.name} score VIDEO/FRAME.png with the ids of all objects"
-            raise DataError(f"{mine}: holds the folder {of_objects[0]}; {form}")
+            raise DataError(f"{predicted_folder}: holds the folder {folders[0]}; {form}")
         if missing:
             text = f"a predicted mask is missing ({len(missing)} of {len(required)})"
-            raise DataError(f"{mine / missing[0]}.png: {text}")
+            raise DataError(f"{predicted_folder / missing[0]}.png: {text}")
         for stem in scorer.objects:
             t = predictions.numbers[stem]
             with errors_at(predictions[t]):
                 scorer.add(stem, annotations.read(annotations.numbers[stem]), predictions.read(t))
-        with errors_at(mine):
+        with errors_at(predicted_folder):
             objects = scorer.finish()
-        return [Row(video=name, object=of_object or str(number), values=values) for number, values in objects.items()]
+        rows: list[Row] = []
+        for number, values in objects.items():
+            rows.append(Row(video=name, object=object_folder or str(number), values=values))
+        return rows

@@ -84,23 +84,24 @@ def refuse_other_start(tracks: NDArray[np.float64], queries: metrics.PointQuerie
         queries: the queries, with their annotated tracks.
 
     Raises:
-        ValueError: if at the query's frame most tracks are not at the query, but where the annotation is a frame
-            before or after; or if the query stands a frame off.
+        ValueError: if most tracks miss their query in its frame, and are there where the annotation is a frame before
+            or after, or reach the query a frame early or late.
     """
-    own = queries.frames[:, 0].astype(int)
-    asked = queries.points[:, :0:-1]  # x, y
+    frame = queries.frames[:, 0].astype(int)
+    asked = queries.points[:, [2, 1]]  # x, y
     last = tracks.shape[1] - 1
     track = np.arange(len(queries))
 
     def meet(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.bool_]:
         return np.abs(first - second).max(axis=1, initial=0) <= TOLERANCE
 
-    starts = tracks[track, own]
+    starts = tracks[track, frame]
     is_off = ~meet(starts, asked)
     for shift, word in ((1, "late"), (-1, "early")):
-        is_given_there = meet(tracks[track, np.clip(own + shift, 0, last)], asked)
-        is_of_another = meet(starts, queries.tracks[track, np.clip(own - shift, 0, last)])
-        if 2 * (is_off & (is_given_there | is_of_another)).sum() > len(queries):
+        is_asked_there = meet(tracks[track, np.clip(frame + shift, 0, last)], asked)
+        is_of_other_frame = meet(starts, queries.tracks[track, np.clip(frame - shift, 0, last)])
+        is_shifted = is_off & (is_asked_there | is_of_other_frame)
+        if 2 * is_shifted.sum() > len(queries):
             raise ValueError(f"its tracks are a frame {word}: a track is at its query in the query's frame")
 
 
@@ -161,7 +162,8 @@ def refuse_other_boxes(boxes: NDArray[np.float64], target: NDArray[np.float64], 
         ValueError: if the first boxes differ by more than half a pixel; with what would explain it. Or for another
             number of boxes.
     """
-    if not len(boxes) or np.abs(boxes[0] - target[0]).max() <= TOLERANCE:
+    starts_alike = len(boxes) > 0 and np.abs(boxes[0] - target[0]).max() <= TOLERANCE
+    if starts_alike or not len(boxes):
         if len(boxes) != len(target):
             raise ValueError(f"holds {len(boxes)} boxes, the annotation {len(target)}: write a line for each frame")
         return
@@ -196,7 +198,8 @@ def _got10k_rows(truth: Path, folder: Path) -> list[Row]:
         name = sequence.name
         frames, target, _ = read_annotation(sequence)
         cover = read_numbers(sequence / "cover.label", "the visible part")[:, 0]
-        files = sorted((folder / name).glob(f"{name}_[0-9]*.txt")) or [folder / name / f"{name}_001.txt"]
+        files = sorted((folder / name).glob(f"{name}_[0-9]*.txt"))
+        files = files or [folder / name / f"{name}_001.txt"]  # the error then names the file that is missing
         size = image_size(frames[0])
         overlaps: list[float] = []
         for file in files:
