@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytorch_lightning as pl
+
 from vidcorr import (
     ContrastiveRandomWalk,
     CoSettle,
@@ -14,49 +16,41 @@ from vidcorr import (
 )
 
 
-class OwnCoSettle(CoSettle):
+class Alpha(pl.LightningModule):
+    """What each of them adds."""
+
     def __init__(self, alpha: float = 0.5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.save_hyperparameters()
 
 
-class OwnContrastiveRandomWalk(ContrastiveRandomWalk):
-    def __init__(self, alpha: float = 0.5, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.save_hyperparameters()
+class OwnCoSettle(Alpha, CoSettle):
+    pass
 
 
-class OwnLiir(Liir):
-    def __init__(self, alpha: float = 0.5, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.save_hyperparameters()
+class OwnContrastiveRandomWalk(Alpha, ContrastiveRandomWalk):
+    pass
 
 
-class OwnLinearProbe(LinearProbe):
-    def __init__(self, alpha: float = 0.5, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.save_hyperparameters()
+class OwnLiir(Alpha, Liir):
+    pass
 
 
-class OwnSiamFC(SiamFC):
-    def __init__(self, alpha: float = 0.5, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.save_hyperparameters()
+class OwnLinearProbe(Alpha, LinearProbe):
+    pass
 
 
-class OwnSiameseMAE(SiameseMAE):
-    def __init__(self, alpha: float = 0.5, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.save_hyperparameters()
+class OwnSiamFC(Alpha, SiamFC):
+    pass
 
 
-class OwnVFSMoCo(VFSMoCo):
-    def __init__(self, alpha: float = 0.5, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.save_hyperparameters()
+class OwnSiameseMAE(Alpha, SiameseMAE):
+    pass
 
 
-class OwnVFSSimSiam(VFSSimSiam):
-    def __init__(self, alpha: float = 0.5, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.save_hyperparameters()
+class OwnVFSMoCo(Alpha, VFSMoCo):
+    pass
+
+
+class OwnVFSSimSiam(Alpha, VFSSimSiam):
+    pass

@@ -44,14 +44,6 @@ def test_modules_below_the_working_directory_are_the_users_own(tmp_path, monkeyp
         refused(ValueError, f"names (code from outside .* --allow )?{name}:f", trust.check_names, recipe, "x.ckpt")
 
 
-def test_the_working_directory_is_searched_last_and_once(tmp_path, monkeypatch):
-    for path, searched in ((["a"], ["a", str(tmp_path)]), (["", "a"], ["", "a"])):
-        monkeypatch.setattr("sys.path", path)
-        for _ in range(2):
-            trust._search_working_directory()
-        assert path == searched
-
-
 def test_a_name_that_is_not_there_is_one_line():
     absent = "^mine: cannot import it .module 'torch' has no attribute 'Absent'.; run from its folder"
     refused(ValueError, absent, trust.import_named, "torch", "Absent", "mine")  # torch has a `__getattr__` of its own
