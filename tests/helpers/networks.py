@@ -96,14 +96,6 @@ class Stated(nn.Conv2d):
         super().__init__(3, WIDTH, 8, 8)
 
 
-class Compiled(nn.Module):
-    """A network wrapped in the form of torch.compile."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._orig_mod = nn.Conv2d(3, WIDTH, 8, 8)
-
-
 class WithEncoder(nn.Module):
     """A stranger's module without a forward pass, as many a LightningModule."""
 
@@ -139,10 +131,6 @@ class Several(nn.Conv2d):
 
 def plain() -> nn.Module:
     return nn.Conv2d(3, WIDTH, 8, 8)
-
-
-def parallel() -> nn.Module:
-    return nn.DataParallel(nn.Conv2d(3, WIDTH, 8, 8))
 
 
 def extractor() -> nn.Module:
