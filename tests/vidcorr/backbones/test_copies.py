@@ -37,17 +37,6 @@ def devices(module):
     return {tensor.device.type for tensor in (*module.parameters(), *module.buffers())}
 
 
-def test_an_extractor_is_copied_to_another_device_and_the_original_stays():
-    encoder = load("tests.helpers.encoders:TinyResNet")
-    view = encoder.view()
-    before = view(IMAGES)
-    copied = on_device(view, META)
-    assert not devices(copied) - {"meta"}
-    assert not devices(encoder) - {"cpu"}
-    assert torch.equal(encoder.view()(IMAGES), before)
-    assert on_device(view, "cpu") is view
-
-
 @pytest.mark.parametrize("bound", [False, True])
 def test_networks_of_video_encoders_are_their_modules(bound):
     network = Smoothed()

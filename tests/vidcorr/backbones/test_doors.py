@@ -11,7 +11,7 @@ from tests.helpers import networks
 from tests.helpers.encoders import TinyResNet
 from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
-from vidcorr import DavisBenchmark, MaskPrompt, OtbBenchmark, follow, predict_video
+from vidcorr import DavisBenchmark, MaskPrompt, follow, predict_video
 from vidcorr.backbones import EXTRACTORS, FeatureExtractor, Input, NamedNetwork, build_feature_extractor, load, trust
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.description import IMAGENET_MEAN, IMAGENET_STD, stated_input
@@ -22,7 +22,6 @@ from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 from vidcorr.protocols import MatchingProtocol, PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
 from vidcorr.tracking.keypoint_matcher import KeypointMatcher
-from vidcorr.tracking.siamfc_tracker import SiamFCTracker
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 NAMES = "tests.helpers.networks"
@@ -49,6 +48,7 @@ KINDS = {
 """Kind of network, a function of tests/helpers/networks.py → the input that it states."""
 RULES = PropagationProtocol.named("vfs").with_changes(input_size=None, context=2, radius=3)
 BENCHMARK = DavisBenchmark("", protocol=RULES)
+PAIRS = MatchingProtocol.named("dift").with_changes(input_size=64)
 
 
 def in_python(name):
@@ -90,21 +90,10 @@ def test_a_kind_has_one_map_one_input_and_one_result_through_each_door(name, cli
         for found in maps:
             torch.testing.assert_close(found, expected[0])
         assert torch.equal(followed, expected[1])
-        assert {of_benchmark.input, direct.input} == {KINDS[name]}
+        matcher = KeypointMatcher(network, PAIRS)
+        assert {of_benchmark.input, direct.input, matcher.input} == {KINDS[name]}
     assert expected[0].shape[2:] == (8, 10)
     assert not expected[0].isnan().any()
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_a_kind_has_one_score_and_one_input_by_its_name_and_in_python(name, davis_root):
-    benchmark = DavisBenchmark(davis_root, protocol=RULES, limit_sequences=1)
-    pairs = MatchingProtocol.named("dift").with_changes(input_size=64)
-    networks_of_kind = f"{NAMES}:{name}", in_python(name)
-    named, given = (benchmark.evaluate(network) for network in networks_of_kind)
-    assert named.scores == pytest.approx(given.scores, nan_ok=True)
-    assert named.network.digest == given.network.digest
-    matchers = [KeypointMatcher(network, pairs) for network in networks_of_kind]
-    assert {each.stage.input for each in (named, given)} | {each.input for each in matchers} == {KINDS[name]}
 
 
 @pytest.mark.parametrize("name", ["plain", "Stated", "WithEncoder"])
@@ -199,15 +188,6 @@ def test_stage_and_stride_that_an_extractor_does_not_have_are_refused():
         load(stated),
     )
     refused(ValueError, "the stride, after the last /, must be a number", NamedNetwork, "vidcorr-r18@res4/x")
-
-
-def test_boxes_and_pictures_take_any_network():
-    resnet = TinyResNet()
-    expected = view_for(OtbBenchmark(""), resnet, load(resnet))
-    tracker = SiamFCTracker(resnet)
-    assert (tracker.extractor.stage, tracker.extractor.dilated) == (expected.stage, expected.dilated) == ("res5", True)
-    matcher = KeypointMatcher(resnet, MatchingProtocol.named("dift"))
-    assert (matcher.extractor.stage, matcher.input) == ("res4", RESNETS)
 
 
 def test_what_is_no_map_is_refused_alike_through_both_doors():
@@ -375,13 +355,3 @@ def test_own_weights_of_a_librarys_network_with_its_classifier(spec, tmp_path, m
     torch.testing.assert_close(start.backbone.state_dict(), network.state_dict(), rtol=0, atol=0)
     write_checkpoint(start, tmp_path / "trained.ckpt")
     assert load("trained.ckpt").described.spec == spec
-
-
-def test_a_strangers_checkpoint_of_lightning_is_its_encoder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    module = networks.WithEncoder()
-    torch.save({"state_dict": module.state_dict(), "hyper_parameters": {}}, "last.ckpt")
-    encoder = load(f"{NAMES}:WithEncoder=last.ckpt")
-    images = torch.rand(1, 3, 64, 64)
-    assert torch.equal(encoder.view()(images), build_feature_extractor(module.encoder.eval())(images))
-    assert encoder.described.row == "WithEncoder, weights of last.ckpt"

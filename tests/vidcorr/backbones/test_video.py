@@ -16,8 +16,7 @@ from tests.helpers.encoders import clip_network, recurrent_step
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.backbones import Clips, Input, Normalise, Recurrent, build_feature_extractor, load
-from vidcorr.backbones.video import VJepa2, as_tensor, upsampling_weights
-from vidcorr.lightning_modules import FrozenEncoder
+from vidcorr.backbones.video import as_tensor, upsampling_weights
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
 
@@ -145,16 +144,6 @@ def test_a_recurrent_network_equals_the_notebook_and_begins_anew_with_each_video
     assert made.stride == 8
 
 
-def test_a_callable_may_give_an_encoder_of_video():
-    made = build_feature_extractor("tests.helpers.encoders:recurrent")
-    assert isinstance(made, Recurrent)
-    assert build_feature_extractor(made) is made
-    assert [one.shape for one in made.encode(iter(torch.zeros(2, 3, 32, 32)))] == [(8, 4, 4)] * 2
-    message = "a video encoder has one stage and stride; leave both arguments out"
-    refused(ValueError, message, build_feature_extractor, made, "res4")
-    assert isinstance(FrozenEncoder("tests.helpers.encoders:recurrent").feature_extractor(), Recurrent)
-
-
 HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 
@@ -200,74 +189,28 @@ def test_frames_of_other_video_encoders_are_normalised_and_padded_to_their_patch
     assert abs(features[0, 0, 0] - (191 / 255 - 0.5) / 0.5) < 1e-5
 
 
-class Attention(torch.nn.Linear):
-    """A layer of attention in the library's form, of a trained grid of 2 × 2 cells."""
-
-    grid_size = 2
-
-    def __init__(self, config, hidden_size, num_attention_heads):
-        super().__init__(hidden_size, hidden_size)
-        self.config, self.hidden_size, self.num_attention_heads = config, hidden_size, num_attention_heads
-
-
-class Transformer(torch.nn.Module):
-    """V-JEPA 2 in the library's form: a token is the mean of a tubelet of 2 frames and 4 × 4 pixels."""
-
-    def __init__(self):
-        super().__init__()
-        self.config = SimpleNamespace(patch_size=4, tubelet_size=4)
-        self.encoder = torch.nn.Module()
-        self.encoder.layer = torch.nn.ModuleList([torch.nn.Module()])
-        self.encoder.layer[0].attention = Attention(None, 3, 1).eval()
-
-    def forward(self, pixel_values_videos, skip_predictor):
-        assert skip_predictor
-        cells = F.avg_pool3d(pixel_values_videos.transpose(1, 2), (2, 4, 4))
-        return SimpleNamespace(last_hidden_state=cells.flatten(2).mT)
-
-
-def test_v_jepa_2_gives_the_maps_of_its_tubelets_at_places_that_cover_the_trained_grid():
-    model = Transformer()
-    before = model.encoder.layer[0].attention
-    network, clip = VJepa2(model), torch.rand(1, 6, 3, 12, 16)
-    torch.testing.assert_close(network(clip), F.avg_pool3d(clip.transpose(1, 2), (2, 4, 4)))
-    assert network.stride == 4
-    layer = model.encoder.layer[0].attention
-    assert network.map_size == (3, 4)
-    assert torch.equal(layer.weight, before.weight)
-    assert not layer.training
-    time, rows, columns = (places.view(2, 3, 4) for places in layer.get_position_ids(torch.zeros(1, 24, 3)))
-    assert time.tolist() == [[[0] * 4] * 3, [[1] * 4] * 3]
-    torch.testing.assert_close(rows[1, :, 2], torch.tensor([0.0, 0.5, 1.0]))
-    torch.testing.assert_close(columns[1, 2], torch.tensor([0.0, 0.25, 0.75, 1.0]))
-
-
-def test_v_jepa_2_by_name_is_read_from_safetensors_alone_and_no_code_of_the_hub_runs():
-    transformers = pytest.importorskip("transformers", reason="the extra transformers is not installed")
-    with patch.object(transformers.AutoModel, "from_pretrained", return_value=Transformer().train()) as asked:
-        encoder = build_feature_extractor(f"transformers:{GOLDEN}/video_encoders/vjepa2_tiny")
-    options = {"trust_remote_code": False, "use_safetensors": True, "dtype": torch.float32}
-    assert asked.mock_calls == [call(f"{GOLDEN}/video_encoders/vjepa2_tiny", **options)]
-    assert (encoder.window, encoder.tubelet, encoder.layout, encoder.stride) == (16, 4, "TCHW", 4)
-    assert not encoder.net.model.training
-
-
-@pytest.mark.slow
-def test_v_jepa_2_by_name_at_other_sizes_than_the_trained_one_equals_the_notebook(golden):
+def test_v_jepa_2_by_name_equals_the_notebook_at_any_size_and_no_code_of_the_hub_runs(golden):
     """A tiny model with random weights."""
-    pytest.importorskip("transformers", reason="the extra transformers is not installed")
+    transformers = pytest.importorskip("transformers", reason="the extra transformers is not installed")
     frames = torch.from_numpy(golden("video_encoders/frames")["video"]).float() / 255
     numbers = golden("video_encoders/vjepa2")
-    encoder = build_feature_extractor(f"transformers:{GOLDEN}/video_encoders/vjepa2_tiny")
+    name = f"{GOLDEN}/video_encoders/vjepa2_tiny"
+    read = transformers.AutoModel.from_pretrained
+    with patch.object(transformers.AutoModel, "from_pretrained", wraps=read) as asked:
+        encoder = build_feature_extractor(f"transformers:{name}")
+    options = {"trust_remote_code": False, "use_safetensors": True, "dtype": torch.float32}
+    assert asked.mock_calls == [call(name, **options)]
     wide = {f"wide_T{length}": frames[:length, :, :40] for length in (5, 16, 17, 31)}
     for name, video in (wide | {"square_T17": frames[:17, :, :, :48]}).items():
         found = torch.stack(list(encoder.encode(iter(video)))).permute(0, 2, 3, 1).numpy()
         np.testing.assert_allclose(found, numbers[name], rtol=0, atol=2e-5)
     assert abs(numbers["wide_T5"] - numbers["wide_plain_library_T5"]).max() > 1  # the library's own positions
-    assert encoder.stride == 8
+    assert (encoder.window, encoder.layout, encoder.stride) == (16, "TCHW", 8)
 
 
 def test_other_models_by_name_and_other_clips_are_one_line(tmp_path):
+    message = "a video encoder has one stage and stride; leave both arguments out"
+    refused(ValueError, message, build_feature_extractor, "tests.helpers.encoders:recurrent", "res4")
     refused(ValueError, "layout must be", Clips, clip_network, layout="THWC")
     refused(ValueError, "upsampling must be", Clips, clip_network, upsampling="linear")
     refused(ValueError, "window must be a multiple of tubelet", Clips, clip_network, window=15)

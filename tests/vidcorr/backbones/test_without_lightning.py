@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.helpers.method_steps import METHODS, VIT, tiny
 from tests.helpers.refusal import refused
 from vidcorr import callbacks, datamodules, lightning_modules
-from vidcorr.backbones import build_feature_extractor, weights_digest
+from vidcorr.backbones import weights_digest
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
 from vidcorr.lightning_modules import FrozenEncoder
@@ -35,18 +34,6 @@ for path in paths:
 result = vidcorr.DavisBenchmark(root, limit_sequences=1, changes={"radius": 3, "context": 2}).evaluate(path, folder)
 assert vidcorr.Result.load(folder) == result
 """
-
-
-def test_a_checkpoint_gives_the_view_of_its_encoder(tmp_path):
-    """Those of methods: tests/lightning_modules/test_methods.py."""
-    view = {"stage": "block1", "stride": 4}
-    for arguments in ({"spec": "raw_colour", "stride": 4}, {"spec": VIT, "mean": (0.1, 0.2, 0.3)} | view):
-        module, images = FrozenEncoder(**arguments), torch.rand(1, 3, 64, 96)
-        write_checkpoint(module, tmp_path / "own.ckpt")
-        found, expected = build_feature_extractor(tmp_path / "own.ckpt"), module.feature_extractor()
-        assert torch.equal(found(images), expected(images))
-        assert (found.stage, found.stride) == (expected.stage, expected.stride)
-        assert found.described == expected.described.with_weights_of("own.ckpt")
 
 
 @pytest.mark.slow

@@ -10,13 +10,10 @@ from tests.helpers.benchmark_data import data_for
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
-from vidcorr import DavisBenchmark
-from vidcorr.backbones import NamedNetwork
 from vidcorr.cli import main
-from vidcorr.commands.bridge import Bridge, steps_between
+from vidcorr.commands.bridge import steps_between
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.records import results_below
-from vidcorr.results.rendering import render
 from vidcorr.results.result import Row
 
 VFS = PropagationProtocol.named("vfs")
@@ -63,19 +60,6 @@ def result_of(score):
     return davis_result({"J-Mean": score, "F-Mean": 1.0}, rows=rows, headline=["J-Mean", "F-Mean"])
 
 
-def test_a_table_has_the_score_after_each_step_and_its_difference_alone_too(recorded):
-    start, end = (DavisBenchmark("", protocol=name) for name in ("vfs", "vfs+topk=5+radius=9+references=[0,-1,-2]"))
-    groups = [("topk",), ("radius", "references")]
-    bridge = Bridge(NamedNetwork("raw_colour"), start, end, groups, ("vfs", "mine"), ["limit=1"])
-    walk, alone = list(map(result_of, (0.3, 0.5, 0.4))), list(map(result_of, (0.35, 0.2)))
-    assert [job.benchmark.protocol.name for job in bridge.walk()] == ["vfs", "vfs+topk=5", end.protocol.name]
-    assert bridge.under(["radius"]).benchmark.protocol.name == "vfs+radius=9"
-    tables = bridge.table(walk, alone), bridge.table(walk, score="F-Mean")
-    assert [render(table, "text").splitlines() for table in tables] == recorded["tables"]
-    *changes, whole = [cell.difference.mean for cell in bridge.table(walk).cells[1:]]
-    assert sum(changes) == pytest.approx(whole) == pytest.approx(0.1)
-
-
 def test_the_command_scores_each_step_once_prints_and_draws(davis_root, tmp_path, monkeypatch, capsys, recorded):
     """Its ends may be a published row; the last step alone ends elsewhere than the walk."""
     ran = []
@@ -93,6 +77,8 @@ def test_the_command_scores_each_step_once_prints_and_draws(davis_root, tmp_path
     assert ran == [first, f"{first}+topk=3", f"{last}+topk=3", f"{first}+topk=3", last]
     assert capsys.readouterr().out.replace(str(tmp_path), "OUT").splitlines() == recorded["printed"]
     assert (tmp_path / "b.png").is_file()
+    main([*words, "--format", "md"])
+    assert "+20.0 [+16.1, +23.9]" in capsys.readouterr().out  # of the first step
     monkeypatch.setattr("vidcorr.experiments.store.scored", lambda jobs, output: nullcontext({}))
     assert "another process runs some" in refusal(*words)
 

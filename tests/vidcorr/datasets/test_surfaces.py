@@ -94,6 +94,7 @@ def test_depth_beside_the_centre_of_a_cell():
     rays = first.points[:2, shown] / first.points[2, shown]
     torch.testing.assert_close(centre.points[:2, shown] / centre.points[2, shown], rays)
     assert not centre.points[2].equal(first.points[2])
+    assert OF_SCANNET.with_changes(grid_step=8, depth_at="centre").pixel_of_cell == slice(4, None, 8)
 
 
 def test_faulty_data_are_refused_by_name(tmp_path):

@@ -21,21 +21,6 @@ def many(tmp_path_factory):
     return write_youtube_vos(root, 24, valid=0, frames=6, size=(16, 16), sprites=(1, 1))
 
 
-def test_holdout_hides_whole_categories_and_is_a_function_of_the_names(many):
-    videos = YoutubeVos(many, "holdout", holdout=0.0, unseen=1)
-    names, unseen = hold_out(read_meta(many / "train/meta.json"), 0.0, 1)
-    assert len(unseen) == 1
-    held_out = {sequence.name for sequence in videos}
-    assert held_out == set(names)
-    assert all(unseen & set(sequence.categories.values()) for sequence in videos)
-    others = [sequence for sequence in YoutubeVos(many, "train") if sequence.name not in held_out]
-    assert len(videos) + len(others) == 24
-    assert not any(unseen & set(sequence.categories.values()) for sequence in others)
-    first, again = ([s.name for s in YoutubeVos(many, "holdout", holdout=0.5, unseen=0)] for _ in range(2))
-    assert first == again
-    assert len(first) == 12
-
-
 def test_the_held_out_videos_are_for_ever():
     """Published scores are of these videos; the names have YouTube-VOS's form."""
     categories = ["ape", "bear", "bus", "car", "cat", "cow", "deer"]

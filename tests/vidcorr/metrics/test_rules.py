@@ -150,13 +150,6 @@ def test_a_users_rule_sees_the_frame_before():
     assert [value for (value,) in scorer.measured.values()] == [9, 9, 0, -2, 2, -2]
 
 
-def test_davis_refuses_an_id_that_is_no_object():
-    for mine, number in (("1120 1170 1120", 7), ("3340 3340 3340", 3)):
-        said = f"holds id {number}; the video has the objects 1, 2"
-        refused(ValueError, f"the prediction {said}", scored, "davis-2017", "1120 1120 1120", mine)
-        refused(ValueError, f"the annotation {said}", scored, "davis-2017", "1120 " + mine[5:], "1 1 1")
-
-
 def test_ids_of_other_objects_in_most_frames_are_a_mistake():
     """Two frames show an object and count."""
     truth = "1120 1120 1000 0000 0000 1120"

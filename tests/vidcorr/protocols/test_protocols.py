@@ -14,7 +14,6 @@ from tests.helpers.refusal import refused
 from vidcorr import SiamFCTracker, TrackingProtocol
 from vidcorr.backbones import RawColour
 from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol, SurfaceProtocol
-from vidcorr.tracking.frame_encoder import input_rules
 
 HERE = Path(__file__)
 DIGESTS = HERE.with_name("digests.json")
@@ -95,17 +94,3 @@ def test_fields_that_do_not_fit_each_other_are_refused_and_the_nearest_that_do_a
             refused(ValueError, f"': {field} must be", BASES[kind].with_changes, **changes)
         else:
             BASES[kind].with_changes(**changes)
-
-
-def test_what_code_reads_of_a_protocol():
-    boxes, surfaces, pairs = TrackingProtocol(), BASES["surfaces"], BASES["matching"].with_changes
-    assert input_rules(surfaces).name == "prepared"
-    assert boxes.factors.tolist() == [1 / 1.0375, 1, 1.0375]
-    assert boxes.with_changes(response_size=20).at_features(4, True).name == "vfs+response_size=20+stride=4"
-    cells = [surfaces.with_changes(grid_step=8, depth_at=at).pixel_of_cell for at in ("first", "centre")]
-    assert cells == [slice(0, None, 8), slice(4, None, 8)]
-    assert pairs(input_size=64).input_sides == (64, 64)
-    assert pairs(input_size=(64, 96), input_fit="stretched").input_sides == (64, 96)
-    changes = {"context": 7, "matches": 8, "temperature": 0.3, "radius": 9.0, "feature_normalisation": "raw"}
-    maps = BASES["points"].with_changes(tracking="propagation", decoding="topk", **changes).propagation()
-    assert maps == PropagationProtocol("points", topk=changes.pop("matches"), **changes)

@@ -244,12 +244,3 @@ def test_objects_can_be_told_from_each_other_and_from_dark_and_bright_pictures(l
         assert np.abs(of_object - level).sum(1).max() > 180
         others = np.delete(colours, number - 1, 0)
         assert np.abs(others - colour).sum(1).min() > 45
-
-
-def test_an_outline_of_a_small_frame_leaves_the_object_visible():
-    """A frame of 64 px is enlarged before masks are drawn."""
-    frame, mask = torch.full((3, 64, 64), 90, dtype=torch.uint8), torch.zeros(64, 64, dtype=torch.uint8)
-    mask[20:30, 20:30] = 1
-    drawn = overlay_masks_small(frame, mask)
-    inside = drawn[105:145, 105:145].reshape(-1, 3)  # the middle 8 × 8 pixels of the object
-    assert len(np.unique(inside, axis=0)) == 1  # the tint, without a line
