@@ -43,13 +43,6 @@ def test_a_mistake_is_answered_by_what_was_meant(line, tmp_path, monkeypatch, ca
     assert LINES[line] in said + capsys.readouterr().err
 
 
-def test_data_are_videos_unless_another_data_module_is_named(video_folder, tmp_path, caplog):
-    caplog.set_level("INFO")
-    main(["fit", *TINY, f"--data.source={video_folder}", *SMALL, f"--trainer.default_root_dir={tmp_path}"])
-    assert " held out" in caplog.text
-    assert "weights_only" not in caplog.text
-
-
 class OwnData(pl.LightningModule):
     """A module with data of its own."""
 

@@ -1,17 +1,14 @@
 """VideoDataModule: the batch, its draws, broken videos, validation, and exact resume under Lightning."""
 
-import json
-
 import pytest
 import torch
-from jsonargparse import ArgumentParser
 from pytorch_lightning.callbacks import LambdaCallback
 
 from tests.helpers.faults import differences
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, quiet_trainer
-from vidcorr.datamodules import ImageClipDataModule, VideoDataModule
+from vidcorr.datamodules import VideoDataModule
 from vidcorr.datamodules.loading.sampling import Continuous, PairCrops, RandomCrops, WholeFrames
 from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.videos.files import DataError
@@ -152,13 +149,3 @@ def test_several_sources_are_all_trained_on(videos, tmp_path, caplog):
     assert f"see {checks}, and train on the clean.txt" in str(told[-1].message)
     message = f"{some}, {videos}/3.mp4: 3 samples do not fill a batch of 4"
     refused(DataError, message, make([some, videos / "3.mp4"]).train_dataloader)
-
-
-@pytest.mark.parametrize("given", ["videos", ["some", "list.txt", "a.mp4"]])
-@pytest.mark.parametrize("kind", [VideoDataModule, ImageClipDataModule])
-def test_sources_of_a_config_arrive_as_they_are(kind, given):
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind, "data")
-    word = given if isinstance(given, str) else json.dumps(given)
-    data = parser.instantiate(parser.parse_args([f"--data.source={word}"])).data
-    assert [str(path) for path in data.sources] == ([given] if isinstance(given, str) else given)

@@ -10,7 +10,6 @@ from copy import deepcopy
 import pytest
 import torch
 
-from tests.helpers.fake_device import fake_gpu, moved
 from tests.helpers.faults import differences
 from tests.helpers.method_steps import METHODS, InMemory, tiny, tiny_batch
 from tests.helpers.refusal import refused
@@ -67,16 +66,6 @@ def test_what_learns_takes_a_gradient_and_nothing_else_does(name):
     assert weights <= {key for key in moved if not key.startswith("target_encoder.")} <= learned
     if not module.backbone_learns:
         assert differences(module.backbone.state_dict(), backbone) == []
-
-
-def test_a_step_stays_on_the_device(name):
-    """Also a step of the Trainer: tests/test_fake_device.py."""
-    module = tiny(name)
-    batch = tiny_batch(name)
-    with fake_gpu() as gpu:
-        twin = moved(module, gpu.device)
-        outputs = twin.step({key: values.to(gpu.device, non_blocking=True) for key, values in batch.items()})
-    assert {value.device.type for value in outputs.values()} == {"cuda"}
 
 
 def test_a_step_in_bfloat16_has_nearly_the_loss_of_float32(name):

@@ -102,7 +102,9 @@ class Fixed(VFSSimSiam):
         self.save_hyperparameters()
 
 
-def test_a_subclass_that_fixes_the_backbone_goes_on_by_command(video_folder, tmp_path):
+def test_a_subclass_that_fixes_the_backbone_goes_on_by_command(video_folder, tmp_path, caplog):
+    """Its data are videos, since no other data module is named."""
+    caplog.set_level("INFO")
     words = ["fit", f"--model={__name__}.Fixed", f"--data.source={video_folder}", "--data.size=32"]
     words += ["--data.batch_size=2", "--data.num_workers=0", "--trainer.accelerator=cpu"]
     words.append(f"--trainer.default_root_dir={tmp_path}")
@@ -111,6 +113,8 @@ def test_a_subclass_that_fixes_the_backbone_goes_on_by_command(video_folder, tmp
     assert Fixed.load_from_checkpoint(last).hparams["alpha"] == 0.7
     main([*words, "--trainer.max_steps=2", f"--ckpt_path={last}"])
     assert len(list(tmp_path.rglob("last.ckpt"))) == 2
+    assert " held out" in caplog.text
+    assert "weights_only" not in caplog.text
 
 
 SCRIPT = """

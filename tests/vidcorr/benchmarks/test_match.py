@@ -12,7 +12,6 @@ from torch import nn
 from tests.helpers.refusal import refused
 from vidcorr import MatchBenchmark
 from vidcorr.datasets.generated import write_spair
-from vidcorr.tracking import keypoint_matcher
 
 SMALL = {"input_size": 64}
 
@@ -40,15 +39,6 @@ def test_scores_of_a_protocol_are_those_of_its_pairs(root, name):
     assert list(result.values("PCK@0.1")) == [f"scene00{n}" for n in range(4)]
     assert result.data["pairs"] == len(of_pairs) == 12
     assert len(seen) == 12  # every picture once
-
-
-def test_features_out_of_memory_are_computed_again(root, monkeypatch):
-    benchmark = MatchBenchmark(root=root, protocol="insid3", changes=SMALL)
-    network, seen = colours()
-    expected = benchmark.evaluate(network).scores
-    monkeypatch.setattr(keypoint_matcher, "KEPT_OF_PICTURES", 3 * 16 * 16 * 4)
-    assert benchmark.evaluate(network).scores == expected
-    assert len(seen) > 24
 
 
 def test_input_size_becomes_a_multiple_of_the_stride(root, tmp_path):

@@ -15,7 +15,6 @@ from tests.helpers.references import GOLDEN, golden
 from tests.helpers.refusal import refused
 from vidcorr import Result, SocoBenchmark
 from vidcorr.datasets.soco import read_soco
-from vidcorr.protocols import MatchingProtocol
 from vidcorr.tracking.keypoint_matcher import KeypointMatcher
 from vidcorr.videos.files import DataError
 
@@ -70,12 +69,6 @@ def test_constant_features_give_the_floor_by_category():
     for category, (of_name, of_concept) in zip(("bench", "cart", "lamp"), expected, strict=True):
         scores = SocoBenchmark(ROOT).scores([row for row in result.rows if row.video == category])
         assert [100 * scores["SOC@0.1"], 100 * scores["CC@0.1"]] == pytest.approx([of_name, of_concept], abs=1e-4)
-
-
-def test_the_side_is_the_lower_of_two_equally_near_multiples():
-    protocol = MatchingProtocol.named("omniprobe", "soco")
-    sides = [KeypointMatcher(nn.AvgPool2d(stride), protocol).protocol.input_size for stride in (8, 14, 16, 320, 1600)]
-    assert sides == [800, 798, 800, 640, 1600]  # 800 is 2.5 and 0.5 times the last two
 
 
 def test_what_has_no_effect_and_faulty_data_are_refused(tmp_path):

@@ -131,7 +131,7 @@ def test_a_default_type_of_bfloat16_changes_nothing(name):
 
 
 MADE = ("match_keypoints", "track_points", "decode_masks", "encode_masks", "encode_keypoints", "propagate_labels")
-"""Functions that make tensors on a device; those of the steps are in lightning_modules/test_methods.py."""
+"""Functions that make tensors on a device; those of the steps are in tests/test_fake_device.py."""
 
 
 @pytest.mark.parametrize("name", MADE)

@@ -1,7 +1,5 @@
 """The engine of label propagation: the view of the extractor, padding that is cut, encoders of video."""
 
-from unittest.mock import Mock
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,6 @@ from torch import nn
 
 from tests.helpers.encoders import clip_network, recurrent_step
 from tests.helpers.refusal import refused
-from vidcorr import DavisBenchmark
 from vidcorr.backbones import Clips, Recurrent, build_feature_extractor
 from vidcorr.functional import decode_masks, encode_masks
 from vidcorr.protocols import PropagationProtocol
@@ -85,13 +82,6 @@ def test_a_map_without_places_of_another_stride_or_a_list_of_maps_is_refused():
     refused(ValueError, r"Module: expected a map .* got list", next, FrameEncoder(several, rules).maps(frame))
     padded = FrameEncoder(nn.AvgPool2d(8, padding=4), rules)
     refused(ValueError, "9 x 9 cells for a 64 x 64 image are not those of stride 8", next, padded.maps(frame))
-
-
-def test_a_users_propagation_is_named_by_the_benchmark(davis_root):
-    class Own(DavisBenchmark):
-        propagator = Mock(side_effect=LookupError("my own"))
-
-    refused(LookupError, "my own", Own(davis_root).evaluate, "raw_colour")
 
 
 ENCODERS = {
