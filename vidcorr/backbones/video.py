@@ -79,6 +79,7 @@ class Clips(nn.Module):
         stage: "features".
         stride: pixels per cell; None before the first window, unless the network states it or the side of its patches.
         multiple: divisor of the sides of a frame; benchmarks pad to it.
+        input: the RGB that the network gets.
         inside: modules that a callable computes with, which is no module itself.
 
     Raises:
@@ -111,23 +112,11 @@ class Clips(nn.Module):
         self.layout = layout
         self.mean = mean
         self.std = std
-        self.stated_by = "stated by Clips"
+        source = "stated by Clips"
+        self.input = Input(source=source) if mean is None else Input.of(mean, std, source)
         self.stride = stated_stride(net) or patch_of(net)
         self.multiple = patch_of(net) or 1
         self._weights = upsampling_weights(window // tubelet, window, upsampling)
-
-    @property
-    def input(self) -> Input:
-        """The RGB that the network gets."""
-        if self.mean is None:
-            return Input(source=self.stated_by)
-        return Input.of(self.mean, self.std, self.stated_by)
-
-    @input.setter
-    def input(self, stated: Input) -> None:
-        self.mean = stated.mean
-        self.std = stated.std
-        self.stated_by = stated.source
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Yield the maps of a video's frames, in order.
