@@ -201,13 +201,17 @@ class BenchmarkCallback(pl.Callback):
         step = trainer.global_step
         if self._loaded is not None and not fitting:
             step = self._loaded
-        earlier = [run for run in self._runs if fitting and run.step < step]  # runs before a resumption count too
         folder: Path | None = None
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             folder = self._folder_of_results(trainer) / STEP_FOLDER.format(step)
         output = Output(folder)
-        completed = epochs_completed(trainer) if fitting and step else 0
-        training: dict[str, Any] = {"past": earlier, "at": (completed, step)} if fitting else {}
+        earlier: list[Evaluated] = []
+        completed = 0
+        training: dict[str, Any] = {}
+        if fitting:
+            earlier = [run for run in self._runs if run.step < step]  # runs before a resumption count too
+            completed = epochs_completed(trainer) if step else 0
+            training = {"past": earlier, "at": (completed, step)}
         benchmark = self._benchmark_of_run(trainer)
         try:
             network = network_of(trainer, pl_module)

@@ -308,7 +308,7 @@ class CorrespondenceModule(SavedModule):
         when = f"step {trainer.global_step}" if trainer.global_step else "the start"
         plan["learning rate"] = f"{rates} at {when}"
         base_lr = getattr(self, "base_lr", None)
-        if base_lr:  # how it is scaled: a rate that Lightning's `lr_find` finds is no base_lr
+        if base_lr:  # its scaling, so that nobody takes a rate of Lightning's `lr_find` for a base_lr
             plan["learning rate"] += f", base_lr {base_lr:.6g} × {self.global_batch()} / 256"
         limits = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
         stated = [f"{limit} {unit}" for unit, limit in limits.items() if limit not in (None, -1)]  # -1: no limit

@@ -131,8 +131,8 @@ class ResumableLoader(DataLoader[BatchT]):
         if not isinstance(self.sampler, ClipSampler):
             return 0, 0
         epoch, taken = self.place
-        is_whole = taken == len(self) > 0
-        if self._loaded is None and is_whole and not self.sampler.is_chosen:
+        last_pass_was_whole = taken == len(self) > 0
+        if self._loaded is None and last_pass_was_whole and not self.sampler.is_chosen:
             self.sampler.epoch = epoch + 1
         loaded = self._loaded or {}
         self._loaded = None

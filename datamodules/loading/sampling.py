@@ -387,7 +387,10 @@ class PairCrops(Crops):
             pair = [outer, resized_crop(outer, boxes[1], size, self.bicubic)]
         if self.kind == "local-to-global":
             pair.reverse()
-        return [view[:, ::-1] if flip else view for view, flip in zip(pair, flips, strict=True)]
+        views: list[np.ndarray] = []
+        for view, flip in zip(pair, flips, strict=True):
+            views.append(view[:, ::-1] if flip else view)
+        return views
 
 
 def resized_crop(frame: np.ndarray, box: Box, size: int, bicubic: bool = False) -> np.ndarray:

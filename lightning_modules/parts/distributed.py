@@ -34,7 +34,7 @@ def own_rows(gathered: Tensor, rows: int) -> Tensor:
 def keyed_generator(*key: int) -> torch.Generator:
     """Return a CPU generator for the draws of a method, for example of the key (seed, epoch, batch).
 
-    Its seed is Python's hash of the key. A negative part enters as a tuple, because `hash(-1) == hash(-2)`.
+    Its seed is Python's hash of the key. A negative number enters as a tuple, because `hash(-1) == hash(-2)`.
     """
-    distinct = tuple(part if part >= 0 else (-part,) for part in key)
+    distinct = tuple(number if number >= 0 else (-number,) for number in key)
     return torch.Generator().manual_seed(hash(distinct) % 2**63)

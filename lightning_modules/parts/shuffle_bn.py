@@ -33,11 +33,13 @@ def batch_norm_groups(network: nn.Module, groups: int) -> Iterator[None]:
         network: network that contains the BatchNorms.
         groups: number of consecutive parts of equal length; it must divide the length of a batch.
     """
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)] if groups > 1 else []
+    norms: list[Any] = []
+    if groups > 1:
+        norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     for norm in norms:
-        norm.batch_groups = groups  # type: ignore[assignment]
+        norm.batch_groups = groups
         # a method is compiled once, a closure would be compiled again in each context
-        norm.forward = MethodType(_by_groups, norm)  # type: ignore[method-assign]
+        norm.forward = MethodType(_by_groups, norm)
     try:
         yield
     finally:

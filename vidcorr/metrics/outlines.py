@@ -178,7 +178,7 @@ def as_array(masks: Masks) -> NDArray[Any]:
 
 
 def as_pair(prediction: Masks, target: Masks) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return both as arrays.
+    """Return prediction and target as arrays.
 
     Raises:
         ValueError: if the shapes differ.

@@ -121,12 +121,13 @@ def best_pixels(heatmaps: Tensor, height: int, width: int, topk: int) -> tuple[T
     # a GPU enlarges maps faster than it can answer whether the result is complete
     if heatmaps.device.type != "cpu" or not fits or has_few_squares or has_few_pixels:
         return _of_enlarged(heatmaps, height, width, topk)
-    at_once = max(1, workspace_of(heatmaps.device) // (32 * QUADS * side**2))
+    bytes_of_pixel = 32  # its value and place, and what they are computed from
+    at_once = max(1, workspace_of(heatmaps.device) // (bytes_of_pixel * QUADS * side**2))
     of_parts = [_of_quads(part, side, topk) for part in heatmaps.split(at_once)]
     values, centres, sure = map(torch.cat, zip(*of_parts, strict=True))
     if not sure.all():
-        rest = ~sure
-        values[rest], centres[rest] = _of_enlarged(heatmaps[rest], height, width, topk)
+        unsure = ~sure
+        values[unsure], centres[unsure] = _of_enlarged(heatmaps[unsure], height, width, topk)
     return values, centres
 
 

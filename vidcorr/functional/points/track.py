@@ -71,7 +71,7 @@ def track_points(
 
 
 def _hidden(job: TrackingJob) -> Tensor:
-    """Apply the occlusion rule, `(N, T)` bool."""
+    """Apply the occlusion rule, `(N, T)` bool; by every rule but "none" a point outside the picture is hidden too."""
     protocol = job.protocol
     hidden = torch.zeros(job.similarity.shape, dtype=torch.bool)
     if protocol.occlusion == "none":

@@ -337,6 +337,7 @@ def _run(kernel: Kernel, arguments: _Search, height: int) -> int:
     """Search on as many threads as torch has, each in a band of rows; return the number of dot products."""
     bands = math.ceil(height / ROWS)
     threads = min(torch.get_num_threads(), bands)
+    # bands of `ROWS` rows, shared out evenly
     edges = [min(height, ROWS * (i * bands // threads)) for i in range(threads + 1)]
     search = functools.partial(kernel.search, ctypes.addressof(arguments))
     with ThreadPoolExecutor(threads) as pool:

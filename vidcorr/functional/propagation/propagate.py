@@ -200,7 +200,7 @@ class LabelPropagator:
         keys = keys.detach()
         if protocol.topk is None:
             return average_of_all(query, keys, labels, range(len(frames)), protocol)
-        near = range(len(frames))
+        near = range(len(frames))  # places of the references that are searched in the neighbourhood
         searches: list[Search] = []
         tables: list[Tensor] = []
         if looks_everywhere(protocol):
@@ -389,9 +389,9 @@ def average_of_matches(
     logits = torch.cat(products, dim=2).flatten(0, 1)
     top, choice = logits.topk(min(topk, logits.shape[1]))
     weights = torch.zeros_like(logits).scatter_(1, choice, (top / temperature).softmax(1))
-    parts = weights.split([values.shape[2] for values in products], 1)
-    for table, (_, cells), part in zip(labels, matches, parts, strict=True):
-        rows = F.embedding_bag(cells.flatten(0, 1), table.flatten(0, 2), per_sample_weights=part, mode="sum")
+    of_sources = weights.split([values.shape[2] for values in products], 1)
+    for table, (_, cells), of_source in zip(labels, matches, of_sources, strict=True):
+        rows = F.embedding_bag(cells.flatten(0, 1), table.flatten(0, 2), per_sample_weights=of_source, mode="sum")
         average += rows.view_as(average)
     return average
 

@@ -72,10 +72,10 @@ def _matches_in_map(query: Tensor, keys: Tensor, wanted: _Wanted) -> FoundMatche
     rows = used_of(keys, wanted.used).flatten(0, 2)
     at_once = max(1, workspace_of(keys.device) // (2 * keys.element_size() * len(rows)))
     matches = []
-    for part in query.flatten(0, 1).split(at_once):
-        products = (rows @ part.T).unflatten(0, (-1, len(wanted.used)))
+    for queries in query.flatten(0, 1).split(at_once):
+        products = (rows @ queries.T).unflatten(0, (-1, len(wanted.used)))  # (cells, references, queries)
         maxima, cells = _largest(products.amax(1).T.contiguous(), wanted.topk)
-        addresses = cells * products[0].numel() + torch.arange(len(part), device=cells.device)[:, None]
+        addresses = cells * products[0].numel() + torch.arange(len(queries), device=cells.device)[:, None]
         matches.append(_matches_at(addresses, products, maxima, cells, wanted))
     values, indices = map(torch.cat, zip(*matches, strict=True))
     return values.unflatten(0, query.shape[:2]), indices.unflatten(0, query.shape[:2])
@@ -167,10 +167,11 @@ def _matches_at(addresses: Tensor, products: Tensor, maxima: Tensor, cells: Tens
         wanted: the references, and the number of matches.
     """
     is_outside = maxima == -torch.inf
+    # the candidates of a query: each of its cells in each listed reference
     candidates = addresses.masked_fill(is_outside, 0)[..., None] + wanted.places * products.shape[-1]
-    found = products.view(-1).index_select(0, candidates.view(-1)).view(candidates.shape)
-    found.masked_fill_(is_outside[..., None], -torch.inf)
-    top, choice = _largest(found.flatten(-2), wanted.topk)  # indices into cells by listed references
+    of_candidates = products.view(-1).index_select(0, candidates.view(-1)).view(candidates.shape)
+    of_candidates.masked_fill_(is_outside[..., None], -torch.inf)
+    top, choice = _largest(of_candidates.flatten(-2), wanted.topk)
     listed = len(wanted.listed)
     keys = cells.gather(-1, choice // listed) * wanted.slots + wanted.listed[choice % listed]
     return top, keys.masked_fill_(top == -torch.inf, 0)
@@ -189,10 +190,11 @@ def _queries_met(grid: TileGrid) -> int:
 def _numbers(grid: TileGrid, wanted: _Wanted) -> int:
     """Return the numbers that the search of a strip holds at a time."""
     rows, columns = grid.halo_size
-    of_cells = rows * columns * _queries_met(grid)
-    # a query has its neighbourhood, and candidates with their addresses
+    of_reference = rows * columns * _queries_met(grid)
+    of_products = of_reference * (len(wanted.used) + 2)  # and their maxima, and these padded
+    # a query has its neighbourhood, and six numbers of each candidate: product, addresses and indices
     of_query = int(grid.neighbourhood.kept.sum()) + 6 * wanted.topk * len(wanted.listed)
-    return of_cells * (len(wanted.used) + 2) + grid.tile_size[0] * grid.tile_size[1] * of_query
+    return of_products + grid.tile_size[0] * grid.tile_size[1] * of_query
 
 
 @kept(8)
