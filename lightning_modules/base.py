@@ -292,10 +292,20 @@ class CorrespondenceModule(SavedModule):
         self._places = of_fit.get("state_dict", {}).get("combined_loader", [])
 
     def _print_plan(self) -> None:
-        """Print the plan of the training: the rows below, and those of `plan_rows`, the data module and callbacks.
+        """Print the plan of the training: rows of every method, of `plan_rows`, of the data module and of callbacks.
 
         Rows of the method replace rows of the same name; texts of `plan_row` of the others are added to them.
         """
+        plan = self._common_rows() | self.plan_rows()
+        for planner in (self.trainer.datamodule, *self.trainer.callbacks):  # type: ignore[attr-defined]
+            if hasattr(planner, "plan_row"):
+                name, text = planner.plan_row()
+                plan[name] = f"{plan[name]}; {text}" if name in plan else text
+        width = max(map(len, plan))
+        rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
+
+    def _common_rows(self) -> dict[str, str]:
+        """Return the rows of the plan that every method has: name → text."""
         trainer = self.trainer
         plan = {"method": type(self).__name__}
         spec = "" if self.described is None else self.described.spec
@@ -314,13 +324,7 @@ class CorrespondenceModule(SavedModule):
         stated = [f"{limit} {unit}" for unit, limit in limits.items() if limit not in (None, -1)]  # -1: no limit
         plan["length"] = ", at most ".join(stated) or "until trainer.max_time"
         plan["precision"] = str(trainer.precision)
-        plan |= self.plan_rows()
-        for planner in (trainer.datamodule, *trainer.callbacks):  # type: ignore[attr-defined]
-            if hasattr(planner, "plan_row"):
-                name, text = planner.plan_row()
-                plan[name] = f"{plan[name]}; {text}" if name in plan else text
-        width = max(map(len, plan))
-        rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
+        return plan
 
     def plan_rows(self) -> dict[str, str]:
         """Return rows to add to the plan that is printed before training, or to replace in it: name → text."""

@@ -174,6 +174,7 @@ class _LocalReconstruction(Function):
 
     @staticmethod
     def _backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients into query, keys and values; None for values that take none."""
         query, keys, values, colours, logsumexp = ctx.saved_tensors
         of_colours, of_logsumexp, of_compactness = gradients
         work = _BatchParts(query, keys, values, ctx.radius, ctx.border)

@@ -162,6 +162,7 @@ def overlap_scores(sequences: Sequence[Any]) -> dict[str, float]:
 
 
 def _boxes(prediction: Boxes, target: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return prediction and target as float64 arrays (N, 4)."""
     a = as_array(prediction).astype(np.float64)
     b = as_array(target).astype(np.float64)
     if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 4:

@@ -94,6 +94,7 @@ class _Pass:
             window.write(step, cells)
 
     def _begin(self, queries: Tensor, step: int, features: Tensor, cells: Tensor) -> _Group:
+        """Return the group of the queries of a frame, with their heat-maps there."""
         drawn = _draw(self._job, queries, features).permute(1, 2, 0)
         heatmaps = FrameMemory((), self._rules.context, drawn)
         heatmaps.write(step, drawn)

@@ -93,15 +93,9 @@ def track_directly(job: TrackingJob) -> None:
     descriptors = job.no_descriptors()
     at_once = job.frames_at_once() if job.wants_cycle else job.frames
     for query_frames in job.starts.unique().split(at_once):
+        maps_of_queries = _sample_queries(job, query_frames, descriptors)
         queries = torch.isin(job.starts, query_frames).nonzero()[:, 0]
         starts = job.starts[queries]
-        maps_of_queries = {}
-        for start in query_frames.tolist():
-            features = job.features(start)
-            rows = job.rows(queries[starts == start])
-            descriptors[rows] = job.sample(features, job.origins[rows]).to(descriptors)
-            if job.wants_cycle:
-                maps_of_queries[start] = features
         for t in range(job.frames):
             looks_for = starts != t if job.both_directions else starts < t
             wanted = queries[looks_for]
@@ -117,6 +111,18 @@ def track_directly(job: TrackingJob) -> None:
                 here = (job.starts[wanted] == start).nonzero()[:, 0]
                 if len(here):
                     job.track_back(wanted[here], t, found[job.rows(here)], first)
+
+
+def _sample_queries(job: TrackingJob, frames: Tensor, descriptors: Tensor) -> dict[int, Tensor]:
+    """Write the features at the queries of some frames; return frame → features, if points are tracked back."""
+    maps: dict[int, Tensor] = {}
+    for frame in frames.tolist():
+        features = job.features(frame)
+        rows = job.rows((job.starts == frame).nonzero()[:, 0])
+        descriptors[rows] = job.sample(features, job.origins[rows]).to(descriptors)
+        if job.wants_cycle:
+            maps[frame] = features
+    return maps
 
 
 def track_by_chaining(job: TrackingJob) -> None:

@@ -96,9 +96,7 @@ def _average_of_halos(
         logits += bias
         weights = logits.flatten(1, 3).softmax(1).view(logits.shape)
         if mixture is not None:
-            squares = grid.squares(weights)
-            windows = squares.flatten(-2).flatten(0, -3)
-            squares.copy_(compact_windows(windows, mixture).view(squares.shape))
+            _replace_windows(grid.squares(weights), mixture)
         averages.append(torch.bmm(v.mT, weights.flatten(1, 3)))
     of_tiles = torch.cat(averages).mT.unflatten(0, (1, *grid.shape))
     of_map = grid.from_queries(of_tiles)[0]
@@ -106,3 +104,9 @@ def _average_of_halos(
     if protocol.normalise_labels and protocol.normalise_by == "weights":
         return average / mass.clamp_min(1e-12)
     return average
+
+
+def _replace_windows(squares: Tensor, mixture: CompactnessPrior) -> None:
+    """Replace windows of weights (…, R, D, D), D rows and columns around a query, by mixtures, in place."""
+    windows = squares.flatten(-2).flatten(0, -3)
+    squares.copy_(compact_windows(windows, mixture).view(squares.shape))

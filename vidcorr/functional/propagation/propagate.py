@@ -63,6 +63,7 @@ def propagate_labels(
 
 
 def _frames(propagator: "LabelPropagator", features: Iterable[Array], entering: dict[int, Tensor]) -> Iterator[Tensor]:
+    """Yield the labels of all frames, and check at the end that no frame is missing."""
     for item in features:
         yield propagator.step(torch.as_tensor(item), entering.get(propagator.frame))
     propagator.check_finite()
@@ -277,6 +278,7 @@ class LabelPropagator:
         return torch.where(starts[:, None, None], entering, uncovered)
 
     def _check(self, features: Tensor, entering: Tensor | None) -> None:
+        """Refuse features, or labels that enter, of other sizes than those of frame 0."""
         shape = self._first_labels.shape
         channels = self._keys[NEARBY].maps.shape[3] if self._keys else len(features)
         if features.shape != (channels, *shape[1:]):
