@@ -283,10 +283,10 @@ def values_for(kind: type[Benchmark]) -> str | None:
     """
     assert kind.protocol_class is not None
     sources = kind.protocol_class.sources().values()
-    known = set().union(*(source.values for source in sources))
+    benchmarks_with_values = set().union(*(source.values for source in sources))
     for base in kind.__mro__:
         name = vars(base).get("name")
-        if name in known:
+        if name in benchmarks_with_values:
             return str(name)
     return None
 

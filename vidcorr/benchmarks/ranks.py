@@ -102,9 +102,9 @@ class Ranks(AbstractContextManager["Ranks"]):
         stopped_by = error.number if isinstance(error, signals.Stopped) else None
         message = None if error is None else f"{type(error).__name__}: {error}"
         ends = self.gather((stopped_by, message))
-        for number, _ in ends:
-            if number:
-                raise signals.Stopped(number) from error
+        for signal_number, _ in ends:
+            if signal_number:
+                raise signals.Stopped(signal_number) from error
         for rank, (_, message) in enumerate(ends):
             if message is not None:
                 raise BenchmarkError(f"rank {rank} of {self.size}: {message}") from error

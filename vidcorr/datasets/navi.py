@@ -234,32 +234,32 @@ def navi_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
     disparity = torch.from_numpy(read_depth(pair.depths[which]).astype(np.float32))
     height, width = disparity.shape
     require_size(pair.files[which], picture.shape[1:], disparity.shape)
-    rows = _middle(height, min(height, width), side)
-    columns = _middle(width, min(height, width), side)
-    middle = disparity[rows[:, None], columns]
+    middle_rows = _middle(height, min(height, width), side)
+    middle_columns = _middle(width, min(height, width), side)
+    middle = disparity[middle_rows[:, None], middle_columns]
     depth = torch.where(middle > 0, DISPARITY / 1000 / middle, 0)  # metres
     top, left, length = square_around(depth > 0)
     if not length:
         raise DataError(f"{pair.depths[which]}: shows no surface in its middle square")
     nearest = torch.from_numpy((np.arange(side) * (1 / (side / length))).astype(int))  # rounded as by OpenCV
-    down = top + nearest
-    across = left + nearest
-    image = picture[:, rows[down][:, None], columns[across]]
-    focal = pair.cameras[which] * side
-    y = down[protocol.pixel_of_cell]
-    x = across[protocol.pixel_of_cell]
+    rows = top + nearest  # of the middle square, by pixel of the image
+    columns = left + nearest
+    image = picture[:, middle_rows[rows][:, None], middle_columns[columns]]
+    focal = pair.cameras[which] * side  # pixels of the middle square
+    y = rows[protocol.pixel_of_cell]
+    x = columns[protocol.pixel_of_cell]
     z = depth[y[:, None], x]
     centre = side / 2 - 0.5
     points = torch.stack([z * (x.float() - centre) / focal, z * (y.float() - centre)[:, None] / focal, z])
-    scale = focal * side / length
-    return View(image, points, torch.diag(torch.tensor([scale, scale, 1], dtype=torch.float64)))
+    focal_of_image = focal * side / length
+    return View(image, points, torch.diag(torch.tensor([focal_of_image, focal_of_image, 1], dtype=torch.float64)))
 
 
 def _middle(length: int, shorter: int, side: int) -> Tensor:
-    """Return the pixels along a side that the middle of the resized picture shows: torch's nearest."""
+    """Return the pixels along a side that remain: the shorter side is resized to `side` pixels, the middle cut out."""
     resized = side if length == shorter else int(side * length / shorter)
     pixels = torch.arange(length, dtype=torch.float32)
-    index = F.interpolate(pixels[None, None], size=resized, mode="nearest")[0, 0].long()
+    index = F.interpolate(pixels[None, None], size=resized, mode="nearest")[0, 0].long()  # torch's nearest pixel
     begin = round((resized - side) / 2)
     return index[begin : begin + side]
 

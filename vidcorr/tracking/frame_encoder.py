@@ -53,7 +53,8 @@ def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
     protocol = protocol.reset(ignored_by(extractor, protocol))
     if protocol.backbone_precision == "auto":
         fastest, _ = fastest_precision(device_of(extractor).type)
-        protocol = protocol.with_changes(backbone_precision="bfloat16" if fastest == "bfloat16" else "float32")
+        precision = "bfloat16" if fastest == "bfloat16" else "float32"  # never float16, whose numbers overflow
+        protocol = protocol.with_changes(backbone_precision=precision)
     if normalises(extractor):
         return protocol
     return protocol.with_changes(rgb_mean=None, rgb_std=None)
@@ -66,7 +67,7 @@ def ignored_by(extractor: nn.Module, protocol: NetworkView) -> list[str]:
         parts = [part for part in extractor.modules() if acts_on(part)]
     ignored: list[str] = []
     for field in protocol.annotated(READ_BY_NETWORK):
-        if field == "features":
+        if field == "features":  # a stage that text or benchmark names counts more
             is_read = protocol.features == f"{getattr(extractor, 'stage', None)}/{getattr(extractor, 'stride', None)}"
         else:
             is_read = any(field not in part.ignores for part in parts)

@@ -99,8 +99,8 @@ class MaskCoding(LabelCoding):
         ids = to_device(mask, labels.device)
         if t == 0:
             return ids
-        before = labels * to_device(~self._starting(t), labels.device)
-        followed = decode_masks(before, self.objects, protocol, (height, width), self.size)
+        of_earlier_objects = labels * to_device(~self._starting(t), labels.device)
+        followed = decode_masks(of_earlier_objects, self.objects, protocol, (height, width), self.size)
         starting = [number for number, start in self.starts.items() if start == t]
         is_given = torch.isin(ids, to_device(starting, ids.device).to(ids.dtype))
         return torch.where(is_given, ids, followed)

@@ -147,10 +147,13 @@ class FrameTable:
 
     @classmethod
     def from_index(cls, stream: VideoStream) -> Self | None:
-        """Make the table from the index in the header; None unless its time stamps are equally spaced.
+        """Make the table from the index in the header.
 
         The index is in the order of packets, not of frames. Its key frames are right if they end all references to
         earlier frames, which the first packet after a seek must confirm.
+
+        Returns:
+            None if the index is incomplete, has unequal steps or hidden frames, or begins without a key frame.
         """
         entries = tuple(stream.index_entries)
         if not entries or len(entries) != stream.frames or stream.start_time is None:
@@ -225,7 +228,7 @@ def upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
         return image
     a, b, _, c, d = np.frombuffer(bytes(memoryview(data)), np.int32)[:5].astype(float)  # type: ignore[arg-type]
     is_transposed = abs(a) + abs(d) < abs(b) + abs(c)
-    to_right, to_bottom = (c, b) if is_transposed else (a, d)
+    to_right, to_bottom = (c, b) if is_transposed else (a, d)  # negative: the picture is mirrored along this axis
     shown = image.swapaxes(0, 1) if is_transposed else image
     if to_bottom < 0:
         shown = shown[::-1]

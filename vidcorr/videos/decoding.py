@@ -194,7 +194,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         if table is None:
             return None
         groups: dict[int, dict[int, int]] = defaultdict(dict)  # key frame → time of a wanted frame → its index
-        for index in sorted({min(i, len(table) - 1) for i in indices}):
+        existing = {min(index, len(table) - 1) for index in indices}
+        for index in sorted(existing):
             groups[table.key(index)][table.times[index]] = index
         frames: dict[int, np.ndarray] = {}
         try:
@@ -211,7 +212,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             raise
         except (av.FFmpegError, LookupError, ValueError):
             return None
-        return frames if len(frames) == sum(map(len, groups.values())) else None
+        return frames if frames.keys() == existing else None
 
     def _introduce(self) -> None:
         """Show the decoder the file's first packet, which names the encoder: it makes up for faults of that encoder."""

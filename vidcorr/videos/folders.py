@@ -47,7 +47,7 @@ def names_in(folder: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
         for entry in entries:
             if not is_data(entry.name):
                 continue
-            target = Path(entry) if entry.is_symlink() else entry
+            target = Path(entry) if entry.is_symlink() else entry  # an entry raises for links in a circle
             if target.is_dir():
                 folders.append(entry.name)
             elif target.is_file() or not os.path.exists(entry):

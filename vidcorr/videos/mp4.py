@@ -23,7 +23,7 @@ class Mp4Writer:
         path: the file; its folder is made.
         rate: frames per second.
         key_interval: most frames between key frames; None: the encoder's default.
-        options: options of the encoder, for example `crf`.
+        options: options of the encoder, for example `crf`, the quality (18 is visually lossless, 23 usual).
     """
 
     def __init__(

@@ -55,7 +55,9 @@ def without_main() -> Iterator[None]:
 
 def usable_cores() -> int:
     """Return the number of processor cores available to this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):  # macOS has none
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def in_processes(
@@ -107,6 +109,7 @@ def in_processes(
 
 
 def _start(function: Callable[[Any], Any], item: Any, timeout: float) -> tuple[Connection, Process]:
+    """Start a process for an item; return the pipe of its outcome, and the process."""
     context = server_context()
     pipe, end = context.Pipe(duplex=False)
     process = context.Process(target=_serve, args=(function, item, timeout, end), daemon=True)
@@ -135,6 +138,7 @@ def _receive(pipe: Connection, process: Process, timeout: float) -> Any:
 
 
 def _serve(function: Callable[[Any], Any], item: Any, timeout: float, pipe: Connection) -> None:
+    """Call the function in the process of an item, and send its result, or the error as `_receive` takes it."""
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
