@@ -160,7 +160,7 @@ class MaskFolders:
             raise DataError(f"{self.predictions}: holds no video of {self.truth}; {expected}")
         return sorted(rows, key=attrgetter("name")), missing
 
-    def _refuse_shift(self, annotations: MaskFolder, predictions: MaskFolder, folder: Path) -> None:
+    def _refuse_shift(self, annotations: MaskFolder, predictions: MaskFolder) -> None:
         """Refuse predictions that are numbered otherwise than the annotations.
 
         A shift has names that the annotations lack, and lacks names that they have. Only surplus names are no shift, as
@@ -174,9 +174,20 @@ class MaskFolders:
         is_denser = len(predictions) > len(annotations) and not _are_of_every_frame(list(annotations.numbers))
         if not is_denser:
             raise DataError(
-                f"{folder}: holds {surplus[-1]}.png, which is no annotated frame, and lacks {absent[0]}.png: name the "
-                f"predictions as the annotations; if they are so named, add {absent[0]}.png"
+                f"{predictions.folder}: holds {surplus[-1]}.png, which is no annotated frame, and lacks "
+                f"{absent[0]}.png: name the predictions as the annotations; if they are so named, add {absent[0]}.png"
             )
+
+    def _refuse_missing(self, predictions: MaskFolder, required: Sequence[str]) -> None:
+        """Refuse predictions that lack a required frame, with the cause if they lie in a folder per object."""
+        missing = [stem for stem in required if stem not in predictions.numbers]
+        folders = [] if predictions.of_object else [inside for inside in mask_folders(predictions.folder) if inside]
+        if missing and folders:
+            form = f"rules {self.rules.name} score VIDEO/FRAME.png with the ids of all objects"
+            raise DataError(f"{predictions.folder}: holds the folder {folders[0]}; {form}")
+        if missing:
+            text = f"a predicted mask is missing ({len(missing)} of {len(required)})"
+            raise DataError(f"{predictions.folder / missing[0]}.png: {text}")
 
     def _objects(self, name: str) -> Iterator[str]:
         """Yield the folders of a video's objects; "" if the video's folder holds its masks.
@@ -197,9 +208,9 @@ class MaskFolders:
         """Return a row per object of a folder; none for a folder without objects if some may be missing."""
         rules = self.rules
         folder = self.truth / name / object_folder
-        predicted_folder = self.predictions / name / object_folder
+        predicted = self.predictions / name / object_folder
         annotations = MaskFolder(folder, of_object=bool(object_folder), has_void=rules.has_void)
-        predictions = MaskFolder(predicted_folder, of_object=bool(object_folder), has_void=rules.has_void)
+        predictions = MaskFolder(predicted, of_object=bool(object_folder), has_void=rules.has_void)
 
         def shown(stem: str) -> Collection[int]:
             return annotations.shown(annotations.numbers[stem])
@@ -212,21 +223,13 @@ class MaskFolders:
             alone = "; it holds the first mask alone, as a test set does, whose truth only its server has"
             cause = alone if len(annotations) == 1 else ""
             raise DataError(f"{folder}: rules {rules.name} score no object here{cause}")
-        self._refuse_shift(annotations, predictions, predicted_folder)
-        required = rules.required(video, scorer.plan)
-        missing = [stem for stem in required if stem not in predictions.numbers]
-        folders = [] if object_folder else [inside for inside in mask_folders(predicted_folder) if inside]
-        if missing and folders:
-            form = f"rules {rules.name} score VIDEO/FRAME.png with the ids of all objects"
-            raise DataError(f"{predicted_folder}: holds the folder {folders[0]}; {form}")
-        if missing:
-            text = f"a predicted mask is missing ({len(missing)} of {len(required)})"
-            raise DataError(f"{predicted_folder / missing[0]}.png: {text}")
+        self._refuse_shift(annotations, predictions)
+        self._refuse_missing(predictions, rules.required(video, scorer.plan))
         for stem in scorer.objects:
             t = predictions.numbers[stem]
             with errors_at(predictions[t]):
                 scorer.add(stem, annotations.read(annotations.numbers[stem]), predictions.read(t))
-        with errors_at(predicted_folder):
+        with errors_at(predicted):
             objects = scorer.finish()
         rows: list[Row] = []
         for number, values in objects.items():

@@ -63,7 +63,9 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
         with errors_at(path):
             if not {"tracks", "occluded"} <= arrays.keys():
                 raise ValueError("has no arrays tracks and occluded")
-            tracks, occluded = arrays["tracks"], arrays["occluded"]
+            tracks = arrays["tracks"]
+            occluded = arrays["occluded"]
+            # before the checks of positions, since it checks the shapes
             counts = track_measures(queries, occluded, tracks, query_mode, pixel=pixel, areas=sequence.areas())
             finite = tracks[np.isfinite(tracks)]
             if finite.size and finite.min() >= 0 and finite.max() <= 1:
@@ -175,6 +177,7 @@ def refuse_other_boxes(boxes: NDArray[np.float64], target: NDArray[np.float64], 
         "x1,y1,x2,y2 counted from 0": (x - 1, y - 1, x + width - 1, y + height - 1),
         "its centre, width and height": (x + width / 2, y + height / 2, width, height),
     }
+    # of several reasons the last one that holds is told, as the most certain
     reason = "a tracker returns the box that it is given" if is_given else ""
     if len(target) > 1 and np.abs(boxes[0] - target[1]).max() <= TOLERANCE:
         reason = "it is the second annotated box, a frame early"

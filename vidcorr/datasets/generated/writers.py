@@ -55,22 +55,8 @@ def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Pat
             content = {"kind": write.__name__, "generation": GENERATION, "count": count}
             content |= asdict(scenes) | own_arguments
             marker = json.dumps(content, sort_keys=True, indent=1)
-            if is_made(root, marker):
-                return root
-            was_generated = (root / MARKER).is_file()
-            if not was_generated and list_data(root):
-                raise DataError(f"{root}: holds files that were not generated here; give another folder or empty it")
-            root.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with unfinished(root) as folder:
-                    folder.mkdir()
-                    write(folder, scenes, count, **own_arguments)
-                    (folder / MARKER).write_text(marker)
-                    if was_generated:
-                        remove(root)
-            except OSError:
-                if not is_made(root, marker):  # else another process has made it meanwhile
-                    raise
+            if not is_made(root, marker):
+                _make(root, marker, lambda folder: write(folder, scenes, count, **own_arguments))
             return root
 
         write_set.__name__ = write.__name__
@@ -78,6 +64,28 @@ def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Pat
         return write_set
 
     return decorated
+
+
+def _make(root: Path, marker: str, write: Callable[[Path], None]) -> None:
+    """Make a set in a temporary folder, and move it to `root`, where it replaces an earlier generated set.
+
+    Raises:
+        DataError: if `root` is not empty and was not generated.
+    """
+    was_generated = (root / MARKER).is_file()
+    if not was_generated and list_data(root):
+        raise DataError(f"{root}: holds files that were not generated here; give another folder or empty it")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with unfinished(root) as folder:
+            folder.mkdir()
+            write(folder)
+            (folder / MARKER).write_text(marker)
+            if was_generated:
+                remove(root)
+    except OSError:
+        if not is_made(root, marker):  # else another process has made it meanwhile
+            raise
 
 
 def write_mp4(path: Path, video: NDArray[np.uint8], rate: int = 24) -> None:
