@@ -295,7 +295,7 @@ def network_of(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
 def training_digest(trainer: pl.Trainer) -> str:
     """Return a digest of a training's configuration without seeds, folders and callbacks; "" outside the command line.
 
-    Runs that differ in their seed alone have the same recipe.
+    Runs that differ in their seed alone have the same digest, which results hold as `recipe`.
     """
     configs = [each.config for each in trainer.callbacks if isinstance(each, SaveConfigCallback)]  # type: ignore[attr-defined]
     if not configs:

@@ -131,7 +131,7 @@ class Throughput(pl.Callback):
         if self._since is not None:
             self._batches += 1
             every = trainer.log_every_n_steps  # type: ignore[attr-defined]
-            if accumulates(trainer) or not every or trainer.global_step % every:
+            if accumulates(trainer) or not every or trainer.global_step % every:  # 0 logs nothing
                 return
             values = self._speed(trainer, now - self._since, waited)
             if "time/data" in values:

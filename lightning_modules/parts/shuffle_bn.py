@@ -113,10 +113,11 @@ def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
     order = torch.stack([torch.randperm(videos, generator=generator) for _ in range(groups)])  # groups x videos
     first = torch.randint(groups, (), generator=generator)
     source = torch.arange(groups)[:, None]
-    # each group deals its shuffled videos out in turn, from `first` groups further on: all receive equally many
+    # each group deals its shuffled videos out in turn, from `first` groups further on
     receiver = (torch.arange(videos) + source + first) % groups
-    # sorted by their receivers, the videos fall into groups of equal length; stable: in one order on all machines
-    return (order + source * videos).flatten()[receiver.flatten().argsort(stable=True)].view(groups, videos)
+    by_receiver = receiver.flatten().argsort(stable=True)  # stable: in one order on all machines
+    dealt = (order + source * videos).flatten()
+    return dealt[by_receiver].view(groups, videos)  # all groups receive equally many
 
 
 def _exchange(frames: Tensor, deal: Tensor, rank: int) -> Tensor:

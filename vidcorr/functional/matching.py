@@ -159,7 +159,7 @@ def _descriptors(features: Tensor, at: Tensor, frame: Size, protocol: MatchingPr
     if protocol.sampling == "aligned":
         frame_height, frame_width = frame
         steps = to_device([(width - 1) / frame_width, (height - 1) / frame_height], at.device)
-        return sample_features(F.normalize(features, dim=0), at * steps + 0.5)
+        return sample_features(F.normalize(features, dim=0), at * steps + 0.5)  # the first cell's centre is at 0.5
     flat = _cells_at(at, frame, size, protocol)
     if protocol.upsampling == "cells":
         return F.normalize(features.flatten(1)[:, flat].T)

@@ -310,7 +310,7 @@ class SketchedMemory(KeyMemory):
         self._latest = features.new_empty(0), features.new_empty(0)  # the latest query, and its sketches
         self._basis = None
         length = self._chunks * self._kernel.chunk
-        if length < channels:  # the first principal components, the mean left in
+        if length < channels:  # the first principal components, the mean left in; the residual's norm comes last
             rows = features.flatten(0, 1)
             moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN is for the search to find
             components = torch.linalg.eigh(moments).eigenvectors.flip(1)

@@ -211,8 +211,9 @@ def places_met(grid: TileGrid, device: torch.device) -> Tensor:
     cells = grid.windows
     rows, columns = grid.tile_size
     query = np.arange(rows * columns)[:, None]
-    first_met = (cells // grid.halo_size[1] - 2 * grid.reach) * columns  # moves down with the row of keys
-    return to_device(cells * _queries_met(grid) + query - first_met, device)
+    # the first query that the cell's row of keys meets, which moves down with the row
+    first_met = (cells // grid.halo_size[1] - 2 * grid.reach) * columns
+    return to_device(cells * _queries_met(grid) + (query - first_met), device)
 
 
 def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:
