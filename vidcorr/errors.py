@@ -32,7 +32,7 @@ def exit_status(error: BaseException) -> str | int | None:
     """
     number = signals.cause_of(error)
     if number:
-        return 128 + int(number)
+        return 128 + int(number)  # as a shell reports a signal
     if isinstance(error, UsageError):
         print(f"vidcorr: {error}", file=sys.stderr)
         return 2

@@ -16,5 +16,5 @@ def progress_bar(name: str, total: int, unit: str = "items", silent: bool = Fals
         silent: show nothing, as on ranks other than the first.
     """
     seconds = 0.5 if sys.stderr.isatty() else 30.0
-    often = {"mininterval": seconds, "miniters": 1, "delay": 5.0}
-    return tqdm(desc=name, total=total, unit=f" {unit}", disable=silent, leave=False, **often)
+    times = {"mininterval": seconds, "miniters": 1, "delay": 5.0}  # nothing is shown of work that takes 5 s
+    return tqdm(desc=name, total=total, unit=f" {unit}", disable=silent, leave=False, **times)

@@ -60,7 +60,8 @@ def cause_of(error: BaseException) -> int | None:
     number = requests.received
     if isinstance(error, Stopped) or type(error).__name__ == "SIGTERMException":  # Lightning's, before our handlers
         return number or signal.SIGTERM  # another rank may have received it
-    return number if LOST_RANK.search(str(error)) or LOST_WORKER.search(str(error)) else None
+    is_of_lost_process = LOST_RANK.search(str(error)) or LOST_WORKER.search(str(error))
+    return number if is_of_lost_process else None
 
 
 def check() -> None:

@@ -165,7 +165,7 @@ def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
 
 
 def frozen(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
-    """Return a `FrozenEncoder` around a network, with ImageNet's normalisation if the entry asks for it."""
+    """Return a `FrozenEncoder` around a network, with ImageNet's normalisation if the family's entry asks for it."""
     weights = {f"encoder.network.{name}": tensor for name, tensor in state.items()}
     arguments: dict[str, Any] = {"spec": spec or architecture_of(state, entry)}
     if entry.get("imagenet"):
@@ -228,26 +228,28 @@ def _without_weights(spec: str) -> Any:
 
 
 def _liir(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
+    """Convert weights of Liir or MAST; the size of a learned position map is an argument."""
     arguments: dict[str, Any] = dict(entry["arguments"])
     if "backbone.position.places" in state:
-        places = state["backbone.position.places"][0]
+        places = state["backbone.position.places"][0]  # without the released code's axis of the batch
         state = state | {"backbone.position.places": places}
         arguments["position_size"] = places.shape[-1]
     return {"class_path": "vidcorr.lightning_modules.liir.Liir", "init_args": arguments}, state
 
 
 def _cosettle(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
+    """Convert weights of CoSettle, whose encoder was trained on ImageNet's RGB."""
     spec = spec or architecture_of(state, entry)
-    arguments = {"spec": spec, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
-    encoder = {"class_path": import_path(Encoder), "init_args": arguments}
-    made = {"backbone": spec, "encoder": encoder}
-    return {"class_path": "vidcorr.lightning_modules.cosettle.CoSettle", "init_args": made}, state
+    of_encoder = {"spec": spec, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
+    encoder = {"class_path": import_path(Encoder), "init_args": of_encoder}
+    arguments = {"backbone": spec, "encoder": encoder}
+    return {"class_path": "vidcorr.lightning_modules.cosettle.CoSettle", "init_args": arguments}, state
 
 
 def _named(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
     """Convert the weights of a network that the user names, also below a prefix."""
-    made, _ = NamedNetwork(str(spec)).build(with_weights=False)
-    return frozen(fitted(state, made, str(spec), drop_classifier=True), spec, entry)
+    network, _ = NamedNetwork(str(spec)).build(with_weights=False)
+    return frozen(fitted(state, network, str(spec), drop_classifier=True), spec, entry)
 
 
 def _dinov2(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
@@ -255,14 +257,15 @@ def _dinov2(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[R
     from timm.models.vision_transformer import checkpoint_filter_fn
 
     if spec is None:
-        count = state["register_tokens"].shape[1] if "register_tokens" in state else 0
-        named = {"architecture": entry["architecture"].replace("{registers}", str(count))}
-        spec = architecture_of(state, named).replace("_reg0", "")
+        registers = state["register_tokens"].shape[1] if "register_tokens" in state else 0
+        architecture = entry["architecture"].replace("{registers}", str(registers))
+        spec = architecture_of(state, {"architecture": architecture})
+        spec = spec.replace("_reg0", "")  # timm's names say nothing of no registers
         package, _, function = spec.partition(":")
         if package == "vidcorr.backbones" and not hasattr(vit, function):
             raise ValueError(f"there is no {function} here; name the network by --architecture timm:NAME")
-    known = state | {"mask_token": torch.empty(0)}  # timm recognises these files by this key
-    return frozen(checkpoint_filter_fn(known, _without_weights(spec)), spec, entry)
+    marked = state | {"mask_token": torch.empty(0)}  # timm recognises these files by this key
+    return frozen(checkpoint_filter_fn(marked, _without_weights(spec)), spec, entry)
 
 
 def _dinov3(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
@@ -294,4 +297,4 @@ MAKERS: dict[str, Maker] = {
 """Family → (weights under the table's names, the network's name if known, the family's entry) → the module's class and
 arguments, and its weights."""
 FAMILIES: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("families.yaml").read_text("utf-8"))
-"""Name → family, in the order of trial."""
+"""Name of a family → its entry: rules for the names of weights, architecture, and notes; in the order of trial."""

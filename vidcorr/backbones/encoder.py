@@ -288,7 +288,8 @@ class Encoder(nn.Module):
     def takes_normalised(self) -> bool:
         """True if a view normalises RGB before the network gets it.
 
-        Not for a network with views or an input of its own; for a user's module only if its input is stated.
+        Not for a network with views or an input of its own; for a user's module if its input is stated, and no part of
+        it normalises.
         """
         if gives_extractors(self.network) or isinstance(self.network, VideoEncoder) or self.extract in WITH_OWN_INPUT:
             return False

@@ -217,7 +217,7 @@ def measured_stride(view: nn.Module, kind: str, method: Callable[[Tensor], Any] 
         ValueError: if the output is not a map of at least 4 × 4 cells of its stride.
     """
     multiple = getattr(view, "multiple", 1)
-    height, width = (-(-side // multiple) * multiple for side in PROBE)
+    height, width = (-(-side // multiple) * multiple for side in PROBE)  # rounded up to a multiple
     blank = torch.zeros(1, 3, height, width, device=device_of(view))
     with eval_mode(view), random_state_kept():
         features = require_map(features_by(view, blank, method), kind)
@@ -372,7 +372,7 @@ class TimmExtractor(FeatureExtractor):
                 maps[f"stage{index + 1}"] = each
         if OUTPUT in self.stages:
             maps[OUTPUT] = self._last_map(normalised)
-        self.common_stride([round(images.shape[2] / each.shape[2]) for each in maps.values()])
+        self.common_stride([round(images.shape[2] / each.shape[2]) for each in maps.values()])  # refuses several
         return self.joined(maps)
 
     def _last_map(self, images: Tensor) -> Tensor:

@@ -121,7 +121,7 @@ def fitted(state: State, network: nn.Module, source: str | Path, drop_classifier
     if prefix:
         print(f"{source}: takes the weights below {prefix}", flush=True)
         state = without_prefix(state, prefix)
-    if not drop_classifier and not prefix:
+    if not drop_classifier and not prefix:  # below a prefix other weights are left out in any case
         return state
     return {name: tensor for name, tensor in state.items() if name in own or not CLASSIFIER.fullmatch(name)}
 

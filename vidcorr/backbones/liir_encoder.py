@@ -151,7 +151,8 @@ class LiirExtractor(FeatureExtractor):
         super().__init__(stage, ends, "Liir")
         self.ends = {name: ends[name] for name in self.stages}
         self.encoder = encoder
-        own_stride = self.common_stride([2 if name.startswith("res2") else 4 for name in self.stages])
+        strides = [2 if name.startswith("res2") else 4 for name in self.stages]  # without a pooling before res2
+        own_stride = self.common_stride(strides)
         self.set_stride(own_stride, stride)
         self.eval()
 

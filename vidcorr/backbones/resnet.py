@@ -242,6 +242,7 @@ def crw_training_resnet50() -> nn.Module:
 
 
 def _crw_training(network: nn.Module) -> nn.Module:
+    """Return a ResNet without classifier and without the strides of res4 and res5, padding by reflection."""
     network.fc = nn.Identity()
     for layer in ("layer3", "layer4"):
         remove_strides(network.get_submodule(layer))
@@ -249,6 +250,7 @@ def _crw_training(network: nn.Module) -> nn.Module:
 
 
 def _reflecting(network: nn.Module) -> nn.Module:
+    """Return a network whose convolutions pad by reflection; those of 1×1 pad nothing."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
             module.padding_mode = "reflect"

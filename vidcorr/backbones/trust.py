@@ -65,21 +65,25 @@ def allow_named(given: object) -> None:
             (`--model=my_methods.Mine`, `my_networks:small`, also within JSON). A class is `module:Class` in the words
             and `module.Class` in a file.
     """
-    if _folder_of_user.get() is not None:
+    if _folder_of_user.get() is not None:  # the words come from a file
         return
     names = re.findall(r"[\w.]+(?::[\w.]+)?", str(given))
-    allow(*names)
     paths = [name.replace(":", ".") for name in names]
-    allow(*paths)
+    allow(*names, *paths, *_values_of_allow(given))
     set_parsing_settings(import_path_allowlist=[path for path in paths if "." in path and _is_import_path(path)])
+
+
+def _values_of_allow(given: object) -> list[str]:
+    """Return the values of `allow` in a config or of `--allow` in words, which may have slashes, as OWNER/REPO."""
     if isinstance(given, Mapping):
         stated = given.get("allow") or []
-        allow(*([stated] if isinstance(stated, str) else stated))
-    elif isinstance(given, Sequence):
-        words = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        words.add_argument("--allow", nargs="*", action="extend", default=[])
-        flags, _ = words.parse_known_args([str(word) for word in given])
-        allow(*flags.allow)  # with the slashes of OWNER/REPO
+        return [stated] if isinstance(stated, str) else list(stated)
+    if not isinstance(given, Sequence):
+        return []
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--allow", nargs="*", action="extend", default=[])
+    flags, _ = parser.parse_known_args([str(word) for word in given])
+    return list(flags.allow)
 
 
 def named_in(config: object) -> Iterator[str]:
@@ -160,10 +164,10 @@ def named_code(model: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_trusted(package: str) -> bool:
-    """Return whether a package is among `TRUSTED`, or lies below the user's folder; imports nothing without dots.
+    """Return whether a package is among `TRUSTED`, or lies below the user's folder; import nothing.
 
-    An installed package is not trusted for the folder in which it lies. In `words_of_file` the working directory is the
-    folder that the file names; it is the user's only by being the same.
+    An installed package is not trusted for the folder in which it lies. In `words_of_file` the working directory may be
+    another folder, which the file names: it is not trusted.
     """
     if package in TRUSTED:
         return True
@@ -179,8 +183,8 @@ def _is_trusted(package: str) -> bool:
         return False
     here = Path.cwd()
     user = _folder_of_user.get() or here
-    is_of_the_file = here != user and here.is_relative_to(user) and file.is_relative_to(here)
-    return file.is_relative_to(user) and not is_of_the_file
+    is_in_chosen_folder = here != user and here.is_relative_to(user) and file.is_relative_to(here)
+    return file.is_relative_to(user) and not is_in_chosen_folder
 
 
 @contextmanager
@@ -261,12 +265,12 @@ def check_names(recipe: object, source: str | Path) -> Recipe:
     Raises:
         ValueError: one line with all names that the user would have to allow.
     """
-    named: Any = recipe if isinstance(recipe, Mapping) else {}
-    class_path = named.get("class_path")
-    arguments = named.get("init_args", {})
+    content: Any = recipe if isinstance(recipe, Mapping) else {}
+    class_path = content.get("class_path")
+    arguments = content.get("init_args", {})
     if not isinstance(class_path, str) or not isinstance(arguments, Mapping):
         raise ValueError(f"{source}: is damaged: it names no class with arguments")
-    refuse(named_code(named), source)
+    refuse(named_code(content), source)
     given = own_arguments(arguments)
     for name in NETWORK_ARGUMENTS:
         spec = given.get(name)

@@ -123,16 +123,17 @@ def bridge(
     from ..benchmarks.network import with_unique_rows
     from ..experiments.store import scored
 
-    fields = steps_between(start.protocol, end.protocol, order, together)
+    steps = steps_between(start.protocol, end.protocol, order, together)
     (row,) = with_unique_rows([network])
-    steps = Bridge(row, start, end, fields, names or (start.protocol.name, end.protocol.name), common)
-    walk = steps.walk()
-    by_themselves = [steps.under(fields) for fields in steps.steps] if alone else []
+    between = Bridge(row, start, end, steps, names or (start.protocol.name, end.protocol.name), common)
+    walk = between.walk()
+    by_themselves = [between.under(fields) for fields in steps] if alone else []
     jobs = [*walk, *by_themselves]
     with scored(jobs, output) as results:
         if len(results) == len(jobs):
             of_walk = [results[job] for job in walk]
-            table = steps.table(of_walk, [results[job] for job in by_themselves], score)
+            of_single_steps = [results[job] for job in by_themselves]
+            table = between.table(of_walk, of_single_steps, score)
             report(table)
     if len(results) < len(jobs):
         raise ValueError("bridge: another process runs some of the evaluations; repeat the command after it")
@@ -224,10 +225,10 @@ class Bridge:
         """Return the fields of a step, and their values before and after it: `topk: 10 → 5`."""
         values = []
         for benchmark in (self.start, self.end):
-            of_protocol = benchmark.protocol.fields()
+            all_fields = benchmark.protocol.fields()
             texts = []
             for field in fields:
-                value = of_protocol[field]
+                value = all_fields[field]
                 is_long = isinstance(value, list | tuple) and len(value) > 2
                 texts.append(f"[{value[0]}, …]" if is_long else str(value))
             values.append(", ".join(texts))
@@ -235,14 +236,15 @@ class Bridge:
 
 
 def changed_cell(after: Result, before: Result, score: str) -> Cell:
-    """Return the cell of a result with its difference from another one."""
+    """Return the cell of a result with its difference from another one, tested if both have values by sequence."""
     from ..results.cells import Cell
     from ..results.records import ScoreRecord
     from ..results.statistics import Difference
 
     cell = Cell((ScoreRecord(after, score),)).paired_with(Cell((ScoreRecord(before, score),)))
     change = after.scores[score] - before.scores[score]
-    return replace(cell, difference=(cell.difference or Difference(0.0))._replace(mean=change))
+    paired = cell.difference or Difference(change)
+    return replace(cell, difference=paired._replace(mean=change))  # to the last digit, so that steps sum to the whole
 
 
 def steps_between(
@@ -261,9 +263,9 @@ def steps_between(
     Raises:
         ValueError: for a field that does not differ, or protocols that do not differ.
     """
-    others = end.values()
-    idle = {"feature_stride", *(start.idle().keys() & end.idle().keys())}
-    fields = [field for field, value in start.values().items() if value != others[field] and field not in idle]
+    last_values = end.values()
+    idle = {"feature_stride", *(start.idle().keys() & end.idle().keys())}  # neither end's score depends on them
+    fields = [field for field, value in start.values().items() if value != last_values[field] and field not in idle]
     if not fields:
         raise ValueError(f"bridge: {start.name} and {end.name} do not differ in a field that a protocol sets")
     steps: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
@@ -271,7 +273,8 @@ def steps_between(
         if field in steps and unit in steps:
             steps |= dict.fromkeys((field, unit), (field, unit))
     for group in together:
-        steps |= dict.fromkeys(group.split(","), tuple(group.split(",")))
+        members = tuple(group.split(","))
+        steps |= dict.fromkeys(members, members)
     for field in (*order, *steps):
         require_one_of(fields, field=field)
     return list(dict.fromkeys(steps[field] for field in (*order, *fields)))

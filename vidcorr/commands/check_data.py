@@ -69,7 +69,10 @@ def check_data(
         path, reason = next(iter(unusable.items()))
         named = ", ".join(map(str, sources))
         raise DataError(f"{named}: none of {len(paths)} videos can be used; the first is {path}: {reason}")
-    lines = [path if label is None else f"{path} {label}" for path, label in entries if path in usable]
+    lines = []
+    for path, label in entries:
+        if path in usable:
+            lines.append(path if label is None else f"{path} {label}")
     write_atomically(clean, "\n".join([*lines, ""]))
     return usable, unusable
 

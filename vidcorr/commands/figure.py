@@ -69,11 +69,11 @@ def figure(
     rows = _rows(results, benchmark.name)
     if not rows:
         raise ValueError(f"figure: no result of {benchmark.name}")
-    known = {sequence.name: sequence for sequence in benchmark.sequences}
+    by_name = {sequence.name: sequence for sequence in benchmark.sequences}
     for name in sequences:
-        require_one_of(known, sequence=name)
-    names = sequences or list(known)[:SHOWN]
-    return draw_rows([_block(known[name], rows, frames) for name in names])
+        require_one_of(by_name, sequence=name)
+    names = sequences or list(by_name)[:SHOWN]
+    return draw_rows([_block(by_name[name], rows, frames) for name in names])
 
 
 def _rows(results: Sequence[str | Path], data_set: str) -> list[tuple[str, Path, Result]]:

@@ -103,10 +103,11 @@ def _write(matcher: PictureMatcher, found: NDArray[np.float64], output: Path) ->
     from ..videos.files import write_atomically
 
     similarities = found[:, 4]
-    levels = np.interp(similarities, [similarities.min(), similarities.max() + 1e-9], [0, 255]).astype(np.uint8)
+    ends = [similarities.min(), similarities.max() + 1e-9]  # apart, also of equal similarities
+    levels = np.interp(similarities, ends, [0, 255]).astype(np.uint8)
     colours = cv2.applyColorMap(levels[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1].tolist()
     reverse = found[::-1]  # the most similar match is drawn last, above the others
-    picture = draw_matches(*matcher.pictures, reverse[:, :2], reverse[:, 2:4], colours[::-1], 960, is_tight=True)
+    picture = draw_matches(*matcher.pictures, reverse[:, :2], reverse[:, 2:4], colours[::-1], side=960, is_tight=True)
     write_picture(output / "matches.png", picture)
     table = [["x1", "y1", "x2", "y2", "similarity"], *found.round(4).tolist()]
     write_atomically(output / "matches.csv", csv_text(table))

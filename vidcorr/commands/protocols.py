@@ -28,7 +28,7 @@ def command(args: Sequence[str]) -> None:
         return
     shown = named(flags.name)
     if flags.other is None:
-        for _, of_kind in groupby(shown, key=lambda key: key[0]):
+        for _, of_kind in groupby(shown, key=lambda key: key[0]):  # a table for each kind of protocols
             print(described([shown[key] for key in of_kind]))
         return
     others = named(flags.other)

@@ -22,7 +22,8 @@ def command(args: Sequence[str]) -> None:
     named = "folder of a run, or its name below runs (default: the newest run below runs)"
     parser.add_argument("run", nargs="?", metavar="RUN", help=named)
     first = list(args[:1])
-    has_name = bool(first) and (first[0] in ("-h", "--help") or not first[0].startswith("-"))
+    asks_for_help = first in (["-h"], ["--help"])
+    has_name = asks_for_help or (bool(first) and not first[0].startswith("-"))
     name = parser.parse_args(first if has_name else []).run
     given = list(args[1:] if has_name else args)
 

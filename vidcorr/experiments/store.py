@@ -64,10 +64,15 @@ class Job:
 
     @functools.cached_property
     def is_reusable(self) -> bool:
-        """True if the key settles the scores: neither network, benchmark nor protocol is code of the user."""
-        kinds = (type(self.benchmark), type(self.benchmark.protocol))
-        ours = all(kind.__module__.startswith("vidcorr.") for kind in kinds if kind is not type(None))
-        return ours and self.network.is_reusable
+        """True if a stored result can be reused: neither network, benchmark nor protocol is code of the user.
+
+        Such code may change under the same key.
+        """
+        kinds = [type(self.benchmark)]
+        if self.benchmark.protocol is not None:
+            kinds.append(type(self.benchmark.protocol))
+        are_ours = all(kind.__module__.startswith("vidcorr.") for kind in kinds)
+        return are_ours and self.network.is_reusable
 
     @property
     def folder(self) -> str:
@@ -142,16 +147,8 @@ class Store:
                 raise ValueError("the ranks hold different networks or benchmarks: seed every rank alike")
             done_here = [folder for folder, job in job_of_folder.items() if self.reuses(job)]
             done = ranks.gather(done_here)[0]  # the first rank decides for all
-            seconds_of_done: list[float] = []
-            for folder in done:
-                stored = Result.load(self.output / folder)
-                seconds_of_done.append(stored.seconds)
-                date = stored.provenance.date or "an unknown date"
-                print(f"{job_of_folder[folder].title}: reused, made on {date}", flush=True)
             missing = [job for folder, job in job_of_folder.items() if folder not in done]
-            if done and missing:
-                minutes = len(missing) * fmean(seconds_of_done) / 60
-                print(f"{len(missing)} evaluations to run, about {minutes:.1f} minutes by those stored", flush=True)
+            self._announce([job_of_folder[folder] for folder in done], len(missing))
             for number, job in enumerate(missing, start=1):
                 self._run(job, ranks, f"[{number}/{len(missing)}]")
         results: dict[Job, Result] = {}
@@ -159,6 +156,17 @@ class Store:
             if job.folder in self._made or self.reuses(job):  # the user's code only if this store has made its result
                 results[job] = Result.load(self.place(job))
         return results
+
+    def _announce(self, done: Sequence[Job], missing: int) -> None:
+        """Print whose results are reused, and how long the missing evaluations take, if as long as those."""
+        seconds: list[float] = []
+        for job in done:
+            stored = Result.load(self.place(job))
+            seconds.append(stored.seconds)
+            print(f"{job.title}: reused, made on {stored.provenance.date or 'an unknown date'}", flush=True)
+        if done and missing:
+            minutes = missing * fmean(seconds) / 60
+            print(f"{missing} evaluations to run, about {minutes:.1f} minutes by those stored", flush=True)
 
     def reuses(self, job: Job) -> bool:
         """Return whether the folder holds a job's result; none counts of the user's code, which may have changed."""

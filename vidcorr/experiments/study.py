@@ -186,10 +186,10 @@ class Study(BaseModel, extra="forbid"):
                 line = lines.setdefault(begin, [])
                 line += [training for training in trainings if training not in line]
                 for name, common in self.evaluate.items():
-                    own = row.evaluate.get(name, ())
-                    if own is None:  # the row leaves the evaluation out
+                    further = row.evaluate.get(name, ())
+                    if further is None:  # the row leaves the evaluation out
                         continue
-                    arguments = (*common, *own)
+                    arguments = (*common, *further)
                     place = output / slug(row.name) / folder.name / f"{slug(name)}-{digest_of(arguments)}"
                     words = ("evaluate", *network, *arguments, "--output", str(place))
                     line.append(Command(words, row.name, seed, name, place, places))
@@ -314,15 +314,15 @@ def _shown_scores(study: Study, evaluation: str, results: Results, scores: Seque
     """Return the scores of an evaluation that the table shows: the study's, or those of the given ones that it has."""
     if not scores:
         return study.scores[evaluation]
-    known: set[str] = set()
+    measured: set[str] = set()
     for row in study.rows:
         for result in results.get((row.name, evaluation), {}).values():
-            known.update(result.scores)
-    return [score for score in scores if score in known]
+            measured.update(result.scores)
+    return [score for score in scores if score in measured]
 
 
 def _results(study: Study, output: Path) -> Results:
-    """Read the results of a study in a folder."""
+    """Read the results of a study in a folder, each with the study's seed, also of a network that does not know it."""
     found: Results = {}
     for line in study.lines(output):
         for step in line:

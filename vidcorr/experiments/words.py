@@ -17,7 +17,7 @@ from .runs import ROOT, newest_checkpoint
 
 
 def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print) -> list[str]:
-    """Return the words for LightningCLI: a network in place of its name, and first the model of `--ckpt_path`.
+    """Return the words for LightningCLI: the model of `--ckpt_path` first, and names of networks as classes.
 
     Later words win, so flags change the checkpoint's model, and another class replaces it.
 
@@ -29,11 +29,11 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print) 
         ValueError: for a checkpoint that does not exist or cannot be read.
     """
     allow_named(args)
-    first = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    first.add_argument("--ckpt_path")
-    first.add_argument("-c", "--config", action="append", default=[])
-    first.add_argument("--trainer.default_root_dir", dest="root")
-    given, _ = first.parse_known_args(args)
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--ckpt_path")
+    parser.add_argument("-c", "--config", action="append", default=[])
+    parser.add_argument("--trainer.default_root_dir", dest="root")
+    given, _ = parser.parse_known_args(args)
     command, *words = rewritten(args)
     path = given.ckpt_path
     if path == "last" and command == "validate":
@@ -49,9 +49,10 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print) 
 
 
 def rewritten(args: Sequence[str]) -> Iterator[str]:
-    """Yield words: a network after `--model` as the class around it, its input as arguments of the class, lists.
+    """Yield the words, some of them in the form that the parser takes.
 
-    Several values of `--data.source` are a list.
+    A network after `--model` becomes the class around it, `--input`, `--mean` and `--std` become arguments of the
+    class, and several values of `--data.source` a list.
 
     Raises:
         UsageError: if an `--on` has one NAME twice.
@@ -61,22 +62,22 @@ def rewritten(args: Sequence[str]) -> Iterator[str]:
         word = rest.pop(0)
         flag, equals, value = word.partition("=")
         values = [value] if equals else list(takewhile(lambda word: not word.startswith("-"), rest))
+        used = 0  # number of the values that the new words hold
         if flag in ("--input", "--mean", "--std") and values:
-            if not equals:
-                del rest[: len(values)]
+            used = len(values)
             yield from _words_of_input(flag, values)
         elif flag == "--model" and values:
-            del rest[: 1 - len(equals)]
+            used = 1
             yield from _words_of_model(values[0])
-        elif flag == "--on":
-            refuse_one_name_twice(values)
-            yield word
         elif flag == "--data.source" and (len(values) > 1 or is_number("".join(values))):
-            if not equals:
-                del rest[: len(values)]
+            used = len(values)
             yield f"{flag}={json.dumps(values)}"  # a list keeps the text of a folder called 1e3
         else:
+            if flag == "--on":
+                refuse_one_name_twice(values)
             yield word
+        if not equals:
+            del rest[:used]
 
 
 def _words_of_input(flag: str, values: Sequence[str]) -> list[str]:

@@ -89,7 +89,7 @@ class Cell:
         return self.paired_with(base)
 
     def paired_with(self, base: "Cell") -> "Cell":
-        """Return the cell with its difference from another one, paired by sequence; None if these are not the same."""
+        """Return the cell with its difference from another one, paired by sequence; none if sequences differ."""
         found = None
         if self.runs and base.runs:
             found = difference(self.runs, base.runs, (self.trained, base.trained))
@@ -125,7 +125,11 @@ RowKey = tuple[str, ...]
 
 
 def _row_of(record: ScoreRecord, name: str, rows: Mapping[RowKey, Sequence[ScoreRecord]]) -> RowKey:
-    """Return the row of a record with a name: the user's, or that of its seeds, if it is another seed than they are."""
+    """Return the row that a record with a name belongs to.
+
+    A row that the user names has all records of the name. Another row has the seeds of one network; a second result of
+    a seed, or one of an unknown seed, is a row of its own.
+    """
     if record.row:
         return (name,)
     of_seeds = (name, record.weights)

@@ -65,7 +65,7 @@ def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
         benchmark: name of the benchmark, which decides the kind of the protocol: masks, points, boxes or matching. If
             the source has no values for it, those of the kind's default benchmark are taken.
     """
-    kind, *others = kinds()  # the first, of masks and joints, is that of sources without values for the benchmark
+    kind, *others = kinds()  # masks and joints, unless a source of another kind has values for the benchmark
     for other in others:
         if any(benchmark in source.values for source in other.sources().values()):
             kind = other

@@ -91,12 +91,14 @@ class Table:
 
     @cached_property
     def best(self) -> dict[str, str]:
-        """Head of a column with several scores → the largest mean as text; columns of decays have no best."""
+        """Head of a column with several scores → the largest mean as text; decays and steps have no best."""
         best: dict[str, str] = {}
+        if self.caption:
+            return best
         for head, column in self.columns.items():
             cells = [row[head] for row in self.rows.values() if head in row]
             means = [cell.mean for cell in cells if not math.isnan(cell.mean)]
-            if len(means) > 1 and not column.score.endswith("Decay") and not self.caption:
+            if len(means) > 1 and not column.score.endswith("Decay"):
                 best[head] = percent(max(means), cells[0].digits)
         return best
 
@@ -206,10 +208,10 @@ def _about_tests(table: Table, intervals: bool) -> list[str]:
         return []
     paired = f"paired by sequence, and by seed where rows share {FEWEST_SEEDS} seeds or more"
     sentences = [f"They are {paired}; each row is tested by itself"]
-    found = [cell.difference.ends for cell in table.cells if cell.difference is not None]
-    if intervals and any(found):
+    ends = [cell.difference.ends for cell in table.cells if cell.difference is not None]
+    if intervals and any(ends):
         sentences.append(ABOUT_WEIGHTS)
-    if intervals and not all(found):
+    if intervals and not all(ends):
         needed = f"{FEWEST_SEQUENCES} sequences, and {FEWEST_SEEDS} seeds of a training"
         sentences.append(f"A difference without an interval is not tested: a test needs {needed}")
     return sentences

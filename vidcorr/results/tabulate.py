@@ -42,12 +42,12 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False) -> Ta
     titled = uniquely_titled([record.column for record in records])
     cells: list[tuple[str, Column, Cell]] = []
     for name, members in by_row(records).items():
-        seeds: dict[Column, list[ScoreRecord]] = {}
+        by_column: dict[Column, list[ScoreRecord]] = {}
         for record in members:
-            seeds.setdefault(titled[record.column], []).append(record)
-        for column, of_cell in seeds.items():
-            is_training = len(of_cell) > 1 or bool(of_cell[0].result.history)
-            cells.append((name, column, Cell(tuple(of_cell), is_training)))
+            by_column.setdefault(titled[record.column], []).append(record)
+        for column, of_seeds in by_column.items():
+            is_training = len(of_seeds) > 1 or bool(of_seeds[0].result.history)
+            cells.append((name, column, Cell(tuple(of_seeds), is_training)))
     notes: list[str] = []
     if with_published:
         for paper, columns in _published_on(records).items():

@@ -46,13 +46,13 @@ def draw_matches(
     for frame, places in ((first, points), (second, others)):
         picture = as_picture(frame)
         scale = side / max(picture.shape)
-        size = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
-        sheet[top : top + size[1], : size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        width, height = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
+        sheet[top : top + height, :width] = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
         if top:
             sheet[top - unit : top + unit] = 255  # a line between the pictures
         drawn = np.asarray(places, np.float64).reshape(-1, 2) * scale + (0, top)
         ends.append(np.nan_to_num(drawn).round().astype(int).clip(0, 2 * side).tolist())
-        top += size[1] if is_tight else side
+        top += height if is_tight else side
     for index in evenly_spaced(len(ends[0]), SHOWN):
         cv2.line(sheet, ends[0][index], ends[1][index], colours[index], unit, cv2.LINE_AA)
         for of_picture in ends:

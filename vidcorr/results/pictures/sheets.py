@@ -65,8 +65,8 @@ def principal_colours(features: Tensor) -> Tensor:
     cells = cells - cells.mean(0)
     _, vectors = torch.linalg.eigh(cells.T @ cells)  # ascending
     axes = vectors.flip(1)[:, :3]
-    largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
-    values = F.pad(cells @ (axes * largest.sign()), (0, 3 - axes.shape[1]))
+    largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))  # loading of each axis
+    values = F.pad(cells @ (axes * largest.sign()), (0, 3 - axes.shape[1]))  # zeros for channels below three
     ordered = values.sort(0).values
     cut = len(values) // 100
     low = ordered[cut]
@@ -99,9 +99,9 @@ def feature_sheet(
     Raises:
         ValueError: if the numbers of maps and frames differ.
     """
-    height, right = frames.shape[-2:]
-    colours = F.interpolate(principal_colours(features), covered or (height, right), mode="bilinear")
-    colours = colours[:, :, :height, :right].cpu()
+    height, frame_width = frames.shape[-2:]
+    colours = F.interpolate(principal_colours(features), covered or (height, frame_width), mode="bilinear")
+    colours = colours[:, :, :height, :frame_width].cpu()
     values = frames.cpu().float()
     if not frames.is_floating_point():
         values = values / 255
@@ -161,12 +161,11 @@ def heat_map_sheet(
     if protocol.mixture_components is not None:
         without_prior = affinity(prior=False)
         weights_of_rows = {", with the prior": with_prior.weights[0], ", without": without_prior.weights[0]}
-    count = min(MOST_REFERENCES, len(with_prior.frames))
-    heaviest = with_prior.weights[0].sum((1, 2)).topk(count).indices
-    shown = sorted(heaviest.tolist())
-    height, right = frames.shape[-2:]
-    size = covered or (height, right)
-    cell = torch.tensor(size) / torch.tensor(features.shape[-2:]) * width / right  # in pixels of the drawn frames
+    shown = _heaviest(with_prior.weights[0])
+    height, frame_width = frames.shape[-2:]
+    size = covered or (height, frame_width)
+    grid = torch.tensor(features.shape[-2:])
+    cell = torch.tensor(size) / grid * width / frame_width  # in pixels of the drawn frames
     y, x = ((points[0] + 0.5) * cell - 0.5).round().int().tolist()
     drawn = [_pale(resized(as_picture(frame), width)) for frame in frames]
     drawn_query = drawn[query].copy()
@@ -179,10 +178,16 @@ def heat_map_sheet(
             of_frame = weights[index]
             heat = F.interpolate(of_frame[None, None].float().cpu(), size, mode="bilinear")[0, 0]
             number = with_prior.frames[index]
-            picture = _heated(drawn[number], heat[:height, :right] / largest)
+            picture = _heated(drawn[number], heat[:height, :frame_width] / largest)
             caption = f"{names[number]}: {of_frame.sum():.0%} of the label, a cell at most {of_frame.max():.1%}"
             panels.append(captioned(picture, caption))
     return contact_sheet(panels, columns=1 + len(shown), width=width)
+
+
+def _heaviest(weights: Tensor) -> list[int]:
+    """Return the indices of up to five references `(S, h, w)` with the largest sums of weights, in their order."""
+    count = min(MOST_REFERENCES, len(weights))
+    return sorted(weights.sum((1, 2)).topk(count).indices.tolist())
 
 
 def _heated(picture: Picture, heat: Tensor) -> Picture:

@@ -16,12 +16,22 @@ WIDTH = 1800
 """Pixels: 15 cm at 300 dots per inch."""
 LABEL = 780
 """Largest width of a label, pixels."""
+VALUES = 190
+"""Width of the values at the right, pixels."""
+MARGIN = 24
+"""White space left of the labels and right of the values, pixels."""
+GAP = 20
+"""White space between labels and bars, pixels."""
+LETTERS = 115
+"""Most letters of a line of the caption."""
 ROW = 56
 """Least height of a row, pixels."""
 SPACING = 29
 """From a line of a label to the next, pixels."""
 SIZE = 26
-"""Size of the letters; of values 21."""
+"""Size of the letters."""
+SMALL = 21
+"""Size of the letters of a field's values."""
 RISE = (0, 114, 178)
 FALL = (213, 94, 0)
 END = (110, 110, 110)
@@ -43,15 +53,15 @@ def waterfall(table: Table) -> Drawing:
     cells = [row[head] for row in table.rows.values()]
     last = len(cells) - 1
     labels = [_lines_of_label(name) for name in table.rows]
-    left = 44 + max(width_of(text, size) for text, size, _ in chain.from_iterable(labels))
-    title = wrap(table.caption, 115)
+    left = MARGIN + GAP + max(width_of(text, size) for text, size, _ in chain.from_iterable(labels))
+    title = wrap(table.caption, LETTERS)
     tops = [8 + SPACING * len(title) + 16 * bool(title)]  # of the rows, and of what is below
     for label in labels:
         tops.append(tops[-1] + max(ROW, 12 + SPACING * len(label)))
     axis = _axis_of(cells, left)
     sheet = Drawing(WIDTH, tops[-1] + 2 * ROW, 300.0)
     for number, line in enumerate(title):
-        sheet.text(24, 8 + SPACING * (number + 0.5), line, SIZE, INK)
+        sheet.text(MARGIN, 8 + SPACING * (number + 0.5), line, SIZE, INK)
     _draw_axis(sheet, axis, tops[0], tops[-1], f"{column.score}, per cent")
     middles = [(top + bottom) / 2 for top, bottom in pairwise(tops)]
     for number, (label, cell, middle) in enumerate(zip(labels, cells, middles, strict=True)):
@@ -64,8 +74,8 @@ def waterfall(table: Table) -> Drawing:
             sheet.bar(axis.x(cell.mean) - 1, middle + 18, axis.x(cell.mean) + 1, middles[number + 1] - 17, END)
         for place, (line, size, ink) in enumerate(label):
             y = middle + SPACING * (place - (len(label) - 1) / 2)
-            sheet.text(left - 20, y, line, size, ink, "right")
-        sheet.text(WIDTH - 24, middle, text, SIZE, INK, "right")
+            sheet.text(left - GAP, y, line, size, ink, "right")
+        sheet.text(WIDTH - MARGIN, middle, text, SIZE, INK, "right")
     return sheet
 
 
@@ -91,7 +101,7 @@ def _axis_of(cells: Sequence[Cell], left: float) -> _Axis:
     tick = _tick(max(ends) - min(ends) + 0.004)  # equal scores too have a span
     low = math.floor(min(ends) / tick - 0.1) * tick
     high = math.ceil(max(ends) / tick + 0.1) * tick
-    return _Axis(low, high, tick, left, WIDTH - 190)
+    return _Axis(low, high, tick, left, WIDTH - VALUES)
 
 
 def _draw_axis(sheet: Drawing, axis: _Axis, top: float, bottom: float, title: str) -> None:
@@ -128,7 +138,7 @@ def _lines_of_label(name: str) -> list[tuple[str, int, Colour]]:
     """Return the lines of a row's name with size and colour: the fields, and small below them their values."""
     fields, _, values = name.partition(": ")
     lines = []
-    for text, size, ink in ((fields, SIZE, INK), (values, 21, SOFT)):
+    for text, size, ink in ((fields, SIZE, INK), (values, SMALL, SOFT)):
         for line in wrap(text.replace("→", "to"), int(LABEL / width_of("e", size))):
             lines.append((line, size, ink))
     return lines
