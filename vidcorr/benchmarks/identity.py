@@ -66,16 +66,19 @@ def data_digest(sequences: Iterable[object], files: Iterable[Path] = ()) -> str:
     digest_of = functools.cache(file_digest)
 
     def plain(value: Any) -> Any:
-        """Return what JSON cannot hold as lists and mappings; functions, such as a decoder of frames, are left out."""
+        """Return what JSON cannot hold as what it can: files and arrays by digests, objects by their fields.
+
+        Functions, such as a decoder of frames, are left out.
+        """
         if isinstance(value, Path):
             return [value.name, digest_of(value)]
         if isinstance(value, np.ndarray):
             return [str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).hexdigest()]
         if callable(value):
             return None
-        named = dict(getattr(value, "__dict__", {"value": repr(value)}))
+        values = dict(getattr(value, "__dict__", {"value": repr(value)}))
         for name in FRAME_FIELDS:
-            named[name] = [[file.name, file.stat().st_size] for file in named.get(name, ())]
-        return named
+            values[name] = [[file.name, file.stat().st_size] for file in values.get(name, ())]
+        return values
 
     return text_digest(json.dumps([list(files), list(sequences)], default=plain))

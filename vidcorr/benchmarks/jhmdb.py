@@ -85,11 +85,7 @@ class JhmdbBenchmark(Benchmark):
             found.append(joints)
         prediction = torch.stack(found)
         distances = keypoint_distances(prediction, sequence.points, protocol.keypoint_counting, sequence.size)
-        curves: dict[str, Curve] = {}
-        for threshold in CURVE_THRESHOLDS:
-            near = (distances <= threshold).double().where(~distances.isnan(), torch.nan)
-            curves[f"PCK@{threshold:g}"] = range(sequence.num_frames), near.nanmean(1).tolist()
-        pictures.close(curves)
+        pictures.close(pck_curves(distances))
         lines = [["frame", "joint", "x", "y"]]
         for frame, positions in zip(sequence.frames, prediction.tolist(), strict=True):
             for name, position in zip(JOINTS, positions, strict=True):
@@ -109,6 +105,15 @@ class JhmdbBenchmark(Benchmark):
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
         """Return split and subset."""
         return [f"split {self.split}", self.subset]
+
+
+def pck_curves(distances: Tensor) -> dict[str, Curve]:
+    """Return the fraction of correct joints by frame; `distances` `(T, K)`, NaN for a joint that does not count."""
+    curves: dict[str, Curve] = {}
+    for threshold in CURVE_THRESHOLDS:
+        is_near = (distances <= threshold).double().where(~distances.isnan(), torch.nan)
+        curves[f"PCK@{threshold:g}"] = range(len(distances)), is_near.nanmean(1).tolist()
+    return curves
 
 
 def reread(points: Tensor, heatmaps: Tensor, covered: Size, protocol: JointProtocol) -> Tensor:

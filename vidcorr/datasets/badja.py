@@ -50,7 +50,7 @@ def Badja(root: str | Path) -> list[PointSequence]:
 
 def _clip(root: Path, file: Path) -> PointSequence:
     content = read_json(file)
-    numbers = list(BADJA_JOINTS)
+    joint_numbers = list(BADJA_JOINTS)
     with errors_at(f"{file}: is not a list of annotated frames with 37 joints", *WRONG_JSON):
         images: list[str] = []
         segmentations: list[str] = []
@@ -59,8 +59,8 @@ def _clip(root: Path, file: Path) -> PointSequence:
         for entry in content:
             images.append(str(entry["image_path"]))
             segmentations.append(str(entry["segmentation_path"]))
-            joints.append(np.array(entry["joints"], np.float64)[numbers])
-            visibility.append(np.array(entry["visibility"], bool)[numbers])
+            joints.append(np.array(entry["joints"], np.float64)[joint_numbers])
+            visibility.append(np.array(entry["visibility"], bool)[joint_numbers])
         positions = np.array(joints)
         visible = np.array(visibility)
     frames = tuple(named_file(root, name, file) for name in images)

@@ -113,7 +113,8 @@ def TapVid(root: str | Path) -> list[PointSequence]:
     root = Path(root).expanduser()
     inside = list_data(root) if root.is_dir() else [root]
     files = [path for path in inside if path.suffix.lower() in (".pkl", ".npz")]
-    if len({path.suffix.lower() for path in files}) != 1:  # two sets would be scored as one
+    suffixes = {path.suffix.lower() for path in files}
+    if len(suffixes) != 1:  # no set, or two, which would be scored as one
         raise DataError(f"{root}: {EXPECTED}")
     sequences: list[PointSequence] = []
     for file in files:

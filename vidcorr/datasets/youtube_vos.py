@@ -68,6 +68,7 @@ def YoutubeVos(
 
 
 def _folder_of_all_frames(root: Path, folder: str) -> Path:
+    """Return the folder of every frame's images at either place; where neither exists, the first, for the error."""
     folders = [root / f"{folder}_all_frames", root / "all_frames" / f"{folder}_all_frames"]
     return next(filter(Path.is_dir, folders), folders[0]) / "JPEGImages"
 
@@ -93,7 +94,7 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
     begin = min(starts.values())
     reported: list[int] = []
     for image in list_images(meta.parent / "JPEGImages" / name):  # every fifth frame
-        t = index_of.get(int(image.stem), -1)
+        t = index_of.get(int(image.stem), -1)  # -1: not among the frames that are followed
         if t >= begin:
             reported.append(t)
     return MaskSequence(

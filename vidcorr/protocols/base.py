@@ -154,7 +154,7 @@ class EvaluationProtocol(BaseModel):
         text = Path(__file__).with_name("protocols.yaml").read_text("utf-8")
         entries = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)).get(cls.kind, {})
         for entry in entries.values():
-            if isinstance(entry.get("note"), list):
+            if isinstance(entry.get("note"), list):  # of sentences
                 entry["note"] = " ".join(entry["note"])
         return {name: Source(**entry) for name, entry in entries.items()}
 

@@ -154,7 +154,7 @@ class LabelProtocol(NetworkInput):
             return sorted(chosen)
         oldest = frame - self.context
         if self.repeat_first == "padding":
-            return [start] + [max(recent, start) for recent in range(oldest, frame)]
+            return [start] + [max(recent, start) for recent in range(oldest, frame)]  # the start for frames before it
         first_recent = start + 1 if self.repeat_first == "never" else start
         return [start, *range(max(oldest, first_recent), frame)]
 
@@ -180,6 +180,7 @@ class LabelProtocol(NetworkInput):
         fits_first = self.first_frame_masked or self.topk is not None or self.radius is None
         takes_whole_square = self.topk is None and self.radius is not None and self.neighbourhood == "square"
         is_mixed = self.mixture_components is not None
+        # without a grid, as a mixture with a radius in sides is refused below
         cells_of_square = (2 * math.floor(self.radius_in_cells(grid=(0, 0)) or 0) + 1) ** 2
         fits_mixture = takes_whole_square and (self.mixture_components or 0) <= cells_of_square
         unless = "unless the neighbourhood is a square with topk=None"
@@ -192,8 +193,8 @@ class LabelProtocol(NetworkInput):
         conditions["references"] = has_first_or_last, "frame indices with 0 or -1 among them, or None"
         conditions["first_frame_masked"] = fits_first, "True without a topk"
         conditions["radius_unit"] = not is_mixed or self.radius_unit != "side", "'cell' or 'pixel' with a mixture"
-        fewer = f"None {unless}, and at most its number of cells"
-        conditions["mixture_components"] = not is_mixed or fits_mixture, fewer
+        allowed = f"None {unless}, and at most its number of cells"
+        conditions["mixture_components"] = not is_mixed or fits_mixture, allowed
         conditions["border"] = self.border == "exclude" or takes_whole_square, f"'exclude' {unless}"
         conditions["topk_ties"] = self.topk_ties == "cut" or self.topk is not None, "'cut' without a topk"
         return conditions

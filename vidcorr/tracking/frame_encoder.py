@@ -224,14 +224,15 @@ class FrameEncoder:
             with (
                 self.watch("backbone", self.device),
                 computing_in(self._rules.backbone_precision, self.device),
-                torch.inference_mode(False),  # as `features_by`
+                torch.inference_mode(False),  # tensors that the network keeps stay of use in training
                 torch.no_grad(),
             ):
                 output = next(encoded, None)
             if output is None:
                 return
             kind = getattr(encoder, "kind", type(encoder).__name__)
-            features = require_map(output[None] if isinstance(output, Tensor) else output, kind)[0]
+            batch = output[None] if isinstance(output, Tensor) else output
+            features = require_map(batch, kind)[0]
             stride = stated_stride(encoder)
             expected = self.protocol.feature_stride
             if stride not in (None, expected):

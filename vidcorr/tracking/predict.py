@@ -150,7 +150,8 @@ def _drawer(prompt: Prompt, rules: AnyProtocol) -> Callable[[Tensor, Any], Pictu
     if isinstance(prompt, BoxPrompt):
         labels = names if len(names) > 1 else []
         return lambda frame, found: overlays.draw_boxes(frame, found[:, :4], colours, labels)
-    recent: deque[Tensor] = deque(maxlen=overlays.TAIL + 1 if isinstance(rules, PointProtocol) else 1)
+    has_tails = isinstance(rules, PointProtocol)
+    recent: deque[Tensor] = deque(maxlen=overlays.TAIL + 1 if has_tails else 1)
 
     def draw_tracks(frame: Tensor, found: Tensor) -> Picture:
         recent.append(found)

@@ -159,8 +159,10 @@ def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
     Raises:
         DataError: if there is no such list, with its possible paths and its content.
     """
-    is_path = isinstance(split, Path) or split.endswith(".txt")
-    paths = [root / split, Path(split)] if is_path else [root / form.format(split) for form in forms]
+    if isinstance(split, Path) or split.endswith(".txt"):
+        paths = [root / split, Path(split)]
+    else:
+        paths = [root / form.format(split) for form in forms]
     for path in paths:
         if path.is_file():
             return path

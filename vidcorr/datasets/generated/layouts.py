@@ -189,14 +189,14 @@ def write_spair(folder: Path, scenes: Scenes, count: int, views: int = 4, points
         points: key points of a scene, at most 30.
     """
     frames = np.linspace(0, scenes.frames - 1, views).round().astype(int).tolist()
-    sides = np.array(scenes.size[::-1])
+    image_size = [*scenes.size[::-1], 3]  # width, height, channels
     listed: list[str] = []
     for i, (video, masks) in enumerate(scenes.rendered(count)):
         category = f"scene{i:03d}"
         stems = numbered(category + "_{:03d}", frames)
         write_frames(folder / "JPEGImages" / category, video[frames], numbered(category + "_{:03d}.jpg", frames))
         tracks, hidden = scenes.tracks(i, masks, min(points, POINT_IDS))
-        at = np.floor(tracks[:, frames] + 0.5).astype(int)
+        positions = np.floor(tracks[:, frames] + 0.5).astype(int)
         visible = ~hidden[:, frames]
         x, y, width, height = boxes_of(masks > 0, number=1)[frames].astype(int).T  # of all sprites, one-based
         left = x - 1
@@ -205,16 +205,16 @@ def write_spair(folder: Path, scenes: Scenes, count: int, views: int = 4, points
         for view, stem in enumerate(stems):
             places: dict[str, list[int] | None] = dict.fromkeys(numbered("{}", range(POINT_IDS)))
             for number in np.flatnonzero(visible[:, view]).tolist():
-                places[str(number)] = at[number, view].tolist()
+                places[str(number)] = positions[number, view].tolist()
             write_text(folder / "ImageAnnotation" / category / f"{stem}.json", [json.dumps({"kps": places})])
-        for one, other in combinations(range(views), 2):
-            name = f"{len(listed):06d}-{stems[one]}-{stems[other]}:{category}"
+        for source, target in combinations(range(views), 2):
+            name = f"{len(listed):06d}-{stems[source]}-{stems[target]}:{category}"
             listed.append(name)
-            both = np.flatnonzero(visible[:, one] & visible[:, other])
-            content: dict[str, Any] = {"category": category, "viewpoint_variation": min(other - one - 1, 2)}
-            content["kps_ids"] = numbered("{}", both.tolist())
-            for side, view in (("src", one), ("trg", other)):
-                content |= {f"{side}_imname": f"{stems[view]}.jpg", f"{side}_imsize": [*sides.tolist(), 3]}
-                content |= {f"{side}_bndbox": boxes[view], f"{side}_kps": at[both, view].tolist()}
+            in_both = np.flatnonzero(visible[:, source] & visible[:, target])
+            content: dict[str, Any] = {"category": category, "viewpoint_variation": min(target - source - 1, 2)}
+            content["kps_ids"] = numbered("{}", in_both.tolist())
+            for side, view in (("src", source), ("trg", target)):
+                content |= {f"{side}_imname": f"{stems[view]}.jpg", f"{side}_imsize": image_size}
+                content |= {f"{side}_bndbox": boxes[view], f"{side}_kps": positions[in_both, view].tolist()}
             write_text(folder / "PairAnnotation" / "test" / f"{name}.json", [json.dumps(content)])
     write_text(folder / "Layout" / "large" / "test.txt", listed)

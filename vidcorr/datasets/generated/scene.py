@@ -246,7 +246,7 @@ def _texture(rng: Generator, side: int, colours: NDArray[np.float32], period: fl
     spectrum = np.fft.rfft2(rng.normal(size=(side, side)))
     noise = np.fft.irfft2(passed * spectrum, s=(side, side))
     level = np.digitize(noise, np.quantile(noise, [1 / 3, 2 / 3]))
-    grain = rng.normal(0, 20, (side, side, 1))
+    grain = rng.normal(0, 20, (side, side, 1))  # with the blur below, edges and noise of a camera
     sharp = colours[rng.permutation(3)][level] + grain
     return np.asarray(cv2.GaussianBlur(sharp.astype(np.float32), (0, 0), 0.6), np.float32)
 
