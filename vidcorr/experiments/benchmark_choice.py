@@ -146,19 +146,14 @@ class BenchmarkChoice:
 
     def idle_changes(self) -> set[str]:
         """Return the fields whose change has no effect beside the others; empty for a choice that `build` refuses."""
-        changes = dict(self.arguments.get("changes") or {})
-        kept = dict(changes)
+        changes = self.arguments.get("changes") or {}
         try:
             protocol = self.without_changes(changes).build().protocol
             if protocol is None:
                 return set()
-            idle = protocol.with_changes(**kept).idle().keys() & kept.keys()
-            while idle:  # without these changes another one may have no effect
-                kept = {field: value for field, value in kept.items() if field not in idle}
-                idle = protocol.with_changes(**kept).idle().keys() & kept.keys()
+            return changes.keys() & protocol.with_changes(**changes).idle().keys()
         except (UsageError, ValueError):
             return set()
-        return changes.keys() - kept.keys()
 
     def build(self) -> Benchmark:
         """Return the benchmark.
