@@ -64,14 +64,13 @@ class Prompt(ABC):
             raise DataError(f"{cls.kind}: expected {cls.columns} for each name, got {given!s:.120}")
         return cls(source=cls.kind, objects=tuple(names), labels=labels)
 
-    def within(self, size: tuple[int, int]) -> Self:
-        """Check the prompt against a frame of (height, width) pixels, and return the part of it inside the frame."""
-        self.check(size)
-        return self
-
     @abstractmethod
-    def check(self, size: tuple[int, int]) -> None:
-        """Raise `DataError` unless the prompt fits a frame of (height, width) pixels."""
+    def within(self, size: tuple[int, int]) -> Self:
+        """Return the part of the prompt inside a frame of (height, width) pixels.
+
+        Raises:
+            DataError: if the prompt does not fit the frame.
+        """
 
     def metadata(self) -> dict[str, Any]:
         """Return a description for the record."""
@@ -114,10 +113,11 @@ class MaskPrompt(Prompt):
         labels = np.where(ids == VOID, np.uint8(id_of_void), ids)
         return cls(source=source, objects=object_ids(labels), labels=labels)
 
-    def check(self, size: tuple[int, int]) -> None:
-        """Raise `DataError` unless the mask has the frame's size, (height, width) pixels."""
+    def within(self, size: tuple[int, int]) -> Self:
+        """Return the prompt; raise `DataError` unless the mask has the frame's size, (height, width) pixels."""
         if self.labels.shape != size:
             raise DataError(f"{self.source}: the mask is {pixels(self.labels.shape)}, the frame {pixels(size)}")
+        return self
 
     def metadata(self) -> dict[str, Any]:
         """Return a description for the record."""
@@ -137,8 +137,12 @@ class BoxPrompt(Prompt):
     kind = "boxes"
     columns = "x,y,width,height"
 
-    def check(self, size: tuple[int, int]) -> None:
-        """Raise `DataError` unless the boxes are in pixels and have an area in the frame, (height, width) pixels."""
+    def within(self, size: tuple[int, int]) -> Self:
+        """Return the prompt with its boxes cut at the border of the frame, which boxes of a detector may cross.
+
+        Raises:
+            DataError: unless the boxes are in pixels and have an area in the frame.
+        """
         for x, y, width, height in self.labels.tolist():
             box = f"box {x:g},{y:g},{width:g},{height:g}"
             if min(width, height) <= 0:
@@ -147,10 +151,6 @@ class BoxPrompt(Prompt):
                 raise DataError(f"{box}: is in fractions of the frame: give pixels, of {pixels(size)}")
             if x >= size[1] or y >= size[0] or x + width <= 0 or y + height <= 0:
                 raise DataError(f"{box}: lies outside the frame of {pixels(size)}")
-
-    def within(self, size: tuple[int, int]) -> Self:
-        """Return the prompt with its boxes cut at the border of the frame, which boxes of a detector may cross."""
-        self.check(size)
         height, width = size
         ends = self.labels[:, :2] + self.labels[:, 2:]
         starts = self.labels[:, :2].clip(0)
@@ -189,11 +189,12 @@ class PointPrompt(Prompt):
         names = tuple(row[1] for row in rows)
         return cls(source=str(given), objects=names, labels=labels, frame=int(frame))
 
-    def check(self, size: tuple[int, int]) -> None:
-        """Raise `DataError` unless all points lie inside the frame, (height, width) pixels."""
+    def within(self, size: tuple[int, int]) -> Self:
+        """Return the prompt; raise `DataError` unless all points lie inside the frame, (height, width) pixels."""
         for name, (x, y) in zip(self.objects, self.labels.tolist(), strict=True):
             if not (0 <= x <= size[1] - 1 and 0 <= y <= size[0] - 1):
                 raise DataError(f"{self.source}: point {name} at {x:g},{y:g} lies outside the frame of {pixels(size)}")
+        return self
 
 
 def _numbers(rows: Sequence[Any], columns: str, source: str) -> NDArray[np.float64]:
