@@ -6,7 +6,6 @@ from types import MethodType
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -79,7 +78,8 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
     """
     ranks, rank = world_size_and_rank()
     deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)  # ranks x B, video indices
-    shuffled = all_rows(encode(_exchange(frames, deal, rank)))  # ranks·B x m x D, in the order of the deal
+    dealt = all_rows(frames)[to_device(deal[rank], frames.device)]
+    shuffled = all_rows(encode(dealt))  # ranks·B x m x D, in the order of the deal
     in_order = torch.empty_like(shuffled)
     in_order[to_device(deal.flatten(), shuffled.device)] = shuffled
     return in_order
@@ -118,30 +118,3 @@ def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
     by_receiver = receiver.flatten().argsort(stable=True)  # stable: in one order on all machines
     dealt = (order + source * videos).flatten()
     return dealt[by_receiver].view(groups, videos)  # all groups receive equally many
-
-
-def _exchange(frames: Tensor, deal: Tensor, rank: int) -> Tensor:
-    """Give this rank the videos that `deal` assigns to it, and send its own to the others; a frame travels once.
-
-    Args:
-        frames: `(B, m, 3, H, W)`, the videos of this rank.
-        deal: `(ranks, B)`, the videos that each rank gets; video v of rank r has index r · B + v.
-        rank: this rank.
-
-    Returns:
-        `(B, m, 3, H, W)`, in the order of `deal[rank]`.
-    """
-    videos = len(frames)
-    if len(deal) == 1:
-        return frames[to_device(deal[0], frames.device)]
-    owner = deal // videos  # ranks x B: the rank that has the video
-    sent = owner == rank  # ranks x B: the videos of this rank, by receiving rank
-    received = torch.empty_like(frames, memory_format=torch.contiguous_format)
-    dist.all_to_all_single(
-        received,
-        frames[to_device(deal[sent] - rank * videos, frames.device)],
-        output_split_sizes=torch.bincount(owner[rank], minlength=len(deal)).tolist(),
-        input_split_sizes=sent.sum(dim=1).tolist(),
-    )
-    # received videos are sorted by their owner; the inverse of that sort brings them into the order of the deal
-    return received[to_device(owner[rank].argsort(stable=True).argsort(), frames.device)]

@@ -1,4 +1,4 @@
-"""BatchNorm by groups equals passes apart; Shuffle BN: who is mixed with whom, and the exchange of two processes."""
+"""BatchNorm by groups equals passes apart; Shuffle BN: who is mixed with whom, and the shuffle of two processes."""
 
 import copy
 from unittest.mock import Mock
@@ -13,7 +13,7 @@ from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import tiny_moco
 from vidcorr.lightning_modules.parts.heads import mlp
-from vidcorr.lightning_modules.parts.shuffle_bn import _exchange, batch_norm_groups, deal_videos, encode_shuffled
+from vidcorr.lightning_modules.parts.shuffle_bn import batch_norm_groups, deal_videos, encode_shuffled
 
 
 def test_equals_passes_of_each_group_in_outputs_gradients_and_statistics():
@@ -47,24 +47,6 @@ def test_groups_are_chosen_so_that_two_videos_remain_in_each(monkeypatch):
     refused(ValueError, "model.groups is 0", tiny_moco(groups=0).groups, 8)
     monkeypatch.setattr("vidcorr.lightning_modules.vfs_moco.world_size_and_rank", lambda: (2, 0))
     assert tiny_moco().groups(8) == 1  # a rank is a group
-
-
-def test_each_rank_receives_the_videos_that_it_is_dealt(monkeypatch):
-    """The exchange itself between two processes: the slow case below."""
-    sent = {}
-
-    def all_to_all(received, rows, output_split_sizes, input_split_sizes):
-        sent[rank] = rows.split(input_split_sizes)
-        if len(sent) == 3:
-            parts = [sent[source][rank] for source in range(3)]
-            assert [len(part) for part in parts] == output_split_sizes
-            received.copy_(torch.cat(parts))
-
-    monkeypatch.setattr("vidcorr.lightning_modules.parts.shuffle_bn.dist.all_to_all_single", all_to_all)
-    deal = deal_videos(3, 2, torch.Generator().manual_seed(1))
-    for rank in (0, 1, 2, 0, 1):  # the first two only send
-        received = _exchange(torch.arange(2 * rank, 2 * rank + 2).view(2, 1, 1, 1, 1), deal, rank)
-        assert len(sent) < 3 or torch.equal(received.flatten(), deal[rank])
 
 
 def shuffled(rank, groups, videos):
