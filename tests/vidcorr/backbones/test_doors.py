@@ -173,20 +173,12 @@ def test_stage_and_stride_that_an_extractor_does_not_have_are_refused():
     extractor = build_feature_extractor(TinyResNet(), "res3")
     for benchmark in (DavisBenchmark(""), DavisBenchmark("", stage="res3", stride=8)):
         assert view_for(benchmark, extractor, load(extractor)) is extractor
-    for wrong in ({"stage": "res4"}, {"stride": 4}):
-        refused(
-            ValueError, "ResNetExtractor: has st", view_for, DavisBenchmark("", **wrong), extractor, load(extractor)
-        )
     stated = nn.Conv2d(3, 4, 8, 8)
     stated.stride = 8
-    refused(
-        ValueError,
-        "stage 'res4': Conv2d has features",
-        view_for,
-        DavisBenchmark("", stage="res4"),
-        stated,
-        load(stated),
-    )
+    message = "ResNetExtractor: has st"
+    cases = ((extractor, {"stage": "res4"}, message), (extractor, {"stride": 4}, message))
+    for network, wrong, said in (*cases, (stated, {"stage": "res4"}, "stage 'res4': Conv2d has features")):
+        refused(ValueError, said, view_for, DavisBenchmark("", **wrong), network, load(network))
     refused(ValueError, "the stride, after the last /, must be a number", NamedNetwork, "vidcorr-r18@res4/x")
 
 

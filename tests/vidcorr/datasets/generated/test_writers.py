@@ -1,6 +1,6 @@
 """The writers: same arguments, same files, today and later, of which readers read the same; a prefix of a video.
 
-Also tests `generated/layouts.py`, `generated/scene.py`, and the layouts that only tests write.
+Also tests `generated/layouts.py`, `generated/scene.py`.
 """
 
 import hashlib
@@ -17,38 +17,24 @@ import pytest
 import torch
 from scipy.io import loadmat
 
-from tests.helpers import layouts, surfaces
 from tests.helpers.refusal import refused
-from vidcorr.datasets import Badja, Davis, Jhmdb, Otb, TapVid, Vip, Vos, YoutubeVos, generated as synthetic
+from vidcorr.datasets import Davis, Jhmdb, Otb, TapVid, Vip, Vos, YoutubeVos, generated as synthetic
 from vidcorr.datasets.generated import write_videos
 from vidcorr.datasets.generated.scene import Scenes
-from vidcorr.datasets.got10k import list_sequences, read_annotation
-from vidcorr.datasets.navi import navi_view, read_navi
-from vidcorr.datasets.scannet import read_scannet, scannet_view
-from vidcorr.datasets.soco import read_soco
 from vidcorr.datasets.spair import read_spair
-from vidcorr.protocols import SurfaceProtocol
-from vidcorr.videos.arrays import read_npz, read_pickle
+from vidcorr.videos.arrays import read_pickle
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DataError
 from vidcorr.videos.source import list_videos
 
 SMALL = {"frames": 6, "size": (48, 64)}
 WRITERS = {name: writer for name, writer in vars(synthetic).items() if name.startswith("write_")}
-WRITERS |= {writer.__name__: writer for writer in (layouts.write_badja, layouts.write_got10k, layouts.write_soco)}
-WRITERS |= {writer.__name__: writer for writer in (surfaces.write_navi, surfaces.write_scannet)}
 SETS = json.loads(Path(__file__).with_name("sets.json").read_text())
 """Writer → digest of its files, mean and deviation of its pictures by suffix, checksum and numbers of what is read."""
-OF_NAVI, OF_SCANNET = SurfaceProtocol.named("omniprobe", "navi"), SurfaceProtocol.named("omniprobe", "scannet")
 READERS = {
-    "write_badja": lambda root: [(clip, clip.areas()) for clip in Badja(root)],
     "write_davis": lambda root: (Davis(root), Davis(root, 2016, None), Vos(root, None, *FOLDERS)),
-    "write_got10k": lambda root: list(map(read_annotation, list_sequences(root, "train"))),
     "write_jhmdb": Jhmdb,
-    "write_navi": lambda root: [(pair, pair.angle, navi_view(pair, 1, OF_NAVI)) for pair in read_navi(root, OF_NAVI)],
     "write_otb": lambda root: Otb(root, None),
-    "write_scannet": lambda root: [(pair, scannet_view(pair, 1, OF_SCANNET)) for pair in read_scannet(root)],
-    "write_soco": lambda root: (read_soco(root), read_soco(root, "cross")),
     "write_spair": read_spair,
     "write_tap_vid": TapVid,
     "write_videos": list_videos,
@@ -65,8 +51,6 @@ ASKED = ("num_frames", "begin", "objects", "annotated", "video", "classes")
 def arrays_in(path):
     """Return the arrays of a file by their names; pixels of a picture or a video are one array."""
     match path.suffix:
-        case ".npz":
-            return read_npz(path)
         case ".mat":
             header = np.frombuffer(path.read_bytes()[:116], np.uint8)  # scipy's own would hold the time
             return {"joints": loadmat(path)["pos_img"], "header": header}
@@ -84,7 +68,7 @@ def summary(root):
     pixels = {}
     for path in sorted(root.rglob("*.*")):
         digest.update(path.relative_to(root).as_posix().encode())
-        if path.suffix in (".txt", ".json", ".label"):
+        if path.suffix in (".txt", ".json"):
             rounded = re.sub(r"-?\d+\.\d+", lambda text: f"{round(float(text[0]), 3) + 0:g}", path.read_text())
             digest.update(rounded.encode())
             continue
@@ -132,11 +116,9 @@ def told(value, root, numbers):
 
 
 def written(name, root):
-    """Write a small set; the pictures of ScanNet have one size."""
-    frames = {"write_scannet": 2, "write_navi": 4}.get(name, 11)
-    options = {"write_scannet": {}, "write_got10k": {"size": (40, 58), "valid": 1}}.get(name, {"size": (40, 58)})
-    count = {"write_scannet": 1, "write_otb": 3}.get(name, 2)
-    return WRITERS[name](root, count, seed=3, first=5, frames=frames, **options)
+    """Write a small set."""
+    count = 3 if name == "write_otb" else 2
+    return WRITERS[name](root, count, seed=3, first=5, frames=11, size=(40, 58))
 
 
 def arguments(name, root):
