@@ -173,23 +173,16 @@ def test_files_that_cannot_be_taken_are_refused(tmp_path):
     refused(ValueError, "the checkpoint to write", convert, ours, ours)
     refused(ValueError, "already a checkpoint of vidcorr, no conversion", convert, ours, new)
     refused(ValueError, "of no known family, such as a, b, c, d; name one by --kind", convert, theirs, new)
-    for content, message in (
-        (
-            {"encoder.model.conv1.weight": torch.ones(1), "x": torch.ones(1)},
-            "for crw: no rule covers 1 tensors, such as x",
-        ),
-        (
-            {"head.mlp.a": torch.ones(1), "norm": torch.ones(1), "backbone.norm": torch.ones(1)},
-            "e.norm, would both become norm",
-        ),
-        ({"a": torch.ones(1), "lr": Fraction(1, 3)}, r"damaged or foreign: .*fractions\.Fraction"),
-        ({"a": torch.ones(1), "best": np.float64(0.5)}, "damaged or foreign"),
-        ({"epoch": 3}, "holds no weights"),
-        (
-            {"encoder": {"a": torch.ones(1)}, "decoder": {"a": torch.ones(1)}},
-            "several sets of weights: encoder, decoder; .*--entry",
-        ),
-    ):
+    one = torch.ones(1)
+    contents = {
+        "for crw: no rule covers 1 tensors, such as x": {"encoder.model.conv1.weight": one, "x": one},
+        "e.norm, would both become norm": {"head.mlp.a": one, "norm": one, "backbone.norm": one},
+        r"damaged or foreign: .*fractions\.Fraction": {"a": one, "lr": Fraction(1, 3)},
+        "damaged or foreign": {"a": one, "best": np.float64(0.5)},
+        "holds no weights": {"epoch": 3},
+        "several sets of weights: encoder, decoder; .*--entry": {"encoder": {"a": one}, "decoder": {"a": one}},
+    }
+    for message, content in contents.items():
         torch.save(content, theirs)
         refused(ValueError, rf"foreign\.pth: .*{message}", convert, theirs, new)
     theirs.write_text("<!DOCTYPE html><html>404</html>")

@@ -42,11 +42,9 @@ def test_what_is_no_table_is_refused(tmp_path):
     write(tmp_path / "a/again", "A", network_seed=1)
     write(tmp_path / "b/0", "B")
     write(tmp_path / "b/1", "B")
+    twice = f"N={tmp_path}/a holds two results of seed 1 of davis, {tmp_path}/a/1 and {tmp_path}/a/ag"
     for words, said in (
-        (
-            [f"N={tmp_path}/a"],
-            f"N={tmp_path}/a holds two results of seed 1 of davis, {tmp_path}/a/1 and {tmp_path}/a/ag",
-        ),
+        ([f"N={tmp_path}/a"], twice),
         ([f"N={tmp_path}/b"], f"holds two results of davis, {tmp_path}/b/0 and {tmp_path}/b/1; name a single folder"),
         ([tmp_path / "b/0", "--base", "Z"], "base 'Z' names no rows; the rows are B"),
         ([tmp_path, "--score", "mIoU", "AJ"], f"no result in {tmp_path} has mIoU or AJ"),

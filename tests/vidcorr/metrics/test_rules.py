@@ -83,12 +83,8 @@ def test_ids_that_occur_in_no_mask_are_no_objects(name, ids):
     elif name == "vost" and len(ids) == 2:
         assert RULES[name].plan(video) == {1: ["1"], 2: ["1"], 3: ["1"]}
     else:
-        refused(
-            ValueError,
-            f"the largest id is {max(ids)}, and .* occur in no mask; .* youtube-vos",
-            RULES[name].plan,
-            video,
-        )
+        message = f"the largest id is {max(ids)}, and .* occur in no mask; .* youtube-vos"
+        refused(ValueError, message, RULES[name].plan, video)
     named = Metadata({"v": {"objects": {str(number): {} for number in range(1, max(ids) + 1)}}})
     if name != "davis-2016":
         assert len(replace(RULES[name], read_metadata=lambda: named).plan(video)) == max(ids)
