@@ -131,7 +131,6 @@ def test_what_does_not_train_is_refused():
     refused(ValueError, "trains a whole network: leave @res4/8 out", VFSSimSiam, "torchvision:resnet18@res4/8")
 
 
-@pytest.mark.slow
 def test_networks_of_other_forms_give_a_map_of_any_size():
     forms = {
         "eva02_tiny_patch14_224": (192, 14),  # sides are padded
