@@ -281,6 +281,15 @@ def test_a_score_that_is_missing_is_taken_from_no_earlier_epoch(tmp_path, caplog
     refused(BenchmarkError, "no room", watched, tmp_path, method=OnPlateau, benchmark=Counted([], failing=(1,)))
 
 
+def test_an_error_that_nobody_foresaw_has_its_traceback_in_a_fit_and_ends_a_validation(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(Counted, "run", Mock(side_effect=ValueError("broken")))
+    benchmark, _ = watched(tmp_path, epochs=1)
+    logged = {(each.message, bool(each.exc_info)) for each in caplog.records if each.levelname == "ERROR"}
+    assert logged == {("counted failed; the training continues: broken", True)}
+    assert not benchmark.history
+    refused(ValueError, "broken", trainer_in(tmp_path, benchmark).validate, VFSSimSiam(**TINY), EMPTY, verbose=False)
+
+
 def test_validating_a_list_of_checkpoints_writes_a_folder_for_each(tmp_path):
     """Named by epoch and step of the checkpoint; scores are logged at this step."""
     best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")

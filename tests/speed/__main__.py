@@ -19,7 +19,7 @@ from tests.speed.training_step import training_steps
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "speed.md"
 IN_TABLE = (kernels.propagation, kernels.davis_frame, kernels.reconstruction, kernels.info_nce, training_steps)
-PARTS = {part.__name__: part for part in (*IN_TABLE, kernels.propagation_scale, kernels.sketches)}
+PARTS = {part.__name__: part for part in (*IN_TABLE, kernels.propagation_scale)}
 
 
 def main() -> None:

@@ -2,12 +2,10 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from unittest.mock import patch
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
-import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -24,7 +22,6 @@ from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.datasets import Davis
 from vidcorr.functional import LabelPropagator, decode_masks, encode_masks, info_nce_loss
 from vidcorr.functional.local_reconstruction import reconstruct_locally
-from vidcorr.functional.propagation import memory
 from vidcorr.metrics import boundary_score, jaccard, object_outlines
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import extractor_under
@@ -99,29 +96,6 @@ def propagation_scale(rounds: int) -> Iterator[str]:
     sizes = [(h, w, 256, 20, 12) for h, w in ((30, 54), (85, 151), (120, 214))]
     others = [(60, 107, *rest) for rest in ((64, 20, 12), (512, 20, 12), (256, 5, 12), (256, 20, 6), (256, 20, 18))]
     yield from propagation(rounds, (*sizes, *others))
-
-
-def sketches(rounds: int) -> Iterator[str]:
-    """Compare a step by the native kernel with sketches in float32 and in bfloat16, by height, width and channels."""
-    built = {name: memory.kernel(name) for name in ("avx512", "avx512_bf16")}
-    if None in built.values() or "avx512_bf16" not in memory.variants():
-        pytest.skip("a kernel is not built, or the processor does not multiply bfloat16")
-    for height, width, channels in ((60, 107, 256), (60, 107, 384), (120, 214, 256), (120, 214, 384)):
-        features = video(23 + rounds, channels, (height, width))
-        ways = {name: steps_by(kernel, features, 22) for name, kernel in built.items()}
-        times = least(ways, rounds)
-        what = f"sketches in bfloat16 for float32, {height} × {width}, C {channels}"
-        yield row(what, times["avx512"], times["avx512_bf16"])
-
-
-def steps_by(kernel: memory.Kernel | None, features: Tensor, begin: int) -> Callable[[], object]:
-    """Return what propagates by a kernel, and takes the next frame with each call: `begin` first, when all is full."""
-    propagator = LabelPropagator(torch.rand(3, *features.shape[2:]).softmax(0), step_of(begin - 2, 12))
-    with patch.object(memory, "_compiled", return_value=kernel):
-        for frame in features[:begin]:
-            propagator.step(frame)
-    rest = iter(features[begin:])
-    return lambda: propagator.step(next(rest))
 
 
 def plain_boundary_score(prediction: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:

@@ -179,30 +179,18 @@ def test_a_table_is_made_of_an_index_with_times_at_equal_distances():
     assert [table.key(index) for index in range(len(table))] == [0, 0, 2, 2]
 
 
-def test_packets_tell_the_times_of_frames_or_at_least_their_number(monkeypatch):
+def test_packets_without_a_time_of_their_own_tell_the_number_of_frames_alone(monkeypatch):
+    """Films whose packets tell all times: test_pictures.py."""
     monkeypatch.setattr(container, "film_stream", Mock())
     monkeypatch.setattr(container, "has_reliable_times", Mock(return_value=True))
-    monkeypatch.setattr(container, "has_picture_headers", Mock(return_value=False))
-    monkeypatch.setattr(container, "picture_of", lambda packet: "I" if packet.pts in (0, 40) else "P")
+    monkeypatch.setattr(container, "picture_of", Mock(return_value="I"))
 
     def scanned(*times, discarded=()):
         packets = [SimpleNamespace(pts=t, size=9, is_discard=t in discarded) for t in times]
-        end = SimpleNamespace(pts=None, size=0, is_discard=False)
-        return container.scan_packets(Mock(demux=Mock(return_value=[*packets, end])))
+        return container.scan_packets(Mock(demux=Mock(return_value=packets)))
 
-    assert scanned(0, 20, 10, 40, 30) == (FrameTable([0, 10, 20, 30, 40], [0, 4]), 5)
-    assert scanned(0, 10) == (FrameTable([0, 10], [0]), 2)
     assert scanned(0, 10, 20, discarded=[20]) == (None, 2)
-    assert [scanned(*times) for times in ((10, 0), (10, 20), (0, 10, 10), (0, None))] == [
-        (None, n) for n in (2, 2, 3, 2)
-    ]
-    assert scanned() == (None, 0)
-    monkeypatch.setattr(container, "has_picture_headers", Mock(return_value=True))
-    assert scanned(0, 20, 10) == (None, 3)  # P-pictures are shown in the order of the file
-    pictures = {0: "I", 20: "P", 10: "B", 30: None}
-    monkeypatch.setattr(container, "picture_of", lambda packet: pictures[packet.pts])
-    assert scanned(0, 20, 10) == (FrameTable([0, 10, 20], [0]), 3)
-    assert scanned(0, 20, 10, 30) == (None, 4)
+    assert [scanned(0, 10, 10), scanned(0, None)] == [(None, 3), (None, 2)]
     for rate in (None, 10**7):
         container.film_stream.return_value = SimpleNamespace(average_rate=None, guessed_rate=rate, frames=0)
         assert container.read_header(Mock(duration=None)) == (1, rate or 0)
