@@ -116,7 +116,7 @@ class MaskBenchmark(Benchmark):
         Raises:
             DataError: if the rules leave nothing to score, or count a frame without a mask.
         """
-        if not sequence.ground_truth or sequence.begin >= sequence.annotated[-1]:
+        if not sequence.ground_truth or sequence.begin >= sequence.annotated[-1]:  # no mask after the first
             return None
         number_of = {sequence.frames[t].stem: t for t in sequence.annotated}
         stems = list(number_of)

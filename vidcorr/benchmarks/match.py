@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..datasets.spair import DIFFICULTIES, MatchPair, read_pf, read_spair
-from ..metrics.matching import correct_points, draws, match_scores, reference_length, score_key
+from ..metrics.matching import correct_points, draws as drawn_indices, match_scores, reference_length, score_key
 from ..protocols import MatchingProtocol
 from ..results.csv_files import csv_of_records
 from ..results.result import Result, Row
@@ -104,7 +104,7 @@ class MatchBenchmark(PairBenchmark):
         categories = [pair.category for pair in self.pairs]
         difficulties = [pair.difficulty for pair in self.pairs]
         names_of_draws: dict[str, list[str]] = {}
-        for draw, indices in draws(categories, difficulties, self.protocol).items():  # type: ignore[arg-type]
+        for draw, indices in drawn_indices(categories, difficulties, self.protocol).items():  # type: ignore[arg-type]
             names_of_draws[draw] = [self.pairs[index].name for index in indices]
         return names_of_draws
 

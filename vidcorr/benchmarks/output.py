@@ -131,15 +131,17 @@ class SequencePictures:
         self._drawn += 1
         if self._animation is None:
             return
-        if t in self._chosen or self._video is not None:
-            picture = self._draw(frame, found, *beside)
-            if t in self._chosen:
-                self._pictures.append(picture)
-            if self._video is not None:
-                self._video.add(picture)
-        if t in self._animation.chosen:
+        is_animated = t in self._animation.chosen
+        if t not in self._chosen and not is_animated and self._video is None:
+            return
+        picture = self._draw(frame, found, *beside)
+        if t in self._chosen:
+            self._pictures.append(picture)
+        if self._video is not None:
+            self._video.add(picture)
+        if is_animated:
             annotated = None if truth is None else self._draw(frame, truth)
-            self._animation.add(self._draw(frame, found, *beside), annotated)
+            self._animation.add(picture, annotated)
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
         """Write the files.

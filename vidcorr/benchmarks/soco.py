@@ -69,7 +69,7 @@ class SocoBenchmark(PairBenchmark):
         """Match the key points of a pair, and measure them by name, by concept and among a concept's cells."""
         protocol = matcher.protocol
         points = matcher.match(pair)
-        side = protocol.input_sides[0]
+        side = protocol.input_sides[0]  # lengths below are in sides of the padded square
         targets = frame_points(torch.from_numpy(pair.points[1]), pair.sizes[1], protocol).numpy() / np.float32(side)
         errors = point_errors(points / max(pair.sizes[1]), targets, pair.length)
         geometric = geometric_errors(matcher, pair, targets)

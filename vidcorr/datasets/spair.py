@@ -114,7 +114,7 @@ def read_pf(root: str | Path, kind: str, split: str = "test") -> list[MatchPair]
     pairs: list[MatchPair] = []
     size_of = functools.cache(image_size)
     rows = list(csv.reader(read_text(file).splitlines()))
-    for index, row in enumerate(rows[1:]):
+    for index, row in enumerate(rows[1:]):  # after the heading, line 1
         with errors_at(f"{file}, line {index + 2}: is not a pair of {kind}"):
             if kind == "pf_pascal":
                 category = VOC[int(row[2]) - 1]

@@ -156,7 +156,7 @@ def _from_element(file: Path, name: str, element: Any, reread: Callable[[], Any]
         occluded = element["occluded"]
     is_image = _is_array(video, "u", 4) and video.dtype == np.uint8 and video.shape[3] == 3
     is_list = isinstance(video, list) and all(isinstance(item, bytes) for item in video)
-    is_video = is_image or is_list or _is_array(video, "S", 1)
+    is_video = is_image or is_list or _is_array(video, "S", 1)  # pixels, or JPEGs in a list or an array of bytes
     is_of_frames = _is_array(occluded, "b", 2) and occluded.size and occluded.shape[1] == len(video)
     is_of_tracks = is_of_frames and _is_array(points, "f", 3) and points.shape == (*occluded.shape, 2)
     if not is_video or not is_of_tracks:

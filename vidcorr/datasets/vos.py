@@ -1,5 +1,6 @@
 """Labelled videos: a folder of frames and a folder of indexed masks (DAVIS, MOSE, LVOS, VOST, SA-V, a user's)."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
@@ -59,8 +60,13 @@ def Vos(
     """
     require_one_of((None, *get_args(Annotations)), annotations=annotations)
     root = Path(root).expanduser()
-    lists = () if split is None else (find_list(root, split, ["{}.txt", "ImageSets/{}.txt"]),)
-    names = read_names(*lists, PATHS_OF_DAVIS_2016) if lists else list_folders(root / masks)
+    if split is None:
+        lists: tuple[Path, ...] = ()
+        names: Sequence[str] = list_folders(root / masks)
+    else:
+        listed_in = find_list(root, split, ["{}.txt", "ImageSets/{}.txt"])
+        lists = (listed_in,)
+        names = read_names(listed_in, PATHS_OF_DAVIS_2016)
     if not names:
         raise DataError(f"{root / masks}: no folders of masks; expected {root / masks}/<video>/<frame>.png")
     wanted: list[tuple[str, str]] = []

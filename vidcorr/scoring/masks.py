@@ -148,10 +148,10 @@ class MaskFolders:
                 folders += [(name, object_folder) for object_folder in self._objects(name)]
         rows: list[Row] = []
         if self.rules.missing_video == "counted as 0":
-            nothing = self.rules.summarise(np.zeros((0, len(self.rules.measures))))
+            of_no_frame = self.rules.summarise(np.zeros((0, len(self.rules.measures))))
             for name in missing:
                 objects = self.rules.metadata.videos[name]["objects"]
-                rows += [Row(video=name, object=number, values=nothing) for number in objects]
+                rows += [Row(video=name, object=number, values=of_no_frame) for number in objects]
         with ThreadPoolExecutor(usable_cores()) as pool:
             for rows_of_folder in pool.map(lambda folder: self._rows_of_folder(*folder), folders):
                 rows += rows_of_folder

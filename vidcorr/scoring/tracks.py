@@ -200,6 +200,7 @@ def _got10k_rows(truth: Path, folder: Path) -> list[Row]:
     for sequence in sorted(list_sequences(truth.parent, truth.name)):
         name = sequence.name
         frames, target, _ = read_annotation(sequence)
+        # the rules need the visible parts, so a missing file is an error here
         cover = read_numbers(sequence / "cover.label", "the visible part")[:, 0]
         files = sorted((folder / name).glob(f"{name}_[0-9]*.txt"))
         files = files or [folder / name / f"{name}_001.txt"]  # the error then names the file that is missing

@@ -91,11 +91,11 @@ class PictureMatcher(KeypointMatcher):
         """
         features = self.features_of(pair, which)
         height, width = pair.sizes[which]
-        frame = frame_size((height, width), self.protocol)
+        frame_height, frame_width = frame_size((height, width), self.protocol)
         corners = torch.tensor([[0.0, 0.0], [width, height]])
         top_left, bottom_right = frame_points(corners, (height, width), self.protocol).double()
-        y = (torch.arange(features.shape[1]) + 0.5).double() * frame[0] / features.shape[1]
-        x = (torch.arange(features.shape[2]) + 0.5).double() * frame[1] / features.shape[2]
+        y = (torch.arange(features.shape[1]) + 0.5).double() * frame_height / features.shape[1]
+        x = (torch.arange(features.shape[2]) + 0.5).double() * frame_width / features.shape[2]
         fractions = (torch.cartesian_prod(y, x).flip(1) - top_left) / (bottom_right - top_left)
         is_inside = ((fractions > 0) & (fractions < 1)).all(1)
         vectors = F.normalize(features.float().flatten(1).T).cpu()

@@ -51,13 +51,14 @@ def follow_points(
     protocol = encoder.protocol
     size = protocol.first_size or size
     features = _Features(encoder, video)
-    features.of(0)  # the encoder knows the grid
+    features.of(0)  # from now on the encoder knows the grid
     resized, padded = input_sizes(size, protocol, encoder.multiple)
     height = protocol.scored_size * (padded[0] / resized[0])
     width = protocol.scored_size * (padded[1] / resized[1])
+    covered = height, width  # of the map, padding included
     starts = torch.as_tensor(queries, dtype=torch.float64)
     with encoder.watch("track", encoder.device):
-        return track_points(features.of, frames, starts, protocol, (height, width), both_directions=both_directions)
+        return track_points(features.of, frames, starts, protocol, covered, both_directions=both_directions)
 
 
 class _Features:
@@ -86,7 +87,8 @@ class _Features:
             self._recent.clear()
             self._run = self._encoded(self._next)
         while self._next <= t:
-            features = self._recent[self._next] = next(self._run)
+            features = next(self._run)
+            self._recent[self._next] = features
             self._recent.pop(self._next - BLOCK, None)  # the last BLOCK frames stay
             if self._next not in self._kept:
                 self._room -= features.nbytes

@@ -111,7 +111,8 @@ def _write_results(
     is_mask = isinstance(prompt, MaskPrompt)
     if is_mask:
         (folder / "masks").mkdir()
-    heading = ["frame", "box" if isinstance(prompt, BoxPrompt) else "point", *prompt.columns.split(","), "score"]
+    thing = "box" if isinstance(prompt, BoxPrompt) else "point"
+    heading = ["frame", thing, *prompt.columns.split(","), "score"]
     if isinstance(rules, PointProtocol):
         heading.append("occluded")
     lines = [heading]

@@ -147,7 +147,8 @@ class BoxPrompt(Prompt):
             box = f"box {x:g},{y:g},{width:g},{height:g}"
             if min(width, height) <= 0:
                 raise DataError(f"{box}: has no area")
-            if max(x, y, width, height) <= 1 and not all(map(float.is_integer, (x, y, width, height))):
+            is_whole = all(map(float.is_integer, (x, y, width, height)))
+            if max(x, y, width, height) <= 1 and not is_whole:
                 raise DataError(f"{box}: is in fractions of the frame: give pixels, of {pixels(size)}")
             if x >= size[1] or y >= size[0] or x + width <= 0 or y + height <= 0:
                 raise DataError(f"{box}: lies outside the frame of {pixels(size)}")

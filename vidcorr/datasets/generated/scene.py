@@ -242,9 +242,9 @@ def _texture(rng: Generator, side: int, colours: NDArray[np.float32], period: fl
     along = x * np.cos(angle) + y * np.sin(angle)
     across = y * np.cos(angle) - x * np.sin(angle)
     frequency = period * np.hypot(stretch * along, across)
-    passed = np.exp(-((rng.uniform(*REGULARITY) * (frequency - 1)) ** 2))
+    band = np.exp(-((rng.uniform(*REGULARITY) * (frequency - 1)) ** 2))  # around one element per period
     spectrum = np.fft.rfft2(rng.normal(size=(side, side)))
-    noise = np.fft.irfft2(passed * spectrum, s=(side, side))
+    noise = np.fft.irfft2(band * spectrum, s=(side, side))
     level = np.digitize(noise, np.quantile(noise, [1 / 3, 2 / 3]))
     grain = rng.normal(0, 20, (side, side, 1))  # with the blur below, edges and noise of a camera
     sharp = colours[rng.permutation(3)][level] + grain
