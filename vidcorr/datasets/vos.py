@@ -1,6 +1,5 @@
 """Labelled videos: a folder of frames and a folder of indexed masks (DAVIS, MOSE, LVOS, VOST, SA-V, a user's)."""
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
@@ -60,13 +59,8 @@ def Vos(
     """
     require_one_of((None, *get_args(Annotations)), annotations=annotations)
     root = Path(root).expanduser()
-    if split is None:
-        lists: tuple[Path, ...] = ()
-        names: Sequence[str] = list_folders(root / masks)
-    else:
-        listed_in = find_list(root, split, ["{}.txt", "ImageSets/{}.txt"])
-        lists = (listed_in,)
-        names = read_names(listed_in, PATHS_OF_DAVIS_2016)
+    listed_in = None if split is None else find_list(root, split, ["{}.txt", "ImageSets/{}.txt"])
+    names = list_folders(root / masks) if listed_in is None else read_names(listed_in, PATHS_OF_DAVIS_2016)
     if not names:
         raise DataError(f"{root / masks}: no folders of masks; expected {root / masks}/<video>/<frame>.png")
     wanted: list[tuple[str, str]] = []
@@ -93,7 +87,7 @@ def Vos(
             size=folder.size,
             name=f"{name}_{object_folder}" if object_folder else name,
             folder=object_folder,
-            sources=lists,
+            sources=() if listed_in is None else (listed_in,),
             ground_truth=is_truth,
             one_object=one_object,
         )
