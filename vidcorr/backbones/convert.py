@@ -60,7 +60,7 @@ def convert(
     """
     output = Path(output)
     if output.suffix != ".ckpt" or output.resolve() == Path(foreign).resolve():
-        raise ValueError(f"{output}: the name of the checkpoint to write ends with .ckpt")
+        raise ValueError(f"{output}: the name of the checkpoint to write ends with .ckpt, and is not the source's")
     weights, place, others = read_foreign(foreign, entry)
     if architecture is not None:
         allow(architecture)

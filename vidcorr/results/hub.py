@@ -17,12 +17,15 @@ def entry(result: Result, score: str) -> dict[str, Any]:
     """Return the entry of a score, in per cent, with the protocol and all digests that it can be verified by."""
     protocol = result.stage.protocol
     version = result.provenance.versions.get("vidcorr", "")
-    notes = [f"protocol {protocol.name} ({protocol.digest})" if protocol.name else "", *result.conditions]
-    notes.append(f"weights {result.network.digest}" if result.network.digest else "")
+    notes = list(result.conditions)
+    if protocol.name:
+        notes.insert(0, f"protocol {protocol.name} ({protocol.digest})")
+    if result.network.digest:
+        notes.append(f"weights {result.network.digest}")
     found: dict[str, Any] = {
         "dataset": {"id": f"{OWNER}/{result.data_set}", "task_id": score},
         "value": round(100 * result.scores[score], 2),
-        "notes": one_line(", ".join(filter(None, notes))),
+        "notes": one_line(", ".join(notes)),
     }
     if result.provenance.date:
         found["date"] = result.provenance.date

@@ -11,13 +11,7 @@ from itertools import chain
 from textwrap import fill
 from typing import Literal
 
-from .captions import (
-    on_data_sets,
-    sentence_on_features,
-    sentences_on_frames,
-    sentences_on_inputs,
-    sentences_on_protocols,
-)
+from . import captions
 from .cells import Cell
 from .csv_files import csv_of_records
 from .formats import Printed, grid, one_line, percent
@@ -179,16 +173,17 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
     if table.caption:
         sentences = [table.caption]
     elif format == "tex":
-        sentences = [f"Scores in per cent {on_data_sets(table.records)}"]
+        sentences = [f"Scores in per cent {captions.on_data_sets(table.records)}"]
     if not table.caption:
-        sentences += filter(None, [sentence_on_features(table.rows), sentences_on_inputs(table.rows)])
+        on_networks = [captions.sentence_on_features(table.rows), captions.sentences_on_inputs(table.rows)]
+        sentences += filter(None, on_networks)
     if table.best and format != "text":
         sentences.append("Bold is the best of a column")
     if any(len(cell.scores) > 1 for cell in cells):
         sentences.append("± is the standard deviation over seeds")
     if intervals and any(cell.interval is not None for cell in cells):
         sentences.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
-    sentences += sentences_on_frames(table.records)
+    sentences += captions.sentences_on_frames(table.records)
     if table.base:
         bases = [table.base]
         for name, base in table.own_bases.items():
@@ -198,7 +193,7 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
     if format != "tex":
         sentences += _about_tests(table, intervals)
         if not table.caption:
-            sentences += sentences_on_protocols(table.records)
+            sentences += captions.sentences_on_protocols(table.records)
     return [f"{one_line(sentence)}." for sentence in (*sentences, *table.notes)]
 
 
