@@ -40,16 +40,26 @@ def match_surfaces(
     none = torch.zeros(0, dtype=torch.long, device=device)
     if not source_cells.any() or not target_cells.any():
         return none, none, none.float()
-    source_lengths = _lengths(source.float(), source_cells, sampling)
+    cells, nearest, weights = _nearest_cells(source.float(), target.float(), source_cells, target_cells, sampling)
+    largest, chosen = weights.topk(min(count, len(weights)))
+    return cells[chosen], nearest[chosen], largest
+
+
+def _nearest_cells(
+    source: Tensor, target: Tensor, source_cells: Tensor, target_cells: Tensor, sampling: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return all cells of the source with their nearest cells and weights, as `match_surfaces`, row by row."""
+    device = source.device
+    source_lengths = _lengths(source, source_cells, sampling)
     # only the target's rows and columns with cells that may be found are computed
     rows = target_cells.any(1).nonzero()[:, 0]
     columns = target_cells.any(0).nonzero()[:, 0]
     down = sampling_matrix(target.shape[1], len(target_cells), sampling, device)[rows]
     across = sampling_matrix(target.shape[2], target_cells.shape[1], sampling, device)[columns].T
     allowed = target_cells[rows[:, None], columns]
-    scale = allowed / _lengths(target.float(), target_cells, sampling)[rows[:, None], columns]
+    scale = allowed / _lengths(target, target_cells, sampling)[rows[:, None], columns]
     bias = torch.where(allowed, 0.0, -torch.inf)
-    values, products_of = _products(source.float(), target.float(), down, across)
+    values, products_of = _products(source, target, down, across)
     source_down = sampling_matrix(source.shape[1], len(source_cells), sampling, device)
     source_across = sampling_matrix(source.shape[2], source_cells.shape[1], sampling, device)
     at_once = max(1, workspace_of(device) // (64 * allowed.numel()))  # 4 MiB on a CPU, in its cache
@@ -67,9 +77,7 @@ def match_surfaces(
             weights.append(1 - distance / second_distance)
             nearest.append(rows[y] * target_cells.shape[1] + columns[x])
             cells.append(row * source_cells.shape[1] + part)
-    all_weights = torch.cat(weights)
-    weight, chosen = all_weights.topk(min(count, len(all_weights)))
-    return torch.cat(cells)[chosen], torch.cat(nearest)[chosen], weight
+    return torch.cat(cells), torch.cat(nearest), torch.cat(weights)
 
 
 def _products(
