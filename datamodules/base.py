@@ -66,9 +66,9 @@ class SampledDataModule(pl.LightningDataModule):
         self.seed = run_seed(seed)
         self.skipped: Counter[str] = Counter()
         self._samples = 0  # of all batches so far, with the replaced ones
-        self._told = False  # that too many are replaced
+        self._warned = False  # that too many are replaced
         self._loader: ResumableLoader[Any] | None = None  # loader of the newest fit
-        self._begun: dict[str, Any] | None = None  # state of the run that is resumed
+        self._resumed_state: dict[str, Any] | None = None  # state of the run that is resumed
 
     def state_dict(self) -> dict[str, Any]:
         """Return what settles the training samples and their order.
@@ -83,7 +83,7 @@ class SampledDataModule(pl.LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the state for the loader, which leaves out the batches of the epoch that the run has trained on."""
-        self._begun = state_dict
+        self._resumed_state = state_dict
 
     def _batches_before(self) -> int:
         """Return the number of batches of the epoch that a run has trained on before it resumes; else 0.
@@ -94,16 +94,16 @@ class SampledDataModule(pl.LightningDataModule):
         Warns:
             If the run resumes between two epochs with a list of other items.
         """
-        begun = self._begun
-        self._begun = None
-        if begun is None:
+        resumed = self._resumed_state
+        self._resumed_state = None
+        if resumed is None:
             return 0
         state = self.state_dict()
         trained = cast(pl.Trainer, self.trainer).fit_loop.epoch_loop.batch_progress.current.ready
-        if trained and begun != state:
-            raise DataError(f"the checkpoint was written within an epoch of other data: {begun}, now {state}")
-        if begun.get("digest") != state.get("digest"):
-            counts = f"{begun.get('items')} before, {state.get('items')} now"
+        if trained and resumed != state:
+            raise DataError(f"the checkpoint was written within an epoch of other data: {resumed}, now {state}")
+        if resumed.get("digest") != state.get("digest"):
+            counts = f"{resumed.get('items')} before, {state.get('items')} now"
             rank_zero_warn(f"{self.named}: not the items that the checkpoint's run was trained on: {counts}")
         return trained
 
@@ -158,8 +158,8 @@ class SampledDataModule(pl.LightningDataModule):
                 warnings.warn(f"replaced by another video: {line}", stacklevel=1)
             self.skipped[path] += 1
         tolerated = max(FEWEST - 1, MOST_UNUSABLE * self._samples)
-        if self.skipped.total() > tolerated and not self._told:
-            self._told = True
+        if self.skipped.total() > tolerated and not self._warned:
+            self._warned = True
             checks = ", ".join(f"`vidcorr check-data {source}`" for source in self.sources)
             rank_zero_warn(
                 f"TOO MANY UNUSABLE VIDEOS: {self.skipped.total()} of {self._samples} clips so far had to be replaced: "
