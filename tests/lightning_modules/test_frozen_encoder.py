@@ -8,11 +8,6 @@ from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.lightning_modules import FrozenEncoder
 
 
-def test_weights_of_a_library_are_loaded_where_they_are_asked_for_alone():
-    described = FrozenEncoder("torchvision:resnet18").described
-    assert (described.weights, described.loaded) == ("random weights", False)
-
-
 def test_its_view_and_normalisation_are_those_that_it_is_given():
     module = FrozenEncoder(NETWORK, "res3", 4, mean=(0.1, 0.2, 0.3))
     view = module.feature_extractor()

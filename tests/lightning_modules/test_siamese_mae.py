@@ -221,9 +221,3 @@ def test_the_rate_counts_pairs_or_videos_and_the_first_step_has_rate_0(counts, b
 def test_other_networks_are_refused():
     for backbone in ("torchvision:resnet18", "timm:vit_tiny_patch16_dinov3_qkvb"):
         refused(ValueError, "trains a ViT of timm with a class token and positions", SiameseMAE, backbone)
-
-
-def test_its_features_are_the_tokens_of_its_encoder():
-    module, images = SiameseMAE(**TINY), torch.rand(1, 3, 32, 32)
-    tokens = module.encode(module.normalise(images))[:, 1:]
-    torch.testing.assert_close(module.feature_extractor()(images).flatten(2).mT, tokens)

@@ -234,13 +234,6 @@ def test_the_network_sees_the_pictures_of_the_original_codes(family):
             np.testing.assert_array_equal(edge[:, ::12, ::12].permute(1, 2, 0), file[f"sddino840_edge_{number}_u8_s12"])
 
 
-@pytest.mark.parametrize(("fit", "rows"), [("centred", slice(5, 25)), ("corner", slice(20))])
-def test_a_picture_is_padded_around_or_at_its_far_sides(fit, rows):
-    image = torch.randint(0, 255, (3, 20, 30), dtype=torch.uint8)
-    seen = matching.prepare_picture(image, padded("dift", 30).with_changes(input_fit=fit))
-    assert torch.equal(seen[:, rows], image)
-
-
 def test_a_point_on_the_lower_border_is_in_the_last_row_and_cells_beyond_the_window_are_left_out():
     border = torch.tensor([[9.0, 32.0], [9.0, 31.0]])
     of_border, of_last = matching.cell_similarities(*torch.randn(2, 8, 4, 4), border, (32, 32), padded("sd-dino", 32))
@@ -252,13 +245,6 @@ def test_a_point_on_the_lower_border_is_in_the_last_row_and_cells_beyond_the_win
     expected = weights.sum(0) @ torch.arange(1.0, 4), weights.sum(1) @ torch.arange(2.0)
     torch.testing.assert_close(matching._decode(similarities, soft)[0].float(), torch.stack(expected))
     assert matching._decode(similarities.to("meta"), soft).is_meta
-
-
-@pytest.mark.parametrize("size", [(40, 56), (13, 11), (5, 7)])
-def test_lengths_of_upsampled_features_need_no_upsampled_features(size):
-    features = torch.randn(70, 5, 7)
-    expected = F.interpolate(features[None], size, mode="bilinear")[0].norm(dim=0)
-    torch.testing.assert_close(matching.upsampled_norms(features, size), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_chunks_do_not_change_the_answer(monkeypatch):

@@ -44,14 +44,6 @@ def test_an_expectation_less_the_own_centre_is_gmrws_flow(peers):
         np.testing.assert_allclose(flow.numpy(), peers[f"gmrw_flow_{name}"][0], atol=1e-4)
 
 
-def test_the_best_cells_are_weighted_by_their_softmax():
-    similarities, centres = torch.randn(3, 5, 7), matching.cell_centres(5, 7)
-    found = matching.decode_positions(similarities, "topk", 0.3, topk=4)
-    values, cells = similarities.flatten(1).sort(descending=True)
-    weights = (values[:, :4] / 0.3).softmax(1)
-    torch.testing.assert_close(found, (weights[..., None] * centres[cells[:, :4]]).sum(1))
-
-
 SQUARES = [(32, 256), (19, 266), (128, 256), (3, 24), (16, 17), (16, 40)]
 OBLONGS = [((19, 40), (152, 320)), ((40, 19), (320, 152)), ((30, 53), (60, 106)), ((20, 30), (160, 60))]
 """Cells and pixels, by height and width; cells of the last are 8 px high and 2 px wide."""

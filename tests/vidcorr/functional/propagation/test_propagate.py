@@ -143,13 +143,6 @@ def test_a_memory_rule_is_two_methods_of_a_protocol():
     assert torch.equal(run(features, first, own), run(features, first, known))
 
 
-def test_the_references_of_an_object_begin_at_its_start():
-    rules = ("in_window", "never", "padding")
-    found = {rule: protocol(context=4, repeat_first=rule).reference_frames(9, 5) for rule in rules}
-    assert found == {"in_window": [5, 5, 6, 7, 8], "never": [5, 6, 7, 8], "padding": [5, 5, 6, 7, 8]}
-    assert protocol(references=(0, 3, 7, -6, -1)).reference_frames(9, 5) == [5, 7, 8]
-
-
 def test_liirs_references_are_those_of_the_public_code(golden):
     rule = golden("liir_mast")["ref_index_rule0"]
     liir = PropagationProtocol.named("liir")
