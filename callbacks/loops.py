@@ -95,9 +95,15 @@ def stay_within_epoch(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
         batches[name].update(ready=processed, completed=processed - 1)
     batches["is_last_batch"] = False
     checkpoint["epoch"] = epochs["current"]["processed"]
-    for state in loops["state_dict"].get("combined_loader", []):
+    for state in places_in(checkpoint):
         if "batches" in state:  # of our loader, which has given the batch that begins
             state["batches"] = batches["current"]["processed"]
+
+
+def places_in(checkpoint: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the states of a training's loaders, in a checkpoint; empty if none has a state."""
+    states: list[dict[str, Any]] = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
+    return states
 
 
 def complete_epoch(checkpoint: dict[str, Any]) -> None:

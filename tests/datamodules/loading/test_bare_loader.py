@@ -8,6 +8,7 @@ from torch import nn
 from tests.helpers.faults import differences
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, quiet_trainer
+from vidcorr.callbacks import LastCheckpoint
 from vidcorr.datamodules import VideoDataModule
 from vidcorr.lightning_modules import VFSSimSiam
 
@@ -70,6 +71,16 @@ class Plain(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
+class Scheduled(Plain):
+    """A module whose schedule asks for the length of the training, so Lightning makes its loaders early."""
+
+    def configure_optimizers(self):
+        optimizer = super().configure_optimizers()
+        steps = self.trainer.estimated_stepping_batches
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
 class Floats(VFSSimSiam):
     """A method of ours, given bare batches of bytes."""
 
@@ -82,13 +93,17 @@ def stop(trainer, step):
         raise RuntimeError("a user's mistake")
 
 
-@pytest.mark.parametrize("kind", [Plain, lambda: Floats(**TINY)])
-def test_a_plain_trainer_resumes_within_an_epoch(kind, video_folder, tmp_path):
+@pytest.mark.parametrize(("kind", "more"), [(Plain, ()), (lambda: Floats(**TINY), ()), (Scheduled, (LastCheckpoint,))])
+def test_a_plain_trainer_resumes_within_an_epoch(kind, more, video_folder, tmp_path):
     def fit(path=None, at=-1, **options):
         torch.manual_seed(0)
         saver = pl.callbacks.ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1, filename="{step}")
         strike = pl.callbacks.LambdaCallback(on_train_batch_start=lambda trainer, *_: stop(trainer, at))
-        trainer = quiet_trainer(max_epochs=2, callbacks=[saver, strike], enable_checkpointing=True)
+        trainer = quiet_trainer(
+            max_epochs=2,
+            callbacks=[saver, strike, *(each(dirpath=tmp_path) for each in more)],
+            enable_checkpointing=True,
+        )
         module = kind()
         trainer.fit(module, bare_loader(video_folder), ckpt_path=path)
         return module.state_dict(), trainer.global_step
