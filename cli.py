@@ -19,20 +19,19 @@ import pytorch_lightning as pl
 import torch
 from jsonargparse import ActionConfigFile, Namespace
 from pytorch_lightning.accelerators import Accelerator
-from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, Timer, TQDMProgressBar
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, TQDMProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 import vidcorr
 from vidcorr.backbones.trust import allow_named, named_in, permissions_for, refuse_networks
-from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from vidcorr.callbacks.benchmark import benchmarks_among
-from vidcorr.callbacks.checkpoints import last_checkpoints
-from vidcorr.callbacks.loops import epochs_completed
-from vidcorr.callbacks.run_folder import hide_logs
+from vidcorr.callbacks.checkpoints import best_of_run, last_checkpoints
+from vidcorr.callbacks.loops import has_reached_its_length
+from vidcorr.callbacks.run_start import RunStart
 from vidcorr.commands import main
 from vidcorr.errors import UsageError, message_of
 from vidcorr.experiments.benchmark_choice import add_run_flags, chosen_benchmarks
@@ -115,72 +114,6 @@ def is_first_rank() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in names)
 
 
-class RunStart(SaveConfigCallback):
-    """Let a run begin, and write its `config.yaml`, once it is no longer refused.
-
-    `config.yaml` of a training has no `ckpt_path`: a training that begins by the file resumes nothing.
-
-    Args:
-        parser: the parser of the command.
-        config: its configuration.
-        run: the run that begins.
-        **options: arguments of Lightning's class.
-    """
-
-    def __init__(self, parser: LightningArgumentParser, config: Any, run: Run, **options: Any) -> None:
-        super().__init__(parser, config, **options)
-        self.run = run
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Write nothing yet: a refused run leaves the files of the run before it."""
-
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
-        """Write the files before the first batch of a training: all callbacks have accepted it."""
-        self._write(trainer)
-
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the files at the start of `validate`."""
-        if trainer.state.fn == "validate":
-            self._write(trainer)
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Name the run in its checkpoints."""
-        checkpoint["run"] = {"id": self.run.record.id, "training": self.run.record.training}
-
-    def _write(self, trainer: pl.Trainer) -> None:
-        """Write the files once; all ranks call it."""
-        if self.already_saved:
-            return
-        self.already_saved = True
-        with Ranks() as ranks, ranks.together():  # an error of the first rank ends all
-            if trainer.is_global_zero and self.run.folder is not None:
-                savers = last_checkpoints(trainer)
-                self.run.begin(Path(str(savers[0].dirpath)) if savers else None)
-                config = self.config.clone()
-                if trainer.state.fn == "fit":
-                    config.ckpt_path = None
-                path = self.run.folder / self.config_filename
-                self.parser.save(config, path, skip_unset=False, overwrite=True, multifile=False)
-
-
-class BeginAgain(pl.Callback):
-    """Hide what a run has logged before it begins again in its folder: first of all callbacks, before any score.
-
-    By `on_train_start` no callback has refused the run, and `LastCheckpoint` has locked its folder.
-    """
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Hide all steps."""
-        hide_logs(trainer, 0, {})
-
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Hide all steps in `validate`."""
-        if trainer.state.fn == "validate":
-            hide_logs(trainer, 0, {})
-
-
 def without_members(value: Any) -> Any:
     """Return a configuration whose members of an Enum, which YAML cannot represent, are their values."""
     if isinstance(value, Enum):
@@ -232,7 +165,7 @@ class VidcorrCLI(LightningCLI):
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
                 trainer_defaults={"callbacks": Stops(), "default_root_dir": ROOT, "enable_model_summary": False},
-                save_config_callback=RunStart,
+                save_config_callback=None,  # `instantiate_trainer` adds `RunStart`
                 parser_kwargs=options | {name: dict(options) for name in self.subcommands()},
                 args=words_for_parser(self.run.words, rank_zero_info),
             )
@@ -271,10 +204,9 @@ class VidcorrCLI(LightningCLI):
         if self.source is not None:
             refuse_networks(config.as_dict(), self.source)
         config.ckpt_path = self.run.choose_checkpoint(config)
-        self.save_config_kwargs["run"] = self.run
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Make the folder of the run; add the benchmarks of `--on` and the default callbacks.
+        """Make the folder of the run; add its start, the benchmarks of `--on` and the default callbacks.
 
         A default callback is added unless there is a callback of the same kind. The default logger writes to the folder
         of the run; a logger that the configuration names writes where it says.
@@ -312,8 +244,9 @@ class VidcorrCLI(LightningCLI):
             has_own = any(isinstance(callback, kind) for callback in given)
             if wanted and not has_own and not trainer.barebones:
                 added.append(TQDMProgressBar() if kind is ProgressBar else kind())
-        begins_again = self.run.earlier is not None and self.run.record.resumed is None
-        first = [BeginAgain()] if begins_again else []
+        first = []
+        if not trainer.fast_dev_run:
+            first.append(RunStart(self._parser(self.command), self.config[self.command], self.run))
         return super().instantiate_trainer(callbacks=[*first, *given, *benchmarks, *added], **kwargs)
 
     def _chosen_benchmarks(self) -> list[BenchmarkCallback]:
@@ -370,7 +303,7 @@ class VidcorrCLI(LightningCLI):
                 rank_zero_info(f"resume: {shlex.join(words)}")
             self.run.remove_refused()
             raise
-        if not is_out_of_time(trainer) and not is_short(trainer):  # else it is to be resumed
+        if trainer.state.fn != "fit" or has_reached_its_length(trainer):  # else it is to be resumed
             self.run.end()
         if self.run.folder is not None:
             self._print_end(self.run.folder)
@@ -389,36 +322,6 @@ class VidcorrCLI(LightningCLI):
             config = folder / "config.yaml"  # it holds the benchmarks
             line = shlex.join(["vidcorr", "validate", "--config", str(config), "--ckpt_path", saved])
             print("next:", f"cd {shlex.quote(os.getcwd())} && {line}")  # paths in the config may begin here
-
-
-def is_out_of_time(trainer: pl.Trainer) -> bool:
-    """Return whether `max_time` has ended the run."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, Timer):
-            seconds = callback.time_remaining()
-            if seconds is not None and seconds <= 0:
-                return True
-    return False
-
-
-def is_short(trainer: pl.Trainer) -> bool:
-    """Return whether a callback has ended a training, by `trainer.should_stop`, before its epochs or steps."""
-    if trainer.state.fn != "fit":
-        return False
-    has_steps = trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
-    has_epochs = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= epochs_completed(trainer)
-    return not has_steps and not has_epochs
-
-
-def best_of_run(trainer: pl.Trainer) -> str:
-    """Return the best checkpoint of a run, the last without any; "" if it has saved none."""
-    last = ""
-    for saver in trainer.checkpoint_callbacks:
-        path: str = getattr(saver, "best_model_path", "")
-        if path and not isinstance(saver, LastCheckpoint):
-            return path
-        last = last or path
-    return last
 
 
 def with_near_name(message: str) -> str:

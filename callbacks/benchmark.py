@@ -19,14 +19,13 @@ from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.network import view_for
 from vidcorr.benchmarks.output import Output
 from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, Ranks, first_ranks_buffers
-from vidcorr.experiments.runs import FILE
 from vidcorr.results.result import Evaluated, Network, Result
 from vidcorr.videos.digests import text_digest
 from vidcorr.videos.files import require_at_least
 
 from .checkpoint_files import use_atomic_files
 from .loops import epochs_completed
-from .run_folder import branches, checkpoint_folder, log_now, log_picture, run_folder
+from .run_folder import branches, checkpoint_folder, log_now, log_picture, run_folder, run_of
 
 log = logging.getLogger(__name__)
 
@@ -242,8 +241,8 @@ class BenchmarkCallback(pl.Callback):
         if self._home is None:
             home = run_folder(trainer)
             folder = home / "benchmarks" / (self._resumed_folder or self.name)
-            is_of_command = (home / FILE).is_file()  # it has a folder of its own
-            if trainer.state.fn == "fit" and self._loaded is None and not is_of_command:
+            has_own_folder = run_of(trainer) is not None
+            if trainer.state.fn == "fit" and self._loaded is None and not has_own_folder:
                 name = folder.name
                 for number in count(1):
                     if not any(folder.glob("*/results.json")):

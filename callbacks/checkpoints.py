@@ -256,6 +256,17 @@ def last_checkpoints(trainer: pl.Trainer) -> list[LastCheckpoint]:
     return [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)]
 
 
+def best_of_run(trainer: pl.Trainer) -> str:
+    """Return the best checkpoint of a run, the last without any; "" if it has saved none."""
+    last = ""
+    for saver in trainer.checkpoint_callbacks:
+        path: str = getattr(saver, "best_model_path", "")
+        if path and not isinstance(saver, LastCheckpoint):
+            return path
+        last = last or path
+    return last
+
+
 def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a parameter group that a resumed training keeps; the rate before a schedule moves it."""
     settings = {name: group[name] for name in ("weight_decay", "momentum", "betas") if name in group}

@@ -72,6 +72,13 @@ def epochs_completed(trainer: pl.Trainer) -> int:
     return started if is_whole else started - 1
 
 
+def has_reached_its_length(trainer: pl.Trainer) -> bool:
+    """Return whether a training has its epochs or steps; `max_time` or a callback may have ended it before."""
+    has_steps = trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
+    has_epochs = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= epochs_completed(trainer)
+    return has_steps or has_epochs
+
+
 def stay_within_epoch(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
     """Set the counters in a checkpoint from within an epoch as they are in the hook `on_train_batch_end`.
 

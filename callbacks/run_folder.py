@@ -8,23 +8,30 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
+from pytorch_lightning.cli import SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
-from vidcorr.experiments.runs import FILE, Record
+from vidcorr.experiments.runs import Run
+
+
+def run_of(trainer: pl.Trainer) -> Run | None:
+    """Return the run of a command, which its callback `RunStart` holds; None in a Trainer of one's own."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, SaveConfigCallback):
+            return getattr(callback, "run", None)  # Lightning's own class has none
+    return None
 
 
 def run_folder(trainer: pl.Trainer) -> Path:
     """Return the folder of a run, where Lightning also puts checkpoints; all ranks must call it.
 
-    Of a command it is the folder that the command has made, `default_root_dir` with a `run.json`. In a Trainer of one's
-    own it is that of the first logger: `log_dir` of TensorBoard and CSV, `save_dir/NAME/VERSION` of others (project and
-    id of a W&B run). Without a logger it is `default_root_dir`.
+    Of a command it is the folder that the command has made. In a Trainer of one's own it is that of the first logger:
+    `log_dir` of TensorBoard and CSV, `save_dir/NAME/VERSION` of others (project and id of a W&B run). Without a logger
+    it is `default_root_dir`.
     """
-    logger = trainer.logger
+    logger = trainer.logger if run_of(trainer) is None else None
     folder = Path(trainer.default_root_dir)
-    if (folder / FILE).is_file():
-        logger = None
     if logger is not None and logger.log_dir is not None:
         folder = Path(logger.log_dir)
     elif logger is not None:
@@ -34,15 +41,12 @@ def run_folder(trainer: pl.Trainer) -> Path:
 
 
 def branches(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> bool:
-    """Return whether a fit by command begins a run of its own from the checkpoint of another; all ranks must call it.
+    """Return whether a fit by command begins a run of its own from the checkpoint of another.
 
     A Trainer of one's own keeps no record of its run: there each checkpoint is of the run that goes on.
     """
-    folder = run_folder(trainer)
-    is_other = False
-    if trainer.is_global_zero and (folder / FILE).is_file():
-        is_other = checkpoint.get("run", {}).get("id") != Record.read(folder).id
-    return bool(trainer.strategy.broadcast(is_other))
+    run = run_of(trainer)
+    return run is not None and checkpoint.get("run", {}).get("id") != run.record.id
 
 
 def checkpoint_folder(trainer: pl.Trainer, dirpath: str | Path | None) -> str:

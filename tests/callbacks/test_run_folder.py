@@ -8,11 +8,13 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from pytorch_lightning.cli import SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.helpers.words import RAW_COLOUR, davis, flags
 from vidcorr.callbacks.run_folder import checkpoint_folder, hide_logs, log_now, log_picture, run_folder
+from vidcorr.callbacks.run_start import RunStart
 from vidcorr.cli import main
 
 KEY = "davis/J&F-Mean"
@@ -48,11 +50,15 @@ def test_what_a_resumed_run_logs_again_is_hidden(tmp_path):
 )
 def test_the_first_logger_names_the_folder_of_a_run(logger, place, monkeypatch):
     strategy = SimpleNamespace(broadcast=lambda text: text)
-    trainer = SimpleNamespace(logger=logger, default_root_dir="root", strategy=strategy)
+    trainer = SimpleNamespace(logger=logger, default_root_dir="root", strategy=strategy, callbacks=[])
     monkeypatch.setenv("HOME", "/home")
     assert run_folder(trainer) == Path(place)
     assert checkpoint_folder(trainer, None) == f"{Path.cwd()}/{place}/checkpoints"
     assert checkpoint_folder(trainer, "~/mine/../last") == "/home/last"
+    trainer.callbacks = [SaveConfigCallback(None, None)]  # of a LightningCLI of one's own
+    assert run_folder(trainer) == Path(place)
+    trainer.callbacks = [RunStart(None, None, Mock())]
+    assert run_folder(trainer) == Path("root")  # the command has made it
 
 
 def test_a_picture_goes_to_every_logger_that_takes_pictures():

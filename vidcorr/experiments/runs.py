@@ -181,7 +181,7 @@ class Run:
 
     Attributes:
         record: what its `run.json` says.
-        earlier: folder of the run that it goes on with, or None.
+        goes_on_in: folder of the run that it goes on with, or None.
         words: words to parse.
         folder: its folder, on the first rank; None in a trial.
         is_begun: True once it is not refused.
@@ -198,7 +198,7 @@ class Run:
         say: Callable[[str], object] = print,
     ) -> None:
         self.record = Record.now([*words, *more])
-        self.earlier: Path | None = None
+        self.goes_on_in: Path | None = None
         self.say = say
         self.words = list(words)
         self.folder: Path | None = None
@@ -226,13 +226,13 @@ class Run:
         checkpoint: str | None = config.ckpt_path
         length = ", ".join(f"{limit}={config.trainer.get(limit)}" for limit in LIMITS)
         self.record = self.record.changed(length=length)
-        if self.earlier is None:
+        if self.goes_on_in is None:
             self.record = self.record.changed(training=digest_of_training(config))
             checkpoint = self._find_earlier(Path(config.trainer.default_root_dir).expanduser(), checkpoint)
         elif checkpoint == "last":
-            own = Record.read(self.earlier).last_checkpoint(self.earlier)
+            own = Record.read(self.goes_on_in).last_checkpoint(self.goes_on_in)
             checkpoint = None if own is None else str(own)
-        if self.earlier is not None:
+        if self.goes_on_in is not None:
             self.record = self.record.changed(resumed=checkpoint)
         elif self._fits and checkpoint is not None:
             self.record = self.record.changed(branched=checkpoint)
@@ -248,7 +248,7 @@ class Run:
         """Go on with a requeued job's run, or with the newest of "last"; return its checkpoint, else the given one."""
         if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
             checkpoint = self._find_own_of_job(root) or checkpoint
-        if self.earlier is None and self._fits and checkpoint == "last":
+        if self.goes_on_in is None and self._fits and checkpoint == "last":
             checkpoint = self._find_newest(root)
         return checkpoint
 
@@ -291,7 +291,7 @@ class Run:
 
     def _continue(self, folder: Path, run: Record) -> None:
         """Go on in a folder as the run that it holds."""
-        self.earlier = folder
+        self.goes_on_in = folder
         self.record = self.record.changed(id=run.id, training=run.training, branched=run.branched)
 
     def _go_on(self, folder: Path) -> str | None:
@@ -315,8 +315,8 @@ class Run:
 
         Runs that start together have folders of their own.
         """
-        if self.earlier is not None:
-            self.folder = self.earlier
+        if self.goes_on_in is not None:
+            self.folder = self.goes_on_in
             return self.folder
         root.mkdir(parents=True, exist_ok=True)
         for number in count(_next_version(root)):
@@ -362,7 +362,7 @@ class Run:
         A folder stays that holds scores or checkpoints, or in which another process goes on.
         """
         folder = self.folder
-        if folder is None or self.earlier is not None or self.is_begun:
+        if folder is None or self.goes_on_in is not None or self.is_begun:
             return
         has_results = (folder / "benchmarks").exists() or any(folder.rglob("*.ckpt"))
         if has_results or Record.read(folder).begin != self.record.begin:

@@ -106,7 +106,7 @@ def test_last_does_not_take_the_folder_of_a_run_that_prepares_its_first_batch(tm
     assert runs[0].choose_checkpoint(config("last")) is None
     (folder / CONFIG).touch()  # it has begun, and holds the lock as long as it lives
     assert runs[1].choose_checkpoint(config("last")) is None
-    assert [run.earlier for run in runs] == [None, folder]
+    assert [run.goes_on_in for run in runs] == [None, folder]
 
 
 def test_last_of_a_run_that_goes_on_is_its_own(tmp_path):
@@ -330,9 +330,9 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
     waiting = written("runs/waiting", "fit").resolve()  # the same words, nothing saved
     (waiting / CONFIG).touch()
     run, checkpoint = found(lr=1)
-    assert (run.earlier, checkpoint) == (waiting, None)
+    assert (run.goes_on_in, checkpoint) == (waiting, None)
     written("runs/waiting", "fit", end="2026-01-01")
-    assert found(lr=1)[0].earlier is None
+    assert found(lr=1)[0].goes_on_in is None
     for number, (digest, moment) in enumerate(((training, 2), (training, 1), ("another", 3))):
         folder = written(f"runs/version_{number}", "fit", training=digest, slurm={"job": str(number)})
         path = folder / "checkpoints/last.ckpt"
@@ -340,32 +340,32 @@ def test_last_and_a_requeued_job_find_their_run(tmp_path, monkeypatch):
         path.touch()
         os.utime(path, (moment, moment))
     run, checkpoint = found(lr=1)
-    assert run.earlier == folder.resolve().with_name("version_0")
+    assert run.goes_on_in == folder.resolve().with_name("version_0")
     assert checkpoint == "runs/version_0/checkpoints/last.ckpt"
     assert said[-1] == f"--ckpt_path last: {tmp_path.resolve()}/{checkpoint}"
     assert run.record.resumed == str(tmp_path.resolve() / checkpoint)
     for file in (path, path.with_name("best.ckpt")):  # a run of its own
         run = Run(["fit"], say=said.append)
         assert run.choose_checkpoint(config(str(file), lr=1)) == str(file)
-        assert (run.earlier, run.record.branched, run.record.training == training) == (None, str(file), False)
+        assert (run.goes_on_in, run.record.branched, run.record.training == training) == (None, str(file), False)
         assert said.pop() == f"a run of its own, which begins from {file}"
     ended = Record.read(Path("runs/version_0")).changed(end="2026-01-03", length=Run(["fit"]).record.length)
     for length, goes_on in (("max_epochs=1, max_steps=None, max_time=None", False), ("max_epochs=2", True)):
         ended.changed(length=length).save(Path("runs/version_0"))
         if goes_on:
-            assert found(lr=1)[0].earlier is not None
+            assert found(lr=1)[0].goes_on_in is not None
         else:
             refused(SystemExit, "^0$", found, lr=1)
     ended.changed(end=None).save(Path("runs/version_0"))
-    assert found(("validate",), None)[0].earlier is None
+    assert found(("validate",), None)[0].goes_on_in is None
     assert newest_checkpoint("runs") == str(path.resolve())
     refused(ValueError, "^--ckpt_path last: no last.ckpt below elsewhere", newest_checkpoint, "elsewhere")
     for variables in ({"JOB_ID": "0", "RESTART_COUNT": "0"}, {"JOB_ID": "9", "RESTART_COUNT": "1"}):
         in_slurm(monkeypatch, **variables)
-        assert found(path=None)[0].earlier is None
+        assert found(path=None)[0].goes_on_in is None
     in_slurm(monkeypatch, JOB_ID="0", RESTART_COUNT="1")
     assert found(path="any.ckpt", lr=2)[1] == "runs/version_0/checkpoints/last.ckpt"
-    assert found(("fit", "--other"), None)[0].earlier is None
+    assert found(("fit", "--other"), None)[0].goes_on_in is None
     written("runs/version_0", "fit", end="2026-01-02", slurm={"job": "0"})
     refused(SystemExit, "^0$", found)
 

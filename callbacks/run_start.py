@@ -1,0 +1,74 @@
+"""The start of a run of `fit` or `validate` in its folder."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.cli import LightningArgumentParser, SaveConfigCallback
+
+from vidcorr.benchmarks.ranks import Ranks
+from vidcorr.experiments.runs import Run
+
+from .checkpoints import last_checkpoints
+from .run_folder import hide_logs
+
+
+class RunStart(SaveConfigCallback):
+    """Hold the run of a command, and begin it in its folder with its `config.yaml`, once no callback refuses it.
+
+    The command puts it before all other callbacks, which find the run by `run_folder.run_of`. `config.yaml` of a
+    training has no `ckpt_path`: a training that begins by the file resumes nothing. What a run has logged is hidden if
+    it begins again, before a score is logged: by `on_train_start`, `LastCheckpoint` has locked the folder.
+
+    Args:
+        parser: the parser of the command.
+        config: its configuration.
+        run: the run that begins.
+    """
+
+    def __init__(self, parser: LightningArgumentParser, config: Any, run: Run) -> None:
+        super().__init__(parser, config)
+        self.run = run
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Write nothing yet: a refused run leaves the files of the run before it."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Hide all steps of a run that begins again."""
+        self._hide_if_again(trainer)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
+        """Write the files before the first batch of a training."""
+        self._write(trainer)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Hide and write at the start of `validate`."""
+        if trainer.state.fn == "validate":
+            self._hide_if_again(trainer)
+            self._write(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Name the run in its checkpoints."""
+        checkpoint["run"] = {"id": self.run.record.id, "training": self.run.record.training}
+
+    def _hide_if_again(self, trainer: pl.Trainer) -> None:
+        """Hide all steps, if the run goes on without a checkpoint."""
+        if self.run.goes_on_in is not None and self.run.record.resumed is None:
+            hide_logs(trainer, 0, {})
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        """Write the files once; all ranks call it."""
+        if self.already_saved:
+            return
+        self.already_saved = True
+        with Ranks() as ranks, ranks.together():  # an error of the first rank ends all
+            if trainer.is_global_zero and self.run.folder is not None:
+                savers = last_checkpoints(trainer)
+                self.run.begin(Path(str(savers[0].dirpath)) if savers else None)
+                config = self.config.clone()
+                if trainer.state.fn == "fit":
+                    config.ckpt_path = None
+                path = self.run.folder / self.config_filename
+                self.parser.save(config, path, skip_unset=False, overwrite=True, multifile=False)
