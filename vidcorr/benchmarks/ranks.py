@@ -39,13 +39,21 @@ class Ranks(AbstractContextManager["Ranks"]):
 
     Args:
         shared: False: this rank runs alone, and no other need call it.
+
+    Raises:
+        LostRank: if the process of another rank has ended before.
     """
 
     def __init__(self, shared: bool = True) -> None:
         active = shared and dist.is_available() and dist.is_initialized()
         self.rank = dist.get_rank() if active else 0
         self.size = dist.get_world_size() if active else 1
-        self.group: Any = dist.new_group(backend="gloo", timeout=EXCHANGE) if self.size > 1 else None
+        self.group: Any = None
+        if self.size > 1:
+            if dist.get_backend() == "gloo":  # a rank that has ended is noticed at once; `new_group` would wait for it
+                with self._others_alive():
+                    dist.monitored_barrier(timeout=EXCHANGE)
+            self.group = dist.new_group(backend="gloo", timeout=EXCHANGE)
 
     def gather(self, value: T) -> list[T]:
         """Return the picklable values of all ranks, in the order of the ranks, on every rank.

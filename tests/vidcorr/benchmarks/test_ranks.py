@@ -89,6 +89,22 @@ def test_an_error_of_a_rank_is_the_error_of_all(of_two):
     refused(LostRank, "rank 1 of 2: another rank has ended or hangs", leave, (None, None))
 
 
+def share_a_run(rank):
+    """Return the error of the first rank, if the other has ended before they share a run."""
+    if rank == 1:
+        return None
+    ranks.EXCHANGE = timedelta(seconds=60)
+    try:
+        Ranks()
+    except Exception as error:
+        return type(error).__name__
+
+
+@pytest.mark.slow
+def test_a_rank_that_has_ended_is_missed_at_once(tmp_path):
+    assert on_ranks(2, tmp_path, share_a_run) == ["LostRank", None]
+
+
 def evaluate_on(rank, root, folder):
     """Return the scores in one of several processes, whose own group works on afterwards."""
     scores = DavisBenchmark(root, changes=SMALL).evaluate("raw_colour", folder, shared=True).scores
