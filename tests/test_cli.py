@@ -344,7 +344,10 @@ def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_f
         path = (tmp_path / root / "checkpoints/last.ckpt").resolve()
         assert [command, *words] == ["validate", *given, f"--ckpt_path={path}"]
         assert said[-1] == f"--ckpt_path last: {path}"
-    assert len(said) == 4
+    in_a_config = config_file(tmp_path / "b.yaml", "{ckpt_path: last, trainer: {default_root_dir: configured}}")
+    path = (tmp_path / "configured/checkpoints/last.ckpt").resolve()
+    assert words_for_parser(["validate", in_a_config, "--allow", NETWORK], said.append)[-1] == f"--ckpt_path={path}"
+    assert len(said) == 5
     monkeypatch.setattr("vidcorr.experiments.words.local_file", lambda address: path)
     assert words_for_parser(["fit", "--ckpt_path=hf://a/b/c.ckpt"])[-1] == f"--ckpt_path={path}"
     for name in ("last", "null"):

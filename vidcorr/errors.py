@@ -60,6 +60,8 @@ def _message_to_user(error: BaseException) -> str | None:
         return f"a worker of the loader is lost, for example by memory: {message}; resume it by: vidcorr resume"
     if is_expected or "MisconfigurationException" in kinds:
         return message
+    if message.startswith("Early stopping conditioned on metric"):
+        return f"{message}; a benchmark logs its scores if it runs in each epoch: --on davis=FOLDER --every 1"
     return None
 
 

@@ -16,6 +16,8 @@ ANOTHER = f"vidcorr: another process of this run has ended, see its message; {RE
 DIST_ERROR = type("DistBackendError", (type("DistError", (RuntimeError,), {}),), {})
 """Stands in for torch.distributed's."""
 OWN = type("Own", (Exception,), {"__module__": "vidcorr.callbacks.part.file"})
+NO_SCORE = "Early stopping conditioned on metric `davis/J&F-Mean` which is not available."
+IN_EACH_EPOCH = "it runs in each epoch: --on davis=FOLDER --every 1"
 IN_WORKER = "Caught {0} in worker process 0.\nOriginal Traceback:\n  File 'a'\n{0}: no pair"
 
 
@@ -28,6 +30,7 @@ IN_WORKER = "Caught {0} in worker process 0.\nOriginal Traceback:\n  File 'a'\n{
         (DIST_ERROR("no port"), ANOTHER),
         (RuntimeError("Connection closed by peer"), ANOTHER),
         (OWN("Connection closed by peer"), "vidcorr: Connection closed by peer"),
+        (RuntimeError(NO_SCORE), f"vidcorr: {NO_SCORE}; a benchmark logs its scores if {IN_EACH_EPOCH}"),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (ValueError(IN_WORKER.format("DataError")), "vidcorr: no pair"),
         (OWN(IN_WORKER.format("Own")), "vidcorr: no pair"),

@@ -46,6 +46,10 @@ WITH_WEIGHTS = re.compile(r"(\w[\w.]*:[^=]+)=(.+)")
 
 A file that exists by the whole text is this file.
 """
+RESNETS = "torchvision.models.resnet"
+"""Module of the networks of torchvision that are read."""
+FORMS = "timm:NAME, torchvision:NAME, torchhub:OWNER/REPO:ENTRY or package.module:callable"
+"""Names of networks with a prefix, for messages."""
 HUB = "torchhub:"
 """Prefix of networks by an entry of torch.hub: `torchhub:OWNER/REPO:ENTRY`, or of a clone, `torchhub:FOLDER:ENTRY`."""
 
@@ -162,9 +166,10 @@ class NamedNetwork:
             return RawColour(), Network(name="raw colour", spec=spec)
         library, separator, name = spec.partition(":")
         if not separator:
+            forms = _in_libraries(spec) or [FORMS]
             raise ValueError(
-                f"backbone {spec!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write timm:NAME, "
-                "torchvision:NAME, torchhub:OWNER/REPO:ENTRY or package.module:callable"
+                f"backbone {spec!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write "
+                f"{' or '.join(forms)}"
             )
         source = library
         network: Any
@@ -270,6 +275,19 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
     return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
 
 
+def _in_libraries(name: str) -> list[str]:
+    """Return a name with the prefix of each library that has this network."""
+    import timm
+    from torchvision import models
+
+    found = []
+    if name in models.list_models() and models.get_model_builder(name).__module__ == RESNETS:
+        found.append(f"torchvision:{name}")
+    if timm.is_model(name):
+        found.append(f"timm:{name}")
+    return found
+
+
 def _torchvision(name: str, pretrained: bool) -> nn.Module:
     """Build a ResNet of torchvision, with an identity in place of its classifier.
 
@@ -278,7 +296,7 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
     """
     from torchvision import models
 
-    if models.get_model_builder(name).__module__ != "torchvision.models.resnet":
+    if models.get_model_builder(name).__module__ != RESNETS:
         raise ValueError(f"backbone torchvision:{name}: no ResNet; timm:NAME has other networks")
     chosen = models.get_model_weights(name).DEFAULT if pretrained else None
     network = models.get_model(name, weights=chosen, zero_init_residual=True)

@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from ..backbones import NamedNetwork
 from ..backbones.checkpoints import saved_model
@@ -12,7 +13,7 @@ from ..backbones.description import INPUTS
 from ..backbones.networks import SHORT_NAMES, SUFFIXES, local_file, on_hub, split_view
 from ..backbones.trust import allow_named
 from .benchmark_choice import refuse_one_name_twice
-from .config_files import find_config, read_yaml
+from .config_files import find_config, read_yaml, yaml_value
 from .runs import ROOT, newest_checkpoint
 
 
@@ -36,8 +37,10 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print) 
     given, _ = parser.parse_known_args(args)
     command, *words = rewritten(args)
     path = given.ckpt_path
+    if command == "validate" and path is None:
+        path = _value_in(given.config, "ckpt_path")
     if path == "last" and command == "validate":
-        path = newest_checkpoint(given.root or _root_in(given.config))
+        path = newest_checkpoint(given.root or _value_in(given.config, "trainer", "default_root_dir") or ROOT)
         say(f"--ckpt_path last: {path}")
     elif path is not None and on_hub(path):
         path = str(local_file(path))
@@ -108,10 +111,12 @@ def _words_of_model(value: str) -> list[str]:
     return ["--model=FrozenEncoder", *parts]
 
 
-def _root_in(configs: Sequence[str]) -> str:
-    """Return the root of a command's configs, of which a later one counts more."""
-    root = ROOT
+def _value_in(configs: Sequence[str], *keys: str) -> Any:
+    """Return the value below some keys in a command's configs, of which a later one counts more; None without it."""
+    found = None
     for name in configs:
-        trainer = read_yaml(find_config(name)).get("trainer") or {}
-        root = trainer.get("default_root_dir", root)
-    return root
+        value: Any = yaml_value(name, name) if name.startswith("{") else read_yaml(find_config(name))
+        for key in keys:
+            value = (value or {}).get(key)
+        found = found if value is None else value
+    return found

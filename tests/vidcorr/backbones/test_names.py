@@ -35,7 +35,9 @@ def test_short_names_are_in_the_library_and_in_the_guide():
 @pytest.mark.parametrize(
     ("spec", "stage", "stride", "message"),
     [
-        ("resnet18", None, None, "nor a short name; write timm:NAME, torchvision:NAME, torchhub:OWNER/REPO:ENTRY or"),
+        ("resnet", None, None, "nor a short name; write timm:NAME, torchvision:NAME, torchhub:OWNER/REPO:ENTRY or"),
+        ("resnet18", None, None, "nor a short name; write torchvision:resnet18 or timm:resnet18$"),
+        ("vit_tiny_patch16_224", None, None, "write timm:vit_tiny_patch16_224$"),
         ("nowhere:encoder", None, None, "cannot import"),
         ("builtins:dict", None, None, "expected a torch.nn.Module, got a dict"),
         ("timm:resnet19", None, None, "timm has no such model"),
