@@ -3,13 +3,18 @@
 import os
 import re
 import signal
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
+import torch
 import torch.distributed as dist
 
-from tests.helpers.faults import curve, faults_between, harm, last, run, words
+from tests.helpers.faults import STATE, curve, differences, faults_between, harm, last, run, words
+from tests.helpers.stops import in_slurm
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark
+from vidcorr.experiments.runs import Record
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +57,37 @@ def test_a_signal_saves_the_step_and_the_run_resumes(
     assert f"resuming from {version}/checkpoints/last.ckpt: step {reached}, epoch " in said
     assert "ckpt_path: null\n" in (version / "config.yaml").read_text()  # a new run if it is given again
     assert faults_between(tmp_path, whole) == []
+
+
+def test_equal_tasks_of_an_array_begin_at_once_and_each_goes_on_in_its_own_run(tmp_path, monkeypatch):
+    """Their generated data does not exist yet; SLURM's signal stops each of them, and queues it again."""
+    queue, scontrol = tmp_path / "queue", tmp_path / "scontrol"
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {queue}\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    in_slurm(monkeypatch, ARRAY_JOB_ID="70")
+    sizes = {"videos": 6, "benchmark_videos": 1, "frames_per_video": 6, "video_size": 32}
+    clips = {"root": tmp_path / "data", "size": 32, "frames": 2, "samples_per_epoch": 10}
+    blow = harm("Strike", name="SIGUSR1", step=2, place="end")
+    kind = "SyntheticVideoDataModule"
+    command = words("VFSSimSiam", tmp_path / "runs", kind=kind, callbacks=(blow,), **sizes, **clips)
+
+    def task(number, status, **variables):
+        run(command, status, SLURM_JOB_ID=f"7{number}", SLURM_ARRAY_TASK_ID=str(number), **variables)
+
+    with ThreadPoolExecutor(4) as tasks:
+        list(tasks.map(partial(task, status=138), range(4)))
+        assert sorted(queue.read_text().splitlines()) == [f"requeue 70_{number}" for number in range(4)]
+        list(tasks.map(partial(task, status=0, STRUCK="2", SLURM_RESTART_COUNT="1"), range(4)))
+    folders = sorted((tmp_path / "runs").glob("version_*"))
+    records = [Record.read(folder) for folder in folders]
+    assert [(len(record.earlier), bool(record.end)) for record in records] == [(1, True)] * 4
+    assert sorted(record.slurm["array_task"] for record in records) == ["0", "1", "2", "3"]
+    for folder, record in zip(folders, records, strict=True):
+        assert record.slurm == record.earlier[0]["slurm"]
+        states = [torch.load(place / "checkpoints/last.ckpt", weights_only=True) for place in (folder, folders[0])]
+        assert [differences(*(state[name] for state in states)) for name in STATE] == [[]] * len(STATE)
+        assert len(list(folder.rglob("*.ckpt"))) == 1
 
 
 class KilledOnLast(DavisBenchmark):
