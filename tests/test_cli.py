@@ -1,4 +1,7 @@
-"""`fit` and `validate` by command line alone: what wins, how a run continues, what `--on` adds, what is refused."""
+"""`fit` and `validate` by command line alone: what wins, how a run continues, what `--on` adds, what is refused.
+
+Also tests `callbacks/run_start.py`.
+"""
 
 import json
 import os
