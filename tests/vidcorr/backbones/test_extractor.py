@@ -14,14 +14,15 @@ from torch.distributed import destroy_process_group, init_process_group
 from torch.nn.utils import parametrizations
 from torch.optim.swa_utils import AveragedModel
 
-from tests.helpers.encoders import Smoothed, TinyResNet, clips
+from tests.helpers.encoders import Smoothed, TinyResNet, clips, tiny_vit
 from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from vidcorr import MaskPrompt, follow
-from vidcorr.backbones import Clips, LiirEncoder, Recurrent, build_feature_extractor, weights_digest
+from vidcorr.backbones import Clips, LiirEncoder, Recurrent, build_feature_extractor, load, weights_digest
 from vidcorr.backbones.encoder import WRAPPERS
 from vidcorr.backbones.extractor import Normalise, TimmExtractor, features_by, require_stride, type_of_input
 from vidcorr.backbones.video import _places_on_grid
+from vidcorr.backbones.vit import ViTExtractor
 from vidcorr.functional.propagation.resizing import sampling_matrix
 
 IMAGES = torch.rand(1, 3, 256, 320)
@@ -162,50 +163,27 @@ def test_a_stated_stride_and_a_multiple_are_taken():
         assert build_feature_extractor(network).stride == stride  # the coarsest has 4 × 5 cells
 
 
-class Staged(nn.Module):
-    """A network in timm's form: stages of strides 8 and 4, and a last map of stride 8."""
-
-    feature_info = ("first", "second")
-
-    def forward_features(self, images):
-        return nn.functional.avg_pool2d(images, 8)
-
-    def forward_intermediates(self, images, indices, norm=False, stop_early=False, **form):
-        assert form == {"output_fmt": "NCHW", "intermediates_only": True}
-        if indices == 1:  # the last one
-            return [self.forward_features(images) + norm]
-        assert stop_early
-        return [nn.functional.avg_pool2d(images, (8, 4)[index]) for index in indices]
-
-
-class ChannelsLast(Staged):
-    output_fmt = "NHWC"
-
-    def forward_features(self, images):
-        return super().forward_features(images).permute(0, 2, 3, 1)
-
-
-class OfTokens(Staged):
-    num_prefix_tokens = 1
-
-
+@torch.no_grad()
 def test_maps_of_timms_networks_are_joined_from_their_stages_and_their_last_map():
-    last = nn.functional.avg_pool2d(IMAGES, 8)
-    for kind, stage, expected in (
-        (Staged, None, last),
-        (ChannelsLast, None, last),
-        (OfTokens, None, last + 1),  # after the norm
-        (Staged, "features+stage1", torch.cat([last, last], dim=1)),
-        (Staged, "stage2", nn.functional.avg_pool2d(IMAGES, 4)),
+    """A network of stages, and one of tokens; one with channels last is in test_names.py."""
+    images, network = IMAGES[..., :64, :96], load("timm:convnext_atto").network.eval()
+    stages = network.forward_intermediates(images, output_fmt="NCHW", intermediates_only=True)
+    last = network.forward_features(images)
+    for stage, stride, expected in (
+        (None, 32, last),
+        ("stage2", 8, stages[1]),
+        ("features+stage4", 32, torch.cat([last, stages[3]], dim=1)),
     ):
-        extractor = TimmExtractor(kind(), nn.Identity(), stage)
-        assert torch.equal(extractor(IMAGES), expected)
-        assert extractor.stride == extractor.multiple == (4 if stage == "stage2" else 8)
+        extractor = TimmExtractor(network.train(), nn.Identity(), stage)
         assert not extractor.training
-    refused(ValueError, r"parts have strides \[8, 4\]", TimmExtractor, Staged(), nn.Identity(), "stage1+stage2")
-    plain = OfTokens()
-    plain.feature_info = None
-    refused(ValueError, "OfTokens has features; null", TimmExtractor, plain, nn.Identity(), "stage1")
+        torch.testing.assert_close(extractor(images), expected)
+        assert extractor.stride == extractor.multiple == stride
+    refused(ValueError, r"parts have strides \[4, 8\]", TimmExtractor, network, nn.Identity(), "stage1+stage2")
+    tokens = tiny_vit(64)
+    after_norm = ViTExtractor(tokens, nn.Identity())(images)
+    torch.testing.assert_close(TimmExtractor(tokens, nn.Identity())(images), after_norm)
+    tokens.feature_info = None
+    refused(ValueError, "VisionTransformer has features; null", TimmExtractor, tokens, nn.Identity(), "stage1")
 
 
 def test_constants_of_a_normalisation_may_be_whole_numbers_and_stay_out_of_checkpoints():

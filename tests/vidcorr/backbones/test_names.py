@@ -97,8 +97,10 @@ def test_a_path_with_a_colon_and_an_equals_sign_is_the_file(tmp_path, monkeypatc
     assert Network.of(encoder).weights == "weights of epoch=3-step=10.ckpt"
 
 
+PADDED = {"dynamic_img_size": True, "dynamic_img_pad": True}
 MADE = {
     "timm:resnet18": {"num_classes": 0, "pretrained": False},
+    "timm:deit_tiny_patch16_224": {"num_classes": 0, "pretrained": False} | PADDED,
     "torchvision:resnet18": {"weights": None, "zero_init_residual": True},
 }
 """Name → options with which its library makes the network."""
