@@ -47,6 +47,17 @@ def dense_attention(
     return torch.cat(result, 1)
 
 
+def whitened(features: Tensor, protocol: PropagationProtocol) -> Tensor:
+    """Components (T, K, h, w) of features (T, C, h, w), by the singular values of the cells of frame 0."""
+    cells = features.double().permute(0, 2, 3, 1)
+    centred = cells - cells[0].mean((0, 1))
+    first = centred[0].flatten(0, 1)
+    _, singular, directions = torch.linalg.svd(first, full_matrices=False)
+    factors = ((singular / singular[0]) ** 2 + protocol.whitening_floor) ** -protocol.whitening_power
+    components = centred @ directions.T * factors
+    return components[..., : protocol.whitened_channels].permute(0, 3, 1, 2).to(features.dtype)
+
+
 def plain_propagation(
     features: Tensor,
     first_labels: Tensor,
@@ -56,8 +67,10 @@ def plain_propagation(
 ) -> Tensor:
     """features (T, C, h, w), first_labels and `entering` (L, h, w) → (T, L, h, w), with every frame kept."""
     features = features.to(dtype)
-    if protocol.feature_normalisation == "l2":
+    if protocol.feature_normalisation != "raw":
         features = F.normalize(features, dim=1, eps=1e-12)
+    if protocol.feature_normalisation == "whitened":
+        features = F.normalize(whitened(features, protocol), dim=1, eps=1e-12)
     mask = None
     if protocol.radius is not None:
         radius = protocol.radius_in_cells(features.shape[2:])

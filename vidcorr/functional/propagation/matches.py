@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ...protocols import LabelProtocol
 from ..device import computing_in
-from .propagate import LabelPropagator, compared
+from .comparison import comparison
+from .propagate import LabelPropagator
 
 
 class CellAffinity(NamedTuple):
@@ -61,8 +62,9 @@ def affinity_of_cells(
     of_points: list[Tensor] = []
     with torch.inference_mode(False), torch.enable_grad(), computing_in("float32", features.device):
         features = features.detach().clone()  # autograd takes no tensors of inference mode
-        query = compared(features[last], protocol)
-        keys = torch.stack([compared(features[frame], protocol) for frame in listed], 2)
+        compared = comparison(features[0], protocol)
+        query = compared(features[last])
+        keys = torch.stack([compared(features[frame]) for frame in listed], 2)
         labels = torch.ones_like(keys[..., :1], dtype=features.dtype).requires_grad_()
         rule = propagator(labels.detach()[:, :, 0].permute(2, 0, 1), protocol)
         rule.frame = last

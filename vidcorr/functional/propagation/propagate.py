@@ -14,6 +14,7 @@ from ..device import PendingCopy, computing_in, to_device
 from ..window_tiles import Neighbourhood
 from .attention import average_of_all
 from .coding import upsampled_argmax
+from .comparison import Comparable, comparison
 from .memory import FrameMemory, KeyMemory
 from .strips import FoundMatches, best_matches
 
@@ -89,6 +90,8 @@ class LabelPropagator:
     """
 
     network: Any = None
+    _compared: Comparable
+    _channels: int
 
     def __init__(self, first_labels: Tensor, protocol: LabelProtocol) -> None:
         if first_labels.ndim != 3:
@@ -122,7 +125,10 @@ class LabelPropagator:
         self._check(features, entering)
         protocol = self.protocol
         with computing_in("float32", features.device):
-            query = compared(features, protocol)
+            if self.frame == 0:
+                self._channels = len(features)
+                self._compared = comparison(features, protocol)
+            query = self._compared(features)
             labels = self._propagate(query) if self.frame else to_device(self._first_labels, features.device)
             labels = labels.to(torch.float64 if protocol.precision == "float64" else torch.float32)
         hard = protocol.label_feedback == "hard" and self.frame > 0
@@ -280,9 +286,9 @@ class LabelPropagator:
     def _check(self, features: Tensor, entering: Tensor | None) -> None:
         """Refuse features, or labels that enter, of other sizes than those of frame 0."""
         shape = self._first_labels.shape
-        channels = self._keys[NEARBY].maps.shape[3] if self._keys else len(features)
+        channels = self._channels if self.frame else len(features)
         if features.shape != (channels, *shape[1:]):
-            wanted = f"({channels if self._keys else 'C'}, {shape[1]}, {shape[2]})"
+            wanted = f"({channels if self.frame else 'C'}, {shape[1]}, {shape[2]})"
             raise ValueError(
                 f"features of frame {self.frame} must be {wanted} like the labels and the features of frame 0, "
                 f"got {tuple(features.shape)}"
@@ -317,15 +323,6 @@ def name_of_rule(propagator: Any) -> str:
         return f"{name_of_rule(propagator.func)}({', '.join(arguments)})"
     named = propagator if hasattr(propagator, "__qualname__") else type(propagator)
     return f"{named.__module__}.{named.__qualname__}"
-
-
-def compared(features: Tensor, protocol: LabelProtocol) -> Tensor:
-    """Return features (C, h, w) as the protocol compares them: (h, w, C), of unit length or as they are."""
-    dtype: torch.dtype = getattr(torch, protocol.precision)
-    features = features.to(torch.float64 if dtype == torch.float64 else torch.float32)
-    if protocol.feature_normalisation == "l2":
-        features = features / features.square().sum(-3, keepdim=True).sqrt().clamp_min(1e-12)
-    return features.to(dtype).permute(1, 2, 0).contiguous()
 
 
 def looks_everywhere(protocol: LabelProtocol) -> bool:
