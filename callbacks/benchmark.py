@@ -132,7 +132,7 @@ class BenchmarkCallback(pl.Callback):
         """Record the scores so far, for a resumed run."""
         # not by `state_dict`: Lightning refuses two equal state keys before `setup` can name the remedy
         runs = [run.model_dump() for run in self._runs]
-        folder = self._home and self._home.name
+        folder = self._home.name if self._home else self._resumed_folder  # a stop may come before the next result
         checkpoint.setdefault("benchmarks", {})[self.name] = {"runs": runs, "folder": folder}
 
     def on_load_checkpoint(

@@ -233,9 +233,8 @@ class LastCheckpoint(ModelCheckpoint):
         path = self.last_model_path or self._new_path(trainer)
         trainer.save_checkpoint(path, weights_only=False)
         self.last_model_path = path
-        self.best_model_path = (
-            path  # Lightning's name, not the best: the command line prints it after "resume:", "next:"
-        )
+        # Lightning's name, and not the best: the command line prints it after "resume:" and "next:"
+        self.best_model_path = path
         self._saved_step = trainer.global_step
         if trainer.is_global_zero:
             for logger in trainer.loggers:
