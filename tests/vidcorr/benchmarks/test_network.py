@@ -14,7 +14,7 @@ RECIPE = DavisBenchmark("", protocol="vidcorr")
 @pytest.mark.parametrize(
     ("text", "benchmark", "view"),
     [
-        ("vidcorr-r18", RECIPE, ("res3", 4)),
+        ("vidcorr-r18", RECIPE, ("res2+res3", 4)),
         ("vidcorr-r18@res4/8", RECIPE, ("res4", 8)),
         ("raw_colour", RECIPE, ("colour", 8)),
         ("vidcorr-r18", DavisBenchmark("", protocol="vidcorr", stage="res2"), ("res2", 4)),
@@ -33,8 +33,8 @@ def test_the_protocols_view_is_for_resnets_whose_features_nobody_names(text, ben
 
 def test_a_module_of_a_training_has_the_view_of_its_checkpoint():
     modules = (
-        (VFSSimSiam(NETWORK), ("res3", 4)),
-        (FrozenEncoder("vidcorr-r18"), ("res3", 4)),
+        (VFSSimSiam(NETWORK), ("res2+res3", 4)),
+        (FrozenEncoder("vidcorr-r18"), ("res2+res3", 4)),
         (FrozenEncoder("vidcorr-r18", stage="res4"), ("res4", 8)),
         (FrozenEncoder("vidcorr-r18", stride=8), ("res4", 8)),
     )

@@ -1,6 +1,7 @@
 """Label propagation against the original codes, a dense twin, windows and devices; its references and memory.
 
-Also tests `propagation/attention.py`, `propagation/strips.py`, `functional/window_tiles.py`.
+Also tests `propagation/attention.py`, `propagation/comparison.py`, `propagation/strips.py`,
+`functional/window_tiles.py`.
 """
 
 import json
