@@ -33,8 +33,10 @@ def first_frames(data, names, root, count=8):
 
 
 def vit(content, spec, **options):
-    """Return the view of a transformer with the weights of a golden file."""
+    """Return the view of a transformer with the weights of a golden file, on ImageNet's mean as the scripts."""
     network = timm.create_model(spec, num_classes=0, dynamic_img_size=True, **options)
+    network.input_mean = IMAGENET_MEAN
+    network.input_std = IMAGENET_STD
     network = regenerated(network, int(content["weight_seed"]))
     parameters = [parameter.detach().double() for _, parameter in sorted(network.named_parameters())]
     found = [[float(x) for x in (p.sum(), p.abs().sum(), p.flatten()[0], p.flatten()[-1])] for p in parameters]
