@@ -3,6 +3,8 @@
 import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -343,7 +345,11 @@ def weights_digest(module: nn.Module) -> str:
     weights = [tensor.detach() for tensor in module.state_dict().values() if isinstance(tensor, Tensor)]
     forms = "; ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in weights)
     digest = hashlib.blake2b(forms.encode())
-    copies = [PendingCopy(tensor.contiguous().reshape(-1).view(torch.uint8)) for tensor in weights]
-    for content in copies:
-        digest.update(content.wait().numpy().data)
+    contents = [tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in weights]
+    for device, of_device in groupby(contents, key=attrgetter("device")):
+        parts = list(of_device)
+        if device.type != "cpu":
+            parts = [PendingCopy(torch.cat(parts)).wait()]  # one copy, not one for each weight
+        for part in parts:
+            digest.update(part.numpy().data)
     return digest.hexdigest()[:12]
