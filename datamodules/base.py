@@ -19,7 +19,7 @@ from vidcorr.videos.processes import server_context, usable_cores
 from vidcorr.videos.source import hashed_rank
 
 from .loading.clips import collate, start_worker
-from .loading.loader import ClipSampler, FixedSampler, ResumableLoader
+from .loading.loader import ClipSampler, FixedSampler, ResumableLoader, data_of, require_same_data
 
 Sources = list[str | os.PathLike[str]] | str | os.PathLike[str]  # the list first: else jsonargparse makes it a text
 """A folder, list or file of data, or several of them, which are all trained on."""
@@ -71,22 +71,15 @@ class SampledDataModule(pl.LightningDataModule):
         self._resumed_state: dict[str, Any] | None = None  # state of the run that is resumed
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what settles the training samples and their order.
-
-        Returns:
-            `samples` of an epoch and `seed`; if the data set has `listed`, number and digest of its items too.
-        """
-        if self.training is None:
-            return {}
-        state = {"samples": len(cast(Sized, self.training)), "seed": self.seed}
-        return state | getattr(self.training, "listed", {})
+        """Return what settles the training samples and their order (`data_of`)."""
+        return {} if self.training is None else data_of(self.training, self.seed)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the state for the loader, which leaves out the batches of the epoch that the run has trained on."""
         self._resumed_state = state_dict
 
-    def _batches_before(self) -> int:
-        """Return the number of batches of the epoch that a run has trained on before it resumes; else 0.
+    def _batches_before(self) -> int | None:
+        """Return the number of batches of the epoch that a run has trained on before it resumes; None in other passes.
 
         Raises:
             DataError: if they came from other samples, or in another order.
@@ -97,14 +90,9 @@ class SampledDataModule(pl.LightningDataModule):
         resumed = self._resumed_state
         self._resumed_state = None
         if resumed is None:
-            return 0
-        state = self.state_dict()
+            return None
         trained = cast(pl.Trainer, self.trainer).fit_loop.epoch_loop.batch_progress.current.ready
-        if trained and resumed != state:
-            raise DataError(f"the checkpoint was written within an epoch of other data: {resumed}, now {state}")
-        if resumed.get("digest") != state.get("digest"):
-            counts = f"{resumed.get('items')} before, {state.get('items')} now"
-            rank_zero_warn(f"{self.named}: not the items that the checkpoint's run was trained on: {counts}")
+        require_same_data(resumed, self.state_dict(), trained, self.named)
         return trained
 
     def train_dataloader(self) -> ResumableLoader[Any]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sized
 from typing import Any, TypeVar
 
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
@@ -97,6 +98,31 @@ class FixedSampler(DistributedSampler[Key]):
         return len(self.indices)
 
 
+def data_of(dataset: Any, seed: int) -> dict[str, Any]:
+    """Return what settles samples and their order.
+
+    Returns:
+        `samples` of an epoch and `seed`; if the data set has `listed`, number and digest of its items too.
+    """
+    return {"samples": len(dataset), "seed": seed} | getattr(dataset, "listed", {})
+
+
+def require_same_data(before: dict[str, Any], now: dict[str, Any], batches: int, named: str) -> None:
+    """Compare the data (`data_of`) of a run that has trained on some batches of an epoch with those that follow.
+
+    Raises:
+        DataError: if they are others within an epoch.
+
+    Warns:
+        If the list of items is another between two epochs.
+    """
+    if batches and before != now:
+        raise DataError(f"the checkpoint was written within an epoch of other data: {before}, now {now}")
+    if before.get("digest") != now.get("digest"):
+        counts = f"{before.get('items')} before, {now.get('items')} now"
+        rank_zero_warn(f"{named}: not the items that the checkpoint's run was trained on: {counts}")
+
+
 class ResumableLoader(DataLoader[BatchT]):
     """A loader whose passes may begin within the epoch of its `ClipSampler`, and which counts its batches.
 
@@ -106,25 +132,36 @@ class ResumableLoader(DataLoader[BatchT]):
     Attributes:
         waited: seconds spent waiting for batches.
         place: epoch, and batches of it that were taken.
-        batches_before: returns the number of batches that the pass leaves out at its start; None: none.
+        batches_before: returns the number of batches that the pass leaves out at its start, or None for its own place.
+
+    Raises:
+        DataError: if a pass begins within an epoch of other samples, or of another order.
+
+    Warns:
+        If a run resumes between two epochs with a list of other items.
     """
 
     sampler: ClipSampler
     waited: float = 0.0
     place: tuple[int, int] = (0, 0)
-    batches_before: Callable[[], int] | None = None
-    _loaded: dict[str, int] | None = None
+    batches_before: Callable[[], int | None] | None = None
+    _loaded: dict[str, Any] | None = None
 
-    def state_dict(self) -> dict[str, int]:
-        """Return the place: `epoch`, and `batches` of it that were taken."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place, `epoch` and `batches` of it that were taken, and the `data`."""
         epoch, batches = self.place
-        return {"epoch": epoch, "batches": batches}
+        return {"epoch": epoch, "batches": batches, "data": self._data()}
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let the next pass begin at a place; if `set_epoch` chooses another epoch, at its start."""
+        if not isinstance(self.sampler, ClipSampler):  # Lightning's `overfit_batches` has replaced it
+            return
         self._loaded = state_dict
         if not self.sampler.is_chosen:
             self.sampler.epoch = state_dict["epoch"]
+
+    def _data(self) -> dict[str, Any]:
+        return data_of(self.dataset, getattr(self.sampler, "seed", 0))
 
     def _next_place(self) -> tuple[int, int]:
         """Return the epoch of the next pass, and the batches that it leaves out at its start."""
@@ -147,9 +184,13 @@ class ResumableLoader(DataLoader[BatchT]):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # a generator: it starts at the first next(), after Lightning has restored the epoch and its batches
+        loaded = self._loaded
         epoch, taken = self._next_place()
-        if self.batches_before is not None:
-            taken = self.batches_before()
+        of_data_module = None if self.batches_before is None else self.batches_before()
+        if of_data_module is not None:  # it has compared the data
+            taken = of_data_module
+        elif loaded is not None:
+            require_same_data(loaded["data"], self._data(), taken, "the data")
         self.place = (epoch, taken)
         self.sampler.first_batch = taken
         began = time.perf_counter()

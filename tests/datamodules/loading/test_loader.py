@@ -131,6 +131,8 @@ def test_a_loader_counts_its_batches_and_the_seconds_of_waiting_for_them(monkeyp
     loader = ResumableLoader(Echo(7), 2)
     assert len(list(loader)) == 4
     assert (loader.place, loader.waited) == ((0, 4), 4)
+    loader.load_state_dict(loader.state_dict())
+    assert len(list(loader)) == 4
 
 
 def test_a_worker_gets_no_signal_of_the_group_and_ends_with_the_process_that_loads(monkeypatch):
