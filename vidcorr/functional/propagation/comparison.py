@@ -7,12 +7,12 @@ from torch import Tensor
 
 from ...protocols import LabelProtocol
 
-Comparable = Callable[[Tensor], Tensor]
-"""Features (C, h, w) of a frame → (h, w, K), whose dot products are the similarities."""
+FeatureMap = Callable[[Tensor], Tensor]
+"""A map of the features of a frame."""
 
 
-class Whitening:
-    """A linear map of features by the principal components of a frame.
+def whitening(frame: Tensor, channels: int | None, power: float, floor: float) -> FeatureMap:
+    """Return the linear map of features to whitened components of a frame.
 
     Channels of a network are correlated, so a few directions dominate every cosine. The map centres features on the
     mean of the frame, rotates them to its principal components, and multiplies component i by
@@ -24,23 +24,23 @@ class Whitening:
         channels: components that are kept, those of largest variance; None: all.
         power: 0 or more; 0 centres and rotates alone.
         floor: above 0; a share of the largest variance, which bounds the factor of components without variance.
+
+    Returns:
+        Map of features (C, h, w) of unit length to their components (K, h, w).
     """
+    cells = frame.double().flatten(1)
+    mean = cells.mean(1, keepdim=True)
+    centred = cells - mean
+    ascending, directions = torch.linalg.eigh(centred @ centred.T / centred.shape[1])
+    variances = ascending.flip(0).clamp_min(0)
+    factors = (variances / variances[0].clamp_min(1e-12) + floor) ** -power
+    rows = (directions.flip(1) * factors).T[:channels].to(frame.dtype)
+    offset = mean.to(frame.dtype)[:, :, None]
 
-    def __init__(self, frame: Tensor, channels: int | None, power: float, floor: float) -> None:
-        cells = frame.double().flatten(1)
-        mean = cells.mean(1, keepdim=True)
-        centred = cells - mean
-        ascending, directions = torch.linalg.eigh(centred @ centred.T / centred.shape[1])
-        variances = ascending.flip(0).clamp_min(0)
-        factors = (variances / variances[0].clamp_min(1e-12) + floor) ** -power
-        components = (directions.flip(1) * factors)[:, :channels]
-        self._mean = mean.to(frame.dtype)[:, :, None]
-        self._components = components.T.to(frame.dtype).contiguous()
+    def components(features: Tensor) -> Tensor:
+        return torch.tensordot(rows, features - offset, dims=1)
 
-    def __call__(self, features: Tensor) -> Tensor:
-        """Return the components (K, h, w) of features (C, h, w) of unit length."""
-        centred = (features - self._mean).flatten(1)
-        return (self._components @ centred).unflatten(1, features.shape[1:])
+    return components
 
 
 def of_unit_length(features: Tensor) -> Tensor:
@@ -48,27 +48,30 @@ def of_unit_length(features: Tensor) -> Tensor:
     return features / features.square().sum(-3, keepdim=True).sqrt().clamp_min(1e-12)
 
 
-def comparison(first: Tensor, protocol: LabelProtocol) -> Comparable:
-    """Return the map from features of a video's frames to what the protocol compares.
+def comparison(first: Tensor, protocol: LabelProtocol) -> FeatureMap:
+    """Return the map of features of a video's frames to what the protocol compares.
 
     Args:
         first: (C, h, w), features of the video's first frame, by which features are whitened.
         protocol: normalisation of features, and precision.
+
+    Returns:
+        Map of features (C, h, w) to (h, w, K), whose dot products are the similarities.
     """
     dtype: torch.dtype = getattr(torch, protocol.precision)
     computed = torch.float64 if dtype == torch.float64 else torch.float32
     rule = protocol.feature_normalisation
-    whitening: Whitening | None = None
+    components: FeatureMap | None = None
     if rule == "whitened":
         unit = of_unit_length(first.to(computed))
-        whitening = Whitening(unit, protocol.whitened_channels, protocol.whitening_power, protocol.whitening_floor)
+        components = whitening(unit, protocol.whitened_channels, protocol.whitening_power, protocol.whitening_floor)
 
     def compared(features: Tensor) -> Tensor:
         features = features.to(computed)
         if rule != "raw":
             features = of_unit_length(features)
-        if whitening is not None:
-            features = of_unit_length(whitening(features))
+        if components is not None:
+            features = of_unit_length(components(features))
         return features.to(dtype).permute(1, 2, 0).contiguous()
 
     return compared

@@ -14,7 +14,7 @@ from ..device import PendingCopy, computing_in, to_device
 from ..window_tiles import Neighbourhood
 from .attention import average_of_all
 from .coding import upsampled_argmax
-from .comparison import Comparable, comparison
+from .comparison import FeatureMap, comparison
 from .memory import FrameMemory, KeyMemory
 from .strips import FoundMatches, best_matches
 
@@ -90,7 +90,7 @@ class LabelPropagator:
     """
 
     network: Any = None
-    _compared: Comparable
+    _compared: FeatureMap
     _channels: int
 
     def __init__(self, first_labels: Tensor, protocol: LabelProtocol) -> None:
