@@ -55,7 +55,8 @@ def whitened(features: Tensor, protocol: PropagationProtocol) -> Tensor:
     _, singular, directions = torch.linalg.svd(first, full_matrices=False)
     factors = ((singular / singular[0]) ** 2 + protocol.whitening_floor) ** -protocol.whitening_power
     components = centred @ directions.T * factors
-    return components[..., : protocol.whitened_channels].permute(0, 3, 1, 2).to(features.dtype)
+    most = min(protocol.whitened_channels or len(singular), len(first) - 1)
+    return components[..., :most].permute(0, 3, 1, 2).to(features.dtype)
 
 
 def plain_propagation(

@@ -21,7 +21,7 @@ def whitening(frame: Tensor, channels: int | None, power: float, floor: float) -
 
     Args:
         frame: (C, h, w), features of the frame, of unit length.
-        channels: components that are kept, those of largest variance; None: all.
+        channels: components that are kept, those of largest variance; None: all. A frame of n cells has n − 1.
         power: 0 or more; 0 centres and rotates alone.
         floor: above 0; a share of the largest variance, which bounds the factor of components without variance.
 
@@ -31,10 +31,12 @@ def whitening(frame: Tensor, channels: int | None, power: float, floor: float) -
     cells = frame.double().flatten(1)
     mean = cells.mean(1, keepdim=True)
     centred = cells - mean
-    ascending, directions = torch.linalg.eigh(centred @ centred.T / centred.shape[1])
+    covariance = (centred @ centred.T / centred.shape[1]).nan_to_num(0, 0, 0)  # NaN of features is for labels to show
+    ascending, directions = torch.linalg.eigh(covariance)
     variances = ascending.flip(0).clamp_min(0)
     factors = (variances / variances[0].clamp_min(1e-12) + floor) ** -power
-    rows = (directions.flip(1) * factors).T[:channels].to(frame.dtype)
+    most = max(1, min(channels or len(cells), cells.shape[1] - 1))  # others have no variance, and any direction
+    rows = (directions.flip(1) * factors).T[:most].to(frame.dtype)
     offset = mean.to(frame.dtype)[:, :, None]
 
     def components(features: Tensor) -> Tensor:

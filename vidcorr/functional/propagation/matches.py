@@ -39,7 +39,7 @@ def affinity_of_cells(
     average: for example a heat map over each reference. A reference that counts twice has its weight twice.
 
     Args:
-        features: (T, C, h, w) of the frames of a video.
+        features: (T, C, h, w) of the frames of a video from its first one, by which a protocol may whiten them.
         points: long (N, 2), y and x in feature cells, in the last frame.
         protocol: references, neighbourhood, top-k, temperature, border and mixture.
         prior: with the compactness prior of the protocol (Liir, Eq. 7), as labels are propagated; False: the softmax

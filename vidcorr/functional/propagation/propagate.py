@@ -193,7 +193,8 @@ class LabelPropagator:
         normalised afterwards, if the protocol does that.
 
         Args:
-            query: (h, w, C), features of the frame, of unit length unless the protocol takes them as they are.
+            query: (h, w, C), features of the frame as the protocol compares them: of unit length, whitened components
+                of unit length, or as they are.
             keys: (h, w, S, C), features of the S reference frames.
             labels: (h, w, S, L), their labels.
             frames: S indices of the references. A reference that counts twice is there twice; the first is the frame of

@@ -83,7 +83,7 @@ def test_all_matches_that_equal_the_last_of_the_best_count_where_ties_are_kept()
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("name", ["vfs", "crw", "dino", "liir", "liir-reference"])
+@pytest.mark.parametrize("name", ["vfs", "crw", "dino", "liir", "liir-reference", "vidcorr"])
 def test_cuda_gives_the_same(name):
     of = PropagationProtocol.named(name)
     features, labels = video(8, 64, 40, 60) / 4, one_hot(3, 40, 60)
@@ -110,10 +110,21 @@ def test_a_frame_that_memory_does_not_hold_is_refused():
     refused(ValueError, "frame 4 is not in the memory, which holds the frames .0, 3, 5, 6.", memory.slot, 4)
 
 
+WHITENED = {"feature_normalisation": "whitened"}
+
+
+def test_whitening_by_few_cells_does_not_depend_on_directions_without_variance():
+    features, labels = video(4, 60, 5, 7), one_hot(2, 5, 7)
+    by_another_order = run(features[:, torch.randperm(60)], labels, protocol(**WHITENED))
+    torch.testing.assert_close(by_another_order, run(features, labels, protocol(**WHITENED)), atol=1e-4, rtol=0)
+
+
 def test_labels_and_features_that_do_not_fit_are_refused():
     features, labels = video(), one_hot(2)
     spoiled = features.clone()
     spoiled[3, 2, 4, 5] = torch.nan
+    spoiled_first = features.clone()
+    spoiled_first[0, 2, 4, 5] = torch.nan
     of = protocol()
     mistakes = {
         "255": lambda: propagate_labels(features, torch.rand(256, 9, 13), of),
@@ -122,6 +133,7 @@ def test_labels_and_features_that_do_not_fit_are_refused():
         "entering names frame 9": lambda: run(iter(features), labels, of, entering={9: labels}),
         "entering labels of frame 2": lambda: run(features, labels, of, entering={2: labels[:1]}),
         "labels of frame 3 are not finite": lambda: run(spoiled, labels, of),
+        "labels of frame 1 are not finite": lambda: run(spoiled_first, labels, protocol(**WHITENED)),
     }
     for words, call in mistakes.items():
         assert refused(ValueError, words, call)
