@@ -70,8 +70,24 @@ WITHOUT_EFFECT = {
     "benchmark",
 }
 """Arguments of the Trainer on which a step of a training does not depend; of `devices` the global batch does."""
-OUR_CALLBACKS = ("vidcorr", "pytorch_lightning", "lightning")
-"""Packages of callbacks on which a step of a training does not depend; of a user's callbacks it may."""
+OBSERVERS = {
+    "BasePredictionWriter",
+    "Checkpoint",
+    "DeviceStatsMonitor",
+    "EarlyStopping",
+    "LearningRateMonitor",
+    "ModelCheckpoint",
+    "ModelSummary",
+    "OnExceptionCheckpoint",
+    "ProgressBar",
+    "RichModelSummary",
+    "RichProgressBar",
+    "SpikeDetection",
+    "ThroughputMonitor",
+    "Timer",
+    "TQDMProgressBar",
+}
+"""Callbacks of Lightning on which a step of a training does not depend; on its others, and on a user's, it may."""
 LIMITS = ("max_epochs", "max_steps", "max_time")
 """Arguments of the Trainer that say how long a training is."""
 SLURM = {"job": "SLURM_JOB_ID", "array_job": "SLURM_ARRAY_JOB_ID", "array_task": "SLURM_ARRAY_TASK_ID"}
@@ -369,7 +385,7 @@ class Run:
             return
         try:
             with FolderLock(folder / self.record.checkpoints):
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)  # its lock is open, which NFS does not remove
         except FolderInUse:
             return
         self.folder = None
@@ -433,18 +449,20 @@ def digest_of_training(config: Any) -> str:
     elif number not in ("auto", -1, "-1"):
         batch = [batch, devices]
     start = None if config.ckpt_path == "last" else config.ckpt_path
-    callbacks = _callbacks_of_user(content["trainer"].get("callbacks"))
+    callbacks = _callbacks_that_act(content["trainer"].get("callbacks"))
     parts = [content.get("model"), data, content.get("seed_everything"), trainer, callbacks, batch, start]
     return text_digest(json.dumps(parts, sort_keys=True, default=str))
 
 
-def _callbacks_of_user(given: Any) -> list[Any]:
-    """Return the callbacks of a configuration, one or a list, whose class is of neither vidcorr nor Lightning."""
+def _callbacks_that_act(given: Any) -> list[Any]:
+    """Return the callbacks of a configuration, one or a list, that may change a step: not ours, and no observers."""
     callbacks = given if isinstance(given, list) else [given]
     found = []
     for callback in callbacks:
         class_path = callback.get("class_path") if isinstance(callback, dict) else callback
-        if class_path and str(class_path).partition(".")[0] not in OUR_CALLBACKS:
+        package, _, name = str(class_path).partition(".")
+        is_observer = package in ("pytorch_lightning", "lightning") and name.rpartition(".")[2] in OBSERVERS
+        if class_path and package != "vidcorr" and not is_observer:
             found.append(callback)
     return found
 

@@ -387,11 +387,12 @@ def test_what_a_training_depends_on_makes_another_one():
         assert digest(**given) == same, name
     ours = {"class_path": "vidcorr.BenchmarkCallback", "init_args": {"every_n_epochs": 2}}
     lightnings = {"class_path": "pytorch_lightning.callbacks.Timer"}
+    averaging = {"class_path": "pytorch_lightning.callbacks.EMAWeightAveraging"}
     own, other = ({"class_path": "mine.Freeze", "init_args": {"epochs": epochs}} for epochs in (1, 2))
     for callbacks in (None, [], ours, [ours, lightnings]):
         assert digest(trainer={"callbacks": callbacks}) == same
     assert digest(trainer={"callbacks": own}) == digest(trainer={"callbacks": [ours, own]})
-    assert len({same, *(digest(trainer={"callbacks": [callback]}) for callback in (own, other))}) == 3
+    assert len({same, *(digest(trainer={"callbacks": [callback]}) for callback in (own, other, averaging))}) == 4
     for name in (
         "plugins",
         "precision",
