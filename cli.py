@@ -296,7 +296,8 @@ class VidcorrCLI(LightningCLI):
             if self.run.folder is not None and any(saver.best_model_path for saver in last_checkpoints(trainer)):
                 words = ["vidcorr", "resume", str(self.run.folder)]
                 named = list(named_in(self.config[self.command].as_dict()))
-                named += [choice.class_path for choice in self.choices]
+                for choice in self.choices:
+                    named += named_in({"class_path": choice.class_path, "init_args": choice.arguments})
                 outside = permissions_for(named)  # also where the user stands in another folder
                 if outside:
                     words += ["--allow", *outside]

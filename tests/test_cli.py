@@ -351,6 +351,10 @@ def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_f
     path = (tmp_path / "configured/checkpoints/last.ckpt").resolve()
     assert words_for_parser(["validate", in_a_config, "--allow", NETWORK], said.append)[-1] == f"--ckpt_path={path}"
     assert len(said) == 5
+    branch = config_file(tmp_path / "c.yaml", f"ckpt_path: {path}")
+    command, model, *words = words_for_parser(["fit", branch, "--allow", NETWORK])
+    assert "VFSSimSiam" in model
+    assert words == [branch, "--allow", NETWORK, f"--ckpt_path={path}"]
     monkeypatch.setattr("vidcorr.experiments.words.local_file", lambda address: path)
     assert words_for_parser(["fit", "--ckpt_path=hf://a/b/c.ckpt"])[-1] == f"--ckpt_path={path}"
     for name in ("last", "null"):

@@ -37,7 +37,7 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print) 
     given, _ = parser.parse_known_args(args)
     command, *words = rewritten(args)
     path = given.ckpt_path
-    if command == "validate" and path is None:
+    if path is None:
         path = _value_in(given.config, "ckpt_path")
     if path == "last" and command == "validate":
         path = newest_checkpoint(given.root or _value_in(given.config, "trainer", "default_root_dir") or ROOT)
