@@ -218,13 +218,13 @@ class NormalisedFrames(nn.Module):
 def frames_at_input(encoder: Any, stated: Input) -> Any:
     """Return a video encoder whose network gets RGB by a stated input; the given encoder stays as it is.
 
-    The input replaces attributes `mean` and `std` of the encoder, as those of `Clips`, or its parts that normalise RGB.
+    The input replaces that of `Clips`, or the parts of an encoder that normalise RGB.
     Frames of other encoders are normalised first.
 
     Raises:
         ValueError: if the encoder has a `Normalise` and cannot be copied.
     """
-    if {"mean", "std"} <= vars(encoder).keys():
+    if isinstance(encoder, Clips):
         adapted = copy.copy(encoder)
         adapted.mean = stated.mean
         adapted.std = stated.std
