@@ -13,10 +13,10 @@ def all_rows(tensor: Tensor) -> Tensor:
     if ranks == 1:
         return tensor
     tensor = tensor.contiguous()
-    parts = [torch.empty_like(tensor) for _ in range(ranks)]
-    # sent as bytes, because gloo knows no bfloat16
-    dist.all_gather([part.view(torch.uint8) for part in parts], tensor.view(torch.uint8))
-    return torch.cat(parts)
+    gathered = tensor.new_empty(ranks * len(tensor), *tensor.shape[1:])
+    parts = gathered.view(torch.uint8).chunk(ranks)  # sent as bytes, because gloo knows no bfloat16
+    dist.all_gather(list(parts), tensor.view(torch.uint8))
+    return gathered
 
 
 def own_rows(gathered: Tensor, rows: int) -> Tensor:
