@@ -94,12 +94,12 @@ class NamedNetwork:
             raise ValueError(f"{self.text}: the stride, after the last /, must be a number of pixels, got {stride!r}")
         spec, stage_of_short_name = split_view(SHORT_NAMES.get(name, name))
         implies_weights = name in SHORT_NAMES and spec.startswith("timm:")
-        has_library_weights = spec.startswith(LIBRARIES) and "=" not in spec
+        is_of_library = _is_of_library(spec)
         settled = {
             "spec": str(local_file(spec)) if on_hub(spec) else spec,
             "stage": self.stage or stage or stage_of_short_name or None,
             "stride": self.stride or (int(stride) if stride else None),
-            "pretrained": implies_weights or (self.pretrained and has_library_weights),
+            "pretrained": implies_weights or (self.pretrained and is_of_library),
         }
         for attribute, value in settled.items():  # the dataclass is frozen
             object.__setattr__(self, attribute, value)
@@ -112,7 +112,7 @@ class NamedNetwork:
     @property
     def is_random(self) -> bool:
         """True if the weights are random, so that seeds make different networks."""
-        return self.spec.startswith(LIBRARIES) and "=" not in self.spec and not self.pretrained
+        return _is_of_library(self.spec) and not self.pretrained
 
     @property
     def file(self) -> Path | None:
@@ -197,6 +197,11 @@ class NamedNetwork:
             loaded=not self.is_random,
         )
         return with_channels_last(network), described
+
+
+def _is_of_library(spec: str) -> bool:
+    """Return whether a network is of a library, without a file of weights."""
+    return spec.startswith(LIBRARIES) and "=" not in spec
 
 
 def with_channels_last(network: nn.Module) -> nn.Module:

@@ -112,12 +112,9 @@ def gives_blocks(network: nn.Module) -> bool:
     has_blocks = hasattr(network, "blocks") and callable(getattr(network, "get_intermediate_layers", None))
     if not has_blocks or patch_of(network) is None:
         return False
-    for kind in type(network).__mro__:  # subclasses first
-        if "get_intermediate_layers" in vars(kind):
-            return True
-        if "forward" in vars(kind):
-            return False
-    return True
+    owners = [network, *type(network).__mro__]  # subclasses first; every module has a forward
+    defining = next(owner for owner in owners if {"get_intermediate_layers", "forward"} & vars(owner).keys())
+    return "get_intermediate_layers" in vars(defining)
 
 
 class BlocksExtractor(FeatureExtractor):

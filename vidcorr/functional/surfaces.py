@@ -62,7 +62,8 @@ def _nearest_cells(
     values, products_of = _products(source, target, down, across)
     source_down = sampling_matrix(source.shape[1], len(source_cells), sampling, device)
     source_across = sampling_matrix(source.shape[2], source_cells.shape[1], sampling, device)
-    at_once = max(1, workspace_of(device) // (64 * allowed.numel()))  # 4 MiB on a CPU, in its cache
+    in_cache = workspace_of(device) // 16  # 4 MiB on a CPU
+    at_once = max(1, in_cache // (4 * allowed.numel()))
     cells: list[Tensor] = []
     nearest: list[Tensor] = []
     weights: list[Tensor] = []
