@@ -73,7 +73,12 @@ def epochs_completed(trainer: pl.Trainer) -> int:
 
 
 def has_reached_its_length(trainer: pl.Trainer) -> bool:
-    """Return whether a training has its epochs or steps; `max_time` or a callback may have ended it before."""
+    """Return whether a training has its epochs or steps, or `EarlyStopping` ended it.
+
+    `max_time` or another callback may end a training before, which then is to go on.
+    """
+    if any(stopping.stopping_reason.value for stopping in trainer.early_stopping_callbacks):
+        return True
     has_steps = trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
     has_epochs = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= epochs_completed(trainer)
     return has_steps or has_epochs

@@ -157,6 +157,14 @@ def test_a_run_that_a_callback_ends_before_its_length_has_not_ended(steps, ends,
     assert (bool(record.end), record.last_checkpoint(tmp_path / "version_0") is None) == (ends, False)
 
 
+def test_a_run_that_early_stopping_ends_has_ended(video_folder, tmp_path):
+    """A finished line of a study, given again, trains no further epoch."""
+    options = {"monitor": "train/loss", "stopping_threshold": 1e9, "check_on_train_epoch_end": "true"}
+    line = ["--trainer.callbacks+=EarlyStopping", *flags("trainer.callbacks", **options)]
+    fit_one_step(video_folder, tmp_path, *line, max_steps=1000)
+    assert Record.read(tmp_path / "version_0").end
+
+
 @pytest.mark.parametrize(("limit", "ends"), [("hours", True), ("microseconds", False)])
 def test_a_run_that_is_out_of_time_has_not_ended(limit, ends, video_folder, tmp_path):
     """`vidcorr resume` goes on with it."""
