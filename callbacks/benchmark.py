@@ -140,11 +140,12 @@ class BenchmarkCallback(pl.Callback):
     ) -> None:
         """Restore the scores of the resumed run, and note at which step the checkpoint was written."""
         self._loaded = checkpoint["global_step"]
-        if trainer.state.fn == "fit" and branches(trainer, checkpoint):
+        if branches(trainer, checkpoint):
             return  # the scores so far are another run's
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
         self._runs = [Evaluated(**run) for run in state.get("runs", [])]
-        self._resumed_folder = state.get("folder")
+        if run_of(trainer) is None:  # a run of a command has a folder of its own
+            self._resumed_folder = state.get("folder")
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse, before any training, a module without features, old scores, and a training on scored videos."""

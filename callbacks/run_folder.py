@@ -1,4 +1,4 @@
-"""The folder of a run, which its loggers name, and what is logged there."""
+"""The run of a Trainer: its folder, whether it branches off another, and what is logged there."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,7 +46,7 @@ def branches(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> bool:
     A Trainer of one's own keeps no record of its run: there each checkpoint is of the run that goes on.
     """
     run = run_of(trainer)
-    return run is not None and checkpoint.get("run", {}).get("id") != run.record.id
+    return trainer.state.fn == "fit" and run is not None and checkpoint.get("run", {}).get("id") != run.record.id
 
 
 def checkpoint_folder(trainer: pl.Trainer, dirpath: str | Path | None) -> str:
