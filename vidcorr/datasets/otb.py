@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..videos.boxes import read_boxes
 from ..videos.files import DataError, plain_name, read_bytes
 from ..videos.folders import list_data, list_folders, list_images
-from ..videos.images import image_size
+from ..videos.images import image_size, read_image
 from .records import FrameSequence
 
 NAMES = (
@@ -42,6 +44,11 @@ class BoxSequence(FrameSequence):
     """
 
     boxes: NDArray[np.float64]
+
+    def frame(self, t: int) -> Tensor:
+        """Read a frame as `FrameSequence.frame`, but contiguous in `(H, W, 3)` order for cropping."""
+        image = read_image(self.frames[t], size=self.size)
+        return torch.from_numpy(image).permute(2, 0, 1)
 
 
 def Otb(root: str | Path, version: Literal["tb100"] | None = "tb100") -> list[BoxSequence]:

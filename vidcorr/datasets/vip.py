@@ -58,19 +58,21 @@ class PartSequence(MaskSequence):
             DataError: if the mask holds a value that is no class.
         """
         if self.humans:
-            instances, _ = self.instances(t)
             number_of = np.zeros(VOID * NUM_PARTS, dtype=np.uint8)
             number_of[list(self.first)] = self.objects
-            return torch.from_numpy(number_of[instances.numpy()])
+            return torch.from_numpy(number_of[self._instance_ids(t)])
         return torch.from_numpy(read_parts(self.masks, t, self.size))
 
     def instances(self, t: int) -> tuple[Tensor, dict[int, int]]:
         """Return all annotated instances of frame `t`: int32 ids (H, W), and id → class."""
-        assert self.humans is not None
-        parts = read_parts(self.masks, t, self.size)
-        instances = part_instances(parts, self.humans.stored(t, self.size))
+        instances = self._instance_ids(t)
         classes = {instance: instance % NUM_PARTS for instance in np.unique(instances).tolist() if instance}
         return torch.from_numpy(instances), classes
+
+    def _instance_ids(self, t: int) -> NDArray[np.int32]:
+        assert self.humans is not None
+        parts = read_parts(self.masks, t, self.size)
+        return part_instances(parts, self.humans.stored(t, self.size))
 
 
 def Vip(
