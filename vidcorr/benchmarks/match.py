@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..datasets.spair import DIFFICULTIES, MatchPair, read_pf, read_spair
-from ..metrics.matching import correct_points, draws as drawn_indices, match_scores, reference_length, score_key
+from ..metrics.matching import correct_points, drawn_indices, match_scores, reference_length, score_key
 from ..protocols import MatchingProtocol
 from ..results.csv_files import csv_of_records
 from ..results.result import Result, Row

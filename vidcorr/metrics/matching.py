@@ -74,7 +74,7 @@ def correct_points(
     return np.asarray(distances < limits)
 
 
-def draws(
+def drawn_indices(
     categories: Sequence[str], difficulties: Sequence[Mapping[str, int]], protocol: MatchingProtocol
 ) -> dict[str, list[int]]:
     """Return the pairs over which scores are averaged: "" for all, and per level of difficulty, `viewpoint=1`.

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from tests.helpers.references import GOLDEN
 from vidcorr.backbones import Normalise
 from vidcorr.functional import match_keypoints, matching
-from vidcorr.metrics.matching import averages, correct_points, draws, reference_length
+from vidcorr.metrics.matching import averages, correct_points, drawn_indices, reference_length
 from vidcorr.protocols import MatchingProtocol
 
 FOLDER = GOLDEN / "match"
@@ -42,7 +42,7 @@ class Case:
 
     def draws(self, protocol):
         """Return the pairs that a protocol averages."""
-        return draws(self.categories, [{"viewpoint": int(view)} for view in self["pair_vp"]], protocol)
+        return drawn_indices(self.categories, [{"viewpoint": int(view)} for view in self["pair_vp"]], protocol)
 
     def size(self, image):
         """Return (H, W) of a picture."""

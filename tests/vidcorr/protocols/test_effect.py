@@ -15,7 +15,7 @@ from vidcorr.backbones import load
 from vidcorr.functional import LabelPropagator, decode_masks, match_keypoints, points, propagation, track_points
 from vidcorr.functional.matching import prepare_picture
 from vidcorr.functional.propagation.coding import fit_input
-from vidcorr.metrics.matching import draws
+from vidcorr.metrics.matching import drawn_indices
 from vidcorr.protocols import (
     JointProtocol,
     MatchingProtocol,
@@ -118,7 +118,7 @@ def matches_by(protocol):
     source, target = video(2)
     picture = torch.randint(256, (3, 40, 64)).byte()
     points = torch.tensor([[3.0, 4.0], [30.0, 20.0]], dtype=torch.float64)
-    drawn = draws(["a"] * 4 + ["b"] * 3, [{}] * 7, protocol)
+    drawn = drawn_indices(["a"] * 4 + ["b"] * 3, [{}] * 7, protocol)
     found = match_keypoints(source, target, points, (40, 64), (40, 64), protocol)
     return [found, prepare_picture(picture, protocol), *map(torch.tensor, drawn.values())]
 
