@@ -1,4 +1,4 @@
-"""Siamese masked prediction: each stage against the golden numbers, masks, draws, rates, pairs, and resuming."""
+"""Siamese masked prediction: each stage against the golden numbers, masks, draws, rates and pairs."""
 
 import json
 from functools import partial

@@ -11,7 +11,7 @@ from tests.helpers import networks
 from tests.helpers.encoders import TinyResNet
 from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
-from vidcorr import DavisBenchmark, MaskPrompt, follow, predict_video
+from vidcorr import DavisBenchmark, MaskPrompt, OtbBenchmark, SiamFCTracker, follow, predict_video
 from vidcorr.backbones import EXTRACTORS, FeatureExtractor, Input, NamedNetwork, build_feature_extractor, load, trust
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.description import IMAGENET_MEAN, IMAGENET_STD, stated_input
@@ -296,6 +296,7 @@ def test_an_entry_of_torch_hub_runs_once_its_folder_is_allowed(tmp_path, monkeyp
     refused(ValueError, f"if you trust it, add --allow {folder} ", load, text)
     refused(ValueError, "add --allow OWNER/REPO ", load, "torchhub:OWNER/REPO:entry")
     config = {"backbone": text, "model": {"class_path": "mine.A", "init_args": {"spec": "torchhub:a/b:c@res4"}}}
+    config["data"] = ["/data/email.v2/list.txt", "videos.txt", "00:12:00:00", "1.5e-3", "radius=3,6"]  # no code
     named = ["mine.A", text, "torchhub:a/b:c"]
     assert sorted(trust.named_in(config)) == sorted(named)
     assert trust.permissions_for([*named, "timm:vit.dino"]) == sorted([str(folder), "a/b", "mine.A"])
@@ -347,3 +348,12 @@ def test_own_weights_of_a_librarys_network_with_its_classifier(spec, tmp_path, m
     torch.testing.assert_close(start.backbone.state_dict(), network.state_dict(), rtol=0, atol=0)
     write_checkpoint(start, tmp_path / "trained.ckpt")
     assert load("trained.ckpt").described.spec == spec
+
+
+def test_boxes_and_pictures_take_any_network():
+    resnet = TinyResNet()
+    expected = view_for(OtbBenchmark(""), resnet, load(resnet))
+    tracker = SiamFCTracker(resnet)
+    assert (tracker.extractor.stage, tracker.extractor.dilated) == (expected.stage, expected.dilated) == ("res5", True)
+    matcher = KeypointMatcher(resnet, MatchingProtocol.named("dift"))
+    assert (matcher.extractor.stage, matcher.input) == ("res4", RESNETS)

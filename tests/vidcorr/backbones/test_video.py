@@ -205,7 +205,8 @@ def test_v_jepa_2_by_name_equals_the_notebook_at_any_size_and_no_code_of_the_hub
         found = torch.stack(list(encoder.encode(iter(video)))).permute(0, 2, 3, 1).numpy()
         np.testing.assert_allclose(found, numbers[name], rtol=0, atol=2e-5)
     assert abs(numbers["wide_T5"] - numbers["wide_plain_library_T5"]).max() > 1  # the library's own positions
-    assert (encoder.window, encoder.layout, encoder.stride) == (16, "TCHW", 8)
+    assert (encoder.window, encoder.tubelet, encoder.layout, encoder.stride) == (16, 2, "TCHW", 8)
+    assert not encoder.net.model.training
 
 
 def test_other_models_by_name_and_other_clips_are_one_line(tmp_path):

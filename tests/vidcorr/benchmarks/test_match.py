@@ -1,4 +1,4 @@
-"""Matching of key points on generated pairs, whose answer is known.
+"""Matching of key points on generated pairs: sizes of their input.
 
 Also tests `benchmarks/pairs.py`, `pictures/pairs.py`.
 """

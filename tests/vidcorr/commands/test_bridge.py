@@ -10,10 +10,13 @@ from tests.helpers.benchmark_data import data_for
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
+from vidcorr import DavisBenchmark
+from vidcorr.backbones import NamedNetwork
 from vidcorr.cli import main
-from vidcorr.commands.bridge import steps_between
+from vidcorr.commands.bridge import Bridge, steps_between
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.records import results_below
+from vidcorr.results.rendering import render
 from vidcorr.results.result import Row
 
 VFS = PropagationProtocol.named("vfs")
@@ -60,7 +63,20 @@ def result_of(score):
     return davis_result({"J-Mean": score, "F-Mean": 1.0}, rows=rows, headline=["J-Mean", "F-Mean"])
 
 
-def test_the_command_scores_each_step_once_prints_and_draws(davis_root, tmp_path, monkeypatch, capsys, recorded):
+def test_a_table_has_the_score_after_each_step_and_its_difference_alone_too(recorded):
+    start, end = (DavisBenchmark("", protocol=name) for name in ("vfs", "vfs+topk=5+radius=9+references=[0,-1,-2]"))
+    groups = [("topk",), ("radius", "references")]
+    bridge = Bridge(NamedNetwork("raw_colour"), start, end, groups, ("vfs", "mine"), ["limit=1"])
+    walk, alone = list(map(result_of, (0.3, 0.5, 0.4))), list(map(result_of, (0.35, 0.2)))
+    assert [job.benchmark.protocol.name for job in bridge.walk()] == ["vfs", "vfs+topk=5", end.protocol.name]
+    assert bridge.under(["radius"]).benchmark.protocol.name == "vfs+radius=9"
+    tables = bridge.table(walk, alone), bridge.table(walk, score="F-Mean")
+    assert [render(table, "text").splitlines() for table in tables] == recorded["tables"]
+    *changes, whole = [cell.difference.mean for cell in bridge.table(walk).cells[1:]]
+    assert sum(changes) == pytest.approx(whole) == pytest.approx(0.1)
+
+
+def test_the_command_asks_for_the_steps_prints_and_draws(davis_root, tmp_path, monkeypatch, capsys, recorded):
     """Its ends may be a published row; the last step alone ends elsewhere than the walk."""
     ran = []
 

@@ -1,11 +1,17 @@
-"""`vidcorr generate`: its layouts and the command that it names; readers read them in datasets/generated.
+"""`vidcorr generate`: every layout is read by its reader, by the command that it names.
 
 Also tests `generated/layouts.py`.
 """
 
+import shlex
+
+import pytest
+
 from tests.helpers.refusal import refused
 from vidcorr.commands.generate import LAYOUTS, command
 from vidcorr.datasets import generated
+from vidcorr.experiments.benchmark_choice import read_on
+from vidcorr.videos.source import list_videos
 
 
 def test_a_layout_is_written_with_its_numbers_and_its_benchmarks_are_named(tmp_path, monkeypatch, capsys, recorded):
@@ -25,3 +31,14 @@ def test_a_layout_is_written_with_its_numbers_and_its_benchmarks_are_named(tmp_p
     command([str(tmp_path), "videos", "videos"])
     assert capsys.readouterr().out == f"1 data sets in {tmp_path}\n"
     refused(ValueError, "layout must be one of .*'davis'", command, [str(tmp_path), "nothing"])
+
+
+@pytest.mark.slow
+def test_all_layouts_are_read_by_their_readers(tmp_path, capsys):
+    command([str(tmp_path)])
+    words = shlex.split(capsys.readouterr().out.partition("; ")[2])
+    assert words[:5] == ["vidcorr", "evaluate", "raw_colour", "--on", f"davis={tmp_path / 'davis'}"]
+    found = {choice.config: len(choice.build().sequences) for choice in read_on(words[4:])}
+    found["videos"] = len(list_videos(tmp_path / "videos"))
+    assert found.keys() == {layout.config or name for name, layout in LAYOUTS.items()}
+    assert min(found.values()) >= 2

@@ -99,6 +99,13 @@ def evaluated(monkeypatch):
     return calls, errors
 
 
+def test_equal_jobs_are_run_once_and_each_has_the_result(davis_root, tmp_path, evaluated):
+    calls, _ = evaluated
+    jobs = [Job(NamedNetwork("raw_colour"), DavisBenchmark(davis_root)) for _ in range(2)]
+    assert list(Store(tmp_path).run(jobs)) == jobs
+    assert len(calls) == 1
+
+
 def test_a_job_is_run_once_and_after_a_failure_again(davis_root, tmp_path, evaluated, capsys):
     calls, errors = evaluated
     davis, network = DavisBenchmark(davis_root, protocol=VFS), nn.Conv2d(3, 2, 8)

@@ -1,4 +1,4 @@
-"""Liir's Eqs. 1 to 5 and 8: golden numbers, and the form by tiles against the stored affinity.
+"""Liir's Eqs. 1 to 3 and 8: golden numbers, and the form by tiles against the stored affinity.
 
 Also tests `functional/local_reconstruction.py`.
 """

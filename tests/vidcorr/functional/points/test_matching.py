@@ -69,3 +69,11 @@ def test_more_pixels_than_the_evaluated_squares_hold():
     values, _ = matching.best_pixels(maps, 40, 40, 100)
     enlarged = F.interpolate(maps[None], (40, 40), mode="bilinear", align_corners=False)[0]
     torch.testing.assert_close(values, enlarged.flatten(1).topk(100).values)
+
+
+def test_the_best_cells_are_weighted_by_their_softmax():
+    similarities, centres = torch.randn(3, 5, 7), matching.cell_centres(5, 7)
+    found = matching.decode_positions(similarities, "topk", 0.3, topk=4)
+    values, cells = similarities.flatten(1).sort(descending=True)
+    weights = (values[:, :4] / 0.3).softmax(1)
+    torch.testing.assert_close(found, (weights[..., None] * centres[cells[:, :4]]).sum(1))
