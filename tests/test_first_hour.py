@@ -12,6 +12,7 @@ from tests.helpers.parsed import Parsed
 from tests.helpers.refusal import refused
 from tests.helpers.words import TINY, refusal
 from vidcorr.cli import main
+from vidcorr.experiments.runs import Record
 
 SMALL = ["--trainer.accelerator=cpu", "--trainer.max_steps=1", "--data.size=32", "--data.batch_size=2"]
 SMALL += ["--data.num_workers=0", "--trainer.enable_progress_bar=false"]
@@ -63,6 +64,8 @@ class OwnData(pl.LightningModule):
 def test_a_module_with_data_of_its_own_gets_no_videos(tmp_path):
     words = ["--trainer.accelerator=cpu", "--trainer.max_steps=1", f"--trainer.default_root_dir={tmp_path}"]
     main(["fit", f"--model={__name__}.OwnData", *words])
+    assert "VideoDataModule" not in (tmp_path / "version_0/config.yaml").read_text()
+    assert Record.read(tmp_path / "version_0").end
 
 
 @pytest.mark.parametrize("names_checkpoint", [True, False])

@@ -17,7 +17,7 @@ from vidcorr import (
 
 
 class Alpha(pl.LightningModule):
-    """What each of them adds."""
+    """An argument of a user's, which each subclass adds to a method."""
 
     def __init__(self, alpha: float = 0.5, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -87,7 +87,7 @@ class ScoreRecord:
 
     @property
     def weights(self) -> str:
-        """What the seeds of a row share: the recipe of their training.
+        """Recipe of the training, which the seeds of a row share.
 
         Loaded weights of an unknown recipe share their seed alone, so that no other seed is of their row.
         """
