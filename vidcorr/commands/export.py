@@ -36,6 +36,7 @@ def command(args: Sequence[str]) -> None:
 
     from ..backbones.checkpoints import read_content
     from ..backbones.export import export, export_onnx
+    from ..backbones.networks import local_file
     from ..backbones.trust import allow_named
     from ..videos.files import write_atomically
 
@@ -48,9 +49,10 @@ def command(args: Sequence[str]) -> None:
     card = flags.output.parent / CARD
     if card.is_file() and not card.read_text("utf-8").startswith(HEAD):
         raise ValueError(f"{card}: is no model card of vidcorr and would be replaced; export into another folder")
-    loading = export(flags.checkpoint, flags.output)
-    content = read_content(flags.checkpoint, whole=False)
-    run = Path(flags.checkpoint).resolve().parent.parent
+    checkpoint = local_file(flags.checkpoint)
+    loading = export(checkpoint, flags.output)
+    content = read_content(checkpoint, whole=False)
+    run = checkpoint.resolve().parent.parent
     results = list(_results_of(run, content.get("global_step")))
     write_atomically(card, card_of(content, run, results, flags.output.name, loading))
     scores = write_scores(results, flags.output.parent)

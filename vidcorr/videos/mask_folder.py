@@ -117,12 +117,12 @@ class MaskFolder(dict[int, Path]):
             raise DataError(f"{self[t]}: holds more than one object, in a folder of one")
         if self.is_of_one:
             return (1,) if values else ()
+        if not self.has_void:
+            return values
         if values == (VOID,) and not self._shows_void_beside_ids:
             text = "holds only 0 and 255, other masks of the video ids"
             raise DataError(f"{self[t]}: {text}: 255 may be void or an object")
-        if self.has_void:
-            return tuple(value for value in values if value != VOID)
-        return values
+        return tuple(value for value in values if value != VOID)
 
     @cached_property
     def _shows_void_beside_ids(self) -> bool:

@@ -157,6 +157,7 @@ MEANINGS = [
     ({}, [[1, 255]], 255, {1: 0}, [[1, 255]]),
     ({}, [[0, 0]], 255, {}, [[0, 0]]),
     ({"has_void": False}, [[0, 255, 255, 2]], None, {2: 0, 255: 0}, [[0, 255, 255, 2]]),
+    ({"has_void": False}, [[0, 2], [0, 255]], None, {2: 0, 255: 1}, [[0, 2], [0, 255]]),
     ({"of_object": True}, [[0, 255], [0, 7]], None, {1: 0}, [[0, 1], [0, 1]]),
 ]
 """Rules, rows of masks, void, first masks of the objects, rows as they are read."""
