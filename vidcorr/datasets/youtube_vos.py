@@ -1,7 +1,7 @@
 """YouTube-VOS as distributed: objects enter at any frame, some frames are annotated."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -44,7 +44,7 @@ def YoutubeVos(
         root: the folder that holds train and valid.
         split: "valid", "train", "test" or "holdout".
         all_frames: follow objects through every frame of the video (`<split>_all_frames/JPEGImages`, also searched for
-            under `all_frames`); predictions are still reported on every fifth frame.
+            under `all_frames`); predictions are still reported on every fifth frame, those of `<split>/JPEGImages`.
         holdout: fraction of the training videos without unseen categories that is held out.
         unseen: number of held-out categories.
 
@@ -74,16 +74,19 @@ def _folder_of_all_frames(root: Path, folder: str) -> Path:
 
 
 def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: bool) -> MaskSequence:
-    """Return a video with the frames of a folder."""
+    """Return a video with the frames of a folder; its objects start at the frames that meta.json names.
+
+    Raises:
+        DataError: for a fault of the frames or masks, an object without a mask in its first frame, or no object.
+    """
     frames = list_frames(folder)
     masks = MaskFolder(meta.parent / "Annotations" / name, frames)
     _ = masks.void  # a void that outweighs the first objects is refused here
-    with errors_at(f"{folder}: is not a folder of numbered frames"):
-        index_of = {int(frame.stem): t for t, frame in enumerate(frames)}
+    index_of = {number: t for t, number in enumerate(_numbers(frames))}
     starts: dict[int, int] = {}
     categories: dict[int, str] = {}
     for i, (category, start) in sorted(objects.items()):
-        if index_of.get(start) not in masks:
+        if start not in index_of or index_of[start] not in masks:
             file = masks.folder / f"{start:05d}.png"
             raise DataError(f"{file}: no such mask, but object {i} starts here by meta.json")
         starts[i] = index_of[start]
@@ -91,12 +94,6 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
             categories[i] = category
     if not starts:
         raise DataError(f"{meta}: names no object of {name}: take the video out, or name its objects")
-    begin = min(starts.values())
-    reported: list[int] = []
-    for image in list_images(meta.parent / "JPEGImages" / name):  # every fifth frame
-        t = index_of.get(int(image.stem), -1)  # -1: not among the frames that are followed
-        if t >= begin:
-            reported.append(t)
     return MaskSequence(
         frames=frames,
         masks=masks,
@@ -106,8 +103,34 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
         sources=(meta,),
         ground_truth=is_scored,
         categories=categories,
-        reported=tuple(reported),
+        reported=_reported(meta.parent / "JPEGImages" / name, index_of, min(starts.values())),
     )
+
+
+def _numbers(frames: Sequence[Path]) -> list[int]:
+    """Return the numbers that are the names of frames."""
+    with errors_at(f"{frames[0].parent}: is not a folder of numbered frames"):
+        return [int(frame.stem) for frame in frames]
+
+
+def _reported(folder: Path, index_of: Mapping[int, int], begin: int) -> tuple[int, ...]:
+    """Return the indices of the frames with predictions: those of the set's own folder, from the first object on.
+
+    Args:
+        folder: the set's folder of the video, with every fifth frame.
+        index_of: number of a followed frame → its index.
+        begin: index of the frame with the first object.
+
+    Raises:
+        DataError: if the folder has no such frame, so that no prediction would be written.
+    """
+    images = list_images(folder)
+    numbers = _numbers(images) if images else []
+    indices = [index_of[number] for number in numbers if number in index_of]
+    reported = tuple(t for t in indices if t >= begin)
+    if not reported:
+        raise DataError(f"{folder}: has none of the frames, every fifth, that predictions are reported for")
+    return reported
 
 
 def read_meta(path: Path) -> dict[str, Objects]:
