@@ -84,7 +84,7 @@ class Benchmark(ABC):
         if protocols is None and self.changes:
             raise ValueError(f"{kind}: has no protocol, so it takes no changes")
         if protocols is not None:
-            protocol = protocols.named(self.protocol, values_for(type(self)), changes=self.changes)
+            protocol = protocols.named(self.protocol, name_with_values(type(self)), changes=self.changes)
             if isinstance(protocol, LabelProtocol):
                 protocol = under_rule(protocol, type(self).propagator)
             object.__setattr__(self, "protocol", protocol)
@@ -275,11 +275,11 @@ class Benchmark(ABC):
         return rows
 
 
-def values_for(kind: type[Benchmark]) -> str | None:
-    """Return the benchmark whose values a class takes from named protocols.
+def name_with_values(kind: type[Benchmark]) -> str | None:
+    """Return the name under which named protocols list their values for a class of benchmarks.
 
-    It is the class's name or that of its nearest base for which any protocol has values. None is the protocols'
-    default.
+    It is the class's own name, or that of its nearest base, for which any protocol lists values; None if there is no
+    such name: a protocol then takes its default benchmark's.
     """
     assert kind.protocol_class is not None
     sources = kind.protocol_class.sources().values()

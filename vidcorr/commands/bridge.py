@@ -187,11 +187,11 @@ class Bridge:
             jobs.append(self.under(changed))
         return [*jobs, Job(self.network, self.end)]
 
-    def table(self, walk: Sequence[Result], alone: Sequence[Result] = (), score: str = "") -> Table:
+    def table(self, results: Sequence[Result], alone: Sequence[Result] = (), score: str = "") -> Table:
         """Return the table of the steps: values, score after the step, and its difference, paired by sequence.
 
         Args:
-            walk: results of `walk`.
+            results: results of the evaluations of `walk`.
             alone: results by the first protocol with the fields of one step each, for a second column; or empty.
             score: name of the score; by default the benchmark's first.
         """
@@ -199,17 +199,19 @@ class Bridge:
         from ..results.records import ScoreRecord
         from ..results.tabulate import table_of_cells
 
-        score = score or walk[0].main_scores()[0]
+        start = results[0]
+        score = score or start.main_scores()[0]
         first, last = self.names
-        column = ScoreRecord(walk[0], score).column._replace(by=", ".join(self.common))
-        cells: list[tuple[str, Column, Cell]] = [(first, column, Cell((ScoreRecord(walk[0], score),)))]
+        record = ScoreRecord(start, score)
+        column = record.column._replace(by=", ".join(self.common))  # the protocols differ: only common changes
+        cells: list[tuple[str, Column, Cell]] = [(first, column, Cell((record,)))]
         for number, fields in enumerate(self.steps):
             name = self.step_in_words(fields)
-            cells.append((name, column, changed_cell(walk[number + 1], walk[number], score)))
+            cells.append((name, column, changed_cell(results[number + 1], results[number], score)))
             if alone:
                 by_itself = column._replace(score=f"{score}, alone")
-                cells.append((name, by_itself, changed_cell(alone[number], walk[0], score)))
-        cells.append((last, column, changed_cell(walk[-1], walk[0], score)))
+                cells.append((name, by_itself, changed_cell(alone[number], start, score)))
+        cells.append((last, column, changed_cell(results[-1], start, score)))
         notes = ["The steps sum to the whole, up to rounding"]
         if alone:
             notes.append(f"Alone: the difference that a step makes by itself, from {first}")
@@ -218,7 +220,7 @@ class Bridge:
             base="the row above",
             own_bases={last: first},
             notes=tuple(notes),
-            caption=f"Scores in per cent of {walk[0].network} on {column.title}, from {first} to {last} step by step",
+            caption=f"Scores in per cent of {start.network} on {column.title}, from {first} to {last} step by step",
         )
 
     def step_in_words(self, fields: Sequence[str]) -> str:

@@ -98,21 +98,20 @@ def _block(sequence: MaskSequence, rows: Sequence[tuple[str, Path, Result]], fra
     """Draw a sequence: its frames with the masks of each result, then with the truth where the data have it."""
     import torch
 
+    from ..benchmarks.masks import mask_file, predicted_frames
     from ..results.pictures.animations import overlay_masks_small
     from ..results.pictures.overlays import evenly_spaced
     from ..results.pictures.rows import Block
     from ..videos.masks import VOID, read_mask
 
-    scored: Sequence[int] = range(sequence.begin, sequence.num_frames)
-    if sequence.reported is not None:
-        scored = sequence.reported
-    columns = frames or [scored[index] for index in evenly_spaced(len(scored), COLUMNS)]
+    predicted = sorted(predicted_frames(sequence))
+    columns = frames or [predicted[index] for index in evenly_spaced(len(predicted), COLUMNS)]
     lines = []
     for name, folder, result in rows:
         pictures = []
         for t in columns:
-            file = folder / "predictions" / sequence.video / sequence.folder / f"{sequence.frames[t].stem}.png"
-            pictures.append(overlay_masks_small(sequence.frame(t), torch.from_numpy(read_mask(file))))
+            mask = torch.from_numpy(read_mask(folder / "predictions" / mask_file(sequence, t)))
+            pictures.append(overlay_masks_small(sequence.frame(t), mask))
         lines.append(([name, *_score_of(result, sequence.video)], pictures))
     truth = []
     for t in columns:

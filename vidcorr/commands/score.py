@@ -26,11 +26,12 @@ def command(args: Sequence[str]) -> None:
         write_atomically(flags.json, json.dumps(plain(flat_scores(result)), indent=1) + "\n")
     if flags.output is not None:
         result.save(flags.output)
-    left_out = result.data.get("missing_videos")
-    if left_out:
+    missing = result.data.get("missing_videos")
+    if missing:
         from ..metrics.rules import RULES
 
-        print(f"{RULES[flags.rules].missing_video}, for want of predictions or objects: {', '.join(left_out)}")
+        treatment = RULES[flags.rules].missing_video  # "left out" or "counted as 0"
+        print(f"{treatment}, for want of predictions or objects: {', '.join(missing)}")
 
 
 def flat_scores(result: Result) -> dict[str, float]:

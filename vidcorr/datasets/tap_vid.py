@@ -154,14 +154,14 @@ def _from_element(file: Path, name: str, element: Any, reread: Callable[[], Any]
         video = element["video"]
         points = element["points"]
         occluded = element["occluded"]
-    is_image = _is_array(video, "u", 4) and video.dtype == np.uint8 and video.shape[3] == 3
-    is_list = isinstance(video, list) and all(isinstance(item, bytes) for item in video)
-    is_video = is_image or is_list or _is_array(video, "S", 1)  # pixels, or JPEGs in a list or an array of bytes
-    is_of_frames = _is_array(occluded, "b", 2) and occluded.size and occluded.shape[1] == len(video)
-    is_of_tracks = is_of_frames and _is_array(points, "f", 3) and points.shape == (*occluded.shape, 2)
-    if not is_video or not is_of_tracks:
+    has_pixels = _is_array(video, "u", 4) and video.dtype == np.uint8 and video.shape[3] == 3
+    is_list_of_jpegs = isinstance(video, list) and all(isinstance(item, bytes) for item in video)
+    has_jpegs = is_list_of_jpegs or _is_array(video, "S", 1)
+    has_tracks = _is_array(occluded, "b", 2) and occluded.size > 0 and _is_array(points, "f", 3)
+    has_form = (has_pixels or has_jpegs) and has_tracks
+    if not has_form or occluded.shape[1] != len(video) or points.shape != (*occluded.shape, 2):
         raise DataError(f"{where}: {FORM}")
-    size = video.shape[1:3] if is_image else image_size(f"{where}, frame 0", bytes(video[0]))
+    size = video.shape[1:3] if has_pixels else image_size(f"{where}, frame 0", bytes(video[0]))
     _check_positions(where, points, occluded, size)
     return PointSequence(
         name=name,

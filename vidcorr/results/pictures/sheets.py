@@ -157,28 +157,26 @@ def heat_map_sheet(
     query = len(frames) - 1
     points = torch.as_tensor(point).cpu().reshape(1, 2)
     affinity = partial(affinity_of_cells, features, points, protocol, propagator=propagator, network=network)
-    with_prior = affinity()
-    weights_of_rows = {"": with_prior.weights[0]}
+    propagated = affinity()
+    weights_of_rows = {"": propagated.weights[0]}
     if protocol.mixture_components is not None:
         without_prior = affinity(prior=False)
-        weights_of_rows = {", with the prior": with_prior.weights[0], ", without": without_prior.weights[0]}
-    shown = _heaviest(with_prior.weights[0])
+        weights_of_rows = {", with the prior": propagated.weights[0], ", without": without_prior.weights[0]}
+    shown = _heaviest(propagated.weights[0])
     height, frame_width = frames.shape[-2:]
-    size = covered or (height, frame_width)
+    map_size = covered or (height, frame_width)
     grid = torch.tensor(features.shape[-2:])
-    cell = torch.tensor(size) / grid * width / frame_width  # in pixels of the drawn frames
-    y, x = ((points[0] + 0.5) * cell - 0.5).round().int().tolist()
+    cell = torch.tensor(map_size) / grid * width / frame_width  # in pixels of the drawn frames
     drawn = [_pale(resized(as_picture(frame), width)) for frame in frames]
-    drawn_query = drawn[query].copy()
-    cv2.circle(drawn_query, (x, y), 5, FOUND, -1, cv2.LINE_AA)
+    drawn_query = _with_dot(drawn[query], points[0], cell)
     panels = []
     for text, weights in weights_of_rows.items():
         panels.append(captioned(drawn_query, f"{names[query]}{text}"))
         largest = max(float(weights.max()), 1e-12)  # all weights may be 0
         for index in shown:
             of_frame = weights[index]
-            heat = F.interpolate(of_frame[None, None].float().cpu(), size, mode="bilinear")[0, 0]
-            number = with_prior.frames[index]
+            heat = F.interpolate(of_frame[None, None].float().cpu(), map_size, mode="bilinear")[0, 0]
+            number = propagated.frames[index]
             picture = _heated(drawn[number], heat[:height, :frame_width] / largest)
             caption = f"{names[number]}: {of_frame.sum():.0%} of the label, a cell at most {of_frame.max():.1%}"
             panels.append(captioned(picture, caption))
@@ -189,6 +187,14 @@ def _heaviest(weights: Tensor) -> list[int]:
     """Return the indices of up to five references `(S, h, w)` with the largest sums of weights, in their order."""
     count = min(MOST_REFERENCES, len(weights))
     return sorted(weights.sum((1, 2)).topk(count).indices.tolist())
+
+
+def _with_dot(picture: Picture, point: Tensor, cell: Tensor) -> Picture:
+    """Return an image with a dot in the middle of a feature cell, y and x; `cell` is the height and width of cells."""
+    y, x = ((point + 0.5) * cell - 0.5).round().int().tolist()  # OpenCV's (0, 0) is the middle of a pixel
+    dotted = picture.copy()
+    cv2.circle(dotted, (x, y), 5, FOUND, -1, cv2.LINE_AA)
+    return dotted
 
 
 def _heated(picture: Picture, heat: Tensor) -> Picture:
