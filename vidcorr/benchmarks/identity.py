@@ -78,7 +78,7 @@ def data_digest(sequences: Iterable[object], files: Iterable[Path] = ()) -> str:
             return None
         values = dict(getattr(value, "__dict__", {"value": repr(value)}))
         for name in FRAME_FIELDS:
-            values[name] = [[file.name, file.stat().st_size] for file in values.get(name, ())]
+            values[name] = [[file.name, file.stat().st_size] for file in values.get(name, ())]  # [] for other objects
         return values
 
     return text_digest(json.dumps([list(files), list(sequences)], default=plain))

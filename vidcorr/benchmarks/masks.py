@@ -118,13 +118,13 @@ class MaskBenchmark(Benchmark):
         """
         if not sequence.ground_truth or sequence.begin >= sequence.annotated[-1]:  # no mask after the first
             return None
-        number_of = {sequence.frames[t].stem: t for t in sequence.annotated}
-        stems = list(number_of)
+        frame_of = {sequence.frames[t].stem: t for t in sequence.annotated}
+        stems = list(frame_of)
         starts = {number: stems.index(sequence.frames[t].stem) for number, t in sequence.starts.items()}
         folder = sequence.annotation(sequence.begin).parent
 
         def shown(stem: str) -> set[int]:
-            return numbers_in(sequence.read_mask(number_of[stem]).numpy())
+            return numbers_in(sequence.read_mask(frame_of[stem]).numpy())
 
         video = AnnotatedVideo(sequence.video, stems, shown, starts=starts)
         with errors_at(folder, *WRONG_JSON):
@@ -132,7 +132,7 @@ class MaskBenchmark(Benchmark):
         if not scorer.plan:
             name = self.scoring_rules.name
             raise DataError(f"{folder}: rules {name} score no object here; take the video out of the list")
-        without_mask = sorted(scorer.objects.keys() - number_of.keys())
+        without_mask = sorted(scorer.objects.keys() - frame_of.keys())
         if without_mask:
             raise DataError(f"{folder}: the metadata counts frame {without_mask[0]}, which has no mask")
         return scorer

@@ -60,6 +60,7 @@ def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
     found = view(encoder, features=features, **benchmark.view_options(encoder))
     ignored = ignored_by(found, benchmark.protocol) if isinstance(benchmark.protocol, NetworkView) else []
     for field in ignored:
+        # given by the user, and another value than the source's
         if field in (benchmark.changes or {}) and field in benchmark.protocol.changes:
             raise ValueError(f"{benchmark.name}: {encoder.described.name} ignores {field}: leave the change out")
     return found

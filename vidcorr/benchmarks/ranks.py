@@ -113,9 +113,9 @@ class Ranks(AbstractContextManager["Ranks"]):
         for signal_number, _ in ends:
             if signal_number:
                 raise signals.Stopped(signal_number) from error
-        for rank, (_, message) in enumerate(ends):
-            if message is not None:
-                raise BenchmarkError(f"rank {rank} of {self.size}: {message}") from error
+        for rank, (_, of_rank) in enumerate(ends):
+            if of_rank is not None:
+                raise BenchmarkError(f"rank {rank} of {self.size}: {of_rank}") from error
 
     def close(self, *_: object) -> None:
         """Destroy the process group."""

@@ -107,5 +107,6 @@ def geometric_errors(matcher: KeypointMatcher, pair: SocoPair, targets: Any) -> 
         similarities = cell_similarities(source, target, points, pair.sizes[0], matcher.protocol).cpu().numpy()
     cells = candidate_cells(similarities, targets, pair.concept)
     _, height, width = similarities.shape
+    # the cells' upper left corners; those of -1, a point without candidates, are not counted
     corners = np.stack([cells % width / width, cells // width / height], axis=1)
     return point_errors(corners, targets, pair.length)

@@ -91,7 +91,7 @@ class VosBenchmark(MaskBenchmark):
         return {"split": self.split, "one_object": self.one_object} | super().facts(rows, encoder)
 
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
-        """Return split and rules, and whether the objects are merged."""
+        """Return split, rules unless the benchmark has their name (lvos), and whether the objects are merged."""
         found = [self.split or ""]
         if self.rules != self.name:  # type: ignore[operator]  # mypy takes a class's `name` for a descriptor
             found.append(self.rules)

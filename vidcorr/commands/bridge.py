@@ -135,7 +135,7 @@ def bridge(
             of_single_steps = [results[job] for job in by_themselves]
             table = between.table(of_walk, of_single_steps, score)
             report(table)
-    if len(results) < len(jobs):
+    if len(results) < len(jobs):  # none has failed: `scored` would have raised
         raise ValueError("bridge: another process runs some of the evaluations; repeat the command after it")
     return table
 
@@ -166,14 +166,14 @@ class Bridge:
         Raises:
             ValueError: if these values do not fit each other.
         """
-        values = self.end.protocol.values()
         from ..experiments.store import Job
 
+        values = self.end.protocol.values()
         try:
             protocol = self.start.protocol.with_changes(**{field: values[field] for field in fields})
         except ValueError as error:
             raise ValueError(f"bridge: {error}; change fields that need each other --together a,b") from error
-        arguments: Any = {"protocol": protocol, "changes": None}
+        arguments: Any = {"protocol": protocol, "changes": None}  # the protocol has its changes already
         return Job(self.network, replace(self.start, **arguments))
 
     def walk(self) -> list[Job]:
@@ -270,13 +270,13 @@ def steps_between(
     fields = [field for field, value in start.values().items() if value != last_values[field] and field not in idle]
     if not fields:
         raise ValueError(f"bridge: {start.name} and {end.name} do not differ in a field that a protocol sets")
-    steps: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
+    step_of: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
     for field, unit in start.units().items():
-        if field in steps and unit in steps:
-            steps |= dict.fromkeys((field, unit), (field, unit))
+        if field in step_of and unit in step_of:
+            step_of |= dict.fromkeys((field, unit), (field, unit))
     for group in together:
         members = tuple(group.split(","))
-        steps |= dict.fromkeys(members, members)
-    for field in (*order, *steps):
+        step_of |= dict.fromkeys(members, members)
+    for field in (*order, *step_of):
         require_one_of(fields, field=field)
-    return list(dict.fromkeys(steps[field] for field in (*order, *fields)))
+    return list(dict.fromkeys(step_of[field] for field in (*order, *fields)))  # each step once, at its first field

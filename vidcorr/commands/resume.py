@@ -21,7 +21,7 @@ def command(args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr resume", usage=USAGE, description=__doc__)
     named = "folder of a run, or its name below runs (default: the newest run below runs)"
     parser.add_argument("run", nargs="?", metavar="RUN", help=named)
-    first = list(args[:1])
+    first = list(args[:1])  # the run, if it is no flag; all other words are for `fit`
     asks_for_help = first in (["-h"], ["--help"])
     has_name = asks_for_help or (bool(first) and not first[0].startswith("-"))
     name = parser.parse_args(first if has_name else []).run

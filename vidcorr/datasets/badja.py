@@ -49,6 +49,7 @@ def Badja(root: str | Path) -> list[PointSequence]:
 
 
 def _clip(root: Path, file: Path) -> PointSequence:
+    """Return the annotated frames of a clip, with the joints that are visible in any of them."""
     content = read_json(file)
     joint_numbers = list(BADJA_JOINTS)
     with errors_at(f"{file}: is not a list of annotated frames with 37 joints", *WRONG_JSON):

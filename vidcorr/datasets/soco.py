@@ -54,6 +54,7 @@ def read_soco(root: str | Path, pairs: str = "intra") -> list[SocoPair]:
 
 
 def _pair(root: Path, category: str, file: Path, content: Any, size_of: Any) -> SocoPair:
+    """Return a pair from the content of its file; points are related by their names."""
     files: list[Path] = []
     points: list[NDArray[np.float64]] = []
     rows: list[dict[str, int]] = []

@@ -123,6 +123,7 @@ def TapVid(root: str | Path) -> list[PointSequence]:
 
 
 def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
+    """Yield the videos of a file: the one of an .npz, or all of a pickle, a dictionary by name or a list."""
     if file.suffix.lower() == ".npz":
         yield _from_element(file, file.stem, read_npz(file), lambda: _latest_npz(file)["video"])
         return

@@ -58,7 +58,7 @@ class PartSequence(MaskSequence):
             DataError: if the mask holds a value that is no class.
         """
         if self.humans:
-            number_of = np.zeros(VOID * NUM_PARTS, dtype=np.uint8)
+            number_of = np.zeros(VOID * NUM_PARTS, dtype=np.uint8)  # by id of `part_instances`
             number_of[list(self.first)] = self.objects
             return torch.from_numpy(number_of[self._instance_ids(t)])
         return torch.from_numpy(read_parts(self.masks, t, self.size))
@@ -105,6 +105,7 @@ def Vip(
 
 
 def _sequence(root: Path, name: str, kind: str, listed_in: Path) -> PartSequence:
+    """Return a video whose objects are the classes of its first frame, of the kind "instance" its persons' classes."""
     frames = list_frames(root / "Images" / name)
     masks = MaskFolder(root / "Annotations/Category_ids" / name, frames, complete=True)
     parts = read_parts(masks, 0)

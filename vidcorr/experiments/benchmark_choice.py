@@ -237,7 +237,7 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
                     arguments[key] = value.replace("{root}", root)
             arguments["root"] = root
         class_path = path if "." in path else f"vidcorr.{path}"
-        found.append(BenchmarkChoice(name, class_path, arguments, schedule=content))
+        found.append(BenchmarkChoice(name, class_path, arguments, schedule=content))  # what is left of the content
     return found
 
 

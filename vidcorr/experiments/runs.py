@@ -360,7 +360,7 @@ class Run:
             place = checkpoints.relative_to(folder) if checkpoints.is_relative_to(folder) else checkpoints
             self.record = self.record.changed(checkpoints=str(place))  # a place in it stays right where it moves
         before = Record.read(folder)
-        if before.begin != self.record.begin:
+        if before.begin != self.record.begin:  # else `make_folder` has just written it
             fields = before.model_dump(exclude={"earlier"}, mode="json")
             self.record = self.record.changed(earlier=(*before.earlier, fields))
         self.record.save(folder)
@@ -369,7 +369,7 @@ class Run:
         """Note the end of the run, if it has begun."""
         if self.folder is not None and self.is_begun:
             record = Record.read(self.folder)
-            if record.begin == self.record.begin:
+            if record.begin == self.record.begin:  # else another process has gone on in the folder
                 record.changed(end=_now()).save(self.folder)
 
     def remove_refused(self) -> None:
@@ -446,7 +446,7 @@ def digest_of_training(config: Any) -> str:
     number = len(devices) if isinstance(devices, list) else devices
     if str(number).isdecimal() and isinstance(batch, int):
         batch *= int(number) * int(content["trainer"].get("num_nodes") or 1)
-    elif number not in ("auto", -1, "-1"):
+    elif number not in ("auto", -1, "-1"):  # such as "0,1": the global batch is not known here
         batch = [batch, devices]
     start = None if config.ckpt_path == "last" else config.ckpt_path
     callbacks = _callbacks_that_act(content["trainer"].get("callbacks"))

@@ -100,7 +100,7 @@ def scored(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, Result
     """
     store = Store(output)
     with process_group() as is_first:
-        with redirect_stdout(sys.stderr if is_first else sys.stdout):
+        with redirect_stdout(sys.stderr if is_first else sys.stdout):  # of other ranks it is hidden already
             results = store.run(jobs)
         yield results
     store.raise_failures()

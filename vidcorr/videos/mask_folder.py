@@ -56,8 +56,8 @@ class MaskFolder(dict[int, Path]):
         self.size = (0, 0)
         self._values: dict[int, tuple[int, ...]] = {}
         masks = list_images(folder)
-        counted = masks if frames is None else frames
-        numbers = {image.stem: t for t, image in enumerate(counted)}
+        numbered = masks if frames is None else frames
+        numbers = {image.stem: t for t, image in enumerate(numbered)}
         for mask in masks:
             if frames and mask.stem not in numbers:
                 raise DataError(f"{mask}: mask without its frame in {frames[0].parent}")

@@ -157,7 +157,7 @@ def heat_map_sheet(
     query = len(frames) - 1
     points = torch.as_tensor(point).cpu().reshape(1, 2)
     affinity = partial(affinity_of_cells, features, points, protocol, propagator=propagator, network=network)
-    propagated = affinity()
+    propagated = affinity()  # with the prior, if the protocol has one
     weights_of_rows = {"": propagated.weights[0]}
     if protocol.mixture_components is not None:
         without_prior = affinity(prior=False)
