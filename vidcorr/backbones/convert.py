@@ -13,6 +13,7 @@ import yaml  # type: ignore[import-untyped]
 from torch import Tensor
 
 from ..errors import printable
+from ..videos.files import require_one_of
 from . import vit
 from .checkpoints import load_weights, write_checkpoint
 from .description import IMAGENET_MEAN, IMAGENET_STD, REMEDY, Input
@@ -58,6 +59,7 @@ def convert(
         ValueError: if the family is unknown, no rule covers a key, or a weight is missing or has another shape; for
             weights of no family whose input nobody states.
     """
+    require_one_of(("auto", *FAMILIES), kind=kind)
     output = Path(output)
     if output.suffix != ".ckpt" or output.resolve() == Path(foreign).resolve():
         raise ValueError(f"{output}: the name of the checkpoint to write ends with .ckpt, and is not the source's")
@@ -118,8 +120,8 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
     Raises:
         ValueError: if neither keys nor name decide.
     """
-    for name, entry in FAMILIES.items():
-        if _has_signs(state, entry.get("signs", ())):
+    for name, table in FAMILIES.items():
+        if _has_signs(state, table.get("signs", ())):
             return name
     if spec is not None:
         return "named"
@@ -130,7 +132,7 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
     )
 
 
-def renamed_by(entry: Mapping[str, Any], state: State) -> tuple[State, dict[str, str]]:
+def renamed_by(table: Mapping[str, Any], state: State) -> tuple[State, dict[str, str]]:
     """Return the weights under the names of a family's table, and key → reason for those left out.
 
     Raises:
@@ -140,8 +142,8 @@ def renamed_by(entry: Mapping[str, Any], state: State) -> tuple[State, dict[str,
     unused: dict[str, str] = {}
     unknown: list[str] = []
     for key, tensor in state.items():
-        why = _by_first_rule(entry.get("left_out", {}), key)
-        name = _by_first_rule(entry["names"], key)
+        why = _by_first_rule(table.get("left_out", {}), key)
+        name = _by_first_rule(table["names"], key)
         if why:
             unused[key] = why
         elif not name:
@@ -164,11 +166,11 @@ def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
     return None
 
 
-def frozen(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
-    """Return a `FrozenEncoder` around a network, with ImageNet's normalisation if the family's entry asks for it."""
+def frozen(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[Recipe, State]:
+    """Return a `FrozenEncoder` around a network, with ImageNet's normalisation if the family's table asks for it."""
     weights = {f"encoder.network.{name}": tensor for name, tensor in state.items()}
-    arguments: dict[str, Any] = {"spec": spec or architecture_of(state, entry)}
-    if entry.get("imagenet"):
+    arguments: dict[str, Any] = {"spec": spec or architecture_of(state, table)}
+    if table.get("imagenet"):
         arguments |= {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
     return {"class_path": FROZEN, "init_args": arguments}, weights
 
@@ -181,7 +183,7 @@ def _has_signs(state: State, signs: Sequence[str]) -> bool:
     return bool(signs)
 
 
-def architecture_of(state: State, entry: Mapping[str, Any]) -> str:
+def architecture_of(state: State, table: Mapping[str, Any]) -> str:
     """Return the name of the network of weights: the family's architecture, with the weights' size and patch filled in.
 
     Without an architecture it is a ResNet, which is known by its shapes.
@@ -189,7 +191,7 @@ def architecture_of(state: State, entry: Mapping[str, Any]) -> str:
     Raises:
         ValueError: for a transformer of a width that no family has.
     """
-    architecture: str = entry.get("architecture", "")
+    architecture: str = table.get("architecture", "")
     patches = [tensor for name, tensor in state.items() if name.endswith("patch_embed.proj.weight")]
     if patches and architecture:
         width, _, patch, _ = patches[0].shape
@@ -227,9 +229,9 @@ def _without_weights(spec: str) -> Any:
     return network
 
 
-def _liir(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
+def _liir(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[Recipe, State]:
     """Convert weights of Liir or MAST; the size of a learned position map is an argument."""
-    arguments: dict[str, Any] = dict(entry["arguments"])
+    arguments: dict[str, Any] = dict(table["arguments"])
     if "backbone.position.places" in state:
         places = state["backbone.position.places"][0]  # without the released code's axis of the batch
         state = state | {"backbone.position.places": places}
@@ -237,38 +239,49 @@ def _liir(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Rec
     return {"class_path": "vidcorr.lightning_modules.liir.Liir", "init_args": arguments}, state
 
 
-def _cosettle(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
+def _cosettle(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[Recipe, State]:
     """Convert weights of CoSettle, whose encoder was trained on ImageNet's RGB."""
-    spec = spec or architecture_of(state, entry)
+    spec = spec or architecture_of(state, table)
     of_encoder = {"spec": spec, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
     encoder = {"class_path": import_path(Encoder), "init_args": of_encoder}
     arguments = {"backbone": spec, "encoder": encoder}
     return {"class_path": "vidcorr.lightning_modules.cosettle.CoSettle", "init_args": arguments}, state
 
 
-def _named(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
+def _named(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[Recipe, State]:
     """Convert the weights of a network that the user names, also below a prefix."""
     network, _ = NamedNetwork(str(spec)).build(with_weights=False)
-    return frozen(fitted(state, network, str(spec), drop_classifier=True), spec, entry)
+    return frozen(fitted(state, network, str(spec), drop_classifier=True), spec, table)
 
 
-def _dinov2(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
+def _dinov2(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[Recipe, State]:
     """Convert by timm's function for DINOv2; a transformer's name tells its size, patch and number of registers."""
     from timm.models.vision_transformer import checkpoint_filter_fn
 
-    if spec is None:
-        registers = state["register_tokens"].shape[1] if "register_tokens" in state else 0
-        architecture = entry["architecture"].replace("{registers}", str(registers))
-        spec = architecture_of(state, {"architecture": architecture})
-        spec = spec.replace("_reg0", "")  # timm's names say nothing of no registers
-        package, _, function = spec.partition(":")
-        if package == "vidcorr.backbones" and not hasattr(vit, function):
-            raise ValueError(f"there is no {function} here; name the network by --architecture timm:NAME")
+    spec = spec or _dinov2_name(state, table)
     marked = state | {"mask_token": torch.empty(0)}  # timm recognises these files by this key
-    return frozen(checkpoint_filter_fn(marked, _without_weights(spec)), spec, entry)
+    return frozen(checkpoint_filter_fn(marked, _without_weights(spec)), spec, table)
 
 
-def _dinov3(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[Recipe, State]:
+def _dinov2_name(state: State, table: Mapping[str, Any]) -> str:
+    """Return the name of a transformer of DINOv2 by the size, patch and registers of its weights.
+
+    Raises:
+        ValueError: if this package lacks it: of the transformers that DINOv2's own training and T-CoRe save, it has
+            the small and the base one, with patches of 16 px and four registers.
+    """
+    registers = ""  # timm's names say nothing of no registers
+    if "register_tokens" in state:
+        registers = f"_reg{state['register_tokens'].shape[1]}"
+    architecture = table["architecture"].replace("_reg{registers}", registers)
+    spec = architecture_of(state, {"architecture": architecture})
+    package, _, function = spec.partition(":")
+    if package == "vidcorr.backbones" and not hasattr(vit, function):
+        raise ValueError(f"there is no {function} here; name the network by --architecture timm:NAME")
+    return spec
+
+
+def _dinov3(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[Recipe, State]:
     """Convert by timm's function for DINOv3. Of some sizes all biases of queries and values are zero, and left out."""
     from timm.models.eva import checkpoint_filter_fn
 
@@ -279,8 +292,8 @@ def _dinov3(state: State, spec: str | None, entry: Mapping[str, Any]) -> tuple[R
         has_biases = has_biases or bool(queries.any()) or bool(values.any())
     if not has_biases:
         state = {name: tensor for name, tensor in state.items() if name not in biases}
-    spec = spec or architecture_of(state, entry).replace("{biases}", "_qkvb" if has_biases else "")
-    return frozen(checkpoint_filter_fn(state, _without_weights(spec)), spec, entry)
+    spec = spec or architecture_of(state, table).replace("{biases}", "_qkvb" if has_biases else "")
+    return frozen(checkpoint_filter_fn(state, _without_weights(spec)), spec, table)
 
 
 Maker = Callable[[State, str | None, Mapping[str, Any]], tuple[Recipe, State]]
@@ -294,7 +307,7 @@ MAKERS: dict[str, Maker] = {
     "dinov3": _dinov3,
     "named": _named,
 }
-"""Family → (weights under the table's names, the network's name if known, the family's entry) → the module's class and
+"""Family → (weights under the table's names, the network's name if known, the family's table) → the module's class and
 arguments, and its weights."""
 FAMILIES: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("families.yaml").read_text("utf-8"))
-"""Name of a family → its entry: rules for the names of weights, architecture, and notes; in the order of trial."""
+"""Name of a family → its table: rules for the names of weights, architecture, and notes; in the order of trial."""

@@ -173,6 +173,7 @@ def test_files_that_cannot_be_taken_are_refused(tmp_path):
     refused(ValueError, "the checkpoint to write", convert, ours, ours)
     refused(ValueError, "already a checkpoint of vidcorr, no conversion", convert, ours, new)
     refused(ValueError, "of no known family, such as a, b, c, d; name one by --kind", convert, theirs, new)
+    refused(ValueError, "kind must be one of 'auto', 'vfs', .*, got 'resnet'", convert, theirs, new, "resnet")
     one = torch.ones(1)
     contents = {
         "for crw: no rule covers 1 tensors, such as x": {"encoder.model.conv1.weight": one, "x": one},
