@@ -156,6 +156,14 @@ def in_form_of(buffer: Tensor, constant: Sequence[float] | None) -> Tensor:
     return to_device(torch.tensor(constant, dtype=buffer.dtype), buffer.device).view(-1, 1, 1)
 
 
+def set_rgb(module: nn.Module, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
+    """Set mean and deviation of every `Normalise` in a module, in place; None keeps its own."""
+    for part in module.modules():
+        if isinstance(part, Normalise):
+            part.mean = in_form_of(part.mean, mean)
+            part.std = in_form_of(part.std, std)
+
+
 def input_of(module: nn.Module) -> Input:
     """Return the input that a network or an extractor states, itself or by a part that normalises RGB.
 
@@ -262,7 +270,7 @@ class MapExtractor(FeatureExtractor):
         super().__init__(stage or OUTPUT, [OUTPUT], kind)
         self.network = network
         self.normalise = normalise
-        self.training = False
+        self.training = False  # not by `eval`, as in other views, which would set the user's own network too
         self.patch = patch_of(network)
         self.multiple = getattr(network, "multiple", self.patch or 1)
         self.kind = kind
@@ -313,10 +321,7 @@ def at_input(view: FeatureExtractor, stated: Input) -> FeatureExtractor:
         raise ValueError(f"{type(view).__name__}: makes its input by code of its own: leave mean and deviation out")
     if has_parts:
         adapted: FeatureExtractor = shared_copy(view)
-        for part in adapted.modules():
-            if isinstance(part, Normalise):
-                part.mean = in_form_of(part.mean, stated.mean)
-                part.std = in_form_of(part.std, stated.std)
+        set_rgb(adapted, stated.mean, stated.std)
     else:
         network: Any = view.network
         adapted = MapExtractor(network, normalisation(view, stated))
@@ -379,7 +384,8 @@ class TimmExtractor(FeatureExtractor):
         """Return the map before the pooling, of normalised images."""
         features: Tensor
         if hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT returns tokens
-            (features,) = self.network.forward_intermediates(images, indices=1, norm=self.final_norm, **NCHW)
+            last_blocks = 1
+            (features,) = self.network.forward_intermediates(images, indices=last_blocks, norm=self.final_norm, **NCHW)
             return features
         features = self.network.forward_features(images)
         if str(getattr(self.network, "output_fmt", "")).endswith("NHWC") and features.ndim == 4:

@@ -17,10 +17,10 @@ from ..backbones.extractor import (
     Normalise,
     features_by,
     has_part,
-    in_form_of,
     input_of,
     require_map,
     require_stride,
+    set_rgb,
     stated_stride,
 )
 from ..backbones.video import VideoEncoder, stride_of
@@ -269,12 +269,9 @@ def extractor_under(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
     has_parts = any(acts_on(part) or isinstance(part, Normalise) for part in extractor.modules())
     if has_parts and (changes_view or changes_rgb):  # else the extractor itself, without a copy
         adapted = shared_copy(extractor)
-        for part in adapted.modules():
-            if isinstance(part, FeatureExtractor):
-                part.positions = protocol.position_embedding
-                part.final_norm = protocol.final_norm
-            elif isinstance(part, Normalise):
-                part.mean = in_form_of(part.mean, protocol.rgb_mean)
-                part.std = in_form_of(part.std, protocol.rgb_std)
+        set_rgb(adapted, protocol.rgb_mean, protocol.rgb_std)
+        for part in filter(acts_on, adapted.modules()):
+            part.positions = protocol.position_embedding
+            part.final_norm = protocol.final_norm
     folded: nn.Module = adapted.folded() if hasattr(adapted, "folded") else adapted
     return folded
