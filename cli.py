@@ -115,7 +115,10 @@ def is_first_rank() -> bool:
 
 
 def without_members(value: Any) -> Any:
-    """Return a configuration whose members of an Enum, which YAML cannot represent, are their values."""
+    """Return a configuration with the values of an Enum's members, which YAML cannot represent.
+
+    A `Namespace` is changed in place, and returned itself.
+    """
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, list):
@@ -193,7 +196,11 @@ class VidcorrCLI(LightningCLI):
         """Leave the configuration as it is: `words_for_parser` has read the checkpoint, and its values come first."""
 
     def before_instantiate_classes(self) -> None:
-        """Leave out data without a source in `validate` or beside a model with its own; choose the checkpoint."""
+        """Leave out data without a source in `validate` or beside a model with its own; choose the checkpoint.
+
+        Raises:
+            ValueError: if the arguments come from a file, and name a network that it may not.
+        """
         config = without_members(self.config[self.command])
         if config.get("data") and config.data.get("init_args.source") == "":
             package, _, name = str(config.model.class_path).rpartition(".")
@@ -250,7 +257,10 @@ class VidcorrCLI(LightningCLI):
         return super().instantiate_trainer(callbacks=[*first, *given, *benchmarks, *added], **kwargs)
 
     def _chosen_benchmarks(self) -> list[BenchmarkCallback]:
-        """Return the callbacks of the benchmarks of `--on`; of two with one NAME the later FOLDER counts."""
+        """Return the callbacks of the benchmarks of `--on`, and keep their choices for `_resume_words`.
+
+        Of two benchmarks with one NAME the later FOLDER counts.
+        """
         flags = self.config[self.command].clone()
         newest: dict[str, str] = {}
         for text in flags.on:
@@ -294,14 +304,7 @@ class VidcorrCLI(LightningCLI):
             method(**options)
         except BaseException:
             if self.run.folder is not None and any(saver.best_model_path for saver in last_checkpoints(trainer)):
-                words = ["vidcorr", "resume", str(self.run.folder)]
-                named = list(named_in(self.config[self.command].as_dict()))
-                for choice in self.choices:
-                    named += named_in({"class_path": choice.class_path, "init_args": choice.arguments})
-                outside = permissions_for(named)  # also where the user stands in another folder
-                if outside:
-                    words += ["--allow", *outside]
-                rank_zero_info(f"resume: {shlex.join(words)}")
+                rank_zero_info(f"resume: {shlex.join(self._resume_words(self.run.folder))}")
             self.run.remove_refused()
             raise
         if trainer.state.fn != "fit" or has_reached_its_length(trainer):  # else it is to be resumed
@@ -311,6 +314,20 @@ class VidcorrCLI(LightningCLI):
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             # a thread of gloo that releases a tensor of the last broadcast while Python ends would abort the process
             torch.distributed.destroy_process_group()
+
+    def _resume_words(self, folder: Path) -> list[str]:
+        """Return the command that resumes the run of a folder, also from another working directory.
+
+        There the user's own modules are no longer those of the working directory: they need `--allow`.
+        """
+        words = ["vidcorr", "resume", str(folder)]
+        named = list(named_in(self.config[self.command].as_dict()))
+        for choice in self.choices:
+            named += named_in({"class_path": choice.class_path, "init_args": choice.arguments})
+        to_allow = permissions_for(named)
+        if to_allow:
+            words += ["--allow", *to_allow]
+        return words
 
     def _print_end(self, folder: Path) -> None:
         """Print the last page of a benchmark, and the command that measures the checkpoint of a training."""

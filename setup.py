@@ -23,7 +23,8 @@ LINKS = ("src/vidcorr", *(f"vidcorr/{name}" for name in ("callbacks", "datamodul
 def restore_links() -> None:
     """Make the links again that pip unpacks from a zip archive as files of their text."""
     for link in map(ROOT.joinpath, LINKS):
-        if link.is_file() and not link.is_symlink() and link.stat().st_size < 100:
+        is_text_of_link = link.is_file() and not link.is_symlink() and link.stat().st_size < 100  # else cli.py itself
+        if is_text_of_link:
             target = link.read_text()
             link.unlink()
             link.symlink_to(target)

@@ -171,8 +171,8 @@ class BenchmarkCallback(pl.Callback):
         """Run every `every_n_epochs` epochs, and after the last epoch."""
         if trainer.state.fn != "fit":
             scores = self._run(trainer, pl_module)
-            scores["step"] = float(self._runs[-1].step)  # at which Lightning then logs, and returns what is logged
-            pl_module.log_dict(scores)
+            scores["step"] = float(self._runs[-1].step)  # Lightning logs all values at a value of this name
+            pl_module.log_dict(scores)  # so that `trainer.validate` returns the scores
         elif not trainer.sanity_checking and self._is_due(trainer):
             self._run(trainer, pl_module)
 
@@ -210,7 +210,7 @@ class BenchmarkCallback(pl.Callback):
         training: dict[str, Any] = {}
         if fitting:
             earlier = [run for run in self._runs if run.step < step]  # runs before a resumption count too
-            completed = epochs_completed(trainer) if step else 0
+            completed = epochs_completed(trainer) if step else 0  # before the first step no epoch has begun
             training = {"past": earlier, "at": (completed, step)}
         benchmark = self._benchmark_of_run(trainer)
         try:
@@ -293,9 +293,10 @@ def network_of(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
 
 
 def training_digest(trainer: pl.Trainer) -> str:
-    """Return a digest of a training's configuration without seeds, folders and callbacks; "" outside the command line.
+    """Return a digest of a training's configuration without seeds; "" outside the command line.
 
-    Runs that differ in their seed alone have the same digest, which results hold as `recipe`.
+    The Trainer's callbacks, folder, logger and console output do not count; paths in `data` and `model` do. Runs that
+    differ in their seed alone have the same digest, which results hold as `recipe`.
     """
     configs = [each.config for each in trainer.callbacks if isinstance(each, SaveConfigCallback)]  # type: ignore[attr-defined]
     if not configs:

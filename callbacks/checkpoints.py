@@ -147,7 +147,10 @@ class LastCheckpoint(ModelCheckpoint):
         for benchmark in benchmarks_among(trainer):
             scores |= benchmark.history.get(trainer.global_step, {})
         is_between_epochs = loops.is_between_epochs(trainer)
-        hide_logs(trainer, loops.logged_step(trainer) + (not is_between_epochs), scores)
+        first_hidden = loops.logged_step(trainer)
+        if not is_between_epochs:
+            first_hidden += 1  # within an epoch this is the newest step, whose values are on disk
+        hide_logs(trainer, first_hidden, scores)
         if is_between_epochs:
             loops.begin_next_epoch(trainer)
 

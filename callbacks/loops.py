@@ -94,7 +94,7 @@ def stay_within_epoch(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
     epochs = loops["epoch_progress"]
     batches = loops["epoch_loop.batch_progress"]
     done = batches["current"]["processed"]
-    after_batch = 0 < done == batches["current"]["started"]
+    after_batch = done > 0 and done == batches["current"]["started"]
     if not after_batch or ends_epoch(trainer, done):
         return
     in_hook = batches["current"]["completed"] < done
