@@ -66,7 +66,7 @@ class CorrespondenceModule(SavedModule):
         self.seed = run_seed()
 
     def network_to_train(self, spec: str) -> nn.Module:
-        """Build a network by its name, or of a checkpoint to start from.
+        """Build a network by its name, or of a checkpoint to start from, and set its description and input.
 
         The checkpoint to start from is not needed again: the module's checkpoints hold the weights, and as `backbone`
         the name of the network. A user's own module gets the input that it states, else RGB in [0, 1].
@@ -262,7 +262,7 @@ class CorrespondenceModule(SavedModule):
         trainer = self.trainer
         on_several_gpus = trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda"
         if self.synchronises_batch_norm and trainer.state.fn == "fit" and on_several_gpus:
-            nn.SyncBatchNorm.convert_sync_batchnorm(self)
+            nn.SyncBatchNorm.convert_sync_batchnorm(self)  # replaces the parts of this module in place
 
     def on_train_start(self) -> None:
         """Begin a training, once a checkpoint is loaded: describe the backbone, follow the schedule, print the plan.

@@ -173,7 +173,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
             reconstructed = reconstructed * positive.unsqueeze(1)  # negatives join the softmax with colour 0
             outputs["negative_mass"] = 1 - positive.mean()
             if generator is not None:
-                self.bank.hold(all_rows(self.encode_keys(seen[:, -1].to(q.dtype), generator)), batch["video_index"])
+                keys = self.encode_keys(seen[:, -1].to(q.dtype), generator)
+                self.bank.hold(all_rows(keys), batch["video_index"])  # `hold` gathers the indices itself
                 outputs["queue_age"] = self.bank.age
         outputs["reconstruction"] = reconstruction_loss(reconstructed, colours[:, -1])
         loss = outputs["reconstruction"] + self.compactness_weight * local.compactness

@@ -200,10 +200,12 @@ class SiameseMAE(CorrespondenceModule):
         self.decoder_blocks = nn.ModuleList(blocks)
         self.decoder_norm = nn.LayerNorm(decoder_width, NORM_EPSILON)
         self.decoder_pred = nn.Linear(decoder_width, 3 * self.patch**2)
-        if self.described is not None and not self.described.loaded:
+        if self.described is not None and not self.described.loaded:  # known to be random: MAE's start in its place
             _initialise_encoder(network)
-        self.positions = "of the checkpoint" if is_checkpoint(backbone) else "fixed sines and cosines"
-        if not is_checkpoint(backbone):  # a user's callable may draw others
+        if is_checkpoint(backbone):
+            self.source_of_positions = "of the checkpoint"
+        else:  # a user's callable may draw others
+            self.source_of_positions = "fixed sines and cosines"
             rows, columns = network.patch_embed.grid_size
             network.pos_embed.data.copy_(sine_cosine_positions(rows, columns, network.embed_dim))
         network.pos_embed.requires_grad_(False)
@@ -296,7 +298,7 @@ class SiameseMAE(CorrespondenceModule):
 
     def plan_rows(self) -> dict[str, str]:
         """Return the source of the position embedding."""
-        return {"positions": self.positions}
+        return {"positions": self.source_of_positions}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with betas 0.9 and 0.95, a linear warm-up and a half cosine to 0 by step."""

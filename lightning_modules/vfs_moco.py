@@ -120,9 +120,8 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
             return int(wanted)
         if world_size_and_rank()[0] > 1:  # a rank is a group already
             return 1
-        fitting = [
-            groups for groups in (2, 4) if videos % groups == 0 and videos >= 2 * groups
-        ]  # 2 videos or more each
+        # a group of one video cannot be mixed (`deal_videos`)
+        fitting = [groups for groups in (2, 4) if videos % groups == 0 and videos // groups >= 2]
         return max(fitting, default=1)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:

@@ -69,7 +69,7 @@ class KeyQueue(nn.Module):
 
         Args:
             keys: `(ranks · B, n, *shape)`, n keys per video of all ranks.
-            video_index: `(B,)` long, the videos of this rank.
+            video_index: `(B,)` long, the videos of this rank, which are gathered here.
         """
         videos = all_rows(video_index).repeat_interleave(keys.shape[1])
         self.held.append((keys.flatten(0, 1), videos))
