@@ -164,11 +164,15 @@ class ResumableLoader(DataLoader[BatchT]):
         return data_of(self.dataset, getattr(self.sampler, "seed", 0))
 
     def _next_place(self) -> tuple[int, int]:
-        """Return the epoch of the next pass, and the batches that it leaves out at its start."""
+        """Set the sampler's epoch for the next pass, and forget a loaded state.
+
+        Returns:
+            The epoch, and the number of batches that the pass leaves out at its start.
+        """
         if not isinstance(self.sampler, ClipSampler):
             return 0, 0
         epoch, taken = self.place
-        last_pass_was_whole = taken == len(self) > 0
+        last_pass_was_whole = taken > 0 and taken == len(self)
         if self._loaded is None and last_pass_was_whole and not self.sampler.is_chosen:
             self.sampler.epoch = epoch + 1
         loaded = self._loaded or {}

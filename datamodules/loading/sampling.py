@@ -53,7 +53,7 @@ def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tens
     first = edges[:-1]
     count = edges.diff()
     offset = (torch.rand(n, dtype=torch.float64, generator=generator) * count).long()
-    return torch.where(count > 0, first + offset, first - 1)
+    return torch.where(count > 0, first + offset, first - 1)  # of an empty segment: its start, rounded down
 
 
 def continuous_indices(num_frames: int, n: int, interval: int, generator: torch.Generator) -> Tensor:

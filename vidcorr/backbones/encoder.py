@@ -64,7 +64,9 @@ def inner_network(network: Any) -> Any:
     if not isinstance(inner, nn.Module):
         return inner
     class_of_forward = next(kind for kind in type(inner).__mro__ if "forward" in vars(kind))
-    if class_of_forward is not nn.Module and class_of_forward.__name__ != "LightningModule":
+    # by name: the library imports neither Lightning
+    has_own_forward = class_of_forward is not nn.Module and class_of_forward.__name__ != "LightningModule"
+    if has_own_forward:
         return inner
     if gives_extractors(inner) or isinstance(inner, VideoEncoder) or gives_blocks(inner):  # needs no forward
         return inner
@@ -257,9 +259,10 @@ class Encoder(nn.Module):
             view = network if self.stated is None else frames_at_input(network, self.stated)
         else:
             view = self._extracted(stage, stride, options)
-        if view is network:
-            if self.given.module is network:
-                return view
+        is_network_itself = view is network  # an extractor or a video encoder, whose stage is settled
+        if is_network_itself and self.given.module is network:
+            return view
+        if is_network_itself:
             view = copy.copy(view)  # the user's network stays as it is
         elif features and getattr(view, "left_to_protocol", False):
             layer, _, pixels = features.partition("/")
@@ -276,7 +279,8 @@ class Encoder(nn.Module):
         network = self.network
         if options and self.extract is not _resnet:
             raise ValueError(f"{type(network).__name__}: {UNDILATED}")
-        takes_copy = getattr(self.extract, "takes_copy", self.extract not in (_colour, _settled))
+        returns_network_itself = self.extract in (_colour, _settled)
+        takes_copy = getattr(self.extract, "takes_copy", not returns_network_itself)
         normalise = normalisation(network, self.input) if self.takes_normalised else None
         view = self.extract(shared_copy(network) if takes_copy else network, normalise, stage, stride, **options)
         if normalise is None and self.stated is not None:
@@ -301,7 +305,11 @@ class Encoder(nn.Module):
 
     @property
     def recipe(self) -> Recipe | None:
-        """Recipe of the encoder without its weights; None without a name, or for a module with features of its own."""
+        """Recipe of the encoder without its weights.
+
+        None without a name, for a module with features of its own, or for Liir's encoder with a default stage or
+        stride, which the arguments of its class cannot hold.
+        """
         network = self.network
         defaults: dict[str, Any] = {}
         if self.default_stage is not None:

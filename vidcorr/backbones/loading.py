@@ -299,9 +299,9 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network, Input]:
         ValueError: for an unknown form of spec, or a checkpoint with a part of a network.
     """
     require_name(spec)
-    _, view = split_view(spec)
-    if view:
-        raise ValueError(f"{spec}: a method trains a whole network: leave @{view} out")
+    _, features = split_view(spec)
+    if features:
+        raise ValueError(f"{spec}: a method trains a whole network: leave @{features} out")
     if not is_checkpoint(spec) and WITH_WEIGHTS.fullmatch(spec) is None:
         network, described = NamedNetwork(spec).build()
         encoder = Encoder(network)

@@ -120,10 +120,10 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
     outside = {name for name in names if not (_is_trusted(package_of(name)) or _is_of_this_script(name))}
     refused = sorted({permission_for(name) for name in outside} - _allowed)
     for name in outside.intersection(refused):  # not torch.hub's entries, whose permission is the repository
-        if package_of(name) == SCRIPT:
+        package = package_of(name)
+        if package == SCRIPT:
             remedy = "load it there, or move the class to a file, my_module.py, and train my_module.MyClass"
             raise ValueError(f"{source}: its class {name[:LONGEST]} was defined in a script or notebook: {remedy}")
-        package = package_of(name)
         if package.isidentifier() and importlib.util.find_spec(package) is None:
             remedy = f"run from the folder that holds {package}, or set PYTHONPATH to it"
             raise ValueError(f"{source}: names {name[:LONGEST]}, which cannot be imported here: {remedy}")
