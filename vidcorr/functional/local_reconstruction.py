@@ -225,7 +225,7 @@ class _PriorGradient(NamedTuple):
 
 
 def _to_logit_gradients(
-    weights: Tensor, upstream: Tensor, values: Tensor, spare: Tensor, of_prior: _PriorGradient | None
+    weights: Tensor, upstream: Tensor, values: Tensor, buffer: Tensor, of_prior: _PriorGradient | None
 ) -> Tensor:
     """Turn weights w `(n, Q, K)` into the gradient of the logits, w · (g − Σ w g), in place; return it.
 
@@ -233,16 +233,17 @@ def _to_logit_gradients(
         weights: softmax over the last axis.
         upstream: gradient into the colours, with the constant −Σ w g as last column, `(n, Q, V + 1)`.
         values: `(n, K, V)`; g is the product of upstream and values.
-        spare: buffer, at least as large as the weights.
+        buffer: for products, at least as large as the weights.
         of_prior: part of g from the compactness loss; None without a prior.
     """
-    if of_prior is not None:
+    if of_prior is not None:  # Σ w g has the part from the compactness loss too
         upstream = upstream.clone()
         constants = upstream.view(-1, upstream.shape[-1])[:, -1]
         constants.index_add_(0, of_prior.rows, of_prior.weighted.sum((1, 2)), alpha=-1)
-    products = spare[: weights.numel()].view(weights.shape)
+    # w · (g − Σ w g), with g from the colours: the column of ones adds the constant
+    products = buffer[: weights.numel()].view(weights.shape)
     weights.mul_(torch.bmm(upstream, F.pad(values, (0, 1), value=1.0).mT, out=products))
-    if of_prior is not None:
+    if of_prior is not None:  # and w · g from the compactness loss, in its windows
         weights.view(-1).index_add_(0, of_prior.addresses.view(-1), of_prior.weighted.view(-1))
     return weights
 

@@ -105,7 +105,7 @@ def frame_points(points: Tensor, size: Size, protocol: MatchingProtocol) -> Tens
 def _placement(size: Size, protocol: MatchingProtocol) -> tuple[float, int, int]:
     """Return pixels of the frame per pixel of the picture, and the picture's place in the frame: x, y."""
     if protocol.input_fit == "stretched":
-        return 1.0, 0, 0
+        return 1.0, 0, 0  # the frame is the picture as it is; `_descriptors` and `_match` scale it to cells
     side = protocol.input_sides[0]
     height, width = _content_size(size, protocol)
     return side / max(size), (side - width) // 2, (side - height) // 2

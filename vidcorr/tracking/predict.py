@@ -141,7 +141,7 @@ def _write_results(
 
 
 def _drawer(prompt: Prompt, rules: AnyProtocol) -> Callable[[Tensor, Any], Picture]:
-    """Return the function that draws results of a prompt of this kind over a frame."""
+    """Return the function that draws the results of a frame over it; call it for each frame in order, for tails."""
     names = list(map(str, prompt.objects))
     colours = overlays.distinct_colours(len(names))
     if isinstance(prompt, MaskPrompt):

@@ -211,10 +211,15 @@ class SiamFCTracker(FrameEncoder):
         return features.float()
 
     def _peaks(self, responses: Tensor) -> Tensor:
-        """Return the targets' best scales, places of their peaks, 1 if all responses are finite, and the responses.
+        """Return the targets' best scales, places of their peaks, 1 if all responses are finite, and largest responses.
+
+        The window moves the peak, so the response there may be less than the largest, both at the best scale.
+
+        Args:
+            responses: (N, scales, n, n).
 
         Returns:
-            (4, N) float64.
+            (4, N) float64; a place is row · n + column.
         """
         protocol = self.protocol
         penalty = responses.new_full((protocol.scales,), protocol.scale_penalty)

@@ -165,7 +165,8 @@ def test_where_the_condition_holds_the_field_names_the_result():
 
 
 WITHOUT_EFFECT = {
-    *("CHUNK", "FIRST_LENGTH", "TINY", "LARGE", "MOST_MATCHES", "MANY", "TOO_MANY", "ROWS"),  # of the exact search
+    *("CHUNK", "FIRST_LENGTH", "TINY", "LARGE", "MOST_MATCHES", "ROWS"),  # of the exact search
+    *("LENGTHEN_ABOVE", "LENGTHEN_ABOVE_AT_START"),  # of its sketches
     *("CHECKED_TOGETHER", "NEARBY", "KEPT_MAPS", "QUADS"),  # of memory
     "GREY",  # the colour of padding, which `input_padding` states
 }

@@ -53,9 +53,15 @@ def mixture_of(protocol: LabelProtocol) -> CompactnessPrior | None:
 
 
 def _average_of_map(query: Tensor, keys: Tensor, values: Tensor, log_counts: Tensor, temperature: float) -> Tensor:
-    """Average over the whole map, as many queries at a time as the workspace holds with products and weights."""
+    """Average over the whole map, for as many queries at a time as the workspace holds.
+
+    Shapes are those of `average_of_all`; `log_counts` is (S, 1).
+    """
     rows = keys.flatten(0, 2)
-    at_once = max(1, workspace_of(keys.device) // (3 * keys.element_size() * len(rows)))
+    # Products, logits and weights. In half precision the last two are larger, float32, but parts of another size would
+    # change the rounding of labels.
+    numbers_of_key = 3
+    at_once = max(1, workspace_of(keys.device) // (numbers_of_key * keys.element_size() * len(rows)))
     averages = []
     for part in query.flatten(0, 1).split(at_once):
         products = (rows @ part.T).unflatten(0, (-1, len(log_counts)))

@@ -31,8 +31,8 @@ FIRST_LENGTH = 64  # numbers of a sketch; half would be faster to multiply, but 
 TINY = 2.0**-40  # added to a norm; the C++ file has it too
 LARGE = 2.0**63  # norm of a key above which nothing is ruled out
 MOST_MATCHES = 64  # the kernel looks through the matches of a query one by one
-MANY = 1000  # dot products a query, above which sketches twice as long are worth their time
-TOO_MANY = 3000  # the same while there are fewer references than matches, and so little to rule keys out by
+LENGTHEN_ABOVE = 1000  # dot products a query, above which sketches twice as long are worth their time
+LENGTHEN_ABOVE_AT_START = 3000  # the same while fewer references than matches give little to rule keys out by
 ROWS = 8  # rows of queries that the kernel takes together
 
 
@@ -254,21 +254,38 @@ class SketchedMemory(KeyMemory):
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells.
 
-        In a neighbourhood of fewer than `topk` keys the result is padded with −inf at index 0.
+        In a neighbourhood of fewer than `topk` keys the result is padded with −inf at index 0. The search keeps the
+        sketches of `query` for a `write` of the same tensor, and lengthens all sketches if they rule out too few keys.
         """
         if topk > MOST_MATCHES:
             return super().best_matches(query, frames, topk)
-        height, width, slots, channels = self.maps.shape
+        height, width, _, channels = self.maps.shape
         sketches = self._sketch(query)
         self._latest = query, sketches
+        query = query.contiguous()
         listed = Counter(self.slot(frame) for frame in frames)
         used_slots, counts = torch.tensor(sorted(listed.items())).T.contiguous()
         values = query.new_empty(height, width, topk)
         indices = torch.empty(height, width, topk, dtype=torch.long)
-        arguments = _Search(height=height, width=width, slots=slots, channels=channels, topk=topk, used=len(listed))
+        arguments = self._arguments(query, sketches, used_slots, counts, values, indices)
+        products_of_query = _run(self._kernel, arguments, height) / (height * width)
+        limit = LENGTHEN_ABOVE_AT_START if len(frames) < topk else LENGTHEN_ABOVE
+        can_be_longer = self._chunks * self._kernel.chunk < channels  # sketches of all channels rule out no more keys
+        if products_of_query > limit and can_be_longer:
+            self._lengthen(query)
+        return values, indices
+
+    def _arguments(
+        self, query: Tensor, sketches: Tensor, used_slots: Tensor, counts: Tensor, values: Tensor, indices: Tensor
+    ) -> _Search:
+        """Return the kernel's arguments, with addresses of contiguous tensors that must outlive the search."""
+        height, width, slots, channels = self.maps.shape
+        arguments = _Search(height=height, width=width, slots=slots, channels=channels)
         arguments.chunks = self._chunks
         arguments.pitch = self._sketches.shape[3]
         arguments.reach = len(self._half_widths) - 1
+        arguments.topk = values.shape[2]
+        arguments.used = len(used_slots)
         arguments.margin = self._margin()
         arguments.query = query.data_ptr()
         arguments.keys = self.maps.data_ptr()
@@ -279,12 +296,7 @@ class SketchedMemory(KeyMemory):
         arguments.counts = counts.data_ptr()
         arguments.values = values.data_ptr()
         arguments.indices = indices.data_ptr()
-        products_of_query = _run(self._kernel, arguments, height) / (height * width)
-        limit = TOO_MANY if len(frames) < topk else MANY
-        can_be_longer = self._chunks * self._kernel.chunk < channels  # sketches of all channels rule out no more keys
-        if products_of_query > limit and can_be_longer:
-            self._lengthen(query)
-        return values, indices
+        return arguments
 
     def _margin(self) -> float:
         """Return what a product can exceed its bound by, relative to the norm of the query."""
@@ -307,7 +319,7 @@ class SketchedMemory(KeyMemory):
     def _allocate(self, features: Tensor) -> None:
         """Choose the principal components, and make room for the sketches."""
         height, width, slots, channels = self.maps.shape
-        self._latest = features.new_empty(0), features.new_empty(0)  # the latest query, and its sketches
+        self._latest = features.new_empty(0), features.new_empty(0)  # the latest query, and its sketches: none so long
         self._basis = None
         length = self._chunks * self._kernel.chunk
         if length < channels:  # the first principal components, the mean left in; the residual's norm comes last

@@ -70,12 +70,15 @@ def best_matches(
 def _matches_in_map(query: Tensor, keys: Tensor, wanted: _Wanted) -> FoundMatches:
     """Find the matches on the whole map, for as many queries at a time as the workspace holds."""
     rows = used_of(keys, wanted.used).flatten(0, 2)
-    at_once = max(1, workspace_of(keys.device) // (2 * keys.element_size() * len(rows)))
+    # Products, and their maxima, at most as many. The copy of the maxima, as large for one reference, is not counted.
+    numbers_of_key = 2
+    at_once = max(1, workspace_of(keys.device) // (numbers_of_key * keys.element_size() * len(rows)))
     matches = []
     for queries in query.flatten(0, 1).split(at_once):
         products = (rows @ queries.T).unflatten(0, (-1, len(wanted.used)))  # (cells, references, queries)
         maxima, cells = _largest(products.amax(1).T.contiguous(), wanted.topk)
-        addresses = cells * products[0].numel() + torch.arange(len(queries), device=cells.device)[:, None]
+        products_of_cell = products[0].numel()
+        addresses = cells * products_of_cell + torch.arange(len(queries), device=cells.device)[:, None]
         matches.append(_matches_at(addresses, products, maxima, cells, wanted))
     values, indices = map(torch.cat, zip(*matches, strict=True))
     return values.unflatten(0, query.shape[:2]), indices.unflatten(0, query.shape[:2])
@@ -127,6 +130,8 @@ def _matches_in_strips(query: Tensor, keys: Tensor, wanted: _Wanted, neighbourho
 def _write_products(products: Tensor, keys: Tensor, met: Tensor, used: Tensor, grid: TileGrid, index: int) -> None:
     """Write the products of a strip's keys on the map with the queries that their rows meet.
 
+    Other places are masked by the caller, or looked up by no query on the map, and may stay unwritten.
+
     Args:
         products: where they are written, (key rows, halo columns, references, queries).
         keys: (h, w, S, C).
@@ -146,14 +151,14 @@ def _write_products(products: Tensor, keys: Tensor, met: Tensor, used: Tensor, g
     if not onednn_pays(met, keys_on_map[0]):
         torch.bmm(keys_on_map.flatten(1, 2), met, out=on_map.flatten(1, 2))
         return
-    # results of points rest on the digits of products by oneDNN
+    # `bmm` rounds otherwise, which would change recorded scores of points: they search by torch on a CPU too
     for y, (row, of_row) in enumerate(zip(keys_on_map, on_map, strict=True)):
         # of the query rows y − reach … y + reach those on the map
         first_row = max(reach - y, 0)
         end = min(height - y, reach + 1) + reach
-        real = slice(first_row * columns, end * columns)
-        asked = met[y, :, real].T
-        of_row[:, :, real] = dot_products(asked, row.flatten(0, 1)).T.unflatten(0, (-1, len(used)))
+        queries_on_map = slice(first_row * columns, end * columns)
+        asked = met[y, :, queries_on_map].T
+        of_row[:, :, queries_on_map] = dot_products(asked, row.flatten(0, 1)).T.unflatten(0, (-1, len(used)))
 
 
 def _matches_at(addresses: Tensor, products: Tensor, maxima: Tensor, cells: Tensor, wanted: _Wanted) -> FoundMatches:
@@ -172,9 +177,9 @@ def _matches_at(addresses: Tensor, products: Tensor, maxima: Tensor, cells: Tens
     of_candidates = products.view(-1).index_select(0, candidates.view(-1)).view(candidates.shape)
     of_candidates.masked_fill_(is_outside[..., None], -torch.inf)
     top, choice = _largest(of_candidates.flatten(-2), wanted.topk)
-    listed = len(wanted.listed)
-    keys = cells.gather(-1, choice // listed) * wanted.slots + wanted.listed[choice % listed]
-    return top, keys.masked_fill_(top == -torch.inf, 0)
+    per_cell = len(wanted.listed)
+    indices = cells.gather(-1, choice // per_cell) * wanted.slots + wanted.listed[choice % per_cell]
+    return top, indices.masked_fill_(top == -torch.inf, 0)
 
 
 def _strips(keys: Tensor, neighbourhood: Neighbourhood, columns: int) -> TileGrid:

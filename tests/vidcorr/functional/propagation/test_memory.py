@@ -184,8 +184,14 @@ def test_it_runs_unless_it_is_turned_off(monkeypatch):
     assert kernel() is None
 
 
+def test_queries_of_any_memory_layout_find_the_same():
+    maps = features_of(5, 40, 12, 15)
+    transposed = maps.transpose(1, 3).contiguous().transpose(1, 3)
+    assert torch.equal(search(transposed, sketched(maps)), search(maps))
+
+
 def test_sketches_that_rule_out_little_are_made_longer(each_kernel, monkeypatch):
-    monkeypatch.setattr(memory_file, "TOO_MANY", 0)
+    monkeypatch.setattr(memory_file, "LENGTHEN_ABOVE_AT_START", 0)
     maps = features_of(5, 150, 12, 15)
     sketches = sketched(maps)
     for _ in range(4):
