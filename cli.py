@@ -215,8 +215,7 @@ class VidcorrCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Make the folder of the run; add its start, the benchmarks of `--on` and the default callbacks.
 
-        A default callback is added unless there is a callback of the same kind. The default logger writes to the folder
-        of the run; a logger that the configuration names writes where it says.
+        The default logger writes to the folder of the run; a logger that the configuration names writes where it says.
 
         Raises:
             ValueError: for ranks that are forks of a process with threads, which stand still, or spawned processes,
@@ -231,30 +230,35 @@ class VidcorrCLI(LightningCLI):
         if not isinstance(given, list):
             given = [given]
         benchmarks = self._chosen_benchmarks()
-        logger = trainer.logger
         if is_first_rank() and not trainer.fast_dev_run:  # a trial writes nothing
             folder = self.run.make_folder(Path(trainer.default_root_dir).expanduser())
             kwargs["default_root_dir"] = folder
-            if logger in (None, True) and not trainer.barebones:
+            if trainer.logger in (None, True) and not trainer.barebones:
                 kwargs["logger"] = TensorBoardLogger(folder.parent, "", folder.name)
+        start = []
+        if not trainer.fast_dev_run:
+            start.append(RunStart(self._parser(self.command), self.config[self.command], self.run))
+        defaults = [] if trainer.barebones else self._default_callbacks(given, bool(benchmarks))
+        return super().instantiate_trainer(callbacks=[*start, *given, *benchmarks, *defaults], **kwargs)
+
+    def _default_callbacks(self, given: Sequence[pl.Callback], has_benchmarks: bool) -> list[pl.Callback]:
+        """Return the default callbacks of the command, except those of a kind that is given."""
+        trainer = self.config_init[self.command].trainer
         fits = self.command == "fit"
         saves = fits and trainer.enable_checkpointing is not False
         is_wanted: dict[type[pl.Callback], bool] = {
-            BestCheckpoint: saves and bool(benchmarks),
+            BestCheckpoint: saves and has_benchmarks,
             Throughput: fits,
-            LearningRateMonitor: fits and logger is not False,
+            LearningRateMonitor: fits and trainer.logger is not False,
             LastCheckpoint: saves,
             ProgressBar: trainer.enable_progress_bar is not False,
         }
         added: list[pl.Callback] = []
         for kind, wanted in is_wanted.items():
             has_own = any(isinstance(callback, kind) for callback in given)
-            if wanted and not has_own and not trainer.barebones:
+            if wanted and not has_own:
                 added.append(TQDMProgressBar() if kind is ProgressBar else kind())
-        first = []
-        if not trainer.fast_dev_run:
-            first.append(RunStart(self._parser(self.command), self.config[self.command], self.run))
-        return super().instantiate_trainer(callbacks=[*first, *given, *benchmarks, *added], **kwargs)
+        return added
 
     def _chosen_benchmarks(self) -> list[BenchmarkCallback]:
         """Return the callbacks of the benchmarks of `--on`, and keep their choices for `_resume_words`.

@@ -93,7 +93,7 @@ class BenchmarkCallback(pl.Callback):
         return found
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Open the data set before any training, and refuse neighbours that would make scores wrong or skip them."""
+        """Open the data set before any training; refuse another benchmark of this name, and averages of weights."""
         if any(other is not self and other.name == self.name for other in benchmarks_among(trainer)):
             raise ValueError(f"two benchmarks are called {self.name}: give one another name")
         for other in trainer.callbacks:  # type: ignore[attr-defined]
@@ -148,7 +148,7 @@ class BenchmarkCallback(pl.Callback):
             self._resumed_folder = state.get("folder")
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse, before any training, a module without features, old scores, and a training on scored videos."""
+        """Refuse, before any training, a module without features, a monitor of old scores, and scored videos."""
         monitors = self._monitors(trainer)
         if monitors and (self.every_n_epochs > 1 or (trainer.check_val_every_n_epoch or 1) > 1):
             remedy = "set --every 1 (every_n_epochs and check_val_every_n_epoch), or take BestCheckpoint"
@@ -200,7 +200,7 @@ class BenchmarkCallback(pl.Callback):
         fitting = trainer.state.fn == "fit"
         step = trainer.global_step
         if self._loaded is not None and not fitting:
-            step = self._loaded
+            step = self._loaded  # `validate` does not restore the trainer's own
         folder: Path | None = None
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             folder = self._folder_of_results(trainer) / STEP_FOLDER.format(step)

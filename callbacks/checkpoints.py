@@ -86,7 +86,10 @@ class LastCheckpoint(ModelCheckpoint):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Find out where in the training the checkpoint was written; this run's own `last.ckpt` is then replaced."""
+        """Note where in the training the checkpoint was written; this run's own `last.ckpt` is then replaced.
+
+        A checkpoint between two epochs is changed: its epoch counts as ended (`loops.complete_epoch`).
+        """
         if trainer.state.fn != "fit":
             return
         self._resumed = checkpoint.get("resume", {})
@@ -133,13 +136,9 @@ class LastCheckpoint(ModelCheckpoint):
         size = getattr(trainer.train_dataloader, "batch_size", None)
         samples = size and size * trainer.world_size
         self._note["batches"] = f"{samples} samples × {trainer.accumulate_grad_batches}"
-        resumed = self._resumed
-        if resumed is None:
+        if self._resumed is None:
             return
-        for name in ("batches", "optimisers"):
-            if name in resumed and resumed[name] != self._note[name]:
-                before = f"its {name} are {resumed[name]}, this run's {self._note[name]}"
-                raise ValueError(f"{trainer.ckpt_path}: {before}: a resumed training keeps both; {ANEW}")
+        self._require_same_settings(trainer, self._resumed)
         loader = trainer.train_dataloader
         if isinstance(loader, ResumableLoader) and self._places:
             loader.load_state_dict(self._places[0])  # Lightning has not, if the module asked how many batches there are
@@ -153,6 +152,13 @@ class LastCheckpoint(ModelCheckpoint):
         hide_logs(trainer, first_hidden, scores)
         if is_between_epochs:
             loops.begin_next_epoch(trainer)
+
+    def _require_same_settings(self, trainer: pl.Trainer, resumed: Mapping[str, Any]) -> None:
+        """Raise ValueError, unless this run has the batches and optimisers that a checkpoint notes."""
+        for name in ("batches", "optimisers"):
+            if name in resumed and resumed[name] != self._note[name]:
+                before = f"its {name} are {resumed[name]}, this run's {self._note[name]}"
+                raise ValueError(f"{trainer.ckpt_path}: {before}: a resumed training keeps both; {ANEW}")
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the end of the previous epoch, after all of its hooks."""

@@ -18,7 +18,7 @@ from vidcorr.experiments.runs import Run
 def run_of(trainer: pl.Trainer) -> Run | None:
     """Return the run of a command, which its callback `RunStart` holds; None in a Trainer of one's own."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, SaveConfigCallback):
+        if isinstance(callback, SaveConfigCallback):  # its base: the module of `RunStart` imports this one
             return getattr(callback, "run", None)  # Lightning's own class has none
     return None
 

@@ -90,7 +90,8 @@ class NegativeBank(KeyQueue):
             return features.movedim(1, -1).unsqueeze(1).contiguous()
         places = features.flatten(2)  # B x C x h·w
         videos = len(features)
-        drawn = torch.randint(places.shape[2], (world_size_and_rank()[0] * videos, self.points), generator=generator)
+        ranks, _ = world_size_and_rank()
+        drawn = torch.randint(places.shape[2], (ranks * videos, self.points), generator=generator)  # for all ranks
         index = to_device(own_rows(drawn, videos), features.device)[:, None]  # B x 1 x points
         return places.take_along_dim(index, 2).mT.contiguous()
 

@@ -102,7 +102,7 @@ class SavedModule(pl.LightningModule):
         """Return the encoder in terms of the library; None if a checkpoint needs this class for its features."""
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check that a checkpoint is ours and fits this module.
+        """Check that a checkpoint is ours and fits this module, load its weights, and describe them.
 
         Raises:
             ValueError: if the checkpoint is of another project, or does not fit.

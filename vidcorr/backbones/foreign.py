@@ -107,8 +107,8 @@ def fitted(state: State, network: nn.Module, source: str | Path, drop_classifier
         state: weights of a file.
         network: the network.
         source: the file, for messages.
-        drop_classifier: leave out a classifier's weights, for a network made without classifier. By default they stay,
-            so that loading refuses weights that a user's own class lacks.
+        drop_classifier: leave out a classifier's weights, for a network made without classifier. By default those that
+            lie below no prefix stay, so that loading refuses weights that a user's own class lacks.
 
     Raises:
         ValueError: if the network fits below several prefixes.
@@ -121,7 +121,7 @@ def fitted(state: State, network: nn.Module, source: str | Path, drop_classifier
     if prefix:
         print(f"{source}: takes the weights below {prefix}", flush=True)
         state = without_prefix(state, prefix)
-    if not drop_classifier and not prefix:  # below a prefix other weights are left out in any case
+    if not drop_classifier and not prefix:  # below a prefix a classifier is left out in any case
         return state
     return {name: tensor for name, tensor in state.items() if name in own or not CLASSIFIER.fullmatch(name)}
 

@@ -70,7 +70,7 @@ def load(
     if isinstance(network, NamedNetwork):
         encoder = _of_name(network)
     elif isinstance(network, Encoder):
-        encoder = copy.copy(network)
+        encoder = copy.copy(network)  # the caller's keeps its input
     else:
         encoder = Encoder(network)
     if mean is not None or std is not None:

@@ -166,7 +166,7 @@ def remove_strides(blocks: nn.Module) -> None:
         if isinstance(stride, int | tuple):
             module.stride = 1 if isinstance(stride, int) else (1,) * len(stride)  # type: ignore[assignment]
             if isinstance(module, nn.AvgPool2d):
-                module.kernel_size = 1
+                module.kernel_size = 1  # a window of 2 would make the map smaller than that of the convolutions
                 module.padding = 0
 
 

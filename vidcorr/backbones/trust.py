@@ -183,6 +183,7 @@ def _is_trusted(package: str) -> bool:
         return False
     here = Path.cwd()
     user = _folder_of_user.get() or here
+    # the file has chosen `here`, a folder below the user's own
     is_in_chosen_folder = here != user and here.is_relative_to(user) and file.is_relative_to(here)
     return file.is_relative_to(user) and not is_in_chosen_folder
 

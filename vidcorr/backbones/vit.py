@@ -177,7 +177,7 @@ def positions_set(network: Any, embedding: Tensor, grid: tuple[int, int]) -> Ite
     """
     own = network.pos_embed
     own_grid = network.patch_embed.grid_size
-    network._parameters["pos_embed"] = embedding
+    network._parameters["pos_embed"] = embedding  # as an attribute torch takes a Parameter alone
     network.patch_embed.grid_size = grid
     try:
         yield
