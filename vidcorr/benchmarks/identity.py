@@ -38,8 +38,8 @@ def identity_of(benchmark: Benchmark) -> dict[str, Any]:
         if item.name in ("protocol", "changes"):
             continue
         value = getattr(benchmark, item.name)
-        is_path = isinstance(value, Path) or (isinstance(value, str) and Path in get_args(hints[item.name]))
-        if is_path:
+        takes_path = Path in get_args(hints[item.name])  # str | Path
+        if isinstance(value, Path) or (takes_path and isinstance(value, str)):
             value = Path(value).expanduser().resolve()
             if value.is_file():
                 files.append(value)

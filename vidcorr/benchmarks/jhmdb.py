@@ -74,7 +74,7 @@ class JhmdbBenchmark(Benchmark):
         protocol = encoder.protocol
         found: list[Tensor] = []
         pictures = SequencePictures(output, sequence, overlay_joints, caption=CAPTION)
-        coding = PointCoding(encoder, sequence.size, sequence.size)
+        coding = PointCoding(encoder, size=sequence.size, seen=sequence.size)
         frames = first_only(sequence.read(), annotated[0])
         for t, tracked in enumerate(follow_labels(frames, coding, type(self).propagator)):
             joints = tracked.decoded

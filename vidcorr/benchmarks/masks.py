@@ -182,7 +182,7 @@ def follow_masks(
 ) -> Iterator[TrackedFrame]:
     """Propagate the masks of a sequence to its frames from the first object on."""
     starts = {number: t - sequence.begin for number, t in sequence.starts.items()}
-    coding = MaskCoding(encoder, sequence.size, sequence.size, starts)
+    coding = MaskCoding(encoder, size=sequence.size, seen=sequence.size, starts=starts)
     return follow_labels(annotated_frames(sequence, frames), coding, propagator)
 
 

@@ -148,7 +148,7 @@ class BenchmarkChoice:
         """Return the fields whose change has no effect beside the others; empty for a choice that `build` refuses."""
         changes = self.arguments.get("changes") or {}
         try:
-            protocol = self.without_changes(changes).build().protocol
+            protocol = self.without_changes(changes).build().protocol  # with them, `build` refuses one without effect
             if protocol is None:
                 return set()
             return changes.keys() & protocol.with_changes(**changes).idle().keys()

@@ -90,7 +90,7 @@ def yaml_value(text: str, place: str) -> Any:
     from jsonargparse import get_loader
 
     try:
-        yaml.load(text, _UniqueKeys)
+        yaml.load(text, _UniqueKeys)  # for its error alone
         value = get_loader("yaml")(text)
     except RecursionError as error:
         raise UsageError(f"{place} cannot be read: its values are nested too deeply") from error

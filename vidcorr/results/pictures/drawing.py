@@ -156,7 +156,11 @@ class Drawing:
         return "\n".join([*lines, "</svg>", ""])
 
     def pdf(self) -> bytes:
-        """Return the sheet as a PDF of one page with the font in it."""
+        """Return the sheet as a PDF of one page with the font in it.
+
+        Its operators: `cm` sets the unit, `rg` a colour, `Tf` the font, `Td` a place; `Tj` writes a text, `re` and `f`
+        fill a rectangle, `Do` draws an image.
+        """
         scale = 72 / self.resolution
         drawn = [f"{scale:.6f} 0 0 {scale:.6f} 0 0 cm"]  # pixels, upwards from the lower left corner
         images: list[bytes] = []

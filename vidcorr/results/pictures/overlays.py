@@ -92,11 +92,11 @@ def overlay_masks(
     labels: list[Label] = []
     for number in np.unique(ids[inside]).tolist():
         of_object = (ids == number).astype(np.uint8)
-        outline, _ = cv2.findContours(of_object, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        outlines, _ = cv2.findContours(of_object, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         bright = colours[number].tolist()
         for colour, width in _strokes(picture, bright):
-            cv2.drawContours(picture, outline, -1, colour, width, cv2.LINE_AA)
-        largest = max(outline, key=cv2.contourArea)[:, 0]
+            cv2.drawContours(picture, outlines, -1, colour, width, cv2.LINE_AA)
+        largest = max(outlines, key=cv2.contourArea)[:, 0]  # x, y (N, 2)
         top = largest[largest[:, 1].argmin()]
         labels.append((str(number), top, bright))
     return _labelled(picture, labels) if labelled else picture

@@ -63,7 +63,7 @@ def principal_colours(features: Tensor) -> Tensor:
     frames, channels, height, width = features.shape
     cells = F.normalize(features.float(), dim=1).movedim(1, -1).reshape(-1, channels).double()
     cells = cells.nan_to_num(0, 0, 0)  # a training whose features are NaN ends by its loss, not by its pictures
-    cells = cells - cells.mean(0)
+    cells = cells - cells.mean(0)  # (T · h · w, C)
     _, vectors = torch.linalg.eigh(cells.T @ cells)  # ascending
     axes = vectors.flip(1)[:, :3]
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))  # loading of each axis

@@ -22,6 +22,12 @@ MARGIN = 24
 """White space left of the labels and right of the values, pixels."""
 GAP = 20
 """White space between labels and bars, pixels."""
+BORDER = 8
+"""White space above the caption, and twice of it below, pixels."""
+PADDING = 12
+"""White space above and below the lines of a label together, pixels, at least."""
+HALF_BAR = 17
+"""Pixels of a bar above its middle line, and below it."""
 LETTERS = 115
 """Most letters of a line of the caption."""
 ROW = 56
@@ -55,13 +61,15 @@ def waterfall(table: Table) -> Drawing:
     labels = [_lines_of_label(name) for name in table.rows]
     left = MARGIN + GAP + max(width_of(text, size) for text, size, _ in chain.from_iterable(labels))
     title = wrap(table.caption, LETTERS)
-    tops = [8 + SPACING * len(title) + 16 * bool(title)]  # of the rows, and of what is below
+    tops = [BORDER]  # of the rows, and of what is below
+    if title:
+        tops = [BORDER + SPACING * len(title) + 2 * BORDER]
     for label in labels:
-        tops.append(tops[-1] + max(ROW, 12 + SPACING * len(label)))
+        tops.append(tops[-1] + max(ROW, PADDING + SPACING * len(label)))
     axis = _axis_of(cells, left)
     sheet = Drawing(WIDTH, tops[-1] + 2 * ROW, 300.0)
     for number, line in enumerate(title):
-        sheet.text(MARGIN, 8 + SPACING * (number + 0.5), line, SIZE, INK)
+        sheet.text(MARGIN, BORDER + SPACING * (number + 0.5), line, SIZE, INK)
     _draw_axis(sheet, axis, tops[0], tops[-1], f"{column.score}, per cent")
     middles = [(top + bottom) / 2 for top, bottom in pairwise(tops)]
     for number, (label, cell, middle) in enumerate(zip(labels, cells, middles, strict=True)):
@@ -71,7 +79,8 @@ def waterfall(table: Table) -> Drawing:
             _draw_bar(sheet, middle, axis.left, axis.x(cell.mean), END)
             text = percent(cell.mean)
         if number < last:  # a line to the next bar
-            sheet.bar(axis.x(cell.mean) - 1, middle + 18, axis.x(cell.mean) + 1, middles[number + 1] - 17, END)
+            x = axis.x(cell.mean)
+            sheet.bar(x - 1, middle + HALF_BAR + 1, x + 1, middles[number + 1] - HALF_BAR, END)
         for place, (line, size, ink) in enumerate(label):
             y = middle + SPACING * (place - (len(label) - 1) / 2)
             sheet.text(left - GAP, y, line, size, ink, "right")
@@ -131,7 +140,7 @@ def _draw_step(sheet: Drawing, axis: _Axis, middle: float, before: float, cell: 
 def _draw_bar(sheet: Drawing, middle: float, begin: float, end: float, colour: Colour) -> None:
     """Draw a row's bar between two places, in either order."""
     first, second = sorted([begin, end])
-    sheet.bar(first - 1, middle - 17, second + 2, middle + 18, colour)
+    sheet.bar(first - 1, middle - HALF_BAR, second + 2, middle + HALF_BAR + 1, colour)
 
 
 def _lines_of_label(name: str) -> list[tuple[str, int, Colour]]:
