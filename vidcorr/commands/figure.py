@@ -56,7 +56,7 @@ def figure(
         The drawing; a row's name has the score of the sequence if the result has one.
 
     Raises:
-        ValueError: without results of the benchmark; for an unknown sequence, or a benchmark without masks.
+        ValueError: without results of the benchmark; for an unknown sequence or frame, or a benchmark without masks.
         DataError: for data or predictions that are missing or faulty.
     """
     from ..benchmarks.masks import MaskBenchmark
@@ -104,6 +104,9 @@ def _block(sequence: MaskSequence, rows: Sequence[tuple[str, Path, Result]], fra
     from ..results.pictures.rows import Block
     from ..videos.masks import VOID, read_mask
 
+    for t in frames:
+        if not 0 <= t < sequence.num_frames:
+            raise ValueError(f"figure: {sequence.name} has no frame {t}; its last frame is {sequence.num_frames - 1}")
     predicted = sorted(predicted_frames(sequence))
     columns = frames or [predicted[index] for index in evenly_spaced(len(predicted), COLUMNS)]
     lines = []

@@ -112,6 +112,8 @@ def test_what_cannot_be_drawn_is_named(davis, tmp_path):
     for words, said in (
         ([tmp_path / "bare", "--on", on], "bare/predictions/synthetic-000/00000.png"),
         ([folder, "--on", on, "--sequences", "synthetic-007"], "sequence must be one of 'synthetic-000'"),
+        ([folder, "--on", on, "--frames", "7", "8"], "synthetic-000 has no frame 8; its last frame is 7"),
+        ([folder, "--on", on, "--frames=-1"], "synthetic-000 has no frame -1; its last frame is 7"),
         ([folder, "--on", f"jhmdb={tmp_path}"], "figure: jhmdb has no masks"),
         ([tmp_path / "bare/..", "--on", f"davis_2016={tmp_path}"], "figure: no result of"),
     ):
