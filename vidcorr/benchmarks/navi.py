@@ -130,9 +130,11 @@ def matched(encoder: FrameEncoder, views: Sequence[View]) -> tuple[Tensor, Tenso
             raise ValueError("features are not finite")
         maps.append(features)
     protocol = encoder.protocol
-    cells = [view.points[2] > 0 for view in views]
+    with_depth = [view.points[2] > 0 for view in views]
     with encoder.watch("match", encoder.device):
-        source, target, _ = match_surfaces(maps[0], maps[1], cells[0], cells[1], protocol.sampling, protocol.matches)
+        source, target, _ = match_surfaces(
+            maps[0], maps[1], with_depth[0], with_depth[1], protocol.sampling, protocol.matches
+        )
         return source.cpu(), target.cpu()
 
 

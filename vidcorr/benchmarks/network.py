@@ -32,9 +32,11 @@ class GivenNetwork:
     def identity(self) -> dict[str, Any]:
         """Return class, stated input and digest of the weights."""
         network = unwrapped(self.network)
-        known = {"stage": None, "stride": None, "class": type(network).__qualname__, "weights": weights_digest(network)}
+        known: dict[str, Any] = {"stage": None, "stride": None}  # as in `NamedNetwork.identity`
         stated = input_of(network)
-        return known | ({"mean": stated.mean, "std": stated.std} if stated.source else {})
+        if stated.source:
+            known |= {"mean": stated.mean, "std": stated.std}
+        return known | {"class": type(network).__qualname__, "weights": weights_digest(network)}
 
 
 def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:

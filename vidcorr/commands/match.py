@@ -80,10 +80,9 @@ def match_pictures(
     from ..benchmarks.network import view_for, with_unique_rows
     from ..tracking.picture_matcher import PictureMatcher
 
-    # a benchmark without data, which chooses the features as for its scores
-    features_of: Any = MatchBenchmark("", protocol=protocol)
-    extractor = view_for(features_of, network, load(network))
-    matcher = PictureMatcher(extractor, features_of.protocol, (Path(first), Path(second)))
+    benchmark: Any = MatchBenchmark("", protocol=protocol)  # without data: it chooses the features, as for its scores
+    extractor = view_for(benchmark, network, load(network))
+    matcher = PictureMatcher(extractor, benchmark.protocol, (Path(first), Path(second)))
     found = matcher.matches(points, best)
     if output is not None:
         _write(matcher, found, Path(output))

@@ -105,7 +105,7 @@ def Vip(
 
 
 def _sequence(root: Path, name: str, kind: str, listed_in: Path) -> PartSequence:
-    """Return a video whose objects are the classes of its first frame, of the kind "instance" its persons' classes."""
+    """Return a video; its objects are the classes of the first frame, or for "instance" pairs of person and class."""
     frames = list_frames(root / "Images" / name)
     masks = MaskFolder(root / "Annotations/Category_ids" / name, frames, complete=True)
     parts = read_parts(masks, 0)

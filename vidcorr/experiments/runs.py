@@ -245,10 +245,10 @@ class Run:
         if self.goes_on_in is None:
             self.record = self.record.changed(training=digest_of_training(config))
             checkpoint = self._find_earlier(Path(config.trainer.default_root_dir).expanduser(), checkpoint)
-        elif checkpoint == "last":
+        elif checkpoint == "last":  # that of the run that goes on
             own = Record.read(self.goes_on_in).last_checkpoint(self.goes_on_in)
             checkpoint = None if own is None else str(own)
-        if self.goes_on_in is not None:
+        if self.goes_on_in is not None:  # `_find_earlier` may have set it
             self.record = self.record.changed(resumed=checkpoint)
         elif self._fits and checkpoint is not None:
             self.record = self.record.changed(branched=checkpoint)

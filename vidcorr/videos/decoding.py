@@ -238,7 +238,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
                 if packet.pts == time_of_key and picture_of(packet) == "I":
                     return chain([packet], packets)
                 if packet.is_keyframe and packet.pts is not None and packet.pts > time_of_key:
-                    break
+                    break  # the seek led beyond it
         raise LookupError("no seek led to the key frame")
 
     def _decode_group(self, table: FrameTable, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:

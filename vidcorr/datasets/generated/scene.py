@@ -114,6 +114,7 @@ class Scenes:
         periods = rng.permutation(np.geomspace(*PERIODS, count + 1))
         ground = _texture(rng, 2 * max(size), colours, periods[0])  # covers the frame wherever it moves
         opaque = np.ones(ground.shape[:2], np.float32)
+        # waves: amplitude in pixels, radians or logarithms of the scale, shortest and longest period in frames
         path_x = Wave.draw(rng, 0.18 * width, 50, 100)
         path_y = Wave.draw(rng, 0.18 * height, 50, 100)
         turn = Wave.draw(rng, 0.2, 40, 90)
