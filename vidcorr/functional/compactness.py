@@ -64,22 +64,22 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
     highest, index = (windows if logits is None else logits).topk(prior.components)
     peaks = windows.gather(-1, index)
     axis = torch.arange(side, device=windows.device)
-    dy = (axis - (index // side)[..., None]).to(windows.dtype) ** 2  # (…, K, P)
-    dx = (axis - (index % side)[..., None]).to(windows.dtype) ** 2
+    squared_dy = (axis - (index // side)[..., None]).to(windows.dtype) ** 2  # (…, K, P)
+    squared_dx = (axis - (index % side)[..., None]).to(windows.dtype) ** 2
     variance = torch.full_like(peaks, _FIXED_VARIANCE)
     weights = peaks.softmax(-1)
     if prior.width == "moments" or prior.weights == "mass":
-        distance = (dy[..., :, None] + dx[..., None, :]).flatten(-2)  # (…, K, P · P)
-        nearest = torch.zeros_like(distance).scatter_(-2, distance.argmin(-2, keepdim=True), 1.0)
+        squared = (squared_dy[..., :, None] + squared_dx[..., None, :]).flatten(-2)  # (…, K, P · P)
+        nearest = torch.zeros_like(squared).scatter_(-2, squared.argmin(-2, keepdim=True), 1.0)  # 1 at the nearest peak
         if prior.width == "moments":
             affinities = windows[..., None, :] if logits is None else _relative_to_peaks(logits, highest)
-            variance = _variance(nearest * affinities, distance)
+            variance = _variance(nearest * affinities, squared)
         if prior.weights == "mass":
             mass = (nearest * windows[..., None, :]).sum(-1)
             weights = mass / mass.sum(-1, keepdim=True).clamp_min(torch.finfo(mass.dtype).tiny)
     falloff = (-0.5 / variance)[..., None]
-    rows = (dy * falloff).clamp_min(LOWEST_EXPONENT).exp()
-    columns = (dx * falloff).clamp_min(LOWEST_EXPONENT).exp()
+    rows = (squared_dy * falloff).clamp_min(LOWEST_EXPONENT).exp()
+    columns = (squared_dx * falloff).clamp_min(LOWEST_EXPONENT).exp()
     with torch.autocast(windows.device.type, enabled=False):
         mixture = ((rows * weights[..., None]).mT @ columns).flatten(-2)  # separable: (P, K) x (K, P)
     return torch.where(peaks[..., :1] > prior.threshold, mixture, windows)
@@ -93,9 +93,9 @@ def _relative_to_peaks(logits: Tensor, highest: Tensor) -> Tensor:
     return relative.masked_fill_(outside[..., None, :], 0)
 
 
-def _variance(affinities: Tensor, distance: Tensor) -> Tensor:
+def _variance(affinities: Tensor, squared: Tensor) -> Tensor:
     """Return the variance along an axis of affinities `(…, K, P · P)` at squared distances from their peak."""
-    moment = (affinities * distance).sum(-1)  # over both axes, hence half of it
+    moment = (affinities * squared).sum(-1)  # over both axes, hence half of it
     mass = affinities.sum(-1)
     tiny = torch.finfo(affinities.dtype).tiny
     return (moment / (2 * mass).clamp_min(tiny)).clamp_min(_FIXED_VARIANCE)

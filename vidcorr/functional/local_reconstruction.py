@@ -138,12 +138,12 @@ class _LocalReconstruction(Function):
         work = _BatchParts(query, keys, values, radius, border)
         results = query.new_empty(*work.queries.shape[:-1], work.channels + 1)  # values and logsumexp
         compactness = query.new_zeros(())
-        ctx.rows = []
-        spare = work.buffer.new_empty(0 if prior is None else work.buffer.numel())
+        ctx.rows = []  # of each part, indices of the confident queries
+        unclamped_buffer = work.buffer.new_empty(0 if prior is None else work.buffer.numel())
         for part in work:
             largest = part.logits.amax(dim=-1, keepdim=True)
             logits = part.logits.sub_(largest)
-            unclamped = logits if prior is None else _copied(logits, spare)
+            unclamped = logits if prior is None else _copied(logits, unclamped_buffer)
             weights = logits.clamp_(min=LOWEST_EXPONENT).exp_()
             sums = weights @ F.pad(part.values, (0, 1), value=1.0)  # the last column sums the weights
             total = sums[..., -1:]
@@ -184,7 +184,7 @@ class _LocalReconstruction(Function):
         minus_mean = of_logsumexp - (of_colours * colours).sum(-1)
         upstream = grid.queries(torch.cat([of_colours, minus_mean.unsqueeze(-1)], dim=-1))
         logsumexp = grid.queries(logsumexp.unsqueeze(-1))
-        spare = torch.empty_like(work.buffer)
+        spare = torch.empty_like(work.buffer)  # for unclamped logits, then for products
         d_query = torch.empty_like(work.queries)
         d_keys = keys.new_zeros(len(keys), *grid.padded, keys.shape[-1])
         d_values = values.new_zeros(len(values), *grid.padded, values.shape[-1]) if values.requires_grad else None

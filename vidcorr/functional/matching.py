@@ -141,7 +141,8 @@ def _match(descriptors: Tensor, target: Tensor, frame: Size, protocol: MatchingP
         lengths = target.square().sum(0).sqrt_()
         of_cell, of_pixel = ANSWERS[protocol.answer]
     height, width = grid
-    at_once = max(1, workspace_of(target.device) // (4 * height * width))
+    bytes_of_map = 4 * height * width  # float32
+    at_once = max(1, workspace_of(target.device) // bytes_of_map)
     positions = []
     for part in descriptors.split(at_once):
         similarities = (part @ target.flatten(1)).unflatten(1, target.shape[1:])

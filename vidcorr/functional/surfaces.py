@@ -63,7 +63,8 @@ def _nearest_cells(
     source_down = sampling_matrix(source.shape[1], len(source_cells), sampling, device)
     source_across = sampling_matrix(source.shape[2], source_cells.shape[1], sampling, device)
     in_cache = workspace_of(device) // 16  # 4 MiB on a CPU
-    at_once = max(1, in_cache // (4 * allowed.numel()))
+    bytes_of_map = 4 * allowed.numel()  # float32
+    at_once = max(1, in_cache // bytes_of_map)
     cells: list[Tensor] = []
     nearest: list[Tensor] = []
     weights: list[Tensor] = []

@@ -98,7 +98,7 @@ def drawn_indices(
                 places = np.random.RandomState(42).choice(len(indices), count)
                 indices = np.take(indices, places).tolist()
             elif protocol.pairs == "subset":
-                indices = [n for n in indices if viewpoint in (None, difficulties[n].get("viewpoint"))]
+                indices = [n for n in indices if viewpoint is None or viewpoint == difficulties[n].get("viewpoint")]
                 random.Random(20).shuffle(indices)
                 indices = indices[:count]
             chosen += indices
@@ -151,7 +151,7 @@ def match_scores(
 
     Args:
         pairs: name of a pair → its category, the number of its points, and its correct points by threshold (A,).
-        draws: names of the pairs of each draw, from `draws`; names that `pairs` lacks are left out.
+        draws: draw → names of its pairs, as `drawn_indices` draws them; names that `pairs` lacks are left out.
         protocol: thresholds and average.
 
     Returns:

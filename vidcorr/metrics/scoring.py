@@ -124,7 +124,7 @@ class Rules:
     @property
     def score_names(self) -> tuple[str, ...]:
         """Names of the scores, of rules without metadata."""
-        values_of_lost_object = self.summarise(np.zeros((4, len(self.measures))))
+        values_of_lost_object = self.summarise(np.zeros((4, len(self.measures))))  # only their names are read
         return tuple(self.table({("", 1): values_of_lost_object}))
 
     @property

@@ -82,7 +82,7 @@ class LabelProtocol(NetworkInput):
         whitening_power: power of a component's variance that divides it; 0.5 whitens in full.
         whitening_floor: added to a variance, as a share of the largest; above 0.
         feature_stride: input pixels per feature cell.
-        precision: data type of features and labels while they propagate.
+        precision: data type of the compared features; labels are float32, or float64 with float64 features.
         rule: name of a user's `LabelPropagator`, which the benchmark sets; None is this project's.
         label_feedback: "soft" labels, or "hard": the argmax at input size, sampled as by "strided".
 

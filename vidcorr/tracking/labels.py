@@ -92,6 +92,7 @@ class MaskCoding(LabelCoding):
     def decode(self, t: int, labels: Tensor, mask: Tensor | None) -> Tensor:
         """Return ids `(H, W)` uint8; starting objects have their given mask, unless the protocol decodes it too."""
         protocol = self.encoder.protocol
+        # what the feature map covers, in pixels of the frame
         height = round(self.covered[0] * self.size[0] / self.seen[0])
         width = round(self.covered[1] * self.size[1] / self.seen[1])
         if mask is None or protocol.first_frame == "decoded":

@@ -36,7 +36,8 @@ def _blocks(job: TrackingJob) -> Iterator[Tensor]:
     """Yield blocks of queries in order of their frames, as large as memory allows."""
     cells = job.features(int(job.starts.min()))[0].numel()
     kept = job.protocol.context + 4  # heat-maps of the window and of the query frame, and two of a step
-    at_once = max(1, workspace_of(job.device) // (4 * cells * kept))
+    bytes_of_query = 4 * cells * kept  # float32
+    at_once = max(1, workspace_of(job.device) // bytes_of_query)
     for queries in job.starts.argsort(stable=True).split(at_once):
         for starts in job.starts[queries].unique().split(job.frames_at_once()):
             yield queries[torch.isin(job.starts[queries], starts)]

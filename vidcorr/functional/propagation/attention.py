@@ -87,7 +87,7 @@ def _average_of_halos(
     budget -= keys.numel() + values.numel() + queries.numel()  # the padded maps
     # a key of a halo has its channels, its values, and up to four copies of its products with the queries of a tile
     numbers_of_key = channels + values.shape[-1] + 4 * TILE**2
-    products = budget * TILE**2 // numbers_of_key
+    products = budget * TILE**2 // numbers_of_key  # of the queries of a tile with as many keys as fit
     averages = []
     for part in grid.parts(1, references, products):
         q = queries[part].flatten(0, 2)

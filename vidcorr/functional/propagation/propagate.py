@@ -363,7 +363,7 @@ def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[Foun
         products = torch.cat(of_sources, dim=2)
         top = products.topk(min(topk, products.shape[2])).values
         last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
-        full = [values for values in of_sources if values.shape[2] == count]
+        full = [values for values in of_sources if values.shape[2] == count]  # other sources have no more matches
         none_missing = [~(values.amin(2, keepdim=True) >= last).any() for values in full]
         if not full or PendingCopy(torch.stack(none_missing).all()).wait():  # the one wait of a frame
             return [(values.masked_fill(values < last, -torch.inf), cells) for values, cells in found], count

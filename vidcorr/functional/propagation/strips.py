@@ -89,7 +89,7 @@ def _matches_in_strips(query: Tensor, keys: Tensor, wanted: _Wanted, neighbourho
 
     The products take one kernel per strip; all other kernels process a group of strips.
     """
-    height, width = keys.shape[:2]
+    height = len(keys)
     references = len(wanted.used)
     budget = workspace_of(keys.device) // keys.element_size()
     columns = TILE
@@ -100,8 +100,9 @@ def _matches_in_strips(query: Tensor, keys: Tensor, wanted: _Wanted, neighbourho
     reach = grid.reach
     across = grid.halo_size[1]
     queries = _queries_met(grid)
-    around = (0, 0, reach * columns, reach * columns)
-    met = F.pad(grid.queries(query[None])[0, 0], around).unfold(1, queries, columns)  # (strips, key rows, C, queries)
+    of_strips = grid.queries(query[None])[0, 0]  # (strips, queries of a strip, C), row by row
+    rows_around = reach * columns  # queries of the rows above and below the map that the first and last keys meet
+    met = F.pad(of_strips, (0, 0, rows_around, rows_around)).unfold(1, queries, columns)  # (…, key rows, C, queries)
     places = places_met(grid, keys.device)
     beyond = to_device(~grid.on_map(1)[:, None, :, None], keys.device)
     matches = []
@@ -114,17 +115,36 @@ def _matches_in_strips(query: Tensor, keys: Tensor, wanted: _Wanted, neighbourho
         of_halo = F.pad(of_cells, (0, 0, 0, 0, reach, reach), value=-torch.inf).flatten(1)
         near = of_halo.index_select(1, places.view(-1)).view(len(strips), *places.shape)
         maxima, choice = _largest(near, wanted.topk)
-        # a place is (cell of the halo, query that its row meets); the halo begins `reach` rows above the map
-        place = places.expand(near.shape).gather(2, choice)
-        cell = place // queries
-        number = torch.arange(len(strips), device=cell.device)[:, None, None]
-        row_of_products = number * (height * across) + cell - reach * across
-        addresses = row_of_products * (references * queries) + place % queries
-        x = cell % across - reach + (start + number) * columns
-        cells = (cell // across - reach) * width + x
+        chosen = places.expand(near.shape).gather(2, choice)
+        addresses, cells = _located(chosen, start, grid, references)
         matches.append(_matches_at(addresses, products, maxima, cells, wanted))
     values, indices = map(torch.cat, zip(*matches, strict=True))
     return grid.from_queries(values[None, None])[0], grid.from_queries(indices[None, None])[0]
+
+
+def _located(places: Tensor, first: int, grid: TileGrid, references: int) -> tuple[Tensor, Tensor]:
+    """Return where places of `places_met` lie in the products of a group of strips, and on the map.
+
+    Args:
+        places: (strips, queries, k).
+        first: number of the group's first strip.
+        grid: strips.
+        references: number of searched references.
+
+    Returns:
+        Addresses of the products with the first reference, in the flat products, and cells y · w + x; any numbers for
+        places beyond the map.
+    """
+    height, width = grid.map_size
+    across = grid.halo_size[1]
+    queries = _queries_met(grid)
+    strip = torch.arange(len(places), device=places.device)[:, None, None]
+    cell = places // queries
+    y = cell // across - grid.reach  # the halo begins `reach` rows above the map, and as many columns left of the strip
+    column = cell % across
+    x = (first + strip) * grid.tile_size[1] + column - grid.reach
+    cell_of_products = (strip * height + y) * across + column
+    return cell_of_products * (references * queries) + places % queries, y * width + x
 
 
 def _write_products(products: Tensor, keys: Tensor, met: Tensor, used: Tensor, grid: TileGrid, index: int) -> None:
