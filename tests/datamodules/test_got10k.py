@@ -113,7 +113,7 @@ def test_sequences_without_a_pair_are_replaced_and_told(root, tmp_path):
     lines = {line for batch in batches for line in batch["failures"]}
     assert {
         f"{folders[0]}: no usable boxes within 100 frames; take it out of list.txt",
-        f"{folders[1]}/cover.label, line 3: expected the visible part, got 'hidden'",
+        f"{folders[1]}/cover.label, line 3: expected numbers (the visible part), got 'hidden'",
     } < lines
     assert all(line.startswith(tuple(map(str, folders[:3]))) for line in lines)
     for name in ("cover.label", "groundtruth.txt"):

@@ -52,7 +52,7 @@ def read_numbers(path: Path, columns: str) -> NDArray[np.float64]:
         with suppress(ValueError):
             row = list(map(float, words))
         if len(row) != count or "_" in line:  # Python reads 1_000 as a number
-            raise DataError(f"{path}, line {number}: expected {columns}, got {line[:80]!r}")
+            raise DataError(f"{path}, line {number}: expected numbers ({columns}), got {line[:80]!r}")
         rows.append(row)
     return np.array(rows, dtype=np.float64).reshape(-1, count)
 

@@ -10,7 +10,7 @@ from vidcorr.videos.files import DataError
 
 CHEQUERED = 255 * np.eye(8, dtype=np.uint8)[..., None].repeat(3, -1)
 REFUSED = {
-    "1,2,3,4\n\n1,2,3,4,5\n": "line 3: expected x,y,w,h, got",
+    "1,2,3,4\n\n1,2,3,4,5\n": r"line 3: expected numbers \(x,y,w,h\), got",
     "x,y,w,h": "line 1: expected",
     "1,2,3,1_0": "line 1: expected",
     "0.1,0.2,0.5,0.25": "fractions of the frame",
