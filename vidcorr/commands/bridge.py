@@ -199,19 +199,19 @@ class Bridge:
         from ..results.records import ScoreRecord
         from ..results.tabulate import table_of_cells
 
-        start = results[0]
-        score = score or start.main_scores()[0]
+        initial = results[0]
+        score = score or initial.main_scores()[0]
         first, last = self.names
-        record = ScoreRecord(start, score)
-        column = record.column._replace(by=", ".join(self.common))  # the protocols differ: only common changes
+        record = ScoreRecord(initial, score)
+        column = record.column._replace(by=", ".join(self.common))  # what the rows' protocols share
         cells: list[tuple[str, Column, Cell]] = [(first, column, Cell((record,)))]
         for number, fields in enumerate(self.steps):
             name = self.step_in_words(fields)
             cells.append((name, column, changed_cell(results[number + 1], results[number], score)))
             if alone:
                 by_itself = column._replace(score=f"{score}, alone")
-                cells.append((name, by_itself, changed_cell(alone[number], start, score)))
-        cells.append((last, column, changed_cell(results[-1], start, score)))
+                cells.append((name, by_itself, changed_cell(alone[number], initial, score)))
+        cells.append((last, column, changed_cell(results[-1], initial, score)))
         notes = ["The steps sum to the whole, up to rounding"]
         if alone:
             notes.append(f"Alone: the difference that a step makes by itself, from {first}")
@@ -220,7 +220,7 @@ class Bridge:
             base="the row above",
             own_bases={last: first},
             notes=tuple(notes),
-            caption=f"Scores in per cent of {start.network} on {column.title}, from {first} to {last} step by step",
+            caption=f"Scores in per cent of {initial.network} on {column.title}, from {first} to {last} step by step",
         )
 
     def step_in_words(self, fields: Sequence[str]) -> str:

@@ -237,7 +237,7 @@ def navi_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
     middle_rows = _middle(height, min(height, width), side)
     middle_columns = _middle(width, min(height, width), side)
     middle = disparity[middle_rows[:, None], middle_columns]
-    depth = torch.where(middle > 0, DISPARITY / 1000 / middle, 0)  # metres
+    depth = torch.where(middle > 0, DISPARITY / 1000 / middle, 0)  # (side, side), metres
     top, left, length = square_around(depth > 0)
     if not length:
         raise DataError(f"{pair.depths[which]}: shows no surface in its middle square")

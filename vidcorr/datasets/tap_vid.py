@@ -146,7 +146,7 @@ def _latest_npz(file: Path) -> dict[str, NDArray[Any]]:
 
 
 def _from_element(file: Path, name: str, element: Any, reread: Callable[[], Any] | None = None) -> PointSequence:
-    """Check the three arrays of a video.
+    """Return a video from its three arrays, which are checked.
 
     `reread` returns the frames when they are used, so that they need not stay in memory.
     """

@@ -82,7 +82,7 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
     frames = list_frames(folder)
     masks = MaskFolder(meta.parent / "Annotations" / name, frames)
     _ = masks.void  # a void that outweighs the first objects is refused here
-    index_of = {number: t for t, number in enumerate(_numbers(frames))}
+    index_of = {number: t for t, number in enumerate(_numbers(folder, frames))}
     starts: dict[int, int] = {}
     categories: dict[int, str] = {}
     for i, (category, start) in sorted(objects.items()):
@@ -107,9 +107,9 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
     )
 
 
-def _numbers(frames: Sequence[Path]) -> list[int]:
-    """Return the numbers that are the names of frames."""
-    with errors_at(f"{frames[0].parent}: is not a folder of numbered frames"):
+def _numbers(folder: Path, frames: Sequence[Path]) -> list[int]:
+    """Return the numbers that are the names of a folder's frames."""
+    with errors_at(f"{folder}: is not a folder of numbered frames"):
         return [int(frame.stem) for frame in frames]
 
 
@@ -124,8 +124,7 @@ def _reported(folder: Path, index_of: Mapping[int, int], begin: int) -> tuple[in
     Raises:
         DataError: if the folder has no such frame, so that no prediction would be written.
     """
-    images = list_images(folder)
-    numbers = _numbers(images) if images else []
+    numbers = _numbers(folder, list_images(folder))
     indices = [index_of[number] for number in numbers if number in index_of]
     reported = tuple(t for t in indices if t >= begin)
     if not reported:
