@@ -153,7 +153,7 @@ class BenchmarkCallback(pl.Callback):
         if monitors and (self.every_n_epochs > 1 or (trainer.check_val_every_n_epoch or 1) > 1):
             remedy = "set --every 1 (every_n_epochs and check_val_every_n_epoch), or take BestCheckpoint"
             raise ValueError(f"{monitors[0]}: {self.name} does not run in every epoch: {remedy}")
-        view_for(self.benchmark, pl_module, load(pl_module))
+        view_for(self.benchmark, pl_module, load(pl_module))  # refuses a module without features
         trained = getattr(trainer.datamodule, "trained_videos", set)  # type: ignore[attr-defined]
         scored = sorted(trained().intersection(self.benchmark.held_out()))
         if scored:

@@ -88,7 +88,7 @@ def stay_within_epoch(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
     """Set the counters in a checkpoint from within an epoch as they are in the hook `on_train_batch_end`.
 
     From there Lightning resumes exactly. After a stop it counts the cut epoch as complete, and would begin the next; at
-    the start of a batch it counts that batch.
+    the start of a batch it counts that batch. A checkpoint of another place stays as it is.
     """
     loops = checkpoint["loops"]["fit_loop"]
     epochs = loops["epoch_progress"]
@@ -97,8 +97,8 @@ def stay_within_epoch(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
     after_batch = done > 0 and done == batches["current"]["started"]
     if not after_batch or ends_epoch(trainer, done):
         return
-    in_hook = batches["current"]["completed"] < done
-    if trainer.training and not in_hook:  # after the hook, and a validation, Lightning has counted the step
+    is_in_hook = batches["current"]["completed"] < done
+    if trainer.training and not is_in_hook:  # Lightning counts the step after the hook and a validation that follows
         loops["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
     for counts in epochs.values():
         counts.update(processed=counts["started"] - 1, completed=counts["started"] - 1)

@@ -148,7 +148,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         Args:
             batch: `clip` and `video_index`.
             dropped: index of the Lab channel that is dropped, 1 or 2.
-            generator: on the CPU, of the draws of training; None in validation.
+            generator: on the CPU, of the draws of training; None in validation, where the seed alone draws negatives.
 
         Returns:
             `loss`; its parts `reconstruction` and `compactness`; `embeddings` `(B·T, C)`, a mean per frame. With

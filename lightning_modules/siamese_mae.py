@@ -39,11 +39,11 @@ def sine_cosine_positions(rows: int, columns: int, width: int) -> Tensor:
     quarter = width // 4
     frequencies = 10000.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
     row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    halves = []
+    parts = []
     for coordinate in (column, row):
         angle = coordinate.flatten()[:, None] * frequencies
-        halves += [angle.sin(), angle.cos()]
-    cells = torch.cat(halves, dim=1).float()
+        parts += [angle.sin(), angle.cos()]
+    cells = torch.cat(parts, dim=1).float()
     return torch.cat([cells.new_zeros(1, width), cells])[None]
 
 

@@ -79,7 +79,7 @@ class ReplacingDataset(Dataset[Sample]):
         return Path(os.fsdecode(self._paths[item]))
 
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
-        """Return the item of a sample: by the weights, or its own, and for attempts after 0 a random one."""
+        """Return the item of a sample: drawn by the weights; without them its own, after attempt 0 a random one."""
         if self._cumulative_weights is not None:
             ticket = int(torch.randint(int(self._cumulative_weights[-1]), (), generator=generator))
             return int(np.searchsorted(self._cumulative_weights, ticket, side="right"))

@@ -50,11 +50,11 @@ class LiirSchedule:
             batch: samples of a batch, over all ranks.
             batches: batches of an epoch.
         """
-        of_epoch = math.ceil(batches / self.warmup_accumulation)  # steps of an epoch of the first phase
-        warmup_steps = self.warmup_epochs * of_epoch
+        steps_of_epoch = math.ceil(batches / self.warmup_accumulation)  # in the first phase
+        warmup_steps = self.warmup_epochs * steps_of_epoch
         if step >= warmup_steps:
             return batch * (self.warmup_epochs * batches + step - warmup_steps)
-        epoch, step_of_epoch = divmod(step, of_epoch)
+        epoch, step_of_epoch = divmod(step, steps_of_epoch)
         return batch * (epoch * batches + step_of_epoch * self.warmup_accumulation)
 
     def factor(self, step: int, batch: int, batches: int) -> float:

@@ -186,7 +186,8 @@ def _has_signs(state: State, signs: Sequence[str]) -> bool:
 def architecture_of(state: State, table: Mapping[str, Any]) -> str:
     """Return the name of the network of weights: the family's architecture, with the weights' size and patch filled in.
 
-    Without an architecture it is a ResNet, which is known by its shapes.
+    Weights without patches are those of the architecture, if it has nothing to fill in; else of a ResNet, which is
+    known by its shapes: DINO's are of both kinds.
 
     Raises:
         ValueError: for a transformer of a width that no family has.

@@ -187,7 +187,7 @@ class Encoder(nn.Module):
         inner = inner_network(outer)
         if not isinstance(inner, nn.Module):
             raise ValueError(f"expected a network by name, file or module, got a {type(inner).__name__}")
-        if stated is None and hasattr(outer, "input_mean"):
+        if stated is None and hasattr(outer, "input_mean"):  # the module around the network may state it
             stated = input_of(outer)
         self.network: Any = inner
         self.given = Held(outer)

@@ -42,7 +42,7 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
         kind = type(encoder.network).__name__
         raise ValueError(f"{checkpoint}: {kind} holds no whole network with a name; export the encoder's own file")
     loading = _loading_code(encoder, output)
-    saved = recipe | {"prefix": ""}
+    saved = recipe | {"prefix": ""}  # of the weights' names: the file holds the network alone
     about = {"class_path": recipe["class_path"], "version": version("vidcorr"), "encoder": saved}
     output.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(output) as temporary:

@@ -316,10 +316,10 @@ def at_input(view: FeatureExtractor, stated: Input) -> FeatureExtractor:
         ValueError: for a view without a `Normalise`, of another class than `MapExtractor`: it makes its input by code
             of its own.
     """
-    has_parts = has_part(view, Normalise)
-    if not has_parts and not isinstance(view, MapExtractor):
+    normalises = has_part(view, Normalise)
+    if not normalises and not isinstance(view, MapExtractor):
         raise ValueError(f"{type(view).__name__}: makes its input by code of its own: leave mean and deviation out")
-    if has_parts:
+    if normalises:
         adapted: FeatureExtractor = shared_copy(view)
         set_rgb(adapted, stated.mean, stated.std)
     else:

@@ -326,4 +326,4 @@ def _training_input(encoder: Encoder) -> Input:
         return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=TRAINED)
     if encoder.extract is MapExtractor and not encoder.input.source:
         return Input(source=TRAINED)
-    return Input()
+    return Input()  # RGB in [0, 1], from which the network makes its input itself

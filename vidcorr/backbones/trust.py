@@ -70,6 +70,7 @@ def allow_named(given: object) -> None:
     names = re.findall(r"[\w.]+(?::[\w.]+)?", str(given))
     paths = [name.replace(":", ".") for name in names]
     allow(*names, *paths, *_values_of_allow(given))
+    # the parser denies some paths by itself, such as os.system, unless they are named here
     set_parsing_settings(import_path_allowlist=[path for path in paths if "." in path and _is_import_path(path)])
 
 
@@ -193,7 +194,7 @@ def words_of_file(source: Path) -> Iterator[None]:
     """Within the context the words of a command come from a file, which may name the code that a checkpoint may.
 
     The parser checks every import path where it imports it, and what it leads to: `vidcorr.signals.os.kill` is not
-    ours. `allow_named` allows nothing. Afterwards the parser imports in this process what the user names.
+    ours. `allow_named` allows nothing. Afterwards it allows what the user names; the parser's other settings stay.
 
     Args:
         source: the file, for messages. Modules in the present working directory are the user's own, also after a

@@ -165,7 +165,7 @@ class Clips(nn.Module):
             if stacked.ndim == 4:  # else tokens of another number, as they were
                 return stacked.unflatten(2, (count, -1))
         if hasattr(output, "last_hidden_state") or isinstance(output, tuple | list | dict):
-            require_map(output, type(self.net).__name__)
+            require_map(output, type(self.net).__name__)  # raises, with the remedy
         maps = as_tensor(output)
         if maps.ndim != 5 or maps.shape[2] != count:
             kind = type(self.net).__name__

@@ -78,7 +78,7 @@ class ViTExtractor(FeatureExtractor):
         after = self.patch - step - before
         right = after + -width % step
         lower = after + -height % step
-        # timm pads too, but takes a hybrid's grid for smaller than it then is
+        # timm pads too, but counts the cells of a hybrid's grid from sides that it rounds down
         padded = pad(self.normalise(images), (before, right, before, lower))
         size = ((padded.shape[2] - self.patch) // step + 1, (padded.shape[3] - self.patch) // step + 1)
         form = {"output_fmt": "NLC", "intermediates_only": True, "stop_early": True}
@@ -107,7 +107,7 @@ class ViTExtractor(FeatureExtractor):
 def gives_blocks(network: nn.Module) -> bool:
     """Return whether a network gives the tokens of its blocks by DINO's `get_intermediate_layers`.
 
-    A subclass with a `forward` of its own gives the map of this instead.
+    Not for a subclass with a `forward` of its own: its map is the output of this `forward`.
     """
     has_blocks = hasattr(network, "blocks") and callable(getattr(network, "get_intermediate_layers", None))
     if not has_blocks or patch_of(network) is None:
@@ -149,7 +149,7 @@ class BlocksExtractor(FeatureExtractor):
         """Return the maps of the blocks, from one pass.
 
         Raises:
-            ValueError: for features before the final norm, of a network that has none.
+            ValueError: for features before the final norm, of a network that gives them after it only.
         """
         if not self.final_norm and not self.chooses_norm:
             raise ValueError(f"{type(self.network).__name__}: gives features after its final norm only")
