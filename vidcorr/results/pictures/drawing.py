@@ -210,7 +210,7 @@ def _compressed(content: bytes, about: str = "") -> bytes:
 
 
 def _pdf_font() -> list[bytes]:
-    """Return objects 5 to 7 of a PDF: the font, its description and its file."""
+    """Return objects 5 to 7 of a PDF: the font, its description (flag 32: Latin letters alone) and its file."""
     font = ImageFont.load_default(1000)
     assert isinstance(font, ImageFont.FreeTypeFont)
     name, _ = font.getname()
