@@ -72,7 +72,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return read_content(path)
 
     def remove_checkpoint(self, path: str | Path) -> None:
-        """Remove a checkpoint after a better checkpoint was saved.
+        """Delete a checkpoint that a better one replaces.
 
         The name may come from the file that a run resumes from, so only a regular `.ckpt` file is removed, in a folder
         to which this run has written a checkpoint.

@@ -180,9 +180,8 @@ def write_checkpoint(module: Any, output: Path) -> None:
         "global_step": 0,
         "pytorch-lightning_version": version("pytorch-lightning"),
         "state_dict": module.state_dict(),
-        "hyper_parameters": dict(module.hparams),
     }
-    module.on_save_checkpoint(checkpoint)
+    module.on_save_checkpoint(checkpoint)  # adds class and arguments
     output.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(output) as temporary:
         torch.save(checkpoint, temporary)
