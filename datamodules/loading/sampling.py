@@ -168,8 +168,8 @@ class GapPairs(FrameSampling):
 class FractionPairs(FrameSampling):
     """Pairs of frames at a gap that is a fraction of the video's length; frame 0 is never the first.
 
-    Videos of at most 4 frames, or with a gap below 1, give frames that are independent of each other. Source:
-    Co-Settle's code.
+    Videos of at most 4 frames, or with a gap below 1 or too large for a pair, give frames that are independent of each
+    other. Source: Co-Settle's code.
 
     Args:
         fraction: the gap as a fraction of the video's length, rounded down to frames.
@@ -180,9 +180,10 @@ class FractionPairs(FrameSampling):
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
         """Draw n / 2 pairs: first and second frame of each pair in turn."""
         gap = int(self.fraction * num_frames)
-        if num_frames <= 4 or gap < 1:
+        end = num_frames - gap  # of the first frames
+        if num_frames <= 4 or gap < 1 or end <= 1:
             return torch.randint(num_frames, (n,), generator=generator)
-        first = torch.randint(1, num_frames - gap, (n // 2,), generator=generator)
+        first = torch.randint(1, end, (n // 2,), generator=generator)
         return torch.stack([first, first + gap], dim=1).flatten()
 
 

@@ -251,8 +251,10 @@ def _cosettle(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple
 
 def _named(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[Recipe, State]:
     """Convert the weights of a network that the user names, also below a prefix."""
-    network, _ = NamedNetwork(str(spec)).build(with_weights=False)
-    return frozen(fitted(state, network, str(spec), drop_classifier=True), spec, table)
+    if spec is None:
+        raise ValueError("name its network by --architecture")
+    network, _ = NamedNetwork(spec).build(with_weights=False)
+    return frozen(fitted(state, network, spec, drop_classifier=True), spec, table)
 
 
 def _dinov2(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[Recipe, State]:

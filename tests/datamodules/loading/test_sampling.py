@@ -76,12 +76,13 @@ def test_published_runs_drew_these_boxes(height, width, area, boxes):
     assert list(map(list, found)) == boxes
 
 
-@pytest.mark.parametrize("length", [4, 5])
-def test_frames_of_a_video_of_up_to_four_are_independent(length):
-    drawn = torch.stack([sampling.FractionPairs(0.5)(length, 2, seeded_generator(seed)) for seed in range(200)])
+@pytest.mark.parametrize(("length", "fraction", "has_pairs"), [(4, 0.5, False), (5, 0.5, True), (5, 0.8, False)])
+def test_frames_of_a_video_without_a_pair_at_the_gap_are_independent(length, fraction, has_pairs):
+    """The released code pairs no frames of a video of up to four."""
+    drawn = torch.stack([sampling.FractionPairs(fraction)(length, 2, seeded_generator(seed)) for seed in range(200)])
     apart = {(first, first + 2) for first in range(1, length - 2)}
     everything = {(first, second) for first in range(length) for second in range(length)}
-    assert {tuple(pair) for pair in drawn.tolist()} == (everything if length <= 4 else apart)
+    assert {tuple(pair) for pair in drawn.tolist()} == (apart if has_pairs else everything)
 
 
 @pytest.mark.parametrize(("name", "arguments", "size", "corners"), DRAWS["crops"])

@@ -158,6 +158,8 @@ def test_the_command_says_what_it_took_and_what_it_left_out(tmp_path, capsys):
     torch.save({f"student.{name}": value for name, value in state.items()}, path)
     message = "weights of no known family, whose input is not known: state it by --input"
     refused(ValueError, message, convert, path, tmp_path / "other.ckpt", architecture=network)
+    message = "taken for named: name its network by --architecture"
+    refused(ValueError, message, convert, path, tmp_path / "other.ckpt", kind="named")
     assert not (tmp_path / "other.ckpt").exists()
     report = convert(path, output, architecture=network, stated=unit)
     assert (report["family"], report["entry"], report["others"], report["unused"]) == ("named", "", [], {})
