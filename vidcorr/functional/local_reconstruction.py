@@ -315,7 +315,8 @@ class _BatchParts:
             rows: `(M,)`, indices of the confident queries into `(n, Q)`.
             prior: the mixtures.
         """
-        squares = self._addresses.unflatten(1, (self.references, -1))[rows % len(self._addresses)]
+        query = rows % len(self._addresses)  # in its tile
+        squares = self._addresses.unflatten(1, (self.references, -1))[query]
         addresses = squares + (rows * logits.shape[-1])[:, None, None]
         of_windows = logits.view(-1)[addresses]
         windows = of_windows.clamp(min=LOWEST_EXPONENT).exp_()

@@ -60,6 +60,7 @@ def correct_points(
         long = max(size)
         at_input = np.trunc(np.trunc(target) * side / long)
         target = at_input * long / side
+    # "float32-thresholds" rounds the thresholds alone
     precision: Any = np.float32 if protocol.compared_in == "float32" else np.float64
     alphas = np.asarray(protocol.thresholds, np.float64 if protocol.compared_in == "float64" else np.float32)
     distances: NDArray[Any] = np.linalg.norm(np.asarray(predicted, np.float64) - target, axis=1)

@@ -142,7 +142,7 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
         return 0.0
     order = np.argsort(-scores)
     drops = np.flatnonzero(np.diff(scores[order]))
-    ends = np.append(drops, len(scores) - 1)
+    ends = np.append(drops, len(scores) - 1)  # the last detection of each score
     right = np.cumsum(correct[order])[ends]
     precision = right / (ends + 1)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]

@@ -60,14 +60,17 @@ def view_options(
     """Return the arguments with which SiamFC takes a view of an encoder: of a ResNet res5, dilated.
 
     Args:
-        encoder: the encoder; its own defaults count more.
+        encoder: the encoder. An extractor, or a stride of its own, stays as it is; a stage of its own is dilated only
+            if `dilated` says so.
         stage: a stage; None is res5 of a ResNet that has it, another network's default.
         stride: pixels per cell, in place of dilations.
         dilated: dilations as `ResNetExtractor` takes them; None is True for a ResNet without a given stride.
     """
     chosen: dict[str, Any] = {"stage": stage, "stride": stride}
-    if encoder.default_stage or encoder.default_stride or is_extractor(encoder.network):
+    if encoder.default_stride or is_extractor(encoder.network):
         return chosen
+    if encoder.default_stage:
+        return chosen | {"dilated": dilated or False}
     resnets = [part for part in encoder.modules() if is_resnet(part)]
     # the package's own ResNet ends with res4
     if stage is None and any("res5" in ends_of(named_blocks(network)) for network in resnets):
@@ -174,9 +177,10 @@ class SiamFCTracker(FrameEncoder):
             responses = matrix @ raw @ matrix.T  # (N, scales, size, size)
             found = PendingCopy(self._peaks(responses)).wait().numpy()  # the one wait for the device
         best, peak, finite = found[:3].astype(np.int64)
+        largest = found[3]
         if not finite.all():
             raise ValueError("tracking: the response is not finite; has the network diverged?")
-        for track, scale, index, response in zip(tracks, protocol.factors[best], peak.tolist(), found[3], strict=True):
+        for track, scale, index, response in zip(tracks, protocol.factors[best], peak.tolist(), largest, strict=True):
             track.response = float(response)
             row, column = divmod(index, size)
             offset = np.array([row, column]) - (size - 1) / 2  # from the middle of the response

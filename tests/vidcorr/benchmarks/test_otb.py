@@ -33,6 +33,9 @@ def test_dilations_are_a_resnets_without_a_stride(root):
     chosen = [view_for(OtbBenchmark(root, None, stride=stride), resnet, resnet) for stride in (None, 8)]
     assert [(view.stage, view.dilated) for view in chosen] == [("res5", True), ("res5", False)]
     assert view_for(OtbBenchmark(root, None), other, other).stride == 4
+    for dilated, expected in ((None, False), ("released", "released")):
+        named = load("torchvision:resnet18@res5", seed=None)
+        assert view_for(OtbBenchmark(root, None, dilated=dilated), named, named).dilated == expected
     refused(ValueError, "dilations are for ResNets", view_for, OtbBenchmark(root, None, dilated=True), other, other)
 
 
