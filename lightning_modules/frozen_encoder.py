@@ -22,10 +22,10 @@ class FrozenEncoder(SavedModule):
         encoder: class and arguments of an encoder from a checkpoint; written into checkpoints of this module.
         mean: mean of RGB in [0, 1] in the network's training; None: as the network, its checkpoint or its library
             states.
-        std: standard deviation of RGB in [0, 1] in the network's training; None as for `mean`.
+        std: standard deviation of RGB in [0, 1] in the network's training, given with `mean`.
 
     Raises:
-        ValueError: for an unknown spec.
+        ValueError: for an unknown spec, or a mean without a deviation.
     """
 
     def __init__(
@@ -41,8 +41,7 @@ class FrozenEncoder(SavedModule):
         super().__init__()
         self.save_hyperparameters()
         self.encoder = self.frozen_network(spec, pretrained, encoder, "spec")
-        if mean or std:
-            self.encoder.state_input(mean, std)
+        self.encoder.state_input(mean, std)
         self.encoder.default_stage = stage or self.encoder.default_stage
         self.encoder.default_stride = stride or self.encoder.default_stride
 

@@ -9,21 +9,21 @@ from vidcorr.lightning_modules import FrozenEncoder
 
 
 def test_its_view_and_normalisation_are_those_that_it_is_given():
-    module = FrozenEncoder(NETWORK, "res3", 4, mean=(0.1, 0.2, 0.3))
+    module = FrozenEncoder(NETWORK, "res3", 4, mean=(0.1, 0.2, 0.3), std=(1, 2, 3))
     view = module.feature_extractor()
     assert (view.stage, view.stride, module.encoder.input.mean) == ("res3", 4, (0.1, 0.2, 0.3))
     module.described = module.described.model_copy(update={"weights": "others"})
     assert module.feature_extractor().described == module.described
-    assert module.encoder.input.std == FrozenEncoder(NETWORK).encoder.input.std
-    assert FrozenEncoder(NETWORK, std=(1, 2, 3)).encoder.input.std == (1, 2, 3)
+    assert module.encoder.input.std == (1, 2, 3)
+    refused(ValueError, "give --mean and --std together", FrozenEncoder, NETWORK, std=(1, 2, 3))
 
 
 def test_a_stated_input_is_that_of_a_checkpoint_too_and_one_that_cannot_act_is_refused(tmp_path):
     path = tmp_path / "vfs.ckpt"
     write_checkpoint(tiny("VFSSimSiam"), path)
     for spec in (str(path), "tests.helpers.encoders:Wrapped"):
-        module = FrozenEncoder(spec, mean=(0.1, 0.2, 0.3))
+        module = FrozenEncoder(spec, mean=(0.1, 0.2, 0.3), std=(1, 2, 3))
         write_checkpoint(module, tmp_path / "stated.ckpt")
         assert load(tmp_path / "stated.ckpt").input.mean == module.feature_extractor().input.mean == (0.1, 0.2, 0.3)
-    liir = FrozenEncoder("vidcorr.backbones:LiirEncoder", mean=(0, 0, 0))
+    liir = FrozenEncoder("vidcorr.backbones:LiirEncoder", mean=(0, 0, 0), std=(1, 1, 1))
     refused(ValueError, "makes its input by code of its own", liir.feature_extractor)

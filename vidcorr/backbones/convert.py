@@ -19,9 +19,9 @@ from .checkpoints import load_weights, write_checkpoint
 from .description import IMAGENET_MEAN, IMAGENET_STD, REMEDY, Input
 from .encoder import Encoder
 from .extractor import input_of
-from .foreign import State, fitted, read_foreign
+from .foreign import State, choice_rows, fitted, read_foreign
 from .networks import NamedNetwork
-from .trust import LONGEST, Recipe, allow, import_path, make, whole_names
+from .trust import LONGEST, Recipe, allow, import_path, make
 
 FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
 SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge", 1536: "giant"}
@@ -99,9 +99,7 @@ def report_lines(report: Mapping[str, Any]) -> str:
     arguments = ", ".join(f"{name}={value}" for name, value in report["init_args"].items())
     kind = report["class_path"].rpartition(".")[2]
     rows = [("family", report["family"]), ("made", f"{kind}({arguments})"), ("input", report["input"])]
-    rows.append(("taken", report["entry"]))
-    if report["others"]:
-        rows.append(("beside", f"{whole_names(report['others'])}: left out; --entry NAME takes one"))
+    rows += choice_rows(report["entry"], report["others"])
     for why, count in Counter(report["unused"].values()).items():
         rows.append(("not used", f"{why}: {count} tensors"))
     rows.append(("note", report["note"]))

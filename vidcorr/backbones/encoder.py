@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..functional.device import PendingCopy
 from .copies import Held, device_of, shared_copy
-from .description import CALLER, IMAGENET_MEAN, IMAGENET_STD, Input, Network
+from .description import IMAGENET_MEAN, IMAGENET_STD, Input, Network, stated_input
 from .extractor import (
     UNDILATED,
     Dilated,
@@ -199,8 +199,13 @@ class Encoder(nn.Module):
 
     @property
     def input(self) -> Input:
-        """The RGB that the network gets: stated by caller or module, of timm's record, or the default of its kind."""
+        """The RGB that the network gets: stated by caller or module, of timm's record, or the default of its kind.
+
+        A module with its own views gets the RGB of these views: its training may normalise otherwise.
+        """
         network = self.network
+        if self.stated is None and gives_extractors(network):
+            return input_of(network.feature_extractor(self.default_stage, self.default_stride))
         stated = self.stated or input_of(network)
         if stated.source:
             return stated
@@ -216,9 +221,12 @@ class Encoder(nn.Module):
         return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=source) if source else stated
 
     def state_input(self, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
-        """Set the input that a caller knows; None is the present mean or deviation."""
-        present = self.input
-        self.stated = Input.of(mean or present.mean, std or present.std, CALLER)
+        """Set the input that a caller knows; None for both changes nothing.
+
+        Raises:
+            ValueError: as `stated_input`.
+        """
+        self.stated = stated_input(mean, std) or self.stated
 
     def view(
         self,

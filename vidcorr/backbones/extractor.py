@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ..errors import message_of
 from ..functional.device import random_state_kept, to_device
 from .copies import device_of, shared_copy
 from .description import IMAGENET_MEAN, IMAGENET_STD, Input
@@ -222,13 +223,23 @@ def measured_stride(view: nn.Module, kind: str, method: Callable[[Tensor], Any] 
         method: the method that makes the map, as `features_by` takes it.
 
     Raises:
-        ValueError: if the output is not a map of at least 4 × 4 cells of its stride.
+        ValueError: if the network fails on this image, whose size it may not take, or if the output is not a map of
+            at least 4 × 4 cells of its stride.
     """
     multiple = getattr(view, "multiple", 1)
     height, width = (-(-side // multiple) * multiple for side in PROBE)  # rounded up to a multiple
     blank = torch.zeros(1, 3, height, width, device=device_of(view))
     with eval_mode(view), random_state_kept():
-        features = require_map(features_by(view, blank, method), kind)
+        try:
+            output = features_by(view, blank, method)
+        except Exception as error:  # of a user's code
+            said = message_of(error) or type(error).__name__
+            raise ValueError(
+                f"{kind}: no map of a blank image of {height} x {width}, which measures its stride (if it takes only "
+                "images of its own size: give a network that takes others, or a wrapper that resizes images or "
+                f"interpolates positions): {said}"
+            ) from error
+        features = require_map(output, kind)
     check_map(features, kind)
     stride = max(round(height / features.shape[2]), 1)
     require_stride(features, kind, stride, (height, width))

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +34,14 @@ class ForeignWeights(NamedTuple):
     state: State
     entry: str
     others: list[str]
+
+
+def choice_rows(entry: str, others: Sequence[str]) -> list[tuple[str, str]]:
+    """Return which weights of a file are taken, and which others lie beside them, as named lines."""
+    rows = [("taken", entry)]
+    if others:
+        rows.append(("beside", f"{whole_names(others)}: left out; vidcorr convert --entry NAME takes one"))
+    return rows
 
 
 def read_foreign(path: str | Path, entry: str | None = None) -> ForeignWeights:

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..errors import printable
 from ..functional.device import random_state_kept
 from .checkpoints import METADATA_KEY, load_weights, loaded, read_content, recipe_of, without_prefix
 from .copies import on_device
 from .description import IMAGENET_MEAN, IMAGENET_STD, Input, Network
 from .encoder import Encoder
 from .extractor import Dilated, FeatureExtractor, MapExtractor
-from .foreign import State, fitted, weights_in
+from .foreign import State, choice_rows, fitted, weights_in
 from .liir_encoder import LiirEncoder
 from .networks import (
     HUB,
@@ -55,11 +56,11 @@ def load(
         pretrained: load the library's weights, for names of timm and torchvision.
         seed: seed of random weights; None draws them from torch's state.
         mean: mean of RGB in [0, 1] in the network's training; None: as the network or its library states.
-        std: standard deviation of RGB in [0, 1] in the network's training; None as for `mean`.
+        std: standard deviation of RGB in [0, 1] in the network's training, given with `mean`.
 
     Raises:
-        ValueError: one line, for an unknown name, a file that is missing, damaged or of another project, or code that a
-            file may not name.
+        ValueError: one line, for an unknown name, a file that is missing, damaged or of another project, code that a
+            file may not name, or a mean without a deviation.
 
     Example:
         >>> load("torchvision:resnet18").view("res4", 8)(torch.zeros(1, 3, 64, 96)).shape
@@ -73,8 +74,7 @@ def load(
         encoder = copy.copy(network)  # the caller's keeps its input
     else:
         encoder = Encoder(network)
-    if mean is not None or std is not None:
-        encoder.state_input(mean, std)
+    encoder.state_input(mean, std)
     return encoder
 
 
@@ -145,7 +145,7 @@ def build_feature_extractor(
         stride: pixels per cell; None takes 8 for a ResNet and the patch of a ViT.
         pretrained: load the library's weights, for names of timm and torchvision.
         mean: mean of RGB in [0, 1] in the network's training, as `load` takes it.
-        std: standard deviation of RGB in [0, 1] in the network's training.
+        std: standard deviation of RGB in [0, 1] in the network's training, given with `mean`.
         dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
 
     Returns:
@@ -247,7 +247,10 @@ def with_weights_of(name: str, file: str) -> nn.Module:
     """
     path = local_file(file)
     content = read_content(path)
-    state = weights_in(content, path).state
+    state, entry, others = weights_in(content, path)
+    if others:  # a file of one set of weights leaves no choice
+        for row, text in choice_rows(entry, others):
+            print(printable(f"{path}: {row} {text}"), flush=True)
     if name.startswith((*LIBRARIES, HUB)):
         return _library_network(name, state, path)
     module, _, kind_name = name.partition(":")

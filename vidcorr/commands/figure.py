@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..experiments.benchmark_choice import add_list_flag, read_on
 from ..results.formats import percent
-from ..videos.files import require_one_of
+from ..videos.files import DataError, require_one_of
 
 if TYPE_CHECKING:  # they import torch or pydantic, which would delay `--help`
     from ..datasets import MaskSequence
@@ -113,7 +113,10 @@ def _block(sequence: MaskSequence, rows: Sequence[tuple[str, Path, Result]], fra
     for name, folder, result in rows:
         pictures = []
         for t in columns:
-            mask = torch.from_numpy(read_mask(folder / "predictions" / mask_file(sequence, t)))
+            file = folder / "predictions" / mask_file(sequence, t)
+            if not file.is_file():
+                raise DataError(f"{file}: no such prediction: evaluate with an output folder, which saves predictions")
+            mask = torch.from_numpy(read_mask(file))
             pictures.append(overlay_masks_small(sequence.frame(t), mask))
         lines.append(([name, *_score_of(result, sequence.video)], pictures))
     truth = []

@@ -146,7 +146,7 @@ def test_the_command_says_what_it_took_and_what_it_left_out(tmp_path, capsys):
         f"  made        FrozenEncoder(spec={network}, mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2))",
         "  input       RGB normalised by 0.4, 0.5, 0.6 / 0.2, 0.2, 0.2",
         "  taken       ema",
-        "  beside      state_dict: left out; --entry NAME takes one",
+        "  beside      state_dict: left out; vidcorr convert --entry NAME takes one",
         "  not used    classifier: 1 tensors",
         f"  measure     vidcorr validate --ckpt_path {output} --on davis=FOLDER",
     ]

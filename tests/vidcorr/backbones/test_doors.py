@@ -10,9 +10,19 @@ from torch import nn
 from tests.helpers import networks
 from tests.helpers.encoders import TinyResNet
 from tests.helpers.foreign import enliven
+from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark, MaskPrompt, OtbBenchmark, SiamFCTracker, follow, predict_video
-from vidcorr.backbones import EXTRACTORS, FeatureExtractor, Input, NamedNetwork, build_feature_extractor, load, trust
+from vidcorr.backbones import (
+    EXTRACTORS,
+    FeatureExtractor,
+    Input,
+    LiirEncoder,
+    NamedNetwork,
+    build_feature_extractor,
+    load,
+    trust,
+)
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.description import IMAGENET_MEAN, IMAGENET_STD, stated_input
 from vidcorr.backbones.vit import BlocksExtractor, ViTExtractor
@@ -167,6 +177,17 @@ def test_a_stated_input_replaces_that_of_a_record_and_of_a_part():
     half = nn.Conv2d(3, 4, 8, 8)
     half.input_mean = (0.5, 0.5, 0.5)
     refused(ValueError, "Conv2d: states one of input_mean and input_std", load, half)
+    refused(ValueError, "input: give --mean and --std together", load, nn.Conv2d(3, 4, 8, 8), mean=(0.4, 0.4, 0.4))
+
+
+@pytest.mark.parametrize("name", ["Liir", "ContrastiveRandomWalk", "VFSSimSiam"])
+def test_a_method_in_memory_states_the_input_of_its_views_as_its_checkpoint_does(name, tmp_path):
+    module = tiny(name)
+    write_checkpoint(module, tmp_path / "method.ckpt")
+    of_checkpoint = load(tmp_path / "method.ckpt").input
+    assert load(module).input == load(module).view().input
+    assert load(module).input.rgb == of_checkpoint.rgb
+    assert (name == "Liir") is (load(module).input == LiirEncoder.input)
 
 
 def test_stage_and_stride_that_an_extractor_does_not_have_are_refused():
@@ -195,6 +216,18 @@ def test_what_is_no_map_is_refused_alike_through_both_doors():
     clips.net.patch_size = None
     message = r"VJepa: expected maps \(1, C, 2, h, w\) of a clip of 4 frames, got \(1, 128, 8\) tokens: tokens become"
     refused(ValueError, message, list, clips.encode(iter(torch.rand(4, 3, 64, 64))))
+
+
+@pytest.mark.parametrize("error", [AssertionError, ValueError])
+def test_a_network_of_one_image_size_is_refused_with_its_words_and_a_remedy(error):
+    class OfOneSize(nn.Conv2d):
+        def forward(self, images):
+            if images.shape[2] != 224:
+                raise error(f"Wrong image height! Expected 224 but got {images.shape[2]}!")
+            return super().forward(images)
+
+    said = r"OfOneSize: no map .* 256 x 320, .*only images of its own size: give .* a wrapper .*\): Wrong .* got 256!"
+    refused(ValueError, said, load(OfOneSize(3, 4, 8, 8)).view)
 
 
 def test_blocks_of_dino_are_stages_of_one_pass_without_the_class_token():
@@ -330,6 +363,10 @@ def test_weights_fit_below_a_common_prefix_and_without_a_classifier(tmp_path, mo
     two = {f"{prefix}{name}": tensor for prefix in ("student.", "teacher.") for name, tensor in state.items()}
     torch.save(two, "two.pth")
     refused(ValueError, "two.pth: the network fits below student. and teacher.: save", load, f"{text}=two.pth")
+    torch.save({"student": state, "teacher": state}, "two.pth")
+    load(f"{text}=two.pth")
+    said = ["taken teacher", "beside student: left out; vidcorr convert --entry NAME takes one"]
+    assert capsys.readouterr().out.splitlines() == [f"two.pth: {line}" for line in said]
 
 
 @pytest.mark.parametrize("spec", ["torchvision:resnet18", "timm:resnet10t"])

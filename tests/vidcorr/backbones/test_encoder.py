@@ -72,7 +72,7 @@ def test_rgb_is_normalised_as_in_the_training_in_the_type_of_the_weights():
     colour, images = load("raw_colour").view(), torch.rand(1, 3, 16, 20)  # the last cells are cut
     torch.testing.assert_close(colour(images)[..., 1, 2], colour.normalise(images)[..., 8:, 16:].mean((2, 3)))
     network = load(TINY_RESNET).network.bfloat16()
-    assert build_feature_extractor(network, mean=(0.1, 0.2, 0.3)).normalise.mean.dtype == torch.bfloat16
+    assert build_feature_extractor(network, mean=(0.1, 0.2, 0.3), std=(1, 1, 1)).normalise.mean.dtype == torch.bfloat16
     assert build_feature_extractor(network)(torch.rand(1, 3, 32, 32)).dtype == torch.bfloat16
 
 

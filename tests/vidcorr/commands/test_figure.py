@@ -110,7 +110,10 @@ def test_what_cannot_be_drawn_is_named(davis, tmp_path):
     (tmp_path / "bare").mkdir()
     shutil.copy(folder / "results.json", tmp_path / "bare")
     for words, said in (
-        ([tmp_path / "bare", "--on", on], "bare/predictions/synthetic-000/00000.png"),
+        (
+            [tmp_path / "bare", "--on", on],
+            "bare/predictions/synthetic-000/00000.png: no such prediction: evaluate with an output",
+        ),
         ([folder, "--on", on, "--sequences", "synthetic-007"], "sequence must be one of 'synthetic-000'"),
         ([folder, "--on", on, "--frames", "7", "8"], "synthetic-000 has no frame 8; its last frame is 7"),
         ([folder, "--on", on, "--frames=-1"], "synthetic-000 has no frame -1; its last frame is 7"),
