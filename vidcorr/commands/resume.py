@@ -34,7 +34,7 @@ def command(args: Sequence[str]) -> None:
     run = Record.read(folder)
     home = Path(run.folder) if Path(run.folder).is_dir() else Path.cwd()  # the project may have moved
     allow_named(given)
-    further = [from_here(word) for word in given]
+    further = words_from_here(given)
     is_repeated = list(run.words[-len(further) :]) == further  # the same command again: the run's words end with them
     sys.argv = [os.path.abspath(sys.argv[0]), "resume", str(folder), *further]  # Lightning starts ranks by it
     from ..cli import VidcorrCLI
@@ -42,6 +42,36 @@ def command(args: Sequence[str]) -> None:
     with words_of_file(folder / FILE), chdir(home):  # in the user's folder: the run's is not trusted by what it says
         sys.path.append(str(home))  # finds the run's own modules; at the end, to hide no other module
         VidcorrCLI(run.words, folder, [] if is_repeated else further, folder / FILE)
+
+
+def words_from_here(given: Sequence[str]) -> list[str]:
+    """Return further words with their paths from the root, and each benchmark of `--on` with its data's folder.
+
+    Without this folder, the root in a benchmark's config would be read in the folder of the run.
+
+    Raises:
+        UsageError: for an unknown benchmark, or a config that cannot be read.
+    """
+    from ..experiments.benchmark_choice import read_on
+
+    found = []
+    flag = ""
+    for word in given:
+        start, value = "", word
+        if word.startswith("-"):
+            flag, equals, value = word.partition("=")
+            start = flag + equals
+        if flag == "--on" and value:
+            (choice,) = read_on([value])
+            name = choice.config
+            if name.endswith((".yaml", ".yml")):
+                name = from_here(name)
+            root = choice.arguments.get("root", "")
+            folder = f"={os.path.abspath(os.path.expanduser(root))}" if root else ""
+            found.append(f"{start}{name}{folder}")
+        else:
+            found.append(from_here(word))
+    return found
 
 
 def from_here(word: str) -> str:

@@ -424,3 +424,19 @@ def test_further_words_of_resume_are_read_here(tmp_path, monkeypatch):
     words = {"mine": here, "davis=./mine": f"davis={here}", "--data.source=mine": f"--data.source={here}"}
     others = ["--data.source", "--trainer.max_epochs=2", "2", "--x", "none"]
     assert {word: from_here(word) for word in (*words, *others)} == words | dict(zip(others, others, strict=True))
+
+
+def test_a_root_in_a_benchmark_that_resume_adds_is_read_here(tmp_path, monkeypatch):
+    """The run's folder may have the same relative path, with other data."""
+    called = []
+    monkeypatch.setattr("vidcorr.cli.VidcorrCLI", lambda words, folder, more, source: called.append(more))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", ["bin/vidcorr"])
+    folder = written(tmp_path / "home/runs/a", "fit", folder=str(tmp_path / "home"))
+    (tmp_path / "mine.yaml").write_text("class_path: DavisBenchmark\ninit_args: {root: ../data}\n")
+    (tmp_path / "here/davis").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    command([str(folder), "--on", "../mine.yaml", "davis", "--on=../mine.yaml=davis", "--every", "1"])
+    mine = f"{tmp_path}/mine.yaml"
+    on = [f"{mine}={tmp_path}/data", f"davis={tmp_path}/here/data/DAVIS", f"--on={mine}={tmp_path}/here/davis"]
+    assert called == [["--on", *on, "--every", "1"]]
