@@ -106,6 +106,9 @@ class VideoDataModule(SampledDataModule):
             raise DataError("data.source: give a folder of videos")
         self.videos = self.list_source()
         training, validation = self._split()
+        if stage == "fit" and validation and not training:
+            remedy = "give more videos, or set data.validation_fraction 0"
+            raise DataError(f"{self.named}: validation holds out every video; {remedy}")
         weights = self._count_frames(training) if self.samples_per_epoch else None
         length = self.samples_per_epoch or len(training) * self.repeat
         clips = partial(ClipDataset, self.videos, sampling=self.sampling)

@@ -109,6 +109,14 @@ def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
     assert data.on_after_batch_transfer({}, 0) == {}  # of validation without videos
 
 
+def test_a_hold_out_of_the_only_video_is_named(videos):
+    for length in (None, 8):
+        arguments = {"validation_fraction": 0.02, "samples_per_epoch": length}
+        message = "0.mp4: validation holds out every video; .* set data.validation_fraction 0"
+        refused(DataError, message, make, videos / "0.mp4", **arguments)
+    VideoDataModule(videos / "0.mp4", num_workers=0).setup("validate")
+
+
 def test_what_can_be_known_before_training(videos):
     for fraction in (-0.5, 1.0):
         refused(ValueError, "validation_fraction", make, videos, validation_fraction=fraction)
