@@ -183,8 +183,8 @@ class MaskFolders:
         missing = [stem for stem in required if stem not in predictions.numbers]
         folders = [] if predictions.of_object else [inside for inside in mask_folders(predictions.folder) if inside]
         if missing and folders:
-            form = f"rules {self.rules.name} score VIDEO/FRAME.png with the ids of all objects"
-            raise DataError(f"{predictions.folder}: holds the folder {folders[0]}; {form}")
+            form = "score VIDEO/FRAME.png with the ids of all objects, as the annotations are"
+            raise DataError(f"{predictions.folder}: holds the folder {folders[0]}; rules {self.rules.name} {form}")
         if missing:
             text = f"a predicted mask is missing ({len(missing)} of {len(required)})"
             raise DataError(f"{predictions.folder / missing[0]}.png: {text}")

@@ -182,8 +182,9 @@ def test_a_folder_an_object_and_a_first_mask_alone_are_named(tmp_path):
     writers.write_masks(tmp_path / "truth/v", dict.fromkeys(range(4), mask))
     writers.write_masks(tmp_path / "mine/v/1", dict.fromkeys(range(4), mask))
     writers.write_masks(tmp_path / "first/v", {0: mask})
-    message = "v: holds the folder 1; rules davis-2017 score VIDEO/FRAME.png"
-    refused(DataError, message, score, tmp_path / "truth", tmp_path / "mine")
+    for rules in ("davis-2017", "sa-v"):  # SA-V's also score a folder an object, beside such annotations
+        message = f"v: holds the folder 1; rules {rules} score VIDEO/FRAME.png .* all objects, as the annotations are$"
+        refused(DataError, message, score, tmp_path / "truth", tmp_path / "mine", rules)
     refused(DataError, "holds the first mask alone, as a test set does", score, tmp_path / "first", tmp_path / "truth")
 
 
