@@ -58,6 +58,8 @@ def _message_to_user(error: BaseException) -> str | None:
         return text if is_expected else f"a worker of the loader raised {kind}: {text} (--debug shows where)"
     if signals.LOST_WORKER.search(message):
         return f"a worker of the loader is lost, for example by memory: {message}; resume it by: vidcorr resume"
+    if message.startswith("Expected more than 1 value per channel"):  # torch's, of batch normalisation
+        return f"{message}; set a larger --data.batch_size or --data.size"
     if is_expected or "MisconfigurationException" in kinds:
         return message
     if message.startswith("Early stopping conditioned on metric"):

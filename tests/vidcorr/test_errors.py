@@ -17,6 +17,7 @@ DIST_ERROR = type("DistBackendError", (type("DistError", (RuntimeError,), {}),),
 """Stands in for torch.distributed's."""
 OWN = type("Own", (Exception,), {"__module__": "vidcorr.callbacks.part.file"})
 NO_SCORE = "Early stopping conditioned on metric `davis/J&F-Mean` which is not available."
+ONE_VALUE = "Expected more than 1 value per channel when training, got input size torch.Size([1, 512, 1, 1])"
 IN_EACH_EPOCH = "it runs in each epoch: --on davis=FOLDER --every 1"
 IN_WORKER = "Caught {0} in worker process 0.\nOriginal Traceback:\n  File 'a'\n{0}: no pair"
 
@@ -31,6 +32,7 @@ IN_WORKER = "Caught {0} in worker process 0.\nOriginal Traceback:\n  File 'a'\n{
         (RuntimeError("Connection closed by peer"), ANOTHER),
         (OWN("Connection closed by peer"), "vidcorr: Connection closed by peer"),
         (RuntimeError(NO_SCORE), f"vidcorr: {NO_SCORE}; a benchmark logs its scores if {IN_EACH_EPOCH}"),
+        (ValueError(ONE_VALUE), f"vidcorr: {ONE_VALUE}; set a larger --data.batch_size or --data.size"),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (ValueError(IN_WORKER.format("DataError")), "vidcorr: no pair"),
         (OWN(IN_WORKER.format("Own")), "vidcorr: no pair"),
