@@ -8,7 +8,6 @@ import sys
 import warnings
 from argparse import ArgumentError, ArgumentParser
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from enum import Enum
 from importlib import import_module
 from inspect import signature
@@ -40,6 +39,7 @@ from vidcorr.experiments.runs import FILE, ROOT, Record, Run
 from vidcorr.experiments.words import words_for_parser
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 from vidcorr.lightning_modules.parts.saving import SavedModule
+from vidcorr.near_names import nearest
 
 __all__ = ["VidcorrCLI", "main"]
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -364,13 +364,15 @@ def with_near_name(message: str) -> str:
         written = option
         package, _, name = class_path.rpartition(".")
         known = list(signature(getattr(import_module(package), name)).parameters)
-    near = get_close_matches(written, known, 1, cutoff=0.8)
+    near = nearest(written, known)
+    if not near and 'key "model"' in message:
+        return f"{message}; a network is the backbone of a method: --model VFSSimSiam --model.backbone timm:NAME"
     if not near:
         return message
     prefix = ""
     if flag:
-        prefix = "--trainer." if near[0] in signature(pl.Trainer).parameters else "--"
-    return f"{message}; did you mean {prefix}{near[0]}?"
+        prefix = "--trainer." if near in signature(pl.Trainer).parameters else "--"
+    return f"{message}; did you mean {prefix}{near}?"
 
 
 def _names_of_flags() -> list[str]:

@@ -1,4 +1,7 @@
-"""A newcomer's mistakes of the first hour are answered in one line that says what to type instead."""
+"""A newcomer's mistakes of the first hour are answered in one line that says what to type instead.
+
+Also tests `vidcorr/near_names.py`.
+"""
 
 import subprocess
 import sys
@@ -33,6 +36,14 @@ LINES = {
     "fit --model VFSSimSiam --on davis=a davis=b": "davis=a davis=b: davis stands twice",
     "validate --model raw_colour --on /data/DAVIS": "youtube_vos_val: write NAME=FOLDER",
     "fit --model VFSSimSiam --model.backbone resnet18 --data.source x": "vidcorr: backbone 'resnet18': neither a",
+    "fit --model VFSSimSiam --model.backbone raw_color --data.source x": "did you mean raw_colour?",
+    "fit --model resnet18": "a network is the backbone of a method: --model VFSSimSiam --model.backbone timm:NAME",
+    "evaluate raw_colour --on ../data/davis": "write NAME=FOLDER, as davis=../data/davis",
+    "evaluate raw_colour --on davs=x": "write NAME=FOLDER; did you mean davis?",
+    "evaluate raw_colour --on davis=x --change raduis=3": "has no field 'raduis'; did you mean radius?",
+    "evaluate raw_colour --on davis=x --bass y": "--bass: did you mean --base?",
+    "predict v.mp4 --bxo 1,2,3,4": "--bxo: did you mean --box?",
+    "score a b --rulse=davis-2016": "--rulse: did you mean --rules?",
     "validate --model raw_colour": "nothing was measured: name a benchmark, --on davis=/data/DAVIS",
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..near_names import did_you_mean
 from ..videos.digests import file_digest
 from .checkpoints import METADATA_KEY, read_content, recipe_of
 from .description import RANDOM_WEIGHTS, Input, Network, architecture_name
@@ -169,7 +170,7 @@ class NamedNetwork:
             forms = _in_libraries(spec) or [FORMS]
             raise ValueError(
                 f"backbone {spec!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write "
-                f"{' or '.join(forms)}"
+                f"{' or '.join(forms)}{did_you_mean(spec, [*SHORT_NAMES, 'raw_colour'])}"
             )
         source = library
         network: Any

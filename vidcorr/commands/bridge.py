@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..experiments.benchmark_choice import add_evaluation_flags, add_list_flag, chosen_benchmarks, named_network
+from ..near_names import CommandParser
 from ..videos.files import require_one_of
 from .table import add_format_flag
 
@@ -68,8 +68,8 @@ def command(args: Sequence[str]) -> None:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="vidcorr bridge", description=__doc__)
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="vidcorr bridge", description=__doc__)
     ends = "protocol, also with changes (vfs+radius=6), or a row of `vidcorr reproduce` (dino-s8)"
     parser.add_argument("start", metavar="FROM", help=ends)
     parser.add_argument("end", metavar="TO", help=ends)

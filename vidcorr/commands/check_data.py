@@ -1,6 +1,5 @@
 """Check a source of videos before training: open every video, decode some of its frames, and compare their sizes."""
 
-import argparse
 import hashlib
 import os
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import printable
+from ..near_names import CommandParser
 from ..videos.files import DataError, write_atomically
 from ..videos.processes import in_processes
 from ..videos.source import list_videos, open_video
@@ -104,7 +104,7 @@ def command(args: Sequence[str]) -> None:
         SystemExit: with status 1 if a video cannot be used.
         ValueError, OSError: for a user's mistake, one line.
     """
-    parser = argparse.ArgumentParser(prog="vidcorr check-data", description=__doc__)
+    parser = CommandParser(prog="vidcorr check-data", description=__doc__)
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="folders of videos, or .txt lists of them")
     parser.add_argument("--output", type=Path, default=Path("checked"), help="folder of clean.txt (default: checked)")
     parser.add_argument("--workers", type=int, help="number of processes (default: one per core)")

@@ -1,10 +1,10 @@
 """Convert a checkpoint of another project to one of ours."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..experiments.benchmark_choice import add_input_flags
+from ..near_names import CommandParser
 
 
 def command(args: Sequence[str]) -> None:
@@ -21,7 +21,7 @@ def command(args: Sequence[str]) -> None:
         "torchvision named"
     )
     kinds = ["auto", *families.split()]  # those of families.yaml; `--help` does not import the converters
-    parser = argparse.ArgumentParser(prog="vidcorr convert", description=__doc__)
+    parser = CommandParser(prog="vidcorr convert", description=__doc__)
     parser.add_argument("foreign", type=Path, metavar="FOREIGN", help="checkpoint of another project")
     parser.add_argument("output", type=Path, metavar="OUT", help="checkpoint to write, .ckpt")
     parser.add_argument("--kind", default="auto", choices=kinds, help="family of the checkpoint (default: by its keys)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..experiments.benchmark_choice import add_evaluation_flags, add_list_flag, chosen_benchmarks, named_network
+from ..near_names import CommandParser
 
 if TYPE_CHECKING:  # they import torch, which would delay `--help`
     from ..benchmarks.base import Benchmark
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # they import torch, which would delay `--help`
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr evaluate`; a user's mistake raises UsageError, ValueError or OSError."""
-    parser = argparse.ArgumentParser(prog="vidcorr evaluate", description=__doc__)
+    parser = CommandParser(prog="vidcorr evaluate", description=__doc__)
     add_evaluation_flags(parser)
     named = "checkpoint, my_module:my_network, dino-b8 or another short name, timm:NAME, raw_colour, untrained, …"
     parser.add_argument("networks", nargs="+", metavar="NETWORK[@STAGE[/STRIDE]]", help=named)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..near_names import CommandParser
 
 if TYPE_CHECKING:
     from ..results.result import Result
@@ -24,7 +25,7 @@ def command(args: Sequence[str]) -> None:
     Raises:
         ValueError: for a user's mistake, one line.
     """
-    parser = argparse.ArgumentParser(prog="vidcorr export", description=__doc__)
+    parser = CommandParser(prog="vidcorr export", description=__doc__)
     named = "any checkpoint of this project; for ONNX another network, too, with @STAGE/STRIDE"
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help=named)
     written = "file to write: .safetensors, whose folder gets the card, or .onnx"

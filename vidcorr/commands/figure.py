@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from ..experiments.benchmark_choice import add_list_flag, read_on
+from ..near_names import CommandParser
 from ..results.formats import percent
 from ..videos.files import DataError, require_one_of
 
@@ -26,7 +26,7 @@ SHOWN = 2
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr figure`; a user's mistake raises UsageError, ValueError or OSError."""
-    parser = argparse.ArgumentParser(prog="vidcorr figure", description=__doc__)
+    parser = CommandParser(prog="vidcorr figure", description=__doc__)
     folders = "folder of a result with predictions, or a folder above; NAME= names the row"
     parser.add_argument("results", nargs="+", metavar="[NAME=]RESULT", help=folders)
     on = "benchmark and folder of its data, as davis=FOLDER"

@@ -1,10 +1,10 @@
 """Generate small videos with exact ground truth in the layouts of the benchmarks: no download is needed."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..near_names import CommandParser
 from ..videos.files import require_one_of
 
 SIZE = (64, 64)
@@ -48,7 +48,7 @@ def command(args: Sequence[str]) -> None:
         DataError: if a folder holds other files; one line.
         OSError: if a folder cannot be written.
     """
-    parser = argparse.ArgumentParser(prog="vidcorr generate", description=__doc__)
+    parser = CommandParser(prog="vidcorr generate", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the data sets, a folder for each")
     parser.add_argument("layouts", nargs="*", metavar="LAYOUT", help=f"{', '.join(LAYOUTS)} (default: all)")
     flags = parser.parse_args(list(args))

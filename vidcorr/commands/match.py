@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..experiments.benchmark_choice import add_list_flag, add_network_flags, named_network, positive
+from ..near_names import CommandParser
 
 if TYPE_CHECKING:  # they import torch, which would delay `--help`
     import numpy as np
@@ -23,7 +24,7 @@ PROTOCOL = "dift+input_fit=centred+padding=edge"
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr match`; a user's mistake raises UsageError, ValueError or OSError."""
-    parser = argparse.ArgumentParser(prog="vidcorr match", description=__doc__)
+    parser = CommandParser(prog="vidcorr match", description=__doc__)
     parser.add_argument("first", type=Path, metavar="A.jpg", help="picture whose points are matched")
     parser.add_argument("second", type=Path, metavar="B.jpg", help="picture in which they are found")
     points = "points of the first picture, pixels from its upper left corner (default: the best mutual matches)"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import printable
 from ..experiments.benchmark_choice import add_list_flag, add_network_flags, named_network, positive
+from ..near_names import CommandParser
 
 OWN_NETWORK = "vidcorr-r18"
 """The network of a command that names none; it is part of the package."""
@@ -67,10 +67,10 @@ def command(args: Sequence[str]) -> None:
     print(f"{content['frames']} frames, {content['seconds_per_frame']:.3f} s each; {flags.output}: {files}")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> CommandParser:
     """Return the parser of `vidcorr predict`."""
     usage = "vidcorr predict VIDEO (--mask PNG | --box X,Y,W,H … | --points X,Y …) [options]"
-    parser = argparse.ArgumentParser(prog="vidcorr predict", usage=usage, description=__doc__, allow_abbrev=False)
+    parser = CommandParser(prog="vidcorr predict", usage=usage, description=__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("video", type=Path, metavar="VIDEO", help="video file, or folder of frames")
     kind = parser.add_mutually_exclusive_group(required=True)

@@ -1,6 +1,5 @@
 """Write a page for drawing a prompt: objects, boxes or points in a frame of a video, in the formats of `predict`."""
 
-import argparse
 import base64
 import html
 import json
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..near_names import CommandParser
 from ..videos.files import DataError, write_atomically
 from ..videos.masks import davis_palette
 from ..videos.source import open_video
@@ -29,7 +29,7 @@ def command(args: Sequence[str]) -> None:
     Raises:
         DataError: if the video or a frame cannot be read; one line.
     """
-    parser = argparse.ArgumentParser(prog="vidcorr prompt", description=__doc__)
+    parser = CommandParser(prog="vidcorr prompt", description=__doc__)
     parser.add_argument("video", type=Path, help="video file, or folder of frames")
     parser.add_argument("--output", type=Path, default=None, help="page to write (default: VIDEO_prompt.html here)")
     parser.add_argument(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from itertools import groupby
 
+from ..near_names import CommandParser
 from ..protocols import EvaluationProtocol
 from ..results.published import kinds
 
@@ -16,7 +16,7 @@ def command(args: Sequence[str]) -> None:
     Raises:
         ValueError: for an unknown name, or a benchmark without values in the source.
     """
-    parser = argparse.ArgumentParser(prog="vidcorr protocols", description=__doc__)
+    parser = CommandParser(prog="vidcorr protocols", description=__doc__)
     parser.add_argument("name", nargs="?", help="protocol, with or without changed fields: vfs+radius=6")
     parser.add_argument("other", nargs="?", help="second protocol, to compare")
     flags = parser.parse_args(list(args))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from ..experiments.benchmark_choice import BenchmarkChoice, add_list_flag, read_on
+from ..near_names import CommandParser
 from ..videos.files import require_one_of
 
 if TYPE_CHECKING:  # pydantic would double the time of `--help`
@@ -28,7 +28,7 @@ def command(args: Sequence[str]) -> None:
     Raises:
         ValueError: for a user's mistake, or if a row failed.
     """
-    parser = argparse.ArgumentParser(prog="vidcorr reproduce", description=__doc__)
+    parser = CommandParser(prog="vidcorr reproduce", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help="rows to repeat (default: all rows with weights)")
     on = "benchmarks and their data, as davis=/data/DAVIS (default: list the rows)"
     add_list_flag(parser, "--on", "NAME=FOLDER", on)

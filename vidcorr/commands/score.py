@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..near_names import CommandParser
 from ..videos.files import read_names, read_videos, write_atomically
 
 if TYPE_CHECKING:  # pydantic would double the time of `--help`
@@ -45,8 +46,8 @@ def flat_scores(result: Result) -> dict[str, float]:
     return scores
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="vidcorr score", description=__doc__)
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="vidcorr score", description=__doc__)
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder with a folder of masks per video")
     parser.add_argument(
         "predictions", type=Path, metavar="PREDICTIONS", help="predictions, PREDICTIONS/VIDEO/FRAME.png"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import signals
+from ..near_names import CommandParser
 
 if TYPE_CHECKING:  # pydantic, which a mistake need not wait for
     from ..experiments.study import Command
@@ -25,7 +25,7 @@ def command(args: Sequence[str]) -> None:
     Raises:
         UsageError, ValueError: for a user's mistake, or if a command failed.
     """
-    parser = argparse.ArgumentParser(prog="vidcorr study", description=__doc__)
+    parser = CommandParser(prog="vidcorr study", description=__doc__)
     parser.add_argument("study", help="YAML file, or a study of vidcorr (studies/…)")
     parser.add_argument("--output", type=Path, help="folder of the runs (default: studies/NAME)")
     parser.add_argument("--run", action="store_true", help="run the commands that have no result, one after the other")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..experiments.benchmark_choice import add_list_flag
+from ..near_names import CommandParser
 
 if TYPE_CHECKING:  # pydantic would double the time of `--help`
     from ..results.records import ScoreRecord
@@ -81,8 +82,8 @@ def _refuse_repeated(text: str, records: Sequence[ScoreRecord]) -> None:
             raise ValueError(f"table: {text} holds {twice}; name a single folder")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="vidcorr table", description=__doc__)
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="vidcorr table", description=__doc__)
     folders = "folder of results, or a folder above; all results under one NAME are one row, their seeds are averaged"
     parser.add_argument("folders", nargs="+", metavar="[NAME=]FOLDER", help=folders)
     add_list_flag(parser, "--score", "KEY", "scores, as J-Mean (default: three of each benchmark, or the study's)")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import UsageError, message_of
+from ..near_names import did_you_mean, nearest
 from .config_files import CONFIGS, find_config, read_yaml, yaml_value
 
 if TYPE_CHECKING:  # it imports torch, which would delay the message of a mistake
@@ -248,10 +249,13 @@ def _content_of(name: str) -> dict[str, Any]:
         content = read_yaml(configs[name])
     elif name.endswith((".yaml", ".yml")):
         content = read_yaml(find_config(name))
-    elif "." in name:
+    elif "." in name and "/" not in name:
         content = {"class_path": name}
     else:
-        raise UsageError(f"--on {name}: there is no such benchmark; there are {', '.join(configs)}: write NAME=FOLDER")
+        near = nearest(Path(name).name.lower(), configs)
+        hint = f", as {near}={name}" if near and "/" in name else did_you_mean(name, configs)
+        known = f"there is no such benchmark; there are {', '.join(configs)}"
+        raise UsageError(f"--on {name}: {known}: write NAME=FOLDER{hint}")
     if "class_path" not in content or not content.keys() <= KEYS:
         raise UsageError(f"{name}: a benchmark has {', '.join(sorted(KEYS))}; this has {', '.join(content)}")
     return content

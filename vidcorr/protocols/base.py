@@ -15,6 +15,8 @@ import yaml  # type: ignore[import-untyped]
 from annotated_types import Interval
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
+from ..near_names import did_you_mean
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
@@ -345,7 +347,8 @@ def _refusal(kind: type[EvaluationProtocol], given: Mapping[str, Any], error: Va
     mistake = error.errors()[0]
     field = str(mistake["loc"][0])
     expected = mistake["msg"].removeprefix("Input should be ")
-    texts = {"extra_forbidden": f"{kind.__name__} has no field {field!r}", "missing": f"give {field}"}
+    near = did_you_mean(field, kind.value_fields())
+    texts = {"extra_forbidden": f"{kind.__name__} has no field {field!r}{near}", "missing": f"give {field}"}
     text = texts.get(mistake["type"], f"{field} must be {expected}, got {given.get(field)!r}")
     protocol = f"protocol {given['name']!r}" if "name" in given else kind.__name__
     return ValueError(f"{protocol}: {text}")
