@@ -25,6 +25,8 @@ def command(args: Sequence[str]) -> None:
     if flags.study:
         if len(flags.folders) > 1:
             raise ValueError(f"table --study: name one folder, that of the study's runs; got {len(flags.folders)}")
+        if flags.published:
+            raise ValueError("table --study: a study states its published rows: leave --published out")
         shown = study_table(read_study(flags.study), Path(flags.folders[0]), flags.score)
     else:
         shown = table(flags.folders, flags.score, flags.published)

@@ -1,6 +1,7 @@
 """Tables of scores, and their texts: for a terminal, in Markdown (also a notebook's), LaTeX and CSV."""
 
 import math
+import re
 import shutil
 import sys
 from collections import Counter
@@ -26,6 +27,8 @@ GAP = 2
 INTERVAL = "95 % interval"
 BETWEEN = ("", " ", "; ", " ", ", p ")
 """Before each text of a cell (`Cell.texts`) in Markdown, where they stand in one column."""
+LESS_IS_BETTER = re.compile(r".*-Decay|V-.*")
+"""Scores without a best: decays, and LVOS's variation V."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,14 +88,14 @@ class Table:
 
     @cached_property
     def best(self) -> dict[str, str]:
-        """Head of a column with several scores → the largest mean as text; decays and steps have no best."""
+        """Head of a column with several scores → the largest mean as text; `LESS_IS_BETTER` and steps have no best."""
         best: dict[str, str] = {}
         if self.caption:
             return best
         for head, column in self.columns.items():
             cells = [row[head] for row in self.rows.values() if head in row]
             means = [cell.mean for cell in cells if not math.isnan(cell.mean)]
-            if len(means) > 1 and not column.score.endswith("Decay"):
+            if len(means) > 1 and not LESS_IS_BETTER.fullmatch(column.score):
                 best[head] = percent(max(means), cells[0].digits)
         return best
 

@@ -49,6 +49,7 @@ def test_what_is_no_table_is_refused(tmp_path):
         ([tmp_path / "b/0", "--base", "Z"], "base 'Z' names no rows; the rows are B"),
         ([tmp_path, "--score", "mIoU", "AJ"], f"no result in {tmp_path} has mIoU or AJ"),
         ([tmp_path, tmp_path, "--study", "studies/vfs_small.yaml"], "table --study: name one folder"),
+        ([tmp_path, "--study", "studies/vfs_small.yaml", "--published"], "leave --published out"),
     ):
         assert said in refusal("table", *words)
 

@@ -16,6 +16,7 @@ import pytest
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
+from vidcorr import VosBenchmark
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.cells import Cell
 from vidcorr.results.records import Column, named_results, records_of
@@ -155,6 +156,13 @@ def test_every_table_fits_on_a_page_of_latex(options, tmp_path, recorded):
     tables = [tabulate(wide), tabulate(wide).with_differences("ours"), tabulate(one).with_differences("ours")]
     said = pages_of([*tables, trainings.with_differences("theirs"), steps()], options, tmp_path)
     assert not re.findall("Overfull.*", said)
+
+
+@pytest.mark.parametrize("score", VosBenchmark.less_is_better)
+def test_a_score_of_which_less_is_better_has_no_best(score):
+    column = Column("lvos", score)
+    table = table_of_cells([("a", column, Cell(published=0.3)), ("b", column, Cell(published=0.2))], ["a", "b"])
+    assert table.best == {}
 
 
 def test_the_caption_names_each_set_of_data_once():
