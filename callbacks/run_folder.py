@@ -31,7 +31,7 @@ def run_folder(trainer: pl.Trainer) -> Path:
     it is `default_root_dir`.
     """
     logger = trainer.logger if run_of(trainer) is None else None
-    folder = Path(trainer.default_root_dir)
+    folder = Path(trainer.default_root_dir)  # of a command its own folder, which cli.py passes to the Trainer
     if logger is not None and logger.log_dir is not None:
         folder = Path(logger.log_dir)
     elif logger is not None:

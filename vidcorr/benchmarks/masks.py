@@ -103,6 +103,7 @@ class MaskBenchmark(Benchmark):
         if scorer is None:
             pictures.close()
             return []
+        # places of annotated frames among those drawn, for the curves of the scores
         places = {sequence.frames[t].stem: t - begin for t in sequence.annotated if t >= begin}
         pictures.close(scorer.curves(places))
         rows: list[Row] = []

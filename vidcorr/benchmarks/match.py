@@ -100,7 +100,7 @@ class MatchBenchmark(PairBenchmark):
 
     @cached_property
     def draws(self) -> dict[str, list[str]]:
-        """The names of the pairs over which scores are averaged: "" for all, and per level of difficulty."""
+        """Draw → names of its pairs, repeated if drawn twice; the draw "" has all, others a level of difficulty."""
         categories = [pair.category for pair in self.pairs]
         difficulties = [pair.difficulty for pair in self.pairs]
         names_of_draws: dict[str, list[str]] = {}

@@ -250,13 +250,13 @@ class TileGrid:
             `(r, columns, queries, halo cells · references)`; r and columns are 1 with border "zero".
         """
         near = to_device(self.near, like.device)
-        kept = near.unflatten(1, self.halo_size)[None, None]
+        kept = near.unflatten(1, self.halo_size)[None, None]  # (r, columns, queries, halo rows, halo columns)
         if border == "exclude":
             down = to_device(self.on_map(0), like.device)
             across = to_device(self.on_map(1), like.device)
             on_map = down[rows, None, None, :, None] & across[None, :, None, None, :]
             kept = kept & on_map
-        hugely_negative = torch.finfo(like.dtype).min / 2
+        hugely_negative = torch.finfo(like.dtype).min / 2  # half: the sum with a negative product is finite too
         bias = like.new_zeros(kept.shape).masked_fill_(~kept, hugely_negative)
         return bias.flatten(3).repeat_interleave(references, dim=-1)
 

@@ -100,7 +100,8 @@ def by_row(records: Sequence[ScoreRecord]) -> dict[str, list[ScoreRecord]]:
     """Group records into rows: results under one name of the user, or seeds of a network.
 
     Several views of a network in a column are rows, named by the view. Other results of one name that are no seeds of
-    each other are rows too, named by their folders; `NAME=FOLDER` gives them better names.
+    each other are rows too, named by their folders; `NAME=FOLDER` gives them better names. Of two results of a
+    seed the later record begins a row.
     """
     views: dict[tuple[str, Column], set[str]] = {}
     for record in records:

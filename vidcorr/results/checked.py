@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 
 def plain(value: object) -> Any:
-    """Return a value as JSON gives it back: lists for tuples, text for paths, None for NaN.
+    """Return a value as JSON gives it back: lists for tuples, None for NaN, text for paths and all else.
 
     Raises:
         ValueError: for an infinite number, which JSON lacks.

@@ -213,10 +213,10 @@ def _queries_met(grid: TileGrid) -> int:
 
 
 def _numbers(grid: TileGrid, wanted: _Wanted) -> int:
-    """Return the numbers that the search of a strip holds at a time."""
+    """Return how many numbers the search of a strip holds at a time, for the workspace."""
     rows, columns = grid.halo_size
     of_reference = rows * columns * _queries_met(grid)
-    of_products = of_reference * (len(wanted.used) + 2)  # and their maxima, and these padded
+    of_products = of_reference * (len(wanted.used) + 2)  # the maxima over the references, and a padded copy of these
     # a query has its neighbourhood, and six numbers of each candidate: product, addresses and indices
     of_query = int(grid.neighbourhood.kept.sum()) + 6 * wanted.topk * len(wanted.listed)
     return of_products + grid.tile_size[0] * grid.tile_size[1] * of_query
