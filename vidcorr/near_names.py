@@ -42,6 +42,8 @@ class CommandParser(ArgumentParser):
         known = self._option_string_actions
         for word in self.words:
             flag = word.partition("=")[0]
-            if flag.startswith("--") and flag not in known and nearest(flag, known):
-                message += f"; {flag}: did you mean {nearest(flag, known)}?"
+            is_misspelt = flag.startswith("--") and flag not in known
+            near = nearest(flag, known) if is_misspelt else ""
+            if near:
+                message += f"; {flag}: did you mean {near}?"
         super().error(message)

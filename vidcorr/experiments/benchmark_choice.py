@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import UsageError, message_of
-from ..near_names import did_you_mean, nearest
+from ..near_names import nearest
 from .config_files import CONFIGS, find_config, read_yaml, yaml_value
 
 if TYPE_CHECKING:  # it imports torch, which would delay the message of a mistake
@@ -253,7 +253,11 @@ def _content_of(name: str) -> dict[str, Any]:
         content = {"class_path": name}
     else:
         near = nearest(Path(name).name.lower(), configs)
-        hint = f", as {near}={name}" if near and "/" in name else did_you_mean(name, configs)
+        hint = ""
+        if near and "/" in name:
+            hint = f", as {near}={name}"
+        elif near:
+            hint = f"; did you mean {near}?"
         known = f"there is no such benchmark; there are {', '.join(configs)}"
         raise UsageError(f"--on {name}: {known}: write NAME=FOLDER{hint}")
     if "class_path" not in content or not content.keys() <= KEYS:
