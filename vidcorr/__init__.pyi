@@ -5,13 +5,12 @@ from .benchmarks.jhmdb import JhmdbBenchmark as JhmdbBenchmark
 from .benchmarks.match import (
     MatchBenchmark as MatchBenchmark,
     PfPascalBenchmark as PfPascalBenchmark,
-    PfWillowBenchmark as PfWillowBenchmark,
 )
 from .benchmarks.navi import NaviBenchmark as NaviBenchmark, ScanNetBenchmark as ScanNetBenchmark
 from .benchmarks.otb import OtbBenchmark as OtbBenchmark
 from .benchmarks.ranks import BenchmarkError as BenchmarkError
 from .benchmarks.soco import SocoBenchmark as SocoBenchmark
-from .benchmarks.tap_vid import BadjaBenchmark as BadjaBenchmark, TapVidBenchmark as TapVidBenchmark
+from .benchmarks.tap_vid import TapVidBenchmark as TapVidBenchmark
 from .benchmarks.vip import VipBenchmark as VipBenchmark
 from .benchmarks.vos import VosBenchmark as VosBenchmark
 from .benchmarks.youtube_vos import YoutubeVosBenchmark as YoutubeVosBenchmark

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 import vidcorr.benchmarks
-from tests.helpers.layouts import write_badja, write_soco
+from tests.helpers.layouts import write_soco
 from tests.helpers.surfaces import write_navi, write_scannet
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.datasets import generated
@@ -132,7 +132,6 @@ def _sa_v(root: Path) -> None:
 
 
 WRITERS: dict[str, Callable[[Path], object]] = {
-    "badja": lambda root: write_badja(root, 2, frames=4, size=SMALL),
     "davis": _davis,
     "jhmdb": lambda root: generated.write_jhmdb(root, 2, frames=3, size=(120, 160)),
     "lvos": _lvos,
@@ -163,5 +162,5 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "youtube_vos": {"split": "holdout", "holdout": 0.7},
 }
 """Name of a benchmark → its arguments but `root`, where they are not the defaults."""
-PAIRS = {"pf_pascal": "9,20;9,20;9,20;9,20;1", "pf_willow": ",".join(map(str, range(1, 41)))}
+PAIRS = {"pf_pascal": "9,20;9,20;9,20;9,20;1"}
 """Name of a benchmark of two pictures → the points of a pair, as its list has them."""

@@ -66,7 +66,7 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
         yield f"{name}/resnet18", partial(benchmark.evaluate, view_for(benchmark, resnet, resnet), name="resnet18")
         if not name.endswith("otb"):
             yield f"{name}/raw_colour", partial(benchmark.evaluate, raw, name="raw_colour")
-        if name in ("davis", "jhmdb", "vip", "tap_vid", "badja"):
+        if name in ("davis", "jhmdb", "vip", "tap_vid"):
             yield f"{name}/res3", partial(benchmark.evaluate, resnet.view("res3", 8), name="two_stages")
     clip = min((root / "davis/JPEGImages/480p").iterdir())
     mask = MaskPrompt.of(root / "davis/Annotations/480p" / clip.name / "00000.png")

@@ -1,4 +1,4 @@
-"""Generated videos in the layouts of BADJA, GOT-10k and SOCO, which only tests need."""
+"""Generated videos in the layouts of GOT-10k and SOCO, which only tests need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from vidcorr.datasets import generated
-from vidcorr.datasets.badja import BADJA_JOINTS
 from vidcorr.datasets.generated.scene import Scenes
 from vidcorr.datasets.generated.writers import (
     boxes_of,
@@ -28,35 +27,6 @@ def writer_of(name: str) -> Callable[..., Path]:
     """Return the writer of a layout, here or in the library: `davis` → `write_davis`."""
     here: Callable[..., Path] | None = globals().get(f"write_{name}")
     return here or getattr(generated, f"write_{name}")
-
-
-@layout(frames=24, sprites=(1, 1))
-def write_badja(folder: Path, of: Scenes, count: int) -> None:
-    """Write `count` clips in BADJA's layout; the animal is a single sprite, its joints are exact tracks on it.
-
-    Even clips lie in `DAVIS`, odd clips in `extra_videos`.
-    """
-    numbers = list(BADJA_JOINTS)
-    for i, (video, masks) in enumerate(of.rendered(count)):
-        name = f"synthetic-{i:03d}"
-        images = f"extra_videos/{name}/rgb"
-        annotations = f"extra_videos/{name}/segmentations"
-        if i % 2 == 0:
-            images = f"DAVIS/JPEGImages/Full-Resolution/{name}"
-            annotations = f"DAVIS/Annotations/Full-Resolution/{name}"
-        write_frames(folder / images, video)
-        pictures = np.repeat(255 * masks[..., None], 3, axis=-1)
-        write_frames(folder / annotations, pictures, numbered("{:05d}.png", range(of.frames)))
-        points, hidden = of.tracks(i, masks, len(numbers), of_layers=(1,))
-        entries = []
-        for t in range(of.frames):
-            joints = np.zeros((max(numbers) + 1, 2), int)
-            joints[numbers] = np.floor(points[:, t, ::-1] + 0.5)
-            visible = np.zeros(max(numbers) + 1, bool)
-            visible[numbers] = ~hidden[:, t]
-            paths = {"image_path": f"{images}/{t:05d}.jpg", "segmentation_path": f"{annotations}/{t:05d}.png"}
-            entries.append({**paths, "joints": joints.tolist(), "visibility": visible.tolist()})
-        write_text(folder / "joint_annotations" / f"{name}.json", [json.dumps(entries)])
 
 
 @layout()

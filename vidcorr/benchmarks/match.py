@@ -1,4 +1,4 @@
-"""Matching of key points between two pictures by the features of an extractor: SPair-71k, PF-PASCAL, PF-WILLOW."""
+"""Matching of key points between two pictures by the features of an extractor: SPair-71k and PF-PASCAL."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..datasets.spair import DIFFICULTIES, MatchPair, read_pf, read_spair
+from ..datasets.spair import DIFFICULTIES, MatchPair, read_pf_pascal, read_spair
 from ..metrics.matching import correct_points, drawn_indices, match_scores, reference_length, score_key
 from ..protocols import MatchingProtocol
 from ..results.csv_files import csv_of_records
@@ -74,7 +74,7 @@ class MatchBenchmark(PairBenchmark):
         points = matcher.match(pair)
         answers = pair.points[1]
         size = pair.sizes[1]
-        length = reference_length(pair.box, answers, size, protocol)
+        length = reference_length(pair.box, size, protocol)
         correct = correct_points(points, answers, length, size, protocol)
         numbers = correct.sum(0).tolist()  # of correct points, by threshold
         values: dict[str, Any] = {"Points": len(points)}
@@ -150,22 +150,4 @@ class PfPascalBenchmark(MatchBenchmark):
 
     def read_pairs(self) -> list[MatchPair]:
         """Read the pairs."""
-        return read_pf(self.root, type(self).name, self.split)
-
-
-@dataclass(frozen=True)
-class PfWillowBenchmark(PfPascalBenchmark):
-    """Score key points matched without training on PF-WILLOW: the scores and files of `MatchBenchmark`.
-
-    Paper: Ham et al., Proposal Flow (CVPR 2016).
-
-    Args:
-        root: folder of the list of pairs, and of the pictures, whose paths start at it or at the folder above.
-        protocol: name of a protocol (`vidcorr`, …) or a protocol.
-        split: start of the list's name, `<split>_pairs_pf.csv` or `<split>_pairs.csv`.
-    """
-
-    name = "pf_willow"
-    conditions = MatchBenchmark.conditions
-
-    protocol: str | MatchingProtocol = "vidcorr"
+        return read_pf_pascal(self.root, self.split)

@@ -9,17 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..datasets import Badja, PointSequence, TapVid
+from ..datasets import PointSequence, TapVid
 from ..datasets.tap_vid import DAVIS_VIDEOS
 from ..functional import PointTracks
 from ..metrics.point_tracking import (
-    AREA_PCK,
     METRICS,
     WITHIN,
     PointQueries,
     sample_queries,
     tapvid_counts,
-    track_measures,
     track_scores,
 )
 from ..protocols import PointProtocol
@@ -80,8 +78,8 @@ class TapVidBenchmark(Benchmark):
     def score(self, sequence: PointSequence, encoder: FrameEncoder, output: Output) -> list[Row]:
         """Track and score the points of a video: a row.
 
-        Its counts are the measures of `track_measures`; `limit`, the (18,) counts of the true tracks moved to the
-        nearest cell centres; `position` of the video in the data set.
+        Its counts are `tracks`, the (N, 18) of `tapvid_counts`; `limit`, the (18,) counts of the true tracks moved to
+        the nearest cell centres; `position` of the video in the data set.
         """
         protocol = encoder.protocol
         mode = protocol.query_mode
@@ -95,28 +93,17 @@ class TapVidBenchmark(Benchmark):
             queries.points,
             both_directions=mode == "strided",
         )
-        height, width = sequence.size
-        counts = track_measures(
-            queries,
-            found.occluded.numpy(),
-            found.points.numpy(),
-            mode,
-            pixel=(width / side, height / side),
-            areas=sequence.areas(),
-        )
+        tracked = tapvid_counts(queries, found.occluded.numpy(), found.points.numpy(), mode)
         nearest = nearest_centres(queries.tracks, encoder.grid, side)
         limit = tapvid_counts(queries, queries.occluded, nearest, mode).sum(axis=0)
         names = [video.name for video in self.sequences]
-        counts |= {"limit": limit.tolist(), "position": names.index(sequence.name)}
+        position = names.index(sequence.name)
+        counts = {"tracks": tracked.tolist(), "limit": limit.tolist(), "position": position}
         if output.folder is not None:
             write_prediction(output.folder / "predictions", sequence, queries, found)
             if len(queries):
                 draw(output, sequence, queries, found, protocol)
-        scores = track_scores([counts])
-        values: dict[str, Any] = {"Queries": len(queries)}
-        for key in (*METRICS, AREA_PCK):
-            if key in scores:
-                values[key] = scores[key]
+        values = {"Queries": len(queries), **track_scores([counts["tracks"]])}
         return [Row(video=sequence.name, values=values, counts=counts)]
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
@@ -125,12 +112,9 @@ class TapVidBenchmark(Benchmark):
         In the order of the data set: a mean then equals the official code's to the last digit.
         """
         rows = sorted(rows, key=lambda row: row.counts["position"])
-        means = track_scores([row.counts for row in rows])
-        scores: dict[str, float] = {}
-        for key in (AREA_PCK, *SCORES):
-            if key in means:
-                scores[key] = means[key]
-        limits = track_scores([{"tracks": row.counts["limit"]} for row in rows])
+        means = track_scores([row.counts["tracks"] for row in rows])
+        scores = {key: means[key] for key in SCORES}
+        limits = track_scores([row.counts["limit"] for row in rows])
         return scores | {LIMIT: limits["average_pts_within_thresh"]}
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
@@ -153,33 +137,6 @@ class TapVidBenchmark(Benchmark):
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
         """Return the name of a released set."""
         return [facts["set"]] if "set" in facts else []
-
-
-@dataclass(frozen=True)
-class BadjaBenchmark(TapVidBenchmark):
-    """Track the joints of BADJA's animals without training, and score them by PCK and TAP-Vid's metrics.
-
-    Logs, as fractions, the scores of `TapVidBenchmark`: `badja/average_pts_within_thresh`, …; and
-    `badja/PCK@0.2`: joints within 0.2 times the square root of the animal's area in the frame. A joint is
-    followed from the first frame in which it is visible. It writes the files of `TapVidBenchmark`.
-
-    Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018).
-
-    Args:
-        root: BADJA's folder, which holds joint_annotations, DAVIS and extra_videos.
-        protocol: name of a point protocol, as `vidcorr protocols` lists them, or a protocol.
-
-    Raises:
-        DataError: when the data are first read, with the name of the file.
-        ValueError: for an unknown protocol, or changes out of range.
-    """
-
-    name = "badja"
-    score_names = ("PCK@0.2", *TapVidBenchmark.score_names)
-
-    def read(self) -> Sequence[PointSequence]:
-        """Open the data set."""
-        return Badja(self.root)
 
 
 def draw(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # they import torch, which would delay `--help`
     from ..protocols import MatchingProtocol
     from ..tracking.picture_matcher import PictureMatcher
 
-PROTOCOL = "dift+input_fit=centred+padding=edge"
+PROTOCOL = "dift+input_fit=centred"
 """Protocol of a command that names none: DIFT's, but pictures keep their shape."""
 
 

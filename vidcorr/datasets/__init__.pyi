@@ -1,4 +1,3 @@
-from .badja import Badja as Badja
 from .jhmdb import Jhmdb as Jhmdb, KeypointSequence as KeypointSequence
 from .otb import BoxSequence as BoxSequence, Otb as Otb
 from .records import FrameSequence as FrameSequence, MaskSequence as MaskSequence

@@ -24,8 +24,6 @@ EVERY = 4
 """Every fourth picture of the list of all objects is the first of a pair."""
 DISPARITY = 655_350
 """Depth in millimetres times the value of a pixel in a depth file."""
-MULTIPLIER, MODULUS = 1_132_489_760, 2**31 - 1
-"""MKL's generator MCG31m1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +78,7 @@ def read_navi(root: str | Path, protocol: SurfaceProtocol) -> list[SurfacePair]:
 
     Args:
         root: folder `navi_v1`, with the downsampled pictures and depths.
-        protocol: `max_angle`, `partner_draw`.
+        protocol: `max_angle`.
 
     Raises:
         DataError: one line naming the file: a missing one, one of another form, or a picture without partners.
@@ -165,7 +163,7 @@ def drawn_partners(
         rotations: `(N, 3, 3)` float32, from the object to the cameras. The sums are in the order of the code's, because
             their rounding decides whether the angle of a picture to itself is 0.
         random: the generator, which all objects share.
-        protocol: `max_angle`, `partner_draw`.
+        protocol: `max_angle`.
         file: file of the cameras, for the message.
 
     Raises:
@@ -180,28 +178,16 @@ def drawn_partners(
         weights = ((angles > 0) & (angles <= protocol.max_angle)).numpy().astype(np.float32)
         if not weights.any():
             raise DataError(f"{file}: picture {len(partners)} has no partner within {protocol.max_angle:g} degrees")
-        waits = np.fromiter(_exponentials(random, len(weights), protocol.partner_draw), np.float32)
+        waits = np.fromiter(_exponentials(random, len(weights)), np.float32)
         partners.append(int(np.argmax(weights / waits)))  # so `multinomial` draws: the shortest weighted wait wins
     return partners
 
 
-def _exponentials(random: np.random.RandomState, count: int, draw: str) -> Iterator[float]:
-    """Yield exponentially distributed numbers, -log of a uniform number, as a release of torch draws them.
-
-    Args:
-        random: the generator: of all uniform numbers ("mt19937"), or of the seed of MKL's generator ("mkl").
-        count: how many.
-        draw: `partner_draw` of the protocol.
-    """
-    if draw == "mt19937":
-        for high, low in random.randint(0, 2**32, (count, 2), np.uint32).tolist():
-            uniform = ((high << 32 | low) & (2**53 - 1)) / 2**53  # the bits of a double's fraction
-            yield -math.log1p(-uniform)
-        return
-    state = int(random.randint(0, 2**32, dtype=np.uint32)) % MODULUS
-    for _ in range(count):
-        yield -math.log(state / MODULUS)
-        state = MULTIPLIER * state % MODULUS
+def _exponentials(random: np.random.RandomState, count: int) -> Iterator[float]:
+    """Yield exponentially distributed numbers, -log of a uniform number, as torch 2.13 and later draws them."""
+    for high, low in random.randint(0, 2**32, (count, 2), np.uint32).tolist():
+        uniform = ((high << 32 | low) & (2**53 - 1)) / 2**53  # the bits of a double's fraction
+        yield -math.log1p(-uniform)
 
 
 def read_depth(path: Path) -> NDArray[np.uint16]:
@@ -223,7 +209,7 @@ def navi_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
     Args:
         pair: a pair of `read_navi`.
         which: 0 or 1.
-        protocol: `input_size`, `grid_step`, `depth_at`.
+        protocol: `input_size`, `grid_step`.
 
     Raises:
         DecodingError: if a file cannot be decoded, or the two differ in size.

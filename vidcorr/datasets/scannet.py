@@ -71,7 +71,7 @@ def scannet_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> Vi
     Args:
         pair: a pair of `read_scannet`.
         which: 0 or 1.
-        protocol: `input_size`, `grid_step`, `depth_at`.
+        protocol: `input_size`, `grid_step`.
 
     Raises:
         DecodingError: if a file cannot be decoded, or the depth has another size than the input.

@@ -1,4 +1,4 @@
-"""Pairs of pictures with corresponding key points: SPair-71k, PF-PASCAL and PF-WILLOW."""
+"""Pairs of pictures with corresponding key points: SPair-71k and PF-PASCAL."""
 
 import csv
 import functools
@@ -91,37 +91,27 @@ def _spair_pair(root: Path, file: Path, name: str, listed_in: Path) -> MatchPair
     )
 
 
-def read_pf(root: str | Path, kind: str, split: str = "test") -> list[MatchPair]:
-    """Read the pairs of PF-PASCAL or PF-WILLOW, in the order of the list.
-
-    PF-PASCAL's coordinates are joined by `;`, its classes count from 1. PF-WILLOW has 10 columns per coordinate, and
-    its class is the folder.
+def read_pf_pascal(root: str | Path, split: str = "test") -> list[MatchPair]:
+    """Read the pairs of PF-PASCAL, in the order of the list: coordinates are joined by `;`, classes count from 1.
 
     Args:
         root: folder of the list, and of the pictures that it names: from here or from the folder above.
-        kind: "pf_pascal" or "pf_willow".
-        split: start of the list's name, `<split>_pairs_pf_pascal.csv` or `<split>_pairs.csv`; of PF-WILLOW
-            `<split>_pairs_pf.csv`.
+        split: start of the list's name, `<split>_pairs_pf_pascal.csv` or `<split>_pairs.csv`.
 
     Raises:
         DataError: one line naming the file: a missing file, or a line of another form.
     """
     root = Path(root).expanduser()
-    ending = {"pf_pascal": "_pf_pascal", "pf_willow": "_pf"}[kind]
-    file = root / f"{split}_pairs{ending}.csv"
+    file = root / f"{split}_pairs_pf_pascal.csv"
     if not file.is_file() and (root / f"{split}_pairs.csv").is_file():
         file = root / f"{split}_pairs.csv"
     pairs: list[MatchPair] = []
     size_of = functools.cache(image_size)
     rows = list(csv.reader(read_text(file).splitlines()))
     for index, row in enumerate(rows[1:]):  # after the heading, line 1
-        with errors_at(f"{file}, line {index + 2}: is not a pair of {kind}"):
-            if kind == "pf_pascal":
-                category = VOC[int(row[2]) - 1]
-                numbers = [text.strip("; ").split(";") for text in row[3:7]]
-            else:
-                category = PurePosixPath(row[0]).parent.name
-                numbers = np.reshape(row[2:42], (4, 10)).tolist()
+        with errors_at(f"{file}, line {index + 2}: is not a pair of pf_pascal"):
+            category = VOC[int(row[2]) - 1]
+            numbers = [text.strip("; ").split(";") for text in row[3:7]]
             coordinates = np.array(numbers, np.float64).reshape(2, 2, -1)  # source and target, x and y, key points
             points = tuple(coordinates.swapaxes(1, 2))
         files = (_picture_path(root, file, row[0]), _picture_path(root, file, row[1]))

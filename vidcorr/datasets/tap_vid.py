@@ -14,7 +14,7 @@ from torch import Tensor
 from ..videos.arrays import read_npz, read_pickle
 from ..videos.files import WRONG_JSON, DataError, errors_at, plain_name
 from ..videos.folders import list_data
-from ..videos.images import image_size, open_image, read_image, read_whole
+from ..videos.images import image_size, read_image
 from .records import FrameSequence
 
 DAVIS_VIDEOS = (
@@ -43,7 +43,6 @@ class PointSequence(FrameSequence):
         occluded: (N, T) bool, True for hidden points.
         stored: returns the frames as stored: (T, H, W, 3) uint8 RGB, or the JPEGs of all frames.
         tracks: names of the points; numbers if the data set has no names.
-        masks: masks of the object under the points, a file per frame, above 0 on the object; empty if unknown.
     """
 
     frames: tuple[Path, ...] = ()
@@ -51,7 +50,6 @@ class PointSequence(FrameSequence):
     occluded: NDArray[np.bool_]
     stored: Callable[[], Any] = tuple
     tracks: tuple[str, ...] = ()
-    masks: tuple[Path, ...] = ()
 
     @property
     def num_frames(self) -> int:
@@ -71,26 +69,6 @@ class PointSequence(FrameSequence):
             where = f"{self.sources[0]}, {self.name}, frame {t}"
             image = read_image(where, bytes(image), self.size)
         return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-
-    def areas(self) -> NDArray[np.float64] | None:
-        """Return the area of the object by frame (T,), pixels of the frame; a mask of another size is scaled.
-
-        Returns:
-            None without masks.
-
-        Raises:
-            DecodingError: if a mask is missing, truncated or no image.
-        """
-        if not self.masks:
-            return None
-        height, width = self.size
-        areas: list[float] = []
-        for mask in self.masks:
-            with open_image(mask, read_whole(mask)) as image:
-                values = np.array(image)
-            is_object = values > 0 if values.ndim == 2 else values[..., :3].any(axis=-1)
-            areas.append(float(is_object.sum()) * height * width / is_object.size)
-        return np.array(areas)
 
 
 def TapVid(root: str | Path) -> list[PointSequence]:

@@ -1,7 +1,5 @@
 """Zero-shot matching of keypoints between two pictures, by the rules of a `MatchingProtocol`."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,8 +10,8 @@ from .points.matching import sample_features
 from .propagation.coding import Size
 from .propagation.resizing import resize_images
 
-PADDINGS: dict[str, dict[str, Any]] = {"black": {}, "white": {"value": 255}, "edge": {"mode": "replicate"}}
-"""Arguments of `torch.nn.functional.pad`."""
+PADDINGS = {"black": 0, "white": 255}
+"""Value of the pixels around a picture."""
 ANSWERS = {"corner": (0.0, 0.0), "centre": (0.5, 0.0), "pixel-centre": (0.5, -0.5)}
 """Offset of an answer from its cell's corner, in cells and in pixels of the frame."""
 
@@ -126,7 +124,7 @@ def _padded(image: Tensor, left: int, top: int, side: int, protocol: MatchingPro
     """Pad an image `(3, H, W)`, uint8, to a square, in which its first pixel is at (left, top)."""
     _, height, width = image.shape
     around = left, side - width - left, top, side - height - top
-    return F.pad(image.float(), around, **PADDINGS[protocol.padding]).byte()
+    return F.pad(image, around, value=PADDINGS[protocol.padding])
 
 
 def _match(descriptors: Tensor, target: Tensor, frame: Size, protocol: MatchingProtocol) -> Tensor:

@@ -26,7 +26,6 @@ from .parts import (
 )
 from .point_tracking import (
     PointQueries as PointQueries,
-    area_counts as area_counts,
     sample_queries as sample_queries,
     tapvid_metrics as tapvid_metrics,
 )

@@ -13,14 +13,11 @@ AVERAGES = ("image", "point", "class", "weighted")
 """Names of the averages; `MatchingProtocol.average` defines them."""
 
 
-def reference_length(
-    box: Sequence[float] | None, points: NDArray[Any], size: tuple[int, int], protocol: MatchingProtocol
-) -> float:
+def reference_length(box: Sequence[float] | None, size: tuple[int, int], protocol: MatchingProtocol) -> float:
     """Return the length that thresholds multiply, pixels of the target.
 
     Args:
         box: x0, y0, x1, y1 of the target's object.
-        points: x, y `(N, 2)` of the target's key points.
         size: (H, W) of the target.
         protocol: `reference`.
 
@@ -29,8 +26,6 @@ def reference_length(
     """
     if protocol.reference == "image":
         return float(max(size))
-    if protocol.reference == "points":
-        return float(np.ptp(points, axis=0).max())
     if box is None:
         raise ValueError(f"protocol {protocol.name!r} measures by the object's box, which the data lack; take another")
     left, top, right, bottom = box
@@ -80,7 +75,7 @@ def drawn_indices(
 ) -> dict[str, list[int]]:
     """Return the pairs over which scores are averaged: "" for all, and per level of difficulty, `viewpoint=1`.
 
-    With `pairs="sample"` a pair may be drawn several times. Probe3D draws pairs anew for each level of `viewpoint`.
+    Probe3D draws pairs anew for each level of `viewpoint`.
 
     Args:
         categories: category per pair, in the sorted order of the list.
@@ -94,11 +89,8 @@ def drawn_indices(
 
     def drawn(viewpoint: int | None) -> list[int]:
         chosen: list[int] = []
-        for indices in members.values():  # the seeds are those of the original codes, for every category anew
-            if protocol.pairs == "sample":
-                places = np.random.RandomState(42).choice(len(indices), count)
-                indices = np.take(indices, places).tolist()
-            elif protocol.pairs == "subset":
+        for indices in members.values():  # the seed is that of the original code, for every category anew
+            if protocol.pairs == "subset":
                 indices = [n for n in indices if viewpoint is None or viewpoint == difficulties[n].get("viewpoint")]
                 random.Random(20).shuffle(indices)
                 indices = indices[:count]

@@ -1,7 +1,7 @@
-"""Point tracking by the rules of TAP-Vid and BADJA: query samplers, metrics per video and track, means over videos."""
+"""Point tracking by the rules of TAP-Vid: query samplers, metrics per video and track, means over videos."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import Any, Literal, get_args
@@ -21,12 +21,6 @@ JACCARDS = ("jaccard_1", "jaccard_2", "jaccard_4", "jaccard_8", "jaccard_16")
 WITHIN = ("pts_within_1", "pts_within_2", "pts_within_4", "pts_within_8", "pts_within_16")
 METRICS = ("average_jaccard", "average_pts_within_thresh", "occlusion_accuracy", *JACCARDS, *WITHIN)
 """Keys of the official code."""
-
-FRACTION = 0.2
-"""BADJA's PCK counts points within this fraction of the square root of the object's area."""
-
-AREA_PCK = f"PCK@{FRACTION:g}"
-"""Key of BADJA's PCK."""
 
 Array = Tensor | NDArray[Any]
 
@@ -214,93 +208,19 @@ def video_fractions(counts: Any) -> dict[str, float]:
     return dict(zip(METRICS, map(float, values), strict=True))
 
 
-def area_counts(queries: PointQueries, tracks: Array, areas: Array, query_mode: QueryMode = "first") -> tuple[int, int]:
-    """Count the annotated visible points within a fifth of the square root of the object's area, and all of them.
-
-    All points of all scored frames have equal weight; `tapvid_metrics` scores the same frames.
-    Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018); the count follows aharley/pips, test_on_badja.py.
-    Difference: pips resizes frames to 320 x 512 px first, which changes their aspect ratio, and follows only joints
-    that are visible in the first frame.
-
-    Args:
-        queries: queries and annotation in pixels of the frames.
-        tracks: (N, T, 2) predicted x, y in pixels of the frames; NaN is never correct.
-        areas: (T,) pixels of the object by frame.
-        query_mode: "first" or "strided".
-
-    Returns:
-        Number of correct points, and number of points that count.
-
-    Raises:
-        ValueError: if the shapes do not fit together or the mode is unknown.
-
-    Example:
-        >>> track = np.array([[[8.0, 8.0], [9.0, 8.0], [10.0, 8.0]]])
-        >>> queries = sample_queries(np.zeros((1, 3), bool), track)
-        >>> area_counts(queries, track + [3.0, 0.0], np.array([100.0, 100.0, 400.0]))
-        (1, 2)
-    """
-    predicted = as_array(tracks)
-    area = as_array(areas)
-    counted = ~queries.occluded & queries.scored(query_mode)
-    distance = np.linalg.norm(predicted.astype(np.float64) - queries.tracks, axis=-1)
-    correct = counted & (distance < FRACTION * np.sqrt(area.astype(np.float64)))
-    return int(correct.sum()), int(counted.sum())
-
-
-def track_measures(
-    queries: PointQueries,
-    occluded: Array,
-    tracks: Array,
-    query_mode: QueryMode = "first",
-    *,
-    pixel: tuple[float, float] = (1.0, 1.0),
-    areas: Array | None = None,
-) -> dict[str, Any]:
-    """Measure the tracks of a video: TAP-Vid's counts, and with areas those of BADJA's PCK.
-
-    Args:
-        queries: queries and annotation, in pixels of the raster.
-        occluded: (N, T) bool, predicted.
-        tracks: (N, T, 2) predicted x, y in pixels of the raster.
-        query_mode: "first" or "strided".
-        pixel: x and y, pixels of the frame per pixel of the raster.
-        areas: (T,) area of the object by frame, pixels of the frame; adds the counts of BADJA's PCK.
-
-    Returns:
-        `tracks`, the (N, 18) counts of `tapvid_counts`; with areas `area`, correct and counted points. Plain lists.
-
-    Raises:
-        ValueError: if the shapes or types do not fit together, or the mode is unknown.
-    """
-    counts = tapvid_counts(queries, occluded, tracks, query_mode)
-    measures: dict[str, Any] = {"tracks": counts.tolist()}
-    if areas is not None:
-        at_own_size = replace(queries, tracks=queries.tracks * pixel)
-        measures["area"] = list(area_counts(at_own_size, as_array(tracks) * pixel, areas, query_mode))
-    return measures
-
-
-def track_scores(videos: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the means over videos: TAP-Vid's metrics, and BADJA's PCK if videos have areas.
+def track_scores(videos: Sequence[Any]) -> dict[str, float]:
+    """Return the means of `METRICS` over videos.
 
     A mean leaves out videos in which its metric is 0/0, where the original code gives NaN for the data set.
 
     Args:
-        videos: the measures of each video, from `track_measures`, in the order in which they are summed.
+        videos: the counts of `tapvid_counts` of each video, or their sum, in the order in which they are summed.
 
     Returns:
         Key → fraction; NaN if no video defines it.
     """
-    scores: dict[str, float] = {}
-    areas = [measures["area"] for measures in videos if "area" in measures]
-    if areas:
-        fractions = [correct / counted for correct, counted in areas if counted]
-        scores[AREA_PCK] = mean_of_defined(fractions)
-    of_videos = [video_fractions(measures["tracks"]) for measures in videos]
-    for key in METRICS:
-        scores[key] = mean_of_defined([of_video[key] for of_video in of_videos])
-    return scores
+    of_videos = [video_fractions(counts) for counts in videos]
+    return {key: mean_of_defined([of_video[key] for of_video in of_videos]) for key in METRICS}
 
 
 def mean_of_defined(values: Iterable[float]) -> float:

@@ -25,7 +25,7 @@ class MatchingProtocol(NetworkView):
         input_size: side of the network's input, pixels; (height, width) if pictures are stretched.
         input_fit: "stretched"; "centred": longer side resized, shorter side padded equally; "corner": padded at the
             right and below, then resized.
-        padding: "black", "white", or the repeated "edge".
+        padding: "black" or "white".
         input_filter: Pillow's, on 8 bits, smoothed before shrinking.
         feature_stride: pixels of the input per cell; the network sets it.
         upsampling: match "cells", or the pixels of the "frame" after bilinear upsampling of the features.
@@ -41,16 +41,15 @@ class MatchingProtocol(NetworkView):
         kernel: for "expectation", multiply similarities by a Gaussian around the argmax; standard deviation, cells.
         answer: point of a cell that is the answer: its "centre", its "corner", or its "pixel-centre", half a pixel
             before the centre.
-        reference: length that thresholds multiply: longer side of the target's annotated "box", of the target
-            "image", or of the box around its key "points".
+        reference: length that thresholds multiply: longer side of the target's annotated "box", or of the target
+            "image".
         thresholds: fractions of the reference length.
         inclusive: a distance equal to the threshold is correct.
         compared: compare the distance with threshold · length ("product"), or distance / length with the threshold.
         compared_in: precision of the comparison; "float32-thresholds": float64, with thresholds rounded to float32.
         average: average that is reported first: over pairs of the fraction of points ("image"), over all "point"s,
             over classes of the fraction of points ("class"), or the same weighted by the pairs of a class ("weighted").
-        pairs: "all"; "sample": drawn with repetition, per class, by numpy from seed 42; "subset": shuffled per class
-            and viewpoint difference by Python from seed 20. Draws are from the sorted list of pairs.
+        pairs: "all"; "subset": the sorted list, shuffled per class and viewpoint difference by Python from seed 20.
         pairs_per_class: number of pairs in a draw.
 
     Raises:
@@ -59,7 +58,7 @@ class MatchingProtocol(NetworkView):
 
     input_size: PositiveInt | tuple[PositiveInt, PositiveInt]
     input_fit: Literal["stretched", "centred", "corner"] = "stretched"
-    padding: Annotated[Literal["black", "white", "edge"], PADDED] = "black"
+    padding: Annotated[Literal["black", "white"], PADDED] = "black"
     input_filter: Literal["pillow-bilinear", "pillow-bicubic", "pillow-lanczos"] = "pillow-bicubic"
     feature_stride: Annotated[PositiveInt, SET_BY_NETWORK] = 16
     upsampling: Literal["cells", "frame"] = "cells"
@@ -71,13 +70,13 @@ class MatchingProtocol(NetworkView):
     window_outside: Literal["zero", "excluded"] = "zero"
     kernel: PositiveFloat | None = None
     answer: Annotated[Literal["centre", "pixel-centre", "corner"], OF_CELLS]
-    reference: Literal["box", "image", "points"] = "box"
+    reference: Literal["box", "image"] = "box"
     thresholds: tuple[PositiveFloat, ...] = (0.1,)
     inclusive: bool
     compared: Literal["product", "fraction"] = "product"
     compared_in: Literal["float64", "float32", "float32-thresholds"] = "float64"
     average: Literal["image", "point", "class", "weighted"]
-    pairs: Literal["all", "sample", "subset"] = "all"
+    pairs: Literal["all", "subset"] = "all"
     pairs_per_class: Annotated[PositiveInt, DRAWN] = 20
 
     kind: ClassVar[str] = "matching"

@@ -6,16 +6,13 @@ Without torch, so that protocols are listed at once.
 from typing import Annotated, ClassVar, Literal
 
 from .base import SET_BY_NETWORK, Cosine, OnlyIf, PositiveFloat, PositiveInt
-from .masks import PropagationProtocol
 from .network_input import NetworkInput
 
 SOFT = OnlyIf(lambda p: p.decoding != "argmax", "decoding is not argmax")
 LOCAL = OnlyIf(lambda p: p.decoding == "soft_argmax", "decoding is soft_argmax")
-BEST = OnlyIf(lambda p: p.decoding == "topk", "decoding is topk")
 BY_SIMILARITY = OnlyIf(lambda p: "similarity" in p.occlusion, "occlusion is by similarity")
 BY_CYCLE = OnlyIf(lambda p: "cycle" in p.occlusion, "occlusion is by cycle")
 STRIDED = OnlyIf(lambda p: p.query_mode == "strided", "query_mode is strided")
-PROPAGATED = OnlyIf(lambda p: p.tracking == "propagation", "tracking is propagation")
 
 
 class PointProtocol(NetworkInput):
@@ -26,14 +23,12 @@ class PointProtocol(NetworkInput):
 
     Attributes:
         tracking: "direct": match every frame with the query's frame; "chained": match from frame to frame, forward and
-            backward from the query; "propagation": propagate a heat-map by label propagation.
+            backward from the query.
         decoding: similarity map to position: "argmax": centre of the best cell; "soft_argmax": mean of the cells
-            around it, weighted by the softmax; "expectation": the same over all cells; "topk": over the best `topk`.
-            After propagation, "topk" takes the mean of the best pixels of the up-sampled heat-map.
+            around it, weighted by the softmax; "expectation": the same over all cells.
         temperature: divides the similarities before the softmax; None: the square root of the number of channels.
         feature_normalisation: "l2": similarities are cosines; "raw": dot products.
         decoding_radius: radius of "soft_argmax", cells; the distance is strictly below it.
-        topk: cells of "topk", or pixels for "propagation".
         occlusion: "none": all points are predicted visible, so OA is the fraction of visible points, whatever the
             network, and AJ counts every hidden point as a false prediction; "similarity": hidden if the
             cosine with the query is below `similarity_threshold`; "cycle": hidden if tracking back misses by
@@ -47,10 +42,6 @@ class PointProtocol(NetworkInput):
         query_stride: frames from one set of queries to the next, for "strided".
         scored_size: height and width of the frame in which distances are measured, pixels.
         feature_stride: pixels per feature cell.
-        context: preceding frames in addition to the query's, for "propagation".
-        matches: matches kept per cell over all reference frames, for "propagation".
-        radius: radius of the searched neighbourhood, cells, for "propagation"; None: everywhere.
-        sigma: standard deviation of a point's heat-map, pixels of the scored size, for "propagation".
         first_size: (height, width) to which frames are resized before `input_size`: by torch's bilinear filter on
             floats, without smoothing, and truncated to 8 bits (OmniProbe). None: no first resize.
 
@@ -58,12 +49,11 @@ class PointProtocol(NetworkInput):
         ValueError: for a value out of range.
     """
 
-    tracking: Literal["direct", "chained", "propagation"]
-    decoding: Literal["argmax", "soft_argmax", "expectation", "topk"]
+    tracking: Literal["direct", "chained"]
+    decoding: Literal["argmax", "soft_argmax", "expectation"]
     temperature: Annotated[PositiveFloat | None, SOFT] = 0.05
     feature_normalisation: Literal["l2", "raw"] = "l2"
     decoding_radius: Annotated[PositiveFloat, LOCAL] = 5.0
-    topk: Annotated[PositiveInt, BEST] = 5
     occlusion: Literal["none", "similarity", "cycle", "similarity+cycle"] = "none"
     similarity_threshold: Annotated[Cosine, BY_SIMILARITY] = 0.5
     cycle_threshold: Annotated[PositiveFloat, BY_CYCLE] = 3.0
@@ -71,29 +61,7 @@ class PointProtocol(NetworkInput):
     query_stride: Annotated[PositiveInt, STRIDED] = 5
     scored_size: PositiveInt = 256
     feature_stride: Annotated[PositiveInt, SET_BY_NETWORK] = 8
-    context: Annotated[PositiveInt, PROPAGATED] = 5
-    matches: Annotated[PositiveInt, PROPAGATED] = 10
-    radius: Annotated[PositiveFloat | None, PROPAGATED] = 15.0
-    sigma: Annotated[PositiveFloat, PROPAGATED] = 6.0
     first_size: tuple[PositiveInt, PositiveInt] | None = None
 
     kind: ClassVar[str] = "points"
     default_benchmark: ClassVar[str] = "tap_vid"
-
-    def propagation(self) -> PropagationProtocol:
-        """Return the protocol that propagates the heat-maps, for "propagation"."""
-        return PropagationProtocol(
-            name="points",
-            context=self.context,
-            topk=self.matches,
-            temperature=self.temperature,  # type: ignore[arg-type]  # propagation has a number
-            radius=self.radius,
-            feature_normalisation=self.feature_normalisation,
-        )
-
-    def _conditions(self) -> dict[str, tuple[bool, str]]:
-        propagated = self.tracking == "propagation"
-        return {
-            "temperature": (self.temperature is not None or not propagated, "a number for propagation"),
-            "decoding": (self.decoding == "topk" or not propagated, "'topk' for propagation"),
-        }

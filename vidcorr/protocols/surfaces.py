@@ -19,8 +19,6 @@ class SurfaceProtocol(NetworkView):
         input_size: (height, width) of the network's input, pixels; a square for NAVI.
         feature_stride: pixels of the input per cell of the features; the network sets it.
         grid_step: pixels of the input per cell of the grid.
-        depth_at: pixel of a cell whose depth is taken: the "first" (both codes), 1.5 px off the feature, or the one
-            beside the "centre", 0.5 px off.
         sampling: features at the centres of the grid's cells: "bicubic", or "bilinear-zero", with zeros outside.
         matches: matches of the largest weights that are scored; all, if there are fewer.
         distances: thresholds between the two points in space, metres; none: not scored.
@@ -30,8 +28,6 @@ class SurfaceProtocol(NetworkView):
             at the second of `distances`, or of `pixels` without distances.
         rotations: angles, degrees: the fraction of pairs whose true rotation is below. No network enters.
         max_angle: largest rotation to a drawn partner, degrees (NAVI).
-        partner_draw: random numbers of the drawn partners (NAVI): "mt19937": those of torch 2.13 and later, on every
-            machine; "mkl": those of about torch 2.0 to 2.6 on x86, by which OmniProbe's lock file draws.
 
     Raises:
         ValueError: for a value out of range.
@@ -40,7 +36,6 @@ class SurfaceProtocol(NetworkView):
     input_size: tuple[PositiveInt, PositiveInt]
     feature_stride: Annotated[PositiveInt, SET_BY_NETWORK] = 16
     grid_step: PositiveInt = 4
-    depth_at: Literal["first", "centre"] = "first"
     sampling: Literal["bicubic", "bilinear-zero"]
     matches: PositiveInt = 1000
     distances: tuple[PositiveFloat, ...] = ()
@@ -49,15 +44,14 @@ class SurfaceProtocol(NetworkView):
     angle_bins: tuple[NonNegativeFloat, ...]
     rotations: tuple[PositiveFloat, ...] = ()
     max_angle: Annotated[PositiveFloat, DRAWS_PARTNERS] = 120.0
-    partner_draw: Annotated[Literal["mt19937", "mkl"], DRAWS_PARTNERS] = "mt19937"
 
     kind: ClassVar[str] = "surfaces"
     default_benchmark: ClassVar[str] = "navi"
 
     @property
     def pixel_of_cell(self) -> slice:
-        """The pixels along a side whose depth the cells take."""
-        return slice(0 if self.depth_at == "first" else self.grid_step // 2, None, self.grid_step)
+        """The pixels along a side whose depth the cells take: each cell's first, as in both codes."""
+        return slice(0, None, self.grid_step)
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         height, width = self.input_size

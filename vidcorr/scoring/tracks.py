@@ -1,4 +1,4 @@
-"""Score point tracks by the rules of TAP-Vid, BADJA, and boxes by the rules of OTB or GOT-10k."""
+"""Score point tracks by the rules of TAP-Vid, and boxes by the rules of OTB or GOT-10k."""
 
 import re
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..datasets import Badja, Otb, TapVid
+from ..datasets import Otb, TapVid
 from ..datasets.got10k import list_sequences, read_annotation
 from ..metrics.box_tracking import got10k_overlaps, one_pass_curves, one_pass_scores, overlap_scores
-from ..metrics.point_tracking import QueryMode, track_measures, track_scores
+from ..metrics.point_tracking import QueryMode, tapvid_counts, track_scores
 from ..results.result import Result, Row, leave_one_out
 from ..videos.arrays import read_npz
 from ..videos.boxes import read_boxes, read_numbers
@@ -27,7 +27,7 @@ RASTER = 256.0
 
 TAP_VID = {
     "name": "tap-vid",
-    "source": "google-deepmind/tapnet: tapnet/tapvid/evaluation_datasets.py; PCK: aharley/pips, test_on_badja.py",
+    "source": "google-deepmind/tapnet: tapnet/tapvid/evaluation_datasets.py",
 }
 BoxRules = Literal["otb", "got-10k"]
 BOX_SOURCES: dict[BoxRules, str] = {
@@ -39,10 +39,10 @@ BOX_SOURCES: dict[BoxRules, str] = {
 def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMode = "first") -> Result:
     """Score point tracks on disk.
 
-    The scores are means over videos of TAP-Vid's metrics; for BADJA queries "first" add PCK.
+    The scores are means over videos of TAP-Vid's metrics.
 
     Args:
-        truth: a data set of `TapVid` or `Badja`.
+        truth: a data set of `TapVid`.
         predictions: folder with `<video>.npz`: `tracks` (N, T, 2), x and y in raster pixels of a 256 × 256 image, and
             `occluded` (N, T) bool, for the queries of `sample_queries` in their order.
         query_mode: "first" or "strided".
@@ -52,12 +52,8 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
     """
     folder = Path(predictions).expanduser()
     rows: list[Row] = []
-    is_badja = (Path(truth).expanduser() / "joint_annotations").is_dir()
-    reader = Badja if is_badja else TapVid
-    for sequence in reader(truth):
+    for sequence in TapVid(truth):
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
-        height, width = sequence.size
-        pixel = width / RASTER, height / RASTER
         path = folder / f"{sequence.name}.npz"
         arrays = read_npz(path)
         with errors_at(path):
@@ -66,14 +62,14 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
             tracks = arrays["tracks"]
             occluded = arrays["occluded"]
             # before the checks of positions, since it checks the shapes
-            counts = track_measures(queries, occluded, tracks, query_mode, pixel=pixel, areas=sequence.areas())
+            counts = tapvid_counts(queries, occluded, tracks, query_mode).tolist()
             finite = tracks[np.isfinite(tracks)]
             if finite.size and finite.min() >= 0 and finite.max() <= 1:
                 raise ValueError("its tracks are fractions; expected x, y in pixels of a 256 × 256 image")
             refuse_other_start(tracks, queries)
         values = {"Queries": len(queries), **track_scores([counts])}
-        rows.append(Row(video=sequence.name, values=values, counts=counts))
-    scores = track_scores([row.counts for row in rows])
+        rows.append(Row(video=sequence.name, values=values, counts={"tracks": counts}))
+    scores = track_scores([row.counts["tracks"] for row in rows])
     data = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth}
     return result_of("tap_vid", predictions, rows, [f"{query_mode} queries"], scores=scores, data=data)
 

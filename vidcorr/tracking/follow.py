@@ -56,7 +56,7 @@ def follow(
         prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)` of the first frame.
         protocol: a protocol, or its name, with changed fields as `vidcorr+radius=0.3`. None is `vidcorr`, label
             propagation; for masks by Liir's features `liir`; for a box VFS's tracker, `vfs`. Points also have point
-            protocols (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`).
+            protocols (`fomo`, `tapir-matching`, `gmrw-chained`).
         short_side: short side to which larger frames are reduced, pixels. A protocol with an input size ignores it, and
             so does a box.
         propagator: `LabelPropagator`, or a rule of yours for masks and heat-maps.
@@ -143,7 +143,7 @@ def rules_for(extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol 
         extractor: gives a single map, with its `stride`; Liir's changes the default for masks to `liir`.
         prompt: a prompt of the kind.
         protocol: a protocol, or a name: for masks and points of a propagation protocol, for points also of a point
-            protocol (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, and `vidcorr-points` for `vidcorr`'s), for boxes
+            protocol (`fomo`, `tapir-matching`, `gmrw-chained`, and `vidcorr-points` for `vidcorr`'s), for boxes
             `vfs`; with changed fields as `vidcorr+radius=0.3`. None is `vidcorr`, label propagation, for a box `vfs`. A
             propagation protocol by name keeps the video's proportions and, for points at another stride than its own,
             draws Gaussians of half a feature cell.

@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 
 VOID = 255
 """Pixel value of void; scored as background, as by DAVIS's official code in the semi-supervised task."""
-MOST_PLAIN_IDS = 32
-"""Masks whose ids go no higher are numbered by hand: smoothed edges of 0 and 255 have values above."""
-FEW_IDS = 3
-"""Up to this number of ids may be thin objects between others, whose pixels look like a smoothed edge."""
+MOST_GREY_IDS = 16
+"""More values in a grey mask, of which fewer than half are in use, are smoothed edges or a picture."""
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
@@ -29,8 +27,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 
     Raises:
         DecodingError: if the file is damaged or cannot be decoded.
-        DataError: if it is no indexed or 8-bit grey PNG, has transparency, its edges are smoothed, or its palette has
-            DAVIS's colours in another order.
+        DataError: if it is no indexed or 8-bit grey PNG, has transparency, or many grey values and no palette.
     """
     content = read_whole(path)
     with open_image(path, content) as image:
@@ -38,10 +35,12 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
         ids: NDArray[np.uint8] = np.array(image)
         palette = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
     has_colours = np.ptp(palette, axis=1).any()
-    if has_colours:
-        _refuse_sorted_colours(path, ids, palette)
-    else:
-        _refuse_smoothed(path, ids)
+    values = object_ids(ids)
+    is_shade = len(values) > MOST_GREY_IDS and values[-1] > 2 * len(values)
+    if is_shade and not has_colours:
+        raise DataError(
+            f"{path}: {len(values)} grey values are no ids but smoothed edges; resize masks by nearest pixel"
+        )
     return ids
 
 
@@ -54,45 +53,6 @@ def require_form(path: Path, image: ImageFile.ImageFile) -> None:
         is_form &= image.mode == "L" and image.tile[0][3] == "L"  # grey of fewer bits would be scaled
     if not is_form:
         raise DataError(f"{path}: not an indexed or 8-bit grey mask (a PNG of ids, 0 black, nothing transparent)")
-
-
-def _refuse_smoothed(path: Path, ids: NDArray[np.uint8]) -> None:
-    """Refuse a grey mask whose edges were smoothed, as a resize of 0 and 255 by other than the nearest pixel does.
-
-    The values of a smoothed edge rise from the background to the object: their pixels lie on a slope, with a lower and
-    a higher neighbour. A mask is smoothed if most pixels of its ids lie on slopes, or most pixels of most of its ids.
-    """
-    import cv2
-
-    counts = pixel_counts(ids)
-    present = np.flatnonzero(counts[1:VOID]) + 1
-    if not len(present) or present[-1] <= MOST_PLAIN_IDS:
-        return
-    neighbourhood = np.ones((3, 3), np.uint8)
-    has_lower_neighbour = ids > cv2.erode(ids, neighbourhood)
-    has_higher_neighbour = ids < cv2.dilate(ids, neighbourhood)
-    pixels = counts[present]
-    on_slopes = np.bincount(ids[has_lower_neighbour & has_higher_neighbour], minlength=256)[present]
-    most_pixels = on_slopes.sum() > pixels.sum() / 2
-    most_ids = len(present) > FEW_IDS and np.mean(on_slopes > pixels / 2) > 0.5
-    if most_pixels or most_ids:
-        raise DataError(f"{path}: its edges are smoothed, so that its values are no ids; resize masks by nearest pixel")
-
-
-def _refuse_sorted_colours(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:
-    """Refuse a palette of only the mask's colours in another order than DAVIS's: objects would change places.
-
-    Programs that reduce a mask in colours, as Pillow's `quantize`, number its colours anew.
-    """
-    places = np.flatnonzero(palette.any(axis=1)).tolist()  # of the colours but black, the background's
-    colours = palette[places].tolist()
-    davis = davis_palette().tolist()
-    is_reduced = set(places) <= set(object_ids(ids))
-    if not is_reduced or not all(colour in davis for colour in colours):
-        return
-    for place, colour in zip(places, colours, strict=True):
-        if davis[place] != colour:
-            raise DataError(f"{path}: index {place} has the colour of id {davis.index(colour)} of DAVIS")
 
 
 def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:

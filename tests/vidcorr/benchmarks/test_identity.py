@@ -24,7 +24,6 @@ UNUSED = {
     "MatchBenchmark": "ImageAnnotation/",
     "NaviBenchmark": "multiview_00/",
     "PfPascalBenchmark": "pascal_spair/",
-    "PfWillowBenchmark": "willow_spair/",
     "SocoBenchmark": "PairAnnotations/cross",
     "VosBenchmark": "lvos_davis/",
     "YoutubeVosBenchmark": "valid/",

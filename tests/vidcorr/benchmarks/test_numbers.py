@@ -23,12 +23,10 @@ SMALLER = {
     "YoutubeVosBenchmark": {"changes": {"radius": 3, "context": 2}},
     "TapVidBenchmark": {"limit_sequences": 2, "stride": 4, "changes": {"query_mode": "strided", "query_stride": 2}},
     "SocoBenchmark": {"limit_sequences": 2},
-    "BadjaBenchmark": {"stride": 4},
     "NaviBenchmark": {"changes": {"input_size": (64, 64)}},
     "ScanNetBenchmark": {"changes": {"grid_step": 32}},
     "MatchBenchmark": {"changes": {"input_size": 64, "thresholds": [0.02, 0.1, 0.3, 0.8]}},
     "PfPascalBenchmark": {"changes": {"input_size": 128, "thresholds": [0.1, 0.35, 0.4, 0.6]}},
-    "PfWillowBenchmark": {"changes": {"input_size": 128, "thresholds": [0.8, 1.0, 1.5, 2.0]}},
 }
 """Benchmark → arguments that replace those of `arguments_of`."""
 RECORD = Path(__file__).with_name("numbers.json")

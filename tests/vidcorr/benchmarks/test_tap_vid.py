@@ -30,7 +30,7 @@ def test_the_grids_limit_is_that_of_the_nearest_cell_centre(tmp_path):
         assert limit == sum(list(of_video.values())[:2]) / 2
 
 
-@pytest.mark.parametrize("protocol", ["fomo", "fgvc", "omniprobe"])
+@pytest.mark.parametrize("protocol", ["fomo", "omniprobe"])
 def test_without_an_occlusion_rule_all_points_are_predicted_visible(root, protocol, tmp_path):
     """OA is then the fraction of visible points after the queries, whatever the network.
 

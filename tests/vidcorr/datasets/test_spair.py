@@ -1,4 +1,4 @@
-"""SPair-71k, PF-PASCAL and PF-WILLOW as the public codes read them, by golden/match, and their faults by name."""
+"""SPair-71k and PF-PASCAL as the public codes read them, by golden/match, and their faults by name."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ import torch
 
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
-from vidcorr.datasets.spair import read_pf, read_spair
+from vidcorr.datasets.spair import read_pf_pascal, read_spair
 from vidcorr.functional.matching import frame_points
 from vidcorr.metrics.matching import reference_length
 from vidcorr.protocols import MatchingProtocol
@@ -29,7 +29,7 @@ def test_pairs_of_spair():
     for pair, entry in zip(pairs, EXPECTED["insid3"], strict=True):
         np.testing.assert_array_equal(pair.points[0], entry["src_kps"])
         np.testing.assert_array_equal(pair.points[1], entry["trg_kps"])
-        length = reference_length(pair.box, pair.points[1], pair.sizes[1], MatchingProtocol.named("insid3"))
+        length = reference_length(pair.box, pair.sizes[1], MatchingProtocol.named("insid3"))
         assert length == entry["pck_thresh"]
     assert pairs[0].difficulty == {"viewpoint": 1, "scale": 1, "truncation": 2, "occlusion": 2}
 
@@ -43,7 +43,7 @@ def test_points_in_the_frames_of_the_codes():
         for side in (0, 1):
             expected = np.array(entry["kps"][side])[rows, :2]
             np.testing.assert_allclose(in_frame(pair, side, geoaware), expected, atol=1e-3)
-        length = reference_length(pair.box, pair.points[1], pair.sizes[1], geoaware)
+        length = reference_length(pair.box, pair.sizes[1], geoaware)
         assert length * 840 / max(pair.sizes[1]) == pytest.approx(entry["thresholds"][0], abs=1e-3)
     for entry in EXPECTED["probe3d_800"]:
         pair = next(pair for pair in pairs.values() if pair.name == entry["pair"])
@@ -56,34 +56,19 @@ def test_pairs_of_pf_pascal(tmp_path):
     root = tmp_path / "PF-dataset-PASCAL"
     shutil.copytree(READER / "PF-dataset-PASCAL", root)
     (root / "test_pairs_pf_different_views.csv").write_text("not the list\n")
-    refused(DataError, r"no such file, named in .*test_pairs_pf_pascal\.csv", read_pf, root, "pf_pascal")
+    refused(DataError, r"no such file, named in .*test_pairs_pf_pascal\.csv", read_pf_pascal, root)
     (root / "JPEGImages").mkdir()
     for file in (READER / "SPair-71k" / "JPEGImages").glob("*/*.jpg"):
         shutil.copy(file, root / "JPEGImages")
-    pairs = read_pf(root, "pf_pascal")
+    pairs = read_pf_pascal(root)
     assert [pair.category for pair in pairs] == ["cat", "horse", "train"]
     spair = read_spair(READER / "SPair-71k")
     assert pairs[0].sizes == spair[0].sizes
     assert pairs[0].box is None
     np.testing.assert_array_equal(pairs[1].points[0][0], [0.5, 26.5])
     np.testing.assert_array_equal(pairs[1].points[1][-1], [41.5, 52.5])
-    own = None, pairs[0].points[1], pairs[0].sizes[1], MatchingProtocol.named("dift")
+    own = None, pairs[0].sizes[1], MatchingProtocol.named("dift")
     refused(ValueError, "measures by the object's box, which the data lack", reference_length, *own)
-
-
-def test_pairs_of_pf_willow(tmp_path):
-    folder = tmp_path / "PF-WILLOW" / "duck(S)"
-    folder.mkdir(parents=True)
-    for number, file in enumerate(sorted((READER / "SPair-71k" / "JPEGImages" / "cat").glob("*.jpg"))):
-        shutil.copy(file, folder / f"{number}.jpg")
-    numbers = [*range(40)]
-    line = ",".join(["PF-WILLOW/duck(S)/0.jpg", "PF-WILLOW/duck(S)/1.jpg", *map(str, numbers)])
-    (folder.parent / "test_pairs.csv").write_text(f"imageA,imageB,…\n{line}\n")
-    (pair,) = read_pf(folder.parent, "pf_willow")
-    assert pair.category == "duck(S)"
-    np.testing.assert_array_equal(pair.points[0][:2], [[0, 10], [1, 11]])
-    np.testing.assert_array_equal(pair.points[1][-1], [29, 39])
-    assert reference_length(None, pair.points[1], pair.sizes[1], MatchingProtocol.named("vidcorr", "pf_willow")) == 9
 
 
 def test_an_annotation_of_another_form_is_refused(tmp_path):

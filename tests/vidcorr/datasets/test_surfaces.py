@@ -65,36 +65,19 @@ def test_pairs_pictures_and_surfaces(kind, k):
             np.testing.assert_allclose(1000 * view.points[2], case[f"{key}_depth4_mm"], atol=1e-3)
 
 
-def test_partners_of_navi_by_both_streams():
-    """Pictures whose draw depends on the rounding of their angle to themselves are left out.
-
-    So is the picture that the old stream gives itself: its list was made with exact angles.
-    """
+def test_partners_of_navi():
+    """Pictures whose draw depends on the rounding of their angle to themselves are left out."""
     case = golden("pairs3d/navi")
-    for draw, key in (("mt19937", "pair"), ("mkl", "mkl_pair")):
-        random = np.random.RandomState(8)
-        for number in range(3):
-            rotations = rotations_of(torch.tensor(case[f"pt{number}_q"], dtype=torch.float32))
-            found = np.array(drawn_partners(rotations, random, OF_NAVI.with_changes(partner_draw=draw)))
-            known = ~case[f"pt{number}_sensitive"] & (found != np.arange(len(found)))
-            np.testing.assert_array_equal(found[known], case[f"pt{number}_{key}"][known])
-    for draw, key in (("mt19937", "all"), ("mkl", "mkl")):
-        random = np.random.RandomState(8)
-        for name in case["rd_object_names"]:
-            pairs = read_navi(NAVI, OF_NAVI.with_changes(partner_draw=draw))
-            partner = {pair.name.split("-")[0]: pair.name.split("-")[1] for pair in pairs if pair.category == name}
-            assert all(case[f"rd_{key}_pairs_{name}"][int(one)] == int(other) for one, other in partner.items())
-
-
-def test_depth_beside_the_centre_of_a_cell():
-    """The ray of ScanNet stays that of the cell's centre; NAVI's point moves with its pixel."""
-    pair = read_scannet(SCANNET)[0]
-    first, centre = scannet_view(pair, 0, OF_SCANNET), scannet_view(pair, 0, OF_SCANNET.with_changes(depth_at="centre"))
-    shown = (first.points[2] > 0) & (centre.points[2] > 0)
-    rays = first.points[:2, shown] / first.points[2, shown]
-    torch.testing.assert_close(centre.points[:2, shown] / centre.points[2, shown], rays)
-    assert not centre.points[2].equal(first.points[2])
-    assert OF_SCANNET.with_changes(grid_step=8, depth_at="centre").pixel_of_cell == slice(4, None, 8)
+    random = np.random.RandomState(8)
+    for number in range(3):
+        rotations = rotations_of(torch.tensor(case[f"pt{number}_q"], dtype=torch.float32))
+        found = np.array(drawn_partners(rotations, random, OF_NAVI))
+        known = ~case[f"pt{number}_sensitive"] & (found != np.arange(len(found)))
+        np.testing.assert_array_equal(found[known], case[f"pt{number}_pair"][known])
+    for name in case["rd_object_names"]:
+        pairs = read_navi(NAVI, OF_NAVI)
+        partner = {pair.name.split("-")[0]: pair.name.split("-")[1] for pair in pairs if pair.category == name}
+        assert all(case[f"rd_all_pairs_{name}"][int(one)] == int(other) for one, other in partner.items())
 
 
 def test_faulty_data_are_refused_by_name(tmp_path):

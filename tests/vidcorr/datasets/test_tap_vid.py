@@ -1,16 +1,11 @@
-"""TAP-Vid's layouts from files to sequences: released pickles, npz; areas of BADJA; what is refused.
-
-Also tests `datasets/badja.py`.
-"""
+"""TAP-Vid's layouts from files to sequences: released pickles, npz; what is refused."""
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from tests.helpers.layouts import write_badja
 from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import element, encoded, write_golden_tracks, written
-from vidcorr.datasets import Badja, TapVid
+from vidcorr.datasets import TapVid
 from vidcorr.videos.files import DataError
 
 SHARDS = ("tapvid_kinetics/0000_of_0010.pkl", "tapvid_kinetics/0001_of_0010.pkl")
@@ -53,11 +48,3 @@ def test_an_element_that_is_not_tap_vid_is_named(tmp_path, change, message):
     refused(DataError, "goat: is not a video of TAP-Vid.*KeyError: 'video'", TapVid, path)
     path = written(tmp_path, {"goat": element() | {"occluded": np.zeros((2, 5), bool)} | change})
     assert refused(DataError, message, TapVid, path).startswith(f"{path}, goat")
-
-
-def test_areas_of_masks_are_scaled_to_the_frames(tmp_path):
-    badja = write_badja(tmp_path / "badja", 2, frames=4, size=(40, 60))
-    small = np.zeros((20, 30), np.uint8)
-    small[:10, :10] = 255
-    Image.fromarray(small).save(badja / "extra_videos/synthetic-001/segmentations/00000.png")
-    assert Badja(badja)[1].areas()[0] == 400.0  # grey, of half the size

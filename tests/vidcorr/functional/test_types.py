@@ -21,7 +21,6 @@ from vidcorr.functional import match_keypoints, propagate_labels, track_points
 from vidcorr.functional.compactness import CompactnessPrior
 from vidcorr.functional.losses import drop_edges
 from vidcorr.functional.patches import crop_and_resize, random_patch_boxes
-from vidcorr.functional.points.matching import best_pixels
 from vidcorr.functional.position import drawn_orders, sinusoidal_position
 from vidcorr.functional.propagation.resizing import nearest_index, sampling_matrix
 from vidcorr.functional.siamese import response_labels
@@ -90,11 +89,9 @@ OTHERS = {
     "hard": lambda: list(propagate_labels(FRAMES, LABELS, protocol(label_feedback="hard", feature_stride=4))),
     "liir": lambda: list(propagate_labels(FRAMES, LABELS, LIIR)),
     "chained": lambda: points("gmrw-chained"),
-    "carried": lambda: points("fgvc"),
     "position": lambda: sinusoidal_position(16, 33, 40),
     "surfaces": surfaces,
     "nearest": lambda: [nearest_index.__wrapped__(601, 257, rule) for rule in get_args(Nearest)],
-    "best": lambda: best_pixels(torch.rand(2, 9, 9, generator=seeded(), dtype=torch.float32), 90, 90, 5),
     "orders": lambda: drawn_orders("shuffle", 2, (20, 30), seeded()),
     "edges": lambda: drop_edges(torch.zeros(1, 2, 3, 40), 0.4, seeded()),
     "labels": lambda: response_labels((18, 601), 298.5),

@@ -11,7 +11,6 @@ from vidcorr.metrics.point_tracking import (
     METRICS,
     mean_of_defined,
     tapvid_counts,
-    track_measures,
     track_scores,
     video_fractions,
 )
@@ -72,20 +71,9 @@ def test_a_fraction_of_nothing_is_left_out_of_its_mean():
     seen, hidden = [[2, 1, 1] + 5 * [1, 1, 1]], [[2, 2, 0] + 15 * [0]]
     with np.errstate(all="raise"):  # a division by zero is meant, and told to nobody
         assert math.isnan(video_fractions(hidden)["average_jaccard"])
-    scores = track_scores([{"tracks": seen}, {"tracks": hidden}])
+    scores = track_scores([seen, hidden])
     found = {key: scores[key] for key in METRICS[:3]}
     assert found == {"average_jaccard": 0.5, "average_pts_within_thresh": 1, "occlusion_accuracy": 0.75}
-
-
-def test_points_are_correct_below_a_fifth_of_the_root_of_the_area():
-    track, areas = np.array([[[8.0, 8.0], [9.0, 8.0], [10.0, 8.0]]]), np.array([400.0, 100.0, 400.0])
-    queries, seen = sample_queries(np.zeros((1, 3), bool), track), np.zeros((1, 3), bool)
-    found = track + np.array([2.0, 0.0])
-    of_pixels = {pixel: track_measures(queries, seen, found, pixel=pixel, areas=areas)["area"] for pixel in PIXELS}
-    assert of_pixels == {(1.0, 1.0): [1, 2], (0.5, 1.0): [2, 2], (2.0, 1.0): [0, 2]}
-    measures = track_measures(queries, seen, found, areas=areas)
-    assert measures["area"] == [1, 2]
-    assert track_scores([measures, measures | {"area": [0, 0]}])["PCK@0.2"] == 0.5
 
 
 def test_a_mean_has_the_same_digits_on_every_python():

@@ -56,14 +56,9 @@ IDLE = {
     PointProtocol: {
         "temperature": ({"decoding": "argmax"}, 2.0),
         "decoding_radius": ({"decoding": "expectation"}, 2.0),
-        "topk": ({"decoding": "argmax"}, 9),
         "similarity_threshold": ({"occlusion": "cycle"}, 0.9),
         "cycle_threshold": ({"occlusion": "similarity"}, 9.0),
         "query_stride": ({}, 9),
-        "context": ({}, 1),
-        "matches": ({}, 1),
-        "radius": ({}, 2.0),
-        "sigma": ({}, 1.0),
     },
     MatchingProtocol: {
         "temperature": ({"decoding": "argmax"}, 1.0),
@@ -77,7 +72,7 @@ IDLE = {
         "scale_penalty": ({"scales": 1}, 0.5),
         "penalty_lowers": ({"scale_penalty": 1.0}, True),
     },
-    SurfaceProtocol: {"max_angle": ({}, 30.0), "partner_draw": ({}, "mkl")},
+    SurfaceProtocol: {"max_angle": ({}, 30.0)},
 }
 """Kind → field → changes under which the field is idle, and another value of it."""
 BASES = {

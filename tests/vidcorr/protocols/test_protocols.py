@@ -96,9 +96,6 @@ def test_fields_that_do_not_fit_each_other_are_refused_and_the_nearest_that_do_a
             BASES[kind].with_changes(**changes)
 
 
-def test_points_propagate_by_their_own_fields_and_a_users_response_size_stays():
+def test_a_users_response_size_stays():
     boxes = TrackingProtocol().with_changes(response_size=20)
     assert boxes.at_features(4, True).name == "vfs+response_size=20+stride=4"
-    changes = {"context": 7, "matches": 8, "temperature": 0.3, "radius": 9.0, "feature_normalisation": "raw"}
-    maps = BASES["points"].with_changes(tracking="propagation", decoding="topk", **changes).propagation()
-    assert maps == PropagationProtocol("points", topk=changes.pop("matches"), **changes)

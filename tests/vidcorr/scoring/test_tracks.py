@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.helpers.layouts import write_badja
 from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import official_scores, write_golden_tracks
-from vidcorr import BadjaBenchmark
 from vidcorr.commands.score import command
 from vidcorr.datasets import Otb, TapVid
 from vidcorr.datasets.generated import write_otb
@@ -46,17 +44,6 @@ def test_npz_files_score_as_the_official_code_scores_them(truth, tmp_path, mode)
         assert of_videos == pytest.approx(value["per_video"], abs=1e-9, nan_ok=True), key
     assert found.data == {"rules": {**TAP_VID, "query_mode": mode}, "truth": str(truth)}
     assert (found.network.name, found.conditions) == (str(tmp_path), (f"{mode} queries", "4 sequences"))
-
-
-def test_badjas_tracks_score_as_its_benchmark_scored_them(tmp_path):
-    """Joints by the area of the animal, in pixels of frames that are no squares."""
-    root = write_badja(tmp_path / "badja", 2, frames=4, size=(48, 64))
-    result = BadjaBenchmark(root, stride=4).evaluate("raw_colour", tmp_path)
-    found = score_tracks(root, tmp_path / "predictions")
-    assert 0 < found.scores["PCK@0.2"] == result.scores["PCK@0.2"] < 1
-    for mine, expected in zip(found.rows, result.rows, strict=True):
-        assert (mine.name, mine.values) == (expected.name, expected.values)
-        assert mine.counts.items() <= expected.counts.items()
 
 
 def to_side(tracks, side):

@@ -106,9 +106,7 @@ class TrackingJob:
         positions: list[Tensor] = []
         for part in descriptors.split(at_once):
             maps = similarity_maps(part, features, normalise)
-            positions.append(
-                decode_positions(maps, protocol.decoding, temperature, protocol.decoding_radius, protocol.topk)
-            )
+            positions.append(decode_positions(maps, protocol.decoding, temperature, protocol.decoding_radius))
         return torch.cat(positions)
 
     def compare(self, queries: Tensor, t: int, descriptors: Tensor, found: Tensor) -> None:

@@ -9,7 +9,6 @@ from ...protocols import PointProtocol
 from ..device import to_device
 from .job import Features, TrackingJob
 from .matching import cell_centres
-from .propagated import track_by_propagation
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,4 +203,4 @@ def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor
     return corners, weights
 
 
-TRACKINGS = {"direct": track_directly, "chained": track_by_chaining, "propagation": track_by_propagation}
+TRACKINGS = {"direct": track_directly, "chained": track_by_chaining}
