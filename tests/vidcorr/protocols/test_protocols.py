@@ -79,7 +79,6 @@ BASES = {
     "propagation": protocol(),
     "propagation vip": PropagationProtocol.named("vfs", "vip"),
     "boxes": TrackingProtocol(),
-    "points": PointProtocol("own", tracking="direct", decoding="argmax"),
     "surfaces": SurfaceProtocol.named("probe3d", "navi"),
     "matching": MatchingProtocol.named("dift", changes={"upsampling": "cells", "input_fit": "corner"}),
 }
