@@ -1,14 +1,17 @@
 """Checkpoints of this project, written and read as data."""
 
+import argparse
+import datetime
 import json
 import re
 import shlex
 import zipfile
 from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,8 +22,43 @@ from .trust import Recipe, check_names, reason, whole_names
 METADATA_KEY = "vidcorr"
 
 
+def _plain_dict(factory: object = None) -> dict[Any, Any]:
+    """Return the dict that stands for a `defaultdict` of a file."""
+    return {}
+
+
+def _types_of_data() -> list[Any]:
+    """Return what training code saves beside weights: types that hold values, and functions that make numpy's.
+
+    Each is a type, or a pair of what is made and the name in the file.
+    """
+    plain = (int, float, str, bool, list, tuple, dict)
+    dates = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone)
+    without_pointers = np.typecodes["All"].replace("O", "").replace("V", "")
+    of_numpy = {type(np.dtype(code)) for code in without_pointers}
+    found: list[Any] = [argparse.Namespace, np.ndarray, np.dtype, *plain, *dates, *of_numpy]
+    found.append((_plain_dict, "collections.defaultdict"))
+    for module in ("pathlib", "pathlib._local"):  # Python 3.13 has them in the second
+        for kind in (PurePosixPath, PureWindowsPath):
+            found += [(kind, f"{module}.{kind.__name__}"), (kind, f"{module}.{kind.__name__.removeprefix('Pure')}")]
+    for value, name in ((np.float64(0), "scalar"), (np.zeros(1), "_reconstruct")):
+        make = value.__reduce__()[0]
+        found += [(make, f"numpy.core.multiarray.{name}"), (make, f"numpy._core.multiarray.{name}")]
+    return found
+
+
+TYPES_OF_DATA = _types_of_data()
+"""What a file may hold beside tensors and plain types; none runs code when it is made."""
+LFS_POINTER = b"version https://git-lfs"
+BEFORE_TABLE = re.compile(rb"(?s).{5}\0{3}\{")
+"""Start of safetensors: the length of a JSON table in eight bytes, the lowest first, and its brace."""
+
+
 def read_content(path: str | Path, whole: bool = True) -> Any:
-    """Read a file of `torch.save` that holds tensors and plain types only, or safetensors; no code in it runs.
+    """Read safetensors, or a file of `torch.save` that holds tensors and data only; no code in it runs.
+
+    The content decides, not the suffix. Data are plain types, `argparse.Namespace`, paths, dates, scalars and arrays of
+    numpy; a `defaultdict` becomes a dict.
 
     Args:
         path: the file.
@@ -37,7 +75,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
     if not path.is_file():
         raise ValueError(f"{path}: no such checkpoint")
     try:
-        if path.suffix == ".safetensors":
+        if _is_safetensors(path):
             return _read_safetensors(path, whole)
         is_archive = zipfile.is_zipfile(path)
         if whole and is_archive:
@@ -46,7 +84,8 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
                 if damaged:
                     raise ValueError(f"{damaged} has another sum than when it was saved")
         # only an archive, not torch's older form, can leave its tensors in the file
-        return torch.load(path, "cpu", weights_only=True, mmap=is_archive and not whole)
+        with torch.serialization.safe_globals(TYPES_OF_DATA):
+            return torch.load(path, "cpu", weights_only=True, mmap=is_archive and not whole)
     except Exception as error:  # torch raises errors of many types for a senseless file
         fault = reason(error)
         code = re.search(r"(?:GLOBAL|class) ([\w.]+)", fault)
@@ -54,6 +93,24 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
             remedy = "save the weights alone, torch.save(network.state_dict(), FILE)"
             fault = f"it holds {code[1]}, which is code and is not run: {remedy}"
         raise ValueError(f"{path}: damaged or foreign: {fault}") from error
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Return whether a file holds safetensors.
+
+    Raises:
+        ValueError: for what people often have in place of weights.
+    """
+    with path.open("rb") as file:
+        head = file.read(64)
+    text = head.lstrip().lower()
+    if text.startswith(LFS_POINTER):
+        raise ValueError("a pointer of git-lfs in place of the file: run git lfs pull")
+    if text.startswith(b"<"):
+        raise ValueError("a web page in place of the file: download it again")
+    if text.startswith((b"{", b"[")) and b"\0" not in head:
+        raise ValueError("JSON, no weights")
+    return BEFORE_TABLE.match(head) is not None
 
 
 def _read_safetensors(path: Path, whole: bool) -> dict[str, Any]:
@@ -78,9 +135,10 @@ def check_metadata(checkpoint: object, source: str | Path) -> None:
         ValueError: if the checkpoint has no metadata of this project, or lacks a part.
     """
     if not isinstance(checkpoint, dict) or checkpoint.get(METADATA_KEY) is None:
-        advice = f"weights of another project are converted first: vidcorr convert {shlex.quote(str(source))} OUT.ckpt"
-        advice_on_class = "weights of a class of yours are named with it, my_module:MyClass=FILE"
-        raise ValueError(f"{source}: not a checkpoint of vidcorr; {advice_on_class}; {advice}")
+        file = shlex.quote(str(source))
+        with_network = f"torchvision:resnet18={file}, timm:NAME={file} or my_module:MyClass={file}"
+        advice = f"weights alone are named with their network, {with_network}"
+        raise ValueError(f"{source}: not a checkpoint of vidcorr; {advice}; or vidcorr convert {file} OUT.ckpt")
     if not isinstance(checkpoint[METADATA_KEY], dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise ValueError(f"{source}: is damaged: it lacks its weights or their description")
 

@@ -1,12 +1,10 @@
 """Weights in files of other projects; no code in a file runs."""
 
-import argparse
 import re
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from .checkpoints import METADATA_KEY, read_content, without_prefix
@@ -45,7 +43,7 @@ def choice_rows(entry: str, others: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def read_foreign(path: str | Path, entry: str | None = None) -> ForeignWeights:
-    """Read a `.safetensors` file or a file of `torch.save`, of tensors, plain types and `argparse.Namespace`.
+    """Read the weights of a file, as `read_content`.
 
     Args:
         path: the file.
@@ -54,8 +52,7 @@ def read_foreign(path: str | Path, entry: str | None = None) -> ForeignWeights:
     Raises:
         ValueError: if the file is missing or damaged, holds other types, or lacks the entry.
     """
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        content = read_content(path)
+    content = read_content(path)
     if isinstance(content, Mapping) and content.get(METADATA_KEY) is not None:
         raise ValueError(f"{path}: already a checkpoint of vidcorr, no conversion is needed")
     weights = weights_in(content, path, entry)

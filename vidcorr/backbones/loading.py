@@ -21,7 +21,6 @@ from .liir_encoder import LiirEncoder
 from .networks import (
     HUB,
     LIBRARIES,
-    SUFFIXES,
     WITH_WEIGHTS,
     NamedNetwork,
     is_checkpoint,
@@ -89,7 +88,7 @@ def _of_name(named: NamedNetwork) -> Encoder:
             torch.manual_seed(named.seed)
         if with_weights is not None:
             encoder = Encoder(with_weights_of(*with_weights.groups()))
-        elif spec.endswith(SUFFIXES):
+        elif is_checkpoint(spec):
             encoder = _of_checkpoint(Path(spec))
         else:
             network, described = named.build()

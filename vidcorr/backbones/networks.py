@@ -119,7 +119,7 @@ class NamedNetwork:
     def file(self) -> Path | None:
         """The checkpoint of a path; None for other networks."""
         path = Path(self.spec)
-        return path if is_checkpoint(self.spec) and path.is_file() else None
+        return path if path.is_file() else None
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `FrozenEncoder` that the text gives."""
@@ -217,14 +217,14 @@ def with_channels_last(network: nn.Module) -> nn.Module:
 
 
 def split_view(text: str) -> tuple[str, str]:
-    """Split `NAME@STAGE/STRIDE` into NAME and `STAGE/STRIDE`; an `@` in the path of a file belongs to the path.
+    """Split `NAME@STAGE/STRIDE` into NAME and `STAGE/STRIDE`; an `@` in the path of a checkpoint belongs to the path.
 
     Example:
         >>> split_view("runs@home/last.ckpt"), split_view("runs@home/last.ckpt@res4/8")
         (('runs@home/last.ckpt', ''), ('runs@home/last.ckpt', 'res4/8'))
     """
     name, at, view = text.rpartition("@")
-    if not at or text.endswith(SUFFIXES):
+    if not at or _is_file(text):
         return text, ""
     return name, view
 
@@ -236,7 +236,12 @@ def on_hub(path: object) -> bool:
 
 def is_checkpoint(spec: str) -> bool:
     """Return whether a text is the path of a checkpoint, or its address on the hub."""
-    return spec.endswith(SUFFIXES) or on_hub(spec)
+    return _is_file(spec) or on_hub(spec)
+
+
+def _is_file(text: str) -> bool:
+    """Return whether a text names a file: by the suffix of a checkpoint, or because it exists."""
+    return text.endswith(SUFFIXES) or Path(text).is_file()
 
 
 def local_file(path: str | Path) -> Path:

@@ -4,13 +4,12 @@ import json
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 from ..backbones import NamedNetwork
 from ..backbones.checkpoints import saved_model
 from ..backbones.description import INPUTS
-from ..backbones.networks import SHORT_NAMES, SUFFIXES, local_file, on_hub, split_view
+from ..backbones.networks import SHORT_NAMES, is_checkpoint, local_file, on_hub, split_view
 from ..backbones.trust import allow_named
 from .benchmark_choice import refuse_one_name_twice
 from .config_files import find_config, read_yaml, yaml_value
@@ -103,9 +102,8 @@ def is_number(text: str) -> bool:
 def _words_of_model(value: str) -> list[str]:
     """Return the words for the value of `--model`: a class, or a network as `vidcorr evaluate` takes it."""
     spec, _ = split_view(value)
-    is_file = spec.endswith(SUFFIXES) or Path(spec).is_file()
     is_named = spec in SHORT_NAMES or spec == "raw_colour" or ":" in spec
-    if value.startswith("{") or not (is_file or is_named):
+    if value.startswith("{") or not (is_checkpoint(spec) or is_named):
         return [f"--model={value}"]
     parts = [f"--model.{name}={part}" for name, part in NamedNetwork(value).arguments().items()]
     return ["--model=FrozenEncoder", *parts]

@@ -1,19 +1,25 @@
 """Checkpoints say what they are, are read as data, and need no other file."""
 
+import argparse
 import shlex
 import subprocess
-from pathlib import Path
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PureWindowsPath
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from safetensors.torch import save_file
 
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY
 from vidcorr.backbones import NamedNetwork, build_feature_extractor, load, module_from_checkpoint
 from vidcorr.backbones.checkpoints import check_metadata, read_content, saved_model, write_checkpoint
+from vidcorr.backbones.convert import convert
 from vidcorr.experiments.words import words_for_parser
 from vidcorr.lightning_modules import FrozenEncoder, VFSMoCo, VFSSimSiam
 
@@ -67,6 +73,52 @@ def test_no_code_of_a_file_runs(named, new, tmp_path):
 
     torch.save({"a": Attack()}, tmp_path / "a.ckpt", _use_new_zipfile_serialization=new)
     assert refused(ValueError, rf"a\.ckpt: damaged or foreign: .*{named.__name__}", read_content, tmp_path / "a.ckpt")
+
+
+BESIDE = {
+    "args": argparse.Namespace(lr=0.1, model=argparse.Namespace(depth=12)),
+    "best": np.float64(0.5),
+    "epoch": np.int64(3),
+    "history": np.arange(3.0),
+    "log": defaultdict(list, {"loss": [1.0]}),
+    "output": Path("runs/a"),
+    "windows": PureWindowsPath("runs"),
+    "date": datetime(2026, 1, 2, tzinfo=UTC),
+    "took": timedelta(hours=1),
+}
+"""What training code saves beside weights."""
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_data_beside_weights_are_read_by_each_door(new, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = load("torchvision:resnet18").network
+    torch.save(BESIDE | {"state_dict": network.state_dict()}, "own.pth", _use_new_zipfile_serialization=new)
+    assert read_content("own.pth")["args"] == BESIDE["args"]
+    found = load("torchvision:resnet18=own.pth").network
+    convert("own.pth", "own.ckpt", architecture="torchvision:resnet18")
+    for each in (found, load("own.ckpt").network):
+        torch.testing.assert_close(each.state_dict(), network.state_dict(), rtol=0, atol=0)
+
+
+FOREIGN = {
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n": "pointer of git-lfs",
+    b"\n<!DOCTYPE html><html>404</html>": "a web page",
+    b'{"error": "gated"}': "JSON",
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN)
+def test_what_lies_in_place_of_weights_is_named(content, tmp_path):
+    for name in ("a.ckpt", "model.safetensors", "pytorch_model.bin"):
+        (tmp_path / name).write_bytes(content)
+        refused(ValueError, rf"{name}: .*{FOREIGN[content]}", load, tmp_path / name)
+
+
+def test_the_content_tells_safetensors_and_not_the_suffix(tmp_path):
+    weights = {"a": torch.rand(3)}
+    save_file(weights, tmp_path / "model.bin")
+    assert torch.equal(read_content(tmp_path / "model.bin")["state_dict"]["a"], weights["a"])
 
 
 def test_a_damaged_file_is_one_line(tmp_path):

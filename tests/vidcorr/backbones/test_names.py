@@ -18,6 +18,7 @@ from vidcorr.backbones import NamedNetwork, Network, build_feature_extractor, lo
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.description import source_of
 from vidcorr.backbones.networks import SHORT_NAMES, local_file
+from vidcorr.experiments.words import words_for_parser
 from vidcorr.lightning_modules import FrozenEncoder, SiamFC, VFSSimSiam
 from vidcorr.videos.digests import file_digest
 
@@ -95,6 +96,17 @@ def test_a_path_with_a_colon_and_an_equals_sign_is_the_file(tmp_path, monkeypatc
     encoder = load(str(path))
     assert encoder.default_stage == "res3"
     assert Network.of(encoder).weights == "weights of epoch=3-step=10.ckpt"
+
+
+@pytest.mark.parametrize("name", ["UPPER.CKPT", "last.pth.tar", "run:1/a=b@res4.bin", "weights"])
+def test_a_file_that_exists_is_told_by_its_content(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(name).parent.mkdir(exist_ok=True)
+    write_checkpoint(FrozenEncoder("torchvision:resnet18"), Path(name))
+    assert (load(name).default_stage, load(f"{name}@res3").default_stage) == (None, "res3")
+    assert words_for_parser(["validate", f"--model={name}"])[1:3] == ["--model=FrozenEncoder", f"--model.spec={name}"]
+    torch.save({"conv1.weight": torch.zeros(1)}, name)
+    refused(ValueError, f"not a checkpoint of vidcorr; .*, torchvision:resnet18={name}", load, name)
 
 
 PADDED = {"dynamic_img_size": True, "dynamic_img_pad": True}
