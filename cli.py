@@ -32,10 +32,11 @@ from vidcorr.callbacks.checkpoints import best_of_run, last_checkpoints
 from vidcorr.callbacks.loops import has_reached_its_length
 from vidcorr.callbacks.run_start import RunStart
 from vidcorr.commands import main
+from vidcorr.datamodules import VideoDataModule
 from vidcorr.errors import UsageError, message_of
 from vidcorr.experiments.benchmark_choice import add_run_flags, chosen_benchmarks
 from vidcorr.experiments.config_files import LISTS, find_config, read_yaml, with_lists
-from vidcorr.experiments.runs import FILE, ROOT, Record, Run
+from vidcorr.experiments.runs import ROOT, Run
 from vidcorr.experiments.words import words_for_parser
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 from vidcorr.lightning_modules.parts.saving import SavedModule
@@ -68,8 +69,6 @@ class NamedConfig(ActionConfigFile):
             allow_named(content)
             has_lists = any(name in content for name in LISTS)
             values = json.dumps(with_lists(content, path), default=str) if has_lists else str(path)
-            if (path.parent / FILE).is_file():
-                sys.path.append(Record.read(path.parent).folder)  # finds the run's own modules
         super().__call__(parser, cfg, values, option_string)
 
 
@@ -127,6 +126,12 @@ def without_members(value: Any) -> Any:
         for name, each in vars(value).items():
             setattr(value, name, without_members(each))
     return value
+
+
+def class_at(class_path: str) -> Any:
+    """Return the class that the parser has found: `package.module.Class`."""
+    package, _, name = class_path.rpartition(".")
+    return getattr(import_module(package), name)
 
 
 class VidcorrCLI(LightningCLI):
@@ -188,23 +193,22 @@ class VidcorrCLI(LightningCLI):
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the flags of the benchmarks, and the data module of a run that names none."""
+        """Add the flags of the benchmarks."""
         add_run_flags(parser)
-        parser.set_defaults({"data": {"class_path": "vidcorr.VideoDataModule"}})
 
     def _parse_ckpt_path(self) -> None:
         """Leave the configuration as it is: `words_for_parser` has read the checkpoint, and its values come first."""
 
     def before_instantiate_classes(self) -> None:
-        """Leave out data without a source in `validate` or beside a model with its own; choose the checkpoint.
+        """Leave out our clips without videos in `validate` or beside a model with its data; choose the checkpoint.
 
         Raises:
             ValueError: if the arguments come from a file, and name a network that it may not.
         """
         config = without_members(self.config[self.command])
-        if config.get("data") and config.data.get("init_args.source") == "":
-            package, _, name = str(config.model.class_path).rpartition(".")
-            model = getattr(import_module(package), name)
+        data = config.get("data")
+        if data and class_at(data.class_path) is VideoDataModule and data.init_args.source == "":
+            model = class_at(config.model.class_path)
             has_own_data = model.train_dataloader is not pl.LightningModule.train_dataloader
             if self.command == "validate" or has_own_data:
                 config.data = None  # the file of a method says how clips are made, not of which videos
@@ -362,8 +366,7 @@ def with_near_name(message: str) -> str:
         known = _names_of_flags()
     else:
         written = option
-        package, _, name = class_path.rpartition(".")
-        known = list(signature(getattr(import_module(package), name)).parameters)
+        known = list(signature(class_at(class_path)).parameters)
     near = nearest(written, known)
     if not near and 'key "model"' in message:
         return f"{message}; a network is the backbone of a method: --model VFSSimSiam --model.backbone timm:NAME"

@@ -11,6 +11,7 @@ import warnings
 from argparse import ArgumentError
 from collections import Counter
 from http import HTTPMethod
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import Mock, call
@@ -18,6 +19,7 @@ from unittest.mock import Mock, call
 import pytest
 import pytorch_lightning as pl
 import torch
+import yaml
 from jsonargparse import Namespace
 from pytorch_lightning.callbacks import LearningRateMonitor, TQDMProgressBar
 from pytorch_lightning.cli import LightningCLI
@@ -25,6 +27,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import vidcorr
 from tests.helpers.parsed import Parsed
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
@@ -105,15 +108,88 @@ def test_a_flag_belongs_to_the_last_callback_before_it_in_files_and_words_alike(
     refused(UsageError, message, parsed, "fit", *MOCO, append, "--trainer.callbacks+=Throughput", of_the_last)
 
 
+class Own(pl.LightningDataModule):
+    """A user's data: arguments of our names with other defaults."""
+
+    def __init__(self, source: str = "", batch_size: int = 4, size: int = 32, *, validation_fraction: float = 0.5):
+        super().__init__()
+
+
+DATA = [name for name in dir(vidcorr) if name.endswith("DataModule")]
+
+
+def defaults_of(kind):
+    """Return argument → default of a data module and its bases, as YAML has it; a class by its name."""
+    found = {}
+    for base in kind.__mro__:
+        for name, parameter in signature(base).parameters.items():
+            default = parameter.default
+            if isinstance(default, tuple):
+                default = list(default)
+            elif not isinstance(default, str | int | float | None) and default is not parameter.empty:
+                default = f"vidcorr.{type(default).__name__}"
+            found.setdefault(name, default)
+    return found
+
+
+def printed_data(capsys, *words):
+    """Return the data of a printed config: class and arguments, a class among these as its name."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        Parsed([*words, "--print_config"])
+    data = yaml.safe_load(capsys.readouterr().out)["data"]
+    given = data["init_args"].items()
+    plain = {name: value["class_path"] if isinstance(value, dict) else value for name, value in given}
+    return data["class_path"].rpartition(".")[2], plain
+
+
+@pytest.mark.parametrize("kind", [*(getattr(vidcorr, name) for name in DATA), Own])
+def test_each_data_module_has_the_defaults_of_its_own_signature(kind, capsys):
+    defaults = defaults_of(kind)
+    needed = {
+        name: "x" for name in signature(kind).parameters if defaults[name] is Parameter.empty and name != "kwargs"
+    }
+    name = f"{__name__}.Own" if kind is Own else kind.__name__
+    flag, config = f"--data={name}", f'--config={{"data": {{"class_path": "{name}"}}}}'
+    values = flags("data", **needed)
+    for words in ([flag, *values], [config, *values], [config, flag, *values], [*values, flag], [*values, config]):
+        for command in ("fit", "validate"):
+            if not (command == "validate" and kind is vidcorr.VideoDataModule):  # it has no videos: left out
+                printed, found = printed_data(capsys, command, "--model=VFSSimSiam", *words)
+                assert printed == kind.__name__
+                assert found == {name: (defaults | needed)[name] for name in found}, (command, words)
+
+
+def test_videos_without_a_data_module_are_our_clips(capsys):
+    plain = printed_data(capsys, "fit", "--model=VFSSimSiam", "--data=VideoDataModule", "--data.source=videos")
+    for words in (["--data.source=videos"], ["--data.init_args.source=videos"], ["--data.source", "videos"]):
+        assert printed_data(capsys, "fit", "--model=VFSSimSiam", *words) == plain
+    assert plain[1]["source"] == "videos"
+    before = printed_data(capsys, "fit", "--data.source=videos", "--config=vfs_simsiam_r18.yaml")
+    assert before[1]["source"] == "videos"  # in the file's data
+
+
+def test_images_under_a_method_of_videos_hold_out_nothing(capsys):
+    words = ["--config=vfs_simsiam_r18.yaml", "--config=data/images.yaml"]
+    kind, arguments = printed_data(capsys, "fit", *words)
+    assert (kind, arguments["validation_fraction"]) == ("ImageClipDataModule", 0.0)
+
+
+def test_a_users_data_without_a_source_validates():
+    assert parsed("validate", "--model=VFSSimSiam", f"--data={__name__}.Own").data.init_args.source == ""
+    assert parsed("validate", "--model=VFSSimSiam").data is None
+
+
 def test_a_model_is_any_network_that_evaluate_takes_and_several_sources_are_a_list():
     given = ["--model", "dino-b8@block9", "--model=mine:net@res3/8", "--model=a.ckpt", "--model=FrozenEncoder"]
     words = words_for_parser(["fit", "--data.source", "a b", "c", "--data.size=3", "--data.source=d", *given])
+    words.remove("--data=VideoDataModule")
     frozen, several = "--model=FrozenEncoder", ["fit", '--data.source=["a b", "c"]', "--data.size=3", "--data.source=d"]
     dino = ["--model.spec=timm:vit_base_patch8_224.dino", "--model.stage=block9", "--model.pretrained=True"]
     own = ["--model.spec=mine:net", "--model.stage=res3", "--model.stride=8"]
     assert words == [*several, frozen, *dino, frozen, *own, frozen, "--model.spec=a.ckpt", frozen]
     for word in ("--data.source", "--ckpt", "--help"):  # one value; left to the parser
-        assert words_for_parser(["fit", word, "a"]) == ["fit", word, "a"]
+        assert words_for_parser(["fit", word, "a"])[2:] == [word, "a"]
     with pytest.raises(ArgumentError, match="expected one argument"):
         words_for_parser(["fit", "--ckpt_path"])
 
@@ -348,7 +424,7 @@ def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_f
     said = []
     for more, root in (([], "runs"), ([by_flag], "named"), ([file], "configured"), ([file, by_flag], "named")):
         given = ["--ckpt_path=last", *more, "--allow", NETWORK, "--model.projector_dim=8"]
-        command, config, *words = words_for_parser(["validate", *given], said.append)
+        command, config, _, *words = words_for_parser(["validate", *given], said.append)
         model = json.loads(config.removeprefix("--config="))["model"]
         assert model["class_path"].endswith("VFSSimSiam")
         assert (model["init_args"]["projector_dim"], model["init_args"]["predictor_dim"]) == (4, 5)
@@ -360,13 +436,13 @@ def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_f
     assert words_for_parser(["validate", in_a_config, "--allow", NETWORK], said.append)[-1] == f"--ckpt_path={path}"
     assert len(said) == 5
     branch = config_file(tmp_path / "c.yaml", f"ckpt_path: {path}")
-    command, model, *words = words_for_parser(["fit", branch, "--allow", NETWORK])
+    command, model, _, *words = words_for_parser(["fit", branch, "--allow", NETWORK])
     assert "VFSSimSiam" in model
     assert words == [branch, "--allow", NETWORK, f"--ckpt_path={path}"]
     monkeypatch.setattr("vidcorr.experiments.words.local_file", lambda address: path)
     assert words_for_parser(["fit", "--ckpt_path=hf://a/b/c.ckpt"])[-1] == f"--ckpt_path={path}"
     for name in ("last", "null"):
-        assert words_for_parser(["fit", f"--ckpt_path={name}"]) == ["fit", f"--ckpt_path={name}"]
+        assert words_for_parser(["fit", f"--ckpt_path={name}"])[2:] == [f"--ckpt_path={name}"]
     words = ["validate", "--ckpt_path=nowhere.ckpt"]
     refused(FileNotFoundError, "there is no file nowhere.ckpt", words_for_parser, words)
 

@@ -1,6 +1,7 @@
 """The words of `fit` and `validate` before the parser reads them."""
 
 import json
+import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
@@ -13,7 +14,7 @@ from ..backbones.networks import SHORT_NAMES, is_checkpoint, local_file, on_hub,
 from ..backbones.trust import allow_named
 from .benchmark_choice import refuse_one_name_twice
 from .config_files import find_config, read_yaml, yaml_value
-from .runs import ROOT, newest_checkpoint
+from .runs import FILE, ROOT, Record, newest_checkpoint
 
 
 def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print) -> list[str]:
@@ -33,8 +34,13 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print) 
     parser.add_argument("--ckpt_path")
     parser.add_argument("-c", "--config", action="append", default=[])
     parser.add_argument("--trainer.default_root_dir", dest="root")
+    parser.add_argument("--data", "--data.class_path")
     given, _ = parser.parse_known_args(args)
     command, *words = rewritten(args)
+    for name in given.config:
+        _find_modules_of_run(name)
+    # the class comes first, so that all flags find it; a default of the parser would give others the values of ours
+    words.insert(0, f"--data={given.data or _class_of_data(given.config) or 'VideoDataModule'}")
     path = given.ckpt_path
     if path is None:
         path = _value_in(given.config, "ckpt_path")
@@ -107,6 +113,25 @@ def _words_of_model(value: str) -> list[str]:
         return [f"--model={value}"]
     parts = [f"--model.{name}={part}" for name, part in NamedNetwork(value).arguments().items()]
     return ["--model=FrozenEncoder", *parts]
+
+
+def _find_modules_of_run(config: str) -> None:
+    """Let Python find the modules of a run, if a config is the one in its folder."""
+    if not config.startswith("{"):
+        folder = find_config(config).parent
+        if (folder / FILE).is_file():
+            sys.path.append(Record.read(folder).folder)
+
+
+def _class_of_data(configs: Sequence[str]) -> str | None:
+    """Return the class of the data that the last of a command's configs names; None without it."""
+    found = None
+    for config in configs:
+        written = _value_in([config], "data")
+        if isinstance(written, dict):
+            written = written.get("class_path")
+        found = written or found
+    return found
 
 
 def _value_in(configs: Sequence[str], *keys: str) -> Any:
