@@ -2,8 +2,7 @@
 
 A run resumes exactly from two kinds of states: the start of an epoch, and the start of an optimiser step within one,
 once the step before it is complete, logged and validated (`loops.is_resumable`). All random draws are functions of
-seed, epoch and step, so no generator is saved; the place in the data is the number of batches that were trained on
-(`SampledDataModule`).
+seed, epoch and step, so no generator is saved; the place in the data is the state of the loader (`ResumableLoader`).
 """
 
 import logging
@@ -18,7 +17,6 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info
 
 from vidcorr.benchmarks.ranks import Ranks
-from vidcorr.datamodules.loading.loader import ResumableLoader
 from vidcorr.results.folder_lock import FolderLock
 from vidcorr.videos.files import require_at_least
 
@@ -71,7 +69,6 @@ class LastCheckpoint(ModelCheckpoint):
         self.last_model_path = ""
         self._note: dict[str, Any] = {}  # of the run: its batches and optimisers
         self._resumed: dict[str, Any] | None = None  # the note of the checkpoint that the run resumes from
-        self._places: list[dict[str, int]] = []  # of the loaders, in that checkpoint
         self._stop_waits = False  # a stop between accumulated batches, until their step is complete
         self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
 
@@ -98,7 +95,7 @@ class LastCheckpoint(ModelCheckpoint):
         written = f"step {checkpoint['global_step']}, epoch {checkpoint['epoch']}"
         rank_zero_info(f"resuming from {trainer.ckpt_path}: {written}")
         loops.complete_epoch(checkpoint)
-        self._places = loops.places_in(checkpoint)
+        loops.restore_early(trainer, checkpoint)
         path = Path(str(trainer.ckpt_path)).resolve()
         is_here = str(path.parent) == self.dirpath and path.name.startswith(self.CHECKPOINT_NAME_LAST)
         if not branches(trainer, checkpoint) and is_here:
@@ -139,9 +136,6 @@ class LastCheckpoint(ModelCheckpoint):
         if self._resumed is None:
             return
         self._require_same_settings(trainer, self._resumed)
-        loader = trainer.train_dataloader
-        if isinstance(loader, ResumableLoader) and self._places:
-            loader.load_state_dict(self._places[0])  # Lightning has not, if the module asked how many batches there are
         scores: dict[str, float] = {}
         for benchmark in benchmarks_among(trainer):
             scores |= benchmark.history.get(trainer.global_step, {})

@@ -1,5 +1,6 @@
 """All that reads or writes the counters of Lightning's loops; tests/callbacks/test_loops.py pins them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -107,15 +108,9 @@ def stay_within_epoch(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
         batches[name].update(ready=processed, completed=processed - 1)
     batches["is_last_batch"] = False
     checkpoint["epoch"] = epochs["current"]["processed"]
-    for state in places_in(checkpoint):
+    for state in loops["state_dict"].get("combined_loader", []):
         if "batches" in state:  # of our loader, which has given the batch that begins
             state["batches"] = batches["current"]["processed"]
-
-
-def places_in(checkpoint: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the states of a training's loaders, in a checkpoint; empty if none has a state."""
-    states: list[dict[str, Any]] = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
-    return states
 
 
 def complete_epoch(checkpoint: dict[str, Any]) -> None:
@@ -124,6 +119,14 @@ def complete_epoch(checkpoint: dict[str, Any]) -> None:
     if epochs["current"]["processed"] == epochs["current"]["started"]:
         for counts in epochs.values():
             counts.update(dict.fromkeys(counts, counts["processed"]))
+
+
+def restore_early(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> None:
+    """Restore the loops of a run that resumes before a schedule asks for the number of batches.
+
+    Lightning makes the loaders then, and gives them their places only if it has restored the loops.
+    """
+    trainer.fit_loop.load_state_dict(checkpoint["loops"]["fit_loop"])
 
 
 def is_between_epochs(trainer: pl.Trainer) -> bool:

@@ -19,7 +19,7 @@ from vidcorr.videos.processes import server_context, usable_cores
 from vidcorr.videos.source import hashed_rank
 
 from .loading.clips import collate, start_worker
-from .loading.loader import ClipSampler, FixedSampler, ResumableLoader, data_of, require_same_data
+from .loading.loader import ClipSampler, FixedSampler, ResumableLoader
 
 Sources = list[str | os.PathLike[str]] | str | os.PathLike[str]  # the list first: else jsonargparse makes it a text
 """A folder, list or file of data, or several of them, which are all trained on."""
@@ -68,38 +68,21 @@ class SampledDataModule(pl.LightningDataModule):
         self._samples = 0  # of all batches so far, with the replaced ones
         self._warned = False  # that too many are replaced
         self._loader: ResumableLoader[Any] | None = None  # loader of the newest fit
-        self._resumed_state: dict[str, Any] | None = None  # state of the run that is resumed
+        self._resumed: tuple[Any, dict[str, Any]] = (None, {})  # trainer that resumes, and the state for its loader
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what settles the training samples and their order (`data_of`)."""
-        return {} if self.training is None else data_of(self.training, self.seed)
+        """Return the state of the loader: its place in the data, and what settles the samples and their order."""
+        return {} if self._loader is None else self._loader.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the state for the loader, which leaves out the batches of the epoch that the run has trained on."""
-        self._resumed_state = state_dict
-
-    def _batches_before(self) -> int | None:
-        """Return the number of batches of the epoch that a run has trained on before it resumes; None in other passes.
-
-        Raises:
-            DataError: if they came from other samples, or in another order.
-
-        Warns:
-            If the run resumes between two epochs with a list of other items.
-        """
-        resumed = self._resumed_state
-        self._resumed_state = None
-        if resumed is None:
-            return None
-        trained = cast(pl.Trainer, self.trainer).fit_loop.epoch_loop.batch_progress.current.ready
-        require_same_data(resumed, self.state_dict(), trained, self.named)
-        return trained
+        """Keep the state for the loader, which Lightning may make before it restores the states of loaders."""
+        self._resumed = (self.trainer, state_dict)
 
     def train_dataloader(self) -> ResumableLoader[Any]:
         """Return a loader over this rank's training samples, in an order that is a function of (seed, epoch).
 
-        Ranks come from torch.distributed when the loader is used, so the loader is right without this DataModule. If
-        this DataModule is given to the Trainer, a resumed run begins after the batches that it has trained on.
+        Ranks come from torch.distributed when the loader is used, so the loader is right without this DataModule. A
+        resumed run begins after the batches that it has trained on.
 
         Raises:
             DataError: if the samples do not fill a batch on every rank.
@@ -111,8 +94,11 @@ class SampledDataModule(pl.LightningDataModule):
                 f"{self.named}: {sampler.num_samples} samples do not fill a batch of {self.batch_size} on every rank"
             )
         loader: ResumableLoader[Any] = ResumableLoader(training, sampler=sampler, **self._arguments())
-        if self.trainer is not None:
-            loader.batches_before = self._batches_before  # asked at the start of each epoch
+        loader.named = self.named
+        loader.trainer = self.trainer
+        resuming, state = self._resumed
+        if resuming is not None and resuming is self.trainer and resuming.training:
+            loader.load_state_dict(state)
         self._loader = loader
         return loader
 

@@ -62,7 +62,6 @@ class CorrespondenceModule(SavedModule):
         # not Lightning's mean, which divides by a rounded number of samples where ranks have unequal shares
         self.validation_loss = MeanMetric(nan_strategy=math.nan)  # a NaN is not left out
         self._batch_position = (0, 0)  # epoch and batch, the key of random draws
-        self._places: list[dict[str, Any]] = []  # of the loaders, in the checkpoint that the run resumes from
         self.seed = run_seed()
 
     def network_to_train(self, spec: str) -> nn.Module:
@@ -275,21 +274,16 @@ class CorrespondenceModule(SavedModule):
             self.described = self.described.model_copy(update=trained)
         if self.trainer.ckpt_path:
             continue_schedule(self.lr_schedulers())
-            self._continue_loaders()
         self._print_plan()
 
-    def _continue_loaders(self) -> None:
-        """Give the loaders their places: Lightning does so where it makes them, which `setup_data` has done before."""
-        loaders: Any = self.trainer.train_dataloader
-        loaders = loaders if isinstance(loaders, list | tuple) else [loaders]
-        for loader, state in zip(loaders, self._places, strict=False):
-            loader.load_state_dict(state)
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check a checkpoint as every module does, and note the places of the loaders."""
+        """Check a checkpoint as every module does, and restore the loops before the schedule makes their loaders.
+
+        Lightning restores them later, and a loader that is there by then gets no state.
+        """
         super().on_load_checkpoint(checkpoint)
-        of_fit = checkpoint.get("loops", {}).get("fit_loop", {})
-        self._places = of_fit.get("state_dict", {}).get("combined_loader", [])
+        if self.trainer.state.fn == "fit" and "loops" in checkpoint:
+            self.trainer.fit_loop.load_state_dict(checkpoint["loops"]["fit_loop"])
 
     def _print_plan(self) -> None:
         """Print the plan of the training: rows of every method, of `plan_rows`, of the data module and of callbacks.

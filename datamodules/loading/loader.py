@@ -1,9 +1,10 @@
 """Samplers, which share out the samples of an epoch over ranks, and the loader, which begins at any batch."""
 
 import time
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Iterator, Sized
 from typing import Any, TypeVar
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torch.utils.data import DataLoader
@@ -132,7 +133,8 @@ class ResumableLoader(DataLoader[BatchT]):
     Attributes:
         waited: seconds spent waiting for batches.
         place: epoch, and batches of it that were taken.
-        batches_before: returns the number of batches that the pass leaves out at its start, or None for its own place.
+        trainer: the Trainer that trains on the batches; its state then counts batches that were trained on.
+        named: the data, in messages.
 
     Raises:
         DataError: if a pass begins within an epoch of other samples, or of another order.
@@ -144,19 +146,23 @@ class ResumableLoader(DataLoader[BatchT]):
     sampler: ClipSampler
     waited: float = 0.0
     place: tuple[int, int] = (0, 0)
-    batches_before: Callable[[], int | None] | None = None
-    _loaded: dict[str, Any] | None = None
+    trainer: pl.Trainer | None = None
+    named: str = "the data"
+    _data_before: dict[str, Any] | None = None  # of the run that is resumed, until the next pass
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place, `epoch` and `batches` of it that were taken, and the `data`."""
+        """Return the place, `epoch` and `batches` of it, and the `data`."""
         epoch, batches = self.place
+        if self.trainer is not None:
+            batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
         return {"epoch": epoch, "batches": batches, "data": self._data()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let the next pass begin at a place; if `set_epoch` chooses another epoch, at its start."""
         if not isinstance(self.sampler, ClipSampler):  # Lightning's `overfit_batches` has replaced it
             return
-        self._loaded = state_dict
+        self.place = (state_dict["epoch"], state_dict["batches"])
+        self._data_before = state_dict["data"]
         if not self.sampler.is_chosen:
             self.sampler.epoch = state_dict["epoch"]
 
@@ -164,37 +170,30 @@ class ResumableLoader(DataLoader[BatchT]):
         return data_of(self.dataset, getattr(self.sampler, "seed", 0))
 
     def _next_place(self) -> tuple[int, int]:
-        """Set the sampler's epoch for the next pass, and forget a loaded state.
+        """Set the sampler's epoch for the next pass; a loaded place counts once.
 
         Returns:
             The epoch, and the number of batches that the pass leaves out at its start.
         """
-        if not isinstance(self.sampler, ClipSampler):
+        sampler = self.sampler
+        if not isinstance(sampler, ClipSampler):
             return 0, 0
         epoch, taken = self.place
-        last_pass_was_whole = taken > 0 and taken == len(self)
-        if self._loaded is None and last_pass_was_whole and not self.sampler.is_chosen:
-            self.sampler.epoch = epoch + 1
-        loaded = self._loaded or {}
-        self._loaded = None
-        self.sampler.is_chosen = False
-        batches = 0
-        if loaded.get("epoch") == self.sampler.epoch:  # else `set_epoch` has chosen another epoch
-            batches = loaded["batches"]
-        if batches >= len(self):  # the epoch was whole
-            self.sampler.epoch += 1
-            batches = 0
-        return self.sampler.epoch, batches
+        continues = self._data_before is not None and sampler.epoch == epoch
+        is_whole = taken > 0 and taken >= len(self)
+        if is_whole and (continues or not sampler.is_chosen):
+            sampler.epoch = epoch + 1
+        if is_whole or not continues:
+            taken = 0
+        sampler.is_chosen = False
+        if self._data_before is not None:
+            require_same_data(self._data_before, self._data(), taken, self.named)
+        self._data_before = None
+        return sampler.epoch, taken
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # a generator: it starts at the first next(), after Lightning has restored the epoch and its batches
-        loaded = self._loaded
         epoch, taken = self._next_place()
-        of_data_module = None if self.batches_before is None else self.batches_before()
-        if of_data_module is not None:  # it has compared the data
-            taken = of_data_module
-        elif loaded is not None:
-            require_same_data(loaded["data"], self._data(), taken, "the data")
         self.place = (epoch, taken)
         self.sampler.first_batch = taken
         began = time.perf_counter()

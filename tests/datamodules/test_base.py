@@ -21,7 +21,7 @@ MODULES = [
     for name in datamodules.__all__
     if isinstance(kind := getattr(datamodules, name), type) and issubclass(kind, SampledDataModule)
 ]
-SMALL = {"SyntheticVideoDataModule": {"videos": 4, "benchmark_videos": 1, "frames_per_video": 4, "video_size": 64}}
+SMALL = {"SyntheticVideoDataModule": {"videos": 6, "benchmark_videos": 1, "frames_per_video": 4, "video_size": 64}}
 
 
 @pytest.fixture
@@ -54,13 +54,18 @@ def made(name, root, **options):
     return data
 
 
-def resumed(name, root, state, batches, **options):
-    """Return how a run begins that resumes after some batches of an epoch."""
+def resumed(name, root, state, **options):
+    """Return the loader that Lightning asks for in a run that resumes."""
     data = made(name, root, **options)
     data.trainer = quiet_trainer()
-    data.trainer.fit_loop.epoch_loop.batch_progress.current.ready = batches
+    data.trainer.training = True
     data.load_state_dict(state)
-    return data.train_dataloader().batches_before
+    return data.train_dataloader()
+
+
+def place_of_first_batch(loader):
+    next(iter(loader))
+    return loader.place
 
 
 CASES = [*((name, {}) for name in MODULES), ("VideoDataModule", {"samples_per_epoch": 6})]
@@ -69,16 +74,18 @@ CASES = [*((name, {}) for name in MODULES), ("VideoDataModule", {"samples_per_ep
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_another_list_is_refused_within_an_epoch_and_told_between_two(name, options, root, recwarn):
     data = made(name, root, **options)
-    state = data.state_dict()
-    items = state["items"]
-    assert resumed(name, root, state, 1, **options)() == 1
-    assert resumed(name, root, state, 0, **options)() == 0
+    state = data.train_dataloader().state_dict()
+    items = state["data"]["items"]
+    within = state | {"batches": 1}
+    for before, place in ((state, (0, 1)), (within, (0, 2))):
+        assert place_of_first_batch(resumed(name, root, before, **options)) == place
     recwarn.clear()
     exchange(root)
-    refused(DataError, "written within an epoch of other data: .*, now ", resumed(name, root, state, 1, **options))
-    again = resumed(name, root, state, 0, **options)
+    message = "written within an epoch of other data: .*, now "
+    refused(DataError, message, place_of_first_batch, resumed(name, root, within, **options))
+    again = resumed(name, root, state, **options)
     recwarn.clear()
-    assert again() == 0
+    assert place_of_first_batch(again) == (0, 1)
     (warning,) = recwarn
     message = f"not the items that the checkpoint's run was trained on: {items} before, {items} now"
     assert str(warning.message).endswith(message)
@@ -90,7 +97,7 @@ def test_no_seed_is_that_of_the_run_and_0_is_a_seed(name, root, monkeypatch):
     monkeypatch.setenv("PL_GLOBAL_SEED", "5")
     assert made(name, root).seed == 5
     assert made(name, root, seed=0).seed == 0
-    assert made(name, root).state_dict()["seed"] == 5
+    assert made(name, root).train_dataloader().state_dict()["data"]["seed"] == 5
 
 
 LEAST = {

@@ -14,8 +14,12 @@ from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.videos.files import DataError
 
 
+def data_module(video_folder):
+    return VideoDataModule(video_folder, size=32, frames=2, batch_size=2, num_workers=0, seed=0, repeat=3)
+
+
 def bare_loader(video_folder):
-    data = VideoDataModule(video_folder, size=32, frames=2, batch_size=2, num_workers=0, seed=0, repeat=3)
+    data = data_module(video_folder)
     data.setup("fit")
     return data.train_dataloader()
 
@@ -109,8 +113,17 @@ def stop(trainer, step):
         raise RuntimeError("a user's mistake")
 
 
-@pytest.mark.parametrize(("kind", "more"), [(Plain, ()), (lambda: Floats(**TINY), ()), (Scheduled, (LastCheckpoint,))])
-def test_a_plain_trainer_resumes_within_an_epoch(kind, more, video_folder, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "data", "more"),
+    [
+        (Plain, bare_loader, ()),
+        (lambda: Floats(**TINY), bare_loader, ()),
+        (Scheduled, bare_loader, (LastCheckpoint,)),
+        (Scheduled, data_module, ()),
+        (Scheduled, data_module, (LastCheckpoint,)),
+    ],
+)
+def test_a_plain_trainer_resumes_within_an_epoch(kind, data, more, video_folder, tmp_path):
     def fit(path=None, at=-1, **options):
         torch.manual_seed(0)
         saver = pl.callbacks.ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1, filename="{step}")
@@ -121,7 +134,7 @@ def test_a_plain_trainer_resumes_within_an_epoch(kind, more, video_folder, tmp_p
             enable_checkpointing=True,
         )
         module = kind()
-        trainer.fit(module, bare_loader(video_folder), ckpt_path=path)
+        trainer.fit(module, data(video_folder), ckpt_path=path)
         return module.state_dict(), trainer.global_step
 
     whole, steps = fit()

@@ -77,7 +77,10 @@ def test_a_run_that_resumes_takes_the_batches_that_follow(workers, monkeypatch):
     module = SampledDataModule("source", 2, workers, 6)
     module.training = Echo(12)
     module.trainer = quiet_trainer()
-    module.trainer.fit_loop.epoch_loop.batch_progress.current.ready = 4
+    module.trainer.training = True
+    left = module.train_dataloader()
+    left.place = (3, 5)  # the fifth batch is not trained on yet
+    module.trainer.fit_loop.epoch_loop.batch_progress.current.processed = 4
     module.load_state_dict(module.state_dict())
     loader = module.train_dataloader()
     assert batches(loader, 3) == expected[4:]
