@@ -14,7 +14,7 @@ from tests.helpers.sprite import tensors
 from vidcorr import BoxPrompt, DavisBenchmark, JhmdbBenchmark, MaskPrompt, PointPrompt, follow, predict_video
 from vidcorr.functional import LabelPropagator, propagate_labels
 from vidcorr.functional.propagation.matches import affinity_of_cells
-from vidcorr.functional.propagation.propagate import under_rule
+from vidcorr.functional.propagation.propagate import References, under_rule
 from vidcorr.protocols import JointProtocol, PropagationProtocol
 from vidcorr.results.pictures import heat_map_sheet
 from vidcorr.results.result import Result
@@ -24,23 +24,26 @@ RULE = "tests.vidcorr.tracking.test_rule.Learnt"
 
 
 class Same(LabelPropagator):
-    def average(self, query, keys, labels, frames):
-        return super().average(query, keys, labels, frames)
+    """References that are copied."""
+
+    def average(self, query, references):
+        copied = References.of(references.frames, references.keys, references.labels, self.protocol)
+        return super().average(query, copied)
 
 
 class Learnt(LabelPropagator):
     """The temperature of the user's module in place of the protocol's."""
 
-    def average(self, query, keys, labels, frames):
+    def average(self, query, references):
         factor = self.protocol.temperature / self.network.temperature
-        return super().average(query * factor, keys, labels, frames)
+        return super().average(query * factor, references)
 
 
 class First(LabelPropagator):
     """The labels of frame 0, wherever the features are."""
 
-    def average(self, query, keys, labels, frames):
-        return labels[:, :, frames.index(0)]
+    def average(self, query, references):
+        return references.labels[:, :, references.frames.index(0)]
 
 
 class Own(nn.Module):
@@ -152,20 +155,24 @@ def test_heat_maps_show_the_weights_of_a_rule():
     assert not np.array_equal(*sheets)
 
     class Hard(LabelPropagator):
-        def average(self, query, keys, labels, frames):
-            return labels[:, :, 0].detach()
+        def average(self, query, references):
+            return references.labels[:, :, 0].detach()
 
     refused(ValueError, "Hard.average: gives no gradients", affinity_of_cells, features, points, protocol, True, Hard)
 
 
 def test_a_rule_of_another_shape_and_ids_without_channels_are_refused():
     class Transposed(LabelPropagator):
-        def average(self, query, keys, labels, frames):
-            return labels[:, :, 0].permute(2, 0, 1)
+        def average(self, query, references):
+            return references.labels[:, :, 0].permute(2, 0, 1)
 
     rule = Transposed(one_hot(3), PropagationProtocol.named("vfs"))
     rule.step(video()[0])
     refused(ValueError, r"Transposed.average must return \(9, 13, 3\), got \(3, 9, 13\)", rule.step, video()[1])
+    others = References.of([0], torch.zeros(9, 13, 1, 8), torch.zeros(9, 13, 1, 3), rule.protocol)
+    query = torch.zeros(9, 13, 4)
+    message = r"the query is \(9, 13, 4\), a reference \(9, 13, 8\)"
+    refused(ValueError, message, LabelPropagator(one_hot(3), rule.protocol).average, query, others)
     ids = torch.zeros(9, 13, dtype=torch.long)
     message = r"first_labels must be \(L, h, w\), got \(9, 13\); encode_masks makes them of ids"
     refused(ValueError, message, propagate_labels, video(), ids, rule.protocol)

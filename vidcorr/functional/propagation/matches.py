@@ -9,7 +9,7 @@ from torch import Tensor
 from ...protocols import LabelProtocol
 from ..device import computing_in
 from .comparison import comparison
-from .propagate import LabelPropagator
+from .propagate import LabelPropagator, References
 
 
 class CellAffinity(NamedTuple):
@@ -69,7 +69,7 @@ def affinity_of_cells(
         rule = propagator(labels.detach()[:, :, 0].permute(2, 0, 1), protocol)
         rule.frame = last
         rule.network = network
-        average = rule.average(query, keys, labels, listed)
+        average = rule.average(query, References.of(listed, keys, labels, protocol))
         if not average.requires_grad:
             raise ValueError(f"{type(rule).__name__}.average: gives no gradients of the labels, so no weights")
         for y, x in points.tolist():

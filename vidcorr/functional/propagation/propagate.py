@@ -1,8 +1,9 @@
 """Label propagation: the labels of a video's first frame are propagated by the similarity of features."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from .attention import average_of_all
 from .coding import upsampled_argmax
 from .comparison import FeatureMap, comparison
 from .memory import FrameMemory, KeyMemory
-from .strips import FoundMatches, best_matches
+from .strips import FoundMatches
 
 CHECKED_TOGETHER = 32
 """Number of frames checked together on a GPU, because a check waits for the device."""
@@ -69,6 +70,70 @@ def _frames(propagator: "LabelPropagator", features: Iterable[Array], entering: 
         yield propagator.step(torch.as_tensor(item), entering.get(propagator.frame))
     propagator.check_finite()
     _check_entering(entering, propagator.frame)
+
+
+class Source(NamedTuple):
+    """Reference frames that are searched together, with the memories that hold them."""
+
+    keys: KeyMemory
+    labels: FrameMemory
+    frames: list[int]
+
+    def maps(self, memory: FrameMemory) -> list[Tensor]:
+        """Return the maps (h, w, D) of the frames in a memory."""
+        return [memory.maps[:, :, memory.slot(frame)] for frame in self.frames]
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """The reference frames of a step; features and labels are copied only if they are read.
+
+    Attributes:
+        frames: S indices. A reference that counts twice is there twice; the first is the frame of the annotation
+            unless the protocol lists its references.
+        sources: where they lie.
+    """
+
+    frames: list[int]
+    sources: list[Source]
+
+    @staticmethod
+    def of(frames: Sequence[int], keys: Tensor, labels: Tensor, protocol: LabelProtocol) -> "References":
+        """Return references with other features or labels.
+
+        Args:
+            frames: S indices.
+            keys: (h, w, S, C), features.
+            labels: (h, w, S, L); gradients with respect to them are kept.
+            protocol: the neighbourhoods.
+        """
+        places = list(range(len(frames)))
+        parts = {Neighbourhood.of(protocol, keys.shape): places}
+        if looks_everywhere(protocol):
+            parts = {Neighbourhood(None): places[:1], Neighbourhood.of(protocol, keys.shape): places[1:]}
+        sources: list[Source] = []
+        for neighbourhood, members in parts.items():
+            if not members:
+                continue
+            listed = [frames[place] for place in members]
+            source = Source(
+                KeyMemory(listed, 0, keys[:, :, 0], neighbourhood), FrameMemory(listed, 0, labels[:, :, 0]), listed
+            )
+            for frame, place in zip(listed, members, strict=True):
+                source.keys.write(frame, keys[:, :, place].detach())
+                source.labels.write(frame, labels[:, :, place])
+            sources.append(source)
+        return References(list(frames), sources)
+
+    @property
+    def keys(self) -> Tensor:
+        """(h, w, S, C), features of the references."""
+        return torch.stack([item for source in self.sources for item in source.maps(source.keys)], 2)
+
+    @property
+    def labels(self) -> Tensor:
+        """(h, w, S, L), their labels."""
+        return torch.stack([item for source in self.sources for item in source.maps(source.labels)], 2)
 
 
 class LabelPropagator:
@@ -186,51 +251,47 @@ class LabelPropagator:
             keys.write(self.frame, query)
             self._labels[source].write(self.frame, labels)
 
-    def average(self, query: Tensor, keys: Tensor, labels: Tensor, frames: Sequence[int]) -> Tensor:
+    def average(self, query: Tensor, references: "References") -> Tensor:
         """Return the labels of a frame, an average of its references' labels: what a rule of yours overrides.
 
-        By default as the protocol says. A rule may also change the arguments and call this method. The labels are
-        normalised afterwards, if the protocol does that.
+        By default as the protocol says. A rule may also call this method with another query, or other references by
+        `References.of`. The labels are normalised afterwards, if the protocol does that.
 
         Args:
             query: (h, w, C), features of the frame as the protocol compares them: of unit length, whitened components
                 of unit length, or as they are.
-            keys: (h, w, S, C), features of the S reference frames.
-            labels: (h, w, S, L), their labels.
-            frames: S indices of the references. A reference that counts twice is there twice; the first is the frame of
-                the annotation unless the protocol lists its references.
+            references: indices, features and labels of the reference frames.
 
         Returns:
             (h, w, L).
+
+        Raises:
+            ValueError: if query and references differ in shape.
         """
         protocol = self.protocol
-        query = query.detach()  # the labels alone have gradients, from which heat maps are drawn
-        keys = keys.detach()
-        if protocol.topk is None:
-            return average_of_all(query, keys, labels, range(len(frames)), protocol)
-        near = range(len(frames))  # places of the references that are searched in the neighbourhood
+        expected = references.sources[0].keys.maps[:, :, 0]
+        if query.shape != expected.shape:
+            raise ValueError(f"the query is {tuple(query.shape)}, a reference {tuple(expected.shape)}")
+        query = query.detach().to(expected)  # the labels alone have gradients, from which heat maps are drawn
+        if protocol.topk is None:  # no frame is kept apart then: the conditions of protocols see to it
+            (source,) = references.sources
+            slots = [source.keys.slot(frame) for frame in source.frames]
+            return average_of_all(query, source.keys.maps, source.labels.maps, slots, protocol)
         searches: list[Search] = []
         tables: list[Tensor] = []
-        if looks_everywhere(protocol):
-            searches.append(partial(best_matches, query, keys, near[:1], neighbourhood=Neighbourhood(None)))
-            tables.append(labels)
-            near = near[1:]
-        if near:
-            neighbourhood = Neighbourhood.of(protocol, query.shape)
-            searches.append(partial(best_matches, query, keys, near, neighbourhood=neighbourhood))
-            tables.append(labels)
+        for source in references.sources:
+            searches.append(partial(source.keys.best_matches, query, source.frames))
+            tables.append(source.labels.maps)
         return average_of_best(searches, tables, protocol)
 
     def _propagate(self, query: Tensor) -> Tensor:
         """Return labels (L, h, w) for queries (h, w, C)."""
         protocol = self.protocol
-        is_own_rule = type(self).average is not LabelPropagator.average
-        average_since = self._average_by_rule if is_own_rule else self._average_in_memory
         if self._starting:
-            of_starts = [average_since(query, start) * channels for start, channels in self._starting.items()]
+            of_starts = [self._average_since(query, start) * channels for start, channels in self._starting.items()]
             average = torch.stack(of_starts).sum(0)
         else:
-            average = average_since(query, 0)
+            average = self._average_since(query, 0)
         labels = average.permute(2, 0, 1).contiguous()
         if protocol.normalise_labels and protocol.normalise_by == "labels":
             labels = labels / labels.sum(0, keepdim=True).clamp_min(1e-12)
@@ -238,42 +299,22 @@ class LabelPropagator:
             labels[1:] *= protocol.foreground_gain
         return labels
 
-    def _average_by_rule(self, query: Tensor, start: int) -> Tensor:
-        """Average labels (h, w, L) of the references since `start` by the user's rule."""
+    def _average_since(self, query: Tensor, start: int) -> Tensor:
+        """Return the average (h, w, L) of the references since frame `start`."""
         frames = self.protocol.reference_frames(self.frame, start)
-        keys: list[Tensor] = []
-        labels: list[Tensor] = []
-        for source, references in self._sources(frames, start).items():
-            for frame in references:
-                keys.append(self._keys[source].maps[:, :, self._keys[source].slot(frame)])
-                labels.append(self._labels[source].maps[:, :, self._labels[source].slot(frame)])
-        average = self.average(query, torch.stack(keys, 2), torch.stack(labels, 2), frames)
-        if average.shape != labels[0].shape:
+        frames_of = {NEARBY: frames}
+        if start in self._keys:  # it is searched everywhere, in a memory of its own
+            frames_of = {start: frames[:1], NEARBY: frames[1:]}
+        sources: list[Source] = []
+        for memory, members in frames_of.items():
+            if members:
+                sources.append(Source(self._keys[memory], self._labels[memory], members))
+        average = self.average(query, References(frames, sources))
+        labels = sources[0].labels.maps[:, :, 0]
+        if average.shape != labels.shape:
             rule = f"{type(self).__name__}.average"
-            raise ValueError(f"{rule} must return {tuple(labels[0].shape)}, got {tuple(average.shape)}")
-        return average.to(labels[0])
-
-    def _average_in_memory(self, query: Tensor, start: int) -> Tensor:
-        """Average labels (h, w, L) of the references since `start` as `average` does, without a copy of them."""
-        protocol = self.protocol
-        frames = protocol.reference_frames(self.frame, start)
-        if protocol.topk is None:  # no frame is kept apart then: the conditions of protocols see to it
-            keys = self._keys[NEARBY]
-            slots = [keys.slot(frame) for frame in frames]
-            return average_of_all(query, keys.maps, self._labels[NEARBY].maps, slots, protocol)
-        searches: list[Search] = []
-        tables: list[Tensor] = []
-        for source, references in self._sources(frames, start).items():
-            searches.append(partial(self._keys[source].best_matches, query, references))
-            tables.append(self._labels[source].maps)
-        return average_of_best(searches, tables, protocol)
-
-    def _sources(self, frames: list[int], start: int) -> dict[int, list[int]]:
-        """Return memory → reference frames in it; a start that is searched everywhere has a memory of its own."""
-        if start not in self._keys:
-            return {NEARBY: frames}
-        sources = {start: frames[:1], NEARBY: frames[1:]}
-        return {source: references for source, references in sources.items() if references}
+            raise ValueError(f"{rule} must return {tuple(labels.shape)}, got {tuple(average.shape)}")
+        return average.to(labels)
 
     def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
         """Return labels (L, h, w) combined with the labels of objects that start at this frame."""
