@@ -90,18 +90,25 @@ class ProjectedExtractor(FeatureExtractor):
         self.head = shared_copy(head)
         self.stride = inner.stride
         self.multiple = inner.multiple
+        self.input = inner.input
+        self.normalises = inner.normalises
+        self.ignores = inner.ignores
         self.described = inner.described
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the projected map."""
-        features: Tensor = self.inner(images)
+        features = self.inner.map_of(images)
         projected: Tensor = self.head(features.movedim(1, -1))
         return projected.movedim(-1, 1)
 
     def folded(self) -> "ProjectedExtractor":
         """Return an extractor with the encoder's BatchNorms folded into its convolutions."""
         return ProjectedExtractor(self.inner.folded(), self.head)
+
+    def adapted(self, **values: Any) -> "ProjectedExtractor":
+        """Return a view over the encoder's extractor with other values."""
+        return ProjectedExtractor(self.inner.adapted(**values), self.head)
 
 
 class CoSettle(CorrespondenceModule):

@@ -8,7 +8,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from vidcorr.backbones import FeatureExtractor, Network, pooled_width
+from vidcorr.backbones import FeatureExtractor, pooled_width
 from vidcorr.backbones.copies import shared_copy
 from vidcorr.backbones.extractor import Dilated
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
@@ -21,39 +21,38 @@ LOSSES = {"focal": focal_loss, "balanced": balanced_loss}
 """Argument `loss` → function of logits and labels."""
 
 
-class SiameseExtractor(nn.Module):
+class SiameseExtractor(FeatureExtractor):
     """Extractor of search-region features, with `exemplar` for the exemplars' features.
 
-    Attributes:
-        stride: pixels per cell.
-        described: description of the network.
+    Args:
+        backbone: the frozen extractor.
+        exemplar_conv: applied to its maps of exemplars.
+        search_conv: applied to its maps of search regions.
     """
 
-    described: Network | None = None
-
-    def __init__(self, backbone: nn.Module, exemplar_conv: nn.Module, search_conv: nn.Module) -> None:
-        super().__init__()
+    def __init__(self, backbone: FeatureExtractor, exemplar_conv: nn.Module, search_conv: nn.Module) -> None:
+        super().__init__(backbone.stage, known=backbone.stages, network="the encoder")  # `backbone` has checked it
         self.backbone = backbone
         self.exemplar_conv = exemplar_conv
         self.search_conv = search_conv
-        self.stride: Any = backbone.stride
-        self.stage: Any = getattr(backbone, "stage", None)  # a user's extractor may have a stride alone
-        self.dilated: Dilated = getattr(backbone, "dilated", False)
+        self.stride = backbone.stride
+        self.dilated = backbone.dilated
+        self.input = backbone.input
+        self.normalises = backbone.normalises
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return features of search regions: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`."""
-        features: Tensor = self.search_conv(self.backbone(images))
+    def map_of(self, images: Tensor) -> Tensor:
+        """Return features of search regions."""
+        features: Tensor = self.search_conv(self.backbone.map_of(images))
         return features
 
     def exemplar(self, crops: Tensor) -> Tensor:
         """Return features of exemplar crops, float RGB in [0, 1]: `(N, 3, a, a)` → `(N, C, h, w)`."""
-        features: Tensor = self.exemplar_conv(self.backbone(crops))
+        features: Tensor = self.exemplar_conv(self.backbone.map_of(self.prepared(crops)))
         return features
 
     def folded(self) -> "SiameseExtractor":
         """Return a copy with the backbone's BatchNorms folded into its convolutions, if the backbone can fold them."""
-        fast = self.backbone.folded() if isinstance(self.backbone, FeatureExtractor) else self.backbone
-        return SiameseExtractor(fast, self.exemplar_conv, self.search_conv)
+        return SiameseExtractor(self.backbone.folded(), self.exemplar_conv, self.search_conv)
 
 
 class SiamFC(CorrespondenceModule):
@@ -118,8 +117,8 @@ class SiamFC(CorrespondenceModule):
         self.lr = lr
         self.last_lr = last_lr
         built = self.frozen_network(backbone, pretrained, encoder)
-        self.backbone = built.view(stage, stride, dilated=dilated).requires_grad_(False).eval()
-        self.stride = int(self.backbone.stride)  # type: ignore[arg-type]
+        self.backbone: Any = built.view(stage, stride, dilated=dilated).requires_grad_(False).eval()
+        self.stride: int = self.backbone.stride
         width = pooled_width(self.backbone)
         self.exemplar_conv = nn.Conv2d(width, width, 1)
         self.search_conv = self.exemplar_conv if shared_convolution else nn.Conv2d(width, width, 1)

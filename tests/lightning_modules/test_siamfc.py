@@ -1,6 +1,5 @@
 """The tracking fine-tune: its loss, its start, its schedule, its extractor."""
 
-from types import SimpleNamespace
 from unittest.mock import Mock
 
 import numpy as np
@@ -14,7 +13,6 @@ from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.functional import siamese_correlation
 from vidcorr.functional.siamese import focal_loss, response_labels
 from vidcorr.lightning_modules import SiamFC
-from vidcorr.lightning_modules.siamfc import SiameseExtractor
 
 NETWORK = "tests.helpers.encoders:TinyResNet"
 
@@ -72,9 +70,6 @@ def test_its_extractor_shares_the_weights_and_has_exemplar():
     refused(TypeError, "layers", module.feature_extractor, layers=2)
     strided = SiamFC(NETWORK, dilated=False, stride=16).feature_extractor()
     assert (strided.stride, strided.dilated) == (16, False)
-    of_a_user = SimpleNamespace(stride=4)
-    bare = SiameseExtractor(of_a_user, None, None).folded()
-    assert vars(bare).items() >= {"backbone": of_a_user, "stride": 4, "stage": None, "dilated": False}.items()
 
 
 def test_one_convolution_may_serve_exemplars_and_search_regions(tmp_path):

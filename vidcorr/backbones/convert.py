@@ -18,7 +18,6 @@ from . import vit
 from .checkpoints import load_weights, write_checkpoint
 from .description import IMAGENET_MEAN, IMAGENET_STD, REMEDY, Input
 from .encoder import Encoder
-from .extractor import input_of
 from .foreign import State, choice_rows, fitted, read_foreign
 from .networks import NamedNetwork
 from .trust import LONGEST, Recipe, allow, import_path, make
@@ -87,7 +86,7 @@ def convert(
         "entry": place,
         "others": others,
         **recipe,
-        "input": input_of(module.feature_extractor()).rgb,
+        "input": module.feature_extractor().input.rgb,
         "unused": unused,
         "note": table.get("note", ""),
         "measure": measure.strip(),

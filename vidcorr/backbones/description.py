@@ -73,12 +73,16 @@ class Input(BaseModel):
         return cls(mean=means, std=deviations, source=source)
 
     @property
+    def is_unit(self) -> bool:
+        """True for RGB in [0, 1] as it is."""
+        return (self.mean, self.std) == INPUTS["unit"]
+
+    @property
     def rgb(self) -> str:
         """Mean and deviation in words."""
-        values = self.mean, self.std
-        if values == INPUTS["unit"]:
+        if self.is_unit:
             return "RGB in [0, 1]"
-        if values == INPUTS["imagenet"]:
+        if (self.mean, self.std) == INPUTS["imagenet"]:
             return "RGB normalised by ImageNet's mean"
         return f"RGB normalised by {_in_words(self.mean)} / {_in_words(self.std)}"
 

@@ -2,7 +2,8 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -12,26 +13,20 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..functional.device import PendingCopy
-from .copies import Held, device_of, shared_copy
-from .description import IMAGENET_MEAN, IMAGENET_STD, Input, Network, stated_input
+from .copies import Held, shared_copy
+from .description import Input, Network, stated_input
 from .extractor import (
     UNDILATED,
     Dilated,
     FeatureExtractor,
     MapExtractor,
-    Normalise,
-    RawColour,
     TimmExtractor,
-    at_input,
-    has_part,
     input_of,
-    normalisation,
-    stated_stride,
 )
-from .liir_encoder import AFFINITY, LiirEncoder, LiirExtractor
+from .liir_encoder import LiirEncoder, LiirExtractor
 from .resnet import ResNetExtractor, is_resnet
 from .trust import Recipe, import_path, own_arguments
-from .video import VideoEncoder, frames_at_input
+from .video import Clips, VideoEncoder
 from .vit import BlocksExtractor, ViTExtractor, gives_blocks, is_vit
 
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
@@ -47,9 +42,11 @@ def unwrapped(network: Any) -> Any:
 
 
 def gives_extractors(module: object) -> bool:
-    """Return whether a module has a method `feature_extractor`; a network in an attribute of this name is none."""
+    """Return whether a module has a method `feature_extractor(stage, stride)`; a network or another method is none."""
     method = getattr(module, "feature_extractor", None)
-    return callable(method) and not isinstance(method, nn.Module)
+    if not callable(method) or isinstance(method, nn.Module):
+        return False
+    return {"stage", "stride"} <= inspect.signature(method).parameters.keys()
 
 
 def inner_network(network: Any) -> Any:
@@ -83,58 +80,53 @@ def inner_network(network: Any) -> Any:
     return inner_network(found[0])
 
 
-def is_extractor(network: object) -> bool:
-    """Return whether a module is an extractor already, whose stage and stride are settled."""
-    is_of_siamfc = hasattr(network, "exemplar")  # its extractor encodes exemplars by a method of this name
-    return isinstance(network, FeatureExtractor) or is_of_siamfc
-
-
 def is_of_timm(network: nn.Module) -> bool:
     """Return whether a network is one of timm that has a map before its pooling."""
     of_timm = any(base.__module__.startswith("timm.") for base in type(network).__mro__)
     return of_timm and hasattr(network, "forward_features")
 
 
-def _resnet(
-    network: nn.Module, normalise: nn.Module, stage: str | None, stride: int | None, dilated: Dilated = False
-) -> FeatureExtractor:
-    """Return a view of a ResNet, by default of res4 at stride 8."""
-    view = ResNetExtractor(network, normalise, stage or "res4", stride or 8, dilated)
-    view.left_to_protocol = stage is None and stride is None
-    return view
+def record_of(network: Any) -> Input | None:
+    """Return the input in timm's record of a network's training; None without one."""
+    record: Any = getattr(network, "pretrained_cfg", None) or {}
+    if "mean" not in record:
+        return None
+    name = ".".join(filter(None, (record.get("architecture"), record.get("tag"))))
+    return Input.of(record["mean"], record["std"], f"timm's record of {name}")
 
 
-def _liir(network: Any, normalise: nn.Module | None, stage: str | None, stride: int | None) -> FeatureExtractor:
-    return LiirExtractor(network, stage or AFFINITY, stride)
+def own_view(network: Any, stage: str | None, stride: int | None, **dilated: Dilated) -> Any:
+    """Return what the method `feature_extractor` of a module returns, as an extractor."""
+    view = network.feature_extractor(stage, stride, **dilated)
+    return view if isinstance(view, FeatureExtractor | VideoEncoder) else MapExtractor(view)
 
 
-def _colour(network: Any, normalise: nn.Module | None, stage: str | None, stride: int | None) -> FeatureExtractor:
-    """Return raw colour itself; for another stride a new one."""
-    if stage in (None, network.stage) and stride in (None, network.stride):
-        return network
-    return RawColour(stage or network.stage, stride or network.stride).to(device_of(network)).eval()
-
-
-def _settled(network: Any, normalise: nn.Module | None, stage: str | None, stride: int | None) -> Any:
-    """Return an extractor itself.
+def settled(network: Any, stage: str | None, stride: int | None) -> Any:
+    """Return an extractor itself, or raw colour at a stride.
 
     Raises:
         ValueError: for another stage or stride than its own.
     """
-    own = {"stage": getattr(network, "stage", None), "stride": stated_stride(network)}
-    for name, wanted in (("stage", stage), ("stride", stride)):
-        if wanted not in (None, own[name]):
-            raise ValueError(
-                f"{type(network).__name__}: has {name} {own[name]}, not {wanted}: give its network instead"
-            )
+    return network.at(stage, stride)
+
+
+def of_video(network: Any, stage: str | None, stride: int | None) -> Any:
+    """Return a video encoder itself.
+
+    Raises:
+        ValueError: for a stage or a stride.
+    """
+    if stage is not None or stride is not None:
+        raise ValueError("a video encoder has one stage and stride; leave both arguments out")
     return network
 
 
-EXTRACTORS: list[tuple[Callable[[Any], bool], Callable[..., FeatureExtractor]]] = [
-    (lambda network: isinstance(network, RawColour), _colour),
-    (is_extractor, _settled),
-    (lambda network: isinstance(network, LiirEncoder), _liir),
-    (is_resnet, _resnet),
+EXTRACTORS: list[tuple[Callable[[Any], bool], Callable[..., Any]]] = [
+    (gives_extractors, own_view),
+    (lambda network: isinstance(network, FeatureExtractor), settled),
+    (lambda network: isinstance(network, VideoEncoder), of_video),
+    (lambda network: isinstance(network, LiirEncoder), LiirExtractor),
+    (is_resnet, ResNetExtractor),
     (is_vit, ViTExtractor),
     (is_of_timm, TimmExtractor),
     (gives_blocks, BlocksExtractor),
@@ -142,11 +134,9 @@ EXTRACTORS: list[tuple[Callable[[Any], bool], Callable[..., FeatureExtractor]]] 
 ]
 """Kinds of networks: a predicate, and the extractor of the networks that it accepts; the first that accepts counts.
 
-An extractor is called with the network (a copy over the same tensors, unless its `takes_copy` is False), a module that
-normalises RGB in [0, 1], and stage and stride or None. A kind of yours: `EXTRACTORS.insert(0, (is_mine, MyExtractor))`.
+A class of extractors is called with the network (a copy over the same tensors, unless its `takes_copy` is False), and
+stage and stride or None. A kind of yours: `EXTRACTORS.insert(0, (is_mine, MyExtractor))`.
 """
-WITH_OWN_INPUT = (_colour, _settled, _liir)
-"""Extractors that normalise RGB by themselves."""
 
 
 class Encoder(nn.Module):
@@ -203,22 +193,17 @@ class Encoder(nn.Module):
 
         A module with its own views gets the RGB of these views: its training may normalise otherwise.
         """
-        network = self.network
-        if self.stated is None and gives_extractors(network):
-            return input_of(network.feature_extractor(self.default_stage, self.default_stride))
-        stated = self.stated or input_of(network)
-        if stated.source:
-            return stated
-        record: Any = getattr(network, "pretrained_cfg", None) or {}  # timm's, of the network's training
-        if "mean" in record:
-            name = ".".join(filter(None, (record.get("architecture"), record.get("tag"))))
-            return Input.of(record["mean"], record["std"], f"timm's record of {name}")
-        source = ""
-        if is_resnet(network):
-            source = "the default of ResNets, as torchvision's"
-        elif is_vit(network) or is_of_timm(network):
-            source = "the default of timm's networks"
-        return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=source) if source else stated
+        if self.stated is not None:
+            return self.stated
+        if self.extract is own_view:
+            return input_of(self.view()) or Input()
+        default: Input = getattr(self.extract, "input", Input())
+        return input_of(self.network) or record_of(self.network) or default
+
+    @property
+    def normalises(self) -> bool:
+        """True if a view made here normalises RGB, by an input that somebody states."""
+        return getattr(self.extract, "normalises", False) and bool(self.input.source)
 
     def state_input(self, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
         """Set the input that a caller knows; None for both changes nothing.
@@ -253,63 +238,30 @@ class Encoder(nn.Module):
         stage = stage or self.default_stage
         stride = stride or self.default_stride
         network = self.network
+        kind = type(network).__name__
         options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's module has none
-        view: Any
-        if gives_extractors(network):
-            view = network.feature_extractor(stage, stride, **options)
-            if not is_extractor(view) and not isinstance(view, VideoEncoder):
-                view = MapExtractor(view)
-            if self.stated is not None:
-                view = at_input(view, self.stated)
-        elif isinstance(network, VideoEncoder):
-            if stage is not None or stride is not None or dilated:
-                raise ValueError("a video encoder has one stage and stride; leave both arguments out")
-            view = network if self.stated is None else frames_at_input(network, self.stated)
-        else:
-            view = self._extracted(stage, stride, options)
-        is_network_itself = view is network  # an extractor or a video encoder, whose stage is settled
-        if is_network_itself and self.given.module is network:
-            return view
-        if is_network_itself:
-            view = copy.copy(view)  # the user's network stays as it is
+        if dilated and self.extract not in (own_view, ResNetExtractor):
+            raise ValueError(f"{kind}: {UNDILATED}")
+        takes_copy = getattr(self.extract, "takes_copy", False)
+        view: Any = self.extract(shared_copy(network) if takes_copy else network, stage, stride, **options)
+        is_made_here = isinstance(self.extract, type)
+        if self.stated is not None:
+            if not isinstance(view, FeatureExtractor | Clips):
+                raise ValueError(f"{kind}: makes its input by code of its own: leave mean and deviation out")
+            view = view.at_input(self.stated)
+        elif is_made_here and view.normalises:
+            view.input = self.input
+        if view is network and not self.is_ours:  # an extractor or a video encoder of the user's stays as it is
+            if self.given.module is network:
+                return view
+            view = copy.copy(view)
         elif features and getattr(view, "left_to_protocol", False):
             layer, _, pixels = features.partition("/")
             return self.view(layer, int(pixels))
+        if is_made_here or self.is_ours:
+            view.described = self.described
         view.given = self.given
         return view
-
-    def _extracted(self, stage: str | None, stride: int | None, options: Mapping[str, Any]) -> Any:
-        """Return the view of a network of images by the extractor of its kind, with the stated input.
-
-        Raises:
-            ValueError: for dilations of another network than a ResNet; as the extractor.
-        """
-        network = self.network
-        if options and self.extract is not _resnet:
-            raise ValueError(f"{type(network).__name__}: {UNDILATED}")
-        returns_network_itself = self.extract in (_colour, _settled)
-        takes_copy = getattr(self.extract, "takes_copy", not returns_network_itself)
-        normalise = normalisation(network, self.input) if self.takes_normalised else None
-        view = self.extract(shared_copy(network) if takes_copy else network, normalise, stage, stride, **options)
-        if normalise is None and self.stated is not None:
-            view = at_input(view, self.stated)
-        if view is not network or self.is_ours:  # an extractor of the user's stays as it is
-            view.input = self.input
-            view.described = self.described
-        return view
-
-    @property
-    def takes_normalised(self) -> bool:
-        """True if a view normalises RGB before the network gets it.
-
-        Not for a network with views or an input of its own; for a user's module if its input is stated, and no part of
-        it normalises.
-        """
-        if gives_extractors(self.network) or isinstance(self.network, VideoEncoder) or self.extract in WITH_OWN_INPUT:
-            return False
-        if self.extract is not MapExtractor:
-            return True
-        return self.stated is not None and not has_part(self.network, Normalise)
 
     @property
     def recipe(self) -> Recipe | None:
@@ -326,10 +278,10 @@ class Encoder(nn.Module):
             defaults["stride"] = self.default_stride
         if isinstance(network, LiirEncoder) and not defaults:
             return {"class_path": import_path(LiirEncoder), "init_args": network.arguments}
-        if isinstance(network, LiirEncoder) or gives_extractors(network) or not self.described.spec:
+        if isinstance(network, LiirEncoder) or self.extract is own_view or not self.described.spec:
             return None
         arguments: dict[str, Any] = {"spec": self.described.spec}
-        if self.takes_normalised:
+        if self.normalises:
             arguments |= {"mean": list(self.input.mean), "std": list(self.input.std)}
         return {"class_path": import_path(Encoder), "init_args": arguments | defaults}
 

@@ -3,6 +3,7 @@
 `resnet`, `vit` and `liir_encoder` have the other extractors, `video` the encoders of video.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import message_of
 from ..functional.device import random_state_kept, to_device
-from .copies import device_of, shared_copy
+from .copies import device_of
 from .description import IMAGENET_MEAN, IMAGENET_STD, Input
 
 PositionRule = Literal["network", "dino"]
@@ -77,7 +78,8 @@ class FeatureExtractor(nn.Module, ABC):
         left_to_protocol: True for a ResNet whose stage and stride nobody has named, so that a protocol may.
         given: holds the user's module of which this is a view; None for an extractor made by its class.
         described: description of the named network (`Network`); None if the network has no name.
-        input: the RGB that the network gets; None for an extractor that was not made by an encoder.
+        input: the RGB that the network gets; of a class the default of its networks.
+        normalises: `forward` normalises RGB by `input`; False for a network that makes its input by code of its own.
 
     Raises:
         ValueError: if the network has no such stage.
@@ -91,7 +93,8 @@ class FeatureExtractor(nn.Module, ABC):
     left_to_protocol: bool = False
     given: Any = None
     described: Any = None
-    input: Input | None = None
+    input: Input = Input()
+    normalises: bool = True
     ignores: Collection[str] = ()
     """Fields of a protocol that move no number of these maps: `position_embedding`, `final_norm`."""
     takes_copy: bool = True
@@ -134,12 +137,45 @@ class FeatureExtractor(nn.Module, ABC):
         """Return a copy with BatchNorms folded into convolutions; itself, for a network without them."""
         return self
 
+    def at(self, stage: str | None, stride: int | None) -> "FeatureExtractor":
+        """Return this view, whose stage and stride are settled.
+
+        Raises:
+            ValueError: for another stage or stride.
+        """
+        for name, own, wanted in (("stage", self.stage, stage), ("stride", self.stride, stride)):
+            if wanted not in (None, own):
+                raise ValueError(f"{type(self).__name__}: has {name} {own}, not {wanted}: give its network instead")
+        return self
+
+    def at_input(self, stated: Input) -> "FeatureExtractor":
+        """Return a view of the same network that normalises RGB by another input.
+
+        Raises:
+            ValueError: if the network makes its input by code of its own.
+        """
+        if not self.normalises:
+            raise ValueError(f"{type(self).__name__}: makes its input by code of its own: leave mean and deviation out")
+        return self.adapted(input=stated)
+
+    def adapted(self, **values: Any) -> "FeatureExtractor":
+        """Return a view of the same network with other values of `input`, `positions` or `final_norm`."""
+        view = copy.copy(self)
+        for name, value in values.items():
+            setattr(view, name, value)
+        return view
+
     @abstractmethod
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the map of images that `forward` has checked."""
+        """Return the map of images that `forward` has checked, normalised and given the type of the weights."""
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the map.
+    def exemplar(self, crops: Tensor) -> Tensor:
+        """Return the map of SiamFC's exemplars; a fine-tuned extractor has another one than of search regions."""
+        features: Tensor = self(crops)
+        return features
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """Return images as the network takes them: normalised by `input`, then in the type of its weights.
 
         Raises:
             ValueError: if the images are not float RGB of four dimensions.
@@ -147,26 +183,38 @@ class FeatureExtractor(nn.Module, ABC):
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             given = f"{images.dtype} {tuple(images.shape)}"
             raise ValueError(f"images must be float RGB (N, 3, H, W) in [0, 1], got {given}")
-        return self.map_of(images)
+        if not self.normalises:
+            return images
+        if not self.input.is_unit:
+            images = normalised(images, self.input).contiguous(memory_format=torch.channels_last)
+        return images.to(type_of_weights(self))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the map.
+
+        Raises:
+            ValueError: if the images are not float RGB of four dimensions.
+        """
+        return self.map_of(self.prepared(images))
 
 
-def in_form_of(buffer: Tensor, constant: Sequence[float] | None) -> Tensor:
-    """Return a constant of the RGB channels with a buffer's type, device and shape; the buffer itself for None."""
-    if constant is None:
-        return buffer
-    return to_device(torch.tensor(constant, dtype=buffer.dtype), buffer.device).view(-1, 1, 1)
+def normalised(images: Tensor, stated: Input) -> Tensor:
+    """Return RGB `(…, 3, H, W)` in [0, 1], minus a mean and divided by a deviation, in float32 or finer."""
+    constants = to_device(torch.tensor([stated.mean, stated.std], dtype=torch.float32), images.device)
+    mean, std = constants.view(2, 3, 1, 1)
+    return (images - mean) / std
 
 
-def set_rgb(module: nn.Module, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
-    """Set mean and deviation of every `Normalise` in a module, in place; None keeps its own."""
-    for part in module.modules():
-        if isinstance(part, Normalise):
-            part.mean = in_form_of(part.mean, mean)
-            part.std = in_form_of(part.std, std)
+def type_of_weights(network: nn.Module) -> torch.dtype:
+    """Return the type of a network's weights, in which it takes images; float32 without weights."""
+    for weights in network.parameters():
+        if weights.is_floating_point():
+            return weights.dtype
+    return torch.float32
 
 
-def input_of(module: nn.Module) -> Input:
-    """Return the input that a network or an extractor states, itself or by a part that normalises RGB.
+def input_of(module: object) -> Input | None:
+    """Return the input that a network, an extractor or a video encoder states; None if it states none.
 
     Raises:
         ValueError: if it states a mean without a deviation.
@@ -178,13 +226,8 @@ def input_of(module: nn.Module) -> Input:
         raise ValueError(f"{kind}: states one of input_mean and input_std: state both")
     if mean is not None and std is not None:
         return Input.of(mean, std, f"stated by {kind}")
-    for part in module.modules():
-        stated = getattr(part, "input", None)
-        if isinstance(stated, Input):
-            return stated
-        if isinstance(part, Normalise):
-            return Input.of(part.mean, part.std, f"a Normalise of {kind}")
-    return Input()
+    stated = getattr(module, "input", None)
+    return stated if isinstance(stated, Input) else None
 
 
 class RawColour(FeatureExtractor):
@@ -206,21 +249,25 @@ class RawColour(FeatureExtractor):
     def __init__(self, stage: str = "colour", stride: int | None = None) -> None:
         super().__init__(stage, ["colour"], "raw colour")
         self.stride = stride or 8
-        self.normalise = Normalise()
+
+    def at(self, stage: str | None, stride: int | None) -> "RawColour":
+        """Return raw colour at a stride; this view itself for its own."""
+        if stage in (None, self.stage) and stride in (None, self.stride):
+            return self
+        return RawColour(stage or self.stage, stride or self.stride).eval()
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the mean colours of cells; cells at the right and lower border may be cut."""
-        images = self.normalise(images)
         return nn.functional.avg_pool2d(images, self.stride, ceil_mode=True)
 
 
-def measured_stride(view: nn.Module, kind: str, method: Callable[[Tensor], Any] | None = None) -> int:
+def measured_stride(view: nn.Module, kind: str, function: Callable[[Tensor], Any] | None = None) -> int:
     """Return the stride of a network's map of a blank image.
 
     Args:
         view: an extractor without a stride, or a video encoder.
         kind: name of the network, for messages.
-        method: the method that makes the map, as `features_by` takes it.
+        function: makes the map; None is the view itself.
 
     Raises:
         ValueError: if the network fails on this image, whose size it may not take, or if the output is not a map of
@@ -231,7 +278,7 @@ def measured_stride(view: nn.Module, kind: str, method: Callable[[Tensor], Any] 
     blank = torch.zeros(1, 3, height, width, device=device_of(view))
     with eval_mode(view), random_state_kept():
         try:
-            output = features_by(view, blank, method)
+            output = features_by(function or view, blank)
         except Exception as error:  # of a user's code
             said = message_of(error) or type(error).__name__
             raise ValueError(
@@ -256,7 +303,6 @@ class MapExtractor(FeatureExtractor):
 
     Args:
         network: the module. It is not copied: it is put into eval mode for each pass, and put back.
-        normalise: applied to RGB in [0, 1] first; None for a module that states no input.
         stage: None or `features`.
         stride: None, or the stride of the map.
 
@@ -268,19 +314,13 @@ class MapExtractor(FeatureExtractor):
             least 4 × 4 cells.
     """
 
+    ignores = VIEW_OF_TRANSFORMERS
     takes_copy = False
 
-    def __init__(
-        self,
-        network: nn.Module,
-        normalise: nn.Module | None = None,
-        stage: str | None = None,
-        stride: int | None = None,
-    ) -> None:
+    def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
         kind = type(network).__name__
         super().__init__(stage or OUTPUT, [OUTPUT], kind)
         self.network = network
-        self.normalise = normalise
         self.training = False  # not by `eval`, as in other views, which would set the user's own network too
         self.patch = patch_of(network)
         self.multiple = getattr(network, "multiple", self.patch or 1)
@@ -289,20 +329,18 @@ class MapExtractor(FeatureExtractor):
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the network's output, tokens as a map."""
-        given = images.to(type_of_input(self.network)) if self.normalise is None else self.normalise(images)
-        if hasattr(self.network, "tubelet_size"):
-            given = given[:, :, None]  # a clip of one frame
+        return self._output_of(self.network, images)
+
+    def exemplar(self, crops: Tensor) -> Tensor:
+        """Return the map of exemplars: of a network with a method `exemplar` the output of this method."""
+        return self._output_of(getattr(self.network, "exemplar", self.network), self.prepared(crops))
+
+    def _output_of(self, function: Callable[[Tensor], Any], images: Tensor) -> Tensor:
+        given = images[:, :, None] if hasattr(self.network, "tubelet_size") else images  # a clip of one frame
         with eval_mode(self.network):
-            output = self.network(given)
+            output = function(given)
         features: Tensor = map_of_tokens(output, self.patch, images.shape[2:])
         return features
-
-
-def normalisation(network: nn.Module, stated: Input) -> Normalise:
-    """Return the normalisation of a network's input, on its device and in its type."""
-    normalise = Normalise(stated.mean, stated.std)
-    like = next(network.parameters(), normalise.mean)  # in bfloat16 under Lightning's bf16-true
-    return normalise.to(like, non_blocking=True)
 
 
 def stage_names(prefix: str, count: int) -> list[str]:
@@ -315,32 +353,6 @@ def stage_indices(stages: Iterable[str], prefix: str) -> list[int]:
     return sorted({int(name.removeprefix(prefix)) - 1 for name in stages if name.startswith(prefix)})
 
 
-def has_part(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Return whether a module is of a class, or holds one of it."""
-    return any(isinstance(part, kind) for part in module.modules())
-
-
-def at_input(view: FeatureExtractor, stated: Input) -> FeatureExtractor:
-    """Return a view that normalises RGB by a stated input; the given view stays as it is.
-
-    Raises:
-        ValueError: for a view without a `Normalise`, of another class than `MapExtractor`: it makes its input by code
-            of its own.
-    """
-    normalises = has_part(view, Normalise)
-    if not normalises and not isinstance(view, MapExtractor):
-        raise ValueError(f"{type(view).__name__}: makes its input by code of its own: leave mean and deviation out")
-    if normalises:
-        adapted: FeatureExtractor = shared_copy(view)
-        set_rgb(adapted, stated.mean, stated.std)
-    else:
-        network: Any = view.network
-        adapted = MapExtractor(network, normalisation(view, stated))
-        adapted.described = view.described
-    adapted.input = stated
-    return adapted
-
-
 class TimmExtractor(FeatureExtractor):
     """A view of a network of timm that is neither a ResNet nor a transformer with blocks.
 
@@ -349,7 +361,6 @@ class TimmExtractor(FeatureExtractor):
 
     Args:
         network: of timm. It is not copied: pass a copy (`shared_copy`) to keep yours.
-        normalise: applied to RGB in [0, 1] first.
         stage: a name; None is `features`.
         stride: None, or the stride of the stage.
 
@@ -357,13 +368,9 @@ class TimmExtractor(FeatureExtractor):
         ValueError: if a stage does not exist or its stride differs, or the network takes images of one size only.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        normalise: nn.Module,
-        stage: str | None = None,
-        stride: int | None = None,
-    ) -> None:
+    input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of timm's networks")
+
+    def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
         kind = type(network).__name__
         known = [OUTPUT]
         if hasattr(network, "forward_intermediates"):
@@ -372,22 +379,20 @@ class TimmExtractor(FeatureExtractor):
         gives_tokens = OUTPUT in self.stages and hasattr(network, "num_prefix_tokens")
         self.ignores = ("position_embedding",) if gives_tokens else VIEW_OF_TRANSFORMERS
         self.network: Any = network
-        self.normalise = normalise
         self.eval()
         self.set_stride(measured_stride(self, kind), stride)
         self.multiple = self.stride  # some drop a last incomplete cell
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the maps of the stages, or the last map before the pooling."""
-        normalised = self.normalise(images)
         maps: dict[str, Tensor] = {}
         indices = stage_indices(self.stages, "stage")
         if indices:
-            found = self.network.forward_intermediates(normalised, indices=indices, stop_early=True, **NCHW)
+            found = self.network.forward_intermediates(images, indices=indices, stop_early=True, **NCHW)
             for index, each in zip(indices, found, strict=True):
                 maps[f"stage{index + 1}"] = each
         if OUTPUT in self.stages:
-            maps[OUTPUT] = self._last_map(normalised)
+            maps[OUTPUT] = self._last_map(images)
         self.common_stride([round(images.shape[2] / each.shape[2]) for each in maps.values()])  # refuses several
         return self.joined(maps)
 
@@ -433,35 +438,18 @@ def map_of_tokens(output: Any, patch: int | None, size: Sequence[int]) -> Any:
     return tokens[:, leading:].mT.unflatten(2, (rows, columns))
 
 
-def type_of_input(network: nn.Module) -> torch.dtype:
-    """Return the type in which a network takes images: that of its weights, float32 if it normalises them as ours do.
-
-    Our own networks convert images after the normalisation, which keeps all digits of RGB.
-    """
-    if isinstance(network, FeatureExtractor) or has_part(network, Normalise):
-        return torch.float32
-    for weights in network.parameters():
-        if weights.is_floating_point():
-            return weights.dtype
-    return torch.float32
-
-
-def features_by(network: nn.Module, images: Tensor, method: Callable[[Tensor], Any] | None = None) -> Any:
-    """Return the output of a network for images, without gradients, in the type of the network's weights.
+def features_by(function: Callable[[Tensor], Any], images: Tensor) -> Any:
+    """Return the output of a network for images, without gradients.
 
     Tensors that the network keeps, for example a table of positions, stay of use in training: they are no inference
     tensors.
 
     Args:
-        network: an extractor, or an encoder of crops.
+        function: an extractor, or a method of a network.
         images: float RGB `(N, 3, H, W)` in [0, 1].
-        method: the method of the network to call; None calls the network.
     """
     with torch.inference_mode(False), torch.no_grad():
-        images = images.to(type_of_input(network))
-        if images.is_inference():
-            images = images.clone()
-        return (method or network)(images)
+        return function(images.clone() if images.is_inference() else images)
 
 
 def stated_stride(network: object) -> int | None:

@@ -74,7 +74,6 @@ class LiirEncoder(nn.Module):
     """
 
     described = Network(name="LiirEncoder", spec="vidcorr.backbones:LiirEncoder")
-    input = Input(source="which Liir converts to Lab")
 
     def __init__(
         self, position: Position = "1dape", position_size: int = 128, affinity_dim: int = 64, stages: Literal[3, 4] = 4
@@ -134,7 +133,7 @@ class LiirExtractor(FeatureExtractor):
     Args:
         encoder: the network. It is not copied and may be changed: pass a copy (`shared_copy`) to keep yours.
         stage: `affinity` (64 channels, the features that Liir compares), `res2 … res5`, a block (`res4.b1`), or several
-            with + between them.
+            with + between them; None is `affinity`.
         stride: None, or the stride of the stage.
 
     Raises:
@@ -142,13 +141,15 @@ class LiirExtractor(FeatureExtractor):
     """
 
     multiple = 4
+    input = Input(source="which Liir converts to Lab")
+    normalises = False
     ignores = VIEW_OF_TRANSFORMERS
 
-    def __init__(self, encoder: LiirEncoder, stage: str = AFFINITY, stride: int | None = None) -> None:
+    def __init__(self, encoder: LiirEncoder, stage: str | None = None, stride: int | None = None) -> None:
         blocks = named_blocks(encoder)
         *_, last = blocks
         ends = ends_of(blocks) | {AFFINITY: last}
-        super().__init__(stage, ends, "Liir")
+        super().__init__(stage or AFFINITY, ends, "Liir")
         self.ends = {name: ends[name] for name in self.stages}
         self.encoder = encoder
         strides = [2 if name.startswith("res2") else 4 for name in self.stages]  # without a pooling before res2

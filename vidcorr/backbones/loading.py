@@ -312,20 +312,20 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network, Input]:
     if encoder.recipe is None or isinstance(encoder.network, LiirEncoder | VideoEncoder):
         raise ValueError(f"{spec}: {type(encoder.network).__name__} has no full network to train")
     trainable: nn.Module = encoder.network.requires_grad_(True).train()
-    trained_on = encoder.input if encoder.takes_normalised else Input()
+    trained_on = encoder.input if encoder.normalises else Input()
     return trainable, encoder.described, trained_on
 
 
 def _training_input(encoder: Encoder) -> Input:
     """Return the input on which a fresh network is trained: the module's own, if it states one.
 
-    A network of a library gets ImageNet's RGB, whatever the library's own weights were trained on; a user's module
-    without a part that normalises, RGB in [0, 1].
+    A network of a library gets ImageNet's RGB, whatever the library's own weights were trained on; a user's module,
+    RGB in [0, 1].
     """
     if encoder.stated is not None:
         return encoder.stated
-    if encoder.takes_normalised:
-        return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=TRAINED)
-    if encoder.extract is MapExtractor and not encoder.input.source:
+    if not getattr(encoder.extract, "normalises", False):
+        return Input()  # RGB in [0, 1], from which the network makes its input itself
+    if encoder.extract is MapExtractor:
         return Input(source=TRAINED)
-    return Input()  # RGB in [0, 1], from which the network makes its input itself
+    return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=TRAINED)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .copies import M, copied_over, functions_of
+from .description import IMAGENET_MEAN, IMAGENET_STD, Input
 from .extractor import VIEW_OF_TRANSFORMERS, Dilated, FeatureExtractor
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
@@ -94,9 +95,9 @@ class ResNetExtractor(FeatureExtractor):
     Args:
         network: a ResNet in torchvision's or timm's naming. It is not copied and is changed: pass a copy
             (`shared_copy`) to keep yours.
-        normalise: applied to RGB in [0, 1] first.
-        stage: `res2 … res5`, a block (`res4.b1`), or several with + between them.
-        stride: pixels per cell at most; strides of later stages are removed. None keeps the network's strides.
+        stage: `res2 … res5`, a block (`res4.b1`), or several with + between them; None is res4.
+        stride: pixels per cell, 4, 8, 16 or 32; strides of later stages are removed. 32 keeps the network's strides,
+            None is 8.
         dilated: remove the strides of res4 and res5 and give their 3×3 convolutions dilation 2 and 4
             (VFS, section 4.2, as in SiamFC's evaluation). "released": as in the released code of VFS: half the dilation
             in the first block of a stage, and in blocks of two 3×3 convolutions (ResNet-18 and 34) none in the second.
@@ -105,22 +106,19 @@ class ResNetExtractor(FeatureExtractor):
         ValueError: if a stage does not exist, or if `stride` cannot be reached by removing strides.
     """
 
+    input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of ResNets, as torchvision's")
     ignores = VIEW_OF_TRANSFORMERS
 
     def __init__(
-        self,
-        network: nn.Module,
-        normalise: nn.Module,
-        stage: str = "res4",
-        stride: int | None = None,
-        dilated: Dilated = False,
+        self, network: nn.Module, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
     ) -> None:
         blocks = named_blocks(network)
         ends = ends_of(blocks)
-        super().__init__(stage, ends, "this ResNet")
-        if stride is not None and stride not in NATURAL_STRIDE.values():
+        super().__init__(stage or "res4", ends, "this ResNet")
+        self.left_to_protocol = stage is None and stride is None
+        coarsest = stride or NATURAL_STRIDE["res3"]
+        if coarsest not in NATURAL_STRIDE.values():
             raise ValueError(f"stride {stride}: a ResNet's strides can be {sorted(NATURAL_STRIDE.values())} or None")
-        coarsest = stride or NATURAL_STRIDE["res5"]
         if dilated:
             coarsest = NATURAL_STRIDE["res3"]
             _dilate_as_siamfc(network, as_released=dilated == "released")
@@ -128,7 +126,6 @@ class ResNetExtractor(FeatureExtractor):
             if NATURAL_STRIDE[name] > coarsest:
                 remove_strides(network.get_submodule(layer))
         self.dilated = dilated
-        self.normalise = normalise
         self.stem = nn.Sequential(*_stem(network))
         self.ends = {name: ends[name] for name in self.stages}
         last = max(map(list(blocks).index, self.ends.values()))
@@ -141,7 +138,7 @@ class ResNetExtractor(FeatureExtractor):
     def map_of(self, images: Tensor) -> Tensor:
         """Return the maps of the stages, from one pass."""
         blocks = zip(self.names, self.blocks.values(), strict=True)
-        return self.joined(maps_of(self.ends, blocks, self.stem(self.normalise(images))))
+        return self.joined(maps_of(self.ends, blocks, self.stem(images)))
 
     folded = folded_copy
 

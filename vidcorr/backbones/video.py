@@ -18,13 +18,10 @@ from ..functional.device import to_device
 from ..videos.files import require_one_of
 from .description import IMAGENET_MEAN, IMAGENET_STD, Input
 from .extractor import (
-    Normalise,
-    at_input,
     eval_mode,
-    has_part,
     map_of_tokens,
     measured_stride,
-    normalisation,
+    normalised,
     patch_of,
     require_map,
     stated_stride,
@@ -110,13 +107,17 @@ class Clips(nn.Module):
         self.window = window
         self.tubelet = tubelet
         self.layout = layout
-        self.mean = mean
-        self.std = std
         source = "stated by Clips"
         self.input = Input(source=source) if mean is None else Input.of(mean, std, source)
         self.stride = stated_stride(net) or patch_of(net)
         self.multiple = patch_of(net) or 1
         self._weights = upsampling_weights(window // tubelet, window, upsampling)
+
+    def at_input(self, stated: Input) -> "Clips":
+        """Return an encoder over the same network that normalises RGB by another input."""
+        clips = copy.copy(self)
+        clips.input = stated
+        return clips
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Yield the maps of a video's frames, in order.
@@ -136,10 +137,8 @@ class Clips(nn.Module):
     def _encoded(self, clip: Tensor) -> Tensor:
         """Return the maps `(T, C, h, w)` of the frames `(T, 3, H, W)` of a window."""
         frames, _, height, width = clip.shape
-        if self.mean is not None:
-            constants = torch.tensor([self.mean, self.std], dtype=clip.dtype)
-            mean, std = to_device(constants, clip.device).view(2, 3, 1, 1)
-            clip = (clip - mean) / std
+        if not self.input.is_unit:
+            clip = normalised(clip, self.input)
         if frames < self.window:
             clip = torch.cat([clip, clip.new_zeros(self.window - frames, *clip.shape[1:])])
         if self.layout == "CTHW":
@@ -176,63 +175,6 @@ class Clips(nn.Module):
                 "tokens'"
             )
         return maps
-
-
-class NormalisedFrames(nn.Module):
-    """A video encoder whose frames are normalised first.
-
-    Args:
-        encoder: the video encoder.
-        normalise: applied to a batch of frames, RGB in [0, 1].
-        stated: the input in words.
-
-    Attributes:
-        stage: that of the encoder.
-        multiple: that of the encoder; benchmarks pad the sides of a frame to it.
-        kind: the encoder's class.
-    """
-
-    def __init__(self, encoder: Any, normalise: nn.Module, stated: Input) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.normalise = normalise
-        self.input = stated
-        self.stage = getattr(encoder, "stage", "features")
-        self.multiple: int = getattr(encoder, "multiple", 1)
-        self.kind = type(encoder).__name__
-
-    @property
-    def stride(self) -> Any:
-        """Pixels per cell; None until it is known."""
-        return self.encoder.stride
-
-    @stride.setter
-    def stride(self, pixels: int | None) -> None:
-        self.encoder.stride = pixels
-
-    def encode(self, frames: Iterator[Tensor]) -> Iterator[Any]:
-        """Yield a map `(C, h, w)` per frame: float RGB `(3, H, W)` in [0, 1]."""
-        return self.encoder.encode(self.normalise(frame[None])[0] for frame in frames)
-
-
-def frames_at_input(encoder: Any, stated: Input) -> Any:
-    """Return a video encoder whose network gets RGB by a stated input; the given encoder stays as it is.
-
-    The input replaces that of `Clips`, or the parts of an encoder that normalise RGB.
-    Frames of other encoders are normalised first.
-
-    Raises:
-        ValueError: if the encoder has a `Normalise` and cannot be copied.
-    """
-    if isinstance(encoder, Clips):
-        adapted = copy.copy(encoder)
-        adapted.mean = stated.mean
-        adapted.std = stated.std
-        adapted.input = stated
-        return adapted
-    if has_part(encoder, Normalise):
-        return at_input(encoder, stated)
-    return NormalisedFrames(encoder, normalisation(encoder, stated), stated)
 
 
 class Recurrent(nn.Module):
@@ -282,7 +224,7 @@ def stride_of(extractor: nn.Module) -> int | None:
         kind = type(extractor).__name__
         try:
             extractor.stride = measured_stride(
-                extractor, kind, method=lambda images: next(extractor.encode(iter(images)))[None]
+                extractor, kind, lambda images: next(extractor.encode(iter(images)))[None]
             )
         except Exception:  # of a user's code; what is wrong with frames of a video too is said there
             extractor.stride = None

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
-from .extractor import FeatureExtractor, map_of_tokens, patch_of, require_map, stage_indices, stage_names
+from .description import IMAGENET_MEAN, IMAGENET_STD, Input
+from .extractor import FeatureExtractor, TimmExtractor, map_of_tokens, patch_of, require_map, stage_indices, stage_names
 
 
 def is_vit(network: nn.Module) -> bool:
@@ -36,7 +37,6 @@ class ViTExtractor(FeatureExtractor):
     Args:
         network: a transformer of timm. It is not copied and is changed: pass a copy
             (`shared_copy`) to keep yours.
-        normalise: applied to RGB in [0, 1] first.
         stage: `block1 … blockN`, or several with + between them; None is the last block.
         stride: None for the patch, or a divisor of it.
 
@@ -45,7 +45,9 @@ class ViTExtractor(FeatureExtractor):
             single size only.
     """
 
-    def __init__(self, network: Any, normalise: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
+    input = TimmExtractor.input
+
+    def __init__(self, network: Any, stage: str | None = None, stride: int | None = None) -> None:
         if getattr(network.patch_embed, "strict_img_size", False):
             raise ValueError(
                 "this transformer takes images of one size: make it with dynamic_img_size=True, or name it timm:NAME"
@@ -62,7 +64,6 @@ class ViTExtractor(FeatureExtractor):
             convolution.stride = (step, step)
             network.patch_embed.patch_size = (step, step)  # what timm pads to
         self.network: Any = network
-        self.normalise = normalise
         if getattr(network, "pos_embed", None) is None:
             self.ignores = ("position_embedding",)
         self.patch = patch
@@ -79,7 +80,7 @@ class ViTExtractor(FeatureExtractor):
         right = after + -width % step
         lower = after + -height % step
         # timm pads too, but counts the cells of a hybrid's grid from sides that it rounds down
-        padded = pad(self.normalise(images), (before, right, before, lower))
+        padded = pad(images, (before, right, before, lower))
         size = ((padded.shape[2] - self.patch) // step + 1, (padded.shape[3] - self.patch) // step + 1)
         form = {"output_fmt": "NLC", "intermediates_only": True, "stop_early": True}
         indices = stage_indices(self.stages, "block")
@@ -125,7 +126,6 @@ class BlocksExtractor(FeatureExtractor):
 
     Args:
         network: the transformer, with `blocks` and `get_intermediate_layers`.
-        normalise: applied to RGB in [0, 1] first.
         stage: `block1 … blockN`, or several with + between them; None is the last block.
         stride: None, or the side of a patch.
 
@@ -133,13 +133,13 @@ class BlocksExtractor(FeatureExtractor):
         ValueError: if a stage does not exist, or for another stride.
     """
 
+    input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of DINO's, DINOv2's and DINOv3's")
     ignores = ("position_embedding",)
 
-    def __init__(self, network: Any, normalise: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
+    def __init__(self, network: Any, stage: str | None = None, stride: int | None = None) -> None:
         self.depth: int = getattr(network, "n_blocks", len(network.blocks))  # DINOv2 may keep them in chunks
         super().__init__(stage or f"block{self.depth}", stage_names("block", self.depth), "this transformer")
         self.network: Any = network
-        self.normalise = normalise
         self.chooses_norm = "norm" in inspect.signature(network.get_intermediate_layers).parameters
         self.multiple = patch_of(network) or 1
         self.set_stride(self.multiple, stride)
@@ -154,7 +154,7 @@ class BlocksExtractor(FeatureExtractor):
         if not self.final_norm and not self.chooses_norm:
             raise ValueError(f"{type(self.network).__name__}: gives features after its final norm only")
         height, width = images.shape[2:]
-        padded = pad(self.normalise(images), (0, -width % self.stride, 0, -height % self.stride))
+        padded = pad(images, (0, -width % self.stride, 0, -height % self.stride))
         options = {"norm": self.final_norm} if self.chooses_norm else {}
         first, *_ = stage_indices(self.stages, "block")
         last_blocks = self.depth - first  # a number n stands for the last n blocks: here from the first wanted one on

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..backbones.extractor import Normalise
 from ..datasets.navi import SurfacePair, View, navi_view, read_navi
 from ..datasets.scannet import read_scannet, scannet_view
 from ..functional.surfaces import match_surfaces, surface_errors
@@ -146,19 +145,8 @@ def padded(image: Tensor, encoder: FrameEncoder) -> Tensor:
     if not down and not across:
         return image
     around = across // 2, across - across // 2, down // 2, down - down // 2
-    colour = mean_of(encoder)[:, None, None]
+    colour = torch.tensor(encoder.input.mean, dtype=torch.float32)[:, None, None]
     return F.pad(image.float() / 255 - colour, around) + colour
-
-
-def mean_of(encoder: FrameEncoder) -> Tensor:
-    """Return the mean of RGB `(3,)` that the protocol states, else the network's first `Normalise`; 0 without one."""
-    if encoder.protocol.rgb_mean is not None:
-        return torch.tensor(encoder.protocol.rgb_mean, dtype=torch.float32)
-    if isinstance(encoder.extractor, torch.nn.Module):
-        for part in encoder.extractor.modules():
-            if isinstance(part, Normalise):
-                return part.mean.flatten().cpu()
-    return torch.zeros(3, dtype=torch.float32)
 
 
 def errors_of(

@@ -34,7 +34,7 @@ class GivenNetwork:
         network = unwrapped(self.network)
         known: dict[str, Any] = {"stage": None, "stride": None}  # as in `NamedNetwork.identity`
         stated = input_of(network)
-        if stated.source:
+        if stated is not None and stated.source:
             known |= {"mean": stated.mean, "std": stated.std}
         return known | {"class": type(network).__qualname__, "weights": weights_digest(network)}
 

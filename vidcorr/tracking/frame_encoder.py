@@ -3,24 +3,20 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..backbones import Input, view
-from ..backbones.copies import device_of, shared_copy
+from ..backbones.copies import device_of
 from ..backbones.description import PROTOCOL
 from ..backbones.extractor import (
     FeatureExtractor,
-    MapExtractor,
-    Normalise,
     features_by,
-    has_part,
     input_of,
     require_map,
     require_stride,
-    set_rgb,
     stated_stride,
 )
 from ..backbones.video import VideoEncoder, stride_of
@@ -40,8 +36,8 @@ P = TypeVar("P", bound=NetworkView)
 def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
     """Return the protocol with the fields that the network sets; the protocol's name shows the changes.
 
-    The network sets the stride; the precision, if it is "auto", by its device; and the normalisation if it has no
-    `Normalise` module: it then takes RGB in [0, 1], and mean and deviation of the protocol do not apply. Changes that
+    The network sets the stride; the precision, if it is "auto", by its device; and the normalisation if nobody
+    states its input: it then takes RGB in [0, 1], and mean and deviation of the protocol do not apply. Changes that
     the network ignores disappear from the name.
 
     Raises:
@@ -62,28 +58,36 @@ def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
 
 def ignored_by(extractor: nn.Module, protocol: NetworkView) -> list[str]:
     """Return the fields of a protocol that move no number of an extractor: it is no transformer, or has a stage."""
-    parts: list[FeatureExtractor] = []
-    if not isinstance(extractor, VideoEncoder):  # no protocol changes a video encoder
-        parts = [part for part in extractor.modules() if acts_on(part)]
-    ignored: list[str] = []
-    for field in protocol.annotated(READ_BY_NETWORK):
-        if field == "features":  # a stage that text or benchmark names counts more
-            is_read = protocol.features == f"{getattr(extractor, 'stage', None)}/{getattr(extractor, 'stride', None)}"
-        else:
-            is_read = any(field not in part.ignores for part in parts)
-        if not is_read:
-            ignored.append(field)
-    return ignored
-
-
-def acts_on(part: nn.Module) -> TypeGuard[FeatureExtractor]:
-    """Return whether a protocol's view of transformers is set on a part of an extractor."""
-    return isinstance(part, FeatureExtractor) and not isinstance(part, MapExtractor)
+    fields = protocol.annotated(READ_BY_NETWORK)
+    stated = f"{getattr(extractor, 'stage', None)}/{getattr(extractor, 'stride', None)}"
+    ignored = set(extractor.ignores if isinstance(extractor, FeatureExtractor) else fields)  # of a video encoder all
+    ignored.discard("features")
+    if protocol.features != stated:  # a stage that text or benchmark names counts more
+        ignored.add("features")
+    return [field for field in fields if field in ignored]
 
 
 def normalises(extractor: nn.Module) -> bool:
-    """Return whether an extractor declares its normalisation of RGB; a video encoder does so by its arguments."""
-    return isinstance(extractor, VideoEncoder) or has_part(extractor, Normalise)
+    """Return whether somebody states an extractor's input; a video encoder normalises by itself."""
+    if not isinstance(extractor, FeatureExtractor):
+        return True
+    return extractor.normalises and bool(extractor.input.source)
+
+
+def adapted(extractor: Any, protocol: Any) -> Any:
+    """Return an extractor with a protocol's RGB normalisation, positions and final norm; the given one does not change.
+
+    No protocol changes a video encoder, nor the input of an extractor whose input nobody states.
+    """
+    if not isinstance(extractor, FeatureExtractor) or not isinstance(protocol, NetworkView):
+        return extractor
+    values: dict[str, Any] = {"positions": protocol.position_embedding, "final_norm": protocol.final_norm}
+    mean = protocol.rgb_mean
+    std = protocol.rgb_std
+    if normalises(extractor) and (mean is not None or std is not None):
+        own = extractor.input
+        values["input"] = Input(mean=mean or own.mean, std=std or own.std, source=f"{PROTOCOL}{protocol.source}")
+    return extractor.adapted(**values)
 
 
 def input_rules(protocol: Any) -> NetworkInput:
@@ -94,21 +98,6 @@ def input_rules(protocol: Any) -> NetworkInput:
         return NetworkInput(name="prepared")
     fields = {name: getattr(protocol, name) for name in NetworkView.value_fields()}
     return NetworkInput(name="prepared", **fields)
-
-
-def input_under(protocol: Any, extractor: nn.Module) -> Input:
-    """Return the input of an extractor, with the mean and deviation of a protocol that states them.
-
-    No protocol changes the input of a video encoder.
-    """
-    own = input_of(extractor)
-    if isinstance(extractor, VideoEncoder):
-        return own
-    mean = getattr(protocol, "rgb_mean", None)
-    std = getattr(protocol, "rgb_std", None)
-    if mean is None and std is None:
-        return own
-    return Input(mean=mean or own.mean, std=std or own.std, source=f"{PROTOCOL}{protocol.source}")
 
 
 class FrameEncoder:
@@ -139,13 +128,14 @@ class FrameEncoder:
         if isinstance(protocol, NetworkView):
             self.protocol = adapt_to_network(protocol, extractor)
         self.watch = Stopwatch()
-        self.input = input_under(self.protocol, extractor)
+        seen = adapted(extractor, self.protocol)
+        self.input = input_of(seen) or Input()
         self.device = device_of(extractor)
         self.constant = False
         self.multiple: int = getattr(extractor, "multiple", 1)
         self.in_order = isinstance(extractor, VideoEncoder)
         self._rules = input_rules(self.protocol)
-        self._network: Any = extractor if self.in_order else extractor_under(extractor, self._rules)
+        self._network: Any = seen if self.in_order else seen.folded()
         self._is_checked = False
         self.grid: Size = (0, 0)
 
@@ -250,28 +240,3 @@ def is_constant(features: Tensor) -> bool:
         return False
     all_equal = (cells == cells[:, :1]).all()
     return bool(PendingCopy(all_equal).wait())
-
-
-def extractor_under(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
-    """Return the extractor with the protocol's RGB normalisation and with folded BatchNorms.
-
-    The given extractor stays unchanged. With folded BatchNorms the result copies the weights, otherwise it shares them.
-
-    Args:
-        extractor: float RGB `(N, 3, H, W)` in [0, 1] → a map `(N, C, h, w)`.
-        protocol: its `rgb_mean` and `rgb_std` replace the constants of every `Normalise` of the extractor; an extractor
-            without `Normalise` gets RGB in [0, 1]. `position_embedding` and `final_norm` act on transformers, also
-            inside a user's module.
-    """
-    adapted: Any = extractor
-    changes_view = protocol.position_embedding != "network" or not protocol.final_norm
-    changes_rgb = protocol.rgb_mean is not None or protocol.rgb_std is not None
-    has_parts = any(acts_on(part) or isinstance(part, Normalise) for part in extractor.modules())
-    if has_parts and (changes_view or changes_rgb):  # else the extractor itself, without a copy
-        adapted = shared_copy(extractor)
-        set_rgb(adapted, protocol.rgb_mean, protocol.rgb_std)
-        for part in filter(acts_on, adapted.modules()):
-            part.positions = protocol.position_embedding
-            part.final_norm = protocol.final_norm
-    folded: nn.Module = adapted.folded() if hasattr(adapted, "folded") else adapted
-    return folded

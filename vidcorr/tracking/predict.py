@@ -12,6 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from .. import signals
+from ..backbones import Input
+from ..backbones.extractor import input_of
 from ..functional.propagation.propagate import LabelPropagator
 from ..progress import progress_bar
 from ..protocols import PointProtocol
@@ -25,7 +27,7 @@ from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream
 from .follow import SHORT_SIDE, AnyProtocol, follow, followed_by, name_of
-from .frame_encoder import input_under
+from .frame_encoder import adapted
 from .labels import Propagator
 
 RECORD = "prediction.json"
@@ -81,7 +83,7 @@ def predict_video(
     content: dict[str, Any] = {"video": str(stream.path), "prompt": prompt.metadata(), **(metadata or {})}
     content["stage"] = getattr(extractor, "stage", None)
     content["stride"] = getattr(extractor, "stride", None)
-    content["input"] = input_under(rules, extractor).model_dump(mode="json")
+    content["input"] = (input_of(adapted(extractor, rules)) or Input()).model_dump(mode="json")
     content["protocol"] = {"digest": rules.digest(), **rules.fields(), "name": name_of(rules)}
     content |= {"size": list(stream.size), "short_side": short_side, "frame_rate": stream.frame_rate}
     content |= {"part": {"start": stream.start, "end": stream.end}, "complete": False}

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from .. import signals
 from ..backbones import Encoder, load, view
-from ..backbones.encoder import is_extractor
-from ..backbones.extractor import Dilated, features_by, stated_stride
+from ..backbones.extractor import Dilated, FeatureExtractor, features_by, stated_stride
 from ..backbones.resnet import ends_of, is_resnet, named_blocks
 from ..backbones.video import VideoEncoder
 from ..functional.device import PendingCopy, computing_in, kept, to_device
@@ -67,7 +66,7 @@ def view_options(
         dilated: dilations as `ResNetExtractor` takes them; None is True for a ResNet without a given stride.
     """
     chosen: dict[str, Any] = {"stage": stage, "stride": stride}
-    if encoder.default_stride or is_extractor(encoder.network):
+    if encoder.default_stride or isinstance(encoder.network, FeatureExtractor):
         return chosen
     if encoder.default_stage:
         return chosen | {"dilated": dilated or False}
@@ -152,8 +151,7 @@ class SiamFCTracker(FrameEncoder):
         side = context_side(target[2], target[3], protocol.context)
         with self.watch("crop"):
             crop = square_crop(frame, (target[0], target[1]), side, protocol.exemplar_size)
-        method = getattr(self._network, "exemplar", self._network)
-        return Track(target, side, self._features(crop[None], method)[0])
+        return Track(target, side, self._features(crop[None], self._network.exemplar)[0])
 
     def step(self, tracks: Sequence[Track], frame: Image) -> NDArray[np.float64]:
         """Find the targets in the next frame.
@@ -211,7 +209,7 @@ class SiamFCTracker(FrameEncoder):
     def _features(self, crops: Image, method: Any) -> Tensor:
         with self.watch("backbone", self.device), computing_in(self.protocol.precision, self.device):
             images = to_device(torch.from_numpy(crops), self.device).permute(0, 3, 1, 2)
-            features: Tensor = features_by(self._network, images.float().div_(255), method)
+            features: Tensor = features_by(method, images.float().div_(255))
         return features.float()
 
     def _peaks(self, responses: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from vidcorr.backbones import (
     Input,
     LiirEncoder,
     NamedNetwork,
+    Normalise,
     build_feature_extractor,
     load,
     trust,
@@ -38,6 +39,7 @@ NAMES = "tests.helpers.networks"
 NOBODY = Input()
 RESNETS = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of ResNets, as torchvision's")
 CLIPS = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="stated by Clips")
+DINOS = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of DINO's, DINOv2's and DINOv3's")
 TIMM = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of timm's networks")
 STATED = Input(mean=(0.1, 0.2, 0.3), std=(0.2, 0.2, 0.2), source="stated by Stated")
 KINDS = {
@@ -45,7 +47,7 @@ KINDS = {
     "OfClips": NOBODY,
     "Tokens": NOBODY,
     "OfHub": NOBODY,
-    "Dino": NOBODY,
+    "Dino": DINOS,
     "VJepa": NOBODY,
     "Stated": STATED,
     "Classifier": NOBODY,
@@ -264,9 +266,9 @@ def test_a_subclass_of_dinos_transformer_with_its_own_forward_gives_the_map_of_i
 
 @pytest.mark.parametrize("final_norm", [True, False])
 def test_blocks_by_dinos_method_are_those_of_timm(final_norm):
-    network, normalise = networks.vit().eval(), nn.Identity()
+    network = networks.vit().eval()
     images = torch.rand(2, 3, 61, 64)
-    kinds = ViTExtractor(network, normalise, "block1+block2"), BlocksExtractor(network, normalise, "block1+block2")
+    kinds = ViTExtractor(network, "block1+block2"), BlocksExtractor(network, "block1+block2")
     for kind in kinds:
         kind.final_norm = final_norm
     torch.testing.assert_close(kinds[1](images), kinds[0](images))
@@ -290,17 +292,21 @@ def test_a_kind_of_network_may_be_added():
         pass
 
     class MyExtractor(FeatureExtractor):
-        def __init__(self, network, normalise, stage, stride):
+        input = RESNETS
+
+        def __init__(self, network, stage, stride):
             super().__init__(stage or "mine", ["mine"], "my network")
-            self.network, self.normalise, self.stride = network, normalise, 8
+            self.network, self.stride = network, 8
 
         def map_of(self, images):
-            return -self.network(self.normalise(images))
+            return -self.network(images)
 
     EXTRACTORS.insert(0, (lambda network: isinstance(network, Mine), MyExtractor))
     try:
         network, images = Mine(3, 4, 8, 8), torch.rand(1, 3, 32, 32)
-        assert torch.equal(load(network).view("mine")(images), -network(images))
+        view = load(network).view("mine")
+        torch.testing.assert_close(view(images), -network(Normalise()(images)))
+        assert (view.input, load(network).input) == (RESNETS, RESNETS)
     finally:
         EXTRACTORS.pop(0)
 

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from tests.helpers.fake_device import fake_gpu, moved
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Encoder, LiirEncoder, build_feature_extractor, load, weights_digest
+from vidcorr.backbones import Encoder, LiirEncoder, Normalise, build_feature_extractor, load, weights_digest
 from vidcorr.backbones.copies import device_of, on_device
 from vidcorr.backbones.description import Network
 from vidcorr.backbones.loading import encoder_of
@@ -68,12 +68,15 @@ def test_the_recipe_of_a_named_network_makes_it_again():
 def test_rgb_is_normalised_as_in_the_training_in_the_type_of_the_weights():
     encoder = load("timm:vit_tiny_patch16_224")
     assert encoder.input.mean == encoder.input.std == (0.5, 0.5, 0.5)
-    assert encoder.view().normalise.mean.flatten().tolist() == [0.5] * 3
+    assert encoder.view().input == encoder.input
     colour, images = load("raw_colour").view(), torch.rand(1, 3, 16, 20)  # the last cells are cut
-    torch.testing.assert_close(colour(images)[..., 1, 2], colour.normalise(images)[..., 8:, 16:].mean((2, 3)))
+    torch.testing.assert_close(colour(images)[..., 1, 2], Normalise()(images)[..., 8:, 16:].mean((2, 3)))
+    seen = []
     network = load(TINY_RESNET).network.bfloat16()
-    assert build_feature_extractor(network, mean=(0.1, 0.2, 0.3), std=(1, 1, 1)).normalise.mean.dtype == torch.bfloat16
-    assert build_feature_extractor(network)(torch.rand(1, 3, 32, 32)).dtype == torch.bfloat16
+    network.conv1.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    assert build_feature_extractor(network)(torch.rand(1, 3, 32, 32).fill_(0.5)).dtype == torch.bfloat16
+    exact = Normalise()(torch.full((1, 3, 32, 32), 0.5))  # in float32, and rounded once
+    assert torch.equal(seen[0], exact.bfloat16())
 
 
 def test_a_network_on_a_gpu_has_a_digest_and_a_view_without_a_wait():
@@ -82,4 +85,5 @@ def test_a_network_on_a_gpu_has_a_digest_and_a_view_without_a_wait():
         mixed = torch.nn.Sequential(network[0], moved(network[1], gpu.device))
         assert len(weights_digest(mixed)) == 12
         view = build_feature_extractor(on_device(load(TINY_RESNET).network, gpu.device))
-        assert (device_of(view).type, device_of(view.normalise).type) == ("cuda", "cuda")
+        assert device_of(view).type == "cuda"
+        assert view.prepared(moved(torch.rand(1, 3, 32, 32), gpu.device)).device.type == "cuda"

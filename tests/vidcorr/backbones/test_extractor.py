@@ -20,7 +20,7 @@ from tests.helpers.refusal import refused
 from vidcorr import MaskPrompt, follow
 from vidcorr.backbones import Clips, LiirEncoder, Recurrent, build_feature_extractor, load, weights_digest
 from vidcorr.backbones.encoder import WRAPPERS
-from vidcorr.backbones.extractor import Normalise, TimmExtractor, features_by, require_stride, type_of_input
+from vidcorr.backbones.extractor import Normalise, TimmExtractor, features_by, require_stride, type_of_weights
 from vidcorr.backbones.video import _places_on_grid
 from vidcorr.backbones.vit import ViTExtractor
 from vidcorr.functional.propagation.resizing import sampling_matrix
@@ -174,16 +174,16 @@ def test_maps_of_timms_networks_are_joined_from_their_stages_and_their_last_map(
         ("stage2", 8, stages[1]),
         ("features+stage4", 32, torch.cat([last, stages[3]], dim=1)),
     ):
-        extractor = TimmExtractor(network.train(), nn.Identity(), stage)
+        extractor = TimmExtractor(network.train(), stage)
         assert not extractor.training
-        torch.testing.assert_close(extractor(images), expected)
+        torch.testing.assert_close(extractor.map_of(images), expected)
         assert extractor.stride == extractor.multiple == stride
-    refused(ValueError, r"parts have strides \[4, 8\]", TimmExtractor, network, nn.Identity(), "stage1+stage2")
+    refused(ValueError, r"parts have strides \[4, 8\]", TimmExtractor, network, "stage1+stage2")
     tokens = tiny_vit(64)
-    after_norm = ViTExtractor(tokens, nn.Identity())(images)
-    torch.testing.assert_close(TimmExtractor(tokens, nn.Identity())(images), after_norm)
+    after_norm = ViTExtractor(tokens)(images)
+    torch.testing.assert_close(TimmExtractor(tokens)(images), after_norm)
     tokens.feature_info = None
-    refused(ValueError, "VisionTransformer has features; null", TimmExtractor, tokens, nn.Identity(), "stage1")
+    refused(ValueError, "VisionTransformer has features; null", TimmExtractor, tokens, "stage1")
 
 
 def test_constants_of_a_normalisation_may_be_whole_numbers_and_stay_out_of_checkpoints():
@@ -217,15 +217,9 @@ def test_what_a_network_keeps_of_images_is_of_use_in_training():
     assert kept[1] is IMAGES  # not copied
 
 
-def test_images_have_the_type_of_the_weights_unless_a_network_normalises_as_ours():
+def test_images_have_the_type_of_the_weights():
     cells = nn.Conv2d(3, 4, 4, 4).double()
-    for network, expected in (
-        (cells, torch.float64),
-        (nn.Sequential(Normalise(), cells), torch.float32),
-        (build_feature_extractor(cells), torch.float32),
-        (nn.Identity(), torch.float32),
-    ):
-        assert type_of_input(network) == expected
+    assert (type_of_weights(cells), type_of_weights(nn.Identity())) == (torch.float64, torch.float32)
     assert build_feature_extractor(cells)(IMAGES).dtype == torch.float64
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from tests.helpers.encoders import clip_network, recurrent_step
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Clips, Input, Normalise, Recurrent, build_feature_extractor, load
+from vidcorr.backbones import Clips, Input, Recurrent, build_feature_extractor, load
 from vidcorr.backbones.video import as_tensor, upsampling_weights
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
@@ -147,26 +147,12 @@ def test_a_recurrent_network_equals_the_notebook_and_begins_anew_with_each_video
 HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 
-class Normalised(torch.nn.Module):
-    """A video encoder with a part that normalises RGB."""
-
-    stride = 1
-
-    def __init__(self):
-        super().__init__()
-        self.normalise = Normalise()
-
-    def encode(self, frames):
-        for frame in frames:
-            yield self.normalise(frame[None])[0]
-
-
 def of_means(**own):
     return Clips(torch.nn.AvgPool3d((2, 8, 8)), window=2, **own)
 
 
-@pytest.mark.parametrize("encoder", [of_means(), of_means(mean=None), Normalised()])
-def test_a_stated_input_replaces_that_of_a_video_encoder(encoder):
+@pytest.mark.parametrize("encoder", [of_means(), of_means(mean=None)])
+def test_a_stated_input_replaces_that_of_clips(encoder):
     before = load(encoder).input
     found = load(encoder, **HALF).view()
     for features in found.encode(iter(torch.full((2, 3, 16, 16), 0.75))):
@@ -175,7 +161,7 @@ def test_a_stated_input_replaces_that_of_a_video_encoder(encoder):
     assert load(encoder).input == before
 
 
-def test_frames_of_other_video_encoders_are_normalised_and_padded_to_their_patches():
+def test_frames_of_other_video_encoders_are_padded_to_their_patches_and_their_input_is_their_own():
     class Frames(torch.nn.AvgPool2d):
         stride, multiple = 16, 16
 
@@ -183,10 +169,11 @@ def test_frames_of_other_video_encoders_are_normalised_and_padded_to_their_patch
             return map(self, frames)
 
     frame = torch.full((3, 50, 70), 191, dtype=torch.uint8)
-    encoder = FrameEncoder(load(Frames(16), **HALF).view(), PropagationProtocol.named("vidcorr"))
+    encoder = FrameEncoder(Frames(16), PropagationProtocol.named("vidcorr"))
     (features,) = encoder.maps([frame], may_be_constant=True)
     assert features.shape == (3, 4, 5)
-    assert abs(features[0, 0, 0] - (191 / 255 - 0.5) / 0.5) < 1e-5
+    assert abs(features[0, 0, 0] - 191 / 255) < 1e-5
+    refused(ValueError, "Frames: makes its input by code of its own", load(Frames(16), **HALF).view)
 
 
 def test_v_jepa_2_by_name_equals_the_notebook_at_any_size_and_no_code_of_the_hub_runs(golden):

@@ -15,7 +15,7 @@ from tests.helpers.regenerated import regenerated
 from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.backbones.vit import dino_positions, positions_set
 from vidcorr.protocols import MatchingProtocol, PointProtocol, PropagationProtocol
-from vidcorr.tracking.frame_encoder import extractor_under, input_rules
+from vidcorr.tracking.frame_encoder import adapted, input_rules
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -42,9 +42,9 @@ def test_blocks_are_concatenated_from_one_pass_and_the_final_norm_may_be_left_ou
     assert torch.equal(build_feature_extractor(network)(images), second)
     of_pairs = input_rules(MatchingProtocol.named("dift"))
     for rules in (PropagationProtocol.named("vidcorr"), PointProtocol.named("fomo"), of_pairs):
-        bare = extractor_under(views[2], rules.with_changes(final_norm=False))(images)
+        bare = adapted(views[2], rules.with_changes(final_norm=False))(images)
         torch.testing.assert_close(network.norm(bare.flatten(2).mT).mT.unflatten(2, (6, 8)), second)
-        assert torch.equal(extractor_under(views[2], rules)(images), second)
+        assert torch.equal(adapted(views[2], rules)(images), second)
     refused(ValueError, "this transformer has block1, block2; null", build_feature_extractor, network, "block1+block3")
 
 

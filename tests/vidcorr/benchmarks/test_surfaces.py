@@ -13,7 +13,7 @@ from torch import nn
 
 from tests.helpers.references import GOLDEN, golden
 from vidcorr import NaviBenchmark, Row, ScanNetBenchmark
-from vidcorr.backbones.extractor import IMAGENET_MEAN, Normalise
+from vidcorr.backbones import Input
 from vidcorr.benchmarks.navi import errors_of, matched, padded
 from vidcorr.datasets.navi import View
 from vidcorr.metrics.surfaces import correct_matches, surface_scores
@@ -109,13 +109,12 @@ def test_sides_that_are_no_multiple_of_a_patch_are_padded():
     assert seen[-1].shape[1:] == (28, 28)
 
 
-@pytest.mark.parametrize("rgb_mean", [None, (0.1, 0.2, 0.3)])
-def test_padding_is_half_on_each_side_in_the_colour_of_zero(rgb_mean):
-    protocol = SimpleNamespace(rgb_mean=rgb_mean)
-    encoder = SimpleNamespace(multiple=14, extractor=nn.Sequential(Normalise()), protocol=protocol)
+def test_padding_is_half_on_each_side_in_the_colour_of_zero():
+    mean = (0.1, 0.2, 0.3)
+    encoder = SimpleNamespace(multiple=14, input=Input(mean=mean, std=(1.0, 1.0, 1.0)))
     image = torch.full((3, 25, 39), 255, dtype=torch.uint8)
     found = padded(image, encoder)
-    colour = torch.tensor(rgb_mean or IMAGENET_MEAN)[:, None, None]
+    colour = torch.tensor(mean)[:, None, None]
     expected = colour.expand(3, 28, 42).clone()
     expected[:, 1:26, 1:40] = 1
     torch.testing.assert_close(found, expected)

@@ -12,14 +12,15 @@ import torch
 from torch import nn
 
 from tests.helpers.encoders import clips_over
-from vidcorr.backbones import Clips, Normalise, build_feature_extractor, load
+from vidcorr.backbones import Clips, Input, build_feature_extractor, load
 from vidcorr.functional.device import fastest_precision
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking import frame_encoder, stopwatch
-from vidcorr.tracking.frame_encoder import FrameEncoder, adapt_to_network, extractor_under
+from vidcorr.tracking.frame_encoder import FrameEncoder, adapt_to_network, adapted
 from vidcorr.tracking.stopwatch import Stopwatch
 
 VFS = PropagationProtocol.named("vfs")
+HALF = Input(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), source="stated by the caller")
 
 
 def test_an_extractor_sees_white_as_1_on_its_device():
@@ -36,16 +37,17 @@ def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
     frame, mean = torch.randint(256, (3, 32, 32)).byte(), torch.tensor([0.5, 0.25, 0.125]).view(3, 1, 1)
     image = frame[None] / 255
     before = extractor(image)
-    same_to_the_network = extractor.normalise.mean + (image - mean) / 0.5 * extractor.normalise.std
-    view = extractor_under(extractor, protocol)
+    own_mean, own_std = (torch.tensor(each).view(3, 1, 1) for each in (extractor.input.mean, extractor.input.std))
+    same_to_the_network = own_mean + (image - mean) / 0.5 * own_std
+    view = adapted(extractor, protocol).folded()
     assert not any(isinstance(module, nn.BatchNorm2d) for module in view.modules())
     assert torch.allclose(view(image), extractor(same_to_the_network), atol=1e-5)
-    of_mean = extractor_under(extractor, protocol.with_changes(rgb_std=None))
-    assert torch.allclose(of_mean(image), extractor(extractor.normalise.mean + image - mean), atol=1e-5)
-    inside = extractor_under(nn.Sequential(extractor), protocol)  # a user's module around it
-    assert torch.allclose(inside(image), view(image), atol=1e-5)
-    inside = extractor_under(nn.Sequential(extractor), protocol.with_changes(position_embedding="dino"))
-    assert (inside[0].positions, extractor.positions) == ("dino", "network")
+    of_mean = adapted(extractor, protocol.with_changes(rgb_std=None))
+    assert torch.allclose(of_mean(image), extractor(own_mean + image - mean), atol=1e-5)
+    other = adapted(extractor, protocol.with_changes(position_embedding="dino"))
+    assert (other.positions, extractor.positions) == ("dino", "network")
+    around = build_feature_extractor(nn.Sequential(extractor))  # a user's module, which states no input
+    assert adapted(around, protocol).input == around.input
     assert torch.allclose(next(FrameEncoder(extractor, protocol).maps([frame])), view(image)[0], atol=1e-5)
     assert torch.equal(extractor(image), before)
 
@@ -79,10 +81,11 @@ def test_equal_features_are_warned_of_once_and_a_video_ends_with_its_frames():
         assert [features.is_inference() for features in maps] == [False] * 12
 
 
-def test_a_normalisation_may_be_a_part_or_an_argument_and_without_one_the_protocols_says_so():
-    kinds = nn.Sequential(Normalise()), clips_over(nn.Identity()), nn.Identity()
+def test_a_protocol_says_that_nobody_states_the_input():
+    plain = build_feature_extractor(nn.AvgPool2d(16))
+    kinds = plain.at_input(HALF), clips_over(nn.Identity()), plain
     assert [*map(frame_encoder.normalises, kinds)] == [True, True, False]
-    rules = adapt_to_network(PropagationProtocol.named("dino"), nn.AvgPool2d(16))
+    rules = adapt_to_network(PropagationProtocol.named("dino"), plain)
     assert rules.name == "dino+feature_stride=16+rgb_mean=none+rgb_std=none"
 
 
