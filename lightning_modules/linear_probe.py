@@ -11,6 +11,7 @@ from torch.optim import SGD, Optimizer
 from torchmetrics.classification import MulticlassAccuracy
 
 from vidcorr.backbones import pooled_width
+from vidcorr.backbones.extractor import Dilated
 
 from .base import Batch, CorrespondenceModule
 from .parts.schedules import milestone_factor, scheduled
@@ -117,7 +118,9 @@ class LinearProbe(CorrespondenceModule):
         milestones = [round(0.6 * steps), round(0.8 * steps)]
         return scheduled(optimizer, lambda step: milestone_factor(step, milestones, 0.1))
 
-    def feature_extractor(self, *args: object, **kwargs: object) -> nn.Module:
+    def feature_extractor(
+        self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
+    ) -> nn.Module:
         """Refuse to give features: benchmarks evaluate the probe's encoder by its checkpoint.
 
         Raises:

@@ -39,7 +39,7 @@ def copied_over(module: M, tensors: dict[int, Any]) -> M:
     """Return new module objects over given tensors, as `copy.deepcopy`.
 
     A computed tensor among the attributes, such as a kept activation or a weight under `weight_norm`, is copied without
-    its graph.
+    its graph. The dictionaries and lists that a hook writes into are shared.
 
     Args:
         module: any module.
@@ -47,7 +47,8 @@ def copied_over(module: M, tensors: dict[int, Any]) -> M:
 
     Raises:
         ValueError: if an attribute of the module cannot be copied, for example a lock or an open file, or a function in
-            an attribute or a hook keeps a part of the module, which a copy of the module would not have.
+            an attribute or a hook keeps a part of the module, which a copy of the module would not have, also within a
+            dictionary or a list.
     """
     kind = type(module).__name__
     memo = dict(tensors)
@@ -55,8 +56,14 @@ def copied_over(module: M, tensors: dict[int, Any]) -> M:
         for value in vars(part).values():
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
-        if any(map(_keeps_parts, functions_of(part))):
-            raise ValueError(f"{kind}: a function in an attribute or hook of it keeps a module; make it a method")
+        for function in functions_of(part):
+            for value in kept_by(function):
+                if holds_module(value):
+                    raise ValueError(
+                        f"{kind}: a function in an attribute or hook of it keeps a module; make it a method"
+                    )
+                if isinstance(value, list | dict):
+                    memo[id(value)] = value
     try:
         return copy.deepcopy(module, memo)
     except (TypeError, RuntimeError, AttributeError) as error:
@@ -74,10 +81,19 @@ def functions_of(module: nn.Module) -> Iterator[FunctionType]:
                 yield value
 
 
-def _keeps_parts(function: FunctionType) -> bool:
-    """Return whether an outer variable or a default of a function is a module or a container."""
-    kept = [*(cell.cell_contents for cell in function.__closure__ or ()), *(function.__defaults__ or ())]
-    return any(isinstance(value, nn.Module | list | dict) for value in kept)
+def kept_by(function: FunctionType) -> list[Any]:
+    """Return the outer variables and the defaults of a function."""
+    outer = [cell.cell_contents for cell in function.__closure__ or ()]
+    return [*outer, *(function.__defaults__ or ())]
+
+
+def holds_module(value: object) -> bool:
+    """Return whether a value is a module, or a list or a dictionary with one."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return any(map(holds_module, value))
+    return isinstance(value, nn.Module)
 
 
 def on_device(module: M, device: torch.device | str | None = None) -> M:

@@ -22,6 +22,27 @@ def test_what_cannot_be_copied_is_refused_in_one_sentence():
     del network.lock
     network[0].register_forward_hook(lambda module, inputs, output: setattr(network, "kept", output))
     refused(ValueError, "Sequential: a function in an attribute or hook of it keeps a module", shared_copy, network)
+    held = nn.Sequential(nn.Conv2d(3, 4, 8, 8))
+    parts = {"first": [held[0]]}
+    held.register_forward_hook(lambda module, inputs, output: parts["first"][0].weight.sum())
+    refused(ValueError, "keeps a module", shared_copy, held)
+
+
+def test_what_a_hook_writes_into_is_shared_so_that_the_copy_reads_it():
+    class Hooked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cells = nn.Conv2d(3, 4, 8, 8)
+            self.kept = kept = {}
+            self.cells.register_forward_hook(lambda module, inputs, output: kept.update(last=output))
+
+        def forward(self, images):
+            self.cells(images)
+            return self.kept["last"]
+
+    network = Hooked()
+    assert torch.equal(shared_copy(network)(IMAGES), network(IMAGES))
+    assert on_device(network, META)(IMAGES.to(META)).device == META
 
 
 def test_an_activation_that_a_network_keeps_is_copied_without_its_graph():

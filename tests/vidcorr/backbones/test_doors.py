@@ -17,7 +17,7 @@ from vidcorr.backbones import (
     EXTRACTORS,
     FeatureExtractor,
     Input,
-    LiirEncoder,
+    LiirExtractor,
     NamedNetwork,
     Normalise,
     build_feature_extractor,
@@ -189,7 +189,7 @@ def test_a_method_in_memory_states_the_input_of_its_views_as_its_checkpoint_does
     of_checkpoint = load(tmp_path / "method.ckpt").input
     assert load(module).input == load(module).view().input
     assert load(module).input.rgb == of_checkpoint.rgb
-    assert (name == "Liir") is (load(module).input == LiirEncoder.input)
+    assert (name == "Liir") is (load(module).input == LiirExtractor.input)
 
 
 def test_stage_and_stride_that_an_extractor_does_not_have_are_refused():

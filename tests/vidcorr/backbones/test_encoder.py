@@ -86,4 +86,3 @@ def test_a_network_on_a_gpu_has_a_digest_and_a_view_without_a_wait():
         assert len(weights_digest(mixed)) == 12
         view = build_feature_extractor(on_device(load(TINY_RESNET).network, gpu.device))
         assert device_of(view).type == "cuda"
-        assert view.prepared(moved(torch.rand(1, 3, 32, 32), gpu.device)).device.type == "cuda"

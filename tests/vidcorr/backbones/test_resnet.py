@@ -9,6 +9,7 @@ from tests.helpers.encoders import TinyResNet
 from tests.helpers.foreign import enliven, features, lively_resnet18
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_feature_extractor, load, weights_digest
+from vidcorr.backbones.copies import shared_copy
 from vidcorr.backbones.resnet import LAYER_OF_STAGE, ResNetExtractor, remove_strides
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -100,8 +101,8 @@ def test_crws_networks_pad_by_reflection_and_the_trained_one_stays_at_stride_8(n
 def test_a_stride_is_that_of_the_stage_or_finer_and_res4_at_its_own_without_a_choice():
     with torch.device("meta"):
         network = load("torchvision:resnet18", seed=None).network
-        own = {stage: ResNetExtractor(network, stage, 32).stride for stage in LAYER_OF_STAGE}
-        view = ResNetExtractor(network, "res4", 16)
+        own = {stage: ResNetExtractor(shared_copy(network), stage, 32).stride for stage in LAYER_OF_STAGE}
+        view = ResNetExtractor(shared_copy(network), "res4", 16)
         for stage, stride in {"res2": 4, "res3": 8, "res4": 8, "res5": 8, "res4.b1": 8}.items():
             finer = build_feature_extractor(network, stage, 8)
             assert (finer.stride, finer(torch.rand(1, 3, 64, 64)).shape[3]) == (stride, 64 // stride)
