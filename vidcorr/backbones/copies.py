@@ -51,6 +51,7 @@ def copied_over(module: M, tensors: dict[int, Any]) -> M:
             dictionary or a list.
     """
     kind = type(module).__name__
+    keeps_part = f"{kind}: a function in an attribute or hook of it keeps a module; make it a method"
     memo = dict(tensors)
     for part in module.modules():
         for value in vars(part).values():
@@ -59,9 +60,7 @@ def copied_over(module: M, tensors: dict[int, Any]) -> M:
         for function in functions_of(part):
             for value in kept_by(function):
                 if holds_module(value):
-                    raise ValueError(
-                        f"{kind}: a function in an attribute or hook of it keeps a module; make it a method"
-                    )
+                    raise ValueError(keeps_part)
                 if isinstance(value, list | dict):
                     memo[id(value)] = value
     try:
