@@ -319,12 +319,12 @@ class BestCheckpoint(ModelCheckpoint):
 
     Args:
         monitor: a logged score, `<benchmark>/<key>`; None is the first score of the first benchmark that declares any.
-            The benchmark knows of which scores less is better.
+            The benchmark declares whether less of it is better.
         save_top_k: number of checkpoints to keep; −1: all.
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
     Raises:
-        ValueError: at the start of `fit`, if no benchmark logs the score.
+        ValueError: at the start of `fit`, if no benchmark logs the score, or the score has no best value.
     """
 
     def __init__(self, monitor: str | None = None, save_top_k: int = 1, dirpath: str | Path | None = None) -> None:
@@ -363,7 +363,10 @@ class BestCheckpoint(ModelCheckpoint):
             raise ValueError(f"BestCheckpoint: no benchmark logs {monitor}; they log {', '.join(benchmark_of)}")
         self._benchmark = benchmark_of[monitor]
         score = monitor.removeprefix(f"{self._benchmark.name}/")
-        self._begin(monitor, "min" if score in self._benchmark.benchmark.less_is_better else "max")
+        declared = next(each for each in self._benchmark.benchmark.declared if each.name == score)
+        if declared.direction == "neither":
+            raise ValueError(f"BestCheckpoint: {monitor} has no best value, so it cannot be monitored")
+        self._begin(monitor, "min" if declared.direction == "less" else "max")
         self.dirpath = checkpoint_folder(trainer, dirpath)
         super().setup(trainer, pl_module, stage)
 

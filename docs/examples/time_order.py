@@ -7,6 +7,7 @@ from torch.nn.functional import normalize
 
 from vidcorr import Benchmark, Row
 from vidcorr.datasets import Davis
+from vidcorr.metrics import fractions
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class TimeOrder(Benchmark):
     """Benchmark of the order of time: frames nearer, in feature space, to the next frame than to the one after it."""
 
     name = "time_order"
-    score_names = ("accuracy",)
+    declared = fractions("accuracy")
 
     root: str
 

@@ -28,6 +28,7 @@ from vidcorr.callbacks.benchmark import _validates, network_of, training_digest
 from vidcorr.cli import main
 from vidcorr.experiments.config_files import CONFIGS
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
+from vidcorr.metrics import Score
 
 # When it runs, and what it reads
 
@@ -201,7 +202,7 @@ def test_a_callback_that_takes_the_wrong_score_or_weights_is_refused(tmp_path):
 @pytest.mark.parametrize("choose", [max, min])
 def test_the_best_checkpoint_is_the_benchmarks_best_also_in_a_second_fit(choose, tmp_path, monkeypatch):
     """A notebook uses the same callback with another Trainer."""
-    monkeypatch.setattr(Counted, "less_is_better", ("score",) if choose is min else ())
+    monkeypatch.setattr(Counted, "declared", (Score("score", "less" if choose is min else "more"),))
     best = BestCheckpoint()
     for number in range(2):
         folder = tmp_path / str(number)

@@ -21,6 +21,7 @@ from vidcorr.benchmarks.output import Output
 from vidcorr.benchmarks.ranks import BenchmarkError
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped
 from vidcorr.lightning_modules import VFSSimSiam
+from vidcorr.metrics import fractions
 from vidcorr.results.result import Network
 
 EPOCHS, BATCHES, BATCH_SIZE = 3, 3, 4
@@ -86,7 +87,7 @@ class Counted(Benchmark):
     """
 
     name = "counted"
-    score_names = ("score",)
+    declared = fractions("score")
     score = None  # only `run` is called
     scores = None
 

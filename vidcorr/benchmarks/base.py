@@ -18,9 +18,20 @@ from ..backbones import Encoder, NamedNetwork, load, weights_digest
 from ..backbones.extractor import eval_mode
 from ..functional.device import random_state_kept
 from ..functional.propagation.propagate import LabelPropagator, under_rule
+from ..metrics.declared import Score
 from ..progress import progress_bar
 from ..protocols import EvaluationProtocol, LabelProtocol
-from ..results.result import Evaluated, Network, ProtocolFacts, Result, Row, Stage, require_writable
+from ..results.provenance import Provenance
+from ..results.result import (
+    Evaluated,
+    Network,
+    ProtocolFacts,
+    Result,
+    Row,
+    Stage,
+    leave_one_out,
+    require_writable,
+)
 from ..tracking.frame_encoder import FrameEncoder
 from ..videos.files import DataError, require_at_least
 from .network import NetworkLike, view_for
@@ -33,10 +44,10 @@ class Benchmark(ABC):
     """A data set with its protocol and rules: a value, which no run changes.
 
     A subclass is a frozen dataclass whose fields are its arguments. It defines `name` (without an annotation: the
-    default of the field), `read`, `score` and `scores`, and declares `score_names`. If it has a field `protocol`, a
-    protocol given by its name is replaced by the protocol itself; a named protocol has values for each benchmark. The
-    sequences are distributed over the ranks by length; an error on any rank ends the benchmark on all ranks. A run
-    leaves weights, buffers and modes of the network as they were, and torch's random state.
+    default of the field), `read`, `score` and `scores`, and declares its scores in `declared`. If it has a field
+    `protocol`, a protocol given by its name is replaced by the protocol itself; a named protocol has values for each
+    benchmark. The sequences are distributed over the ranks by length; an error on any rank ends the benchmark on all
+    ranks. A run leaves weights, buffers and modes of the network as they were, and torch's random state.
 
     Args:
         limit_sequences: only the first N, for a quick check; the result records it.
@@ -66,9 +77,6 @@ class Benchmark(ABC):
 
     unit: ClassVar[str] = "sequences"
     """What the sequences are, in words."""
-    less_is_better: ClassVar[tuple[str, ...]] = ()
-    """Score names of which less is better, such as errors; of the others more is."""
-
     limit_sequences: int | None = None
     changes: dict[str, Any] | None = field(default=None, hash=False)  # a dictionary has no hash
     name: str = ""
@@ -118,12 +126,17 @@ class Benchmark(ABC):
         """
 
     @property
-    def score_names(self) -> tuple[str, ...]:
-        """Every score that the benchmark may give, the most important first; empty: not declared.
+    def declared(self) -> tuple[Score, ...]:
+        """Every score that the benchmark may give, the most important first; one that is missing is a fraction.
 
         The first three stand in tables. If the rows have columns of the first one's name, they rank the sequences.
         """
         return ()
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Names of the declared scores."""
+        return tuple(score.name for score in self.declared)
 
     @property
     def protocol(self) -> Any:
@@ -145,12 +158,15 @@ class Benchmark(ABC):
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
         """Return what comparable scores share besides the protocol, in words: year, split, a choice of rules.
 
-        The number of sequences is added. A subclass does not inherit the conditions, since it may read other data or
-        score otherwise: it states its own.
+        The number of sequences is added.
 
         Args:
             facts: the result's `data`.
         """
+        return []
+
+    def doubts(self, rows: Sequence[Row]) -> list[str]:
+        """Return sentences on what is doubtful about the scores of rows, which stand beside them."""
         return []
 
     def finish(self, result: Result, output: Output) -> None:  # noqa: B027  # most benchmarks write none
@@ -235,19 +251,65 @@ class Benchmark(ABC):
             rows = in_order(chain.from_iterable(ranks.gather(own_rows)), self.name)
             encoder.constant = any(ranks.gather(encoder.constant))
             with ranks.together():
-                protocol = encoder.protocol
-                stage = Stage(
-                    layer=getattr(encoder.extractor, "stage", None) or "",
-                    stride=getattr(encoder.extractor, "stride", None),
-                    input=encoder.input,
-                    protocol=ProtocolFacts() if protocol is None else ProtocolFacts.of(protocol),
-                )
-                result = Result.of(self, network, rows, encoder, stage, past=past, at=at, ranks=ranks.size, began=began)
+                result = self._result(network, rows, encoder, past=past, at=at)
+                seconds = round(time.perf_counter() - began, 2)
+                result = result.model_copy(update={"seconds": seconds, "ranks": ranks.size})
                 if ranks.rank == 0:
                     result.print()
                     self.finish(result, output)
                     output.finish(result)
         return result
+
+    def _result(
+        self,
+        network: Network,
+        rows: Sequence[Row],
+        encoder: FrameEncoder,
+        *,
+        past: Sequence[Evaluated] = (),
+        at: tuple[int, int] | None = None,
+    ) -> Result:
+        """Return the result of the rows of all sequences, sorted by name; arguments as of `run`."""
+        scores = self.scores(rows) if rows else {}
+        history = list(past)
+        if at is not None:
+            history.append(Evaluated(epoch=at[0], step=at[1], scores=scores))
+        data = self.facts(rows, encoder)
+        conditions = [*self.conditions(data), f"{len(self.sequences)} {self.unit}"]
+        if encoder.constant:
+            data["constant_features"] = True
+        rule = getattr(self.protocol, "rule", None)
+        if rule is not None:
+            data["rule"] = rule
+            conditions.append(f"rule {rule}")
+        short_sides = [min(sequence.size) for sequence in self.sequences if hasattr(sequence, "size")]
+        if short_sides:
+            data["short_sides"] = [min(short_sides), max(short_sides)]
+        protocol = encoder.protocol
+        stage = Stage(
+            layer=getattr(encoder.extractor, "stage", None) or "",
+            stride=getattr(encoder.extractor, "stride", None),
+            input=encoder.input,
+            protocol=ProtocolFacts() if protocol is None else ProtocolFacts.of(protocol),
+        )
+        return Result(
+            benchmark=self.name,
+            network=network,
+            scores=scores,
+            without=leave_one_out(rows, self.scores) if self.pooled else {},
+            stage=stage,
+            rows=rows,
+            sequences=[sequence.name for sequence in self.sequences],
+            conditions=conditions,
+            limit_sequences=self.limit_sequences,
+            data=data,
+            protocol_source=self.protocol.origin() if self.protocol is not None else {},
+            declared=self.declared,
+            doubts=self.doubts(rows),
+            provenance=Provenance.now(),
+            seconds_of=encoder.watch.seconds,
+            history=history,
+        )
 
     def _score_share(self, ranks: Ranks, encoder: FrameEncoder, output: Output) -> list[Row]:
         """Score the sequences of this rank; the first rank shows the progress in frames.

@@ -12,6 +12,7 @@ from ..datasets import Jhmdb, KeypointSequence
 from ..datasets.jhmdb import JOINTS
 from ..functional import decode_keypoints, encode_keypoints
 from ..functional.propagation.coding import Size
+from ..metrics.declared import fractions
 from ..metrics.keypoints import keypoint_distances, pck_counts, pck_scores
 from ..protocols import JointProtocol
 from ..results.csv_files import csv_text, fixed
@@ -52,7 +53,7 @@ class JhmdbBenchmark(Benchmark):
     """
 
     name = "jhmdb"
-    score_names = ("PCK@0.1", "PCK@0.2", "PCK@0.3", "PCK@0.4", "PCK@0.5")
+    declared = fractions("PCK@0.1", "PCK@0.2", "PCK@0.3", "PCK@0.4", "PCK@0.5")
     protocol_class = JointProtocol
     pooled = True
 

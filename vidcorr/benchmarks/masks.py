@@ -16,6 +16,7 @@ from ..datasets import MaskSequence
 from ..functional import LabelPropagator
 from ..functional.propagation.coding import Size
 from ..functional.propagation.resizing import resize_images
+from ..metrics.declared import Score
 from ..metrics.rules import RULES
 from ..metrics.scoring import AnnotatedVideo, MaskScorer, Rules, numbers_in, values_of_objects
 from ..protocols import PropagationProtocol
@@ -42,7 +43,6 @@ class MaskBenchmark(Benchmark):
     """
 
     protocol_class = PropagationProtocol
-    less_is_better = ("J-Decay", "F-Decay", "J_last-Decay", "V-Mean", "V-seen-Mean", "V-unseen-Mean")
     archive: ClassVar[str] = ""
     """Folder of the sequences inside predictions.zip; "" is its top (DAVIS)."""
 
@@ -59,10 +59,9 @@ class MaskBenchmark(Benchmark):
         return RULES[rules] if isinstance(rules, str) else rules
 
     @property
-    def score_names(self) -> tuple[str, ...]:
+    def declared(self) -> tuple[Score, ...]:
         """The scores of the rules, the means first."""
-        names = self.scoring_rules.score_names
-        return tuple(sorted(names, key=lambda name: not name.endswith("Mean")))
+        return self.scoring_rules.declared
 
     @property
     def pooled(self) -> bool:  # type: ignore[override]
@@ -128,7 +127,7 @@ class MaskBenchmark(Benchmark):
             return numbers_in(sequence.read_mask(frame_of[stem]).numpy())
 
         video = AnnotatedVideo(sequence.video, stems, shown, starts=starts)
-        with errors_at(folder, *WRONG_JSON):
+        with errors_at(self.scoring_rules.planned_by(sequence.video, folder), *WRONG_JSON):
             scorer = MaskScorer(self.scoring_rules, video)
         if not scorer.plan:
             name = self.scoring_rules.name

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..datasets.spair import DIFFICULTIES, MatchPair, read_pf_pascal, read_spair
+from ..metrics.declared import Score, fractions
 from ..metrics.matching import correct_points, drawn_indices, match_scores, reference_length, score_key
 from ..protocols import MatchingProtocol
 from ..results.csv_files import csv_of_records
@@ -54,10 +55,10 @@ class MatchBenchmark(PairBenchmark):
     split: str = "test"
 
     @property
-    def score_names(self) -> tuple[str, ...]:
+    def declared(self) -> tuple[Score, ...]:
         """Every score that the data set may give."""
         no_names: Any = dict.fromkeys(("", *self.levels), ())  # the scores of no pair have the keys of all scores
-        return tuple(match_scores({}, no_names, self.protocol))  # type: ignore[arg-type]
+        return fractions(*match_scores({}, no_names, self.protocol))  # type: ignore[arg-type]
 
     def read_pairs(self) -> list[MatchPair]:
         """Read the pairs, sorted by name."""
@@ -144,7 +145,6 @@ class PfPascalBenchmark(MatchBenchmark):
 
     name = "pf_pascal"
     levels = ()
-    conditions = MatchBenchmark.conditions
 
     protocol: str | MatchingProtocol = "sd-dino"
 

@@ -43,7 +43,6 @@ class NaviBenchmark(PairBenchmark):
     protocol_class = SurfaceProtocol
     unit = "objects"
     caption = "matches of the largest weights; green: below the second threshold"
-    conditions = PairBenchmark.conditions
 
     root: str | Path
     protocol: str | SurfaceProtocol = "omniprobe"
@@ -109,7 +108,6 @@ class ScanNetBenchmark(NaviBenchmark):
 
     name = "scannet"
     unit = "scenes"
-    conditions = NaviBenchmark.conditions
 
     def read_pairs(self) -> list[SurfacePair]:
         """Read the pairs."""

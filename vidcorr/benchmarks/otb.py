@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ..backbones import Encoder
 from ..backbones.extractor import Dilated
 from ..datasets import BoxSequence, Otb
-from ..metrics.box_tracking import box_iou, one_pass_curves, one_pass_scores
+from ..metrics.box_tracking import box_iou, doubts_on_absence, one_pass_counts, one_pass_scores
+from ..metrics.declared import fractions
 from ..protocols import TrackingProtocol
 from ..results.csv_files import csv_text, fixed
 from ..results.pictures import overlay_boxes
@@ -55,7 +56,7 @@ class OtbBenchmark(Benchmark):
     name = "otb"
     protocol_class = TrackingProtocol
     encoder = SiamFCTracker
-    score_names = ("success", "precision@20px", "success@0.5")
+    declared = fractions("success", "precision@20px", "success@0.5")
 
     root: str | Path
     version: Literal["tb100"] | None = "tb100"
@@ -89,12 +90,16 @@ class OtbBenchmark(Benchmark):
         pictures.close({"overlap": (range(len(boxes)), overlap)})
         lines = [fixed(box, 3) for box in found]  # in the format of the GOT-10k toolkit
         output.table(f"predictions/{sequence.name}.txt", csv_text(lines, "\n"))
-        curves = one_pass_curves(boxes, sequence.boxes).tolist()
-        return [Row(video=sequence.name, values=one_pass_scores([curves]), counts={"curves": curves})]
+        counts = one_pass_counts(boxes, sequence.boxes)
+        return [Row(video=sequence.name, values=one_pass_scores([counts["curves"]]), counts=counts)]
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return success and precision, means over the sequences."""
         return one_pass_scores(counts_of(rows, "curves"))
+
+    def doubts(self, rows: Sequence[Row]) -> list[str]:
+        """Return a sentence on frames without an annotated box."""
+        return doubts_on_absence({row.video: row.counts for row in rows})
 
     def facts(self, rows: Sequence[Row], tracker: SiamFCTracker) -> dict[str, Any]:
         """Return the version of the data and the dilations of the network."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 from torch import Tensor
 
 from .. import signals
+from ..metrics.declared import Score, fractions
 from ..results.pictures.animations import SequenceAnimation
 from ..results.pictures.overlays import Colour, Picture
 from ..results.pictures.pairs import RIGHT, WRONG, draw_matches
@@ -78,9 +79,9 @@ class PairBenchmark(Benchmark):
         """Match the pictures of a pair, and measure the matches."""
 
     @property
-    def score_names(self) -> tuple[str, ...]:
+    def declared(self) -> tuple[Score, ...]:
         """Every score that the data set may give."""
-        return tuple(self.scores([]))
+        return fractions(*self.scores([]))
 
     def read(self) -> Sequence[PairsOfCategory]:
         """Open the data set: its pairs by category, sorted."""

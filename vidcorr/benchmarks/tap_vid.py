@@ -12,6 +12,7 @@ from torch import Tensor
 from ..datasets import PointSequence, TapVid
 from ..datasets.tap_vid import DAVIS_VIDEOS
 from ..functional import PointTracks
+from ..metrics.declared import fractions
 from ..metrics.point_tracking import (
     METRICS,
     WITHIN,
@@ -66,7 +67,7 @@ class TapVidBenchmark(Benchmark):
 
     name = "tap_vid"
     protocol_class = PointProtocol
-    score_names = (*SCORES, LIMIT)
+    declared = fractions(*SCORES, LIMIT)
 
     root: str | Path
     protocol: str | PointProtocol = "vidcorr"

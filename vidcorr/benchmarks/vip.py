@@ -13,6 +13,7 @@ from torch import Tensor
 from ..datasets import Vip
 from ..datasets.vip import PartSequence
 from ..functional.propagation.coding import Size
+from ..metrics.declared import Score
 from ..metrics.parts import ap_scores, class_areas, iou_scores, match_instances
 from ..protocols import PropagationProtocol
 from ..results.pictures.animations import overlay_masks_small
@@ -85,9 +86,10 @@ class VipBenchmark(Benchmark):
         super().__post_init__()
 
     @property
-    def score_names(self) -> tuple[str, ...]:
-        """The scores of the followed parts."""
-        return tuple(self.scores([]))
+    def declared(self) -> tuple[Score, ...]:
+        """The scores of the followed parts; an AP may exceed 1, since several detections match an instance."""
+        of_instances = scores_of_instances([])
+        return tuple(Score(name, high=None if name in of_instances else 1.0) for name in self.scores([]))
 
     def read(self) -> Sequence[PartVideo]:
         """Open the data set, once per kind of labels."""
@@ -126,9 +128,7 @@ class VipBenchmark(Benchmark):
         if "semantic" in self.parts:
             scores |= iou_scores(counts_of(rows, "semantic"))
         if "instance" in self.parts:
-            frames = list(chain.from_iterable(counts_of(rows, "instance")))
-            for key, value in ap_scores(frames).items():
-                scores[key.replace("AP", AP)] = value
+            scores |= scores_of_instances(list(chain.from_iterable(counts_of(rows, "instance"))))
         return scores
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
@@ -141,6 +141,11 @@ class VipBenchmark(Benchmark):
     def conditions(self, facts: Mapping[str, Any]) -> list[str]:
         """Return the split."""
         return [self.split]
+
+
+def scores_of_instances(frames: Sequence[Any]) -> dict[str, float]:
+    """Return AP of instances under the name of its definition, from the `matches_of_instances` of frames."""
+    return {key.replace("AP", AP): value for key, value in ap_scores(frames).items()}
 
 
 def matches_of_instances(sequence: PartSequence, t: int, tracked: TrackedFrame, covered: Size) -> list[Any]:

@@ -77,7 +77,7 @@ class VosBenchmark(MaskBenchmark):
         """Read the metadata file's videos, and the names in the file `unseen`."""
         videos = {} if self.meta is None else read_videos(Path(self.meta).expanduser())
         unseen = () if self.unseen is None else set(read_names(Path(self.unseen).expanduser()))
-        return Metadata(videos, unseen)
+        return Metadata(videos, unseen, self.meta)
 
     def read(self) -> Sequence[MaskSequence]:
         """Open the folders and the lists."""

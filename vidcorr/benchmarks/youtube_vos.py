@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ..datasets import MaskSequence, YoutubeVos
 from ..datasets.youtube_vos import HOLDOUT, UNSEEN_CATEGORIES, hold_out, read_meta
+from ..metrics.declared import fractions
 from ..metrics.rules import scores_of_categories
 from ..protocols import PropagationProtocol
 from ..results.result import Row
@@ -46,7 +47,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
     """
 
     name = "youtube_vos"
-    score_names = ("Overall", "J-Seen", "F-Seen", "J-Unseen", "F-Unseen")
+    declared = fractions("Overall", "J-Seen", "F-Seen", "J-Unseen", "F-Unseen")
     rules = "youtube-vos"
     archive = "Annotations"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..experiments.benchmark_choice import add_list_flag, read_on
 from ..near_names import CommandParser
-from ..results.formats import percent
+from ..results.formats import shown
 from ..videos.files import DataError, require_one_of
 
 if TYPE_CHECKING:  # they import torch or pydantic, which would delay `--help`
@@ -132,5 +132,5 @@ def _score_of(result: Result, video: str) -> list[str]:
     for key in result.main_scores()[:1]:
         values = result.values(key).get(video)
         if values:
-            return [f"{key.removesuffix('-Mean')} {percent(fmean(values))}"]
+            return [f"{key.removesuffix('-Mean')} {shown(fmean(values))}"]
     return []

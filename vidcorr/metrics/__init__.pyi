@@ -12,6 +12,7 @@ from .classes import (
     SemanticIoU as SemanticIoU,
     TrackingSuccess as TrackingSuccess,
 )
+from .declared import Score as Score, fractions as fractions
 from .keypoints import keypoint_distances as keypoint_distances
 from .outlines import (
     Outline as Outline,

@@ -1,6 +1,6 @@
 """Success and precision of single-object tracking: one-pass evaluation of OTB, as the GOT-10k toolkit counts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -113,6 +113,39 @@ def one_pass_curves(prediction: Boxes, target: Boxes) -> NDArray[np.float64]:
     success = success_curve(box_iou(boxes, truth))
     precision = precision_curve(centre_error(boxes, truth))
     return np.concatenate([success.numpy(), precision.numpy()])
+
+
+def one_pass_counts(prediction: NDArray[np.float64], target: NDArray[np.float64]) -> dict[str, Any]:
+    """Return the curves of a sequence over the frames with an annotated box.
+
+    UAV123 and LaSOT write NaN where the target is absent. GOT-10k's toolkit, which is for OTB, would count such frames
+    as failures.
+
+    Args:
+        prediction: (T, 4) boxes x, y, width, height.
+        target: (T, 4); the first is a box.
+
+    Returns:
+        `curves`, of `one_pass_curves`, as a list; and `absent`, the number of frames without a box, if there are any.
+    """
+    is_box = np.isfinite(target).all(axis=1)
+    counts: dict[str, Any] = {"curves": one_pass_curves(prediction[is_box], target[is_box]).tolist()}
+    if not is_box.all():
+        counts["absent"] = int((~is_box).sum())
+    return counts
+
+
+def doubts_on_absence(sequences: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a sentence on the frames that have no annotated box, and none without such frames.
+
+    Args:
+        sequences: name → counts, from `one_pass_counts`.
+    """
+    frames = sum(counts.get("absent", 0) for counts in sequences.values())
+    if not frames:
+        return []
+    first = next(name for name, counts in sequences.items() if "absent" in counts)
+    return [f"{frames} frames without an annotated box (NaN, first in {first}) are left out"]
 
 
 def mean_curves(sequences: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -170,5 +170,5 @@ def davis_values(prediction: Masks, target: Masks) -> dict[Object, Values]:
 def davis_scores(rows: Sequence[Values]) -> Values:
     """Return the means over all objects; NaN without any."""
     if not rows:
-        return dict.fromkeys(DAVIS.score_names, math.nan)
+        return dict.fromkeys((score.name for score in DAVIS.declared), math.nan)
     return DAVIS.table({("", number): values for number, values in enumerate(rows)})

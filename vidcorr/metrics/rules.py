@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .declared import Score
 from .outlines import BOUND, Outline, boundary_score, jaccard, shared_pixels, sobel_outline
 from .scoring import AnnotatedVideo, DavisRules, ObjectValues, Pair, Plan, Rules, Values, column, mean
 
@@ -47,7 +48,7 @@ class YoutubeVosRules(Rules):
 
     def table(self, objects: ObjectValues) -> Values:
         """Return `Overall` and J and F of seen and unseen categories; means over all objects without categories."""
-        videos, unseen = self.metadata
+        videos, unseen, _ = self.metadata
         if not videos:
             return super().table(objects)
         groups: dict[str, list[Values]] = {"Seen": [], "Unseen": []}
@@ -83,6 +84,7 @@ class VostRules(Rules):
 
     source = "TRI-ML/VOST @ fe27457"
     tolerates_gaps = True
+    unranked = (Score("J-Decay", "neither", -1.0), Score("J_last-Decay", "neither", -1.0))
     measures = ("J",)
     objects_enter = False
 
@@ -115,6 +117,8 @@ class LvosRules(Rules):
     pooled = True
     source = "LingyiHongfd/lvos-evaluation @ 25cb02d; lvos-2023: @ 9ff733c"
     needs_meta = True
+    has_unseen_videos = True
+    unranked = tuple(Score(name, "neither") for name in ("V-Mean", "V-seen-Mean", "V-unseen-Mean"))
     inner_only = False
     drops_ends: bool = True
 
@@ -126,8 +130,11 @@ class LvosRules(Rules):
 
     def plan(self, video: AnnotatedVideo) -> Plan:
         """Return object → frames, from the metadata file."""
+        videos, unseen, _ = self.metadata
+        if unseen and videos.keys().isdisjoint(unseen):
+            raise ValueError(f"none of the unseen videos, such as {min(unseen)}, is in the metadata")
         plan: dict[int, Sequence[str | None]] = {}
-        for number, entry in self.metadata.videos[video.name]["objects"].items():
+        for number, entry in videos[video.name]["objects"].items():
             frame_range = entry["frame_range"]
             start = int(frame_range["start"])
             end = int(frame_range["end"])
@@ -183,7 +190,12 @@ class MoseV2Rules(Rules):
 
     def plan(self, video: AnnotatedVideo) -> Plan:
         """Return the objects of the metadata file, in all frames but the first and the last."""
-        return {int(number): list(video.inner()) for number in self.metadata.videos[video.name]["objects"]}
+        entry = self.metadata.videos[video.name]
+        masks = len(video.stems)
+        if entry.get("length", masks) != masks:
+            alone = ", the first alone, as in a set whose truth only its server has" if masks == 1 else ""
+            raise ValueError(f"its length is {entry['length']} frames, but the annotation has {masks}{alone}")
+        return {int(number): list(video.inner()) for number in entry["objects"]}
 
     def required(self, video: AnnotatedVideo, plan: Plan) -> list[str]:
         """Return all frames but the last: in the official code a missing frame shifts the frames after it."""

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .declared import Score
 from .outlines import Outline, boundary_score, jaccard, object_outlines
 
 Ids = NDArray[np.uint8]
@@ -29,10 +30,12 @@ class Metadata(NamedTuple):
     Attributes:
         videos: video → its entry in the data set's metadata file.
         unseen: videos or categories that training has not seen.
+        file: the metadata file, for messages.
     """
 
     videos: Mapping[str, Mapping[str, Any]] = {}
     unseen: Collection[str] = ()
+    file: object = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,10 @@ class Rules:
     """`table` returns other scores than plain means over all objects, or under other names than the columns'."""
     folder_per_object: ClassVar[bool] = False
     """Masks lie in a folder per object, and objects may overlap; otherwise a frame has a single image."""
+    has_unseen_videos: ClassVar[bool] = False
+    """Scores are of videos that training has seen, and of those that it has not."""
+    unranked: ClassVar[tuple[Score, ...]] = (Score("J-Decay", "neither", -1.0), Score("F-Decay", "neither", -1.0))
+    """Scores without a best value; of all others more is better."""
     has_void: ClassVar[bool] = True
     """255 beside ids is void, which is background; otherwise it is an ordinary id."""
 
@@ -122,10 +129,16 @@ class Rules:
         return self.read_metadata()
 
     @property
-    def score_names(self) -> tuple[str, ...]:
-        """Names of the scores, of rules without metadata."""
+    def declared(self) -> tuple[Score, ...]:
+        """The scores of the rules where no metadata group the objects, the means first."""
         values_of_lost_object = self.summarise(np.zeros((4, len(self.measures))))  # only their names are read
-        return tuple(self.table({("", 1): values_of_lost_object}))
+        names = replace(self, read_metadata=Metadata).table({("", 1): values_of_lost_object})
+        return self.declare(sorted(names, key=lambda name: not name.endswith("Mean")))
+
+    def declare(self, names: Iterable[str]) -> tuple[Score, ...]:
+        """Return what is declared of scores."""
+        unranked = {score.name: score for score in self.unranked}
+        return tuple(unranked.get(name, Score(name)) for name in names)
 
     @property
     def frames(self) -> str:
@@ -159,7 +172,11 @@ class Rules:
     def named_objects(self, video: AnnotatedVideo) -> set[int]:
         """Return the ids of a video's objects that the metadata of the data set name."""
         of_video = self.metadata.videos.get(video.name, {})
-        return {int(number) for number in of_video.get("objects", {})}
+        return set(map(int, filter(str.isdecimal, of_video.get("objects", {}))))
+
+    def planned_by(self, video: str, folder: object) -> object:
+        """Return what an error of `plan` is about: the folder of the masks, or the metadata file and the video."""
+        return f"{self.metadata.file}: video {video}" if self.needs_meta else folder
 
     def required(self, video: AnnotatedVideo, plan: Plan) -> list[str]:
         """Return the frames that must have a prediction; some rules require frames beyond the `plan`."""
@@ -255,7 +272,8 @@ class MaskScorer:
     def __init__(self, rules: Rules, video: AnnotatedVideo) -> None:
         self.rules = rules
         self.video = video
-        self.plan = rules.plan(video)
+        plan = rules.plan(video)
+        self.plan = plan if any(plan.values()) else {}  # a mean over no frame is no score
         self.objects: dict[str, list[int]] = {}
         for number, stems in self.plan.items():
             for stem in stems:
@@ -295,7 +313,9 @@ class MaskScorer:
         """Refuse an id that is no object of the video, if the rules do; the objects are 1 to n."""
         if not self.rules.refuses_unknown or ids.max() <= len(self.plan):  # listing the ids would take longer
             return
-        unknown = set(np.unique(ids).tolist()) - {0, 255, *self.plan}
+        unknown = set(np.unique(ids).tolist()) - {0, *self.plan}
+        if self.rules.has_void:
+            unknown.discard(255)
         if unknown:
             raise ValueError(
                 f"the {label} holds id {min(unknown)}; the video has the objects {', '.join(map(str, self.plan))}. "

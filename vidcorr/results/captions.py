@@ -1,6 +1,6 @@
 """Captions of tables: benchmarks, conditions and protocols of the results, their features, and differing fields."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from .cells import Cell
 from .formats import listed
@@ -11,23 +11,31 @@ ENLARGED = 2
 """Frames that a protocol enlarges more than this are too small for it."""
 
 
-def on_data_sets(records: Iterable[ScoreRecord]) -> str:
-    """Return the benchmarks of the scores in words, each with its conditions and protocols."""
-    data: dict[str, dict[str, dict[str, None]]] = {}  # benchmark → conditions → protocols
-    for record in records:
-        result = record.result
-        by_conditions = data.setdefault(result.data_set, {})
-        by_conditions.setdefault(", ".join(result.conditions), {})[result.stage.protocol.shared_name] = None
+def on_data_sets(shared: Mapping[str, Sequence[str]]) -> str:
+    """Return benchmarks in words, each with the conditions and the protocol that all its columns share."""
     texts = []
-    for name, by_conditions in data.items():
-        parts = []
-        for conditions, protocols in by_conditions.items():
-            protocol_names = listed(list(filter(None, protocols)))
-            by_protocols = f"by {protocol_names}" if protocol_names else ""
-            parts.append(", ".join(filter(None, [conditions, by_protocols])))
-        about = "; ".join(filter(None, parts))
-        texts.append(f"{name} ({about})" if about else name)
+    for name, about in shared.items():
+        texts.append(f"{name} ({', '.join(about)})" if about else name)
     return f"on {listed(texts)}"
+
+
+def sentences_on_units(records: Iterable[ScoreRecord]) -> list[str]:
+    """Return a sentence for each score that is no fraction."""
+    units: dict[str, str] = {}
+    for record in records:
+        unit = record.result.declaration(record.key).unit
+        if unit:
+            units[record.key] = unit
+    return [f"{key} is in {unit}" for key, unit in units.items()]
+
+
+def doubts(records: Iterable[ScoreRecord]) -> list[str]:
+    """Return what is doubtful about results, each with its row and benchmark."""
+    found: dict[str, None] = {}
+    for record in records:
+        for doubt in record.result.doubts:
+            found[f"{record.name} on {record.result.data_set}: {doubt}"] = None
+    return list(found)
 
 
 def sentence_on_features(rows: Mapping[str, Mapping[str, Cell]]) -> str:

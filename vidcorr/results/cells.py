@@ -7,9 +7,10 @@ from functools import cached_property
 from math import isnan, nan
 from statistics import fmean, stdev
 
-from .formats import bracketed, percent
+from ..metrics.declared import Score
+from .formats import bracketed, shown
 from .records import Column, ScoreRecord
-from .statistics import Difference, Sample, difference, interval
+from .statistics import FRACTION, Difference, Sample, difference, interval
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Cell:
         trained: True if the row stands for a training, sampled by its seeds; False if it stands for a fixed network.
         published: the published score, a fraction.
         difference: difference from the base row, paired by sequence; None in the base row, or if rows do not pair.
-        digits: decimals of the score in per cent.
+        digits: decimals of the printed score.
     """
 
     records: tuple[ScoreRecord, ...] = ()
@@ -63,23 +64,31 @@ class Cell:
     @cached_property
     def interval(self) -> tuple[float, float] | None:
         """Ends of the 95 % interval; None without values by sequence, or with fewer than four sequences."""
-        return interval(self.runs, self.records[0].key) if self.runs else None
+        return interval(self.runs, self.declared) if self.runs else None
+
+    @property
+    def declared(self) -> Score:
+        """What the benchmark declares of the score; a published one is a fraction."""
+        for record in self.records:
+            return record.result.declaration(record.key)
+        return FRACTION
 
     @property
     def texts(self) -> list[str]:
-        """Score in per cent, its interval, its difference from the base row, the difference's interval, and p.
+        """The printed score, its interval, its difference from the base row, the difference's interval, and p.
 
         The score is the mean, with ± deviation over several seeds. A quantity that is missing is an empty text.
         """
-        score = percent(self.mean, self.digits)
+        declared = self.declared
+        score = shown(self.mean, declared, self.digits)
         if not isnan(self.deviation):
-            score += f" ± {percent(self.deviation, self.digits)}"
-        texts = [score, bracketed(self.interval), "", "", ""]
+            score += f" ± {shown(self.deviation, declared, self.digits)}"
+        texts = [score, bracketed(self.interval, declared), "", "", ""]
         change = self.difference
         if change is not None:
-            texts[2] = percent(change.mean, self.digits, "+")
+            texts[2] = shown(change.mean, declared, self.digits, "+")
             if change.ends is not None:
-                texts[3:] = bracketed(change.ends, "+"), f"{change.p:.2g}"
+                texts[3:] = bracketed(change.ends, declared, "+"), f"{change.p:.2g}"
         return texts
 
     def against(self, base: "Cell | None") -> "Cell":

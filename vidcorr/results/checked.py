@@ -37,8 +37,8 @@ def _number(value: object) -> Any:
     return plain(value)
 
 
-Score = Annotated[float, BeforeValidator(_number)]
-"""A fraction, or NaN if it is undefined; null in JSON."""
+Number = Annotated[float, BeforeValidator(_number)]
+"""A score, or NaN if it is undefined; null in JSON."""
 Value = Annotated[bool | int | float | str, BeforeValidator(_number)]
 """A cell of a row; NaN for an undefined number."""
 Facts = Annotated[Json, BeforeValidator(plain)]

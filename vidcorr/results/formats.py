@@ -6,6 +6,8 @@ from math import isnan
 from typing import Literal, NamedTuple
 
 from ..errors import printable
+from ..metrics.declared import Score
+from .statistics import FRACTION
 
 BOLD = re.compile(r"\*\*([−\d.]+)\*\*")
 
@@ -17,14 +19,24 @@ class Printed(NamedTuple):
     cells: list[str]
 
 
-def percent(value: float, digits: int = 1, sign: Literal["", "+"] = "") -> str:
-    """Return a fraction in per cent with some decimals, with a plus if `sign` is one; a dash for NaN."""
-    return "–" if isnan(value) else f"{100 * value:{sign}.{digits}f}".replace("-", "−")
+def shown(value: float, score: Score = FRACTION, digits: int = 1, sign: Literal["", "+"] = "") -> str:
+    """Return a value of a score as it is printed everywhere: a fraction in per cent, else in the score's unit.
+
+    Args:
+        value: the value; a dash stands for NaN.
+        score: what is declared of the score.
+        digits: decimals.
+        sign: "+" to print a plus.
+    """
+    if isnan(value):
+        return "–"
+    printed = value if score.unit else 100 * value
+    return f"{printed:{sign}.{digits}f}".replace("-", "−")
 
 
-def bracketed(ends: tuple[float, float] | None, sign: Literal["", "+"] = "") -> str:
-    """Return an interval in per cent, as `[50.1, 62.3]`; an empty text without one."""
-    return f"[{percent(ends[0], sign=sign)}, {percent(ends[1], sign=sign)}]" if ends else ""
+def bracketed(ends: tuple[float, float] | None, score: Score = FRACTION, sign: Literal["", "+"] = "") -> str:
+    """Return an interval of a score, as `[50.1, 62.3]`; an empty text without one."""
+    return f"[{shown(ends[0], score, sign=sign)}, {shown(ends[1], score, sign=sign)}]" if ends else ""
 
 
 def one_line(text: str) -> str:

@@ -14,17 +14,24 @@ OWNER = "OWNER"
 
 
 def entry(result: Result, score: str) -> dict[str, Any]:
-    """Return the entry of a score, in per cent, with the protocol and all digests that it can be verified by."""
+    """Return the entry of a score, in per cent or its unit, with its protocol and digests for a verification."""
     protocol = result.stage.protocol
+    declared = result.declaration(score)
+    value = result.scores[score]
     version = result.provenance.versions.get("vidcorr", "")
     notes = list(result.conditions)
     if protocol.name:
         notes.insert(0, f"protocol {protocol.name} ({protocol.digest})")
+    if declared.unit:
+        notes.append(f"in {declared.unit}")
+    if declared.direction == "less":
+        notes.append("less is better")
+    notes += result.doubts
     if result.network.digest:
         notes.append(f"weights {result.network.digest}")
     found: dict[str, Any] = {
         "dataset": {"id": f"{OWNER}/{result.data_set}", "task_id": score},
-        "value": round(100 * result.scores[score], 2),
+        "value": round(value if declared.unit else 100 * value, 2),
         "notes": one_line(", ".join(notes)),
     }
     if result.provenance.date:

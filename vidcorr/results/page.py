@@ -3,6 +3,7 @@
 import json
 import shlex
 from base64 import b64encode
+from collections.abc import Mapping
 from importlib.resources import files
 from math import isnan
 from pathlib import Path
@@ -10,9 +11,9 @@ from statistics import fmean
 
 from ..videos.files import write_atomically
 from .checked import Json, plain
-from .formats import bracketed
+from .formats import bracketed, shown
 from .pictures.animations import TRUTH_SUFFIX
-from .result import MEANS_OF, Result
+from .result import MEANS_OF, Result, Row
 from .statistics import FEWEST_SEQUENCES, HOW
 
 AT_EACH_END = 3
@@ -44,11 +45,15 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
         "main": main,
         "how": f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences.",
     }
+    content["lines"] = [_line("this run", result, result.scores)] if result.scores else []
+    for past in result.history[:-1]:
+        name = f"epoch {past.epoch}, step {past.step}" if past.step else "before training"
+        content["lines"].append(_line(name, result, past.scores))
     content["intervals"] = {}
     for key in main:
         ends = result.interval(key)
         if ends:
-            content["intervals"][key] = bracketed(ends)
+            content["intervals"][key] = bracketed(ends, result.declaration(key))
     content["ranked_by"] = ranking_columns(result)
     texts: set[str] = set()  # columns that hold no fractions: texts, truth values and counts
     for row in result.rows:
@@ -56,12 +61,28 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     content["texts"] = sorted(texts)
     content["animations"] = _animations(folder, result)
     content["rows"] = result.records()
+    content["shown"] = [_shown_row(row, result) for row in result.rows if row.values]
     text = json.dumps(plain(content), allow_nan=False)
     text = text.replace("<", "\\u003c")  # no text ends the script element
     path = folder / "report.html"
     template = (files(__package__) / "page.html").read_text("utf-8")
     write_atomically(path, template.replace("DATA", text, 1))
     return path
+
+
+def _line(name: str, result: Result, scores: Mapping[str, float]) -> Json:
+    """Return a line of the table of scores, as texts."""
+    texts = {key: shown(score, result.declaration(key)) for key, score in scores.items()}
+    return {"name": name, "scores": texts}
+
+
+def _shown_row(row: Row, result: Result) -> dict[str, str]:
+    """Return the numbers of a row as texts."""
+    texts: dict[str, str] = {}
+    for column, value in row.values.items():
+        if isinstance(value, float):
+            texts[column] = shown(value, result.declaration(column))
+    return texts
 
 
 def ranking_columns(result: Result) -> list[str]:
@@ -92,12 +113,15 @@ def _animations(folder: Path, result: Result) -> list[Json]:
     Only the worst and best sequences have images, in base64: the drawn frames, and the truth if it is known.
     """
     scores = scores_by_sequence(result)
+    ranking = result.declaration(next(iter(ranking_columns(result)), ""))
     found: list[tuple[Json, Path]] = []
     for path in sorted((folder / "animations").rglob("*.json")):
         animation = json.loads(path.read_text("utf-8"))  # the fields of a `SequenceAnimation`
         name = animation["sequence"]
         if name in result.sequences:  # not of an earlier run in the folder
-            animation["score"] = scores.get(name)
+            score = scores.get(name)
+            animation["score"] = score
+            animation["shown"] = "" if score is None else shown(score, ranking)
             animation["name"] = f"{name} ({animation['kind']})" if animation["kind"] else name
             found.append((animation, path))
     found.sort(key=lambda pair: (pair[0]["score"] is None, pair[0]["score"] or 0.0))

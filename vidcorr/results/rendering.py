@@ -1,10 +1,8 @@
 """Tables of scores, and their texts: for a terminal, in Markdown (also a notebook's), LaTeX and CSV."""
 
 import math
-import re
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,11 +13,11 @@ from typing import Literal
 from . import captions
 from .cells import Cell
 from .csv_files import csv_of_records
-from .formats import Printed, grid, one_line, percent
+from .formats import Printed, grid, one_line, shown
 from .hub import hub_text
 from .latex import latex_table
 from .records import Column, ScoreRecord
-from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
+from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, FRACTION, HOW
 
 Format = Literal["text", "md", "csv", "tex", "hub"]
 GAP = 2
@@ -27,8 +25,6 @@ GAP = 2
 INTERVAL = "95 % interval"
 BETWEEN = ("", " ", "; ", " ", ", p ")
 """Before each text of a cell (`Cell.texts`) in Markdown, where they stand in one column."""
-LESS_IS_BETTER = re.compile(r".*-Decay|V-.*")
-"""Scores without a best: decays, and LVOS's variation V."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,16 +83,47 @@ class Table:
         return found
 
     @cached_property
+    def shared(self) -> dict[str, list[str]]:
+        """Benchmark → protocol and conditions, if all its columns have the same."""
+        columns: dict[str, list[Column]] = {}
+        for column in self.columns.values():
+            columns.setdefault(column.benchmark, []).append(column)
+        found: dict[str, list[str]] = {}
+        for benchmark, of_benchmark in columns.items():
+            conditions = {column.conditions for column in of_benchmark}
+            protocols = {f"by {column.by}" if column.by else "" for column in of_benchmark}
+            texts = [texts.pop() for texts in (conditions, protocols) if len(texts) == 1]
+            found[benchmark] = list(filter(None, texts))
+        return found
+
+    @cached_property
+    def differing(self) -> dict[str, list[str]]:
+        """Title of columns → protocol and conditions that other columns of the benchmark do not have."""
+        found: dict[str, list[str]] = {}
+        for title, heads in self.titles.items():
+            column = self.columns[heads[0]]
+            shared = self.shared[column.benchmark]
+            texts = []
+            if f"by {column.by}" not in shared:
+                texts.append(column.by)
+            if column.conditions not in shared:
+                texts.append(column.conditions)
+            found[title] = list(filter(None, texts))
+        return found
+
+    @cached_property
     def best(self) -> dict[str, str]:
-        """Head of a column with several scores → the largest mean as text; `LESS_IS_BETTER` and steps have no best."""
+        """Head of a column with several scores → the best mean as text; steps have no best."""
         best: dict[str, str] = {}
         if self.caption:
             return best
-        for head, column in self.columns.items():
+        for head in self.columns:
             cells = [row[head] for row in self.rows.values() if head in row]
             means = [cell.mean for cell in cells if not math.isnan(cell.mean)]
-            if len(means) > 1 and not LESS_IS_BETTER.fullmatch(column.score):
-                best[head] = percent(max(means), cells[0].digits)
+            declared = next((cell.declared for cell in cells if cell.records), FRACTION)
+            if len(means) > 1 and declared.direction != "neither":
+                mean = min(means) if declared.direction == "less" else max(means)
+                best[head] = shown(mean, declared, cells[0].digits)
         return best
 
     def base_row(self, text: str) -> str:
@@ -131,8 +158,8 @@ class Table:
 def render(table: Table, format: Format = "md", intervals: bool | None = None, width: float = math.inf) -> str:
     """Return a table of scores as text.
 
-    A terminal's text and Markdown have a table per benchmark and conditions; LaTeX (with booktabs) has a head for each
-    over its scores; `hub` is YAML for a model page, an entry per score and seed. Intervals and differences
+    A terminal's text and Markdown have a table per benchmark and conditions; LaTeX (packages booktabs and adjustbox)
+    has one per benchmark; `hub` is YAML for a model page, an entry per score and seed. Intervals and differences
     have columns of their own; Markdown has them in the cell of the score. Per cent: mean ± standard deviation over the
     seeds. CSV has a line per cell, with all quantities as fractions, and the score of each seed.
 
@@ -176,7 +203,8 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
     if table.caption:
         sentences = [table.caption]
     elif format == "tex":
-        sentences = [f"Scores in per cent {captions.on_data_sets(table.records)}"]
+        sentences = [f"Scores in per cent {captions.on_data_sets(table.shared)}"]
+    sentences += captions.sentences_on_units(table.records)
     if not table.caption:
         on_networks = [captions.sentence_on_features(table.rows), captions.sentences_on_inputs(table.rows)]
         sentences += filter(None, on_networks)
@@ -197,6 +225,7 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
         sentences += _about_tests(table, intervals)
         if not table.caption:
             sentences += captions.sentences_on_protocols(table.records)
+    sentences += captions.doubts(table.records)
     return [f"{one_line(sentence)}." for sentence in (*sentences, *table.notes)]
 
 
@@ -283,25 +312,16 @@ def _width(column: Printed) -> int:
 
 
 def _latex(table: Table, intervals: bool) -> str:
-    """Return a table in LaTeX."""
-    scores = []
-    for title, label in _labels(table).items():
-        for head in table.titles[title]:
-            scores.append((label, _columns_of(table, head, "tex", intervals)))
-    return latex_table(list(table.rows), scores, " ".join(notes(table, "tex", intervals)))
-
-
-def _labels(table: Table) -> dict[str, str]:
-    """Return title → the shortest of benchmark, benchmark with protocol, and title that tells it from the others."""
-    forms: dict[str, tuple[str, str, str]] = {}
+    """Return a table in LaTeX: a grid for each benchmark; protocols and conditions that differ are heads."""
+    grids: dict[str, list[tuple[str, list[Printed]]]] = {}
     for title, heads in table.titles.items():
-        column = table.columns[heads[0]]
-        forms[title] = (column.benchmark, f"{column.benchmark}, {column.by}", title)
-    counts = Counter(chain.from_iterable(map(set, forms.values())))
-    labels: dict[str, str] = {}
-    for title, of_title in forms.items():
-        labels[title] = min(of_title, key=lambda form: (counts[form] > 1, len(form)))
-    return labels
+        benchmark = table.columns[heads[0]].benchmark
+        columns: list[Printed] = []
+        for head in heads:
+            columns += _columns_of(table, head, "tex", intervals)
+        label = ", ".join([benchmark, *table.differing[title]])
+        grids.setdefault(benchmark, []).append((label, columns))
+    return latex_table(list(table.rows), list(grids.values()), " ".join(notes(table, "tex", intervals)))
 
 
 # CSV

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from ..backbones.description import Input as Input, Network as Network
+from ..metrics.declared import Score as Score
 from ..videos.files import write_atomically
-from .checked import Exact, Facts, Items, Json, Score, Value, mistakes_of, plain
+from .checked import Exact, Facts, Items, Json, Number, Value, mistakes_of, plain
 from .csv_files import csv_of_records
-from .formats import bracketed, grid, one_line, percent
+from .formats import bracketed, grid, one_line, shown
 from .provenance import Provenance
 from .published import sets_of_papers
 from .statistics import Sample, interval
@@ -123,11 +123,16 @@ class Evaluated(Exact):
 
     epoch: int
     step: int
-    scores: dict[str, Score]
+    scores: dict[str, Number]
 
 
 MEANS_OF = {"J&F-Mean": ("J-Mean", "F-Mean")}
 """Score → columns of the rows; the score is their mean. A score that is not listed has a column of its name."""
+
+
+def _declared(value: object) -> object:
+    """Return a declared score of a JSON as a `Score`."""
+    return Score(**value) if isinstance(value, dict) else value
 
 
 class Result(Exact):
@@ -150,7 +155,9 @@ class Result(Exact):
         seconds_of: kind of work → seconds of the first rank.
         ranks: number of processes.
         history: all evaluations of the training, this result last; empty outside a training.
-        headline: names of the scores that tables show, at most three; empty: the first three.
+        declared: what the benchmark declares of its scores; the first three stand in tables. A score that is not
+            declared is a fraction of which more is better.
+        doubts: sentences on what is doubtful about the scores, which stand beside them.
         provenance: date, command, machine and versions.
 
     Raises:
@@ -159,8 +166,8 @@ class Result(Exact):
 
     benchmark: str
     network: Network
-    scores: dict[str, Score]
-    without: dict[str, dict[str, Score]] = Field(default={})
+    scores: dict[str, Number]
+    without: dict[str, dict[str, Number]] = Field(default={})
     stage: Stage = Stage()
     sequences: Items[str] = ()
     conditions: Items[str] = ()
@@ -171,82 +178,17 @@ class Result(Exact):
     seconds_of: dict[str, float] = Field(default={})
     ranks: int = 1
     history: Items[Evaluated] = ()
-    headline: Items[str] = ()
+    declared: Items[Annotated[Score, BeforeValidator(_declared)]] = ()
+    doubts: Items[str] = ()
     provenance: Provenance = Field(default_factory=Provenance)
     rows: Items[Row] = ()
-
-    @classmethod
-    def of(
-        cls,
-        benchmark: Any,
-        network: Network,
-        rows: Sequence[Row],
-        encoder: Any,
-        stage: Stage,
-        *,
-        past: Sequence[Evaluated] = (),
-        at: tuple[int, int] | None = None,
-        ranks: int = 1,
-        began: float | None = None,
-    ) -> Self:
-        """Return the result of a benchmark from the rows of all its sequences.
-
-        Args:
-            benchmark: the `Benchmark`.
-            network: the evaluated network.
-            rows: the rows, sorted by name; none if nothing is scored.
-            encoder: the network under the protocol, which found the rows.
-            stage: its features and protocol.
-            past: earlier evaluations of the same training.
-            at: epochs and optimiser steps of the training so far; None outside a training.
-            ranks: number of processes.
-            began: `time.perf_counter()` at the begin; None: now.
-        """
-        scores = benchmark.scores(rows) if rows else {}
-        history = list(past)
-        if at is not None:
-            history.append(Evaluated(epoch=at[0], step=at[1], scores=scores))
-        data = benchmark.facts(rows, encoder)
-        if encoder.constant:
-            data["constant_features"] = True
-        rule = getattr(benchmark.protocol, "rule", None)
-        if rule is not None:
-            data["rule"] = rule
-        short_sides = [min(sequence.size) for sequence in benchmark.sequences if hasattr(sequence, "size")]
-        if short_sides:
-            data["short_sides"] = [min(short_sides), max(short_sides)]
-        conditions = [f"{len(benchmark.sequences)} {benchmark.unit}"]
-        if "conditions" in vars(type(benchmark)):  # not inherited: a subclass may read other data or score otherwise
-            conditions = [*benchmark.conditions(data), *conditions]
-        if rule is not None:
-            conditions.append(f"rule {rule}")
-        without = leave_one_out(rows, benchmark.scores) if benchmark.pooled else {}
-        source = benchmark.protocol.origin() if benchmark.protocol is not None else {}
-        now = time.perf_counter()
-        return cls(
-            benchmark=benchmark.name,
-            network=network,
-            scores=scores,
-            without=without,
-            stage=stage,
-            rows=rows,
-            sequences=[sequence.name for sequence in benchmark.sequences],
-            conditions=conditions,
-            limit_sequences=benchmark.limit_sequences,
-            data=data,
-            protocol_source=source,
-            headline=benchmark.score_names[:3],
-            provenance=Provenance.now(),
-            seconds=round(now - (began or now), 2),
-            seconds_of=encoder.watch.seconds,
-            ranks=ranks,
-            history=history,
-        )
 
     def __repr__(self) -> str:
         scores = []
         for key in self.main_scores():
-            scores.append(f"{key} {percent(self.scores[key])} {bracketed(self.interval(key))}".rstrip())
+            declared = self.declaration(key)
+            texts = (key, shown(self.scores[key], declared), bracketed(self.interval(key), declared))
+            scores.append(" ".join(filter(None, texts)))
         about = f"{self.benchmark}, {self.network}, {len(self.sequences)} sequences"
         return one_line(f"Result({about}: {', '.join(scores)})")
 
@@ -259,8 +201,10 @@ class Result(Exact):
         if not self.scores:
             print("no ground truth, nothing to score")
             return
-        line = [self.benchmark, *map(percent, self.scores.values())]
+        line = [self.benchmark, *(shown(score, self.declaration(key)) for key, score in self.scores.items())]
         print(grid("text", ["", *self.scores], [line]), end="")
+        for doubt in self.doubts:
+            print(one_line(f"{doubt}."))
 
     # Files
 
@@ -316,8 +260,12 @@ class Result(Exact):
 
     def main_scores(self) -> list[str]:
         """Return the names of at most three scores, as the benchmark declares them."""
-        declared = [name for name in self.headline if name in self.scores]
+        declared = [score.name for score in self.declared[:3] if score.name in self.scores]
         return declared or list(self.scores)[:3]
+
+    def declaration(self, key: str) -> Score:
+        """Return what the benchmark declares of a score, or that it is a fraction of which more is better."""
+        return next((score for score in self.declared if score.name == key), Score(key))
 
     def values(self, key: str) -> dict[str, list[float]]:
         """Return the single values behind a score: video → values of its objects.
@@ -347,7 +295,7 @@ class Result(Exact):
             Lower and upper end; None with fewer than four sequences, or without values by sequence.
         """
         sample = self.sample(key)
-        return None if sample is None else interval([sample], key)
+        return None if sample is None else interval([sample], self.declaration(key))
 
     def sample(self, key: str) -> Sample | None:
         """Return a score as a sample of sequences; None if the result has no values by sequence for it."""

@@ -25,13 +25,17 @@ share a spread of 2 points, the test in pairs finds a difference that the test o
 """
 
 from collections.abc import Mapping, Sequence
-from math import isfinite, nan, sqrt
+from math import inf, isfinite, nan, sqrt
 from operator import sub
 from statistics import fmean, pvariance, variance
 from typing import NamedTuple
 
+from ..metrics.declared import Score
+
 ScoresBySequence = Mapping[str, Sequence[float]]
 """Sequence → scores of its objects, in [0, 1]; NaN if undefined."""
+FRACTION = Score("")
+"""A fraction in [0, 1]."""
 FEWEST_SEEDS = 3
 """Fewest seeds for a statement about the training behind a score."""
 FEWEST_SEQUENCES = 4
@@ -101,14 +105,13 @@ class Difference(NamedTuple):
         return None if self.low is None or self.high is None else (self.low, self.high)
 
 
-def interval(runs: Sequence[Sample], score: str = "") -> tuple[float, float] | None:
+def interval(runs: Sequence[Sample], score: Score = FRACTION) -> tuple[float, float] | None:
     """Compute the 95 % interval of a score.
 
     Args:
         runs: a network, or the seeds of a training. With three seeds or more the interval covers the variation over
             seeds too.
-        score: name of the score. The interval is cut to the score's range: [0, 1], [0, ∞) of an AP (released codes
-            match several detections to an instance), none of a decay.
+        score: what is declared of the score; the interval is cut to its bounds.
 
     Returns:
         Lower and upper end; None with fewer than four sequences, or if the sequences of the runs differ.
@@ -122,12 +125,9 @@ def interval(runs: Sequence[Sample], score: str = "") -> tuple[float, float] | N
         parts.append(_over_seeds(scores))
     mean = fmean(scores)
     half = _half_length(parts)
-    low, high = mean - half, mean + half
-    if score.endswith("Decay"):
-        return low, high
-    if score.startswith("AP"):
-        return max(low, 0.0), high
-    return max(low, 0.0), min(high, 1.0)
+    low = -inf if score.low is None else score.low
+    high = inf if score.high is None else score.high
+    return max(mean - half, low), min(mean + half, high)
 
 
 def difference(

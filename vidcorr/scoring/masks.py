@@ -3,11 +3,13 @@
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from math import isnan, nan
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..metrics.rules import RULES
 from ..metrics.scoring import AnnotatedVideo, MaskScorer, Metadata, Rules, Values, values_of_objects
@@ -17,6 +19,7 @@ from ..videos.files import WRONG_JSON, DataError, errors_at, read_videos, requir
 from ..videos.folders import list_folders, list_images
 from ..videos.mask_folder import MaskFolder, mask_folders
 from ..videos.processes import usable_cores
+from .readings import AS_WRITTEN, PLACES, Errors, doubts_about, errors_of
 
 
 def score(
@@ -58,7 +61,7 @@ def score(
     names = list(dict.fromkeys(videos or sorted(listed)))
     if not names:
         raise DataError(f"{folders.truth}: holds no folder of masks")
-    rows, missing = folders.rows(names)
+    rows, missing, doubts = folders.rows(names)
     scored = {row.video for row in rows}.difference(missing)
     data = {
         "rules": rules.stated() | ({"frames": "all"} if keep_ends else {}),
@@ -73,8 +76,13 @@ def score(
     with errors_at(meta, *WRONG_JSON):
         without = leave_one_out(rows, scores_of) if rules.pooled else {}
         scores = scores_of(rows)
+    undefined = [name for name, value in scores.items() if isnan(value)]
+    if undefined:
+        remedy = "" if unseen or not rules.has_unseen_videos else ": no video is named as unseen"
+        doubts.append(f"No scored object counts for {', '.join(undefined)}{remedy}")
+    fields = {"scores": scores, "without": without, "data": data, "declared": rules.declare(scores), "doubts": doubts}
     conditions = ["first and last frame too"] if keep_ends else []
-    return result_of(rules.name, folders.predictions, rows, conditions, scores=scores, without=without, data=data)
+    return result_of(rules.name, folders.predictions, rows, conditions, **fields)
 
 
 def _rules_of(rules: Rules | str, meta: str | Path | None, unseen: Collection[str], keep_ends: bool) -> Rules:
@@ -91,7 +99,7 @@ def _rules_of(rules: Rules | str, meta: str | Path | None, unseen: Collection[st
         raise ValueError(f"keep_ends: rules {rules.name} do not leave the first and the last frame out")
     if rules.needs_meta and meta is None:
         raise ValueError(f"rules {rules.name} need the data set's metadata: give meta, a file")
-    known = Metadata({} if meta is None else read_videos(Path(meta)), set(unseen))
+    known = Metadata({} if meta is None else read_videos(Path(meta)), set(unseen), meta)
     return replace(rules, read_metadata=lambda: known)
 
 
@@ -113,14 +121,6 @@ def result_of(
     return Result(benchmark=benchmark, network=network, rows=rows, sequences=videos, **fields)
 
 
-def _are_of_every_frame(stems: Sequence[str]) -> bool:
-    """Return True if names are consecutive numbers, two or more."""
-    numbers = [int(stem) for stem in stems if stem.isdecimal()]
-    if len(numbers) < 2 or len(numbers) < len(stems):
-        return False
-    return max(numbers) - min(numbers) + 1 == len(numbers)
-
-
 @dataclass(frozen=True)
 class MaskFolders:
     """Folders of annotated and predicted masks, and the rules that compare them; arguments as of `score`."""
@@ -131,11 +131,15 @@ class MaskFolders:
     keep_ends: bool
     allow_missing: bool
 
-    def rows(self, names: Sequence[str]) -> tuple[list[Row], list[str]]:
-        """Return a row for each object of the videos, sorted, and the names of the videos without predictions.
+    def rows(self, names: Sequence[str]) -> tuple[list[Row], list[str], list[str]]:
+        """Score videos.
+
+        Returns:
+            A row for each object, sorted; the names of the videos without predictions; what is doubtful, in sentences.
 
         Raises:
-            DataError: for a video without predictions or without an object to score, or no video at all.
+            DataError: for a video without predictions or without an object to score, no video at all, or predictions
+                that are shifted by a frame.
         """
         predicted = set(list_folders(self.predictions))
         missing = [name for name in names if name not in predicted]
@@ -148,46 +152,40 @@ class MaskFolders:
                 folders += [(name, object_folder) for object_folder in self._objects(name)]
         rows: list[Row] = []
         if self.rules.missing_video == "counted as 0":
-            of_no_frame = self.rules.summarise(np.zeros((0, len(self.rules.measures))))
             for name in missing:
-                objects = self.rules.metadata.videos[name]["objects"]
-                rows += [Row(video=name, object=number, values=of_no_frame) for number in objects]
+                rows += self._rows_of_missing(name)
+        starts: dict[Path, Errors] = {}
         with ThreadPoolExecutor(usable_cores()) as pool:
-            for rows_of_folder in pool.map(lambda folder: self._rows_of_folder(*folder), folders):
+            for rows_of_folder, errors, (name, object_folder) in pool.map(self._rows_of_folder, folders):
                 rows += rows_of_folder
+                starts[self.predictions / name / object_folder] = errors
         if not rows:
             expected = f"expected {self.predictions}/VIDEO/FRAME.png"
             raise DataError(f"{self.predictions}: holds no video of {self.truth}; {expected}")
-        return sorted(rows, key=attrgetter("name")), missing
+        doubts = doubts_about(starts, "the given mask", "the masks of their frames, named as the annotations")
+        return sorted(rows, key=attrgetter("name")), missing, doubts
 
-    def _refuse_shift(self, annotations: MaskFolder, predictions: MaskFolder) -> None:
-        """Refuse predictions that are numbered otherwise than the annotations.
+    def _rows_of_missing(self, name: str) -> list[Row]:
+        """Return the rows of a video without predictions, whose objects count as 0."""
+        of_no_frame = self.rules.summarise(np.zeros((0, len(self.rules.measures))))
+        with errors_at(self.rules.planned_by(name, self.truth / name), *WRONG_JSON):
+            objects = self.rules.metadata.videos[name]["objects"]
+        return [Row(video=name, object=number, values=of_no_frame) for number in objects]
 
-        A shift has names that the annotations lack, and lacks names that they have. Only surplus names are no shift, as
-        a clip may be annotated in part; only missing names are refused elsewhere, or are the given first frame.
-        """
-        absent = [stem for stem in annotations.numbers if stem not in predictions.numbers]
-        surplus = [stem for stem in predictions.numbers if stem not in annotations.numbers]
-        if not absent or not surplus:
-            return
-        # Predictions of all frames without the given first, beside annotations of some frames, are no shift.
-        is_denser = len(predictions) > len(annotations) and not _are_of_every_frame(list(annotations.numbers))
-        if not is_denser:
-            raise DataError(
-                f"{predictions.folder}: holds {surplus[-1]}.png, which is no annotated frame, and lacks "
-                f"{absent[0]}.png: name the predictions as the annotations; if they are so named, add {absent[0]}.png"
-            )
-
-    def _refuse_missing(self, predictions: MaskFolder, required: Sequence[str]) -> None:
-        """Refuse predictions that lack a required frame, with the cause if they lie in a folder per object."""
+    def _refuse_missing(self, annotations: MaskFolder, predictions: MaskFolder, required: Sequence[str]) -> None:
+        """Refuse predictions that lack a required frame, with the cause: other names, or a folder per object."""
         missing = [stem for stem in required if stem not in predictions.numbers]
+        if not missing:
+            return
+        unknown = [stem for stem in predictions.numbers if stem not in annotations.numbers]
         folders = [] if predictions.of_object else [inside for inside in mask_folders(predictions.folder) if inside]
-        if missing and folders:
+        if folders:
             form = "score VIDEO/FRAME.png with the ids of all objects, as the annotations are"
             raise DataError(f"{predictions.folder}: holds the folder {folders[0]}; rules {self.rules.name} {form}")
-        if missing:
-            text = f"a predicted mask is missing ({len(missing)} of {len(required)})"
-            raise DataError(f"{predictions.folder / missing[0]}.png: {text}")
+        text = f"a predicted mask is missing ({len(missing)} of {len(required)})"
+        if unknown:
+            text += f", and {unknown[-1]}.png is no annotated frame: name the predictions as the annotations"
+        raise DataError(f"{predictions.folder / missing[0]}.png: {text}")
 
     def _objects(self, name: str) -> Iterator[str]:
         """Yield the folders of a video's objects; "" if the video's folder holds its masks.
@@ -204,9 +202,18 @@ class MaskFolders:
                 raise DataError(f"{folder / object_folder}: holds no masks")
             yield object_folder
 
-    def _rows_of_folder(self, name: str, object_folder: str) -> list[Row]:
-        """Return a row per object of a folder; none for a folder without objects if some may be missing."""
+    def _rows_of_folder(self, place: tuple[str, str]) -> tuple[list[Row], Errors, tuple[str, str]]:
+        """Score a folder.
+
+        Args:
+            place: name of the video, and of the folder of an object or an empty text.
+
+        Returns:
+            A row per object, none for a folder without objects if some may be missing; the errors of its start; its
+            place.
+        """
         rules = self.rules
+        name, object_folder = place
         folder = self.truth / name / object_folder
         predicted = self.predictions / name / object_folder
         annotations = MaskFolder(folder, of_object=bool(object_folder), has_void=rules.has_void)
@@ -215,16 +222,15 @@ class MaskFolders:
         def shown(stem: str) -> Collection[int]:
             return annotations.shown(annotations.numbers[stem])
 
-        with errors_at(folder, *WRONG_JSON):
-            video = AnnotatedVideo(name, list(annotations.numbers), shown, self.keep_ends)
+        video = AnnotatedVideo(name, list(annotations.numbers), shown, self.keep_ends)
+        with errors_at(rules.planned_by(name, folder), *WRONG_JSON):
             scorer = MaskScorer(rules, video)
         is_optional = self.allow_missing and not rules.folder_per_object  # else each folder is there for an object
         if not scorer.plan and not is_optional:
             alone = "; it holds the first mask alone, as a test set does, whose truth only its server has"
             cause = alone if len(annotations) == 1 else ""
             raise DataError(f"{folder}: rules {rules.name} score no object here{cause}")
-        self._refuse_shift(annotations, predictions)
-        self._refuse_missing(predictions, rules.required(video, scorer.plan))
+        self._refuse_missing(annotations, predictions, rules.required(video, scorer.plan))
         for stem in scorer.objects:
             t = predictions.numbers[stem]
             with errors_at(predictions[t]):
@@ -234,4 +240,40 @@ class MaskFolders:
         rows: list[Row] = []
         for number, values in objects.items():
             rows.append(Row(video=name, object=object_folder or str(number), values=values))
-        return rows
+        return rows, _errors_of_masks(annotations, predictions), place
+
+
+def _errors_of_masks(annotations: MaskFolder, predictions: MaskFolder) -> Errors:
+    """Return the displacements of the first masks from the annotation, as named, and a frame late or early."""
+    shifts = {AS_WRITTEN: 0, "a frame late": 1, "a frame early": -1}
+    readings: dict[str, list[float]] = {reading: [nan] * PLACES for reading in shifts}
+    stems = list(predictions.numbers)
+    for number, (stem, t) in enumerate(list(annotations.numbers.items())[:PLACES]):
+        if stem not in predictions.numbers:
+            continue
+        truth = _foreground(annotations, t)
+        for reading, shift in shifts.items():
+            index = stems.index(stem) + shift
+            if 0 <= index < len(stems):
+                found = _foreground(predictions, predictions.numbers[stems[index]])
+                readings[reading][number] = displacement(found, truth)
+    return errors_of(readings)
+
+
+def _foreground(masks: MaskFolder, t: int) -> NDArray[np.bool_]:
+    """Return the pixels `(H, W)` of all objects of a frame."""
+    ids = masks.read(t)
+    is_void = ids == masks.void if masks.void is not None else False
+    return (ids > 0) & ~np.asarray(is_void)
+
+
+def displacement(prediction: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:
+    """Return by how many pixels a mask `(H, W)` seems displaced: the pixels that differ, by the length of its edge.
+
+    Returns:
+        NaN if a mask is empty, the target is full, or the sizes differ.
+    """
+    if prediction.shape != target.shape or not prediction.any():
+        return nan
+    edge = np.count_nonzero(target[1:] != target[:-1]) + np.count_nonzero(target[:, 1:] != target[:, :-1])
+    return 2 * np.count_nonzero(prediction != target) / edge if edge else nan

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from .. import metrics
 from ..datasets import Otb, TapVid
 from ..datasets.got10k import list_sequences, read_annotation
-from ..metrics.box_tracking import got10k_overlaps, one_pass_curves, one_pass_scores, overlap_scores
+from ..metrics.box_tracking import (
+    doubts_on_absence,
+    got10k_overlaps,
+    one_pass_counts,
+    one_pass_scores,
+    overlap_scores,
+)
+from ..metrics.declared import fractions
 from ..metrics.point_tracking import QueryMode, tapvid_counts, track_scores
 from ..results.result import Result, Row, leave_one_out
 from ..videos.arrays import read_npz
@@ -19,9 +26,8 @@ from ..videos.boxes import read_boxes, read_numbers
 from ..videos.files import errors_at
 from ..videos.images import image_size
 from .masks import result_of
+from .readings import AS_WRITTEN, PLACES, Errors, doubts_about, errors_of
 
-TOLERANCE = 0.5
-"""Pixels by which the box or point that a tracker is given may differ from the annotation, by rounding."""
 RASTER = 256.0
 """Side of TAP-Vid's square raster; distances are in its pixels."""
 
@@ -52,6 +58,7 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
     """
     folder = Path(predictions).expanduser()
     rows: list[Row] = []
+    starts: dict[Path, Errors] = {}
     for sequence in TapVid(truth):
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         path = folder / f"{sequence.name}.npz"
@@ -60,47 +67,63 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
             if not {"tracks", "occluded"} <= arrays.keys():
                 raise ValueError("has no arrays tracks and occluded")
             tracks = arrays["tracks"]
-            occluded = arrays["occluded"]
-            # before the checks of positions, since it checks the shapes
-            counts = tapvid_counts(queries, occluded, tracks, query_mode).tolist()
-            finite = tracks[np.isfinite(tracks)]
-            if finite.size and finite.min() >= 0 and finite.max() <= 1:
-                raise ValueError("its tracks are fractions; expected x, y in pixels of a 256 × 256 image")
-            refuse_other_start(tracks, queries)
+            # before the errors of the start, since it checks the shapes
+            counts = tapvid_counts(queries, arrays["occluded"], tracks, query_mode).tolist()
+        height, width = sequence.size
+        starts[path] = errors_of_tracks(tracks, queries, (width / RASTER, height / RASTER))
         values = {"Queries": len(queries), **track_scores([counts])}
         rows.append(Row(video=sequence.name, values=values, counts={"tracks": counts}))
     scores = track_scores([row.counts["tracks"] for row in rows])
-    data = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth}
-    return result_of("tap_vid", predictions, rows, [f"{query_mode} queries"], scores=scores, data=data)
+    fields = {
+        "scores": scores,
+        "data": {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth},
+        "declared": fractions(*scores),
+        "doubts": doubts_about(starts, "their queries", "x before y in pixels of a 256 × 256 image"),
+    }
+    return result_of("tap_vid", predictions, rows, [f"{query_mode} queries"], **fields)
 
 
-def refuse_other_start(tracks: NDArray[np.float64], queries: metrics.PointQueries) -> None:
-    """Refuse tracks of which most are a frame early or late, as their queries show.
+def errors_of_tracks(tracks: NDArray[Any], queries: metrics.PointQueries, pixel: tuple[float, float]) -> Errors:
+    """Return the largest differences in x or y from the annotation by reading, at the start and where it is scored.
+
+    The places of a track are its query's frame, unless the prediction is 0 or not finite there, and its next
+    visible frames.
 
     Args:
         tracks: (N, T, 2) predicted x, y in pixels of a 256 × 256 image.
         queries: the queries, with their annotated tracks.
-
-    Raises:
-        ValueError: if most tracks miss their query in its frame, and are there where the annotation is a frame before
-            or after, or reach the query a frame early or late.
+        pixel: x and y, pixels of the frame per pixel of the image.
     """
-    frame = queries.frames[:, 0].astype(int)
-    asked = queries.points[:, [2, 1]]  # x, y
-    last = tracks.shape[1] - 1
-    track = np.arange(len(queries))
-
-    def meet(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return np.abs(first - second).max(axis=1, initial=0) <= TOLERANCE
-
-    starts = tracks[track, frame]
-    is_off = ~meet(starts, asked)
-    for shift, word in ((1, "late"), (-1, "early")):
-        is_asked_there = meet(tracks[track, np.clip(frame + shift, 0, last)], asked)
-        is_of_other_frame = meet(starts, queries.tracks[track, np.clip(frame - shift, 0, last)])
-        is_shifted = is_off & (is_asked_there | is_of_other_frame)
-        if 2 * is_shifted.sum() > len(queries):
-            raise ValueError(f"its tracks are a frame {word}: a track is at its query in the query's frame")
+    found = np.asarray(tracks, np.float64)
+    numbers, frames, _ = found.shape
+    of_frames = np.array(pixel)
+    transformed = {
+        AS_WRITTEN: found,
+        "a frame late": np.roll(found, -1, axis=1),
+        "a frame early": np.roll(found, 1, axis=1),
+        "fractions of the frame": found * RASTER,
+        "y before x": found[..., ::-1],
+        "in pixels of the video": found / of_frames,
+        "in pixels of the video, y before x": found[..., ::-1] / of_frames,
+    }
+    readings: dict[str, NDArray[np.float64]] = {}
+    places = np.full((PLACES, numbers), -1)
+    for number, start in enumerate(queries.frames[:, 0].astype(int)):
+        is_seen = ~queries.occluded[number]
+        is_seen[: start + 1] = False
+        following = np.flatnonzero(is_seen)[: PLACES - 1]
+        places[: 1 + len(following), number] = [start, *following]
+    track = np.arange(numbers)
+    for reading, values in transformed.items():
+        differences = np.abs(values[track, places] - queries.tracks[track, places]).max(axis=-1)
+        readings[reading] = np.where(places < 0, np.nan, differences)
+    start = places[0]
+    at_start = found[track, start]
+    is_empty = ~np.isfinite(at_start).all(axis=-1) | (at_start == 0).all(axis=-1)
+    readings[AS_WRITTEN][0, is_empty] = np.nan
+    readings["a frame early"][0] = np.nan  # what stands before a query is no prediction
+    readings["a frame late"][places == frames - 1] = np.nan
+    return errors_of(readings)
 
 
 def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Result:
@@ -119,14 +142,22 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
         DataError: for a missing or wrong file; the message names it.
     """
     folder = Path(predictions).expanduser()
-    data = {"rules": {"name": rules, "source": BOX_SOURCES[rules]}, "truth": truth}
-    if rules == "otb":
-        rows = _otb_rows(Path(truth).expanduser(), folder)
-        scores = one_pass_scores([row.counts["curves"] for row in rows])
-        return result_of("otb", predictions, rows, scores=scores, data=data)
-    rows = _got10k_rows(Path(truth).expanduser(), folder)
-    without = leave_one_out(rows, _overlaps_of)
-    return result_of("got10k", predictions, rows, scores=_overlaps_of(rows), without=without, data=data)
+    score_sequences = _otb_rows if rules == "otb" else _got10k_rows
+    rows, starts, doubts = score_sequences(Path(truth).expanduser(), folder)
+    scores = (_success_of if rules == "otb" else _overlaps_of)(rows)
+    fields = {
+        "scores": scores,
+        "without": leave_one_out(rows, _overlaps_of) if rules == "got-10k" else {},
+        "data": {"rules": {"name": rules, "source": BOX_SOURCES[rules]}, "truth": truth},
+        "declared": fractions(*scores),
+        "doubts": [*doubts_about(starts, "the given box", "x,y,width,height, counted from 1"), *doubts],
+    }
+    return result_of("otb" if rules == "otb" else "got10k", predictions, rows, **fields)
+
+
+def _success_of(rows: Sequence[Row]) -> dict[str, float]:
+    """Return OTB's scores from rows of sequences."""
+    return one_pass_scores([row.counts["curves"] for row in rows])
 
 
 def _overlaps_of(rows: Sequence[Row]) -> dict[str, float]:
@@ -134,65 +165,65 @@ def _overlaps_of(rows: Sequence[Row]) -> dict[str, float]:
     return overlap_scores([row.counts["overlaps"] for row in rows])
 
 
-def _otb_rows(truth: Path, folder: Path) -> list[Row]:
+Scored = tuple[list[Row], dict[Path, Errors], list[str]]
+"""Rows, errors of the starts by file, and further doubts."""
+
+
+def _otb_rows(truth: Path, folder: Path) -> Scored:
     rows: list[Row] = []
+    starts: dict[Path, Errors] = {}
     for sequence in Otb(truth, version=None):
         file = folder / f"{sequence.name}.txt"
         if not file.is_file():
             file = folder / re.sub("-([0-9]+)[.]txt$", r".\1.txt", file.name)  # as GOT-10k's toolkit writes it
         with errors_at(file):
             boxes = read_boxes(file)
-            refuse_other_boxes(boxes, sequence.boxes, is_given=True)
-            curves = one_pass_curves(boxes, sequence.boxes).tolist()
-        rows.append(Row(video=sequence.name, values=one_pass_scores([curves]), counts={"curves": curves}))
-    return rows
+            starts[file] = errors_of_boxes(boxes, sequence.boxes)
+            counts = one_pass_counts(boxes, sequence.boxes)
+        rows.append(Row(video=sequence.name, values=one_pass_scores([counts["curves"]]), counts=counts))
+    return rows, starts, doubts_on_absence({row.video: row.counts for row in rows})
 
 
-def refuse_other_boxes(boxes: NDArray[np.float64], target: NDArray[np.float64], is_given: bool) -> None:
-    """Refuse boxes in another convention: in one-pass evaluation a tracker is given the first box, and returns it.
+def errors_of_boxes(boxes: NDArray[np.float64], target: NDArray[np.float64]) -> Errors:
+    """Return the largest differences of the first boxes' numbers from the annotation, by reading.
 
     Args:
-        boxes: (T, 4) predicted left, top, width and height, pixels, one-based.
+        boxes: (T, 4) predicted left, top, width and height, pixels, one-based; the first may be 0 or not finite.
         target: (T, 4) annotated boxes.
-        is_given: refuse any other first box; False: only one that another convention or a shift of a frame explains.
 
     Raises:
-        ValueError: if the first boxes differ by more than half a pixel; with what would explain it. Or for another
-            number of boxes.
+        ValueError: for another number of boxes.
     """
-    starts_alike = len(boxes) > 0 and np.abs(boxes[0] - target[0]).max() <= TOLERANCE
-    if starts_alike or not len(boxes):
-        if len(boxes) != len(target):
-            raise ValueError(f"holds {len(boxes)} boxes, the annotation {len(target)}: write a line for each frame")
-        return
-    x, y, width, height = target[0]
-    others = {
-        "counted from 0": (x - 1, y - 1, width, height),
-        "x1,y1,x2,y2": (x, y, x + width, y + height),
-        "x1,y1,x2,y2 with the last pixel": (x, y, x + width - 1, y + height - 1),
-        "x1,y1,x2,y2 counted from 0": (x - 1, y - 1, x + width - 1, y + height - 1),
-        "its centre, width and height": (x + width / 2, y + height / 2, width, height),
+    if len(boxes) != len(target):
+        raise ValueError(f"holds {len(boxes)} boxes, the annotation {len(target)}: write a line for each frame")
+    x, y, width, height = target.T
+    written_as = {  # the annotation, as a reading writes it
+        AS_WRITTEN: target,
+        "counted from 0": target - [1, 1, 0, 0],
+        "x1,y1,x2,y2": np.column_stack([x, y, x + width, y + height]),
+        "x1,y1,x2,y2 with the last pixel": np.column_stack([x, y, x + width - 1, y + height - 1]),
+        "x1,y1,x2,y2 counted from 0": np.column_stack([x - 1, y - 1, x + width - 1, y + height - 1]),
+        "centre, width and height": np.column_stack([x + width / 2, y + height / 2, width, height]),
+        "y,x,height,width": np.column_stack([y, x, height, width]),
+        "a frame late": np.roll(target, 1, axis=0),
+        "a frame early": np.roll(target, -1, axis=0),
     }
-    # of several reasons the last one that holds is told, as the most certain
-    reason = "a tracker returns the box that it is given" if is_given else ""
-    if len(target) > 1 and np.abs(boxes[0] - target[1]).max() <= TOLERANCE:
-        reason = "it is the second annotated box, a frame early"
-    if len(boxes) > 1 and np.abs(boxes[1] - target[0]).max() <= TOLERANCE:
-        reason = "the second box is the first annotated one, a frame late"
-    for convention, other in others.items():
-        if np.abs(boxes[0] - other).max() <= TOLERANCE:
-            reason = f"the first box is {convention}"
-    if boxes[0].min() >= 0 and boxes[0].max() <= 1:
-        reason = "the boxes are fractions of the frame"
-    if not reason:
-        return
-    found = ",".join(f"{value:g}" for value in boxes[0])
-    expected = ",".join(f"{value:g}" for value in target[0])
-    raise ValueError(f"its first box is {found}, the annotation {expected}: {reason}; write x,y,width,height from 1 on")
+    readings: dict[str, NDArray[np.float64]] = {}
+    for reading, expected in written_as.items():
+        errors = np.full(PLACES, np.nan)
+        differences = np.abs(boxes - expected).max(axis=1)[:PLACES]
+        errors[: len(differences)] = differences
+        readings[reading] = errors
+    if not boxes[0].any():
+        readings[AS_WRITTEN][0] = np.nan
+    readings["a frame late"][0] = np.nan  # the box before the first is not known, nor the one after the last
+    readings["a frame early"][len(boxes) - 1 :] = np.nan
+    return errors_of(readings)
 
 
-def _got10k_rows(truth: Path, folder: Path) -> list[Row]:
+def _got10k_rows(truth: Path, folder: Path) -> Scored:
     rows: list[Row] = []
+    starts: dict[Path, Errors] = {}
     for sequence in sorted(list_sequences(truth.parent, truth.name)):
         name = sequence.name
         frames, target, _ = read_annotation(sequence)
@@ -205,7 +236,7 @@ def _got10k_rows(truth: Path, folder: Path) -> list[Row]:
         for file in files:
             with errors_at(file):
                 boxes = read_boxes(file)
-                refuse_other_boxes(boxes, target, is_given=False)
+                starts[file] = errors_of_boxes(boxes, target)
                 overlaps += got10k_overlaps(boxes, target, size, cover).tolist()
         rows.append(Row(video=name, values=overlap_scores([overlaps]), counts={"overlaps": overlaps}))
-    return rows
+    return rows, starts, []

@@ -14,17 +14,19 @@ import torch
 from torch import nn
 
 import vidcorr
-from tests.helpers.benchmark_data import arguments_of, benchmark_classes
+from tests.helpers.benchmark_data import arguments_of
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader
 from tests.helpers.words import SMALL
 from vidcorr import Benchmark, DavisBenchmark, JhmdbBenchmark, OtbBenchmark, Result, Row, VosBenchmark
 from vidcorr.backbones import RawColour
 from vidcorr.benchmarks import output
+from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.callbacks import BenchmarkCallback
 from vidcorr.datasets import Davis
 from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.protocols import JointProtocol, PropagationProtocol
+from vidcorr.results.result import Network
 from vidcorr.videos.files import DataError
 
 
@@ -85,15 +87,12 @@ def test_fast_dev_run_scores_a_sequence_per_batch_and_writes_nothing(davis_root,
     assert len(benchmark.benchmark.sequences) == 3
 
 
-def test_each_benchmark_of_ours_states_its_conditions_itself(davis_root):
-    """A class that inherits them would state those of other data, so none are stated."""
-    assert all("conditions" in vars(kind) for kind in benchmark_classes())
-
-    class Own(DavisBenchmark):
-        name = "own"
-
-    own = Own(davis_root, changes=SMALL, limit_sequences=1)
-    assert own.evaluate("raw_colour").conditions == ("1 sequences",)
+def test_a_result_within_a_training_ends_its_history(davis_root):
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
+    with Ranks() as ranks:
+        found = benchmark.run(RawColour(), Network(name="A"), output.Output(None), ranks=ranks, at=(3, 17))
+    assert [(past.epoch, past.step) for past in found.history] == [(3, 17)]
+    assert found.history[0].scores == found.scores
 
 
 @pytest.mark.parametrize(
@@ -161,5 +160,6 @@ def test_a_benchmark_of_a_user_is_a_reader_rows_and_scores(davis_root, tmp_path)
     assert result.stage.input.source == "of raw colour"
     assert not result.without  # the mean of a column
     assert [row.video for row in result.rows] == [sequence.name for sequence in benchmark.sequences]
+    assert result.declaration("mean").direction == "more"  # nothing is declared
     without = replace(benchmark, limit_sequences=1).evaluate("raw_colour").scores["mean"]
     assert without == result.rows[0].values["mean"]

@@ -16,6 +16,7 @@ from PIL import Image
 
 from tests.helpers.benchmark_data import arguments_of, benchmark_classes
 from vidcorr import Result
+from vidcorr.metrics.declared import Score
 
 SMALLER = {
     "JhmdbBenchmark": {"changes": {"input_size": 96, "context": 2, "radius": 5, "keypoint_counting": "ground-truth"}},
@@ -32,7 +33,7 @@ SMALLER = {
 RECORD = Path(__file__).with_name("numbers.json")
 """File: benchmark → what `recorded` gives of its run. `write` makes it anew after a change on purpose."""
 
-CHANGING = {"provenance", "seconds", "seconds_of", "stage"}
+CHANGING = {"provenance", "seconds", "seconds_of", "stage", "declared"}
 """Entries of a result that are of the machine, or compared in part."""
 
 
@@ -82,11 +83,12 @@ def recorded(benchmark, output):
     benchmark.evaluate("raw_colour", output)
     files = {str(path.relative_to(output)): content(path) for path in sorted(output.rglob("*.*"))}
     stored = files.pop("results.json")
-    of_class = {name: getattr(benchmark, name) for name in ("less_is_better", "score_names", "unit")}
+    of_class = {name: getattr(benchmark, name) for name in ("score_names", "unit")}
+    unusual = [repr(score) for score in benchmark.declared if score != Score(score.name)]
     found = {name: stored[name] for name in stored.keys() - CHANGING} | {
         "watched": list(stored["seconds_of"]),
         "files": files,
-        "of_class": of_class | {"pooled": str(benchmark.pooled)},
+        "of_class": of_class | {"pooled": str(benchmark.pooled), "unusual": unusual},
     }
     return dict(flat(found | {"stage": stored["stage"] | {"protocol": stored["stage"]["protocol"]["name"]}}))
 

@@ -34,7 +34,7 @@ def test_lvos_is_scored_by_its_metadata(tmp_path):
     root = data_for("lvos", tmp_path)
     known = {"meta": root / "valid_meta.json", "unseen": root.parent / "unseen_videos.txt"}
     benchmark = VosBenchmark(root, rules="lvos", changes=SMALL, **known)
-    videos, unseen = benchmark.scoring_rules.metadata
+    videos, unseen, _ = benchmark.scoring_rules.metadata
     assert (list(videos), unseen) == (["synthetic-000", "synthetic-001"], {"synthetic-000"})
     (root / "Annotations/synthetic-000/00000005.png").unlink()
     message = "synthetic-000: the metadata counts frame 00000005, which has no mask"

@@ -14,6 +14,7 @@ from vidcorr import DavisBenchmark
 from vidcorr.backbones import NamedNetwork
 from vidcorr.cli import main
 from vidcorr.commands.bridge import Bridge, steps_between
+from vidcorr.metrics.declared import fractions
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.records import results_below
 from vidcorr.results.rendering import render
@@ -60,7 +61,7 @@ def test_a_walk_ends_at_the_score_of_the_last_protocol_and_a_second_walk_scores_
 def result_of(score):
     """Return a result with a score whose five sequences spread by it."""
     rows = [Row(video=str(n), object="1", values={"J-Mean": score * (0.8 + n / 10), "F-Mean": 1.0}) for n in range(5)]
-    return davis_result({"J-Mean": score, "F-Mean": 1.0}, rows=rows, headline=["J-Mean", "F-Mean"])
+    return davis_result({"J-Mean": score, "F-Mean": 1.0}, rows=rows, declared=fractions("J-Mean", "F-Mean"))
 
 
 def test_a_table_has_the_score_after_each_step_and_its_difference_alone_too(recorded):

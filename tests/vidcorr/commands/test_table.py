@@ -9,6 +9,7 @@ from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import refusal
 from vidcorr.cli import main
 from vidcorr.commands.table import table
+from vidcorr.metrics.declared import fractions
 from vidcorr.results.formats import one_line
 from vidcorr.results.published import protocol_named, published_rows, sets_of_papers
 from vidcorr.results.rendering import render
@@ -30,7 +31,7 @@ def printed(capsys, *words):
 def test_the_results_of_folders_are_rows_under_their_names_with_their_main_scores(tmp_path, capsys, recorded):
     """Below the parent, which comes last, they have no name."""
     ours = [write(tmp_path / f"ours-{seed}", f"x{seed}", 0.6 + seed / 50, network_seed=seed) for seed in range(3)]
-    base = write(tmp_path / "base", "B", 0.4, headline=["J-Mean"])
+    base = write(tmp_path / "base", "B", 0.4, declared=fractions("J-Mean"))
     words = [*(f"ours={folder}" for folder in ours), base, base.parent, "--base", "B"]
     found = [printed(capsys, *words), printed(capsys, f"ours={tmp_path}/ours-*", base, "--score", "J-Mean")]
     assert [text.splitlines() for text in found] == recorded["printed"]

@@ -16,7 +16,7 @@ import pytest
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
-from vidcorr import VosBenchmark
+from vidcorr.metrics.declared import Score, fractions
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.cells import Cell
 from vidcorr.results.records import Column, named_results, records_of
@@ -25,6 +25,7 @@ from vidcorr.results.result import Evaluated, Network, ProtocolFacts, Row, Stage
 from vidcorr.results.statistics import Difference
 from vidcorr.results.tabulate import table_of_cells, tabulate
 
+DECLARED = (*fractions("J&F-Mean"), Score("J-Decay", "neither", -1.0))
 FIELDS = {
     "vfs": {"radius": 3, "name": "vfs", "topk": 5},
     "dino": {"radius": 12.5, "radius_unit": "pixel", "input_size": [480, 880], "topk": 5, "name": "dino"},
@@ -43,8 +44,11 @@ def records(name, shift=0.0, by="vfs", stride=8, row="", benchmark="davis", vide
     means = {key: math.fsum(each.values[key] for each in rows) / videos for key in ("J-Mean", "F-Mean", "J-Decay")}
     protocol = ProtocolFacts(name=by, digest=f"{by}-d", fields=FIELDS[by], shared_name=by, shared=f"{by}-d")
     stage = more.pop("stage", {})
+    named = more.pop("declared", None)
+    declared = fractions(*named) if named else DECLARED
     fields = {
         "benchmark": benchmark,
+        "declared": declared,
         "network": Network(name=name, **dict(network)),
         "stage": Stage(**{"stride": stride, "protocol": protocol} | stage),
         "conditions": [f"{videos} sequences"],
@@ -52,7 +56,7 @@ def records(name, shift=0.0, by="vfs", stride=8, row="", benchmark="davis", vide
     }
     scores = {"J&F-Mean": (means["J-Mean"] + means["F-Mean"]) / 2} | means
     result = davis_result(scores, **fields | more)
-    return records_of(result, more.get("headline", ["J&F-Mean", "J-Decay"]), row, Path(place))
+    return records_of(result, [score.name for score in declared], row, Path(place))
 
 
 def steps():
@@ -131,7 +135,7 @@ def pages_of(tables, options, folder):
     texts = []
     for table in tables:
         texts += [render(table, "tex", intervals) for intervals in (False, True)]
-    head = rf"\documentclass[{options}]{{article}}\usepackage{{booktabs}}\begin{{document}}"
+    head = rf"\documentclass[{options}]{{article}}\usepackage{{booktabs,adjustbox}}\begin{{document}}"
     (folder / "paper.tex").write_text("\n\\clearpage\n".join([head, *texts, r"\end{document}"]))
     words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
     done = subprocess.run(words, cwd=folder, capture_output=True, check=False)
@@ -147,28 +151,54 @@ def test_every_table_fits_on_a_page_of_latex(options, tmp_path, recorded):
     for by, benchmark in product(("vfs", "dino", "points"), ("davis", "tap_vid")):
         for name in ("ours", "a network of a long name, weights of runs/version_0/last.ckpt"):
             shift = len(name) / 500
-            wide += records(name, shift, by, benchmark=benchmark, headline=["J&F-Mean", "J-Mean", "F-Mean"])
+            wide += records(name, shift, by, benchmark=benchmark, declared=["J&F-Mean", "J-Mean", "F-Mean"])
     long = "vfs+input_filter=bilinear-antialias+input_size=240+radius=6"
     for name in ("ours", long):
         protocol = ProtocolFacts(name=long, digest="d", shared_name=long, shared="d")
-        one += records(name, len(name) / 500, stage={"protocol": protocol}, headline=["J&F-Mean"])
+        one += records(name, len(name) / 500, stage={"protocol": protocol}, declared=["J&F-Mean"])
     trainings = tabulate(record for more in recorded["trainings"] for record in records(**more))
     tables = [tabulate(wide), tabulate(wide).with_differences("ours"), tabulate(one).with_differences("ours")]
     said = pages_of([*tables, trainings.with_differences("theirs"), steps()], options, tmp_path)
     assert not re.findall("Overfull.*", said)
 
 
-@pytest.mark.parametrize("score", VosBenchmark.less_is_better)
-def test_a_score_of_which_less_is_better_has_no_best(score):
-    column = Column("lvos", score)
-    table = table_of_cells([("a", column, Cell(published=0.3)), ("b", column, Cell(published=0.2))], ["a", "b"])
-    assert table.best == {}
+@pytest.mark.parametrize(("direction", "best"), [("more", "30.0"), ("less", "20.0"), ("neither", None)])
+def test_the_best_of_a_column_is_as_the_benchmark_declares(direction, best):
+    results = []
+    for name, score in (("a", 0.3), ("b", 0.2)):
+        network = Network(name=name)
+        results.append(davis_result({"J-Mean": score}, network=network, declared=[Score("J-Mean", direction)]))
+    table = tabulate(record for result in results for record in records_of(result, ["J-Mean"]))
+    assert list(table.best.values()) == ([best] if best else [])
 
 
-def test_the_caption_names_each_set_of_data_once():
+def test_an_error_in_pixels_is_printed_cut_and_handed_on_in_pixels():
+    """A score of a user's benchmark: its interval ends at no bound that it does not have."""
+    rows = [Row(video=f"v{n}", values={"EPE": 3.0 + n / 10}) for n in range(5)]
+    declared = [Score("EPE", "less", high=None, unit="px")]
+    result = davis_result({"EPE": 3.2}, rows=rows, declared=declared)
+    assert result.interval("EPE") == pytest.approx((3.004, 3.396), abs=1e-3)
+    assert str(result).endswith("EPE 3.2 [3.0, 3.4])")
+    table = tabulate(records_of(result, ["EPE"]))
+    assert [cell.texts[0] for cell in table.cells] == ["3.2"]
+    assert "value: 3.2" in render(table, "hub")
+
+
+def test_the_caption_names_what_the_columns_of_a_set_share_and_heads_what_differs():
     table = tabulate([*records("A"), *records("A", by="dino"), *records("A", videos=3), *records("A", benchmark="vip")])
-    (caption,) = re.findall(r"caption\{(.*)\}", render(table, "tex"))
-    assert "on davis (5 sequences, by vfs and dino; 3 sequences, by vfs) and vip (5 sequences, by vfs)." in caption
+    text = render(table, "tex")
+    (caption,) = re.findall(r"caption\{(.*)\}", text)
+    assert "on davis and vip (5 sequences, by vfs)." in caption
+    heads = re.findall(r"multicolumn\{2\}\{c\}\{([^}]*)\}", text)
+    assert heads == ["davis, vfs, 5 sequences", "davis, dino, 5 sequences", "davis, vfs, 3 sequences", "vip"]
+
+
+def test_a_doubt_stands_under_every_table():
+    table = tabulate(records("A", doubts=["1 of 3 predictions do not begin with the given mask"]))
+    for form in ("text", "md", "tex"):
+        assert "A on davis: 1 of 3 predictions do not begin with the given mask." in render(table, form).replace(
+            "\n", " "
+        )
 
 
 def test_a_note_says_which_frames_were_scored_and_that_small_ones_were_enlarged():

@@ -14,7 +14,8 @@ import pytest
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
-from vidcorr import DavisBenchmark, Result
+from vidcorr import Result
+from vidcorr.metrics.declared import Score
 from vidcorr.results.provenance import Provenance
 from vidcorr.results.records import results_below
 from vidcorr.results.result import Evaluated, Network, ProtocolFacts, Row, Stage, has_result
@@ -29,7 +30,7 @@ FULL = Result(
     data={"split": "val", "rules": {"name": "davis-2017"}, "undefined": float("nan")},
     seconds=1.5,
     history=[Evaluated(epoch=1, step=4, scores={"J-Mean": math.nan})],
-    headline=["J-Mean"],
+    declared=[Score("J-Mean", "less", -1, None, "px")],
     provenance=Provenance.now(),
     rows=[
         Row(video="bike", object="1", values={"J-Mean": 0.2, "Category": "=x", "Unseen": True}),
@@ -44,7 +45,7 @@ def test_a_saved_result_is_read_back_equal(tmp_path):
         assert Result.load(path) == FULL
     assert results_below(tmp_path) == {tmp_path / "run": FULL}
     assert str(FULL).startswith("Result(davis, ResNet-18")
-    assert str(FULL).endswith("2 sequences: J-Mean 30.0)")
+    assert str(FULL).endswith("2 sequences: J-Mean 0.3)")
     text = (tmp_path / "run" / "results.json").read_text()
     assert "NaN" not in text
     json.loads(text, parse_constant=pytest.fail)
@@ -68,12 +69,6 @@ def test_values_of_objects_are_those_of_their_video():
     names = (("bike", "1"), ("two_dogs", "1"), ("two", "dogs_1"))  # the last two rows have one name
     rows = [Row(video=video, object=one, values={"J-Mean": len(one), "F-Mean": 2}) for video, one in names]
     assert FULL.model_copy(update={"rows": rows}).values("J&F-Mean") == {"bike": [1.5], "two_dogs": [1.5], "two": [4]}
-
-
-def test_a_result_within_a_training_ends_its_history(davis_root):
-    tracker = Mock(constant=False, watch=Mock(seconds={}))
-    found = Result.of(DavisBenchmark(davis_root), Network(name="A"), [], tracker, Stage(), at=(3, 17))
-    assert [(past.epoch, past.step) for past in found.history] == [(3, 17)]
 
 
 def test_other_data_of_as_many_sequences_are_not_the_test_set():

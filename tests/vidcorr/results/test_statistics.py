@@ -5,9 +5,12 @@ import pytest
 from scipy import stats
 
 from tests.helpers.false_positives import KINDS, SEEDS, SEQUENCES, rate
+from vidcorr.metrics.declared import Score
 from vidcorr.results.statistics import Sample, difference, interval
 
 of = Sample.of_means
+ANY = Score("J-Decay", low=None, high=None)
+"""A score without bounds."""
 
 
 def by_name(values, seed=None):
@@ -19,7 +22,7 @@ def test_one_object_a_sequence_gives_students_interval_and_test():
     expected = stats.t.interval(0.95, 8, first.mean(), stats.sem(first))
     assert interval([by_name(first)]) == pytest.approx(expected)
     two_seeds = [by_name(first), by_name(first + 0.2)]  # too few to tell how seeds vary
-    assert interval(two_seeds, "J-Decay") == pytest.approx(np.add(expected, 0.1))
+    assert interval(two_seeds, ANY) == pytest.approx(np.add(expected, 0.1))
     found = difference([by_name(first)], [by_name(second)])
     assert found.p == pytest.approx(stats.ttest_rel(first, second).pvalue)
     assert found.mean == pytest.approx((first - second).mean())
@@ -37,10 +40,10 @@ def test_objects_of_one_sequence_stay_together_and_missing_scores_are_left_out()
 def test_an_interval_needs_four_sequences_and_stays_where_its_score_is():
     far = [0.0, 1.0, 0.9, 0.1]
     assert interval([by_name(far[:3])]) is None
-    assert interval([by_name(far)], "J-Mean") == (0, 1)
-    above = interval([by_name([1.1, 1.3, 1.2, 1.25])], "AP-unofficial@0.1")  # it may count more than all instances
+    assert interval([by_name(far)]) == (0, 1)
+    above = interval([by_name([1.1, 1.3, 1.2, 1.25])], Score("AP", high=None))  # it may count more than all instances
     assert above[0] < 1.2125 < above[1]
-    low, high = interval([by_name(far)], "J-Decay")
+    low, high = interval([by_name(far)], ANY)
     assert low < 0
     assert high > 1
     few = difference([by_name([0.5, 0.6, 0.9])], [by_name([0.4, 0.5, 0.9])])
@@ -62,7 +65,7 @@ def test_intervals_over_few_sequences_cover_the_mean():
     for _ in range(400):
         videos = 0.75 - 0.15 * generator.exponential(size=8)
         objects = [video + generator.normal(0, 0.1, generator.integers(1, 5)) for video in videos]
-        low, high = interval([of({str(k): values.tolist() for k, values in enumerate(objects)})], "J-Decay")
+        low, high = interval([of({str(k): values.tolist() for k, values in enumerate(objects)})], ANY)
         hits += low <= 0.6 <= high
     assert hits / 400 > 0.87
 
@@ -99,4 +102,4 @@ def test_rows_that_share_three_seeds_are_compared_in_pairs_over_these():
 def test_an_interval_of_a_training_is_that_of_its_difference_from_nothing():
     first = [by_name(run) for run in np.random.default_rng(2).normal(0.5, 0.1, (3, 9))]
     ends = difference(first, [by_name(np.zeros(9))], (True, False)).ends
-    assert interval(first, "J-Decay") == pytest.approx(ends)
+    assert interval(first, ANY) == pytest.approx(ends)

@@ -186,13 +186,3 @@ def test_a_folder_an_object_and_a_first_mask_alone_are_named(tmp_path):
         message = f"v: holds the folder 1; rules {rules} score VIDEO/FRAME.png .* all objects, as the annotations are$"
         refused(DataError, message, score, tmp_path / "truth", tmp_path / "mine", rules)
     refused(DataError, "holds the first mask alone, as a test set does", score, tmp_path / "first", tmp_path / "truth")
-
-
-def test_beside_annotations_of_every_frame_a_shift_is_refused_whatever_the_number_of_masks(tmp_path):
-    mask = np.tile(np.array([0, 1, 1, 0], np.uint8), (4, 1))
-    writers.write_masks(tmp_path / "truth/v", dict.fromkeys(range(12), mask))
-    writers.write_masks(tmp_path / "mine/v", dict.fromkeys(range(1, 14), mask))
-    message = "mine/v: holds 00013.png, which is no annotated frame, and lacks 00000.png: .* so named, add 00000.png"
-    refused(DataError, message, score, tmp_path / "truth", tmp_path / "mine")
-    writers.write_masks(tmp_path / "added/v", dict.fromkeys(range(14), mask))
-    assert score(tmp_path / "truth", tmp_path / "added").scores["J-Mean"] == 1

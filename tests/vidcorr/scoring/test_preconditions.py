@@ -1,16 +1,19 @@
-"""Every scoring rule of the code is given predictions that are perfect but for one thing, and refuses its share."""
+"""Every scoring rule of the code takes exact predictions in all permitted forms, and names every other reading.
+
+Also tests `scoring/readings.py`.
+"""
 
 import json
-import tempfile
-from itertools import product
-from pathlib import Path
+import re
+from functools import cache
 from typing import get_args
 
 import numpy as np
 import pytest
 
 from tests.helpers.layouts import write_got10k
-from tests.helpers.tap_vid import write_golden_tracks
+from tests.helpers.refusal import refused
+from tests.helpers.tap_vid import written
 from vidcorr.datasets import Otb, TapVid
 from vidcorr.datasets.generated import write_otb
 from vidcorr.datasets.generated.writers import write_masks
@@ -19,200 +22,299 @@ from vidcorr.metrics import sample_queries
 from vidcorr.metrics.point_tracking import QueryMode
 from vidcorr.metrics.rules import RULES
 from vidcorr.scoring.masks import score
-from vidcorr.scoring.tracks import BoxRules, score_boxes, score_tracks
+from vidcorr.scoring.readings import AS_WRITTEN, PLACES, errors_of, explaining
+from vidcorr.scoring.tracks import BoxRules, errors_of_boxes, errors_of_tracks, score_boxes, score_tracks
 from vidcorr.videos.files import DataError
 
 FRAMES = 8
-OF_MASKS = {
-    "as they are": lambda masks: masks,
-    "without the first": lambda masks: dict(list(masks.items())[1:]),
-    "without the last": lambda masks: dict(list(masks.items())[:-1]),
-    "numbered one later": lambda masks: renamed(masks, 1),
-    "numbered one later, with one more": lambda masks: renamed(masks, 1) | renamed(masks, 2),
-    "numbered one earlier": lambda masks: renamed(masks, -1),
-    "one too many at the start, without the last": lambda masks: {before(masks): black(masks), **cut(masks)},
-    "one too many at the end": lambda masks: {**renamed(masks, 1), **masks},
-    "of frames before and after": lambda masks: renamed(masks, -FRAMES) | renamed(masks, FRAMES) | masks,
-    "every second frame": lambda masks: dict(list(masks.items())[::2]),
-    "every second frame, numbered on": lambda masks: dict(zip(masks, list(masks.values())[::2], strict=False)),
-    "each frame twice, numbered on": lambda masks: of_double_rate(masks),
-    "numbers of fewer digits": lambda masks: {name.lstrip("0"): mask for name, mask in masks.items()},
-    "one row of pixels less": lambda masks: {name: mask[1:] for name, mask in masks.items()},
-    "an id that is no object": lambda masks: {name: np.where(mask == 2, 9, mask) for name, mask in masks.items()},
-    "void (255) for the second object": lambda masks: with_second(masks, 255),
-    "0 and 255 for both": lambda masks: {name: 255 * (mask > 0).astype(np.uint8) for name, mask in masks.items()},
-    "black": lambda masks: {name: np.zeros_like(mask) for name, mask in masks.items()},
-    "truth and masks with ids 1 and 38": lambda masks: with_second(masks, 38),
+STEP = 5
+"""Frames from an annotated mask to the next; the objects move a pixel a frame."""
+FIRST = 100
+"""Number of the first frame."""
+
+
+def mask_at(number):
+    """Return the mask of a frame by its number, with two objects, or black before they are there."""
+    mask = np.zeros((12, 80), np.uint8)
+    time = number - FIRST
+    if time >= 0:
+        mask[2:6, time : time + 12] = 1
+        mask[7:11, 2 + time : 14 + time] = 2
+    return mask
+
+
+ANNOTATED = range(FIRST, FIRST + STEP * FRAMES, STEP)
+START, END = ANNOTATED[0], ANNOTATED[-1]
+EVERY = range(START, END + 1)
+MASKS = {number: mask_at(number) for number in ANNOTATED}
+
+
+def moved(by, names=ANNOTATED, of=None):
+    """Return masks under names that are some frames away from their own; `of`: name → frame beyond the range."""
+    return {number: mask_at(number + by) for number in names} | (of or {})
+
+
+FORMS_OF_MASKS = {
+    "as the annotations": (MASKS, ()),
+    "the first empty": (MASKS | {START: 0 * mask_at(START)}, ("lvos-2023",)),
+    "without the first": ({n: mask_at(n) for n in ANNOTATED[1:]}, ("lvos-2023", "mose-v2")),
+    "without the last": ({n: mask_at(n) for n in ANNOTATED[:-1]}, ("youtube-vos", "lvos-2023")),
+    "without both ends": ({n: mask_at(n) for n in ANNOTATED[1:-1]}, ("youtube-vos", "lvos-2023", "mose-v2")),
+    "of every frame": ({n: mask_at(n) for n in EVERY}, ()),
+    "of every frame but the first": ({n: mask_at(n) for n in EVERY[1:]}, ("lvos-2023", "mose-v2")),
+    "of every frame between the ends": (
+        {n: mask_at(n) for n in EVERY[1:-1]},
+        ("youtube-vos", "lvos-2023", "mose-v2"),
+    ),
+    "with frames before and after": ({n: mask_at(n) for n in range(START - 9, END + 9)}, ()),
 }
-"""Precondition → predicted masks from perfect ones, by name."""
-OF_BOXES = {
-    "as they are": lambda boxes: boxes,
-    "without the first": lambda boxes: boxes[1:],
-    "without the last": lambda boxes: boxes[:-1],
-    "one too many": lambda boxes: np.concatenate([boxes, boxes[-1:]]),
-    "a frame early": lambda boxes: np.concatenate([boxes[1:], boxes[-1:]]),
-    "a frame late": lambda boxes: np.concatenate([boxes[:1] + 9, boxes[:-1]]),
-    "every second frame": lambda boxes: boxes[::2],
-    "each frame twice": lambda boxes: boxes.repeat(2, axis=0),
-    "counted from 0": lambda boxes: boxes - [1, 1, 0, 0],
-    "x1,y1,x2,y2": lambda boxes: np.column_stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]]),
-    "fractions": lambda boxes: boxes / 1000,
+"""Form of exact predictions → masks, and the rules that score or require a frame that is not as annotated."""
+
+READINGS_OF_MASKS = {
+    "a frame late": moved(-STEP) | {START: mask_at(END)},
+    "a frame early": moved(STEP, ANNOTATED[:-1]) | {END: mask_at(START)},
 }
-OF_TRACKS = {
-    "as they are": lambda tracks: tracks,
-    "without the first": lambda tracks: tracks[:, 1:],
-    "without the last": lambda tracks: tracks[:, :-1],
-    "one too many": lambda tracks: np.concatenate([tracks, tracks[:, -1:]], axis=1),
-    "a frame early": lambda tracks: np.concatenate([tracks[:, 1:], tracks[:, -1:]], axis=1),
-    "a frame late": lambda tracks: np.concatenate([tracks[:, :1] + 9, tracks[:, :-1]], axis=1),
-    "every second frame": lambda tracks: tracks[:, ::2],
-    "each frame twice": lambda tracks: tracks.repeat(2, axis=1),
-    "without the first query": lambda tracks: tracks[1:],
-    "fractions": lambda tracks: (tracks - tracks.min()) / np.ptp(tracks),
+NAMES_OF_MASKS = {
+    "is no annotated frame": moved(-1, range(START + 1, END + 2, STEP)),
+    "a predicted mask is missing": {n: mask_at(n) for n in ANNOTATED[::2]},
 }
 
 
-def renamed(masks, by):
-    return {f"{int(name) + by * step(masks):0{len(name)}d}": mask for name, mask in masks.items()}
-
-
-def step(masks):
-    first, second, *_ = map(int, masks)
-    return second - first
-
-
-def before(masks):
-    return next(iter(renamed(masks, -1)))
-
-
-def cut(masks):
-    return dict(list(masks.items())[:-1])
-
-
-def black(masks):
-    return np.zeros_like(next(iter(masks.values())))
-
-
-def of_double_rate(masks):
-    numbers = [*masks, *renamed(masks, FRAMES)]
-    return dict(zip(numbers, [mask for mask in masks.values() for _ in range(2)], strict=True))
-
-
-def with_second(masks, value):
-    return {name: np.where(mask == 2, value, mask).astype(np.uint8) for name, mask in masks.items()}
-
-
-def perfect_masks(rules):
-    """Two objects that move, named as the rules' data set numbers its frames."""
-    masks = {}
-    for t in range(FRAMES):
-        mask = np.zeros((12, 40), np.uint8)
-        mask[2:6, t : t + 12] = 1
-        mask[7:11, 2 * t : 2 * t + 10] = 2
-        masks[f"{5 * t + 100:08d}" if rules.startswith("lvos") else f"{t + 100:05d}"] = mask
-    return masks
-
-
-def written(folder, masks, of_one):
-    """Write masks; with `of_one` a folder per object."""
-    numbers = sorted(set().union(*(np.unique(mask) for mask in masks.values())) - {0}) if of_one else []
-    for number in numbers:
-        of_number = {name: (mask == number).astype(np.uint8) for name, mask in masks.items()}
-        write_masks(folder / f"v/{number:03d}", of_number)
-    if not numbers:
-        write_masks(folder / "v", masks)
-
-
-def score_of_masks(rules, change, folder):
-    """Return the first score of the changed masks, or raise what the rules refuse."""
-    masks = perfect_masks(rules)
-    mine = change(masks)
-    is_of_other_ids = 38 in mine[next(reversed(mine))]
-    ends = {"start": 100, "end": 100 + 5 * FRAMES, "frame_nums": FRAMES}
-    numbers = (1, 38) if is_of_other_ids else (1, 2)
-    objects = {str(number): {"frame_range": ends} for number in numbers}
-    (folder / "meta.json").write_text(json.dumps({"videos": {"v": {"objects": objects}}}))
-    of_one = RULES[rules].folder_per_object
-    written(folder / "truth", mine if is_of_other_ids else masks, of_one)
-    written(folder / "mine", mine, of_one)
-    meta = folder / "meta.json" if RULES[rules].needs_meta else None
-    unseen = [] if meta is None else ["v"]
-    scores = score(folder / "truth", folder / "mine", rules, meta=meta, unseen=unseen).rows[-1].values
-    return scores["J-Mean"]
-
-
-def score_of_boxes(rules, change, folder):
-    if rules == "otb":
-        truth = write_otb(folder / "truth", 1, frames=FRAMES, size=(96, 128))
-        named = [(f"{each.name}.txt", each.boxes) for each in Otb(truth, version=None)]
-    else:
-        truth = write_got10k(folder / "truth", 1, valid=1, frames=FRAMES, size=(96, 128)) / "val"
-        sequences = [(path.name, read_annotation(path)[1]) for path in list_sequences(truth.parent, "val")]
-        named = [(f"{name}/{name}_001.txt", boxes) for name, boxes in sequences]
-    for name, boxes in named:
-        path = folder / "mine" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savetxt(path, change(boxes), delimiter=",")
-    return score_boxes(truth, folder / "mine", rules).rows[0].values["success@0.5" if rules == "otb" else "AO"]
-
-
-def score_of_tracks(mode, change, folder):
-    truth = write_golden_tracks(folder / "truth", "exact.pkl")
-    for sequence in TapVid(truth):
-        queries = sample_queries(sequence.occluded, sequence.points * 256.0, mode)
-        changed = change(queries.tracks)
-        occluded = np.zeros(changed.shape[:2], bool)
-        np.savez(folder / f"{sequence.name}.npz", tracks=changed, occluded=occluded)
-    return score_tracks(truth, folder, mode).scores["average_pts_within_thresh"]
-
-
-OTHERS = {
-    "boxes": (get_args(BoxRules), OF_BOXES, score_of_boxes),
-    "tracks": (get_args(QueryMode), OF_TRACKS, score_of_tracks),
-}
-"""Kind of prediction beside masks → its rules, its preconditions and its scorer."""
-
-
-def outcome(scorer, rules, change):
-    """Return a score in per cent, or "refused"."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            return f"{100 * scorer(rules, change, Path(folder)):.1f}"
-        except DataError:
-            return "refused"
-
-
-REFUSED = {
-    "as they are": (),
-    "one too many at the end": (),
-    "of frames before and after": (),
-    "numbered one later, with one more": tuple(rules for rules in RULES if rules != "lvos"),  # of some frames
-    "without the first": ("lvos-2023", "mose-v2"),
-    "without the last": ("youtube-vos", "lvos-2023"),
-    "each frame twice, numbered on": (),
-    "an id that is no object": ("davis-2017", "sa-v", "naf"),
-    "void (255) for the second object": ("sa-v",),
-    "0 and 255 for both": ("sa-v",),
-    "black": ("sa-v",),
-    "truth and masks with ids 1 and 38": ("davis-2017", "vost", "naf"),
-}
-"""Precondition of masks → rules that refuse it; of those not named here all do."""
-PERFECT = ("as they are", "one too many at the end", "of frames before and after")
-"""Preconditions under which every rule scores 100."""
+def score_masks(rules, masks, folder, truth=MASKS):
+    """Score masks against an annotation; return the result."""
+    numbers = {"start": FIRST, "end": FIRST + STEP * FRAMES, "frame_nums": FRAMES}
+    objects = {number: {"frame_range": numbers} for number in "12"}
+    meta = folder / "meta.json"
+    meta.write_text(json.dumps({"videos": {"v": {"objects": objects, "length": FRAMES}}}))
+    digits = 8 if rules.startswith("lvos") else 5
+    for name, of_frames in (("truth", truth), ("mine", masks)):
+        named = {f"{number:0{digits}d}": mask for number, mask in sorted(of_frames.items())}
+        if not RULES[rules].folder_per_object:
+            write_masks(folder / name / "v", named)
+            continue
+        for one in (1, 2):
+            of_one = {stem: (mask == one).astype(np.uint8) for stem, mask in named.items()}
+            write_masks(folder / name / f"v/{one:03d}", of_one)
+    about = {"meta": meta, "unseen": ["v"]} if RULES[rules].needs_meta else {}
+    return score(folder / "truth", folder / "mine", rules, **about)
 
 
 @pytest.mark.parametrize("rules", RULES)
-def test_masks_are_refused_by(rules):
-    """Another name or size is refused by all rules; further frames are not, as a clip may be annotated in part."""
-    for name, change in OF_MASKS.items():
-        found = outcome(score_of_masks, rules, change)
-        assert (found == "refused") == (rules in REFUSED.get(name, RULES)), (name, found)
-        assert name not in PERFECT or found == "100.0"
+def test_exact_masks_have_the_official_score_in_every_permitted_form(rules, tmp_path):
+    """A frame that the rules count and that is missing is named; nothing else is refused."""
+    for number, (form, (masks, excluded)) in enumerate(FORMS_OF_MASKS.items()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        if rules not in excluded:
+            found = score_masks(rules, masks, folder)
+            assert {row.values["J-Mean"] for row in found.rows} == {1.0}, form
+            assert [text for text in found.doubts if "begin" in text] == [], form
+        elif form != "the first empty":
+            refused(DataError, "a predicted mask is missing", score_masks, rules, masks, folder)
 
 
-@pytest.mark.parametrize("kind", OTHERS)
-def test_boxes_and_tracks_have_the_length_and_the_start_of_the_annotation(kind):
-    all_rules, changes, scorer = OTHERS[kind]
-    for name, rules in product(changes, all_rules):
-        expected = "100.0" if name == "as they are" else "refused"
-        assert outcome(scorer, rules, changes[name]) == expected, (name, rules)
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("reading", READINGS_OF_MASKS | NAMES_OF_MASKS)
+def test_masks_under_another_reading_are_named(rules, reading, tmp_path):
+    masks = (READINGS_OF_MASKS | NAMES_OF_MASKS)[reading]
+    refused(DataError, reading, score_masks, rules, masks, tmp_path)
+
+
+@pytest.mark.parametrize("rules", RULES)
+def test_predictions_numbered_from_another_frame_than_dense_annotations_are_named(rules, tmp_path):
+    """Annotations of frames 0 … 5 beside predictions 1 … 6: no rule but two requires the first."""
+    truth = {FIRST + n * (STEP if rules.startswith("lvos") else 1): mask_at(FIRST + 3 * n) for n in range(FRAMES)}
+    step = list(truth)[1] - FIRST
+    mine = {number + step: mask for number, mask in truth.items()}
+    refused(DataError, "missing|a frame late", score_masks, rules, mine, tmp_path, truth)
+
+
+@pytest.mark.parametrize("rules", RULES)
+def test_a_mean_over_no_scored_frame_is_refused(rules, tmp_path):
+    """The annotation is the first mask alone, as that of a test set; or it holds no object."""
+    first = {START: mask_at(START)}
+    refused(DataError, ".", score_masks, rules, MASKS, tmp_path, first)
+    (tmp_path / "black").mkdir()
+    black = {number: 0 * mask for number, mask in MASKS.items()}
+    if not RULES[rules].needs_meta:  # whose objects are in the metadata
+        refused(DataError, "score no object|mean over no", score_masks, rules, MASKS, tmp_path / "black", black)
+
+
+def test_a_start_that_nothing_explains_is_scored_and_said(tmp_path):
+    """The first mask is not scored; it is another than the one that was given."""
+    other = MASKS | {START: mask_at(START + 20)}
+    found = score_masks("davis-2017", other, tmp_path)
+    assert found.scores["J&F-Mean"] == 1
+    (text,) = found.doubts
+    assert "1 of 1 predictions do not begin with the given mask (v: " in text
+
+
+# Boxes and tracks
+
+
+def exact_boxes(rules, folder):
+    """Return the truth, and name of file → exact boxes."""
+    if rules == "otb":
+        truth = write_otb(folder / "truth", 1, frames=FRAMES, size=(96, 128))
+        return truth, {f"{each.name}.txt": each.boxes for each in Otb(truth, version=None)}
+    truth = write_got10k(folder / "truth", 1, valid=1, frames=FRAMES, size=(96, 128)) / "val"
+    names = {path.name: read_annotation(path)[1] for path in list_sequences(truth.parent, "val")}
+    return truth, {f"{name}/{name}_001.txt": boxes for name, boxes in names.items()}
+
+
+def score_of_boxes(rules, change, folder):
+    """Return the result of exact boxes that are changed."""
+    truth, exact = exact_boxes(rules, folder)
+    for name, boxes in exact.items():
+        path = folder / "mine" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savetxt(path, change(boxes.copy()), delimiter=",", fmt="%.6f")
+    return score_boxes(truth, folder / "mine", rules)
+
+
+def with_first(value):
+    """Return a change: the first box, or what a track has in its query's frame, becomes a value."""
+
+    def change(values):
+        values[0] = value
+        return values
+
+    return change
+
+
+FORMS_OF_BOXES = {
+    "as annotated": lambda boxes: boxes,
+    "the first one pixel off, as a tracker writes it": lambda boxes: boxes + np.eye(FRAMES)[0][:, None] * [1, 0, 0, 0],
+    "the first counted from 0": lambda boxes: boxes - np.eye(FRAMES)[0][:, None] * [1, 1, 0, 0],
+    "the first 0": with_first(0),
+    "the first not a number": with_first(np.nan),
+    "the first of the whole frame": with_first([1, 1, 128, 96]),
+}
+"""Form → exact boxes, whose first is never scored."""
+READINGS_OF_BOXES = {
+    "counted from 0": lambda x, y, w, h: (x - 1, y - 1, w, h),
+    "x1,y1,x2,y2": lambda x, y, w, h: (x, y, x + w, y + h),
+    "x1,y1,x2,y2 with the last pixel": lambda x, y, w, h: (x, y, x + w - 1, y + h - 1),
+    "x1,y1,x2,y2 counted from 0": lambda x, y, w, h: (x - 1, y - 1, x + w - 1, y + h - 1),
+    "centre, width and height": lambda x, y, w, h: (x + w / 2, y + h / 2, w, h),
+    "y,x,height,width": lambda x, y, w, h: (y, x, h, w),
+    "a frame late": lambda x, y, w, h: np.roll([x, y, w, h], 1, axis=1),
+    "a frame early": lambda x, y, w, h: np.roll([x, y, w, h], -1, axis=1),
+}
+
+
+@pytest.mark.parametrize("rules", get_args(BoxRules))
+def test_exact_boxes_have_the_official_score_in_every_permitted_form(rules, tmp_path):
+    for number, (form, change) in enumerate(FORMS_OF_BOXES.items()):
+        found = score_of_boxes(rules, change, tmp_path / str(number))
+        assert found.scores["success@0.5" if rules == "otb" else "AO"] == 1, form
+        is_told = form in ("as annotated", "the first 0", "the first not a number")
+        assert (found.doubts == ()) == is_told, form
+
+
+@pytest.mark.parametrize("rules", get_args(BoxRules))
+def test_every_reading_of_boxes_is_named(rules, tmp_path):
+    known = errors_of_boxes(np.ones((3, 4)), np.ones((3, 4))).keys() - {AS_WRITTEN}
+    assert known == READINGS_OF_BOXES.keys()
+    for number, (reading, form) in enumerate(READINGS_OF_BOXES.items()):
+        change = lambda boxes, form=form: np.array(form(*boxes.T)).T  # noqa: E731
+        message = f"predictions are {re.escape(reading)}, as"
+        refused(DataError, message, score_of_boxes, rules, change, tmp_path / str(number))
+    refused(DataError, "fractions of the frame", score_of_boxes, rules, lambda b: b / 1000, tmp_path / "fractions")
+    for cut in (lambda boxes: boxes[1:], lambda boxes: boxes[:-1], lambda boxes: boxes[::2]):
+        refused(DataError, "a line for each frame", score_of_boxes, rules, cut, tmp_path / "cut")
+
+
+TIMES = 12
+"""Frames of the video of the tracks."""
+SIZE = (480, 854)
+"""Height and width of the video of the tracks, pixels."""
+
+
+@cache
+def moving_tracks():
+    """Return fractions x, y `(12, TIMES, 2)` and occlusion of points that move 3 px of 256 a frame, some entering."""
+    generator = np.random.default_rng(0)
+    start = generator.uniform(0.1, 0.4, (12, 1, 2)) * [1.0, 2.0]
+    points = start + np.arange(TIMES)[None, :, None] * np.array([3, 2.2]) / 256
+    hidden = np.zeros((12, TIMES), bool)
+    hidden[:4, :2] = True
+    hidden[5, 4] = True
+    return points, hidden
+
+
+def score_of_tracks(mode, change, folder):
+    """Return the result of exact tracks that are changed, knowing their queries."""
+    folder.mkdir(exist_ok=True)
+    points, hidden = moving_tracks()
+    video = np.zeros((TIMES, *SIZE, 3), np.uint8)
+    truth = written(folder, {"v": {"video": video, "points": points, "occluded": hidden}})
+    for sequence in TapVid(truth):
+        queries = sample_queries(sequence.occluded, sequence.points * 256.0, mode)
+        tracks = change(queries.tracks.astype(np.float64), queries)
+        np.savez(folder / f"{sequence.name}.npz", tracks=tracks, occluded=queries.occluded[:, : tracks.shape[1]])
+    return score_tracks(truth, folder, mode)
+
+
+def at_query(value):
+    """Return a change: what a track has in its query's frame becomes a value."""
+
+    def change(tracks, queries):
+        tracks[np.arange(len(tracks)), queries.frames[:, 0].astype(int)] = value
+        return tracks
+
+    return change
+
+
+FORMS_OF_TRACKS = {
+    "as annotated": lambda tracks, _: tracks,
+    "NaN in the query's frame": at_query(np.nan),
+    "0 in the query's frame": at_query(0),
+    "outside in the query's frame": at_query(-300),
+    "the middle in the query's frame": at_query(128),
+    "NaN where hidden": lambda tracks, queries: np.where(queries.occluded[..., None], np.nan, tracks),
+    "a bias of .7 px": lambda tracks, _: tracks + np.array([0.69, 0]),
+    "float32": lambda tracks, _: tracks.astype(np.float32),
+}
+READINGS_OF_TRACKS = {
+    "a frame late": lambda tracks, _: np.roll(tracks, 1, axis=1),
+    "a frame early": lambda tracks, _: np.roll(tracks, -1, axis=1),
+    "fractions of the frame": lambda tracks, _: tracks / 256,
+    "y before x": lambda tracks, _: tracks[..., ::-1],
+    "in pixels of the video": lambda tracks, _: tracks / 256 * SIZE[::-1],
+    "in pixels of the video, y before x": lambda tracks, _: (tracks / 256 * SIZE[::-1])[..., ::-1],
+}
+
+
+@pytest.mark.parametrize("mode", get_args(QueryMode))
+def test_exact_tracks_have_the_official_score_in_every_permitted_form(mode, tmp_path):
+    for number, (form, change) in enumerate(FORMS_OF_TRACKS.items()):
+        found = score_of_tracks(mode, change, tmp_path / str(number))
+        assert found.scores["average_jaccard"] == 1, form
+        assert bool(found.doubts) == (form in ("outside in the query's frame", "the middle in the query's frame")), form
+
+
+@pytest.mark.parametrize("mode", get_args(QueryMode))
+def test_every_reading_of_tracks_is_named_also_without_predictions_at_the_queries(mode, tmp_path):
+    points, hidden = moving_tracks()
+    queries = sample_queries(hidden, points * 256, mode)
+    assert errors_of_tracks(queries.tracks, queries, (1, 1)).keys() - {AS_WRITTEN} == READINGS_OF_TRACKS.keys()
+    for number, (reading, change) in enumerate(READINGS_OF_TRACKS.items()):
+        message = f"predictions are {reading}, as"
+        refused(DataError, message, score_of_tracks, mode, change, tmp_path / str(number))
+
+        def without_starts(tracks, queries, change=change):
+            return at_query(np.nan)(np.array(change(tracks, queries)), queries)
+
+        refused(DataError, message, score_of_tracks, mode, without_starts, tmp_path / str(number))
+    for cut in (np.s_[:, 1:], np.s_[:, :-1], np.s_[1:]):
+        refused(DataError, "expected tracks", score_of_tracks, mode, lambda t, _, cut=cut: t[cut], tmp_path / "cut")
+
+
+def test_a_reading_that_explains_the_start_alone_or_no_better_explains_nothing():
+    """A tracker's bias of .7 px in a pan of .8 px a frame; a start that only looks a frame late."""
+    none = [np.nan] * PLACES
+    for written_as, late in (([0.7] * PLACES, [0.1] * PLACES), ([9, 0, 0, 0], [0, 3, 3, 3]), ([9] * 4, [2] * 4)):
+        assert explaining(errors_of({AS_WRITTEN: written_as, "a frame late": late})) is None
+    assert explaining(errors_of({AS_WRITTEN: none, "a frame late": [0] * PLACES})) is None
+    assert explaining(errors_of({AS_WRITTEN: [9] * 4, "a frame late": [0.5, 2, 3, 4]})) == "a frame late"

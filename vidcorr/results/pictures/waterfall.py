@@ -7,7 +7,7 @@ from textwrap import wrap
 from typing import NamedTuple
 
 from ..cells import Cell
-from ..formats import percent
+from ..formats import shown
 from ..rendering import Table
 from .drawing import Drawing, width_of
 from .overlays import Colour
@@ -77,7 +77,7 @@ def waterfall(table: Table) -> Drawing:
             text = _draw_step(sheet, axis, middle, cells[number - 1].mean, cell)
         else:
             _draw_bar(sheet, middle, axis.left, axis.x(cell.mean), END)
-            text = percent(cell.mean)
+            text = shown(cell.mean)
         if number < last:  # a line to the next bar
             x = axis.x(cell.mean)
             sheet.bar(x - 1, middle + HALF_BAR + 1, x + 1, middles[number + 1] - HALF_BAR, END)
@@ -124,7 +124,7 @@ def _draw_axis(sheet: Drawing, axis: _Axis, top: float, bottom: float, title: st
 
 def _draw_step(sheet: Drawing, axis: _Axis, middle: float, before: float, cell: Cell) -> str:
     """Draw the change from the score before to that of a step, with its interval; return the change in words."""
-    text = percent(cell.mean - before, sign="+")
+    text = shown(cell.mean - before, sign="+")
     colour: Colour = END
     if text.strip("+−") != "0.0":
         colour = RISE if cell.mean > before else FALL

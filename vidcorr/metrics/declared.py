@@ -1,0 +1,32 @@
+"""What a benchmark declares of its scores, for tables, intervals, checkpoints and pages."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score of a benchmark.
+
+    Attributes:
+        name: name of the score.
+        direction: the better values: "more", "less", or "neither" for a score without a best, such as a decay.
+        low: lower bound, in the score's unit; None without one.
+        high: upper bound.
+        unit: unit of the values, as "px"; empty for a fraction, which tables show in per cent.
+
+    Example:
+        >>> Score("EPE", "less", high=None, unit="px").direction
+        'less'
+    """
+
+    name: str
+    direction: Literal["more", "less", "neither"] = "more"
+    low: float | None = 0.0
+    high: float | None = 1.0
+    unit: str = ""
+
+
+def fractions(*names: str) -> tuple[Score, ...]:
+    """Declare scores that are fractions in [0, 1], of which more is better."""
+    return tuple(map(Score, names))
