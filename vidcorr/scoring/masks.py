@@ -80,7 +80,13 @@ def score(
     if undefined:
         remedy = "" if unseen or not rules.has_unseen_videos else ": no video is named as unseen"
         doubts.append(f"No scored object counts for {', '.join(undefined)}{remedy}")
-    fields = {"scores": scores, "without": without, "data": data, "declared": rules.declare(scores), "doubts": doubts}
+    fields: dict[str, Any] = {
+        "scores": scores,
+        "without": without,
+        "data": data,
+        "declared": rules.declare(scores),
+        "doubts": doubts,
+    }
     conditions = ["first and last frame too"] if keep_ends else []
     return result_of(rules.name, folders.predictions, rows, conditions, **fields)
 

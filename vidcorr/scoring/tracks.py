@@ -74,7 +74,7 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
         values = {"Queries": len(queries), **track_scores([counts])}
         rows.append(Row(video=sequence.name, values=values, counts={"tracks": counts}))
     scores = track_scores([row.counts["tracks"] for row in rows])
-    fields = {
+    fields: dict[str, Any] = {
         "scores": scores,
         "data": {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth},
         "declared": fractions(*scores),
@@ -145,7 +145,7 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
     score_sequences = _otb_rows if rules == "otb" else _got10k_rows
     rows, starts, doubts = score_sequences(Path(truth).expanduser(), folder)
     scores = (_success_of if rules == "otb" else _overlaps_of)(rows)
-    fields = {
+    fields: dict[str, Any] = {
         "scores": scores,
         "without": leave_one_out(rows, _overlaps_of) if rules == "got-10k" else {},
         "data": {"rules": {"name": rules, "source": BOX_SOURCES[rules]}, "truth": truth},
