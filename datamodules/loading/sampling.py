@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vidcorr.functional.patches import RATIOS
+from vidcorr.functional.propagation.resizing import resize_by_pillow
 from vidcorr.videos.files import require_one_of
 
 Box = tuple[int, int, int, int]
@@ -396,9 +397,6 @@ class PairCrops(Crops):
 
 def resized_crop(frame: np.ndarray, box: Box, size: int, bicubic: bool = False) -> np.ndarray:
     """Cut a box out of a frame (H, W, 3) uint8 and resize it to (size, size, 3) uint8, with anti-aliasing."""
-    from PIL import Image
-
     top, left, height, width = box
-    crop = Image.fromarray(np.ascontiguousarray(frame[top : top + height, left : left + width]))
-    method = Image.Resampling.BICUBIC if bicubic else Image.Resampling.BILINEAR
-    return np.asarray(crop.resize((size, size), method))
+    crop = np.ascontiguousarray(frame[top : top + height, left : left + width])
+    return resize_by_pillow(crop, (size, size), "bicubic" if bicubic else "bilinear")

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ...protocols.masks import Filter, Nearest
@@ -24,16 +25,37 @@ def resize_images(images: Tensor, size: Size, method: str) -> Tensor:
         `(N, 3, H', W')` of the same type, on the CPU.
     """
     import cv2
-    from PIL import Image
 
     resized = []
     for image in images.cpu().permute(0, 2, 3, 1).contiguous().numpy():
         if method.startswith("opencv-linear"):
             resized.append(cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR))
         else:
-            resampling = Image.Resampling[method.removeprefix("pillow-").upper()]
-            resized.append(np.asarray(Image.fromarray(image).resize(size[::-1], resampling)))
+            resized.append(resize_by_pillow(image, size, method.removeprefix("pillow-")))
     return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2)
+
+
+def resize_by_pillow(image: NDArray[np.uint8], size: Size, method: str) -> NDArray[np.uint8]:
+    """Resize an image by Pillow, one side after the other, with equal pixels by all of its releases.
+
+    The image between the two passes is rounded to 8 bits, so their order counts. Pillow 11 always begins with the
+    width; Pillow 13, as here, with the height if it shrinks by more than twice the pixels that the width loses.
+
+    Args:
+        image: (H, W, 3) uint8.
+        size: (H', W').
+        method: "nearest", "bilinear", "bicubic" or "lanczos".
+
+    Returns:
+        (H', W', 3) uint8.
+    """
+    from PIL import Image
+
+    height, width = image.shape[:2]
+    shrinks_most_in_height = size[0] < height and height - size[0] > 2 * (width - size[1])
+    between = (width, size[0]) if shrinks_most_in_height else (size[1], height)
+    resampling = Image.Resampling[method.upper()]
+    return np.asarray(Image.fromarray(image).resize(between, resampling).resize(size[::-1], resampling))
 
 
 def truncated_resize(frame: Tensor, size: Size) -> Tensor:
@@ -84,15 +106,14 @@ def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
     if rule == "torch-exact":
         pixels = torch.arange(source, dtype=torch.float64)[None, None]
         return F.interpolate(pixels, target, mode="nearest-exact")[0, 0].long()
-    if rule == "pillow":  # positions are summed up in double precision
+    if rule in ("pillow", "opencv-exact"):  # both sum up positions in double precision; OpenCV since 5.0
         step = source / target
         steps = [step * 0.5] + [step] * (target - 1)
         positions = np.add.accumulate(np.array(steps))
         return torch.from_numpy(positions.astype(np.int64).clip(max=source - 1))
     import cv2
 
-    flag = cv2.INTER_NEAREST if rule == "opencv" else cv2.INTER_NEAREST_EXACT
-    index = cv2.resize(np.arange(source, dtype=np.float64)[None], (target, 1), interpolation=flag)
+    index = cv2.resize(np.arange(source, dtype=np.float64)[None], (target, 1), interpolation=cv2.INTER_NEAREST)
     return torch.from_numpy(index[0].astype(np.int64))
 
 

@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from zlib import crc32
 
 import cv2
 import numpy as np
+import PIL
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,7 +16,7 @@ from tests.helpers.network_input import check_input
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional.colour import normalised_lab
 from vidcorr.functional.propagation.coding import GREY, NetworkInput, fit_input, input_sizes
-from vidcorr.functional.propagation.resizing import nearest_index, resize_ids, resize_maps
+from vidcorr.functional.propagation.resizing import nearest_index, resize_by_pillow, resize_ids, resize_maps
 from vidcorr.protocols import PropagationProtocol
 
 
@@ -97,6 +99,38 @@ def test_what_spa_then_temp_sees_is_lab(golden, real_data, benchmark):
     check_input(normalised_lab(seen)[0], expected, f"spa_then_temp_{benchmark}", tolerance=5e-3)
 
 
+def sizes_of_images(count):
+    """(height, width, new height, new width): each side grows or shrinks; and a few of evaluations."""
+    drawn = np.random.default_rng(0).integers(5, 70, (count, 4)).tolist()
+    return [*drawn, [480, 854, 480, 880], [720, 1280, 256, 256], [480, 854, 720, 480]]
+
+
+def test_two_passes_are_in_the_order_of_pillow_13():
+    """Equal to Pillow's own call there; by a checksum on every other release."""
+    draws = np.random.default_rng(1)
+    digest = 0
+    for height, width, *size in sizes_of_images(60):
+        pixels = draws.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        for method in ("bilinear", "bicubic", "lanczos"):
+            resized = resize_by_pillow(pixels, size, method)
+            digest = crc32(resized.tobytes(), digest)
+            if int(PIL.__version__.split(".")[0]) >= 13:
+                whole = Image.fromarray(pixels).resize(size[::-1], Image.Resampling[method.upper()])
+                np.testing.assert_array_equal(resized, whole)
+    assert digest == 3553981937
+
+
+def test_the_exact_nearest_pixel_is_that_of_opencv_5_by_any_release():
+    sides = [*range(1, 90), 448, 480, 854, 880, 1080, 1920]
+    indices = [nearest_index(source, target, "opencv-exact") for source in sides for target in sides]
+    assert crc32(torch.cat(indices).numpy().tobytes()) == 1431746233
+    if int(cv2.__version__.split(".")[0]) >= 5:
+        for source, target in [(480, 854), (880, 854), (2, 7), (2, 5), (40, 58), (60, 37)]:
+            row = np.arange(source, dtype=np.float64)[None]
+            of_library = cv2.resize(row, (target, 1), interpolation=cv2.INTER_NEAREST_EXACT)[0]
+            assert nearest_index(source, target, "opencv-exact").tolist() == of_library.tolist()
+
+
 @pytest.mark.parametrize("size", [(101, 47), (480, 854)])
 def test_nearest_is_that_of_the_library(size):
     ids = torch.arange(208 * 213, dtype=torch.int32).view(208, 213)
@@ -104,7 +138,6 @@ def test_nearest_is_that_of_the_library(size):
     expected = {
         "pillow": np.asarray(Image.fromarray(array).resize(size[::-1], Image.Resampling.NEAREST)),
         "opencv": cv2.resize(array.astype(np.float64), size[::-1], interpolation=cv2.INTER_NEAREST),
-        "opencv-exact": cv2.resize(array.astype(np.float64), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT),
         "torch-exact": F.interpolate(ids[None, None].double(), size, mode="nearest-exact")[0, 0].numpy(),
     }
     for rule, resized in expected.items():
