@@ -14,8 +14,8 @@ LOST_WORKER = re.compile(r"[Ww]orker .*(died|exited|killed)|DataLoader timed out
 """Message for a dead or hanging loader worker."""
 NAMES: dict[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 """Handled signals → their names in messages."""
-REQUEUE: dict[int, str] = {signal.SIGUSR1: "SIGUSR1", signal.SIGUSR2: "SIGUSR2"}
-"""Signals by which SLURM asks a job to save and queue again → their names; handled on request."""
+REQUEUE: dict[int, str] = {getattr(signal, name): name for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)}
+"""Signals by which SLURM asks a job to save and queue again → their names; handled on request. Windows has none."""
 
 
 class Stopped(SystemExit):

@@ -20,7 +20,7 @@ from vidcorr.videos.digests import text_digest
 from vidcorr.videos.files import DataError
 from vidcorr.videos.folders import is_photo
 from vidcorr.videos.images import read_photo
-from vidcorr.videos.processes import STOPS
+from vidcorr.videos.processes import STOPS, unblock_stops
 from vidcorr.videos.source import OpenedVideo, SourceEntry, open_video
 
 from .sampling import seeded_generator
@@ -205,11 +205,12 @@ def start_worker(worker: int) -> None:
     import cv2
 
     cv2.setNumThreads(0)
-    os.setpgrp()
+    if hasattr(os, "setpgrp"):  # Windows has no groups of processes
+        os.setpgrp()
     for number in STOPS:
         signal.signal(number, signal.SIG_IGN)  # discards a signal to the group that came before
         signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # the server of processes blocks them
+    unblock_stops()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

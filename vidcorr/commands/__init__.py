@@ -6,7 +6,6 @@ Only the chosen command imports torch and Lightning, so that `--help` is fast.
 import argparse
 import os
 import select
-import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -65,7 +64,7 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.stdout.flush()  # a reader that has left, as `| head`, is noticed here, not by Python's end
     except BaseException as error:
         if isinstance(error, BrokenPipeError) and output_is_closed():
-            sys.exit(128 + signal.SIGPIPE)
+            sys.exit(141)  # 128 + SIGPIPE, as a shell says; Windows has no such name
         status = None if "--debug" in given else errors.exit_status(error)
         if status is None:
             raise

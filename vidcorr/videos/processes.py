@@ -1,5 +1,7 @@
 """Parallel calls in processes that may hang or crash."""
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
@@ -7,15 +9,18 @@ import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from multiprocessing import forkserver, get_context, resource_tracker
+from multiprocessing import forkserver, get_all_start_methods, get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext, ForkServerProcess as Process
 from types import ModuleType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..progress import progress_bar
 from ..signals import REQUEUE
 from .files import DataError
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
+    from multiprocessing.process import BaseProcess as Process
 
 WorkT = TypeVar("WorkT")
 ResultT = TypeVar("ResultT")
@@ -23,14 +28,20 @@ ResultT = TypeVar("ResultT")
 
 STOPS = {signal.SIGINT, signal.SIGTERM}
 """Signals that end a run."""
+ALARM: int | None = getattr(signal, "SIGALRM", None)
+"""Signal that ends a process at its time limit; Windows has none, and no limit."""
 
 
-def server_context() -> ForkServerContext:
+def server_context() -> ForkServerContext | SpawnContext:
     """Return the context in which this project starts processes: children of a server that runs no threads.
+
+    Windows has no such server: each process is a new Python there.
 
     A fork of this process would copy locks that threads of torch, OpenMP or PyAV hold, and could stand still for good.
     The server imports torch once. Start its children within `without_main`.
     """
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
     context = get_context("forkserver")
     context.set_forkserver_preload(["torch", "cv2", "av"])
     # A signal to the process group must end neither the server nor the tracker: its children would be taken for dead.
@@ -51,6 +62,12 @@ def without_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+def unblock_stops() -> None:
+    """Let STOPS reach this process again, which the server of processes blocks; Windows blocks no signals."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
 def usable_cores() -> int:
@@ -128,7 +145,7 @@ def _receive(pipe: Connection, process: Process, timeout: float) -> Any:
             process.join()
             code = process.exitcode or 0
             how = signal.strsignal(-code) if code < 0 else f"exit status {code}"
-            if code == -signal.SIGALRM:  # set by `_serve`
+            if -code == ALARM:  # set by `_serve`
                 how = f"not done within {timeout:g} s"
             return DataError(f"stopped the process that read it ({how})")
     process.join()
@@ -142,9 +159,10 @@ def _serve(function: Callable[[Any], Any], item: Any, timeout: float, pipe: Conn
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # the server blocks them
+    unblock_stops()
     cv2.setNumThreads(0)
-    signal.setitimer(signal.ITIMER_REAL, timeout)  # the alarm ends the process; 0 sets none
+    if ALARM is not None:
+        signal.setitimer(signal.ITIMER_REAL, timeout)  # the alarm ends the process; 0 sets none
     try:
         outcome = function(item)
     except DataError as error:
