@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from vidcorr.backbones import view
+from vidcorr.backbones import load
 from vidcorr.functional.device import random_state_kept
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.pictures import Picture, clip_sheet, feature_sheet, heat_map_sheet, write_picture
@@ -95,7 +95,7 @@ class TrainingPictures(pl.Callback):
             return
         self._drawn_step = trainer.global_step
         with random_state_kept(), torch.inference_mode():
-            encoder = FrameEncoder(view(pl_module, self.stage, self.stride), self.protocol)
+            encoder = FrameEncoder(load(pl_module).view(self.stage, self.stride), self.protocol)
             features = torch.stack(list(encoder.maps(clip)))  # T x C x h x w
             covered = encoder.covered((clip.shape[-2], clip.shape[-1]))
             self._show(trainer, "features", feature_sheet(clip, features, covered, self._names))

@@ -15,7 +15,6 @@ from torchmetrics import MeanMetric
 
 from vidcorr.backbones import Encoder, Normalise, trainable_network
 from vidcorr.backbones.description import Input
-from vidcorr.backbones.extractor import Dilated
 from vidcorr.functional.device import PendingCopy
 from vidcorr.functional.seeds import run_seed
 
@@ -326,28 +325,13 @@ class CorrespondenceModule(SavedModule):
 
     # Features for benchmarks
 
-    def feature_extractor(
-        self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
-    ) -> nn.Module:
-        """Return an extractor of the backbone for benchmarks; it shares the weights and does not change this module.
+    @property
+    def evaluated(self) -> Encoder:
+        """The encoder that benchmarks evaluate: the backbone with its input.
 
-        Args:
-            stage: `res2 … res5`, or a block (`res4.b1`); None is the network's default.
-            stride: pixels per cell, reached by removing strides; None is the network's default, 8 for a ResNet.
-            dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
-
-        Returns:
-            A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`.
-
-        Raises:
-            ValueError: if the backbone has no such stage, stride or dilation.
+        A method may train the backbone on another input (`ContrastiveRandomWalk`). The name is not `encoder`: many
+        methods have a part of this name.
         """
-        extractor: nn.Module = self._encoder().view(stage, stride, dilated).to(self.device)
-        extractor.described = self.described  # type: ignore[assignment]  # the `Network` that results name
-        return extractor
-
-    def _encoder(self) -> Encoder:
-        """Return the backbone with its input, which a method may train otherwise (`ContrastiveRandomWalk`)."""
         return Encoder(self.backbone, self.input_of_backbone, described=self.described)
 
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
@@ -359,7 +343,7 @@ class CorrespondenceModule(SavedModule):
         """
         if self.has_own_features or self.described is None:
             return None
-        recipe = self._encoder().recipe
+        recipe = self.evaluated.recipe
         return None if recipe is None else {**recipe, "prefix": "backbone."}
 
 

@@ -1,11 +1,9 @@
 """A module around a frozen backbone, for `validate` without training."""
 
+import copy
 from typing import Any
 
-from torch import nn
-
-from vidcorr.backbones import FeatureExtractor
-from vidcorr.backbones.extractor import Dilated
+from vidcorr.backbones import Encoder
 
 from .parts.saving import SavedModule
 
@@ -45,14 +43,12 @@ class FrozenEncoder(SavedModule):
         self.encoder.default_stage = stage or self.encoder.default_stage
         self.encoder.default_stride = stride or self.encoder.default_stride
 
-    def feature_extractor(
-        self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
-    ) -> nn.Module:
-        """Return an extractor of the encoder for benchmarks; None is this module's stage or stride."""
-        extractor: nn.Module = self.encoder.view(stage, stride, dilated)
-        if isinstance(extractor, FeatureExtractor):
-            extractor.described = self.described
-        return extractor
+    @property
+    def evaluated(self) -> Encoder:
+        """The encoder, by its name in results."""
+        encoder = copy.copy(self.encoder)
+        encoder.described = self.described or encoder.described
+        return encoder
 
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
         """Return the encoder in terms of the library; None if a checkpoint needs this class for its features."""

@@ -6,12 +6,12 @@ import torch
 from torchvision.models import resnet18
 
 from vidcorr import BenchmarkCallback, DavisBenchmark
-from vidcorr.backbones import view
+from vidcorr.backbones import build_feature_extractor
 
 
 class Module(spt.Module):
     def feature_extractor(self, stage=None, stride=None, dilated=False):  # its forward takes a batch
-        return view(self.backbone, stage, stride, dilated)
+        return build_feature_extractor(self.backbone, stage, stride, dilated=dilated)
 
 
 def forward(self, batch, stage):

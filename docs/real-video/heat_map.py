@@ -2,13 +2,13 @@
 
 import torch
 
-from vidcorr import FrameStream, PropagationProtocol
+from vidcorr import FrameStream, PropagationProtocol, build_feature_extractor
 from vidcorr.results.pictures import heat_map_sheet, write_picture
 from vidcorr.tracking.frame_encoder import FrameEncoder
 
 frames = torch.stack(list(FrameStream("bigbuckbunny.mp4", start=48, end=103))[::27])
 protocol = PropagationProtocol.named("vidcorr-fast", changes={"topk": 3000, "temperature": 0.05, "radius": 40})
-encoder = FrameEncoder("vidcorr-r18@res4", protocol)
+encoder = FrameEncoder(build_feature_extractor("vidcorr-r18", "res4"), protocol)
 features = torch.stack(list(encoder.maps(frames)))
 covered = encoder.covered(frames.shape[2:])
 names = ["frame 48", "frame 75", "frame 102"]

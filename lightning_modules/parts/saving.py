@@ -52,11 +52,29 @@ class SavedModule(pl.LightningModule):
         self.rebuilt_by |= encoder_hparams(encoder, argument)
         return encoder
 
-    @abstractmethod
+    @property
+    def evaluated(self) -> Encoder:
+        """The encoder that benchmarks evaluate, unless the module overrides `feature_extractor`."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither evaluated nor feature_extractor")
+
     def feature_extractor(
         self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
     ) -> nn.Module:
-        """Return an extractor for benchmarks: RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`; None is the default."""
+        """Return an extractor for benchmarks; it shares the weights and does not change this module.
+
+        Args:
+            stage: a stage of the network; None is its default.
+            stride: pixels per cell; None is the network's default, 8 for a ResNet.
+            dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
+
+        Returns:
+            A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`.
+
+        Raises:
+            ValueError: if the network has no such stage, stride or dilation.
+        """
+        extractor: nn.Module = self.evaluated.view(stage, stride, dilated)
+        return extractor
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return a loader of an empty batch, for runs without held-out videos: Lightning runs validation hooks."""
@@ -93,9 +111,8 @@ class SavedModule(pl.LightningModule):
 
     @property
     def has_own_features(self) -> bool:
-        """True if `feature_extractor` is not that of the class whose `encoder_in_checkpoint` describes the encoder."""
-        describing = next(kind for kind in type(self).__mro__ if "encoder_in_checkpoint" in vars(kind))
-        return type(self).feature_extractor is not describing.feature_extractor  # type: ignore[attr-defined]
+        """True if `feature_extractor` is overridden: `evaluated` then gives other features than benchmarks see."""
+        return type(self).feature_extractor is not SavedModule.feature_extractor
 
     @abstractmethod
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:

@@ -17,7 +17,6 @@ from .loading import (
     module_from_checkpoint as module_from_checkpoint,
     require_name as require_name,
     trainable_network as trainable_network,
-    view as view,
 )
 from .networks import (
     NamedNetwork as NamedNetwork,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..functional.device import PendingCopy
-from .copies import Held, shared_copy
+from .copies import Held, on_device, shared_copy
 from .description import Input, Network, stated_input
 from .extractor import (
     UNDILATED,
@@ -218,7 +218,7 @@ class Encoder(nn.Module):
         stage: str | None = None,
         stride: int | None = None,
         dilated: Dilated = False,
-        features: str | None = None,
+        default: str | None = None,
     ) -> Any:
         """Return a view of the network, which shares its weights and changes nothing in it.
 
@@ -226,7 +226,7 @@ class Encoder(nn.Module):
             stage: a name, or names with + between them; None is the default of this encoder.
             stride: pixels per cell; None is the default of this encoder.
             dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
-            features: `STAGE/STRIDE` of a protocol, for a ResNet of which nobody names a stage or a stride.
+            default: `STAGE/STRIDE` of a protocol, for a ResNet of which nobody names a stage or a stride.
 
         Returns:
             A `FeatureExtractor`, in eval mode; what `feature_extractor` of the network returns; or the video encoder.
@@ -237,6 +237,9 @@ class Encoder(nn.Module):
         """
         stage = stage or self.default_stage
         stride = stride or self.default_stride
+        if default and self.extract is ResNetExtractor and stage is None and stride is None:
+            stage, _, pixels = default.partition("/")
+            stride = int(pixels)
         network = self.network
         kind = type(network).__name__
         options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's module has none
@@ -255,13 +258,15 @@ class Encoder(nn.Module):
             if self.given.module is network:
                 return view
             view = copy.copy(view)
-        elif features and getattr(view, "left_to_protocol", False):
-            layer, _, pixels = features.partition("/")
-            return self.view(layer, int(pixels))
         if is_made_here or self.is_ours:
             view.described = self.described
         view.given = self.given
         return view
+
+    def placed_view(self, **options: Any) -> Any:
+        """Return a view to compute with, as `view` does: of a network that `load` made, on the GPU if there is one."""
+        found = self.view(**options)
+        return on_device(found) if self.is_ours else found
 
     @property
     def recipe(self) -> Recipe | None:

@@ -75,7 +75,6 @@ class FeatureExtractor(nn.Module, ABC):
         positions: interpolation of a position embedding, set by a protocol; other networks ignore it.
         final_norm: apply a transformer's final norm to its maps, set by a protocol; other networks ignore it.
         dilated: SiamFC's dilations, of a ResNet.
-        left_to_protocol: True for a ResNet whose stage and stride nobody has named, so that a protocol may.
         given: holds the user's module of which this is a view; None for an extractor made by its class.
         described: description of the named network (`Network`); None if the network has no name.
         input: the RGB that the network gets; of a class the default of its networks.
@@ -90,7 +89,6 @@ class FeatureExtractor(nn.Module, ABC):
     multiple: int = 1
     positions: PositionRule = "network"
     final_norm: bool = True
-    left_to_protocol: bool = False
     given: Any = None
     described: Any = None
     input: Input = Input()

@@ -12,10 +12,10 @@ from torch import nn
 from ..errors import printable
 from ..functional.device import random_state_kept
 from .checkpoints import METADATA_KEY, load_weights, loaded, read_content, recipe_of, without_prefix
-from .copies import on_device
+from .copies import Held
 from .description import IMAGENET_MEAN, IMAGENET_STD, Input, Network
-from .encoder import Encoder
-from .extractor import Dilated, FeatureExtractor, MapExtractor
+from .encoder import Encoder, unwrapped
+from .extractor import Dilated, MapExtractor
 from .foreign import State, choice_rows, fitted, weights_in
 from .liir_encoder import LiirEncoder
 from .networks import (
@@ -72,8 +72,21 @@ def load(
     elif isinstance(network, Encoder):
         encoder = copy.copy(network)  # the caller's keeps its input
     else:
-        encoder = Encoder(network)
+        encoder = encoder_around(unwrapped(network))
     encoder.state_input(mean, std)
+    return encoder
+
+
+def encoder_around(module: Any) -> Encoder:
+    """Return the encoder of a module in memory: of a method of ours without features of its own that of its backbone.
+
+    Raises:
+        ValueError: as `Encoder`.
+    """
+    if getattr(module, "has_own_features", True):  # an attribute of our methods
+        return Encoder(module)
+    encoder: Encoder = module.evaluated
+    encoder.given = Held(module)
     return encoder
 
 
@@ -100,32 +113,6 @@ def _of_name(named: NamedNetwork) -> Encoder:
     return encoder
 
 
-def view(
-    network: Any,
-    stage: str | None = None,
-    stride: int | None = None,
-    dilated: Dilated = False,
-    features: str | None = None,
-) -> Any:
-    """Return the features of a network to compute with: `load(network).view(…)`, on the GPU if `load` makes it here.
-
-    Args:
-        network: as `load` takes it.
-        stage: as `Encoder.view` takes it.
-        stride: as `Encoder.view` takes it.
-        dilated: as `Encoder.view` takes it.
-        features: as `Encoder.view` takes it.
-
-    Raises:
-        ValueError: as `load` and `Encoder.view`.
-    """
-    if isinstance(network, FeatureExtractor) and stage is None and stride is None and not dilated:
-        return network
-    encoder = load(network)
-    found = encoder.view(stage, stride, dilated, features)
-    return on_device(found) if encoder.is_ours else found
-
-
 def build_feature_extractor(
     network: Any,
     stage: str | None = None,
@@ -135,7 +122,7 @@ def build_feature_extractor(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     dilated: Dilated = False,
-) -> nn.Module:
+) -> Any:
     """Return a feature extractor of a network, which shares its weights and changes nothing in it.
 
     Args:

@@ -115,7 +115,6 @@ class ResNetExtractor(FeatureExtractor):
         blocks = named_blocks(network)
         ends = ends_of(blocks)
         super().__init__(stage or "res4", ends, "this ResNet")
-        self.left_to_protocol = stage is None and stride is None
         coarsest = stride or NATURAL_STRIDE["res3"]
         if coarsest not in NATURAL_STRIDE.values():
             raise ValueError(f"stride {stride}: a ResNet's strides can be {sorted(NATURAL_STRIDE.values())} or None")

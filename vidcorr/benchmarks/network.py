@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..backbones import Encoder, NamedNetwork, Network, view, weights_digest
+from ..backbones import Encoder, NamedNetwork, Network, weights_digest
 from ..backbones.encoder import unwrapped
 from ..backbones.extractor import input_of
 from ..protocols.network_input import NetworkView
@@ -59,7 +59,7 @@ def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
         if named_twice:
             raise ValueError(f"{network.name} names its features, and so does {benchmark.name}: leave one of them out")
     features = getattr(benchmark.protocol, "features", None)
-    found = view(encoder, features=features, **benchmark.view_options(encoder))
+    found = encoder.placed_view(default=features, **benchmark.view_options(encoder))
     ignored = ignored_by(found, benchmark.protocol) if isinstance(benchmark.protocol, NetworkView) else []
     for field in ignored:
         # given by the user, and another value than the source's

@@ -222,6 +222,8 @@ class EvaluationProtocol(BaseModel):
         Raises:
             ValueError: for an unknown field, or a value out of range.
         """
+        if not any(field not in self.value_fields() or getattr(self, field) != fields[field] for field in fields):
+            return self
         changed = type(self)(**{"name": self.source, "benchmark": self.benchmark} | self.values() | fields)
         if "name" not in fields:
             changed._named = self._named

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..backbones import LiirExtractor, load, view
+from ..backbones import Encoder, LiirEncoder, LiirExtractor, load
 from ..backbones.extractor import eval_mode
 from ..backbones.video import stride_of
 from ..functional.propagation.propagate import LabelPropagator, name_of_rule, under_rule
@@ -123,12 +123,13 @@ def followed_by(
         ValueError: for an unknown network, protocol or field, or a rule under another kind of protocol.
     """
     encoder = load(network)
-    rules = rules_for(nn.Identity(), prompt, protocol)  # only for its kind and `features`; no stride is known yet
-    if isinstance(rules, TrackingProtocol):
-        extractor = view(encoder, **view_options(encoder))
+    named = rules_for(encoder, prompt, protocol)
+    if isinstance(named, TrackingProtocol):
+        extractor = encoder.placed_view(**view_options(encoder))
+        rules: AnyProtocol = at_extractor(named, extractor)
     else:
-        extractor = view(encoder, features=rules.features)
-    rules = rules_for(extractor, prompt, protocol)
+        extractor = encoder.placed_view(default=named.features)
+        rules = at_stride(named, stride_of(extractor), by_name=protocol is None or isinstance(protocol, str))
     if isinstance(rules, LabelProtocol):
         return extractor, under_rule(rules, propagator)
     if propagator is not LabelPropagator:
@@ -136,38 +137,35 @@ def followed_by(
     return extractor, rules
 
 
-def rules_for(extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol | None) -> AnyProtocol:
-    """Return the protocol that follows prompts of a kind, at the extractor's stride.
+def rules_for(encoder: Encoder, prompt: Prompt, protocol: str | AnyProtocol | None) -> AnyProtocol:
+    """Return the protocol that follows prompts of a kind, before the stride of the features is known.
 
     Args:
-        extractor: gives a single map, with its `stride`; Liir's changes the default for masks to `liir`.
+        encoder: the network; Liir's changes the default for masks to `liir`.
         prompt: a prompt of the kind.
         protocol: a protocol, or a name: for masks and points of a propagation protocol, for points also of a point
-            protocol (`fomo`, `tapir-matching`, `gmrw-chained`, and `vidcorr-points` for `vidcorr`'s), for boxes
-            `vfs`; with changed fields as `vidcorr+radius=0.3`. None is `vidcorr`, label propagation, for a box `vfs`. A
-            propagation protocol by name keeps the video's proportions and, for points at another stride than its own,
-            draws Gaussians of half a feature cell.
+            protocol (`fomo`, `tapir-matching`, `gmrw-chained`, and `vidcorr-points` for `vidcorr`'s), for boxes `vfs`;
+            with changed fields as `vidcorr+radius=0.3`. None is `vidcorr`, label propagation, for a box `vfs`. A
+            propagation protocol by name keeps the video's proportions.
 
     Raises:
         ValueError: for an unknown protocol or field.
     """
     if protocol is not None and not isinstance(protocol, str):
-        rules: AnyProtocol = protocol
-        if isinstance(rules, LabelProtocol):
-            fitting_class = PropagationProtocol if isinstance(prompt, MaskPrompt) else JointProtocol
-            rules = fitting_class.named(rules)  # refuses a protocol of the other class
-    elif isinstance(prompt, BoxPrompt):
-        rules = TrackingProtocol.named(protocol or "vfs")
-    elif isinstance(prompt, PointPrompt):
-        rules = _point_protocol(extractor, protocol or DEFAULT)
-    else:
-        default = "liir" if isinstance(extractor, LiirExtractor) else DEFAULT
-        named = PropagationProtocol.named(protocol or default, "davis")
-        rules = named.with_changes(**{"resized_data": None} | named.changes)  # keeps the video's proportions
-    if isinstance(rules, TrackingProtocol):
-        return at_extractor(rules, extractor)
-    stride = stride_of(extractor)
-    return rules if stride is None else rules.brought_by_features(feature_stride=stride)
+        if not isinstance(protocol, LabelProtocol):
+            return protocol
+        fitting_class = PropagationProtocol if isinstance(prompt, MaskPrompt) else JointProtocol
+        rules: AnyProtocol = fitting_class.named(protocol)  # refuses a protocol of the other class
+        return rules
+    if isinstance(prompt, BoxPrompt):
+        tracking: AnyProtocol = TrackingProtocol.named(protocol or "vfs")
+        return tracking
+    if isinstance(prompt, PointPrompt):
+        return _point_protocol(protocol or DEFAULT)
+    default = "liir" if isinstance(encoder.network, LiirEncoder | LiirExtractor) else DEFAULT
+    named = PropagationProtocol.named(protocol or default, "davis")
+    masks: AnyProtocol = named.with_changes(**{"resized_data": None} | named.changes)  # keeps the video's proportions
+    return masks
 
 
 def name_of(rules: AnyProtocol) -> str:
@@ -178,7 +176,7 @@ def name_of(rules: AnyProtocol) -> str:
     return f"{source}{plus}{changes}"
 
 
-def _point_protocol(extractor: nn.Module, name: str) -> JointProtocol | PointProtocol:
+def _point_protocol(name: str) -> JointProtocol | PointProtocol:
     """Return the protocol of a name for points; a name that masks have too is label propagation, as for masks."""
     source, plus, changes = name.partition("+")
     point_source = source.removesuffix(POINTS)
@@ -187,11 +185,27 @@ def _point_protocol(extractor: nn.Module, name: str) -> JointProtocol | PointPro
     if point_source in PointProtocol.sources() and (has_suffix or not is_shared_name):
         return PointProtocol.named(f"{point_source}{plus}{changes}")
     named = JointProtocol.named(name)
-    adapted: dict[str, Any] = {"input_size": None}  # keeps the video's proportions
-    stride = stride_of(extractor)
-    if named.keypoint_unit == "pixel" and stride not in (None, named.feature_stride):
-        adapted["keypoint_sigma"] = stride / 2
-    return named.with_changes(**adapted | named.changes)  # what the name itself changes stays
+    return named.with_changes(**{"input_size": None} | named.changes)  # keeps the video's proportions
+
+
+def at_stride(rules: Any, stride: int | None, by_name: bool) -> Any:
+    """Return a protocol at the stride of an extractor; None if it is not known yet.
+
+    Args:
+        rules: the protocol.
+        stride: pixels per cell.
+        by_name: the protocol was named: at another stride than its own, Gaussians of joints then have half a cell,
+            unless the name changes them.
+
+    Raises:
+        ValueError: if the name changes the stride to another one.
+    """
+    if stride is None:
+        return rules
+    is_in_pixels = isinstance(rules, JointProtocol) and rules.keypoint_unit == "pixel"
+    if by_name and is_in_pixels and stride != rules.feature_stride and "keypoint_sigma" not in rules.changes:
+        rules = rules.with_changes(keypoint_sigma=stride / 2)
+    return rules.brought_by_features(feature_stride=stride)
 
 
 def _computed_in_eval_mode(extractor: nn.Module, found: Iterator[tuple[Tensor, Any]]) -> Iterator[tuple[Tensor, Any]]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..backbones import Input, view
+from ..backbones import Input
 from ..backbones.copies import device_of
 from ..backbones.description import PROTOCOL
 from ..backbones.extractor import (
@@ -107,9 +107,12 @@ class FrameEncoder:
     copy of the extractor with folded BatchNorms, so make a new one after further training.
 
     Args:
-        extractor: a network, as `load` takes it, or its extractor, whose BatchNorms are folded if possible. Or a video
-            encoder, such as `Clips`: a call of `encode` is then a whole video.
-        protocol: the protocol; it gets the fields that the network sets. None if nothing is tracked.
+        extractor: an extractor, whose BatchNorms are folded if possible; or a video encoder, such as `Clips`: a call of
+            `encode` is then a whole video.
+        protocol: the protocol; it gets the fields that the network sets. None: frames enter the network as they are.
+
+    Raises:
+        TypeError: for a network in place of its extractor.
 
     Attributes:
         watch: counts the seconds by kind of work.
@@ -122,7 +125,8 @@ class FrameEncoder:
     """
 
     def __init__(self, extractor: Any, protocol: Any = None) -> None:
-        extractor = view(extractor, features=getattr(protocol, "features", None))
+        if not isinstance(extractor, FeatureExtractor | VideoEncoder):
+            raise TypeError(f"{type(extractor).__name__} is no extractor: give build_feature_extractor(network)")
         self.extractor: Any = extractor
         self.protocol: Any = protocol
         if isinstance(protocol, NetworkView):
@@ -190,7 +194,7 @@ class FrameEncoder:
                 output = features_by(self._network, images)
                 if not self._is_checked:
                     features = require_map(output, kind)
-                    require_stride(features, kind, self.protocol.feature_stride, (images.shape[2], images.shape[3]))
+                    require_stride(features, kind, self.extractor.stride, (images.shape[2], images.shape[3]))
                     self._is_checked = True
                 output = output.float()
             yield from output
@@ -224,7 +228,7 @@ class FrameEncoder:
             batch = output[None] if isinstance(output, Tensor) else output
             features = require_map(batch, kind)[0]
             stride = stated_stride(encoder)
-            expected = self.protocol.feature_stride
+            expected = getattr(self.protocol, "feature_stride", stride)
             if stride not in (None, expected):
                 raise ValueError(
                     f"{kind}: its maps have {stride} px per cell, protocol {self.protocol.name!r} "

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..backbones import view
 from ..backbones.extractor import stated_stride
 from ..datasets.spair import MatchPair
 from ..functional import match_keypoints
@@ -26,7 +25,7 @@ class KeypointMatcher(FrameEncoder):
     """A network under a matching protocol; matches the pairs of any number of sets of pictures.
 
     Args:
-        extractor: a network, as `load` takes it, or its extractor.
+        extractor: the extractor.
         protocol: the protocol. The stride of the map replaces the protocol's, and `input_size` becomes the nearest
             multiple of the network's stride and patch, the lower of two; the protocol's name shows the changes.
 
@@ -39,7 +38,6 @@ class KeypointMatcher(FrameEncoder):
     """
 
     def __init__(self, extractor: Any, protocol: MatchingProtocol) -> None:
-        extractor = view(extractor, features=protocol.features)
         step = math.lcm(getattr(extractor, "multiple", 1), stated_stride(extractor) or 1)
         # to the nearest multiple: `round` would take a half to the even one, not to the lower
         sides = tuple(max(1, math.ceil(side / step - 0.5)) * step for side in protocol.input_sides)

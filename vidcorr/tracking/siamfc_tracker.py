@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .. import signals
-from ..backbones import Encoder, load, view
+from ..backbones import Encoder
 from ..backbones.extractor import Dilated, FeatureExtractor, features_by, stated_stride
 from ..backbones.resnet import ends_of, is_resnet, named_blocks
 from ..backbones.video import VideoEncoder
@@ -85,8 +85,8 @@ class SiamFCTracker(FrameEncoder):
     The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
 
     Args:
-        extractor: a network, as `load` takes it, or its extractor; a fine-tuned extractor also has `exemplar(crops)`
-            for the first frame.
+        extractor: the extractor, for example `build_feature_extractor(network, "res5", dilated=True)`; its `exemplar`
+            maps the first frame.
         protocol: sizes, scales and penalties; the extractor's stride and dilation replace the protocol's.
 
     Attributes:
@@ -100,8 +100,6 @@ class SiamFCTracker(FrameEncoder):
     protocol: TrackingProtocol
 
     def __init__(self, extractor: Any, protocol: TrackingProtocol | None = None) -> None:
-        encoder = load(extractor)
-        extractor = view(encoder, **view_options(encoder))
         if isinstance(extractor, VideoEncoder):
             raise ValueError("SiamFC encodes single crops, which a video encoder cannot; give an image encoder")
         super().__init__(extractor, at_extractor(protocol or TrackingProtocol(), extractor))

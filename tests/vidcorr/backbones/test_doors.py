@@ -95,14 +95,14 @@ def test_a_kind_has_one_map_one_input_and_one_result_through_each_door(name, cli
     for network in doors(name):
         encoder = load(network)
         of_benchmark = FrameEncoder(view_for(BENCHMARK, network, encoder), RULES)
-        direct = FrameEncoder(network, RULES)
+        direct = FrameEncoder(encoder.view(), RULES)
         maps = [torch.stack(list(each.maps(frames))) for each in (of_benchmark, direct)]
         followed = torch.stack([ids for _, ids in follow(network, frames, prompt, RULES)])
         expected = (maps[0], followed) if expected is None else expected
         for found in maps:
             torch.testing.assert_close(found, expected[0])
         assert torch.equal(followed, expected[1])
-        matcher = KeypointMatcher(network, PAIRS)
+        matcher = KeypointMatcher(encoder.view(), PAIRS)
         assert {of_benchmark.input, direct.input, matcher.input} == {KINDS[name]}
     assert expected[0].shape[2:] == (8, 10)
     assert not expected[0].isnan().any()
@@ -396,7 +396,7 @@ def test_own_weights_of_a_librarys_network_with_its_classifier(spec, tmp_path, m
 def test_boxes_and_pictures_take_any_network():
     resnet = TinyResNet()
     expected = view_for(OtbBenchmark(""), resnet, load(resnet))
-    tracker = SiamFCTracker(resnet)
-    assert (tracker.extractor.stage, tracker.extractor.dilated) == (expected.stage, expected.dilated) == ("res5", True)
-    matcher = KeypointMatcher(resnet, MatchingProtocol.named("dift"))
+    tracker = SiamFCTracker(expected)
+    assert (tracker.extractor.stage, tracker.extractor.dilated) == ("res5", True)
+    matcher = KeypointMatcher(load(resnet).view(), MatchingProtocol.named("dift"))
     assert (matcher.extractor.stage, matcher.input) == ("res4", RESNETS)

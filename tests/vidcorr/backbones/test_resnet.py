@@ -106,10 +106,10 @@ def test_a_stride_is_that_of_the_stage_or_finer_and_res4_at_its_own_without_a_ch
         for stage, stride in {"res2": 4, "res3": 8, "res4": 8, "res5": 8, "res4.b1": 8}.items():
             finer = build_feature_extractor(network, stage, 8)
             assert (finer.stride, finer(torch.rand(1, 3, 64, 64)).shape[3]) == (stride, 64 // stride)
-        left = [build_feature_extractor(network, *chosen).left_to_protocol for chosen in ((), ("res4",), (None, 8))]
-    assert left == [True, False, False]
+        chosen = [load(network).view(*named, default="res3/4").stage for named in ((), ("res4",), (None, 8))]
+    assert chosen == ["res3", "res4", "res4"]
     assert own == {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
-    stated = {"stage": "res4", "stride": 16, "dilated": False, "multiple": 1, "left_to_protocol": False}
+    stated = {"stage": "res4", "stride": 16, "dilated": False, "multiple": 1}
     assert {name: getattr(view, name) for name in stated} == stated
     assert network.layer4[0].conv1.stride == (2, 2)
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from tests.helpers.references import GOLDEN, golden
 from vidcorr import NaviBenchmark, Row, ScanNetBenchmark
-from vidcorr.backbones import Input
+from vidcorr.backbones import Input, build_feature_extractor
 from vidcorr.benchmarks.navi import errors_of, matched, padded
 from vidcorr.datasets.navi import View
 from vidcorr.metrics.surfaces import correct_matches, surface_scores
@@ -101,7 +101,9 @@ def test_sides_that_are_no_multiple_of_a_patch_are_padded():
     seen, patches = [], nn.AvgPool2d(14)
     patches.multiple = patches.stride = 14
     patches.register_forward_pre_hook(lambda module, images: seen.append(images[0][0]))
-    encoder = FrameEncoder(patches, SurfaceProtocol.named("omniprobe", "navi", changes={"input_size": (20, 20)}))
+    encoder = FrameEncoder(
+        build_feature_extractor(patches), SurfaceProtocol.named("omniprobe", "navi", changes={"input_size": (20, 20)})
+    )
     view = view_of(20, 4)
     with pytest.warns(UserWarning, match="scores are chance"):
         matched(encoder, [view, view])

@@ -11,7 +11,7 @@ from torch import nn
 from tests.helpers.propagation import one_hot, video
 from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark, SiamFCTracker
-from vidcorr.backbones import load
+from vidcorr.backbones import RawColour, load
 from vidcorr.functional import LabelPropagator, decode_masks, match_keypoints, points, propagation, track_points
 from vidcorr.functional.matching import prepare_picture
 from vidcorr.functional.propagation.coding import fit_input
@@ -120,7 +120,7 @@ def matches_by(protocol):
 
 def boxes_by(protocol):
     frames = torch.randint(256, (3, 3, 96, 96)).byte()
-    tracked = SiamFCTracker("raw_colour", protocol).track(frames, np.array([[20.0, 30.0, 24.0, 20.0]]))
+    tracked = SiamFCTracker(RawColour(), protocol).track(frames, np.array([[20.0, 30.0, 24.0, 20.0]]))
     return [torch.from_numpy(np.array(box)) for _, box in tracked]
 
 
@@ -187,12 +187,13 @@ def test_what_a_network_ignores_is_refused_as_a_change_and_renames_nothing(chang
     assert READ_BY_NETWORK in PropagationProtocol.model_fields[field].metadata
     for network in ("torchvision:resnet18@res4", nn.AvgPool2d(8), "raw_colour"):
         encoder = load(network)
-        assert FrameEncoder(encoder, vfs.with_changes(**change)).protocol == FrameEncoder(encoder, vfs).protocol
+        view = encoder.view()
+        assert FrameEncoder(view, vfs.with_changes(**change)).protocol == FrameEncoder(view, vfs).protocol
         benchmark = DavisBenchmark(davis_root, changes=change)
         refused(ValueError, f"davis: .* ignores {field}: leave the change out", benchmark.evaluate, network)
     if field != "features":
-        transformer = load("timm:vit_tiny_patch16_224")
+        transformer = load("timm:vit_tiny_patch16_224").view()
         assert field in FrameEncoder(transformer, vfs.with_changes(**change)).protocol.changes
     else:
-        resnet = load("torchvision:resnet18")
+        resnet = load("torchvision:resnet18").view(default="res3/4")
         assert FrameEncoder(resnet, vfs.with_changes(**change)).protocol.name == "vfs+feature_stride=4+features=res3/4"

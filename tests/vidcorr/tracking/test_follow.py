@@ -11,7 +11,7 @@ from vidcorr.backbones import LiirEncoder, build_feature_extractor
 from vidcorr.functional.propagation.resizing import reduced_frame
 from vidcorr.metrics import region_similarity
 from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol
-from vidcorr.tracking.follow import name_of, rules_for, seen_size
+from vidcorr.tracking.follow import followed_by, name_of, seen_size
 from vidcorr.tracking.labels import TrackedFrame, moved
 
 
@@ -54,24 +54,24 @@ def test_a_point_whose_heat_map_is_empty_has_no_place(colour, monkeypatch):
 
 def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_its_own(colour):
     prompt = PointPrompt.of([(1, 1)])
-    assert rules_for(colour, prompt, None) == rules_for(colour, prompt, "vidcorr")
+    assert followed_by(colour, prompt, None)[1] == followed_by(colour, prompt, "vidcorr")[1]
     mask = MaskPrompt.of(np.ones((8, 8), np.uint8))
     liir = build_feature_extractor(LiirEncoder("none", stages=3))
-    names = [rules_for(each, mask, None).name for each in (colour, liir)]
+    names = [followed_by(each, mask, None)[1].name for each in (colour, liir)]
     assert names == ["vidcorr", "liir"]
-    sizes = [rules_for(colour, mask, name).resized_data for name in ("catmae-16", "catmae-16+resized_data=8,8")]
+    sizes = [followed_by(colour, mask, name)[1].resized_data for name in ("catmae-16", "catmae-16+resized_data=8,8")]
     assert sizes == [None, (8, 8)]
-    found = {name: rules_for(colour, prompt, name) for name in ("vidcorr", "vfs", "vfs+keypoint_sigma=3")}
+    found = {name: followed_by(colour, prompt, name)[1] for name in ("vidcorr", "vfs", "vfs+keypoint_sigma=3")}
     assert {type(rules) for rules in found.values()} == {JointProtocol}
     assert [rules.keypoint_sigma for rules in found.values()] == [4, 2, 3]
     expected = PointProtocol.named("vidcorr").brought_by_features(feature_stride=4)
-    assert rules_for(colour, prompt, "vidcorr-points") == expected
+    assert followed_by(colour, prompt, "vidcorr-points")[1] == expected
     for name in PointProtocol.sources():
         of_both = name in JointProtocol.sources()
-        assert isinstance(rules_for(colour, prompt, name), JointProtocol if of_both else PointProtocol)
-        own = rules_for(colour, prompt, f"{name}-points+scored_size=128")
+        assert isinstance(followed_by(colour, prompt, name)[1], JointProtocol if of_both else PointProtocol)
+        own = followed_by(colour, prompt, f"{name}-points+scored_size=128")[1]
         assert (type(own), own.feature_stride) == (PointProtocol, 4)
-        assert rules_for(colour, prompt, name_of(own)) == own  # a log names what ran
+        assert followed_by(colour, prompt, name_of(own))[1] == own  # a log names what ran
     frames = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     refused(ValueError, "reads a video several times: give a file", follow, colour, frames, prompt, "vidcorr-points")
 

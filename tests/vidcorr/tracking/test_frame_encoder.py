@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tests.helpers.encoders import clips_over
+from tests.helpers.refusal import refused
 from vidcorr.backbones import Clips, Input, build_feature_extractor, load
 from vidcorr.functional.device import fastest_precision
 from vidcorr.protocols import PropagationProtocol
@@ -27,7 +28,10 @@ def test_an_extractor_sees_white_as_1_on_its_device():
     white = torch.full((3, 32, 64), 255, dtype=torch.uint8)
     (features,) = FrameEncoder(build_feature_extractor(nn.AvgPool2d(8))).features([white])
     torch.testing.assert_close(features, torch.ones(3, 4, 8))
-    (features,) = FrameEncoder(nn.Conv2d(3, 5, 3, padding=1).to("meta")).features([white])
+    (found,) = FrameEncoder(build_feature_extractor(nn.AvgPool2d(8))).maps([white], may_be_constant=True)
+    assert torch.equal(found, features)
+    refused(TypeError, "AvgPool2d is no extractor", FrameEncoder, nn.AvgPool2d(8))
+    (features,) = FrameEncoder(build_feature_extractor(nn.Conv2d(3, 5, 3, padding=1).to("meta"))).features([white])
     assert (features.device.type, features.shape) == ("meta", (5, 32, 64))
 
 
@@ -61,7 +65,9 @@ def test_precision_auto_becomes_what_the_device_has_and_a_single_cell_is_not_con
 
 
 def test_a_gpu_encodes_as_many_frames_at_once_as_eight_of_davis_have_pixels():
-    encoder = FrameEncoder(nn.Conv2d(3, 4, 4, 4), VFS.with_changes(input_size=None, input_padding=1))
+    encoder = FrameEncoder(
+        build_feature_extractor(nn.Conv2d(3, 4, 4, 4)), VFS.with_changes(input_size=None, input_padding=1)
+    )
     assert (encoder.multiple, encoder.frames_at_once((480, 854))) == (1, 1)
     encoder.device = torch.device("cuda")
     counts = {(480, 854): 8, (8, 204_960): 2, (8, 204_961): 1, (64, 64): 16, (4000, 4000): 1}

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from vidcorr.backbones import build_feature_extractor
 from vidcorr.datasets.spair import MatchPair
 from vidcorr.functional import match_keypoints
 from vidcorr.functional.matching import prepare_picture
@@ -30,7 +31,9 @@ def pair(tmp_path):
 
 @pytest.mark.parametrize("name", ["geoaware", "insid3"])
 def test_a_match_is_that_of_the_features(name, pair):
-    matcher = KeypointMatcher(COLOURS, MatchingProtocol.named(name, "spair").with_changes(input_size=64))
+    matcher = KeypointMatcher(
+        build_feature_extractor(COLOURS), MatchingProtocol.named(name, "spair").with_changes(input_size=64)
+    )
     rules = matcher.protocol
     pictures = torch.stack([prepare_picture(matcher.picture(pair, which), rules) for which in (0, 1)])
     both = COLOURS(pictures.float() / 255)
@@ -43,7 +46,7 @@ def test_features_of_a_category_are_kept_as_far_as_they_fit(pair, monkeypatch):
     rules = MatchingProtocol.named("dift").with_changes(input_size=64)
     for room, kept in ((keypoint_matcher.KEPT_OF_PICTURES, [True, True]), (3 * 16 * 16 * 4, [True, False])):
         monkeypatch.setattr(keypoint_matcher, "KEPT_OF_PICTURES", room)
-        matcher = KeypointMatcher(COLOURS, rules)
+        matcher = KeypointMatcher(build_feature_extractor(COLOURS), rules)
         assert [matcher.features_of(pair, which) is matcher.features_of(pair, which) for which in (0, 1)] == kept
         assert matcher.features_of(of_dogs, 0) is not matcher.features_of(pair, 0)
 
@@ -53,5 +56,6 @@ def test_the_input_is_the_nearest_multiple_of_stride_and_patch_the_lower_of_two(
     for stride, multiple in ((16, 1), (23, 1), (2000, 1), (16, 12), (None, 23)):
         network = nn.AvgPool2d(stride or 23)
         network.stride, network.multiple = stride, multiple
-        sides[stride, multiple] = KeypointMatcher(network, rules).protocol.input_size
+        matcher = KeypointMatcher(build_feature_extractor(network), rules)
+        sides[stride, multiple] = matcher.protocol.input_size
     assert sides == {(16, 1): 832, (23, 1): 851, (2000, 1): 2000, (16, 12): 816, (None, 23): 851}  # of 840

@@ -21,7 +21,7 @@ def test_the_backbone_runs_in_the_protocols_precision_whatever_surrounds_it(prec
     extractor.stride = 4
     extractor.register_forward_hook(lambda module, images, features: types.append(features.dtype))
     protocol = PropagationProtocol.named("vfs").with_changes(backbone_precision=precision)
-    encoder = FrameEncoder(extractor, protocol)
+    encoder = FrameEncoder(build_feature_extractor(extractor), protocol)
     assert encoder.grid == (0, 0)
     frame = torch.randint(256, (3, 32, 40), dtype=torch.uint8)
     with torch.autocast("cpu", torch.bfloat16, enabled=around):
@@ -79,8 +79,13 @@ def test_a_map_without_places_of_another_stride_or_a_list_of_maps_is_refused():
     several = nn.Module()
     several.stride, several.encode = 8, lambda frames: map(list, frames)
     frame = torch.zeros(1, 3, 64, 64).byte()
-    refused(ValueError, r"Module: expected a map .* got list", next, FrameEncoder(several, rules).maps(frame))
-    padded = FrameEncoder(nn.AvgPool2d(8, padding=4), rules)
+    refused(
+        ValueError,
+        r"Module: expected a map .* got list",
+        next,
+        FrameEncoder(several, rules).maps(frame),
+    )
+    padded = FrameEncoder(build_feature_extractor(nn.AvgPool2d(8, padding=4)), rules)
     refused(ValueError, "9 x 9 cells for a 64 x 64 image are not those of stride 8", next, padded.maps(frame))
 
 

@@ -12,6 +12,7 @@ from tests.helpers.propagation import one_hot, video
 from tests.helpers.refusal import refused
 from tests.helpers.sprite import tensors
 from vidcorr import BoxPrompt, DavisBenchmark, JhmdbBenchmark, MaskPrompt, PointPrompt, follow, predict_video
+from vidcorr.backbones import load
 from vidcorr.functional import LabelPropagator, propagate_labels
 from vidcorr.functional.propagation.matches import affinity_of_cells
 from vidcorr.functional.propagation.propagate import References, under_rule
@@ -120,7 +121,7 @@ def test_a_learnt_number_of_the_users_module_is_reached(module, davis_root, scen
     class OwnDavis(DavisBenchmark):
         propagator = Learnt
 
-    assert FrameEncoder(network).network is network
+    assert FrameEncoder(load(network).view()).network is network
     changes = {"temperature": 0.01}
     expected = DavisBenchmark(davis_root, changes=changes).evaluate(network)
     assert OwnDavis(davis_root).evaluate(network).scores == pytest.approx(expected.scores, abs=1e-6)

@@ -8,7 +8,7 @@ from torch.nn.functional import conv2d
 
 from tests.helpers.refusal import refused
 from vidcorr import SiamFCTracker, TrackingProtocol
-from vidcorr.backbones import Normalise
+from vidcorr.backbones import Normalise, build_feature_extractor
 from vidcorr.functional.propagation.resizing import sampling_matrix
 from vidcorr.tracking.siamfc_tracker import cosine_window
 
@@ -51,7 +51,7 @@ def follow(tracker, frames, box):
 
 def test_golden_features_responses_window_and_boxes(golden):
     expected = golden("siamfc_tracking")
-    tracker = SiamFCTracker(GoldenNet(expected))
+    tracker = SiamFCTracker(build_feature_extractor(GoldenNet(expected)))
     track = tracker.start(expected["frames"][0], expected["init_box"])
     np.testing.assert_allclose(track.exemplar, expected["exemplar_feat"], rtol=0, atol=1e-4)
     rows = cosine_window(272, tracker.device).view(272, 272)[::16]
@@ -68,7 +68,9 @@ def test_golden_features_responses_window_and_boxes(golden):
 @pytest.mark.slow
 def test_golden_boxes_of_a_head(golden):
     expected = golden("siamfc_tracking")
-    boxes = follow(SiamFCTracker(GoldenHead(expected)), expected["frames"], expected["init_box"])
+    boxes = follow(
+        SiamFCTracker(build_feature_extractor(GoldenHead(expected))), expected["frames"], expected["init_box"]
+    )
     assert np.abs(boxes - expected["convfc_boxes"]).max() < 1e-3
 
 
@@ -76,7 +78,7 @@ def test_targets_tracked_together_are_those_tracked_alone(golden):
     expected = golden("siamfc_tracking")
     frames = expected["frames"][:3]
     boxes = np.array([expected["gt"][0], [30.0, 60, 20, 25], [90.0, 40, 40, 30]])
-    tracker = SiamFCTracker(GoldenNet(expected))
+    tracker = SiamFCTracker(build_feature_extractor(GoldenNet(expected)))
     for box in ([1, 1, 0, 5], [1, np.nan, 5, 5]):
         refused(ValueError, "it needs a width and a height", tracker.start, frames[0], box)
     video = torch.from_numpy(frames).permute(0, 3, 1, 2)
@@ -88,7 +90,7 @@ def test_targets_tracked_together_are_those_tracked_alone(golden):
 @pytest.mark.parametrize(("lowers", "found"), [(True, 1), (False, 0)])
 def test_a_change_of_scale_costs_also_where_responses_are_negative(lowers, found):
     """VFS's code multiplies a negative response too, which raises it: here the smallest scale would win."""
-    tracker = SiamFCTracker(nn.Identity(), TrackingProtocol(penalty_lowers=lowers))
+    tracker = SiamFCTracker(build_feature_extractor(nn.Identity()), TrackingProtocol(penalty_lowers=lowers))
     responses = torch.full((1, 3, 4, 4), -20.0)
     responses[:, :, 1, 2] = torch.tensor([-10.0, -10.0, -11.0])
     best, place, *_ = tracker._peaks(responses).tolist()
@@ -101,7 +103,7 @@ def test_a_change_of_scale_costs_also_where_responses_are_negative(lowers, found
 def test_a_response_that_varies_by_rounding_alone_counts_for_nothing(rise, place):
     extractor = nn.Identity()
     extractor.stride = 8
-    tracker = SiamFCTracker(extractor, TrackingProtocol())
+    tracker = SiamFCTracker(build_feature_extractor(extractor), TrackingProtocol())
     responses = torch.full((1, 3, 5, 5), 8.0)
     responses[:, 1, 0] *= 1 + rise
     assert tracker.protocol.name == "vfs+dilated=false"
