@@ -60,6 +60,8 @@ def command(args: Sequence[str]) -> None:
             overlay=flags.overlay,
             metadata={"model": flags.model, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights},
         )
+    if "colours" in content["prompt"]:
+        print(f"{flags.mask}: {content['prompt']['colours']}")
     files = ", ".join(name for name in OUTPUTS if (flags.output / name).exists())
     print(printable(", ".join(filter(None, (network.row, Input(**content["input"]).line)))))
     view = f"{content['stage']} at stride {content['stride']}"

@@ -223,7 +223,7 @@ class MaskFolders:
         folder = self.truth / name / object_folder
         predicted = self.predictions / name / object_folder
         annotations = MaskFolder(folder, of_object=bool(object_folder), has_void=rules.has_void)
-        predictions = MaskFolder(predicted, of_object=bool(object_folder), has_void=rules.has_void)
+        predictions = MaskFolder(predicted, of_object=bool(object_folder), has_void=rules.has_void, truth=annotations)
 
         def shown(stem: str) -> Collection[int]:
             return annotations.shown(annotations.numbers[stem])

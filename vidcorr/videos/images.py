@@ -86,7 +86,7 @@ def open_image(path: str | os.PathLike[str], content: bytes | None = None) -> It
     Raises:
         DecodingError: if it is not an image, cannot be decoded in the context, or exceeds Pillow's limit on pixels.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     source: Any = path if content is None else io.BytesIO(content)
     try:
@@ -94,8 +94,23 @@ def open_image(path: str | os.PathLike[str], content: bytes | None = None) -> It
             yield image
     except DataError:
         raise
+    except UnidentifiedImageError as error:
+        raise DecodingError(path, f"cannot be decoded as an image ({_kind_of(content)})") from error
     except Exception as error:  # a damaged file makes the decoders fail in every way
         raise DecodingError(path, f"cannot be decoded as an image ({error or type(error).__name__})") from error
+
+
+def _kind_of(content: bytes | None) -> str:
+    """Return what a file is that is no JPEG or PNG."""
+    from PIL import Image, UnidentifiedImageError
+
+    if content == b"":
+        return "it is empty"
+    try:
+        with Image.open(io.BytesIO(content or b"")) as image:
+            return f"it is {image.format}: frames and masks are JPEG or PNG files"
+    except UnidentifiedImageError:
+        return "it is none, or damaged at its start"
 
 
 def read_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from .files import DataError
 from .folders import list_folders, list_images
 from .images import image_size, open_image, pixels, require_size
-from .masks import VOID, pixel_counts, read_mask, refuse_large_void, require_form
+from .masks import (
+    VOID,
+    colours_in,
+    ids_in_davis,
+    ids_of_colours,
+    pixel_counts,
+    read_mask,
+    refuse_large_void,
+    require_form,
+)
 
 KEPT_MASKS = 64
 """Number of decoded masks that stay in memory, since starts, rules and scores read the same ones."""
@@ -20,7 +29,8 @@ class MaskFolder(dict[int, Path]):
     """The masks of a video: index of a frame → its file. All masks together decide what their values mean.
 
     The rule for truth and predictions alike: where all masks hold only 0 and 255, 255 is the object, with id 1. Beside
-    other ids 255 is void; a mask of 255 alone then needs another mask that holds void beside ids.
+    other ids 255 is void; a mask of 255 alone then needs another mask that holds void beside ids. In RGB, masks
+    share the ids of their colours (`ids_of_colours`); those of predictions are the truth's.
 
     Args:
         folder: folder of the masks, named after their frames; one that does not exist holds none.
@@ -30,6 +40,7 @@ class MaskFolder(dict[int, Path]):
         tolerance: largest difference of a mask and its frame in height and width, pixels.
         of_object: the folder belongs to a single object: every value but 0 is this object, with id 1.
         has_void: 255 is void beside ids; False: an ordinary id, by the rules of some data sets.
+        truth: the annotations of the same video, if these masks are predictions.
 
     Attributes:
         size: (height, width) of the frames, pixels; (0, 0) without frames.
@@ -48,11 +59,13 @@ class MaskFolder(dict[int, Path]):
         tolerance: int = 0,
         of_object: bool = False,
         has_void: bool = True,
+        truth: "MaskFolder | None" = None,
     ) -> None:
         super().__init__()
         self.folder = folder
         self.of_object = of_object
         self.has_void = has_void
+        self.truth = truth
         self.size = (0, 0)
         self._values: dict[int, tuple[int, ...]] = {}
         masks = list_images(folder)
@@ -79,6 +92,22 @@ class MaskFolder(dict[int, Path]):
     def numbers(self) -> dict[str, int]:
         """Name of a mask, without suffix → index of its frame."""
         return {mask.stem: t for t, mask in self.items()}
+
+    @cached_property
+    def colours(self) -> dict[int, int]:
+        """Ids of the colours, 0xRRGGBB, of masks in RGB; reads all masks. Empty if all masks hold ids.
+
+        Predictions have the colours of their truth, and those of DAVIS's palette if the truth is not in RGB.
+
+        Raises:
+            DataError: if a mask is damaged, or is a picture of many colours.
+        """
+        if self.truth is not None:
+            return self.truth.colours or ids_in_davis()
+        present: set[int] = set()
+        for t in self:
+            present.update(colours_in(self[t]))
+        return ids_of_colours(present)
 
     @cached_property
     def is_of_one(self) -> bool:
@@ -192,7 +221,7 @@ class MaskFolder(dict[int, Path]):
 
 @lru_cache(maxsize=KEPT_MASKS)
 def _decoded(masks: MaskFolder, t: int) -> NDArray[np.uint8]:
-    return read_mask(masks[t])
+    return read_mask(masks[t], lambda: masks.colours)
 
 
 def mask_folders(folder: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,22 +19,34 @@ VOID = 255
 """Pixel value of void; scored as background, as by DAVIS's official code in the semi-supervised task."""
 MOST_GREY_IDS = 16
 """More values in a grey mask, of which fewer than half are in use, are smoothed edges or a picture."""
+MOST_COLOURS = 32
+"""More colours in an RGB mask are smoothed edges or a picture."""
 
 
-def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Decode a mask: (H, W) uint8 ids, the indices of an indexed PNG or the values of an 8-bit grey PNG.
+def read_mask(path: Path, colours: Callable[[], Mapping[int, int]] | None = None) -> NDArray[np.uint8]:
+    """Decode a mask: (H, W) uint8 ids, which are the indices of an indexed PNG or the values of an 8-bit grey PNG.
 
     The one reader of masks, of annotations, predictions and prompts alike. 0 is the background, black in a palette.
+    An RGB PNG of few colours is a mask too: black is the background, every other colour an object.
+
+    Args:
+        path: the file.
+        colours: returns the ids of the colours, for a mask in RGB; None: `ids_of_colours` of this mask.
 
     Raises:
         DecodingError: if the file is damaged or cannot be decoded.
-        DataError: if it is no indexed or 8-bit grey PNG, has transparency, or many grey values and no palette.
+        DataError: if it is no PNG of these forms, has transparency, many grey values and no palette, many colours, or a
+            colour that is not in `colours`.
     """
-    content = read_whole(path)
-    with open_image(path, content) as image:
+    with open_image(path, read_whole(path)) as image:
         require_form(path, image)
-        ids: NDArray[np.uint8] = np.array(image)
         palette = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
+        pixels = np.array(image)
+    if pixels.ndim == 3:
+        packed = _packed(path, pixels)
+        numbers = ids_of_colours(np.unique(packed).tolist()) if colours is None else colours()
+        return _numbered(path, packed, numbers)
+    ids: NDArray[np.uint8] = pixels
     has_colours = np.ptp(palette, axis=1).any()
     values = object_ids(ids)
     is_shade = len(values) > MOST_GREY_IDS and values[-1] > 2 * len(values)
@@ -45,14 +58,91 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 
 
 def require_form(path: Path, image: ImageFile.ImageFile) -> None:
-    """Refuse an image, not decoded yet, in any form but the two of masks."""
+    """Refuse an image, not decoded yet, in any form but those of masks."""
     is_form = image.format == "PNG" and "transparency" not in image.info
     if image.mode == "P":
         is_form &= (image.getpalette() or [])[:3] == [0, 0, 0]
-    else:
+    elif not is_in_colours(image):
         is_form &= image.mode == "L" and image.tile[0][3] == "L"  # grey of fewer bits would be scaled
     if not is_form:
-        raise DataError(f"{path}: not an indexed or 8-bit grey mask (a PNG of ids, 0 black, nothing transparent)")
+        raise DataError(f"{path}: not a mask: a PNG of ids (indexed or 8-bit grey, 0 black) or of few colours on black")
+
+
+def is_in_colours(image: ImageFile.ImageFile) -> bool:
+    """Return True if an image, not decoded yet, stores colours, not ids."""
+    return image.mode in ("RGB", "RGBA")
+
+
+def colours_in(path: Path) -> tuple[int, ...]:
+    """Return the colours of an RGB mask but black, ascending, each as 0xRRGGBB; none for a mask of ids.
+
+    Raises:
+        DecodingError: if the file is damaged or cannot be decoded.
+        DataError: if it is no mask, or has many colours.
+    """
+    with open_image(path, read_whole(path)) as image:
+        require_form(path, image)
+        if not is_in_colours(image):
+            return ()
+        present = np.unique(_packed(path, np.array(image)))
+    return tuple(present[present > 0].tolist())
+
+
+def ids_of_colours(colours: Iterable[int]) -> dict[int, int]:
+    """Number the colours of a video's masks but black, the background: colour, 0xRRGGBB → id.
+
+    If DAVIS's palette has all colours, each has its index there. Else the sorted colours are 1, 2, 3 and so on.
+
+    Example:
+        >>> ids_of_colours([0x008000, 0x800000]), ids_of_colours([0xFFFFFF, 0xFF0000])
+        ({32768: 2, 8388608: 1}, {16711680: 1, 16777215: 2})
+    """
+    ordered = sorted(set(colours) - {0})
+    davis = ids_in_davis()
+    if all(colour in davis for colour in ordered):
+        return {colour: davis[colour] for colour in ordered}
+    return {colour: number for number, colour in enumerate(ordered, start=1)}
+
+
+def ids_in_davis() -> dict[int, int]:
+    """Return the colours of DAVIS's palette but black, 0xRRGGBB → index."""
+    red, green, blue = davis_palette().astype(int).T
+    packed = (red << 16) + (green << 8) + blue
+    return {colour: index for index, colour in enumerate(packed.tolist()) if index}
+
+
+def described(colours: Mapping[int, int]) -> str:
+    """Return the ids of colours as text.
+
+    Example:
+        >>> described({0x008000: 2, 0x800000: 1})
+        '#800000 = 1, #008000 = 2'
+    """
+    by_id = sorted(colours, key=colours.__getitem__)
+    return ", ".join(f"#{colour:06x} = {colours[colour]}" for colour in by_id)
+
+
+def _packed(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Return the colours of an RGB or opaque RGBA image as 0xRRGGBB, (H, W)."""
+    if (pixels[..., 3:] < 255).any():
+        raise DataError(f"{path}: not a mask: it is transparent in places; save it without transparency")
+    red, green, blue = np.moveaxis(pixels[..., :3].astype(np.uint32), -1, 0)
+    packed: NDArray[np.uint32] = (red << 16) + (green << 8) + blue
+    count = len(np.unique(packed))
+    if count > MOST_COLOURS:
+        raise DataError(f"{path}: {count} colours are a picture, or a mask with smoothed edges, not the ids of a mask")
+    return packed
+
+
+def _numbered(path: Path, packed: NDArray[np.uint32], numbers: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Return the ids of packed colours, (H, W); 0 for black."""
+    ids = np.zeros(packed.shape, np.uint8)
+    for colour in np.unique(packed[packed > 0]).tolist():
+        if colour not in numbers:
+            known = described(numbers) if len(numbers) <= MOST_COLOURS else "those of DAVIS's palette"
+            raise DataError(f"{path}: colour #{colour:06x} is none of the annotations' ({known})")
+        ids[packed == colour] = numbers[colour]
+    return ids
 
 
 def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:

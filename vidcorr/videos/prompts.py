@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .files import DataError, read_text
 from .images import pixels
-from .masks import VOID, object_ids, read_mask, refuse_large_void
+from .masks import VOID, colours_in, described, ids_of_colours, object_ids, read_mask, refuse_large_void
 
 POINT_COLUMNS = ["frame", "point", "x", "y"]
 """First columns of a table of points, as `predict` writes it."""
@@ -87,9 +87,11 @@ class MaskPrompt(Prompt):
     Attributes:
         labels: (H, W) uint8 ids, 0 is background.
         objects: the ids, ascending.
+        colours: the ids of the colours of a mask in RGB, in words.
     """
 
     kind = "mask"
+    colours: str = ""
 
     @classmethod
     def of(cls, given: Any) -> Self:
@@ -98,9 +100,11 @@ class MaskPrompt(Prompt):
         Raises:
             DataError: if the file or array is no mask, or its void outweighs its objects.
         """
+        colours: dict[int, int] = {}
         if isinstance(given, str | Path):
             source = str(given)
             ids = read_mask(Path(given))
+            colours = ids_of_colours(colours_in(Path(given)))
         else:
             source = "array"
             array = np.asarray(given)
@@ -111,7 +115,7 @@ class MaskPrompt(Prompt):
         refuse_large_void(source, ids)
         id_of_void = 0 if object_ids(ids) else 1
         labels = np.where(ids == VOID, np.uint8(id_of_void), ids)
-        return cls(source=source, objects=object_ids(labels), labels=labels)
+        return cls(source=source, objects=object_ids(labels), labels=labels, colours=described(colours))
 
     def within(self, size: tuple[int, int]) -> Self:
         """Return the prompt; raise `DataError` unless the mask has the frame's size, (height, width) pixels."""
@@ -121,7 +125,8 @@ class MaskPrompt(Prompt):
 
     def metadata(self) -> dict[str, Any]:
         """Return a description for the record."""
-        return {"kind": self.kind, "source": self.source, "objects": list(self.objects)}
+        content = {"kind": self.kind, "source": self.source, "objects": list(self.objects)}
+        return content | ({"colours": self.colours} if self.colours else {})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -63,7 +63,7 @@ OTHER_FORMS = {
     "grey of 4 bits": lambda path: path.write_bytes(GREY_OF_4_BITS),
     "grey of 16 bits": lambda path: Image.fromarray(IDS.astype(np.uint16)).save(path),
     "grey with a transparent value": lambda path: Image.fromarray(IDS).save(path, transparency=2),
-    "RGB in the colours of DAVIS": lambda path: Image.fromarray(COLOURS[IDS]).save(path),
+    "RGB with transparent places": lambda path: Image.fromarray(COLOURS[IDS]).convert("RGBA").rotate(9).save(path),
     "a transparent index": lambda path: indexed(IDS).save(path, transparency=1),
     "background at another index": lambda path: indexed(1 - SHAPE // 255, WHITE_GROUND).save(path),
 }  # fmt: skip
@@ -74,7 +74,47 @@ OTHER_FORMS = {
 def test_every_other_form_is_refused(form, tmp_path):
     OTHER_FORMS[form](tmp_path / "mask.png")
     for read in (read_mask, MaskPrompt.of):
-        refused(DataError, r"mask\.png: not an indexed or 8-bit grey mask", read, tmp_path / "mask.png")
+        refused(DataError, r"mask\.png: not a mask", read, tmp_path / "mask.png")
+
+
+RED_AND_BLUE = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_few_colours_are_ids_of_all_masks_of_a_video(mode, tmp_path):
+    ids = np.minimum(IDS, 2)
+
+    def write(name, colours):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(colours).convert(mode).save(tmp_path / name)
+
+    write("davis.png", COLOURS[IDS])
+    assert read_mask(tmp_path / "davis.png").tolist() == IDS.tolist()
+    write("others.png", RED_AND_BLUE[ids])
+    prompt = MaskPrompt.of(tmp_path / "others.png")
+    assert prompt.labels.tolist() == np.choose(ids, (0, 2, 1)).tolist()  # blue sorts first
+    assert prompt.metadata()["colours"] == "#0000ff = 1, #ff0000 = 2"
+    write("video/0.png", RED_AND_BLUE[ids])
+    write("video/1.png", RED_AND_BLUE[np.where(ids == 1, 1, 0)])
+    video = MaskFolder(tmp_path / "video")
+    assert (video.shown(0), video.shown(1)) == ((1, 2), (2,))  # red is 2 in all masks
+    predictions = MaskFolder(tmp_path / "video", truth=MaskFolder(tmp_path / "video"))
+    assert predictions.read(1).tolist() == video.read(1).tolist()
+
+
+def test_many_colours_and_colours_that_the_truth_lacks_are_refused(tmp_path):
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "ids").mkdir()
+    Image.fromarray(RED_AND_BLUE[np.minimum(IDS, 1)]).save(tmp_path / "truth/0.png")
+    Image.fromarray(IDS).save(tmp_path / "ids/0.png")
+    Image.fromarray(RED_AND_BLUE[np.minimum(IDS, 2)]).save(tmp_path / "0.png")
+    for truth in (MaskFolder(tmp_path / "truth"), MaskFolder(tmp_path / "ids")):
+        refused(
+            DataError, r"0\.png: colour #0000ff is none of the annotations'", MaskFolder(tmp_path, truth=truth).read, 0
+        )
+    smooth = Image.fromarray(RED_AND_BLUE[np.minimum(IDS, 2)]).resize((61, 47), Image.Resampling.BICUBIC)
+    smooth.save(tmp_path / "smooth.png")
+    refused(DataError, r"smooth\.png: .* colours are a picture", read_mask, tmp_path / "smooth.png")
 
 
 @pytest.mark.parametrize("read", [read_mask, read_image])
