@@ -186,16 +186,20 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
 
     Returns:
         The table, or None unless the packets certainly give the times of all frames; and the number of readable packets
-        with a frame.
+        with a frame, from the first key frame on.
     """
     stream = film_stream(container)
     has_headers = has_picture_headers(stream.codec_context.name)
     is_certain = has_headers or has_reliable_times(container, stream)
     pictures: list[tuple[int, Picture]] = []
     count = 0
+    has_key = False
     for packet in container.demux(stream):
         if not packet.size:
             continue  # it ends the stream
+        if packet.is_keyframe and not has_key:
+            has_key = True
+            count = 0  # a stream that is cut within a group of pictures decodes from here on
         if not packet.is_discard:
             count += 1
         picture = picture_of(packet) if is_certain else None

@@ -247,7 +247,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         last = max(wanted)
         missing = len(wanted)
         keys_beyond = 0  # key frames after the last wanted time
-        for packet in self._packets_from(table, key):
+        packets = self._packets_from(table, key)
+        for packet in packets:
             if packet.pts is None:
                 raise LookupError("a packet has no time")
             if packet.is_keyframe and packet.pts > last:
@@ -262,6 +263,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             if not missing:
                 break
         yield from codec.decode(None)
+        if table.is_from_index and codec.has_b_frames:
+            _refuse_equal_times(packets, wanted)
 
     def _indexed(self) -> Iterator[tuple[int, "av.VideoFrame"]]:
         """Iterate over (index, frame) from the start to the end, and note the end.
@@ -292,6 +295,23 @@ class VideoFile(AbstractContextManager["VideoFile"]):
                 return frames
         frames[index] = self.to_rgb(frame)  # the video ends before the last wanted index
         return frames
+
+
+def _refuse_equal_times(packets: Iterator["av.Packet"], wanted: Collection[int]) -> None:
+    """Raise `LookupError` if a further packet shows a frame at a wanted time: which of the two is meant is unknown.
+
+    The index in a header has the times of decoding, none of which is later than the time at which its frame is shown.
+
+    Args:
+        packets: the packets after those with the wanted times.
+        wanted: times of the wanted frames.
+    """
+    last = max(wanted)
+    for packet in packets:
+        if packet.pts in wanted:
+            raise LookupError("two frames have one time")
+        if packet.dts is None or packet.dts >= last:
+            return
 
 
 @lru_cache(64)

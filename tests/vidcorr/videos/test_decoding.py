@@ -133,11 +133,31 @@ def test_a_read_takes_no_packets_behind_what_it_needs(tmp_path):
 
         video._packets = noted
         assert [read_number(frame) for frame in video.read([14, 31])] == [14, 31]
-        assert taken == [0, 10, 13, 11, 12, 15, 14, 30, 33, 31]  # the first names the encoder
+        assert taken == [0, 10, 13, 11, 12, 15, 14, 18, 30, 33, 31, 32]  # the first names the encoder
         taken.clear()
         video._table = FrameTable([time + (time == 15 * step) for time in video._table.times], keys)
         assert video._read_by_seeking([15]) is None
         assert (taken[0], max(taken[:-1]), taken[-1]) == (10, 29, 30)  # the second key frame behind it
+
+
+def test_two_frames_of_one_time_are_told_apart_by_decoding_from_the_start(tmp_path):
+    write_video(tmp_path / "v.mp4", 20, options={"g": "10", "bf": "3"})
+    with av.open(str(tmp_path / "v.mp4")) as film:
+        packets = [packet for packet in film.demux(video=0) if packet.size]
+        step = sorted(packet.pts for packet in packets)[1]
+        for equal in range(6, 10):
+            path = tmp_path / f"{equal}.mp4"
+            with av.open(str(path), "w") as copy:
+                stream = copy.add_stream_from_template(film.streams.video[0])
+                for packet in packets:
+                    moved = av.Packet(bytes(packet))
+                    moved.time_base, moved.is_keyframe = packet.time_base, packet.is_keyframe
+                    moved.dts, moved.pts, moved.stream = packet.dts, packet.pts, stream
+                    if packet.pts == equal * step:
+                        moved.pts -= step
+                        moved.dts = min(moved.dts, moved.pts)
+                    copy.mux(moved)
+            assert [read_number(read(path, [i])[0]) for i in range(20)] == list(range(20))
 
 
 def test_a_seek_may_lead_to_another_packet_than_the_key_frame(tmp_path, monkeypatch):
@@ -185,12 +205,13 @@ def test_packets_without_a_time_of_their_own_tell_the_number_of_frames_alone(mon
     monkeypatch.setattr(container, "has_reliable_times", Mock(return_value=True))
     monkeypatch.setattr(container, "picture_of", Mock(return_value="I"))
 
-    def scanned(*times, discarded=()):
-        packets = [SimpleNamespace(pts=t, size=9, is_discard=t in discarded) for t in times]
+    def scanned(*times, discarded=(), keys=()):
+        packets = [SimpleNamespace(pts=t, size=9, is_discard=t in discarded, is_keyframe=t in keys) for t in times]
         return container.scan_packets(Mock(demux=Mock(return_value=packets)))
 
     assert scanned(0, 10, 20, discarded=[20]) == (None, 2)
     assert [scanned(0, 10, 10), scanned(0, None)] == [(None, 3), (None, 2)]
+    assert scanned(0, 10, 20, None, keys=[20]) == (None, 2)  # cut within a group of pictures
     for rate in (None, 10**7):
         container.film_stream.return_value = SimpleNamespace(average_rate=None, guessed_rate=rate, frames=0)
         assert container.read_header(Mock(duration=None)) == (1, rate or 0)
