@@ -1,9 +1,8 @@
 """Identity of a result: everything of benchmark and data that can change its numbers, as plain values for a digest.
 
-- Data: the bytes of annotations, lists and metadata; name and size in bytes of each frame. A frame that is replaced by
-  another of the same name and size goes unnoticed.
-- Paths: the resolved path of each argument. A copy of the data in another folder is evaluated again, because equal
-  names and sizes of frames do not prove equal frames.
+- Data: the bytes of annotations, lists and metadata, and of the first frame of each sequence; name and size in bytes of
+  the other frames. A frame that is replaced by another of the same name and size goes unnoticed.
+- Paths do not count: a copy of the data in another folder gives the same result.
 
 Code of the user has no identity: it is run again.
 """
@@ -39,11 +38,11 @@ def identity_of(benchmark: Benchmark) -> dict[str, Any]:
             continue
         value = getattr(benchmark, item.name)
         takes_path = Path in get_args(hints[item.name])  # str | Path
-        if isinstance(value, Path) or (takes_path and isinstance(value, str)):
-            value = Path(value).expanduser().resolve()
-            if value.is_file():
-                files.append(value)
-        arguments[item.name] = repr(value)
+        is_path = isinstance(value, Path) or (takes_path and isinstance(value, str))
+        if not is_path:
+            arguments[item.name] = repr(value)
+        elif Path(value).expanduser().is_file():
+            files.append(Path(value).expanduser())
     return {
         "benchmark": f"{kind.__module__}.{kind.__qualname__}",
         "version": version("vidcorr"),
@@ -56,8 +55,8 @@ def data_digest(sequences: Iterable[object], files: Iterable[Path] = ()) -> str:
     """Digest sequences with their files.
 
     Args:
-        sequences: the evaluated sequences. All their fields count; files in `FRAME_FIELDS` by name and size, other
-            files by their bytes.
+        sequences: the evaluated sequences. All their fields count; files in `FRAME_FIELDS` by name and size, a
+            video's first frame and all other files by their bytes.
         files: further files, which count by their bytes.
 
     Raises:
@@ -78,7 +77,10 @@ def data_digest(sequences: Iterable[object], files: Iterable[Path] = ()) -> str:
             return None
         values = dict(getattr(value, "__dict__", {"value": repr(value)}))
         for name in FRAME_FIELDS:
-            values[name] = [[file.name, file.stat().st_size] for file in values.get(name, ())]  # [] for other objects
+            frames = values.get(name, ())  # other objects have none
+            values[name] = [[file.name, file.stat().st_size] for file in frames]
+            if name == "frames" and len(frames) > 1:
+                values[name].append(digest_of(frames[0]))
         return values
 
     return text_digest(json.dumps([list(files), list(sequences)], default=plain))

@@ -147,12 +147,17 @@ def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
 
 
 def results_below(folder: Path) -> dict[Path, Result]:
-    """Read every results.json in or below a folder; return folder → result, sorted.
+    """Read every results.json in or below a folder, hidden folders left out; return folder → result, sorted.
 
     Raises:
         ValueError: if a file is damaged.
     """
-    return {file.parent: Result.load(file) for file in sorted(folder.rglob(RESULTS_FILE))}
+    found: dict[Path, Result] = {}
+    for file in sorted(folder.rglob(RESULTS_FILE)):
+        is_hidden = any(name.startswith(".") for name in file.relative_to(folder).parts)  # .ipynb_checkpoints
+        if not is_hidden:
+            found[file.parent] = Result.load(file)
+    return found
 
 
 def named_results(text: str | Path) -> tuple[str, dict[Path, Result]]:

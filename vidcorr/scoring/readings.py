@@ -39,8 +39,9 @@ def errors_of(readings: Mapping[str, ArrayLike]) -> Errors:
 def explaining(errors: Errors) -> str | None:
     """Return the reading that explains a sequence, of several the one with the least errors; or None.
 
-    It explains an item whose first known place is off if it has that place to a pixel and `TIMES` better, is better at
-    a later place, and nowhere worse. It explains the sequence if it explains most of the items that are off.
+    It explains an item whose first known place is off if it has that place to a pixel and `TIMES` better, and if most
+    of the later places are off too: else the prediction is right as it is written, but for a start that is not scored.
+    It explains the sequence if it explains most of the items that are off.
     """
     written = errors[AS_WRITTEN]
     found: dict[str, float] = {}
@@ -54,9 +55,8 @@ def explaining(errors: Errors) -> str | None:
         is_off = known.any(axis=0) & (start >= OFF)
         is_exact = (start_of_reading <= EXACT) & (TIMES * start_of_reading <= start)
         later = known & (np.arange(PLACES)[:, None] > first)
-        is_better = (later & (values < written)).any(axis=0)
-        is_worse = (later & (values > written)).any(axis=0)
-        explained = is_off & is_exact & is_better & ~is_worse
+        off_later = (later & (written >= OFF)).sum(axis=0)
+        explained = is_off & is_exact & (2 * off_later > later.sum(axis=0))
         if 2 * explained.sum() > is_off.sum():
             found[reading] = float(values[known].mean())
     return min(found, key=lambda reading: found[reading], default=None)

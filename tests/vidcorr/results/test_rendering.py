@@ -124,7 +124,7 @@ def test_results_are_those_below_a_folder_of_a_training_the_last(tmp_path):
     ):
         name, results = named_results(text)
         assert (name, results.keys()) == expected
-    (tmp_path / "empty").mkdir()
+    save("empty/.ipynb_checkpoints/step=8")
     assert named_results(tmp_path / "empty") == ("", {})
     refused(ValueError, "no result in this folder", named_results, f"x={tmp_path / 'empty'}")
     refused(ValueError, "there is no such folder", named_results, tmp_path / "nowhere")

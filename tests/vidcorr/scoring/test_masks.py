@@ -14,6 +14,7 @@ from vidcorr.datasets.generated import writers
 from vidcorr.metrics.rules import RULES
 from vidcorr.scoring.masks import score
 from vidcorr.videos.files import DataError
+from vidcorr.videos.masks import write_ids
 
 
 def write_masks(folder, *masks, times=1):
@@ -186,3 +187,29 @@ def test_a_folder_an_object_and_a_first_mask_alone_are_named(tmp_path):
         message = f"v: holds the folder 1; rules {rules} score VIDEO/FRAME.png .* all objects, as the annotations are$"
         refused(DataError, message, score, tmp_path / "truth", tmp_path / "mine", rules)
     refused(DataError, "holds the first mask alone, as a test set does", score, tmp_path / "first", tmp_path / "truth")
+
+
+def test_rules_without_void_refuse_id_255_as_any_unknown_id(tmp_path):
+    folders = write_video(tmp_path, "1122 1122 1122", "1122 1122 1122")
+    spoilt = np.array([[1, 1, 255, 255]] * 4, np.uint8)
+    (tmp_path / "mine/a/00001.png").unlink()
+    write_ids(tmp_path / "mine/a/00001.png", spoilt, writers.davis_palette())
+    refused(DataError, "00001.png: the prediction holds id 255; .* the objects 1, 2", score, *folders, "naf")
+
+
+def test_lvos_names_what_is_undefined_and_metadata_that_do_not_fit(tmp_path):
+    masks = {f"{t:08d}": np.eye(4, dtype=np.uint8) for t in range(1, 27, 5)}
+    for folder in ("truth", "mine"):
+        writers.write_masks(tmp_path / folder / "a", masks)
+    entry = {"frame_range": {"start": "1", "end": "27", "frame_nums": "6"}}
+    meta = tmp_path / "meta.json"
+    words = (tmp_path / "truth", tmp_path / "mine", "lvos")
+    meta.write_text(json.dumps({"videos": {"a": {"objects": {"1": entry}}}}))
+    (text,) = score(*words, meta=meta).doubts
+    assert "J-unseen-Mean" in text
+    assert text.endswith("no video is named as unseen")
+    assert score(*words, meta=meta, unseen=["a"]).scores["J-unseen-Mean"] == 1
+    refused(DataError, "meta.json: video a: none of the unseen videos, such as b", score, *words, meta=meta, unseen="b")
+    for objects in ({"1": {}}, {"one": entry}, None):
+        meta.write_text(json.dumps({"videos": {"a": {} if objects is None else {"objects": objects}}}))
+        refused(DataError, "meta.json: video a: ", score, *words, meta=meta)

@@ -52,6 +52,17 @@ def test_a_point_whose_heat_map_is_empty_has_no_place(colour, monkeypatch):
     assert second[2].tolist() == [1, 1, pytest.approx(1e6)]
 
 
+def test_more_points_than_a_mask_has_ids_are_followed_as_in_several_runs(scene, colour):
+    """300 points: an id of a mask has 8 bits, a heat-map is a channel."""
+    video = scene[0][:3]
+    height, width = video.shape[1:3]
+    points = np.random.default_rng(0).uniform((4, 4), (width - 4, height - 4), (300, 2)).tolist()
+    runs = []
+    for members in (points, points[:150], points[150:]):
+        runs.append(torch.stack([found for _, found in follow(colour, tensors(video), PointPrompt.of(members))]))
+    torch.testing.assert_close(runs[0], torch.cat(runs[1:], dim=1), rtol=0, atol=1e-4)
+
+
 def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_its_own(colour):
     prompt = PointPrompt.of([(1, 1)])
     assert followed_by(colour, prompt, None)[1] == followed_by(colour, prompt, "vidcorr")[1]

@@ -45,7 +45,7 @@ def propagate_labels(
     Args:
         features: (T, C, h, w), or an iterable of (C, h, w), read one frame at a time. Tensors or numpy arrays, here
             and below.
-        first_labels: (L, h, w) float, L <= 255: soft labels or heat-maps on the feature grid.
+        first_labels: (L, h, w) float: soft labels or heat-maps on the feature grid.
         protocol: defines the reference frames, the searched cells, and the weights of matches.
         entering: frame index → (L, h, w): labels of objects that start at that frame, in channels with a value above
             0. They replace the propagated labels of these channels. The other channels are multiplied by 1 − s, with s
@@ -151,7 +151,7 @@ class LabelPropagator:
         network: the user's module, in a benchmark, `follow` or `predict_video`: for a rule with learnt numbers.
 
     Raises:
-        ValueError: for labels that are not (L, h, w), without a channel or with more than 255.
+        ValueError: for labels that are not (L, h, w), or without a channel.
     """
 
     network: Any = None
@@ -162,8 +162,8 @@ class LabelPropagator:
         if first_labels.ndim != 3:
             given = tuple(first_labels.shape)
             raise ValueError(f"first_labels must be (L, h, w), got {given}; encode_masks makes them of ids (H, W)")
-        if not 1 <= len(first_labels) <= 255:
-            raise ValueError(f"first_labels must have 1 to 255 channels, got {len(first_labels)}")
+        if not len(first_labels):
+            raise ValueError("first_labels must have a channel or more, got none")
         self.protocol = protocol
         self.frame = 0
         self._first_labels = first_labels
