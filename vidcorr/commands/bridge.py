@@ -32,7 +32,7 @@ def command(args: Sequence[str]) -> None:
         raise ValueError("bridge: name one benchmark and its data, --on davis=/data/DAVIS, and no --protocol")
 
     from ..backbones.trust import allow_named
-    from ..results.pictures.waterfall import waterfall
+    from ..results.pictures.plots import waterfall, write_figure
     from ..results.published import protocol_of_row
     from ..results.rendering import printed
 
@@ -50,7 +50,7 @@ def command(args: Sequence[str]) -> None:
     def report(table: Table) -> None:
         print(printed(table, flags.format, flags.intervals), end="")
         picture = flags.picture or flags.output / "bridge.png"
-        waterfall(table).save(picture)
+        write_figure(picture, waterfall(table))
         print(picture, file=sys.stderr)
 
     bridge(

@@ -13,9 +13,10 @@ from ..results.formats import shown
 from ..videos.files import DataError, require_one_of
 
 if TYPE_CHECKING:  # they import torch or pydantic, which would delay `--help`
+    from matplotlib.figure import Figure
+
     from ..datasets import MaskSequence
-    from ..results.pictures.drawing import Drawing
-    from ..results.pictures.rows import Block
+    from ..results.pictures.plots import Block
     from ..results.result import Result
 
 COLUMNS = 5
@@ -37,13 +38,13 @@ def command(args: Sequence[str]) -> None:
     output = "file to write: .png; .pdf or .svg, whose text stays text (default: figure.png)"
     parser.add_argument("--output", type=Path, default=Path("figure.png"), metavar="FILE", help=output)
     flags = parser.parse_args(list(args))
-    figure(flags.results, flags.on, flags.sequences, flags.frames).save(flags.output)
+    from ..results.pictures.plots import write_figure
+
+    write_figure(flags.output, figure(flags.results, flags.on, flags.sequences, flags.frames))
     print(flags.output)
 
 
-def figure(
-    results: Sequence[str | Path], on: str, sequences: Sequence[str] = (), frames: Sequence[int] = ()
-) -> Drawing:
+def figure(results: Sequence[str | Path], on: str, sequences: Sequence[str] = (), frames: Sequence[int] = ()) -> Figure:
     """Draw the masks of results: blocks of sequences, a row per result and the truth, a column per frame.
 
     Args:
@@ -53,14 +54,14 @@ def figure(
         frames: indices of frames, from 0; empty: five, evenly spaced.
 
     Returns:
-        The drawing; a row's name has the score of the sequence if the result has one.
+        The figure; a row's name has the score of the sequence if the result has one.
 
     Raises:
         ValueError: without results of the benchmark; for an unknown sequence or frame, or a benchmark without masks.
         DataError: for data or predictions that are missing or faulty.
     """
     from ..benchmarks.masks import MaskBenchmark
-    from ..results.pictures.rows import draw_rows
+    from ..results.pictures.plots import draw_rows
 
     (choice,) = read_on([on])
     benchmark = choice.build()
@@ -101,7 +102,7 @@ def _block(sequence: MaskSequence, rows: Sequence[tuple[str, Path, Result]], fra
     from ..benchmarks.masks import mask_file, predicted_frames
     from ..results.pictures.animations import overlay_masks_small
     from ..results.pictures.overlays import evenly_spaced
-    from ..results.pictures.rows import Block
+    from ..results.pictures.plots import Block
     from ..videos.masks import VOID, read_mask
 
     for t in frames:

@@ -1,13 +1,10 @@
-"""Labels drawn over frames, matches, sheets, animations of sequences and waterfalls: where things stand, and texts.
+"""Labels drawn over frames, matches, sheets, animations of sequences: where things stand, and texts.
 
-Also tests `pictures/animations.py`, `pictures/drawing.py`, `pictures/pairs.py`, `pictures/rows.py`,
-`pictures/sheets.py`, `pictures/waterfall.py`.
+Also tests `pictures/animations.py`, `pictures/pairs.py`, `pictures/sheets.py`.
 """
 
 import json
-import re
 import sys
-from dataclasses import replace
 from unittest.mock import Mock
 
 import numpy as np
@@ -18,15 +15,9 @@ from PIL import Image, ImageDraw, ImageFont
 from tests.helpers.refusal import refused
 from vidcorr.datasets.jhmdb import JOINTS
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.results.cells import Cell
 from vidcorr.results.pictures import clip_sheet, feature_sheet, heat_map_sheet, overlay_masks, overlays
 from vidcorr.results.pictures.animations import SequenceAnimation, overlay_masks_small
-from vidcorr.results.pictures.drawing import in_font
 from vidcorr.results.pictures.pairs import RIGHT, WRONG, draw_matches
-from vidcorr.results.pictures.waterfall import _tick, waterfall
-from vidcorr.results.records import Column
-from vidcorr.results.statistics import Difference
-from vidcorr.results.tabulate import table_of_cells
 
 FRAME = torch.tensor([60, 120, 180], dtype=torch.uint8).view(3, 1, 1).expand(3, 600, 720)
 """Large enough that a line is five pixels wide."""
@@ -198,33 +189,6 @@ def test_an_animation_is_a_sheet_of_chosen_frames_with_its_curves(tmp_path, monk
     assert len(pairs.chosen) == 32
     files = sorted(path for path in tmp_path.rglob("*.*"))
     assert {"saved": saved, "files": [json.loads(path.read_text()) for path in files]} == recorded["animations"]
-
-
-def test_a_waterfall_has_a_bar_a_number_and_an_interval_for_each_step(tmp_path, texts, recorded, known):
-    column = Column("davis", "J-Mean")
-    cells = []
-    for name, score, change in recorded["steps"]:
-        cells.append((name, column, Cell(published=score, difference=change and Difference(*change))))
-    waterfall(table_of_cells(cells)).save(tmp_path / "new/bridge.png")
-    assert is_same(np.asarray(Image.open(tmp_path / "new/bridge.png")), known["waterfall"])
-    ends = [(name, column, Cell(published=score)) for name, score in (("crw", 0.3), ("mine", 0.3028))]
-    waterfall(table_of_cells(ends)).save(tmp_path / "bridge.pdf")
-    assert b"/MediaBox [0 0 432.00 " in (tmp_path / "bridge.pdf").read_bytes()  # points: 300 pixels an inch
-    assert texts == recorded["numbers"]
-    assert [_tick(span) for span in (7, 7.5, 14, 35, 50)] == [1, 2, 2, 5, 10]
-
-
-def test_a_step_that_rounds_to_nothing_is_grey_and_the_caption_stands_above():
-    column = Column("davis", "J-Mean")
-    scores = (("vfs", 0.5), ("topk: 10 → 5", 0.5004), ("radius: 3 → 6", 0.52), ("mine", 0.52))
-    table = table_of_cells((name, column, Cell(published=score)) for name, score in scores)
-    shown = waterfall(replace(table, caption="A on davis, é")).svg()
-    assert re.findall(r'fill="(rgb\(0, 114, 178\)|rgb\(213, 94, 0\))"', shown) == ["rgb(0, 114, 178)"]  # of the radius
-    assert ">A on davis, e<" in shown
-
-
-def test_a_text_is_in_the_letters_of_the_font():
-    assert in_font("−1.5 – ±2 → é × Δ 日本 ﬁ") == "-1.5 - ?2 to e x d ?? fi"
 
 
 @pytest.mark.parametrize("level", [0, 90, 255])

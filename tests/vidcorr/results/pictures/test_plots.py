@@ -1,0 +1,59 @@
+"""Rows of pictures and waterfalls: a bar, a number and an interval for each step; files whose text is text."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from matplotlib.colors import to_hex
+
+from vidcorr.results.cells import Cell
+from vidcorr.results.pictures.plots import END, FALL, RISE, waterfall, write_figure
+from vidcorr.results.records import Column
+from vidcorr.results.statistics import Difference
+from vidcorr.results.tabulate import table_of_cells
+
+LONG = "context, references: 20, None → 3, [0, …]" + " and more" * 20
+STEPS = (
+    ("crw", 0.3, None),
+    ("topk: 10 → 5", 0.5, (0.2, 0.15, 0.26, 0.01)),
+    (LONG, 0.413, (-0.087, -0.1, -0.05, 0.02)),
+    ("few seeds", 0.4134, (0.0004,)),
+    ("mine", 0.4134, None),
+)
+"""Name, score after the step, and its difference with an interval."""
+
+
+@pytest.fixture
+def table():
+    column = Column("davis", "J-Mean")
+    cells = []
+    for name, score, change in STEPS:
+        difference = change and Difference(*change)
+        cells.append((name, column, Cell(published=score, difference=difference)))
+    return replace(table_of_cells(cells), caption="Scores of A$1 on davis, $é")
+
+
+def test_a_waterfall_has_a_bar_a_number_and_an_interval_for_each_step(table):
+    """A step that rounds to nothing is grey; the axis holds the ends of all intervals."""
+    axes = waterfall(table).axes[0]
+    bars = [(round(bar.get_x(), 2), round(bar.get_width(), 2), to_hex(bar.get_facecolor())) for bar in axes.patches]
+    assert bars == [(0, 30, END), (30, 20, RISE), (50, -8.7, FALL), (41.3, 0.04, END), (0, 41.34, END)]
+    middles = [bar.get_y() + bar.get_height() / 2 for bar in axes.patches]
+    assert middles == sorted(middles)
+    intervals = [[round(end, 2) for end in line.get_xdata()] for line in axes.lines]
+    assert intervals == [[45, 56], [40, 45]]
+    assert axes.get_xlim()[0] < 30
+    assert axes.get_xlim()[1] > 56
+    (values,) = axes.child_axes
+    assert [label.get_text() for label in values.get_yticklabels()] == ["30.0", "+20.0", "−8.7", "+0.0", "41.3"]
+    assert max(map(len, axes.get_yticklabels(minor=True)[1].get_text().split("\n"))) <= 44
+
+
+def test_files_hold_the_texts(table, tmp_path):
+    for suffix, head in ((".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")):
+        write_figure(tmp_path / f"new/bridge{suffix}", waterfall(table))
+        assert (tmp_path / f"new/bridge{suffix}").read_bytes().startswith(head)
+    texts = re.findall(r"<text[^>]*>(.*?)</text>", (tmp_path / "new/bridge.svg").read_text("utf-8"))
+    assert {"topk", "10 → 5", "+20.0", "J-Mean, per cent", "Scores of A$1 on davis, $é"} <= set(texts)
+    with pytest.raises(ValueError, match="Format 'xyz' is not supported"):
+        write_figure(tmp_path / "bridge.xyz", waterfall(table))

@@ -1,0 +1,213 @@
+"""Figures by matplotlib, whose text stays text in PDF and SVG: rows of pictures, and a waterfall of scores."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import wrap
+from typing import NamedTuple
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ...videos.files import unfinished
+from ..cells import Cell
+from ..formats import shown
+from ..rendering import Table
+from .animations import WIDTH
+from .overlays import Picture
+
+DPI = 100
+"""Pixels an inch of rows of pictures."""
+LABEL = 190
+"""Width of the rows' names, pixels."""
+HEAD = 36
+"""Height of the columns' names, pixels."""
+GAP = 4
+"""White space after each picture, pixels."""
+LETTERS = 18
+"""Most letters of a line of a row's name."""
+WIDE = 8.0
+"""Width of a waterfall, inches."""
+LINE = 0.17
+"""Height of a line of text in it, inches."""
+ROW = 2.2
+"""Least height of its rows, lines."""
+HALF_BAR = 0.6
+"""Half of the height of a bar, lines."""
+CAPTION = 100
+"""Most letters of a line of its caption."""
+LETTERS_OF_STEP = 44
+"""Most letters of a line of a step's name."""
+RISE = "#0072b2"
+FALL = "#d55e00"
+END = "#6e6e6e"
+INK = "#1e1e1e"
+SOFT = "#5f5f5f"
+PALE = "#cdcdcd"
+
+
+class Block(NamedTuple):
+    """Rows of pictures under a common head.
+
+    Attributes:
+        name: name above the rows' names.
+        columns: names of the columns.
+        rows: names of the rows in lines, and a picture `(H, 320, 3)` per column.
+    """
+
+    name: str
+    columns: Sequence[str]
+    rows: Sequence[tuple[Sequence[str], Sequence[Picture]]]
+
+
+def draw_rows(blocks: Sequence[Block]) -> Figure:
+    """Draw blocks of rows, one below the other; a pixel of a picture is a pixel of a PNG."""
+    height = -GAP
+    for block in blocks:
+        height += HEAD + sum(pictures[0].shape[0] + GAP for _, pictures in block.rows)
+    columns = max(len(block.columns) for block in blocks)
+    width = LABEL + columns * (WIDTH + GAP) - GAP
+    figure = Figure((width / DPI, height / DPI), dpi=DPI)
+    sheet = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    sheet.set_axis_off()
+    top = 0
+    for block in blocks:
+        _write(sheet, [block.name], LABEL / 2, top + HEAD / 2)
+        for number, name in enumerate(block.columns):
+            _write(sheet, [name], LABEL + number * (WIDTH + GAP) + WIDTH / 2, top + HEAD / 2)
+        top += HEAD
+        for names, pictures in block.rows:
+            tall = pictures[0].shape[0]
+            _write(sheet, names, LABEL / 2, top + tall / 2)
+            for number, picture in enumerate(pictures):
+                left = LABEL + number * (WIDTH + GAP)
+                extent = (left, left + WIDTH, top + tall, top)
+                sheet.imshow(picture, extent=extent, interpolation="nearest", aspect="auto")
+            top += tall + GAP
+    sheet.set(xlim=(0, width), ylim=(height, 0))  # each picture has set the limits to its own
+    return figure
+
+
+def _write(sheet: Axes, texts: Sequence[str], x: float, middle: float) -> None:
+    """Write texts around a place, in as many lines as they need; a protocol breaks before a change."""
+    lines: list[str] = []
+    for text in texts:
+        lines += wrap(text.replace("+", " +"), LETTERS)
+    sheet.text(x, middle, "\n".join(lines).replace(" +", "+"), ha="center", va="center", size=14, parse_math=False)
+
+
+def waterfall(table: Table) -> Figure:
+    """Draw the steps of a table as horizontal bars, with the intervals of their differences as thin lines.
+
+    A step that rounds to 0.0 is grey. The table's caption, network and data of the scores, stands above.
+
+    Args:
+        table: the scores, in its first column: of a start, and of the steps with their differences, whose last row is
+            the whole.
+    """
+    head, column = next(iter(table.columns.items()))
+    cells = [row[head] for row in table.rows.values()]
+    last = len(cells) - 1
+    figure = Figure(dpi=300, layout="constrained")
+    axes = figure.add_subplot(xlabel=f"{column.score}, per cent")
+    middles, bottom = _name_rows(axes, list(table.rows))
+    axes.set_ylim(bottom, 0)
+    figure.set_size_inches(WIDE, 0.8 + LINE * bottom)
+    texts: list[str] = []
+    for number, (cell, middle) in enumerate(zip(cells, middles, strict=True)):
+        if 0 < number < last:
+            before = cells[number - 1].mean
+            texts.append(shown(cell.mean - before, sign="+"))
+            colour = RISE if cell.mean > before else FALL
+            axes.barh(middle, 100 * (cell.mean - before), HALF_BAR * 2, 100 * before, color=_shown(texts[-1], colour))
+            _draw_interval(axes, middle, cell)
+        else:
+            texts.append(shown(cell.mean))
+            axes.barh(middle, 100 * cell.mean, HALF_BAR * 2, color=END)
+        if number < last:
+            axes.vlines(100 * cell.mean, middle, middles[number + 1], color=END, linewidth=0.8, zorder=0.9)
+    _fit_axis(axes, cells)
+    values = axes.secondary_yaxis("right")
+    values.set_yticks(middles, labels=texts)
+    for side in (axes, values):
+        side.spines[:].set_visible(False)
+        side.tick_params(which="both", length=0, labelcolor=INK)
+    axes.tick_params(axis="y", which="minor", labelsize="x-small", labelcolor=SOFT)
+    axes.xaxis.grid(color=PALE)
+    axes.set_axisbelow(True)
+    title = "\n".join(wrap(table.caption, CAPTION))
+    figure.suptitle(title, x=0.01, ha="left", fontsize="medium", color=INK, parse_math=False)
+    return figure
+
+
+def _name_rows(axes: Axes, names: Sequence[str]) -> tuple[list[float], float]:
+    """Write the names of steps at the left: fields, and small below them their values.
+
+    Returns:
+        The middles of the rows and the end of the last row, in lines of text from the top.
+    """
+    middles: list[float] = []
+    places: list[float] = []
+    fields: list[str] = []
+    small_places: list[float] = []
+    values: list[str] = []
+    bottom = 0.0
+    for name in names:
+        field, _, value = name.partition(": ")
+        lines = wrap(field, LETTERS_OF_STEP)
+        small_lines = wrap(value, LETTERS_OF_STEP)
+        height = max(ROW, len(lines) + len(small_lines) + 0.5)
+        middle = bottom + height / 2
+        middles.append(middle)
+        places.append(middle - len(small_lines) / 2)
+        fields.append("\n".join(lines))
+        if small_lines:
+            small_places.append(middle + len(lines) / 2)
+            values.append("\n".join(small_lines))
+        bottom += height
+    axes.set_yticks(places, labels=fields)
+    axes.set_yticks(small_places, labels=values, minor=True)
+    return middles, bottom
+
+
+def _shown(text: str, colour: str) -> str:
+    """Return the colour of a change in words; one that rounds to 0.0 is grey."""
+    return END if text.strip("+−") == "0.0" else colour
+
+
+def _draw_interval(axes: Axes, middle: float, cell: Cell) -> None:
+    """Draw the interval of a step's difference, around the score after it."""
+    ends = [100 * end for end in _whisker(cell)]
+    if ends:
+        axes.hlines(middle, min(*ends, 100 * cell.mean), max(*ends, 100 * cell.mean), color=INK, linewidth=1)
+        axes.plot(ends, [middle, middle], "|", color=INK)
+
+
+def _whisker(cell: Cell) -> list[float]:
+    """Return the ends of the interval of a step's difference, around the score after it; empty if it has none."""
+    change = cell.difference
+    if change is None or change.ends is None:
+        return []
+    before = cell.mean - float(change.mean)
+    return [before + end for end in change.ends]
+
+
+def _fit_axis(axes: Axes, cells: Sequence[Cell]) -> None:
+    """Let the axis span the scores and the intervals, and so begin above 0."""
+    ends = [cell.mean for cell in cells]
+    for cell in cells[1:-1]:
+        ends += _whisker(cell)
+    margin = 0.1 * max(max(ends) - min(ends), 0.004)  # equal scores too have a span
+    axes.set_xlim(100 * (min(ends) - margin), 100 * (max(ends) + margin))
+
+
+def write_figure(path: Path, figure: Figure) -> None:
+    """Write a figure in the format of the path's suffix, .png, .pdf, .svg or another; make its folder.
+
+    Raises:
+        ValueError: for an unknown suffix.
+        OSError: if the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context({"svg.fonttype": "none", "pdf.fonttype": 42}), unfinished(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:] or "png", dpi=figure.dpi)
