@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from ..videos.files import unfinished
@@ -47,7 +47,8 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
     output.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(output) as temporary:
         tensors = {name: tensor.detach().contiguous() for name, tensor in encoder.network.state_dict().items()}
-        save_file(tensors, temporary, {"format": "pt", METADATA_KEY: json.dumps(about), "load": loading})
+        content = save(tensors, {"format": "pt", METADATA_KEY: json.dumps(about), "load": loading})
+        temporary.write_bytes(content)  # with the user's permissions, where `save_file` keeps others from reading
     return loading
 
 

@@ -82,10 +82,19 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
         The files; () if the folder does not exist.
 
     Raises:
-        DataError: naming two files of different extensions, or whose order as text and by number differs (9 and 10).
+        DataError: naming a picture of another format where all are, a copy (`00003 (1).png` beside `00003.png`), or two
+            files of different extensions, or whose order as text and by number differs (9 and 10).
     """
     _, names = names_in(folder)
     files = [Path(folder, name) for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+    of_other_formats = [name for name in names if is_photo(name)]
+    if of_other_formats and not files:
+        raise DataError(f"{Path(folder, of_other_formats[0])}: frames and masks are .jpg, .jpeg or .png files")
+    stems = {file.stem for file in files}
+    for file in files:
+        original = re.sub(r"( \([0-9]+\)| copy)$", "", file.stem)
+        if original != file.stem and original in stems:
+            raise DataError(f"{file}: a copy of {original}{file.suffix}; remove it")
     for file in files:
         if file.suffix != files[0].suffix:
             raise DataError(f"{folder}: files of two extensions ({files[0].name}, {file.name})")
@@ -103,8 +112,10 @@ def list_frames(folder: Path) -> tuple[Path, ...]:
     """Return the frames of a sequence, as `list_images`.
 
     Raises:
-        DataError: if there are fewer than two, or their order is unclear.
+        DataError: if the folder does not exist, there are fewer than two, or their order is unclear.
     """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
     frames = list_images(folder)
     if len(frames) < 2:
         raise DataError(f"{folder}: {len(frames)} frames; a sequence needs at least 2")

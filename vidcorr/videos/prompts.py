@@ -120,7 +120,9 @@ class MaskPrompt(Prompt):
     def within(self, size: tuple[int, int]) -> Self:
         """Return the prompt; raise `DataError` unless the mask has the frame's size, (height, width) pixels."""
         if self.labels.shape != size:
-            raise DataError(f"{self.source}: the mask is {pixels(self.labels.shape)}, the frame {pixels(size)}")
+            is_turned = self.labels.shape == size[::-1]
+            cause = "; frames are read as stored, not turned by their EXIF orientation" if is_turned else ""
+            raise DataError(f"{self.source}: the mask is {pixels(self.labels.shape)}, the frame {pixels(size)}{cause}")
         return self
 
     def metadata(self) -> dict[str, Any]:

@@ -223,11 +223,11 @@ def _listed(path: Path) -> list[SourceEntry]:
 
 
 def _entry(line: str, folder: Path) -> SourceEntry:
-    """Read a line as a path if the file exists, else as a path and a label."""
-    match = re.fullmatch(r"(.+) (-?[0-9]{1,18})", line)  # a label of 18 digits fits into int64
+    """Read a line as a path if the file exists, else as a path and a label behind a space or a comma."""
+    match = re.fullmatch(r"(.+)[ ,](-?[0-9]{1,18})", line)  # a label of 18 digits fits into int64
     if match is None or os.path.exists(folder / line):
         return SourceEntry(folder / line)
-    return SourceEntry(folder / match[1], int(match[2]))
+    return SourceEntry(folder / match[1].rstrip(" ,"), int(match[2]))
 
 
 def _is_video(name: str) -> bool:

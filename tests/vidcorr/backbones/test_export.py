@@ -38,6 +38,7 @@ def test_the_library_loads_it(tmp_path):
     told = export(tmp_path / "own.ckpt", tmp_path / "a/new/out.safetensors")
     with safe_open(tmp_path / "a/new/out.safetensors", "pt") as file:
         assert file.metadata()["load"] == told
+    assert (tmp_path / "a/new/out.safetensors").stat().st_mode == (tmp_path / "own.ckpt").stat().st_mode
     exec(told, names)
     assert type(names["network"]).__module__.startswith("timm")
     assert weights_digest(names["network"]) == weights_digest(module)

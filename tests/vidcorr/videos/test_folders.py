@@ -36,6 +36,13 @@ def test_what_systems_leave_behind_is_no_data(tmp_path):
     assert before == ([sequence.frames for sequence in Jhmdb(root)], list_videos(frames))
 
 
+@pytest.mark.parametrize("folder", ["Rename_Images", "joint_positions", "splits"])
+def test_a_missing_folder_of_jhmdb_is_named(folder, tmp_path):
+    root = write_jhmdb(tmp_path / "data", 1, frames=3, size=(32, 32))
+    (root / folder).rename(tmp_path / "elsewhere")
+    refused(DataError, f"{folder}: no such folder", Jhmdb, root)
+
+
 def test_only_regular_files_and_folders_are_data(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file.png").touch()
@@ -50,6 +57,9 @@ ORDERS = {
     ("frame_01_a.png", "frame_02_a.png", "frame_10_a.png"): None,
     ("v1.2_09.png", "v1.2_10.png"): None,
     ("1.png", "2.PNG"): "two extensions",
+    ("1.webp", "2.webp"): r"1\.webp: frames and masks are \.jpg",
+    ("1.png", "2 (1).png", "2.png"): r"2 \(1\)\.png: a copy of 2\.png",
+    ("a (1).png", "a (2).png"): None,
     ("img9.png", "img10.png"): r"img10\.png and img9\.png as text and by number",
     ("a.png", "a-1.png"): "as text and by number differs",
     ("-2.png", "-1.png", "0.png", "1.png"): "as text and by number differs",
@@ -72,6 +82,7 @@ def test_masks_beside_folders_are_refused_and_a_video_below_frames_for_training(
     assert mask_folders(tmp_path / "dog") == [""]
     write_text(tmp_path / "dog/old/0.png", [])
     refused(DataError, "dog: 1 frames; a sequence needs at least 2", list_frames, tmp_path / "dog")
+    refused(DataError, "gone: no such folder", list_frames, tmp_path / "gone")
     refused(DataError, "dog: 1 frame.*needs at least 2", FrameFolder, tmp_path / "dog")
     refused(DataError, r"dog: holds both the mask 0\.png and the folder old", mask_folders, tmp_path / "dog")
     assert mask_folders(tmp_path) == ["dog"]

@@ -36,7 +36,7 @@ def test_the_order_by_hashes_is_for_ever():
 def test_a_list_with_labels_and_spaces(tmp_path):
     for name in ("my dog 2.mp4", "b.mp4", "take 3", "\udcff.mp4"):
         (tmp_path / name).touch() if name.endswith("4") else write_folder(tmp_path / name, 2)
-    lines = f"\nmy dog 2.mp4 7\n{tmp_path / 'b.mp4'} 0\ntake 3 12\n\udcff.mp4 1\n"
+    lines = f"\nmy dog 2.mp4 7\n{tmp_path / 'b.mp4'},0\ntake 3, 12\n\udcff.mp4 1\n"
     (tmp_path / "list.txt").write_bytes(os.fsencode(lines))
     entries = list_videos(tmp_path / "list.txt")
     assert names(tmp_path, entries) == ["my dog 2.mp4", "b.mp4", "take 3", "\udcff.mp4"]
@@ -45,7 +45,7 @@ def test_a_list_with_labels_and_spaces(tmp_path):
 
 LISTS = {
     "\n": r"list\.txt: the list is empty",
-    "a.mp4,3\n": r"list\.txt: .*a\.mp4,3 is no folder of frames and no video file",
+    "a.mp4;3\n": r"list\.txt: .*a\.mp4;3 is no folder of frames and no video file",
     "a.mp4\na.pdf\n": r"a\.pdf is no folder",
     "a.mp4 1\nb.mp4\n": "1 of 2 lines have a label",
     "a.mp4\n.\n": "names of several patterns",
