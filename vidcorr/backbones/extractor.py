@@ -102,6 +102,14 @@ class FeatureExtractor(nn.Module, ABC):
         super().__init__()
         self.stage = stage
         self.stages = stage.split("+")
+        self.require_stages(known, network)
+
+    def require_stages(self, known: Collection[str], network: str) -> None:
+        """Refuse stages that a network does not have.
+
+        Raises:
+            ValueError: with the names that it has.
+        """
         for name in self.stages:
             if name not in known:
                 raise ValueError(f"stage {name!r}: {network} has {', '.join(known)}; null is its default")
@@ -268,15 +276,24 @@ def measured_stride(view: nn.Module, kind: str, function: Callable[[Tensor], Any
         function: makes the map; None is the view itself.
 
     Raises:
-        ValueError: if the network fails on this image, whose size it may not take, or if the output is not a map of
-            at least 4 × 4 cells of its stride.
+        ValueError: as `output_of_blank` and `stride_of_blank`.
+    """
+    output, size = output_of_blank(view, kind, function or view)
+    return stride_of_blank(output, kind, size)
+
+
+def output_of_blank(view: nn.Module, kind: str, function: Callable[[Tensor], Any]) -> tuple[Any, tuple[int, int]]:
+    """Return the output of a function of an extractor or a video encoder for a blank image, and the image's size.
+
+    Raises:
+        ValueError: if the network fails on this image, whose size it may not take.
     """
     multiple = getattr(view, "multiple", 1)
     height, width = (-(-side // multiple) * multiple for side in PROBE)  # rounded up to a multiple
     blank = torch.zeros(1, 3, height, width, device=device_of(view))
     with eval_mode(view), random_state_kept():
         try:
-            output = features_by(function or view, blank)
+            return features_by(function, blank), (height, width)
         except Exception as error:  # of a user's code
             said = message_of(error) or type(error).__name__
             raise ValueError(
@@ -284,15 +301,26 @@ def measured_stride(view: nn.Module, kind: str, function: Callable[[Tensor], Any
                 "images of its own size: give a network that takes others, or a wrapper that resizes images or "
                 f"interpolates positions): {said}"
             ) from error
-        features = require_map(output, kind)
+
+
+def stride_of_blank(output: Any, kind: str, size: tuple[int, int]) -> int:
+    """Return the stride of a map of a blank image.
+
+    Raises:
+        ValueError: if the output is not a map of at least 4 × 4 cells of its stride.
+    """
+    features = require_map(output, kind)
+    stride = max(round(size[0] / features.shape[2]), 1)
+    require_stride(features, kind, stride, size)
     check_map(features, kind)
-    stride = max(round(height / features.shape[2]), 1)
-    require_stride(features, kind, stride, (height, width))
     return stride
 
 
 class MapExtractor(FeatureExtractor):
     """A view of a user's module, which maps float RGB `(N, 3, H, W)` to `(N, C, h, w)`: `features`.
+
+    Of several maps, in a dictionary, a list or a tuple, the stage names one, or several with + between them: a key, the
+    name of timm's `features_only`, or the place from 0. Of one map no stage is needed.
 
     Its stride is its attribute `stride`, or that of a map of a blank image whose sides differ; its attribute
     `multiple`, if it has one, divides the sides of its images. Tokens `(N, cells, C)` of a known patch (attribute
@@ -301,7 +329,7 @@ class MapExtractor(FeatureExtractor):
 
     Args:
         network: the module. It is not copied: it is put into eval mode for each pass, and put back.
-        stage: None or `features`.
+        stage: None or `features`; of several maps a key.
         stride: None, or the stride of the map.
 
     Attributes:
@@ -317,28 +345,78 @@ class MapExtractor(FeatureExtractor):
 
     def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
         kind = type(network).__name__
-        super().__init__(stage or OUTPUT, [OUTPUT], kind)
+        stages = stage or OUTPUT
+        super().__init__(stages, stages.split("+"), kind)  # which there are is known with the first output
         self.network = network
         self.training = False  # not by `eval`, as in other views, which would set the user's own network too
         self.patch = patch_of(network)
         self.multiple = getattr(network, "multiple", self.patch or 1)
         self.kind = kind
-        self.set_stride(stated_stride(network) or measured_stride(self, kind), stride)
+        own_stride = stated_stride(network)
+        if own_stride is None or stages != OUTPUT:
+            output, size = output_of_blank(self, kind, lambda images: self._output_of(network, self.prepared(images)))
+            own_stride = stride_of_blank(self._chosen(output, size), kind, size)
+        self.set_stride(own_stride, stride)
 
     def map_of(self, images: Tensor) -> Tensor:
-        """Return the network's output, tokens as a map."""
-        return self._output_of(self.network, images)
+        """Return the map of the stage in the network's output, tokens as a map."""
+        features: Tensor = self._chosen(self._output_of(self.network, images), images.shape[2:])
+        return features
 
     def exemplar(self, crops: Tensor) -> Tensor:
         """Return the map of exemplars: of a network with a method `exemplar` the output of this method."""
-        return self._output_of(getattr(self.network, "exemplar", self.network), self.prepared(crops))
+        function = getattr(self.network, "exemplar", self.network)
+        features: Tensor = self._chosen(self._output_of(function, self.prepared(crops)), crops.shape[2:])
+        return features
 
-    def _output_of(self, function: Callable[[Tensor], Any], images: Tensor) -> Tensor:
+    def _output_of(self, function: Callable[[Tensor], Any], images: Tensor) -> Any:
         given = images[:, :, None] if hasattr(self.network, "tubelet_size") else images  # a clip of one frame
         with eval_mode(self.network):
-            output = function(given)
-        features: Tensor = map_of_tokens(output, self.patch, images.shape[2:])
-        return features
+            return function(given)
+
+    def _chosen(self, output: Any, size: Sequence[int]) -> Any:
+        """Return the map of the stage; an output without a map as it is.
+
+        Raises:
+            ValueError: if the output has several maps and none is chosen, or not the chosen one.
+        """
+        maps = maps_in(output, self.network, self.patch, size)
+        if self.stage == OUTPUT:
+            if OUTPUT in maps:
+                return maps[OUTPUT]
+            if len(maps) > 1:
+                shapes = ", ".join(f"{name} {tuple(each.shape)}" for name, each in maps.items())
+                raise ValueError(f"{self.kind}: gives several maps, choose one as stage: {shapes}")
+            return next(iter(maps.values()), output)
+        self.require_stages(maps, self.kind)
+        self.common_stride([round(size[0] / maps[name].shape[2]) for name in self.stages])
+        return self.joined(maps)
+
+
+def maps_in(output: Any, network: object, patch: int | None, size: Sequence[int]) -> dict[str, Any]:
+    """Return the maps of a network's output by their names: of a dictionary its keys, of a list timm's or the places.
+
+    Args:
+        output: of the network; what is not in a container is named `features`.
+        network: the network, whose timm record may name the members of a list.
+        patch: side of a patch, pixels; None if it is unknown.
+        size: height and width of the images, pixels.
+    """
+    if hasattr(output, "last_hidden_state") or not isinstance(output, Mapping | list | tuple):
+        return {OUTPUT: map_of_tokens(output, patch, size)}
+    names: Iterable[Any] = range(len(output))
+    members = output
+    if isinstance(output, Mapping):
+        names = output.keys()
+        members = list(output.values())
+    elif hasattr(getattr(network, "feature_info", None), "module_name"):
+        names = network.feature_info.module_name()  # type: ignore[attr-defined]  # of timm's features_only
+    maps: dict[str, Any] = {}
+    for name, member in zip(names, members, strict=False):
+        found = map_of_tokens(member, patch, size)
+        if isinstance(found, Tensor) and found.ndim == 4:
+            maps[str(name)] = found
+    return maps
 
 
 def stage_names(prefix: str, count: int) -> list[str]:
@@ -427,6 +505,8 @@ def map_of_tokens(output: Any, patch: int | None, size: Sequence[int]) -> Any:
         size: height and width of the images, pixels.
     """
     tokens = getattr(output, "last_hidden_state", output)
+    if isinstance(tokens, Tensor) and tokens.ndim == 4:
+        return tokens
     if patch is None or not isinstance(tokens, Tensor) or tokens.ndim != 3:
         return output
     rows, columns = size[0] // patch, size[1] // patch
@@ -534,9 +614,19 @@ def require_stride(features: Tensor, name: str, stride: int, size: tuple[int, in
     Raises:
         ValueError: naming both sizes.
     """
+    if fits(features.shape[2:], stride, size):
+        return
+    rows, columns = features.shape[1:3]
+    of_rows = max(round(size[0] / rows), 1)
+    if min(rows, columns) >= MIN_CELLS and fits((rows, columns), of_rows, size):
+        given = tuple(features.shape)
+        raise ValueError(f"{name}: gives channels last, {given}: return its map with .permute(0, 3, 1, 2)")
     height, width = features.shape[2:]
-    for side, cells in ((size[0], height), (size[1], width)):
-        if cells not in (side // stride, -(-side // stride)):
-            found = f"{height} x {width} cells for a {size[0]} x {size[1]} image"
-            remedy = "cut its padding or pad its convolutions"
-            raise ValueError(f"{name}: {found} are not those of stride {stride}: {remedy}")
+    found = f"{height} x {width} cells for a {size[0]} x {size[1]} image"
+    remedy = "cut its padding or pad its convolutions"
+    raise ValueError(f"{name}: {found} are not those of stride {stride}: {remedy}")
+
+
+def fits(cells: Sequence[int], stride: int, size: Sequence[int]) -> bool:
+    """Return whether rows and columns are those of a stride; a last incomplete cell may be dropped or kept."""
+    return all(count in (side // stride, -(-side // stride)) for count, side in zip(cells, size, strict=True))

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.fx import GraphModule
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .copies import M, copied_over, functions_of
@@ -21,6 +22,8 @@ WEIGHTS = Path(__file__).parent / "weights" / "vidcorr-r18.safetensors"
 
 def is_resnet(network: object) -> bool:
     """Return whether a network has a ResNet's parts under the names that torchvision and timm both use."""
+    if isinstance(network, GraphModule | nn.ModuleDict):  # of torchvision's and timm's makers of feature extractors
+        return False
     return all(hasattr(network, part) for part in ("conv1", "bn1", "maxpool", *LAYER_OF_STAGE.values()))
 
 
@@ -96,14 +99,15 @@ class ResNetExtractor(FeatureExtractor):
         network: a ResNet in torchvision's or timm's naming. It is not copied and is changed: pass a copy
             (`shared_copy`) to keep yours.
         stage: `res2 … res5`, a block (`res4.b1`), or several with + between them; None is res4.
-        stride: pixels per cell, 4, 8, 16 or 32; strides of later stages are removed. 32 keeps the network's strides,
-            None is 8.
+        stride: pixels per cell, 4, 8, 16 or 32, which strides of stages are removed for; None is 8, or the stride of an
+            earlier stage.
         dilated: remove the strides of res4 and res5 and give their 3×3 convolutions dilation 2 and 4
             (VFS, section 4.2, as in SiamFC's evaluation). "released": as in the released code of VFS: half the dilation
             in the first block of a stage, and in blocks of two 3×3 convolutions (ResNet-18 and 34) none in the second.
 
     Raises:
-        ValueError: if a stage does not exist, or if `stride` cannot be reached by removing strides.
+        ValueError: if a stage does not exist, or has a finer stride, or if `stride` cannot be reached by removing
+            strides.
     """
 
     input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of ResNets, as torchvision's")
@@ -131,7 +135,7 @@ class ResNetExtractor(FeatureExtractor):
         self.names = list(blocks)[: last + 1]
         self.blocks = nn.ModuleDict({name.replace(".", "_"): blocks[name] for name in self.names})  # no dot in a key
         strides = [min(NATURAL_STRIDE[name.partition(".")[0]], coarsest) for name in self.stages]
-        self.stride = self.common_stride(strides)
+        self.set_stride(self.common_stride(strides), None if dilated else stride)
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:

@@ -207,7 +207,9 @@ def test_stage_and_stride_that_an_extractor_does_not_have_are_refused():
 
 def test_what_is_no_map_is_refused_alike_through_both_doors():
     for network in (f"{NAMES}:Several", networks.Several()):
-        refused(ValueError, r"Several: expected a map \(N, C, h, w\), got tuple", load(network).view)
+        refused(
+            ValueError, r"Several: gives several maps, choose one as stage: 0 \(1, 8, .*, 1 \(1, 3", load(network).view
+        )
     both = networks.WithEncoder()
     both.backbone = TinyResNet()
     refused(ValueError, "WithEncoder: has no forward, and 2 of encoder and backbone: give it a method", load, both)

@@ -7,12 +7,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import timm
 import torch
 from timm.layers import ConvNormAct
 from torch import nn
 from torch.distributed import destroy_process_group, init_process_group
 from torch.nn.utils import parametrizations
 from torch.optim.swa_utils import AveragedModel
+from torchvision.models import resnet18
+from torchvision.models.feature_extraction import create_feature_extractor
 
 from tests.helpers.encoders import Smoothed, TinyResNet, clips, tiny_vit
 from tests.helpers.foreign import enliven
@@ -133,12 +136,72 @@ REMEDY = r"feature_extractor\(stage, stride\) that returns .*build_feature_extra
         (lambda features: features[..., :4, :40], "4 x 40 cells .* not those of stride 64"),
         (torch.fft.fft2, rf"{MAP}complex \(1, 8, 32, 40\): leave pooling"),
         (lambda features: [features.flatten(2)], f"{MAP}list: tokens"),
-        (lambda features: SimpleNamespace(last_hidden_state=features), f"{MAP}SimpleNamespace: tokens"),
+        (lambda features: features.movedim(1, 3), r"channels last, \(1, 32, 40, 8\): return its map with .permute"),
     ],
 )
 def test_a_users_module_without_a_map_is_refused(change, message):
     """An attribute `feature_extractor` that is a network is not taken for our method."""
     assert refused(ValueError, message, build_feature_extractor, Classifier(change))
+
+
+class TwoMaps(nn.Module):
+    """Gives its two maps in a container."""
+
+    def __init__(self, container) -> None:
+        super().__init__()
+        self.trunk, self.head, self.container = Trunk(), nn.Conv2d(8, 4, 1), container
+
+    def forward(self, images):
+        trunk = self.trunk(images)
+        return self.container(trunk, self.head(trunk))
+
+
+@torch.no_grad()
+def test_one_map_in_a_container_is_the_map_and_of_several_the_stage_chooses():
+    single = TwoMaps(lambda trunk, head: {"map": head, "pooled": trunk.mean((2, 3))}).eval()
+    torch.testing.assert_close(build_feature_extractor(single)(IMAGES), single(IMAGES)["map"])
+    for container, names in ((lambda *maps: dict(zip("ab", maps, strict=True)), "ab"), (lambda *maps: maps, "01")):
+        several = TwoMaps(container).eval()
+        message = rf"choose one as stage: {names[0]} \(1, 8, 32, 40\), {names[1]} \(1, 4, 32, 40\)"
+        refused(ValueError, message, build_feature_extractor, several)
+        trunk = several.trunk(IMAGES)
+        view = build_feature_extractor(several, f"{names[1]}+{names[0]}")
+        torch.testing.assert_close(view(IMAGES), torch.cat([several.head(trunk), trunk], dim=1))
+        assert view.stride == 8
+        refused(ValueError, f"stage 'c': TwoMaps has {names[0]}, {names[1]}", build_feature_extractor, several, "c")
+
+
+@torch.no_grad()
+def test_extractors_of_timm_and_torchvision_have_their_own_stages():
+    of_timm = timm.create_model("resnet10t", features_only=True).eval()
+    maps = dict(zip(of_timm.feature_info.module_name(), of_timm(IMAGES), strict=True))
+    of_torchvision = create_feature_extractor(resnet18().eval(), {"layer1": "fine", "layer4": "coarse"})
+    for network, expected in ((of_timm, maps), (of_torchvision, of_torchvision(IMAGES))):
+        refused(ValueError, f"choose one as stage: {next(iter(expected))} ", build_feature_extractor, network)
+        for name, found in expected.items():
+            view = build_feature_extractor(network, name)
+            torch.testing.assert_close(view(IMAGES), found)
+            assert view.stride == 256 // found.shape[2]
+    last = create_feature_extractor(resnet18().eval(), ["layer3"])
+    torch.testing.assert_close(build_feature_extractor(last)(IMAGES), last(IMAGES)["layer3"])
+    refused(ValueError, "the stride of layer3 is 16, not 8", build_feature_extractor, last, "layer3", 8)
+
+
+@torch.no_grad()
+def test_a_method_of_the_name_of_ours_with_other_arguments_is_the_modules_own():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.trunk = Trunk()
+
+        def feature_extractor(self, x):
+            return self.trunk(x)
+
+        def forward(self, images):
+            return self.feature_extractor(images)
+
+    network = Own().eval()
+    torch.testing.assert_close(build_feature_extractor(network)(IMAGES), network(IMAGES))
 
 
 def test_a_wrapper_is_known_by_the_network_inside(tmp_path):

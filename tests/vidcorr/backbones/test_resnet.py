@@ -10,7 +10,7 @@ from tests.helpers.foreign import enliven, features, lively_resnet18
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_feature_extractor, load, weights_digest
 from vidcorr.backbones.copies import shared_copy
-from vidcorr.backbones.resnet import LAYER_OF_STAGE, ResNetExtractor, remove_strides
+from vidcorr.backbones.resnet import ResNetExtractor, remove_strides
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -101,14 +101,17 @@ def test_crws_networks_pad_by_reflection_and_the_trained_one_stays_at_stride_8(n
 def test_a_stride_is_that_of_the_stage_or_finer_and_res4_at_its_own_without_a_choice():
     with torch.device("meta"):
         network = load("torchvision:resnet18", seed=None).network
-        own = {stage: ResNetExtractor(shared_copy(network), stage, 32).stride for stage in LAYER_OF_STAGE}
+        own = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
+        for stage, stride in own.items():
+            assert ResNetExtractor(shared_copy(network), stage, stride).stride == stride
         view = ResNetExtractor(shared_copy(network), "res4", 16)
         for stage, stride in {"res2": 4, "res3": 8, "res4": 8, "res5": 8, "res4.b1": 8}.items():
-            finer = build_feature_extractor(network, stage, 8)
+            finer = build_feature_extractor(network, stage)
             assert (finer.stride, finer(torch.rand(1, 3, 64, 64)).shape[3]) == (stride, 64 // stride)
+        message = "the stride of res3 is 8, not 16; leave stride out"
+        refused(ValueError, message, build_feature_extractor, network, "res3", 16)
         chosen = [load(network).view(*named, default="res3/4").stage for named in ((), ("res4",), (None, 8))]
     assert chosen == ["res3", "res4", "res4"]
-    assert own == {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
     stated = {"stage": "res4", "stride": 16, "dilated": False, "multiple": 1}
     assert {name: getattr(view, name) for name in stated} == stated
     assert network.layer4[0].conv1.stride == (2, 2)
