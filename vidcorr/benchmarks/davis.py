@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..datasets import Davis, MaskSequence
-from ..metrics.scoring import Rules
 from ..protocols import PropagationProtocol
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
@@ -57,7 +56,7 @@ class DavisBenchmark(MaskBenchmark):
         return Davis(self.root, self.year, self.split, self.resolution, self.annotations, self.size_tolerance)
 
     @property
-    def rules(self) -> Rules | str:
+    def rules(self) -> str:
         """The rules of the year."""
         return f"davis-{self.year}"
 

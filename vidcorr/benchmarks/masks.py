@@ -48,15 +48,14 @@ class MaskBenchmark(Benchmark):
 
     @property
     @abstractmethod
-    def rules(self) -> Rules | str:
-        """The data set's scoring rules, or their name in `RULES`; a protocol may bring others."""
+    def rules(self) -> str:
+        """Name in `RULES` of the data set's scoring rules; a protocol may bring others."""
 
     @property
     def scoring_rules(self) -> Rules:
-        """The scoring rules of a run: the protocol's if it has any, else the data set's."""
+        """The scoring rules of a run: the protocol's if it has any, else the data set's. Rules of yours override it."""
         scoring = self.protocol.scoring
-        rules = self.rules if scoring == "benchmark" else scoring
-        return RULES[rules] if isinstance(rules, str) else rules
+        return RULES[self.rules if scoring == "benchmark" else scoring]
 
     @property
     def declared(self) -> tuple[Score, ...]:

@@ -100,10 +100,8 @@ def _parser() -> CommandParser:
 
 def add_format_flag(parser: argparse.ArgumentParser) -> None:
     """Add the flags of a printed table."""
-    form = (
-        "format of the printed table (default: text in a terminal, md in a file or pipe); tex is for booktabs, hub is "
-    )
-    form += "YAML for .eval_results/ of a model page"
+    form = "format of the printed table (default: text in a terminal, md in a file or pipe); tex needs booktabs and "
+    form += "adjustbox, hub is YAML for .eval_results/ of a model page"
     parser.add_argument("--format", choices=["text", "md", "csv", "tex", "hub"], help=form)
     intervals = "print 95 %% intervals (default: in all formats but tex)"
     parser.add_argument("--intervals", action=argparse.BooleanOptionalAction, help=intervals)

@@ -12,11 +12,12 @@ ENLARGED = 2
 
 
 def on_data_sets(shared: Mapping[str, Sequence[str]]) -> str:
-    """Return benchmarks in words, each with the conditions and the protocol that all its columns share."""
-    texts = []
-    for name, about in shared.items():
-        texts.append(f"{name} ({', '.join(about)})" if about else name)
-    return f"on {listed(texts)}"
+    """Return benchmarks in words, with the conditions and the protocol that all their columns share."""
+    benchmarks: dict[str, list[str]] = {}
+    for name, texts in shared.items():
+        benchmarks.setdefault(", ".join(texts), []).append(name)
+    parts = [f"{listed(names)} ({about})" if about else listed(names) for about, names in benchmarks.items()]
+    return f"on {listed(parts)}"
 
 
 def sentences_on_units(records: Iterable[ScoreRecord]) -> list[str]:
@@ -44,29 +45,30 @@ def sentence_on_features(rows: Mapping[str, Mapping[str, Cell]]) -> str:
     if len(rows_by_features) < 2:
         return ""
     rows_by_features.pop("", None)  # such rows differ from the others, but have nothing to name
-    texts = [f"{features} of {listed(list(names))}" for features, names in rows_by_features.items()]
+    texts = [f"{features} of {listed(names)}" for features, names in rows_by_features.items()]
     return f"Features: {'; '.join(texts)}"
 
 
 def sentences_on_inputs(rows: Mapping[str, Mapping[str, Cell]]) -> str:
-    """Return the RGB that the rows' networks got, and who states it, in a sentence each; empty if no result has it."""
-    rows_by_input = _rows_by(rows, lambda record: str(record.result.stage.input or ""))
-    rows_by_input.pop("", None)
-    if len(rows_by_input) == 1:
-        return f"Input: {next(iter(rows_by_input))}"
-    return ". ".join(f"Input of {listed(list(names))}: {text}" for text, names in rows_by_input.items())
+    """Return the RGB that the rows' networks got, and who states it; empty if no result has it."""
+    rows_by_inputs = _rows_by(rows, lambda record: str(record.result.stage.input or ""))
+    rows_by_inputs.pop("", None)
+    if len(rows_by_inputs) == 1:
+        return f"Input: {next(iter(rows_by_inputs))}"
+    return ". ".join(f"Input of {listed(names)}: {text}" for text, names in rows_by_inputs.items())
 
 
-def _rows_by(
-    rows: Mapping[str, Mapping[str, Cell]], property_of: Callable[[ScoreRecord], str]
-) -> dict[str, dict[str, None]]:
-    """Return property of records → names of the rows."""
-    rows_by_property: dict[str, dict[str, None]] = {}
+def _rows_by(rows: Mapping[str, Mapping[str, Cell]], property_of: Callable[[ScoreRecord], str]) -> dict[str, list[str]]:
+    """Return the properties of a row's records, in words → names of the rows that have them."""
+    rows_by_properties: dict[str, list[str]] = {}
     for name, row in rows.items():
+        properties: dict[str, None] = {}
         for cell in row.values():
-            for record in cell.records:
-                rows_by_property.setdefault(property_of(record), {})[name] = None
-    return rows_by_property
+            properties |= dict.fromkeys(map(property_of, cell.records))
+        if properties:  # a published row has no records
+            text = " and ".join(filter(None, properties))
+            rows_by_properties.setdefault(text, []).append(name)
+    return rows_by_properties
 
 
 def sentences_on_frames(records: Iterable[ScoreRecord]) -> list[str]:
