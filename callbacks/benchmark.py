@@ -169,12 +169,14 @@ class BenchmarkCallback(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run every `every_n_epochs` epochs, and after the last epoch."""
-        if trainer.state.fn != "fit":
+        if trainer.state.fn != "fit":  # `validate` or `test`
             scores = self._run(trainer, pl_module)
             scores["step"] = float(self._runs[-1].step)  # Lightning logs all values at a value of this name
             pl_module.log_dict(scores)  # so that `trainer.validate` returns the scores
         elif not trainer.sanity_checking and self._is_due(trainer):
             self._run(trainer, pl_module)
+
+    on_test_epoch_end = on_validation_epoch_end
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Run if the fit has no passes of validation, and so no `on_validation_epoch_end`."""
@@ -203,7 +205,8 @@ class BenchmarkCallback(pl.Callback):
             step = self._loaded  # `validate` does not restore the trainer's own
         folder: Path | None = None
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            folder = self._folder_of_results(trainer) / STEP_FOLDER.format(step)
+            step_folder = STEP_FOLDER.format(step)
+            folder = self._folder_of_results(trainer, step_folder) / step_folder
         output = Output(folder)
         earlier: list[Evaluated] = []
         completed = 0
@@ -234,19 +237,23 @@ class BenchmarkCallback(pl.Callback):
             log_now(trainer, scores)
         return scores
 
-    def _folder_of_results(self, trainer: pl.Trainer) -> Path:
-        """Return the folder of this run's results: a new one beside that of another fit in the same folder.
+    def _folder_of_results(self, trainer: pl.Trainer, step_folder: str) -> Path:
+        """Return the folder of this run's results: a new one beside that of another run in the same folder.
 
-        A Trainer of one's own has the same folder twice in a job of SLURM, or with a logger of a fixed version.
+        A Trainer of one's own has the same folder in a second `fit` or `validate`, twice in a job of SLURM, or with a
+        logger of a fixed version.
         """
         if self._home is None:
             home = run_folder(trainer)
-            folder = home / "benchmarks" / (self._resumed_folder or self.name)
+            fitting = trainer.state.fn == "fit"
+            resumes = fitting and self._loaded is not None
+            name = self._resumed_folder if resumes and self._resumed_folder else self.name
+            folder = home / "benchmarks" / name
             has_own_folder = run_of(trainer) is not None
-            if trainer.state.fn == "fit" and self._loaded is None and not has_own_folder:
-                name = folder.name
+            if not resumes and not has_own_folder:
+                taken = "*/results.json" if fitting else f"{step_folder}/results.json"
                 for number in count(1):
-                    if not any(folder.glob("*/results.json")):
+                    if not any(folder.glob(taken)):
                         break
                     folder = folder.with_name(f"{name}-{number}")
             self._home = Path(trainer.strategy.broadcast(str(folder)))

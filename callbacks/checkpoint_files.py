@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         content = dict(checkpoint)
         for name in content.keys() - {"state_dict"}:  # plain numbers: a schedule over an array makes its rates numpy's
             content[name] = tree_map_only(np.generic, np.generic.item, content[name])
+            if name.endswith(pl.LightningModule.CHECKPOINT_HYPER_PARAMS_KEY):  # of the module or its data
+                content[name] = tree_map_only(PurePath, str, content[name])
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._folders.add(path.parent.resolve())

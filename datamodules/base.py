@@ -97,7 +97,7 @@ class SampledDataModule(pl.LightningDataModule):
         loader.named = self.named
         loader.trainer = self.trainer
         resuming, state = self._resumed
-        if resuming is not None and resuming is self.trainer and resuming.training:
+        if resuming is not None and self.trainer is resuming and resuming.training:
             loader.load_state_dict(state)
         self._loader = loader
         return loader
@@ -111,6 +111,10 @@ class SampledDataModule(pl.LightningDataModule):
             return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]
         sampler = FixedSampler(cast(Sized, self.held_out))
         return ResumableLoader(self.held_out, sampler=sampler, **self._arguments())
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """Return the loader of `val_dataloader`."""
+        return self.val_dataloader()
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Convert images from uint8 to float in [0, 1], on the device; count and name replaced videos."""

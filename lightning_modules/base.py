@@ -8,16 +8,18 @@ from typing import Any, ClassVar, Self
 
 import torch
 from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities.seed import isolate_rng
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, Metric
 
 from vidcorr.backbones import Encoder, Normalise, trainable_network
 from vidcorr.backbones.description import Input
 from vidcorr.functional.device import PendingCopy
 from vidcorr.functional.seeds import run_seed
 
+from .parts.batches import joined, parts_of
 from .parts.distributed import keyed_generator
 from .parts.saving import SavedModule
 from .parts.schedules import continue_schedule, cosine_factor, scheduled
@@ -61,6 +63,7 @@ class CorrespondenceModule(SavedModule):
         # not Lightning's mean, which divides by a rounded number of samples where ranks have unequal shares
         self.validation_loss = MeanMetric(nan_strategy=math.nan)  # a NaN is not left out
         self._batch_position = (0, 0)  # epoch and batch, the key of random draws
+        self._counted = (0, 0)  # id of the training loaders, and samples of their batch
         self.seed = run_seed()
 
     def network_to_train(self, spec: str) -> nn.Module:
@@ -93,9 +96,9 @@ class CorrespondenceModule(SavedModule):
         """
 
     def samples_in(self, batch: Batch) -> int:
-        """Return the number of samples in a batch."""
+        """Return the number of samples in a batch, or in those of several loaders."""
         first = next(iter(self.images))
-        return len(batch[first])
+        return sum(len(part[first]) for part in parts_of(batch, first))
 
     def generator(self, *further: int) -> torch.Generator:
         """Return a CPU generator for the draws of `step`, in the same state on all ranks.
@@ -115,6 +118,7 @@ class CorrespondenceModule(SavedModule):
             ValueError: if the first batch of the epoch has images of another form or range.
         """
         self._batch_position = (self.current_epoch, batch_index)
+        batch = joined(batch, next(iter(self.images)))
         outputs = self._checked_step(batch, batch_index)
         size = self.samples_in(batch)
         in_bar = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
@@ -125,14 +129,20 @@ class CorrespondenceModule(SavedModule):
                 self.log(f"train/{name}", value, batch_size=size, sync_dist=True)
         return outputs
 
-    def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
+    def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Tensor] | None:
         """Compute the objective on held-out data; log `val/loss`, the mean over all samples of all ranks.
+
+        Of several loaders each has its own, `val/loss/dataloader_idx_0` and so on.
 
         Raises:
             ValueError: if the first batch of the pass has images of another form or range.
         """
         if not batch:  # the loader has no held-out data
             return None
+        if batch_index == 0:  # of a loader; and `validate` leaves tensors that no `fit` may change
+            for part in self.children():
+                if isinstance(part, Metric):
+                    part.reset()
         outputs = self._checked_step(batch, batch_index)
         size = self.samples_in(batch)
         self.validation_loss.update(outputs["loss"], size)
@@ -149,10 +159,30 @@ class CorrespondenceModule(SavedModule):
     # Rate and length of a training
 
     def samples_per_device(self) -> int:
-        """Return the number of samples that a device sees at a time, also before Lightning has made the loader."""
+        """Return the number of samples that a device sees at a time, also before Lightning has made the loader.
+
+        A loader without a batch size is asked for a batch, once: its data set makes batches itself.
+        """
         self.trainer.fit_loop.setup_data()  # makes the loader, once
-        loader: Any = self.trainer.train_dataloader
-        return int(loader.batch_size or loader.batch_sampler.batch_size)  # None beside a user's own `batch_sampler`
+        loaders: Any = self.trainer.train_dataloader
+        if self._counted[0] != id(loaders):
+            self._counted = (id(loaders), self._samples_from(loaders))
+        return self._counted[1]
+
+    def _samples_from(self, loaders: Any) -> int:
+        """Return the number of samples in a batch of a loader, or of several that give a batch together."""
+        first = next(iter(self.images))
+        if isinstance(loaders, Mapping):
+            parts = {first: loaders[first]} if first in loaders else loaders
+            return self._samples_from(list(parts.values()))
+        if isinstance(loaders, list | tuple):
+            return sum(map(self._samples_from, loaders))
+        batch_sampler = getattr(loaders, "batch_sampler", None)
+        size = getattr(loaders, "batch_size", None) or getattr(batch_sampler, "batch_size", None)
+        if size is None:
+            with isolate_rng():
+                size = self.samples_in(next(iter(loaders)))
+        return int(size)
 
     def global_batch(self) -> int:
         """Return the number of samples per optimiser step over all devices and accumulated batches.

@@ -57,6 +57,6 @@ class FrozenEncoder(SavedModule):
             return None
         return {**recipe, "prefix": "encoder.network."}
 
-    def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
+    def validation_step(self, batch: dict[str, Any], batch_index: int, dataloader_idx: int = 0) -> None:
         """Do nothing; benchmarks run in later hooks."""
         return

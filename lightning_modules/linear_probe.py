@@ -14,6 +14,7 @@ from vidcorr.backbones import pooled_width
 from vidcorr.backbones.extractor import Dilated
 
 from .base import Batch, CorrespondenceModule
+from .parts.batches import as_floats
 from .parts.schedules import milestone_factor, scheduled
 
 LARC_TRUST = 0.001
@@ -93,9 +94,14 @@ class LinearProbe(CorrespondenceModule):
         logits = self(batch["image"])
         return {"loss": cross_entropy(logits.float(), batch["label"]), "logits": logits.detach()}
 
-    def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
+    def predict_step(self, batch: Batch, batch_index: int = 0, dataloader_idx: int = 0) -> Tensor:
+        """Return logits of `image`, `(N, classes)`."""
+        logits: Tensor = self(as_floats(batch["image"]))
+        return logits
+
+    def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Tensor] | None:
         """Log `val/loss`, `val/top1` and `val/top5`, over the images of all ranks."""
-        outputs = super().validation_step(batch, batch_index)
+        outputs = super().validation_step(batch, batch_index, dataloader_idx)
         if outputs is not None:
             for name, metric in (("val/top1", self.top1), ("val/top5", self.top5)):
                 metric(outputs["logits"], batch["label"])

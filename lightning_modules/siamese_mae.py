@@ -6,6 +6,7 @@ import torch
 from einops import rearrange
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vidcorr.backbones.networks import is_checkpoint
 from vidcorr.backbones.vit import is_vit
@@ -228,7 +229,11 @@ class SiameseMAE(CorrespondenceModule):
         if keep is not None:
             seen = tokens[:, 1:].gather(1, keep[..., None].expand(-1, -1, tokens.shape[2]))
             tokens = torch.cat([tokens[:, :1], seen], dim=1)
-        encoded: Tensor = network.norm(network.blocks(network.norm_pre(tokens)))
+        tokens = network.norm_pre(tokens)
+        saves_memory = getattr(network, "grad_checkpointing", False)  # by timm's `set_grad_checkpointing`
+        for block in network.blocks:
+            tokens = checkpoint(block, tokens, use_reentrant=False) if saves_memory else block(tokens)
+        encoded: Tensor = network.norm(tokens)
         return encoded
 
     def decode(self, memory: Tensor, visible: Tensor, keep: Tensor, grid: tuple[int, int]) -> Tensor:

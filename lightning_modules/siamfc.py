@@ -15,6 +15,7 @@ from vidcorr.functional.siamese import balanced_loss, focal_loss, response_label
 from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
+from .parts.batches import as_floats
 from .parts.schedules import scheduled
 
 LOSSES = {"focal": focal_loss, "balanced": balanced_loss}
@@ -141,6 +142,11 @@ class SiamFC(CorrespondenceModule):
         labels = response_labels(response.shape[-2:], radius, device=response.device)
         loss = LOSSES[self.loss](response, labels)
         return {"loss": loss, "response": response.detach()}
+
+    def predict_step(self, batch: Batch, batch_index: int = 0, dataloader_idx: int = 0) -> Tensor:
+        """Return logits of `exemplar` in `search`, `(N, 1, n, n)`."""
+        logits: Tensor = self(as_floats(batch["exemplar"]), as_floats(batch["search"]))
+        return logits
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam without weight decay; the rate falls by epoch, or by step if the run counts steps.

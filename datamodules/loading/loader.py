@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator, Sized
 from typing import Any, TypeVar
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torch.utils.data import DataLoader
@@ -146,7 +145,7 @@ class ResumableLoader(DataLoader[BatchT]):
     sampler: ClipSampler
     waited: float = 0.0
     place: tuple[int, int] = (0, 0)
-    trainer: pl.Trainer | None = None
+    trainer: Any = None
     named: str = "the data"
     _data_before: dict[str, Any] | None = None  # of the run that is resumed, until the next pass
 

@@ -2,12 +2,14 @@
 
 from abc import abstractmethod
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.core.saving import load_hparams_from_yaml
 from pytorch_lightning.utilities import rank_zero_warn
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 from torch.utils.data import DataLoader
 
 from vidcorr.backbones import Encoder, Network, encoder_hparams, load, module_from_checkpoint, require_name
@@ -16,6 +18,8 @@ from vidcorr.backbones.extractor import Dilated
 from vidcorr.backbones.loading import encoder_of
 from vidcorr.backbones.networks import SUFFIXES
 from vidcorr.backbones.trust import NETWORK_ARGUMENTS, allow, import_path, without_arguments_of_bases
+
+from .batches import as_floats
 
 
 class SavedModule(pl.LightningModule):
@@ -76,26 +80,53 @@ class SavedModule(pl.LightningModule):
         extractor: nn.Module = self.evaluated.view(stage, stride, dilated)
         return extractor
 
+    def predict_step(self, batch: Any, batch_index: int = 0, dataloader_idx: int = 0) -> Any:
+        """Return features of a batch of `clip` or `image`, or of a tensor: `(…, 3, H, W)` → `(…, C, h, w)`."""
+        images = batch
+        if not isinstance(batch, Tensor):
+            images = batch["clip" if "clip" in batch else "image"]
+        features = self.feature_extractor()(as_floats(images).flatten(0, -4))
+        return features.unflatten(0, images.shape[:-3])
+
     def val_dataloader(self) -> DataLoader[Any]:
         """Return a loader of an empty batch, for runs without held-out videos: Lightning runs validation hooks."""
         return DataLoader([{}])  # type: ignore[arg-type]
 
+    def test_step(self, batch: Any, batch_index: int, dataloader_idx: int = 0) -> Any:
+        """Do as in validation: `trainer.test` logs the same values, and runs the same benchmarks."""
+        return self.validation_step(batch, batch_index, dataloader_idx)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """Return the loader of `val_dataloader`."""
+        return self.val_dataloader()
+
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
-        cls, checkpoint_path: str | Path, map_location: Any = None, weights_only: bool = True, **overrides: Any
+        cls,
+        checkpoint_path: str | Path,
+        map_location: Any = None,
+        hparams_file: str | Path | None = None,
+        strict: bool | None = None,
+        weights_only: bool = True,
+        **overrides: Any,
     ) -> Any:
         """Load a checkpoint of this class; in place of Lightning's, which calls whatever the file names.
 
         Args:
             checkpoint_path: the file; it is read whole and as data.
             map_location: device; None is the CPU.
+            hparams_file: a logger's `hparams.yaml`, whose arguments override the saved arguments.
+            strict: False: weights that the file lacks keep their start, and those that it has besides are left out.
             weights_only: as in Lightning; a checkpoint is read as data in any case.
-            overrides: arguments that override the saved arguments.
+            overrides: arguments that override all others.
 
         Raises:
             ValueError: if the file is missing or damaged, names code that is not allowed, or holds another class.
         """
-        module = module_from_checkpoint(checkpoint_path, **overrides)
+        if hparams_file is not None:
+            given = load_hparams_from_yaml(hparams_file, use_omegaconf=False)
+            overrides = {**without_arguments_of_bases(cls, given), **overrides}
+        module = module_from_checkpoint(checkpoint_path, strict=strict is not False, **overrides)
         if not isinstance(module, cls):
             raise ValueError(f"{checkpoint_path}: holds {type(module).__name__}, not {cls.__name__}")
         return module if map_location is None else module.to(map_location)
@@ -103,7 +134,7 @@ class SavedModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Record class, arguments, version and encoder: the file is enough to load the module or its encoder."""
         arguments = without_arguments_of_bases(type(self), {**self.hparams, **self.rebuilt_by})
-        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = arguments
+        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = tree_map_only(PurePath, str, arguments)
         class_path = import_path(type(self))
         allow(class_path)  # this process runs the class, so the user has named it
         encoder = self.encoder_in_checkpoint()
@@ -137,6 +168,7 @@ class SavedModule(pl.LightningModule):
             is_path = ours.endswith(SUFFIXES) or theirs.endswith(SUFFIXES)  # the same file may lie elsewhere
             if name in given and name in saved and ours != theirs and not is_path:
                 rank_zero_warn(f"{source}: is of {theirs[:80]}, this model of {ours}: set model.{name}")
-        load_weights(self, checkpoint["state_dict"], source)  # before Lightning does: its error names no file
+        # before Lightning does, whose error names no file
+        load_weights(self, checkpoint["state_dict"], source, self.strict_loading)
         if self.trainer.state.fn != "fit":  # a fit describes its weights at its start
             self.described = Network.of(self).with_weights_of(source)

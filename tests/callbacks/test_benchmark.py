@@ -305,6 +305,21 @@ def test_validating_a_list_of_checkpoints_writes_a_folder_for_each(tmp_path):
     assert [list(trainer.logger.scores[f"{name}/score"]) for name in ("counted", "other")] == [[2, 4]] * 2
 
 
+@pytest.mark.parametrize("method", ["validate", "test"])
+@pytest.mark.parametrize("from_checkpoint", [False, True])
+def test_a_validation_or_test_of_the_trainer_of_a_fit_keeps_the_results_of_the_fit(method, from_checkpoint, tmp_path):
+    benchmark = BenchmarkCallback(Counted([]))
+    best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
+    trainer = fit_in(tmp_path, benchmark, best, max_epochs=2)
+    trained = benchmark.folder
+    path = max((tmp_path / "best").glob("*.ckpt")) if from_checkpoint else None
+    trained.mkdir(parents=True)  # `Counted` writes nothing
+    (trained / "results.json").touch()
+    (scores,) = getattr(trainer, method)(VFSSimSiam(**TINY), EMPTY, ckpt_path=path, verbose=False, weights_only=True)
+    assert "counted/score" in scores
+    assert benchmark.folder == trained.parent.with_name("counted-1") / trained.name
+
+
 def test_buffers_of_the_first_rank_are_read_and_each_ranks_own_restored(monkeypatch):
     """With `broadcast_buffers=False` the statistics differ by rank on purpose."""
     module = VFSSimSiam(**TINY)

@@ -17,6 +17,7 @@ from unittest.mock import Mock, call
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.plugins.io import AsyncCheckpointIO, TorchCheckpointIO
@@ -33,6 +34,7 @@ from vidcorr.results.folder_lock import FolderLock
 METHODS = ("VFSSimSiam", "VFSMoCo", "Liir")
 EXHAUSTIVE = [pytest.mark.exhaustive, pytest.mark.timeout(3600)]
 LAST = "last.ckpt"
+HYPER_PARAMETERS = [kind.CHECKPOINT_HYPER_PARAMS_KEY for kind in (pl.LightningModule, pl.LightningDataModule)]
 
 
 def combinations(slow):
@@ -372,6 +374,9 @@ def test_what_is_written_can_be_read_back(tmp_path):
     AtomicCheckpointIO().save_checkpoint(content, tmp_path / "a.ckpt")
     read = AtomicCheckpointIO().load_checkpoint(tmp_path / "a.ckpt")
     assert read == {"lr_schedulers": [{"base_lrs": [0.5], "steps": 3}], "names": OrderedDict(a=None)}
+    for key in HYPER_PARAMETERS:
+        AtomicCheckpointIO().save_checkpoint({key: {"roots": [tmp_path]}}, tmp_path / "a.ckpt")
+        assert AtomicCheckpointIO().load_checkpoint(tmp_path / "a.ckpt") == {key: {"roots": [str(tmp_path)]}}
     for value in (tmp_path, timedelta(1), np.zeros(2)):
         message = r"b\.ckpt: no checkpoint can hold [\w., ]+: take plain"
         refused(ValueError, message, AtomicCheckpointIO().save_checkpoint, {"a": [value]}, tmp_path / "b.ckpt")

@@ -2,16 +2,18 @@
 
 `tests/helpers/method_steps.py` makes a method small by its signature, and its batches by its `images`.
 
-Also tests `parts/heads.py`, `parts/saving.py`, `parts/schedules.py`.
+Also tests `parts/batches.py`, `parts/heads.py`, `parts/saving.py`, `parts/schedules.py`.
 """
 
 from copy import deepcopy
 
 import pytest
 import torch
+from pytorch_lightning.core.saving import save_hparams_to_yaml
+from torch.utils.data import DataLoader, IterableDataset
 
 from tests.helpers.faults import differences
-from tests.helpers.method_steps import METHODS, InMemory, tiny, tiny_batch
+from tests.helpers.method_steps import METHODS, InMemory, Samples, tiny, tiny_batch
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer, trainer_in
 from vidcorr import lightning_modules
@@ -120,3 +122,95 @@ def test_no_seed_is_that_of_the_run_and_0_is_a_seed(name, monkeypatch):
         assert tiny(name, seed=0).seed == 0
         monkeypatch.delenv("PL_GLOBAL_SEED")
         assert tiny(name).seed == 0
+
+
+class HeldOut(InMemory):
+    """Samples of noise to train on, and two to validate on."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.held_out = Samples(name, 2)
+
+
+class ReadyBatches(IterableDataset):
+    """A data set that makes batches itself."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __iter__(self):
+        yield from [tiny_batch(self.name)] * BATCHES
+
+
+def batches_of(name):
+    samples = Samples(name, 4)
+    return DataLoader([samples[0, number] for number in range(4)], 2)
+
+
+def test_a_module_trains_after_a_validation_and_validates_after_a_training(name):
+    module, data = tiny(name), HeldOut(name)
+    for method in ("validate", "fit", "validate", "fit"):
+        getattr(quiet_trainer(max_epochs=1), method)(module, data)
+    trainer = quiet_trainer(max_epochs=1)
+    trainer.fit(module, data)
+    assert trainer.validate(module, data, verbose=False) == trainer.test(module, data, verbose=False)
+
+
+@pytest.mark.parametrize("kind", ["ready", "dict", "list", "images"])
+def test_the_samples_of_a_batch_are_counted(kind, name):
+    """Of batches that a data set makes itself, and of the batches that several loaders give together."""
+    samples = Samples(name, 4).batch
+    given = {
+        "ready": lambda: DataLoader(ReadyBatches(name), batch_size=None),
+        "dict": lambda: {"first": batches_of(name), "second": batches_of(name)},
+        "list": lambda: [batches_of(name), batches_of(name)],
+        "images": lambda: {key: DataLoader(values, 2) for key, values in samples.items()},
+    }
+    module = tiny(name)
+    seen = []
+    step = module.step
+    module.step = lambda batch: seen.append(len(batch[next(iter(module.images))])) or step(batch)
+    quiet_trainer(max_steps=2, limit_train_batches=2).fit(module, given[kind]())
+    expected = 4 if kind in ("dict", "list") else 2
+    assert seen == [expected] * 2
+    assert module.global_batch() == expected
+
+
+def test_several_loaders_of_held_out_data_are_logged_apart(name):
+    module = tiny(name)
+    first, second = batches_of(name), DataLoader([Samples(name, 6)[0, number] for number in (4, 5)], 2)
+    trainer = quiet_trainer(max_steps=1)
+    trainer.fit(module, batches_of(name), [first, second])
+    alone = [trainer.validate(module, loader, verbose=False)[0]["val/loss"] for loader in (first, second)]
+    together = trainer.validate(module, [first, second], verbose=False)
+    assert [values[f"val/loss/dataloader_idx_{number}"] for number, values in enumerate(together)] == alone
+
+
+def test_a_prediction_is_of_the_features_of_a_batch(name):
+    (features, _) = quiet_trainer().predict(tiny(name), batches_of(name))
+    assert len(features) == 2
+    batch = tiny_batch(name)
+    if "clip" in batch:
+        module = tiny(name).eval()
+        images = batch["clip"]
+        with torch.no_grad():
+            found = module.predict_step({"clip": (images * 255).byte()})
+            expected = module.feature_extractor()((images[:, 1] * 255).byte() / 255)
+        assert torch.equal(found[:, 1], expected)
+
+
+def test_a_checkpoint_takes_other_arguments_and_lacks_weights_if_the_user_says_so(name, tmp_path):
+    module = tiny(name)
+    path, arguments = tmp_path / "own.ckpt", tmp_path / "hparams.yaml"
+    write_checkpoint(module, path)
+    content = torch.load(path, weights_only=True)
+    lacking, *_ = (key for key in content["state_dict"] if not key.startswith("backbone"))
+    del content["state_dict"][lacking]
+    torch.save(content, path)
+    kind = getattr(lightning_modules, name)
+    refused(ValueError, "Missing keys", kind.load_from_checkpoint, path)
+    changed = next(key for key in ("base_lr", "lr", "encoder_momentum") if key in module.hparams)
+    save_hparams_to_yaml(arguments, {changed: 0.25})
+    loaded = kind.load_from_checkpoint(path, hparams_file=arguments, strict=False)
+    assert loaded.hparams[changed] == 0.25
+    assert lacking in loaded.state_dict()

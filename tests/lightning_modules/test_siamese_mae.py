@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from tests.helpers.faults import differences
 from tests.helpers.golden_steps import expect_steps, rates_of
-from tests.helpers.method_steps import arguments_of
+from tests.helpers.method_steps import arguments_of, tiny, tiny_batch
 from tests.helpers.refusal import refused
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.datamodules.loading.sampling import GapPairs, PairCrops, resized_crop, seeded_generator
@@ -221,3 +222,18 @@ def test_the_rate_counts_pairs_or_videos_and_the_first_step_has_rate_0(counts, b
 def test_other_networks_are_refused():
     for backbone in ("torchvision:resnet18", "timm:vit_tiny_patch16_dinov3_qkvb"):
         refused(ValueError, "trains a ViT of timm with a class token and positions", SiameseMAE, backbone)
+
+
+def test_blocks_are_computed_again_in_the_backward_pass_if_the_backbone_says_so(monkeypatch):
+    module, batch = tiny("SiameseMAE"), tiny_batch("SiameseMAE")
+    counted = Mock(side_effect=siamese_mae.checkpoint)
+    monkeypatch.setattr(siamese_mae, "checkpoint", counted)
+    gradients = []
+    for saves_memory in (False, True):
+        module.backbone.set_grad_checkpointing(saves_memory)
+        module.zero_grad()
+        module.step(batch)["loss"].backward()
+        gradients.append({name: weight.grad for name, weight in module.backbone.named_parameters()})
+    assert counted.call_count
+    assert counted.call_count % len(module.backbone.blocks) == 0
+    assert differences(*gradients) == []

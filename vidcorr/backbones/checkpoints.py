@@ -179,13 +179,13 @@ def saved_model(path: str | Path) -> Recipe | None:
     return recipe_of(content, path)
 
 
-def loaded(module: Any, state: Mapping[str, Tensor], source: str | Path) -> Any:
-    """Return a module in eval mode with the weights of a file, which its description names.
+def loaded(module: Any, state: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> Any:
+    """Return a module in eval mode with the weights of a file, which its description names; `strict`: `load_weights`.
 
     Raises:
         ValueError: one line, if names or shapes differ.
     """
-    load_weights(module, state, source)
+    load_weights(module, state, source, strict)
     module.described = Network.of(module).with_weights_of(source)
     return module.eval()
 
@@ -195,14 +195,14 @@ def without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
-def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
-    """Load weights, which must fit exactly.
+def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> None:
+    """Load weights, which must fit exactly; if not `strict`, names may differ.
 
     Raises:
         ValueError: one line, if names or shapes differ.
     """
     try:
-        module.load_state_dict(state)
+        module.load_state_dict(state, strict=strict)
     except RuntimeError as error:
         kind = type(module).__name__
         raise ValueError(f"{source}: does not fit {kind}: {_differences(module, state) or reason(error)}") from error

@@ -201,11 +201,12 @@ def _encoder_by_name(
     return Encoder(network, stated, stage, stride, described)
 
 
-def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
+def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: Any) -> Any:
     """Load the LightningModule that a checkpoint holds.
 
     Args:
         path: a checkpoint written by this project.
+        strict: refuse weights whose names differ.
         overrides: arguments that override the saved arguments.
 
     Returns:
@@ -217,7 +218,7 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
     """
     path = local_file(path)
     checkpoint = read_content(path)
-    return loaded(make(recipe_of(checkpoint, path), path, **overrides), checkpoint["state_dict"], path)
+    return loaded(make(recipe_of(checkpoint, path), path, **overrides), checkpoint["state_dict"], path, strict)
 
 
 def with_weights_of(name: str, file: str) -> nn.Module:

@@ -1,0 +1,41 @@
+"""Batches as loaders give them: one, one of each of several loaders, or bytes in place of floats."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def parts_of(batch: Any, image: str) -> list[Any]:
+    """Return the batches of several loaders, a dict or a list of which a Trainer takes; else the batch alone.
+
+    Args:
+        batch: what Lightning gives to a step.
+        image: name of an image that each batch has.
+    """
+    if isinstance(batch, Tensor) or (isinstance(batch, Mapping) and image in batch):
+        return [batch]
+    parts = list(batch.values()) if isinstance(batch, Mapping) else list(batch)
+    given = [part for part in parts if part is not None]  # a loader has ended before the others
+    are_batches = all(isinstance(part, Mapping) for part in given)
+    return given if given and are_batches else [batch]
+
+
+def joined(batch: Any, image: str) -> Any:
+    """Join the batches of several loaders to one, tensors by rows; names that not all of them have are left out."""
+    parts = parts_of(batch, image)
+    if len(parts) == 1:
+        return parts[0]
+    shared = set.intersection(*(set(part) for part in parts))
+    found: dict[str, Any] = {}
+    for name in shared:
+        values = [part[name] for part in parts]
+        if isinstance(values[0], Tensor):
+            found[name] = torch.cat(values)
+    return found
+
+
+def as_floats(images: Tensor) -> Tensor:
+    """Return images in [0, 1]: bytes are divided by 255."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images
