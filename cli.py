@@ -25,7 +25,6 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 import vidcorr
-from vidcorr.backbones.trust import allow_named, named_in, permissions_for, refuse_networks
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from vidcorr.callbacks.benchmark import benchmarks_among
 from vidcorr.callbacks.checkpoints import best_of_run, last_checkpoints
@@ -62,11 +61,10 @@ class NamedConfig(ActionConfigFile):
     """`--config`: a file, a config of the project by its name, or its content as JSON."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
-        """Read a config; the code that it names is the user's."""
+        """Read a config."""
         if not values.startswith("{"):
             path = find_config(values)
             content = read_yaml(path)
-            allow_named(content)
             has_lists = any(name in content for name in LISTS)
             values = json.dumps(with_lists(content, path), default=str) if has_lists else str(path)
         super().__call__(parser, cfg, values, option_string)
@@ -142,25 +140,17 @@ class VidcorrCLI(LightningCLI):
         earlier: folder of the run that goes on; None: a new run, unless `--ckpt_path last` or a requeued job of SLURM
             finds one.
         more: further arguments.
-        source: file that the arguments come from, which may name only code that a checkpoint may; None: the user.
 
     Raises:
         UsageError: if the arguments cannot be understood.
         SystemExit: with status 0, if the run to go on with has already ended.
     """
 
-    def __init__(
-        self,
-        args: Sequence[str],
-        earlier: Path | None = None,
-        more: Sequence[str] = (),
-        source: Path | None = None,
-    ) -> None:
+    def __init__(self, args: Sequence[str], earlier: Path | None = None, more: Sequence[str] = ()) -> None:
         warnings.filterwarnings("ignore", f".*({NOISE})")
         if is_first_rank():  # Lightning reads SLURM's variable in an interactive job too, and would log nothing
             rank_zero_only.rank = 0  # type: ignore[attr-defined]
         self.command = args[0]
-        self.source = source
         self.run = Run(args, earlier, more, say=rank_zero_info)
         for name in dir(vidcorr):
             getattr(vidcorr, name)  # the parser finds a class by its name once it is imported
@@ -200,11 +190,7 @@ class VidcorrCLI(LightningCLI):
         """Leave the configuration as it is: `words_for_parser` has read the checkpoint, and its values come first."""
 
     def before_instantiate_classes(self) -> None:
-        """Leave out our clips without videos in `validate` or beside a model with its data; choose the checkpoint.
-
-        Raises:
-            ValueError: if the arguments come from a file, and name a network that it may not.
-        """
+        """Leave out our clips without videos in `validate` or beside a model with its data; choose the checkpoint."""
         config = without_members(self.config[self.command])
         data = config.get("data")
         if data and class_at(data.class_path) is VideoDataModule and data.init_args.source == "":
@@ -212,8 +198,6 @@ class VidcorrCLI(LightningCLI):
             has_own_data = model.train_dataloader is not pl.LightningModule.train_dataloader
             if self.command == "validate" or has_own_data:
                 config.data = None  # the file of a method says how clips are made, not of which videos
-        if self.source is not None:
-            refuse_networks(config.as_dict(), self.source)
         config.ckpt_path = self.run.choose_checkpoint(config)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -265,7 +249,7 @@ class VidcorrCLI(LightningCLI):
         return added
 
     def _chosen_benchmarks(self) -> list[BenchmarkCallback]:
-        """Return the callbacks of the benchmarks of `--on`, and keep their choices for `_resume_words`.
+        """Return the callbacks of the benchmarks of `--on`.
 
         Of two benchmarks with one NAME the later FOLDER counts.
         """
@@ -280,9 +264,8 @@ class VidcorrCLI(LightningCLI):
         by_flags = {"every_n_epochs": flags.every} if flags.every else {}
         if flags.before:
             by_flags["before_training"] = True
-        self.choices = chosen_benchmarks(flags)
         found = []
-        for choice in self.choices:
+        for choice in chosen_benchmarks(flags):
             found.append(BenchmarkCallback(choice.build(), **{**choice.schedule, **by_flags}))
         return found
 
@@ -312,7 +295,7 @@ class VidcorrCLI(LightningCLI):
             method(**options)
         except BaseException:
             if self.run.folder is not None and any(saver.best_model_path for saver in last_checkpoints(trainer)):
-                rank_zero_info(f"resume: {shlex.join(self._resume_words(self.run.folder))}")
+                rank_zero_info(f"resume: {shlex.join(['vidcorr', 'resume', str(self.run.folder)])}")
             self.run.remove_refused()
             raise
         if trainer.state.fn != "fit" or has_reached_its_length(trainer):  # else it is to be resumed
@@ -322,20 +305,6 @@ class VidcorrCLI(LightningCLI):
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             # a thread of gloo that releases a tensor of the last broadcast while Python ends would abort the process
             torch.distributed.destroy_process_group()
-
-    def _resume_words(self, folder: Path) -> list[str]:
-        """Return the command that resumes the run of a folder, also from another working directory.
-
-        There the user's own modules are no longer those of the working directory: they need `--allow`.
-        """
-        words = ["vidcorr", "resume", str(folder)]
-        named = list(named_in(self.config[self.command].as_dict()))
-        for choice in self.choices:
-            named += named_in({"class_path": choice.class_path, "init_args": choice.arguments})
-        to_allow = permissions_for(named)
-        if to_allow:
-            words += ["--allow", *to_allow]
-        return words
 
     def _print_end(self, folder: Path) -> None:
         """Print the last page of a benchmark, and the command that measures the checkpoint of a training."""

@@ -1,8 +1,8 @@
 """The gate for the code that a checkpoint names.
 
-A checkpoint is data, but names a class and networks to make. It may name the packages of `TRUSTED`, modules of the
-working directory, which are the user's own, and what the user has named: on the command line, by a call in this
-process, or by `allow`. Nothing else is imported.
+A checkpoint is data, but names classes and networks to make. It may name the packages of `TRUSTED`; modules below the
+working directory, which are the user's own, but for those that came with the checkpoint, in its folder or below; and
+what the user has named: in words or configs, by a call in this process, or by `allow`. Nothing else is imported.
 """
 
 import argparse
@@ -13,16 +13,13 @@ import re
 import site
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import Context, ContextVar
+from contextvars import Context
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-from jsonargparse import set_parsing_settings
+import yaml  # type: ignore[import-untyped]
 from torch import nn
-
-from ..errors import UsageError
 
 TRUSTED = ("vidcorr", "timm", "torchvision", "transformers")
 """Names before a dot or a colon that every checkpoint may hold."""
@@ -36,15 +33,9 @@ LONGEST = 300
 """Most letters of names from a file in a message."""
 Recipe = dict[str, Any]
 """`class_path` of a class and `init_args` of its constructor, plain types."""
-OF_THE_SHELL = ("pytorch_lightning",)
-"""Further packages that the words of a run may name; what their classes call is named in the words too."""
-NETWORK = re.compile(r"(torchhub:[^=@]+:\w+|[\w.]+:[\w.]+)(?:@|=|$)")
-"""A network by code, `package.module:callable` or by torch.hub, with or without a view or a file of its weights."""
-DENIED = re.compile("Importing '([^']+)' is not allowed")
-"""What the parser says of an import path that it may not import."""
+IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+"""A text that a parser may take as a class or function, `package.module.Class`."""
 _allowed: set[str] = set()
-_folder_of_user: ContextVar[Path | None] = ContextVar("folder_of_user", default=None)
-"""The user's folder while the words of a command come from a file, which names a folder of its own."""
 
 
 def allow(*names: str) -> None:
@@ -65,13 +56,9 @@ def allow_named(given: object) -> None:
             (`--model=my_methods.Mine`, `my_networks:small`, also within JSON). A class is `module:Class` in the words
             and `module.Class` in a file.
     """
-    if _folder_of_user.get() is not None:  # the words come from a file
-        return
     names = re.findall(r"[\w.]+(?::[\w.]+)?", str(given))
     paths = [name.replace(":", ".") for name in names]
     allow(*names, *paths, *_values_of_allow(given))
-    # the parser denies some paths by itself, such as os.system, unless they are named here
-    set_parsing_settings(import_path_allowlist=[path for path in paths if "." in path and _is_import_path(path)])
 
 
 def _values_of_allow(given: object) -> list[str]:
@@ -87,27 +74,6 @@ def _values_of_allow(given: object) -> list[str]:
     return list(flags.allow)
 
 
-def named_in(config: object) -> Iterator[str]:
-    """Yield the classes and the networks that a parsed configuration names, as `refuse` takes them."""
-    if isinstance(config, Mapping):
-        if isinstance(config.get("class_path"), str):
-            yield config["class_path"]
-        config = list(config.values())
-    if isinstance(config, list | tuple):
-        for each in config:
-            yield from named_in(each)
-    elif isinstance(config, str):
-        network = NETWORK.match(config)
-        if network:
-            yield network[1]
-
-
-def permissions_for(names: Iterable[str]) -> list[str]:
-    """Return what a user allows to let names run that are neither ours nor of the libraries."""
-    ours = (*TRUSTED, *OF_THE_SHELL)
-    return sorted({permission_for(name) for name in names if package_of(name) not in ours})
-
-
 def refuse(names: Iterable[str], source: str | Path) -> None:
     """Refuse code that a file may not name and the user has not allowed; import nothing.
 
@@ -118,7 +84,7 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
     Raises:
         ValueError: one line with all names that the user would have to allow.
     """
-    outside = {name for name in names if not (_is_trusted(package_of(name)) or _is_of_this_script(name))}
+    outside = {name for name in names if not (_is_trusted(package_of(name), source) or _is_of_this_script(name))}
     refused = sorted({permission_for(name) for name in outside} - _allowed)
     for name in outside.intersection(refused):  # not torch.hub's entries, whose permission is the repository
         package = package_of(name)
@@ -129,15 +95,11 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
             remedy = f"run from the folder that holds {package}, or set PYTHONPATH to it"
             raise ValueError(f"{source}: names {name[:LONGEST]}, which cannot be imported here: {remedy}")
     if refused:
-        raise ValueError(_refusal(source, whole_names(refused, " ")))
-
-
-def _refusal(source: str | Path, names: str) -> str:
-    """Return the message for code that a file may not name."""
-    where = "from outside this project and the working directory"
-    return (
-        f"{source}: names code {where}; if you trust it, add --allow {names} (in Python vidcorr.backbones.trust.allow)"
-    )
+        names = whole_names(refused, " ")
+        raise ValueError(
+            f"{source}: names code from outside this project and the working directory, or code that lies beside it; "
+            f"if you trust it, add --allow {names} (in Python vidcorr.backbones.trust.allow)"
+        )
 
 
 def permission_for(name: str) -> str:
@@ -151,24 +113,65 @@ def package_of(name: str) -> str:
     return re.split("[.:]", name)[0]
 
 
-def named_code(model: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the class of a model, its networks, and those of its nested encoder."""
-    yield str(model.get("class_path"))
-    arguments = model.get("init_args") or {}
-    nested = arguments.get(NESTED)
-    if isinstance(nested, Mapping):
-        yield from named_code(nested)
-    for argument in NETWORK_ARGUMENTS:
-        value = arguments.get(argument)
-        if isinstance(value, str) and ":" in value and not nested:  # the nested encoder replaces it
-            yield value
+def named_code(content: object, source: str | Path) -> Iterator[str]:
+    """Yield the code that a recipe names: its class, its networks, and those of all that its arguments hold.
+
+    A text counts if a parser could import it, or read it as YAML or as a config that came with the checkpoint.
+
+    Args:
+        content: the recipe, or a value in it.
+        source: the checkpoint.
+    """
+    if isinstance(content, Mapping):
+        values = dict(content)
+        if "class_path" in values:
+            yield str(values.pop("class_path"))
+        replaced = NETWORK_ARGUMENTS if isinstance(values.get(NESTED), Mapping) else ()  # by the nested encoder
+        for name, value in values.items():
+            if name not in NETWORK_ARGUMENTS or not isinstance(value, str):
+                yield from named_code(value, source)
+            elif ":" in value and name not in replaced:
+                yield value
+    elif isinstance(content, list | tuple):
+        for each in content:
+            yield from named_code(each, source)
+    elif isinstance(content, str):
+        yield from _code_in_text(content, source)
 
 
-def _is_trusted(package: str) -> bool:
-    """Return whether a package is among `TRUSTED`, or lies below the user's folder; import nothing.
+def _code_in_text(text: str, source: str | Path) -> Iterator[str]:
+    """Yield the code that a text names: itself, or what it holds as YAML."""
+    is_import = IMPORT_PATH.fullmatch(text) is not None and _can_be_found(package_of(text))
+    if is_import or _came_with(text, source):
+        yield text
+    elif any(mark in text for mark in ":[{"):
+        try:
+            content = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError, RecursionError):  # no parser reads it either
+            return
+        if not isinstance(content, str):
+            yield from named_code(content, source)
 
-    An installed package is not trusted for the folder in which it lies. In `words_of_file` the working directory may be
-    another folder, which the file names: it is not trusted.
+
+def _can_be_found(package: str) -> bool:
+    """Return whether Python could import a package; it is not imported."""
+    _search_working_directory()
+    return package in sys.modules or importlib.util.find_spec(package) is not None
+
+
+def _came_with(path: str | Path, source: str | Path) -> bool:
+    """Return whether a file lies in the folder of a checkpoint or below, unless that is the working directory."""
+    folder = Path(source).resolve().parent
+    try:
+        return folder != Path.cwd() and Path(path).is_file() and Path(path).resolve().is_relative_to(folder)
+    except (OSError, ValueError):  # a text that is no path
+        return False
+
+
+def _is_trusted(package: str, source: str | Path) -> bool:
+    """Return whether a package is among `TRUSTED`, or is the user's own for a checkpoint; import nothing.
+
+    An installed package is not the user's for the folder in which it lies, nor is what came with the checkpoint.
     """
     if package in TRUSTED:
         return True
@@ -180,69 +183,9 @@ def _is_trusted(package: str) -> bool:
         return False
     file = Path(str(found.origin)).resolve()
     installed = (sys.prefix, sys.base_prefix, site.getusersitepackages())
-    if any(map(file.is_relative_to, installed)):
+    if any(map(file.is_relative_to, installed)) or _came_with(file, source):
         return False
-    here = Path.cwd()
-    user = _folder_of_user.get() or here
-    # the file has chosen `here`, a folder below the user's own
-    is_in_chosen_folder = here != user and here.is_relative_to(user) and file.is_relative_to(here)
-    return file.is_relative_to(user) and not is_in_chosen_folder
-
-
-@contextmanager
-def words_of_file(source: Path) -> Iterator[None]:
-    """Within the context the words of a command come from a file, which may name the code that a checkpoint may.
-
-    The parser checks every import path where it imports it, and what it leads to: `vidcorr.signals.os.kill` is not
-    ours. `allow_named` allows nothing. Afterwards it allows what the user names; the parser's other settings stay.
-
-    Args:
-        source: the file, for messages. Modules in the present working directory are the user's own, also after a
-            change to the folder that the file names; they are found before modules in that folder.
-
-    Raises:
-        ValueError: one line with the code that the user would have to allow.
-    """
-    allowed = [*TRUSTED, *OF_THE_SHELL, *_modules_here(), *filter(_is_import_path, _allowed)]
-    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=allowed)
-    _search_working_directory()
-    token = _folder_of_user.set(Path.cwd())
-    try:
-        yield
-    except UsageError as error:
-        denied = DENIED.search(str(error))
-        if denied is None:
-            raise
-        raise ValueError(_refusal(source, denied[1])) from error
-    finally:
-        _folder_of_user.reset(token)
-
-
-def _modules_here() -> list[str]:
-    """Return the names of modules and packages in the working directory."""
-    found = []
-    for path in Path.cwd().iterdir():
-        has_code = path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))
-        if has_code and path.stem.isidentifier():
-            found.append(path.stem)
-    return found
-
-
-def _is_import_path(name: str) -> bool:
-    return all(part.isidentifier() for part in name.split("."))
-
-
-def refuse_networks(config: object, source: Path) -> None:
-    """Refuse networks in a parsed configuration, `package.module:callable`, that a checkpoint may not name.
-
-    Args:
-        config: the configuration.
-        source: the file that the configuration comes from, for messages.
-
-    Raises:
-        ValueError: one line with all names that the user would have to allow.
-    """
-    refuse([name for name in named_in(config) if ":" in name], source)
+    return file.is_relative_to(Path.cwd())
 
 
 def _is_of_this_script(name: str) -> bool:
@@ -272,8 +215,8 @@ def check_names(recipe: object, source: str | Path) -> Recipe:
     arguments = content.get("init_args", {})
     if not isinstance(class_path, str) or not isinstance(arguments, Mapping):
         raise ValueError(f"{source}: is damaged: it names no class with arguments")
-    refuse(named_code(content), source)
     given = own_arguments(arguments)
+    refuse(named_code({"class_path": class_path, "init_args": given}, source), source)
     for name in NETWORK_ARGUMENTS:
         spec = given.get(name)
         is_file = isinstance(spec, str) and ":" not in spec and spec != "raw_colour"
@@ -304,6 +247,17 @@ def make(recipe: object, source: str | Path, **overrides: Any) -> Any:
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise ValueError(f"{source}: its class {accepted['class_path']} is not a torch.nn.Module")
     return constructed(kind, accepted["init_args"] | overrides, source)
+
+
+def makes_networks(kind: Any) -> bool:
+    """Return whether this is a class of modules, or a function that is declared to return one."""
+    if isinstance(kind, type):
+        return issubclass(kind, nn.Module)
+    try:
+        made = get_type_hints(kind).get("return")
+    except (NameError, TypeError):  # no function, or with types that it does not import
+        return False
+    return isinstance(made, type) and issubclass(made, nn.Module)
 
 
 def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path) -> Any:

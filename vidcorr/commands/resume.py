@@ -16,7 +16,7 @@ def command(args: Sequence[str]) -> None:
     """Run `vidcorr resume` with its arguments.
 
     Raises:
-        ValueError, OSError: for a user's mistake, or a run whose words name code that the user has not allowed.
+        ValueError, OSError: for a user's mistake, such as a run that has no folder.
     """
     parser = argparse.ArgumentParser(prog="vidcorr resume", usage=USAGE, description=__doc__)
     named = "folder of a run, or its name below runs (default: the newest run below runs)"
@@ -27,21 +27,19 @@ def command(args: Sequence[str]) -> None:
     name = parser.parse_args(first if has_name else []).run
     given = list(args[1:] if has_name else args)
 
-    from ..backbones.trust import allow_named, words_of_file
-    from ..experiments.runs import FILE, Record
+    from ..experiments.runs import Record
 
     folder = find_run(name)
     run = Record.read(folder)
     home = Path(run.folder) if Path(run.folder).is_dir() else Path.cwd()  # the project may have moved
-    allow_named(given)
     further = words_from_here(given)
     is_repeated = list(run.words[-len(further) :]) == further  # the same command again: the run's words end with them
     sys.argv = [os.path.abspath(sys.argv[0]), "resume", str(folder), *further]  # Lightning starts ranks by it
     from ..cli import VidcorrCLI
 
-    with words_of_file(folder / FILE), chdir(home):  # in the user's folder: the run's is not trusted by what it says
+    with chdir(home):
         sys.path.append(str(home))  # finds the run's own modules; at the end, to hide no other module
-        VidcorrCLI(run.words, folder, [] if is_repeated else further, folder / FILE)
+        VidcorrCLI(run.words, folder, [] if is_repeated else further)
 
 
 def words_from_here(given: Sequence[str]) -> list[str]:

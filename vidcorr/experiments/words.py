@@ -3,7 +3,7 @@
 import json
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -37,15 +37,14 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print) 
     parser.add_argument("--data", "--data.class_path")
     given, _ = parser.parse_known_args(args)
     command, *words = rewritten(args)
-    for name in given.config:
-        _find_modules_of_run(name)
+    configs = [_content_of(name) for name in given.config]
     # the class comes first, so that all flags find it; a default of the parser would give others the values of ours
-    words.insert(0, f"--data={given.data or _class_of_data(given.config) or 'VideoDataModule'}")
+    words.insert(0, f"--data={given.data or _class_of_data(configs) or 'VideoDataModule'}")
     path = given.ckpt_path
     if path is None:
-        path = _value_in(given.config, "ckpt_path")
+        path = _value_in(configs, "ckpt_path")
     if path == "last" and command == "validate":
-        path = newest_checkpoint(given.root or _value_in(given.config, "trainer", "default_root_dir") or ROOT)
+        path = newest_checkpoint(given.root or _value_in(configs, "trainer", "default_root_dir") or ROOT)
         say(f"--ckpt_path last: {path}")
     elif path is not None and on_hub(path):
         path = str(local_file(path))
@@ -115,30 +114,38 @@ def _words_of_model(value: str) -> list[str]:
     return ["--model=FrozenEncoder", *parts]
 
 
-def _find_modules_of_run(config: str) -> None:
-    """Let Python find the modules of a run, if a config is the one in its folder."""
-    if not config.startswith("{"):
-        folder = find_config(config).parent
-        if (folder / FILE).is_file():
-            sys.path.append(Record.read(folder).folder)
+def _content_of(config: str) -> dict[str, Any]:
+    """Return the content of a config of the user's; the code that it names is the user's word.
+
+    Python then finds the modules of a run whose `config.yaml` it is.
+    """
+    if config.startswith("{"):
+        content: dict[str, Any] = yaml_value(config, config)
+        return content
+    path = find_config(config)
+    content = read_yaml(path)
+    allow_named(content)
+    if (path.parent / FILE).is_file():
+        sys.path.append(Record.read(path.parent).folder)
+    return content
 
 
-def _class_of_data(configs: Sequence[str]) -> str | None:
+def _class_of_data(configs: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the class of the data that the last of a command's configs names; None without it."""
     found = None
     for config in configs:
-        written = _value_in([config], "data")
+        written = config.get("data")
         if isinstance(written, dict):
             written = written.get("class_path")
         found = written or found
     return found
 
 
-def _value_in(configs: Sequence[str], *keys: str) -> Any:
+def _value_in(configs: Sequence[Mapping[str, Any]], *keys: str) -> Any:
     """Return the value below some keys in a command's configs, of which a later one counts more; None without it."""
     found = None
-    for name in configs:
-        value: Any = yaml_value(name, name) if name.startswith("{") else read_yaml(find_config(name))
+    for config in configs:
+        value: Any = config
         for key in keys:
             value = (value or {}).get(key)
         found = found if value is None else value

@@ -33,7 +33,7 @@ def test_an_at_sign_in_the_path_of_a_file_belongs_to_the_path(tmp_path, monkeypa
         for text, expected in views.items():
             assert NamedNetwork(text).arguments() == expected
             words = words_for_parser(["validate", f"--model={text}"])
-            assert words[1:3] == ["--model=FrozenEncoder", f"--model.spec={path}"]
+            assert words[2:4] == ["--model=FrozenEncoder", f"--model.spec={path}"]
     assert build_feature_extractor(path)
 
 

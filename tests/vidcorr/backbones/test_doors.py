@@ -336,12 +336,6 @@ def test_an_entry_of_torch_hub_runs_once_its_folder_is_allowed(tmp_path, monkeyp
     trust.allow_named(["evaluate", text, "--output", "x"])  # to name it is not to allow it
     refused(ValueError, f"if you trust it, add --allow {folder} ", load, text)
     refused(ValueError, "add --allow OWNER/REPO ", load, "torchhub:OWNER/REPO:entry")
-    config = {"backbone": text, "model": {"class_path": "mine.A", "init_args": {"spec": "torchhub:a/b:c@res4"}}}
-    config["data"] = ["/data/email.v2/list.txt", "videos.txt", "00:12:00:00", "1.5e-3", "radius=3,6"]  # no code
-    named = ["mine.A", text, "torchhub:a/b:c"]
-    assert sorted(trust.named_in(config)) == sorted(named)
-    assert trust.permissions_for([*named, "timm:vit.dino"]) == sorted([str(folder), "a/b", "mine.A"])
-    refused(ValueError, f"--allow {folder} a/b ", trust.refuse_networks, config, "run.json")  # of a stranger's run
     trust.allow_named(["evaluate", text, "--allow", "OWNER/REPO", str(folder)])
     assert "OWNER/REPO" in trust._allowed
     encoder = load(text)

@@ -104,7 +104,7 @@ def test_a_file_that_exists_is_told_by_its_content(name, tmp_path, monkeypatch):
     Path(name).parent.mkdir(exist_ok=True)
     write_checkpoint(FrozenEncoder("torchvision:resnet18"), Path(name))
     assert (load(name).default_stage, load(f"{name}@res3").default_stage) == (None, "res3")
-    assert words_for_parser(["validate", f"--model={name}"])[1:3] == ["--model=FrozenEncoder", f"--model.spec={name}"]
+    assert words_for_parser(["validate", f"--model={name}"])[2:4] == ["--model=FrozenEncoder", f"--model.spec={name}"]
     torch.save({"conv1.weight": torch.zeros(1)}, name)
     refused(ValueError, f"not a checkpoint of vidcorr; .*, torchvision:resnet18={name}", load, name)
 

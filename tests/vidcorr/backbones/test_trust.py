@@ -1,5 +1,7 @@
 """The gate: a file has nothing made but classes of this project, and what the command line names."""
 
+import sys
+
 import pytest
 
 from tests.helpers.refusal import refused
@@ -20,6 +22,9 @@ CANARY = "tests.helpers.canary"
         (f"{CANARY}.Song", {"backbone": "os:abort"}, rf"--allow os:abort {CANARY}\.Song "),  # all at once
         ("vidcorr.errors.UsageError", {}, "is not a torch.nn.Module"),
         (FROZEN, {"spec": "x.ckpt", "encoder": {"class_path": f"{CANARY}.Song"}}, rf"--allow {CANARY}\.Song "),
+        (FROZEN, {"spec": "vidcorr.callbacks.stops:requeue_job"}, "is no network, nor a function"),
+        (FROZEN, {"spec": "torchvision.datasets.utils:download_url"}, "is no network, nor a function"),
+        (FROZEN, {"spec": "vidcorr.backbones.networks:Path"}, "is no network, nor a function"),
         (FROZEN, {"width": 3}, "FrozenEncoder cannot be made: .*width"),
         ("no_package.Net", {}, "names no_package.Net, which cannot be imported here: .* PYTHONPATH to it$"),
     ],
@@ -42,6 +47,51 @@ def test_modules_below_the_working_directory_are_the_users_own(tmp_path, monkeyp
     for name in installed:
         recipe = {"class_path": FROZEN, "init_args": {"spec": f"{name}:f"}}
         refused(ValueError, f"names (code from outside .* --allow )?{name}:f", trust.check_names, recipe, "x.ckpt")
+
+
+LIIR = "vidcorr.lightning_modules.liir.Liir"
+DOORS = {
+    "class": {"class_path": f"{CANARY}.Song"},
+    "text": f"{CANARY}.Song",
+    "yaml": f"{{class_path: {CANARY}.Song}}",
+    "escaped yaml": f'{{"class\\u005fpath": {CANARY}.Song}}',
+    "list": [{"class_path": f"{CANARY}.Song"}],
+    "deep": {"class_path": "vidcorr.BankSettings", "init_args": {"frames": {"class_path": f"{CANARY}.Song"}}},
+    "network": {"spec": f"{CANARY}:sing"},
+    "module of Python": {"class_path": "this.s"},
+    "built in": "posix.system",
+    "config": "model1/given.yaml",
+}
+"""Form of a nested value → a value that the parser imports from, or would call."""
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_all_that_the_arguments_of_a_file_hold_is_checked_before_an_import(door, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model1").mkdir()
+    (tmp_path / "model1/given.yaml").write_text(f"class_path: {CANARY}.Song\n")
+    recipe = {"class_path": LIIR, "init_args": {"bank": DOORS[door]}}
+    refused(ValueError, "names code", trust.check_names, recipe, "model1/x.ckpt")
+    assert "this" not in sys.modules
+
+
+def test_texts_that_name_no_code_are_arguments():
+    texts = ["res4.b1", "12:30", "a: b", "[1, 2]", "{", "runs/x.yaml", "1e-3", "average", "x" * 5000, "a\0b"]
+    assert trust.check_names({"class_path": LIIR, "init_args": {"note": texts}}, "runs/x.ckpt")
+
+
+def test_a_module_that_came_with_a_checkpoint_is_not_the_users(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for folder in ("model1", "model1/net_beside_it"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").write_text("raise SystemExit(9)\n")
+    monkeypatch.syspath_prepend(tmp_path / "model1")
+    for name in ("model1.evil:net", "net_beside_it:net"):
+        recipe = {"class_path": FROZEN, "init_args": {"spec": name}}
+        refused(ValueError, f"--allow {name} ", trust.check_names, recipe, "model1/x.ckpt")
+        assert trust.check_names(recipe, "x.ckpt")  # beside it in the working directory
+        assert trust.check_names(recipe, "runs/x.ckpt")
 
 
 def test_a_name_that_is_not_there_is_one_line():

@@ -219,8 +219,7 @@ def test_resume_gives_the_words_of_a_run_and_further_ones_once(tmp_path, monkeyp
     written(folder, *begun, folder="nowhere")
     monkeypatch.chdir(home)
     command(["--b"])  # the newest
-    source = folder / FILE
-    assert called == [(begun, folder, [], source, str(home)), *[(begun, folder, ["--b"], source, str(home))] * 2]
+    assert called == [(begun, folder, [], str(home)), *[(begun, folder, ["--b"], str(home))] * 2]
     refused(SystemExit, "^0$", command, ["--help"])
     refused(ValueError, "^configs: holds no training", find_run, Path("configs").mkdir() or "configs")
 
@@ -256,55 +255,15 @@ def test_a_damaged_run_is_named_and_left_out(tmp_path, monkeypatch, caplog):
         assert f"{FILE}: " in refusal("resume", damaged)
 
 
-HOSTILE = [
-    ["--model=antigravity.Model"],
-    ["--trainer.callbacks+=LambdaCallback", "--trainer.callbacks.on_fit_start", "getpass.getuser"],
-    ['--model={"class_path": "antigr\\u0061vity.Model"}'],
-    ["--model", "getpass:getuser@res4/8"],
-    ["--model=raw_colour", "--on", "antigravity.Benchmark=/data"],
-    ["--model=raw_colour", "--on", "benchmark.yaml=/data"],
-    ["--model=raw_colour", "--trainer.callbacks=vidcorr.signals.signal.Signals"],
-    ["--model=évil_of_a_run.Model"],
-    ["--model=antigravity.Model", "--allow", "antigravity.Model"],
-    ["-cown.yaml"],
-    ["--model=own_of_a_run.Model"],
-]
-
-
-@pytest.mark.parametrize("words", HOSTILE)
-def test_the_words_of_a_file_run_only_what_a_checkpoint_may(words, tmp_path, monkeypatch):
-    monkeypatch.setattr(trust, "_allowed", set())
+def test_resume_prints_the_words_and_runs_them(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
     monkeypatch.setattr(sys, "path", list(sys.path))
     home = tmp_path / "home"
     home.mkdir()
-    (home / "own.yaml").write_text('model: {class_path: "antigravity.\\x4dodel"}\n')
-    (home / "benchmark.yaml").write_text('class_path: "antigravity.\\x4dodel"\n')
-    for name in ("own_of_a_run", "évil_of_a_run"):
-        (home / f"{name}.py").write_text("raise SystemExit(9)\n")
-    folder = written(tmp_path / "run", "fit", *words, folder=str(home))
-    assert f"{folder}/{FILE}: names code from outside" in refusal("resume", folder)
-    assert "antigravity" not in sys.modules
-
-
-@pytest.mark.parametrize("home", ["elsewhere", "user/below"])
-def test_the_folder_that_a_file_names_is_not_the_users(home, tmp_path, monkeypatch):
-    """Nor does a module there pass for one of its name in the user's folder."""
-    monkeypatch.setattr(trust, "_allowed", set())
-    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
-    monkeypatch.delitem(sys.modules, "shared_of_a_run", raising=False)
-    ran = tmp_path / "ran"
-    for name in ("user", home):
-        (tmp_path / name).mkdir()
-        for module in ("shared_of_a_run", f"net_of_{Path(name).name}"):
-            (tmp_path / name / f"{module}.py").write_text(f"open({str(ran)!r}, 'a').write('{name} ')\n")
-    monkeypatch.chdir(tmp_path / "user")
-    words = ["fit", "--model=VFSSimSiam", f"--model.backbone=net_of_{Path(home).name}:net"]
-    folder = written(tmp_path / "run", *words, folder=str(tmp_path / home))
-    assert f"{folder}/{FILE}: names code from outside" in refusal("resume", folder)
-    assert not ran.exists()
-    written(folder, "fit", "--model=shared_of_a_run.Model", folder=str(tmp_path / home))
-    refused(SystemExit, "^2$", main, ["resume", str(folder)])  # it has no such class
-    assert ran.read_text() == "user "
+    (home / "own_of_a_run.py").write_text("raise SystemExit(9)\n")
+    folder = written(tmp_path / "run", "fit", "--model=own_of_a_run.Model", folder=str(home))
+    refused(SystemExit, "^9$", main, ["resume", str(folder)])
+    assert caplog.messages == [f"{folder} has no last.ckpt and begins again: vidcorr fit --model=own_of_a_run.Model"]
 
 
 # `fit … --ckpt_path last`, and a requeued job of SLURM
@@ -429,7 +388,7 @@ def test_further_words_of_resume_are_read_here(tmp_path, monkeypatch):
 def test_a_root_in_a_benchmark_that_resume_adds_is_read_here(tmp_path, monkeypatch):
     """The run's folder may have the same relative path, with other data."""
     called = []
-    monkeypatch.setattr("vidcorr.cli.VidcorrCLI", lambda words, folder, more, source: called.append(more))
+    monkeypatch.setattr("vidcorr.cli.VidcorrCLI", lambda words, folder, more: called.append(more))
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "argv", ["bin/vidcorr"])
     folder = written(tmp_path / "home/runs/a", "fit", folder=str(tmp_path / "home"))
