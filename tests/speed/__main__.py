@@ -15,10 +15,18 @@ import pytest
 import torch
 
 from tests.speed import kernels
+from tests.speed.frame_folders import frame_folders
 from tests.speed.training_step import training_steps
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "speed.md"
-IN_TABLE = (kernels.propagation, kernels.davis_frame, kernels.reconstruction, kernels.info_nce, training_steps)
+IN_TABLE = (
+    kernels.propagation,
+    kernels.davis_frame,
+    kernels.reconstruction,
+    kernels.info_nce,
+    frame_folders,
+    training_steps,
+)
 PARTS = {part.__name__: part for part in (*IN_TABLE, kernels.propagation_scale)}
 
 

@@ -11,6 +11,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 """Suffixes of frames and masks, in small letters."""
 PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """Suffixes of single images, torchvision's."""
+_DIGITS = str.maketrans("0123456789", "#" * 10)
 
 
 def is_data(name: str) -> bool:
@@ -85,9 +86,18 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
         DataError: naming a picture of another format where all are, a copy (`00003 (1).png` beside `00003.png`), or two
             files of different extensions, or whose order as text and by number differs (9 and 10).
     """
-    _, names = names_in(folder)
-    files = [Path(folder, name) for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
-    of_other_formats = [name for name in names if is_photo(name)]
+    return tuple(Path(folder, name) for name in image_names(folder))
+
+
+def image_names(folder: str | os.PathLike[str]) -> list[str]:
+    """Return the names of `list_images`, with its errors."""
+    _, listed = names_in(folder)
+    names = [name for name in listed if name.lower().endswith(IMAGE_SUFFIXES)]
+    patterns = {name.translate(_DIGITS) for name in names}
+    if len(patterns) == 1 and not names[0].startswith("-"):
+        return names  # they differ in digits at the same places alone: one suffix, and one order
+    files = [Path(folder, name) for name in names]
+    of_other_formats = [name for name in listed if is_photo(name)]
     if of_other_formats and not files:
         raise DataError(f"{Path(folder, of_other_formats[0])}: frames and masks are .jpg, .jpeg or .png files")
     stems = {file.stem for file in files}
@@ -105,7 +115,7 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
                 f"{folder}: the order of {file.name} and {by_number.name} as text and by number differs; pad the "
                 "numbers with zeros to one length"
             )
-    return tuple(files)
+    return names
 
 
 def list_frames(folder: Path) -> tuple[Path, ...]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
 from .files import DataError, list_lines
-from .folders import IMAGE_SUFFIXES, is_data, is_photo, list_images, names_in, natural_order
+from .folders import IMAGE_SUFFIXES, image_names, is_data, is_photo, names_in, natural_order
 from .images import image_size, read_image, require_size
 
 _VIDEOS = " ".join(sorted(VIDEO_SUFFIXES))
@@ -41,7 +42,6 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         path: folder that directly holds jpg or png files.
 
     Attributes:
-        stems: file names of the images without their suffix, in order.
         num_frames: number of images, at least 2.
 
     Raises:
@@ -52,20 +52,20 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._files = list_images(path)
-        self.stems = [file.stem for file in self._files]
-        self.num_frames = len(self._files)
-        if self.num_frames < 2:
-            raise DataError(f"{path}: {self.num_frames} frame(s); a folder of frames needs at least 2")
-        if len({re.sub("[0-9]+", "#", stem) for stem in self.stems}) > 1:
-            raise DataError(f"{path}: names of several patterns: separate images, not the frames of a video")
+        self._names = _frames_of(os.fspath(path), os.stat(path).st_mtime_ns)
+        self.num_frames = len(self._names)
 
     def __exit__(self, *error: object) -> None:
         return None
 
+    @property
+    def stems(self) -> list[str]:
+        """File names of the images without their suffix, in order."""
+        return [os.path.splitext(name)[0] for name in self._names]
+
     def frames(self, start: int = 0) -> Iterator[np.ndarray]:
         """Iterate over the images in order, as `VideoFile.frames` does."""
-        return map(read_image, self._files[start:])
+        return map(read_image, map(self._file, range(start, self.num_frames)))
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Read images by index, as `VideoFile.read` does.
@@ -73,11 +73,10 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         Raises:
             DecodingError: naming the image that cannot be read, or differs in size from the folder's first image.
         """
-        first_size = image_size(self._files[0])
+        first_size = image_size(self._file(0))
         frames: dict[int, np.ndarray] = {}
         for i in sorted(set(indices)):
-            file = self._files[min(i, self.num_frames - 1)]
-            frames[i] = read_image(file, size=first_size)
+            frames[i] = read_image(self._file(i), size=first_size)
         return [frames[i] for i in indices]
 
     def require_one_size(self) -> None:
@@ -86,9 +85,28 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         Raises:
             DecodingError: naming an image that cannot be read, or differs in size from the first image.
         """
-        first_size = image_size(self._files[0])
-        for file in self._files:
+        first_size = image_size(self._file(0))
+        for file in map(self._file, range(self.num_frames)):
             require_size(file, image_size(file), first_size)
+
+    def _file(self, index: int) -> str:
+        """Return the path of an image; beyond the end, of the last."""
+        return os.path.join(self.path, self._names[min(index, self.num_frames - 1)])
+
+
+@lru_cache(4096)
+def _frames_of(folder: str, changed: int) -> tuple[str, ...]:
+    """Return the names of a video's frames, listed once per process and state of the folder.
+
+    Raises:
+        DataError: as `FrameFolder`.
+    """
+    names = image_names(folder)
+    if len(names) < 2:
+        raise DataError(f"{folder}: {len(names)} frame(s); a folder of frames needs at least 2")
+    if len({re.sub("[0-9]+", "#", os.path.splitext(name)[0]) for name in names}) > 1:
+        raise DataError(f"{folder}: names of several patterns: separate images, not the frames of a video")
+    return tuple(names)
 
 
 OpenedVideo = VideoFile | FrameFolder
@@ -111,12 +129,15 @@ def open_video(path: str | os.PathLike[str], timeout: float = 60.0, table: bool 
 def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[SourceEntry, ...]:
     """List the videos of a source without opening them.
 
+    Nor are the frames of a folder counted: 240,000 folders on a shared disk take minutes. A sample that meets a folder
+    of one frame, or of separate images, names it.
+
     Args:
         source: folder, list file or video file. A folder is searched for video files and for folders that directly hold
             images; a folder of images without video files is a video. Links are followed; no folder is entered twice.
             A list (.txt) has a path per line, absolute or relative to the list, and may have a class number after a
             space.
-        strict: check that listed files exist and that folders of frames hold at least two images of the same kind.
+        strict: check that listed files exist, and that the first folder of frames is a video.
 
     Returns:
         The videos: of a folder in natural order of their paths, of a list in its order.
@@ -129,16 +150,18 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[So
     """
     root = Path(source).expanduser()
     if root.is_dir():
-        return tuple(_videos_below(root, strict))
-    if _is_video(root.name) and root.is_file():
+        entries = _videos_below(root)
+    elif _is_video(root.name) and root.is_file():
         return (SourceEntry(root),)
-    entries = _listed(root)
-    if strict:
-        for entry in entries:
-            if entry.path.is_dir():
-                FrameFolder(entry.path)  # refuses a folder that is no video
-            elif not _is_video(entry.path.name) or not os.path.lexists(entry.path):
+    else:
+        entries = _listed(root)
+        for entry in entries if strict else ():
+            is_file = _is_video(entry.path.name) and os.path.lexists(entry.path)
+            if not is_file and not entry.path.is_dir():
                 raise DataError(f"{root}: {entry.path} is no folder of frames and no video file ({_VIDEOS})")
+    first_folder = next((entry.path for entry in entries if not _is_video(entry.path.name)), None)
+    if strict and first_folder is not None:
+        FrameFolder(first_folder)  # refuses a folder that is no video
     return tuple(entries)
 
 
@@ -172,7 +195,7 @@ def hashed_rank(seed: int, name: str) -> bytes:
     return hashlib.blake2b(f"{seed} {name}".encode(errors="surrogateescape")).digest()
 
 
-def _videos_below(root: Path, strict: bool) -> list[SourceEntry]:
+def _videos_below(root: Path) -> list[SourceEntry]:
     """Return the video files and the folders of frames below a folder; images beside video files are no frames."""
     paths: list[Path] = []
     frame_folders: set[Path] = set()
@@ -188,8 +211,6 @@ def _videos_below(root: Path, strict: bool) -> list[SourceEntry]:
         above = frame_folders.intersection(path.parents)
         if above:  # the video below may be masks or an old copy
             raise DataError(f"{min(above)}: holds frames, and the video {path} lies below it")
-        if strict and path in frame_folders:
-            FrameFolder(path)  # refuses a folder that is no video
     return _in_natural_order(paths)
 
 

@@ -2,12 +2,15 @@
 
 import os
 from functools import partial
+from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 
 from tests.helpers.numbered_videos import numbered_frame, read_number, write_folder
 from tests.helpers.refusal import refused
 from vidcorr.videos.files import DataError, DecodingError
+from vidcorr.videos.folders import names_in
 from vidcorr.videos.images import read_image
 from vidcorr.videos.source import FrameFolder, hashed_rank, list_videos, open_video
 
@@ -70,6 +73,34 @@ def test_frames_of_a_folder_by_number(tmp_path):
         frames = video.read([11, 2, 2, 40])
     assert [read_number(frame) for frame in frames] == [11, 2, 2, 11]
     assert frames[0].shape == (32, 160, 3)
+
+
+def test_a_folder_is_listed_once_a_process_and_again_when_it_changes(tmp_path, monkeypatch):
+    """The listing of 3,000 frames takes longer than the reading of two."""
+    listed = Mock(side_effect=names_in)
+    monkeypatch.setattr("vidcorr.videos.folders.names_in", listed)
+    folder = write_folder(tmp_path / "v", 3)
+    entries = list_videos(tmp_path / "v")
+    lengths = []
+    for _ in range(3):
+        with open_video(folder) as video:
+            lengths.append(video.num_frames)
+    assert listed.call_count == 1
+    write_folder(folder, 4)
+    os.utime(folder, ns=(0, folder.stat().st_mtime_ns + 1))
+    with open_video(entries[0].path) as video:
+        assert [*lengths, video.num_frames] == [3, 3, 3, 4]
+        assert video.stems == ["00", "01", "02", "03"]
+
+
+def test_no_folder_but_the_first_is_listed_before_a_training(tmp_path, monkeypatch):
+    for name in "abc":
+        write_folder(tmp_path / name, 2)
+    (tmp_path / "list.txt").write_text("a\nb\nc\n")
+    listed = Mock(side_effect=names_in)
+    monkeypatch.setattr("vidcorr.videos.folders.names_in", listed)
+    assert len(list_videos(tmp_path / "list.txt")) == 3
+    assert [Path(call.args[0]).name for call in listed.call_args_list] == ["a"]
 
 
 def test_pictures_that_cannot_be_used(tmp_path):

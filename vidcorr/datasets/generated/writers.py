@@ -21,6 +21,8 @@ from .scene import Scenes
 MARKER = "synthetic.json"
 GENERATION = 3
 """Part of every marker; raise it when the same arguments give other images."""
+OPENCV = int(cv2.__version__.split(".")[0])
+"""Release that draws. From 5 on the same arguments give the same images, those of published runs; by 4 other ones."""
 FIRST_BENCHMARK_VIDEO = 1_000_000
 """Index of the first benchmark video, far beyond any training video."""
 
@@ -54,6 +56,8 @@ def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Pat
             scenes = Scenes(**defaults | arguments)
             content = {"kind": write.__name__, "generation": GENERATION, "count": count}
             content |= asdict(scenes) | own_arguments
+            if OPENCV < 5:  # it warps and blurs to other pixels: another set
+                content["opencv"] = OPENCV
             marker = json.dumps(content, sort_keys=True, indent=1)
             if not is_made(root, marker):
                 _make(root, marker, lambda folder: write(folder, scenes, count, **own_arguments))
