@@ -24,7 +24,7 @@ from vidcorr.functional import LabelPropagator, decode_masks, encode_masks, info
 from vidcorr.functional.local_reconstruction import reconstruct_locally
 from vidcorr.metrics import boundary_score, jaccard, object_outlines
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.tracking.frame_encoder import extractor_under
+from vidcorr.tracking.frame_encoder import adapted
 
 PART = 0.01
 """Fraction of the queries that the dense method does; its time is scaled to all."""
@@ -119,7 +119,7 @@ def davis_frame(rounds: int) -> list[str]:
     torch.manual_seed(0)
     protocol, sequence = PropagationProtocol.named("vfs"), Davis(real_data("davis"))[0]
     extractor = build_feature_extractor("torchvision:resnet18")
-    view, last = extractor_under(extractor, protocol), protocol.context + 1
+    view, last = adapted(extractor, protocol), protocol.context + 1
     network = copy.deepcopy(extractor).to(memory_format=torch.contiguous_format)
     network.normalise = v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)  # memory left as it is
     images = [sequence.frame(t)[None].float() / 255 for t in range(last + 1)]
