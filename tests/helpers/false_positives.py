@@ -1,8 +1,10 @@
-"""False positives of the comparison of two identical trainings, by simulation.
+"""False positives and power of the comparison of two trainings, by simulation.
 
 `python -m tests.helpers.false_positives` prints the table of docs/studies.md, after one for each kind of variance; it
-takes ten minutes.
+takes ten minutes. `python -m tests.helpers.false_positives power` prints how often a difference is found, in seconds.
 """
+
+import sys
 
 import numpy as np
 
@@ -43,7 +45,7 @@ def trainings(generator: np.random.Generator, seeds: int, sequences: int, kind: 
     return scores + interaction * (seeds * sequences) ** 0.5 * generator.normal(size=(2, seeds, sequences))
 
 
-def rate(seeds: int, sequences: int, kind: str, draws: int = DRAWS) -> float:
+def rate(seeds: int, sequences: int, kind: str, draws: int = DRAWS, gain: float = 0.0) -> float:
     """Return the share of comparisons with p below 0.05; the intervals of all others hold zero.
 
     Args:
@@ -51,12 +53,13 @@ def rate(seeds: int, sequences: int, kind: str, draws: int = DRAWS) -> float:
         sequences: number of sequences.
         kind: a key of `KINDS`.
         draws: number of comparisons. The error of the rate is 0.35 points with 4,000.
+        gain: true difference of the two trainings.
     """
     generator = np.random.default_rng([list(KINDS).index(kind), seeds, sequences])
     positives = 0
     for _ in range(draws):
         first, second = trainings(generator, seeds, sequences, kind)
-        found = difference(row(first), row(second), (True, True))
+        found = difference(row(first + gain), row(second), (True, True))
         outside = not found.low <= 0 <= found.high
         assert outside == (found.p < 0.05)
         positives += outside
@@ -69,6 +72,13 @@ def table(name: str, rates: np.ndarray) -> str:
     for seeds, values in zip(SEEDS, rates, strict=True):
         lines.append(f"| {seeds} | {' | '.join(f'{100 * value:.1f}' for value in values)} |")
     return "\n".join(lines) + "\n"
+
+
+def print_power(gain: float = 0.03, seeds: int = 3, sequences: int = 8) -> None:
+    """Print the share of comparisons that find a difference, for each kind of variance."""
+    for kind in KINDS:
+        found = rate(seeds, sequences, kind, gain=gain)
+        print(f"{gain:.0%} with {seeds} seeds and {sequences} sequences, {kind}: {100 * found:.0f} %")
 
 
 def main() -> None:
@@ -87,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    print_power() if sys.argv[1:] == ["power"] else main()

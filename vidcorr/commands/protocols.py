@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -64,7 +65,7 @@ def described(protocols: Sequence[EvaluationProtocol], only_different: bool = Fa
     """Return protocols of one kind as a table, a column each, with their sources and notes.
 
     Args:
-        protocols: the protocols; a star marks a value that is our default.
+        protocols: the protocols; a star marks a value that is our default, a tilde one that is inferred.
         only_different: leave equal fields out.
     """
     from ..results.formats import grid
@@ -80,7 +81,7 @@ def described(protocols: Sequence[EvaluationProtocol], only_different: bool = Fa
             rows.append([field, *cells])
     heads = [f"{protocol.name}, {protocol.benchmark} ({protocol.digest()})" for protocol in protocols]
     text = grid("text", ["", *heads], rows, right=len(heads) + 1)
-    text += "* our default; the source does not set it\n"
+    text += "* our default, the source does not set it; ~ inferred, as said below\n"
     notes: dict[str, None] = {}  # what benchmarks of one source share stands once
     for protocol in protocols:
         for key, about in protocol.origin().items():
@@ -90,10 +91,15 @@ def described(protocols: Sequence[EvaluationProtocol], only_different: bool = Fa
 
 
 def _cell(protocol: EvaluationProtocol, field: str) -> str:
-    """Return a field's value, with a star if neither the source nor a change sets it; "" if the class lacks it."""
+    """Return a field's value and the sign of its origin; "" if the class lacks the field."""
     if field not in protocol.value_fields():
         return ""
     value = getattr(protocol, field)
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    is_set = field in protocol.changes or field in protocol.sources()[protocol.source].values[protocol.benchmark or ""]
-    return text if is_set else f"{text} *"
+    if field in protocol.changes:
+        return text
+    stated = protocol.sources()[protocol.source].values[protocol.benchmark or ""]
+    if field not in stated:
+        return f"{text} *"
+    is_inferred = re.search(rf"\b{field}\b", protocol.origin().get("inferred", ""))
+    return f"{text} ~" if is_inferred else text

@@ -25,6 +25,8 @@ def test_one_shows_all_its_benchmarks_and_where_each_value_comes_from(capsys):
     fields = {line.split()[0]: line for line in lines[: lines.index("")]}
     assert fields["context"].split()[1:] == ["20", "8", "4"]
     assert fields["border"].split()[1:] == ["exclude", "*"] * 3
+    assert fields["neighbourhood"].split()[1:] == ["circle"] * 3
+    assert fields["input_size"].split()[1:] == ["None", "*", "(560,", "560)", "~", "(320,", "320)", "~"]
     assert "vfs, code: xvjiarui/VFS @ " in "\n".join(lines)
     (changed,) = (line for line in shown(capsys, "vfs+topk=5") if line.startswith("topk "))
     assert changed.split()[1:] == ["5"] * 3
