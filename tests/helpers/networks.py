@@ -61,14 +61,30 @@ class Dino(nn.Module):
         self.cells = nn.Conv2d(3, WIDTH, 8, 8)
         self.blocks = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(3))
 
-    def get_intermediate_layers(self, images: Tensor, n: int = 1) -> list[Tensor]:
-        x = self.cells(images).flatten(2).mT
+    def get_intermediate_layers(self, x: Tensor, n: int = 1) -> list[Tensor]:
+        x = self.cells(x).flatten(2).mT
         x = torch.cat([x.mean(1, keepdim=True), x], dim=1)
         outputs = []
         for block in self.blocks:
             x = block(x).tanh()
             outputs.append(x)
         return outputs[-n:]
+
+
+class Dino3(Dino):
+    """A transformer with the words of DINOv3's code: tokens of its last blocks, without class and register tokens."""
+
+    def get_intermediate_layers(  # type: ignore[override]
+        self,
+        x: Tensor,
+        *,
+        n: int = 1,
+        reshape: bool = False,
+        return_class_token: bool = False,
+        return_extra_tokens: bool = False,
+        norm: bool = True,
+    ) -> tuple[Tensor, ...]:
+        return tuple(tokens[:, 1:] for tokens in super().get_intermediate_layers(x, n))
 
 
 class VJepa(nn.Module):

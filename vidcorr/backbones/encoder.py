@@ -23,6 +23,7 @@ from .extractor import (
     TimmExtractor,
     input_of,
 )
+from .hub_models import HubExtractor, is_of_transformers
 from .liir_encoder import LiirEncoder, LiirExtractor
 from .resnet import ResNetExtractor, is_resnet
 from .trust import Recipe, import_path, own_arguments
@@ -130,6 +131,7 @@ EXTRACTORS: list[tuple[Callable[[Any], bool], Callable[..., Any]]] = [
     (is_vit, ViTExtractor),
     (is_of_timm, TimmExtractor),
     (gives_blocks, BlocksExtractor),
+    (is_of_transformers, HubExtractor),
     (lambda network: True, MapExtractor),
 ]
 """Kinds of networks: a predicate, and the extractor of the networks that it accepts; the first that accepts counts.

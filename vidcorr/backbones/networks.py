@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ..videos.digests import file_digest
 from .checkpoints import METADATA_KEY, read_content, recipe_of
 from .description import RANDOM_WEIGHTS, Input, Network, architecture_name
 from .extractor import RawColour, eval_mode
+from .hub_models import is_folder_of_model
 from .trust import TRUSTED, allow, import_named, makes_networks, named_code, package_of, reason, refuse
 from .video import from_transformers
 
@@ -42,7 +44,7 @@ SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
 """Endings of checkpoints: of `torch.save`, and safetensors from `vidcorr export`."""
 LIBRARIES = ("timm:", "torchvision:")
 """Prefixes of names that stand for random or trained weights."""
-WITH_WEIGHTS = re.compile(r"(\w[\w.]*:[^=]+)=(.+)")
+WITH_WEIGHTS = re.compile(r"(?!transformers:)(\w[\w.]*:[^=]+)=(.+)")
 """A name with a file of weights, `timm:NAME=FILE`, or of a user's own class, `package.module:Class=FILE`.
 
 A file that exists by the whole text is this file.
@@ -51,6 +53,10 @@ RESNETS = "torchvision.models.resnet"
 """Module of the networks of torchvision that are read."""
 FORMS = "timm:NAME, torchvision:NAME, torchhub:OWNER/REPO:ENTRY or package.module:callable"
 """Names of networks with a prefix, for messages."""
+TRANSFORMERS = "transformers:"
+"""Prefix of models of `transformers`, by a name on the hub or a folder."""
+WITH_NETWORK = "where there is a network,"
+"""Begins the remedy for a file that cannot be fetched."""
 HUB = "torchhub:"
 """Prefix of networks by an entry of torch.hub: `torchhub:OWNER/REPO:ENTRY`, or of a clone, `torchhub:FOLDER:ENTRY`."""
 
@@ -94,6 +100,8 @@ class NamedNetwork:
         if slash and not stride.isdecimal():
             raise ValueError(f"{self.text}: the stride, after the last /, must be a number of pixels, got {stride!r}")
         spec, stage_of_short_name = split_view(SHORT_NAMES.get(name, name))
+        if is_folder_of_model(spec):
+            spec = f"{TRANSFORMERS}{spec}"
         implies_weights = name in SHORT_NAMES and spec.startswith("timm:")
         is_of_library = _is_of_library(spec)
         settled = {
@@ -140,6 +148,8 @@ class NamedNetwork:
         """True if results under this name can be reused: no code of the user, which may change, makes the features."""
         if self.file is None:
             is_ours = ":" not in self.spec or package_of(self.spec) in TRUSTED
+            if is_folder_of_model(self.spec.removeprefix(TRANSFORMERS)):  # its files may change
+                return False
             return is_ours and not WITH_WEIGHTS.fullmatch(self.spec)
         content = read_content(self.file, whole=False)
         module_recipe = recipe_of(content, self.file)
@@ -179,7 +189,7 @@ class NamedNetwork:
         elif library == "torchvision":
             network = _torchvision(name, self.pretrained)
         elif library == "transformers":
-            network = from_transformers(name)
+            network = from_transformers(name, with_weights)
         elif spec.startswith(HUB):
             network = _of_torch_hub(spec, with_weights)
             place, _, name = name.rpartition(":")
@@ -227,7 +237,7 @@ def split_view(text: str) -> tuple[str, str]:
         (('runs@home/last.ckpt', ''), ('runs@home/last.ckpt', 'res4/8'))
     """
     name, at, view = text.rpartition("@")
-    if not at or _is_file(text):
+    if not at or _is_file(text) or is_folder_of_model(text.removeprefix(TRANSFORMERS)):
         return text, ""
     return name, view
 
@@ -271,7 +281,8 @@ def local_file(path: str | Path) -> Path:
             file = files[0]
         return Path(hub.hf_hub_download(f"{owner}/{name}", file))
     except Exception as error:  # the client's errors are of many types
-        raise ValueError(f"{path}: {reason(error)}") from error
+        remedy = f"{WITH_NETWORK} hf download {' '.join(filter(None, (f'{owner}/{name}', file)))}"
+        raise ValueError(f"{path}: {reason(error)}; {remedy}") from error
 
 
 def _timm(name: str, pretrained: bool) -> nn.Module:
@@ -286,7 +297,16 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
         options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
     elif file in ("swin_transformer", "swin_transformer_v2"):
         options = {"dynamic_img_size": True}
-    return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    except Exception as error:  # the client's errors are of many types
+        record = timm.get_pretrained_cfg(name)
+        if not pretrained or record is None or not record.hf_hub_id:
+            raise
+        place = f"{record.hf_hub_id}/{name}" if record.hf_hub_id.endswith("/") else record.hf_hub_id
+        files = f"its weights, model.safetensors of {place} on the Hugging Face hub, cannot be fetched"
+        remedy = f"hf download {place} --local-dir FOLDER, then timm:{name}=FOLDER/model.safetensors"
+        raise ValueError(f"backbone timm:{name}: {files}: {reason(error)}; {WITH_NETWORK} {remedy}") from error
 
 
 def _in_libraries(name: str) -> list[str]:
@@ -312,8 +332,12 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
 
     if models.get_model_builder(name).__module__ != RESNETS:
         raise ValueError(f"backbone torchvision:{name}: no ResNet; timm:NAME has other networks")
-    chosen = models.get_model_weights(name).DEFAULT if pretrained else None
-    network = models.get_model(name, weights=chosen, zero_init_residual=True)
+    chosen: Any = models.get_model_weights(name).DEFAULT if pretrained else None
+    try:
+        network = models.get_model(name, weights=chosen, zero_init_residual=True)
+    except OSError as error:
+        remedy = f"{WITH_NETWORK} download {chosen.url}, then torchvision:{name}=FILE"
+        raise ValueError(f"backbone torchvision:{name}: its weights cannot be fetched: {error}; {remedy}") from error
     network.fc = nn.Identity()
     return network
 
@@ -327,14 +351,27 @@ def _of_torch_hub(spec: str, with_weights: bool) -> Any:
     place, _, entry = spec.removeprefix(HUB).rpartition(":")
     refuse([spec], f"backbone {spec}")
     source = "local" if Path(place).is_dir() else "github"
-    options = {"source": source, "trust_repo": True, "verbose": False}
-    if not with_weights:
-        options["pretrained"] = False
+    options: dict[str, Any] = {"source": source, "trust_repo": True, "verbose": False}
     try:
-        made = torch.hub.load(place, entry, **options)
+        made = _called_entry(place, entry, options if with_weights else options | {"pretrained": False})
     except Exception as error:  # of code of others
-        raise ValueError(f"backbone {spec}: {entry} of {place} cannot be made: {reason(error)}") from error
+        said = f"backbone {spec}: {entry} of {place} cannot be made: {reason(error)}"
+        if source == "github":
+            clone = f"git clone https://github.com/{place.partition(':')[0]} FOLDER"
+            said += f"; {WITH_NETWORK} {clone}, then --allow FOLDER and {HUB}FOLDER:{entry}=FILE with its weights"
+        raise ValueError(said) from error
     return made[0] if isinstance(made, tuple) else made
+
+
+def _called_entry(place: str, entry: str, options: Mapping[str, Any]) -> Any:
+    """Call an entry of torch.hub, without `pretrained` if it takes no such word."""
+    try:
+        return torch.hub.load(place, entry, **options)
+    except TypeError as error:
+        if "pretrained" not in str(error) or "pretrained" not in options:
+            raise
+    others = {name: value for name, value in options.items() if name != "pretrained"}
+    return torch.hub.load(place, entry, **others)
 
 
 def pooled_width(network: nn.Module) -> int:

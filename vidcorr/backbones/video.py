@@ -7,6 +7,7 @@ a whole video.
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -26,6 +27,7 @@ from .extractor import (
     require_map,
     stated_stride,
 )
+from .hub_models import image_model
 from .trust import reason
 
 Upsampling = Literal["trilinear", "cubic"]
@@ -270,32 +272,34 @@ OTHER_FIELDS = {"image_size", "use_SiLU", "wide_SiLU", "use_sdpa", "uniform_powe
 """Fields of released configurations of V-JEPA 2 that the library does not read."""
 
 
-def from_transformers(name: str) -> Clips:
-    """Load V-JEPA 2 from the hub of the library `transformers` (an extra), or from a local folder, as a video encoder.
+def from_transformers(name: str, with_weights: bool = True) -> nn.Module:
+    """Load a model of the library `transformers` (an extra): V-JEPA 2 as a video encoder, others as `image_model`.
 
-    Weights come from safetensors only, and no code of the hub runs. Windows have 16 frames, as in RVM's notebook,
-    although it was trained on 64.
+    Weights come from safetensors only, and no code of the hub runs. Windows of V-JEPA 2 have 16 frames, as in RVM's
+    notebook, although it was trained on 64.
 
     Args:
         name: name on the hub, or path of a folder with config.json and model.safetensors.
+        with_weights: False: an image model has random weights.
 
     Raises:
-        ValueError: for a model of another kind, a configuration with unknown fields, or a model that cannot be loaded.
+        ValueError: for a configuration with unknown fields, or a model that cannot be loaded.
     """
     from transformers import AutoModel, PretrainedConfig, VJEPA2Config
 
     try:
         fields, _ = PretrainedConfig.get_config_dict(name)
-        kind = fields.get("model_type")
-        if kind != VJEPA2Config.model_type:
-            raise ValueError(f"a {kind}; only {VJEPA2Config.model_type} is read by name")
+        if fields.get("model_type") != VJEPA2Config.model_type:
+            return image_model(name, with_weights)
         unknown = fields.keys() - VJEPA2Config().to_dict().keys() - OTHER_FIELDS - {"architectures", "torch_dtype"}
         unknown = {field for field in unknown if not field.startswith("_")}
         if unknown:
             raise ValueError(f"its configuration has fields that are not known here: {', '.join(sorted(unknown))}")
         model = AutoModel.from_pretrained(name, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"backbone transformers:{name}: cannot be loaded: {reason(error)}") from error
+    except Exception as error:  # the library's errors are of many types
+        remedy = f"where there is a network, hf download {name} --local-dir FOLDER, then FOLDER"
+        said = reason(error) if Path(name).is_dir() else f"{reason(error)}; {remedy}"
+        raise ValueError(f"backbone transformers:{name}: cannot be loaded: {said}") from error
     return Clips(VJepa2(model.eval()), tubelet=model.config.tubelet_size, layout="TCHW")
 
 

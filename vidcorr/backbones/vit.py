@@ -158,7 +158,7 @@ class BlocksExtractor(FeatureExtractor):
         options = {"norm": self.final_norm} if self.chooses_norm else {}
         first, *_ = stage_indices(self.stages, "block")
         last_blocks = self.depth - first  # a number n stands for the last n blocks: here from the first wanted one on
-        found = self.network.get_intermediate_layers(padded, last_blocks, **options)
+        found = self.network.get_intermediate_layers(padded, n=last_blocks, **options)
         of_blocks = dict(zip(stage_names("block", self.depth)[first:], found, strict=True))
         maps: dict[str, Tensor] = {}
         for name in self.stages:

@@ -10,6 +10,7 @@ from typing import Any
 from ..backbones import NamedNetwork
 from ..backbones.checkpoints import saved_model
 from ..backbones.description import INPUTS
+from ..backbones.hub_models import is_folder_of_model
 from ..backbones.networks import SHORT_NAMES, is_checkpoint, local_file, on_hub, split_view
 from ..backbones.trust import allow_named
 from .benchmark_choice import refuse_one_name_twice
@@ -108,7 +109,8 @@ def _words_of_model(value: str) -> list[str]:
     """Return the words for the value of `--model`: a class, or a network as `vidcorr evaluate` takes it."""
     spec, _ = split_view(value)
     is_named = spec in SHORT_NAMES or spec == "raw_colour" or ":" in spec
-    if value.startswith("{") or not (is_checkpoint(spec) or is_named):
+    is_path = is_checkpoint(spec) or is_folder_of_model(spec)
+    if value.startswith("{") or not (is_path or is_named):
         return [f"--model={value}"]
     parts = [f"--model.{name}={part}" for name, part in NamedNetwork(value).arguments().items()]
     return ["--model=FrozenEncoder", *parts]

@@ -48,6 +48,7 @@ KINDS = {
     "Tokens": NOBODY,
     "OfHub": NOBODY,
     "Dino": DINOS,
+    "Dino3": DINOS,
     "VJepa": NOBODY,
     "Stated": STATED,
     "Classifier": NOBODY,
@@ -323,6 +324,8 @@ def encoder(pretrained=True):
     return network, "its predictor"
 def number(pretrained=True):
     return 3
+def plain(depth=1):
+    return nn.Conv2d(3, 4, 8, 8)
 """
 
 
@@ -347,6 +350,7 @@ def test_an_entry_of_torch_hub_runs_once_its_folder_is_allowed(tmp_path, monkeyp
     own = load(f"{text}=own.pth")
     assert own.network.weight.eq(1).all()
     assert own.described.weights == "weights of own.pth"
+    assert load(f"torchhub:{folder}:plain=own.pth").network.weight.eq(1).all()  # takes no `pretrained`
 
 
 def test_weights_fit_below_a_common_prefix_and_without_a_classifier(tmp_path, monkeypatch, capsys):

@@ -1,0 +1,115 @@
+"""Models of `transformers` by a folder: their maps are those of plain calls, their input that of the preprocessor."""
+
+import json
+
+import pytest
+import torch
+
+from tests.helpers.refusal import refused
+from vidcorr.backbones import NamedNetwork, build_feature_extractor, load
+from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.experiments.words import words_for_parser
+from vidcorr.lightning_modules import FrozenEncoder
+
+hub = pytest.importorskip("transformers", reason="the extra transformers is not installed")
+pytestmark = pytest.mark.usefixtures("no_gradients")
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "image_size": 64,
+    "patch_size": 8,
+}
+STAGES = {"hidden_sizes": [8, 16], "depths": [1, 1]}
+TOKENS = {
+    "Dinov2": (hub.Dinov2Model, hub.Dinov2Config(**SMALL), "layernorm"),
+    "Registers": (hub.Dinov2WithRegistersModel, hub.Dinov2WithRegistersConfig(**SMALL), "layernorm"),
+    "DINOv3": (hub.DINOv3ViTModel, hub.DINOv3ViTConfig(**SMALL, num_register_tokens=4), "norm"),
+    "ViT": (hub.ViTModel, hub.ViTConfig(**SMALL), "layernorm"),
+    "IJepa": (hub.IJepaModel, hub.IJepaConfig(**SMALL), "layernorm"),
+    "Siglip": (hub.SiglipVisionModel, hub.SiglipVisionConfig(**SMALL), "post_layernorm"),
+}
+"""Family → class, configuration, name of the final norm."""
+MAPS = {
+    "ConvNext": (hub.ConvNextModel, hub.ConvNextConfig(**STAGES, num_stages=2)),
+    "ResNet": (hub.ResNetModel, hub.ResNetConfig(**STAGES, embedding_size=8, layer_type="basic")),
+}
+MEAN, STD = [0.4, 0.5, 0.6], [0.1, 0.2, 0.3]
+
+
+def saved(folder, kind, config):
+    """Return a model of random weights, whose folder states an input."""
+    torch.manual_seed(0)
+    model = kind(config).eval()
+    for part in model.modules():
+        if isinstance(part, torch.nn.LayerNorm):  # a norm like no other
+            torch.nn.init.normal_(part.weight)
+    model.save_pretrained(folder)
+    stated = {"image_processor_type": "ViTImageProcessor", "image_mean": MEAN, "image_std": STD}
+    (folder / "preprocessor_config.json").write_text(json.dumps(stated))
+    return model
+
+
+def by_hand(model, images, **options):
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, STD))
+    if isinstance(model, hub.ViTModel | hub.IJepaModel | hub.SiglipVisionModel):
+        options["interpolate_pos_encoding"] = True
+    return model((images - mean) / std, output_hidden_states=True, **options)
+
+
+@pytest.mark.parametrize("name", TOKENS)
+def test_tokens_of_a_folder_are_maps_of_its_blocks(name, tmp_path):
+    kind, config, norm = TOKENS[name]
+    model = saved(tmp_path, kind, config)
+    images = torch.rand(1, 3, 64, 96)
+    output = by_hand(model, images)
+
+    def as_map(tokens):
+        return tokens[:, -8 * 12 :].mT.unflatten(2, (8, 12))
+
+    first = as_map(model.get_submodule(norm)(output.hidden_states[1]))
+    expected = {None: as_map(output.last_hidden_state), "block1": first}
+    doors = (str(tmp_path), f"transformers:{tmp_path}", model)
+    for door in doors:
+        given = {"mean": MEAN, "std": STD} if door is model else {}
+        for stage, features in expected.items():
+            view = build_feature_extractor(door, stage, **given)
+            torch.testing.assert_close(view(images), features)
+            assert (view.stride, view.input.mean) == (8, tuple(MEAN))
+    bare = build_feature_extractor(doors[0], "block1+block3")
+    bare.final_norm = False
+    before = [as_map(output.hidden_states[place]) for place in (1, 3)]
+    torch.testing.assert_close(bare(images), torch.cat(before, dim=1))
+    assert load(doors[0]).input.source == f"preprocessor_config.json of {tmp_path.name}"
+    assert build_feature_extractor(doors[0])(torch.rand(1, 3, 61, 90)).shape == (1, 32, 8, 12)
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_maps_of_a_folder_are_those_of_its_stages(name, tmp_path):
+    model = saved(tmp_path, *MAPS[name])
+    images = torch.rand(1, 3, 64, 96)
+    states = by_hand(model, images).hidden_states
+    for stage, features in ((None, states[2]), ("stage1", states[1])):
+        view = build_feature_extractor(str(tmp_path), stage)
+        torch.testing.assert_close(view(images), features)
+        assert view.stride == 64 // features.shape[2]
+
+
+def test_a_folder_is_a_network_of_commands_and_of_checkpoints(tmp_path):
+    folder = tmp_path / "me@lab=a"
+    saved(folder, *TOKENS["Dinov2"][:2])
+    words = words_for_parser(["validate", f"--model={folder}@block1"])
+    assert {f"--model.spec=transformers:{folder}", "--model.stage=block1"} <= set(words)
+    assert not NamedNetwork(str(folder)).is_reusable
+    write_checkpoint(FrozenEncoder(str(folder)), tmp_path / "own.ckpt")
+    images = torch.rand(1, 3, 32, 32)
+    expected = build_feature_extractor(str(folder))(images)
+    torch.testing.assert_close(build_feature_extractor(str(tmp_path / "own.ckpt"))(images), expected)
+
+
+def test_a_model_without_a_token_for_each_patch_is_refused(tmp_path):
+    saved(tmp_path, hub.ViTMAEModel, hub.ViTMAEConfig(**SMALL))
+    refused(ValueError, "ViTMAEModel: .* tokens of .* patches", load(str(tmp_path)).view)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"} | SMALL | {"num_hidden_layers": 5}))
+    refused(ValueError, "cannot be loaded: lacks .* weights of ViTModel", load, str(tmp_path))

@@ -1,0 +1,178 @@
+"""Image models of the library `transformers`, by a name on the hub or a folder, seen as maps of blocks or stages."""
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from .copies import device_of
+from .description import Input
+from .extractor import (
+    PROBE,
+    FeatureExtractor,
+    features_by,
+    map_of_tokens,
+    patch_of,
+    require_map,
+    stage_indices,
+    stage_names,
+    type_of_weights,
+)
+
+CONFIG = "config.json"
+"""File by which a folder is that of a model of `transformers`."""
+PREPROCESSOR = "preprocessor_config.json"
+UNUSED = re.compile(r"(.+\.)?(pooler\..+|mask_token)")
+"""Weights that move no map; files of other tasks lack them."""
+
+
+def is_of_transformers(network: nn.Module) -> bool:
+    """Return whether a network is an image model of `transformers`."""
+    of_library = any(base.__module__.startswith("transformers.") for base in type(network).__mro__)
+    return of_library and getattr(network, "main_input_name", None) == "pixel_values"
+
+
+class HubExtractor(FeatureExtractor):
+    """A view of an image model of `transformers` after a block or a stage, or after several.
+
+    Tokens of a model with a `patch_size` are maps of its blocks, `block1 … blockN`; class and register tokens are left
+    out. The model's final norm is applied to every block, unless `final_norm` is False. Maps of a convolutional model
+    are those of its stages, `stage1 … stageN`. Images are padded at the right and lower border to whole cells.
+
+    Args:
+        network: the model. It is not copied and is put into eval mode.
+        stage: a name; None is the last block or stage.
+        stride: None, or the stride of the stage.
+
+    Raises:
+        ValueError: if a stage does not exist or its stride differs, or the model gives neither a map nor a token for
+            each patch.
+    """
+
+    ignores = ("position_embedding",)
+
+    def __init__(self, network: Any, stage: str | None = None, stride: int | None = None) -> None:
+        kind = type(network).__name__
+        network.eval()
+        patch = patch_of(network) or 1
+        height, width = (-(-side // patch) * patch for side in PROBE)  # rounded up to whole patches
+        blank = torch.zeros(1, 3, height, width, device=device_of(network), dtype=type_of_weights(network))
+        output = features_by(lambda images: outputs_of(network, images), blank)
+        states = getattr(output, "hidden_states", None)
+        last = getattr(output, "last_hidden_state", None)
+        if states is None or last is None:
+            raise ValueError(f"{kind}: gives no hidden states: name its base model")
+        gives_tokens = last.ndim == 3
+        self.prefix = "block" if gives_tokens else "stage"
+        names = stage_names(self.prefix, len(states) - 1)  # the first state is that of the embedding
+        super().__init__(stage or names[-1], names, kind)
+        self.kind = kind
+        self.network: Any = network
+        self.final = final_norm_of(network, states[-1], last) if gives_tokens else nn.Identity()
+        if gives_tokens:
+            self.set_stride(patch, stride)
+            self._map(last, (height, width))  # refuses a model that drops or merges tokens
+        else:
+            strides = [round(height / states[index + 1].shape[2]) for index in self._indices()]
+            self.set_stride(self.common_stride(strides), stride)
+        self.multiple = self.stride
+        self.eval()
+
+    def _indices(self) -> list[int]:
+        return stage_indices(self.stages, self.prefix)
+
+    def map_of(self, images: Tensor) -> Tensor:
+        """Return the maps of the blocks or stages, from one pass."""
+        padded = pad(images, (0, -images.shape[3] % self.stride, 0, -images.shape[2] % self.stride))
+        states = outputs_of(self.network, padded).hidden_states
+        maps: dict[str, Tensor] = {}
+        for index in self._indices():
+            state = states[index + 1]
+            if self.final_norm:
+                state = self.final(state)
+            maps[f"{self.prefix}{index + 1}"] = self._map(state, (padded.shape[2], padded.shape[3]))
+        return self.joined(maps)
+
+    def _map(self, state: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return a map, or tokens as one.
+
+        Raises:
+            ValueError: for tokens of another number than the patches.
+        """
+        found = map_of_tokens(state, self.stride, size)
+        if isinstance(found, Tensor) and found.ndim == 3:
+            patches = f"{size[0] // self.stride} x {size[1] // self.stride} patches"
+            raise ValueError(f"{self.kind}: {found.shape[1]} tokens of {patches}: a model that drops or merges tokens")
+        return require_map(found, self.kind)
+
+
+def outputs_of(model: Any, images: Tensor) -> Any:
+    """Return the output of a model with all hidden states; positions are interpolated by the library."""
+    options = {"output_hidden_states": True, "return_dict": True}
+    if "interpolate_pos_encoding" in inspect.signature(model.forward).parameters:
+        options["interpolate_pos_encoding"] = True
+    return model(pixel_values=images, **options)
+
+
+def final_norm_of(model: nn.Module, state: Tensor, last: Tensor) -> nn.Module:
+    """Return the norm that makes a model's output from its last hidden state; an identity, if none does."""
+    for part in model.children():
+        if isinstance(part, nn.LayerNorm) and torch.allclose(part(state), last, atol=1e-5):
+            return part
+    return nn.Identity()
+
+
+def is_folder_of_model(text: str) -> bool:
+    """Return whether a text is the path of a folder of `transformers`."""
+    return Path(text, CONFIG).is_file()
+
+
+def image_model(name: str, with_weights: bool = True) -> nn.Module:
+    """Return the image model of a name on the hub or of a folder, which states its input as `input`.
+
+    Weights come from safetensors only, and no code of the hub runs. Of a model of images and texts it is the part for
+    images.
+
+    Args:
+        name: name on the hub, or path of a folder with config.json and model.safetensors.
+        with_weights: False: the model of the configuration, with random weights.
+
+    Raises:
+        OSError: if a file is missing.
+        ValueError: if the library knows no model of the configuration, or weights are missing.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    if with_weights:
+        options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
+        model, found = AutoModel.from_pretrained(name, trust_remote_code=False, **options)
+        missing = [key for key in found["missing_keys"] if not UNUSED.fullmatch(key)]
+        if missing:
+            raise ValueError(f"lacks {len(missing)} weights of {type(model).__name__}, such as {sorted(missing)[0]}")
+    else:
+        model = AutoModel.from_config(AutoConfig.from_pretrained(name, trust_remote_code=False))
+    network: Any = getattr(model, "vision_model", model)
+    stated = preprocessor_input(name)
+    if stated is not None:
+        network.input = stated
+    return network.eval()
+
+
+def preprocessor_input(name: str) -> Input | None:
+    """Return the input that the preprocessor's file of a model states; None without such a file."""
+    from transformers import ImageProcessingMixin
+
+    try:
+        fields, _ = ImageProcessingMixin.get_image_processor_dict(name)
+    except OSError:
+        return None
+    source = f"{PREPROCESSOR} of {Path(name).name}"
+    if fields.get("do_normalize") is False:
+        return Input(source=source)
+    if "image_mean" not in fields:
+        return None
+    return Input.of(fields["image_mean"], fields["image_std"], source)
