@@ -22,7 +22,7 @@ RUNS = {
 GROUPS = {
     "train": ("fit", "resume", "validate", "study"),
     "score": ("evaluate", "score", "reproduce", "protocols", "bridge"),
-    "look": ("predict", "match", "table", "figure", "prompt"),
+    "look": ("predict", "features", "match", "table", "figure", "prompt"),
     "data and weights": ("generate", "check-data", "convert", "export"),
 }
 """Group of `--help` → its commands, in the order in which a newcomer needs them."""

@@ -50,9 +50,7 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
 def principal_colours(features: Tensor) -> Tensor:
     """Return the three principal components of feature maps as red, green and blue.
 
-    The components are computed over all frames, so a colour has the same meaning in all of them. The largest loading of
-    a component is made positive, so that pictures do not invert between epochs. Its range leaves out the most extreme
-    hundredths.
+    The components are computed over all frames, so a colour has the same meaning in all of them.
 
     Args:
         features: `(T, C, h, w)`; they are l2-normalised over the channels, as by most protocols.
@@ -60,22 +58,40 @@ def principal_colours(features: Tensor) -> Tensor:
     Returns:
         Float32 `(T, 3, h, w)` in [0, 1]; 0.5 in components that do not vary.
     """
-    frames, channels, height, width = features.shape
-    cells = F.normalize(features.float(), dim=1).movedim(1, -1).reshape(-1, channels).double()
-    cells = cells.nan_to_num(0, 0, 0)  # a training whose features are NaN ends by its loss, not by its pictures
-    cells = cells - cells.mean(0)  # (T · h · w, C)
-    _, vectors = torch.linalg.eigh(cells.T @ cells)  # ascending
+    return colour_basis(features)(features)
+
+
+def colour_basis(features: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return `principal_colours` by the components of these maps, as a function of any maps of the network.
+
+    The largest loading of a component is made positive, so that pictures do not invert between epochs. Its range leaves
+    out the most extreme hundredths.
+    """
+    cells = _cells(features)
+    mean = cells.mean(0)
+    centred = cells - mean
+    _, vectors = torch.linalg.eigh(centred.T @ centred)  # ascending
     axes = vectors.flip(1)[:, :3]
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))  # loading of each axis
-    values = F.pad(cells @ (axes * largest.sign()), (0, 3 - axes.shape[1]))  # zeros for channels below three
-    ordered = values.sort(0).values
-    cut = len(values) // 100
+    axes = F.pad(axes * largest.sign(), (0, 3 - axes.shape[1]))  # zeros for channels below three
+    ordered = (centred @ axes).sort(0).values
+    cut = len(cells) // 100
     low = ordered[cut]
-    span = ordered[len(values) - 1 - cut] - low
+    span = ordered[len(cells) - 1 - cut] - low
     varies = span > 1e-6 * span.max().clamp_min(1e-6)  # less is rounding
-    scaled = (values - low) / span.where(varies, 1.0)
-    colours = torch.where(varies, scaled, 0.5).clamp(0, 1)
-    return colours.float().view(frames, height, width, 3).permute(0, 3, 1, 2)
+
+    def colours(maps: Tensor) -> Tensor:
+        scaled = ((_cells(maps) - mean) @ axes - low) / span.where(varies, 1.0)
+        shown = torch.where(varies, scaled, 0.5).clamp(0, 1)
+        return shown.float().unflatten(0, (len(maps), *maps.shape[2:])).permute(0, 3, 1, 2)
+
+    return colours
+
+
+def _cells(features: Tensor) -> Tensor:
+    """Return features `(T, C, h, w)` of unit length by cell, `(T · h · w, C)` float64."""
+    cells = F.normalize(features.float(), dim=1).movedim(1, -1).flatten(0, 2).double()
+    return cells.nan_to_num(0, 0, 0)  # a training whose features are NaN ends by its loss, not by its pictures
 
 
 def feature_sheet(
@@ -167,7 +183,7 @@ def heat_map_sheet(
     map_size = covered or (height, frame_width)
     grid = torch.tensor(features.shape[-2:])
     cell = torch.tensor(map_size) / grid * width / frame_width  # in pixels of the drawn frames
-    drawn = [_pale(resized(as_picture(frame), width)) for frame in frames]
+    drawn = [pale(resized(as_picture(frame), width)) for frame in frames]
     drawn_query = _with_dot(drawn[query], points[0], cell)
     panels = []
     for text, weights in weights_of_rows.items():
@@ -177,7 +193,7 @@ def heat_map_sheet(
             of_frame = weights[index]
             heat = F.interpolate(of_frame[None, None].float().cpu(), map_size, mode="bilinear")[0, 0]
             number = propagated.frames[index]
-            picture = _heated(drawn[number], heat[:height, :frame_width] / largest)
+            picture = heated(drawn[number], heat[:height, :frame_width] / largest)
             caption = f"{names[number]}: {of_frame.sum():.0%} of the label, a cell at most {of_frame.max():.1%}"
             panels.append(captioned(picture, caption))
     return contact_sheet(panels, columns=1 + len(shown), width=width)
@@ -197,7 +213,7 @@ def _with_dot(picture: Picture, point: Tensor, cell: Tensor) -> Picture:
     return dotted
 
 
-def _heated(picture: Picture, heat: Tensor) -> Picture:
+def heated(picture: Picture, heat: Tensor) -> Picture:
     """Draw a heat map (H, W) in [0, 1] over a darkened image of another size; colours grow with the heat's root."""
     levels = (255 * heat.clamp(0, 1).sqrt()).round().to(torch.uint8).numpy()
     levels = cv2.resize(levels, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)
@@ -207,6 +223,6 @@ def _heated(picture: Picture, heat: Tensor) -> Picture:
     return (opacity * colours + (1 - opacity) * dark).round().astype(np.uint8)
 
 
-def _pale(picture: Picture) -> Picture:
+def pale(picture: Picture) -> Picture:
     """Take half of the colour out of an image."""
     return ((picture + picture.mean(2, keepdims=True)) / 2).round().astype(np.uint8)

@@ -1,0 +1,53 @@
+"""`vidcorr features`: colours by one basis, and a place that is looked for in all frames, in each form of output."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers.words import refusal
+from vidcorr import FrameStream
+from vidcorr.cli import main
+from vidcorr.tracking.feature_pictures import feature_pictures
+from vidcorr.videos.images import read_image
+
+PROTOCOL = "vidcorr-fast+input_size=48"
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    """A film of three frames whose left half is red and then blue, the right half green."""
+    folder = tmp_path_factory.mktemp("film")
+    for t, left in enumerate([(200, 10, 10), (10, 10, 200), (200, 10, 10)]):
+        image = np.full((48, 64, 3), (10, 200, 10), np.uint8)
+        image[:, :32] = left
+        Image.fromarray(image).save(folder / f"{t:05d}.png")
+    return folder
+
+
+def test_equal_features_have_equal_colours_and_a_place_is_found_where_it_is(video):
+    found = list(feature_pictures("raw_colour", FrameStream(video), PROTOCOL, (10, 20)))
+    assert [sorted(each) for each in found] == [["colours", "found", "frame"]] * 3
+    colours = np.stack([each["colours"] for each in found]).astype(int)
+    heat = np.stack([each["found"] for each in found]).astype(int).sum(3)
+    inner = slice(8, 24), slice(8, 24)
+    np.testing.assert_array_equal(colours[0], colours[2])
+    assert np.abs(colours[0][inner] - colours[1][inner]).max() > 50
+    right = slice(8, 24), slice(44, 60)
+    assert np.abs(colours[0][right] - colours[1][right]).max() < 12  # one basis; the grey of the frame is alike
+    assert heat[0][inner].min() > heat[0][right].max() + 100
+    assert heat[2][inner].min() > heat[1][inner].max() + 100
+
+
+def test_each_form_of_output(video, tmp_path, capsys):
+    words = ["features", "raw_colour", str(video), "--protocol", PROTOCOL, "--start", "1", "--output"]
+    for name in ("new/film.mp4", "film.webp", "sheet.svg", "pictures"):
+        main([*words, str(tmp_path / name), "--point", "10,20"])
+        assert capsys.readouterr().out.endswith(f"{tmp_path / name}\n")
+    assert FrameStream(tmp_path / "new/film.mp4").num_frames == 2
+    assert Image.open(tmp_path / "film.webp").n_frames == 2
+    assert ">frame 2<" in (tmp_path / "sheet.svg").read_text("utf-8")
+    assert read_image(tmp_path / "pictures/00002.png").shape == (48, 3 * 64, 3)
+    assert "lies outside the frame of 64 × 48 px" in refusal(*words, tmp_path / "no", "--point", "64,20")
+    with pytest.raises(SystemExit):
+        main([*words, str(tmp_path / "no"), "--point", "3"])
+    assert "expected x,y, got '3'" in capsys.readouterr().err
