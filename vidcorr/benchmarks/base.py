@@ -165,7 +165,7 @@ class Benchmark(ABC):
         """
         return []
 
-    def doubts(self, rows: Sequence[Row]) -> list[str]:
+    def doubts(self, rows: Sequence[Row], scores: Mapping[str, float]) -> list[str]:
         """Return sentences on what is doubtful about the scores of rows, which stand beside them."""
         return []
 
@@ -305,7 +305,7 @@ class Benchmark(ABC):
             data=data,
             protocol_source=self.protocol.origin() if self.protocol is not None else {},
             declared=self.declared,
-            doubts=self.doubts(rows),
+            doubts=self.doubts(rows, scores),
             provenance=Provenance.now(),
             seconds_of=encoder.watch.seconds,
             history=history,

@@ -2,7 +2,7 @@
 
 import io
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -139,6 +139,10 @@ class MaskBenchmark(Benchmark):
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the scores of the data set by its rules, from the values of the objects."""
         return self.scoring_rules.table(values_of_objects(in_order(rows)))
+
+    def doubts(self, rows: Sequence[Row], scores: Mapping[str, float]) -> list[str]:
+        """Return sentences on undefined scores, by the rules."""
+        return self.scoring_rules.doubts(dict(scores))
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
         """Return the scoring rules."""

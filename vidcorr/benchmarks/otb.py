@@ -97,7 +97,7 @@ class OtbBenchmark(Benchmark):
         """Return success and precision, means over the sequences."""
         return one_pass_scores(counts_of(rows, "curves"))
 
-    def doubts(self, rows: Sequence[Row]) -> list[str]:
+    def doubts(self, rows: Sequence[Row], scores: Mapping[str, float]) -> list[str]:
         """Return a sentence on frames without an annotated box."""
         return doubts_on_absence({row.video: row.counts for row in rows})
 

@@ -130,11 +130,8 @@ class LvosRules(Rules):
 
     def plan(self, video: AnnotatedVideo) -> Plan:
         """Return object → frames, from the metadata file."""
-        videos, unseen, _ = self.metadata
-        if unseen and videos.keys().isdisjoint(unseen):
-            raise ValueError(f"none of the unseen videos, such as {min(unseen)}, is in the metadata")
         plan: dict[int, Sequence[str | None]] = {}
-        for number, entry in videos[video.name]["objects"].items():
+        for number, entry in self.metadata.videos[video.name]["objects"].items():
             frame_range = entry["frame_range"]
             start = int(frame_range["start"])
             end = int(frame_range["end"])

@@ -135,6 +135,17 @@ class Rules:
         names = replace(self, read_metadata=Metadata).table({("", 1): values_of_lost_object})
         return self.declare(sorted(names, key=lambda name: not name.endswith("Mean")))
 
+    def doubts(self, scores: Values) -> list[str]:
+        """Return sentences on scores that no object counts for, and on videos that nobody names as unseen."""
+        found: list[str] = []
+        undefined = [name for name, score in scores.items() if math.isnan(score)]
+        if undefined:
+            found.append(f"No scored object counts for {', '.join(undefined)}")
+        videos, unseen, _ = self.metadata
+        if self.has_unseen_videos and videos.keys().isdisjoint(unseen):
+            found.append(f"None of the videos is named as unseen; named are: {', '.join(sorted(unseen)) or 'none'}")
+        return found
+
     def declare(self, names: Iterable[str]) -> tuple[Score, ...]:
         """Return what is declared of scores."""
         unranked = {score.name: score for score in self.unranked}

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from math import isnan, nan
+from math import nan
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -76,10 +76,7 @@ def score(
     with errors_at(meta, *WRONG_JSON):
         without = leave_one_out(rows, scores_of) if rules.pooled else {}
         scores = scores_of(rows)
-    undefined = [name for name, value in scores.items() if isnan(value)]
-    if undefined:
-        remedy = "" if unseen or not rules.has_unseen_videos else ": no video is named as unseen"
-        doubts.append(f"No scored object counts for {', '.join(undefined)}{remedy}")
+    doubts += rules.doubts(scores)
     fields: dict[str, Any] = {
         "scores": scores,
         "without": without,

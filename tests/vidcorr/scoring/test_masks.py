@@ -205,11 +205,11 @@ def test_lvos_names_what_is_undefined_and_metadata_that_do_not_fit(tmp_path):
     meta = tmp_path / "meta.json"
     words = (tmp_path / "truth", tmp_path / "mine", "lvos")
     meta.write_text(json.dumps({"videos": {"a": {"objects": {"1": entry}}}}))
-    (text,) = score(*words, meta=meta).doubts
-    assert "J-unseen-Mean" in text
-    assert text.endswith("no video is named as unseen")
+    for unseen, named in ((), "none"), (("b",), "b"):
+        undefined, names = score(*words, meta=meta, unseen=unseen).doubts
+        assert "J-unseen-Mean" in undefined
+        assert names == f"None of the videos is named as unseen; named are: {named}"
     assert score(*words, meta=meta, unseen=["a"]).scores["J-unseen-Mean"] == 1
-    refused(DataError, "meta.json: video a: none of the unseen videos, such as b", score, *words, meta=meta, unseen="b")
     for objects in ({"1": {}}, {"one": entry}, None):
         meta.write_text(json.dumps({"videos": {"a": {} if objects is None else {"objects": objects}}}))
         refused(DataError, "meta.json: video a: ", score, *words, meta=meta)

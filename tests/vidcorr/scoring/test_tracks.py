@@ -100,4 +100,4 @@ def test_frames_without_an_annotated_box_are_left_out_and_counted(tmp_path):
     found = score_boxes(root, tmp_path)
     assert found.scores["success"] == pytest.approx(20 / 21)
     assert found.doubts == (f"2 frames without an annotated box (NaN, first in {sequence.name}) are left out",)
-    assert OtbBenchmark(root, version=None).doubts(found.rows) == list(found.doubts)
+    assert OtbBenchmark(root, version=None).doubts(found.rows, found.scores) == list(found.doubts)
