@@ -95,9 +95,10 @@ class SampledDataModule(pl.LightningDataModule):
             )
         loader: ResumableLoader[Any] = ResumableLoader(training, sampler=sampler, **self._arguments())
         loader.named = self.named
-        loader.trainer = self.trainer
+        trainer = self.trainer
+        loader.trainer = trainer
         resuming, state = self._resumed
-        if resuming is not None and self.trainer is resuming and resuming.training:
+        if trainer is not None and trainer is resuming and trainer.training:
             loader.load_state_dict(state)
         self._loader = loader
         return loader
