@@ -40,6 +40,7 @@ from vidcorr.experiments.words import words_for_parser
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 from vidcorr.lightning_modules.parts.saving import SavedModule
 from vidcorr.near_names import nearest
+from vidcorr.videos.files import threads_may_fill_disk
 
 __all__ = ["VidcorrCLI", "main"]
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -291,8 +292,10 @@ class VidcorrCLI(LightningCLI):
         After a stop or an error print the command that resumes; the new folder of a refused run goes.
         """
         trainer: Any = self.trainer
+        folder = self.run.folder or Path(trainer.default_root_dir)
         try:
-            method(**options)
+            with threads_may_fill_disk(folder):
+                method(**options)
         except BaseException:
             if self.run.folder is not None and any(saver.best_model_path for saver in last_checkpoints(trainer)):
                 rank_zero_info(f"resume: {shlex.join(['vidcorr', 'resume', str(self.run.folder)])}")

@@ -14,7 +14,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 from torch.utils._pytree import tree_map_only
 
 from vidcorr.backbones.checkpoints import read_content
-from vidcorr.videos.files import unfinished
+from vidcorr.videos.files import FullDisk, unfinished
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint; Lightning handles addresses such as `s3://…`.
 
         Raises:
-            OSError: if the file cannot be written, for example on a full disk; an earlier file is kept.
+            OSError: if the file cannot be written, `FullDisk` on a full disk; an earlier file is kept.
             ValueError: if the checkpoint holds a type that is not read back as data.
         """
         if "://" in str(path):
@@ -59,10 +59,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                     raise ValueError(
                         f"{path}: no checkpoint can hold {', '.join(unread)}: take plain numbers and texts"
                     )
+        except FullDisk:
+            raise
         except (OSError, RuntimeError) as error:  # torch may raise its own while it handles the system's
-            is_cut = "inline_container" in str(error)  # torch's words for a file that ends before its content
-            reason = "the disk is full" if is_cut else error.__context__ or error
-            raise OSError(f"{path} could not be written: {reason}") from error
+            if "inline_container" in str(error):  # torch's words for a file that ends before its content
+                raise FullDisk(path) from error
+            raise OSError(f"{path} could not be written: {error.__context__ or error}") from error
         return None
 
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:

@@ -70,6 +70,7 @@ class LastCheckpoint(ModelCheckpoint):
         self._note: dict[str, Any] = {}  # of the run: its batches and optimisers
         self._resumed: dict[str, Any] | None = None  # the note of the checkpoint that the run resumes from
         self._stop_waits = False  # a stop between accumulated batches, until their step is complete
+        self._has_failed = False  # a save: no second one, which an error would ask for
         self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -215,7 +216,7 @@ class LastCheckpoint(ModelCheckpoint):
             OSError: if the file cannot be written; an earlier file is kept.
             TrainingStopped: if the loss or the weights are not finite.
         """
-        if trainer.global_step <= self._saved_step or not loops.is_resumable(trainer):
+        if self._has_failed or trainer.global_step <= self._saved_step or not loops.is_resumable(trainer):
             return
         # after a signal `Stops` raises SystemExit at one step on all ranks; another error may be of this rank alone
         is_of_all_ranks = trainer.world_size == 1 or error is None or isinstance(error, SystemExit)
@@ -224,6 +225,7 @@ class LastCheckpoint(ModelCheckpoint):
         try:
             self._write(trainer)
         except (OSError, ValueError, TrainingStopped) as failure:
+            self._has_failed = True
             if error is None:
                 raise
             log.error("not saved: %s", failure)

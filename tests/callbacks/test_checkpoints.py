@@ -7,11 +7,13 @@ Also tests `callbacks/checkpoint_files.py`.
 """
 
 import errno
+import io
 import os
 import re
 import shutil
 from collections import OrderedDict
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock, call
 
@@ -30,6 +32,7 @@ from tests.helpers.training import InMemory, fit_in, tiny_moco, trainer_in
 from vidcorr.callbacks import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped, loops
 from vidcorr.lightning_modules import VFSMoCo, VFSSimSiam
 from vidcorr.results.folder_lock import FolderLock
+from vidcorr.videos.files import FullDisk
 
 METHODS = ("VFSSimSiam", "VFSMoCo", "Liir")
 EXHAUSTIVE = [pytest.mark.exhaustive, pytest.mark.timeout(3600)]
@@ -278,7 +281,8 @@ def test_a_save_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, cap
     caplog.set_level("INFO")
     fail = LambdaCallback(on_train_batch_start=Mock(side_effect=[None, RuntimeError("a mistake of the user's")]))
     monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", Mock(side_effect=OSError("no space left")))
-    refused(RuntimeError, "a mistake", fit_in, tmp_path, fail, LastCheckpoint(dirpath=tmp_path))
+    refused(RuntimeError, "a mistake", fit_in, tmp_path, fail, Stops(), LastCheckpoint(dirpath=tmp_path))
+    assert caplog.messages.count("not saved: no space left") == 1
     assert caplog.messages[-2:] == ["not saved: no space left", "ended in step 1; saved after step 0: nothing"]
     with FolderLock(tmp_path):  # the folder is free again
         pass
@@ -349,6 +353,11 @@ def test_what_is_not_finite_replaces_no_checkpoint(spoil, message, kept, tmp_pat
     assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] == kept
 
 
+def disk_of(path):
+    """Return the folder at which the disk of a path is mounted."""
+    return next(str(place) for place in path.parents if os.path.ismount(place))
+
+
 def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "a/b/x.ckpt"
     flushed = []
@@ -356,9 +365,15 @@ def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, monkeypat
     AtomicCheckpointIO().save_checkpoint({"a": 1}, path)
     assert flushed == [path.stat().st_size]
 
-    monkeypatch.setattr(torch, "save", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
-    with pytest.raises(OSError, match=r"x\.ckpt could not be written: .*No space left on device"):
-        AtomicCheckpointIO().save_checkpoint({"a": 2}, path)
+    full = rf"^{path} could not be written: the disk at {disk_of(path)} is full$"
+    for count in (2, 100_000):  # the disk is found to be full as the file is closed, or while torch writes it
+        monkeypatch.setattr(Path, "open", lambda *_: io.FileIO("/dev/full", "wb"))
+        refused(FullDisk, full, AtomicCheckpointIO().save_checkpoint, {"a": torch.zeros(count)}, path)
+        monkeypatch.undo()
+    monkeypatch.setattr(torch, "save", Mock(side_effect=RuntimeError("[enforce fail at inline_container.cc:671]")))
+    refused(FullDisk, full, AtomicCheckpointIO().save_checkpoint, {"a": 2}, path)
+    monkeypatch.setattr(torch, "save", Mock(side_effect=OSError(errno.EIO, "Input/output error")))
+    refused(OSError, r"x\.ckpt could not be written: .*Input/output", AtomicCheckpointIO().save_checkpoint, {}, path)
     monkeypatch.undo()
     assert AtomicCheckpointIO().load_checkpoint(path, weights_only=True) == {"a": 1}
     assert os.listdir(path.parent) == ["x.ckpt"]

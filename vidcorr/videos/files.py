@@ -1,9 +1,11 @@
 """Files of users and of runs: checks before reading, errors that name the file, atomic writing."""
 
+import errno
 import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,53 @@ class DecodingError(DataError):
 
     def __init__(self, path: object, reason: str = "") -> None:
         super().__init__(f"{path}: {reason}" if reason else str(path))
+
+
+class FullDisk(OSError):
+    """Error for a disk without room; the message names the disk by the folder at which it is mounted.
+
+    Args:
+        path: file or folder that could not be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        disk = path.absolute()
+        while not os.path.ismount(disk):
+            disk = disk.parent
+        super().__init__(f"{path} could not be written: the disk at {disk} is full")
+
+
+@contextmanager
+def full_disk_at(path: Path) -> Iterator[None]:
+    """Raise `FullDisk` for an error of a disk without room, or of a user's quota."""
+    try:
+        yield
+    except OSError as error:
+        if is_of_full_disk(error):
+            raise FullDisk(path) from error
+        raise
+
+
+def is_of_full_disk(error: object) -> bool:
+    """Return whether an error is the system's, of a disk without room or of a user's quota."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def threads_may_fill_disk(folder: Path) -> Iterator[None]:
+    """Do as `full_disk_at`, and let no thread print a traceback of such an error: TensorBoard's passes it on."""
+    shown = threading.excepthook
+
+    def show(failure: Any) -> None:
+        if not is_of_full_disk(failure.exc_value):
+            shown(failure)
+
+    threading.excepthook = show
+    try:
+        with full_disk_at(folder):
+            yield
+    finally:
+        threading.excepthook = shown
 
 
 WRONG_JSON = (AttributeError, TypeError)
@@ -214,13 +263,15 @@ def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
         A path that does not exist yet, on the same file system.
 
     Raises:
+        FullDisk: if the disk has no room.
         OSError: if the path cannot be written or moved.
     """
     temporary = temporary or path.with_name(f".{path.name}.partial-{os.getpid()}")
     remove(temporary)
     try:
-        yield temporary
-        temporary.replace(path)
+        with full_disk_at(path):
+            yield temporary
+            temporary.replace(path)
     finally:
         remove(temporary)
 

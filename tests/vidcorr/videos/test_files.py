@@ -5,6 +5,8 @@ Also tests `results/folder_lock.py`; `results/csv_files.py` is tested by the fil
 
 import os
 import re
+import threading
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -106,3 +108,31 @@ def test_a_folder_is_locked_against_this_process_too(tmp_path):
     first.release()
     first.release()
     FolderLock(tmp_path).release()
+
+
+def test_a_full_disk_is_named_with_the_file(tmp_path):
+    def write():
+        with files.unfinished(tmp_path / "a.json"):
+            Path("/dev/full").write_text("no room")
+
+    disk = next(place for place in (tmp_path, *tmp_path.parents) if os.path.ismount(place))
+    refused(files.FullDisk, f"^{tmp_path}/a.json could not be written: the disk at {disk} is full$", write)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_fills_a_disk_prints_nothing_and_other_threads_their_errors(tmp_path, monkeypatch):
+    shown = Mock()
+    monkeypatch.setattr(threading, "excepthook", shown)
+
+    def run(target):
+        thread = threading.Thread(target=target)
+        thread.start()
+        thread.join()
+
+    with files.threads_may_fill_disk(tmp_path):
+        run(lambda: Path("/dev/full").write_text("no room"))
+        assert not shown.called
+        run(lambda: int("no number"))
+    assert shown.call_count == 1
+    assert threading.excepthook is shown
