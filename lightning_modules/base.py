@@ -15,7 +15,7 @@ from torch.optim import SGD, AdamW
 from torchmetrics import MeanMetric, Metric
 
 from vidcorr.backbones import Encoder, Normalise, trainable_network
-from vidcorr.backbones.description import Input
+from vidcorr.description import Input
 from vidcorr.functional.device import PendingCopy
 from vidcorr.functional.seeds import run_seed
 

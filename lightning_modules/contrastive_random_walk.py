@@ -8,8 +8,8 @@ from torch.nn.functional import normalize
 from torch.optim import Adam
 
 from vidcorr.backbones import Input, Normalise, pooled_width
-from vidcorr.backbones.description import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.resnet import resnet_maps
+from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.losses import contrastive_random_walk_loss, drop_edges
 from vidcorr.functional.patches import crop_and_resize, grid_patches, random_patch_boxes

@@ -1,7 +1,8 @@
-from .description import Input as Input, Network as Network
 from .encoder import (
     EXTRACTORS as EXTRACTORS,
     Encoder as Encoder,
+    Input as Input,
+    Network as Network,
     encoder_hparams as encoder_hparams,
     weights_digest as weights_digest,
 )

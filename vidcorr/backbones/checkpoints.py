@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..description import Network
 from ..videos.files import unfinished
-from .description import Network
 from .trust import Recipe, check_names, reason, whole_names
 
 METADATA_KEY = "vidcorr"

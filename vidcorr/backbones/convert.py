@@ -12,11 +12,11 @@ import torch
 import yaml  # type: ignore[import-untyped]
 from torch import Tensor
 
+from ..description import IMAGENET_MEAN, IMAGENET_STD, REMEDY, Input
 from ..errors import printable
 from ..videos.files import require_one_of
 from . import vit
 from .checkpoints import load_weights, write_checkpoint
-from .description import IMAGENET_MEAN, IMAGENET_STD, REMEDY, Input
 from .encoder import Encoder
 from .foreign import State, choice_rows, fitted, read_foreign
 from .networks import NamedNetwork

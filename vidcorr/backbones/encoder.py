@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from ..description import Input as Input, Network as Network, stated_input
 from ..functional.device import PendingCopy
 from .copies import Held, on_device, shared_copy
-from .description import Input, Network, stated_input
 from .extractor import (
     UNDILATED,
     Dilated,

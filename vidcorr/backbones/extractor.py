@@ -12,10 +12,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from ..errors import message_of
 from ..functional.device import random_state_kept, to_device
 from .copies import device_of
-from .description import IMAGENET_MEAN, IMAGENET_STD, Input
 
 PositionRule = Literal["network", "dino"]
 """Interpolation of a transformer's position embedding: with antialiasing to the new size, or as in DINO's code."""

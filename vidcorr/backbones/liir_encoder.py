@@ -6,10 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ..description import Input, Network
 from ..functional.colour import normalised_lab
 from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
-from .description import Input, Network
 from .extractor import VIEW_OF_TRANSFORMERS, FeatureExtractor
 from .resnet import LAYER_OF_STAGE, ends_of, folded_copy, maps_of, named_blocks
 

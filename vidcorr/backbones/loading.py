@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..description import IMAGENET_MEAN, IMAGENET_STD, Input, Network
 from ..errors import printable
 from ..functional.device import random_state_kept
 from .checkpoints import METADATA_KEY, load_weights, loaded, read_content, recipe_of, without_prefix
 from .copies import Held
-from .description import IMAGENET_MEAN, IMAGENET_STD, Input, Network
 from .encoder import Encoder, unwrapped
 from .extractor import Dilated, MapExtractor
 from .foreign import State, choice_rows, fitted, weights_in

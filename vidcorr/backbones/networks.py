@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..description import RANDOM_WEIGHTS, Input, Network, architecture_name
 from ..near_names import did_you_mean
 from ..videos.digests import file_digest
 from .checkpoints import METADATA_KEY, read_content, recipe_of
-from .description import RANDOM_WEIGHTS, Input, Network, architecture_name
 from .extractor import RawColour, eval_mode
 from .hub_models import is_folder_of_model
 from .trust import TRUSTED, allow, import_named, makes_networks, named_code, package_of, reason, refuse

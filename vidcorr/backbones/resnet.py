@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from .copies import M, copied_over, functions_of
-from .description import IMAGENET_MEAN, IMAGENET_STD, Input
 from .extractor import VIEW_OF_TRANSFORMERS, Dilated, FeatureExtractor
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from ..functional.device import to_device
 from ..videos.files import require_one_of
-from .description import IMAGENET_MEAN, IMAGENET_STD, Input
 from .extractor import (
     eval_mode,
     map_of_tokens,

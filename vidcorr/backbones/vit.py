@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
-from .description import IMAGENET_MEAN, IMAGENET_STD, Input
+from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from .extractor import FeatureExtractor, TimmExtractor, map_of_tokens, patch_of, require_map, stage_indices, stage_names
 
 

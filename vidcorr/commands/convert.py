@@ -32,7 +32,7 @@ def command(args: Sequence[str]) -> None:
     flags = parser.parse_args(list(args))
 
     from ..backbones.convert import convert, report_lines
-    from ..backbones.description import stated_input
+    from ..description import stated_input
 
     stated = stated_input(flags.mean, flags.std, flags.input)
     report = convert(flags.foreign, flags.output, flags.kind, flags.architecture, flags.entry, stated)

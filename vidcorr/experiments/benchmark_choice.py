@@ -91,7 +91,7 @@ def named_network(text: str, flags: Any) -> NamedNetwork:
         ValueError: for a mean without a deviation.
     """
     from ..backbones import NamedNetwork
-    from ..backbones.description import stated_input
+    from ..description import stated_input
 
     stated = stated_input(flags.mean, flags.std, flags.input)
     return NamedNetwork(text, pretrained=flags.pretrained, input=stated)

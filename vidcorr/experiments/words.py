@@ -9,10 +9,10 @@ from typing import Any
 
 from ..backbones import NamedNetwork
 from ..backbones.checkpoints import saved_model
-from ..backbones.description import INPUTS
 from ..backbones.hub_models import is_folder_of_model
 from ..backbones.networks import SHORT_NAMES, is_checkpoint, local_file, on_hub, split_view
 from ..backbones.trust import allow_named
+from ..description import INPUTS
 from .benchmark_choice import refuse_one_name_twice
 from .config_files import find_config, read_yaml, yaml_value
 from .runs import FILE, ROOT, Record, newest_checkpoint

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from ..backbones.description import Input as Input, Network as Network
+from ..description import Input as Input, Network as Network
 from ..metrics.declared import Score as Score
 from ..videos.files import write_atomically
 from .checked import Exact, Facts, Items, Json, Number, Value, mistakes_of, plain

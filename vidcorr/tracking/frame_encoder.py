@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from ..backbones import Input
 from ..backbones.copies import device_of
-from ..backbones.description import PROTOCOL
 from ..backbones.extractor import (
     FeatureExtractor,
     features_by,
@@ -20,6 +19,7 @@ from ..backbones.extractor import (
     stated_stride,
 )
 from ..backbones.video import VideoEncoder, stride_of
+from ..description import PROTOCOL
 from ..functional.device import PendingCopy, computing_in, fastest_precision, to_device
 from ..functional.propagation.coding import Size, covered_size, fit_input, input_sizes
 from ..protocols.base import READ_BY_NETWORK

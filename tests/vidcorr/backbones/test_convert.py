@@ -21,11 +21,11 @@ from tests.helpers.refusal import refused
 from vidcorr.backbones import module_from_checkpoint
 from vidcorr.backbones.checkpoints import load_weights, write_checkpoint
 from vidcorr.backbones.convert import FAMILIES, MAKERS, convert, family_of, frozen, renamed_by, report_lines
-from vidcorr.backbones.description import stated_input
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.foreign import ENTRIES, read_foreign, without_wrappers
 from vidcorr.backbones.trust import make
 from vidcorr.cli import main
+from vidcorr.description import stated_input
 from vidcorr.lightning_modules import FrozenEncoder
 
 pytestmark = pytest.mark.usefixtures("no_gradients")

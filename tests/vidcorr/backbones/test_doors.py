@@ -25,10 +25,10 @@ from vidcorr.backbones import (
     trust,
 )
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.backbones.description import IMAGENET_MEAN, IMAGENET_STD, stated_input
 from vidcorr.backbones.vit import BlocksExtractor, ViTExtractor
 from vidcorr.benchmarks.network import view_for
 from vidcorr.cli import main
+from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD, stated_input
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 from vidcorr.protocols import MatchingProtocol, PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder

@@ -8,8 +8,8 @@ from tests.helpers.fake_device import fake_gpu, moved
 from tests.helpers.refusal import refused
 from vidcorr.backbones import Encoder, LiirEncoder, Normalise, build_feature_extractor, load, weights_digest
 from vidcorr.backbones.copies import device_of, on_device
-from vidcorr.backbones.description import Network
 from vidcorr.backbones.loading import encoder_of
+from vidcorr.description import Network
 from vidcorr.lightning_modules import Liir
 
 pytestmark = pytest.mark.usefixtures("no_gradients")

@@ -19,8 +19,8 @@ from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from vidcorr.backbones import NamedNetwork, Network, build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.backbones.description import source_of
 from vidcorr.backbones.networks import SHORT_NAMES, local_file
+from vidcorr.description import source_of
 from vidcorr.experiments.words import words_for_parser
 from vidcorr.lightning_modules import FrozenEncoder, SiamFC, VFSSimSiam
 from vidcorr.videos.digests import file_digest
