@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from ..description import Input
 from .copies import device_of
-from .description import Input
 from .extractor import (
     PROBE,
     FeatureExtractor,

@@ -125,9 +125,9 @@ class FrameEncoder:
     """
 
     def __init__(self, extractor: Any, protocol: Any = None) -> None:
-        if not isinstance(extractor, FeatureExtractor | VideoEncoder):
-            raise TypeError(f"{type(extractor).__name__} is no extractor: give build_feature_extractor(network)")
         self.extractor: Any = extractor
+        if not isinstance(self.extractor, FeatureExtractor | VideoEncoder):
+            raise TypeError(f"{type(extractor).__name__} is no extractor: give build_feature_extractor(network)")
         self.protocol: Any = protocol
         if isinstance(protocol, NetworkView):
             self.protocol = adapt_to_network(protocol, extractor)

@@ -1,6 +1,6 @@
 """Networks by name: short names and their weights, stages, maps, refusals; files on the hub.
 
-Also tests `backbones/networks.py`, `backbones/loading.py`, `backbones/description.py`.
+Also tests `backbones/networks.py`, `backbones/loading.py`, `vidcorr/description.py`.
 """
 
 import os
