@@ -60,6 +60,10 @@ FORMS_OF_MASKS = {
     "without the first": ({n: mask_at(n) for n in ANNOTATED[1:]}, ("lvos-2023", "mose-v2")),
     "without the last": ({n: mask_at(n) for n in ANNOTATED[:-1]}, ("youtube-vos", "lvos-2023")),
     "without both ends": ({n: mask_at(n) for n in ANNOTATED[1:-1]}, ("youtube-vos", "lvos-2023", "mose-v2")),
+    "of as many frames, others at the ends": (
+        {n: mask_at(n) for n in (START + 3, *ANNOTATED[1:-1], END - 3)},
+        ("youtube-vos", "lvos-2023", "mose-v2"),
+    ),
     "of every frame": ({n: mask_at(n) for n in EVERY}, ()),
     "of every frame but the first": ({n: mask_at(n) for n in EVERY[1:]}, ("lvos-2023", "mose-v2")),
     "of every frame between the ends": (
@@ -232,21 +236,21 @@ SIZE = (480, 854)
 
 
 @cache
-def moving_tracks():
-    """Return fractions x, y `(12, TIMES, 2)` and occlusion of points that move 3 px of 256 a frame, some entering."""
+def moving_tracks(speed):
+    """Return fractions x, y `(12, TIMES, 2)` and occlusion of points with a speed in px of 256 a frame; some enter."""
     generator = np.random.default_rng(0)
     start = generator.uniform(0.1, 0.4, (12, 1, 2)) * [1.0, 2.0]
-    points = start + np.arange(TIMES)[None, :, None] * np.array([3, 2.2]) / 256
+    points = start + np.arange(TIMES)[None, :, None] * np.array([speed, 0.7 * speed]) / 256
     hidden = np.zeros((12, TIMES), bool)
     hidden[:4, :2] = True
     hidden[5, 4] = True
     return points, hidden
 
 
-def score_of_tracks(mode, change, folder):
+def score_of_tracks(mode, change, folder, speed=3):
     """Return the result of exact tracks that are changed, knowing their queries."""
     folder.mkdir(exist_ok=True)
-    points, hidden = moving_tracks()
+    points, hidden = moving_tracks(speed)
     video = np.zeros((TIMES, *SIZE, 3), np.uint8)
     truth = written(folder, {"v": {"video": video, "points": points, "occluded": hidden}})
     for sequence in TapVid(truth):
@@ -286,17 +290,18 @@ READINGS_OF_TRACKS = {
 }
 
 
+@pytest.mark.parametrize("speed", [0.4, 0.8, 3])
 @pytest.mark.parametrize("mode", get_args(QueryMode))
-def test_exact_tracks_have_the_official_score_in_every_permitted_form(mode, tmp_path):
+def test_exact_tracks_have_the_official_score_in_every_permitted_form(mode, speed, tmp_path):
     for number, (form, change) in enumerate(FORMS_OF_TRACKS.items()):
-        found = score_of_tracks(mode, change, tmp_path / str(number))
+        found = score_of_tracks(mode, change, tmp_path / str(number), speed)
         assert found.scores["average_jaccard"] == 1, form
         assert bool(found.doubts) == (form in ("outside in the query's frame", "the middle in the query's frame")), form
 
 
 @pytest.mark.parametrize("mode", get_args(QueryMode))
 def test_every_reading_of_tracks_is_named_also_without_predictions_at_the_queries(mode, tmp_path):
-    points, hidden = moving_tracks()
+    points, hidden = moving_tracks(3)
     queries = sample_queries(hidden, points * 256, mode)
     assert errors_of_tracks(queries.tracks, queries, (1, 1)).keys() - {AS_WRITTEN} == READINGS_OF_TRACKS.keys()
     for number, (reading, change) in enumerate(READINGS_OF_TRACKS.items()):
