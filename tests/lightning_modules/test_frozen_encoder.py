@@ -1,7 +1,14 @@
 """The module around a frozen backbone; what its checkpoints hold: tests/vidcorr/backbones/test_without_lightning.py."""
 
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
+from tests.helpers.training import quiet_trainer
 from tests.helpers.words import NETWORK
 from vidcorr.backbones import load
 from vidcorr.backbones.checkpoints import write_checkpoint
@@ -27,3 +34,32 @@ def test_a_stated_input_is_that_of_a_checkpoint_too_and_one_that_cannot_act_is_r
         assert load(tmp_path / "stated.ckpt").input.mean == module.feature_extractor().input.mean == (0.1, 0.2, 0.3)
     liir = FrozenEncoder("vidcorr.backbones:LiirEncoder", mean=(0, 0, 0), std=(1, 1, 1))
     refused(ValueError, "makes its input by code of its own", liir.feature_extractor)
+
+
+def test_a_trainer_takes_clips_images_and_tensors_and_gives_their_features():
+    module, images = FrozenEncoder(NETWORK), torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = module.feature_extractor()(images)
+    for batch, features in (
+        ({"image": images}, expected),
+        ({"clip": images[None]}, expected[None]),
+        (images, expected),
+    ):
+        (found,) = quiet_trainer().predict(module, DataLoader([batch], batch_size=None))
+        assert torch.equal(found, features)
+        assert quiet_trainer().test(module, [DataLoader([batch], None)] * 2, verbose=False) == [{}, {}]
+
+
+class Placed(FrozenEncoder):
+    """A user's module with a path among its arguments."""
+
+    def __init__(self, root: Path, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.save_hyperparameters()
+
+
+def test_a_path_among_the_arguments_is_saved_as_text(tmp_path):
+    trainer = quiet_trainer()
+    trainer.validate(Placed(tmp_path, spec=NETWORK), verbose=False)
+    trainer.save_checkpoint(tmp_path / "own.ckpt")
+    assert Placed.load_from_checkpoint(tmp_path / "own.ckpt").hparams["root"] == str(tmp_path)
