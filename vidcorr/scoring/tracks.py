@@ -196,18 +196,21 @@ def errors_of_boxes(boxes: NDArray[np.float64], target: NDArray[np.float64]) -> 
     """
     if len(boxes) != len(target):
         raise ValueError(f"holds {len(boxes)} boxes, the annotation {len(target)}: write a line for each frame")
-    x, y, width, height = target.T
-    written_as = {  # the annotation, as a reading writes it
-        AS_WRITTEN: target,
-        "counted from 0": target - [1, 1, 0, 0],
-        "x1,y1,x2,y2": np.column_stack([x, y, x + width, y + height]),
-        "x1,y1,x2,y2 with the last pixel": np.column_stack([x, y, x + width - 1, y + height - 1]),
-        "x1,y1,x2,y2 counted from 0": np.column_stack([x - 1, y - 1, x + width - 1, y + height - 1]),
-        "centre, width and height": np.column_stack([x + width / 2, y + height / 2, width, height]),
-        "y,x,height,width": np.column_stack([y, x, height, width]),
-        "a frame late": np.roll(target, 1, axis=0),
-        "a frame early": np.roll(target, -1, axis=0),
+    corner = target[:, :2]
+    sides = target[:, 2:]
+    end = corner + sides
+    conventions = {
+        AS_WRITTEN: (corner, sides),
+        "counted from 0": (corner - 1, sides),
+        "x1,y1,x2,y2": (corner, end),
+        "x1,y1,x2,y2 with the last pixel": (corner, end - 1),
+        "x1,y1,x2,y2 counted from 0": (corner - 1, end - 1),
+        "centre, width and height": (corner + sides / 2, sides),
+        "y,x,height,width": (corner[:, ::-1], sides[:, ::-1]),
     }
+    written_as = {reading: np.hstack(halves) for reading, halves in conventions.items()}  # the annotation in each
+    written_as["a frame late"] = np.roll(target, 1, axis=0)
+    written_as["a frame early"] = np.roll(target, -1, axis=0)
     readings: dict[str, NDArray[np.float64]] = {}
     for reading, expected in written_as.items():
         errors = np.full(PLACES, np.nan)
