@@ -4,16 +4,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from vidcorr import (
-    ContrastiveRandomWalk,
-    CoSettle,
-    Liir,
-    LinearProbe,
-    SiameseMAE,
-    SiamFC,
-    VFSMoCo,
-    VFSSimSiam,
-)
+from vidcorr import lightning_modules
+from vidcorr.lightning_modules.base import CorrespondenceModule
 
 
 class Alpha(pl.LightningModule):
@@ -24,33 +16,7 @@ class Alpha(pl.LightningModule):
         self.save_hyperparameters()
 
 
-class OwnCoSettle(Alpha, CoSettle):
-    pass
-
-
-class OwnContrastiveRandomWalk(Alpha, ContrastiveRandomWalk):
-    pass
-
-
-class OwnLiir(Alpha, Liir):
-    pass
-
-
-class OwnLinearProbe(Alpha, LinearProbe):
-    pass
-
-
-class OwnSiamFC(Alpha, SiamFC):
-    pass
-
-
-class OwnSiameseMAE(Alpha, SiameseMAE):
-    pass
-
-
-class OwnVFSMoCo(Alpha, VFSMoCo):
-    pass
-
-
-class OwnVFSSimSiam(Alpha, VFSSimSiam):
-    pass
+for name in lightning_modules.__all__:
+    method = getattr(lightning_modules, name)
+    if issubclass(method, CorrespondenceModule):
+        globals()[f"Own{name}"] = type(f"Own{name}", (Alpha, method), {"__module__": __name__})
