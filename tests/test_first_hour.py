@@ -55,6 +55,14 @@ def test_a_mistake_is_answered_by_what_was_meant(line, tmp_path, monkeypatch, ca
     assert LINES[line] in said + capsys.readouterr().err
 
 
+@pytest.mark.parametrize("line", ["evaluate raw_colour --on banana=x", "score a b --banana=davis-2016"])
+def test_a_far_name_gets_no_suggestion(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    said = refused(SystemExit, "^(2$|vidcorr: )", main, line.split()) + capsys.readouterr().err
+    assert "banana" in said
+    assert "did you mean" not in said
+
+
 class OwnData(pl.LightningModule):
     """A module with data of its own."""
 

@@ -5,15 +5,17 @@ from dataclasses import replace
 from functools import partial
 from unittest.mock import Mock
 
+import numpy as np
 import torch
 
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
-from vidcorr import DavisBenchmark
+from vidcorr import DavisBenchmark, VosBenchmark
 from vidcorr.benchmarks import masks
 from vidcorr.benchmarks.masks import annotated_frames
 from vidcorr.datasets import Davis
 from vidcorr.metrics.scoring import MaskScorer
+from vidcorr.results.result import Result
 from vidcorr.videos.files import DataError
 from vidcorr.videos.images import write_behind
 from vidcorr.videos.masks import davis_palette, read_mask, write_ids
@@ -37,6 +39,20 @@ def test_an_id_that_no_mask_introduces_is_one_line(davis_root, tmp_path):
     refused(DataError, message, DavisBenchmark(root, changes=SMALL).evaluate, "raw_colour")
     merged = DavisBenchmark(root, year=2016, split=None, changes=SMALL).evaluate("raw_colour").scores
     assert 0 < merged["J-Mean"] < 1
+
+
+def test_objects_2_and_10_stand_in_the_order_of_numbers(davis_root, tmp_path):
+    root = shutil.copytree(davis_root, tmp_path / "davis")
+    for mask in (root / "Annotations/480p/synthetic-000").iterdir():
+        ids = np.zeros_like(read_mask(mask))
+        ids[:20, :20] = 10
+        ids[30:50, 30:50] = 2
+        write_ids(mask, ids, davis_palette())
+    where = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
+    benchmark = VosBenchmark(root, **where, rules="youtube-vos", changes=SMALL, limit_sequences=1)
+    result = benchmark.evaluate("raw_colour", tmp_path / "out")
+    for rows in (result.rows, Result.load(tmp_path / "out").rows):
+        assert [row.object for row in rows] == ["2", "10"]
 
 
 def test_a_frame_that_cannot_be_written_ends_the_run_while_later_frames_are_followed(davis_root, monkeypatch):
