@@ -166,6 +166,10 @@ class MaskFolders:
             expected = f"expected {self.predictions}/VIDEO/FRAME.png"
             raise DataError(f"{self.predictions}: holds no video of {self.truth}; {expected}")
         doubts = doubts_about(starts, "the given mask", "the masks of their frames, named as the annotations")
+        legends: dict[str, str] = {}
+        for name, object_folder in folders:
+            legends.setdefault(MaskFolder(self.truth / name / object_folder).legend, name)
+        doubts += [f"Colours of {name} are ids: {legend}" for legend, name in legends.items() if legend]
         return sorted(rows, key=attrgetter("name")), missing, doubts
 
     def _rows_of_missing(self, name: str) -> list[Row]:

@@ -13,8 +13,10 @@ from .images import image_size, open_image, pixels, require_size
 from .masks import (
     VOID,
     colours_in,
+    described,
     ids_in_davis,
     ids_of_colours,
+    is_in_colours,
     pixel_counts,
     read_mask,
     refuse_large_void,
@@ -108,6 +110,15 @@ class MaskFolder(dict[int, Path]):
         for t in self:
             present.update(colours_in(self[t]))
         return ids_of_colours(present)
+
+    @property
+    def legend(self) -> str:
+        """Ids of the colours in words, if the first mask is in RGB; else empty. Errors are those of `colours`."""
+        for first in list(self.values())[:1]:
+            with open_image(first) as image:
+                if is_in_colours(image):
+                    return described(self.colours)
+        return ""
 
     @cached_property
     def is_of_one(self) -> bool:

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 
 from tests.helpers.refusal import refused
@@ -14,7 +15,7 @@ from vidcorr.datasets.generated import writers
 from vidcorr.metrics.rules import RULES
 from vidcorr.scoring.masks import score
 from vidcorr.videos.files import DataError
-from vidcorr.videos.masks import write_ids
+from vidcorr.videos.masks import davis_palette, read_mask, write_ids
 
 
 def write_masks(folder, *masks, times=1):
@@ -213,3 +214,19 @@ def test_lvos_names_what_is_undefined_and_metadata_that_do_not_fit(tmp_path):
     for objects in ({"1": {}}, {"one": entry}, None):
         meta.write_text(json.dumps({"videos": {"a": {} if objects is None else {"objects": objects}}}))
         refused(DataError, "meta.json: video a: ", score, *words, meta=meta)
+
+
+@pytest.mark.parametrize("in_colours", ["truth", "mine", "both"])
+def test_masks_in_colours_score_as_masks_of_ids(tmp_path, in_colours):
+    """The colours of DAVIS's palette are its indices; others are named by the truth."""
+    folders = write_video(tmp_path, "1122 1122 1122 1122", "1122 1022 1120 1122")
+    expected = score(*folders).scores
+    palette = davis_palette() if in_colours != "both" else 9 * np.arange(3, dtype=np.uint8)[:, None].repeat(3, 1)
+    for side in {"both": ("truth", "mine")}.get(in_colours, (in_colours,)):
+        for path in (tmp_path / side / "a").glob("*.png"):
+            Image.fromarray(palette[read_mask(path)]).save(path)
+    result = score(*folders)
+    assert result.scores == expected
+    legends = {"truth": "#800000 = 1, #008000 = 2", "both": "#090909 = 1, #121212 = 2"}
+    legend = legends.get(in_colours)
+    assert list(result.doubts) == ([f"Colours of a are ids: {legend}"] if legend else [])
