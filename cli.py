@@ -1,6 +1,7 @@
 """`fit` and `validate` by LightningCLI, with benchmarks by `--on`; `vidcorr.commands` runs all other commands."""
 
 import json
+import logging
 import os
 import re
 import shlex
@@ -112,6 +113,11 @@ def is_first_rank() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in names)
 
 
+def is_no_advert(record: logging.LogRecord) -> bool:
+    """Return False for Lightning's tips to install further products."""
+    return "Tip:" not in record.getMessage()
+
+
 def without_members(value: Any) -> Any:
     """Return a configuration with the values of an Enum's members, which YAML cannot represent.
 
@@ -149,6 +155,7 @@ class VidcorrCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str], earlier: Path | None = None, more: Sequence[str] = ()) -> None:
         warnings.filterwarnings("ignore", f".*({NOISE})")
+        logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_no_advert)
         if is_first_rank():  # Lightning reads SLURM's variable in an interactive job too, and would log nothing
             rank_zero_only.rank = 0  # type: ignore[attr-defined]
         self.command = args[0]

@@ -344,6 +344,9 @@ class CorrespondenceModule(SavedModule):
         if base_lr:  # its scaling, so that nobody takes a rate of Lightning's `lr_find` for a base_lr
             plan["learning rate"] += f", base_lr {base_lr:.6g} × {self.global_batch()} / 256"
         limits = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
+        ends_before = (trainer.max_epochs or math.inf) * trainer.num_training_batches < trainer.max_steps
+        if trainer.max_epochs != -1 and ends_before:
+            del limits["steps"]
         stated = [f"{limit} {unit}" for unit, limit in limits.items() if limit not in (None, -1)]  # -1: no limit
         plan["length"] = ", at most ".join(stated) or "until trainer.max_time"
         plan["precision"] = str(trainer.precision)

@@ -173,7 +173,9 @@ def test_numbers_of_a_step_are_logged_and_nothing_else():
     assert module.validation_loss.weight == 2
 
 
-@pytest.mark.parametrize(("own", "steps", "limit"), [({}, 1, ", at most 1 steps"), ({"precision": "mine"}, -1, "")])
+@pytest.mark.parametrize(
+    ("own", "steps", "limit"), [({}, 1, ", at most 1 steps"), ({}, 99, ""), ({"precision": "mine"}, -1, "")]
+)
 def test_the_plan_of_a_user(caplog, own, steps, limit):
     """Rows of a method replace those of the same name; texts of callbacks stand behind, or in rows of their own."""
     callbacks = [Mock(pl.Callback, plan_row=lambda name=name: (name, "by a callback")) for name in ("loss", "count")]
