@@ -20,7 +20,7 @@ from .loading import (
     trainable_network as trainable_network,
 )
 from .networks import (
-    NamedNetwork as NamedNetwork,
+    EncoderSpec as EncoderSpec,
     pooled_width as pooled_width,
 )
 from .resnet import (

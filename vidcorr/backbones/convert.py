@@ -19,7 +19,7 @@ from . import vit
 from .checkpoints import load_weights, write_checkpoint
 from .encoder import Encoder
 from .foreign import State, choice_rows, fitted, read_foreign
-from .networks import NamedNetwork
+from .networks import EncoderSpec
 from .trust import LONGEST, Recipe, allow, import_path, make
 
 FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
@@ -223,7 +223,7 @@ def _shapes_of(state: Mapping[str, Tensor]) -> set[tuple[str, torch.Size]]:
 def _without_weights(spec: str) -> Any:
     """Return a network by its name, on the meta device: with the names and shapes of its weights."""
     with torch.device("meta"):
-        network, _ = NamedNetwork(spec).build()
+        network, _ = EncoderSpec(spec).build()
     return network
 
 
@@ -250,7 +250,7 @@ def _named(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[Re
     """Convert the weights of a network that the user names, also below a prefix."""
     if spec is None:
         raise ValueError("name its network by --architecture")
-    network, _ = NamedNetwork(spec).build(with_weights=False)
+    network, _ = EncoderSpec(spec).build(with_weights=False)
     return frozen(fitted(state, network, spec, drop_classifier=True), spec, table)
 
 

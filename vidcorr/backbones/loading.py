@@ -22,7 +22,7 @@ from .networks import (
     HUB,
     LIBRARIES,
     WITH_WEIGHTS,
-    NamedNetwork,
+    EncoderSpec,
     is_checkpoint,
     local_file,
     split_view,
@@ -49,7 +49,7 @@ def load(
         network: a name: `timm:NAME`, `torchvision:NAME`, `torchhub:OWNER/REPO:ENTRY`, `transformers:NAME`,
             `package.module:callable`, a short name such as `vidcorr-r18`, or `raw_colour`; the path of a checkpoint, or
             its address on the hub (`hf://OWNER/NAME/FILE`); a name with a file of its weights, `timm:NAME=FILE`,
-            `package.module:Class=FILE`; each with `@STAGE/STRIDE` for the encoder's defaults. Or a `NamedNetwork`, with
+            `package.module:Class=FILE`; each with `@STAGE/STRIDE` for the encoder's defaults. Or an `EncoderSpec`, with
             its own weights, seed and input. Or a module: a LightningModule, a network, an extractor, an `Encoder` or a
             video encoder.
         pretrained: load the library's weights, for names of timm and torchvision.
@@ -66,8 +66,8 @@ def load(
         torch.Size([1, 256, 8, 12])
     """
     if isinstance(network, str | Path):
-        network = NamedNetwork(str(network), pretrained=pretrained, seed=seed)
-    if isinstance(network, NamedNetwork):
+        network = EncoderSpec(str(network), pretrained=pretrained, seed=seed)
+    if isinstance(network, EncoderSpec):
         encoder = _of_name(network)
     elif isinstance(network, Encoder):
         encoder = copy.copy(network)  # the caller's keeps its input
@@ -87,24 +87,30 @@ def encoder_around(module: Any) -> Encoder:
         return Encoder(module)
     encoder: Encoder = module.evaluated
     encoder.given = Held(module)
+    encoder.is_ours = False  # the module stays where it is
     return encoder
 
 
-def _of_name(named: NamedNetwork) -> Encoder:
-    """Make a network by its name or file; its encoder has the input, stage and stride that the name states."""
+def _of_name(named: EncoderSpec, in_checkpoint: bool = False) -> Encoder:
+    """Make a network by its name or file; its encoder has the input, stage and stride that the name states.
+
+    Args:
+        named: the network.
+        in_checkpoint: a checkpoint states the network, and has its weights: no other file is read.
+    """
     spec = named.spec
     # a file that exists by the whole text, also with "=" in its path, is this file
-    with_weights = WITH_WEIGHTS.fullmatch(spec) if named.file is None else None
+    name_and_file = WITH_WEIGHTS.fullmatch(spec) if named.file is None else None
     with ExitStack() as stack:
         if named.seed is not None:
             stack.enter_context(random_state_kept())
             torch.manual_seed(named.seed)
-        if with_weights is not None:
-            encoder = Encoder(with_weights_of(*with_weights.groups()))
-        elif is_checkpoint(spec):
+        if name_and_file is not None and not in_checkpoint:
+            encoder = Encoder(with_weights_of(*name_and_file.groups()))
+        elif is_checkpoint(spec) and not in_checkpoint:
             encoder = _of_checkpoint(Path(spec))
         else:
-            network, described = named.build()
+            network, described = named.build(with_weights=not in_checkpoint)
             encoder = Encoder(network, described=described)
     encoder.is_ours = True
     encoder.stated = named.input or encoder.stated
@@ -188,17 +194,9 @@ def encoder_of(recipe: object, source: str | Path) -> Encoder:
     return made
 
 
-def _encoder_by_name(
-    spec: str,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    stage: str | None = None,
-    stride: int | None = None,
-) -> Encoder:
-    """Make the encoder of a name; mean and deviation are those of a checkpoint."""
-    network, described = NamedNetwork(spec).build(with_weights=False)
-    stated = None if mean is None or std is None else Input.of(mean, std, "of the checkpoint")
-    return Encoder(network, stated, stage, stride, described)
+def _encoder_by_name(**arguments: Any) -> Encoder:
+    """Make the encoder of the arguments in a checkpoint, without its weights."""
+    return _of_name(EncoderSpec.of_arguments(**arguments), in_checkpoint=True)
 
 
 def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: Any) -> Any:
@@ -259,7 +257,7 @@ def with_weights_of(name: str, file: str) -> nn.Module:
 
 def _library_network(name: str, state: State, path: Path) -> nn.Module:
     """Make a network of a library or of torch.hub, which has no classifier, with the weights of a file."""
-    network, described = NamedNetwork(name).build(with_weights=False)
+    network, described = EncoderSpec(name).build(with_weights=False)
     load_weights(network, fitted(state, network, path, drop_classifier=True), path)
     network.described = described.with_weights_of(path)  # type: ignore[assignment]
     return network.eval()
@@ -293,7 +291,7 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network, Input]:
     if features:
         raise ValueError(f"{spec}: a method trains a whole network: leave @{features} out")
     if not is_checkpoint(spec) and WITH_WEIGHTS.fullmatch(spec) is None:
-        network, described = NamedNetwork(spec).build()
+        network, described = EncoderSpec(spec).build()
         encoder = Encoder(network)
         return encoder.network, described, _training_input(encoder)
     encoder = load(spec)

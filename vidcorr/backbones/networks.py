@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -62,7 +62,7 @@ HUB = "torchhub:"
 
 
 @dataclass(frozen=True)
-class NamedNetwork:
+class EncoderSpec:
     """A network by its text, and the features that the text chooses.
 
     Args:
@@ -81,7 +81,7 @@ class NamedNetwork:
         ValueError: if the stride is not a number, or a file of the hub is not to be had.
 
     Example:
-        >>> network = NamedNetwork("dino-s16@block9")
+        >>> network = EncoderSpec("dino-s16@block9")
         >>> network.spec, network.stage, network.pretrained
         ('timm:vit_small_patch16_224.dino', 'block9', True)
     """
@@ -142,6 +142,19 @@ class NamedNetwork:
         if self.file is not None:
             return view | {"sha256": file_digest(self.file)}
         return view | {"spec": self.spec, "pretrained": self.pretrained, "seed": self.seed}
+
+    @classmethod
+    def of_arguments(
+        cls,
+        spec: str,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        stage: str | None = None,
+        stride: int | None = None,
+    ) -> Self:
+        """Return the network that a checkpoint states; its weights are in the checkpoint."""
+        stated = None if mean is None or std is None else Input.of(mean, std, "of the checkpoint")
+        return cls(spec, stage, stride, seed=None, input=stated)
 
     @property
     def is_reusable(self) -> bool:

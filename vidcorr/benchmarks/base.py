@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from .. import signals
-from ..backbones import Encoder, NamedNetwork, load, weights_digest
+from ..backbones import Encoder, EncoderSpec, load, weights_digest
 from ..backbones.extractor import eval_mode
 from ..functional.device import random_state_kept
 from ..functional.propagation.propagate import LabelPropagator, under_rule
@@ -212,10 +212,10 @@ class Benchmark(ABC):
         with Ranks(shared) as ranks, random_state_kept():
             with ranks.together():
                 if isinstance(network, str | Path):
-                    network = NamedNetwork(str(network))
+                    network = EncoderSpec(str(network))
                 encoder = load(network)
                 extractor = view_for(self, network, encoder)
-                if isinstance(network, NamedNetwork):
+                if isinstance(network, EncoderSpec):
                     name = name or network.name
                 described = Network.of(encoder, name)
             return self.run(extractor, described, Output(folder), ranks=ranks)

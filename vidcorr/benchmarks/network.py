@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..backbones import Encoder, NamedNetwork, Network, weights_digest
+from ..backbones import Encoder, EncoderSpec, Network, weights_digest
 from ..backbones.encoder import unwrapped
 from ..backbones.extractor import input_of
 from ..protocols.network_input import NetworkView
 from ..tracking.frame_encoder import ignored_by
 
 NetworkLike = Any
-"""A `NamedNetwork`, its text, the path of a checkpoint, a module, an extractor, or a video encoder."""
+"""A `EncoderSpec`, its text, the path of a checkpoint, a module, an extractor, or a video encoder."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class GivenNetwork:
     def identity(self) -> dict[str, Any]:
         """Return class, stated input and digest of the weights."""
         network = unwrapped(self.network)
-        known: dict[str, Any] = {"stage": None, "stride": None}  # as in `NamedNetwork.identity`
+        known: dict[str, Any] = {"stage": None, "stride": None}  # as in `EncoderSpec.identity`
         stated = input_of(network)
         if stated is not None and stated.source:
             known |= {"mean": stated.mean, "std": stated.std}
@@ -54,7 +54,7 @@ def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
         ValueError: if network and benchmark both name a stage or a stride, or the network lacks them; or for a change
             that the network ignores.
     """
-    if isinstance(network, NamedNetwork):
+    if isinstance(network, EncoderSpec):
         named_twice = (network.stage and benchmark.stage) or (network.stride and benchmark.stride)
         if named_twice:
             raise ValueError(f"{network.name} names its features, and so does {benchmark.name}: leave one of them out")
@@ -68,14 +68,14 @@ def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
     return found
 
 
-def with_unique_rows(networks: Iterable[NetworkLike]) -> list[NamedNetwork | GivenNetwork]:
+def with_unique_rows(networks: Iterable[NetworkLike]) -> list[EncoderSpec | GivenNetwork]:
     """Return the networks of a table; modules of one name get a number, since a row is a name."""
     counts: Counter[str] = Counter()
-    unique: list[NamedNetwork | GivenNetwork] = []
+    unique: list[EncoderSpec | GivenNetwork] = []
     for network in networks:
         if isinstance(network, str | Path):
-            network = NamedNetwork(str(network))
-        if not isinstance(network, NamedNetwork | GivenNetwork):
+            network = EncoderSpec(str(network))
+        if not isinstance(network, EncoderSpec | GivenNetwork):
             network = GivenNetwork(network, Network.of(network).row)
         if isinstance(network, GivenNetwork):
             counts[network.name] += 1

@@ -14,7 +14,7 @@ from ..videos.files import require_one_of
 from .table import add_format_flag
 
 if TYPE_CHECKING:  # they import torch or pydantic, which would delay `--help`
-    from ..backbones import NamedNetwork
+    from ..backbones import EncoderSpec
     from ..benchmarks.base import Benchmark
     from ..benchmarks.network import GivenNetwork, NetworkLike
     from ..experiments.store import Job
@@ -153,7 +153,7 @@ class Bridge:
         common: changes that both protocols have, as texts.
     """
 
-    network: NamedNetwork | GivenNetwork
+    network: EncoderSpec | GivenNetwork
     start: Benchmark
     end: Benchmark
     steps: Sequence[tuple[str, ...]]

@@ -33,12 +33,12 @@ def command(args: Sequence[str]) -> None:
         raise ValueError("evaluate: name a benchmark and the folder of its data: --on davis=/data/DAVIS")
     chosen = chosen_benchmarks(flags)
 
-    from ..backbones import NamedNetwork
+    from ..backbones import EncoderSpec
     from ..backbones.trust import allow_named
 
     allow_named(args)
     benchmarks = [choice.build() for choice in chosen]
-    networks: list[NamedNetwork] = []
+    networks: list[EncoderSpec] = []
     for name in dict.fromkeys(names):
         network = named_network(name, flags)
         if network.is_random:

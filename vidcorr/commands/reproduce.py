@@ -94,7 +94,7 @@ def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], 
     Raises:
         ValueError: if no row has a printed score; or if a job failed, after all other jobs.
     """
-    from ..backbones import NamedNetwork
+    from ..backbones import EncoderSpec
     from ..experiments.store import Job, scored
     from ..results.rendering import printed
 
@@ -103,7 +103,7 @@ def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], 
         for row in rows:
             if row.benchmark == choice.config:
                 benchmark = choice.with_arguments(protocol=row.protocol).build()
-                network = NamedNetwork(row.model, pretrained=row.model.startswith("timm:"))
+                network = EncoderSpec(row.model, pretrained=row.model.startswith("timm:"))
                 row_of_job[Job(network, benchmark)] = row
     if not row_of_job:
         raise ValueError(f"no row has a printed score on {', '.join(each.config for each in benchmarks)}")

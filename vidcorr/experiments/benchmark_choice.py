@@ -14,7 +14,7 @@ from ..near_names import nearest
 from .config_files import CONFIGS, find_config, read_yaml, yaml_value
 
 if TYPE_CHECKING:  # it imports torch, which would delay the message of a mistake
-    from ..backbones import NamedNetwork
+    from ..backbones import EncoderSpec
     from ..benchmarks.base import Benchmark
 
 KEYS = {"class_path", "init_args", "every_n_epochs", "before_training"}
@@ -84,17 +84,17 @@ def add_input_flags(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, nargs=3, type=float, metavar=("R", "G", "B"), help=text)
 
 
-def named_network(text: str, flags: Any) -> NamedNetwork:
+def named_network(text: str, flags: Any) -> EncoderSpec:
     """Return the network of a text, with weights and input as the flags of `add_network_flags` say.
 
     Raises:
         ValueError: for a mean without a deviation.
     """
-    from ..backbones import NamedNetwork
+    from ..backbones import EncoderSpec
     from ..description import stated_input
 
     stated = stated_input(flags.mean, flags.std, flags.input)
-    return NamedNetwork(text, pretrained=flags.pretrained, input=stated)
+    return EncoderSpec(text, pretrained=flags.pretrained, input=stated)
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:

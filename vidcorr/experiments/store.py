@@ -17,7 +17,7 @@ from statistics import fmean
 import torch
 import torch.distributed as dist
 
-from ..backbones import NamedNetwork
+from ..backbones import EncoderSpec
 from ..benchmarks.base import Benchmark
 from ..benchmarks.identity import identity_of
 from ..benchmarks.network import GivenNetwork
@@ -42,7 +42,7 @@ class Job:
         benchmark: the benchmark with its data.
     """
 
-    network: NamedNetwork | GivenNetwork
+    network: EncoderSpec | GivenNetwork
     benchmark: Benchmark
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
-from ..backbones import NamedNetwork
+from ..backbones import EncoderSpec
 from ..backbones.checkpoints import saved_model
 from ..backbones.hub_models import is_folder_of_model
 from ..backbones.networks import SHORT_NAMES, is_checkpoint, local_file, on_hub, split_view
@@ -112,7 +112,7 @@ def _words_of_model(value: str) -> list[str]:
     is_path = is_checkpoint(spec) or is_folder_of_model(spec)
     if value.startswith("{") or not (is_path or is_named):
         return [f"--model={value}"]
-    parts = [f"--model.{name}={part}" for name, part in NamedNetwork(value).arguments().items()]
+    parts = [f"--model.{name}={part}" for name, part in EncoderSpec(value).arguments().items()]
     return ["--model=FrozenEncoder", *parts]
 
 

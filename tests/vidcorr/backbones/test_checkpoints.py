@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY
-from vidcorr.backbones import NamedNetwork, build_feature_extractor, load, module_from_checkpoint
+from vidcorr.backbones import EncoderSpec, build_feature_extractor, load, module_from_checkpoint
 from vidcorr.backbones.checkpoints import check_metadata, read_content, saved_model, write_checkpoint
 from vidcorr.backbones.convert import convert
 from vidcorr.experiments.words import words_for_parser
@@ -28,10 +28,10 @@ def test_an_at_sign_in_the_path_of_a_file_belongs_to_the_path(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     for path in ("me@lab/last.ckpt", "a@b@c/d@e/last.ckpt"):
         views = {path: {"spec": path}, f"{path}@res4.b1/8": {"spec": path, "stage": "res4.b1", "stride": 8}}
-        assert {text: NamedNetwork(text).arguments() for text in views} == views  # missing files
+        assert {text: EncoderSpec(text).arguments() for text in views} == views  # missing files
         write_checkpoint(FrozenEncoder("raw_colour"), Path(path))
         for text, expected in views.items():
-            assert NamedNetwork(text).arguments() == expected
+            assert EncoderSpec(text).arguments() == expected
             words = words_for_parser(["validate", f"--model={text}"])
             assert words[2:4] == ["--model=FrozenEncoder", f"--model.spec={path}"]
     assert build_feature_extractor(path)

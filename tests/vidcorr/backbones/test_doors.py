@@ -15,10 +15,10 @@ from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark, MaskPrompt, OtbBenchmark, SiamFCTracker, follow, predict_video
 from vidcorr.backbones import (
     EXTRACTORS,
+    EncoderSpec,
     FeatureExtractor,
     Input,
     LiirExtractor,
-    NamedNetwork,
     Normalise,
     build_feature_extractor,
     load,
@@ -74,7 +74,7 @@ def doors(name):
     """Yield a network as the command line, a notebook and `validate` hold it."""
     text = f"{NAMES}:{name}"
     yield text
-    yield NamedNetwork(text)
+    yield EncoderSpec(text)
     yield in_python(name)
     torch.manual_seed(0)
     yield FrozenEncoder(text)
@@ -155,7 +155,7 @@ def test_two_inputs_of_a_network_are_two_results_in_two_rows(davis_root, tmp_pat
     assert "input:" not in "".join(capsys.readouterr())
     (validated,) = [path for path in tmp_path.rglob("results.json") if "evaluation" not in path.parts]
     assert json.loads(validated.read_text())["stage"]["input"]["mean"] == [0.5] * 3
-    identities = [NamedNetwork("timm:resnet18", input=stated_input(name=name)).identity() for name in ("half", None)]
+    identities = [EncoderSpec("timm:resnet18", input=stated_input(name=name)).identity() for name in ("half", None)]
     assert identities[0] == identities[1] | {"mean": (0.5,) * 3, "std": (0.5,) * 3}
     refused(ValueError, "give --mean and --std together, or --input alone", stated_input, (0, 0, 0))
 
@@ -203,7 +203,7 @@ def test_stage_and_stride_that_an_extractor_does_not_have_are_refused():
     cases = ((extractor, {"stage": "res4"}, message), (extractor, {"stride": 4}, message))
     for network, wrong, said in (*cases, (stated, {"stage": "res4"}, "stage 'res4': Conv2d has features")):
         refused(ValueError, said, view_for, DavisBenchmark("", **wrong), network, load(network))
-    refused(ValueError, "the stride, after the last /, must be a number", NamedNetwork, "vidcorr-r18@res4/x")
+    refused(ValueError, "the stride, after the last /, must be a number", EncoderSpec, "vidcorr-r18@res4/x")
 
 
 def test_what_is_no_map_is_refused_alike_through_both_doors():
@@ -343,7 +343,7 @@ def test_an_entry_of_torch_hub_runs_once_its_folder_is_allowed(tmp_path, monkeyp
     assert "OWNER/REPO" in trust._allowed
     encoder = load(text)
     assert (encoder.view().stride, float(encoder.network.weight.abs().sum())) == (8, 0.0)
-    assert (encoder.described.row, NamedNetwork(text).is_reusable) == ("encoder, weights of clone", False)
+    assert (encoder.described.row, EncoderSpec(text).is_reusable) == ("encoder, weights of clone", False)
     refused(ValueError, "expected a torch.nn.Module, got a int", load, f"torchhub:{folder}:number")
     refused(ValueError, "none of .* cannot be made: ", load, f"torchhub:{folder}:none")
     torch.save({f"backbone.{name}": value + 1 for name, value in encoder.network.state_dict().items()}, "own.pth")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.helpers.refusal import refused
-from vidcorr.backbones import NamedNetwork, build_feature_extractor, load
+from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.experiments.words import words_for_parser
 from vidcorr.lightning_modules import FrozenEncoder
@@ -101,7 +101,7 @@ def test_a_folder_is_a_network_of_commands_and_of_checkpoints(tmp_path):
     saved(folder, *TOKENS["Dinov2"][:2])
     words = words_for_parser(["validate", f"--model={folder}@block1"])
     assert {f"--model.spec=transformers:{folder}", "--model.stage=block1"} <= set(words)
-    assert not NamedNetwork(str(folder)).is_reusable
+    assert not EncoderSpec(str(folder)).is_reusable
     write_checkpoint(FrozenEncoder(str(folder)), tmp_path / "own.ckpt")
     images = torch.rand(1, 3, 32, 32)
     expected = build_feature_extractor(str(folder))(images)

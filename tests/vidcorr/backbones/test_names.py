@@ -17,7 +17,7 @@ from torchvision.models import ResNet18_Weights
 
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
-from vidcorr.backbones import NamedNetwork, Network, build_feature_extractor, load
+from vidcorr.backbones import EncoderSpec, Network, build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.networks import SHORT_NAMES, local_file
 from vidcorr.description import source_of
@@ -70,23 +70,23 @@ DINO = "timm:vit_small_patch16_224.dino"
     ],
 )
 def test_a_text_chooses_weights_stage_and_stride(text, given, expected):
-    network = NamedNetwork(text, **given)
+    network = EncoderSpec(text, **given)
     assert network.name == (f"{text}, random weights" if text == "untrained" else text)
     arguments = dict(zip(("spec", "stage", "stride", "pretrained"), expected, strict=True))
     assert network.arguments() == {name: value for name, value in arguments.items() if value}
     assert network.identity() == arguments | {"seed": given.get("seed", 0)}
     assert network.is_reusable
-    assert network in {NamedNetwork(text, **given)}
+    assert network in {EncoderSpec(text, **given)}
 
 
 def test_results_of_a_users_code_are_not_reused(tmp_path, weights):
     torch.save({"state_dict": weights}, "last.ckpt")
-    assert not NamedNetwork(f"{OWN}:wide").is_reusable
-    assert not NamedNetwork("vidcorr.backbones:LiirEncoder=last.ckpt").is_reusable
+    assert not EncoderSpec(f"{OWN}:wide").is_reusable
+    assert not EncoderSpec("vidcorr.backbones:LiirEncoder=last.ckpt").is_reusable
     modules = (FrozenEncoder("raw_colour"), True), (FrozenEncoder(f"{OWN}:wide"), False), (tiny("CoSettle"), False)
     for module, is_reusable in modules:
         write_checkpoint(module, tmp_path / "a.ckpt")
-        named = NamedNetwork(str(tmp_path / "a.ckpt"))
+        named = EncoderSpec(str(tmp_path / "a.ckpt"))
         assert named.is_reusable is is_reusable
         assert named.identity() == {"stage": None, "stride": None, "sha256": file_digest(tmp_path / "a.ckpt")}
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.helpers.words import NETWORK
 from vidcorr import DavisBenchmark, OtbBenchmark
-from vidcorr.backbones import NamedNetwork, load
+from vidcorr.backbones import EncoderSpec, load
 from vidcorr.benchmarks.network import view_for
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 
@@ -26,7 +26,7 @@ RECIPE = DavisBenchmark("", protocol="vidcorr")
     ],
 )
 def test_the_protocols_view_is_for_resnets_whose_features_nobody_names(text, benchmark, view):
-    network = NamedNetwork(text)
+    network = EncoderSpec(text)
     extractor = view_for(benchmark, network, load(network))
     assert (extractor.stage, extractor.stride) == view
 

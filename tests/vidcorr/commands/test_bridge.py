@@ -11,7 +11,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
 from vidcorr import DavisBenchmark
-from vidcorr.backbones import NamedNetwork
+from vidcorr.backbones import EncoderSpec
 from vidcorr.cli import main
 from vidcorr.commands.bridge import Bridge, steps_between
 from vidcorr.metrics.declared import fractions
@@ -76,7 +76,7 @@ def result_of(score):
 def test_a_table_has_the_score_after_each_step_and_its_difference_alone_too(recorded):
     start, end = (DavisBenchmark("", protocol=name) for name in ("vfs", "vfs+topk=5+radius=9+references=[0,-1,-2]"))
     groups = [("topk",), ("radius", "references")]
-    bridge = Bridge(NamedNetwork("raw_colour"), start, end, groups, ("vfs", "mine"), ["limit=1"])
+    bridge = Bridge(EncoderSpec("raw_colour"), start, end, groups, ("vfs", "mine"), ["limit=1"])
     walk, alone = list(map(result_of, (0.3, 0.5, 0.4))), list(map(result_of, (0.35, 0.2)))
     assert [job.benchmark.protocol.name for job in bridge.walk()] == ["vfs", "vfs+topk=5", end.protocol.name]
     assert bridge.under(["radius"]).benchmark.protocol.name == "vfs+radius=9"

@@ -14,7 +14,7 @@ from torch import nn
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
 from vidcorr import DavisBenchmark, evaluate
-from vidcorr.backbones import NamedNetwork
+from vidcorr.backbones import EncoderSpec
 from vidcorr.benchmarks.network import GivenNetwork, with_unique_rows
 from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.datasets.generated import write_davis
@@ -24,7 +24,7 @@ from vidcorr.results.folder_lock import FolderLock
 from vidcorr.results.result import Network
 
 VFS = PropagationProtocol.named("vfs")
-RAW = NamedNetwork("raw_colour")
+RAW = EncoderSpec("raw_colour")
 LIBRARY = "torchvision:resnet18"
 TINY = "tests.helpers.encoders:TinyResNet"
 
@@ -55,9 +55,9 @@ def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_roo
         job(limit_sequences=1),
         job(root=tmp_path / "other"),
         job(name="davis_2016", split=None),
-        job(NamedNetwork("raw_colour@colour/4")),
-        job(NamedNetwork(LIBRARY)),
-        job(replace(NamedNetwork(LIBRARY), seed=1)),
+        job(EncoderSpec("raw_colour@colour/4")),
+        job(EncoderSpec(LIBRARY)),
+        job(replace(EncoderSpec(LIBRARY), seed=1)),
         Job(RAW, Own(davis_root)),
         Job(RAW, Own(davis_root, threshold=0.7)),
     ]
@@ -101,7 +101,7 @@ def evaluated(monkeypatch):
 
 def test_equal_jobs_are_run_once_and_each_has_the_result(davis_root, tmp_path, evaluated):
     calls, _ = evaluated
-    jobs = [Job(NamedNetwork("raw_colour"), DavisBenchmark(davis_root)) for _ in range(2)]
+    jobs = [Job(EncoderSpec("raw_colour"), DavisBenchmark(davis_root)) for _ in range(2)]
     assert list(Store(tmp_path).run(jobs)) == jobs
     assert len(calls) == 1
 
