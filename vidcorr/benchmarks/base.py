@@ -359,7 +359,7 @@ def in_order(rows: Iterable[Row], benchmark: str = "") -> list[Row]:
     Raises:
         ValueError: if a name comes twice.
     """
-    ordered = sorted(rows, key=attrgetter("name"))
+    ordered = sorted(rows, key=attrgetter("place"))
     for row, following in pairwise(ordered):
         if row.name == following.name:
             raise ValueError(f"{benchmark}: scored more than once: {row.name}; sequences need different names")

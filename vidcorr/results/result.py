@@ -94,6 +94,12 @@ class Row(Exact):
         """The name of the row: `VIDEO`, or `VIDEO_OBJECT`."""
         return f"{self.video}_{self.object}" if self.object else self.video
 
+    @property
+    def place(self) -> tuple[str, int, str]:
+        """By which rows are sorted: videos in the order of letters, the numbers of objects in that of numbers."""
+        video = self.name.removesuffix(self.object)
+        return video, int(self.object) if self.object.isdecimal() else 0, self.object
+
 
 def videos_of(rows: Iterable[Row]) -> list[str]:
     """Return the different videos of rows, in their order."""

@@ -170,7 +170,7 @@ class MaskFolders:
         for name, object_folder in folders:
             legends.setdefault(MaskFolder(self.truth / name / object_folder).legend, name)
         doubts += [f"Colours of {name} are ids: {legend}" for legend, name in legends.items() if legend]
-        return sorted(rows, key=attrgetter("name")), missing, doubts
+        return sorted(rows, key=attrgetter("place")), missing, doubts
 
     def _rows_of_missing(self, name: str) -> list[Row]:
         """Return the rows of a video without predictions, whose objects count as 0."""
