@@ -1,6 +1,7 @@
 """Captions of tables: benchmarks, conditions and protocols of the results, their features, and differing fields."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from math import ceil
 
 from .cells import Cell
 from .formats import listed
@@ -9,6 +10,10 @@ from .result import Result
 
 ENLARGED = 2
 """Frames that a protocol enlarges more than this are too small for it."""
+USUAL_SIDE = 480
+"""Short side, pixels, for which a radius in cells is chosen where a protocol does not resize."""
+SMALL_SIDE = 200
+"""Short sides below this are too small for such a radius: it spans most of the frame."""
 
 
 def on_data_sets(shared: Mapping[str, Sequence[str]]) -> str:
@@ -71,7 +76,7 @@ def _rows_by(rows: Mapping[str, Mapping[str, Cell]], property_of: Callable[[Scor
     return rows_by_properties
 
 
-def sentences_on_frames(records: Iterable[ScoreRecord]) -> list[str]:
+def sentences_on_frames(records: Collection[ScoreRecord]) -> list[str]:
     """Return sentences on the frames of each benchmark: those that are scored, and how much small ones are enlarged."""
     scored: dict[str, dict[str, None]] = {}  # frames → benchmarks
     enlarged: dict[str, dict[str, None]] = {}  # sentence → protocols
@@ -88,7 +93,23 @@ def sentences_on_frames(records: Iterable[ScoreRecord]) -> list[str]:
     for text, protocols in enlarged.items():
         by_protocols = listed(list(protocols)) if len(protocols) <= 2 else f"{len(protocols)} protocols"
         sentences.append(f"{text} by {by_protocols}: scores saturate")
-    return sentences
+    on_radius = dict.fromkeys(_sentence_on_radius(record.result) for record in records)
+    return sentences + list(filter(None, on_radius))
+
+
+def _sentence_on_radius(result: Result) -> str:
+    """Return the radius in proportion to the smallest frames, if they are too small for the protocol's own."""
+    smallest, *_ = result.data.get("short_sides") or [0]
+    protocol = result.stage.protocol
+    radius = protocol.fields.get("radius")
+    in_cells = radius and protocol.fields.get("radius_unit") == "cell" and "radius=" not in protocol.name
+    if not in_cells or protocol.fields.get("input_size") or not 0 < smallest < SMALL_SIDE:
+        return ""
+    fitting = ceil(radius * smallest / USUAL_SIDE)
+    return (
+        f"Frames of {result.data_set} are {smallest} px, the radius of {protocol.shared_name} is for {USUAL_SIDE}: "
+        f"--change radius={fitting} is in proportion"
+    )
 
 
 def _sentence_on_enlarged(result: Result) -> str:

@@ -30,6 +30,7 @@ FIELDS = {
     "vfs": {"radius": 3, "name": "vfs", "topk": 5},
     "dino": {"radius": 12.5, "radius_unit": "pixel", "input_size": [480, 880], "topk": 5, "name": "dino"},
     "cropmae": PropagationProtocol.named("cropmae", "vip").fields(),  # 880 px on the long side
+    **{name: PropagationProtocol.named(name, "davis").fields() for name in ("crw", "vfs-r50", "vfs+radius=3")},
     "points": {"radius": 2, "tracking": "matching", "input_size": 256, "resized_data": None},
 }
 
@@ -210,3 +211,13 @@ def test_a_note_says_which_frames_were_scored_and_that_small_ones_were_enlarged(
         assert ("Frames of davis, 64 px, are enlarged 7.5 times by dino: scores saturate." in said) is enlarged
     by_long_side = records("A", by="cropmae", benchmark="vip", data={"short_sides": [240, 240]})
     assert "enlarged" not in render(tabulate(by_long_side), "tex")
+
+
+@pytest.mark.parametrize(
+    ("by", "side", "fitting"),
+    [("crw", 96, 3), ("vfs-r50", 120, 5), ("crw", 240, None), ("vfs+radius=3", 96, None), ("dino", 96, None)],
+)
+def test_a_radius_that_spans_small_frames_is_named_with_one_in_proportion(by, side, fitting):
+    said = render(tabulate(records("A", by=by, data={"short_sides": [side, side]})), "md")
+    assert ("--change radius=" in said) is bool(fitting)
+    assert fitting is None or f"radius={fitting} is in proportion" in said
