@@ -49,8 +49,9 @@ $(FLOOR)/ready: pyproject.toml setup.py
 	touch $@
 
 test-floor: setup $(FLOOR)/ready  ## fast tests with the oldest packages that pyproject.toml allows
-	$(FLOOR)/bin/python -m pip list --format freeze | grep -E '^(torch|torchvision|pytorch-lightning|timm|av|numpy|opencv)'
+	$(FLOOR)/bin/python -m tests.helpers.floor
 	$(subst $(BIN),$(FLOOR)/bin,$(PYTEST)) -m "not slow" $(FLOOR_TESTS)
+	$(FLOOR)/bin/python -m pytest tests/test_other_systems.py
 
 speed: setup  ## each part against the method it replaces, as a table in docs/speed.md; a minute
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.speed

@@ -47,7 +47,7 @@ def test_networks_and_predictions_are_scored_and_clips_loaded_without_posix(tmp_
     root = write_davis(tmp_path / "davis", 1, frames=8, size=(64, 64))
     masks = root / "Annotations/480p"
     words = [
-        f"evaluate raw_colour --on davis={root} --output=run",
+        f"evaluate raw_colour vidcorr-r18 --on davis={root} --change radius=3 --output=run",
         f"score {masks} {masks} --output=scored",
         "table run",
         f"check-data {root}/JPEGImages --workers=1 --output=checked",

@@ -153,3 +153,32 @@ def test_setup_takes_the_build_of_the_machine_and_else_the_registrys(reached, tm
     subprocess.run(["make", "setup"], cwd=tmp_path, capture_output=True, check=True)
     tries = [call.endswith("--torch-backend=auto") for call in (tmp_path / "calls").read_text().splitlines()]
     assert tries == ([True] if reached else [True, False])
+
+
+COMPANIONS = {
+    "gradio": "3.11",
+    "fiftyone": "3.11",
+    "moviepy": "3.11",
+    "lerobot": "3.12",
+    "transformers==4.57.*": "3.11",
+}
+"""What people install beside this project → the Python of its newest release; anomalib asks for jsonargparse < 4.47."""
+
+
+def resolved(wanted, python, folder, *more):
+    """Return the release of a package that uv picks, alone or beside what `more` names; None without a registry."""
+    (folder / "wanted.in").write_text(wanted)
+    uv = Path(sys.executable).parent / "uv"
+    words = [uv, "pip", "compile", "--no-header", "--no-annotate", "--python-version", python, "wanted.in", *more]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+    found = re.search(rf"^{re.split('=', wanted)[0]}==(.*)$", done.stdout, re.M)
+    return found and found[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("wanted", "python"), COMPANIONS.items())
+def test_a_companion_is_installed_beside_us_in_its_newest_release(wanted, python, tmp_path):
+    alone = resolved(wanted, python, tmp_path)
+    if alone is None:
+        pytest.skip("no registry")
+    assert resolved(wanted, python, tmp_path, ROOT / "pyproject.toml") == alone

@@ -5,8 +5,10 @@ import datetime
 import json
 import re
 import shlex
+import warnings
 import zipfile
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -83,6 +85,8 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
                 damaged = archive.testzip()
                 if damaged:
                     raise ValueError(f"{damaged} has another sum than when it was saved")
+        if torch.__version__ < (2, 10):
+            _warn_of_reader()
         # only an archive, not torch's older form, can leave its tensors in the file
         with torch.serialization.safe_globals(TYPES_OF_DATA):
             return torch.load(path, "cpu", weights_only=True, mmap=is_archive and not whole)
@@ -93,6 +97,16 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
             remedy = "save the weights alone, torch.save(network.state_dict(), FILE)"
             fault = f"it holds {code[1]}, which is code and is not run: {remedy}"
         raise ValueError(f"{path}: damaged or foreign: {fault}") from error
+
+
+@cache
+def _warn_of_reader() -> None:
+    """Warn, once per process, that torch's reader of pickles has a flaw."""
+    warnings.warn(
+        f"torch {torch.__version__}: its reader of checkpoints has a flaw (CVE-2026-24747), mended in 2.10: read only "
+        "files that you trust, or safetensors",
+        stacklevel=2,
+    )
 
 
 def _is_safetensors(path: Path) -> bool:

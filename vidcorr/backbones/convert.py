@@ -222,6 +222,8 @@ def _shapes_of(state: Mapping[str, Tensor]) -> set[tuple[str, torch.Size]]:
 @functools.cache
 def _without_weights(spec: str) -> Any:
     """Return a network by its name, on the meta device: with the names and shapes of its weights."""
+    import torchvision  # noqa: F401 - its import computes, which fails on the meta device with torch 2.8
+
     with torch.device("meta"):
         network, _ = EncoderSpec(spec).build()
     return network

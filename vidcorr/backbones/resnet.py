@@ -193,6 +193,8 @@ def vidcorr_r18() -> nn.Module:
 
     Its card is `weights/vidcorr-r18.md`. It takes RGB normalised as ImageNet's. The file holds float16.
     """
+    import torchvision  # noqa: F401 - its import computes, which fails on the meta device with torch 2.8
+
     with torch.device("meta"):  # draws no random weights
         network = _up_to_res4()
     weights = load_file(WEIGHTS)
