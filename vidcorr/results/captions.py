@@ -1,6 +1,6 @@
 """Captions of tables: benchmarks, conditions and protocols of the results, their features, and differing fields."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from math import ceil
 
 from .cells import Cell
@@ -16,11 +16,12 @@ SMALL_SIDE = 200
 """Short sides below this are too small for such a radius: it spans most of the frame."""
 
 
-def on_data_sets(shared: Mapping[str, Sequence[str]]) -> str:
-    """Return benchmarks in words, with the conditions and the protocol that all their columns share."""
+def on_data_sets(shared: Mapping[str, tuple[str, str]]) -> str:
+    """Return benchmarks in words, with the protocol and the conditions that all their columns share."""
     benchmarks: dict[str, list[str]] = {}
-    for name, texts in shared.items():
-        benchmarks.setdefault(", ".join(texts), []).append(name)
+    for name, (protocol, conditions) in shared.items():
+        by_protocol = f"by {protocol}" if protocol else ""
+        benchmarks.setdefault(", ".join(filter(None, [conditions, by_protocol])), []).append(name)
     parts = [f"{listed(names)} ({about})" if about else listed(names) for about, names in benchmarks.items()]
     return f"on {listed(parts)}"
 

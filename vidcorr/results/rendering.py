@@ -3,7 +3,7 @@
 import math
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -83,33 +83,14 @@ class Table:
         return found
 
     @cached_property
-    def shared(self) -> dict[str, list[str]]:
-        """Benchmark → protocol and conditions, if all its columns have the same."""
-        columns: dict[str, list[Column]] = {}
+    def shared(self) -> dict[str, tuple[str, str]]:
+        """Benchmark → the protocol and the conditions that all its columns have; an empty text where they differ."""
+        protocols: dict[str, set[str]] = {}
+        conditions: dict[str, set[str]] = {}
         for column in self.columns.values():
-            columns.setdefault(column.benchmark, []).append(column)
-        found: dict[str, list[str]] = {}
-        for benchmark, of_benchmark in columns.items():
-            conditions = {column.conditions for column in of_benchmark}
-            protocols = {f"by {column.by}" if column.by else "" for column in of_benchmark}
-            texts = [texts.pop() for texts in (conditions, protocols) if len(texts) == 1]
-            found[benchmark] = list(filter(None, texts))
-        return found
-
-    @cached_property
-    def differing(self) -> dict[str, list[str]]:
-        """Title of columns → protocol and conditions that other columns of the benchmark do not have."""
-        found: dict[str, list[str]] = {}
-        for title, heads in self.titles.items():
-            column = self.columns[heads[0]]
-            shared = self.shared[column.benchmark]
-            texts = []
-            if f"by {column.by}" not in shared:
-                texts.append(column.by)
-            if column.conditions not in shared:
-                texts.append(column.conditions)
-            found[title] = list(filter(None, texts))
-        return found
+            protocols.setdefault(column.benchmark, set()).add(column.by)
+            conditions.setdefault(column.benchmark, set()).add(column.conditions)
+        return {name: (_only(protocols[name]), _only(conditions[name])) for name in protocols}
 
     @cached_property
     def best(self) -> dict[str, str]:
@@ -153,6 +134,11 @@ class Table:
             base_cells = {} if name == base_of_row else self.rows[base_of_row]
             rows[name] = {head: cell.against(base_cells.get(head)) for head, cell in row.items()}
         return replace(self, rows=rows, base=base, own_bases=own_bases)
+
+
+def _only(texts: Collection[str]) -> str:
+    """Return the text of a set with a single text, else an empty one."""
+    return next(iter(texts)) if len(texts) == 1 else ""
 
 
 def render(table: Table, format: Format = "md", intervals: bool | None = None, width: float = math.inf) -> str:
@@ -314,13 +300,18 @@ def _width(column: Printed) -> int:
 def _latex(table: Table, intervals: bool) -> str:
     """Return a table in LaTeX: a grid for each benchmark; protocols and conditions that differ are heads."""
     grids: dict[str, list[tuple[str, list[Printed]]]] = {}
-    for title, heads in table.titles.items():
-        benchmark = table.columns[heads[0]].benchmark
+    for heads in table.titles.values():
+        first = table.columns[heads[0]]
+        protocol, conditions = table.shared[first.benchmark]
+        label = [first.benchmark]
+        if first.by != protocol:
+            label.append(first.by)
+        if first.conditions != conditions:
+            label.append(first.conditions)
         columns: list[Printed] = []
         for head in heads:
             columns += _columns_of(table, head, "tex", intervals)
-        label = ", ".join([benchmark, *table.differing[title]])
-        grids.setdefault(benchmark, []).append((label, columns))
+        grids.setdefault(first.benchmark, []).append((", ".join(filter(None, label)), columns))
     return latex_table(list(table.rows), list(grids.values()), " ".join(notes(table, "tex", intervals)))
 
 
