@@ -23,7 +23,7 @@ INSTALL := VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode -e
 	@echo "setup: the packages of constraints.txt into .venv, 6.6 GB with CUDA's torch, 2.6 GB without CUDA; minutes, once"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(INSTALL) --torch-backend=auto || $(INSTALL)
+	$(INSTALL) --torch-backend=auto 2>/dev/null || { echo "setup: PyTorch's own index did not serve; now the registry's build"; $(INSTALL); }
 	touch $@
 
 demo: setup  ## train some minutes on generated videos, score before and after

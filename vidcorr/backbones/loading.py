@@ -31,7 +31,7 @@ from .networks import (
 from .trust import allow, check_names, constructed, import_named, import_path, make, own_arguments
 from .video import VideoEncoder
 
-TRAINED = "on which it was trained"
+TRAINED = "as in training"
 """Source of the input of a network that a method of ours trains."""
 
 

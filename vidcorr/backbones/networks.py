@@ -214,6 +214,10 @@ class EncoderSpec:
             network = maker()
             allow(spec)  # the user's call has named and run it; a file that names it has passed the gate
             source = spec  # weights random or loaded: only the callable knows
+            for short_name, named in SHORT_NAMES.items():
+                if named == spec:
+                    name = short_name
+                    source = "vidcorr"
         if not isinstance(network, nn.Module):
             raise ValueError(f"backbone {spec}: expected a torch.nn.Module, got a {type(network).__name__}")
         described = Network(
