@@ -25,7 +25,6 @@ from .callbacks import (
     TrainingPictures as TrainingPictures,
     TrainingStopped as TrainingStopped,
 )
-from .commands.evaluate import evaluate as evaluate
 from .datamodules import (
     CentreCrops as CentreCrops,
     Continuous as Continuous,
@@ -42,6 +41,7 @@ from .datamodules import (
     VideoFrameDataModule as VideoFrameDataModule,
     WholeFrames as WholeFrames,
 )
+from .experiments.evaluate import evaluate as evaluate
 from .lightning_modules import (
     ContrastiveRandomWalk as ContrastiveRandomWalk,
     CoSettle as CoSettle,

@@ -1,4 +1,7 @@
-"""`vidcorr bridge`: the steps of a walk between two protocols, their scores and their sum."""
+"""`vidcorr bridge`: the steps of a walk between two protocols, their scores and their sum.
+
+Also tests `experiments/bridge.py`.
+"""
 
 import csv
 import re
@@ -13,7 +16,7 @@ from tests.helpers.words import refusal
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import EncoderSpec
 from vidcorr.cli import main
-from vidcorr.commands.bridge import Bridge, steps_between
+from vidcorr.experiments.bridge import Bridge, steps_between
 from vidcorr.metrics.declared import fractions
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.records import results_below
@@ -96,7 +99,7 @@ def test_the_command_asks_for_the_steps_prints_and_draws(davis_root, tmp_path, m
         scores = (0.3, 0.5, 0.4, 0.5, 0.2)
         return nullcontext({job: result_of(score) for job, score in zip(jobs, scores, strict=True)})
 
-    monkeypatch.setattr("vidcorr.experiments.store.scored", scored)
+    monkeypatch.setattr("vidcorr.experiments.bridge.scored", scored)
     words = ["bridge", "crw-r18", "crw+temperature=0.2+topk=3", "raw_colour", "--on", f"davis={davis_root}"]
     words += ["--change", "radius=3", "--alone", "--output", str(tmp_path), "--order", "topk,temperature"]
     main([*words, "--picture", str(tmp_path / "b.png"), "--format", "md", "--no-intervals"])
@@ -106,7 +109,7 @@ def test_the_command_asks_for_the_steps_prints_and_draws(davis_root, tmp_path, m
     assert (tmp_path / "b.png").is_file()
     main([*words, "--format", "md"])
     assert "+20.0 [+16.1, +23.9]" in capsys.readouterr().out  # of the first step
-    monkeypatch.setattr("vidcorr.experiments.store.scored", lambda jobs, output: nullcontext({}))
+    monkeypatch.setattr("vidcorr.experiments.bridge.scored", lambda jobs, output: nullcontext({}))
     assert "another process runs some" in refusal(*words)
 
 

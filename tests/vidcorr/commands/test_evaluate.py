@@ -1,4 +1,7 @@
-"""`vidcorr evaluate`: networks × benchmarks in one table, each result once in a store, whatever stops or fails."""
+"""`vidcorr evaluate`: networks × benchmarks in one table, each result once in a store, whatever stops or fails.
+
+Also tests `experiments/evaluate.py`.
+"""
 
 import re
 import subprocess
@@ -23,7 +26,7 @@ BLOCKY = "tests.helpers.encoders:Blocky"
 
 def test_words_become_jobs_of_all_networks_on_all_benchmarks(monkeypatch, tmp_path):
     ran = Mock(side_effect=lambda jobs, output: nullcontext({}))
-    monkeypatch.setattr("vidcorr.experiments.store.scored", ran)
+    monkeypatch.setattr("vidcorr.experiments.evaluate.scored", ran)
     words = ["evaluate", "torchvision:resnet18", "raw_colour", "raw_colour", "--on", "davis=D", "jhmdb=J", "--limit=2"]
     main([*words, "--seeds", "3", "4", "--base", "dino-s8", "--output", str(tmp_path)])
     jobs, output = ran.call_args.args
@@ -53,7 +56,7 @@ def test_its_base_is_the_row_of_that_network_and_seeds_of_random_weights_are_see
             found[job] = davis_result({"J-Mean": 0.52 + 0.03 * (seed or 0)}, network=network, rows=rows)
         return nullcontext(found)
 
-    monkeypatch.setattr("vidcorr.experiments.store.scored", scored)
+    monkeypatch.setattr("vidcorr.experiments.evaluate.scored", scored)
     main(["evaluate", "raw_colour", "--base", "untrained", "--seeds", "0", "1", "2", "--on", f"davis={davis_root}"])
     said = capsys.readouterr().out
     assert "Differences are from untrained, random weights." in said

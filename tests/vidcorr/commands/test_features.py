@@ -1,4 +1,7 @@
-"""`vidcorr features`: colours by one basis, and a place that is looked for in all frames, in each form of output."""
+"""`vidcorr features`: colours by one basis, and a place that is looked for in all frames, in each form of output.
+
+Also tests `tracking/feature_pictures.py`.
+"""
 
 import numpy as np
 import pytest

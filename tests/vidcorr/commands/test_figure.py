@@ -1,4 +1,7 @@
-"""`vidcorr figure`: rows of methods and the truth, columns of frames."""
+"""`vidcorr figure`: rows of methods and the truth, columns of frames.
+
+Also tests `experiments/figure.py`.
+"""
 
 import re
 import shutil
@@ -12,9 +15,9 @@ from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark
 from vidcorr.cli import main
-from vidcorr.commands.figure import figure
 from vidcorr.datasets import MaskSequence
 from vidcorr.datasets.generated import write_davis
+from vidcorr.experiments.figure import figure
 from vidcorr.results.pictures.animations import overlay_masks_small
 from vidcorr.results.pictures.plots import write_figure
 from vidcorr.results.result import ProtocolFacts, Result, Row, Stage
