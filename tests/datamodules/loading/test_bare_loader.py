@@ -114,17 +114,18 @@ def stop(trainer, step):
 
 
 @pytest.mark.parametrize(
-    ("kind", "data", "more"),
+    ("kind", "data", "more", "options"),
     [
-        (Plain, bare_loader, ()),
-        (lambda: Floats(**TINY), bare_loader, ()),
-        (Scheduled, bare_loader, (LastCheckpoint,)),
-        (Scheduled, data_module, ()),
-        (Scheduled, data_module, (LastCheckpoint,)),
+        (Plain, bare_loader, (), {}),
+        (lambda: Floats(**TINY), bare_loader, (), {}),
+        (Scheduled, bare_loader, (LastCheckpoint,), {}),
+        (Scheduled, data_module, (), {}),
+        (Scheduled, data_module, (LastCheckpoint,), {}),
+        (Scheduled, data_module, (), {"reload_dataloaders_every_n_epochs": 1}),
     ],
 )
-def test_a_plain_trainer_resumes_within_an_epoch(kind, data, more, video_folder, tmp_path):
-    def fit(path=None, at=-1, **options):
+def test_a_plain_trainer_resumes_within_an_epoch(kind, data, more, options, video_folder, tmp_path):
+    def fit(path=None, at=-1):
         torch.manual_seed(0)
         saver = pl.callbacks.ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1, filename="{step}")
         strike = pl.callbacks.LambdaCallback(on_train_batch_start=lambda trainer, *_: stop(trainer, at))
@@ -132,6 +133,7 @@ def test_a_plain_trainer_resumes_within_an_epoch(kind, data, more, video_folder,
             max_epochs=2,
             callbacks=[saver, strike, *(each(dirpath=tmp_path) for each in more)],
             enable_checkpointing=True,
+            **options,
         )
         module = kind()
         trainer.fit(module, data(video_folder), ckpt_path=path)
