@@ -70,14 +70,40 @@ def in_python(name):
     return getattr(networks, name)()
 
 
-def doors(name):
-    """Yield a network as the command line, a notebook and `validate` hold it."""
+def on_cells(tokens):
+    """Return tokens `(T, 80, C)` of the frames of `clip` as a map."""
+    return tokens.mT.unflatten(2, (8, 10))
+
+
+PLAIN = {
+    "plain": lambda network, images: network(images),
+    "OfClips": lambda network, images: network(images),
+    "Tokens": lambda network, images: on_cells(network(images)[:, 2:]),
+    "OfHub": lambda network, images: on_cells(network(images).last_hidden_state[:, 2:]),
+    "Dino": lambda network, images: on_cells(network.get_intermediate_layers(images)[0][:, 1:]),
+    "VJepa": lambda network, images: on_cells(network(images[:, :, None])),
+    "Stated": lambda network, images: network(images),
+    "Classifier": lambda network, images: network.trunk(images),
+    "vit": lambda network, images: on_cells(network.forward_features(images)[:, 1:]),
+}
+"""Kind of network → its map by a plain call of its own code, of normalised images."""
+
+
+def doors(name, folder):
+    """Yield a network as the command line, a notebook, `validate`, a file of weights and a checkpoint hold it."""
     text = f"{NAMES}:{name}"
     yield text
     yield EncoderSpec(text)
-    yield in_python(name)
+    network = in_python(name)
+    yield network
     torch.manual_seed(0)
-    yield FrozenEncoder(text)
+    frozen = FrozenEncoder(text)
+    yield frozen
+    if name != "extractor":  # whose weights have the names of the view
+        torch.save(network.state_dict(), folder / "weights.pth")
+        yield f"{text}={folder / 'weights.pth'}"
+    write_checkpoint(frozen, folder / "frozen.ckpt")
+    yield str(folder / "frozen.ckpt")
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +116,10 @@ def clip():
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_kind_has_one_map_one_input_and_one_result_through_each_door(name, clip):
+def test_a_kind_has_one_map_one_input_and_one_result_through_each_door(name, clip, tmp_path):
     frames, prompt = clip
     expected = None
-    for network in doors(name):
+    for network in doors(name, tmp_path):
         encoder = load(network)
         of_benchmark = FrameEncoder(view_for(BENCHMARK, network, encoder), RULES)
         direct = FrameEncoder(encoder.view(), RULES)
@@ -104,7 +130,14 @@ def test_a_kind_has_one_map_one_input_and_one_result_through_each_door(name, cli
             torch.testing.assert_close(found, expected[0])
         assert torch.equal(followed, expected[1])
         matcher = KeypointMatcher(encoder.view(), PAIRS)
-        assert {of_benchmark.input, direct.input, matcher.input} == {KINDS[name]}
+        inputs = {each.input for each in (of_benchmark, direct, matcher)}
+        assert {(each.mean, each.std) for each in inputs} == {(KINDS[name].mean, KINDS[name].std)}
+        if not str(network).endswith(".ckpt"):  # which states it
+            assert inputs == {KINDS[name]}
+    if name in PLAIN:
+        mean, std = (torch.tensor(each).view(3, 1, 1) for each in (KINDS[name].mean, KINDS[name].std))
+        plain = PLAIN[name](in_python(name).eval(), (frames / 255 - mean) / std)
+        torch.testing.assert_close(expected[0], plain, atol=1e-4, rtol=1e-4)
     assert expected[0].shape[2:] == (8, 10)
     assert not expected[0].isnan().any()
 
