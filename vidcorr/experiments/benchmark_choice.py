@@ -22,6 +22,9 @@ KEYS = {"class_path", "init_args", "every_n_epochs", "before_training"}
 RUN_FLAGS = ("protocol", "change", "stage", "stride", "limit", "every", "before")
 """Flags that need `--on`."""
 
+OF_PAIRS = "dift+input_fit=centred"
+"""Protocol of `match` without a name: DIFT's, but pictures keep their shape."""
+
 
 def positive(text: str | int) -> int:
     """Return the positive integer of a flag.

@@ -1,11 +1,14 @@
-"""`vidcorr reproduce`: whole, with weights that the test makes."""
+"""`vidcorr reproduce`: whole, with weights that the test makes.
+
+Also tests `experiments/reproduce.py`.
+"""
 
 from dataclasses import replace
 
 from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
 from vidcorr.cli import main
-from vidcorr.commands.reproduce import listed, printed_and_measured
+from vidcorr.experiments.reproduce import listed, printed_and_measured
 from vidcorr.experiments.store import Store
 from vidcorr.results.published import published_rows, sets_of_papers
 from vidcorr.results.rendering import render
