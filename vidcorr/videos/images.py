@@ -110,7 +110,7 @@ def _kind_of(content: bytes | None) -> str:
         with Image.open(io.BytesIO(content or b"")) as image:
             return f"it is {image.format}: frames and masks are JPEG or PNG files"
     except UnidentifiedImageError:
-        return "it is none, or damaged at its start"
+        return "it is none, or damaged at its start: frames and masks are JPEG or PNG files"
 
 
 def read_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
