@@ -1,6 +1,6 @@
 """A result equals what was saved of it, and a damaged one is refused in one line that names the file and the field.
 
-Also tests `results/checked.py`, `results/csv_files.py`, `results/provenance.py`.
+Also tests `metrics/declared.py`, `results/checked.py`, `results/csv_files.py`, `results/provenance.py`.
 """
 
 import csv
