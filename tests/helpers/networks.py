@@ -2,6 +2,7 @@
 
 from collections import namedtuple
 
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -159,3 +160,7 @@ def vit() -> nn.Module:
 
 def clips_of_tokens() -> nn.Module:
     return Clips(VJepa(), window=4)
+
+
+def tiny_of_timm() -> nn.Module:
+    return timm.create_model("vit_tiny_patch16_224", num_classes=0)

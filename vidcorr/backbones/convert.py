@@ -10,19 +10,21 @@ from typing import Any
 
 import torch
 import yaml  # type: ignore[import-untyped]
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, REMEDY, Input
 from ..errors import printable
 from ..videos.files import require_one_of
 from . import vit
-from .checkpoints import load_weights, write_checkpoint
+from .checkpoints import load_weights, without_prefix, write_checkpoint
 from .encoder import Encoder
-from .foreign import State, choice_rows, fitted, read_foreign
+from .foreign import State, choice_rows, fitted, positions_resampled, read_foreign, without_wrappers
 from .networks import EncoderSpec
 from .trust import LONGEST, Recipe, allow, import_path, make
 
 FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
+OF_NETWORK = "encoder.network."
+"""Prefix of a network's weights in a `FrozenEncoder`."""
 SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge", 1536: "giant"}
 """Width of a vision transformer → timm's word for its size."""
 
@@ -77,6 +79,7 @@ def convert(
     module = make(recipe, foreign)
     if family == "named" and module.encoder.stated is None:
         raise ValueError(f"{foreign}: weights of no known family, whose input is not known: {REMEDY}")
+    state = positions_resampled(state, module, foreign)
     load_weights(module, state, f"{foreign}, taken for {family} {recipe['init_args']}")
     write_checkpoint(module, output)
     benchmark, _, flags = table.get("benchmark", "davis").partition(" ")
@@ -129,6 +132,32 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
     )
 
 
+def fitted_to_library(state: State, network: nn.Module, spec: str, source: str | Path) -> State:
+    """Return the weights of a library's network: as `fitted`, or from the names of a family in this network's form.
+
+    Args:
+        state: weights of a file.
+        network: the network, without classifier.
+        spec: its name.
+        source: the file, for messages.
+
+    Raises:
+        ValueError: if the network fits below several prefixes, or weights of a family have no place in this network.
+    """
+    fits = fitted(state, network, source, drop_classifier=True)
+    state = without_wrappers(state)
+    family = family_of(state, spec, source)
+    if network.state_dict().keys() <= fits.keys() or family == "named":
+        return fits
+    table = FAMILIES[family]
+    try:
+        renamed, _ = renamed_by(table, state)
+        recipe, weights = MAKERS.get(family, frozen)(renamed, spec, table)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{source}: taken for {family}: {error}") from error
+    return without_prefix(weights, OF_NETWORK) if recipe["class_path"] == FROZEN else fits
+
+
 def renamed_by(table: Mapping[str, Any], state: State) -> tuple[State, dict[str, str]]:
     """Return the weights under the names of a family's table, and key → reason for those left out.
 
@@ -165,7 +194,7 @@ def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
 
 def frozen(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[Recipe, State]:
     """Return a `FrozenEncoder` around a network, with ImageNet's normalisation if the family's table asks for it."""
-    weights = {f"encoder.network.{name}": tensor for name, tensor in state.items()}
+    weights = {f"{OF_NETWORK}{name}": tensor for name, tensor in state.items()}
     arguments: dict[str, Any] = {"spec": spec or architecture_of(state, table)}
     if table.get("imagenet"):
         arguments |= {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
@@ -260,6 +289,7 @@ def _dinov2(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[R
     """Convert by timm's function for DINOv2; a transformer's name tells its size, patch and number of registers."""
     from timm.models.vision_transformer import checkpoint_filter_fn
 
+    state = _packed(state)
     spec = spec or _dinov2_name(state, table)
     marked = state | {"mask_token": torch.empty(0)}  # timm recognises these files by this key
     return frozen(checkpoint_filter_fn(marked, _without_weights(spec)), spec, table)
@@ -287,6 +317,7 @@ def _dinov3(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[R
     """Convert by timm's function for DINOv3. Of some sizes all biases of queries and values are zero, and left out."""
     from timm.models.eva import checkpoint_filter_fn
 
+    state = _packed(state)
     biases = [name for name in state if name.endswith("attn.qkv.bias")]
     has_biases = False
     for name in biases:
@@ -298,6 +329,22 @@ def _dinov3(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[R
     return frozen(checkpoint_filter_fn(state, _without_weights(spec)), spec, table)
 
 
+def _packed(state: State) -> State:
+    """Return weights with queries, keys and values in one tensor, as their authors have them; keys may have no bias."""
+    packed = dict(state)
+    for name in state:
+        if not name.endswith(".attn.q.weight"):
+            continue
+        place = name.removesuffix("q.weight")
+        packed[f"{place}qkv.weight"] = torch.cat([packed.pop(f"{place}{letter}.weight") for letter in "qkv"])
+        if f"{place}q.bias" in packed:
+            query = packed.pop(f"{place}q.bias")
+            key = packed.pop(f"{place}k.bias", torch.zeros_like(query))
+            value = packed.pop(f"{place}v.bias")
+            packed[f"{place}qkv.bias"] = torch.cat([query, key, value])
+    return packed
+
+
 Maker = Callable[[State, str | None, Mapping[str, Any]], tuple[Recipe, State]]
 MAKERS: dict[str, Maker] = {
     "liir": _liir,
@@ -307,6 +354,8 @@ MAKERS: dict[str, Maker] = {
     "dinov2_training": _dinov2,
     "dinov2": _dinov2,
     "dinov3": _dinov3,
+    "dinov2_hub": _dinov2,
+    "dinov3_hub": _dinov3,
     "named": _named,
 }
 """Family → (weights under the table's names, the network's name if known, the family's table) → the module's class and

@@ -1,5 +1,6 @@
 """Weights in files of other projects; no code in a file runs."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
@@ -129,6 +130,40 @@ def fitted(state: State, network: nn.Module, source: str | Path, drop_classifier
     if not drop_classifier and not prefix:  # below a prefix a classifier is left out in any case
         return state
     return {name: tensor for name, tensor in state.items() if name in own or not CLASSIFIER.fullmatch(name)}
+
+
+def positions_resampled(state: State, network: nn.Module, source: str | Path) -> State:
+    """Return weights whose positions have the network's grid: of another size by timm's function, which a line says.
+
+    Args:
+        state: weights under the network's names.
+        network: a transformer of timm, or a module that holds one.
+        source: the file, for messages.
+
+    Raises:
+        ValueError: for positions of a grid that is not square, whose sides the weights do not tell.
+    """
+    own = network.state_dict()
+    names = [name for name in own if name.split(".")[-1] == "pos_embed"]
+    if own.keys() != state.keys():
+        return state
+    for name in names:
+        place = name.rpartition(".")[0]
+        grid = getattr(getattr(network.get_submodule(place), "patch_embed", None), "grid_size", None)
+        if own[name].shape == state[name].shape or own[name].ndim != 3 or grid is None:
+            continue
+        leading = own[name].shape[1] - grid[0] * grid[1]  # of class and register tokens
+        cells = state[name].shape[1] - leading
+        side = math.isqrt(cells)
+        if side**2 != cells:
+            remedy = "make the network with their img_size in a function of yours, my_module:my_network=FILE"
+            raise ValueError(f"{source}: positions of {cells} patches, which are no square: {remedy}")
+        from timm.layers import resample_abs_pos_embed
+
+        resampled = resample_abs_pos_embed(state[name], list(grid), [side, side], leading)
+        state = state | {name: resampled}
+        print(f"{source}: positions of {side} x {side} patches, resampled by timm to {grid[0]} x {grid[1]}", flush=True)
+    return state
 
 
 def _common_prefix(state: State, own: Set[str], source: str | Path) -> str:

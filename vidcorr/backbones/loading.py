@@ -13,10 +13,11 @@ from ..description import IMAGENET_MEAN, IMAGENET_STD, Input, Network
 from ..errors import printable
 from ..functional.device import random_state_kept
 from .checkpoints import METADATA_KEY, load_weights, loaded, read_content, recipe_of, without_prefix
+from .convert import fitted_to_library
 from .copies import Held
 from .encoder import Encoder, unwrapped
 from .extractor import Dilated, MapExtractor
-from .foreign import State, choice_rows, fitted, weights_in
+from .foreign import State, choice_rows, fitted, positions_resampled, weights_in
 from .liir_encoder import LiirEncoder
 from .networks import (
     HUB,
@@ -246,7 +247,8 @@ def with_weights_of(name: str, file: str) -> nn.Module:
         arguments = check_names({"class_path": f"{module}.{kind_name}", "init_args": arguments}, path)["init_args"]
     try:
         fresh = constructed(kind, arguments, path)
-        network: Any = loaded(fresh, fitted(state, fresh, path), path)
+        weights = positions_resampled(fitted(state, fresh, path), fresh, path)
+        network: Any = loaded(fresh, weights, path)
     except ValueError as error:
         remedy = f"name a function that returns the network for these weights, {module}:my_network={file}"
         raise ValueError(f"{error}; or {remedy}") from error
@@ -258,7 +260,8 @@ def with_weights_of(name: str, file: str) -> nn.Module:
 def _library_network(name: str, state: State, path: Path) -> nn.Module:
     """Make a network of a library or of torch.hub, which has no classifier, with the weights of a file."""
     network, described = EncoderSpec(name).build(with_weights=False)
-    load_weights(network, fitted(state, network, path, drop_classifier=True), path)
+    weights = fitted_to_library(state, network, name, path)
+    load_weights(network, positions_resampled(weights, network, path), path)
     network.described = described.with_weights_of(path)  # type: ignore[assignment]
     return network.eval()
 

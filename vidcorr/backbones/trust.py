@@ -304,12 +304,27 @@ def import_named(module: str, name: str, what: str) -> Any:
         what: what the name stands for, the start of the message.
 
     Raises:
-        ValueError: if the module does not exist or does not have the name.
+        ValueError: if the module does not exist, does not have the name, or exits when it is imported.
     """
+    if "/" in module:
+        raise ValueError(
+            f"{what}: {module} is a path: name it as a module, {Path(module).stem}:{name}, from its folder"
+        )
     _search_working_directory()
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        found = importlib.import_module(module)
+    except SystemExit as error:
+        remedy = 'put what it runs below if __name__ == "__main__":'
+        raise ValueError(f"{what}: cannot import {module}, which parses arguments or exits: {remedy}") from error
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"{what}: cannot import it ({error}); run from its folder, or set PYTHONPATH") from error
+    file = Path(getattr(found, "__file__", None) or "built-in")
+    hides_own = not file.is_relative_to(Path.cwd()) and Path(f"{module}.py").is_file()
+    if hides_own and not hasattr(found, name):
+        raise ValueError(f"{what}: another module, {file}, hides your {module}.py: give your file another name")
+    try:
+        return getattr(found, name)
+    except AttributeError as error:
         raise ValueError(f"{what}: cannot import it ({error}); run from its folder, or set PYTHONPATH") from error
 
 

@@ -17,8 +17,8 @@ def command(args: Sequence[str]) -> None:
         ValueError: for a user's mistake, one line.
     """
     families = (
-        "vfs crw liir mast moco rsp tobo catmae cropmae cosettle mae tcore dinov2_training dinov2 dinov3 dino lightly "
-        "torchvision named"
+        "vfs crw liir mast moco rsp tobo catmae cropmae cosettle mae tcore dinov2_training dinov2 dinov3 dinov2_hub "
+        "dinov3_hub dino lightly torchvision named"
     )
     kinds = ["auto", *families.split()]  # those of families.yaml; `--help` does not import the converters
     parser = CommandParser(prog="vidcorr convert", description=__doc__)

@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+import timm
 import torch
+from timm.layers import resample_abs_pos_embed
 from torch import nn
 
 from tests.helpers import networks
@@ -25,6 +27,7 @@ from vidcorr.backbones import (
     trust,
 )
 from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.convert import convert
 from vidcorr.backbones.vit import BlocksExtractor, ViTExtractor
 from vidcorr.benchmarks.network import view_for
 from vidcorr.cli import main
@@ -424,6 +427,38 @@ def test_own_weights_of_a_librarys_network_with_its_classifier(spec, tmp_path, m
     torch.testing.assert_close(start.backbone.state_dict(), network.state_dict(), rtol=0, atol=0)
     write_checkpoint(start, tmp_path / "trained.ckpt")
     assert load("trained.ckpt").described.spec == spec
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone."])
+def test_numbered_keys_are_read_by_both_doors(prefix, tmp_path, monkeypatch):
+    """lightly's ResNets are `Sequential(*list(resnet.children())[:-1])`."""
+    monkeypatch.chdir(tmp_path)
+    network = load("torchvision:resnet18", seed=None).network
+    numbered = nn.Sequential(*list(network.children())[:-1]).state_dict()
+    torch.save({f"{prefix}{name}": tensor for name, tensor in numbered.items()}, "own.pth")
+    convert("own.pth", "own.ckpt", architecture="torchvision:resnet18")
+    for text in ("torchvision:resnet18=own.pth", "own.ckpt"):
+        torch.testing.assert_close(load(text).network.state_dict(), network.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("door", ["file", "convert", "class"])
+def test_positions_of_another_grid_are_resampled_as_timm_does(door, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    theirs = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=96)
+    torch.nn.init.normal_(theirs.pos_embed)
+    torch.save({"model": theirs.state_dict()}, "own.pth")
+    spec = "tests.helpers.networks:tiny_of_timm" if door == "class" else "timm:vit_tiny_patch16_224"
+    text = f"{spec}=own.pth"
+    if door == "convert":
+        convert("own.pth", "own.ckpt", architecture=spec, stated=stated_input(name="half"))
+        text = "own.ckpt"
+    found = load(text).network.pos_embed
+    expected = resample_abs_pos_embed(theirs.pos_embed, [14, 14], num_prefix_tokens=1)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert "own.pth: positions of 6 x 6 patches, resampled by timm to 14 x 14" in capsys.readouterr().out
+    wide = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=(96, 128))
+    torch.save(wide.state_dict(), "wide.pth")
+    refused(ValueError, "wide.pth: positions of 48 patches, which are no square", load, f"{spec}=wide.pth")
 
 
 def test_boxes_and_pictures_take_any_network():

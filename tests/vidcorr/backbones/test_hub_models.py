@@ -8,6 +8,7 @@ import torch
 from tests.helpers.refusal import refused
 from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.convert import convert
 from vidcorr.experiments.words import words_for_parser
 from vidcorr.lightning_modules import FrozenEncoder
 
@@ -113,3 +114,37 @@ def test_a_model_without_a_token_for_each_patch_is_refused(tmp_path):
     refused(ValueError, "ViTMAEModel: .* tokens of .* patches", load(str(tmp_path)).view)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"} | SMALL | {"num_hidden_layers": 5}))
     refused(ValueError, "cannot be loaded: lacks .* weights of ViTModel", load, str(tmp_path))
+
+
+HUB_OF_TIMM = {
+    "dinov2": ("timm:vit_small_patch14_dinov2.lvd142m", hub.Dinov2Model, hub.Dinov2Config, {"image_size": 518}),
+    "registers": (
+        "timm:vit_small_patch14_reg4_dinov2.lvd142m",
+        hub.Dinov2WithRegistersModel,
+        hub.Dinov2WithRegistersConfig,
+        {"image_size": 518},
+    ),
+    "dinov3": ("timm:vit_small_patch16_dinov3.lvd1689m", hub.DINOv3ViTModel, hub.DINOv3ViTConfig, {}),
+}
+"""Name in timm, class and configuration of the hub's file of the same network."""
+
+
+@pytest.mark.parametrize("name", HUB_OF_TIMM)
+def test_the_hubs_file_is_timms_network(name, tmp_path):
+    spec, kind, config, sizes = HUB_OF_TIMM[name]
+    sides = {"hidden_size": 384, "num_attention_heads": 6, "patch_size": 16 if name == "dinov3" else 14}
+    if name == "dinov3":
+        sides |= {"num_register_tokens": 4, "intermediate_size": 1536, "query_bias": False, "value_bias": False}
+    model = saved(tmp_path, kind, config(**sides, **sizes))
+    for part in model.parameters():
+        torch.nn.init.normal_(part, std=0.1)
+    model.save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    convert(file, tmp_path / "own.ckpt")
+    side = 6 * sides["patch_size"]
+    images = torch.rand(1, 3, side, side)
+    given = {"mean": MEAN, "std": STD}
+    expected = build_feature_extractor(model, **given)(images)
+    for text in (f"{spec}={file}", str(tmp_path / "own.ckpt")):
+        found = build_feature_extractor(text, **given)(images)
+        assert torch.nn.functional.cosine_similarity(found, expected).min() > 0.98, text  # positions by other filters

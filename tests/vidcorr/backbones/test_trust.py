@@ -105,3 +105,20 @@ def test_a_nested_encoder_replaces_the_name_beside_it_and_arguments_of_lightning
     arguments = {"spec": f"{CANARY}:sing", "encoder": {"class_path": FROZEN, "init_args": {"spec": "raw_colour"}}}
     accepted = trust.check_names({"class_path": FROZEN, "init_args": arguments | {"_instantiator": "x"}}, "x.ckpt")
     assert accepted == {"class_path": FROZEN, "init_args": arguments}
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "message"),
+    [
+        ("argp", "import argparse\nargparse.ArgumentParser().parse_args()", "cannot import argp, which parses"),
+        ("exits", "import sys\nsys.exit('no GPU')", "cannot import exits, which parses arguments or exits"),
+        ("select", "", "another module, .*, hides your select.py"),
+        ("./mynet.py", "", "./mynet.py is a path: name it as a module, mynet:Net"),
+    ],
+)
+def test_a_module_that_is_not_the_users_network_is_named(module, text, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["vidcorr", "--unknown"])
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / module.removesuffix(".py")).with_suffix(".py").write_text(text)
+    refused(ValueError, message, trust.import_named, module, "Net", "network")
