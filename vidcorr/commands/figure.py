@@ -16,7 +16,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("results", nargs="+", metavar="[NAME=]RESULT", help=folders)
     on = "benchmark and folder of its data, as davis=FOLDER"
     parser.add_argument("--on", required=True, metavar="NAME=FOLDER", help=on)
-    add_list_flag(parser, "--sequences", "NAME", "sequences, a block of rows each (default: the first two)")
+    add_list_flag(parser, "--sequences", "NAME", "sequences, a block of rows each (default: the first two in all)")
     frames = "frames, a column each, counted from 0 (default: five, evenly spaced)"
     add_list_flag(parser, "--frames", "N", frames, int)
     output = "file to write: .png; .pdf or .svg, whose text stays text (default: figure.png)"

@@ -31,7 +31,7 @@ def figure(results: Sequence[str | Path], on: str, sequences: Sequence[str] = ()
     Args:
         results: folders of results, or folders above; `NAME=FOLDER` names the row; different protocols are stated.
         on: `NAME=FOLDER` of the benchmark with its data; results of other benchmarks are left out.
-        sequences: names of sequences; empty: the first two.
+        sequences: names of sequences; empty: the first two that all results have.
         frames: indices of frames, from 0; empty: five, evenly spaced.
 
     Returns:
@@ -51,7 +51,10 @@ def figure(results: Sequence[str | Path], on: str, sequences: Sequence[str] = ()
     by_name = {sequence.name: sequence for sequence in benchmark.sequences}
     for name in sequences:
         require_one_of(by_name, sequence=name)
-    names = sequences or list(by_name)[:SHOWN]
+    names = list(sequences)
+    if not names:
+        evaluated = set.intersection(*(set(result.sequences) for *_, result in rows))
+        names = [name for name, sequence in by_name.items() if sequence.video in evaluated][:SHOWN]
     return draw_rows([_block(by_name[name], rows, frames) for name in names])
 
 

@@ -36,7 +36,8 @@ def davis(tmp_path_factory):
     ids[:9, :9] = VOID
     write_ids(file, ids, davis_palette())
     stage = Stage(protocol=ProtocolFacts.of(benchmark.protocol))
-    davis_result({"J-Mean": 0.5}, stage=stage).save(root / "raw")
+    names = [sequence.video for sequence in benchmark.sequences]
+    davis_result({"J-Mean": 0.5}, stage=stage, sequences=names).save(root / "raw")
     return benchmark, f"davis={data}", root / "raw"
 
 
@@ -82,6 +83,9 @@ def test_rows_of_different_protocols_state_them_and_their_scores_of_the_sequence
     of_block = [f"frame {t}" for t in (0, 2, 4, 5, 7)]  # five of the scored frames, of two sequences
     lines = texts_of(figure([folder], on))
     assert lines == ["synthetic-000", *of_block, "A", "truth", "synthetic-001", *of_block, "A", "truth"]
+    result.model_copy(update={"sequences": ["synthetic-001"]}).save(other)
+    lines = texts_of(figure([folder, other], on))
+    assert lines == ["synthetic-001", *of_block, "A", "A", "truth"]
 
 
 def test_the_command_writes_png_and_files_whose_text_is_text(davis, tmp_path, capsys):
