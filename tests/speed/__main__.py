@@ -21,6 +21,7 @@ from tests.speed.training_step import training_steps
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "speed.md"
 IN_TABLE = (
     kernels.propagation,
+    kernels.trained_propagation,
     kernels.davis_frame,
     kernels.reconstruction,
     kernels.info_nce,
@@ -33,7 +34,9 @@ PARTS = {part.__name__: part for part in (*IN_TABLE, kernels.propagation_scale)}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)}; default: the table")
-    parser.add_argument("--rounds", type=int, default=3, help="repetitions of each way")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="repetitions of each way, ten where they take less than a second"
+    )
     given = parser.parse_args()
     parts = [PARTS[name] for name in given.parts] or IN_TABLE
     is_whole = not given.parts
@@ -59,12 +62,14 @@ def with_table(page: str, table: str) -> str:
 
 
 def conditions() -> str:
-    """Return the processor, the number of threads, torch's version and the date."""
+    """Return the processor, the number of threads, torch's version, the date, and the machine's load above one."""
     model = re.search("model name.*: (.*)", Path("/proc/cpuinfo").read_text())
     name = model[1] if model else platform.machine()
     gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
     threads = f"{os.cpu_count()} cores, {torch.get_num_threads()} thread(s)"
-    return f"{gpu}{name}, {threads}, torch {torch.__version__}, {date.today()}:"
+    load = os.getloadavg()[0]
+    beside = f", load {load:.1f}" if load > 1 else ""
+    return f"{gpu}{name}, {threads}, torch {torch.__version__}, {date.today()}{beside}:"
 
 
 if __name__ == "__main__":

@@ -17,15 +17,17 @@ from tests.helpers.plain_info_nce import plain_info_nce
 from tests.helpers.plain_propagation import dense_attention, dense_mask
 from tests.helpers.references import real_data
 from tests.speed.timing import DEVICE, least, row
-from vidcorr.backbones import build_feature_extractor
+from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.datasets import Davis
 from vidcorr.functional import LabelPropagator, decode_masks, encode_masks, info_nce_loss
 from vidcorr.functional.local_reconstruction import reconstruct_locally
+from vidcorr.functional.propagation.comparison import comparison
 from vidcorr.metrics import boundary_score, jaccard, object_outlines
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.tracking.frame_encoder import adapted
+from vidcorr.tracking.frame_encoder import FrameEncoder, adapted
 
+named = PropagationProtocol.named
 PART = 0.01
 """Fraction of the queries that the dense method does; its time is scaled to all."""
 
@@ -54,10 +56,11 @@ def time_step(
     height, width = features.shape[2:]
     propagator = LabelPropagator(first_labels, protocol)
     history = [propagator.step(frame) for frame in features[:-1]]
-    copies = [copy.deepcopy(propagator) for _ in range(rounds + 2)]  # a step changes what it finds
+    copies: list[LabelPropagator] = []  # a step changes what it finds
     places = max(1, round(PART * height * width))
-    query = F.normalize(features[-1], dim=0).flatten(1)[:, :places]
-    keys = F.normalize(features[:-1], dim=1).transpose(0, 1).flatten(1)
+    compared = comparison(features[0], protocol)
+    query = compared(features[-1]).flatten(0, 1)[:places].T
+    keys = torch.stack([compared(frame) for frame in features[:-1]]).flatten(0, 2).T
     values = torch.stack(history).transpose(0, 1).flatten(1)
     radius = protocol.radius_in_cells((height, width)) or max(height, width)
     mask = dense_mask(height, width, radius, protocol.neighbourhood, places).to(features.device)
@@ -65,11 +68,15 @@ def time_step(
     def dense() -> Tensor:
         return dense_attention(query, keys, values, mask, protocol.topk, protocol.temperature)
 
+    def prepare() -> None:
+        copies[:] = [copy.deepcopy(propagator)]
+
     def step() -> Tensor:
         return copies.pop().step(features[-1])
 
-    times = least({"plain": dense, "vidcorr": step}, rounds)
+    times = least({"plain": dense, "vidcorr": step}, rounds, prepare)
     times["plain"] *= height * width / places
+    prepare()
     labels = step()
     errors = (labels.flatten(1)[:, :places] - dense()).abs().amax(0)
     assert (errors <= 1e-5).float().mean() >= 0.98, "the labels differ"
@@ -98,6 +105,22 @@ def propagation_scale(rounds: int) -> Iterator[str]:
     yield from propagation(rounds, (*sizes, *others))
 
 
+@torch.inference_mode()
+def trained_propagation(rounds: int) -> Iterator[str]:
+    """Compare a step of propagation with trained features of a real video, which rule out fewer keys."""
+    sequence = Davis(real_data("davis"))[0]
+    for name in ("vidcorr-fast", "vidcorr"):
+        encoder = FrameEncoder(load("vidcorr-r18").placed_view(default=named(name).features), named(name))
+        protocol = encoder.protocol
+        frames = (sequence.frame(t) for t in range(protocol.context + 2))
+        features = torch.stack(list(encoder.maps(frames)))
+        first = encode_masks(sequence.read_mask(0), sequence.objects, features.shape[2:], protocol)
+        times, _ = time_step(features, first, protocol, rounds)
+        channels, height, width = features.shape[1:]
+        what = f"propagation, vidcorr-r18 under {name}, {height} × {width}, C {channels}"
+        yield row(what, times["plain"], times["vidcorr"])
+
+
 def plain_boundary_score(prediction: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:
     """Compute F over the whole picture as davis2017-evaluation does."""
     radius = math.ceil(0.008 * np.linalg.norm(target.shape))
@@ -117,7 +140,7 @@ def plain_boundary_score(prediction: NDArray[np.bool_], target: NDArray[np.bool_
 def davis_frame(rounds: int) -> list[str]:
     """Compare one real frame under `vfs` by stages: the first whose window of references is full."""
     torch.manual_seed(0)
-    protocol, sequence = PropagationProtocol.named("vfs"), Davis(real_data("davis"))[0]
+    protocol, sequence = named("vfs"), Davis(real_data("davis"))[0]
     extractor = build_feature_extractor("torchvision:resnet18")
     view, last = adapted(extractor, protocol), protocol.context + 1
     network = copy.deepcopy(extractor).to(memory_format=torch.contiguous_format)
@@ -151,7 +174,10 @@ def davis_frame(rounds: int) -> list[str]:
         "score": least({"plain": plain_score, "vidcorr": score}, rounds),
     }
     stages["sum"] = {name: sum(stage[name] for stage in stages.values()) for name in times}
-    return [row(f"DAVIS frame at 480p, {stage}", *seconds.values()) for stage, seconds in stages.items()]
+    return [
+        row(f"DAVIS frame at 480p, untrained ResNet-18, {stage}", *seconds.values())
+        for stage, seconds in stages.items()
+    ]
 
 
 def by_shifts(query: Tensor, references: Tensor, values: Tensor, radius: int) -> Tensor:

@@ -17,16 +17,33 @@ def now() -> float:
     return process_time() + sum(process_times()[2:4])
 
 
-def least(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the least seconds of each way; all run in turn, and a first round only warms up."""
+def enough(rounds: int, seconds: float) -> int:
+    """Return the number of rounds: at least ten where a round takes less than a second."""
+    return max(rounds, 10) if seconds < 1 else rounds
+
+
+def least(
+    ways: Mapping[str, Callable[[], object]], rounds: int, prepare: Callable[[], object] = lambda: None
+) -> dict[str, float]:
+    """Return the least seconds of each way; all run in turn, and a first round only warms up.
+
+    Args:
+        ways: what is timed.
+        rounds: number of rounds; more where a round takes less than a second.
+        prepare: runs before each round, and is not timed.
+    """
     spent: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
+    number = 0
+    wanted = rounds
+    while number <= wanted:
+        prepare()
         for name, way in ways.items():
             began = now()
             way()
-            if number:
-                spent[name].append(now() - began)
-    return {name: min(seconds) for name, seconds in spent.items()}
+            spent[name].append(now() - began)
+        wanted = enough(rounds, sum(seconds[-1] for seconds in spent.values()))
+        number += 1
+    return {name: min(seconds[1:]) for name, seconds in spent.items()}
 
 
 def row(what: str, plain: float, ours: float) -> str:

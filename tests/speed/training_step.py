@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from torch.utils.hooks import RemovableHandle
 
 from tests.helpers.training import quiet_trainer
-from tests.speed.timing import DEVICE, now, row
+from tests.speed.timing import DEVICE, enough, now, row
 from vidcorr import lightning_modules
 from vidcorr.cli import MIXED
 from vidcorr.functional.device import fastest_precision
@@ -59,7 +59,8 @@ class InMemory(pl.LightningDataModule):
 class Beside(pl.Callback):
     """The seconds of each step, and after it those of the backbone alone; the first steps only warm up."""
 
-    def __init__(self) -> None:
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
         self.steps: list[float] = []
         self.bare: list[float] = []
         self.passes: list[tuple[nn.Module, Tensor, bool]] = []  # network, its input, whether it learns from it
@@ -90,6 +91,7 @@ class Beside(pl.Callback):
         if trainer.global_step > WARM_UP:
             self.steps.append(ended - self.began)
             self.bare.append(now() - before)
+            trainer.should_stop = len(self.steps) >= enough(self.rounds, self.steps[-1] + self.bare[-1])
         self.began = now()
 
 
@@ -101,9 +103,9 @@ def training_steps(rounds: int) -> Iterator[str]:
     for precision in ("32-true", "bf16-mixed") if on_gpu else (MIXED[fastest_precision(DEVICE)[0]],):
         torch.manual_seed(0)
         for name, module, batch in methods(DEVICE):
-            beside, steps = Beside(), WARM_UP + rounds
+            beside = Beside(rounds)
             trainer = quiet_trainer(
-                accelerator=DEVICE, precision=precision, max_steps=steps, limit_val_batches=0, callbacks=[beside]
+                accelerator=DEVICE, precision=precision, max_epochs=1, limit_val_batches=0, callbacks=[beside]
             )
             trainer.fit(module, datamodule=InMemory(batch))
             what = f"step of {name}, against its backbone's passes alone"
