@@ -84,7 +84,7 @@ docs: setup  ## the documents as a site, in site/index.html
 wheels: setup  ## the wheel with the native kernel for manylinux, for every Python, and the source archive, in dist/
 	$(BIN)/uv build --quiet --sdist --out-dir dist
 	$(BIN)/uv tool run --quiet cibuildwheel --platform linux --output-dir dist
-	for wheel in dist/*.whl; do unzip -l $$wheel | grep -q screened.avx2 || exit 1; done
+	for wheel in dist/*.whl; do unzip -l $$wheel | grep -q screened_search.avx2 || exit 1; done
 
 # Pins what `setup` installs; run it after a change of the dependencies.
 constraints: setup  ## pin the newest versions of the dependencies

@@ -49,9 +49,9 @@ class BuildLibraries(build_ext):
     """Name what is compiled for `ctypes`, which loads it: a library of no Python version, and no module."""
 
     def get_ext_filename(self, fullname: str) -> str:
-        """`vidcorr.functional.propagation.avx2` → the path of `screened.avx2.so`."""
+        """`vidcorr.functional.propagation.avx2` → the path of `screened_search.avx2.so`."""
         *folders, variant = fullname.split(".")
-        return str(Path(*folders, f"screened.{variant}.so"))
+        return str(Path(*folders, f"screened_search.{variant}.so"))
 
 
 class WheelOfEveryPython(bdist_wheel):

@@ -88,7 +88,7 @@ def test_one_wheel_serves_every_python(installed):
     compiled = list(installed.rglob("*.so"))
     assert bool(compiled) == (shutil.which("cc") is not None)
     for library in compiled:
-        assert library.relative_to(installed / "vidcorr/functional/propagation").match("screened.*.so")
+        assert library.relative_to(installed / "vidcorr/functional/propagation").match("screened_search.*.so")
         assert CDLL(str(library)).vidcorr_screened_search
 
 

@@ -2,9 +2,9 @@
 
 The kernel, for float32 on a CPU, computes few of the dot products. A sketch of a vector holds its coordinates along the
 principal components of the features, followed by the norm of the residual. By the Cauchy–Schwarz inequality the product
-of two sketches is an upper bound of the dot product of their vectors. The kernel skips a dot product if a bound is
-below the k-th largest product so far. Coarse sketches are short and rounded to bytes; fine sketches are longer, and are
-read where the coarse bound rules nothing out. Sketches only bound, so the results are the same.
+of two sketches is an upper bound of the dot product of their vectors. The kernel skips a dot product if a bound is below
+the k-th largest product so far. Coarse sketches are short and rounded to bytes; where their bound rules nothing out,
+longer fine sketches do. Sketches only bound, so the results are the same.
 """
 
 import ctypes
@@ -83,7 +83,7 @@ def variants() -> list[str]:
 @functools.cache
 def _compiled(variant: str | None = None) -> str | None:
     for name in [variant] if variant else variants():
-        library = Path(__file__).with_name(f"screened.{name}.so")
+        library = Path(__file__).with_name(f"screened_search.{name}.so")
         if library.is_file():
             return str(library)
     return None

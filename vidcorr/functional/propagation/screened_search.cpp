@@ -202,8 +202,7 @@ inline void coarse_reached(const Tile &tile, const int32_t *keys, const Flags *t
 #elif defined(__AVX2__)
             reached[j] |= unsigned(_mm256_movemask_ps((__m256)above)) << part * WIDTH;
 #else
-            for (int number = 0; number < WIDTH; ++number)
-                reached[j] |= (above[number] & 1u) << (part * WIDTH + number);
+            for (int number = 0; number < WIDTH; ++number) reached[j] |= (above[number] & 1u) << (part * WIDTH + number);
 #endif
         }
     }
@@ -245,8 +244,7 @@ void start_tile(const Search &s, Tile &tile, int64_t top, int64_t left) {
     for (int lane = 0; lane < LANES; ++lane) {
         const int64_t y = top + lane / SIDE, x = left + lane % SIDE, index = y * s.width + x;
         const bool inside = y < s.height && x < s.width;
-        const float *sketch = s.query_sketches + index * s.length;
-        for (int64_t i = 0; i < s.length; ++i) tile.sketch[i][lane] = inside ? sketch[i] : 0;
+        for (int64_t i = 0; i < s.length; ++i) tile.sketch[i][lane] = inside ? s.query_sketches[index * s.length + i] : 0;
         const int part = lane / WIDTH, number = lane % WIDTH;
         int32_t halves[2] = {};  // -128 times the sums of the integers in the lower and the upper half of the words
         for (int i = 0; i < COARSE; ++i) {
