@@ -2,9 +2,9 @@
 
 The kernel, for float32 on a CPU, computes few of the dot products. A sketch of a vector holds its coordinates along the
 principal components of the features, followed by the norm of the residual. By the Cauchy–Schwarz inequality the product
-of two sketches is an upper bound of the dot product of their vectors. The kernel skips a dot product if a bound is below
-the k-th largest product so far. Coarse sketches are short and rounded to bytes; where their bound rules nothing out,
-longer fine sketches do. Sketches only bound, so the results are the same.
+of two sketches is an upper bound of the dot product of their vectors. The kernel skips a dot product if the bound is
+below the k-th largest product so far. Sketches are in bfloat16 where the processor multiplies it: they only bound, so
+the results are the same.
 """
 
 import ctypes
@@ -26,10 +26,8 @@ from .strips import FoundMatches, best_matches
 
 SWITCH = "VIDCORR_NATIVE"
 """Environment variable that turns the native kernel off if it is 0."""
-COARSE = 32  # numbers of a coarse sketch, a byte each; the C++ file has it too, as words of four bytes
-FIRST_LENGTH = 48  # numbers of a fine sketch
-STEP = 16  # the length of a fine sketch is a multiple of it
-PADDING = 8  # keys that the kernel may read after the last, as the C++ file says
+CHUNK = 32  # words of 4 bytes of a sketch that lie side by side in memory; the C++ file has it too
+FIRST_LENGTH = 64  # numbers of a sketch; half would be faster to multiply, but rule out fewer keys
 TINY = 2.0**-40  # added to a norm; the C++ file has it too
 LARGE = 2.0**63  # norm of a key above which nothing is ruled out
 MOST_MATCHES = 64  # the kernel looks through the matches of a query one by one
@@ -47,20 +45,63 @@ class _Search(ctypes.Structure):
     """Arguments of the kernel, in the order of `Search` in screened_search.cpp; `c_void_p`: address of a tensor."""
 
     _fields_ = (
-        *_members(ctypes.c_int64, "height width slots channels length reach topk used"),
-        *_members(ctypes.c_void_p, "query keys query_sketches key_sketches"),
-        *_members(ctypes.c_void_p, "coarse_queries coarse_keys query_scales key_scales"),
-        *_members(ctypes.c_void_p, "half_widths used_slots counts"),
+        *_members(ctypes.c_int64, "height width slots channels chunks pitch reach topk used"),
+        *_members(ctypes.c_void_p, "query keys query_sketches key_sketches half_widths used_slots counts"),
         *_members(ctypes.c_double, "margin"),
         *_members(ctypes.c_void_p, "values indices"),
     )
 
 
-def kernel(variant: str | None = None) -> str | None:
-    """Return the path of the kernel that setup.py compiled.
+class Kernel(NamedTuple):
+    """The library that setup.py compiled for one kind of processor.
+
+    Attributes:
+        library: path of the file.
+        sketches: type of the sketches' numbers.
+    """
+
+    library: str
+    sketches: torch.dtype
+
+    @property
+    def search(self) -> Any:
+        """The function: address of a `_Search`, first and last row → number of dot products."""
+        return _function(self.library)
+
+    @property
+    def chunk(self) -> int:
+        """Numbers of a chunk."""
+        return CHUNK * 4 // self.sketches.itemsize
+
+    def as_words(self, sketches: Tensor) -> Tensor:
+        """Sketches (h, w, length) in float32 → (h, w, words), as the kernel reads them."""
+        words = sketches.to(self.sketches).flatten().view(torch.float32)
+        return words.unflatten(0, (*sketches.shape[:2], -1))
+
+    def excess(self, channels: int) -> float:
+        """Return what the product q·k of two vectors can exceed their bound by, relative to |q| |k|.
+
+        In float32 that is the rounding of the sketches and of both sums.
+
+        In bfloat16 a number x of a sketch becomes x (1 + d), |d| <= 2^-8. The sum of the products then moves by at most
+        ((1 + 2^-8)^2 - 1) sum |x_i y_i| <= (2^-7 + 2^-16) |x| |y|, by Cauchy and Schwarz; |x| is the norm of the
+        vector, but for 0.09 % at most, for which 2^-15 is in place of 2^-16. Products of two numbers in bfloat16 are
+        exact in float32, and added up in as many roundings as those of float32.
+
+        Numbers below 2^-126 count as 0 in these products, and squares below 2^-150 in a norm. Either moves a number or
+        a norm by less than 2^-65, so all norms are taken to be larger by `TINY`. Below `LARGE` no sum overflows.
+        """
+        rounding = 4 * channels * 2.0**-24
+        if self.sketches is torch.bfloat16:
+            return rounding + 2.0**-7 + 2.0**-15
+        return rounding
+
+
+def kernel(variant: str | None = None) -> Kernel | None:
+    """Return the kernel that setup.py compiled.
 
     Args:
-        variant: "avx512_vnni", "avx512", "avx2" or "other"; None is the fastest that this processor runs.
+        variant: "avx512_bf16", "avx512", "avx2" or "other"; None is the fastest that this processor runs.
 
     Returns:
         None if the installation compiled none or `VIDCORR_NATIVE=0` turns it off.
@@ -75,60 +116,26 @@ def variants() -> list[str]:
     capability = torch.backends.cpu.get_cpu_capability()
     if capability != "AVX512":
         return ["avx2" if capability == "AVX2" else "other"]
-    if torch.cpu._is_vnni_supported():
-        return ["avx512_vnni", "avx512", "avx2"]
+    if torch.cpu._is_avx512_bf16_supported():
+        return ["avx512_bf16", "avx512", "avx2"]
     return ["avx512", "avx2"]
 
 
 @functools.cache
-def _compiled(variant: str | None = None) -> str | None:
+def _compiled(variant: str | None = None) -> Kernel | None:
     for name in [variant] if variant else variants():
         library = Path(__file__).with_name(f"screened_search.{name}.so")
         if library.is_file():
-            return str(library)
+            return Kernel(str(library), torch.bfloat16 if name == "avx512_bf16" else torch.float32)
     return None
 
 
 @functools.cache
-def _search(library: str) -> Any:
-    """Return the kernel's function: address of a `_Search`, first and last row → number of dot products."""
+def _function(library: str) -> Any:
     function = ctypes.CDLL(library).vidcorr_screened_search
     function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
     function.restype = ctypes.c_int64
     return function
-
-
-class Sketches(NamedTuple):
-    """The sketches of a frame's features.
-
-    Attributes:
-        fine: (h, w, length).
-        coarse: (h, w, COARSE), before they are rounded to integers.
-    """
-
-    fine: Tensor
-    coarse: Tensor
-
-
-def quantised(coarse: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-    """Round coarse sketches (h, w, COARSE) to integers of a step each; return them, and the norms of what is lost."""
-    integers = (coarse / step).round_().clamp_(-127, 127)
-    return integers, norms(coarse - integers * step)
-
-
-def steps(coarse: Tensor, together: int) -> Tensor:
-    """Return the least step of each sketch (h, w, COARSE) whose integers the kernel multiplies: (h, w, 1).
-
-    The sum of `together` neighbouring integers has at most 127 in absolute value, before rounding. A norm has at most
-    181 after rounding, so that by the Cauchy–Schwarz inequality the sum of all products fits into 16 bits.
-    """
-    sums = coarse.abs().unflatten(2, (-1, together)).sum(3)
-    return torch.maximum(sums.amax(2) / 127, norms(coarse) / 178).clamp_min(TINY)[:, :, None]
-
-
-def norms(vectors: Tensor) -> Tensor:
-    """Return the norms of vectors (h, w, C), (h, w)."""
-    return vectors.square().sum(2).sqrt()
 
 
 class FrameMemory:
@@ -221,14 +228,14 @@ class SketchedMemory(KeyMemory):
         super().__init__(lasting, recent, like, neighbourhood)
         compiled = _compiled()
         assert compiled
-        self._library = compiled
+        self._kernel = compiled
         height, width, _ = like.shape
         reach = neighbourhood.reach
         # columns of the neighbourhood to either side, 0, 1, … rows away
         self._half_widths = torch.full((height,), width)
         if reach is not None:
             self._half_widths = torch.as_tensor(neighbourhood.kept[reach:].sum(1) // 2, dtype=torch.long)
-        self._length = FIRST_LENGTH
+        self._chunks = FIRST_LENGTH // self._kernel.chunk
         self._largest = 0.0  # norm of a key
         self._allocate(like)
 
@@ -236,7 +243,8 @@ class SketchedMemory(KeyMemory):
         """Store the features (h, w, C) of a frame; return its slot, None if it can never become a reference."""
         slot = super().write(frame, item)
         if slot is not None:
-            self._largest = max(self._largest, float(norms(item).nan_to_num(0.0, posinf=torch.inf).amax()))
+            norms = item.square().sum(2).sqrt()
+            self._largest = max(self._largest, float(norms.nan_to_num(0.0, posinf=torch.inf).amax()))
             searched, sketches = self._latest
             if searched is not item:  # a frame is usually searched first, then written
                 sketches = self._sketch(item)
@@ -259,129 +267,90 @@ class SketchedMemory(KeyMemory):
         used_slots, counts = torch.tensor(sorted(listed.items())).T.contiguous()
         values = query.new_empty(height, width, topk)
         indices = torch.empty(height, width, topk, dtype=torch.long)
-        integers, scales = self._rounded(sketches.coarse)
-        tensors = {
-            "query": query,
-            "keys": self.maps,
-            "query_sketches": sketches.fine,
-            "key_sketches": self._fine,
-            "coarse_queries": integers,
-            "coarse_keys": self._coarse,
-            "query_scales": scales,
-            "key_scales": self._scales,
-            "half_widths": self._half_widths,
-            "used_slots": used_slots,
-            "counts": counts,
-            "values": values,
-            "indices": indices,
-        }
-        arguments = _Search(height=height, width=width, slots=self.maps.shape[2], channels=channels)
-        arguments.length = self._length
-        arguments.reach = len(self._half_widths) - 1
-        arguments.topk = topk
-        arguments.used = len(used_slots)
-        arguments.margin = self._margin()
-        for name, tensor in tensors.items():
-            setattr(arguments, name, tensor.data_ptr())
-        products_of_query = _run(self._library, arguments, height) / (height * width)
+        arguments = self._arguments(query, sketches, used_slots, counts, values, indices)
+        products_of_query = _run(self._kernel, arguments, height) / (height * width)
         limit = LENGTHEN_ABOVE_AT_START if len(frames) < topk else LENGTHEN_ABOVE
-        can_be_longer = self._length < channels  # sketches of all channels rule out no more keys
+        can_be_longer = self._chunks * self._kernel.chunk < channels  # sketches of all channels rule out no more keys
         if products_of_query > limit and can_be_longer:
             self._lengthen(query)
         return values, indices
 
-    def _rounding(self) -> float:
-        """Return what the product of two sketches lacks by the rounding of float32, relative to both norms.
-
-        Numbers whose squares are below 2^-150 count as 0 in a norm. That moves a norm by less than 2^-65, so all norms
-        are taken to be larger by `TINY`. Below `LARGE` no sum overflows.
-        """
-        return 4 * self.maps.shape[3] * 2.0**-24
+    def _arguments(
+        self, query: Tensor, sketches: Tensor, used_slots: Tensor, counts: Tensor, values: Tensor, indices: Tensor
+    ) -> _Search:
+        """Return the kernel's arguments, with addresses of contiguous tensors that must outlive the search."""
+        height, width, slots, channels = self.maps.shape
+        arguments = _Search(height=height, width=width, slots=slots, channels=channels)
+        arguments.chunks = self._chunks
+        arguments.pitch = self._sketches.shape[3]
+        arguments.reach = len(self._half_widths) - 1
+        arguments.topk = values.shape[2]
+        arguments.used = len(used_slots)
+        arguments.margin = self._margin()
+        arguments.query = query.data_ptr()
+        arguments.keys = self.maps.data_ptr()
+        arguments.query_sketches = sketches.data_ptr()
+        arguments.key_sketches = self._sketches.data_ptr()
+        arguments.half_widths = self._half_widths.data_ptr()
+        arguments.used_slots = used_slots.data_ptr()
+        arguments.counts = counts.data_ptr()
+        arguments.values = values.data_ptr()
+        arguments.indices = indices.data_ptr()
+        return arguments
 
     def _margin(self) -> float:
-        """Return what a product can exceed the product of its fine sketches by, relative to the norm of the query."""
+        """Return what a product can exceed its bound by, relative to the norm of the query."""
         if self._largest >= LARGE:
             return math.inf
-        return self._rounding() * (self._largest + TINY)
-
-    def _rounded(self, coarse: Tensor) -> tuple[Tensor, Tensor]:
-        """Round the coarse sketches (h, w, COARSE) of queries.
-
-        With x' = x + d the rounded sketch of a query x, and y' = y + e that of a key y, their product lacks
-        x y - x' y' = -x' e - d y, at most |x'| |e| + |d| |y|.
-
-        Returns:
-            Integers (h, w, COARSE) int8; (h, w, 3): integers per 1, |x'|, and |d| with the rounding of float32.
-        """
-        step = steps(coarse, 2)
-        integers, lost = quantised(coarse, step)
-        sizes = norms(coarse)
-        lost = lost + (2.0**-20 + self._rounding()) * sizes + TINY
-        return integers.to(torch.int8), torch.stack([1 / step[:, :, 0], sizes * (1 + 2.0**-20) + lost, lost], 2)
+        return self._kernel.excess(self.maps.shape[3]) * (self._largest + TINY)
 
     def _lengthen(self, features: Tensor) -> None:
         """Compute all sketches again, twice as long, in the principal components of some features."""
-        self._length *= 2
-        del self._fine  # before longer ones take memory
+        self._chunks *= 2
+        del self._sketches  # before longer ones take memory
         self._allocate(features)
         for slot in range(self.maps.shape[2]):
             self._keep(slot, self._sketch(self.maps[:, :, slot]))
 
-    def _keep(self, slot: int, sketches: Sketches) -> None:
-        """Store the sketches of a frame as the kernel reads them."""
-        self._fine[slot] = sketches.fine
-        coarse = sketches.coarse
-        step = steps(coarse, 1).amax()
-        integers, lost = quantised(coarse, step)
-        height, width = coarse.shape[:2]
-        cells = slice(slot * height * width, (slot + 1) * height * width)
-        self._coarse[cells] = (integers + 128).to(torch.uint8).flatten(0, 1)
-        largest = norms(coarse).amax()
-        self._scales[slot] = torch.stack([1 / step, largest + TINY, lost.amax() + 2.0**-20 * largest + TINY])
+    def _keep(self, slot: int, sketches: Tensor) -> None:
+        """Store the sketches (h, w, words) of a frame as the kernel reads them."""
+        self._sketches[slot, :, :, :-1] = sketches.unflatten(2, (-1, CHUNK)).transpose(1, 2)
 
     def _allocate(self, features: Tensor) -> None:
         """Choose the principal components, and make room for the sketches."""
         height, width, slots, channels = self.maps.shape
-        none = features.new_empty(0)
-        self._latest = none, Sketches(none, none)  # the latest query, and its sketches: none so long
-        self._length = min(self._length, math.ceil(channels / STEP) * STEP)
-        # the first principal components, the mean left in
-        rows = features.flatten(0, 1)
-        moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN is for the search to find
-        components = torch.linalg.eigh(moments).eigenvectors.flip(1)
-        kept = max(COARSE - 1, self._length - 1 if self._length < channels else 0)
-        self._basis = components[:, :kept].to(features).contiguous()
-        self._fine = features.new_zeros(slots, height, width, self._length)
-        self._coarse = torch.zeros(slots * height * width + PADDING, COARSE, dtype=torch.uint8)
-        self._scales = torch.zeros(slots, 3)
+        self._latest = features.new_empty(0), features.new_empty(0)  # the latest query, and its sketches: none so long
+        self._basis = None
+        length = self._chunks * self._kernel.chunk
+        if length < channels:  # the first principal components, the mean left in; the residual's norm comes last
+            rows = features.flatten(0, 1)
+            moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN is for the search to find
+            components = torch.linalg.eigh(moments).eigenvectors.flip(1)
+            self._basis = components[:, : length - 1].to(features).contiguous()
+        self._chunks = min(self._chunks, math.ceil(channels / self._kernel.chunk))  # all channels are enough
+        # Keys are taken in pairs: the last of a row has a neighbour in memory too.
+        self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
 
-    def _sketch(self, features: Tensor) -> Sketches:
-        """Return the sketches of features (h, w, C)."""
+    def _sketch(self, features: Tensor) -> Tensor:
+        """Return the sketches (h, w, words) of features (h, w, C), contiguous."""
+        length = self._chunks * self._kernel.chunk
         channels = features.shape[2]
+        if self._basis is None:
+            return self._kernel.as_words(F.pad(features, (0, length - channels)))
         coordinates = features @ self._basis
         squared = features.square().sum(2, keepdim=True)
-
-        def sketch(length: int) -> Tensor:
-            """Take the first coordinates; the norm of the residual comes last."""
-            if length - 1 > coordinates.shape[2]:
-                return F.pad(coordinates, (0, length - coordinates.shape[2]))
-            first = coordinates[:, :, : length - 1]
-            # Rounding must not make the bound too small.
-            rounding = 2 * channels * 2.0**-24 * squared
-            residual = (squared - first.square().sum(2, keepdim=True)).clamp_min(0) + rounding
-            return torch.cat([first, residual.sqrt()], 2)
-
-        if self._length >= channels:
-            return Sketches(F.pad(features, (0, self._length - channels)), sketch(COARSE))
-        return Sketches(sketch(self._length), sketch(COARSE))
+        # Rounding must not make the bound too small.
+        rounding = 2 * channels * 2.0**-24 * squared
+        residual = (squared - coordinates.square().sum(2, keepdim=True)).clamp_min(0) + rounding
+        return self._kernel.as_words(torch.cat([coordinates, residual.sqrt()], 2))
 
 
-def _run(library: str, arguments: _Search, height: int) -> int:
+def _run(kernel: Kernel, arguments: _Search, height: int) -> int:
     """Search on as many threads as torch has, each in a band of rows; return the number of dot products."""
     bands = math.ceil(height / ROWS)
     threads = min(torch.get_num_threads(), bands)
     # bands of `ROWS` rows, shared out evenly
     edges = [min(height, ROWS * (i * bands // threads)) for i in range(threads + 1)]
-    search = functools.partial(_search(library), ctypes.addressof(arguments))
+    search = functools.partial(kernel.search, ctypes.addressof(arguments))
     with ThreadPoolExecutor(threads) as pool:
         return sum(pool.map(search, edges[:-1], edges[1:]))

@@ -1,11 +1,11 @@
 // Exact top-k dot products of each query with the keys in its neighbourhood: the inner loops of memory.py,
-// in the compiler's vectors. setup.py compiles it for AVX-512 with VNNI and without, and for AVX2, or for what else
+// in the compiler's vectors. setup.py compiles it for AVX-512 with bfloat16 and without, and for AVX2, or for what else
 // the processor has.
 //
-// Queries are taken in tiles of 4 x 4, one to a lane of a register. The product of the coarse sketches of a query and a
-// key, in bytes, is an upper bound of their dot product; that of their fine sketches is a closer one. Where both reach
-// the k-th largest dot product so far, the dot product itself is computed. Rows of keys are read from the nearest to
-// the farthest, so that the k-th largest soon rules most keys out.
+// Queries are taken in tiles of 4 x 4, one to a lane of a register. The product of the short sketches of a query and a
+// key is an upper bound of their dot product. Where it reaches the k-th largest dot product so far, the dot product
+// itself is computed. Rows of keys are read from the nearest to the farthest, so that the k-th largest soon rules most
+// keys out.
 
 #include <algorithm>
 #include <cmath>
@@ -25,19 +25,16 @@ namespace {
 constexpr int SIDE = 4;            // queries along a side of a tile
 constexpr int LANES = SIDE * SIDE;
 constexpr int ROWS_OF_TILES = 2;   // searched together, so that keys are read from memory half as often
-constexpr int COARSE = 8;          // words of four bytes of a coarse sketch; memory.py has it too
-constexpr int TOGETHER = 8;        // keys whose coarse products are computed together
-constexpr int FINE = 4;            // the same of fine sketches, whose length is a multiple of 16
+constexpr int CHUNK = 32;          // words of a sketch that lie side by side; memory.py has it too
 constexpr float TINY = 0x1p-40;    // added to a norm, as memory.py does
-#if defined(__AVX512F__)           // numbers in a register
-constexpr int WIDTH = 16;
+#if defined(__AVX512F__)           // numbers in a register; keys whose sums fit into the registers
+constexpr int WIDTH = 16, BLOCK = 28;
 #elif defined(__AVX2__)
-constexpr int WIDTH = 8;
+constexpr int WIDTH = 8, BLOCK = 6;
 #else
-constexpr int WIDTH = 4;
+constexpr int WIDTH = 4, BLOCK = 6;
 #endif
 constexpr int PARTS = LANES / WIDTH;
-constexpr int CHAINS = PARTS == 1 ? 2 : 1;  // sums of a product that do not wait for each other
 constexpr float INF = std::numeric_limits<float>::infinity();
 
 typedef float Numbers __attribute__((vector_size(4 * WIDTH)));
@@ -49,16 +46,12 @@ struct Lanes {                     // one number for each query of a tile
 };
 
 struct Search {                    // the fields of `_Search` in memory.py
-    int64_t height, width, slots, channels, length, reach, topk, used;
+    int64_t height, width, slots, channels, chunks, pitch, reach, topk, used;
     const float *query;            // (height, width, channels)
     const float *keys;             // (height, width, slots, channels)
-    const float *query_sketches;   // (height, width, length), fine
-    const float *key_sketches;     // (slots, height, width, length)
-    // A word of a coarse sketch is four integers: -127 to 127 for a query, and for a key 128 more than they are.
-    const int32_t *coarse_queries; // (height, width, COARSE)
-    const int32_t *coarse_keys;    // (slots, height, width, COARSE), and TOGETHER keys more
-    const float *query_scales;     // (height, width, 3): integers per 1, norm of the integers, and rounding error
-    const float *key_scales;       // (slots, 3): integers per 1, largest norm, and largest rounding error
+    // A word of a sketch is a number, or two in bfloat16 where the processor multiplies them.
+    const float *query_sketches;   // (height, width, chunks * CHUNK)
+    const float *key_sketches;     // (slots, height, chunks, pitch, CHUNK)
     const int64_t *half_widths;    // of the neighbourhood, 0 to `reach` rows away
     const int64_t *used_slots;
     const int64_t *counts;         // how often each used slot counts
@@ -67,28 +60,16 @@ struct Search {                    // the fields of `_Search` in memory.py
     int64_t *indices;
 };
 
-struct Candidate {                 // key of a row, and the queries that it may be among the best of
-    int32_t column;
-    uint16_t lanes;
-};
-
 struct Tile {
     int64_t top, left;
     std::vector<Lanes> sketch;
-    Flags coarse[COARSE][PARTS], coarse_start[PARTS];
-    Lanes scale, size, loss;       // `query_scales`
     float least[LANES];            // products below this are not among the largest
     float norm[LANES];
     int64_t found[LANES];
     Lanes threshold;               // bounds below this are of such products
     int64_t start, stop;           // columns of the current row of keys that its neighbourhoods reach
     std::vector<uint16_t> in_window;  // queries whose neighbourhood has the key, for each of these columns
-    std::vector<Candidate> candidates;
 };
-
-inline int64_t key_index(const Search &s, int64_t row, int64_t column, int64_t slot) {
-    return (row * s.width + column) * s.slots + slot;
-}
 
 inline Numbers load(const float *from) {
     Numbers numbers;
@@ -125,102 +106,43 @@ inline unsigned not_less(const Lanes &numbers, const Lanes &others) {
     return ~lanes;
 }
 
-// Multiply the fine sketches of a tile with those of FINE keys.
-void fine_bounds(const Search &s, const Tile &tile, const float *const *keys, Lanes *bounds) {
-    Numbers sums[FINE][PARTS][CHAINS] = {};
-    const Lanes *queries = tile.sketch.data();
-    for (int64_t i = 0; i < s.length; i += CHAINS)
+// Add the products of a word of a key with the same word of each query.
+inline Numbers add_products(const Numbers &sums, float key, const Numbers &queries) {
+#if defined(__AVX512BF16__)
+    int32_t pair;
+    std::memcpy(&pair, &key, sizeof pair);
+    return (Numbers)_mm512_dpbf16_ps((__m512)sums, (__m512bh)queries, (__m512bh)_mm512_set1_epi32(pair));
+#else
+    return sums + key * queries;
+#endif
+}
+
+// Multiply the sketches of a tile with those of N keys side by side.
+template <int N>
+void bounds_of(const Lanes *queries, const float *keys, int64_t chunks, int64_t pitch, Lanes *bounds) {
+    Numbers sums[N][PARTS] = {};
+    for (int64_t chunk = 0; chunk < chunks; ++chunk, keys += pitch * CHUNK)
+        for (int i = 0; i < CHUNK; ++i, ++queries) {
+#pragma GCC unroll 32
+            for (int j = 0; j < N; ++j)
 #pragma GCC unroll 4
-        for (int j = 0; j < FINE; ++j)
-#pragma GCC unroll 4
-            for (int part = 0; part < PARTS; ++part)
-#pragma GCC unroll 2
-                for (int chain = 0; chain < CHAINS; ++chain)
-                    sums[j][part][chain] += keys[j][i + chain] * queries[i + chain].parts[part];
-    for (int j = 0; j < FINE; ++j)
-        for (int part = 0; part < PARTS; ++part)
-            bounds[j].parts[part] = sums[j][part][0] + (CHAINS == 2 ? sums[j][part][CHAINS - 1] : Numbers{});
-}
-
-// Add the products of a word of four integers, unsigned in the key, with the same word of each query. Without VNNI two
-// sums of 16 bits stand side by side: they wrap, but by Cauchy and Schwarz what is left after the last word fits.
-inline Flags add_coarse(const Flags &sums, int32_t key, const Flags &queries) {
-#if defined(__AVX512VNNI__)
-    return (Flags)_mm512_dpbusd_epi32((__m512i)sums, _mm512_set1_epi32(key), (__m512i)queries);
-#elif defined(__AVX512F__)
-    return (Flags)_mm512_add_epi16((__m512i)sums, _mm512_maddubs_epi16(_mm512_set1_epi32(key), (__m512i)queries));
-#elif defined(__AVX2__)
-    return (Flags)_mm256_add_epi16((__m256i)sums, _mm256_maddubs_epi16(_mm256_set1_epi32(key), (__m256i)queries));
-#else
-    Flags added = sums;
-    for (int shift = 0; shift < 32; shift += 8) {
-        const int32_t integer = uint32_t(key) >> shift & 255;
-        added += integer * (queries << (24 - shift) >> 24);
-    }
-    return added;
-#endif
-}
-
-// Return what the sums of `add_coarse` begin with.
-inline int32_t start_of_sums(int32_t lower, int32_t upper) {
-#if defined(__AVX2__) && !defined(__AVX512VNNI__)
-    return int32_t(uint32_t(upper) << 16 | (uint32_t(lower) & 0xffff));
-#else
-    return lower + upper;
-#endif
-}
-
-// Return the sums of `add_coarse` in 32 bits.
-inline Flags whole_sums(const Flags &sums) {
-#if defined(__AVX512F__) && !defined(__AVX512VNNI__)
-    return (Flags)_mm512_madd_epi16((__m512i)sums, _mm512_set1_epi16(1));
-#elif defined(__AVX2__) && !defined(__AVX512F__)
-    return (Flags)_mm256_madd_epi16((__m256i)sums, _mm256_set1_epi16(1));
-#else
-    return sums;
-#endif
-}
-
-// Return the lanes in which the coarse product of each of TOGETHER keys is above a threshold.
-inline void coarse_reached(const Tile &tile, const int32_t *keys, const Flags *thresholds, unsigned *reached) {
-    for (int j = 0; j < TOGETHER; ++j) reached[j] = 0;
-#pragma GCC unroll 4
-    for (int part = 0; part < PARTS; ++part) {
-        Flags sums[TOGETHER];
-#pragma GCC unroll 8
-        for (int j = 0; j < TOGETHER; ++j) sums[j] = tile.coarse_start[part];
-#pragma GCC unroll 8
-        for (int word = 0; word < COARSE; ++word)
-#pragma GCC unroll 8
-            for (int j = 0; j < TOGETHER; ++j)
-                sums[j] = add_coarse(sums[j], keys[j * COARSE + word], tile.coarse[word][part]);
-#pragma GCC unroll 8
-        for (int j = 0; j < TOGETHER; ++j) {
-            const Flags above = whole_sums(sums[j]) > thresholds[part];
-#if defined(__AVX512F__)
-            reached[j] = _mm512_movepi32_mask((__m512i)above);
-#elif defined(__AVX2__)
-            reached[j] |= unsigned(_mm256_movemask_ps((__m256)above)) << part * WIDTH;
-#else
-            for (int number = 0; number < WIDTH; ++number) reached[j] |= (above[number] & 1u) << (part * WIDTH + number);
-#endif
+                for (int part = 0; part < PARTS; ++part) 
+                    sums[j][part] = add_products(sums[j][part], keys[j * CHUNK + i], queries->parts[part]);
         }
-    }
+#pragma GCC unroll 32
+    for (int j = 0; j < N; ++j)
+#pragma GCC unroll 4
+        for (int part = 0; part < PARTS; ++part) bounds[j].parts[part] = sums[j][part];
 }
 
-// Compute the coarse products that keys of a slot must exceed.
-void coarse_thresholds(const Search &s, const Tile &tile, int64_t slot, Flags *thresholds) {
-    const float *key = s.key_scales + slot * 3;
-    constexpr float MOST = 1 << 30;
-    for (int part = 0; part < PARTS; ++part) {
-        const Numbers least = load(tile.least + part * WIDTH);
-        const Numbers missing = tile.size.parts[part] * key[2] + tile.loss.parts[part] * key[1];
-        Numbers limit = (least - missing) * (tile.scale.parts[part] * key[0]) - 3;
-        limit = limit > -MOST ? limit : Numbers{} - MOST;  // a NaN too
-        limit = limit < MOST ? limit : Numbers{} + MOST;
-        thresholds[part] = __builtin_convertvector(limit, Flags);
-    }
-}
+using Bounds = void (*)(const Lanes *, const float *, int64_t, int64_t, Lanes *);
+constexpr Bounds BOUNDS_OF_PAIRS[] = {
+    bounds_of<2>,  bounds_of<4>,  bounds_of<6>,
+#if defined(__AVX512F__)
+    bounds_of<8>,  bounds_of<10>, bounds_of<12>, bounds_of<14>, bounds_of<16>, bounds_of<18>,
+    bounds_of<20>, bounds_of<22>, bounds_of<24>, bounds_of<26>, bounds_of<28>,
+#endif
+};
 
 void set_threshold(const Search &s, Tile &tile) {
     for (int lane = 0; lane < LANES; ++lane) tile.threshold[lane] = tile.least[lane] - float(s.margin * tile.norm[lane]);
@@ -239,25 +161,15 @@ float first_least(const Search &s, int64_t index, std::vector<float> &products) 
 }
 
 void start_tile(const Search &s, Tile &tile, int64_t top, int64_t left) {
+    const int64_t length = s.chunks * CHUNK;
     std::vector<float> products(s.used);
     tile.top = top, tile.left = left;
     for (int lane = 0; lane < LANES; ++lane) {
         const int64_t y = top + lane / SIDE, x = left + lane % SIDE, index = y * s.width + x;
         const bool inside = y < s.height && x < s.width;
-        for (int64_t i = 0; i < s.length; ++i) tile.sketch[i][lane] = inside ? s.query_sketches[index * s.length + i] : 0;
-        const int part = lane / WIDTH, number = lane % WIDTH;
-        int32_t halves[2] = {};  // -128 times the sums of the integers in the lower and the upper half of the words
-        for (int i = 0; i < COARSE; ++i) {
-            const int32_t word = inside ? s.coarse_queries[index * COARSE + i] : 0;
-            int8_t integers[4];
-            std::memcpy(integers, &word, sizeof word);
-            for (int j = 0; j < 4; ++j) halves[j / 2] -= 128 * integers[j];
-            tile.coarse[i][part][number] = word;
+        for (int64_t i = 0; i < length; ++i) {
+            tile.sketch[i][lane] = inside ? s.query_sketches[index * length + i] : 0;
         }
-        tile.coarse_start[part][number] = start_of_sums(halves[0], halves[1]);
-        tile.scale[lane] = inside ? s.query_scales[index * 3] : 1;
-        tile.size[lane] = inside ? s.query_scales[index * 3 + 1] : 0;
-        tile.loss[lane] = inside ? s.query_scales[index * 3 + 2] : 0;
         const float *query = s.query + index * s.channels;
         tile.found[lane] = 0;
         tile.norm[lane] = inside ? std::sqrt(dot(query, query, s.channels)) + TINY : 0;
@@ -284,7 +196,6 @@ void mark_columns(const Search &s, Tile &tile, int64_t row) {
         }
         tile.in_window[x - tile.start] = uint16_t(in_window);
     }
-    std::fill_n(tile.in_window.begin() + (tile.stop - tile.start), TOGETHER, 0);
 }
 
 // Put a product among the largest of a query. A NaN counts as infinite, so that it shows in the labels.
@@ -312,44 +223,29 @@ void insert(const Search &s, Tile &tile, int lane, int64_t query, float product,
 
 // Search the part of a row of keys that a tile reaches, in one slot; return the number of dot products computed.
 int64_t search(const Search &s, Tile &tile, int64_t row, int64_t number) {
-    constexpr int64_t MOST = 16;
-    const int64_t slot = s.used_slots[number], first = (slot * s.height + row) * s.width;
-    if (tile.stop <= tile.start) return 0;
-    Flags thresholds[PARTS];
-    coarse_thresholds(s, tile, slot, thresholds);
-    int64_t kept = 0, computed = 0;
-    for (int64_t from = tile.start; from < tile.stop; from += TOGETHER) {
-        unsigned reached[TOGETHER];
-        coarse_reached(tile, s.coarse_keys + (first + from) * COARSE, thresholds, reached);
-#pragma GCC unroll 8
-        for (int64_t j = 0; j < TOGETHER; ++j) {
-            const uint16_t lanes = uint16_t(reached[j] & tile.in_window[from - tile.start + j]);
-            tile.candidates[kept] = {int32_t(from + j), lanes};
-            kept += lanes != 0;
-        }
-    }
-    for (int64_t from = 0; from < kept; from += MOST) {
-        Candidate *candidates = tile.candidates.data() + from;
-        const int64_t size = std::min(MOST, kept - from);
+    const int64_t slot = s.used_slots[number], length = tile.stop - tile.start;
+    if (length <= 0) return 0;
+    const float *sketches = s.key_sketches + (slot * s.height + row) * s.chunks * s.pitch * CHUNK;
+    const int64_t blocks = (length + BLOCK - 1) / BLOCK, step = ((length + blocks - 1) / blocks + 1) / 2 * 2;
+    int64_t computed = 0;
+    for (int64_t from = tile.start; from < tile.stop; from += step) {
+        const int64_t size = std::min(step, tile.stop - from), first = (row * s.width + from) * s.slots + slot;
+        const uint16_t *in_window = tile.in_window.data() + from - tile.start;
+        Lanes bounds[BLOCK];
+        uint16_t reached[BLOCK];
         unsigned any = 0;
-        for (int64_t i = 0; i < size; i += FINE) {
-            Lanes bounds[FINE];
-            const float *keys[FINE];
-            for (int64_t j = 0; j < FINE; ++j)
-                keys[j] = s.key_sketches + (first + candidates[std::min(i + j, size - 1)].column) * s.length;
-            fine_bounds(s, tile, keys, bounds);
-            for (int64_t j = 0; j < std::min<int64_t>(FINE, size - i); ++j) {  // not less: a NaN is let through
-                any |= candidates[i + j].lanes &= uint16_t(not_less(bounds[j], tile.threshold));
-                const float *key = s.keys + key_index(s, row, candidates[i + j].column, slot) * s.channels;
-                for (int64_t k = 0; candidates[i + j].lanes && k < s.channels; k += 16) __builtin_prefetch(key + k);
-            }
-        }
+        BOUNDS_OF_PAIRS[(size + 1) / 2 - 1](tile.sketch.data(), sketches + from * CHUNK, s.chunks, s.pitch, bounds);
+        for (int64_t j = 0; j < size; ++j)  // not less: a NaN is let through
+            any |= reached[j] = uint16_t(not_less(bounds[j], tile.threshold) & in_window[j]);
         if (!any) continue;
-        for (int64_t i = 0; i < size; ++i)
-            for (unsigned lanes = candidates[i].lanes; lanes; lanes &= lanes - 1, ++computed) {
+        for (int64_t j = 0; j < size; ++j)
+            for (int64_t i = 0; reached[j] && i < s.channels; i += 16)
+                __builtin_prefetch(s.keys + (first + j * s.slots) * s.channels + i);
+        for (int64_t j = 0; j < size; ++j)
+            for (unsigned lanes = reached[j]; lanes; lanes &= lanes - 1, ++computed) {
                 const int lane = __builtin_ctz(lanes);
                 const int64_t query = (tile.top + lane / SIDE) * s.width + tile.left + lane % SIDE;
-                const int64_t index = key_index(s, row, candidates[i].column, slot);
+                const int64_t index = first + j * s.slots;
                 const float product = dot(s.query + query * s.channels, s.keys + index * s.channels, s.channels);
                 if (!(product < tile.least[lane])) insert(s, tile, lane, query, product, index, s.counts[number]);
             }
@@ -361,6 +257,7 @@ int64_t search(const Search &s, Tile &tile, int64_t row, int64_t number) {
 // Compute the products that were kept once more, channel after channel as a matrix product adds them up, so that the
 // labels have the digits of other implementations.
 void finish_tile(const Search &s, const Tile &tile) {
+    constexpr int TOGETHER = 8;
     for (int lane = 0; lane < LANES; ++lane) {
         const int64_t y = tile.top + lane / SIDE, x = tile.left + lane % SIDE, found = tile.found[lane];
         if (y >= s.height || x >= s.width) continue;
@@ -388,11 +285,7 @@ extern "C" int64_t vidcorr_screened_search(const Search *pointer, int64_t first,
     const Search &s = *pointer;
     const int64_t across = (s.width + SIDE - 1) / SIDE;
     std::vector<Tile> tiles(across * ROWS_OF_TILES);
-    for (Tile &tile : tiles) {
-        tile.sketch.resize(s.length);
-        tile.in_window.resize(s.width + TOGETHER);
-        tile.candidates.resize(s.width + TOGETHER);
-    }
+    for (Tile &tile : tiles) tile.sketch.resize(s.chunks * CHUNK), tile.in_window.resize(s.width);
     int64_t computed = 0;
     for (int64_t top = first; top < stop; top += SIDE * ROWS_OF_TILES) {
         const int64_t bottom = std::min(top + SIDE * ROWS_OF_TILES, stop);
