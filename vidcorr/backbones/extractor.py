@@ -296,6 +296,10 @@ def output_of_blank(view: nn.Module, kind: str, function: Callable[[Tensor], Any
             return features_by(function, blank), (height, width)
         except Exception as error:  # of a user's code
             said = message_of(error) or type(error).__name__
+            tubelet = getattr(getattr(view, "network", None), "tubelet_size", 1)
+            if tubelet != 1:
+                wrapper = f"vidcorr.backbones.Clips(network, tubelet={tubelet})"
+                raise ValueError(f"{kind}: takes clips, not a single frame: give {wrapper}: {said}") from error
             raise ValueError(
                 f"{kind}: no map of a blank image of {height} x {width}, which measures its stride (if it takes only "
                 "images of its own size: give a network that takes others, or a wrapper that resizes images or "

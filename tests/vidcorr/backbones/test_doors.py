@@ -271,6 +271,14 @@ def test_a_network_of_one_image_size_is_refused_with_its_words_and_a_remedy(erro
     refused(ValueError, said, load(OfOneSize(3, 4, 8, 8)).view)
 
 
+def test_a_network_of_tubelets_alone_is_answered_with_clips():
+    network = networks.VJepa()
+    network.image = network.video  # V-JEPA 2 embeds no single frame
+    refused(
+        ValueError, r"VJepa: takes clips, not a single frame: give .*Clips\(network, tubelet=2\)", load(network).view
+    )
+
+
 def test_blocks_of_dino_are_stages_of_one_pass_without_the_class_token():
     network = networks.Dino()
     images = torch.rand(1, 3, 61, 80)  # padded to whole patches
