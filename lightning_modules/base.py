@@ -367,18 +367,6 @@ class CorrespondenceModule(SavedModule):
         """
         return Encoder(self.backbone, self.input_of_backbone, described=self.described)
 
-    def encoder_in_checkpoint(self) -> dict[str, Any] | None:
-        """Return the encoder that a checkpoint stores for benchmarks, described by classes of the library.
-
-        Returns:
-            `class_path` and `init_args`, which build it again, and the `prefix` of its weights; None for a network
-            without a name, or a module with features of its own, whose class a checkpoint then needs.
-        """
-        if self.has_own_features or self.described is None:
-            return None
-        recipe = self.evaluated.recipe
-        return None if recipe is None else {**recipe, "prefix": "backbone."}
-
 
 def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:
     """Check the form and range of the images in a batch.

@@ -26,6 +26,8 @@ class FrozenEncoder(SavedModule):
         ValueError: for an unknown spec, or a mean without a deviation.
     """
 
+    prefix_of_evaluated = "encoder.network."
+
     def __init__(
         self,
         spec: str,
@@ -49,13 +51,6 @@ class FrozenEncoder(SavedModule):
         encoder = copy.copy(self.encoder)
         encoder.described = self.described or encoder.described
         return encoder
-
-    def encoder_in_checkpoint(self) -> dict[str, Any] | None:
-        """Return the encoder in terms of the library; None if a checkpoint needs this class for its features."""
-        recipe = self.encoder.recipe
-        if recipe is None or self.has_own_features:
-            return None
-        return {**recipe, "prefix": "encoder.network."}
 
     def validation_step(self, batch: dict[str, Any], batch_index: int, dataloader_idx: int = 0) -> None:
         """Do nothing; benchmarks run in later hooks."""

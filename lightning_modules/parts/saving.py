@@ -1,9 +1,8 @@
 """Base of the modules of this project: how they are saved and loaded, and their features for benchmarks."""
 
-from abc import abstractmethod
 from importlib.metadata import version
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 from pytorch_lightning.core.saving import load_hparams_from_yaml
@@ -32,6 +31,8 @@ class SavedModule(pl.LightningModule):
     """
 
     described: Network | None = None
+    prefix_of_evaluated: ClassVar[str] = "backbone."
+    """Prefix of the weights of `evaluated` in a checkpoint."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,9 +146,15 @@ class SavedModule(pl.LightningModule):
         """True if `feature_extractor` is overridden: `evaluated` then gives other features than benchmarks see."""
         return type(self).feature_extractor is not SavedModule.feature_extractor
 
-    @abstractmethod
     def encoder_in_checkpoint(self) -> dict[str, Any] | None:
-        """Return the encoder in terms of the library; None if a checkpoint needs this class for its features."""
+        """Return the encoder that a checkpoint stores for benchmarks, described by classes of the library.
+
+        Returns:
+            `class_path` and `init_args`, which build it again, and the `prefix` of its weights; None for a network
+            without a name, or a module with features of its own, whose class a checkpoint then needs.
+        """
+        recipe = None if self.has_own_features else self.evaluated.recipe
+        return None if recipe is None else {**recipe, "prefix": self.prefix_of_evaluated}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that a checkpoint is ours and fits this module, load its weights, and describe them.
