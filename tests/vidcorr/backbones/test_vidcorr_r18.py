@@ -9,6 +9,7 @@ import torch
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import Network, build_feature_extractor, load, weights_digest
 from vidcorr.datasets.generated import write_davis
+from vidcorr.datasets.generated.writers import OPENCV
 from vidcorr.lightning_modules import FrozenEncoder, VFSMoCo
 
 NAME = "vidcorr-r18"
@@ -39,6 +40,7 @@ def test_its_weights_are_the_card_s_and_draw_no_random_numbers():
     assert (module.rebuilt_by["backbone"], FrozenEncoder(NAME).rebuilt_by["spec"]) == (full, full)
 
 
+@pytest.mark.skipif(OPENCV < 5, reason="the stored scores are of videos that OpenCV 5 draws")
 def test_its_scores_on_generated_videos_are_the_stored_scores(tmp_path):
     root = write_davis(tmp_path / "davis", 2, frames=8, size=(96, 128))
     assert scores_by_sequence(root, {"radius": 3}) == pytest.approx(SCORES["generated"], abs=TOLERANCE)
