@@ -28,9 +28,9 @@ LETTERS = 18
 """Most letters of a line of a row's name."""
 WIDE = 8.0
 """Width of a waterfall, inches."""
-LINE = 0.17
+LINE = 0.16
 """Height of a line of text in it, inches."""
-ROW = 2.2
+ROW = 2.0
 """Least height of its rows, lines."""
 HALF_BAR = 0.6
 """Half of the height of a bar, lines."""
@@ -108,7 +108,7 @@ def waterfall(table: Table) -> Figure:
     head, column = next(iter(table.columns.items()))
     cells = [row[head] for row in table.rows.values()]
     last = len(cells) - 1
-    figure = Figure(dpi=300, layout="constrained")
+    figure = Figure(dpi=200, layout="constrained")
     axes = figure.add_subplot(xlabel=f"{column.score}, per cent")
     middles, bottom = _name_rows(axes, list(table.rows))
     axes.set_ylim(bottom, 0)
