@@ -85,7 +85,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
                 damaged = archive.testzip()
                 if damaged:
                     raise ValueError(f"{damaged} has another sum than when it was saved")
-        if torch.__version__ < (2, 10):
+        if torch.__version__ < (2, 10):  # type: ignore[operator]  # it compares with tuples too
             _warn_of_reader()
         # only an archive, not torch's older form, can leave its tensors in the file
         with torch.serialization.safe_globals(TYPES_OF_DATA):
