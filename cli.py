@@ -19,7 +19,7 @@ import pytorch_lightning as pl
 import torch
 from jsonargparse import ActionConfigFile, Namespace
 from pytorch_lightning.accelerators import Accelerator
-from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, TQDMProgressBar
+from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, TQDMProgressBar, WeightAveraging
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.environments import SLURMEnvironment
@@ -54,6 +54,17 @@ NOISE = (
 """Warnings of Lightning without use on the command line."""
 MISSPELT = re.compile(r"dot import path string: (\w+)|arguments: --([\w.]+)|path '([\w.]+)': Option '(\w+)' is not")
 """Class, flag, or class and option, in the parser's messages."""
+OF_OTHERS = {
+    "lr": "--model.base_lr or --model.lr",
+    "learning_rate": "--model.base_lr or --model.lr",
+    "optimizer": "the arguments of the method, vidcorr fit --model.help VFSSimSiam",
+    "batch_size": "--data.batch_size",
+    "num_workers": "--data.num_workers",
+    "epochs": "--trainer.max_epochs",
+    "gpus": "--trainer.devices",
+    "resume": "vidcorr resume RUN, or --ckpt_path",
+}
+"""Flag of other programs → ours."""
 
 
 # The parser
@@ -176,7 +187,8 @@ class VidcorrCLI(LightningCLI):
                 args=words_for_parser(self.run.words, rank_zero_info),
             )
         except ArgumentError as error:
-            raise UsageError(with_near_name(message_of(error))) from error
+            message = with_flag(message_of(error), self.run.words)
+            raise UsageError(with_near_name(message)) from error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -235,7 +247,11 @@ class VidcorrCLI(LightningCLI):
         if not trainer.fast_dev_run:
             start.append(RunStart(self._parser(self.command), self.config[self.command], self.run))
         defaults = [] if trainer.barebones else self._default_callbacks(given, bool(benchmarks))
-        return super().instantiate_trainer(callbacks=[*start, *given, *benchmarks, *defaults], **kwargs)
+        averaging = [callback for callback in given if isinstance(callback, WeightAveraging)]
+        others = [callback for callback in given if callback not in averaging]
+        # after the benchmarks, which then score the averages: it takes them back at the end of a validation
+        added = [*start, *others, *benchmarks, *averaging, *defaults]
+        return super().instantiate_trainer(callbacks=added, **kwargs)
 
     def _default_callbacks(self, given: Sequence[pl.Callback], has_benchmarks: bool) -> list[pl.Callback]:
         """Return the default callbacks of the command, except those of a kind that is given."""
@@ -329,6 +345,16 @@ class VidcorrCLI(LightningCLI):
             print("next:", f"cd {shlex.quote(os.getcwd())} && {line}")  # paths in the config may begin here
 
 
+def with_flag(message: str, words: Sequence[str]) -> str:
+    """Return the parser's message with the flag that lacks its value: of `--data.size` it names `--data`."""
+    stated = re.search("argument (--[a-z]+): expected one argument", message)
+    following = [*words[1:], "--"]
+    for word, after in zip(words, following, strict=True):
+        if stated and word.startswith(f"{stated[1]}.") and "=" not in word and after.startswith("--"):
+            return f"argument {word}: expected one argument"
+    return message
+
+
 def with_near_name(message: str) -> str:
     """Return the parser's message, with the class, option or package that was perhaps meant."""
     if "does not correspond to a subclass" in message and "lightning.pytorch" in sys.modules:
@@ -337,6 +363,8 @@ def with_near_name(message: str) -> str:
     if found is None:
         return message
     misspelt_class, flag, class_path, option = found.groups()
+    if flag in OF_OTHERS:
+        return f"{message}; here it is {OF_OTHERS[flag]}"
     if misspelt_class:
         written = misspelt_class
         known = [*dir(vidcorr), *dir(pl.callbacks), *dir(pl.loggers)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint, StochasticWeightAveraging, WeightAveraging
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import SaveConfigCallback
 
 from vidcorr.backbones import load
@@ -93,12 +93,9 @@ class BenchmarkCallback(pl.Callback):
         return found
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Open the data set before any training; refuse another benchmark of this name, and averages of weights."""
+        """Open the data set before any training; refuse another benchmark of this name."""
         if any(other is not self and other.name == self.name for other in benchmarks_among(trainer)):
             raise ValueError(f"two benchmarks are called {self.name}: give one another name")
-        for other in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(other, WeightAveraging | StochasticWeightAveraging):
-                raise ValueError(f"{type(other).__name__} beside {self.name}: which weights are scored is not defined")
         # every rank logs the scores of all ranks
         warnings.filterwarnings("ignore", f"It is recommended to use `self.log.'{re.escape(self.name)}/")
         self._loaded = None

@@ -1,4 +1,4 @@
-"""A run ends in order: on a signal, a non-finite loss, a lost rank; and callbacks that training cannot have."""
+"""A run ends in order: on a signal, a non-finite loss, a lost rank."""
 
 import math
 import os
@@ -21,7 +21,7 @@ from .checkpoint_files import use_atomic_files
 from .checkpoints import TrainingStopped, last_checkpoints
 from .loops import accumulates
 
-REFUSED = (
+INEXACT = (
     lightning.BackboneFinetuning,
     lightning.BatchSizeFinder,
     lightning.GradientAccumulationScheduler,
@@ -30,7 +30,7 @@ REFUSED = (
     lightning.StochasticWeightAveraging,
     lightning.WeightAveraging,
 )
-"""Callbacks of Lightning that change rates, queues or weights against the plan, or prevent exact resuming."""
+"""Callbacks of Lightning that change rates, batches or weights, and may do otherwise in a run that resumes."""
 NOT_FINITE = 99
 """Outcome of a step whose loss is not finite: larger than every number of a signal, so that it counts on all ranks."""
 
@@ -47,9 +47,6 @@ class Stops(pl.Callback):
     - **A non-finite loss** stops the run. It is checked a step later, so that no step waits for a GPU; losses and
       weights are checked before every save, so nothing replaces a good checkpoint.
     - **A lost rank**, killed or hanging, ends the other ranks, and they end it.
-
-    Raises:
-        ValueError: for a callback of `REFUSED`.
     """
 
     def __init__(self) -> None:
@@ -59,10 +56,12 @@ class Stops(pl.Callback):
         self._handlers = ExitStack()  # handlers of signals, until the run ends
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Refuse what would train otherwise than planned, and let checkpoints be written atomically."""
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, REFUSED):
-                raise ValueError(f"{type(callback).__name__}: leave it out: the plan or a resumed run would be wrong")
+        """Say what may not resume exactly, and let checkpoints be written atomically."""
+        names = [type(each).__name__ for each in trainer.callbacks if isinstance(each, INEXACT)]  # type: ignore[attr-defined]
+        if names and stage == "fit":
+            rank_zero_info(
+                f"{', '.join(names)}: may not resume exactly; a benchmark scores the weights that a validation does"
+            )
         use_atomic_files(trainer)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -5,6 +5,7 @@ Also tests `callbacks/run_start.py`.
 
 import json
 import os
+import re
 import shlex
 import sys
 import warnings
@@ -21,7 +22,7 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from jsonargparse import Namespace
-from pytorch_lightning.callbacks import LearningRateMonitor, TQDMProgressBar
+from pytorch_lightning.callbacks import EMAWeightAveraging, LearningRateMonitor, TQDMProgressBar
 from pytorch_lightning.cli import LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
@@ -38,7 +39,7 @@ from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Throughput
 from vidcorr.callbacks.run_start import RunStart
-from vidcorr.cli import NOISE, is_first_rank, main, make_trainer, without_members
+from vidcorr.cli import NOISE, OF_OTHERS, is_first_rank, main, make_trainer, without_members
 from vidcorr.errors import UsageError
 from vidcorr.experiments.runs import Record
 from vidcorr.experiments.words import words_for_parser
@@ -106,6 +107,19 @@ def test_a_flag_belongs_to_the_last_callback_before_it_in_files_and_words_alike(
     refused(UsageError, line, parsed, "fit", *MOCO, "--trainer.max_epoch=3")
     message = "Option 'every_n_steps' is not accepted"
     refused(UsageError, message, parsed, "fit", *MOCO, append, "--trainer.callbacks+=Throughput", of_the_last)
+
+
+@pytest.mark.parametrize("flag", OF_OTHERS)
+def test_a_flag_of_other_programs_is_answered_with_ours(flag):
+    refused(UsageError, f"--{flag} 3; here it is ", parsed, "fit", "--model=VFSSimSiam", f"--{flag}", "3")
+    for ours in re.findall(r"--(?:data|trainer)\.\w+", OF_OTHERS[flag]):
+        assert parsed("fit", "--model=VFSSimSiam", f"{ours}=3")
+
+
+def test_none_is_null_and_a_flag_without_its_value_is_named():
+    assert parsed("fit", *MOCO, "--trainer.max_time=None", "--data.seed", "None").trainer.max_time is None
+    for words in (["--data.colour"], ["--data.colour", "--trainer.max_steps=3"]):
+        refused(UsageError, "^argument --data.colour: expected one", parsed, "fit", "--model=VFSSimSiam", *words)
 
 
 class Own(pl.LightningDataModule):
@@ -340,6 +354,9 @@ def test_callbacks_are_added_unless_there_are_ones_of_their_kind(trainer_options
     default = [BestCheckpoint, Throughput, LearningRateMonitor, LastCheckpoint, TQDMProgressBar]
     assert added() == [BenchmarkCallback, *default]
     assert added(callbacks=LastCheckpoint()) == [LastCheckpoint, BenchmarkCallback, *default[:3], TQDMProgressBar]
+    averaging = EMAWeightAveraging()
+    benchmark, average, *_ = added(callbacks=[averaging])
+    assert (benchmark, average) == (BenchmarkCallback, EMAWeightAveraging)  # it scores the averages
     assert added(barebones=True) == [BenchmarkCallback]
     for changes, kinds in (
         ({"logger": False}, [LearningRateMonitor]),

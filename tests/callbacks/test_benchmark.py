@@ -194,13 +194,9 @@ def test_a_monitor_of_a_score_is_taken_only_if_every_epoch_has_one(kind, tmp_pat
     watched(tmp_path, of_lightning.EarlyStopping("val/loss", strict=False), every=2, epochs=1, max_steps=1)
 
 
-def test_a_callback_that_takes_the_wrong_score_or_weights_is_refused(tmp_path):
-    for callback, line in (
-        (of_lightning.EMAWeightAveraging(decay=0.5), "EMA.* beside counted: which weights are scored is not defined"),
-        (of_lightning.StochasticWeightAveraging(0.1), "Stochastic.* beside counted: which weights"),
-        (BestCheckpoint("counted/other"), "no benchmark logs counted/other; they log counted/score"),
-    ):
-        refused(ValueError, line, watched, tmp_path, callback)
+def test_a_score_that_no_benchmark_logs_is_refused(tmp_path):
+    line = "no benchmark logs counted/other; they log counted/score"
+    refused(ValueError, line, watched, tmp_path, BestCheckpoint("counted/other"))
 
 
 @pytest.mark.parametrize("choose", [max, min])

@@ -26,6 +26,8 @@ GROUPS = {
     "data and weights": ("generate", "check-data", "convert", "export"),
 }
 """Group of `--help` → its commands, in the order in which a newcomer needs them."""
+OF_OTHERS = {"train": "fit", "test": "validate", "eval": "evaluate"}
+"""Command of other programs → ours."""
 USAGE = """\
 usage: vidcorr COMMAND [options]    (python cli.py COMMAND is the same)
 
@@ -99,7 +101,8 @@ def run_command(args: Sequence[str]) -> None:
     elif first in files:
         import_module(f"vidcorr.commands.{files[first].stem}").command(rest)
     else:
-        raise errors.UsageError(f"unknown command {first!r}. Commands: {', '.join([*RUNS, *files])}")
+        ours = f"; here it is {OF_OTHERS[first]}" if first in OF_OTHERS else ""
+        raise errors.UsageError(f"unknown command {first!r}{ours}. Commands: {', '.join([*RUNS, *files])}")
 
 
 def tools() -> dict[str, Path]:

@@ -60,7 +60,7 @@ def rewritten(args: Sequence[str]) -> Iterator[str]:
     """Yield the words, some of them in the form that the parser takes.
 
     A network after `--model` becomes the class around it, `--input`, `--mean` and `--std` become arguments of the
-    class, and several values of `--data.source` a list.
+    class, several values of `--data.source` a list, and None null.
 
     Raises:
         UsageError: if an `--on` has one NAME twice.
@@ -80,6 +80,9 @@ def rewritten(args: Sequence[str]) -> Iterator[str]:
         elif flag == "--data.source" and (len(values) > 1 or is_number("".join(values))):
             used = len(values)
             yield f"{flag}={json.dumps(values)}"  # a list keeps the text of a folder called 1e3
+        elif "." in flag and values[:1] == ["None"]:
+            used = 1
+            yield f"{flag}=null"
         else:
             if flag == "--on":
                 refuse_one_name_twice(values)
