@@ -84,7 +84,7 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
     Raises:
         ValueError: one line with all names that the user would have to allow.
     """
-    outside = {name for name in names if not (_is_trusted(package_of(name), source) or _is_of_this_script(name))}
+    outside = {name for name in names if not (_is_trusted(name, source) or _is_of_this_script(name))}
     refused = sorted({permission_for(name) for name in outside} - _allowed)
     for name in outside.intersection(refused):  # not torch.hub's entries, whose permission is the repository
         package = package_of(name)
@@ -161,18 +161,25 @@ def _can_be_found(package: str) -> bool:
 
 def _came_with(path: str | Path, source: str | Path) -> bool:
     """Return whether a file lies in the folder of a checkpoint or below, unless that is the working directory."""
-    folder = Path(source).resolve().parent
     try:
-        return folder != Path.cwd() and Path(path).is_file() and Path(path).resolve().is_relative_to(folder)
+        return Path(path).is_file() and _is_beside(path, source)
     except (OSError, ValueError):  # a text that is no path
         return False
 
 
-def _is_trusted(package: str, source: str | Path) -> bool:
-    """Return whether a package is among `TRUSTED`, or is the user's own for a checkpoint; import nothing.
+def _is_beside(path: str | Path, source: str | Path) -> bool:
+    """Return whether a path is the folder of a checkpoint or lies in it, unless that is the working directory."""
+    folder = Path(source).resolve().parent
+    return folder != Path.cwd() and Path(path).resolve().is_relative_to(folder)
 
-    An installed package is not the user's for the folder in which it lies, nor is what came with the checkpoint.
+
+def _is_trusted(name: str, source: str | Path) -> bool:
+    """Return whether a name is of `TRUSTED`, or of the user's own code for a checkpoint; import nothing.
+
+    An installed package is not the user's for the folder in which it lies, nor is what came with the checkpoint, also
+    where that lies below a package of the user's.
     """
+    package, *parts = re.split("[.:]", name)
     if package in TRUSTED:
         return True
     if package == SCRIPT or not package.isidentifier():  # a script is decided by name
@@ -185,6 +192,13 @@ def _is_trusted(package: str, source: str | Path) -> bool:
     installed = (sys.prefix, sys.base_prefix, site.getusersitepackages())
     if any(map(file.is_relative_to, installed)) or _came_with(file, source):
         return False
+    for part in parts:  # the modules below it, which Python would import next
+        found = PathFinder.find_spec(part, found.submodule_search_locations or [])
+        if found is None:
+            break
+        places = [found.origin] if found.origin else list(found.submodule_search_locations or [])
+        if any(_is_beside(place, source) for place in places):
+            return False
     return file.is_relative_to(Path.cwd())
 
 

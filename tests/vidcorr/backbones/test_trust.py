@@ -94,6 +94,21 @@ def test_a_module_that_came_with_a_checkpoint_is_not_the_users(tmp_path, monkeyp
         assert trust.check_names(recipe, "runs/x.ckpt")
 
 
+def test_a_checkpoint_below_a_package_of_the_users_may_name_the_package_but_not_what_came_with_it(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for file in ("mine/__init__.py", "mine/net.py", "mine/given/evil.py", "mine/given/deep/evil.py"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("raise SystemExit(9)\n")
+    for name in ("mine.given.evil:net", "mine.given.deep.evil:net"):
+        recipe = {"class_path": FROZEN, "init_args": {"spec": name}}
+        refused(ValueError, f"--allow {name} ", trust.check_names, recipe, "mine/given/x.ckpt")
+    for name in ("mine.net:net", "mine:given"):
+        assert trust.check_names({"class_path": FROZEN, "init_args": {"spec": name}}, "mine/net/x.ckpt")
+    assert trust.check_names({"class_path": FROZEN, "init_args": {"spec": "mine.given.evil:net"}}, "x.ckpt")
+
+
 def test_a_name_that_is_not_there_is_one_line():
     absent = "^mine: cannot import it .module 'torch' has no attribute 'Absent'.; run from its folder"
     refused(ValueError, absent, trust.import_named, "torch", "Absent", "mine")  # torch has a `__getattr__` of its own
