@@ -94,23 +94,30 @@ def sentences_on_frames(records: Collection[ScoreRecord]) -> list[str]:
     for text, protocols in enlarged.items():
         by_protocols = listed(list(protocols)) if len(protocols) <= 2 else f"{len(protocols)} protocols"
         sentences.append(f"{text} by {by_protocols}: scores saturate")
-    on_radius = dict.fromkeys(_sentence_on_radius(record.result) for record in records)
-    return sentences + list(filter(None, on_radius))
+    return sentences + _sentences_on_radius(records)
 
 
-def _sentence_on_radius(result: Result) -> str:
-    """Return the radius in proportion to the smallest frames, if they are too small for the protocol's own."""
-    smallest, *_ = result.data.get("short_sides") or [0]
-    protocol = result.stage.protocol
-    radius = protocol.fields.get("radius")
-    in_cells = radius and protocol.fields.get("radius_unit") == "cell" and "radius=" not in protocol.name
-    if not in_cells or protocol.fields.get("input_size") or not 0 < smallest < SMALL_SIDE:
-        return ""
-    fitting = ceil(radius * smallest / USUAL_SIDE)
-    return (
-        f"Frames of {result.data_set} are {smallest} px, the radius of {protocol.shared_name} is for {USUAL_SIDE}: "
-        f"--change radius={fitting} is in proportion"
-    )
+def _sentences_on_radius(records: Collection[ScoreRecord]) -> list[str]:
+    """Return the radius in proportion to the smallest frames, where these are too small for the protocol's own."""
+    data_sets: dict[tuple[int, int], dict[str, None]] = {}  # side of the frames, radius in proportion → benchmarks
+    protocols: dict[tuple[int, int], dict[str, None]] = {}
+    for record in records:
+        result = record.result
+        smallest, *_ = result.data.get("short_sides") or [0]
+        protocol = result.stage.protocol
+        radius = protocol.fields.get("radius")
+        in_cells = radius and protocol.fields.get("radius_unit") == "cell" and "radius=" not in protocol.name
+        if not in_cells or protocol.fields.get("input_size") or not 0 < smallest < SMALL_SIDE:
+            continue
+        case = smallest, ceil(radius * smallest / USUAL_SIDE)
+        data_sets.setdefault(case, {})[result.data_set] = None
+        protocols.setdefault(case, {})[protocol.shared_name] = None
+    sentences = []
+    for (side, fitting), names in data_sets.items():
+        by_protocols = listed(list(protocols[side, fitting]))
+        text = f"Frames of {listed(list(names))} are {side} px, the radius of {by_protocols} is for {USUAL_SIDE} px"
+        sentences.append(f"{text}: radius={fitting} is in proportion")
+    return sentences
 
 
 def _sentence_on_enlarged(result: Result) -> str:

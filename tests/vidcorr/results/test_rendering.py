@@ -219,5 +219,5 @@ def test_a_note_says_which_frames_were_scored_and_that_small_ones_were_enlarged(
 )
 def test_a_radius_that_spans_small_frames_is_named_with_one_in_proportion(by, side, fitting):
     said = render(tabulate(records("A", by=by, data={"short_sides": [side, side]})), "md")
-    assert ("--change radius=" in said) is bool(fitting)
+    assert ("is in proportion" in said) is bool(fitting)
     assert fitting is None or f"radius={fitting} is in proportion" in said
