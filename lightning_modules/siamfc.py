@@ -40,6 +40,16 @@ class SiameseExtractor(FeatureExtractor):
         self.dilated = backbone.dilated
         self.input = backbone.input
         self.normalises = backbone.normalises
+        self.positions = backbone.positions
+        self.final_norm = backbone.final_norm
+        self.ignores = backbone.ignores
+
+    def adapted(self, **values: Any) -> "SiameseExtractor":
+        """Return an extractor whose backbone has other values of `input`, `positions` or `final_norm`."""
+        view = SiameseExtractor(self.backbone.adapted(**values), self.exemplar_conv, self.search_conv)
+        view.given = self.given
+        view.described = self.described
+        return view.train(self.training)
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return features of search regions."""

@@ -82,3 +82,15 @@ def test_one_convolution_may_serve_exemplars_and_search_regions(tmp_path):
     with torch.no_grad():
         assert torch.equal(view.exemplar(crops), module.exemplar_conv(module.backbone(crops)))
         assert torch.equal(view.exemplar(crops), view(crops))
+
+
+def test_a_protocols_view_reaches_the_backbone_of_the_extractor():
+    torch.manual_seed(0)
+    view = SiamFC("timm:vit_tiny_patch16_224", stage="block12", dilated=False).feature_extractor()
+    images = torch.rand(1, 3, 64, 64)
+    alone = view.backbone
+    without_norm = view.adapted(final_norm=False)
+    expected = view.search_conv(alone.adapted(final_norm=False)(images))
+    assert torch.equal(without_norm(images), expected)
+    assert not torch.equal(without_norm(images), view(images))
+    assert (without_norm.final_norm, view.final_norm, view.ignores) == (False, True, alone.ignores)

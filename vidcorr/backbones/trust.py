@@ -35,6 +35,15 @@ Recipe = dict[str, Any]
 """`class_path` of a class and `init_args` of its constructor, plain types."""
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 """A text that a parser may take as a class or function, `package.module.Class`."""
+# fmt: off
+DATA_SUFFIXES = frozenset({
+    "avi", "ckpt", "csv", "h5", "jpeg", "jpg", "json", "log", "mkv", "mov", "mp4", "npy", "npz", "pickle", "pkl", "png",
+    "pt", "pth", "safetensors", "tar", "txt", "webm", "yaml", "yml", "zip",
+})
+# fmt: on
+"""Last parts of the names of files, `train.csv`, which look like import paths."""
+CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
+"""Files that a parser reads in place of a value."""
 _allowed: set[str] = set()
 
 
@@ -142,7 +151,9 @@ def named_code(content: object, source: str | Path) -> Iterator[str]:
 def _code_in_text(text: str, source: str | Path) -> Iterator[str]:
     """Yield the code that a text names: itself, or what it holds as YAML."""
     is_import = IMPORT_PATH.fullmatch(text) is not None and _can_be_found(package_of(text))
-    if is_import or _came_with(text, source):
+    is_of_data = text.rpartition(".")[2] in DATA_SUFFIXES and not _has_package_beside(text, source)
+    is_config = text.endswith(CONFIG_SUFFIXES) and _came_with(text, source)
+    if (is_import and not is_of_data) or is_config:
         yield text
     elif any(mark in text for mark in ":[{"):
         try:
@@ -159,6 +170,15 @@ def _can_be_found(package: str) -> bool:
     return package in sys.modules or importlib.util.find_spec(package) is not None
 
 
+def _has_package_beside(name: str, source: str | Path) -> bool:
+    """Return whether the package of an import path came with a checkpoint."""
+    found = PathFinder.find_spec(package_of(name))
+    if found is None:
+        return False
+    places = [found.origin] if found.origin else list(found.submodule_search_locations or [])
+    return any(_is_beside(place, source) for place in places)
+
+
 def _came_with(path: str | Path, source: str | Path) -> bool:
     """Return whether a file lies in the folder of a checkpoint or below, unless that is the working directory."""
     try:
@@ -169,8 +189,11 @@ def _came_with(path: str | Path, source: str | Path) -> bool:
 
 def _is_beside(path: str | Path, source: str | Path) -> bool:
     """Return whether a path is the folder of a checkpoint or lies in it, unless that is the working directory."""
-    folder = Path(source).resolve().parent
-    return folder != Path.cwd() and Path(path).resolve().is_relative_to(folder)
+    place = Path(path).resolve()
+    for folder in (Path(source).resolve().parent, Path(source).parent.resolve()):  # of the file, and of a link to it
+        if folder != Path.cwd() and place.is_relative_to(folder):
+            return True
+    return False
 
 
 def _is_trusted(name: str, source: str | Path) -> bool:

@@ -80,6 +80,25 @@ def test_texts_that_name_no_code_are_arguments():
     assert trust.check_names({"class_path": LIIR, "init_args": {"note": texts}}, "runs/x.ckpt")
 
 
+def test_names_of_files_are_arguments_but_not_of_a_package_or_a_config_that_came_with_the_checkpoint(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for file in ("train/a.mp4", "runs/labels.txt", "runs/names.yaml", "model1/__init__.py"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    texts = ["test.csv", "train.txt", "code.json", "runs/labels.txt"]
+    assert trust.check_names({"class_path": LIIR, "init_args": {"note": texts}}, "runs/x.ckpt")
+    (tmp_path / "model1/weights").mkdir()
+    (tmp_path / "model1/link.ckpt").symlink_to("weights/x.ckpt")
+    for text, checkpoint in (
+        ("model1.csv", "model1/x.ckpt"),
+        ("model1.csv", "model1/link.ckpt"),
+        ("runs/names.yaml", "runs/x.ckpt"),
+    ):
+        refused(ValueError, "--allow", trust.check_names, {"class_path": LIIR, "init_args": {"note": text}}, checkpoint)
+
+
 def test_a_module_that_came_with_a_checkpoint_is_not_the_users(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
