@@ -41,7 +41,8 @@ def explaining(errors: Errors) -> str | None:
 
     It explains an item whose first known place is off if it has that place to a pixel and `TIMES` better, and if most
     of the later places are off too: else the prediction is right as it is written, but for a start that is not scored.
-    It explains the sequence if it explains most of the items that are off.
+    A prediction that begins with what is given is read as written, as that of a tracker that stays there. It explains
+    the sequence if it explains most of the items that are off.
     """
     written = errors[AS_WRITTEN]
     found: dict[str, float] = {}
@@ -52,7 +53,8 @@ def explaining(errors: Errors) -> str | None:
         first = known.argmax(axis=0)[None]
         start = np.take_along_axis(written, first, axis=0)[0]
         start_of_reading = np.take_along_axis(values, first, axis=0)[0]
-        is_off = known.any(axis=0) & (start >= OFF)
+        is_given = written[0] < OFF
+        is_off = known.any(axis=0) & (start >= OFF) & ~is_given
         is_exact = (start_of_reading <= EXACT) & (TIMES * start_of_reading <= start)
         later = known & (np.arange(PLACES)[:, None] > first)
         off_later = (later & (written >= OFF)).sum(axis=0)

@@ -217,6 +217,13 @@ def test_exact_boxes_have_the_official_score_in_every_permitted_form(rules, tmp_
 
 
 @pytest.mark.parametrize("rules", get_args(BoxRules))
+def test_boxes_that_stay_at_the_given_one_or_come_a_frame_late_after_it_are_scored(rules, tmp_path):
+    stays = score_of_boxes(rules, lambda boxes: np.repeat(boxes[:1], len(boxes), axis=0), tmp_path / "stays")
+    late = score_of_boxes(rules, lambda boxes: np.vstack([boxes[:1], boxes[:-1]]), tmp_path / "late")
+    assert stays.doubts == late.doubts == ()
+
+
+@pytest.mark.parametrize("rules", get_args(BoxRules))
 def test_every_reading_of_boxes_is_named(rules, tmp_path):
     known = errors_of_boxes(np.ones((3, 4)), np.ones((3, 4))).keys() - {AS_WRITTEN}
     assert known == READINGS_OF_BOXES.keys()
