@@ -98,7 +98,7 @@ def image_names(folder: str | os.PathLike[str]) -> list[str]:
         return names  # they differ in digits at the same places alone: one suffix, and one order
     files = [Path(folder, name) for name in names]
     of_other_formats = [name for name in listed if is_photo(name)]
-    if of_other_formats and not files:
+    if of_other_formats and not files and not names_in(folder)[0]:
         raise DataError(f"{Path(folder, of_other_formats[0])}: frames and masks are .jpg, .jpeg or .png files")
     stems = {file.stem for file in files}
     for file in files:

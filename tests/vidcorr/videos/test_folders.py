@@ -85,5 +85,6 @@ def test_masks_beside_folders_are_refused_and_a_video_below_frames_for_training(
     refused(DataError, "gone: no such folder", list_frames, tmp_path / "gone")
     refused(DataError, "dog: 1 frame.*needs at least 2", FrameFolder, tmp_path / "dog")
     refused(DataError, r"dog: holds both the mask 0\.png and the folder old", mask_folders, tmp_path / "dog")
+    (tmp_path / "preview.webp").touch()  # beside folders of objects, no mask
     assert mask_folders(tmp_path) == ["dog"]
     refused(DataError, "dog: holds frames, and the video .*dog/old lies below it", list_videos, tmp_path, strict=False)
