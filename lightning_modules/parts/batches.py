@@ -27,7 +27,8 @@ def joined(batch: Any, image: str) -> Any:
     parts = parts_of(batch, image)
     if len(parts) == 1:
         return parts[0]
-    shared = set.intersection(*(set(part) for part in parts))
+    first, *others = parts
+    shared = [name for name in first if all(name in part for part in others)]
     found: dict[str, Any] = {}
     for name in shared:
         values = [part[name] for part in parts]

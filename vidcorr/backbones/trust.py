@@ -14,7 +14,7 @@ import site
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import Context
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -173,9 +173,12 @@ def _can_be_found(package: str) -> bool:
 def _has_package_beside(name: str, source: str | Path) -> bool:
     """Return whether the package of an import path came with a checkpoint."""
     found = PathFinder.find_spec(package_of(name))
-    if found is None:
-        return False
-    places = [found.origin] if found.origin else list(found.submodule_search_locations or [])
+    return found is not None and _lies_beside(found, source)
+
+
+def _lies_beside(module: ModuleSpec, source: str | Path) -> bool:
+    """Return whether a module that Python has found, or a folder of a namespace, came with a checkpoint."""
+    places = [module.origin] if module.origin else list(module.submodule_search_locations or [])
     return any(_is_beside(place, source) for place in places)
 
 
@@ -219,8 +222,7 @@ def _is_trusted(name: str, source: str | Path) -> bool:
         found = PathFinder.find_spec(part, found.submodule_search_locations or [])
         if found is None:
             break
-        places = [found.origin] if found.origin else list(found.submodule_search_locations or [])
-        if any(_is_beside(place, source) for place in places):
+        if _lies_beside(found, source):
             return False
     return file.is_relative_to(Path.cwd())
 

@@ -91,14 +91,14 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
 
 def image_names(folder: str | os.PathLike[str]) -> list[str]:
     """Return the names of `list_images`, with its errors."""
-    _, listed = names_in(folder)
+    folders, listed = names_in(folder)
     names = [name for name in listed if name.lower().endswith(IMAGE_SUFFIXES)]
     patterns = {name.translate(_DIGITS) for name in names}
     if len(patterns) == 1 and not names[0].startswith("-"):
         return names  # they differ in digits at the same places alone: one suffix, and one order
     files = [Path(folder, name) for name in names]
     of_other_formats = [name for name in listed if is_photo(name)]
-    if of_other_formats and not files and not names_in(folder)[0]:
+    if of_other_formats and not files and not folders:
         raise DataError(f"{Path(folder, of_other_formats[0])}: frames and masks are .jpg, .jpeg or .png files")
     stems = {file.stem for file in files}
     for file in files:
