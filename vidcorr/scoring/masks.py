@@ -158,17 +158,17 @@ class MaskFolders:
             for name in missing:
                 rows += self._rows_of_missing(name)
         starts: dict[Path, Errors] = {}
+        legends: dict[str, str] = {}
         with ThreadPoolExecutor(usable_cores()) as pool:
-            for rows_of_folder, errors, (name, object_folder) in pool.map(self._rows_of_folder, folders):
+            for (name, object_folder), found in zip(folders, pool.map(self._rows_of_folder, folders), strict=True):
+                rows_of_folder, errors, legend = found
                 rows += rows_of_folder
                 starts[self.predictions / name / object_folder] = errors
+                legends.setdefault(legend, name)
         if not rows:
             expected = f"expected {self.predictions}/VIDEO/FRAME.png"
             raise DataError(f"{self.predictions}: holds no video of {self.truth}; {expected}")
         doubts = doubts_about(starts, "the given mask", "the masks of their frames, named as the annotations")
-        legends: dict[str, str] = {}
-        for name, object_folder in folders:
-            legends.setdefault(MaskFolder(self.truth / name / object_folder).legend, name)
         doubts += [f"Colours of {name} are ids: {legend}" for legend, name in legends.items() if legend]
         return sorted(rows, key=attrgetter("place")), missing, doubts
 
@@ -209,15 +209,15 @@ class MaskFolders:
                 raise DataError(f"{folder / object_folder}: holds no masks")
             yield object_folder
 
-    def _rows_of_folder(self, place: tuple[str, str]) -> tuple[list[Row], Errors, tuple[str, str]]:
+    def _rows_of_folder(self, place: tuple[str, str]) -> tuple[list[Row], Errors, str]:
         """Score a folder.
 
         Args:
             place: name of the video, and of the folder of an object or an empty text.
 
         Returns:
-            A row per object, none for a folder without objects if some may be missing; the errors of its start; its
-            place.
+            A row per object, none for a folder without objects if some may be missing; the errors of its start; the
+            ids of its annotations' colours, empty if they hold ids.
         """
         rules = self.rules
         name, object_folder = place
@@ -247,7 +247,7 @@ class MaskFolders:
         rows: list[Row] = []
         for number, values in objects.items():
             rows.append(Row(video=name, object=object_folder or str(number), values=values))
-        return rows, _errors_of_masks(annotations, predictions), place
+        return rows, _errors_of_masks(annotations, predictions), annotations.legend
 
 
 def _errors_of_masks(annotations: MaskFolder, predictions: MaskFolder) -> Errors:

@@ -14,8 +14,8 @@ from .masks import (
     VOID,
     colours_in,
     described,
-    ids_in_davis,
     ids_of_colours,
+    ids_of_palette,
     is_in_colours,
     pixel_counts,
     read_mask,
@@ -99,17 +99,14 @@ class MaskFolder(dict[int, Path]):
     def colours(self) -> dict[int, int]:
         """Ids of the colours, 0xRRGGBB, of masks in RGB; reads all masks. Empty if all masks hold ids.
 
-        Predictions have the colours of their truth, and those of DAVIS's palette if the truth is not in RGB.
+        Predictions have the colours of their truth: of its masks in RGB, or of the palette of its first mask.
 
         Raises:
             DataError: if a mask is damaged, or is a picture of many colours.
         """
-        if self.truth is not None:
-            return self.truth.colours or ids_in_davis()
-        present: set[int] = set()
-        for t in self:
-            present.update(colours_in(self[t]))
-        return ids_of_colours(present)
+        if self.truth is None:
+            return ids_of_colours(colours_in(self[t]) for t in sorted(self))
+        return self.truth.colours or ids_of_palette(self.truth[min(self.truth)])
 
     @property
     def legend(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ def read_mask(path: Path, colours: Callable[[], Mapping[int, int]] | None = None
         pixels = np.array(image)
     if pixels.ndim == 3:
         packed = _packed(path, pixels)
-        numbers = ids_of_colours(np.unique(packed).tolist()) if colours is None else colours()
+        numbers = ids_of_colours([np.unique(packed).tolist()]) if colours is None else colours()
         return _numbered(path, packed, numbers)
     ids: NDArray[np.uint8] = pixels
     has_colours = np.ptp(palette, axis=1).any()
@@ -88,27 +89,55 @@ def colours_in(path: Path) -> tuple[int, ...]:
     return tuple(present[present > 0].tolist())
 
 
-def ids_of_colours(colours: Iterable[int]) -> dict[int, int]:
+def ids_of_colours(colours_of_masks: Iterable[Iterable[int]]) -> dict[int, int]:
     """Number the colours of a video's masks but black, the background: colour, 0xRRGGBB → id.
 
-    If DAVIS's palette has all colours, each has its index there. Else the sorted colours are 1, 2, 3 and so on.
+    If DAVIS's palette has all colours of the first mask, each colour of the palette has its index there. Others are
+    numbered from 1 as they appear, within a mask sorted: colours of later masks do not change those of the first.
+
+    Args:
+        colours_of_masks: colours of each mask in the order of the frames.
 
     Example:
-        >>> ids_of_colours([0x008000, 0x800000]), ids_of_colours([0xFFFFFF, 0xFF0000])
-        ({32768: 2, 8388608: 1}, {16711680: 1, 16777215: 2})
+        >>> ids_of_colours([[0x008000, 0x800000]]), ids_of_colours([[0xFFFFFF, 0xFF0000], [0x00FF00]])
+        ({32768: 2, 8388608: 1}, {16711680: 1, 16777215: 2, 65280: 3})
     """
-    ordered = sorted(set(colours) - {0})
+    in_order: dict[int, None] = {}
+    first: set[int] = set()
+    for colours in colours_of_masks:
+        objects = sorted(set(colours) - {0})
+        in_order |= dict.fromkeys(objects)
+        first = first or set(objects)
     davis = ids_in_davis()
-    if all(colour in davis for colour in ordered):
-        return {colour: davis[colour] for colour in ordered}
-    return {colour: number for number, colour in enumerate(ordered, start=1)}
+    ids: dict[int, int] = {}
+    if first <= davis.keys():
+        ids = {colour: davis[colour] for colour in in_order if colour in davis}
+    taken = set(ids.values())
+    free = (number for number in count(1) if number not in taken)
+    for colour in in_order:
+        if colour not in ids:
+            ids[colour] = next(free)
+    return ids
+
+
+def ids_of_palette(path: Path) -> dict[int, int]:
+    """Return the ids of the colours in which predictions may show the ids of an indexed or grey mask.
+
+    Colours of its palette have their index. Without a palette they are those of DAVIS, and a grey of value v is id v.
+    """
+    with open_image(path) as image:
+        palette = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
+    if not np.ptp(palette, axis=1).any():
+        return {value * 0x010101: value for value in range(1, 256)} | ids_in_davis()
+    ids: dict[int, int] = {}
+    for index, colour in enumerate(_as_numbers(palette).tolist()):
+        ids.setdefault(colour, index)
+    return ids
 
 
 def ids_in_davis() -> dict[int, int]:
     """Return the colours of DAVIS's palette but black, 0xRRGGBB → index."""
-    red, green, blue = davis_palette().astype(int).T
-    packed = (red << 16) + (green << 8) + blue
-    return {colour: index for index, colour in enumerate(packed.tolist()) if index}
+    return {colour: index for index, colour in enumerate(_as_numbers(davis_palette()).tolist()) if index}
 
 
 def described(colours: Mapping[int, int]) -> str:
@@ -122,15 +151,23 @@ def described(colours: Mapping[int, int]) -> str:
     return ", ".join(f"#{colour:06x} = {colours[colour]}" for colour in by_id)
 
 
+def _as_numbers(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Return RGB or RGBA colours (…, 3 or 4) as 0xRRGGBB, (…)."""
+    red, green, blue = np.moveaxis(colours[..., :3].astype(np.uint32), -1, 0)
+    packed: NDArray[np.uint32] = (red << 16) + (green << 8) + blue
+    return packed
+
+
 def _packed(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Return the colours of an RGB or opaque RGBA image as 0xRRGGBB, (H, W)."""
     if (pixels[..., 3:] < 255).any():
         raise DataError(f"{path}: not a mask: it is transparent in places; save it without transparency")
-    red, green, blue = np.moveaxis(pixels[..., :3].astype(np.uint32), -1, 0)
-    packed: NDArray[np.uint32] = (red << 16) + (green << 8) + blue
-    count = len(np.unique(packed))
-    if count > MOST_COLOURS:
-        raise DataError(f"{path}: {count} colours are a picture, or a mask with smoothed edges, not the ids of a mask")
+    packed = _as_numbers(pixels)
+    present = len(np.unique(packed))
+    if present > MOST_COLOURS:
+        raise DataError(
+            f"{path}: {present} colours are a picture, or a mask with smoothed edges, not the ids of a mask"
+        )
     return packed
 
 
@@ -139,7 +176,7 @@ def _numbered(path: Path, packed: NDArray[np.uint32], numbers: Mapping[int, int]
     ids = np.zeros(packed.shape, np.uint8)
     for colour in np.unique(packed[packed > 0]).tolist():
         if colour not in numbers:
-            known = described(numbers) if len(numbers) <= MOST_COLOURS else "those of DAVIS's palette"
+            known = described(numbers) if len(numbers) <= MOST_COLOURS else "those of a palette"
             raise DataError(f"{path}: colour #{colour:06x} is none of the annotations' ({known})")
         ids[packed == colour] = numbers[colour]
     return ids

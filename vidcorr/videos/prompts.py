@@ -104,7 +104,7 @@ class MaskPrompt(Prompt):
         if isinstance(given, str | Path):
             source = str(given)
             ids = read_mask(Path(given))
-            colours = ids_of_colours(colours_in(Path(given)))
+            colours = ids_of_colours([colours_in(Path(given))])
         else:
             source = "array"
             array = np.asarray(given)

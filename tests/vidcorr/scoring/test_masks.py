@@ -16,6 +16,7 @@ from vidcorr.metrics.rules import RULES
 from vidcorr.scoring.masks import score
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette, read_mask, write_ids
+from vidcorr.videos.prompts import MaskPrompt
 
 
 def write_masks(folder, *masks, times=1):
@@ -230,3 +231,37 @@ def test_masks_in_colours_score_as_masks_of_ids(tmp_path, in_colours):
     legends = {"truth": "#800000 = 1, #008000 = 2", "both": "#090909 = 1, #121212 = 2"}
     legend = legends.get(in_colours)
     assert list(result.doubts) == ([f"Colours of a are ids: {legend}"] if legend else [])
+
+
+def in_colours(folder, palette):
+    """Write the masks of a folder of ids anew, as RGB in these colours."""
+    for path in folder.glob("*.png"):
+        Image.fromarray(np.array(palette, np.uint8)[read_mask(path)]).save(path)
+
+
+@pytest.mark.parametrize(
+    "colours", [[[255, 0, 0], [255, 255, 255], [0, 255, 0]], [[128, 0, 0], [0, 128, 0], [0, 255, 0]]]
+)
+def test_a_colour_that_comes_later_does_not_renumber_those_of_the_first_mask(tmp_path, colours):
+    """`predict` numbers the colours of the first mask alone; the last colour sorts before others."""
+    truth = "1122 1122 1322 1322"
+    folders = write_video(tmp_path, truth, truth)
+    in_colours(tmp_path / "truth/a", [[0, 0, 0], *colours])
+    prompt = MaskPrompt.of(min((tmp_path / "truth/a").glob("*.png")))
+    assert prompt.labels[0].tolist() == [1, 1, 2, 2]
+    result = score(*folders, "vos-benchmark")
+    assert {row.object for row in result.rows} == {"1", "2", "3"}
+    assert [value for row in result.rows for value in row.values.values()] == [1.0] * 6
+
+
+@pytest.mark.parametrize("palette", [[[0, 0, 0], [0, 128, 0], [128, 0, 0]], [[0, 0, 0], [9, 99, 9], [77, 7, 7]], None])
+def test_predictions_in_the_colours_of_an_indexed_or_grey_truth_have_its_ids(tmp_path, palette):
+    truth = "1122 1122 1122 1122"
+    folders = write_video(tmp_path, truth, truth)
+    for path in (tmp_path / "truth/a").glob("*.png"):
+        image = Image.fromarray(read_mask(path))
+        if palette:
+            image.putpalette(np.ravel(palette).tolist())
+        image.save(path)
+    in_colours(tmp_path / "mine/a", palette or [[value] * 3 for value in range(3)])
+    assert score(*folders).scores["J-Mean"] == 1
