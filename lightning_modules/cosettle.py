@@ -88,11 +88,7 @@ class ProjectedExtractor(FeatureExtractor):
         super().__init__(inner.stage, known=inner.stages, network="the encoder")  # `inner` has checked the stage
         self.inner = inner
         self.head = shared_copy(head)
-        self.stride = inner.stride
-        self.multiple = inner.multiple
-        self.input = inner.input
-        self.normalises = inner.normalises
-        self.ignores = inner.ignores
+        self.take_facts_of(inner)
         self.described = inner.described
         self.eval()
 

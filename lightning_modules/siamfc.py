@@ -36,13 +36,7 @@ class SiameseExtractor(FeatureExtractor):
         self.backbone = backbone
         self.exemplar_conv = exemplar_conv
         self.search_conv = search_conv
-        self.stride = backbone.stride
-        self.dilated = backbone.dilated
-        self.input = backbone.input
-        self.normalises = backbone.normalises
-        self.positions = backbone.positions
-        self.final_norm = backbone.final_norm
-        self.ignores = backbone.ignores
+        self.take_facts_of(backbone)
 
     def adapted(self, **values: Any) -> "SiameseExtractor":
         """Return an extractor whose backbone has other values of `input`, `positions` or `final_norm`."""

@@ -171,6 +171,17 @@ class FeatureExtractor(nn.Module, ABC):
             setattr(view, name, value)
         return view
 
+    def take_facts_of(self, inner: "FeatureExtractor") -> None:
+        """Take what another extractor states of its maps and input, for an extractor around it."""
+        self.stride = inner.stride
+        self.dilated = inner.dilated
+        self.multiple = inner.multiple
+        self.positions = inner.positions
+        self.final_norm = inner.final_norm
+        self.input = inner.input
+        self.normalises = inner.normalises
+        self.ignores = inner.ignores
+
     @abstractmethod
     def map_of(self, images: Tensor) -> Tensor:
         """Return the map of images that `forward` has checked, normalised and given the type of the weights."""
