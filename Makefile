@@ -44,7 +44,7 @@ FLOOR_TESTS := tests/vidcorr/functional tests/vidcorr/metrics tests/vidcorr/back
 
 $(FLOOR)/ready: pyproject.toml setup.py
 	test -x $(FLOOR)/bin/python || $(PYTHON) -m venv $(FLOOR)
-	$(BIN)/uv pip compile --quiet --resolution lowest-direct --extra transformers --extra onnx --group dev pyproject.toml -o $(FLOOR)/floor.txt --no-header --no-annotate
+	$(BIN)/uv pip compile --quiet --upgrade --resolution lowest-direct --extra transformers --extra onnx --group dev pyproject.toml -o $(FLOOR)/floor.txt --no-header --no-annotate
 	VIRTUAL_ENV=$(FLOOR) $(BIN)/uv pip install --quiet -e '.[transformers,onnx]' --group dev -c $(FLOOR)/floor.txt
 	touch $@
 

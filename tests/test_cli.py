@@ -103,7 +103,7 @@ def test_a_flag_belongs_to_the_last_callback_before_it_in_files_and_words_alike(
     for words, steps in (([append, of_the_last, file], [5, 3, 50]), ([append, file, of_the_last], [500, 3, 5])):
         callbacks = parsed("fit", *MOCO, *words).trainer.callbacks
         assert [callback.init_args.every_n_steps for callback in callbacks] == steps
-    line = "unrecognized arguments: --trainer.max_epoch=3"  # no abbreviation
+    line = "nrecognized arguments: --trainer.max_epoch=3"  # no abbreviation
     refused(UsageError, line, parsed, "fit", *MOCO, "--trainer.max_epoch=3")
     message = "Option 'every_n_steps' is not accepted"
     refused(UsageError, message, parsed, "fit", *MOCO, append, "--trainer.callbacks+=Throughput", of_the_last)
@@ -424,7 +424,7 @@ def test_the_files_of_a_run_are_written_once_and_the_config_resumes_no_training(
     run.begin.assert_called_once_with(tmp_path / "last" if last else None)
     ((config, path), options) = parser.save.call_args
     assert (config.ckpt_path, path) == (resumes, tmp_path / "config.yaml")
-    assert options == {"skip_unset": False, "overwrite": True, "multifile": False}
+    assert options == {"skip_none": False, "overwrite": True, "multifile": False}
 
 
 # The checkpoint

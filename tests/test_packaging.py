@@ -159,10 +159,11 @@ COMPANIONS = {
     "gradio": "3.11",
     "fiftyone": "3.11",
     "moviepy": "3.11",
+    "anomalib": "3.11",
     "lerobot": "3.12",
     "transformers==4.57.*": "3.11",
 }
-"""What people install beside this project → the Python of its newest release; anomalib asks for jsonargparse < 4.47."""
+"""What people install beside this project → the Python of its newest release."""
 
 
 def resolved(wanted, python, folder, *more):

@@ -313,7 +313,7 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
     if file in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva"):
         options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
     elif file in ("swin_transformer", "swin_transformer_v2"):
-        options = {"dynamic_img_size": True}
+        options = {"strict_img_size": False}
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
     except Exception as error:  # the client's errors are of many types

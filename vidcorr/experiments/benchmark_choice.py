@@ -37,7 +37,7 @@ def positive(text: str | int) -> int:
     return int(text)
 
 
-def add_list_flag(parser: argparse._ActionsContainer, flag: str, metavar: str, text: str, kind: Any = str) -> None:
+def add_list_flag(parser: argparse._ActionsContainer, flag: str, metavar: str, text: str, kind: Any = None) -> None:
     """Add a flag with several values; values of a repeated flag add up: `--on a b` is `--on a --on b`.
 
     Args:
@@ -45,7 +45,7 @@ def add_list_flag(parser: argparse._ActionsContainer, flag: str, metavar: str, t
         flag: the flag, `--on`.
         metavar: name of a value in the help.
         text: help.
-        kind: type of a value.
+        kind: function of a value's text; None: the text itself.
     """
     parser.add_argument(flag, nargs="+", action="extend", default=[], type=kind, metavar=metavar, help=text)
 
@@ -173,7 +173,7 @@ class BenchmarkChoice:
         parser.add_subclass_arguments(Benchmark, "benchmark")
         entry = {"class_path": self.class_path, "init_args": dict(self.arguments)}
         try:
-            benchmark: Benchmark = parser.instantiate(parser.parse_object({"benchmark": entry})).benchmark
+            benchmark: Benchmark = parser.instantiate_classes(parser.parse_object({"benchmark": entry})).benchmark
         except (ArgumentError, ValueError) as error:
             raise UsageError(f"--on {self.config}: {message_of(error)}") from error
         return replace(benchmark, name=f"{benchmark.name}/{self.variant}") if self.variant else benchmark

@@ -172,7 +172,7 @@ def test_networks_of_other_forms_give_a_map_of_any_size():
     forms = {
         "eva02_tiny_patch14_224": (192, 14),  # sides are padded
         "resnetblur18": (256, 8),  # strides in its blurred poolings
-        "naflexvit_base_patch16_radio_v3": (768, 16),
+        "naflexvit_base_patch16_siglip": (768, 16),
         "samvit_base_patch16": (256, 16),
         "swin_tiny_patch4_window7_224": (768, 32),  # its map has channels last
     }
