@@ -30,6 +30,7 @@ from ..results.result import (
     Row,
     Stage,
     leave_one_out,
+    require_scored,
     require_writable,
 )
 from ..tracking.frame_encoder import FrameEncoder
@@ -292,7 +293,7 @@ class Benchmark(ABC):
             input=encoder.input,
             protocol=ProtocolFacts() if protocol is None else ProtocolFacts.of(protocol),
         )
-        return Result(
+        result = Result(
             benchmark=self.name,
             network=network,
             scores=scores,
@@ -310,6 +311,7 @@ class Benchmark(ABC):
             seconds_of=encoder.watch.seconds,
             history=history,
         )
+        return require_scored(result)
 
     def _score_share(self, ranks: Ranks, encoder: FrameEncoder, output: Output) -> list[Row]:
         """Score the sequences of this rank; the first rank shows the progress in frames.

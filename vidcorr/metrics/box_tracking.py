@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .outlines import as_array
+from .scoring import mean
 
 Boxes = Tensor | NDArray[Any]
 
@@ -17,6 +18,8 @@ OVERLAPS = np.linspace(0, 1, 21)
 
 ERRORS = np.arange(51)
 """Thresholds of the precision curve, pixels."""
+
+CURVES = len(OVERLAPS) + len(ERRORS)
 
 
 def box_iou(prediction: Boxes, target: Boxes) -> Tensor:
@@ -126,10 +129,13 @@ def one_pass_counts(prediction: NDArray[np.float64], target: NDArray[np.float64]
         target: (T, 4); the first is a box.
 
     Returns:
-        `curves`, of `one_pass_curves`, as a list; and `absent`, the number of frames without a box, if there are any.
+        `curves`, of `one_pass_curves`, as a list, NaN if only the given first frame has a box; and `absent`, the number
+        of frames without a box, if there are any.
     """
     is_box = np.isfinite(target).all(axis=1)
-    counts: dict[str, Any] = {"curves": one_pass_curves(prediction[is_box], target[is_box]).tolist()}
+    has_scored = is_box[1:].any()
+    curves = one_pass_curves(prediction[is_box], target[is_box]) if has_scored else np.full(CURVES, np.nan)
+    counts: dict[str, Any] = {"curves": curves.tolist()}
     if not is_box.all():
         counts["absent"] = int((~is_box).sum())
     return counts
@@ -155,11 +161,12 @@ def mean_curves(sequences: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[
         sequences: the curves of each sequence, from `one_pass_curves`.
 
     Returns:
-        NaN everywhere without any sequence.
+        Sequences without a scored frame are left out; NaN everywhere without any other.
     """
-    nothing = [[np.nan] * (len(OVERLAPS) + len(ERRORS))]
-    mean = np.array(list(sequences) or nothing, np.float64).mean(axis=0)
-    return mean[: len(OVERLAPS)], mean[len(OVERLAPS) :]
+    curves = np.array([*sequences], np.float64).reshape(-1, CURVES)
+    defined = curves[~np.isnan(curves[:, 0])]
+    means = defined.mean(axis=0) if len(defined) else np.full(CURVES, np.nan)
+    return means[: len(OVERLAPS)], means[len(OVERLAPS) :]
 
 
 def one_pass_scores(sequences: Sequence[Any]) -> dict[str, float]:
@@ -170,7 +177,7 @@ def one_pass_scores(sequences: Sequence[Any]) -> dict[str, float]:
 
     Returns:
         `success`, the mean of the success curve's 21 values, so a perfect track scores 20/21; `precision@20px`, the
-        precision curve at 20 px; `success@0.5`, the success curve at IoU 0.5. NaN without any sequence.
+        precision curve at 20 px; `success@0.5`, the success curve at IoU 0.5. NaN without a scored frame.
     """
     success, precision = mean_curves(sequences)
     return {
@@ -187,11 +194,11 @@ def overlap_scores(sequences: Sequence[Any]) -> dict[str, float]:
         sequences: the overlaps of each sequence (of all its repetitions), from `got10k_overlaps`.
 
     Returns:
-        `AO`, the mean, and `SR@0.5` and `SR@0.75`, the fractions strictly above.
+        `AO`, the mean, and `SR@0.5` and `SR@0.75`, the fractions strictly above; NaN without a scored frame.
     """
-    overlaps = np.concatenate(list(sequences))
-    rates = {f"SR@{threshold:g}": float(np.mean(overlaps > threshold)) for threshold in (0.5, 0.75)}
-    return {"AO": float(np.mean(overlaps)), **rates}
+    overlaps = np.concatenate([[], *sequences])
+    rates = {f"SR@{threshold:g}": mean(overlaps > threshold) for threshold in (0.5, 0.75)}
+    return {"AO": mean(overlaps), **rates}
 
 
 def _boxes(prediction: Boxes, target: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -73,7 +73,7 @@ def scores_of_categories(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> V
         if group:
             scores[f"J-{kind}"] = mean(column(group, "J-Mean"))
             scores[f"F-{kind}"] = mean(column(group, "F-Mean"))
-    return {"Overall": float(np.mean(list(scores.values()))), **scores}
+    return {"Overall": mean(np.array(list(scores.values()))), **scores}
 
 
 class VostRules(Rules):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -142,6 +143,10 @@ class Rules:
         if undefined:
             found.append(f"No scored object counts for {', '.join(undefined)}")
         videos, unseen, _ = self.metadata
+        names = sorted(set(chain.from_iterable(entry.get("objects", ()) for entry in videos.values())))
+        no_ids = [name for name in names if not name.isdecimal()]
+        if no_ids:
+            found.append(f"Objects {', '.join(no_ids)} of the metadata are no ids of masks: they are not scored")
         if self.has_unseen_videos and videos.keys().isdisjoint(unseen):
             found.append(f"None of the videos is named as unseen; named are: {', '.join(sorted(unseen)) or 'none'}")
         return found
@@ -398,7 +403,7 @@ def column(objects: Iterable[Mapping[str, Any]], name: str) -> NDArray[np.float6
     return np.array([values[name] for values in objects], np.float64)
 
 
-def mean(values: NDArray[np.float64]) -> float:
+def mean(values: NDArray[Any]) -> float:
     """Return the mean, NaN of nothing."""
     return float(np.mean(values)) if values.size else math.nan
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Self
@@ -13,10 +14,10 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from ..description import Input as Input, Network as Network
 from ..metrics.declared import Score as Score
-from ..videos.files import write_atomically
+from ..videos.files import DataError, write_atomically
 from .checked import Exact, Facts, Items, Json, Number, Value, mistakes_of, plain
 from .csv_files import csv_of_records
-from .formats import bracketed, grid, one_line, shown
+from .formats import bracketed, grid, listed, one_line, shown
 from .provenance import Provenance
 from .published import sets_of_papers
 from .statistics import Sample, interval
@@ -311,6 +312,20 @@ class Result(Exact):
         if not values:
             return None
         return Sample.of_means(values, self.network.seed)
+
+
+def require_scored(result: Result) -> Result:
+    """Return a result. Every score passes here: one whose main scores are all means over no scored frame is refused.
+
+    Raises:
+        DataError: if the main scores are all undefined; a test set without truth has no scores, which is right.
+    """
+    main = result.main_scores()
+    if main and all(isnan(result.scores[key]) for key in main):
+        raise DataError(
+            f"{result.benchmark}: no frame counts for {listed(main)}: the annotation holds nothing to score"
+        )
+    return result
 
 
 def has_result(folder: Path) -> bool:

@@ -1,9 +1,9 @@
 """Score masks on disk by the rules of DAVIS and related data sets."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from math import nan
+from math import inf, nan
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..metrics.rules import RULES
-from ..metrics.scoring import AnnotatedVideo, MaskScorer, Metadata, Rules, Values, values_of_objects
+from ..metrics.scoring import AnnotatedVideo, MaskScorer, Metadata, Rules, Values, numbers_in, values_of_objects
 from ..results.provenance import Provenance
-from ..results.result import Network, Result, Row, leave_one_out, videos_of
+from ..results.result import Network, Result, Row, leave_one_out, require_scored, videos_of
 from ..videos.files import WRONG_JSON, DataError, errors_at, read_videos, require_one_of
 from ..videos.folders import list_folders, list_images
 from ..videos.mask_folder import MaskFolder, mask_folders
 from ..videos.processes import usable_cores
-from .readings import AS_WRITTEN, PLACES, Errors, doubts_about, errors_of
+from .readings import AS_WRITTEN, PLACES, SHIFTS, Errors, doubts_about
+
+OTHER_IDS = "under other ids"
+"""Reading of masks: each object has an id that no other object has."""
 
 
 def score(
@@ -117,11 +120,14 @@ def result_of(
         rows: the scored sequences or objects, sorted.
         conditions: what comparable scores share, in words; the number of sequences is added.
         **fields: further fields of the result.
+
+    Raises:
+        DataError: if nothing was scored.
     """
     network = Network(name=str(predictions))
     videos = videos_of(rows)
     fields |= {"conditions": [*conditions, f"{len(videos)} sequences"], "provenance": Provenance.now()}
-    return Result(benchmark=benchmark, network=network, rows=rows, sequences=videos, **fields)
+    return require_scored(Result(benchmark=benchmark, network=network, rows=rows, sequences=videos, **fields))
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,9 @@ class MaskFolders:
         if not rows:
             expected = f"expected {self.predictions}/VIDEO/FRAME.png"
             raise DataError(f"{self.predictions}: holds no video of {self.truth}; {expected}")
-        doubts = doubts_about(starts, "the given mask", "the masks of their frames, named as the annotations")
+        doubts = doubts_about(
+            starts, "the given mask", "the masks of their frames, named and numbered as the annotations"
+        )
         doubts += [f"Colours of {name} are ids: {legend}" for legend, name in legends.items() if legend]
         return sorted(rows, key=attrgetter("place")), missing, doubts
 
@@ -247,40 +255,79 @@ class MaskFolders:
         rows: list[Row] = []
         for number, values in objects.items():
             rows.append(Row(video=name, object=object_folder or str(number), values=values))
-        return rows, _errors_of_masks(annotations, predictions), annotations.legend
+        return rows, _errors_of_masks(annotations, predictions, rules, scorer.plan), annotations.legend
 
 
-def _errors_of_masks(annotations: MaskFolder, predictions: MaskFolder) -> Errors:
-    """Return the displacements of the first masks from the annotation, as named, and a frame late or early."""
-    shifts = {AS_WRITTEN: 0, "a frame late": 1, "a frame early": -1}
-    readings: dict[str, list[float]] = {reading: [nan] * PLACES for reading in shifts}
+def _errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rules, objects: Iterable[int]) -> Errors:
+    """Return how far each object is from its annotation by reading, in the first annotated frames that show it.
+
+    Args:
+        annotations: masks of the video.
+        predictions: masks under the same names, which may lack some or have others too.
+        rules: the rules, which may merge ids.
+        objects: ids of the scored objects.
+    """
+    columns = {number: column for column, number in enumerate(objects)}
+    readings = {reading: np.full((PLACES, len(columns)), nan) for reading in (*SHIFTS, OTHER_IDS)}
+    places = dict.fromkeys(columns, 0)
+    predicted_as: dict[int, int] = {}  # object → the predicted id that is nearest to its first mask
     stems = list(predictions.numbers)
-    for number, (stem, t) in enumerate(list(annotations.numbers.items())[:PLACES]):
-        if stem not in predictions.numbers:
-            continue
-        truth = _foreground(annotations, t)
-        for reading, shift in shifts.items():
-            index = stems.index(stem) + shift
-            if 0 <= index < len(stems):
-                found = _foreground(predictions, predictions.numbers[stems[index]])
-                readings[reading][number] = displacement(found, truth)
-    return errors_of(readings)
+    for stem, t in annotations.numbers.items():
+        wanted = [number for number, place in places.items() if place < PLACES]
+        if not wanted:
+            break
+        truth = _ids_in(annotations, t, rules)
+        shown = numbers_in(truth).intersection(wanted)
+        for reading, shift in SHIFTS.items():
+            index = stems.index(stem) + shift if stem in predictions.numbers else -1
+            if not shown or not 0 <= index < len(stems):
+                continue
+            predicted = _ids_in(predictions, predictions.numbers[stems[index]], rules)
+            apart = displacements(predicted, truth)
+            for number in shown:
+                at = places[number], columns[number]
+                readings[reading][at] = apart[number, number]
+                if reading == AS_WRITTEN and predicted.any():
+                    nearest = predicted_as.setdefault(number, int(apart[number, 1:].argmin()) + 1)
+                    readings[OTHER_IDS][at] = apart[number, nearest]
+        for number in shown:
+            places[number] += 1
+    if len(set(predicted_as.values())) < len(predicted_as):
+        readings.pop(OTHER_IDS)
+    return readings
 
 
-def _foreground(masks: MaskFolder, t: int) -> NDArray[np.bool_]:
-    """Return the pixels `(H, W)` of all objects of a frame."""
+def _ids_in(masks: MaskFolder, t: int, rules: Rules) -> NDArray[np.uint8]:
+    """Return the ids `(H, W)` of a frame by which rules score it; 0 for void."""
     ids = masks.read(t)
-    is_void = ids == masks.void if masks.void is not None else False
-    return (ids > 0) & ~np.asarray(is_void)
+    if masks.void is not None:
+        ids[ids == masks.void] = 0
+    return rules.ids(ids)
 
 
-def displacement(prediction: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:
-    """Return by how many pixels a mask `(H, W)` seems displaced: the pixels that differ, by the length of its edge.
+def displacements(prediction: NDArray[np.uint8], target: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return by how many pixels each object of a mask seems displaced in each id of another: `(256, 256)`.
+
+    It is twice the number of pixels that differ, by the length of the object's edge.
+
+    Args:
+        prediction: ids `(H, W)`.
+        target: ids `(H, W)`.
 
     Returns:
-        NaN if a mask is empty, the target is full, or the sizes differ.
+        Infinity for an id that has no pixel; NaN for an object that has no edge, or if the sizes differ.
     """
-    if prediction.shape != target.shape or not prediction.any():
-        return nan
-    edge = np.count_nonzero(target[1:] != target[:-1]) + np.count_nonzero(target[:, 1:] != target[:, :-1])
-    return 2 * np.count_nonzero(prediction != target) / edge if edge else nan
+    if prediction.shape != target.shape:
+        return np.full((256, 256), nan)
+    pairs = 256 * target.astype(np.int64) + prediction
+    shared = np.bincount(pairs.ravel(), minlength=256 * 256).reshape(256, 256)
+    edges = np.zeros(256)
+    for before, after in ((target[1:], target[:-1]), (target[:, 1:], target[:, :-1])):
+        is_edge = before != after
+        for side in (before, after):
+            edges += np.bincount(side[is_edge], minlength=256)
+    of_prediction = shared.sum(0)
+    differing = shared.sum(1)[:, None] + of_prediction - 2 * shared
+    apart: NDArray[np.float64] = 2 * differing / np.where(edges, edges, nan)[:, None]
+    apart[:, of_prediction == 0] = inf
+    return apart

@@ -1,12 +1,15 @@
 """Readings of predictions: is their start what the protocol gives, as written or under another convention?
 
-A reading is another convention of writing a prediction: a frame late, counted from 0, y before x. It is told by the
-prediction's first places: the given start, and the next three that are scored. At each place and for each item (an
-object, a box, a track) the error of the prediction as it is written is compared with its error under the reading.
+A reading is another convention of writing a prediction: a frame late, counted from 0, y before x, under other ids. It
+is told by the prediction's first places: the given start, and the next three that are scored. At each place and for
+each item (an object, a box, a track) the error of the prediction as it is written is compared with its error under the
+reading.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import inf, nan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,16 +27,53 @@ TIMES = 10
 PLACES = 4
 """Number of places that are compared: the start and the next three."""
 
+SHIFTS = {AS_WRITTEN: 0, "a frame late": 1, "a frame early": -1}
+"""Reading of predictions of every kind → by how many frames later than its own a frame's content is written."""
+
 Errors = Mapping[str, NDArray[np.float64]]
-"""Reading → errors `(PLACES, items)` in pixels, NaN where prediction or annotation have nothing; with `AS_WRITTEN`."""
+"""Reading → errors `(PLACES, items)`, pixels; infinite where the prediction alone has nothing, NaN without a place."""
 
 
-def errors_of(readings: Mapping[str, ArrayLike]) -> Errors:
-    """Return readings with their errors as arrays `(PLACES, items)`; one item may be given as `(PLACES,)`."""
-    errors: dict[str, NDArray[np.float64]] = {}
-    for reading, values in readings.items():
-        errors[reading] = np.asarray(values, np.float64).reshape(PLACES, -1)
-    return errors
+def errors_of_numbers(
+    found: NDArray[Any],
+    target: NDArray[Any],
+    starts: ArrayLike,
+    is_scored: NDArray[np.bool_],
+    conventions: Mapping[str, Callable[[NDArray[Any]], Any]],
+) -> Errors:
+    """Return the largest differences of boxes or points from the annotation by reading, where items begin.
+
+    The places of an item are its start, unless the prediction is 0 or not finite there, and its next scored frames.
+
+    Args:
+        found: `(items, T, numbers)`, predicted.
+        target: `(items, T, numbers)`, annotated.
+        starts: `(items,)`, frames of the starts.
+        is_scored: `(items, T)`.
+        conventions: reading → function from numbers `(..., numbers)` in its convention to those as they are scored.
+    """
+    items, frames, _ = found.shape
+    places = np.full((PLACES, items), -1)
+    for item, start in enumerate(np.asarray(starts, int)):
+        following = start + 1 + np.flatnonzero(is_scored[item, start + 1 :])[: PLACES - 1]
+        places[: 1 + len(following), item] = [start, *following]
+    item = np.arange(items)
+
+    def errors(values: NDArray[Any], shift: int = 0) -> NDArray[np.float64]:
+        shifted = places + shift
+        has_place = (places >= 0) & (shifted >= 0) & (shifted < frames)
+        differences = np.abs(values[item, shifted.clip(0, frames - 1)] - target[item, places]).max(axis=-1)
+        return np.where(has_place, np.nan_to_num(differences, nan=inf, posinf=inf), nan)
+
+    readings = {reading: errors(found, shift) for reading, shift in SHIFTS.items()}
+    with np.errstate(invalid="ignore"):  # predictions may be infinite
+        for reading, scored_form in conventions.items():
+            readings[reading] = errors(np.asarray(scored_form(found)))
+    at_start = found[item, places[0]]
+    is_empty = ~np.isfinite(at_start).all(axis=-1) | (at_start == 0).all(axis=-1)
+    readings[AS_WRITTEN][0, is_empty] = nan
+    readings["a frame early"][0] = nan  # what stands before a start is no prediction
+    return readings
 
 
 def explaining(errors: Errors) -> str | None:
@@ -47,7 +87,7 @@ def explaining(errors: Errors) -> str | None:
     written = errors[AS_WRITTEN]
     found: dict[str, float] = {}
     for reading, values in errors.items():
-        known = np.isfinite(written) & np.isfinite(values)
+        known = ~np.isnan(written) & np.isfinite(values)
         if not known.any():
             continue
         first = known.argmax(axis=0)[None]
@@ -65,7 +105,7 @@ def explaining(errors: Errors) -> str | None:
 
 
 def doubts_about(sequences: Mapping[Path, Errors], start: str, expected: str) -> list[str]:
-    """Refuse predictions that another reading explains, or return what is doubtful about their starts, in a sentence.
+    """Refuse predictions that another reading explains, or return what is doubtful about their starts, in sentences.
 
     Args:
         sequences: file or folder of the predictions of each sequence → errors.
@@ -77,20 +117,28 @@ def doubts_about(sequences: Mapping[Path, Errors], start: str, expected: str) ->
     """
     explained: dict[str, list[Path]] = {}
     off: dict[Path, float] = {}
+    empty: list[Path] = []
     for place, errors in sequences.items():
         reading = explaining(errors)
         if reading is not None:
             explained.setdefault(reading, []).append(place)
-        at_start = errors[AS_WRITTEN][0]
+        at_start, later = np.split(errors[AS_WRITTEN], [1])
         largest = np.max(at_start, initial=0.0, where=np.isfinite(at_start))
         if largest >= OFF:
             off[place] = float(largest)
+        if np.isinf(later).any() and not np.isfinite(later).any():
+            empty.append(place)
     for reading, places in explained.items():
         if 2 * len(places) > len(sequences):
             share = f"{len(places)} of {len(sequences)}"
             raise DataError(f"{places[0]}: the predictions are {reading}, as their starts show ({share}); {expected}")
-    if not off:
-        return []
-    first, by = next(iter(off.items()))
-    share = f"{len(off)} of {len(sequences)} predictions"
-    return [f"{share} do not begin with {start} ({first.name}: {by:.1f} px away): are they written as {expected}?"]
+    doubts: list[str] = []
+    if off:
+        first, by = next(iter(off.items()))
+        share = f"{len(off)} of {len(sequences)} predictions"
+        apart = f"{first.name}: {by:.1f} px away"
+        doubts.append(f"{share} do not begin with {start} ({apart}): are they written as {expected}?")
+    if empty:
+        share = f"{len(empty)} of {len(sequences)} predictions"
+        doubts.append(f"{share} hold nothing in their first scored frames (first {empty[0].name})")
+    return doubts

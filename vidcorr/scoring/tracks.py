@@ -1,7 +1,7 @@
 """Score point tracks by the rules of TAP-Vid, and boxes by the rules of OTB or GOT-10k."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ from ..videos.boxes import read_boxes, read_numbers
 from ..videos.files import errors_at
 from ..videos.images import image_size
 from .masks import result_of
-from .readings import AS_WRITTEN, PLACES, Errors, doubts_about, errors_of
+from .readings import Errors, doubts_about, errors_of_numbers
 
 RASTER = 256.0
 """Side of TAP-Vid's square raster; distances are in its pixels."""
@@ -35,6 +35,25 @@ TAP_VID = {
     "name": "tap-vid",
     "source": "google-deepmind/tapnet: tapnet/tapvid/evaluation_datasets.py",
 }
+
+
+def of_corners(corners: NDArray[Any]) -> NDArray[Any]:
+    """Return x, y, width, height `(..., 4)` of x1, y1, x2, y2."""
+    first, last = np.split(corners, 2, axis=-1)
+    return np.concatenate([first, last - first], axis=-1)
+
+
+CORNER = np.array([1, 1, 0, 0])
+SIDES = np.array([0, 0, 1, 1])
+BOX_CONVENTIONS: dict[str, Callable[[NDArray[Any]], Any]] = {
+    "counted from 0": lambda boxes: boxes + CORNER,
+    "x1,y1,x2,y2": of_corners,
+    "x1,y1,x2,y2 with the last pixel": lambda corners: of_corners(corners) + SIDES,
+    "x1,y1,x2,y2 counted from 0": lambda corners: of_corners(corners) + CORNER,
+    "centre, width and height": lambda boxes: boxes - boxes[..., [2, 3, 2, 3]] * CORNER / 2,
+    "y,x,height,width": lambda boxes: boxes[..., [1, 0, 3, 2]],
+}
+"""Reading → function from boxes (..., 4) in its convention to one-based left, top, width and height."""
 BoxRules = Literal["otb", "got-10k"]
 BOX_SOURCES: dict[BoxRules, str] = {
     "otb": "got-10k/toolkit @ 956e728, ExperimentOTB, one-pass evaluation",
@@ -86,44 +105,20 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
 def errors_of_tracks(tracks: NDArray[Any], queries: metrics.PointQueries, pixel: tuple[float, float]) -> Errors:
     """Return the largest differences in x or y from the annotation by reading, at the start and where it is scored.
 
-    The places of a track are its query's frame, unless the prediction is 0 or not finite there, and its next
-    visible frames.
-
     Args:
         tracks: (N, T, 2) predicted x, y in pixels of a 256 × 256 image.
         queries: the queries, with their annotated tracks.
         pixel: x and y, pixels of the frame per pixel of the image.
     """
-    found = np.asarray(tracks, np.float64)
-    numbers, frames, _ = found.shape
-    of_frames = np.array(pixel)
-    transformed = {
-        AS_WRITTEN: found,
-        "a frame late": np.roll(found, -1, axis=1),
-        "a frame early": np.roll(found, 1, axis=1),
-        "fractions of the frame": found * RASTER,
-        "y before x": found[..., ::-1],
-        "in pixels of the video": found / of_frames,
-        "in pixels of the video, y before x": found[..., ::-1] / of_frames,
+    of_frame = np.array(pixel)
+    conventions: dict[str, Callable[[NDArray[Any]], Any]] = {
+        "fractions of the frame": lambda xy: xy * RASTER,
+        "y before x": lambda yx: yx[..., ::-1],
+        "in pixels of the video": lambda xy: xy / of_frame,
+        "in pixels of the video, y before x": lambda yx: yx[..., ::-1] / of_frame,
     }
-    readings: dict[str, NDArray[np.float64]] = {}
-    places = np.full((PLACES, numbers), -1)
-    for number, start in enumerate(queries.frames[:, 0].astype(int)):
-        is_seen = ~queries.occluded[number]
-        is_seen[: start + 1] = False
-        following = np.flatnonzero(is_seen)[: PLACES - 1]
-        places[: 1 + len(following), number] = [start, *following]
-    track = np.arange(numbers)
-    for reading, values in transformed.items():
-        differences = np.abs(values[track, places] - queries.tracks[track, places]).max(axis=-1)
-        readings[reading] = np.where(places < 0, np.nan, differences)
-    start = places[0]
-    at_start = found[track, start]
-    is_empty = ~np.isfinite(at_start).all(axis=-1) | (at_start == 0).all(axis=-1)
-    readings[AS_WRITTEN][0, is_empty] = np.nan
-    readings["a frame early"][0] = np.nan  # what stands before a query is no prediction
-    readings["a frame late"][places == frames - 1] = np.nan
-    return errors_of(readings)
+    found = np.asarray(tracks, np.float64)
+    return errors_of_numbers(found, queries.tracks, queries.frames[:, 0], ~queries.occluded, conventions)
 
 
 def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Result:
@@ -196,32 +191,8 @@ def errors_of_boxes(boxes: NDArray[np.float64], target: NDArray[np.float64]) -> 
     """
     if len(boxes) != len(target):
         raise ValueError(f"holds {len(boxes)} boxes, the annotation {len(target)}: write a line for each frame")
-    corner = target[:, :2]
-    sides = target[:, 2:]
-    end = corner + sides
-    conventions = {
-        AS_WRITTEN: (corner, sides),
-        "counted from 0": (corner - 1, sides),
-        "x1,y1,x2,y2": (corner, end),
-        "x1,y1,x2,y2 with the last pixel": (corner, end - 1),
-        "x1,y1,x2,y2 counted from 0": (corner - 1, end - 1),
-        "centre, width and height": (corner + sides / 2, sides),
-        "y,x,height,width": (corner[:, ::-1], sides[:, ::-1]),
-    }
-    written_as = {reading: np.hstack(halves) for reading, halves in conventions.items()}  # the annotation in each
-    written_as["a frame late"] = np.roll(target, 1, axis=0)
-    written_as["a frame early"] = np.roll(target, -1, axis=0)
-    readings: dict[str, NDArray[np.float64]] = {}
-    for reading, expected in written_as.items():
-        errors = np.full(PLACES, np.nan)
-        differences = np.abs(boxes - expected).max(axis=1)[:PLACES]
-        errors[: len(differences)] = differences
-        readings[reading] = errors
-    if not boxes[0].any():
-        readings[AS_WRITTEN][0] = np.nan
-    readings["a frame late"][0] = np.nan  # the box before the first is not known, nor the one after the last
-    readings["a frame early"][len(boxes) - 1 :] = np.nan
-    return errors_of(readings)
+    is_scored = np.isfinite(target).all(axis=1)
+    return errors_of_numbers(boxes[None], target[None], [0], is_scored[None], BOX_CONVENTIONS)
 
 
 def _got10k_rows(truth: Path, folder: Path) -> Scored:

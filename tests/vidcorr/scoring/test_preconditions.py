@@ -22,7 +22,7 @@ from vidcorr.metrics import sample_queries
 from vidcorr.metrics.point_tracking import QueryMode
 from vidcorr.metrics.rules import RULES
 from vidcorr.scoring.masks import score
-from vidcorr.scoring.readings import AS_WRITTEN, PLACES, errors_of, explaining
+from vidcorr.scoring.readings import AS_WRITTEN, PLACES, explaining
 from vidcorr.scoring.tracks import BoxRules, errors_of_boxes, errors_of_tracks, score_boxes, score_tracks
 from vidcorr.videos.files import DataError
 
@@ -124,6 +124,45 @@ def test_masks_under_another_reading_are_named(rules, reading, tmp_path):
     refused(DataError, reading, score_masks, rules, masks, tmp_path)
 
 
+EXCHANGED = {number: np.array([0, 2, 1], np.uint8)[mask] for number, mask in MASKS.items()}
+OF_OTHER_NUMBERS = {number: np.array([0, 2, 3], np.uint8)[mask] for number, mask in MASKS.items()}
+
+
+@pytest.mark.parametrize("rules", RULES)
+def test_masks_under_other_ids_are_named(rules, tmp_path):
+    """Ids that are merged have no others; the ids of folders are their names, so that their starts are a doubt."""
+    if rules == "davis-2016":
+        assert score_masks(rules, EXCHANGED, tmp_path).scores["J-Mean"] == 1
+    elif RULES[rules].folder_per_object:
+        (text,) = score_masks(rules, EXCHANGED, tmp_path).doubts
+        assert text.startswith("2 of 2 predictions do not begin with the given mask")
+    else:
+        refused(DataError, "predictions are under other ids, as", score_masks, rules, EXCHANGED, tmp_path)
+        unknown = "other ids" if not RULES[rules].refuses_unknown else "holds id 3"
+        tmp_path = tmp_path / "others"
+        tmp_path.mkdir()
+        refused(DataError, unknown, score_masks, rules, OF_OTHER_NUMBERS, tmp_path)
+
+
+@pytest.mark.parametrize("rules", ["youtube-vos", "vos-benchmark"])
+def test_ids_that_are_exchanged_later_or_lost_or_late_are_scored(rules, tmp_path):
+    """A tracker confuses two objects after the start; it loses one; one enters later, without its first mask."""
+    confused = MASKS | {number: EXCHANGED[number] for number in ANNOTATED[2:]}
+    lost = {number: mask * (mask != 2) for number, mask in MASKS.items()}
+    enters = MASKS | {number: lost[number] for number in ANNOTATED[:2]}
+    late = MASKS | {number: lost[number] for number in ANNOTATED[:3]}
+    for number, (mine, truth) in enumerate([(confused, MASKS), (lost, MASKS), (late, enters)]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert score_masks(rules, mine, folder, truth).doubts == ()
+
+
+@pytest.mark.parametrize("rules", RULES)
+def test_predictions_that_hold_nothing_are_a_doubt(rules, tmp_path):
+    nothing = {number: 0 * mask for number, mask in MASKS.items()}
+    assert any("hold nothing" in text for text in score_masks(rules, nothing, tmp_path).doubts)
+
+
 @pytest.mark.parametrize("rules", RULES)
 def test_predictions_numbered_from_another_frame_than_dense_annotations_are_named(rules, tmp_path):
     """Annotations of frames 0 … 5 beside predictions 1 … 6: no rule but two requires the first."""
@@ -217,10 +256,32 @@ def test_exact_boxes_have_the_official_score_in_every_permitted_form(rules, tmp_
 
 
 @pytest.mark.parametrize("rules", get_args(BoxRules))
+def test_a_mean_over_no_frame_with_a_box_is_refused(rules, tmp_path):
+    """OTB's truth has no box after its first, as where the target is absent; in GOT-10k's the target is covered."""
+    truth, exact = exact_boxes(rules, tmp_path)
+    for name, boxes in exact.items():
+        path = tmp_path / "mine" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savetxt(path, boxes, delimiter=",")
+        if rules == "otb":
+            first_alone = np.where(np.arange(FRAMES)[:, None] == 0, boxes, np.nan)
+            np.savetxt(truth / path.stem / "groundtruth_rect.txt", first_alone, delimiter=",")
+        else:
+            np.savetxt(truth / path.parent.name / "cover.label", np.zeros(FRAMES), fmt="%d")
+    refused(DataError, "no frame counts for", score_boxes, truth, tmp_path / "mine", rules)
+
+
+@pytest.mark.parametrize("rules", get_args(BoxRules))
 def test_boxes_that_stay_at_the_given_one_or_come_a_frame_late_after_it_are_scored(rules, tmp_path):
     stays = score_of_boxes(rules, lambda boxes: np.repeat(boxes[:1], len(boxes), axis=0), tmp_path / "stays")
     late = score_of_boxes(rules, lambda boxes: np.vstack([boxes[:1], boxes[:-1]]), tmp_path / "late")
     assert stays.doubts == late.doubts == ()
+
+
+@pytest.mark.parametrize("rules", get_args(BoxRules))
+def test_boxes_that_are_no_numbers_are_a_doubt(rules, tmp_path):
+    found = score_of_boxes(rules, lambda boxes: boxes * np.nan, tmp_path)
+    assert "predictions hold nothing" in found.doubts[0]
 
 
 @pytest.mark.parametrize("rules", get_args(BoxRules))
@@ -323,10 +384,29 @@ def test_every_reading_of_tracks_is_named_also_without_predictions_at_the_querie
         refused(DataError, "expected tracks", score_of_tracks, mode, lambda t, _, cut=cut: t[cut], tmp_path / "cut")
 
 
+@pytest.mark.parametrize("mode", get_args(QueryMode))
+def test_tracks_that_are_no_numbers_are_a_doubt(mode, tmp_path):
+    found = score_of_tracks(mode, lambda tracks, _: tracks * np.nan, tmp_path)
+    assert "predictions hold nothing" in found.doubts[0]
+
+
+@pytest.mark.parametrize("mode", get_args(QueryMode))
+def test_a_mean_over_no_visible_point_is_refused(mode, tmp_path):
+    hidden = np.ones((2, TIMES), bool)
+    video = np.zeros((TIMES, 48, 64, 3), np.uint8)
+    truth = written(tmp_path, {"v": {"video": video, "points": np.zeros((2, TIMES, 2)), "occluded": hidden}})
+    np.savez(tmp_path / "v.npz", tracks=np.zeros((0, TIMES, 2)), occluded=np.zeros((0, TIMES), bool))
+    refused(DataError, "no frame counts for", score_tracks, truth, tmp_path, mode)
+
+
 def test_a_reading_that_explains_the_start_alone_or_no_better_explains_nothing():
     """A tracker's bias of .7 px in a pan of .8 px a frame; a start that only looks a frame late."""
-    none = [np.nan] * PLACES
+
+    def explained(written_as, late):
+        columns = {AS_WRITTEN: written_as, "a frame late": late}
+        return explaining({reading: np.array(values, float)[:, None] for reading, values in columns.items()})
+
     for written_as, late in (([0.7] * PLACES, [0.1] * PLACES), ([9, 0, 0, 0], [0, 3, 3, 3]), ([9] * 4, [2] * 4)):
-        assert explaining(errors_of({AS_WRITTEN: written_as, "a frame late": late})) is None
-    assert explaining(errors_of({AS_WRITTEN: none, "a frame late": [0] * PLACES})) is None
-    assert explaining(errors_of({AS_WRITTEN: [9] * 4, "a frame late": [0.5, 2, 3, 4]})) == "a frame late"
+        assert explained(written_as, late) is None
+    assert explained([np.nan] * PLACES, [0] * PLACES) is None
+    assert explained([9] * 4, [0.5, 2, 3, 4]) == "a frame late"
