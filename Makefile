@@ -40,7 +40,7 @@ test-exhaustive: setup  ## every stop of every method's resume; 20 minutes
 
 # Next to .venv, so that both stay; Python's own version, and each package at its lower bound.
 FLOOR := .venv-floor
-FLOOR_TESTS := tests/vidcorr/functional tests/vidcorr/metrics tests/vidcorr/backbones tests/vidcorr/videos tests/callbacks/test_benchmark.py
+FLOOR_TESTS := tests/vidcorr/functional tests/vidcorr/metrics tests/vidcorr/backbones tests/vidcorr/videos tests/callbacks/test_benchmark.py tests/test_cli.py tests/test_first_hour.py
 
 $(FLOOR)/ready: pyproject.toml setup.py
 	test -x $(FLOOR)/bin/python || $(PYTHON) -m venv $(FLOOR)
