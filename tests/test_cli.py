@@ -22,14 +22,12 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from jsonargparse import Namespace
-from pytorch_lightning.callbacks import EMAWeightAveraging, LearningRateMonitor, TQDMProgressBar
-from pytorch_lightning.cli import LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import vidcorr
-from tests.helpers.parsed import Parsed
+from tests.helpers.parsed import Built, Parsed
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.stops import in_slurm
@@ -37,7 +35,7 @@ from tests.helpers.training import quiet_trainer
 from tests.helpers.words import NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Throughput
+from vidcorr.callbacks import LastCheckpoint
 from vidcorr.callbacks.run_start import RunStart
 from vidcorr.cli import NOISE, OF_OTHERS, is_first_rank, main, make_trainer, without_members
 from vidcorr.errors import UsageError
@@ -321,68 +319,45 @@ def test_a_run_that_begins_again_hides_what_it_logged_and_keeps_its_new_scores(
     assert Record.read(folder).resumed is None
 
 
-@pytest.fixture
-def trainer_options(monkeypatch, tmp_path):
-    """A function that returns the arguments with which LightningCLI makes the Trainer, some of the config changed."""
-    monkeypatch.setattr(LightningCLI, "instantiate_trainer", lambda self, **options: options)
-    cli = Parsed(["fit", *TINY, "--on", "davis=."])
-    config = cli.config["fit"]
-    assert (config.trainer.default_root_dir, config.seed_everything) == ("runs", 0)
-    assert (cli.auto_configure_optimizers, cli.run.say) == (False, rank_zero_info)
+def built(*words):
+    """Return the Trainer that words make, and the names of its callbacks in their order."""
+    trainer = Built([*words, *TINY]).trainer
+    return trainer, [type(callback).__name__ for callback in trainer.callbacks]
+
+
+OF_A_RUN = ["RunStart", "BenchmarkCallback", "Throughput", "LearningRateMonitor", "TQDMProgressBar", "Stops"]
+OF_A_RUN += ["BestCheckpoint", "LastCheckpoint"]
+"""Callbacks of `fit --on`; Lightning puts those that save last."""
+SAVERS = {"BestCheckpoint", "LastCheckpoint"}
+BUILT = {
+    "fit --on davis=.": (set(), True),
+    "fit": ({"BenchmarkCallback", "BestCheckpoint"}, True),
+    "fit --on davis=. --trainer.callbacks BestCheckpoint": (set(), True),  # it has one of its kind
+    "fit --on davis=. --trainer.enable_progress_bar false": ({"TQDMProgressBar"}, True),
+    "fit --on davis=. --trainer.enable_checkpointing false": (SAVERS, True),
+    "fit --on davis=. --trainer.logger false": ({"LearningRateMonitor"}, False),
+    "fit --on davis=. --trainer.barebones true": ({*OF_A_RUN} - {"RunStart", "BenchmarkCallback", "Stops"}, False),
+    "validate --on davis=. --trainer.enable_checkpointing false": (SAVERS | {"Throughput", "LearningRateMonitor"}, True),
+}
+"""Words → default callbacks that they leave out, and whether TensorBoard writes to the folder of the run."""
+
+
+def test_a_run_has_a_folder_and_callbacks_unless_there_are_ones_of_their_kind(tmp_path, monkeypatch):
+    root = f"--trainer.default_root_dir={tmp_path}"
+    for number, (words, (left_out, has_logger)) in enumerate(BUILT.items()):
+        trainer, names = built(*words.split(), root)
+        assert names == [name for name in OF_A_RUN if name not in left_out], words
+        folder = tmp_path.resolve() / f"version_{number}"
+        assert trainer.default_root_dir == str(folder), words
+        assert [Path(logger.log_dir) for logger in trainer.loggers] == [folder] * has_logger, words
+    averaged, names = built("fit", "--on", "davis=.", "--trainer.callbacks=EMAWeightAveraging", root)
+    assert names[:3] == ["RunStart", "BenchmarkCallback", "EMAWeightAveraging"]  # the benchmark scores the averages
+    assert averaged.callbacks[0].run.say is rank_zero_info
     assert any(NOISE in getattr(each[1], "pattern", "") for each in warnings.filters)
-
-    def options(command="fit", earlier=None, on=("davis=.",), **changes):
-        changes = {"default_root_dir": str(tmp_path)} | changes
-        cli.run.goes_on_in, cli.command = earlier, command
-        cli.config["fit"].on = list(on)
-        cli.config_init = {command: Namespace(trainer=cli.config["fit"].trainer.clone())}
-        cli.config = {command: cli.config["fit"], "fit": cli.config["fit"]}
-        cli.config_init[command].trainer.update(Namespace({"callbacks": None} | changes))
-        return cli.instantiate_trainer()
-
-    options.run = cli.run
-    return options
-
-
-def test_callbacks_are_added_unless_there_are_ones_of_their_kind(trainer_options):
-    def added(*command, **changes):
-        start, *others = trainer_options(*command, **changes)["callbacks"]
-        assert (type(start), start.run) == (RunStart, trainer_options.run)  # before all others, which ask it
-        return [type(callback) for callback in others]
-
-    savers = [BestCheckpoint, LastCheckpoint]
-    default = [BestCheckpoint, Throughput, LearningRateMonitor, LastCheckpoint, TQDMProgressBar]
-    assert added() == [BenchmarkCallback, *default]
-    assert added(callbacks=LastCheckpoint()) == [LastCheckpoint, BenchmarkCallback, *default[:3], TQDMProgressBar]
-    averaging = EMAWeightAveraging()
-    benchmark, average, *_ = added(callbacks=[averaging])
-    assert (benchmark, average) == (BenchmarkCallback, EMAWeightAveraging)  # it scores the averages
-    assert added(barebones=True) == [BenchmarkCallback]
-    for changes, kinds in (
-        ({"logger": False}, [LearningRateMonitor]),
-        ({"enable_progress_bar": False}, [TQDMProgressBar]),
-        ({"enable_checkpointing": False}, savers),
-    ):
-        assert added(**changes) == [BenchmarkCallback, *(each for each in default if each not in kinds)]
-    assert added("validate") == [BenchmarkCallback, TQDMProgressBar]
-    assert added(on=()) == default[1:]
-
-
-def test_a_run_has_a_folder_in_which_the_default_logger_writes(trainer_options, tmp_path, monkeypatch):
-    def place(**changes):
-        given = trainer_options(**changes)
-        return given.get("default_root_dir"), given.get("logger") and given["logger"].log_dir
-
-    root = tmp_path.resolve()
-    assert place(logger=False) == (root / "version_0", None)
-    assert place(barebones=True) == (root / "version_1", None)
-    assert place(logger=Mock()) == (root / "version_2", None)
-    assert place() == (root / "version_3", str(root / "version_3"))
-    assert place(logger=True, earlier=root / "version_1") == (root / "version_1", str(root / "version_1"))
-    assert place(fast_dev_run=True) == (None, None)
-    assert RunStart not in map(type, trainer_options(fast_dev_run=True)["callbacks"])
-    monkeypatch.setattr("vidcorr.cli.is_first_rank", lambda: False)
-    assert place() == (None, None)
+    for words, is_first in (("--trainer.fast_dev_run=true", True), ("--trainer.logger=false", False)):
+        monkeypatch.setattr("vidcorr.cli.is_first_rank", lambda is_first=is_first: is_first)
+        trainer, names = built("fit", root, words)
+        assert (trainer.default_root_dir, names[0] == "RunStart") == (str(tmp_path), not is_first)
 
 
 def test_the_first_rank_is_known_before_the_trainer_is_made(monkeypatch):
@@ -400,14 +375,15 @@ def test_the_first_rank_is_known_before_the_trainer_is_made(monkeypatch):
     assert is_first_rank()
 
 
-def test_ranks_that_are_forks_of_threads_are_refused(trainer_options, monkeypatch):
-    for threads in (1, 2):
+def test_ranks_that_are_forks_of_threads_are_refused(tmp_path, monkeypatch):
+    root = f"--trainer.default_root_dir={tmp_path}"
+    for strategy, threads in (("ddp_fork", 2), ("ddp_notebook", 2), ("ddp_spawn", 1)):
         monkeypatch.setattr(torch, "get_num_threads", lambda number=threads: number)
-        for strategy in ("ddp", "ddp_fork", "ddp_notebook", "ddp_spawn"):
-            if strategy == "ddp" or (threads == 1 and strategy != "ddp_spawn"):
-                assert trainer_options(strategy=strategy)
-            else:
-                refused(ValueError, f"^trainer.strategy {strategy}: .*; use ddp$", trainer_options, strategy=strategy)
+        said = f"^trainer.strategy {strategy}: .*; use ddp$"
+        refused(ValueError, said, built, "fit", root, f"--trainer.strategy={strategy}")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    for strategy in ("ddp", "ddp_fork"):
+        assert built("fit", root, f"--trainer.strategy={strategy}")
 
 
 @pytest.mark.parametrize(("command", "resumes"), [("fit", None), ("validate", "a.ckpt")])
