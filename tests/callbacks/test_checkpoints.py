@@ -9,7 +9,6 @@ Also tests `callbacks/checkpoint_files.py`.
 import errno
 import io
 import os
-import re
 import shutil
 from collections import OrderedDict
 from datetime import timedelta
@@ -28,7 +27,7 @@ from torch.optim import lr_scheduler
 from tests.helpers.faults import Ends, Spoil, differences
 from tests.helpers.refusal import refused
 from tests.helpers.stops import EPOCHS, Stop, content, go, joined, most_repeated, positions
-from tests.helpers.training import InMemory, fit_in, tiny_moco, trainer_in
+from tests.helpers.training import InMemory, fit_in, loader, tiny_moco, tiny_simsiam, trainer_in
 from vidcorr.callbacks import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped, loops
 from vidcorr.lightning_modules import VFSMoCo, VFSSimSiam
 from vidcorr.results.folder_lock import FolderLock
@@ -182,6 +181,8 @@ IN_TRAINING = {"more": [Ends(5)]}  # after the second step of an epoch
     ("ending", "options"),
     [
         ({"max_time": {"microseconds": 1}}, {}),
+        (IN_TRAINING | {"min_steps": 7}, {}),
+        (IN_TRAINING | {"min_epochs": 2}, {}),  # the second epoch is trained to its end
         (IN_TRAINING, {"val_check_interval": 2}),  # a validation follows in any run
         ({"more": [LambdaCallback(on_validation_end=Ends(5).on_train_batch_end)]}, {"val_check_interval": 2}),
         # the place of a validation is counted over all epochs: step 5 has one, or is between two
@@ -205,22 +206,20 @@ def test_a_run_that_ends_early_resumes_within_its_epoch(ending, options, tmp_pat
     assert differences(content(tmp_path / "rest"), content(tmp_path / "whole")) == []
 
 
-def test_another_batch_size_or_optimiser_is_refused():
-    weight = torch.nn.Parameter(torch.ones(1))
-    groups = [{"params": [weight], "lr": 0.5, "initial_lr": 1.0}, {"params": [torch.nn.Parameter(weight)]}]
-    trainer = SimpleNamespace(accumulate_grad_batches=4, ckpt_path="a.ckpt", fast_dev_run=True, is_global_zero=True)
-    trainer.optimizers = [torch.optim.SGD(groups, 0.1, momentum=0.9)]
-    vars(trainer).update(global_step=0, train_dataloader=SimpleNamespace(batch_size=2), world_size=3)
-    last = LastCheckpoint()
-    last._resumed = {}
-    last.on_fit_start(trainer, None)
-    settings = {"weight_decay": 0, "momentum": 0.9}
-    note = {"batches": "6 samples × 4", "optimisers": [{"lr": 1.0} | settings, {"lr": 0.1} | settings]}
-    for name in note:
-        last._resumed = note | {name: "others"}
-        line = f"^a.ckpt: its {name} are others, this run's {re.escape(str(note[name]))}: a resumed training keeps both"
-        refused(ValueError, line, last.on_train_start, trainer, None)
-    assert last._note == note
+def test_another_batch_size_or_optimiser_is_refused(tmp_path, monkeypatch):
+    def train(rate, accumulated=1, start=None):
+        def optimizer(module):
+            return torch.optim.SGD(module.parameters(), rate, momentum=0.9, weight_decay=0.5)
+
+        monkeypatch.setattr(VFSSimSiam, "configure_optimizers", optimizer)
+        return go("VFSSimSiam", tmp_path, accumulated, start, scored=False, max_steps=9 if start else 1)
+
+    train(0.5)
+    line = f"{LAST}: its batches are 4 samples × 1, this run's 4 samples × 2: a resumed training keeps both; to begin"
+    refused(ValueError, line, train, 0.5, 2, tmp_path / LAST)
+    settings = "'weight_decay': 0.5, 'momentum': 0.9"
+    line = rf"{LAST}: its optimisers are .{{'lr': 0.5, {settings}}}., this run's .{{'lr': 0.1, {settings}}}.: a resumed"
+    refused(ValueError, line, train, 0.1, 1, tmp_path / LAST)
 
 
 def test_runs_in_one_folder_keep_their_files_and_last_resumes_the_newest(tmp_path):
@@ -288,51 +287,22 @@ def test_a_save_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, cap
         pass
 
 
-@pytest.fixture
-def last():
-    """A `LastCheckpoint` that writes nothing."""
+@pytest.mark.parametrize(("error", "saves"), [(SystemExit(143), True), (RuntimeError("of this rank alone"), False)])
+def test_an_error_lets_the_step_be_saved_if_all_ranks_have_it(error, saves, monkeypatch):
+    """`Stops` exits at one step on all ranks."""
+    monkeypatch.setattr(loops, "is_resumable", lambda trainer: True)
     last = LastCheckpoint()
     last._write = Mock()
-    return last
+    last.save(SimpleNamespace(global_step=1, world_size=2), error)
+    assert last._write.called == saves
 
 
-@pytest.mark.parametrize(
-    ("error", "ranks", "saves"),
-    [
-        (None, 2, True),
-        (SystemExit(143), 2, True),  # of `Stops`: at one step on all ranks
-        (RuntimeError("of this rank alone"), 2, False),
-        (RuntimeError("a mistake"), 1, True),
-        (TrainingStopped("the loss is nan"), 1, False),
-    ],
-)
-def test_an_error_lets_the_step_be_saved_if_all_ranks_have_it(error, ranks, saves, last, monkeypatch):
-    monkeypatch.setattr("vidcorr.callbacks.loops.is_resumable", lambda trainer: trainer.global_step != 2)
-    for step, saved in ((0, False), (2, False), (1, saves)):  # saved before; cannot be resumed
-        last.save(SimpleNamespace(global_step=step, world_size=ranks), error)
-        assert last._write.called == saved
-
-
-@pytest.mark.parametrize("stage", ["fit", "validate"])
-@pytest.mark.parametrize("sanity", [False, True])
-@pytest.mark.parametrize("ends", [False, True])
-def test_it_saves_before_the_validation_of_a_run_that_ends(stage, sanity, ends, last, monkeypatch):
-    monkeypatch.setattr("vidcorr.callbacks.loops.ends_within_epoch", lambda _: ends)
-    last.on_validation_start(SimpleNamespace(state=SimpleNamespace(fn=stage), sanity_checking=sanity), None)
-    assert last._write.called == (stage == "fit" and ends and not sanity)
-
-
-def test_a_run_ends_after_a_whole_step(last, monkeypatch):
-    """A stop that comes between accumulated batches waits; what is trained on so far is saved nowhere."""
-    monkeypatch.setattr("vidcorr.callbacks.loops.accumulates", lambda trainer: trainer.accumulates)
-    stops = []
-    for accumulates, asked in ((False, False), (True, True), (True, False), (False, False)):
-        trainer = SimpleNamespace(accumulates=accumulates, should_stop=asked, global_step=1)
-        last.on_train_batch_end(trainer, None, None, None, 0)
-        last.on_train_end(trainer, None)
-        stops.append((trainer.should_stop, last._write.called))
-        last._write.reset_mock()
-    assert stops == [(False, True), (False, False), (False, False), (True, True)]
+def test_a_run_ends_after_a_whole_step(tmp_path):
+    """A stop that comes between accumulated batches waits for the others."""
+    ends = LambdaCallback(on_train_batch_end=lambda trainer, *_: setattr(trainer, "should_stop", True))
+    trainer = trainer_in(tmp_path, ends, LastCheckpoint(dirpath=tmp_path), accumulate_grad_batches=2)
+    trainer.fit(tiny_simsiam(), loader(16, 4, frames=2, size=32))
+    assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] == trainer.global_step == 1
 
 
 def spoil_weights(trainer, module, *_):

@@ -4,123 +4,105 @@ import os
 import signal
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import Mock, call
 
 import pytest
 import torch
 from pytorch_lightning import callbacks as of_lightning
+from torch.utils.data import DataLoader
 
 from tests.helpers.faults import Spoil, Strike
 from tests.helpers.ranks import on_ranks
-from tests.helpers.refusal import refused
 from tests.helpers.stops import go, in_slurm
+from tests.helpers.training import loader, tiny_simsiam, trainer_in
 from tests.helpers.words import TINY, clips, flags
 from vidcorr import signals
 from vidcorr.benchmarks.ranks import LostRank
-from vidcorr.callbacks import LastCheckpoint, Stops, TrainingStopped
+from vidcorr.callbacks import LastCheckpoint, Stops
 from vidcorr.callbacks.stops import INEXACT, requeue_job
 from vidcorr.cli import main
 
 
-@pytest.fixture
-def trainer(monkeypatch):
-    """A trainer of one rank after the first step of a fit, and Lightning's launcher, calls of which are listed."""
-    trainer = Mock(accumulates=False, callbacks=[], current_epoch=0, global_step=1, is_global_zero=True, world_size=1)
-    trainer.state.fn, trainer.fit_loop.batch_idx = "fit", 1
-    trainer.checkpoint_callbacks = [Mock(spec=LastCheckpoint, save=trainer.calls.save)]
-    trainer.strategy.launcher.kill = trainer.calls.kill
-    monkeypatch.setattr("vidcorr.callbacks.stops.accumulates", lambda trainer: trainer.accumulates)
-    monkeypatch.setattr("vidcorr.callbacks.stops.requeue_job", trainer.calls.requeue)
-    return trainer
+def told(number, hook, batch=0):
+    """Return a callback that sends this process a signal in a hook, at a batch of the run."""
+
+    def send(trainer, *_):
+        if trainer.fit_loop.total_batch_idx == batch or trainer.state.fn != "fit":
+            os.kill(os.getpid(), number)
+
+    return of_lightning.LambdaCallback(**{hook: send})
 
 
-def is_stopped(hook, *arguments):
-    """Return the exit status with which a hook ends the run, or None."""
+def run(folder, *callbacks, method="fit", **options):
+    """Train four batches an epoch, or validate two; return the exit status, and the step in `last.ckpt`."""
+    trainer = trainer_in(folder, *callbacks, Stops(), LastCheckpoint(dirpath=folder), **{"max_epochs": 2} | options)
+    data = loader(16, 4, frames=2, size=32), DataLoader([{}, {}], batch_size=None)
+    status = None
     try:
-        hook(*arguments)
+        if method == "fit":
+            trainer.fit(tiny_simsiam(), *data)
+        else:
+            trainer.validate(tiny_simsiam(), data[1], verbose=False)
     except signals.Stopped as stopped:
-        return stopped.code
+        status = stopped.code
+    saved = folder / "last.ckpt"
+    return status, torch.load(saved, weights_only=True)["global_step"] if saved.is_file() else 0
 
 
-@pytest.mark.parametrize(("agreed", "status"), [(signal.SIGUSR1, 138), (signal.SIGINT, 143)])
-def test_a_rank_without_a_signal_ends_by_the_requeue_of_another_or_sigterm(agreed, status, trainer):
-    stops = Stops()
-    hooks = (stops.on_train_epoch_start, stops.on_train_batch_start, stops.on_fit_end, stops.on_validation_start)
-    assert [is_stopped(hook, trainer, None) for hook in hooks] == [None] * 4
-    stops._outcome = agreed
-    assert [is_stopped(hook, trainer, None) for hook in hooks] == [status] * 4
-    stops.on_fit_start(trainer, None)  # of a second fit
-    assert [is_stopped(hook, trainer, None) for hook in hooks] == [None] * 4
+TERM, INT, USR1 = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1
+STOPPED = [
+    ((TERM, "on_train_batch_start", 1), {}, (143, 2)),
+    ((INT, "on_train_batch_start", 1), {}, (130, 2)),
+    ((TERM, "on_train_batch_start", 0), {"accumulate_grad_batches": 2}, (143, 1)),  # the whole step
+    ((TERM, "on_validation_start", 3), {}, (143, 0)),  # it is cut short
+    ((TERM, "on_validation_end", 3), {}, (143, 4)),
+    ((TERM, "on_train_batch_start", 7), {"limit_val_batches": 0}, (143, 8)),  # the last step: the end is saved
+    ((TERM, "on_validation_batch_start", 0), {"method": "validate"}, (143, 0)),
+    ((USR1, "on_train_batch_start", 1), {}, (138, 2)),
+    ((USR1, "on_validation_batch_start", 0), {"method": "validate"}, (138, 0)),
+]
+"""Signal, hook and batch → exit status and the step that is saved; in a job of SLURM, which USR1 queues again."""
 
 
-def test_a_signal_stops_after_a_whole_step_or_epoch(trainer):
-    for received, accumulates, status in (
-        (None, False, None),
-        (signal.SIGINT, True, None),
-        (signal.SIGINT, False, 130),
-    ):
-        signals.requests.received = received
-        trainer.accumulates = accumulates
-        stops = Stops()
-        stops.on_train_batch_end(trainer, None, None, None, 0)
-        assert is_stopped(stops.on_train_batch_start, trainer) == status
-        stops = Stops()
-        stops.on_train_epoch_end(trainer, None)
-        assert is_stopped(stops.on_train_batch_start, trainer) == (received and 130)
-    signals.requests.received = None
-    stops.on_train_epoch_end(trainer, None)
-    assert is_stopped(stops.on_train_batch_start, trainer) == 143  # agreed before
+@pytest.fixture
+def requeued(monkeypatch):
+    """Calls of SLURM's command, in a job whose signal Lightning handles."""
+    in_slurm(monkeypatch, JOB_ID="7")
+    called = Mock()
+    monkeypatch.setattr("vidcorr.callbacks.stops.subprocess.run", called)
+    before = {number: signal.signal(number, lambda *_: None) for number in (INT, TERM, USR1)}
+    yield called
+    handlers = {number: signal.signal(number, handler) for number, handler in before.items()}
+    assert not any(isinstance(handler, partial) for handler in handlers.values())  # ours are gone
 
 
-def test_the_only_rank_of_a_validation_stops_between_two_batches(trainer):
-    stops = Stops()
-    with signals.deferred():
-        assert is_stopped(stops.on_validation_batch_end, trainer, None, None, None, 0) is None
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert is_stopped(stops.on_validation_batch_end, trainer, None, None, None, 0) == 143
-        trainer.world_size = 2
-        assert is_stopped(stops.on_validation_batch_end, trainer, None, None, None, 0) is None
+@pytest.mark.parametrize(("told_at", "options", "expected"), STOPPED)
+def test_a_signal_stops_between_two_steps_and_the_step_is_saved(told_at, options, expected, requeued, tmp_path, caplog):
+    caplog.set_level("INFO")
+    assert run(tmp_path, told(*told_at), **options) == expected
+    assert f"stopped by {signals.NAMES.get(told_at[0], 'SIGUSR1')}" in caplog.messages
+    assert requeued.called == (told_at[0] == USR1)
 
 
-def test_a_loss_is_checked_a_step_later(trainer):
-    stops = Stops()
-    stops.on_before_backward(trainer, None, torch.tensor(float("nan")))
-    stops.on_train_batch_end(trainer, None, None, None, 0)
-    stops.on_before_backward(trainer, None, torch.tensor(1.0))
-    line = r"^step 1 \(epoch 0, batch 1\): the loss is nan$"
-    refused(TrainingStopped, line, stops.on_train_batch_end, trainer, None, None, None, 0)
-    stops.on_before_backward(trainer, None, torch.tensor(float("nan")))
-    stops.on_fit_start(trainer, None)
-    stops.on_save_checkpoint(trainer, torch.nn.Linear(1, 1), {})
+@pytest.mark.parametrize(("agreed", "status"), [(USR1, 138), (INT, 143)])
+def test_a_rank_without_a_signal_ends_by_the_requeue_of_another_or_sigterm(
+    agreed, status, requeued, tmp_path, monkeypatch
+):
+    largest = iter([agreed])
+    monkeypatch.setattr("vidcorr.callbacks.stops.Ranks.largest", lambda ranks, value: next(largest, value))
+    assert run(tmp_path) == (status, 1)
+    assert requeued.called == (agreed == USR1)
 
 
-def test_the_ranks_talk_during_a_fit_alone(trainer, monkeypatch):
+def test_the_ranks_talk_during_a_fit_alone(monkeypatch):
     made = Mock(side_effect=lambda **options: Mock())
     monkeypatch.setattr("vidcorr.callbacks.stops.Ranks", made)
-    stops = Stops()
+    trainer, stops = Mock(), Stops()
     stops.on_fit_start(trainer, None)
     ranks = stops._ranks
     stops.teardown(trainer, None, "fit")
     assert made.mock_calls == [call(shared=False), call(), call(shared=False)]
     ranks.close.assert_called_once_with()
-
-
-@pytest.mark.parametrize("hook", ["on_train_start", "on_validation_start"])
-def test_in_slurm_its_signal_is_handled_if_lightning_requeues_at_it(hook, trainer, monkeypatch):
-    def handled():
-        handlers = {number: signal.getsignal(number) for number in numbers}
-        return {number for number, handler in handlers.items() if isinstance(handler, partial)}
-
-    in_slurm(monkeypatch, JOB_ID="7")
-    before, numbers = signal.signal(signal.SIGUSR1, lambda *_: None), signals.NAMES | signals.REQUEUE
-    trainer.state.fn = "validate"
-    stops = Stops()
-    getattr(stops, hook)(trainer, None)
-    assert handled() == {*signals.NAMES, signal.SIGUSR1}
-    stops.teardown(trainer, None, "fit")
-    assert handled() == set()
-    signal.signal(signal.SIGUSR1, before)
 
 
 @pytest.mark.parametrize(("task", "job"), [({}, "7"), ({"ARRAY_JOB_ID": "5", "ARRAY_TASK_ID": "3"}, "5_3")])
@@ -132,31 +114,17 @@ def test_a_job_or_its_task_is_queued_again(task, job, monkeypatch):
     called.assert_called_once_with(["scontrol", "requeue", job], check=False)
 
 
-@pytest.mark.parametrize(
-    ("changes", "error", "done"),
-    [
-        ({}, signals.Stopped(signal.SIGUSR1), ["save", "requeue"]),
-        ({"state": SimpleNamespace(fn="validate")}, signals.Stopped(signal.SIGUSR1), ["requeue"]),
-        ({"is_global_zero": False}, signals.Stopped(signal.SIGUSR1), ["save"]),
-        ({"outcome": signal.SIGUSR2}, signals.Stopped(signal.SIGTERM), ["save", "requeue"]),
-        ({}, signals.Stopped(signal.SIGTERM), ["save"]),
-        ({}, RuntimeError("a mistake"), ["save"]),
-        ({}, LostRank("Connection reset by peer"), ["kill", "save"]),
-        ({"strategy": SimpleNamespace(launcher=None)}, LostRank("Connection reset by peer"), ["save"]),
-    ],
-)
-def test_the_step_is_saved_before_the_job_is_queued_again(changes, error, done, trainer, caplog):
+def test_a_rank_that_hangs_is_killed_before_the_step_is_saved(caplog):
     caplog.set_level("INFO")
-    vars(trainer).update(changes)
-    stops = Stops()
-    stops._outcome = changes.get("outcome", 0)
-    stops.on_train_start(trainer, None)
-    number = getattr(error, "number", None)
-    signals.requests.received = number or signal.SIGTERM
-    stops.on_exception(trainer, None, error)
-    assert [each[0] for each in trainer.calls.mock_calls] == done
-    assert caplog.messages == ([f"stopped by {signal.Signals(number).name}"] if number else [])
-    assert not isinstance(signal.getsignal(signal.SIGTERM), partial)
+    calls = Mock()
+    saver = Mock(spec=LastCheckpoint, save=calls.save)
+    for launcher, done in ((Mock(kill=calls.kill), ["kill", "save"]), (None, ["save"])):
+        calls.reset_mock()
+        trainer = Mock(checkpoint_callbacks=[saver], strategy=Mock(launcher=launcher))
+        trainer.state.fn = "fit"
+        Stops().on_exception(trainer, None, LostRank("Connection reset by peer"))
+        assert [each[0] for each in calls.mock_calls] == done
+    assert caplog.messages == []  # of a signal
 
 
 ARGUMENTS = {

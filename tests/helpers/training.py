@@ -16,6 +16,10 @@ TINY = {"backbone": "tests.helpers.encoders:TinyResNet", "projector_dim": 16, "p
 """Arguments of a small VFSSimSiam."""
 
 
+def tiny_simsiam(**options: Any) -> VFSSimSiam:
+    return VFSSimSiam(**TINY, **options)
+
+
 class Tiny(nn.Module):
     """A convolution, BatchNorm and a pool: enough to learn and to be normalised."""
 
