@@ -329,6 +329,7 @@ OF_A_RUN = ["RunStart", "BenchmarkCallback", "Throughput", "LearningRateMonitor"
 OF_A_RUN += ["BestCheckpoint", "LastCheckpoint"]
 """Callbacks of `fit --on`; Lightning puts those that save last."""
 SAVERS = {"BestCheckpoint", "LastCheckpoint"}
+OF_FIT = SAVERS | {"Throughput", "LearningRateMonitor"}
 BUILT = {
     "fit --on davis=.": (set(), True),
     "fit": ({"BenchmarkCallback", "BestCheckpoint"}, True),
@@ -337,7 +338,10 @@ BUILT = {
     "fit --on davis=. --trainer.enable_checkpointing false": (SAVERS, True),
     "fit --on davis=. --trainer.logger false": ({"LearningRateMonitor"}, False),
     "fit --on davis=. --trainer.barebones true": ({*OF_A_RUN} - {"RunStart", "BenchmarkCallback", "Stops"}, False),
-    "validate --on davis=. --trainer.enable_checkpointing false": (SAVERS | {"Throughput", "LearningRateMonitor"}, True),
+    "validate --on davis=. --trainer.enable_checkpointing false": (
+        SAVERS | {"Throughput", "LearningRateMonitor"},
+        True,
+    ),
 }
 """Words → default callbacks that they leave out, and whether TensorBoard writes to the folder of the run."""
 

@@ -13,8 +13,7 @@ import numpy as np
 from PIL import Image
 
 import vidcorr.benchmarks
-from tests.helpers.layouts import write_soco
-from tests.helpers.surfaces import write_navi, write_scannet
+from tests.helpers.references import GOLDEN
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.datasets import generated
 from vidcorr.datasets.otb import TB100
@@ -136,12 +135,14 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "jhmdb": lambda root: generated.write_jhmdb(root, 2, frames=3, size=(120, 160)),
     "lvos": _lvos,
     "mose": _videos,
-    "navi": lambda root: write_navi(root, 1, frames=5),
+    "navi": lambda root: shutil.copytree(
+        GOLDEN / "pairs3d/reader_navi/navi_v1", root, ignore=shutil.ignore_patterns("?_only_*")
+    ),
     "otb": _otb,
     "otb_all": lambda root: generated.write_otb(root, 2, frames=3, size=SMALL),
     "sa_v": _sa_v,
-    "scannet": lambda root: write_scannet(root, 1, frames=2),
-    "soco": lambda root: write_soco(root, 2, views=2, points=6, size=SMALL),
+    "scannet": lambda root: shutil.copytree(GOLDEN / "pairs3d/reader_scannet/scannet_test_1500", root),
+    "soco": lambda root: shutil.copytree(GOLDEN / "soco/reader/SOCOv1", root),
     "spair": lambda root: generated.write_spair(root, 1, views=2, points=4, size=SMALL),
     "tap_vid": lambda root: generated.write_tap_vid(root, 2, frames=4, tracks=4, size=SMALL),
     "vip": lambda root: generated.write_vip(root, 2, frames=3, size=SMALL),

@@ -24,13 +24,13 @@ import yaml
 
 import vidcorr
 from tests.helpers.faults import differences
-from tests.helpers.layouts import writer_of
 from tests.helpers.method_steps import RUNS, trained
 from tests.helpers.references import real_data
 from tests.helpers.sprite import bounds
 from vidcorr import Result, write_report
 from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.benchmarks.network import view_for
+from vidcorr.datasets import generated
 from vidcorr.results.provenance import Provenance
 from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
 
@@ -44,7 +44,7 @@ def make_data(root: Path) -> None:
     if (root / "complete").exists():
         return
     for name, (videos, options) in GIVEN["sets"].items():
-        writer_of(name)(root / name, videos, **options)
+        getattr(generated, f"write_{name}")(root / name, videos, **options)
     for folder, frames in GIVEN["parts"].items():
         (root / f"real_{folder}").mkdir(parents=True)
         for file in sorted(real_data(folder).iterdir())[:frames]:

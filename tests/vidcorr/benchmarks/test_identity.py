@@ -1,6 +1,7 @@
 """Identity of a result: each annotation, list and metadata file by its bytes, frames by size."""
 
 import json
+import re
 
 import pytest
 
@@ -22,13 +23,13 @@ def vos(folder):
 UNUSED = {
     "DavisBenchmark": "2016/",
     "MatchBenchmark": "ImageAnnotation/",
-    "NaviBenchmark": "multiview_00/",
+    "NaviBenchmark": "multiview|mug/wild_set/.*0[0-9]{2}",
     "PfPascalBenchmark": "pascal_spair/",
     "SocoBenchmark": "PairAnnotations/cross",
     "VosBenchmark": "lvos_davis/",
     "YoutubeVosBenchmark": "valid/",
 }
-"""Benchmark → files in the generated folder that it does not read."""
+"""Benchmark → expression of files in its folder that it does not read."""
 
 
 def key(kind, arguments):
@@ -43,7 +44,7 @@ def test_each_annotation_counts_by_its_bytes_and_each_frame_by_its_size(kind, tm
     assert key(kind, arguments) == before
     unused = UNUSED.get(kind.__name__, "synthetic.json")
     files = sorted(path for path in tmp_path.rglob("*") if path.is_file() and path.name != "synthetic.json")
-    files = [path for path in files if unused not in path.as_posix() and "_all_frames" not in path.as_posix()]
+    files = [path for path in files if not re.search(unused, path.as_posix()) and "_all_frames" not in path.as_posix()]
     for path in {path.parent: path for path in files}.values():  # one of each folder
         content = path.read_bytes()
         path.write_bytes(content + b"\n")

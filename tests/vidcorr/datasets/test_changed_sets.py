@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from tests.helpers.layouts import writer_of
 from tests.helpers.refusal import refused
 from vidcorr import datasets
 from vidcorr.datasets.generated.writers import write_text
@@ -32,7 +31,7 @@ def sets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sets")
     written = {}
     for name, (writer, count, arguments) in TABLE["sets"].items():
-        written[name] = writer_of(writer.removeprefix("write_"))(folder / name, count, **arguments)
+        written[name] = getattr(datasets.generated, writer)(folder / name, count, **arguments)
     return written
 
 
