@@ -18,7 +18,7 @@ from tests.helpers.training import loader, tiny_simsiam, trainer_in
 from tests.helpers.words import TINY, clips, flags
 from vidcorr import signals
 from vidcorr.benchmarks.ranks import LostRank
-from vidcorr.callbacks import LastCheckpoint, Stops
+from vidcorr.callbacks import LastCheckpoint, Stops, TrainingStopped
 from vidcorr.callbacks.stops import INEXACT, requeue_job
 from vidcorr.cli import main
 
@@ -33,9 +33,10 @@ def told(number, hook, batch=0):
     return of_lightning.LambdaCallback(**{hook: send})
 
 
-def run(folder, *callbacks, method="fit", **options):
+def run(folder, *callbacks, method="fit", stops=None, **options):
     """Train four batches an epoch, or validate two; return the exit status, and the step in `last.ckpt`."""
-    trainer = trainer_in(folder, *callbacks, Stops(), LastCheckpoint(dirpath=folder), **{"max_epochs": 2} | options)
+    last = LastCheckpoint(dirpath=folder)
+    trainer = trainer_in(folder, *callbacks, stops or Stops(), last, **{"max_epochs": 2} | options)
     data = loader(16, 4, frames=2, size=32), DataLoader([{}, {}], batch_size=None)
     status = None
     try:
@@ -43,8 +44,8 @@ def run(folder, *callbacks, method="fit", **options):
             trainer.fit(tiny_simsiam(), *data)
         else:
             trainer.validate(tiny_simsiam(), data[1], verbose=False)
-    except signals.Stopped as stopped:
-        status = stopped.code
+    except (signals.Stopped, TrainingStopped) as stopped:
+        status = getattr(stopped, "code", str(stopped))
     saved = folder / "last.ckpt"
     return status, torch.load(saved, weights_only=True)["global_step"] if saved.is_file() else 0
 
@@ -82,6 +83,16 @@ def test_a_signal_stops_between_two_steps_and_the_step_is_saved(told_at, options
     assert run(tmp_path, told(*told_at), **options) == expected
     assert f"stopped by {signals.NAMES.get(told_at[0], 'SIGUSR1')}" in caplog.messages
     assert requeued.called == (told_at[0] == USR1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [(told(TERM, "on_train_batch_start", 1), 143), (Spoil(1), "step 1 (epoch 0, batch 1): the loss is nan")],
+)
+def test_a_second_fit_of_the_same_callback_begins_anew(fault, status, tmp_path):
+    stops = Stops()
+    assert run(tmp_path / "first", fault, stops=stops)[0] == status
+    assert run(tmp_path / "second", stops=stops) == (None, 8)
 
 
 @pytest.mark.parametrize(("agreed", "status"), [(USR1, 138), (INT, 143)])

@@ -77,10 +77,6 @@ def values() -> dict[str, dict[str, str]]:
     return {name: known[name] for name in sorted(known) if "False" in known[name].values()}
 
 
-FIELDS = ("dest", "nargs", "const", "default", "choices", "required")
-"""What is told of a flag: all that a user's words hang on."""
-
-
 class Reached(Exception):
     """The parser of a command, which is about to read its words."""
 
@@ -102,15 +98,12 @@ def parsers() -> dict[str, ArgumentParser]:
 
 
 def flags(parser: ArgumentParser) -> dict[str, str]:
-    """Return argument → its `FIELDS`; of help texts, whether they are there."""
-    known = {name: str(getattr(parser, name)) for name in ("usage", "allow_abbrev")}
-    known["description"] = str(parser.description.endswith("."))
+    """Return argument → number of values, default, choices, whether it is required."""
+    known = {}
     for action in parser._actions[1:]:  # but --help
-        fields = {name: getattr(action, name) for name in FIELDS} | {"help": bool(action.help)}
-        given = [f"{name}={value!r}" for name, value in fields.items() if value is not None]
-        known[" ".join(action.option_strings) or action.dest] = ", ".join([type(action).__name__, *given])
-    for group in parser._mutually_exclusive_groups:
-        known[" | ".join(action.dest for action in group._group_actions)] = f"required={group.required}"
+        known[" ".join(action.option_strings) or action.dest] = (
+            f"{action.nargs}, {action.default!r}, {action.choices}, {action.required}"
+        )
     return known
 
 
