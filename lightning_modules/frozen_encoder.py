@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 from vidcorr.backbones import Encoder
+from vidcorr.description import stated_input
 
 from .parts.saving import SavedModule
 
@@ -41,7 +42,7 @@ class FrozenEncoder(SavedModule):
         super().__init__()
         self.save_hyperparameters()
         self.encoder = self.frozen_network(spec, pretrained, encoder, "spec")
-        self.encoder.state_input(mean, std)
+        self.encoder.stated = stated_input(mean, std) or self.encoder.stated
         self.encoder.default_stage = stage or self.encoder.default_stage
         self.encoder.default_stride = stride or self.encoder.default_stride
 

@@ -11,6 +11,7 @@ from torch.nn.functional import mse_loss, normalize
 from tests.helpers.golden_steps import expect_steps
 from tests.helpers.refusal import refused
 from vidcorr.datamodules.loading.sampling import FractionPairs, PairCrops, seeded_generator
+from vidcorr.description import stated_input
 from vidcorr.lightning_modules import CoSettle, cosettle
 
 EXACT = {"rtol": 0, "atol": 1e-10}
@@ -51,7 +52,7 @@ def case(request, golden, monkeypatch):
     network.pos_embed = nn.Parameter(tensor(numbers, "w/pos_embed"), requires_grad=False)
     weights = {ours_of(name[2:]): tensor(numbers, name) for name in numbers if name.startswith("w/")}
     module.load_state_dict(weights)
-    module.backbone.state_input((0, 0, 0), (1, 1, 1))
+    module.backbone.stated = stated_input((0, 0, 0), (1, 1, 1))
     draw(module, monkeypatch, np.tile(numbers["offsets"], 2))
     return module, numbers
 

@@ -1,9 +1,8 @@
-"""Encoders: a network with its input and description, which gives views of its stages."""
+"""Encoders: networks with their input and description, which give views of their stages."""
 
-import copy
 import hashlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -12,34 +11,42 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from ..description import Input as Input, Network as Network, stated_input
+from ..description import Input as Input, Network as Network
 from ..functional.device import PendingCopy
 from .copies import Held, on_device, shared_copy
-from .extractor import (
-    UNDILATED,
-    Dilated,
-    FeatureExtractor,
-    MapExtractor,
-    TimmExtractor,
-    input_of,
-)
+from .extractor import UNDILATED, Dilated, View
 from .hub_models import HubExtractor, is_of_transformers
 from .liir_encoder import LiirEncoder, LiirExtractor
+from .outputs import OWN_METHOD, MapExtractor
 from .resnet import ResNetExtractor, is_resnet
 from .trust import Recipe, import_path, own_arguments
-from .video import Clips, VideoEncoder
-from .vit import BlocksExtractor, ViTExtractor, gives_blocks, is_vit
+from .video import OwnVideoEncoder, encodes_videos
+from .vit import BlocksExtractor, TimmExtractor, ViTExtractor, gives_blocks, is_of_timm, is_vit
 
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 """Wrappers of torch whose network is their `module`."""
+EXTRACTORS: list[tuple[Callable[[Any], bool], type[View]]] = [
+    (encodes_videos, OwnVideoEncoder),
+    (lambda network: isinstance(network, LiirEncoder), LiirExtractor),
+    (is_resnet, ResNetExtractor),
+    (is_vit, ViTExtractor),
+    (is_of_timm, TimmExtractor),
+    (gives_blocks, BlocksExtractor),
+    (is_of_transformers, HubExtractor),
+    (lambda network: True, MapExtractor),
+]
+"""Kinds of networks: a predicate, and the class of the views of networks that it accepts; the first kind counts.
+
+The class is called with the network (a copy over the same tensors, unless its `takes_copy` is False), and stage and
+stride or None; its `input` is the default of its networks. A network that is a view, or has a method
+`feature_extractor(stage, stride)`, has views of its own. A kind of yours: `EXTRACTORS.insert(0, (is_mine, MyView))`.
+"""
 
 
 def unwrapped(network: Any) -> Any:
     """Return the network inside torch.compile's, DataParallel's or AveragedModel's wrapper; else the network."""
     inner = getattr(network, "_orig_mod", network)
-    if isinstance(inner, WRAPPERS):
-        return unwrapped(inner.module)
-    return inner
+    return unwrapped(inner.module) if isinstance(inner, WRAPPERS) else inner
 
 
 def gives_extractors(module: object) -> bool:
@@ -51,94 +58,50 @@ def gives_extractors(module: object) -> bool:
 
 
 def inner_network(network: Any) -> Any:
-    """Return the network inside a wrapper of torch, or inside a module that has no forward pass of its own.
+    """Return a network, or the one that a module without a forward pass of its own holds as `encoder` or `backbone`.
 
-    Such a module, for example a LightningModule, holds its network as `encoder` or `backbone`.
+    Such a module is, for example, a LightningModule.
 
     Raises:
-        ValueError: if neither or both attributes hold a network.
+        ValueError: if neither or both attributes hold a network, or the module is none.
     """
-    inner = unwrapped(network)
-    if not isinstance(inner, nn.Module):
-        return inner
-    class_of_forward = next(kind for kind in type(inner).__mro__ if "forward" in vars(kind))
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"expected a network by name, file or module, got a {type(network).__name__}")
+    class_of_forward = next(kind for kind in type(network).__mro__ if "forward" in vars(kind))
     # by name: the library imports neither Lightning
     has_own_forward = class_of_forward is not nn.Module and class_of_forward.__name__ != "LightningModule"
-    if has_own_forward:
-        return inner
-    if gives_extractors(inner) or isinstance(inner, VideoEncoder) or gives_blocks(inner):  # needs no forward
-        return inner
-    found: list[nn.Module] = []
-    for name in ("encoder", "backbone"):
-        part = getattr(inner, name, None)
-        if isinstance(part, nn.Module):
-            found.append(part)
+    if has_own_forward or gives_extractors(network) or encodes_videos(network) or gives_blocks(network):
+        return network
+    parts = dict(network.named_children())
+    found = [parts[name] for name in ("encoder", "backbone") if name in parts]
     if len(found) != 1:
         raise ValueError(
-            f"{type(inner).__name__}: has no forward, and {len(found)} of encoder and backbone: give it a method "
-            "feature_extractor(stage, stride) that returns vidcorr.build_feature_extractor(self.trunk, stage, stride)"
+            f"{type(network).__name__}: has no forward, and {len(found)} of encoder and backbone: {OWN_METHOD}"
         )
-    return inner_network(found[0])
+    return inner_network(unwrapped(found[0]))
 
 
-def is_of_timm(network: nn.Module) -> bool:
-    """Return whether a network is one of timm that has a map before its pooling."""
-    of_timm = any(base.__module__.startswith("timm.") for base in type(network).__mro__)
-    return of_timm and hasattr(network, "forward_features")
+def stated_by(module: object) -> Input | None:
+    """Return the input that a module states by `input_mean` and `input_std`; None if it states none.
+
+    Raises:
+        ValueError: for a mean that is not three numbers in [0, 1], or without a deviation.
+    """
+    mean: Any = getattr(module, "input_mean", None)
+    std: Any = getattr(module, "input_std", None)
+    return None if mean is None and std is None else Input.of(mean, std, f"stated by {type(module).__name__}")
 
 
 def record_of(network: Any) -> Input | None:
-    """Return the input in timm's record of a network's training; None without one."""
+    """Return the input of a preprocessor's file, or in timm's record of a network's training; None without one."""
+    own = getattr(network, "input", None)
+    if isinstance(own, Input):  # from `image_model`
+        return own
     record: Any = getattr(network, "pretrained_cfg", None) or {}
     if "mean" not in record:
         return None
     name = ".".join(filter(None, (record.get("architecture"), record.get("tag"))))
     return Input.of(record["mean"], record["std"], f"timm's record of {name}")
-
-
-def own_view(network: Any, stage: str | None, stride: int | None, **dilated: Dilated) -> Any:
-    """Return what the method `feature_extractor` of a module returns, as an extractor."""
-    view = network.feature_extractor(stage, stride, **dilated)
-    return view if isinstance(view, FeatureExtractor | VideoEncoder) else MapExtractor(view)
-
-
-def settled(network: Any, stage: str | None, stride: int | None) -> Any:
-    """Return an extractor itself, or raw colour at a stride.
-
-    Raises:
-        ValueError: for another stage or stride than its own.
-    """
-    return network.at(stage, stride)
-
-
-def of_video(network: Any, stage: str | None, stride: int | None) -> Any:
-    """Return a video encoder itself.
-
-    Raises:
-        ValueError: for a stage or a stride.
-    """
-    if stage is not None or stride is not None:
-        raise ValueError("a video encoder has one stage and stride; leave both arguments out")
-    return network
-
-
-EXTRACTORS: list[tuple[Callable[[Any], bool], Callable[..., Any]]] = [
-    (gives_extractors, own_view),
-    (lambda network: isinstance(network, FeatureExtractor), settled),
-    (lambda network: isinstance(network, VideoEncoder), of_video),
-    (lambda network: isinstance(network, LiirEncoder), LiirExtractor),
-    (is_resnet, ResNetExtractor),
-    (is_vit, ViTExtractor),
-    (is_of_timm, TimmExtractor),
-    (gives_blocks, BlocksExtractor),
-    (is_of_transformers, HubExtractor),
-    (lambda network: True, MapExtractor),
-]
-"""Kinds of networks: a predicate, and the extractor of the networks that it accepts; the first that accepts counts.
-
-A class of extractors is called with the network (a copy over the same tensors, unless its `takes_copy` is False), and
-stage and stride or None. A kind of yours: `EXTRACTORS.insert(0, (is_mine, MyExtractor))`.
-"""
 
 
 class Encoder(nn.Module):
@@ -156,7 +119,7 @@ class Encoder(nn.Module):
     Attributes:
         network: the network.
         given: holds the module that was given, which may be one around the network.
-        extract: the extractor of its kind.
+        kind: class of its views; None if it is a view or has views of its own.
         described: its name and the source of its weights.
         is_ours: True if `load` made the network, so that nobody else holds its tensors.
 
@@ -176,44 +139,32 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         outer = unwrapped(network)
-        inner = inner_network(outer)
-        if not isinstance(inner, nn.Module):
-            raise ValueError(f"expected a network by name, file or module, got a {type(inner).__name__}")
-        if stated is None and hasattr(outer, "input_mean"):  # the module around the network may state it
-            stated = input_of(outer)
-        self.network: Any = inner
+        self.network: Any = inner_network(outer)
         self.given = Held(outer)
-        self.extract: Any = next(extract for accepts, extract in EXTRACTORS if accepts(inner))
-        self.stated = stated if stated is not None and stated.source else None  # without a source nobody states it
+        self.kind: Any = None
+        if not isinstance(self.network, View) and not gives_extractors(self.network):
+            self.kind = next(kind for accepts, kind in EXTRACTORS if accepts(self.network))
+        by_caller = stated if stated is not None and stated.source else None  # without a source nobody states it
+        self.stated = by_caller or stated_by(outer) or stated_by(self.network)
         self.default_stage = stage
         self.default_stride = stride
         self.described = described or Network.of(outer)
 
     @property
     def input(self) -> Input:
-        """The RGB that the network gets: stated by caller or module, of timm's record, or the default of its kind.
+        """The RGB that the network gets: stated by caller or module, of a record, or the default of its kind.
 
         A module with its own views gets the RGB of these views: its training may normalise otherwise.
         """
         if self.stated is not None:
             return self.stated
-        if self.extract is own_view:
-            return input_of(self.view()) or Input()
-        default: Input = getattr(self.extract, "input", Input())
-        return input_of(self.network) or record_of(self.network) or default
+        stated: Input = self.view().input if self.kind is None else record_of(self.network) or self.kind.input
+        return stated
 
     @property
     def normalises(self) -> bool:
         """True if a view made here normalises RGB, by an input that somebody states."""
-        return getattr(self.extract, "normalises", False) and bool(self.input.source)
-
-    def state_input(self, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
-        """Set the input that a caller knows; None for both changes nothing.
-
-        Raises:
-            ValueError: as `stated_input`.
-        """
-        self.stated = stated_input(mean, std) or self.stated
+        return self.kind is not None and self.kind.normalises and bool(self.input.source)
 
     def view(
         self,
@@ -239,31 +190,38 @@ class Encoder(nn.Module):
         """
         stage = stage or self.default_stage
         stride = stride or self.default_stride
-        if default and self.extract is ResNetExtractor and stage is None and stride is None:
+        if default and self.kind is ResNetExtractor and stage is None and stride is None:
             stage, _, pixels = default.partition("/")
             stride = int(pixels)
-        network = self.network
-        kind = type(network).__name__
-        options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's module has none
-        if dilated and self.extract not in (own_view, ResNetExtractor):
-            raise ValueError(f"{kind}: {UNDILATED}")
-        takes_copy = getattr(self.extract, "takes_copy", False)
-        view: Any = self.extract(shared_copy(network) if takes_copy else network, stage, stride, **options)
-        is_made_here = isinstance(self.extract, type)
+        make_view = self._own_view if self.kind is None else self._made_view
+        view = make_view(stage, stride, dilated)
         if self.stated is not None:
-            if not isinstance(view, FeatureExtractor | Clips):
-                raise ValueError(f"{kind}: makes its input by code of its own: leave mean and deviation out")
             view = view.at_input(self.stated)
-        elif is_made_here and view.normalises:
-            view.input = self.input
-        if view is network and not self.is_ours:  # an extractor or a video encoder of the user's stays as it is
-            if self.given.module is network:
-                return view
-            view = copy.copy(view)
-        if is_made_here or self.is_ours:
+        if view is not self.network or self.is_ours:  # a view of the user's stays as it is
+            view.given = self.given
+        if self.kind is not None or self.is_ours:
             view.described = self.described
-        view.given = self.given
         return view
+
+    def _made_view(self, stage: str | None, stride: int | None, dilated: Dilated) -> View:
+        """Return a view of the kind of the network, at the input that the network or its library states."""
+        if dilated and self.kind is not ResNetExtractor:
+            raise ValueError(f"{type(self.network).__name__}: {UNDILATED}")
+        network = shared_copy(self.network) if self.kind.takes_copy else self.network
+        options = {"dilated": dilated} if dilated else {}
+        view: View = self.kind(network, stage, stride, **options)
+        if view.normalises:
+            view.input = self.input
+        return view
+
+    def _own_view(self, stage: str | None, stride: int | None, dilated: Dilated) -> View:
+        """Return the network, which is a view, or what its method `feature_extractor` returns, as an extractor."""
+        network = self.network
+        if isinstance(network, View):
+            return network.at(stage, stride)
+        options = {"dilated": dilated} if dilated else {}  # a user's module has none
+        view = network.feature_extractor(stage, stride, **options)
+        return view if isinstance(view, View) else MapExtractor(view)
 
     def placed_view(self, **options: Any) -> Any:
         """Return a view to compute with, as `view` does: of a network that `load` made, on the GPU if there is one."""
@@ -285,7 +243,8 @@ class Encoder(nn.Module):
             defaults["stride"] = self.default_stride
         if isinstance(network, LiirEncoder) and not defaults:
             return {"class_path": import_path(LiirEncoder), "init_args": network.arguments}
-        if isinstance(network, LiirEncoder) or self.extract is own_view or not self.described.spec:
+        has_own_views = self.kind is None and not isinstance(network, View)
+        if isinstance(network, LiirEncoder) or has_own_views or not self.described.spec:
             return None
         arguments: dict[str, Any] = {"spec": self.described.spec}
         if self.normalises:

@@ -11,17 +11,8 @@ from torch.nn.functional import pad
 
 from ..description import Input
 from .copies import device_of
-from .extractor import (
-    PROBE,
-    FeatureExtractor,
-    features_by,
-    map_of_tokens,
-    patch_of,
-    require_map,
-    stage_indices,
-    stage_names,
-    type_of_weights,
-)
+from .extractor import FeatureExtractor, features_by, stage_indices, stage_names, type_of_weights
+from .outputs import PROBE, map_of_tokens, patch_of, require_map
 
 CONFIG = "config.json"
 """File by which a folder is that of a model of `transformers`."""
@@ -70,7 +61,6 @@ class HubExtractor(FeatureExtractor):
         self.prefix = "block" if gives_tokens else "stage"
         names = stage_names(self.prefix, len(states) - 1)  # the first state is that of the embedding
         super().__init__(stage or names[-1], names, kind)
-        self.kind = kind
         self.network: Any = network
         self.final = final_norm_of(network, states[-1], last) if gives_tokens else nn.Identity()
         if gives_tokens:

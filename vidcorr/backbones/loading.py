@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..description import IMAGENET_MEAN, IMAGENET_STD, Input, Network
+from ..description import IMAGENET_MEAN, IMAGENET_STD, Input, Network, stated_input
 from ..errors import printable
 from ..functional.device import random_state_kept
 from .checkpoints import METADATA_KEY, load_weights, loaded, read_content, recipe_of, without_prefix
 from .convert import fitted_to_library
 from .copies import Held
 from .encoder import Encoder, unwrapped
-from .extractor import Dilated, MapExtractor
+from .extractor import Dilated
 from .foreign import State, choice_rows, fitted, positions_resampled, weights_in
 from .liir_encoder import LiirEncoder
 from .networks import (
@@ -29,6 +29,7 @@ from .networks import (
     split_view,
     with_channels_last,
 )
+from .outputs import MapExtractor
 from .trust import allow, check_names, constructed, import_named, import_path, make, own_arguments
 from .video import VideoEncoder
 
@@ -74,7 +75,7 @@ def load(
         encoder = copy.copy(network)  # the caller's keeps its input
     else:
         encoder = encoder_around(unwrapped(network))
-    encoder.state_input(mean, std)
+    encoder.stated = stated_input(mean, std) or encoder.stated
     return encoder
 
 
@@ -313,8 +314,8 @@ def _training_input(encoder: Encoder) -> Input:
     """
     if encoder.stated is not None:
         return encoder.stated
-    if not getattr(encoder.extract, "normalises", False):
+    if encoder.kind is None or not encoder.kind.normalises:
         return Input()  # RGB in [0, 1], from which the network makes its input itself
-    if encoder.extract is MapExtractor:
+    if encoder.kind is MapExtractor:
         return Input(source=TRAINED)
     return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=TRAINED)

@@ -1,14 +1,13 @@
 """Video encoders: frames in, a feature map per frame out, with clips or a state inside; V-JEPA 2 by name.
 
-A video encoder is a module with `stage`, `stride` (pixels per cell) and `encode(frames)`. A call of `encode` processes
-a whole video.
+A call of `encode` processes a whole video.
 """
 
-import copy
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -18,38 +17,62 @@ from torch.nn.functional import interpolate
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from ..functional.device import to_device
 from ..videos.files import require_one_of
-from .extractor import (
-    eval_mode,
-    map_of_tokens,
-    measured_stride,
-    normalised,
-    patch_of,
-    require_map,
-    stated_stride,
-)
+from .extractor import VIEW_OF_TRANSFORMERS, NoSuchMap, View, eval_mode, normalised
 from .hub_models import image_model
+from .outputs import form_of, map_of_tokens, measured_stride, patch_of, stated_stride
 from .trust import reason
 
 Upsampling = Literal["trilinear", "cubic"]
 Layout = Literal["CTHW", "TCHW"]
 
 
-@runtime_checkable
-class VideoEncoder(Protocol):
-    """A module that maps the frames of a video, in order, to feature maps.
+class VideoEncoder(View):
+    """A view that maps the frames of a video, in order, to feature maps; no protocol changes it."""
 
-    Attributes:
-        stride: pixels per cell; None until it is known.
-    """
+    normalises = False
+    ignores = VIEW_OF_TRANSFORMERS
+    in_order = True
 
-    stride: Any
-
+    @abstractmethod
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Any]:
         """Yield a map `(C, h, w)` per frame: float RGB `(3, H, W)` in [0, 1]."""
-        ...
 
 
-class Clips(nn.Module):
+class OwnVideoEncoder(VideoEncoder):
+    """A user's module with `stride`, None until it is known, and a method `encode`.
+
+    Args:
+        network: the module; its attribute `multiple`, if it has one, divides the sides of its frames.
+        stage: None or `features`.
+        stride: None or the module's.
+
+    Raises:
+        ValueError: for another stage or stride.
+    """
+
+    takes_copy = False
+
+    def __init__(self, network: Any, stage: str | None = None, stride: int | None = None) -> None:
+        super().__init__()
+        self.network = network
+        self.kind = type(network).__name__
+        self.stride = stated_stride(network)
+        self.multiple = getattr(network, "multiple", 1)
+        self.at(stage, stride)
+
+    def encode(self, frames: Iterator[Tensor]) -> Iterator[Any]:
+        """Yield the maps of a video's frames, in order."""
+        for features in self.network.encode(frames):
+            self.stride = stated_stride(self.network) or self.stride
+            yield features
+
+
+def encodes_videos(network: object) -> bool:
+    """Return whether a network is, or has the methods of, an encoder of videos."""
+    return hasattr(network, "encode") and hasattr(network, "stride")
+
+
+class Clips(VideoEncoder):
     """Video encoder over a network of clips, in consecutive windows of a fixed length.
 
     The last window is padded with zeros after the normalisation, and the maps of the padding are dropped. Within a
@@ -75,17 +98,14 @@ class Clips(nn.Module):
         std: standard deviation of RGB in [0, 1] to divide by.
 
     Attributes:
-        stage: "features".
         stride: pixels per cell; None before the first window, unless the network states it or the side of its patches.
-        multiple: divisor of the sides of a frame; benchmarks pad to it.
-        input: the RGB that the network gets.
         inside: modules that a callable computes with, which is no module itself.
 
     Raises:
         ValueError: for an unknown choice, or a tubelet that does not divide the window.
     """
 
-    stage = "features"
+    normalises = True
 
     def __init__(
         self,
@@ -114,12 +134,6 @@ class Clips(nn.Module):
         self.stride = stated_stride(net) or patch_of(net)
         self.multiple = patch_of(net) or 1
         self._weights = upsampling_weights(window // tubelet, window, upsampling)
-
-    def at_input(self, stated: Input) -> "Clips":
-        """Return an encoder over the same network that normalises RGB by another input."""
-        clips = copy.copy(self)
-        clips.input = stated
-        return clips
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Yield the maps of a video's frames, in order.
@@ -160,26 +174,22 @@ class Clips(nn.Module):
         """
         count = self.window // self.tubelet
         patch = patch_of(self.net)
-        if isinstance(output, Tensor) and output.ndim == 3 and patch is not None:
-            height_of_all = count * (size[0] // patch) * patch  # of a map with the tubelets one above the other
-            stacked = map_of_tokens(output, patch, (height_of_all, size[1]))
-            if stacked.ndim == 4:  # else tokens of another number, as they were
-                return stacked.unflatten(2, (count, -1))
-        if hasattr(output, "last_hidden_state") or isinstance(output, tuple | list | dict):
-            require_map(output, type(self.net).__name__)  # raises, with the remedy
+        rows = 0 if patch is None else size[0] // patch
+        stacked = map_of_tokens(output, patch, (count * rows * self.multiple, size[1]))  # tubelets above each other
+        if stacked is not output:
+            maps: Tensor = stacked.unflatten(2, (count, rows))
+            return maps
         maps = as_tensor(output)
         if maps.ndim != 5 or maps.shape[2] != count:
-            kind = type(self.net).__name__
-            given = f"{tuple(maps.shape)}{' tokens' if maps.ndim == 3 else ''}"
-            raise ValueError(
-                f"{kind}: expected maps (1, C, {count}, h, w) of a clip of {self.window} frames, got {given}: tokens "
-                "become maps by an attribute patch_size of the network, or as in docs/extend.md, section 'A network of "
-                "tokens'"
+            raise NoSuchMap(
+                f"{type(self.net).__name__}: expected maps (1, C, {count}, h, w) of a clip of {self.window} frames, "
+                f"got {form_of(maps)}: tokens become maps by an attribute patch_size of the network, or as in "
+                "docs/extend.md, section 'A network of tokens'"
             )
         return maps
 
 
-class Recurrent(nn.Module):
+class Recurrent(VideoEncoder):
     """Video encoder over a recurrent network, with a new state for every video.
 
     Args:
@@ -188,12 +198,9 @@ class Recurrent(nn.Module):
             with DLPack.
 
     Attributes:
-        stage: "features".
         stride: pixels per cell; None before the first frame, unless the network states it.
         inside: modules that `step` computes with, if it is no module itself.
     """
-
-    stage = "features"
 
     def __init__(self, step: Callable[[Tensor, Any], tuple[Any, Any]]) -> None:
         super().__init__()
@@ -216,21 +223,19 @@ class Recurrent(nn.Module):
             yield features
 
 
-def stride_of(extractor: nn.Module) -> int | None:
-    """Return the stride of an extractor, pixels per cell; a video encoder that does not know its own encodes a frame.
+def stride_of(view: Any) -> int | None:
+    """Return the stride of a view, pixels per cell; a video encoder that does not know its own encodes a frame.
 
     The frame is blank, as for the stride of a user's network of images. None if the encoder cannot encode it, for
     example because it takes frames of one size: its stride is then known after the first frame of a video.
     """
-    if stated_stride(extractor) is None and isinstance(extractor, VideoEncoder):
-        kind = type(extractor).__name__
+    if view.stride is None:
         try:
-            extractor.stride = measured_stride(
-                extractor, kind, lambda images: next(extractor.encode(iter(images)))[None]
-            )
+            view.stride = measured_stride(view, lambda images: next(view.encode(iter(images)))[None])
         except Exception:  # of a user's code; what is wrong with frames of a video too is said there
-            extractor.stride = None
-    return stated_stride(extractor)
+            view.stride = None
+    stride: int | None = view.stride
+    return stride
 
 
 def modules_inside(function: Callable[..., Any]) -> nn.ModuleList:

@@ -1,4 +1,4 @@
-"""Vision transformers, of timm or as DINO's authors publish them, seen as a map of their patches."""
+"""Networks of timm, and vision transformers as DINO's authors publish them, seen as maps."""
 
 import inspect
 from collections.abc import Iterator
@@ -10,7 +10,72 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
-from .extractor import FeatureExtractor, TimmExtractor, map_of_tokens, patch_of, require_map, stage_indices, stage_names
+from .extractor import OUTPUT, VIEW_OF_TRANSFORMERS, FeatureExtractor, stage_indices, stage_names
+from .outputs import map_of_tokens, measured_stride, patch_of, require_map
+
+NCHW = {"output_fmt": "NCHW", "intermediates_only": True}
+"""Arguments of timm's `forward_intermediates`: maps alone."""
+
+
+def is_of_timm(network: nn.Module) -> bool:
+    """Return whether a network is one of timm that has a map before its pooling."""
+    of_timm = any(base.__module__.startswith("timm.") for base in type(network).__mro__)
+    return of_timm and hasattr(network, "forward_features")
+
+
+class TimmExtractor(FeatureExtractor):
+    """A view of a network of timm that is neither a ResNet nor a transformer with blocks.
+
+    `features` is the last map before the pooling; most also have the stages of their `feature_info`, `stage1 … stageN`
+    (ConvNeXt, Swin, EfficientNet, …).
+
+    Args:
+        network: of timm. It is not copied: pass a copy (`shared_copy`) to keep yours.
+        stage: a name; None is `features`.
+        stride: None, or the stride of the stage.
+
+    Raises:
+        ValueError: if a stage does not exist or its stride differs, or the network takes images of one size only.
+    """
+
+    input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of timm's networks")
+
+    def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
+        known = [OUTPUT]
+        if hasattr(network, "forward_intermediates"):
+            known += stage_names("stage", len(getattr(network, "feature_info", None) or ()))
+        super().__init__(stage or OUTPUT, known, type(network).__name__)
+        gives_tokens = OUTPUT in self.stages and hasattr(network, "num_prefix_tokens")
+        self.ignores = ("position_embedding",) if gives_tokens else VIEW_OF_TRANSFORMERS
+        self.network: Any = network
+        self.eval()
+        self.set_stride(measured_stride(self, self), stride)
+        self.multiple = self.stride  # some drop a last incomplete cell
+
+    def map_of(self, images: Tensor) -> Tensor:
+        """Return the maps of the stages, or the last map before the pooling."""
+        maps: dict[str, Tensor] = {}
+        indices = stage_indices(self.stages, "stage")
+        if indices:
+            found = self.network.forward_intermediates(images, indices=indices, stop_early=True, **NCHW)
+            for index, each in zip(indices, found, strict=True):
+                maps[f"stage{index + 1}"] = each
+        if OUTPUT in self.stages:
+            maps[OUTPUT] = self._last_map(images)
+        self.common_stride([round(images.shape[2] / each.shape[2]) for each in maps.values()])  # refuses several
+        return self.joined(maps)
+
+    def _last_map(self, images: Tensor) -> Tensor:
+        """Return the map before the pooling, of normalised images."""
+        features: Tensor
+        if hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT returns tokens
+            last_blocks = 1
+            (features,) = self.network.forward_intermediates(images, indices=last_blocks, norm=self.final_norm, **NCHW)
+            return features
+        features = self.network.forward_features(images)
+        if str(getattr(self.network, "output_fmt", "")).endswith("NHWC") and features.ndim == 4:
+            features = features.permute(0, 3, 1, 2)
+        return features
 
 
 def is_vit(network: nn.Module) -> bool:

@@ -288,8 +288,8 @@ class Benchmark(ABC):
             data["short_sides"] = [min(short_sides), max(short_sides)]
         protocol = encoder.protocol
         stage = Stage(
-            layer=getattr(encoder.extractor, "stage", None) or "",
-            stride=getattr(encoder.extractor, "stride", None),
+            layer=encoder.extractor.stage,
+            stride=encoder.extractor.stride,
             input=encoder.input,
             protocol=ProtocolFacts() if protocol is None else ProtocolFacts.of(protocol),
         )

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..backbones import Encoder, EncoderSpec, Network, weights_digest
-from ..backbones.encoder import unwrapped
-from ..backbones.extractor import input_of
+from ..backbones.encoder import stated_by, unwrapped
+from ..backbones.extractor import View
 from ..protocols.network_input import NetworkView
 from ..tracking.frame_encoder import ignored_by
 
@@ -33,7 +33,7 @@ class GivenNetwork:
         """Return class, stated input and digest of the weights."""
         network = unwrapped(self.network)
         known: dict[str, Any] = {"stage": None, "stride": None}  # as in `EncoderSpec.identity`
-        stated = input_of(network)
+        stated = network.input if isinstance(network, View) else stated_by(network)
         if stated is not None and stated.source:
             known |= {"mean": stated.mean, "std": stated.std}
         return known | {"class": type(network).__qualname__, "weights": weights_digest(network)}

@@ -6,20 +6,13 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..backbones import Input
 from ..backbones.copies import device_of
-from ..backbones.extractor import (
-    FeatureExtractor,
-    features_by,
-    input_of,
-    require_map,
-    require_stride,
-    stated_stride,
-)
-from ..backbones.video import VideoEncoder, stride_of
-from ..description import PROTOCOL
+from ..backbones.extractor import View, features_by
+from ..backbones.outputs import require_map, require_stride
+from ..backbones.video import stride_of
+from ..description import PROTOCOL, Input
 from ..functional.device import PendingCopy, computing_in, fastest_precision, to_device
 from ..functional.propagation.coding import Size, covered_size, fit_input, input_sizes
 from ..protocols.base import READ_BY_NETWORK
@@ -33,7 +26,7 @@ MOST_AT_ONCE = 16
 P = TypeVar("P", bound=NetworkView)
 
 
-def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
+def adapt_to_network(protocol: P, extractor: View) -> P:
     """Return the protocol with the fields that the network sets; the protocol's name shows the changes.
 
     The network sets the stride; the precision, if it is "auto", by its device; and the normalisation if nobody
@@ -56,22 +49,17 @@ def adapt_to_network(protocol: P, extractor: nn.Module) -> P:
     return protocol.with_changes(rgb_mean=None, rgb_std=None)
 
 
-def ignored_by(extractor: nn.Module, protocol: NetworkView) -> list[str]:
+def ignored_by(extractor: View, protocol: NetworkView) -> list[str]:
     """Return the fields of a protocol that move no number of an extractor: it is no transformer, or has a stage."""
-    fields = protocol.annotated(READ_BY_NETWORK)
-    stated = f"{getattr(extractor, 'stage', None)}/{getattr(extractor, 'stride', None)}"
-    ignored = set(extractor.ignores if isinstance(extractor, FeatureExtractor) else fields)  # of a video encoder all
-    ignored.discard("features")
-    if protocol.features != stated:  # a stage that text or benchmark names counts more
+    ignored = set(extractor.ignores)
+    if protocol.features != f"{extractor.stage}/{extractor.stride}":  # a stage that text or benchmark names counts more
         ignored.add("features")
-    return [field for field in fields if field in ignored]
+    return [field for field in protocol.annotated(READ_BY_NETWORK) if field in ignored]
 
 
-def normalises(extractor: nn.Module) -> bool:
+def normalises(extractor: View) -> bool:
     """Return whether somebody states an extractor's input; a video encoder normalises by itself."""
-    if not isinstance(extractor, FeatureExtractor):
-        return True
-    return extractor.normalises and bool(extractor.input.source)
+    return extractor.in_order or (extractor.normalises and bool(extractor.input.source))
 
 
 def adapted(extractor: Any, protocol: Any) -> Any:
@@ -79,7 +67,7 @@ def adapted(extractor: Any, protocol: Any) -> Any:
 
     No protocol changes a video encoder, nor the input of an extractor whose input nobody states.
     """
-    if not isinstance(extractor, FeatureExtractor) or not isinstance(protocol, NetworkView):
+    if extractor.in_order or not isinstance(protocol, NetworkView):
         return extractor
     values: dict[str, Any] = {"positions": protocol.position_embedding, "final_norm": protocol.final_norm}
     mean = protocol.rgb_mean
@@ -125,28 +113,28 @@ class FrameEncoder:
     """
 
     def __init__(self, extractor: Any, protocol: Any = None) -> None:
-        self.extractor: Any = extractor
-        if not isinstance(self.extractor, FeatureExtractor | VideoEncoder):
+        if not isinstance(extractor, View):
             raise TypeError(f"{type(extractor).__name__} is no extractor: give build_feature_extractor(network)")
+        self.extractor: Any = extractor
         self.protocol: Any = protocol
         if isinstance(protocol, NetworkView):
             self.protocol = adapt_to_network(protocol, extractor)
         self.watch = Stopwatch()
         seen = adapted(extractor, self.protocol)
-        self.input = input_of(seen) or Input()
+        self.input = seen.input
         self.device = device_of(extractor)
         self.constant = False
-        self.multiple: int = getattr(extractor, "multiple", 1)
-        self.in_order = isinstance(extractor, VideoEncoder)
+        self.multiple = extractor.multiple
+        self.in_order = extractor.in_order
         self._rules = input_rules(self.protocol)
-        self._network: Any = seen if self.in_order else seen.folded()
+        self._network: Any = seen.folded()
         self._is_checked = False
         self.grid: Size = (0, 0)
 
     @property
     def network(self) -> Any:
         """The module that the user gave, or that was made by its name: an extractor is a view of it."""
-        given = getattr(self.extractor, "given", None)
+        given = self.extractor.given
         return self.extractor if given is None else given.module
 
     def features(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -184,7 +172,7 @@ class FrameEncoder:
     def _encode_in_passes(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the features of an encoder of images."""
         remaining = iter(frames)
-        kind = getattr(self.extractor, "kind", type(self.extractor).__name__)
+        kind = self.extractor.kind
         for first in remaining:
             count = self.frames_at_once((first.shape[1], first.shape[2]))
             batch = [first, *islice(remaining, count - 1)]
@@ -224,10 +212,10 @@ class FrameEncoder:
                 output = next(encoded, None)
             if output is None:
                 return
-            kind = getattr(encoder, "kind", type(encoder).__name__)
+            kind = encoder.kind
             batch = output[None] if isinstance(output, Tensor) else output
             features = require_map(batch, kind)[0]
-            stride = stated_stride(encoder)
+            stride = encoder.stride
             expected = getattr(self.protocol, "feature_stride", stride)
             if stride not in (None, expected):
                 raise ValueError(

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..backbones.extractor import stated_stride
 from ..datasets.spair import MatchPair
 from ..functional import match_keypoints
 from ..functional.matching import prepare_picture
@@ -38,7 +37,7 @@ class KeypointMatcher(FrameEncoder):
     """
 
     def __init__(self, extractor: Any, protocol: MatchingProtocol) -> None:
-        step = math.lcm(getattr(extractor, "multiple", 1), stated_stride(extractor) or 1)
+        step = math.lcm(extractor.multiple, extractor.stride or 1)
         # to the nearest multiple: `round` would take a half to the even one, not to the lower
         sides = tuple(max(1, math.ceil(side / step - 0.5)) * step for side in protocol.input_sides)
         size = sides if isinstance(protocol.input_size, tuple) else sides[0]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import signals
-from ..backbones.extractor import check_map
+from ..backbones.outputs import check_map
 from ..functional import LabelPropagator, decode_keypoints, decode_masks, encode_keypoints, encode_masks
 from ..functional.device import PendingCopy, to_device
 from ..functional.propagation.coding import Size

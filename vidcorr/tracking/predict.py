@@ -12,8 +12,6 @@ import numpy as np
 from torch import Tensor
 
 from .. import signals
-from ..backbones import Input
-from ..backbones.extractor import input_of
 from ..functional.propagation.propagate import LabelPropagator
 from ..progress import progress_bar
 from ..protocols import PointProtocol
@@ -81,9 +79,9 @@ def predict_video(
     extractor, rules = followed_by(network, prompt, protocol, propagator)
     found = follow(extractor, stream, prompt, rules, short_side, propagator)
     content: dict[str, Any] = {"video": str(stream.path), "prompt": prompt.metadata(), **(metadata or {})}
-    content["stage"] = getattr(extractor, "stage", None)
-    content["stride"] = getattr(extractor, "stride", None)
-    content["input"] = (input_of(adapted(extractor, rules)) or Input()).model_dump(mode="json")
+    content["stage"] = extractor.stage
+    content["stride"] = extractor.stride
+    content["input"] = adapted(extractor, rules).input.model_dump(mode="json")
     content["protocol"] = {"digest": rules.digest(), **rules.fields(), "name": name_of(rules)}
     content |= {"size": list(stream.size), "short_side": short_side, "frame_rate": stream.frame_rate}
     content |= {"part": {"start": stream.start, "end": stream.end}, "complete": False}

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import signals
 from ..backbones import Encoder
-from ..backbones.extractor import Dilated, FeatureExtractor, features_by, stated_stride
+from ..backbones.extractor import Dilated, View, features_by
 from ..backbones.resnet import ends_of, is_resnet, named_blocks
-from ..backbones.video import VideoEncoder
 from ..functional.device import PendingCopy, computing_in, kept, to_device
 from ..functional.propagation.resizing import sampling_matrix
 from ..functional.siamese import siamese_correlation
@@ -47,10 +46,9 @@ class Track:
     response: float = math.nan
 
 
-def at_extractor(protocol: TrackingProtocol, extractor: nn.Module) -> TrackingProtocol:
+def at_extractor(protocol: TrackingProtocol, extractor: View) -> TrackingProtocol:
     """Return the protocol at the stride and dilation of an extractor."""
-    stride = stated_stride(extractor)
-    return protocol.at_features(stride or protocol.stride, getattr(extractor, "dilated", False))
+    return protocol.at_features(extractor.stride or protocol.stride, extractor.dilated)
 
 
 def view_options(
@@ -66,7 +64,7 @@ def view_options(
         dilated: dilations as `ResNetExtractor` takes them; None is True for a ResNet without a given stride.
     """
     chosen: dict[str, Any] = {"stage": stage, "stride": stride}
-    if encoder.default_stride or isinstance(encoder.network, FeatureExtractor):
+    if encoder.default_stride or isinstance(encoder.network, View):
         return chosen
     if encoder.default_stage:
         return chosen | {"dilated": dilated or False}
@@ -100,7 +98,7 @@ class SiamFCTracker(FrameEncoder):
     protocol: TrackingProtocol
 
     def __init__(self, extractor: Any, protocol: TrackingProtocol | None = None) -> None:
-        if isinstance(extractor, VideoEncoder):
+        if extractor.in_order:
             raise ValueError("SiamFC encodes single crops, which a video encoder cannot; give an image encoder")
         super().__init__(extractor, at_extractor(protocol or TrackingProtocol(), extractor))
         self.tracks: list[Track] = []

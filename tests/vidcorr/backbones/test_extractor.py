@@ -1,4 +1,7 @@
-"""Extractors of any network: a user's own is neither copied nor changed; an output without cells is refused."""
+"""Extractors of any network: a user's own is neither copied nor changed; an output without cells is refused.
+
+Also tests `backbones/outputs.py`.
+"""
 
 import functools
 import threading
@@ -23,9 +26,10 @@ from tests.helpers.refusal import refused
 from vidcorr import MaskPrompt, follow
 from vidcorr.backbones import Clips, LiirEncoder, Recurrent, build_feature_extractor, load, weights_digest
 from vidcorr.backbones.encoder import WRAPPERS
-from vidcorr.backbones.extractor import Normalise, TimmExtractor, features_by, require_stride, type_of_weights
+from vidcorr.backbones.extractor import Normalise, features_by, type_of_weights
+from vidcorr.backbones.outputs import require_stride
 from vidcorr.backbones.video import _places_on_grid
-from vidcorr.backbones.vit import ViTExtractor
+from vidcorr.backbones.vit import TimmExtractor, ViTExtractor
 from vidcorr.functional.propagation.resizing import sampling_matrix
 
 IMAGES = torch.rand(1, 3, 256, 320)
@@ -130,12 +134,12 @@ REMEDY = r"feature_extractor\(stage, stride\) that returns .*build_feature_extra
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda features: features.mean((2, 3)), rf"Classifier: {MAP}\(1, 8\): leave pooling .*{REMEDY}"),
-        (lambda features: features.flatten(2).mT, rf"Classifier: {MAP}\(1, 1280, 8\): tokens .*A network of tokens"),
+        (lambda features: features.mean((2, 3)), rf"Classifier: {MAP}\(1, 8\) of .*: leave pooling .*{REMEDY}"),
+        (lambda features: features.flatten(2).mT, rf"Classifier: {MAP}\(1, 1280, 8\) of .*: .*A network of tokens"),
         (lambda features: features[..., :2, :2], "2 x 2 cells, too few to distinguish positions"),
         (lambda features: features[..., :4, :40], "4 x 40 cells .* not those of stride 64"),
-        (torch.fft.fft2, rf"{MAP}complex \(1, 8, 32, 40\): leave pooling"),
-        (lambda features: [features.flatten(2)], f"{MAP}list: tokens"),
+        (torch.fft.fft2, rf"{MAP}\(1, 8, 32, 40\) of torch.complex64: leave pooling"),
+        (lambda features: [features.flatten(2)], f"{MAP}list: leave pooling"),
         (lambda features: features.movedim(1, 3), r"channels last, \(1, 32, 40, 8\): return its map with .permute"),
     ],
 )

@@ -169,7 +169,7 @@ def test_frames_of_other_video_encoders_are_padded_to_their_patches_and_their_in
             return map(self, frames)
 
     frame = torch.full((3, 50, 70), 191, dtype=torch.uint8)
-    encoder = FrameEncoder(Frames(16), PropagationProtocol.named("vidcorr"))
+    encoder = FrameEncoder(build_feature_extractor(Frames(16)), PropagationProtocol.named("vidcorr"))
     (features,) = encoder.maps([frame], may_be_constant=True)
     assert features.shape == (3, 4, 5)
     assert abs(features[0, 0, 0] - 191 / 255) < 1e-5
@@ -197,7 +197,7 @@ def test_v_jepa_2_by_name_equals_the_notebook_at_any_size_and_no_code_of_the_hub
 
 
 def test_other_models_by_name_and_other_clips_are_one_line(tmp_path):
-    message = "a video encoder has one stage and stride; leave both arguments out"
+    message = "Recurrent: has stage features, not res4"
     refused(ValueError, message, build_feature_extractor, "tests.helpers.encoders:recurrent", "res4")
     refused(ValueError, "layout must be", Clips, clip_network, layout="THWC")
     refused(ValueError, "upsampling must be", Clips, clip_network, upsampling="linear")

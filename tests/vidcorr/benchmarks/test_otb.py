@@ -25,7 +25,7 @@ def test_raw_colour_is_tracked_by_its_only_stage(root):
     result = benchmark.evaluate("raw_colour")
     assert (result.scores, result.stage.protocol.name) == (scores, "vfs+dilated=false")
     other = OtbBenchmark(root, None, stage="res5")
-    refused(ValueError, "stage 'res5': raw colour has colour", other.evaluate, FrozenEncoder("raw_colour"))
+    refused(ValueError, "RawColour: has stage colour, not res5", other.evaluate, FrozenEncoder("raw_colour"))
 
 
 def test_dilations_are_a_resnets_without_a_stride(root):

@@ -83,7 +83,7 @@ def test_a_map_without_places_of_another_stride_or_a_list_of_maps_is_refused():
         ValueError,
         r"Module: expected a map .* got list",
         next,
-        FrameEncoder(several, rules).maps(frame),
+        FrameEncoder(build_feature_extractor(several), rules).maps(frame),
     )
     padded = FrameEncoder(build_feature_extractor(nn.AvgPool2d(8, padding=4)), rules)
     refused(ValueError, "9 x 9 cells for a 64 x 64 image are not those of stride 8", next, padded.maps(frame))

@@ -1,0 +1,234 @@
+"""Outputs of any network, read as maps: one map, several in a container, or tokens of known patches."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import message_of
+from ..functional.device import random_state_kept
+from .copies import device_of
+from .extractor import OUTPUT, VIEW_OF_TRANSFORMERS, FeatureExtractor, NoSuchMap, View, eval_mode, features_by
+
+MIN_CELLS = 4
+"""Least height and width of a map in cells; a smaller output is a pooled feature."""
+MOST_LEADING = 16
+"""Largest number of tokens before those of the cells."""
+PROBE = (256, 320)
+"""Height and width of the blank image for measuring strides; not square, and no network's default size."""
+OWN_METHOD = (
+    "give it a method feature_extractor(stage, stride) that returns "
+    "vidcorr.build_feature_extractor(self.trunk, stage, stride)"
+)
+
+
+def patch_of(network: object) -> int | None:
+    """Return the side of a network's patches, pixels: `patch_size` of it, its `patch_embed` or `config`; else None."""
+    for holder in (network, getattr(network, "patch_embed", None), getattr(network, "config", None)):
+        patch = getattr(holder, "patch_size", None)
+        if isinstance(patch, tuple | list) and len(set(patch[-2:])) == 1:  # a third number counts frames
+            patch = patch[-1]
+        if isinstance(patch, int):
+            return patch
+    return None
+
+
+def stated_stride(network: object) -> int | None:
+    """Return a network's attribute `stride`, pixels per cell; None if it is missing or no integer (a convolution's)."""
+    stride = getattr(network, "stride", None)
+    return stride if isinstance(stride, int) else None
+
+
+def map_of_tokens(output: Any, patch: int | None, size: Sequence[int]) -> Any:
+    """Return tokens `(N, cells, C)` as a map `(N, C, h, w)`; another output, or tokens of another number, as it is.
+
+    Args:
+        output: of a network.
+        patch: side of a patch, pixels; None if it is unknown.
+        size: height and width of the images, pixels.
+    """
+    if patch is None or not isinstance(output, Tensor) or output.ndim != 3:
+        return output
+    rows, columns = size[0] // patch, size[1] // patch
+    leading = output.shape[1] - rows * columns  # class and register tokens
+    if not 0 <= leading <= MOST_LEADING:
+        return output
+    return output[:, leading:].mT.unflatten(2, (rows, columns))
+
+
+class MapExtractor(FeatureExtractor):
+    """A view of a user's module, which maps float RGB `(N, 3, H, W)` to `(N, C, h, w)`: `features`.
+
+    Of several maps, in a dictionary, a list or a tuple, the stage names one, or several with + between them: a key, the
+    name of timm's `features_only`, or the place from 0. Of one map no stage is needed.
+
+    Its stride is its attribute `stride`, or that of a map of a blank image whose sides differ; its attribute
+    `multiple`, if it has one, divides the sides of its images. Tokens `(N, cells, C)` of a known patch (attribute
+    `patch_size` of the module, its `patch_embed` or `config`) become a map; leading tokens of no cell are left out. A
+    network of clips, which states its `tubelet_size`, gets each frame as a clip `(N, 3, 1, H, W)`.
+
+    Args:
+        network: the module. It is not copied: it is put into eval mode for each pass, and put back.
+        stage: None or `features`; of several maps a key.
+        stride: None, or the stride of the map.
+
+    Raises:
+        ValueError: for another stage or stride, or if the output, of a module that states no stride, is not a map of at
+            least 4 × 4 cells.
+    """
+
+    ignores = VIEW_OF_TRANSFORMERS
+    takes_copy = False
+
+    def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
+        stages = stage or OUTPUT
+        super().__init__(stages, stages.split("+"), type(network).__name__)  # the first output tells which there are
+        self.network = network
+        self.training = False  # not by `eval`, as in other views, which would set the user's own network too
+        self.patch = patch_of(network)
+        self.multiple = getattr(network, "multiple", self.patch or 1)
+        self.takes_clips = hasattr(network, "tubelet_size")
+        own_stride = stated_stride(network) if stages == OUTPUT else None
+        self.set_stride(own_stride or measured_stride(self, self), stride)
+
+    def map_of(self, images: Tensor) -> Tensor:
+        """Return the map of the stage in the network's output, tokens as a map.
+
+        Raises:
+            ValueError: if the output has several maps and none is chosen, or not the chosen one.
+        """
+        given = images[:, :, None] if self.takes_clips else images  # a clip of one frame
+        with eval_mode(self.network):
+            output = self.network(given)
+        maps = self._maps_in(output, images.shape[2:])
+        if self.stage != OUTPUT:
+            self.require_stages(maps)
+            self.common_stride([round(images.shape[2] / maps[name].shape[2]) for name in self.stages])
+            return self.joined(maps)
+        if len(maps) > 1 and OUTPUT not in maps:
+            shapes = ", ".join(f"{name} {tuple(each.shape)}" for name, each in maps.items())
+            raise NoSuchMap(f"{self.kind}: gives several maps, choose one as stage: {shapes}")
+        features: Tensor = maps.get(OUTPUT, next(iter(maps.values()), output))
+        return features
+
+    def _maps_in(self, output: Any, size: Sequence[int]) -> dict[str, Any]:
+        """Return the maps of an output by their names: of a dictionary its keys, of a list timm's or the places."""
+        output = getattr(output, "last_hidden_state", output)  # of a Hugging Face model
+        if isinstance(output, Mapping):
+            members = dict(output)
+        elif isinstance(output, list | tuple):
+            info = getattr(self.network, "feature_info", None)  # of timm's features_only
+            names = info.module_name() if info is not None else range(len(output))
+            members = dict(zip(names, output, strict=False))
+        else:
+            return {OUTPUT: map_of_tokens(output, self.patch, size)}
+        maps: dict[str, Any] = {}
+        for name, member in members.items():
+            found = map_of_tokens(member, self.patch, size)
+            if is_map(found):
+                maps[str(name)] = found
+        return maps
+
+
+def measured_stride(view: View, function: Callable[[Tensor], Any]) -> int:
+    """Return the stride of a network's map of a blank image.
+
+    Args:
+        view: a view without a stride.
+        function: makes the map `(1, C, h, w)` of an image.
+
+    Raises:
+        ValueError: if the network fails on this image, whose size it may not take, or the output is not a map of at
+            least 4 × 4 cells of its stride.
+    """
+    height, width = (-(-side // view.multiple) * view.multiple for side in PROBE)  # rounded up to a multiple
+    blank = torch.zeros(1, 3, height, width, device=device_of(view))
+    try:
+        with eval_mode(view), random_state_kept():
+            output = features_by(function, blank)
+    except NoSuchMap:
+        raise
+    except Exception as error:  # of a user's code
+        said = message_of(error) or type(error).__name__
+        raise ValueError(
+            f"{view.kind}: no map of a blank image of {height} x {width}, to measure its stride (if it takes clips: "
+            "give vidcorr.backbones.Clips(network); if only images of its own size: give a network that takes others, "
+            f"or a wrapper that resizes images or interpolates positions): {said}"
+        ) from error
+    features = require_map(output, view.kind)
+    stride = max(round(height / features.shape[2]), 1)
+    require_stride(features, view.kind, stride, (height, width))
+    check_map(features, view.kind)
+    return stride
+
+
+def check_map(features: Tensor, name: str) -> None:
+    """Refuse a map that is too coarse to distinguish positions.
+
+    Args:
+        features: `(…, h, w)`.
+        name: name of the network, for the message.
+
+    Raises:
+        ValueError: if the map has fewer than 4 × 4 cells.
+    """
+    height, width = features.shape[-2:]
+    if min(height, width) < MIN_CELLS:
+        raise ValueError(f"{name}: {height} x {width} cells, too few to distinguish positions: take a finer stage")
+
+
+def is_map(output: Any) -> bool:
+    """Return whether an output is a tensor `(N, C, h, w)` of real numbers."""
+    return isinstance(output, Tensor) and output.ndim == 4 and not output.is_complex()
+
+
+def form_of(output: Any) -> str:
+    """Return the shape and type of an output, for messages."""
+    return f"{tuple(output.shape)} of {output.dtype}" if isinstance(output, Tensor) else type(output).__name__
+
+
+def require_map(output: Any, name: str) -> Tensor:
+    """Return an output of a network, if it is a map.
+
+    Raises:
+        ValueError: for anything but a tensor `(N, C, h, w)` of real numbers.
+    """
+    if not is_map(output):
+        raise NoSuchMap(
+            f"{name}: expected a map (N, C, h, w), got {form_of(output)}: leave pooling and classifier out, or "
+            f"{OWN_METHOD}; tokens become a map by an attribute patch_size of the network, or as in docs/extend.md, "
+            "section 'A network of tokens'"
+        )
+    features: Tensor = output
+    return features
+
+
+def require_stride(features: Tensor, name: str, stride: int, size: tuple[int, int]) -> None:
+    """Refuse a map with other cells than its stride gives: they would not lie where the stride places them.
+
+    Args:
+        features: `(N, C, h, w)`.
+        name: name of the network, for the message.
+        stride: pixels per cell.
+        size: height and width of the image, pixels.
+
+    Raises:
+        ValueError: naming both sizes.
+    """
+    if fits(features.shape[2:], stride, size):
+        return
+    rows, columns = features.shape[1:3]
+    of_rows = max(round(size[0] / rows), 1)
+    if min(rows, columns) >= MIN_CELLS and fits((rows, columns), of_rows, size):
+        given = tuple(features.shape)
+        raise ValueError(f"{name}: gives channels last, {given}: return its map with .permute(0, 3, 1, 2)")
+    height, width = features.shape[2:]
+    found = f"{height} x {width} cells for a {size[0]} x {size[1]} image"
+    remedy = "cut its padding or pad its convolutions"
+    raise ValueError(f"{name}: {found} are not those of stride {stride}: {remedy}")
+
+
+def fits(cells: Sequence[int], stride: int, size: Sequence[int]) -> bool:
+    """Return whether rows and columns are those of a stride; a last incomplete cell may be dropped or kept."""
+    return all(count in (side // stride, -(-side // stride)) for count, side in zip(cells, size, strict=True))
