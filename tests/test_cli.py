@@ -31,12 +31,9 @@ from tests.helpers.parsed import Built, Parsed
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.stops import in_slurm
-from tests.helpers.training import quiet_trainer
 from tests.helpers.words import NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.callbacks import LastCheckpoint
-from vidcorr.callbacks.run_start import RunStart
 from vidcorr.cli import NOISE, OF_OTHERS, is_first_rank, main, make_trainer, without_members
 from vidcorr.errors import UsageError
 from vidcorr.experiments.runs import Record
@@ -237,27 +234,25 @@ class Enough(pl.Callback):
         trainer.should_stop = True
 
 
-@pytest.mark.parametrize(("steps", "ends"), [(1, True), (2, False)])
-def test_a_run_that_a_callback_ends_before_its_length_has_not_ended(steps, ends, video_folder, tmp_path):
-    """`--ckpt_path last` goes on with it."""
-    fit_one_step(video_folder, tmp_path, f"--trainer.callbacks+={__name__}.Enough", max_steps=steps)
+ENOUGH = [f"--trainer.callbacks+={__name__}.Enough"]
+STOPPING = {"monitor": "train/loss", "stopping_threshold": 1e9, "check_on_train_epoch_end": "true"}
+LENGTHS = [
+    (ENOUGH, {"max_steps": 1}, True),
+    (ENOUGH, {"max_steps": 2}, False),  # `--ckpt_path last` goes on with it
+    (flags("trainer.callbacks+", "EarlyStopping", **STOPPING), {"max_steps": 1000}, True),  # no further epoch
+    ([], {"max_steps": 2, "max_time": {"hours": 1}}, True),
+    ([], {"max_steps": 2, "max_time": {"microseconds": 1}}, False),  # `vidcorr resume` goes on with it
+]
+"""Words and options of a run, and whether it ends at its length."""
+
+
+@pytest.mark.parametrize(("words", "options", "ends"), LENGTHS)
+def test_a_run_has_ended_if_it_has_its_length_or_stopped_early_by_its_score(
+    words, options, ends, video_folder, tmp_path
+):
+    fit_one_step(video_folder, tmp_path, *words, **options)
     record = Record.read(tmp_path / "version_0")
     assert (bool(record.end), record.last_checkpoint(tmp_path / "version_0") is None) == (ends, False)
-
-
-def test_a_run_that_early_stopping_ends_has_ended(video_folder, tmp_path):
-    """A finished line of a study, given again, trains no further epoch."""
-    options = {"monitor": "train/loss", "stopping_threshold": 1e9, "check_on_train_epoch_end": "true"}
-    line = ["--trainer.callbacks+=EarlyStopping", *flags("trainer.callbacks", **options)]
-    fit_one_step(video_folder, tmp_path, *line, max_steps=1000)
-    assert Record.read(tmp_path / "version_0").end
-
-
-@pytest.mark.parametrize(("limit", "ends"), [("hours", True), ("microseconds", False)])
-def test_a_run_that_is_out_of_time_has_not_ended(limit, ends, video_folder, tmp_path):
-    """`vidcorr resume` goes on with it."""
-    fit_one_step(video_folder, tmp_path, max_steps=2, max_time={limit: 1})
-    assert bool(Record.read(tmp_path / "version_0").end) == ends
 
 
 def test_a_run_that_is_stopped_prints_how_to_resume_it(video_folder, tmp_path, monkeypatch, caplog):
@@ -338,10 +333,7 @@ BUILT = {
     "fit --on davis=. --trainer.enable_checkpointing false": (SAVERS, True),
     "fit --on davis=. --trainer.logger false": ({"LearningRateMonitor"}, False),
     "fit --on davis=. --trainer.barebones true": ({*OF_A_RUN} - {"RunStart", "BenchmarkCallback", "Stops"}, False),
-    "validate --on davis=. --trainer.enable_checkpointing false": (
-        SAVERS | {"Throughput", "LearningRateMonitor"},
-        True,
-    ),
+    "validate --on davis=. --trainer.enable_checkpointing false": (OF_FIT, True),
 }
 """Words → default callbacks that they leave out, and whether TensorBoard writes to the folder of the run."""
 
@@ -388,23 +380,6 @@ def test_ranks_that_are_forks_of_threads_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     for strategy in ("ddp", "ddp_fork"):
         assert built("fit", root, f"--trainer.strategy={strategy}")
-
-
-@pytest.mark.parametrize(("command", "resumes"), [("fit", None), ("validate", "a.ckpt")])
-def test_the_files_of_a_run_are_written_once_and_the_config_resumes_no_training(command, resumes, tmp_path):
-    run, parser = Mock(folder=tmp_path, goes_on_in=None), Mock()
-    saving = RunStart(parser, Namespace(ckpt_path="a.ckpt"), run)
-    last = [LastCheckpoint(dirpath=tmp_path / "last")] if command == "fit" else []
-    trainer = quiet_trainer(default_root_dir=tmp_path, callbacks=last, enable_checkpointing=bool(last))
-    trainer.state.fn = command
-    saving.on_validation_start(trainer, None)
-    assert run.begin.called == (command == "validate")
-    for _ in range(2):
-        saving.on_train_batch_start(trainer, None)
-    run.begin.assert_called_once_with(tmp_path / "last" if last else None)
-    ((config, path), options) = parser.save.call_args
-    assert (config.ckpt_path, path) == (resumes, tmp_path / "config.yaml")
-    assert options == {"skip_none": False, "overwrite": True, "multifile": False}
 
 
 # The checkpoint

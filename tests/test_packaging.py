@@ -66,46 +66,6 @@ def test_in_a_clone_a_bare_name_is_an_alias():
     assert done.stdout == "one class a name\n"
 
 
-CALLBACK = """
-import pytorch_lightning as pl
-from vidcorr import VFSSimSiam
-class Note(pl.Callback):
-    def on_fit_start(self, trainer, pl_module):
-        print("NOTE of", __name__, type(pl_module).__module__)
-"""
-SCRIPT_OF_USER = "import callbacks, lightning_modules\nfrom vidcorr import BenchmarkCallback\nprint(callbacks.Note)\n"
-FIT = "fit --model VFSSimSiam --data SyntheticVideoDataModule --data.videos 4 --data.size 32 --data.batch_size 2"
-FIT += " --data.num_workers 0 --trainer.fast_dev_run 1 --trainer.callbacks+=callbacks.Note"
-
-
-@pytest.mark.slow
-def test_a_project_with_folders_of_the_same_names_keeps_them(tmp_path):
-    """By the console script, as a module, by a script of the project, its own cli.py, and the clone's cli.py."""
-    (tmp_path / "callbacks").mkdir()
-    (tmp_path / "callbacks/__init__.py").write_text(CALLBACK)
-    for name in ("datamodules", "lightning_modules"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("")
-    (tmp_path / "script.py").write_text(SCRIPT_OF_USER)
-    (tmp_path / "cli.py").write_text("from vidcorr.cli import main\nmain()\n")
-    script = Path(sys.executable).parent / "vidcorr"
-    commands = [
-        [script],
-        [sys.executable, "-m", "vidcorr"],
-        [sys.executable, "cli.py"],
-        [sys.executable, ROOT / "cli.py"],
-    ]
-    running = []
-    for number, command in enumerate(commands):
-        words = [*map(str, command), *FIT.split(), f"--data.root=made_{number}"]
-        running.append(subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-    for command, process in zip(commands, running, strict=True):
-        out, errors = process.communicate()
-        assert "NOTE of callbacks vidcorr.lightning_modules.vfs_simsiam" in out, (command, errors[-2000:])
-    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "<class 'callbacks.Note'>\n"
-
-
 HEAVY = ("torch", "pytorch_lightning", "torchvision", "torchmetrics", "timm", "matplotlib")
 SCRIPT = f"""
 import shlex, sys
@@ -136,23 +96,6 @@ def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
     assert list((tmp_path / "out").iterdir())
     results = json.loads((tmp_path / "scored/results.json").read_text())
     assert results["scores"]["J&F-Mean"] == 1
-
-
-@pytest.mark.parametrize("reached", [True, False])
-def test_setup_takes_the_build_of_the_machine_and_else_the_registrys(reached, tmp_path):
-    """`--torch-backend` needs PyTorch's own index, which some networks do not reach."""
-    for name in ("Makefile", "pyproject.toml", "constraints.txt", "setup.py"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / "vidcorr").symlink_to(ROOT / "vidcorr")
-    tools_folder = tmp_path / ".venv/bin"
-    tools_folder.mkdir(parents=True)
-    uv = f'echo "$@" >> calls\ncase "$*" in *--torch-backend=auto*) exit {0 if reached else 1};; esac\n'
-    for name, script in (("python", ""), ("uv", uv)):
-        (tools_folder / name).write_text(f"#!/bin/sh\n{script}")
-        (tools_folder / name).chmod(0o755)
-    subprocess.run(["make", "setup"], cwd=tmp_path, capture_output=True, check=True)
-    tries = [call.endswith("--torch-backend=auto") for call in (tmp_path / "calls").read_text().splitlines()]
-    assert tries == ([True] if reached else [True, False])
 
 
 COMPANIONS = {

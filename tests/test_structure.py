@@ -61,13 +61,6 @@ def test_every_row_of_the_agreement_names_tests_that_there_are():
         assert missing_tests(row["check"]) == [], row
 
 
-def test_each_step_of_the_workflows_runs_targets_of_the_makefile():
-    targets = {"make", *re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)}
-    workflows = "".join(path.read_text() for path in (ROOT / ".github/workflows").glob("*.yml"))
-    run = {word for words in re.findall(r"run: (.*)", workflows) for word in words.split()}
-    assert {"make", "lint", "type", "doctest", "test", "test-slow", "test-floor", "docs", "wheels"} <= run <= targets
-
-
 def test_the_fast_tests_run_on_every_python_that_the_package_names():
     text = (ROOT / "pyproject.toml").read_text()
     named = re.findall(r"Programming Language :: Python :: (3\.\d+)", text)

@@ -25,7 +25,7 @@ from vidcorr.backbones.checkpoints import without_prefix
 from vidcorr.benchmarks.network import view_for
 from vidcorr.benchmarks.ranks import BenchmarkError, first_ranks_buffers
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
-from vidcorr.callbacks.benchmark import _validates, network_of, training_digest
+from vidcorr.callbacks.benchmark import network_of, training_digest
 from vidcorr.cli import main
 from vidcorr.experiments.config_files import CONFIGS
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
@@ -89,11 +89,6 @@ def test_it_runs_in_validations_alone_else_at_the_end_of_an_epoch_and_the_best_a
         backbone = without_prefix(saved["state_dict"], "backbone.")
         sums[saved["global_step"]] = float(sum(value.double().sum() for value in backbone.values()))
     assert sums == scores
-
-
-def test_a_fit_validates_if_its_passes_have_batches_or_are_not_yet_counted():
-    for batches, validates in (([], True), ([0], False), ([0, 1], True)):
-        assert _validates(SimpleNamespace(enable_validation=True, num_val_batches=batches)) == validates
 
 
 def test_it_runs_before_the_first_step_and_after_a_last_step_within_an_epoch(tmp_path):

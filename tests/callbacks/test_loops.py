@@ -5,13 +5,29 @@ That a training resumes exactly is tested in tests/callbacks/test_checkpoints.py
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
+import pytest
 import pytorch_lightning as pl
 import torch
 
 from tests.helpers.stops import make
 from tests.helpers.training import loader, quiet_trainer
 from vidcorr.callbacks import loops
+
+
+@pytest.mark.parametrize(
+    ("changes", "ends"),
+    [({}, True), ({"should_stop": False}, False), ({"min_epochs": 1}, False), ({"min_steps": 6}, False)],
+)
+def test_a_stop_waits_for_the_least_length(changes, ends):
+    lengths = {"min_epochs": None, "min_steps": None, "val_check_batch": None, "num_training_batches": 10}
+    trainer = Mock(**{"should_stop": True, "global_step": 5} | lengths | changes)
+    trainer.fit_loop.epoch_progress.current.processed = 0
+    trainer.fit_loop.epoch_loop.batch_progress.current = SimpleNamespace(started=3, ready=4)
+    assert loops.ends_within_epoch(trainer) == ends
+
 
 COUNTERS = json.loads(Path(__file__).with_name("counters.json").read_text())
 """Hook and begun batches → counters in a checkpoint of that moment, and what `loops` says and makes of them.
@@ -51,7 +67,9 @@ class Places(pl.Callback):
         }
 
     def on_train_start(self, trainer, *args):
-        self.restarts.append((loops.is_between_epochs(trainer), trainer.fit_loop.epoch_loop.restarting))
+        loops.follow_schedules(trainer)  # nothing where steps limit the run
+        restarting = trainer.fit_loop.epoch_loop.restarting, trainer.fit_loop.restarting
+        self.restarts.append((loops.is_between_epochs(trainer), *restarting))
         loops.begin_next_epoch(trainer)
         assert not trainer.fit_loop.epoch_loop.restarting
 
@@ -71,5 +89,5 @@ def test_the_counters_of_the_loops_are_those_that_resuming_relies_on(tmp_path):
 
     places = run(3)
     assert places.seen == COUNTERS
-    assert places.restarts == [(True, False)]
-    assert run(4, places.path).restarts == [(True, True)]
+    assert places.restarts == [(True, False, False)]
+    assert run(4, places.path).restarts == [(True, True, True)]

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,9 +15,6 @@ from vidcorr.cli import main
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 
 pytestmark = pytest.mark.usefixtures("canary")
-CANARY = "tests.helpers.canary"
-LIIR = "vidcorr.lightning_modules.liir.Liir"
-FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
 
 
 def checkpoint(path, **changes):
@@ -29,34 +27,9 @@ def checkpoint(path, **changes):
     return path
 
 
-POPEN = {"class_path": "subprocess.Popen", "init_args": {"args": ["touch", "canary"]}}
-ATTACKS = {
-    "callable": {"arguments": {"spec": f"{CANARY}:sing", "encoder": None}},
-    "standard library": {"arguments": {"spec": "os:abort", "encoder": None}},
-    "process": {"note": {"class_path": "subprocess.Popen"}, "hyper_parameters": {"args": ["touch", "canary"]}},
-    "nested process": {
-        "arguments": {"encoder": {"class_path": FROZEN, "init_args": {"spec": "x.ckpt", "encoder": POPEN}}}
-    },
-    "Lightning's instantiator": {
-        "note": {"class_path": f"{CANARY}.Song"},
-        "arguments": {"_instantiator": f"{CANARY}.sing", "_class_path": f"{CANARY}.Song"},
-    },
-    "nested class": {"note": {"class_path": LIIR}, "hyper_parameters": {"bank": {"class_path": f"{CANARY}.Song"}}},
-    "nested text": {"note": {"class_path": LIIR}, "hyper_parameters": {"prior": f"{CANARY}.Song"}},
-    "function": {"arguments": {"spec": "vidcorr.callbacks.stops:requeue_job", "encoder": None}},
-    "itself": {"arguments": {"spec": "a.ckpt", "encoder": None}},
-}
-ON = "--trainer.logger=false --trainer.accelerator=cpu --on davis={davis}"
-COMMANDS = [
-    f"validate --ckpt_path={{path}} {ON}",
-    "predict {davis}/JPEGImages/480p/synthetic-000 --model {path} --box=1,2,30,4",
-    "fit --ckpt_path={path} --data=SyntheticVideoDataModule",
-    f"validate --model=VFSSimSiam --model.backbone={{path}} {ON}",
-    f"validate --model=FrozenEncoder --model.spec={{path}} {ON}",
-    "evaluate {path} --on davis={davis}",
-    "export {path} out.safetensors",
-    "convert {path} out.ckpt",
-]
+TABLES = json.loads(Path(__file__).with_name("hostile_checkpoints.json").read_text())
+ATTACKS, COMMANDS = TABLES["attacks"], TABLES["commands"]
+"""Changes of a checkpoint; words that read it."""
 
 
 @pytest.mark.slow

@@ -1,8 +1,5 @@
 """The module around a frozen backbone; what its checkpoints hold: tests/vidcorr/backbones/test_without_lightning.py."""
 
-from pathlib import Path
-from typing import Any
-
 import torch
 from torch.utils.data import DataLoader
 
@@ -48,18 +45,3 @@ def test_a_trainer_takes_clips_images_and_tensors_and_gives_their_features():
         (found,) = quiet_trainer().predict(module, DataLoader([batch], batch_size=None))
         assert torch.equal(found, features)
         assert quiet_trainer().test(module, [DataLoader([batch], None)] * 2, verbose=False) == [{}, {}]
-
-
-class Placed(FrozenEncoder):
-    """A user's module with a path among its arguments."""
-
-    def __init__(self, root: Path, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.save_hyperparameters()
-
-
-def test_a_path_among_the_arguments_is_saved_as_text(tmp_path):
-    trainer = quiet_trainer()
-    trainer.validate(Placed(tmp_path, spec=NETWORK), verbose=False)
-    trainer.save_checkpoint(tmp_path / "own.ckpt")
-    assert Placed.load_from_checkpoint(tmp_path / "own.ckpt").hparams["root"] == str(tmp_path)

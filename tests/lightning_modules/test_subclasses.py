@@ -1,17 +1,12 @@
 """A user's subclass of every method that stores its own hyper-parameters trains, resumes and is loaded again."""
 
-import shutil
-import subprocess
-import sys
-
 import pytest
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
 
-from tests.faults.random_stops import Blow, command_of, write_data
-from tests.helpers import faults, subclasses
+from tests.helpers import subclasses
 from tests.helpers.faults import differences
-from tests.helpers.method_steps import BACKBONE, METHODS, VIT, InMemory, arguments_of, tiny
+from tests.helpers.method_steps import METHODS, InMemory, arguments_of, tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import trainer_in
 from vidcorr.backbones import build_feature_extractor, load
@@ -66,30 +61,6 @@ def test_it_resumes_and_is_loaded_without_the_file_that_it_began_with(name, tmp_
         assert "last.ckpt" in str(load(last).described)
 
 
-@pytest.mark.slow
-@pytest.mark.sampled(4, "exhaustive")
-@pytest.mark.parametrize("name", METHODS)
-def test_by_command_it_stops_resumes_and_is_evaluated(name, tmp_path):
-    write_data(tmp_path)
-    shutil.copy(subclasses.__file__, tmp_path / "own.py")
-    runs = tmp_path / "runs"
-    blow = Blow(name, 1, "SIGKILL", "end", 7, 0, False, False)
-    strike = faults.harm("Strike", name="SIGKILL", step=7)
-    words = command_of(blow, runs, tmp_path, "--model.alpha=0.7", "--ckpt_path=last", callbacks=[strike])
-    words[words.index(f"--model={name}")] = f"--model=own.Own{name}"
-    faults.run(words, -9, place=tmp_path)
-    faults.run(words, 0, place=tmp_path, STRUCK="7")
-    last = faults.last_of(runs)
-    assert faults.last(runs)["hyper_parameters"]["alpha"] == 0.7
-    if name != "LinearProbe":
-        on = ["--on", f"davis={tmp_path}/davis", "--change", "radius=3", "--limit", "1", "--allow", BACKBONE, VIT]
-        faults.run(
-            ["evaluate", str(last), *on, "--allow", f"own.Own{name}", "--output", str(tmp_path / "out")],
-            0,
-            place=tmp_path,
-        )
-
-
 class Fixed(VFSSimSiam):
     """A subclass that chooses the arguments of its base."""
 
@@ -111,39 +82,3 @@ def test_a_subclass_that_fixes_the_backbone_goes_on_by_command(video_folder, tmp
     assert len(list(tmp_path.rglob("last.ckpt"))) == 2
     assert " held out" in caplog.text
     assert "weights_only" not in caplog.text
-
-
-SCRIPT = """
-import sys
-import pytorch_lightning as pl
-from tests.helpers.method_steps import Samples
-from vidcorr import LastCheckpoint, VFSSimSiam
-from vidcorr.backbones import load
-from torch.utils.data import DataLoader
-
-class Mine(VFSSimSiam):
-    def __init__(self, alpha: float = 0.5, **kwargs):
-        super().__init__(**kwargs)
-        self.save_hyperparameters()
-
-def fit(steps, path=None):
-    module = Mine(0.7, backbone="tests.helpers.encoders:TinyResNet", projector_dim=16, predictor_dim=8)
-    options = {"max_steps": steps, "logger": False, "accelerator": "cpu", "enable_progress_bar": False}
-    samples = [Samples("VFSSimSiam", 4)[0, number] for number in range(4)]
-    trainer = pl.Trainer(callbacks=[LastCheckpoint(dirpath=sys.argv[1])], **options)
-    trainer.fit(module, DataLoader(samples, 2), ckpt_path=path)
-    return trainer.global_step
-
-last = f"{sys.argv[1]}/last.ckpt"
-fit(1)
-print(Mine.load_from_checkpoint(last).hparams["alpha"], fit(2, last), load(last).network.__class__.__name__)
-"""
-
-
-@pytest.mark.slow
-def test_a_method_of_a_script_trains_resumes_and_is_loaded_there(tmp_path):
-    run = [sys.executable, "-c", SCRIPT, str(tmp_path)]
-    done = subprocess.run(run, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "0.7 2 TinyResNet"
-    message = "class __main__.Mine was defined in a script or notebook: load it there, or move the class to a file"
-    refused(ValueError, message, build_feature_extractor, tmp_path / "last.ckpt")

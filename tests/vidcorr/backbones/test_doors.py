@@ -14,14 +14,11 @@ from tests.helpers.encoders import TinyResNet
 from tests.helpers.foreign import enliven
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
-from vidcorr import DavisBenchmark, MaskPrompt, OtbBenchmark, SiamFCTracker, follow, predict_video
+from vidcorr import DavisBenchmark, MaskPrompt, follow, predict_video
 from vidcorr.backbones import (
-    EXTRACTORS,
     EncoderSpec,
-    FeatureExtractor,
     Input,
     LiirExtractor,
-    Normalise,
     build_feature_extractor,
     load,
     trust,
@@ -290,25 +287,6 @@ def test_blocks_of_dino_are_stages_of_one_pass_without_the_class_token():
     refused(ValueError, "Dino: gives features after its final norm only", view, images)
 
 
-def test_a_subclass_of_dinos_transformer_with_its_own_forward_gives_the_map_of_its_forward():
-    class Headed(networks.Dino):
-        def __init__(self):
-            super().__init__()
-            self.head = nn.Conv2d(networks.WIDTH, 5, 1)
-
-        def forward(self, images):
-            tokens = self.get_intermediate_layers(images)[0][:, 1:]
-            return self.head(tokens.mT.unflatten(2, (images.shape[2] // 8, -1)))
-
-    network, images = Headed(), torch.rand(1, 3, 64, 80)
-    torch.testing.assert_close(build_feature_extractor(network)(images), network(images))
-
-    class Renamed(networks.Dino):
-        pass
-
-    assert build_feature_extractor(Renamed()).stage == "block3"
-
-
 @pytest.mark.parametrize("final_norm", [True, False])
 def test_blocks_by_dinos_method_are_those_of_timm(final_norm):
     network = networks.vit().eval()
@@ -330,30 +308,6 @@ def test_clips_of_tokens_are_maps_of_tubelets_upsampled_to_frames():
     torch.testing.assert_close(found[3], maps[:, 1])
     frame = load(clips.net).view()(video[:1])
     torch.testing.assert_close(frame[0], clips.net.image(video[:1, :, None])[0, :, 0])
-
-
-def test_a_kind_of_network_may_be_added():
-    class Mine(nn.Conv2d):
-        pass
-
-    class MyExtractor(FeatureExtractor):
-        input = RESNETS
-
-        def __init__(self, network, stage, stride):
-            super().__init__(stage or "mine", ["mine"], "my network")
-            self.network, self.stride = network, 8
-
-        def map_of(self, images):
-            return -self.network(images)
-
-    EXTRACTORS.insert(0, (lambda network: isinstance(network, Mine), MyExtractor))
-    try:
-        network, images = Mine(3, 4, 8, 8), torch.rand(1, 3, 32, 32)
-        view = load(network).view("mine")
-        torch.testing.assert_close(view(images), -network(Normalise()(images)))
-        assert (view.input, load(network).input) == (RESNETS, RESNETS)
-    finally:
-        EXTRACTORS.pop(0)
 
 
 HUB = """
@@ -465,12 +419,3 @@ def test_positions_of_another_grid_are_resampled_as_timm_does(door, tmp_path, mo
     wide = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=(96, 128))
     torch.save(wide.state_dict(), "wide.pth")
     refused(ValueError, "wide.pth: positions of 48 patches, which are no square", load, f"{spec}=wide.pth")
-
-
-def test_boxes_and_pictures_take_any_network():
-    resnet = TinyResNet()
-    expected = view_for(OtbBenchmark(""), resnet, load(resnet))
-    tracker = SiamFCTracker(expected)
-    assert (tracker.extractor.stage, tracker.extractor.dilated) == ("res5", True)
-    matcher = KeypointMatcher(load(resnet).view(), MatchingProtocol.named("dift"))
-    assert (matcher.extractor.stage, matcher.input) == ("res4", RESNETS)

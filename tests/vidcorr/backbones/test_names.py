@@ -3,6 +3,7 @@
 Also tests `backbones/networks.py`, `backbones/loading.py`, `vidcorr/description.py`.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from vidcorr.videos.digests import file_digest
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 OWN = __name__
+TABLES = json.loads(Path(__file__).with_name("names.json").read_text())
+"""Spec, stage, stride and the refusal; text, arguments and the fields; what cannot be fetched, and its place."""
 
 
 def test_short_names_are_in_the_library_and_in_the_guide():
@@ -36,39 +39,12 @@ def test_short_names_are_in_the_library_and_in_the_guide():
     assert specs <= set(timm.list_models(pretrained=True))
 
 
-@pytest.mark.parametrize(
-    ("spec", "stage", "stride", "message"),
-    [
-        ("resnet", None, None, "nor a short name; write timm:NAME, torchvision:NAME, torchhub:OWNER/REPO:ENTRY or"),
-        ("resnet18", None, None, "nor a short name; write torchvision:resnet18 or timm:resnet18$"),
-        ("vit_tiny_patch16_224", None, None, "write timm:vit_tiny_patch16_224$"),
-        ("nowhere:encoder", None, None, "cannot import"),
-        ("builtins:dict", None, None, "expected a torch.nn.Module, got a dict"),
-        ("timm:resnet19", None, None, "timm has no such model"),
-        ("timm:vit_tiny_patch16_224", None, 12, "not a divisor of patches of 16 px"),
-        ("torchvision:vit_b_16", None, None, "torchvision:vit_b_16: no ResNet; timm:NAME has other networks"),
-        ("torchvision:resnet18", "res4", 6, r"a ResNet's strides can be \[4, 8, 16, 32\] or None"),
-        ("timm:convnext_atto", "stage1", 8, "the stride of stage1 is 4, not 8"),
-    ],
-)
+@pytest.mark.parametrize(("spec", "stage", "stride", "message"), TABLES["mistakes"])
 def test_mistakes_are_named(spec, stage, stride, message):
     assert refused(ValueError, message, build_feature_extractor, spec, stage, stride)
 
 
-DINO = "timm:vit_small_patch16_224.dino"
-
-
-@pytest.mark.parametrize(
-    ("text", "given", "expected"),
-    [
-        ("dino-s16", {}, (DINO, "block12", None, True)),
-        ("dino-s16@block9/8", {"seed": 3}, (DINO, "block9", 8, True)),
-        ("dino-s16@block9/8", {"stage": "block1", "stride": 4}, (DINO, "block1", 4, True)),
-        ("untrained", {}, ("torchvision:resnet18", None, None, False)),
-        ("timm:resnet18@res4", {"pretrained": True}, ("timm:resnet18", "res4", None, True)),
-        ("raw_colour", {"pretrained": True}, ("raw_colour", None, None, False)),
-    ],
-)
+@pytest.mark.parametrize(("text", "given", "expected"), TABLES["texts"])
 def test_a_text_chooses_weights_stage_and_stride(text, given, expected):
     network = EncoderSpec(text, **given)
     assert network.name == (f"{text}, random weights" if text == "untrained" else text)
@@ -91,16 +67,6 @@ def test_results_of_a_users_code_are_not_reused(tmp_path, weights):
         assert named.identity() == {"stage": None, "stride": None, "sha256": file_digest(tmp_path / "a.ckpt")}
 
 
-def test_a_path_with_a_colon_and_an_equals_sign_is_the_file(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    path = Path("run_12:30/epoch=3-step=10.ckpt")
-    path.parent.mkdir()
-    write_checkpoint(FrozenEncoder("torchvision:resnet18@res3"), path)
-    encoder = load(str(path))
-    assert encoder.default_stage == "res3"
-    assert Network.of(encoder).weights == "weights of epoch=3-step=10.ckpt"
-
-
 @pytest.mark.parametrize("name", ["UPPER.CKPT", "last.pth.tar", "run:1/a=b@res4.bin", "weights"])
 def test_a_file_that_exists_is_told_by_its_content(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -112,14 +78,7 @@ def test_a_file_that_exists_is_told_by_its_content(name, tmp_path, monkeypatch):
     refused(ValueError, f"not a checkpoint of vidcorr; .*, torchvision:resnet18={name}", load, name)
 
 
-@pytest.mark.parametrize(
-    ("name", "place"),
-    [
-        ("dino-s16", "timm/vit_small_patch16_224.dino"),
-        ("transformers:facebook/dinov2-small", "facebook/dinov2-small"),
-        ("hf://me/vfs/last.ckpt", "me/vfs last.ckpt"),
-    ],
-)
+@pytest.mark.parametrize(("name", "place"), TABLES["offline"])
 def test_what_cannot_be_fetched_is_answered_by_its_place(name, place):
     """In a process of its own: the client reads the environment when it is imported."""
     code = f"from vidcorr.backbones import load; load({name!r})"

@@ -1,6 +1,8 @@
 """The gate: a file has nothing made but classes of this project, and what the command line names."""
 
+import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,24 +13,11 @@ from vidcorr.backbones.trust import make
 pytestmark = pytest.mark.usefixtures("canary")
 FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
 CANARY = "tests.helpers.canary"
+TABLES = json.loads(Path(__file__).with_name("trust.json").read_text())
+"""Class, arguments, refusal; a value that the parser imports from, or would call; module, text, refusal."""
 
 
-@pytest.mark.parametrize(
-    ("class_path", "arguments", "message"),
-    [
-        (["a"], {}, "is damaged: it names no class"),
-        (FROZEN, {"spec": f"{CANARY}:sing"}, rf"names code from outside .* --allow {CANARY}:sing "),
-        (FROZEN, {"spec": "/other/file.ckpt"}, "names another file as its encoder, /other/file.ckpt"),
-        (f"{CANARY}.Song", {"backbone": "os:abort"}, rf"--allow os:abort {CANARY}\.Song "),  # all at once
-        ("vidcorr.errors.UsageError", {}, "is not a torch.nn.Module"),
-        (FROZEN, {"spec": "x.ckpt", "encoder": {"class_path": f"{CANARY}.Song"}}, rf"--allow {CANARY}\.Song "),
-        (FROZEN, {"spec": "vidcorr.callbacks.stops:requeue_job"}, "is no network, nor a function"),
-        (FROZEN, {"spec": "torchvision.datasets.utils:download_url"}, "is no network, nor a function"),
-        (FROZEN, {"spec": "vidcorr.backbones.networks:Path"}, "is no network, nor a function"),
-        (FROZEN, {"width": 3}, "FrozenEncoder cannot be made: .*width"),
-        ("no_package.Net", {}, "names no_package.Net, which cannot be imported here: .* PYTHONPATH to it$"),
-    ],
-)
+@pytest.mark.parametrize(("class_path", "arguments", "message"), TABLES["recipes"])
 def test_what_a_file_may_not_name(class_path, arguments, message):
     recipe = {"class_path": class_path, "init_args": arguments}
     assert refused(ValueError, message, make, recipe, "x.ckpt").startswith("x.ckpt: ")
@@ -50,27 +39,14 @@ def test_modules_below_the_working_directory_are_the_users_own(tmp_path, monkeyp
 
 
 LIIR = "vidcorr.lightning_modules.liir.Liir"
-DOORS = {
-    "class": {"class_path": f"{CANARY}.Song"},
-    "text": f"{CANARY}.Song",
-    "yaml": f"{{class_path: {CANARY}.Song}}",
-    "escaped yaml": f'{{"class\\u005fpath": {CANARY}.Song}}',
-    "list": [{"class_path": f"{CANARY}.Song"}],
-    "deep": {"class_path": "vidcorr.BankSettings", "init_args": {"frames": {"class_path": f"{CANARY}.Song"}}},
-    "network": {"spec": f"{CANARY}:sing"},
-    "module of Python": {"class_path": "this.s"},
-    "built in": "posix.system",
-    "config": "model1/given.yaml",
-}
-"""Form of a nested value → a value that the parser imports from, or would call."""
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", TABLES["doors"])
 def test_all_that_the_arguments_of_a_file_hold_is_checked_before_an_import(door, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model1").mkdir()
     (tmp_path / "model1/given.yaml").write_text(f"class_path: {CANARY}.Song\n")
-    recipe = {"class_path": LIIR, "init_args": {"bank": DOORS[door]}}
+    recipe = {"class_path": LIIR, "init_args": {"bank": TABLES["doors"][door]}}
     refused(ValueError, "names code", trust.check_names, recipe, "model1/x.ckpt")
     assert "this" not in sys.modules
 
@@ -141,15 +117,7 @@ def test_a_nested_encoder_replaces_the_name_beside_it_and_arguments_of_lightning
     assert accepted == {"class_path": FROZEN, "init_args": arguments}
 
 
-@pytest.mark.parametrize(
-    ("module", "text", "message"),
-    [
-        ("argp", "import argparse\nargparse.ArgumentParser().parse_args()", "cannot import argp, which parses"),
-        ("exits", "import sys\nsys.exit('no GPU')", "cannot import exits, which parses arguments or exits"),
-        ("select", "", "another module, .*, hides your select.py"),
-        ("./mynet.py", "", "./mynet.py is a path: name it as a module, mynet:Net"),
-    ],
-)
+@pytest.mark.parametrize(("module", "text", "message"), TABLES["modules"])
 def test_a_module_that_is_not_the_users_network_is_named(module, text, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["vidcorr", "--unknown"])

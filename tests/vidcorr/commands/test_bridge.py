@@ -117,6 +117,5 @@ def test_what_a_benchmark_lacks_is_refused_by_name(davis_root):
     on = ["raw_colour", "--on", f"davis={davis_root}"]
     needs = "border must be .*; change fields that need each other --together"
     assert re.search(needs, refusal("bridge", "vfs+topk=none", "liir-reference", *on, "--order", "border"))
-    assert "name one benchmark" in refusal("bridge", "vfs", "dino", "raw_colour")
     assert "name one benchmark" in refusal("bridge", "vfs", "dino", *on, "--protocol", "vfs")
     assert "one value of --change" in refusal("bridge", "vfs", "dino", *on, "--stage", "a", "b")

@@ -59,27 +59,8 @@ def test_modules_of_the_working_directory_come_last(tmp_path, monkeypatch):
             assert sys.path == [*before, *here]
 
 
-def test_an_unknown_command_ends_with_status_2(capsys):
-    refused(SystemExit, "^2$", main, ["fti"])
-    assert capsys.readouterr().err.startswith("vidcorr: unknown command 'fti'. Commands: fit, validate, ")
-
-
 def test_debug_shows_the_traceback(tmp_path):
     refused(ValueError, "No such file", main, ["evaluate", "raw_colour", "--on=davis=nowhere", "--debug"])
-
-
-def test_code_that_the_words_allow_is_noted_before_a_file_is_read(monkeypatch):
-    for words in (
-        "bridge vfs dino raw_colour --on davis=nowhere",
-        "evaluate raw_colour --on davis=nowhere",
-        "export a.ckpt a.safetensors",
-        "match a.png b.png",
-        "predict a.mp4 --mask=a.png",
-    ):
-        allow = Mock(side_effect=ValueError("first of all"))
-        monkeypatch.setattr("vidcorr.backbones.trust.allow_named", allow)
-        refused(SystemExit, "first of all", main, words.split())
-        allow.assert_called_once_with(words.split()[1:])
 
 
 def test_a_tool_has_its_own_help_and_a_flag_needs_its_value(capsys):

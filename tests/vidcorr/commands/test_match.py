@@ -76,10 +76,6 @@ def test_given_points_are_matched(tmp_path):
     order = found[:, 0].argsort()
     np.testing.assert_array_equal(found[order, :2], [(40.1235, 30), (150.5, 100)])
     np.testing.assert_allclose(found[order, 2:4], [(80, 60), (301, 200)], atol=12)
-    missing = tmp_path / "c.jpg"
-    said = refusal("match", missing, missing, "--model", "raw_colour")
-    assert re.search(r"c\.jpg: cannot be decoded as an image \(.*No such file", said)
-    refused(SystemExit, "2", main, ["match", "a", "b", "--points", "7"])
 
 
 def test_a_picture_above_pillows_limit_is_refused(tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """`vidcorr protocols`: names, fields with their source, differences."""
 
-from tests.helpers.words import refusal
 from vidcorr.cli import main
 
 
@@ -37,11 +36,6 @@ def test_two_show_what_differs_and_their_notes(capsys):
     assert [word.strip(",") for word in head.split()][::3] == ["vfs", "vfs-r50"]
     assert radius == "radius  12                         18"
     assert any(note.startswith("vfs-r50, note: The released configuration") for note in notes)
-
-
-def test_an_unknown_name_is_refused():
-    assert "there is no protocol vsf; vidcorr protocols lists them" in refusal("protocols", "vsf")
-    assert "vfs and probe3d have no benchmark in common" in refusal("protocols", "vfs", "probe3d")
 
 
 def test_what_is_inferred_is_shown_for_every_benchmark(capsys):

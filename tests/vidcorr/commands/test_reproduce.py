@@ -23,7 +23,6 @@ def test_without_data_the_rows_are_listed_below_their_weights(capsys, tmp_path):
     assert "    davis J&F-Mean 67.606 by crw\n" in said
     assert said.count("doubt: the input's size is inferred from the code family") == 2
     assert "no row has a printed score on otb" in refusal("reproduce", "--on", f"otb={tmp_path}")
-    assert "'dino-s8'" in refusal("reproduce", "vit")
 
 
 def test_a_line_of_the_list_has_100_characters_unless_a_word_is_longer():

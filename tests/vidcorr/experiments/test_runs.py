@@ -59,44 +59,40 @@ def test_runs_that_start_together_have_folders_of_their_own(tmp_path):
     assert re.fullmatch(r"[-\d]{10}T[:\d]{8}\.\d{3}\+00:00", runs[0].record.begin)
 
 
-def test_a_refused_run_leaves_no_folder_and_a_begun_one_keeps_it(tmp_path):
-    for begins in (False, True):
-        run = Run(["fit"])
-        folder = run.make_folder(tmp_path)
-        (folder / "events.out.1").touch()
-        if begins:
-            run.begin(None)
-        run.remove_refused()
-        assert folder.exists() == begins
-    again = Run(["fit"], folder, say=[].append)
-    assert again.make_folder(tmp_path) == folder
-    again.remove_refused()
-    assert folder.exists()
-
-
-@pytest.mark.parametrize("place", ["benchmarks/davis/step=000000/results.json", "checkpoints/best.ckpt"])
-def test_a_refused_run_keeps_scores_and_checkpoints(place, tmp_path):
-    run = Run(["fit"])
-    path = run.make_folder(tmp_path) / place
-    path.parent.mkdir(parents=True)
+def touched(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
+
+
+REFUSED = {
+    "logs": (lambda run, folder: touched(folder / "events.out.1"), False),
+    "its beginning": (lambda run, folder: run.begin(None), True),
+    "scores": (lambda run, folder: touched(folder / "benchmarks/davis/step=000000/results.json"), True),
+    "a checkpoint": (lambda run, folder: touched(folder / "checkpoints/best.ckpt"), True),
+    "another start": (lambda run, folder: Record.read(folder).changed(begin="later").save(folder), True),
+}
+"""What a folder holds of a run that is refused → what writes it, and whether the folder stays."""
+
+
+@pytest.mark.parametrize("content", REFUSED)
+def test_a_refused_run_leaves_no_folder_unless_it_holds_something(content, tmp_path):
+    write, stays = REFUSED[content]
+    run = Run(["fit"])
+    folder = run.make_folder(tmp_path)
+    write(run, folder)
     run.remove_refused()
-    assert path.exists()
+    assert folder.exists() == stays
 
 
-def test_a_refused_run_leaves_a_folder_in_which_another_process_goes_on(tmp_path):
+def test_a_refused_run_leaves_a_folder_in_which_it_or_another_process_goes_on(tmp_path):
     refused_run = Run(["fit"])
     folder = refused_run.make_folder(tmp_path)
     other = Run(["fit"], folder, say=[].append)
-    other.make_folder(tmp_path)
+    assert other.make_folder(tmp_path) == folder
+    other.remove_refused()
     with FolderLock(folder / "checkpoints"):  # before its first batch
         refused_run.remove_refused()
         assert folder.exists()
-    other.begin(None)
-    if other.record.begin == refused_run.record.begin:  # within a millisecond
-        other.record.changed(begin="later").save(folder)
-    refused_run.remove_refused()
-    assert folder.exists()
 
 
 def test_last_does_not_take_the_folder_of_a_run_that_prepares_its_first_batch(tmp_path, monkeypatch):
@@ -334,16 +330,9 @@ def test_what_a_training_depends_on_makes_another_one():
         return digest_of_training(config("last", lr=1, **changes))
 
     same = digest()
-    for name in (
-        "max_steps",
-        "logger",
-        "default_root_dir",
-        "strategy",
-        "accelerator",
-        "limit_val_batches",
-    ):
-        given = {"trainer": {name: "other"}} if name not in ("logger", "default_root_dir") else {"root": "other"}
-        assert digest(**given) == same, name
+    for name in ("max_steps", "strategy", "accelerator", "limit_val_batches"):
+        assert digest(trainer={name: "other"}) == same, name
+    assert digest(root="other") == same
     ours = {"class_path": "vidcorr.BenchmarkCallback", "init_args": {"every_n_epochs": 2}}
     lightnings = {"class_path": "pytorch_lightning.callbacks.Timer"}
     averaging = {"class_path": "pytorch_lightning.callbacks.EMAWeightAveraging"}
@@ -352,14 +341,8 @@ def test_what_a_training_depends_on_makes_another_one():
         assert digest(trainer={"callbacks": callbacks}) == same
     assert digest(trainer={"callbacks": own}) == digest(trainer={"callbacks": [ours, own]})
     assert len({same, *(digest(trainer={"callbacks": [callback]}) for callback in (own, other, averaging))}) == 4
-    for name in (
-        "plugins",
-        "precision",
-        "gradient_clip_val",
-        "deterministic",
-        "accumulate_grad_batches",
-        "limit_train_batches",
-    ):
+    decisive = ("plugins", "precision", "gradient_clip_val", "deterministic", "accumulate_grad_batches")
+    for name in (*decisive, "limit_train_batches"):
         assert digest(trainer={name: 1}) != same, name
     assert digest(trainer={"devices": 2}, batch=2) == digest(trainer={"devices": [3]}, batch=4) == same
     assert digest(trainer={"devices": 2}) != same

@@ -70,11 +70,6 @@ def test_an_iou_of_the_threshold_itself_is_wrong():
     assert scores["AP"] == pytest.approx(4 / 9)
 
 
-def test_an_instance_of_one_pixel_is_found():
-    detections, _ = match_instances(strip((1, 1)), strip((1, 1)), {1: 5}, {1: 0.5}, {1: 5})
-    assert detections.tolist() == [[5, 0.5, 1]]
-
-
 def test_instances_by_hand():
     """Classes 5 and 9; ids 0 and 4 have a class too, −1 and 6 are nowhere, and 7 has none."""
     classes = {-1: 9, 0: 9, 1: 5, 2: 5, 3: 9, 6: 5}

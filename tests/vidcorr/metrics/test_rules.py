@@ -3,8 +3,10 @@
 Also tests `metrics/scoring.py`.
 """
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,28 +19,10 @@ from vidcorr.metrics.scoring import AnnotatedVideo, DavisRules, Metadata
 SHOWN = {"0": {1, 3}, "1": {1}, "2": {1, 2, 9, 255}, "3": {1, 2}, "4": {4}}
 VIDEO = AnnotatedVideo("v", list(SHOWN), SHOWN.__getitem__)
 INNER = ["1", "2", "3"]
-OF_FIRST = {1: INNER, 2: INNER, 3: INNER}
 FIFTHS = ["00000000", "00000005", "00000010"]
-PLANS = {
-    "davis-2017": OF_FIRST,
-    "davis-2016": {1: INNER},
-    "youtube-vos": {1: [*INNER, "4"], 2: ["3", "4"], 3: [*INNER, "4"], 9: ["3", "4"]},
-    "lvos": {1: FIFTHS[1:]},
-    "lvos-2023": {1: [*FIFTHS, None]},
-    "vost": OF_FIRST,
-    "sa-v": {1: INNER, 2: INNER, 9: INNER, 255: INNER},
-    "mose-v2": {1: INNER},
-    "vos-benchmark": {1: INNER, 2: INNER, 9: INNER, 255: INNER},
-    "naf": dict.fromkeys(range(1, 256), INNER),
-}
-REQUIRED = {"youtube-vos": [*INNER, "4"], "lvos": FIFTHS[1:], "lvos-2023": FIFTHS, "mose-v2": ["0", *INNER]}
-"""Rules that do not require the inner frames → the frames that they require."""
-STATED = {
-    "youtube-vos": "those after an object's first",
-    "lvos": "every fifth of an object's range, without its ends",
-    "lvos-2023": "every fifth of an object's range, its first too",
-}
-"""Rules that do not score the inner frames → the frames that they score, in words."""
+TABLES = json.loads(Path(__file__).with_name("rules.json").read_text())
+"""Rules → frames that are scored, by object; frames that are required if not the inner ones; these in words."""
+REQUIRED = TABLES["required"]
 
 
 def ranged(rules, start, end, count):
@@ -55,11 +39,12 @@ def test_frames_and_objects_that_count_and_frames_that_are_required(name):
         named = Metadata({"v": {"objects": {str(number): {} for number in range(1, 256)}}})
         rules = replace(rules, read_metadata=lambda: named)
     plan = rules.plan(VIDEO)
-    assert (rules, plan) == (RULES[name], PLANS[name])
+    objects = TABLES["plans"].get(name) or dict.fromkeys(range(1, 256), INNER)  # of naf
+    assert (rules, plan) == (RULES[name], {int(number): frames for number, frames in objects.items()})
     assert list(plan) == sorted(plan)
     assert rules.has_void == (255 not in plan)
     assert rules.required(VIDEO, plan) == REQUIRED.get(name, INNER)
-    assert rules.stated()["frames"] == STATED.get(name, "all but the first and the last")
+    assert rules.stated()["frames"] == TABLES["stated"].get(name, "all but the first and the last")
     short = replace(VIDEO, stems=["0", "1"], shown=lambda stem: {1})
     if name not in REQUIRED:
         assert not any(rules.plan(short).values())

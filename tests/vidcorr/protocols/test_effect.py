@@ -1,7 +1,9 @@
 """Fields that count under a condition alone: without it another value moves no number, and renames no result."""
 
 import importlib
+import json
 import pkgutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,57 +30,14 @@ from vidcorr.protocols.base import READ_BY_NETWORK, OnlyIf
 from vidcorr.protocols.network_input import NetworkInput
 from vidcorr.tracking.frame_encoder import FrameEncoder
 
-LIST = {"references": [0, -1]}
-CELLS = {"upsampling": "cells", "input_fit": "corner", "input_size": 64}
-IDLE = {
-    PropagationProtocol: {
-        "context": (LIST, 3),
-        "temperature": ({"topk": 1}, 1.0),
-        "neighbourhood": ({"radius": None}, "square"),
-        "radius_unit": ({"radius": None}, "pixel"),
-        "first_frame_masked": ({"radius": None}, False),
-        "repeat_first": ({"context": 0}, "never"),
-        "mixture_above": ({}, 0.0),
-        "mixture_width": ({}, "moments"),
-        "mixture_weights": ({}, "mass"),
-        "whitened_channels": ({}, 4),
-        "whitening_power": ({}, 0.5),
-        "whitening_floor": ({}, 0.1),
-        "normalise_by": ({}, "weights"),
-        "label_feedback": ({"context": 0}, "hard"),
-        "label_rescaling_floor": ({"label_rescaling": False}, 0.3),
-        "decoding_nearest": ({}, "opencv"),
-        "input_side": ({"input_size": None}, "long"),
-        "input_multiple": ({"input_size": [40, 48]}, 16),
-        "input_rounding": ({"input_size": [40, 48]}, "ceil"),
-        "input_filter": ({"input_size": None}, "pillow-lanczos"),
-    },
-    PointProtocol: {
-        "temperature": ({"decoding": "argmax"}, 2.0),
-        "decoding_radius": ({"decoding": "expectation"}, 2.0),
-        "similarity_threshold": ({"occlusion": "cycle"}, 0.9),
-        "cycle_threshold": ({"occlusion": "similarity"}, 9.0),
-        "query_stride": ({}, 9),
-    },
-    MatchingProtocol: {
-        "temperature": ({"decoding": "argmax"}, 1.0),
-        "padding": ({"input_fit": "stretched"}, "white"),
-        "answer": ({"upsampling": "frame", "sampling": "floor"}, "centre"),
-        "pairs_per_class": ({"pairs": "all"}, 2),
-    },
-    TrackingProtocol: {
-        "scale_step": ({"scales": 1}, 1.2),
-        "scale_rate": ({"scales": 1}, 0.1),
-        "scale_penalty": ({"scales": 1}, 0.5),
-        "penalty_lowers": ({"scale_penalty": 1.0}, True),
-    },
-    SurfaceProtocol: {"max_angle": ({}, 30.0)},
-}
+IDLE = json.loads(Path(__file__).with_name("idle.json").read_text())
 """Kind → field → changes under which the field is idle, and another value of it."""
 BASES = {
     PropagationProtocol: PropagationProtocol.named("vfs", "davis"),
     PointProtocol: PointProtocol.named("fomo"),
-    MatchingProtocol: MatchingProtocol.named("dift", changes=CELLS),
+    MatchingProtocol: MatchingProtocol.named(
+        "dift", changes={"upsampling": "cells", "input_fit": "corner", "input_size": 64}
+    ),
     TrackingProtocol: TrackingProtocol(),
     SurfaceProtocol: SurfaceProtocol.named("probe3d", "scannet"),
 }
@@ -135,7 +94,7 @@ NUMBERS = {
 
 @pytest.mark.parametrize(("kind", "field"), marked(), ids=lambda value: getattr(value, "__name__", value))
 def test_another_value_moves_no_number_and_no_name_and_is_refused_as_a_change(kind, field):
-    changes, value = IDLE[kind][field]
+    changes, value = IDLE[kind.__name__][field]
     protocol = BASES[kind].with_changes(**changes)
     other = protocol.with_changes(**{field: value})
     assert getattr(other, field) != getattr(protocol, field)

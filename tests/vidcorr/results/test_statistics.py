@@ -58,18 +58,6 @@ def test_a_constant_difference_is_certain_and_none_is_none():
     assert difference([first], [of({"a": [1.0]})]) is None
 
 
-def test_intervals_over_few_sequences_cover_the_mean():
-    """95 % is meant, here of eight sequences with skewed scores."""
-    generator = np.random.default_rng(0)
-    hits = 0
-    for _ in range(400):
-        videos = 0.75 - 0.15 * generator.exponential(size=8)
-        objects = [video + generator.normal(0, 0.1, generator.integers(1, 5)) for video in videos]
-        low, high = interval([of({str(k): values.tolist() for k, values in enumerate(objects)})], ANY)
-        hits += low <= 0.6 <= high
-    assert hits / 400 > 0.87
-
-
 def test_two_identical_trainings_differ_in_at_most_five_of_a_hundred_comparisons():
     """The table of docs/studies.md in short; the bounds are three standard errors above 5 %."""
     for kind in KINDS:

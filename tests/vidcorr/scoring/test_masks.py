@@ -171,15 +171,6 @@ def test_a_folder_above_the_videos_is_named_and_a_video_named_twice_counts_once(
     refused(DataError, "480p/empty: holds no masks", score, tmp_path / "480p", tmp_path / "480p")
 
 
-def test_predictions_of_all_frames_beside_annotations_of_some_are_taken(tmp_path):
-    """The first frame is given, and may be missing."""
-    mask = np.tile(np.array([0, 1, 1, 0], np.uint8), (4, 1))
-    writers.write_masks(tmp_path / "truth/v", dict.fromkeys(range(0, 30, 5), mask))
-    writers.write_masks(tmp_path / "mine/v", dict.fromkeys(range(1, 30), mask))
-    for rules in ("davis-2017", "youtube-vos", "vos-benchmark"):
-        assert score(tmp_path / "truth", tmp_path / "mine", rules).rows[0].values["J-Mean"] == 1
-
-
 def test_a_folder_an_object_and_a_first_mask_alone_are_named(tmp_path):
     mask = np.tile(np.array([0, 1, 1, 0], np.uint8), (4, 1))
     writers.write_masks(tmp_path / "truth/v", dict.fromkeys(range(4), mask))

@@ -78,17 +78,6 @@ def test_tracks_that_are_not_finite_are_never_within_a_threshold(truth, tmp_path
         assert scores["average_pts_within_thresh"] == scores["average_jaccard"] == 0
 
 
-def test_the_names_of_got10ks_toolkit_are_found(tmp_path):
-    root = write_otb(tmp_path / "otb", 1, frames=6, size=(32, 32))
-    (folder,) = (path for path in root.iterdir() if path.is_dir())
-    boxes = (folder / "groundtruth_rect.txt").read_bytes()
-    (folder / "groundtruth_rect.txt").unlink()
-    for number in (1, 2):
-        (folder / f"groundtruth_rect.{number}.txt").write_bytes(boxes)
-        (tmp_path / f"{folder.name}.{number}.txt").write_bytes(boxes)
-    assert score_boxes(root, tmp_path).scores["success"] == pytest.approx(20 / 21)
-
-
 def test_frames_without_an_annotated_box_are_left_out_and_counted(tmp_path):
     """UAV123 and LaSOT write NaN where the target is absent; GOT-10k's toolkit for OTB would count a failure."""
     root = write_otb(tmp_path / "otb", 1, frames=8, size=(64, 64))

@@ -11,7 +11,7 @@ from torch import nn
 from tests.helpers.propagation import one_hot, video
 from tests.helpers.refusal import refused
 from tests.helpers.sprite import tensors
-from vidcorr import BoxPrompt, DavisBenchmark, JhmdbBenchmark, MaskPrompt, PointPrompt, follow, predict_video
+from vidcorr import BoxPrompt, DavisBenchmark, MaskPrompt, PointPrompt, follow, predict_video
 from vidcorr.backbones import load
 from vidcorr.functional import LabelPropagator, propagate_labels
 from vidcorr.functional.propagation.matches import affinity_of_cells
@@ -187,10 +187,3 @@ def test_follow_takes_frames_of_8_bits_alone(colour, scene):
         refused(
             ValueError, r"frames must be uint8 RGB \(3, H, W\) in 0 … 255, got ", list, follow(colour, wrong, prompt)
         )
-
-
-def test_joints_take_a_rule_too():
-    class OwnJhmdb(JhmdbBenchmark):
-        propagator = First
-
-    assert OwnJhmdb("nowhere").protocol.name.endswith("test_rule.First")

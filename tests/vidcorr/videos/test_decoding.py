@@ -199,35 +199,6 @@ def test_a_table_is_made_of_an_index_with_times_at_equal_distances():
     assert [table.key(index) for index in range(len(table))] == [0, 0, 2, 2]
 
 
-def test_packets_without_a_time_of_their_own_tell_the_number_of_frames_alone(monkeypatch):
-    """Films whose packets tell all times: test_pictures.py."""
-    monkeypatch.setattr(container, "film_stream", Mock())
-    monkeypatch.setattr(container, "has_reliable_times", Mock(return_value=True))
-    monkeypatch.setattr(container, "picture_of", Mock(return_value="I"))
-
-    def scanned(*times, discarded=(), keys=()):
-        packets = [SimpleNamespace(pts=t, size=9, is_discard=t in discarded, is_keyframe=t in keys) for t in times]
-        return container.scan_packets(Mock(demux=Mock(return_value=packets)))
-
-    assert scanned(0, 10, 20, discarded=[20]) == (None, 2)
-    assert [scanned(0, 10, 10), scanned(0, None)] == [(None, 3), (None, 2)]
-    assert scanned(0, 10, 20, None, keys=[20]) == (None, 2)  # cut within a group of pictures
-    for rate in (None, 10**7):
-        container.film_stream.return_value = SimpleNamespace(average_rate=None, guessed_rate=rate, frames=0)
-        assert container.read_header(Mock(duration=None)) == (1, rate or 0)
-
-
-def is_reliable(name, codec, extradata=None):
-    stream = SimpleNamespace(codec_context=SimpleNamespace(name=codec, extradata=extradata))
-    return container.has_reliable_times(SimpleNamespace(format=SimpleNamespace(name=name)), stream)
-
-
-def test_times_are_reliable_for_codecs_with_a_frame_in_each_packet_in_containers_with_times():
-    kinds = [("mov,mp4", "hevc"), ("matroska,webm", "vp9"), ("avi", "hevc"), ("mov", "vp8"), ("mov", "mpeg4")]
-    assert [is_reliable(*kind) for kind in kinds] == [True, True, False, False, False]
-    assert [is_reliable("mov", "h264", data) for data in (b"\1avcC", b"\0annex B", None)] == [True, False, False]
-
-
 def test_missing_files_texts_negative_numbers_and_a_time_limit(tmp_path):
     refused(DecodingError, r"nothing\.mp4: cannot be opened .* \(No such file", VideoFile, tmp_path / "nothing.mp4")
     (tmp_path / "text.mp4").write_text("ffconcat version 1.0\nfile 'a b: c%d.mp4'\n")  # names another file

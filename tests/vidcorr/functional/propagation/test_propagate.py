@@ -145,23 +145,6 @@ def test_labels_and_features_that_do_not_fit_are_refused():
         assert refused(ValueError, words, call)
 
 
-class FirstFifthAndLast(PropagationProtocol):
-    """A user's memory rule."""
-
-    def reference_frames(self, frame, start=0):
-        return sorted({t for t in (0, 5, frame - 1) if t < frame})
-
-    def kept_frames(self):
-        return (0, 5), 1
-
-
-def test_a_memory_rule_is_two_methods_of_a_protocol():
-    features, first = video(9, 16), one_hot(3)
-    known = protocol(references=(0, 5, -1))
-    own = FirstFifthAndLast("own", **known.values() | {"context": 1, "references": None})
-    assert torch.equal(run(features, first, own), run(features, first, known))
-
-
 def test_liirs_references_are_those_of_the_public_code(golden):
     rule = golden("liir_mast")["ref_index_rule0"]
     liir = PropagationProtocol.named("liir")
