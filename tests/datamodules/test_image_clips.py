@@ -1,12 +1,18 @@
 """Clips of two views of one image: the batch, its draws, what is refused, and SimSiam on it."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cosine_similarity
+from torchvision.transforms.v2 import functional
 
 from tests.helpers.refusal import refused
+from tests.helpers.training import TINY
 from vidcorr.datamodules import ImageClipDataModule
 from vidcorr.datasets.generated.writers import write_frames
+from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.videos.files import DataError
 
 
@@ -49,3 +55,30 @@ def test_lists_and_broken_images(images, tmp_path):
     (tmp_path / "film.mp4").touch()
     (tmp_path / "list.txt").write_text("film.mp4\n")
     refused(DataError, r"film\.mp4 is no image", make, tmp_path / "list.txt")
+
+
+def test_simsiam_on_images_is_that_of_the_paper():
+    """One step against the paper's algorithm 1: separate passes of the views, and its symmetric cosine loss.
+
+    VFS's loss is 2 + 2 of SimSiam's, so its gradients are twice as large.
+    """
+    torch.manual_seed(0)
+    ours = VFSSimSiam(**TINY).train()
+    paper = copy.deepcopy(ours)
+    clip = torch.rand(8, 2, 3, 32, 32)
+    loss = ours.step({"clip": clip})["loss"]
+    loss.backward()
+    outputs = []
+    for view in clip.unbind(1):
+        normal = functional.normalize(view, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        z = paper.projector(paper.backbone(normal))
+        outputs.append((paper.predictor(z), z.detach()))
+    (p1, z1), (p2, z2) = outputs
+    expected = -0.5 * (cosine_similarity(p1, z2).mean() + cosine_similarity(p2, z1).mean())
+    expected.backward()
+    torch.testing.assert_close(loss, 2 + 2 * expected)
+    gradients = {name: 2 * parameter.grad for name, parameter in paper.named_parameters()}
+    found = {name: parameter.grad for name, parameter in ours.named_parameters()}
+    torch.testing.assert_close(found, gradients, rtol=1e-3, atol=1e-5)
+    # running statistics: both views in their order, each normalised on its own
+    torch.testing.assert_close(dict(ours.named_buffers()), dict(paper.named_buffers()))
