@@ -1,5 +1,7 @@
 """The momentum encoder against the closed form of its average; the queue against a plain deque."""
 
+from collections import deque
+
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
 
@@ -32,6 +34,21 @@ def test_training_averages_in_float32_once_a_step_and_keeps_statistics_apart():
 def test_an_average_in_half_precision_is_refused():
     trainer = quiet_trainer(precision="bf16-true")
     refused(ValueError, "the moving average needs float32", trainer.fit, tiny_moco(), loader(videos=8, batch_size=4))
+
+
+def test_queue_equals_a_plain_loop():
+    queue = KeyQueue(12, 3)
+    plain = deque(zip(queue.keys.tolist(), [-1] * 12, strict=True), maxlen=12)
+    storage = queue.keys.data_ptr()
+    for step, count in enumerate([4, 4, 4, 4, 5, 12, 1]):
+        keys = torch.randn(count, 3)
+        ids = torch.arange(count) + 100 * step
+        queue.enqueue(keys, ids)
+        plain.extend(zip(keys.tolist(), ids.tolist(), strict=True))
+        oldest_first = torch.arange(12).add(queue.pointer).remainder(12)
+        assert queue.keys[oldest_first].tolist() == [key for key, _ in plain]
+        assert queue.video_ids[oldest_first].tolist() == [video for _, video in plain]
+    assert queue.keys.data_ptr() == storage
 
 
 def test_a_queue_starts_with_the_same_directions_on_all_ranks():
