@@ -59,30 +59,40 @@ class Benchmark(ABC):
         stride: pixels per feature cell; None is the backbone's default, 8 for a ResNet and the patch of a ViT. The
             protocol's name shows a stride that differs from the protocol's.
 
+    Attributes:
+        protocol_class: class of the protocols that the field `protocol` names; None without such a field.
+        encoder: class of the encoder that `score` gets, called with the extractor and the protocol.
+        propagator: the propagation of labels under a `LabelProtocol`; a subclass may bring a rule, which its results
+            name.
+        pooled: a score is not the mean of the values of the rows, but a ratio of sums, or a mean over groups of rows.
+            Its interval then comes from the scores without each sequence in turn.
+        conditions: fact → its words in tables, `{}` for the value: what comparable scores share besides the protocol.
+            A value that is None, empty or False is left out. A subclass that reads other data states none of its
+            base's.
+        unit: what the sequences are, in words.
+
     Raises:
         ValueError: for a number out of range, or an unknown protocol or change; at the start of a run that could not
             give the right scores.
     """
 
     protocol_class: ClassVar[type[EvaluationProtocol] | None] = None
-    """Class of the protocols that the field `protocol` names; None without such a field."""
     encoder: ClassVar[type[FrameEncoder]] = FrameEncoder
-    """Class of the encoder that `score` gets, called with the extractor and the protocol."""
     propagator: ClassVar[Any] = LabelPropagator  # a `Propagator`; mypy takes it for a method
-    """The propagation of labels under a `LabelProtocol`; a subclass may bring a rule, which its results name."""
     pooled: ClassVar[bool] = False
-    """A score is not the mean of the values of the rows, but a ratio of sums, or a mean over groups of rows.
-
-    Its interval then comes from the scores without each sequence in turn.
-    """
-
+    conditions: ClassVar[Mapping[str, str]] = {}
     unit: ClassVar[str] = "sequences"
-    """What the sequences are, in words."""
     limit_sequences: int | None = None
     changes: dict[str, Any] | None = field(default=None, hash=False)  # a dictionary has no hash
     name: str = ""
     stage: str | None = None
     stride: int | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = vars(cls)
+        if "read" in own or "read_pairs" in own:
+            cls.conditions = own.get("conditions", {})
 
     def __post_init__(self) -> None:
         kind = type(self).__name__
@@ -153,18 +163,19 @@ class Benchmark(ABC):
         return {"stage": self.stage, "stride": self.stride}
 
     def facts(self, rows: Sequence[Row], encoder: Any) -> dict[str, Any]:
-        """Return the facts that the scores of a run depend on, besides network and protocol, for the result."""
-        return {}
+        """Return the facts that the scores of a run depend on, besides network and protocol, for the result.
 
-    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
-        """Return what comparable scores share besides the protocol, in words: year, split, a choice of rules.
-
-        The number of sequences is added.
-
-        Args:
-            facts: the result's `data`.
+        By default the fields that `conditions` names.
         """
-        return []
+        return {name: getattr(self, name) for name in self.conditions if hasattr(self, name)}
+
+    def stated(self, facts: Mapping[str, Any]) -> list[str]:
+        """Return the `conditions` of a result in words, from its `data`, without one that is the benchmark's name."""
+        texts: list[str] = []
+        for name, words in self.conditions.items():
+            if facts.get(name):
+                texts.append(words.format(facts[name]))
+        return [text for text in texts if text != self.name]
 
     def doubts(self, rows: Sequence[Row], scores: Mapping[str, float]) -> list[str]:
         """Return sentences on what is doubtful about the scores of rows, which stand beside them."""
@@ -276,7 +287,7 @@ class Benchmark(ABC):
         if at is not None:
             history.append(Evaluated(epoch=at[0], step=at[1], scores=scores))
         data = self.facts(rows, encoder)
-        conditions = [*self.conditions(data), f"{len(self.sequences)} {self.unit}"]
+        conditions = [*self.stated(data), f"{len(self.sequences)} {self.unit}"]
         if encoder.constant:
             data["constant_features"] = True
         rule = getattr(self.protocol, "rule", None)
@@ -286,30 +297,27 @@ class Benchmark(ABC):
         short_sides = [min(sequence.size) for sequence in self.sequences if hasattr(sequence, "size")]
         if short_sides:
             data["short_sides"] = [min(short_sides), max(short_sides)]
-        protocol = encoder.protocol
-        stage = Stage(
-            layer=encoder.extractor.stage,
-            stride=encoder.extractor.stride,
-            input=encoder.input,
-            protocol=ProtocolFacts() if protocol is None else ProtocolFacts.of(protocol),
-        )
+        further: dict[str, Any] = {}
+        if self.pooled:
+            further["without"] = leave_one_out(rows, self.scores)
+        if self.protocol is not None:
+            further["protocol_source"] = self.protocol.origin()
         result = Result(
             benchmark=self.name,
             network=network,
             scores=scores,
-            without=leave_one_out(rows, self.scores) if self.pooled else {},
-            stage=stage,
+            stage=_stage_of(encoder),
             rows=rows,
             sequences=[sequence.name for sequence in self.sequences],
             conditions=conditions,
             limit_sequences=self.limit_sequences,
             data=data,
-            protocol_source=self.protocol.origin() if self.protocol is not None else {},
             declared=self.declared,
             doubts=self.doubts(rows, scores),
             provenance=Provenance.now(),
             seconds_of=encoder.watch.seconds,
             history=history,
+            **further,
         )
         return require_scored(result)
 
@@ -337,6 +345,16 @@ class Benchmark(ABC):
                     raise ValueError(f"{name}: {error}") from error
                 progress.update(frames[index])
         return rows
+
+
+def _stage_of(encoder: FrameEncoder) -> Stage:
+    """Return the features of an encoder and its protocol."""
+    return Stage(
+        layer=encoder.extractor.stage,
+        stride=encoder.extractor.stride,
+        input=encoder.input,
+        protocol=ProtocolFacts() if encoder.protocol is None else ProtocolFacts.of(encoder.protocol),
+    )
 
 
 def name_with_values(kind: type[Benchmark]) -> str | None:

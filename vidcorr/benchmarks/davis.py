@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from ..datasets import Davis, MaskSequence
 from ..protocols import PropagationProtocol
-from ..results.result import Row
-from ..tracking.frame_encoder import FrameEncoder
 from .masks import MaskBenchmark
 
 
@@ -42,6 +40,7 @@ class DavisBenchmark(MaskBenchmark):
     """
 
     name = "davis"
+    conditions: ClassVar[Mapping[str, str]] = {"year": "{}", "split": "{}", "resolution": "{}"}
 
     root: str | Path
     year: Literal[2016, 2017] = 2017
@@ -60,14 +59,9 @@ class DavisBenchmark(MaskBenchmark):
         """The rules of the year."""
         return f"davis-{self.year}"
 
-    def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
-        """Return year, split, resolution and rules."""
-        about = {"year": self.year, "split": self.split, "resolution": self.resolution}
-        return about | super().facts(rows, encoder)
-
-    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
-        """Return year and split, and a resolution other than 480p."""
-        found = [str(facts["year"]), self.split or "all"]
-        if self.resolution != "480p":
-            found.append(self.resolution)
-        return found
+    def stated(self, facts: Mapping[str, Any]) -> list[str]:
+        """Return year and split, and a resolution other than that of papers, 480p."""
+        shown = dict(facts)
+        if shown.get("resolution") == "480p":
+            shown["resolution"] = ""
+        return super().stated(shown)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -53,6 +53,7 @@ class JhmdbBenchmark(Benchmark):
     """
 
     name = "jhmdb"
+    conditions: ClassVar[Mapping[str, str]] = {"split": "split {}", "subset": "{}"}
     declared = fractions("PCK@0.1", "PCK@0.2", "PCK@0.3", "PCK@0.4", "PCK@0.5")
     protocol_class = JointProtocol
     pooled = True
@@ -98,14 +99,6 @@ class JhmdbBenchmark(Benchmark):
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return PCK at every threshold: joints are counted over all clips before they are divided."""
         return pck_scores(counts_of(rows, "joints"))
-
-    def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
-        """Return split and subset."""
-        return {"split": self.split, "subset": self.subset}
-
-    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
-        """Return split and subset."""
-        return [f"split {self.split}", self.subset]
 
 
 def pck_curves(distances: Tensor) -> dict[str, Curve]:

@@ -39,7 +39,7 @@ class MaskBenchmark(Benchmark):
     """Base of the benchmarks of object masks: a reader, a protocol, and scoring rules.
 
     A subclass has a field `protocol`: a protocol, or the name of a protocol with values for the benchmark; and `rules`,
-    an attribute, a field or a property.
+    an attribute, a field or a property. Rules of yours are added to `RULES`.
     """
 
     protocol_class = PropagationProtocol
@@ -53,7 +53,7 @@ class MaskBenchmark(Benchmark):
 
     @property
     def scoring_rules(self) -> Rules:
-        """The scoring rules of a run: the protocol's if it has any, else the data set's. Rules of yours override it."""
+        """The scoring rules of a run: the protocol's if it has any, else the data set's."""
         scoring = self.protocol.scoring
         return RULES[self.rules if scoring == "benchmark" else scoring]
 
@@ -146,7 +146,7 @@ class MaskBenchmark(Benchmark):
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
         """Return the scoring rules."""
-        return {"rules": self.scoring_rules.stated()}
+        return super().facts(rows, encoder) | {"rules": self.scoring_rules.stated()}
 
     def finish(self, result: Result, output: Output) -> None:
         """Pack the predictions of data without ground truth, for a server."""

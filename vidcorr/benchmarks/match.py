@@ -42,6 +42,7 @@ class MatchBenchmark(PairBenchmark):
     """
 
     name = "spair"
+    conditions: ClassVar[Mapping[str, str]] = {"split": "{}", "pairs": "{} pairs"}
     protocol_class = MatchingProtocol
     encoder = KeypointMatcher
     caption = "points that were found; green: correct at the first threshold"
@@ -112,11 +113,7 @@ class MatchBenchmark(PairBenchmark):
     def facts(self, rows: Sequence[Row], matcher: KeypointMatcher) -> dict[str, Any]:
         """Return the split, the feature grid and the number of pairs."""
         height, width = matcher.grid
-        return {"split": self.split, "grid": f"{height} x {width}"} | super().facts(rows, matcher)
-
-    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
-        """Return split and number of pairs."""
-        return [self.split, *super().conditions(facts)]
+        return super().facts(rows, matcher) | {"grid": f"{height} x {width}"}
 
     def finish(self, result: Result, output: Output) -> None:
         """Write per_category.csv: pairs, points, and the scores of a category's pairs."""
@@ -144,6 +141,7 @@ class PfPascalBenchmark(MatchBenchmark):
     """
 
     name = "pf_pascal"
+    conditions: ClassVar[Mapping[str, str]] = MatchBenchmark.conditions
     levels = ()
 
     protocol: str | MatchingProtocol = "sd-dino"

@@ -1,10 +1,10 @@
 """Matching of surfaces between pictures by the features of an extractor: NAVI, ScanNet-1500."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -40,6 +40,7 @@ class NaviBenchmark(PairBenchmark):
     """
 
     name = "navi"
+    conditions: ClassVar[Mapping[str, str]] = PairBenchmark.conditions
     protocol_class = SurfaceProtocol
     unit = "objects"
     caption = "matches of the largest weights; green: below the second threshold"
@@ -107,6 +108,7 @@ class ScanNetBenchmark(NaviBenchmark):
     """
 
     name = "scannet"
+    conditions: ClassVar[Mapping[str, str]] = PairBenchmark.conditions
     unit = "scenes"
 
     def read_pairs(self) -> list[SurfacePair]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,7 @@ class OtbBenchmark(Benchmark):
     """
 
     name = "otb"
+    conditions: ClassVar[Mapping[str, str]] = {"version": "{}"}
     protocol_class = TrackingProtocol
     encoder = SiamFCTracker
     declared = fractions("success", "precision@20px", "success@0.5")
@@ -103,8 +104,4 @@ class OtbBenchmark(Benchmark):
 
     def facts(self, rows: Sequence[Row], tracker: SiamFCTracker) -> dict[str, Any]:
         """Return the version of the data and the dilations of the network."""
-        return {"version": self.version, "dilated": tracker.protocol.dilated}
-
-    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
-        """Return the version of the data."""
-        return [self.version or "all of the folder"]
+        return super().facts(rows, tracker) | {"dilated": tracker.protocol.dilated}

@@ -63,6 +63,7 @@ class PairBenchmark(Benchmark):
     """
 
     pooled = True
+    conditions: ClassVar[Mapping[str, str]] = {"pairs": "{} pairs"}
     unit = "categories"
     caption: ClassVar[str]
 
@@ -120,8 +121,4 @@ class PairBenchmark(Benchmark):
 
     def facts(self, rows: Sequence[Row], matcher: Any) -> dict[str, Any]:
         """Return the number of pairs."""
-        return {"pairs": len(rows)}
-
-    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
-        """Return the number of pairs."""
-        return [f"{facts['pairs']} pairs"]
+        return super().facts(rows, matcher) | {"pairs": len(rows)}

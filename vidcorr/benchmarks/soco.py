@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ class SocoBenchmark(PairBenchmark):
     """
 
     name = "soco"
+    conditions: ClassVar[Mapping[str, str]] = {"split": "{}", "pairs": "{} pairs"}
     protocol_class = MatchingProtocol
     encoder = KeypointMatcher
     caption = "points that were found; green: near the point of the same name"
@@ -92,10 +93,6 @@ class SocoBenchmark(PairBenchmark):
         """Return the kind and number of pairs, and the feature grid."""
         height, width = matcher.grid
         return {"split": self.pairs, "grid": f"{height} x {width}"} | super().facts(rows, matcher)
-
-    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
-        """Return kind and number of pairs."""
-        return [self.pairs, *super().conditions(facts)]
 
 
 def geometric_errors(matcher: KeypointMatcher, pair: SocoPair, targets: Any) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,7 @@ class TapVidBenchmark(Benchmark):
     """
 
     name = "tap_vid"
+    conditions: ClassVar[Mapping[str, str]] = {"set": "{}"}
     protocol_class = PointProtocol
     declared = fractions(*SCORES, LIMIT)
 
@@ -134,10 +135,6 @@ class TapVidBenchmark(Benchmark):
         if names == sorted(DAVIS_VIDEOS.split()):
             facts["set"] = "davis"
         return facts
-
-    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
-        """Return the name of a released set."""
-        return [facts["set"]] if "set" in facts else []
 
 
 def draw(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -71,6 +71,7 @@ class VipBenchmark(Benchmark):
     """
 
     name = "vip"
+    conditions: ClassVar[Mapping[str, str]] = {"split": "{}"}
     protocol_class = PropagationProtocol
     pooled = True
 
@@ -133,14 +134,8 @@ class VipBenchmark(Benchmark):
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
         """Return the split and the definition of AP."""
-        facts = {"split": self.split}
-        if "instance" in self.parts:
-            facts[AP] = RANKING
-        return facts
-
-    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
-        """Return the split."""
-        return [self.split]
+        definition = {AP: RANKING} if "instance" in self.parts else {}
+        return super().facts(rows, encoder) | definition
 
 
 def scores_of_instances(frames: Sequence[Any]) -> dict[str, float]:

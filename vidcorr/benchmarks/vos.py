@@ -4,14 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from ..datasets import MaskSequence, Vos
 from ..metrics.rules import RULES
 from ..metrics.scoring import Metadata, Rules
 from ..protocols import PropagationProtocol
-from ..results.result import Row
-from ..tracking.frame_encoder import FrameEncoder
 from ..videos.files import read_names, read_videos
 from .masks import MaskBenchmark
 
@@ -49,6 +47,7 @@ class VosBenchmark(MaskBenchmark):
     """
 
     name = "vos"
+    conditions: ClassVar[Mapping[str, str]] = {"split": "{}", "rules": "{[name]}", "one_object": "one object"}
 
     root: str | Path
     split: str | None = None
@@ -85,19 +84,6 @@ class VosBenchmark(MaskBenchmark):
         rules = self.scoring_rules
         _ = rules.metadata  # its faults are told before any work
         return videos if rules.objects_enter else list(map(_of_first_mask, videos))
-
-    def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
-        """Return split, merging of objects and rules."""
-        return {"split": self.split, "one_object": self.one_object} | super().facts(rows, encoder)
-
-    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
-        """Return split, rules unless the benchmark has their name (lvos), and whether the objects are merged."""
-        found = [self.split or ""]
-        if self.rules != self.name:  # type: ignore[operator]  # mypy takes a class's `name` for a descriptor
-            found.append(self.rules)
-        if self.one_object:
-            found.append("one object")
-        return [text for text in found if text]
 
 
 def _of_first_mask(video: MaskSequence) -> MaskSequence:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from ..datasets import MaskSequence, YoutubeVos
 from ..datasets.youtube_vos import HOLDOUT, UNSEEN_CATEGORIES, hold_out, read_meta
@@ -47,6 +47,12 @@ class YoutubeVosBenchmark(MaskBenchmark):
     """
 
     name = "youtube_vos"
+    conditions: ClassVar[Mapping[str, str]] = {
+        "split": "{}",
+        "holdout": "{} of train",
+        "unseen": "{} unseen",
+        "all_frames": "all frames",
+    }
     declared = fractions("Overall", "J-Seen", "F-Seen", "J-Unseen", "F-Unseen")
     rules = "youtube-vos"
     archive = "Annotations"
@@ -93,15 +99,9 @@ class YoutubeVosBenchmark(MaskBenchmark):
         return scores_of_categories(groups)
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
-        """Return split, hold-out and rules."""
-        facts: dict[str, Any] = {"split": self.split, "all_frames": self.all_frames}
-        if self.split == "holdout":
-            facts |= {"holdout": self.holdout, "unseen": self.unseen}
-        return facts | super().facts(rows, encoder)
-
-    def conditions(self, facts: Mapping[str, Any]) -> list[str]:
-        """Return the split, with the size of a hold-out, and whether every frame is followed."""
-        found: list[str] = [self.split]
-        if self.split == "holdout":
-            found = [f"holdout {self.holdout}", f"{self.unseen} unseen"]
-        return [*found, "all frames"] if self.all_frames else found
+        """Return split, rules, and what is held out."""
+        facts = super().facts(rows, encoder)
+        if self.split != "holdout":
+            facts.pop("holdout", None)
+            facts.pop("unseen", None)
+        return facts

@@ -133,7 +133,7 @@ def one_pass_counts(prediction: NDArray[np.float64], target: NDArray[np.float64]
         of frames without a box, if there are any.
     """
     is_box = np.isfinite(target).all(axis=1)
-    has_scored = is_box[1:].any()
+    has_scored = np.isfinite(target[1:]).all(axis=1).any()
     curves = one_pass_curves(prediction[is_box], target[is_box]) if has_scored else np.full(CURVES, np.nan)
     counts: dict[str, Any] = {"curves": curves.tolist()}
     if not is_box.all():

@@ -1,6 +1,5 @@
 """Percentage of correct keypoints on JHMDB, by the counting of two public codes or by visibility."""
 
-import math
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -119,9 +118,9 @@ def pck_scores(videos: Sequence[Any], thresholds: Sequence[float] = PCK_THRESHOL
         Key → fraction; NaN if no joint counted.
     """
     keys = [f"PCK@{threshold:g}" for threshold in thresholds]
-    if not videos:
-        return dict.fromkeys(keys, math.nan)
-    counts = torch.stack([torch.as_tensor(of_video, dtype=torch.float64) for of_video in videos]).sum(0)
+    counts = torch.zeros(1 + len(keys), 1, dtype=torch.float64)
+    for of_video in videos:
+        counts = counts + torch.as_tensor(of_video, dtype=torch.float64)
     of_counted = counts[:, counts[0] > 0]
     means = (of_counted[1:] / of_counted[0]).mean(dim=1).tolist()  # a mean of nothing is NaN
     return dict(zip(keys, means, strict=True))

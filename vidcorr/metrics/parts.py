@@ -60,10 +60,10 @@ def iou_scores(videos: Sequence[Any]) -> dict[str, float]:
     Returns:
         `mIoU`, `mAcc` and `aAcc`; NaN without any video.
     """
-    if not videos:
-        return dict.fromkeys(("mIoU", "mAcc", "aAcc"), math.nan)
-    areas = torch.stack([torch.as_tensor(of_video, dtype=torch.float64) for of_video in videos])
-    shared, union, _, there = areas.sum(0)  # 0 / 0 is NaN: a class that does not occur
+    areas = torch.zeros(4, 1, dtype=torch.float64)
+    for of_video in videos:
+        areas = areas + torch.as_tensor(of_video, dtype=torch.float64)
+    shared, union, _, there = areas  # 0 / 0 is NaN: a class that does not occur
     return {
         "mIoU": (shared / union).nanmean().item(),
         "mAcc": (shared / there).nanmean().item(),

@@ -93,36 +93,36 @@ class Rules:
     Attributes:
         name: name on the command line.
         read_metadata: reads the data set's metadata, when they are first needed; by default there are none.
+        source: the publication and code that define the rules, and any inferred rule.
+        measures: names of the numbers that `measure` returns.
+        inner_only: the first and the last annotated frame of a video do not count.
+        objects_enter: objects may enter after the first mask; otherwise only objects of the first mask are scored.
+        needs_meta: objects and frames come from a metadata file of the data set.
+        refuses_unknown: an id that is no object of the video is an error; otherwise it matches nothing.
+        tolerates_gaps: as many ids as the first mask has may be missing below its largest; otherwise none may.
+        missing_video: treatment of a video without predictions, where the user allows it.
+        pooled: `table` returns other scores than plain means over all objects, or under other names than the columns'.
+        folder_per_object: masks lie in a folder per object, and objects may overlap; otherwise a frame has an image.
+        has_unseen_videos: scores are of videos that training has seen, and of those that it has not.
+        unranked: scores without a best value; of all others more is better.
+        has_void: 255 beside ids is void, which is background; otherwise it is an ordinary id.
     """
 
     name: str
     read_metadata: Callable[[], Metadata] = field(default=Metadata, compare=False, kw_only=True)
     source: ClassVar[str]
-    """The publication and code that define the rules, and any inferred rule."""
     measures: ClassVar[tuple[str, ...]] = ("J", "F")
-    """Names of the numbers that `measure` returns."""
     inner_only: ClassVar[bool] = True
-    """The first and the last annotated frame of a video do not count."""
     objects_enter: ClassVar[bool] = True
-    """Objects may enter after the first mask; otherwise only objects of the first mask are scored."""
     needs_meta: ClassVar[bool] = False
-    """Objects and frames come from a metadata file of the data set."""
     refuses_unknown: ClassVar[bool] = False
-    """An id that is no object of the video is an error; otherwise it matches nothing."""
     tolerates_gaps: ClassVar[bool] = False
-    """As many ids as the first mask has may be missing below its largest; otherwise none may."""
     missing_video: ClassVar[Literal["left out", "counted as 0"]] = "left out"
-    """Treatment of a video without predictions, where the user allows it."""
     pooled: ClassVar[bool] = False
-    """`table` returns other scores than plain means over all objects, or under other names than the columns'."""
     folder_per_object: ClassVar[bool] = False
-    """Masks lie in a folder per object, and objects may overlap; otherwise a frame has a single image."""
     has_unseen_videos: ClassVar[bool] = False
-    """Scores are of videos that training has seen, and of those that it has not."""
     unranked: ClassVar[tuple[Score, ...]] = (Score("J-Decay", "neither", -1.0), Score("F-Decay", "neither", -1.0))
-    """Scores without a best value; of all others more is better."""
     has_void: ClassVar[bool] = True
-    """255 beside ids is void, which is background; otherwise it is an ordinary id."""
 
     @cached_property
     def metadata(self) -> Metadata:

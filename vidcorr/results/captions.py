@@ -1,6 +1,6 @@
 """Captions of tables: benchmarks, conditions and protocols of the results, their features, and differing fields."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import ceil
 
 from .cells import Cell
@@ -45,23 +45,17 @@ def doubts(records: Iterable[ScoreRecord]) -> list[str]:
     return list(found)
 
 
-def sentence_on_features(rows: Mapping[str, Mapping[str, Cell]]) -> str:
-    """Return stage and stride of the rows' features in a sentence; empty if they have the same."""
-    rows_by_features = _rows_by(rows, lambda record: record.features)
-    if len(rows_by_features) < 2:
-        return ""
-    rows_by_features.pop("", None)  # such rows differ from the others, but have nothing to name
-    texts = [f"{features} of {listed(names)}" for features, names in rows_by_features.items()]
-    return f"Features: {'; '.join(texts)}"
-
-
-def sentences_on_inputs(rows: Mapping[str, Mapping[str, Cell]]) -> str:
-    """Return the RGB that the rows' networks got, and who states it; empty if no result has it."""
-    rows_by_inputs = _rows_by(rows, lambda record: str(record.result.stage.input or ""))
-    rows_by_inputs.pop("", None)
-    if len(rows_by_inputs) == 1:
-        return f"Input: {next(iter(rows_by_inputs))}"
-    return ". ".join(f"Input of {listed(names)}: {text}" for text, names in rows_by_inputs.items())
+def sentences_on_networks(rows: Mapping[str, Mapping[str, Cell]]) -> list[str]:
+    """Return stage and stride of the rows' features where they differ, and the RGB that the networks got."""
+    features = _rows_by(rows, lambda record: record.features)
+    inputs = _rows_by(rows, lambda record: str(record.result.stage.input or ""))
+    inputs.pop("", None)  # not recorded
+    sentences = [f"Input: {text}" for text in inputs] if len(inputs) == 1 else []
+    for head, of_rows in (("Features", features), ("Input", inputs)):
+        if len(of_rows) > 1:
+            texts = [f"{text} of {listed(names)}" for text, names in of_rows.items() if text]
+            sentences.append(f"{head}: {'; '.join(texts)}")
+    return sentences
 
 
 def _rows_by(rows: Mapping[str, Mapping[str, Cell]], property_of: Callable[[ScoreRecord], str]) -> dict[str, list[str]]:
@@ -77,60 +71,40 @@ def _rows_by(rows: Mapping[str, Mapping[str, Cell]], property_of: Callable[[Scor
     return rows_by_properties
 
 
-def sentences_on_frames(records: Collection[ScoreRecord]) -> list[str]:
-    """Return sentences on the frames of each benchmark: those that are scored, and how much small ones are enlarged."""
+def sentences_on_frames(records: Iterable[ScoreRecord]) -> list[str]:
+    """Return sentences on the frames of each benchmark: those that are scored, and those that are small."""
     scored: dict[str, dict[str, None]] = {}  # frames → benchmarks
-    enlarged: dict[str, dict[str, None]] = {}  # sentence → protocols
+    small: dict[str, dict[str, None]] = {}  # remark → benchmarks and their protocols
     for record in records:
         result = record.result
         rules = result.data.get("rules")
         if isinstance(rules, dict) and "frames" in rules:
             scored.setdefault(str(rules["frames"]), {})[result.data_set] = None
-        text = _sentence_on_enlarged(result)
-        if text:
-            enlarged.setdefault(text, {})[result.stage.protocol.shared_name] = None
+        remark = _remark_on_small_frames(result)
+        if remark:
+            small.setdefault(remark, {})[f"{result.data_set} by {result.stage.protocol.shared_name}"] = None
     texts = [f"{frames} ({listed(list(names))})" for frames, names in scored.items()]
     sentences = [f"Scored frames: {'; '.join(texts)}"] if texts else []
-    for text, protocols in enlarged.items():
-        by_protocols = listed(list(protocols)) if len(protocols) <= 2 else f"{len(protocols)} protocols"
-        sentences.append(f"{text} by {by_protocols}: scores saturate")
-    return sentences + _sentences_on_radius(records)
+    return sentences + [f"Frames of {listed(list(names))} are {remark}" for remark, names in small.items()]
 
 
-def _sentences_on_radius(records: Collection[ScoreRecord]) -> list[str]:
-    """Return the radius in proportion to the smallest frames, where these are too small for the protocol's own."""
-    data_sets: dict[tuple[int, int], dict[str, None]] = {}  # side of the frames, radius in proportion → benchmarks
-    protocols: dict[tuple[int, int], dict[str, None]] = {}
-    for record in records:
-        result = record.result
-        smallest, *_ = result.data.get("short_sides") or [0]
-        protocol = result.stage.protocol
-        radius = protocol.fields.get("radius")
-        in_cells = radius and protocol.fields.get("radius_unit") == "cell" and "radius=" not in protocol.name
-        if not in_cells or protocol.fields.get("input_size") or not 0 < smallest < SMALL_SIDE:
-            continue
-        case = smallest, ceil(radius * smallest / USUAL_SIDE)
-        data_sets.setdefault(case, {})[result.data_set] = None
-        protocols.setdefault(case, {})[protocol.shared_name] = None
-    sentences = []
-    for (side, fitting), names in data_sets.items():
-        by_protocols = listed(list(protocols[side, fitting]))
-        text = f"Frames of {listed(list(names))} are {side} px, the radius of {by_protocols} is for {USUAL_SIDE} px"
-        sentences.append(f"{text}: radius={fitting} is in proportion")
-    return sentences
-
-
-def _sentence_on_enlarged(result: Result) -> str:
-    """Return how much the protocol enlarges the smallest frames; empty if that is little, or not known."""
+def _remark_on_small_frames(result: Result) -> str:
+    """Return what a protocol does with frames that are too small for it; empty if they are not, or it is not known."""
     smallest, *_ = result.data.get("short_sides") or [0]
-    fields = result.stage.protocol.fields
+    protocol = result.stage.protocol
+    fields = protocol.fields
     size = fields.get("input_size")
-    side = min(size) if isinstance(size, list) else size
-    if fields.get("input_side") == "long":  # results do not have the long sides of the frames
+    radius = fields.get("radius")
+    if not smallest or fields.get("input_side") == "long":  # results do not have the long sides of the frames
         return ""
-    if not smallest or not side or side <= ENLARGED * smallest:
+    if size:
+        times = (min(size) if isinstance(size, list) else size) / smallest
+        return f"{smallest} px, and enlarged {times:.3g} times: scores saturate" if times > ENLARGED else ""
+    is_in_cells = radius and fields.get("radius_unit") == "cell" and "radius=" not in protocol.name
+    if not is_in_cells or smallest >= SMALL_SIDE:
         return ""
-    return f"Frames of {result.data_set}, {smallest} px, are enlarged {side / smallest:.3g} times"
+    in_proportion = ceil(radius * smallest / USUAL_SIDE)
+    return f"{smallest} px, the radius is for {USUAL_SIDE} px: radius={in_proportion} is in proportion"
 
 
 def sentences_on_protocols(records: Iterable[ScoreRecord]) -> list[str]:

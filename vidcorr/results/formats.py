@@ -13,10 +13,28 @@ BOLD = re.compile(r"\*\*([−\d.]+)\*\*")
 
 
 class Printed(NamedTuple):
-    """A printed column: its head, and a text per row of the table."""
+    """A printed column: its head, and a text per line."""
 
     head: str
-    cells: list[str]
+    cells: Sequence[str]
+
+
+class Grid(NamedTuple):
+    """The printed table of a benchmark.
+
+    Attributes:
+        benchmark: name of the benchmark.
+        shared: protocol and conditions that all lines share.
+        names: columns of the rows' names, and of protocols and conditions that differ.
+        scores: columns of each score.
+        settings: protocol and conditions of each line.
+    """
+
+    benchmark: str
+    shared: str
+    names: list[Printed]
+    scores: list[list[Printed]]
+    settings: Sequence[tuple[str, str]]
 
 
 def shown(value: float, score: Score = FRACTION, digits: int = 1, sign: Literal["", "+"] = "") -> str:

@@ -1,10 +1,10 @@
 """Tables in LaTeX, with the packages booktabs and adjustbox, which makes a wide one smaller."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from .formats import Printed, as_bold, one_line
+from .formats import Grid, as_bold, one_line
 
 LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -22,25 +22,15 @@ LONGEST_WORD = 12
 """Letters of a word in a caption, beyond which it may break."""
 WIDEST_COLUMN = 6
 """Columns of numbers beyond which a table spans both columns of a paper."""
-Groups = Sequence[tuple[str, Sequence[Printed]]]
-"""Labels, and the printed columns below each."""
 
 
-def latex_table(rows: Sequence[str], grids: Sequence[Groups], caption: str) -> str:
-    """Return a table in LaTeX: a tabular for each grid, below each other, no wider than the text.
-
-    Args:
-        rows: names of the rows.
-        grids: the columns of each grid; a row without a cell in it is left out.
-        caption: the caption.
-    """
-    tabulars: list[str] = []
-    widest = 0
-    for groups in grids:
-        widest = max(widest, sum(len(columns) for _, columns in groups))
-        tabular = _tabular(list(map(_latex_name, rows)), groups)
-        tabulars.append("\\begin{adjustbox}{max width=\\linewidth}\n" + tabular + "\n\\end{adjustbox}")
+def latex_table(grids: Sequence[Grid], caption: str) -> str:
+    """Return a table in LaTeX: a tabular for each grid, below each other, no wider than the text."""
+    widest = max(sum(map(len, grid.scores)) for grid in grids)
     environment = "table*" if widest > WIDEST_COLUMN else "table"
+    tabulars = [
+        f"\\begin{{adjustbox}}{{max width=\\linewidth}}\n{_tabular(grid)}\n\\end{{adjustbox}}" for grid in grids
+    ]
     lines = [
         rf"\begin{{{environment}}}",
         r"\centering\sloppy",
@@ -58,34 +48,24 @@ def _latex_name(name: str) -> str:
     return f"{{}}{text}" if text.startswith(("[", "*")) else text
 
 
-def _tabular(names: Sequence[str], groups: Groups) -> str:
-    """Return a tabular with the rows that have a cell in its columns."""
-    columns = list(chain.from_iterable(of_label for _, of_label in groups))
-    labels = [""]
-    rules = ""  # below each label
-    first = 2  # column of the label
-    for label, of_label in groups:
-        labels.append(rf"\multicolumn{{{len(of_label)}}}{{c}}{{{latex_text(label)}}}")
-        rules += rf"\cmidrule(lr){{{first}-{first + len(of_label) - 1}}}"
-        first += len(of_label)
-    heads = [latex_text(_short(column.head)) for column in columns]
-    rows = []
-    for number, name in enumerate(names):
-        cells = [column.cells[number] for column in columns]
-        if any(cells):
-            rows.append([name, *map(_latex_cell, cells)])
+def _tabular(grid: Grid) -> str:
+    """Return a tabular, with a space between the lines of different protocols or conditions."""
+    columns = list(chain(grid.names, *grid.scores))
+    row_names, *others = grid.names
+    heads = [grid.benchmark, *(column.head for column in others)]
+    heads += [_short(column.head) for column in chain(*grid.scores)]
     lines = [
-        rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
+        rf"\begin{{tabular}}{{{'l' * len(grid.names)}{'r' * (len(columns) - len(grid.names))}}}",
         r"\toprule",
-        _latex_row(labels),
-        rules,
-        _latex_row(["", *heads]),
+        _latex_row(map(latex_text, heads)),
         r"\midrule",
-        *map(_latex_row, rows),
-        r"\bottomrule",
-        r"\end{tabular}",
     ]
-    return "\n".join(lines)
+    for number, setting in enumerate(grid.settings):
+        if number and setting != grid.settings[number - 1]:
+            lines.append(r"\addlinespace")
+        cells = [_latex_cell(column.cells[number]) for column in columns[1:]]
+        lines.append(_latex_row([_latex_name(row_names.cells[number]), *cells]))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
 def _short(head: str) -> str:
@@ -98,7 +78,7 @@ def _latex_cell(text: str) -> str:
     return as_bold(latex_text(text), r"\\textbf{\1}")
 
 
-def _latex_row(cells: Sequence[str]) -> str:
+def _latex_row(cells: Iterable[str]) -> str:
     """Return cells in LaTeX as a row."""
     return " & ".join(cells) + r" \\"
 

@@ -8,12 +8,13 @@ from importlib.resources import files
 from math import isnan
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from ..videos.files import write_atomically
 from .checked import Json, plain
 from .formats import bracketed, shown
 from .pictures.animations import TRUTH_SUFFIX
-from .result import MEANS_OF, Result, Row
+from .result import MEANS_OF, Result
 from .statistics import FEWEST_SEQUENCES, HOW
 
 AT_EACH_END = 3
@@ -45,10 +46,11 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
         "main": main,
         "how": f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences.",
     }
-    content["lines"] = [_line("this run", result, result.scores)] if result.scores else []
+    lines = {"this run": result.scores} if result.scores else {}
     for past in result.history[:-1]:
         name = f"epoch {past.epoch}, step {past.step}" if past.step else "before training"
-        content["lines"].append(_line(name, result, past.scores))
+        lines[name] = past.scores
+    content["lines"] = [{"name": name, "scores": _texts(scores, result)} for name, scores in lines.items()]
     content["intervals"] = {}
     for key in main:
         ends = result.interval(key)
@@ -61,7 +63,7 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     content["texts"] = sorted(texts)
     content["animations"] = _animations(folder, result)
     content["rows"] = result.records()
-    content["shown"] = [_shown_row(row, result) for row in result.rows if row.values]
+    content["shown"] = [_texts(row.values, result) for row in result.rows if row.values]
     text = json.dumps(plain(content), allow_nan=False)
     text = text.replace("<", "\\u003c")  # no text ends the script element
     path = folder / "report.html"
@@ -70,19 +72,9 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     return path
 
 
-def _line(name: str, result: Result, scores: Mapping[str, float]) -> Json:
-    """Return a line of the table of scores, as texts."""
-    texts = {key: shown(score, result.declaration(key)) for key, score in scores.items()}
-    return {"name": name, "scores": texts}
-
-
-def _shown_row(row: Row, result: Result) -> dict[str, str]:
-    """Return the numbers of a row as texts."""
-    texts: dict[str, str] = {}
-    for column, value in row.values.items():
-        if isinstance(value, float):
-            texts[column] = shown(value, result.declaration(column))
-    return texts
+def _texts(values: Mapping[str, Any], result: Result) -> dict[str, str]:
+    """Return the scores, or the numbers of a row, as texts."""
+    return {name: shown(value, result.declaration(name)) for name, value in values.items() if isinstance(value, float)}
 
 
 def ranking_columns(result: Result) -> list[str]:

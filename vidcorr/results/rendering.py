@@ -6,14 +6,13 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain
 from textwrap import fill
 from typing import Literal
 
 from . import captions
 from .cells import Cell
 from .csv_files import csv_of_records
-from .formats import Printed, grid, one_line, shown
+from .formats import Grid, Printed, grid, one_line, shown
 from .hub import hub_text
 from .latex import latex_table
 from .records import Column, ScoreRecord
@@ -70,17 +69,6 @@ class Table:
         for cell in self.cells:
             records += cell.records
         return records
-
-    @cached_property
-    def titles(self) -> dict[str, list[str]]:
-        """Title of columns → their heads; the columns of a benchmark are neighbours."""
-        of_benchmarks: dict[str, list[str]] = {}
-        for head, column in self.columns.items():
-            of_benchmarks.setdefault(column.benchmark, []).append(head)
-        found: dict[str, list[str]] = {}
-        for head in chain.from_iterable(of_benchmarks.values()):
-            found.setdefault(self.columns[head].title, []).append(head)
-        return found
 
     @cached_property
     def shared(self) -> dict[str, tuple[str, str]]:
@@ -144,10 +132,10 @@ def _only(texts: Collection[str]) -> str:
 def render(table: Table, format: Format = "md", intervals: bool | None = None, width: float = math.inf) -> str:
     """Return a table of scores as text.
 
-    A terminal's text and Markdown have a table per benchmark and conditions; LaTeX (packages booktabs and adjustbox)
-    has one per benchmark; `hub` is YAML for a model page, an entry per score and seed. Intervals and differences
-    have columns of their own; Markdown has them in the cell of the score. Per cent: mean ± standard deviation over the
-    seeds. CSV has a line per cell, with all quantities as fractions, and the score of each seed.
+    A terminal's text, Markdown and LaTeX (packages booktabs and adjustbox) have a grid per benchmark, in which
+    protocols and conditions that differ have a column; `hub` is YAML for a model page, an entry per score and seed.
+    Intervals and differences have columns of their own; Markdown has them in the cell of the score. Per cent: mean ±
+    standard deviation over the seeds. CSV has a line per cell, with all quantities as fractions, and each seed's score.
 
     Args:
         table: the scores.
@@ -161,13 +149,11 @@ def render(table: Table, format: Format = "md", intervals: bool | None = None, w
         return csv_of_records(_csv_records(table))
     if format == "hub":
         return hub_text((record.result, record.key) for record in table.records)
-    if format == "tex":
-        return _latex(table, intervals)
-    blocks = []
-    for title in table.titles:
-        heading = f"## {one_line(title)}" if format == "md" else one_line(title)
-        blocks.append(f"{heading}\n\n{_block(table, title, format, intervals, width)}")
+    grids = grids_of(table, format, intervals)
     sentences = notes(table, format, intervals)
+    if format == "tex":
+        return latex_table(grids, " ".join(sentences))
+    blocks = [_block(grid_of_scores, format, width) for grid_of_scores in grids]
     if format == "md":
         return "\n".join([*blocks, " ".join(sentences), ""])
     lines = [fill(sentence, int(min(width, 100))) for sentence in sentences]
@@ -192,10 +178,10 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
         sentences = [f"Scores in per cent {captions.on_data_sets(table.shared)}"]
     sentences += captions.sentences_on_units(table.records)
     if not table.caption:
-        on_networks = [captions.sentence_on_features(table.rows), captions.sentences_on_inputs(table.rows)]
-        sentences += filter(None, on_networks)
+        sentences += captions.sentences_on_networks(table.rows)
     if table.best and format != "text":
-        sentences.append("Bold is the best of a column")
+        differ = len({(column.benchmark, column.label) for column in table.columns.values()}) < len(table.columns)
+        sentences.append(f"Bold is the best of a column{' by each protocol and conditions' if differ else ''}")
     if any(len(cell.scores) > 1 for cell in cells):
         sentences.append("± is the standard deviation over seeds")
     if intervals and any(cell.interval is not None for cell in cells):
@@ -230,29 +216,57 @@ def _about_tests(table: Table, intervals: bool) -> list[str]:
     return sentences
 
 
-# Columns
+# Grids
 
 
-def _columns_of(table: Table, head: str, format: Format, intervals: bool) -> list[Printed]:
-    """Return the printed columns of a score: itself, its interval, its difference, the difference's interval and p.
+def grids_of(table: Table, format: Format, intervals: bool) -> list[Grid]:
+    """Return the grid of each benchmark: a line per protocol, conditions and row that has a score there."""
+    grids: list[Grid] = []
+    for benchmark, (protocol, conditions) in table.shared.items():
+        labels: dict[str, None] = {}
+        heads: dict[tuple[str, str], dict[str, str]] = {}  # protocol and conditions → label → head
+        for head, column in table.columns.items():
+            if column.benchmark == benchmark:
+                labels[column.label] = None
+                heads.setdefault((column.by, column.conditions), {})[column.label] = head
+        lines: list[tuple[str, tuple[str, str]]] = []
+        for setting, of_setting in heads.items():
+            for name, row in table.rows.items():
+                if not row.keys().isdisjoint(of_setting.values()):
+                    lines.append((name, setting))
+        row_names, settings = zip(*lines, strict=True) if lines else ((), ())
+        names = [Printed("", row_names)]
+        for place, (head, shared) in enumerate((("protocol", protocol), ("conditions", conditions))):
+            texts = [setting[place] for setting in settings]
+            if not shared and any(texts):
+                names.append(Printed(head, texts))
+        scores: list[list[Printed]] = []
+        for label in labels:
+            cells = [_texts(table, name, heads[setting].get(label, ""), format, intervals) for name, setting in lines]
+            scores.append(_printed_score(label, cells, format))
+        about = ", ".join(filter(None, (protocol, conditions)))
+        grids.append(Grid(benchmark, about, names, scores, settings))
+    return grids
 
-    Of the last four only those with a text; in Markdown a single column with all of them. `**` marks the best mean.
-    """
-    lines = []
-    for row in table.rows.values():
-        texts = row[head].texts if head in row else ["", "", "", "", ""]
-        if not intervals:
-            texts = [texts[0], "", texts[2], "", ""]
-        mean, between, deviation = texts[0].partition(" ± ")
-        if mean == table.best.get(head) and format != "text":
-            texts[0] = f"**{mean}**{between}{deviation}"
-        lines.append(texts)
-    label = table.columns[head].label
+
+def _texts(table: Table, name: str, head: str, format: Format, intervals: bool) -> list[str]:
+    """Return the texts of a cell: score, interval, difference, the difference's interval and p; `**` marks the best."""
+    cell = table.rows[name].get(head)
+    if cell is None:
+        return [""] * len(BETWEEN)
+    texts = cell.texts if intervals else [cell.texts[0], "", cell.texts[2], "", ""]
+    mean, between, deviation = texts[0].partition(" ± ")
+    if mean == table.best.get(head) and format != "text":
+        texts[0] = f"**{mean}**{between}{deviation}"
+    return texts
+
+
+def _printed_score(label: str, lines: Sequence[Sequence[str]], format: Format) -> list[Printed]:
+    """Return the printed columns of a score, those with a text; in Markdown a single column with all texts."""
     if format == "md":
         return [Printed(label, list(map(_joined, lines)))]
-    names = (label, INTERVAL, "difference", INTERVAL, "p")
     columns: list[Printed] = []
-    for name, cells in zip(names, zip(*lines, strict=True), strict=True):
+    for name, cells in zip((label, INTERVAL, "difference", INTERVAL, "p"), zip(*lines, strict=True), strict=True):
         if not columns or any(cells):
             columns.append(Printed(name, list(cells)))
     return columns
@@ -267,52 +281,28 @@ def _joined(texts: Sequence[str]) -> str:
     return joined
 
 
-# A terminal and Markdown
-
-
-def _block(table: Table, title: str, format: Literal["text", "md"], intervals: bool, width: float) -> str:
-    """Return the columns of a title; scores that do not fit beside the first ones stand below."""
-    row_names = Printed("", list(table.rows))
+def _block(found: Grid, format: Literal["text", "md"], width: float) -> str:
+    """Return a grid with its heading; scores that do not fit beside the first ones stand below."""
     blocks: list[list[Printed]] = [[]]  # the columns that stand side by side
-    for head in table.titles[title]:
-        of_score = _columns_of(table, head, format, intervals)
-        of_line = [row_names, *blocks[-1], *of_score]
+    for of_score in found.scores:
+        of_line = [*found.names, *blocks[-1], *of_score]
         used = sum(map(_width, of_line)) - GAP  # nothing stands after the last column
         if blocks[-1] and used > width:
             blocks.append([])
         blocks[-1] += of_score
-    texts = []
+    title = one_line(f"{found.benchmark} ({found.shared})" if found.shared else found.benchmark)
+    texts = [f"## {title}\n" if format == "md" else f"{title}\n"]
     for columns in blocks:
-        lines = zip(table.rows, *(column.cells for column in columns), strict=True)
-        shown = [line for line in lines if any(line[1:])]
-        texts.append(grid(format, ["", *(column.head for column in columns)], shown))
+        side_by_side = found.names + columns
+        lines = zip(*(column.cells for column in side_by_side), strict=True)
+        shown = [line for line in lines if any(line[len(found.names) :])]
+        texts.append(grid(format, [column.head for column in side_by_side], shown, len(found.names)))
     return "\n".join(texts)
 
 
 def _width(column: Printed) -> int:
     """Return the width of a column and of the space after it, characters."""
     return GAP + max(len(one_line(text)) for text in (column.head, *column.cells))
-
-
-# LaTeX
-
-
-def _latex(table: Table, intervals: bool) -> str:
-    """Return a table in LaTeX: a grid for each benchmark; protocols and conditions that differ are heads."""
-    grids: dict[str, list[tuple[str, list[Printed]]]] = {}
-    for heads in table.titles.values():
-        first = table.columns[heads[0]]
-        protocol, conditions = table.shared[first.benchmark]
-        label = [first.benchmark]
-        if first.by != protocol:
-            label.append(first.by)
-        if first.conditions != conditions:
-            label.append(first.conditions)
-        columns: list[Printed] = []
-        for head in heads:
-            columns += _columns_of(table, head, "tex", intervals)
-        grids.setdefault(first.benchmark, []).append((", ".join(filter(None, label)), columns))
-    return latex_table(list(table.rows), list(grids.values()), " ".join(notes(table, "tex", intervals)))
 
 
 # CSV

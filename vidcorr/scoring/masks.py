@@ -1,6 +1,6 @@
 """Score masks on disk by the rules of DAVIS and related data sets."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from math import inf, nan
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..metrics.declared import fractions
 from ..metrics.rules import RULES
 from ..metrics.scoring import AnnotatedVideo, MaskScorer, Metadata, Rules, Values, numbers_in, values_of_objects
 from ..results.provenance import Provenance
@@ -28,7 +29,7 @@ OTHER_IDS = "under other ids"
 def score(
     truth: str | Path,
     predictions: str | Path,
-    rules: Rules | str = "davis-2017",
+    rules: str = "davis-2017",
     *,
     videos: Sequence[str] | None = None,
     meta: str | Path | None = None,
@@ -41,7 +42,7 @@ def score(
     Args:
         truth: folder with a folder of indexed PNGs per video.
         predictions: folder of predictions with the same layout and file names, for all scored frames.
-        rules: name in `RULES`, or your rules.
+        rules: name in `RULES`, to which rules of yours may be added.
         videos: names of videos; by default all videos of the metadata, or all folders of `truth`.
         meta: metadata file of the data set, if the rules need it.
         unseen: videos (LVOS) or categories (YouTube-VOS) that training has not seen.
@@ -58,49 +59,40 @@ def score(
         >>> score("DAVIS/Annotations/480p", "prediction", "davis-2017").scores  # doctest: +SKIP
         {'J&F-Mean': 0.66, ...}
     """
-    rules = _rules_of(rules, meta, unseen, keep_ends)
-    folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), rules, keep_ends, allow_missing)
-    listed = rules.metadata.videos if rules.needs_meta else list_folders(folders.truth)
+    chosen = _rules_of(rules, meta, unseen, keep_ends)
+    folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), chosen, keep_ends, allow_missing)
+    listed = chosen.metadata.videos if chosen.needs_meta else list_folders(folders.truth)
     names = list(dict.fromkeys(videos or sorted(listed)))
     if not names:
         raise DataError(f"{folders.truth}: holds no folder of masks")
     rows, missing, doubts = folders.rows(names)
     scored = {row.video for row in rows}.difference(missing)
     data = {
-        "rules": rules.stated() | ({"frames": "all"} if keep_ends else {}),
+        "rules": chosen.stated() | ({"frames": "all"} if keep_ends else {}),
         "keep_ends": keep_ends,
         "missing_videos": [name for name in names if name not in scored],
         "truth": folders.truth,
     }
 
     def scores_of(rows: Sequence[Row]) -> Values:
-        return rules.table(values_of_objects(rows))
+        return chosen.table(values_of_objects(rows))
 
     with errors_at(meta, *WRONG_JSON):
-        without = leave_one_out(rows, scores_of) if rules.pooled else {}
         scores = scores_of(rows)
-    doubts += rules.doubts(scores)
-    fields: dict[str, Any] = {
-        "scores": scores,
-        "without": without,
-        "data": data,
-        "declared": rules.declare(scores),
-        "doubts": doubts,
-    }
+    fields = {"data": data, "declared": chosen.declare(scores), "doubts": doubts + chosen.doubts(scores)}
     conditions = ["first and last frame too"] if keep_ends else []
-    return result_of(rules.name, folders.predictions, rows, conditions, **fields)
+    return result_of(rules, folders.predictions, rows, scores_of, conditions, pooled=chosen.pooled, **fields)
 
 
-def _rules_of(rules: Rules | str, meta: str | Path | None, unseen: Collection[str], keep_ends: bool) -> Rules:
+def _rules_of(name: str, meta: str | Path | None, unseen: Collection[str], keep_ends: bool) -> Rules:
     """Return rules with the metadata of the data set.
 
     Raises:
         DataError: for a file that is no metadata file.
         ValueError: for unknown rules, rules without their metadata, or `keep_ends` by rules that leave no ends out.
     """
-    if isinstance(rules, str):
-        require_one_of(RULES, rules=rules)
-        rules = RULES[rules]
+    require_one_of(RULES, rules=name)
+    rules = RULES[name]
     if keep_ends and not rules.inner_only:
         raise ValueError(f"keep_ends: rules {rules.name} do not leave the first and the last frame out")
     if rules.needs_meta and meta is None:
@@ -110,7 +102,14 @@ def _rules_of(rules: Rules | str, meta: str | Path | None, unseen: Collection[st
 
 
 def result_of(
-    benchmark: str, predictions: str | Path, rows: Sequence[Row], conditions: Sequence[str] = (), **fields: Any
+    benchmark: str,
+    predictions: str | Path,
+    rows: Sequence[Row],
+    scores_of: Callable[[Sequence[Row]], Values],
+    conditions: Sequence[str] = (),
+    *,
+    pooled: bool,
+    **fields: Any,
 ) -> Result:
     """Return the result of predictions on disk, with their folder as the name of the network.
 
@@ -118,16 +117,28 @@ def result_of(
         benchmark: name of the benchmark.
         predictions: the folder.
         rows: the scored sequences or objects, sorted.
+        scores_of: computes the scores of some rows.
         conditions: what comparable scores share, in words; the number of sequences is added.
-        **fields: further fields of the result.
+        pooled: the scores are no means of the rows' values.
+        **fields: further fields of the result; scores that are not declared are fractions.
 
     Raises:
         DataError: if nothing was scored.
     """
-    network = Network(name=str(predictions))
+    scores = scores_of(rows)
     videos = videos_of(rows)
-    fields |= {"conditions": [*conditions, f"{len(videos)} sequences"], "provenance": Provenance.now()}
-    return require_scored(Result(benchmark=benchmark, network=network, rows=rows, sequences=videos, **fields))
+    result = Result(
+        benchmark=benchmark,
+        network=Network(name=str(predictions)),
+        scores=scores,
+        without=leave_one_out(rows, scores_of) if pooled else {},
+        rows=rows,
+        sequences=videos,
+        conditions=[*conditions, f"{len(videos)} sequences"],
+        provenance=Provenance.now(),
+        **{"declared": fractions(*scores)} | fields,
+    )
+    return require_scored(result)
 
 
 @dataclass(frozen=True)

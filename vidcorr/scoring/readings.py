@@ -32,6 +32,8 @@ SHIFTS = {AS_WRITTEN: 0, "a frame late": 1, "a frame early": -1}
 
 Errors = Mapping[str, NDArray[np.float64]]
 """Reading → errors `(PLACES, items)`, pixels; infinite where the prediction alone has nothing, NaN without a place."""
+Conventions = dict[str, Callable[[NDArray[Any]], Any]]
+"""Reading → function from boxes or points `(..., numbers)` in its convention to those that the rules score."""
 
 
 def errors_of_numbers(
@@ -39,7 +41,7 @@ def errors_of_numbers(
     target: NDArray[Any],
     starts: ArrayLike,
     is_scored: NDArray[np.bool_],
-    conventions: Mapping[str, Callable[[NDArray[Any]], Any]],
+    conventions: Conventions,
 ) -> Errors:
     """Return the largest differences of boxes or points from the annotation by reading, where items begin.
 
@@ -50,26 +52,26 @@ def errors_of_numbers(
         target: `(items, T, numbers)`, annotated.
         starts: `(items,)`, frames of the starts.
         is_scored: `(items, T)`.
-        conventions: reading → function from numbers `(..., numbers)` in its convention to those as they are scored.
+        conventions: readings besides `SHIFTS`.
     """
     items, frames, _ = found.shape
     places = np.full((PLACES, items), -1)
     for item, start in enumerate(np.asarray(starts, int)):
         following = start + 1 + np.flatnonzero(is_scored[item, start + 1 :])[: PLACES - 1]
         places[: 1 + len(following), item] = [start, *following]
-    item = np.arange(items)
+    numbers = np.arange(items)
 
     def errors(values: NDArray[Any], shift: int = 0) -> NDArray[np.float64]:
         shifted = places + shift
         has_place = (places >= 0) & (shifted >= 0) & (shifted < frames)
-        differences = np.abs(values[item, shifted.clip(0, frames - 1)] - target[item, places]).max(axis=-1)
+        differences = np.abs(values[numbers, shifted.clip(0, frames - 1)] - target[numbers, places]).max(axis=-1)
         return np.where(has_place, np.nan_to_num(differences, nan=inf, posinf=inf), nan)
 
     readings = {reading: errors(found, shift) for reading, shift in SHIFTS.items()}
     with np.errstate(invalid="ignore"):  # predictions may be infinite
         for reading, scored_form in conventions.items():
             readings[reading] = errors(np.asarray(scored_form(found)))
-    at_start = found[item, places[0]]
+    at_start = found[numbers, places[0]]
     is_empty = ~np.isfinite(at_start).all(axis=-1) | (at_start == 0).all(axis=-1)
     readings[AS_WRITTEN][0, is_empty] = nan
     readings["a frame early"][0] = nan  # what stands before a start is no prediction

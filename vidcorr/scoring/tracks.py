@@ -1,7 +1,7 @@
 """Score point tracks by the rules of TAP-Vid, and boxes by the rules of OTB or GOT-10k."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,15 +18,14 @@ from ..metrics.box_tracking import (
     one_pass_scores,
     overlap_scores,
 )
-from ..metrics.declared import fractions
 from ..metrics.point_tracking import QueryMode, tapvid_counts, track_scores
-from ..results.result import Result, Row, leave_one_out
+from ..results.result import Result, Row
 from ..videos.arrays import read_npz
 from ..videos.boxes import read_boxes, read_numbers
 from ..videos.files import errors_at
 from ..videos.images import image_size
 from .masks import result_of
-from .readings import Errors, doubts_about, errors_of_numbers
+from .readings import Conventions, Errors, doubts_about, errors_of_numbers
 
 RASTER = 256.0
 """Side of TAP-Vid's square raster; distances are in its pixels."""
@@ -45,15 +44,16 @@ def of_corners(corners: NDArray[Any]) -> NDArray[Any]:
 
 CORNER = np.array([1, 1, 0, 0])
 SIDES = np.array([0, 0, 1, 1])
-BOX_CONVENTIONS: dict[str, Callable[[NDArray[Any]], Any]] = {
-    "counted from 0": lambda boxes: boxes + CORNER,
+CORNERS: Conventions = {
     "x1,y1,x2,y2": of_corners,
     "x1,y1,x2,y2 with the last pixel": lambda corners: of_corners(corners) + SIDES,
     "x1,y1,x2,y2 counted from 0": lambda corners: of_corners(corners) + CORNER,
+}
+BOXES: Conventions = {
+    "counted from 0": lambda boxes: boxes + CORNER,
     "centre, width and height": lambda boxes: boxes - boxes[..., [2, 3, 2, 3]] * CORNER / 2,
     "y,x,height,width": lambda boxes: boxes[..., [1, 0, 3, 2]],
 }
-"""Reading → function from boxes (..., 4) in its convention to one-based left, top, width and height."""
 BoxRules = Literal["otb", "got-10k"]
 BOX_SOURCES: dict[BoxRules, str] = {
     "otb": "got-10k/toolkit @ 956e728, ExperimentOTB, one-pass evaluation",
@@ -92,14 +92,16 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
         starts[path] = errors_of_tracks(tracks, queries, (width / RASTER, height / RASTER))
         values = {"Queries": len(queries), **track_scores([counts])}
         rows.append(Row(video=sequence.name, values=values, counts={"tracks": counts}))
-    scores = track_scores([row.counts["tracks"] for row in rows])
     fields: dict[str, Any] = {
-        "scores": scores,
         "data": {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth},
-        "declared": fractions(*scores),
         "doubts": doubts_about(starts, "their queries", "x before y in pixels of a 256 × 256 image"),
     }
-    return result_of("tap_vid", predictions, rows, [f"{query_mode} queries"], **fields)
+    return result_of("tap_vid", predictions, rows, _tracks_of, [f"{query_mode} queries"], pooled=False, **fields)
+
+
+def _tracks_of(rows: Sequence[Row]) -> dict[str, float]:
+    """Return TAP-Vid's scores from rows of videos."""
+    return track_scores([row.counts["tracks"] for row in rows])
 
 
 def errors_of_tracks(tracks: NDArray[Any], queries: metrics.PointQueries, pixel: tuple[float, float]) -> Errors:
@@ -111,7 +113,7 @@ def errors_of_tracks(tracks: NDArray[Any], queries: metrics.PointQueries, pixel:
         pixel: x and y, pixels of the frame per pixel of the image.
     """
     of_frame = np.array(pixel)
-    conventions: dict[str, Callable[[NDArray[Any]], Any]] = {
+    conventions: Conventions = {
         "fractions of the frame": lambda xy: xy * RASTER,
         "y before x": lambda yx: yx[..., ::-1],
         "in pixels of the video": lambda xy: xy / of_frame,
@@ -139,15 +141,13 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
     folder = Path(predictions).expanduser()
     score_sequences = _otb_rows if rules == "otb" else _got10k_rows
     rows, starts, doubts = score_sequences(Path(truth).expanduser(), folder)
-    scores = (_success_of if rules == "otb" else _overlaps_of)(rows)
     fields: dict[str, Any] = {
-        "scores": scores,
-        "without": leave_one_out(rows, _overlaps_of) if rules == "got-10k" else {},
         "data": {"rules": {"name": rules, "source": BOX_SOURCES[rules]}, "truth": truth},
-        "declared": fractions(*scores),
-        "doubts": [*doubts_about(starts, "the given box", "x,y,width,height, counted from 1"), *doubts],
+        "doubts": doubts_about(starts, "the given box", "x,y,width,height, counted from 1") + doubts,
     }
-    return result_of("otb" if rules == "otb" else "got10k", predictions, rows, **fields)
+    if rules == "otb":
+        return result_of("otb", predictions, rows, _success_of, pooled=False, **fields)
+    return result_of("got10k", predictions, rows, _overlaps_of, pooled=True, **fields)
 
 
 def _success_of(rows: Sequence[Row]) -> dict[str, float]:
@@ -191,8 +191,8 @@ def errors_of_boxes(boxes: NDArray[np.float64], target: NDArray[np.float64]) -> 
     """
     if len(boxes) != len(target):
         raise ValueError(f"holds {len(boxes)} boxes, the annotation {len(target)}: write a line for each frame")
-    is_scored = np.isfinite(target).all(axis=1)
-    return errors_of_numbers(boxes[None], target[None], [0], is_scored[None], BOX_CONVENTIONS)
+    is_scored = np.asarray(np.isfinite(target[None]).all(axis=-1))
+    return errors_of_numbers(boxes[None], target[None], [0], is_scored, BOXES | CORNERS)
 
 
 def _got10k_rows(truth: Path, folder: Path) -> Scored:

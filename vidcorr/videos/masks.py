@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 VOID = 255
 """Pixel value of void; scored as background, as by DAVIS's official code in the semi-supervised task."""
-MOST_GREY_IDS = 16
-"""More values in a grey mask, of which fewer than half are in use, are smoothed edges or a picture."""
+FEWEST_SHADES = 3
+"""Fewest values of smoothed edges in a grey mask; fewer may be ids of thin objects."""
 MOST_COLOURS = 32
 """More colours in an RGB mask are smoothed edges or a picture."""
 
@@ -49,13 +49,25 @@ def read_mask(path: Path, colours: Callable[[], Mapping[int, int]] | None = None
         return _numbered(path, packed, numbers)
     ids: NDArray[np.uint8] = pixels
     has_colours = np.ptp(palette, axis=1).any()
-    values = object_ids(ids)
-    is_shade = len(values) > MOST_GREY_IDS and values[-1] > 2 * len(values)
-    if is_shade and not has_colours:
-        raise DataError(
-            f"{path}: {len(values)} grey values are no ids but smoothed edges; resize masks by nearest pixel"
-        )
+    shades = 0 if has_colours else shades_in(ids)
+    if shades >= FEWEST_SHADES:
+        raise DataError(f"{path}: {shades} grey values are no ids but smoothed edges; resize masks by nearest pixel")
     return ids
+
+
+def shades_in(ids: NDArray[np.uint8]) -> int:
+    """Return the number of values that smoothed edges explain; 0 unless these are most values of a mask.
+
+    Most pixels of such a value lie on an edge: along an axis it is strictly between its two neighbours.
+    """
+    is_on_edge = np.zeros(ids.shape, bool)
+    for values, found in ((ids, is_on_edge), (ids.T, is_on_edge.T)):
+        before, middle, after = values[:-2], values[1:-1], values[2:]
+        found[1:-1] |= (before < middle) & (middle < after) | (before > middle) & (middle > after)
+    pixels = pixel_counts(ids)[1:]
+    on_edges = pixel_counts(ids[is_on_edge])[1:]
+    shades = np.count_nonzero(2 * on_edges > pixels)
+    return int(shades) if 2 * shades > np.count_nonzero(pixels) else 0
 
 
 def require_form(path: Path, image: ImageFile.ImageFile) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import vidcorr
-from tests.helpers.benchmark_data import arguments_of
+from tests.helpers.benchmark_data import arguments_of, benchmark_classes
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader
 from tests.helpers.words import SMALL
@@ -98,15 +98,33 @@ def test_a_result_within_a_training_ends_its_history(davis_root):
 @pytest.mark.parametrize(
     ("benchmark", "facts", "words"),
     [
-        (DavisBenchmark("x", split=None, resolution="240p"), {"year": 2017}, ["2017", "all", "240p"]),
-        (vidcorr.YoutubeVosBenchmark("x", split="train", all_frames=True), {}, ["train", "all frames"]),
-        (VosBenchmark("x", split="a.txt", rules="sa-v", one_object=True), {}, ["a.txt", "sa-v", "one object"]),
-        (OtbBenchmark("x"), {}, ["tb100"]),
+        (DavisBenchmark("x", split=None, resolution="240p"), None, ["2017", "240p"]),
+        (DavisBenchmark("x"), None, ["2017", "val"]),
+        (vidcorr.YoutubeVosBenchmark("x", split="train", all_frames=True), None, ["train", "all frames"]),
+        (vidcorr.YoutubeVosBenchmark("x", split="holdout"), None, ["holdout", "0.05 of train", "5 unseen"]),
+        (VosBenchmark("x", split="a.txt", rules="sa-v", one_object=True), None, ["a.txt", "sa-v", "one object"]),
+        (VosBenchmark("x", rules="vost", name="vost"), None, []),
         (vidcorr.TapVidBenchmark("x"), {"set": "davis"}, ["davis"]),
+        (vidcorr.PfPascalBenchmark("x", split="val"), {"split": "val", "pairs": 3}, ["val", "3 pairs"]),
     ],
 )
 def test_conditions_name_what_moves_a_score_beside_the_protocol(benchmark, facts, words):
-    assert benchmark.conditions(facts) == words
+    assert benchmark.stated(facts or benchmark.facts([], None)) == words
+
+
+@pytest.mark.parametrize("base", benchmark_classes(), ids=lambda kind: kind.__name__)
+def test_a_subclass_over_other_data_states_none_of_its_bases_conditions(base):
+    class Own(base):
+        def read(self):
+            return []
+
+    class Stated(Own):
+        conditions = {"version": "v{}"}  # noqa: RUF012
+
+    every = dict.fromkeys(base.conditions, "ours") | {"version": 2, "rules": {"name": "ours"}}
+    assert base.conditions
+    assert Own("x").stated(every) == []
+    assert Stated("x").stated(every) == ["v2"]
 
 
 def test_a_network_by_name_leaves_the_random_state_and_a_row_that_comes_twice_is_refused(davis_root):
@@ -156,7 +174,7 @@ def test_a_benchmark_of_a_user_is_a_reader_rows_and_scores(davis_root, tmp_path)
     result = benchmark.evaluate("raw_colour", tmp_path)
     assert Result.load(tmp_path) == result
     assert benchmark.scores(result.rows) == result.scores
-    assert (result.main_scores(), benchmark.conditions({}), benchmark.held_out()) == (["mean"], [], ())
+    assert (result.main_scores(), benchmark.stated({}), benchmark.held_out()) == (["mean"], [], ())
     assert result.stage.input.source == "of raw colour"
     assert not result.without  # the mean of a column
     assert [row.video for row in result.rows] == [sequence.name for sequence in benchmark.sequences]

@@ -5,6 +5,7 @@ Also tests `videos/mask_folder.py`.
 
 from base64 import b64decode
 from contextlib import suppress
+from itertools import product
 from unittest.mock import Mock
 
 import cv2
@@ -133,8 +134,8 @@ def test_a_png_with_a_flipped_bit_is_refused_or_has_the_same_pixels(tmp_path, re
     assert unrefused < 5
 
 
-def test_many_grey_values_without_a_palette_are_refused(tmp_path):
-    """A disc of 255 with smoothed edges; ids of a palette, or side by side from 1 on, are no shades."""
+def test_smoothed_edges_without_a_palette_are_refused_by_where_they_lie(tmp_path):
+    """Discs with smoothed edges, of many values or few; ids of a palette, side by side or sparse, are no shades."""
     path = tmp_path / "mask.png"
     pixels = np.zeros((96, 128), np.uint8)
     cv2.circle(pixels, (60, 50), 30, 255, -1)
@@ -145,9 +146,12 @@ def test_many_grey_values_without_a_palette_are_refused(tmp_path):
             assert str(path) in refused(DataError, "grey values are no ids but smoothed edges", read, path)
     write_ids(path, shades, COLOURS)
     np.testing.assert_array_equal(read_mask(path), shades)
-    for mask in (np.arange(41, dtype=np.uint8)[None], np.array([[0, 38, 75, 113, 255]], np.uint8)):
-        Image.fromarray(mask).save(path)
-        np.testing.assert_array_equal(read_mask(path), mask)
+    for value, half in product((8, 38, 100, 255), (Image.Resampling.BOX, Image.Resampling.BILINEAR)):
+        Image.fromarray(np.minimum(pixels, value)).resize((64, 48), half).save(path)
+        refused(DataError, "grey values are no ids but smoothed edges", read_mask, path)
+    for ids in (np.arange(41), [0, 38, 75, 113, 255], range(0, 61, 3)):
+        Image.fromarray(np.array([ids], np.uint8).repeat(3, 0).repeat(3, 1)).save(path)
+        assert np.unique(read_mask(path)).tolist() == list(ids)
 
 
 def folder_of(path, *rows, **rules):

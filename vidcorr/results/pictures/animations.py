@@ -13,14 +13,10 @@ from ...videos.files import write_atomically
 from ..checked import plain
 from .overlays import Picture, contact_sheet, evenly_spaced, overlay_masks, resized
 
-FRAMES = 32
-"""Most frames of an animation."""
-COLUMNS = 8
-"""Most frames side by side in its image."""
-WIDTH = 320
-"""Width of its frames, pixels."""
-TRUTH_SUFFIX = ".truth.webp"
-"""Suffix of the image with the ground truth."""
+FRAMES = 32  # most frames of an animation
+COLUMNS = 8  # most frames side by side in its image
+WIDTH = 320  # width of its frames, pixels
+TRUTH_SUFFIX = ".truth.webp"  # suffix of the image with the ground truth
 
 Curve = tuple[Sequence[float], Sequence[float]]
 """Positions along the axis, and the values at them; an unknown value is NaN."""

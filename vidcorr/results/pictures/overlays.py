@@ -27,18 +27,15 @@ DARK: Colour = (0, 0, 0)
 LIGHT: Colour = (255, 255, 255)
 FOUND: Colour = (230, 40, 40)
 
-LIMBS = [
-    (2, 0), (0, 1), (0, 3), (0, 4), (3, 7), (4, 8), (7, 11), (8, 12),
-    (1, 5), (1, 6), (5, 9), (6, 10), (9, 13), (10, 14),
-]  # fmt: skip
+HEAD_AND_TRUNK = [(2, 0), (0, 1)]
+ARMS = [(0, 3), (0, 4), (3, 7), (4, 8), (7, 11), (8, 12)]
+LEGS = [(1, 5), (1, 6), (5, 9), (6, 10), (9, 13), (10, 14)]
+LIMBS = HEAD_AND_TRUNK + ARMS + LEGS
 """Pairs of JHMDB's joints, connected by a line."""
 
-TAIL = 12
-"""Length of a track's tail, frames."""
-SMALLEST_LABELLED = 160
-"""Shorter side of an image, pixels, below which labels would hide the objects and are left out."""
-JUMP = 0.15
-"""A longer step between frames, as a fraction of the image's longer side, is a lost point and has no tail."""
+TAIL = 12  # length of a track's tail, frames
+SMALLEST_LABELLED = 160  # shorter side of an image, pixels, below which labels would hide the objects and are left out
+JUMP = 0.15  # a longer step between frames, as a fraction of the image's longer side, is a lost point and has no tail
 
 
 def distinct_colours(count: int) -> list[Colour]:

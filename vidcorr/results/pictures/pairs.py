@@ -12,8 +12,7 @@ from .overlays import FOUND, LIGHT, Colour, Picture, as_picture, evenly_spaced
 RIGHT: Colour = (60, 200, 90)
 """Colour of correct matches."""
 WRONG = FOUND
-SHOWN = 40
-"""Most matches in a picture, evenly spaced in their order."""
+SHOWN = 40  # most matches in a picture, evenly spaced in their order
 
 
 def draw_matches(

@@ -16,33 +16,21 @@ from ..rendering import Table
 from .animations import WIDTH
 from .overlays import Picture
 
-DPI = 100
-"""Pixels an inch of rows of pictures."""
-LABEL = 190
-"""Width of the rows' names, pixels."""
-HEAD = 36
-"""Height of the columns' names, pixels."""
-GAP = 4
-"""White space after each picture, pixels."""
-LETTERS = 18
-"""Most letters of a line of a row's name."""
-WIDE = 8.0
-"""Width of a waterfall, inches."""
-LINE = 0.16
-"""Height of a line of text in it, inches."""
-ROW = 2.0
-"""Least height of its rows, lines."""
-HALF_BAR = 0.6
-"""Half of the height of a bar, lines."""
-CAPTION = 100
-"""Most letters of a line of its caption."""
-LETTERS_OF_STEP = 44
-"""Most letters of a line of a step's name."""
+DPI = 100  # pixels an inch of rows of pictures
+LABEL = 190  # width of the rows' names, pixels
+HEAD = 36  # height of the columns' names, pixels
+GAP = 4  # white space after each picture, pixels
+LETTERS = 18  # most letters of a line of a row's name
+WIDE = 8.0  # width of a waterfall, inches
+LINE = 0.16  # height of a line of text in it, inches
+ROW = 2.0  # least height of its rows, lines
+HALF_BAR = 0.6  # half of the height of a bar, lines
+CAPTION = 100  # most letters of a line of its caption
+LETTERS_OF_STEP = 44  # most letters of a line of a step's name
 RISE = "#0072b2"
 FALL = "#d55e00"
 END = "#6e6e6e"
 INK = "#1e1e1e"
-SOFT = "#5f5f5f"
 PALE = "#cdcdcd"
 
 
@@ -115,24 +103,26 @@ def waterfall(table: Table) -> Figure:
     figure.set_size_inches(WIDE, 0.8 + LINE * bottom)
     texts: list[str] = []
     for number, (cell, middle) in enumerate(zip(cells, middles, strict=True)):
+        end = 100 * cell.mean
         if 0 < number < last:
-            before = cells[number - 1].mean
-            texts.append(shown(cell.mean - before, sign="+"))
-            colour = RISE if cell.mean > before else FALL
-            axes.barh(middle, 100 * (cell.mean - before), HALF_BAR * 2, 100 * before, color=_shown(texts[-1], colour))
-            _draw_interval(axes, middle, cell)
+            before = 100 * cells[number - 1].mean
+            texts.append(shown(cell.mean - cells[number - 1].mean, sign="+"))
+            colour = RISE if end > before else FALL
+            if texts[-1].strip("+−") == "0.0":
+                colour = END
+            error = 100 * _half_length(cell) or None
+            axes.barh(middle, end - before, HALF_BAR * 2, before, color=colour, xerr=error, ecolor=INK, capsize=3)
         else:
             texts.append(shown(cell.mean))
-            axes.barh(middle, 100 * cell.mean, HALF_BAR * 2, color=END)
+            axes.barh(middle, end, HALF_BAR * 2, color=END)
         if number < last:
-            axes.vlines(100 * cell.mean, middle, middles[number + 1], color=END, linewidth=0.8, zorder=0.9)
+            axes.vlines(end, middle, middles[number + 1], color=END, linewidth=0.8, zorder=0.9)
     _fit_axis(axes, cells)
     values = axes.secondary_yaxis("right")
     values.set_yticks(middles, labels=texts)
     for side in (axes, values):
         side.spines[:].set_visible(False)
-        side.tick_params(which="both", length=0, labelcolor=INK)
-    axes.tick_params(axis="y", which="minor", labelsize="x-small", labelcolor=SOFT)
+        side.tick_params(length=0, labelcolor=INK)
     axes.xaxis.grid(color=PALE)
     axes.set_axisbelow(True)
     title = "\n".join(wrap(table.caption, CAPTION))
@@ -141,62 +131,33 @@ def waterfall(table: Table) -> Figure:
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> tuple[list[float], float]:
-    """Write the names of steps at the left: fields, and small below them their values.
-
-    Returns:
-        The middles of the rows and the end of the last row, in lines of text from the top.
-    """
+    """Write the names of steps at the left; return the middles of the rows and their end, in lines from the top."""
     middles: list[float] = []
-    places: list[float] = []
-    fields: list[str] = []
-    small_places: list[float] = []
-    values: list[str] = []
+    labels: list[str] = []
     bottom = 0.0
     for name in names:
         field, _, value = name.partition(": ")
-        lines = wrap(field, LETTERS_OF_STEP)
-        small_lines = wrap(value, LETTERS_OF_STEP)
-        height = max(ROW, len(lines) + len(small_lines) + 0.5)
-        middle = bottom + height / 2
-        middles.append(middle)
-        places.append(middle - len(small_lines) / 2)
-        fields.append("\n".join(lines))
-        if small_lines:
-            small_places.append(middle + len(lines) / 2)
-            values.append("\n".join(small_lines))
+        lines = wrap(field, LETTERS_OF_STEP) + wrap(value, LETTERS_OF_STEP)
+        height = max(ROW, len(lines) + 0.5)
+        middles.append(bottom + height / 2)
+        labels.append("\n".join(lines))
         bottom += height
-    axes.set_yticks(places, labels=fields)
-    axes.set_yticks(small_places, labels=values, minor=True)
+    axes.set_yticks(middles, labels=labels, fontsize="small")
     return middles, bottom
 
 
-def _shown(text: str, colour: str) -> str:
-    """Return the colour of a change in words; one that rounds to 0.0 is grey."""
-    return END if text.strip("+−") == "0.0" else colour
-
-
-def _draw_interval(axes: Axes, middle: float, cell: Cell) -> None:
-    """Draw the interval of a step's difference, around the score after it."""
-    ends = [100 * end for end in _whisker(cell)]
-    if ends:
-        axes.hlines(middle, min(*ends, 100 * cell.mean), max(*ends, 100 * cell.mean), color=INK, linewidth=1)
-        axes.plot(ends, [middle, middle], "|", color=INK)
-
-
-def _whisker(cell: Cell) -> list[float]:
-    """Return the ends of the interval of a step's difference, around the score after it; empty if it has none."""
-    change = cell.difference
-    if change is None or change.ends is None:
-        return []
-    before = cell.mean - float(change.mean)
-    return [before + end for end in change.ends]
+def _half_length(cell: Cell) -> float:
+    """Return half of the length of the interval of a step's difference; 0 if it has none."""
+    low, high = (cell.difference and cell.difference.ends) or (0.0, 0.0)
+    return (high - low) / 2
 
 
 def _fit_axis(axes: Axes, cells: Sequence[Cell]) -> None:
     """Let the axis span the scores and the intervals, and so begin above 0."""
-    ends = [cell.mean for cell in cells]
-    for cell in cells[1:-1]:
-        ends += _whisker(cell)
+    ends: list[float] = []
+    for cell in cells:
+        half = _half_length(cell)
+        ends += [cell.mean - half, cell.mean + half]
     margin = 0.1 * max(max(ends) - min(ends), 0.004)  # equal scores too have a span
     axes.set_xlim(100 * (min(ends) - margin), 100 * (max(ends) + margin))
 
