@@ -385,12 +385,6 @@ def test_every_reading_of_tracks_is_named_also_without_predictions_at_the_querie
 
 
 @pytest.mark.parametrize("mode", get_args(QueryMode))
-def test_tracks_that_are_no_numbers_are_a_doubt(mode, tmp_path):
-    found = score_of_tracks(mode, lambda tracks, _: tracks * np.nan, tmp_path)
-    assert "predictions hold nothing" in found.doubts[0]
-
-
-@pytest.mark.parametrize("mode", get_args(QueryMode))
 def test_a_mean_over_no_visible_point_is_refused(mode, tmp_path):
     hidden = np.ones((2, TIMES), bool)
     video = np.zeros((TIMES, 48, 64, 3), np.uint8)

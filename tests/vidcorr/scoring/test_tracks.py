@@ -74,8 +74,9 @@ def test_tracks_that_are_not_finite_are_never_within_a_threshold(truth, tmp_path
     for lost in (np.nan, np.inf):
         write_tracks(truth, tmp_path, "first", lambda q, lost=lost: (np.full_like(q.tracks, lost), ~q.occluded))
         command([str(truth), str(tmp_path), "--tracks", "first", "--output", str(tmp_path)])
-        scores = Result.load(tmp_path).scores
-        assert scores["average_pts_within_thresh"] == scores["average_jaccard"] == 0
+        found = Result.load(tmp_path)
+        assert found.scores["average_pts_within_thresh"] == found.scores["average_jaccard"] == 0
+        assert "predictions hold nothing" in found.doubts[0]
 
 
 def test_frames_without_an_annotated_box_are_left_out_and_counted(tmp_path):
