@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from itertools import chain
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -47,22 +48,19 @@ def copied_over(module: M, tensors: dict[int, Any]) -> M:
 
     Raises:
         ValueError: if an attribute of the module cannot be copied, for example a lock or an open file, or a function in
-            an attribute or a hook keeps a part of the module, which a copy of the module would not have, also within a
-            dictionary or a list.
+            an attribute or a hook keeps a part of the module, which a copy of the module would not have.
     """
     kind = type(module).__name__
-    keeps_part = f"{kind}: a function in an attribute or hook of it keeps a module; make it a method"
     memo = dict(tensors)
     for part in module.modules():
         for value in vars(part).values():
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
-        for function in functions_of(part):
-            for value in kept_by(function):
-                if holds_module(value):
-                    raise ValueError(keeps_part)
-                if isinstance(value, list | dict):
-                    memo[id(value)] = value
+        for value in chain.from_iterable(map(kept_by, functions_of(part))):
+            if isinstance(value, nn.Module):
+                raise ValueError(f"{kind}: a function in an attribute or hook of it keeps a module; make it a method")
+            if isinstance(value, list | dict):
+                memo[id(value)] = value
     try:
         return copy.deepcopy(module, memo)
     except (TypeError, RuntimeError, AttributeError) as error:
@@ -71,28 +69,15 @@ def copied_over(module: M, tensors: dict[int, Any]) -> M:
 
 def functions_of(module: nn.Module) -> Iterator[FunctionType]:
     """Yield the functions in the attributes and hooks of a module, without those of its parts."""
-    attributes = vars(module)
-    dicts = [value for value in attributes.values() if isinstance(value, dict)]  # torch keeps hooks in them
-    places = [attributes, *dicts]
-    for place in places:
-        for value in place.values():
-            if isinstance(value, FunctionType):
-                yield value
+    for value in vars(module).values():
+        held = value.values() if isinstance(value, dict) else [value]  # torch keeps hooks in dictionaries
+        yield from (each for each in held if isinstance(each, FunctionType))
 
 
 def kept_by(function: FunctionType) -> list[Any]:
     """Return the outer variables and the defaults of a function."""
     outer = [cell.cell_contents for cell in function.__closure__ or ()]
     return [*outer, *(function.__defaults__ or ())]
-
-
-def holds_module(value: object) -> bool:
-    """Return whether a value is a module, or a list or a dictionary with one."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        return any(map(holds_module, value))
-    return isinstance(value, nn.Module)
 
 
 def on_device(module: M, device: torch.device | str | None = None) -> M:

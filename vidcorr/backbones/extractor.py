@@ -181,6 +181,11 @@ class FeatureExtractor(View):
         chosen = [maps[name] for name in self.stages]
         return chosen[0] if len(chosen) == 1 else torch.cat(chosen, dim=1)
 
+    def numbered(self, prefix: str, maps: Iterable[Tensor]) -> dict[str, Tensor]:
+        """Return the stages of a prefix → their maps, which are given in the order of `stage_indices`."""
+        names = [f"{prefix}{index + 1}" for index in stage_indices(self.stages, prefix)]
+        return dict(zip(names, maps, strict=True))
+
     def take_facts_of(self, inner: "FeatureExtractor") -> None:
         """Take what another extractor states of its maps and input, for an extractor around it."""
         self.stride = inner.stride

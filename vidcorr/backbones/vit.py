@@ -41,13 +41,11 @@ class TimmExtractor(FeatureExtractor):
     input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of timm's networks")
 
     def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
-        known = [OUTPUT]
-        if hasattr(network, "forward_intermediates"):
-            known += stage_names("stage", len(getattr(network, "feature_info", None) or ()))
-        super().__init__(stage or OUTPUT, known, type(network).__name__)
-        gives_tokens = OUTPUT in self.stages and hasattr(network, "num_prefix_tokens")
-        self.ignores = ("position_embedding",) if gives_tokens else VIEW_OF_TRANSFORMERS
+        count = len(getattr(network, "feature_info", None) or ()) if hasattr(network, "forward_intermediates") else 0
+        super().__init__(stage or OUTPUT, [OUTPUT, *stage_names("stage", count)], type(network).__name__)
         self.network: Any = network
+        self.gives_tokens = hasattr(network, "num_prefix_tokens")  # NaFlexViT
+        self.ignores = ("position_embedding",) if self.gives_tokens and OUTPUT in self.stages else VIEW_OF_TRANSFORMERS
         self.eval()
         self.set_stride(measured_stride(self, self), stride)
         self.multiple = self.stride  # some drop a last incomplete cell
@@ -58,8 +56,7 @@ class TimmExtractor(FeatureExtractor):
         indices = stage_indices(self.stages, "stage")
         if indices:
             found = self.network.forward_intermediates(images, indices=indices, stop_early=True, **NCHW)
-            for index, each in zip(indices, found, strict=True):
-                maps[f"stage{index + 1}"] = each
+            maps = self.numbered("stage", found)
         if OUTPUT in self.stages:
             maps[OUTPUT] = self._last_map(images)
         self.common_stride([round(images.shape[2] / each.shape[2]) for each in maps.values()])  # refuses several
@@ -68,14 +65,13 @@ class TimmExtractor(FeatureExtractor):
     def _last_map(self, images: Tensor) -> Tensor:
         """Return the map before the pooling, of normalised images."""
         features: Tensor
-        if hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT returns tokens
+        if self.gives_tokens:
             last_blocks = 1
             (features,) = self.network.forward_intermediates(images, indices=last_blocks, norm=self.final_norm, **NCHW)
             return features
         features = self.network.forward_features(images)
-        if str(getattr(self.network, "output_fmt", "")).endswith("NHWC") and features.ndim == 4:
-            features = features.permute(0, 3, 1, 2)
-        return features
+        is_channels_last = str(getattr(self.network, "output_fmt", "")).endswith("NHWC") and features.ndim == 4
+        return features.permute(0, 3, 1, 2) if is_channels_last else features
 
 
 def is_vit(network: nn.Module) -> bool:
@@ -121,16 +117,15 @@ class ViTExtractor(FeatureExtractor):
         super().__init__(stage or f"block{depth}", stage_names("block", depth), "this transformer")
         patch: int = network.patch_embed.feat_ratio()  # includes the convolutions of a hybrid
         step = stride or patch
-        convolution: Any = getattr(network.patch_embed, "proj", None)
-        movable = isinstance(convolution, nn.Conv2d) and convolution.kernel_size == (patch, patch)
         if step != patch:
-            if patch % step or not movable:
+            convolution = network.patch_embed.proj
+            if patch % step or convolution.kernel_size != (patch, patch):  # of a hybrid
                 raise ValueError(f"stride {step}: not a divisor of patches of {patch} px, which one convolution makes")
             convolution.stride = (step, step)
             network.patch_embed.patch_size = (step, step)  # what timm pads to
         self.network: Any = network
-        if getattr(network, "pos_embed", None) is None:
-            self.ignores = ("position_embedding",)
+        self.has_positions = getattr(network, "pos_embed", None) is not None
+        self.ignores = () if self.has_positions else ("position_embedding",)
         self.patch = patch
         self.stride = step
         self.multiple = step
@@ -151,22 +146,19 @@ class ViTExtractor(FeatureExtractor):
         indices = stage_indices(self.stages, "block")
         with self._interpolated(size):
             found = self.network.forward_intermediates(padded, indices=indices, norm=self.final_norm, **form)
-        maps: dict[str, Tensor] = {}
-        for index, tokens in zip(indices, found, strict=True):
-            maps[f"block{index + 1}"] = tokens.transpose(1, 2).unflatten(2, size)
-        return self.joined(maps)
+        maps = [tokens.transpose(1, 2).unflatten(2, size) for tokens in found]
+        return self.joined(self.numbered("block", maps))
 
     @contextmanager
     def _interpolated(self, size: tuple[int, int]) -> Iterator[None]:
         """Give the network a position embedding of the required size, interpolated by DINO's rule."""
-        network = self.network
-        embedding = getattr(network, "pos_embed", None)
-        grid = getattr(network.patch_embed, "grid_size", None)
-        if self.positions != "dino" or embedding is None or grid is None or tuple(grid) == size:
+        grid = self.network.patch_embed.grid_size
+        if self.positions != "dino" or not self.has_positions or grid == size:
             yield
             return
+        embedding = self.network.pos_embed
         prefix = embedding.shape[1] - grid[0] * grid[1]
-        with positions_set(network, dino_positions(embedding, tuple(grid), size, prefix), size):
+        with positions_set(self.network, dino_positions(embedding, grid, size, prefix), size):
             yield
 
 
@@ -175,7 +167,7 @@ def gives_blocks(network: nn.Module) -> bool:
 
     Not for a subclass with a `forward` of its own: its map is the output of this `forward`.
     """
-    has_blocks = hasattr(network, "blocks") and callable(getattr(network, "get_intermediate_layers", None))
+    has_blocks = all(hasattr(network, part) for part in ("blocks", "get_intermediate_layers"))
     if not has_blocks or patch_of(network) is None:
         return False
     owners = [network, *type(network).__mro__]  # subclasses first; every module has a forward
@@ -221,14 +213,13 @@ class BlocksExtractor(FeatureExtractor):
         height, width = images.shape[2:]
         padded = pad(images, (0, -width % self.stride, 0, -height % self.stride))
         options = {"norm": self.final_norm} if self.chooses_norm else {}
-        first, *_ = stage_indices(self.stages, "block")
+        indices = stage_indices(self.stages, "block")
+        first = indices[0]
         last_blocks = self.depth - first  # a number n stands for the last n blocks: here from the first wanted one on
         found = self.network.get_intermediate_layers(padded, n=last_blocks, **options)
-        of_blocks = dict(zip(stage_names("block", self.depth)[first:], found, strict=True))
-        maps: dict[str, Tensor] = {}
-        for name in self.stages:
-            maps[name] = require_map(map_of_tokens(of_blocks[name], self.stride, padded.shape[2:]), "this transformer")
-        return self.joined(maps)
+        tokens = [found[index - first] for index in indices]
+        maps = [require_map(map_of_tokens(each, self.stride, padded.shape[2:]), self.kind) for each in tokens]
+        return self.joined(self.numbered("block", maps))
 
 
 @contextmanager
