@@ -20,13 +20,11 @@ from .liir_encoder import LiirEncoder, LiirExtractor
 from .outputs import OWN_METHOD, MapExtractor
 from .resnet import ResNetExtractor, is_resnet
 from .trust import Recipe, import_path, own_arguments
-from .video import OwnVideoEncoder, encodes_videos
 from .vit import BlocksExtractor, TimmExtractor, ViTExtractor, gives_blocks, is_of_timm, is_vit
 
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 """Wrappers of torch whose network is their `module`."""
 EXTRACTORS: list[tuple[Callable[[Any], bool], type[View]]] = [
-    (encodes_videos, OwnVideoEncoder),
     (lambda network: isinstance(network, LiirEncoder), LiirExtractor),
     (is_resnet, ResNetExtractor),
     (is_vit, ViTExtractor),
@@ -67,10 +65,10 @@ def inner_network(network: Any) -> Any:
     """
     if not isinstance(network, nn.Module):
         raise ValueError(f"expected a network by name, file or module, got a {type(network).__name__}")
-    class_of_forward = next(kind for kind in type(network).__mro__ if "forward" in vars(kind))
+    forward = type(network).forward
     # by name: the library imports neither Lightning
-    has_own_forward = class_of_forward is not nn.Module and class_of_forward.__name__ != "LightningModule"
-    if has_own_forward or gives_extractors(network) or encodes_videos(network) or gives_blocks(network):
+    has_own_forward = forward is not nn.Module.forward and forward.__qualname__ != "LightningModule.forward"
+    if has_own_forward or gives_extractors(network) or gives_blocks(network) or isinstance(network, View):
         return network
     parts = dict(network.named_children())
     found = [parts[name] for name in ("encoder", "backbone") if name in parts]
@@ -235,16 +233,12 @@ class Encoder(nn.Module):
         None without a name, for a module with features of its own, or for Liir's encoder with a default stage or
         stride, which the arguments of its class cannot hold.
         """
-        network = self.network
-        defaults: dict[str, Any] = {}
-        if self.default_stage is not None:
-            defaults["stage"] = self.default_stage
-        if self.default_stride is not None:
-            defaults["stride"] = self.default_stride
-        if isinstance(network, LiirEncoder) and not defaults:
-            return {"class_path": import_path(LiirEncoder), "init_args": network.arguments}
-        has_own_views = self.kind is None and not isinstance(network, View)
-        if isinstance(network, LiirEncoder) or has_own_views or not self.described.spec:
+        stated = {"stage": self.default_stage, "stride": self.default_stride}
+        defaults = {name: value for name, value in stated.items() if value is not None}
+        if self.kind is LiirExtractor:
+            own = {"class_path": import_path(LiirEncoder), "init_args": self.network.arguments}
+            return None if defaults else own
+        if not self.described.spec or gives_extractors(self.network):
             return None
         arguments: dict[str, Any] = {"spec": self.described.spec}
         if self.normalises:

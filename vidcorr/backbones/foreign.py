@@ -139,9 +139,6 @@ def positions_resampled(state: State, network: nn.Module, source: str | Path) ->
         state: weights under the network's names.
         network: a transformer of timm, or a module that holds one.
         source: the file, for messages.
-
-    Raises:
-        ValueError: for positions of a grid that is not square, whose sides the weights do not tell.
     """
     own = network.state_dict()
     names = [name for name in own if name.split(".")[-1] == "pos_embed"]
@@ -155,9 +152,8 @@ def positions_resampled(state: State, network: nn.Module, source: str | Path) ->
         leading = own[name].shape[1] - grid[0] * grid[1]  # of class and register tokens
         cells = state[name].shape[1] - leading
         side = math.isqrt(cells)
-        if side**2 != cells:
-            remedy = "make the network with their img_size in a function of yours, my_module:my_network=FILE"
-            raise ValueError(f"{source}: positions of {cells} patches, which are no square: {remedy}")
+        if side**2 != cells:  # its sides are unknown, and loading refuses the shape
+            continue
         from timm.layers import resample_abs_pos_embed
 
         resampled = resample_abs_pos_embed(state[name], list(grid), [side, side], leading)

@@ -11,7 +11,7 @@ from ..functional.colour import normalised_lab
 from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
 from .extractor import VIEW_OF_TRANSFORMERS, FeatureExtractor
-from .resnet import LAYER_OF_STAGE, ends_of, folded_copy, maps_of, named_blocks
+from .resnet import LAYER_OF_STAGE, convolutions_of, ends_of, folded_copy, maps_of, named_blocks
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
 AFFINITY = "affinity"
@@ -93,9 +93,9 @@ class LiirEncoder(nn.Module):
         self.layer3 = _stage(128, 256, 1)
         self.layer4 = _stage(256, 256, 1) if stages == 4 else nn.Sequential()
         self.affinity = nn.Conv2d(256, affinity_dim, 3, padding=1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d) and module is not self.affinity:
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        for convolution in convolutions_of(self):
+            if convolution is not self.affinity:
+                nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
         self.to(memory_format=torch.channels_last)
 
     def stem(self, lab: Tensor, modulate: Modulation | None = None) -> Tensor:
@@ -153,8 +153,7 @@ class LiirExtractor(FeatureExtractor):
         self.ends = {name: ends[name] for name in self.stages}
         self.encoder = encoder
         strides = [2 if name.startswith("res2") else 4 for name in self.stages]  # without a pooling before res2
-        own_stride = self.common_stride(strides)
-        self.set_stride(own_stride, stride)
+        self.set_stride(self.common_stride(strides), stride)
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:

@@ -26,11 +26,10 @@ OWN_METHOD = (
 def patch_of(network: object) -> int | None:
     """Return the side of a network's patches, pixels: `patch_size` of it, its `patch_embed` or `config`; else None."""
     for holder in (network, getattr(network, "patch_embed", None), getattr(network, "config", None)):
-        patch = getattr(holder, "patch_size", None)
-        if isinstance(patch, tuple | list) and len(set(patch[-2:])) == 1:  # a third number counts frames
-            patch = patch[-1]
-        if isinstance(patch, int):
-            return patch
+        patch: Any = getattr(holder, "patch_size", None)
+        sides = [patch] if isinstance(patch, int) else list(patch or ())[-2:]  # a third number counts frames
+        if len(set(sides)) == 1:
+            return int(sides[0])
     return None
 
 

@@ -1,8 +1,9 @@
 """ResNets: views of their stages, dilations, folded BatchNorms; the package's own one, and CRW's."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -69,16 +70,15 @@ def folded_copy(network: M) -> M:
     """
     fast = copied_over(network, {})
     for module in list(fast.modules()):
-        for (first, convolution), (second, norm) in itertools.pairwise(list(module.named_children())):
-            if not isinstance(convolution, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d):
-                continue
+        children: list[tuple[str, Any]] = list(module.named_children())
+        for (first, convolution), (second, norm) in itertools.pairwise(children):
             if _can_be_folded(convolution, norm):
                 setattr(module, first, fuse_conv_bn_eval(convolution, norm))
                 setattr(module, second, nn.Identity())
     return fast.to(memory_format=torch.channels_last)
 
 
-def _can_be_folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
+def _can_be_folded(convolution: Any, norm: Any) -> bool:
     """Return whether a convolution with its own weight is followed by a BatchNorm with statistics, both unhooked.
 
     Under `weight_norm`, `spectral_norm`, pruning or LoRA, a convolution computes its weight at each call.
@@ -162,30 +162,29 @@ def _stem(network: nn.Module) -> list[nn.Module]:
 def remove_strides(blocks: nn.Module) -> None:
     """Set the strides of a stage's convolutions and poolings to 1, in place; timm's blurred poolings too."""
     for module in blocks.modules():
-        stride = getattr(module, "stride", None)
-        if isinstance(stride, int | tuple):
-            module.stride = 1 if isinstance(stride, int) else (1,) * len(stride)  # type: ignore[assignment]
-            if isinstance(module, nn.AvgPool2d):
-                module.kernel_size = 1  # a window of 2 would make the map smaller than that of the convolutions
-                module.padding = 0
+        if "stride" in vars(module):
+            module.stride = (1, 1) if isinstance(module, nn.Conv2d) else 1  # type: ignore[assignment]
+        if isinstance(module, nn.AvgPool2d):
+            module.kernel_size = 1  # a window of 2 would make the map smaller than that of the convolutions
+            module.padding = 0
 
 
 def _dilate_as_siamfc(network: nn.Module, as_released: bool) -> None:
     """Dilate the 3×3 convolutions of res4 and res5, in place; `as_released`: as in VFS's code (`ResNetExtractor`)."""
-    for name, dilation in SIAMFC_DILATION.items():
+    for name, of_stage in SIAMFC_DILATION.items():
         for index, block in enumerate(network.get_submodule(LAYER_OF_STAGE[name]).children()):
-            is_halved = as_released and index == 0
-            _dilate(block, dilation // 2 if is_halved else dilation, only_first=as_released)
+            dilation = of_stage // 2 if as_released and index == 0 else of_stage
+            of_block = [each for each in convolutions_of(block) if each.kernel_size == (3, 3)]
+            for convolution in of_block[:1] if as_released else of_block:
+                convolution.dilation = convolution.padding = (dilation, dilation)
+                convolution._reversed_padding_repeated_twice = [dilation] * 4  # for padding modes other than zeros
 
 
-def _dilate(block: nn.Module, dilation: int, only_first: bool) -> None:
-    """Dilate the 3×3 convolutions of a block, or its first one alone, in place."""
-    convolutions = [m for m in block.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
-    if only_first:
-        del convolutions[1:]
-    for module in convolutions:
-        module.dilation = module.padding = (dilation, dilation)
-        module._reversed_padding_repeated_twice = [dilation] * 4  # used by padding modes other than zeros
+def convolutions_of(network: nn.Module) -> Iterator[nn.Conv2d]:
+    """Yield the 2-D convolutions of a network."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            yield module
 
 
 def vidcorr_r18() -> nn.Module:
@@ -197,12 +196,8 @@ def vidcorr_r18() -> nn.Module:
 
     with torch.device("meta"):  # draws no random weights
         network = _up_to_res4()
-    weights = load_file(WEIGHTS)
-    for name, tensor in weights.items():
-        if tensor.is_floating_point():
-            weights[name] = tensor.float()
-    network.load_state_dict(weights, assign=True)
-    return network
+    network.load_state_dict(load_file(WEIGHTS), assign=True)
+    return network.float()
 
 
 def _up_to_res4() -> nn.Module:
@@ -231,20 +226,19 @@ def crw_training_resnet18() -> nn.Module:
 
     Source: videowalk, `model_type` scratch.
     """
-    from torchvision.models import resnet18
-
-    return _crw_training(resnet18())
+    return _crw_training("resnet18")
 
 
 def crw_training_resnet50() -> nn.Module:
     """Return the same of a ResNet-50, for the rows of CRW's ResNet-50 in VFS, Tables 7 and 8; CRW's code has none."""
-    from torchvision.models import resnet50
-
-    return _crw_training(resnet50())
+    return _crw_training("resnet50")
 
 
-def _crw_training(network: nn.Module) -> nn.Module:
+def _crw_training(name: str) -> nn.Module:
     """Return a ResNet without classifier and without the strides of res4 and res5, padding by reflection."""
+    from torchvision.models import get_model
+
+    network: nn.Module = get_model(name)
     network.fc = nn.Identity()
     for layer in ("layer3", "layer4"):
         remove_strides(network.get_submodule(layer))
@@ -253,7 +247,7 @@ def _crw_training(network: nn.Module) -> nn.Module:
 
 def _reflecting(network: nn.Module) -> nn.Module:
     """Return a network whose convolutions pad by reflection; those of 1×1 pad nothing."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
-            module.padding_mode = "reflect"
+    for convolution in convolutions_of(network):
+        if convolution.kernel_size != (1, 1):
+            convolution.padding_mode = "reflect"
     return network

@@ -27,7 +27,10 @@ Layout = Literal["CTHW", "TCHW"]
 
 
 class VideoEncoder(View):
-    """A view that maps the frames of a video, in order, to feature maps; no protocol changes it."""
+    """A view that maps the frames of a video, in order, to feature maps; no protocol changes it.
+
+    One of yours is a subclass with a method `encode`; it sets `stride`, unless its first frame shows it.
+    """
 
     normalises = False
     ignores = VIEW_OF_TRANSFORMERS
@@ -36,40 +39,6 @@ class VideoEncoder(View):
     @abstractmethod
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Any]:
         """Yield a map `(C, h, w)` per frame: float RGB `(3, H, W)` in [0, 1]."""
-
-
-class OwnVideoEncoder(VideoEncoder):
-    """A user's module with `stride`, None until it is known, and a method `encode`.
-
-    Args:
-        network: the module; its attribute `multiple`, if it has one, divides the sides of its frames.
-        stage: None or `features`.
-        stride: None or the module's.
-
-    Raises:
-        ValueError: for another stage or stride.
-    """
-
-    takes_copy = False
-
-    def __init__(self, network: Any, stage: str | None = None, stride: int | None = None) -> None:
-        super().__init__()
-        self.network = network
-        self.kind = type(network).__name__
-        self.stride = stated_stride(network)
-        self.multiple = getattr(network, "multiple", 1)
-        self.at(stage, stride)
-
-    def encode(self, frames: Iterator[Tensor]) -> Iterator[Any]:
-        """Yield the maps of a video's frames, in order."""
-        for features in self.network.encode(frames):
-            self.stride = stated_stride(self.network) or self.stride
-            yield features
-
-
-def encodes_videos(network: object) -> bool:
-    """Return whether a network is, or has the methods of, an encoder of videos."""
-    return hasattr(network, "encode") and hasattr(network, "stride")
 
 
 class Clips(VideoEncoder):
@@ -240,8 +209,6 @@ def stride_of(view: Any) -> int | None:
 
 def modules_inside(function: Callable[..., Any]) -> nn.ModuleList:
     """Return the modules behind a method or a function: its object, or its outer variables; none for a module."""
-    if isinstance(function, nn.Module):
-        return nn.ModuleList()
     outer = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
     held = [getattr(function, "__self__", None), *outer]
     return nn.ModuleList(value for value in held if isinstance(value, nn.Module))

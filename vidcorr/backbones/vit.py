@@ -109,7 +109,7 @@ class ViTExtractor(FeatureExtractor):
     input = TimmExtractor.input
 
     def __init__(self, network: Any, stage: str | None = None, stride: int | None = None) -> None:
-        if getattr(network.patch_embed, "strict_img_size", False):
+        if network.patch_embed.strict_img_size:
             raise ValueError(
                 "this transformer takes images of one size: make it with dynamic_img_size=True, or name it timm:NAME"
             )

@@ -11,7 +11,7 @@ import torch
 from tests.helpers.encoders import clip_network, recurrent_step
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Clips, Input, Recurrent, build_feature_extractor, load
+from vidcorr.backbones import Clips, Input, Recurrent, VideoEncoder, build_feature_extractor, load
 from vidcorr.backbones.video import as_tensor
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
@@ -90,18 +90,18 @@ def test_a_stated_input_replaces_that_of_clips(encoder):
 
 
 def test_frames_of_other_video_encoders_are_padded_to_their_patches_and_their_input_is_their_own():
-    class Frames(torch.nn.AvgPool2d):
+    class Frames(VideoEncoder):
         stride, multiple = 16, 16
 
         def encode(self, frames):
-            return map(self, frames)
+            return (torch.nn.functional.avg_pool2d(frame, 16) for frame in frames)
 
     frame = torch.full((3, 50, 70), 191, dtype=torch.uint8)
-    encoder = FrameEncoder(build_feature_extractor(Frames(16)), PropagationProtocol.named("vidcorr"))
+    encoder = FrameEncoder(Frames(), PropagationProtocol.named("vidcorr"))
     (features,) = encoder.maps([frame], may_be_constant=True)
     assert features.shape == (3, 4, 5)
     assert abs(features[0, 0, 0] - 191 / 255) < 1e-5
-    refused(ValueError, "Frames: makes its input by code of its own", load(Frames(16), **HALF).view)
+    refused(ValueError, "Frames: makes its input by code of its own", load(Frames(), **HALF).view)
 
 
 def test_v_jepa_2_by_name_equals_the_notebook_at_any_size_and_no_code_of_the_hub_runs(golden):
