@@ -127,11 +127,11 @@ def _averages(
         if len(counts):
             right = counts[:, place]
             counted = counts[:, -1]
-            over_pairs.append(_mean(right / counted))
+            over_pairs.append(exact_mean(right / counted))
             over_points.append(right.sum() / counted.sum())
-    return {"image": _mean(over_pairs), "class": _mean(over_points)}
+    return {"image": exact_mean(over_pairs), "class": exact_mean(over_points)}
 
 
-def _mean(values: Sequence[float] | NDArray[Any]) -> float:
-    """Return the mean of numbers; NaN of none."""
+def exact_mean(values: Sequence[float] | NDArray[Any]) -> float:
+    """Return the mean of numbers, whose sum is exact; NaN of none."""
     return math.fsum(values) / len(values) if len(values) else math.nan

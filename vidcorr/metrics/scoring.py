@@ -370,17 +370,14 @@ class MaskScorer:
             places: name of a frame → its place along the axis.
         """
         curves: dict[str, tuple[list[float], list[float]]] = {}
+        stems = [stem for stem in places if stem in self.objects]
         for k, measure in enumerate(self.rules.measures):
             if measure in ("J", "F"):
-                scored: list[float] = []
                 means: list[float] = []
-                for stem, place in places.items():
-                    if stem not in self.objects:
-                        continue
+                for stem in stems:
                     values = [self.measured[number, stem][k] for number in self.objects[stem]]
-                    scored.append(place)
                     means.append(float(np.mean(values)))
-                curves[measure] = scored, means
+                curves[measure] = [places[stem] for stem in stems], means
         return curves
 
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from ..protocols import SurfaceProtocol
+from .concepts import exact_mean
 
 BINNED = 1
 """Index of the threshold whose recall is binned by angle: the second, as `SurfaceProtocol.angle_bins` says."""
@@ -52,11 +53,9 @@ def surface_scores(pairs: Sequence[Mapping[str, Any]], protocol: SurfaceProtocol
         right = sum(pair["correct"][place] for pair in pairs)
         scores[name] = right / total if total else math.nan
     for low, high in pairwise(protocol.angle_bins):
-        recalls: list[float] = []
-        for pair in pairs:
-            if pair["matches"] and low <= pair["angle"] < high:
-                recalls.append(pair["correct"][BINNED] / pair["matches"])
-        scores[f"{names[BINNED]}-{low:g}-{high:g}"] = math.fsum(recalls) / len(recalls) if recalls else math.nan
+        in_bin = [pair for pair in pairs if pair["matches"] and low <= pair["angle"] < high]
+        recalls = [pair["correct"][BINNED] / pair["matches"] for pair in in_bin]
+        scores[f"{names[BINNED]}-{low:g}-{high:g}"] = exact_mean(recalls)
     for angle in protocol.rotations:
         below = sum(pair["angle"] < angle for pair in pairs)
         scores[f"rotation@{angle:g}deg"] = below / len(pairs) if pairs else math.nan

@@ -5,7 +5,7 @@ from math import ceil
 
 from .cells import Cell
 from .formats import listed
-from .records import ScoreRecord
+from .records import Column, ScoreRecord
 from .result import Result
 
 ENLARGED = 2
@@ -14,6 +14,10 @@ USUAL_SIDE = 480
 """Short side, pixels, for which a radius in cells is chosen where a protocol does not resize."""
 SMALL_SIDE = 200
 """Short sides below this are too small for such a radius: it spans most of the frame."""
+
+
+Rows = Mapping[str, Mapping[Column, Cell]]
+"""Name of a row → column → cell."""
 
 
 def on_data_sets(shared: Mapping[str, tuple[str, str]]) -> str:
@@ -45,7 +49,7 @@ def doubts(records: Iterable[ScoreRecord]) -> list[str]:
     return list(found)
 
 
-def sentences_on_networks(rows: Mapping[str, Mapping[str, Cell]]) -> list[str]:
+def sentences_on_networks(rows: Rows) -> list[str]:
     """Return stage and stride of the rows' features where they differ, and the RGB that the networks got."""
     features = _rows_by(rows, lambda record: record.features)
     inputs = _rows_by(rows, lambda record: str(record.result.stage.input or ""))
@@ -58,7 +62,7 @@ def sentences_on_networks(rows: Mapping[str, Mapping[str, Cell]]) -> list[str]:
     return sentences
 
 
-def _rows_by(rows: Mapping[str, Mapping[str, Cell]], property_of: Callable[[ScoreRecord], str]) -> dict[str, list[str]]:
+def _rows_by(rows: Rows, property_of: Callable[[ScoreRecord], str]) -> dict[str, list[str]]:
     """Return the properties of a row's records, in words → names of the rows that have them."""
     rows_by_properties: dict[str, list[str]] = {}
     for name, row in rows.items():

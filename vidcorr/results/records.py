@@ -37,9 +37,14 @@ class Column(NamedTuple):
     published: bool = False
 
     @property
+    def setting(self) -> tuple[str, str]:
+        """Protocol and conditions; comparable lines of a grid share them."""
+        return self.by, self.conditions
+
+    @property
     def about(self) -> str:
         """Protocol and conditions."""
-        return ", ".join(filter(None, (self.by, self.conditions)))
+        return ", ".join(filter(None, self.setting))
 
     @property
     def title(self) -> str:
@@ -55,8 +60,7 @@ class Column(NamedTuple):
     def head(self) -> str:
         """Benchmark, score, protocol and conditions, and whether the numbers are printed ones."""
         about = f" ({self.about})" if self.about else ""
-        paper = ", paper" if self.published else ""
-        return f"{self.benchmark} {self.score}{about}{paper}"
+        return f"{self.benchmark} {self.score}{about}{', paper' if self.published else ''}"
 
 
 @dataclass(frozen=True)

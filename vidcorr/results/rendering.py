@@ -31,8 +31,8 @@ class Table:
     """Scores by row and column; `render` shows them.
 
     Attributes:
-        columns: head → conditions that the scores of the column share.
-        rows: name → head → cell; rows without a score in a column have no cell.
+        columns: the columns, in their order.
+        rows: name → column → cell; rows without a score in a column have no cell.
         base: name of the base row for differences, or empty.
         own_bases: row → its base row, for rows with another base than `base`.
         notes: sentences about the table.
@@ -40,8 +40,8 @@ class Table:
             the largest mean of a column is its best.
     """
 
-    columns: Mapping[str, Column]
-    rows: Mapping[str, Mapping[str, Cell]]
+    columns: Sequence[Column]
+    rows: Mapping[str, Mapping[Column, Cell]]
     base: str = ""
     own_bases: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -75,24 +75,24 @@ class Table:
         """Benchmark → the protocol and the conditions that all its columns have; an empty text where they differ."""
         protocols: dict[str, set[str]] = {}
         conditions: dict[str, set[str]] = {}
-        for column in self.columns.values():
+        for column in self.columns:
             protocols.setdefault(column.benchmark, set()).add(column.by)
             conditions.setdefault(column.benchmark, set()).add(column.conditions)
         return {name: (_only(protocols[name]), _only(conditions[name])) for name in protocols}
 
     @cached_property
-    def best(self) -> dict[str, str]:
-        """Head of a column with several scores → the best mean as text; steps have no best."""
-        best: dict[str, str] = {}
+    def best(self) -> dict[Column, str]:
+        """Column with several scores → the best mean as text; steps have no best."""
+        best: dict[Column, str] = {}
         if self.caption:
             return best
-        for head in self.columns:
-            cells = [row[head] for row in self.rows.values() if head in row]
+        for column in self.columns:
+            cells = [row[column] for row in self.rows.values() if column in row]
             means = [cell.mean for cell in cells if not math.isnan(cell.mean)]
             declared = next((cell.declared for cell in cells if cell.records), FRACTION)
             if len(means) > 1 and declared.direction != "neither":
                 mean = min(means) if declared.direction == "less" else max(means)
-                best[head] = shown(mean, declared, cells[0].digits)
+                best[column] = shown(mean, declared, cells[0].digits)
         return best
 
     def base_row(self, text: str) -> str:
@@ -116,11 +116,11 @@ class Table:
             own_bases: row → another base row, by their full names.
         """
         base = self.base_row(base)
-        rows: dict[str, Mapping[str, Cell]] = {}
+        rows: dict[str, Mapping[Column, Cell]] = {}
         for name, row in self.rows.items():
             base_of_row = own_bases.get(name, base)
             base_cells = {} if name == base_of_row else self.rows[base_of_row]
-            rows[name] = {head: cell.against(base_cells.get(head)) for head, cell in row.items()}
+            rows[name] = {column: cell.against(base_cells.get(column)) for column, cell in row.items()}
         return replace(self, rows=rows, base=base, own_bases=own_bases)
 
 
@@ -180,7 +180,7 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
     if not table.caption:
         sentences += captions.sentences_on_networks(table.rows)
     if table.best and format != "text":
-        differ = len({(column.benchmark, column.label) for column in table.columns.values()}) < len(table.columns)
+        differ = len({(column.benchmark, column.label) for column in table.columns}) < len(table.columns)
         sentences.append(f"Bold is the best of a column{' by each protocol and conditions' if differ else ''}")
     if any(len(cell.scores) > 1 for cell in cells):
         sentences.append("± is the standard deviation over seeds")
@@ -222,41 +222,42 @@ def _about_tests(table: Table, intervals: bool) -> list[str]:
 def grids_of(table: Table, format: Format, intervals: bool) -> list[Grid]:
     """Return the grid of each benchmark: a line per protocol, conditions and row that has a score there."""
     grids: list[Grid] = []
-    for benchmark, (protocol, conditions) in table.shared.items():
-        labels: dict[str, None] = {}
-        heads: dict[tuple[str, str], dict[str, str]] = {}  # protocol and conditions → label → head
-        for head, column in table.columns.items():
-            if column.benchmark == benchmark:
-                labels[column.label] = None
-                heads.setdefault((column.by, column.conditions), {})[column.label] = head
-        lines: list[tuple[str, tuple[str, str]]] = []
-        for setting, of_setting in heads.items():
-            for name, row in table.rows.items():
-                if not row.keys().isdisjoint(of_setting.values()):
-                    lines.append((name, setting))
-        row_names, settings = zip(*lines, strict=True) if lines else ((), ())
-        names = [Printed("", row_names)]
-        for place, (head, shared) in enumerate((("protocol", protocol), ("conditions", conditions))):
-            texts = [setting[place] for setting in settings]
-            if not shared and any(texts):
+    for benchmark, shared in table.shared.items():
+        columns = [column for column in table.columns if column.benchmark == benchmark]
+        lines = _lines_of(table, columns)
+        names = [Printed("", [name for name, _ in lines])]
+        for place, head in enumerate(("protocol", "conditions")):
+            texts = [setting[place] for _, setting in lines]
+            if not shared[place] and any(texts):
                 names.append(Printed(head, texts))
+        by_place = {(column.label, column.setting): column for column in columns}
         scores: list[list[Printed]] = []
-        for label in labels:
-            cells = [_texts(table, name, heads[setting].get(label, ""), format, intervals) for name, setting in lines]
+        for label in dict.fromkeys(column.label for column in columns):
+            of_lines = [(name, by_place.get((label, setting))) for name, setting in lines]
+            cells = [_texts(table, name, column, format, intervals) for name, column in of_lines]
             scores.append(_printed_score(label, cells, format))
-        about = ", ".join(filter(None, (protocol, conditions)))
-        grids.append(Grid(benchmark, about, names, scores, settings))
+        settings = [setting for _, setting in lines]
+        grids.append(Grid(benchmark, ", ".join(filter(None, shared)), names, scores, settings))
     return grids
 
 
-def _texts(table: Table, name: str, head: str, format: Format, intervals: bool) -> list[str]:
+def _lines_of(table: Table, columns: Sequence[Column]) -> list[tuple[str, tuple[str, str]]]:
+    """Return name, and protocol and conditions, of each line of a grid."""
+    lines: list[tuple[str, tuple[str, str]]] = []
+    for setting in dict.fromkeys(column.setting for column in columns):
+        of_setting = {column for column in columns if column.setting == setting}
+        lines += [(name, setting) for name, row in table.rows.items() if not of_setting.isdisjoint(row)]
+    return lines
+
+
+def _texts(table: Table, name: str, column: Column | None, format: Format, intervals: bool) -> list[str]:
     """Return the texts of a cell: score, interval, difference, the difference's interval and p; `**` marks the best."""
-    cell = table.rows[name].get(head)
-    if cell is None:
+    cell = table.rows[name].get(column) if column else None
+    if column is None or cell is None:
         return [""] * len(BETWEEN)
     texts = cell.texts if intervals else [cell.texts[0], "", cell.texts[2], "", ""]
     mean, between, deviation = texts[0].partition(" ± ")
-    if mean == table.best.get(head) and format != "text":
+    if mean == table.best.get(column) and format != "text":
         texts[0] = f"**{mean}**{between}{deviation}"
     return texts
 
@@ -312,11 +313,11 @@ def _csv_records(table: Table) -> list[dict[str, object]]:
     """Return a record per cell, row by row, in the order of the table's heads; None for a missing quantity."""
     lines = []
     for name, row in table.rows.items():
-        for head in filter(row.__contains__, table.columns):
-            cell = row[head]
+        for place in filter(row.__contains__, table.columns):
+            cell = row[place]
             columns = [record.column for record in cell.records]
             line: dict[str, object] = {"row": one_line(name)}
-            line["column"] = one_line(head)
+            line["column"] = one_line(place.head)
             line["conditions"] = "; ".join(dict.fromkeys(column.about for column in columns))
             line["protocol"] = "; ".join(dict.fromkeys(column.protocol for column in columns))
             line["mean"] = cell.mean

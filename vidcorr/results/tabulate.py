@@ -16,12 +16,12 @@ def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str
         cells: row, column and cell; rows and columns stand in their order.
         rows: names of rows that stand first, with or without cells.
     """
-    columns: dict[str, Column] = {}
-    found: dict[str, dict[str, Cell]] = {name: {} for name in rows}
+    columns: dict[Column, None] = {}
+    found: dict[str, dict[Column, Cell]] = {name: {} for name in rows}
     for name, column, cell in cells:
-        columns.setdefault(column.head, column)
-        found.setdefault(name, {})[column.head] = cell
-    return Table(columns, found)
+        columns[column] = None
+        found.setdefault(name, {})[column] = cell
+    return Table(tuple(columns), found)
 
 
 def printed_beside(column: Column, value: float, digits: int = 1) -> tuple[Column, Cell]:
@@ -56,8 +56,8 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False) -> Ta
             if paper.doubt:
                 notes.append(f"{paper.name}: {paper.doubt}")
     table = table_of_cells(cells)
-    in_order = {column.head: column for column in titled.values()}  # of the records
-    return replace(table, columns=in_order, notes=tuple(notes))
+    in_order = dict.fromkeys(titled.values())  # of the records
+    return replace(table, columns=tuple(in_order), notes=tuple(notes))
 
 
 def _published_on(records: Iterable[ScoreRecord]) -> dict[Published, list[Column]]:

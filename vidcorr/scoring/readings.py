@@ -132,8 +132,8 @@ def doubts_about(sequences: Mapping[Path, Errors], start: str, expected: str) ->
             empty.append(place)
     for reading, places in explained.items():
         if 2 * len(places) > len(sequences):
-            share = f"{len(places)} of {len(sequences)}"
-            raise DataError(f"{places[0]}: the predictions are {reading}, as their starts show ({share}); {expected}")
+            shown = f"as their starts show ({len(places)} of {len(sequences)})"
+            raise DataError(f"{places[0]}: the predictions are {reading}, {shown}; expected {expected}")
     doubts: list[str] = []
     if off:
         first, by = next(iter(off.items()))

@@ -73,10 +73,10 @@ def test_a_mistake_is_one_line_that_names_the_file(tmp_path, study_of, recorded)
 
 def test_scores_replace_those_of_the_study(trial, tmp_path):
     refused(ValueError, "holds no result of the study", study_table, trial, tmp_path / "other")
-    assert [head for head in study_table(trial, tmp_path, ["success"]).columns if "paper" not in head] == []
+    assert [column for column in study_table(trial, tmp_path, ["success"]).columns if not column.published] == []
     for file in tmp_path.glob("*/**/results.json"):
         write_results(file.parent, {"J&F-Mean": 0.6, "J-Mean": 0.55})
-    assert list(study_table(trial, tmp_path, ["J-Mean"]).columns) == ["davis J-Mean"]
+    assert [column.head for column in study_table(trial, tmp_path, ["J-Mean"]).columns] == ["davis J-Mean"]
 
 
 def test_the_command_prints_the_table_of_a_study(trial, tmp_path, capsys):

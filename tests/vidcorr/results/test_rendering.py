@@ -100,7 +100,7 @@ def test_results_are_grouped_into_rows_and_columns(recorded):
     found = {}
     for promise, (results, *_) in recorded["rows"].items():
         table = tabulate(record for more in results for record in records(**{"name": "A"} | more))
-        columns = [column.about for column in table.columns.values()]
+        columns = [column.about for column in table.columns]
         found[promise] = [results, list(table.rows), sorted({cell.trained for cell in table.cells}), columns]
     assert found == recorded["rows"]
     ours, other = records("A"), records("B", stage={"protocol": ProtocolFacts()})

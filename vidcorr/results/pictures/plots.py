@@ -93,8 +93,8 @@ def waterfall(table: Table) -> Figure:
         table: the scores, in its first column: of a start, and of the steps with their differences, whose last row is
             the whole.
     """
-    head, column = next(iter(table.columns.items()))
-    cells = [row[head] for row in table.rows.values()]
+    column = table.columns[0]
+    cells = [row[column] for row in table.rows.values()]
     last = len(cells) - 1
     figure = Figure(dpi=200, layout="constrained")
     axes = figure.add_subplot(xlabel=f"{column.score}, per cent")
