@@ -25,8 +25,7 @@ from .base import Benchmark, counts_of
 from .output import Output, SequencePictures
 
 CAPTION = "propagated joints; those of the first frame are its annotation as read from the heat-maps, up to 1 px away"
-CURVE_THRESHOLDS = (0.1, 0.2)
-"""Thresholds in the report, the first thresholds of the metric."""
+CURVE_THRESHOLDS = (0.1, 0.2)  # thresholds in the report, the first thresholds of the metric
 
 
 @dataclass(frozen=True)

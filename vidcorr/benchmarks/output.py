@@ -19,11 +19,9 @@ from ..videos.mp4 import Mp4Writer
 
 log = logging.getLogger(__name__)
 
-MAX_PICTURES = 8
-"""Number of sequences with overlays in the logger."""
+MAX_PICTURES = 8  # number of sequences with overlays in the logger
 OVERLAY_FRAMES = 5
-VIDEO_RATE = 30
-"""Frames per second of overlay videos; data sets of images state none."""
+VIDEO_RATE = 30  # frames per second of overlay videos; data sets of images state none
 
 Draw = Callable[..., Picture]
 """Frame, uint8 `(3, H, W)`, with its results (and another one to draw beside them) → image `(H, W, 3)`."""

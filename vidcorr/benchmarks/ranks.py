@@ -12,12 +12,9 @@ from torch import nn
 
 from .. import signals
 
-SHORTEST_LIMIT = timedelta(hours=4)
-"""A finished rank waits for the others at least this long."""
-PATIENCE = 4
-"""A finished rank waits for the others up to PATIENCE times as long as its sequences took."""
-EXCHANGE = timedelta(minutes=30)
-"""Limit of messages between ranks after all have finished; the messages are small."""
+SHORTEST_LIMIT = timedelta(hours=4)  # a finished rank waits for the others at least this long
+PATIENCE = 4  # a finished rank waits for the others up to PATIENCE times as long as its sequences took
+EXCHANGE = timedelta(minutes=30)  # limit of messages between ranks after all have finished; the messages are small
 
 
 T = TypeVar("T")

@@ -30,8 +30,7 @@ from ..tracking.points import follow_points
 from .base import Benchmark
 from .output import Output, SequencePictures
 
-DRAWN = 40
-"""Number of tracks in a picture, evenly spaced among all."""
+DRAWN = 40  # number of tracks in a picture, evenly spaced among all
 
 SCORES: tuple[str, ...] = ("average_jaccard", "average_pts_within_thresh", "occlusion_accuracy", *WITHIN)
 """Logged measures; the files also have the Jaccard index at every threshold."""

@@ -13,11 +13,9 @@ from .scoring import mean
 
 Boxes = Tensor | NDArray[Any]
 
-OVERLAPS = np.linspace(0, 1, 21)
-"""Thresholds of the success curve, IoU."""
+OVERLAPS = np.linspace(0, 1, 21)  # thresholds of the success curve, IoU
 
-ERRORS = np.arange(51)
-"""Thresholds of the precision curve, pixels."""
+ERRORS = np.arange(51)  # thresholds of the precision curve, pixels
 
 CURVES = len(OVERLAPS) + len(ERRORS)
 

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-BOUND = 0.008
-"""Tolerance of F as a fraction of the image's diagonal."""
+BOUND = 0.008  # tolerance of F as a fraction of the image's diagonal
 
 Masks: TypeAlias = "Tensor | NDArray[Any]"
 

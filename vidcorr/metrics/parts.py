@@ -13,8 +13,7 @@ from torch import Tensor
 from .outlines import Masks, as_pair
 
 IGNORED = 255
-CLASSES = 20
-"""Classes of VIP, background included."""
+CLASSES = 20  # classes of VIP, background included
 AP_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 

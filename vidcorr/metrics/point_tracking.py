@@ -14,8 +14,7 @@ from .outlines import as_array
 
 QueryMode = Literal["first", "strided"]
 
-PIXEL_THRESHOLDS = (1, 2, 4, 8, 16)
-"""Pixels of a 256 × 256 image."""
+PIXEL_THRESHOLDS = (1, 2, 4, 8, 16)  # pixels of a 256 × 256 image
 
 JACCARDS = ("jaccard_1", "jaccard_2", "jaccard_4", "jaccard_8", "jaccard_16")
 WITHIN = ("pts_within_1", "pts_within_2", "pts_within_4", "pts_within_8", "pts_within_16")

@@ -12,10 +12,8 @@ from .declared import Score
 from .outlines import BOUND, Outline, boundary_score, jaccard, shared_pixels, sobel_outline
 from .scoring import AnnotatedVideo, DavisRules, ObjectValues, Pair, Plan, Rules, Values, column, mean
 
-STEP = 5
-"""LVOS visits every fifth frame of an object's range."""
-NEW_BOUND = 0.1
-"""Tolerance of F_new as a fraction of the square root of the object's area."""
+STEP = 5  # LVOS visits every fifth frame of an object's range
+NEW_BOUND = 0.1  # tolerance of F_new as a fraction of the square root of the object's area
 
 
 class YoutubeVosRules(Rules):

@@ -8,8 +8,7 @@ from typing import Any
 from ..protocols import SurfaceProtocol
 from .concepts import exact_mean
 
-BINNED = 1
-"""Index of the threshold whose recall is binned by angle: the second, as `SurfaceProtocol.angle_bins` says."""
+BINNED = 1  # index of the threshold whose recall is binned by angle: the second, as `SurfaceProtocol.angle_bins` says
 
 
 def recall_names(protocol: SurfaceProtocol) -> list[str]:
