@@ -39,11 +39,6 @@ def test_every_config_builds_what_it_names(config, tmp_path):
     assert {entry["class_path"] for entry in given.get("trainer", {}).get("callbacks+", [])} <= callbacks
 
 
-def test_each_appends_its_callbacks_and_leaves_normalisation_to_the_method():
-    for config in EVERY:
-        assert not {"callbacks", "sync_batchnorm"} & content(config).get("trainer", {}).keys(), config
-
-
 def leaves(tree, prefix=""):
     for key, value in tree.items():
         if isinstance(value, dict):

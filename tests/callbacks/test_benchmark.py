@@ -1,7 +1,6 @@
 """The callback of a benchmark; with data and files it is tested in tests/vidcorr/benchmarks."""
 
 import json
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -24,7 +23,7 @@ from vidcorr.backbones import load
 from vidcorr.backbones.checkpoints import without_prefix
 from vidcorr.benchmarks.network import view_for
 from vidcorr.benchmarks.ranks import BenchmarkError, first_ranks_buffers
-from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
+from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint
 from vidcorr.callbacks.benchmark import network_of, training_digest
 from vidcorr.cli import main
 from vidcorr.experiments.config_files import CONFIGS
@@ -252,18 +251,6 @@ def test_a_branch_has_scores_and_checkpoints_of_its_own(video_folder, davis_root
     (results,) = tmp_path.glob("version_1/benchmarks/davis/*/results.json")
     (scored,) = json.loads(results.read_text())["history"]
     assert scored["epoch"] == 2
-
-
-def test_a_step_that_a_killed_run_had_saved_has_one_file(tmp_path):
-    """The run was killed after its best checkpoint and before its last."""
-    best = partial(BestCheckpoint, save_top_k=-1, dirpath=tmp_path / "best")
-    last = partial(LastCheckpoint, dirpath=tmp_path)
-    watched(tmp_path, best(), last(), epochs=1)
-    (tmp_path / "last.ckpt").rename(tmp_path / "earlier.ckpt")
-    watched(tmp_path, best(), last(), epochs=3, resumed=tmp_path / "earlier.ckpt")
-    saved = sorted(path.name for path in tmp_path.glob("best/*"))
-    watched(tmp_path, best(), last(), epochs=3, resumed=tmp_path / "earlier.ckpt")
-    assert sorted(path.name for path in tmp_path.glob("best/*")) == saved
 
 
 def test_a_score_that_is_missing_is_taken_from_no_earlier_epoch(tmp_path, caplog):

@@ -109,18 +109,6 @@ def test_a_run_that_is_stopped_often_is_the_uninterrupted_run(tmp_path, monkeypa
     assert found == [(1, []), (2, ["counted/score"]), (5, [])]
 
 
-def test_a_second_fit_of_the_same_callback_has_its_own_file(tmp_path):
-    """A notebook uses the callback with other Trainers; the second resumes a run that is at its end."""
-    last = LastCheckpoint(every_n_steps=1)
-    fit_in(tmp_path / "first", last)
-    fit_in(tmp_path / "ended", last, ckpt_path=tmp_path / "first/checkpoints" / LAST)
-    assert last.best_model_path == ""
-    fit_in(tmp_path / "second", last, max_epochs=2, accumulate_grad_batches=2)
-    assert last.best_model_path == last.last_model_path == str(tmp_path / "second/checkpoints" / LAST)
-    files = {path.parent.parent.name: torch.load(path, weights_only=True) for path in tmp_path.rglob("*.ckpt")}
-    assert {name: file["global_step"] for name, file in files.items()} == {"first": 2, "second": 2}
-
-
 def test_a_file_of_weights_alone_or_from_within_a_window_is_refused(tmp_path):
     def save(trainer, *args):
         trainer.save_checkpoint(tmp_path / f"{args[-1]}.ckpt")
@@ -146,31 +134,6 @@ def test_every_stop_and_kill(method, accumulated, tmp_path):
     for kill, every in ((False, 100), (True, 2)):
         for number, stop in enumerate(positions()):
             stopped_once(method, tmp_path / f"{kill}-{number}", accumulated, stop, *expected, every, kill)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("method", "accumulated"), combinations(slow=[]))
-def test_every_pair_of_stops(method, accumulated, tmp_path):
-    """Stop at one position, then at another, then let it end.
-
-    What a run does after its last stop is a function of the file that it left there. So the file of each pair is
-    compared, all of it, with the one that a single stop at the second position leaves, and the end is run from that.
-    """
-    whole, file_of_whole = uninterrupted(method, tmp_path / "whole", accumulated)
-    before = {}
-    for number, stop in enumerate(positions()):
-        before[stop] = stopped_once(method, tmp_path / str(number), accumulated, stop, whole, file_of_whole)
-    for number, first in enumerate(positions()):
-        for second in positions()[number + 1 :]:
-            (begun, file), (events, expected) = before[first], before[second]
-            if file is None or expected is None:  # nothing yet
-                continue
-            if expected["place"]["batches"] <= file["place"]["batches"]:  # nothing new: the start stays the last file
-                continue
-            start = tmp_path / str(number) / LAST
-            more, _ = go(method, tmp_path / "pair", accumulated, start, second, every=100)
-            assert joined(begun, more, whole, most_repeated(first)) == events, (first, second)
-            assert differences(content(tmp_path / "pair"), expected) == []
 
 
 IN_TRAINING = {"more": [Ends(5)]}  # after the second step of an epoch

@@ -5,11 +5,11 @@ import torch
 from pytorch_lightning.callbacks import LambdaCallback
 
 from tests.helpers.faults import differences
-from tests.helpers.numbered_videos import read_number, write_folder, write_video
+from tests.helpers.numbered_videos import write_folder, write_video
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, quiet_trainer
 from vidcorr.datamodules import VideoDataModule
-from vidcorr.datamodules.loading.sampling import Continuous, PairCrops, RandomCrops, WholeFrames
+from vidcorr.datamodules.loading.sampling import Continuous, PairCrops, RandomCrops
 from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.videos.files import DataError
 
@@ -38,22 +38,6 @@ def batches(data, epoch=0):
     loader = data.train_dataloader()
     loader.sampler.set_epoch(epoch)
     return list(loader)
-
-
-def test_a_batch_holds_clips_of_the_frames_that_it_names(videos):
-    data = make(videos, crops=WholeFrames(), size=160)
-    seen = batches(data)
-    assert len(seen) == VIDEOS // 4
-    kinds = {"clip": ((4, 4, 3, 160, 160), torch.uint8), "video_index": ((4,), torch.int64)}
-    kinds["frame_index"] = (4, 4), torch.int64
-    for batch in seen:
-        assert batch.pop("failures") == []
-        assert {name: (tuple(value.shape), value.dtype) for name, value in batch.items()} == kinds
-        for clip, video, frames in zip(batch["clip"], batch["video_index"], batch["frame_index"], strict=True):
-            pictures = clip.permute(0, 2, 3, 1).numpy()
-            assert [read_number(p) for p in pictures] == frames.tolist()
-            assert [read_number(p, row=1) for p in pictures] == [video] * 4
-            assert (frames.diff() > 0).all()
 
 
 def test_samples_per_epoch_draws_from_all_frames_of_videos_that_can_be_opened(tmp_path):

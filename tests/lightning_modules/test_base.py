@@ -5,9 +5,8 @@ Also tests `parts/distributed.py`, `parts/saving.py`.
 
 from itertools import product
 from types import SimpleNamespace
-from unittest.mock import Mock, call
+from unittest.mock import Mock
 
-import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -41,12 +40,6 @@ def test_values_may_exceed_their_range_by_a_quarter():
     check_images({"image": images}, {"image": "B, 3, H, W"})
     for change in (-0.01, 0.01):
         refused(ValueError, "got values from", check_images, {"image": images + change}, {"image": "B, 3, H, W"})
-
-
-def test_a_method_gives_any_view_of_its_backbone():
-    view = tiny("VFSSimSiam").feature_extractor("res4+res5", dilated=True)
-    assert (view.stage, view.stride, view.dilated) == ("res4+res5", 8, True)
-    assert tiny("VFSSimSiam").feature_extractor("res3", 4).stride == 4
 
 
 def test_a_key_has_one_stream_of_its_own():
@@ -155,22 +148,6 @@ def test_a_backbone_frozen_after_construction_keeps_its_statistics():
             begin()
             assert not module.backbone.training
             assert not module.target_encoder.training
-
-
-def test_numbers_of_a_step_are_logged_and_nothing_else():
-    module, batch, loss = tiny("VFSMoCo"), tiny_batch("VFSMoCo"), torch.tensor(0.5)
-    module.log = Mock()
-    numbers = {"int": 3, "true": True, "single": np.float32(2.5), "long": np.int64(4), "tensor": torch.tensor(5)}
-    rest = {"map": torch.zeros(2), "one": torch.zeros(1), "text": "x", "part": {"x": 1.0}, "none": None}
-    module.step = lambda batch: {"loss": loss} | numbers | rest
-    module.training_step(batch, 0)
-    module.step = lambda batch: loss  # a bare tensor
-    assert module.validation_step(batch, 0) == {"loss": loss}
-    said = {"batch_size": 2, "sync_dist": True}
-    others = [call(f"train/{name}", value, **said) for name, value in numbers.items()]
-    validated = call("val/loss", module.validation_loss, prog_bar=True, batch_size=2)
-    assert module.log.mock_calls == [call("train/loss", loss, prog_bar=True, **said), *others, validated]
-    assert module.validation_loss.weight == 2
 
 
 @pytest.mark.parametrize(

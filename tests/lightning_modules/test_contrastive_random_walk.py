@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from tests.helpers.golden_steps import rates_of
-from tests.helpers.refusal import refused
 from vidcorr.backbones import crw_training_resnet18
 from vidcorr.backbones.resnet import resnet_maps
 from vidcorr.functional import contrastive_random_walk_loss
@@ -75,15 +74,6 @@ def test_patches_are_cropped_and_edges_dropped_in_training_only():
         loss = contrastive_random_walk_loss(nodes, 0.05, dropped)
         expected = {"loss": loss, "embeddings": nodes.detach().permute(0, 2, 3, 1).reshape(-1, 128)}
         torch.testing.assert_close(cells.step({"clip": clip}), expected)
-
-
-def test_clips_from_which_nothing_can_be_learned_are_refused():
-    """The loss of two frames, or of one node per frame, is 0 for any network."""
-    patches, cells = ContrastiveRandomWalk(**TINY), ContrastiveRandomWalk(**TINY, nodes="cells")
-    two_frames, one_node = ({"clip": torch.rand(1, *size)} for size in ((2, 3, 32, 32), (3, 3, 16, 16)))
-    refused(ValueError, r"clips of 2 frame\(s\) with 9 node\(s\) per frame: CRW needs", patches.step, two_frames)
-    refused(ValueError, r"clips of 3 frame\(s\) with 1 node\(s\)", cells.step, one_node)
-    assert patches.step({"clip": torch.rand(1, 3, 3, 16, 24)})["loss"] > 0
 
 
 def test_the_rate_falls_after_20_30_and_40_epochs():

@@ -12,16 +12,6 @@ from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.lightning_modules import FrozenEncoder
 
 
-def test_its_view_and_normalisation_are_those_that_it_is_given():
-    module = FrozenEncoder(NETWORK, "res3", 4, mean=(0.1, 0.2, 0.3), std=(1, 2, 3))
-    view = module.feature_extractor()
-    assert (view.stage, view.stride, module.encoder.input.mean) == ("res3", 4, (0.1, 0.2, 0.3))
-    module.described = module.described.model_copy(update={"weights": "others"})
-    assert module.feature_extractor().described == module.described
-    assert module.encoder.input.std == (1, 2, 3)
-    refused(ValueError, "give --mean and --std together", FrozenEncoder, NETWORK, std=(1, 2, 3))
-
-
 def test_a_stated_input_is_that_of_a_checkpoint_too_and_one_that_cannot_act_is_refused(tmp_path):
     path = tmp_path / "vfs.ckpt"
     write_checkpoint(tiny("VFSSimSiam"), path)

@@ -55,17 +55,6 @@ def test_after_a_block_handlers_are_those_before_it_but_one_that_another_set_wit
     assert after == before | {signal.SIGTERM: signal.SIG_IGN}
 
 
-def test_an_inner_block_leaves_the_handler_that_lightning_has_restored():
-    before = signal.getsignal(signal.SIGTERM)
-    with signals.handled():
-        outer = signal.getsignal(signal.SIGTERM)
-        signal.signal(signal.SIGTERM, lambda *_: None)  # a Trainer begins
-        with signals.deferred():
-            signal.signal(signal.SIGTERM, outer)  # the Trainer ends
-        assert signal.getsignal(signal.SIGTERM) is outer
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
 def test_outside_the_main_thread_nothing_is_handled():
     def work():
         with signals.handled():

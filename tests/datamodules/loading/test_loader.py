@@ -88,19 +88,6 @@ def test_a_run_that_resumes_takes_the_batches_that_follow(workers, monkeypatch):
     assert batches(loader, 3) == expected  # a second pass is whole
 
 
-def test_loaders_of_a_datamodule_leave_the_global_generator_alone():
-    module = SampledDataModule("source", 4, 0, 0)
-    assert list(module.val_dataloader()) == [{}]
-    before = torch.get_rng_state()
-    module.training = module.held_out = Echo(13)
-    assert [len(batch) for batch in batches(module.train_dataloader())] == [4] * 3
-    held_out = torch.cat([batch["key"] for batch in module.val_dataloader()])
-    assert torch.equal(torch.get_rng_state(), before)
-    assert held_out[:, 1].tolist() == list(range(13))
-    module.training = Echo(3)
-    refused(DataError, "source: 3 samples do not fill a batch of 4 on every rank", module.train_dataloader)
-
-
 def test_a_full_shared_memory_is_one_line_with_the_ways_out():
     def load(said):
         list(ResumableLoader(Echo(4), 2, collate_fn=Mock(side_effect=RuntimeError(said))))

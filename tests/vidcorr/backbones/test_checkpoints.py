@@ -6,7 +6,6 @@ import subprocess
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PureWindowsPath
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -17,24 +16,10 @@ from safetensors.torch import save_file
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY
-from vidcorr.backbones import EncoderSpec, build_feature_extractor, load, module_from_checkpoint
+from vidcorr.backbones import build_feature_extractor, load, module_from_checkpoint
 from vidcorr.backbones.checkpoints import check_metadata, read_content, saved_model, write_checkpoint
 from vidcorr.backbones.convert import convert
-from vidcorr.experiments.words import words_for_parser
 from vidcorr.lightning_modules import FrozenEncoder, VFSMoCo, VFSSimSiam
-
-
-def test_an_at_sign_in_the_path_of_a_file_belongs_to_the_path(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for path in ("me@lab/last.ckpt", "a@b@c/d@e/last.ckpt"):
-        views = {path: {"spec": path}, f"{path}@res4.b1/8": {"spec": path, "stage": "res4.b1", "stride": 8}}
-        assert {text: EncoderSpec(text).arguments() for text in views} == views  # missing files
-        write_checkpoint(FrozenEncoder("raw_colour"), Path(path))
-        for text, expected in views.items():
-            assert EncoderSpec(text).arguments() == expected
-            words = words_for_parser(["validate", f"--model={text}"])
-            assert words[2:4] == ["--model=FrozenEncoder", f"--model.spec={path}"]
-    assert build_feature_extractor(path)
 
 
 def test_training_may_begin_with_a_checkpoint(tmp_path):
@@ -135,14 +120,6 @@ def test_a_damaged_file_is_one_line(tmp_path):
         refused(ValueError, "is damaged: it lacks its weights", check_metadata, parts, path)
 
 
-@pytest.mark.parametrize(("new", "whole", "mapped"), [(True, True, False), (True, False, True), (False, False, False)])
-def test_weights_stay_in_the_file_whose_description_alone_is_read(new, whole, mapped, tmp_path):
-    torch.save({"a": torch.ones(1)}, tmp_path / "a.ckpt", _use_new_zipfile_serialization=new)
-    with patch("torch.load", wraps=torch.load) as load_file:
-        assert read_content(tmp_path / "a.ckpt", whole) == {"a": 1}
-    assert load_file.call_args.kwargs == {"weights_only": True, "mmap": mapped}
-
-
 def test_files_of_others_are_told_with_the_line_that_converts_them(tmp_path):
     for name in ("vfs_r18.pth", "of others.pth"):
         torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}}, tmp_path / name)
@@ -154,11 +131,3 @@ def test_files_of_others_are_told_with_the_line_that_converts_them(tmp_path):
     for path in (tmp_path / "users.ckpt", "last", "best", "hpc", "s3://bucket/a.ckpt"):
         assert saved_model(path) is None
     refused(FileNotFoundError, "there is no file nowhere", saved_model, "nowhere/last.ckpt")
-
-
-def test_a_written_checkpoint_is_of_no_training(tmp_path):
-    for _ in range(2):
-        write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "new/run/raw.ckpt")
-    content = torch.load(tmp_path / "new/run/raw.ckpt", weights_only=True)
-    of_training = ("epoch", "global_step", "pytorch-lightning_version")
-    assert [content[name] for name in of_training] == [0, 0, pl.__version__]

@@ -12,13 +12,11 @@ from torch import nn
 from tests.helpers import networks
 from tests.helpers.encoders import TinyResNet
 from tests.helpers.foreign import enliven
-from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark, MaskPrompt, follow, predict_video
 from vidcorr.backbones import (
     EncoderSpec,
     Input,
-    LiirExtractor,
     build_feature_extractor,
     load,
     trust,
@@ -216,16 +214,6 @@ def test_a_stated_input_replaces_that_of_a_record_and_of_a_part():
     refused(ValueError, "input: give --mean and --std together", load, nn.Conv2d(3, 4, 8, 8), mean=(0.4, 0.4, 0.4))
 
 
-@pytest.mark.parametrize("name", ["Liir", "ContrastiveRandomWalk", "VFSSimSiam"])
-def test_a_method_in_memory_states_the_input_of_its_views_as_its_checkpoint_does(name, tmp_path):
-    module = tiny(name)
-    write_checkpoint(module, tmp_path / "method.ckpt")
-    of_checkpoint = load(tmp_path / "method.ckpt").input
-    assert load(module).input == load(module).view().input
-    assert load(module).input.rgb == of_checkpoint.rgb
-    assert (name == "Liir") is (load(module).input == LiirExtractor.input)
-
-
 def test_stage_and_stride_that_an_extractor_does_not_have_are_refused():
     extractor = build_feature_extractor(TinyResNet(), "res3")
     for benchmark in (DavisBenchmark(""), DavisBenchmark("", stage="res3", stride=8)):
@@ -272,19 +260,6 @@ def test_a_network_of_tubelets_alone_is_answered_with_clips():
     network = networks.VJepa()
     network.image = network.video  # V-JEPA 2 embeds no single frame
     refused(ValueError, r"VJepa: no map .*if it takes clips: give .*Clips\(network\)", load(network).view)
-
-
-def test_blocks_of_dino_are_stages_of_one_pass_without_the_class_token():
-    network = networks.Dino()
-    images = torch.rand(1, 3, 61, 80)  # padded to whole patches
-    both = build_feature_extractor(network, "block3+block1")(images)
-    third, first = (build_feature_extractor(network, stage)(images) for stage in (None, "block1"))
-    assert torch.equal(both, torch.cat([third, first], dim=1))
-    assert third.shape == (1, networks.WIDTH, 8, 10)
-    refused(ValueError, "this transformer has block1, block2, block3", build_feature_extractor, network, "block4")
-    view = build_feature_extractor(network)
-    view.final_norm = False
-    refused(ValueError, "Dino: gives features after its final norm only", view, images)
 
 
 @pytest.mark.parametrize("final_norm", [True, False])
@@ -387,18 +362,6 @@ def test_own_weights_of_a_librarys_network_with_its_classifier(spec, tmp_path, m
     torch.testing.assert_close(start.backbone.state_dict(), network.state_dict(), rtol=0, atol=0)
     write_checkpoint(start, tmp_path / "trained.ckpt")
     assert load("trained.ckpt").described.spec == spec
-
-
-@pytest.mark.parametrize("prefix", ["", "backbone."])
-def test_numbered_keys_are_read_by_both_doors(prefix, tmp_path, monkeypatch):
-    """lightly's ResNets are `Sequential(*list(resnet.children())[:-1])`."""
-    monkeypatch.chdir(tmp_path)
-    network = load("torchvision:resnet18", seed=None).network
-    numbered = nn.Sequential(*list(network.children())[:-1]).state_dict()
-    torch.save({f"{prefix}{name}": tensor for name, tensor in numbered.items()}, "own.pth")
-    convert("own.pth", "own.ckpt", architecture="torchvision:resnet18")
-    for text in ("torchvision:resnet18=own.pth", "own.ckpt"):
-        torch.testing.assert_close(load(text).network.state_dict(), network.state_dict(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("door", ["file", "convert", "class"])

@@ -24,13 +24,10 @@ from tests.helpers.encoders import Smoothed, TinyResNet, clips, tiny_vit
 from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from vidcorr import MaskPrompt, follow
-from vidcorr.backbones import Clips, LiirEncoder, Recurrent, build_feature_extractor, load, weights_digest
+from vidcorr.backbones import Recurrent, build_feature_extractor, load, weights_digest
 from vidcorr.backbones.encoder import WRAPPERS
-from vidcorr.backbones.extractor import Normalise, features_by, type_of_weights
-from vidcorr.backbones.outputs import require_stride
-from vidcorr.backbones.video import _places_on_grid
+from vidcorr.backbones.extractor import Normalise
 from vidcorr.backbones.vit import TimmExtractor, ViTExtractor
-from vidcorr.functional.propagation.resizing import sampling_matrix
 
 IMAGES = torch.rand(1, 3, 256, 320)
 PROMPT = MaskPrompt.of(np.pad(np.ones((16, 16), np.uint8), 24))
@@ -261,38 +258,3 @@ def test_constants_of_a_normalisation_may_be_whole_numbers_and_stay_out_of_check
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert not normalise.state_dict()
     assert normalise.mean.dtype == normalise.std.dtype == torch.float32
-
-
-def test_no_map_depends_on_torchs_default_type():
-    liir = LiirEncoder("2dspe", stages=3)
-    clip, frames = Clips(nn.AvgPool3d((2, 8, 8))), iter(IMAGES)
-    torch.set_default_dtype(torch.float64)
-    try:
-        maps = [build_feature_extractor(each)(IMAGES) for each in ("raw_colour", liir)]
-        more = [*clip.encode(frames), _places_on_grid(2, 3, None), sampling_matrix(3, 31, "bicubic", None)]
-    finally:
-        torch.set_default_dtype(torch.float32)
-    assert {each.dtype for each in (*maps, *more)} == {torch.float32}
-
-
-def test_what_a_network_keeps_of_images_is_of_use_in_training():
-    network, kept = nn.Conv2d(3, 4, 8, 8), []
-    network.register_forward_pre_hook(lambda module, inputs: kept.extend(inputs))
-    with torch.inference_mode():
-        features_by(network, torch.zeros(1, 3, 64, 64))
-    features_by(network, IMAGES)
-    assert not kept[0].is_inference()
-    assert kept[1] is IMAGES  # not copied
-
-
-def test_images_have_the_type_of_the_weights():
-    cells = nn.Conv2d(3, 4, 4, 4).double()
-    assert (type_of_weights(cells), type_of_weights(nn.Identity())) == (torch.float64, torch.float32)
-    assert build_feature_extractor(cells)(IMAGES).dtype == torch.float64
-
-
-def test_a_last_incomplete_cell_may_be_dropped_or_kept():
-    for cells in ((31, 39), (32, 40)):
-        require_stride(torch.zeros(1, 1, *cells), "network", 8, (250, 319))
-    for cells in ((30, 39), (32, 41)):
-        refused(ValueError, "are not those of stride 8", require_stride, torch.zeros(1, 1, *cells), "n", 8, (250, 319))

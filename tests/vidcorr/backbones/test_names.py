@@ -90,6 +90,8 @@ def test_what_cannot_be_fetched_is_answered_by_its_place(name, place):
 
 
 PADDED = {"dynamic_img_size": True, "dynamic_img_pad": True}
+
+
 MADE = {
     "timm:resnet18": {"num_classes": 0, "pretrained": False},
     "timm:deit_tiny_patch16_224": {"num_classes": 0, "pretrained": False} | PADDED,

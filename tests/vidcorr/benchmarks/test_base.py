@@ -9,22 +9,18 @@ from dataclasses import dataclass, replace
 from unittest.mock import Mock
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from torch import nn
 
 import vidcorr
 from tests.helpers.benchmark_data import arguments_of, benchmark_classes
 from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, loader
 from tests.helpers.words import SMALL
 from vidcorr import Benchmark, DavisBenchmark, JhmdbBenchmark, OtbBenchmark, Result, Row, VosBenchmark
 from vidcorr.backbones import RawColour
 from vidcorr.benchmarks import output
 from vidcorr.benchmarks.ranks import Ranks
-from vidcorr.callbacks import BenchmarkCallback
 from vidcorr.datasets import Davis
-from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.protocols import JointProtocol, PropagationProtocol
 from vidcorr.results.result import Network
 from vidcorr.videos.files import DataError
@@ -76,15 +72,6 @@ def test_a_change_of_a_field_that_nothing_reads_is_refused(benchmark, field):
     other = PropagationProtocol if benchmark is JhmdbBenchmark else JointProtocol
     own = other("own", context=2, topk=5, temperature=0.1, radius=3)
     refused(ValueError, f"'own' is a {other.__name__}; expected a", benchmark, "x", protocol=own)
-
-
-def test_fast_dev_run_scores_a_sequence_per_batch_and_writes_nothing(davis_root, tmp_path):
-    benchmark = BenchmarkCallback(DavisBenchmark(davis_root))
-    trainer = pl.Trainer(default_root_dir=tmp_path, callbacks=[benchmark], fast_dev_run=True, accelerator="cpu")
-    trainer.fit(VFSSimSiam(**TINY), loader(4, 2, frames=2, size=32))
-    assert {row.video for row in benchmark.result.rows} == {"synthetic-000"}
-    assert list(tmp_path.iterdir()) == []
-    assert len(benchmark.benchmark.sequences) == 3
 
 
 def test_a_result_within_a_training_ends_its_history(davis_root):

@@ -57,19 +57,6 @@ def test_each_annotation_counts_by_its_bytes_and_each_frame_by_its_size(kind, tm
         assert key(kind, arguments) == before, path
 
 
-def test_masks_of_unscored_videos_do_not_count(tmp_path):
-    generated.write_davis(tmp_path / "data", 2, frames=3, size=(48, 48))
-    arguments = {"root": tmp_path / "data", "limit_sequences": 1}
-    before = key(DavisBenchmark, arguments)
-    stated = identity_of(DavisBenchmark(**arguments))["arguments"]
-    expected = {"limit_sequences": "1", "stage": "None", "stride": "None", "year": "2017", "split": "'val'"}
-    expected |= {"name": "'davis'", "resolution": "'480p'", "annotations": "None", "size_tolerance": "0"}
-    assert stated == expected
-    path = tmp_path / "data/Annotations/480p/synthetic-001/00001.png"
-    path.write_bytes(path.read_bytes() + b"\n")
-    assert key(DavisBenchmark, arguments) == before
-
-
 def test_the_same_data_at_another_path_are_the_same_and_others_of_the_same_names_are_not(tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         generated.write_davis(tmp_path / name, 2, frames=3, size=(48, 48), seed=seed)

@@ -2,11 +2,9 @@
 
 import pytest
 
-from tests.helpers.words import NETWORK
 from vidcorr import DavisBenchmark, OtbBenchmark
 from vidcorr.backbones import EncoderSpec, load
 from vidcorr.benchmarks.network import view_for
-from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 
 RECIPE = DavisBenchmark("", protocol="vidcorr")
 
@@ -29,15 +27,3 @@ def test_the_protocols_view_is_for_resnets_whose_features_nobody_names(text, ben
     network = EncoderSpec(text)
     extractor = view_for(benchmark, network, load(network))
     assert (extractor.stage, extractor.stride) == view
-
-
-def test_a_module_of_a_training_has_the_view_of_its_checkpoint():
-    modules = (
-        (VFSSimSiam(NETWORK), ("res2+res3", 4)),
-        (FrozenEncoder("vidcorr-r18"), ("res2+res3", 4)),
-        (FrozenEncoder("vidcorr-r18", stage="res4"), ("res4", 8)),
-        (FrozenEncoder("vidcorr-r18", stride=8), ("res4", 8)),
-    )
-    for module, expected in modules:
-        view = view_for(RECIPE, module, load(module))
-        assert (view.stage, view.stride) == expected

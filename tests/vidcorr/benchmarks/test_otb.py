@@ -1,7 +1,6 @@
 """The OTB benchmark from the frames on disk to scores, files and plots, with and without a Trainer."""
 
 import pytest
-from torch import nn
 
 from tests.helpers.refusal import refused
 from tests.helpers.training import fit_in
@@ -37,14 +36,6 @@ def test_dilations_are_a_resnets_without_a_stride(root):
         named = load("torchvision:resnet18@res5", seed=None)
         assert view_for(OtbBenchmark(root, None, dilated=dilated), named, named).dilated == expected
     refused(ValueError, "dilations are for ResNets", view_for, OtbBenchmark(root, None, dilated=True), other, other)
-
-
-def test_a_users_method_needs_no_argument_for_dilations(root):
-    class Method(nn.Module):
-        def feature_extractor(self, stage=None, stride=None):
-            return load("raw_colour").view()
-
-    assert view_for(OtbBenchmark(root, None), Method(), load(Method())).stage == "colour"
 
 
 def test_two_of_a_kind_need_names_of_their_own(root, tmp_path):

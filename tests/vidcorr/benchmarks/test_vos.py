@@ -2,7 +2,6 @@
 
 import shutil
 import zipfile
-from dataclasses import replace
 from unittest.mock import Mock
 
 import numpy as np
@@ -70,13 +69,6 @@ def test_objects_that_enter_later_are_not_given_where_the_rules_know_none(sparse
     for rules, enter in (("youtube-vos", True), ("vost", False)):
         videos = VosBenchmark(sparse, **SPARSE, rules=rules).sequences
         assert any(start for video in videos for start in video.starts.values()) == enter
-
-
-def test_an_object_is_scored_after_the_frame_where_the_data_set_starts_it(sparse):
-    """Although an earlier mask shows it."""
-    benchmark = VosBenchmark(sparse, **SPARSE)
-    video = replace(benchmark.sequences[0], starts={1: 10})
-    assert benchmark._scorer_of(video).plan == {1: ["00015"]}
 
 
 def test_videos_without_a_mask_after_the_first_are_predicted_and_packed(davis_root, tmp_path):

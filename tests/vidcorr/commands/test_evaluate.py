@@ -11,7 +11,6 @@ from unittest.mock import Mock
 
 import pytest
 
-from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, evaluate
@@ -19,7 +18,6 @@ from vidcorr.backbones import build_feature_extractor
 from vidcorr.cli import main
 from vidcorr.results.records import results_below
 from vidcorr.results.result import Network, Row
-from vidcorr.videos.files import DataError
 
 BLOCKY = "tests.helpers.encoders:Blocky"
 
@@ -84,10 +82,3 @@ def test_the_processes_of_torchrun_share_the_sequences(davis_root, tmp_path):
     said = subprocess.run([*torchrun, "cli.py", *words], capture_output=True, text=True, check=True).stderr
     assert [result.ranks for result in results_below(tmp_path).values()] == [2]
     assert said.count("[1/1] raw_colour on davis") == 1  # only the first rank prints
-
-
-def test_mistakes_are_told_before_any_work(davis_root, tmp_path):
-    refused(DataError, "No such file", evaluate, [BLOCKY], [DavisBenchmark(tmp_path / "nowhere")], tmp_path / "out")
-    (tmp_path / "file").write_text("")
-    refused(OSError, "file", evaluate, [BLOCKY], [DavisBenchmark(davis_root)], tmp_path / "file" / "out")
-    assert not (tmp_path / "out").exists()

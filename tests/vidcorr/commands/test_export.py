@@ -1,6 +1,5 @@
 """`vidcorr export`: the card beside the file; the file itself is tested in tests/vidcorr/backbones/test_export.py."""
 
-from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -62,11 +61,3 @@ def test_a_card_says_what_a_file_does_not_record(words, tmp_path):
         assert "Input:" not in (tmp_path / "README.md").read_text()
         assert "Training: not recorded. Data: not recorded.\n" in (tmp_path / "README.md").read_text()
     assert not (tmp_path / ".eval_results").exists()
-
-
-def test_a_card_describes_a_checkpoint_of_the_hub(words, tmp_path, monkeypatch):
-    content = {METADATA_KEY: {"class_path": "own.Mine"}, "global_step": 7, "epoch": 2}
-    torch.save(content, words[1])
-    monkeypatch.setattr("vidcorr.backbones.networks.local_file", Mock(return_value=Path(words[1])))
-    main(["export", "hf://me/vfs", words[2]])
-    assert "Method: Mine" in (tmp_path / "README.md").read_text()

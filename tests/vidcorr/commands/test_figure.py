@@ -20,7 +20,7 @@ from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.figure import figure
 from vidcorr.results.pictures.animations import overlay_masks_small
 from vidcorr.results.pictures.plots import write_figure
-from vidcorr.results.result import ProtocolFacts, Result, Row, Stage
+from vidcorr.results.result import ProtocolFacts, Stage
 from vidcorr.videos.masks import VOID, davis_palette, read_mask, write_ids
 
 
@@ -61,31 +61,6 @@ def test_a_block_has_a_row_of_names_a_row_of_each_result_and_the_truth(davis, tm
             left = 190 + 324 * column
             shown = picture[top : top + 240, left : left + 320]
             np.testing.assert_array_equal(shown, overlay_masks_small(sequence.frame(t), mask))
-
-
-def texts_of(drawing):
-    """Return the lines of the texts of a figure in their order."""
-    texts = [text.get_text() for text in drawing.axes[0].texts]
-    return [line for text in texts for line in text.split("\n")]
-
-
-def test_rows_of_different_protocols_state_them_and_their_scores_of_the_sequence(davis, tmp_path):
-    _, on, folder = davis
-    other = shutil.copytree(folder, tmp_path / "other")
-    result = Result.load(other)
-    stage = result.stage.model_copy(update={"protocol": ProtocolFacts(name="dino", digest="d", shared_name="dino")})
-    rows = [Row(video="synthetic-000", object=name, values={"J-Mean": j}) for name, j in (("1", 0.5), ("2", 0.25))]
-    result.model_copy(update={"stage": stage, "rows": rows}).save(other)
-    lines = texts_of(figure([f"A={folder}", f"B={folder}"], on, ["synthetic-000"], [3]))
-    assert lines == ["synthetic-000", "frame 3", "A", "B", "truth"]
-    lines = texts_of(figure([f"A={folder}", f"B={other}"], on, ["synthetic-000"], [3]))
-    assert lines[2:] == ["A by vfs", "+context=2", "+radius=3", "B by dino", "J 37.5", "truth"]
-    of_block = [f"frame {t}" for t in (0, 2, 4, 5, 7)]  # five of the scored frames, of two sequences
-    lines = texts_of(figure([folder], on))
-    assert lines == ["synthetic-000", *of_block, "A", "truth", "synthetic-001", *of_block, "A", "truth"]
-    result.model_copy(update={"sequences": ["synthetic-001"]}).save(other)
-    lines = texts_of(figure([folder, other], on))
-    assert lines == ["synthetic-001", *of_block, "A", "A", "truth"]
 
 
 def test_the_command_writes_png_and_files_whose_text_is_text(davis, tmp_path, capsys):

@@ -7,13 +7,11 @@ import os
 import re
 import subprocess
 import sys
-from argparse import ArgumentError
 from importlib.metadata import version
 from unittest.mock import Mock
 
 from tests.helpers.refusal import refused
 from vidcorr.commands import GROUPS, RUNS, main, output_is_closed, tools
-from vidcorr.experiments.words import words_for_parser
 
 
 def test_the_overview_names_every_word_below_its_group(capsys):
@@ -61,12 +59,6 @@ def test_modules_of_the_working_directory_come_last(tmp_path, monkeypatch):
 
 def test_debug_shows_the_traceback(tmp_path):
     refused(ValueError, "No such file", main, ["evaluate", "raw_colour", "--on=davis=nowhere", "--debug"])
-
-
-def test_a_tool_has_its_own_help_and_a_flag_needs_its_value(capsys):
-    refused(ArgumentError, "ckpt_path: expected one argument", words_for_parser, ["fit", "--ckpt_path"])
-    refused(SystemExit, "^0$", main, ["table", "--help"])
-    assert capsys.readouterr().out.startswith("usage: vidcorr table ")
 
 
 def test_debug_reaches_the_ranks_that_lightning_starts(monkeypatch):

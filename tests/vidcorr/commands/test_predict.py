@@ -9,9 +9,8 @@ import torch
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
-from tests.helpers.sprite import FRAMES, read_masks
 from tests.helpers.words import refusal
-from vidcorr import FrameStream, MaskPrompt, follow, predict_video
+from vidcorr import FrameStream, follow
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.cli import main
 from vidcorr.lightning_modules import FrozenEncoder
@@ -26,15 +25,6 @@ def run(folder, tmp_path):
         return tmp_path / out
 
     return predict
-
-
-def test_a_mask_is_followed_as_by_the_function(run, folder, colour, tmp_path, capsys):
-    mask = str(folder / "masks" / "first.png")
-    out = run("--mask", mask)
-    predict_video(colour, folder / "clip.mp4", MaskPrompt.of(mask), tmp_path / "function")
-    assert torch.equal(read_masks(out / "masks"), read_masks(tmp_path / "function/masks"))
-    assert FrameStream(out / "overlay.mp4").num_frames == FRAMES
-    assert f"{FRAMES} frames, " in capsys.readouterr().out
 
 
 def test_flags_reach_the_prediction(run, tmp_path):
@@ -59,18 +49,6 @@ def test_a_checkpoint_is_a_network(folder, tmp_path):
     content = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert (content["stage"], content["weights"]) == ("res5", "weights of own.ckpt")  # SiamFC's features for a box
     assert content["checkpoint"] == str(tmp_path / "own.ckpt")
-
-
-@pytest.mark.parametrize(
-    ("protocol", "view"),
-    [([], ("res3", 4)), (["--protocol=vidcorr-fast"], ("res4", 8)), (["--protocol=fomo"], ("res4", 8))],
-)
-def test_a_protocol_for_points_has_the_features_of_its_benchmark(folder, tmp_path, protocol, view):
-    """Masks take the features of DAVIS, and boxes those of OTB, in test_network."""
-    words = ["--points=40,30", "--end=2", "--no-overlay", *protocol]
-    main(["predict", str(folder / "frames"), f"--output={tmp_path / 'out'}", *words])
-    content = json.loads((tmp_path / "out" / "prediction.json").read_text())
-    assert (content["stage"], content["stride"]) == view
 
 
 def test_a_stop_keeps_whole_frames(run, tmp_path, monkeypatch):

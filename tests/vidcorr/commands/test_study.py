@@ -88,17 +88,6 @@ def test_a_command_is_a_process_that_a_stop_ends(monkeypatch, capsys):
     assert process.wait.call_count == 3  # its state is saved before ours ends
 
 
-def test_an_evaluation_of_several_stages_is_done_with_all_of_them(folder, called):
-    """A stopped evaluation lacks some."""
-    calls, _ = called
-    stages = "evaluate: {davis: --on davis=DAVIS --stage res3 res4}"
-    (folder / "study.yaml").write_text(STUDY.replace("evaluate: {davis: --on davis=DAVIS}", stages, 1))
-    for _ in range(2):
-        calls.clear()
-        tool.command(["study.yaml", "--output", "out", "--run"])
-        assert ("evaluate", "base") in calls
-
-
 def test_the_documented_example_is_a_study(folder, capsys):
     text = (CONFIGS.parent / "docs/studies.md").read_text()
     (folder / "study.yaml").write_text(text.partition("```yaml\n")[2].partition("```")[0])

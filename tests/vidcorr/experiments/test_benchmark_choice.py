@@ -9,13 +9,6 @@ from vidcorr.errors import UsageError
 from vidcorr.experiments.benchmark_choice import positive, read_on
 
 
-def test_other_files_of_the_data_are_looked_for_beside_the_folder(tmp_path):
-    (tmp_path / "set/valid").mkdir(parents=True)
-    (lvos,) = read_on([f"lvos={tmp_path}/set/valid"])
-    assert lvos.arguments["meta"] == f"{tmp_path}/set/valid/valid_meta.json"
-    assert lvos.arguments["unseen"] == f"{tmp_path}/set/valid/../unseen_videos.txt"
-
-
 class TimeOrder(DavisBenchmark):
     """A user's own benchmark."""
 

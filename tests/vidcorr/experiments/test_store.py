@@ -26,7 +26,6 @@ from vidcorr.results.result import Network
 VFS = PropagationProtocol.named("vfs")
 RAW = EncoderSpec("raw_colour")
 LIBRARY = "torchvision:resnet18"
-TINY = "tests.helpers.encoders:TinyResNet"
 
 
 def test_modules_of_one_name_have_rows_of_their_own():
@@ -64,15 +63,6 @@ def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_roo
     assert len({each.key for each in (first, *others)}) == 10
 
 
-def test_a_precision_that_the_device_decides_belongs_to_the_key(davis_root, monkeypatch):
-    benchmark = DavisBenchmark(davis_root, changes={"backbone_precision": "auto"})
-    keys = set()
-    for fastest in ("float32", "bfloat16"):
-        monkeypatch.setattr("vidcorr.experiments.store.fastest_precision", Mock(return_value=(fastest, "")))
-        keys.add(Job(RAW, benchmark).key)
-    assert len(keys) == 2
-
-
 def test_a_name_of_a_folder_has_the_end_of_the_networks_name_and_the_key(davis_root, monkeypatch):
     job = Job(GivenNetwork(nn.Identity(), "x" + "y" * 60), DavisBenchmark(davis_root))
     assert job.folder == f"{'y' * 60}-davis-{job.key}"
@@ -97,13 +87,6 @@ def evaluated(monkeypatch):
 
     monkeypatch.setattr(DavisBenchmark, "evaluate", evaluate)
     return calls, errors
-
-
-def test_equal_jobs_are_run_once_and_each_has_the_result(davis_root, tmp_path, evaluated):
-    calls, _ = evaluated
-    jobs = [Job(EncoderSpec("raw_colour"), DavisBenchmark(davis_root)) for _ in range(2)]
-    assert list(Store(tmp_path).run(jobs)) == jobs
-    assert len(calls) == 1
 
 
 def test_a_job_is_run_once_and_after_a_failure_again(davis_root, tmp_path, evaluated, capsys):
@@ -164,15 +147,6 @@ def test_an_earlier_score_is_no_score_of_code_that_now_fails(davis_root, tmp_pat
     store = Store(tmp_path)
     assert store.run([job]) == {}
     assert list(store.failures) == [job]
-
-
-def test_a_module_given_again_counts_by_the_weights_of_now(davis_root, tmp_path, evaluated):
-    network = nn.Conv2d(3, 2, 8, 8)
-    for sign in (1, 1, -1):
-        with torch.no_grad():
-            network.weight.mul_(sign)
-        evaluate([GivenNetwork(network, "mine")], [DavisBenchmark(davis_root)], tmp_path)
-    assert len(list(tmp_path.glob("mine-*"))) == 2
 
 
 @pytest.mark.parametrize(("rank", "said"), [(0, "inside\n"), (1, "")])

@@ -205,19 +205,6 @@ def test_the_network_sees_the_pictures_of_the_original_codes(family):
             np.testing.assert_array_equal(seen[:, ::12, ::12].permute(1, 2, 0), file[f"{key}_u8_s12"])
 
 
-def test_a_point_on_the_lower_border_is_in_the_last_row_and_cells_beyond_the_window_are_left_out():
-    border = torch.tensor([[9.0, 32.0], [9.0, 31.0]])
-    of_border, of_last = matching.cell_similarities(*torch.randn(2, 8, 4, 4), border, (32, 32), padded("sd-dino", 32))
-    assert torch.equal(of_border, of_last)
-    soft = padded("geoaware", 32).with_changes(window=1, window_outside="excluded", temperature=0.5)
-    similarities = torch.rand(1, 4, 4)
-    similarities[0, 0, 2] = 1.5
-    weights = (2 * similarities[0, :2, 1:]).flatten().softmax(0).view(2, 3)
-    expected = weights.sum(0) @ torch.arange(1.0, 4), weights.sum(1) @ torch.arange(2.0)
-    torch.testing.assert_close(matching._decode(similarities, soft)[0].float(), torch.stack(expected))
-    assert matching._decode(similarities.to("meta"), soft).is_meta
-
-
 def test_chunks_do_not_change_the_answer(monkeypatch):
     source, target = torch.randn(2, 16, 12, 12)
     points, sizes = torch.rand(9, 2) * 99, ((100, 100), (80, 90))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vidcorr.metrics import TrackingSuccess, box_iou, centre_error, precision_curve, success_curve
-from vidcorr.metrics.box_tracking import got10k_overlaps, mean_curves, overlap_scores
+from vidcorr.metrics.box_tracking import mean_curves
 
 
 def test_curves_of_each_sequence_are_the_toolkits(golden):
@@ -35,10 +35,3 @@ def test_mean_curves_are_the_toolkits(golden):
     assert [np.isnan(curve).sum() for curve in mean_curves([])] == [21, 51]
     for row, k in zip(metric.rows(), range(5), strict=True):
         assert list(row.values())[1:] == pytest.approx(otb[f"s{k}_scores"], rel=0, abs=1e-15)
-
-
-def test_success_rates_of_got10k_count_frames_strictly_above():
-    scores = overlap_scores([np.array([0.5, 0.75]), np.array([0.8, 0.51])])
-    assert scores == {"AO": pytest.approx(0.64), "SR@0.5": 0.75, "SR@0.75": 0.25}
-    boxes = np.array([[9.0, 9, 1, 1], [0, 0, 4, 4]])
-    assert got10k_overlaps(boxes, boxes + np.eye(4)[0] * 2, (8, 8), np.array([8, 8])) == pytest.approx([1 / 3])

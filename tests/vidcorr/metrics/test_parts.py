@@ -11,7 +11,7 @@ import torch
 
 from vidcorr.benchmarks.vip import instance_scores
 from vidcorr.functional.propagation.resizing import resize_ids
-from vidcorr.metrics import InstanceAP, RegionBoundary, SemanticIoU, average_precision, class_areas
+from vidcorr.metrics import RegionBoundary, SemanticIoU, average_precision, class_areas
 from vidcorr.metrics.parts import ap_of_classes, ap_scores, match_instances
 
 
@@ -53,21 +53,6 @@ def strip(*lengths, width=40):
     """(1, width) id map: runs of (id, pixels) from the left."""
     ids = [k for k, n in lengths for _ in range(n)]
     return torch.tensor([ids + [0] * (width - len(ids))])
-
-
-def test_detections_of_equal_score_enter_together():
-    assert average_precision(np.array([True, False, True]), np.ones(3), 3) == pytest.approx(2 / 3 * 2 / 3)
-    # by score: right, wrong, right, right, wrong; precision 1, 1/2, 2/3, 3/4, 3/5, under its envelope 1, 3/4 …
-    right, scores = np.array([False, True, True, True, False]), np.array([0.1, 0.9, 0.5, 0.3, 0.7])
-    assert average_precision(right, scores, 4) == pytest.approx((1 + 2 * 3 / 4) / 4)
-
-
-def test_an_iou_of_the_threshold_itself_is_wrong():
-    half = InstanceAP()
-    half.update(strip((1, 5)), strip((1, 10)), name="clip", classes={1: 5}, scores={1: 1.0})
-    scores = half.compute()
-    assert [scores[f"AP@{i / 10:g}"] for i in range(1, 10)] == [1, 1, 1, 1, 0, 0, 0, 0, 0]
-    assert scores["AP"] == pytest.approx(4 / 9)
 
 
 def test_instances_by_hand():

@@ -14,7 +14,7 @@ import pytest
 from tests.helpers.refusal import refused
 from vidcorr.metrics import MaskScorer
 from vidcorr.metrics.rules import RULES
-from vidcorr.metrics.scoring import AnnotatedVideo, DavisRules, Metadata
+from vidcorr.metrics.scoring import AnnotatedVideo, Metadata
 
 SHOWN = {"0": {1, 3}, "1": {1}, "2": {1, 2, 9, 255}, "3": {1, 2}, "4": {4}}
 VIDEO = AnnotatedVideo("v", list(SHOWN), SHOWN.__getitem__)
@@ -108,27 +108,6 @@ def scored(rules, truth, mine):
     for stem, pair in frames.items():
         scorer.add(stem, *pair)
     return scorer
-
-
-def test_curves_are_means_over_the_objects_of_a_frame():
-    scorer = scored("vost", "1120 1120 1120 1120", "1120 1120 1000 1120")
-    places = {stem: 10.0 * int(stem) for stem in "0123"}
-    assert scorer.curves(places) == {"J": ([10.0, 20.0], [1.0, 0.25])}
-    assert list(scored("naf", "1120 1120 1120", "1120 1120 1120").curves(places)) == ["J", "F"]
-
-
-class Before(DavisRules):
-    """A user's rules: the pixels that a prediction had too many in the frame before, 9 in the first."""
-
-    measures = ("T",)
-
-    def measure(self, prediction, target, before):
-        return (before[0].area - before[1].area if before else 9,)
-
-
-def test_a_users_rule_sees_the_frame_before():
-    scorer = scored(Before("own"), "1120 1120 1120 1122 1120", "0001 0011 0111 1112 2221")
-    assert [value for (value,) in scorer.measured.values()] == [9, 9, 0, -2, 2, -2]
 
 
 def test_ids_of_other_objects_in_most_frames_are_a_mistake():

@@ -1,6 +1,5 @@
 """Protocols of any kind: names, digests, changes, types; sources as data."""
 
-import pickle
 from typing import Annotated, Literal
 
 import numpy as np
@@ -64,53 +63,11 @@ def test_a_name_says_what_was_changed_and_cannot_outlive_its_values():
     assert paper.with_changes(window=[1, 2], side=6).changes == {"side": 6, "window": (1, 2)}
 
 
-def test_no_benchmark_is_guessed_from_the_values():
-    """The values of another benchmark are changes, although the source has them under the same name."""
-    first = Rules.named("paper", "first")
-    second = Rules.named("paper", "second")
-    moved = first.with_changes(side=5, window=(3, 4))
-    assert (moved.name, moved.benchmark) == ("paper+side=5+window=3,4", "first")
-    assert {moved == second, moved.digest() == second.digest()} == {False}
-    message = r"'paper' defines no values for 'third' \(only for first, second\)"
-    refused(ValueError, message, Rules, "paper", benchmark="third")
-    by_hand = PropagationProtocol("vfs", **VFS.values())
-    assert {each.benchmark for each in (VFS, VFS.with_changes(topk=5), by_hand)} == {"davis"}
-    assert PropagationProtocol.named("vfs", benchmark="vip").benchmark == "vip"
-    assert Rules("mine", benchmark="first").benchmark is None
-
-
-def test_a_name_of_ones_own_stands_for_the_values_that_it_was_given_with():
-    own = Rules("mine", side=7)
-    changed = own.with_changes(side=8)
-    assert (own.name, changed.name, own.benchmark) == ("mine", "mine+side=8", None)
-    assert changed != Rules("mine", side=8)
-    assert changed.with_changes(side=7) == own == pickle.loads(pickle.dumps(own))
-
-
 def test_a_protocol_is_made_again_from_its_dump():
     changed = VFS.with_changes(radius=6, references=[0, -1])
     for protocol in (VFS, changed, PointProtocol.named("fomo"), TrackingProtocol(), Rules("mine", side=7)):
         again = type(protocol)(**protocol.model_dump())
         assert (again, again.name) == (protocol, protocol.name)
-
-
-def test_every_name_of_a_real_protocol_is_read_back():
-    changes = {"input_size": [480, 854], "foreground_gain": 3.0, "temperature": 0.3, "precision": "float16"}
-    for name, source in PropagationProtocol.sources().items():
-        for benchmark in source.values:
-            protocol = PropagationProtocol.named(name, benchmark, changes=changes)
-            assert PropagationProtocol.named(protocol.name, benchmark) == protocol
-    assert PropagationProtocol.named("liir+references=0,-1").references == (0, -1)
-    assert PropagationProtocol.named("vfs+topk=null+radius=null").topk is None
-    assert PropagationProtocol.named("vfs+radius=6", changes={"topk": 5}).name == "vfs+radius=6+topk=5"
-
-
-def test_a_value_with_a_plus_is_one_value():
-    both = PointProtocol.named("fomo", changes={"occlusion": "similarity+cycle"})
-    more = both.with_changes(feature_stride=4)
-    assert more.name == "fomo+feature_stride=4+occlusion=similarity+cycle"
-    assert PointProtocol.named(more.name) == more
-    assert both.origin() == PointProtocol.named("fomo").origin()
 
 
 def test_two_networks_share_a_protocol_but_for_stride_and_normalisation():

@@ -67,26 +67,6 @@ def test_two_identical_trainings_differ_in_at_most_five_of_a_hundred_comparisons
     assert np.mean(rates) < 0.064
 
 
-def test_rows_that_share_three_seeds_are_compared_in_pairs_over_these():
-    """A spread of seeds that both rows share hides no difference; the interval is that over sequences and seeds."""
-    generator = np.random.default_rng(1)
-    values = generator.normal(0, 0.2, (5, 1)) + generator.normal(0.5, 0.01, (2, 5, 7))
-    first, second = ([by_name(run, seed) for seed, run in enumerate(row)] for row in values)
-    changes = values[0, :3] - values[1, :3]
-    over_sequences, over_seeds = stats.sem(changes.mean(0)), stats.sem(changes.mean(1))
-
-    def half(beyond):
-        return np.hypot(stats.t.isf(beyond / 2, 6) * over_sequences, stats.t.isf(beyond / 2, 2) * over_seeds)
-
-    found = difference(first, second[:3], (True, True))
-    middle = changes.mean()
-    assert found[:3] == pytest.approx((middle, middle - half(0.05), middle + half(0.05)))
-    assert half(found.p) == pytest.approx(abs(middle))
-    strangers = [run._replace(seed=None) for run in second[:3]]
-    assert difference(first[:3], strangers, (True, True)).p > found.p
-    assert difference(first, second[:2], (True, True)).p is None
-
-
 def test_an_interval_of_a_training_is_that_of_its_difference_from_nothing():
     first = [by_name(run) for run in np.random.default_rng(2).normal(0.5, 0.1, (3, 9))]
     ends = difference(first, [by_name(np.zeros(9))], (True, False)).ends

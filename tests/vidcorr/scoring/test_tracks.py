@@ -5,12 +5,11 @@ import pytest
 
 from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import official_scores, write_golden_tracks
-from vidcorr import OtbBenchmark
+from vidcorr import OtbBenchmark, Result
 from vidcorr.commands.score import command
 from vidcorr.datasets import Otb, TapVid
 from vidcorr.datasets.generated import write_otb
 from vidcorr.metrics import sample_queries
-from vidcorr.results.result import Result
 from vidcorr.scoring.tracks import BOX_SOURCES, TAP_VID, score_boxes, score_tracks
 from vidcorr.videos.files import DataError
 

@@ -12,7 +12,7 @@ from vidcorr.functional.propagation.resizing import reduced_frame
 from vidcorr.metrics import region_similarity
 from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking.follow import followed_by, name_of, seen_size
-from vidcorr.tracking.labels import TrackedFrame, moved
+from vidcorr.tracking.labels import moved
 
 
 def test_large_frames_are_seen_reduced_and_answered_at_their_own_size(scene, colour):
@@ -36,20 +36,6 @@ def test_an_object_smaller_than_a_cell_is_named(scene):
     with pytest.warns(UserWarning, match="object 9 is too small for feature cells of 8 px") as warned:
         list(follow(build_feature_extractor("raw_colour"), tensors(video[:3]), MaskPrompt.of(mask)))
     assert len(warned) == 1  # of the first frame alone
-
-
-def test_a_point_whose_heat_map_is_empty_has_no_place(colour, monkeypatch):
-    """Its score is the peak as a fraction of its first one; a point without a first one has none."""
-    peaks = [[0.5, 0.25, 0.0], [0.25, 0.0, 1e-6]]
-    tracked = [
-        TrackedFrame(torch.tensor(t), torch.tensor(row).view(3, 1, 1), torch.ones(3, 2)) for t, row in enumerate(peaks)
-    ]
-    monkeypatch.setattr("vidcorr.tracking.follow.follow_labels", lambda *_: iter(tracked))
-    prompt = PointPrompt.of([(1, 1)] * 3)
-    (_, first), (_, second) = follow(colour, torch.zeros(2, 3, 8, 8, dtype=torch.uint8), prompt)
-    assert first.tolist() == [[1, 1, 1], [1, 1, 1], [1, 1, 0]]
-    np.testing.assert_equal(second[:2].tolist(), [[1, 1, 0.5], [np.nan, np.nan, 0]])
-    assert second[2].tolist() == [1, 1, pytest.approx(1e6)]
 
 
 def test_more_points_than_a_mask_has_ids_are_followed_as_in_several_runs(scene, colour):

@@ -7,13 +7,12 @@ from itertools import repeat
 from types import SimpleNamespace
 from unittest.mock import Mock, call
 
-import pytest
 import torch
 from torch import nn
 
 from tests.helpers.encoders import clips_over
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Clips, Input, build_feature_extractor, load
+from vidcorr.backbones import Input, build_feature_extractor, load
 from vidcorr.functional.device import fastest_precision
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking import frame_encoder, stopwatch
@@ -21,6 +20,8 @@ from vidcorr.tracking.frame_encoder import FrameEncoder, adapt_to_network, adapt
 from vidcorr.tracking.stopwatch import Stopwatch
 
 VFS = PropagationProtocol.named("vfs")
+
+
 HALF = Input(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), source="stated by the caller")
 
 
@@ -74,37 +75,12 @@ def test_a_gpu_encodes_as_many_frames_at_once_as_eight_of_davis_have_pixels():
     assert {size: encoder.frames_at_once(size) for size in counts} == counts
 
 
-def test_equal_features_are_warned_of_once_and_a_video_ends_with_its_frames():
-    colour = build_feature_extractor("raw_colour")
-    frames = torch.zeros(6, 3, 64, 64, dtype=torch.uint8)
-    for extractor in (colour, clips_over(colour)):
-        encoder = FrameEncoder(extractor, VFS)
-        assert len(list(encoder.maps(frames, may_be_constant=True))) == 6
-        assert not encoder.constant
-        with pytest.warns(UserWarning, match="the same features: scores are chance$") as warned:
-            maps = [*encoder.maps(frames), *encoder.maps(frames)]
-        assert (encoder.constant, len(warned)) == (True, 1)
-        assert [features.is_inference() for features in maps] == [False] * 12
-
-
 def test_a_protocol_says_that_nobody_states_the_input():
     plain = build_feature_extractor(nn.AvgPool2d(16))
     kinds = plain.at_input(HALF), clips_over(nn.Identity()), plain
     assert [*map(frame_encoder.normalises, kinds)] == [True, True, False]
     rules = adapt_to_network(PropagationProtocol.named("dino"), plain)
     assert rules.name == "dino+feature_stride=16+rgb_mean=none+rgb_std=none"
-
-
-@pytest.mark.parametrize("own", [{"mean": None}, {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}])
-def test_no_protocol_states_the_input_of_a_video_encoder(own):
-    clips = Clips(nn.AvgPool3d((1, 16, 16)), window=1, tubelet=1, **own)
-    clips.stride = 16
-    grey = torch.full((3, 64, 64), 51, dtype=torch.uint8)
-    encoder = FrameEncoder(clips, PropagationProtocol.named("dino"))
-    (features,) = encoder.maps([grey], may_be_constant=True)
-    assert encoder.input == clips.input
-    expected = (0.2 - encoder.input.mean[0]) / encoder.input.std[0]
-    torch.testing.assert_close(features[0], torch.full_like(features[0], expected))
 
 
 def test_a_gpu_is_asked_for_the_times_of_its_events_with_the_sums(monkeypatch):

@@ -2,13 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.datasets.spair import MatchPair
-from vidcorr.functional import match_keypoints
-from vidcorr.functional.matching import prepare_picture
 from vidcorr.protocols import MatchingProtocol
 from vidcorr.results.pictures.overlays import write_picture
 from vidcorr.tracking import keypoint_matcher
@@ -27,18 +24,6 @@ def pair(tmp_path):
         write_picture(path, rng.integers(0, 256, (*size, 3), dtype=np.uint8))
     points = rng.uniform(0, 47, (5, 2)), rng.uniform(0, 39, (5, 2))
     return MatchPair("a", "cat", files, sizes, points, (0, 1, 2, 3, 4))
-
-
-@pytest.mark.parametrize("name", ["geoaware", "insid3"])
-def test_a_match_is_that_of_the_features(name, pair):
-    matcher = KeypointMatcher(
-        build_feature_extractor(COLOURS), MatchingProtocol.named(name, "spair").with_changes(input_size=64)
-    )
-    rules = matcher.protocol
-    pictures = torch.stack([prepare_picture(matcher.picture(pair, which), rules) for which in (0, 1)])
-    both = COLOURS(pictures.float() / 255)
-    expected = match_keypoints(*both, torch.from_numpy(pair.points[0]), *pair.sizes, rules)
-    np.testing.assert_allclose(matcher.match(pair), expected, atol=1e-5)
 
 
 def test_features_of_a_category_are_kept_as_far_as_they_fit(pair, monkeypatch):

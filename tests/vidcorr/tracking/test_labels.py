@@ -70,25 +70,6 @@ def test_the_protocol_says_how_masks_are_coded(first_frame, label_size):
     assert torch.equal(first.decoded, ids if first_frame == "given" else decoded)
 
 
-def test_a_map_without_places_of_another_stride_or_a_list_of_maps_is_refused():
-    rules = PropagationProtocol.named("vfs+input_size=none")
-    encoder = FrameEncoder(build_feature_extractor("raw_colour", stride=8), rules)
-    frames = [(torch.zeros(3, 16, 16, dtype=torch.uint8), torch.ones(16, 16, dtype=torch.uint8))]
-    tracked = follow_labels(frames, MaskCoding(encoder, (16, 16), (16, 16), {1: 0}))
-    refused(ValueError, "colour: 2 x 2 cells, too few", list, tracked)
-    several = Recurrent(nn.Module())
-    several.stride, several.encode = 8, lambda frames: map(list, frames)
-    frame = torch.zeros(1, 3, 64, 64).byte()
-    refused(
-        ValueError,
-        r"Recurrent: expected a map .* got list",
-        next,
-        FrameEncoder(several, rules).maps(frame),
-    )
-    padded = FrameEncoder(build_feature_extractor(nn.AvgPool2d(8, padding=4)), rules)
-    refused(ValueError, "9 x 9 cells for a 64 x 64 image are not those of stride 8", next, padded.maps(frame))
-
-
 ENCODERS = {
     "clip_trilinear": lambda numbers: Clips(clip_network(numbers)),
     "clip_cubic": lambda numbers: Clips(clip_network(numbers), upsampling="cubic", mean=None),

@@ -1,7 +1,6 @@
 """`predict_video`: what is followed in a video, the files with it, and what is refused."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from PIL import Image
 from tests.helpers.encoders import clips
 from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
-from tests.helpers.sprite import FRAMES, RATE, bounds, read_masks, tensors
+from tests.helpers.sprite import FRAMES, bounds, tensors
 from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, SiamFCTracker, follow, predict_video
 from vidcorr.metrics import box_iou
 from vidcorr.protocols import PropagationProtocol
@@ -37,19 +36,6 @@ def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
     assert content["protocol"] == {"digest": expected.digest(), **expected.fields()}
     assert (content["frames"], content["size"], content["complete"]) == (FRAMES, [96, 130], True)
     assert content["prompt"] == {"kind": "mask", "source": str(tmp_path / "mask.png"), "objects": [17]}
-
-
-def test_a_part_of_a_video_is_followed_as_a_video_of_its_own(scene, folder, colour, tmp_path, monkeypatch):
-    prompt = MaskPrompt.of(scene[1][3])
-    clock = SimpleNamespace(perf_counter=iter([1, 2.23456]).__next__)
-    monkeypatch.setattr("vidcorr.tracking.predict.time", clock)
-    content = predict_video(colour, FrameStream(folder / "clip.mp4", 3, 9), prompt, tmp_path, overlay=False)
-    files = sorted((tmp_path / "masks").iterdir())
-    assert [path.stem for path in files] == [f"{t:05d}" for t in range(3, 9)]
-    frames = torch.stack(list(FrameStream(folder / "clip.mp4")))[3:9]
-    assert torch.equal(read_masks(tmp_path / "masks"), torch.stack([ids for _, ids in follow(colour, frames, prompt)]))
-    assert (content["part"], content["frame_rate"]) == ({"start": 3, "end": 9}, RATE)
-    assert (content["seconds"], content["seconds_per_frame"]) == (1.23, 0.2058)
 
 
 def test_boxes_are_those_of_the_tracker_with_scores(scene, folder, colour, tmp_path):

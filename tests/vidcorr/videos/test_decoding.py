@@ -106,21 +106,6 @@ def test_numbers_beyond_the_end_give_the_last_frame(tmp_path, suffix):
         assert (video.num_frames, video.frame_rate) == (20, 25)
 
 
-def test_a_table_that_misleads_is_given_up_for_the_packets_or_the_start(tmp_path):
-    path = write_video(tmp_path / "v.mp4", 40, options={"g": "10", "bf": "2"})
-    with VideoFile(path) as video:
-        assert video._table.is_from_index
-        step = video._table.times.step
-        video._table = FrameTable(range(step, 41 * step, step), video._table.keys)
-        assert read_number(video.read([25])[0]) == 25
-        times = list(video._table.times)  # now of the packets
-        assert not video._table.is_from_index
-        video._table = FrameTable([t + 10**6 for t in times], video._table.keys)  # beyond the end
-        assert video._read_by_seeking([25]) is None
-        assert read_number(video.read([25])[0]) == 25
-        assert sum(1 for _ in video.frames(3)) == 37
-
-
 def test_a_read_takes_no_packets_behind_what_it_needs(tmp_path):
     with VideoFile(write_video(tmp_path / "v.mp4", 60, options={"g": "10", "bf": "2"})) as video:
         taken = []

@@ -56,16 +56,6 @@ def test_a_list_refuses_names_that_lead_elsewhere_or_no_names(tmp_path):
     assert files.read_names(path, r"(\w) \w") == ("b", "a", "x")
 
 
-def test_names_become_folders(tmp_path):
-    names = {"VFS, ResNet-18": "vfs-resnet-18", "dino+size=9": "dinoplus-size-9", "-.a.": "a", "é": "row"}
-    assert {name: files.slug(name) for name in names} == names
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "folder")
-    for name in ("link", "nothing"):
-        files.remove(tmp_path / name)
-    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
-
-
 def test_huge_pictures_are_refused_by_their_headers(tmp_path, monkeypatch):
     Image.new("RGB", (16, 16)).save(tmp_path / "huge.jpg")
     monkeypatch.setattr("cv2.imdecode", Mock(side_effect=AssertionError("decoding has begun")))

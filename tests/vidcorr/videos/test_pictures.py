@@ -92,20 +92,6 @@ def test_frames_by_seeking_equal_those_from_the_start(tmp_path, name, codec, opt
     assert ways(write(tmp_path / name, codec, options, times=times)) == (COUNT, 1, True)
 
 
-def test_444_is_decoded_for_the_build_of_x264_that_the_first_packet_names(tmp_path, monkeypatch):
-    options = {"g": "12", "x264-params": "bframes=0"}
-    path = write(tmp_path / "v.mp4", "libx264", options, "yuv444p")
-    assert ways(path) == (COUNT, 1, True)
-    content = path.read_bytes()
-    start = content.index(b"x264 - core ") + len("x264 - core ")
-    path.write_bytes(content[:start] + b"150" + content[start + 3 :])  # its fault the decoder makes up for
-    count, share, is_equal = ways(path)
-    assert (count, is_equal) == (COUNT, True)
-    assert share > 0  # what is no fault of this encoder is decoded as damage
-    monkeypatch.setattr(VideoFile, "_introduce", lambda self: None)
-    assert ways(path)[1:] != (share, True)
-
-
 @pytest.mark.parametrize(
     ("name", "codec", "options", "firsts"),
     [
@@ -159,32 +145,6 @@ def test_b_pictures_packed_with_their_reference_are_decoded_from_the_start(tmp_p
     with open_container(packed, 60) as opened:
         assert scan_packets(opened)[0] is None
     assert ways(packed)[1:] == (0, True)
-
-
-def test_avi_without_its_index_or_its_end(tmp_path):
-    content = write(tmp_path / "v.avi", "mpeg4", MPEG4 | {"bf": "2"}).read_bytes()
-    (tmp_path / "open.avi").write_bytes(content[: content.rindex(b"idx1")])
-    assert ways(tmp_path / "open.avi") == (COUNT, 1, True)
-    (tmp_path / "cut.avi").write_bytes(content[: len(content) // 2])
-    count, share, is_equal = ways(tmp_path / "cut.avi")
-    assert 0 < count < COUNT
-    assert (share > 0, is_equal) == (True, True)
-
-
-@pytest.mark.parametrize(("suffix", "codec"), [("avi", "mpeg4"), ("mov", "mpeg4"), ("mkv", "mpeg2video")])
-def test_a_damaged_key_frame_is_decoded_from_the_start(tmp_path, suffix, codec):
-    def damage(number, data):
-        middle = len(data) // 2
-        return data[:middle] + bytes(range(9)) + data[middle + 9 :] if number in (22, 34) else data
-
-    film = write(tmp_path / f"v.{suffix}", codec, MPEG4 | {"bf": "2"})
-    count, share, is_equal = ways(changed(film, tmp_path / f"damaged.{suffix}", damage))
-    assert (count, is_equal) == (COUNT, True)
-    assert 0 < share < 1  # the damaged frame shows parts of frames before it
-
-
-def test_h264_in_avi_has_no_times_of_b_frames(tmp_path):
-    assert ways(write(tmp_path / "v.avi", "libx264", {"g": "12", "bf": "2"})) == (COUNT, 0, True)
 
 
 def test_a_packet_tells_what_it_shows():

@@ -10,14 +10,6 @@ from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
 IDS = np.array([[0, 0, 7, 7], [0, 3, 3, 0], [0, 3, 255, 0]], np.uint8)
 
 
-def test_ids_of_a_mask(tmp_path):
-    Image.fromarray(IDS).save(tmp_path / "mask.png")
-    prompt = MaskPrompt.of(str(tmp_path / "mask.png"))
-    assert np.array_equal(prompt.labels, np.where(IDS == 255, 0, IDS))  # 255 beside ids is void
-    assert prompt.objects == MaskPrompt.of(IDS).objects == (3, 7)
-    assert prompt.metadata() == {"kind": "mask", "source": str(tmp_path / "mask.png"), "objects": [3, 7]}
-
-
 def test_a_mask_without_objects_is_refused(tmp_path):
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "mask.png")
     refused(DataError, r"mask\.png: holds no object", MaskPrompt.of, tmp_path / "mask.png")

@@ -138,11 +138,3 @@ def test_a_folder_that_is_not_ours_is_refused(name, tmp_path):
 def test_same_arguments_same_video_and_fewer_frames_a_prefix():
     for whole, prefix in zip(Scenes(3, 7, 6, (64, 80)).render(0), Scenes(3, 7, 4, (64, 80)).render(0), strict=True):
         assert np.array_equal(whole[:4], prefix)
-
-
-def test_sprites_without_camouflage_have_a_plain_colour_each():
-    layers, _ = Scenes(5, size=(64, 64), sprites=(3, 3), camouflage=0).draw(0)
-    colours_of = [layer.texture[..., :3].reshape(-1, 3) for layer in layers[1:]]
-    assert [np.unique(of_sprite, axis=0).tolist() for of_sprite in colours_of] == [
-        [[255, 0, 0]], [[0, 255, 0]], [[255, 255, 0]]
-    ]  # fmt: skip

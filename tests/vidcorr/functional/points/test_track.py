@@ -6,7 +6,6 @@ Also tests `points/job.py`.
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from tests.helpers.refusal import refused
 from vidcorr.functional import track_points
@@ -24,10 +23,6 @@ def protocol(name, **changes):
     return PointProtocol.named(name, "tap_vid").with_changes(**{"scored_size": CELLS * CELL, **changes})
 
 
-SHARP = {"gmrw-chained": {"feature_normalisation": "l2"}}
-"""Changes under which random features are told apart, with a low temperature."""
-
-
 def queries_and_truth(times):
     """Queries at cell centres, and their tracks (N, T, 2)."""
     generator = torch.Generator().manual_seed(1)
@@ -43,25 +38,6 @@ def moving():
     """Random features that move by whole cells and wrap around."""
     features = torch.randn(64, CELLS, CELLS, generator=torch.Generator().manual_seed(0))
     return torch.stack([features.roll((t * STEP[0], t * STEP[1]), (1, 2)) for t in range(FRAMES)])
-
-
-@pytest.mark.parametrize("name", PointProtocol.sources())
-def test_points_are_found_in_both_directions_in_time_or_only_ahead(moving, name):
-    queries, truth = queries_and_truth([0, 3, 5, 2])
-    rules = protocol(name, temperature=0.01, **SHARP.get(name, {}))
-    tracks = track_points(moving.__getitem__, FRAMES, queries, rules)
-    assert tracks.points.dtype == torch.float64
-    assert (tracks.points - truth).norm(dim=-1).max() < 1.5
-    assert not tracks.occluded.any()
-    found = [sample_features(moving[t], tracks.points[:, t] / CELL) for t in range(FRAMES)]
-    asked = [sample_features(moving[int(t)], torch.tensor([[x, y]]) / CELL)[0] for t, y, x in queries]
-    similarity = F.cosine_similarity(torch.stack(found, dim=1), torch.stack(asked)[:, None], dim=2)
-    torch.testing.assert_close(tracks.similarity, similarity, atol=1e-4, rtol=0)
-    ahead = track_points(moving.__getitem__, FRAMES, queries, rules, both_directions=False)
-    before = torch.arange(FRAMES) < queries[:, :1]
-    assert torch.equal(ahead.occluded, before)
-    assert torch.equal(ahead.points[before], queries[:, None, [2, 1]].expand_as(truth)[before])
-    assert (ahead.points - truth)[~before].norm(dim=-1).max() < 1.5
 
 
 @pytest.mark.parametrize("name", ["vidcorr", "gmrw-chained"])
@@ -89,35 +65,6 @@ def test_features_that_are_not_finite_are_refused(moving, name):
     broken[3] = torch.nan
     query = torch.tensor([[1.0, 40.0, 50.0]])
     refused(ValueError, "tracks are not finite", track_points, broken.__getitem__, FRAMES, query, protocol(name))
-
-
-@pytest.mark.parametrize("occlusion", ["similarity", "cycle", "similarity+cycle", "none"])
-def test_a_point_that_vanishes_is_hidden(moving, occlusion):
-    queries, truth = queries_and_truth([0, 5])
-    gone = moving.clone()
-    gone[3] = torch.randn(64, 1, 1, generator=torch.Generator().manual_seed(9))  # nothing to see anywhere
-    rules = protocol("vidcorr", occlusion=occlusion, similarity_threshold=0.8, cycle_threshold=8.0)
-    tracks = track_points(gone.__getitem__, FRAMES, queries, rules)
-    hidden = torch.zeros(2, FRAMES, dtype=torch.bool)
-    hidden[:, 3] = occlusion != "none"
-    assert (tracks.occluded == hidden).all()
-    assert (tracks.points - truth)[~hidden & (torch.arange(FRAMES) != 3)].norm(dim=-1).max() < 1.5
-
-
-def test_raster_coordinates_scale_by_multiplication(moving):
-    queries, truth = queries_and_truth([1])
-    large = queries * torch.tensor([1, 3, 3])
-    rules = protocol("fomo", scored_size=3 * CELLS * CELL)
-    tracks = track_points(moving.__getitem__, FRAMES, large, rules)
-    torch.testing.assert_close(tracks.points, truth * 3)
-    assert track_points(moving.__getitem__, FRAMES, large[:0], rules).points.shape == (0, FRAMES, 2)
-    rules = protocol("vidcorr", temperature=0.01, scored_size=9 * CELL)
-    tracks = track_points(moving.__getitem__, FRAMES, queries, rules, covered=(CELLS * CELL, CELLS * CELL))
-    beyond = (truth >= 9 * CELL).any(-1) & (torch.arange(FRAMES) != 1)
-    assert torch.equal(tracks.occluded, beyond)
-    padded = F.pad(moving, (0, 4, 0, 0))  # four more columns of cells than the picture has
-    tracks = track_points(padded.__getitem__, FRAMES, queries, protocol("fomo"), covered=(CELLS * CELL, 20 * CELL))
-    torch.testing.assert_close(tracks.points, truth)
 
 
 def test_flow_is_looked_up_as_features_are_sampled():

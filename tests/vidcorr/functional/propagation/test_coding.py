@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.plain_davis import REFERENCE
 from tests.helpers.propagation import protocol
 from vidcorr.functional import decode_keypoints, decode_masks, encode_keypoints, encode_masks
 from vidcorr.functional.propagation.coding import covered_size, input_sizes
@@ -21,30 +20,6 @@ def test_strided_labels_are_those_of_liir(golden):
     np.testing.assert_array_equal(labels, case["lab_onehot_out"][0])
     resized = protocol(label_encoding="strided", input_size=48)  # cell i takes pixel floor(i · H / h)
     assert encode_masks(torch.arange(35).view(5, 7), [18], (2, 3), resized)[1].nonzero().tolist() == [[1, 2]]
-
-
-@pytest.mark.parametrize("rescale", [False, True])
-@pytest.mark.parametrize(("count", "size"), [(1, (5, 6)), (5, (9, 11)), (255, (47, 83))])
-def test_masks_are_those_of_a_plain_argmax(count, size, rescale):
-    labels = torch.rand(count, 9, 11).softmax(0)
-    labels[count // 2] = 0.0  # an object that is nowhere, and ties with others that are zero
-    labels[-1] = labels[0]
-    before = labels.clone()
-    masks = decode_masks(labels, range(1, count), protocol(label_rescaling=rescale), size)
-    assert masks.dtype == torch.uint8
-    raw = torch.nn.functional.interpolate(labels[None], size, mode="bilinear")[0].argmax(0)
-    expected = REFERENCE.decode(labels, size, REFERENCE.VFS) if rescale else raw
-    np.testing.assert_array_equal(masks, expected)
-    assert torch.equal(labels, before)
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_masks_of_dino(golden, number):
-    case = golden("propagation_dino")
-    soft, hard, patch = (case[f"c{number}_{name}"] for name in ("out", "hard", "patch"))
-    dino = PropagationProtocol.named("dino").with_changes(feature_stride=int(patch))
-    for labels, mask in zip(torch.from_numpy(soft[1:]), hard, strict=True):
-        np.testing.assert_array_equal(decode_masks(labels, range(1, len(labels)), dino, mask.shape), mask)
 
 
 def test_masks_of_liir(golden):

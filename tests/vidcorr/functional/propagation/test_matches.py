@@ -33,14 +33,6 @@ def test_the_weighted_labels_of_the_cells_are_what_is_propagated(name):
         torch.testing.assert_close(average, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_without_the_prior_weights_are_the_softmax():
-    features, liir = torch.randn(4, 5, 7, 9), protocol_of("liir")
-    found = affinity_of_cells(features, POINTS, liir, prior=False)
-    softmax = affinity_of_cells(features, POINTS, liir.with_changes(mixture_components=None))
-    assert found.frames == softmax.frames
-    torch.testing.assert_close(found.weights, softmax.weights, atol=0, rtol=0)
-
-
 def test_points_beyond_the_map_are_refused():
     features, rules = torch.randn(2, 5, 7, 9), protocol_of("vfs")
     message = "2 frames or more and points on the map"

@@ -206,11 +206,3 @@ def test_a_nan_is_found(where, each_kernel):
     values = search(maps, sketched(maps, Neighbourhood(3.0)))
     assert values[5, 5].isnan().any()
     assert values[0, 0].isfinite().all()
-
-
-def test_threads_change_nothing(monkeypatch):
-    maps = features_of(5, 96, 29, 14)
-    one = search(maps)
-    for threads in (2, 7):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        assert torch.equal(search(maps), one)
