@@ -102,6 +102,14 @@ def record_of(network: Any) -> Input | None:
     return Input.of(record["mean"], record["std"], f"timm's record of {name}")
 
 
+def own_view(network: Any, stage: str | None, stride: int | None, options: dict[str, Any]) -> View:
+    """Return a network that is a view, or what its method `feature_extractor` returns, as an extractor."""
+    if isinstance(network, View):
+        return network.at(stage, stride)
+    view = network.feature_extractor(stage, stride, **options)
+    return view if isinstance(view, View) else MapExtractor(view)
+
+
 class Encoder(nn.Module):
     """A network with its input, its description, and defaults for its views.
 
@@ -191,35 +199,23 @@ class Encoder(nn.Module):
         if default and self.kind is ResNetExtractor and stage is None and stride is None:
             stage, _, pixels = default.partition("/")
             stride = int(pixels)
-        make_view = self._own_view if self.kind is None else self._made_view
-        view = make_view(stage, stride, dilated)
+        if dilated and self.kind is not ResNetExtractor and not gives_extractors(self.network):
+            raise ValueError(f"{type(self.network).__name__}: {UNDILATED}")
+        options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's module has none
+        if self.kind is None:
+            view = own_view(self.network, stage, stride, options)
+        else:
+            network = shared_copy(self.network) if self.kind.takes_copy else self.network
+            view = self.kind(network, stage, stride, **options)
         if self.stated is not None:
             view = view.at_input(self.stated)
+        elif self.kind is not None:
+            view.input = self.input
         if view is not self.network or self.is_ours:  # a view of the user's stays as it is
             view.given = self.given
         if self.kind is not None or self.is_ours:
             view.described = self.described
         return view
-
-    def _made_view(self, stage: str | None, stride: int | None, dilated: Dilated) -> View:
-        """Return a view of the kind of the network, at the input that the network or its library states."""
-        if dilated and self.kind is not ResNetExtractor:
-            raise ValueError(f"{type(self.network).__name__}: {UNDILATED}")
-        network = shared_copy(self.network) if self.kind.takes_copy else self.network
-        options = {"dilated": dilated} if dilated else {}
-        view: View = self.kind(network, stage, stride, **options)
-        if view.normalises:
-            view.input = self.input
-        return view
-
-    def _own_view(self, stage: str | None, stride: int | None, dilated: Dilated) -> View:
-        """Return the network, which is a view, or what its method `feature_extractor` returns, as an extractor."""
-        network = self.network
-        if isinstance(network, View):
-            return network.at(stage, stride)
-        options = {"dilated": dilated} if dilated else {}  # a user's module has none
-        view = network.feature_extractor(stage, stride, **options)
-        return view if isinstance(view, View) else MapExtractor(view)
 
     def placed_view(self, **options: Any) -> Any:
         """Return a view to compute with, as `view` does: of a network that `load` made, on the GPU if there is one."""

@@ -24,8 +24,9 @@ OWN_METHOD = (
 
 
 def patch_of(network: object) -> int | None:
-    """Return the side of a network's patches, pixels: `patch_size` of it, its `patch_embed` or `config`; else None."""
-    for holder in (network, getattr(network, "patch_embed", None), getattr(network, "config", None)):
+    """Return the side of a network's patches, pixels: `patch_size` of it, or of a part or the `config`; else None."""
+    parts = (getattr(network, name, None) for name in ("patch_embed", "embeds", "config"))
+    for holder in (network, *parts):
         patch: Any = getattr(holder, "patch_size", None)
         sides = [patch] if isinstance(patch, int) else list(patch or ())[-2:]  # a third number counts frames
         if len(set(sides)) == 1:

@@ -26,8 +26,8 @@ def is_of_timm(network: nn.Module) -> bool:
 class TimmExtractor(FeatureExtractor):
     """A view of a network of timm that is neither a ResNet nor a transformer with blocks.
 
-    `features` is the last map before the pooling; most also have the stages of their `feature_info`, `stage1 … stageN`
-    (ConvNeXt, Swin, EfficientNet, …).
+    `features` is the last map before the pooling, or the tokens there of known patches; most also have the stages of
+    their `feature_info`, `stage1 … stageN` (ConvNeXt, Swin, EfficientNet, …).
 
     Args:
         network: of timm. It is not copied: pass a copy (`shared_copy`) to keep yours.
@@ -39,13 +39,12 @@ class TimmExtractor(FeatureExtractor):
     """
 
     input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of timm's networks")
+    ignores = VIEW_OF_TRANSFORMERS
 
     def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
         count = len(getattr(network, "feature_info", None) or ()) if hasattr(network, "forward_intermediates") else 0
         super().__init__(stage or OUTPUT, [OUTPUT, *stage_names("stage", count)], type(network).__name__)
         self.network: Any = network
-        self.gives_tokens = hasattr(network, "num_prefix_tokens")  # NaFlexViT
-        self.ignores = ("position_embedding",) if self.gives_tokens and OUTPUT in self.stages else VIEW_OF_TRANSFORMERS
         self.eval()
         self.set_stride(measured_stride(self, self), stride)
         self.multiple = self.stride  # some drop a last incomplete cell
@@ -63,15 +62,12 @@ class TimmExtractor(FeatureExtractor):
         return self.joined(maps)
 
     def _last_map(self, images: Tensor) -> Tensor:
-        """Return the map before the pooling, of normalised images."""
-        features: Tensor
-        if self.gives_tokens:
-            last_blocks = 1
-            (features,) = self.network.forward_intermediates(images, indices=last_blocks, norm=self.final_norm, **NCHW)
-            return features
+        """Return the map before the pooling, or the tokens there as a map, of normalised images."""
         features = self.network.forward_features(images)
-        is_channels_last = str(getattr(self.network, "output_fmt", "")).endswith("NHWC") and features.ndim == 4
-        return features.permute(0, 3, 1, 2) if is_channels_last else features
+        if features.ndim == 4 and str(getattr(self.network, "output_fmt", "")).endswith("NHWC"):
+            features = features.permute(0, 3, 1, 2)
+        found: Tensor = map_of_tokens(features, patch_of(self.network), images.shape[2:])
+        return found
 
 
 def is_vit(network: nn.Module) -> bool:
