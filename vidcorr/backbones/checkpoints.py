@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..description import Network
 from ..videos.files import unfinished
-from .trust import Recipe, check_names, reason, whole_names
+from .trust import Recipe, check_names, check_texts, reason, whole_names
 
 METADATA_KEY = "vidcorr"
 
@@ -190,7 +190,9 @@ def saved_model(path: str | Path) -> Recipe | None:
     content = read_content(path, whole=False)
     if isinstance(content, dict) and METADATA_KEY not in content and "pytorch-lightning_version" in content:
         return None
-    return recipe_of(content, path)
+    recipe = recipe_of(content, path)
+    check_texts(recipe, path)
+    return recipe
 
 
 def loaded(module: Any, state: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> Any:

@@ -16,13 +16,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import Context
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import yaml  # type: ignore[import-untyped]
 from torch import nn
 
 TRUSTED = ("vidcorr", "timm", "torchvision", "transformers")
 """Names before a dot or a colon that every checkpoint may hold."""
+LIBRARIES = ("timm", "torchvision", "transformers")
+"""Names before the colon of `timm:NAME` and its like, which are no modules."""
 NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
 NESTED = "encoder"
@@ -30,20 +32,15 @@ NESTED = "encoder"
 SCRIPT = "__main__"
 """Module of a script or notebook."""
 LONGEST = 300
-"""Most letters of names from a file in a message."""
+"""Most letters of a name or a line from a file in a message."""
+MOST_NAMES = 8
+"""Most names in a message."""
 Recipe = dict[str, Any]
 """`class_path` of a class and `init_args` of its constructor, plain types."""
-IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
-"""A text that a parser may take as a class or function, `package.module.Class`."""
-# fmt: off
-DATA_SUFFIXES = frozenset({
-    "avi", "ckpt", "csv", "h5", "jpeg", "jpg", "json", "log", "mkv", "mov", "mp4", "npy", "npz", "pickle", "pkl", "png",
-    "pt", "pth", "safetensors", "tar", "txt", "webm", "yaml", "yml", "zip",
-})
-# fmt: on
-"""Last parts of the names of files, `train.csv`, which look like import paths."""
-CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
-"""Files that a parser reads in place of a value."""
+WORD = re.compile(r"[\w+-]*")
+"""A text that no parser imports, nor reads as YAML or as the path of a config of another folder."""
+PLAIN = (str, int, float, bool, Path, type(None), ...)
+"""Annotations of arguments whose texts a parser leaves as they are."""
 _allowed: set[str] = set()
 
 
@@ -122,72 +119,26 @@ def package_of(name: str) -> str:
     return re.split("[.:]", name)[0]
 
 
-def named_code(content: object, source: str | Path) -> Iterator[str]:
+def named_code(content: object, with_texts: bool = False) -> Iterator[str]:
     """Yield the code that a recipe names: its class, its networks, and those of all that its arguments hold.
-
-    A text counts if a parser could import it, or read it as YAML or as a config that came with the checkpoint.
 
     Args:
         content: the recipe, or a value in it.
-        source: the checkpoint.
+        with_texts: also each text that is more than a word, for values that a parser reads.
     """
     if isinstance(content, Mapping):
-        values = dict(content)
-        if "class_path" in values:
-            yield str(values.pop("class_path"))
-        replaced = NETWORK_ARGUMENTS if isinstance(values.get(NESTED), Mapping) else ()  # by the nested encoder
-        for name, value in values.items():
-            if name not in NETWORK_ARGUMENTS or not isinstance(value, str):
-                yield from named_code(value, source)
-            elif ":" in value and name not in replaced:
-                yield value
+        replaced = NETWORK_ARGUMENTS if isinstance(content.get(NESTED), Mapping) else ()  # by the nested encoder
+        for name, value in content.items():
+            is_network = name in NETWORK_ARGUMENTS and isinstance(value, str)
+            if name == "class_path" or (is_network and ":" in value and name not in replaced):
+                yield str(value)
+            else:
+                yield from named_code(value, with_texts)
     elif isinstance(content, list | tuple):
         for each in content:
-            yield from named_code(each, source)
-    elif isinstance(content, str):
-        yield from _code_in_text(content, source)
-
-
-def _code_in_text(text: str, source: str | Path) -> Iterator[str]:
-    """Yield the code that a text names: itself, or what it holds as YAML."""
-    is_import = IMPORT_PATH.fullmatch(text) is not None and _can_be_found(package_of(text))
-    is_of_data = text.rpartition(".")[2] in DATA_SUFFIXES and not _has_package_beside(text, source)
-    is_config = text.endswith(CONFIG_SUFFIXES) and _came_with(text, source)
-    if (is_import and not is_of_data) or is_config:
-        yield text
-    elif any(mark in text for mark in ":[{"):
-        try:
-            content = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError, RecursionError):  # no parser reads it either
-            return
-        if not isinstance(content, str):
-            yield from named_code(content, source)
-
-
-def _can_be_found(package: str) -> bool:
-    """Return whether Python could import a package; it is not imported."""
-    _search_working_directory()
-    return package in sys.modules or importlib.util.find_spec(package) is not None
-
-
-def _has_package_beside(name: str, source: str | Path) -> bool:
-    """Return whether the package of an import path came with a checkpoint."""
-    found = PathFinder.find_spec(package_of(name))
-    return found is not None and _lies_beside(found, source)
-
-
-def _lies_beside(module: ModuleSpec, source: str | Path) -> bool:
-    """Return whether a module that Python has found, or a folder of a namespace, came with a checkpoint."""
-    places = [module.origin] if module.origin else list(module.submodule_search_locations or [])
-    return any(_is_beside(place, source) for place in places)
-
-
-def _came_with(path: str | Path, source: str | Path) -> bool:
-    """Return whether a file lies in the folder of a checkpoint or below, unless that is the working directory."""
-    try:
-        return Path(path).is_file() and _is_beside(path, source)
-    except (OSError, ValueError):  # a text that is no path
-        return False
+            yield from named_code(each, with_texts)
+    elif with_texts and isinstance(content, str) and WORD.fullmatch(content) is None:
+        yield content
 
 
 def _is_beside(path: str | Path, source: str | Path) -> bool:
@@ -200,31 +151,35 @@ def _is_beside(path: str | Path, source: str | Path) -> bool:
 
 
 def _is_trusted(name: str, source: str | Path) -> bool:
-    """Return whether a name is of `TRUSTED`, or of the user's own code for a checkpoint; import nothing.
+    """Return whether a name is of `TRUSTED`, or of the user's own code for a checkpoint; import nothing of others.
 
-    An installed package is not the user's for the folder in which it lies, nor is what came with the checkpoint, also
-    where that lies below a package of the user's.
+    Of the functions of `TRUSTED` those are trusted that make networks. An installed package is not the user's for the
+    folder in which it lies, nor is what came with the checkpoint, also where that lies below a package of the user's.
     """
     package, *parts = re.split("[.:]", name)
     if package in TRUSTED:
-        return True
+        module, _, function = name.partition(":")
+        return not function or module in LIBRARIES or makes_networks(import_named(module, function, str(source)))
     if package == SCRIPT or not package.isidentifier():  # a script is decided by name
         return False
     _search_working_directory()
-    found = PathFinder.find_spec(package)
-    if found is None or not found.has_location:
-        return False
-    file = Path(str(found.origin)).resolve()
-    installed = (sys.prefix, sys.base_prefix, site.getusersitepackages())
-    if any(map(file.is_relative_to, installed)) or _came_with(file, source):
-        return False
-    for part in parts:  # the modules below it, which Python would import next
-        found = PathFinder.find_spec(part, found.submodule_search_locations or [])
-        if found is None:
+    found: list[ModuleSpec] = []
+    locations: Sequence[str] | None = None
+    for part in (package, *parts):  # the modules that Python would import, one below the other
+        module_found = PathFinder.find_spec(part, locations)
+        if module_found is None:
             break
-        if _lies_beside(found, source):
+        found.append(module_found)
+        locations = module_found.submodule_search_locations or []
+    if not found or not found[0].has_location:
+        return False
+    for each in found:
+        places = [each.origin] if each.origin else each.submodule_search_locations or []
+        if any(_is_beside(place, source) for place in places):
             return False
-    return file.is_relative_to(Path.cwd())
+    file = Path(str(found[0].origin)).resolve()
+    installed = (sys.prefix, sys.base_prefix, site.getusersitepackages())
+    return file.is_relative_to(Path.cwd()) and not any(map(file.is_relative_to, installed))
 
 
 def _is_of_this_script(name: str) -> bool:
@@ -255,7 +210,7 @@ def check_names(recipe: object, source: str | Path) -> Recipe:
     if not isinstance(class_path, str) or not isinstance(arguments, Mapping):
         raise ValueError(f"{source}: is damaged: it names no class with arguments")
     given = own_arguments(arguments)
-    refuse(named_code({"class_path": class_path, "init_args": given}, source), source)
+    refuse(named_code({"class_path": class_path, "init_args": given}), source)
     for name in NETWORK_ARGUMENTS:
         spec = given.get(name)
         is_file = isinstance(spec, str) and ":" not in spec and spec != "raw_colour"
@@ -281,21 +236,58 @@ def make(recipe: object, source: str | Path, **overrides: Any) -> Any:
         ValueError: if the recipe names code that is not allowed, or the constructor refuses the arguments.
     """
     accepted = check_names(recipe, source)
-    package, _, name = accepted["class_path"].rpartition(".")
-    kind = import_named(package, name, f"{source}: its class {accepted['class_path']}")
+    return constructed(_class_of(accepted, source), accepted["init_args"] | overrides, source)
+
+
+def _class_of(recipe: Recipe, source: str | Path) -> type[nn.Module]:
+    """Import the class of a recipe whose names are allowed."""
+    package, _, name = recipe["class_path"].rpartition(".")
+    kind = import_named(package, name, f"{source}: its class {recipe['class_path']}")
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise ValueError(f"{source}: its class {accepted['class_path']} is not a torch.nn.Module")
-    return constructed(kind, accepted["init_args"] | overrides, source)
+        raise ValueError(f"{source}: its class {recipe['class_path']} is not a torch.nn.Module")
+    return kind
+
+
+def check_texts(recipe: Recipe, source: str | Path) -> None:
+    """Check the texts of a recipe that a parser reads, whose names are allowed; import its class.
+
+    A parser may import a text, or read YAML or a config in it, unless the argument is annotated as a text or a number.
+
+    Raises:
+        ValueError: one line with all texts that the user would have to allow.
+    """
+    hints: dict[str, Any] = {}
+    for base in reversed(_class_of(recipe, source).__mro__):
+        typed = hints_of(base.__init__)
+        for name, parameter in inspect.signature(base.__init__).parameters.items():
+            hints[name] = Any if parameter.annotation is parameter.empty else typed.get(name)
+    for name, value in recipe["init_args"].items():
+        hint = hints.get(name)
+        is_data = hint is Any and re.search(r"class_path|\\", str(value)) is None
+        is_dict = isinstance(value, Mapping) and dict in (hint, *get_args(hint))  # which a parser leaves as it is
+        if not (is_plain(hint) or is_data or is_dict):
+            refuse(named_code(value, with_texts=True), source)
+
+
+def is_plain(hint: Any) -> bool:
+    """Return whether an annotation is one of `PLAIN`, or made of such alone."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType, list, tuple):
+        return all(map(is_plain, get_args(hint)))
+    return origin is Literal or any(hint is each for each in PLAIN)
+
+
+def hints_of(function: Any) -> dict[str, Any]:
+    """Return the annotations of a function; none if it has types that it does not import."""
+    try:
+        return get_type_hints(function)
+    except (NameError, TypeError):  # or is no function
+        return {}
 
 
 def makes_networks(kind: Any) -> bool:
     """Return whether this is a class of modules, or a function that is declared to return one."""
-    if isinstance(kind, type):
-        return issubclass(kind, nn.Module)
-    try:
-        made = get_type_hints(kind).get("return")
-    except (NameError, TypeError):  # no function, or with types that it does not import
-        return False
+    made = kind if isinstance(kind, type) else hints_of(kind).get("return")
     return isinstance(made, type) and issubclass(made, nn.Module)
 
 
@@ -373,15 +365,10 @@ def _search_working_directory() -> None:
 
 
 def whole_names(names: Iterable[str], between: str = ", ") -> str:
-    """Return the first names of a list for a message, each whole, and the number of the others."""
-    given = list(names)
-    shown: list[str] = []
-    for name in given:
-        if shown and len(between.join([*shown, name])) > LONGEST:
-            break
-        shown.append(name[:LONGEST])
-    others = len(given) - len(shown)
-    return between.join(shown) + (f" and {others} more" if others else "")
+    """Return the first names of a list for a message, and the number of the others."""
+    given = [name[:LONGEST] for name in names]
+    others = len(given) - MOST_NAMES
+    return between.join(given[:MOST_NAMES]) + (f" and {others} more" if others > 0 else "")
 
 
 def reason(error: BaseException) -> str:

@@ -1,14 +1,21 @@
 """The gate: a file has nothing made but classes of this project, and what the command line names."""
 
+import inspect
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
+import timm
+import torch
 
 from tests.helpers.refusal import refused
-from vidcorr.backbones import trust
+from vidcorr.backbones import EncoderSpec, trust
+from vidcorr.backbones.checkpoints import saved_model, write_checkpoint
 from vidcorr.backbones.trust import make
+from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 
 pytestmark = pytest.mark.usefixtures("canary")
 FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
@@ -42,37 +49,68 @@ LIIR = "vidcorr.lightning_modules.liir.Liir"
 
 
 @pytest.mark.parametrize("door", TABLES["doors"])
-def test_all_that_the_arguments_of_a_file_hold_is_checked_before_an_import(door, tmp_path, monkeypatch):
+def test_all_that_a_parser_would_read_in_a_file_is_checked_before_an_import(door, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trust, "_allowed", {TYPED})
     (tmp_path / "model1").mkdir()
     (tmp_path / "model1/given.yaml").write_text(f"class_path: {CANARY}.Song\n")
-    recipe = {"class_path": LIIR, "init_args": {"bank": TABLES["doors"][door]}}
-    refused(ValueError, "names code", trust.check_names, recipe, "model1/x.ckpt")
+    for class_path, argument in ((LIIR, "bank"), (LIIR, "other"), (TYPED, "loss"), (TYPED, "anything")):
+        if argument == "anything" and door in ("text", "built in", "config"):
+            continue  # stays a text where nothing else is asked for
+        arguments = {"backbone": "timm:resnet18.tv_in1k", argument: TABLES["doors"][door]}
+        metadata = {"class_path": class_path, "version": "1", "encoder": None}
+        content = {"vidcorr": metadata, "state_dict": {}, "hyper_parameters": arguments}
+        torch.save(content, "model1/x.ckpt")
+        refused(ValueError, "names code .* --allow ", saved_model, "model1/x.ckpt")
     assert "this" not in sys.modules
 
 
-def test_texts_that_name_no_code_are_arguments():
-    texts = ["res4.b1", "12:30", "a: b", "[1, 2]", "{", "runs/x.yaml", "1e-3", "average", "x" * 5000, "a\0b"]
-    assert trust.check_names({"class_path": LIIR, "init_args": {"note": texts}}, "runs/x.ckpt")
+class Typed(VFSSimSiam):
+    """A method with arguments that a parser reads as texts, as code, or as anything."""
+
+    def __init__(
+        self,
+        videos: str | list[str] = "",
+        loss: Callable[..., object] | None = None,
+        anything: Any = None,
+        unnamed=None,
+        **others: Any,
+    ) -> None:
+        super().__init__(**others)
 
 
-def test_names_of_files_are_arguments_but_not_of_a_package_or_a_config_that_came_with_the_checkpoint(
-    tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    for file in ("train/a.mp4", "runs/labels.txt", "runs/names.yaml", "model1/__init__.py"):
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).touch()
-    texts = ["test.csv", "train.txt", "code.json", "runs/labels.txt"]
-    assert trust.check_names({"class_path": LIIR, "init_args": {"note": texts}}, "runs/x.ckpt")
-    (tmp_path / "model1/weights").mkdir()
-    (tmp_path / "model1/link.ckpt").symlink_to("weights/x.ckpt")
-    for text, checkpoint in (
-        ("model1.csv", "model1/x.ckpt"),
-        ("model1.csv", "model1/link.ckpt"),
-        ("runs/names.yaml", "runs/x.ckpt"),
-    ):
-        refused(ValueError, "--allow", trust.check_names, {"class_path": LIIR, "init_args": {"note": text}}, checkpoint)
+TYPED = f"{__name__}.Typed"
+
+
+def test_texts_that_name_no_code_are_arguments(tmp_path, monkeypatch):
+    monkeypatch.setattr(trust, "_allowed", {TYPED})
+    texts = ["res4.b1", "12:30", "a: b", "[1, 2]", "{", "runs/x.yaml", "1e-3", "average", "x" * 5000, "test.csv"]
+    arguments = {"videos": [*texts, f"{CANARY}.Song"], "anything": texts, "unnamed": "train.txt", "loss": None}
+    write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "x.ckpt")
+    content = torch.load(tmp_path / "x.ckpt", weights_only=True)
+    content["vidcorr"]["class_path"] = TYPED
+    torch.save(content | {"hyper_parameters": arguments}, tmp_path / "x.ckpt")
+    assert saved_model(tmp_path / "x.ckpt") == {"class_path": TYPED, "init_args": arguments}
+
+
+def test_functions_of_trusted_packages_that_name_no_network_are_the_users_word(monkeypatch):
+    """A file names those that say that they return a module; of timm's, some do not say it."""
+    monkeypatch.setattr(trust, "_allowed", set())
+    functions = [timm.models.model_entrypoint(name) for name in timm.list_models()]
+    says_it = {True: 0, False: 0}
+    for function in functions:
+        made = get_type_hints(inspect.unwrap(function)).get("return")
+        is_module = isinstance(made, type) and issubclass(made, torch.nn.Module)
+        says_it[is_module] += 1
+        spec = f"timm.models:{function.__name__}"
+        recipe = {"class_path": FROZEN, "init_args": {"spec": spec}}
+        if not is_module:
+            refused(ValueError, f"--allow {spec} ", trust.check_names, recipe, "x.ckpt")
+            trust.allow_named(["evaluate", spec])
+        assert trust.check_names(recipe, "x.ckpt")
+    assert min(says_it.values()) > 50
+    with torch.device("meta"):
+        assert EncoderSpec("timm.models:efficientvit_b0").build()
 
 
 def test_a_module_that_came_with_a_checkpoint_is_not_the_users(tmp_path, monkeypatch):
