@@ -208,7 +208,7 @@ def test_a_checkpoint_takes_other_arguments_and_lacks_weights_if_the_user_says_s
     del content["state_dict"][lacking]
     torch.save(content, path)
     kind = getattr(lightning_modules, name)
-    refused(ValueError, "Missing keys", kind.load_from_checkpoint, path)
+    refused(ValueError, "Missing key", kind.load_from_checkpoint, path)
     changed = next(key for key in ("base_lr", "lr", "encoder_momentum") if key in module.hparams)
     save_hparams_to_yaml(arguments, {changed: 0.25})
     loaded = kind.load_from_checkpoint(path, hparams_file=arguments, strict=False)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..description import Network
 from ..videos.files import unfinished
-from .trust import Recipe, check_names, check_texts, reason, whole_names
+from .trust import LONGEST, Recipe, check_names, check_texts, reason
 
 METADATA_KEY = "vidcorr"
 
@@ -221,25 +221,8 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
         module.load_state_dict(state, strict=strict)
     except RuntimeError as error:
         kind = type(module).__name__
-        raise ValueError(f"{source}: does not fit {kind}: {_differences(module, state) or reason(error)}") from error
-
-
-def _differences(module: nn.Module, state: Mapping[str, Tensor]) -> str:
-    """Return how weights differ from those of a module: missing and unexpected names, or else up to three shapes."""
-    own = module.state_dict()
-    missing = own.keys() - state.keys()
-    unexpected = state.keys() - own.keys()
-    faults = []
-    if missing:
-        faults.append(f"Missing keys: {whole_names(sorted(missing))}")
-    if unexpected:
-        faults.append(f"Unexpected keys: {whole_names(sorted(unexpected))}")
-    if faults:
-        return "; ".join(faults)
-    for name in own:
-        if own[name].shape != state[name].shape:
-            faults.append(f"{name} has shape {tuple(state[name].shape)}, not {tuple(own[name].shape)}")
-    return "; ".join(sorted(faults)[:3])
+        said = " ".join(str(error).partition(":")[2].split())  # after torch's words for an error of this kind
+        raise ValueError(f"{source}: does not fit {kind}: {said[:LONGEST]}") from error
 
 
 def write_checkpoint(module: Any, output: Path) -> None:

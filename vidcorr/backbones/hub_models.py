@@ -2,6 +2,8 @@
 
 import inspect
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,31 @@ from ..description import Input
 from .copies import device_of
 from .extractor import FeatureExtractor, features_by, stage_indices, stage_names, type_of_weights
 from .outputs import PROBE, map_of_tokens, patch_of, require_map
+from .trust import reason
 
 CONFIG = "config.json"
 """File by which a folder is that of a model of `transformers`."""
 PREPROCESSOR = "preprocessor_config.json"
 UNUSED = re.compile(r"(.+\.)?(pooler\..+|mask_token)")
 """Weights that move no map; files of other tasks lack them."""
+
+
+@contextmanager
+def fetched(what: str, how: str = "") -> Iterator[None]:
+    """Answer an error of a library's client in a block by one line.
+
+    Args:
+        what: the network, and what of it is fetched.
+        how: how it is fetched where there is a network; empty for a local folder.
+
+    Raises:
+        ValueError: for any error of the block.
+    """
+    try:
+        yield
+    except Exception as error:  # of many types
+        remedy = f"; where there is a network, {how}" if how else ""
+        raise ValueError(f"{what}: {reason(error)}{remedy}") from error
 
 
 def is_of_transformers(network: nn.Module) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -15,8 +15,8 @@ from ..near_names import did_you_mean
 from ..videos.digests import file_digest
 from .checkpoints import METADATA_KEY, read_content, recipe_of
 from .extractor import RawColour, eval_mode
-from .hub_models import is_folder_of_model
-from .trust import TRUSTED, allow, import_named, named_code, package_of, reason, refuse
+from .hub_models import fetched, is_folder_of_model
+from .trust import TRUSTED, allow, import_named, named_code, package_of, refuse
 from .video import from_transformers
 
 SHORT_NAMES = {
@@ -55,8 +55,6 @@ FORMS = "timm:NAME, torchvision:NAME, torchhub:OWNER/REPO:ENTRY or package.modul
 """Names of networks with a prefix, for messages."""
 TRANSFORMERS = "transformers:"
 """Prefix of models of `transformers`, by a name on the hub or a folder."""
-WITH_NETWORK = "where there is a network,"
-"""Begins the remedy for a file that cannot be fetched."""
 HUB = "torchhub:"
 """Prefix of networks by an entry of torch.hub: `torchhub:OWNER/REPO:ENTRY`, or of a clone, `torchhub:FOLDER:ENTRY`."""
 
@@ -288,16 +286,13 @@ def local_file(path: str | Path) -> Path:
     owner, _, rest = str(path).removeprefix("hf:").lstrip("/").partition("/")
     name, _, file = rest.partition("/")
     hub = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
-    try:
+    with fetched(str(path), f"hf download {owner}/{name} {file}".rstrip()):
         if not file:
             files = [each for each in hub.list_repo_files(f"{owner}/{name}") if each.endswith(SUFFIXES)]
             if len(files) != 1:
                 raise ValueError(f"holds {len(files)} files of weights: write hf://OWNER/NAME/FILE")
             file = files[0]
         return Path(hub.hf_hub_download(f"{owner}/{name}", file))
-    except Exception as error:  # the client's errors are of many types
-        remedy = f"{WITH_NETWORK} hf download {' '.join(filter(None, (f'{owner}/{name}', file)))}"
-        raise ValueError(f"{path}: {reason(error)}; {remedy}") from error
 
 
 def _timm(name: str, pretrained: bool) -> nn.Module:
@@ -312,16 +307,15 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
         options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
     elif file in ("swin_transformer", "swin_transformer_v2"):
         options = {"strict_img_size": False}
-    try:
+    what = f"backbone timm:{name}"
+    how = ""
+    record = timm.get_pretrained_cfg(name)
+    if pretrained and record is not None and record.hf_hub_id:
+        place = record.hf_hub_id
+        what += f": its weights, model.safetensors of {place} on the Hugging Face hub, cannot be fetched"
+        how = f"hf download {place} --local-dir FOLDER, then timm:{name}=FOLDER/model.safetensors"
+    with fetched(what, how):
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
-    except Exception as error:  # the client's errors are of many types
-        record = timm.get_pretrained_cfg(name)
-        if not pretrained or record is None or not record.hf_hub_id:
-            raise
-        place = f"{record.hf_hub_id}/{name}" if record.hf_hub_id.endswith("/") else record.hf_hub_id
-        files = f"its weights, model.safetensors of {place} on the Hugging Face hub, cannot be fetched"
-        remedy = f"hf download {place} --local-dir FOLDER, then timm:{name}=FOLDER/model.safetensors"
-        raise ValueError(f"backbone timm:{name}: {files}: {reason(error)}; {WITH_NETWORK} {remedy}") from error
 
 
 def _in_libraries(name: str) -> list[str]:
@@ -348,11 +342,9 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
     if models.get_model_builder(name).__module__ != RESNETS:
         raise ValueError(f"backbone torchvision:{name}: no ResNet; timm:NAME has other networks")
     chosen: Any = models.get_model_weights(name).DEFAULT if pretrained else None
-    try:
+    how = f"download {chosen.url}, then torchvision:{name}=FILE" if pretrained else ""
+    with fetched(f"backbone torchvision:{name}", how):
         network = models.get_model(name, weights=chosen, zero_init_residual=True)
-    except OSError as error:
-        remedy = f"{WITH_NETWORK} download {chosen.url}, then torchvision:{name}=FILE"
-        raise ValueError(f"backbone torchvision:{name}: its weights cannot be fetched: {error}; {remedy}") from error
     network.fc = nn.Identity()
     return network
 
@@ -365,28 +357,20 @@ def _of_torch_hub(spec: str, with_weights: bool) -> Any:
     """
     place, _, entry = spec.removeprefix(HUB).rpartition(":")
     refuse([spec], f"backbone {spec}")
-    source = "local" if Path(place).is_dir() else "github"
-    options: dict[str, Any] = {"source": source, "trust_repo": True, "verbose": False}
-    try:
-        made = _called_entry(place, entry, options if with_weights else options | {"pretrained": False})
-    except Exception as error:  # of code of others
-        said = f"backbone {spec}: {entry} of {place} cannot be made: {reason(error)}"
-        if source == "github":
-            clone = f"git clone https://github.com/{place.partition(':')[0]} FOLDER"
-            said += f"; {WITH_NETWORK} {clone}, then --allow FOLDER and {HUB}FOLDER:{entry}=FILE with its weights"
-        raise ValueError(said) from error
+    options: dict[str, Any] = {"source": "local", "trust_repo": True, "verbose": False}
+    how = ""
+    if not Path(place).is_dir():
+        options["source"] = "github"
+        clone = f"git clone https://github.com/{place.partition(':')[0]} FOLDER"
+        how = f"{clone}, then --allow FOLDER and {HUB}FOLDER:{entry}=FILE with its weights"
+    with fetched(f"backbone {spec}: {entry} of {place} cannot be made", how):
+        try:
+            made = torch.hub.load(place, entry, **options, **({} if with_weights else {"pretrained": False}))
+        except TypeError as error:
+            if with_weights or "pretrained" not in str(error):
+                raise
+            made = torch.hub.load(place, entry, **options)  # takes no such word
     return made[0] if isinstance(made, tuple) else made
-
-
-def _called_entry(place: str, entry: str, options: Mapping[str, Any]) -> Any:
-    """Call an entry of torch.hub, without `pretrained` if it takes no such word."""
-    try:
-        return torch.hub.load(place, entry, **options)
-    except TypeError as error:
-        if "pretrained" not in str(error) or "pretrained" not in options:
-            raise
-    others = {name: value for name, value in options.items() if name != "pretrained"}
-    return torch.hub.load(place, entry, **others)
 
 
 def pooled_width(network: nn.Module) -> int:

@@ -258,8 +258,9 @@ def check_texts(recipe: Recipe, source: str | Path) -> None:
     """
     hints: dict[str, Any] = {}
     for base in reversed(_class_of(recipe, source).__mro__):
-        typed = hints_of(base.__init__)
-        for name, parameter in inspect.signature(base.__init__).parameters.items():
+        constructor = vars(base).get("__init__", object.__init__)
+        typed = hints_of(constructor)
+        for name, parameter in inspect.signature(constructor).parameters.items():
             hints[name] = Any if parameter.annotation is parameter.empty else typed.get(name)
     for name, value in recipe["init_args"].items():
         hint = hints.get(name)

@@ -18,9 +18,8 @@ from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from ..functional.device import to_device
 from ..videos.files import require_one_of
 from .extractor import VIEW_OF_TRANSFORMERS, NoSuchMap, View, eval_mode, normalised
-from .hub_models import image_model
+from .hub_models import fetched, image_model
 from .outputs import form_of, map_of_tokens, measured_stride, patch_of, stated_stride
-from .trust import reason
 
 Upsampling = Literal["trilinear", "cubic"]
 Layout = Literal["CTHW", "TCHW"]
@@ -259,7 +258,8 @@ def from_transformers(name: str, with_weights: bool = True) -> nn.Module:
     """
     from transformers import AutoModel, PretrainedConfig, VJEPA2Config
 
-    try:
+    how = "" if Path(name).is_dir() else f"hf download {name} --local-dir FOLDER, then FOLDER"
+    with fetched(f"backbone transformers:{name}: cannot be loaded", how):
         fields, _ = PretrainedConfig.get_config_dict(name)
         if fields.get("model_type") != VJEPA2Config.model_type:
             return image_model(name, with_weights)
@@ -268,10 +268,6 @@ def from_transformers(name: str, with_weights: bool = True) -> nn.Module:
         if unknown:
             raise ValueError(f"its configuration has fields that are not known here: {', '.join(sorted(unknown))}")
         model = AutoModel.from_pretrained(name, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
-    except Exception as error:  # the library's errors are of many types
-        remedy = f"where there is a network, hf download {name} --local-dir FOLDER, then FOLDER"
-        said = reason(error) if Path(name).is_dir() else f"{reason(error)}; {remedy}"
-        raise ValueError(f"backbone transformers:{name}: cannot be loaded: {said}") from error
     return Clips(VJepa2(model.eval()), tubelet=model.config.tubelet_size, layout="TCHW")
 
 
