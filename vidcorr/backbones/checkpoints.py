@@ -152,6 +152,9 @@ def check_metadata(checkpoint: object, source: str | Path) -> None:
         file = shlex.quote(str(source))
         with_network = f"torchvision:resnet18={file}, timm:NAME={file} or my_module:MyClass={file}"
         advice = f"weights alone are named with their network, {with_network}"
+        folder = Path(source).parent
+        if (folder / "config.json").is_file():
+            advice = f"its folder is a network of transformers, {shlex.quote(str(folder))}; {advice}"
         raise ValueError(f"{source}: not a checkpoint of vidcorr; {advice}; or vidcorr convert {file} OUT.ckpt")
     if not isinstance(checkpoint[METADATA_KEY], dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise ValueError(f"{source}: is damaged: it lacks its weights or their description")

@@ -45,7 +45,7 @@ def fetched(what: str, how: str = "") -> Iterator[None]:
 def is_of_transformers(network: nn.Module) -> bool:
     """Return whether a network is an image model of `transformers`."""
     of_library = any(base.__module__.startswith("transformers.") for base in type(network).__mro__)
-    return of_library and getattr(network, "main_input_name", None) == "pixel_values"
+    return of_library and next(iter(inspect.signature(network.forward).parameters), "") == "pixel_values"
 
 
 class HubExtractor(FeatureExtractor):
@@ -73,14 +73,12 @@ class HubExtractor(FeatureExtractor):
         patch = patch_of(network) or 1
         height, width = (-(-side // patch) * patch for side in PROBE)  # rounded up to whole patches
         blank = torch.zeros(1, 3, height, width, device=device_of(network), dtype=type_of_weights(network))
-        output = features_by(lambda images: outputs_of(network, images), blank)
-        states = getattr(output, "hidden_states", None)
-        last = getattr(output, "last_hidden_state", None)
-        if states is None or last is None:
-            raise ValueError(f"{kind}: gives no hidden states: name its base model")
+        last, states = features_by(lambda images: outputs_of(network, images), blank)
+        if last is None or not states:
+            raise ValueError(f"{kind}: gives no last hidden state of its blocks: name its base model")
         gives_tokens = last.ndim == 3
         self.prefix = "block" if gives_tokens else "stage"
-        names = stage_names(self.prefix, len(states) - 1)  # the first state is that of the embedding
+        names = stage_names(self.prefix, len(states))
         super().__init__(stage or names[-1], names, kind)
         self.network: Any = network
         self.final = final_norm_of(network, states[-1], last) if gives_tokens else nn.Identity()
@@ -88,7 +86,7 @@ class HubExtractor(FeatureExtractor):
             self.set_stride(patch, stride)
             self._map(last, (height, width))  # refuses a model that drops or merges tokens
         else:
-            strides = [round(height / states[index + 1].shape[2]) for index in self._indices()]
+            strides = [round(height / states[index].shape[2]) for index in self._indices()]
             self.set_stride(self.common_stride(strides), stride)
         self.multiple = self.stride
         self.eval()
@@ -99,10 +97,10 @@ class HubExtractor(FeatureExtractor):
     def map_of(self, images: Tensor) -> Tensor:
         """Return the maps of the blocks or stages, from one pass."""
         padded = pad(images, (0, -images.shape[3] % self.stride, 0, -images.shape[2] % self.stride))
-        states = outputs_of(self.network, padded).hidden_states
+        _, states = outputs_of(self.network, padded)
         maps: dict[str, Tensor] = {}
         for index in self._indices():
-            state = states[index + 1]
+            state = states[index]
             if self.final_norm:
                 state = self.final(state)
             maps[f"{self.prefix}{index + 1}"] = self._map(state, (padded.shape[2], padded.shape[3]))
@@ -121,18 +119,41 @@ class HubExtractor(FeatureExtractor):
         return require_map(found, self.kind)
 
 
-def outputs_of(model: Any, images: Tensor) -> Any:
-    """Return the output of a model with all hidden states; positions are interpolated by the library."""
-    options = {"output_hidden_states": True, "return_dict": True}
+def blocks_of(model: nn.Module) -> nn.ModuleList:
+    """Return the blocks or stages of a model: its outermost list of modules; an empty list without one."""
+    for part in model.modules():
+        if isinstance(part, nn.ModuleList):
+            return part
+    return nn.ModuleList()
+
+
+def outputs_of(model: Any, images: Tensor) -> tuple[Tensor | None, list[Tensor]]:
+    """Return the last hidden state of a model, None if it states none, and the outputs of its blocks or stages.
+
+    They are taken from the blocks, because the last of the library's `hidden_states` is before the final norm in some
+    of its versions and after it in others. Positions are interpolated by the library.
+    """
+    states: list[Tensor] = []
+
+    def keep(block: nn.Module, given: object, output: Any) -> None:
+        states.append(output[0] if isinstance(output, tuple) else output)
+
+    options = {"return_dict": True}
     if "interpolate_pos_encoding" in inspect.signature(model.forward).parameters:
         options["interpolate_pos_encoding"] = True
-    return model(pixel_values=images, **options)
+    hooks = [block.register_forward_hook(keep) for block in blocks_of(model)]
+    try:
+        return getattr(model(pixel_values=images, **options), "last_hidden_state", None), states
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def final_norm_of(model: nn.Module, state: Tensor, last: Tensor) -> nn.Module:
-    """Return the norm that makes a model's output from its last hidden state; an identity, if none does."""
-    for part in model.children():
-        if isinstance(part, nn.LayerNorm) and torch.allclose(part(state), last, atol=1e-5):
+    """Return the norm that makes a model's output from that of its last block; an identity, if none does."""
+    inside = set(blocks_of(model).modules())
+    for part in model.modules():
+        if isinstance(part, nn.LayerNorm) and part not in inside and torch.allclose(part(state), last, atol=1e-5):
             return part
     return nn.Identity()
 

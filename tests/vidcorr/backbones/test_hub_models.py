@@ -69,7 +69,8 @@ def test_tokens_of_a_folder_are_maps_of_its_blocks(name, tmp_path):
     def as_map(tokens):
         return tokens[:, -8 * 12 :].mT.unflatten(2, (8, 12))
 
-    first = as_map(model.get_submodule(norm)(output.hidden_states[1]))
+    (final,) = (part for name, part in model.named_modules() if name.split(".")[-1] == norm)
+    first = as_map(final(output.hidden_states[1]))
     expected = {None: as_map(output.last_hidden_state), "block1": first}
     doors = (str(tmp_path), f"transformers:{tmp_path}", model)
     for door in doors:
@@ -80,10 +81,12 @@ def test_tokens_of_a_folder_are_maps_of_its_blocks(name, tmp_path):
             assert (view.stride, view.input.mean) == (8, tuple(MEAN))
     bare = build_feature_extractor(doors[0], "block1+block3")
     bare.final_norm = False
-    before = [as_map(output.hidden_states[place]) for place in (1, 3)]
-    torch.testing.assert_close(bare(images), torch.cat(before, dim=1))
+    before, last = bare(images).chunk(2, dim=1)
+    torch.testing.assert_close(before, as_map(output.hidden_states[1]))
+    torch.testing.assert_close(final(last.movedim(1, -1)).movedim(-1, 1), expected[None])
     assert load(doors[0]).input.source == f"preprocessor_config.json of {tmp_path.name}"
     assert build_feature_extractor(doors[0])(torch.rand(1, 3, 61, 90)).shape == (1, 32, 8, 12)
+    refused(ValueError, f"its folder is a network of transformers, {tmp_path}; ", load, tmp_path / "model.safetensors")
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -138,6 +141,8 @@ def test_the_hubs_file_is_timms_network(name, tmp_path):
     model = saved(tmp_path, kind, config(**sides, **sizes))
     for part in model.parameters():
         torch.nn.init.normal_(part, std=0.1)
+    if name == "dinov2":  # whose positions timm alone resamples with antialiasing: here they are equal in all cells
+        model.embeddings.position_embeddings[:, 1:] = 0.1
     model.save_pretrained(tmp_path)
     file = tmp_path / "model.safetensors"
     convert(file, tmp_path / "own.ckpt")
@@ -147,4 +152,4 @@ def test_the_hubs_file_is_timms_network(name, tmp_path):
     expected = build_feature_extractor(model, **given)(images)
     for text in (f"{spec}={file}", str(tmp_path / "own.ckpt")):
         found = build_feature_extractor(text, **given)(images)
-        assert torch.nn.functional.cosine_similarity(found, expected).min() > 0.98, text  # positions by other filters
+        torch.testing.assert_close(found, expected)
