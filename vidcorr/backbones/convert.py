@@ -15,16 +15,13 @@ from torch import Tensor, nn
 from ..description import IMAGENET_MEAN, IMAGENET_STD, REMEDY, Input
 from ..errors import printable
 from ..videos.files import require_one_of
-from . import vit
-from .checkpoints import load_weights, without_prefix, write_checkpoint
+from .checkpoints import load_weights, write_checkpoint
 from .encoder import Encoder
 from .foreign import State, choice_rows, fitted, positions_resampled, read_foreign, without_wrappers
 from .networks import EncoderSpec
 from .trust import LONGEST, Recipe, allow, import_path, make
 
 FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
-OF_NETWORK = "encoder.network."
-"""Prefix of a network's weights in a `FrozenEncoder`."""
 SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge", 1536: "giant"}
 """Width of a vision transformer → timm's word for its size."""
 
@@ -69,18 +66,16 @@ def convert(
         allow(architecture)
     family = family_of(weights, architecture, foreign) if kind == "auto" else kind
     table = FAMILIES[family]
-    try:
-        renamed, unused = renamed_by(table, weights)
-        recipe, state = MAKERS.get(family, frozen)(renamed, architecture, table)
-        if stated is not None:
-            recipe["init_args"] |= {"mean": stated.mean, "std": stated.std}
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{foreign}: taken for {family}: {error}") from error
+    spec, state, unused = named_as(family, weights, architecture, foreign)
+    recipe = _recipe(table, spec, state)
+    if stated is not None:
+        recipe["init_args"] |= {"mean": stated.mean, "std": stated.std}
     module = make(recipe, foreign)
     if family == "named" and module.encoder.stated is None:
         raise ValueError(f"{foreign}: weights of no known family, whose input is not known: {REMEDY}")
-    state = positions_resampled(state, module, foreign)
-    load_weights(module, state, f"{foreign}, taken for {family} {recipe['init_args']}")
+    network = module if "module" in table else module.encoder.network
+    state = positions_resampled(state, network, foreign)
+    load_weights(network, state, f"{foreign}, taken for {family} {recipe['init_args']}")
     write_checkpoint(module, output)
     benchmark, _, flags = table.get("benchmark", "davis").partition(" ")
     measure = f"vidcorr validate --ckpt_path {shlex.quote(str(output))} --on {benchmark}=FOLDER {flags}"
@@ -147,15 +142,48 @@ def fitted_to_library(state: State, network: nn.Module, spec: str, source: str |
     fits = fitted(state, network, source, drop_classifier=True)
     state = without_wrappers(state)
     family = family_of(state, spec, source)
-    if network.state_dict().keys() <= fits.keys() or family == "named":
+    if network.state_dict().keys() <= fits.keys() or family == "named" or "module" in FAMILIES[family]:
         return fits
+    return named_as(family, state, spec, source)[1]
+
+
+def named_as(family: str, state: State, spec: str | None, source: str | Path) -> tuple[str, State, dict[str, str]]:
+    """Return the weights of a family under the names of a network, or of a module of ours.
+
+    Args:
+        family: a name in `FAMILIES`.
+        state: foreign weights.
+        spec: name of the network, if known; None: as the family's table and the weights' shapes say.
+        source: the file, for messages.
+
+    Returns:
+        The network's name; its weights; and foreign key → reason for those left out.
+
+    Raises:
+        ValueError: if no rule covers a key, the network has no place for a weight, or its name cannot be found out.
+    """
     table = FAMILIES[family]
     try:
-        renamed, _ = renamed_by(table, state)
-        recipe, weights = MAKERS.get(family, frozen)(renamed, spec, table)
+        renamed, unused = renamed_by(table, state)
+        form = FORMS.get(table.get("form"), _of_family)
+        spec, state = form(renamed, spec, table)
     except (KeyError, ValueError) as error:
         raise ValueError(f"{source}: taken for {family}: {error}") from error
-    return without_prefix(weights, OF_NETWORK) if recipe["class_path"] == FROZEN else fits
+    return spec, state, unused
+
+
+def _recipe(table: Mapping[str, Any], spec: str, state: State) -> Recipe:
+    """Return class and arguments of the module for weights of a family: a `FrozenEncoder`, or that of its table."""
+    stated = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD} if table.get("imagenet") else {}
+    arguments = dict(table.get("arguments", {}))
+    if "module" not in table:
+        arguments |= {"spec": spec} | stated
+    elif stated:  # of a module around an encoder
+        of_encoder = {"spec": spec} | {name: list(value) for name, value in stated.items()}
+        arguments |= {"backbone": spec, "encoder": {"class_path": import_path(Encoder), "init_args": of_encoder}}
+    elif "backbone.position.places" in state:
+        arguments["position_size"] = state["backbone.position.places"].shape[-1]
+    return {"class_path": table.get("module", FROZEN), "init_args": arguments}
 
 
 def renamed_by(table: Mapping[str, Any], state: State) -> tuple[State, dict[str, str]]:
@@ -192,15 +220,6 @@ def _by_first_rule(rules: Mapping[str, str], key: str) -> str | None:
     return None
 
 
-def frozen(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[Recipe, State]:
-    """Return a `FrozenEncoder` around a network, with ImageNet's normalisation if the family's table asks for it."""
-    weights = {f"{OF_NETWORK}{name}": tensor for name, tensor in state.items()}
-    arguments: dict[str, Any] = {"spec": spec or architecture_of(state, table)}
-    if table.get("imagenet"):
-        arguments |= {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
-    return {"class_path": FROZEN, "init_args": arguments}, weights
-
-
 def _has_signs(state: State, signs: Sequence[str]) -> bool:
     """Return whether each sign of a family, a pattern, is the name of a weight; False without signs."""
     for sign in signs:
@@ -210,7 +229,7 @@ def _has_signs(state: State, signs: Sequence[str]) -> bool:
 
 
 def architecture_of(state: State, table: Mapping[str, Any]) -> str:
-    """Return the name of the network of weights: the family's architecture, with the weights' size and patch filled in.
+    """Return the name of the network of weights: the family's architecture, with size, patch and kind filled in.
 
     Weights without patches are those of the architecture, if it has nothing to fill in; else of a ResNet, which is
     known by its shapes: DINO's are of both kinds.
@@ -220,14 +239,14 @@ def architecture_of(state: State, table: Mapping[str, Any]) -> str:
     """
     architecture: str = table.get("architecture", "")
     patches = [tensor for name, tensor in state.items() if name.endswith("patch_embed.proj.weight")]
-    if patches and architecture:
-        width, _, patch, _ = patches[0].shape
-        if width not in SIZES:
-            raise ValueError(f"no transformer of the family has width {width}; name it by --architecture timm:NAME")
-        return architecture.replace("{size}", SIZES[width]).replace("{patch}", str(patch))
-    if architecture and "{" not in architecture:
-        return architecture
-    return resnet_of(state)
+    if not patches or not architecture:
+        return architecture if architecture and "{" not in architecture else resnet_of(state)
+    width, _, patch, _ = patches[0].shape
+    if width not in SIZES:
+        raise ValueError(f"no transformer of the family has width {width}; name it by --architecture timm:NAME")
+    registers = f"_reg{state['register_tokens'].shape[1]}" if "register_tokens" in state else ""
+    biases = "_qkvb" if any(name.endswith("attn.qkv.bias") for name in state) else ""
+    return architecture.format(size=SIZES[width], patch=patch, registers=registers, biases=biases)
 
 
 def resnet_of(state: State) -> str:
@@ -258,62 +277,36 @@ def _without_weights(spec: str) -> Any:
     return network
 
 
-def _liir(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[Recipe, State]:
-    """Convert weights of Liir or MAST; the size of a learned position map is an argument."""
-    arguments: dict[str, Any] = dict(table["arguments"])
-    if "backbone.position.places" in state:
-        places = state["backbone.position.places"][0]  # without the released code's axis of the batch
-        state = state | {"backbone.position.places": places}
-        arguments["position_size"] = places.shape[-1]
-    return {"class_path": "vidcorr.lightning_modules.liir.Liir", "init_args": arguments}, state
+def _of_family(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[str, State]:
+    """Return the name of a family's network, and its weights as they are."""
+    return spec or architecture_of(state, table), state
 
 
-def _cosettle(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[Recipe, State]:
-    """Convert weights of CoSettle, whose encoder was trained on ImageNet's RGB."""
-    spec = spec or architecture_of(state, table)
-    of_encoder = {"spec": spec, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
-    encoder = {"class_path": import_path(Encoder), "init_args": of_encoder}
-    arguments = {"backbone": spec, "encoder": encoder}
-    return {"class_path": "vidcorr.lightning_modules.cosettle.CoSettle", "init_args": arguments}, state
+def _liir(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[str, State]:
+    """Return weights of Liir or MAST, whose network has no name; the position map without the axis of the batch."""
+    name = "backbone.position.places"
+    return "", state | ({name: state[name][0]} if name in state else {})
 
 
-def _named(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[Recipe, State]:
-    """Convert the weights of a network that the user names, also below a prefix."""
+def _named(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[str, State]:
+    """Return the weights of a network that the user names, also below a prefix."""
     if spec is None:
         raise ValueError("name its network by --architecture")
     network, _ = EncoderSpec(spec).build(with_weights=False)
-    return frozen(fitted(state, network, spec, drop_classifier=True), spec, table)
+    return spec, fitted(state, network, spec, drop_classifier=True)
 
 
-def _dinov2(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[Recipe, State]:
+def _dinov2(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[str, State]:
     """Convert by timm's function for DINOv2; a transformer's name tells its size, patch and number of registers."""
     from timm.models.vision_transformer import checkpoint_filter_fn
 
     state = _packed(state)
-    spec = spec or _dinov2_name(state, table)
+    spec = spec or architecture_of(state, table)
     marked = state | {"mask_token": torch.empty(0)}  # timm recognises these files by this key
-    return frozen(checkpoint_filter_fn(marked, _without_weights(spec)), spec, table)
+    return spec, checkpoint_filter_fn(marked, _without_weights(spec))
 
 
-def _dinov2_name(state: State, table: Mapping[str, Any]) -> str:
-    """Return the name of a transformer of DINOv2 by the size, patch and registers of its weights.
-
-    Raises:
-        ValueError: if this package lacks it: of the transformers that DINOv2's own training and T-CoRe save, it has
-            the small and the base one, with patches of 16 px and four registers.
-    """
-    registers = ""  # timm's names say nothing of no registers
-    if "register_tokens" in state:
-        registers = f"_reg{state['register_tokens'].shape[1]}"
-    architecture = table["architecture"].replace("_reg{registers}", registers)
-    spec = architecture_of(state, {"architecture": architecture})
-    package, _, function = spec.partition(":")
-    if package == "vidcorr.backbones" and not hasattr(vit, function):
-        raise ValueError(f"there is no {function} here; name the network by --architecture timm:NAME")
-    return spec
-
-
-def _dinov3(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[Recipe, State]:
+def _dinov3(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[str, State]:
     """Convert by timm's function for DINOv3. Of some sizes all biases of queries and values are zero, and left out."""
     from timm.models.eva import checkpoint_filter_fn
 
@@ -325,8 +318,8 @@ def _dinov3(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[R
         has_biases = has_biases or bool(queries.any()) or bool(values.any())
     if not has_biases:
         state = {name: tensor for name, tensor in state.items() if name not in biases}
-    spec = spec or architecture_of(state, table).replace("{biases}", "_qkvb" if has_biases else "")
-    return frozen(checkpoint_filter_fn(state, _without_weights(spec)), spec, table)
+    spec = spec or architecture_of(state, table)
+    return spec, checkpoint_filter_fn(state, _without_weights(spec))
 
 
 def _packed(state: State) -> State:
@@ -345,20 +338,9 @@ def _packed(state: State) -> State:
     return packed
 
 
-Maker = Callable[[State, str | None, Mapping[str, Any]], tuple[Recipe, State]]
-MAKERS: dict[str, Maker] = {
-    "liir": _liir,
-    "mast": _liir,
-    "cosettle": _cosettle,
-    "tcore": _dinov2,
-    "dinov2_training": _dinov2,
-    "dinov2": _dinov2,
-    "dinov3": _dinov3,
-    "dinov2_hub": _dinov2,
-    "dinov3_hub": _dinov3,
-    "named": _named,
-}
-"""Family → (weights under the table's names, the network's name if known, the family's table) → the module's class and
-arguments, and its weights."""
+Form = Callable[[State, str | None, Mapping[str, Any]], tuple[str, State]]
+FORMS: dict[str | None, Form] = {"liir": _liir, "dinov2": _dinov2, "dinov3": _dinov3, "named": _named}
+"""`form` of a family's table → (weights under the table's names, the network's name if known, the table) → the
+network's name, and its weights."""
 FAMILIES: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("families.yaml").read_text("utf-8"))
 """Name of a family → its table: rules for the names of weights, architecture, and notes; in the order of trial."""

@@ -17,7 +17,7 @@ from .convert import fitted_to_library
 from .copies import Held
 from .encoder import Encoder, unwrapped
 from .extractor import Dilated
-from .foreign import State, choice_rows, fitted, positions_resampled, weights_in
+from .foreign import choice_rows, fitted, positions_resampled, weights_in
 from .liir_encoder import LiirEncoder
 from .networks import (
     HUB,
@@ -239,7 +239,22 @@ def with_weights_of(name: str, file: str) -> nn.Module:
         for row, text in choice_rows(entry, others):
             print(printable(f"{path}: {row} {text}"), flush=True)
     if name.startswith((*LIBRARIES, HUB)):
-        return _library_network(name, state, path)
+        network, described = EncoderSpec(name).build(with_weights=False)
+        weights = fitted_to_library(state, network, name, path)
+    else:
+        network, described = _users_network(name, content, path)
+        weights = fitted(state, network, path)
+    load_weights(network, positions_resampled(weights, network, path), path)
+    network.described = described.with_weights_of(path)  # type: ignore[assignment]
+    return with_channels_last(network.eval())
+
+
+def _users_network(name: str, content: Any, path: Path) -> tuple[nn.Module, Network]:
+    """Make a network of the user's class or function with the arguments in a checkpoint, and describe it.
+
+    Raises:
+        ValueError: one line, if it cannot be made.
+    """
     module, _, kind_name = name.partition(":")
     allow(f"{module}.{kind_name}")
     kind = import_named(module, kind_name, f"network {name}")
@@ -247,24 +262,14 @@ def with_weights_of(name: str, file: str) -> nn.Module:
     if hasattr(kind, "encoder_in_checkpoint"):  # of our base: its arguments name networks
         arguments = check_names({"class_path": f"{module}.{kind_name}", "init_args": arguments}, path)["init_args"]
     try:
-        fresh = constructed(kind, arguments, path)
-        weights = positions_resampled(fitted(state, fresh, path), fresh, path)
-        network: Any = loaded(fresh, weights, path)
+        network = constructed(kind, arguments, path)
     except ValueError as error:
-        remedy = f"name a function that returns the network for these weights, {module}:my_network={file}"
+        remedy = f"name a function that returns the network for these weights, {module}:my_network={path}"
         raise ValueError(f"{error}; or {remedy}") from error
+    described = Network.of(network)
     if not arguments:  # the name alone makes the network again
-        network.described = network.described.model_copy(update={"spec": name})
-    return with_channels_last(network)
-
-
-def _library_network(name: str, state: State, path: Path) -> nn.Module:
-    """Make a network of a library or of torch.hub, which has no classifier, with the weights of a file."""
-    network, described = EncoderSpec(name).build(with_weights=False)
-    weights = fitted_to_library(state, network, name, path)
-    load_weights(network, positions_resampled(weights, network, path), path)
-    network.described = described.with_weights_of(path)  # type: ignore[assignment]
-    return network.eval()
+        described = described.model_copy(update={"spec": name})
+    return network, described
 
 
 def require_name(backbone: object) -> None:

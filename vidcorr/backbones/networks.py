@@ -188,10 +188,12 @@ class EncoderSpec:
             return RawColour(), Network(name="raw colour", spec=spec)
         library, separator, name = spec.partition(":")
         if not separator:
-            forms = _in_libraries(spec) or [FORMS]
+            import timm
+
+            form = f"timm:{spec}" if timm.is_model(spec) else FORMS
             raise ValueError(
                 f"backbone {spec!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write "
-                f"{' or '.join(forms)}{did_you_mean(spec, [*SHORT_NAMES, 'raw_colour'])}"
+                f"{form}{did_you_mean(spec, [*SHORT_NAMES, 'raw_colour'])}"
             )
         source = library
         network: Any
@@ -316,19 +318,6 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
         how = f"hf download {place} --local-dir FOLDER, then timm:{name}=FOLDER/model.safetensors"
     with fetched(what, how):
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
-
-
-def _in_libraries(name: str) -> list[str]:
-    """Return a name with the prefix of each library that has this network."""
-    import timm
-    from torchvision import models
-
-    found = []
-    if name in models.list_models() and models.get_model_builder(name).__module__ == RESNETS:
-        found.append(f"torchvision:{name}")
-    if timm.is_model(name):
-        found.append(f"timm:{name}")
-    return found
 
 
 def _torchvision(name: str, pretrained: bool) -> nn.Module:

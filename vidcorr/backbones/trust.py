@@ -54,30 +54,20 @@ def allow(*names: str) -> None:
     _allowed.update(names)
 
 
-def allow_named(given: object) -> None:
-    """Allow files to name the code that a user's arguments name.
+def allow_named(words: Sequence[str]) -> None:
+    """Allow files to name the code that a user's words name.
 
     Args:
-        given: words of a command line, and contents of its configs; every name in their text is allowed
-            (`--model=my_methods.Mine`, `my_networks:small`, also within JSON). A class is `module:Class` in the words
-            and `module.Class` in a file.
+        words: words of a command line, or the text of a config; every name in them is allowed
+            (`--model=my_methods.Mine`, `my_networks:small`, also within JSON), and the values of `--allow`, which may
+            have slashes, as OWNER/REPO. A class is `module:Class` in the words and `module.Class` in a file.
     """
-    names = re.findall(r"[\w.]+(?::[\w.]+)?", str(given))
+    names = re.findall(r"[\w.]+(?::[\w.]+)?", " ".join(words))
     paths = [name.replace(":", ".") for name in names]
-    allow(*names, *paths, *_values_of_allow(given))
-
-
-def _values_of_allow(given: object) -> list[str]:
-    """Return the values of `allow` in a config or of `--allow` in words, which may have slashes, as OWNER/REPO."""
-    if isinstance(given, Mapping):
-        stated = given.get("allow") or []
-        return [stated] if isinstance(stated, str) else list(stated)
-    if not isinstance(given, Sequence):
-        return []
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--allow", nargs="*", action="extend", default=[])
-    flags, _ = parser.parse_known_args([str(word) for word in given])
-    return list(flags.allow)
+    flags, _ = parser.parse_known_args(words)
+    allow(*names, *paths, *flags.allow)
 
 
 def refuse(names: Iterable[str], source: str | Path) -> None:

@@ -14,7 +14,7 @@ from ..backbones.networks import SHORT_NAMES, is_checkpoint, local_file, on_hub,
 from ..backbones.trust import allow_named
 from ..description import INPUTS
 from .benchmark_choice import refuse_one_name_twice
-from .config_files import find_config, read_yaml, yaml_value
+from .config_files import find_config, read_yaml, with_lists, yaml_value
 from .runs import FILE, ROOT, Record, newest_checkpoint
 
 
@@ -129,7 +129,7 @@ def _content_of(config: str) -> dict[str, Any]:
         return content
     path = find_config(config)
     content = read_yaml(path)
-    allow_named(content)
+    allow_named([str(content), "--allow", *with_lists(content, path).get("allow", [])])
     if (path.parent / FILE).is_file():
         sys.path.append(Record.read(path.parent).folder)
     return content

@@ -20,7 +20,7 @@ from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.backbones import module_from_checkpoint
 from vidcorr.backbones.checkpoints import load_weights, write_checkpoint
-from vidcorr.backbones.convert import FAMILIES, MAKERS, convert, family_of, frozen, renamed_by, report_lines
+from vidcorr.backbones.convert import FAMILIES, FORMS, _of_family, _recipe, convert, family_of, renamed_by, report_lines
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.foreign import ENTRIES, read_foreign, without_wrappers
 from vidcorr.backbones.trust import make
@@ -35,8 +35,14 @@ REAL = json.loads((GOLDEN / "checkpoint_keys.json").read_text("utf-8"))
 
 
 def made(family, state):
-    """Return class and arguments of the module, and its weights."""
-    return MAKERS.get(family, frozen)(state, None, FAMILIES[family])
+    """Return class and arguments of the module, and the weights of its network, of weights under the table's names."""
+    table = FAMILIES[family]
+    spec, weights = FORMS.get(table.get("form"), _of_family)(state, None, table)
+    return _recipe(table, spec, weights), weights
+
+
+def network_in(module):
+    return module.encoder.network if isinstance(module, FrozenEncoder) else module
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"named"}))
@@ -58,7 +64,7 @@ def test_the_keys_of_a_public_file_fit_a_network_of_their_shapes(file, monkeypat
         state = without_wrappers({name: torch.empty(shape) for name, shape in shapes.items()})
         family = family_of(state, None, file)
         recipe, weights = made(family, renamed_by(FAMILIES[family], state)[0])
-        load_weights(make(recipe, file), weights, file)
+        load_weights(network_in(make(recipe, file)), weights, file)
     assert file.startswith(family)
     assert recipe["init_args"] == FAMILIES[family].get("arguments", {}) | RECORD["files"][file]
 
@@ -88,9 +94,9 @@ def test_a_training_with_registers_is_dinov2s_and_t_cores_by_its_name_alone(fami
     recipe, found = made(family, state)
     assert recipe["init_args"] == {"spec": "vidcorr.backbones:vit_small_patch16_reg4"}
     ours = shared | {"reg_token": (1, 4, 384), "pos_embed": (1, 14 * 14, 384)}
-    assert {name.removeprefix("encoder.network."): tensor.shape for name, tensor in found.items()} == ours
+    assert {name: tensor.shape for name, tensor in found.items()} == ours
     state["register_tokens"] = torch.rand(1, 8, 384)
-    refused(ValueError, "no vit_small_patch16_reg8 here; name the network by --architecture", made, family, state)
+    refused(ValueError, "has no attribute 'vit_small_patch16_reg8'", made, family, state)
 
 
 TOKENS = {"mask_token": (1, 384)}
@@ -127,7 +133,7 @@ def test_released_transformers_are_known_by_their_keys_and_get_imagenets_rgb(spe
     recipe, weights = made(family, renamed_by(FAMILIES[family], theirs)[0])
     with torch.device("meta"):
         module = make(recipe, "x")
-        load_weights(module, weights, "x")
+        load_weights(network_in(module), weights, "x")
     assert recipe["init_args"]["spec"] == spec
     assert (module.encoder.input.mean, module.encoder.input.std) == (IMAGENET_MEAN, IMAGENET_STD)
 
@@ -152,7 +158,7 @@ def test_the_command_says_what_it_took_and_what_it_left_out(tmp_path, capsys):
     torch.testing.assert_close(module_from_checkpoint(output).encoder.network.state_dict(), state, rtol=0, atol=0)
     unit = stated_input(name="unit")
     torch.save(dict.fromkeys(("model.weight", "a"), torch.ones(1)), path)
-    message = "taken for named .*Missing .*encoder.network.model.bias.* Unexpected .*encoder.network.a"
+    message = 'taken for named .*Missing .*model.bias.* Unexpected .*"a"'
     refused(ValueError, message, convert, path, tmp_path / "other.ckpt", architecture=network, stated=unit)
     torch.save({f"student.{name}": value for name, value in state.items()}, path)
     message = "weights of no known family, whose input is not known: state it by --input"
