@@ -168,10 +168,10 @@ def _of_checkpoint(path: Path) -> Encoder:
             fit its encoder.
     """
     checkpoint = read_content(path)
-    recipe_of(checkpoint, path)  # only to refuse code: the module's class may be needed to resume from the file
+    recipe = recipe_of(checkpoint, path)  # refused too if the encoder does not need it, but who resumes does
     saved = checkpoint[METADATA_KEY].get("encoder")
     if saved is None:
-        return Encoder(module_from_checkpoint(path))
+        return Encoder(loaded(make(recipe, path), checkpoint["state_dict"], path))
     encoder = encoder_of(saved, path)
     load_weights(encoder.network, without_prefix(checkpoint["state_dict"], saved["prefix"]), path)
     encoder.described = encoder.described.with_weights_of(path)
@@ -191,8 +191,7 @@ def encoder_of(recipe: object, source: str | Path) -> Encoder:
     accepted = check_names(recipe, source)
     if accepted["class_path"] != import_path(Encoder):
         return load(make(recipe, source))
-    made = constructed(_encoder_by_name, accepted["init_args"], source)
-    assert isinstance(made, Encoder)
+    made: Encoder = constructed(_encoder_by_name, accepted["init_args"], source)
     return made
 
 
