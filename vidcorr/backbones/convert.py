@@ -251,16 +251,15 @@ def architecture_of(state: State, table: Mapping[str, Any]) -> str:
 
 def resnet_of(state: State) -> str:
     """Return the name of torchvision's ResNet with the names and shapes nearest to the weights'."""
-    from torchvision.models import get_model_builder, list_models
+    from torchvision import models
 
     shapes = _shapes_of(state)
-    differences: dict[str, int] = {}
-    for name in list_models():
-        if get_model_builder(name).__module__ != "torchvision.models.resnet":
-            continue
-        spec = f"torchvision:{name}"
-        differences[spec] = len(_shapes_of(_without_weights(spec).state_dict()) ^ shapes)
-    return min(differences, key=differences.__getitem__)
+
+    def difference(spec: str) -> int:
+        return len(_shapes_of(_without_weights(spec).state_dict()) ^ shapes)
+
+    specs = [f"torchvision:{name}" for name in models.list_models(models.resnet)]
+    return min(specs, key=difference)
 
 
 def _shapes_of(state: Mapping[str, Tensor]) -> set[tuple[str, torch.Size]]:
@@ -329,12 +328,13 @@ def _packed(state: State) -> State:
         if not name.endswith(".attn.q.weight"):
             continue
         place = name.removesuffix("q.weight")
-        packed[f"{place}qkv.weight"] = torch.cat([packed.pop(f"{place}{letter}.weight") for letter in "qkv"])
-        if f"{place}q.bias" in packed:
-            query = packed.pop(f"{place}q.bias")
-            key = packed.pop(f"{place}k.bias", torch.zeros_like(query))
-            value = packed.pop(f"{place}v.bias")
-            packed[f"{place}qkv.bias"] = torch.cat([query, key, value])
+        for kind in ("weight", "bias"):
+            query = packed.pop(f"{place}q.{kind}", None)
+            key = packed.pop(f"{place}k.{kind}", None)
+            value = packed.pop(f"{place}v.{kind}", None)
+            if query is not None and value is not None:
+                key = torch.zeros_like(query) if key is None else key
+                packed[f"{place}qkv.{kind}"] = torch.cat([query, key, value])
     return packed
 
 

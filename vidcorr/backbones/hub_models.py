@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from ..description import Input
 from .copies import device_of
 from .extractor import FeatureExtractor, features_by, stage_indices, stage_names, type_of_weights
-from .outputs import PROBE, map_of_tokens, patch_of, require_map
+from .outputs import PROBE, form_of, is_map, map_of_tokens, patch_of
 from .trust import reason
 
 CONFIG = "config.json"
@@ -112,11 +112,12 @@ class HubExtractor(FeatureExtractor):
         Raises:
             ValueError: for tokens of another number than the patches.
         """
-        found = map_of_tokens(state, self.stride, size)
-        if isinstance(found, Tensor) and found.ndim == 3:
+        found: Tensor = map_of_tokens(state, self.stride, size)
+        if not is_map(found):
             patches = f"{size[0] // self.stride} x {size[1] // self.stride} patches"
-            raise ValueError(f"{self.kind}: {found.shape[1]} tokens of {patches}: a model that drops or merges tokens")
-        return require_map(found, self.kind)
+            given = f"{form_of(found)} in place of tokens of {patches}"
+            raise ValueError(f"{self.kind}: {given}: a model that drops or merges tokens")
+        return found
 
 
 def blocks_of(model: nn.Module) -> nn.ModuleList:
