@@ -96,7 +96,7 @@ def test_a_training_with_registers_is_dinov2s_and_t_cores_by_its_name_alone(fami
     ours = shared | {"reg_token": (1, 4, 384), "pos_embed": (1, 14 * 14, 384)}
     assert {name: tensor.shape for name, tensor in found.items()} == ours
     state["register_tokens"] = torch.rand(1, 8, 384)
-    refused(ValueError, "has no attribute 'vit_small_patch16_reg8'", made, family, state)
+    refused(ValueError, "No vidcorr.backbones attribute vit_small_patch16_reg8", made, family, state)
 
 
 TOKENS = {"mask_token": (1, 384)}
