@@ -310,13 +310,11 @@ def _dinov3(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[s
     from timm.models.eva import checkpoint_filter_fn
 
     state = _packed(state)
-    biases = [name for name in state if name.endswith("attn.qkv.bias")]
-    has_biases = False
-    for name in biases:
-        queries, _, values = state[name].chunk(3)  # the keys' are masked
-        has_biases = has_biases or bool(queries.any()) or bool(values.any())
-    if not has_biases:
-        state = {name: tensor for name, tensor in state.items() if name not in biases}
+    biases = {name: tensor for name, tensor in state.items() if name.endswith("attn.qkv.bias")}
+    if biases:
+        queries, _, values = torch.stack(list(biases.values())).chunk(3, dim=1)  # the keys' are masked
+        if not (queries.any() or values.any()):
+            state = {name: tensor for name, tensor in state.items() if name not in biases}
     spec = spec or architecture_of(state, table)
     return spec, checkpoint_filter_fn(state, _without_weights(spec))
 
@@ -328,13 +326,12 @@ def _packed(state: State) -> State:
         if not name.endswith(".attn.q.weight"):
             continue
         place = name.removesuffix("q.weight")
-        for kind in ("weight", "bias"):
-            query = packed.pop(f"{place}q.{kind}", None)
-            key = packed.pop(f"{place}k.{kind}", None)
-            value = packed.pop(f"{place}v.{kind}", None)
-            if query is not None and value is not None:
-                key = torch.zeros_like(query) if key is None else key
-                packed[f"{place}qkv.{kind}"] = torch.cat([query, key, value])
+        packed[f"{place}qkv.weight"] = torch.cat([packed.pop(f"{place}{letter}.weight") for letter in "qkv"])
+        if f"{place}q.bias" in packed:
+            query = packed.pop(f"{place}q.bias")
+            key = packed.pop(f"{place}k.bias", torch.zeros_like(query))
+            value = packed.pop(f"{place}v.bias")
+            packed[f"{place}qkv.bias"] = torch.cat([query, key, value])
     return packed
 
 
