@@ -289,12 +289,15 @@ def _errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Ru
             break
         truth = _ids_in(annotations, t, rules)
         shown = numbers_in(truth).intersection(wanted)
+        if not shown:
+            continue
+        edges = edge_lengths(truth)
         for reading, shift in SHIFTS.items():
             index = stems.index(stem) + shift if stem in predictions.numbers else -1
-            if not shown or not 0 <= index < len(stems):
+            if not 0 <= index < len(stems):
                 continue
             predicted = _ids_in(predictions, predictions.numbers[stems[index]], rules)
-            apart = displacements(predicted, truth)
+            apart = displacements(predicted, truth, edges)
             for number in shown:
                 at = places[number], columns[number]
                 readings[reading][at] = apart[number, number]
@@ -316,7 +319,9 @@ def _ids_in(masks: MaskFolder, t: int, rules: Rules) -> NDArray[np.uint8]:
     return rules.ids(ids)
 
 
-def displacements(prediction: NDArray[np.uint8], target: NDArray[np.uint8]) -> NDArray[np.float64]:
+def displacements(
+    prediction: NDArray[np.uint8], target: NDArray[np.uint8], edges: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """Return by how many pixels each object of a mask seems displaced in each id of another: `(256, 256)`.
 
     It is twice the number of pixels that differ, by the length of the object's edge.
@@ -324,21 +329,27 @@ def displacements(prediction: NDArray[np.uint8], target: NDArray[np.uint8]) -> N
     Args:
         prediction: ids `(H, W)`.
         target: ids `(H, W)`.
+        edges: `edge_lengths` of the target.
 
     Returns:
         Infinity for an id that has no pixel; NaN for an object that has no edge, or if the sizes differ.
     """
+    import cv2
+
     if prediction.shape != target.shape:
         return np.full((256, 256), nan)
-    pairs = 256 * target.astype(np.int64) + prediction
-    shared = np.bincount(pairs.ravel(), minlength=256 * 256).reshape(256, 256)
-    edges = np.zeros(256)
-    for before, after in ((target[1:], target[:-1]), (target[:, 1:], target[:, :-1])):
-        is_edge = before != after
-        for side in (before, after):
-            edges += np.bincount(side[is_edge], minlength=256)
+    shared = cv2.calcHist([target, prediction], [0, 1], None, [256, 256], [0, 256, 0, 256]).astype(np.float64)
     of_prediction = shared.sum(0)
     differing = shared.sum(1)[:, None] + of_prediction - 2 * shared
     apart: NDArray[np.float64] = 2 * differing / np.where(edges, edges, nan)[:, None]
     apart[:, of_prediction == 0] = inf
     return apart
+
+
+def edge_lengths(ids: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the lengths `(256,)` of the edges of each id of a mask `(H, W)`, pixels."""
+    lengths = np.zeros(256, np.int64)
+    for before, after in ((ids[1:], ids[:-1]), (ids[:, 1:], ids[:, :-1])):
+        is_edge = before != after
+        lengths += np.bincount(before[is_edge], minlength=256) + np.bincount(after[is_edge], minlength=256)
+    return lengths
