@@ -14,7 +14,7 @@ from ..metrics.declared import Score, fractions
 from ..metrics.matching import correct_points, drawn_indices, match_scores, reference_length, score_key
 from ..protocols import MatchingProtocol
 from ..results.csv_files import csv_of_records
-from ..results.result import Result, Row
+from ..results.result import Result, Row, videos_of
 from ..tracking.keypoint_matcher import KeypointMatcher
 from .output import Output
 from .pairs import Matched, PairBenchmark, PairsOfCategory
@@ -117,11 +117,9 @@ class MatchBenchmark(PairBenchmark):
 
     def finish(self, result: Result, output: Output) -> None:
         """Write per_category.csv: pairs, points, and the scores of a category's pairs."""
-        rows_of_category: dict[str, list[Row]] = {}
-        for row in result.rows:
-            rows_of_category.setdefault(row.video, []).append(row)
         lines: list[dict[str, Any]] = []
-        for category, rows in rows_of_category.items():
+        for category in videos_of(result.rows):
+            rows = [row for row in result.rows if row.video == category]
             points = sum(int(row.values["Points"]) for row in rows)
             known = {key: score for key, score in self.scores(rows).items() if not math.isnan(score)}
             lines.append({"Category": category, "Pairs": len(rows), "Points": points} | known)

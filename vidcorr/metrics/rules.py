@@ -331,5 +331,4 @@ KNOWN_RULES = (
     VosBenchmarkRules("vos-benchmark"),
     NafRules("naf"),
 )
-RULES: dict[str, Rules] = {rules.name: rules for rules in KNOWN_RULES}
-"""Name → rules."""
+RULES: dict[str, Rules] = {rules.name: rules for rules in KNOWN_RULES}  # to which rules of yours may be added

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -143,8 +142,10 @@ class Rules:
         if undefined:
             found.append(f"No scored object counts for {', '.join(undefined)}")
         videos, unseen, _ = self.metadata
-        names = sorted(set(chain.from_iterable(entry.get("objects", ()) for entry in videos.values())))
-        no_ids = [name for name in names if not name.isdecimal()]
+        names: set[str] = set()
+        for entry in videos.values():
+            names.update(map(str, entry.get("objects") or ()))
+        no_ids = sorted(name for name in names if not name.isdecimal())
         if no_ids:
             found.append(f"Objects {', '.join(no_ids)} of the metadata are no ids of masks: they are not scored")
         if self.has_unseen_videos and videos.keys().isdisjoint(unseen):

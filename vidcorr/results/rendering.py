@@ -224,30 +224,36 @@ def grids_of(table: Table, format: Format, intervals: bool) -> list[Grid]:
     grids: list[Grid] = []
     for benchmark, shared in table.shared.items():
         columns = [column for column in table.columns if column.benchmark == benchmark]
-        lines = _lines_of(table, columns)
-        names = [Printed("", [name for name, _ in lines])]
+        row_names, settings = _lines_of(table, columns)
+        names = [Printed("", row_names)]
         for place, head in enumerate(("protocol", "conditions")):
-            texts = [setting[place] for _, setting in lines]
+            texts = [setting[place] for setting in settings]
             if not shared[place] and any(texts):
                 names.append(Printed(head, texts))
-        by_place = {(column.label, column.setting): column for column in columns}
+        by_label: dict[str, dict[tuple[str, str], Column]] = {}
+        for column in columns:
+            by_label.setdefault(column.label, {})[column.setting] = column
         scores: list[list[Printed]] = []
-        for label in dict.fromkeys(column.label for column in columns):
-            of_lines = [(name, by_place.get((label, setting))) for name, setting in lines]
-            cells = [_texts(table, name, column, format, intervals) for name, column in of_lines]
+        for label, of_label in by_label.items():
+            cells: list[list[str]] = []
+            for name, setting in zip(row_names, settings, strict=True):
+                cells.append(_texts(table, name, of_label.get(setting), format, intervals))
             scores.append(_printed_score(label, cells, format))
-        settings = [setting for _, setting in lines]
         grids.append(Grid(benchmark, ", ".join(filter(None, shared)), names, scores, settings))
     return grids
 
 
-def _lines_of(table: Table, columns: Sequence[Column]) -> list[tuple[str, tuple[str, str]]]:
-    """Return name, and protocol and conditions, of each line of a grid."""
-    lines: list[tuple[str, tuple[str, str]]] = []
+def _lines_of(table: Table, columns: Sequence[Column]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return the names of rows, and protocol and conditions, of the lines of a grid."""
+    names: list[str] = []
+    settings: list[tuple[str, str]] = []
     for setting in dict.fromkeys(column.setting for column in columns):
         of_setting = {column for column in columns if column.setting == setting}
-        lines += [(name, setting) for name, row in table.rows.items() if not of_setting.isdisjoint(row)]
-    return lines
+        for name, row in table.rows.items():
+            if not of_setting.isdisjoint(row):
+                names.append(name)
+                settings.append(setting)
+    return names, settings
 
 
 def _texts(table: Table, name: str, column: Column | None, format: Format, intervals: bool) -> list[str]:
