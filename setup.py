@@ -12,7 +12,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 PACKAGE = "vidcorr.functional.propagation"
 VARIANTS = {
-    "avx512_bf16": ["-march=x86-64-v4", "-mavx512bf16"],
+    "avx512_vnni": ["-march=x86-64-v4", "-mavx512vnni"],
     "avx512": ["-march=x86-64-v4"],
     "avx2": ["-march=x86-64-v3"],
 }

@@ -3,8 +3,8 @@
 The kernel, for float32 on a CPU, computes few of the dot products. A sketch of a vector holds its coordinates along the
 principal components of the features, followed by the norm of the residual. By the Cauchy–Schwarz inequality the product
 of two sketches is an upper bound of the dot product of their vectors. The kernel skips a dot product if the bound is
-below the k-th largest product so far. Sketches are in bfloat16 where the processor multiplies it: they only bound, so
-the results are the same.
+below the k-th largest product so far. Sketches are integers of 16 bits where the processor multiplies them in pairs:
+they only bound, so the results are the same.
 """
 
 import ctypes
@@ -30,6 +30,7 @@ CHUNK = 32  # words of 4 bytes of a sketch that lie side by side in memory; the 
 FIRST_LENGTH = 64  # numbers of a sketch; half would be faster to multiply, but rule out fewer keys
 TINY = 2.0**-40  # added to a norm; the C++ file has it too
 LARGE = 2.0**63  # norm of a key above which nothing is ruled out
+LARGEST_INTEGER = 32000  # in a sketch: what rounding adds to it still has 16 bits
 MOST_MATCHES = 64  # the kernel looks through the matches of a query one by one
 LENGTHEN_ABOVE = 1000  # dot products a query, above which sketches twice as long are worth their time
 LENGTHEN_ABOVE_AT_START = 3000  # the same while fewer references than matches give little to rule keys out by
@@ -46,7 +47,7 @@ class _Search(ctypes.Structure):
 
     _fields_ = (
         *_members(ctypes.c_int64, "height width slots channels chunks pitch reach topk used"),
-        *_members(ctypes.c_void_p, "query keys query_sketches key_sketches half_widths used_slots counts"),
+        *_members(ctypes.c_void_p, "query keys query_sketches key_sketches half_widths used_slots counts units"),
         *_members(ctypes.c_double, "margin"),
         *_members(ctypes.c_void_p, "values indices"),
     )
@@ -73,27 +74,34 @@ class Kernel(NamedTuple):
         """Numbers of a chunk."""
         return CHUNK * 4 // self.sketches.itemsize
 
-    def as_words(self, sketches: Tensor) -> Tensor:
-        """Sketches (h, w, length) in float32 → (h, w, words), as the kernel reads them."""
+    def as_words(self, sketches: Tensor, unit: float) -> Tensor:
+        """Sketches (h, w, length) in float32, in multiples of a unit → (h, w, words), as the kernel reads them."""
+        if self.sketches is torch.int16:
+            sketches = (sketches / unit).round_()
         words = sketches.to(self.sketches).flatten().view(torch.float32)
         return words.unflatten(0, (*sketches.shape[:2], -1))
 
-    def excess(self, channels: int) -> float:
-        """Return what the product q·k of two vectors can exceed their bound by, relative to |q| |k|.
+    def unit(self, largest: float) -> float:
+        """Return the unit of a frame's sketches, whose largest norm is given."""
+        return (largest + TINY) / LARGEST_INTEGER if self.sketches is torch.int16 else 1.0
 
-        In float32 that is the rounding of the sketches and of both sums.
+    def excess(self, channels: int, length: int) -> float:
+        """Return what the product q·k of two vectors can exceed their bound by, relative to the largest |q| |k|.
 
-        In bfloat16 a number x of a sketch becomes x (1 + d), |d| <= 2^-8. The sum of the products then moves by at most
-        ((1 + 2^-8)^2 - 1) sum |x_i y_i| <= (2^-7 + 2^-16) |x| |y|, by Cauchy and Schwarz; |x| is the norm of the
-        vector, but for 0.09 % at most, for which 2^-15 is in place of 2^-16. Products of two numbers in bfloat16 are
-        exact in float32, and added up in as many roundings as those of float32.
+        In float32 that is the rounding of the sketches, of both sums and of the threshold.
+
+        In integers each of the `length` numbers of a sketch is moved by half a unit, and the rounding of its quotient.
+        A unit is a part of the largest norm of its frame. By Cauchy and Schwarz, with e = 0.51 √length units, the
+        product moves by at most e (|q| + |k|) + e². Sums of integers are exact; by Cauchy and Schwarz they fit into 32
+        bits, whatever their parts do.
 
         Numbers below 2^-126 count as 0 in these products, and squares below 2^-150 in a norm. Either moves a number or
         a norm by less than 2^-65, so all norms are taken to be larger by `TINY`. Below `LARGE` no sum overflows.
         """
-        rounding = 4 * channels * 2.0**-24
-        if self.sketches is torch.bfloat16:
-            return rounding + 2.0**-7 + 2.0**-15
+        rounding = (4 * channels + 8) * 2.0**-24
+        if self.sketches is torch.int16:
+            moved = 0.51 * math.sqrt(length) / LARGEST_INTEGER
+            return rounding + 2 * moved + moved**2
         return rounding
 
 
@@ -101,7 +109,7 @@ def kernel(variant: str | None = None) -> Kernel | None:
     """Return the kernel that setup.py compiled.
 
     Args:
-        variant: "avx512_bf16", "avx512", "avx2" or "other"; None is the fastest that this processor runs.
+        variant: "avx512_vnni", "avx512", "avx2" or "other"; None is the fastest that this processor runs.
 
     Returns:
         None if the installation compiled none or `VIDCORR_NATIVE=0` turns it off.
@@ -116,8 +124,8 @@ def variants() -> list[str]:
     capability = torch.backends.cpu.get_cpu_capability()
     if capability != "AVX512":
         return ["avx2" if capability == "AVX2" else "other"]
-    if torch.cpu._is_avx512_bf16_supported():
-        return ["avx512_bf16", "avx512", "avx2"]
+    if torch.cpu._is_vnni_supported():
+        return ["avx512_vnni", "avx512", "avx2"]
     return ["avx512", "avx2"]
 
 
@@ -126,7 +134,7 @@ def _compiled(variant: str | None = None) -> Kernel | None:
     for name in [variant] if variant else variants():
         library = Path(__file__).with_name(f"screened_search.{name}.so")
         if library.is_file():
-            return Kernel(str(library), torch.bfloat16 if name == "avx512_bf16" else torch.float32)
+            return Kernel(str(library), torch.float32 if name == "other" else torch.int16)
     return None
 
 
@@ -136,6 +144,20 @@ def _function(library: str) -> Any:
     function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
     function.restype = ctypes.c_int64
     return function
+
+
+class Sketches(NamedTuple):
+    """Sketches of a frame.
+
+    Attributes:
+        words: (h, w, words), as the kernel reads them.
+        largest: norm of a vector of the frame.
+        unit: what their integers count.
+    """
+
+    words: Tensor
+    largest: float
+    unit: float
 
 
 class FrameMemory:
@@ -237,16 +259,15 @@ class SketchedMemory(KeyMemory):
             self._half_widths = torch.as_tensor(neighbourhood.kept[reach:].sum(1) // 2, dtype=torch.long)
         self._chunks = FIRST_LENGTH // self._kernel.chunk
         self._largest = 0.0  # norm of a key
+        self._units = torch.ones(self.maps.shape[2])  # of the sketches of each slot
         self._allocate(like)
 
     def write(self, frame: int, item: Tensor) -> int | None:
         """Store the features (h, w, C) of a frame; return its slot, None if it can never become a reference."""
         slot = super().write(frame, item)
         if slot is not None:
-            norms = item.square().sum(2).sqrt()
-            self._largest = max(self._largest, float(norms.nan_to_num(0.0, posinf=torch.inf).amax()))
             searched, sketches = self._latest
-            if searched is not item:  # a frame is usually searched first, then written
+            if sketches is None or searched is not item:  # a frame is usually searched first, then written
                 sketches = self._sketch(item)
             self._keep(slot, sketches)
         return slot
@@ -265,9 +286,10 @@ class SketchedMemory(KeyMemory):
         query = query.contiguous()
         listed = Counter(self.slot(frame) for frame in frames)
         used_slots, counts = torch.tensor(sorted(listed.items())).T.contiguous()
+        units = self._units[used_slots] * sketches.unit
         values = query.new_empty(height, width, topk)
         indices = torch.empty(height, width, topk, dtype=torch.long)
-        arguments = self._arguments(query, sketches, used_slots, counts, values, indices)
+        arguments = self._arguments(query, sketches, used_slots, counts, units, values, indices)
         products_of_query = _run(self._kernel, arguments, height) / (height * width)
         limit = LENGTHEN_ABOVE_AT_START if len(frames) < topk else LENGTHEN_ABOVE
         can_be_longer = self._chunks * self._kernel.chunk < channels  # sketches of all channels rule out no more keys
@@ -276,7 +298,14 @@ class SketchedMemory(KeyMemory):
         return values, indices
 
     def _arguments(
-        self, query: Tensor, sketches: Tensor, used_slots: Tensor, counts: Tensor, values: Tensor, indices: Tensor
+        self,
+        query: Tensor,
+        sketches: Sketches,
+        used_slots: Tensor,
+        counts: Tensor,
+        units: Tensor,
+        values: Tensor,
+        indices: Tensor,
     ) -> _Search:
         """Return the kernel's arguments, with addresses of contiguous tensors that must outlive the search."""
         height, width, slots, channels = self.maps.shape
@@ -286,23 +315,24 @@ class SketchedMemory(KeyMemory):
         arguments.reach = len(self._half_widths) - 1
         arguments.topk = values.shape[2]
         arguments.used = len(used_slots)
-        arguments.margin = self._margin()
+        arguments.margin = self._margin() * (sketches.largest + TINY)
         arguments.query = query.data_ptr()
         arguments.keys = self.maps.data_ptr()
-        arguments.query_sketches = sketches.data_ptr()
+        arguments.query_sketches = sketches.words.data_ptr()
         arguments.key_sketches = self._sketches.data_ptr()
         arguments.half_widths = self._half_widths.data_ptr()
         arguments.used_slots = used_slots.data_ptr()
         arguments.counts = counts.data_ptr()
+        arguments.units = units.data_ptr()
         arguments.values = values.data_ptr()
         arguments.indices = indices.data_ptr()
         return arguments
 
     def _margin(self) -> float:
-        """Return what a product can exceed its bound by, relative to the norm of the query."""
+        """Return what a product can exceed its bound by, relative to the largest norm of a query."""
         if self._largest >= LARGE:
             return math.inf
-        return self._kernel.excess(self.maps.shape[3]) * (self._largest + TINY)
+        return self._kernel.excess(self.maps.shape[3], self._chunks * self._kernel.chunk) * (self._largest + TINY)
 
     def _lengthen(self, features: Tensor) -> None:
         """Compute all sketches again, twice as long, in the principal components of some features."""
@@ -312,14 +342,16 @@ class SketchedMemory(KeyMemory):
         for slot in range(self.maps.shape[2]):
             self._keep(slot, self._sketch(self.maps[:, :, slot]))
 
-    def _keep(self, slot: int, sketches: Tensor) -> None:
-        """Store the sketches (h, w, words) of a frame as the kernel reads them."""
-        self._sketches[slot, :, :, :-1] = sketches.unflatten(2, (-1, CHUNK)).transpose(1, 2)
+    def _keep(self, slot: int, sketches: Sketches) -> None:
+        """Store the sketches of a frame as the kernel reads them."""
+        self._largest = max(self._largest, sketches.largest)
+        self._units[slot] = sketches.unit
+        self._sketches[slot, :, :, :-1] = sketches.words.unflatten(2, (-1, CHUNK)).transpose(1, 2)
 
     def _allocate(self, features: Tensor) -> None:
         """Choose the principal components, and make room for the sketches."""
         height, width, slots, channels = self.maps.shape
-        self._latest = features.new_empty(0), features.new_empty(0)  # the latest query, and its sketches: none so long
+        self._latest: tuple[Tensor | None, Sketches | None] = None, None  # the latest query, and its sketches
         self._basis = None
         length = self._chunks * self._kernel.chunk
         if length < channels:  # the first principal components, the mean left in; the residual's norm comes last
@@ -331,18 +363,22 @@ class SketchedMemory(KeyMemory):
         # Keys are taken in pairs: the last of a row has a neighbour in memory too.
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
 
-    def _sketch(self, features: Tensor) -> Tensor:
-        """Return the sketches (h, w, words) of features (h, w, C), contiguous."""
+    def _sketch(self, features: Tensor) -> Sketches:
+        """Return the sketches of features (h, w, C)."""
         length = self._chunks * self._kernel.chunk
         channels = features.shape[2]
-        if self._basis is None:
-            return self._kernel.as_words(F.pad(features, (0, length - channels)))
-        coordinates = features @ self._basis
         squared = features.square().sum(2, keepdim=True)
-        # Rounding must not make the bound too small.
-        rounding = 2 * channels * 2.0**-24 * squared
-        residual = (squared - coordinates.square().sum(2, keepdim=True)).clamp_min(0) + rounding
-        return self._kernel.as_words(torch.cat([coordinates, residual.sqrt()], 2))
+        largest = float(squared.amax().sqrt())
+        if self._basis is None:
+            sketches = F.pad(features, (0, length - channels))
+        else:
+            coordinates = features @ self._basis
+            # Rounding must not make the bound too small.
+            rounding = 2 * channels * 2.0**-24 * squared
+            residual = (squared - coordinates.square().sum(2, keepdim=True)).clamp_min(0) + rounding
+            sketches = torch.cat([coordinates, residual.sqrt()], 2)
+        unit = self._kernel.unit(largest)
+        return Sketches(self._kernel.as_words(sketches, unit), largest, unit)
 
 
 def _run(kernel: Kernel, arguments: _Search, height: int) -> int:

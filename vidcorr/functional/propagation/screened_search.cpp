@@ -1,6 +1,6 @@
 // Exact top-k dot products of each query with the keys in its neighbourhood: the inner loops of memory.py,
-// in the compiler's vectors. setup.py compiles it for AVX-512 with bfloat16 and without, and for AVX2, or for what else
-// the processor has.
+// in the compiler's vectors. setup.py compiles it for AVX-512 with VNNI and without, and for AVX2, or for what else the
+// processor has.
 //
 // Queries are taken in tiles of 4 x 4, one to a lane of a register. The product of the short sketches of a query and a
 // key is an upper bound of their dot product. Where it reaches the k-th largest dot product so far, the dot product
@@ -26,7 +26,6 @@ constexpr int SIDE = 4;            // queries along a side of a tile
 constexpr int LANES = SIDE * SIDE;
 constexpr int ROWS_OF_TILES = 2;   // searched together, so that keys are read from memory half as often
 constexpr int CHUNK = 32;          // words of a sketch that lie side by side; memory.py has it too
-constexpr float TINY = 0x1p-40;    // added to a norm, as memory.py does
 #if defined(__AVX512F__)           // numbers in a register; keys whose sums fit into the registers
 constexpr int WIDTH = 16, BLOCK = 28;
 #elif defined(__AVX2__)
@@ -38,24 +37,34 @@ constexpr int PARTS = LANES / WIDTH;
 constexpr float INF = std::numeric_limits<float>::infinity();
 
 typedef float Numbers __attribute__((vector_size(4 * WIDTH)));
-typedef int32_t Flags __attribute__((vector_size(4 * WIDTH)));
+typedef int32_t Integers __attribute__((vector_size(4 * WIDTH)));
+#if defined(__AVX2__)              // a word of a sketch is two integers of 16 bits
+typedef Integers Sums;
+#else                              // a number
+typedef Numbers Sums;
+#endif
 
 struct Lanes {                     // one number for each query of a tile
     Numbers parts[PARTS];
     float &operator[](int lane) { return reinterpret_cast<float *>(parts)[lane]; }
 };
 
+struct Bounds {                    // products of the sketches of a key and of each query of a tile
+    Sums parts[PARTS];
+};
+
 struct Search {                    // the fields of `_Search` in memory.py
     int64_t height, width, slots, channels, chunks, pitch, reach, topk, used;
     const float *query;            // (height, width, channels)
     const float *keys;             // (height, width, slots, channels)
-    // A word of a sketch is a number, or two in bfloat16 where the processor multiplies them.
+    // A word of a sketch is a number, or two integers where the processor multiplies them.
     const float *query_sketches;   // (height, width, chunks * CHUNK)
     const float *key_sketches;     // (slots, height, chunks, pitch, CHUNK)
     const int64_t *half_widths;    // of the neighbourhood, 0 to `reach` rows away
     const int64_t *used_slots;
     const int64_t *counts;         // how often each used slot counts
-    double margin;                 // what a bound can lack, relative to the norm of the query
+    const float *units;            // of each used slot: the product of a query's unit and a key's
+    double margin;                 // what a bound can lack
     float *values;                 // (height, width, topk)
     int64_t *indices;
 };
@@ -63,10 +72,8 @@ struct Search {                    // the fields of `_Search` in memory.py
 struct Tile {
     int64_t top, left;
     std::vector<Lanes> sketch;
-    float least[LANES];            // products below this are not among the largest
-    float norm[LANES];
+    Lanes least;                   // products below this are not among the largest
     int64_t found[LANES];
-    Lanes threshold;               // bounds below this are of such products
     int64_t start, stop;           // columns of the current row of keys that its neighbourhoods reach
     std::vector<uint16_t> in_window;  // queries whose neighbourhood has the key, for each of these columns
 };
@@ -91,10 +98,10 @@ float dot(const float *a, const float *b, int64_t length) {
 }
 
 // Return the lanes, one bit each, in which a number is not less than the other; a NaN is not less.
-inline unsigned not_less(const Lanes &numbers, const Lanes &others) {
+inline unsigned not_less(const Bounds &numbers, const Bounds &others) {
     unsigned lanes = 0;
     for (int part = 0; part < PARTS; ++part) {
-        const Flags less = numbers.parts[part] < others.parts[part];
+        const Integers less = numbers.parts[part] < others.parts[part];
 #if defined(__AVX512F__)  // compilers do not make one instruction of the loop
         lanes = _mm512_movepi32_mask((__m512i)less);
 #elif defined(__AVX2__)
@@ -107,11 +114,17 @@ inline unsigned not_less(const Lanes &numbers, const Lanes &others) {
 }
 
 // Add the products of a word of a key with the same word of each query.
-inline Numbers add_products(const Numbers &sums, float key, const Numbers &queries) {
-#if defined(__AVX512BF16__)
+inline Sums add_products(const Sums &sums, float key, const Numbers &queries) {
+#if defined(__AVX2__)
     int32_t pair;
     std::memcpy(&pair, &key, sizeof pair);
-    return (Numbers)_mm512_dpbf16_ps((__m512)sums, (__m512bh)queries, (__m512bh)_mm512_set1_epi32(pair));
+#endif
+#if defined(__AVX512VNNI__)
+    return (Sums)_mm512_dpwssd_epi32((__m512i)sums, (__m512i)queries, _mm512_set1_epi32(pair));
+#elif defined(__AVX512F__)
+    return sums + (Sums)_mm512_madd_epi16((__m512i)queries, _mm512_set1_epi32(pair));
+#elif defined(__AVX2__)
+    return sums + (Sums)_mm256_madd_epi16((__m256i)queries, _mm256_set1_epi32(pair));
 #else
     return sums + key * queries;
 #endif
@@ -119,14 +132,14 @@ inline Numbers add_products(const Numbers &sums, float key, const Numbers &queri
 
 // Multiply the sketches of a tile with those of N keys side by side.
 template <int N>
-void bounds_of(const Lanes *queries, const float *keys, int64_t chunks, int64_t pitch, Lanes *bounds) {
-    Numbers sums[N][PARTS] = {};
+void bounds_of(const Lanes *queries, const float *keys, int64_t chunks, int64_t pitch, Bounds *bounds) {
+    Sums sums[N][PARTS] = {};
     for (int64_t chunk = 0; chunk < chunks; ++chunk, keys += pitch * CHUNK)
         for (int i = 0; i < CHUNK; ++i, ++queries) {
 #pragma GCC unroll 32
             for (int j = 0; j < N; ++j)
 #pragma GCC unroll 4
-                for (int part = 0; part < PARTS; ++part) 
+                for (int part = 0; part < PARTS; ++part)
                     sums[j][part] = add_products(sums[j][part], keys[j * CHUNK + i], queries->parts[part]);
         }
 #pragma GCC unroll 32
@@ -135,8 +148,8 @@ void bounds_of(const Lanes *queries, const float *keys, int64_t chunks, int64_t 
         for (int part = 0; part < PARTS; ++part) bounds[j].parts[part] = sums[j][part];
 }
 
-using Bounds = void (*)(const Lanes *, const float *, int64_t, int64_t, Lanes *);
-constexpr Bounds BOUNDS_OF_PAIRS[] = {
+using BoundsOf = void (*)(const Lanes *, const float *, int64_t, int64_t, Bounds *);
+constexpr BoundsOf BOUNDS_OF_PAIRS[] = {
     bounds_of<2>,  bounds_of<4>,  bounds_of<6>,
 #if defined(__AVX512F__)
     bounds_of<8>,  bounds_of<10>, bounds_of<12>, bounds_of<14>, bounds_of<16>, bounds_of<18>,
@@ -144,8 +157,21 @@ constexpr Bounds BOUNDS_OF_PAIRS[] = {
 #endif
 };
 
-void set_threshold(const Search &s, Tile &tile) {
-    for (int lane = 0; lane < LANES; ++lane) tile.threshold[lane] = tile.least[lane] - float(s.margin * tile.norm[lane]);
+// Return the sums below which bounds are of products that are not among the largest; a NaN rules nothing out.
+inline Bounds threshold_of(const Search &s, const Tile &tile, int64_t number) {
+    Bounds threshold;
+    for (int part = 0; part < PARTS; ++part) {
+        Numbers least = (tile.least.parts[part] - float(s.margin)) / s.units[number];
+#if defined(__AVX2__)
+        constexpr float MOST = 2147483520;  // the largest float below 2^31
+        least = least > -MOST ? least : Numbers{} - MOST;
+        least = least < MOST ? least : Numbers{} + MOST;
+        threshold.parts[part] = __builtin_convertvector(least, Sums);
+#else
+        threshold.parts[part] = least;
+#endif
+    }
+    return threshold;
 }
 
 // Return the k-th largest product of a query with the keys at its own cell, or -inf if they are too few.
@@ -170,12 +196,9 @@ void start_tile(const Search &s, Tile &tile, int64_t top, int64_t left) {
         for (int64_t i = 0; i < length; ++i) {
             tile.sketch[i][lane] = inside ? s.query_sketches[index * length + i] : 0;
         }
-        const float *query = s.query + index * s.channels;
         tile.found[lane] = 0;
-        tile.norm[lane] = inside ? std::sqrt(dot(query, query, s.channels)) + TINY : 0;
         tile.least[lane] = inside ? first_least(s, index, products) : INF;
     }
-    set_threshold(s, tile);
 }
 
 void mark_columns(const Search &s, Tile &tile, int64_t row) {
@@ -227,16 +250,17 @@ int64_t search(const Search &s, Tile &tile, int64_t row, int64_t number) {
     if (length <= 0) return 0;
     const float *sketches = s.key_sketches + (slot * s.height + row) * s.chunks * s.pitch * CHUNK;
     const int64_t blocks = (length + BLOCK - 1) / BLOCK, step = ((length + blocks - 1) / blocks + 1) / 2 * 2;
+    Bounds threshold = threshold_of(s, tile, number);
     int64_t computed = 0;
     for (int64_t from = tile.start; from < tile.stop; from += step) {
         const int64_t size = std::min(step, tile.stop - from), first = (row * s.width + from) * s.slots + slot;
         const uint16_t *in_window = tile.in_window.data() + from - tile.start;
-        Lanes bounds[BLOCK];
+        Bounds bounds[BLOCK];
         uint16_t reached[BLOCK];
         unsigned any = 0;
         BOUNDS_OF_PAIRS[(size + 1) / 2 - 1](tile.sketch.data(), sketches + from * CHUNK, s.chunks, s.pitch, bounds);
         for (int64_t j = 0; j < size; ++j)  // not less: a NaN is let through
-            any |= reached[j] = uint16_t(not_less(bounds[j], tile.threshold) & in_window[j]);
+            any |= reached[j] = uint16_t(not_less(bounds[j], threshold) & in_window[j]);
         if (!any) continue;
         for (int64_t j = 0; j < size; ++j)
             for (int64_t i = 0; reached[j] && i < s.channels; i += 16)
@@ -249,7 +273,7 @@ int64_t search(const Search &s, Tile &tile, int64_t row, int64_t number) {
                 const float product = dot(s.query + query * s.channels, s.keys + index * s.channels, s.channels);
                 if (!(product < tile.least[lane])) insert(s, tile, lane, query, product, index, s.counts[number]);
             }
-        set_threshold(s, tile);
+        threshold = threshold_of(s, tile, number);
     }
     return computed;
 }
