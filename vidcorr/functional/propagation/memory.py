@@ -2,8 +2,8 @@
 
 The kernel, for float32 on a CPU, computes few of the dot products. A sketch of a vector holds its coordinates along the
 principal components of the features, followed by the norm of the residual. By the Cauchy–Schwarz inequality the product
-of two sketches is an upper bound of the dot product of their vectors. The kernel skips a dot product if the bound is
-below the k-th largest product so far. Sketches are integers of 16 bits where the processor multiplies them in pairs:
+of two sketches is an upper bound of the dot product of their vectors, and so is that of the first coordinates and the
+norm of what they leave. The kernel skips a dot product if a bound is below the k-th largest product so far. Sketches are integers of 16 bits where the processor multiplies them in pairs:
 they only bound, so the results are the same.
 """
 
@@ -28,11 +28,12 @@ SWITCH = "VIDCORR_NATIVE"
 """Environment variable that turns the native kernel off if it is 0."""
 CHUNK = 32  # words of 4 bytes of a sketch that lie side by side in memory; the C++ file has it too
 FIRST_LENGTH = 64  # numbers of a sketch; half would be faster to multiply, but rule out fewer keys
+FIRST_WORDS = 12  # words of a sketch that give a first bound
 TINY = 2.0**-40  # added to a norm; the C++ file has it too
 LARGE = 2.0**63  # norm of a key above which nothing is ruled out
 LARGEST_INTEGER = 32000  # in a sketch: what rounding adds to it still has 16 bits
 MOST_MATCHES = 64  # the kernel looks through the matches of a query one by one
-LENGTHEN_ABOVE = 1000  # dot products a query, above which sketches twice as long are worth their time
+LENGTHEN_ABOVE = 500  # dot products a query, above which sketches twice as long are worth their time
 LENGTHEN_ABOVE_AT_START = 3000  # the same while fewer references than matches give little to rule keys out by
 ROWS = 8  # rows of queries that the kernel takes together
 
@@ -46,7 +47,7 @@ class _Search(ctypes.Structure):
     """Arguments of the kernel, in the order of `Search` in screened_search.cpp; `c_void_p`: address of a tensor."""
 
     _fields_ = (
-        *_members(ctypes.c_int64, "height width slots channels chunks pitch reach topk used"),
+        *_members(ctypes.c_int64, "height width slots channels chunks first pitch reach topk used"),
         *_members(ctypes.c_void_p, "query keys query_sketches key_sketches half_widths used_slots counts units"),
         *_members(ctypes.c_double, "margin"),
         *_members(ctypes.c_void_p, "values indices"),
@@ -311,6 +312,7 @@ class SketchedMemory(KeyMemory):
         height, width, slots, channels = self.maps.shape
         arguments = _Search(height=height, width=width, slots=slots, channels=channels)
         arguments.chunks = self._chunks
+        arguments.first = 0 if self._basis is None else FIRST_WORDS
         arguments.pitch = self._sketches.shape[3]
         arguments.reach = len(self._half_widths) - 1
         arguments.topk = values.shape[2]
@@ -354,11 +356,11 @@ class SketchedMemory(KeyMemory):
         self._latest: tuple[Tensor | None, Sketches | None] = None, None  # the latest query, and its sketches
         self._basis = None
         length = self._chunks * self._kernel.chunk
-        if length < channels:  # the first principal components, the mean left in; the residual's norm comes last
+        if length < channels:  # the first principal components, the mean left in
             rows = features.flatten(0, 1)
             moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN is for the search to find
             components = torch.linalg.eigh(moments).eigenvectors.flip(1)
-            self._basis = components[:, : length - 1].to(features).contiguous()
+            self._basis = components[:, : length - 2].to(features).contiguous()
         self._chunks = min(self._chunks, math.ceil(channels / self._kernel.chunk))  # all channels are enough
         # Keys are taken in pairs: the last of a row has a neighbour in memory too.
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
@@ -372,11 +374,15 @@ class SketchedMemory(KeyMemory):
         if self._basis is None:
             sketches = F.pad(features, (0, length - channels))
         else:
-            coordinates = features @ self._basis
-            # Rounding must not make the bound too small.
-            rounding = 2 * channels * 2.0**-24 * squared
-            residual = (squared - coordinates.square().sum(2, keepdim=True)).clamp_min(0) + rounding
-            sketches = torch.cat([coordinates, residual.sqrt()], 2)
+            first = FIRST_WORDS * self._kernel.chunk // CHUNK
+            coordinates = (features @ self._basis).split([first - 1, length - first - 1], 2)
+            rounding = 2 * channels * 2.0**-24 * squared  # must not make the bound too small
+            residual = squared
+            parts = []
+            for part in coordinates:
+                residual = residual - part.square().sum(2, keepdim=True)
+                parts += [part, (residual.clamp_min(0) + rounding).sqrt()]
+            sketches = torch.cat(parts, 2)
         unit = self._kernel.unit(largest)
         return Sketches(self._kernel.as_words(sketches, unit), largest, unit)
 

@@ -3,9 +3,9 @@
 // processor has.
 //
 // Queries are taken in tiles of 4 x 4, one to a lane of a register. The product of the short sketches of a query and a
-// key is an upper bound of their dot product. Where it reaches the k-th largest dot product so far, the dot product
-// itself is computed. Rows of keys are read from the nearest to the farthest, so that the k-th largest soon rules most
-// keys out.
+// key is an upper bound of their dot product, and so is the product of the first words of both. Where a bound reaches
+// the k-th largest dot product so far, the dot product itself is computed. Rows of keys are read from the nearest to the
+// farthest, so that the k-th largest soon rules most keys out.
 
 #include <algorithm>
 #include <cmath>
@@ -27,7 +27,7 @@ constexpr int LANES = SIDE * SIDE;
 constexpr int ROWS_OF_TILES = 2;   // searched together, so that keys are read from memory half as often
 constexpr int CHUNK = 32;          // words of a sketch that lie side by side; memory.py has it too
 #if defined(__AVX512F__)           // numbers in a register; keys whose sums fit into the registers
-constexpr int WIDTH = 16, BLOCK = 28;
+constexpr int WIDTH = 16, BLOCK = 14;
 #elif defined(__AVX2__)
 constexpr int WIDTH = 8, BLOCK = 6;
 #else
@@ -40,8 +40,10 @@ typedef float Numbers __attribute__((vector_size(4 * WIDTH)));
 typedef int32_t Integers __attribute__((vector_size(4 * WIDTH)));
 #if defined(__AVX2__)              // a word of a sketch is two integers of 16 bits
 typedef Integers Sums;
+typedef int16_t Number;
 #else                              // a number
 typedef Numbers Sums;
+typedef float Number;
 #endif
 
 struct Lanes {                     // one number for each query of a tile
@@ -54,7 +56,8 @@ struct Bounds {                    // products of the sketches of a key and of e
 };
 
 struct Search {                    // the fields of `_Search` in memory.py
-    int64_t height, width, slots, channels, chunks, pitch, reach, topk, used;
+    int64_t height, width, slots, channels, chunks, first, pitch, reach, topk, used;
+    // `first`: words of a sketch that give a bound, the last number of which serves this bound alone; 0 if none do
     const float *query;            // (height, width, channels)
     const float *keys;             // (height, width, slots, channels)
     // A word of a sketch is a number, or two integers where the processor multiplies them.
@@ -71,7 +74,8 @@ struct Search {                    // the fields of `_Search` in memory.py
 
 struct Tile {
     int64_t top, left;
-    std::vector<Lanes> sketch;
+    std::vector<Lanes> sketch;     // the last number of its first words is 0
+    Lanes last_of_first;           // the last of the first words, with that number
     Lanes least;                   // products below this are not among the largest
     int64_t found[LANES];
     int64_t start, stop;           // columns of the current row of keys that its neighbourhoods reach
@@ -130,30 +134,54 @@ inline Sums add_products(const Sums &sums, float key, const Numbers &queries) {
 #endif
 }
 
-// Multiply the sketches of a tile with those of N keys side by side.
+// Add the products of some words of N keys, side by side, with those of each query.
 template <int N>
-void bounds_of(const Lanes *queries, const float *keys, int64_t chunks, int64_t pitch, Bounds *bounds) {
-    Sums sums[N][PARTS] = {};
-    for (int64_t chunk = 0; chunk < chunks; ++chunk, keys += pitch * CHUNK)
-        for (int i = 0; i < CHUNK; ++i, ++queries) {
+inline void add_words(Sums (&sums)[N][PARTS], const float *keys, const Lanes *queries, int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i) {
 #pragma GCC unroll 32
-            for (int j = 0; j < N; ++j)
+        for (int j = 0; j < N; ++j)
 #pragma GCC unroll 4
-                for (int part = 0; part < PARTS; ++part)
-                    sums[j][part] = add_products(sums[j][part], keys[j * CHUNK + i], queries->parts[part]);
+            for (int part = 0; part < PARTS; ++part)
+                sums[j][part] = add_products(sums[j][part], keys[j * CHUNK + i], queries[i].parts[part]);
+    }
+}
+
+// Multiply the sketches of a tile with those of N keys; return false where the first words rule out all in the window.
+template <int N>
+bool bounds_of(
+    const Search &s, const Tile &tile, const float *keys, const Bounds &threshold, const uint16_t *in_window, Bounds *bounds
+) {
+    const Lanes *queries = tile.sketch.data();
+    Sums sums[N][PARTS] = {};
+    int64_t from = 0;
+    if (s.first) {
+        from = s.first - 1;
+        add_words(sums, keys, queries, 0, from);
+        unsigned any = 0;
+#pragma GCC unroll 32
+        for (int j = 0; j < N; ++j) {
+            Bounds bound;
+#pragma GCC unroll 4
+            for (int part = 0; part < PARTS; ++part)
+                bound.parts[part] = add_products(sums[j][part], keys[j * CHUNK + from], tile.last_of_first.parts[part]);
+            any |= not_less(bound, threshold) & in_window[j];
         }
+        if (!any) return false;
+    }
+    for (int64_t chunk = 0; chunk < s.chunks; ++chunk, from = 0, queries += CHUNK, keys += s.pitch * CHUNK)
+        add_words(sums, keys, queries, from, CHUNK);
 #pragma GCC unroll 32
     for (int j = 0; j < N; ++j)
 #pragma GCC unroll 4
         for (int part = 0; part < PARTS; ++part) bounds[j].parts[part] = sums[j][part];
+    return true;
 }
 
-using BoundsOf = void (*)(const Lanes *, const float *, int64_t, int64_t, Bounds *);
+using BoundsOf = bool (*)(const Search &, const Tile &, const float *, const Bounds &, const uint16_t *, Bounds *);
 constexpr BoundsOf BOUNDS_OF_PAIRS[] = {
-    bounds_of<2>,  bounds_of<4>,  bounds_of<6>,
+    bounds_of<2>, bounds_of<4>,  bounds_of<6>,
 #if defined(__AVX512F__)
-    bounds_of<8>,  bounds_of<10>, bounds_of<12>, bounds_of<14>, bounds_of<16>, bounds_of<18>,
-    bounds_of<20>, bounds_of<22>, bounds_of<24>, bounds_of<26>, bounds_of<28>,
+    bounds_of<8>, bounds_of<10>, bounds_of<12>, bounds_of<14>,
 #endif
 };
 
@@ -199,6 +227,11 @@ void start_tile(const Search &s, Tile &tile, int64_t top, int64_t left) {
         tile.found[lane] = 0;
         tile.least[lane] = inside ? first_least(s, index, products) : INF;
     }
+    if (!s.first) return;
+    Lanes &last = tile.sketch[s.first - 1];
+    tile.last_of_first = last;
+    for (int lane = 0; lane < LANES; ++lane)
+        std::memset(reinterpret_cast<char *>(&last[lane] + 1) - sizeof(Number), 0, sizeof(Number));
 }
 
 void mark_columns(const Search &s, Tile &tile, int64_t row) {
@@ -258,7 +291,8 @@ int64_t search(const Search &s, Tile &tile, int64_t row, int64_t number) {
         Bounds bounds[BLOCK];
         uint16_t reached[BLOCK];
         unsigned any = 0;
-        BOUNDS_OF_PAIRS[(size + 1) / 2 - 1](tile.sketch.data(), sketches + from * CHUNK, s.chunks, s.pitch, bounds);
+        const auto bounds_of_block = BOUNDS_OF_PAIRS[(size + 1) / 2 - 1];
+        if (!bounds_of_block(s, tile, sketches + from * CHUNK, threshold, in_window, bounds)) continue;
         for (int64_t j = 0; j < size; ++j)  // not less: a NaN is let through
             any |= reached[j] = uint16_t(not_less(bounds[j], threshold) & in_window[j]);
         if (!any) continue;
@@ -309,7 +343,7 @@ extern "C" int64_t vidcorr_screened_search(const Search *pointer, int64_t first,
     const Search &s = *pointer;
     const int64_t across = (s.width + SIDE - 1) / SIDE;
     std::vector<Tile> tiles(across * ROWS_OF_TILES);
-    for (Tile &tile : tiles) tile.sketch.resize(s.chunks * CHUNK), tile.in_window.resize(s.width);
+    for (Tile &tile : tiles) tile.sketch.resize(s.chunks * CHUNK), tile.in_window.resize(s.width + 1);
     int64_t computed = 0;
     for (int64_t top = first; top < stop; top += SIDE * ROWS_OF_TILES) {
         const int64_t bottom = std::min(top + SIDE * ROWS_OF_TILES, stop);

@@ -78,11 +78,16 @@ def powers(least, most, channels):
 
 
 def rounded_down(channels):
-    """Vectors of one direction, of which the longest lose most by rounding to bfloat16, and the others gain."""
+    """Vectors of one direction, of which the longest lose most by rounding to integers, and the others gain."""
     longest = torch.rand(5, 11, 14, 1) < 0.3
-    return torch.where(longest, 1 + 2**-8 - 2**-16, 1 + 2**-8 - 2**-9 * torch.rand(5, 11, 14, 1)).expand(
-        -1, -1, -1, channels
-    )
+    units = torch.where(longest, 3990.48, 3989.52 + 0.9 * torch.rand(5, 11, 14, 1))
+    units[:, 5, 5] = 4000  # the norm of 64 channels, which sets the unit, is then `LARGEST_INTEGER`
+    return (units / 32000).expand(-1, -1, -1, channels)
+
+
+def fading(channels):
+    """The same, of which each frame is shorter than the one before."""
+    return rounded_down(channels) * 10.0 ** -torch.arange(5)[:, None, None, None]
 
 
 def cancelling(channels):
@@ -95,7 +100,7 @@ def cancelling(channels):
 
 
 def near_overflow(channels):
-    """Vectors whose products are finite, but not the sum of the first numbers rounded to bfloat16."""
+    """Vectors whose products are finite, though those of a few numbers nearly overflow."""
     query = torch.zeros(channels)
     query[:15] = 2 * (1 + 2**-8 + 2**-12)
     query[15:18] = 1 + 2**-8 + 2**-12
@@ -133,6 +138,7 @@ HOSTILE = {
     "of a few values": lambda channels: torch.randint(-1, 2, (5, 11, 14, channels)).float(),
     "cancelling": cancelling,
     "rounded down": rounded_down,
+    "fading": fading,
     "infinite": with_infinities,
 }
 
