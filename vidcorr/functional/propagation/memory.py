@@ -3,8 +3,8 @@
 The kernel, for float32 on a CPU, computes few of the dot products. A sketch of a vector holds its coordinates along the
 principal components of the features, followed by the norm of the residual. By the Cauchy–Schwarz inequality the product
 of two sketches is an upper bound of the dot product of their vectors, and so is that of the first coordinates and the
-norm of what they leave. The kernel skips a dot product if a bound is below the k-th largest product so far. Sketches are integers of 16 bits where the processor multiplies them in pairs:
-they only bound, so the results are the same.
+norm of what they leave. The kernel skips a dot product if a bound is below the k-th largest product so far. Sketches
+are integers of 16 bits where the processor multiplies them in pairs: they only bound, so the results are the same.
 """
 
 import ctypes
@@ -151,11 +151,13 @@ class Sketches(NamedTuple):
     """Sketches of a frame.
 
     Attributes:
+        features: (h, w, C), of which they are.
         words: (h, w, words), as the kernel reads them.
         largest: norm of a vector of the frame.
         unit: what their integers count.
     """
 
+    features: Tensor
     words: Tensor
     largest: float
     unit: float
@@ -261,14 +263,15 @@ class SketchedMemory(KeyMemory):
         self._chunks = FIRST_LENGTH // self._kernel.chunk
         self._largest = 0.0  # norm of a key
         self._units = torch.ones(self.maps.shape[2])  # of the sketches of each slot
+        self._latest: Sketches | None = None  # of the latest query
         self._allocate(like)
 
     def write(self, frame: int, item: Tensor) -> int | None:
         """Store the features (h, w, C) of a frame; return its slot, None if it can never become a reference."""
         slot = super().write(frame, item)
         if slot is not None:
-            searched, sketches = self._latest
-            if sketches is None or searched is not item:  # a frame is usually searched first, then written
+            sketches = self._latest
+            if sketches is None or sketches.features is not item:  # a frame is usually searched first, then written
                 sketches = self._sketch(item)
             self._keep(slot, sketches)
         return slot
@@ -283,7 +286,7 @@ class SketchedMemory(KeyMemory):
             return super().best_matches(query, frames, topk)
         height, width, _, channels = self.maps.shape
         sketches = self._sketch(query)
-        self._latest = query, sketches
+        self._latest = sketches
         query = query.contiguous()
         listed = Counter(self.slot(frame) for frame in frames)
         used_slots, counts = torch.tensor(sorted(listed.items())).T.contiguous()
@@ -353,7 +356,7 @@ class SketchedMemory(KeyMemory):
     def _allocate(self, features: Tensor) -> None:
         """Choose the principal components, and make room for the sketches."""
         height, width, slots, channels = self.maps.shape
-        self._latest: tuple[Tensor | None, Sketches | None] = None, None  # the latest query, and its sketches
+        self._latest = None  # none of this length
         self._basis = None
         length = self._chunks * self._kernel.chunk
         if length < channels:  # the first principal components, the mean left in
@@ -384,7 +387,7 @@ class SketchedMemory(KeyMemory):
                 parts += [part, (residual.clamp_min(0) + rounding).sqrt()]
             sketches = torch.cat(parts, 2)
         unit = self._kernel.unit(largest)
-        return Sketches(self._kernel.as_words(sketches, unit), largest, unit)
+        return Sketches(features, self._kernel.as_words(sketches, unit), largest, unit)
 
 
 def _run(kernel: Kernel, arguments: _Search, height: int) -> int:
