@@ -56,7 +56,7 @@ def read_mask(path: Path, colours: Callable[[], Mapping[int, int]] | None = None
 
 
 def shades_in(ids: NDArray[np.uint8]) -> int:
-    """Return the number of values that smoothed edges explain; 0 unless these are most values of a mask.
+    """Return the number of values that smoothed edges explain; 0 unless these are most values, and few pixels.
 
     Most pixels of such a value lie on an edge: along an axis it is strictly between its two neighbours.
     """
@@ -67,7 +67,8 @@ def shades_in(ids: NDArray[np.uint8]) -> int:
     pixels = pixel_counts(ids)[1:]
     on_edges = pixel_counts(ids[is_on_edge])[1:]
     shades = np.count_nonzero(2 * on_edges > pixels)
-    return int(shades) if 2 * shades > np.count_nonzero(pixels) else 0
+    are_edges = 2 * shades > np.count_nonzero(pixels) and 2 * np.count_nonzero(is_on_edge) < ids.size
+    return int(shades) if are_edges else 0
 
 
 def require_form(path: Path, image: ImageFile.ImageFile) -> None:
