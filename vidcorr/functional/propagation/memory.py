@@ -262,7 +262,7 @@ class SketchedMemory(KeyMemory):
             self._half_widths = torch.as_tensor(neighbourhood.kept[reach:].sum(1) // 2, dtype=torch.long)
         self._chunks = FIRST_LENGTH // self._kernel.chunk
         self._largest = 0.0  # norm of a key
-        self._units = torch.ones(self.maps.shape[2])  # of the sketches of each slot
+        self._units = torch.ones(self.maps.shape[2], dtype=torch.float32)  # of the sketches of each slot
         self._latest: Sketches | None = None  # of the latest query
         self._allocate(like)
 
