@@ -152,16 +152,8 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 }
 """Beginning of a config's name → writer of its data, in a folder."""
 
-FEW = {"radius": 3, "context": 2}
-OPTIONS: dict[str, dict[str, Any]] = {
-    "davis": {"changes": FEW},
-    "otb": {"version": None},
-    "soco": {"changes": {"input_size": 64}},
-    "spair": {"changes": {"input_size": 64}},
-    "vip": {"changes": {"radius": 4, "context": 2}},
-    "vos": {"changes": FEW},
-    "youtube_vos": {"split": "holdout", "holdout": 0.7},
-}
+SIZES = json.loads(Path(__file__).with_name("small_benchmarks.json").read_text())
+OPTIONS: dict[str, dict[str, Any]] = SIZES["small"]
 """Name of a benchmark → its arguments but `root`, where they are not the defaults."""
 PAIRS = {"pf_pascal": "9,20;9,20;9,20;9,20;1"}
 """Name of a benchmark of two pictures → the points of a pair, as its list has them."""

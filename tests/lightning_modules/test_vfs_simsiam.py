@@ -1,4 +1,4 @@
-"""The module around the loss: two views, stopped gradient, half precision, BatchNorm over ranks."""
+"""The module around the loss: two views, stopped gradient, BatchNorm over ranks."""
 
 from pathlib import Path
 from unittest.mock import patch

@@ -1,6 +1,6 @@
 """Every benchmark on one small sequence by raw colour, from files to scores and files: the fast tier guards it.
 
-Also tests `benchmarks/jhmdb.py`.
+Also tests `benchmarks/davis.py`, `benchmarks/jhmdb.py`.
 """
 
 import json
@@ -14,21 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.helpers.benchmark_data import arguments_of, benchmark_classes
+from tests.helpers.benchmark_data import SIZES, arguments_of, benchmark_classes
 from vidcorr import Result
 from vidcorr.metrics.declared import Score
 
-SMALLER = {
-    "JhmdbBenchmark": {"changes": {"input_size": 96, "context": 2, "radius": 5, "keypoint_counting": "ground-truth"}},
-    "OtbBenchmark": {"limit_sequences": 2, "video": True},
-    "YoutubeVosBenchmark": {"changes": {"radius": 3, "context": 2}},
-    "TapVidBenchmark": {"limit_sequences": 2, "stride": 4, "changes": {"query_mode": "strided", "query_stride": 2}},
-    "SocoBenchmark": {"limit_sequences": 2},
-    "NaviBenchmark": {"changes": {"input_size": (64, 64)}},
-    "ScanNetBenchmark": {"changes": {"grid_step": 32}},
-    "MatchBenchmark": {"changes": {"input_size": 64, "thresholds": [0.02, 0.1, 0.3, 0.8]}},
-    "PfPascalBenchmark": {"changes": {"input_size": 128, "thresholds": [0.1, 0.35, 0.4, 0.6]}},
-}
+SMALLER = SIZES["smaller"]
 """Benchmark → arguments that replace those of `arguments_of`."""
 RECORD = Path(__file__).with_name("numbers.json")
 """File: benchmark → what `recorded` gives of its run. `write` makes it anew after a change on purpose."""

@@ -1,4 +1,4 @@
-"""Lab against OpenCV's (golden), known colours, and the dropped channel."""
+"""Lab against OpenCV's (golden), and the dropped channel."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""Seeks in AVI, WebM, MPEG-PS and H.264 4:4:4 give the frames of decoding from the start, or are given up."""
+"""Seeks in AVI, WebM and MPEG-PS give the frames of decoding from the start, or are given up."""
 
 from fractions import Fraction
 

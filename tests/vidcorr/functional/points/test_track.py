@@ -6,6 +6,7 @@ Also tests `points/job.py`.
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from tests.helpers.refusal import refused
 from vidcorr.functional import track_points
@@ -23,6 +24,10 @@ def protocol(name, **changes):
     return PointProtocol.named(name, "tap_vid").with_changes(**{"scored_size": CELLS * CELL, **changes})
 
 
+SHARP = {"gmrw-chained": {"feature_normalisation": "l2"}}
+"""Changes under which random features are told apart, with a low temperature."""
+
+
 def queries_and_truth(times):
     """Queries at cell centres, and their tracks (N, T, 2)."""
     generator = torch.Generator().manual_seed(1)
@@ -38,6 +43,25 @@ def moving():
     """Random features that move by whole cells and wrap around."""
     features = torch.randn(64, CELLS, CELLS, generator=torch.Generator().manual_seed(0))
     return torch.stack([features.roll((t * STEP[0], t * STEP[1]), (1, 2)) for t in range(FRAMES)])
+
+
+@pytest.mark.parametrize("name", PointProtocol.sources())
+def test_points_are_found_in_both_directions_in_time_or_only_ahead(moving, name):
+    queries, truth = queries_and_truth([0, 3, 5, 2])
+    rules = protocol(name, temperature=0.01, **SHARP.get(name, {}))
+    tracks = track_points(moving.__getitem__, FRAMES, queries, rules)
+    assert tracks.points.dtype == torch.float64
+    assert (tracks.points - truth).norm(dim=-1).max() < 1.5
+    assert not tracks.occluded.any()
+    found = [sample_features(moving[t], tracks.points[:, t] / CELL) for t in range(FRAMES)]
+    asked = [sample_features(moving[int(t)], torch.tensor([[x, y]]) / CELL)[0] for t, y, x in queries]
+    similarity = F.cosine_similarity(torch.stack(found, dim=1), torch.stack(asked)[:, None], dim=2)
+    torch.testing.assert_close(tracks.similarity, similarity, atol=1e-4, rtol=0)
+    ahead = track_points(moving.__getitem__, FRAMES, queries, rules, both_directions=False)
+    before = torch.arange(FRAMES) < queries[:, :1]
+    assert torch.equal(ahead.occluded, before)
+    assert torch.equal(ahead.points[before], queries[:, None, [2, 1]].expand_as(truth)[before])
+    assert (ahead.points - truth)[~before].norm(dim=-1).max() < 1.5
 
 
 @pytest.mark.parametrize("name", ["vidcorr", "gmrw-chained"])

@@ -1,4 +1,4 @@
-"""Masks and joints as labels of cells and back: the original codes' numbers, a plain argmax, every size."""
+"""Masks and joints as labels of cells and back: the original codes' numbers, every size."""
 
 import numpy as np
 import pytest
