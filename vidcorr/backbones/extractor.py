@@ -188,14 +188,8 @@ class FeatureExtractor(View):
 
     def take_facts_of(self, inner: "FeatureExtractor") -> None:
         """Take what another extractor states of its maps and input, for an extractor around it."""
-        self.stride = inner.stride
-        self.dilated = inner.dilated
-        self.multiple = inner.multiple
-        self.positions = inner.positions
-        self.final_norm = inner.final_norm
-        self.input = inner.input
-        self.normalises = inner.normalises
-        self.ignores = inner.ignores
+        for name in ("stride", "dilated", "multiple", "positions", "final_norm", "input", "normalises", "ignores"):
+            setattr(self, name, getattr(inner, name))
 
     @abstractmethod
     def map_of(self, images: Tensor) -> Tensor:
@@ -239,10 +233,8 @@ def normalised(images: Tensor, stated: Input) -> Tensor:
 
 def type_of_weights(network: nn.Module) -> torch.dtype:
     """Return the type of a network's weights, in which it takes images; float32 without weights."""
-    for weights in network.parameters():
-        if weights.is_floating_point():
-            return weights.dtype
-    return torch.float32
+    types = (weights.dtype for weights in network.parameters() if weights.is_floating_point())
+    return next(types, torch.float32)
 
 
 class RawColour(FeatureExtractor):

@@ -140,19 +140,15 @@ def positions_resampled(state: State, network: nn.Module, source: str | Path) ->
         network: a transformer of timm, or a module that holds one.
         source: the file, for messages.
     """
-    own = network.state_dict()
-    names = [name for name in own if name.split(".")[-1] == "pos_embed"]
-    if own.keys() != state.keys():
-        return state
-    for name in names:
-        place = name.rpartition(".")[0]
-        grid = getattr(getattr(network.get_submodule(place), "patch_embed", None), "grid_size", None)
-        if own[name].shape == state[name].shape or own[name].ndim != 3 or grid is None:
+    for name, own in network.state_dict().items():
+        given = state.get(name, own)
+        place, _, last = name.rpartition(".")
+        if last != "pos_embed" or own.ndim != 3 or given.shape == own.shape:
             continue
-        leading = own[name].shape[1] - grid[0] * grid[1]  # of class and register tokens
-        cells = state[name].shape[1] - leading
-        side = math.isqrt(cells)
-        if side**2 != cells:  # its sides are unknown, and loading refuses the shape
+        grid = getattr(getattr(network.get_submodule(place), "patch_embed", None), "grid_size", (0, 0))
+        leading = own.shape[1] - grid[0] * grid[1]  # of class and register tokens
+        side = math.isqrt(given.shape[1] - leading)
+        if leading + side**2 != given.shape[1] or grid == (0, 0):  # loading refuses the shape
             continue
         from timm.layers import resample_abs_pos_embed
 

@@ -225,8 +225,7 @@ def require_stride(features: Tensor, name: str, stride: int, size: tuple[int, in
         raise ValueError(f"{name}: gives channels last, {given}: return its map with .permute(0, 3, 1, 2)")
     height, width = features.shape[2:]
     found = f"{height} x {width} cells for a {size[0]} x {size[1]} image"
-    remedy = "cut its padding or pad its convolutions"
-    raise ValueError(f"{name}: {found} are not those of stride {stride}: {remedy}")
+    raise ValueError(f"{name}: {found} are not those of stride {stride}: cut its padding or pad its convolutions")
 
 
 def fits(cells: Sequence[int], stride: int, size: Sequence[int]) -> bool:

@@ -57,8 +57,6 @@ def maps_of(ends: Mapping[str, str], blocks: Iterable[tuple[str, nn.Module]], x:
         x = block(x)
         if name in wanted:
             maps[name] = x
-        if len(maps) == len(wanted):
-            break
     return {stage: maps[end] for stage, end in ends.items()}
 
 
@@ -181,10 +179,8 @@ def _dilate_as_siamfc(network: nn.Module, as_released: bool) -> None:
 
 
 def convolutions_of(network: nn.Module) -> Iterator[nn.Conv2d]:
-    """Yield the 2-D convolutions of a network."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            yield module
+    """Return the 2-D convolutions of a network."""
+    return (module for module in network.modules() if isinstance(module, nn.Conv2d))
 
 
 def vidcorr_r18() -> nn.Module:
