@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 VOID = 255
 """Pixel value of void; scored as background, as by DAVIS's official code in the semi-supervised task."""
-FEWEST_SHADES = 3
-"""Fewest values of smoothed edges in a grey mask; fewer may be ids of thin objects."""
 MOST_COLOURS = 32
 """More colours in an RGB mask are smoothed edges or a picture."""
 
@@ -48,27 +46,26 @@ def read_mask(path: Path, colours: Callable[[], Mapping[int, int]] | None = None
         numbers = ids_of_colours([np.unique(packed).tolist()]) if colours is None else colours()
         return _numbered(path, packed, numbers)
     ids: NDArray[np.uint8] = pixels
-    has_colours = np.ptp(palette, axis=1).any()
-    shades = 0 if has_colours else shades_in(ids)
-    if shades >= FEWEST_SHADES:
-        raise DataError(f"{path}: {shades} grey values are no ids but smoothed edges; resize masks by nearest pixel")
+    if not np.ptp(palette, axis=1).any() and has_smoothed_edges(ids):
+        raise DataError(f"{path}: most grey values are no ids but smoothed edges; resize masks by nearest pixel")
     return ids
 
 
-def shades_in(ids: NDArray[np.uint8]) -> int:
-    """Return the number of values that smoothed edges explain; 0 unless these are most values, and few pixels.
+def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
+    """Return True if smoothed edges explain most values of a mask, at least three, which are less than half of it.
 
     Most pixels of such a value lie on an edge: along an axis it is strictly between its two neighbours.
     """
+    pixels = pixel_counts(ids)[1:]
+    present = np.count_nonzero(pixels)
+    if present < 3:  # one or two values may be ids of thin objects
+        return False
     is_on_edge = np.zeros(ids.shape, bool)
     for values, found in ((ids, is_on_edge), (ids.T, is_on_edge.T)):
         before, middle, after = values[:-2], values[1:-1], values[2:]
         found[1:-1] |= (before < middle) & (middle < after) | (before > middle) & (middle > after)
-    pixels = pixel_counts(ids)[1:]
-    on_edges = pixel_counts(ids[is_on_edge])[1:]
-    shades = np.count_nonzero(2 * on_edges > pixels)
-    are_edges = 2 * shades > np.count_nonzero(pixels) and 2 * np.count_nonzero(is_on_edge) < ids.size
-    return int(shades) if are_edges else 0
+    shades = np.count_nonzero(2 * pixel_counts(ids[is_on_edge])[1:] > pixels)
+    return bool(shades > max(2, present / 2) and 2 * np.count_nonzero(is_on_edge) < ids.size)
 
 
 def require_form(path: Path, image: ImageFile.ImageFile) -> None:
