@@ -5,7 +5,6 @@ A call of `encode` processes a whole video.
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -199,8 +198,10 @@ def stride_of(view: Any) -> int | None:
     example because it takes frames of one size: its stride is then known after the first frame of a video.
     """
     if view.stride is None:
-        with suppress(Exception):  # of a user's code; what is wrong with frames of a video too is said there
+        try:
             view.stride = measured_stride(view, lambda images: next(view.encode(iter(images)))[None])
+        except Exception:  # of a user's code; what is wrong with frames of a video too is said there
+            view.stride = None  # `encode` may have set another one
     stride: int | None = view.stride
     return stride
 
