@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save
-from torch import nn
 
 from ..videos.files import unfinished
 from .checkpoints import METADATA_KEY
@@ -97,9 +96,7 @@ def _loading_code(encoder: Encoder, output: Path) -> str:
     if library == "timm":
         return f"import timm\nnetwork = timm.create_model({name!r}, num_classes=0, checkpoint_path={str(output)!r})"
     if library == "torchvision":
-        children = encoder.network.named_children()
-        classifier = next(part for part, child in children if isinstance(child, nn.Identity))  # in its place
-        made = f"network = torchvision.models.{name}()\nnetwork.{classifier} = torch.nn.Identity()"
+        made = f"network = torchvision.models.{name}()\nnetwork.fc = torch.nn.Identity()"
         file = f"safetensors.torch.load_file({str(output)!r})"
         return f"import safetensors.torch, torch, torchvision\n{made}\nnetwork.load_state_dict({file})"
     return f"from vidcorr.backbones import load\nencoder = load({str(output)!r})"

@@ -195,9 +195,12 @@ def encoder_of(recipe: object, source: str | Path) -> Encoder:
     return made
 
 
-def _encoder_by_name(**arguments: Any) -> Encoder:
+def _encoder_by_name(
+    spec: str, mean: Any = None, std: Any = None, stage: str | None = None, stride: int | None = None
+) -> Encoder:
     """Make the encoder of the arguments in a checkpoint, without its weights."""
-    return _of_name(EncoderSpec.of_arguments(**arguments), in_checkpoint=True)
+    stated = None if mean is None or std is None else Input.of(mean, std, "of the checkpoint")
+    return _of_name(EncoderSpec(spec, stage, stride, seed=None, input=stated), in_checkpoint=True)
 
 
 def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: Any) -> Any:

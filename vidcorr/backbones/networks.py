@@ -2,10 +2,9 @@
 
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import nn
@@ -49,8 +48,6 @@ WITH_WEIGHTS = re.compile(r"(?!transformers:)(\w[\w.]*:[^=]+)=(.+)")
 
 A file that exists by the whole text is this file.
 """
-RESNETS = "torchvision.models.resnet"
-"""Module of the networks of torchvision that are read."""
 FORMS = "timm:NAME, torchvision:NAME, torchhub:OWNER/REPO:ENTRY or package.module:callable"
 """Names of networks with a prefix, for messages."""
 TRANSFORMERS = "transformers:"
@@ -140,19 +137,6 @@ class EncoderSpec:
         if self.file is not None:
             return view | {"sha256": file_digest(self.file)}
         return view | {"spec": self.spec, "pretrained": self.pretrained, "seed": self.seed}
-
-    @classmethod
-    def of_arguments(
-        cls,
-        spec: str,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        stage: str | None = None,
-        stride: int | None = None,
-    ) -> Self:
-        """Return the network that a checkpoint states; its weights are in the checkpoint."""
-        stated = None if mean is None or std is None else Input.of(mean, std, "of the checkpoint")
-        return cls(spec, stage, stride, seed=None, input=stated)
 
     @property
     def is_reusable(self) -> bool:
@@ -328,7 +312,7 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
     """
     from torchvision import models
 
-    if models.get_model_builder(name).__module__ != RESNETS:
+    if name.lower() not in models.list_models(models.resnet):
         raise ValueError(f"backbone torchvision:{name}: no ResNet; timm:NAME has other networks")
     chosen: Any = models.get_model_weights(name).DEFAULT if pretrained else None
     how = f"download {chosen.url}, then torchvision:{name}=FILE" if pretrained else ""
