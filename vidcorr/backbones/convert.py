@@ -18,7 +18,7 @@ from ..videos.files import require_one_of
 from .checkpoints import load_weights, write_checkpoint
 from .encoder import Encoder
 from .foreign import State, choice_rows, fitted, positions_resampled, read_foreign, without_wrappers
-from .networks import EncoderSpec
+from .networks import EncoderSpec, torchvision_resnets
 from .trust import LONGEST, Recipe, allow, import_path, make
 
 FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
@@ -251,14 +251,12 @@ def architecture_of(state: State, table: Mapping[str, Any]) -> str:
 
 def resnet_of(state: State) -> str:
     """Return the name of torchvision's ResNet with the names and shapes nearest to the weights'."""
-    from torchvision import models
-
     shapes = _shapes_of(state)
 
     def difference(spec: str) -> int:
         return len(_shapes_of(_without_weights(spec).state_dict()) ^ shapes)
 
-    specs = [f"torchvision:{name}" for name in models.list_models(models.resnet)]
+    specs = [f"torchvision:{name}" for name in torchvision_resnets()]
     return min(specs, key=difference)
 
 

@@ -304,6 +304,14 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
 
 
+def torchvision_resnets() -> list[str]:
+    """Return the names of torchvision's ResNets."""
+    from torchvision import models
+
+    names = models.list_models()
+    return [name for name in names if models.get_model_builder(name).__module__ == models.resnet.__name__]
+
+
 def _torchvision(name: str, pretrained: bool) -> nn.Module:
     """Build a ResNet of torchvision, with an identity in place of its classifier.
 
@@ -312,7 +320,7 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
     """
     from torchvision import models
 
-    if name.lower() not in models.list_models(models.resnet):
+    if name.lower() not in torchvision_resnets():
         raise ValueError(f"backbone torchvision:{name}: no ResNet; timm:NAME has other networks")
     chosen: Any = models.get_model_weights(name).DEFAULT if pretrained else None
     how = f"download {chosen.url}, then torchvision:{name}=FILE" if pretrained else ""
