@@ -147,7 +147,7 @@ def pages_of(tables, options, folder):
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX on this machine")
 @pytest.mark.parametrize("options", ["", "twocolumn"])
 def test_every_table_fits_on_a_page_of_latex(options, tmp_path, recorded):
-    """Three protocols on two sets have 18 lines of up to 15 numbers; names and protocols are long."""
+    """Three protocols have 6 lines of up to 15 numbers on each of two sets; names and protocols are long."""
     wide, one = [], []
     for by, benchmark in product(("vfs", "dino", "points"), ("davis", "tap_vid")):
         for name in ("ours", "a network of a long name, weights of runs/version_0/last.ckpt"):
