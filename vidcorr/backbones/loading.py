@@ -240,13 +240,17 @@ def with_weights_of(name: str, file: str) -> nn.Module:
     if others:  # a file of one set of weights leaves no choice
         for row, text in choice_rows(entry, others):
             print(printable(f"{path}: {row} {text}"), flush=True)
-    if name.startswith((*LIBRARIES, HUB)):
-        network, described = EncoderSpec(name).build(with_weights=False)
-        weights = fitted_to_library(state, network, name, path)
-    else:
-        network, described = _users_network(name, content, path)
-        weights = fitted(state, network, path)
-    load_weights(network, positions_resampled(weights, network, path), path)
+    try:
+        if name.startswith((*LIBRARIES, HUB)):
+            network, described = EncoderSpec(name).build(with_weights=False)
+            weights = fitted_to_library(state, network, name, path)
+        else:
+            network, described = _users_network(name, content, path)
+            weights = fitted(state, network, path)
+        load_weights(network, positions_resampled(weights, network, path), path)
+    except ValueError as error:
+        remedy = f"name a function that returns the network for these weights, my_module:my_network={path}"
+        raise ValueError(f"{error}; or {remedy}") from error
     network.described = described.with_weights_of(path)  # type: ignore[assignment]
     return with_channels_last(network.eval())
 
@@ -263,11 +267,7 @@ def _users_network(name: str, content: Any, path: Path) -> tuple[nn.Module, Netw
     arguments = own_arguments(content.get("hyper_parameters", {}))
     if hasattr(kind, "encoder_in_checkpoint"):  # of our base: its arguments name networks
         arguments = check_names({"class_path": f"{module}.{kind_name}", "init_args": arguments}, path)["init_args"]
-    try:
-        network = constructed(kind, arguments, path)
-    except ValueError as error:
-        remedy = f"name a function that returns the network for these weights, {module}:my_network={path}"
-        raise ValueError(f"{error}; or {remedy}") from error
+    network: nn.Module = constructed(kind, arguments, path)
     described = Network.of(network)
     if not arguments:  # the name alone makes the network again
         described = described.model_copy(update={"spec": name})

@@ -180,7 +180,7 @@ def test_weights_alone_are_a_network_by_their_class(weights):
         torch.save(content, f"{name}.pth")
         network = load(f"{OWN}:wide={name}.pth").network
         assert torch.equal(network.weight, weights["weight"])
-    remedy = rf"; or name a function that returns the network for these weights, {OWN}:my_network=bare\.pth$"
+    remedy = r"; or name a function that returns the network for these weights, my_module:my_network=bare\.pth$"
     refused(ValueError, f"^bare.pth: MyModule cannot be made: .*width.*{remedy}", load, f"{OWN}:MyModule=bare.pth")
     refused(ValueError, "bare.pth: int gives a int, not a module", load, "builtins:int=bare.pth")
     torch.save({"conv.weight": torch.zeros(1)}, "other.pth")
