@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from tests.helpers.plain_info_nce import plain_info_nce
 from vidcorr.functional import contrastive_random_walk_loss, info_nce_loss, logsumexp, simsiam_loss
-from vidcorr.functional.losses import drop_edges
+from vidcorr.functional.losses import drop_edges, pair_similarities
 
 
 def unit(*shape, dtype=torch.float32):
@@ -60,6 +60,14 @@ def test_info_nce_equals_the_plain_form(dtype, frames, width, keys, products, mo
         found.append((loss.detach(), leaf.grad))
     rtol, atol = (1e-9, 1e-12) if dtype == torch.float64 else (1e-5, 1e-7)
     torch.testing.assert_close(*found, rtol=rtol, atol=atol)
+
+
+def test_monitored_similarities_are_means_over_all_pairs():
+    predicted, target, queue = unit(3, 2, 4), unit(3, 2, 4), unit(5, 4)
+    positive = torch.einsum("bid,bjd->bij", predicted, target).mean()
+    negative = torch.einsum("bid,kd->bik", predicted, queue).mean()
+    expected = {"positive_similarity": positive, "negative_similarity": negative}
+    torch.testing.assert_close(pair_similarities(predicted, target, queue), expected)
 
 
 def test_edges_are_dropped_at_random_in_each_direction():

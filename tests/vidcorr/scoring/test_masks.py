@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats
 
 from tests.helpers.refusal import refused
 from vidcorr import Result
@@ -139,6 +140,19 @@ def test_seen_and_unseen_categories_by_hand(tmp_path):
 )
 def test_a_mask_that_does_not_fit_is_named(tmp_path, truth, mine, message):
     refused(DataError, message, score, *write_video(tmp_path, truth, mine))
+
+
+def test_a_score_over_groups_of_objects_has_an_interval_over_the_videos(tmp_path):
+    """The rules of vos-benchmark: a mean under a name that no column has; by hand, the jackknife of the videos."""
+    values = {}
+    for name, masks in (("a", LAGGING), ("b", MOVED), ("c", "11000 10000 10000 10000 00111"), ("d", LAGGING)):
+        folders = write_video(tmp_path, MOVED, masks, name)
+        values[name] = score(*folders, "vos-benchmark", videos=[name]).scores["J"]
+    found = score(*folders, "vos-benchmark")
+    rest = {name: np.mean([values[other] for other in values if other != name]) for name in values}
+    assert found.without["J"] == pytest.approx(rest)
+    half = stats.t.ppf(0.975, 3) * np.std(list(values.values()), ddof=1) / 2
+    assert found.interval("J") == pytest.approx((found.scores["J"] - half, min(found.scores["J"] + half, 1)))
 
 
 def test_a_folder_above_the_videos_is_named_and_a_video_named_twice_counts_once(tmp_path):

@@ -3,6 +3,7 @@
 Also tests `videos/images.py`.
 """
 
+import threading
 import time
 from contextlib import suppress
 
@@ -70,3 +71,23 @@ def test_calls_run_in_order_behind_the_caller_who_waits_for_more_than_32():
         for done in ["no number", *range(99)]:
             later(done)
     assert done == 31
+
+
+def test_closing_does_not_wait_for_the_thread():
+    """The garbage collector may close a reader inside a thread that is just starting: a wait there never ends."""
+    begun, closed, taken = threading.Event(), threading.Event(), []
+
+    def items():
+        yield threading.current_thread()
+        for _ in range(2):
+            begun.set()
+            taken.append(closed.wait(2))
+            yield None
+
+    found = read_ahead(items())
+    thread = next(found)
+    begun.wait()
+    found.close()
+    closed.set()
+    thread.join()
+    assert taken == [True]  # what was begun alone
