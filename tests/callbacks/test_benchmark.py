@@ -273,20 +273,6 @@ def test_an_error_that_nobody_foresaw_has_its_traceback_in_a_fit_and_ends_a_vali
     refused(ValueError, "broken", trainer_in(tmp_path, benchmark).validate, VFSSimSiam(**TINY), EMPTY, verbose=False)
 
 
-def test_validating_a_list_of_checkpoints_writes_a_folder_for_each(tmp_path):
-    """Named by epoch and step of the checkpoint; scores are logged at this step."""
-    best = BestCheckpoint("counted/score", save_top_k=-1, dirpath=tmp_path / "best")
-    fit_in(tmp_path / "fit", BenchmarkCallback(Counted([])), best, max_epochs=2)
-    benchmark, other = (BenchmarkCallback(Counted([], name=name)) for name in ("counted", "other"))
-    # the fit's config names the BestCheckpoint: it does nothing
-    trainer, folders = trainer_in(tmp_path, benchmark, other, BestCheckpoint(), logger=Logged()), []
-    for path in sorted((tmp_path / "best").glob("*.ckpt")):
-        trainer.validate(VFSSimSiam(**TINY), EMPTY, ckpt_path=path, verbose=False, weights_only=True)
-        folders.append(benchmark.folder.name)
-    assert folders == ["step=000002", "step=000004"]
-    assert [list(trainer.logger.scores[f"{name}/score"]) for name in ("counted", "other")] == [[2, 4]] * 2
-
-
 @pytest.mark.parametrize("method", ["validate", "test"])
 @pytest.mark.parametrize("from_checkpoint", [False, True])
 def test_a_validation_or_test_of_the_trainer_of_a_fit_keeps_the_results_of_the_fit(method, from_checkpoint, tmp_path):

@@ -12,8 +12,7 @@ from tests.helpers.training import trainer_in
 from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.callbacks import LastCheckpoint
-from vidcorr.cli import main
-from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
+from vidcorr.lightning_modules import FrozenEncoder
 
 
 def arguments(name, start):
@@ -59,26 +58,3 @@ def test_it_resumes_and_is_loaded_without_the_file_that_it_began_with(name, tmp_
         with torch.no_grad():
             assert torch.equal(build_feature_extractor(last)(images), loaded.eval().feature_extractor()(images))
         assert "last.ckpt" in str(load(last).described)
-
-
-class Fixed(VFSSimSiam):
-    """A subclass that chooses the arguments of its base."""
-
-    def __init__(self, alpha: float = 0.5) -> None:
-        super().__init__(backbone="tests.helpers.encoders:TinyResNet", projector_dim=16, predictor_dim=8)
-        self.save_hyperparameters()
-
-
-def test_a_subclass_that_fixes_the_backbone_goes_on_by_command(video_folder, tmp_path, caplog):
-    """Its data are videos, since no other data module is named."""
-    caplog.set_level("INFO")
-    words = ["fit", f"--model={__name__}.Fixed", f"--data.source={video_folder}", "--data.size=32"]
-    words += ["--data.batch_size=2", "--data.num_workers=0", "--trainer.accelerator=cpu"]
-    words.append(f"--trainer.default_root_dir={tmp_path}")
-    main([*words, "--trainer.max_steps=1", "--model.alpha=0.7"])
-    (last,) = tmp_path.rglob("last.ckpt")
-    assert Fixed.load_from_checkpoint(last).hparams["alpha"] == 0.7
-    main([*words, "--trainer.max_steps=2", f"--ckpt_path={last}"])
-    assert len(list(tmp_path.rglob("last.ckpt"))) == 2
-    assert " held out" in caplog.text
-    assert "weights_only" not in caplog.text

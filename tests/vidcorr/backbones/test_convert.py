@@ -6,7 +6,6 @@ for public files the arguments that their shapes give.
 Also tests `backbones/foreign.py`, `commands/convert.py`.
 """
 
-import argparse
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +21,7 @@ from vidcorr.backbones import module_from_checkpoint
 from vidcorr.backbones.checkpoints import load_weights, write_checkpoint
 from vidcorr.backbones.convert import FAMILIES, FORMS, _of_family, _recipe, convert, family_of, renamed_by, report_lines
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
-from vidcorr.backbones.foreign import ENTRIES, read_foreign, without_wrappers
+from vidcorr.backbones.foreign import without_wrappers
 from vidcorr.backbones.trust import make
 from vidcorr.cli import main
 from vidcorr.description import stated_input
@@ -193,24 +192,3 @@ def test_files_that_cannot_be_taken_are_refused(tmp_path):
         refused(ValueError, rf"foreign\.pth: .*{message}", convert, theirs, new)
     theirs.write_text("<!DOCTYPE html><html>404</html>")
     refused(ValueError, r"foreign\.pth: damaged or foreign", convert, theirs, new)
-
-
-def test_the_average_beside_the_weights_is_told_and_taken_by_its_name(tmp_path):
-    path = tmp_path / "foreign.pth"
-    optimiser = {"state": {0: {"step": torch.ones(1)}}}
-    beside = {"optimizer": optimiser, "rng": torch.get_rng_state(), "args": argparse.Namespace(lr=0.1), "epoch": 3}
-    states = [{"module._orig_mod.a": torch.full((1,), float(number))} for number in range(2)]
-    for first in ENTRIES:
-        torch.save(beside | {"ema": {"module": states[0]}, first: states[1]}, path)
-        found = read_foreign(path)
-        assert (found.entry, found.others, found.state) == (first, ["ema.module"], {"a": 1})
-        assert read_foreign(path, "ema.module").state == {"a": 0}
-    for content, taken in (
-        ({"student": states[1], "teacher": states[0]}, "teacher"),
-        ({"encoder": states[0]}, "encoder"),
-    ):
-        torch.save(content | beside, path)
-        assert read_foreign(path)[:2] == ({"a": 0}, taken)
-    assert without_wrappers({"module.a": 0, "n_averaged": 1}) == {"a": 0}
-    assert without_wrappers({"module.a": 0, "b": 1}) == {"module.a": 0, "b": 1}
-    refused(ValueError, "has no weights under swa; it has encoder", read_foreign, path, "swa")

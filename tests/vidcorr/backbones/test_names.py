@@ -16,7 +16,6 @@ import torch
 from torch import nn
 from torchvision.models import ResNet18_Weights
 
-from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from vidcorr.backbones import EncoderSpec, Network, build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
@@ -24,7 +23,6 @@ from vidcorr.backbones.networks import SHORT_NAMES, local_file
 from vidcorr.description import source_of
 from vidcorr.experiments.words import words_for_parser
 from vidcorr.lightning_modules import FrozenEncoder, SiamFC, VFSSimSiam
-from vidcorr.videos.digests import file_digest
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 OWN = __name__
@@ -53,18 +51,6 @@ def test_a_text_chooses_weights_stage_and_stride(text, given, expected):
     assert network.identity() == arguments | {"seed": given.get("seed", 0)}
     assert network.is_reusable
     assert network in {EncoderSpec(text, **given)}
-
-
-def test_results_of_a_users_code_are_not_reused(tmp_path, weights):
-    torch.save({"state_dict": weights}, "last.ckpt")
-    assert not EncoderSpec(f"{OWN}:wide").is_reusable
-    assert not EncoderSpec("vidcorr.backbones:LiirEncoder=last.ckpt").is_reusable
-    modules = (FrozenEncoder("raw_colour"), True), (FrozenEncoder(f"{OWN}:wide"), False), (tiny("CoSettle"), False)
-    for module, is_reusable in modules:
-        write_checkpoint(module, tmp_path / "a.ckpt")
-        named = EncoderSpec(str(tmp_path / "a.ckpt"))
-        assert named.is_reusable is is_reusable
-        assert named.identity() == {"stage": None, "stride": None, "sha256": file_digest(tmp_path / "a.ckpt")}
 
 
 @pytest.mark.parametrize("name", ["UPPER.CKPT", "last.pth.tar", "run:1/a=b@res4.bin", "weights"])

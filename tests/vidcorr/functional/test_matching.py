@@ -205,21 +205,6 @@ def test_the_network_sees_the_pictures_of_the_original_codes(family):
             np.testing.assert_array_equal(seen[:, ::12, ::12].permute(1, 2, 0), file[f"{key}_u8_s12"])
 
 
-def test_chunks_do_not_change_the_answer(monkeypatch):
-    source, target = torch.randn(2, 16, 12, 12)
-    points, sizes = torch.rand(9, 2) * 99, ((100, 100), (80, 90))
-    matchers = ("geoaware", *FILES)
-    whole = {name: match_keypoints(source, target, points, *sizes, padded(name, 96)) for name in matchers}
-    monkeypatch.setattr(matching, "workspace_of", lambda device: 4000)
-    for name, expected in whole.items():
-        found = match_keypoints(source, target, points, *sizes, padded(name, 96))
-        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
-    for given in (points, points[:0], points[:0].long(), points.long()):
-        found = match_keypoints(source, target, given, *sizes, padded("dift", 96))
-        dtype = given.dtype if given.is_floating_point() else torch.float64
-        assert (found.shape, found.dtype) == (given.shape, dtype)
-
-
 @pytest.mark.parametrize("compared_in", ["float64", "float32", "float32-thresholds"])
 def test_a_point_just_beyond_a_threshold_is_compared_in_the_protocols_type(compared_in):
     protocol = MatchingProtocol.named("dift").with_changes(compared_in=compared_in, compared="product", inclusive=True)

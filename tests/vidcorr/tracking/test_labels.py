@@ -15,22 +15,6 @@ from vidcorr.tracking.frame_encoder import FrameEncoder
 from vidcorr.tracking.labels import MaskCoding, first_only, follow_labels
 
 
-@pytest.mark.parametrize(("precision", "around"), [("float32", True), ("bfloat16", False)])
-def test_the_backbone_runs_in_the_protocols_precision_whatever_surrounds_it(precision, around):
-    extractor, types = nn.Conv2d(3, 8, 4, 4), []
-    extractor.stride = 4
-    extractor.register_forward_hook(lambda module, images, features: types.append(features.dtype))
-    protocol = PropagationProtocol.named("vfs").with_changes(backbone_precision=precision)
-    encoder = FrameEncoder(build_feature_extractor(extractor), protocol)
-    assert encoder.grid == (0, 0)
-    frame = torch.randint(256, (3, 32, 40), dtype=torch.uint8)
-    with torch.autocast("cpu", torch.bfloat16, enabled=around):
-        found = next(encoder.maps([frame]))
-    assert types == [getattr(torch, precision)]
-    exact = extractor(frame[None].float() / 255)[0]
-    torch.testing.assert_close(found, exact, **({"atol": 2e-2, "rtol": 2e-2} if precision == "bfloat16" else {}))
-
-
 @pytest.mark.parametrize(("at_once", "size"), [(2, (45, 61)), (10, (48, 64))])
 def test_frames_in_chunks_give_the_same_labels_and_masks(at_once, size, monkeypatch):
     """Padding and resizing included; an object enters with frame 2, in the middle of a chunk."""
