@@ -272,7 +272,9 @@ class LabelPropagator:
         expected = references.sources[0].keys.maps[:, :, 0]
         if query.shape != expected.shape:
             raise ValueError(f"the query is {tuple(query.shape)}, a reference {tuple(expected.shape)}")
-        query = query.detach().to(expected)  # the labels alone have gradients, from which heat maps are drawn
+        if query.requires_grad:  # the labels alone have gradients, from which heat maps are drawn
+            query = query.detach()
+        query = query.to(expected)  # the same tensor if it fits, of which the memory has the sketches
         if protocol.topk is None:  # no frame is kept apart then: the conditions of protocols see to it
             (source,) = references.sources
             slots = [source.keys.slot(frame) for frame in source.frames]

@@ -190,6 +190,13 @@ def test_it_runs_unless_it_is_turned_off(monkeypatch):
     assert kernel() is None
 
 
+def test_each_frame_is_sketched_once():
+    """A frame is searched, then kept, by one sketch."""
+    with patch.object(SketchedMemory, "_sketch", autospec=True, side_effect=SketchedMemory._sketch) as sketch:
+        frames = len(run(video(), one_hot(2), protocol()))
+    assert sketch.call_count == frames
+
+
 def test_queries_of_any_memory_layout_find_the_same():
     maps = features_of(5, 40, 12, 15)
     transposed = maps.transpose(1, 3).contiguous().transpose(1, 3)
