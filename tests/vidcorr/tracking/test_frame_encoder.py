@@ -7,6 +7,7 @@ from itertools import repeat
 from types import SimpleNamespace
 from unittest.mock import Mock, call
 
+import pytest
 import torch
 from torch import nn
 
@@ -73,6 +74,19 @@ def test_a_gpu_encodes_as_many_frames_at_once_as_eight_of_davis_have_pixels():
     encoder.device = torch.device("cuda")
     counts = {(480, 854): 8, (8, 204_960): 2, (8, 204_961): 1, (64, 64): 16, (4000, 4000): 1}
     assert {size: encoder.frames_at_once(size) for size in counts} == counts
+
+
+def test_equal_features_are_warned_of_once_and_a_video_ends_with_its_frames():
+    colour = build_feature_extractor("raw_colour")
+    frames = torch.zeros(6, 3, 64, 64, dtype=torch.uint8)
+    for extractor in (colour, clips_over(colour)):
+        encoder = FrameEncoder(extractor, VFS)
+        assert len(list(encoder.maps(frames, may_be_constant=True))) == 6
+        assert not encoder.constant
+        with pytest.warns(UserWarning, match="the same features: scores are chance$") as warned:
+            maps = [*encoder.maps(frames), *encoder.maps(frames)]
+        assert (encoder.constant, len(warned)) == (True, 1)
+        assert [features.is_inference() for features in maps] == [False] * 12
 
 
 def test_a_protocol_says_that_nobody_states_the_input():
