@@ -65,13 +65,14 @@ def inner_network(network: Any) -> Any:
     """
     if not isinstance(network, nn.Module):
         raise ValueError(f"expected a network by name, file or module, got a {type(network).__name__}")
-    forward = type(network).forward
+    forward = inspect.getattr_static(type(network), "forward")  # of a TorchScript module no function
     # by name: the library imports neither Lightning
-    has_own_forward = forward is not nn.Module.forward and forward.__qualname__ != "LightningModule.forward"
+    name = getattr(forward, "__qualname__", "")
+    has_own_forward = forward is not nn.Module.forward and name != "LightningModule.forward"
     if has_own_forward or gives_extractors(network) or gives_blocks(network) or isinstance(network, View):
         return network
-    parts = dict(network.named_children())
-    found = [parts[name] for name in ("encoder", "backbone") if name in parts]
+    parts = [getattr(network, part, None) for part in ("encoder", "backbone")]  # also a property
+    found = [part for part in parts if isinstance(part, nn.Module)]
     if len(found) != 1:
         raise ValueError(
             f"{type(network).__name__}: has no forward, and {len(found)} of encoder and backbone: {OWN_METHOD}"

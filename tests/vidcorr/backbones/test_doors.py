@@ -227,6 +227,20 @@ def test_stage_and_stride_that_an_extractor_does_not_have_are_refused():
     refused(ValueError, "the stride, after the last /, must be a number", EncoderSpec, "vidcorr-r18@res4/x")
 
 
+def test_a_torchscript_module_and_a_network_behind_a_property_are_networks(tmp_path):
+    plain = nn.Sequential(nn.Conv2d(3, 4, 8, 8))
+    images = torch.rand(1, 3, 64, 64)
+    torch.jit.save(torch.jit.script(plain), tmp_path / "network.pt")
+
+    class Behind(nn.Module):
+        @property
+        def backbone(self) -> nn.Module:
+            return plain
+
+    for network in (torch.jit.load(tmp_path / "network.pt"), torch.jit.trace(plain, images), Behind()):
+        torch.testing.assert_close(build_feature_extractor(network)(images), plain(images))
+
+
 def test_what_is_no_map_is_refused_alike_through_both_doors():
     for network in (f"{NAMES}:Several", networks.Several()):
         refused(
