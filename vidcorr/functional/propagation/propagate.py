@@ -209,7 +209,8 @@ class LabelPropagator:
         self._finite.append(labels.isfinite().all())
         if labels.device.type == "cpu" or len(self._finite) == CHECKED_TOGETHER:
             self.check_finite()
-        self._write(query, fed_back.permute(1, 2, 0))
+        with computing_in("float32", features.device):
+            self._write(query, fed_back.permute(1, 2, 0))
         self.frame += 1
         return labels
 

@@ -12,6 +12,7 @@ from vidcorr.functional.propagation import memory as memory_file
 from vidcorr.functional.propagation.memory import SWITCH, SketchedMemory, kernel, variants
 from vidcorr.functional.propagation.strips import best_matches
 from vidcorr.functional.window_tiles import Neighbourhood
+from vidcorr.protocols import PropagationProtocol
 
 pytestmark = pytest.mark.usefixtures("compiled")
 CIRCLE = Neighbourhood(5.0)
@@ -188,6 +189,19 @@ def test_it_runs_unless_it_is_turned_off(monkeypatch):
     assert kernel("unknown_processor") is None
     monkeypatch.setenv(SWITCH, "0")
     assert kernel() is None
+
+
+def test_autocast_changes_nothing():
+    """The sketches of a frame that is kept without a search bound in full precision."""
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(256, 256, generator=generator))[0][:15]
+    still, *changes = torch.randn(7, 30, 40, 15, generator=generator) @ basis
+    frames = torch.stack([still + 0.02 * change for change in changes]).permute(0, 3, 1, 2)
+    labels = F.one_hot(torch.randint(5, (30, 40), generator=generator)).permute(2, 0, 1).float()
+    vfs = PropagationProtocol.named("vfs")
+    expected = run(frames, labels, vfs)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(run(frames, labels, vfs), expected)
 
 
 def test_each_frame_is_sketched_once():
