@@ -33,4 +33,4 @@ def frame_folders(rounds: int, lengths: tuple[int, ...] = (30, 300, 3000)) -> It
 
             assert np.array_equal(plain(), ours())
             times = least({"plain": plain, "vidcorr": ours}, max(rounds, 10))
-            yield row(f"2 frames of a folder of {length}, opened and read", times["plain"], times["vidcorr"])
+            yield row(f"2 of {length} frames, opened and read", times["plain"], times["vidcorr"])
