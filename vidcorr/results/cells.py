@@ -126,6 +126,8 @@ def by_row(records: Sequence[ScoreRecord]) -> dict[str, list[ScoreRecord]]:
     named = {}
     for (name, *_), members in rows.items():
         row_name = name if times[name] == 1 else f"{name} ({members[0].place})"
+        if row_name in named:  # results in memory have no folder
+            row_name = f"{name} ({members[0].place}, {len(named) + 1})"
         named[row_name] = members
     return named
 

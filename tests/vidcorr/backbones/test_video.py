@@ -125,23 +125,18 @@ def rvm_step(params: Mapping[str, Any], grid: int) -> Callable[[Tensor, Tensor |
     return step
 
 
-def test_rvms_own_network_equals_the_notebook_and_begins_anew_with_each_video(frames, golden):
-    numbers = golden("video_encoders/rvm_tiny")
-    made = Recurrent(rvm_step({name: array for name, array in numbers.items() if name != "features"}, grid=4))
-    for _ in range(2):
-        found = torch.stack(list(made.encode(iter(frames[:6])))).permute(0, 2, 3, 1)
-        torch.testing.assert_close(found, torch.from_numpy(numbers["features"]), rtol=0, atol=1e-5)
-    assert made.stride == 8
-
-
-def test_a_recurrent_network_equals_the_notebook_and_begins_anew_with_each_video(golden):
-    numbers = {name: torch.from_numpy(value) for name, value in golden("video_encoders/recurrent").items()}
-    made = Recurrent(recurrent_step(numbers))
+def test_recurrent_networks_equal_the_notebook_and_begin_anew_with_each_video(frames, golden):
+    """RVM's own network at width 16, and a toy."""
+    tiny, toy = golden("video_encoders/rvm_tiny"), golden("video_encoders/recurrent")
+    rvm = Recurrent(rvm_step({name: array for name, array in tiny.items() if name != "features"}, grid=4))
+    small = Recurrent(recurrent_step({name: torch.from_numpy(value) for name, value in toy.items()}))
+    cases = [(rvm, frames[:6], tiny["features"])] * 2
     for name, video in golden("video_encoders/frames").items():
-        frames = torch.from_numpy(video[:, :, :40]).float() / 255
-        found = torch.stack(list(made.encode(iter(frames)))).permute(0, 2, 3, 1)
-        torch.testing.assert_close(found, numbers[name], rtol=0, atol=1e-5)
-    assert made.stride == 8
+        cases.append((small, torch.from_numpy(video[:, :, :40]).float() / 255, toy[name]))
+    for made, video, expected in cases:
+        found = torch.stack(list(made.encode(iter(video)))).permute(0, 2, 3, 1)
+        torch.testing.assert_close(found, torch.from_numpy(expected), rtol=0, atol=1e-5)
+        assert made.stride == 8
 
 
 HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}

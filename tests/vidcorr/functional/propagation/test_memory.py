@@ -100,18 +100,6 @@ def cancelling(channels):
     return still
 
 
-def near_overflow(channels):
-    """Vectors whose products are finite, though those of a few numbers nearly overflow."""
-    query = torch.zeros(channels)
-    query[:15] = 2 * (1 + 2**-8 + 2**-12)
-    query[15:18] = 1 + 2**-8 + 2**-12
-    query[18], query[20] = 0.15, 0.65
-    maps = query.repeat(5, 11, 14, 1)
-    maps[:-1] *= -1
-    maps[:-1, ..., 20] = torch.empty(4, 11, 14).uniform_(0.6, 0.65)
-    return maps * 2**61
-
-
 def with_infinities(channels):
     maps = powers(0, 0, channels)
     maps[1, 3, 4, 0] = torch.inf
@@ -124,7 +112,6 @@ HOSTILE = {
     "random": lambda channels: powers(0, 0, channels),
     "smooth": lambda channels: features_of(5, channels, 11, 14),
     "all norms": lambda channels: powers(-30, 15, channels),
-    "near overflow": near_overflow,
     "large": lambda channels: powers(17, 20, channels),
     "tiny": lambda channels: powers(-22, -17, channels),
     "denormal": lambda channels: powers(-44, -37, channels),
@@ -193,12 +180,10 @@ def test_it_runs_unless_it_is_turned_off(monkeypatch):
 
 def test_autocast_changes_nothing():
     """The sketches of a frame that is kept without a search bound in full precision."""
-    generator = torch.Generator().manual_seed(0)
-    basis = torch.linalg.qr(torch.randn(256, 256, generator=generator))[0][:15]
-    still, *changes = torch.randn(7, 30, 40, 15, generator=generator) @ basis
+    basis = torch.linalg.qr(torch.randn(256, 256))[0][:15]
+    still, *changes = torch.randn(7, 30, 40, 15) @ basis
     frames = torch.stack([still + 0.02 * change for change in changes]).permute(0, 3, 1, 2)
-    labels = F.one_hot(torch.randint(5, (30, 40), generator=generator)).permute(2, 0, 1).float()
-    vfs = PropagationProtocol.named("vfs")
+    labels, vfs = one_hot(5, 30, 40), PropagationProtocol.named("vfs")
     expected = run(frames, labels, vfs)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(run(frames, labels, vfs), expected)
