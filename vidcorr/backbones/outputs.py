@@ -98,9 +98,16 @@ class MapExtractor(FeatureExtractor):
         Raises:
             ValueError: if the output has several maps and none is chosen, or not the chosen one.
         """
+        return self._map_by(self.network, images)
+
+    def exemplar(self, crops: Tensor) -> Tensor:
+        """Return the map of SiamFC's exemplars: of a network with a method `exemplar` by this method."""
+        return self._map_by(getattr(self.network, "exemplar", self.network), self.prepared(crops))
+
+    def _map_by(self, function: Callable[[Tensor], Any], images: Tensor) -> Tensor:
         given = images[:, :, None] if self.takes_clips else images  # a clip of one frame
         with eval_mode(self.network):
-            output = self.network(given)
+            output = function(given)
         maps = self._maps_in(output, images.shape[2:])
         if self.stage != OUTPUT:
             self.require_stages(maps)

@@ -123,7 +123,7 @@ def by_row(records: Sequence[ScoreRecord]) -> dict[str, list[ScoreRecord]]:
             name = ", ".join(filter(None, [record.name, record.view]))
         rows.setdefault(_row_of(record, name, rows), []).append(record)
     times = Counter(name for name, *_ in rows)
-    named = {}
+    named: dict[str, list[ScoreRecord]] = {}
     for (name, *_), members in rows.items():
         row_name = name if times[name] == 1 else f"{name} ({members[0].place})"
         if row_name in named:  # results in memory have no folder
