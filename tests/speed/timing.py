@@ -48,7 +48,8 @@ def least(
 
 def row(what: str, plain: float, ours: float) -> str:
     """Return seconds of the plain way and of ours, and their ratio, as a row of Markdown."""
-    return f"| {what} | {in_words(plain)} | {in_words(ours)} | {plain / ours:.2g}× |"
+    ratio = float(f"{plain / ours:.2g}")
+    return f"| {what} | {in_words(plain)} | {in_words(ours)} | {ratio:g}× |"
 
 
 def in_words(seconds: float) -> str:

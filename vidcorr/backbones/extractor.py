@@ -51,7 +51,7 @@ class Normalise(nn.Module):
 
 
 class View(nn.Module, ABC):
-    """What benchmarks see of a network: its maps, and what is known of them.
+    """A view of a network: its maps, and the facts that benchmarks read.
 
     Attributes:
         stage: name of the map.

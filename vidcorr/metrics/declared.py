@@ -1,4 +1,4 @@
-"""What a benchmark declares of its scores, for tables, intervals, checkpoints and pages."""
+"""Declarations of scores, which tables, intervals, checkpoints and pages read."""
 
 from dataclasses import dataclass
 from typing import Literal

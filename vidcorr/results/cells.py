@@ -68,7 +68,7 @@ class Cell:
 
     @property
     def declared(self) -> Score:
-        """What the benchmark declares of the score; a published one is a fraction."""
+        """The declaration of the score by its benchmark; a published score is a fraction."""
         for record in self.records:
             return record.result.declaration(record.key)
         return FRACTION
