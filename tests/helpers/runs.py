@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vidcorr.results.provenance import Provenance
-from vidcorr.results.result import Network, ProtocolFacts, Result, Row, Stage
+from vidcorr.results.result import Network, ProtocolFacts, Result, Row, Setup
 
 
 def davis_result(scores: Mapping[str, float] | None = None, **fields: Any) -> Result:
@@ -45,7 +45,7 @@ def write_results(
     fields = {key: about.pop(key) for key in list(about) if key in Result.model_fields}
     content = {
         "network": Network(name=network, seed=about.pop("network_seed", None), recipe=about.pop("recipe", "")),
-        "stage": Stage(protocol=protocol),
+        "stage": Setup(protocol=protocol),
         "sequences": [str(number) for number in range(sequences)],
         "conditions": [f"{sequences} sequences"],
         "rows": rows,

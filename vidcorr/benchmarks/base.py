@@ -28,7 +28,7 @@ from ..results.result import (
     ProtocolFacts,
     Result,
     Row,
-    Stage,
+    Setup,
     leave_one_out,
     require_scored,
     require_writable,
@@ -306,7 +306,7 @@ class Benchmark(ABC):
             benchmark=self.name,
             network=network,
             scores=scores,
-            stage=_stage_of(encoder),
+            stage=_setup_of(encoder),
             rows=rows,
             sequences=[sequence.name for sequence in self.sequences],
             conditions=conditions,
@@ -347,9 +347,9 @@ class Benchmark(ABC):
         return rows
 
 
-def _stage_of(encoder: FrameEncoder) -> Stage:
-    """Return the features of an encoder and its protocol."""
-    return Stage(
+def _setup_of(encoder: FrameEncoder) -> Setup:
+    """Return how an encoder encodes: its feature map, its input and its protocol."""
+    return Setup(
         layer=encoder.extractor.stage,
         stride=encoder.extractor.stride,
         input=encoder.input,

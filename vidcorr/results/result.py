@@ -58,8 +58,8 @@ class ProtocolFacts(Exact):
         )
 
 
-class Stage(Exact):
-    """Features of a network and the protocol that scored them.
+class Setup(Exact):
+    """How a network was evaluated: its feature map, its input and the protocol; a result holds it as `stage`.
 
     Attributes:
         layer: name of the network's feature map; empty if the network gives a single map.
@@ -151,7 +151,7 @@ class Result(Exact):
         scores: name → fraction.
         without: for scores that are not means over the rows, such as an IoU over all pixels: name → sequence → the
             score without this sequence.
-        stage: the features and the protocol.
+        stage: feature map, input and protocol.
         rows: values of the sequences, or of their objects.
         sequences: names of the evaluated sequences.
         conditions: what comparable scores share besides the protocol, in words: split, number of sequences, …
@@ -175,7 +175,7 @@ class Result(Exact):
     network: Network
     scores: dict[str, Number]
     without: dict[str, dict[str, Number]] = Field(default={})
-    stage: Stage = Stage()
+    stage: Setup = Setup()
     sequences: Items[str] = ()
     conditions: Items[str] = ()
     limit_sequences: int | None = None

@@ -20,7 +20,7 @@ from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.figure import figure
 from vidcorr.results.pictures.animations import overlay_masks_small
 from vidcorr.results.pictures.plots import write_figure
-from vidcorr.results.result import ProtocolFacts, Stage
+from vidcorr.results.result import ProtocolFacts, Setup
 from vidcorr.videos.masks import VOID, davis_palette, read_mask, write_ids
 
 
@@ -35,7 +35,7 @@ def davis(tmp_path_factory):
     ids = read_mask(file).copy()
     ids[:9, :9] = VOID
     write_ids(file, ids, davis_palette())
-    stage = Stage(protocol=ProtocolFacts.of(benchmark.protocol))
+    stage = Setup(protocol=ProtocolFacts.of(benchmark.protocol))
     names = [sequence.video for sequence in benchmark.sequences]
     davis_result({"J-Mean": 0.5}, stage=stage, sequences=names).save(root / "raw")
     return benchmark, f"davis={data}", root / "raw"

@@ -16,7 +16,7 @@ from vidcorr.metrics.declared import fractions
 from vidcorr.results.formats import one_line
 from vidcorr.results.published import protocol_named, published_rows, sets_of_papers
 from vidcorr.results.rendering import render
-from vidcorr.results.result import Network, ProtocolFacts, Result, Stage
+from vidcorr.results.result import Network, ProtocolFacts, Result, Setup
 
 
 def write(folder, network, j=0.5, shifts=(0, 0.1, 0.3, 0.6), **more):
@@ -105,7 +105,7 @@ def test_published_rows_stand_beside_the_whole_test_set_by_their_protocol_with_t
         ("part", "vfs", {"limit_sequences": 2}),
         ("own", "vfs+topk=5", {}),
     ):
-        stage = Stage(protocol=ProtocolFacts.of(protocol_named(protocol, "davis")))
+        stage = Setup(protocol=ProtocolFacts.of(protocol_named(protocol, "davis")))
         fields = {"network": Network(name=name), "stage": stage, "data": facts, "sequences": sequences}
         davis_result({"J&F-Mean": 0.6, "J-Mean": 0.5}, **fields | more).save(tmp_path / name)
     papers = [row for row in published_rows() if (row.benchmark, row.protocol) == ("davis", "vfs")]

@@ -11,7 +11,7 @@ from vidcorr.cli import main
 from vidcorr.errors import UsageError
 from vidcorr.experiments.study import read_study, study_table
 from vidcorr.results.rendering import render
-from vidcorr.results.result import Stage
+from vidcorr.results.result import Setup
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def leave(tmp_path):
         lines = read_study(str(tmp_path / "study.yaml")).lines(tmp_path)
         steps = [step for line in lines for step in line]
         (place,) = (step.output for step in steps if (step.row, step.evaluation, step.seed) == (row, evaluation, seed))
-        return write_results(place / f"network{stage}", scores, stage=Stage(layer=stage), **more)
+        return write_results(place / f"network{stage}", scores, stage=Setup(layer=stage), **more)
 
     return result
 

@@ -8,7 +8,7 @@ from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 from tests.helpers.runs import davis_result
 from vidcorr.results.hub import hub_text
 from vidcorr.results.provenance import Provenance
-from vidcorr.results.result import Network, ProtocolFacts, Stage
+from vidcorr.results.result import Network, ProtocolFacts, Setup
 
 
 def test_an_entry_has_the_fields_of_the_hubs_form():
@@ -17,7 +17,7 @@ def test_an_entry_has_the_fields_of_the_hubs_form():
     result = davis_result(
         {"J-Mean": 0.56789, "F-Mean": math.nan},
         network=Network(name="A", digest="w"),
-        stage=Stage(protocol=ProtocolFacts(name="vfs", digest="d")),
+        stage=Setup(protocol=ProtocolFacts(name="vfs", digest="d")),
         conditions=["2017", "val"],
         provenance=Provenance(**about),
     )

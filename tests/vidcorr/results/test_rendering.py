@@ -21,7 +21,7 @@ from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.cells import Cell
 from vidcorr.results.records import Column, named_results, records_of
 from vidcorr.results.rendering import render
-from vidcorr.results.result import Evaluated, Network, ProtocolFacts, Row, Stage
+from vidcorr.results.result import Evaluated, Network, ProtocolFacts, Row, Setup
 from vidcorr.results.statistics import Difference
 from vidcorr.results.tabulate import table_of_cells, tabulate
 
@@ -51,7 +51,7 @@ def records(name, shift=0.0, by="vfs", stride=8, row="", benchmark="davis", vide
         "benchmark": benchmark,
         "declared": declared,
         "network": Network(name=name, **dict(network)),
-        "stage": Stage(**{"stride": stride, "protocol": protocol} | stage),
+        "stage": Setup(**{"stride": stride, "protocol": protocol} | stage),
         "conditions": [f"{videos} sequences"],
         "rows": rows,
     }

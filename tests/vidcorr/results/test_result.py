@@ -18,14 +18,14 @@ from vidcorr import Result
 from vidcorr.metrics.declared import Score
 from vidcorr.results.provenance import Provenance
 from vidcorr.results.records import results_below
-from vidcorr.results.result import Evaluated, Network, ProtocolFacts, Row, Stage, has_result
+from vidcorr.results.result import Evaluated, Network, ProtocolFacts, Row, Setup, has_result
 
 PROTOCOL = ProtocolFacts(name="vfs", digest="d1", fields={"radius": 12, "sizes": (480, None)})
 FULL = Result(
     benchmark="davis",
     network=Network(name="ResNet-18", weights="random weights", seed=3, loaded=False, digest="ab"),
     scores={"J-Mean": 0.1 + 0.2, "J-Decay": math.nan},
-    stage=Stage(layer="res4", stride=8, protocol=PROTOCOL),
+    stage=Setup(layer="res4", stride=8, protocol=PROTOCOL),
     sequences=["bike", "dog\udcff"],
     data={"split": "val", "rules": {"name": "davis-2017"}, "undefined": float("nan")},
     seconds=1.5,
