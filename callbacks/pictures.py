@@ -97,11 +97,11 @@ class TrainingPictures(pl.Callback):
         with random_state_kept(), torch.inference_mode():
             encoder = FrameEncoder(load(pl_module).view(self.stage, self.stride), self.protocol)
             features = torch.stack(list(encoder.maps(clip)))  # T x C x h x w
-            covered = encoder.covered((clip.shape[-2], clip.shape[-1]))
-            self._show(trainer, "features", feature_sheet(clip, features, covered, self._names))
+            covered_size = encoder.covered_size((clip.shape[-2], clip.shape[-1]))
+            self._show(trainer, "features", feature_sheet(clip, features, covered_size, self._names))
             if len(clip) > 1:
                 middle = (features.shape[-2] // 2, features.shape[-1] // 2)
-                sheet = heat_map_sheet(features, middle, clip, self.protocol, covered, self._names)
+                sheet = heat_map_sheet(features, middle, clip, self.protocol, covered_size, self._names)
                 self._show(trainer, "matches", sheet)
 
     def _show(self, trainer: pl.Trainer, name: str, picture: Picture) -> None:

@@ -52,9 +52,9 @@ def test_the_first_clip_is_drawn_without_an_effect_on_training_and_one_frame_has
     assert differences({**module.state_dict(), "random": torch.get_rng_state()}, before) == []
     assert shown == ["clips", "features", "matches"][: 1 + len(names)]
     assert trainer.loggers[0].pictures == [0] * len(shown)
-    clip, features, covered, last = drawn["feature_sheet"].call_args.args
+    clip, features, covered_size, last = drawn["feature_sheet"].call_args.args
     assert torch.equal(clip, batch["clip"][0])
-    assert (features.shape[2:], covered, last) == ((8, 12), (32, 48), names)
+    assert (features.shape[2:], covered_size, last) == ((8, 12), (32, 48), names)
     if len(names) > 1:
         _, middle, _, protocol, *_ = drawn["heat_map_sheet"].call_args.args
         assert (middle, protocol.name) == ((4, 6), "crw+radius=3")

@@ -80,7 +80,7 @@ class JhmdbBenchmark(Benchmark):
         for t, tracked in enumerate(follow_labels(frames, coding, type(self).propagator)):
             joints = tracked.decoded
             if t == 0:
-                joints = reread(annotated[0], tracked.labels, coding.covered, protocol)
+                joints = first_joints_decoded(annotated[0], tracked.labels, coding.covered_size, protocol)
             with encoder.watch("write"):
                 pictures.add(tracked.frame, joints, truth=annotated[t])
             found.append(joints)
@@ -109,11 +109,11 @@ def pck_curves(distances: Tensor) -> dict[str, Curve]:
     return curves
 
 
-def reread(points: Tensor, heatmaps: Tensor, covered: Size, protocol: JointProtocol) -> Tensor:
+def first_joints_decoded(points: Tensor, heatmaps: Tensor, covered_size: Size, protocol: JointProtocol) -> Tensor:
     """Return the points of frame 0 as decoded from their heat-maps, x, y `(K, 2)`.
 
     Gaussians in pixels are drawn at the input's size first, as VFS's code does.
     """
     if protocol.keypoint_unit == "pixel":
-        heatmaps = encode_keypoints(points, covered, covered, protocol)
-    return decode_keypoints(heatmaps, covered, protocol)
+        heatmaps = encode_keypoints(points, covered_size, covered_size, protocol)
+    return decode_keypoints(heatmaps, covered_size, protocol)

@@ -105,7 +105,7 @@ class VipBenchmark(Benchmark):
         counts: dict[str, Any] = {}
         for parts, whole_sequence in video.sequences.items():
             sequence, frames = at_size_of_data(whole_sequence, encoder.protocol)
-            covered = encoder.covered(sequence.size)
+            covered_size = encoder.covered_size(sequence.size)
             measured: list[Any] = []
             pictures = SequencePictures(output, sequence, overlay_masks_small, kind=parts, caption=CAPTION)
             for t, tracked in enumerate(follow_masks(sequence, frames, encoder, type(self).propagator)):
@@ -114,7 +114,7 @@ class VipBenchmark(Benchmark):
                     if parts == "semantic":
                         measured.append(class_areas(tracked.decoded, truth))
                     elif t > 0:  # AP leaves the given first frame out
-                        measured.append(matches_of_instances(sequence, t, tracked, covered))
+                        measured.append(matches_of_instances(sequence, t, tracked, covered_size))
                 with encoder.watch("write"):
                     output.mask(mask_file(sequence, t), tracked.decoded, parts)
                     pictures.add(tracked.frame, tracked.decoded, truth=truth)
@@ -143,22 +143,22 @@ def scores_of_instances(frames: Sequence[Any]) -> dict[str, float]:
     return {key.replace("AP", AP): value for key, value in ap_scores(frames).items()}
 
 
-def matches_of_instances(sequence: PartSequence, t: int, tracked: TrackedFrame, covered: Size) -> list[Any]:
+def matches_of_instances(sequence: PartSequence, t: int, tracked: TrackedFrame, covered_size: Size) -> list[Any]:
     """Return the detections of a frame and the classes of its annotated instances, of `match_instances`, as lists."""
-    scores = instance_scores(tracked.labels, tracked.decoded, sequence.objects, covered)
+    scores = instance_scores(tracked.labels, tracked.decoded, sequence.objects, covered_size)
     target, classes = sequence.instances(t)
     found, annotated = match_instances(tracked.decoded, target, sequence.classes, scores, classes)
     return [found.tolist(), annotated.tolist()]
 
 
-def instance_scores(labels: Tensor, mask: Tensor, objects: Sequence[int], covered: Size) -> dict[int, float]:
+def instance_scores(labels: Tensor, mask: Tensor, objects: Sequence[int], covered_size: Size) -> dict[int, float]:
     """Return the means of the objects' up-sampled labels over their predicted pixels.
 
     Args:
         labels: `(1 + objects, h, w)`, background first.
         mask: `(H, W)` ids.
         objects: ids of the channels from 1 on.
-        covered: (H', W'), size that the labels cover in pixels of the frame, its padding included.
+        covered_size: (H', W'), size that the labels cover in pixels of the frame, its padding included.
 
     Returns:
         Object → score, for objects with a pixel.
@@ -167,6 +167,6 @@ def instance_scores(labels: Tensor, mask: Tensor, objects: Sequence[int], covere
     for number, label in zip(objects, labels[1:], strict=True):
         inside = mask == number
         if inside.any():
-            full = F.interpolate(label[None, None].float(), size=covered, mode="bilinear")[0, 0]
+            full = F.interpolate(label[None, None].float(), size=covered_size, mode="bilinear")[0, 0]
             scores[number] = float(full[: mask.shape[0], : mask.shape[1]][inside].mean())
     return scores

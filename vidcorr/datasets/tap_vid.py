@@ -123,10 +123,10 @@ def _latest_npz(file: Path) -> dict[str, NDArray[Any]]:
     return read_npz(file)
 
 
-def _from_element(file: Path, name: str, element: Any, reread: Callable[[], Any] | None = None) -> PointSequence:
+def _from_element(file: Path, name: str, element: Any, read_frames: Callable[[], Any] | None = None) -> PointSequence:
     """Return a video from its three arrays, which are checked.
 
-    `reread` returns the frames when they are used, so that they need not stay in memory.
+    `read_frames` reads the frames again when they are used; None keeps them in memory.
     """
     where = f"{file}, {plain_name(name, file)}"
     with errors_at(f"{where}: {FORM}", *WRONG_JSON):
@@ -149,7 +149,7 @@ def _from_element(file: Path, name: str, element: Any, reread: Callable[[], Any]
         occluded=occluded.copy(),
         tracks=tuple(map(str, range(len(points)))),
         sources=(file,),
-        stored=reread or (lambda: video),
+        stored=read_frames or (lambda: video),
     )
 
 

@@ -158,12 +158,12 @@ def shared_pixels(a: NDArray[np.uint8], of_a: Outline, b: NDArray[np.uint8], of_
     margin = (len(b) - len(of_b.mask)) // 2
     y = of_b.top - margin - of_a.top  # first pixel of b, counted from the first pixel of a
     x = of_b.left - margin - of_a.left
-    part_of_a = a[_covered(y, b.shape[0]), _covered(x, b.shape[1])]
-    part_of_b = b[_covered(-y, a.shape[0]), _covered(-x, a.shape[1])]
+    part_of_a = a[_overlap(y, b.shape[0]), _overlap(x, b.shape[1])]
+    part_of_b = b[_overlap(-y, a.shape[0]), _overlap(-x, a.shape[1])]
     return int(np.count_nonzero(part_of_a & part_of_b))
 
 
-def _covered(first: int, length: int) -> slice:
+def _overlap(first: int, length: int) -> slice:
     """Return the pixels of a crop, along an axis, that another crop covers from pixel `first` on."""
     return slice(max(first, 0), max(first + length, 0))
 

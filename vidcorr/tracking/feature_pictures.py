@@ -16,7 +16,7 @@ from ..results.pictures import Picture, as_picture
 from ..results.pictures.sheets import colour_basis, heated, pale
 from ..videos.prompts import MaskPrompt
 from ..videos.stream import FrameStream
-from .follow import SHORT_SIDE, followed_by, seen_size
+from .follow import SHORT_SIDE, extractor_and_protocol, seen_size
 from .frame_encoder import FrameEncoder
 
 OF_BASIS = 32
@@ -50,16 +50,16 @@ def feature_pictures(
     if point and not (0 <= point[0] <= width - 1 and 0 <= point[1] <= height - 1):
         raise ValueError(f"the point {point[0]:g},{point[1]:g} lies outside the frame of {width} × {height} px")
     rules: Any  # a protocol of masks
-    extractor, rules = followed_by(network, MaskPrompt.of(np.ones(stream.size, np.uint8)), protocol)
+    extractor, rules = extractor_and_protocol(network, MaskPrompt.of(np.ones(stream.size, np.uint8)), protocol)
     size = seen_size(stream.size, rules, short_side)
     encoder = FrameEncoder(extractor, rules)
-    covered = encoder.covered(size)
+    covered_size = encoder.covered_size(size)
 
     def frames(step: int = 1) -> Iterator[Tensor]:
         return (reduced_frame(frame, size) for frame in islice(stream, 0, None, step))
 
     def enlarged(maps: Tensor) -> Tensor:
-        return F.interpolate(maps[None].cpu(), covered, mode="bilinear")[0, :, : size[0], : size[1]]
+        return F.interpolate(maps[None].cpu(), covered_size, mode="bilinear")[0, :, : size[0], : size[1]]
 
     with torch.no_grad():
         colours = colour_basis(torch.stack(list(encoder.maps(frames(ceil(stream.num_frames / OF_BASIS))))))
@@ -70,8 +70,8 @@ def feature_pictures(
                 if t == 0:
                     compared = comparison(features, rules)
                     rows, columns = features.shape[1:]
-                    row = int((point[1] + 0.5) * size[0] / height * rows / covered[0])
-                    column = int((point[0] + 0.5) * size[1] / width * columns / covered[1])
+                    row = int((point[1] + 0.5) * size[0] / height * rows / covered_size[0])
+                    column = int((point[0] + 0.5) * size[1] / width * columns / covered_size[1])
                     place = F.normalize(compared(features)[row, column], dim=0)
                     least = float((F.normalize(compared(features), dim=2) @ place).mean())
                 cosines = F.normalize(compared(features), dim=2) @ place

@@ -92,7 +92,7 @@ def follow(
         size = (first.shape[1], first.shape[2])
         frames = map(_checked, chain([first], frames))
     prompt = prompt.within(size)
-    extractor, rules = followed_by(network, prompt, protocol, propagator)
+    extractor, rules = extractor_and_protocol(network, prompt, protocol, propagator)
     with eval_mode(extractor):  # for the constructors; each frame is computed in eval mode below
         if isinstance(rules, TrackingProtocol):
             found: Iterator[tuple[Tensor, Any]] = _boxes(SiamFCTracker(extractor, rules), frames, prompt.labels)
@@ -108,10 +108,10 @@ def follow(
     return _computed_in_eval_mode(extractor, found)
 
 
-def followed_by(
+def extractor_and_protocol(
     network: Any, prompt: Prompt, protocol: str | AnyProtocol | None, propagator: Propagator = LabelPropagator
 ) -> tuple[Any, AnyProtocol]:
-    """Return the features of a network that follow a prompt, and the protocol that follows it at their stride.
+    """Return the extractor and the protocol by which a prompt is followed; the protocol has the extractor's stride.
 
     Args:
         network: as `load` takes it.

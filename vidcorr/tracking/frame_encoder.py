@@ -147,7 +147,7 @@ class FrameEncoder:
             image = to_device(frame, self.device).float() / 255
             yield features_by(self.extractor, image[None])[0]
 
-    def covered(self, size: Size) -> Size:
+    def covered_size(self, size: Size) -> Size:
         """Return the size that the map of a frame of size (H, W) covers, padding included, in pixels of the frame."""
         return covered_size(size, self._rules, self.multiple)
 

@@ -58,9 +58,9 @@ class LabelCoding:
     seen: Size
 
     @property
-    def covered(self) -> Size:
+    def covered_size(self) -> Size:
         """Size that the feature map covers, padding included, in pixels of the frames as the network sees them."""
-        return self.encoder.covered(self.seen)
+        return self.encoder.covered_size(self.seen)
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class MaskCoding(LabelCoding):
     def encode(self, t: int, mask: Tensor) -> Tensor:
         """Return `(1 + objects, h, w)`, background first; after frame 0 only channels of starting objects are set."""
         ids = F.interpolate(mask[None, None], self.seen, mode="nearest-exact")[0, 0]
-        below = self.covered[0] - self.seen[0]
-        right = self.covered[1] - self.seen[1]
+        below = self.covered_size[0] - self.seen[0]
+        right = self.covered_size[1] - self.seen[1]
         padded = F.pad(ids, (0, right, 0, below))
         labels = encode_masks(padded, self.objects, self.encoder.grid, self.encoder.protocol)
         return labels * self._starting(t) if t else labels
@@ -93,8 +93,8 @@ class MaskCoding(LabelCoding):
         """Return ids `(H, W)` uint8; starting objects have their given mask, unless the protocol decodes it too."""
         protocol = self.encoder.protocol
         # what the feature map covers, in pixels of the frame
-        height = round(self.covered[0] * self.size[0] / self.seen[0])
-        width = round(self.covered[1] * self.size[1] / self.seen[1])
+        height = round(self.covered_size[0] * self.size[0] / self.seen[0])
+        width = round(self.covered_size[1] * self.size[1] / self.seen[1])
         if mask is None or protocol.first_frame == "decoded":
             return decode_masks(labels, self.objects, protocol, (height, width), self.size)
         ids = to_device(mask, labels.device)
@@ -121,13 +121,13 @@ class PointCoding(LabelCoding):
     def encode(self, t: int, points: Tensor) -> Tensor:
         """Return the heat-maps `(K, h, w)` of points x, y `(K, 2)` in pixels of the frame."""
         encoder = self.encoder
-        return encode_keypoints(moved(points, self.size, self.seen), self.covered, encoder.grid, encoder.protocol)
+        return encode_keypoints(moved(points, self.size, self.seen), self.covered_size, encoder.grid, encoder.protocol)
 
     def decode(self, t: int, labels: Tensor, points: Tensor | None) -> Tensor:
         """Return points x, y `(K, 2)` in pixels of the frame: the given points, else the peaks of the heat-maps."""
         if points is not None:
             return to_device(points, labels.device)
-        return moved(decode_keypoints(labels, self.covered, self.encoder.protocol), self.seen, self.size)
+        return moved(decode_keypoints(labels, self.covered_size, self.encoder.protocol), self.seen, self.size)
 
 
 def moved(points: Tensor, size: Size, other: Size) -> Tensor:

@@ -55,10 +55,10 @@ def follow_points(
     resized, padded = input_sizes(size, protocol, encoder.multiple)
     height = protocol.scored_size * (padded[0] / resized[0])
     width = protocol.scored_size * (padded[1] / resized[1])
-    covered = height, width  # of the map, padding included
+    covered_size = height, width  # of the map, padding included
     asked = torch.as_tensor(queries, dtype=torch.float64)
     with encoder.watch("track", encoder.device):
-        return track_points(features.of, frames, asked, protocol, covered, both_directions=both_directions)
+        return track_points(features.of, frames, asked, protocol, covered_size, both_directions=both_directions)
 
 
 class _Features:

@@ -24,7 +24,7 @@ from ..videos.masks import davis_palette, write_ids
 from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream
-from .follow import SHORT_SIDE, AnyProtocol, follow, followed_by, name_of
+from .follow import SHORT_SIDE, AnyProtocol, extractor_and_protocol, follow, name_of
 from .frame_encoder import adapted
 from .labels import Propagator
 
@@ -76,7 +76,7 @@ def predict_video(
     began = time.perf_counter()
     folder = Path(output_dir)
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
-    extractor, rules = followed_by(network, prompt, protocol, propagator)
+    extractor, rules = extractor_and_protocol(network, prompt, protocol, propagator)
     found = follow(extractor, stream, prompt, rules, short_side, propagator)
     content: dict[str, Any] = {"video": str(stream.path), "prompt": prompt.metadata(), **(metadata or {})}
     content["stage"] = extractor.stage

@@ -11,7 +11,7 @@ from vidcorr.backbones import LiirEncoder, build_feature_extractor
 from vidcorr.functional.propagation.resizing import reduced_frame
 from vidcorr.metrics import region_similarity
 from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol
-from vidcorr.tracking.follow import followed_by, name_of, seen_size
+from vidcorr.tracking.follow import extractor_and_protocol, name_of, seen_size
 from vidcorr.tracking.labels import moved
 
 
@@ -49,26 +49,29 @@ def test_more_points_than_a_mask_has_ids_are_followed_as_in_several_runs(scene, 
     torch.testing.assert_close(runs[0], torch.cat(runs[1:], dim=1), rtol=0, atol=1e-4)
 
 
+def rules_of(network, prompt, protocol):
+    return extractor_and_protocol(network, prompt, protocol)[1]
+
+
 def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_its_own(colour):
     prompt = PointPrompt.of([(1, 1)])
-    assert followed_by(colour, prompt, None)[1] == followed_by(colour, prompt, "vidcorr")[1]
+    assert rules_of(colour, prompt, None) == rules_of(colour, prompt, "vidcorr")
     mask = MaskPrompt.of(np.ones((8, 8), np.uint8))
     liir = build_feature_extractor(LiirEncoder("none", stages=3))
-    names = [followed_by(each, mask, None)[1].name for each in (colour, liir)]
-    assert names == ["vidcorr", "liir"]
-    sizes = [followed_by(colour, mask, name)[1].resized_data for name in ("catmae-16", "catmae-16+resized_data=8,8")]
+    assert [rules_of(each, mask, None).name for each in (colour, liir)] == ["vidcorr", "liir"]
+    sizes = [rules_of(colour, mask, name).resized_data for name in ("catmae-16", "catmae-16+resized_data=8,8")]
     assert sizes == [None, (8, 8)]
-    found = {name: followed_by(colour, prompt, name)[1] for name in ("vidcorr", "vfs", "vfs+keypoint_sigma=3")}
+    found = {name: rules_of(colour, prompt, name) for name in ("vidcorr", "vfs", "vfs+keypoint_sigma=3")}
     assert {type(rules) for rules in found.values()} == {JointProtocol}
     assert [rules.keypoint_sigma for rules in found.values()] == [4, 2, 3]
-    expected = PointProtocol.named("vidcorr").brought_by_features(feature_stride=4)
-    assert followed_by(colour, prompt, "vidcorr-points")[1] == expected
+    own = PointProtocol.named("vidcorr").brought_by_features(feature_stride=4)
+    assert rules_of(colour, prompt, "vidcorr-points") == own
     for name in PointProtocol.sources():
         of_both = name in JointProtocol.sources()
-        assert isinstance(followed_by(colour, prompt, name)[1], JointProtocol if of_both else PointProtocol)
-        own = followed_by(colour, prompt, f"{name}-points+scored_size=128")[1]
+        assert isinstance(rules_of(colour, prompt, name), JointProtocol if of_both else PointProtocol)
+        own = rules_of(colour, prompt, f"{name}-points+scored_size=128")
         assert (type(own), own.feature_stride) == (PointProtocol, 4)
-        assert followed_by(colour, prompt, name_of(own))[1] == own  # a log names what ran
+        assert rules_of(colour, prompt, name_of(own)) == own  # a log names what ran
     frames = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     refused(ValueError, "reads a video several times: give a file", follow, colour, frames, prompt, "vidcorr-points")
 

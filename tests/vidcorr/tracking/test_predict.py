@@ -16,7 +16,7 @@ from vidcorr.metrics import box_iou
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.folder_lock import FolderInUse, FolderLock
 from vidcorr.results.pictures.overlays import distinct_colours, draw_boxes, overlay_masks, overlay_tracks
-from vidcorr.tracking.follow import followed_by
+from vidcorr.tracking.follow import extractor_and_protocol
 from vidcorr.tracking.predict import _drawer
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette
@@ -80,7 +80,7 @@ def test_what_was_found_is_drawn_in_distinct_colours(colour):
     palette[[1, 9]] = colours
 
     def last_drawn(prompt, *found, protocol=None):
-        draw = _drawer(prompt, followed_by(colour, prompt, protocol)[1])
+        draw = _drawer(prompt, extractor_and_protocol(colour, prompt, protocol)[1])
         return [draw(frame, results) for results in found][-1]
 
     drawn = last_drawn(MaskPrompt.of(ids.numpy()), ids)

@@ -27,7 +27,7 @@ class TrackingJob:
         features: frame index → features.
         frames: number of frames.
         queries: `(N, 3)` t, y, x in pixels of the scored size.
-        covered: (height, width) that a feature map covers, pixels of the scored size.
+        covered_size: (height, width) that a feature map covers, pixels of the scored size.
         protocol: the rules.
         both_directions: also track from a query back to frame 0.
 
@@ -43,7 +43,7 @@ class TrackingJob:
     features: Features
     frames: int
     queries: Tensor
-    covered: tuple[float, float]
+    covered_size: tuple[float, float]
     protocol: PointProtocol
     both_directions: bool
 
@@ -126,4 +126,4 @@ class TrackingJob:
     def _cell(self, features: Tensor) -> Tensor:
         """Return width and height of a cell, pixels of the scored size."""
         height, width = features.shape[1:]
-        return torch.tensor([self.covered[1] / width, self.covered[0] / height], dtype=torch.float64)
+        return torch.tensor([self.covered_size[1] / width, self.covered_size[0] / height], dtype=torch.float64)

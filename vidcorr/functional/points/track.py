@@ -32,7 +32,7 @@ def track_points(
     frames: int,
     queries: Tensor,
     protocol: PointProtocol,
-    covered: tuple[float, float] | None = None,
+    covered_size: tuple[float, float] | None = None,
     both_directions: bool = True,
 ) -> PointTracks:
     """Follow points from any frame of a video, forward and backward in time, independently of each other.
@@ -42,7 +42,7 @@ def track_points(
         frames: number of frames T.
         queries: `(N, 3)` t, y, x: frame index (rounded half to even), and raster pixels of the scored size.
         protocol: the rules.
-        covered: (height, width) that a feature map covers, in pixels of the scored size; None: the scored size.
+        covered_size: (height, width) that a feature map covers, in pixels of the scored size; None: the scored size.
         both_directions: also track from a query back to frame 0; otherwise the point keeps its position before the
             query's frame, hidden.
 
@@ -58,7 +58,7 @@ def track_points(
     times = queries[:, 0]
     if ((times.round() < 0) | (times.round() >= frames)).any():
         raise ValueError(f"queries must lie in frames 0 to {frames - 1}, got {times.tolist()}")
-    around = covered or (protocol.scored_size, protocol.scored_size)
+    around = covered_size or (protocol.scored_size, protocol.scored_size)
     job = TrackingJob(features, frames, queries.cpu(), around, protocol, both_directions)
     if len(queries):
         TRACKINGS[protocol.tracking](job)

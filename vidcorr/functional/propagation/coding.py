@@ -189,7 +189,7 @@ def _strided(mask: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
 
 
 def decode_masks(
-    labels: Tensor, objects: Sequence[int], protocol: PropagationProtocol, covered: Size, size: Size | None = None
+    labels: Tensor, objects: Sequence[int], protocol: PropagationProtocol, covered_size: Size, size: Size | None = None
 ) -> Tensor:
     """Return the mask of up-sampled labels: the object with the largest label at every pixel.
 
@@ -197,7 +197,7 @@ def decode_masks(
         labels: soft labels (1 + len(objects), h, w), background first.
         objects: ids of the channels from 1 on, at most 254.
         protocol: decoding of masks: `label_rescaling`, `label_rescaling_floor`, `decoding_*`.
-        covered: (H, W) that the labels cover, padding included.
+        covered_size: (H, W) that the labels cover, padding included.
         size: (H', W') of the mask, the upper left part of the covered area; None: all of it.
 
     Returns:
@@ -216,11 +216,11 @@ def decode_masks(
     if protocol.decoding_size == "input":
         at_input = labels.shape[1] * protocol.feature_stride, labels.shape[2] * protocol.feature_stride
         winner = upsampled_argmax(labels.float(), at_input, floor, protocol.decoding_filter)
-        winner = resize_ids(winner, covered, protocol.decoding_nearest)
+        winner = resize_ids(winner, covered_size, protocol.decoding_nearest)
     else:
-        winner = upsampled_argmax(labels.float(), covered, floor, protocol.decoding_filter)
+        winner = upsampled_argmax(labels.float(), covered_size, floor, protocol.decoding_filter)
     ids = to_device(torch.tensor([0, *objects], dtype=torch.uint8), labels.device)[winner.long()]
-    height, width = size or covered
+    height, width = size or covered_size
     return ids[:height, :width]
 
 

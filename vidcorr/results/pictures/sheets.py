@@ -97,7 +97,7 @@ def _cells(features: Tensor) -> Tensor:
 def feature_sheet(
     frames: Tensor,
     features: Tensor,
-    covered: Size | None = None,
+    covered_size: Size | None = None,
     names: Sequence[str] | None = None,
     width: int = 240,
 ) -> Picture:
@@ -106,7 +106,7 @@ def feature_sheet(
     Args:
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
         features: `(T, C, h, w)` of the frames, for example from `vidcorr.tracking.frame_encoder.FrameEncoder`.
-        covered: size that the feature map covers, in pixels of the frame; None is the frame.
+        covered_size: size that the feature map covers, in pixels of the frame; None is the frame.
         names: names of the frames; by default their indices.
         width: width of a picture, pixels.
 
@@ -117,7 +117,7 @@ def feature_sheet(
         ValueError: if the numbers of maps and frames differ.
     """
     height, frame_width = frames.shape[-2:]
-    colours = F.interpolate(principal_colours(features), covered or (height, frame_width), mode="bilinear")
+    colours = F.interpolate(principal_colours(features), covered_size or (height, frame_width), mode="bilinear")
     colours = colours[:, :, :height, :frame_width].cpu()
     values = frames.cpu().float()
     if not frames.is_floating_point():
@@ -136,7 +136,7 @@ def heat_map_sheet(
     point: Tensor | Sequence[int],
     frames: Tensor,
     protocol: LabelProtocol,
-    covered: Size | None = None,
+    covered_size: Size | None = None,
     names: Sequence[str] | None = None,
     width: int = 300,
     propagator: Callable[[Tensor, Any], LabelPropagator] = LabelPropagator,
@@ -155,7 +155,7 @@ def heat_map_sheet(
         point: y and x in feature cells.
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
         protocol: references, neighbourhood, top-k, temperature, border and mixture of the matches.
-        covered: size that the feature map covers, in pixels of the frame; None is the frame.
+        covered_size: size that the feature map covers, in pixels of the frame; None is the frame.
         names: names of the frames; by default their indices.
         width: width of a frame, pixels.
         propagator: `LabelPropagator`, or a rule of yours.
@@ -180,7 +180,7 @@ def heat_map_sheet(
         weights_of_rows = {", with the prior": propagated.weights[0], ", without": without_prior.weights[0]}
     shown = _heaviest(propagated.weights[0])
     height, frame_width = frames.shape[-2:]
-    map_size = covered or (height, frame_width)
+    map_size = covered_size or (height, frame_width)
     grid = torch.tensor(features.shape[-2:])
     cell = torch.tensor(map_size) / grid * width / frame_width  # in pixels of the drawn frames
     drawn = [pale(resized(as_picture(frame), width)) for frame in frames]

@@ -101,13 +101,13 @@ DRAWN = {
     "a large frame at an animation's width": lambda: overlay_masks_small(STRIPES, MASK[:30].repeat(1, 2)[:, :960]),
     "clips whose halves are marked": lambda: clip_sheet(CLIP, torch.arange(45).view(9, 5) + 100, rows=2, width=20),
     "clips": lambda: clip_sheet(CLIP[:, :1])[::3, ::3],
-    "features over grey frames": lambda: feature_sheet(FRAMES, FEATURES, covered=(18, 30), width=24),
+    "features over grey frames": lambda: feature_sheet(FRAMES, FEATURES, covered_size=(18, 30), width=24),
     "features of three frames": lambda: feature_sheet(FRAMES[:3] / 255, FEATURES[:3], names="abc")[::6, ::6],
     "two channels": lambda: feature_sheet(FRAMES[:1], FEATURES[:1, :2], width=24),
     "equal features": lambda: feature_sheet(FRAMES[:1], torch.ones(1, 4, 2, 2), width=24),
     "weights with and without Liir's prior": lambda: heat_map_sheet(UNIT[:3], (4, 6), FRAMES[:3], LIIR)[::4, ::4],
     "five references in the order of time": lambda: heat_map_sheet(
-        UNIT, (2, 3), FRAMES, SHARP, covered=(18, 30), names="abcdefgh", width=48
+        UNIT, (2, 3), FRAMES, SHARP, covered_size=(18, 30), names="abcdefgh", width=48
     ),
 }
 
