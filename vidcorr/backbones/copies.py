@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator
-from itertools import chain
+from inspect import getclosurevars
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -40,7 +40,7 @@ def copied_over(module: M, tensors: dict[int, Any]) -> M:
     """Return new module objects over given tensors, as `copy.deepcopy`.
 
     A computed tensor among the attributes, such as a kept activation or a weight under `weight_norm`, is copied without
-    its graph. The dictionaries and lists that a hook writes into are shared.
+    its graph. What a hook writes into, a dictionary or a list, is shared.
 
     Args:
         module: any module.
@@ -56,11 +56,11 @@ def copied_over(module: M, tensors: dict[int, Any]) -> M:
         for value in vars(part).values():
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
-        for value in chain.from_iterable(map(kept_by, functions_of(part))):
-            if isinstance(value, nn.Module):
-                raise ValueError(f"{kind}: a function in an attribute or hook of it keeps a module; make it a method")
-            if isinstance(value, list | dict):
-                memo[id(value)] = value
+        for function in functions_of(part):
+            for value in getclosurevars(function).nonlocals.values():
+                if isinstance(value, nn.Module):  # the copy's hook would write into the original
+                    raise ValueError(f"{kind}: a function in an attribute or hook keeps a module; make it a method")
+                memo.setdefault(id(value), value)
     try:
         return copy.deepcopy(module, memo)
     except (TypeError, RuntimeError, AttributeError) as error:
@@ -72,12 +72,6 @@ def functions_of(module: nn.Module) -> Iterator[FunctionType]:
     for value in vars(module).values():
         held = value.values() if isinstance(value, dict) else [value]  # torch keeps hooks in dictionaries
         yield from (each for each in held if isinstance(each, FunctionType))
-
-
-def kept_by(function: FunctionType) -> list[Any]:
-    """Return the outer variables and the defaults of a function."""
-    outer = [cell.cell_contents for cell in function.__closure__ or ()]
-    return [*outer, *(function.__defaults__ or ())]
 
 
 def on_device(module: M, device: torch.device | str | None = None) -> M:

@@ -21,7 +21,7 @@ def test_what_cannot_be_copied_is_refused_in_one_sentence():
     refused(ValueError, "Sequential: holds what copy.deepcopy cannot copy: .*lock", shared_copy, network)
     del network.lock
     network[0].register_forward_hook(lambda module, inputs, output: setattr(network, "kept", output))
-    refused(ValueError, "Sequential: a function in an attribute or hook of it keeps a module", shared_copy, network)
+    refused(ValueError, "Sequential: a function in an attribute or hook keeps a module", shared_copy, network)
 
 
 def test_what_a_hook_writes_into_is_shared_so_that_the_copy_reads_it():
