@@ -385,20 +385,20 @@ class BestCheckpoint(ModelCheckpoint):
         self._is_branch = branches(trainer, checkpoint)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the best scores of the run that resumes, with the files of these names that are there."""
-        if self._is_branch:
+        """Take over the best scores of the run that resumes, with its files at the places where they are now."""
+        if self._is_branch:  # a run of its own, which has no best checkpoint yet
             return
         self._is_resumed = True
-        places = {path: self._place_of(path) for path in state_dict["best_k_models"]}
-        scores = {places[path]: score for path, score in state_dict["best_k_models"].items()}
-        best = places.get(state_dict["best_model_path"], "")
-        moved = {
+        place_now = {path: self._place_of(path) for path in state_dict["best_k_models"]}
+        scores = {place_now[path]: score for path, score in state_dict["best_k_models"].items()}
+        best = place_now.get(state_dict["best_model_path"], "")
+        changed = {
             "dirpath": self.dirpath,
             "best_k_models": scores,
-            "kth_best_model_path": places.get(state_dict["kth_best_model_path"], ""),
+            "kth_best_model_path": place_now.get(state_dict["kth_best_model_path"], ""),
             "best_model_path": best if Path(best).is_file() else "",
         }
-        super().load_state_dict(state_dict | moved)
+        super().load_state_dict(state_dict | changed)
 
     def _place_of(self, path: str) -> str:
         """Return where a file of the resumed run is: in this run's folder by its name, or in its old place."""

@@ -188,7 +188,8 @@ class CorrespondenceModule(SavedModule):
         """Return the number of samples per optimiser step over all devices and accumulated batches.
 
         Raises:
-            ValueError: if an epoch has fewer batches: Lightning steps at its end, with a rate for more samples.
+            ValueError: if more batches are accumulated than an epoch has. Lightning steps at the end of an epoch in any
+                case, so the step would have fewer samples than its learning rate is for.
         """
         samples = self.samples_per_device()
         accumulated = self.trainer.accumulate_grad_batches

@@ -183,7 +183,7 @@ class SiameseMAE(CorrespondenceModule):
         self.save_hyperparameters()
         self.set_seed(seed)
         require_one_of(("pairs", "videos"), rate_counts=rate_counts)
-        self.samples = rate_counts  # the noun in the plan
+        self.samples = rate_counts  # the word for samples in the printed plan
         self.mask_ratio = mask_ratio
         self.pairs_per_video = pairs_per_video
         self.base_lr = base_lr
@@ -201,7 +201,8 @@ class SiameseMAE(CorrespondenceModule):
         self.decoder_blocks = nn.ModuleList(blocks)
         self.decoder_norm = nn.LayerNorm(decoder_width, NORM_EPSILON)
         self.decoder_pred = nn.Linear(decoder_width, 3 * self.patch**2)
-        if self.described is not None and not self.described.loaded:  # known to be random: MAE's start in its place
+        is_random = self.described is not None and not self.described.loaded
+        if is_random:  # MAE's initial weights in place of the library's
             _initialise_encoder(network)
         if is_checkpoint(backbone):
             self.source_of_positions = "of the checkpoint"

@@ -359,9 +359,9 @@ class PairCrops(Crops):
         for first, second in zip(uncropped[::2], uncropped[1::2], strict=True):
             height, width = first.shape[:2]
             (box,) = random_crops(height, width, 1, self.area, generator)
-            (local,) = random_crops(size, size, 1, self.local_area, generator)  # drawn for "shared" too
+            (local_box,) = random_crops(size, size, 1, self.local_area, generator)  # drawn also if no view is local
             flips = (torch.rand(2, generator=generator) < self.flip).tolist()
-            clip += self.views(first, second, size, [box, local], flips)
+            clip += self.views(first, second, size, [box, local_box], flips)
         return torch.from_numpy(np.stack(clip)).permute(0, 3, 1, 2).contiguous()
 
     def squeeze(self, frame: np.ndarray, size: int) -> np.ndarray:

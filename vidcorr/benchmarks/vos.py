@@ -79,10 +79,10 @@ class VosBenchmark(MaskBenchmark):
         return Metadata(videos, unseen, self.meta)
 
     def read(self) -> Sequence[MaskSequence]:
-        """Open the folders and the lists."""
+        """Open the folders and the lists; with the objects of the first mask alone, unless others may enter."""
         videos = Vos(self.root, self.split, self.frames, self.masks, self.one_object, self.size_tolerance)
         rules = self.scoring_rules
-        _ = rules.metadata  # its faults are told before any work
+        _ = rules.metadata  # read here, so that a fault in its file is told before any work
         return videos if rules.objects_enter else list(map(_of_first_mask, videos))
 
 

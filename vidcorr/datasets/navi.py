@@ -251,9 +251,10 @@ def _middle(length: int, shorter: int, side: int) -> Tensor:
 
 
 def square_around(shown: Tensor) -> tuple[int, int, int]:
-    """Return top, left and side of the square around the true pixels of `(S, S)`, in which the last line is left out.
+    """Return top, left and side of a square around the true pixels of `(S, S)`.
 
-    The shorter direction is widened equally, or only before the first pixel if the square would leave the picture.
+    The square is as long as the longer direction, whose last row or column of true pixels is left out. In the shorter
+    direction it is widened equally on both sides, or only before the first pixel if it would leave the picture.
     """
     if not shown.any():
         return 0, 0, 0

@@ -57,18 +57,18 @@ def _pair(root: Path, category: str, file: Path, content: Any, size_of: Any) -> 
     """Return a pair from the content of its file; points are related by their names."""
     files: list[Path] = []
     points: list[NDArray[np.float64]] = []
-    rows: list[dict[str, int]] = []
+    row_of_name: list[dict[str, int]] = []  # of the source, then of the target
     for side in ("src", "trg"):
         folder = plain_name(content.get(f"{side}_category") or content["category"], file)
         files.append(root / "Images" / folder / plain_name(content[f"{side}_image"], file))
         named = content[f"{side}_keypoints"]
         points.append(np.array([point["pos"] for point in named], np.float64).reshape(-1, 2))
-        rows.append({point["name"]: row for row, point in enumerate(named)})
-    same = _rows_of_names([(name, name) for name in content["semantic_overlap"]], rows)
-    of_concepts: list[tuple[str, str]] = []
+        row_of_name.append({point["name"]: row for row, point in enumerate(named)})
+    same_names = [(name, name) for name in content["semantic_overlap"]]
+    names_of_concepts: list[tuple[str, str]] = []
     for group in content["concept_matches"]:
         for name in group["src_keypoints"]:
-            of_concepts += [(name, other) for other in group["trg_keypoints"]]
+            names_of_concepts += [(name, other) for other in group["trg_keypoints"]]
     left, top, right, bottom = map(float, content["trg_bndbox"])
     length = max(right - left, bottom - top) / max(content["trg_imsize"][:2])
     return SocoPair(
@@ -80,15 +80,15 @@ def _pair(root: Path, category: str, file: Path, content: Any, size_of: Any) -> 
         ids=tuple(range(len(points[0]))),
         box=(left, top, right, bottom),
         sources=(file,),
-        same=same,
-        concept=_rows_of_names(of_concepts, rows),
+        same=_rows_of_names(same_names, row_of_name),
+        concept=_rows_of_names(names_of_concepts, row_of_name),
         length=length,
     )
 
 
-def _rows_of_names(names: list[tuple[str, str]], rows: list[dict[str, int]]) -> NDArray[np.int64]:
+def _rows_of_names(names: list[tuple[str, str]], row_of_name: list[dict[str, int]]) -> NDArray[np.int64]:
     """Return the rows of pairs of names `(N, 2)`, each once; pairs with a name that a picture lacks are skipped."""
-    source, target = rows
+    source, target = row_of_name
     found: dict[tuple[int, int], None] = {}
     for name, other in names:
         if name in source and other in target:

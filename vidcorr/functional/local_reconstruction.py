@@ -231,8 +231,8 @@ def _to_logit_gradients(
 
     Args:
         weights: softmax over the last axis.
-        upstream: gradient into the colours, with the constant −Σ w g as last column, `(n, Q, V + 1)`.
-        values: `(n, K, V)`; g is the product of upstream and values.
+        upstream: gradient into the colours, with −Σ w g as last column, `(n, Q, V + 1)`.
+        values: `(n, K, V)`; the product of upstream and values, with a column of ones, is g − Σ w g.
         buffer: for products, at least as large as the weights.
         of_prior: part of g from the compactness loss; None without a prior.
     """
@@ -240,7 +240,7 @@ def _to_logit_gradients(
         upstream = upstream.clone()
         constants = upstream.view(-1, upstream.shape[-1])[:, -1]
         constants.index_add_(0, of_prior.rows, of_prior.weighted.sum((1, 2)), alpha=-1)
-    # w · (g − Σ w g), with g from the colours: the column of ones adds the constant
+    # w · (g − Σ w g), with g from the colours
     products = buffer[: weights.numel()].view(weights.shape)
     weights.mul_(torch.bmm(upstream, F.pad(values, (0, 1), value=1.0).mT, out=products))
     if of_prior is not None:  # and w · g from the compactness loss, in its windows

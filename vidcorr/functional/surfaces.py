@@ -85,10 +85,11 @@ def _nearest_cells(
 def _products(
     source: Tensor, target: Tensor, down: Tensor, across: Tensor
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Return what to sample in the source, and the function from its samples to the products with the target's grid.
+    """Prepare the products of the source's sampled features with the target's: return values, and a function.
 
-    Sampling is linear, so the products of sampled features are the sampled products of the maps' own cells. Of the two
-    ways this takes the one with less work.
+    The caller samples the values in the source's grid; the function turns these samples into products with the target's
+    grid. Sampling is linear, so the values may be features, or products with the target's own cells, which are sampled
+    in the target afterwards. This takes the way with less work.
 
     Args:
         source: features `(C, h, w)`.

@@ -130,8 +130,8 @@ class TileGrid:
         """Height and width of a map with all halos, in complete tiles."""
         lengths = []
         for count, side, halo in zip(self.shape, self.tile_size, self.halo_size, strict=True):
-            further = math.ceil(halo / side) - 1  # tiles that the last halo reaches beyond its own
-            lengths.append((count + further) * side)
+            tiles_of_halo = math.ceil(halo / side)  # the last halo begins at the last of `count` tiles
+            lengths.append((count - 1 + tiles_of_halo) * side)
         return lengths[0], lengths[1]
 
     def parts(self, samples: int, references: int, numbers: int) -> Iterator[Part]:

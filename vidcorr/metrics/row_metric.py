@@ -73,11 +73,11 @@ class RowMetric(Metric):
         """Return name → rows, sorted: this rank's, or inside `sync_context()` those of all ranks.
 
         Raises:
-            ValueError: if a name came twice, as it does when a sampler pads the ranks with repeated sequences.
+            ValueError: if a sequence came twice, as it does when a sampler pads the ranks with repeated sequences.
         """
         table: dict[str, list[Any]] = {}
         for name, row in sorted(self._rows, key=itemgetter(0)):
-            if name in table and not self.row_of_frame:
+            if name in table and not self.row_of_frame:  # frames of a sequence share its name
                 raise ValueError(f"scored more than once: {name}; name each sequence, and reset() between runs")
             table.setdefault(name, []).append(row)
         return table

@@ -36,8 +36,8 @@ class Table:
         base: name of the base row for differences, or empty.
         own_bases: row → its base row, for rows with another base than `base`.
         notes: sentences about the table.
-        caption: data and network of the scores, for steps from a protocol to another; empty: as the results say, and
-            the largest mean of a column is its best.
+        caption: of a table whose rows are steps from a protocol to another: their data and network. Steps are not
+            compared, so no cell is the best. Empty for other tables, whose caption is made of the results.
     """
 
     columns: Sequence[Column]
@@ -82,7 +82,10 @@ class Table:
 
     @cached_property
     def best(self) -> dict[Column, str]:
-        """Column with several scores → the best mean as text; steps have no best."""
+        """Column with two scores or more → its best mean, as `shown` writes it; by the direction that it declares.
+
+        A column without a better direction has none, and so have the steps of a table with a caption.
+        """
         best: dict[Column, str] = {}
         if self.caption:
             return best
@@ -91,8 +94,8 @@ class Table:
             means = [cell.mean for cell in cells if not math.isnan(cell.mean)]
             declared = next((cell.declared for cell in cells if cell.records), FRACTION)
             if len(means) > 1 and declared.direction != "neither":
-                mean = min(means) if declared.direction == "less" else max(means)
-                best[column] = shown(mean, declared, cells[0].digits)
+                best_mean = min(means) if declared.direction == "less" else max(means)
+                best[column] = shown(best_mean, declared, cells[0].digits)
         return best
 
     def base_row(self, text: str) -> str:

@@ -204,18 +204,22 @@ def _half_length(parts: Sequence[Variance], level: float = 0.05) -> float:
 
 
 def _p_value(mean: float, parts: Sequence[Variance]) -> float:
-    """Return p, the level at which the interval around a mean just reaches zero; with several parts it is a root."""
+    """Return p, the level at which the interval around a mean just reaches zero.
+
+    Of a single part it is Student's two-sided p. Of several it is sought: the interval is longer than each part's, so p
+    lies between the largest p of a part and 1.
+    """
     from scipy.optimize import brentq
     from scipy.special import stdtr
 
-    of_parts = []  # p of each part, if the variance had no other
+    of_parts = []  # p, if a part were the whole variance
     for variance_of_part, degrees in parts:
         if variance_of_part > 0:
             of_parts.append(2 * float(stdtr(degrees, -abs(mean) / sqrt(variance_of_part))))
     if not of_parts:  # without a variance any difference is certain
         return float(mean == 0)
-    lowest = max(*of_parts, 1e-300)  # further parts only lengthen the interval, so p is not below; and brentq needs > 0
-    if _half_length(parts, lowest) <= abs(mean):  # of a single part this is p already
+    lowest = max(*of_parts, 1e-300)  # brentq needs more than 0
+    if _half_length(parts, lowest) <= abs(mean):  # a single part
         return lowest
     return float(brentq(lambda level: _half_length(parts, level) - abs(mean), lowest, 1.0))
 

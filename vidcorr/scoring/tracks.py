@@ -139,7 +139,7 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
         DataError: for a missing or wrong file; the message names it.
     """
     folder = Path(predictions).expanduser()
-    score_sequences = _otb_rows if rules == "otb" else _got10k_rows
+    score_sequences = _score_otb if rules == "otb" else _score_got10k
     rows, starts, doubts = score_sequences(Path(truth).expanduser(), folder)
     fields: dict[str, Any] = {
         "data": {"rules": {"name": rules, "source": BOX_SOURCES[rules]}, "truth": truth},
@@ -164,7 +164,8 @@ Scored = tuple[list[Row], dict[Path, Errors], list[str]]
 """Rows, errors of the starts by file, and further doubts."""
 
 
-def _otb_rows(truth: Path, folder: Path) -> Scored:
+def _score_otb(truth: Path, folder: Path) -> Scored:
+    """Score the files of OTB's sequences."""
     rows: list[Row] = []
     starts: dict[Path, Errors] = {}
     for sequence in Otb(truth, version=None):
@@ -195,7 +196,8 @@ def errors_of_boxes(boxes: NDArray[np.float64], target: NDArray[np.float64]) -> 
     return errors_of_numbers(boxes[None], target[None], [0], is_scored, BOXES | CORNERS)
 
 
-def _got10k_rows(truth: Path, folder: Path) -> Scored:
+def _score_got10k(truth: Path, folder: Path) -> Scored:
+    """Score the files of GOT-10k's sequences, all repetitions of a sequence together."""
     rows: list[Row] = []
     starts: dict[Path, Errors] = {}
     for sequence in sorted(list_sequences(truth.parent, truth.name)):

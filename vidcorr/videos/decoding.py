@@ -215,7 +215,10 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         return frames if frames.keys() == existing else None
 
     def _introduce(self) -> None:
-        """Show the decoder the file's first packet, which names the encoder: it makes up for faults of that encoder."""
+        """Show the decoder the first packet, before a seek: it names the encoder, whose faults it then makes up for.
+
+        The packet gives no frame.
+        """
         codec = self._stream.codec_context
         if self._is_introduced or codec.name not in _SKIPS:
             return

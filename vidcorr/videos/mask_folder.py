@@ -144,12 +144,12 @@ class MaskFolder(dict[int, Path]):
         return VOID if self.has_void and not self.is_of_one else None
 
     def shown(self, t: int) -> tuple[int, ...]:
-        """Return the ids of the objects in the mask of frame `t`, ascending.
+        """Return the ids of the objects in the mask of frame `t`, ascending; void is none of them.
 
         Raises:
             DataError: as `read`.
         """
-        values = self._values_of(t)
+        values = self._values_of(t)  # without 0
         if self.of_object and len(values) > 1:
             raise DataError(f"{self[t]}: holds more than one object, in a folder of one")
         if self.is_of_one:

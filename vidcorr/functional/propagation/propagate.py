@@ -232,17 +232,21 @@ class LabelPropagator:
         self._checked += len(finite)
 
     def _write(self, query: Tensor, labels: Tensor) -> None:
-        """Store the features (h, w, C) and labels (h, w, L) of the frame, for the frames that it is a reference of."""
+        """Store the features (h, w, C) and labels (h, w, L) of the frame, for the frames that it is a reference of.
+
+        A frame in which objects start has a memory of its own, searched everywhere; so has frame 0, if the protocol
+        looks everywhere in it. All others share the memory `NEARBY`.
+        """
         protocol = self.protocol
         added = {}  # new memories: their lasting frames, number of recent frames, and neighbourhood
-        lasts_apart = self.frame in self._starting
+        has_own_memory = self.frame in self._starting
         if self.frame == 0:
-            lasts_apart = looks_everywhere(protocol)
+            has_own_memory = looks_everywhere(protocol)
             lasting, recent = protocol.kept_frames()
-            if lasts_apart:
+            if has_own_memory:
                 lasting = ()
             added[NEARBY] = (lasting, recent, Neighbourhood.of(protocol, query.shape))
-        if lasts_apart:
+        if has_own_memory:
             added[self.frame] = ((self.frame,), 0, Neighbourhood(None))
         new_memory = KeyMemory if protocol.topk is None else KeyMemory.fastest
         for source, (lasting, recent, neighbourhood) in added.items():
@@ -407,9 +411,9 @@ def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[Foun
         products = torch.cat(of_sources, dim=2)
         top = products.topk(min(topk, products.shape[2])).values
         last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
-        full = [values for values in of_sources if values.shape[2] == count]  # other sources have no more matches
-        none_missing = [~(values.amin(2, keepdim=True) >= last).any() for values in full]
-        if not full or PendingCopy(torch.stack(none_missing).all()).wait():  # the one wait of a frame
+        may_have_more = [values for values in of_sources if values.shape[2] == count]  # others returned all they have
+        none_missing = [~(values.amin(2, keepdim=True) >= last).any() for values in may_have_more]
+        if not may_have_more or PendingCopy(torch.stack(none_missing).all()).wait():  # the one wait of a frame
             return [(values.masked_fill(values < last, -torch.inf), cells) for values, cells in found], count
         count *= 2
 
