@@ -84,7 +84,7 @@ class MaskBenchmark(Benchmark):
             if scorer is not None and t in sequence.annotated:
                 truth = sequence.read_mask(t)
                 with errors_at(sequence.annotation(t)):  # an unknown id, if the rules refuse it
-                    scorer.add(sequence.frames[t].stem, truth.numpy(), ids.numpy())
+                    scorer.add(t, truth.numpy(), ids.numpy())
             if t in predicted:
                 output.mask(mask_file(sequence, t), ids)
             if frame is not None:
@@ -101,9 +101,7 @@ class MaskBenchmark(Benchmark):
         if scorer is None:
             pictures.close()
             return []
-        # places of annotated frames among those drawn, for the curves of the scores
-        places = {sequence.frames[t].stem: t - begin for t in sequence.annotated if t >= begin}
-        pictures.close(scorer.curves(places))
+        pictures.close(scorer.curves(begin))
         rows: list[Row] = []
         for number, values in scorer.finish().items():
             rows.append(Row(video=sequence.video, object=sequence.folder or str(number), values=values))
@@ -117,23 +115,18 @@ class MaskBenchmark(Benchmark):
         """
         if not sequence.ground_truth or sequence.begin >= sequence.annotated[-1]:  # no mask after the first
             return None
-        frame_of = {sequence.frames[t].stem: t for t in sequence.annotated}
-        stems = list(frame_of)
-        starts = {number: stems.index(sequence.frames[t].stem) for number, t in sequence.starts.items()}
+        names = {sequence.frames[t].stem: t for t in sequence.annotated}
         folder = sequence.annotation(sequence.begin).parent
 
-        def shown(stem: str) -> set[int]:
-            return numbers_in(sequence.read_mask(frame_of[stem]).numpy())
+        def shown(t: int) -> set[int]:
+            return numbers_in(sequence.read_mask(t).numpy())
 
-        video = AnnotatedVideo(sequence.video, stems, shown, starts=starts)
+        video = AnnotatedVideo(sequence.video, sequence.annotated, shown, starts=sequence.starts, names=names)
         with errors_at(self.scoring_rules.planned_by(sequence.video, folder), *WRONG_JSON):
             scorer = MaskScorer(self.scoring_rules, video)
         if not scorer.plan:
             name = self.scoring_rules.name
             raise DataError(f"{folder}: rules {name} score no object here; take the video out of the list")
-        without_mask = sorted(scorer.objects.keys() - frame_of.keys())
-        if without_mask:
-            raise DataError(f"{folder}: the metadata counts frame {without_mask[0]}, which has no mask")
         return scorer
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:

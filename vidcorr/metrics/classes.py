@@ -159,11 +159,10 @@ class RegionBoundary(RowMetric):
 def davis_values(prediction: Masks, target: Masks) -> dict[Object, Values]:
     """Return object → values by DAVIS's rules, from ids (T, H, W)."""
     predicted, wanted = as_pair(prediction, target)
-    frames = {f"{t:06d}": t for t in range(len(wanted))}
-    video = AnnotatedVideo("", list(frames), lambda stem: numbers_in(wanted[frames[stem]]))
+    video = AnnotatedVideo("", range(len(wanted)), lambda t: numbers_in(wanted[t]))
     scorer = MaskScorer(DAVIS, video)
-    for stem, t in frames.items():
-        scorer.add(stem, wanted[t], predicted[t])
+    for t in video.frames:
+        scorer.add(t, wanted[t], predicted[t])
     return scorer.finish()
 
 

@@ -34,14 +34,14 @@ class YoutubeVosRules(Rules):
         """Return object → annotated frames after its first."""
         starts = dict(video.starts or {})
         if video.starts is None:
-            for position, stem in enumerate(video.stems):
-                for number in set(video.shown(stem)) - {255}:
-                    starts.setdefault(number, position)
-        plan: dict[int, Sequence[str | None]] = {}
+            for t in video.frames:
+                for number in set(video.shown(t)) - {255}:
+                    starts.setdefault(number, t)
+        plan: dict[int, Sequence[int | None]] = {}
         for number, start in sorted(starts.items()):
-            stems = video.stems[start + 1 :]
-            if stems:
-                plan[number] = list(stems)
+            later = [t for t in video.frames if t > start]
+            if later:
+                plan[number] = later
         return plan
 
     def table(self, objects: ObjectValues) -> Values:
@@ -128,7 +128,7 @@ class LvosRules(Rules):
 
     def plan(self, video: AnnotatedVideo) -> Plan:
         """Return object → frames, from the metadata file."""
-        plan: dict[int, Sequence[str | None]] = {}
+        plan: dict[int, Sequence[int | None]] = {}
         for number, entry in self.metadata.videos[video.name]["objects"].items():
             frame_range = entry["frame_range"]
             start = int(frame_range["start"])
@@ -142,7 +142,7 @@ class LvosRules(Rules):
             places = [*visited, *never_visited]
             if self.drops_ends:
                 places = places[1 : count - 1]
-            plan[int(number)] = places
+            plan[int(number)] = [name if name is None else _with_mask(video, name) for name in places]
         return plan
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
@@ -169,6 +169,13 @@ class LvosRules(Rules):
         return {"J&F-Mean": float(np.mean(of_j_and_f)), **scores}
 
 
+def _with_mask(video: AnnotatedVideo, name: str) -> int:
+    """Return the number of a frame that the metadata name."""
+    if name not in video.names:
+        raise ValueError(f"the metadata counts frame {name}, which has no mask")
+    return video.names[name]
+
+
 class MoseV2Rules(Rules):
     """J and F of MOSEv2, a tolerance of F that follows the object's size, and the frames of absence and of return.
 
@@ -186,15 +193,15 @@ class MoseV2Rules(Rules):
     def plan(self, video: AnnotatedVideo) -> Plan:
         """Return the objects of the metadata file, in all frames but the first and the last."""
         entry = self.metadata.videos[video.name]
-        masks = len(video.stems)
+        masks = len(video.frames)
         if entry.get("length", masks) != masks:
             alone = ", the first alone, as in a set whose truth only its server has" if masks == 1 else ""
             raise ValueError(f"its length is {entry['length']} frames, but the annotation has {masks}{alone}")
         return {int(number): list(video.inner()) for number in entry["objects"]}
 
-    def required(self, video: AnnotatedVideo, plan: Plan) -> list[str]:
+    def required(self, video: AnnotatedVideo, plan: Plan) -> list[int]:
         """Return all frames but the last: in the official code a missing frame shifts the frames after it."""
-        return list(video.stems[:-1])
+        return list(video.frames[:-1])
 
     def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:
         """Return J, F_new, F, and 1 if the annotation has the object."""
@@ -261,7 +268,7 @@ class NafRules(Rules):
 
     def plan(self, video: AnnotatedVideo) -> Plan:
         """Return the ids from 1 to the largest of the video, in all frames but the first and the last."""
-        objects = set().union(*map(video.shown, video.stems))
+        objects = set().union(*map(video.shown, video.frames))
         return video.plan_up_to(max(objects, default=0), self.named_objects(video))
 
     def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:

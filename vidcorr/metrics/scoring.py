@@ -20,8 +20,8 @@ ObjectValues = Mapping[tuple[str, Object], Values]
 """(video, object) → its values."""
 Pair = tuple[Outline, Outline]
 """The predicted and the annotated object of a frame."""
-Plan = Mapping[int, Sequence[str | None]]
-"""Number of an object → names of the frames that count; None is a frame that is never visited and counts 0."""
+Plan = Mapping[int, Sequence[int | None]]
+"""Number of an object → numbers of the frames that count; None is a frame that is never visited and counts 0."""
 
 
 class Metadata(NamedTuple):
@@ -44,21 +44,23 @@ class AnnotatedVideo:
 
     Attributes:
         name: name of the video.
-        stems: names of the annotated frames without suffix, in time order.
-        shown: name of an annotated frame → ids in its annotation, without 0.
+        frames: numbers of the annotated frames, ascending.
+        shown: number of an annotated frame → ids in its annotation, without 0.
         keep_ends: count the first and the last frame even if the rules leave them out.
-        starts: object → position in `stems` of its first frame; None: found in the annotations.
+        starts: object → number of its first frame; None: found in the annotations.
+        names: name of an annotated frame, without suffix → its number; for metadata that name frames.
     """
 
     name: str
-    stems: Sequence[str]
-    shown: Callable[[str], Collection[int]]
+    frames: Sequence[int]
+    shown: Callable[[int], Collection[int]]
     keep_ends: bool = False
     starts: Mapping[int, int] | None = None
+    names: Mapping[str, int] = field(default_factory=dict)
 
-    def inner(self) -> list[str]:
+    def inner(self) -> list[int]:
         """Return the annotated frames without the first and the last, unless `keep_ends`."""
-        return list(self.stems if self.keep_ends else self.stems[1:-1])
+        return list(self.frames if self.keep_ends else self.frames[1:-1])
 
     def plan_up_to(self, largest: int, known: Collection[int] = (), tolerated: int = 0) -> Plan:
         """Return the objects 1 to `largest`, each in the frames of `inner`; empty without such a frame.
@@ -71,9 +73,9 @@ class AnnotatedVideo:
         Raises:
             ValueError: if more ids below the largest occur in no mask: the official code would count each as found.
         """
-        gaps = set(range(1, largest + 1)).difference(known, self.shown(self.stems[0]))
+        gaps = set(range(1, largest + 1)).difference(known, self.shown(self.frames[0]))
         if gaps:
-            gaps.difference_update(*map(self.shown, self.stems))
+            gaps.difference_update(*map(self.shown, self.frames))
         if len(gaps) > tolerated:
             listed = ", ".join(map(str, sorted(gaps)[:3]))
             remedy = "number the objects from 1 on, or score by youtube-vos or vos-benchmark"
@@ -182,7 +184,7 @@ class Rules:
         Raises:
             KeyError: for metadata that do not fit.
         """
-        objects = set(video.shown(video.stems[0])) - {255}
+        objects = set(video.shown(video.frames[0])) - {255}
         tolerated = len(objects) if self.tolerates_gaps else 0
         return video.plan_up_to(max(objects, default=0), self.named_objects(video), tolerated)
 
@@ -195,12 +197,10 @@ class Rules:
         """Return what an error of `plan` is about: the folder of the masks, or the metadata file and the video."""
         return f"{self.metadata.file}: video {video}" if self.needs_meta else folder
 
-    def required(self, video: AnnotatedVideo, plan: Plan) -> list[str]:
+    def required(self, video: AnnotatedVideo, plan: Plan) -> list[int]:
         """Return the frames that must have a prediction; some rules require frames beyond the `plan`."""
-        frames: dict[str | None, None] = {}
-        for stems in plan.values():
-            frames |= dict.fromkeys(stems)
-        return [stem for stem in frames if stem is not None]
+        frames: set[Any] = set().union(*plan.values())
+        return sorted(frames - {None})
 
     def measure(self, prediction: Outline, target: Outline, before: Pair | None) -> tuple[float, ...]:
         """Return the measures of an object in a frame.
@@ -253,7 +253,7 @@ class DavisRules(Rules):
         """Return the plan of `Rules`; merged ids are object 1."""
         if not self.merged:
             return super().plan(video)
-        has_object = bool(set(video.shown(video.stems[0])) - {255})
+        has_object = bool(set(video.shown(video.frames[0])) - {255})
         return video.plan_up_to(1, {1}) if has_object else {}
 
 
@@ -271,17 +271,17 @@ class MaskScorer:
 
     Attributes:
         plan: object → frames that count; empty if the rules leave nothing to score.
-        objects: name of a frame that counts → the objects that count in it.
-        measured: (object, name of a frame) → `Rules.measures`.
+        objects: number of a frame that counts → the objects that count in it, in time order.
+        measured: (object, number of a frame) → `Rules.measures`.
 
     Raises:
         KeyError: for metadata that do not fit.
 
     Example:
         >>> ids = np.ones((4, 4), np.uint8)
-        >>> scorer = MaskScorer(DavisRules("davis-2017"), AnnotatedVideo("bike", ["0", "1", "2"], lambda stem: [1]))
-        >>> for stem in ("0", "1", "2"):
-        ...     scorer.add(stem, ids, ids)
+        >>> scorer = MaskScorer(DavisRules("davis-2017"), AnnotatedVideo("bike", range(3), lambda t: [1]))
+        >>> for t in range(3):
+        ...     scorer.add(t, ids, ids)
         >>> scorer.finish()[1]["J-Mean"]
         1.0
     """
@@ -291,26 +291,27 @@ class MaskScorer:
         self.video = video
         plan = rules.plan(video)
         self.plan = plan if any(plan.values()) else {}  # a mean over no frame is no score
-        self.objects: dict[str, list[int]] = {}
-        for number, stems in self.plan.items():
-            for stem in stems:
-                if stem is not None:
-                    self.objects.setdefault(stem, []).append(number)
-        self.measured: dict[tuple[int, str], tuple[float, ...]] = {}
+        objects_of: dict[int, list[int]] = {}
+        for number, frames in self.plan.items():
+            for t in frames:
+                if t is not None:
+                    objects_of.setdefault(t, []).append(number)
+        self.objects = dict(sorted(objects_of.items()))
+        self.measured: dict[tuple[int, int], tuple[float, ...]] = {}
         self._before: dict[int, Pair] = {}
         self._foreign_ids: list[set[int]] = []  # predicted ids of each frame that shows an object, until one is found
         self._found = False  # the prediction has shown an object
 
-    def add(self, stem: str, truth: Ids, prediction: Ids) -> None:
-        """Score a frame if it counts, by ids `(H, W)`; frames come in time order.
+    def add(self, t: int, truth: Ids, prediction: Ids) -> None:
+        """Score frame `t` if it counts, by ids `(H, W)`; frames come in time order.
 
         Raises:
             ValueError: for a prediction of another size, or an id that is no object of the video if the rules refuse
                 it.
         """
-        if stem not in self.objects:
+        if t not in self.objects:
             return
-        numbers = self.objects[stem]
+        numbers = self.objects[t]
         truth = self.rules.ids(truth)
         self._refuse_unknown(truth, "annotation")
         target = object_outlines(truth, numbers)
@@ -319,7 +320,7 @@ class MaskScorer:
         found = object_outlines(ids, numbers)
         for number in numbers:
             pair = found[number], target[number]
-            self.measured[number, stem] = self.rules.measure(*pair, self._before.get(number))
+            self.measured[number, t] = self.rules.measure(*pair, self._before.get(number))
             self._before[number] = pair
         if _shows_object(found):
             self._found = True
@@ -347,11 +348,11 @@ class MaskScorer:
         """
         self._refuse_foreign_ids()
         values: dict[Object, Values] = {}
-        for number, stems in self.plan.items():
-            measured = np.zeros((len(stems), len(self.rules.measures)))
-            for place, stem in enumerate(stems):
-                if stem is not None:
-                    measured[place] = self.measured[number, stem]
+        for number, frames in self.plan.items():
+            measured = np.zeros((len(frames), len(self.rules.measures)))
+            for place, t in enumerate(frames):
+                if t is not None:
+                    measured[place] = self.measured[number, t]
             values[number] = self.rules.summarise(measured)
         return values
 
@@ -364,21 +365,21 @@ class MaskScorer:
         annotated = ", ".join(map(str, sorted(self.plan)))
         raise ValueError(f"the predictions hold id {predicted}, the annotation {annotated}: none in common")
 
-    def curves(self, places: Mapping[str, float]) -> dict[str, tuple[list[float], list[float]]]:
+    def curves(self, begin: int) -> dict[str, tuple[list[int], list[float]]]:
         """Return J and F by frame, means over the objects that count in it; only frames that count have a point.
 
         Args:
-            places: name of a frame → its place along the axis.
+            begin: number of the frame at 0 of the axis; earlier frames have no point.
         """
-        curves: dict[str, tuple[list[float], list[float]]] = {}
-        stems = [stem for stem in places if stem in self.objects]
+        curves: dict[str, tuple[list[int], list[float]]] = {}
+        frames = [t for t in self.objects if t >= begin]
         for k, measure in enumerate(self.rules.measures):
             if measure in ("J", "F"):
                 means: list[float] = []
-                for stem in stems:
-                    values = [self.measured[number, stem][k] for number in self.objects[stem]]
+                for t in frames:
+                    values = [self.measured[number, t][k] for number in self.objects[t]]
                     means.append(float(np.mean(values)))
-                curves[measure] = [places[stem] for stem in stems], means
+                curves[measure] = [t - begin for t in frames], means
         return curves
 
 

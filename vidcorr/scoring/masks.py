@@ -198,9 +198,10 @@ class MaskFolders:
             objects = self.rules.metadata.videos[name]["objects"]
         return [Row(video=name, object=number, values=of_no_frame) for number in objects]
 
-    def _refuse_missing(self, annotations: MaskFolder, predictions: MaskFolder, required: Sequence[str]) -> None:
+    def _refuse_missing(self, annotations: MaskFolder, predictions: MaskFolder, required: Sequence[int]) -> None:
         """Refuse predictions that lack a required frame, with the cause: other names, or a folder per object."""
-        missing = [stem for stem in required if stem not in predictions.numbers]
+        names = [annotations[t].stem for t in required]
+        missing = [name for name in names if name not in predictions.numbers]
         if not missing:
             return
         unknown = [stem for stem in predictions.numbers if stem not in annotations.numbers]
@@ -245,10 +246,7 @@ class MaskFolders:
         annotations = MaskFolder(folder, of_object=bool(object_folder), has_void=rules.has_void)
         predictions = MaskFolder(predicted, of_object=bool(object_folder), has_void=rules.has_void, truth=annotations)
 
-        def shown(stem: str) -> Collection[int]:
-            return annotations.shown(annotations.numbers[stem])
-
-        video = AnnotatedVideo(name, list(annotations.numbers), shown, self.keep_ends)
+        video = AnnotatedVideo(name, list(annotations), annotations.shown, self.keep_ends, names=annotations.numbers)
         with errors_at(rules.planned_by(name, folder), *WRONG_JSON):
             scorer = MaskScorer(rules, video)
         is_optional = self.allow_missing and not rules.folder_per_object  # else each folder is there for an object
@@ -257,10 +255,10 @@ class MaskFolders:
             cause = alone if len(annotations) == 1 else ""
             raise DataError(f"{folder}: rules {rules.name} score no object here{cause}")
         self._refuse_missing(annotations, predictions, rules.required(video, scorer.plan))
-        for stem in scorer.objects:
-            t = predictions.numbers[stem]
-            with errors_at(predictions[t]):
-                scorer.add(stem, annotations.read(annotations.numbers[stem]), predictions.read(t))
+        for t in scorer.objects:
+            predicted_t = predictions.numbers[annotations[t].stem]
+            with errors_at(predictions[predicted_t]):
+                scorer.add(t, annotations.read(t), predictions.read(predicted_t))
         with errors_at(predicted):
             objects = scorer.finish()
         rows: list[Row] = []

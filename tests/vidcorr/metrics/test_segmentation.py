@@ -20,14 +20,13 @@ def unpack(davis, key, shape):
 
 def check_frames(prediction, target, expected):
     """Compare J and F of all frames but the first and the last, as DAVIS scores, with those expected: (K, 2, T − 2)."""
-    frames = {f"{t:03d}": t for t in range(len(target))}
-    video = AnnotatedVideo("video", list(frames), lambda stem: numbers_in(target[frames[stem]]))
+    video = AnnotatedVideo("video", range(len(target)), lambda t: numbers_in(target[t]))
     scorer = metrics.MaskScorer(RULES["davis-2017"], video)
-    for stem, t in frames.items():
-        scorer.add(stem, target[t], prediction[t])
+    for t in video.frames:
+        scorer.add(t, target[t], prediction[t])
     assert list(scorer.plan) == list(range(1, len(expected) + 1))
     for number, of_object in enumerate(expected, start=1):
-        found = np.array([scorer.measured[number, stem] for stem in video.inner()]).T
+        found = np.array([scorer.measured[number, t] for t in video.inner()]).T
         np.testing.assert_allclose(found, of_object, rtol=0, atol=1e-12)
 
 
