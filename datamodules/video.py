@@ -194,6 +194,7 @@ class VideoDataModule(SampledDataModule):
         """Return the number of frames of each video, its weight in the draw of clips; 0 if it cannot be opened."""
 
         def count(index: int) -> int:
+            """Return the number of frames of a video; 0 with a warning, if it cannot be opened."""
             try:
                 with open_video(self.videos[index].path) as video:
                     return video.num_frames

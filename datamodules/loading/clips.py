@@ -99,6 +99,7 @@ class ReplacingDataset(Dataset[Sample]):
         return seeded_generator(self.seed, *key, attempt)
 
     def __getitem__(self, key: Key | int) -> Sample:
+        """Read a sample; if its item cannot be used, and items are replaced, another one that is drawn."""
         key = (0, key) if isinstance(key, int) else key  # a plain number comes from a sampler that is not ours
         failures: list[str] = []
         for attempt in range(ATTEMPTS):

@@ -98,12 +98,12 @@ class Benchmark(ABC):
         kind = type(self).__name__
         if self.limit_sequences is not None:
             require_at_least(1, kind, limit_sequences=self.limit_sequences)
-        object.__setattr__(self, "name", self.name or type(self).name)
-        protocols = self.protocol_class
-        if protocols is None and self.changes:
+        object.__setattr__(self, "name", self.name or type(self).name)  # the dataclass is frozen
+        protocol_class = self.protocol_class
+        if protocol_class is None and self.changes:
             raise ValueError(f"{kind}: has no protocol, so it takes no changes")
-        if protocols is not None:
-            protocol = protocols.named(self.protocol, name_with_values(type(self)), changes=self.changes)
+        if protocol_class is not None:
+            protocol = protocol_class.named(self.protocol, name_with_values(type(self)), changes=self.changes)
             if isinstance(protocol, LabelProtocol):
                 protocol = under_rule(protocol, type(self).propagator)
             object.__setattr__(self, "protocol", protocol)

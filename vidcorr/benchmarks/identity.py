@@ -77,7 +77,7 @@ def data_digest(sequences: Iterable[object], files: Iterable[Path] = ()) -> str:
             return None
         values = dict(getattr(value, "__dict__", {"value": repr(value)}))
         for name in FRAME_FIELDS:
-            frames = values.get(name, ())  # other objects have none
+            frames = values.get(name, ())  # an object without frames gets an empty list: digests have it
             values[name] = [[file.name, file.stat().st_size] for file in frames]
             if name == "frames" and len(frames) > 1:
                 values[name].append(digest_of(frames[0]))

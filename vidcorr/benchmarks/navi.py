@@ -60,7 +60,7 @@ class NaviBenchmark(PairBenchmark):
         """Match the surfaces of a pair, and count the matches below the thresholds."""
         protocol = encoder.protocol
         views = [self.view(pair, 0), self.view(pair, 1)]
-        source, target = matched(encoder, views)
+        source, target = match_views(encoder, views)
         errors = errors_of(views, source, target, pair, protocol)
         counts = {"correct": correct_matches(*errors, protocol), "matches": len(source), "angle": pair.angle}
         scores = surface_scores([counts], protocol)
@@ -120,7 +120,7 @@ class ScanNetBenchmark(NaviBenchmark):
         return scannet_view(pair, which, self.protocol)  # type: ignore[arg-type]
 
 
-def matched(encoder: FrameEncoder, views: Sequence[View]) -> tuple[Tensor, Tensor]:
+def match_views(encoder: FrameEncoder, views: Sequence[View]) -> tuple[Tensor, Tensor]:
     """Match the surfaces of two pictures: cells of the grids, on the CPU, the clearest match first."""
     maps: list[Tensor] = []
     for view in views:

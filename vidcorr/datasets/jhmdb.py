@@ -81,6 +81,7 @@ def _listed_clips(path: Path, number: str) -> list[str]:
 
 
 def _sequence(root: Path, action: str, clip: str, lists: tuple[Path, ...]) -> KeypointSequence:
+    """Return a clip; frames after the last joints are left out."""
     frames = list_frames(root / "Rename_Images" / action / clip)
     path = root / "joint_positions" / action / clip / "joint_positions.mat"
     points = read_joints(path)

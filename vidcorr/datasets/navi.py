@@ -220,8 +220,8 @@ def navi_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
     disparity = torch.from_numpy(read_depth(pair.depths[which]).astype(np.float32))
     height, width = disparity.shape
     require_size(pair.files[which], picture.shape[1:], disparity.shape)
-    middle_rows = _middle(height, min(height, width), side)
-    middle_columns = _middle(width, min(height, width), side)
+    middle_rows = _pixels_of_middle(height, min(height, width), side)
+    middle_columns = _pixels_of_middle(width, min(height, width), side)
     middle = disparity[middle_rows[:, None], middle_columns]
     depth = torch.where(middle > 0, DISPARITY / 1000 / middle, 0)  # (side, side), metres
     top, left, length = square_around(depth > 0)
@@ -241,8 +241,8 @@ def navi_view(pair: SurfacePair, which: int, protocol: SurfaceProtocol) -> View:
     return View(image, points, torch.diag(torch.tensor([focal_of_image, focal_of_image, 1], dtype=torch.float64)))
 
 
-def _middle(length: int, shorter: int, side: int) -> Tensor:
-    """Return the pixels along a side that remain: the shorter side is resized to `side` pixels, the middle cut out."""
+def _pixels_of_middle(length: int, shorter: int, side: int) -> Tensor:
+    """Return which pixels along a side the middle square shows, if the shorter side is resized to `side` pixels."""
     resized = side if length == shorter else int(side * length / shorter)
     pixels = torch.arange(length, dtype=torch.float32)
     index = F.interpolate(pixels[None, None], size=resized, mode="nearest")[0, 0].long()  # torch's nearest pixel

@@ -97,6 +97,7 @@ def _targets(root: Path) -> dict[str, Path]:
 
 
 def _sequence(name: str, path: Path) -> BoxSequence:
+    """Return a sequence, of some only the frames that OTB annotates; `path` has the boxes."""
     frames = list_images(path.parent / "img")
     boxes = read_boxes(path)
     first, last = FRAMES.get(path.parent.name, (1, len(frames)))

@@ -67,6 +67,7 @@ def read_spair(root: str | Path, split: str = "test") -> list[MatchPair]:
 
 
 def _spair_pair(root: Path, file: Path, name: str, listed_in: Path) -> MatchPair:
+    """Return the pair that a file of SPair-71k describes."""
     content = read_json(file)
     with errors_at(f"{file}: is not a pair of SPair-71k", *WRONG_JSON):
         category = plain_name(content["category"], file)

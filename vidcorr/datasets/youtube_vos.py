@@ -103,7 +103,7 @@ def _sequence(meta: Path, name: str, objects: Objects, folder: Path, is_scored: 
         sources=(meta,),
         ground_truth=is_scored,
         categories=categories,
-        reported=_reported(meta.parent / "JPEGImages" / name, index_of, min(starts.values())),
+        reported=_reported_frames(meta.parent / "JPEGImages" / name, index_of, min(starts.values())),
     )
 
 
@@ -113,7 +113,7 @@ def _numbers(folder: Path, frames: Sequence[Path]) -> list[int]:
         return [int(frame.stem) for frame in frames]
 
 
-def _reported(folder: Path, index_of: Mapping[int, int], begin: int) -> tuple[int, ...]:
+def _reported_frames(folder: Path, index_of: Mapping[int, int], begin: int) -> tuple[int, ...]:
     """Return the indices of the frames with predictions: those of the set's own folder, from the first object on.
 
     Args:

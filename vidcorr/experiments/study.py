@@ -276,7 +276,7 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     results = _results(study, output)
     if not results:
         raise ValueError(f"{output}: holds no result of the study {study.title!r}; run the study first")
-    printed = _printed(study, scores)
+    printed = _printed_scores(study, scores)
     shown: list[tuple[str, str]] = []
     for evaluation in study.scores:
         shown += [(evaluation, score) for score in _shown_scores(study, evaluation, results, scores)]
@@ -295,7 +295,7 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     return table.with_differences(study.base or study.rows[0].name, own_bases)
 
 
-def _printed(study: Study, scores: Sequence[str]) -> dict[tuple[str, str], dict[str, float]]:
+def _printed_scores(study: Study, scores: Sequence[str]) -> dict[tuple[str, str], dict[str, float]]:
     """Return evaluation and score → row → the paper's number, a fraction; `scores`: those that count, or empty."""
     found: dict[tuple[str, str], dict[str, float]] = {}
     for row in study.rows:

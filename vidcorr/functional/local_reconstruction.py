@@ -135,6 +135,7 @@ class _LocalReconstruction(Function):
         border: Border,
         prior: CompactnessPrior | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the means of the values `(B, h, w, V)`, the logsumexp `(B, h, w)` and the compactness loss."""
         work = _BatchParts(query, keys, values, radius, border)
         results = query.new_empty(*work.queries.shape[:-1], work.channels + 1)  # values and logsumexp
         compactness = query.new_zeros(())
@@ -153,7 +154,7 @@ class _LocalReconstruction(Function):
             if prior is not None:
                 rows = work.confident(part.place, total, prior.threshold)
                 ctx.rows.append(rows)
-                difference, _ = work.sharpened(unclamped, total, rows, prior)
+                difference, _ = work.sharpened_differences(unclamped, total, rows, prior)
                 compactness += F.smooth_l1_loss(difference, torch.zeros_like(difference), reduction="sum")
         ctx.entries = query[..., 0].numel() * work.references * (2 * radius + 1) ** 2
         ctx.radius = radius
@@ -199,7 +200,7 @@ class _LocalReconstruction(Function):
             of_prior = None
             if prior is not None:
                 scale = of_compactness * (SHARPNESS / ctx.entries)
-                difference, addresses = work.sharpened(unclamped, None, ctx.rows[index], prior)
+                difference, addresses = work.sharpened_differences(unclamped, None, ctx.rows[index], prior)
                 slope = difference.clamp_(-1, 1)  # of smooth L1
                 weighted = slope.mul_(weights.view(-1)[addresses]).mul_(scale)
                 of_prior = _PriorGradient(ctx.rows[index], addresses, weighted)
@@ -304,7 +305,7 @@ class _BatchParts:
         indices = PendingCopy(confident).wait().nonzero().squeeze(1)  # the one wait of a part
         return to_device(indices, confident.device)
 
-    def sharpened(
+    def sharpened_differences(
         self, logits: Tensor, total: Tensor | None, rows: Tensor, prior: CompactnessPrior
     ) -> tuple[Tensor, Tensor]:
         """Return 20 · (window − mixture) of M queries, `(M, R, P²)`, and its addresses in the flat logits.

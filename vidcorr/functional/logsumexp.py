@@ -50,6 +50,7 @@ class _LogSumExp(Function):
 
     @staticmethod
     def forward(ctx: Any, queries: Tensor, chunks: Iterator[Chunk]) -> Tensor:
+        """Return the result, `(…)`; save the mean key, if the queries take a gradient."""
         lowest = torch.finfo(queries.dtype).min
         largest = queries.new_full((*queries.shape[:-1], 1), lowest)
         weight_sum = torch.zeros_like(largest)  # Σ exp(logit - largest)

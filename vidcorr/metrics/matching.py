@@ -88,6 +88,7 @@ def drawn_indices(
     count = protocol.pairs_per_class
 
     def drawn(viewpoint: int | None) -> list[int]:
+        """Return the pairs of all categories: all, or as many of each as are drawn, of a level of `viewpoint`."""
         chosen: list[int] = []
         for indices in members.values():  # the seed is that of the original code, for every category anew
             if protocol.pairs == "subset":

@@ -329,6 +329,7 @@ class EvaluationProtocol(BaseModel):
 
     @functools.cached_property
     def _digest(self) -> str:
+        """Digest of the name and of all values that count and differ from their field's default."""
         content: dict[str, Any] = {"name": self.name}
         if self.benchmark is not None:
             stated = self.sources()[self.source].values[self.benchmark]

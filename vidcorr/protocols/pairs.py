@@ -90,6 +90,7 @@ class MatchingProtocol(NetworkView):
         return (self.input_size, self.input_size)
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
+        """Return, as the base's, field → (whether its value fits the other fields, the condition in words)."""
         stretched = self.input_fit == "stretched"
         by_cells = self.upsampling == "cells"
         soft = self.decoding == "expectation"

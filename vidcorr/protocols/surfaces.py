@@ -54,6 +54,7 @@ class SurfaceProtocol(NetworkView):
         return slice(0, None, self.grid_step)
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
+        """Return, as the base's, field → (whether its value fits the other fields, the condition in words)."""
         height, width = self.input_size
         fits = height % self.grid_step == width % self.grid_step == 0
         ascending = list(self.angle_bins) == sorted(set(self.angle_bins))

@@ -46,23 +46,23 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
         "main": main,
         "how": f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences.",
     }
-    lines = {"this run": result.scores} if result.scores else {}
+    scores_of = {"this run": result.scores} if result.scores else {}  # line of the table → its scores
     for past in result.history[:-1]:
         name = f"epoch {past.epoch}, step {past.step}" if past.step else "before training"
-        lines[name] = past.scores
-    content["lines"] = [{"name": name, "scores": _texts(scores, result)} for name, scores in lines.items()]
+        scores_of[name] = past.scores
+    content["lines"] = [{"name": name, "scores": _texts(scores, result)} for name, scores in scores_of.items()]
     content["intervals"] = {}
     for key in main:
         ends = result.interval(key)
         if ends:
             content["intervals"][key] = bracketed(ends, result.declaration(key))
     content["ranked_by"] = ranking_columns(result)
-    texts: set[str] = set()  # columns that hold no fractions: texts, truth values and counts
+    not_fractions: set[str] = set()  # columns of texts, truth values and counts
     for row in result.rows:
-        texts.update(name for name, value in row.values.items() if not isinstance(value, float))
-    content["texts"] = sorted(texts)
+        not_fractions.update(name for name, value in row.values.items() if not isinstance(value, float))
+    content["texts"] = sorted(not_fractions)
     content["animations"] = _animations(folder, result)
-    content["rows"] = result.records()
+    content["rows"] = result.records()  # the page sorts by these numbers, and shows their texts
     content["shown"] = [_texts(row.values, result) for row in result.rows if row.values]
     text = json.dumps(plain(content), allow_nan=False)
     text = text.replace("<", "\\u003c")  # no text ends the script element

@@ -97,7 +97,7 @@ class Row(Exact):
 
     @property
     def place(self) -> tuple[str, int, str]:
-        """By which rows are sorted: videos in the order of letters, the numbers of objects in that of numbers."""
+        """Sorting key: by the name of the video, then by the object's number, then by its name."""
         video = self.name.removesuffix(self.object)
         return video, int(self.object) if self.object.isdecimal() else 0, self.object
 

@@ -169,7 +169,7 @@ class MaskFolders:
         folders: list[tuple[str, str]] = []
         for name in names:
             if name not in missing:
-                folders += [(name, object_folder) for object_folder in self._objects(name)]
+                folders += [(name, object_folder) for object_folder in self._object_folders(name)]
         rows: list[Row] = []
         if self.rules.missing_video == "counted as 0":
             for name in missing:
@@ -214,7 +214,7 @@ class MaskFolders:
             text += f", and {unknown[-1]}.png is no annotated frame: name the predictions as the annotations"
         raise DataError(f"{predictions.folder / missing[0]}.png: {text}")
 
-    def _objects(self, name: str) -> Iterator[str]:
+    def _object_folders(self, name: str) -> Iterator[str]:
         """Yield the folders of a video's objects; "" if the video's folder holds its masks.
 
         Raises:

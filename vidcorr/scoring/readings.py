@@ -62,6 +62,7 @@ def errors_of_numbers(
     numbers = np.arange(items)
 
     def errors(values: NDArray[Any], shift: int = 0) -> NDArray[np.float64]:
+        """Return the errors at all places `(PLACES, items)`: NaN beyond the video, infinite if not finite."""
         shifted = places + shift
         has_place = (places >= 0) & (shifted >= 0) & (shifted < frames)
         differences = np.abs(values[numbers, shifted.clip(0, frames - 1)] - target[numbers, places]).max(axis=-1)
@@ -78,7 +79,7 @@ def errors_of_numbers(
     return readings
 
 
-def explaining(errors: Errors) -> str | None:
+def explaining_reading(errors: Errors) -> str | None:
     """Return the reading that explains a sequence, of several the one with the least errors; or None.
 
     It explains an item whose first known place is off if it has that place to a pixel and `TIMES` better, and if most
@@ -121,7 +122,7 @@ def doubts_about(sequences: Mapping[Path, Errors], start: str, expected: str) ->
     off: dict[Path, float] = {}
     empty: list[Path] = []
     for place, errors in sequences.items():
-        reading = explaining(errors)
+        reading = explaining_reading(errors)
         if reading is not None:
             explained.setdefault(reading, []).append(place)
         at_start, later = np.split(errors[AS_WRITTEN], [1])

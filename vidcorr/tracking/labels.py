@@ -121,16 +121,18 @@ class PointCoding(LabelCoding):
     def encode(self, t: int, points: Tensor) -> Tensor:
         """Return the heat-maps `(K, h, w)` of points x, y `(K, 2)` in pixels of the frame."""
         encoder = self.encoder
-        return encode_keypoints(moved(points, self.size, self.seen), self.covered_size, encoder.grid, encoder.protocol)
+        return encode_keypoints(
+            rescaled(points, self.size, self.seen), self.covered_size, encoder.grid, encoder.protocol
+        )
 
     def decode(self, t: int, labels: Tensor, points: Tensor | None) -> Tensor:
         """Return points x, y `(K, 2)` in pixels of the frame: the given points, else the peaks of the heat-maps."""
         if points is not None:
             return to_device(points, labels.device)
-        return moved(decode_keypoints(labels, self.covered_size, self.encoder.protocol), self.seen, self.size)
+        return rescaled(decode_keypoints(labels, self.covered_size, self.encoder.protocol), self.seen, self.size)
 
 
-def moved(points: Tensor, size: Size, other: Size) -> Tensor:
+def rescaled(points: Tensor, size: Size, other: Size) -> Tensor:
     """Convert x, y `(K, 2)` in pixels of frames of a size to another size; 0 is the centre of the first pixel."""
     if size == other:
         return points

@@ -82,7 +82,7 @@ class PictureMatcher(KeypointMatcher):
         rows = np.column_stack([first_centres, second_centres[nearest], similarities.amax(1)])
         rows = _by_similarity(rows[is_mutual.numpy()])
         least_distance = SPACING * math.sqrt(height * width / best)
-        return rows[_apart(rows[:, :2], least_distance, best)]
+        return rows[_spread_out(rows[:, :2], least_distance, best)]
 
     def _cells(self, pair: MatchPair, which: int) -> tuple[Tensor, Tensor]:
         """Return the cells of a picture without its padding: centres x, y `(N, 2)`, and features of unit length.
@@ -102,7 +102,7 @@ class PictureMatcher(KeypointMatcher):
         return fractions[is_inside] * corners[1].double(), vectors[is_inside]
 
 
-def _apart(places: NDArray[np.float64], least_distance: float, most: int) -> list[int]:
+def _spread_out(places: NDArray[np.float64], least_distance: float, most: int) -> list[int]:
     """Return the indices of up to `most` places, each the next one that is far enough from those before."""
     kept: list[int] = []
     for index, place in enumerate(places):

@@ -98,6 +98,7 @@ class _Features:
         return self._recent[t]
 
     def _encoded(self, first: int) -> Iterator[Tensor]:
+        """Yield the features of the frames from `first` on."""
         frames: Iterable[Tensor] = self._encoder.watch.timed("decode", self._video(first))
         size = self._encoder.protocol.first_size
         if size is not None:

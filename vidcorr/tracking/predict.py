@@ -155,6 +155,7 @@ def _drawer(prompt: Prompt, rules: AnyProtocol) -> Callable[[Tensor, Any], Pictu
     recent: deque[Tensor] = deque(maxlen=overlays.TAIL + 1 if has_tails else 1)
 
     def draw_tracks(frame: Tensor, found: Tensor) -> Picture:
+        """Draw points, each with its places in the frames before as a tail."""
         recent.append(found)
         tracks = np.stack(list(recent), axis=1)
         places = tracks[..., :2] + 0.5

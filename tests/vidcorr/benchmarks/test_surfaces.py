@@ -14,7 +14,7 @@ from torch import nn
 from tests.helpers.references import GOLDEN, golden
 from vidcorr import NaviBenchmark, Row, ScanNetBenchmark
 from vidcorr.backbones import Input, build_feature_extractor
-from vidcorr.benchmarks.navi import errors_of, matched, padded
+from vidcorr.benchmarks.navi import errors_of, match_views, padded
 from vidcorr.datasets.navi import View
 from vidcorr.metrics.surfaces import correct_matches, surface_scores
 from vidcorr.protocols import SurfaceProtocol
@@ -106,7 +106,7 @@ def test_sides_that_are_no_multiple_of_a_patch_are_padded():
     )
     view = view_of(20, 4)
     with pytest.warns(UserWarning, match="scores are chance"):
-        matched(encoder, [view, view])
+        match_views(encoder, [view, view])
     torch.testing.assert_close(seen[-1], padded(view.image, encoder))
     assert seen[-1].shape[1:] == (28, 28)
 

@@ -22,7 +22,7 @@ from vidcorr.metrics import sample_queries
 from vidcorr.metrics.point_tracking import QueryMode
 from vidcorr.metrics.rules import RULES
 from vidcorr.scoring.masks import score
-from vidcorr.scoring.readings import AS_WRITTEN, PLACES, explaining
+from vidcorr.scoring.readings import AS_WRITTEN, PLACES, explaining_reading
 from vidcorr.scoring.tracks import BoxRules, errors_of_boxes, errors_of_tracks, score_boxes, score_tracks
 from vidcorr.videos.files import DataError
 
@@ -398,7 +398,7 @@ def test_a_reading_that_explains_the_start_alone_or_no_better_explains_nothing()
 
     def explained(written_as, late):
         columns = {AS_WRITTEN: written_as, "a frame late": late}
-        return explaining({reading: np.array(values, float)[:, None] for reading, values in columns.items()})
+        return explaining_reading({reading: np.array(values, float)[:, None] for reading, values in columns.items()})
 
     for written_as, late in (([0.7] * PLACES, [0.1] * PLACES), ([9, 0, 0, 0], [0, 3, 3, 3]), ([9] * 4, [2] * 4)):
         assert explained(written_as, late) is None

@@ -12,7 +12,7 @@ from vidcorr.functional.propagation.resizing import reduced_frame
 from vidcorr.metrics import region_similarity
 from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking.follow import extractor_and_protocol, name_of, seen_size
-from vidcorr.tracking.labels import moved
+from vidcorr.tracking.labels import rescaled
 
 
 def test_large_frames_are_seen_reduced_and_answered_at_their_own_size(scene, colour):
@@ -84,7 +84,7 @@ def test_large_frames_are_reduced_by_areas_and_points_come_back_to_their_places(
     frame[:, :2, :2] = 200
     assert reduced_frame(frame, (40, 60))[:, 0, 0].tolist() == [200] * 3  # an area average, not a sample
     corner = torch.tensor([[-0.5, -0.5], [119.5, 79.5]], dtype=torch.float64)
-    reduced = moved(corner, (80, 120), (30, 50))
+    reduced = rescaled(corner, (80, 120), (30, 50))
     assert reduced.tolist() == [[-0.5, -0.5], [49.5, 29.5]]
-    torch.testing.assert_close(moved(reduced, (30, 50), (80, 120)), corner)
+    torch.testing.assert_close(rescaled(reduced, (30, 50), (80, 120)), corner)
     assert seen_size((80, 120), vfs.with_changes(input_size=(32, 32)), 40) == (80, 120)

@@ -132,6 +132,7 @@ def variants() -> list[str]:
 
 @functools.cache
 def _compiled(variant: str | None = None) -> Kernel | None:
+    """Return the fastest kernel that was compiled and runs here, or that of a variant; None without one."""
     for name in [variant] if variant else variants():
         library = Path(__file__).with_name(f"screened_search.{name}.so")
         if library.is_file():
@@ -141,6 +142,7 @@ def _compiled(variant: str | None = None) -> Kernel | None:
 
 @functools.cache
 def _function(library: str) -> Any:
+    """Return the search of a compiled file: (address of the arguments, first row, end row) → number of products."""
     function = ctypes.CDLL(library).vidcorr_screened_search
     function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
     function.restype = ctypes.c_int64

@@ -61,10 +61,12 @@ def propagate_labels(
     starting = {frame: torch.as_tensor(labels) for frame, labels in (entering or {}).items()}
     if isinstance(features, Tensor | np.ndarray):
         _check_entering(starting, len(features))
-    return _frames(LabelPropagator(torch.as_tensor(first_labels), protocol), features, starting)
+    return _labels_of_frames(LabelPropagator(torch.as_tensor(first_labels), protocol), features, starting)
 
 
-def _frames(propagator: "LabelPropagator", features: Iterable[Array], entering: dict[int, Tensor]) -> Iterator[Tensor]:
+def _labels_of_frames(
+    propagator: "LabelPropagator", features: Iterable[Array], entering: dict[int, Tensor]
+) -> Iterator[Tensor]:
     """Yield the labels of all frames, and check at the end that no frame is missing."""
     for item in features:
         yield propagator.step(torch.as_tensor(item), entering.get(propagator.frame))

@@ -93,10 +93,10 @@ def _matches_in_strips(query: Tensor, keys: Tensor, wanted: _Wanted, neighbourho
     references = len(wanted.used)
     budget = workspace_of(keys.device) // keys.element_size()
     columns = TILE
-    while columns > 1 and _numbers(_strips(keys, neighbourhood, columns), wanted) > budget:
+    while columns > 1 and _numbers_of_search(_strips(keys, neighbourhood, columns), wanted) > budget:
         columns //= 2
     grid = _strips(keys, neighbourhood, columns)
-    at_once = max(1, budget // _numbers(grid, wanted))
+    at_once = max(1, budget // _numbers_of_search(grid, wanted))
     reach = grid.reach
     across = grid.halo_size[1]
     queries = _queries_met(grid)
@@ -212,7 +212,7 @@ def _queries_met(grid: TileGrid) -> int:
     return (2 * grid.reach + 1) * grid.tile_size[1]
 
 
-def _numbers(grid: TileGrid, wanted: _Wanted) -> int:
+def _numbers_of_search(grid: TileGrid, wanted: _Wanted) -> int:
     """Return how many numbers the search of a strip holds at a time, for the workspace."""
     rows, columns = grid.halo_size
     of_reference = rows * columns * _queries_met(grid)
