@@ -120,10 +120,8 @@ class PointCoding(LabelCoding):
 
     def encode(self, t: int, points: Tensor) -> Tensor:
         """Return the heat-maps `(K, h, w)` of points x, y `(K, 2)` in pixels of the frame."""
-        encoder = self.encoder
-        return encode_keypoints(
-            rescaled(points, self.size, self.seen), self.covered_size, encoder.grid, encoder.protocol
-        )
+        points_seen = rescaled(points, self.size, self.seen)
+        return encode_keypoints(points_seen, self.covered_size, self.encoder.grid, self.encoder.protocol)
 
     def decode(self, t: int, labels: Tensor, points: Tensor | None) -> Tensor:
         """Return points x, y `(K, 2)` in pixels of the frame: the given points, else the peaks of the heat-maps."""
