@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..protocols import MatchingProtocol
-from .device import to_device, workspace_of
+from .device import at_once, to_device
 from .points.matching import sample_features
 from .propagation.coding import Size
 from .propagation.resizing import resize_images
@@ -140,9 +140,8 @@ def _match(descriptors: Tensor, target: Tensor, frame: Size, protocol: MatchingP
         of_cell, of_pixel = ANSWERS[protocol.answer]
     height, width = grid
     bytes_of_map = 4 * height * width  # float32
-    at_once = max(1, workspace_of(target.device) // bytes_of_map)
     positions = []
-    for part in descriptors.split(at_once):
+    for part in descriptors.split(at_once(target.device, bytes_of_map)):
         similarities = (part @ target.flatten(1)).unflatten(1, target.shape[1:])
         if upsampled:  # the products with upsampled features, since upsampling is linear
             similarities = F.interpolate(similarities[None], grid, mode="bilinear")[0]

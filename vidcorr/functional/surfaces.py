@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .device import to_device, workspace_of
+from .device import at_once, to_device
 from .propagation.resizing import sampling_matrix
 
 MOST_PRODUCTS = 2**25
@@ -62,15 +62,14 @@ def _nearest_cells(
     values, products_of = _products(source, target, down, across)
     source_down = sampling_matrix(source.shape[1], len(source_cells), sampling, device)
     source_across = sampling_matrix(source.shape[2], source_cells.shape[1], sampling, device)
-    in_cache = workspace_of(device) // 16  # 4 MiB on a CPU
-    bytes_of_map = 4 * allowed.numel()  # float32
-    at_once = max(1, in_cache // bytes_of_map)
+    bytes_of_map = 16 * 4 * allowed.numel()  # float32; a sixteenth of the workspace, 4 MiB, stays in a CPU's cache
+    maps_at_once = at_once(device, bytes_of_map)
     cells: list[Tensor] = []
     nearest: list[Tensor] = []
     weights: list[Tensor] = []
     for row in source_cells.any(1).nonzero()[:, 0].tolist():
         of_row = torch.tensordot(source_down[row], values, 1)
-        for part in source_cells[row].nonzero()[:, 0].split(at_once):
+        for part in source_cells[row].nonzero()[:, 0].split(maps_at_once):
             products = products_of(source_across[part] @ of_row)
             best, second, y, x = two_best(torch.addcmul(bias, products, scale))
             lengths = source_lengths[row, part]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from tests.helpers import stored_affinity as of_stored
 from vidcorr import functional
-from vidcorr.functional.device import WORKSPACE
+from vidcorr.functional import device
 from vidcorr.functional.propagation import attention
 from vidcorr.protocols import PropagationProtocol
 
@@ -76,7 +76,7 @@ def test_liir_frame_by_frame(name, monkeypatch):
             labels = labels / (mass if of.normalise_by == "weights" else labels.sum(0))
             fed.append(labels)
         expected.append(labels)
-    for workspace in (WORKSPACE, 1):  # all tiles together, and row by row
-        monkeypatch.setattr(attention, "workspace_of", lambda device, workspace=workspace: workspace)
+    for workspace in (device.WORKSPACE, 1):  # all tiles together, and row by row
+        monkeypatch.setattr(device, "WORKSPACE", workspace)
         found = torch.stack(list(functional.propagate_labels(features, first, of)))
         torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=0)

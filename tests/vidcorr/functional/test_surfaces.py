@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.helpers.references import golden
-from vidcorr.functional import surfaces
+from vidcorr.functional import device
 from vidcorr.functional.surfaces import match_surfaces, surface_errors, two_best
 
 
@@ -42,7 +42,7 @@ def test_the_search_is_that_of_the_sampled_features(sampling, size, monkeypatch)
         sampled.append(torch.nn.functional.normalize(grid.flatten(1)[:, where.flatten()].double(), dim=0))
     values, index = (sampled[0].T @ sampled[1]).topk(2, dim=1)
     nearest, second = (1 - values).clamp(min=1e-9).T
-    monkeypatch.setattr(surfaces, "workspace_of", lambda device: 64 * 130 * 3)
+    monkeypatch.setattr(device, "WORKSPACE", 64 * 130 * 3)
     found, target_cells, weight = by_source(match_surfaces(source, target, *cells, sampling, 10**6))
     np.testing.assert_array_equal(found, cells[0].flatten().nonzero()[:, 0])
     np.testing.assert_array_equal(target_cells, cells[1].flatten().nonzero()[index[:, 0], 0])

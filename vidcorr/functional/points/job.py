@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...protocols import PointProtocol
-from ..device import PendingCopy, to_device, workspace_of
+from ..device import PendingCopy, at_once, to_device
 from .matching import decode_positions, sample_features, similarity_maps
 
 KEPT_MAPS = 256 * 2**20
@@ -101,10 +101,9 @@ class TrackingJob:
         protocol = self.protocol
         temperature = protocol.temperature or math.sqrt(len(features))
         normalise = protocol.feature_normalisation == "l2"
-        bytes_of_cell = 16  # the similarity and three copies that decoding makes, in float32
-        at_once = max(1, workspace_of(features.device) // (bytes_of_cell * features[0].numel()))
+        bytes_of_map = 16 * features[0].numel()  # the similarity and three copies that decoding makes, in float32
         positions: list[Tensor] = []
-        for part in descriptors.split(at_once):
+        for part in descriptors.split(at_once(features.device, bytes_of_map)):
             maps = similarity_maps(part, features, normalise)
             positions.append(decode_positions(maps, protocol.decoding, temperature, protocol.decoding_radius))
         return torch.cat(positions)

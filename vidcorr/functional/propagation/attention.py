@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...protocols import LabelProtocol
 from ..compactness import CompactnessPrior, compact_windows
-from ..device import to_device, workspace_of
+from ..device import at_once, to_device, workspace_of
 from ..window_tiles import TILE, Neighbourhood, TileGrid, used_of
 
 
@@ -61,9 +61,9 @@ def _average_of_map(query: Tensor, keys: Tensor, values: Tensor, log_counts: Ten
     # Products, logits and weights. In half precision the last two are larger, float32, but parts of another size would
     # change the rounding of labels.
     numbers_of_key = 3
-    at_once = max(1, workspace_of(keys.device) // (numbers_of_key * keys.element_size() * len(rows)))
+    bytes_of_query = numbers_of_key * keys.element_size() * len(rows)
     averages = []
-    for part in query.flatten(0, 1).split(at_once):
+    for part in query.flatten(0, 1).split(at_once(keys.device, bytes_of_query)):
         products = (rows @ part.T).unflatten(0, (-1, len(log_counts)))
         logits = products.to(values.dtype).div_(temperature).add_(log_counts)
         averages.append(logits.flatten(0, 1).softmax(0).T @ values.flatten(0, 2))

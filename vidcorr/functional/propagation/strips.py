@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..device import kept, to_device, workspace_of
+from ..device import at_once, kept, to_device, workspace_of
 from ..dot_products import dot_products, onednn_pays
 from ..window_tiles import TILE, Neighbourhood, TileGrid, used_of
 
@@ -72,9 +72,9 @@ def _matches_in_map(query: Tensor, keys: Tensor, wanted: _Wanted) -> FoundMatche
     rows = used_of(keys, wanted.used).flatten(0, 2)
     # Products, and their maxima, at most as many. The copy of the maxima, as large for one reference, is not counted.
     numbers_of_key = 2
-    at_once = max(1, workspace_of(keys.device) // (numbers_of_key * keys.element_size() * len(rows)))
+    bytes_of_query = numbers_of_key * keys.element_size() * len(rows)
     matches = []
-    for queries in query.flatten(0, 1).split(at_once):
+    for queries in query.flatten(0, 1).split(at_once(keys.device, bytes_of_query)):
         products = (rows @ queries.T).unflatten(0, (-1, len(wanted.used)))  # (cells, references, queries)
         maxima, cells = _largest(products.amax(1).T.contiguous(), wanted.topk)
         products_of_cell = products[0].numel()
@@ -96,7 +96,7 @@ def _matches_in_strips(query: Tensor, keys: Tensor, wanted: _Wanted, neighbourho
     while columns > 1 and _numbers_of_search(_strips(keys, neighbourhood, columns), wanted) > budget:
         columns //= 2
     grid = _strips(keys, neighbourhood, columns)
-    at_once = max(1, budget // _numbers_of_search(grid, wanted))
+    strips_at_once = at_once(keys.device, keys.element_size() * _numbers_of_search(grid, wanted))
     reach = grid.reach
     across = grid.halo_size[1]
     queries = _queries_met(grid)
@@ -106,8 +106,8 @@ def _matches_in_strips(query: Tensor, keys: Tensor, wanted: _Wanted, neighbourho
     places = places_met(grid, keys.device)
     beyond = to_device(~grid.on_map(1)[:, None, :, None], keys.device)
     matches = []
-    for start in range(0, grid.shape[1], at_once):
-        strips = range(start, min(start + at_once, grid.shape[1]))
+    for start in range(0, grid.shape[1], strips_at_once):
+        strips = range(start, min(start + strips_at_once, grid.shape[1]))
         products = keys.new_empty(len(strips), height, across, references, queries)
         for of_strip, index in zip(products, strips, strict=True):
             _write_products(of_strip, keys, met[index], wanted.used, grid, index)

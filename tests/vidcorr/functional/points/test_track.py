@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.helpers.refusal import refused
-from vidcorr.functional import track_points
+from vidcorr.functional import device, track_points
 from vidcorr.functional.points import job as job_module, track
 from vidcorr.functional.points.matching import sample_features
 from vidcorr.functional.points.track import bilinear_corners
@@ -73,7 +73,7 @@ def test_a_query_does_not_depend_on_the_others_nor_on_memory(moving, name, monke
     together = track_points(noisy.__getitem__, FRAMES, queries, rules)
     with monkeypatch.context() as patch:
         patch.setattr(job_module, "KEPT_MAPS", 1)
-        patch.setattr(job_module, "workspace_of", lambda device: 1)
+        patch.setattr(device, "WORKSPACE", 1)
         small = track_points(noisy.__getitem__, FRAMES, queries, rules)
     for number in range(len(queries)):
         alone = track_points(noisy.__getitem__, FRAMES, queries[[number]], rules)

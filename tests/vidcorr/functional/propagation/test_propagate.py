@@ -16,9 +16,7 @@ from tests.helpers.memory import peak_of
 from tests.helpers.plain_propagation import plain_propagation
 from tests.helpers.propagation import one_hot, protocol, run, video
 from tests.helpers.refusal import refused
-from vidcorr.functional import decode_masks, dot_products, encode_masks, propagate_labels
-from vidcorr.functional.device import WORKSPACE
-from vidcorr.functional.propagation import attention, strips
+from vidcorr.functional import decode_masks, device, dot_products, encode_masks, propagate_labels
 from vidcorr.functional.propagation.memory import SWITCH, FrameMemory
 from vidcorr.protocols import PropagationProtocol
 
@@ -66,11 +64,10 @@ def test_equals_the_dense_method(fields, monkeypatch):
     expected = plain_propagation(features, labels, of, getattr(torch, of.precision), entering)
     entering = {frame: new.numpy() for frame, new in entering.items()}
     # strips in several groups, and as narrow as a column; products by oneDNN if they are many
-    for compiled, workspace, many in (("1", WORKSPACE, 0), ("0", 50_000, 0), ("0", 2_000, 10**9)):
+    for compiled, workspace, many in (("1", device.WORKSPACE, 0), ("0", 50_000, 0), ("0", 2_000, 10**9)):
         monkeypatch.setenv(SWITCH, compiled)
         monkeypatch.setattr(dot_products, "SMALLEST", many)
-        for module in (attention, strips):
-            monkeypatch.setattr(module, "workspace_of", lambda device, workspace=workspace: workspace)
+        monkeypatch.setattr(device, "WORKSPACE", workspace)
         found = run(features.numpy(), labels.numpy(), of, entering=entering)
         torch.testing.assert_close(found, expected, atol=1e-12 if of.precision == "float64" else 1e-5, rtol=0)
 
