@@ -6,7 +6,7 @@ what the user has named: in words or configs, by a call in this process, or by `
 """
 
 import argparse
-import importlib.util
+import importlib
 import inspect
 import os
 import re
@@ -14,7 +14,7 @@ import site
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import Context
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -29,6 +29,8 @@ NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
 NESTED = "encoder"
 """The argument that holds a nested recipe."""
+TORCH_HUB = "torchhub"
+"""Prefix of networks of torch.hub, `torchhub:OWNER/REPO:ENTRY`."""
 SCRIPT = "__main__"
 """Module of a script or notebook."""
 LONGEST = 300
@@ -39,8 +41,10 @@ Recipe = dict[str, Any]
 """`class_path` of a class and `init_args` of its constructor, plain types."""
 WORD = re.compile(r"[\w+-]*")
 """A text that no parser imports, nor reads as YAML or as the path of a config of another folder."""
-PLAIN = (str, int, float, bool, Path, type(None), ...)
-"""Annotations of arguments whose texts a parser leaves as they are."""
+PLAIN = (str, int, float, bool, dict, Path, type(None), ...)
+"""Annotations of arguments whose texts a parser leaves as they are, or reads as data."""
+UNTYPED = (Any, inspect.Parameter.empty)
+"""Annotations of arguments in whose texts a parser looks for a `class_path` alone."""
 _allowed: set[str] = set()
 
 
@@ -80,28 +84,25 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
     Raises:
         ValueError: one line with all names that the user would have to allow.
     """
-    outside = {name for name in names if not (_is_trusted(name, source) or _is_of_this_script(name))}
-    refused = sorted({permission_for(name) for name in outside} - _allowed)
-    for name in outside.intersection(refused):  # not torch.hub's entries, whose permission is the repository
-        package = package_of(name)
-        if package == SCRIPT:
+    outside = {permission_for(name) for name in names if not _is_trusted(name, source)}
+    refused = sorted(outside - _allowed)
+    if not refused:
+        return
+    for name in refused:
+        if package_of(name) == SCRIPT:
             remedy = "load it there, or move the class to a file, my_module.py, and train my_module.MyClass"
             raise ValueError(f"{source}: its class {name[:LONGEST]} was defined in a script or notebook: {remedy}")
-        if package.isidentifier() and importlib.util.find_spec(package) is None:
-            remedy = f"run from the folder that holds {package}, or set PYTHONPATH to it"
-            raise ValueError(f"{source}: names {name[:LONGEST]}, which cannot be imported here: {remedy}")
-    if refused:
-        names = whole_names(refused, " ")
-        raise ValueError(
-            f"{source}: names code from outside this project and the working directory, or code that lies beside it; "
-            f"if you trust it, add --allow {names} (in Python vidcorr.backbones.trust.allow)"
-        )
+    raise ValueError(
+        f"{source}: names code from outside this project and the working directory, or code that lies beside it; "
+        "if it is yours, run from its folder; "
+        f"if you trust it, add --allow {whole_names(refused, ' ')} (in Python vidcorr.backbones.trust.allow)"
+    )
 
 
 def permission_for(name: str) -> str:
     """Return what a user allows to let a name run: of `torchhub:OWNER/REPO:ENTRY` the repository, else the name."""
     library, _, place = name.partition(":")
-    return place.rpartition(":")[0] if library == "torchhub" else name
+    return place.rpartition(":")[0] if library == TORCH_HUB else name
 
 
 def package_of(name: str) -> str:
@@ -131,54 +132,41 @@ def named_code(content: object, with_texts: bool = False) -> Iterator[str]:
         yield content
 
 
-def _is_beside(path: str | Path, source: str | Path) -> bool:
-    """Return whether a path is the folder of a checkpoint or lies in it, unless that is the working directory."""
-    place = Path(path).resolve()
-    for folder in (Path(source).resolve().parent, Path(source).parent.resolve()):  # of the file, and of a link to it
-        if folder != Path.cwd() and place.is_relative_to(folder):
-            return True
-    return False
-
-
 def _is_trusted(name: str, source: str | Path) -> bool:
     """Return whether a name is of `TRUSTED`, or of the user's own code for a checkpoint; import nothing of others.
 
-    Of the functions of `TRUSTED` those are trusted that make networks. An installed package is not the user's for the
-    folder in which it lies, nor is what came with the checkpoint, also where that lies below a package of the user's.
+    Of the functions of `TRUSTED` those are trusted that make networks.
     """
-    package, *parts = re.split("[.:]", name)
+    package = package_of(name)
+    module, _, function = name.partition(":")
     if package in TRUSTED:
-        module, _, function = name.partition(":")
         return not function or module in LIBRARIES or makes_networks(import_named(module, function, str(source)))
-    if package == SCRIPT or not package.isidentifier():  # a script is decided by name
-        return False
+    if package == SCRIPT:  # a class that the script or notebook that runs has defined, not imported
+        found = vars(sys.modules[SCRIPT]).get(name[len(SCRIPT) + 1 :])
+        return getattr(found, "__module__", None) == SCRIPT
     _search_working_directory()
-    found: list[ModuleSpec] = []
+    places = list(_places_of(name))
+    return module != TORCH_HUB and places != [] and all(_is_the_users(place, source) for place in places)
+
+
+def _places_of(name: str) -> Iterator[str]:
+    """Yield the places of the modules that Python would import for a name, one below the other; import nothing."""
     locations: Sequence[str] | None = None
-    for part in (package, *parts):  # the modules that Python would import, one below the other
-        module_found = PathFinder.find_spec(part, locations)
-        if module_found is None:
-            break
-        found.append(module_found)
-        locations = module_found.submodule_search_locations or []
-    if not found or not found[0].has_location:
-        return False
-    for each in found:
-        places = [each.origin] if each.origin else each.submodule_search_locations or []
-        if any(_is_beside(place, source) for place in places):
-            return False
-    file = Path(str(found[0].origin)).resolve()
-    installed = (sys.prefix, sys.base_prefix, site.getusersitepackages())
-    return file.is_relative_to(Path.cwd()) and not any(map(file.is_relative_to, installed))
+    for part in re.split("[.:]", name):
+        found = PathFinder.find_spec(part, locations)
+        if found is None:
+            return
+        locations = found.submodule_search_locations or []
+        yield from [found.origin] if found.origin else locations
 
 
-def _is_of_this_script(name: str) -> bool:
-    """Return whether a class or function was defined in the script or notebook that runs."""
-    package, *parts = re.split("[.:]", name)
-    if package != SCRIPT or len(parts) != 1:
-        return False
-    found = getattr(sys.modules[SCRIPT], parts[0], None)
-    return getattr(found, "__module__", None) == SCRIPT  # not what it imports
+def _is_the_users(place: str, source: str | Path) -> bool:
+    """Return whether a place lies below the working directory, neither installed there nor come with a checkpoint."""
+    own = Path.cwd()
+    with_checkpoint = {Path(source).resolve().parent, Path(source).parent.resolve()}  # of the file, and of a link to it
+    others = [sys.prefix, sys.base_prefix, site.getusersitepackages(), *(with_checkpoint - {own})]
+    path = Path(place).resolve()
+    return path.is_relative_to(own) and not any(map(path.is_relative_to, others))
 
 
 def check_names(recipe: object, source: str | Path) -> Recipe:
@@ -200,13 +188,13 @@ def check_names(recipe: object, source: str | Path) -> Recipe:
     if not isinstance(class_path, str) or not isinstance(arguments, Mapping):
         raise ValueError(f"{source}: is damaged: it names no class with arguments")
     given = own_arguments(arguments)
-    refuse(named_code({"class_path": class_path, "init_args": given}), source)
+    accepted = {"class_path": class_path, "init_args": given}
+    refuse(named_code(accepted), source)
     for name in NETWORK_ARGUMENTS:
-        spec = given.get(name)
-        is_file = isinstance(spec, str) and ":" not in spec and spec != "raw_colour"
-        if is_file and given.get(NESTED) is None:
+        spec = str(given.get(name) or "raw_colour")
+        if ":" not in spec and spec != "raw_colour" and given.get(NESTED) is None:
             raise ValueError(f"{source}: names another file as its encoder, {spec}; a checkpoint must hold its encoder")
-    return {"class_path": class_path, "init_args": given}
+    return accepted
 
 
 def own_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -248,15 +236,13 @@ def check_texts(recipe: Recipe, source: str | Path) -> None:
     """
     hints: dict[str, Any] = {}
     for base in reversed(_class_of(recipe, source).__mro__):
-        constructor = vars(base).get("__init__", object.__init__)
-        typed = hints_of(constructor)
-        for name, parameter in inspect.signature(constructor).parameters.items():
-            hints[name] = Any if parameter.annotation is parameter.empty else typed.get(name)
+        typed = hints_of(base.__init__)
+        for name, parameter in inspect.signature(base.__init__).parameters.items():
+            hints[name] = typed.get(name, parameter.annotation)
     for name, value in recipe["init_args"].items():
         hint = hints.get(name)
-        is_data = hint is Any and re.search(r"class_path|\\", str(value)) is None
-        is_dict = isinstance(value, Mapping) and dict in (hint, *get_args(hint))  # which a parser leaves as it is
-        if not (is_plain(hint) or is_data or is_dict):
+        is_data = hint in UNTYPED and re.search(r"class_path|\\", str(value)) is None
+        if not (is_data or is_plain(hint)):
             refuse(named_code(value, with_texts=True), source)
 
 
@@ -278,7 +264,7 @@ def hints_of(function: Any) -> dict[str, Any]:
 
 def makes_networks(kind: Any) -> bool:
     """Return whether this is a class of modules, or a function that is declared to return one."""
-    made = kind if isinstance(kind, type) else hints_of(kind).get("return")
+    made = hints_of(kind).get("return", kind)
     return isinstance(made, type) and issubclass(made, nn.Module)
 
 
@@ -333,21 +319,19 @@ def import_named(module: str, name: str, what: str) -> Any:
             f"{what}: {module} is a path: name it as a module, {Path(module).stem}:{name}, from its folder"
         )
     _search_working_directory()
+    remedy = "run from its folder, or set PYTHONPATH"
     try:
         found = importlib.import_module(module)
     except SystemExit as error:
-        remedy = 'put what it runs below if __name__ == "__main__":'
-        raise ValueError(f"{what}: cannot import {module}, which parses arguments or exits: {remedy}") from error
+        main = 'put what it runs below if __name__ == "__main__":'
+        raise ValueError(f"{what}: cannot import {module}, which parses arguments or exits: {main}") from error
     except (ImportError, ValueError) as error:
-        raise ValueError(f"{what}: cannot import it ({error}); run from its folder, or set PYTHONPATH") from error
-    file = Path(getattr(found, "__file__", None) or "built-in")
-    hides_own = not file.is_relative_to(Path.cwd()) and Path(f"{module}.py").is_file()
-    if hides_own and not hasattr(found, name):
-        raise ValueError(f"{what}: another module, {file}, hides your {module}.py: give your file another name")
+        raise ValueError(f"{what}: cannot import it ({error}); {remedy}") from error
     try:
         return getattr(found, name)
     except AttributeError as error:
-        raise ValueError(f"{what}: cannot import it ({error}); run from its folder, or set PYTHONPATH") from error
+        # perhaps another module than the user's file of this name
+        raise ValueError(f"{what}: cannot import it ({error}); {remedy}; {found} was imported") from error
 
 
 def _search_working_directory() -> None:

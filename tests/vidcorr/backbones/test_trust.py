@@ -38,6 +38,10 @@ def test_modules_below_the_working_directory_are_the_users_own(tmp_path, monkeyp
     monkeypatch.syspath_prepend(tmp_path / "src")
     assert trust.check_names({"class_path": FROZEN, "init_args": {"spec": "deep_net_of_a_test:f"}}, "x.ckpt")
     (tmp_path / "numpy").mkdir()  # the installed package is found first
+    for folder in ("torchhub/owner", "no_init"):  # clones of torch.hub; a package without __init__.py
+        (tmp_path / folder).mkdir(parents=True)
+    assert trust.check_names({"class_path": FROZEN, "init_args": {"spec": "no_init.net:f"}}, "x.ckpt")
+    refused(ValueError, "--allow owner/r ", trust.refuse, ["torchhub:owner/r:f"], "x.ckpt")
     installed = [pytest.__name__, "numpy", "json", "os", "posix", "subprocess", "no_such_module"]
     assert trust.check_names({"class_path": FROZEN, "init_args": {"spec": "own_net_of_a_test:Net"}}, "x.ckpt")
     for name in installed:
