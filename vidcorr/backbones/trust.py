@@ -166,7 +166,7 @@ def _is_the_users(place: str, source: str | Path) -> bool:
     with_checkpoint = {Path(source).resolve().parent, Path(source).parent.resolve()}  # of the file, and of a link to it
     others = [sys.prefix, sys.base_prefix, site.getusersitepackages(), *(with_checkpoint - {own})]
     path = Path(place).resolve()
-    return path.is_relative_to(own) and not any(map(path.is_relative_to, others))
+    return path.is_relative_to(own) and not any(path.is_relative_to(other) for other in others)
 
 
 def check_names(recipe: object, source: str | Path) -> Recipe:
@@ -236,8 +236,9 @@ def check_texts(recipe: Recipe, source: str | Path) -> None:
     """
     hints: dict[str, Any] = {}
     for base in reversed(_class_of(recipe, source).__mro__):
-        typed = hints_of(base.__init__)
-        for name, parameter in inspect.signature(base.__init__).parameters.items():
+        constructor = vars(base).get("__init__", object.__init__)
+        typed = hints_of(constructor)
+        for name, parameter in inspect.signature(constructor).parameters.items():
             hints[name] = typed.get(name, parameter.annotation)
     for name, value in recipe["init_args"].items():
         hint = hints.get(name)
