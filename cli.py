@@ -188,7 +188,7 @@ class VidcorrCLI(LightningCLI):
             )
         except ArgumentError as error:
             message = with_flag(message_of(error), self.run.words)
-            raise UsageError(with_near_name(message)) from error
+            raise UsageError(with_remedy(message)) from error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -355,8 +355,11 @@ def with_flag(message: str, words: Sequence[str]) -> str:
     return message
 
 
-def with_near_name(message: str) -> str:
-    """Return the parser's message, with the class, option or package that was perhaps meant."""
+def with_remedy(message: str) -> str:
+    """Return the parser's message with what to write: the class, option or package that was perhaps meant.
+
+    The flag of another program is answered with ours; a name too far from all that are known, not at all.
+    """
     if "does not correspond to a subclass" in message and "lightning.pytorch" in sys.modules:
         return f"{message}; classes of `import lightning` are others: write `import pytorch_lightning as pl`"
     found = MISSPELT.search(message)

@@ -33,7 +33,7 @@ def command(args: Sequence[str]) -> None:
     names = (protocol_of_row(flags.start, benchmark), protocol_of_row(flags.end, benchmark))
     ends: list[Benchmark] = []
     for name in names:
-        flags.protocol = [name]
+        flags.protocol = [name]  # in place of `--protocol`, which is refused above
         chosen = chosen_benchmarks(flags)
         if len(chosen) != 1:
             raise ValueError("bridge: give one value of --change, --stage and --stride")

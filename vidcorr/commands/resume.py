@@ -21,18 +21,19 @@ def command(args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr resume", usage=USAGE, description=__doc__)
     named = "folder of a run, or its name below runs (default: the newest run below runs)"
     parser.add_argument("run", nargs="?", metavar="RUN", help=named)
-    first = list(args[:1])  # the run, if it is no flag; all other words are for `fit`
+    first = list(args[:1])
     asks_for_help = first in (["-h"], ["--help"])
-    has_name = asks_for_help or (bool(first) and not first[0].startswith("-"))
-    name = parser.parse_args(first if has_name else []).run
-    given = list(args[1:] if has_name else args)
+    names_run = bool(first) and not first[0].startswith("-")
+    own_words = first if names_run or asks_for_help else []
+    words_of_fit = args[len(own_words) :]
+    name = parser.parse_args(own_words).run
 
     from ..experiments.runs import Record
 
     folder = find_run(name)
     run = Record.read(folder)
     home = Path(run.folder) if Path(run.folder).is_dir() else Path.cwd()  # the project may have moved
-    further = words_from_here(given)
+    further = words_from_here(words_of_fit)
     is_repeated = list(run.words[-len(further) :]) == further  # the same command again: the run's words end with them
     sys.argv = [os.path.abspath(sys.argv[0]), "resume", str(folder), *further]  # Lightning starts ranks by it
     from ..cli import VidcorrCLI
@@ -42,10 +43,10 @@ def command(args: Sequence[str]) -> None:
         VidcorrCLI(run.words, folder, [] if is_repeated else further)
 
 
-def words_from_here(given: Sequence[str]) -> list[str]:
-    """Return further words with their paths from the root, and each benchmark of `--on` with its data's folder.
+def words_from_here(words: Sequence[str]) -> list[str]:
+    """Return words of `fit` with absolute paths, because they are parsed in the folder in which the run began.
 
-    Without this folder, the root in a benchmark's config would be read in the folder of the run.
+    A benchmark of `--on` gets the folder of its data, which its config may name by a path from here.
 
     Raises:
         UsageError: for an unknown benchmark, or a config that cannot be read.
@@ -54,7 +55,7 @@ def words_from_here(given: Sequence[str]) -> list[str]:
 
     found = []
     flag = ""
-    for word in given:
+    for word in words:
         start, value = "", word
         if word.startswith("-"):
             flag, equals, value = word.partition("=")
@@ -73,7 +74,7 @@ def words_from_here(given: Sequence[str]) -> list[str]:
 
 
 def from_here(word: str) -> str:
-    """Return a word whose path, alone or after `=`, exists here, with the path from the root: the run is elsewhere.
+    """Return a word with an absolute path, if its path, alone or after `=`, exists here; any other word as it is.
 
     A word of digits alone is a number.
     """

@@ -244,11 +244,11 @@ class Run:
         self.record = self.record.changed(length=length)
         if self.goes_on_in is None:
             self.record = self.record.changed(training=digest_of_training(config))
-            checkpoint = self._find_earlier(Path(config.trainer.default_root_dir).expanduser(), checkpoint)
+            checkpoint = self._go_on_with_earlier(Path(config.trainer.default_root_dir).expanduser(), checkpoint)
         elif checkpoint == "last":  # that of the run that goes on
             own = Record.read(self.goes_on_in).last_checkpoint(self.goes_on_in)
             checkpoint = None if own is None else str(own)
-        if self.goes_on_in is not None:  # `_find_earlier` may have set it
+        if self.goes_on_in is not None:  # `_go_on_with_earlier` may have set it
             self.record = self.record.changed(resumed=checkpoint)
         elif self._fits and checkpoint is not None:
             self.record = self.record.changed(branched=checkpoint)
@@ -260,15 +260,15 @@ class Run:
         """True for a training."""
         return self.record.words[0] == "fit"
 
-    def _find_earlier(self, root: Path, checkpoint: str | None) -> str | None:
+    def _go_on_with_earlier(self, root: Path, checkpoint: str | None) -> str | None:
         """Go on with a requeued job's run, or with the newest of "last"; return its checkpoint, else the given one."""
         if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
-            checkpoint = self._find_own_of_job(root) or checkpoint
+            checkpoint = self._go_on_with_job(root) or checkpoint
         if self.goes_on_in is None and self._fits and checkpoint == "last":
-            checkpoint = self._find_newest(root)
+            checkpoint = self._go_on_with_newest(root)
         return checkpoint
 
-    def _find_own_of_job(self, root: Path) -> str | None:
+    def _go_on_with_job(self, root: Path) -> str | None:
         """Go on with the newest run of this job of SLURM and these words; return its checkpoint."""
         found = None
         for folder, run in runs_below([root]).items():
@@ -276,7 +276,7 @@ class Run:
                 found = folder
         return None if found is None else self._go_on(found)
 
-    def _find_newest(self, root: Path) -> str | None:
+    def _go_on_with_newest(self, root: Path) -> str | None:
         """Go on with the run of this training that has the newest `last.ckpt`; return the file.
 
         None, if a new run begins. A run of the same command that has saved nothing yet begins again in its folder, if
@@ -454,9 +454,9 @@ def digest_of_training(config: Any) -> str:
     return text_digest(json.dumps(parts, sort_keys=True, default=str))
 
 
-def _callbacks_that_act(given: Any) -> list[Any]:
+def _callbacks_that_act(configured: Any) -> list[Any]:
     """Return the callbacks of a configuration, one or a list, that may change a step: not ours, and no observers."""
-    callbacks = given if isinstance(given, list) else [given]
+    callbacks = configured if isinstance(configured, list) else [configured]
     found = []
     for callback in callbacks:
         class_path = callback.get("class_path") if isinstance(callback, dict) else callback

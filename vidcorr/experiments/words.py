@@ -36,16 +36,16 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print) 
     parser.add_argument("-c", "--config", action="append", default=[])
     parser.add_argument("--trainer.default_root_dir", dest="root")
     parser.add_argument("--data", "--data.class_path")
-    given, _ = parser.parse_known_args(args)
+    flags, _ = parser.parse_known_args(args)
     command, *words = rewritten(args)
-    configs = [_content_of(name) for name in given.config]
+    configs = [_read_and_allow(name) for name in flags.config]
     # the class comes first, so that all flags find it; a default of the parser would give others the values of ours
-    words.insert(0, f"--data={given.data or _class_of_data(configs) or 'VideoDataModule'}")
-    path = given.ckpt_path
+    words.insert(0, f"--data={flags.data or _class_of_data(configs) or 'VideoDataModule'}")
+    path = flags.ckpt_path
     if path is None:
         path = _value_in(configs, "ckpt_path")
     if path == "last" and command == "validate":
-        path = newest_checkpoint(given.root or _value_in(configs, "trainer", "default_root_dir") or ROOT)
+        path = newest_checkpoint(flags.root or _value_in(configs, "trainer", "default_root_dir") or ROOT)
         say(f"--ckpt_path last: {path}")
     elif path is not None and on_hub(path):
         path = str(local_file(path))
@@ -119,10 +119,10 @@ def _words_of_model(value: str) -> list[str]:
     return ["--model=FrozenEncoder", *parts]
 
 
-def _content_of(config: str) -> dict[str, Any]:
-    """Return the content of a config of the user's; the code that it names is the user's word.
+def _read_and_allow(config: str) -> dict[str, Any]:
+    """Return the content of a config of the user's, and allow the code that it names.
 
-    Python then finds the modules of a run whose `config.yaml` it is.
+    Of the `config.yaml` of a run, it also lets Python find the run's modules.
     """
     if config.startswith("{"):
         content: dict[str, Any] = yaml_value(config, config)
