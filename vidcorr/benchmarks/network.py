@@ -9,8 +9,6 @@ from typing import Any
 from ..backbones import Encoder, EncoderSpec, Network, weights_digest
 from ..backbones.encoder import stated_by, unwrapped
 from ..backbones.extractor import View
-from ..protocols.network_input import NetworkView
-from ..tracking.frame_encoder import ignored_by
 
 NetworkLike = Any
 """A `EncoderSpec`, its text, the path of a checkpoint, a module, an extractor, or a video encoder."""
@@ -51,21 +49,14 @@ def view_for(benchmark: Any, network: NetworkLike, encoder: Encoder) -> Any:
         encoder: its encoder, from `load`.
 
     Raises:
-        ValueError: if network and benchmark both name a stage or a stride, or the network lacks them; or for a change
-            that the network ignores.
+        ValueError: if network and benchmark both name a stage or a stride, or the network lacks them.
     """
     if isinstance(network, EncoderSpec):
         named_twice = (network.stage and benchmark.stage) or (network.stride and benchmark.stride)
         if named_twice:
             raise ValueError(f"{network.name} names its features, and so does {benchmark.name}: leave one of them out")
     features = getattr(benchmark.protocol, "features", None)
-    found = encoder.placed_view(default=features, **benchmark.view_options(encoder))
-    ignored = ignored_by(found, benchmark.protocol) if isinstance(benchmark.protocol, NetworkView) else []
-    for field in ignored:
-        # given by the user, and another value than the source's
-        if field in (benchmark.changes or {}) and field in benchmark.protocol.changes:
-            raise ValueError(f"{benchmark.name}: {encoder.described.name} ignores {field}: leave the change out")
-    return found
+    return encoder.placed_view(default=features, **benchmark.view_options(encoder))
 
 
 def with_unique_rows(networks: Iterable[NetworkLike]) -> list[EncoderSpec | GivenNetwork]:

@@ -37,8 +37,8 @@ class SocoBenchmark(PairBenchmark):
 
     Raises:
         DataError: when the data are first read, with the name of the file.
-        ValueError: for an unknown protocol, changes out of range or without effect, or an input size that does not fit
-            the network.
+        ValueError: for an unknown protocol, changes out of range, or an input size that does not fit the
+            network.
     """
 
     name = "soco"

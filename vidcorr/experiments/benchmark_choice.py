@@ -141,23 +141,13 @@ class BenchmarkChoice:
             given["changes"] = (arguments.get("changes") or {}) | given["changes"]
         return replace(self, arguments=arguments | given)
 
-    def without_changes(self, fields: Collection[str]) -> BenchmarkChoice:
-        """Return the choice without the changes of some fields."""
-        if not fields:
-            return self
-        kept = {field: value for field, value in self.arguments["changes"].items() if field not in fields}
-        return replace(self, arguments={**self.arguments, "changes": kept or None})
-
-    def idle_changes(self) -> set[str]:
-        """Return the fields whose change has no effect beside the others; empty for a choice that `build` refuses."""
-        changes = self.arguments.get("changes") or {}
+    def idle_fields(self) -> Collection[str]:
+        """Return the fields of the protocol whose values move no number; empty for a choice that `build` refuses."""
         try:
-            protocol = self.without_changes(changes).build().protocol  # with them, `build` refuses one without effect
-            if protocol is None:
-                return set()
-            return changes.keys() & protocol.with_changes(**changes).idle().keys()
-        except (UsageError, ValueError):
-            return set()
+            protocol = self.build().protocol
+        except UsageError:
+            return ()
+        return () if protocol is None else protocol.idle()
 
     def build(self) -> Benchmark:
         """Return the benchmark.
@@ -279,8 +269,8 @@ class _Axis(NamedTuple):
 def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[Any]]) -> list[BenchmarkChoice]:
     """Return a benchmark per combination of the values of the flags; None as a value keeps the config's.
 
-    A flag with several values is part of the benchmark's name. A change that counts in some combinations alone is left
-    out of the others, of which equal ones are one.
+    A flag with several values is part of the benchmark's name, unless they move no number beside the other values: of
+    such combinations the first stands for all.
     """
     stages = flags.stage or choice.arguments.get("stage")
     if not isinstance(stages, list):  # a config may have a list, a benchmark has one stage
@@ -293,34 +283,23 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
     for protocol, *of_fields, stage, stride in combinations:
         changed = dict(zip(changes, of_fields, strict=True))
         made.append(choice.with_arguments(protocol=protocol, changes=changed or None, stage=stage, stride=stride))
-    idle: list[set[str]] = [set()] * len(made)
-    if changes and len(made) > 1:  # it builds the benchmarks, which imports torch
-        idle = _idle_in_some(made)
-    found: list[BenchmarkChoice] = []
-    for each, values, left_out in zip(made, combinations, idle, strict=True):
-        named = replace(each.without_changes(left_out), variant=_variant(axes, values, left_out))
-        if named not in found:
-            found.append(named)
-    return found
+    found: dict[str, BenchmarkChoice] = {}
+    for each, values in zip(made, combinations, strict=True):
+        idle: Collection[str] = ()
+        if changes and len(made) > 1:  # it builds the benchmark, which imports torch
+            idle = each.idle_fields()
+        variant = _variant(axes, values, idle)
+        found.setdefault(variant, replace(each, variant=variant))
+    return list(found.values())
 
 
-def _variant(axes: Sequence[_Axis], values: Sequence[Any], left_out: Collection[str]) -> str:
-    """Return what follows a benchmark's name: its values of the axes with several, but for fields that are left out."""
+def _variant(axes: Sequence[_Axis], values: Sequence[Any], idle: Collection[str]) -> str:
+    """Return what follows a benchmark's name: its values of the axes with several, but for idle fields."""
     parts = []
     for axis, value in zip(axes, values, strict=True):
-        if len(axis.values) > 1 and axis.field not in left_out:
+        if len(axis.values) > 1 and axis.field not in idle:
             parts.append(axis.pattern.format(value))
     return "/".join(parts)
-
-
-def _idle_in_some(choices: Iterable[BenchmarkChoice]) -> list[set[str]]:
-    """Return for each choice the changes without effect in it that have one in another choice.
-
-    Changes without effect in all choices stay, for `build` to refuse.
-    """
-    idle = [choice.idle_changes() for choice in choices]
-    in_all = set.intersection(*idle)
-    return [fields - in_all for fields in idle]
 
 
 def read_changes(texts: Iterable[str]) -> dict[str, list[Any]]:

@@ -192,7 +192,7 @@ class EvaluationProtocol(BaseModel):
 
         Raises:
             ValueError: for an unknown name or field, a value that does not fit its field, a source without values for
-                the benchmark, a change without effect, or a protocol of another class.
+                the benchmark, or a protocol of another class.
         """
         benchmark = benchmark or cls.default_benchmark
         kind = cls.class_for.get(benchmark, cls)
@@ -208,11 +208,7 @@ class EvaluationProtocol(BaseModel):
             protocol = name
         else:
             raise ValueError(f"protocol {name.name!r} is a {type(name).__name__}; expected a {kind.__name__}")
-        changed = protocol.with_changes(**all_changes)
-        for field, words in changed.idle().items():
-            if field in all_changes and getattr(changed, field) != changed._named[field]:
-                raise ValueError(f"protocol {protocol.name!r}: {field} counts only if {words}: leave it out")
-        return changed
+        return protocol.with_changes(**all_changes)
 
     def with_changes(self, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
@@ -281,6 +277,10 @@ class EvaluationProtocol(BaseModel):
                 if isinstance(mark, OnlyIf) and not mark.holds(self):
                     found[field] = mark.words
         return found
+
+    def idle_changes(self) -> dict[str, str]:
+        """Return the part of `idle` whose fields differ from what the source's name stands for."""
+        return {field: words for field, words in self.idle().items() if getattr(self, field) != self._named[field]}
 
     def _values_that_count(self) -> dict[str, Any]:
         """Return field → value; for fields that do not count, the value that the name stands for."""

@@ -35,11 +35,19 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
 
     Raises:
         ValueError: if the protocol's name changes the stride to another one.
+
+    Warns:
+        For each change that moves no number.
     """
     stride = stride_of(extractor)
     if stride is not None:
         protocol = protocol.brought_by_features(feature_stride=stride)
-    protocol = protocol.reset(ignored_by(extractor, protocol))
+    ignored = ignored_by(extractor, protocol)
+    idle = protocol.idle_changes()
+    idle |= {field: "the network reads it" for field in ignored if field in protocol.changes}
+    for field, condition in idle.items():
+        warnings.warn(f"the change of {field} moves no number: it counts only if {condition}", stacklevel=2)
+    protocol = protocol.reset(ignored)
     if protocol.backbone_precision == "auto":
         fastest, _ = fastest_precision(device_of(extractor).type)
         precision = "bfloat16" if fastest == "bfloat16" else "float32"  # never float16, whose numbers overflow
