@@ -41,7 +41,7 @@ class SiameseExtractor(FeatureExtractor):
     def adapted(self, **values: Any) -> "SiameseExtractor":
         """Return an extractor whose backbone has other values of `input`, `positions` or `final_norm`."""
         view = SiameseExtractor(self.backbone.adapted(**values), self.exemplar_conv, self.search_conv)
-        view.given = self.given
+        view.user_module = self.user_module
         view.described = self.described
         return view.train(self.training)
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..description import Input as Input, Network as Network
-from ..functional.device import PendingCopy
-from .copies import Held, on_device, shared_copy
+from ..functional.device import PendingCopy, gpu_or_cpu
+from .copies import shared_copy
 from .extractor import UNDILATED, Dilated, View
 from .hub_models import HubExtractor, is_of_transformers
 from .liir_encoder import LiirEncoder, LiirExtractor
@@ -36,8 +36,8 @@ EXTRACTORS: list[tuple[Callable[[Any], bool], type[View]]] = [
 """Kinds of networks: a predicate, and the class of the views of networks that it accepts; the first kind counts.
 
 The class is called with the network (a copy over the same tensors, unless its `takes_copy` is False), and stage and
-stride or None; its `input` is the default of its networks. A network that is a view, or has a method
-`feature_extractor(stage, stride)`, has views of its own. A kind of yours: `EXTRACTORS.insert(0, (is_mine, MyView))`.
+stride or None; its `input` is the default of its networks. A network with a method `feature_extractor(stage, stride)`,
+as every view has, makes its own. A kind of yours: `EXTRACTORS.insert(0, (is_mine, MyView))`.
 """
 
 
@@ -69,7 +69,7 @@ def inner_network(network: Any) -> Any:
     # by name: the library imports neither Lightning
     name = getattr(forward, "__qualname__", "")
     has_own_forward = forward is not nn.Module.forward and name != "LightningModule.forward"
-    if has_own_forward or gives_extractors(network) or gives_blocks(network) or isinstance(network, View):
+    if has_own_forward or gives_extractors(network) or gives_blocks(network):
         return network
     parts = [getattr(network, part, None) for part in ("encoder", "backbone")]  # also a property
     found = [part for part in parts if isinstance(part, nn.Module)]
@@ -92,23 +92,12 @@ def stated_by(module: object) -> Input | None:
 
 
 def record_of(network: Any) -> Input | None:
-    """Return the input of a preprocessor's file, or in timm's record of a network's training; None without one."""
-    own = getattr(network, "input", None)
-    if isinstance(own, Input):  # from `image_model`
-        return own
+    """Return the input in timm's record of a network's training, as `image_model` keeps one too; None without one."""
     record: Any = getattr(network, "pretrained_cfg", None) or {}
     if "mean" not in record:
         return None
     name = ".".join(filter(None, (record.get("architecture"), record.get("tag"))))
-    return Input.of(record["mean"], record["std"], f"timm's record of {name}")
-
-
-def own_view(network: Any, stage: str | None, stride: int | None, options: dict[str, Any]) -> View:
-    """Return a network that is a view, or what its method `feature_extractor` returns, as an extractor."""
-    if isinstance(network, View):
-        return network.at(stage, stride)
-    view = network.feature_extractor(stage, stride, **options)
-    return view if isinstance(view, View) else MapExtractor(view)
+    return Input.of(record["mean"], record["std"], record.get("file", f"timm's record of {name}"))
 
 
 class Encoder(nn.Module):
@@ -125,8 +114,8 @@ class Encoder(nn.Module):
 
     Attributes:
         network: the network.
-        given: holds the module that was given, which may be one around the network.
-        kind: class of its views; None if it is a view or has views of its own.
+        user_module: returns the module that was given, which may be one around the network.
+        view_class: class of its views; None if the network makes its own.
         described: its name and the source of its weights.
         is_ours: True if `load` made the network, so that nobody else holds its tensors.
 
@@ -147,10 +136,10 @@ class Encoder(nn.Module):
         super().__init__()
         outer = unwrapped(network)
         self.network: Any = inner_network(outer)
-        self.given = Held(outer)
-        self.kind: Any = None
-        if not isinstance(self.network, View) and not gives_extractors(self.network):
-            self.kind = next(kind for accepts, kind in EXTRACTORS if accepts(self.network))
+        self.user_module = lambda: outer  # a function: it is no part of this module, and no copy is made of it
+        self.view_class: Any = None
+        if not gives_extractors(self.network):
+            self.view_class = next(kind for accepts, kind in EXTRACTORS if accepts(self.network))
         by_caller = stated if stated is not None and stated.source else None  # without a source nobody states it
         self.stated = by_caller or stated_by(outer) or stated_by(self.network)
         self.default_stage = stage
@@ -165,13 +154,15 @@ class Encoder(nn.Module):
         """
         if self.stated is not None:
             return self.stated
-        stated: Input = self.view().input if self.kind is None else record_of(self.network) or self.kind.input
+        stated: Input = (
+            self.view().input if self.view_class is None else record_of(self.network) or self.view_class.input
+        )
         return stated
 
     @property
     def normalises(self) -> bool:
         """True if a view made here normalises RGB, by an input that somebody states."""
-        return self.kind is not None and self.kind.normalises and bool(self.input.source)
+        return self.view_class is not None and self.view_class.normalises and bool(self.input.source)
 
     def view(
         self,
@@ -195,33 +186,39 @@ class Encoder(nn.Module):
             ValueError: if the network has no such stage, stride or dilation, or normalises RGB by code of its own while
                 the caller states its input.
         """
-        stage = stage or self.default_stage
-        stride = stride or self.default_stride
-        if default and self.kind is ResNetExtractor and stage is None and stride is None:
-            stage, _, pixels = default.partition("/")
-            stride = int(pixels)
-        if dilated and self.kind is not ResNetExtractor and not gives_extractors(self.network):
+        if dilated and self.view_class not in (None, ResNetExtractor):
             raise ValueError(f"{type(self.network).__name__}: {UNDILATED}")
         options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's module has none
-        if self.kind is None:
-            view = own_view(self.network, stage, stride, options)
+        stage, stride = self._settled(stage, stride, default)
+        if self.view_class is None:
+            found = self.network.feature_extractor(stage, stride, **options)
+            view = found if isinstance(found, View) else MapExtractor(found)
         else:
-            network = shared_copy(self.network) if self.kind.takes_copy else self.network
-            view = self.kind(network, stage, stride, **options)
+            network = shared_copy(self.network) if self.view_class.takes_copy else self.network
+            view = self.view_class(network, stage, stride, **options)
+            view.input = self.input
         if self.stated is not None:
             view = view.at_input(self.stated)
-        elif self.kind is not None:
-            view.input = self.input
-        if view is not self.network or self.is_ours:  # a view of the user's stays as it is
-            view.given = self.given
-        if self.kind is not None or self.is_ours:
-            view.described = self.described
+        if view is self.network and not self.is_ours:  # nothing is written onto the user's own
+            return view
+        view.user_module = self.user_module
+        view.described = self.described
         return view
 
+    def _settled(self, stage: str | None, stride: int | None, default: str | None) -> tuple[str | None, int | None]:
+        """Return stage and stride of a view: as asked for, else the encoder's, else of a ResNet the protocol's."""
+        stage = stage or self.default_stage
+        stride = stride or self.default_stride
+        if default and self.view_class is ResNetExtractor and stage is None and stride is None:
+            stage, _, pixels = default.partition("/")
+            stride = int(pixels)
+        return stage, stride
+
     def placed_view(self, **options: Any) -> Any:
-        """Return a view to compute with, as `view` does: of a network that `load` made, on the GPU if there is one."""
-        found = self.view(**options)
-        return on_device(found) if self.is_ours else found
+        """Return a view to compute with, as `view`; a network that `load` made moves to the GPU, if there is one."""
+        if self.is_ours:
+            self.network.to(gpu_or_cpu())
+        return self.view(**options)
 
     @property
     def recipe(self) -> Recipe | None:
@@ -232,10 +229,11 @@ class Encoder(nn.Module):
         """
         stated = {"stage": self.default_stage, "stride": self.default_stride}
         defaults = {name: value for name, value in stated.items() if value is not None}
-        if self.kind is LiirExtractor:
+        if self.view_class is LiirExtractor:
             own = {"class_path": import_path(LiirEncoder), "init_args": self.network.arguments}
             return None if defaults else own
-        if not self.described.spec or gives_extractors(self.network):
+        has_own_features = self.view_class is None and not isinstance(self.network, View)
+        if has_own_features or not self.described.spec:
             return None
         arguments: dict[str, Any] = {"spec": self.described.spec}
         if self.normalises:

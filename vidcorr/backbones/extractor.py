@@ -57,8 +57,8 @@ class View(nn.Module, ABC):
         stage: name of the map.
         stride: pixels per cell; None for a video encoder that does not know it yet.
         multiple: divisor of the sides of an image; benchmarks pad to it, and cut the result.
-        kind: name of the network in messages.
-        given: holds the user's module of which this is a view; None for a view made by its class.
+        network_name: name of the network in messages.
+        user_module: returns the user's module of which this is a view; None for a view made by its class.
         described: description of the named network (`Network`); None if the network has no name.
         input: the RGB that the network gets; of a class the default of its networks.
         normalises: it normalises RGB by `input`; False for a network that makes its input by code of its own.
@@ -71,8 +71,8 @@ class View(nn.Module, ABC):
     stage: str = OUTPUT
     stride: Any = None
     multiple: int = 1
-    kind: str
-    given: Any = None
+    network_name: str
+    user_module: Any = None
     described: Any = None
     input: Input = Input()
     normalises: bool = True
@@ -83,17 +83,19 @@ class View(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kind = type(self).__name__
+        self.network_name = type(self).__name__
 
-    def at(self, stage: str | None, stride: int | None) -> "View":
-        """Return this view, whose stage and stride are settled.
+    def feature_extractor(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Self:
+        """Return this view, whose stage, stride and dilations are settled.
 
         Raises:
-            ValueError: for another stage or stride.
+            ValueError: for other ones.
         """
-        for name, own, wanted in (("stage", self.stage, stage), ("stride", self.stride, stride)):
-            if wanted not in (None, own):
-                raise ValueError(f"{type(self).__name__}: has {name} {own}, not {wanted}: give its network instead")
+        wanted = {"stage": stage, "stride": stride, "dilated": dilated or None}
+        for name, value in wanted.items():
+            own = getattr(self, name)
+            if value not in (None, own):
+                raise ValueError(f"{type(self).__name__}: has {name} {own}, not {value}: give its network instead")
         return self
 
     def at_input(self, stated: Input) -> Self:
@@ -103,7 +105,7 @@ class View(nn.Module, ABC):
             ValueError: if the network makes its input by code of its own.
         """
         if not self.normalises:
-            raise ValueError(f"{self.kind}: makes its input by code of its own: leave mean and deviation out")
+            raise ValueError(f"{self.network_name}: makes its input by code of its own: leave mean and deviation out")
         return self.adapted(input=stated)
 
     def adapted(self, **values: Any) -> Self:
@@ -141,7 +143,7 @@ class FeatureExtractor(View):
 
     def __init__(self, stage: str, known: Collection[str], network: str) -> None:
         super().__init__()
-        self.kind = network
+        self.network_name = network
         self.stage = stage
         self.stages = stage.split("+")
         self.require_stages(known)
@@ -154,7 +156,7 @@ class FeatureExtractor(View):
         """
         for name in self.stages:
             if name not in known:
-                raise NoSuchMap(f"stage {name!r}: {self.kind} has {', '.join(known)}; null is its default")
+                raise NoSuchMap(f"stage {name!r}: {self.network_name} has {', '.join(known)}; null is its default")
 
     def set_stride(self, stride: int, wanted: int | None) -> None:
         """Set the stride of a network that has no choice of it.
@@ -257,9 +259,9 @@ class RawColour(FeatureExtractor):
         super().__init__(stage, ["colour"], "raw colour")
         self.stride = stride or 8
 
-    def at(self, stage: str | None, stride: int | None) -> View:
+    def feature_extractor(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Self:
         """Return raw colour at a stride."""
-        return super().at(stage, None).adapted(stride=stride or self.stride)
+        return super().feature_extractor(stage, dilated=dilated).adapted(stride=stride or self.stride)
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the mean colours of cells; cells at the right and lower border may be cut."""

@@ -116,7 +116,7 @@ class HubExtractor(FeatureExtractor):
         if not is_map(found):
             patches = f"{size[0] // self.stride} x {size[1] // self.stride} patches"
             given = f"{form_of(found)} in place of tokens of {patches}"
-            raise ValueError(f"{self.kind}: {given}: a model that drops or merges tokens")
+            raise ValueError(f"{self.network_name}: {given}: a model that drops or merges tokens")
         return found
 
 
@@ -191,7 +191,7 @@ def image_model(name: str, with_weights: bool = True) -> nn.Module:
     network: Any = getattr(model, "vision_model", model)
     stated = preprocessor_input(name)
     if stated is not None:
-        network.input = stated
+        network.pretrained_cfg = {"mean": stated.mean, "std": stated.std, "file": stated.source}
     return network.eval()
 
 

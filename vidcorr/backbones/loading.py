@@ -14,7 +14,6 @@ from ..errors import printable
 from ..functional.device import random_state_kept
 from .checkpoints import METADATA_KEY, load_weights, loaded, read_content, recipe_of, without_prefix
 from .convert import fitted_to_library
-from .copies import Held
 from .encoder import Encoder, unwrapped
 from .extractor import Dilated
 from .foreign import choice_rows, fitted, positions_resampled, weights_in
@@ -74,22 +73,12 @@ def load(
     elif isinstance(network, Encoder):
         encoder = copy.copy(network)  # the caller's keeps its input
     else:
-        encoder = encoder_around(unwrapped(network))
+        module = unwrapped(network)
+        # a method of ours without features of its own has those of its backbone
+        encoder = Encoder(module) if getattr(module, "has_own_features", True) else module.evaluated
+        encoder.user_module = lambda: module
+        encoder.is_ours = False  # the module stays where it is
     encoder.stated = stated_input(mean, std) or encoder.stated
-    return encoder
-
-
-def encoder_around(module: Any) -> Encoder:
-    """Return the encoder of a module in memory: of a method of ours without features of its own that of its backbone.
-
-    Raises:
-        ValueError: as `Encoder`.
-    """
-    if getattr(module, "has_own_features", True):  # an attribute of our methods
-        return Encoder(module)
-    encoder: Encoder = module.evaluated
-    encoder.given = Held(module)
-    encoder.is_ours = False  # the module stays where it is
     return encoder
 
 
@@ -321,8 +310,8 @@ def _training_input(encoder: Encoder) -> Input:
     """
     if encoder.stated is not None:
         return encoder.stated
-    if encoder.kind is None or not encoder.kind.normalises:
+    if encoder.view_class is None or not encoder.view_class.normalises:
         return Input()  # RGB in [0, 1], from which the network makes its input itself
-    if encoder.kind is MapExtractor:
+    if encoder.view_class is MapExtractor:
         return Input(source=TRAINED)
     return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=TRAINED)

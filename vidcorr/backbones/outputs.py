@@ -115,7 +115,7 @@ class MapExtractor(FeatureExtractor):
             return self.joined(maps)
         if len(maps) > 1 and OUTPUT not in maps:
             shapes = ", ".join(f"{name} {tuple(each.shape)}" for name, each in maps.items())
-            raise NoSuchMap(f"{self.kind}: gives several maps, choose one as stage: {shapes}")
+            raise NoSuchMap(f"{self.network_name}: gives several maps, choose one as stage: {shapes}")
         features: Tensor = maps.get(OUTPUT, next(iter(maps.values()), output))
         return features
 
@@ -159,14 +159,14 @@ def measured_stride(view: View, function: Callable[[Tensor], Any]) -> int:
     except Exception as error:  # of a user's code
         said = message_of(error) or type(error).__name__
         raise ValueError(
-            f"{view.kind}: no map of a blank image of {height} x {width}, to measure its stride (if it takes clips: "
-            "give vidcorr.backbones.Clips(network); if only images of its own size: give a network that takes others, "
-            f"or a wrapper that resizes images or interpolates positions): {said}"
+            f"{view.network_name}: no map of a blank image of {height} x {width}, to measure its stride (if it takes "
+            "clips: give vidcorr.backbones.Clips(network); if only images of its own size: give a network that takes "
+            f"others, or a wrapper that resizes images or interpolates positions): {said}"
         ) from error
-    features = require_map(output, view.kind)
+    features = require_map(output, view.network_name)
     stride = max(round(height / features.shape[2]), 1)
-    require_stride(features, view.kind, stride, (height, width))
-    check_map(features, view.kind)
+    require_stride(features, view.network_name, stride, (height, width))
+    check_map(features, view.network_name)
     return stride
 
 

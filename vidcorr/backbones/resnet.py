@@ -1,7 +1,7 @@
 """ResNets: views of their stages, dilations, folded BatchNorms; the package's own one, and CRW's."""
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch.fx import GraphModule
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
-from .copies import M, copied_over, functions_of
+from .copies import M, copied_over
 from .extractor import VIEW_OF_TRANSFORMERS, Dilated, FeatureExtractor
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
@@ -69,7 +69,7 @@ def folded_copy(network: M) -> M:
     fast = copied_over(network, {})
     for module in list(fast.modules()):
         children: list[tuple[str, Any]] = list(module.named_children())
-        for (first, convolution), (second, norm) in itertools.pairwise(children):
+        for (first, convolution), (second, norm) in pairwise(children):
             if _can_be_folded(convolution, norm):
                 setattr(module, first, fuse_conv_bn_eval(convolution, norm))
                 setattr(module, second, nn.Identity())
@@ -84,8 +84,13 @@ def _can_be_folded(convolution: Any, norm: Any) -> bool:
     if type(convolution) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d or norm.running_mean is None:
         return False
     has_own_weight = "weight" in dict(convolution.named_parameters())
-    hooks = [*functions_of(convolution), *functions_of(norm)]
-    return has_own_weight and not hooks
+    return has_own_weight and not has_hooks(convolution) and not has_hooks(norm)
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Return whether a module without parts has hooks, which torch keeps in dictionaries."""
+    kept = [value for value in vars(module).values() if isinstance(value, dict)]
+    return any(map(callable, chain.from_iterable(each.values() for each in kept)))
 
 
 class ResNetExtractor(FeatureExtractor):

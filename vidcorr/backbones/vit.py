@@ -214,7 +214,7 @@ class BlocksExtractor(FeatureExtractor):
         last_blocks = self.depth - first  # a number n stands for the last n blocks: here from the first wanted one on
         found = self.network.get_intermediate_layers(padded, n=last_blocks, **options)
         tokens = [found[index - first] for index in indices]
-        maps = [require_map(map_of_tokens(each, self.stride, padded.shape[2:]), self.kind) for each in tokens]
+        maps = [require_map(map_of_tokens(each, self.stride, padded.shape[2:]), self.network_name) for each in tokens]
         return self.joined(self.numbered("block", maps))
 
 

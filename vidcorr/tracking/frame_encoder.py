@@ -142,8 +142,7 @@ class FrameEncoder:
     @property
     def network(self) -> Any:
         """The module that the user gave, or that was made by its name: an extractor is a view of it."""
-        given = self.extractor.given
-        return self.extractor if given is None else given.module
+        return self.extractor.user_module() if self.extractor.user_module else self.extractor
 
     def features(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the map `(C, h, w)` of each frame on the extractor's device, without rules of a protocol.
@@ -180,7 +179,7 @@ class FrameEncoder:
     def _encode_in_passes(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the features of an encoder of images."""
         remaining = iter(frames)
-        kind = self.extractor.kind
+        kind = self.extractor.network_name
         for first in remaining:
             count = self.frames_at_once((first.shape[1], first.shape[2]))
             batch = [first, *islice(remaining, count - 1)]
@@ -220,7 +219,7 @@ class FrameEncoder:
                 output = next(encoded, None)
             if output is None:
                 return
-            kind = encoder.kind
+            kind = encoder.network_name
             batch = output[None] if isinstance(output, Tensor) else output
             features = require_map(batch, kind)[0]
             stride = encoder.stride

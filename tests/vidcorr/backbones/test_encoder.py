@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from tests.helpers.fake_device import fake_gpu, moved
 from tests.helpers.refusal import refused
 from vidcorr.backbones import Encoder, LiirEncoder, Normalise, build_feature_extractor, load, weights_digest
-from vidcorr.backbones.copies import device_of, on_device
+from vidcorr.backbones.copies import device_of
 from vidcorr.backbones.loading import encoder_of
 from vidcorr.description import Network
 from vidcorr.lightning_modules import Liir
@@ -84,5 +84,5 @@ def test_a_network_on_a_gpu_has_a_digest_and_a_view_without_a_wait():
     with fake_gpu() as gpu:
         mixed = torch.nn.Sequential(network[0], moved(network[1], gpu.device))
         assert len(weights_digest(mixed)) == 12
-        view = build_feature_extractor(on_device(load(TINY_RESNET).network, gpu.device))
+        view = build_feature_extractor(moved(load(TINY_RESNET).network, gpu.device))
         assert device_of(view).type == "cuda"
