@@ -119,6 +119,7 @@ class MaskBenchmark(Benchmark):
         folder = sequence.annotation(sequence.begin).parent
 
         def shown(t: int) -> set[int]:
+            """Return the ids in the mask of frame `t`."""
             return numbers_in(sequence.read_mask(t).numpy())
 
         video = AnnotatedVideo(sequence.video, sequence.annotated, shown, starts=sequence.starts, names=names)

@@ -85,8 +85,8 @@ class MatchBenchmark(PairBenchmark):
         for kind, level in pair.difficulty.items():
             values[kind.title()] = level
         prediction = {"points": points.round(3).tolist(), "correct": correct.tolist()}
-        matched = pair.points[0], points
-        return Matched(values, {"correct": numbers}, prediction, matched, correct[:, 0], partial(matcher.picture, pair))
+        places = pair.points[0], points
+        return Matched(values, {"correct": numbers}, prediction, places, correct[:, 0], partial(matcher.picture, pair))
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return PCK by the averages and draws of the protocol; the list of pairs gives the draws."""

@@ -79,8 +79,8 @@ class SocoBenchmark(PairBenchmark):
         correct = np.zeros(len(points), bool)
         source, target = pair.same.T
         correct[source] = errors[source, target] < protocol.thresholds[0]
-        matched = pair.points[0], points
-        return Matched(values, counts, points.round(3).tolist(), matched, correct, partial(matcher.picture, pair))
+        places = pair.points[0], points
+        return Matched(values, counts, points.round(3).tolist(), places, correct, partial(matcher.picture, pair))
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the means over categories."""

@@ -70,7 +70,8 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | N
     weights = peaks.softmax(-1)
     if prior.width == "moments" or prior.weights == "mass":
         squared = (squared_dy[..., :, None] + squared_dx[..., None, :]).flatten(-2)  # (…, K, P · P)
-        nearest = torch.zeros_like(squared).scatter_(-2, squared.argmin(-2, keepdim=True), 1.0)  # 1 at the nearest peak
+        # (…, K, P · P), 1 where a cell of the window has this peak as its nearest one
+        nearest = torch.zeros_like(squared).scatter_(-2, squared.argmin(-2, keepdim=True), 1.0)
         if prior.width == "moments":
             affinities = windows[..., None, :] if logits is None else _relative_to_peaks(logits, highest)
             variance = _variance(nearest * affinities, squared)

@@ -192,6 +192,7 @@ def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """Return folder → result without the earlier evaluations of each training, whose folders lie side by side."""
 
     def step_of(place: Path) -> int:
+        """Return the optimiser step of an evaluation."""
         return max(past.step for past in results[place].history)
 
     of_trainings = [place for place, result in results.items() if result.history]

@@ -240,7 +240,7 @@ def grids_of(table: Table, format: Format, intervals: bool) -> list[Grid]:
         for label, of_label in by_label.items():
             cells: list[list[str]] = []
             for name, setting in zip(row_names, settings, strict=True):
-                cells.append(_texts(table, name, of_label.get(setting), format, intervals))
+                cells.append(_texts_of_cell(table, name, of_label.get(setting), format, intervals))
             scores.append(_printed_score(label, cells, format))
         grids.append(Grid(benchmark, ", ".join(filter(None, shared)), names, scores, settings))
     return grids
@@ -259,7 +259,7 @@ def _lines_of(table: Table, columns: Sequence[Column]) -> tuple[list[str], list[
     return names, settings
 
 
-def _texts(table: Table, name: str, column: Column | None, format: Format, intervals: bool) -> list[str]:
+def _texts_of_cell(table: Table, name: str, column: Column | None, format: Format, intervals: bool) -> list[str]:
     """Return the texts of a cell: score, interval, difference, the difference's interval and p; `**` marks the best."""
     cell = table.rows[name].get(column) if column else None
     if column is None or cell is None:
@@ -322,13 +322,14 @@ def _csv_records(table: Table) -> list[dict[str, object]]:
     """Return a record per cell, row by row, in the order of the table's heads; None for a missing quantity."""
     lines = []
     for name, row in table.rows.items():
-        for place in filter(row.__contains__, table.columns):
-            cell = row[place]
-            columns = [record.column for record in cell.records]
+        columns = [column for column in table.columns if column in row]
+        for column in columns:
+            cell = row[column]
+            of_records = [record.column for record in cell.records]  # before they were given titles of their own
             line: dict[str, object] = {"row": one_line(name)}
-            line["column"] = one_line(place.head)
-            line["conditions"] = "; ".join(dict.fromkeys(column.about for column in columns))
-            line["protocol"] = "; ".join(dict.fromkeys(column.protocol for column in columns))
+            line["column"] = one_line(column.head)
+            line["conditions"] = "; ".join(dict.fromkeys(each.about for each in of_records))
+            line["protocol"] = "; ".join(dict.fromkeys(each.protocol for each in of_records))
             line["mean"] = cell.mean
             line["deviation"] = None if math.isnan(cell.deviation) else cell.deviation
             line["low"], line["high"] = cell.interval or (None, None)

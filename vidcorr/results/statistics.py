@@ -116,13 +116,13 @@ def interval(runs: Sequence[Sample], score: Score = FRACTION) -> tuple[float, fl
     Returns:
         Lower and upper end; None with fewer than four sequences, or if the sequences of the runs differ.
     """
-    over_sequences = _over_sequences(runs)
+    over_sequences = _variance_over_sequences(runs)
     if over_sequences is None or over_sequences.degrees + 1 < FEWEST_SEQUENCES:
         return None
     scores = _scores(runs)
     parts = [over_sequences]
     if len(runs) >= FEWEST_SEEDS:
-        parts.append(_over_seeds(scores))
+        parts.append(_variance_over_seeds(scores))
     mean = fmean(scores)
     half = _half_length(parts)
     low = -inf if score.low is None else score.low
@@ -147,10 +147,10 @@ def difference(
     """
     pairs: list[tuple[Sample, Sample]] = []
     if all(trained):
-        pairs = _pairs(first, second)
+        pairs = _runs_of_shared_seeds(first, second)
     if pairs:
         first, second = zip(*pairs, strict=True)
-    over_sequences = _over_sequences(first, second)
+    over_sequences = _variance_over_sequences(first, second)
     if over_sequences is None:
         return None
     of_first = _scores(first)
@@ -166,7 +166,7 @@ def difference(
         return Difference(mean)
     if pairs:  # one part of the variance, over the seeds' differences, in place of two
         of_trainings = [list(map(sub, of_first, of_second))]
-    parts = [over_sequences, *map(_over_seeds, of_trainings)]
+    parts = [over_sequences, *map(_variance_over_seeds, of_trainings)]
     half = _half_length(parts)
     return Difference(mean, mean - half, mean + half, _p_value(mean, parts))
 
@@ -175,7 +175,7 @@ def _scores(runs: Sequence[Sample]) -> list[float]:
     return [run.score for run in runs]
 
 
-def _pairs(first: Sequence[Sample], second: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
+def _runs_of_shared_seeds(first: Sequence[Sample], second: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
     """Return the runs of the seeds that both rows have; empty if these are fewer than three."""
     ours = {run.seed: run for run in first}
     theirs = {run.seed: run for run in second}
@@ -224,12 +224,12 @@ def _p_value(mean: float, parts: Sequence[Variance]) -> float:
     return float(brentq(lambda level: _half_length(parts, level) - abs(mean), lowest, 1.0))
 
 
-def _over_seeds(scores: Sequence[float]) -> Variance:
+def _variance_over_seeds(scores: Sequence[float]) -> Variance:
     """Return the variance of the mean over seeds."""
     return Variance(variance(scores) / len(scores), len(scores) - 1)
 
 
-def _over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> Variance | None:
+def _variance_over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> Variance | None:
     """Return the jackknife variance of a score or a paired difference over sequences.
 
     It is 0, with 0 degrees of freedom, with fewer than two sequences. None if the sequences of the runs differ.

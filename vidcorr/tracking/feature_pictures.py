@@ -56,25 +56,28 @@ def feature_pictures(
     covered_size = encoder.covered_size(size)
 
     def frames(step: int = 1) -> Iterator[Tensor]:
+        """Yield every `step`-th frame, at the size that the network sees."""
         return (reduced_frame(frame, size) for frame in islice(stream, 0, None, step))
 
     def enlarged(maps: Tensor) -> Tensor:
+        """Return maps `(C, h, w)` at the size of the frames, without the padding."""
         return F.interpolate(maps[None].cpu(), covered_size, mode="bilinear")[0, :, : size[0], : size[1]]
 
     with torch.no_grad():
-        colours = colour_basis(torch.stack(list(encoder.maps(frames(ceil(stream.num_frames / OF_BASIS))))))
+        some_maps = list(encoder.maps(frames(step=ceil(stream.num_frames / OF_BASIS))))
+        colours = colour_basis(torch.stack(some_maps))
         for t, (frame, features) in enumerate(zip(frames(), encoder.maps(frames()), strict=True)):
             tinted = 0.85 * enlarged(colours(features[None])[0]) + 0.15 * frame.float().mean(0) / 255
             pictures = {"frame": as_picture(frame), "colours": as_picture(tinted)}
             if point:
                 if t == 0:
                     compared = comparison(features, rules)
-                    rows, columns = features.shape[1:]
+                    rows, columns = features.shape[1:]  # of cells; the next lines find the point's cell
                     row = int((point[1] + 0.5) * size[0] / height * rows / covered_size[0])
                     column = int((point[0] + 0.5) * size[1] / width * columns / covered_size[1])
                     place = F.normalize(compared(features)[row, column], dim=0)
-                    least = float((F.normalize(compared(features), dim=2) @ place).mean())
+                    mean = float((F.normalize(compared(features), dim=2) @ place).mean())
                 cosines = F.normalize(compared(features), dim=2) @ place
-                heat = enlarged((cosines[None].float() - least) / max(1 - least, 1e-6))[0]
+                heat = enlarged((cosines[None].float() - mean) / max(1 - mean, 1e-6))[0]
                 pictures["found"] = heated(pale(pictures["frame"]), heat)
             yield pictures

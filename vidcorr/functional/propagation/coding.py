@@ -44,6 +44,7 @@ def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> tuple[Siz
     step = multiple if rules.input_multiple == "network" else rules.input_multiple
 
     def rounded(side: Fraction) -> int:
+        """Round a side to a multiple of `step`."""
         return max(ROUNDINGS[rules.input_rounding](side / step), 1) * step
 
     if isinstance(rules.input_size, tuple):

@@ -371,7 +371,11 @@ class SketchedMemory(KeyMemory):
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
 
     def _sketch(self, features: Tensor) -> Sketches:
-        """Return the sketches of features (h, w, C)."""
+        """Return the sketches of features (h, w, C).
+
+        They are all channels, or the first principal components in two parts. Each part is followed by the norm of what
+        the components so far leave of the vector, by which the kernel bounds a product after the first part.
+        """
         length = self._chunks * self._kernel.chunk
         channels = features.shape[2]
         squared = features.square().sum(2, keepdim=True)
@@ -385,7 +389,7 @@ class SketchedMemory(KeyMemory):
             residual = squared
             parts = []
             for part in coordinates:
-                residual = residual - part.square().sum(2, keepdim=True)
+                residual = residual - part.square().sum(2, keepdim=True)  # squared
                 parts += [part, (residual.clamp_min(0) + rounding).sqrt()]
             sketches = torch.cat(parts, 2)
         unit = self._kernel.unit(largest)

@@ -81,6 +81,7 @@ def colour_basis(features: Tensor) -> Callable[[Tensor], Tensor]:
     varies = span > 1e-6 * span.max().clamp_min(1e-6)  # less is rounding
 
     def colours(maps: Tensor) -> Tensor:
+        """Return RGB in [0, 1], `(N, 3, h, w)`, of maps `(N, C, h, w)`."""
         scaled = ((_cells(maps) - mean) @ axes - low) / span.where(varies, 1.0)
         shown = torch.where(varies, scaled, 0.5).clamp(0, 1)
         return shown.float().unflatten(0, (len(maps), *maps.shape[2:])).permute(0, 3, 1, 2)
