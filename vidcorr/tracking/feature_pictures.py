@@ -1,34 +1,39 @@
 """A video beside its features: principal colours, and where a place of the first frame is found in all frames."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from ..functional.propagation.comparison import comparison
 from ..functional.propagation.resizing import reduced_frame
-from ..results.pictures import Picture, as_picture
+from ..results.pictures import Picture, as_picture, write_picture
+from ..results.pictures.overlays import evenly_spaced, resized
 from ..results.pictures.sheets import colour_basis, heated, pale
-from ..videos.prompts import MaskPrompt
+from ..videos.files import require_one_of, unfinished
+from ..videos.mp4 import Mp4Writer
+from ..videos.prompts import MaskPrompt, PointPrompt
 from ..videos.stream import FrameStream
 from .follow import SHORT_SIDE, extractor_and_protocol, seen_size
 from .frame_encoder import FrameEncoder
 
 OF_BASIS = 32
 """Most frames by which the colours are chosen, evenly spaced."""
+COLUMNS = 5
+"""Frames of a figure, evenly spaced."""
+SUFFIXES = (".mp4", ".webp", ".png", ".pdf", ".svg", "")
+"""Forms of output: films, figures, and a folder of pictures."""
 
 
 def feature_pictures(
-    network: Any,
-    stream: FrameStream,
-    protocol: str | None = None,
-    point: tuple[float, float] | None = None,
-    short_side: int = SHORT_SIDE,
+    network: Any, stream: FrameStream, protocol: str | None = None, point: Any = None, short_side: int = SHORT_SIDE
 ) -> Iterator[dict[str, Picture]]:
     """Yield the pictures of each frame: `frame`, its features as `colours`, and `found`, where a place is.
 
@@ -39,16 +44,14 @@ def feature_pictures(
         network: a network, as `load` takes it, or its extractor.
         stream: the video.
         protocol: name of the protocol, by which masks would be followed: stage, stride, input, comparison.
-        point: x, y in pixels of the first frame, whose first pixel has its centre at (0, 0); None: no `found`.
+        point: a place in the first frame as `PointPrompt` takes it, `x,y` in pixels; None: no `found`.
         short_side: short side to which larger frames are reduced, pixels; a protocol with an input size ignores it.
 
     Raises:
-        ValueError: for an unknown network or protocol, or a point outside the frame.
-        DataError: if a frame cannot be read.
+        ValueError: for an unknown network or protocol.
+        DataError: if a frame cannot be read, or the point lies outside.
     """
-    height, width = stream.size
-    if point and not (0 <= point[0] <= width - 1 and 0 <= point[1] <= height - 1):
-        raise ValueError(f"the point {point[0]:g},{point[1]:g} lies outside the frame of {width} × {height} px")
+    place = None if point is None else PointPrompt.of(point).within(stream.size).labels[0]
     rules: Any  # a protocol of masks
     extractor, rules = extractor_and_protocol(network, MaskPrompt.of(np.ones(stream.size, np.uint8)), protocol)
     size = seen_size(stream.size, rules, short_side)
@@ -64,20 +67,56 @@ def feature_pictures(
         return F.interpolate(maps[None].cpu(), covered_size, mode="bilinear")[0, :, : size[0], : size[1]]
 
     with torch.no_grad():
-        some_maps = list(encoder.maps(frames(step=ceil(stream.num_frames / OF_BASIS))))
-        colours = colour_basis(torch.stack(some_maps))
-        for t, (frame, features) in enumerate(zip(frames(), encoder.maps(frames()), strict=True)):
+        some_maps = torch.stack(list(encoder.maps(frames(step=ceil(stream.num_frames / OF_BASIS)))))
+        colours = colour_basis(some_maps)
+        compared = comparison(some_maps[0], rules)
+        first = F.normalize(compared(some_maps[0]), dim=2)
+        for frame, features in zip(frames(), encoder.maps(frames()), strict=True):
             tinted = 0.85 * enlarged(colours(features[None])[0]) + 0.15 * frame.float().mean(0) / 255
             pictures = {"frame": as_picture(frame), "colours": as_picture(tinted)}
-            if point:
-                if t == 0:
-                    compared = comparison(features, rules)
-                    rows, columns = features.shape[1:]  # of cells; the next lines find the point's cell
-                    row = int((point[1] + 0.5) * size[0] / height * rows / covered_size[0])
-                    column = int((point[0] + 0.5) * size[1] / width * columns / covered_size[1])
-                    place = F.normalize(compared(features)[row, column], dim=0)
-                    mean = float((F.normalize(compared(features), dim=2) @ place).mean())
-                cosines = F.normalize(compared(features), dim=2) @ place
-                heat = enlarged((cosines[None].float() - mean) / max(1 - mean, 1e-6))[0]
-                pictures["found"] = heated(pale(pictures["frame"]), heat)
+            if place is not None:
+                cells = np.array(first.shape[:2]) / covered_size * size / stream.size  # per pixel of the video
+                row, column = ((place[::-1] + 0.5) * cells).astype(int)
+                mean = (first @ first[row, column]).mean()
+                cosines = F.normalize(compared(features), dim=2) @ first[row, column]
+                heat = (cosines - mean) / (1 - mean).clamp(min=1e-6)
+                pictures["found"] = heated(pale(pictures["frame"]), enlarged(heat[None].float())[0])
             yield pictures
+
+
+def write_features(output: Path, pictures: Iterable[dict[str, Picture]], stream: FrameStream) -> None:
+    """Write the pictures of all frames side by side: a film, a figure of five frames, or a folder.
+
+    Args:
+        output: a file with one of `SUFFIXES`, or a folder.
+        pictures: those of `feature_pictures`.
+        stream: the video.
+
+    Raises:
+        ValueError: for another suffix.
+    """
+    require_one_of(SUFFIXES, suffix=output.suffix)
+    sheets = (np.concatenate(list(each.values()), axis=1) for each in pictures)
+    if output.suffix == ".mp4":
+        with unfinished(output) as temporary:
+            writer = Mp4Writer(temporary, stream.frame_rate)
+            for sheet in sheets:
+                writer.add(sheet)
+            writer.close()
+    elif output.suffix == ".webp":
+        output.parent.mkdir(parents=True, exist_ok=True)
+        film = map(Image.fromarray, sheets)
+        with unfinished(output) as temporary:
+            milliseconds = 1000 / float(stream.frame_rate)
+            next(film).save(temporary, "WEBP", save_all=True, append_images=film, duration=milliseconds)
+    elif output.suffix:
+        from ..results.pictures.plots import WIDTH, Block, draw_rows, write_figure
+
+        chosen = evenly_spaced(stream.num_frames, COLUMNS)
+        drawn = [each for t, each in enumerate(pictures) if t in chosen]
+        rows = [([name], [resized(each[name], WIDTH) for each in drawn]) for name in drawn[0]]
+        heads = [f"frame {stream.start + t}" for t in chosen]
+        write_figure(output, draw_rows([Block(stream.name, heads, rows)]))
+    else:
+        for t, sheet in enumerate(sheets):
+            write_picture(output / f"{stream.stem(t)}.png", sheet)
