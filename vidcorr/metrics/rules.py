@@ -238,6 +238,7 @@ class MoseV2Rules(Rules):
         """Return the means over all objects; disappear and reappear over the objects with runs of them."""
 
         def over_objects(name: str) -> float:
+            """Return the mean of a measure over the objects that have it."""
             values = column(objects.values(), f"{name}-Mean")
             return mean(values[~np.isnan(values)])
 

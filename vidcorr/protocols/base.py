@@ -113,18 +113,18 @@ class EvaluationProtocol(BaseModel):
     def __init__(self, *values: str, **fields: Any) -> None:
         if len(values) > 1:
             raise TypeError(f"{type(self).__name__}: give arguments after 'name' by name")
-        given = {"name": values[0], **fields} if values else fields
-        if "source" in given:  # as in `model_dump()`
-            given["name"] = given.pop("source")
+        arguments = {"name": values[0], **fields} if values else fields
+        if "source" in arguments:  # as in `model_dump()`
+            arguments["name"] = arguments.pop("source")
         try:
-            super().__init__(**{field: _as_plain_type(value) for field, value in given.items()})
+            super().__init__(**{field: _as_plain_type(value) for field, value in arguments.items()})
         except ValidationError as error:
-            raise _refusal(type(self), given, error) from None
+            raise _refusal(type(self), arguments, error) from None
         if self.source in self.sources():
             benchmarks = self.sources()[self.source].values
             default = self.default_benchmark if self.default_benchmark in benchmarks else next(iter(benchmarks))
             benchmark = self.benchmark or default
-            object.__setattr__(self, "benchmark", benchmark)
+            object.__setattr__(self, "benchmark", benchmark)  # the class is frozen
             self._named = self.values_of(self.source, benchmark)
         else:  # a user's own name
             object.__setattr__(self, "benchmark", None)
@@ -203,7 +203,7 @@ class EvaluationProtocol(BaseModel):
             protocol = kind(name=source, benchmark=benchmark, **kind.values_of(source, benchmark))
             for piece in pieces:
                 field, text = piece.split("=", 1)
-                all_changes.setdefault(field, _read(text, kind, field))
+                all_changes.setdefault(field, _value_of_text(text, kind, field))
         elif isinstance(name, kind):
             protocol = name
         else:
@@ -345,15 +345,15 @@ class EvaluationProtocol(BaseModel):
         return {}
 
 
-def _refusal(kind: type[EvaluationProtocol], given: Mapping[str, Any], error: ValidationError) -> ValueError:
-    """Return the first mistake of arguments in a single line."""
+def _refusal(kind: type[EvaluationProtocol], arguments: Mapping[str, Any], error: ValidationError) -> ValueError:
+    """Return the error that says the first mistake of arguments in a single line."""
     mistake = error.errors()[0]
     field = str(mistake["loc"][0])
     expected = mistake["msg"].removeprefix("Input should be ")
     near = did_you_mean(field, kind.value_fields())
     texts = {"extra_forbidden": f"{kind.__name__} has no field {field!r}{near}", "missing": f"give {field}"}
-    text = texts.get(mistake["type"], f"{field} must be {expected}, got {given.get(field)!r}")
-    protocol = f"protocol {given['name']!r}" if "name" in given else kind.__name__
+    text = texts.get(mistake["type"], f"{field} must be {expected}, got {arguments.get(field)!r}")
+    protocol = f"protocol {arguments['name']!r}" if "name" in arguments else kind.__name__
     return ValueError(f"{protocol}: {text}")
 
 
@@ -366,7 +366,7 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else str(value).lower()
 
 
-def _read(text: str, kind: type[EvaluationProtocol], field: str) -> Any:
+def _value_of_text(text: str, kind: type[EvaluationProtocol], field: str) -> Any:
     """Return the value of a text in a name, as written by `_as_text` or JSON, of the field's type if possible."""
     if field not in kind.value_fields():
         return text

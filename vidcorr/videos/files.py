@@ -62,18 +62,19 @@ def is_of_full_disk(error: object) -> bool:
 @contextmanager
 def threads_may_fill_disk(folder: Path) -> Iterator[None]:
     """Do as `full_disk_at`, and let no thread print a traceback of such an error: TensorBoard's passes it on."""
-    shown = threading.excepthook
+    hook_before = threading.excepthook
 
-    def show(failure: Any) -> None:
+    def show_others(failure: Any) -> None:
+        """Print the error of a thread, unless the disk was full."""
         if not is_of_full_disk(failure.exc_value):
-            shown(failure)
+            hook_before(failure)
 
-    threading.excepthook = show
+    threading.excepthook = show_others
     try:
         with full_disk_at(folder):
             yield
     finally:
-        threading.excepthook = shown
+        threading.excepthook = hook_before
 
 
 WRONG_JSON = (AttributeError, TypeError)

@@ -180,6 +180,7 @@ def write_behind(add: Callable[..., object], at_most: int = 32) -> Iterator[Call
     with ThreadPoolExecutor(max_workers=1) as pool:
 
         def later(*arguments: object) -> None:
+            """Let the thread call `add`; wait while too many calls wait."""
             pending.append(pool.submit(add, *arguments))
             while len(pending) > at_most:
                 pending.popleft().result()

@@ -154,7 +154,7 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[So
     elif _is_video(root.name) and root.is_file():
         return (SourceEntry(root),)
     else:
-        entries = _listed(root)
+        entries = _read_list(root)
         for entry in entries if strict else ():
             is_file = _is_video(entry.path.name) and os.path.lexists(entry.path)
             if not is_file and not entry.path.is_dir():
@@ -183,7 +183,7 @@ def list_single_images(source: str | os.PathLike[str]) -> tuple[SourceEntry, ...
         for folder, files in _folders(root, set()):
             paths += [Path(folder, name) for name in files if is_photo(name)]
         return tuple(_in_natural_order(paths))
-    entries = tuple(_listed(root))
+    entries = tuple(_read_list(root))
     for entry in entries:
         if not is_photo(entry.path.name):  # a clip of a video would be no views of one image
             raise DataError(f"{root}: {entry.path} is no image")
@@ -230,8 +230,8 @@ def _folders(folder: Path, seen: set[str]) -> Iterator[tuple[Path, list[str]]]:
         yield from _folders(folder / name, seen)
 
 
-def _listed(path: Path) -> list[SourceEntry]:
-    """Read a list file."""
+def _read_list(path: Path) -> list[SourceEntry]:
+    """Read a list (.txt) of paths, all with a class number or none."""
     if path.suffix != ".txt":
         raise DataError(f"{path}: not a folder or a list (.txt) of paths")
     entries = [_entry(line, path.parent) for _, line in list_lines(path, errors="surrogateescape")]

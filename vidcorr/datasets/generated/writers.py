@@ -50,7 +50,10 @@ def layout(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., Pat
     """
 
     def decorated(write: Callable[..., None]) -> Callable[..., Path]:
+        """Return the writer of a function, under its name and docstring."""
+
         def write_set(root: str | Path, count: int, **arguments: Any) -> Path:
+            """Make the set, unless the folder has its marker."""
             root = Path(root).expanduser()
             own_arguments = {name: arguments.pop(name) for name in signature(write).parameters if name in arguments}
             scenes = Scenes(**defaults | arguments)
