@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from ..description import Input
 from .copies import device_of
 from .extractor import FeatureExtractor, features_by, stage_indices, stage_names, type_of_weights
-from .outputs import PROBE, form_of, is_map, map_of_tokens, patch_of
+from .outputs import PROBE, map_of_tokens, patch_of, require_map
 from .trust import reason
 
 CONFIG = "config.json"
@@ -70,9 +70,9 @@ class HubExtractor(FeatureExtractor):
     def __init__(self, network: Any, stage: str | None = None, stride: int | None = None) -> None:
         kind = type(network).__name__
         network.eval()
-        patch = patch_of(network) or 1
-        height, width = (-(-side // patch) * patch for side in PROBE)  # rounded up to whole patches
-        blank = torch.zeros(1, 3, height, width, device=device_of(network), dtype=type_of_weights(network))
+        self.patch = patch_of(network)
+        sides = [-(-side // (self.patch or 1)) * (self.patch or 1) for side in PROBE]  # rounded up to whole patches
+        blank = torch.zeros(1, 3, *sides, device=device_of(network), dtype=type_of_weights(network))
         last, states = features_by(lambda images: outputs_of(network, images), blank)
         if last is None or not states:
             raise ValueError(f"{kind}: gives no last hidden state of its blocks: name its base model")
@@ -82,42 +82,29 @@ class HubExtractor(FeatureExtractor):
         super().__init__(stage or names[-1], names, kind)
         self.network: Any = network
         self.final = final_norm_of(network, states[-1], last) if gives_tokens else nn.Identity()
-        if gives_tokens:
-            self.set_stride(patch, stride)
-            self._map(last, (height, width))  # refuses a model that drops or merges tokens
-        else:
-            strides = [round(height / states[index].shape[2]) for index in self._indices()]
-            self.set_stride(self.common_stride(strides), stride)
+        strides = [round(sides[0] / each.shape[2]) for each in self._maps_of(states, sides).values()]
+        self.set_stride(self.common_stride(strides), stride)
         self.multiple = self.stride
         self.eval()
-
-    def _indices(self) -> list[int]:
-        return stage_indices(self.stages, self.prefix)
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the maps of the blocks or stages, from one pass."""
         padded = pad(images, (0, -images.shape[3] % self.stride, 0, -images.shape[2] % self.stride))
         _, states = outputs_of(self.network, padded)
-        maps: dict[str, Tensor] = {}
-        for index in self._indices():
-            state = states[index]
-            if self.final_norm:
-                state = self.final(state)
-            maps[f"{self.prefix}{index + 1}"] = self._map(state, (padded.shape[2], padded.shape[3]))
-        return self.joined(maps)
+        return self.joined(self._maps_of(states, padded.shape[2:]))
 
-    def _map(self, state: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return a map, or tokens as one.
+    def _maps_of(self, states: Sequence[Tensor], size: Sequence[int]) -> dict[str, Tensor]:
+        """Return the stages' names → their maps, of the outputs of all blocks or stages.
 
         Raises:
-            ValueError: for tokens of another number than the patches.
+            ValueError: for tokens of another number than the patches, of a model that drops or merges tokens.
         """
-        found: Tensor = map_of_tokens(state, self.stride, size)
-        if not is_map(found):
-            patches = f"{size[0] // self.stride} x {size[1] // self.stride} patches"
-            given = f"{form_of(found)} in place of tokens of {patches}"
-            raise ValueError(f"{self.network_name}: {given}: a model that drops or merges tokens")
-        return found
+        maps: list[Tensor] = []
+        for index in stage_indices(self.stages, self.prefix):
+            state = self.final(states[index]) if self.final_norm else states[index]
+            found = map_of_tokens(state, self.patch, size)
+            maps.append(require_map(found, f"{self.network_name}, which has to give a token for each patch"))
+        return self.numbered(self.prefix, maps)
 
 
 def blocks_of(model: nn.Module) -> nn.ModuleList:

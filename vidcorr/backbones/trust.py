@@ -164,7 +164,7 @@ def _is_the_users(place: str, source: str | Path) -> bool:
     """Return whether a place lies below the working directory, neither installed there nor come with a checkpoint."""
     own = Path.cwd()
     with_checkpoint = {Path(source).resolve().parent, Path(source).parent.resolve()}  # of the file, and of a link to it
-    others = [sys.prefix, sys.base_prefix, site.getusersitepackages(), *(with_checkpoint - {own})]
+    others: list[str | Path] = [sys.prefix, sys.base_prefix, site.getusersitepackages(), *(with_checkpoint - {own})]
     path = Path(place).resolve()
     return path.is_relative_to(own) and not any(path.is_relative_to(other) for other in others)
 
