@@ -1,10 +1,11 @@
 """Checkpoints of other projects to ours; no code in a file runs. `families.yaml` is the table of families."""
 
 import functools
+import importlib
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from .networks import EncoderSpec, torchvision_resnets
 from .trust import LONGEST, Recipe, allow, import_path, make
 
 FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
+PLACES = "backbone.position.places"
+"""Name of Liir's position map."""
 SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge", 1536: "giant"}
 """Width of a vision transformer → timm's word for its size."""
 
@@ -64,6 +67,8 @@ def convert(
     weights, place, others = read_foreign(foreign, entry)
     if architecture is not None:
         allow(architecture)
+    elif kind == "named":
+        raise ValueError(f"{foreign}: taken for named: name its network by --architecture")
     family = family_of(weights, architecture, foreign) if kind == "auto" else kind
     table = FAMILIES[family]
     spec, state, unused = named_as(family, weights, architecture, foreign)
@@ -74,7 +79,7 @@ def convert(
     if family == "named" and module.encoder.stated is None:
         raise ValueError(f"{foreign}: weights of no known family, whose input is not known: {REMEDY}")
     network = module if "module" in table else module.encoder.network
-    state = positions_resampled(state, network, foreign)
+    state = positions_resampled(fitted(state, network, foreign, drop_classifier=True), network, foreign)
     load_weights(network, state, f"{foreign}, taken for {family} {recipe['init_args']}")
     write_checkpoint(module, output)
     benchmark, _, flags = table.get("benchmark", "davis").partition(" ")
@@ -165,8 +170,7 @@ def named_as(family: str, state: State, spec: str | None, source: str | Path) ->
     table = FAMILIES[family]
     try:
         renamed, unused = renamed_by(table, state)
-        form = FORMS.get(table.get("form"), _of_family)
-        spec, state = form(renamed, spec, table)
+        spec, state = placed(table, renamed, spec)
     except (KeyError, ValueError) as error:
         raise ValueError(f"{source}: taken for {family}: {error}") from error
     return spec, state, unused
@@ -181,8 +185,8 @@ def _recipe(table: Mapping[str, Any], spec: str, state: State) -> Recipe:
     elif stated:  # of a module around an encoder
         of_encoder = {"spec": spec} | {name: list(value) for name, value in stated.items()}
         arguments |= {"backbone": spec, "encoder": {"class_path": import_path(Encoder), "init_args": of_encoder}}
-    elif "backbone.position.places" in state:
-        arguments["position_size"] = state["backbone.position.places"].shape[-1]
+    elif PLACES in state:
+        arguments["position_size"] = state[PLACES].shape[-1]
     return {"class_path": table.get("module", FROZEN), "init_args": arguments}
 
 
@@ -274,68 +278,51 @@ def _without_weights(spec: str) -> Any:
     return network
 
 
-def _of_family(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[str, State]:
-    """Return the name of a family's network, and its weights as they are."""
-    return spec or architecture_of(state, table), state
+def placed(table: Mapping[str, Any], state: State, spec: str | None = None) -> tuple[str, State]:
+    """Return the name of the network of weights, and the weights in its form.
 
+    Args:
+        table: of a family.
+        state: weights under the names of the table.
+        spec: name of the network, if known; None: as the table and the shapes say.
 
-def _liir(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[str, State]:
-    """Return weights of Liir or MAST, whose network has no name; the position map without the axis of the batch."""
-    name = "backbone.position.places"
-    return "", state | ({name: state[name][0]} if name in state else {})
-
-
-def _named(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[str, State]:
-    """Return the weights of a network that the user names, also below a prefix."""
-    if spec is None:
-        raise ValueError("name its network by --architecture")
-    network, _ = EncoderSpec(spec).build(with_weights=False)
-    return spec, fitted(state, network, spec, drop_classifier=True)
-
-
-def _dinov2(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[str, State]:
-    """Convert by timm's function for DINOv2; a transformer's name tells its size, patch and number of registers."""
-    from timm.models.vision_transformer import checkpoint_filter_fn
-
-    state = _packed(state)
+    Raises:
+        ValueError: if the name is not known and cannot be found out.
+    """
+    if PLACES in state:
+        state = state | {PLACES: state[PLACES][0]}  # without the axis of the batch
+    if table.get("by_timm"):
+        state = _without_zero_biases(_packed(state))
     spec = spec or architecture_of(state, table)
-    marked = state | {"mask_token": torch.empty(0)}  # timm recognises these files by this key
-    return spec, checkpoint_filter_fn(marked, _without_weights(spec))
+    if table.get("by_timm"):
+        network = _without_weights(spec)
+        marked = state | {"mask_token": torch.empty(0)}  # timm recognises DINOv2's files by this key
+        state = importlib.import_module(type(network).__module__).checkpoint_filter_fn(marked, network)
+    return spec, state
 
 
-def _dinov3(state: State, spec: str | None, table: Mapping[str, Any]) -> tuple[str, State]:
-    """Convert by timm's function for DINOv3. Of some sizes all biases of queries and values are zero, and left out."""
-    from timm.models.eva import checkpoint_filter_fn
-
-    state = _packed(state)
+def _without_zero_biases(state: State) -> State:
+    """Return weights of DINOv3 without biases if all are zero, as of some sizes: timm's networks of these have none."""
     biases = {name: tensor for name, tensor in state.items() if name.endswith("attn.qkv.bias")}
-    if biases:
-        queries, _, values = torch.stack(list(biases.values())).chunk(3, dim=1)  # the keys' are masked
-        if not (queries.any() or values.any()):
-            state = {name: tensor for name, tensor in state.items() if name not in biases}
-    spec = spec or architecture_of(state, table)
-    return spec, checkpoint_filter_fn(state, _without_weights(spec))
+    if "storage_tokens" not in state or not biases:
+        return state
+    queries, _, values = torch.stack(list(biases.values())).chunk(3, dim=1)  # the keys' are masked
+    is_biased = queries.any() or values.any()
+    return state if is_biased else {name: tensor for name, tensor in state.items() if name not in biases}
 
 
 def _packed(state: State) -> State:
     """Return weights with queries, keys and values in one tensor, as their authors have them; keys may have no bias."""
     packed = dict(state)
     for name in state:
-        if not name.endswith(".attn.q.weight"):
+        place, query, kind = name.rpartition("q.")
+        if not query or not place.endswith(".attn."):
             continue
-        place = name.removesuffix("q.weight")
-        packed[f"{place}qkv.weight"] = torch.cat([packed.pop(f"{place}{letter}.weight") for letter in "qkv"])
-        if f"{place}q.bias" in packed:
-            query = packed.pop(f"{place}q.bias")
-            key = packed.pop(f"{place}k.bias", torch.zeros_like(query))
-            value = packed.pop(f"{place}v.bias")
-            packed[f"{place}qkv.bias"] = torch.cat([query, key, value])
+        key = packed.pop(f"{place}k.{kind}", torch.zeros_like(state[name]))
+        values = packed.pop(f"{place}v.{kind}")
+        packed[f"{place}qkv.{kind}"] = torch.cat([packed.pop(name), key, values])
     return packed
 
 
-Form = Callable[[State, str | None, Mapping[str, Any]], tuple[str, State]]
-FORMS: dict[str | None, Form] = {"liir": _liir, "dinov2": _dinov2, "dinov3": _dinov3, "named": _named}
-"""`form` of a family's table → (weights under the table's names, the network's name if known, the table) → the
-network's name, and its weights."""
 FAMILIES: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("families.yaml").read_text("utf-8"))
 """Name of a family → its table: rules for the names of weights, architecture, and notes; in the order of trial."""

@@ -19,7 +19,7 @@ from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.backbones import module_from_checkpoint
 from vidcorr.backbones.checkpoints import load_weights, write_checkpoint
-from vidcorr.backbones.convert import FAMILIES, FORMS, _of_family, _recipe, convert, family_of, renamed_by, report_lines
+from vidcorr.backbones.convert import FAMILIES, _recipe, convert, family_of, placed, renamed_by, report_lines
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.foreign import without_wrappers
 from vidcorr.backbones.trust import make
@@ -35,9 +35,8 @@ REAL = json.loads((GOLDEN / "checkpoint_keys.json").read_text("utf-8"))
 
 def made(family, state):
     """Return class and arguments of the module, and the weights of its network, of weights under the table's names."""
-    table = FAMILIES[family]
-    spec, weights = FORMS.get(table.get("form"), _of_family)(state, None, table)
-    return _recipe(table, spec, weights), weights
+    spec, weights = placed(FAMILIES[family], state)
+    return _recipe(FAMILIES[family], spec, weights), weights
 
 
 def network_in(module):
