@@ -223,18 +223,8 @@ def require_stride(features: Tensor, name: str, stride: int, size: tuple[int, in
     Raises:
         ValueError: naming both sizes.
     """
-    if fits(features.shape[2:], stride, size):
-        return
-    rows, columns = features.shape[1:3]
-    of_rows = max(round(size[0] / rows), 1)
-    if min(rows, columns) >= MIN_CELLS and fits((rows, columns), of_rows, size):
-        given = tuple(features.shape)
-        raise ValueError(f"{name}: gives channels last, {given}: return its map with .permute(0, 3, 1, 2)")
-    height, width = features.shape[2:]
-    found = f"{height} x {width} cells for a {size[0]} x {size[1]} image"
-    raise ValueError(f"{name}: {found} are not those of stride {stride}: cut its padding or pad its convolutions")
-
-
-def fits(cells: Sequence[int], stride: int, size: Sequence[int]) -> bool:
-    """Return whether rows and columns are those of a stride; a last incomplete cell may be dropped or kept."""
-    return all(count in (side // stride, -(-side // stride)) for count, side in zip(cells, size, strict=True))
+    for count, side in zip(features.shape[2:], size, strict=True):
+        if count not in (side // stride, -(-side // stride)):  # a last incomplete cell may be dropped or kept
+            given = f"{tuple(features.shape)} of a {size[0]} x {size[1]} image"
+            remedy = "cut its padding, pad its convolutions, or .permute(0, 3, 1, 2) a map of channels last"
+            raise ValueError(f"{name}: its map {given} has not the cells of stride {stride}: {remedy}")
