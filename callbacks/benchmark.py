@@ -332,12 +332,12 @@ class BestCheckpoint(ModelCheckpoint):
     """
 
     def __init__(self, monitor: str | None = None, save_top_k: int = 1, dirpath: str | Path | None = None) -> None:
-        self._given = (monitor, save_top_k, dirpath)
+        self._arguments = (monitor, save_top_k, dirpath)
         self._begin(monitor, "max")
 
     def _begin(self, monitor: str | None, mode: Literal["max", "min"]) -> None:
         """Set the state at the start of a fit, also of a second fit of the same callback."""
-        _, save_top_k, dirpath = self._given
+        _, save_top_k, dirpath = self._arguments
         self._is_resumed = False
         self._is_branch = False
         super().__init__(
@@ -358,7 +358,7 @@ class BestCheckpoint(ModelCheckpoint):
         benchmark_of: dict[str, BenchmarkCallback] = {}
         for benchmark in benchmarks_among(trainer):
             benchmark_of |= dict.fromkeys(benchmark.score_keys, benchmark)
-        monitor, _, dirpath = self._given
+        monitor, _, dirpath = self._arguments
         if monitor is None:
             monitor = next(iter(benchmark_of), None)
         if not benchmark_of:

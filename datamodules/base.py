@@ -59,8 +59,8 @@ class SampledDataModule(pl.LightningDataModule):
         self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
         require_at_least(1, batch_size=batch_size)
         require_at_least(0, num_workers=self.num_workers)
-        given = source if isinstance(source, list) else [source]
-        self.sources = [Path(path).expanduser() for path in given]
+        paths = source if isinstance(source, list) else [source]
+        self.sources = [Path(path).expanduser() for path in paths]
         self.source = self.sources[0]
         self.batch_size = batch_size
         self.seed = run_seed(seed)

@@ -61,7 +61,8 @@ class ColourAugmentation:
         draws = self.draw(len(frames), generator)
         frames = frames.clone()
         for turn in range(4):
-            for kind, adjust in enumerate(_ADJUSTMENTS):  # `chosen`: frames whose order has this kind now
+            for kind, adjust in enumerate(_ADJUSTMENTS):
+                # the frames that are adjusted, and in whose order this kind has its turn now
                 chosen = draws["jitter"] & (draws["order"][:, turn] == kind)
                 _replace(frames, chosen, adjust, draws["factors"][:, kind])
         # grey takes no parameter: the sigmas stand in its place

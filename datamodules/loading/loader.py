@@ -178,8 +178,8 @@ class ResumableLoader(DataLoader[BatchT]):
         if not isinstance(sampler, ClipSampler):
             return 0, 0
         epoch, taken = self.place
-        continues = self._data_before is not None and sampler.epoch == epoch
-        is_whole = taken > 0 and taken >= len(self)
+        continues = self._data_before is not None and sampler.epoch == epoch  # from a loaded place
+        is_whole = taken > 0 and taken >= len(self)  # the pass before gave all batches of its epoch
         if is_whole and (continues or not sampler.is_chosen):
             sampler.epoch = epoch + 1
         if is_whole or not continues:

@@ -208,7 +208,7 @@ def random_crops(
 
 
 def _random_box(height: int, width: int, area: tuple[float, float], attempts: list[list[float]]) -> Box:
-    """Return the box of the first attempt (of the area, the ratio, the top and the left, in [0, 1)) that fits."""
+    """Return the box of the first attempt that fits; an attempt has four draws in [0, 1): of area, ratio, top, left."""
     low = math.log(RATIOS[0])
     high = math.log(RATIOS[1])
     for fraction, log_ratio, y, x in attempts:

@@ -125,8 +125,8 @@ class SavedModule(pl.LightningModule):
             ValueError: if the file is missing or damaged, names code that is not allowed, or holds another class.
         """
         if hparams_file is not None:
-            given = load_hparams_from_yaml(hparams_file, use_omegaconf=False)
-            overrides = {**without_arguments_of_bases(cls, given), **overrides}
+            in_file = load_hparams_from_yaml(hparams_file, use_omegaconf=False)
+            overrides = {**without_arguments_of_bases(cls, in_file), **overrides}
         module = module_from_checkpoint(checkpoint_path, strict=strict is not False, **overrides)
         if not isinstance(module, cls):
             raise ValueError(f"{checkpoint_path}: holds {type(module).__name__}, not {cls.__name__}")
@@ -168,12 +168,12 @@ class SavedModule(pl.LightningModule):
         source = str(self.trainer.ckpt_path or "the checkpoint")
         check_metadata(checkpoint, source)
         saved = checkpoint.get("hyper_parameters", {})
-        given = {**self.hparams, **self.rebuilt_by}
+        own = {**self.hparams, **self.rebuilt_by}
         for name in NETWORK_ARGUMENTS:
-            ours = str(given.get(name))
+            ours = str(own.get(name))
             theirs = str(saved.get(name))
             is_path = ours.endswith(SUFFIXES) or theirs.endswith(SUFFIXES)  # the same file may lie elsewhere
-            if name in given and name in saved and ours != theirs and not is_path:
+            if name in own and name in saved and ours != theirs and not is_path:
                 rank_zero_warn(f"{source}: is of {theirs[:80]}, this model of {ours}: set model.{name}")
         # before Lightning does, whose error names no file
         load_weights(self, checkpoint["state_dict"], source, self.strict_loading)
