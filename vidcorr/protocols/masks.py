@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from .base import (
-    SET_BY_NETWORK,
     NonNegativeFloat,
     NonNegativeInt,
     OnlyIf,
@@ -18,7 +17,7 @@ from .base import (
     UnitInterval,
     UnitOf,
 )
-from .network_input import NetworkInput
+from .network_input import VideoFeatures
 
 Filter = Literal["bilinear", "bilinear-aligned", "nearest"]
 """Filters for maps: between pixel centres, between corners (align_corners), or the nearest cell."""
@@ -37,13 +36,12 @@ NEAR_FIRST = OnlyIf(
 CONTEXT = OnlyIf(lambda p: p.references is None and p.context > 0, "references is none, and context above 0")
 MIXED = OnlyIf(lambda p: p.mixture_components is not None, "mixture_components is a number")
 NORMALISED = OnlyIf(lambda p: p.normalise_labels, "normalise_labels is true")
-WHITENED = OnlyIf(lambda p: p.feature_normalisation == "whitened", "feature_normalisation is whitened")
 FEEDBACK = OnlyIf(lambda p: p.reads_feedback, "frames after the first are references")
 RESCALED = OnlyIf(lambda p: p.label_rescaling, "label_rescaling is true")
 DECODED_AT_INPUT = OnlyIf(lambda p: p.decoding_size == "input", "decoding_size is input")
 
 
-class LabelProtocol(NetworkInput):
+class LabelProtocol(VideoFeatures):
     """Base of the protocols of masks and joints: the numbers and rules by which labels propagate from frame to frame.
 
     Named protocols (`vfs`, `crw`, `dino`, …) are data, in protocols.yaml. If a source defines no values for a
@@ -76,12 +74,6 @@ class LabelProtocol(NetworkInput):
             references' weights (joints: labels sum to anything), which is 1 with a topk.
         foreground_gain: factor on the propagated channels 1…; 1 is off.
         border: treatment of the window outside the map: "exclude" leaves it out, "zero" gives it logit 0 and no label.
-        feature_normalisation: "l2" over the channels (eps 1e-12), "raw", or "whitened": l2, then components of frame 0
-            (`vidcorr.functional.propagation.comparison`), then l2.
-        whitened_channels: components that are compared, those of largest variance; None: all.
-        whitening_power: power of a component's variance that divides it; 0.5 whitens in full.
-        whitening_floor: added to a variance, as a share of the largest; above 0.
-        feature_stride: input pixels per feature cell.
         precision: data type of the compared features; labels are float32, or float64 with float64 features.
         rule: name of a user's `LabelPropagator`, which the benchmark sets; None is this project's.
         label_feedback: "soft" labels, or "hard": the argmax at input size, sampled as by "strided".
@@ -104,8 +96,6 @@ class LabelProtocol(NetworkInput):
     normalise_by: Annotated[Literal["labels", "weights"], NORMALISED] = "labels"
     foreground_gain: PositiveFloat = 1.0
     border: Literal["exclude", "zero"] = "exclude"
-    feature_normalisation: Literal["l2", "raw", "whitened"] = "l2"
-    feature_stride: Annotated[PositiveInt, SET_BY_NETWORK] = 8
     precision: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
     label_feedback: Annotated[Literal["soft", "hard"], FEEDBACK] = "soft"
     radius_unit: Annotated[Literal["cell", "pixel", "side"], RADIUS, UnitOf("radius")] = "cell"
@@ -113,9 +103,6 @@ class LabelProtocol(NetworkInput):
     mixture_above: Annotated[UnitInterval, MIXED] = 0.1
     mixture_width: Annotated[Literal["fixed", "moments"], MIXED] = "fixed"
     mixture_weights: Annotated[Literal["softmax", "mass"], MIXED] = "softmax"
-    whitened_channels: Annotated[PositiveInt | None, WHITENED] = None
-    whitening_power: Annotated[NonNegativeFloat, WHITENED] = 0.25
-    whitening_floor: Annotated[PositiveFloat, WHITENED] = 0.01
 
     kind: ClassVar[str] = "propagation"
 

@@ -5,12 +5,21 @@ Without torch, so that protocols are listed at once.
 
 from typing import Annotated, Literal
 
-from .base import READ_BY_NETWORK, SET_BY_NETWORK, EvaluationProtocol, OnlyIf, PositiveFloat, PositiveInt
+from .base import (
+    READ_BY_NETWORK,
+    SET_BY_NETWORK,
+    EvaluationProtocol,
+    NonNegativeFloat,
+    OnlyIf,
+    PositiveFloat,
+    PositiveInt,
+)
 
 ONE_SIDE = OnlyIf(lambda p: isinstance(p.input_size, int), "input_size is one number")
 NO_PAIR = OnlyIf(lambda p: not isinstance(p.input_size, tuple), "input_size is not a pair")
 ROUNDED = OnlyIf(lambda p: p.rounds_sides, "input_size is one number, or none with an input_multiple")
 RESIZED = OnlyIf(lambda p: p.input_size is not None or p.input_multiple != 1, "frames are resized")
+WHITENED = OnlyIf(lambda p: p.feature_normalisation == "whitened", "feature_normalisation is whitened")
 
 
 class NetworkView(EvaluationProtocol):
@@ -74,3 +83,23 @@ class NetworkInput(NetworkView):
         if self.input_size is None:
             return self.input_multiple != 1
         return isinstance(self.input_size, int)
+
+
+class VideoFeatures(NetworkInput):
+    """Fields that say how the features of a video's frames are compared.
+
+    Attributes:
+        feature_normalisation: "l2" over the channels (eps 1e-12), so that similarities are cosines; "raw": dot
+            products; or "whitened": l2, then components of frame 0 (`vidcorr.functional.propagation.comparison`),
+            then l2.
+        whitened_channels: components that are compared, those of largest variance; None: all.
+        whitening_power: power of a component's variance that divides it; 0.5 whitens in full.
+        whitening_floor: added to a variance, as a share of the largest; above 0.
+        feature_stride: input pixels per feature cell.
+    """
+
+    feature_normalisation: Literal["l2", "raw", "whitened"] = "l2"
+    whitened_channels: Annotated[PositiveInt | None, WHITENED] = None
+    whitening_power: Annotated[NonNegativeFloat, WHITENED] = 0.25
+    whitening_floor: Annotated[PositiveFloat, WHITENED] = 0.01
+    feature_stride: Annotated[PositiveInt, SET_BY_NETWORK] = 8

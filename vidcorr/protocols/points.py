@@ -5,8 +5,8 @@ Without torch, so that protocols are listed at once.
 
 from typing import Annotated, ClassVar, Literal
 
-from .base import SET_BY_NETWORK, Cosine, OnlyIf, PositiveFloat, PositiveInt
-from .network_input import NetworkInput
+from .base import Cosine, OnlyIf, PositiveFloat, PositiveInt
+from .network_input import VideoFeatures
 
 SOFT = OnlyIf(lambda p: p.decoding != "argmax", "decoding is not argmax")
 LOCAL = OnlyIf(lambda p: p.decoding == "soft_argmax", "decoding is soft_argmax")
@@ -15,7 +15,7 @@ BY_CYCLE = OnlyIf(lambda p: "cycle" in p.occlusion, "occlusion is by cycle")
 STRIDED = OnlyIf(lambda p: p.query_mode == "strided", "query_mode is strided")
 
 
-class PointProtocol(NetworkInput):
+class PointProtocol(VideoFeatures):
     """Every number and rule that affects a point-tracking score.
 
     Named protocols are data, in protocols.yaml. All coordinates are raster coordinates: the first pixel's centre is at
@@ -27,7 +27,6 @@ class PointProtocol(NetworkInput):
         decoding: similarity map to position: "argmax": centre of the best cell; "soft_argmax": mean of the cells
             around it, weighted by the softmax; "expectation": the same over all cells.
         temperature: divides the similarities before the softmax; None: the square root of the number of channels.
-        feature_normalisation: "l2": similarities are cosines; "raw": dot products.
         decoding_radius: radius of "soft_argmax", cells; the distance is strictly below it.
         occlusion: "none": all points are predicted visible, so OA is the fraction of visible points, whatever the
             network, and AJ counts every hidden point as a false prediction; "similarity": hidden if the
@@ -41,7 +40,6 @@ class PointProtocol(NetworkInput):
             in which it is visible.
         query_stride: frames from one set of queries to the next, for "strided".
         scored_size: height and width of the frame in which distances are measured, pixels.
-        feature_stride: pixels per feature cell.
         first_size: (height, width) to which frames are resized before `input_size`: by torch's bilinear filter on
             floats, without smoothing, and truncated to 8 bits (OmniProbe). None: no first resize.
 
@@ -52,7 +50,6 @@ class PointProtocol(NetworkInput):
     tracking: Literal["direct", "chained"]
     decoding: Literal["argmax", "soft_argmax", "expectation"]
     temperature: Annotated[PositiveFloat | None, SOFT] = 0.05
-    feature_normalisation: Literal["l2", "raw"] = "l2"
     decoding_radius: Annotated[PositiveFloat, LOCAL] = 5.0
     occlusion: Literal["none", "similarity", "cycle", "similarity+cycle"] = "none"
     similarity_threshold: Annotated[Cosine, BY_SIMILARITY] = 0.5
@@ -60,7 +57,6 @@ class PointProtocol(NetworkInput):
     query_mode: Literal["first", "strided"] = "first"
     query_stride: Annotated[PositiveInt, STRIDED] = 5
     scored_size: PositiveInt = 256
-    feature_stride: Annotated[PositiveInt, SET_BY_NETWORK] = 8
     first_size: tuple[PositiveInt, PositiveInt] | None = None
 
     kind: ClassVar[str] = "points"

@@ -100,7 +100,7 @@ class TrackingJob:
         """Return the positions of descriptors `(N, C)` in a frame's features: x, y `(N, 2)` in cells."""
         protocol = self.protocol
         temperature = protocol.temperature or math.sqrt(len(features))
-        normalise = protocol.feature_normalisation == "l2"
+        normalise = protocol.feature_normalisation != "raw"
         bytes_of_map = 16 * features[0].numel()  # the similarity and three copies that decoding makes, in float32
         positions: list[Tensor] = []
         for part in descriptors.split(at_once(features.device, bytes_of_map)):

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ...protocols import PointProtocol
 from ..device import to_device
+from ..propagation.comparison import whitened_by
 from .job import Features, TrackingJob
 from .matching import cell_centres
 
@@ -58,6 +59,8 @@ def track_points(
     times = queries[:, 0]
     if ((times.round() < 0) | (times.round() >= frames)).any():
         raise ValueError(f"queries must lie in frames 0 to {frames - 1}, got {times.tolist()}")
+    if protocol.feature_normalisation == "whitened":
+        features = _whitened(features, protocol)
     around = covered_size or (protocol.scored_size, protocol.scored_size)
     job = TrackingJob(features, frames, queries.cpu(), around, protocol, both_directions)
     if len(queries):
@@ -67,6 +70,12 @@ def track_points(
     if not both_directions:
         occluded |= torch.arange(frames) < job.starts[:, None]
     return PointTracks(job.positions, occluded, job.similarity)
+
+
+def _whitened(features: Features, protocol: PointProtocol) -> Features:
+    """Return the features of frames, whitened by frame 0."""
+    components = whitened_by(features(0).float(), protocol)
+    return lambda t: components(features(t).float())
 
 
 def _hidden(job: TrackingJob) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ...protocols import LabelProtocol
+from ...protocols.network_input import VideoFeatures
 
 FeatureMap = Callable[[Tensor], Tensor]
 """A map of the features of a frame."""
@@ -50,6 +51,18 @@ def of_unit_length(features: Tensor) -> Tensor:
     return features / features.square().sum(-3, keepdim=True).sqrt().clamp_min(1e-12)
 
 
+def whitened_by(first: Tensor, protocol: VideoFeatures) -> FeatureMap:
+    """Return the map of features (C, h, w) to whitened components of a video's first frame, of unit length.
+
+    Args:
+        first: (C, h, w), features of the first frame.
+        protocol: number of components, power and floor.
+    """
+    unit = of_unit_length(first)
+    components = whitening(unit, protocol.whitened_channels, protocol.whitening_power, protocol.whitening_floor)
+    return lambda features: of_unit_length(components(of_unit_length(features)))
+
+
 def comparison(first: Tensor, protocol: LabelProtocol) -> FeatureMap:
     """Return the map of features of a video's frames to what the protocol compares.
 
@@ -62,18 +75,16 @@ def comparison(first: Tensor, protocol: LabelProtocol) -> FeatureMap:
     """
     dtype: torch.dtype = getattr(torch, protocol.precision)
     computed = torch.float64 if dtype == torch.float64 else torch.float32
-    rule = protocol.feature_normalisation
-    components: FeatureMap | None = None
-    if rule == "whitened":
-        unit = of_unit_length(first.to(computed))
-        components = whitening(unit, protocol.whitened_channels, protocol.whitening_power, protocol.whitening_floor)
+    normalised: FeatureMap | None = None
+    if protocol.feature_normalisation == "whitened":
+        normalised = whitened_by(first.to(computed), protocol)
+    elif protocol.feature_normalisation == "l2":
+        normalised = of_unit_length
 
     def compared(features: Tensor) -> Tensor:
         features = features.to(computed)
-        if rule != "raw":
-            features = of_unit_length(features)
-        if components is not None:
-            features = of_unit_length(components(features))
+        if normalised is not None:
+            features = normalised(features)
         return features.to(dtype).permute(1, 2, 0).contiguous()
 
     return compared

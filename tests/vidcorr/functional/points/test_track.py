@@ -13,6 +13,7 @@ from vidcorr.functional import device, track_points
 from vidcorr.functional.points import job as job_module, track
 from vidcorr.functional.points.matching import sample_features
 from vidcorr.functional.points.track import bilinear_corners
+from vidcorr.functional.propagation.comparison import whitened_by
 from vidcorr.protocols import PointProtocol
 
 FRAMES, CELLS, CELL = 6, 16, 8
@@ -24,7 +25,7 @@ def protocol(name, **changes):
     return PointProtocol.named(name, "tap_vid").with_changes(**{"scored_size": CELLS * CELL, **changes})
 
 
-SHARP = {"gmrw-chained": {"feature_normalisation": "l2"}}
+SHARP = {name: {"feature_normalisation": "l2"} for name in ("gmrw-chained", "vidcorr")}
 """Changes under which random features are told apart, with a low temperature."""
 
 
@@ -62,6 +63,16 @@ def test_points_are_found_in_both_directions_in_time_or_only_ahead(moving, name)
     assert torch.equal(ahead.occluded, before)
     assert torch.equal(ahead.points[before], queries[:, None, [2, 1]].expand_as(truth)[before])
     assert (ahead.points - truth)[~before].norm(dim=-1).max() < 1.5
+
+
+def test_features_are_whitened_by_frame_0(moving):
+    queries, _ = queries_and_truth([3])
+    drifting = moving + torch.arange(FRAMES).view(-1, 1, 1, 1) * moving[0, :, :1, :1]
+    rules = protocol("vidcorr")
+    tracks = track_points(drifting.__getitem__, FRAMES, queries, rules)
+    whitened = [*map(whitened_by(drifting[0], rules), drifting)]
+    expected = track_points(whitened.__getitem__, FRAMES, queries, protocol("vidcorr", **SHARP["vidcorr"]))
+    torch.testing.assert_close(tracks.points, expected.points)
 
 
 @pytest.mark.parametrize("name", ["vidcorr", "gmrw-chained"])
