@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from ..description import IMAGENET_MEAN, IMAGENET_STD, REMEDY, Input
 from ..errors import printable
 from ..videos.files import require_one_of
-from .checkpoints import load_weights, write_checkpoint
+from .checkpoints import METADATA_KEY, load_weights, read_content, write_checkpoint
 from .encoder import Encoder
-from .foreign import State, choice_rows, fitted, positions_resampled, read_foreign, without_wrappers
+from .foreign import State, choice_rows, fitted, positions_resampled, weights_in, without_wrappers
 from .networks import EncoderSpec, torchvision_resnets
 from .trust import LONGEST, Recipe, allow, import_path, make
 
@@ -64,7 +64,11 @@ def convert(
     output = Path(output)
     if output.suffix != ".ckpt" or output.resolve() == Path(foreign).resolve():
         raise ValueError(f"{output}: the name of the checkpoint to write ends with .ckpt, and is not the source's")
-    weights, place, others = read_foreign(foreign, entry)
+    content = read_content(foreign)
+    if isinstance(content, dict) and content.get(METADATA_KEY) is not None:
+        raise ValueError(f"{foreign}: already a checkpoint of vidcorr, no conversion is needed")
+    given, place, others = weights_in(content, foreign, entry)
+    weights = without_wrappers(given)
     if architecture is not None:
         allow(architecture)
     elif kind == "named":

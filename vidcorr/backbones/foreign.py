@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from .checkpoints import METADATA_KEY, read_content, without_prefix
-from .trust import whole_names
+from .checkpoints import without_prefix
+from .trust import LONGEST
 
 State = dict[str, Tensor]
 ENTRIES = ("state_dict", "teacher", "model", "model_state_dict", "network", "net")
@@ -25,7 +25,7 @@ class ForeignWeights(NamedTuple):
     """Weights of a file.
 
     Attributes:
-        state: original name → tensor; from `read_foreign` without DataParallel's and torch.compile's prefixes.
+        state: original name → tensor.
         entry: place of the weights in the file, `state_dict` or `ema.module`; "" for a file of weights alone.
         others: places of other weights in the file.
     """
@@ -39,44 +39,32 @@ def choice_rows(entry: str, others: Sequence[str]) -> list[tuple[str, str]]:
     """Return which weights of a file are taken, and which others lie beside them, as named lines."""
     rows = [("taken", entry)]
     if others:
-        rows.append(("beside", f"{whole_names(others)}: left out; vidcorr convert --entry NAME takes one"))
+        rows.append(("beside", f"{', '.join(others)[:LONGEST]}: left out; vidcorr convert --entry NAME takes one"))
     return rows
 
 
-def read_foreign(path: str | Path, entry: str | None = None) -> ForeignWeights:
-    """Read the weights of a file, as `read_content`.
+def weights_in(content: object, path: str | Path, entry: str | None = None) -> ForeignWeights:
+    """Return the weights in the content of a file.
 
     Args:
-        path: the file.
+        content: content of the file.
+        path: the file, for messages.
         entry: place of the weights in the file; None takes the only one, or the first of `ENTRIES`.
-
-    Raises:
-        ValueError: if the file is missing or damaged, holds other types, or lacks the entry.
-    """
-    content = read_content(path)
-    if isinstance(content, Mapping) and content.get(METADATA_KEY) is not None:
-        raise ValueError(f"{path}: already a checkpoint of vidcorr, no conversion is needed")
-    weights = weights_in(content, path, entry)
-    return weights._replace(state=without_wrappers(weights.state))
-
-
-def weights_in(content: object, path: str | Path, entry: str | None = None) -> ForeignWeights:
-    """Return the weights in the content of a file, as `read_foreign`.
 
     Raises:
         ValueError: one line, if there are none, several without a preferred one, or none of the entry.
     """
     states = states_in(content)
+    held = ", ".join(states)[:LONGEST]
     if not states:
         raise ValueError(f"{path}: holds no weights, a mapping of names to tensors")
     if entry is None:
         preferred = [name for name in ENTRIES if name in states]
         if len(states) > 1 and not preferred:
-            held = whole_names(states)
             raise ValueError(f"{path}: holds several sets of weights: {held}; vidcorr convert --entry NAME takes one")
         entry = (preferred or list(states))[0]
     if entry not in states:
-        raise ValueError(f"{path}: has no weights under {entry}; it has {whole_names(states)}")
+        raise ValueError(f"{path}: has no weights under {entry}; it has {held}")
     others = [name for name in states if name != entry]
     return ForeignWeights(states[entry], entry, others)
 

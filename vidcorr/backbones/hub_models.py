@@ -191,8 +191,6 @@ def preprocessor_input(name: str) -> Input | None:
     except OSError:
         return None
     source = f"{PREPROCESSOR} of {Path(name).name}"
-    if fields.get("do_normalize") is False:
+    if not fields.get("do_normalize", True):
         return Input(source=source)
-    if "image_mean" not in fields:
-        return None
-    return Input.of(fields["image_mean"], fields["image_std"], source)
+    return Input.of(fields["image_mean"], fields["image_std"], source) if "image_mean" in fields else None

@@ -34,9 +34,7 @@ TORCH_HUB = "torchhub"
 SCRIPT = "__main__"
 """Module of a script or notebook."""
 LONGEST = 300
-"""Most letters of a name or a line from a file in a message."""
-MOST_NAMES = 8
-"""Most names in a message."""
+"""Most letters of a file's names, or of a line from it, in a message."""
 Recipe = dict[str, Any]
 """`class_path` of a class and `init_args` of its constructor, plain types."""
 WORD = re.compile(r"[\w+-]*")
@@ -95,7 +93,7 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
     raise ValueError(
         f"{source}: names code from outside this project and the working directory, or code that lies beside it; "
         "if it is yours, run from its folder; "
-        f"if you trust it, add --allow {whole_names(refused, ' ')} (in Python vidcorr.backbones.trust.allow)"
+        f"if you trust it, add --allow {' '.join(refused)[:LONGEST]} (in Python vidcorr.backbones.trust.allow)"
     )
 
 
@@ -320,31 +318,20 @@ def import_named(module: str, name: str, what: str) -> Any:
             f"{what}: {module} is a path: name it as a module, {Path(module).stem}:{name}, from its folder"
         )
     _search_working_directory()
-    remedy = "run from its folder, or set PYTHONPATH"
     try:
-        found = importlib.import_module(module)
+        return getattr(importlib.import_module(module), name)
     except SystemExit as error:
-        main = 'put what it runs below if __name__ == "__main__":'
-        raise ValueError(f"{what}: cannot import {module}, which parses arguments or exits: {main}") from error
-    except (ImportError, ValueError) as error:
-        raise ValueError(f"{what}: cannot import it ({error}); {remedy}") from error
-    try:
-        return getattr(found, name)
-    except AttributeError as error:
+        remedy = 'put what it runs below if __name__ == "__main__":'
+        raise ValueError(f"{what}: cannot import {module}, which parses arguments or exits: {remedy}") from error
+    except (ImportError, ValueError, AttributeError) as error:
         # perhaps another module than the user's file of this name
-        raise ValueError(f"{what}: cannot import it ({error}); {remedy}; {found} was imported") from error
+        remedy = f"run from its folder, or set PYTHONPATH; {sys.modules.get(module, 'no module')} was imported"
+        raise ValueError(f"{what}: cannot import it ({error}); {remedy}") from error
 
 
 def _search_working_directory() -> None:
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # at the end, to hide no other module; the installed command lacks the folder
-
-
-def whole_names(names: Iterable[str], between: str = ", ") -> str:
-    """Return the first names of a list for a message, and the number of the others."""
-    given = [name[:LONGEST] for name in names]
-    others = len(given) - MOST_NAMES
-    return between.join(given[:MOST_NAMES]) + (f" and {others} more" if others > 0 else "")
 
 
 def reason(error: BaseException) -> str:
