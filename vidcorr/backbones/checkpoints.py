@@ -128,7 +128,7 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _read_safetensors(path: Path, whole: bool) -> dict[str, Any]:
-    """Read safetensors as a checkpoint."""
+    """Read safetensors as a checkpoint; if not `whole`, its metadata alone."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:

@@ -129,14 +129,14 @@ def positions_resampled(state: State, network: nn.Module, source: str | Path) ->
         source: the file, for messages.
     """
     for name, own in network.state_dict().items():
-        given = state.get(name, own)
+        of_file = state.get(name, own)
         place, _, last = name.rpartition(".")
-        if last != "pos_embed" or own.ndim != 3 or given.shape == own.shape:
+        if last != "pos_embed" or own.ndim != 3 or of_file.shape == own.shape:
             continue
         grid = getattr(getattr(network.get_submodule(place), "patch_embed", None), "grid_size", (0, 0))
         leading = own.shape[1] - grid[0] * grid[1]  # of class and register tokens
-        side = math.isqrt(given.shape[1] - leading)
-        if leading + side**2 != given.shape[1] or grid == (0, 0):  # loading refuses the shape
+        side = math.isqrt(of_file.shape[1] - leading)
+        if leading + side**2 != of_file.shape[1] or grid == (0, 0):  # loading refuses the shape
             continue
         from timm.layers import resample_abs_pos_embed
 

@@ -123,7 +123,8 @@ def outputs_of(model: Any, images: Tensor) -> tuple[Tensor | None, list[Tensor]]
     """
     states: list[Tensor] = []
 
-    def keep(block: nn.Module, given: object, output: Any) -> None:
+    def keep(block: nn.Module, inputs: object, output: Any) -> None:
+        """Hook of a block: keep its output."""
         states.append(output[0] if isinstance(output, tuple) else output)
 
     options = {"return_dict": True}

@@ -126,8 +126,8 @@ class EncoderSpec:
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `FrozenEncoder` that the text gives."""
-        given = {"stage": self.stage, "stride": self.stride, "pretrained": self.pretrained}
-        return {"spec": self.spec} | {name: value for name, value in given.items() if value}
+        further = {"stage": self.stage, "stride": self.stride, "pretrained": self.pretrained}
+        return {"spec": self.spec} | {name: value for name, value in further.items() if value}
 
     def identity(self) -> dict[str, Any]:
         """Return view, stated input and weights: the bytes of a checkpoint, or a name with its seed."""

@@ -105,9 +105,10 @@ class MapExtractor(FeatureExtractor):
         return self._map_by(getattr(self.network, "exemplar", self.network), self.prepared(crops))
 
     def _map_by(self, function: Callable[[Tensor], Any], images: Tensor) -> Tensor:
-        given = images[:, :, None] if self.takes_clips else images  # a clip of one frame
+        """Return the map of the stage, from the output that a function makes of images."""
+        batch = images[:, :, None] if self.takes_clips else images  # a clip of one frame
         with eval_mode(self.network):
-            output = function(given)
+            output = function(batch)
         maps = self._maps_in(output, images.shape[2:])
         if self.stage != OUTPUT:
             self.require_stages(maps)

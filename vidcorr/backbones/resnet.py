@@ -173,12 +173,17 @@ def remove_strides(blocks: nn.Module) -> None:
 
 
 def _dilate_as_siamfc(network: nn.Module, as_released: bool) -> None:
-    """Dilate the 3×3 convolutions of res4 and res5, in place; `as_released`: as in VFS's code (`ResNetExtractor`)."""
+    """Dilate the 3×3 convolutions of res4 and res5, in place.
+
+    `as_released`, as in VFS's code: only the first one of each block, and half the dilation in a stage's first block.
+    """
     for name, of_stage in SIAMFC_DILATION.items():
         for index, block in enumerate(network.get_submodule(LAYER_OF_STAGE[name]).children()):
             dilation = of_stage // 2 if as_released and index == 0 else of_stage
-            of_block = [each for each in convolutions_of(block) if each.kernel_size == (3, 3)]
-            for convolution in of_block[:1] if as_released else of_block:
+            dilated = [each for each in convolutions_of(block) if each.kernel_size == (3, 3)]
+            if as_released:
+                dilated = dilated[:1]
+            for convolution in dilated:
                 convolution.dilation = convolution.padding = (dilation, dilation)
                 convolution._reversed_padding_repeated_twice = [dilation] * 4  # for padding modes other than zeros
 

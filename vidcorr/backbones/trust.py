@@ -185,12 +185,12 @@ def check_names(recipe: object, source: str | Path) -> Recipe:
     arguments = content.get("init_args", {})
     if not isinstance(class_path, str) or not isinstance(arguments, Mapping):
         raise ValueError(f"{source}: is damaged: it names no class with arguments")
-    given = own_arguments(arguments)
-    accepted = {"class_path": class_path, "init_args": given}
+    own = own_arguments(arguments)
+    accepted = {"class_path": class_path, "init_args": own}
     refuse(named_code(accepted), source)
     for name in NETWORK_ARGUMENTS:
-        spec = str(given.get(name) or "raw_colour")
-        if ":" not in spec and spec != "raw_colour" and given.get(NESTED) is None:
+        spec = str(own.get(name) or "raw_colour")
+        if ":" not in spec and spec != "raw_colour" and own.get(NESTED) is None:
             raise ValueError(f"{source}: names another file as its encoder, {spec}; a checkpoint must hold its encoder")
     return accepted
 

@@ -161,7 +161,8 @@ class ViTExtractor(FeatureExtractor):
 def gives_blocks(network: nn.Module) -> bool:
     """Return whether a network gives the tokens of its blocks by DINO's `get_intermediate_layers`.
 
-    Not for a subclass with a `forward` of its own: its map is the output of this `forward`.
+    Not for a subclass with a `forward` of its own: its map is the output of this `forward`. So the first class that
+    defines one of the two methods decides, the network's own class first.
     """
     has_blocks = all(hasattr(network, part) for part in ("blocks", "get_intermediate_layers"))
     if not has_blocks or patch_of(network) is None:
