@@ -87,7 +87,7 @@ class Kernel(NamedTuple):
         return (largest + TINY) / LARGEST_INTEGER if self.sketches is torch.int16 else 1.0
 
     def excess(self, channels: int, length: int) -> float:
-        """Return what the product q·k of two vectors can exceed their bound by, relative to the largest |q| |k|.
+        """Return by how much a product q·k can exceed its bound by sketches, as a share of the largest |q| |k|.
 
         In float32 that is the rounding of the sketches, of both sums and of the threshold.
 
