@@ -115,7 +115,7 @@ class LinearProbe(CorrespondenceModule):
                 _scale_gradient(parameter, self.weight_decay)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """SGD; for LARS over scaled gradients, which contain the weight decay already."""
+        """SGD by the rates of MoCo or SimSiam; of SimSiam without weight decay, which the scaled gradients contain."""
         if self.protocol == "simsiam":
             return self.sgd_with_cosine(self.base_lr, 0.0, self.momentum)
         lr = self.rate_of_batch(self.base_lr)

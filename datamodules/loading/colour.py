@@ -109,6 +109,7 @@ def adjust_hue(frames: Tensor, shift: Tensor) -> Tensor:
     largest = torch.maximum(torch.maximum(red, green), blue)
     smallest = torch.minimum(torch.minimum(red, green), blue)
     chroma = largest - smallest
+    # the hue times the chroma, divided once for all three cases
     blue_or_green = torch.where(largest == green, blue - red + 2 * chroma, red - green + 4 * chroma)
     hue = torch.where(largest == red, green - blue, blue_or_green).div_(torch.where(chroma > 0, chroma, 1))
     hue = hue.add_(6 * shift).remainder_(6)

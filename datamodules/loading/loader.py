@@ -157,7 +157,7 @@ class ResumableLoader(DataLoader[BatchT]):
         return {"epoch": epoch, "batches": batches, "data": self._data()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Let the next pass begin at a place; if `set_epoch` chooses another epoch, at its start."""
+        """Let the next pass begin at a place; if `set_epoch` has chosen another epoch, at the start of that epoch."""
         if not isinstance(self.sampler, ClipSampler):  # Lightning's `overfit_batches` has replaced it
             return
         self.place = (state_dict["epoch"], state_dict["batches"])

@@ -117,6 +117,7 @@ class MapExtractor(FeatureExtractor):
         if len(maps) > 1 and OUTPUT not in maps:
             shapes = ", ".join(f"{name} {tuple(each.shape)}" for name, each in maps.items())
             raise NoSuchMap(f"{self.network_name}: gives several maps, choose one as stage: {shapes}")
+        # the one map; an output without a map is refused where a map is required
         features: Tensor = maps.get(OUTPUT, next(iter(maps.values()), output))
         return features
 

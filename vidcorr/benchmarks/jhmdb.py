@@ -91,7 +91,7 @@ class JhmdbBenchmark(Benchmark):
         for frame, positions in zip(sequence.frames, prediction.tolist(), strict=True):
             for name, position in zip(JOINTS, positions, strict=True):
                 lines.append([frame.stem, name, *fixed(position, 3)])
-        output.table(f"predictions/{sequence.name}.csv", csv_text(lines))
+        output.text(f"predictions/{sequence.name}.csv", csv_text(lines))
         counts = pck_counts(prediction, annotated, counting=protocol.keypoint_counting, size=sequence.size).tolist()
         return [Row(video=sequence.name, values=pck_scores([counts]), counts={"joints": counts})]
 

@@ -132,7 +132,7 @@ class MaskBenchmark(Benchmark):
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the scores of the data set by its rules, from the values of the objects."""
-        return self.scoring_rules.table(values_of_objects(in_order(rows)))
+        return self.scoring_rules.scores(values_of_objects(in_order(rows)))
 
     def doubts(self, rows: Sequence[Row], scores: Mapping[str, float]) -> list[str]:
         """Return sentences on undefined scores, by the rules."""

@@ -123,7 +123,7 @@ class MatchBenchmark(PairBenchmark):
             points = sum(int(row.values["Points"]) for row in rows)
             known = {key: score for key, score in self.scores(rows).items() if not math.isnan(score)}
             lines.append({"Category": category, "Pairs": len(rows), "Points": points} | known)
-        output.table("per_category.csv", csv_of_records(lines))
+        output.text("per_category.csv", csv_of_records(lines))
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ class OtbBenchmark(Benchmark):
         overlap = box_iou(boxes, sequence.boxes).tolist()
         pictures.close({"overlap": (range(len(boxes)), overlap)})
         lines = [fixed(box, 3) for box in found]  # in the format of the GOT-10k toolkit
-        output.table(f"predictions/{sequence.name}.txt", csv_text(lines, "\n"))
+        output.text(f"predictions/{sequence.name}.txt", csv_text(lines, "\n"))
         counts = one_pass_counts(boxes, sequence.boxes)
         return [Row(video=sequence.name, values=one_pass_scores([counts["curves"]]), counts=counts)]
 

@@ -48,7 +48,7 @@ class Output:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_ids(path, ids.numpy(), DAVIS_COLOURS)
 
-    def table(self, path: str, text: str) -> None:
+    def text(self, path: str, text: str) -> None:
         """Write a text file of the run."""
         if self.folder is not None:
             file = self.folder / path

@@ -116,7 +116,7 @@ class PairBenchmark(Benchmark):
                 pictures.add(matched.drawn())
         if pictures is not None:
             pictures.close()
-        output.table(f"predictions/{sequence.name}.json", json.dumps(predictions) + "\n")
+        output.text(f"predictions/{sequence.name}.json", json.dumps(predictions) + "\n")
         return rows
 
     def facts(self, rows: Sequence[Row], matcher: Any) -> dict[str, Any]:

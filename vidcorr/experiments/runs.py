@@ -444,7 +444,7 @@ def digest_of_training(config: Any) -> str:
         batch = arguments.pop("batch_size", None)
     devices = content["trainer"].get("devices", "auto")
     number = len(devices) if isinstance(devices, list) else devices
-    if str(number).isdecimal() and isinstance(batch, int):
+    if str(number).isdecimal() and isinstance(batch, int):  # from here on the global batch
         batch *= int(number) * int(content["trainer"].get("num_nodes") or 1)
     elif number not in ("auto", -1, "-1"):  # such as "0,1": the global batch is not known here
         batch = [batch, devices]

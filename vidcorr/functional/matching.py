@@ -210,8 +210,8 @@ def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
 def upsampled_norms(features: Tensor, size: Size) -> Tensor:
     """Return the lengths of features after bilinear upsampling, without upsampling them.
 
-    The squared length is a parabola between neighbouring cells, in x and in y. It follows from the values at the cells
-    and halfway between them.
+    Between neighbouring cells a feature is linear in x and in y, so its squared length is a parabola. Three values give
+    a parabola: those at both cells, and halfway between them.
 
     Args:
         features: `(C, h, w)`.

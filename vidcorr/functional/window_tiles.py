@@ -148,7 +148,7 @@ class TileGrid:
 
     def queries(self, maps: Tensor) -> Tensor:
         """Cut maps into tiles: `(B, h, w, D)` → `(B, rows, columns, queries, D)`, zero beyond the map."""
-        below, right = self._missing
+        below, right = self._beyond_map
         tiles = self._cut(F.pad(maps, (0, 0, 0, right, 0, below)))
         return tiles.transpose(2, 3).flatten(3, 4)
 
@@ -170,7 +170,8 @@ class TileGrid:
 
     def halos(self, padded: Tensor) -> Tensor:
         """Return the halos of all tiles as a view: `(B, *padded, D)` → `(B, rows, columns, *halo, D)`."""
-        below, right = self._missing
+        below, right = self._beyond_map
+        # up to the end of the last halo, since `padded` may be longer
         rows = slice(self.map_size[0] + below + 2 * self.reach)
         columns = slice(self.map_size[1] + right + 2 * self.reach)
         height, width = self.halo_size
@@ -266,7 +267,7 @@ class TileGrid:
         return maps.unflatten(2, (-1, columns)).unflatten(1, (-1, rows))
 
     @property
-    def _missing(self) -> tuple[int, int]:
+    def _beyond_map(self) -> tuple[int, int]:
         """Rows and columns that the last tiles have beyond the map."""
         height, width = self.map_size
         rows, columns = self.tile_size

@@ -170,4 +170,4 @@ def davis_scores(rows: Sequence[Values]) -> Values:
     """Return the means over all objects; NaN without any."""
     if not rows:
         return dict.fromkeys((score.name for score in DAVIS.declared), math.nan)
-    return DAVIS.table({("", number): values for number, values in enumerate(rows)})
+    return DAVIS.scores({("", number): values for number, values in enumerate(rows)})

@@ -44,11 +44,11 @@ class YoutubeVosRules(Rules):
                 plan[number] = later
         return plan
 
-    def table(self, objects: ObjectValues) -> Values:
+    def scores(self, objects: ObjectValues) -> Values:
         """Return `Overall` and J and F of seen and unseen categories; means over all objects without categories."""
         videos, unseen, _ = self.metadata
         if not videos:
-            return super().table(objects)
+            return super().scores(objects)
         groups: dict[str, list[Values]] = {"Seen": [], "Unseen": []}
         for (video, number), values in objects.items():
             of_video = videos.get(video, {}).get("objects", {})
@@ -152,7 +152,7 @@ class LvosRules(Rules):
         variation = math.sqrt(round(variance, 4))  # rounded as by the official code
         return {"J-Mean": mean(frames[:, 0]), "F-Mean": mean(frames[:, 1]), "V-Mean": variation}
 
-    def table(self, objects: ObjectValues) -> Values:
+    def scores(self, objects: ObjectValues) -> Values:
         """Return the means over objects of seen and of unseen videos, and the means of both."""
         groups: dict[str, list[Values]] = {"seen": [], "unseen": []}
         for (video, _), values in objects.items():
@@ -234,7 +234,7 @@ class MoseV2Rules(Rules):
                 values[f"{kind}_{name}-Mean"] = mean(np.array(means))
         return values
 
-    def table(self, objects: ObjectValues) -> Values:
+    def scores(self, objects: ObjectValues) -> Values:
         """Return the means over all objects; disappear and reappear over the objects with runs of them."""
 
         def over_objects(name: str) -> float:
@@ -311,9 +311,9 @@ class VosBenchmarkRules(Rules):
         boundary = float(np.mean(frames[first:, 1]))
         return {"J-Mean": region, "F-Mean": boundary}
 
-    def table(self, objects: ObjectValues) -> Values:
+    def scores(self, objects: ObjectValues) -> Values:
         """Return the means over all objects."""
-        scores = super().table(objects)
+        scores = super().scores(objects)
         return {name.removesuffix("-Mean"): score for name, score in scores.items()}
 
 

@@ -102,7 +102,7 @@ class Rules:
         refuses_unknown: an id that is no object of the video is an error; otherwise it matches nothing.
         tolerates_gaps: as many ids as the first mask has may be missing below its largest; otherwise none may.
         missing_video: treatment of a video without predictions, where the user allows it.
-        pooled: `table` returns other scores than plain means over all objects, or under other names than the columns'.
+        pooled: `scores` returns other scores than plain means over all objects, or under other names than the columns'.
         folder_per_object: masks lie in a folder per object, and objects may overlap; otherwise a frame has an image.
         has_unseen_videos: scores are of videos that training has seen, and of those that it has not.
         unranked: scores without a best value; of all others more is better.
@@ -134,7 +134,7 @@ class Rules:
     def declared(self) -> tuple[Score, ...]:
         """The scores of the rules where no metadata group the objects, the means first."""
         values_of_lost_object = self.summarise(np.zeros((4, len(self.measures))))  # only their names are read
-        names = replace(self, read_metadata=Metadata).table({("", 1): values_of_lost_object})
+        names = replace(self, read_metadata=Metadata).scores({("", 1): values_of_lost_object})
         return self.declare(sorted(names, key=lambda name: not name.endswith("Mean")))
 
     def doubts(self, scores: Values) -> list[str]:
@@ -223,7 +223,7 @@ class Rules:
             values[f"{measure}-Decay"] = decay
         return values
 
-    def table(self, objects: ObjectValues) -> Values:
+    def scores(self, objects: ObjectValues) -> Values:
         """Return the scores of a data set from the values of its objects: by default the means over all objects."""
         names = next(iter(objects.values()))
         scores = {name: mean(column(objects.values(), name)) for name in names}
@@ -250,7 +250,7 @@ class DavisRules(Rules):
         return (ids > 0).astype(np.uint8) if self.merged else ids
 
     def plan(self, video: AnnotatedVideo) -> Plan:
-        """Return the plan of `Rules`; merged ids are object 1."""
+        """Return the plan of `Rules`; if ids are merged, object 1 alone, if the first mask shows any."""
         if not self.merged:
             return super().plan(video)
         has_object = bool(set(video.shown(video.frames[0])) - {255})

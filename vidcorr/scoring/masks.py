@@ -76,7 +76,7 @@ def score(
 
     def scores_of(rows: Sequence[Row]) -> Values:
         """Return the scores of the data set from rows, by the rules."""
-        return chosen.table(values_of_objects(rows))
+        return chosen.scores(values_of_objects(rows))
 
     with errors_at(meta, *WRONG_JSON):
         scores = scores_of(rows)

@@ -75,7 +75,7 @@ def feature_pictures(
             tinted = 0.85 * enlarged(colours(features[None])[0]) + 0.15 * frame.float().mean(0) / 255
             pictures = {"frame": as_picture(frame), "colours": as_picture(tinted)}
             if place is not None:
-                cells = np.array(first.shape[:2]) / covered_size * size / stream.size  # per pixel of the video
+                cells = np.array(first.shape[:2]) / covered_size * size / stream.size  # cells per pixel of the video
                 row, column = ((place[::-1] + 0.5) * cells).astype(int)
                 mean = (first @ first[row, column]).mean()
                 cosines = F.normalize(compared(features), dim=2) @ first[row, column]

@@ -63,7 +63,7 @@ def shown_order(pictures: Iterable[tuple[int, Picture]]) -> list[int]:
 
 
 def _mpeg4(packet: bytes) -> Picture | None:
-    """MPEG-4 part 2: a single coded picture; packed B-pictures, and the empty pictures in their places, are not."""
+    """Return the picture of an MPEG-4 part 2 packet; None for packed B-pictures, and empty pictures in their place."""
     if packet.count(_VOP_START) != 1:
         return None
     _, _, after = packet.partition(_VOP_START)
@@ -76,7 +76,7 @@ def _mpeg4(packet: bytes) -> Picture | None:
 
 
 def _mpeg2(packet: bytes) -> Picture | None:
-    """MPEG-1 and MPEG-2: a single picture; two fields in a packet are uncertain."""
+    """Return the picture of a packet of MPEG-1 or MPEG-2; None for two fields in a packet."""
     _, _, content = packet.partition(_PICTURE_START)
     if packet.count(_PICTURE_START) != 1 or len(content) < 2:
         return None
@@ -86,7 +86,7 @@ def _mpeg2(packet: bytes) -> Picture | None:
 
 
 def _vp8(packet: bytes) -> Picture | None:
-    """VP8: a picture whose header says that it is shown; alternate references are not."""
+    """Return the picture of a packet of VP8; None if its header says that it is not shown: an alternate reference."""
     if not packet:
         return None
     is_shown = packet[0] & 0b10000  # show_frame

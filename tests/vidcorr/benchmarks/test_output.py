@@ -31,7 +31,7 @@ def test_five_frames_from_the_first_object_on_are_drawn_of_eight_sequences_and_e
 
 
 def test_tables_and_archives_lie_in_any_folder_or_nowhere(tmp_path):
-    Output(tmp_path).table("a/b/c.txt", "text")
+    Output(tmp_path).text("a/b/c.txt", "text")
     assert (tmp_path / "a/b/c.txt").read_text() == "text"
     Output(tmp_path).archive({})
     Output(None).archive({Path("a"): Path("b")})

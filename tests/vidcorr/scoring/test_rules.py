@@ -107,7 +107,7 @@ def test_rules_are_pooled_if_a_score_is_no_mean_of_a_column(rules):
     rules = replace(rules, read_metadata=lambda: Metadata(videos, {"a"}))
     objects = {(name, 1): rules.summarise(rng.random((8, len(rules.measures)))) for name in "abc"}
     means = {name: np.mean([values[name] for values in objects.values()]) for name in objects["a", 1]}
-    table = rules.table(objects)
+    table = rules.scores(objects)
     table.pop("J&F-Mean", None)  # a mean of two columns
     assert rules.pooled == any(name not in means or abs(table[name] - means[name]) > 1e-9 for name in table)
 

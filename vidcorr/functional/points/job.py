@@ -79,8 +79,8 @@ class TrackingJob:
         """True if tracking back is part of the protocol."""
         return "cycle" in self.protocol.occlusion
 
-    def no_descriptors(self) -> Tensor:
-        """Return zeros `(N, C)` for the features at the queries."""
+    def empty_descriptors(self) -> Tensor:
+        """Return zeros `(N, C)`, in whose place the features at the queries will be written."""
         return self.misses.new_zeros(len(self.queries), len(self.features(int(self.starts[0]))))
 
     def frames_at_once(self) -> int:

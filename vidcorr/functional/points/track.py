@@ -98,10 +98,10 @@ def track_directly(job: TrackingJob) -> None:
     Memory holds the features of a frame and of the queries, and for tracking back the features of some query frames:
     if not all of these fit, the video is processed several times.
     """
-    descriptors = job.no_descriptors()
+    descriptors = job.empty_descriptors()
     at_once = job.frames_at_once() if job.wants_cycle else job.frames
     for query_frames in job.starts.unique().split(at_once):
-        maps_of_queries = _sample_queries(job, query_frames, descriptors)
+        maps_of_queries = _fill_descriptors(job, query_frames, descriptors)
         queries = torch.isin(job.starts, query_frames).nonzero()[:, 0]
         starts = job.starts[queries]
         for t in range(job.frames):
@@ -116,13 +116,17 @@ def track_directly(job: TrackingJob) -> None:
             found = job.sample(features, job.positions[rows, t])
             job.compare(wanted, t, looked_for, found)
             for start, first in maps_of_queries.items():
-                here = (job.starts[wanted] == start).nonzero()[:, 0]
-                if len(here):
-                    job.track_back(wanted[here], t, found[job.rows(here)], first)
+                from_start = (job.starts[wanted] == start).nonzero()[:, 0]  # places in `wanted`
+                if len(from_start):
+                    job.track_back(wanted[from_start], t, found[job.rows(from_start)], first)
 
 
-def _sample_queries(job: TrackingJob, frames: Tensor, descriptors: Tensor) -> dict[int, Tensor]:
-    """Write the features at the queries of some frames; return frame → features, if points are tracked back."""
+def _fill_descriptors(job: TrackingJob, frames: Tensor, descriptors: Tensor) -> dict[int, Tensor]:
+    """Write the features at the queries of some frames into the descriptors.
+
+    Returns:
+        Frame → its features, if points are tracked back; else an empty dictionary.
+    """
     maps: dict[int, Tensor] = {}
     for frame in frames.tolist():
         features = job.features(frame)
@@ -142,7 +146,7 @@ def track_by_chaining(job: TrackingJob) -> None:
     Source: GMRW (Shrivastava and Owens, ECCV 2024); ayshrv/gmrw, utils/tracking_utils.py.
     """
     errors = job.misses.new_zeros(len(job.queries), max(job.frames - 1, 0))  # of the step between frames t and t + 1
-    descriptors = job.no_descriptors()
+    descriptors = job.empty_descriptors()
     _chain(job, range(job.frames), errors, descriptors)
     if job.both_directions and job.starts.any():
         _chain(job, range(job.frames - 1, -1, -1), errors, descriptors)
