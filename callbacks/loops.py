@@ -101,9 +101,9 @@ def stay_within_epoch(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
     is_in_hook = batches["current"]["completed"] < done
     if trainer.training and not is_in_hook:  # Lightning counts the step after the hook and a validation that follows
         loops["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
-    for counts in epochs.values():
+    for counts in epochs.values():  # the epoch has started, and is neither processed nor completed
         counts.update(processed=counts["started"] - 1, completed=counts["started"] - 1)
-    for name in ("total", "current"):
+    for name in ("total", "current"):  # the batch is processed and not completed, and none is ready after it
         processed = batches[name]["processed"]
         batches[name].update(ready=processed, completed=processed - 1)
     batches["is_last_batch"] = False

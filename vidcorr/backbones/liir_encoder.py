@@ -50,7 +50,7 @@ class PositionMap(nn.Module):
             return sinusoidal_position(self.channels, *size)
         if self.kind == "1dape":
             return resized_position(self.places, size)
-        side = self.rows.shape[1]
+        side = self.rows.shape[1]  # "2dape"
         columns = self.columns[:, None].expand(-1, side, -1)
         rows = self.rows[:, :, None].expand(-1, -1, side)
         return resized_position(torch.cat([columns, rows]), size)

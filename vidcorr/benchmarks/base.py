@@ -89,6 +89,7 @@ class Benchmark(ABC):
     stride: int | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
+        """Let a class that reads its own data state its own conditions, none by default: those of its base differ."""
         super().__init_subclass__(**options)
         own = vars(cls)
         if "read" in own or "read_pairs" in own:

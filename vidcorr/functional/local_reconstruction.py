@@ -317,6 +317,7 @@ class _BatchParts:
             prior: the mixtures.
         """
         query = rows % len(self._addresses)  # in its tile
+        # (M, R, P²), the keys of each query's window among its K products
         squares = self._addresses.unflatten(1, (self.references, -1))[query]
         addresses = squares + (rows * logits.shape[-1])[:, None, None]
         of_windows = logits.view(-1)[addresses]

@@ -150,31 +150,31 @@ def _match(descriptors: Tensor, target: Tensor, frame: Size, protocol: MatchingP
     return (torch.cat(positions) + of_cell) * to_device(cell, target.device) + of_pixel
 
 
-def _descriptors(features: Tensor, at: Tensor, frame: Size, protocol: MatchingProtocol) -> Tensor:
+def _descriptors(features: Tensor, points: Tensor, frame: Size, protocol: MatchingProtocol) -> Tensor:
     """Return the features `(N, C)` of points x, y `(N, 2)` of the frame; of unit length but for "aligned" sampling."""
     size = frame if protocol.upsampling == "frame" else (features.shape[1], features.shape[2])
     height, width = size
     if protocol.sampling == "aligned":
         frame_height, frame_width = frame
-        steps = to_device([(width - 1) / frame_width, (height - 1) / frame_height], at.device)
-        return sample_features(F.normalize(features, dim=0), at * steps + 0.5)  # the first cell's centre is at 0.5
-    flat = _cells_at(at, frame, size, protocol)
+        steps = to_device([(width - 1) / frame_width, (height - 1) / frame_height], points.device)
+        return sample_features(F.normalize(features, dim=0), points * steps + 0.5)  # the first cell's centre is at 0.5
+    flat = _cells_at(points, frame, size, protocol)
     if protocol.upsampling == "cells":
         return F.normalize(features.flatten(1)[:, flat].T)
     # the feature at the centre of a pixel, as upsampling gives it
     _, rows, columns = features.shape
-    pixel = to_device([columns / width, rows / height], at.device)
+    pixel = to_device([columns / width, rows / height], points.device)
     centres = torch.stack([flat % width, flat // width], dim=1).float() + 0.5
     return F.normalize(sample_features(features, centres * pixel))
 
 
-def _cells_at(at: Tensor, frame: Size, size: Size, protocol: MatchingProtocol) -> Tensor:
+def _cells_at(points: Tensor, frame: Size, size: Size, protocol: MatchingProtocol) -> Tensor:
     """Return the flat indices `(N,)` of the cells of a map of `size` at points x, y `(N, 2)` of the frame."""
     height, width = size
     frame_height, frame_width = frame
-    x, y = at.unbind(1)
+    x, y = points.unbind(1)
     cells = torch.stack([x * (width / frame_width), y * (height / frame_height)], dim=1)
-    last = to_device([width - 1.0, height - 1.0], at.device)
+    last = to_device([width - 1.0, height - 1.0], points.device)
     cells = cells.floor() if protocol.sampling == "floor" else cells.round().clamp(min=0).minimum(last)
     # the codes that round down index a flat map: a point on the right border, x = side, reads the next row's first cell
     column, row = cells.unbind(1)

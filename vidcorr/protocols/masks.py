@@ -175,7 +175,7 @@ class LabelProtocol(VideoFeatures):
         fits_first = self.first_frame_masked or self.topk is not None or self.radius is None
         takes_whole_square = self.topk is None and self.radius is not None and self.neighbourhood == "square"
         is_mixed = self.mixture_components is not None
-        # without a grid, as a mixture with a radius in sides is refused below
+        # the grid is not known, and of no effect: a mixture takes no radius in sides, which alone depends on it
         cells_of_square = (2 * math.floor(self.radius_in_cells(grid=(0, 0)) or 0) + 1) ** 2
         fits_mixture = takes_whole_square and (self.mixture_components or 0) <= cells_of_square
         unless = "unless the neighbourhood is a square with topk=None"

@@ -191,6 +191,7 @@ class Result(Exact):
     rows: Items[Row] = ()
 
     def __repr__(self) -> str:
+        """Return benchmark, network and main scores with their intervals, in a line."""
         scores = []
         for key in self.main_scores():
             declared = self.declaration(key)

@@ -93,7 +93,7 @@ def explaining_reading(errors: Errors) -> str | None:
         known = ~np.isnan(written) & np.isfinite(values)
         if not known.any():
             continue
-        first = known.argmax(axis=0)[None]
+        first = known.argmax(axis=0)[None]  # the first known place of each item; its error as written and as read:
         start = np.take_along_axis(written, first, axis=0)[0]
         start_of_reading = np.take_along_axis(values, first, axis=0)[0]
         is_given = written[0] < OFF

@@ -41,6 +41,7 @@ def whitening(frame: Tensor, channels: int | None, power: float, floor: float) -
     offset = mean.to(frame.dtype)[:, :, None]
 
     def components(features: Tensor) -> Tensor:
+        """Return the whitened components (K, h, w) of features (C, h, w)."""
         return torch.tensordot(rows, features - offset, dims=1)
 
     return components
@@ -82,6 +83,7 @@ def comparison(first: Tensor, protocol: LabelProtocol) -> FeatureMap:
         normalised = of_unit_length
 
     def compared(features: Tensor) -> Tensor:
+        """Return features (C, h, w) in the form (h, w, K) whose dot products are the similarities."""
         features = features.to(computed)
         if normalised is not None:
             features = normalised(features)
