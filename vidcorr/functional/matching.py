@@ -39,8 +39,8 @@ def match_keypoints(
     """
     if not len(points):
         return points.to(points if points.is_floating_point() else torch.float64)
-    at = frame_points(to_device(points, source.device), source_size, protocol)
-    descriptors = _descriptors(source.float(), at, frame_size(source_size, protocol), protocol)
+    in_frame = frame_points(to_device(points, source.device), source_size, protocol)
+    descriptors = _descriptors(source.float(), in_frame, frame_size(source_size, protocol), protocol)
     found = _match(descriptors, target.float(), frame_size(target_size, protocol), protocol)
     scale, left, top = _placement(target_size, protocol)
     answers = (found - to_device([left, top], found.device)) / scale
@@ -79,8 +79,8 @@ def cell_similarities(
         source_size: (H, W) of the source, pixels.
         protocol: sampling of the source.
     """
-    at = frame_points(to_device(points, source.device), source_size, protocol)
-    descriptors = _descriptors(source.float(), at, frame_size(source_size, protocol), protocol)
+    in_frame = frame_points(to_device(points, source.device), source_size, protocol)
+    descriptors = _descriptors(source.float(), in_frame, frame_size(source_size, protocol), protocol)
     return (descriptors @ F.normalize(target.float(), dim=0).flatten(1)).unflatten(1, target.shape[1:])
 
 
