@@ -248,9 +248,9 @@ class BenchmarkCallback(pl.Callback):
             folder = home / "benchmarks" / name
             has_own_folder = run_of(trainer) is not None
             if not resumes and not has_own_folder:
-                taken = "*/results.json" if fitting else f"{step_folder}/results.json"
+                of_another_run = "*/results.json" if fitting else f"{step_folder}/results.json"
                 for number in count(1):
-                    if not any(folder.glob(taken)):
+                    if not any(folder.glob(of_another_run)):
                         break
                     folder = folder.with_name(f"{name}-{number}")
             self._home = Path(trainer.strategy.broadcast(str(folder)))

@@ -48,7 +48,7 @@ class Ranks(AbstractContextManager["Ranks"]):
         self.group: Any = None
         if self.size > 1:
             if dist.get_backend() == "gloo":  # a rank that has ended is noticed at once; `new_group` would wait for it
-                with self._others_alive():
+                with self._errors_as_lost_rank():
                     dist.monitored_barrier(timeout=EXCHANGE)
             self.group = dist.new_group(backend="gloo", timeout=EXCHANGE)
 
@@ -61,12 +61,12 @@ class Ranks(AbstractContextManager["Ranks"]):
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
-        with self._others_alive():
+        with self._errors_as_lost_rank():
             dist.all_gather_object(values, value, group=self.group)
         return values
 
     @contextmanager
-    def _others_alive(self) -> Iterator[None]:
+    def _errors_as_lost_rank(self) -> Iterator[None]:
         """Raise `LostRank` in place of gloo's error."""
         try:
             yield
@@ -79,7 +79,7 @@ class Ranks(AbstractContextManager["Ranks"]):
         if self.size == 1:
             return value
         largest = torch.tensor(value)
-        with self._others_alive():
+        with self._errors_as_lost_rank():
             dist.all_reduce(largest, dist.ReduceOp.MAX, group=self.group)
         return int(largest)
 
@@ -102,7 +102,7 @@ class Ranks(AbstractContextManager["Ranks"]):
         except (Exception, signals.Stopped) as raised:
             error = raised
         limit = max(SHORTEST_LIMIT, PATIENCE * timedelta(seconds=time.monotonic() - began))
-        with self._others_alive():
+        with self._errors_as_lost_rank():
             dist.monitored_barrier(self.group, limit)
         stopped_by = error.number if isinstance(error, signals.Stopped) else None
         message = None if error is None else f"{type(error).__name__}: {error}"

@@ -133,13 +133,13 @@ class BenchmarkChoice:
         A protocol replaces the config's protocol with its changes; `changes` of fields add to the config's. None keeps
         what the config says.
         """
-        given = {name: value for name, value in new.items() if value is not None}
+        stated = {name: value for name, value in new.items() if value is not None}
         arguments = dict(self.arguments)
-        if "protocol" in given:
+        if "protocol" in stated:
             arguments.pop("changes", None)
-        if "changes" in given:
-            given["changes"] = (arguments.get("changes") or {}) | given["changes"]
-        return replace(self, arguments=arguments | given)
+        if "changes" in stated:
+            stated["changes"] = (arguments.get("changes") or {}) | stated["changes"]
+        return replace(self, arguments=arguments | stated)
 
     def idle_fields(self) -> Collection[str]:
         """Return the fields of the protocol whose values move no number; empty for a choice that `build` refuses."""
@@ -279,14 +279,14 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
     axes += [_Axis(field, f"{field}={{}}", values) for field, values in changes.items()]
     axes += [_Axis("stage", "{}", stages), _Axis("stride", "stride{}", flags.stride or [None])]
     combinations = list(product(*(axis.values for axis in axes)))  # a value of each axis, in the order of the axes
-    made = []
+    choices = []
     for protocol, *of_fields, stage, stride in combinations:
         changed = dict(zip(changes, of_fields, strict=True))
-        made.append(choice.with_arguments(protocol=protocol, changes=changed or None, stage=stage, stride=stride))
+        choices.append(choice.with_arguments(protocol=protocol, changes=changed or None, stage=stage, stride=stride))
     found: dict[str, BenchmarkChoice] = {}
-    for each, values in zip(made, combinations, strict=True):
+    for each, values in zip(choices, combinations, strict=True):
         idle: Collection[str] = ()
-        if changes and len(made) > 1:  # it builds the benchmark, which imports torch
+        if changes and len(choices) > 1:  # it builds the benchmark, which imports torch
             idle = each.idle_fields()
         variant = _variant(axes, values, idle)
         found.setdefault(variant, replace(each, variant=variant))

@@ -52,7 +52,7 @@ def random_patch_boxes(count: int, side: int, area: tuple[float, float], generat
     lengths = torch.stack([surface / ratio, surface * ratio]).sqrt_().round_()  # heights and widths of all attempts
     fits = ((lengths > 0) & (lengths <= side)).all(0)  # (count, attempts)
     first_fit = fits.int().argmax(1)
-    chosen = first_fit.expand(2, 1, -1).mT
+    chosen = first_fit.expand(2, 1, -1).mT  # (2, count, 1), to take this attempt's height and width
     length = lengths.gather(2, chosen).squeeze(2).where(fits.any(1), side)
     spare = side - length
     place = draws[2:].gather(2, chosen).squeeze(2)

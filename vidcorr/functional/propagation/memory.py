@@ -365,7 +365,7 @@ class SketchedMemory(KeyMemory):
             rows = features.flatten(0, 1)
             moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN is for the search to find
             components = torch.linalg.eigh(moments).eigenvectors.flip(1)
-            self._basis = components[:, : length - 2].to(features).contiguous()
+            self._basis = components[:, : length - 2].to(features).contiguous()  # two numbers are norms of residuals
         self._chunks = min(self._chunks, math.ceil(channels / self._kernel.chunk))  # all channels are enough
         # Keys are taken in pairs: the last of a row has a neighbour in memory too.
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
