@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 import warnings
-from argparse import ArgumentError, ArgumentParser
+from argparse import ArgumentError
 from collections.abc import Callable, Sequence
 from enum import Enum
 from importlib import import_module
@@ -31,16 +31,17 @@ from vidcorr.callbacks.benchmark import benchmarks_among
 from vidcorr.callbacks.checkpoints import best_of_run, last_checkpoints
 from vidcorr.callbacks.loops import has_reached_its_length
 from vidcorr.callbacks.run_start import RunStart
-from vidcorr.commands import main
+from vidcorr.commands import COMMANDS, main
 from vidcorr.datamodules import VideoDataModule
 from vidcorr.errors import UsageError, message_of
-from vidcorr.experiments.benchmark_choice import add_run_flags, chosen_benchmarks
+from vidcorr.experiments.benchmark_choice import chosen_benchmarks
 from vidcorr.experiments.config_files import LISTS, find_config, read_yaml, with_lists
+from vidcorr.experiments.flags import RUN_FLAGS, add_flags, names_of
 from vidcorr.experiments.runs import ROOT, Run
 from vidcorr.experiments.words import words_for_parser
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 from vidcorr.lightning_modules.parts.saving import SavedModule
-from vidcorr.near_names import nearest
+from vidcorr.near_names import did_you_mean
 from vidcorr.videos.files import threads_may_fill_disk
 
 __all__ = ["VidcorrCLI", "main"]
@@ -54,6 +55,8 @@ NOISE = (
 """Warnings of Lightning without use on the command line."""
 MISSPELT = re.compile(r"dot import path string: (\w+)|arguments: --([\w.]+)|path '([\w.]+)': Option '(\w+)' is not")
 """Class, flag, or class and option, in the parser's messages."""
+OF_LIGHTNING = ("config", "model", "data", "ckpt_path", "seed_everything", "print_config")
+"""Flags of Lightning besides the Trainer's."""
 OF_OTHERS = {
     "lr": "--model.base_lr or --model.lr",
     "learning_rate": "--model.base_lr or --model.lr",
@@ -204,7 +207,7 @@ class VidcorrCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the flags of the benchmarks."""
-        add_run_flags(parser)
+        add_flags(parser, RUN_FLAGS)
 
     def _parse_ckpt_path(self) -> None:
         """Leave the configuration as it is: `words_for_parser` has read the checkpoint, and its values come first."""
@@ -366,34 +369,20 @@ def with_remedy(message: str) -> str:
     if found is None:
         return message
     misspelt_class, flag, class_path, option = found.groups()
+    of_trainer = list(signature(pl.Trainer).parameters)
     if flag in OF_OTHERS:
         return f"{message}; here it is {OF_OTHERS[flag]}"
-    if misspelt_class:
-        written = misspelt_class
-        known = [*dir(vidcorr), *dir(pl.callbacks), *dir(pl.loggers)]
-    elif flag:
-        written = flag.removeprefix("trainer.")
-        known = _names_of_flags()
-    else:
-        written = option
-        known = list(signature(class_at(class_path)).parameters)
-    near = nearest(written, known)
+    if flag in of_trainer:
+        return f"{message}; here it is --trainer.{flag}"
+    if flag:
+        of_run = [name.removeprefix("--") for name in names_of(COMMANDS[0].parser())]
+        return message + did_you_mean(flag.removeprefix("trainer."), [*of_trainer, *of_run, *OF_LIGHTNING])
+    if option:
+        return message + did_you_mean(option, signature(class_at(class_path)).parameters)
+    near = did_you_mean(misspelt_class, [*dir(vidcorr), *dir(pl.callbacks), *dir(pl.loggers)])
     if not near and 'key "model"' in message:
         return f"{message}; a network is the backbone of a method: --model VFSSimSiam --model.backbone timm:NAME"
-    if not near:
-        return message
-    prefix = ""
-    if flag:
-        prefix = "--trainer." if near in signature(pl.Trainer).parameters else "--"
-    return f"{message}; did you mean {prefix}{near}?"
-
-
-def _names_of_flags() -> list[str]:
-    """Return the names of all flags of `fit`, without `--` and `trainer.`."""
-    parser = ArgumentParser()
-    add_run_flags(parser)
-    of_lightning = ["config", "model", "data", "ckpt_path", "seed_everything", "print_config"]
-    return [*vars(parser.parse_args([])), *signature(pl.Trainer).parameters, *of_lightning]
+    return message + near
 
 
 if __name__ == "__main__":

@@ -2,14 +2,11 @@
 
 import ast
 import base64
-import contextlib
 import csv
-import io
 import json
 import os
 import re
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -154,16 +151,14 @@ def agreement() -> str:
 def command_line() -> str:
     """Return the page of the command line: what `vidcorr --help` shows, and `vidcorr COMMAND --help` of each tool."""
     sys.path.insert(0, str(ROOT))  # here, because MkDocs restores the path after loading this file
-    from vidcorr.commands import RUNS, overview, tools
+    from vidcorr.commands import COMMANDS, RUNS, overview
 
     os.environ["COLUMNS"] = "80"  # width of argparse's help
     shown = {"": overview()}
-    for command, file in tools().items():
-        text = io.StringIO()
-        with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-            import_module(f"vidcorr.commands.{file.stem}").command(["--help"])
-        shown[command] = text.getvalue()
-    runs = ", ".join(f"`vidcorr {command} --help`" for command in RUNS)
+    for command in COMMANDS:
+        if command.name not in RUNS:
+            shown[command.name] = command.parser().format_help()
+    runs = ", ".join(f"`vidcorr {name} --help`" for name in RUNS)
     head = f"# Command line\n\nThe commands that train and validate have Lightning's options; see {runs}.\n"
     parts = [
         f"{f'## {command}' if command else ''}\n\n```text\n{text.rstrip()}\n```\n" for command, text in shown.items()

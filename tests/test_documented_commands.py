@@ -9,11 +9,12 @@ import pytest
 
 from tests.helpers.defaults import parsers
 from tests.helpers.parsed import Parsed
-from vidcorr.commands import RUNS, tools
+from vidcorr.commands import COMMANDS, RUNS
 from vidcorr.experiments.study import read_study
 from vidcorr.results.published import published_rows
 
 ROOT = Path(__file__).resolve().parents[1]
+NAMES = {command.name for command in COMMANDS}
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "configs/README.md", *(ROOT / "docs").glob("*.md")])
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 PLACEHOLDERS = {"SEED": "0", "X": "last.ckpt", "…": "", "...": "", "FILE": "studies/vfs_table2.yaml", "NAME": "dino-s8"}
@@ -49,7 +50,7 @@ def commands_of(path):
         except ValueError:
             continue  # prose with an apostrophe
         for place, word in enumerate(words[:-1]):
-            if Path(word).name in ("vidcorr", "cli.py") and words[place + 1] in (*RUNS, *tools()):
+            if Path(word).name in ("vidcorr", "cli.py") and words[place + 1] in NAMES:
                 found = takewhile(lambda word: word not in ("&&", "||", ";", "|", "&", ">"), words[place + 1 :])
                 yield tuple(filter(None, (PLACEHOLDERS.get(word, word) for word in found)))
 
@@ -92,7 +93,7 @@ def test_each_is_parsed():
 
 def test_the_tools_take_their_arguments():
     """A study is read and its lines are made; the rows of `reproduce` are published rows."""
-    commands = [words for words in COMMANDS if words[0] in tools() and len(words) > 1]
+    commands = [words for words in COMMANDS if words[0] in NAMES.difference(RUNS) and len(words) > 1]
     assert {words[0] for words in commands} >= {"evaluate", "predict", "study", "score", "table", "reproduce"}
     published = {row.short_name for row in published_rows()}
     for command, *words in commands:

@@ -1,7 +1,6 @@
 """The defaults of public classes and functions, what classes of values allow, and flags of commands, as texts."""
 
 import dataclasses
-import functools
 import importlib
 import inspect
 import json
@@ -9,14 +8,12 @@ import pkgutil
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from pydantic import BaseModel
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from vidcorr.commands import RUNS, tools
-from vidcorr.experiments.benchmark_choice import add_run_flags
+from vidcorr.commands import COMMANDS, RUNS
 
 FILE = Path(__file__).with_name("defaults.json")
 SHELL = ("vidcorr.lightning_modules", "vidcorr.datamodules", "vidcorr.callbacks")
@@ -77,24 +74,10 @@ def values() -> dict[str, dict[str, str]]:
     return {name: known[name] for name in sorted(known) if "False" in known[name].values()}
 
 
-class Reached(Exception):
-    """The parser of a command, which is about to read its words."""
-
-
-@functools.cache
 def parsers() -> dict[str, ArgumentParser]:
     """Return command → its parser."""
-    found = {}
-    for command in RUNS:
-        found[command] = ArgumentParser(prog=f"vidcorr {command}", description=RUNS[command])
-        add_run_flags(found[command])
-    for command, file in tools().items():
-        with patch.object(ArgumentParser, "parse_args", autospec=True, side_effect=Reached) as parse:
-            try:
-                importlib.import_module(f"vidcorr.commands.{file.stem}").command([])
-            except Reached:
-                found[command] = parse.call_args.args[0]
-    return found
+    in_order = sorted(COMMANDS, key=lambda command: (command.name not in RUNS, command.name))
+    return {command.name: command.parser() for command in in_order}
 
 
 def flags(parser: ArgumentParser) -> dict[str, str]:

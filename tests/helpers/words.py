@@ -6,7 +6,8 @@ from typing import Any
 
 from tests.helpers.refusal import refused
 from vidcorr.cli import main
-from vidcorr.experiments.benchmark_choice import BenchmarkChoice, add_benchmark_flags, chosen_benchmarks
+from vidcorr.experiments.benchmark_choice import BenchmarkChoice, chosen_benchmarks
+from vidcorr.experiments.flags import BENCHMARK_FLAGS, add_flags
 
 SMALL = {"radius": 3, "context": 2}
 """Changes of a protocol for small frames."""
@@ -44,7 +45,7 @@ def davis(root: Any, kind: str = "DavisBenchmark", **arguments: Any) -> list[str
 def chosen(*words: Any) -> list[BenchmarkChoice]:
     """Return the benchmarks that `--on` and its sisters choose."""
     parser = ArgumentParser()
-    add_benchmark_flags(parser)
+    add_flags(parser, BENCHMARK_FLAGS)
     return chosen_benchmarks(parser.parse_args(list(map(str, words))))
 
 

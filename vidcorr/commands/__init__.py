@@ -5,27 +5,80 @@ Only the chosen command imports torch and Lightning, so that `--help` is fast.
 
 import argparse
 import os
+import re
 import select
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from .. import errors, signals
+from ..experiments.flags import RUN_FLAGS, Flags, add_flags, names_of
+from ..near_names import did_you_mean
 
-RUNS = {
-    "fit": "Train a model, with benchmarks along the way.",
-    "validate": "Measure a checkpoint, or any backbone, on benchmarks.",
-}
-"""Command of Lightning's Trainer → line for `--help`."""
-GROUPS = {
-    "train": ("fit", "resume", "validate", "study"),
-    "score": ("evaluate", "score", "reproduce", "protocols", "bridge"),
-    "look": ("predict", "features", "match", "table", "figure", "prompt"),
-    "data and weights": ("generate", "check-data", "convert", "export"),
-}
-"""Group of `--help` → its commands, in the order in which a newcomer needs them."""
+HELP = ("-h", "--help")
+
+
+class Command(NamedTuple):
+    """A command of vidcorr.
+
+    Attributes:
+        name: its name.
+        group: its group in `vidcorr --help`.
+        line: its line there, and the first of its own help.
+    """
+
+    name: str
+    group: str
+    line: str
+
+    @property
+    def module(self) -> Any:
+        """Its module, with `FLAGS` and `run`; `fit` and `validate` have none."""
+        return import_module(f"{__name__}.{self.name.replace('-', '_')}")
+
+    @property
+    def flags(self) -> Flags:
+        """Its flags; of `fit` and `validate` those that Lightning does not have."""
+        return RUN_FLAGS if self.name in RUNS else self.module.FLAGS
+
+    def parser(self) -> argparse.ArgumentParser:
+        """Return the parser of its flags."""
+        epilog = OPTIONS_OF_RUN.format(self.name) if self.name in RUNS else None
+        parser = argparse.ArgumentParser(prog=f"vidcorr {self.name}", description=self.line, epilog=epilog)
+        add_flags(parser, self.flags)
+        return parser
+
+
+RUNS = ("fit", "validate")
+"""Commands of Lightning's Trainer, by `cli.py`."""
+TRAIN, SCORE, LOOK, DATA = "train", "score", "look", "data and weights"
+COMMANDS = (
+    Command("fit", TRAIN, "Train a model, with benchmarks along the way."),
+    Command("resume", TRAIN, "Resume a stopped training from its last checkpoint, by its words and further ones."),
+    Command("validate", TRAIN, "Measure a checkpoint, or any backbone, on benchmarks."),
+    Command("study", TRAIN, "Print the commands of a study, trainings that differ by a few flags; or run the missing."),
+    Command("evaluate", SCORE, "Score frozen networks on benchmarks and print a table, with differences from --base."),
+    Command("score", SCORE, "Score masks, point tracks or boxes of any method, by the rules of the data set."),
+    Command("reproduce", SCORE, "Repeat published scores with public weights, and print the paper's beside."),
+    Command("protocols", SCORE, "List the named protocols, show a protocol's fields and sources, or compare two."),
+    Command("bridge", SCORE, "Explain why two protocols give two scores: walk from one to the other by field."),
+    Command("predict", LOOK, "Follow a mask, boxes or points through your own video; write masks, tables, a video."),
+    Command("features", LOOK, "Draw the features of a video as colours, and where a place is found in all frames."),
+    Command("match", LOOK, "Match two pictures of your own, as a picture and matches.csv."),
+    Command("table", LOOK, "Gather results into a table: text, Markdown, CSV or LaTeX, a column per benchmark."),
+    Command("figure", LOOK, "Draw the masks of results side by side: rows of methods and the truth."),
+    Command("prompt", LOOK, "Write a page for drawing objects, boxes or points in a frame, for `predict`."),
+    Command("generate", DATA, "Generate small videos with exact ground truth in the layouts of the benchmarks."),
+    Command("check-data", DATA, "Check videos before training: open each, decode some frames, compare sizes."),
+    Command("convert", DATA, "Convert a checkpoint of another project to one of ours."),
+    Command("export", DATA, "Write a checkpoint's backbone as safetensors with a model card, or as ONNX."),
+)
+"""All commands, in the order in which a newcomer needs them."""
 OF_OTHERS = {"train": "fit", "test": "validate", "eval": "evaluate"}
 """Command of other programs → ours."""
 USAGE = """\
@@ -87,48 +140,52 @@ def output_is_closed() -> bool:
 def run_command(args: Sequence[str]) -> None:
     """Run a command with its arguments."""
     first, *rest = args or ["--help"]
-    files = tools()
-    if first in ("-h", "--help"):
+    commands = {command.name: command for command in COMMANDS}
+    if first in HELP:
         print(overview())
     elif first == "--version":
         print(f"vidcorr {version('vidcorr')}")
-    elif first in RUNS and rest in (["-h"], ["--help"]):
-        print(help_of_run(first))
-    elif first in RUNS:
+    elif first not in commands:
+        ours = f"; here it is {OF_OTHERS[first]}" if first in OF_OTHERS else did_you_mean(first, commands)
+        raise errors.UsageError(f"unknown command {first!r}{ours}. Commands: {', '.join(commands)}")
+    elif first in RUNS and not (len(rest) == 1 and rest[0] in HELP):
         from ..cli import VidcorrCLI
 
         VidcorrCLI(args)
-    elif first in files:
-        import_module(f"vidcorr.commands.{files[first].stem}").command(rest)
     else:
-        ours = f"; here it is {OF_OTHERS[first]}" if first in OF_OTHERS else ""
-        raise errors.UsageError(f"unknown command {first!r}{ours}. Commands: {', '.join([*RUNS, *files])}")
+        run_tool(commands[first], rest)
 
 
-def tools() -> dict[str, Path]:
-    """Return command → file of the commands in this folder."""
-    files = sorted(Path(__file__).parent.glob("[!_]*.py"))
-    return {file.stem.replace("_", "-"): file for file in files}
+def run_tool(command: Command, words: Sequence[str]) -> None:
+    """Parse the words of a command and run it; `--allow` and names of code in its words are allowed.
+
+    Raises:
+        UsageError: for an unknown flag.
+    """
+    parser = command.parser()
+    known = ["--help", *names_of(parser)]
+    further: Sequence[str] = ()
+    if command.name == "resume":  # what follows the name of a run are words of `fit`
+        number = int(bool(words) and (words[0] in HELP or not words[0].startswith("-")))
+        words, further = words[:number], words[number:]
+    for word in words:
+        flag = word.partition("=")[0]
+        if flag.startswith("--") and not any(name.startswith(flag) for name in known):
+            raise errors.UsageError(f"{command.name}: unknown flag {flag}{did_you_mean(flag, known)}")
+    # a blank before a number below 0: else it would be read as a flag
+    flags = parser.parse_args([f" {word}" if re.match(r"-[\d.]", word) else word for word in words])
+    if "allow" in flags:
+        from ..backbones.trust import allow_named
+
+        allow_named(words)
+    flags.further = further
+    command.module.run(flags)
 
 
 def overview() -> str:
-    """Return the text of `vidcorr --help`; a command's line is the first line of its file."""
-    about = dict(RUNS)
-    for command, file in tools().items():
-        first, _, _ = file.read_text("utf-8").partition("\n")
-        about[command] = first.strip('"')
+    """Return the text of `vidcorr --help`."""
     lines = [USAGE]
-    for group, members in GROUPS.items():
+    for group, members in groupby(COMMANDS, key=attrgetter("group")):
         lines.append(f"{group}:")
-        lines += [f"  {command:12}{about[command]}" for command in members]
+        lines += [f"  {command.name:12}{command.line}" for command in members]
     return "\n".join([*lines, NOTES])
-
-
-def help_of_run(command: str) -> str:
-    """Return the text of `vidcorr fit --help`: the flags that Lightning does not have, without its import."""
-    from ..experiments.benchmark_choice import add_run_flags
-
-    epilog = OPTIONS_OF_RUN.format(command)
-    parser = argparse.ArgumentParser(prog=f"vidcorr {command}", description=RUNS[command], epilog=epilog)
-    add_run_flags(parser)
-    return parser.format_help()

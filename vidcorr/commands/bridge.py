@@ -1,34 +1,45 @@
-"""Explain why two protocols give two scores: walk from one to the other field by field, as a table and a picture."""
+"""The flags and the call of `vidcorr bridge`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..experiments.benchmark_choice import add_evaluation_flags, add_list_flag, chosen_benchmarks, named_network
-from ..near_names import CommandParser
-from .table import add_format_flag
+from ..experiments.benchmark_choice import chosen_benchmarks
+from ..experiments.flags import EVALUATION_FLAGS, FORMAT_FLAGS, NETWORK, Flag, named_network, several
 
 if TYPE_CHECKING:  # they import torch or pydantic, which would delay `--help`
     from ..benchmarks.base import Benchmark
     from ..results.rendering import Table
 
+END = "protocol, also with changes (vfs+radius=6), or a row of `vidcorr reproduce` (dino-s8)"
+PICTURE = "picture to write, .png, .pdf or .svg (default: bridge.png in the folder of results)"
+FLAGS = (
+    Flag("start", END, metavar="FROM"),
+    Flag("end", END, metavar="TO"),
+    Flag("network", "network, as for vidcorr evaluate", metavar=NETWORK),
+    *EVALUATION_FLAGS,
+    Flag("--score", "score (default: the benchmark's first)", default="", metavar="KEY"),
+    Flag("--order", "fields that come first (default: as listed)", default="", metavar="A,B"),
+    several("--together", "A,B", "fields that change in one step"),
+    Flag("--alone", "score each step by itself too, from FROM", action="store_true"),
+    *FORMAT_FLAGS,
+    Flag("--picture", PICTURE, type=Path, metavar="FILE"),
+)
 
-def command(args: Sequence[str]) -> None:
-    """Run `vidcorr bridge`; a user's mistake raises UsageError, ValueError or OSError."""
-    flags = _parser().parse_args(list(args))
+
+def run(flags: Namespace) -> None:
+    """Run the command; a user's mistake raises UsageError, ValueError or OSError."""
     if len(flags.on) != 1 or flags.protocol:
         raise ValueError("bridge: name one benchmark and its data, --on davis=/data/DAVIS, and no --protocol")
 
-    from ..backbones.trust import allow_named
     from ..experiments.bridge import bridge
     from ..results.pictures.plots import waterfall, write_figure
     from ..results.published import protocol_of_row
     from ..results.rendering import printed
 
-    allow_named(args)
     benchmark, _, _ = flags.on[0].partition("=")
     names = (protocol_of_row(flags.start, benchmark), protocol_of_row(flags.end, benchmark))
     ends: list[Benchmark] = []
@@ -58,20 +69,3 @@ def command(args: Sequence[str]) -> None:
         common=flags.change,
         report=report,
     )
-
-
-def _parser() -> CommandParser:
-    parser = CommandParser(prog="vidcorr bridge", description=__doc__)
-    ends = "protocol, also with changes (vfs+radius=6), or a row of `vidcorr reproduce` (dino-s8)"
-    parser.add_argument("start", metavar="FROM", help=ends)
-    parser.add_argument("end", metavar="TO", help=ends)
-    parser.add_argument("network", metavar="NETWORK[@STAGE[/STRIDE]]", help="network, as for vidcorr evaluate")
-    add_evaluation_flags(parser)
-    parser.add_argument("--score", default="", metavar="KEY", help="score (default: the benchmark's first)")
-    parser.add_argument("--order", default="", metavar="A,B", help="fields that come first (default: as listed)")
-    add_list_flag(parser, "--together", "A,B", "fields that change in one step")
-    parser.add_argument("--alone", action="store_true", help="score each step by itself too, from FROM")
-    add_format_flag(parser)
-    picture = "picture to write, .png, .pdf or .svg (default: bridge.png in the folder of results)"
-    parser.add_argument("--picture", type=Path, metavar="FILE", help=picture)
-    return parser

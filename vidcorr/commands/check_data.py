@@ -1,116 +1,31 @@
-"""Check a source of videos before training: open every video, decode some of its frames, and compare their sizes."""
+"""The flags and the call of `vidcorr check-data`."""
 
-import hashlib
-import os
 import sys
+from argparse import Namespace
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
 
 from ..errors import printable
-from ..near_names import CommandParser
-from ..videos.files import DataError, write_atomically
-from ..videos.processes import in_processes
-from ..videos.source import list_videos, open_video
+from ..experiments.flags import Flag
 
-SECONDS = 125.0
-"""Time limit of a video: to open it, and to decode its frames, `open_video` allows a minute each."""
-
-
-class Frames(NamedTuple):
-    """Frames of a video: their number, and their size in pixels."""
-
-    number: int
-    width: int
-    height: int
+FLAGS = (
+    Flag("sources", "folders of videos, or .txt lists of them", nargs="+", metavar="SOURCE"),
+    Flag("--output", "folder of clean.txt (default: checked)", type=Path, default=Path("checked")),
+    Flag("--workers", "number of processes (default: one per core)", type=int),
+    Flag("--min-frames", "smallest usable number of frames (default: 8)", type=int, default=8),
+)
 
 
-def check_data(
-    sources: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str], workers: int | None, min_frames: int
-) -> tuple[dict[str, Frames], dict[str, str]]:
-    """Check the videos of some sources in parallel, and write clean.txt, a list of the usable videos with their labels.
-
-    Args:
-        sources: folders of videos, searched with their subfolders; or lists (.txt) with a path per line, which may name
-            missing files.
-        output: folder of clean.txt.
-        workers: processes; None: the usable cores.
-        min_frames: smallest usable number of frames.
-
-    Returns:
-        Absolute path → frames of the usable videos, and path → reason of the others, both in the order of the sources.
-
-    Raises:
-        DataError: if a source cannot be listed, or none has a usable video.
-        OSError: if `output` cannot be written.
-    """
-    entries: list[tuple[str, int | None]] = []
-    for source in sources:
-        entries += [(os.path.abspath(entry.path), entry.label) for entry in list_videos(source, strict=False)]
-    clean = Path(output).expanduser() / "clean.txt"
-    clean.parent.mkdir(parents=True, exist_ok=True)
-    clean.unlink(missing_ok=True)  # left by an earlier run, or the source, which has been read
-    paths = list(dict(entries))  # a path twice in a list is checked once
-    usable: dict[str, Frames] = {}
-    unusable: dict[str, str] = {}
-    with closing(in_processes(_frames, paths, workers, SECONDS, "check-data")) as outcomes:
-        found = dict(outcomes)  # path → frames, or the error of a video that cannot be used
-    for path in paths:
-        outcome = found[path]
-        if isinstance(outcome, DataError):
-            unusable[path] = str(outcome).removeprefix(f"{path}: ")
-        elif outcome.number < min_frames:
-            unusable[path] = f"{outcome.number} frame(s), fewer than {min_frames}"
-        else:
-            usable[path] = outcome
-    if not usable:
-        path, reason = next(iter(unusable.items()))
-        named = ", ".join(map(str, sources))
-        raise DataError(f"{named}: none of {len(paths)} videos can be used; the first is {path}: {reason}")
-    lines = []
-    for path, label in entries:
-        if path in usable:
-            lines.append(path if label is None else f"{path} {label}")
-    write_atomically(clean, "\n".join([*lines, ""]))
-    return usable, unusable
-
-
-def _frames(path: str) -> Frames:
-    """Count and measure the frames of a video, of which it decodes five; runs in a separate process."""
-    with open_video(path) as video:
-        last = video.num_frames - 1
-        first, *_ = video.read([round(part * last / 4) for part in range(5)])  # evenly spaced, with both ends
-        video.require_one_size()
-        height, width, _ = first.shape
-        return Frames(video.num_frames, width, height)  # the number is exact, as the end has been read
-
-
-def content_digest(videos: Mapping[str, Frames]) -> str:
-    """Return a digest of the videos' stems, numbers of frames and frame sizes.
-
-    It does not change when videos are moved, reordered or encoded again.
-    """
-    lines = [f"{Path(path).stem} {' '.join(map(str, frames))}" for path, frames in videos.items()]
-    text = "\n".join(sorted(lines))
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def command(args: Sequence[str]) -> None:
-    """Run `vidcorr check-data` with its arguments.
+def run(flags: Namespace) -> None:
+    """Run the command.
 
     Raises:
         SystemExit: with status 1 if a video cannot be used.
         ValueError, OSError: for a user's mistake, one line.
     """
-    parser = CommandParser(prog="vidcorr check-data", description=__doc__)
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="folders of videos, or .txt lists of them")
-    parser.add_argument("--output", type=Path, default=Path("checked"), help="folder of clean.txt (default: checked)")
-    parser.add_argument("--workers", type=int, help="number of processes (default: one per core)")
-    parser.add_argument("--min-frames", type=int, default=8, help="smallest usable number of frames (default: 8)")
-    flags = parser.parse_args(list(args))
-    usable, unusable = check_data(**vars(flags))
+    from ..videos.check import check_data, content_digest
+
+    usable, unusable = check_data(flags.sources, flags.output, flags.workers, flags.min_frames)
     for path, reason in unusable.items():
         print(printable(f"{path}: {reason}"))
     sizes = Counter(f"{video.width} × {video.height}" for video in usable.values())

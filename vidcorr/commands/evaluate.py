@@ -1,36 +1,40 @@
-"""Score frozen networks on benchmarks and print a table, with differences from a base network if --base names it."""
+"""The flags and the call of `vidcorr evaluate`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from argparse import Namespace
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from ..experiments.benchmark_choice import add_evaluation_flags, add_list_flag, chosen_benchmarks, named_network
-from ..near_names import CommandParser
+from ..experiments.benchmark_choice import chosen_benchmarks
+from ..experiments.flags import EVALUATION_FLAGS, NETWORK, Flag, named_network, several
+
+if TYPE_CHECKING:  # it imports torch, which would delay `--help`
+    from ..backbones import EncoderSpec
+
+NAMED = "checkpoint, my_module:my_network, dino-b8 or another short name, timm:NAME, raw_colour, untrained, …"
+FLAGS = (
+    *EVALUATION_FLAGS,
+    Flag("networks", NAMED, nargs="+", metavar=NETWORK),
+    Flag("--base", "network to compare the others with", default="", metavar="NETWORK"),
+    several("--seeds", "N", "seeds of random weights (default: 0)", int),
+)
 
 
-def command(args: Sequence[str]) -> None:
-    """Run `vidcorr evaluate`; a user's mistake raises UsageError, ValueError or OSError."""
-    parser = CommandParser(prog="vidcorr evaluate", description=__doc__)
-    add_evaluation_flags(parser)
-    named = "checkpoint, my_module:my_network, dino-b8 or another short name, timm:NAME, raw_colour, untrained, …"
-    parser.add_argument("networks", nargs="+", metavar="NETWORK[@STAGE[/STRIDE]]", help=named)
-    parser.add_argument("--base", default="", metavar="NETWORK", help="network to compare the others with")
-    add_list_flag(parser, "--seeds", "N", "seeds of random weights (default: 0)", int)
-    flags = parser.parse_args(list(args))
-    names = list(flags.networks)
-    if flags.base:
-        names.append(flags.base)
+def run(flags: Namespace) -> None:
+    """Run the command; a user's mistake raises UsageError, ValueError or OSError."""
     if not flags.on:
         raise ValueError("evaluate: name a benchmark and the folder of its data: --on davis=/data/DAVIS")
     chosen = chosen_benchmarks(flags)
 
-    from ..backbones import EncoderSpec
-    from ..backbones.trust import allow_named
     from ..experiments.evaluate import evaluate
 
-    allow_named(args)
     benchmarks = [choice.build() for choice in chosen]
+    names = list(flags.networks)
+    base = ""
+    if flags.base:
+        names.append(flags.base)
+        base = named_network(flags.base, flags).name
     networks: list[EncoderSpec] = []
     for name in dict.fromkeys(names):
         network = named_network(name, flags)
@@ -38,7 +42,4 @@ def command(args: Sequence[str]) -> None:
             networks += [replace(network, seed=seed) for seed in flags.seeds or [0]]
         else:
             networks.append(network)
-    base = ""
-    if flags.base:
-        base = named_network(flags.base, flags).name
     evaluate(networks, benchmarks, flags.output, base)

@@ -1,138 +1,29 @@
-"""Write the backbone of a checkpoint as safetensors with a model card, a folder to upload to a hub; or as ONNX."""
+"""The flags and the call of `vidcorr export`."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from ..near_names import CommandParser
+from ..experiments.flags import ALLOW, Flag
 
-if TYPE_CHECKING:
-    from ..results.result import Result
+NAMED = "any checkpoint of this project; for ONNX another network, too, with @STAGE/STRIDE"
+WRITTEN = "file to write: .safetensors, whose folder gets the card, or .onnx"
+SIZE = "height and width of the images, pixels, for .onnx"
+FLAGS = (
+    Flag("checkpoint", NAMED, metavar="CHECKPOINT"),
+    Flag("output", WRITTEN, type=Path, metavar="OUT"),
+    Flag("--size", SIZE, type=int, nargs=2, metavar=("H", "W")),
+    ALLOW,
+)
 
-CARD = "README.md"
-HEAD = "---\nlibrary_name: vidcorr\n"
-"""First lines of a card, in the hub's form, but for the closing ---; a README.md that begins so is ours."""
 
+def run(flags: Namespace) -> None:
+    """Run the command; a user's mistake raises ValueError."""
+    from ..backbones.export import export_onnx
+    from ..experiments.model_card import export_with_card
 
-def command(args: Sequence[str]) -> None:
-    """Run `vidcorr export`.
-
-    Args:
-        args: arguments of the command line after `export`.
-
-    Raises:
-        ValueError: for a user's mistake, one line.
-    """
-    parser = CommandParser(prog="vidcorr export", description=__doc__)
-    named = "any checkpoint of this project; for ONNX another network, too, with @STAGE/STRIDE"
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=named)
-    written = "file to write: .safetensors, whose folder gets the card, or .onnx"
-    parser.add_argument("output", type=Path, metavar="OUT", help=written)
-    size = "height and width of the images, pixels, for .onnx"
-    parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help=size)
-    parser.add_argument("--allow", action="append", metavar="NAME", help="class of yours that a checkpoint may name")
-    flags = parser.parse_args(list(args))
-
-    from ..backbones.checkpoints import read_content
-    from ..backbones.export import export, export_onnx
-    from ..backbones.networks import local_file
-    from ..backbones.trust import allow_named
-    from ..videos.files import write_atomically
-
-    allow_named(args)
     if (flags.output.suffix == ".onnx") != (flags.size is not None):
         raise ValueError(f"{flags.output}: an .onnx file needs --size H W, and a .safetensors file has none")
     if flags.size is not None:
         print(export_onnx(flags.checkpoint, flags.output, tuple(flags.size)))
-        return
-    card = flags.output.parent / CARD
-    if card.is_file() and not card.read_text("utf-8").startswith(HEAD):
-        raise ValueError(f"{card}: is no model card of vidcorr and would be replaced; export into another folder")
-    checkpoint = local_file(flags.checkpoint)
-    loading = export(checkpoint, flags.output)
-    content = read_content(checkpoint, whole=False)
-    run = checkpoint.resolve().parent.parent
-    results = list(_results_of(run, content.get("global_step")))
-    write_atomically(card, card_of(content, run, results, flags.output.name, loading))
-    scores = write_scores(results, flags.output.parent)
-    print(f"{loading}\n# card: {card}; upload both: hf upload OWNER/NAME {flags.output.parent}")
-    if scores:
-        print(
-            f"# scores for the model page: put the hub's data set in place of OWNER/… in {', '.join(map(str, scores))}"
-        )
-
-
-def write_scores(results: Iterable[Result], folder: Path) -> list[Path]:
-    """Write `.eval_results/NAME.yaml` for each benchmark and protocol of results; return the files."""
-    from ..results.hub import hub_text
-    from ..videos.files import slug, write_atomically
-
-    files = []
-    for result in results:
-        name = slug(f"{result.benchmark} {result.stage.protocol.name}".strip())
-        file = folder / ".eval_results" / f"{name}.yaml"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, hub_text((result, score) for score in result.main_scores()))
-        files.append(file)
-    return files
-
-
-def card_of(content: Mapping[str, Any], run: Path, results: Iterable[Result], file: str, loading: str) -> str:
-    """Return the model card of a checkpoint's network: method, data, steps, and scores with their protocols.
-
-    Args:
-        content: content of the checkpoint.
-        run: folder of its run, two above the checkpoint, whose config.yaml names the data.
-        results: results of the run at the checkpoint's step.
-        file: name of the exported file.
-        loading: lines of Python that load it.
-    """
-    from ..backbones import Input
-    from ..backbones.checkpoints import METADATA_KEY
-
-    method = content[METADATA_KEY]["class_path"].rpartition(".")[2]
-    arguments = content.get("hyper_parameters", {})
-    lines = [HEAD + "---", f"# {file}", "", f"Method: {method}, {_plainly(arguments)}.", ""]
-    encoder = content[METADATA_KEY].get("encoder") or {}
-    stated = encoder.get("init_args", {})
-    if "mean" in stated:
-        lines += [f"Input: {Input.of(stated['mean'], stated['std'], '').rgb}.", ""]
-    step = content.get("global_step")
-    training = "not recorded" if step is None else f"{step} steps, {content['epoch']} epochs"
-    lines += [f"Training: {training}. Data: {_data_of(run)}.", ""]
-    lines += ["| benchmark | protocol | score | value |", "|---|---|---|---|"]
-    for result in results:
-        protocol = result.stage.protocol.name
-        for name, value in result.scores.items():
-            lines.append(f"| {result.benchmark} | {protocol} | {name} | {100 * value:.1f} |")
-    lines += ["", "Licence: to be chosen by the owner.", "", "```python", loading, "```", ""]
-    return "\n".join(lines)
-
-
-def _plainly(arguments: dict[str, Any]) -> str:
-    """Return the arguments of a method that are words or numbers."""
-    plain = {name: value for name, value in arguments.items() if isinstance(value, str | int | float)}
-    return ", ".join(f"{name}={value}" for name, value in plain.items() if not name.startswith("_"))
-
-
-def _data_of(run: Path) -> str:
-    """Return class and source of the data of a run, from its config.yaml; "not recorded" without one."""
-    import yaml  # type: ignore[import-untyped]
-
-    config = run / "config.yaml"
-    content = yaml.safe_load(config.read_text("utf-8")) if config.is_file() else {}
-    data = content.get("data") or {}
-    kind = str(data.get("class_path", "not recorded")).rpartition(".")[2]
-    source = data.get("init_args", {}).get("source", "")
-    return f"{kind} {source}".strip()
-
-
-def _results_of(run: Path, step: int | None) -> Iterator[Result]:
-    """Yield the results of a run's benchmarks at a step."""
-    from ..results.records import results_below
-
-    for result in results_below(run / "benchmarks").values():
-        if result.history and result.history[-1].step == step:
-            yield result
+    else:
+        print(export_with_card(flags.checkpoint, flags.output))

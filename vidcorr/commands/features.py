@@ -1,37 +1,33 @@
-"""Draw the features of a video as colours, and where a place of its first frame is found in all frames."""
+"""The flags and the call of `vidcorr features`."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from argparse import Namespace
 from pathlib import Path
 
-from ..experiments.benchmark_choice import add_list_flag, add_network_flags, named_network, positive
-from ..near_names import CommandParser
+from ..experiments.flags import ALLOW, NETWORK, NETWORK_FLAGS, Flag, named_network, positive
+
+OUTPUT = "file to write, .mp4 or .webp, or .png, .pdf or .svg of five frames; or folder of pictures "
+OUTPUT += "(default: features.mp4)"
+POINT = "place in the first frame, pixels, that is looked for in all frames"
+FLAGS = (
+    Flag("network", "network, as for vidcorr evaluate", metavar=NETWORK),
+    Flag("video", "video file, or folder of frames", type=Path, metavar="VIDEO"),
+    Flag("--output", OUTPUT, type=Path, default=Path("features.mp4"), metavar="FILE"),
+    Flag("--point", POINT, metavar="X,Y"),
+    Flag("--protocol", "protocol, which names stage and stride (default: vidcorr)", metavar="NAME"),
+    Flag("--start", "first frame, counted from 0", type=int, default=0, metavar="FRAME"),
+    Flag("--end", "frame after the last", type=int, metavar="FRAME"),
+    Flag("--short-side", "reduce larger frames to it (default: 480)", type=positive, default=480, metavar="PX"),
+    *NETWORK_FLAGS,
+    ALLOW,
+)
 
 
-def command(args: Sequence[str]) -> None:
-    """Run `vidcorr features`; a user's mistake raises UsageError, ValueError or OSError."""
-    parser = CommandParser(prog="vidcorr features", description=__doc__)
-    add = parser.add_argument
-    add("network", metavar="NETWORK[@STAGE[/STRIDE]]", help="network, as for vidcorr evaluate")
-    add("video", type=Path, metavar="VIDEO", help="video file, or folder of frames")
-    output = "file to write, .mp4 or .webp, or .png, .pdf or .svg of five frames; or folder of pictures"
-    add("--output", type=Path, default=Path("features.mp4"), metavar="FILE", help=f"{output} (default: features.mp4)")
-    add("--point", metavar="X,Y", help="place in the first frame, pixels, that is looked for in all frames")
-    add("--protocol", metavar="NAME", help="protocol, which names stage and stride (default: vidcorr)")
-    add("--start", type=int, default=0, metavar="FRAME", help="first frame, counted from 0")
-    add("--end", type=int, metavar="FRAME", help="frame after the last")
-    add("--short-side", type=positive, default=480, metavar="PX", help="reduce larger frames to it (default: 480)")
-    add_network_flags(parser)
-    add_list_flag(parser, "--allow", "NAME", "class of yours that a checkpoint may name")
-    flags = parser.parse_args(list(args))
-
+def run(flags: Namespace) -> None:
+    """Run the command; a user's mistake raises UsageError, ValueError or OSError."""
     from ..backbones import load
-    from ..backbones.trust import allow_named
     from ..tracking.feature_pictures import feature_pictures, write_features
     from ..videos.stream import FrameStream
 
-    allow_named(args)
     stream = FrameStream(flags.video, flags.start, flags.end)
     encoder = load(named_network(flags.network, flags))
     pictures = feature_pictures(encoder, stream, flags.protocol, flags.point, flags.short_side)

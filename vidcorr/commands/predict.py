@@ -1,41 +1,55 @@
-"""Follow a mask, boxes or points through your own video, and write masks or tables, and a video with the results."""
+"""The flags and the call of `vidcorr predict`."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import printable
-from ..experiments.benchmark_choice import add_list_flag, add_network_flags, named_network, positive
-from ..near_names import CommandParser
+from ..experiments.flags import ALLOW, NETWORK_FLAGS, Flag, OneOf, named_network, positive, several
 
-OWN_NETWORK = "vidcorr-r18"
-"""The network of a command that names none; it is part of the package."""
+if TYPE_CHECKING:  # it imports torch, which would delay `--help`
+    from ..videos.prompts import Prompt
+
+POINTS = "points in the first frame, or a .csv file with the heading frame,point,x,y"
+NAMED = "checkpoint, dino-s16, timm:NAME, my_module:my_network, with @STAGE/STRIDE (default: %(default)s)"
+PROTOCOL = "as `vidcorr protocols` lists them, or with changed fields, vidcorr+topk=10; vidcorr-fast takes less time "
+PROTOCOL += "(default: vidcorr; for boxes vfs)"
+FLAGS = (
+    Flag("video", "video file, or folder of frames", type=Path, metavar="VIDEO"),
+    OneOf(
+        Flag("--mask", "PNG with the ids of the objects in the first frame", metavar="PNG"),
+        several("--box", "X,Y,W,H", "boxes in the first frame"),
+        several("--points", "X,Y", POINTS),
+        required=True,
+    ),
+    Flag("--output", "(default: prediction)", type=Path, default=Path("prediction"), metavar="FOLDER"),
+    Flag("--model", NAMED, default="vidcorr-r18", metavar="NETWORK"),
+    *NETWORK_FLAGS,
+    Flag("--protocol", PROTOCOL, metavar="NAME"),
+    Flag("--start", "first frame, counted from 0, which the prompt is for", type=int, default=0, metavar="FRAME"),
+    Flag("--end", "frame after the last", type=int, metavar="FRAME"),
+    Flag("--short-side", "reduce larger frames to it (default: 480)", type=positive, default=480, metavar="PX"),
+    Flag("--no-overlay", "write no overlay.mp4", dest="overlay", action="store_false"),
+    ALLOW,
+)
 
 
-def command(args: Sequence[str]) -> None:
-    """Run `vidcorr predict` with its arguments.
-
-    Args:
-        args: arguments of the command line after `predict`.
+def run(flags: Namespace) -> None:
+    """Run the command.
 
     Raises:
         DataError: if the video or the prompt cannot be read, or the prompt does not fit the video.
         ValueError: for another mistake of the user, one line.
         Stopped: after SIGTERM or Ctrl-C; files of the frames so far are complete.
     """
-    # a blank before a number below 0: else it would be read as a flag
-    flags = _parser().parse_args([f" {word}" if re.match(r"-[\d.]", word) else word for word in args])
-
     from .. import signals
     from ..backbones import Input, load
-    from ..backbones.trust import allow_named
     from ..tracking.predict import OUTPUTS, predict_video
-    from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
+    from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
     from ..videos.stream import FrameStream
 
-    allow_named(args)
     prompt: Prompt
     if flags.mask:
         prompt = MaskPrompt.of(flags.mask)
@@ -67,30 +81,3 @@ def command(args: Sequence[str]) -> None:
     view = f"{content['stage']} at stride {content['stride']}"
     print(f"by protocol {content['protocol']['name']}, features of {view}")
     print(f"{content['frames']} frames, {content['seconds_per_frame']:.3f} s each; {flags.output}: {files}")
-
-
-def _parser() -> CommandParser:
-    """Return the parser of `vidcorr predict`."""
-    usage = "vidcorr predict VIDEO (--mask PNG | --box X,Y,W,H … | --points X,Y …) [options]"
-    parser = CommandParser(prog="vidcorr predict", usage=usage, description=__doc__, allow_abbrev=False)
-    add = parser.add_argument
-    add("video", type=Path, metavar="VIDEO", help="video file, or folder of frames")
-    kind = parser.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--mask", metavar="PNG", help="PNG with the ids of the objects in the first frame")
-    add_list_flag(kind, "--box", "X,Y,W,H", "boxes in the first frame")
-    add_list_flag(kind, "--points", "X,Y", "points in the first frame, or a .csv file with the heading frame,point,x,y")
-    add("--output", type=Path, default=Path("prediction"), metavar="FOLDER", help="(default: prediction)")
-    named = f"checkpoint, dino-s16, timm:NAME, my_module:my_network, with @STAGE/STRIDE (default: {OWN_NETWORK})"
-    add("--model", default=OWN_NETWORK, metavar="NETWORK", help=named)
-    add_network_flags(parser)
-    protocol = (
-        "as `vidcorr protocols` lists them, or with changed fields, vidcorr+topk=10; vidcorr-fast takes less time "
-    )
-    protocol += "(default: vidcorr; for boxes vfs)"
-    add("--protocol", metavar="NAME", help=protocol)
-    add("--start", type=int, default=0, metavar="FRAME", help="first frame, counted from 0, which the prompt is for")
-    add("--end", type=int, metavar="FRAME", help="frame after the last")
-    add("--short-side", type=positive, default=480, metavar="PX", help="reduce larger frames to it (default: 480)")
-    add("--no-overlay", dest="overlay", action="store_false", help="write no overlay.mp4")
-    add_list_flag(parser, "--allow", "NAME", "class of yours that a checkpoint may name")
-    return parser

@@ -1,97 +1,21 @@
-"""Write a page for drawing a prompt: objects, boxes or points in a frame of a video, in the formats of `predict`."""
+"""The flags and the call of `vidcorr prompt`."""
 
-import base64
-import html
-import json
-import re
-import shlex
-from collections.abc import Sequence
+from argparse import Namespace
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from ..experiments.flags import Flag
 
-from ..near_names import CommandParser
-from ..videos.files import DataError, write_atomically
-from ..videos.masks import davis_palette
-from ..videos.source import open_video
-
-PAGE = Path(__file__).with_suffix(".html")
-"""Template of the page; `{{NAME}}` stands for a value."""
-QUALITY = 95
-"""Quality of the frames as JPEG, 0 to 100."""
+FLAGS = (
+    Flag("video", "video file, or folder of frames", type=Path),
+    Flag("--output", "page to write (default: VIDEO_prompt.html here)", type=Path, default=None),
+    Flag("--frames", "indices of frames to show (default: 0)", nargs="+", type=int, default=[0], metavar="FRAME"),
+)
 
 
-def command(args: Sequence[str]) -> None:
-    """Run `vidcorr prompt` with its arguments.
+def run(flags: Namespace) -> None:
+    """Run the command; a user's mistake raises ValueError or OSError."""
+    from ..videos.prompt_page import write_page
 
-    Raises:
-        DataError: if the video or a frame cannot be read; one line.
-    """
-    parser = CommandParser(prog="vidcorr prompt", description=__doc__)
-    parser.add_argument("video", type=Path, help="video file, or folder of frames")
-    parser.add_argument("--output", type=Path, default=None, help="page to write (default: VIDEO_prompt.html here)")
-    parser.add_argument(
-        "--frames", nargs="+", type=int, default=[0], metavar="FRAME", help="indices of frames to show (default: 0)"
-    )
-    flags = parser.parse_args(list(args))
     output = flags.output or Path(f"{flags.video.resolve().stem}_prompt.html")
     write_page(flags.video, output, flags.frames)
     print(f"{output}: open it in a browser, draw, save; the page then shows the command that follows the objects")
-
-
-def write_page(video: Path, output: Path, frames: Sequence[int] = (0,)) -> Path:
-    """Write the page of a video: a single file that needs neither a server nor a network.
-
-    The page shows the command for what is drawn in its frame: a mask, saved as an indexed PNG at the frame's size;
-    boxes, with (0, 0) at the corner of the first pixel; or points, saved as CSV with (0, 0) at its centre.
-
-    Args:
-        video: file or folder of frames.
-        output: path of the page.
-        frames: indices of the frames in the page.
-
-    Returns:
-        `output`.
-
-    Raises:
-        DataError: if the video or a frame does not exist or cannot be decoded.
-        OSError: if the page cannot be written.
-    """
-    with open_video(video, timeout=600.0) as opened:  # a late frame of a long film takes minutes
-        indices = sorted(set(frames))
-        images = opened.read(indices)
-        if indices[-1] >= opened.num_frames:  # num_frames is exact after reading
-            raise DataError(f"{video}: has no frame {indices[-1]}; its last frame is {opened.num_frames - 1}")
-        stems = opened.stems
-    height, width = images[0].shape[:2]
-    embedded = []
-    for index, image in zip(indices, images, strict=True):
-        label = stems[index] if stems else str(index)
-        embedded.append({"number": index, "label": label, "image": _data_uri(image)})
-    values = {
-        "title": html.escape(video.name),
-        "video": _script(shlex.quote(str(video))),
-        "frames": _script(embedded),
-        "width": str(width),
-        "height": str(height),
-        "palette": _script(davis_palette().tolist()),
-    }
-    template = PAGE.read_text(encoding="utf-8")
-    page = re.sub(r"\{\{(\w+)\}\}", lambda mark: values[mark[1]], template)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(output, page)
-    return output
-
-
-def _data_uri(image: NDArray[np.uint8]) -> str:
-    """Return an RGB image `(H, W, 3)` as the address of a JPEG that holds its data."""
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    _, packed = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
-    return f"data:image/jpeg;base64,{base64.b64encode(packed.tobytes()).decode()}"
-
-
-def _script(value: object) -> str:
-    """Return a value as JavaScript that cannot close its script element."""
-    return json.dumps(value).replace("<", "\\u003c")

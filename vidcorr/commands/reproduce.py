@@ -1,27 +1,26 @@
-"""Repeat published scores with public weights: `evaluate` by a row's network and protocol, the printed score beside."""
+"""The flags and the call of `vidcorr reproduce`."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from argparse import Namespace
 from pathlib import Path
 
-from ..experiments.benchmark_choice import add_list_flag, read_on
-from ..near_names import CommandParser
+from ..experiments.benchmark_choice import read_on
+from ..experiments.flags import Flag, several
 from ..videos.files import require_one_of
 
+ON = "benchmarks and their data, as davis=/data/DAVIS (default: list the rows)"
+FLAGS = (
+    Flag("rows", "rows to repeat (default: all rows with weights)", nargs="*", metavar="ROW"),
+    several("--on", "NAME=FOLDER", ON),
+    Flag("--output", "folder of results (default: %(default)s)", type=Path, default="reproduced"),
+)
 
-def command(args: Sequence[str]) -> None:
-    """Run `vidcorr reproduce` with its arguments.
+
+def run(flags: Namespace) -> None:
+    """Run the command.
 
     Raises:
         ValueError: for a user's mistake, or if a row failed.
     """
-    parser = CommandParser(prog="vidcorr reproduce", description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="rows to repeat (default: all rows with weights)")
-    on = "benchmarks and their data, as davis=/data/DAVIS (default: list the rows)"
-    add_list_flag(parser, "--on", "NAME=FOLDER", on)
-    parser.add_argument("--output", type=Path, default="reproduced", help="folder of results (default: %(default)s)")
-    flags = parser.parse_args(list(args))
     benchmarks = read_on(flags.on)
 
     from ..experiments.reproduce import lacks_weights, listed, reproduce

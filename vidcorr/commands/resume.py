@@ -1,46 +1,42 @@
-"""Resume a stopped training from its last checkpoint, by the words of its command and further words."""
+"""The flags and the call of `vidcorr resume`."""
 
-from __future__ import annotations
-
-import argparse
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import chdir
 from pathlib import Path
 
-USAGE = "vidcorr resume [RUN] [further words of vidcorr fit, such as --trainer.max_epochs 200]"
+from ..experiments.flags import Flag
+
+NAMED = (
+    "folder of a run, or its name below runs (default: the newest run below runs); further words of vidcorr fit may "
+)
+NAMED += "follow, such as --trainer.max_epochs 200"
+FLAGS = (Flag("run", NAMED, nargs="?", metavar="RUN"),)
 
 
-def command(args: Sequence[str]) -> None:
-    """Run `vidcorr resume` with its arguments.
+def run(flags: Namespace) -> None:
+    """Run the command.
 
     Raises:
         ValueError, OSError: for a user's mistake, such as a run that has no folder.
     """
-    parser = argparse.ArgumentParser(prog="vidcorr resume", usage=USAGE, description=__doc__)
-    named = "folder of a run, or its name below runs (default: the newest run below runs)"
-    parser.add_argument("run", nargs="?", metavar="RUN", help=named)
-    first = list(args[:1])
-    asks_for_help = first in (["-h"], ["--help"])
-    names_run = bool(first) and not first[0].startswith("-")
-    own_words = first if names_run or asks_for_help else []
-    words_of_fit = args[len(own_words) :]
-    name = parser.parse_args(own_words).run
-
     from ..experiments.runs import Record
 
-    folder = find_run(name)
-    run = Record.read(folder)
-    home = Path(run.folder) if Path(run.folder).is_dir() else Path.cwd()  # the project may have moved
-    further = words_from_here(words_of_fit)
-    is_repeated = list(run.words[-len(further) :]) == further  # the same command again: the run's words end with them
+    folder = find_run(flags.run)
+    record = Record.read(folder)
+    home = Path(record.folder) if Path(record.folder).is_dir() else Path.cwd()  # the project may have moved
+    further = words_from_here(flags.further)
+    is_repeated = (
+        list(record.words[-len(further) :]) == further
+    )  # the same command again: the run's words end with them
     sys.argv = [os.path.abspath(sys.argv[0]), "resume", str(folder), *further]  # Lightning starts ranks by it
     from ..cli import VidcorrCLI
 
     with chdir(home):
         sys.path.append(str(home))  # finds the run's own modules; at the end, to hide no other module
-        VidcorrCLI(run.words, folder, [] if is_repeated else further)
+        VidcorrCLI(record.words, folder, [] if is_repeated else further)
 
 
 def words_from_here(words: Sequence[str]) -> list[str]:

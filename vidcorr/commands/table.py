@@ -1,19 +1,25 @@
-"""Gather results into a table: text in a terminal, Markdown, CSV or LaTeX, with a column per benchmark and protocol."""
+"""The flags and the call of `vidcorr table`."""
 
-from __future__ import annotations
-
-import argparse
-from collections.abc import Sequence
+from argparse import Namespace
 from pathlib import Path
 
-from ..experiments.benchmark_choice import add_list_flag
-from ..near_names import CommandParser
+from ..experiments.flags import FORMAT_FLAGS, Flag, several
+
+FOLDERS = "folder of results, or a folder above; all results under one NAME are one row, their seeds are averaged"
+BASE = "base row; other rows show their differences from it"
+PUBLISHED = "add published rows of the same whole test set and protocol"
+FLAGS = (
+    Flag("folders", FOLDERS, nargs="+", metavar="[NAME=]FOLDER"),
+    several("--score", "KEY", "scores, as J-Mean (default: three of each benchmark, or the study's)"),
+    Flag("--base", BASE, default="", metavar="ROW"),
+    *FORMAT_FLAGS,
+    Flag("--published", PUBLISHED, action="store_true"),
+    Flag("--study", "show the rows of this study, from the folder of its runs", metavar="FILE"),
+)
 
 
-def command(args: Sequence[str]) -> None:
-    """Run `vidcorr table`; a user's mistake raises ValueError or OSError."""
-    flags = _parser().parse_args(list(args))
-
+def run(flags: Namespace) -> None:
+    """Run the command; a user's mistake raises ValueError or OSError."""
     from ..experiments.study import read_study, study_table
     from ..experiments.table import table
     from ..results.rendering import printed
@@ -29,26 +35,3 @@ def command(args: Sequence[str]) -> None:
     if flags.base:
         shown = shown.with_differences(flags.base)
     print(printed(shown, flags.format, flags.intervals), end="")
-
-
-def _parser() -> CommandParser:
-    parser = CommandParser(prog="vidcorr table", description=__doc__)
-    folders = "folder of results, or a folder above; all results under one NAME are one row, their seeds are averaged"
-    parser.add_argument("folders", nargs="+", metavar="[NAME=]FOLDER", help=folders)
-    add_list_flag(parser, "--score", "KEY", "scores, as J-Mean (default: three of each benchmark, or the study's)")
-    parser.add_argument("--base", default="", metavar="ROW", help="base row; other rows show their differences from it")
-    add_format_flag(parser)
-    published = "add published rows of the same whole test set and protocol"
-    parser.add_argument("--published", action="store_true", help=published)
-    study = "show the rows of this study, from the folder of its runs"
-    parser.add_argument("--study", metavar="FILE", help=study)
-    return parser
-
-
-def add_format_flag(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of a printed table."""
-    form = "format of the printed table (default: text in a terminal, md in a file or pipe); tex needs booktabs and "
-    form += "adjustbox, hub is YAML for .eval_results/ of a model page"
-    parser.add_argument("--format", choices=["text", "md", "csv", "tex", "hub"], help=form)
-    intervals = "print 95 %% intervals (default: in all formats but tex)"
-    parser.add_argument("--intervals", action=argparse.BooleanOptionalAction, help=intervals)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -10,103 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import UsageError, message_of
-from ..near_names import nearest
+from ..near_names import did_you_mean
 from .config_files import CONFIGS, find_config, read_yaml, yaml_value
 
 if TYPE_CHECKING:  # it imports torch, which would delay the message of a mistake
-    from ..backbones import EncoderSpec
     from ..benchmarks.base import Benchmark
 
 KEYS = {"class_path", "init_args", "every_n_epochs", "before_training"}
 """All keys of a benchmark's config."""
-RUN_FLAGS = ("protocol", "change", "stage", "stride", "limit", "every", "before")
+NEED_ON = ("protocol", "change", "stage", "stride", "limit", "every", "before")
 """Flags that need `--on`."""
 
 OF_PAIRS = "dift+input_fit=centred"
 """Protocol of `match` without a name: DIFT's, but pictures keep their shape."""
-
-
-def positive(text: str | int) -> int:
-    """Return the positive integer of a flag.
-
-    Raises:
-        argparse.ArgumentTypeError: if the text is not an integer of at least 1.
-    """
-    if not str(text).isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
-    return int(text)
-
-
-def add_list_flag(parser: argparse._ActionsContainer, flag: str, metavar: str, text: str, kind: Any = None) -> None:
-    """Add a flag with several values; values of a repeated flag add up: `--on a b` is `--on a --on b`.
-
-    Args:
-        parser: a parser of argparse or jsonargparse, or a group of its flags.
-        flag: the flag, `--on`.
-        metavar: name of a value in the help.
-        text: help.
-        kind: function of a value's text; None: the text itself.
-    """
-    parser.add_argument(flag, nargs="+", action="extend", default=[], type=kind, metavar=metavar, help=text)
-
-
-def add_benchmark_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of the benchmarks to a parser of argparse or jsonargparse."""
-    on = "benchmarks and their data: davis=/data/DAVIS, my.yaml=FOLDER, my_module.MyBenchmark=FOLDER"
-    add_list_flag(parser, "--on", "NAME=FOLDER", on)
-    add_list_flag(parser, "--protocol", "NAME", "protocols of the benchmarks (default: the config's)")
-    change = "fields of the protocols to change; several values make a grid: radius=3,6"
-    add_list_flag(parser, "--change", "FIELD=VALUE", change)
-    default = "(default: the choice of network and benchmark)"
-    add_list_flag(parser, "--stage", "STAGE", f"stages of the features {default}")
-    add_list_flag(parser, "--stride", "PIXELS", f"strides of the features {default}", positive)
-    parser.add_argument("--limit", type=positive, metavar="N", help="evaluate only the first N sequences")
-    code = "code outside vidcorr that checkpoints may name: package.module.Class or package.module:callable"
-    add_list_flag(parser, "--allow", "NAME", code)
-
-
-def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of a command that evaluates networks on benchmarks."""
-    add_benchmark_flags(parser)
-    add_network_flags(parser)
-    parser.add_argument("--output", type=Path, default="evaluation", help="folder of results (default: %(default)s)")
-
-
-def add_network_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say more of a named network: its weights and its input."""
-    parser.add_argument("--pretrained", action="store_true", help="load pretrained weights of timm and torchvision")
-    add_input_flags(parser)
-
-
-def add_input_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that state the input of a network."""
-    states = "input of the network's training (default: as it or its library states)"
-    parser.add_argument("--input", choices=("imagenet", "half", "unit"), help=states)
-    for flag, about in (("--mean", "mean"), ("--std", "standard deviation")):
-        text = f"{about} of RGB in [0, 1] in the network's training, in place of --input"
-        parser.add_argument(flag, nargs=3, type=float, metavar=("R", "G", "B"), help=text)
-
-
-def named_network(text: str, flags: Any) -> EncoderSpec:
-    """Return the network of a text, with weights and input as the flags of `add_network_flags` say.
-
-    Raises:
-        ValueError: for a mean without a deviation.
-    """
-    from ..backbones import EncoderSpec
-    from ..description import stated_input
-
-    stated = stated_input(flags.mean, flags.std, flags.input)
-    return EncoderSpec(text, pretrained=flags.pretrained, input=stated)
-
-
-def add_run_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `fit` and `validate` that Lightning does not have to a parser of argparse or jsonargparse."""
-    add_benchmark_flags(parser)
-    every = "epochs of a fit between runs of the benchmarks of --on (default: the config's)"
-    parser.add_argument("--every", type=positive, metavar="N", help=every)
-    before = "run the benchmarks of --on before the first step of a fit too"
-    parser.add_argument("--before", action="store_true", help=before)
 
 
 @dataclass(frozen=True)
@@ -190,14 +105,14 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
     Several values of a flag are part of the benchmark's name: `davis/res3`, `davis/vfs/radius=6`.
 
     Args:
-        flags: values of the flags of `add_run_flags` or `add_benchmark_flags`.
+        flags: values of `RUN_FLAGS` or `BENCHMARK_FLAGS`.
 
     Raises:
         UsageError: for a flag without `--on`, an unknown name, a config that cannot be read, or several values of which
             one does not fit the benchmark.
     """
     if not flags.on:
-        for name in RUN_FLAGS:
+        for name in NEED_ON:
             if getattr(flags, name, None):
                 raise UsageError(f"--{name}: name a benchmark, as --on davis=/data/DAVIS")
     changes = read_changes(flags.change)
@@ -245,12 +160,9 @@ def _content_of(name: str) -> dict[str, Any]:
     elif "." in name and "/" not in name:
         content = {"class_path": name}
     else:
-        near = nearest(Path(name).name.lower(), configs)
-        hint = ""
-        if near and "/" in name:
-            hint = f", as {near}={name}"
-        elif near:
-            hint = f"; did you mean {near}?"
+        named = Path(name).name.lower()
+        is_folder = "/" in name and named in configs
+        hint = f", as {named}={name}" if is_folder else did_you_mean(named, configs)
         known = f"there is no such benchmark; there are {', '.join(configs)}"
         raise UsageError(f"--on {name}: {known}: write NAME=FOLDER{hint}")
     if "class_path" not in content or not content.keys() <= KEYS:

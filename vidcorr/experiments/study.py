@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
+from .. import signals
 from ..results.cells import Cell
 from ..results.checked import mistakes_of
 from ..results.records import Column, ScoreRecord
@@ -18,9 +21,12 @@ from ..results.result import Result, has_result
 from ..results.tabulate import printed_beside, table_of_cells
 from ..videos.digests import text_digest
 from ..videos.files import slug
-from .benchmark_choice import add_benchmark_flags, chosen_benchmarks
+from .benchmark_choice import chosen_benchmarks
 from .config_files import find_config, read_yaml
+from .flags import BENCHMARK_FLAGS, add_flags
 
+COMMAND = (sys.executable, "-m", "vidcorr")
+"""Words that start vidcorr as a process."""
 CHECKPOINT = "version_0/checkpoints/last.ckpt"
 """Last checkpoint in the folder of a training."""
 
@@ -89,7 +95,7 @@ class Command(NamedTuple):
     def is_done(self) -> bool:
         """True if an evaluation has a result of each benchmark that its words choose."""
         parser = argparse.ArgumentParser()
-        add_benchmark_flags(parser)
+        add_flags(parser, BENCHMARK_FLAGS)
         flags, _ = parser.parse_known_args(self.words)
         return len(self.results) >= len(chosen_benchmarks(flags))
 
@@ -256,6 +262,42 @@ def read_study(name: str) -> Study:
         return Study.model_validate(read_yaml(path))
     except ValidationError as error:
         raise ValueError(f"{path}: {mistakes_of(error)}") from error
+
+
+def shell_line(step: Command) -> str:
+    """Return a command as a line for a shell."""
+    return shlex.join(("vidcorr", *step.words))
+
+
+def run_line(line: Sequence[Command]) -> Command | None:
+    """Run the evaluations of a line that have no result, and the trainings that these need, up to the first failure.
+
+    A line is a training or a frozen network, and all commands that build on it (`Study.lines`).
+
+    Returns:
+        The command that failed, or None.
+    """
+    missing = [step for step in line if step.evaluation and not step.is_done]
+    needed: set[Path] = set()  # folders of trainings
+    for step in missing:
+        needed.update(step.needs)
+    for step in line:
+        is_needed = step in missing if step.evaluation else step.output in needed
+        if is_needed and _run(step.words) != 0:
+            return step
+    return None
+
+
+def _run(words: Sequence[str]) -> int:
+    """Run a command of vidcorr as a process; return its status."""
+    print(shlex.join(("vidcorr", *words)), flush=True)
+    process = subprocess.Popen([*COMMAND, *words])
+    try:
+        return process.wait()
+    except signals.Stopped:
+        process.terminate()  # a training finishes its step and saves; after Ctrl-C it already does
+        process.wait()
+        raise
 
 
 def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table:

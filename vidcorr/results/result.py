@@ -275,6 +275,16 @@ class Result(Exact):
         """Return what the benchmark declares of a score, or that it is a fraction of which more is better."""
         return next((score for score in self.declared if score.name == key), Score(key))
 
+    def flat_scores(self) -> dict[str, float]:
+        """Return the scores, and those of sequences and objects (`J/bike/1`), as a flat dictionary."""
+        scores = dict(self.scores)
+        for row in self.rows:
+            for column, value in row.values.items():
+                if isinstance(value, float):
+                    place = (column.removesuffix("-Mean"), row.video, row.object)
+                    scores["/".join(filter(None, place))] = value
+        return scores
+
     def values(self, key: str) -> dict[str, list[float]]:
         """Return the single values behind a score: video → values of its objects.
 

@@ -85,6 +85,34 @@ def score(
     return result_of(rules, folders.predictions, rows, scores_of, conditions, pooled=chosen.pooled, **fields)
 
 
+def unseen_categories(meta: Path, unseen: Collection[str], trained_meta: Path | None) -> set[str]:
+    """Return YouTube-VOS's unseen categories for `score`: the given ones, and those that training has not.
+
+    Args:
+        meta: metadata file of the data set.
+        unseen: categories.
+        trained_meta: metadata file of the training set.
+
+    Raises:
+        ValueError: if there are none, or one is not of the data set.
+    """
+    categories = _categories(meta)
+    names = set(unseen)
+    if trained_meta is not None:
+        names |= categories - _categories(trained_meta)
+    if not names or not names <= categories:
+        raise ValueError(f"score: --trained-meta or --unseen must name unseen categories of {meta}")
+    return names
+
+
+def _categories(meta: Path) -> set[str]:
+    """Return the categories of all objects in a metadata file."""
+    categories: set[str] = set()
+    for video in read_videos(meta).values():
+        categories.update(str(entry.get("category")) for entry in video["objects"].values())
+    return categories
+
+
 def _rules_of(name: str, meta: str | Path | None, unseen: Collection[str], keep_ends: bool) -> Rules:
     """Return rules with the metadata of the data set.
 

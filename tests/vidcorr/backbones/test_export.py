@@ -14,7 +14,7 @@ from vidcorr.backbones import Network, build_feature_extractor, load, trainable_
 from vidcorr.backbones.checkpoints import read_content, write_checkpoint
 from vidcorr.backbones.export import _loading_code, export
 from vidcorr.cli import main
-from vidcorr.commands.export import command
+from vidcorr.commands import run_command
 from vidcorr.lightning_modules import FrozenEncoder
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -91,7 +91,8 @@ def test_onnx_gives_the_maps_of_the_checkpoint(vfs, tmp_path, capsys):
 def test_onnx_needs_a_size_an_extra_and_images(tmp_path, monkeypatch):
     output = str(tmp_path / "encoder.onnx")
     size = ["--size", "8", "8"]
-    refused(ValueError, "needs --size H W", command, ["raw_colour", output])
-    refused(ValueError, "a video encoder maps no", command, ["tests.helpers.encoders:recurrent", output, *size])
+    video = ["export", "tests.helpers.encoders:recurrent", output, *size]
+    refused(ValueError, "needs --size H W", run_command, ["export", "raw_colour", output])
+    refused(ValueError, "a video encoder maps no", run_command, video)
     monkeypatch.setattr("vidcorr.backbones.export.find_spec", lambda name: None)
-    refused(ValueError, r"pip install 'vidcorr\[onnx\]'", command, ["raw_colour", output, *size])
+    refused(ValueError, r"pip install 'vidcorr\[onnx\]'", run_command, ["export", "raw_colour", output, *size])

@@ -1,4 +1,7 @@
-"""`check-data`: what it finds in a source, and the list that it writes."""
+"""`check-data`: what it finds in a source, and the list that it writes.
+
+Also tests `videos/check.py`.
+"""
 
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -9,7 +12,8 @@ from PIL import Image
 
 from tests.helpers.numbered_videos import write_folder, write_video
 from tests.helpers.refusal import refused
-from vidcorr.commands.check_data import Frames, _frames, command, content_digest
+from vidcorr.commands import run_command
+from vidcorr.videos.check import Frames, _frames, content_digest
 from vidcorr.videos.files import DataError
 from vidcorr.videos.source import list_videos
 
@@ -20,8 +24,8 @@ def test_unusable_videos_are_named_and_the_others_are_listed(tmp_path, capsys):
     write_folder(tmp_path / "one", 1)
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     (tmp_path / "list.txt").write_text("good 1.mp4\nbroken.mp4\none\ngone.mp4\n")
-    words = [str(tmp_path / "list.txt"), "--output", str(tmp_path / "out"), "--workers", "2"]
-    refused(SystemExit, "3 of 4 videos cannot be used", command, words)
+    words = ["check-data", str(tmp_path / "list.txt"), "--output", str(tmp_path / "out"), "--workers", "2"]
+    refused(SystemExit, "3 of 4 videos cannot be used", run_command, words)
     assert "1 videos, 30 frames, most of 160 × 32 px\n" in capsys.readouterr().out
     assert [entry.path.name for entry in list_videos(tmp_path / "out/clean.txt")] == ["good 1.mp4"]
 
@@ -42,20 +46,20 @@ def test_outcomes_are_sorted_counted_and_listed(tmp_path, monkeypatch, capsys, r
         asked.append((work, [Path(path).name for path in paths], *arguments))
         yield from ((path, outcomes[Path(path).name]) for path in reversed(paths))
 
-    monkeypatch.setattr("vidcorr.commands.check_data.in_processes", in_processes)
+    monkeypatch.setattr("vidcorr.videos.check.in_processes", in_processes)
     source, clean = tmp_path / "list.txt", tmp_path / "new/out/clean.txt"
     source.write_text("c.mp4 1\na.mp4 2\nb.mp4 0\nd.mp4 1\ne.mp4 2\nc.mp4 3\n")
-    words = [str(source), "--output", str(clean.parent)]
-    refused(SystemExit, "2 of 5 videos cannot be used", command, [*words, "--workers", "3"])
+    words = ["check-data", str(source), "--output", str(clean.parent)]
+    refused(SystemExit, "2 of 5 videos cannot be used", run_command, [*words, "--workers", "3"])
     assert asked == [(_frames, ["c.mp4", "a.mp4", "b.mp4", "d.mp4", "e.mp4"], 3, 125.0, "check-data")]
     assert capsys.readouterr().out.replace(str(tmp_path), "DATA").splitlines() == recorded
     assert clean.read_text() == "".join(f"{tmp_path / name}\n" for name in ("c.mp4 1", "a.mp4 2", "d.mp4 1", "c.mp4 3"))
-    refused(DataError, "none of 5 videos .* first is .*/c.mp4: 9 frame", command, [*words, "--min-frames", "10"])
+    refused(DataError, "none of 5 videos .* first is .*/c.mp4: 9 frame", run_command, [*words, "--min-frames", "10"])
     assert not clean.exists()
     source.write_text("b.mp4\n")
-    command([*words, "--min-frames", "7"])
+    run_command([*words, "--min-frames", "7"])
     assert capsys.readouterr().out.startswith("1 videos, 7 frames")
-    command([str(clean), *words[1:], "--min-frames", "7"])  # its own list
+    run_command(["check-data", str(clean), *words[2:], "--min-frames", "7"])  # its own list
     assert clean.read_text() == f"{tmp_path / 'b.mp4'}\n"
 
 
@@ -63,7 +67,7 @@ def test_five_frames_are_decoded(monkeypatch):
     opened = MagicMock()
     video = opened.return_value.__enter__.return_value
     video.num_frames, video.read.return_value = 10, [np.zeros((32, 160, 3))]
-    monkeypatch.setattr("vidcorr.commands.check_data.open_video", opened)
+    monkeypatch.setattr("vidcorr.videos.check.open_video", opened)
     assert _frames("a.mp4") == Frames(10, 160, 32)
     video.read.assert_called_once_with([0, 2, 4, 7, 9])
 

@@ -1,4 +1,7 @@
-"""`vidcorr export`: the card beside the file; the file itself is tested in tests/vidcorr/backbones/test_export.py."""
+"""`vidcorr export`: the card beside the file; the file itself is tested in tests/vidcorr/backbones/test_export.py.
+
+Also tests `experiments/model_card.py`.
+"""
 
 from unittest.mock import Mock
 
@@ -16,7 +19,7 @@ from vidcorr.results.result import Evaluated
 @pytest.fixture
 def words(tmp_path, monkeypatch):
     """Words of an export whose file is written elsewhere; a run with results of two steps, and one of no step."""
-    monkeypatch.setattr("vidcorr.backbones.export.export", Mock(return_value="load it"))
+    monkeypatch.setattr("vidcorr.experiments.model_card.export", Mock(return_value="load it"))
     run = tmp_path / "run"
     for step in (0, 7):
         history = [Evaluated(epoch=0, step=7 - step, scores={}), Evaluated(epoch=0, step=step, scores={})]

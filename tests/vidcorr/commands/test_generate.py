@@ -1,6 +1,6 @@
 """`vidcorr generate`: every layout is read by its reader, by the command that it names.
 
-Also tests `generated/layouts.py`.
+Also tests `generated/layouts.py`, `datasets/small_sets.py`.
 """
 
 import shlex
@@ -8,8 +8,9 @@ import shlex
 import pytest
 
 from tests.helpers.refusal import refused
-from vidcorr.commands.generate import LAYOUTS, command
+from vidcorr.commands import run_command
 from vidcorr.datasets import generated
+from vidcorr.datasets.small_sets import LAYOUTS
 from vidcorr.experiments.benchmark_choice import read_on
 from vidcorr.videos.source import list_videos
 
@@ -23,19 +24,19 @@ def test_a_layout_is_written_with_its_numbers_and_its_benchmarks_are_named(tmp_p
 
     for name in LAYOUTS:
         monkeypatch.setattr(generated, f"write_{name}", write)
-    command([str(tmp_path)])
+    run_command(["generate", str(tmp_path)])
     assert written == recorded
     said = capsys.readouterr().out
     assert said.startswith(f"8 data sets in {tmp_path}; vidcorr evaluate raw_colour --on davis={tmp_path}/davis jhmdb=")
     assert f" otb_all={tmp_path}/otb " in said
-    command([str(tmp_path), "videos", "videos"])
+    run_command(["generate", str(tmp_path), "videos", "videos"])
     assert capsys.readouterr().out == f"1 data sets in {tmp_path}\n"
-    refused(ValueError, "layout must be one of .*'davis'", command, [str(tmp_path), "nothing"])
+    refused(ValueError, "layout must be one of .*'davis'", run_command, ["generate", str(tmp_path), "nothing"])
 
 
 @pytest.mark.slow
 def test_all_layouts_are_read_by_their_readers(tmp_path, capsys):
-    command([str(tmp_path)])
+    run_command(["generate", str(tmp_path)])
     words = shlex.split(capsys.readouterr().out.partition("; ")[2])
     assert words[:5] == ["vidcorr", "evaluate", "raw_colour", "--on", f"davis={tmp_path / 'davis'}"]
     found = {choice.config: len(choice.build().sequences) for choice in read_on(words[4:])}

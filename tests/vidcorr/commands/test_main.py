@@ -8,18 +8,21 @@ import re
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from unittest.mock import Mock
 
 from tests.helpers.refusal import refused
-from vidcorr.commands import GROUPS, RUNS, main, output_is_closed, tools
+from vidcorr import commands
+from vidcorr.commands import COMMANDS, RUNS, main, output_is_closed
 
 
 def test_the_overview_names_every_word_below_its_group(capsys):
     main(["--help"])
     shown = capsys.readouterr().out
-    for word in (*RUNS, *tools()):
-        assert re.search(rf"^  {word} +\S.*\.$", shown, re.MULTILINE), word
-    assert [line for line in shown.splitlines() if line.endswith(":")] == [f"{group}:" for group in GROUPS]
+    for name, _, line in COMMANDS:
+        assert re.search(rf"^  {name} +{re.escape(line)}$", shown, re.MULTILINE), name
+    groups = dict.fromkeys(command.group for command in COMMANDS)
+    assert [line for line in shown.splitlines() if line.endswith(":")] == [f"{group}:" for group in groups]
     assert shown.startswith("usage: vidcorr COMMAND [options]")
     assert shown.endswith(" --version.\n")
     main([])
@@ -28,22 +31,25 @@ def test_the_overview_names_every_word_below_its_group(capsys):
     assert capsys.readouterr().out == f"vidcorr {version('vidcorr')}\n"
 
 
+def test_every_file_is_a_command():
+    files = {file.stem.replace("_", "-") for file in Path(commands.__file__).parent.glob("[!_]*.py")}
+    assert files == {command.name for command in COMMANDS}.difference(RUNS)
+
+
 def test_the_help_of_a_run_shows_our_flags_and_where_the_others_are(capsys):
-    main(["fit", "--help"])
+    refused(SystemExit, "^0$", main, ["fit", "--help"])
     shown = capsys.readouterr().out
     for name in ("on", "protocol", "change", "stage", "stride", "limit", "allow", "every", "before"):
         assert re.search(rf"^  .*--{name}\b", shown, re.MULTILINE), name
     words = " ".join(shown.split())
     assert words.startswith("usage: vidcorr fit ")
-    assert RUNS["fit"] in words
+    assert COMMANDS[0].line in words
     assert words.endswith("options of Lightning: vidcorr fit --model NAME --help")
 
 
 def test_help_of_a_tool_waits_for_neither_torch_nor_pydantic():
-    modules = [f"vidcorr.commands.{tool.replace('-', '_')}" for tool in tools() if tool != "protocols"]
-    script = (
-        f"import sys, {', '.join(modules)}; print({{'torch', 'pydantic', 'jsonargparse'}}.intersection(sys.modules))"
-    )
+    script = "import sys; from vidcorr.commands import COMMANDS; [command.parser() for command in COMMANDS]; "
+    script += "print({'torch', 'pydantic', 'jsonargparse'}.intersection(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 

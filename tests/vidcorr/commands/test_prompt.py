@@ -1,4 +1,7 @@
-"""`vidcorr prompt`: what is drawn in the page with the mouse is what `predict` reads."""
+"""`vidcorr prompt`: what is drawn in the page with the mouse is what `predict` reads.
+
+Also tests `videos/prompt_page.py`.
+"""
 
 import json
 import re
@@ -14,9 +17,9 @@ from PIL import Image
 from tests.helpers.browser import chromium
 from tests.helpers.refusal import refused
 from vidcorr.cli import main
-from vidcorr.commands.prompt import write_page
 from vidcorr.datasets.generated.writers import write_mp4
 from vidcorr.videos.files import DataError
+from vidcorr.videos.prompt_page import write_page
 from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
 
 SIZE = 96, 160

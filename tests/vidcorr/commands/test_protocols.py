@@ -1,4 +1,7 @@
-"""`vidcorr protocols`: names, fields with their source, differences."""
+"""`vidcorr protocols`: names, fields with their source, differences.
+
+Also tests `experiments/protocols.py`.
+"""
 
 from vidcorr.cli import main
 

@@ -14,7 +14,8 @@ from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
 from tests.helpers.words import NETWORK, TINY, clips
 from vidcorr.cli import main
-from vidcorr.commands import study as tool
+from vidcorr.commands import run_command
+from vidcorr.experiments import study as tool
 from vidcorr.experiments.config_files import CONFIGS
 from vidcorr.experiments.study import read_study
 from vidcorr.results.records import results_below
@@ -61,15 +62,15 @@ def test_run_runs_what_has_no_result_and_names_what_failed(folder, called):
     calls, failing = called
     failing.add(("evaluate", "base"))
     (folder / "study.yaml").write_text(STUDY.replace("[0, 1]", "[0]"))
-    words = ["study.yaml", "--output", "out", "--run"]
-    refused(ValueError, "1 of 2 lines failed: vidcorr evaluate out/base/seed-0-", tool.command, words)
+    words = ["study", "study.yaml", "--output", "out", "--run"]
+    refused(ValueError, "1 of 2 lines failed: vidcorr evaluate out/base/seed-0-", run_command, words)
     assert calls == [("fit", ""), ("evaluate", "base"), ("evaluate", "raw")]
     failing.clear()
     calls.clear()
-    tool.command(words)  # the training resumes
+    run_command(words)  # the training resumes
     assert calls == [("fit", ""), ("evaluate", "base"), ("evaluate", "soft")]
     calls.clear()
-    tool.command(words)
+    run_command(words)
     assert calls == []
 
 
@@ -91,7 +92,7 @@ def test_a_command_is_a_process_that_a_stop_ends(monkeypatch, capsys):
 def test_the_documented_example_is_a_study(folder, capsys):
     text = (CONFIGS.parent / "docs/studies.md").read_text()
     (folder / "study.yaml").write_text(text.partition("```yaml\n")[2].partition("```")[0])
-    tool.command(["study.yaml"])
+    run_command(["study", "study.yaml"])
     lines = [line.split(" && ") for line in capsys.readouterr().out.splitlines()]
     assert [[step.split()[1] for step in line] for line in lines] == [["fit", "evaluate"]] * 6
 

@@ -1,4 +1,7 @@
-"""Benchmarks by name and folder; protocols, changes, stages and strides for them, several of which are several runs."""
+"""Benchmarks by name and folder; protocols, changes, stages and strides for them, several of which are several runs.
+
+Also tests `experiments/flags.py`.
+"""
 
 from dataclasses import replace
 
@@ -6,7 +9,8 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import chosen
 from vidcorr import DavisBenchmark, YoutubeVosBenchmark
 from vidcorr.errors import UsageError
-from vidcorr.experiments.benchmark_choice import positive, read_on
+from vidcorr.experiments.benchmark_choice import read_on
+from vidcorr.experiments.flags import positive
 
 
 class TimeOrder(DavisBenchmark):

@@ -22,7 +22,8 @@ from tests.helpers.stops import in_slurm
 from tests.helpers.words import TINY, clips, flags, refusal
 from vidcorr.backbones import trust
 from vidcorr.cli import main
-from vidcorr.commands.resume import command, find_run, from_here
+from vidcorr.commands import run_command
+from vidcorr.commands.resume import find_run, from_here
 from vidcorr.experiments.runs import (
     CONFIG,
     FILE,
@@ -208,15 +209,15 @@ def test_resume_gives_the_words_of_a_run_and_further_ones_once(tmp_path, monkeyp
     folder = written(home / "runs/a", "fit", "--x", "--model=my.Model", folder=str(home))
     monkeypatch.chdir(tmp_path)
     begun = ("fit", "--x", "--model=my.Model")
-    command([str(folder), "--model=my.Model"])  # given again
+    run_command(["resume", str(folder), "--model=my.Model"])  # given again
     assert sys.argv == [f"{tmp_path}/bin/vidcorr", "resume", str(folder), "--model=my.Model"]
     assert str(home) in sys.path
-    command([str(folder), "--b"])
+    run_command(["resume", str(folder), "--b"])
     written(folder, *begun, folder="nowhere")
     monkeypatch.chdir(home)
-    command(["--b"])  # the newest
+    run_command(["resume", "--b"])  # the newest
     assert called == [(begun, folder, [], str(home)), *[(begun, folder, ["--b"], str(home))] * 2]
-    refused(SystemExit, "^0$", command, ["--help"])
+    refused(SystemExit, "^0$", run_command, ["resume", "--help"])
     refused(ValueError, "^configs: holds no training", find_run, Path("configs").mkdir() or "configs")
 
 
@@ -378,7 +379,7 @@ def test_a_root_in_a_benchmark_that_resume_adds_is_read_here(tmp_path, monkeypat
     (tmp_path / "mine.yaml").write_text("class_path: DavisBenchmark\ninit_args: {root: ../data}\n")
     (tmp_path / "here/davis").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")
-    command([str(folder), "--on", "../mine.yaml", "davis", "--on=../mine.yaml=davis", "--every", "1"])
+    run_command(["resume", str(folder), "--on", "../mine.yaml", "davis", "--on=../mine.yaml=davis", "--every", "1"])
     mine = f"{tmp_path}/mine.yaml"
     on = [f"{mine}={tmp_path}/data", f"davis={tmp_path}/here/data/DAVIS", f"--on={mine}={tmp_path}/here/davis"]
     assert called == [["--on", *on, "--every", "1"]]

@@ -10,7 +10,7 @@ from scipy import stats
 
 from tests.helpers.refusal import refused
 from vidcorr import Result
-from vidcorr.commands.score import command
+from vidcorr.commands import run_command
 from vidcorr.datasets.generated import writers
 from vidcorr.metrics.rules import RULES
 from vidcorr.scoring.masks import score
@@ -54,7 +54,7 @@ def test_first_and_last_frame_in_and_out_by_hand(tmp_path):
     """J of the frames is 1, 1/2, 1 and 0."""
     folders = write_video(tmp_path, "1100 1100 1100 1100", "1100 1000 1100 0011")
     for flag, expected in {"--rules=davis-2017": 0.75, "--keep-ends": 0.625, "--rules=youtube-vos": 0.5}.items():
-        command([*folders, flag, "--output", str(tmp_path)])
+        run_command(["score", *folders, flag, "--output", str(tmp_path)])
         results = json.loads((tmp_path / "results.json").read_text())
         assert results["scores"]["J-Mean"] == pytest.approx(expected)
         ends = ["first and last frame too"] if flag == "--keep-ends" else []
@@ -121,12 +121,12 @@ def test_seen_and_unseen_categories_by_hand(tmp_path):
     (tmp_path / "unseen.txt").write_text("emu\n")
     words += ["--list", str(tmp_path / "names.txt")]
     for flags in (["--trained-meta", trained], ["--unseen", str(tmp_path / "unseen.txt")]):
-        command([*words, *flags])
+        run_command(["score", *words, *flags])
         expected = {"Overall": 0.875, "J-Seen": 0.75, "F-Seen": 1.0, "J-Unseen": 0.75, "F-Unseen": 1.0}
         assert Result.load(tmp_path).scores == expected
     assert "a_2" in (tmp_path / "per_sequence.csv").read_text()
     words += ["--meta", write_meta(tmp_path / "partial.json", {"a": META["a"]}), *flags]
-    refused(ValueError, "partial.json: gives no category for object 7 of b", command, words)
+    refused(ValueError, "partial.json: gives no category for object 7 of b", run_command, ["score", *words])
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.helpers.layouts import write_got10k
 from tests.helpers.references import GOLDEN, golden
 from tests.helpers.refusal import refused
 from vidcorr import Result
-from vidcorr.commands.score import command, flat_scores
+from vidcorr.commands import run_command
 from vidcorr.metrics.outlines import object_outlines
 from vidcorr.metrics.rules import RULES as KNOWN
 from vidcorr.metrics.scoring import Metadata
@@ -90,7 +90,7 @@ def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_pa
     if "error" in expected or (rules, case) in SHIFTED:
         refused(DataError, ".", score, **arguments, allow_missing="strict" not in case)
         return
-    found = flat_scores(score(**arguments, allow_missing=True))
+    found = score(**arguments, allow_missing=True).flat_scores()
     scale = 0.01 if rules == "sa-v" else 1.0
     compared = {key: value for key, value in expected.items() if "frames/" not in key and "rounded" not in key}
     assert compared
@@ -185,7 +185,7 @@ def write_boxes(root, seed):
 @pytest.mark.parametrize("frames", ["inner", "keep_ends"])
 def test_masks_score_as_vos_benchmark_printed(frames, tmp_path):
     write_masks(tmp_path, seed=0)
-    found = flat_scores(score(tmp_path / "truth", tmp_path / "mine", "vos-benchmark", keep_ends=frames == "keep_ends"))
+    found = score(tmp_path / "truth", tmp_path / "mine", "vos-benchmark", keep_ends=frames == "keep_ends").flat_scores()
     assert found == pytest.approx(VOS_BENCHMARK[frames], abs=1e-12)
 
 
@@ -204,7 +204,7 @@ def test_a_video_without_objects_is_left_out_as_by_vos_benchmark_or_refused(tmp_
 def test_boxes_score_as_got10k_printed(tmp_path):
     """A box of NaN overlaps nothing; in got10k it makes AO NaN for the whole data set."""
     truth, mine = write_boxes(tmp_path, seed=1)
-    command([str(truth), str(mine), "--boxes", "got-10k", "--output", str(tmp_path / "out")])
+    run_command(["score", str(truth), str(mine), "--boxes", "got-10k", "--output", str(tmp_path / "out")])
     result = Result.load(tmp_path / "out")
     assert {key: result.scores[key] for key in GOT10K} == pytest.approx(GOT10K, abs=1e-12)
     assert result.without.keys() >= GOT10K.keys()  # their intervals come of it

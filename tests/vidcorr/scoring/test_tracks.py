@@ -6,7 +6,7 @@ import pytest
 from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import official_scores, write_golden_tracks
 from vidcorr import OtbBenchmark, Result
-from vidcorr.commands.score import command
+from vidcorr.commands import run_command
 from vidcorr.datasets import Otb, TapVid
 from vidcorr.datasets.generated import write_otb
 from vidcorr.metrics import sample_queries
@@ -72,7 +72,7 @@ def test_a_box_that_is_no_number_is_a_failure_and_a_missing_file_a_mistake(tmp_p
 def test_tracks_that_are_not_finite_are_never_within_a_threshold(truth, tmp_path):
     for lost in (np.nan, np.inf):
         write_tracks(truth, tmp_path, "first", lambda q, lost=lost: (np.full_like(q.tracks, lost), ~q.occluded))
-        command([str(truth), str(tmp_path), "--tracks", "first", "--output", str(tmp_path)])
+        run_command(["score", str(truth), str(tmp_path), "--tracks", "first", "--output", str(tmp_path)])
         found = Result.load(tmp_path)
         assert found.scores["average_pts_within_thresh"] == found.scores["average_jaccard"] == 0
         assert "predictions hold nothing" in found.doubts[0]

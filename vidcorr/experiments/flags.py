@@ -1,0 +1,155 @@
+"""The flags of commands as values, those that several commands share, and their texts' types. No torch."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # it imports torch, which would delay `--help`
+    from ..backbones import EncoderSpec
+
+
+class Flag:
+    """A flag, or a positional argument, of a command.
+
+    Args:
+        name: `--flag`, or the argument's name.
+        about: its help.
+        **options: further options of argparse's `add_argument`.
+    """
+
+    def __init__(self, name: str, about: str, **options: Any) -> None:
+        self.name = name
+        self.options = {"help": about, **options}
+
+
+class OneOf:
+    """Flags of which a command takes one at most, or exactly one if it is required."""
+
+    def __init__(self, *flags: Flag, required: bool = False) -> None:
+        self.flags = flags
+        self.required = required
+
+
+Flags = Sequence[Flag | OneOf]
+
+
+def add_flags(parser: argparse._ActionsContainer, flags: Flags) -> None:
+    """Add flags to a parser of argparse or jsonargparse, or to a group of one."""
+    for flag in flags:
+        if isinstance(flag, Flag):
+            parser.add_argument(flag.name, **flag.options)
+        else:
+            add_flags(parser.add_mutually_exclusive_group(required=flag.required), flag.flags)
+
+
+def names_of(parser: argparse.ArgumentParser) -> list[str]:
+    """Return the flags of a parser, `--flag`."""
+    return re.findall(r"--[\w-]+", parser.format_usage())
+
+
+def several(name: str, metavar: str, about: str, kind: Any = None) -> Flag:
+    """Return a flag with several values; values of a repeated flag add up: `--on a b` is `--on a --on b`.
+
+    Args:
+        name: the flag, `--on`.
+        metavar: name of a value in the help.
+        about: help.
+        kind: function of a value's text; None: the text itself.
+    """
+    return Flag(name, about, nargs="+", action="extend", default=[], type=kind, metavar=metavar)
+
+
+def positive(text: str | int) -> int:
+    """Return the positive integer of a flag.
+
+    Raises:
+        argparse.ArgumentTypeError: if the text is not an integer of at least 1.
+    """
+    if not str(text).isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
+    return int(text)
+
+
+def point(text: str) -> tuple[float, float]:
+    """Return x and y of a text `X,Y`.
+
+    Raises:
+        argparse.ArgumentTypeError: for another text.
+    """
+    try:
+        x, y = map(float, text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected X,Y in pixels, got {text!r}") from error
+    return x, y
+
+
+OWN_CHOICE = "(default: the choice of network and benchmark)"
+NETWORK = "NETWORK[@STAGE[/STRIDE]]"
+"""A network in the help."""
+RGB = {"nargs": 3, "type": float, "metavar": ("R", "G", "B")}
+"""Options of a flag with three numbers."""
+
+ON = "benchmarks and their data: davis=/data/DAVIS, my.yaml=FOLDER, my_module.MyBenchmark=FOLDER"
+CHANGE = "fields of the protocols to change; several values make a grid: radius=3,6"
+CODE = "code outside vidcorr that checkpoints may name: package.module.Class or package.module:callable"
+ALLOW = several("--allow", "NAME", CODE)
+BENCHMARK_FLAGS: Flags = (
+    several("--on", "NAME=FOLDER", ON),
+    several("--protocol", "NAME", "protocols of the benchmarks (default: the config's)"),
+    several("--change", "FIELD=VALUE", CHANGE),
+    several("--stage", "STAGE", f"stages of the features {OWN_CHOICE}"),
+    several("--stride", "PIXELS", f"strides of the features {OWN_CHOICE}", positive),
+    Flag("--limit", "evaluate only the first N sequences", type=positive, metavar="N"),
+    ALLOW,
+)
+"""Flags that choose benchmarks."""
+EVERY = "epochs of a fit between runs of the benchmarks of --on (default: the config's)"
+RUN_FLAGS: Flags = (
+    *BENCHMARK_FLAGS,
+    Flag("--every", EVERY, type=positive, metavar="N"),
+    Flag("--before", "run the benchmarks of --on before the first step of a fit too", action="store_true"),
+)
+"""Flags of `fit` and `validate` that Lightning does not have."""
+STATES = "input of the network's training (default: as it or its library states)"
+INPUT_FLAGS: Flags = (
+    Flag("--input", STATES, choices=("imagenet", "half", "unit")),
+    Flag("--mean", "mean of RGB in [0, 1] in the network's training, in place of --input", **RGB),
+    Flag("--std", "standard deviation of RGB in [0, 1] in the network's training, in place of --input", **RGB),
+)
+"""Flags that state the input of a network."""
+NETWORK_FLAGS: Flags = (
+    Flag("--pretrained", "load pretrained weights of timm and torchvision", action="store_true"),
+    *INPUT_FLAGS,
+)
+"""Flags that say more of a named network: its weights and its input."""
+EVALUATION_FLAGS: Flags = (
+    *BENCHMARK_FLAGS,
+    *NETWORK_FLAGS,
+    Flag("--output", "folder of results (default: %(default)s)", type=Path, default="evaluation"),
+)
+"""Flags of a command that evaluates networks on benchmarks."""
+FORM = "format of the printed table (default: text in a terminal, md in a file or pipe); tex needs booktabs and "
+FORM += "adjustbox, hub is YAML for .eval_results/ of a model page"
+INTERVALS = "print 95 %% intervals (default: in all formats but tex)"
+FORMAT_FLAGS: Flags = (
+    Flag("--format", FORM, choices=["text", "md", "csv", "tex", "hub"]),
+    Flag("--intervals", INTERVALS, action=argparse.BooleanOptionalAction),
+)
+"""Flags of a printed table."""
+
+
+def named_network(text: str, flags: Any) -> EncoderSpec:
+    """Return the network of a text, with weights and input as `NETWORK_FLAGS` say.
+
+    Raises:
+        ValueError: for a mean without a deviation.
+    """
+    from ..backbones import EncoderSpec
+    from ..description import stated_input
+
+    stated = stated_input(flags.mean, flags.std, flags.input)
+    return EncoderSpec(text, pretrained=flags.pretrained, input=stated)

@@ -1,0 +1,114 @@
+"""The model card of a checkpoint beside its exported weights, and its scores for the model page of a hub."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from ..backbones import Input
+from ..backbones.checkpoints import METADATA_KEY, read_content
+from ..backbones.export import export
+from ..backbones.networks import local_file
+from ..results.hub import hub_text
+from ..results.records import results_below
+from ..results.result import Result
+from ..videos.files import slug, write_atomically
+
+CARD = "README.md"
+HEAD = "---\nlibrary_name: vidcorr\n"
+"""First lines of a card, in the hub's form, but for the closing ---; a README.md that begins so is ours."""
+
+
+def export_with_card(network: str, output: Path) -> str:
+    """Export a checkpoint's backbone, and write the card and the scores of its run into the folder of the file.
+
+    Args:
+        network: the checkpoint, also of a hub.
+        output: the file to write, `.safetensors`.
+
+    Returns:
+        The Python that loads the file, and what was written, in words.
+
+    Raises:
+        ValueError: if the folder holds a README.md that is no card of ours, or the checkpoint has no named backbone.
+    """
+    card = output.parent / CARD
+    if card.is_file() and not card.read_text("utf-8").startswith(HEAD):
+        raise ValueError(f"{card}: is no model card of vidcorr and would be replaced; export into another folder")
+    checkpoint = local_file(network)
+    loading = export(checkpoint, output)
+    content = read_content(checkpoint, whole=False)
+    run = checkpoint.resolve().parent.parent
+    results = list(_results_of(run, content.get("global_step")))
+    write_atomically(card, card_of(content, run, results, output.name, loading))
+    scores = write_scores(results, output.parent)
+    told = f"{loading}\n# card: {card}; upload both: hf upload OWNER/NAME {output.parent}"
+    if scores:
+        files = ", ".join(map(str, scores))
+        told += f"\n# scores for the model page: put the hub's data set in place of OWNER/… in {files}"
+    return told
+
+
+def write_scores(results: Iterable[Result], folder: Path) -> list[Path]:
+    """Write `.eval_results/NAME.yaml` for each benchmark and protocol of results; return the files."""
+    files = []
+    for result in results:
+        name = slug(f"{result.benchmark} {result.stage.protocol.name}".strip())
+        file = folder / ".eval_results" / f"{name}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, hub_text((result, score) for score in result.main_scores()))
+        files.append(file)
+    return files
+
+
+def card_of(content: Mapping[str, Any], run: Path, results: Iterable[Result], file: str, loading: str) -> str:
+    """Return the model card of a checkpoint's network: method, data, steps, and scores with their protocols.
+
+    Args:
+        content: content of the checkpoint.
+        run: folder of its run, two above the checkpoint, whose config.yaml names the data.
+        results: results of the run at the checkpoint's step.
+        file: name of the exported file.
+        loading: lines of Python that load it.
+    """
+    method = content[METADATA_KEY]["class_path"].rpartition(".")[2]
+    arguments = content.get("hyper_parameters", {})
+    lines = [HEAD + "---", f"# {file}", "", f"Method: {method}, {_plainly(arguments)}.", ""]
+    encoder = content[METADATA_KEY].get("encoder") or {}
+    stated = encoder.get("init_args", {})
+    if "mean" in stated:
+        lines += [f"Input: {Input.of(stated['mean'], stated['std'], '').rgb}.", ""]
+    step = content.get("global_step")
+    training = "not recorded" if step is None else f"{step} steps, {content['epoch']} epochs"
+    lines += [f"Training: {training}. Data: {_data_of(run)}.", ""]
+    lines += ["| benchmark | protocol | score | value |", "|---|---|---|---|"]
+    for result in results:
+        protocol = result.stage.protocol.name
+        for name, value in result.scores.items():
+            lines.append(f"| {result.benchmark} | {protocol} | {name} | {100 * value:.1f} |")
+    lines += ["", "Licence: to be chosen by the owner.", "", "```python", loading, "```", ""]
+    return "\n".join(lines)
+
+
+def _plainly(arguments: dict[str, Any]) -> str:
+    """Return the arguments of a method that are words or numbers."""
+    plain = {name: value for name, value in arguments.items() if isinstance(value, str | int | float)}
+    return ", ".join(f"{name}={value}" for name, value in plain.items() if not name.startswith("_"))
+
+
+def _data_of(run: Path) -> str:
+    """Return class and source of the data of a run, from its config.yaml; "not recorded" without one."""
+    config = run / "config.yaml"
+    content = yaml.safe_load(config.read_text("utf-8")) if config.is_file() else {}
+    data = content.get("data") or {}
+    kind = str(data.get("class_path", "not recorded")).rpartition(".")[2]
+    source = data.get("init_args", {}).get("source", "")
+    return f"{kind} {source}".strip()
+
+
+def _results_of(run: Path, step: int | None) -> Iterator[Result]:
+    """Yield the results of a run's benchmarks at a step."""
+    for result in results_below(run / "benchmarks").values():
+        if result.history and result.history[-1].step == step:
+            yield result

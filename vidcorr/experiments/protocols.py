@@ -1,0 +1,109 @@
+"""The named protocols as text: their list, the fields of one with their sources, and what differs between two."""
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+
+from ..protocols import EvaluationProtocol
+from ..results.formats import grid
+from ..results.published import kinds
+
+
+def listed() -> str:
+    """Return the names of all protocols with their benchmarks and the code that they follow."""
+    lines = []
+    for kind in kinds():
+        lines.append(f"{kind.kind}:\n")
+        for name, source in kind.sources().items():
+            lines.append(f"  {name:16} {', '.join(source.values)}\n{'':19}{source.code}\n")
+    return "".join(lines)
+
+
+def described(name: str) -> str:
+    """Return the protocols of a name, a table for each kind.
+
+    Raises:
+        ValueError: for an unknown name, or changed fields that no kind with the name has.
+    """
+    shown = named(name)
+    tables = []
+    for _, of_kind in groupby(shown, key=lambda key: key[0]):
+        tables.append(table_of([shown[key] for key in of_kind]))
+    return "\n".join(tables)
+
+
+def compared(name: str, other: str) -> str:
+    """Return the fields in which two protocols differ, a table for each benchmark that both have.
+
+    Raises:
+        ValueError: for an unknown name, or protocols without a common benchmark.
+    """
+    shown = named(name)
+    others = named(other)
+    shared = [key for key in shown if key in others]
+    if not shared:
+        raise ValueError(f"{name} and {other} have no benchmark in common")
+    return "\n".join(table_of([shown[key], others[key]], only_different=True) for key in shared)
+
+
+def named(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
+    """Return kind and benchmark → protocol of a name, which several kinds may have.
+
+    Raises:
+        ValueError: for an unknown name, or changed fields that no kind with the name has.
+    """
+    found: dict[tuple[str, str], EvaluationProtocol] = {}
+    refusal = f"there is no protocol {name}; vidcorr protocols lists them"
+    for kind in kinds():
+        source = kind.sources().get(name.partition("+")[0])
+        benchmarks = source.values if source else ()
+        for benchmark in benchmarks:
+            try:
+                found[kind.kind, benchmark] = kind.named(name, benchmark)
+            except ValueError as error:  # another kind may have the changed fields
+                refusal = str(error)
+    if not found:
+        raise ValueError(refusal)
+    return found
+
+
+def table_of(protocols: Sequence[EvaluationProtocol], only_different: bool = False) -> str:
+    """Return protocols of one kind as a table, a column each, with their sources and notes.
+
+    Args:
+        protocols: the protocols; a star marks a value that is our default, a tilde one that is inferred.
+        only_different: leave equal fields out.
+    """
+    rows = []
+    fields: dict[str, None] = {}
+    for protocol in protocols:
+        fields |= dict.fromkeys(protocol.value_fields())
+    for field in fields:
+        cells = [_cell(protocol, field) for protocol in protocols]
+        values = {getattr(protocol, field, None) for protocol in protocols}
+        if not (only_different and len(values) == 1):
+            rows.append([field, *cells])
+    heads = [f"{protocol.name}, {protocol.benchmark} ({protocol.digest()})" for protocol in protocols]
+    text = grid("text", ["", *heads], rows, right=len(heads) + 1)
+    text += "* our default, the source does not set it; ~ inferred, as said below\n"
+    notes: dict[str, None] = {}  # what benchmarks of one source share stands once
+    for protocol in protocols:
+        for key, about in protocol.origin().items():
+            place = f"{protocol.source}, {protocol.benchmark}" if key == "inferred" else protocol.source
+            notes[f"{place}, {key}: {about}\n"] = None
+    return text + "".join(notes)
+
+
+def _cell(protocol: EvaluationProtocol, field: str) -> str:
+    """Return a field's value and the sign of its origin; "" if the class lacks the field."""
+    if field not in protocol.value_fields():
+        return ""
+    value = getattr(protocol, field)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    if field in protocol.changes:
+        return text
+    stated = protocol.sources()[protocol.source].values[protocol.benchmark or ""]
+    if field not in stated:
+        return f"{text} *"
+    is_inferred = re.search(rf"\b{field}\b", protocol.origin().get("inferred", ""))
+    return f"{text} ~" if is_inferred else text
