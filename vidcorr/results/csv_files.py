@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
+from itertools import chain
 from typing import Any
 
 
@@ -24,11 +25,6 @@ def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
     Args:
         records: column → value; a column that a record lacks is empty.
     """
-    columns: dict[str, None] = {}
-    for record in records:
-        columns |= dict.fromkeys(record)
-    text = StringIO()
-    writer = csv.DictWriter(text, columns)
-    writer.writeheader()
-    writer.writerows(records)
-    return text.getvalue()
+    columns = dict.fromkeys(chain.from_iterable(records))
+    lines = [map(record.get, columns) for record in records]
+    return csv_text([columns, *lines])
