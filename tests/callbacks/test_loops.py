@@ -5,8 +5,6 @@ That a training resumes exactly is tested in tests/callbacks/test_checkpoints.py
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
-from unittest.mock import Mock
 
 import pytest
 import pytorch_lightning as pl
@@ -18,15 +16,19 @@ from vidcorr.callbacks import loops
 
 
 @pytest.mark.parametrize(
-    ("changes", "ends"),
-    [({}, True), ({"should_stop": False}, False), ({"min_epochs": 1}, False), ({"min_steps": 6}, False)],
+    ("asks", "least", "ends"),
+    [(True, {}, True), (False, {}, False), (True, {"min_epochs": 1}, False), (True, {"min_steps": 3}, False)],
 )
-def test_a_stop_waits_for_the_least_length(changes, ends):
-    lengths = {"min_epochs": None, "min_steps": None, "val_check_batch": None, "num_training_batches": 10}
-    trainer = Mock(**{"should_stop": True, "global_step": 5} | lengths | changes)
-    trainer.fit_loop.epoch_progress.current.processed = 0
-    trainer.fit_loop.epoch_loop.batch_progress.current = SimpleNamespace(started=3, ready=4)
-    assert loops.ends_within_epoch(trainer) == ends
+def test_a_stop_waits_for_the_least_length(asks, least, ends):
+    told = {}
+
+    def ask(trainer, *_):
+        trainer.should_stop |= asks
+        told[trainer.global_step] = loops.ends_within_epoch(trainer)
+
+    trainer = quiet_trainer(callbacks=[pl.callbacks.LambdaCallback(on_train_batch_end=ask)], max_epochs=1, **least)
+    trainer.fit(make("VFSSimSiam", 1), loader(10, 2, frames=2, size=16))
+    assert told[1] == (trainer.global_step == 1) == ends
 
 
 COUNTERS = json.loads(Path(__file__).with_name("counters.json").read_text())

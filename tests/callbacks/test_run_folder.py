@@ -4,10 +4,10 @@ import csv
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 from pytorch_lightning.cli import SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -39,35 +39,49 @@ def test_what_a_resumed_run_logs_again_is_hidden(tmp_path):
     assert rows == {("0", "", "9.0"), *((str(step), f"{step}.0", "") for step in range(6))}
 
 
-@pytest.mark.parametrize(
-    ("logger", "place"),
-    [
-        (None, "root"),
-        (SimpleNamespace(log_dir="own"), "own"),
-        (SimpleNamespace(log_dir=None, save_dir="mine", name="a", version="b"), "mine/a/b"),
-        (SimpleNamespace(log_dir=None, save_dir=None, name="a", version=3), "root/a/version_3"),
-    ],
-)
+class Gallery(CSVLogger):
+    """A logger with pictures and without a folder of logs, as W&B's is."""
+
+    log_dir = None
+
+    def log_image(self, key, images, step):
+        self.pictures = [*getattr(self, "pictures", []), (key, len(images), step)]
+
+
+class Nowhere(Gallery):
+    save_dir = None
+
+
+LOGGERS = [
+    (False, "root"),
+    (CSVLogger("own", "a", 0), "own/a/version_0"),
+    (Gallery("mine", "a", "b"), "mine/a/b"),
+    (Nowhere("mine", "a", 3), "root/a/version_3"),
+]
+
+
+@pytest.mark.parametrize(("logger", "place"), LOGGERS)
 def test_the_first_logger_names_the_folder_of_a_run(logger, place, monkeypatch):
-    strategy = SimpleNamespace(broadcast=lambda text: text)
-    trainer = SimpleNamespace(logger=logger, default_root_dir="root", strategy=strategy, callbacks=[])
+    trainer = pl.Trainer(accelerator="cpu", logger=logger, default_root_dir="root")
     monkeypatch.setenv("HOME", "/home")
     assert run_folder(trainer) == Path(place)
     assert checkpoint_folder(trainer, None) == f"{Path.cwd()}/{place}/checkpoints"
     assert checkpoint_folder(trainer, "~/mine/../last") == "/home/last"
     trainer.callbacks = [SaveConfigCallback(None, None)]  # of a LightningCLI of one's own
     assert run_folder(trainer) == Path(place)
-    trainer.callbacks = [RunStart(None, None, Mock())]
+    trainer.callbacks = [RunStart(None, None, object())]
     assert run_folder(trainer) == Path("root")  # the command has made it
 
 
-def test_a_picture_goes_to_every_logger_that_takes_pictures():
-    board, own, table = Mock(spec=TensorBoardLogger), Mock(spec=["log_image"]), Mock(spec=CSVLogger)
-    trainer, picture = SimpleNamespace(loggers=[board, own, table], global_step=7), np.zeros((2, 2, 3), np.uint8)
-    for given, step in ((None, 7), (0, 0)):
-        log_picture(trainer, "a/b", picture, given)
-        board.experiment.add_image.assert_called_with("a/b", picture, step, dataformats="HWC")
-        own.log_image.assert_called_with("a/b", [picture], step=step)
+def test_a_picture_goes_to_every_logger_that_takes_pictures(tmp_path):
+    board, own = TensorBoardLogger(tmp_path), Gallery(tmp_path)
+    trainer = pl.Trainer(accelerator="cpu", logger=[board, own, CSVLogger(tmp_path)])
+    for step in (None, 7):
+        log_picture(trainer, "a/b", np.zeros((2, 2, 3), np.uint8), step)
+    board.save()
+    drawn = EventAccumulator(board.log_dir).Reload().Images("a/b")
+    assert [(event.step, event.width) for event in drawn] == [(0, 2), (7, 2)]
+    assert own.pictures == [("a/b", 1, 0), ("a/b", 1, 7)]
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import os
 import signal
 from functools import partial
 from pathlib import Path
-from unittest.mock import Mock, call
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ from tests.helpers.stops import go, in_slurm
 from tests.helpers.training import loader, tiny_simsiam, trainer_in
 from tests.helpers.words import TINY, clips, flags
 from vidcorr import signals
-from vidcorr.benchmarks.ranks import LostRank
+from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.callbacks import LastCheckpoint, Stops, TrainingStopped
 from vidcorr.callbacks.stops import INEXACT, requeue_job
 from vidcorr.cli import main
@@ -105,15 +105,20 @@ def test_a_rank_without_a_signal_ends_by_the_requeue_of_another_or_sigterm(
     assert requeued.called == (agreed == USR1)
 
 
-def test_the_ranks_talk_during_a_fit_alone(monkeypatch):
-    made = Mock(side_effect=lambda **options: Mock())
-    monkeypatch.setattr("vidcorr.callbacks.stops.Ranks", made)
-    trainer, stops = Mock(), Stops()
-    stops.on_fit_start(trainer, None)
-    ranks = stops._ranks
-    stops.teardown(trainer, None, "fit")
-    assert made.mock_calls == [call(shared=False), call(), call(shared=False)]
-    ranks.close.assert_called_once_with()
+def test_the_ranks_talk_during_a_fit_alone(monkeypatch, tmp_path):
+    noted = []
+
+    class Noted(Ranks):
+        def __init__(self, shared=True):
+            super().__init__(shared)
+            noted.append(shared)
+
+        def close(self):
+            noted.append("closed")
+
+    monkeypatch.setattr("vidcorr.callbacks.stops.Ranks", Noted)
+    run(tmp_path)
+    assert noted == [False, True, "closed", False]
 
 
 @pytest.mark.parametrize(("task", "job"), [({}, "7"), ({"ARRAY_JOB_ID": "5", "ARRAY_TASK_ID": "3"}, "5_3")])

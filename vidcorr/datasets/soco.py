@@ -64,11 +64,13 @@ def _pair(root: Path, category: str, file: Path, content: Any, size_of: Any) -> 
         named = content[f"{side}_keypoints"]
         points.append(np.array([point["pos"] for point in named], np.float64).reshape(-1, 2))
         row_of_name.append({point["name"]: row for row, point in enumerate(named)})
-    same_names = [(name, name) for name in content["semantic_overlap"]]
+    names = content["semantic_overlap"]
+    same = _rows_of_names(list(zip(names, names, strict=True)), row_of_name)
     names_of_concepts: list[tuple[str, str]] = []
     for group in content["concept_matches"]:
         for name in group["src_keypoints"]:
             names_of_concepts += [(name, other) for other in group["trg_keypoints"]]
+    concept = _rows_of_names(names_of_concepts, row_of_name)
     left, top, right, bottom = map(float, content["trg_bndbox"])
     length = max(right - left, bottom - top) / max(content["trg_imsize"][:2])
     return SocoPair(
@@ -80,8 +82,8 @@ def _pair(root: Path, category: str, file: Path, content: Any, size_of: Any) -> 
         ids=tuple(range(len(points[0]))),
         box=(left, top, right, bottom),
         sources=(file,),
-        same=_rows_of_names(same_names, row_of_name),
-        concept=_rows_of_names(names_of_concepts, row_of_name),
+        same=same,
+        concept=concept,
         length=length,
     )
 

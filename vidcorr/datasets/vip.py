@@ -115,7 +115,7 @@ def _sequence(root: Path, name: str, kind: str, listed_in: Path) -> PartSequence
     if kind == "instance":
         humans = MaskFolder(root / "Annotations/Human_ids" / name, frames, complete=True)
         instances = np.unique(part_instances(parts, humans.stored(0))).tolist()
-        first = tuple(instance for instance in instances if instance)
+        first = tuple(filter(None, instances))
         objects = range(1, len(first) + 1)
     if not 0 < len(objects) < 255:
         raise DataError(f"{masks[0]}: {len(objects)} {kind} parts in the first frame; expected 1 to 254")

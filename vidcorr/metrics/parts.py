@@ -182,7 +182,7 @@ def ap_of_classes(frames: Sequence[Any]) -> dict[int, list[float]]:
     annotated: Counter[int] = Counter()
     for of_frame, classes in frames:
         detections += list(of_frame)
-        annotated.update(int(kind) for kind in classes)
+        annotated.update(map(int, classes))
     rows = np.array(detections, np.float64).reshape(-1, 3)
     predicted = rows[:, 0].astype(int).tolist()
     found: dict[int, list[float]] = {}

@@ -218,7 +218,7 @@ def track_scores(videos: Sequence[Any]) -> dict[str, float]:
     Returns:
         Key → fraction; NaN if no video defines it.
     """
-    of_videos = [video_fractions(counts) for counts in videos]
+    of_videos = list(map(video_fractions, videos))
     return {key: mean_of_defined([of_video[key] for of_video in of_videos]) for key in METRICS}
 
 

@@ -20,7 +20,7 @@ def plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return list(map(plain, value))
     if isinstance(value, float):  # numpy's float64 included
         if math.isinf(value):
             raise ValueError("is infinite: give a finite number, or NaN if it is undefined")

@@ -29,11 +29,9 @@ def entry(result: Result, score: str) -> dict[str, Any]:
     notes += result.doubts
     if result.network.digest:
         notes.append(f"weights {result.network.digest}")
-    found: dict[str, Any] = {
-        "dataset": {"id": f"{OWNER}/{result.data_set}", "task_id": score},
-        "value": round(value if declared.unit else 100 * value, 2),
-        "notes": one_line(", ".join(notes)),
-    }
+    data_set = {"id": f"{OWNER}/{result.data_set}", "task_id": score}
+    printed = round(value if declared.unit else 100 * value, 2)
+    found: dict[str, Any] = {"dataset": data_set, "value": printed, "notes": one_line(", ".join(notes))}
     if result.provenance.date:
         found["date"] = result.provenance.date
     found["source"] = {"url": f"https://huggingface.co/{OWNER}/NAME", "name": f"vidcorr {version}".strip()}

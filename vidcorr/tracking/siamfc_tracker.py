@@ -68,7 +68,7 @@ def view_options(
         return chosen
     if encoder.default_stage:
         return chosen | {"dilated": dilated or False}
-    resnets = [part for part in encoder.modules() if is_resnet(part)]
+    resnets = list(filter(is_resnet, encoder.modules()))
     # the package's own ResNet ends with res4
     if stage is None and any("res5" in ends_of(named_blocks(network)) for network in resnets):
         chosen["stage"] = "res5"

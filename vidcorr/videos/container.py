@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-# fmt: off
-VIDEO_SUFFIXES = frozenset({
-    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv",
-    ".f4v", ".3gp", ".3g2", ".ogv", ".vob", ".mxf", ".divx",
-    ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".m1v", ".m2v", ".mjpeg", ".mjpg", ".ivf", ".obu", ".y4m",
-})  # the last line: raw streams, which have neither times nor an index
-# fmt: on
+_OF_CONTAINERS = (
+    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .ts .mts .m2ts .wmv .asf .flv .f4v .3gp .3g2 .ogv .vob .mxf .divx"
+)
+# raw streams have neither times nor an index
+_OF_RAW_STREAMS = ".h264 .264 .avc .h265 .265 .hevc .m1v .m2v .mjpeg .mjpg .ivf .obu .y4m"
+VIDEO_SUFFIXES = frozenset([*_OF_CONTAINERS.split(), *_OF_RAW_STREAMS.split()])
 
 _DEMUXERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg,mxf,h264,hevc,mpegvideo,m4v,mjpeg,ivf,obu,av1,yuv4mpegpipe"
 """FFmpeg's formats of these files; some of its other formats make it open further files (ffconcat, HLS)."""

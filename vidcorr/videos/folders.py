@@ -97,7 +97,7 @@ def image_names(folder: str | os.PathLike[str]) -> list[str]:
     if len(patterns) == 1 and not names[0].startswith("-"):
         return names  # they differ in digits at the same places alone: one suffix, and one order
     files = [Path(folder, name) for name in names]
-    of_other_formats = [name for name in listed if is_photo(name)]
+    of_other_formats = list(filter(is_photo, listed))
     if of_other_formats and not files and not folders:
         raise DataError(f"{Path(folder, of_other_formats[0])}: frames and masks are .jpg, .jpeg or .png files")
     stems = {file.stem for file in files}

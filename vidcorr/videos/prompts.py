@@ -59,7 +59,7 @@ class Prompt(ABC):
             given = list(given.values())
         rows = [given] if isinstance(given, str) else given
         labels = _numbers(rows, cls.columns, cls.kind)
-        names = names or [str(number) for number in range(1, len(labels) + 1)]
+        names = names or list(map(str, range(1, len(labels) + 1)))
         if len(names) != len(labels):  # a mapping such as {"x": 5, "y": 7} names numbers, not objects
             raise DataError(f"{cls.kind}: expected {cls.columns} for each name, got {given!s:.120}")
         return cls(source=cls.kind, objects=tuple(names), labels=labels)
@@ -185,7 +185,7 @@ class PointPrompt(Prompt):
         """Build a prompt from a CSV file, texts, a dictionary or an array."""
         if not isinstance(given, str | Path) or Path(given).suffix.lower() != ".csv":
             return super().of(given)
-        lines = [line for line in csv.reader(read_text(given).splitlines()) if line]
+        lines = list(filter(None, csv.reader(read_text(given).splitlines())))
         rows = lines[1:]
         frames = {row[0] for row in rows}
         has_heading = bool(lines) and lines[0][:4] == POINT_COLUMNS

@@ -182,7 +182,7 @@ class Scenes:
         for i in range(count):
             number = numbers[i % len(numbers)]
             frames_with_layer = np.flatnonzero((masks == number).any((1, 2)))
-            motion = np.stack([layers[number].matrix(t) for t in range(length)])  # from texture to frame
+            motion = np.stack(list(map(layers[number].matrix, range(length))))  # from texture to frame
             start = int(rng.choice(frames_with_layer))
             y, x = rng.choice(np.argwhere(masks[start] == number))
             point = np.linalg.solve(motion[start], [x, y, 1.0])  # the point in pixels of the texture

@@ -124,7 +124,7 @@ def write_masks(folder: Path, masks: Mapping[int, NDArray[np.uint8]] | Mapping[s
 
 def numbered(pattern: str, numbers: Iterable[int]) -> list[str]:
     """Return names with numbers in the place of `{}`: `frame-{:03d}` gives frame-000, frame-001, …"""
-    return [pattern.format(number) for number in numbers]
+    return list(map(pattern.format, numbers))
 
 
 def write_text(path: Path, lines: Iterable[str]) -> None:

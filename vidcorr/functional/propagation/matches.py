@@ -75,7 +75,7 @@ def affinity_of_cells(
         for y, x in points.tolist():
             (weights,) = torch.autograd.grad(average[y, x, 0], labels, retain_graph=True)
             of_points.append(weights[..., 0].permute(2, 0, 1))
-    places = torch.tensor([frames.index(frame) for frame in listed], device=features.device)
+    places = torch.tensor(list(map(frames.index, listed)), device=features.device)
     of_listed = torch.stack(of_points)
     of_frames = of_listed.new_zeros(len(points), len(frames), height, width).index_add_(1, places, of_listed)
     return CellAffinity(frames, of_frames)

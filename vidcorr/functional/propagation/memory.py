@@ -234,7 +234,7 @@ class KeyMemory(FrameMemory):
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells."""
-        slots = [self.slot(frame) for frame in frames]
+        slots = list(map(self.slot, frames))
         return best_matches(query, self.maps, slots, topk, self.neighbourhood)
 
 
@@ -290,7 +290,7 @@ class SketchedMemory(KeyMemory):
         sketches = self._sketch(query)
         self._latest = sketches
         query = query.contiguous()
-        listed = Counter(self.slot(frame) for frame in frames)
+        listed = Counter(map(self.slot, frames))
         used_slots, counts = torch.tensor(sorted(listed.items())).T.contiguous()
         units = self._units[used_slots] * sketches.unit
         values = query.new_empty(height, width, topk)

@@ -284,7 +284,7 @@ class LabelPropagator:
         query = query.to(expected)  # the same tensor if it fits, of which the memory has the sketches
         if protocol.topk is None:  # no frame is kept apart then: the conditions of protocols see to it
             (source,) = references.sources
-            slots = [source.keys.slot(frame) for frame in source.frames]
+            slots = list(map(source.keys.slot, source.frames))
             return average_of_all(query, source.keys.maps, source.labels.maps, slots, protocol)
         searches: list[Search] = []
         tables: list[Tensor] = []

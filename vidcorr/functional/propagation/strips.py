@@ -58,7 +58,7 @@ def best_matches(
         (h, w, k): (y · w + x) · S + s.
     """
     used = sorted(set(references))
-    places = [used.index(slot) for slot in references]
+    places = list(map(used.index, references))
     device = keys.device
     listed = to_device(references, device)
     wanted = _Wanted(to_device(used, device), listed, to_device(places, device), keys.shape[2], topk)
