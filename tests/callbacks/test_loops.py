@@ -16,18 +16,23 @@ from vidcorr.callbacks import loops
 
 
 @pytest.mark.parametrize(
-    ("asks", "least", "ends"),
-    [(True, {}, True), (False, {}, False), (True, {"min_epochs": 1}, False), (True, {"min_steps": 3}, False)],
+    ("asks", "options", "ends"),
+    [
+        (True, {"val_check_interval": "00:01:00:00"}, True),
+        (False, {}, False),
+        (True, {"min_epochs": 1}, False),
+        (True, {"min_steps": 3, "min_epochs": 0}, False),
+    ],
 )
-def test_a_stop_waits_for_the_least_length(asks, least, ends):
+def test_a_stop_waits_for_the_least_length(asks, options, ends):
     told = {}
 
     def ask(trainer, *_):
         trainer.should_stop |= asks
         told[trainer.global_step] = loops.ends_within_epoch(trainer)
 
-    trainer = quiet_trainer(callbacks=[pl.callbacks.LambdaCallback(on_train_batch_end=ask)], max_epochs=1, **least)
-    trainer.fit(make("VFSSimSiam", 1), loader(10, 2, frames=2, size=16))
+    trainer = quiet_trainer(callbacks=[pl.callbacks.LambdaCallback(on_train_batch_end=ask)], max_epochs=1, **options)
+    trainer.fit(make("VFSSimSiam", 1), loader(10, 2, frames=2, size=16), loader(2, 2, frames=2, size=16))
     assert told[1] == (trainer.global_step == 1) == ends
 
 

@@ -54,7 +54,7 @@ class Nowhere(Gallery):
 
 LOGGERS = [
     (False, "root"),
-    (CSVLogger("own", "a", 0), "own/a/version_0"),
+    (TensorBoardLogger("own", "a", 0, sub_dir="sub"), "own/a/version_0/sub"),
     (Gallery("mine", "a", "b"), "mine/a/b"),
     (Nowhere("mine", "a", 3), "root/a/version_3"),
 ]

@@ -67,8 +67,8 @@ class Benchmark(ABC):
         pooled: a score is not the mean of the values of the rows, but a ratio of sums, or a mean over groups of rows.
             Its interval then comes from the scores without each sequence in turn.
         conditions: fact → its words in tables, `{}` for the value: what comparable scores share besides the protocol.
-            A value that is None, empty or False is left out. A subclass that reads other data states none of its
-            base's.
+            A value that is None, empty or False is left out. A subclass with a `read` of its own states none of its
+            base's, unless it repeats them: `conditions = Base.conditions`.
         unit: what the sequences are, in words.
 
     Raises:
@@ -298,6 +298,9 @@ class Benchmark(ABC):
         short_sides = [min(sequence.size) for sequence in self.sequences if hasattr(sequence, "size")]
         if short_sides:
             data["short_sides"] = [min(short_sides), max(short_sides)]
+        extractor = encoder.extractor
+        protocol = ProtocolFacts() if encoder.protocol is None else ProtocolFacts.of(encoder.protocol)
+        setup = Setup(layer=extractor.stage, stride=extractor.stride, input=encoder.input, protocol=protocol)
         further: dict[str, Any] = {}
         if self.pooled:
             further["without"] = leave_one_out(rows, self.scores)
@@ -307,7 +310,7 @@ class Benchmark(ABC):
             benchmark=self.name,
             network=network,
             scores=scores,
-            stage=_setup_of(encoder),
+            stage=setup,
             rows=rows,
             sequences=[sequence.name for sequence in self.sequences],
             conditions=conditions,
@@ -346,16 +349,6 @@ class Benchmark(ABC):
                     raise ValueError(f"{name}: {error}") from error
                 progress.update(frames[index])
         return rows
-
-
-def _setup_of(encoder: FrameEncoder) -> Setup:
-    """Return how an encoder encodes: its feature map, its input and its protocol."""
-    return Setup(
-        layer=encoder.extractor.stage,
-        stride=encoder.extractor.stride,
-        input=encoder.input,
-        protocol=ProtocolFacts() if encoder.protocol is None else ProtocolFacts.of(encoder.protocol),
-    )
 
 
 def name_with_values(kind: type[Benchmark]) -> str | None:

@@ -192,7 +192,7 @@ def annotated_frames(sequence: MaskSequence, frames: Iterator[Tensor]) -> Iterat
     """
     for t, frame in enumerate(frames, start=sequence.begin):
         mask = None
-        entering = set(sequence.entering(t))
+        entering = {number for number, start in sequence.starts.items() if start == t}
         if entering:
             mask = sequence.read_mask(t)
             absent = entering - set(object_ids(mask.numpy()))

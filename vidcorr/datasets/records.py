@@ -140,10 +140,6 @@ class MaskSequence(FrameSequence):
         """Return the file that messages about the mask of frame `t` name."""
         return self.frames[t] if self.masks is None else self.masks.get(t, self.frames[t])
 
-    def entering(self, t: int) -> tuple[int, ...]:
-        """Return the ids of the objects that enter in frame `t`."""
-        return tuple(i for i in self.objects if self.starts[i] == t)
-
 
 def require_files(paths: Iterable[Path], about: str) -> None:
     """Refuse a path without a file; `about` tells who names or writes it.

@@ -64,8 +64,7 @@ def _pair(root: Path, category: str, file: Path, content: Any, size_of: Any) -> 
         named = content[f"{side}_keypoints"]
         points.append(np.array([point["pos"] for point in named], np.float64).reshape(-1, 2))
         row_of_name.append({point["name"]: row for row, point in enumerate(named)})
-    names = content["semantic_overlap"]
-    same = _rows_of_names(list(zip(names, names, strict=True)), row_of_name)
+    same = _rows_of_names([(name, name) for name in content["semantic_overlap"]], row_of_name)
     names_of_concepts: list[tuple[str, str]] = []
     for group in content["concept_matches"]:
         for name in group["src_keypoints"]:

@@ -3,7 +3,7 @@
 import json
 import shlex
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from math import isnan
 from pathlib import Path
@@ -61,7 +61,7 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     for row in result.rows:
         not_fractions.update(name for name, value in row.values.items() if not isinstance(value, float))
     content["texts"] = sorted(not_fractions)
-    content["animations"] = _animations(folder, result)
+    content["animations"] = _animations(folder, result, content["ranked_by"])
     content["rows"] = result.records()  # the page sorts by these numbers, and shows their texts
     content["shown"] = [_texts(row.values, result) for row in result.rows if row.values]
     text = json.dumps(plain(content), allow_nan=False)
@@ -87,9 +87,8 @@ def ranking_columns(result: Result) -> list[str]:
     return []
 
 
-def scores_by_sequence(result: Result) -> dict[str, float]:
-    """Return sequence → mean over the `ranking_columns` of its rows."""
-    columns = ranking_columns(result)
+def scores_by_sequence(result: Result, columns: Sequence[str]) -> dict[str, float]:
+    """Return sequence → mean over the columns of its rows."""
     values: dict[str, list[float]] = {}
     for row in result.rows:
         name = row.name if row.name in result.sequences else row.video  # an object may be followed by itself
@@ -99,13 +98,13 @@ def scores_by_sequence(result: Result) -> dict[str, float]:
     return {name: fmean(numbers) for name, numbers in values.items() if numbers}
 
 
-def _animations(folder: Path, result: Result) -> list[Json]:
+def _animations(folder: Path, result: Result, ranked_by: Sequence[str]) -> list[Json]:
     """Return the animations of a result, lowest score first, sequences without a score last.
 
     Only the worst and best sequences have images, in base64: the drawn frames, and the truth if it is known.
     """
-    scores = scores_by_sequence(result)
-    ranking = result.declaration(next(iter(ranking_columns(result)), ""))
+    scores = scores_by_sequence(result, ranked_by)
+    ranking = result.declaration(ranked_by[0] if ranked_by else "")
     found: list[tuple[Json, Path]] = []
     for path in sorted((folder / "animations").rglob("*.json")):
         animation = json.loads(path.read_text("utf-8"))  # the fields of a `SequenceAnimation`
@@ -119,15 +118,9 @@ def _animations(folder: Path, result: Result) -> list[Json]:
     found.sort(key=lambda pair: (pair[0]["score"] is None, pair[0]["score"] or 0.0))
     for number, (animation, path) in enumerate(found):
         is_shown = number < AT_EACH_END or number >= len(found) - AT_EACH_END
-        animation["images"] = _images(path) if is_shown else []
+        animation["images"] = []
+        for suffix in (".webp", TRUTH_SUFFIX):
+            image = path.with_suffix(suffix)
+            if is_shown and image.is_file():
+                animation["images"].append(b64encode(image.read_bytes()).decode())
     return [animation for animation, _ in found]
-
-
-def _images(path: Path) -> list[str]:
-    """Return the images of an animation that exist in base64: its frames, and the truth."""
-    images: list[str] = []
-    for suffix in (".webp", TRUTH_SUFFIX):
-        file = path.with_suffix(suffix)
-        if file.is_file():
-            images.append(b64encode(file.read_bytes()).decode())
-    return images

@@ -58,7 +58,6 @@ def test_objects_enter_with_their_first_mask(root):
         change(mask_path(root, t), values)
     sequence = Vos(root, **DAVIS)[0]
     assert (sequence.objects, dict(sequence.starts), sequence.begin) == ((7, 9), {7: 1, 9: 3}, 1)
-    assert sequence.entering(3) == (9,)
     assert sequence.ground_truth
     change(mask_path(root, 4), np.where(values, values, 255))
     merged = Vos(root, **DAVIS, one_object=True)[0]
