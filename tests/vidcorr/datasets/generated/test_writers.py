@@ -57,7 +57,8 @@ def told(value, root, numbers):
         about = {name: getattr(value, name) for name in names if hasattr(value, name)}
         if hasattr(value, "annotated"):
             about["ids"] = list(map(value.read_mask, value.annotated))
-            about["entering"] = list(map(value.entering, range(value.num_frames)))
+            frames = range(value.num_frames)
+            about["entering"] = [tuple(i for i in value.objects if value.starts[i] == t) for t in frames]
         if getattr(value, "humans", None):
             about["instances"] = list(map(value.instances, range(value.num_frames)))
         value = about | {"frame": value.frame(1) if hasattr(value, "frame") else None}
