@@ -85,7 +85,7 @@ def time_step(
 
 def step_of(context: int, radius: int) -> PropagationProtocol:
     """Return a protocol of the ten best matches."""
-    return PropagationProtocol("speed", context=context, topk=10, temperature=0.07, radius=radius)
+    return PropagationProtocol(name="speed", context=context, topk=10, temperature=0.07, radius=radius)
 
 
 def propagation(rounds: int, sizes: tuple[tuple[int, ...], ...] = ((60, 107, 256, 20, 12),)) -> Iterator[str]:

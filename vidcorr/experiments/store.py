@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from statistics import fmean
 
 import torch
 import torch.distributed as dist
@@ -148,7 +147,9 @@ class Store:
             done_here = [folder for folder, job in job_of_folder.items() if self.reuses(job)]
             done = ranks.gather(done_here)[0]  # the first rank decides for all
             missing = [job for folder, job in job_of_folder.items() if folder not in done]
-            self._announce([job_of_folder[folder] for folder in done], len(missing))
+            for folder in done:
+                date = Result.load(self.output / folder).provenance.date or "an unknown date"
+                print(f"{job_of_folder[folder].title}: reused, made on {date}", flush=True)
             for number, job in enumerate(missing, start=1):
                 self._run(job, ranks, f"[{number}/{len(missing)}]")
         results: dict[Job, Result] = {}
@@ -156,17 +157,6 @@ class Store:
             if job.folder in self._made or self.reuses(job):  # the user's code only if this store has made its result
                 results[job] = Result.load(self.place(job))
         return results
-
-    def _announce(self, done: Sequence[Job], missing: int) -> None:
-        """Print whose results are reused, and how long the missing evaluations take, if as long as those."""
-        seconds: list[float] = []
-        for job in done:
-            stored = Result.load(self.place(job))
-            seconds.append(stored.seconds)
-            print(f"{job.title}: reused, made on {stored.provenance.date or 'an unknown date'}", flush=True)
-        if done and missing:
-            minutes = missing * fmean(seconds) / 60
-            print(f"{missing} evaluations to run, about {minutes:.1f} minutes by those stored", flush=True)
 
     def reuses(self, job: Job) -> bool:
         """Return whether the folder holds a job's result; none counts of the user's code, which may have changed."""

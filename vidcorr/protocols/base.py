@@ -84,12 +84,11 @@ class EvaluationProtocol(BaseModel):
     the values that it was given with.
 
     Attributes:
-        source: the name without its changes: a key of `sources()`, or a user's own name. As an argument it is `name`,
-            the first.
+        source: the name without its changes: a key of `sources()`, or a user's own name. As an argument it is `name`.
         benchmark: benchmark whose values the name of a source stands for. The default is `default_benchmark` for a
             source, or else the first for which it has values, and None for a user's own name.
 
-    The name may be given by position; all other arguments are fields. `model_dump()` gives arguments too.
+    All arguments are fields, by name. `model_dump()` gives arguments too.
 
     Raises:
         ValueError: for an unknown field, a value of another type or out of range, or a benchmark for which the source
@@ -110,10 +109,7 @@ class EvaluationProtocol(BaseModel):
     class_for: ClassVar[Mapping[str, Any]] = {}
     """Benchmark → class of its protocols, if it is another one."""
 
-    def __init__(self, *values: str, **fields: Any) -> None:
-        if len(values) > 1:
-            raise TypeError(f"{type(self).__name__}: give arguments after 'name' by name")
-        arguments = {"name": values[0], **fields} if values else fields
+    def __init__(self, **arguments: Any) -> None:
         if "source" in arguments:  # as in `model_dump()`
             arguments["name"] = arguments.pop("source")
         try:

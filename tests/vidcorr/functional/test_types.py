@@ -29,8 +29,8 @@ from vidcorr.protocols import JointProtocol, MatchingProtocol, PointProtocol, Pr
 from vidcorr.protocols.masks import Nearest
 
 torch.manual_seed(0)
-MASKS = PropagationProtocol("own", context=2, topk=4, temperature=0.1, radius=2)
-JOINTS = JointProtocol("own", context=2, topk=4, temperature=0.1, radius=2)
+MASKS = PropagationProtocol(name="own", context=2, topk=4, temperature=0.1, radius=2)
+JOINTS = JointProtocol(name="own", context=2, topk=4, temperature=0.1, radius=2)
 PAIRS = MatchingProtocol.named("dift").with_changes(input_size=32)
 POINTS = PointProtocol.named("fomo").with_changes(scored_size=48)
 QUERY, REFERENCES, VALUES = torch.randn(1, 3, 10, 11), torch.randn(1, 2, 3, 10, 11), torch.rand(1, 2, 2, 10, 11)

@@ -11,7 +11,7 @@ from vidcorr.protocols import JointProtocol, PropagationProtocol
 
 
 def joints(**fields):
-    return JointProtocol("x", context=3, topk=4, temperature=0.1, radius=3, **fields)
+    return JointProtocol(name="x", context=3, topk=4, temperature=0.1, radius=3, **fields)
 
 
 def test_strided_labels_are_those_of_liir(golden):

@@ -48,7 +48,7 @@ UNIT = FEATURES / FEATURES.norm(dim=1, keepdim=True)
 UNIT[2] = 0.8 * UNIT[1].roll((2, 3), (1, 2)) + 0.6 * UNIT[0]
 UNIT[7] = UNIT[1].roll((1, -2), (1, 2))
 LIIR = PropagationProtocol.named("liir").with_changes(radius=8, references=(0, -1), temperature=0.05)
-SHARP = PropagationProtocol("sharp", context=7, topk=1, temperature=0.01, radius=None, feature_stride=4)
+SHARP = PropagationProtocol(name="sharp", context=7, topk=1, temperature=0.01, radius=None, feature_stride=4)
 
 
 def grey(height=20, value=0, width=40):
