@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
-from pytorch_lightning import callbacks as lightning
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
 from vidcorr import signals
 from vidcorr.benchmarks.ranks import LostRank, Ranks
+from vidcorr.experiments.runs import OBSERVERS
 from vidcorr.functional.device import PendingCopy
 
 from .benchmark import benchmarks_among
@@ -22,16 +22,8 @@ from .checkpoint_files import use_atomic_files
 from .checkpoints import TrainingStopped, last_checkpoints
 from .loops import accumulates
 
-INEXACT = (
-    lightning.BackboneFinetuning,
-    lightning.BatchSizeFinder,
-    lightning.GradientAccumulationScheduler,
-    lightning.LearningRateFinder,
-    lightning.ModelPruning,
-    lightning.StochasticWeightAveraging,
-    lightning.WeightAveraging,
-)
-"""Callbacks of Lightning that change rates, batches or weights, and may do otherwise in a run that resumes."""
+OF_LIGHTNING = ("pytorch_lightning.callbacks.", "lightning.pytorch.callbacks.")
+"""Packages of Lightning's callbacks."""
 NOT_FINITE = 99
 """Outcome of a step whose loss is not finite: larger than every number of a signal, so that it counts on all ranks."""
 
@@ -58,7 +50,7 @@ class Stops(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Say what may not resume exactly, and let checkpoints be written atomically."""
-        names = [type(each).__name__ for each in trainer.callbacks if isinstance(each, INEXACT)]  # type: ignore[attr-defined]
+        names = [type(each).__name__ for each in trainer.callbacks if may_resume_inexactly(each)]  # type: ignore[attr-defined]
         if names and stage == "fit":
             scored = "; a benchmark scores the weights that a validation does" if benchmarks_among(trainer) else ""
             rank_zero_info(f"{', '.join(names)}: may not resume exactly{scored}")
@@ -190,3 +182,9 @@ def requeue_job() -> None:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     rank_zero_info(f"scontrol requeue {job}")
     subprocess.run(["scontrol", "requeue", job], check=False)  # it names its errors itself
+
+
+def may_resume_inexactly(callback: pl.Callback) -> bool:
+    """Return whether a callback is one of Lightning's, or below one, that changes rates, batches or weights."""
+    of_lightning = [kind.__name__ for kind in type(callback).__mro__ if kind.__module__.startswith(OF_LIGHTNING)]
+    return of_lightning[0] not in {"Callback", *OBSERVERS}

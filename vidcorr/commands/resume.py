@@ -97,7 +97,7 @@ def find_run(name: str | None) -> Path:
     if (path / FILE).is_file() and name is not None:
         return path.resolve()
     root = path if path.is_dir() else ROOT
-    trainings = [folder for folder, run in runs_below([root]).items() if run.words[0] == "fit"]
+    trainings = [folder for folder, run in runs_below(root).items() if run.words[0] == "fit"]
     if path.is_dir():
         if not trainings:
             raise ValueError(f"{path}: holds no training with a {FILE}: name the folder of a run")

@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -271,7 +271,7 @@ class Run:
     def _go_on_with_job(self, root: Path) -> str | None:
         """Go on with the newest run of this job of SLURM and these words; return its checkpoint."""
         found = None
-        for folder, run in runs_below([root]).items():
+        for folder, run in runs_below(root).items():
             if run.slurm and run.slurm == self.record.slurm and run.repeats(self.record):
                 found = folder
         return None if found is None else self._go_on(found)
@@ -286,7 +286,7 @@ class Run:
             SystemExit: with status 0, if that run has ended at this length.
         """
         found: dict[Path, Path] = {}  # checkpoint → folder of its run
-        for folder, run in runs_below([root]).items():
+        for folder, run in runs_below(root).items():
             checkpoint = run.last_checkpoint(folder)
             if checkpoint is not None and run.training == self.record.training:
                 found[checkpoint] = folder
@@ -467,29 +467,28 @@ def _callbacks_that_act(configured: Any) -> list[Any]:
     return found
 
 
-def runs_below(roots: Iterable[str | Path]) -> dict[Path, Record]:
-    """Find the runs in some folders and below them; one whose `run.json` is damaged is named and left out.
+def runs_below(root: str | Path) -> dict[Path, Record]:
+    """Find the runs in a folder and below it; one whose `run.json` is damaged is named and left out.
 
     Returns:
         Folder → record; the run that began last is last.
     """
     found: dict[Path, Record] = {}
-    for root in dict.fromkeys(Path(root).expanduser().resolve() for root in roots):
-        entered: set[str] = set()
-        for name, below, files in os.walk(root, followlinks=True):
-            place = os.path.realpath(name)
-            if place in entered:  # by another link
-                below.clear()
-                continue
-            entered.add(place)
-            if FILE not in files:
-                continue
-            below[:] = [each for each in below if each not in FOLDERS_OF_A_RUN]
-            try:
-                if os.stat(Path(name, FILE)).st_size:  # else another process is writing it
-                    found[Path(name)] = Record.read(Path(name))
-            except (ValueError, OSError) as error:
-                log.warning("vidcorr: left out: %s", error)
+    entered: set[str] = set()
+    for name, below, files in os.walk(Path(root).expanduser().resolve(), followlinks=True):
+        place = os.path.realpath(name)
+        if place in entered:  # by another link
+            below.clear()
+            continue
+        entered.add(place)
+        if FILE not in files:
+            continue
+        below[:] = [each for each in below if each not in FOLDERS_OF_A_RUN]
+        try:
+            if os.stat(Path(name, FILE)).st_size:  # else another process is writing it
+                found[Path(name)] = Record.read(Path(name))
+        except (ValueError, OSError) as error:
+            log.warning("vidcorr: left out: %s", error)
     return dict(sorted(found.items(), key=lambda item: item[1].begin))
 
 
@@ -499,7 +498,7 @@ def newest_checkpoint(root: str) -> str:
     Raises:
         ValueError: if there is none.
     """
-    found = [run.last_checkpoint(folder) for folder, run in runs_below([root]).items()]
+    found = [run.last_checkpoint(folder) for folder, run in runs_below(root).items()]
     newest = max(filter(None, found), key=_age, default=None)
     if newest is None:
         raise ValueError(f"--ckpt_path last: no last.ckpt below {root}")

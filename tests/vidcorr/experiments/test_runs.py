@@ -356,7 +356,7 @@ def test_a_linked_run_is_found_once(tmp_path):
     for name in ("a", "b"):
         (tmp_path / "runs" / name).symlink_to(folder.parent)
     (folder / "up").symlink_to(tmp_path / "runs")
-    assert [found.name for found in runs_below([tmp_path / "runs"])] == ["version_0"]
+    assert [found.name for found in runs_below(tmp_path / "runs")] == ["version_0"]
 
 
 def test_further_words_of_resume_are_read_here(tmp_path, monkeypatch):
