@@ -106,8 +106,7 @@ def report_lines(report: Mapping[str, Any]) -> str:
     kind = report["class_path"].rpartition(".")[2]
     rows = [("family", report["family"]), ("made", f"{kind}({arguments})"), ("input", report["input"])]
     rows += choice_rows(report["entry"], report["others"])
-    for why, count in Counter(report["unused"].values()).items():
-        rows.append(("not used", f"{why}: {count} tensors"))
+    rows += unused_rows(report["unused"])
     rows.append(("note", report["note"]))
     rows.append(("measure", report["measure"]))
     return printable("\n".join(f"  {name:<10}  {text[:LONGEST]}" for name, text in rows if text))
@@ -139,6 +138,8 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
 def fitted_to_library(state: State, network: nn.Module, spec: str, source: str | Path) -> State:
     """Return the weights of a library's network: as `fitted`, or from the names of a family in this network's form.
 
+    What the family's table leaves out, such as a decoder, is said in a line.
+
     Args:
         state: weights of a file.
         network: the network, without classifier.
@@ -151,9 +152,17 @@ def fitted_to_library(state: State, network: nn.Module, spec: str, source: str |
     fits = fitted(state, network, source, drop_classifier=True)
     state = without_wrappers(state)
     family = family_of(state, spec, source)
-    if network.state_dict().keys() <= fits.keys() or family == "named" or "module" in FAMILIES[family]:
+    if network.state_dict().keys() == fits.keys() or family == "named" or "module" in FAMILIES[family]:
         return fits
-    return named_as(family, state, spec, source)[1]
+    _, state, unused = named_as(family, state, spec, source)
+    for row, text in unused_rows(unused):
+        print(printable(f"{source}: {row}: {text}"), flush=True)
+    return state
+
+
+def unused_rows(unused: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return how many weights of a file are left out, for each reason, as named lines."""
+    return [("not used", f"{why}: {count} tensors") for why, count in Counter(unused.values()).items()]
 
 
 def named_as(family: str, state: State, spec: str | None, source: str | Path) -> tuple[str, State, dict[str, str]]:
@@ -175,7 +184,7 @@ def named_as(family: str, state: State, spec: str | None, source: str | Path) ->
     try:
         renamed, unused = renamed_by(table, state)
         spec, state = placed(table, renamed, spec)
-    except (KeyError, ValueError) as error:
+    except (AttributeError, KeyError, ValueError) as error:
         raise ValueError(f"{source}: taken for {family}: {error}") from error
     return spec, state, unused
 
@@ -253,7 +262,7 @@ def architecture_of(state: State, table: Mapping[str, Any]) -> str:
     if width not in SIZES:
         raise ValueError(f"no transformer of the family has width {width}; name it by --architecture timm:NAME")
     registers = f"_reg{state['register_tokens'].shape[1]}" if "register_tokens" in state else ""
-    biases = "_qkvb" if any(name.endswith("attn.qkv.bias") for name in state) else ""
+    biases = "_qkvb" if any(name.endswith("attn.q_bias") for name in state) else ""
     return architecture.format(size=SIZES[width], patch=patch, registers=registers, biases=biases)
 
 
@@ -296,7 +305,7 @@ def placed(table: Mapping[str, Any], state: State, spec: str | None = None) -> t
     if PLACES in state:
         state = state | {PLACES: state[PLACES][0]}  # without the axis of the batch
     if table.get("by_timm"):
-        state = _without_zero_biases(_packed(state))
+        state = _with_biases_of_timm(_packed(state))
     spec = spec or architecture_of(state, table)
     if table.get("by_timm"):
         network = _without_weights(spec)
@@ -305,14 +314,22 @@ def placed(table: Mapping[str, Any], state: State, spec: str | None = None) -> t
     return spec, state
 
 
-def _without_zero_biases(state: State) -> State:
-    """Return weights of DINOv3 without biases if all are zero, as of some sizes: timm's networks of these have none."""
-    biases = {name: tensor for name, tensor in state.items() if name.endswith("attn.qkv.bias")}
-    if "storage_tokens" not in state or not biases:
+def _with_biases_of_timm(state: State) -> State:
+    """Return weights with DINOv3's biases under timm's names; without them if all are zero, as of some sizes.
+
+    timm's networks of these sizes have none, and timm's own function would leave others out too.
+    """
+    if "storage_tokens" not in state:
         return state
-    queries, _, values = torch.stack(list(biases.values())).chunk(3, dim=1)  # the keys' are masked
-    is_biased = queries.any() or values.any()
-    return state if is_biased else {name: tensor for name, tensor in state.items() if name not in biases}
+    kept: State = {}
+    biases: State = {}
+    for name, tensor in state.items():
+        if name.endswith("attn.qkv.bias"):
+            query, _, value = tensor.chunk(3)  # the keys' are masked
+            biases |= {name.replace("qkv.", "q_"): query, name.replace("qkv.", "v_"): value}
+        else:
+            kept[name] = tensor
+    return kept | biases if any(tensor.any() for tensor in biases.values()) else kept
 
 
 def _packed(state: State) -> State:

@@ -109,10 +109,8 @@ class HubExtractor(FeatureExtractor):
 
 def blocks_of(model: nn.Module) -> nn.ModuleList:
     """Return the blocks or stages of a model: its outermost list of modules; an empty list without one."""
-    for part in model.modules():
-        if isinstance(part, nn.ModuleList):
-            return part
-    return nn.ModuleList()
+    lists = (part for part in model.modules() if isinstance(part, nn.ModuleList))
+    return next(lists, nn.ModuleList())
 
 
 def outputs_of(model: Any, images: Tensor) -> tuple[Tensor | None, list[Tensor]]:

@@ -17,7 +17,7 @@ import torch
 from tests.helpers.encoders import Wrapped
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
-from vidcorr.backbones import module_from_checkpoint
+from vidcorr.backbones import EncoderSpec, load, module_from_checkpoint
 from vidcorr.backbones.checkpoints import load_weights, write_checkpoint
 from vidcorr.backbones.convert import FAMILIES, _recipe, convert, family_of, placed, renamed_by, report_lines
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
@@ -131,8 +131,30 @@ def test_released_transformers_are_known_by_their_keys_and_get_imagenets_rgb(spe
     with torch.device("meta"):
         module = make(recipe, "x")
         load_weights(network_in(module), weights, "x")
+        if "qkvb" in spec:  # timm's own function would leave biases out that a network lacks
+            name = "timm:vit_small_patch16_dinov3.lvd1689m"
+            network, _ = EncoderSpec(name).build()
+            _, weights = placed(FAMILIES[family], renamed_by(FAMILIES[family], theirs)[0], name)
+            refused(ValueError, "Unexpected .*blocks.0.attn.q_bias", load_weights, network, weights, "x")
     assert recipe["init_args"]["spec"] == spec
     assert (module.encoder.input.mean, module.encoder.input.std) == (IMAGENET_MEAN, IMAGENET_STD)
+
+
+BESIDE = {
+    "timm:vit_small_patch14_dinov2.lvd142m": (TOKENS, "stands for masked patches in training: 1 tensors"),
+    "timm:vit_small_patch16_224": (DECODER, "decoder: 2 tensors"),
+    "torchvision:resnet18": ({"projector.0.weight": (2,)}, "not of the backbone: 1 tensors"),
+}
+"""Network → weights that lie beside its own in a released file, and what is said of them."""
+
+
+@pytest.mark.parametrize("spec", BESIDE)
+def test_a_name_with_a_released_file_leaves_out_what_is_not_the_networks(spec, tmp_path, capsys):
+    others, said = BESIDE[spec]
+    state = load(spec).network.state_dict()
+    torch.save(state | {name: torch.ones(shape) for name, shape in others.items()}, tmp_path / "released.pth")
+    torch.testing.assert_close(load(f"{spec}={tmp_path}/released.pth").network.state_dict(), state, rtol=0, atol=0)
+    assert capsys.readouterr().out == f"{tmp_path}/released.pth: not used: {said}\n"
 
 
 def test_the_command_says_what_it_took_and_what_it_left_out(tmp_path, capsys):
