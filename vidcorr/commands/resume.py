@@ -9,10 +9,8 @@ from pathlib import Path
 
 from ..experiments.flags import Flag
 
-NAMED = (
-    "folder of a run, or its name below runs (default: the newest run below runs); further words of vidcorr fit may "
-)
-NAMED += "follow, such as --trainer.max_epochs 200"
+NAMED = "folder of a run, or its name below runs (default: the newest run below runs); further words of vidcorr fit "
+NAMED += "may follow, such as --trainer.max_epochs 200"
 FLAGS = (Flag("run", NAMED, nargs="?", metavar="RUN"),)
 
 
@@ -28,9 +26,8 @@ def run(flags: Namespace) -> None:
     record = Record.read(folder)
     home = Path(record.folder) if Path(record.folder).is_dir() else Path.cwd()  # the project may have moved
     further = words_from_here(flags.further)
-    is_repeated = (
-        list(record.words[-len(further) :]) == further
-    )  # the same command again: the run's words end with them
+    last_words = list(record.words[-len(further) :])
+    is_repeated = last_words == further  # the same command again: the run's words end with them
     sys.argv = [os.path.abspath(sys.argv[0]), "resume", str(folder), *further]  # Lightning starts ranks by it
     from ..cli import VidcorrCLI
 
