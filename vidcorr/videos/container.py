@@ -13,7 +13,7 @@ import numpy as np
 
 from .files import DecodingError
 from .folders import PHOTO_SUFFIXES
-from .pictures import Picture, has_picture_headers, picture_of, shown_order
+from .pictures import Picture, declares_delay, has_picture_headers, picture_of, shown_order
 
 if TYPE_CHECKING:
     from typing import Self
@@ -31,6 +31,10 @@ VIDEO_SUFFIXES = frozenset([*_OF_CONTAINERS.split(), *_OF_RAW_STREAMS.split()])
 
 _DEMUXERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg,mxf,h264,hevc,mpegvideo,m4v,mjpeg,ivf,obu,av1,yuv4mpegpipe"
 """FFmpeg's formats of these files; some of its other formats make it open further files (ffconcat, HLS)."""
+
+_MP4_SUFFIXES = (".mp4", ".m4v", ".mov")
+_HEADER_ALONE = {"analyzeduration": "1", "skip_frame": "all"}
+"""FFmpeg's options without which it decodes the first frames of a file that it opens (1 to 30 ms)."""
 
 MOST_PIXELS = 89_000_000
 """Limit on the pixels of a frame, more than twice an 8K frame: a damaged header would take all memory."""
@@ -54,23 +58,46 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         DecodingError: if the file cannot be opened, its format does not belong to `VIDEO_SUFFIXES`, or it has no video
             stream besides cover pictures.
     """
-    import av
-
-    # Tags in other encodings than UTF-8 are an error before PyAV 19, which keeps them as surrogates.
-    tags: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
-    try:
-        container = av.open(f"file:{path}", "r", timeout=timeout, options={"format_whitelist": _DEMUXERS}, **tags)
-    except (av.FFmpegError, OSError) as error:
-        reason = f"cannot be opened as a video ({error.strerror})"
-        if Path(path).suffix.lower() in (*PHOTO_SUFFIXES, ".gif"):
-            reason = "is a picture, or an animation of pictures: give a video file, or a folder of its frames"
-        raise DecodingError(path, reason) from error
+    may_tell = Path(path).suffix.lower() in _MP4_SUFFIXES
+    container = _open(path, timeout, _HEADER_ALONE if may_tell else {})
+    if may_tell and not _header_tells_all(container):
+        container.close()
+        container = _open(path, timeout, {})
     if not films(container):
         raise DecodingError(path, "has no video stream besides cover pictures")
     codec = film_stream(container).codec_context
     codec.thread_count = 1  # the workers are the parallelism
     codec.options = {"max_pixels": str(MOST_PIXELS)}
     return container
+
+
+def _open(path: Path, timeout: float, options: dict[str, str]) -> InputContainer:
+    """Open a file with options of FFmpeg's formats, and of the decoders that look at the first frames."""
+    import av
+
+    options = options | {"format_whitelist": _DEMUXERS}
+    # Tags in other encodings than UTF-8 are an error before PyAV 19, which keeps them as surrogates.
+    tags: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+    try:
+        return av.open(f"file:{path}", "r", timeout=timeout, options=options, **tags)
+    except (av.FFmpegError, OSError) as error:
+        reason = f"cannot be opened as a video ({error.strerror})"
+        if Path(path).suffix.lower() in (*PHOTO_SUFFIXES, ".gif"):
+            reason = "is a picture, or an animation of pictures: give a video file, or a folder of its frames"
+        raise DecodingError(path, reason) from error
+
+
+def _header_tells_all(container: InputContainer) -> bool:
+    """Return True if a look at the first frames tells nothing more: number of frames, rate, and order of decoding.
+
+    Of several video streams the look chooses the film.
+    """
+    streams = container.streams.video
+    if len(streams) != 1 or not has_reliable_times(container, streams[0]):
+        return False
+    codec = streams[0].codec_context
+    has_rate = streams[0].frames > 0 and streams[0].average_rate is not None
+    return has_rate and (codec.name != "h264" or declares_delay(codec.extradata or b""))
 
 
 def films(container: InputContainer) -> list[VideoStream]:
