@@ -50,11 +50,13 @@ def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tens
         >>> distant_indices(8, 8, torch.Generator())
         tensor([0, 1, 2, 3, 4, 5, 6, 7])
     """
-    edges = -(-torch.arange(n + 1) * num_frames // n)  # first integer at or after each segment's start
-    first = edges[:-1]
-    count = edges.diff()
-    offset = (torch.rand(n, dtype=torch.float64, generator=generator) * count).long()
-    return torch.where(count > 0, first + offset, first - 1)  # of an empty segment: its start, rounded down
+    edges = [-(-i * num_frames // n) for i in range(n + 1)]  # first integer at or after each segment's start
+    draws = torch.rand(n, dtype=torch.float64, generator=generator).tolist()
+    indices: list[int] = []
+    for draw, first, end in zip(draws, edges, edges[1:], strict=False):
+        is_empty = end == first
+        indices.append(first - 1 if is_empty else first + int(draw * (end - first)))  # empty: its start, rounded down
+    return torch.tensor(indices)
 
 
 def continuous_indices(num_frames: int, n: int, interval: int, generator: torch.Generator) -> Tensor:

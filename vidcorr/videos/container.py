@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,8 +183,9 @@ class FrameTable:
         entries = tuple(stream.index_entries)
         if not entries or len(entries) != stream.frames or stream.start_time is None:
             return None
-        step = entries[1].timestamp - entries[0].timestamp if len(entries) > 1 else 1
-        is_even = step > 0 and all(later.timestamp - earlier.timestamp == step for earlier, later in pairwise(entries))
+        times = [entry.timestamp for entry in entries]
+        step = times[1] - times[0] if len(times) > 1 else 1
+        is_even = step > 0 and times == list(range(times[0], times[0] + step * len(times), step))
         keys = [index for index, entry in enumerate(entries) if entry.is_keyframe]
         if not is_even or keys[:1] != [0] or any(entry.is_discard for entry in entries):
             return None
