@@ -37,7 +37,7 @@ _DECLARED = re.compile(
     (?:0|1(?:1{{8}}.{{32}}|(?!1{{8}}).{{8}}))  # aspect ratio
     (?:0|1.) (?:0|1.{{4}}(?:0|1.{{24}})) (?:0|1{_CODED}{{2}}) (?:0|1.{{65}})  # overscan, colours, chroma, timing
     00 . 1  # no decoder models; bitstream_restriction_flag
-    . {_CODED}{{6}} 10*  # the restrictions, and the end
+    . {_CODED}{{4}} (?!1){_CODED}{{2}} 10*  # the restrictions, of which the number is not 0, and the end
     """,
     re.VERBOSE,
 )
@@ -91,7 +91,7 @@ def declares_delay(header: bytes) -> bool:
     """Return True if an avcC record says by how many frames H.264 is reordered (`bitstream_restriction_flag`).
 
     Else FFmpeg guesses that number from the first frames. False too for parameters in several sets, or with scaling
-    lists, a decoder model or a cycle of picture orders.
+    lists, a decoder model or a cycle of picture orders, and for the number 0, which some films declare wrongly.
     """
     end = 8 + int.from_bytes(header[6:8], "big")
     content = header[5:end].replace(b"\0\0\3", b"\0\0")  # without the bytes that prevent start codes

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.numbered_videos import numbered_frame
 from vidcorr.videos.container import open_container, scan_packets
 from vidcorr.videos.decoding import VideoFile
-from vidcorr.videos.pictures import _is_idr, _mpeg2, _mpeg4, _vp8, has_picture_headers, shown_order
+from vidcorr.videos.pictures import _is_idr, _mpeg2, _mpeg4, _vp8, declares_delay, has_picture_headers, shown_order
 
 COUNT = 60
 VOP = b"\0\0\1\xb6"
@@ -165,6 +165,26 @@ def test_a_packet_is_an_instant_refresh_by_its_first_picture():
     packets = [refresh, delimiter + refresh, recovery, delimiter + recovery + refresh, delimiter, b"", b"\0\x01"]
     assert [_is_idr(packet, 2) for packet in packets] == [True, True, False, False, False, False, False]
     assert _is_idr(b"\0\0\0\x01\x25", 4)
+
+
+def test_a_header_declares_the_order_of_frames_or_is_not_believed(tmp_path):
+    path = write(tmp_path / "v.mp4", "libx264", {"g": "30", "bf": "3"})
+    content = path.read_bytes().replace(b"ctts", b"free")  # frames are shown in another order than the times say
+    parameters = content.index(b"avcC") + 12
+    end = parameters + int.from_bytes(content[parameters - 2 : parameters], "big")
+    header = content[parameters - 8 : end]
+    assert not any(declares_delay(header[:length]) for length in range(len(header)))
+    believed = []
+    for bit in range(8 * end - 48, 8 * end):
+        turned = bytearray(content)
+        turned[bit // 8] ^= 128 >> bit % 8
+        path.write_bytes(turned)
+        believed.append(declares_delay(turned[parameters - 8 : end]))
+        with av.open(str(path)) as opened, VideoFile(path) as video:
+            opened.streams.video[0].thread_count = 1
+            expected = [frame.to_ndarray(format="rgb24") for frame in opened.decode(video=0)]
+            np.testing.assert_array_equal(list(video.frames()), expected)
+    assert set(believed) == {True, False}
 
 
 def test_b_pictures_are_shown_before_the_reference_that_precedes_them():
