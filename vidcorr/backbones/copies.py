@@ -1,6 +1,7 @@
 """Copies of modules, also over the same tensors."""
 
 import copy
+from itertools import chain
 from typing import Any, TypeVar
 
 import torch
@@ -18,7 +19,8 @@ def shared_copy(module: M) -> M:
     Raises:
         ValueError: as `copied_over`.
     """
-    return copied_over(module, {id(tensor): tensor for tensor in _tensors(module)})
+    tensors = chain(module.parameters(), module.buffers())
+    return copied_over(module, {id(tensor): tensor for tensor in tensors})
 
 
 def copied_over(module: M, tensors: dict[int, Any]) -> M:
@@ -47,9 +49,5 @@ def copied_over(module: M, tensors: dict[int, Any]) -> M:
 
 def device_of(module: nn.Module) -> torch.device:
     """Return the device of the parameters and buffers of a module; the CPU if it has none."""
-    tensors = _tensors(module)
-    return tensors[0].device if tensors else torch.device("cpu")
-
-
-def _tensors(network: nn.Module) -> list[Tensor]:
-    return [*network.parameters(), *network.buffers()]
+    tensor = next(chain(module.parameters(), module.buffers()), None)
+    return torch.device("cpu") if tensor is None else tensor.device

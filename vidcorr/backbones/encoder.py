@@ -50,9 +50,7 @@ def unwrapped(network: Any) -> Any:
 def gives_extractors(module: object) -> bool:
     """Return whether a module has a method `feature_extractor(stage, stride)`; a network or another method is none."""
     method = getattr(module, "feature_extractor", None)
-    if not callable(method) or isinstance(method, nn.Module):
-        return False
-    return {"stage", "stride"} <= inspect.signature(method).parameters.keys()
+    return callable(method) and {"stage", "stride"} <= inspect.signature(method).parameters.keys()
 
 
 def inner_network(network: Any) -> Any:

@@ -10,7 +10,7 @@ from vidcorr.backbones import Encoder, LiirEncoder, Normalise, build_feature_ext
 from vidcorr.backbones.copies import device_of
 from vidcorr.backbones.loading import encoder_of
 from vidcorr.description import Network
-from vidcorr.lightning_modules import Liir
+from vidcorr.lightning_modules import FrozenEncoder, Liir
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -86,3 +86,13 @@ def test_a_network_on_a_gpu_has_a_digest_and_a_view_without_a_wait():
         assert len(weights_digest(mixed)) == 12
         view = build_feature_extractor(moved(load(TINY_RESNET).network, gpu.device))
         assert device_of(view).type == "cuda"
+
+
+def test_a_network_by_name_moves_to_the_gpu_as_a_whole_and_a_users_own_stays(monkeypatch):
+    monkeypatch.setattr("vidcorr.backbones.encoder.gpu_or_cpu", lambda: torch.device("meta"))
+    encoder = load(TINY_RESNET)
+    view = encoder.placed_view()
+    devices = {tensor.device.type for part in (view, encoder.network) for tensor in part.state_dict().values()}
+    assert devices == {"meta"}
+    for own in (load(TINY_RESNET).network, FrozenEncoder(TINY_RESNET)):
+        assert device_of(load(own).placed_view()).type == "cpu"
