@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tests.speed import kernels
-from tests.speed.frame_folders import frame_folders
+from tests.speed.frame_folders import films, frame_folders
 from tests.speed.training_step import training_steps
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "speed.md"
@@ -26,6 +26,7 @@ IN_TABLE = (
     kernels.reconstruction,
     kernels.info_nce,
     frame_folders,
+    films,
     training_steps,
 )
 PARTS = {part.__name__: part for part in (*IN_TABLE, kernels.propagation_scale)}
