@@ -91,7 +91,7 @@ def declares_delay(header: bytes) -> bool:
     """Return True if an avcC record says by how many frames H.264 is reordered (`bitstream_restriction_flag`).
 
     Else FFmpeg guesses that number from the first frames. False too for parameters in several sets, or with scaling
-    lists, a decoder model or a cycle of picture orders, and for the number 0, which some films declare wrongly.
+    lists, a decoder model or a cycle of picture orders, and for the number 0, in case a film is reordered all the same.
     """
     end = 8 + int.from_bytes(header[6:8], "big")
     content = header[5:end].replace(b"\0\0\3", b"\0\0")  # without the bytes that prevent start codes
