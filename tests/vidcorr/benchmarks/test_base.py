@@ -70,7 +70,7 @@ def test_a_change_of_a_field_that_nothing_reads_is_refused(benchmark, field):
     """It would give equal scores another name and another key."""
     refused(ValueError, f"has no field '{field}'", benchmark, "x", changes={field: 3})
     other = PropagationProtocol if benchmark is JhmdbBenchmark else JointProtocol
-    own = other("own", context=2, topk=5, temperature=0.1, radius=3)
+    own = other(name="own", context=2, topk=5, temperature=0.1, radius=3)
     refused(ValueError, f"'own' is a {other.__name__}; expected a", benchmark, "x", protocol=own)
 
 

@@ -111,7 +111,7 @@ def test_nor_is_one_by_a_users_class_of_protocols():
     protocol, vfs = Newest.named("vfs"), PropagationProtocol.named("vfs")
     assert protocol.name.startswith("vfs+class=tests.vidcorr.tracking.test_rule.")
     assert protocol.digest() != vfs.digest()
-    assert Newest("own", context=1, topk=1, temperature=1, radius=1).name == "own"
+    assert Newest(name="own", context=1, topk=1, temperature=1, radius=1).name == "own"
 
 
 @pytest.mark.parametrize("module", [Own, Lightning])
