@@ -10,6 +10,19 @@ from torch import Tensor, nn
 M = TypeVar("M", bound=nn.Module)
 
 
+class Reference:
+    """A module that another one knows, but does not copy, move or store with itself; a call returns it."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def __call__(self) -> Any:
+        return self.module
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Reference":
+        return self
+
+
 def shared_copy(module: M) -> M:
     """Return new module objects over the same parameters and buffers.
 

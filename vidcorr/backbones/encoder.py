@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..description import Input as Input, Network as Network
 from ..functional.device import PendingCopy, gpu_or_cpu
-from .copies import shared_copy
+from .copies import Reference, shared_copy
 from .extractor import UNDILATED, Dilated, View
 from .hub_models import HubExtractor, is_of_transformers
 from .liir_encoder import LiirEncoder, LiirExtractor
@@ -134,7 +134,7 @@ class Encoder(nn.Module):
         super().__init__()
         outer = unwrapped(network)
         self.network: Any = inner_network(outer)
-        self.user_module = lambda: outer  # a function: it is no part of this module, and no copy is made of it
+        self.user_module = Reference(outer)
         self.view_class: Any = None
         if not gives_extractors(self.network):
             self.view_class = next(kind for accepts, kind in EXTRACTORS if accepts(self.network))

@@ -14,6 +14,7 @@ from ..errors import printable
 from ..functional.device import random_state_kept
 from .checkpoints import METADATA_KEY, load_weights, loaded, read_content, recipe_of, without_prefix
 from .convert import fitted_to_library
+from .copies import Reference
 from .encoder import Encoder, unwrapped
 from .extractor import Dilated
 from .foreign import choice_rows, fitted, positions_resampled, weights_in
@@ -76,7 +77,7 @@ def load(
         module = unwrapped(network)
         # a method of ours without features of its own has those of its backbone
         encoder = Encoder(module) if getattr(module, "has_own_features", True) else module.evaluated
-        encoder.user_module = lambda: module
+        encoder.user_module = Reference(module)
         encoder.is_ours = False  # the module stays where it is
     encoder.stated = stated_input(mean, std) or encoder.stated
     return encoder

@@ -1,5 +1,7 @@
 """Encoders: their descriptions, digests of their weights, defaults of a frozen one."""
 
+import pickle
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -96,3 +98,10 @@ def test_a_network_by_name_moves_to_the_gpu_as_a_whole_and_a_users_own_stays(mon
     assert devices == {"meta"}
     for own in (load(TINY_RESNET).network, FrozenEncoder(TINY_RESNET)):
         assert device_of(load(own).placed_view()).type == "cpu"
+
+
+def test_an_encoder_and_its_view_are_pickled_as_for_processes_that_are_spawned():
+    module = FrozenEncoder(TINY_RESNET)
+    images = torch.rand(1, 3, 32, 32)
+    for each in (module.encoder.view(), pickle.loads(pickle.dumps(module)).encoder.view()):
+        assert torch.equal(pickle.loads(pickle.dumps(each))(images), module.encoder.view()(images))
