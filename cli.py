@@ -375,8 +375,10 @@ def with_remedy(message: str) -> str:
     if flag in of_trainer:
         return f"{message}; here it is --trainer.{flag}"
     if flag:
-        of_run = [name.removeprefix("--") for name in names_of(COMMANDS[0].parser())]
-        return message + did_you_mean(flag.removeprefix("trainer."), [*of_trainer, *of_run, *OF_LIGHTNING])
+        forms = {name: f"--{name}" for name in OF_LIGHTNING}
+        forms |= {name.removeprefix("--"): name for name in names_of(COMMANDS[0].parser())}
+        forms |= {name: f"--trainer.{name}" for name in of_trainer}
+        return message + did_you_mean(flag.removeprefix("trainer."), forms, forms)
     if option:
         return message + did_you_mean(option, signature(class_at(class_path)).parameters)
     near = did_you_mean(misspelt_class, [*dir(vidcorr), *dir(pl.callbacks), *dir(pl.loggers)])

@@ -147,7 +147,7 @@ def run_command(args: Sequence[str]) -> None:
         print(f"vidcorr {version('vidcorr')}")
     elif first not in commands:
         ours = f"; here it is {OF_OTHERS[first]}" if first in OF_OTHERS else did_you_mean(first, commands)
-        raise errors.UsageError(f"unknown command {first!r}{ours}. Commands: {', '.join(commands)}")
+        raise errors.UsageError(f"unknown command {first!r}, none of {', '.join(commands)}{ours}")
     elif first in RUNS and not (len(rest) == 1 and rest[0] in HELP):
         from ..cli import VidcorrCLI
 
