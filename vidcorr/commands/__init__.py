@@ -8,6 +8,7 @@ import os
 import re
 import select
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
@@ -179,7 +180,17 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
 
         allow_named(words)
     flags.further = further
+    warnings.formatwarning = line_of_warning
     command.module.run(flags)
+
+
+def line_of_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Return a warning as a command prints it: of this package in one line, without a place in its code."""
+    if Path(filename).is_relative_to(Path(__file__).parents[1]):
+        return f"vidcorr: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
 def overview() -> str:
