@@ -11,13 +11,10 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Reference:
-    """A module that another one knows, but does not copy, move or store with itself; a call returns it."""
+    """A module that another one knows, but does not copy, move or store with itself."""
 
     def __init__(self, module: Any) -> None:
         self.module = module
-
-    def __call__(self) -> Any:
-        return self.module
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Reference":
         return self

@@ -112,7 +112,7 @@ class Encoder(nn.Module):
 
     Attributes:
         network: the network.
-        user_module: returns the module that was given, which may be one around the network.
+        user_module: refers to the module that was given, which may be one around the network.
         view_class: class of its views; None if the network makes its own.
         described: its name and the source of its weights.
         is_ours: True if `load` made the network, so that nobody else holds its tensors.
@@ -152,10 +152,11 @@ class Encoder(nn.Module):
         """
         if self.stated is not None:
             return self.stated
-        stated: Input = (
-            self.view().input if self.view_class is None else record_of(self.network) or self.view_class.input
-        )
-        return stated
+        if self.view_class is None:
+            of_view: Input = self.view().input
+            return of_view
+        by_default: Input = self.view_class.input
+        return record_of(self.network) or by_default
 
     @property
     def normalises(self) -> bool:

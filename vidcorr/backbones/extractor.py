@@ -61,7 +61,7 @@ class View(nn.Module, ABC):
         stride: pixels per cell; None for a video encoder that does not know it yet.
         multiple: divisor of the sides of an image; benchmarks pad to it, and cut the result.
         network_name: name of the network in messages.
-        user_module: returns the user's module of which this is a view; None for a view made by its class.
+        user_module: refers to the user's module of which this is a view; None for a view made by its class.
         described: description of the named network (`Network`); None if the network has no name.
         input: the RGB that the network gets; of a class the default of its networks.
         normalises: it normalises RGB by `input`; False for a network that makes its input by code of its own.

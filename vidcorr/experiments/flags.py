@@ -37,8 +37,8 @@ class OneOf:
 Flags = Sequence[Flag | OneOf]
 
 
-def add_flags(parser: argparse._ActionsContainer, flags: Flags) -> None:
-    """Add flags to a parser of argparse or jsonargparse, or to a group of one."""
+def add_flags(parser: Any, flags: Flags) -> None:
+    """Add flags to a parser of argparse or jsonargparse, or to a group of its flags."""
     for flag in flags:
         if isinstance(flag, Flag):
             parser.add_argument(flag.name, **flag.options)

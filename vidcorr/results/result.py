@@ -59,7 +59,7 @@ class ProtocolFacts(Exact):
 
 
 class Setup(Exact):
-    """How a network was evaluated: its feature map, its input and the protocol; a result holds it as `stage`.
+    """The feature map, the input and the protocol of an evaluated network; a result holds them as `stage`.
 
     Attributes:
         layer: name of the network's feature map; empty if the network gives a single map.

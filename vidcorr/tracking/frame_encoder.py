@@ -142,7 +142,8 @@ class FrameEncoder:
     @property
     def network(self) -> Any:
         """The module that the user gave, or that was made by its name: an extractor is a view of it."""
-        return self.extractor.user_module() if self.extractor.user_module else self.extractor
+        reference = self.extractor.user_module
+        return self.extractor if reference is None else reference.module
 
     def features(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the map `(C, h, w)` of each frame on the extractor's device, without rules of a protocol.
