@@ -31,7 +31,7 @@ from vidcorr.callbacks.benchmark import benchmarks_among
 from vidcorr.callbacks.checkpoints import best_of_run, last_checkpoints
 from vidcorr.callbacks.loops import has_reached_its_length
 from vidcorr.callbacks.run_start import RunStart
-from vidcorr.commands import COMMANDS, main
+from vidcorr.commands import COMMANDS, line_of_warning, main
 from vidcorr.datamodules import VideoDataModule
 from vidcorr.errors import UsageError, message_of
 from vidcorr.experiments.benchmark_choice import chosen_benchmarks
@@ -169,6 +169,7 @@ class VidcorrCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str], earlier: Path | None = None, more: Sequence[str] = ()) -> None:
         warnings.filterwarnings("ignore", f".*({NOISE})")
+        warnings.formatwarning = line_of_warning  # in place of Lightning's
         logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_no_advert)
         if is_first_rank():  # Lightning reads SLURM's variable in an interactive job too, and would log nothing
             rank_zero_only.rank = 0  # type: ignore[attr-defined]
