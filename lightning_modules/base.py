@@ -12,7 +12,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import MeanMetric
 
 from vidcorr.backbones import Encoder, Normalise, trainable_network
 from vidcorr.description import Input
@@ -140,9 +140,7 @@ class CorrespondenceModule(SavedModule):
         if not batch:  # the loader has no held-out data
             return None
         if batch_index == 0:  # of a loader; and `validate` leaves tensors that no `fit` may change
-            for part in self.children():
-                if isinstance(part, Metric):
-                    part.reset()
+            self.validation_loss.reset()
         outputs = self._checked_step(batch, batch_index)
         size = self.samples_in(batch)
         self.validation_loss.update(outputs["loss"], size)

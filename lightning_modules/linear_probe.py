@@ -104,6 +104,8 @@ class LinearProbe(CorrespondenceModule):
         outputs = super().validation_step(batch, batch_index, dataloader_idx)
         if outputs is not None:
             for name, metric in (("val/top1", self.top1), ("val/top5", self.top5)):
+                if batch_index == 0:  # as the base resets the loss
+                    metric.reset()
                 metric(outputs["logits"], batch["label"])
                 self.log(name, metric, prog_bar=True, batch_size=self.samples_in(batch))
         return outputs

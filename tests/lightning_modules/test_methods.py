@@ -11,6 +11,7 @@ import pytest
 import torch
 from pytorch_lightning.core.saving import save_hparams_to_yaml
 from torch.utils.data import DataLoader, IterableDataset
+from torchmetrics import MetricCollection, SumMetric
 
 from tests.helpers.faults import differences
 from tests.helpers.method_steps import METHODS, InMemory, Samples, tiny, tiny_batch
@@ -154,6 +155,25 @@ def test_a_module_trains_after_a_validation_and_validates_after_a_training(name)
     trainer = quiet_trainer(max_epochs=1)
     trainer.fit(module, data)
     assert trainer.validate(module, data, verbose=False) == trainer.test(module, data, verbose=False)
+
+
+def test_a_validation_leaves_the_metrics_of_a_user_alone(name):
+    """A metric, and a collection of metrics, that a subclass updates in training over validations of three kinds."""
+    module, data = tiny(name), HeldOut(name)
+    module.seen = SumMetric()
+    module.collected = MetricCollection({"seen": SumMetric()})
+    training_step = module.training_step
+
+    def counting_step(batch, batch_idx):
+        module.seen.update(module.samples_in(batch))
+        module.collected.update(module.samples_in(batch))
+        return training_step(batch, batch_idx)
+
+    module.training_step = counting_step
+    quiet_trainer(max_epochs=2, val_check_interval=1).fit(module, data)  # and the one before the first step
+    quiet_trainer().validate(module, data, verbose=False)
+    quiet_trainer().test(module, data, verbose=False)
+    assert module.seen.compute() == module.collected.compute()["seen"] == 2 * BATCHES * 2
 
 
 @pytest.mark.parametrize("kind", ["ready", "dict", "list", "images"])
