@@ -19,7 +19,7 @@ import pytorch_lightning as pl
 import torch
 from jsonargparse import ActionConfigFile, Namespace
 from pytorch_lightning.accelerators import Accelerator
-from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, TQDMProgressBar, WeightAveraging
+from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.environments import SLURMEnvironment
@@ -251,11 +251,7 @@ class VidcorrCLI(LightningCLI):
         if not trainer.fast_dev_run:
             start.append(RunStart(self._parser(self.command), self.config[self.command], self.run))
         defaults = [] if trainer.barebones else self._default_callbacks(given, bool(benchmarks))
-        averaging = [callback for callback in given if isinstance(callback, WeightAveraging)]
-        others = [callback for callback in given if callback not in averaging]
-        # after the benchmarks, which then score the averages: it takes them back at the end of a validation
-        added = [*start, *others, *benchmarks, *averaging, *defaults]
-        return super().instantiate_trainer(callbacks=added, **kwargs)
+        return super().instantiate_trainer(callbacks=[*start, *given, *benchmarks, *defaults], **kwargs)
 
     def _default_callbacks(self, given: Sequence[pl.Callback], has_benchmarks: bool) -> list[pl.Callback]:
         """Return the default callbacks of the command, except those of a kind that is given."""

@@ -5,6 +5,8 @@ import logging
 import os
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import SaveConfigCallback
 
-from vidcorr.backbones import load
+from vidcorr.backbones import load, weights_digest
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.network import view_for
 from vidcorr.benchmarks.output import Output
@@ -23,6 +25,7 @@ from vidcorr.results.result import Evaluated, Network, Result
 from vidcorr.videos.digests import text_digest
 from vidcorr.videos.files import require_at_least
 
+from .averages import averages_among, behind_averages, weights_as_saved
 from .checkpoint_files import use_atomic_files
 from .loops import epochs_completed
 from .run_folder import branches, checkpoint_folder, log_now, log_picture, run_folder, run_of
@@ -93,9 +96,11 @@ class BenchmarkCallback(pl.Callback):
         return found
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Open the data set before any training; refuse another benchmark of this name."""
+        """Open the data set before any training, and stand behind averages; refuse another benchmark of this name."""
         if any(other is not self and other.name == self.name for other in benchmarks_among(trainer)):
             raise ValueError(f"two benchmarks are called {self.name}: give one another name")
+        # a new list: Lightning goes through the old one
+        trainer.callbacks = behind_averages(trainer.callbacks, self)  # type: ignore[attr-defined]
         # every rank logs the scores of all ranks
         warnings.filterwarnings("ignore", f"It is recommended to use `self.log.'{re.escape(self.name)}/")
         self._loaded = None
@@ -181,9 +186,24 @@ class BenchmarkCallback(pl.Callback):
             self._run(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Run after the last step if it has no score: the training ended within an epoch, or the run failed."""
-        if trainer.global_step not in self.history:
+        """Run after the last step if its weights have no score: the training ended within an epoch, or a run failed."""
+        if trainer.global_step not in self.history or self._has_moved(trainer, pl_module):
             self._run(trainer, pl_module)
+
+    def _has_moved(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> bool:
+        """Return whether an average has moved since the last run, at the end of an epoch or of the training."""
+        if self.result is None or not averages_among(trainer):
+            return False
+        with self._features(trainer, pl_module, self.benchmark) as features:
+            return weights_digest(features) != self.result.network.digest
+
+    @contextmanager
+    def _features(self, trainer: pl.Trainer, pl_module: pl.LightningModule, benchmark: Benchmark) -> Iterator[Any]:
+        """Give the features that a benchmark scores, of the weights that a checkpoint would hold."""
+        with weights_as_saved(trainer, pl_module):
+            features = view_for(benchmark, pl_module, load(pl_module))
+            with first_ranks_buffers(features, trainer.world_size):
+                yield features
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         """Return whether the benchmark runs in the current epoch of a fit: every few epochs, and in the last."""
@@ -215,8 +235,7 @@ class BenchmarkCallback(pl.Callback):
         benchmark = self._benchmark_of_run(trainer)
         try:
             network = network_of(trainer, pl_module)
-            features = view_for(benchmark, pl_module, load(pl_module))
-            with first_ranks_buffers(features, trainer.world_size), Ranks() as ranks:
+            with self._features(trainer, pl_module, benchmark) as features, Ranks() as ranks:
                 self.result = benchmark.run(features, network, output, ranks=ranks, **training)
         except Exception as error:
             if not fitting or isinstance(error, LostRank) or self._monitors(trainer):
@@ -399,6 +418,11 @@ class BestCheckpoint(ModelCheckpoint):
             "best_model_path": best if Path(best).is_file() else "",
         }
         super().load_state_dict(state_dict | changed)
+
+    @property
+    def saved_step(self) -> int:
+        """Step at which it saved last."""
+        return self._last_global_step_saved
 
     def _place_of(self, path: str) -> str:
         """Return where a file of the resumed run is: in this run's folder by its name, or in its old place."""

@@ -21,7 +21,8 @@ from vidcorr.results.folder_lock import FolderLock
 from vidcorr.videos.files import require_at_least
 
 from . import loops
-from .benchmark import benchmarks_among
+from .averages import averages_among
+from .benchmark import BestCheckpoint, benchmarks_among
 from .checkpoint_files import use_atomic_files
 from .run_folder import branches, checkpoint_folder, hide_logs
 
@@ -70,6 +71,7 @@ class LastCheckpoint(ModelCheckpoint):
         self._note: dict[str, Any] = {}  # of the run: its batches and optimisers
         self._resumed: dict[str, Any] | None = None  # the note of the checkpoint that the run resumes from
         self._stop_waits = False  # a stop between accumulated batches, until their step is complete
+        self._is_at_last_validation = False  # of a run that ends within an epoch
         self._has_failed = False  # a save: no second one, which an error would ask for
         self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
 
@@ -182,6 +184,15 @@ class LastCheckpoint(ModelCheckpoint):
         is_in_fit = trainer.state.fn == "fit" and not trainer.sanity_checking
         if is_in_fit and loops.ends_within_epoch(trainer):
             self._write(trainer)
+            self._is_at_last_validation = True
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save again after that validation if something moved since: the best scores, or an average of weights.
+
+        After the training, Lightning's averages replace the weights that learn.
+        """
+        if self._is_at_last_validation and (_has_new_best(trainer) or averages_among(trainer)):
+            self._write(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the end of the run with the scores of benchmarks after the last step, unless the step is saved.
@@ -258,6 +269,12 @@ class LastCheckpoint(ModelCheckpoint):
 def last_checkpoints(trainer: pl.Trainer) -> list[LastCheckpoint]:
     """Return the run's `LastCheckpoint` in a list, empty without one."""
     return [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)]
+
+
+def _has_new_best(trainer: pl.Trainer) -> bool:
+    """Return whether a checkpoint with a best score was saved at the present step."""
+    best = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, BestCheckpoint)]
+    return any(saver.saved_step == trainer.global_step for saver in best)
 
 
 def best_of_run(trainer: pl.Trainer) -> str:

@@ -17,7 +17,6 @@ from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.experiments.runs import OBSERVERS
 from vidcorr.functional.device import PendingCopy
 
-from .benchmark import benchmarks_among
 from .checkpoint_files import use_atomic_files
 from .checkpoints import TrainingStopped, last_checkpoints
 from .loops import accumulates
@@ -52,8 +51,7 @@ class Stops(pl.Callback):
         """Say what may not resume exactly, and let checkpoints be written atomically."""
         names = [type(each).__name__ for each in trainer.callbacks if may_resume_inexactly(each)]  # type: ignore[attr-defined]
         if names and stage == "fit":
-            scored = "; a benchmark scores the weights that a validation does" if benchmarks_among(trainer) else ""
-            rank_zero_info(f"{', '.join(names)}: may not resume exactly{scored}")
+            rank_zero_info(f"{', '.join(names)}: may not resume exactly")
         use_atomic_files(trainer)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import LambdaCallback
 
 from tests.helpers.training import InMemory, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr import Result, signals
+from vidcorr.backbones import weights_digest
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.output import Output
 from vidcorr.benchmarks.ranks import BenchmarkError
@@ -108,7 +109,8 @@ class Counted(Benchmark):
         if len(self.events) in self.failing:
             raise BenchmarkError("no room")
         output.pictures["frame"] = np.zeros((2, 2, 3), np.uint8)
-        return Result(benchmark="counted", network=description, scores={"score": score})
+        network = description.model_copy(update={"digest": weights_digest(extractor)})
+        return Result(benchmark="counted", network=network, scores={"score": score})
 
 
 class Events(pl.Callback):

@@ -1,0 +1,55 @@
+"""Averages of weights: a benchmark scores the weights that a checkpoint would hold."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import StochasticWeightAveraging, WeightAveraging
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
+
+AVERAGING = (WeightAveraging, StochasticWeightAveraging)
+"""Callbacks of Lightning that average weights."""
+
+
+def averages_among(trainer: pl.Trainer) -> list[pl.Callback]:
+    """Return the callbacks of a trainer that average weights, in order."""
+    return [callback for callback in trainer.callbacks if isinstance(callback, AVERAGING)]  # type: ignore[attr-defined]
+
+
+def behind_averages(callbacks: Sequence[pl.Callback], moved: pl.Callback) -> list[pl.Callback]:
+    """Return callbacks in an order in which one of them comes after all averages; the others keep their order.
+
+    In a hook of a validation or of the end of an epoch, the averages have then moved, and have put the weights that
+    learn back into the module.
+    """
+    averages = [number for number, callback in enumerate(callbacks) if isinstance(callback, AVERAGING)]
+    place = callbacks.index(moved)
+    last = max(averages, default=-1)
+    if place > last:
+        return list(callbacks)
+    return [*callbacks[:place], *callbacks[place + 1 : last + 1], moved, *callbacks[last + 1 :]]
+
+
+@contextmanager
+def weights_as_saved(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Iterator[None]:
+    """Give a module the weights that a checkpoint would hold within a block of a fit, and restore its own.
+
+    Not while an average has put its weights into the module, as Lightning's do for a validation.
+    """
+    own = pl_module.state_dict()
+    checkpoint: dict[str, Any] = {"state_dict": own}
+    for average in averages_among(trainer):
+        if trainer.state.fn == "fit":
+            average.on_save_checkpoint(trainer, pl_module, checkpoint)
+    saved = checkpoint["state_dict"]
+    if saved is own:
+        yield
+        return
+    kept = tree_map_only(Tensor, Tensor.clone, dict(own))
+    pl_module.load_state_dict(saved, strict=False)
+    try:
+        yield
+    finally:
+        pl_module.load_state_dict(kept, strict=False)

@@ -1,0 +1,85 @@
+"""A score is of the weights that a checkpoint holds: averages of weights × ways in which a run ends × order."""
+
+from itertools import permutations
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, LambdaCallback, WeightAveraging
+from torch.optim.swa_utils import get_ema_avg_fn
+
+from tests.helpers.stops import Counted
+from tests.helpers.training import EMPTY, TINY, fit_in, quiet_trainer
+from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
+from vidcorr.callbacks.averages import behind_averages
+from vidcorr.lightning_modules import VFSSimSiam
+
+
+class OfEpochs(WeightAveraging):
+    """An average that moves at the end of an epoch, after its validation."""
+
+    def __init__(self):
+        super().__init__(avg_fn=get_ema_avg_fn(0.3))
+
+    def should_update(self, step_idx=None, epoch_idx=None):
+        return epoch_idx is not None
+
+
+def stop_after_three_steps(trainer, *_):
+    trainer.should_stop |= trainer.global_step >= 3
+
+
+AVERAGES = {
+    "none": list,
+    "of steps": lambda: [EMAWeightAveraging(decay=0.3)],
+    "on the CPU, late": lambda: [EMAWeightAveraging(decay=0.3, device="cpu", update_starting_at_step=1)],
+    "of epochs": lambda: [OfEpochs()],
+}
+ENDS = {
+    "the end of an epoch": {"max_epochs": 2},
+    "within an epoch": {"max_epochs": 4, "max_steps": 3},
+    "the end of an epoch, no validation": {"max_epochs": 2, "limit_val_batches": 0},
+    "within an epoch, no validation": {"max_epochs": 4, "max_steps": 3, "limit_val_batches": 0},
+    "a validation within each epoch": {"max_epochs": 2, "val_check_interval": 1},
+    "a callback's stop within an epoch": {"max_epochs": 4, "min_epochs": 1},
+}
+
+
+def score_of(path, folder):
+    """Return the score of a checkpoint in a validation of its own."""
+    benchmark = BenchmarkCallback(Counted([]))
+    trainer = quiet_trainer(default_root_dir=folder, callbacks=[benchmark])
+    trainer.validate(VFSSimSiam(**TINY), EMPTY, ckpt_path=path, verbose=False)
+    return benchmark.result.scores["score"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("kind", AVERAGES)
+def test_the_score_of_a_fit_is_that_of_its_checkpoints(kind, end, tmp_path):
+    found = []
+    for number in range(2):
+        benchmark = BenchmarkCallback(Counted([]))
+        order = [benchmark, *AVERAGES[kind](), EarlyStopping("counted/score", patience=99)]
+        if number:
+            order.reverse()
+        if "callback" in end:
+            order.append(LambdaCallback(on_train_batch_end=stop_after_three_steps))
+        folder = tmp_path / str(number)
+        last = LastCheckpoint(dirpath=folder)
+        best = BestCheckpoint("counted/score", dirpath=folder)
+        torch.manual_seed(0)
+        trainer = fit_in(folder, *order, last, best, **ENDS[end])
+        scores = benchmark.history
+        assert scores[trainer.global_step]["counted/score"] == score_of(last.last_model_path, folder)
+        assert float(best.best_model_score) == pytest.approx(score_of(best.best_model_path, folder), rel=1e-7)
+        found.append(scores)
+    assert found[0] == found[1]
+
+
+def test_a_benchmark_moves_behind_the_averages_and_all_else_keeps_its_order():
+    benchmark, average, early = BenchmarkCallback(Counted([])), EMAWeightAveraging(), EarlyStopping("loss")
+    for order in permutations([benchmark, average, early]):
+        found = behind_averages(order, benchmark)
+        assert found.index(average) < found.index(benchmark)
+        assert [each for each in found if each is not benchmark] == [each for each in order if each is not benchmark]
+        if order.index(average) < order.index(benchmark):
+            assert found == list(order)
