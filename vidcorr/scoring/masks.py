@@ -20,10 +20,7 @@ from ..videos.files import WRONG_JSON, DataError, errors_at, read_videos, requir
 from ..videos.folders import list_folders, list_images
 from ..videos.mask_folder import MaskFolder, mask_folders
 from ..videos.processes import usable_cores
-from .readings import AS_WRITTEN, PLACES, SHIFTS, Errors, doubts_about
-
-OTHER_IDS = "under other ids"
-"""Reading of masks: each object has an id that no other object has."""
+from .readings import PLACES, SHIFTS, Errors, doubts_about
 
 
 def score(
@@ -306,9 +303,8 @@ def _errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Ru
         objects: ids of the scored objects.
     """
     columns = {number: column for column, number in enumerate(objects)}
-    readings = {reading: np.full((PLACES, len(columns)), nan) for reading in (*SHIFTS, OTHER_IDS)}
+    readings = {reading: np.full((PLACES, len(columns)), nan) for reading in SHIFTS}
     places = dict.fromkeys(columns, 0)
-    predicted_as: dict[int, int] = {}  # object → the predicted id that is nearest to its first mask
     stems = list(predictions.numbers)
     for stem, t in annotations.numbers.items():
         wanted = [number for number, place in places.items() if place < PLACES]
@@ -326,15 +322,9 @@ def _errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Ru
             predicted = _ids_in(predictions, predictions.numbers[stems[index]], rules)
             apart = displacements(predicted, truth, edges)
             for number in shown:
-                at = places[number], columns[number]
-                readings[reading][at] = apart[number, number]
-                if reading == AS_WRITTEN and predicted.any():
-                    nearest = predicted_as.setdefault(number, int(apart[number, 1:].argmin()) + 1)
-                    readings[OTHER_IDS][at] = apart[number, nearest]
+                readings[reading][places[number], columns[number]] = apart[number]
         for number in shown:
             places[number] += 1
-    if len(set(predicted_as.values())) < len(predicted_as):
-        readings.pop(OTHER_IDS)
     return readings
 
 
@@ -349,7 +339,7 @@ def _ids_in(masks: MaskFolder, t: int, rules: Rules) -> NDArray[np.uint8]:
 def displacements(
     prediction: NDArray[np.uint8], target: NDArray[np.uint8], edges: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return by how many pixels each object of a mask seems displaced in each id of another: `(256, 256)`.
+    """Return by how many pixels each id of a mask seems displaced in another mask: `(256,)`.
 
     It is twice the number of pixels that differ, by the length of the object's edge.
 
@@ -359,17 +349,16 @@ def displacements(
         edges: `edge_lengths` of the target.
 
     Returns:
-        Infinity for an id that has no pixel; NaN for an object that has no edge, or if the sizes differ.
+        Infinity for an id that has no pixel in the prediction; NaN for one without an edge, or if the sizes differ.
     """
-    import cv2
-
     if prediction.shape != target.shape:
-        return np.full((256, 256), nan)
-    shared = cv2.calcHist([target, prediction], [0, 1], None, [256, 256], [0, 256, 0, 256]).astype(np.float64)
-    of_prediction = shared.sum(0)
-    differing = shared.sum(1)[:, None] + of_prediction - 2 * shared
-    apart: NDArray[np.float64] = 2 * differing / np.where(edges, edges, nan)[:, None]
-    apart[:, of_prediction == 0] = inf
+        return np.full(256, nan)
+    predicted = np.bincount(prediction.ravel(), minlength=256)
+    annotated = np.bincount(target.ravel(), minlength=256)
+    shared = np.bincount(target[prediction == target], minlength=256)
+    differing = predicted + annotated - 2 * shared
+    apart: NDArray[np.float64] = 2 * differing / np.where(edges, edges, nan)
+    apart[predicted == 0] = inf
     return apart
 
 

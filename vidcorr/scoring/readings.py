@@ -1,12 +1,12 @@
 """Readings of predictions: is their start what the protocol gives, as written or under another convention?
 
-A reading is another convention of writing a prediction: a frame late, counted from 0, y before x, under other ids. It
-is told by the prediction's first places: the given start, and the next three that are scored. At each place and for
-each item (an object, a box, a track) the error of the prediction as it is written is compared with its error under the
-reading.
+A reading is another convention of writing a prediction: a frame late or early, counted from 0, y before x. It is told
+by the prediction's first places: the given start, and the next three that are scored. At each place and for each item
+(an object, a box, a track) the error of the prediction as it is written is compared with its error under the reading.
+Any other prediction that does not begin with what is given is scored, and its distance is said.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -79,32 +79,45 @@ def errors_of_numbers(
     return readings
 
 
-def explaining_reading(errors: Errors) -> str | None:
-    """Return the reading that explains a sequence, of several the one with the least errors; or None.
+def explaining_reading(sequences: Collection[Errors]) -> str | None:
+    """Return the reading that explains predictions, of several the one with the least errors; or None.
 
-    It explains an item whose first known place is off if it has that place to a pixel and `TIMES` better, and if most
-    of the later places are off too: else the prediction is right as it is written, but for a start that is not scored.
-    A prediction that begins with what is given is read as written, as that of a tracker that stays there. It explains
-    the sequence if it explains most of the items that are off.
+    Medians over the items of all sequences decide. Read otherwise, the first known place of most items is right to a
+    pixel, and `TIMES` better than as written. The later places are off too: else the predictions are right but for a
+    start that is not scored, as a tracker's may be.
+
+    Args:
+        sequences: errors of each sequence.
     """
-    written = errors[AS_WRITTEN]
-    found: dict[str, float] = {}
-    for reading, values in errors.items():
-        known = ~np.isnan(written) & np.isfinite(values)
-        if not known.any():
-            continue
-        first = known.argmax(axis=0)[None]  # the first known place of each item; its error as written and as read:
-        start = np.take_along_axis(written, first, axis=0)[0]
-        start_of_reading = np.take_along_axis(values, first, axis=0)[0]
-        is_given = written[0] < OFF
-        is_off = known.any(axis=0) & (start >= OFF) & ~is_given
-        is_exact = (start_of_reading <= EXACT) & (TIMES * start_of_reading <= start)
-        later = known & (np.arange(PLACES)[:, None] > first)
-        off_later = (later & (written >= OFF)).sum(axis=0)
-        explained = is_off & is_exact & (2 * off_later > later.sum(axis=0))
-        if 2 * explained.sum() > is_off.sum():
-            found[reading] = float(values[known].mean())
-    return min(found, key=lambda reading: found[reading], default=None)
+    explained: dict[str, float] = {}
+    others = [reading for reading in next(iter(sequences)) if reading != AS_WRITTEN]
+    for reading in others:
+        as_written: list[NDArray[np.float64]] = []
+        as_read: list[NDArray[np.float64]] = []
+        later: list[NDArray[np.float64]] = []
+        for errors in sequences:
+            is_written = ~np.isnan(errors[AS_WRITTEN])
+            is_known = is_written & np.isfinite(errors[reading])
+            first = first_in_columns(is_known)
+            start = first_in_columns(is_written) & is_known.any(axis=0)
+            as_written.append(errors[AS_WRITTEN][start])
+            as_read.append(errors[reading][first])
+            later.append(errors[AS_WRITTEN][is_known & ~first])
+        error = median(as_read)
+        if median(as_written) >= OFF and median(later) >= OFF and error <= min(EXACT, median(as_written) / TIMES):
+            explained[reading] = error
+    return min(explained, key=lambda reading: explained[reading], default=None)
+
+
+def first_in_columns(condition: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return an array that is True where each column of a condition is True for the first time."""
+    return condition & (condition.cumsum(axis=0) == 1)
+
+
+def median(parts: Sequence[NDArray[np.float64]]) -> float:
+    """Return the median of the numbers in all parts; NaN if there are none."""
+    numbers = np.concatenate(parts)
+    return float(np.median(numbers)) if len(numbers) else nan
 
 
 def doubts_about(sequences: Mapping[Path, Errors], start: str, expected: str) -> list[str]:
@@ -116,25 +129,21 @@ def doubts_about(sequences: Mapping[Path, Errors], start: str, expected: str) ->
         expected: how predictions are written, in words.
 
     Raises:
-        DataError: if a reading explains most sequences; it names the first of them.
+        DataError: if a reading explains the predictions; it names the first of them.
     """
-    explained: dict[str, list[Path]] = {}
     off: dict[Path, float] = {}
     empty: list[Path] = []
     for place, errors in sequences.items():
-        reading = explaining_reading(errors)
-        if reading is not None:
-            explained.setdefault(reading, []).append(place)
         at_start, later = np.split(errors[AS_WRITTEN], [1])
         largest = np.max(at_start, initial=0.0, where=np.isfinite(at_start))
         if largest >= OFF:
             off[place] = float(largest)
         if np.isinf(later).any() and not np.isfinite(later).any():
             empty.append(place)
-    for reading, places in explained.items():
-        if 2 * len(places) > len(sequences):
-            shown = f"as their starts show ({len(places)} of {len(sequences)})"
-            raise DataError(f"{places[0]}: the predictions are {reading}, {shown}; expected {expected}")
+    reading = explaining_reading(sequences.values()) if sequences else None
+    if reading is not None:
+        shown = f"as their starts show ({len(sequences)} sequences)"
+        raise DataError(f"{next(iter(sequences))}: the predictions are {reading}, {shown}; expected {expected}")
     doubts: list[str] = []
     if off:
         first, by = next(iter(off.items()))

@@ -36,22 +36,9 @@ TAP_VID = {
 }
 
 
-def of_corners(corners: NDArray[Any]) -> NDArray[Any]:
-    """Return x, y, width, height `(..., 4)` of x1, y1, x2, y2."""
-    first, last = np.split(corners, 2, axis=-1)
-    return np.concatenate([first, last - first], axis=-1)
-
-
 CORNER = np.array([1, 1, 0, 0])
-SIDES = np.array([0, 0, 1, 1])
-CORNERS: Conventions = {
-    "x1,y1,x2,y2": of_corners,
-    "x1,y1,x2,y2 with the last pixel": lambda corners: of_corners(corners) + SIDES,
-    "x1,y1,x2,y2 counted from 0": lambda corners: of_corners(corners) + CORNER,
-}
 BOXES: Conventions = {
     "counted from 0": lambda boxes: boxes + CORNER,
-    "centre, width and height": lambda boxes: boxes - boxes[..., [2, 3, 2, 3]] * CORNER / 2,
     "y,x,height,width": lambda boxes: boxes[..., [1, 0, 3, 2]],
 }
 BoxRules = Literal["otb", "got-10k"]
@@ -78,6 +65,7 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
     folder = Path(predictions).expanduser()
     rows: list[Row] = []
     starts: dict[Path, Errors] = {}
+    hiding: list[str] = []
     for sequence in TapVid(truth):
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         path = folder / f"{sequence.name}.npz"
@@ -88,13 +76,20 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
             tracks = arrays["tracks"]
             # before the errors of the start, since it checks the shapes
             counts = tapvid_counts(queries, arrays["occluded"], tracks, query_mode).tolist()
+        in_frames_of_queries = np.arange(len(queries)), queries.frames[:, 0].astype(int)
+        if len(queries) and arrays["occluded"][in_frames_of_queries].all():
+            hiding.append(sequence.name)
         height, width = sequence.size
         starts[path] = errors_of_tracks(tracks, queries, (width / RASTER, height / RASTER))
         values = {"Queries": len(queries), **track_scores([counts])}
         rows.append(Row(video=sequence.name, values=values, counts={"tracks": counts}))
+    doubts = doubts_about(starts, "their queries", "x before y in pixels of a 256 × 256 image")
+    if hiding:
+        share = f"{len(hiding)} of {len(rows)} predictions hide all their queries"
+        doubts.append(f"{share} (first {hiding[0]}), which are visible: is `occluded` True where a point is hidden?")
     fields: dict[str, Any] = {
         "data": {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth},
-        "doubts": doubts_about(starts, "their queries", "x before y in pixels of a 256 × 256 image"),
+        "doubts": doubts,
     }
     return result_of("tap_vid", predictions, rows, _tracks_of, [f"{query_mode} queries"], pooled=False, **fields)
 
@@ -114,10 +109,8 @@ def errors_of_tracks(tracks: NDArray[Any], queries: metrics.PointQueries, pixel:
     """
     of_frame = np.array(pixel)
     conventions: Conventions = {
-        "fractions of the frame": lambda xy: xy * RASTER,
         "y before x": lambda yx: yx[..., ::-1],
         "in pixels of the video": lambda xy: xy / of_frame,
-        "in pixels of the video, y before x": lambda yx: yx[..., ::-1] / of_frame,
     }
     found = np.asarray(tracks, np.float64)
     return errors_of_numbers(found, queries.tracks, queries.frames[:, 0], ~queries.occluded, conventions)
@@ -193,7 +186,7 @@ def errors_of_boxes(boxes: NDArray[np.float64], target: NDArray[np.float64]) -> 
     if len(boxes) != len(target):
         raise ValueError(f"holds {len(boxes)} boxes, the annotation {len(target)}: write a line for each frame")
     is_scored = np.asarray(np.isfinite(target[None]).all(axis=-1))
-    return errors_of_numbers(boxes[None], target[None], [0], is_scored, BOXES | CORNERS)
+    return errors_of_numbers(boxes[None], target[None], [0], is_scored, BOXES)
 
 
 def _score_got10k(truth: Path, folder: Path) -> Scored:

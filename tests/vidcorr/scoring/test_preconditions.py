@@ -125,23 +125,16 @@ def test_masks_under_another_reading_are_named(rules, reading, tmp_path):
 
 
 EXCHANGED = {number: np.array([0, 2, 1], np.uint8)[mask] for number, mask in MASKS.items()}
-OF_OTHER_NUMBERS = {number: np.array([0, 2, 3], np.uint8)[mask] for number, mask in MASKS.items()}
 
 
 @pytest.mark.parametrize("rules", RULES)
-def test_masks_under_other_ids_are_named(rules, tmp_path):
-    """Ids that are merged have no others; the ids of folders are their names, so that their starts are a doubt."""
+def test_masks_under_exchanged_ids_are_a_doubt(rules, tmp_path):
+    """Ids that are merged cannot be exchanged."""
+    found = score_masks(rules, EXCHANGED, tmp_path)
     if rules == "davis-2016":
-        assert score_masks(rules, EXCHANGED, tmp_path).scores["J-Mean"] == 1
-    elif RULES[rules].folder_per_object:
-        (text,) = score_masks(rules, EXCHANGED, tmp_path).doubts
-        assert text.startswith("2 of 2 predictions do not begin with the given mask")
+        assert found.scores["J-Mean"] == 1
     else:
-        refused(DataError, "predictions are under other ids, as", score_masks, rules, EXCHANGED, tmp_path)
-        unknown = "other ids" if not RULES[rules].refuses_unknown else "holds id 3"
-        tmp_path = tmp_path / "others"
-        tmp_path.mkdir()
-        refused(DataError, unknown, score_masks, rules, OF_OTHER_NUMBERS, tmp_path)
+        assert "predictions do not begin with the given mask" in found.doubts[0]
 
 
 @pytest.mark.parametrize("rules", ["youtube-vos", "vos-benchmark"])
@@ -236,10 +229,6 @@ FORMS_OF_BOXES = {
 """Form → exact boxes, whose first is never scored."""
 READINGS_OF_BOXES = {
     "counted from 0": lambda x, y, w, h: (x - 1, y - 1, w, h),
-    "x1,y1,x2,y2": lambda x, y, w, h: (x, y, x + w, y + h),
-    "x1,y1,x2,y2 with the last pixel": lambda x, y, w, h: (x, y, x + w - 1, y + h - 1),
-    "x1,y1,x2,y2 counted from 0": lambda x, y, w, h: (x - 1, y - 1, x + w - 1, y + h - 1),
-    "centre, width and height": lambda x, y, w, h: (x + w / 2, y + h / 2, w, h),
     "y,x,height,width": lambda x, y, w, h: (y, x, h, w),
     "a frame late": lambda x, y, w, h: np.roll([x, y, w, h], 1, axis=1),
     "a frame early": lambda x, y, w, h: np.roll([x, y, w, h], -1, axis=1),
@@ -292,6 +281,8 @@ def test_every_reading_of_boxes_is_named(rules, tmp_path):
         change = lambda boxes, form=form: np.array(form(*boxes.T)).T  # noqa: E731
         message = f"predictions are {re.escape(reading)}, as"
         refused(DataError, message, score_of_boxes, rules, change, tmp_path / str(number))
+    corners = score_of_boxes(rules, lambda boxes: boxes + [0, 0, 1, 1] * boxes[:, [0, 1, 0, 1]], tmp_path / "corners")
+    assert "do not begin with the given box" in corners.doubts[0]
     refused(DataError, "fractions of the frame", score_of_boxes, rules, lambda b: b / 1000, tmp_path / "fractions")
     for cut in (lambda boxes: boxes[1:], lambda boxes: boxes[:-1], lambda boxes: boxes[::2]):
         refused(DataError, "a line for each frame", score_of_boxes, rules, cut, tmp_path / "cut")
@@ -351,10 +342,8 @@ FORMS_OF_TRACKS = {
 READINGS_OF_TRACKS = {
     "a frame late": lambda tracks, _: np.roll(tracks, 1, axis=1),
     "a frame early": lambda tracks, _: np.roll(tracks, -1, axis=1),
-    "fractions of the frame": lambda tracks, _: tracks / 256,
     "y before x": lambda tracks, _: tracks[..., ::-1],
     "in pixels of the video": lambda tracks, _: tracks / 256 * SIZE[::-1],
-    "in pixels of the video, y before x": lambda tracks, _: (tracks / 256 * SIZE[::-1])[..., ::-1],
 }
 
 
@@ -396,11 +385,29 @@ def test_a_mean_over_no_visible_point_is_refused(mode, tmp_path):
 def test_a_reading_that_explains_the_start_alone_or_no_better_explains_nothing():
     """A tracker's bias of .7 px in a pan of .8 px a frame; a start that only looks a frame late."""
 
-    def explained(written_as, late):
+    def explained(written_as, late, others=0):
+        """Return the reading of a sequence beside others that are right as written."""
         columns = {AS_WRITTEN: written_as, "a frame late": late}
-        return explaining_reading({reading: np.array(values, float)[:, None] for reading, values in columns.items()})
+        sequence = {reading: np.array(values, float)[:, None] for reading, values in columns.items()}
+        right = {AS_WRITTEN: np.zeros((PLACES, 1)), "a frame late": np.full((PLACES, 1), 9.0)}
+        return explaining_reading([sequence] + [right] * others)
 
     for written_as, late in (([0.7] * PLACES, [0.1] * PLACES), ([9, 0, 0, 0], [0, 3, 3, 3]), ([9] * 4, [2] * 4)):
         assert explained(written_as, late) is None
     assert explained([np.nan] * PLACES, [0] * PLACES) is None
     assert explained([9] * 4, [0.5, 2, 3, 4]) == "a frame late"
+    assert explained([np.nan, 9, 9, 9], [0.5, 0.5, 3, 4]) == "a frame late"
+    assert explained([9] * 4, [0.5, 2, 3, 4], others=2) is None
+
+
+@pytest.mark.parametrize("mode", get_args(QueryMode))
+def test_tracks_that_hold_what_is_visible_are_a_doubt(mode, tmp_path):
+    """A query is visible by definition."""
+    points, hidden = moving_tracks(3)
+    video = np.zeros((TIMES, 48, 64, 3), np.uint8)
+    truth = written(tmp_path, {"v": {"video": video, "points": points, "occluded": hidden}})
+    queries = sample_queries(hidden, points * 256.0, mode)
+    for occluded in (queries.occluded, ~queries.occluded):
+        np.savez(tmp_path / "v.npz", tracks=queries.tracks, occluded=occluded)
+        said = [text for text in score_tracks(truth, tmp_path, mode).doubts if "hide all their queries" in text]
+        assert bool(said) == (occluded is not queries.occluded)
