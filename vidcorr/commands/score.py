@@ -28,7 +28,7 @@ FLAGS = (
     OneOf(
         Flag("--rules", RULES, default="davis-2017", metavar="RULES"),
         Flag("--tracks", TRACKS, choices=["first", "strided"]),
-        Flag("--boxes", "score boxes (by default by OTB's rules)", nargs="?", const="otb", choices=["otb", "got-10k"]),
+        Flag("--boxes", "score boxes by OTB's one-pass evaluation: PREDICTIONS/SEQUENCE.txt", action="store_true"),
     ),
     Flag("--meta", META, type=Path, metavar="FILE"),
     Flag("--unseen", "file of unseen videos (lvos) or categories (youtube-vos), one per line", metavar="FILE"),
@@ -69,7 +69,7 @@ def _scored(flags: Namespace) -> Result:
         from ..scoring.tracks import score_boxes, score_tracks  # they need torch
 
         if flags.boxes:
-            return score_boxes(flags.truth, flags.predictions, flags.boxes)
+            return score_boxes(flags.truth, flags.predictions)
         return score_tracks(flags.truth, flags.predictions, flags.tracks)
     from ..scoring.masks import score, unseen_categories
 

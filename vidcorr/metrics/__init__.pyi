@@ -1,7 +1,6 @@
 from .box_tracking import (
     box_iou as box_iou,
     centre_error as centre_error,
-    got10k_overlaps as got10k_overlaps,
     precision_curve as precision_curve,
     success_curve as success_curve,
 )

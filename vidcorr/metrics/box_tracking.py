@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .outlines import as_array
-from .scoring import mean
 
 Boxes = Tensor | NDArray[Any]
 
@@ -63,33 +62,6 @@ def success_curve(iou: Boxes) -> Tensor:
 def precision_curve(error: Boxes) -> Tensor:
     """Compute the fractions of frames with a centre error of at most 0, 1 … 50 px: (N,) → (51,); NaN is a failure."""
     return torch.from_numpy((as_array(error)[:, None] <= ERRORS).mean(axis=0))
-
-
-def got10k_overlaps(
-    prediction: Boxes, target: Boxes, size: tuple[int, int], cover: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Compute the IoU of the frames that GOT-10k counts: frames with a visible target, without frame 0.
-
-    Both boxes are cut at the image's borders first. A NaN box overlaps nothing.
-    Source: got-10k/toolkit @ 62b8fa0, got10k/experiments/got10k.py and got10k/utils/metrics.py.
-
-    Args:
-        prediction: (T, 4) x, y, width, height.
-        target: (T, 4).
-        size: (height, width) of the frames, pixels.
-        cover: (T,) visible part of the target, 0 to 8; 0 does not count.
-
-    Returns:
-        (n,) in [0, 1]. AO is their mean over all sequences, SR at 0.5 and 0.75 the fraction strictly above.
-    """
-    border = np.array(size[::-1], np.float64)
-    counted = np.flatnonzero(cover[1:] > 0) + 1
-    inside = []
-    for boxes in _boxes(prediction, target):
-        corner = np.clip(boxes[counted, :2], 0, border)
-        sides = np.clip(boxes[counted, 2:], 0, border - corner)
-        inside.append(np.column_stack([corner, sides]))
-    return np.nan_to_num(box_iou(*inside).numpy())
 
 
 def one_pass_curves(prediction: Boxes, target: Boxes) -> NDArray[np.float64]:
@@ -183,20 +155,6 @@ def one_pass_scores(sequences: Sequence[Any]) -> dict[str, float]:
         "precision@20px": float(precision[20]),
         "success@0.5": float(success[10]),
     }
-
-
-def overlap_scores(sequences: Sequence[Any]) -> dict[str, float]:
-    """Return GOT-10k's scores over the frames of all sequences together.
-
-    Args:
-        sequences: the overlaps of each sequence (of all its repetitions), from `got10k_overlaps`.
-
-    Returns:
-        `AO`, the mean, and `SR@0.5` and `SR@0.75`, the fractions strictly above; NaN without a scored frame.
-    """
-    overlaps = np.concatenate([[], *sequences])
-    rates = {f"SR@{threshold:g}": mean(overlaps > threshold) for threshold in (0.5, 0.75)}
-    return {"AO": mean(overlaps), **rates}
 
 
 def _boxes(prediction: Boxes, target: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

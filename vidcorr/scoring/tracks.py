@@ -1,29 +1,25 @@
-"""Score point tracks by the rules of TAP-Vid, and boxes by the rules of OTB or GOT-10k."""
+"""Score point tracks by the rules of TAP-Vid, and boxes by the rules of OTB."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
 from ..datasets import Otb, TapVid
-from ..datasets.got10k import list_sequences, read_annotation
 from ..metrics.box_tracking import (
     doubts_on_absence,
-    got10k_overlaps,
     one_pass_counts,
     one_pass_scores,
-    overlap_scores,
 )
 from ..metrics.point_tracking import QueryMode, tapvid_counts, track_scores
 from ..results.result import Result, Row
 from ..videos.arrays import read_npz
-from ..videos.boxes import read_boxes, read_numbers
+from ..videos.boxes import read_boxes
 from ..videos.files import errors_at
-from ..videos.images import image_size
 from .masks import result_of
 from .readings import Conventions, Errors, doubts_about, errors_of_numbers
 
@@ -41,11 +37,7 @@ BOXES: Conventions = {
     "counted from 0": lambda boxes: boxes + CORNER,
     "y,x,height,width": lambda boxes: boxes[..., [1, 0, 3, 2]],
 }
-BoxRules = Literal["otb", "got-10k"]
-BOX_SOURCES: dict[BoxRules, str] = {
-    "otb": "got-10k/toolkit @ 956e728, ExperimentOTB, one-pass evaluation",
-    "got-10k": "got-10k/toolkit @ 62b8fa0, ExperimentGOT10k",
-}
+OTB = {"name": "otb", "source": "got-10k/toolkit @ 956e728, ExperimentOTB, one-pass evaluation"}
 
 
 def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMode = "first") -> Result:
@@ -116,49 +108,18 @@ def errors_of_tracks(tracks: NDArray[Any], queries: metrics.PointQueries, pixel:
     return errors_of_numbers(found, queries.tracks, queries.frames[:, 0], ~queries.occluded, conventions)
 
 
-def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Result:
-    """Score boxes on disk.
-
-    OTB's one-pass evaluation gives success and precision, means over the sequences. GOT-10k's rules give the average
-    overlap `AO` and the success rates `SR@0.5` and `SR@0.75`, over the frames of all sequences together.
+def score_boxes(truth: str | Path, predictions: str | Path) -> Result:
+    """Score boxes on disk by OTB's one-pass evaluation: success and precision, means over the sequences.
 
     Args:
-        truth: OTB's folder, of which all sequences on disk are scored; or GOT-10k's `val`, a folder with list.txt.
+        truth: OTB's folder, of which all sequences on disk are scored.
         predictions: folder with files `<sequence>.txt`, or for a second target `<sequence>.2.txt`: lines of x, y,
-            width, height per frame, one-based. For GOT-10k `<sequence>/<sequence>_001.txt` and further repetitions.
-        rules: "otb" or "got-10k".
+            width, height per frame, one-based.
 
     Raises:
         DataError: for a missing or wrong file; the message names it.
     """
     folder = Path(predictions).expanduser()
-    score_sequences = _score_otb if rules == "otb" else _score_got10k
-    rows, starts, doubts = score_sequences(Path(truth).expanduser(), folder)
-    fields: dict[str, Any] = {
-        "data": {"rules": {"name": rules, "source": BOX_SOURCES[rules]}, "truth": truth},
-        "doubts": doubts_about(starts, "the given box", "x,y,width,height, counted from 1") + doubts,
-    }
-    if rules == "otb":
-        return result_of("otb", predictions, rows, _success_of, pooled=False, **fields)
-    return result_of("got10k", predictions, rows, _overlaps_of, pooled=True, **fields)
-
-
-def _success_of(rows: Sequence[Row]) -> dict[str, float]:
-    """Return OTB's scores from rows of sequences."""
-    return one_pass_scores([row.counts["curves"] for row in rows])
-
-
-def _overlaps_of(rows: Sequence[Row]) -> dict[str, float]:
-    """Return GOT-10k's scores from rows of sequences."""
-    return overlap_scores([row.counts["overlaps"] for row in rows])
-
-
-Scored = tuple[list[Row], dict[Path, Errors], list[str]]
-"""Rows, errors of the starts by file, and further doubts."""
-
-
-def _score_otb(truth: Path, folder: Path) -> Scored:
-    """Score the files of OTB's sequences."""
     rows: list[Row] = []
     starts: dict[Path, Errors] = {}
     for sequence in Otb(truth, version=None):
@@ -170,7 +131,15 @@ def _score_otb(truth: Path, folder: Path) -> Scored:
             starts[file] = errors_of_boxes(boxes, sequence.boxes)
             counts = one_pass_counts(boxes, sequence.boxes)
         rows.append(Row(video=sequence.name, values=one_pass_scores([counts["curves"]]), counts=counts))
-    return rows, starts, doubts_on_absence({row.video: row.counts for row in rows})
+    doubts = doubts_about(starts, "the given box", "x,y,width,height, counted from 1")
+    doubts += doubts_on_absence({row.video: row.counts for row in rows})
+    fields: dict[str, Any] = {"data": {"rules": OTB, "truth": truth}, "doubts": doubts}
+    return result_of("otb", predictions, rows, _success_of, pooled=False, **fields)
+
+
+def _success_of(rows: Sequence[Row]) -> dict[str, float]:
+    """Return OTB's scores from rows of sequences."""
+    return one_pass_scores([row.counts["curves"] for row in rows])
 
 
 def errors_of_boxes(boxes: NDArray[np.float64], target: NDArray[np.float64]) -> Errors:
@@ -187,25 +156,3 @@ def errors_of_boxes(boxes: NDArray[np.float64], target: NDArray[np.float64]) -> 
         raise ValueError(f"holds {len(boxes)} boxes, the annotation {len(target)}: write a line for each frame")
     is_scored = np.asarray(np.isfinite(target[None]).all(axis=-1))
     return errors_of_numbers(boxes[None], target[None], [0], is_scored, BOXES)
-
-
-def _score_got10k(truth: Path, folder: Path) -> Scored:
-    """Score the files of GOT-10k's sequences, all repetitions of a sequence together."""
-    rows: list[Row] = []
-    starts: dict[Path, Errors] = {}
-    for sequence in sorted(list_sequences(truth.parent, truth.name)):
-        name = sequence.name
-        frames, target, _ = read_annotation(sequence)
-        # the rules need the visible parts, so a missing file is an error here
-        cover = read_numbers(sequence / "cover.label", "the visible part")[:, 0]
-        files = sorted((folder / name).glob(f"{name}_[0-9]*.txt"))
-        files = files or [folder / name / f"{name}_001.txt"]  # the error then names the file that is missing
-        size = image_size(frames[0])
-        overlaps: list[float] = []
-        for file in files:
-            with errors_at(file):
-                boxes = read_boxes(file)
-                starts[file] = errors_of_boxes(boxes, target)
-                overlaps += got10k_overlaps(boxes, target, size, cover).tolist()
-        rows.append(Row(video=name, values=overlap_scores([overlaps]), counts={"overlaps": overlaps}))
-    return rows, starts, []

@@ -6,24 +6,23 @@ Also tests `scoring/readings.py`.
 import json
 import re
 from functools import cache
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 
-from tests.helpers.layouts import write_got10k
 from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import written
 from vidcorr.datasets import Otb, TapVid
 from vidcorr.datasets.generated import write_otb
 from vidcorr.datasets.generated.writers import write_masks
-from vidcorr.datasets.got10k import list_sequences, read_annotation
 from vidcorr.metrics import sample_queries
 from vidcorr.metrics.point_tracking import QueryMode
 from vidcorr.metrics.rules import RULES
 from vidcorr.scoring.masks import score
 from vidcorr.scoring.readings import AS_WRITTEN, PLACES, explaining_reading
-from vidcorr.scoring.tracks import BoxRules, errors_of_boxes, errors_of_tracks, score_boxes, score_tracks
+from vidcorr.scoring.tracks import errors_of_boxes, errors_of_tracks, score_boxes, score_tracks
 from vidcorr.videos.files import DataError
 
 FRAMES = 8
@@ -188,24 +187,19 @@ def test_a_start_that_nothing_explains_is_scored_and_said(tmp_path):
 # Boxes and tracks
 
 
-def exact_boxes(rules, folder):
+def exact_boxes(folder):
     """Return the truth, and name of file → exact boxes."""
-    if rules == "otb":
-        truth = write_otb(folder / "truth", 1, frames=FRAMES, size=(96, 128))
-        return truth, {f"{each.name}.txt": each.boxes for each in Otb(truth, version=None)}
-    truth = write_got10k(folder / "truth", 1, valid=1, frames=FRAMES, size=(96, 128)) / "val"
-    names = {path.name: read_annotation(path)[1] for path in list_sequences(truth.parent, "val")}
-    return truth, {f"{name}/{name}_001.txt": boxes for name, boxes in names.items()}
+    truth = write_otb(folder / "truth", 1, frames=FRAMES, size=(96, 128))
+    return truth, {f"{each.name}.txt": each.boxes for each in Otb(truth, version=None)}
 
 
-def score_of_boxes(rules, change, folder):
+def score_of_boxes(change, folder):
     """Return the result of exact boxes that are changed."""
-    truth, exact = exact_boxes(rules, folder)
+    truth, exact = exact_boxes(folder)
+    (folder / "mine").mkdir(parents=True, exist_ok=True)
     for name, boxes in exact.items():
-        path = folder / "mine" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savetxt(path, change(boxes.copy()), delimiter=",", fmt="%.6f")
-    return score_boxes(truth, folder / "mine", rules)
+        np.savetxt(folder / "mine" / name, change(boxes.copy()), delimiter=",", fmt="%.6f")
+    return score_boxes(truth, folder / "mine")
 
 
 def with_first(value):
@@ -235,57 +229,47 @@ READINGS_OF_BOXES = {
 }
 
 
-@pytest.mark.parametrize("rules", get_args(BoxRules))
-def test_exact_boxes_have_the_official_score_in_every_permitted_form(rules, tmp_path):
+def test_exact_boxes_have_the_official_score_in_every_permitted_form(tmp_path):
     for number, (form, change) in enumerate(FORMS_OF_BOXES.items()):
-        found = score_of_boxes(rules, change, tmp_path / str(number))
-        assert found.scores["success@0.5" if rules == "otb" else "AO"] == 1, form
+        found = score_of_boxes(change, tmp_path / str(number))
+        assert found.scores["success@0.5"] == 1, form
         is_told = form in ("as annotated", "the first 0", "the first not a number")
         assert (found.doubts == ()) == is_told, form
 
 
-@pytest.mark.parametrize("rules", get_args(BoxRules))
-def test_a_mean_over_no_frame_with_a_box_is_refused(rules, tmp_path):
-    """OTB's truth has no box after its first, as where the target is absent; in GOT-10k's the target is covered."""
-    truth, exact = exact_boxes(rules, tmp_path)
+def test_a_mean_over_no_frame_with_a_box_is_refused(tmp_path):
+    """The truth has no box after its first, as where the target is absent."""
+    truth, exact = exact_boxes(tmp_path)
     for name, boxes in exact.items():
-        path = tmp_path / "mine" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savetxt(path, boxes, delimiter=",")
-        if rules == "otb":
-            first_alone = np.where(np.arange(FRAMES)[:, None] == 0, boxes, np.nan)
-            np.savetxt(truth / path.stem / "groundtruth_rect.txt", first_alone, delimiter=",")
-        else:
-            np.savetxt(truth / path.parent.name / "cover.label", np.zeros(FRAMES), fmt="%d")
-    refused(DataError, "no frame counts for", score_boxes, truth, tmp_path / "mine", rules)
+        np.savetxt(tmp_path / name, boxes, delimiter=",")
+        first_alone = np.where(np.arange(FRAMES)[:, None] == 0, boxes, np.nan)
+        np.savetxt(truth / Path(name).stem / "groundtruth_rect.txt", first_alone, delimiter=",")
+    refused(DataError, "no frame counts for", score_boxes, truth, tmp_path)
 
 
-@pytest.mark.parametrize("rules", get_args(BoxRules))
-def test_boxes_that_stay_at_the_given_one_or_come_a_frame_late_after_it_are_scored(rules, tmp_path):
-    stays = score_of_boxes(rules, lambda boxes: np.repeat(boxes[:1], len(boxes), axis=0), tmp_path / "stays")
-    late = score_of_boxes(rules, lambda boxes: np.vstack([boxes[:1], boxes[:-1]]), tmp_path / "late")
+def test_boxes_that_stay_at_the_given_one_or_come_a_frame_late_after_it_are_scored(tmp_path):
+    stays = score_of_boxes(lambda boxes: np.repeat(boxes[:1], len(boxes), axis=0), tmp_path / "stays")
+    late = score_of_boxes(lambda boxes: np.vstack([boxes[:1], boxes[:-1]]), tmp_path / "late")
     assert stays.doubts == late.doubts == ()
 
 
-@pytest.mark.parametrize("rules", get_args(BoxRules))
-def test_boxes_that_are_no_numbers_are_a_doubt(rules, tmp_path):
-    found = score_of_boxes(rules, lambda boxes: boxes * np.nan, tmp_path)
-    assert "predictions hold nothing" in found.doubts[0]
+def test_boxes_that_are_no_numbers_are_a_doubt(tmp_path):
+    assert "predictions hold nothing" in score_of_boxes(lambda boxes: boxes * np.nan, tmp_path).doubts[0]
 
 
-@pytest.mark.parametrize("rules", get_args(BoxRules))
-def test_every_reading_of_boxes_is_named(rules, tmp_path):
+def test_every_reading_of_boxes_is_named(tmp_path):
+    """Corners are no reading: their distance is said."""
     known = errors_of_boxes(np.ones((3, 4)), np.ones((3, 4))).keys() - {AS_WRITTEN}
     assert known == READINGS_OF_BOXES.keys()
     for number, (reading, form) in enumerate(READINGS_OF_BOXES.items()):
         change = lambda boxes, form=form: np.array(form(*boxes.T)).T  # noqa: E731
         message = f"predictions are {re.escape(reading)}, as"
-        refused(DataError, message, score_of_boxes, rules, change, tmp_path / str(number))
-    corners = score_of_boxes(rules, lambda boxes: boxes + [0, 0, 1, 1] * boxes[:, [0, 1, 0, 1]], tmp_path / "corners")
+        refused(DataError, message, score_of_boxes, change, tmp_path / str(number))
+    corners = score_of_boxes(lambda boxes: boxes + [0, 0, 1, 1] * boxes[:, [0, 1, 0, 1]], tmp_path / "corners")
     assert "do not begin with the given box" in corners.doubts[0]
-    refused(DataError, "fractions of the frame", score_of_boxes, rules, lambda b: b / 1000, tmp_path / "fractions")
+    refused(DataError, "fractions of the frame", score_of_boxes, lambda boxes: boxes / 1000, tmp_path / "fractions")
     for cut in (lambda boxes: boxes[1:], lambda boxes: boxes[:-1], lambda boxes: boxes[::2]):
-        refused(DataError, "a line for each frame", score_of_boxes, rules, cut, tmp_path / "cut")
+        refused(DataError, "a line for each frame", score_of_boxes, cut, tmp_path / "cut")
 
 
 TIMES = 12

@@ -11,16 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers.layouts import write_got10k
 from tests.helpers.references import GOLDEN, golden
 from tests.helpers.refusal import refused
-from vidcorr import Result
-from vidcorr.commands import run_command
 from vidcorr.metrics.outlines import object_outlines
 from vidcorr.metrics.rules import RULES as KNOWN
 from vidcorr.metrics.scoring import Metadata
 from vidcorr.scoring.masks import score
-from vidcorr.scoring.tracks import BOX_SOURCES, score_boxes
 from vidcorr.videos.files import DataError
 
 RULES = {"lvos": "lvos", "lvos-2023": "lvos", "vost": "vost", "sa-v": "sav", "mose-v2": "mose"}
@@ -134,10 +130,6 @@ def test_naf_measures_pairs_as_the_original(golden, case):
     np.testing.assert_allclose(np.array(found).T, arrays[f"{case}_JF_frames"][0], rtol=0, atol=1e-9)
 
 
-GOT10K = {"AO": 0.5002020874970352, "SR@0.5": 0.6, "SR@0.75": 0.25}
-"""Scores by got10k 0.1.3 of `write_boxes(…, seed=1)`."""
-
-
 VOS_BENCHMARK = json.loads((GOLDEN / "score_rules/vos_benchmark.json").read_text())
 """Scores of `write_masks(…, seed=0)` by vos-benchmark: of the "inner" frames, or with "keep_ends"."""
 
@@ -163,25 +155,6 @@ def write_masks(root, seed):
                 write(mask, root / name / f"video{video}" / f"{t:05d}.png")
 
 
-def write_boxes(root, seed):
-    """Write GOT-10k's val with hidden frames, boxes beyond the border and empty ones; return it and the predictions."""
-    rng = np.random.default_rng(seed)
-    truth, mine = write_got10k(root / "truth", 1, valid=3, frames=9, size=(64, 96)) / "val", root / "mine"
-    for sequence in sorted(path for path in truth.iterdir() if path.is_dir()):
-        boxes = np.column_stack([rng.uniform(-15, 80, 9), rng.uniform(-15, 50, 9), rng.uniform(5, 40, (9, 2))])
-        boxes[rng.random(9) < 0.1, 2:] = 0
-        np.savetxt(sequence / "groundtruth.txt", boxes, delimiter=",", fmt="%.4f")
-        for name, values in (("cover", rng.integers(0, 9, 9)), ("absence", np.zeros(9)), ("cut_by_image", np.zeros(9))):
-            np.savetxt(sequence / f"{name}.label", values, fmt="%d")
-        folder = mine / sequence.name
-        folder.mkdir(parents=True)
-        np.savetxt(folder / f"{sequence.name}_time.txt", np.ones(9))
-        for repetition in (1, 2):
-            predicted = boxes + rng.normal(0, 3, boxes.shape)
-            np.savetxt(folder / f"{sequence.name}_{repetition:03d}.txt", predicted, delimiter=",", fmt="%.3f")
-    return truth, mine
-
-
 @pytest.mark.parametrize("frames", ["inner", "keep_ends"])
 def test_masks_score_as_vos_benchmark_printed(frames, tmp_path):
     write_masks(tmp_path, seed=0)
@@ -199,22 +172,6 @@ def test_a_video_without_objects_is_left_out_as_by_vos_benchmark_or_refused(tmp_
     assert found.data["missing_videos"] == ["video1"]
     of_videos = [value for key, value in VOS_BENCHMARK["inner"].items() if key[:8] in ("J/video0", "J/video2")]
     assert found.scores["J"] == pytest.approx(np.mean(of_videos))
-
-
-def test_boxes_score_as_got10k_printed(tmp_path):
-    """A box of NaN overlaps nothing; in got10k it makes AO NaN for the whole data set."""
-    truth, mine = write_boxes(tmp_path, seed=1)
-    run_command(["score", str(truth), str(mine), "--boxes", "got-10k", "--output", str(tmp_path / "out")])
-    result = Result.load(tmp_path / "out")
-    assert {key: result.scores[key] for key in GOT10K} == pytest.approx(GOT10K, abs=1e-12)
-    assert result.without.keys() >= GOT10K.keys()  # their intervals come of it
-    assert result.data == {"rules": {"name": "got-10k", "source": BOX_SOURCES["got-10k"]}, "truth": str(truth)}
-    for row in result.rows:
-        assert row.values["SR@0.5"] == np.mean(np.array(row.counts["overlaps"]) > 0.5)
-    file = sorted(mine.glob("*/*_001.txt"))[0]
-    file.write_text(file.read_text().replace(file.read_text().splitlines()[4], "nan,nan,nan,nan"))
-    assert 0 < score_boxes(truth, mine, "got-10k").scores["AO"] <= GOT10K["AO"]
-    refused(DataError, r"_001\.txt: cannot be read", score_boxes, truth, tmp_path, "got-10k")
 
 
 def test_without_predictions_of_any_video_all_count_as_0(tmp_path):

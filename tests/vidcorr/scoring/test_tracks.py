@@ -10,7 +10,7 @@ from vidcorr.commands import run_command
 from vidcorr.datasets import Otb, TapVid
 from vidcorr.datasets.generated import write_otb
 from vidcorr.metrics import sample_queries
-from vidcorr.scoring.tracks import BOX_SOURCES, TAP_VID, score_boxes, score_tracks
+from vidcorr.scoring.tracks import OTB, TAP_VID, score_boxes, score_tracks
 from vidcorr.videos.files import DataError
 
 
@@ -66,7 +66,7 @@ def test_a_box_that_is_no_number_is_a_failure_and_a_missing_file_a_mistake(tmp_p
         found = score_boxes(root, tmp_path)
         assert found.scores["success"] == pytest.approx(20 / 21 * 7 / 8)
         assert found.scores == found.rows[0].values
-    assert found.data == {"rules": {"name": "otb", "source": BOX_SOURCES["otb"]}, "truth": str(root)}
+    assert found.data == {"rules": OTB, "truth": str(root)}
 
 
 def test_tracks_that_are_not_finite_are_never_within_a_threshold(truth, tmp_path):
