@@ -61,10 +61,11 @@ gpu: setup  ## the tests that need a GPU, a training under DDP, and the times
 	$(BIN)/python cli.py fit --config configs/demo.yaml --trainer.accelerator gpu --trainer.devices 1 --trainer.strategy ddp
 	$(BIN)/python -m tests.speed propagation propagation_scale reconstruction info_nce training_steps
 
-lint: setup  ## style, format and the import rule
+lint: setup  ## style, format, the import rule and the budgets of code lines
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.helpers.sizes
 
 format: setup  ## mend what can be mended
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,65 @@
+"""Code lines by room, against the budgets in pyproject.toml: `python -m tests.helpers.sizes`, a part of `make lint`.
+
+A code line holds code: blank lines, comments and the docstrings of modules, classes and functions do not count. Links
+to folders are counted once, where the folders lie.
+"""
+
+import ast
+import io
+import subprocess
+import sys
+import tokenize
+import tomllib
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+ROOT = Path(__file__).resolve().parents[2]
+NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+"""Kinds of tokens that make no code line."""
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def code_lines(source: str) -> int:
+    """Return the number of lines of a source that hold code."""
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in NO_CODE:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
+            docstring = node.body[0]
+            lines.difference_update(range(docstring.lineno, docstring.end_lineno + 1))
+    return len(lines)
+
+
+def lines_of_rooms() -> Counter[str]:
+    """Return the code lines of each folder of the checkout, those of its subfolders included."""
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    counted: Counter[str] = Counter()
+    for name in listed.stdout.splitlines():
+        path = ROOT / name
+        if path.is_symlink() or not path.is_file():
+            continue
+        lines = code_lines(path.read_text(encoding="utf-8"))
+        counted[name] += lines
+        for folder in PurePosixPath(name).parents:
+            counted[str(folder)] += lines
+    return counted
+
+
+def main() -> None:
+    """Print the rooms that have a budget; exit with status 1 if one is above it."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    budgets: dict[str, int] = settings["tool"]["vidcorr"]["code-lines"]
+    counted = lines_of_rooms()
+    above: list[str] = []
+    for rooms, budget in budgets.items():
+        lines = sum(counted[room] for room in rooms.split())
+        if lines > budget:
+            above.append(f"{rooms}: {lines} code lines, {lines - budget} above its budget of {budget} (pyproject.toml)")
+    print("\n".join(above) or f"{len(budgets)} rooms are within their budgets of code lines")
+    sys.exit(1 if above else 0)
+
+
+if __name__ == "__main__":
+    main()
