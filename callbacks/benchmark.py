@@ -160,8 +160,8 @@ class BenchmarkCallback(pl.Callback):
         scored = sorted(trained().intersection(self.benchmark.held_out()))
         if scored:
             raise ValueError(
-                f"{self.name}: {len(scored)} sequences that it holds out are trained on, such as {scored[0]}: take them"
-                " out of data.source, or set include_holdout of the data to train on them"
+                f"{self.name}: {len(scored)} sequences that it scores are trained on, such as {scored[0]}: take them"
+                " out of data.source, or set --data.include_holdout true to train on them"
             )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

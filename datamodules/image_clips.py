@@ -1,5 +1,7 @@
 """Training clips of augmented views of single images, for the image-level baselines of VFS."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 from vidcorr.videos.source import SourceEntry, list_single_images
@@ -18,8 +20,8 @@ class ImageClipDataModule(VideoDataModule):
     Papers: SimSiam (Chen and He, CVPR 2021), appendix A; MoCo v2 (Chen et al., 2020).
 
     Args:
-        source: folder that is searched for images, for example `data/imagenet/train`; a list (.txt) of images with
-            optional labels; or several of them.
+        source: folder that is searched for images, for example `data/imagenet/train`, without folders of annotations; a
+            list (.txt) of images with optional labels; or several of them.
         frames: T, views of an image in a clip.
         colour: apply colour jitter, greyscale and blur, in training, on the device.
         blur_sigma: smallest and largest standard deviation of that blur, pixels.
@@ -50,4 +52,9 @@ class ImageClipDataModule(VideoDataModule):
 
     def list_source(self) -> tuple[SourceEntry, ...]:
         """List the images of all sources."""
-        return self.without_repeats([image for source in self.sources for image in list_single_images(source)])
+        return self.without_repeats(self.listed(list_single_images))
+
+    def trained_videos(self) -> set[str]:
+        """Return the real paths of the images and of their folders: an image may be a frame of a scored video."""
+        paths = [Path(path) for path in super().trained_videos() if os.path.isabs(path)]
+        return {str(path) for path in paths} | {str(path.parent) for path in paths}

@@ -124,7 +124,7 @@ class VideoFrameDataModule(LabelledDataModule):
     def setup(self, stage: str) -> None:
         """List the videos and hold out a part of every class."""
         paths_of_class: dict[Any, list[Path]] = defaultdict(list)
-        for entry in dict.fromkeys(list_videos(self.source)):  # a path twice in a list counts once
+        for entry in dict.fromkeys(list_videos(self.source).entries):  # a path twice in a list counts once
             paths_of_class[self._class_of(entry)].append(entry.path)
         self.classes = [str(name) for name in sorted(paths_of_class)]
         if len(paths_of_class) < 2:

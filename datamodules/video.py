@@ -1,7 +1,8 @@
 """Training clips from a folder or list of video files and folders of frames."""
 
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 from vidcorr.datasets.youtube_vos import held_out_among
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.videos.files import DataError, require_at_least
-from vidcorr.videos.source import SourceEntry, list_videos, open_video
+from vidcorr.videos.source import Listing, SourceEntry, list_videos, open_video
 
 from .base import SampledDataModule, Sources
 from .loading.clips import ClipDataset
@@ -35,9 +36,9 @@ class VideoDataModule(SampledDataModule):
     workers are a function of (seed, epoch, sample), draws on the device of (seed, epoch, batch, rank).
 
     Args:
-        source: folder that is searched for video files and folders of frames; a list (.txt) with a path per line, in
-            which a class number after a path is not read; or a video file. Several of them are all trained on. Empty:
-            none yet, which `setup` refuses.
+        source: folder that is searched for video files and folders of frames, without folders of annotations; a list
+            (.txt) with a path per line, in which a class number after a path is not read; or a video file. Several of
+            them are all trained on. Empty: none yet, which `setup` refuses.
         frames: T, frames in a clip.
         sampling: choice of a clip's frames, `Distant`, `Continuous`, `GapPairs` or `FractionPairs`.
         size: side of the frames, pixels.
@@ -48,8 +49,9 @@ class VideoDataModule(SampledDataModule):
         batch_size: clips per rank.
         num_workers: decoding processes per rank; by default the usable cores, at most 8.
         validation_fraction: fraction of the videos kept for validation, at least one video unless 0.
-        include_holdout: also train on the videos of YouTube-VOS that `YoutubeVos(split="holdout")` scores. By default
-            these videos are left out of a folder and refused in a list.
+        include_holdout: also train on videos that a benchmark of the run scores, and on those of YouTube-VOS that
+            `YoutubeVos(split="holdout")` scores. By default the first are refused; the second are left out of a folder
+            and refused in a list.
         samples_per_epoch: clips in an epoch, drawn with replacement from all frames of all videos; by default an epoch
             takes a clip per video.
         repeat: passes over the videos in an epoch.
@@ -120,10 +122,7 @@ class VideoDataModule(SampledDataModule):
 
     def list_source(self) -> tuple[SourceEntry, ...]:
         """List the videos of all sources, and say how many are folders of images."""
-        videos: list[SourceEntry] = []
-        for source in self.sources:
-            listed = list_videos(source)
-            videos += listed if self.include_holdout else _without_holdout(source, listed)
+        videos = self.listed(list_videos)
         folders = sum(entry.path.is_dir() for entry in videos)
         if folders:
             rank_zero_info(
@@ -131,6 +130,16 @@ class VideoDataModule(SampledDataModule):
                 "--data ImageClipDataModule"
             )
         return self.without_repeats(videos)
+
+    def listed(self, search: Callable[[Path], Listing]) -> list[SourceEntry]:
+        """Return what a search finds in all sources, without YouTube-VOS's hold-out split; say what is left out."""
+        found: list[SourceEntry] = []
+        for source in self.sources:
+            listing = search(source)
+            if listing.annotations:
+                rank_zero_info(f"{source}: {listing.left_out()}")
+            found += listing.entries if self.include_holdout else _without_holdout(source, listing.entries)
+        return found
 
     def without_repeats(self, entries: Sequence[SourceEntry]) -> tuple[SourceEntry, ...]:
         """Keep a path that several sources name once; a single list may name a path twice, to weigh it."""
@@ -142,13 +151,18 @@ class VideoDataModule(SampledDataModule):
         return "videos", f"{len(self.videos)} of {self.named}, {held_out} held out"
 
     def trained_videos(self) -> set[str]:
-        """Return the names, without suffix, of the training videos, which no benchmark may score.
+        """Return the real paths of the training videos and their names without suffix, which no benchmark may score.
 
         Empty before `setup`, and if `include_holdout` allows to train on scored videos.
         """
         if self.training is None or self.include_holdout:
             return set()
-        return {self.videos[index].path.stem for index in self.training.indices}
+        trained: set[str] = set()
+        for index in self.training.indices:
+            path = self.videos[index].path
+            trained.add(path.stem)
+            trained.add(os.path.realpath(path))
+        return trained
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Convert clips to float in [0, 1] on the device, and augment their colours in training.

@@ -115,7 +115,7 @@ def test_what_a_benchmark_holds_out_is_not_trained_on():
     start, stopping = BenchmarkCallback(benchmark).on_fit_start, of_lightning.EarlyStopping("counted/score")
     trainer = SimpleNamespace(callbacks=[stopping], lr_scheduler_configs=[], check_val_every_n_epoch=None)
     trainer.datamodule = SimpleNamespace(trained_videos=lambda: {*"abc"})
-    line = "^counted: 2 sequences that it holds out are trained on, such as b: take them out of data.source"
+    line = "^counted: 2 sequences that it scores are trained on, such as b: take them out of data.source"
     refused(ValueError, line, start, trainer, VFSSimSiam(**TINY))
     trainer.datamodule = None
     start(trainer, VFSSimSiam(**TINY))

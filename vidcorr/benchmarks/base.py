@@ -1,5 +1,6 @@
 """Base of all benchmarks: a data set, a protocol and rules as a value, and the run that scores a network."""
 
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -186,8 +187,17 @@ class Benchmark(ABC):
         """Write further files of a run, and warn about its result; on the first rank, before results.json."""
 
     def held_out(self) -> Collection[str]:
-        """Return the names of videos that training must leave out, or scores would be wrong; by default none."""
-        return ()
+        """Return the videos that training must leave out, or scores would be wrong.
+
+        A video is the real path of its folder of frames, or a name without suffix, of a video anywhere. By default they
+        are the folders of the scored sequences.
+        """
+        folders: set[str] = set()
+        for sequence in self.sequences:
+            frames = getattr(sequence, "frames", ())  # of a pickle there are none
+            folders.update(map(os.path.realpath, {frame.parent for frame in frames}))
+            folders.update(os.path.dirname(os.path.realpath(frame)) for frame in frames[:1])  # a link to a frame
+        return folders
 
     # Use
 

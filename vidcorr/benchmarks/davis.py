@@ -1,12 +1,14 @@
 """Video object segmentation on DAVIS, scored as by the official toolkit."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from ..datasets import Davis, MaskSequence
 from ..protocols import PropagationProtocol
+from ..videos.folders import list_folders
 from .masks import MaskBenchmark
 
 
@@ -58,6 +60,14 @@ class DavisBenchmark(MaskBenchmark):
     def rules(self) -> str:
         """The rules of the year."""
         return f"davis-{self.year}"
+
+    def held_out(self) -> Collection[str]:
+        """Return the folders of the sequences in all resolutions."""
+        frames = Path(self.root).expanduser() / "JPEGImages"
+        videos = set(super().held_out())
+        for resolution in list_folders(frames):
+            videos.update(os.path.realpath(frames / resolution / sequence.name) for sequence in self.sequences)
+        return videos
 
     def stated(self, facts: Mapping[str, Any]) -> list[str]:
         """Return year and split, and a resolution other than that of papers, 480p."""

@@ -5,6 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
@@ -25,6 +26,11 @@ class PairsOfCategory(NamedTuple):
     name: str
     num_frames: int
     pairs: list[Any]
+
+    @property
+    def frames(self) -> tuple[Path, ...]:
+        """The pictures of the pairs."""
+        return tuple(dict.fromkeys(chain.from_iterable(pair.files for pair in self.pairs)))
 
 
 class Matched(NamedTuple):

@@ -47,6 +47,10 @@ class PartVideo:
     def num_frames(self) -> int:
         return sum(sequence.num_frames for sequence in self.sequences.values())
 
+    @property
+    def frames(self) -> tuple[Path, ...]:
+        return next(iter(self.sequences.values())).frames
+
 
 @dataclass(frozen=True)
 class VipBenchmark(Benchmark):

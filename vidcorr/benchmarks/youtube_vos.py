@@ -78,8 +78,10 @@ class YoutubeVosBenchmark(MaskBenchmark):
         return categories
 
     def held_out(self) -> Collection[str]:
-        """Return the names of the sequences that are held out of the training split."""
-        return [sequence.name for sequence in self.sequences] if self.split == "holdout" else ()
+        """Return the folders of the sequences; of the hold-out split their names, since training has them twice."""
+        if self.split == "holdout":
+            return [sequence.name for sequence in self.sequences]
+        return super().held_out()
 
     def score(self, sequence: MaskSequence, encoder: FrameEncoder, output: Output) -> list[Row]:
         """Propagate and score the masks; a row has its object's category, and whether training has not seen it."""

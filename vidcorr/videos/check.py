@@ -44,7 +44,10 @@ def check_data(
     """
     entries: list[tuple[str, int | None]] = []
     for source in sources:
-        entries += [(os.path.abspath(entry.path), entry.label) for entry in list_videos(source, strict=False)]
+        listing = list_videos(source, strict=False)
+        if listing.annotations:
+            print(f"{source}: {listing.left_out()}")
+        entries += [(os.path.abspath(entry.path), entry.label) for entry in listing.entries]
     clean = Path(output).expanduser() / "clean.txt"
     clean.parent.mkdir(parents=True, exist_ok=True)
     clean.unlink(missing_ok=True)  # left by an earlier run, or the source, which has been read

@@ -8,9 +8,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from .annotations import annotation_folders
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
 from .files import DataError, list_lines
@@ -33,6 +35,19 @@ class SourceEntry:
 
     path: Path
     label: int | None = None
+
+
+class Listing(NamedTuple):
+    """What a source holds: its videos or images, and the folders of annotations beside them, which are neither."""
+
+    entries: tuple[SourceEntry, ...]
+    annotations: tuple[Path, ...] = ()
+
+    def left_out(self) -> str:
+        """Return in words how many folders of annotations are left out; empty if there are none."""
+        if not self.annotations:
+            return ""
+        return f"{len(self.annotations)} folders of annotations are left out, such as {min(self.annotations)}"
 
 
 class FrameFolder(AbstractContextManager["FrameFolder"]):
@@ -126,7 +141,7 @@ def open_video(path: str | os.PathLike[str], timeout: float = 60.0, table: bool 
     return FrameFolder(path) if os.path.isdir(path) else VideoFile(path, timeout, table)
 
 
-def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[SourceEntry, ...]:
+def list_videos(source: str | os.PathLike[str], strict: bool = True) -> Listing:
     """List the videos of a source without opening them.
 
     Nor are the frames of a folder counted: 240,000 folders on a shared disk take minutes. A sample that meets a folder
@@ -134,13 +149,15 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[So
 
     Args:
         source: folder, list file or video file. A folder is searched for video files and for folders that directly hold
-            images; a folder of images without video files is a video. Links are followed; no folder is entered twice.
+            images; a folder of images without video files is a video, unless it holds annotations
+            (`annotation_folders`). Links are followed; no folder is entered twice.
             A list (.txt) has a path per line, absolute or relative to the list, and may have a class number after a
             space.
         strict: check that listed files exist, and that the first folder of frames is a video.
 
     Returns:
-        The videos: of a folder in natural order of their paths, of a list in its order.
+        The videos: of a folder in natural order of their paths, of a list in its order; and the folders of annotations
+        that a folder holds. A list says itself what is a video.
 
     Raises:
         DataError: if there is no video, a line names a missing file or no video, or a video lies below frames.
@@ -149,12 +166,13 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[So
         A line `clips/my dog.mp4 3` is the file `my dog.mp4` with class 3.
     """
     root = Path(source).expanduser()
+    annotations: tuple[Path, ...] = ()
     if root.is_dir():
-        entries = _videos_below(root)
+        entries, annotations = _videos_below(root)
     elif _is_video(root.name) and root.is_file():
-        return (SourceEntry(root),)
+        return Listing((SourceEntry(root),))
     else:
-        entries = _read_list(root)
+        entries = tuple(_read_list(root))
         for entry in entries if strict else ():
             is_file = _is_video(entry.path.name) and os.path.lexists(entry.path)
             if not is_file and not entry.path.is_dir():
@@ -162,32 +180,37 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[So
     first_folder = next((entry.path for entry in entries if not _is_video(entry.path.name)), None)
     if strict and first_folder is not None:
         FrameFolder(first_folder)  # refuses a folder that is no video
-    return tuple(entries)
+    return Listing(entries, annotations)
 
 
-def list_single_images(source: str | os.PathLike[str]) -> tuple[SourceEntry, ...]:
+def list_single_images(source: str | os.PathLike[str]) -> Listing:
     """List the single images of a source, for example of a folder per class, without opening them.
 
     Args:
         source: folder, searched for images of any depth; or a list (.txt) as for `list_videos`.
 
     Returns:
-        The images: of a folder in natural order of their paths, of a list in its order.
+        The images: of a folder in natural order of their paths, of a list in its order; and the folders of annotations
+        that a folder holds.
 
     Raises:
         DataError: if the source is neither, or a line of a list names no image.
     """
     root = Path(source).expanduser()
     if root.is_dir():
-        paths: list[Path] = []
+        images_of: dict[Path, list[str]] = {}
         for folder, files in _folders(root, set()):
-            paths += [Path(folder, name) for name in files if is_photo(name)]
-        return tuple(_in_natural_order(paths))
+            images_of[folder] = list(filter(is_photo, files))
+        annotations = annotation_folders(root, images_of)
+        paths: list[Path] = []
+        for folder in images_of.keys() - annotations:
+            paths += [Path(folder, name) for name in images_of[folder]]
+        return Listing(tuple(_in_natural_order(paths)), tuple(annotations))
     entries = tuple(_read_list(root))
     for entry in entries:
         if not is_photo(entry.path.name):  # a clip of a video would be no views of one image
             raise DataError(f"{root}: {entry.path} is no image")
-    return entries
+    return Listing(entries)
 
 
 def hashed_rank(seed: int, name: str) -> bytes:
@@ -195,23 +218,28 @@ def hashed_rank(seed: int, name: str) -> bytes:
     return hashlib.blake2b(f"{seed} {name}".encode(errors="surrogateescape")).digest()
 
 
-def _videos_below(root: Path) -> list[SourceEntry]:
+def _videos_below(root: Path) -> Listing:
     """Return the video files and the folders of frames below a folder; images beside video files are no frames."""
     paths: list[Path] = []
-    frame_folders: set[Path] = set()
+    frames_of: dict[Path, list[str]] = {}
     for folder, files in _folders(root, set()):
         videos = [Path(folder, name) for name in files if _is_video(name)]
-        if not videos and any(name.lower().endswith(IMAGE_SUFFIXES) for name in files):
-            videos = [folder]
-            frame_folders.add(folder)
+        images = [name for name in files if name.lower().endswith(IMAGE_SUFFIXES)]
         paths += videos
+        if images and not videos:
+            frames_of[folder] = images
+    annotations = annotation_folders(root, frames_of)
+    frame_folders = frames_of.keys() - annotations
+    paths += frame_folders
+    if not paths and annotations:
+        raise DataError(f"{root}: holds annotations alone, such as {min(annotations)}; give the folder of the frames")
     if not paths:
         raise DataError(f"{root}: no folders of frames and no video files here ({_VIDEOS})")
     for path in paths:
         above = frame_folders.intersection(path.parents)
         if above:  # the video below may be masks or an old copy
             raise DataError(f"{min(above)}: holds frames, and the video {path} lies below it")
-    return _in_natural_order(paths)
+    return Listing(tuple(_in_natural_order(paths)), tuple(annotations))
 
 
 def _in_natural_order(paths: Sequence[Path]) -> list[SourceEntry]:

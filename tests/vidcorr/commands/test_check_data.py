@@ -27,7 +27,7 @@ def test_unusable_videos_are_named_and_the_others_are_listed(tmp_path, capsys):
     words = ["check-data", str(tmp_path / "list.txt"), "--output", str(tmp_path / "out"), "--workers", "2"]
     refused(SystemExit, "3 of 4 videos cannot be used", run_command, words)
     assert "1 videos, 30 frames, most of 160 × 32 px\n" in capsys.readouterr().out
-    assert [entry.path.name for entry in list_videos(tmp_path / "out/clean.txt")] == ["good 1.mp4"]
+    assert [entry.path.name for entry in list_videos(tmp_path / "out/clean.txt").entries] == ["good 1.mp4"]
 
 
 def test_the_digest_is_of_the_content_and_not_of_its_place_order_or_encoding():

@@ -40,6 +40,6 @@ def test_all_layouts_are_read_by_their_readers(tmp_path, capsys):
     words = shlex.split(capsys.readouterr().out.partition("; ")[2])
     assert words[:5] == ["vidcorr", "evaluate", "raw_colour", "--on", f"davis={tmp_path / 'davis'}"]
     found = {choice.config: len(choice.build().sequences) for choice in read_on(words[4:])}
-    found["videos"] = len(list_videos(tmp_path / "videos"))
+    found["videos"] = len(list_videos(tmp_path / "videos").entries)
     assert found.keys() == {layout.config or name for name, layout in LAYOUTS.items()}
     assert min(found.values()) >= 2

@@ -30,11 +30,11 @@ def test_readers_list_folders_by_the_one_rule(reader):
 def test_what_systems_leave_behind_is_no_data(tmp_path):
     root = write_jhmdb(tmp_path / "data", 1, frames=3, size=(32, 32))
     frames = root / "Rename_Images"
-    before = [sequence.frames for sequence in Jhmdb(root)], list_videos(frames)
+    before = [sequence.frames for sequence in Jhmdb(root)], list_videos(frames).entries
     for path in list(root.rglob("*")):
         for name in (f"__MACOSX/{path.name}", f".ipynb_checkpoints/{path.name}", f"._{path.name}", ".DS_Store"):
             write_text(path.parent / name, [])
-    assert before == ([sequence.frames for sequence in Jhmdb(root)], list_videos(frames))
+    assert before == ([sequence.frames for sequence in Jhmdb(root)], list_videos(frames).entries)
 
 
 @pytest.mark.parametrize("folder", ["Rename_Images", "joint_positions", "splits"])

@@ -25,7 +25,7 @@ def test_a_folder_is_searched_in_natural_order(tmp_path):
         (tmp_path / name).touch()
     write_folder(tmp_path / "frames/x", 2)
     write_folder(tmp_path / "frames/y/z", 3, suffix=".jpg")
-    entries = list_videos(tmp_path)
+    entries = list_videos(tmp_path).entries
     assert names(tmp_path, entries) == ["a.webm", "b/clip9.MP4", "b/clip10.mp4", "frames/x", "frames/y/z"]
     assert all(entry.label is None for entry in entries)
 
@@ -41,7 +41,7 @@ def test_a_list_with_labels_and_spaces(tmp_path):
         (tmp_path / name).touch() if name.endswith("4") else write_folder(tmp_path / name, 2)
     lines = f"\nmy dog 2.mp4 7\n{tmp_path / 'b.mp4'},0\ntake 3, 12\n\udcff.mp4 1\n"
     (tmp_path / "list.txt").write_bytes(os.fsencode(lines))
-    entries = list_videos(tmp_path / "list.txt")
+    entries = list_videos(tmp_path / "list.txt").entries
     assert names(tmp_path, entries) == ["my dog 2.mp4", "b.mp4", "take 3", "\udcff.mp4"]
     assert [entry.label for entry in entries] == [7, 0, 12, 1]
 
@@ -80,7 +80,7 @@ def test_a_folder_is_listed_once_a_process_and_again_when_it_changes(tmp_path, m
     listed = Mock(side_effect=names_in)
     monkeypatch.setattr("vidcorr.videos.folders.names_in", listed)
     folder = write_folder(tmp_path / "v", 3)
-    entries = list_videos(tmp_path / "v")
+    entries = list_videos(tmp_path / "v").entries
     lengths = []
     for _ in range(3):
         with open_video(folder) as video:
@@ -99,7 +99,7 @@ def test_no_folder_but_the_first_is_listed_before_a_training(tmp_path, monkeypat
     (tmp_path / "list.txt").write_text("a\nb\nc\n")
     listed = Mock(side_effect=names_in)
     monkeypatch.setattr("vidcorr.videos.folders.names_in", listed)
-    assert len(list_videos(tmp_path / "list.txt")) == 3
+    assert len(list_videos(tmp_path / "list.txt").entries) == 3
     assert [Path(call.args[0]).name for call in listed.call_args_list] == ["a"]
 
 
@@ -126,6 +126,6 @@ def test_links_are_followed_and_no_folder_is_listed_twice(tmp_path):
         (root / link).symlink_to(target)
     (root / "c").symlink_to(tmp_path / "elsewhere")
     (root / "loop.mp4").symlink_to(root / "loop.mp4")
-    entries = list_videos(root)
+    entries = list_videos(root).entries
     assert names(root, entries) == ["a/x.mp4", "a/z/x.mp4", "b/x.mp4", "loop.mp4"]
     refused(DecodingError, r"loop\.mp4: cannot be opened as a video \(Too many levels", open_video, entries[3].path)

@@ -1,0 +1,184 @@
+"""What a training reads of people's folders: their videos, and no folder of annotations."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers.benchmark_data import arguments_of, benchmark_classes
+from tests.helpers.refusal import refused
+from vidcorr.benchmarks.davis import DavisBenchmark
+from vidcorr.benchmarks.pairs import PairBenchmark
+from vidcorr.commands import run_command
+from vidcorr.datamodules import VideoDataModule
+from vidcorr.datamodules.image_clips import ImageClipDataModule
+from vidcorr.datasets.generated import write_davis
+from vidcorr.videos.files import DataError
+from vidcorr.videos.masks import davis_palette
+
+SIZE = 48, 64
+OTHER_PALETTE = np.vstack([np.zeros((1, 3), int), np.random.default_rng(7).integers(0, 256, (255, 3))]).astype(np.uint8)
+
+
+def natural(t):
+    """A frame of many colours that change slowly, as a camera sees them."""
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    shades = np.stack([90 + 80 * np.sin((x + t) / 9), 120 + y + 40 * np.cos(x / 5), 2 * x + y], -1)
+    return shades + np.random.default_rng(t).normal(0, 4, shades.shape)
+
+
+def ids(t):
+    values = np.zeros(SIZE, np.uint8)
+    values[5:25, 5 + t : 30 + t] = 1
+    values[20:40, 30:50] = 2
+    return values
+
+
+def indexed(values, palette):
+    image = Image.fromarray(values)
+    image.putpalette(palette.ravel().tolist())
+    return image
+
+
+KINDS = {
+    "jpeg": lambda t: Image.fromarray(natural(t).clip(0, 255).astype(np.uint8)),
+    "grey": lambda t: Image.fromarray(natural(t).mean(-1).clip(0, 255).astype(np.uint8)),
+    "pixel art": lambda t: indexed(ids(t) + (np.arange(64) % 9).astype(np.uint8), OTHER_PALETTE),
+    "screen": lambda t: Image.fromarray(OTHER_PALETTE[ids(t)]),
+    "davis ids": lambda t: indexed(ids(t), davis_palette()),
+    "other ids": lambda t: indexed(ids(t), OTHER_PALETTE),
+    "grey ids": lambda t: Image.fromarray(ids(t)),
+    "black and white": lambda t: Image.fromarray(255 * (ids(t) > 0).astype(np.uint8)),
+    "one bit": lambda t: Image.fromarray(ids(t) > 0),
+    "colour ids": lambda t: Image.fromarray(davis_palette()[ids(t)]),
+    "smooth": lambda t: Image.fromarray(255 * (ids(t) > 0).astype(np.uint8)).resize((32, 24)).resize(SIZE[::-1]),
+}
+SUFFIXES = {"jpeg": ".jpg"}
+
+
+def write(root, folders):
+    """Write folders of four pictures: path below the root → kind, or (kind, suffix)."""
+    for place, kind in folders.items():
+        name, suffix = kind if isinstance(kind, tuple) else (kind, SUFFIXES.get(kind, ".png"))
+        (root / place).mkdir(parents=True, exist_ok=True)
+        for t in range(4):
+            KINDS[name](t).save(root / place / f"{t:05d}{suffix}")
+
+
+# layout → folders of annotations, folders of frames
+LAYOUTS = {
+    "DAVIS": ({"Annotations/480p/bear": "davis ids", "Annotations/480p/dog": "davis ids"},
+              {"JPEGImages/480p/bear": "jpeg", "JPEGImages/480p/dog": "jpeg", "JPEGImages/1080p/bear": "jpeg"}),
+    "DAVIS-2016": ({"Annotations/480p/bear": "black and white"}, {"JPEGImages/480p/bear": "jpeg"}),
+    "DAVIS unsupervised": ({"Annotations_unsupervised/480p/bear": "davis ids"}, {"JPEGImages/480p/bear": "jpeg"}),
+    "YouTube-VOS": ({"train/Annotations/00a": "other ids", "valid/Annotations/00b": "other ids"},
+                    {"train/JPEGImages/00a": "jpeg", "valid/JPEGImages/00b": "jpeg"}),
+    "MOSE": ({"train/Annotations/0a": "grey ids"}, {"train/JPEGImages/0a": "jpeg"}),
+    "LVOS": ({"valid/Annotations/0tCWPOrc": "davis ids"}, {"valid/JPEGImages/0tCWPOrc": "jpeg"}),
+    "VOST": ({"Annotations/555_tear": "grey ids", "Annotations_raw/555_tear": "grey ids"},
+             {"JPEGImages/555_tear": "jpeg", "JPEGImages_10fps/555_tear": "jpeg"}),
+    "SA-V": ({"Annotations_6fps/sav_1/000": "one bit", "Annotations_6fps/sav_1/001": "one bit"},
+             {"JPEGImages_24fps/sav_1": "jpeg"}),
+    "VIP": ({"Annotations/Category_ids/v1": "grey ids", "Annotations/Human_ids/v1": "davis ids"},
+            {"Images/v1": "jpeg"}),
+    "images beside masks": ({"masks/v1": "black and white"}, {"images/v1": "jpeg"}),
+    "PNG frames beside masks": ({"masks/v1": "smooth"}, {"images/v1": ("jpeg", ".png")}),
+    "a video's own folders": ({"v1/masks": "colour ids", "v2/masks": "colour ids"},
+                              {"v1/images": "jpeg", "v2/images": "jpeg"}),
+    "masks below frames": ({"v1/masks": "black and white"}, {"v1": "jpeg"}),
+    "masks named after their video": ({"v1_mask": "grey ids"}, {"v1": "jpeg"}),
+    "masks as JPEGs": ({"gt/v1": ("black and white", ".jpg")}, {"rgb/v1": "jpeg"}),
+    "indexed PNGs anywhere": ({"objects/v1": "other ids"}, {"rgb/v1": "jpeg"}),
+    "grey PNGs anywhere": ({"objects/480p/v1": "grey ids"}, {"rgb/480p/v1": ("jpeg", ".png")}),
+    "DAVIS's palette anywhere": ({"res": "davis ids"}, {"film": "jpeg"}),
+    # what is right: nothing is left out
+    "PNG frames": ({}, {"a/v1": ("jpeg", ".png"), "b/v1": ("jpeg", ".png")}),
+    "grey films": ({}, {"v1": "grey", "v2": "grey"}),
+    "a film in grey beside itself": ({}, {"grey/v1": "grey", "colour/v1": "jpeg"}),
+    "pixel art": ({}, {"walk": "pixel art", "run/frames": "pixel art", "jump/frames": "pixel art"}),
+    "a screen's recording": ({}, {"v1": "screen", "v2": "screen"}),
+    "films of masks": ({}, {"masks/carnival": "jpeg", "gt-racing/v1": ("jpeg", ".png"), "unmasked/v1": "grey"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_training_reads_the_frames_of_each_layout_and_no_annotations(layout, tmp_path, caplog, capsys):
+    annotations, frames = LAYOUTS[layout]
+    write(tmp_path, annotations | frames)
+    data = VideoDataModule(tmp_path, frames=2, size=16, num_workers=0, validation_fraction=0.0)
+    caplog.set_level("INFO")
+    data.setup("fit")
+    assert {entry.path.relative_to(tmp_path).as_posix() for entry in data.videos} == frames.keys()
+    line = f"{tmp_path}: {len(annotations)} folders of annotations are left out, such as {tmp_path}/"
+    assert (line in caplog.text) == bool(annotations)
+    for number in range(len(data.videos)):
+        assert data.training[0, number]["clip"].shape == (2, 3, 16, 16)
+    images = ImageClipDataModule(tmp_path, num_workers=0)
+    images.setup("fit")
+    read = {image.path.parent.relative_to(tmp_path).as_posix() for image in images.videos}
+    assert read <= frames.keys() | {name for name in annotations if "anywhere" in layout}
+    assert read >= frames.keys()
+
+
+def test_check_data_lists_no_annotations(tmp_path, capsys):
+    annotations, frames = LAYOUTS["DAVIS"]
+    write(tmp_path / "DAVIS", annotations | frames)
+    run_command(
+        ["check-data", str(tmp_path / "DAVIS"), "--output", str(tmp_path), "--workers", "1", "--min-frames", "2"]
+    )
+    assert "DAVIS: 2 folders of annotations are left out, such as" in capsys.readouterr().out
+    listed = (tmp_path / "clean.txt").read_text().split()
+    assert listed == [str(tmp_path / "DAVIS" / name) for name in sorted(frames)]
+
+
+def test_a_source_of_annotations_alone_is_refused(tmp_path):
+    annotations, _ = LAYOUTS["DAVIS"]
+    write(tmp_path, annotations)
+    for source in (tmp_path, tmp_path / "Annotations", tmp_path / "Annotations/480p"):
+        refused(DataError, f"{source}: holds annotations alone, such as", VideoDataModule(source).setup, "fit")
+
+
+def trained(source, kind=VideoDataModule, **arguments):
+    data = kind(source, num_workers=0, validation_fraction=0.0, **arguments)
+    data.setup("fit")
+    return data.trained_videos()
+
+
+@pytest.mark.parametrize("benchmark", benchmark_classes(), ids=lambda kind: kind.name)
+def test_each_benchmark_names_its_own_videos(benchmark, tmp_path):
+    """Trained on its folder, a benchmark finds each of its sequences among the videos, or the pictures."""
+    arguments = arguments_of(benchmark, tmp_path)
+    made = benchmark(**arguments)
+    held_out = set(made.held_out())
+    if benchmark.name == "tap_vid":  # of a pickle, which no training reads
+        assert not held_out
+        return
+    kind = ImageClipDataModule if issubclass(benchmark, PairBenchmark) else VideoDataModule
+    found = trained(arguments["root"], kind) & held_out
+    assert found
+    assert not trained(arguments["root"], kind, include_holdout=True)
+
+
+def test_the_same_video_by_another_path_is_the_same(tmp_path):
+    davis = write_davis(tmp_path / "davis", 2, frames=3, size=SIZE)
+    frames = davis / "JPEGImages/480p"
+    first, second = sorted(frames.iterdir())
+    (tmp_path / "link").symlink_to(frames)
+    (davis / "JPEGImages/1080p").mkdir()
+    second.rename(davis / "JPEGImages/1080p" / second.name)
+    second.symlink_to(davis / "JPEGImages/1080p" / second.name)
+    of_links = tmp_path / "of links" / first.name  # a part of the data set, as a folder of links to frames
+    of_links.mkdir(parents=True)
+    for frame in first.iterdir():
+        (of_links / frame.name).symlink_to(frame)
+    held_out = set(DavisBenchmark(davis, split=None).held_out())
+    for source in (davis, tmp_path / "link", davis / "JPEGImages/1080p"):
+        assert trained(source) & held_out, source
+    copy = shutil.copytree(davis, tmp_path / "other", symlinks=False)
+    assert not trained(copy) & held_out  # equal names alone are no equal videos
+    shutil.copytree(davis / "Annotations", tmp_path / "farm/Annotations")
+    (tmp_path / "farm/JPEGImages").mkdir()
+    of_links.parent.rename(tmp_path / "farm/JPEGImages/480p")
+    shutil.rmtree(tmp_path / "farm/Annotations/480p" / second.name)
+    assert trained(davis) & set(DavisBenchmark(tmp_path / "farm", split=None).held_out())
