@@ -38,6 +38,7 @@ MIXED = OnlyIf(lambda p: p.mixture_components is not None, "mixture_components i
 NORMALISED = OnlyIf(lambda p: p.normalise_labels, "normalise_labels is true")
 FEEDBACK = OnlyIf(lambda p: p.reads_feedback, "frames after the first are references")
 RESCALED = OnlyIf(lambda p: p.label_rescaling, "label_rescaling is true")
+GUIDED = OnlyIf(lambda p: p.decoding_guidance > 0, "decoding_guidance is above 0")
 DECODED_AT_INPUT = OnlyIf(lambda p: p.decoding_size == "input", "decoding_size is input")
 
 
@@ -238,6 +239,10 @@ class PropagationProtocol(LabelProtocol):
         decoding_filter: up-sampling of soft labels to that size: "bilinear" (align_corners False),
             "bilinear-aligned" (align_corners True) or "nearest".
         decoding_nearest: whose nearest pixel resizes the argmax from the input size.
+        decoding_guidance: radius, as a share of the shorter side, of a guided filter (He et al. 2010) of the up-sampled
+            labels by their frame, before the argmax, which moves outlines to edges of the frame; 0 is off.
+        decoding_guidance_cells: that radius on the grid of the filter's coefficients, in cells.
+        decoding_guidance_epsilon: added to the variances of colours in [0, 1].
         first_frame: predicted mask of frame 0: the mask "given", or the "decoded" labels.
         scoring: scoring rules of the "benchmark", or of "naf": NAF's own scorer, with another boundary measure.
     """
@@ -251,6 +256,9 @@ class PropagationProtocol(LabelProtocol):
     decoding_size: Literal["annotation", "input"] = "annotation"
     decoding_filter: Filter = "bilinear"
     decoding_nearest: Annotated[Nearest, DECODED_AT_INPUT] = "pillow"
+    decoding_guidance: UnitInterval = 0.0
+    decoding_guidance_cells: Annotated[PositiveInt, GUIDED] = 3
+    decoding_guidance_epsilon: Annotated[PositiveFloat, GUIDED] = 1e-5
     first_frame: Literal["given", "decoded"] = "given"
     scoring: Literal["benchmark", "naf"] = "benchmark"
 
@@ -265,8 +273,10 @@ class PropagationProtocol(LabelProtocol):
         """Return, as the base's, field → (whether its value fits the other fields, the condition in words)."""
         may_have_own_context = self.pads_start and not self.first_frame_masked and self.topk is not None
         unless = "unless repeat_first is 'padding', the first frame is not masked and topk is a number"
+        is_guided = self.decoding_guidance > 0
         has_own_scores = self.benchmark in ("vip", "youtube_vos")  # which no other rules give
         return super()._conditions() | {
             "entering": (not self.own_context or may_have_own_context, f"'overwrite' {unless}"),
+            "decoding_guidance": (not is_guided or self.decoding_size == "annotation", "0 with decoding_size='input'"),
             "scoring": (self.scoring == "benchmark" or not has_own_scores, f"'benchmark' for {self.benchmark}"),
         }

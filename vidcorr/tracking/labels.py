@@ -89,19 +89,19 @@ class MaskCoding(LabelCoding):
         labels = encode_masks(padded, self.objects, self.encoder.grid, self.encoder.protocol)
         return labels * self._starting(t) if t else labels
 
-    def decode(self, t: int, labels: Tensor, mask: Tensor | None) -> Tensor:
+    def decode(self, t: int, labels: Tensor, mask: Tensor | None, frame: Tensor) -> Tensor:
         """Return ids `(H, W)` uint8; starting objects have their given mask, unless the protocol decodes it too."""
         protocol = self.encoder.protocol
         # what the feature map covers, in pixels of the frame
         height = round(self.covered_size[0] * self.size[0] / self.seen[0])
         width = round(self.covered_size[1] * self.size[1] / self.seen[1])
         if mask is None or protocol.first_frame == "decoded":
-            return decode_masks(labels, self.objects, protocol, (height, width), self.size)
+            return decode_masks(labels, self.objects, protocol, (height, width), self.size, frame)
         ids = to_device(mask, labels.device)
         if t == 0:
             return ids
         of_earlier_objects = labels * to_device(~self._starting(t), labels.device)
-        followed = decode_masks(of_earlier_objects, self.objects, protocol, (height, width), self.size)
+        followed = decode_masks(of_earlier_objects, self.objects, protocol, (height, width), self.size, frame)
         starting = [number for number, start in self.starts.items() if start == t]
         is_given = torch.isin(ids, to_device(starting, ids.device).to(ids.dtype))
         return torch.where(is_given, ids, followed)
@@ -123,7 +123,7 @@ class PointCoding(LabelCoding):
         points_seen = rescaled(points, self.size, self.seen)
         return encode_keypoints(points_seen, self.covered_size, self.encoder.grid, self.encoder.protocol)
 
-    def decode(self, t: int, labels: Tensor, points: Tensor | None) -> Tensor:
+    def decode(self, t: int, labels: Tensor, points: Tensor | None, frame: Tensor) -> Tensor:
         """Return points x, y `(K, 2)` in pixels of the frame: the given points, else the peaks of the heat-maps."""
         if points is not None:
             return to_device(points, labels.device)
@@ -190,7 +190,7 @@ def follow_labels(
                 starting = None
             labels = propagation.step(features, starting)
         with encoder.watch(coding.work, encoder.device):
-            decoded = coding.decode(t, labels, given)
+            decoded = coding.decode(t, labels, given, frame)
         in_transit.append((frame, PendingCopy(labels), PendingCopy(decoded)))
         if len(in_transit) == encoder.frames_at_once(coding.size):
             yield TrackedFrame.arrived(*in_transit.popleft())

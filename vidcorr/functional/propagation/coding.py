@@ -16,6 +16,7 @@ from torch import Tensor
 from ...protocols.masks import Filter, JointProtocol, PropagationProtocol
 from ...protocols.network_input import NetworkInput
 from ..device import to_device
+from .guidance import GuidedFilter
 from .resizing import Size, resize_ids, resize_images, resize_maps
 
 ROUNDINGS: dict[str, Callable[[Fraction], int]] = {"nearest": round, "floor": math.floor, "ceil": math.ceil}
@@ -190,7 +191,12 @@ def _strided(mask: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
 
 
 def decode_masks(
-    labels: Tensor, objects: Sequence[int], protocol: PropagationProtocol, covered_size: Size, size: Size | None = None
+    labels: Tensor,
+    objects: Sequence[int],
+    protocol: PropagationProtocol,
+    covered_size: Size,
+    size: Size | None = None,
+    frame: Tensor | None = None,
 ) -> Tensor:
     """Return the mask of up-sampled labels: the object with the largest label at every pixel.
 
@@ -200,12 +206,14 @@ def decode_masks(
         protocol: decoding of masks: `label_rescaling`, `label_rescaling_floor`, `decoding_*`.
         covered_size: (H, W) that the labels cover, padding included.
         size: (H', W') of the mask, the upper left part of the covered area; None: all of it.
+        frame: RGB (3, H', W') uint8, or float in [0, 1], for a protocol with `decoding_guidance`.
 
     Returns:
         (H', W') uint8 ids. Of equal labels the first wins, as in `argmax`.
 
     Raises:
-        ValueError: for labels that are not (1 + len(objects), h, w) float, or have more than 255 channels.
+        ValueError: for labels that are not (1 + len(objects), h, w) float, or have more than 255 channels; without a
+            frame that guides them.
     """
     channels = 1 + len(objects)
     if labels.ndim != 3 or not labels.is_floating_point() or not len(labels) == channels <= 255:
@@ -219,10 +227,22 @@ def decode_masks(
         winner = upsampled_argmax(labels.float(), at_input, floor, protocol.decoding_filter)
         winner = resize_ids(winner, covered_size, protocol.decoding_nearest)
     else:
-        winner = upsampled_argmax(labels.float(), covered_size, floor, protocol.decoding_filter)
+        guide = _guide(frame, protocol, covered_size, labels.device) if protocol.decoding_guidance else None
+        winner = upsampled_argmax(labels.float(), covered_size, floor, protocol.decoding_filter, guide)
     ids = to_device(torch.tensor([0, *objects], dtype=torch.uint8), labels.device)[winner.long()]
     height, width = size or covered_size
     return ids[:height, :width]
+
+
+def _guide(frame: Tensor | None, protocol: PropagationProtocol, size: Size, device: torch.device) -> GuidedFilter:
+    """Return the filter by a frame, whose last row and column are repeated up to the size that labels cover."""
+    if frame is None:
+        raise ValueError(f"protocol {protocol.name!r} decodes labels by their frame: give frame, (3, H, W)")
+    below = size[0] - frame.shape[1]
+    right = size[1] - frame.shape[2]
+    padded = F.pad(_as_float(to_device(frame, device))[None], (0, right, 0, below), mode="replicate")[0]
+    cells = protocol.decoding_guidance_cells
+    return GuidedFilter(padded, protocol.decoding_guidance, cells, protocol.decoding_guidance_epsilon)
 
 
 def encode_keypoints(points: Tensor | np.ndarray, frame_size: Size, grid: Size, protocol: JointProtocol) -> Tensor:
@@ -270,12 +290,19 @@ def decode_keypoints(heatmaps: Tensor, frame_size: Size, protocol: JointProtocol
     return torch.stack([x, y], dim=1).masked_fill(empty[:, None], -1.0)
 
 
-def upsampled_argmax(labels: Tensor, size: Size, floor: float | None = None, method: Filter = "bilinear") -> Tensor:
+def upsampled_argmax(
+    labels: Tensor,
+    size: Size,
+    floor: float | None = None,
+    method: Filter = "bilinear",
+    guide: GuidedFilter | None = None,
+) -> Tensor:
     """Return the argmax (H, W) uint8 of up-sampled labels (L, h, w).
 
     With a floor, first rescale up-sampled channels from [min, max] to [0, 1] (VFS, DINO), but only channels with a
     maximum above the floor. Unless the floor is 0, the background is rescaled only if an object is, so that the trace
-    of an object that has left does not win. A running maximum is faster than an argmax over a strided axis.
+    of an object that has left does not win. A guide filters each channel. A running maximum is faster than an argmax
+    over a strided axis.
     """
     best = labels.new_full(size, -torch.inf)
     scaled = labels.new_empty(size)
@@ -291,6 +318,8 @@ def upsampled_argmax(labels: Tensor, size: Size, floor: float | None = None, met
             low = torch.where(rescaled[channel], low, 0.0)
             extent = torch.where(rescaled[channel], high - low + 1e-12, 1.0)
             value = torch.sub(value, low, out=scaled).div_(extent)
+        if guide is not None:
+            value = guide(value)
         torch.gt(value, best, out=better)
         winner.masked_fill_(better, channel)
         torch.maximum(best, value, out=best)
