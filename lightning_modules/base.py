@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any, ClassVar, Self
@@ -62,7 +63,7 @@ class CorrespondenceModule(SavedModule):
         self.normalise: nn.Module = Normalise()
         # not Lightning's mean, which divides by a rounded number of samples where ranks have unequal shares
         self.validation_loss = MeanMetric(nan_strategy=math.nan)  # a NaN is not left out
-        self._batch_position = (0, 0)  # epoch and batch, the key of random draws
+        self._drawn: Counter[tuple[int, ...]] = Counter()  # training steps that drew by a key, where no Trainer counts
         self._counted = (0, 0)  # id of the training loaders, and samples of their batch
         self.seed = run_seed()
 
@@ -103,12 +104,20 @@ class CorrespondenceModule(SavedModule):
     def generator(self, *further: int) -> torch.Generator:
         """Return a CPU generator for the draws of `step`, in the same state on all ranks.
 
-        It is a function of `seed`, epoch and batch; in validation of the seed alone.
+        It is a function of `seed`, epoch and batch; in validation of the seed alone. In a training without a Trainer
+        the calls with a key count as the batches of epoch 0.
 
         Args:
-            further: numbers that lengthen the key, for example the rank.
+            further: numbers that lengthen the key, for example the rank; in a step each key is used once.
         """
-        position = self._batch_position if self.training else ()
+        if not self.training:
+            return keyed_generator(self.seed, *further)
+        trainer = self.counting_trainer
+        if trainer is None:
+            position = (0, self._drawn[further])
+            self._drawn[further] += 1
+        else:
+            position = (trainer.current_epoch, trainer.fit_loop.batch_idx)
         return keyed_generator(self.seed, *position, *further)
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
@@ -117,7 +126,6 @@ class CorrespondenceModule(SavedModule):
         Raises:
             ValueError: if the first batch of the epoch has images of another form or range.
         """
-        self._batch_position = (self.current_epoch, batch_index)
         batch = joined(batch, next(iter(self.images)))
         outputs = self._checked_step(batch, batch_index)
         size = self.samples_in(batch)

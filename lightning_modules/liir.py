@@ -237,8 +237,15 @@ class Liir(MomentumMethod, CorrespondenceModule):
 
     @property
     def warming_up(self) -> bool:
-        """True in the first phase."""
-        return self.current_epoch < self.schedule.warmup_epochs
+        """True in the first phase.
+
+        Raises:
+            ValueError: in a training with a first phase whose epochs no Trainer counts.
+        """
+        epochs = self.schedule.warmup_epochs
+        if epochs and self.training and self.counting_trainer is None:
+            raise ValueError(f"schedule.warmup_epochs {epochs}: without a Trainer nothing counts epochs; set it to 0")
+        return self.current_epoch < epochs
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam; the learning rate depends on the phase and the samples seen (section 3.3).

@@ -94,7 +94,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         if not self.training:
             return encode(frames)
         batch_of_step = len(self.queue.held)  # published runs drew by this key
-        generator = keyed_generator(self.seed, self.global_step, batch_of_step)
+        generator = keyed_generator(self.seed, self.steps_taken, batch_of_step)
         return encode_shuffled(frames, self.groups(len(frames)), generator, encode)
 
     def embed(self, encoder: nn.Module, frames: Tensor) -> Tensor:

@@ -1,11 +1,13 @@
 """The momentum encoder, the queue of keys, and the base of the methods with both."""
 
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
+from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
 from .distributed import all_rows
 from .saving import SavedModule
@@ -23,8 +25,17 @@ def move_average(average: nn.Module, encoder: nn.Module, momentum: float) -> Non
         average: the moving average of the parameters, which starts as a copy of the encoder.
         encoder: the encoder that learns, of the same structure.
         momentum: m in [0, 1].
+
+    Raises:
+        ValueError: for parameters in half precision, in which most updates would round to nothing.
     """
+    if any(parameter.dtype in (torch.bfloat16, torch.float16) for parameter in average.parameters()):
+        raise ValueError("the moving average needs float32: take bf16-mixed for bf16-true, 16-mixed for 16-true")
     torch._foreach_lerp_(list(average.parameters()), list(encoder.parameters()), 1 - momentum)
+
+
+MOST_HELD = 4096
+"""Batches of an optimiser step whose keys wait: more than anybody accumulates."""
 
 
 class KeyQueue(nn.Module):
@@ -70,7 +81,12 @@ class KeyQueue(nn.Module):
         Args:
             keys: `(ranks · B, n, *shape)`, n keys per video of all ranks.
             video_index: `(B,)` long, the videos of this rank, which are gathered here.
+
+        Raises:
+            RuntimeError: if no optimiser of torch takes a step.
         """
+        if len(self.held) == MOST_HELD:
+            raise RuntimeError(f"{MOST_HELD} batches without a step of an optimiser of torch: when do keys enter?")
         videos = all_rows(video_index).repeat_interleave(keys.shape[1])
         self.held.append((keys.flatten(0, 1), videos))
 
@@ -124,6 +140,9 @@ class MomentumMethod(SavedModule):
     of all ranks to `hold` of its queue. At the end of an optimiser step, after all accumulated batches, the average
     moves and the keys enter the queue. So all ranks hold equal queues, and DDP does not broadcast them.
 
+    An optimiser step is the Trainer's; in Fabric, a loop of one's own, manual optimisation or as a part of another
+    module it is a step of any optimiser of torch that has parameters of `encoder`.
+
     Attributes:
         encoder: the network that learns.
         target_encoder: its moving average, without gradient, or None.
@@ -132,6 +151,16 @@ class MomentumMethod(SavedModule):
     backbone: nn.Module
     target_encoder: nn.Module | None
     encoder_momentum: float
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._own_steps = 0
+        METHODS.add(self)
+
+    def __setstate__(self, state: Any) -> None:
+        """Restore a copy, or a module of a pickle."""
+        super().__setstate__(state)
+        METHODS.add(self)
 
     @property
     def encoder(self) -> nn.Module:
@@ -158,24 +187,57 @@ class MomentumMethod(SavedModule):
         return [f"{name}.{buffer}" for name, queue in self.queues.items() for buffer, _ in queue.named_buffers()]
 
     def on_fit_start(self) -> None:
-        """Drop held keys of an interrupted run.
-
-        Raises:
-            ValueError: for parameters in half precision, in which most updates of the average would round to nothing.
-        """
-        if self.trainer.precision in ("bf16-true", "16-true"):
-            raise ValueError(f"trainer.precision={self.trainer.precision}: the moving average needs float32")
+        """Drop held keys of an interrupted run."""
         super().on_fit_start()
         for queue in self.queues.values():
             queue.held.clear()
 
+    @property
+    def steps_taken(self) -> int:
+        """Optimiser steps so far, by the Trainer's count, which a resumed run continues, or by its own."""
+        trainer = self.counting_trainer
+        return self._own_steps if trainer is None else int(trainer.global_step)
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Take an optimiser step, then move the average and fill the queue."""
+        """Take an optimiser step of the Trainer, and end it."""
         super().optimizer_step(*args, **kwargs)
+        self.end_step()
+
+    def end_step(self) -> None:
+        """Move the average and fill the queue, after an optimiser step."""
+        self._own_steps += 1
         if self.target_encoder is not None:
             move_average(self.target_encoder, self.encoder, self.momentum_of_average())
         for queue in self.queues.values():
             queue.flush()
+
+    def end_step_of(self, optimizer: Optimizer) -> None:
+        """End the step of an optimiser that no Trainer ends; a call within the optimiser's own step does nothing more.
+
+        The method's queues then hold nothing.
+        """
+        trainer = self.counting_trainer
+        if trainer is not None and trainer.lightning_module is self and self.automatic_optimization:
+            return
+        queues = self.queues.values()
+        if queues and not any(queue.held for queue in queues):
+            return
+        stepped = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        if any(id(parameter) in stepped for parameter in self.encoder.parameters()):
+            self.end_step()
+
+
+METHODS: WeakSet[MomentumMethod] = WeakSet()
+"""All methods of the process."""
+
+
+def _end_steps(optimizer: Optimizer, *_: object) -> None:
+    """End the step of an optimiser in all methods that it trains; torch calls it after each step."""
+    for method in list(METHODS):
+        method.end_step_of(optimizer)
+
+
+register_optimizer_step_post_hook(_end_steps)
 
 
 def without_statistics(module: nn.Module, *args: object, **options: object) -> Tensor:

@@ -38,6 +38,18 @@ class SavedModule(pl.LightningModule):
         super().__init__()
         self.rebuilt_by: dict[str, Any] = {}
 
+    @property
+    def counting_trainer(self) -> Any:
+        """The Trainer that counts the epochs, batches and steps of a training; None in another loop, and outside one.
+
+        A part of another module has that module's Trainer, if it is an attribute of the module.
+        """
+        try:
+            trainer: Any = self.trainer
+        except RuntimeError:  # the module has none
+            return None
+        return trainer if getattr(trainer, "training", False) is True else None  # Fabric's stand-in has no such state
+
     def frozen_network(self, spec: str, pretrained: bool, recipe: dict | None, argument: str = "backbone") -> Encoder:
         """Build an encoder that is not trained; checkpoints hold what rebuilds it without its file.
 

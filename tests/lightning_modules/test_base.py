@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from tests.helpers.method_steps import tiny, tiny_batch
+from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr.backbones import Network
@@ -48,8 +48,9 @@ def test_a_key_has_one_stream_of_its_own():
     assert keyed_generator(0, 1, 2).initial_seed() == 2187946392326065592  # published runs drew by these
     assert keyed_generator(0, 1, 3).initial_seed() == 6518244400208145034  # whose hash is negative
     module = tiny("VFSMoCo", seed=4)
-    module.log = Mock()
-    module.training_step(tiny_batch("VFSMoCo"), 3)
+    module.trainer = trainer = quiet_trainer()
+    trainer.training = True
+    trainer.fit_loop.epoch_loop.batch_progress.current.ready = 4
     seeds = [module.train(training).generator(9).initial_seed() for training in (True, False)]
     assert seeds == [keyed_generator(4, 0, 3, 9).initial_seed(), keyed_generator(4, 9).initial_seed()]
 

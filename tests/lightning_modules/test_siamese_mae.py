@@ -1,6 +1,7 @@
 """Siamese masked prediction: each stage against the golden numbers, masks, draws, rates and pairs."""
 
 import json
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from unittest.mock import Mock, call
@@ -187,15 +188,17 @@ def test_positions_are_sines_unless_the_backbone_is_a_checkpoint(tmp_path):
 
 def test_masks_and_dropout_are_functions_of_seed_epoch_and_batch():
     module, batch = SiameseMAE(**TINY), {"clip": torch.rand(2, 2, 3, 32, 48)}
+    same, other = deepcopy(module), deepcopy(module)
     state = torch.get_rng_state()
     module.generator = Mock(wraps=module.generator)
     first = module.step(batch)["loss"]
     assert module.generator.mock_calls == [call(0), call(0, 1)]  # of the rank; the dropout has its own
     assert torch.equal(state, torch.get_rng_state())  # the dropout leaves the global state alone
     torch.rand(7)
-    assert torch.equal(module.step(batch)["loss"], first)
-    module.decoder_blocks.eval()
-    assert not torch.equal(module.step(batch)["loss"], first)
+    assert torch.equal(same.step(batch)["loss"], first)
+    assert not torch.equal(same.step(batch)["loss"], first)  # the next batch
+    other.decoder_blocks.eval()
+    assert not torch.equal(other.step(batch)["loss"], first)
 
 
 def test_each_pair_of_a_clip_is_predicted_and_other_clips_are_refused():
@@ -225,13 +228,13 @@ def test_other_networks_are_refused():
 
 
 def test_blocks_are_computed_again_in_the_backward_pass_if_the_backbone_says_so(monkeypatch):
-    module, batch = tiny("SiameseMAE"), tiny_batch("SiameseMAE")
+    batch = tiny_batch("SiameseMAE")
     counted = Mock(side_effect=siamese_mae.checkpoint)
     monkeypatch.setattr(siamese_mae, "checkpoint", counted)
     gradients = []
     for saves_memory in (False, True):
+        module = tiny("SiameseMAE")
         module.backbone.set_grad_checkpointing(saves_memory)
-        module.zero_grad()
         module.step(batch)["loss"].backward()
         gradients.append({name: weight.grad for name, weight in module.backbone.named_parameters()})
     assert counted.call_count
