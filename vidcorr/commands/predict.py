@@ -74,8 +74,9 @@ def run(flags: Namespace) -> None:
             overlay=flags.overlay,
             metadata={"model": flags.model, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights},
         )
-    if "colours" in content["prompt"]:
-        print(f"{flags.mask}: {content['prompt']['colours']}")
+    for told in content["prompts"]:
+        if "colours" in told:
+            print(f"{told['source']}: {told['colours']}")
     files = ", ".join(name for name in OUTPUTS if (flags.output / name).exists())
     print(printable(", ".join(filter(None, (network.row, Input(**content["input"]).line)))))
     view = f"{content['stage']} at stride {content['stride']}"

@@ -1,31 +1,25 @@
-"""Follow a user's prompt through a video: masks, boxes or points, frame after frame."""
+"""Follow prompts of a user through a video: masks, boxes or points, frame after frame."""
 
-import warnings
-from collections.abc import Iterable, Iterator
-from functools import partial
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..backbones import Encoder, LiirEncoder, LiirExtractor, load
 from ..backbones.extractor import eval_mode
 from ..backbones.video import stride_of
 from ..functional.propagation.propagate import LabelPropagator, name_of_rule, under_rule
-from ..functional.propagation.resizing import Size, reduced_frame
+from ..functional.propagation.resizing import Size
 from ..protocols import JointProtocol, LabelProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
 from ..protocols.network_input import NetworkInput
-from ..videos.files import DataError
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
-from ..videos.stream import FrameStream
+from ..videos.stream import FrameStream, GivenFrames
+from .annotations import Annotations, Prompts
+from .followers import BoxFollower, Follower, MaskFollower, PointFollower, QueryFollower
 from .frame_encoder import FrameEncoder
-from .labels import Annotated, MaskCoding, PointCoding, Propagator, first_only, follow_labels
-from .points import follow_points
-from .siamfc_tracker import SiamFCTracker, at_extractor, view_options
+from .labels import Propagator
+from .siamfc_tracker import at_extractor, view_options
 
 AnyProtocol = LabelProtocol | TrackingProtocol | PointProtocol
 
@@ -39,12 +33,18 @@ POINTS = "-points"
 def follow(
     network: Any,
     video: str | Path | FrameStream | Iterable[Tensor],
-    prompt: Prompt,
+    prompts: Prompts,
     protocol: str | AnyProtocol | None = None,
     short_side: int = SHORT_SIDE,
     propagator: Propagator = LabelPropagator,
+    on_frame: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Follow a prompt through a video from its first frame on; memory holds the protocol's window.
+    """Follow prompts of one or several frames through a video, forwards and backwards from each.
+
+    Memory holds the protocol's window. Between two prompts of an object the results of both are blended by the distance
+    from their frames: soft labels of masks, numbers of boxes and points. A later prompt corrects the objects that it
+    names. From a prompt's frame on, results are those of the part of the video from there; before it, those of the part
+    in reverse order.
 
     Points are followed by Gaussian heat-maps, like joints on JHMDB, or by a point protocol, independently of each
     other; boxes by SiamFC's tracker. A point protocol reads the video three times: to count its frames, to track, and
@@ -53,59 +53,59 @@ def follow(
     Args:
         network: a network, as `load` takes it, or its extractor.
         video: a file, a folder of frames, a `FrameStream` of a part; or frames, uint8 RGB `(3, H, W)`, of equal size.
-        prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)` of the first frame.
+            With prompts of later frames they are a tensor or a list; else an iterator will do, such as a camera, of
+            which no frame is read ahead.
+        prompts: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)` of the first frame, or index of a frame →
+            prompt, counted in the whole video.
         protocol: a protocol, or its name, with changed fields as `vidcorr+radius=0.3`. None is `vidcorr`, label
             propagation; for masks by Liir's features `liir`; for a box VFS's tracker, `vfs`. Points also have point
             protocols (`fomo`, `tapir-matching`, `gmrw-chained`).
         short_side: short side to which larger frames are reduced, pixels. A protocol with an input size ignores it, and
             so does a box.
         propagator: `LabelPropagator`, or a rule of yours for masks and heat-maps.
+        on_frame: called for each frame that a pass has followed; `Annotations.passes` has their lengths.
 
     Returns:
-        Iterator of frame `(3, H, W)` uint8, in order, and its results in pixels of the frame: ids `(H, W)` uint8; boxes
-        left, top, width, height, score `(N, 5)`, which may leave the frame, the score SiamFC's response, NaN in the
-        first frame; points x, y, score `(K, 3)`, the score the peak of the heat-map as a fraction of its first peak,
-        x and y NaN for an empty heat-map; by a point protocol x, y, score, occluded `(K, 4)`, the score the cosine of
-        the features at the point and at its prompt.
+        Iterator of frame `(3, H, W)` uint8, in order, and its results in pixels of the frame, objects ordered by id or
+        as the prompts name them: ids `(H, W)` uint8; boxes left, top, width, height, score `(N, 5)`, which may leave
+        the frame, the score SiamFC's response, NaN in the first frame; points x, y, score `(K, 3)`, the score the peak
+        of the heat-map as a fraction of its first peak, x and y NaN for an empty heat-map; by a point protocol x, y,
+        score, occluded `(K, 4)`, the score the cosine of the features at the point and at its prompt.
 
     Raises:
-        DataError: if the prompt does not fit the first frame, or a frame cannot be read.
+        DataError: if a prompt does not fit the video, or a frame cannot be read.
         ValueError: for an unknown protocol or field, frames that are not uint8, or a rule where nothing is propagated.
 
     Example:
         >>> video, mask = torch.zeros(3, 3, 64, 64, dtype=torch.uint8), torch.zeros(64, 64, dtype=torch.uint8)
         >>> video[:, 0, 16:32, 16:32] = 255
         >>> mask[16:32, 16:32] = 1
-        >>> found = list(follow("raw_colour", video, MaskPrompt.of(mask)))
-        >>> bool((found[2][1] == mask).float().mean() > 0.95)
-        True
+        >>> found = list(follow("raw_colour", video, {1: MaskPrompt.of(mask)}))
+        >>> [bool((ids == mask).float().mean() > 0.95) for _, ids in found]
+        [True, True, True]
     """
     if isinstance(video, str | Path):
         video = FrameStream(video)
-    frames = iter(video)
-    if isinstance(video, FrameStream):
-        size = video.size
-        if prompt.frame not in (None, video.start):
-            raise DataError(f"{prompt.source}: holds frame {prompt.frame}, the video starts with frame {video.start}")
-    else:
-        first = next(frames)
-        size = (first.shape[1], first.shape[2])
-        frames = map(_checked, chain([first], frames))
-    prompt = prompt.within(size)
-    extractor, rules = extractor_and_protocol(network, prompt, protocol, propagator)
+    source = video if isinstance(video, FrameStream) else GivenFrames(video)
+    size = source.size
+    annotations = Annotations.of(prompts, source.start).within(size)
+    if max(annotations.prompts):
+        source.require(max(annotations.prompts))
+    extractor, rules = extractor_and_protocol(network, annotations.first, protocol, propagator)
+    asked = (annotations, source, size)
     with eval_mode(extractor):  # for the constructors; each frame is computed in eval mode below
         if isinstance(rules, TrackingProtocol):
-            found: Iterator[tuple[Tensor, Any]] = _boxes(SiamFCTracker(extractor, rules), frames, prompt.labels)
+            follower: Follower = BoxFollower(*asked, extractor, rules)
         else:
             seen = seen_size(size, rules, short_side)
             encoder = FrameEncoder(extractor, rules)
-            if isinstance(rules, LabelProtocol):
-                found = _propagated(encoder, frames, prompt, size, seen, propagator)
-            elif isinstance(video, FrameStream):
-                found = _queries(encoder, video, prompt.labels, seen)
+            if not isinstance(rules, LabelProtocol):
+                follower = QueryFollower(*asked, encoder, seen)
+            elif annotations.first.kind == "mask":
+                follower = MaskFollower(*asked, encoder, seen, propagator)
             else:
-                raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
-    return _computed_in_eval_mode(extractor, found)
+                follower = PointFollower(*asked, encoder, seen, propagator)
+    return _computed_in_eval_mode(extractor, follower.follow(on_frame))
 
 
 def extractor_and_protocol(
@@ -222,83 +222,3 @@ def seen_size(size: Size, protocol: NetworkInput, short_side: int) -> Size:
     """Return the (H, W) to which frames are reduced for the network; under a protocol with an input size their own."""
     factor = min(1.0, short_side / min(size)) if protocol.input_size is None else 1.0
     return round(size[0] * factor), round(size[1] * factor)
-
-
-def _checked(frame: Tensor) -> Tensor:
-    """Return a frame.
-
-    Raises:
-        ValueError: if it is not uint8 RGB `(3, H, W)`.
-    """
-    if frame.dtype != torch.uint8 or frame.ndim != 3 or len(frame) != 3:
-        given = f"{str(frame.dtype).removeprefix('torch.')} {tuple(frame.shape)}"
-        raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {given}: convert them by .byte()")
-    return frame
-
-
-def _propagated(
-    encoder: FrameEncoder, frames: Iterator[Tensor], prompt: Prompt, size: Size, seen: Size, propagator: Propagator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Return frames and their results by label propagation, from a prompt of a mask or of points."""
-    annotated = first_only(frames, torch.from_numpy(prompt.labels))
-    if isinstance(prompt, MaskPrompt):
-        starts = dict.fromkeys(map(int, prompt.objects), 0)
-        return _masks(annotated, MaskCoding(encoder, size, seen, starts), propagator)
-    return _points(annotated, PointCoding(encoder, size, seen), propagator)
-
-
-def _masks(annotated: Annotated, coding: MaskCoding, propagator: Propagator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield frames and ids `(H, W)` uint8 by label propagation, from the ids of the first frame."""
-    for t, tracked in enumerate(follow_labels(annotated, coding, propagator)):
-        if t == 0:
-            has_cells = tracked.labels[1:].flatten(1).any(1).tolist()
-            too_small = [str(number) for number, has in zip(coding.objects, has_cells, strict=True) if not has]
-            if too_small:
-                cells = f"feature cells of {coding.encoder.protocol.feature_stride} px"
-                text = f"object {', '.join(too_small)} is too small for {cells} and is not followed"
-                warnings.warn(text, stacklevel=2)
-        yield tracked.frame, tracked.decoded
-
-
-def _points(annotated: Annotated, coding: PointCoding, propagator: Propagator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield frames and x, y, score `(K, 3)` by heat-maps, from the points `(K, 2)` of the first frame."""
-    first_peaks = None
-    for tracked in follow_labels(annotated, coding, propagator):
-        peaks = tracked.labels.flatten(1).amax(1)
-        points = tracked.decoded.double()
-        if first_peaks is None:
-            first_peaks = peaks.clamp_min(1e-12)  # a point outside the picture has no peak to divide by
-        else:
-            points[peaks <= 0] = torch.nan
-        scores = (peaks / first_peaks).double()
-        yield tracked.frame, torch.cat([points, scores[:, None]], dim=1)
-
-
-def _boxes(
-    tracker: SiamFCTracker, frames: Iterator[Tensor], labels: NDArray[np.float64]
-) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
-    """Yield frames and x, y, width, height, response `(N, 5)` by SiamFC, from the boxes `(N, 4)` of the first frame."""
-    first_pixel = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one, a prompt from zero
-    for frame, boxes in tracker.track(frames, labels + first_pixel):
-        responses = [track.response for track in tracker.tracks]
-        yield frame, np.column_stack([boxes - first_pixel, responses])
-
-
-def _queries(
-    encoder: FrameEncoder, stream: FrameStream, labels: NDArray[np.float64], seen: Size
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Track points by a point protocol, then yield frames and x, y, similarity, occlusion (0 or 1) `(K, 4)`."""
-    count = sum(1 for _ in stream)
-    scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / encoder.protocol.scored_size
-    in_raster = (torch.from_numpy(labels) + 0.5) / scale  # the centre of the first pixel: 0 in a prompt, 0.5 here
-    first_frame = torch.zeros((len(in_raster), 1), dtype=torch.float64)
-    queries = torch.cat([first_frame, in_raster.flip(1)], dim=1)
-
-    def frames_from(first: int) -> Iterator[Tensor]:
-        return map(partial(reduced_frame, size=seen), stream.forwards(first))
-
-    tracks = follow_points(encoder, frames_from, count, seen, queries.numpy())
-    positions = tracks.points * scale - 0.5
-    for t, frame in enumerate(stream):
-        x, y = positions[:, t].T
-        yield frame, torch.stack([x, y, tracks.similarity[:, t], tracks.occluded[:, t]], dim=1)

@@ -1,4 +1,4 @@
-"""`predict_video`: track a user's prompt through a video, and write the results."""
+"""`predict_video`: follow prompts of a user through a video, and write the results."""
 
 import json
 import time
@@ -22,8 +22,9 @@ from ..results.provenance import Provenance
 from ..videos.files import write_atomically
 from ..videos.masks import davis_palette, write_ids
 from ..videos.mp4 import Mp4Writer
-from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
+from ..videos.prompts import BoxPrompt, MaskPrompt
 from ..videos.stream import FrameStream
+from .annotations import Annotations, Prompts
 from .follow import SHORT_SIDE, AnyProtocol, extractor_and_protocol, follow, name_of
 from .frame_encoder import adapted
 from .labels import Propagator
@@ -36,7 +37,7 @@ OUTPUTS = (RECORD, "masks", "boxes.csv", "points.csv", "overlay.mp4")
 def predict_video(
     network: Any,
     video: str | Path | FrameStream,
-    prompt: Prompt,
+    prompts: Prompts,
     output_dir: str | Path,
     protocol: str | None = None,
     short_side: int = SHORT_SIDE,
@@ -44,7 +45,7 @@ def predict_video(
     metadata: dict[str, Any] | None = None,
     propagator: Propagator = LabelPropagator,
 ) -> dict[str, Any]:
-    """Track a prompt through a video from its first frame on, and write the results.
+    """Follow prompts of one or several frames through a video, forwards and backwards, and write the results.
 
     Files, named after the frames of the whole video: `masks/<frame>.png`, `boxes.csv` or `points.csv`; `overlay.mp4`;
     and last `prediction.json`, with the protocol, the prompt, the seconds and the command. In `boxes.csv` (0, 0) is the
@@ -53,7 +54,7 @@ def predict_video(
     Args:
         network: a network, as `load` takes it, or its extractor.
         video: a file, a folder of frames, or a `FrameStream` of a part of a video.
-        prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)` of the first frame.
+        prompts: as `follow` takes them.
         output_dir: folder of the files.
         protocol: a name: of a propagation protocol, for points also of a point protocol, with changed fields as
             `vidcorr+radius=0.3`. None is `vidcorr`, for a box VFS's tracker.
@@ -67,7 +68,7 @@ def predict_video(
         The content of prediction.json.
 
     Raises:
-        DataError: if the prompt does not fit the video, or a frame cannot be read.
+        DataError: if a prompt does not fit the video, or a frame cannot be read.
         ValueError: for an unknown protocol or field of the protocol, or a folder that holds files of these names.
         OSError: if the folder cannot be written, or another process writes into it.
         Stopped: if a signal asks for it, after the current frame. The files then hold the frames so far, and `complete`
@@ -76,9 +77,10 @@ def predict_video(
     began = time.perf_counter()
     folder = Path(output_dir)
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
-    extractor, rules = extractor_and_protocol(network, prompt, protocol, propagator)
-    found = follow(extractor, stream, prompt, rules, short_side, propagator)
-    content: dict[str, Any] = {"video": str(stream.path), "prompt": prompt.metadata(), **(metadata or {})}
+    annotations = Annotations.of(prompts, stream.start)
+    extractor, rules = extractor_and_protocol(network, annotations.first, protocol, propagator)
+    content: dict[str, Any] = {"video": str(stream.path), "prompts": annotations.metadata(stream.start)}
+    content |= {"between_prompts": "blended by distance", **(metadata or {})}
     content["stage"] = extractor.stage
     content["stride"] = extractor.stride
     content["input"] = adapted(extractor, rules).input.model_dump(mode="json")
@@ -86,16 +88,19 @@ def predict_video(
     content |= {"size": list(stream.size), "short_side": short_side, "frame_rate": stream.frame_rate}
     content |= {"part": {"start": stream.start, "end": stream.end}, "complete": False}
     content |= Provenance.now().model_dump(mode="json")
-    with FolderLock(folder, "name another output folder"):
-        for name in OUTPUTS:
-            if (folder / name).exists():
-                raise ValueError(f"{folder}: holds {name}; name another output folder")
-        write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
-        frames = _write_results(found, folder, stream, prompt, rules, overlay)
-        seconds = time.perf_counter() - began
-        content |= {"frames": frames, "complete": True, "seconds": round(seconds, 2)}
-        content["seconds_per_frame"] = round(seconds / frames, 4)
-        write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
+    total = sum(each.length(stream.num_frames) or 0 for each in annotations.passes)
+    with progress_bar(stream.name, total, "frames") as progress:
+        found = follow(extractor, stream, prompts, rules, short_side, propagator, progress.update)
+        with FolderLock(folder, "name another output folder"):
+            for name in OUTPUTS:
+                if (folder / name).exists():
+                    raise ValueError(f"{folder}: holds {name}; name another output folder")
+            write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
+            frames = _write_results(found, folder, stream, annotations, rules, overlay)
+            seconds = time.perf_counter() - began
+            content |= {"frames": frames, "complete": True, "seconds": round(seconds, 2)}
+            content["seconds_per_frame"] = round(seconds / frames, 4)
+            write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
     return content
 
 
@@ -103,11 +108,12 @@ def _write_results(
     found: Iterator[tuple[Tensor, Any]],
     folder: Path,
     stream: FrameStream,
-    prompt: Prompt,
+    annotations: Annotations,
     rules: AnyProtocol,
     overlay: bool,
 ) -> int:
     """Write the results of all frames, and return their number; after an error the files hold the frames so far."""
+    prompt = annotations.first
     is_mask = isinstance(prompt, MaskPrompt)
     if is_mask:
         (folder / "masks").mkdir()
@@ -116,22 +122,20 @@ def _write_results(
     if isinstance(rules, PointProtocol):
         heading.append("occluded")
     lines = [heading]
-    draw = _drawer(prompt, rules)
+    draw = _drawer(annotations, rules)
     film = Mp4Writer(folder / "overlay.mp4", stream.frame_rate, crf="23") if overlay else None
     count = 0
     try:
-        with progress_bar(stream.name, stream.num_frames, "frames") as progress:
-            for frame, results in found:
-                if is_mask:
-                    write_ids(folder / "masks" / f"{stream.stem(count)}.png", results.numpy(), overlays.DAVIS_COLOURS)
-                else:
-                    for name, numbers in zip(prompt.objects, results.tolist(), strict=True):
-                        lines.append([f"{stream.start + count:05d}", str(name), *fixed(numbers, 4)])
-                if film is not None:
-                    film.add(draw(frame, results))
-                count += 1
-                progress.update()
-                signals.check()
+        for frame, results in found:
+            if is_mask:
+                write_ids(folder / "masks" / f"{stream.stem(count)}.png", results.numpy(), overlays.DAVIS_COLOURS)
+            else:
+                for name, numbers in zip(annotations.objects, results.tolist(), strict=True):
+                    lines.append([f"{stream.start + count:05d}", str(name), *fixed(numbers, 4)])
+            if film is not None:
+                film.add(draw(frame, results))
+            count += 1
+            signals.check()
     finally:
         if not is_mask:
             write_atomically(folder / f"{prompt.kind}.csv", csv_text(lines))
@@ -140,13 +144,14 @@ def _write_results(
     return count
 
 
-def _drawer(prompt: Prompt, rules: AnyProtocol) -> Callable[[Tensor, Any], Picture]:
+def _drawer(annotations: Annotations, rules: AnyProtocol) -> Callable[[Tensor, Any], Picture]:
     """Return the function that draws the results of a frame over it; call it for each frame in order, for tails."""
-    names = list(map(str, prompt.objects))
+    prompt = annotations.first
+    names = list(map(str, annotations.objects))
     colours = overlays.distinct_colours(len(names))
     if isinstance(prompt, MaskPrompt):
         palette = davis_palette()
-        palette[list(map(int, prompt.objects))] = colours
+        palette[list(map(int, annotations.objects))] = colours
         return partial(overlays.overlay_masks, colours=palette, labelled=True)
     if isinstance(prompt, BoxPrompt):
         labels = names if len(names) > 1 else []

@@ -1,4 +1,4 @@
-"""Prompts for the first frame of a video: a mask, boxes or points, from files or arrays."""
+"""Prompts for frames of a video: masks, boxes or points, from files or arrays."""
 
 import csv
 from abc import ABC, abstractmethod
@@ -14,35 +14,35 @@ from .files import DataError, read_text
 from .images import pixels
 from .masks import VOID, colours_in, described, ids_of_colours, object_ids, read_mask, refuse_large_void
 
+Name = int | str
+"""Object of a prompt: id of a mask, or name."""
 POINT_COLUMNS = ["frame", "point", "x", "y"]
 """First columns of a table of points, as `predict` writes it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prompt(ABC):
-    """Prompt for the first frame of a video: a mask, boxes or points.
+    """Prompt for a frame of a video: a mask, boxes or points.
 
     Attributes:
         source: file or kind, for messages and the record.
         objects: objects of the prompt: ids of a mask, names of boxes or points.
         labels: labels to follow: ids `(H, W)`, boxes `(N, 4)`, or points x, y `(K, 2)`.
-        frame: index of the frame in the video, if a file names it.
-
-    Raises:
-        DataError: if there is no object.
+        frame: index of the frame in the video, if it is known.
     """
 
     kind: ClassVar[str]
     columns: ClassVar[str] = ""
     """Numbers of an object."""
     source: str
-    objects: tuple[int | str, ...]
+    objects: tuple[Name, ...]
     labels: NDArray[Any]
     frame: int | None = None
 
-    def __post_init__(self) -> None:
-        if not self.objects:
-            raise DataError(f"{self.source}: holds no object")
+    @property
+    def shown(self) -> tuple[Name, ...]:
+        """The objects that are in the frame; the others have left."""
+        return self.objects
 
     @classmethod
     def of(cls, given: Any) -> Self:
@@ -82,7 +82,8 @@ class Prompt(ABC):
 class MaskPrompt(Prompt):
     """Objects to follow as ids of pixels: a mask that `read_mask` reads, or an array or tensor of integer ids (H, W).
 
-    255 beside other ids is void, as in DAVIS, and becomes background; alone it is object 1.
+    255 beside other ids is void, as in DAVIS, and becomes background; alone it is object 1. A later mask without any
+    object says that all have left.
 
     Attributes:
         labels: (H, W) uint8 ids, 0 is background.
@@ -93,9 +94,18 @@ class MaskPrompt(Prompt):
     kind = "mask"
     colours: str = ""
 
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """The ids that have pixels."""
+        return object_ids(self.labels)
+
     @classmethod
-    def of(cls, given: Any) -> Self:
+    def of(cls, given: Any, left: Sequence[int] = ()) -> Self:
         """Build the prompt of a PNG or an array.
+
+        Args:
+            given: the file, or ids (H, W).
+            left: ids of objects that have left the frame. The mask says nothing of other ids without pixels.
 
         Raises:
             DataError: if the file or array is no mask, or its void outweighs its objects.
@@ -115,7 +125,8 @@ class MaskPrompt(Prompt):
         refuse_large_void(source, ids)
         id_of_void = 0 if object_ids(ids) else 1
         labels = np.where(ids == VOID, np.uint8(id_of_void), ids)
-        return cls(source=source, objects=object_ids(labels), labels=labels, colours=described(colours))
+        objects = tuple(sorted({*object_ids(labels), *left}))
+        return cls(source=source, objects=objects, labels=labels, colours=described(colours))
 
     def within(self, size: tuple[int, int]) -> Self:
         """Return the prompt; raise `DataError` unless the mask has the frame's size, (height, width) pixels."""
@@ -127,7 +138,9 @@ class MaskPrompt(Prompt):
 
     def metadata(self) -> dict[str, Any]:
         """Return a description for the record."""
-        content = {"kind": self.kind, "source": self.source, "objects": list(self.objects)}
+        content: dict[str, Any] = {"kind": self.kind, "source": self.source, "objects": list(self.objects)}
+        left = sorted(set(self.objects) - set(self.shown))
+        content |= {"left": left} if left else {}
         return content | ({"colours": self.colours} if self.colours else {})
 
 

@@ -1,9 +1,10 @@
 """A video, or a part of it, that is read in order."""
 
-from collections.abc import Generator
-from itertools import islice
+from collections.abc import Generator, Iterable, Iterator
+from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,11 @@ from .container import VIDEO_SUFFIXES
 from .files import DataError
 from .images import read_ahead, require_size
 from .source import FRAME_RATE, open_video
+
+HELD = 256 * 2**20
+"""Bytes of the frames that are decoded together to read a video backwards, since decoding goes forwards."""
+SEARCH = 600.0
+"""Seconds for a late frame of a long film without an index."""
 
 
 class FrameStream:
@@ -28,10 +34,13 @@ class FrameStream:
         num_frames: number of frames of the part. Exact for a folder; for a whole file the header's, which may be wrong;
             for a part of a file that of `VideoFile.num_frames`.
         frame_rate: frames per second, 24 for a folder.
+        is_read_once: False: every frame can be read again.
 
     Raises:
         DataError: if the video or the part does not exist, or its first frame cannot be decoded.
     """
+
+    is_read_once = False
 
     def __init__(self, path: str | PathLike[str], start: int = 0, end: int | None = None) -> None:
         self.path = Path(path).expanduser()
@@ -65,13 +74,112 @@ class FrameStream:
         """
         first = self.start + t
         for index, image in enumerate(read_ahead(self._images(first)), start=first):
-            require_size(self.path, image.shape, self.size, index)
-            yield torch.from_numpy(image).permute(2, 0, 1)
+            yield self._checked(image, index)
 
     __iter__ = forwards
+
+    def backwards(self, t: int) -> Generator[Tensor]:
+        """Iterate over the frames from t to the first; memory holds a group of them, which a thread decodes.
+
+        Raises:
+            DecodingError: as `forwards`.
+        """
+        last = self.start + t
+        for index, image in zip(range(last, self.start - 1, -1), read_ahead(self._turned(last)), strict=True):
+            yield self._checked(image, index)
+
+    def require(self, t: int) -> None:
+        """Check that the part has frame t.
+
+        Raises:
+            DataError: if it ends before.
+        """
+        index = self.start + t
+        with open_video(self.path, timeout=SEARCH) as video:
+            video.read([index])
+            frames = video.num_frames if self.end is None else min(video.num_frames, self.end)  # exact after reading
+        if index >= frames:
+            raise DataError(f"{self.path}: has no frame {index}; the last frame is {frames - 1}")
+
+    def _checked(self, image: np.ndarray, index: int) -> Tensor:
+        """Return an image `(H, W, 3)` as a frame, if it has the size of the others."""
+        require_size(self.path, image.shape, self.size, index)
+        return torch.from_numpy(image).permute(2, 0, 1)
+
+    def _turned(self, last: int) -> Generator[np.ndarray]:
+        """Iterate over images `(H, W, 3)` from a frame back to the first of the part."""
+        height, width = self.size
+        together = max(8, HELD // (3 * height * width))
+        with open_video(self.path, timeout=SEARCH) as video:
+            for end in range(last + 1, self.start, -together):
+                group = range(max(end - together, self.start), end)
+                yield from reversed(video.read(group))
 
     def _images(self, first: int) -> Generator[np.ndarray]:
         """Iterate over images `(H, W, 3)` from a frame on; the thread that reads ahead holds the file."""
         with open_video(self.path, table=False) as video:
             count = None if self.end is None else self.end - first
             yield from islice(video.frames(first), count)
+
+
+class GivenFrames:
+    """Frames of the user's, uint8 RGB `(3, H, W)`: a tensor, a list, or an iterator, which is read once, forwards.
+
+    Attributes:
+        size: (height, width) of the first frame.
+        is_read_once: True for an iterator.
+
+    Raises:
+        ValueError: if there is none, or the first has another form.
+    """
+
+    start = 0
+
+    def __init__(self, frames: Iterable[Tensor]) -> None:
+        self._listed: Any = frames if hasattr(frames, "__getitem__") else None
+        self.is_read_once = self._listed is None
+        remaining = iter(frames)
+        first = next(remaining, None)
+        if first is None:
+            raise ValueError("the video has no frames")
+        height, width = _given(first).shape[1:]
+        self.size = height, width
+        self._remaining = chain([first], remaining)
+
+    def forwards(self, t: int = 0) -> Iterator[Tensor]:
+        """Iterate over the frames from t on; raise ValueError for one of another form."""
+        if self.is_read_once:
+            return map(_given, self._remaining)
+        return (_given(self._listed[index]) for index in range(t, len(self._listed)))
+
+    def backwards(self, t: int) -> Iterator[Tensor]:
+        """Iterate over the frames from t to the first; raise ValueError for one of another form."""
+        return (_given(self._listed[index]) for index in range(t, -1, -1))
+
+    def require(self, t: int) -> None:
+        """Check that there is a frame t, which can be read after later frames.
+
+        Raises:
+            DataError: if there is none.
+            ValueError: for an iterator.
+        """
+        if self.is_read_once:
+            raise ValueError(f"an iterator is read once: for a prompt of frame {t} give a file, a folder or a list")
+        if t >= len(self._listed):
+            raise DataError(f"the video has no frame {t}; the last frame is {len(self._listed) - 1}")
+
+
+def _given(frame: Any) -> Tensor:
+    """Return a frame of the user's.
+
+    Raises:
+        ValueError: if it is not uint8 RGB `(3, H, W)`.
+    """
+    is_tensor = isinstance(frame, Tensor)
+    if is_tensor and frame.dtype == torch.uint8 and frame.ndim == 3 and len(frame) == 3:
+        return frame
+    given = f"{str(getattr(frame, 'dtype', type(frame).__name__)).removeprefix('torch.')} {tuple(np.shape(frame))}"
+    advice = "convert them by .byte()"
+    if np.ndim(frame) == 3 and np.shape(frame)[2] == 3:
+        advice = "OpenCV's BGR (H, W, 3) becomes it by torch.from_numpy(frame[..., ::-1].copy()).permute(2, 0, 1)"
+    raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {given}: {advice}")

@@ -38,7 +38,7 @@ def test_flags_reach_the_prediction(run, tmp_path):
     assert "holds prediction.json" in refusal("predict", content["video"], "--points=4,3", f"--output={out}")
     (tmp_path / "p.csv").write_text("frame,point,x,y\n2,nose,40,30\n")
     again = run(f"--points={tmp_path / 'p.csv'}", "--start=2", "--end=3", out="again")
-    assert json.loads((again / "prediction.json").read_text())["prompt"]["points"] == {"nose": [40, 30]}
+    assert json.loads((again / "prediction.json").read_text())["prompts"][0]["points"] == {"nose": [40, 30]}
 
 
 def test_a_checkpoint_is_a_network(folder, tmp_path):

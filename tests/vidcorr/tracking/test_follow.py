@@ -72,7 +72,7 @@ def test_a_name_alone_is_label_propagation_and_our_point_protocol_has_a_name_of_
         own = rules_of(colour, prompt, f"{name}-points+scored_size=128")
         assert (type(own), own.feature_stride) == (PointProtocol, 4)
         assert rules_of(colour, prompt, name_of(own)) == own  # a log names what ran
-    frames = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    frames = iter(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
     refused(ValueError, "reads a video several times: give a file", follow, colour, frames, prompt, "vidcorr-points")
 
 

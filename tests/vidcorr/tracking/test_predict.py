@@ -16,9 +16,9 @@ from vidcorr.metrics import box_iou
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.folder_lock import FolderInUse, FolderLock
 from vidcorr.results.pictures.overlays import distinct_colours, draw_boxes, overlay_masks, overlay_tracks
+from vidcorr.tracking.annotations import Annotations
 from vidcorr.tracking.follow import extractor_and_protocol
 from vidcorr.tracking.predict import _drawer
-from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette
 
 
@@ -35,7 +35,8 @@ def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
     expected = PropagationProtocol.named("vidcorr").with_changes(feature_stride=4)
     assert content["protocol"] == {"digest": expected.digest(), **expected.fields()}
     assert (content["frames"], content["size"], content["complete"]) == (FRAMES, [96, 130], True)
-    assert content["prompt"] == {"kind": "mask", "source": str(tmp_path / "mask.png"), "objects": [17]}
+    told = {"frame": 0, "kind": "mask", "source": str(tmp_path / "mask.png"), "objects": [17]}
+    assert content["prompts"] == [told]
 
 
 def test_boxes_are_those_of_the_tracker_with_scores(scene, folder, colour, tmp_path):
@@ -69,8 +70,9 @@ def test_points_are_a_table_that_is_a_prompt_again(folder, colour, tmp_path):
     predict_video(colour, stream, again, tmp_path / "again", "fomo")
     assert FrameStream(tmp_path / "again" / "overlay.mp4").num_frames == FRAMES - 4
     assert rows_of(tmp_path / "again", "points.csv")[0]["occluded"] == "0.0000"
-    message = "holds frame 4, the video starts with frame 0"
-    refused(DataError, message, predict_video, colour, folder / "clip.mp4", again, tmp_path / "other")
+    predict_video(colour, folder / "clip.mp4", again, tmp_path / "both", "fomo", overlay=False)
+    both = [row for row in rows_of(tmp_path / "both", "points.csv") if int(row["frame"]) >= 4]
+    assert both == rows_of(tmp_path / "again", "points.csv")
 
 
 def test_what_was_found_is_drawn_in_distinct_colours(colour):
@@ -80,7 +82,7 @@ def test_what_was_found_is_drawn_in_distinct_colours(colour):
     palette[[1, 9]] = colours
 
     def last_drawn(prompt, *found, protocol=None):
-        draw = _drawer(prompt, extractor_and_protocol(colour, prompt, protocol)[1])
+        draw = _drawer(Annotations.of(prompt), extractor_and_protocol(colour, prompt, protocol)[1])
         return [draw(frame, results) for results in found][-1]
 
     drawn = last_drawn(MaskPrompt.of(ids.numpy()), ids)

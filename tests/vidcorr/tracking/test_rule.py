@@ -184,6 +184,7 @@ def test_follow_takes_frames_of_8_bits_alone(colour, scene):
     prompt = MaskPrompt.of(scene[1][0])
     frames = torch.stack(list(tensors(scene[0][:3])))
     for wrong in (frames.float(), frames / 255, frames[:, :1], frames.int()):
-        refused(
-            ValueError, r"frames must be uint8 RGB \(3, H, W\) in 0 … 255, got ", list, follow(colour, wrong, prompt)
-        )
+        refused(ValueError, r"frames must be uint8 RGB \(3, H, W\) in 0 … 255, got ", follow, colour, wrong, prompt)
+    of_opencv = list(scene[0][:3, ..., ::-1])
+    refused(ValueError, r"got uint8 \(96, 130, 3\): OpenCV's BGR", follow, colour, of_opencv, prompt)
+    refused(ValueError, "the video has no frames", follow, colour, [], prompt)

@@ -1,0 +1,318 @@
+"""Prompts of several frames of a video: the passes that follow them, and the results of a frame from several passes.
+
+A pass follows the objects of a prompt from its frame, forwards or backwards, as in a video of its own. It ends at the
+next prompts of its objects. Between two prompts of an object the results of both passes are blended by the distance
+from their frames. A prompt says nothing of objects that it does not name; an object that it names without showing it
+has left.
+"""
+
+import pickle
+import tempfile
+import zlib
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..videos.files import DataError, full_disk_at
+from ..videos.prompts import Name, Prompt
+
+Prompts = Prompt | Mapping[int, Prompt] | Sequence[Prompt]
+
+
+class Pass(NamedTuple):
+    """A pass over a video from a prompt.
+
+    Attributes:
+        frame: index of the prompt's frame.
+        step: 1: forwards, −1: backwards.
+        first: index of the first frame whose results are wanted.
+        end: index of the frame after the last; None: the end of the video.
+    """
+
+    frame: int
+    step: int
+    first: int
+    end: int | None
+
+    def length(self, frames: int | None = None) -> int | None:
+        """Return the number of frames that are followed, in a video of so many frames; None: to its end."""
+        end = frames if self.end is None else self.end
+        return None if end is None else end - self.first + (self.step < 0)  # backwards from the prompt's frame itself
+
+
+class Found(NamedTuple):
+    """Results of a pass in a frame.
+
+    Attributes:
+        frame: uint8 RGB `(3, H, W)`; None of a backward pass.
+        result: ids `(H, W)` uint8, or the numbers of the objects in rows.
+        labels: soft labels of masks `(1 + objects, h, w)`, the background first; None where they are not needed.
+    """
+
+    frame: Tensor | None
+    result: Any
+    labels: Tensor | None = None
+
+
+class Video(Protocol):
+    """Frames, uint8 RGB `(3, H, W)`, that are read in both directions."""
+
+    def forwards(self, t: int = 0) -> Iterator[Tensor]:
+        """Iterate over the frames from `t` to the last."""
+
+    def backwards(self, t: int) -> Iterator[Tensor]:
+        """Iterate over the frames from `t` to the first."""
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Prompts of a video, of one kind.
+
+    Args:
+        prompts: frame → prompt, in the order of the frames, counted from the first frame that is read.
+    """
+
+    prompts: Mapping[int, Prompt]
+
+    @staticmethod
+    def of(given: Prompts, start: int = 0) -> "Annotations":
+        """Return the prompts of a video.
+
+        Args:
+            given: a prompt, frame of the whole video → prompt, or prompts that name their frames. A prompt without a
+                frame is of the first frame that is read.
+            start: index of this frame in the whole video.
+
+        Raises:
+            DataError: for no object, two prompts of a frame, several kinds of prompts, or a frame before `start`.
+        """
+        if isinstance(given, Mapping):
+            given = [replace(prompt, frame=frame) for frame, prompt in given.items()]
+        by_frame: dict[int, Prompt] = {}
+        for prompt in [given] if isinstance(given, Prompt) else given:
+            frame = start if prompt.frame is None else prompt.frame
+            if frame < start:
+                raise DataError(f"{prompt.source}: is of frame {frame}, the video is read from frame {start} on")
+            if frame - start in by_frame:
+                raise DataError(f"frame {frame} has two prompts: {by_frame[frame - start].source} and {prompt.source}")
+            by_frame[frame - start] = prompt
+        kinds = sorted({prompt.kind for prompt in by_frame.values()})
+        if len(kinds) != 1:
+            raise DataError(f"prompts must be of one kind, got {' and '.join(kinds) or 'none'}")
+        prompts = dict(sorted(by_frame.items()))
+        names = {name for prompt in prompts.values() for name in prompt.objects}
+        for frame, prompt in prompts.items():
+            if not prompt.objects:  # an empty mask: all objects have left
+                prompts[frame] = replace(prompt, objects=tuple(names))
+        if not any(prompt.shown for prompt in prompts.values()):
+            raise DataError(f"{next(iter(prompts.values())).source}: holds no object")
+        return Annotations(prompts)
+
+    def within(self, size: tuple[int, int]) -> "Annotations":
+        """Return the parts of the prompts inside frames of (height, width) pixels.
+
+        Raises:
+            DataError: if a prompt does not fit the frames.
+        """
+        return Annotations({frame: prompt.within(size) for frame, prompt in self.prompts.items()})
+
+    def metadata(self, start: int) -> list[dict[str, Any]]:
+        """Return a description of the prompts for the record, with their frames in the whole video."""
+        return [{"frame": start + frame, **prompt.metadata()} for frame, prompt in self.prompts.items()]
+
+    @property
+    def first(self) -> Prompt:
+        """The prompt of the earliest frame."""
+        return next(iter(self.prompts.values()))
+
+    @cached_property
+    def frames(self) -> dict[Name, list[int]]:
+        """Object → frames of the prompts that name it; ids ascend, names stand as they appear."""
+        frames: dict[Name, list[int]] = {}
+        for frame, prompt in self.prompts.items():
+            for name in prompt.objects:
+                frames.setdefault(name, []).append(frame)
+        has_ids = all(isinstance(name, int) for name in frames)
+        return dict(sorted(frames.items())) if has_ids else frames
+
+    @property
+    def objects(self) -> tuple[Name, ...]:
+        """The objects of all prompts."""
+        return tuple(self.frames)
+
+    @cached_property
+    def passes(self) -> list[Pass]:
+        """The passes over the video; those of a prompt stand together, the forward pass first."""
+        passes: list[Pass] = []
+        for frame, prompt in self.prompts.items():
+            sides = [(self._last(name, frame - 1), self._next(name, frame)) for name in prompt.shown]
+            if not sides:
+                continue
+            befores = [before for before, _ in sides]
+            afters = [after for _, after in sides]
+            first = 0 if None in befores else 1 + min(befores)  # type: ignore[type-var,operator]
+            end = None if None in afters else max(afters)  # type: ignore[type-var]
+            passes.append(Pass(frame, 1, frame, end))
+            if first < frame:
+                passes.append(Pass(frame, -1, first, frame))
+        return passes
+
+    def _last(self, name: Name, t: int) -> int | None:
+        """Return the last frame up to `t` whose prompt names an object."""
+        place = bisect_right(self.frames[name], t)
+        return self.frames[name][place - 1] if place else None
+
+    def _next(self, name: Name, t: int) -> int | None:
+        """Return the first frame after `t` whose prompt names an object."""
+        place = bisect_right(self.frames[name], t)
+        return self.frames[name][place] if place < len(self.frames[name]) else None
+
+    def weights(self, t: int) -> dict[Name, dict[Pass, float]]:
+        """Return for each object the passes that tell of it in frame `t`; their weights sum to 1, or it has left."""
+        weights: dict[Name, dict[Pass, float]] = {}
+        for name in self.objects:
+            before = self._last(name, t)
+            after = None if before == t else self._next(name, t)
+            sides: dict[Pass, float] = {}
+            for each in self.passes:
+                is_beside = each.frame == (before if each.step > 0 else after)
+                if is_beside and name in self.prompts[each.frame].shown:
+                    sides[each] = 1.0
+            if len(sides) == 2 and before is not None and after is not None:
+                share = (t - before) / (after - before)
+                sides = {each: 1 - share if each.step > 0 else share for each in sides}
+            weights[name] = sides
+        return weights
+
+    def alone(self, t: int) -> Pass | None:
+        """Return the pass whose results are those of frame `t` as they stand; None: several passes are combined."""
+        told = {name: sides for name, sides in self.weights(t).items() if sides}
+        passes = {each for sides in told.values() for each in sides}
+        if len(passes) != 1:
+            return None
+        (only,) = passes
+        has_all = self.first.kind == "mask" or tuple(told) == self.objects
+        return only if has_all and set(told) == set(self.prompts[only.frame].shown) else None
+
+
+def followed(
+    annotations: Annotations,
+    video: Video,
+    follow_pass: Callable[[Pass], Iterator[Found]],
+    combine: Callable[[int, Mapping[Pass, Found]], Any],
+) -> Iterator[tuple[Tensor, Any]]:
+    """Yield the frames of a video and their results, in order.
+
+    A backward pass runs when the first frame is reached whose results it gives; they wait on disk, so that memory does
+    not grow with the video. With a prompt of frame 0 alone the frames are read once, and none ahead of its result.
+
+    Args:
+        annotations: the prompts.
+        video: the frames.
+        follow_pass: runs a pass, from its prompt's frame.
+        combine: index of a frame and what passes found in it → its results, where several passes tell of it.
+    """
+    running: dict[Pass, Iterator[Found]] = {}
+    reader: Iterator[Tensor] | None = None  # of frames in which no pass goes forwards
+    for t in count():
+        for each in annotations.passes:
+            if each.first == t:
+                running[each] = follow_pass(each) if each.step > 0 else _turned(follow_pass(each), each, annotations)
+        running = {each: results for each, results in running.items() if each.end != t}
+        found = {each: next(results, None) for each, results in running.items()}
+        frames = [item.frame for each, item in found.items() if item is not None and each.step > 0]
+        if frames:
+            reader = None
+        else:
+            reader = video.forwards(t) if reader is None else reader
+            frames = [next(reader, None)]
+        present = {each: item for each, item in found.items() if item is not None}
+        if frames[0] is None or len(present) < len(found):
+            return
+        alone = annotations.alone(t)
+        yield frames[0], combine(t, present) if alone is None else present[alone].result
+
+
+def _turned(results: Iterator[Found], backward: Pass, annotations: Annotations) -> Iterator[Found]:
+    """Run a backward pass, and yield its results by ascending frames, without the prompt's; they wait on disk.
+
+    Raises:
+        FullDisk: if the folder of temporary files has no room.
+    """
+    folder = Path(tempfile.gettempdir())
+    with tempfile.TemporaryFile(dir=folder) as file:
+        lengths: list[int] = []
+        for t, found in zip(range(backward.frame, backward.first - 1, -1), results, strict=True):
+            is_alone = annotations.alone(t) == backward
+            kept = Found(None, found.result, None if is_alone else found.labels)
+            with full_disk_at(folder):
+                lengths.append(file.write(zlib.compress(pickle.dumps(kept), 1)))
+        for length in reversed(lengths[1:]):
+            file.seek(-length, 1)
+            packed = file.read(length)
+            file.seek(-length, 1)
+            yield pickle.loads(zlib.decompress(packed))
+
+
+def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]) -> Tensor:
+    """Return the soft labels of all objects of masks in frame `t`, the background first.
+
+    A cell is background as far as it is that for each object, in the object's own passes. What a pass still follows,
+    though another pass tells of it, is background of the pass.
+
+    Args:
+        annotations: the prompts.
+        t: index of the frame.
+        found: what the passes that cover it found, at least one.
+
+    Returns:
+        `(1 + objects, h, w)`.
+    """
+    weights = annotations.weights(t)
+    around: dict[Pass, Tensor] = {}
+    channels: dict[tuple[Pass, Name], Tensor] = {}
+    for each, item in found.items():
+        assert item.labels is not None
+        around[each] = item.labels[0]
+        for name, channel in zip(annotations.prompts[each.frame].shown, item.labels[1:], strict=True):
+            channels[each, name] = channel
+            if each not in weights[name]:
+                around[each] = around[each] + channel
+    nothing = torch.zeros_like(next(iter(around.values())))
+    objects: list[Tensor] = []
+    backgrounds: list[Tensor] = []
+    for name, sides in weights.items():
+        objects.append(sum((weight * channels[each, name] for each, weight in sides.items()), nothing))
+        if sides:
+            backgrounds.append(sum((weight * around[each] for each, weight in sides.items()), nothing))
+    background = torch.stack(backgrounds).amin(0) if backgrounds else nothing + 1
+    return torch.stack([background, *objects])
+
+
+def blended_numbers(annotations: Annotations, columns: int, t: int, found: Mapping[Pass, Found]) -> NDArray[np.float64]:
+    """Return the numbers of all objects in frame `t`, `(N, columns)`; NaN for one that has left.
+
+    Of two passes that tell of an object, one that has lost it does not count.
+    """
+    weights = annotations.weights(t)
+    numbers = np.full((len(weights), columns), np.nan)
+    for row, (name, sides) in zip(numbers, weights.items(), strict=True):
+        known: list[tuple[float, NDArray[np.float64]]] = []
+        for each, weight in sides.items():
+            place = annotations.prompts[each.frame].shown.index(name)
+            found_row = np.asarray(found[each].result[place], np.float64)
+            if not np.isnan(found_row[0]):
+                known.append((weight, found_row))
+        if known:
+            total = sum(weight for weight, _ in known)
+            row[:] = sum(weight / total * found_row for weight, found_row in known)
+    return numbers

@@ -1,0 +1,222 @@
+"""How each kind of prompt is followed in a pass over a video, and how passes are combined: masks, points, boxes."""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..functional.propagation.resizing import Size, reduced_frame
+from ..protocols import TrackingProtocol
+from ..videos.stream import FrameStream, GivenFrames
+from .annotations import Annotations, Found, Pass, blended_labels, blended_numbers, followed
+from .frame_encoder import FrameEncoder
+from .labels import MaskCoding, PointCoding, Propagator, first_only, follow_labels
+from .points import follow_points
+from .siamfc_tracker import SiamFCTracker
+
+
+@dataclass(frozen=True)
+class Follower(ABC):
+    """Prompts of one kind that are followed through a video.
+
+    Attributes:
+        annotations: the prompts.
+        video: the frames.
+        size: (height, width) of the frames, pixels.
+    """
+
+    annotations: Annotations
+    video: FrameStream | GivenFrames
+    size: Size
+
+    def follow(self, on_frame: Callable[[], object]) -> Iterator[tuple[Tensor, Any]]:
+        """Yield the frames and their results, in order; `on_frame` is called for each frame of each pass."""
+
+        def counted(each: Pass) -> Iterator[Found]:
+            """Run a pass and count its frames."""
+            for found in self.results(each):
+                on_frame()
+                yield found
+
+        return followed(self.annotations, self.video, counted, self.combined)
+
+    @abstractmethod
+    def results(self, each: Pass) -> Iterator[Found]:
+        """Yield the results of a pass for the objects that its prompt shows, from its prompt's frame."""
+
+    @abstractmethod
+    def combined(self, t: int, found: Mapping[Pass, Found]) -> Any:
+        """Return the results of all objects in frame `t`, from those of the passes that cover it."""
+
+    def frames(self, each: Pass) -> Iterator[Tensor]:
+        """Iterate over the frames of a pass, in its order."""
+        frames = self.video.forwards(each.frame) if each.step > 0 else self.video.backwards(each.frame)
+        return islice(frames, each.length())
+
+    def rows(self, each: Pass) -> NDArray[np.float64]:
+        """Return the numbers of the objects that a prompt shows."""
+        prompt = self.annotations.prompts[each.frame]
+        is_shown = [name in prompt.shown for name in prompt.objects]
+        rows: NDArray[np.float64] = prompt.labels[is_shown]
+        return rows
+
+
+@dataclass(frozen=True)
+class MaskFollower(Follower):
+    """Masks by label propagation: results are ids `(H, W)` uint8.
+
+    Attributes:
+        encoder: the network under its protocol.
+        seen: (H, W) of the frames as the network sees them.
+        propagator: `LabelPropagator`, or a rule of a user's.
+    """
+
+    encoder: FrameEncoder
+    seen: Size
+    propagator: Propagator
+
+    def results(self, each: Pass) -> Iterator[Found]:
+        """Yield ids and soft labels."""
+        prompt = self.annotations.prompts[each.frame]
+        coding = self._coding(prompt.shown)
+        annotated = first_only(self.frames(each), torch.from_numpy(prompt.labels))
+        for t, tracked in enumerate(follow_labels(annotated, coding, self.propagator)):
+            if t == 0 and each.step > 0:  # the backward pass has the same cells
+                has_cells = tracked.labels[1:].flatten(1).any(1).tolist()
+                too_small = [str(number) for number, has in zip(coding.objects, has_cells, strict=True) if not has]
+                if too_small:
+                    cells = f"feature cells of {self.encoder.protocol.feature_stride} px"
+                    text = f"object {', '.join(too_small)} is too small for {cells} and is not followed"
+                    warnings.warn(text, stacklevel=2)
+            yield Found(tracked.frame, tracked.decoded, tracked.labels)
+
+    def combined(self, t: int, found: Mapping[Pass, Found]) -> Tensor:
+        """Decode the blended labels; objects of a prompt of this frame have their given mask."""
+        ids = torch.zeros(self.size, dtype=torch.uint8)
+        prompt: Any = self.annotations.prompts.get(t)
+        keeps_given = prompt is not None and self.encoder.protocol.first_frame != "decoded"
+        if found:
+            labels = blended_labels(self.annotations, t, found)
+            if keeps_given:
+                is_named = [name in prompt.objects for name in self.annotations.objects]
+                labels[1:][is_named] = 0
+            ids = self._coding(self.annotations.objects).decode(1, labels, None)
+        if not keeps_given:
+            return ids
+        given = torch.from_numpy(prompt.labels)
+        return torch.where(given > 0, given, ids)
+
+    def _coding(self, objects: tuple[Any, ...]) -> MaskCoding:
+        """Return the coding of objects that start in the first frame of a pass."""
+        return MaskCoding(self.encoder, self.size, self.seen, dict.fromkeys(objects, 0))
+
+
+@dataclass(frozen=True)
+class PointFollower(Follower):
+    """Points by heat-maps: results are x, y, score `(K, 3)`."""
+
+    encoder: FrameEncoder
+    seen: Size
+    propagator: Propagator
+
+    def results(self, each: Pass) -> Iterator[Found]:
+        """Yield the peaks of the heat-maps, and their heights relative to the first."""
+        annotated = first_only(self.frames(each), torch.from_numpy(self.rows(each)))
+        coding = PointCoding(self.encoder, self.size, self.seen)
+        first_peaks = None
+        for tracked in follow_labels(annotated, coding, self.propagator):
+            peaks = tracked.labels.flatten(1).amax(1)
+            points = tracked.decoded.double()
+            if first_peaks is None:
+                first_peaks = peaks.clamp_min(1e-12)  # a point outside the picture has no peak to divide by
+            else:
+                points[peaks <= 0] = torch.nan
+            scores = (peaks / first_peaks).double()
+            yield Found(tracked.frame, torch.cat([points, scores[:, None]], dim=1))
+
+    def combined(self, t: int, found: Mapping[Pass, Found]) -> Tensor:
+        """Blend places and scores."""
+        return torch.from_numpy(blended_numbers(self.annotations, 3, t, found))
+
+
+@dataclass(frozen=True)
+class QueryFollower(Follower):
+    """Points by a point protocol: results are x, y, similarity, occluded (0 or 1) `(K, 4)`.
+
+    Raises:
+        ValueError: for a video that is read only once.
+    """
+
+    encoder: FrameEncoder
+    seen: Size
+
+    def __post_init__(self) -> None:
+        if self.video.is_read_once:
+            name = self.encoder.protocol.name
+            raise ValueError(f"point protocol {name!r} reads a video several times: give a file, a folder or a list")
+
+    @cached_property
+    def _count(self) -> int:
+        """Number of frames of the video."""
+        return sum(1 for _ in self.video.forwards())
+
+    def results(self, each: Pass) -> Iterator[Found]:
+        """Track the points of a prompt, then yield the frames with them."""
+        scale = torch.tensor(self.size[::-1], dtype=torch.float64) / self.encoder.protocol.scored_size
+        in_raster = (torch.from_numpy(self.rows(each)) + 0.5) / scale  # the centre of the first pixel is 0 in a prompt
+        first_frame = torch.zeros((len(in_raster), 1), dtype=torch.float64)
+        queries = torch.cat([first_frame, in_raster.flip(1)], dim=1)
+        count = each.length(self._count)
+        assert count is not None
+
+        def frames_from(first: int) -> Iterator[Tensor]:
+            """Read the frames of the pass from its frame `first` on, reduced."""
+            moved = each._replace(frame=each.frame + each.step * first)
+            return map(partial(reduced_frame, size=self.seen), self.frames(moved))
+
+        tracks = follow_points(self.encoder, frames_from, count, self.seen, queries.numpy())
+        positions = tracks.points * scale - 0.5
+        for t, frame in enumerate(self.frames(each)):
+            x, y = positions[:, t].T
+            yield Found(frame, torch.stack([x, y, tracks.similarity[:, t], tracks.occluded[:, t]], dim=1))
+
+    def combined(self, t: int, found: Mapping[Pass, Found]) -> Tensor:
+        """Blend places and similarities; a point is hidden if it is in the nearer frame's pass."""
+        numbers = blended_numbers(self.annotations, 4, t, found)
+        numbers[:, 3] = numbers[:, 3].round()
+        return torch.from_numpy(numbers)
+
+
+@dataclass(frozen=True)
+class BoxFollower(Follower):
+    """Boxes by SiamFC: results are left, top, width, height, response `(N, 5)`.
+
+    Raises:
+        ValueError: for a video encoder.
+    """
+
+    extractor: Any
+    protocol: TrackingProtocol
+
+    def __post_init__(self) -> None:
+        SiamFCTracker(self.extractor, self.protocol)
+
+    def results(self, each: Pass) -> Iterator[Found]:
+        """Yield the boxes of a tracker of the pass's own."""
+        tracker = SiamFCTracker(self.extractor, self.protocol)
+        first_pixel = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one, a prompt from zero
+        for frame, boxes in tracker.track(self.frames(each), self.rows(each) + first_pixel):
+            responses = [track.response for track in tracker.tracks]
+            yield Found(frame, np.column_stack([boxes - first_pixel, responses]))
+
+    def combined(self, t: int, found: Mapping[Pass, Found]) -> NDArray[np.float64]:
+        """Blend the boxes and their responses."""
+        return blended_numbers(self.annotations, 5, t, found)
