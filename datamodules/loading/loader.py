@@ -17,6 +17,8 @@ from .clips import Key
 from .sampling import seeded_generator
 
 BatchT = TypeVar("BatchT")
+LOOK = 5.0
+"""Seconds between two looks at the workers, of which one may have been killed."""
 
 
 # The samplers are torch's `DistributedSampler`, because Lightning replaces any other sampler on several ranks. That
@@ -196,10 +198,13 @@ class ResumableLoader(DataLoader[BatchT]):
         self.place = (epoch, taken)
         self.sampler.first_batch = taken
         began = time.perf_counter()
+        patience = self.timeout
+        self.timeout = min(patience, LOOK)  # torch looks at its workers when this time is over
         with without_main():
             batches = super().__iter__()
+        self.timeout = patience
         try:
-            for batch in batches:
+            for batch in _patiently(batches, patience):
                 self.waited += time.perf_counter() - began
                 taken += 1
                 self.place = (epoch, taken)
@@ -210,3 +215,30 @@ class ResumableLoader(DataLoader[BatchT]):
                 raise
             ways_out = "give the container more (--shm-size 8g), or lower data.num_workers"
             raise DataError(f"/dev/shm is full of batches: {ways_out}, and resume: vidcorr resume") from error
+
+
+def _patiently(batches: Iterator[BatchT], patience: float) -> Iterator[BatchT]:
+    """Yield batches; wait for each as often as torch says that its short time is over, until `patience` is.
+
+    Args:
+        batches: of torch's loader, from which a batch may be asked for again.
+        patience: seconds; 0: torch waits without an end.
+
+    Raises:
+        RuntimeError: for a worker that has ended, or after `patience`.
+    """
+    while True:
+        began = time.monotonic()
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if "DataLoader timed out" not in str(error):
+                    raise
+                if time.monotonic() - began >= patience:
+                    raise RuntimeError(f"DataLoader timed out after {patience:g} seconds") from error
+            else:
+                break
+        yield batch

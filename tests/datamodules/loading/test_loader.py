@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from tests.helpers.echo import Echo
+from tests.helpers.echo import Echo, Harmed
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from vidcorr.datamodules.base import SampledDataModule
@@ -22,6 +22,7 @@ from vidcorr.datamodules.loading import clips
 from vidcorr.datamodules.loading.clips import ReplacingDataset
 from vidcorr.datamodules.loading.loader import ClipSampler, FixedSampler, ResumableLoader
 from vidcorr.videos.files import DataError
+from vidcorr.videos.processes import server_context
 
 
 def make(length=50, batch_size=4, workers=0, **arguments):
@@ -113,6 +114,22 @@ def test_the_loader_of_a_datamodule(monkeypatch):
     for cores, workers in ((3, 3), (12, 8)):
         monkeypatch.setattr("vidcorr.datamodules.base.usable_cores", lambda cores=cores: cores)
         assert SampledDataModule("source", 4, None, 0).num_workers == workers
+
+
+def test_a_killed_worker_is_named_long_before_a_slow_one_counts_as_hanging(monkeypatch):
+    monkeypatch.setattr("vidcorr.datamodules.loading.loader.LOOK", 0.1)
+
+    def keys(patience, kills):
+        dataset = Harmed(6, kills)
+        arguments = {"timeout": patience, "multiprocessing_context": server_context(), "num_workers": 1}
+        loader = ResumableLoader(dataset, 2, sampler=FixedSampler(dataset), **arguments)
+        found = [batch["key"].tolist() for batch in loader]
+        assert loader.timeout == patience
+        return found
+
+    assert len(keys(3600, kills=False)) == 3  # five looks later
+    refused(RuntimeError, "exited unexpectedly", keys, 3600, kills=True)
+    refused(RuntimeError, "DataLoader timed out after 0.2 seconds", keys, 0.2, kills=False)
 
 
 def test_a_loader_counts_its_batches_and_the_seconds_of_waiting_for_them(monkeypatch):
