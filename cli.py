@@ -333,16 +333,19 @@ class VidcorrCLI(LightningCLI):
             torch.distributed.destroy_process_group()
 
     def _print_end(self, folder: Path) -> None:
-        """Print the last page of a benchmark, and the command that measures the checkpoint of a training."""
+        """Print the last page of a benchmark, the checkpoint of a training, and the command that measures it."""
         benchmarks = benchmarks_among(self.trainer)
         pages = [benchmark.folder / "report.html" for benchmark in benchmarks if benchmark.folder is not None]
         if pages:
             print(f"report: {pages[-1]}")
         saved = best_of_run(self.trainer)
-        if saved and benchmarks:
-            config = folder / "config.yaml"  # it holds the benchmarks
-            line = shlex.join(["vidcorr", "validate", "--config", str(config), "--ckpt_path", saved])
-            print("next:", f"cd {shlex.quote(os.getcwd())} && {line}")  # paths in the config may begin here
+        if not saved:
+            return
+        words = ["vidcorr", "validate", "--config", str(folder / "config.yaml"), "--ckpt_path", saved]
+        if not benchmarks:
+            print(f"checkpoint: {saved}")
+            words += ["--on", "davis=/data/DAVIS"]
+        print("next:", f"cd {shlex.quote(os.getcwd())} && {shlex.join(words)}")  # paths in the config may begin here
 
 
 def with_flag(message: str, words: Sequence[str]) -> str:

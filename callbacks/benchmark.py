@@ -430,6 +430,15 @@ class BestCheckpoint(ModelCheckpoint):
         is_elsewhere = not here.is_file() and Path(path).is_file()
         return path if is_elsewhere else str(here)
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remove the best checkpoints of a run that begins again in its folder: it knows nothing of their scores."""
+        super().on_train_start(trainer, pl_module)
+        run = run_of(trainer)
+        if trainer.is_global_zero and run is not None and run.begins_again:
+            for stale in Path(str(self.dirpath)).glob("best-epoch=*.ckpt"):
+                if run.folder in stale.parents:
+                    stale.unlink()
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if the benchmark has scored the present step, and its score is among the best."""
         if trainer.state.fn == "fit" and self.monitor in self._benchmark.history.get(trainer.global_step, {}):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 from pytorch_lightning.utilities import rank_zero_info
 
 from vidcorr.benchmarks.ranks import Ranks
@@ -99,6 +99,9 @@ class LastCheckpoint(ModelCheckpoint):
         rank_zero_info(f"resuming from {trainer.ckpt_path}: {written}")
         loops.complete_epoch(checkpoint)
         loops.restore_early(trainer, checkpoint)
+        for timer in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(timer, Timer):  # `max_time` is a job's: the next job has it anew
+                checkpoint["callbacks"].pop(timer.state_key, None)
         path = Path(str(trainer.ckpt_path)).resolve()
         is_here = str(path.parent) == self.dirpath and path.name.startswith(self.CHECKPOINT_NAME_LAST)
         if not branches(trainer, checkpoint) and is_here:

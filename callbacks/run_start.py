@@ -55,7 +55,7 @@ class RunStart(SaveConfigCallback):
 
     def _hide_if_again(self, trainer: pl.Trainer) -> None:
         """Hide all steps, if the run goes on without a checkpoint."""
-        if self.run.goes_on_in is not None and self.run.record.resumed is None:
+        if self.run.begins_again:
             hide_logs(trainer, 0, {})
 
     def _write(self, trainer: pl.Trainer) -> None:

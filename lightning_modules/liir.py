@@ -1,7 +1,7 @@
 """Liir: reconstruct a frame from similar cells of another frame, with cells of other videos as negatives."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict
 from functools import partial
@@ -127,18 +127,32 @@ class Liir(MomentumMethod, CorrespondenceModule):
         """Compute the objective with a or b dropped at random, equal on all ranks; in validation the mean of both.
 
         Raises:
-            ValueError: for clips of a single frame.
+            ValueError: for clips of a single frame, or in training of a size that the bank does not hold.
         """
         frames = batch["clip"].shape[1]
         if frames < 2:
             raise ValueError(f"clips of {frames} frame: Liir needs a query and at least one reference; set data.frames")
         if self.training:
+            self._require_size_of_bank(batch["clip"].shape[-2:])
             generator = self.generator()
             dropped = 1 + int(torch.randint(2, (), generator=generator))
             return self.objective(batch, dropped, generator)
         without_a = self.objective(batch, 1)
         without_b = self.objective(batch, 2)
         return {name: torch.stack([without_a[name], without_b[name]]).mean(0) for name in without_a}
+
+    def _require_size_of_bank(self, size: Sequence[int]) -> None:
+        """Raise ValueError if the bank holds maps of another size than frames have: before a first phase, not after."""
+        if self.bank is None or self.bank.kind == "shared":
+            return
+        cells = [math.ceil(side / 4) for side in size]
+        stored = list(self.bank.keys.shape[1:3])
+        if cells != stored:
+            height, width = size
+            remedy = f"set data.size to {4 * stored[0]}, or model.position_size to half the frames' side"
+            raise ValueError(
+                f"frames of {height} × {width} px do not fit a bank of {stored[0]} × {stored[1]} cells: {remedy}"
+            )
 
     def objective(self, batch: Batch, dropped: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Compute L_rec + λ L_compact (Eqs. 3, 5 and 8) with a channel dropped.

@@ -278,7 +278,11 @@ def test_a_run_ends_with_its_report_and_the_next_command(video_folder, davis_roo
     words = ["--config", str(tmp_path / "runs/version_0/config.yaml"), "--ckpt_path", str(best)]
     assert line == f"next: cd {tmp_path} && vidcorr validate {shlex.join(words)}"
     fit_one_step(video_folder, "runs")
-    assert capsys.readouterr().out == ""
+    last = tmp_path / "runs/version_1/checkpoints/last.ckpt"
+    named, line = capsys.readouterr().out.splitlines()
+    words = ["--config", str(tmp_path / "runs/version_1/config.yaml"), "--ckpt_path", str(last)]
+    assert named == f"checkpoint: {last}"
+    assert line == f"next: cd {tmp_path} && vidcorr validate {shlex.join(words)} --on davis=/data/DAVIS"
 
 
 def test_a_task_of_an_interactive_job_of_slurm_writes_all_files_of_a_run(video_folder, tmp_path, monkeypatch):
@@ -305,8 +309,13 @@ def test_a_run_that_begins_again_hides_what_it_logged_and_keeps_its_new_scores(
     board.finalize("success")
     (events,) = folder.glob("events*")
     events.rename(folder / "events.out.tfevents.1.before")  # TensorBoard reads files in the order of their names
+    stale = folder / "checkpoints/best-epoch=009-step=000009.ckpt"
+    stale.parent.mkdir()
+    stale.touch()
     Record.now(words).save(folder)
     main(["resume", str(folder)])
+    assert len([*stale.parent.glob("best-*.ckpt")]) == 1
+    assert not stale.exists()
     events = EventAccumulator(str(folder)).Reload()
     assert [event.step for event in events.Scalars("train/loss")] == [0, 1]
     scores = [event.step for event in events.Scalars("davis/J&F-Mean") if event.value >= 0]

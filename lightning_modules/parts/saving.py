@@ -20,6 +20,9 @@ from vidcorr.backbones.trust import NETWORK_ARGUMENTS, allow, import_path, witho
 
 from .batches import as_floats
 
+FORMAT = 1
+"""Number of the form of checkpoints; a training goes on from no other."""
+
 
 class SavedModule(pl.LightningModule):
     """Base of all modules of this project: checkpoints that are read as data, and features for benchmarks.
@@ -151,7 +154,8 @@ class SavedModule(pl.LightningModule):
         class_path = import_path(type(self))
         allow(class_path)  # this process runs the class, so the user has named it
         encoder = self.encoder_in_checkpoint()
-        checkpoint[METADATA_KEY] = {"class_path": class_path, "version": version("vidcorr"), "encoder": encoder}
+        facts = {"class_path": class_path, "version": version("vidcorr"), "format": FORMAT}
+        checkpoint[METADATA_KEY] = facts | {"encoder": encoder}
 
     @property
     def has_own_features(self) -> bool:
@@ -172,13 +176,17 @@ class SavedModule(pl.LightningModule):
         """Check that a checkpoint is ours and fits this module, load its weights, and describe them.
 
         Raises:
-            ValueError: if the checkpoint is of another project, or does not fit.
+            ValueError: if the checkpoint is of another project, or does not fit; in a fit, of another version.
 
         Warns:
             If it names another network: strides or padding may differ, although the weights fit.
         """
         source = str(self.trainer.ckpt_path or "the checkpoint")
         check_metadata(checkpoint, source)
+        written = checkpoint[METADATA_KEY].get("format", 0)
+        if self.trainer.state.fn == "fit" and written != FORMAT:
+            remedy = f"begin anew from its weights, --model.backbone {source}, without --ckpt_path"
+            raise ValueError(f"{source}: of another version of vidcorr, format {written} for {FORMAT}: {remedy}")
         saved = checkpoint.get("hyper_parameters", {})
         own = {**self.hparams, **self.rebuilt_by}
         for name in NETWORK_ARGUMENTS:

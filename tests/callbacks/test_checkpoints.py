@@ -10,6 +10,7 @@ import errno
 import io
 import os
 import shutil
+import time
 from collections import OrderedDict
 from datetime import timedelta
 from pathlib import Path
@@ -167,6 +168,14 @@ def test_a_run_that_ends_early_resumes_within_its_epoch(ending, options, tmp_pat
     once = [event for event in validated["whole"] if event not in validated["begun"]]
     assert validated["rest"] == once
     assert differences(content(tmp_path / "rest"), content(tmp_path / "whole")) == []
+
+
+def test_the_time_of_a_job_is_its_own(tmp_path):
+    """Each job of a chain trains, and says nothing of the time of the jobs before it."""
+    for steps, start in ((1, None), (2, "last"), (3, "last")):
+        wait = LambdaCallback(on_train_batch_end=lambda *_: time.sleep(0.6))
+        go("VFSSimSiam", tmp_path, 1, start, more=[wait], scored=False, max_time={"milliseconds": 500})
+        assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] == steps
 
 
 def test_another_batch_size_or_optimiser_is_refused(tmp_path, monkeypatch):

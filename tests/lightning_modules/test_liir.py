@@ -3,6 +3,7 @@
 Also tests `parts/negative_bank.py`, `parts/phases.py`.
 """
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -198,6 +199,16 @@ def test_clips_of_a_frame_and_accumulation_by_the_trainer_are_refused():
     refused(ValueError, "at least one reference", tiny_liir().step, {"clip": torch.rand(1, 1, 3, 16, 16)})
     trainer = quiet_trainer(max_epochs=1, accumulate_grad_batches=2)
     refused(ValueError, "set model.schedule.warmup_accumulation", trainer.fit, tiny_liir(), DataLoader(Clips(4, 2, 16)))
+
+
+@pytest.mark.parametrize("negatives", ["per_query", "same_place", "shared"])
+def test_frames_of_another_size_are_refused_in_the_first_step_not_after_the_first_phase(negatives):
+    module = tiny_liir(bank={"negatives": negatives}, schedule={"warmup_epochs": 1}, position_size=6)
+    fit = partial(quiet_trainer(max_epochs=2).fit, module, DataLoader(Clips(4, 2, 16), 2))
+    if negatives == "shared":  # it stores cells
+        fit()
+    else:
+        refused(ValueError, "16 × 16 px do not fit a bank of 3 × 3 cells: set data.size to 12, or model.posi", fit)
 
 
 def test_training_drops_one_channel_a_batch():

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 from annotated_types import MinLen
 from pydantic import ValidationError
 
-from ..results.checked import Exact, Items, Json, mistakes_of
+from ..results.checked import Exact, Items, Json, mistakes_of, of_other_format
 from ..results.folder_lock import FolderInUse, FolderLock
 from ..videos.digests import text_digest
 from ..videos.files import write_atomically
@@ -33,6 +33,8 @@ ROOT = "runs"
 """Default of `trainer.default_root_dir`."""
 FILE = "run.json"
 """File in the folder of a run."""
+FORMAT = 1
+"""Number of the form of `run.json`; another is not read."""
 CONFIG = "config.yaml"
 """Its configuration, written once the run begins."""
 FOLDERS_OF_A_RUN = ("benchmarks", "checkpoints", "pictures")
@@ -112,8 +114,10 @@ class Record(Exact):
         checkpoints: folder of its `last.ckpt`; a relative path begins in the folder of the run.
         resumed: checkpoint from which its newest start resumed, or None.
         earlier: these fields at each earlier start, the first start first.
+        format: `FORMAT`.
     """
 
+    format: int
     id: str
     words: Annotated[Items[str], MinLen(1)]
     folder: str
@@ -134,6 +138,7 @@ class Record(Exact):
     def now(cls, words: Sequence[str]) -> Record:
         """Return the record of a run that begins now, in this process and working directory."""
         return cls(
+            format=FORMAT,
             id=uuid.uuid4().hex,
             words=tuple(words),
             folder=os.getcwd(),
@@ -149,13 +154,18 @@ class Record(Exact):
         """Read the record in a folder.
 
         Raises:
-            ValueError: if `run.json` has other fields or values.
+            ValueError: if `run.json` is of another version, or has other fields or values.
             OSError: if it cannot be read.
         """
+        file = folder / FILE
+        content = file.read_bytes()
+        of_other = of_other_format(content, FORMAT)
+        if of_other:
+            raise ValueError(f"{file}: {of_other}")
         try:
-            return cls.model_validate_json((folder / FILE).read_bytes())
+            return cls.model_validate_json(content)
         except ValidationError as error:
-            raise ValueError(f"{folder / FILE}: {mistakes_of(error)}") from error
+            raise ValueError(f"{file}: {mistakes_of(error)}") from error
 
     def changed(self, **fields: Any) -> Record:
         """Return the record with other values of some fields."""
@@ -224,6 +234,11 @@ class Run:
             if checkpoint is not None:
                 self.words.append(f"--ckpt_path={checkpoint}")
         self.words += more
+
+    @property
+    def begins_again(self) -> bool:
+        """True for a run that goes on in its folder without a checkpoint."""
+        return self.goes_on_in is not None and self.record.resumed is None
 
     def choose_checkpoint(self, config: Any) -> str | None:
         """Return the checkpoint that the run loads; record its length, its training, and where it begins.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
@@ -45,6 +46,18 @@ Facts = Annotated[Json, BeforeValidator(plain)]
 Item = TypeVar("Item")
 Items = Annotated[Sequence[Item], AfterValidator(tuple)]
 """A tuple, also of a list, so that equal results are equal."""
+
+
+def of_other_format(content: str | bytes, wanted: int) -> str:
+    """Return the sentence for a JSON file that a version with another format wrote; "" for one that is damaged."""
+    try:
+        found = json.loads(content).get("format", 0)
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+    if found == wanted:
+        return ""
+    age = "a newer" if isinstance(found, int) and found > wanted else "an older"
+    return f"written by {age} version of vidcorr: its format is {found}, this version reads {wanted}"
 
 
 class Exact(BaseModel):

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from ..description import Input as Input, Network as Network
 from ..metrics.declared import Score as Score
 from ..videos.files import DataError, write_atomically
-from .checked import Exact, Facts, Items, Json, Number, Value, mistakes_of, plain
+from .checked import Exact, Facts, Items, Json, Number, Value, mistakes_of, of_other_format, plain
 from .csv_files import csv_of_records
 from .formats import bracketed, grid, listed, one_line, shown
 from .provenance import Provenance
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ..protocols import EvaluationProtocol
 
 RESULTS_FILE = "results.json"
+FORMAT = 1
+"""Number of the form of results.json; another is not read."""
 
 
 class ProtocolFacts(Exact):
@@ -166,6 +168,7 @@ class Result(Exact):
             declared is a fraction of which more is better.
         doubts: sentences on what is doubtful about the scores, which stand beside them.
         provenance: date, command, machine and versions.
+        format: `FORMAT`.
 
     Raises:
         ValueError: for a value of the wrong type; pydantic's `ValidationError`.
@@ -189,6 +192,7 @@ class Result(Exact):
     doubts: Items[str] = ()
     provenance: Provenance = Field(default_factory=Provenance)
     rows: Items[Row] = ()
+    format: int = FORMAT
 
     def __repr__(self) -> str:
         """Return benchmark, network and main scores with their intervals, in a line."""
@@ -236,12 +240,16 @@ class Result(Exact):
 
         Raises:
             OSError: if the file cannot be read.
-            ValueError: if the file is not a result, or is damaged; the message names the file and the field.
+            ValueError: if the file is not a result, of another version, or damaged; the message names file and field.
         """
         path = Path(path)
         file = path if path.name == RESULTS_FILE else path / RESULTS_FILE
+        content = file.read_bytes()
+        of_other = of_other_format(content, FORMAT)
+        if of_other:
+            raise ValueError(f"{file}: {of_other}")
         try:
-            return cls.model_validate(json.loads(file.read_text("utf-8")))
+            return cls.model_validate(json.loads(content.decode("utf-8")))
         except (ValueError, RecursionError) as error:
             mistake = mistakes_of(error) if isinstance(error, ValidationError) else error
             raise ValueError(f"{file}: is not a results.json of a benchmark, or damaged ({mistake})") from error

@@ -19,8 +19,11 @@ from jsonargparse import Namespace
 
 from tests.helpers.refusal import refused
 from tests.helpers.stops import in_slurm
+from tests.helpers.training import fit_in
 from tests.helpers.words import TINY, clips, flags, refusal
+from vidcorr import Result
 from vidcorr.backbones import trust
+from vidcorr.callbacks import LastCheckpoint
 from vidcorr.cli import main
 from vidcorr.commands import run_command
 from vidcorr.commands.resume import find_run, from_here
@@ -35,6 +38,7 @@ from vidcorr.experiments.runs import (
     runs_below,
 )
 from vidcorr.results.folder_lock import FolderLock
+from vidcorr.results.result import Network
 
 
 def written(path, *words, **fields):
@@ -250,6 +254,28 @@ def test_a_damaged_run_is_named_and_left_out(tmp_path, monkeypatch, caplog):
         named = [message.startswith(f"vidcorr: left out: {damaged.resolve() / FILE}: ") for message in caplog.messages]
         assert named == [True, True]
         assert f"{FILE}: " in refusal("resume", damaged)
+
+
+def test_a_file_of_another_version_is_answered_in_one_line(tmp_path):
+    """A run, a result, and a checkpoint that a training is to go on from."""
+    folder = written(tmp_path, "fit")
+    Result(benchmark="davis", network=Network(name="a"), scores={}).save(folder)
+    for file, read in ((FILE, Record.read), ("results.json", Result.load)):
+        read(folder)
+        content = json.loads((folder / file).read_text())
+        del content["format"]
+        for format, age in ((None, "an older"), (0, "an older"), (99, "a newer")):
+            more = {} if format is None else {"format": format}
+            (folder / file).write_text(json.dumps(content | more))
+            refused(ValueError, f"{file}: written by {age} version of vidcorr: its format is", read, folder)
+    checkpoint = tmp_path / "last.ckpt"
+    fit_in(tmp_path, LastCheckpoint(dirpath=tmp_path))
+    content = torch.load(checkpoint, weights_only=True)
+    del content["vidcorr"]["format"]
+    del content["epoch"]
+    torch.save(content, checkpoint)
+    line = r"last\.ckpt: of another version of vidcorr, format 0 for 1: begin anew from its weights, --model.backbone"
+    refused(ValueError, line, fit_in, tmp_path, LastCheckpoint(dirpath=tmp_path), ckpt_path=checkpoint)
 
 
 def test_resume_prints_the_words_and_runs_them(tmp_path, monkeypatch, caplog):
