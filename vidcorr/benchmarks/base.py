@@ -5,7 +5,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain, pairwise
 from operator import attrgetter
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import nn
 from .. import signals
 from ..backbones import Encoder, EncoderSpec, load, weights_digest
 from ..backbones.extractor import eval_mode
+from ..datasets.records import content_digest
 from ..functional.device import random_state_kept
 from ..functional.propagation.propagate import LabelPropagator, under_rule
 from ..metrics.declared import Score
@@ -35,6 +36,7 @@ from ..results.result import (
     require_writable,
 )
 from ..tracking.frame_encoder import FrameEncoder
+from ..videos.digests import file_digest
 from ..videos.files import DataError, require_at_least
 from .network import NetworkLike, view_for
 from .output import Output
@@ -68,8 +70,8 @@ class Benchmark(ABC):
         pooled: a score is not the mean of the values of the rows, but a ratio of sums, or a mean over groups of rows.
             Its interval then comes from the scores without each sequence in turn.
         conditions: fact → its words in tables, `{}` for the value: what comparable scores share besides the protocol.
-            A value that is None, empty or False is left out. A subclass with a `read` of its own states none of its
-            base's, unless it repeats them: `conditions = Base.conditions`.
+            A value that is None, empty or False is left out. A subclass with a name or a `read` of its own states none
+            of its base's, unless it repeats them: `conditions = Base.conditions`.
         unit: what the sequences are, in words.
 
     Raises:
@@ -90,10 +92,10 @@ class Benchmark(ABC):
     stride: int | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Let a class that reads its own data state its own conditions, none by default: those of its base differ."""
+        """Let a class of other data state its own conditions, none by default: those of its base differ."""
         super().__init_subclass__(**options)
         own = vars(cls)
-        if "read" in own or "read_pairs" in own:
+        if {"name", "read", "read_pairs"} & own.keys():
             cls.conditions = own.get("conditions", {})
 
     def __post_init__(self) -> None:
@@ -205,6 +207,12 @@ class Benchmark(ABC):
     def sequences(self) -> Sequence[Any]:
         """The sequences of a run, read once."""
         return self.read()[: self.limit_sequences]
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Name of a sequence → digest of its data, which tells results on other data of the same names apart."""
+        digest_of = cache(file_digest)
+        return {sequence.name: content_digest(sequence, digest_of) for sequence in self.sequences}
 
     def evaluate(
         self,
@@ -323,6 +331,7 @@ class Benchmark(ABC):
             stage=setup,
             rows=rows,
             sequences=[sequence.name for sequence in self.sequences],
+            digests=self.digests,
             conditions=conditions,
             limit_sequences=self.limit_sequences,
             data=data,

@@ -1,13 +1,16 @@
 """Videos as lists of images, decoded on demand, and videos with masks; a reader's file has the others."""
 
-from collections.abc import Generator, Iterable, Mapping
+import hashlib
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..videos.digests import file_digest, text_digest
 from ..videos.files import DataError, plain_name
 from ..videos.images import read_ahead, read_image
 from ..videos.mask_folder import MaskFolder
@@ -139,6 +142,42 @@ class MaskSequence(FrameSequence):
     def annotation(self, t: int) -> Path:
         """Return the file that messages about the mask of frame `t` name."""
         return self.frames[t] if self.masks is None else self.masks.get(t, self.frames[t])
+
+
+def content_digest(record: object, digest_of: Callable[[Path], str] = file_digest) -> str:
+    """Digest the data of a sequence: equal for the same data in another folder, in any version of this code.
+
+    Annotations count by the bytes of their files, or by the numbers that were read; a video's first frame by its bytes,
+    the others by their sizes in bytes; all by the names of their files.
+
+    Args:
+        record: the sequence, with records of its own at any depth.
+        digest_of: digest of a file, for many sequences a cached one.
+
+    Raises:
+        OSError: if a file cannot be read.
+    """
+    found: list[str] = []
+
+    def add(value: Any) -> None:
+        """Add the files and arrays of a value."""
+        if isinstance(value, Path):
+            found.append(f"{value.name} {digest_of(value)}")
+        elif isinstance(value, np.ndarray):
+            found.append(f"{value.dtype} {value.shape} {hashlib.sha256(value.tobytes()).hexdigest()}")
+        elif isinstance(value, Mapping):
+            add(list(value.values()))
+        elif isinstance(value, list | tuple):
+            for item in value:
+                add(item)
+        elif hasattr(value, "__dict__") and not callable(value):
+            for name, item in vars(value).items():
+                add(item if name not in FRAME_FIELDS else item[:1])
+                if name in FRAME_FIELDS:
+                    found.extend(f"{file.name} {file.stat().st_size}" for file in item)
+
+    add(record)
+    return text_digest("\n".join(sorted(found)), 8)
 
 
 def require_files(paths: Iterable[Path], about: str) -> None:

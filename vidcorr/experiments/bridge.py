@@ -161,8 +161,13 @@ class Bridge:
 
 
 def changed_cell(after: Result, before: Result, score: str) -> Cell:
-    """Return the cell of a result with its difference from another one, tested if both have values by sequence."""
+    """Return the cell of a result with its difference from another one, tested if both have values by sequence.
+
+    A result on other data has no difference.
+    """
     cell = Cell((ScoreRecord(after, score),)).paired_with(Cell((ScoreRecord(before, score),)))
+    if after.data_digest != before.data_digest:
+        return cell
     change = after.scores[score] - before.scores[score]
     paired = cell.difference or Difference(change)
     return replace(cell, difference=paired._replace(mean=change))  # to the last digit, so that steps sum to the whole

@@ -55,7 +55,7 @@ def figure(results: Sequence[str | Path], on: str, sequences: Sequence[str] = ()
     if not names:
         evaluated = set.intersection(*(set(result.sequences) for *_, result in rows))
         names = [name for name, sequence in by_name.items() if sequence.video in evaluated][:SHOWN]
-    return draw_rows([_block(by_name[name], rows, frames) for name in names])
+    return draw_rows([_block(by_name[name], benchmark.digests[name], rows, frames) for name in names])
 
 
 def _rows(results: Sequence[str | Path], data_set: str) -> list[tuple[str, Path, Result]]:
@@ -74,7 +74,9 @@ def _rows(results: Sequence[str | Path], data_set: str) -> list[tuple[str, Path,
     return rows
 
 
-def _block(sequence: MaskSequence, rows: Sequence[tuple[str, Path, Result]], frames: Sequence[int]) -> Block:
+def _block(
+    sequence: MaskSequence, digest: str, rows: Sequence[tuple[str, Path, Result]], frames: Sequence[int]
+) -> Block:
     """Draw a sequence: its frames with the masks of each result, then with the truth where the data have it."""
     for t in frames:
         if not 0 <= t < sequence.num_frames:
@@ -83,6 +85,8 @@ def _block(sequence: MaskSequence, rows: Sequence[tuple[str, Path, Result]], fra
     columns = frames or [predicted[index] for index in evenly_spaced(len(predicted), COLUMNS)]
     lines = []
     for name, folder, result in rows:
+        if result.digests.get(sequence.name, digest) != digest:
+            raise DataError(f"{folder}: its {sequence.name} has other frames or annotations than the data of --on")
         pictures = []
         for t in columns:
             file = folder / "predictions" / mask_file(sequence, t)

@@ -40,6 +40,22 @@ def sentences_on_units(records: Iterable[ScoreRecord]) -> list[str]:
     return [f"{key} is in {unit}" for key, unit in units.items()]
 
 
+def sentences_on_data(records: Iterable[ScoreRecord]) -> list[str]:
+    """Return a sentence for each benchmark whose results are of different data under its name."""
+    rows_of: dict[str, dict[str, dict[str, None]]] = {}  # benchmark → digest of data → names of rows
+    for record in records:
+        of_benchmark = rows_of.setdefault(record.result.data_set, {})
+        of_benchmark.setdefault(record.column.data or "not recorded", {})[record.name] = None
+    sentences = []
+    for benchmark, of_data in rows_of.items():
+        if len(of_data) > 1:
+            texts = [f"{listed(list(names))} (data {digest})" for digest, names in of_data.items()]
+            sentences.append(
+                f"Rows of {benchmark} have other frames or annotations and are not compared: {', '.join(texts)}"
+            )
+    return sentences
+
+
 def doubts(records: Iterable[ScoreRecord]) -> list[str]:
     """Return what is doubtful about results, each with its row and benchmark."""
     found: dict[str, None] = {}

@@ -98,9 +98,10 @@ class Cell:
         return self.paired_with(base)
 
     def paired_with(self, base: "Cell") -> "Cell":
-        """Return the cell with its difference from another one, paired by sequence; none if sequences differ."""
+        """Return the cell with its difference from another one, paired by sequence; none if sequences or data differ."""
         found = None
-        if self.runs and base.runs:
+        data = {record.column.data for record in (*self.records, *base.records)}
+        if self.runs and base.runs and len(data) == 1:
             found = difference(self.runs, base.runs, (self.trained, base.trained))
         return replace(self, difference=found)
 

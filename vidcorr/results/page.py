@@ -40,7 +40,8 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     result = result or Result.load(folder)
     main = result.main_scores()
     content: Json = {
-        "result": result.model_dump(exclude={"rows", "without"}),
+        "result": result.model_dump(exclude={"rows", "without", "digests"}),
+        "digest": result.data_digest,
         "network": str(result.network),
         "command": shlex.join(result.provenance.command),
         "main": main,

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from glob import glob
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ class Column(NamedTuple):
         conditions: conditions of the benchmark, in words.
         protocol: digest of the protocol without these fields.
         names: digest of the names of sequences and objects; empty if the result has no rows.
+        data: digest of frames and annotations; empty if the result does not know it.
         published: the numbers are printed ones, beside measured scores.
     """
 
@@ -34,6 +36,7 @@ class Column(NamedTuple):
     conditions: str = ""
     protocol: str = ""
     names: str = ""
+    data: str = ""
     published: bool = False
 
     @property
@@ -121,7 +124,19 @@ class ScoreRecord:
         conditions = ", ".join(result.conditions)
         names = " ".join(sorted({row.name for row in result.rows}))
         digest = text_digest(names, 8) if names else ""
-        return Column(result.data_set, self.key, protocol.shared_name, conditions, protocol.shared, digest)
+        return Column(
+            benchmark=result.data_set,
+            score=self.key,
+            by=protocol.shared_name,
+            conditions=conditions,
+            protocol=protocol.shared,
+            names=digest,
+            data=result.data_digest,
+        )
+
+
+TOLD_APART = {"protocol": attrgetter("protocol"), "sequences": attrgetter("names"), "data": attrgetter("data")}
+"""What may differ between columns of one title, in words → its digest."""
 
 
 def records_of(result: Result, scores: Iterable[str], row: str = "", place: Path = Path()) -> list[ScoreRecord]:
@@ -137,16 +152,17 @@ def records_of(result: Result, scores: Iterable[str], row: str = "", place: Path
 
 
 def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
-    """Return column → the column with a title of its own: columns of one title get their digests as conditions too."""
-    digests: dict[str, set[tuple[str, str]]] = {}
+    """Return column → the column with a title of its own: the digests that tell columns of one title apart are added."""
+    of_title: dict[str, list[Column]] = {}
     for column in columns:
-        digests.setdefault(column.title, set()).add((column.protocol, column.names))
+        of_title.setdefault(column.title, []).append(column)
     unique = {}
     for column in columns:
-        conditions = column.conditions
-        if len(digests[column.title]) > 1:
-            conditions = " ".join(filter(None, (conditions, column.protocol, column.names)))
-        unique[column] = column._replace(conditions=conditions)
+        told = [column.conditions]
+        for kind, digest_of in TOLD_APART.items():
+            if len({digest_of(other) for other in of_title[column.title]}) > 1:
+                told.append(f"{kind} {digest_of(column) or 'not recorded'}")
+        unique[column] = column._replace(conditions=", ".join(filter(None, told)))
     return unique
 
 

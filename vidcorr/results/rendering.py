@@ -200,6 +200,7 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
         sentences += _about_tests(table, intervals)
         if not table.caption:
             sentences += captions.sentences_on_protocols(table.records)
+    sentences += captions.sentences_on_data(table.records)
     sentences += captions.doubts(table.records)
     return [f"{one_line(sentence)}." for sentence in (*sentences, *table.notes)]
 

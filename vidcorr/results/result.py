@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from ..description import Input as Input, Network as Network
 from ..metrics.declared import Score as Score
+from ..videos.digests import text_digest
 from ..videos.files import DataError, write_atomically
 from .checked import Exact, Facts, Items, Json, Number, Value, mistakes_of, of_other_format, plain
 from .csv_files import csv_of_records
@@ -156,6 +157,8 @@ class Result(Exact):
         stage: feature map, input and protocol.
         rows: values of the sequences, or of their objects.
         sequences: names of the evaluated sequences.
+        digests: name of a sequence → digest of its frames and annotations; empty for a result without data on disk.
+            Scores with other digests are not compared.
         conditions: what comparable scores share besides the protocol, in words: split, number of sequences, …
         limit_sequences: limit on the number of sequences, if set.
         data: other facts that the scores depend on: year, split, rules, …
@@ -180,6 +183,7 @@ class Result(Exact):
     without: dict[str, dict[str, Number]] = Field(default={})
     stage: Setup = Setup()
     sequences: Items[str] = ()
+    digests: dict[str, str] = Field(default={})
     conditions: Items[str] = ()
     limit_sequences: int | None = None
     data: Facts = Field(default={})
@@ -264,6 +268,12 @@ class Result(Exact):
     def data_set(self) -> str:
         """Name of the data: the part of the benchmark's name before a slash, `davis` of `davis/res3`."""
         return self.benchmark.partition("/")[0]
+
+    @property
+    def data_digest(self) -> str:
+        """Digest of the data of all sequences; empty without digests."""
+        lines = [f"{name} {digest}" for name, digest in sorted(self.digests.items())]
+        return text_digest("\n".join(lines), 8) if lines else ""
 
     @property
     def on_test_set(self) -> bool:

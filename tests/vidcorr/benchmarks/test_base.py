@@ -105,12 +105,15 @@ def test_a_subclass_over_other_data_states_none_of_its_bases_conditions(base):
         def read(self):
             return []
 
+    class Named(base):
+        name = "mine"
+
     class Stated(Own):
         conditions = {"version": "v{}"}  # noqa: RUF012
 
     every = dict.fromkeys(base.conditions, "ours") | {"version": 2, "rules": {"name": "ours"}}
     assert base.conditions
-    assert Own("x").stated(every) == []
+    assert Own("x").stated(every) == Named("x").stated(every) == []
     assert Stated("x").stated(every) == ["v2"]
 
 

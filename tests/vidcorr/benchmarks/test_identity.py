@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,10 @@ from tests.helpers.benchmark_data import arguments_of, benchmark_classes, data_f
 from vidcorr import DavisBenchmark
 from vidcorr.benchmarks.identity import identity_of
 from vidcorr.datasets import generated
+from vidcorr.experiments.bridge import changed_cell
+from vidcorr.results.records import records_of
+from vidcorr.results.rendering import render
+from vidcorr.results.tabulate import tabulate
 
 
 def vos(folder):
@@ -41,7 +47,8 @@ def key(kind, arguments):
 def test_each_annotation_counts_by_its_bytes_and_each_frame_by_its_size(kind, tmp_path):
     arguments = vos(tmp_path) if kind is vidcorr.VosBenchmark else arguments_of(kind, tmp_path / "set")
     before = key(kind, arguments)
-    assert key(kind, arguments) == before
+    of_data = kind(**arguments).digests
+    assert (key(kind, arguments), kind(**arguments).digests) == (before, of_data)
     unused = UNUSED.get(kind.__name__, "synthetic.json")
     files = sorted(path for path in tmp_path.rglob("*") if path.is_file() and path.name != "synthetic.json")
     files = [path for path in files if not re.search(unused, path.as_posix()) and "_all_frames" not in path.as_posix()]
@@ -49,6 +56,8 @@ def test_each_annotation_counts_by_its_bytes_and_each_frame_by_its_size(kind, tm
         content = path.read_bytes()
         path.write_bytes(content + b"\n")
         assert key(kind, arguments) != before, path
+        if str(path) not in map(str, arguments.values()):  # a file that an argument names is no part of a sequence
+            assert kind(**arguments).digests != of_data, path
         # frames; JHMDB's are PNGs in Rename_Images
         if path.suffix in (".jpg", ".mp4") or "Rename_Images" in path.parts:
             path.write_bytes(content[:-1] + b"\0")  # as long as before
@@ -65,3 +74,32 @@ def test_the_same_data_at_another_path_are_the_same_and_others_of_the_same_names
     frame = tmp_path / "b/JPEGImages/480p/synthetic-000/00000.jpg"
     frame.write_bytes(frame.read_bytes()[:-1] + b"\0")  # as long as before
     assert key(DavisBenchmark, {"root": tmp_path / "b"}) != of_a
+
+
+@pytest.mark.sampled(6)
+@pytest.mark.parametrize("kind", benchmark_classes(), ids=str)
+def test_no_difference_between_results_on_other_data_of_the_same_names(kind, tmp_path):
+    """The same data in another folder are compared; with one other frame, or annotation, they are not."""
+    arguments = arguments_of(kind, tmp_path / "set")
+    root = Path(arguments["root"])
+    results = {"first": kind(**arguments).evaluate("raw_colour")}
+    for name in ("copy", "other"):
+        folder = shutil.copytree(tmp_path / "set", tmp_path / name) / root.relative_to(tmp_path / "set")
+        if name == "other":
+            sequence = kind(**arguments | {"root": folder}).sequences[0]
+            file, *_ = getattr(sequence, "frames", ()) or sequence.sources
+            file.write_bytes(file.read_bytes() + b"\n")
+        results[name] = kind(**arguments | {"root": folder}).evaluate("raw_colour")
+    records = []
+    for name, result in results.items():
+        assert result.digests.keys() == {*result.sequences}
+        records += records_of(result, result.main_scores(), name, tmp_path / name)
+    table = tabulate(records).with_differences("first")
+    compared = {name for name, row in table.rows.items() for cell in row.values() if cell.difference is not None}
+    assert compared <= {"copy"}
+    assert table.rows["first"].keys() == table.rows["copy"].keys()
+    assert not table.rows["other"].keys() & table.rows["first"].keys()
+    for format in ("text", "md", "tex"):
+        assert "have other frames or annotations and are not compared" in " ".join(render(table, format).split())
+    walk = changed_cell(results["other"], results["first"], results["first"].main_scores()[0])
+    assert walk.difference is None

@@ -20,7 +20,7 @@ from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.figure import figure
 from vidcorr.results.pictures.animations import overlay_masks_small
 from vidcorr.results.pictures.plots import write_figure
-from vidcorr.results.result import ProtocolFacts, Setup
+from vidcorr.results.result import ProtocolFacts, Result, Setup
 from vidcorr.videos.masks import VOID, davis_palette, read_mask, write_ids
 
 
@@ -102,3 +102,9 @@ def test_what_cannot_be_drawn_is_named(davis, tmp_path):
         ([tmp_path / "bare/..", "--on", f"davis_2016={tmp_path}"], "figure: no result of"),
     ):
         assert said in refusal("figure", *words, "--output", tmp_path / "figure.png")
+    others = write_davis(tmp_path / "others", 3, frames=8, size=(24, 32), seed=1)
+    result = Result.load(folder).model_copy(update={"digests": DavisBenchmark(others).digests})
+    shutil.copytree(folder, tmp_path / "result")
+    result.save(tmp_path / "result")
+    message = "result: its synthetic-000 has other frames or annotations than the data of --on"
+    assert message in refusal("figure", tmp_path / "result", "--on", on, "--output", tmp_path / "figure.png")
