@@ -98,7 +98,7 @@ class Cell:
         return self.paired_with(base)
 
     def paired_with(self, base: "Cell") -> "Cell":
-        """Return the cell with its difference from another one, paired by sequence; none if sequences or data differ."""
+        """Return the cell with its difference from another one, paired by sequence; none on other data."""
         found = None
         data = {record.column.data for record in (*self.records, *base.records)}
         if self.runs and base.runs and len(data) == 1:

@@ -152,7 +152,7 @@ def records_of(result: Result, scores: Iterable[str], row: str = "", place: Path
 
 
 def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
-    """Return column → the column with a title of its own: the digests that tell columns of one title apart are added."""
+    """Return column → the column with a title of its own, which has the digests that tell it from others."""
     of_title: dict[str, list[Column]] = {}
     for column in columns:
         of_title.setdefault(column.title, []).append(column)
