@@ -7,6 +7,7 @@ from math import inf, nan
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,6 +192,8 @@ class MaskFolders:
         missing = [name for name in names if name not in predicted]
         if missing and not self.allow_missing:
             text = f"no such folder of predictions ({len(missing)} of {len(names)})"
+            if any(normalize("NFC", name) == normalize("NFC", missing[0]) for name in predicted):
+                text += "; there is one of the same letters in another Unicode form, as macOS writes it: rename it"
             raise DataError(f"{self.predictions / missing[0]}: {text}")
         folders: list[tuple[str, str]] = []
         for name in names:

@@ -2,15 +2,18 @@
 
 import os
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from .files import DataError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png")
 """Suffixes of frames and masks, in small letters."""
 PHOTO_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """Suffixes of single images, torchvision's."""
+OTHER_SUFFIXES = (".arw", ".avif", ".cr2", ".dng", ".exr", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".tga")
+"""Suffixes of further kinds of pictures, which are named where a folder holds no frames."""
 _DIGITS = str.maketrans("0123456789", "#" * 10)
 
 
@@ -93,13 +96,12 @@ def image_names(folder: str | os.PathLike[str]) -> list[str]:
     """Return the names of `list_images`, with its errors."""
     folders, listed = names_in(folder)
     names = [name for name in listed if name.lower().endswith(IMAGE_SUFFIXES)]
+    if not names and not folders:
+        refuse_other_pictures(folder, listed)
     patterns = {name.translate(_DIGITS) for name in names}
     if len(patterns) == 1 and not names[0].startswith("-"):
         return names  # they differ in digits at the same places alone: one suffix, and one order
     files = [Path(folder, name) for name in names]
-    of_other_formats = list(filter(is_photo, listed))
-    if of_other_formats and not files and not folders:
-        raise DataError(f"{Path(folder, of_other_formats[0])}: frames and masks are .jpg, .jpeg or .png files")
     stems = {file.stem for file in files}
     for file in files:
         original = re.sub(r"( \([0-9]+\)| copy)$", "", file.stem)
@@ -118,6 +120,36 @@ def image_names(folder: str | os.PathLike[str]) -> list[str]:
     return names
 
 
+def refuse_other_pictures(folder: str | os.PathLike[str], names: Iterable[str]) -> None:
+    """Refuse the files of a folder without frames if one is a picture of another kind.
+
+    Raises:
+        DataError: naming the picture.
+    """
+    for name in names:
+        if name.lower().endswith(PHOTO_SUFFIXES + OTHER_SUFFIXES):
+            raise DataError(f"{Path(folder, name)}: frames and masks are .jpg, .jpeg or .png files; convert it")
+
+
+def require_order(folder: str | os.PathLike[str], names: Sequence[str]) -> None:
+    """Refuse names of images that give a video's frames no order.
+
+    Each name has the same text but for its digits (`12-59-00`), or the same beginning and then a number of its own
+    (`v_0001_jpg.rf.5a0c`).
+
+    Raises:
+        DataError: naming two of the files.
+    """
+    stems = [os.path.splitext(name)[0] for name in names]
+    if len({re.sub("[0-9]+", "#", stem) for stem in stems}) <= 1:
+        return
+    start = os.path.commonprefix(stems).rstrip("0123456789")  # noqa: RUF071 - of names, not of paths
+    numbers = [re.match("[0-9]+", stem[len(start) :]) for stem in stems]
+    if None in numbers or len({int(number[0]) for number in numbers if number}) < len(stems):
+        others = f"{names[0]} and {names[-1]} have no order by number"
+        raise DataError(f"{folder}: {others}: separate images, not the frames of a video")
+
+
 def list_frames(folder: Path) -> tuple[Path, ...]:
     """Return the frames of a sequence, as `list_images`.
 
@@ -129,6 +161,7 @@ def list_frames(folder: Path) -> tuple[Path, ...]:
     frames = list_images(folder)
     if len(frames) < 2:
         raise DataError(f"{folder}: {len(frames)} frames; a sequence needs at least 2")
+    require_order(folder, [frame.name for frame in frames])
     return frames
 
 

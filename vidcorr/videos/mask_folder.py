@@ -102,10 +102,10 @@ class MaskFolder(dict[int, Path]):
         Predictions have the colours of their truth: of its masks in RGB, or of the palette of its first mask.
 
         Raises:
-            DataError: if a mask is damaged, or is a picture of many colours.
+            DataError: if a mask is damaged, or is a picture of many colours, or no mask has a black pixel.
         """
         if self.truth is None:
-            return ids_of_colours(colours_in(self[t]) for t in sorted(self))
+            return ids_of_colours((colours_in(self[t]) for t in sorted(self)), self.folder)
         return self.truth.colours or ids_of_palette(self.truth[min(self.truth)])
 
     @property

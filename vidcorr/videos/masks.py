@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +43,7 @@ def read_mask(path: Path, colours: Callable[[], Mapping[int, int]] | None = None
         pixels = np.array(image)
     if pixels.ndim == 3:
         packed = _packed(path, pixels)
-        numbers = ids_of_colours([np.unique(packed).tolist()]) if colours is None else colours()
+        numbers = ids_of_colours([np.unique(packed).tolist()], path) if colours is None else colours()
         return _numbered(path, packed, numbers)
     ids: NDArray[np.uint8] = pixels
     if not np.ptp(palette, axis=1).any() and has_smoothed_edges(ids):
@@ -85,7 +85,7 @@ def is_in_colours(image: ImageFile.ImageFile) -> bool:
 
 
 def colours_in(path: Path) -> tuple[int, ...]:
-    """Return the colours of an RGB mask but black, ascending, each as 0xRRGGBB; none for a mask of ids.
+    """Return the colours of an RGB mask, ascending, each as 0xRRGGBB; none for a mask of ids.
 
     Raises:
         DecodingError: if the file is damaged or cannot be decoded.
@@ -95,11 +95,10 @@ def colours_in(path: Path) -> tuple[int, ...]:
         require_form(path, image)
         if not is_in_colours(image):
             return ()
-        present = np.unique(_packed(path, np.array(image)))
-    return tuple(present[present > 0].tolist())
+        return tuple(np.unique(_packed(path, np.array(image))).tolist())
 
 
-def ids_of_colours(colours_of_masks: Iterable[Iterable[int]]) -> dict[int, int]:
+def ids_of_colours(colours_of_masks: Iterable[Collection[int]], source: object) -> dict[int, int]:
     """Number the colours of a video's masks but black, the background: colour, 0xRRGGBB → id.
 
     If DAVIS's palette has all colours of the first mask, each colour of the palette has its index there. Others are
@@ -107,18 +106,29 @@ def ids_of_colours(colours_of_masks: Iterable[Iterable[int]]) -> dict[int, int]:
 
     Args:
         colours_of_masks: colours of each mask in the order of the frames.
+        source: the masks, for the message.
+
+    Raises:
+        DataError: if no mask has a black pixel, unless all are colours of DAVIS: the background is one of them.
 
     Example:
-        >>> ids_of_colours([[0x008000, 0x800000]]), ids_of_colours([[0xFFFFFF, 0xFF0000], [0x00FF00]])
-        ({32768: 2, 8388608: 1}, {16711680: 1, 16777215: 2, 65280: 3})
+        >>> ids_of_colours([[0, 0x008000, 0x800000]], "v")
+        {32768: 2, 8388608: 1}
+        >>> ids_of_colours([[0, 0xFFFFFF, 0xFF0000], [0x00FF00]], "v")
+        {16711680: 1, 16777215: 2, 65280: 3}
     """
     in_order: dict[int, None] = {}
     first: set[int] = set()
+    has_black = False
     for colours in colours_of_masks:
+        has_black = has_black or 0 in colours
         objects = sorted(set(colours) - {0})
         in_order |= dict.fromkeys(objects)
         first = first or set(objects)
     davis = ids_in_davis()
+    if not (has_black or first <= davis.keys()):
+        shown = ", ".join(f"#{colour:06x}" for colour in in_order)
+        raise DataError(f"{source}: no pixel is black, the background of masks in colours ({shown}): paint it black")
     ids: dict[int, int] = {}
     if first <= davis.keys():
         ids = {colour: davis[colour] for colour in in_order if colour in davis}

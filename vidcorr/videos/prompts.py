@@ -114,7 +114,7 @@ class MaskPrompt(Prompt):
         if isinstance(given, str | Path):
             source = str(given)
             ids = read_mask(Path(given))
-            colours = ids_of_colours([colours_in(Path(given))])
+            colours = ids_of_colours([colours_in(Path(given))], given)
         else:
             source = "array"
             array = np.asarray(given)

@@ -16,7 +16,16 @@ from .annotations import annotation_folders
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
 from .files import DataError, list_lines
-from .folders import IMAGE_SUFFIXES, image_names, is_data, is_photo, names_in, natural_order
+from .folders import (
+    IMAGE_SUFFIXES,
+    image_names,
+    is_data,
+    is_photo,
+    names_in,
+    natural_order,
+    refuse_other_pictures,
+    require_order,
+)
 from .images import image_size, read_image, require_size
 
 _VIDEOS = " ".join(sorted(VIDEO_SUFFIXES))
@@ -119,8 +128,7 @@ def _frames_of(folder: str, changed: int) -> tuple[str, ...]:
     names = image_names(folder)
     if len(names) < 2:
         raise DataError(f"{folder}: {len(names)} frame(s); a folder of frames needs at least 2")
-    if len({re.sub("[0-9]+", "#", os.path.splitext(name)[0]) for name in names}) > 1:
-        raise DataError(f"{folder}: names of several patterns: separate images, not the frames of a video")
+    require_order(folder, names)
     return tuple(names)
 
 
@@ -219,13 +227,15 @@ def hashed_rank(seed: int, name: str) -> bytes:
 
 
 def _videos_below(root: Path) -> Listing:
-    """Return the video files and the folders of frames below a folder; images beside video files are no frames."""
+    """Return the video files and the folders of frames below a folder; images beside several videos are no frames."""
     paths: list[Path] = []
     frames_of: dict[Path, list[str]] = {}
     for folder, files in _folders(root, set()):
         videos = [Path(folder, name) for name in files if _is_video(name)]
         images = [name for name in files if name.lower().endswith(IMAGE_SUFFIXES)]
         paths += videos
+        if len(videos) == 1:
+            _refuse_preview(videos[0], images)
         if images and not videos:
             frames_of[folder] = images
     annotations = annotation_folders(root, frames_of)
@@ -234,12 +244,27 @@ def _videos_below(root: Path) -> Listing:
     if not paths and annotations:
         raise DataError(f"{root}: holds annotations alone, such as {min(annotations)}; give the folder of the frames")
     if not paths:
+        for folder, files in _folders(root, set()):
+            refuse_other_pictures(folder, files)
         raise DataError(f"{root}: no folders of frames and no video files here ({_VIDEOS})")
     for path in paths:
         above = frame_folders.intersection(path.parents)
         if above:  # the video below may be masks or an old copy
             raise DataError(f"{min(above)}: holds frames, and the video {path} lies below it")
     return Listing(tuple(_in_natural_order(paths)), tuple(annotations))
+
+
+def _refuse_preview(video: Path, images: Sequence[str]) -> None:
+    """Refuse the one video file of a folder beside the frames of a video; pictures named as the file show it.
+
+    Raises:
+        DataError: naming both.
+    """
+    frames = [name for name in images if not name.startswith(video.stem)]
+    numbered = {re.sub("[0-9]+", "#", name) for name in frames}
+    if len(frames) > 1 and len(numbered) == 1:
+        beside = f"lies beside {len(frames)} images in order, such as {frames[0]}"
+        raise DataError(f"{video}: {beside}: which is the video? Move one of them to a folder of its own")
 
 
 def _in_natural_order(paths: Sequence[Path]) -> list[SourceEntry]:

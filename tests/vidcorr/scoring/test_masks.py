@@ -1,6 +1,7 @@
 """`vidcorr score`: masks on disk against masks on disk, by the rules of DAVIS and YouTube-VOS."""
 
 import json
+import shutil
 from itertools import product
 
 import numpy as np
@@ -81,7 +82,12 @@ def test_masks_of_0_and_255_score_as_masks_of_0_and_1_on_either_side(tmp_path, r
 def test_videos_without_predictions_are_left_out_where_that_is_allowed(tmp_path):
     write_masks(tmp_path / "truth" / "b", "1100", "1100", "1100")
     folders = write_video(tmp_path, "1100 1100 1100", "1100 1000 1100")
-    assert refused(DataError, r"mine/b: no such folder of predictions \(1 of 2", score, *folders)
+    assert refused(DataError, r"mine/b: no such folder of predictions \(1 of 2\)$", score, *folders)
+    shutil.copytree(tmp_path / "mine/a", tmp_path / "mac/a")
+    shutil.copytree(tmp_path / "truth/b", tmp_path / "truth/\u00e9")
+    shutil.copytree(tmp_path / "truth/b", tmp_path / "mac/e\u0301")
+    refused(DataError, "another Unicode form", score, folders[0], tmp_path / "mac", videos=["a", "\u00e9"])
+    shutil.rmtree(tmp_path / "truth/\u00e9")
     meta = write_meta(tmp_path / "meta.json", {"a": {"1": "dog", "cat": "cat"}})
     found = score(*folders, allow_missing=True, meta=meta)
     assert (found.sequences, found.data["missing_videos"]) == (("a",), ["b"])
@@ -204,7 +210,7 @@ def test_lvos_names_what_is_undefined_and_metadata_that_do_not_fit(tmp_path):
 @pytest.mark.parametrize("in_colours", ["truth", "mine", "both"])
 def test_masks_in_colours_score_as_masks_of_ids(tmp_path, in_colours):
     """The colours of DAVIS's palette are its indices; others are named by the truth."""
-    folders = write_video(tmp_path, "1122 1122 1122 1122", "1122 1022 1120 1122")
+    folders = write_video(tmp_path, "1122 1120 1122 1122", "1122 1020 1120 1122")
     expected = score(*folders).scores
     palette = davis_palette() if in_colours != "both" else 9 * np.arange(3, dtype=np.uint8)[:, None].repeat(3, 1)
     for side in {"both": ("truth", "mine")}.get(in_colours, (in_colours,)):
@@ -228,14 +234,22 @@ def in_colours(folder, palette):
 )
 def test_a_colour_that_comes_later_does_not_renumber_those_of_the_first_mask(tmp_path, colours):
     """`predict` numbers the colours of the first mask alone; the last colour sorts before others."""
-    truth = "1122 1122 1322 1322"
+    truth = "1120 1120 1320 1320"
     folders = write_video(tmp_path, truth, truth)
     in_colours(tmp_path / "truth/a", [[0, 0, 0], *colours])
     prompt = MaskPrompt.of(min((tmp_path / "truth/a").glob("*.png")))
-    assert prompt.labels[0].tolist() == [1, 1, 2, 2]
+    assert prompt.labels[0].tolist() == [1, 1, 2, 0]
     result = score(*folders, "vos-benchmark")
     assert {row.object for row in result.rows} == {"1", "2", "3"}
     assert [value for row in result.rows for value in row.values.values()] == [1.0] * 6
+
+
+def test_masks_in_colours_whose_background_is_one_of_them_are_refused(tmp_path):
+    """CVAT gives the background a colour of its own; its other colours are no ids of DAVIS."""
+    folders = write_video(tmp_path, "0122 0122 0122", "0122 0122 0122")
+    in_colours(tmp_path / "truth/a", [[30, 30, 200], [255, 0, 0], [0, 255, 0]])
+    for read in (lambda: score(*folders), lambda: MaskPrompt.of(tmp_path / "truth/a/00000.png")):
+        refused(DataError, r"truth/a.*: no pixel is black, .*#1e1ec8.*: paint it black", read)
 
 
 @pytest.mark.parametrize("palette", [[[0, 0, 0], [0, 128, 0], [128, 0, 0]], [[0, 0, 0], [9, 99, 9], [77, 7, 7]], None])

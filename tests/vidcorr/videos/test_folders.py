@@ -68,6 +68,48 @@ def test_an_order_with_two_readings_is_refused(names, message, tmp_path):
         assert [path.name for path in list_images(tmp_path)] == names
 
 
+VIDEOS = [
+    (["12-59-59.jpg", "13-00-00.jpg"], None),
+    (["v_0001_jpg.rf.5a0c.jpg", "v_0002_jpg.rf.77d1.jpg"], None),
+    (["P01_frame_0000000001.JPG", "P01_frame_0000000002.JPG"], None),
+    (["00000.jfif", "00001.jfif"], None),
+    (["cat.jpg", "dog.jpg"], "cat.jpg and dog.jpg have no order by number"),
+    (["a1b.jpg", "a1c.jpg"], "have no order by number"),
+    (["00000.heic", "00001.heic"], "00000.heic: frames and masks are .jpg, .jpeg or .png files"),
+    (["00000.webp", "notes.txt"], "00000.webp: frames and masks are"),
+    (["notes.txt"], "a.*needs at least 2"),
+]
+"""Names in a folder → why it is no video, by every door."""
+
+
+@pytest.mark.parametrize(("names", "message"), VIDEOS)
+def test_a_folder_is_a_video_by_one_rule_of_names(names, message, tmp_path):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    for name in names:
+        (folder / name).touch()
+    for open_frames in (list_frames, FrameFolder):
+        if message is None:
+            open_frames(folder)
+        else:
+            refused(DataError, message, open_frames, folder)
+    if message is None:
+        assert [entry.path for entry in list_videos(tmp_path).entries] == [folder]
+    else:
+        refused(DataError, message if "needs" not in message else "no folders of frames", list_videos, tmp_path)
+
+
+def test_a_preview_beside_frames_is_refused_and_thumbnails_beside_films_are_not(tmp_path):
+    for name in ("preview.mp4", "00000.jpg", "00001.jpg"):
+        (tmp_path / name).touch()
+    refused(DataError, "preview.mp4: lies beside 2 images in order", list_videos, tmp_path)
+    (tmp_path / "other.mp4").touch()
+    assert [entry.path.name for entry in list_videos(tmp_path).entries] == ["other.mp4", "preview.mp4"]
+    for name in ("film.mp4", "film_1.jpg", "film_2.jpg"):
+        write_text(tmp_path / "films" / name, [])
+    assert len(list_videos(tmp_path / "films").entries) == 1
+
+
 def test_masks_beside_folders_are_refused_and_a_video_below_frames_for_training(tmp_path):
     write_text(tmp_path / "dog/0.png", [])
     assert mask_folders(tmp_path / "dog") == [""]

@@ -51,7 +51,7 @@ LISTS = {
     "a.mp4;3\n": r"list\.txt: .*a\.mp4;3 is no folder of frames and no video file",
     "a.mp4\na.pdf\n": r"a\.pdf is no folder",
     "a.mp4 1\nb.mp4\n": "1 of 2 lines have a label",
-    "a.mp4\n.\n": "names of several patterns",
+    "a.mp4\n.\n": "c.png and d.png have no order by number",
 }
 
 
