@@ -8,7 +8,7 @@ import shlex
 import sys
 import warnings
 from argparse import ArgumentError
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from importlib import import_module
 from inspect import signature
@@ -26,6 +26,7 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 import vidcorr
+from vidcorr.backbones.trust import constructed, import_path
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from vidcorr.callbacks.benchmark import benchmarks_among
 from vidcorr.callbacks.checkpoints import best_of_run, last_checkpoints
@@ -109,6 +110,22 @@ def make_trainer(
     return pl.Trainer(accelerator=accelerator, precision=precision, **kwargs)  # type: ignore[arg-type]
 
 
+def parser_without(names: Iterable[str]) -> type[LightningArgumentParser]:
+    """Return the class of a parser that leaves some arguments of the model out: a checkpoint states their values."""
+
+    class Parser(LightningArgumentParser):
+        def add_lightning_class_args(
+            self, lightning_class: Any, nested_key: str, subclass_mode: bool = False, required: bool = True
+        ) -> list[str]:
+            if nested_key != "model":
+                return super().add_lightning_class_args(lightning_class, nested_key, subclass_mode, required)
+            options: dict[str, Any] = {"fail_untyped": False, "required": required, "skip": set(names)}
+            added: list[str] = self.add_subclass_arguments(lightning_class, nested_key, **options)
+            return added
+
+    return Parser
+
+
 RANKS = ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "JSM_NAMESPACE_RANK")
 """Variables by which launchers tell a process its place; `RANK` alone tells all of it."""
 SLURM_RANK = "SLURM_PROCID"
@@ -177,6 +194,7 @@ class VidcorrCLI(LightningCLI):
         self.run = Run(args, earlier, more, say=rank_zero_info)
         for name in dir(vidcorr):
             getattr(vidcorr, name)  # the parser finds a class by its name once it is imported
+        words, self.saved = words_for_parser(self.run.words, rank_zero_info, self.run.goes_on_in is not None)
         options: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
         try:
             super().__init__(
@@ -188,7 +206,8 @@ class VidcorrCLI(LightningCLI):
                 trainer_defaults={"callbacks": Stops(), "default_root_dir": ROOT, "enable_model_summary": False},
                 save_config_callback=None,  # `instantiate_trainer` adds `RunStart`
                 parser_kwargs=options | {name: dict(options) for name in self.subcommands()},
-                args=words_for_parser(self.run.words, rank_zero_info),
+                parser_class=parser_without(() if self.saved is None else self.saved.arguments),
+                args=words,
             )
         except ArgumentError as error:
             message = with_flag(message_of(error), self.run.words)
@@ -202,7 +221,7 @@ class VidcorrCLI(LightningCLI):
 
     def init_parser(self, **options: Any) -> LightningArgumentParser:
         """Return a parser whose `--config` takes configs by name."""
-        parser = LightningArgumentParser(**options)
+        parser: LightningArgumentParser = self.parser_class(**options)
         parser.add_argument("-c", "--config", action=NamedConfig, help="file, or config of the project by its name")
         return parser
 
@@ -211,7 +230,7 @@ class VidcorrCLI(LightningCLI):
         add_flags(parser, RUN_FLAGS)
 
     def _parse_ckpt_path(self) -> None:
-        """Leave the configuration as it is: `words_for_parser` has read the checkpoint, and its values come first."""
+        """Leave the configuration as it is: no parser reads the values of a checkpoint."""
 
     def before_instantiate_classes(self) -> None:
         """Leave out our clips without videos in `validate` or beside a model with its data; choose the checkpoint."""
@@ -223,6 +242,16 @@ class VidcorrCLI(LightningCLI):
             if self.command == "validate" or has_own_data:
                 config.data = None  # the file of a method says how clips are made, not of which videos
         config.ckpt_path = self.run.choose_checkpoint(config)
+        if self.saved is not None:
+            self.parser.add_instantiator(self._made_from_checkpoint, pl.LightningModule, prepend=True)
+
+    def _made_from_checkpoint(self, kind: type[pl.LightningModule], *args: Any, **parsed: Any) -> Any:
+        """Make the model by its class, from the arguments of the checkpoint and of the words, which count more."""
+        saved = self.saved
+        options = {name: value for name, value in parsed.items() if name != "applied_instantiation_links"}
+        if saved is None or import_path(kind) != saved.recipe["class_path"]:
+            return kind(*args, **options)
+        return constructed(kind, saved.recipe["init_args"], saved.file, **saved.with_given(options))
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Make the folder of the run; add its start, the benchmarks of `--on` and the default callbacks.
@@ -233,6 +262,9 @@ class VidcorrCLI(LightningCLI):
             ValueError: for ranks that are forks of a process with threads, which stand still, or spawned processes,
                 to which no configuration can be sent.
         """
+        if self.saved is not None:  # config.yaml holds them, too
+            for name, value in self.saved.arguments.items():
+                self.config[self.command].model.init_args[name] = value
         trainer = self.config_init[self.command].trainer
         forks = any(word in str(trainer.strategy) for word in ("fork", "notebook"))
         stands_still = forks and torch.get_num_threads() > 1

@@ -71,4 +71,4 @@ class RunStart(SaveConfigCallback):
                 if trainer.state.fn == "fit":
                     config.ckpt_path = None
                 path = self.run.folder / self.config_filename
-                self.parser.save(config, path, skip_none=False, overwrite=True, multifile=False)
+                self.parser.save(config, path, skip_none=False, skip_validation=True, overwrite=True, multifile=False)

@@ -191,14 +191,14 @@ def test_a_users_data_without_a_source_validates():
 
 def test_a_model_is_any_network_that_evaluate_takes_and_several_sources_are_a_list():
     given = ["--model", "dino-b8@block9", "--model=mine:net@res3/8", "--model=a.ckpt", "--model=FrozenEncoder"]
-    words = words_for_parser(["fit", "--data.source", "a b", "c", "--data.size=3", "--data.source=d", *given])
+    words = words_for_parser(["fit", "--data.source", "a b", "c", "--data.size=3", "--data.source=d", *given]).words
     words.remove("--data=VideoDataModule")
     frozen, several = "--model=FrozenEncoder", ["fit", '--data.source=["a b", "c"]', "--data.size=3", "--data.source=d"]
     dino = ["--model.spec=timm:vit_base_patch8_224.dino", "--model.stage=block9", "--model.pretrained=True"]
     own = ["--model.spec=mine:net", "--model.stage=res3", "--model.stride=8"]
     assert words == [*several, frozen, *dino, frozen, *own, frozen, "--model.spec=a.ckpt", frozen]
     for word in ("--data.source", "--ckpt", "--help"):  # one value; left to the parser
-        assert words_for_parser(["fit", word, "a"])[2:] == [word, "a"]
+        assert words_for_parser(["fit", word, "a"]).words[2:] == [word, "a"]
     with pytest.raises(ArgumentError, match="expected one argument"):
         words_for_parser(["fit", "--ckpt_path"])
 
@@ -403,25 +403,27 @@ def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_f
     said = []
     for more, root in (([], "runs"), ([by_flag], "named"), ([file], "configured"), ([file, by_flag], "named")):
         given = ["--ckpt_path=last", *more, "--allow", NETWORK, "--model.projector_dim=8"]
-        command, config, _, *words = words_for_parser(["validate", *given], said.append)
-        model = json.loads(config.removeprefix("--config="))["model"]
-        assert model["class_path"].endswith("VFSSimSiam")
-        assert (model["init_args"]["projector_dim"], model["init_args"]["predictor_dim"]) == (4, 5)
+        (command, model, _, *words), saved = words_for_parser(["validate", *given], said.append)
+        assert saved.arguments["predictor_dim"] == 5
+        assert saved.given == {("projector_dim",)}
         path = (tmp_path / root / "checkpoints/last.ckpt").resolve()
         assert [command, *words] == ["validate", *given, f"--ckpt_path={path}"]
+        assert model.endswith("VFSSimSiam")
         assert said[-1] == f"--ckpt_path last: {path}"
     in_a_config = config_file(tmp_path / "b.yaml", "{ckpt_path: last, trainer: {default_root_dir: configured}}")
     path = (tmp_path / "configured/checkpoints/last.ckpt").resolve()
-    assert words_for_parser(["validate", in_a_config, "--allow", NETWORK], said.append)[-1] == f"--ckpt_path={path}"
+    assert (
+        words_for_parser(["validate", in_a_config, "--allow", NETWORK], said.append).words[-1] == f"--ckpt_path={path}"
+    )
     assert len(said) == 5
     branch = config_file(tmp_path / "c.yaml", f"ckpt_path: {path}")
-    command, model, _, *words = words_for_parser(["fit", branch, "--allow", NETWORK])
+    command, model, _, *words = words_for_parser(["fit", branch, "--allow", NETWORK]).words
     assert "VFSSimSiam" in model
     assert words == [branch, "--allow", NETWORK, f"--ckpt_path={path}"]
     monkeypatch.setattr("vidcorr.experiments.words.local_file", lambda address: path)
-    assert words_for_parser(["fit", "--ckpt_path=hf://a/b/c.ckpt"])[-1] == f"--ckpt_path={path}"
+    assert words_for_parser(["fit", "--ckpt_path=hf://a/b/c.ckpt"]).words[-1] == f"--ckpt_path={path}"
     for name in ("last", "null"):
-        assert words_for_parser(["fit", f"--ckpt_path={name}"])[2:] == [f"--ckpt_path={name}"]
+        assert words_for_parser(["fit", f"--ckpt_path={name}"]).words[2:] == [f"--ckpt_path={name}"]
     words = ["validate", "--ckpt_path=nowhere.ckpt"]
     refused(FileNotFoundError, "there is no file nowhere.ckpt", words_for_parser, words)
 

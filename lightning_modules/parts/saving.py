@@ -16,7 +16,7 @@ from vidcorr.backbones.checkpoints import METADATA_KEY, check_metadata, load_wei
 from vidcorr.backbones.extractor import Dilated
 from vidcorr.backbones.loading import encoder_of
 from vidcorr.backbones.networks import SUFFIXES
-from vidcorr.backbones.trust import NETWORK_ARGUMENTS, allow, import_path, without_arguments_of_bases
+from vidcorr.backbones.trust import allow, file_of_module, import_path, without_arguments_of_bases
 
 from .batches import as_floats
 
@@ -67,7 +67,9 @@ class SavedModule(pl.LightningModule):
             ValueError: for an unknown network, or a module in place of its name.
         """
         require_name(spec)
-        encoder = load(spec, pretrained, seed=None) if recipe is None else encoder_of(recipe, "encoder")
+        encoder = (
+            load(spec, pretrained, seed=None) if recipe is None else encoder_of(recipe, file_of_module() or "encoder")
+        )
         self.described = encoder.described
         self.rebuilt_by |= encoder_hparams(encoder, argument)
         return encoder
@@ -189,7 +191,7 @@ class SavedModule(pl.LightningModule):
             raise ValueError(f"{source}: of another version of vidcorr, format {written} for {FORMAT}: {remedy}")
         saved = checkpoint.get("hyper_parameters", {})
         own = {**self.hparams, **self.rebuilt_by}
-        for name in NETWORK_ARGUMENTS:
+        for name in ("spec", "backbone"):
             ours = str(own.get(name))
             theirs = str(saved.get(name))
             is_path = ours.endswith(SUFFIXES) or theirs.endswith(SUFFIXES)  # the same file may lie elsewhere

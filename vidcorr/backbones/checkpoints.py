@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..description import Network
 from ..videos.files import unfinished
-from .trust import LONGEST, Recipe, check_names, check_texts, reason
+from .trust import LONGEST, Recipe, allow, check_file, check_recipe, named_code, reason
 
 METADATA_KEY = "vidcorr"
 
@@ -73,6 +73,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
     Raises:
         ValueError: if the file is missing or damaged, or holds other types.
     """
+    check_file(path)
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such checkpoint")
@@ -168,14 +169,15 @@ def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
     """
     check_metadata(checkpoint, source)
     arguments = checkpoint.get("hyper_parameters", {})  # Lightning leaves out an empty dict
-    return check_names({"class_path": checkpoint[METADATA_KEY].get("class_path"), "init_args": arguments}, source)
+    return check_recipe({"class_path": checkpoint[METADATA_KEY].get("class_path"), "init_args": arguments}, source)
 
 
-def saved_model(path: str | Path) -> Recipe | None:
-    """Return class and arguments of a checkpoint's model, as defaults for the parser of a command line.
+def saved_model(path: str | Path, is_own: bool = False) -> Recipe | None:
+    """Return class and arguments of a checkpoint's model.
 
     Args:
         path: the value of `--ckpt_path`.
+        is_own: it is of the user's own run, by `resume` or `last`, and may name code of the user.
 
     Returns:
         None for Lightning's words ("last", "best", "hpc"), for addresses (`s3://…`), and for a checkpoint of Lightning
@@ -193,9 +195,12 @@ def saved_model(path: str | Path) -> Recipe | None:
     content = read_content(path, whole=False)
     if isinstance(content, dict) and METADATA_KEY not in content and "pytorch-lightning_version" in content:
         return None
-    recipe = recipe_of(content, path)
-    check_texts(recipe, path)
-    return recipe
+    if is_own:
+        check_metadata(content, path)
+        about = content[METADATA_KEY]
+        for each in (about, about.get("encoder") or {}, {"init_args": content.get("hyper_parameters", {})}):
+            allow(*named_code(each))
+    return recipe_of(content, path)
 
 
 def loaded(module: Any, state: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> Any:

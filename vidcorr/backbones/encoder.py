@@ -15,7 +15,7 @@ from ..description import Input as Input, Network as Network
 from ..functional.device import PendingCopy, gpu_or_cpu
 from .copies import Reference, shared_copy
 from .extractor import UNDILATED, Dilated, View
-from .hub_models import HubExtractor, is_of_transformers
+from .hub_models import HubExtractor, configuration_of, is_of_transformers
 from .liir_encoder import LiirEncoder, LiirExtractor
 from .outputs import OWN_METHOD, MapExtractor
 from .resnet import ResNetExtractor, is_resnet
@@ -235,6 +235,9 @@ class Encoder(nn.Module):
         if has_own_features or not self.described.spec:
             return None
         arguments: dict[str, Any] = {"spec": self.described.spec}
+        configuration = configuration_of(self.network)
+        if configuration is not None:  # in place of a folder or a name on the hub
+            arguments = {"spec": f"transformers:{configuration['model_type']}", "arguments": configuration}
         if self.normalises:
             arguments |= {"mean": list(self.input.mean), "std": list(self.input.std)}
         return {"class_path": import_path(Encoder), "init_args": arguments | defaults}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from .checkpoints import without_prefix
-from .trust import LONGEST
+from .trust import LONGEST, require_countable
 
 State = dict[str, Tensor]
 ENTRIES = ("state_dict", "teacher", "model", "model_state_dict", "network", "net")
@@ -54,6 +54,7 @@ def weights_in(content: object, path: str | Path, entry: str | None = None) -> F
     Raises:
         ValueError: one line, if there are none, several without a preferred one, or none of the entry.
     """
+    require_countable(content, path, (Mapping,))
     states = states_in(content)
     held = ", ".join(states)[:LONGEST]
     if not states:

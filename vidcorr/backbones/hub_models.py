@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -150,7 +150,56 @@ def is_folder_of_model(text: str) -> bool:
     return Path(text, CONFIG).is_file()
 
 
-def image_model(name: str, with_weights: bool = True) -> nn.Module:
+def configuration_of(network: Any) -> dict[str, Any] | None:
+    """Return the configuration of a model of `transformers`, also within a video encoder; None for other networks."""
+    clips = getattr(network, "net", None)
+    model = getattr(clips, "model", network)
+    if not any(base.__module__.startswith("transformers.") for base in type(model).__mro__):
+        return None
+    fields: dict[str, Any] = without_sources(model.config.to_dict())
+    return fields
+
+
+SOURCES = {
+    "architecture",
+    "attn_implementation",
+    "auto_map",
+    "backbone",
+    "backbone_config",
+    "dtype",
+    "id2label",
+    "label2id",
+    "quantization_config",
+    "use_pretrained_backbone",
+    "use_timm_backbone",
+}
+"""Fields of a configuration by which the library may fetch a network or code, or which say nothing of a network."""
+
+
+def without_sources(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration of the library, and those in it, as plain values without `SOURCES` and private fields."""
+    kept: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name not in SOURCES and not name.startswith("_"):
+            kept[name] = without_sources(value) if isinstance(value, Mapping) else value
+    return kept
+
+
+def model_of_config(stated: Mapping[str, Any]) -> nn.Module:
+    """Return an image model of a configuration with random weights; nothing is read or fetched.
+
+    Raises:
+        ValueError: if the library knows no such model.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    fields = without_sources(stated)
+    with fetched("a configuration of transformers"):
+        model = AutoModel.from_config(AutoConfig.for_model(fields.pop("model_type"), **fields))
+    return getattr(model, "vision_model", model).eval()
+
+
+def image_model(name: str) -> nn.Module:
     """Return the image model of a name on the hub or of a folder, which states its input as `input`.
 
     Weights come from safetensors only, and no code of the hub runs. Of a model of images and texts it is the part for
@@ -158,22 +207,18 @@ def image_model(name: str, with_weights: bool = True) -> nn.Module:
 
     Args:
         name: name on the hub, or path of a folder with config.json and model.safetensors.
-        with_weights: False: the model of the configuration, with random weights.
 
     Raises:
         OSError: if a file is missing.
         ValueError: if the library knows no model of the configuration, or weights are missing.
     """
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
 
-    if with_weights:
-        options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
-        model, found = AutoModel.from_pretrained(name, trust_remote_code=False, **options)
-        missing = [key for key in found["missing_keys"] if not UNUSED.fullmatch(key)]
-        if missing:
-            raise ValueError(f"lacks {len(missing)} weights of {type(model).__name__}, such as {sorted(missing)[0]}")
-    else:
-        model = AutoModel.from_config(AutoConfig.from_pretrained(name, trust_remote_code=False))
+    options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
+    model, found = AutoModel.from_pretrained(name, trust_remote_code=False, **options)
+    missing = [key for key in found["missing_keys"] if not UNUSED.fullmatch(key)]
+    if missing:
+        raise ValueError(f"lacks {len(missing)} weights of {type(model).__name__}, such as {sorted(missing)[0]}")
     network: Any = getattr(model, "vision_model", model)
     stated = preprocessor_input(name)
     if stated is not None:

@@ -30,7 +30,7 @@ from .networks import (
     with_channels_last,
 )
 from .outputs import MapExtractor
-from .trust import allow, check_names, constructed, import_named, import_path, make, own_arguments
+from .trust import Refused, allow, check_recipe, constructed, import_named, import_path, make, own_arguments
 from .video import VideoEncoder
 
 TRAINED = "as in training"
@@ -83,26 +83,21 @@ def load(
     return encoder
 
 
-def _of_name(named: EncoderSpec, in_checkpoint: bool = False) -> Encoder:
-    """Make a network by its name or file; its encoder has the input, stage and stride that the name states.
-
-    Args:
-        named: the network.
-        in_checkpoint: a checkpoint states the network, and has its weights: no other file is read.
-    """
+def _of_name(named: EncoderSpec) -> Encoder:
+    """Make a network by its name or file; its encoder has the input, stage and stride that the name states."""
     spec = named.spec
     # a file that exists by the whole text, also with "=" in its path, is this file
-    name_and_file = WITH_WEIGHTS.fullmatch(spec) if named.file is None else None
+    name_and_file = None if named.is_stated or named.file is not None else WITH_WEIGHTS.fullmatch(spec)
     with ExitStack() as stack:
         if named.seed is not None:
             stack.enter_context(random_state_kept())
             torch.manual_seed(named.seed)
-        if name_and_file is not None and not in_checkpoint:
+        if name_and_file is not None:
             encoder = Encoder(with_weights_of(*name_and_file.groups()))
-        elif is_checkpoint(spec) and not in_checkpoint:
+        elif is_checkpoint(spec) and not named.is_stated:
             encoder = _of_checkpoint(Path(spec))
         else:
-            network, described = named.build(with_weights=not in_checkpoint)
+            network, described = named.build()
             encoder = Encoder(network, described=described)
     encoder.is_ours = True
     encoder.stated = named.input or encoder.stated
@@ -163,7 +158,7 @@ def _of_checkpoint(path: Path) -> Encoder:
     if saved is None:
         return Encoder(loaded(make(recipe, path), checkpoint["state_dict"], path))
     encoder = encoder_of(saved, path)
-    load_weights(encoder.network, without_prefix(checkpoint["state_dict"], saved["prefix"]), path)
+    load_weights(encoder.network, without_prefix(checkpoint["state_dict"], str(saved.get("prefix", ""))), path)
     encoder.described = encoder.described.with_weights_of(path)
     return encoder.eval()
 
@@ -178,7 +173,7 @@ def encoder_of(recipe: object, source: str | Path) -> Encoder:
     Raises:
         ValueError: if the recipe names code that is not allowed, or the constructor refuses the arguments.
     """
-    accepted = check_names(recipe, source)
+    accepted = check_recipe(recipe, source)
     if accepted["class_path"] != import_path(Encoder):
         return load(make(recipe, source))
     made: Encoder = constructed(_encoder_by_name, accepted["init_args"], source)
@@ -186,11 +181,16 @@ def encoder_of(recipe: object, source: str | Path) -> Encoder:
 
 
 def _encoder_by_name(
-    spec: str, mean: Any = None, std: Any = None, stage: str | None = None, stride: int | None = None
+    spec: str,
+    mean: Any = None,
+    std: Any = None,
+    stage: str | None = None,
+    stride: int | None = None,
+    arguments: dict | None = None,
 ) -> Encoder:
     """Make the encoder of the arguments in a checkpoint, without its weights."""
     stated = None if mean is None or std is None else Input.of(mean, std, "of the checkpoint")
-    return _of_name(EncoderSpec(spec, stage, stride, seed=None, input=stated), in_checkpoint=True)
+    return _of_name(EncoderSpec(spec, stage, stride, seed=None, input=stated, arguments=arguments))
 
 
 def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: Any) -> Any:
@@ -238,6 +238,8 @@ def with_weights_of(name: str, file: str) -> nn.Module:
             network, described = _users_network(name, content, path)
             weights = fitted(state, network, path)
         load_weights(network, positions_resampled(weights, network, path), path)
+    except Refused:
+        raise
     except ValueError as error:
         remedy = f"name a function that returns the network for these weights, my_module:my_network={path}"
         raise ValueError(f"{error}; or {remedy}") from error
@@ -255,8 +257,6 @@ def _users_network(name: str, content: Any, path: Path) -> tuple[nn.Module, Netw
     allow(f"{module}.{kind_name}")
     kind = import_named(module, kind_name, f"network {name}")
     arguments = own_arguments(content.get("hyper_parameters", {}))
-    if hasattr(kind, "encoder_in_checkpoint"):  # of our base: its arguments name networks
-        arguments = check_names({"class_path": f"{module}.{kind_name}", "init_args": arguments}, path)["init_args"]
     network: nn.Module = constructed(kind, arguments, path)
     described = Network.of(network)
     if not arguments:  # the name alone makes the network again

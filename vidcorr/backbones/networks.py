@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ..videos.digests import file_digest
 from .checkpoints import METADATA_KEY, read_content, recipe_of
 from .extractor import RawColour, eval_mode
 from .hub_models import fetched, is_folder_of_model
-from .trust import TRUSTED, allow, import_named, named_code, package_of, refuse
+from .trust import TRUSTED, allow, check_network, file_of_module, import_named, named_code, package_of, refuse
 from .video import from_transformers
 
 SHORT_NAMES = {
@@ -68,9 +69,11 @@ class EncoderSpec:
         pretrained: load the library's weights, for names of timm and torchvision; others ignore it.
         seed: seed of random weights; None draws them from torch's state.
         input: the RGB that the network gets, stated by the caller; None: as the network or its library states.
+        arguments: configuration of a network of transformers, in place of its folder.
 
     Attributes:
         spec: full name, path of a checkpoint (of a file on the hub the path in its cache), or `NAME=FILE`.
+        is_stated: a file states the network, and has its weights.
 
     Raises:
         ValueError: if the stride is not a number, or a file of the hub is not to be had.
@@ -87,23 +90,27 @@ class EncoderSpec:
     pretrained: bool = False
     seed: int | None = 0
     input: Input | None = None
+    arguments: Mapping[str, Any] | None = None
     spec: str = field(init=False)
+    is_stated: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        name, view = split_view(self.text)
+        is_stated = check_network(self.text, self.arguments is not None)
+        name, view = (self.text, "") if is_stated else split_view(self.text)
         stage, slash, stride = view.partition("/")
         if slash and not stride.isdecimal():
             raise ValueError(f"{self.text}: the stride, after the last /, must be a number of pixels, got {stride!r}")
         spec, stage_of_short_name = split_view(SHORT_NAMES.get(name, name))
-        if is_folder_of_model(spec):
+        if not is_stated and is_folder_of_model(spec):
             spec = f"{TRANSFORMERS}{spec}"
         implies_weights = name in SHORT_NAMES and spec.startswith("timm:")
         is_of_library = _is_of_library(spec)
         settled = {
-            "spec": str(local_file(spec)) if on_hub(spec) else spec,
+            "is_stated": is_stated,
+            "spec": str(local_file(spec)) if on_hub(spec) and not is_stated else spec,
             "stage": self.stage or stage or stage_of_short_name or None,
             "stride": self.stride or (int(stride) if stride else None),
-            "pretrained": implies_weights or (self.pretrained and is_of_library),
+            "pretrained": not is_stated and (implies_weights or (self.pretrained and is_of_library)),
         }
         for attribute, value in settled.items():  # the dataclass is frozen
             object.__setattr__(self, attribute, value)
@@ -124,9 +131,9 @@ class EncoderSpec:
         path = Path(self.spec)
         return path if path.is_file() else None
 
-    def arguments(self) -> dict[str, Any]:
+    def for_frozen_encoder(self) -> dict[str, Any]:
         """Return the arguments of `FrozenEncoder` that the text gives."""
-        further = {"stage": self.stage, "stride": self.stride, "pretrained": self.pretrained}
+        further: dict[str, Any] = {"stage": self.stage, "stride": self.stride, "pretrained": self.pretrained}
         return {"spec": self.spec} | {name: value for name, value in further.items() if value}
 
     def identity(self) -> dict[str, Any]:
@@ -186,9 +193,9 @@ class EncoderSpec:
         elif library == "torchvision":
             network = _torchvision(name, self.pretrained)
         elif library == "transformers":
-            network = from_transformers(name, with_weights)
+            network = from_transformers(name, self.arguments)
         elif spec.startswith(HUB):
-            network = _of_torch_hub(spec, with_weights)
+            network = _of_torch_hub(spec, with_weights and not file_of_module())
             place, _, name = name.rpartition(":")
             source = Path(place).name if Path(place).is_dir() else place
         else:

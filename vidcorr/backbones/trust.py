@@ -1,53 +1,65 @@
-"""The gate for the code that a checkpoint names.
+"""The gate for what a file names.
 
-A checkpoint is data, but names classes and networks to make. It may name the packages of `TRUSTED`; modules below the
-working directory, which are the user's own, but for those that came with the checkpoint, in its folder or below; and
-what the user has named: in words or configs, by a call in this process, or by `allow`. Nothing else is imported.
+A file names code of vidcorr, and networks of timm, torchvision and transformers. Any other name runs only if the user
+has said it: in the words of the command or a config that they name, by `allow`, in the user's own run that a command
+goes on with, or by an import of the user's own script. A module of a file is built from plain values by its class;
+while it is built, a network that it names, in whichever argument, passes this gate, opens no file and fetches nothing.
 """
 
-import argparse
 import importlib
 import inspect
 import os
 import re
 import site
 import sys
+import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextvars import Context
-from importlib.machinery import PathFinder
+from contextvars import Context, ContextVar
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import ModuleType
+from typing import Any, NamedTuple, get_type_hints
 
+from pydantic import TypeAdapter
 from torch import nn
 
-TRUSTED = ("vidcorr", "timm", "torchvision", "transformers")
-"""Names before a dot or a colon that every checkpoint may hold."""
+OURS = "vidcorr"
 LIBRARIES = ("timm", "torchvision", "transformers")
 """Names before the colon of `timm:NAME` and its like, which are no modules."""
-NETWORK_ARGUMENTS = ("spec", "backbone")
-"""Arguments that name an encoder."""
-NESTED = "encoder"
-"""The argument that holds a nested recipe."""
+TRUSTED = (OURS, *LIBRARIES)
 TORCH_HUB = "torchhub"
 """Prefix of networks of torch.hub, `torchhub:OWNER/REPO:ENTRY`."""
 SCRIPT = "__main__"
 """Module of a script or notebook."""
 LONGEST = 300
 """Most letters of a file's names, or of a line from it, in a message."""
+STATED = re.compile(r"[\w-]+|torchhub:[^=]+|[\w.]+:[\w.-]+")
+"""Names of networks that a file may state: without the path or address of another file."""
+MOST_LEVELS = 100
+MOST_LEAVES = 100_000
 Recipe = dict[str, Any]
 """`class_path` of a class and `init_args` of its constructor, plain types."""
-WORD = re.compile(r"[\w+-]*")
-"""A text that no parser imports, nor reads as YAML or as the path of a config of another folder."""
-PLAIN = (str, int, float, bool, dict, Path, type(None), ...)
-"""Annotations of arguments whose texts a parser leaves as they are, or reads as data."""
-UNTYPED = (Any, inspect.Parameter.empty)
-"""Annotations of arguments in whose texts a parser looks for a `class_path` alone."""
 _allowed: set[str] = set()
+_said: set[str] = set()
+"""Words of the user: a file of weights that they name may be read while a module of a file is built."""
+
+
+class Refused(ValueError):
+    """A file names what it may not name."""
+
+
+class _Source(NamedTuple):
+    """The file whose module is built, and the texts among the arguments that it states."""
+
+    file: str
+    texts: frozenset[str]
+
+
+_built_from: ContextVar[_Source | None] = ContextVar("_built_from", default=None)
+"""None outside of a constructor of a module of a file."""
 
 
 def allow(*names: str) -> None:
-    """Allow files to name code of other installed packages.
+    """Allow files to name further code.
 
     Args:
         names: `package.module.Class` or `package.module:callable`, exactly as in the files; of torch.hub `OWNER/REPO`,
@@ -64,37 +76,44 @@ def allow_named(words: Sequence[str]) -> None:
             (`--model=my_methods.Mine`, `my_networks:small`, also within JSON), and the values of `--allow`, which may
             have slashes, as OWNER/REPO. A class is `module:Class` in the words and `module.Class` in a file.
     """
-    names = re.findall(r"[\w.]+(?::[\w.]+)?", " ".join(words))
-    paths = [name.replace(":", ".") for name in names]
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--allow", nargs="*", action="extend", default=[])
-    flags, _ = parser.parse_known_args(words)
-    allow(*names, *paths, *flags.allow)
+    is_permission = False
+    for word in words:
+        flag, _, value = word.partition("=")
+        if word.startswith("--"):
+            is_permission = flag == "--allow"
+        if is_permission:
+            allow(value or word)
+        _said.update((word, value))
+        for name in re.split(r"""[\s=@,'"{}\[\]()]+""", word):
+            _said.add(name)
+            if re.fullmatch(r"[\w.]+(:[\w.]+)?", name):
+                allow(name, name.replace(":", "."))
 
 
 def refuse(names: Iterable[str], source: str | Path) -> None:
-    """Refuse code that a file may not name and the user has not allowed; import nothing.
+    """Refuse code that a file may not name; import nothing that is not vidcorr's.
 
     Args:
-        names: `package.module.Class` or `package.module:callable`.
+        names: `package.module.Class`, `package.module:callable`, or a network of a library, `timm:NAME`.
         source: the file, for messages.
 
     Raises:
         ValueError: one line with all names that the user would have to allow.
     """
-    outside = {permission_for(name) for name in names if not _is_trusted(name, source)}
-    refused = sorted(outside - _allowed)
-    if not refused:
-        return
-    for name in refused:
+    refused: set[str] = set()
+    for name in names:
+        permission = permission_for(name)
+        if not (permission in _allowed or _is_ours(name, source) or _is_imported(name)):
+            refused.add(permission)
+    for name in sorted(refused):
         if package_of(name) == SCRIPT:
             remedy = "load it there, or move the class to a file, my_module.py, and train my_module.MyClass"
-            raise ValueError(f"{source}: its class {name[:LONGEST]} was defined in a script or notebook: {remedy}")
-    raise ValueError(
-        f"{source}: names code from outside this project and the working directory, or code that lies beside it; "
-        "if it is yours, run from its folder; "
-        f"if you trust it, add --allow {' '.join(refused)[:LONGEST]} (in Python vidcorr.backbones.trust.allow)"
-    )
+            raise Refused(f"{source}: its class {name[:LONGEST]} was defined in a script or notebook: {remedy}")
+    if refused:
+        raise Refused(
+            f"{source}: names code that is neither of vidcorr nor a network of timm, torchvision or transformers; if "
+            f"you trust it, import it before (in Python), or add --allow {' '.join(sorted(refused))[:LONGEST]}"
+        )
 
 
 def permission_for(name: str) -> str:
@@ -108,67 +127,71 @@ def package_of(name: str) -> str:
     return re.split("[.:]", name)[0]
 
 
-def named_code(content: object, with_texts: bool = False) -> Iterator[str]:
-    """Yield the code that a recipe names: its class, its networks, and those of all that its arguments hold.
+def _is_ours(name: str, source: str | Path) -> bool:
+    """Return whether a name is a class of vidcorr, a function of it that makes a network, or a library's network."""
+    module, _, function = name.partition(":")
+    if module in LIBRARIES or name == OURS:
+        return function != ""
+    if package_of(name) != OURS:
+        return False
+    return not function or makes_networks(import_named(module, function, str(source)))
+
+
+def _is_imported(name: str) -> bool:
+    """Return whether the user's own script has imported a name from the user's own files, or has defined it."""
+    place, _, kind = name.rpartition(":" if ":" in name else ".")
+    found = getattr(sys.modules.get(place), kind, None)
+    module = sys.modules.get(getattr(found, "__module__", ""))
+    return module is not None and _is_the_users(module)
+
+
+def _is_the_users(module: ModuleType) -> bool:
+    """Return whether a module is the script or notebook, or of a file outside of Python, its packages and vidcorr."""
+    if module.__name__ == SCRIPT:
+        return True
+    file = getattr(module, "__file__", None)
+    if file is None or package_of(module.__name__) == OURS:
+        return False
+    places = sysconfig.get_paths()
+    installed = [places[each] for each in ("stdlib", "platstdlib", "purelib", "platlib")]
+    installed += [*site.getsitepackages(), site.getusersitepackages()]
+    return not any(Path(file).resolve().is_relative_to(Path(each).resolve()) for each in installed)
+
+
+def named_code(recipe: Recipe) -> Iterator[str]:
+    """Yield the class and the network that a recipe names, for a message or a key; `check_network` is the gate."""
+    yield str(recipe.get("class_path"))
+    for name in ("spec", "backbone"):
+        text = str(recipe.get("init_args", {}).get(name))
+        if re.fullmatch(r"[\w.]+:[\w.]+", text):
+            yield text
+
+
+def require_countable(content: object, source: str | Path, kinds: tuple[type, ...] = (Mapping, list, tuple)) -> None:
+    """Refuse content that would be walked for too long, such as a list that holds itself or is shared many times.
 
     Args:
-        content: the recipe, or a value in it.
-        with_texts: also each text that is more than a word, for values that a parser reads.
+        content: content of a file.
+        source: the file, for messages.
+        kinds: containers that are walked.
+
+    Raises:
+        ValueError: for more than 100 levels, or more than 100,000 values.
     """
-    if isinstance(content, Mapping):
-        replaced = NETWORK_ARGUMENTS if isinstance(content.get(NESTED), Mapping) else ()  # by the nested encoder
-        for name, value in content.items():
-            is_network = name in NETWORK_ARGUMENTS and isinstance(value, str)
-            if name == "class_path" or (is_network and ":" in value and name not in replaced):
-                yield str(value)
-            else:
-                yield from named_code(value, with_texts)
-    elif isinstance(content, list | tuple):
-        for each in content:
-            yield from named_code(each, with_texts)
-    elif with_texts and isinstance(content, str) and WORD.fullmatch(content) is None:
-        yield content
+    rest: list[tuple[int, Any]] = [(0, content)]
+    count = 0
+    while rest:
+        level, value = rest.pop()
+        count += 1
+        if level > MOST_LEVELS or count + len(rest) > MOST_LEAVES:
+            raise ValueError(f"{source}: holds more than {MOST_LEVELS} levels or {MOST_LEAVES} values")
+        if isinstance(value, kinds):
+            members = value.values() if isinstance(value, Mapping) else value
+            rest += [(level + 1, member) for member in members]
 
 
-def _is_trusted(name: str, source: str | Path) -> bool:
-    """Return whether a name is of `TRUSTED`, or of the user's own code for a checkpoint; import nothing of others.
-
-    Of the functions of `TRUSTED` those are trusted that make networks.
-    """
-    package = package_of(name)
-    module, _, function = name.partition(":")
-    if package in TRUSTED:
-        return not function or module in LIBRARIES or makes_networks(import_named(module, function, str(source)))
-    if package == SCRIPT:  # a class that the script or notebook that runs has defined, not imported
-        found = vars(sys.modules[SCRIPT]).get(name[len(SCRIPT) + 1 :])
-        return getattr(found, "__module__", None) == SCRIPT
-    _search_working_directory()
-    places = list(_places_of(name))
-    return module != TORCH_HUB and places != [] and all(_is_the_users(place, source) for place in places)
-
-
-def _places_of(name: str) -> Iterator[str]:
-    """Yield the places of the modules that Python would import for a name, one below the other; import nothing."""
-    locations: Sequence[str] | None = None
-    for part in re.split("[.:]", name):
-        found = PathFinder.find_spec(part, locations)
-        if found is None:
-            return
-        locations = found.submodule_search_locations or []
-        yield from [found.origin] if found.origin else locations
-
-
-def _is_the_users(place: str, source: str | Path) -> bool:
-    """Return whether a place lies below the working directory, neither installed there nor come with a checkpoint."""
-    own = Path.cwd()
-    with_checkpoint = {Path(source).resolve().parent, Path(source).parent.resolve()}  # of the file, and of a link to it
-    others: list[str | Path] = [sys.prefix, sys.base_prefix, site.getusersitepackages(), *(with_checkpoint - {own})]
-    path = Path(place).resolve()
-    return path.is_relative_to(own) and not any(path.is_relative_to(other) for other in others)
-
-
-def check_names(recipe: object, source: str | Path) -> Recipe:
-    """Check the class and arguments that a file names, and import nothing.
+def check_recipe(recipe: object, source: str | Path) -> Recipe:
+    """Check the class that a file names, and import nothing that is not allowed.
 
     Args:
         recipe: `class_path`, and `init_args` of its constructor.
@@ -178,21 +201,60 @@ def check_names(recipe: object, source: str | Path) -> Recipe:
         The recipe, without Lightning's own arguments.
 
     Raises:
-        ValueError: one line with all names that the user would have to allow.
+        ValueError: one line, if the file may not name the class.
     """
+    require_countable(recipe, source)
     content: Any = recipe if isinstance(recipe, Mapping) else {}
     class_path = content.get("class_path")
     arguments = content.get("init_args", {})
     if not isinstance(class_path, str) or not isinstance(arguments, Mapping):
         raise ValueError(f"{source}: is damaged: it names no class with arguments")
-    own = own_arguments(arguments)
-    accepted = {"class_path": class_path, "init_args": own}
+    accepted = {"class_path": class_path, "init_args": own_arguments(arguments)}
     refuse(named_code(accepted), source)
-    for name in NETWORK_ARGUMENTS:
-        spec = str(own.get(name) or "raw_colour")
-        if ":" not in spec and spec != "raw_colour" and own.get(NESTED) is None:
-            raise ValueError(f"{source}: names another file as its encoder, {spec}; a checkpoint must hold its encoder")
     return accepted
+
+
+def check_network(text: str, has_configuration: bool = False) -> bool:
+    """Check the name of a network that a constructor was given, if a file states it for the module that is built.
+
+    Args:
+        text: name of a network, as `load` takes it.
+        has_configuration: the configuration of a network of transformers is given, so that no folder is read.
+
+    Returns:
+        True if a file states it; nothing is then fetched, because the file has the weights.
+
+    Raises:
+        ValueError: one line, if it is another file or an address, or code that the file may not name.
+    """
+    source = _built_from.get()
+    if source is None or text not in source.texts or text in _said:
+        return False
+    needs_folder = package_of(text) == "transformers" and not has_configuration
+    if STATED.fullmatch(text) is None or needs_folder:
+        raise Refused(
+            f"{source.file}: names another file as its encoder, {text[:LONGEST]}; a checkpoint must hold its encoder"
+        )
+    if ":" in text:
+        refuse([text], source.file)
+    return True
+
+
+def check_file(path: str | Path) -> None:
+    """Refuse to open a file that another file states for the module that is built.
+
+    Raises:
+        ValueError: one line.
+    """
+    source = _built_from.get()
+    if source is not None and str(path) in source.texts - _said:
+        raise Refused(f"{source.file}: names another file, {str(path)[:LONGEST]}; a checkpoint must hold its weights")
+
+
+def file_of_module() -> str:
+    """Return the file whose module is being built, and which has its weights; empty if none is."""
+    source = _built_from.get()
+    return "" if source is None else source.file
 
 
 def own_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,46 +273,21 @@ def make(recipe: object, source: str | Path, **overrides: Any) -> Any:
     Raises:
         ValueError: if the recipe names code that is not allowed, or the constructor refuses the arguments.
     """
-    accepted = check_names(recipe, source)
-    return constructed(_class_of(accepted, source), accepted["init_args"] | overrides, source)
+    accepted = check_recipe(recipe, source)
+    return constructed(class_of(accepted, source), accepted["init_args"], source, **overrides)
 
 
-def _class_of(recipe: Recipe, source: str | Path) -> type[nn.Module]:
-    """Import the class of a recipe whose names are allowed."""
+def class_of(recipe: Recipe, source: str | Path) -> type[nn.Module]:
+    """Import the class of a checked recipe.
+
+    Raises:
+        ValueError: one line, if it is not there, or no module.
+    """
     package, _, name = recipe["class_path"].rpartition(".")
     kind = import_named(package, name, f"{source}: its class {recipe['class_path']}")
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise ValueError(f"{source}: its class {recipe['class_path']} is not a torch.nn.Module")
     return kind
-
-
-def check_texts(recipe: Recipe, source: str | Path) -> None:
-    """Check the texts of a recipe that a parser reads, whose names are allowed; import its class.
-
-    A parser may import a text, or read YAML or a config in it, unless the argument is annotated as a text or a number.
-
-    Raises:
-        ValueError: one line with all texts that the user would have to allow.
-    """
-    hints: dict[str, Any] = {}
-    for base in reversed(_class_of(recipe, source).__mro__):
-        constructor = vars(base).get("__init__", object.__init__)
-        typed = hints_of(constructor)
-        for name, parameter in inspect.signature(constructor).parameters.items():
-            hints[name] = typed.get(name, parameter.annotation)
-    for name, value in recipe["init_args"].items():
-        hint = hints.get(name)
-        is_data = hint in UNTYPED and re.search(r"class_path|\\", str(value)) is None
-        if not (is_data or is_plain(hint)):
-            refuse(named_code(value, with_texts=True), source)
-
-
-def is_plain(hint: Any) -> bool:
-    """Return whether an annotation is one of `PLAIN`, or made of such alone."""
-    origin = get_origin(hint)
-    if origin in (Union, UnionType, list, tuple):
-        return all(map(is_plain, get_args(hint)))
-    return origin is Literal or any(hint is each for each in PLAIN)
 
 
 def hints_of(function: Any) -> dict[str, Any]:
@@ -267,23 +304,56 @@ def makes_networks(kind: Any) -> bool:
     return isinstance(made, type) and issubclass(made, nn.Module)
 
 
-def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path) -> Any:
-    """Call a class, or a function that makes a module, with arguments of a file.
+def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **overrides: Any) -> Any:
+    """Call a class, or a function that makes a module, with arguments of a file as plain values.
+
+    Args:
+        kind: the class or function.
+        arguments: of the file. A dict becomes a dataclass where the annotation is one, a text a path, and so on.
+        source: the file.
+        overrides: arguments of the caller, which override those of the file.
 
     Raises:
         ValueError: if the call fails or gives no module.
     """
     name = getattr(kind, "__name__", type(kind).__name__)
+    require_countable(arguments, source)
     if isinstance(kind, type) and issubclass(kind, nn.Module):
         arguments = without_arguments_of_bases(kind, arguments)
+    stated = {name: value for name, value in arguments.items() if name not in overrides}
+    hints = hints_of(kind.__init__ if isinstance(kind, type) else kind)
+    values = {name: as_annotated(value, hints.get(name)) for name, value in (stated | overrides).items()}
+    # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
+    context = Context()
+    context.run(_built_from.set, _Source(str(source), frozenset(texts_in(stated))))
     try:
-        # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
-        module = Context().run(kind, **arguments)
+        module = context.run(kind, **values)
+    except Refused:
+        raise
     except Exception as error:  # any type, because the arguments in the file are at fault
         raise ValueError(f"{source}: {name} cannot be made: {reason(error)}") from error
     if not isinstance(module, nn.Module):
         raise ValueError(f"{source}: {name} gives a {type(module).__name__}, not a module")
     return module
+
+
+def as_annotated(value: Any, hint: Any) -> Any:
+    """Return a plain value as an argument is annotated, by pydantic; as it is, where it is no such value."""
+    try:
+        return value if hint is None else TypeAdapter(hint).validate_python(value)
+    except Exception:  # of a type that pydantic does not read, or another value: the constructor refuses it
+        return value
+
+
+def texts_in(content: object) -> Iterator[str]:
+    """Yield the texts among plain values, which `require_countable` has counted."""
+    if isinstance(content, Mapping):
+        content = list(content.values())
+    if isinstance(content, list | tuple):
+        for each in content:
+            yield from texts_in(each)
+    elif isinstance(content, str | Path):
+        yield str(content)
 
 
 def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict[str, Any]:

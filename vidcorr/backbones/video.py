@@ -4,7 +4,7 @@ A call of `encode` processes a whole video.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,7 +18,7 @@ from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from ..functional.device import to_device
 from ..videos.files import require_one_of
 from .extractor import VIEW_OF_TRANSFORMERS, NoSuchMap, View, eval_mode, normalised
-from .hub_models import fetched, image_model
+from .hub_models import fetched, image_model, model_of_config
 from .outputs import form_of, map_of_tokens, measured_stride, patch_of, stated_stride
 
 Upsampling = Literal["trilinear", "cubic"]
@@ -243,7 +243,7 @@ OTHER_FIELDS = {"image_size", "use_SiLU", "wide_SiLU", "use_sdpa", "uniform_powe
 """Fields of released configurations of V-JEPA 2 that the library does not read."""
 
 
-def from_transformers(name: str, with_weights: bool = True) -> nn.Module:
+def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> nn.Module:
     """Load a model of the library `transformers` (an extra): V-JEPA 2 as a video encoder, others as `image_model`.
 
     Weights come from safetensors only, and no code of the hub runs. Windows of V-JEPA 2 have 16 frames, as in RVM's
@@ -251,23 +251,31 @@ def from_transformers(name: str, with_weights: bool = True) -> nn.Module:
 
     Args:
         name: name on the hub, or path of a folder with config.json and model.safetensors.
-        with_weights: False: an image model has random weights.
+        stated: the configuration of a network whose weights are in a checkpoint; nothing is read or fetched for it.
 
     Raises:
         ValueError: for a configuration with unknown fields, or a model that cannot be loaded.
     """
     from transformers import AutoModel, PretrainedConfig, VJEPA2Config
 
+    if stated is not None:
+        model = model_of_config(stated)
+        return video_encoder_of(model) if stated.get("model_type") == VJEPA2Config.model_type else model
     how = "" if Path(name).is_dir() else f"hf download {name} --local-dir FOLDER, then FOLDER"
     with fetched(f"backbone transformers:{name}: cannot be loaded", how):
         fields, _ = PretrainedConfig.get_config_dict(name)
         if fields.get("model_type") != VJEPA2Config.model_type:
-            return image_model(name, with_weights)
+            return image_model(name)
         unknown = fields.keys() - VJEPA2Config().to_dict().keys() - OTHER_FIELDS - {"architectures", "torch_dtype"}
         unknown = {field for field in unknown if not field.startswith("_")}
         if unknown:
             raise ValueError(f"its configuration has fields that are not known here: {', '.join(sorted(unknown))}")
         model = AutoModel.from_pretrained(name, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
+    return video_encoder_of(model)
+
+
+def video_encoder_of(model: Any) -> Clips:
+    """Return the video encoder of a model of V-JEPA 2."""
     return Clips(VJepa2(model.eval()), tubelet=model.config.tubelet_size, layout="TCHW")
 
 

@@ -5,27 +5,75 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..backbones import EncoderSpec
 from ..backbones.checkpoints import saved_model
 from ..backbones.hub_models import is_folder_of_model
 from ..backbones.networks import SHORT_NAMES, is_checkpoint, local_file, on_hub, split_view
-from ..backbones.trust import allow_named
+from ..backbones.trust import Recipe, allow_named
 from ..description import INPUTS
 from .benchmark_choice import refuse_one_name_twice
 from .config_files import find_config, read_yaml, with_lists, yaml_value
 from .runs import FILE, ROOT, Record, newest_checkpoint
 
 
-def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print) -> list[str]:
-    """Return the words for LightningCLI: the model of `--ckpt_path` first, and names of networks as classes.
+class SavedModel(NamedTuple):
+    """The model of a checkpoint, whose arguments no parser reads.
+
+    Attributes:
+        file: the checkpoint.
+        recipe: its class, which the file may name, and arguments.
+        given: keys of the arguments that the user's words and configs give, below `model`.
+    """
+
+    file: str
+    recipe: Recipe
+    given: set[tuple[str, ...]]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The file's arguments of which no part is given."""
+        names = {keys[0] for keys in self.given}
+        return {name: value for name, value in self.recipe["init_args"].items() if name not in names}
+
+    def with_given(self, parsed: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the given arguments as parsed; of a part of a mapping, such as `bank.frames`, the rest as in the file.
+
+        Args:
+            parsed: arguments of the class, by the parser of the user's words.
+        """
+        found: dict[str, Any] = {}
+        for keys in sorted(self.given):
+            name, *parts = keys
+            of_file = self.recipe["init_args"].get(name)
+            if name not in parsed:
+                continue
+            if not parts or not isinstance(of_file, Mapping):
+                found[name] = parsed[name]
+                continue
+            settings = found.setdefault(name, dict(of_file))
+            value = parsed[name]
+            settings[parts[0]] = value[parts[0]] if isinstance(value, Mapping) else getattr(value, parts[0])
+        return found
+
+
+class Words(NamedTuple):
+    """Words for LightningCLI, and the model of `--ckpt_path` unless they name another class."""
+
+    words: list[str]
+    saved: SavedModel | None = None
+
+
+def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, goes_on: bool = False) -> Words:
+    """Return the words for LightningCLI, with names of networks as classes, and the class of `--ckpt_path` first.
 
     Later words win, so flags change the checkpoint's model, and another class replaces it.
 
     Args:
         args: `fit` or `validate`, and the words after it.
         say: tells the user a line: the file that `validate --ckpt_path last` measures.
+        goes_on: the checkpoint is of the run that goes on, so the user's own.
 
     Raises:
         ValueError: for a checkpoint that does not exist or cannot be read.
@@ -44,16 +92,46 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print) 
     path = flags.ckpt_path
     if path is None:
         path = _value_in(configs, "ckpt_path")
-    if path == "last" and command == "validate":
+    is_last = path == "last" and command == "validate"
+    if is_last:
         path = newest_checkpoint(flags.root or _value_in(configs, "trainer", "default_root_dir") or ROOT)
         say(f"--ckpt_path last: {path}")
     elif path is not None and on_hub(path):
         path = str(local_file(path))
     if path in (None, "last", "null"):  # "null" takes back an earlier word
-        return [command, *words]
-    saved = saved_model(path)
-    model = [] if saved is None else [f"--config={json.dumps({'model': saved})}"]
-    return [command, *model, *words, f"--ckpt_path={path}"]
+        return Words([command, *words])
+    recipe = saved_model(path, is_own=goes_on or is_last)
+    words.append(f"--ckpt_path={path}")
+    if recipe is None:
+        return Words([command, *words])
+    kind, given = _given_model(words, configs)
+    if kind is None:
+        words.insert(0, f"--model={recipe['class_path']}")
+    elif kind.rpartition(".")[2] != recipe["class_path"].rpartition(".")[2]:
+        return Words([command, *words])
+    return Words([command, *words], SavedModel(str(path), recipe, given))
+
+
+def _given_model(words: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> tuple[str | None, set[tuple[str, ...]]]:
+    """Return the class of the model that words and configs name last, or None; and the keys of its arguments."""
+    kind: str | None = None
+    given: set[tuple[str, ...]] = set()
+    models = [config.get("model") for config in configs]
+    following = [*words[1:], ""]
+    for word, after in zip(words, following, strict=True):
+        flag, equals, value = word.partition("=")
+        if flag == "--model" or flag == "--model.class_path":
+            models.append(yaml_value(value if equals else after, flag))
+        elif flag.startswith("--model."):
+            keys = flag.removeprefix("--model.").removeprefix("init_args.").removesuffix("+")
+            given.add(tuple(keys.split(".")))
+    for model in models:
+        if isinstance(model, Mapping):
+            kind = model.get("class_path", kind)
+            given |= {(str(name),) for name in model.get("init_args") or {}}
+        elif model is not None:
+            kind = str(model)
+    return kind, given
 
 
 def rewritten(args: Sequence[str]) -> Iterator[str]:
@@ -115,7 +193,7 @@ def _words_of_model(value: str) -> list[str]:
     is_path = is_checkpoint(spec) or is_folder_of_model(spec)
     if value.startswith("{") or not (is_path or is_named):
         return [f"--model={value}"]
-    parts = [f"--model.{name}={part}" for name, part in EncoderSpec(value).arguments().items()]
+    parts = [f"--model.{name}={part}" for name, part in EncoderSpec(value).for_frozen_encoder().items()]
     return ["--model=FrozenEncoder", *parts]
 
 

@@ -1,6 +1,7 @@
 """Read the arrays of pickles and .npz files without running code from them."""
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,27 +10,72 @@ from numpy.typing import NDArray
 
 from .files import DataError
 
-NAMES = {
-    ("_codecs", "encode"),  # bytes, in protocol 2
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy.core.numeric", "_frombuffer"),  # for pickles of protocol 5
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy._core.numeric", "_frombuffer"),
+PLAIN_TYPE = re.compile(r"[<>|=]?[biufSU]\d*")
+"""Types of numpy that hold booleans, numbers, bytes and text, no addresses."""
+
+
+class _Type:
+    """A type of numpy while a pickle is read, whose state there changes the order of bytes alone."""
+
+    def __init__(self, text: str, *further: object) -> None:
+        if PLAIN_TYPE.fullmatch(text) is None:
+            raise pickle.UnpicklingError(f"it holds an array of {ascii(text)[:60]}, no plain numbers or text")
+        self.of_numpy = np.dtype(text)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.of_numpy = self.of_numpy.newbyteorder(state[1])
+
+
+class _Array(np.ndarray):  # type: ignore[type-arg]
+    """An array whose state, from a pickle, has a plain type."""
+
+    def __setstate__(self, state: Any, /) -> None:
+        version, shape, of_pickle, is_fortran, content = state
+        if not isinstance(of_pickle, _Type) or not isinstance(content, bytes | bytearray | str):
+            raise pickle.UnpicklingError("it holds an array without numbers")
+        super().__setstate__((version, shape, of_pickle.of_numpy, is_fortran, content))
+
+
+def _empty(*further: object) -> _Array:
+    """Return the array that a pickle then gives its state."""
+    return _Array((0,), np.uint8)
+
+
+def _of_buffer(buffer: Any, of_pickle: _Type, shape: tuple[int, ...], order: Any) -> NDArray[Any]:
+    """Return an array over bytes, as pickles of protocol 5 hold it."""
+    return np.frombuffer(buffer, of_pickle.of_numpy).reshape(shape, order=order)
+
+
+def _scalar(of_pickle: _Type, content: bytes | str = b"") -> Any:
+    """Return a number of numpy from its bytes."""
+    as_bytes = content.encode("latin1") if isinstance(content, str) else content
+    return np.frombuffer(as_bytes, of_pickle.of_numpy, count=1)[0]
+
+
+def _as_bytes(text: str, encoding: str = "latin1") -> bytes:
+    """Return the bytes that protocol 2 holds as text."""
+    return text.encode("latin1")
+
+
+NAMES: dict[tuple[str, str], Any] = {
+    ("_codecs", "encode"): _as_bytes,
+    ("numpy", "dtype"): _Type,
+    ("numpy", "ndarray"): "numpy.ndarray",
 }
-"""All that an array's pickle names; numpy 2 renamed `core`."""
+"""All that an array's pickle names → ours in its place; numpy 2 renamed `core`."""
+for _core in ("numpy.core", "numpy._core"):
+    NAMES[f"{_core}.multiarray", "_reconstruct"] = _empty
+    NAMES[f"{_core}.multiarray", "scalar"] = _scalar
+    NAMES[f"{_core}.numeric", "_frombuffer"] = _of_buffer
 
 
 class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """Return one of `NAMES`; refuse everything else that a pickle asks for."""
+        """Return what stands for one of `NAMES`; refuse everything else that a pickle asks for."""
         if (module, name) not in NAMES:
             asked = ascii(f"{module:.60}.{name:.60}")
             raise pickle.UnpicklingError(f"it asks for {asked}, which loading a pickle would run")
-        return super().find_class(module, name)
+        return NAMES[module, name]
 
 
 def read_pickle(path: Path) -> Any:

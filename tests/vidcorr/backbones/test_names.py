@@ -47,7 +47,7 @@ def test_a_text_chooses_weights_stage_and_stride(text, given, expected):
     network = EncoderSpec(text, **given)
     assert network.name == (f"{text}, random weights" if text == "untrained" else text)
     arguments = dict(zip(("spec", "stage", "stride", "pretrained"), expected, strict=True))
-    assert network.arguments() == {name: value for name, value in arguments.items() if value}
+    assert network.for_frozen_encoder() == {name: value for name, value in arguments.items() if value}
     assert network.identity() == arguments | {"seed": given.get("seed", 0)}
     assert network.is_reusable
     assert network in {EncoderSpec(text, **given)}
@@ -59,7 +59,7 @@ def test_a_file_that_exists_is_told_by_its_content(name, tmp_path, monkeypatch):
     Path(name).parent.mkdir(exist_ok=True)
     write_checkpoint(FrozenEncoder("torchvision:resnet18"), Path(name))
     assert (load(name).default_stage, load(f"{name}@res3").default_stage) == (None, "res3")
-    assert f"--model.spec={name}" in words_for_parser(["validate", f"--model={name}"])
+    assert f"--model.spec={name}" in words_for_parser(["validate", f"--model={name}"]).words
     torch.save({"conv1.weight": torch.zeros(1)}, name)
     refused(ValueError, f"not a checkpoint of vidcorr; .*, torchvision:resnet18={name}", load, name)
 
@@ -156,7 +156,7 @@ def test_a_checkpoint_of_an_own_module_is_a_network_and_one_of_a_method_passes_t
     torch.save({"state_dict": weights, "hyper_parameters": {"width": 9}}, "other.ckpt")
     refused(ValueError, r"other\.ckpt", load, f"{OWN}:MyModule=other.ckpt")
     torch.save({"state_dict": weights, "hyper_parameters": {"backbone": "os:abort"}}, "last.ckpt")
-    refused(ValueError, "--allow os:abort ", load, "lightning_modules:VFSSimSiam=last.ckpt")
+    refused(ValueError, "--allow os:abort$", load, "lightning_modules:VFSSimSiam=last.ckpt")
 
 
 def test_weights_alone_are_a_network_by_their_class(weights):

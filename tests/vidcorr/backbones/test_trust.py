@@ -2,26 +2,31 @@
 
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
-import timm
 import torch
 
+from tests.helpers.parsed import Built
 from tests.helpers.refusal import refused
-from vidcorr.backbones import EncoderSpec, trust
-from vidcorr.backbones.checkpoints import saved_model, write_checkpoint
-from vidcorr.backbones.trust import make
-from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
+from vidcorr import lightning_modules
+from vidcorr.backbones import load, trust
+from vidcorr.backbones.checkpoints import saved_model
+from vidcorr.backbones.trust import import_path, make
+from vidcorr.cli import main
+from vidcorr.lightning_modules import VFSSimSiam
+from vidcorr.lightning_modules.parts.negative_bank import BankSettings
 
 pytestmark = pytest.mark.usefixtures("canary")
 FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
-CANARY = "tests.helpers.canary"
+ENCODER = "vidcorr.backbones.encoder.Encoder"
 TABLES = json.loads(Path(__file__).with_name("trust.json").read_text())
-"""Class, arguments, refusal; a value that the parser imports from, or would call; module, text, refusal."""
+"""Class, arguments, refusal; module, text, refusal."""
 
 
 @pytest.mark.parametrize(("class_path", "arguments", "message"), TABLES["recipes"])
@@ -30,120 +35,160 @@ def test_what_a_file_may_not_name(class_path, arguments, message):
     assert refused(ValueError, message, make, recipe, "x.ckpt").startswith("x.ckpt: ")
 
 
-def test_modules_below_the_working_directory_are_the_users_own(tmp_path, monkeypatch):
-    (tmp_path / "own_net_of_a_test.py").write_text("import torch\nclass Net(torch.nn.Module):\n    ...\n")
-    assert type(make({"class_path": "own_net_of_a_test.Net"}, "x.ckpt")).__name__ == "Net"
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "deep_net_of_a_test.py").write_text("def f():\n    ...\n")
-    monkeypatch.syspath_prepend(tmp_path / "src")
-    assert trust.check_names({"class_path": FROZEN, "init_args": {"spec": "deep_net_of_a_test:f"}}, "x.ckpt")
-    (tmp_path / "numpy").mkdir()  # the installed package is found first
-    for folder in ("torchhub/owner", "no_init"):  # clones of torch.hub; a package without __init__.py
-        (tmp_path / folder).mkdir(parents=True)
-    assert trust.check_names({"class_path": FROZEN, "init_args": {"spec": "no_init.net:f"}}, "x.ckpt")
-    refused(ValueError, "--allow owner/r ", trust.refuse, ["torchhub:owner/r:f"], "x.ckpt")
-    installed = [pytest.__name__, "numpy", "json", "os", "posix", "subprocess", "no_such_module"]
-    assert trust.check_names({"class_path": FROZEN, "init_args": {"spec": "own_net_of_a_test:Net"}}, "x.ckpt")
-    for name in installed:
-        recipe = {"class_path": FROZEN, "init_args": {"spec": f"{name}:f"}}
-        refused(ValueError, f"names (code from outside .* --allow )?{name}:f", trust.check_names, recipe, "x.ckpt")
+PLACES = ("evil.py", "run7/evil.py", "repo/evil.py", "repo/weights/evil.py", "lib/evil.py")
+"""Modules of files, and of the user's own below the working directory."""
+NAMES = ("evil", "run7.evil", "repo.evil", "repo.weights.evil")
+CHECKPOINTS = ("x.ckpt", "run7/checkpoints/last.ckpt", "repo/weights/x.ckpt", "lib/x.ckpt")
 
 
-LIIR = "vidcorr.lightning_modules.liir.Liir"
-
-
-@pytest.mark.parametrize("door", TABLES["doors"])
-def test_all_that_a_parser_would_read_in_a_file_is_checked_before_an_import(door, tmp_path, monkeypatch):
+@pytest.fixture
+def hostile(tmp_path, monkeypatch):
+    """Return a function that writes a checkpoint whose code would write a file, below the working directory."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(trust, "_allowed", {TYPED})
-    (tmp_path / "model1").mkdir()
-    (tmp_path / "model1/given.yaml").write_text(f"class_path: {CANARY}.Song\n")
-    for class_path, argument in ((LIIR, "bank"), (LIIR, "other"), (TYPED, "loss"), (TYPED, "anything")):
-        if argument == "anything" and door in ("text", "built in", "config"):
-            continue  # stays a text where nothing else is asked for
-        arguments = {"backbone": "timm:resnet18.tv_in1k", argument: TABLES["doors"][door]}
-        metadata = {"class_path": class_path, "version": "1", "encoder": None}
-        content = {"vidcorr": metadata, "state_dict": {}, "hyper_parameters": arguments}
-        torch.save(content, "model1/x.ckpt")
-        refused(ValueError, "names code .* --allow ", saved_model, "model1/x.ckpt")
-    assert "this" not in sys.modules
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "lib")])
+    monkeypatch.setattr(trust, "_allowed", set())
+    monkeypatch.setattr(trust, "_said", set())
+    code = "open('ran', 'w')\nimport torch\nclass Net(torch.nn.Module): ...\ndef net(): open('ran', 'w')\n"
+    for place in PLACES:
+        Path(place).parent.mkdir(exist_ok=True)
+        Path(place).write_text(code)
+
+    def write(file, class_path, arguments, encoder):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        about = {"class_path": class_path, "version": "1", "encoder": encoder}
+        torch.save({"vidcorr": about, "state_dict": {}, "hyper_parameters": arguments, "global_step": 0}, file)
+
+    return write
+
+
+def test_no_file_below_the_working_directory_lends_a_name_to_a_checkpoint(hostile):
+    for file in CHECKPOINTS:
+        for name in NAMES:
+            hostile(file, f"{name}.Net", {}, None)
+            refused(ValueError, f"--allow {name}.Net$", load, file)
+            refused(ValueError, f"--allow {name}.Net$", saved_model, file)
+            hostile(file, FROZEN, {"spec": f"{name}:net"}, None)
+            refused(ValueError, f"--allow {name}:net$", load, file)
+            assert name not in sys.modules
+    assert not Path("ran").exists()
+
+
+CLASSES = [getattr(lightning_modules, name) for name in lightning_modules.__all__]
+ENCODERS = {
+    "none": None,
+    "empty": {},
+    "full": {"class_path": ENCODER, "init_args": {"spec": "torchvision:resnet18"}},
+    "text": "evil:net",
+    "of code": {"class_path": ENCODER, "init_args": {"spec": "evil:net"}},
+}
+COMMANDS = {
+    "evaluate": lambda file: main(["evaluate", file, "--on", "davis=nowhere"]),
+    "predict": lambda file: main(["predict", "nowhere.mp4", "--mask", "m.png", "--model", file]),
+    "validate": lambda file: main(["validate", "--ckpt_path", file, "--trainer.logger=false"]),
+    "fit": lambda file: main(["fit", "--ckpt_path", file, "--trainer.fast_dev_run=true", "--trainer.logger=false"]),
+    "export": lambda file: main(["export", file, "out.safetensors"]),
+    "load": load,
+    "load_from_checkpoint": VFSSimSiam.load_from_checkpoint,
+}
+
+
+def recipes():
+    """Yield class, arguments that name code, and encoder, of each class of ours that takes a network's name."""
+    for kind in CLASSES:
+        names = {"spec", "backbone", "start"} & inspect.signature(kind).parameters.keys()
+        for encoder in ENCODERS.values():
+            for arguments in (
+                dict.fromkeys(names, "evil:net"),
+                dict.fromkeys(names, "evil:net") | {"encoder": encoder},
+            ):
+                yield import_path(kind), arguments, encoder
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, pytest.param("fit", marks=pytest.mark.slow)])
+def test_classes_and_encoders_of_a_file_run_no_code_by_any_command(command, hostile, monkeypatch, request):
+    monkeypatch.setattr("socket.socket.connect", Mock(side_effect=AssertionError("the network is asked")))
+    found = list(recipes())
+    if command in ("fit", "validate") and request.node.get_closest_marker("slow") is None:
+        found = [each for each in found if each[2] == {}][::3]
+    for class_path, arguments, encoder in found:
+        hostile("x.ckpt", class_path, arguments, encoder)
+        with pytest.raises((ValueError, SystemExit)):
+            COMMANDS[command]("x.ckpt")
+        assert "evil" not in sys.modules
+    assert not Path("ran").exists()
+
+
+def test_what_the_user_says_or_has_imported_may_be_named(hostile, monkeypatch):
+    names = ["repo.weights.evil.Net", "evil:net"]
+    for words in (["evaluate", "--model=repo.weights.evil:Net"], ["x", "--allow", names[0]], ["{'a': 'evil:net'}"]):
+        trust.allow_named(words)
+    trust.refuse(names, "x.ckpt")
+    monkeypatch.setattr(trust, "_allowed", set())
+    trust.allow_named(["evaluate", "repo/weights.evil.Net", "runs/evil:net/x.ckpt"])  # paths name no code
+    for name in names:
+        refused(ValueError, f"--allow {name}$", trust.refuse, [name], "x.ckpt")
+    import evil  # the user's own script
+
+    trust.refuse(["evil:net", "evil.Net"], "x.ckpt")
+    evil.abort = os.abort
+    installed = ["evil:abort", "os:abort", "numpy:zeros", "subprocess:run", "vidcorr.callbacks.stops:requeue_job"]
+    for name in installed:
+        refused(ValueError, f"--allow {name}$", trust.refuse, [name], "x.ckpt")
+    del sys.modules["evil"]
+
+
+def test_a_file_of_the_users_own_run_may_name_its_code(hostile):
+    hostile("x.ckpt", "repo.evil.Net", {}, {"class_path": "evil.Net"})
+    refused(ValueError, "--allow repo.evil.Net$", saved_model, "x.ckpt")
+    assert saved_model("x.ckpt", is_own=True)["class_path"] == "repo.evil.Net"
+
+
+def test_content_is_counted_before_it_is_walked(hostile):
+    shared: list = []
+    for _ in range(34):
+        shared = [shared, shared]
+    endless: list = []
+    endless.append(endless)
+    deep: dict = {}
+    for _ in range(200):
+        deep = {"a": deep}
+    for content in (shared, endless, deep):
+        hostile("x.ckpt", FROZEN, {"spec": content}, None)
+        refused(ValueError, "x.ckpt: holds more than 100 levels or 100000 values", load, "x.ckpt")
+        torch.save({"state_dict": {"a": torch.ones(1)}, "more": {"b": content}}, "y.pth")
+        if content is deep:
+            refused(ValueError, "y.pth: holds more than 100 levels", load, "torchvision:resnet18=y.pth")
 
 
 class Typed(VFSSimSiam):
-    """A method with arguments that a parser reads as texts, as code, or as anything."""
+    """A method with arguments that a parser would read as code, as a path or as settings."""
 
     def __init__(
         self,
         videos: str | list[str] = "",
         loss: Callable[..., object] | None = None,
         anything: Any = None,
+        settings: BankSettings = BankSettings(),  # noqa: B008 - as Liir has it
+        place: Path = Path(),
         unnamed=None,
         **others: Any,
     ) -> None:
         super().__init__(**others)
+        self.got = (videos, loss, anything, settings, place, unnamed)
 
 
-TYPED = f"{__name__}.Typed"
-
-
-def test_texts_that_name_no_code_are_arguments(tmp_path, monkeypatch):
-    monkeypatch.setattr(trust, "_allowed", {TYPED})
-    texts = ["res4.b1", "12:30", "a: b", "[1, 2]", "{", "runs/x.yaml", "1e-3", "average", "x" * 5000, "test.csv"]
-    arguments = {"videos": [*texts, f"{CANARY}.Song"], "anything": texts, "unnamed": "train.txt", "loss": None}
-    write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "x.ckpt")
-    content = torch.load(tmp_path / "x.ckpt", weights_only=True)
-    content["vidcorr"]["class_path"] = TYPED
-    torch.save(content | {"hyper_parameters": arguments}, tmp_path / "x.ckpt")
-    assert saved_model(tmp_path / "x.ckpt") == {"class_path": TYPED, "init_args": arguments}
-
-
-def test_functions_of_trusted_packages_that_name_no_network_are_the_users_word(monkeypatch):
-    """A file names those that say that they return a module; of timm's, some do not say it."""
-    monkeypatch.setattr(trust, "_allowed", set())
-    functions = [timm.models.model_entrypoint(name) for name in timm.list_models()]
-    says_it = {True: 0, False: 0}
-    for function in functions:
-        made = get_type_hints(inspect.unwrap(function)).get("return")
-        is_module = isinstance(made, type) and issubclass(made, torch.nn.Module)
-        says_it[is_module] += 1
-        spec = f"timm.models:{function.__name__}"
-        recipe = {"class_path": FROZEN, "init_args": {"spec": spec}}
-        if not is_module:
-            refused(ValueError, f"--allow {spec} ", trust.check_names, recipe, "x.ckpt")
-            trust.allow_named(["evaluate", spec])
-        assert trust.check_names(recipe, "x.ckpt")
-    assert min(says_it.values()) > 50
-    with torch.device("meta"):
-        assert EncoderSpec("timm.models:efficientvit_b0").build()
-
-
-def test_a_module_that_came_with_a_checkpoint_is_not_the_users(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    for folder in ("model1", "model1/net_beside_it"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "__init__.py").write_text("raise SystemExit(9)\n")
-    monkeypatch.syspath_prepend(tmp_path / "model1")
-    for name in ("model1.evil:net", "net_beside_it:net"):
-        recipe = {"class_path": FROZEN, "init_args": {"spec": name}}
-        refused(ValueError, f"--allow {name} ", trust.check_names, recipe, "model1/x.ckpt")
-        assert trust.check_names(recipe, "x.ckpt")  # beside it in the working directory
-        assert trust.check_names(recipe, "runs/x.ckpt")
-
-
-def test_a_checkpoint_below_a_package_of_the_users_may_name_the_package_but_not_what_came_with_it(
-    tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    for file in ("mine/__init__.py", "mine/net.py", "mine/given/evil.py", "mine/given/deep/evil.py"):
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).write_text("raise SystemExit(9)\n")
-    for name in ("mine.given.evil:net", "mine.given.deep.evil:net"):
-        recipe = {"class_path": FROZEN, "init_args": {"spec": name}}
-        refused(ValueError, f"--allow {name} ", trust.check_names, recipe, "mine/given/x.ckpt")
-    for name in ("mine.net:net", "mine:given"):
-        assert trust.check_names({"class_path": FROZEN, "init_args": {"spec": name}}, "mine/net/x.ckpt")
-    assert trust.check_names({"class_path": FROZEN, "init_args": {"spec": "mine.given.evil:net"}}, "x.ckpt")
+def test_a_command_builds_the_model_of_a_checkpoint_from_plain_values_without_its_parser(hostile):
+    code = {"class_path": "evil.Net"}
+    arguments = {"videos": ["a: b", "evil.Net"], "loss": "os.abort", "anything": code, "unnamed": "runs/x.yaml"}
+    arguments |= {"settings": {"frames": 4}, "place": "a/b", "backbone": "torchvision:resnet18", "projector_dim": 8}
+    trust.allow(import_path(Typed))
+    hostile("x.ckpt", import_path(Typed), arguments, None)
+    made = Built(["fit", "--ckpt_path=x.ckpt", "--model.projector_dim=16", "--model.settings.frames=5"]).model
+    plain = (arguments["videos"], "os.abort", code, BankSettings(frames=4), Path("a/b"), "runs/x.yaml")
+    assert made.got == (*plain[:3], BankSettings(frames=5), *plain[4:])
+    assert made.projector[0].out_features == 16
+    assert trust.make({"class_path": import_path(Typed), "init_args": arguments}, "x.ckpt").got == plain
+    assert "evil" not in sys.modules
 
 
 def test_a_name_that_is_not_there_is_one_line():
@@ -151,12 +196,6 @@ def test_a_name_that_is_not_there_is_one_line():
     refused(ValueError, absent, trust.import_named, "torch", "Absent", "mine")  # torch has a `__getattr__` of its own
     missing = "^mine: cannot import it .No module named 'nowhere'"
     refused(ValueError, missing, trust.import_named, "nowhere", "Absent", "mine")
-
-
-def test_a_nested_encoder_replaces_the_name_beside_it_and_arguments_of_lightning_are_left_out():
-    arguments = {"spec": f"{CANARY}:sing", "encoder": {"class_path": FROZEN, "init_args": {"spec": "raw_colour"}}}
-    accepted = trust.check_names({"class_path": FROZEN, "init_args": arguments | {"_instantiator": "x"}}, "x.ckpt")
-    assert accepted == {"class_path": FROZEN, "init_args": arguments}
 
 
 @pytest.mark.parametrize(("module", "text", "message"), TABLES["modules"])

@@ -64,3 +64,28 @@ def test_an_npz_that_is_damaged_or_holds_objects_is_refused(tmp_path):
     refused(DataError, "Object arrays", TapVid, path)
     path.write_bytes(b"PK\x03\x04 nothing")
     assert refused(DataError, r"not an \.npz file", TapVid, path)
+
+
+@pytest.mark.parametrize("state", ["type", "array", "objects"])
+def test_a_types_state_of_the_files_own_reaches_no_memory(state, tmp_path):
+    """An unpickled type of objects, or a size of another number than its bytes, would be read as addresses."""
+    text = "O8" if state == "objects" else "f8"
+    items = {"type": (3, "|", None, None, None, 8, 8, 63), "array": (3, "<", None, None, None, -1, -1, 0)}
+    of_file = items.get(state, items["array"])
+    length = 2**40 if state == "array" else 1
+
+    class Type:
+        def __reduce__(self):
+            return np.dtype, (text, False, True), of_file
+
+    class Array:
+        def __reduce__(self):
+            kind = np.zeros(1).__reduce__()[0]
+            return kind, (np.ndarray, (0,), b"b"), (1, (length,), Type(), False, b"A" * 8)
+
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps({"a": Array()}, 4))
+    if state == "type":
+        assert read_pickle(path)["a"].dtype == np.float64
+    else:
+        refused(DataError, "x.pkl: ", read_pickle, path)
