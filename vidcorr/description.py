@@ -63,13 +63,19 @@ class Input(BaseModel):
         """Return the input of three numbers each, in a list, an array or a tensor.
 
         Raises:
-            ValueError: for other values, or a mean outside [0, 1], as of RGB in 0 … 255.
+            ValueError: for other values: a mean outside [0, 1], or a deviation that is not above 0 and at most .5, the
+                largest of numbers in [0, 1]; a deviation of 1 leaves RGB as it is.
         """
         means: Any = _as_tuple(mean)
         deviations: Any = _as_tuple(std)
         are_numbers = _are_three_numbers(means) and _are_three_numbers(deviations)
         if not are_numbers or not all(0 <= number <= 1 for number in means):
             raise ValueError(f"input {source}: mean and deviation are three numbers each, of RGB in [0, 1]")
+        are_of_unit = all(0 < number <= 0.5 for number in deviations) or set(deviations) == {1}
+        if not are_of_unit:
+            raise ValueError(
+                f"input {source}: a deviation of RGB in [0, 1] is above 0, at most .5; got {_in_words(deviations)}"
+            )
         return cls(mean=means, std=deviations, source=source)
 
     @property

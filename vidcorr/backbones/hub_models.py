@@ -1,6 +1,7 @@
 """Image models of the library `transformers`, by a name on the hub or a folder, seen as maps of blocks or stages."""
 
 import inspect
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from ..description import Input
+from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from .copies import device_of
 from .extractor import FeatureExtractor, features_by, stage_indices, stage_names, type_of_weights
 from .outputs import PROBE, map_of_tokens, patch_of, require_map
@@ -20,6 +21,19 @@ from .trust import reason
 CONFIG = "config.json"
 """File by which a folder is that of a model of `transformers`."""
 PREPROCESSOR = "preprocessor_config.json"
+WEIGHTS = "model.safetensors"
+OF_IMAGENET = {
+    "convnext",
+    "convnextv2",
+    "dinov2",
+    "dinov2_with_registers",
+    "dinov3_convnext",
+    "dinov3_vit",
+    "ijepa",
+    "videomae",
+    "vit_mae",
+}
+"""Types of models whose authors normalise by ImageNet's mean and deviation."""
 UNUSED = re.compile(r"(.+\.)?(pooler\..+|mask_token)")
 """Weights that move no map; files of other tasks lack them."""
 
@@ -125,6 +139,8 @@ def outputs_of(model: Any, images: Tensor) -> tuple[Tensor | None, list[Tensor]]
         """Hook of a block: keep its output."""
         states.append(output[0] if isinstance(output, tuple) else output)
 
+    if getattr(model.config, "takes_bgr", False):
+        images = images.flip(1)
     options = {"return_dict": True}
     if "interpolate_pos_encoding" in inspect.signature(model.forward).parameters:
         options["interpolate_pos_encoding"] = True
@@ -146,8 +162,34 @@ def final_norm_of(model: nn.Module, state: Tensor, last: Tensor) -> nn.Module:
 
 
 def is_folder_of_model(text: str) -> bool:
-    """Return whether a text is the path of a folder of `transformers`."""
+    """Return whether a text is the path of a folder with the configuration of a model, of `transformers` or timm."""
     return Path(text, CONFIG).is_file()
+
+
+def spec_of_folder(text: str) -> str:
+    """Return the name of the network in a folder: of timm's record with its file, else of transformers."""
+    record = record_of_timm(Path(text))
+    return f"timm:{record['architecture']}={Path(text, WEIGHTS)}" if record else f"transformers:{text}"
+
+
+def record_of_timm(folder: Path) -> dict[str, Any]:
+    """Return the record of a network in the `config.json` that timm has written in a folder; empty without one.
+
+    Raises:
+        ValueError: if the file is no JSON.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: is no JSON: {reason(error)}") from error
+    if not isinstance(content, dict) or "architecture" not in content:
+        return {}
+    stated = content.get("pretrained_cfg") or content
+    kept = {name: stated[name] for name in ("mean", "std") if name in stated}
+    return {"architecture": str(content["architecture"]), "file": f"{CONFIG} of {folder.resolve().name}"} | kept
 
 
 def configuration_of(network: Any) -> dict[str, Any] | None:
@@ -220,21 +262,45 @@ def image_model(name: str) -> nn.Module:
     if missing:
         raise ValueError(f"lacks {len(missing)} weights of {type(model).__name__}, such as {sorted(missing)[0]}")
     network: Any = getattr(model, "vision_model", model)
-    stated = preprocessor_input(name)
+    stated, network.config.takes_bgr = processor_input(name, model.config.model_type)
     if stated is not None:
         network.pretrained_cfg = {"mean": stated.mean, "std": stated.std, "file": stated.source}
     return network.eval()
 
 
-def preprocessor_input(name: str) -> Input | None:
-    """Return the input that the preprocessor's file of a model states; None without such a file."""
-    from transformers import ImageProcessingMixin
+def processor_input(name: str, kind: str) -> tuple[Input | None, bool]:
+    """Return the input of a model by its image processor, which runs on pictures of one colour; and if it takes BGR.
+
+    Args:
+        name: name on the hub, or path of a folder.
+        kind: type of the model, by which a model without a processor has the input of its authors.
+
+    Returns:
+        The input, None if nobody states it; True if the processor swaps red and blue.
+
+    Raises:
+        ValueError: if the processor does more than to subtract and divide.
+    """
+    from transformers import AutoImageProcessor
 
     try:
-        fields, _ = ImageProcessingMixin.get_image_processor_dict(name)
-    except OSError:
-        return None
-    source = f"{PREPROCESSOR} of {Path(name).name}"
-    if not fields.get("do_normalize", True):
-        return Input(source=source)
-    return Input.of(fields["image_mean"], fields["image_std"], source) if "image_mean" in fields else None
+        processor = AutoImageProcessor.from_pretrained(name)
+    except (OSError, ValueError):
+        source = f"the default of {kind}, whose {PREPROCESSOR} is not there"
+        of_authors = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=source)
+        return (of_authors if kind in OF_IMAGENET else None), False
+    colours = torch.cat([torch.zeros(1, 3), torch.eye(3)])  # black, red, green, blue
+    pictures = [(255 * colour).to(torch.uint8).view(3, 1, 1).expand(3, 64, 64) for colour in colours]
+    options = {"do_resize": False, "do_center_crop": False, "do_pad": False, "return_tensors": "pt"}
+    seen = processor(pictures, **options)["pixel_values"]
+    values = seen.double().mean(dim=(-2, -1)).reshape(4, 3)
+    offset = values[0]
+    factors = values[1:] - offset  # row: red, green, blue of the picture
+    is_flipped = bool(factors[0, 2] != 0)
+    scales = factors.flip(1).diag() if is_flipped else factors.diag()
+    rest = (factors.flip(1) if is_flipped else factors) - scales.diag()
+    if rest.abs().max() > 1e-6 or not bool((scales > 0).all()):
+        raise ValueError(f"{PREPROCESSOR} of {Path(name).name}: does more than to subtract a mean and divide")
+    shifts = offset.flip(0) if is_flipped else offset
+    source = f"{PREPROCESSOR} of {Path(name).name}" + (", BGR" if is_flipped else "")
+    return Input.of(-shifts / scales, 1 / scales, source), is_flipped

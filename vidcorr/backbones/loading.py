@@ -18,6 +18,7 @@ from .copies import Reference
 from .encoder import Encoder, unwrapped
 from .extractor import Dilated
 from .foreign import choice_rows, fitted, positions_resampled, weights_in
+from .hub_models import record_of_timm
 from .liir_encoder import LiirEncoder
 from .networks import (
     HUB,
@@ -86,14 +87,12 @@ def load(
 def _of_name(named: EncoderSpec) -> Encoder:
     """Make a network by its name or file; its encoder has the input, stage and stride that the name states."""
     spec = named.spec
-    # a file that exists by the whole text, also with "=" in its path, is this file
-    name_and_file = None if named.is_stated or named.file is not None else WITH_WEIGHTS.fullmatch(spec)
     with ExitStack() as stack:
         if named.seed is not None:
             stack.enter_context(random_state_kept())
             torch.manual_seed(named.seed)
-        if name_and_file is not None:
-            encoder = Encoder(with_weights_of(*name_and_file.groups()))
+        if named.name_and_file is not None:
+            encoder = Encoder(with_weights_of(*named.name_and_file))
         elif is_checkpoint(spec) and not named.is_stated:
             encoder = _of_checkpoint(Path(spec))
         else:
@@ -213,18 +212,17 @@ def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: A
     return loaded(make(recipe_of(checkpoint, path), path, **overrides), checkpoint["state_dict"], path, strict)
 
 
-def with_weights_of(name: str, file: str) -> nn.Module:
+def with_weights_of(name: str, path: Path) -> nn.Module:
     """Make a network by its name, and load the weights of a file.
 
     Args:
         name: a name of a library or of torch.hub; or of the user's class, or a function that returns a module: from a
             checkpoint of Lightning it gets its saved arguments, else it is called without any.
-        file: the file.
+        path: the file.
 
     Raises:
         ValueError: one line, if the network cannot be made, the file is damaged, or one does not fit the other.
     """
-    path = local_file(file)
     content = read_content(path)
     state, entry, others = weights_in(content, path)
     if others:  # a file of one set of weights leaves no choice
@@ -233,6 +231,8 @@ def with_weights_of(name: str, file: str) -> nn.Module:
     try:
         if name.startswith((*LIBRARIES, HUB)):
             network, described = EncoderSpec(name).build(with_weights=False)
+            if name.startswith("timm:"):
+                network.pretrained_cfg = _record_beside(name, path)  # type: ignore[assignment]
             weights = fitted_to_library(state, network, name, path)
         else:
             network, described = _users_network(name, content, path)
@@ -245,6 +245,24 @@ def with_weights_of(name: str, file: str) -> nn.Module:
         raise ValueError(f"{error}; or {remedy}") from error
     network.described = described.with_weights_of(path)  # type: ignore[assignment]
     return with_channels_last(network.eval())
+
+
+def _record_beside(name: str, path: Path) -> dict[str, Any]:
+    """Return timm's record for weights of a file: that beside the file, else of a name with a tag timm's own.
+
+    A name without a tag says nothing of the file's input: ImageNet's is taken, and the source says so.
+    """
+    import timm
+
+    record = record_of_timm(path.parent)
+    if "mean" in record:
+        return record
+    architecture, _, tag = name.removeprefix("timm:").partition(".")
+    own = timm.get_pretrained_cfg(f"{architecture}.{tag}") if tag else None
+    if own is not None:
+        return own.to_dict()
+    source = f"of {path.name} it is not known: ImageNet's taken"
+    return {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "file": source}
 
 
 def _users_network(name: str, content: Any, path: Path) -> tuple[nn.Module, Network]:

@@ -15,7 +15,7 @@ from ..near_names import did_you_mean
 from ..videos.digests import file_digest
 from .checkpoints import METADATA_KEY, read_content, recipe_of
 from .extractor import RawColour, eval_mode
-from .hub_models import fetched, is_folder_of_model
+from .hub_models import CONFIG, fetched, is_folder_of_model, spec_of_folder
 from .trust import TRUSTED, allow, check_network, file_of_module, import_named, named_code, package_of, refuse
 from .video import from_transformers
 
@@ -102,7 +102,7 @@ class EncoderSpec:
             raise ValueError(f"{self.text}: the stride, after the last /, must be a number of pixels, got {stride!r}")
         spec, stage_of_short_name = split_view(SHORT_NAMES.get(name, name))
         if not is_stated and is_folder_of_model(spec):
-            spec = f"{TRANSFORMERS}{spec}"
+            spec = spec_of_folder(spec)
         implies_weights = name in SHORT_NAMES and spec.startswith("timm:")
         is_of_library = _is_of_library(spec)
         settled = {
@@ -136,23 +136,38 @@ class EncoderSpec:
         further: dict[str, Any] = {"stage": self.stage, "stride": self.stride, "pretrained": self.pretrained}
         return {"spec": self.spec} | {name: value for name, value in further.items() if value}
 
+    @property
+    def name_and_file(self) -> tuple[str, Path] | None:
+        """Network and file of `NAME=FILE`, the file in the hub's cache if it is one of the hub; None for other names.
+
+        A file that exists by the whole text, also with "=" in its path, is this file.
+        """
+        found = WITH_WEIGHTS.fullmatch(self.spec)
+        if found is None or self.is_stated or self.file is not None:
+            return None
+        return found[1], local_file(found[2])
+
     def identity(self) -> dict[str, Any]:
-        """Return view, stated input and weights: the bytes of a checkpoint, or a name with its seed."""
+        """Return view, stated input and weights: the bytes of their file, or a name with its seed."""
         view: dict[str, Any] = {"stage": self.stage, "stride": self.stride}
         if self.input is not None:
             view |= {"mean": self.input.mean, "std": self.input.std}
         if self.file is not None:
             return view | {"sha256": file_digest(self.file)}
+        if self.name_and_file is not None:
+            name, file = self.name_and_file
+            record = file.parent / CONFIG  # may state the input
+            of_record = {"record": file_digest(record)} if record.is_file() else {}
+            return view | {"spec": name, "sha256": file_digest(file)} | of_record
         return view | {"spec": self.spec, "pretrained": self.pretrained, "seed": self.seed}
 
     @property
     def is_reusable(self) -> bool:
         """True if results under this name can be reused: no code of the user, which may change, makes the features."""
         if self.file is None:
-            is_ours = ":" not in self.spec or package_of(self.spec) in TRUSTED
             if is_folder_of_model(self.spec.removeprefix(TRANSFORMERS)):  # its files may change
                 return False
-            return is_ours and not WITH_WEIGHTS.fullmatch(self.spec)
+            return ":" not in self.spec or package_of(self.spec) in TRUSTED
         content = read_content(self.file, whole=False)
         module_recipe = recipe_of(content, self.file)
         recipe = content[METADATA_KEY].get("encoder") or module_recipe

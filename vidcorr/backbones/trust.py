@@ -186,7 +186,7 @@ def require_countable(content: object, source: str | Path, kinds: tuple[type, ..
         if level > MOST_LEVELS or count + len(rest) > MOST_LEAVES:
             raise ValueError(f"{source}: holds more than {MOST_LEVELS} levels or {MOST_LEAVES} values")
         if isinstance(value, kinds):
-            members = value.values() if isinstance(value, Mapping) else value
+            members: Any = value.values() if isinstance(value, Mapping) else value
             rest += [(level + 1, member) for member in members]
 
 
@@ -321,7 +321,7 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     if isinstance(kind, type) and issubclass(kind, nn.Module):
         arguments = without_arguments_of_bases(kind, arguments)
     stated = {name: value for name, value in arguments.items() if name not in overrides}
-    hints = hints_of(kind.__init__ if isinstance(kind, type) else kind)
+    hints = hints_of(getattr(kind, "__init__", kind) if isinstance(kind, type) else kind)
     values = {name: as_annotated(value, hints.get(name)) for name, value in (stated | overrides).items()}
     # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
     context = Context()

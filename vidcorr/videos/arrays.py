@@ -26,14 +26,15 @@ class _Type:
         self.of_numpy = self.of_numpy.newbyteorder(state[1])
 
 
-class _Array(np.ndarray):  # type: ignore[type-arg]
+class _Array(np.ndarray):
     """An array whose state, from a pickle, has a plain type."""
 
     def __setstate__(self, state: Any, /) -> None:
         version, shape, of_pickle, is_fortran, content = state
         if not isinstance(of_pickle, _Type) or not isinstance(content, bytes | bytearray | str):
             raise pickle.UnpicklingError("it holds an array without numbers")
-        super().__setstate__((version, shape, of_pickle.of_numpy, is_fortran, content))
+        plain: Any = (version, shape, of_pickle.of_numpy, is_fortran, content)
+        super().__setstate__(plain)
 
 
 def _empty(*further: object) -> _Array:
