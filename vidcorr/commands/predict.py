@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,23 +13,31 @@ from ..experiments.flags import ALLOW, NETWORK_FLAGS, Flag, OneOf, named_network
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
     from ..videos.prompts import Prompt
 
+MASKS = "PNGs with the ids of the objects, JSON of LabelMe or COCO, or a folder of these; @FRAME is counted from 0"
+BOXES = "boxes in the first frame, or a .csv file with the heading frame,box,x,y,width,height"
 POINTS = "points in the first frame, or a .csv file with the heading frame,point,x,y"
-NAMED = "checkpoint, dino-s16, timm:NAME, my_module:my_network, with @STAGE/STRIDE (default: %(default)s)"
+LEFT = "ids of objects that have left in a frame of --mask"
+NAMED = (
+    "checkpoint, folder of a run, dino-s16, timm:NAME, my_module:my_network, with @STAGE/STRIDE (default: %(default)s)"
+)
 PROTOCOL = "as `vidcorr protocols` lists them, or with changed fields, vidcorr+topk=10; vidcorr-fast takes less time "
 PROTOCOL += "(default: vidcorr; for boxes vfs)"
+FORMATS = ("png", "coco", "labelme", "yolo")
 FLAGS = (
     Flag("video", "video file, or folder of frames", type=Path, metavar="VIDEO"),
     OneOf(
-        Flag("--mask", "PNG with the ids of the objects in the first frame", metavar="PNG"),
-        several("--box", "X,Y,W,H", "boxes in the first frame"),
+        several("--mask", "FILE[@FRAME]", MASKS),
+        several("--box", "X,Y,W,H", BOXES),
         several("--points", "X,Y", POINTS),
         required=True,
     ),
+    several("--left", "ID@FRAME", LEFT),
+    Flag("--as", "write masks in this format too", dest="formats", nargs="+", choices=FORMATS, default=[]),
     Flag("--output", "(default: prediction)", type=Path, default=Path("prediction"), metavar="FOLDER"),
     Flag("--model", NAMED, default="vidcorr-r18", metavar="NETWORK"),
     *NETWORK_FLAGS,
     Flag("--protocol", PROTOCOL, metavar="NAME"),
-    Flag("--start", "first frame, counted from 0, which the prompt is for", type=int, default=0, metavar="FRAME"),
+    Flag("--start", "first frame, counted from 0", type=int, default=0, metavar="FRAME"),
     Flag("--end", "frame after the last", type=int, metavar="FRAME"),
     Flag("--short-side", "reduce larger frames to it (default: 480)", type=positive, default=480, metavar="PX"),
     Flag("--no-overlay", "write no overlay.mp4", dest="overlay", action="store_false"),
@@ -47,18 +56,20 @@ def run(flags: Namespace) -> None:
     from .. import signals
     from ..backbones import Input, load
     from ..tracking.predict import OUTPUTS, predict_video
-    from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
+    from ..videos.annotation_files import read_masks, with_left
+    from ..videos.prompts import BoxPrompt, PointPrompt
     from ..videos.stream import FrameStream
 
-    prompt: Prompt
-    if flags.mask:
-        prompt = MaskPrompt.of(flags.mask)
-    elif flags.box:
-        prompt = BoxPrompt.of(flags.box)
-    else:
-        # one word may be a .csv file
-        prompt = PointPrompt.of(flags.points[0] if len(flags.points) == 1 else flags.points)
     video = FrameStream(flags.video, flags.start, flags.end)
+    prompts: Sequence[Prompt]
+    if flags.mask:
+        prompts = with_left(read_masks(flags.mask, video.stems), flags.left, video.start)
+    else:
+        kind = BoxPrompt if flags.box else PointPrompt
+        words = flags.box or flags.points
+        is_table = len(words) == 1 and words[0].lower().endswith(".csv")
+        prompts = kind.read_table(words[0]) if is_table else [kind.of(words)]
+    flags.model = of_run(flags.model)
     named = named_network(flags.model, flags)
     encoder = load(named)
     network = encoder.described
@@ -67,11 +78,12 @@ def run(flags: Namespace) -> None:
         content = predict_video(
             encoder,
             video,
-            prompt,
+            prompts,
             flags.output,
             protocol=flags.protocol,
             short_side=flags.short_side,
             overlay=flags.overlay,
+            formats=[name for name in flags.formats if name != "png"],
             metadata={"model": flags.model, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights},
         )
     for told in content["prompts"]:
@@ -82,3 +94,21 @@ def run(flags: Namespace) -> None:
     view = f"{content['stage']} at stride {content['stride']}"
     print(f"by protocol {content['protocol']['name']}, features of {view}")
     print(f"{content['frames']} frames, {content['seconds_per_frame']:.3f} s each; {flags.output}: {files}")
+
+
+def of_run(network: str) -> str:
+    """Return the newest best checkpoint of a run, else its last, if the text names the folder of a run.
+
+    Example:
+        >>> of_run("timm:resnet18@res4/8")
+        'timm:resnet18@res4/8'
+    """
+    from ..backbones.networks import split_view
+
+    name, view = split_view(network)
+    folder = Path(name) / "checkpoints"
+    files = sorted(folder.glob("best-*.ckpt")) or sorted(folder.glob("last*.ckpt"))
+    if not files:
+        return network
+    newest = max(files, key=lambda file: file.stat().st_mtime)
+    return f"{newest}@{view}" if view else str(newest)

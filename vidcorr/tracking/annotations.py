@@ -25,6 +25,8 @@ from torch import Tensor
 from ..videos.files import DataError, full_disk_at
 from ..videos.prompts import Name, Prompt
 
+BETWEEN = "blended by distance"
+"""What results are between two prompts of an object, for the record."""
 Prompts = Prompt | Mapping[int, Prompt] | Sequence[Prompt]
 
 
@@ -208,7 +210,7 @@ def followed(
     annotations: Annotations,
     video: Video,
     follow_pass: Callable[[Pass], Iterator[Found]],
-    combine: Callable[[int, Mapping[Pass, Found]], Any],
+    combine: Callable[[int, Tensor, Mapping[Pass, Found]], Any],
 ) -> Iterator[tuple[Tensor, Any]]:
     """Yield the frames of a video and their results, in order.
 
@@ -219,7 +221,7 @@ def followed(
         annotations: the prompts.
         video: the frames.
         follow_pass: runs a pass, from its prompt's frame.
-        combine: index of a frame and what passes found in it → its results, where several passes tell of it.
+        combine: index of a frame, the frame, what passes found in it → its results, where several passes tell of it.
     """
     running: dict[Pass, Iterator[Found]] = {}
     reader: Iterator[Tensor] | None = None  # of frames in which no pass goes forwards
@@ -239,7 +241,7 @@ def followed(
         if frames[0] is None or len(present) < len(found):
             return
         alone = annotations.alone(t)
-        yield frames[0], combine(t, present) if alone is None else present[alone].result
+        yield frames[0], combine(t, frames[0], present) if alone is None else present[alone].result
 
 
 def _turned(results: Iterator[Found], backward: Pass, annotations: Annotations) -> Iterator[Found]:

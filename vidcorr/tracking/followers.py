@@ -53,8 +53,8 @@ class Follower(ABC):
         """Yield the results of a pass for the objects that its prompt shows, from its prompt's frame."""
 
     @abstractmethod
-    def combined(self, t: int, found: Mapping[Pass, Found]) -> Any:
-        """Return the results of all objects in frame `t`, from those of the passes that cover it."""
+    def combined(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Any:
+        """Return the results of all objects in frame `t`, given with its pixels, from the passes that cover it."""
 
     def frames(self, each: Pass) -> Iterator[Tensor]:
         """Iterate over the frames of a pass, in its order."""
@@ -98,7 +98,7 @@ class MaskFollower(Follower):
                     warnings.warn(text, stacklevel=2)
             yield Found(tracked.frame, tracked.decoded, tracked.labels)
 
-    def combined(self, t: int, found: Mapping[Pass, Found]) -> Tensor:
+    def combined(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Tensor:
         """Decode the blended labels; objects of a prompt of this frame have their given mask."""
         ids = torch.zeros(self.size, dtype=torch.uint8)
         prompt: Any = self.annotations.prompts.get(t)
@@ -108,7 +108,7 @@ class MaskFollower(Follower):
             if keeps_given:
                 is_named = [name in prompt.objects for name in self.annotations.objects]
                 labels[1:][is_named] = 0
-            ids = self._coding(self.annotations.objects).decode(1, labels, None)
+            ids = self._coding(self.annotations.objects).decode(1, labels, None, frame)
         if not keeps_given:
             return ids
         given = torch.from_numpy(prompt.labels)
@@ -142,7 +142,7 @@ class PointFollower(Follower):
             scores = (peaks / first_peaks).double()
             yield Found(tracked.frame, torch.cat([points, scores[:, None]], dim=1))
 
-    def combined(self, t: int, found: Mapping[Pass, Found]) -> Tensor:
+    def combined(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Tensor:
         """Blend places and scores."""
         return torch.from_numpy(blended_numbers(self.annotations, 3, t, found))
 
@@ -188,7 +188,7 @@ class QueryFollower(Follower):
             x, y = positions[:, t].T
             yield Found(frame, torch.stack([x, y, tracks.similarity[:, t], tracks.occluded[:, t]], dim=1))
 
-    def combined(self, t: int, found: Mapping[Pass, Found]) -> Tensor:
+    def combined(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Tensor:
         """Blend places and similarities; a point is hidden if it is in the nearer frame's pass."""
         numbers = blended_numbers(self.annotations, 4, t, found)
         numbers[:, 3] = numbers[:, 3].round()
@@ -217,6 +217,6 @@ class BoxFollower(Follower):
             responses = [track.response for track in tracker.tracks]
             yield Found(frame, np.column_stack([boxes - first_pixel, responses]))
 
-    def combined(self, t: int, found: Mapping[Pass, Found]) -> NDArray[np.float64]:
+    def combined(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> NDArray[np.float64]:
         """Blend the boxes and their responses."""
         return blended_numbers(self.annotations, 5, t, found)

@@ -3,7 +3,8 @@
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,24 @@ from ..results.csv_files import csv_text, fixed
 from ..results.folder_lock import FolderLock
 from ..results.pictures import Picture, overlays
 from ..results.provenance import Provenance
-from ..videos.files import write_atomically
+from ..videos.annotation_files import WRITERS, MaskWriter
+from ..videos.files import WRONG_JSON, DataError, errors_at, read_text, write_atomically
 from ..videos.masks import davis_palette, write_ids
 from ..videos.mp4 import Mp4Writer
-from ..videos.prompts import BoxPrompt, MaskPrompt
+from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream
-from .annotations import Annotations, Prompts
+from .annotations import BETWEEN, Annotations, Prompts
 from .follow import SHORT_SIDE, AnyProtocol, extractor_and_protocol, follow, name_of
 from .frame_encoder import adapted
 from .labels import Propagator
 
 RECORD = "prediction.json"
-OUTPUTS = (RECORD, "masks", "boxes.csv", "points.csv", "overlay.mp4")
+GIVEN = "prompts"
+"""Folder of the masks that were given."""
+OUTPUTS = (RECORD, GIVEN, "masks", "boxes.csv", "points.csv", "overlay.mp4", *(each.files for each in WRITERS.values()))
 """All files that `predict` may write into its folder."""
+SAME = ("video", "size", "part", "protocol", "stage", "stride", "weights")
+"""Entries of the record that a prediction has in common with the one that it corrects."""
 
 
 def predict_video(
@@ -44,12 +50,16 @@ def predict_video(
     overlay: bool = True,
     metadata: dict[str, Any] | None = None,
     propagator: Propagator = LabelPropagator,
+    formats: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Follow prompts of one or several frames through a video, forwards and backwards, and write the results.
 
     Files, named after the frames of the whole video: `masks/<frame>.png`, `boxes.csv` or `points.csv`; `overlay.mp4`;
-    and last `prediction.json`, with the protocol, the prompt, the seconds and the command. In `boxes.csv` (0, 0) is the
-    corner of the first pixel, in `points.csv` its centre, as in the prompts.
+    the given masks in `prompts`; and last `prediction.json`, with the protocol, the prompts, the seconds and the
+    command. In `boxes.csv` (0, 0) is the corner of the first pixel, in `points.csv` its centre, as in the prompts.
+
+    A folder that holds a prediction of the same video by the same network and protocol is gone on with: its prompts
+    count too, but those of a frame that is prompted again, and its files are replaced.
 
     Args:
         network: a network, as `load` takes it, or its extractor.
@@ -63,13 +73,14 @@ def predict_video(
         overlay: write `overlay.mp4`.
         metadata: further entries of prediction.json.
         propagator: `LabelPropagator`, or a rule of yours for masks and heat-maps, which prediction.json names.
+        formats: further formats of masks: "coco" (`coco.json`), "labelme", "yolo".
 
     Returns:
         The content of prediction.json.
 
     Raises:
         DataError: if a prompt does not fit the video, or a frame cannot be read.
-        ValueError: for an unknown protocol or field of the protocol, or a folder that holds files of these names.
+        ValueError: for an unknown protocol or field of the protocol, or a folder that holds other files of these names.
         OSError: if the folder cannot be written, or another process writes into it.
         Stopped: if a signal asks for it, after the current frame. The files then hold the frames so far, and `complete`
             in prediction.json is false.
@@ -77,10 +88,9 @@ def predict_video(
     began = time.perf_counter()
     folder = Path(output_dir)
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
-    annotations = Annotations.of(prompts, stream.start)
-    extractor, rules = extractor_and_protocol(network, annotations.first, protocol, propagator)
-    content: dict[str, Any] = {"video": str(stream.path), "prompts": annotations.metadata(stream.start)}
-    content |= {"between_prompts": "blended by distance", **(metadata or {})}
+    given = Annotations.of(prompts, stream.start)
+    extractor, rules = extractor_and_protocol(network, given.first, protocol, propagator)
+    content: dict[str, Any] = {"video": str(stream.path), "between_prompts": BETWEEN, **(metadata or {})}
     content["stage"] = extractor.stage
     content["stride"] = extractor.stride
     content["input"] = adapted(extractor, rules).input.model_dump(mode="json")
@@ -88,20 +98,65 @@ def predict_video(
     content |= {"size": list(stream.size), "short_side": short_side, "frame_rate": stream.frame_rate}
     content |= {"part": {"start": stream.start, "end": stream.end}, "complete": False}
     content |= Provenance.now().model_dump(mode="json")
+    earlier = earlier_prompts(folder, content, type(given.first))
+    by_frame = earlier | {stream.start + frame: prompt for frame, prompt in given.prompts.items()}
+    annotations = Annotations.of(by_frame, stream.start)
+    content["prompts"] = annotations.metadata(stream.start)
+    if formats and annotations.first.kind != "mask":
+        raise ValueError(f"{', '.join(formats)}: formats of masks; {annotations.first.kind} are written as CSV")
     total = sum(each.length(stream.num_frames) or 0 for each in annotations.passes)
     with progress_bar(stream.name, total, "frames") as progress:
-        found = follow(extractor, stream, prompts, rules, short_side, propagator, progress.update)
+        found = follow(extractor, stream, by_frame, rules, short_side, propagator, progress.update)
         with FolderLock(folder, "name another output folder"):
-            for name in OUTPUTS:
-                if (folder / name).exists():
-                    raise ValueError(f"{folder}: holds {name}; name another output folder")
+            _keep_masks(folder / GIVEN, by_frame)
             write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
-            frames = _write_results(found, folder, stream, annotations, rules, overlay)
+            writers = [WRITERS[name](folder) for name in formats]
+            frames = _write_results(found, folder, stream, annotations, rules, overlay, writers)
             seconds = time.perf_counter() - began
             content |= {"frames": frames, "complete": True, "seconds": round(seconds, 2)}
             content["seconds_per_frame"] = round(seconds / frames, 4)
             write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
     return content
+
+
+def earlier_prompts(folder: Path, content: dict[str, Any], kind: type[Prompt]) -> dict[int, Prompt]:
+    """Return the prompts of the prediction that a folder holds, by frames of the whole video; none in a new folder.
+
+    Args:
+        folder: the folder.
+        content: the record of the new prediction.
+        kind: class of its prompts.
+
+    Raises:
+        ValueError: if the folder holds files of these names that are not of this video, network and protocol.
+    """
+    record = folder / RECORD
+    held = [name for name in OUTPUTS if (folder / name).exists()]
+    if not held:
+        return {}
+    if not record.is_file():
+        raise ValueError(f"{folder}: holds {held[0]}; name another output folder")
+    with errors_at(record, *WRONG_JSON):
+        earlier = json.loads(read_text(record))
+        if "prompts" not in earlier:
+            raise DataError(f"{record}: is of an older vidcorr; name another output folder")
+        for name in SAME:
+            if earlier.get(name) != json.loads(json.dumps(content.get(name))):
+                raise DataError(f"{folder}: holds the prediction of another {name}; name another output folder")
+        prompts: dict[int, Prompt] = {}
+        for prompt in earlier["prompts"]:
+            values = prompt.get(kind.kind, folder / GIVEN / f"{prompt['frame']:05d}.png")
+            options = {"left": prompt.get("left", [])} if kind is MaskPrompt else {}
+            prompts[prompt["frame"]] = replace(kind.of(values, **options), source=prompt["source"])
+    return prompts
+
+
+def _keep_masks(folder: Path, prompts: Mapping[int, Prompt]) -> None:
+    """Write the masks of prompts, so that a later prediction in the same folder finds them."""
+    for frame, prompt in prompts.items():
+        if isinstance(prompt, MaskPrompt):
+            folder.mkdir(exist_ok=True)
+            write_ids(folder / f"{frame:05d}.png", prompt.labels, overlays.DAVIS_COLOURS)
 
 
 def _write_results(
@@ -111,14 +166,14 @@ def _write_results(
     annotations: Annotations,
     rules: AnyProtocol,
     overlay: bool,
+    writers: Sequence[MaskWriter],
 ) -> int:
     """Write the results of all frames, and return their number; after an error the files hold the frames so far."""
     prompt = annotations.first
     is_mask = isinstance(prompt, MaskPrompt)
     if is_mask:
-        (folder / "masks").mkdir()
-    thing = "box" if isinstance(prompt, BoxPrompt) else "point"
-    heading = ["frame", thing, *prompt.columns.split(","), "score"]
+        (folder / "masks").mkdir(exist_ok=True)
+    heading = ["frame", prompt.thing, *prompt.columns.split(","), "score"]
     if isinstance(rules, PointProtocol):
         heading.append("occluded")
     lines = [heading]
@@ -128,15 +183,20 @@ def _write_results(
     try:
         for frame, results in found:
             if is_mask:
-                write_ids(folder / "masks" / f"{stream.stem(count)}.png", results.numpy(), overlays.DAVIS_COLOURS)
+                name = f"{stream.stem(count)}.png"
+                write_ids(folder / "masks" / name, results.numpy(), overlays.DAVIS_COLOURS)
+                for writer in writers:
+                    writer.add(name, stream.start + count, results.numpy())
             else:
-                for name, numbers in zip(annotations.objects, results.tolist(), strict=True):
-                    lines.append([f"{stream.start + count:05d}", str(name), *fixed(numbers, 4)])
+                for each, numbers in zip(annotations.objects, results.tolist(), strict=True):
+                    lines.append([f"{stream.start + count:05d}", str(each), *fixed(numbers, 4)])
             if film is not None:
                 film.add(draw(frame, results))
             count += 1
             signals.check()
     finally:
+        for writer in writers:
+            writer.close()
         if not is_mask:
             write_atomically(folder / f"{prompt.kind}.csv", csv_text(lines))
         if film is not None:
@@ -152,6 +212,9 @@ def _drawer(annotations: Annotations, rules: AnyProtocol) -> Callable[[Tensor, A
     if isinstance(prompt, MaskPrompt):
         palette = davis_palette()
         palette[list(map(int, annotations.objects))] = colours
+        for each in annotations.prompts.values():  # colours of a mask in RGB are the user's
+            for colour, number in vars(each).get("colours", {}).items():
+                palette[number] = [colour >> 16, colour >> 8 & 255, colour & 255]
         return partial(overlays.overlay_masks, colours=palette, labelled=True)
     if isinstance(prompt, BoxPrompt):
         labels = names if len(names) > 1 else []

@@ -26,7 +26,8 @@ def read_mask(path: Path, colours: Callable[[], Mapping[int, int]] | None = None
     """Decode a mask: (H, W) uint8 ids, which are the indices of an indexed PNG or the values of an 8-bit grey PNG.
 
     The one reader of masks, of annotations, predictions and prompts alike. 0 is the background, black in a palette.
-    An RGB PNG of few colours is a mask too: black is the background, every other colour an object.
+    An RGB PNG of few colours is a mask too: black is the background, every other colour an object. So is what is
+    transparent.
 
     Args:
         path: the file.
@@ -34,13 +35,16 @@ def read_mask(path: Path, colours: Callable[[], Mapping[int, int]] | None = None
 
     Raises:
         DecodingError: if the file is damaged or cannot be decoded.
-        DataError: if it is no PNG of these forms, has transparency, many grey values and no palette, many colours, or a
-            colour that is not in `colours`.
+        DataError: if it is no PNG of these forms, is half transparent in places, has many grey values and no palette,
+            many colours, or a colour that is not in `colours`.
     """
     with open_image(path, read_whole(path)) as image:
         require_form(path, image)
         palette = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
         pixels = np.array(image)
+        clear = clear_indices(path, image)
+    if clear:
+        pixels[np.isin(pixels, clear)] = 0
     if pixels.ndim == 3:
         packed = _packed(path, pixels)
         numbers = ids_of_colours([np.unique(packed).tolist()], path) if colours is None else colours()
@@ -70,13 +74,26 @@ def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
 
 def require_form(path: Path, image: ImageFile.ImageFile) -> None:
     """Refuse an image, not decoded yet, in any form but those of masks."""
-    is_form = image.format == "PNG" and "transparency" not in image.info
+    is_form = image.format == "PNG" and (image.mode == "P" or "transparency" not in image.info)
     if image.mode == "P":
-        is_form &= (image.getpalette() or [])[:3] == [0, 0, 0]
+        is_form &= (image.getpalette() or [])[:3] == [0, 0, 0] or 0 in clear_indices(path, image)
     elif not is_in_colours(image):
         is_form &= image.mode == "L" and image.tile[0][3] == "L"  # grey of fewer bits would be scaled
     if not is_form:
         raise DataError(f"{path}: not a mask: a PNG of ids (indexed or 8-bit grey, 0 black) or of few colours on black")
+
+
+def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
+    """Return the indices of an image's palette that are transparent.
+
+    Raises:
+        DataError: if one is half transparent.
+    """
+    told = image.info.get("transparency", b"") if image.mode == "P" else b""
+    opacity = bytes([255] * told + [0]) if isinstance(told, int) else told
+    if set(opacity) - {0, 255}:
+        raise DataError(f"{path}: not a mask: it is half transparent in places; save it without transparency")
+    return [index for index, value in enumerate(opacity) if value == 0]
 
 
 def is_in_colours(image: ImageFile.ImageFile) -> bool:
@@ -179,10 +196,12 @@ def _as_numbers(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 
 def _packed(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Return the colours of an RGB or opaque RGBA image as 0xRRGGBB, (H, W)."""
-    if (pixels[..., 3:] < 255).any():
-        raise DataError(f"{path}: not a mask: it is transparent in places; save it without transparency")
+    """Return the colours of an RGB or RGBA image as 0xRRGGBB, (H, W); transparent pixels are black."""
+    opacity = pixels[..., 3:]
+    if ((opacity > 0) & (opacity < 255)).any():
+        raise DataError(f"{path}: not a mask: it is half transparent in places; save it without transparency")
     packed = _as_numbers(pixels)
+    packed[(opacity == 0).any(-1)] = 0
     present = len(np.unique(packed))
     if present > MOST_COLOURS:
         raise DataError(

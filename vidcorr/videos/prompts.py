@@ -3,7 +3,7 @@
 import csv
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -16,8 +16,6 @@ from .masks import VOID, colours_in, described, ids_of_colours, object_ids, read
 
 Name = int | str
 """Object of a prompt: id of a mask, or name."""
-POINT_COLUMNS = ["frame", "point", "x", "y"]
-"""First columns of a table of points, as `predict` writes it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,6 +30,8 @@ class Prompt(ABC):
     """
 
     kind: ClassVar[str]
+    thing: ClassVar[str] = ""
+    """One object."""
     columns: ClassVar[str] = ""
     """Numbers of an object."""
     source: str
@@ -46,13 +46,18 @@ class Prompt(ABC):
 
     @classmethod
     def of(cls, given: Any) -> Self:
-        """Build a prompt from text `1,2,…`, the numbers of an object, a list of either, or name → numbers.
+        """Build a prompt from text `1,2,…`, the numbers of an object, a list of either, name → numbers, or a table.
 
-        Objects without names are numbered from 1.
+        Objects without names are numbered from 1. A table is the path of a CSV as `read_table` takes it.
 
         Raises:
-            DataError: for other numbers than those of `columns`.
+            DataError: for other numbers than those of `columns`, or a table of several frames.
         """
+        if isinstance(given, str | Path) and Path(given).suffix.lower() == ".csv":
+            prompts = cls.read_table(given)
+            if len(prompts) > 1:
+                raise DataError(f"{given}: has {cls.kind} of {len(prompts)} frames: give them by `read_table`")
+            return prompts[0]
         names: Sequence[str] = ()
         if isinstance(given, Mapping):
             names = list(map(str, given))
@@ -63,6 +68,32 @@ class Prompt(ABC):
         if len(names) != len(labels):  # a mapping such as {"x": 5, "y": 7} names numbers, not objects
             raise DataError(f"{cls.kind}: expected {cls.columns} for each name, got {given!s:.120}")
         return cls(source=cls.kind, objects=tuple(names), labels=labels)
+
+    @classmethod
+    def read_table(cls, path: str | Path) -> list[Self]:
+        """Read a CSV with the heading `frame,point,x,y` or `frame,box,x,y,width,height`, as `predict` writes it.
+
+        Returns:
+            A prompt for each frame, in order.
+
+        Raises:
+            DataError: for another table, or numbers that are missing.
+        """
+        lines = list(filter(None, csv.reader(read_text(path).splitlines())))
+        heading = ["frame", cls.thing, *cls.columns.split(",")]
+        rows = lines[1:]
+        has_heading = bool(lines) and lines[0][: len(heading)] == heading
+        if not rows or not has_heading or not all(row[0].isdecimal() for row in rows):
+            raise DataError(f"{path}: no table of {cls.kind} with the heading {','.join(heading)}")
+        prompts: list[Self] = []
+        for frame in sorted({int(row[0]) for row in rows}):
+            of_frame = [row for row in rows if int(row[0]) == frame]
+            labels = _numbers([row[2 : len(heading)] for row in of_frame], cls.columns, str(path))
+            names = tuple(row[1] for row in of_frame)
+            if len(set(names)) < len(names):
+                raise DataError(f"{path}: frame {frame} names a {cls.thing} twice")
+            prompts.append(cls(source=str(path), objects=names, labels=labels, frame=frame))
+        return prompts
 
     @abstractmethod
     def within(self, size: tuple[int, int]) -> Self:
@@ -88,11 +119,11 @@ class MaskPrompt(Prompt):
     Attributes:
         labels: (H, W) uint8 ids, 0 is background.
         objects: the ids, ascending.
-        colours: the ids of the colours of a mask in RGB, in words.
+        colours: ids of the colours of a mask in RGB, 0xRRGGBB → id.
     """
 
     kind = "mask"
-    colours: str = ""
+    colours: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def shown(self) -> tuple[int, ...]:
@@ -100,23 +131,35 @@ class MaskPrompt(Prompt):
         return object_ids(self.labels)
 
     @classmethod
-    def of(cls, given: Any, left: Sequence[int] = ()) -> Self:
+    def of(
+        cls,
+        given: Any,
+        left: Sequence[int] = (),
+        *,
+        frame: int | None = None,
+        source: str = "array",
+        colours: Mapping[int, int] | None = None,
+    ) -> Self:
         """Build the prompt of a PNG or an array.
 
         Args:
             given: the file, or ids (H, W).
             left: ids of objects that have left the frame. The mask says nothing of other ids without pixels.
+            frame: index of the frame in the video.
+            source: what an array is, for messages and the record.
+            colours: ids of the colours of a PNG in RGB, 0xRRGGBB → id; None: by `ids_of_colours`.
 
         Raises:
             DataError: if the file or array is no mask, or its void outweighs its objects.
         """
-        colours: dict[int, int] = {}
+        present: dict[int, int] = {}
         if isinstance(given, str | Path):
             source = str(given)
-            ids = read_mask(Path(given))
-            colours = ids_of_colours([colours_in(Path(given))], given)
+            in_file = colours_in(Path(given))
+            numbers = ids_of_colours([in_file], given) if colours is None else colours
+            ids = read_mask(Path(given), lambda: numbers)
+            present = {colour: numbers[colour] for colour in in_file if colour}
         else:
-            source = "array"
             array = np.asarray(given)
             is_mask = array.ndim == 2 and array.dtype.kind in "biu"
             if not is_mask or array.min(initial=0) < 0 or array.max(initial=0) > VOID:
@@ -126,7 +169,7 @@ class MaskPrompt(Prompt):
         id_of_void = 0 if object_ids(ids) else 1
         labels = np.where(ids == VOID, np.uint8(id_of_void), ids)
         objects = tuple(sorted({*object_ids(labels), *left}))
-        return cls(source=source, objects=objects, labels=labels, colours=described(colours))
+        return cls(source=source, objects=objects, labels=labels, frame=frame, colours=present)
 
     def within(self, size: tuple[int, int]) -> Self:
         """Return the prompt; raise `DataError` unless the mask has the frame's size, (height, width) pixels."""
@@ -141,7 +184,7 @@ class MaskPrompt(Prompt):
         content: dict[str, Any] = {"kind": self.kind, "source": self.source, "objects": list(self.objects)}
         left = sorted(set(self.objects) - set(self.shown))
         content |= {"left": left} if left else {}
-        return content | ({"colours": self.colours} if self.colours else {})
+        return content | ({"colours": described(self.colours)} if self.colours else {})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -155,6 +198,7 @@ class BoxPrompt(Prompt):
     """
 
     kind = "boxes"
+    thing = "box"
     columns = "x,y,width,height"
 
     def within(self, size: tuple[int, int]) -> Self:
@@ -181,9 +225,7 @@ class BoxPrompt(Prompt):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PointPrompt(Prompt):
-    """Points of a frame to follow: a dictionary of name → (x, y), an array (K, 2), a list of texts `580,430`, or a CSV.
-
-    The CSV has the heading `frame,point,x,y`, as `predict` writes it, and the points of a single frame.
+    """Points of a frame to follow: a dictionary of name → (x, y), an array (K, 2), or a list of texts `580,430`.
 
     Attributes:
         objects: K names.
@@ -191,24 +233,8 @@ class PointPrompt(Prompt):
     """
 
     kind = "points"
+    thing = "point"
     columns = "x,y"
-
-    @classmethod
-    def of(cls, given: Any) -> Self:
-        """Build a prompt from a CSV file, texts, a dictionary or an array."""
-        if not isinstance(given, str | Path) or Path(given).suffix.lower() != ".csv":
-            return super().of(given)
-        lines = list(filter(None, csv.reader(read_text(given).splitlines())))
-        rows = lines[1:]
-        frames = {row[0] for row in rows}
-        has_heading = bool(lines) and lines[0][:4] == POINT_COLUMNS
-        is_of_one_frame = len(frames) == 1 and all(map(str.isdecimal, frames))
-        if not has_heading or not is_of_one_frame:
-            raise DataError(f"{given}: no table of one frame's points with the heading {','.join(POINT_COLUMNS)}")
-        (frame,) = frames
-        labels = _numbers([row[2:4] for row in rows], cls.columns, str(given))
-        names = tuple(row[1] for row in rows)
-        return cls(source=str(given), objects=names, labels=labels, frame=int(frame))
 
     def within(self, size: tuple[int, int]) -> Self:
         """Return the prompt; raise `DataError` unless all points lie inside the frame, (height, width) pixels."""

@@ -61,6 +61,11 @@ class FrameStream:
         path = self.path.resolve()
         return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
 
+    @property
+    def stems(self) -> list[str] | None:
+        """Names of a folder's images without suffixes, of the whole video; None for a file."""
+        return self._stems
+
     def stem(self, t: int) -> str:
         """Return the stem of output files for frame t: the stem of its image, or its index in the video."""
         index = self.start + t

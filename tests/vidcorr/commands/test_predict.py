@@ -9,11 +9,14 @@ import torch
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
+from tests.helpers.sprite import read_masks
 from tests.helpers.words import refusal
-from vidcorr import FrameStream, follow
+from vidcorr import FrameStream, MaskPrompt, follow
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.cli import main
+from vidcorr.commands.predict import of_run
 from vidcorr.lightning_modules import FrozenEncoder
+from vidcorr.videos.masks import davis_palette, write_ids
 
 
 @pytest.fixture
@@ -35,10 +38,52 @@ def test_flags_reach_the_prediction(run, tmp_path):
     assert content["protocol"]["name"].startswith("crw")
     assert (content["protocol"]["radius"], content["protocol"]["topk"]) == (3, 4)
     assert (content["stride"], content["short_side"], (out / "overlay.mp4").exists()) == (4, 64, False)
-    assert "holds prediction.json" in refusal("predict", content["video"], "--points=4,3", f"--output={out}")
+    assert "holds the prediction of another part; name another" in refusal(
+        "predict", content["video"], "--points=4,3", f"--output={out}"
+    )
     (tmp_path / "p.csv").write_text("frame,point,x,y\n2,nose,40,30\n")
     again = run(f"--points={tmp_path / 'p.csv'}", "--start=2", "--end=3", out="again")
     assert json.loads((again / "prediction.json").read_text())["prompts"][0]["points"] == {"nose": [40, 30]}
+
+
+def test_masks_of_several_frames_and_a_correction_in_the_same_folder(folder, scene, tmp_path):
+    for t in (0, 4, 9):
+        write_ids(tmp_path / f"m{t}.png", scene[1][t], davis_palette())
+
+    def predict(*words):
+        common = ["--model=raw_colour@colour/4", f"--output={tmp_path / 'out'}", "--as", "png", "coco"]
+        main(["predict", str(folder / "frames"), *common, *words])
+        return read_masks(tmp_path / "out" / "masks")
+
+    def expected(*frames):
+        prompts = {t: MaskPrompt.of(scene[1][t]) for t in frames}
+        return torch.stack([ids for _, ids in follow("raw_colour@colour/4", folder / "frames", prompts)])
+
+    assert torch.equal(predict("--mask", f"{tmp_path / 'm0.png'}", f"{tmp_path / 'm9.png'}@9"), expected(0, 9))
+    assert torch.equal(predict("--mask", f"{tmp_path / 'm4.png'}@4"), expected(0, 4, 9))  # a correction is added
+    assert torch.equal(predict("--mask", f"{tmp_path / 'out' / 'masks' / '004.png'}"), expected(0, 4, 9))  # by its name
+    content = json.loads((tmp_path / "out" / "prediction.json").read_text())
+    assert [prompt["frame"] for prompt in content["prompts"]] == [0, 4, 9]
+    assert content["between_prompts"] == "blended by distance"
+    assert len(json.loads((tmp_path / "out" / "coco.json").read_text())["images"]) == 10
+    gone = predict("--mask", f"{tmp_path / 'm4.png'}@6", "--left", "2@6")
+    assert gone[6].any()
+    asked = ["predict", str(folder / "frames"), f"--output={tmp_path / 'out'}"]
+    assert "another protocol" in refusal(*asked, "--mask", f"{tmp_path / 'm4.png'}@4", "--protocol=vfs")
+    model = "--model=raw_colour@colour/4"
+    assert "another protocol" in refusal(*asked, model, "--points=4,3", "--protocol=vidcorr")
+    twice = [f"{tmp_path / 'm4.png'}@4", f"{tmp_path / 'm9.png'}@4"]
+    assert "frame 4 has two prompts" in refusal(*asked, model, "--mask", *twice)
+    assert "has no frame 10; the last frame is 9" in refusal(*asked, model, "--mask", f"{tmp_path / 'm4.png'}@10")
+    assert "expected ID@FRAME with a frame of --mask" in refusal(*asked, model, "--mask", *twice[:1], "--left", "1@5")
+
+
+def test_the_folder_of_a_run_is_its_best_checkpoint(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    assert of_run(str(tmp_path)) == str(tmp_path / "checkpoints" / "last.ckpt")
+    (tmp_path / "checkpoints" / "best-epoch=001-step=000004.ckpt").touch()
+    assert of_run(f"{tmp_path}@res4/8") == f"{tmp_path}/checkpoints/best-epoch=001-step=000004.ckpt@res4/8"
 
 
 def test_a_checkpoint_is_a_network(folder, tmp_path):

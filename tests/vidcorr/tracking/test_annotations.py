@@ -113,7 +113,7 @@ def test_between_two_prompts_soft_labels_are_blended_by_distance(scene_of, colou
     for t in range(2, K):
         share = (t - 1) / (K - 1)
         blended = (1 - share) * from_first[t - 1] + share * from_later[t - 1]
-        assert torch.equal(found[t], coding.decode(1, blended, None))
+        assert torch.equal(found[t], coding.decode(1, blended, None, video[t]))
     for t, prompt in prompts.items():
         assert torch.equal(found[t], torch.from_numpy(prompt.labels))
     assert same(found[K:], results(colour, video[K:], prompts[K]))

@@ -62,8 +62,8 @@ OTHER_FORMS = {
     "grey of 4 bits": lambda path: path.write_bytes(GREY_OF_4_BITS),
     "grey of 16 bits": lambda path: Image.fromarray(IDS.astype(np.uint16)).save(path),
     "grey with a transparent value": lambda path: Image.fromarray(IDS).save(path, transparency=2),
-    "RGB with transparent places": lambda path: Image.fromarray(COLOURS[IDS]).convert("RGBA").rotate(9).save(path),
-    "a transparent index": lambda path: indexed(IDS).save(path, transparency=1),
+    "half transparent RGB": lambda path: Image.fromarray(np.dstack([COLOURS[IDS], IDS + 9])).save(path),
+    "a half transparent index": lambda path: indexed(IDS).save(path, transparency=bytes([255, 128])),
     "background at another index": lambda path: indexed(1 - SHAPE // 255, WHITE_GROUND).save(path),
 }  # fmt: skip
 """Form that is refused → what writes it."""
@@ -74,6 +74,17 @@ def test_every_other_form_is_refused(form, tmp_path):
     OTHER_FORMS[form](tmp_path / "mask.png")
     for read in (read_mask, MaskPrompt.of):
         refused(DataError, r"mask\.png: not a mask", read, tmp_path / "mask.png")
+
+
+def test_what_is_transparent_is_background(tmp_path):
+    """In a palette, whose index 0 then need not be black, and in RGBA."""
+    indexed(IDS, WHITE_GROUND).save(tmp_path / "m.png", transparency=0)
+    assert read_mask(tmp_path / "m.png").tolist() == IDS.tolist()
+    indexed(IDS).save(tmp_path / "m.png", transparency=1)
+    assert read_mask(tmp_path / "m.png").tolist() == np.where(IDS == 1, 0, IDS).tolist()
+    opacity = np.where(IDS == 1, 0, 255).astype(np.uint8)
+    Image.fromarray(np.dstack([COLOURS[IDS], opacity])).save(tmp_path / "m.png")
+    assert read_mask(tmp_path / "m.png").tolist() == np.where(IDS == 1, 0, IDS).tolist()
 
 
 RED_AND_BLUE = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8)

@@ -1,0 +1,123 @@
+"""Masks of annotation tools: read as prompts, written again, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers.refusal import refused
+from vidcorr.videos.annotation_files import WRITERS, from_runs, read_masks, text_of_runs
+from vidcorr.videos.files import DataError
+from vidcorr.videos.masks import davis_palette, write_ids
+
+IDS = np.zeros((12, 20), np.uint8)
+IDS[2:8, 3:11] = 1
+IDS[4:10, 13:18] = 2
+
+
+@pytest.fixture
+def png(tmp_path):
+    """Write ids as a PNG of a name."""
+
+    def write(name, ids=IDS):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_ids(tmp_path / name, ids, davis_palette())
+        return str(tmp_path / name)
+
+    return write
+
+
+def test_a_frame_is_named_by_the_word_the_image_or_the_number(png, tmp_path):
+    path = png("a@3.png")
+    (tmp_path / "b@7").write_bytes((tmp_path / "a@3.png").read_bytes())
+    words = {path: None, f"{path}@12": 12, f"{tmp_path / 'b@7'}": None}
+    assert [read_masks([word])[0].frame for word in words] == list(words.values())
+    stems = ["img_10", "img_11"]
+    assert read_masks([png("img_11.png")], stems)[0].frame == 1
+    png("masks/00004.png")
+    png("masks/frame_00009.png")
+    assert [prompt.frame for prompt in read_masks([str(tmp_path / "masks")])] == [4, 9]
+    refused(
+        DataError,
+        "00004 names no frame of the video; give its index, 00004.png@FRAME",
+        read_masks,
+        [str(tmp_path / "masks")],
+        stems,
+    )
+    (tmp_path / "none").mkdir()
+    refused(DataError, "none: holds no PNG and no JSON", read_masks, [str(tmp_path / "none")])
+
+
+def test_colours_of_several_masks_get_their_ids_together(tmp_path):
+    colours = {"a": [(255, 0, 0), (0, 255, 9)], "b": [(0, 255, 9)]}
+    for name, of_file in colours.items():
+        image = np.zeros((6, 9, 4), np.uint8)  # transparent
+        for place, colour in enumerate(of_file):
+            image[2:4, 2 * place : 2 * place + 2] = (*colour, 255)
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    first, second = read_masks([f"{tmp_path}/a.png@0", f"{tmp_path}/b.png@5"])
+    assert (first.objects, second.objects) == ((1, 2), (1,))
+    assert dict(first.colours) == {0x00FF09: 1, 0xFF0000: 2}
+
+
+def labelme(tmp_path, **changes):
+    shapes = [
+        {"label": "dog", "points": [[3, 2], [11, 2], [11, 8], [3, 8]], "shape_type": "polygon", "group_id": None},
+        {"label": "dog", "points": [[13, 4], [18, 10]], "shape_type": "rectangle", "group_id": 2},
+    ]
+    content = {"shapes": shapes, "imagePath": "00007.jpg", "imageHeight": 12, "imageWidth": 20} | changes
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    return str(tmp_path / "a.json")
+
+
+def test_labelme_has_an_object_per_name_and_group(tmp_path):
+    (prompt,) = read_masks([labelme(tmp_path)])
+    assert (prompt.frame, prompt.objects) == (7, (1, 2))
+    assert (prompt.labels != IDS).mean() < 0.13  # an outline of a pixel
+    shape = {"label": "x", "points": [[1, 1]], "shape_type": "point"}
+    refused(DataError, "the shape x is a point: draw polygons", read_masks, [labelme(tmp_path, shapes=[shape])])
+    (tmp_path / "b.json").write_text("[]")
+    refused(DataError, "b.json", read_masks, [str(tmp_path / "b.json")])
+
+
+def test_masks_written_as_coco_are_read_again(tmp_path):
+    writer = WRITERS["coco"](tmp_path)
+    masks = [IDS, np.roll(IDS, 2, axis=1), np.zeros_like(IDS), np.where(IDS == 2, 2, 0).astype(np.uint8)]
+    for t, ids in enumerate(masks):
+        writer.add(f"{t:05d}.png", t, ids)
+    writer.close()
+    prompts = read_masks([str(tmp_path / "coco.json")])
+    assert [prompt.frame for prompt in prompts] == [0, 1, 3]
+    for prompt in prompts:
+        np.testing.assert_array_equal(prompt.labels, masks[prompt.frame])
+    content = json.loads((tmp_path / "coco.json").read_text())
+    assert content["annotations"][0]["bbox"] == [3, 2, 8, 6]
+    assert [category["id"] for category in content["categories"]] == [1, 2]
+    for annotation in content["annotations"]:
+        del annotation["track_id"]
+        annotation["category_id"] = 1
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    refused(DataError, "00000 has object 1 twice", read_masks, [str(tmp_path / "coco.json")])
+
+
+def test_runs_are_those_of_the_official_text():
+    """The text was written by pycocotools 2.0.11, `mask.encode(numpy.asfortranarray(IDS))`."""
+    assert text_of_runs((IDS == 1).astype(np.uint8)) == "V1660000000000000Z3"
+    for seed in range(20):
+        mask = (np.random.default_rng(seed).random((37, 53)) > seed / 20).astype(np.uint8)
+        np.testing.assert_array_equal(from_runs(text_of_runs(mask), mask.shape), mask)
+    np.testing.assert_array_equal(from_runs([1, 2, 3], (2, 3)), [[0, 1, 0], [1, 0, 0]])
+
+
+def test_labelme_and_yolo_are_written_beside_the_frames(tmp_path):
+    for name in ("labelme", "yolo"):
+        writer = WRITERS[name](tmp_path)
+        writer.add("img_3.png", 3, IDS)
+        writer.close()
+    (prompt,) = read_masks([str(tmp_path / "labelme" / "img_3.json")])
+    np.testing.assert_array_equal(prompt.labels, IDS)
+    lines = (tmp_path / "yolo" / "img_3.txt").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["0", "1"]
+    corners = np.reshape([float(number) for number in lines[0].split()[1:]], (-1, 2)) * (20, 12)
+    assert (corners.min(0).round(3).tolist(), corners.max(0).round(3).tolist()) == ([3.5, 2.5], [10.5, 7.5])
