@@ -36,7 +36,7 @@ from vidcorr.commands import COMMANDS, line_of_warning, main
 from vidcorr.datamodules import VideoDataModule
 from vidcorr.errors import UsageError, message_of
 from vidcorr.experiments.benchmark_choice import chosen_benchmarks
-from vidcorr.experiments.config_files import LISTS, find_config, read_yaml, with_lists
+from vidcorr.experiments.config_files import LISTS, find_config, read_yaml, with_lists, yaml_value
 from vidcorr.experiments.flags import RUN_FLAGS, add_flags, names_of
 from vidcorr.experiments.runs import ROOT, Run
 from vidcorr.experiments.words import words_for_parser
@@ -78,13 +78,77 @@ class NamedConfig(ActionConfigFile):
     """`--config`: a file, a config of the project by its name, or its content as JSON."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
-        """Read a config."""
-        if not values.startswith("{"):
+        """Read a config; another class of model or data than before drops the arguments of the class before."""
+        if values.startswith("{"):
+            content = json.loads(values)
+        else:
             path = find_config(values)
             content = read_yaml(path)
             has_lists = any(name in content for name in LISTS)
             values = json.dumps(with_lists(content, path), default=str) if has_lists else str(path)
+        for part in PARTS:
+            if is_other_class(cfg.get(part), content.get(part)):
+                cfg[part] = None
         super().__call__(parser, cfg, values, option_string)
+
+
+PARTS = ("model", "data")
+"""Parts of a configuration that are a class with its arguments."""
+CONFIG_FLAGS = ("--config", "-c")
+
+
+def is_other_class(before: Any, now: Any) -> bool:
+    """Return whether a part names a class that is neither the class before nor below it, which has its arguments.
+
+    Args:
+        before: the part so far, with `class_path` and `init_args`, or None.
+        now: the part in a config: a class, or `class_path` and `init_args`.
+    """
+    name = now.get("class_path") if isinstance(now, dict) else now
+    if before is None or not isinstance(name, str):
+        return False
+    earlier = class_at(before.class_path)
+    try:
+        named = class_at(name) if "." in name else getattr(vidcorr, name)
+    except (ImportError, AttributeError):  # a class of the user's by its name alone, or a mistake
+        return name != earlier.__name__
+    return not (isinstance(named, type) and issubclass(named, earlier))
+
+
+def classes_first(words: Sequence[str]) -> list[str]:
+    """Return words in which `--model CLASS` and `--data CLASS` are configs, before the flags that follow a config.
+
+    So a flag counts for the class that a later word names, and an argument of the config's class does not. A class may
+    be a YAML file.
+    """
+    found: list[str] = []
+    place = 1  # behind the command, and then behind each config
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        flag, equals, value = word.partition("=")
+        part = flag.removeprefix("--")
+        if (part in PARTS or flag in CONFIG_FLAGS) and not equals and rest:
+            value = rest.pop(0)
+        if flag in CONFIG_FLAGS:
+            found.append(f"--config={value}")
+            place = len(found)
+        elif part in PARTS and value and value != "null":
+            found.insert(place, f"--config={json.dumps({part: content_of_part(part, value)}, default=str)}")
+            place += 1
+        else:
+            found.append(word)
+    return found
+
+
+def content_of_part(part: str, value: str) -> dict[str, Any]:
+    """Return the class and arguments that a word gives to a part: a class, YAML of both, or a file of it."""
+    is_file = Path(value).suffix in (".yaml", ".yml")
+    if not is_file and not value.startswith("{"):
+        return {"class_path": value}
+    content = read_yaml(find_config(value)) if is_file else yaml_value(value, value)
+    found: dict[str, Any] = content.get(part, content)
+    return found
 
 
 # Trainer and config
@@ -207,7 +271,7 @@ class VidcorrCLI(LightningCLI):
                 save_config_callback=None,  # `instantiate_trainer` adds `RunStart`
                 parser_kwargs=options | {name: dict(options) for name in self.subcommands()},
                 parser_class=parser_without(() if self.saved is None else self.saved.arguments),
-                args=words,
+                args=classes_first(words),
             )
         except ArgumentError as error:
             message = with_flag(message_of(error), self.run.words)

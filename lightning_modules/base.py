@@ -42,7 +42,7 @@ class CorrespondenceModule(SavedModule):
     - `step(batch)`, which returns a loss, or a dict of `loss`, further scalars, which are logged as `train/NAME`, and
       detached tensors for callbacks (for example `embeddings` `(N, D)` for `CollapseMonitor`);
     - `configure_optimizers()`, or `base_lr`, `momentum` and `weight_decay` of SGD with a cosine schedule;
-    - `images`, if its batches hold no `clip`.
+    - `images`, if its batches hold no `clip`, and `further_keys`, if `step` reads more than images.
     """
 
     backbone: nn.Module
@@ -57,6 +57,8 @@ class CorrespondenceModule(SavedModule):
     """Noun for the samples of a batch, in the plan that is printed before training."""
     images: ClassVar[Mapping[str, str]] = {"clip": "B, T, 3, H, W"}
     """Images of a batch and their axes, float RGB in [0, 1]; the first batch of an epoch is checked."""
+    further_keys: ClassVar[tuple[str, ...]] = ()
+    """What `step` reads of a batch besides its images, such as `video_index`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +126,7 @@ class CorrespondenceModule(SavedModule):
         """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`.
 
         Raises:
-            ValueError: if the first batch of the epoch has images of another form or range.
+            ValueError: if the first batch of the epoch lacks a key, or has images of another form or range.
         """
         batch = joined(batch, next(iter(self.images)))
         outputs = self._checked_step(batch, batch_index)
@@ -143,7 +145,7 @@ class CorrespondenceModule(SavedModule):
         Of several loaders each has its own, `val/loss/dataloader_idx_0` and so on.
 
         Raises:
-            ValueError: if the first batch of the pass has images of another form or range.
+            ValueError: if the first batch of the pass lacks a key, or has images of another form or range.
         """
         if not batch:  # the loader has no held-out data
             return None
@@ -158,9 +160,20 @@ class CorrespondenceModule(SavedModule):
     def _checked_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Check the first batch, and return the outputs of `step`; a loss alone becomes a dict."""
         if batch_index == 0:
+            self._require_keys(batch)
             check_images(batch, self.images)
         outputs = self.step(batch)
         return outputs if isinstance(outputs, dict) else {"loss": outputs}
+
+    def _require_keys(self, batch: Any) -> None:
+        """Raise ValueError for a batch without the keys of the method."""
+        given = list(batch) if isinstance(batch, Mapping) else []
+        if {*self.images, *self.further_keys}.issubset(given):
+            return
+        images = [f"{name} ({axes})" for name, axes in self.images.items()]
+        needed = " and ".join([*images, *self.further_keys])
+        found = ", ".join(map(str, given)) or f"no keys: it is a {type(batch).__name__}"
+        raise ValueError(f"{type(self).__name__} needs a batch with {needed}; the batch has {found}")
 
     # Rate and length of a training
 

@@ -74,6 +74,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
     """
 
     synchronises_batch_norm = True
+    further_keys = ("video_index",)
 
     def __init__(
         self,

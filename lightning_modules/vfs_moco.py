@@ -45,6 +45,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
     """
 
     target_encoder: nn.Sequential
+    further_keys = ("video_index",)
 
     def __init__(
         self,

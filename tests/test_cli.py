@@ -36,6 +36,7 @@ from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.cli import NOISE, OF_OTHERS, is_first_rank, main, make_trainer, without_members
 from vidcorr.errors import UsageError
+from vidcorr.experiments.config_files import CONFIGS
 from vidcorr.experiments.runs import Record
 from vidcorr.experiments.words import words_for_parser
 from vidcorr.lightning_modules import VFSSimSiam
@@ -167,6 +168,34 @@ def test_each_data_module_has_the_defaults_of_its_own_signature(kind, capsys):
                 printed, found = printed_data(capsys, command, "--model=VFSSimSiam", *words)
                 assert printed == kind.__name__
                 assert found == {name: (defaults | needed)[name] for name in found}, (command, words)
+
+
+class OwnMoCo(vidcorr.VFSMoCo):
+    """A subclass of a config's method, which takes its arguments."""
+
+
+def first_arguments(kind):
+    """Return argument → default of a class, as far as these are plain."""
+    parameters = signature(kind).parameters.items()
+    return {name: each.default for name, each in parameters if isinstance(each.default, str | int | float | None)}
+
+
+@pytest.mark.parametrize("config", [path.name for path in sorted(CONFIGS.glob("*_r18.yaml"))])
+def test_another_class_than_a_configs_takes_none_of_its_arguments(config, tmp_path):
+    """Classes behind a config × word, file and config that name them; flags count wherever they stand."""
+    data = f"{__name__}.Own"
+    file = config_file(tmp_path / "d.yaml", f"class_path: {data}").removeprefix("--config=")
+    for words in ([f"--data={data}"], ["--data", file], ["--config", json.dumps({"data": {"class_path": data}})]):
+        arguments = parsed("fit", f"--config={config}", *words).data.init_args
+        assert arguments.as_dict() == first_arguments(Own), words
+    flagged = parsed("fit", f"--config={config}", "--data.batch_size=7", "--data", data).data.init_args
+    assert flagged.as_dict() == first_arguments(Own) | {"batch_size": 7}
+    probe = parsed("fit", f"--config={config}", "--model=VFSSimSiam", "--model.projector_dim=3").model.init_args
+    mine = {} if config.startswith("vfs_simsiam") else first_arguments(VFSSimSiam) | {"projector_dim": 3}
+    assert probe.as_dict() | mine == probe.as_dict()
+    given = json.dumps({"model": {"class_path": "VFSMoCo", "init_args": {"base_lr": 9, "queue_size": 4}}})
+    own = parsed("fit", f"--config={given}", "--model.queue_size=8", f"--model={__name__}.OwnMoCo").model
+    assert (own.class_path.rpartition(".")[2], own.init_args.queue_size, own.init_args.base_lr) == ("OwnMoCo", 8, 9)
 
 
 def test_videos_without_a_data_module_are_our_clips(capsys):

@@ -6,6 +6,7 @@ Also tests `parts/batches.py`, `parts/heads.py`, `parts/saving.py`, `parts/sched
 """
 
 from copy import deepcopy
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -95,8 +96,17 @@ def test_the_first_batch_is_checked(name):
             wrong_batch = batch | {image: change(batch[image])}
             refused(ValueError, f"{image} must be .* {message}", module.training_step, wrong_batch, 0)
             refused(ValueError, f"{image} must be .* {message}", module.validation_step, wrong_batch, 0)
-        without = {key: values for key, values in batch.items() if key != image}
-        refused(KeyError, image, module.training_step, without, 0)
+    used = Mock(wraps=dict(batch), spec=dict)
+    used.__getitem__ = lambda _, key: read.add(key) or batch[key]
+    read = set()
+    tiny(name).step(used)
+    assert read == {*module.images, *module.further_keys}  # all that a step reads is named
+    for key in read:
+        without = {other: values for other, values in batch.items() if other != key}
+        line = rf"^{name} needs a batch with .*\b{key}\b.*; the batch has [\w, ]+$"
+        for step in (module.training_step, module.validation_step):
+            refused(ValueError, line, step, without, 0)
+    refused(ValueError, "the batch has no keys: it is a list", module.training_step, [torch.rand(2)], 0)
 
 
 def test_a_checkpoint_is_enough_for_its_features_and_for_itself(name, tmp_path):

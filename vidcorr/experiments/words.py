@@ -191,7 +191,8 @@ def _words_of_model(value: str) -> list[str]:
     spec, _ = split_view(value)
     is_named = spec in SHORT_NAMES or spec == "raw_colour" or ":" in spec
     is_path = is_checkpoint(spec) or is_folder_of_model(spec)
-    if value.startswith("{") or not (is_path or is_named):
+    is_config = value.startswith("{") or value.endswith((".yaml", ".yml"))
+    if is_config or not (is_path or is_named):
         return [f"--model={value}"]
     parts = [f"--model.{name}={part}" for name, part in EncoderSpec(value).for_frozen_encoder().items()]
     return ["--model=FrozenEncoder", *parts]
