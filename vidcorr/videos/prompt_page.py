@@ -25,8 +25,8 @@ QUALITY = 95
 def write_page(video: Path, output: Path, frames: Sequence[int] = (0,)) -> Path:
     """Write the page of a video: a single file that needs neither a server nor a network.
 
-    The page shows the command for what is drawn in its frame: a mask, saved as an indexed PNG at the frame's size;
-    boxes, with (0, 0) at the corner of the first pixel; or points, saved as CSV with (0, 0) at its centre.
+    The page saves what is drawn in its frames, and shows the command that follows it: masks, indexed PNGs of the
+    frame's size; boxes as CSV, with (0, 0) at the corner of the first pixel; or points, with (0, 0) at its centre.
 
     Args:
         video: file or folder of frames.

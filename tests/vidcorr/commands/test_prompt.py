@@ -18,6 +18,7 @@ from tests.helpers.browser import chromium
 from tests.helpers.refusal import refused
 from vidcorr.cli import main
 from vidcorr.datasets.generated.writers import write_mp4
+from vidcorr.videos.annotation_files import read_masks
 from vidcorr.videos.files import DataError
 from vidcorr.videos.prompt_page import write_page
 from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
@@ -101,13 +102,21 @@ def test_from_drawing_on_a_frame_to_its_prompt(video: Path, tmp_path: Path) -> N
         press("[data-tool=point]")
         at(34.5, 44.5).click().perform()
         browser.find_element("css selector", "#points input").send_keys("\ue009a\ue000nose\n")
-        assert "--mask mask.png --start 2" in press("#save-mask")
+        assert press("#save-mask").endswith("--mask mask_00002.png@2")
+        press("#frames button:nth-child(1)")
+        press("[data-tool=box]")
+        at(10, 30).click_and_hold().perform()
+        at(50, 80).release().perform()
+        assert "--mask mask_00000.png@0 mask_00002.png@2" in press("#save-mask")
         expected = np.zeros(SIZE, np.uint8)
         expected[20:70, 20:60], expected[30:80, 90:130] = 1, 2
-        assert (MaskPrompt.of(saved(tmp_path / "mask.png")).labels != expected).mean() < 0.01
-        words = press("#show-boxes").split()
-        boxes = BoxPrompt.of(words[words.index("--box") + 1 : words.index("--start")])
-        assert boxes.labels[-1] == pytest.approx((90, 30, 40, 50), abs=0.5)
+        assert (MaskPrompt.of(saved(tmp_path / "mask_00002.png")).labels != expected).mean() < 0.01
+        assert read_masks([f"{saved(tmp_path / 'mask_00000.png')}@0"])[0].objects == (2,)
+        assert "--box boxes.csv" in press("#save-boxes")
+        first, later = BoxPrompt.read_table(saved(tmp_path / "boxes.csv"))
+        assert (first.frame, first.objects) == (0, ("object 2",))
+        assert (later.frame, later.objects) == (2, ("object 2",))
+        assert later.labels[0] == pytest.approx((90, 30, 40, 50), abs=0.5)
         press("#save-points")
         points = PointPrompt.of(saved(tmp_path / "points.csv"))
         assert (points.objects, points.frame) == (("nose",), 2)
