@@ -27,6 +27,7 @@ from vidcorr.videos.files import require_at_least
 
 from .averages import averages_among, behind_averages, weights_as_saved
 from .checkpoint_files import use_atomic_files
+from .first_statistics import take_first_statistics
 from .loops import epochs_completed
 from .run_folder import branches, checkpoint_folder, log_now, log_picture, run_folder, run_of
 
@@ -54,7 +55,8 @@ class BenchmarkCallback(pl.Callback):
     Args:
         benchmark: the benchmark.
         every_n_epochs: epochs of `fit` between runs; it also runs after the last step.
-        before_training: also run before the first step of `fit`.
+        before_training: also run before the first step of `fit`. BatchNorms without statistics then have those of the
+            first ten batches, which the row says; weights and training stay as they are.
 
     Attributes:
         result: result of the last run; None before the first.
@@ -73,6 +75,7 @@ class BenchmarkCallback(pl.Callback):
         self.result: Result | None = None
         self.folder: Path | None = None
         self._runs: list[Evaluated] = []  # of this fit, also before a resumption: epoch, step and scores
+        self._first_batches = 0  # whose statistics the network had before training
         self._loaded: int | None = None  # step of the checkpoint that was loaded
         self._home: Path | None = None  # folder of the results of this fit or validation
         self._resumed_folder: str | None = None  # name of the folder of the run that is resumed
@@ -202,6 +205,8 @@ class BenchmarkCallback(pl.Callback):
         """Give the features that a benchmark scores, of the weights that a checkpoint would hold."""
         with weights_as_saved(trainer, pl_module):
             features = view_for(benchmark, pl_module, load(pl_module))
+            if trainer.state.fn == "fit" and not trainer.global_step:
+                self._first_batches = take_first_statistics(features, trainer)
             with first_ranks_buffers(features, trainer.world_size):
                 yield features
 
@@ -236,6 +241,9 @@ class BenchmarkCallback(pl.Callback):
         try:
             network = network_of(trainer, pl_module)
             with self._features(trainer, pl_module, benchmark) as features, Ranks() as ranks:
+                if not step and self._first_batches:
+                    about = f"BatchNorm's statistics of {self._first_batches} batches"
+                    network = network.model_copy(update={"weights": f"{network.weights}, {about}"})
                 self.result = benchmark.run(features, network, output, ranks=ranks, **training)
         except Exception as error:
             if not fitting or isinstance(error, LostRank) or self._monitors(trainer):
