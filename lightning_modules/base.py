@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any, ClassVar, Self
 
 import torch
+from pytorch_lightning.callbacks import BatchSizeFinder, LearningRateFinder
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.seed import isolate_rng
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -49,6 +50,8 @@ class CorrespondenceModule(SavedModule):
     input_of_backbone: Input | None = None
     """RGB of the backbone for benchmarks; None: as the backbone states."""
     base_lr: float
+    lr: float | None = None
+    """Learning rate as it stands, in place of the scaled `base_lr`: `Tuner(trainer).lr_find(module)` sets it."""
     momentum: float
     weight_decay: float
     synchronises_batch_norm: ClassVar[bool] = False
@@ -221,6 +224,8 @@ class CorrespondenceModule(SavedModule):
 
         Source: Goyal et al., Accurate, Large Minibatch SGD (2017).
         """
+        if self.lr is not None:
+            return self.lr
         return base_lr * self.global_batch() / 256
 
     def total_steps(self) -> int:
@@ -316,7 +321,15 @@ class CorrespondenceModule(SavedModule):
         """Begin a training, once a checkpoint is loaded: describe the backbone, follow the schedule, print the plan.
 
         Results then call a backbone that learns "trained by" this method; a resumed schedule takes this run's length.
+
+        Raises:
+            ValueError: for a callback that finds a batch size or a rate after the schedule is made.
         """
+        for finder in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(finder, BatchSizeFinder | LearningRateFinder):
+                kind = type(finder).__name__
+                remedy = "call scale_batch_size or lr_find of Tuner(trainer) before fit"
+                raise ValueError(f"{kind}: as a callback it comes after the learning rates are made; {remedy}")
         self._hold_frozen_backbone()
         if self.backbone_learns and self.described is not None:
             trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True}
@@ -361,7 +374,9 @@ class CorrespondenceModule(SavedModule):
         when = f"step {trainer.global_step}" if trainer.global_step else "the start"
         plan["learning rate"] = f"{rates} at {when}"
         base_lr = getattr(self, "base_lr", None)
-        if base_lr:  # its scaling, so that nobody takes a rate of Lightning's `lr_find` for a base_lr
+        if (
+            base_lr and self.lr is None
+        ):  # its scaling, so that nobody takes a rate of Lightning's `lr_find` for a base_lr
             plan["learning rate"] += f", base_lr {base_lr:.6g} × {self.global_batch()} / 256"
         limits = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
         ends_before = (trainer.max_epochs or math.inf) * trainer.num_training_batches < trainer.max_steps

@@ -1,6 +1,7 @@
 """Base of the modules of this project: how they are saved and loaded, and their features for benchmarks."""
 
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
@@ -112,7 +113,9 @@ class SavedModule(pl.LightningModule):
 
     def test_step(self, batch: Any, batch_index: int, dataloader_idx: int = 0) -> Any:
         """Do as in validation: `trainer.test` logs the same values, and runs the same benchmarks."""
-        return self.validation_step(batch, batch_index, dataloader_idx)
+        arguments = (batch, batch_index, dataloader_idx)
+        taken = len(signature(self.validation_step).parameters)  # a user's own may take no number of a loader
+        return self.validation_step(*arguments[:taken])
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Return the loader of `val_dataloader`."""

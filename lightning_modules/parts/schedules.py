@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -51,6 +52,15 @@ def step_factor(fraction: float, steps: Mapping[float, float]) -> float:
     return factors[-1]
 
 
+class FactorLR(LambdaLR):
+    """A factor on the rates of all groups, also of those that a callback adds: `BackboneFinetuning` unfreezes so."""
+
+    def get_lr(self) -> list[float | Tensor]:
+        """Return the rates of the next step."""
+        factor = self.lr_lambdas[0](self.last_epoch)
+        return [group.setdefault("initial_lr", group["lr"]) * factor for group in self.optimizer.param_groups]
+
+
 def scheduled(optimizer: Optimizer, factor: Callable[[int], float]) -> OptimizerLRSchedulerConfig:
     """Return an optimiser and its schedule as `configure_optimizers` must return them; the rate is logged as `lr`.
 
@@ -59,7 +69,7 @@ def scheduled(optimizer: Optimizer, factor: Callable[[int], float]) -> Optimizer
         factor: optimiser steps so far → factor on the rates of the next step. It may depend on the run's length: a
             resumed run calls its own function, at the checkpoint's step.
     """
-    schedule = LambdaLR(optimizer, factor)
+    schedule = FactorLR(optimizer, factor)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "lr"}}
 
 
@@ -69,6 +79,6 @@ def continue_schedule(schedule: object) -> None:
     Without it the first step of a longer run would have the checkpoint's rate, which is 0 after a finished run. A
     schedule of another kind, by a user's method, continues as torch restores it.
     """
-    if isinstance(schedule, LambdaLR):
-        for number, group in enumerate(schedule.optimizer.param_groups):
-            group["lr"] = schedule.base_lrs[number] * schedule.lr_lambdas[number](schedule.last_epoch)
+    if isinstance(schedule, FactorLR):
+        for group, rate in zip(schedule.optimizer.param_groups, schedule.get_lr(), strict=True):
+            group["lr"] = rate

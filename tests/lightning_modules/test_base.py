@@ -143,7 +143,7 @@ def test_statistics_are_taken_over_several_gpus_that_train():
 def test_a_backbone_frozen_after_construction_keeps_its_statistics():
     for module in (tiny_moco(), tiny_liir(bank={"encoder": "average"})):
         module.backbone.requires_grad_(False)
-        module.trainer, module._print_plan = Mock(ckpt_path=None), Mock()
+        module.trainer, module._print_plan = Mock(ckpt_path=None, callbacks=[]), Mock()
         for begin in (module.train, module.on_train_start):
             module.backbone.train()
             begin()

@@ -10,12 +10,14 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import BackboneFinetuning, BatchSizeFinder, LearningRateFinder
 from pytorch_lightning.core.saving import save_hparams_to_yaml
+from pytorch_lightning.tuner import Tuner
 from torch.utils.data import DataLoader, IterableDataset
 from torchmetrics import MetricCollection, SumMetric
 
 from tests.helpers.faults import differences
-from tests.helpers.method_steps import METHODS, InMemory, Samples, tiny, tiny_batch
+from tests.helpers.method_steps import METHODS, InMemory, Samples, arguments_of, tiny, tiny_batch
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer, trainer_in
 from vidcorr import lightning_modules
@@ -244,3 +246,43 @@ def test_a_checkpoint_takes_other_arguments_and_lacks_weights_if_the_user_says_s
     loaded = kind.load_from_checkpoint(path, hparams_file=arguments, strict=False)
     assert loaded.hparams[changed] == 0.25
     assert lacking in loaded.state_dict()
+
+
+def test_a_tuner_before_fit_sets_the_rate_and_the_batch(name):
+    """`lr` is the rate as it stands; the schedule is of the found batch. As callbacks they come too late."""
+    module, data = tiny(name), InMemory(name)
+    tuner = Tuner(quiet_trainer(max_epochs=1))
+    found = tuner.lr_find(module, datamodule=data, num_training=3, early_stop_threshold=None).suggestion()
+    if found is None:  # too few points
+        module.lr = found = 0.25
+    assert module.lr == found
+    trainer = quiet_trainer(max_epochs=1)
+    trainer.fit(module, datamodule=data)
+    if name != "Liir":  # its schedule states the rates of two phases
+        assert trainer.optimizers[0].param_groups[0]["initial_lr"] == found
+    for finder in (LearningRateFinder(num_training_steps=3), BatchSizeFinder(max_trials=1, steps_per_trial=1)):
+        fit = quiet_trainer(max_epochs=1, callbacks=[finder]).fit
+        refused(ValueError, r"after the learning rates are made; call .* before fit", fit, tiny(name), InMemory(name))
+
+
+def test_a_backbone_that_is_unfrozen_later_follows_the_schedule(name):
+    module = tiny(name)
+    if not module.backbone_learns:
+        return
+    rates = []
+    module.on_train_batch_end = lambda *_: rates.append([group["lr"] for group in module.optimizers().param_groups])
+    finetuning = BackboneFinetuning(unfreeze_backbone_at_epoch=1, lambda_func=lambda epoch: 1.0)
+    quiet_trainer(max_epochs=3, callbacks=[finetuning]).fit(module, datamodule=InMemory(name))
+    assert module.backbone_learns
+    assert len(rates) == 3 * BATCHES
+    if name not in ("Liir", "ContrastiveRandomWalk"):  # their optimisers have a frozen backbone's weights too
+        assert [len(rate) for rate in rates] >= [*[1] * BATCHES, *[2] * 2 * BATCHES]
+
+
+def test_a_test_takes_a_validation_step_of_two_arguments(name):
+    class Own(getattr(lightning_modules, name)):
+        def validation_step(self, batch, batch_idx):
+            return super().validation_step(batch, batch_idx)
+
+    (tested,) = quiet_trainer().test(Own(**arguments_of(name)), HeldOut(name), verbose=False)
+    assert tested["val/loss"] > -10
