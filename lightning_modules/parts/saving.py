@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map_only
 from torch.utils.data import DataLoader
 
 from vidcorr.backbones import Encoder, Network, encoder_hparams, load, module_from_checkpoint, require_name
-from vidcorr.backbones.checkpoints import METADATA_KEY, check_metadata, load_weights
+from vidcorr.backbones.checkpoints import METADATA_KEY, check_metadata, load_weights, named_as_in
 from vidcorr.backbones.extractor import Dilated
 from vidcorr.backbones.loading import encoder_of
 from vidcorr.backbones.networks import SUFFIXES
@@ -201,6 +201,7 @@ class SavedModule(pl.LightningModule):
             if name in own and name in saved and ours != theirs and not is_path:
                 rank_zero_warn(f"{source}: is of {theirs[:80]}, this model of {ours}: set model.{name}")
         # before Lightning does, whose error names no file
+        checkpoint["state_dict"] = named_as_in(self, checkpoint["state_dict"])
         load_weights(self, checkpoint["state_dict"], source, self.strict_loading)
         if self.trainer.state.fn != "fit":  # a fit describes its weights at its start
             self.described = Network.of(self).with_weights_of(source)

@@ -41,7 +41,7 @@ def test_no_command_runs_what_a_file_names(command, davis_root, tmp_path):
     for name in ATTACKS if command == COMMANDS[0] else ("callable", "nested process"):
         checkpoint(path, **ATTACKS[name])
         line = refusal(*words)
-        if words[0] not in ("convert", "evaluate") and name != "function":
+        if words[0] != "evaluate" and name != "function":
             assert "a.ckpt" in line, (name, line)
     path.write_bytes(path.read_bytes()[:-1])
     refusal(*words)
@@ -56,7 +56,7 @@ def test_what_the_command_line_names_too_is_used(davis_root, tmp_path):
     changes = ["--change", "radius=3", "context=2", f"--trainer.default_root_dir={tmp_path}"]
     for allowed in ([f"--allow={spec}"], [f"--model.spec={spec}", "--model=FrozenEncoder"]):
         trust._allowed.clear()
-        assert f"if you trust it, add --allow {spec} (in" in refusal(*words)
+        assert f"if you trust it, import it before (in Python), or add --allow {spec}" in refusal(*words)
         main([*words, *allowed, *changes])
         (results,) = tmp_path.rglob("results.json")
         assert json.loads(results.read_text())["scores"]

@@ -139,7 +139,12 @@ def _read_safetensors(path: Path, whole: bool) -> dict[str, Any]:
     return {METADATA_KEY: json.loads(about.get(METADATA_KEY, "null")), "state_dict": weights}
 
 
-def check_metadata(checkpoint: object, source: str | Path) -> None:
+def is_foreign(content: object) -> bool:
+    """Return whether the content of a file is not a checkpoint of this project."""
+    return not isinstance(content, dict) or content.get(METADATA_KEY) is None
+
+
+def check_metadata(checkpoint: Any, source: str | Path) -> None:
     """Refuse content that is no checkpoint of ours.
 
     Args:
@@ -149,14 +154,10 @@ def check_metadata(checkpoint: object, source: str | Path) -> None:
     Raises:
         ValueError: if the checkpoint has no metadata of this project, or lacks a part.
     """
-    if not isinstance(checkpoint, dict) or checkpoint.get(METADATA_KEY) is None:
+    if is_foreign(checkpoint):
         file = shlex.quote(str(source))
-        with_network = f"torchvision:resnet18={file}, timm:NAME={file} or my_module:MyClass={file}"
-        advice = f"weights alone are named with their network, {with_network}"
-        folder = Path(source).parent
-        if (folder / "config.json").is_file():
-            advice = f"its folder is a network of transformers, {shlex.quote(str(folder))}; {advice}"
-        raise ValueError(f"{source}: not a checkpoint of vidcorr; {advice}; or vidcorr convert {file} OUT.ckpt")
+        network = f"--model {file} or --model.backbone {file}"
+        raise ValueError(f"{source}: not a checkpoint of vidcorr; weights alone are a network: {network}")
     if not isinstance(checkpoint[METADATA_KEY], dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise ValueError(f"{source}: is damaged: it lacks its weights or their description")
 
@@ -219,6 +220,16 @@ def without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
+INNER_WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+"""Names that torch.compile, FSDP and activation checkpointing put between those of weights."""
+
+
+def named_as_in(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights under the names of a module, of which either may be wrapped in part."""
+    own = {INNER_WRAPPERS.sub("", name): name for name in module.state_dict()}
+    return {own.get(INNER_WRAPPERS.sub("", name), name): tensor for name, tensor in state.items()}
+
+
 def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> None:
     """Load weights, which must fit exactly; if not `strict`, names may differ.
 
@@ -226,7 +237,7 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
         ValueError: one line, if names or shapes differ.
     """
     try:
-        module.load_state_dict(state, strict=strict)
+        module.load_state_dict(named_as_in(module, state), strict=strict)
     except RuntimeError as error:
         kind = type(module).__name__
         said = " ".join(str(error).partition(":")[2].split())  # after torch's words for an error of this kind

@@ -12,18 +12,17 @@ from ..videos.files import unfinished
 from .checkpoints import METADATA_KEY
 from .encoder import Encoder
 from .loading import load
-from .networks import is_checkpoint
 from .video import VideoEncoder
 
 
 def export(checkpoint: str | Path, output: str | Path) -> str:
-    """Write the backbone of any checkpoint of ours under its library's names, without heads and classifier.
+    """Write a network, or the backbone of a checkpoint, under its library's names, without heads and classifier.
 
     Metadata of the file: `vidcorr`, JSON of version and encoder, from which `load` reads the file
     again; and `load`, the Python that loads it.
 
     Args:
-        checkpoint: a checkpoint of ours.
+        checkpoint: a network by name, file or checkpoint, as `load` takes it.
         output: the file to write, `.safetensors`.
 
     Returns:
@@ -33,8 +32,6 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
         ValueError: if the module has no named backbone (a probe or SiamFC holds a view).
     """
     output = Path(output)
-    if not is_checkpoint(str(checkpoint)):
-        raise ValueError(f"{checkpoint}: no checkpoint of ours, which ends with .ckpt or .safetensors")
     encoder = load(checkpoint)
     recipe = encoder.recipe
     if recipe is None:

@@ -2,13 +2,13 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from .checkpoints import without_prefix
+from ..errors import printable
+from .checkpoints import INNER_WRAPPERS, without_prefix
 from .trust import LONGEST, require_countable
 
 State = dict[str, Tensor]
@@ -17,57 +17,46 @@ ENTRIES = ("state_dict", "teacher", "model", "model_state_dict", "network", "net
 
 PREFIXES = ("encoder.", "backbone.", "model.", "module.", "network.", "net.")
 """Usual prefixes of a network's weights in a checkpoint, where other networks beside it may have its form."""
+EVALUATED = ("base_encoder", "encoder_q", "online_encoder", "online_network", "teacher")
+"""Names of the encoder that is evaluated, beside another one in a file: of MoCo, BYOL, DINO and their kin."""
 CLASSIFIER = re.compile(r"(?:fc|heads?|classifier)\..+")
 """Names of the weights of a classifier."""
 
 
-class ForeignWeights(NamedTuple):
-    """Weights of a file.
-
-    Attributes:
-        state: original name → tensor.
-        entry: place of the weights in the file, `state_dict` or `ema.module`; "" for a file of weights alone.
-        others: places of other weights in the file.
-    """
-
-    state: State
-    entry: str
-    others: list[str]
-
-
-def choice_rows(entry: str, others: Sequence[str]) -> list[tuple[str, str]]:
-    """Return which weights of a file are taken, and which others lie beside them, as named lines."""
-    rows = [("taken", entry)]
-    if others:
-        rows.append(("beside", f"{', '.join(others)[:LONGEST]}: left out; vidcorr convert --entry NAME takes one"))
-    return rows
-
-
-def weights_in(content: object, path: str | Path, entry: str | None = None) -> ForeignWeights:
-    """Return the weights in the content of a file.
+def weights_in(content: object, path: str | Path, part: str = "") -> State:
+    """Return the weights in the content of a file; of several sets the first of `ENTRIES`, which a line says.
 
     Args:
         content: content of the file.
         path: the file, for messages.
-        entry: place of the weights in the file; None takes the only one, or the first of `ENTRIES`.
+        part: `FILE#PART` names an entry of the file, or the beginning of names, up to a dot.
 
     Raises:
-        ValueError: one line, if there are none, several without a preferred one, or none of the entry.
+        ValueError: one line, if there are none, several without a preferred one, or none of the part.
     """
     require_countable(content, path, (Mapping,))
     states = states_in(content)
     held = ", ".join(states)[:LONGEST]
     if not states:
         raise ValueError(f"{path}: holds no weights, a mapping of names to tensors")
-    if entry is None:
-        preferred = [name for name in ENTRIES if name in states]
-        if len(states) > 1 and not preferred:
-            raise ValueError(f"{path}: holds several sets of weights: {held}; vidcorr convert --entry NAME takes one")
-        entry = (preferred or list(states))[0]
-    if entry not in states:
-        raise ValueError(f"{path}: has no weights under {entry}; it has {held}")
-    others = [name for name in states if name != entry]
-    return ForeignWeights(states[entry], entry, others)
+    if part in states:
+        return states[part]
+    preferred = [name for name in ENTRIES if name in states]
+    if len(states) > 1 and not preferred:
+        raise ValueError(f"{path}: holds several sets of weights: {held}; name one, {path}#{next(iter(states))}")
+    entry = (preferred or list(states))[0]
+    if len(states) > 1:
+        print(printable(f"{path}: takes {entry} of {held}; {path}#NAME takes another"), flush=True)
+    state = without_wrappers(states[entry])
+    below = without_prefix(state, f"{part}.") if part else state
+    if not below:
+        raise ValueError(f"{path}: has no weights under {part}; it has {', '.join(_first_names(state))[:LONGEST]}")
+    return below
+
+
+def _first_names(state: State) -> list[str]:
+    """Return the parts before the first dot of the weights' names, each once."""
+    return list(dict.fromkeys(name.partition(".")[0] for name in state))
 
 
 def states_in(content: object, place: str = "") -> dict[str, State]:
@@ -85,8 +74,8 @@ def states_in(content: object, place: str = "") -> dict[str, State]:
 
 
 def without_wrappers(state: State) -> State:
-    """Return weights without the prefixes of DataParallel, AveragedModel and torch.compile."""
-    named = {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
+    """Return weights without the names of wrappers: of torch.compile, FSDP, checkpointing, DataParallel, averages."""
+    named = {INNER_WRAPPERS.sub("", name): tensor for name, tensor in state.items()}
     wrapped = without_prefix(named, "module.")
     other_names = [name for name in named if not name.startswith("module.")]
     is_wrapped = wrapped and other_names in ([], ["n_averaged"])  # AveragedModel's counter lies beside its module
@@ -151,12 +140,14 @@ def _common_prefix(state: State, own: Set[str], source: str | Path) -> str:
     """Return the prefix below which weights have all names of a network; "" if there is none.
 
     Raises:
-        ValueError: if the network fits below several prefixes.
+        ValueError: if the network fits below several prefixes, none of them of an encoder that learns.
     """
     first = next(iter(own))
     candidates = {name.removesuffix(first) for name in state if name.endswith(f".{first}")}
     fits = [prefix for prefix in sorted(candidates) if own <= without_prefix(state, prefix).keys()]
-    usual = [prefix for prefix in fits if prefix in PREFIXES] or fits
+    chosen = [prefix for prefix in fits if prefix.partition(".")[0] in EVALUATED]
+    usual = chosen or [prefix for prefix in fits if prefix in PREFIXES] or fits
     if len(usual) > 1:
-        raise ValueError(f"{source}: the network fits below {' and '.join(usual)}: save the weights of one alone")
+        parts = [f"{source}#{prefix.removesuffix('.')}" for prefix in usual]
+        raise ValueError(f"{source}: the network fits below {' and '.join(usual)}: name one, {' or '.join(parts)}")
     return usual[0] if usual else ""

@@ -10,21 +10,21 @@ import torch
 from torch import nn
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input, Network, stated_input
-from ..errors import printable
 from ..functional.device import random_state_kept
-from .checkpoints import METADATA_KEY, load_weights, loaded, read_content, recipe_of, without_prefix
-from .convert import fitted_to_library
+from .checkpoints import METADATA_KEY, is_foreign, load_weights, loaded, read_content, recipe_of, without_prefix
 from .copies import Reference
 from .encoder import Encoder, unwrapped
 from .extractor import Dilated
-from .foreign import choice_rows, fitted, positions_resampled, weights_in
-from .hub_models import record_of_timm
+from .families import fitted_to_library, taken
+from .foreign import fitted, positions_resampled, weights_in
+from .hub_models import is_folder_of_model, record_of_timm
 from .liir_encoder import LiirEncoder
 from .networks import (
     HUB,
     LIBRARIES,
     WITH_WEIGHTS,
     EncoderSpec,
+    file_and_part,
     is_checkpoint,
     local_file,
     split_view,
@@ -34,6 +34,8 @@ from .outputs import MapExtractor
 from .trust import Refused, allow, check_recipe, constructed, import_named, import_path, make, own_arguments
 from .video import VideoEncoder
 
+FAMILY = "family:"
+"""Prefix of a family of weights, `family:tcore=FILE`, whose names are those of another one."""
 TRAINED = "as in training"
 """Source of the input of a network that a method of ours trains."""
 
@@ -92,9 +94,11 @@ def _of_name(named: EncoderSpec) -> Encoder:
             stack.enter_context(random_state_kept())
             torch.manual_seed(named.seed)
         if named.name_and_file is not None:
-            encoder = Encoder(with_weights_of(*named.name_and_file))
+            name, place = named.name_and_file
+            family = name.removeprefix(FAMILY) if name.startswith(FAMILY) else None
+            encoder = _of_foreign(place, family) if family else Encoder(with_weights_of(name, place))
         elif is_checkpoint(spec) and not named.is_stated:
-            encoder = _of_checkpoint(Path(spec))
+            encoder = _of_checkpoint(spec)
         else:
             network, described = named.build()
             encoder = Encoder(network, described=described)
@@ -141,8 +145,10 @@ def build_feature_extractor(
     return load(network, pretrained, seed=None, mean=mean, std=std).view(stage, stride, dilated)
 
 
-def _of_checkpoint(path: Path) -> Encoder:
+def _of_checkpoint(place: str) -> Encoder:
     """Load the encoder by which benchmarks see the module of a checkpoint, on the CPU, in eval mode.
+
+    Weights of another project are the network of their family.
 
     A checkpoint states its encoder as a class of this library with its arguments, so that neither Lightning nor the
     module's own class is needed. For a module with features of its own, the module itself is loaded.
@@ -151,13 +157,44 @@ def _of_checkpoint(path: Path) -> Encoder:
         ValueError: if the file is missing, damaged or of another project, names code that is not allowed, or does not
             fit its encoder.
     """
+    path, part = file_and_part(place)
     checkpoint = read_content(path)
+    if part or is_foreign(checkpoint):
+        return _of_foreign(place, None, checkpoint)
     recipe = recipe_of(checkpoint, path)  # refused too if the encoder does not need it, but who resumes does
     saved = checkpoint[METADATA_KEY].get("encoder")
     if saved is None:
         return Encoder(loaded(make(recipe, path), checkpoint["state_dict"], path))
     encoder = encoder_of(saved, path)
     load_weights(encoder.network, without_prefix(checkpoint["state_dict"], str(saved.get("prefix", ""))), path)
+    encoder.described = encoder.described.with_weights_of(path)
+    return encoder.eval()
+
+
+def _of_foreign(place: str, family: str | None, content: Any = None) -> Encoder:
+    """Load the network of another project's weights, on the CPU, in eval mode.
+
+    Args:
+        place: the file, or `FILE#PART`.
+        family: name in `FAMILIES`; None: as the weights' names show.
+        content: content of the file, if it was read.
+
+    Raises:
+        ValueError: one line, if the family is not known, or the weights do not fit its network.
+    """
+    path, part = file_and_part(place)
+    record = record_of_timm(path.parent)
+    if family is None and record:
+        return Encoder(with_weights_of(f"timm:{record['architecture']}", place))
+    if family is None and is_folder_of_model(str(path.parent)):
+        raise ValueError(f"{path}: its folder is a network of transformers, {path.parent}; name the folder")
+    content = read_content(path) if content is None else content
+    found = taken(weights_in(content, path, part), path, family)
+    encoder = encoder_of(found.recipe, path)
+    is_plain = found.recipe["class_path"] == import_path(Encoder)
+    module = encoder.network if is_plain else encoder.user_module.module
+    weights = positions_resampled(fitted(found.state, module, path, drop_classifier=True), module, path)
+    load_weights(module, weights, f"{path}, taken for {found.family}")
     encoder.described = encoder.described.with_weights_of(path)
     return encoder.eval()
 
@@ -212,22 +249,20 @@ def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: A
     return loaded(make(recipe_of(checkpoint, path), path, **overrides), checkpoint["state_dict"], path, strict)
 
 
-def with_weights_of(name: str, path: Path) -> nn.Module:
+def with_weights_of(name: str, place: str) -> nn.Module:
     """Make a network by its name, and load the weights of a file.
 
     Args:
         name: a name of a library or of torch.hub; or of the user's class, or a function that returns a module: from a
             checkpoint of Lightning it gets its saved arguments, else it is called without any.
-        path: the file.
+        place: the file, or `FILE#PART` of a file with several encoders.
 
     Raises:
         ValueError: one line, if the network cannot be made, the file is damaged, or one does not fit the other.
     """
+    path, part = file_and_part(place)
     content = read_content(path)
-    state, entry, others = weights_in(content, path)
-    if others:  # a file of one set of weights leaves no choice
-        for row, text in choice_rows(entry, others):
-            print(printable(f"{path}: {row} {text}"), flush=True)
+    state = weights_in(content, path, part)
     try:
         if name.startswith((*LIBRARIES, HUB)):
             network, described = EncoderSpec(name).build(with_weights=False)
@@ -297,7 +332,7 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network, Input]:
     """Build the network that a method trains: fresh, or with the weights of a checkpoint.
 
     Args:
-        spec: a name of a raw network; or a checkpoint of ours, for example from `vidcorr convert`.
+        spec: a name of a raw network; or a checkpoint, or a file of weights of another project.
 
     Returns:
         The network; its description, whose `spec` makes the network again; and the input on which it is trained.

@@ -13,7 +13,7 @@ from torch import nn
 from ..description import RANDOM_WEIGHTS, Input, Network, architecture_name
 from ..near_names import did_you_mean
 from ..videos.digests import file_digest
-from .checkpoints import METADATA_KEY, read_content, recipe_of
+from .checkpoints import METADATA_KEY, is_foreign, read_content, recipe_of
 from .extractor import RawColour, eval_mode
 from .hub_models import CONFIG, fetched, is_folder_of_model, spec_of_folder
 from .trust import TRUSTED, allow, check_network, file_of_module, import_named, named_code, package_of, refuse
@@ -45,7 +45,7 @@ SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
 LIBRARIES = ("timm:", "torchvision:")
 """Prefixes of names that stand for random or trained weights."""
 WITH_WEIGHTS = re.compile(r"(?!transformers:)(\w[\w.]*:[^=]+)=(.+)")
-"""A name with a file of weights, `timm:NAME=FILE`, or of a user's own class, `package.module:Class=FILE`.
+"""A name with a file of weights: `timm:NAME=FILE`, `package.module:Class=FILE`, `family:NAME=FILE`.
 
 A file that exists by the whole text is this file.
 """
@@ -127,8 +127,8 @@ class EncoderSpec:
 
     @property
     def file(self) -> Path | None:
-        """The checkpoint of a path; None for other networks."""
-        path = Path(self.spec)
+        """The file of a path; None for other networks."""
+        path, _ = file_and_part(self.spec)
         return path if path.is_file() else None
 
     def for_frozen_encoder(self) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class EncoderSpec:
         return {"spec": self.spec} | {name: value for name, value in further.items() if value}
 
     @property
-    def name_and_file(self) -> tuple[str, Path] | None:
+    def name_and_file(self) -> tuple[str, str] | None:
         """Network and file of `NAME=FILE`, the file in the hub's cache if it is one of the hub; None for other names.
 
         A file that exists by the whole text, also with "=" in its path, is this file.
@@ -145,7 +145,7 @@ class EncoderSpec:
         found = WITH_WEIGHTS.fullmatch(self.spec)
         if found is None or self.is_stated or self.file is not None:
             return None
-        return found[1], local_file(found[2])
+        return found[1], str(local_file(found[2])) if on_hub(found[2]) else found[2]
 
     def identity(self) -> dict[str, Any]:
         """Return view, stated input and weights: the bytes of their file, or a name with its seed."""
@@ -153,12 +153,13 @@ class EncoderSpec:
         if self.input is not None:
             view |= {"mean": self.input.mean, "std": self.input.std}
         if self.file is not None:
-            return view | {"sha256": file_digest(self.file)}
+            return view | {"sha256": file_digest(self.file), "part": file_and_part(self.spec)[1]}
         if self.name_and_file is not None:
-            name, file = self.name_and_file
+            name, place = self.name_and_file
+            file, part = file_and_part(place)
             record = file.parent / CONFIG  # may state the input
             of_record = {"record": file_digest(record)} if record.is_file() else {}
-            return view | {"spec": name, "sha256": file_digest(file)} | of_record
+            return view | {"spec": name, "sha256": file_digest(file), "part": part} | of_record
         return view | {"spec": self.spec, "pretrained": self.pretrained, "seed": self.seed}
 
     @property
@@ -167,8 +168,10 @@ class EncoderSpec:
         if self.file is None:
             if is_folder_of_model(self.spec.removeprefix(TRANSFORMERS)):  # its files may change
                 return False
-            return ":" not in self.spec or package_of(self.spec) in TRUSTED
+            return ":" not in self.spec or package_of(self.spec) in (*TRUSTED, "family")
         content = read_content(self.file, whole=False)
+        if is_foreign(content):  # a family of our table makes it
+            return True
         module_recipe = recipe_of(content, self.file)
         recipe = content[METADATA_KEY].get("encoder") or module_recipe
         return all(package_of(name) in TRUSTED for name in named_code(recipe))
@@ -274,8 +277,17 @@ def is_checkpoint(spec: str) -> bool:
 
 
 def _is_file(text: str) -> bool:
-    """Return whether a text names a file: by the suffix of a checkpoint, or because it exists."""
-    return text.endswith(SUFFIXES) or Path(text).is_file()
+    """Return whether a text names a file, or a part of one: by the suffix of a checkpoint, or because it exists."""
+    path, _ = file_and_part(text)
+    return str(path).endswith(SUFFIXES) or path.is_file()
+
+
+def file_and_part(text: str) -> tuple[Path, str]:
+    """Split `FILE#PART`, an encoder of several in a file, into both; a # in the path of a file belongs to the path."""
+    file, _, part = text.rpartition("#")
+    if part and Path(file).is_file() and not Path(text).is_file():
+        return Path(file), part
+    return Path(text), ""
 
 
 def local_file(path: str | Path) -> Path:

@@ -76,8 +76,7 @@ COMMANDS = (
     Command("prompt", LOOK, "Write a page for drawing objects, boxes or points in a frame, for `predict`."),
     Command("generate", DATA, "Generate small videos with exact ground truth in the layouts of the benchmarks."),
     Command("check-data", DATA, "Check videos before training: open each, decode some frames, compare sizes."),
-    Command("convert", DATA, "Convert a checkpoint of another project to one of ours."),
-    Command("export", DATA, "Write a checkpoint's backbone as safetensors with a model card, or as ONNX."),
+    Command("export", DATA, "Write a network as safetensors with a model card, or as ONNX."),
 )
 """All commands, in the order in which a newcomer needs them."""
 OF_OTHERS = {"train": "fit", "test": "validate", "eval": "evaluate"}

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from ..experiments.flags import ALLOW, Flag
 
-NAMED = "any checkpoint of this project; for ONNX another network, too, with @STAGE/STRIDE"
+NAMED = "checkpoint, file of weights or name of a network; for ONNX with @STAGE/STRIDE"
 WRITTEN = "file to write: .safetensors, whose folder gets the card, or .onnx"
 SIZE = "height and width of the images, pixels, for .onnx"
 FLAGS = (
-    Flag("checkpoint", NAMED, metavar="CHECKPOINT"),
+    Flag("checkpoint", NAMED, metavar="NETWORK"),
     Flag("output", WRITTEN, type=Path, metavar="OUT"),
     Flag("--size", SIZE, type=int, nargs=2, metavar=("H", "W")),
     ALLOW,

@@ -6,10 +6,9 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from ..backbones import Input
-from ..backbones.checkpoints import METADATA_KEY, read_content
+from ..backbones import EncoderSpec, Input
+from ..backbones.checkpoints import METADATA_KEY, is_foreign, read_content
 from ..backbones.export import export
-from ..backbones.networks import local_file
 from ..results.hub import hub_text
 from ..results.records import results_below
 from ..results.result import Result
@@ -24,7 +23,7 @@ def export_with_card(network: str, output: Path) -> str:
     """Export a checkpoint's backbone, and write the card and the scores of its run into the folder of the file.
 
     Args:
-        network: the checkpoint, also of a hub.
+        network: the checkpoint, also of a hub, or another network by name or file.
         output: the file to write, `.safetensors`.
 
     Returns:
@@ -36,9 +35,12 @@ def export_with_card(network: str, output: Path) -> str:
     card = output.parent / CARD
     if card.is_file() and not card.read_text("utf-8").startswith(HEAD):
         raise ValueError(f"{card}: is no model card of vidcorr and would be replaced; export into another folder")
-    checkpoint = local_file(network)
-    loading = export(checkpoint, output)
-    content = read_content(checkpoint, whole=False)
+    named = EncoderSpec(network)
+    loading = export(network, output)
+    checkpoint = named.file or Path(network)
+    content = {} if named.file is None else read_content(named.file, whole=False)
+    if is_foreign(content):
+        content = {METADATA_KEY: {}}
     run = checkpoint.resolve().parent.parent
     results = list(_results_of(run, content.get("global_step")))
     write_atomically(card, card_of(content, run, results, output.name, loading))
@@ -72,7 +74,7 @@ def card_of(content: Mapping[str, Any], run: Path, results: Iterable[Result], fi
         file: name of the exported file.
         loading: lines of Python that load it.
     """
-    method = content[METADATA_KEY]["class_path"].rpartition(".")[2]
+    method = content[METADATA_KEY].get("class_path", "not recorded").rpartition(".")[2]
     arguments = content.get("hyper_parameters", {})
     lines = [HEAD + "---", f"# {file}", "", f"Method: {method}, {_plainly(arguments)}.", ""]
     encoder = content[METADATA_KEY].get("encoder") or {}

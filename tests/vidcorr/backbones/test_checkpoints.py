@@ -18,7 +18,6 @@ from tests.helpers.refusal import refused
 from tests.helpers.training import TINY
 from vidcorr.backbones import build_feature_extractor, load, module_from_checkpoint
 from vidcorr.backbones.checkpoints import check_metadata, read_content, saved_model, write_checkpoint
-from vidcorr.backbones.convert import convert
 from vidcorr.lightning_modules import FrozenEncoder, VFSMoCo, VFSSimSiam
 
 
@@ -80,10 +79,9 @@ def test_data_beside_weights_are_read_by_each_door(new, tmp_path, monkeypatch):
     network = load("torchvision:resnet18").network
     torch.save(BESIDE | {"state_dict": network.state_dict()}, "own.pth", _use_new_zipfile_serialization=new)
     assert read_content("own.pth")["args"] == BESIDE["args"]
-    found = load("torchvision:resnet18=own.pth").network
-    convert("own.pth", "own.ckpt", architecture="torchvision:resnet18")
-    for each in (found, load("own.ckpt").network):
-        torch.testing.assert_close(each.state_dict(), network.state_dict(), rtol=0, atol=0)
+    for name in ("torchvision:resnet18=own.pth", "own.pth"):
+        found = load(name).network
+        torch.testing.assert_close(found.state_dict(), network.state_dict(), rtol=0, atol=0)
 
 
 FOREIGN = {
@@ -120,12 +118,12 @@ def test_a_damaged_file_is_one_line(tmp_path):
         refused(ValueError, "is damaged: it lacks its weights", check_metadata, parts, path)
 
 
-def test_files_of_others_are_told_with_the_line_that_converts_them(tmp_path):
+def test_files_of_others_are_told_with_the_flag_that_takes_them(tmp_path):
     for name in ("vfs_r18.pth", "of others.pth"):
         torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}}, tmp_path / name)
-        said = refused(ValueError, "vidcorr convert ", saved_model, tmp_path / name)
-        words = shlex.split(said[said.index("vidcorr convert ") :])
-        assert words == ["vidcorr", "convert", str(tmp_path / name), "OUT.ckpt"]
+        said = refused(ValueError, "are a network: --model ", saved_model, tmp_path / name)
+        words = shlex.split(said[said.index("--model ") :])
+        assert words == ["--model", str(tmp_path / name), "or", "--model.backbone", str(tmp_path / name)]
     torch.save({"state_dict": {}, "pytorch-lightning_version": pl.__version__}, tmp_path / "users.ckpt")
     # a module of the user's own, which --model names, and words of Lightning
     for path in (tmp_path / "users.ckpt", "last", "best", "hpc", "s3://bucket/a.ckpt"):

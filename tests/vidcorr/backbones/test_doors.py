@@ -22,7 +22,6 @@ from vidcorr.backbones import (
     trust,
 )
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.backbones.convert import convert
 from vidcorr.backbones.vit import BlocksExtractor, ViTExtractor
 from vidcorr.benchmarks.network import view_for
 from vidcorr.cli import main
@@ -351,13 +350,17 @@ def test_weights_fit_below_a_common_prefix_and_without_a_classifier(tmp_path, mo
         found = load(f"{text}=plain.ckpt").network.state_dict()
         torch.testing.assert_close(found, state, rtol=0, atol=0)
         assert capsys.readouterr().out == f"plain.ckpt: takes the weights below {prefix}\n"
-    two = {f"{prefix}{name}": tensor for prefix in ("student.", "teacher.") for name, tensor in state.items()}
+    two = {f"{prefix}{name}": tensor for prefix in ("a.", "b.") for name, tensor in state.items()}
     torch.save(two, "two.pth")
-    refused(ValueError, "two.pth: the network fits below student. and teacher.: save", load, f"{text}=two.pth")
+    refused(
+        ValueError,
+        "two.pth: the network fits below a. and b.: name one, two.pth#a or two.pth#b",
+        load,
+        f"{text}=two.pth",
+    )
     torch.save({"student": state, "teacher": state}, "two.pth")
     load(f"{text}=two.pth")
-    said = ["taken teacher", "beside student: left out; vidcorr convert --entry NAME takes one"]
-    assert capsys.readouterr().out.splitlines() == [f"two.pth: {line}" for line in said]
+    assert capsys.readouterr().out == "two.pth: takes teacher of student, teacher; two.pth#NAME takes another\n"
 
 
 @pytest.mark.parametrize("spec", ["torchvision:resnet18", "timm:resnet10t"])
@@ -378,7 +381,7 @@ def test_own_weights_of_a_librarys_network_with_its_classifier(spec, tmp_path, m
     assert load("trained.ckpt").described.spec == spec
 
 
-@pytest.mark.parametrize("door", ["file", "convert", "class"])
+@pytest.mark.parametrize("door", ["file", "class"])
 def test_positions_of_another_grid_are_resampled_as_timm_does(door, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     theirs = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=96)
@@ -386,9 +389,6 @@ def test_positions_of_another_grid_are_resampled_as_timm_does(door, tmp_path, mo
     torch.save({"model": theirs.state_dict()}, "own.pth")
     spec = "tests.helpers.networks:tiny_of_timm" if door == "class" else "timm:vit_tiny_patch16_224"
     text = f"{spec}=own.pth"
-    if door == "convert":
-        convert("own.pth", "own.ckpt", architecture=spec, stated=stated_input(name="half"))
-        text = "own.ckpt"
     found = load(text).network.pos_embed
     expected = resample_abs_pos_embed(theirs.pos_embed, [14, 14], num_prefix_tokens=1)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)

@@ -64,7 +64,7 @@ def test_a_file_of_others_or_with_code_of_others_is_refused(tmp_path):
     kind = '"class_path": "vidcorr.backbones.encoder.Encoder"'
     attack = f'{{{kind}, "encoder": {{{kind}, "init_args": {{"spec": "os:abort"}}, "prefix": ""}}}}'
     for metadata, message in [
-        ({}, "vidcorr convert"),
+        ({}, "of no known family"),
         ({"vidcorr": "{"}, "damaged or foreign"),
         ({"vidcorr": attack}, "names code that is neither"),
         ({"vidcorr": attack.replace("os:abort", "torchvision:resnet18")}, "does not fit ResNet"),

@@ -61,7 +61,7 @@ def test_a_file_that_exists_is_told_by_its_content(name, tmp_path, monkeypatch):
     assert (load(name).default_stage, load(f"{name}@res3").default_stage) == (None, "res3")
     assert f"--model.spec={name}" in words_for_parser(["validate", f"--model={name}"]).words
     torch.save({"conv1.weight": torch.zeros(1)}, name)
-    refused(ValueError, f"not a checkpoint of vidcorr; .*, torchvision:resnet18={name}", load, name)
+    refused(ValueError, f"of no known family, .*, torchvision:resnet18={name}", load, name)
 
 
 @pytest.mark.parametrize(("name", "place"), TABLES["offline"])

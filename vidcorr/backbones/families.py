@@ -1,115 +1,65 @@
-"""Checkpoints of other projects to ours; no code in a file runs. `families.yaml` is the table of families."""
+"""Weights of other projects by the names in their files; `families.yaml` is the table of families."""
 
 import functools
 import importlib
 import re
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import yaml  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from ..description import IMAGENET_MEAN, IMAGENET_STD, REMEDY, Input
+from ..description import IMAGENET_MEAN, IMAGENET_STD
 from ..errors import printable
 from ..videos.files import require_one_of
-from .checkpoints import METADATA_KEY, load_weights, read_content, write_checkpoint
 from .encoder import Encoder
-from .foreign import State, choice_rows, fitted, positions_resampled, weights_in, without_wrappers
+from .foreign import State, fitted, without_wrappers
 from .networks import EncoderSpec, torchvision_resnets
-from .trust import LONGEST, Recipe, allow, import_path, make
+from .trust import Recipe, import_path
 
-FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
 PLACES = "backbone.position.places"
 """Name of Liir's position map."""
 SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge", 1536: "giant"}
 """Width of a vision transformer → timm's word for its size."""
 
 
-def convert(
-    foreign: str | Path,
-    output: str | Path,
-    kind: str = "auto",
-    architecture: str | None = None,
-    entry: str | None = None,
-    stated: Input | None = None,
-) -> dict[str, Any]:
-    """Convert a foreign checkpoint to one of ours.
+class Taken(NamedTuple):
+    """Weights of another project as those of a network of ours.
 
-    Every tensor of the file is mapped, or a rule states why it is not needed. Every tensor of our module is found in
-    the file.
+    Attributes:
+        family: name in `FAMILIES`.
+        recipe: of the encoder, or of a module of ours around one.
+        state: weights under the names of ours.
+    """
+
+    family: str
+    recipe: Recipe
+    state: State
+
+
+def taken(state: State, source: str | Path, family: str | None = None) -> Taken:
+    """Return weights of another project as those of a network of ours; lines say what is left out.
+
+    Every tensor is mapped, or a rule states why it is not needed.
 
     Args:
-        foreign: `.safetensors`, or a file of `torch.save`.
-        output: the checkpoint to write, `.ckpt`.
-        kind: a family of `FAMILIES`, or "auto" to choose by the keys.
-        architecture: `torchvision:NAME` or `timm:NAME`, if the keys do not determine it.
-        entry: place of the weights in the file, such as `state_dict_ema`; None takes the file's only weights, or those
-            that training goes on with (of DINO the teacher).
-        stated: the RGB of the weights' training; None is that of the family.
-
-    Returns:
-        `family`; `input`, the RGB of its views in words; `entry`, and `others`, places of other weights in the file;
-        `class_path` and `init_args` of the module; `unused`: foreign key → reason to leave it out; `note`; and
-        `measure`, the command closest to the source's evaluation.
+        state: weights of a file.
+        source: the file, for messages.
+        family: a family of `FAMILIES`; None: by the names of the weights.
 
     Raises:
-        ValueError: if the family is unknown, no rule covers a key, or a weight is missing or has another shape; for
-            weights of no family whose input nobody states.
+        ValueError: if the family is unknown, no rule covers a key, or the network has no place for a weight.
     """
-    require_one_of(("auto", *FAMILIES), kind=kind)
-    output = Path(output)
-    if output.suffix != ".ckpt" or output.resolve() == Path(foreign).resolve():
-        raise ValueError(f"{output}: the name of the checkpoint to write ends with .ckpt, and is not the source's")
-    content = read_content(foreign)
-    if isinstance(content, dict) and content.get(METADATA_KEY) is not None:
-        raise ValueError(f"{foreign}: already a checkpoint of vidcorr, no conversion is needed")
-    given, place, others = weights_in(content, foreign, entry)
-    weights = without_wrappers(given)
-    if architecture is not None:
-        allow(architecture)
-    elif kind == "named":
-        raise ValueError(f"{foreign}: taken for named: name its network by --architecture")
-    family = family_of(weights, architecture, foreign) if kind == "auto" else kind
-    table = FAMILIES[family]
-    spec, state, unused = named_as(family, weights, architecture, foreign)
-    recipe = _recipe(table, spec, state)
-    if stated is not None:
-        recipe["init_args"] |= {"mean": stated.mean, "std": stated.std}
-    module = make(recipe, foreign)
-    if family == "named" and module.encoder.stated is None:
-        raise ValueError(f"{foreign}: weights of no known family, whose input is not known: {REMEDY}")
-    network = module if "module" in table else module.encoder.network
-    state = positions_resampled(fitted(state, network, foreign, drop_classifier=True), network, foreign)
-    load_weights(network, state, f"{foreign}, taken for {family} {recipe['init_args']}")
-    write_checkpoint(module, output)
-    benchmark, _, flags = table.get("benchmark", "davis").partition(" ")
-    measure = f"vidcorr validate --ckpt_path {shlex.quote(str(output))} --on {benchmark}=FOLDER {flags}"
-    return {
-        "family": family,
-        "entry": place,
-        "others": others,
-        **recipe,
-        "input": module.feature_extractor().input.rgb,
-        "unused": unused,
-        "note": table.get("note", ""),
-        "measure": measure.strip(),
-    }
-
-
-def report_lines(report: Mapping[str, Any]) -> str:
-    """Return a result of `convert` as printed lines."""
-    arguments = ", ".join(f"{name}={value}" for name, value in report["init_args"].items())
-    kind = report["class_path"].rpartition(".")[2]
-    rows = [("family", report["family"]), ("made", f"{kind}({arguments})"), ("input", report["input"])]
-    rows += choice_rows(report["entry"], report["others"])
-    rows += unused_rows(report["unused"])
-    rows.append(("note", report["note"]))
-    rows.append(("measure", report["measure"]))
-    return printable("\n".join(f"  {name:<10}  {text[:LONGEST]}" for name, text in rows if text))
+    state = without_wrappers(state)
+    if family is None:
+        family = family_of(state, None, source)
+    require_one_of(FAMILIES, family=family)
+    spec, weights, unused = named_as(family, state, None, source)
+    say_unused(unused, source)
+    return Taken(family, _recipe(FAMILIES[family], spec, weights), weights)
 
 
 def family_of(state: State, spec: str | None, source: str | Path) -> str:
@@ -130,8 +80,8 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
         return "named"
     held = ", ".join(list(state)[:4])
     raise ValueError(
-        f"{source}: weights of no known family, such as {held}; name one by --kind ({', '.join(FAMILIES)}), a network "
-        "by --architecture, or load them in a function of yours and name the network my_module:my_network"
+        f"{source}: weights of no known family, such as {held}; name their network, torchvision:resnet18={source}, "
+        f"timm:NAME={source} or my_module:my_network={source}, or their family, family:NAME={source}"
     )
 
 
@@ -155,14 +105,14 @@ def fitted_to_library(state: State, network: nn.Module, spec: str, source: str |
     if network.state_dict().keys() == fits.keys() or family == "named" or "module" in FAMILIES[family]:
         return fits
     _, state, unused = named_as(family, state, spec, source)
-    for row, text in unused_rows(unused):
-        print(printable(f"{source}: {row}: {text}"), flush=True)
+    say_unused(unused, source)
     return state
 
 
-def unused_rows(unused: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return how many weights of a file are left out, for each reason, as named lines."""
-    return [("not used", f"{why}: {count} tensors") for why, count in Counter(unused.values()).items()]
+def say_unused(unused: Mapping[str, str], source: str | Path) -> None:
+    """Print how many weights of a file are left out, a line for each reason."""
+    for why, count in Counter(unused.values()).items():
+        print(printable(f"{source}: not used: {why}: {count} tensors"), flush=True)
 
 
 def named_as(family: str, state: State, spec: str | None, source: str | Path) -> tuple[str, State, dict[str, str]]:
@@ -190,17 +140,17 @@ def named_as(family: str, state: State, spec: str | None, source: str | Path) ->
 
 
 def _recipe(table: Mapping[str, Any], spec: str, state: State) -> Recipe:
-    """Return class and arguments of the module for weights of a family: a `FrozenEncoder`, or that of its table."""
-    stated = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD} if table.get("imagenet") else {}
-    arguments = dict(table.get("arguments", {}))
+    """Return the recipe of the encoder of a family's weights, or of the module of its table around one."""
+    stated = {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)} if table.get("imagenet") else {}
+    encoder = {"class_path": import_path(Encoder), "init_args": {"spec": spec} | stated}
     if "module" not in table:
-        arguments |= {"spec": spec} | stated
-    elif stated:  # of a module around an encoder
-        of_encoder = {"spec": spec} | {name: list(value) for name, value in stated.items()}
-        arguments |= {"backbone": spec, "encoder": {"class_path": import_path(Encoder), "init_args": of_encoder}}
+        return encoder
+    arguments = dict(table.get("arguments", {}))
+    if stated:  # of a module around an encoder
+        arguments |= {"backbone": spec, "encoder": encoder}
     elif PLACES in state:
         arguments["position_size"] = state[PLACES].shape[-1]
-    return {"class_path": table.get("module", FROZEN), "init_args": arguments}
+    return {"class_path": table["module"], "init_args": arguments}
 
 
 def renamed_by(table: Mapping[str, Any], state: State) -> tuple[State, dict[str, str]]:
@@ -220,7 +170,7 @@ def renamed_by(table: Mapping[str, Any], state: State) -> tuple[State, dict[str,
         elif not name:
             unknown.append(key)
         elif name in renamed:
-            raise ValueError(f"two tensors, one of them {key}, would both become {name}; name a family by --kind")
+            raise ValueError(f"two tensors, one of them {key}, would both become {name}; name one, FILE#NAME")
         else:
             renamed[name] = tensor
     if unknown:
@@ -260,7 +210,7 @@ def architecture_of(state: State, table: Mapping[str, Any]) -> str:
         return architecture if architecture and "{" not in architecture else resnet_of(state)
     width, _, patch, _ = patches[0].shape
     if width not in SIZES:
-        raise ValueError(f"no transformer of the family has width {width}; name it by --architecture timm:NAME")
+        raise ValueError(f"no transformer of the family has width {width}; name it, timm:NAME=FILE")
     registers = f"_reg{state['register_tokens'].shape[1]}" if "register_tokens" in state else ""
     biases = "_qkvb" if any(name.endswith("attn.q_bias") for name in state) else ""
     return architecture.format(size=SIZES[width], patch=patch, registers=registers, biases=biases)

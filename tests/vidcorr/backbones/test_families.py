@@ -1,9 +1,9 @@
-"""`vidcorr convert`: what becomes of each key of each family, what is refused; nothing that a file holds is run.
+"""A file of another project is a network: what becomes of each key of each family, what is taken, what is refused.
 
 `families.json` beside has keys of each family, one for each rule of its table: their places, and those left out; and
 for public files the arguments that their shapes give.
 
-Also tests `backbones/foreign.py`, `commands/convert.py`.
+Also tests `backbones/foreign.py`.
 """
 
 import json
@@ -14,18 +14,16 @@ import pytest
 import timm
 import torch
 
-from tests.helpers.encoders import Wrapped
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
-from vidcorr.backbones import EncoderSpec, load, module_from_checkpoint
+from vidcorr.backbones import EncoderSpec, load
 from vidcorr.backbones.checkpoints import load_weights, write_checkpoint
-from vidcorr.backbones.convert import FAMILIES, _recipe, convert, family_of, placed, renamed_by, report_lines
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
+from vidcorr.backbones.families import FAMILIES, _recipe, family_of, placed, renamed_by
 from vidcorr.backbones.foreign import without_wrappers
-from vidcorr.backbones.trust import make
+from vidcorr.backbones.loading import encoder_of
 from vidcorr.cli import main
-from vidcorr.description import stated_input
-from vidcorr.lightning_modules import FrozenEncoder
+from vidcorr.lightning_modules import VFSSimSiam
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 RECORD = json.loads(Path(__file__).with_name("families.json").read_text("utf-8"))
@@ -39,8 +37,9 @@ def made(family, state):
     return _recipe(FAMILIES[family], spec, weights), weights
 
 
-def network_in(module):
-    return module.encoder.network if isinstance(module, FrozenEncoder) else module
+def network_in(encoder, recipe):
+    """Return what the weights of a family are loaded into: the network, or a module of ours around it."""
+    return encoder.network if recipe["class_path"].endswith(".Encoder") else encoder.user_module.module
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"named"}))
@@ -61,7 +60,7 @@ def test_the_keys_of_a_public_file_fit_a_network_of_their_shapes(file):
         state = without_wrappers({name: torch.empty(shape) for name, shape in shapes.items()})
         family = family_of(state, None, file)
         recipe, weights = made(family, renamed_by(FAMILIES[family], state)[0])
-        load_weights(network_in(make(recipe, file)), weights, file)
+        load_weights(network_in(encoder_of(recipe, file), recipe), weights, file)
     assert file.startswith(family)
     assert recipe["init_args"] == FAMILIES[family].get("arguments", {}) | RECORD["files"][file]
 
@@ -74,12 +73,12 @@ def test_transformers_are_known_by_their_shapes(width, size, patch):
     assert dino == {"spec": f"{plain}.dino"}
     if size != "large":  # DINO has none
         assert timm.get_pretrained_cfg(dino["spec"].removeprefix("timm:")).mean == IMAGENET_MEAN
-    assert cropmae == {"spec": plain, "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
     of_encoder = {"spec": plain, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
+    assert cropmae == of_encoder
     encoder = {"class_path": "vidcorr.backbones.encoder.Encoder", "init_args": of_encoder}
     assert cosettle == {"backbone": plain, "encoder": encoder}
     wide = {"patch_embed.proj.weight": torch.empty(width + 1, 3, patch, patch)}
-    refused(ValueError, f"no transformer of the family has width {width + 1}; name it by", made, "dino", wide)
+    refused(ValueError, f"no transformer of the family has width {width + 1}; name it, timm:", made, "dino", wide)
 
 
 @pytest.mark.parametrize("family", ["dinov2_training", "tcore"])
@@ -129,15 +128,15 @@ def test_released_transformers_are_known_by_their_keys_and_get_imagenets_rgb(spe
     family = family_of(theirs, None, "x")
     recipe, weights = made(family, renamed_by(FAMILIES[family], theirs)[0])
     with torch.device("meta"):
-        module = make(recipe, "x")
-        load_weights(network_in(module), weights, "x")
+        encoder = encoder_of(recipe, "x")
+        load_weights(encoder.network, weights, "x")
         if "qkvb" in spec:  # timm's own function would leave biases out that a network lacks
             name = "timm:vit_small_patch16_dinov3.lvd1689m"
             network, _ = EncoderSpec(name).build()
             _, weights = placed(FAMILIES[family], renamed_by(FAMILIES[family], theirs)[0], name)
             refused(ValueError, "Unexpected .*blocks.0.attn.q_bias", load_weights, network, weights, "x")
     assert recipe["init_args"]["spec"] == spec
-    assert (module.encoder.input.mean, module.encoder.input.std) == (IMAGENET_MEAN, IMAGENET_STD)
+    assert (encoder.input.mean, encoder.input.std) == (IMAGENET_MEAN, IMAGENET_STD)
 
 
 BESIDE = {
@@ -157,59 +156,70 @@ def test_a_name_with_a_released_file_leaves_out_what_is_not_the_networks(spec, t
     assert capsys.readouterr().out == f"{tmp_path}/released.pth: not used: {said}\n"
 
 
-def test_the_command_says_what_it_took_and_what_it_left_out(tmp_path, capsys):
-    path, output, network = tmp_path / "foreign.pth", tmp_path / "ours.ckpt", "tests.helpers.encoders:Wrapped"
-    state = Wrapped().state_dict()
-    torch.save({"state_dict": {"a": torch.ones(1)}, "ema": state | {"fc.weight": torch.ones(1)}}, path)
-    words = ["convert", str(path), str(output), "--kind=named", f"--architecture={network}", "--entry=ema"]
-    main([*words, "--mean", "0.4", "0.5", "0.6", "--std", "0.2", "0.2", "0.2"])
-    told = capsys.readouterr().out.splitlines()
-    assert told == [
-        str(path),
-        "  family      named",
-        f"  made        FrozenEncoder(spec={network}, mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2))",
-        "  input       RGB normalised by 0.4, 0.5, 0.6 / 0.2, 0.2, 0.2",
-        "  taken       ema",
-        "  beside      state_dict: left out; vidcorr convert --entry NAME takes one",
-        "  not used    classifier: 1 tensors",
-        f"  measure     vidcorr validate --ckpt_path {output} --on davis=FOLDER",
-    ]
-    torch.testing.assert_close(module_from_checkpoint(output).encoder.network.state_dict(), state, rtol=0, atol=0)
-    unit = stated_input(name="unit")
-    torch.save(dict.fromkeys(("model.weight", "a"), torch.ones(1)), path)
-    message = 'taken for named .*Missing .*model.bias.* Unexpected .*"a"'
-    refused(ValueError, message, convert, path, tmp_path / "other.ckpt", architecture=network, stated=unit)
-    torch.save({f"student.{name}": value for name, value in state.items()}, path)
-    message = "weights of no known family, whose input is not known: state it by --input"
-    refused(ValueError, message, convert, path, tmp_path / "other.ckpt", architecture=network)
-    message = "taken for named: name its network by --architecture"
-    refused(ValueError, message, convert, path, tmp_path / "other.ckpt", kind="named")
-    assert not (tmp_path / "other.ckpt").exists()
-    report = convert(path, output, architecture=network, stated=unit)
-    assert (report["family"], report["entry"], report["others"], report["unused"]) == ("named", "", [], {})
-    assert report_lines(report | {"note": "n" * 400}).splitlines()[-2] == f"  note        {'n' * 300}"
+def test_a_file_of_another_project_is_a_network_by_each_door(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = load("torchvision:resnet18").network
+    theirs = {f"module.encoder_q.{name}": tensor for name, tensor in network.state_dict().items()}
+    average = {name.replace("_q.", "_k."): tensor + 1 for name, tensor in theirs.items()}
+    torch.save({"state_dict": theirs | average | {"module.queue": torch.ones(1)}, "arch": "resnet18"}, "moco.pth.tar")
+    main(["export", "moco.pth.tar", "out/moco.safetensors"])
+    assert "Method: not recorded" in Path("out/README.md").read_text()
+    names = ("moco.pth.tar", "torchvision:resnet18=moco.pth.tar", "family:moco=moco.pth.tar", "out/moco.safetensors")
+    for name in names:
+        found = load(name)
+        torch.testing.assert_close(found.network.state_dict(), network.state_dict(), rtol=0, atol=0)
+        assert found.described.weights.startswith("weights of moco")
+        trained = VFSSimSiam(name)
+        torch.testing.assert_close(trained.backbone.state_dict(), network.state_dict(), rtol=0, atol=0)
+        assert trained.described.spec == "torchvision:resnet18"
+        assert EncoderSpec(name).is_reusable
+    assert "moco.pth.tar: not used: moving average: " in capsys.readouterr().out
+    other = load("torchvision:resnet18=moco.pth.tar#encoder_k").network
+    torch.testing.assert_close(other.conv1.weight, network.conv1.weight + 1)
+    torch.testing.assert_close(load("moco.pth.tar#encoder_k").network.conv1.weight, network.conv1.weight + 1)
+    refused(ValueError, "has no weights under decoder; it has encoder_q", load, "moco.pth.tar#decoder")
+
+
+@pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
+def test_names_of_wrappers_are_taken_off_wherever_they_stand(wrapper, tmp_path):
+    network = load("torchvision:resnet18").network
+    state = network.state_dict()
+    inner = {name.replace("layer1.0.", f"layer1.{wrapper}.0."): tensor for name, tensor in state.items()}
+    for content in (inner, {f"{wrapper}.{name}": tensor for name, tensor in inner.items()}):
+        torch.save(content, tmp_path / "x.pth")
+        for name in (tmp_path / "x.pth", f"torchvision:resnet18={tmp_path}/x.pth"):
+            torch.testing.assert_close(load(name).network.state_dict(), state, rtol=0, atol=0)
+    method = VFSSimSiam("torchvision:resnet18", 8, 8)
+    plain = {name: tensor.clone() for name, tensor in method.state_dict().items()}
+    method.backbone.compile()  # changes no name
+    write_checkpoint(method, tmp_path / "x.ckpt")
+    content = torch.load(tmp_path / "x.ckpt")
+    wrapped = {name.replace("backbone.", f"backbone.{wrapper}."): tensor for name, tensor in plain.items()}
+    torch.save(content | {"state_dict": wrapped}, tmp_path / "x.ckpt")
+    found = VFSSimSiam.load_from_checkpoint(tmp_path / "x.ckpt")
+    torch.testing.assert_close(found.state_dict(), plain, rtol=0, atol=0)
+    of_backbone = load(tmp_path / "x.ckpt").network.state_dict()
+    torch.testing.assert_close(of_backbone, found.backbone.state_dict(), rtol=0, atol=0)
 
 
 def test_files_that_cannot_be_taken_are_refused(tmp_path):
-    theirs, ours, new = tmp_path / "foreign.pth", tmp_path / "ours.ckpt", tmp_path / "new.ckpt"
+    theirs = tmp_path / "foreign.pth"
     torch.save(dict.fromkeys("abcde", torch.ones(1)), theirs)
-    write_checkpoint(FrozenEncoder("raw_colour"), ours)
-    for output in (theirs, tmp_path / "new.pth"):
-        refused(ValueError, "the checkpoint to write", convert, theirs, output)
-    refused(ValueError, "the checkpoint to write", convert, ours, ours)
-    refused(ValueError, "already a checkpoint of vidcorr, no conversion", convert, ours, new)
-    refused(ValueError, "of no known family, such as a, b, c, d; name one by --kind", convert, theirs, new)
-    refused(ValueError, "kind must be one of 'auto', 'vfs', .*, got 'resnet'", convert, theirs, new, "resnet")
+    refused(ValueError, "of no known family, such as a, b, c, d; name their network, ", load, theirs)
+    refused(ValueError, "family must be one of 'vfs', .*, got 'resnet'", load, f"family:resnet={theirs}")
     one = torch.ones(1)
     contents = {
         "for crw: no rule covers 1 tensors, such as x": {"encoder.model.conv1.weight": one, "x": one},
         "e.norm, would both become norm": {"head.mlp.a": one, "norm": one, "backbone.norm": one},
         r"damaged or foreign: .*fractions\.Fraction": {"a": one, "lr": Fraction(1, 3)},
         "holds no weights": {"epoch": 3},
-        "several sets of weights: encoder, decoder; .*--entry": {"encoder": {"a": one}, "decoder": {"a": one}},
+        "several sets of weights: encoder, decoder; name one, .*#encoder": {
+            "encoder": {"a": one},
+            "decoder": {"a": one},
+        },
     }
     for message, content in contents.items():
         torch.save(content, theirs)
-        refused(ValueError, rf"foreign\.pth: .*{message}", convert, theirs, new)
+        refused(ValueError, rf"foreign\.pth: .*{message}", load, theirs)
     theirs.write_text("<!DOCTYPE html><html>404</html>")
-    refused(ValueError, r"foreign\.pth: damaged or foreign", convert, theirs, new)
+    refused(ValueError, r"foreign\.pth: damaged or foreign", load, theirs)
