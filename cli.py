@@ -328,7 +328,7 @@ class VidcorrCLI(LightningCLI):
         """
         if self.saved is not None:  # config.yaml holds them, too
             for name, value in self.saved.arguments.items():
-                self.config[self.command].model.init_args[name] = value
+                self.config[self.command][f"model.init_args.{name}"] = value
         trainer = self.config_init[self.command].trainer
         forks = any(word in str(trainer.strategy) for word in ("fork", "notebook"))
         stands_still = forks and torch.get_num_threads() > 1

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW
 from torchmetrics import MeanMetric
 
-from vidcorr.backbones import Encoder, Normalise, trainable_network
+from vidcorr.backbones import Encoder, Normalise, pooled, trainable_network
 from vidcorr.description import Input
 from vidcorr.functional.device import PendingCopy
 from vidcorr.functional.seeds import run_seed
@@ -90,6 +90,13 @@ class CorrespondenceModule(SavedModule):
         """Set the seed of the method's draws, which checkpoints hold; None is the run's."""
         self.seed = run_seed(seed)
         self.rebuilt_by["seed"] = self.seed
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return a vector for each image, float RGB `(N, 3, H, W)` in [0, 1] → `(N, C)`, with gradient.
+
+        It is the mean of the map that benchmarks score: of a ViT over its patches, not the class token.
+        """
+        return pooled(self.backbone, self.normalise(images))
 
     # One step
 

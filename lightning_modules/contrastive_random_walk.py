@@ -89,7 +89,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         images = clip.flatten(0, 1)
         if self.nodes == "patches":
             images = self.patches(images)
-        return self.embed(resnet_maps(self.backbone, self.normalise(images)), batch, frames)
+        return self.nodes_of(resnet_maps(self.backbone, self.normalise(images)), batch, frames)
 
     def patches(self, images: Tensor) -> Tensor:
         """Cut frames `(B · T, 3, H, W)` into patches `(B · T · N, 3, P, P)`, cropped at random in training."""
@@ -100,7 +100,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         generator = self.generator(world_size_and_rank()[1])
         return crop_and_resize(patches, random_patch_boxes(len(patches), size, self.patch_area, generator))
 
-    def embed(self, maps: Tensor, batch: int, frames: int) -> Tensor:
+    def nodes_of(self, maps: Tensor, batch: int, frames: int) -> Tensor:
         """Turn maps into nodes `(B, D, T, N)`: a node per map of a patch, or per cell of a frame's map, row by row.
 
         Args:

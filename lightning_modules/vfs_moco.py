@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from vidcorr.backbones import pooled_width
+from vidcorr.backbones import pooled, pooled_width
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.losses import info_nce_loss, pair_similarities
 
@@ -82,7 +82,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return queries of a view: `(B, n/2, 3, H, W)` in [0, 1] → unit vectors `(B, n/2, D)`."""
-        return self.embed(self.encoder, frames)
+        return self.unit_vectors(self.encoder, frames)
 
     @torch.no_grad()
     def encode_keys(self, frames: Tensor) -> Tensor:
@@ -91,21 +91,22 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         Returns:
             Unit vectors: in training the keys of all ranks, `(ranks · B, n/2, D)`, else `(B, n/2, D)`.
         """
-        encode = partial(self.embed, self.target_encoder)
+        encode = partial(self.unit_vectors, self.target_encoder)
         if not self.training:
             return encode(frames)
         batch_of_step = len(self.queue.held)  # published runs drew by this key
         generator = keyed_generator(self.seed, self.steps_taken, batch_of_step)
         return encode_shuffled(frames, self.groups(len(frames)), generator, encode)
 
-    def embed(self, encoder: nn.Module, frames: Tensor) -> Tensor:
+    def unit_vectors(self, encoder: nn.Sequential, frames: Tensor) -> Tensor:
         """Return unit vectors of frames `(B, m, 3, H, W)` by an encoder, in its BatchNorm groups.
 
         Returns:
             `(B, m, D)` float32; of an encoder in float64 too, as the queue is.
         """
         with batch_norm_groups(encoder, self.groups(len(frames)) if self.training else 1):
-            embeddings = encoder(self.normalise(frames.flatten(0, 1))).float()
+            backbone, projector = encoder
+            embeddings = projector(pooled(backbone, self.normalise(frames.flatten(0, 1)))).float()
         return normalize(embeddings).unflatten(0, frames.shape[:2])
 
     def groups(self, videos: int) -> int:

@@ -57,7 +57,7 @@ class VFSSimSiam(CorrespondenceModule):
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Return predictions and projections of a view: `(B, n/2, 3, H, W)` in [0, 1] → p and z, both `(B, n/2, D)`."""
         batch = len(frames)
-        z = self.projector(self.backbone(self.normalise(rearrange(frames, "b t c h w -> (b t) c h w"))))
+        z = self.projector(self.embed(rearrange(frames, "b t c h w -> (b t) c h w")))
         p = self.predictor(z)
         return rearrange(p, "(b t) d -> b t d", b=batch), rearrange(z, "(b t) d -> b t d", b=batch)
 

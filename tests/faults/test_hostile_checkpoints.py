@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_no_command_runs_what_a_file_names(command, davis_root, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_the_command_line_names_too_is_used(davis_root, tmp_path):
+def test_what_the_command_line_names_too_is_used(davis_root, tmp_path, monkeypatch):
     spec = "tests.helpers.encoders:Blocky"
     path = tmp_path / "a.ckpt"
     write_checkpoint(FrozenEncoder(spec), path)
@@ -56,6 +57,7 @@ def test_what_the_command_line_names_too_is_used(davis_root, tmp_path):
     changes = ["--change", "radius=3", "context=2", f"--trainer.default_root_dir={tmp_path}"]
     for allowed in ([f"--allow={spec}"], [f"--model.spec={spec}", "--model=FrozenEncoder"]):
         trust._allowed.clear()
+        monkeypatch.delitem(sys.modules, "tests.helpers.encoders", raising=False)  # no script has imported it
         assert f"if you trust it, import it before (in Python), or add --allow {spec}" in refusal(*words)
         main([*words, *allowed, *changes])
         (results,) = tmp_path.rglob("results.json")

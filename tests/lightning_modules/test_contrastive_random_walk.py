@@ -27,7 +27,7 @@ def test_nodes_and_their_gradients_are_the_golden_ones(golden, case, kind):
     batch, patches, temperature = numbers[f"{case}_params"].tolist()
     maps = numbers[f"{case}_maps"].clone().requires_grad_()  # (B · N, C, T, h, w)
     ours = maps.unflatten(0, (int(batch), int(patches))).permute(0, 3, 1, 2, 4, 5).flatten(0, 2)
-    nodes = module.embed(ours, int(batch), maps.shape[2])
+    nodes = module.nodes_of(ours, int(batch), maps.shape[2])
     torch.testing.assert_close(nodes, numbers[f"{case}_q"], rtol=0, atol=1e-5)
     loss = contrastive_random_walk_loss(nodes, temperature)
     loss.backward()

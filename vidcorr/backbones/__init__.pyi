@@ -21,8 +21,8 @@ from .loading import (
 )
 from .networks import (
     EncoderSpec as EncoderSpec,
-    pooled_width as pooled_width,
 )
+from .pooling import pooled as pooled, pooled_width as pooled_width
 from .resnet import (
     crw_resnet18 as crw_resnet18,
     crw_training_resnet18 as crw_training_resnet18,

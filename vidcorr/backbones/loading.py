@@ -31,6 +31,7 @@ from .networks import (
     with_channels_last,
 )
 from .outputs import MapExtractor
+from .pooling import pool_patches
 from .trust import Refused, allow, check_recipe, constructed, import_named, import_path, make, own_arguments
 from .video import VideoEncoder
 
@@ -346,12 +347,14 @@ def trainable_network(spec: str) -> tuple[nn.Module, Network, Input]:
         raise ValueError(f"{spec}: a method trains a whole network: leave @{features} out")
     if not is_checkpoint(spec) and WITH_WEIGHTS.fullmatch(spec) is None:
         network, described = EncoderSpec(spec).build()
+        pool_patches(network)
         encoder = Encoder(network)
         return encoder.network, described, _training_input(encoder)
     encoder = load(spec)
     if encoder.recipe is None or isinstance(encoder.network, LiirEncoder | VideoEncoder):
         raise ValueError(f"{spec}: {type(encoder.network).__name__} has no full network to train")
     trainable: nn.Module = encoder.network.requires_grad_(True).train()
+    pool_patches(trainable)
     trained_on = encoder.input if encoder.normalises else Input()
     return trainable, encoder.described, trained_on
 

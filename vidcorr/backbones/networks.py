@@ -14,7 +14,7 @@ from ..description import RANDOM_WEIGHTS, Input, Network, architecture_name
 from ..near_names import did_you_mean
 from ..videos.digests import file_digest
 from .checkpoints import METADATA_KEY, is_foreign, read_content, recipe_of
-from .extractor import RawColour, eval_mode
+from .extractor import RawColour
 from .hub_models import CONFIG, fetched, is_folder_of_model, spec_of_folder
 from .trust import TRUSTED, allow, check_network, file_of_module, import_named, named_code, package_of, refuse
 from .video import from_transformers
@@ -386,18 +386,3 @@ def _of_torch_hub(spec: str, with_weights: bool) -> Any:
                 raise
             made = torch.hub.load(place, entry, **options)  # takes no such word
     return made[0] if isinstance(made, tuple) else made
-
-
-def pooled_width(network: nn.Module) -> int:
-    """Return the number of channels `C` of a network's map or pooled feature, by a pass of a blank 64 × 64 image.
-
-    Raises:
-        ValueError: if it ends with a linear layer.
-    """
-    with eval_mode(network), torch.no_grad():
-        output = network(torch.zeros(1, 3, 64, 64))
-    kind = type(network).__name__
-    *_, (name, last) = network.named_modules()
-    if output.ndim == 2 and isinstance(last, nn.Linear):
-        raise ValueError(f"{kind}: ends with a classifier, {name}: put torch.nn.Identity() in its place")
-    return output.shape[1]

@@ -158,13 +158,20 @@ def _is_the_users(module: ModuleType) -> bool:
     return not any(Path(file).resolve().is_relative_to(Path(each).resolve()) for each in installed)
 
 
-def named_code(recipe: Recipe) -> Iterator[str]:
-    """Yield the class and the network that a recipe names, for a message or a key; `check_network` is the gate."""
-    yield str(recipe.get("class_path"))
+def named_code(recipe: object) -> Iterator[str]:
+    """Yield the classes and networks that a recipe names, also within its encoder; `check_network` is the gate."""
+    if not isinstance(recipe, Mapping):
+        return
+    if "class_path" in recipe:
+        yield str(recipe["class_path"])
+    arguments = recipe.get("init_args")
+    if not isinstance(arguments, Mapping):
+        return
     for name in ("spec", "backbone"):
-        text = str(recipe.get("init_args", {}).get(name))
+        text = str(arguments.get(name))
         if re.fullmatch(r"[\w.]+:[\w.]+", text):
             yield text
+    yield from named_code(arguments.get("encoder"))
 
 
 def require_countable(content: object, source: str | Path, kinds: tuple[type, ...] = (Mapping, list, tuple)) -> None:
