@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import SaveConfigCallback
 
 from vidcorr.backbones import load, weights_digest
+from vidcorr.backbones.copies import shared_copy
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.network import view_for
 from vidcorr.benchmarks.output import Output
@@ -206,6 +207,7 @@ class BenchmarkCallback(pl.Callback):
         with weights_as_saved(trainer, pl_module):
             features = view_for(benchmark, pl_module, load(pl_module))
             if trainer.state.fn == "fit" and not trainer.global_step:
+                features = shared_copy(features)  # a user's module may be in it as it is, and learns in its own modes
                 self._first_batches = take_first_statistics(features, trainer)
             with first_ranks_buffers(features, trainer.world_size):
                 yield features
