@@ -135,6 +135,7 @@ class Bridge:
                 by_itself = column._replace(score=f"{score}, alone")
                 cells.append((name, by_itself, changed_cell(alone[number], initial, score)))
         cells.append((last, column, changed_cell(results[-1], initial, score)))
+        unit = initial.declaration(score).printed_unit
         notes = ["The steps sum to the whole, up to rounding"]
         if alone:
             notes.append(f"Alone: the difference that a step makes by itself, from {first}")
@@ -143,7 +144,7 @@ class Bridge:
             base="the row above",
             own_bases={last: first},
             notes=tuple(notes),
-            caption=f"Scores in per cent of {initial.network} on {column.title}, from {first} to {last} step by step",
+            caption=f"Scores in {unit} of {initial.network} on {column.title}, from {first} to {last} step by step",
         )
 
     def step_in_words(self, fields: Sequence[str]) -> str:

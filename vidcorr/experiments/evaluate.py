@@ -14,16 +14,16 @@ from .store import Job, scored
 
 
 def evaluate(
-    networks: Sequence[NetworkLike],
-    benchmarks: Sequence[Benchmark],
+    networks: NetworkLike | Sequence[NetworkLike],
+    benchmarks: Benchmark | Sequence[Benchmark],
     output: str | Path = "evaluation",
     base: str = "",
 ) -> Table:
     """Score networks on benchmarks, and print the table; results in the output folder are reused.
 
     Args:
-        networks: modules, feature extractors, paths of checkpoints, or names as `vidcorr evaluate` takes them.
-        benchmarks: benchmarks for all networks, with their protocols.
+        networks: modules, feature extractors, paths of checkpoints, or names as `vidcorr evaluate` takes them; or one.
+        benchmarks: benchmarks for all networks, with their protocols; or one.
         output: folder of the results; `vidcorr table` shows all results in it.
         base: network to compare the others with, or empty; without a result of it the table has no differences.
 
@@ -35,7 +35,9 @@ def evaluate(
         ValueError: if a job failed, after all other jobs.
         OSError: if the folder cannot be written.
     """
-    rows = with_unique_rows(networks)
+    rows = with_unique_rows(networks if isinstance(networks, list | tuple) else [networks])  # type: ignore[list-item]
+    if isinstance(benchmarks, Benchmark):
+        benchmarks = [benchmarks]
     unread = [replace(benchmark) for benchmark in benchmarks]  # data that one has read may be older than the files
     records: list[ScoreRecord] = []
     with scored([Job(row, benchmark) for row, benchmark in product(rows, unread)], output) as results:

@@ -108,5 +108,5 @@ def _score_of(result: Result, video: str) -> list[str]:
     for key in result.main_scores()[:1]:
         values = result.values(key).get(video)
         if values:
-            return [f"{key.removesuffix('-Mean')} {shown(fmean(values))}"]
+            return [f"{key.removesuffix('-Mean')} {shown(fmean(values), result.declaration(key))}"]
     return []

@@ -9,6 +9,7 @@ import yaml  # type: ignore[import-untyped]
 from ..backbones import EncoderSpec, Input
 from ..backbones.checkpoints import METADATA_KEY, is_foreign, read_content
 from ..backbones.export import export
+from ..results.formats import shown
 from ..results.hub import hub_text
 from ..results.records import results_below
 from ..results.result import Result
@@ -88,7 +89,9 @@ def card_of(content: Mapping[str, Any], run: Path, results: Iterable[Result], fi
     for result in results:
         protocol = result.stage.protocol.name
         for name, value in result.scores.items():
-            lines.append(f"| {result.benchmark} | {protocol} | {name} | {100 * value:.1f} |")
+            declared = result.declaration(name)
+            printed = f"{shown(value, declared)} {declared.unit}".rstrip()
+            lines.append(f"| {result.benchmark} | {protocol} | {name} | {printed} |")
     lines += ["", "Licence: to be chosen by the owner.", "", "```python", loading, "```", ""]
     return "\n".join(lines)
 

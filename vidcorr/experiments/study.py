@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -333,6 +334,11 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
         for name, number in printed.get((evaluation, score), {}).items():
             cells.append((name, *printed_beside(column, number)))
     table = table_of_cells(cells, [row.name for row in study.rows])
+    lacking: dict[str, None] = {}
+    for name, column, cell in cells:
+        if cell.trained and len(cell.scores) < len(study.seeds):
+            lacking[f"{name} has {len(cell.scores)} of {len(study.seeds)} seeds on {column.benchmark}"] = None
+    table = replace(table, notes=tuple(lacking))
     own_bases = {row.name: row.base for row in study.rows if row.base}
     return table.with_differences(study.base or study.rows[0].name, own_bases)
 

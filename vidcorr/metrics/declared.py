@@ -26,6 +26,16 @@ class Score:
     high: float | None = 1.0
     unit: str = ""
 
+    @property
+    def factor(self) -> int:
+        """Factor of printed values: 100 for a fraction, which is printed in per cent; 1 for a score with a unit."""
+        return 1 if self.unit else 100
+
+    @property
+    def printed_unit(self) -> str:
+        """The unit of printed values, in words."""
+        return self.unit or "per cent"
+
 
 def fractions(*names: str) -> tuple[Score, ...]:
     """Declare scores that are fractions in [0, 1], of which more is better."""

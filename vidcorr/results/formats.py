@@ -48,8 +48,7 @@ def shown(value: float, score: Score = FRACTION, digits: int = 1, sign: Literal[
     """
     if isnan(value):
         return "–"
-    printed = value if score.unit else 100 * value
-    return f"{printed:{sign}.{digits}f}".replace("-", "−")
+    return f"{score.factor * value:{sign}.{digits}f}".replace("-", "−")
 
 
 def bracketed(ends: tuple[float, float] | None, score: Score = FRACTION, sign: Literal["", "+"] = "") -> str:

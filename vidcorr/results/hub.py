@@ -30,7 +30,7 @@ def entry(result: Result, score: str) -> dict[str, Any]:
     if result.network.digest:
         notes.append(f"weights {result.network.digest}")
     data_set = {"id": f"{OWNER}/{result.data_set}", "task_id": score}
-    printed = round(value if declared.unit else 100 * value, 2)
+    printed = round(declared.factor * value, 2)
     found: dict[str, Any] = {"dataset": data_set, "value": printed, "notes": one_line(", ".join(notes))}
     if result.provenance.date:
         found["date"] = result.provenance.date

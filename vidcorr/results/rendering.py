@@ -12,7 +12,7 @@ from typing import Literal
 from . import captions
 from .cells import Cell
 from .csv_files import csv_of_records
-from .formats import Grid, Printed, grid, one_line, shown
+from .formats import Grid, Printed, grid, listed, one_line, shown
 from .hub import hub_text
 from .latex import latex_table
 from .records import Column, ScoreRecord
@@ -174,19 +174,22 @@ def printed(table: Table, format: Format | None = None, intervals: bool | None =
 def notes(table: Table, format: Format, intervals: bool) -> list[str]:
     """Return the sentences about a table: a caption for LaTeX, and more on the tests for the other formats."""
     cells = table.cells
-    sentences = ["Per cent"]
+    are_fractions = any(not cell.declared.unit for cell in cells)
+    sentences = ["Per cent"] if are_fractions else []
     if table.caption:
         sentences = [table.caption]
     elif format == "tex":
-        sentences = [f"Scores in per cent {captions.on_data_sets(table.shared)}"]
+        unit = "in per cent " if are_fractions else ""
+        sentences = [f"Scores {unit}{captions.on_data_sets(table.shared)}"]
     sentences += captions.sentences_on_units(table.records)
     if not table.caption:
         sentences += captions.sentences_on_networks(table.rows)
     if table.best and format != "text":
         differ = len({(column.benchmark, column.label) for column in table.columns}) < len(table.columns)
         sentences.append(f"Bold is the best of a column{' by each protocol and conditions' if differ else ''}")
-    if any(len(cell.scores) > 1 for cell in cells):
-        sentences.append("± is the standard deviation over seeds")
+    seeds = sorted({len(cell.scores) for cell in cells} - {1})
+    if seeds:
+        sentences.append(f"± is the standard deviation over {listed(list(map(str, seeds)))} seeds")
     if intervals and any(cell.interval is not None for cell in cells):
         sentences.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
     sentences += captions.sentences_on_frames(table.records)
@@ -196,10 +199,9 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
             bases.append(f"of {name} from {base}")
         differences = "Differences (Δ)" if format == "tex" else "Differences"  # LaTeX's head for them
         sentences.append(f"{differences} are from {', '.join(bases)}")
-    if format != "tex":
-        sentences += _about_tests(table, intervals)
-        if not table.caption:
-            sentences += captions.sentences_on_protocols(table.records)
+    sentences += _about_tests(table, intervals)
+    if format != "tex" and not table.caption:
+        sentences += captions.sentences_on_protocols(table.records)
     sentences += captions.sentences_on_data(table.records)
     sentences += captions.doubts(table.records)
     return [f"{one_line(sentence)}." for sentence in (*sentences, *table.notes)]

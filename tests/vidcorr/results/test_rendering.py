@@ -16,9 +16,13 @@ import pytest
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
+from vidcorr.backbones.checkpoints import METADATA_KEY
+from vidcorr.experiments.model_card import card_of
 from vidcorr.metrics.declared import Score, fractions
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.cells import Cell
+from vidcorr.results.hub import hub_text
+from vidcorr.results.pictures.plots import waterfall
 from vidcorr.results.records import Column, named_results, records_of
 from vidcorr.results.rendering import render
 from vidcorr.results.result import Evaluated, Network, ProtocolFacts, Row, Setup
@@ -228,3 +232,18 @@ def test_a_radius_that_spans_small_frames_is_named_with_one_in_proportion(by, si
     said = render(tabulate(records("A", by=by, data={"short_sides": [side, side]})), "md")
     assert ("is in proportion" in said) is bool(fitting)
     assert fitting is None or f"radius={fitting} is in proportion" in said
+
+
+def test_a_score_with_a_unit_is_printed_in_it_everywhere():
+    """3.2 px in a table, a model card, the picture of a bridge and a hub's file; nothing says per cent."""
+    error = Score("EPE", "less", high=None, unit="px")
+    result = davis_result({"EPE": 3.2}, declared=[error], rows=[Row(video="v", values={"EPE": 3.2})])
+    table = tabulate(records_of(result, ["EPE"]))
+    card = card_of({"pytorch-lightning_version": "2", METADATA_KEY: {"class_path": "a.B"}}, Path(), [result], "f", "")
+    picture = waterfall(replace(table, caption="A"))
+    texts = [render(table, form) for form in ("text", "md", "tex")] + [card, hub_text([(result, "EPE")])]
+    texts.append(" ".join([picture.axes[0].get_xlabel(), "3.2" if picture.axes[0].get_xlim()[1] < 10 else "320"]))
+    for text in texts:
+        assert "3.2" in text
+        assert "320" not in text
+        assert "er cent" not in text

@@ -96,24 +96,25 @@ def waterfall(table: Table) -> Figure:
     column = table.columns[0]
     cells = [row[column] for row in table.rows.values()]
     last = len(cells) - 1
+    declared = cells[0].declared
     figure = Figure(dpi=200, layout="constrained")
-    axes = figure.add_subplot(xlabel=f"{column.score}, per cent")
+    axes = figure.add_subplot(xlabel=f"{column.score}, {declared.printed_unit}")
     middles, bottom = _name_rows(axes, list(table.rows))
     axes.set_ylim(bottom, 0)
     figure.set_size_inches(WIDE, 0.8 + LINE * bottom)
     texts: list[str] = []
     for number, (cell, middle) in enumerate(zip(cells, middles, strict=True)):
-        end = 100 * cell.mean
+        end = declared.factor * cell.mean
         if 0 < number < last:
-            before = 100 * cells[number - 1].mean
-            texts.append(shown(cell.mean - cells[number - 1].mean, sign="+"))
+            before = declared.factor * cells[number - 1].mean
+            texts.append(shown(cell.mean - cells[number - 1].mean, declared, sign="+"))
             colour = RISE if end > before else FALL
             if texts[-1].strip("+−") == "0.0":
                 colour = END
-            error = 100 * _half_length(cell) or None
+            error = declared.factor * _half_length(cell) or None
             axes.barh(middle, end - before, HALF_BAR * 2, before, color=colour, xerr=error, ecolor=INK, capsize=3)
         else:
-            texts.append(shown(cell.mean))
+            texts.append(shown(cell.mean, declared))
             axes.barh(middle, end, HALF_BAR * 2, color=END)
         if number < last:
             axes.vlines(end, middle, middles[number + 1], color=END, linewidth=0.8, zorder=0.9)
@@ -159,7 +160,8 @@ def _fit_axis(axes: Axes, cells: Sequence[Cell]) -> None:
         half = _half_length(cell)
         ends += [cell.mean - half, cell.mean + half]
     margin = 0.1 * max(max(ends) - min(ends), 0.004)  # equal scores too have a span
-    axes.set_xlim(100 * (min(ends) - margin), 100 * (max(ends) + margin))
+    factor = cells[0].declared.factor
+    axes.set_xlim(factor * (min(ends) - margin), factor * (max(ends) + margin))
 
 
 def write_figure(path: Path, figure: Figure) -> None:
