@@ -16,7 +16,7 @@ def test_a_stated_input_is_that_of_a_checkpoint_too_and_one_that_cannot_act_is_r
     path = tmp_path / "vfs.ckpt"
     write_checkpoint(tiny("VFSSimSiam"), path)
     for spec in (str(path), "tests.helpers.encoders:Wrapped"):
-        module = FrozenEncoder(spec, mean=(0.1, 0.2, 0.3), std=(1, 2, 3))
+        module = FrozenEncoder(spec, mean=(0.1, 0.2, 0.3), std=(0.1, 0.2, 0.3))
         write_checkpoint(module, tmp_path / "stated.ckpt")
         assert load(tmp_path / "stated.ckpt").input.mean == module.feature_extractor().input.mean == (0.1, 0.2, 0.3)
     liir = FrozenEncoder("vidcorr.backbones:LiirEncoder", mean=(0, 0, 0), std=(1, 1, 1))

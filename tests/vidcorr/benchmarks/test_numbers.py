@@ -23,7 +23,7 @@ SMALLER = SIZES["smaller"]
 RECORD = Path(__file__).with_name("numbers.json")
 """File: benchmark → what `recorded` gives of its run. `write` makes it anew after a change on purpose."""
 
-CHANGING = {"provenance", "seconds", "seconds_of", "stage", "declared", "digests"}
+CHANGING = {"format", "provenance", "seconds", "seconds_of", "stage", "declared", "digests"}
 """Entries of a result that are of the machine, or compared in part."""
 
 

@@ -51,7 +51,7 @@ def test_flags_choose_rules_names_and_files(scored, capsys, recorded):
     for more in ([], ["--unseen=bird.txt"], ["--trained-meta=meta.json"]):
         assert "must name unseen categories of meta.json" in refusal(*WORDS, *youtube_vos, *more)
     for flag in ("--meta=a", "--unseen=a", "--trained-meta=a", "--list=a", "--keep-ends", "--allow-missing"):
-        for kind in ("--boxes=otb", "--tracks=first"):
+        for kind in ("--boxes", "--tracks=first"):
             assert "--boxes and --tracks take no --meta" in refusal(*WORDS, kind, flag)
 
 
