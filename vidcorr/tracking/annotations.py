@@ -75,6 +75,21 @@ class Video(Protocol):
         """Iterate over the frames from `t` to the first."""
 
 
+def by_frame(given: Prompts, start: int) -> dict[int, Prompt]:
+    """Return prompts by their frames in the whole video; the arguments and errors are those of `Annotations.of`."""
+    if isinstance(given, Mapping):
+        given = [replace(prompt, frame=frame) for frame, prompt in given.items()]
+    found: dict[int, Prompt] = {}
+    for prompt in [given] if isinstance(given, Prompt) else given:
+        frame = start if prompt.frame is None else prompt.frame
+        if frame < start:
+            raise DataError(f"{prompt.source}: is of frame {frame}, the video is read from frame {start} on")
+        if frame in found:
+            raise DataError(f"frame {frame} has two prompts: {found[frame].source} and {prompt.source}")
+        found[frame] = prompt
+    return found
+
+
 @dataclass(frozen=True)
 class Annotations:
     """Prompts of a video, of one kind.
@@ -97,20 +112,11 @@ class Annotations:
         Raises:
             DataError: for no object, two prompts of a frame, several kinds of prompts, or a frame before `start`.
         """
-        if isinstance(given, Mapping):
-            given = [replace(prompt, frame=frame) for frame, prompt in given.items()]
-        by_frame: dict[int, Prompt] = {}
-        for prompt in [given] if isinstance(given, Prompt) else given:
-            frame = start if prompt.frame is None else prompt.frame
-            if frame < start:
-                raise DataError(f"{prompt.source}: is of frame {frame}, the video is read from frame {start} on")
-            if frame - start in by_frame:
-                raise DataError(f"frame {frame} has two prompts: {by_frame[frame - start].source} and {prompt.source}")
-            by_frame[frame - start] = prompt
-        kinds = sorted({prompt.kind for prompt in by_frame.values()})
+        whole = by_frame(given, start)
+        kinds = sorted({prompt.kind for prompt in whole.values()})
         if len(kinds) != 1:
             raise DataError(f"prompts must be of one kind, got {' and '.join(kinds) or 'none'}")
-        prompts = dict(sorted(by_frame.items()))
+        prompts = {frame - start: prompt for frame, prompt in sorted(whole.items())}
         names = {name for prompt in prompts.values() for name in prompt.objects}
         for frame, prompt in prompts.items():
             if not prompt.objects:  # an empty mask: all objects have left

@@ -26,7 +26,7 @@ from ..videos.masks import davis_palette, write_ids
 from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream
-from .annotations import BETWEEN, Annotations, Prompts
+from .annotations import BETWEEN, Annotations, Prompts, by_frame
 from .follow import SHORT_SIDE, AnyProtocol, extractor_and_protocol, follow, name_of
 from .frame_encoder import adapted
 from .labels import Propagator
@@ -88,8 +88,11 @@ def predict_video(
     began = time.perf_counter()
     folder = Path(output_dir)
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
-    given = Annotations.of(prompts, stream.start)
-    extractor, rules = extractor_and_protocol(network, given.first, protocol, propagator)
+    given = by_frame(prompts, stream.start)
+    if not given:
+        raise DataError("no prompt was given")
+    kind = type(next(iter(given.values())))
+    extractor, rules = extractor_and_protocol(network, next(iter(given.values())), protocol, propagator)
     content: dict[str, Any] = {"video": str(stream.path), "between_prompts": BETWEEN, **(metadata or {})}
     content["stage"] = extractor.stage
     content["stride"] = extractor.stride
@@ -98,18 +101,22 @@ def predict_video(
     content |= {"size": list(stream.size), "short_side": short_side, "frame_rate": stream.frame_rate}
     content |= {"part": {"start": stream.start, "end": stream.end}, "complete": False}
     content |= Provenance.now().model_dump(mode="json")
-    earlier = earlier_prompts(folder, content, type(given.first))
-    by_frame = earlier | {stream.start + frame: prompt for frame, prompt in given.prompts.items()}
-    annotations = Annotations.of(by_frame, stream.start)
+    earlier = earlier_record(folder, content)
+    known = prompts_of(earlier, folder, kind) | given
+    annotations = Annotations.of(known, stream.start)
     content["prompts"] = annotations.metadata(stream.start)
+    formats = sorted({*formats, *earlier.get("formats", [])})  # none of its files may stay as they were
+    content["formats"] = formats
     if formats and annotations.first.kind != "mask":
         raise ValueError(f"{', '.join(formats)}: formats of masks; {annotations.first.kind} are written as CSV")
     total = sum(each.length(stream.num_frames) or 0 for each in annotations.passes)
     with progress_bar(stream.name, total, "frames") as progress:
-        found = follow(extractor, stream, by_frame, rules, short_side, propagator, progress.update)
+        found = follow(extractor, stream, known, rules, short_side, propagator, progress.update)
         with FolderLock(folder, "name another output folder"):
-            _keep_masks(folder / GIVEN, by_frame)
+            _keep_masks(folder / GIVEN, known)
             write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
+            if not overlay:
+                (folder / "overlay.mp4").unlink(missing_ok=True)
             writers = [WRITERS[name](folder) for name in formats]
             frames = _write_results(found, folder, stream, annotations, rules, overlay, writers)
             seconds = time.perf_counter() - began
@@ -119,13 +126,12 @@ def predict_video(
     return content
 
 
-def earlier_prompts(folder: Path, content: dict[str, Any], kind: type[Prompt]) -> dict[int, Prompt]:
-    """Return the prompts of the prediction that a folder holds, by frames of the whole video; none in a new folder.
+def earlier_record(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record of the prediction that a folder holds, which is gone on with; empty for a new folder.
 
     Args:
         folder: the folder.
         content: the record of the new prediction.
-        kind: class of its prompts.
 
     Raises:
         ValueError: if the folder holds files of these names that are not of this video, network and protocol.
@@ -137,17 +143,23 @@ def earlier_prompts(folder: Path, content: dict[str, Any], kind: type[Prompt]) -
     if not record.is_file():
         raise ValueError(f"{folder}: holds {held[0]}; name another output folder")
     with errors_at(record, *WRONG_JSON):
-        earlier = json.loads(read_text(record))
+        earlier: dict[str, Any] = json.loads(read_text(record))
         if "prompts" not in earlier:
             raise DataError(f"{record}: is of an older vidcorr; name another output folder")
         for name in SAME:
             if earlier.get(name) != json.loads(json.dumps(content.get(name))):
                 raise DataError(f"{folder}: holds the prediction of another {name}; name another output folder")
-        prompts: dict[int, Prompt] = {}
-        for prompt in earlier["prompts"]:
-            values = prompt.get(kind.kind, folder / GIVEN / f"{prompt['frame']:05d}.png")
-            options = {"left": prompt.get("left", [])} if kind is MaskPrompt else {}
-            prompts[prompt["frame"]] = replace(kind.of(values, **options), source=prompt["source"])
+    return earlier
+
+
+def prompts_of(record: Mapping[str, Any], folder: Path, kind: type[Prompt]) -> dict[int, Prompt]:
+    """Return the prompts of a record, all of a kind, by frames of the whole video; masks are read from its folder."""
+    prompts: dict[int, Prompt] = {}
+    with errors_at(folder / RECORD, *WRONG_JSON):
+        for told in record.get("prompts", []):
+            values = told.get(kind.kind, folder / GIVEN / f"{told['frame']:05d}.png")
+            options = {"left": told.get("left", [])} if kind is MaskPrompt else {}
+            prompts[told["frame"]] = replace(kind.of(values, **options), source=told["source"])
     return prompts
 
 

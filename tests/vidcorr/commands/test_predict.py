@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 
@@ -68,6 +69,17 @@ def test_masks_of_several_frames_and_a_correction_in_the_same_folder(folder, sce
     assert len(json.loads((tmp_path / "out" / "coco.json").read_text())["images"]) == 10
     gone = predict("--mask", f"{tmp_path / 'm4.png'}@6", "--left", "2@6")
     assert gone[6].any()
+    write_ids(tmp_path / "none.png", np.zeros_like(scene[1][0]), davis_palette())
+    before = read_masks(tmp_path / "out" / "masks")
+    main(["predict", str(folder / "frames"), "--model=raw_colour@colour/4", f"--output={tmp_path / 'out'}",
+          "--no-overlay", "--mask", f"{tmp_path / 'none.png'}@8"])  # fmt: skip
+    ended = read_masks(tmp_path / "out" / "masks")
+    assert not ended[8].any()
+    assert torch.equal(ended[:6], before[:6])
+    coco = json.loads((tmp_path / "out" / "coco.json").read_text())  # is written again, though not asked for again
+    images = {annotation["image_id"] for annotation in coco["annotations"]}
+    assert images == {t + 1 for t in range(10) if ended[t].any()}
+    assert not (tmp_path / "out" / "overlay.mp4").exists()
     asked = ["predict", str(folder / "frames"), f"--output={tmp_path / 'out'}"]
     assert "another protocol" in refusal(*asked, "--mask", f"{tmp_path / 'm4.png'}@4", "--protocol=vfs")
     model = "--model=raw_colour@colour/4"
