@@ -56,7 +56,8 @@ def bridge(
     """
     steps = steps_between(start.protocol, end.protocol, order, together)
     (row,) = with_unique_rows([network])
-    between = Bridge(row, start, end, steps, names or (start.protocol.name, end.protocol.name), common)
+    own_names, of_both = without_common(names or (start.protocol.name, end.protocol.name))
+    between = Bridge(row, start, end, steps, own_names, list(dict.fromkeys([*common, *of_both])))
     walk = between.walk()
     by_themselves = [between.under(fields) for fields in steps] if alone else []
     jobs = [*walk, *by_themselves]
@@ -159,6 +160,21 @@ class Bridge:
                 texts.append(f"[{value[0]}, …]" if is_long else str(value))
             values.append(", ".join(texts))
         return f"{', '.join(fields)}: {' → '.join(values)}"
+
+
+def without_common(names: tuple[str, str]) -> tuple[tuple[str, str], list[str]]:
+    """Return the names of two protocols without the changes that stand in both, and these changes.
+
+    Example:
+        >>> without_common(("vfs+radius=3", "dino+topk=7+radius=3"))
+        (('vfs', 'dino+topk=7'), ['radius=3'])
+    """
+    first, *of_first = names[0].split("+")
+    last, *of_last = names[1].split("+")
+    common = [change for change in of_first if change in of_last]
+    own_first = [change for change in of_first if change not in common]
+    own_last = [change for change in of_last if change not in common]
+    return ("+".join([first, *own_first]), "+".join([last, *own_last])), common
 
 
 def changed_cell(after: Result, before: Result, score: str) -> Cell:

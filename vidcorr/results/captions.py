@@ -8,6 +8,8 @@ from .formats import listed
 from .records import Column, ScoreRecord
 from .result import Result
 
+FEW = 2
+"""Most protocols of a benchmark that a sentence names."""
 ENLARGED = 2
 """Frames that a protocol enlarges more than this are too small for it."""
 USUAL_SIDE = 480
@@ -94,18 +96,29 @@ def _rows_by(rows: Rows, property_of: Callable[[ScoreRecord], str]) -> dict[str,
 def sentences_on_frames(records: Iterable[ScoreRecord]) -> list[str]:
     """Return sentences on the frames of each benchmark: those that are scored, and those that are small."""
     scored: dict[str, dict[str, None]] = {}  # frames → benchmarks
-    small: dict[str, dict[str, None]] = {}  # remark → benchmarks and their protocols
+    small: dict[tuple[str, str], dict[str, dict[str, None]]] = {}  # remark, its field → benchmark → protocols
     for record in records:
         result = record.result
         rules = result.data.get("rules")
         if isinstance(rules, dict) and "frames" in rules:
             scored.setdefault(str(rules["frames"]), {})[result.data_set] = None
+        protocol = result.stage.protocol
         remark = _remark_on_small_frames(result)
         if remark:
-            small.setdefault(remark, {})[f"{result.data_set} by {result.stage.protocol.shared_name}"] = None
+            field = "input_size" if protocol.fields.get("input_size") else "radius"
+            of_benchmark = small.setdefault((remark, f"{field}={protocol.fields[field]}"), {})
+            of_benchmark.setdefault(result.data_set, {})[protocol.shared_name] = None
     texts = [f"{frames} ({listed(list(names))})" for frames, names in scored.items()]
     sentences = [f"Scored frames: {'; '.join(texts)}"] if texts else []
-    return sentences + [f"Frames of {listed(list(names))} are {remark}" for remark, names in small.items()]
+    for (remark, setting), of_benchmarks in small.items():
+        texts = []
+        for benchmark, protocols in of_benchmarks.items():
+            if len(protocols) > FEW:
+                texts.append(f"{benchmark} by {len(protocols)} protocols with {setting}")  # what they share, once
+            else:
+                texts += [f"{benchmark} by {protocol}" for protocol in protocols]
+        sentences.append(f"Frames of {listed(texts)} are {remark}")
+    return sentences
 
 
 def _remark_on_small_frames(result: Result) -> str:

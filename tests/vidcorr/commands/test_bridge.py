@@ -97,7 +97,7 @@ def test_the_command_asks_for_the_steps_prints_and_draws(davis_root, tmp_path, m
     def scored(jobs, output):
         ran.extend(job.benchmark.protocol.name for job in jobs)
         scores = (0.3, 0.5, 0.4, 0.5, 0.2)
-        return nullcontext({job: result_of(score) for job, score in zip(jobs, scores, strict=True)})
+        return nullcontext({job: result_of(score) for job, score in zip(jobs, scores[: len(jobs)], strict=True)})
 
     monkeypatch.setattr("vidcorr.experiments.bridge.scored", scored)
     words = ["bridge", "crw-r18", "crw+temperature=0.2+topk=3", "raw_colour", "--on", f"davis={davis_root}"]
@@ -107,6 +107,10 @@ def test_the_command_asks_for_the_steps_prints_and_draws(davis_root, tmp_path, m
     assert ran == [first, f"{first}+topk=3", f"{last}+topk=3", f"{first}+topk=3", last]
     assert capsys.readouterr().out.replace(str(tmp_path), "OUT").splitlines() == recorded["printed"]
     assert (tmp_path / "b.png").is_file()
+    both = ["bridge", "crw+topk=7", "crw+temperature=0.2+topk=7", *words[3:6], "--output", str(tmp_path)]
+    main([*both, "--change", "radius=3", "--format", "md"])
+    common = "on davis (radius=3, topk=7), from crw to crw+temperature=0.2 step by step"  # once what all rows share
+    assert common in capsys.readouterr().out
     main([*words, "--format", "md"])
     assert "+20.0 [+16.1, +23.9]" in capsys.readouterr().out  # of the first step
     monkeypatch.setattr("vidcorr.experiments.bridge.scored", lambda jobs, output: nullcontext({}))

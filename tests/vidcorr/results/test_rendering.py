@@ -224,6 +224,17 @@ def test_a_note_says_which_frames_were_scored_and_that_small_ones_were_enlarged(
     assert "enlarged" not in render(tabulate(by_long_side), "tex")
 
 
+def test_what_many_protocols_share_is_said_once(monkeypatch):
+    of_walk: list = []
+    for topk in (5, 7, 9):
+        monkeypatch.setitem(FIELDS, f"dino+topk={topk}", {**FIELDS["dino"], "topk": topk})
+        of_walk += records("A", by=f"dino+topk={topk}", data={"short_sides": [64, 64]})
+        said = " ".join(render(tabulate(of_walk), "text").split())
+        named = "davis by 3 protocols with input_size=[480, 880]" if topk == 9 else "davis by dino+topk=5"
+        assert f"Frames of {named}" in said
+    assert said.count("enlarged 7.5 times") == 1
+
+
 @pytest.mark.parametrize(
     ("by", "side", "fitting"),
     [("crw", 96, 3), ("vfs-r50", 120, 5), ("crw", 240, None), ("vfs+radius=3", 96, None), ("dino", 96, None)],

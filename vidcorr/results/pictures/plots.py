@@ -85,9 +85,10 @@ def _write(sheet: Axes, texts: Sequence[str], x: float, middle: float) -> None:
 
 
 def waterfall(table: Table) -> Figure:
-    """Draw the steps of a table as horizontal bars, with the intervals of their differences as thin lines.
+    """Draw start and end of a table as points, its steps as bars from one score to the next, their intervals as lines.
 
-    A step that rounds to 0.0 is grey. The table's caption, network and data of the scores, stands above.
+    A bar is as long as its step, wherever the axis begins. A step that rounds to 0.0 is grey. The table's caption,
+    network and data of the scores, stands above.
 
     Args:
         table: the scores, in its first column: of a start, and of the steps with their differences, whose last row is
@@ -115,7 +116,7 @@ def waterfall(table: Table) -> Figure:
             axes.barh(middle, end - before, HALF_BAR * 2, before, color=colour, xerr=error, ecolor=INK, capsize=3)
         else:
             texts.append(shown(cell.mean, declared))
-            axes.barh(middle, end, HALF_BAR * 2, color=END)
+            axes.plot(end, middle, "o", color=END, clip_on=False)  # a bar would begin at the axis, not at 0
         if number < last:
             axes.vlines(end, middle, middles[number + 1], color=END, linewidth=0.8, zorder=0.9)
     _fit_axis(axes, cells)
@@ -126,7 +127,10 @@ def waterfall(table: Table) -> Figure:
         side.tick_params(length=0, labelcolor=INK)
     axes.xaxis.grid(color=PALE)
     axes.set_axisbelow(True)
-    title = "\n".join(wrap(table.caption, CAPTION))
+    caption = table.caption
+    if any(map(_half_length, cells)):
+        caption += ". Lines are 95 % intervals of the steps, paired by sequence"
+    title = "\n".join(wrap(caption, CAPTION))
     figure.suptitle(title, x=0.01, ha="left", fontsize="medium", color=INK, parse_math=False)
     return figure
 

@@ -12,6 +12,7 @@ from vidcorr.results.records import Column
 from vidcorr.results.statistics import Difference
 from vidcorr.results.tabulate import table_of_cells
 
+TITLE = "Scores of A$1 on davis, $é. Lines are 95 % intervals of the steps, paired by sequence"
 LONG = "context, references: 20, None → 3, [0, …]" + " and more" * 20
 STEPS = (
     ("crw", 0.3, None),
@@ -34,12 +35,16 @@ def table():
 
 
 def test_a_waterfall_has_a_bar_a_number_and_an_interval_for_each_step(table):
-    """A step that rounds to nothing is grey; the axis holds the ends of all intervals."""
+    """A step that rounds to nothing is grey; start and end are points; the axis holds the ends of all intervals."""
     axes = waterfall(table).axes[0]
     bars = [(round(bar.get_x(), 2), round(bar.get_width(), 2), to_hex(bar.get_facecolor())) for bar in axes.patches]
-    assert bars == [(0, 30, END), (30, 20, RISE), (50, -8.7, FALL), (41.3, 0.04, END), (0, 41.34, END)]
+    assert bars == [(30, 20, RISE), (50, -8.7, FALL), (41.3, 0.04, END)]
     middles = [bar.get_y() + bar.get_height() / 2 for bar in axes.patches]
     assert middles == sorted(middles)
+    points = [tuple(line.get_xydata()[0].round(2)) for line in axes.lines if line.get_marker() == "o"]
+    assert [x for x, _ in points] == [30, 41.34]
+    assert points[0][1] < middles[0] < middles[-1] < points[1][1]
+    assert all(axes.get_xlim()[0] < x < axes.get_xlim()[1] for x, _ in points)
     segments = [segment for lines in axes.collections for segment in lines.get_segments()]
     intervals = [segment[:, 0].round(2).tolist() for segment in segments if segment[0, 1] == segment[1, 1]]
     assert intervals == [[45, 55], [37.3, 45.3]]
@@ -55,6 +60,6 @@ def test_files_hold_the_texts(table, tmp_path):
         write_figure(tmp_path / f"new/bridge{suffix}", waterfall(table))
         assert (tmp_path / f"new/bridge{suffix}").read_bytes().startswith(head)
     texts = re.findall(r"<text[^>]*>(.*?)</text>", (tmp_path / "new/bridge.svg").read_text("utf-8"))
-    assert {"topk", "10 → 5", "+20.0", "J-Mean, per cent", "Scores of A$1 on davis, $é"} <= set(texts)
+    assert {"topk", "10 → 5", "+20.0", "J-Mean, per cent", TITLE} <= set(texts)
     with pytest.raises(ValueError, match="Format 'xyz' is not supported"):
         write_figure(tmp_path / "bridge.xyz", waterfall(table))
