@@ -23,6 +23,7 @@ class SyntheticVideoDataModule(VideoDataModule):
         point_videos: number of videos with exact point tracks in `root/tap_vid`.
         frames_per_video: length of a video, frames.
         video_size: height and width of the frames, pixels, an even number.
+        sprites: fewest and most sprites per video, at most 7.
         camouflage: 1: sprites have the background's colours; 0: every sprite has a different plain colour.
         generator_seed: seed of the videos.
         kwargs: arguments of `VideoDataModule`, without `source`.
@@ -36,6 +37,7 @@ class SyntheticVideoDataModule(VideoDataModule):
         point_videos: int = 0,
         frames_per_video: int = 48,
         video_size: int = 256,
+        sprites: tuple[int, int] = (2, 4),
         camouflage: float = 1.0,
         generator_seed: int = 0,
         **kwargs: Any,
@@ -47,6 +49,7 @@ class SyntheticVideoDataModule(VideoDataModule):
             "seed": generator_seed,
             "frames": frames_per_video,
             "size": (video_size, video_size),
+            "sprites": sprites,
             "camouflage": camouflage,
         }
 
