@@ -6,6 +6,7 @@ import argparse
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -94,11 +95,19 @@ class Command(NamedTuple):
 
     @property
     def is_done(self) -> bool:
-        """True if an evaluation has a result of each benchmark that its words choose."""
+        """True if an evaluation has a result of each benchmark that its words choose.
+
+        Results on other data under one name, whose files have changed, do not complete each other.
+        """
         parser = argparse.ArgumentParser()
         add_flags(parser, BENCHMARK_FLAGS)
         flags, _ = parser.parse_known_args(self.words)
-        return len(self.results) >= len(chosen_benchmarks(flags))
+        on_data: dict[str, Counter[str]] = {}  # benchmark → digest of its data → number of results
+        for folder in self.results:
+            result = Result.load(folder)
+            on_data.setdefault(result.data_set, Counter())[result.data_digest] += 1
+        found = sum(max(counts.values()) for counts in on_data.values())
+        return found >= len(chosen_benchmarks(flags))
 
 
 class Study(BaseModel, extra="forbid"):

@@ -9,7 +9,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
 from vidcorr.cli import main
 from vidcorr.errors import UsageError
-from vidcorr.experiments.study import read_study, study_table
+from vidcorr.experiments.study import Command, read_study, study_table
 from vidcorr.results.rendering import render
 from vidcorr.results.result import Setup
 
@@ -111,3 +111,15 @@ def test_two_results_of_a_seed_are_refused(study_of, leave, tmp_path):
         leave("base", "otb", 0, {"success": 0.5, "precision@20px": 0.4}, stage)
     said = "two results of 'base' for seed 0 in .*: remove one, or give each stage a row"
     refused(ValueError, said, study_table, study, tmp_path)
+
+
+def test_results_on_other_data_do_not_complete_an_evaluation(tmp_path):
+    """Two stages on davis and on jhmdb: the first result of davis is of files that have changed since."""
+    words = ("evaluate", "raw_colour", "--on", "davis=D", "jhmdb=J")
+    evaluation = Command((*words, "--stage", "a", "b"), "row", 0, "both", tmp_path)
+    for number, digest in enumerate(("j", "j", "old", "d")):
+        benchmark = "jhmdb" if digest == "j" else "davis"
+        write_results(tmp_path / str(number), {"J&F-Mean": 0.5}, benchmark=benchmark, digests={"v": digest})
+    assert not evaluation.is_done
+    write_results(tmp_path / "5", {"J&F-Mean": 0.5}, benchmark="davis", digests={"v": "d"})
+    assert evaluation.is_done
