@@ -321,7 +321,7 @@ def network_of(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
         facts |= {"seed": seed and int(seed), "recipe": training_digest(trainer)}
     elif trainer.ckpt_path:
         weights = ", ".join(filter(None, (network.weights, str(trainer.ckpt_path))))
-        facts |= {"weights": weights, "loaded": True}
+        facts |= {"weights": weights, "loaded": True, "seed": None}
     return network.model_copy(update=facts)
 
 

@@ -8,7 +8,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vidcorr.backbones.networks import is_checkpoint
+from vidcorr.backbones.networks import LIBRARIES, is_checkpoint
 from vidcorr.backbones.vit import is_vit
 from vidcorr.functional.device import random_state_kept, to_device, world_size_and_rank
 from vidcorr.videos.files import require_one_of
@@ -202,7 +202,7 @@ class SiameseMAE(CorrespondenceModule):
         self.decoder_norm = nn.LayerNorm(decoder_width, NORM_EPSILON)
         self.decoder_pred = nn.Linear(decoder_width, 3 * self.patch**2)
         is_random = self.described is not None and not self.described.loaded
-        if is_random:  # MAE's initial weights in place of the library's
+        if is_random and backbone.startswith(LIBRARIES):  # MAE's initial weights in place of the library's
             _initialise_encoder(network)
         if is_checkpoint(backbone):
             self.source_of_positions = "of the checkpoint"

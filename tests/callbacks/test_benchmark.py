@@ -131,11 +131,11 @@ def test_a_trial_has_as_many_sequences_as_batches(trial, limit, sequences):
 def test_a_training_has_its_seed_and_a_validation_the_file_of_its_weights(monkeypatch):
     monkeypatch.setenv("PL_GLOBAL_SEED", "3")
     method, raw = VFSSimSiam(**TINY), FrozenEncoder("raw_colour")
-    name, weights = "VFSSimSiam, TinyResNet", f"weights of {TINY['backbone']}"
+    name, weights = "VFSSimSiam, TinyResNet", "random weights"  # those that the training began with
     for module, stage, path, expected in (
-        (method, "fit", "a.ckpt", (name, 3, "", weights, True)),
+        (method, "fit", "a.ckpt", (name, 3, "", weights, False)),
         (method, "validate", "a.ckpt", (name, None, "", f"{weights}, a.ckpt", True)),
-        (method, "validate", None, (name, None, "", weights, True)),
+        (method, "validate", None, (name, torch.initial_seed(), "", weights, False)),
         (raw, "validate", "a.ckpt", ("FrozenEncoder, raw colour", None, "", "a.ckpt", True)),
     ):
         trainer = SimpleNamespace(state=SimpleNamespace(fn=stage), callbacks=[], ckpt_path=path)

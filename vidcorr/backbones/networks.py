@@ -1,5 +1,6 @@
 """Networks by name: what a text says, and the network of timm, torchvision, the hub or a user's callable it names."""
 
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from ..description import RANDOM_WEIGHTS, Input, Network, architecture_name
+from ..functional.device import random_state_kept
 from ..near_names import did_you_mean
 from ..videos.digests import file_digest
 from .checkpoints import METADATA_KEY, is_foreign, read_content, recipe_of
@@ -49,6 +51,8 @@ WITH_WEIGHTS = re.compile(r"(?!transformers:)(\w[\w.]*:[^=]+)=(.+)")
 
 A file that exists by the whole text is this file.
 """
+USERS_CALLABLE = re.compile(r"(?!(?:timm|torchvision|transformers|torchhub|family):)[\w.]+:[\w.]+")
+"""A name of a callable, `package.module:callable`."""
 FORMS = "timm:NAME, torchvision:NAME, torchhub:OWNER/REPO:ENTRY or package.module:callable"
 """Names of networks with a prefix, for messages."""
 TRANSFORMERS = "transformers:"
@@ -122,8 +126,11 @@ class EncoderSpec:
 
     @property
     def is_random(self) -> bool:
-        """True if the weights are random, so that seeds make different networks."""
-        return _is_of_library(self.spec) and not self.pretrained
+        """True if the weights are random, so that seeds make different networks; a user's callable is called for it."""
+        if _is_of_library(self.spec):
+            return not self.pretrained
+        is_callable = USERS_CALLABLE.fullmatch(self.spec) is not None and self.spec not in SHORT_NAMES.values()
+        return is_callable and self.file is None and not self.is_stated and draws_weights(self.spec)
 
     @property
     def file(self) -> Path | None:
@@ -235,6 +242,29 @@ class EncoderSpec:
             loaded=not self.is_random,
         )
         return with_channels_last(network), described
+
+
+@functools.cache
+def draws_weights(spec: str) -> bool:
+    """Return whether a callable draws most of its weights: two seeds then make two networks.
+
+    A new classifier on a trained trunk does not count. A callable that fails draws none; `build` tells why it fails.
+
+    Args:
+        spec: `package.module:callable`, which is called twice.
+    """
+    library, _, name = spec.partition(":")
+    states: list[dict[str, torch.Tensor]] = []
+    try:
+        for seed in (0, 1):
+            with random_state_kept():
+                torch.manual_seed(seed)
+                states.append(import_named(library, name, spec)().state_dict())
+        first, second = states
+        drawn = [value.numel() for key, value in first.items() if not torch.equal(value, second[key])]
+        return 2 * sum(drawn) > sum(value.numel() for value in first.values())
+    except Exception:  # the user's code raises what it will
+        return False
 
 
 def _is_of_library(spec: str) -> bool:

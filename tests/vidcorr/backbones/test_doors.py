@@ -176,7 +176,7 @@ def test_two_inputs_of_a_network_are_two_results_in_two_rows(davis_root, tmp_pat
     main(["evaluate", *words, "--mean", "0.1", "0.2", "0.3", "--std", "0.2", "0.2", "0.2"])
     main(["table", "evaluation"])
     printed = capsys.readouterr().out
-    rows = [line for line in printed.splitlines() if line.startswith(f"| {NAMES}:plain, ")]
+    rows = [line for line in printed.splitlines() if line.startswith(f"| {NAMES}:plain, random weights, ")]
     for row in rows:
         name = row.split(" | ")[0].removeprefix("| ")
         assert f" (stated by the caller) of {name}" in printed

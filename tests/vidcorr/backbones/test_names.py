@@ -53,6 +53,40 @@ def test_a_text_chooses_weights_stage_and_stride(text, given, expected):
     assert network in {EncoderSpec(text, **given)}
 
 
+def drawn() -> nn.Module:
+    return nn.Conv2d(3, 4, 4, 4)
+
+
+def trained_with_a_new_classifier() -> nn.Module:
+    trunk = nn.Conv2d(3, 4, 4, 4)
+    nn.init.ones_(trunk.weight)
+    nn.init.zeros_(trunk.bias)
+    return nn.Sequential(trunk, nn.Conv2d(4, 2, 1))
+
+
+def failing() -> nn.Module:
+    raise KeyError("weights")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_random"),
+    [("drawn", True), ("trained_with_a_new_classifier", False), ("failing", False), ("lacking", False)],
+)
+def test_a_callable_that_draws_its_weights_is_named_random(name, is_random):
+    """The caller's random state stays as it is, and a seed is one network."""
+    text = f"{OWN}:{name}"
+    before = torch.get_rng_state()
+    network = EncoderSpec(text, seed=3)
+    assert (network.is_random, network.name) == (is_random, f"{text}, random weights" if is_random else text)
+    assert torch.equal(torch.get_rng_state(), before)
+    if is_random:
+        described = load(network).described
+        assert (described.weights, described.seed, described.loaded) == ("random weights", 3, False)
+        of_seeds = [load(text, seed=seed).network.weight for seed in (3, 3, 4)]
+        assert torch.equal(of_seeds[0], of_seeds[1])
+        assert not torch.equal(of_seeds[0], of_seeds[2])
+
+
 @pytest.mark.parametrize("name", ["UPPER.CKPT", "last.pth.tar", "run:1/a=b@res4.bin", "weights"])
 def test_a_file_that_exists_is_told_by_its_content(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -25,19 +25,22 @@ BLOCKY = "tests.helpers.encoders:Blocky"
 def test_words_become_jobs_of_all_networks_on_all_benchmarks(monkeypatch, tmp_path):
     ran = Mock(side_effect=lambda jobs, output: nullcontext({}))
     monkeypatch.setattr("vidcorr.experiments.evaluate.scored", ran)
-    words = ["evaluate", "torchvision:resnet18", "raw_colour", "raw_colour", "--on", "davis=D", "jhmdb=J", "--limit=2"]
+    drawn = "tests.helpers.encoders:Wrapped"
+    words = ["evaluate", "torchvision:resnet18", drawn, "raw_colour", "raw_colour"]
+    words += ["--on", "davis=D", "jhmdb=J", "--limit=2"]
     main([*words, "--seeds", "3", "4", "--base", "dino-s8", "--output", str(tmp_path)])
     jobs, output = ran.call_args.args
     assert output == tmp_path
-    networks = [("torchvision:resnet18", 3), ("torchvision:resnet18", 4), ("raw_colour", None), ("dino-s8", None)]
+    networks = [("torchvision:resnet18", 3), ("torchvision:resnet18", 4), (drawn, 3), (drawn, 4)]
+    networks += [("raw_colour", None), ("dino-s8", None)]
     found = [(job.network.text, job.network.seed if job.network.is_random else None) for job in jobs]
     assert found == [network for network in networks for _ in range(2)]
-    assert [job.benchmark.name for job in jobs] == ["davis", "jhmdb"] * 4
+    assert [job.benchmark.name for job in jobs] == ["davis", "jhmdb"] * 6
     assert {job.benchmark.limit_sequences for job in jobs} == {2}
     assert not any(job.network.pretrained for job in jobs if job.network.is_random)
     main([*words, "--pretrained", "--base", "torchvision:resnet50"])
     jobs, _ = ran.call_args.args
-    assert (len(jobs), jobs[0].network.pretrained) == (6, True)
+    assert (len(jobs), jobs[0].network.pretrained) == (8, True)
 
 
 def test_its_base_is_the_row_of_that_network_and_seeds_of_random_weights_are_seeds(davis_root, monkeypatch, capsys):
