@@ -77,7 +77,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         self.patch_area = patch_area
         self.temperature = temperature
         self.edge_dropout = edge_dropout
-        self.lr = lr
+        self.lr: float = lr
         self.backbone = self.network_to_train(backbone)
         self.normalise = Normalise(MEAN, STD)
         self.input_of_backbone = EVALUATION

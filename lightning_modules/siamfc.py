@@ -119,7 +119,7 @@ class SiamFC(CorrespondenceModule):
         self.loss = loss
         self.response_scale = response_scale
         self.positive_radius = positive_radius
-        self.lr = lr
+        self.lr: float = lr
         self.last_lr = last_lr
         built = self.frozen_network(backbone, pretrained, encoder)
         self.backbone: Any = built.view(stage, stride, dilated=dilated).requires_grad_(False).eval()

@@ -35,7 +35,7 @@ def evaluate(
         ValueError: if a job failed, after all other jobs.
         OSError: if the folder cannot be written.
     """
-    rows = with_unique_rows(networks if isinstance(networks, list | tuple) else [networks])  # type: ignore[list-item]
+    rows = with_unique_rows(networks if isinstance(networks, list | tuple) else [networks])
     if isinstance(benchmarks, Benchmark):
         benchmarks = [benchmarks]
     unread = [replace(benchmark) for benchmark in benchmarks]  # data that one has read may be older than the files

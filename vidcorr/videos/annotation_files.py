@@ -327,7 +327,7 @@ class LabelMeWriter(MaskWriter):
                 shape = {"label": str(name), "points": corners.tolist(), "group_id": None}
                 shapes.append(shape | {"shape_type": "polygon", "flags": {}})
         height, width = ids.shape
-        content = {"version": "5.0.0", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None}
+        content: dict[str, Any] = {"version": "5.0.0", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None}
         content |= {"imageHeight": height, "imageWidth": width}
         self.place.mkdir(exist_ok=True)
         write_atomically(self.place / f"{Path(image).stem}.json", json.dumps(content) + "\n")
