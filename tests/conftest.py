@@ -100,6 +100,7 @@ def canary(monkeypatch, tmp_path):
     from vidcorr.backbones import trust
 
     monkeypatch.setattr(trust, "_allowed", set())
+    monkeypatch.setattr(trust, "_said", set())
     monkeypatch.chdir(tmp_path)  # the modules of the tests are installed here, not the user's own
     sys.modules.pop("tests.helpers.canary", None)
     yield
