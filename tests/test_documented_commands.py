@@ -24,7 +24,7 @@ PLACEHOLDERS = {"SEED": "0", "X": "last.ckpt", "…": "", "...": "", "FILE": "st
 def _any_checkpoint(monkeypatch):
     """A checkpoint named in a document holds a VFSSimSiam; files of the documents' own are not looked for."""
     holds = {"class_path": "vidcorr.lightning_modules.VFSSimSiam", "init_args": {}}
-    monkeypatch.setattr("vidcorr.experiments.words.saved_model", lambda path: holds)
+    monkeypatch.setattr("vidcorr.experiments.words.saved_model", lambda path, is_own=False: holds)
     monkeypatch.chdir(ROOT)
 
 

@@ -149,7 +149,7 @@ def test_the_installed_command_takes_a_network_and_a_method_of_the_users_folder(
     fit += " --data.batch_size=2 --data.num_workers=0 --trainer.max_steps=1"
     on = f"--on=davis={davis}"
     commands = [f"evaluate mynet:net {on} --output=scores", fit]
-    commands += [f"evaluate runs/version_0/checkpoints/last.ckpt {on} --output=trained --allow=mynet"]
+    commands += [f"evaluate runs/version_0/checkpoints/last.ckpt {on} --output=trained --allow mynet.Method mynet:net"]
     for command in commands:
         words = [packages / "bin/vidcorr", *command.split()]
         environment = os.environ | {"PYTHONPATH": str(packages), "OMP_NUM_THREADS": "1"}
