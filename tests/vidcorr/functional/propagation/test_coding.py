@@ -50,7 +50,7 @@ def test_the_trace_of_an_object_that_has_left_is_painted_under_vfs_and_not_under
     trace[5:8, 3:6], other[9:12, 12:18] = 0.3, beside
     labels = torch.stack([1 - trace - other, trace, other])
     vfs = decode_masks(labels, [1, 2], PropagationProtocol.named("vfs"), (128, 192))
-    vidcorr = decode_masks(labels, [1, 2], PropagationProtocol.named("vidcorr"), (128, 192))
+    vidcorr = decode_masks(labels, [1, 2], PropagationProtocol.named("vidcorr-fast"), (128, 192))
     assert (vfs == 1).sum() > 20
     assert torch.equal(vidcorr, vfs.where(vfs == 2, 0))
 
@@ -77,4 +77,5 @@ def test_every_protocol_takes_masks_of_every_size(name, benchmark):
         assert (labels.shape, corners.tolist()) == ((4, *grid), [0, 2, 1, 3])
         area = (labels.argmax(0) == 3).float().mean()
         assert abs(area - 0.25) < 1 / min(grid)
-        assert decode_masks(labels, [1, 2, 3], rules, covered, size).shape == size
+        frame = torch.zeros(3, *size)
+        assert decode_masks(labels, [1, 2, 3], rules, covered, size, frame).shape == size
