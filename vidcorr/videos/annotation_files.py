@@ -327,8 +327,8 @@ class LabelMeWriter(MaskWriter):
                 shape = {"label": str(name), "points": corners.tolist(), "group_id": None}
                 shapes.append(shape | {"shape_type": "polygon", "flags": {}})
         height, width = ids.shape
-        content: dict[str, Any] = {"version": "5.0.0", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None}
-        content |= {"imageHeight": height, "imageWidth": width}
+        content: dict[str, Any] = {"version": "5.0.0", "flags": {}, "shapes": shapes, "imagePath": image}
+        content |= {"imageData": None, "imageHeight": height, "imageWidth": width}
         self.place.mkdir(exist_ok=True)
         write_atomically(self.place / f"{Path(image).stem}.json", json.dumps(content) + "\n")
 

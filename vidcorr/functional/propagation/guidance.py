@@ -51,9 +51,10 @@ class GuidedFilter:
         return filtered
 
     def _window_mean(self, maps: Tensor) -> Tensor:
-        """Return the means of maps `(C, h, w)` over the windows around each cell, cut at the border."""
+        """Return the means of maps `(C, h, w)` over the windows around each cell, cut at the border; axis by axis."""
         side = 2 * self.cells + 1
-        return F.avg_pool2d(maps[None], side, stride=1, padding=self.cells, count_include_pad=False)[0]
+        down = F.avg_pool2d(maps[None], (side, 1), 1, (self.cells, 0), count_include_pad=False)
+        return F.avg_pool2d(down, (1, side), 1, (0, self.cells), count_include_pad=False)[0]
 
     def _reduced(self, maps: Tensor) -> Tensor:
         """Return the means of maps `(C, H, W)` over the cells of the grid: `(C, h, w)`."""
