@@ -77,6 +77,7 @@ def follow(
         ValueError: for an unknown protocol or field, frames that are not uint8, or a rule where nothing is propagated.
 
     Example:
+        >>> import torch
         >>> video, mask = torch.zeros(3, 3, 64, 64, dtype=torch.uint8), torch.zeros(64, 64, dtype=torch.uint8)
         >>> video[:, 0, 16:32, 16:32] = 255
         >>> mask[16:32, 16:32] = 1
