@@ -118,9 +118,9 @@ def test_generated_videos_and_what_benchmarks_read_have_scenes_of_their_own(tmp_
     written = Mock()
     for name in ("write_videos", "write_davis", "write_tap_vid"):
         monkeypatch.setattr(synthetic_video, name, getattr(written, name))
-    scene = {"seed": 3, "frames": 5, "size": (64, 64), "camouflage": 0.5}
+    scene = {"seed": 3, "frames": 5, "size": (64, 64), "sprites": (1, 2), "camouflage": 0.5}
     for points in (0, 1):
-        data = datamodules.SyntheticVideoDataModule(tmp_path, 4, 2, points, 5, 64, 0.5, 3)
+        data = datamodules.SyntheticVideoDataModule(tmp_path, 4, 2, points, 5, 64, (1, 2), 0.5, 3)
         data.prepare_data()
     videos = call.write_videos(tmp_path / "videos", 4, **scene)
     davis = call.write_davis(tmp_path / "davis", 2, first=FIRST_BENCHMARK_VIDEO, **scene)
