@@ -1,4 +1,4 @@
-"""How each kind of prompt is followed in a pass over a video, and how passes are combined: masks, points, boxes."""
+"""Followers of masks, points and boxes: each runs a pass over a video, and combines the passes of a frame."""
 
 import warnings
 from abc import ABC, abstractmethod

@@ -47,7 +47,7 @@ class SourceEntry:
 
 
 class Listing(NamedTuple):
-    """What a source holds: its videos or images, and the folders of annotations beside them, which are neither."""
+    """The videos or images of a source, and the folders of annotations beside them, which are neither."""
 
     entries: tuple[SourceEntry, ...]
     annotations: tuple[Path, ...] = ()

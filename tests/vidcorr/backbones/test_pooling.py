@@ -1,4 +1,4 @@
-"""What a method trains is the mean of the map that benchmarks score, for each kind of network, with gradient."""
+"""A method trains the mean of the map that benchmarks score, for each kind of network, with gradient."""
 
 import pytest
 import torch

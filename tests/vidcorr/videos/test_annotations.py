@@ -1,4 +1,4 @@
-"""What a training reads of people's folders: their videos, and no folder of annotations."""
+"""A training reads the videos of people's folders, and no folder of annotations."""
 
 import shutil
 
