@@ -219,6 +219,8 @@ class MomentumMethod(SavedModule):
         trainer = self.counting_trainer
         if trainer is not None and trainer.lightning_module is self and self.automatic_optimization:
             return
+        if not hasattr(self, "target_encoder"):  # its constructor raised, and a traceback holds it
+            return
         queues = self.queues.values()
         if queues and not any(queue.held for queue in queues):
             return

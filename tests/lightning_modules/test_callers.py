@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from tests.helpers.faults import differences
 from tests.helpers.method_steps import METHODS, Samples, tiny
 from tests.helpers.training import quiet_trainer
+from vidcorr import VFSMoCo
 
 STEPS = 4
 
@@ -121,3 +122,11 @@ def test_a_method_trains_the_same_whoever_calls_its_step(name):
         if differences(method.state_dict(), expected.state_dict()):
             wrong.append(caller.__name__)
     assert wrong == []
+
+
+def test_a_method_whose_constructor_raised_does_not_stop_others():
+    """A traceback holds it, for example in a notebook."""
+    with pytest.raises(ValueError, match="nothing_of_this_name") as kept:
+        VFSMoCo(backbone="nothing_of_this_name")
+    by_a_loop(tiny("VFSMoCo"), batches_of("VFSMoCo"))
+    assert kept.tb is not None
