@@ -7,12 +7,14 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import forkserver, get_all_start_methods, get_context, resource_tracker
-from multiprocessing.connection import Connection, wait
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
 
 from ..progress import progress_bar
 from ..signals import REQUEUE
@@ -20,7 +22,6 @@ from .files import DataError
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
-    from multiprocessing.process import BaseProcess as Process
 
 WorkT = TypeVar("WorkT")
 ResultT = TypeVar("ResultT")
@@ -28,8 +29,6 @@ ResultT = TypeVar("ResultT")
 
 STOPS = {signal.SIGINT, signal.SIGTERM}
 """Signals that end a run."""
-ALARM: int | None = getattr(signal, "SIGALRM", None)
-"""Signal that ends a process at its time limit; Windows has none, and no limit."""
 
 
 def server_context() -> ForkServerContext | SpawnContext:
@@ -84,17 +83,17 @@ def in_processes(
     timeout: float,
     title: str = "items",
 ) -> Generator[tuple[WorkT, ResultT | DataError]]:
-    """Call a function with every item, each in a process of its own; yield results as they are ready.
+    """Call a function with every item in processes; yield results as they are ready.
 
     An item fails if its process dies or exceeds the time limit. The processes are killed when the caller stops
     iterating (also by Ctrl-C). The pools of the standard library cannot tell the item that killed a process, and wait
-    for a process that hangs.
+    for a process that hangs; pebble's can.
 
     Args:
         function: function at the top level of a module that can be imported; a DataError fails the item.
         items: arguments of the function.
         workers: number of processes at a time; None: the usable cores.
-        timeout: seconds per item; 0 sets no limit.
+        timeout: seconds per item.
         title: title of the progress on stderr.
 
     Yields:
@@ -104,71 +103,54 @@ def in_processes(
         OSError: from the function; it ends the run (for example, a full disk).
         RuntimeError: any other error in the function, with its traceback.
     """
-    waiting = iter(items)
     count = max(workers or usable_cores(), 1)
-    busy: dict[Connection, tuple[Process, WorkT]] = {}
-    with progress_bar(title, len(items)) as progress:
+    waiting = iter(items)
+    busy: dict[Future[ResultT | DataError], WorkT] = {}
+    pool = ProcessPool(count, initializer=_prepare, context=server_context())
+    with progress_bar(title, len(items)) as progress, without_main():
         try:
             while True:
                 for item in islice(waiting, count - len(busy)):
-                    pipe, process = _start(function, item, timeout)
-                    busy[pipe] = process, item
+                    busy[pool.schedule(_outcome, (function, item), timeout=timeout)] = item
                 if not busy:
                     return
-                ready, *_ = wait(list(busy))
-                process, item = busy.pop(cast("Connection", ready))
-                yield item, _receive(cast("Connection", ready), process, timeout)
-                progress.update()
+                ready, _ = wait(busy, return_when=FIRST_COMPLETED)
+                for future in ready:
+                    yield busy.pop(future), _result(future, timeout)
+                    progress.update()
         finally:
-            for process, _ in busy.values():
-                process.kill()
-                process.join()
+            pool.stop()
+            pool.join()
 
 
-def _start(function: Callable[[Any], Any], item: Any, timeout: float) -> tuple[Connection, Process]:
-    """Start a process for an item; return the pipe of its outcome, and the process."""
-    context = server_context()
-    pipe, end = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(function, item, timeout, end), daemon=True)
-    with without_main():
-        process.start()
-    end.close()  # held by the process alone: its death closes the pipe
-    return pipe, process
-
-
-def _receive(pipe: Connection, process: Process, timeout: float) -> Any:
-    """Return the function's result or the item's error; raise an error that ends the run."""
-    with pipe:
-        try:
-            outcome = pipe.recv()
-        except EOFError:
-            process.join()
-            code = process.exitcode or 0
-            how = signal.strsignal(-code) if code < 0 else f"exit status {code}"
-            if -code == ALARM:  # set by `_serve`
-                how = f"not done within {timeout:g} s"
-            return DataError(f"stopped the process that read it ({how})")
-    process.join()
-    if isinstance(outcome, OSError | RuntimeError):
-        raise outcome
-    return outcome
-
-
-def _serve(function: Callable[[Any], Any], item: Any, timeout: float, pipe: Connection) -> None:
-    """Call the function in the process of an item, and send its result, or the error as `_receive` takes it."""
+def _prepare() -> None:
+    """Prepare a process: Ctrl-C is for the parent, and a call uses one core."""
     import cv2
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     unblock_stops()
     cv2.setNumThreads(0)
-    if ALARM is not None:
-        signal.setitimer(signal.ITIMER_REAL, timeout)  # the alarm ends the process; 0 sets none
+
+
+def _outcome(function: Callable[[WorkT], ResultT], item: WorkT) -> ResultT | DataError:
+    """Return the function's result or the item's error; raise a plain error, as libraries' errors may not pickle."""
     try:
-        outcome = function(item)
+        return function(item)
     except DataError as error:
-        outcome = DataError(str(error))
-    except OSError as error:  # a plain error, as libraries' errors may not pickle
-        outcome = OSError(error.errno, error.strerror or str(error), error.filename)
+        return DataError(str(error))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), error.filename) from None
     except Exception:
-        outcome = RuntimeError(traceback.format_exc())
-    pipe.send(outcome)
+        raise RuntimeError(traceback.format_exc()) from None
+
+
+def _result(future: Future[ResultT | DataError], timeout: float) -> ResultT | DataError:
+    """Return the function's result or the item's error; raise an error that ends the run."""
+    try:
+        return future.result()
+    except TimeoutError:
+        how = f"not done within {timeout:g} s"
+    except ProcessExpired as expired:
+        code = expired.exitcode
+        how = str(signal.strsignal(-code)) if code < 0 else f"exit status {code}"
+    return DataError(f"stopped the process that read it ({how})")
