@@ -122,6 +122,7 @@ def test_a_killed_worker_is_named_long_before_a_slow_one_counts_as_hanging(monke
     def keys(patience, kills):
         dataset = Harmed(6, kills)
         arguments = {"timeout": patience, "multiprocessing_context": server_context(), "num_workers": 1}
+        arguments["worker_init_fn"] = clips.start_worker
         loader = ResumableLoader(dataset, 2, sampler=FixedSampler(dataset), **arguments)
         found = [batch["key"].tolist() for batch in loader]
         assert loader.timeout == patience
