@@ -318,8 +318,12 @@ def upsampled_argmax(
             low = torch.where(rescaled[channel], low, 0.0)
             extent = torch.where(rescaled[channel], high - low + 1e-12, 1.0)
             value = torch.sub(value, low, out=scaled).div_(extent)
-        if guide is not None:
-            value = guide(value)
+        if guide is not None:  # it is linear: channels are compared with the background, which is then 0
+            if channel == 0:
+                background = value.clone()
+                best.zero_()
+                continue
+            value = guide(value - background)
         torch.gt(value, best, out=better)
         winner.masked_fill_(better, channel)
         torch.maximum(best, value, out=best)

@@ -31,31 +31,49 @@ class GuidedFilter:
         self.grid = max(round(height / cell), 1), max(round(width / cell), 1)
         self.colour = self._reduced(self.frame)
         self.mean = self._window_mean(self.colour)
-        products = self._window_mean((self.colour[:, None] * self.colour).flatten(0, 1)).unflatten(0, (3, 3))
-        covariance = products - self.mean[:, None] * self.mean
-        regularised = covariance.permute(2, 3, 0, 1).double() + epsilon * torch.eye(3, device=frame.device)
-        self.inverse = torch.linalg.inv(regularised).float()
+        rows, columns = torch.triu_indices(3, 3)
+        products = self._window_mean(self.colour[rows] * self.colour[columns])
+        covariance = products - self.mean[rows] * self.mean[columns]
+        covariance[rows == columns] += epsilon
+        self.inverse = inverse_of_symmetric(covariance)
 
     def __call__(self, values: Tensor) -> Tensor:
-        """Return a filtered map `(H, W)` of a map of the frame's size."""
+        """Return a filtered map `(H, W)` of a map of the frame's size; linear in the map."""
         reduced = self._reduced(values[None])
         mean = self._window_mean(reduced)
         covariance = self._window_mean(self.colour * reduced) - self.mean * mean
-        slope = torch.einsum("hwij,jhw->ihw", self.inverse, covariance)
+        slope = (self.inverse * covariance).sum(1)
         offset = mean - (slope * self.mean).sum(0, keepdim=True)
-        coefficients = self._window_mean(torch.cat([slope, offset]))
+        coefficients = self._window_mean(torch.cat([slope, offset])).float()
         at_pixels = F.interpolate(coefficients[None], size=values.shape, mode="bilinear")[0]
         filtered = at_pixels[3]
         for channel, colour in enumerate(self.frame):
-            filtered = torch.addcmul(filtered, at_pixels[channel], colour)
+            filtered.addcmul_(at_pixels[channel], colour)
         return filtered
 
     def _window_mean(self, maps: Tensor) -> Tensor:
         """Return the means of maps `(C, h, w)` over the windows around each cell, cut at the border; axis by axis."""
-        side = 2 * self.cells + 1
-        down = F.avg_pool2d(maps[None], (side, 1), 1, (self.cells, 0), count_include_pad=False)
-        return F.avg_pool2d(down, (1, side), 1, (0, self.cells), count_include_pad=False)[0]
+        return self._mean_of_columns(self._mean_of_columns(maps).mT).mT
+
+    def _mean_of_columns(self, maps: Tensor) -> Tensor:
+        """Return the means of maps `(C, h, w)` over the cells above and below each cell, by cumulative sums."""
+        height = maps.shape[1]
+        sums = F.pad(maps.cumsum(1), (0, 0, 1, 0))
+        cells = torch.arange(height, device=maps.device)
+        end = (cells + self.cells + 1).clamp_max(height)
+        start = (cells - self.cells).clamp_min(0)
+        return (sums[:, end] - sums[:, start]) / (end - start)[:, None]
 
     def _reduced(self, maps: Tensor) -> Tensor:
-        """Return the means of maps `(C, H, W)` over the cells of the grid: `(C, h, w)`."""
-        return F.adaptive_avg_pool2d(maps, self.grid)
+        """Return the means of maps `(C, H, W)` over the cells of the grid: `(C, h, w)` in double precision."""
+        return F.adaptive_avg_pool2d(maps, self.grid).double()
+
+
+def inverse_of_symmetric(upper: Tensor) -> Tensor:
+    """Return the inverses `(3, 3, …)` of symmetric matrices, given by their upper triangles `(6, …)`, row by row."""
+    a, b, c, d, e, f = upper
+    first = [d * f - e * e, c * e - b * f, b * e - c * d]
+    second = [first[1], a * f - c * c, b * c - a * e]
+    third = [first[2], second[2], a * d - b * b]
+    determinant = a * first[0] + b * first[1] + c * first[2]
+    return torch.stack([*first, *second, *third]).unflatten(0, (3, 3)) / determinant

@@ -9,7 +9,9 @@ import torch.nn.functional as F
 
 from tests.helpers.refusal import refused
 from vidcorr.functional import decode_masks
+from vidcorr.functional.propagation.coding import upsampled_argmax
 from vidcorr.functional.propagation.guidance import GuidedFilter
+from vidcorr.functional.propagation.resizing import resize_maps
 from vidcorr.metrics import region_similarity
 from vidcorr.protocols import PropagationProtocol
 
@@ -52,6 +54,18 @@ def test_a_map_without_an_edge_stays_and_bytes_are_colours(size):
     ramp = torch.rand(size)
     of_floats = GuidedFilter(frame / 255, radius=0.05, cells=3, epsilon=1e-5)
     torch.testing.assert_close(found(ramp), of_floats(ramp))
+
+
+def test_the_winner_is_the_largest_of_the_filtered_channels():
+    """Channels are compared with the background before the filter, which is linear."""
+    frame, _ = disc_frame(2)
+    labels = torch.rand(4, 12, 20, generator=torch.Generator().manual_seed(0))
+    guide = GuidedFilter(frame, radius=0.1, cells=3, epsilon=1e-3)
+    filtered = torch.stack([guide(value) for value in resize_maps(labels, (96, 160), "bilinear")])
+    runner_up, largest = filtered.sort(0).values[-2:]
+    clear = largest - runner_up > 1e-5
+    assert clear.float().mean() > 0.99
+    assert torch.equal(upsampled_argmax(labels, (96, 160), guide=guide)[clear], filtered.argmax(0)[clear].byte())
 
 
 def disc_frame(objects=1):
