@@ -322,7 +322,7 @@ def test_a_task_of_an_interactive_job_of_slurm_writes_all_files_of_a_run(video_f
         assert list((tmp_path / "version_0").glob(name)), name
 
 
-@pytest.mark.parametrize("more", [(), ("--ckpt_path=last",)])
+@pytest.mark.parametrize("more", [(), pytest.param(("--ckpt_path=last",), marks=pytest.mark.slow)])
 def test_a_run_that_begins_again_hides_what_it_logged_and_keeps_its_new_scores(
     more, video_folder, davis_root, tmp_path, monkeypatch
 ):

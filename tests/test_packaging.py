@@ -62,6 +62,7 @@ except ModuleNotFoundError:
 """
 
 
+@pytest.mark.slow
 def test_in_a_clone_a_bare_name_is_an_alias():
     done = subprocess.run([sys.executable, "-c", SAME], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "one class a name\n"

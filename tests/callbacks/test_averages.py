@@ -54,6 +54,7 @@ def score_of(path, folder):
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("kind", AVERAGES)
+@pytest.mark.sampled(3)
 def test_the_score_of_a_fit_is_that_of_its_checkpoints(kind, end, tmp_path):
     found = []
     for number in range(2):

@@ -248,6 +248,7 @@ def test_a_checkpoint_takes_other_arguments_and_lacks_weights_if_the_user_says_s
     assert lacking in loaded.state_dict()
 
 
+@pytest.mark.sampled(3)
 def test_a_tuner_before_fit_sets_the_rate_and_the_batch(name):
     """`lr` is the rate as it stands; the schedule is of the found batch. As callbacks they come too late."""
     module, data = tiny(name), InMemory(name)

@@ -108,6 +108,7 @@ def stop(trainer, step):
         (Scheduled, data_module, (), {"reload_dataloaders_every_n_epochs": 1}),
     ],
 )
+@pytest.mark.sampled(3)
 def test_a_plain_trainer_resumes_within_an_epoch(kind, data, more, options, video_folder, tmp_path):
     def fit(path=None, at=-1):
         torch.manual_seed(0)

@@ -140,6 +140,7 @@ def test_a_kind_has_one_map_one_input_and_one_result_through_each_door(name, cli
 
 
 @pytest.mark.parametrize("name", ["plain", "Stated", "WithEncoder"])
+@pytest.mark.sampled(3)
 def test_the_input_stands_in_the_results_of_every_command(name, davis_root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     stated = KINDS[name].model_dump(mode="json")

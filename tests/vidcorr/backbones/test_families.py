@@ -181,6 +181,7 @@ def test_a_file_of_another_project_is_a_network_by_each_door(tmp_path, capsys, m
 
 
 @pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
+@pytest.mark.sampled(3)
 def test_names_of_wrappers_are_taken_off_wherever_they_stand(wrapper, tmp_path):
     network = load("torchvision:resnet18").network
     state = network.state_dict()

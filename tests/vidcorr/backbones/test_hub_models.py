@@ -132,6 +132,7 @@ HUB_OF_TIMM = {
 
 
 @pytest.mark.parametrize("name", HUB_OF_TIMM)
+@pytest.mark.sampled(3)
 def test_the_hubs_file_is_timms_network(name, tmp_path):
     spec, kind, config, sizes = HUB_OF_TIMM[name]
     sides = {"hidden_size": 384, "num_attention_heads": 6, "patch_size": 16 if name == "dinov3" else 14}
