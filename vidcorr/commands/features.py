@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..experiments.flags import ALLOW, NETWORK, NETWORK_FLAGS, Flag, named_network, positive
 
-OUTPUT = "file to write, .mp4 or .webp, or .png, .pdf or .svg of five frames; or folder of pictures "
+OUTPUT = "file to write, .mp4, or .png, .pdf or .svg of five frames; or folder of pictures "
 OUTPUT += "(default: features.mp4)"
 POINT = "place in the first frame, pixels, that is looked for in all frames"
 FLAGS = (

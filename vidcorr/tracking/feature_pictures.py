@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from ..functional.propagation.comparison import comparison
@@ -28,8 +27,8 @@ OF_BASIS = 32
 """Most frames by which the colours are chosen, evenly spaced."""
 COLUMNS = 5
 """Frames of a figure, evenly spaced."""
-SUFFIXES = (".mp4", ".webp", ".png", ".pdf", ".svg", "")
-"""Forms of output: films, figures, and a folder of pictures."""
+SUFFIXES = (".mp4", ".png", ".pdf", ".svg", "")
+"""Forms of output: a film, figures, and a folder of pictures."""
 
 
 def feature_pictures(
@@ -103,12 +102,6 @@ def write_features(output: Path, pictures: Iterable[dict[str, Picture]], stream:
             for sheet in sheets:
                 writer.add(sheet)
             writer.close()
-    elif output.suffix == ".webp":
-        output.parent.mkdir(parents=True, exist_ok=True)
-        film = map(Image.fromarray, sheets)
-        with unfinished(output) as temporary:
-            milliseconds = 1000 / float(stream.frame_rate)
-            next(film).save(temporary, "WEBP", save_all=True, append_images=film, duration=milliseconds)
     elif output.suffix:
         from ..results.pictures.plots import WIDTH, Block, draw_rows, write_figure
 

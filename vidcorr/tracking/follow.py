@@ -16,7 +16,7 @@ from ..protocols.network_input import NetworkInput
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream, GivenFrames
 from .annotations import Annotations, Prompts
-from .followers import BoxFollower, Follower, MaskFollower, PointFollower, QueryFollower
+from .followers import BoxFollower, Follower, MaskFollower, MaskResult, PointFollower, QueryFollower
 from .frame_encoder import FrameEncoder
 from .labels import Propagator
 from .siamfc_tracker import at_extractor, view_options
@@ -37,7 +37,6 @@ def follow(
     protocol: str | AnyProtocol | None = None,
     short_side: int = SHORT_SIDE,
     propagator: Propagator = LabelPropagator,
-    on_frame: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Tensor, Any]]:
     """Follow prompts of one or several frames through a video, forwards and backwards from each.
 
@@ -63,7 +62,6 @@ def follow(
         short_side: short side to which larger frames are reduced, pixels. A protocol with an input size ignores it, and
             so does a box.
         propagator: `LabelPropagator`, or a rule of yours for masks and heat-maps.
-        on_frame: called for each frame that a pass has followed; `Annotations.passes` has their lengths.
 
     Returns:
         Iterator of frame `(3, H, W)` uint8, in order, and its results in pixels of the frame, objects ordered by id or
@@ -84,6 +82,24 @@ def follow(
         >>> found = list(follow("raw_colour", video, {1: MaskPrompt.of(mask)}))
         >>> [bool((ids == mask).float().mean() > 0.95) for _, ids in found]
         [True, True, True]
+    """
+    results = follow_with_doubts(network, video, prompts, protocol, short_side, propagator)
+    return ((frame, found.ids if isinstance(found, MaskResult) else found) for frame, found in results)
+
+
+def follow_with_doubts(
+    network: Any,
+    video: str | Path | FrameStream | Iterable[Tensor],
+    prompts: Prompts,
+    protocol: str | AnyProtocol | None,
+    short_side: int,
+    propagator: Propagator,
+    on_frame: Callable[[], object] = lambda: None,
+) -> Iterator[tuple[Tensor, Any]]:
+    """Follow prompts as `follow` does; results of masks are `MaskResult`.
+
+    Args:
+        on_frame: called for each frame that a pass has followed; `Annotations.passes` has their lengths.
     """
     if isinstance(video, str | Path):
         video = FrameStream(video)

@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..functional.propagation.coding import label_doubts
 from ..functional.propagation.resizing import Size, reduced_frame
 from ..protocols import TrackingProtocol
+from ..videos.prompts import Name
 from ..videos.stream import FrameStream, GivenFrames
 from .annotations import Annotations, Found, Pass, blended_labels, blended_numbers, followed
 from .frame_encoder import FrameEncoder
@@ -69,9 +71,21 @@ class Follower(ABC):
         return rows
 
 
+class MaskResult(NamedTuple):
+    """Masks of a frame.
+
+    Attributes:
+        ids: `(H, W)` uint8.
+        doubts: object → its doubt, as `label_doubts` says; 0 of a given mask.
+    """
+
+    ids: Tensor
+    doubts: Mapping[Name, float]
+
+
 @dataclass(frozen=True)
 class MaskFollower(Follower):
-    """Masks by label propagation: results are ids `(H, W)` uint8.
+    """Masks by label propagation: each result is a `MaskResult`.
 
     Attributes:
         encoder: the network under its protocol.
@@ -84,7 +98,7 @@ class MaskFollower(Follower):
     propagator: Propagator
 
     def results(self, each: Pass) -> Iterator[Found]:
-        """Yield ids and soft labels."""
+        """Yield masks and soft labels."""
         prompt = self.annotations.prompts[each.frame]
         coding = self._coding(prompt.shown)
         annotated = first_only(self.frames(each), torch.from_numpy(prompt.labels))
@@ -96,23 +110,28 @@ class MaskFollower(Follower):
                     cells = f"feature cells of {self.encoder.protocol.feature_stride} px"
                     text = f"object {', '.join(too_small)} is too small for {cells} and is not followed"
                     warnings.warn(text, stacklevel=2)
-            yield Found(tracked.frame, tracked.decoded, tracked.labels)
+            doubts = label_doubts(tracked.labels) if t else [0.0] * len(coding.objects)
+            told = MaskResult(tracked.decoded, dict(zip(prompt.shown, doubts, strict=True)))
+            yield Found(tracked.frame, told, tracked.labels)
 
-    def combined(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Tensor:
+    def combined(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> MaskResult:
         """Decode the blended labels; objects of a prompt of this frame have their given mask."""
         ids = torch.zeros(self.size, dtype=torch.uint8)
+        doubts: dict[Name, float] = {}
         prompt: Any = self.annotations.prompts.get(t)
         keeps_given = prompt is not None and self.encoder.protocol.first_frame != "decoded"
         if found:
             labels = blended_labels(self.annotations, t, found)
+            doubts = dict(zip(self.annotations.objects, label_doubts(labels), strict=True))
             if keeps_given:
                 is_named = [name in prompt.objects for name in self.annotations.objects]
                 labels[1:][is_named] = 0
             ids = self._coding(self.annotations.objects).decode(1, labels, None, frame)
-        if not keeps_given:
-            return ids
-        given = torch.from_numpy(prompt.labels)
-        return torch.where(given > 0, given, ids)
+        if keeps_given:
+            given = torch.from_numpy(prompt.labels)
+            ids = torch.where(given > 0, given, ids)
+            doubts |= dict.fromkeys(prompt.shown, 0.0)
+        return MaskResult(ids, doubts)
 
     def _coding(self, objects: tuple[Any, ...]) -> MaskCoding:
         """Return the coding of objects that start in the first frame of a pass."""

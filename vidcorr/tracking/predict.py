@@ -1,6 +1,7 @@
 """`predict_video`: follow prompts of a user through a video, and write the results."""
 
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,14 +28,16 @@ from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import FrameStream
 from .annotations import BETWEEN, Annotations, Prompts, by_frame
-from .follow import SHORT_SIDE, AnyProtocol, extractor_and_protocol, follow, name_of
+from .follow import SHORT_SIDE, AnyProtocol, extractor_and_protocol, follow_with_doubts, name_of
 from .frame_encoder import adapted
 from .labels import Propagator
 
 RECORD = "prediction.json"
 GIVEN = "prompts"
 """Folder of the masks that were given."""
-OUTPUTS = (RECORD, GIVEN, "masks", "boxes.csv", "points.csv", "overlay.mp4", *(each.files for each in WRITERS.values()))
+TABLES = {"mask": "frames.csv", "boxes": "boxes.csv", "points": "points.csv"}
+"""Kind of prompts → table of the results."""
+OUTPUTS = (RECORD, GIVEN, "masks", *TABLES.values(), "overlay.mp4", *(each.files for each in WRITERS.values()))
 """All files that `predict` may write into its folder."""
 SAME = ("video", "size", "part", "protocol", "stage", "stride", "weights")
 """Entries of the record that a prediction has in common with the one that it corrects."""
@@ -55,7 +58,8 @@ def predict_video(
     """Follow prompts of one or several frames through a video, forwards and backwards, and write the results.
 
     Files, named after the frames of the whole video: `masks/<frame>.png`, `boxes.csv` or `points.csv`; `overlay.mp4`;
-    the given masks in `prompts`; and last `prediction.json`, with the protocol, the prompts, the seconds and the
+    the given masks in `prompts`; `frames.csv`, for each frame and object of masks the share of the pixels and the
+    doubt, as `label_doubts` says; and last `prediction.json`, with the protocol, the prompts, the seconds and the
     command. In `boxes.csv` (0, 0) is the corner of the first pixel, in `points.csv` its centre, as in the prompts.
 
     A folder that holds a prediction of the same video by the same network and protocol is gone on with: its prompts
@@ -111,7 +115,8 @@ def predict_video(
         raise ValueError(f"{', '.join(formats)}: formats of masks; {annotations.first.kind} are written as CSV")
     total = sum(each.length(stream.num_frames) or 0 for each in annotations.passes)
     with progress_bar(stream.name, total, "frames") as progress:
-        found = follow(extractor, stream, known, rules, short_side, propagator, progress.update)
+        asked = (extractor, stream, known, rules, short_side, propagator)
+        found = follow_with_doubts(*asked, progress.update)
         with FolderLock(folder, "name another output folder"):
             _keep_masks(folder / GIVEN, known)
             write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
@@ -186,7 +191,9 @@ def _write_results(
     if is_mask:
         (folder / "masks").mkdir(exist_ok=True)
     heading = ["frame", prompt.thing, *prompt.columns.split(","), "score"]
-    if isinstance(rules, PointProtocol):
+    if is_mask:
+        heading = ["frame", "object", "share", "doubt"]
+    elif isinstance(rules, PointProtocol):
         heading.append("occluded")
     lines = [heading]
     draw = _drawer(annotations, rules)
@@ -196,12 +203,16 @@ def _write_results(
         for frame, results in found:
             if is_mask:
                 name = f"{stream.stem(count)}.png"
+                results, doubts = results
                 write_ids(folder / "masks" / name, results.numpy(), overlays.DAVIS_COLOURS)
                 for writer in writers:
                     writer.add(name, stream.start + count, results.numpy())
+                shares = results.flatten().bincount(minlength=256) / results.numel()
+                rows = [[float(shares[int(each)]), doubts.get(each, math.nan)] for each in annotations.objects]
             else:
-                for each, numbers in zip(annotations.objects, results.tolist(), strict=True):
-                    lines.append([f"{stream.start + count:05d}", str(each), *fixed(numbers, 4)])
+                rows = results.tolist()
+            for each, numbers in zip(annotations.objects, rows, strict=True):
+                lines.append([f"{stream.start + count:05d}", str(each), *fixed(numbers, 4)])
             if film is not None:
                 film.add(draw(frame, results))
             count += 1
@@ -209,8 +220,7 @@ def _write_results(
     finally:
         for writer in writers:
             writer.close()
-        if not is_mask:
-            write_atomically(folder / f"{prompt.kind}.csv", csv_text(lines))
+        write_atomically(folder / TABLES[prompt.kind], csv_text(lines))
         if film is not None:
             film.close()
     return count

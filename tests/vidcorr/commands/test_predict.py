@@ -17,6 +17,7 @@ from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.cli import main
 from vidcorr.commands.predict import of_run
 from vidcorr.lightning_modules import FrozenEncoder
+from vidcorr.tracking.follow import follow_with_doubts
 from vidcorr.videos.masks import davis_palette, write_ids
 
 
@@ -110,12 +111,12 @@ def test_a_checkpoint_is_a_network(folder, tmp_path):
 
 def test_a_stop_keeps_whole_frames(run, tmp_path, monkeypatch):
     def followed_and_stopped(*args, **options):
-        for t, item in enumerate(follow(*args, **options)):
+        for t, item in enumerate(follow_with_doubts(*args, **options)):
             if t == 2:
                 os.kill(os.getpid(), signal.SIGTERM)
             yield item
 
-    monkeypatch.setattr("vidcorr.tracking.predict.follow", followed_and_stopped)
+    monkeypatch.setattr("vidcorr.tracking.predict.follow_with_doubts", followed_and_stopped)
     refused(SystemExit, "^143$", run, "--points=40,30")
     assert len(rows_of(tmp_path / "out", "points.csv")) == 3
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["complete"] is False

@@ -12,9 +12,10 @@ from tests.helpers.sprite import FRAMES, bounds, tensors
 from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, follow
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.datasets.generated.scene import Scenes
+from vidcorr.functional import LabelPropagator
 from vidcorr.metrics import region_similarity
 from vidcorr.tracking.annotations import Annotations
-from vidcorr.tracking.follow import extractor_and_protocol
+from vidcorr.tracking.follow import extractor_and_protocol, follow_with_doubts
 from vidcorr.tracking.frame_encoder import FrameEncoder
 from vidcorr.tracking.labels import MaskCoding, first_only, follow_labels
 from vidcorr.videos.files import DataError
@@ -46,8 +47,8 @@ KINDS = {
     "points": lambda mask: PointPrompt.of({"left": centre_of(two(mask) == 1), "right": centre_of(two(mask) == 2)}),
 }
 RULES = [
-    *(("mask", name, "1") for name in ("vidcorr", "vfs", "crw", "liir")),
-    *(("mask", name, "0") for name in ("vidcorr", "vfs", "crw")),
+    *(("mask", name, "1") for name in ("vidcorr", "vfs", "crw", "dino", "liir")),
+    *(("mask", name, "0") for name in ("vidcorr", "vfs", "crw", "dino")),
     *(("points", name, "1") for name in ("vidcorr", "vfs", "fomo-points", "vidcorr-points", "gmrw-chained")),
     ("boxes", "vfs", "1"),
 ]
@@ -111,12 +112,17 @@ def test_between_two_prompts_soft_labels_are_blended_by_distance(scene_of, colou
     from_first = labels(video[1:K], prompts[1])
     from_later = labels(video[1 : K + 1].flip(0), prompts[K])[::-1]
     found = results(colour, video, prompts)
+    masks = [result for _, result in follow_with_doubts(colour, video, prompts, None, 480, LabelPropagator)]
     for t in range(2, K):
         share = (t - 1) / (K - 1)
         blended = (1 - share) * from_first[t - 1] + share * from_later[t - 1]
         assert torch.equal(found[t], coding.decode(1, blended, None, video[t]))
+        undecided = {name: sum(p * (1 - p) for p in blended[name].ravel().tolist()) for name in (1, 2)}
+        doubts = {name: undecided[name] / float(blended[name].sum()) for name in (1, 2)}
+        assert masks[t].doubts == pytest.approx(doubts, rel=1e-4)
     for t, prompt in prompts.items():
         assert torch.equal(found[t], torch.from_numpy(prompt.labels))
+        assert masks[t].doubts == {1: 0, 2: 0}
     assert same(found[K:], results(colour, video[K:], prompts[K]))
     assert same(found[:2], results(colour, video, {1: prompts[1]})[:2])
 

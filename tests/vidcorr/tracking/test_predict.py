@@ -27,6 +27,12 @@ def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
     mask.save(tmp_path / "mask.png")
     content = predict_video(colour, folder / "frames", MaskPrompt.of(tmp_path / "mask.png"), tmp_path / "out")
     files = sorted((tmp_path / "out" / "masks").iterdir())
+    rows = rows_of(tmp_path / "out", "frames.csv")
+    assert [(row["frame"], row["object"]) for row in rows] == [(f"{t:05d}", "17") for t in range(FRAMES)]
+    shares = [(np.array(Image.open(path)) > 0).mean() for path in files]
+    np.testing.assert_allclose([float(row["share"]) for row in rows], shares, atol=1e-4)
+    assert rows[0]["doubt"] == "0.0000"
+    assert all(0 < float(row["doubt"]) < 1 for row in rows[1:])
     assert [path.stem for path in files] == [f"{t:03d}" for t in range(FRAMES)]
     image = Image.open(files[-1])
     assert (image.mode, image.size, image.getpalette()) == ("P", (130, 96), davis_palette().ravel().tolist())

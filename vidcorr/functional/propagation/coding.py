@@ -234,6 +234,20 @@ def decode_masks(
     return ids[:height, :width]
 
 
+def label_doubts(labels: Tensor) -> list[float]:
+    """Return the doubt of each object: the share of its soft label p that is undecided, Σ p (1 − p) / Σ p over cells.
+
+    Args:
+        labels: (1 + objects, h, w) in [0, 1], background first.
+
+    Returns:
+        A number in [0, 1] for each object, NaN for one without any cell.
+    """
+    objects = labels[1:].flatten(1)
+    doubts: list[float] = ((objects * (1 - objects)).sum(1) / objects.sum(1)).tolist()
+    return doubts
+
+
 def _guide(frame: Tensor | None, protocol: PropagationProtocol, size: Size, device: torch.device) -> GuidedFilter:
     """Return the filter by a frame, whose last row and column are repeated up to the size that labels cover."""
     if frame is None:
