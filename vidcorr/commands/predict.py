@@ -24,7 +24,7 @@ PROTOCOL = "as `vidcorr protocols` lists them, or with changed fields, vidcorr+t
 PROTOCOL += "(default: vidcorr; for boxes vfs)"
 FORMATS = ("png", "coco", "labelme", "yolo")
 FLAGS = (
-    Flag("video", "video file, or folder of frames", type=Path, metavar="VIDEO"),
+    Flag("video", "video file, folder of frames, camera (/dev/video0) or address (rtsp://…)", metavar="VIDEO"),
     OneOf(
         several("--mask", "FILE[@FRAME]", MASKS),
         several("--box", "X,Y,W,H", BOXES),
@@ -58,9 +58,9 @@ def run(flags: Namespace) -> None:
     from ..tracking.predict import OUTPUTS, predict_video
     from ..videos.annotation_files import read_masks, with_left
     from ..videos.prompts import BoxPrompt, PointPrompt
-    from ..videos.stream import FrameStream
+    from ..videos.stream import open_stream
 
-    video = FrameStream(flags.video, flags.start, flags.end)
+    video = open_stream(flags.video, flags.start, flags.end)
     prompts: Sequence[Prompt]
     if flags.mask:
         prompts = with_left(read_masks(flags.mask, video.stems), flags.left, video.start)

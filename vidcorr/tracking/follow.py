@@ -14,7 +14,7 @@ from ..functional.propagation.resizing import Size
 from ..protocols import JointProtocol, LabelProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
 from ..protocols.network_input import NetworkInput
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
-from ..videos.stream import FrameStream, GivenFrames
+from ..videos.stream import AnyStream, GivenFrames, open_stream
 from .annotations import Annotations, Prompts
 from .followers import BoxFollower, Follower, MaskFollower, MaskResult, PointFollower, QueryFollower
 from .frame_encoder import FrameEncoder
@@ -32,7 +32,7 @@ POINTS = "-points"
 
 def follow(
     network: Any,
-    video: str | Path | FrameStream | Iterable[Tensor],
+    video: str | Path | AnyStream | Iterable[Tensor],
     prompts: Prompts,
     protocol: str | AnyProtocol | None = None,
     short_side: int = SHORT_SIDE,
@@ -51,9 +51,9 @@ def follow(
 
     Args:
         network: a network, as `load` takes it, or its extractor.
-        video: a file, a folder of frames, a `FrameStream` of a part; or frames, uint8 RGB `(3, H, W)`, of equal size.
-            With prompts of later frames they are a tensor or a list; else an iterator will do, such as a camera, of
-            which no frame is read ahead.
+        video: a file, a folder of frames, a camera or an address, or a `FrameStream` of a part; or frames, uint8 RGB
+            `(3, H, W)`, of equal size. With prompts of later frames they are a tensor or a list; else an iterator will
+            do, of which no frame is read ahead.
         prompts: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)` of the first frame, or index of a frame →
             prompt, counted in the whole video.
         protocol: a protocol, or its name, with changed fields as `vidcorr+radius=0.3`. None is `vidcorr`, label
@@ -89,7 +89,7 @@ def follow(
 
 def follow_with_doubts(
     network: Any,
-    video: str | Path | FrameStream | Iterable[Tensor],
+    video: str | Path | AnyStream | Iterable[Tensor],
     prompts: Prompts,
     protocol: str | AnyProtocol | None,
     short_side: int,
@@ -102,8 +102,8 @@ def follow_with_doubts(
         on_frame: called for each frame that a pass has followed; `Annotations.passes` has their lengths.
     """
     if isinstance(video, str | Path):
-        video = FrameStream(video)
-    source = video if isinstance(video, FrameStream) else GivenFrames(video)
+        video = open_stream(video)
+    source = video if isinstance(video, AnyStream) else GivenFrames(video)
     size = source.size
     annotations = Annotations.of(prompts, source.start).within(size)
     if max(annotations.prompts):

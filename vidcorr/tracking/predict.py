@@ -26,7 +26,7 @@ from ..videos.files import WRONG_JSON, DataError, errors_at, read_text, write_at
 from ..videos.masks import davis_palette, write_ids
 from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
-from ..videos.stream import FrameStream
+from ..videos.stream import AnyStream, open_stream
 from .annotations import BETWEEN, Annotations, Prompts, by_frame
 from .follow import SHORT_SIDE, AnyProtocol, extractor_and_protocol, follow_with_doubts, name_of
 from .frame_encoder import adapted
@@ -45,7 +45,7 @@ SAME = ("video", "size", "part", "protocol", "stage", "stride", "weights")
 
 def predict_video(
     network: Any,
-    video: str | Path | FrameStream,
+    video: str | Path | AnyStream,
     prompts: Prompts,
     output_dir: str | Path,
     protocol: str | None = None,
@@ -67,7 +67,8 @@ def predict_video(
 
     Args:
         network: a network, as `load` takes it, or its extractor.
-        video: a file, a folder of frames, or a `FrameStream` of a part of a video.
+        video: a file, a folder of frames, a camera or an address, which is read until it ends or a signal asks to stop;
+            or a `FrameStream` of a part of a video.
         prompts: as `follow` takes them.
         output_dir: folder of the files.
         protocol: a name: of a propagation protocol, for points also of a point protocol, with changed fields as
@@ -91,7 +92,7 @@ def predict_video(
     """
     began = time.perf_counter()
     folder = Path(output_dir)
-    stream = video if isinstance(video, FrameStream) else FrameStream(video)
+    stream = video if isinstance(video, AnyStream) else open_stream(video)
     given = by_frame(prompts, stream.start)
     if not given:
         raise DataError("no prompt was given")
@@ -179,7 +180,7 @@ def _keep_masks(folder: Path, prompts: Mapping[int, Prompt]) -> None:
 def _write_results(
     found: Iterator[tuple[Tensor, Any]],
     folder: Path,
-    stream: FrameStream,
+    stream: AnyStream,
     annotations: Annotations,
     rules: AnyProtocol,
     overlay: bool,

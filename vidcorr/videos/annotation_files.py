@@ -226,27 +226,18 @@ def runs_of_text(text: str) -> list[int]:
     return runs
 
 
-def text_of_runs(pixels: Bitmap) -> str:
-    """Return pixels `(H, W)` as COCO's text of runs: of zeros, ones, zeros, … down the columns.
+def runs_of(pixels: Bitmap) -> list[int]:
+    """Return the lengths of the runs of zeros, ones, zeros, … of pixels `(H, W)` down the columns.
 
     Example:
         >>> mask = np.eye(3, dtype=np.uint8)
-        >>> text_of_runs(mask), bool((from_runs(text_of_runs(mask), (3, 3)) == mask).all())
-        ('013000', True)
+        >>> runs_of(mask), bool((from_runs(runs_of(mask), (3, 3)) == mask).all())
+        ([0, 1, 3, 1, 3, 1], True)
     """
     flat = pixels.T.ravel() > 0
     edges = np.flatnonzero(np.diff(flat, prepend=False))
-    runs = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
-    letters: list[str] = []
-    for place, run in enumerate(runs):
-        value = run - runs[place - 2] if place > 2 else run
-        has_more = True
-        while has_more:
-            group = value & 31
-            value >>= 5
-            has_more = value != (-1 if group & 16 else 0)
-            letters.append(chr(48 + group + 32 * has_more))
-    return "".join(letters)
+    runs: list[int] = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
+    return runs
 
 
 class MaskWriter:
@@ -288,6 +279,8 @@ class CocoWriter(MaskWriter):
 
     def add(self, image: str, frame: int, ids: Bitmap) -> None:
         """Note the objects of a frame."""
+        import cv2
+
         height, width = ids.shape
         number = len(self._images) + 1
         self._images.append({"id": number, "file_name": image, "height": height, "width": width})
@@ -301,8 +294,8 @@ class CocoWriter(MaskWriter):
                     "track_id": name,
                     "iscrowd": 0,
                     "area": int(pixels.sum()),
-                    "bbox": bounds(pixels),
-                    "segmentation": {"size": [height, width], "counts": text_of_runs(pixels)},
+                    "bbox": list(cv2.boundingRect(pixels)),
+                    "segmentation": {"size": [height, width], "counts": runs_of(pixels)},
                 }
             )
 
@@ -359,11 +352,3 @@ def outlines(pixels: Bitmap) -> list[NDArray[np.float64]]:
 
     found, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     return [contour[:, 0].astype(np.float64) + 0.5 for contour in found if len(contour) > 2]
-
-
-def bounds(pixels: Bitmap) -> list[int]:
-    """Return left, top, width and height of an object."""
-    rows = np.flatnonzero(pixels.any(1))
-    columns = np.flatnonzero(pixels.any(0))
-    left, top = int(columns[0]), int(rows[0])
-    return [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top]

@@ -86,6 +86,27 @@ def _open(path: Path, timeout: float, options: dict[str, str]) -> InputContainer
         raise DecodingError(path, reason) from error
 
 
+def open_address(address: str, timeout: float) -> InputContainer:
+    """Open a camera (`/dev/video0`, by Video4Linux) or an address that FFmpeg reads.
+
+    Args:
+        address: what the user has named.
+        timeout: seconds allowed for opening, and for each read.
+
+    Raises:
+        DecodingError: if it cannot be opened, or has no video stream.
+    """
+    import av
+
+    try:
+        container = av.open(address, "r", "v4l2" if address.startswith("/dev/") else None, timeout=timeout)
+    except (av.FFmpegError, OSError) as error:
+        raise DecodingError(address, f"cannot be opened ({error.strerror})") from error
+    if not films(container):
+        raise DecodingError(address, "has no video stream")
+    return container
+
+
 def _header_tells_all(container: InputContainer) -> bool:
     """Return True if a look at the first frames tells nothing more: number of frames, rate, and order of decoding.
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .container import VIDEO_SUFFIXES
+from .container import VIDEO_SUFFIXES, film_stream, open_address
 from .files import DataError
 from .images import read_ahead, require_size
 from .source import FRAME_RATE, open_video
@@ -19,6 +19,10 @@ HELD = 256 * 2**20
 """Bytes of the frames that are decoded together to read a video backwards, since decoding goes forwards."""
 SEARCH = 600.0
 """Seconds for a late frame of a long film without an index."""
+
+
+TIMEOUT = 30.0
+"""Seconds within which a camera or an address gives its next frame."""
 
 
 class FrameStream:
@@ -172,6 +176,50 @@ class GivenFrames:
             raise ValueError(f"an iterator is read once: for a prompt of frame {t} give a file, a folder or a list")
         if t >= len(self._listed):
             raise DataError(f"the video has no frame {t}; the last frame is {len(self._listed) - 1}")
+
+
+class LiveStream(GivenFrames):
+    """A camera or an address, which is read once, as its frames come: `rtsp://…`, `http://…`, `/dev/video0`.
+
+    Args:
+        address: of the camera, or the address.
+        start: number of frames that are passed over.
+        end: index of the frame after the last; None: as long as frames come.
+
+    Attributes:
+        size: (height, width) of the frames, pixels.
+        frame_rate: frames per second, as the source says it.
+
+    Raises:
+        DataError: if the address cannot be opened, or gives no film.
+    """
+
+    stems = None
+    num_frames = None
+
+    def __init__(self, address: str, start: int = 0, end: int | None = None) -> None:
+        self.path = self.name = address
+        self.start = start
+        self.end = end
+        container = open_address(address, TIMEOUT)
+        film = film_stream(container)
+        self.frame_rate = float(film.average_rate or FRAME_RATE)
+        images = (frame.to_ndarray(format="rgb24") for frame in container.decode(film))
+        super().__init__(torch.from_numpy(image).permute(2, 0, 1) for image in islice(images, start, end))
+
+    def stem(self, t: int) -> str:
+        """Return the stem of output files for frame t."""
+        return f"{self.start + t:05d}"
+
+
+AnyStream = FrameStream | LiveStream
+
+
+def open_stream(video: str | PathLike[str], start: int = 0, end: int | None = None) -> AnyStream:
+    """Return the frames of a file, a folder, a camera or an address; arguments and errors as of the two classes."""
+    source = str(video)
+    is_address = "://" in source or source.startswith("/dev/video")
+    return LiveStream(source, start, end) if is_address else FrameStream(video, start, end)
 
 
 def _given(frame: Any) -> Tensor:

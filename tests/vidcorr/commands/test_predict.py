@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -97,6 +99,32 @@ def test_the_folder_of_a_run_is_its_best_checkpoint(tmp_path):
     assert of_run(str(tmp_path)) == str(tmp_path / "checkpoints" / "last.ckpt")
     (tmp_path / "checkpoints" / "best-epoch=001-step=000004.ckpt").touch()
     assert of_run(f"{tmp_path}@res4/8") == f"{tmp_path}/checkpoints/best-epoch=001-step=000004.ckpt@res4/8"
+
+
+def test_an_address_is_followed_as_its_file_is(folder, run, tmp_path, monkeypatch):
+    """A camera is opened in the same way, by FFmpeg's Video4Linux."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def __init__(self, *asked):
+            super().__init__(*asked, directory=folder)
+
+        def log_message(self, *_):
+            pass
+
+    expected = rows_of(run("--points=40,30", "--start=2", "--end=6"), "points.csv")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/clip.mp4"
+        words = ["--model=raw_colour@colour/4", f"--output={tmp_path / 'live'}"]
+        main(["predict", address, *words, "--points=40,30", "--start=2", "--end=6"])
+        assert rows_of(tmp_path / "live", "points.csv") == expected
+        assert json.loads((tmp_path / "live" / "prediction.json").read_text())["video"] == address
+        write_ids(tmp_path / "m.png", np.ones((96, 130), np.uint8), davis_palette())
+        later = f"--mask={tmp_path / 'm.png'}@4"
+        assert "an iterator is read once" in refusal("predict", address, later, f"--output={tmp_path / 'later'}")
+        assert "cannot be opened" in refusal("predict", f"{address}4", "--points=40,30")
+        server.shutdown()
+    assert "cannot be opened" in refusal("predict", "/dev/video63", "--points=40,30")
 
 
 def test_a_checkpoint_is_a_network(folder, tmp_path):
