@@ -28,6 +28,9 @@ def run(flags: Namespace) -> None:
     usable, unusable = check_data(flags.sources, flags.output, flags.workers, flags.min_frames)
     for path, reason in unusable.items():
         print(printable(f"{path}: {reason}"))
+    for path, video in usable.items():
+        for note in video.notes:
+            print(printable(f"{path}: {note}"))
     sizes = Counter(f"{video.width} × {video.height}" for video in usable.values())
     commonest, _ = sizes.most_common(1)[0]
     frames = sum(video.number for video in usable.values())

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
+from ..errors import printable
 from ..experiments.flags import ALLOW, NETWORK, NETWORK_FLAGS, Flag, named_network, positive
 
 OUTPUT = "file to write, .mp4, or .png, .pdf or .svg of five frames; or folder of pictures "
@@ -29,6 +30,8 @@ def run(flags: Namespace) -> None:
     from ..videos.stream import FrameStream
 
     stream = FrameStream(flags.video, flags.start, flags.end)
+    for note in stream.notes():
+        print(printable(note))
     encoder = load(named_network(flags.network, flags))
     pictures = feature_pictures(encoder, stream, flags.protocol, flags.point, flags.short_side)
     write_features(flags.output, pictures, stream)

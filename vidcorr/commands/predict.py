@@ -86,6 +86,8 @@ def run(flags: Namespace) -> None:
             formats=[name for name in flags.formats if name != "png"],
             metadata={"model": flags.model, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights},
         )
+    for note in content["notes"]:
+        print(printable(note))
     for told in content["prompts"]:
         if "colours" in told:
             print(f"{told['source']}: {told['colours']}")

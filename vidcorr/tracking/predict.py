@@ -104,6 +104,7 @@ def predict_video(
     content["input"] = adapted(extractor, rules).input.model_dump(mode="json")
     content["protocol"] = {"digest": rules.digest(), **rules.fields(), "name": name_of(rules)}
     content |= {"size": list(stream.size), "short_side": short_side, "frame_rate": stream.frame_rate}
+    content["notes"] = stream.notes()
     content |= {"part": {"start": stream.start, "end": stream.end}, "complete": False}
     content |= Provenance.now().model_dump(mode="json")
     earlier = earlier_record(folder, content)

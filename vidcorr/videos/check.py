@@ -16,11 +16,12 @@ SECONDS = 125.0
 
 
 class Frames(NamedTuple):
-    """Frames of a video: their number, and their size in pixels."""
+    """Frames of a video: their number, their size in pixels, and what they are not."""
 
     number: int
     width: int
     height: int
+    notes: tuple[str, ...] = ()
 
 
 def check_data(
@@ -83,7 +84,9 @@ def _frames(path: str) -> Frames:
         first, *_ = video.read([round(part * last / 4) for part in range(5)])  # evenly spaced, with both ends
         video.require_one_size()
         height, width, _ = first.shape
-        return Frames(video.num_frames, width, height)  # the number is exact, as the end has been read
+        return Frames(
+            video.num_frames, width, height, tuple(video.notes())
+        )  # the number is exact, as the end has been read
 
 
 def content_digest(videos: Mapping[str, Frames]) -> str:
@@ -91,6 +94,6 @@ def content_digest(videos: Mapping[str, Frames]) -> str:
 
     It does not change when videos are moved, reordered or encoded again.
     """
-    lines = [f"{Path(path).stem} {' '.join(map(str, frames))}" for path, frames in videos.items()]
+    lines = [f"{Path(path).stem} {video.number} {video.width} {video.height}" for path, video in videos.items()]
     text = "\n".join(sorted(lines))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -142,6 +142,25 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             for frame in container.decode(stream):
                 self._require_first_size(frame, self._table.index(frame.pts))
 
+    def notes(self) -> list[str]:
+        """Return what its frames are not: of square pixels, evenly spaced in time, or all of the film's own."""
+        notes = []
+        aspect = self._stream.sample_aspect_ratio or 1
+        if aspect != 1:
+            notes.append(f"its pixels are not square ({aspect}): boxes, points and masks are in pixels as stored")
+        times: Sequence[int] = () if self._table is None else self._table.times
+        if not times and self._container.format.name.startswith("mov"):  # its index has all frames
+            times = sorted(entry.timestamp for entry in self._stream.index_entries)
+        steps = np.diff(times)[:-1]  # the last frame may stand longer
+        if len(steps) and steps.max() > 1.5 * steps.min():
+            notes.append(f"its frames are not evenly spaced; overlays show {self.frame_rate:.4g} a second")
+        with self._in_time(), open_container(self.path, self._timeout) as container:
+            decoded = container.decode(film_stream(container))
+            made_up = next((index for index, frame in enumerate(decoded) if frame.key_frame), None)
+        if made_up:
+            notes.append(f"it begins without a key frame: the decoder made up its first {made_up} frames")
+        return notes
+
     def to_rgb(self, frame: "av.VideoFrame") -> np.ndarray:
         """Convert a decoded frame to (H, W, 3) uint8 RGB, turned by its display matrix."""
         return upright(self._reformat(frame, format="rgb24").to_ndarray(), frame)

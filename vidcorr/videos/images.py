@@ -56,6 +56,14 @@ def read_image(
     return cast("NDArray[np.uint8]", image)
 
 
+def largest_of_16_bits(path: str | os.PathLike[str]) -> int | None:
+    """Return the largest value of an image of 16 bits a channel, of which `read_image` keeps the upper 8; else None."""
+    import cv2
+
+    image = cv2.imdecode(np.frombuffer(read_bytes(path), np.uint8), cv2.IMREAD_UNCHANGED)
+    return int(image.max()) if image is not None and image.dtype == np.uint16 else None
+
+
 def read_whole(path: str | os.PathLike[str], content: bytes | None = None) -> bytes:
     """Read the bytes of a JPEG or PNG, and check the checksums of a PNG, which the decoders ignore.
 

@@ -26,7 +26,7 @@ from .folders import (
     refuse_other_pictures,
     require_order,
 )
-from .images import image_size, read_image, require_size
+from .images import image_size, largest_of_16_bits, read_image, require_size
 
 _VIDEOS = " ".join(sorted(VIDEO_SUFFIXES))
 FRAME_RATE = 24.0
@@ -102,6 +102,13 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         for i in sorted(set(indices)):
             frames[i] = read_image(self._file(i), size=first_size)
         return [frames[i] for i in indices]
+
+    def notes(self) -> list[str]:
+        """Return what the frames are not: of as many levels as their files have; one is decoded."""
+        largest = largest_of_16_bits(self._file(0))
+        if largest is None or largest >= 2**15:
+            return []
+        return [f"16-bit images up to {largest} alone are read as {largest // 256 + 1} of 256 levels: scale them"]
 
     def require_one_size(self) -> None:
         """Compare the sizes in the headers of all images.

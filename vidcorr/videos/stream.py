@@ -56,8 +56,15 @@ class FrameStream:
             self.frame_rate = video.frame_rate or FRAME_RATE
             self._stems = video.stems
             self.num_frames = len(range(video.num_frames)[start:end])
-            if start < 0 or self.num_frames < 1:
+            if min(start, end or 0) < 0:
+                raise DataError(f"{self.path}: start and end are counted from 0, got {start} and {end}")
+            if self.num_frames < 1:
                 raise DataError(f"{self.path}: has {video.num_frames} frames, none of {start} to {end or 'the end'}")
+
+    def notes(self) -> list[str]:
+        """Return sentences about the video that its user should know."""
+        with open_video(self.path, table=False) as video:
+            return [f"{self.path}: {note}" for note in video.notes()]
 
     @property
     def name(self) -> str:

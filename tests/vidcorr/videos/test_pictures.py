@@ -5,11 +5,13 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.helpers.numbered_videos import numbered_frame
 from vidcorr.videos.container import open_container, scan_packets
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.pictures import _is_idr, _mpeg2, _mpeg4, _vp8, declares_delay, has_picture_headers, shown_order
+from vidcorr.videos.stream import FrameStream
 
 COUNT = 60
 VOP = b"\0\0\1\xb6"
@@ -191,3 +193,34 @@ def test_b_pictures_are_shown_before_the_reference_that_precedes_them():
     assert shown_order([(1, "I"), (4, "P"), (2, "B"), (3, "B"), (7, "I"), (5, "B")]) == [1, 2, 3, 4, 5, 7]
     assert shown_order([(1, "I"), (2, "P"), (3, "B")]) == [1, 3, 2]  # these times are not of this order
     assert shown_order([]) == []
+
+
+UNEVEN = [*range(10), *range(10, 40, 6)]
+NOTED = {
+    "plain.mp4": None,
+    "plain.avi": None,
+    "phone.mp4": "not evenly spaced",
+    "television.mp4": "not square",
+    "cut.avi": "its first 11 frames",
+}
+"""A film → what is said of it."""
+
+
+@pytest.mark.parametrize("name", NOTED)
+def test_what_a_film_is_not_is_said_in_a_line(name, tmp_path):
+    options = {"aspect": "16:11"} if name == "television.mp4" else {"g": "12"}
+    times = UNEVEN if name == "phone.mp4" else range(30)
+    path = write(tmp_path / name, "libx264" if name.endswith("mp4") else "mpeg4", options, times=times)
+    if name == "cut.avi":
+        path = changed(path, tmp_path / "v.avi", lambda number, data: data if number else None)
+    notes = FrameStream(path).notes()
+    assert len(notes) == (NOTED[name] is not None)
+    assert all(NOTED[name] in note for note in notes)
+
+
+@pytest.mark.parametrize(("largest", "noted"), [(4080, "16 of 256 levels"), (65280, None), (None, None)])
+def test_images_of_12_bits_in_16_are_said_to_lose_levels(largest, noted, tmp_path):
+    image = np.linspace(0, largest or 255, 48 * 64).reshape(48, 64).astype(np.uint16 if largest else np.uint8)
+    for name in ("0.png", "1.png"):
+        Image.fromarray(image).save(tmp_path / name)
+    assert [noted in note for note in FrameStream(tmp_path).notes()] == [True] * bool(noted)
