@@ -4,6 +4,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence, Sized
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -145,11 +146,19 @@ class SampledDataModule(pl.LightningDataModule):
                 f"see {checks}, and train on the clean.txt that it writes"
             )
 
-    def hashed_rank(self, path: Path) -> bytes:
+    def hashed_rank(self, path: str | os.PathLike[str]) -> bytes:
         """Return the key by which held-out videos are chosen; it depends on the seed and the path from the source."""
+        place = os.fspath(path)
+        fitting = (root for root in self._roots if place.startswith(root) and (root or not os.path.isabs(place)))
+        root = next(fitting, self._roots[0])
+        is_plain = root and place.startswith(root) and "/.." not in place
+        return hashed_rank(self.seed, place[len(root) :] if is_plain else os.path.relpath(place, root or "."))
+
+    @cached_property
+    def _roots(self) -> list[str]:
+        """Folders of the sources with a separator at the end; "" for the working directory."""
         roots = [source.parent if source.is_file() else source for source in self.sources]
-        root = next((root for root in roots if path.is_relative_to(root)), roots[0])
-        return hashed_rank(self.seed, os.path.relpath(path, root))
+        return [os.path.join(root, "") if root.parts else "" for root in roots]
 
     @property
     def named(self) -> str:

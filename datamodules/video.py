@@ -14,7 +14,7 @@ from torch import Tensor
 from vidcorr.datasets.youtube_vos import held_out_among
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.videos.files import DataError, require_at_least
-from vidcorr.videos.source import Listing, SourceEntry, list_videos, open_video
+from vidcorr.videos.source import Listing, SourceEntry, is_video, list_videos, open_video
 
 from .base import SampledDataModule, Sources
 from .loading.clips import ClipDataset
@@ -123,7 +123,7 @@ class VideoDataModule(SampledDataModule):
     def list_source(self) -> tuple[SourceEntry, ...]:
         """List the videos of all sources, and say how many are folders of images."""
         videos = self.listed(list_videos)
-        folders = sum(entry.path.is_dir() for entry in videos)
+        folders = sum(not is_video(entry.file) for entry in videos)
         if folders:
             rank_zero_info(
                 f"{self.named}: {folders} folders of images are read as a video each; for separate images take "
@@ -201,7 +201,7 @@ class VideoDataModule(SampledDataModule):
         if not self.validation_fraction:
             return list(range(len(self.videos))), []
         count = max(1, round(self.validation_fraction * len(self.videos)))
-        ranked = sorted(range(len(self.videos)), key=lambda index: self.hashed_rank(self.videos[index].path))
+        ranked = sorted(range(len(self.videos)), key=lambda index: self.hashed_rank(self.videos[index].file))
         return sorted(ranked[count:]), sorted(ranked[:count])
 
     def _count_frames(self, videos: Sequence[int]) -> list[int]:
@@ -222,7 +222,7 @@ class VideoDataModule(SampledDataModule):
 
 def _without_holdout(source: Path, videos: tuple[SourceEntry, ...]) -> list[SourceEntry]:
     """Leave out the videos of YouTube-VOS's hold-out split from a folder; refuse a list that names them."""
-    left_out = held_out_among(entry.path for entry in videos)
+    left_out = held_out_among(entry.file for entry in videos)
     if left_out and source.is_file():
         raise DataError(
             f"{source}: {len(left_out)} of {len(videos)} videos belong to YouTube-VOS's hold-out split, such as "
@@ -230,4 +230,4 @@ def _without_holdout(source: Path, videos: tuple[SourceEntry, ...]) -> list[Sour
         )
     if left_out:
         rank_zero_info(f"{source}: {len(left_out)} videos of YouTube-VOS's hold-out split are left out")
-    return [entry for entry in videos if entry.path not in left_out]
+    return [entry for entry in videos if entry.file not in left_out]

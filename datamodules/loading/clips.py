@@ -140,7 +140,7 @@ class ClipDataset(ReplacingDataset):
         weights: Sequence[int] | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__([entries[index].path for index in indices], length, seed, weights=weights)
+        super().__init__([entries[index].file for index in indices], length, seed, weights=weights)
         self.indices = np.array(indices, dtype=np.int64)
         self._sampling = sampling
         self._transform = transform

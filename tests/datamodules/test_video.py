@@ -1,5 +1,7 @@
 """VideoDataModule: the batch, its draws, broken videos, validation, and exact resume under Lightning."""
 
+import os
+
 import pytest
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
@@ -12,6 +14,7 @@ from vidcorr.datamodules import VideoDataModule
 from vidcorr.datamodules.loading.sampling import Continuous, PairCrops, RandomCrops
 from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.videos.files import DataError
+from vidcorr.videos.source import hashed_rank, list_videos
 
 VIDEOS = 13
 
@@ -142,3 +145,19 @@ def test_several_sources_are_all_trained_on(videos, tmp_path, caplog):
     assert f"see {checks}, and train on the clean.txt" in str(told[-1].message)
     message = f"{some}, {videos}/3.mp4: 3 samples do not fill a batch of 4"
     refused(DataError, message, make([some, videos / "3.mp4"]).train_dataloader)
+
+
+@pytest.mark.parametrize("source", ["list.txt", "{}/list.txt", "../lists/list.txt", "{}/videos", "."])
+def test_held_out_videos_are_chosen_by_their_path_from_the_source(source, tmp_path, monkeypatch):
+    """However a line writes the path: the draw of an earlier training is that of a later one."""
+    for name in ("a.mp4", "sub/b.mp4", "c 1.mp4"):
+        (tmp_path / "lists/videos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "lists/videos" / name).touch()
+    lines = ["videos/a.mp4", "./videos/sub/b.mp4", "videos/sub/../a.mp4", "../lists/videos//c 1.mp4"]
+    (tmp_path / "lists/list.txt").write_text("\n".join([*lines, str(tmp_path / "lists/videos/a.mp4")]))
+    monkeypatch.chdir(tmp_path / "lists")
+    data = VideoDataModule(source.format(tmp_path / "lists"), frames=2, size=8, batch_size=1, seed=3)
+    root = data.source.parent if data.source.is_file() else data.source
+    for entry in list_videos(data.source).entries:
+        assert data.hashed_rank(entry.file) == hashed_rank(3, os.path.relpath(entry.path, root))
+        assert str(entry.path) == entry.file

@@ -1,5 +1,6 @@
 """YouTube-VOS as distributed: objects enter at any frame, some frames are annotated."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -160,7 +161,7 @@ def _categories(objects: Objects) -> set[str]:
     return {category for category, _ in objects.values()}
 
 
-def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
+def held_out_among(folders: Iterable[str]) -> frozenset[str]:
     """Return the frame folders that belong to the default hold-out split of a YouTube-VOS.
 
     A folder belongs to YouTube-VOS if it is `<root>/train/JPEGImages/<video>` or
@@ -170,18 +171,19 @@ def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
     Raises:
         DataError: if a meta.json cannot be read.
     """
-    videos_of: dict[Path, list[Path]] = defaultdict(list)
+    videos_of: dict[str, list[str]] = defaultdict(list)
     for folder in folders:
-        videos_of[folder.parent].append(folder)
-    held_out: set[Path] = set()
-    for images, videos in videos_of.items():
+        videos_of[os.path.dirname(folder)].append(folder)
+    held_out: set[str] = set()
+    for parent, videos in videos_of.items():
+        images = Path(parent)
         split = images.absolute().parent
         if images.name != "JPEGImages" or split.name not in ("train", "train_all_frames"):
             continue
         root = split.parent.parent if split.parent.name == "all_frames" else split.parent
         if (root / "train" / "meta.json").is_file():
             chosen, _ = hold_out(read_meta(root / "train" / "meta.json"), HOLDOUT, UNSEEN_CATEGORIES)
-            held_out.update(video for video in videos if video.stem in chosen)
+            held_out.update(video for video in videos if Path(video).stem in chosen)
     return frozenset(held_out)
 
 

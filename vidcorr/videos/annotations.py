@@ -1,5 +1,6 @@
 """Folders of annotations beside the folders of frames: masks are no videos, and are not trained on."""
 
+import random
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -19,6 +20,9 @@ FLAT = 0.95
 SAMPLED = 8
 """Number of folders below one that is called Annotations whose pictures are read."""
 
+SIBLINGS = 64
+"""Number of folders below one whose pictures are read before the others': 240,000 would take minutes."""
+
 
 def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> set[Path]:
     """Return the folders of annotations among folders of pictures, by three signs.
@@ -27,6 +31,8 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
     - PNGs of a few values and one channel beside frames: the other folder differs in one part of its path
       (SEGM/480p/dog and RGB/480p/dog), and has a frame of the same stem and size for each of them;
     - indexed PNGs in DAVIS's palette, wherever they are.
+
+    Of many folders below one, `SIBLINGS` drawn ones are looked at, and the others if one of these is of masks.
 
     Frames of few colours alone, such as pixel art, grey films and recordings of screens, are videos.
 
@@ -47,12 +53,20 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
         if False not in flat and True in flat:
             found.update(folders)
     by_name: dict[str, list[Path]] = defaultdict(list)
-    for folder in pictures.keys() - found:
-        by_name[folder.name].append(folder)
-    for folders in by_name.values():
-        for folder in folders:
-            if _is_of_masks(folder, pictures, folders):
-                found.add(folder)
+    siblings: dict[Path, list[Path]] = defaultdict(list)
+    for folder in pictures:
+        if folder not in found:
+            by_name[folder.name].append(folder)
+            siblings[folder.parent].append(folder)
+
+    def is_of_masks(folder: Path) -> bool:
+        """Return whether a folder is one of masks, beside all folders of its name."""
+        return _is_of_masks(folder, pictures, by_name[folder.name])
+
+    for folders in siblings.values():
+        drawn = random.Random(0).sample(folders, min(SIBLINGS, len(folders)))
+        if any(map(is_of_masks, drawn)):
+            found.update(filter(is_of_masks, folders))
     return found
 
 

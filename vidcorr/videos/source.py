@@ -5,7 +5,6 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -29,21 +28,29 @@ from .folders import (
 from .images import image_size, largest_of_16_bits, read_image, require_size
 
 _VIDEOS = " ".join(sorted(VIDEO_SUFFIXES))
+LABELLED = re.compile(r"(.+)[ ,](-?[0-9]{1,18})")
+"""Line of a list with a label; one of 18 digits fits into int64."""
+SUFFIXES = tuple(VIDEO_SUFFIXES)
 FRAME_RATE = 24.0
 """Frames per second of a folder of images, and of a video file without a rate."""
 
 
-@dataclass(frozen=True)
-class SourceEntry:
+class SourceEntry(NamedTuple):
     """An entry of a source: a video, or a single image for `ImageClipDataModule`.
 
     Attributes:
-        path: video file, folder that directly holds the frames, or image file.
+        file: path of the video file, of the folder that directly holds the frames, or of the image file. It is text:
+            240,000 objects of `Path` would take seconds to make and to sort.
         label: class number from a list file.
     """
 
-    path: Path
+    file: str
     label: int | None = None
+
+    @property
+    def path(self) -> Path:
+        """The path as an object."""
+        return Path(self.file)
 
 
 class Listing(NamedTuple):
@@ -184,17 +191,17 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> Listing:
     annotations: tuple[Path, ...] = ()
     if root.is_dir():
         entries, annotations = _videos_below(root)
-    elif _is_video(root.name) and root.is_file():
-        return Listing((SourceEntry(root),))
+    elif is_video(root.name) and root.is_file():
+        return Listing((SourceEntry(str(root)),))
     else:
         entries = tuple(_read_list(root))
-        for entry in entries if strict else ():
-            is_file = _is_video(entry.path.name) and os.path.lexists(entry.path)
-            if not is_file and not entry.path.is_dir():
-                raise DataError(f"{root}: {entry.path} is no folder of frames and no video file ({_VIDEOS})")
-    first_folder = next((entry.path for entry in entries if not _is_video(entry.path.name)), None)
-    if strict and first_folder is not None:
-        FrameFolder(first_folder)  # refuses a folder that is no video
+    folders = [entry.file for entry in entries if not is_video(entry.file)]
+    if strict and not root.is_dir():
+        missing = [entry.file for entry in entries if not os.path.lexists(entry.file)]
+        for file in (*missing, *(folder for folder in folders if not os.path.isdir(folder))):
+            raise DataError(f"{root}: {file} is no folder of frames and no video file ({_VIDEOS})")
+    if strict and folders:
+        FrameFolder(folders[0])  # refuses a folder that is no video
     return Listing(entries, annotations)
 
 
@@ -217,14 +224,14 @@ def list_single_images(source: str | os.PathLike[str]) -> Listing:
         for folder, files in _folders(root, set()):
             images_of[folder] = list(filter(is_photo, files))
         annotations = annotation_folders(root, images_of)
-        paths: list[Path] = []
+        paths: list[str] = []
         for folder in images_of.keys() - annotations:
-            paths += [Path(folder, name) for name in images_of[folder]]
+            paths += [os.path.join(folder, name) for name in images_of[folder]]
         return Listing(tuple(_in_natural_order(paths)), tuple(annotations))
     entries = tuple(_read_list(root))
     for entry in entries:
-        if not is_photo(entry.path.name):  # a clip of a video would be no views of one image
-            raise DataError(f"{root}: {entry.path} is no image")
+        if not is_photo(os.path.basename(entry.file)):  # a clip of a video would be no views of one image
+            raise DataError(f"{root}: {entry.file} is no image")
     return Listing(entries)
 
 
@@ -235,27 +242,28 @@ def hashed_rank(seed: int, name: str) -> bytes:
 
 def _videos_below(root: Path) -> Listing:
     """Return the video files and the folders of frames below a folder; images beside several videos are no frames."""
-    paths: list[Path] = []
+    paths: list[str] = []
     frames_of: dict[Path, list[str]] = {}
     for folder, files in _folders(root, set()):
-        videos = [Path(folder, name) for name in files if _is_video(name)]
+        videos = [os.path.join(folder, name) for name in files if is_video(name)]
         images = [name for name in files if name.lower().endswith(IMAGE_SUFFIXES)]
         paths += videos
         if len(videos) == 1:
-            _refuse_preview(videos[0], images)
+            _refuse_preview(Path(videos[0]), images)
         if images and not videos:
             frames_of[folder] = images
     annotations = annotation_folders(root, frames_of)
     frame_folders = frames_of.keys() - annotations
-    paths += frame_folders
+    paths += map(str, frame_folders)
     if not paths and annotations:
         raise DataError(f"{root}: holds annotations alone, such as {min(annotations)}; give the folder of the frames")
     if not paths:
         for folder, files in _folders(root, set()):
             refuse_other_pictures(folder, files)
         raise DataError(f"{root}: no folders of frames and no video files here ({_VIDEOS})")
-    for path in paths:
-        above = frame_folders.intersection(path.parents)
+    one_of = {os.path.dirname(path): path for path in paths}
+    for folder_of_videos, path in one_of.items():
+        above = frame_folders.intersection([Path(folder_of_videos), *Path(folder_of_videos).parents])
         if above:  # the video below may be masks or an old copy
             raise DataError(f"{min(above)}: holds frames, and the video {path} lies below it")
     return Listing(tuple(_in_natural_order(paths)), tuple(annotations))
@@ -274,8 +282,8 @@ def _refuse_preview(video: Path, images: Sequence[str]) -> None:
         raise DataError(f"{video}: {beside}: which is the video? Move one of them to a folder of its own")
 
 
-def _in_natural_order(paths: Sequence[Path]) -> list[SourceEntry]:
-    return list(map(SourceEntry, sorted(paths, key=lambda path: natural_order(path.as_posix()))))
+def _in_natural_order(paths: Sequence[str]) -> list[SourceEntry]:
+    return list(map(SourceEntry, sorted(paths, key=natural_order)))
 
 
 def _folders(folder: Path, seen: set[str]) -> Iterator[tuple[Path, list[str]]]:
@@ -294,7 +302,8 @@ def _read_list(path: Path) -> list[SourceEntry]:
     """Read a list (.txt) of paths, all with a class number or none."""
     if path.suffix != ".txt":
         raise DataError(f"{path}: not a folder or a list (.txt) of paths")
-    entries = [_entry(line, path.parent) for _, line in list_lines(path, errors="surrogateescape")]
+    folder = os.path.join(path.parent, "") if path.parent.parts else ""
+    entries = [_entry(line, folder) for _, line in list_lines(path, errors="surrogateescape")]
     if not entries:
         raise DataError(f"{path}: the list is empty")
     labelled = sum(entry.label is not None for entry in entries)
@@ -303,13 +312,29 @@ def _read_list(path: Path) -> list[SourceEntry]:
     return entries
 
 
-def _entry(line: str, folder: Path) -> SourceEntry:
-    """Read a line as a path if the file exists, else as a path and a label behind a space or a comma."""
-    match = re.fullmatch(r"(.+)[ ,](-?[0-9]{1,18})", line)  # a label of 18 digits fits into int64
-    if match is None or os.path.exists(folder / line):
-        return SourceEntry(folder / line)
-    return SourceEntry(folder / match[1].rstrip(" ,"), int(match[2]))
+def _entry(line: str, folder: str) -> SourceEntry:
+    """Read a line as a path and a label behind a space or a comma, if it has both, and is no path of a folder.
+
+    Args:
+        line: the line.
+        folder: the list's folder with a separator at its end; "" for the working directory.
+    """
+    match = LABELLED.fullmatch(line)
+    if match is None:
+        return SourceEntry(_joined(folder, line))
+    path = match[1].rstrip(" ,")
+    # what ends with a label is no video file, so that only other lines are looked up
+    if not is_video(path) and os.path.exists(_joined(folder, line)):
+        return SourceEntry(_joined(folder, line))
+    return SourceEntry(_joined(folder, path), int(match[2]))
 
 
-def _is_video(name: str) -> bool:
-    return is_data(name) and os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+def _joined(folder: str, path: str) -> str:
+    """Return a path below a folder as `Path` writes it; an absolute one stays."""
+    is_plain = not path.startswith((".", "/")) and not path.endswith("/") and "//" not in path and "/." not in path
+    return folder + path if is_plain and os.sep == "/" else str(Path(folder, path))
+
+
+def is_video(name: str) -> bool:
+    """Return whether a name, or a path, is that of a video file."""
+    return name.lower().endswith(SUFFIXES) and is_data(name.rpartition(os.sep)[2])

@@ -214,6 +214,10 @@ class LiveStream(GivenFrames):
         images = (frame.to_ndarray(format="rgb24") for frame in container.decode(film))
         super().__init__(torch.from_numpy(image).permute(2, 0, 1) for image in islice(images, start, end))
 
+    def notes(self) -> list[str]:
+        """Return nothing: a stream is not looked at before it is followed."""
+        return []
+
     def stem(self, t: int) -> str:
         """Return the stem of output files for frame t."""
         return f"{self.start + t:05d}"

@@ -14,8 +14,11 @@ from vidcorr.commands import run_command
 from vidcorr.datamodules import VideoDataModule
 from vidcorr.datamodules.image_clips import ImageClipDataModule
 from vidcorr.datasets.generated import write_davis
+from vidcorr.videos import annotations
+from vidcorr.videos.annotations import SIBLINGS
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette
+from vidcorr.videos.source import list_videos
 
 SIZE = 48, 64
 OTHER_PALETTE = np.vstack([np.zeros((1, 3), int), np.random.default_rng(7).integers(0, 256, (255, 3))]).astype(np.uint8)
@@ -182,3 +185,15 @@ def test_the_same_video_by_another_path_is_the_same(tmp_path):
     of_links.parent.rename(tmp_path / "farm/JPEGImages/480p")
     shutil.rmtree(tmp_path / "farm/Annotations/480p" / second.name)
     assert trained(davis) & set(DavisBenchmark(tmp_path / "farm", split=None).held_out())
+
+
+def test_of_many_folders_beside_each_other_few_pictures_are_read(tmp_path, monkeypatch):
+    for kind, root in (("grey", "films"), ("davis ids", "objects")):
+        write(tmp_path / root, {f"v{number}": kind for number in range(SIBLINGS + 20)})
+    opened = []
+    read = annotations.open_image
+    monkeypatch.setattr(annotations, "open_image", lambda path: opened.append(path) or read(path))
+    listing = list_videos(tmp_path)
+    assert {path.parent.name for path in listing.annotations} == {"objects"}
+    assert len(listing.annotations) == len(listing.entries) == SIBLINGS + 20
+    assert len({path for path in opened if "films" in path.parts}) == SIBLINGS
