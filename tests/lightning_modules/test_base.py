@@ -14,8 +14,8 @@ from torch import nn
 
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir, tiny_moco
-from vidcorr.backbones import Network
+from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir, tiny_moco, tiny_simsiam
+from vidcorr.backbones import Network, build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.lightning_modules.base import check_images
@@ -176,3 +176,16 @@ def test_the_plan_of_a_user(caplog, own, steps, limit):
         "loss": "cosine; by a callback",
         "count": "by a callback",
     } | own
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_a_compiled_backbone_is_a_network(tmp_path):
+    module = tiny_simsiam()
+    module.backbone.compile(backend="eager", fullgraph=True)  # the default backend needs a C++ compiler
+    trainer = quiet_trainer(default_root_dir=tmp_path, max_steps=2)
+    trainer.fit(module, loader(8, 4, frames=2, size=32))
+    trainer.save_checkpoint(tmp_path / "c.ckpt")
+    frames = torch.rand(1, 3, 32, 32)
+    views = [build_feature_extractor(network).eval() for network in (module, load(tmp_path / "c.ckpt"))]
+    with torch.no_grad():
+        torch.testing.assert_close(views[0](frames), views[1](frames))

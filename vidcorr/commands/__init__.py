@@ -174,6 +174,8 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
             raise errors.UsageError(f"{command.name}: unknown flag {flag}{did_you_mean(flag, known)}")
     # a blank before a number below 0: else it would be read as a flag
     flags = parser.parse_args([f" {word}" if re.match(r"-[\d.]", word) else word for word in words])
+    if hasattr(command.module, "require"):
+        command.module.require(flags)  # before torch is imported, which takes seconds
     if "allow" in flags:
         from ..backbones.trust import allow_named
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..experiments.benchmark_choice import chosen_benchmarks
+from ..experiments.benchmark_choice import chosen_benchmarks, read_on
 from ..experiments.flags import EVALUATION_FLAGS, NETWORK, Flag, named_network, several
 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
@@ -19,6 +20,17 @@ FLAGS = (
     Flag("--base", "network to compare the others with", default="", metavar="NETWORK"),
     several("--seeds", "N", "seeds of random weights (default: 0)", int),
 )
+
+
+def require(flags: Namespace) -> None:
+    """Check that the data are there; raise ValueError. It imports no torch.
+
+    With changed fields of a protocol it does not look: what is wrong with these is said first.
+    """
+    for choice in [] if flags.change else read_on(flags.on or []):
+        root = choice.arguments.get("root")
+        if isinstance(root, str) and not Path(root).expanduser().exists():
+            raise ValueError(f"--on {choice.config}={root}: there is no such file or folder")
 
 
 def run(flags: Namespace) -> None:

@@ -4,6 +4,7 @@ Scores are comparable if benchmark, protocol, data and sequences agree. The feat
 to the network and are part of the row's name.
 """
 
+import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -169,15 +170,18 @@ def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
 def results_below(folder: Path) -> dict[Path, Result]:
     """Read every results.json in or below a folder, hidden folders left out; return folder → result, sorted.
 
+    Folders in one with a results.json are not entered: they hold its masks and pictures.
+
     Raises:
         ValueError: if a file is damaged.
     """
     found: dict[Path, Result] = {}
-    for file in sorted(folder.rglob(RESULTS_FILE)):
-        is_hidden = any(name.startswith(".") for name in file.relative_to(folder).parts)  # .ipynb_checkpoints
-        if not is_hidden:
-            found[file.parent] = Result.load(file)
-    return found
+    for place, below, files in os.walk(folder):
+        # not below a result, nor into .ipynb_checkpoints
+        below[:] = [name for name in below if RESULTS_FILE not in files and not name.startswith(".")]
+        if RESULTS_FILE in files:
+            found[Path(place)] = Result.load(Path(place, RESULTS_FILE))
+    return dict(sorted(found.items()))
 
 
 def named_results(text: str | Path) -> tuple[str, dict[Path, Result]]:
@@ -191,8 +195,7 @@ def named_results(text: str | Path) -> tuple[str, dict[Path, Result]]:
     """
     name, equals, pattern = str(text).partition("=")
     if not equals or "/" in name:
-        name = ""
-        pattern = str(text)
+        name, pattern = "", str(text)
     folders = [pattern] if Path(pattern).exists() else sorted(glob(pattern))  # a shell leaves NAME=PATTERN as it is
     if not folders:
         raise ValueError(f"{text}: there is no such folder")

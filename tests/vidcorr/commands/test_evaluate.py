@@ -22,9 +22,22 @@ from vidcorr.results.result import Network, Row
 BLOCKY = "tests.helpers.encoders:Blocky"
 
 
+def test_missing_data_are_named_before_torch_is_imported():
+    code = (
+        "import atexit, sys; from vidcorr.commands import main; atexit.register(lambda: print('torch' in sys.modules))"
+    )
+    words = ["evaluate", "raw_colour", "--on", "davis=nowhere"]
+    done = subprocess.run([sys.executable, "-c", f"{code}; main({words})"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "False\n")
+    assert done.stderr == "vidcorr: --on davis=nowhere: there is no such file or folder\n"
+
+
 def test_words_become_jobs_of_all_networks_on_all_benchmarks(monkeypatch, tmp_path):
     ran = Mock(side_effect=lambda jobs, output: nullcontext({}))
     monkeypatch.setattr("vidcorr.experiments.evaluate.scored", ran)
+    monkeypatch.chdir(tmp_path)
+    for folder in "DJ":
+        (tmp_path / folder).mkdir()
     drawn = "tests.helpers.encoders:Wrapped"
     words = ["evaluate", "torchvision:resnet18", drawn, "raw_colour", "raw_colour"]
     words += ["--on", "davis=D", "jhmdb=J", "--limit=2"]

@@ -43,7 +43,10 @@ def test_a_saved_result_is_read_back_equal(tmp_path):
     FULL.save(tmp_path / "run")
     for path in (tmp_path / "run", tmp_path / "run" / "results.json"):
         assert Result.load(path) == FULL
-    assert results_below(tmp_path) == {tmp_path / "run": FULL}
+    FULL.save(tmp_path / "run" / "masks")  # beside a result lie its masks, which are not searched
+    FULL.save(tmp_path / ".hidden")
+    FULL.save(tmp_path / "above" / "other")
+    assert results_below(tmp_path) == {tmp_path / "above" / "other": FULL, tmp_path / "run": FULL}
     assert str(FULL).startswith("Result(davis, ResNet-18")
     assert str(FULL).endswith("2 sequences: J-Mean 0.3)")
     text = (tmp_path / "run" / "results.json").read_text()
