@@ -6,7 +6,7 @@ from pathlib import Path
 from ..errors import printable
 from ..experiments.flags import ALLOW, NETWORK, NETWORK_FLAGS, Flag, named_network, positive
 
-OUTPUT = "file to write, .mp4, or .png, .pdf or .svg of five frames; or folder of pictures "
+OUTPUT = "file to write, .mp4, or .npz of the maps, or .png, .pdf or .svg of five frames; or folder of pictures "
 OUTPUT += "(default: features.mp4)"
 POINT = "place in the first frame, pixels, that is looked for in all frames"
 FLAGS = (
@@ -26,13 +26,16 @@ FLAGS = (
 def run(flags: Namespace) -> None:
     """Run the command; a user's mistake raises UsageError, ValueError or OSError."""
     from ..backbones import load
-    from ..tracking.feature_pictures import feature_pictures, write_features
+    from ..tracking.feature_pictures import feature_pictures, write_features, write_maps
     from ..videos.stream import FrameStream
 
     stream = FrameStream(flags.video, flags.start, flags.end)
     for note in stream.notes():
         print(printable(note))
     encoder = load(named_network(flags.network, flags))
-    pictures = feature_pictures(encoder, stream, flags.protocol, flags.point, flags.short_side)
-    write_features(flags.output, pictures, stream)
+    if flags.output.suffix == ".npz":
+        write_maps(flags.output, encoder, stream, flags.protocol, flags.short_side)
+    else:
+        pictures = feature_pictures(encoder, stream, flags.protocol, flags.point, flags.short_side)
+        write_features(flags.output, pictures, stream)
     print(flags.output)

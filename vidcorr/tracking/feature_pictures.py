@@ -83,6 +83,36 @@ def feature_pictures(
             yield pictures
 
 
+def write_maps(
+    output: Path, network: Any, stream: FrameStream, protocol: str | None = None, short_side: int = SHORT_SIDE
+) -> None:
+    """Write the feature maps of a video, which memory holds until then, as .npz.
+
+    Arrays: `features` `(T, C, h, w)` float16; `stage`; `stride`, pixels of the network's input a cell; `input`, what
+    the network gets, as JSON.
+
+    Args:
+        output: the file.
+        network: as `feature_pictures` takes it; so are the others.
+        stream: the video.
+        protocol: name of the protocol.
+        short_side: short side to which larger frames are reduced, pixels.
+
+    Raises:
+        ValueError: for an unknown network or protocol.
+        DataError: if a frame cannot be read.
+    """
+    extractor, rules = extractor_and_protocol(network, MaskPrompt.of(np.ones(stream.size, np.uint8)), protocol)
+    size = seen_size(stream.size, rules, short_side)  # type: ignore[arg-type]  # a protocol of masks
+    encoder = FrameEncoder(extractor, rules)
+    frames = (reduced_frame(frame, size) for frame in stream)
+    with torch.no_grad():
+        maps = [features.half().cpu().numpy() for features in encoder.maps(frames)]
+    facts = {"stage": str(extractor.stage), "stride": extractor.stride, "input": encoder.input.model_dump_json()}
+    with unfinished(output) as temporary, open(temporary, "wb") as file:
+        np.savez(file, features=np.stack(maps), **facts)
+
+
 def write_features(output: Path, pictures: Iterable[dict[str, Picture]], stream: FrameStream) -> None:
     """Write the pictures of all frames side by side: a film, a figure of five frames, or a folder.
 

@@ -3,12 +3,16 @@
 Also tests `tracking/feature_pictures.py`.
 """
 
+import json
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.helpers.words import refusal
 from vidcorr import FrameStream
+from vidcorr.backbones import build_feature_extractor
 from vidcorr.cli import main
 from vidcorr.tracking.feature_pictures import feature_pictures
 from vidcorr.videos.images import read_image
@@ -52,3 +56,14 @@ def test_each_form_of_output(video, tmp_path, capsys):
     assert "lies outside the frame of 64 × 48 px" in refusal(*words, tmp_path / "no", "--point", "64,20")
     assert "expected x,y, got ['3']" in refusal(*words, tmp_path / "no", "--point", "3")
     assert "suffix must be one of '.mp4', " in refusal(*words, tmp_path / "film.tiff")
+
+
+def test_maps_are_those_of_the_extractor(video, tmp_path):
+    main(["features", "raw_colour", str(video), "--protocol", "vidcorr-fast", "--output", str(tmp_path / "maps.npz")])
+    with np.load(tmp_path / "maps.npz") as found:
+        assert (str(found["stage"]), int(found["stride"]), found["features"].dtype) == ("colour", 8, np.float16)
+        assert json.loads(str(found["input"]))
+        images = torch.stack(list(FrameStream(video))) / 255
+        with torch.no_grad():
+            expected = build_feature_extractor("raw_colour", stride=8)(images)
+        np.testing.assert_allclose(found["features"], expected, atol=2e-3)
