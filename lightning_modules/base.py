@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW
 from torchmetrics import MeanMetric
 
-from vidcorr.backbones import Encoder, Normalise, pooled, trainable_network
+from vidcorr.backbones import Encoder, NetworkName, Normalise, TrainedViews, fields_of, trainable_network, width_of
 from vidcorr.description import Input
 from vidcorr.functional.device import PendingCopy
 from vidcorr.functional.seeds import run_seed
@@ -66,24 +66,30 @@ class CorrespondenceModule(SavedModule):
     def __init__(self) -> None:
         super().__init__()
         self.normalise: nn.Module = Normalise()
+        self.views = TrainedViews()
         # not Lightning's mean, which divides by a rounded number of samples where ranks have unequal shares
         self.validation_loss = MeanMetric(nan_strategy=math.nan)  # a NaN is not left out
         self._drawn: Counter[tuple[int, ...]] = Counter()  # training steps that drew by a key, where no Trainer counts
         self._counted = (0, 0)  # id of the training loaders, and samples of their batch
         self.seed = run_seed()
 
-    def network_to_train(self, spec: str) -> nn.Module:
+    def network_to_train(self, spec: NetworkName) -> nn.Module:
         """Build a network by its name, or of a checkpoint to start from, and set its description and input.
 
         The checkpoint to start from is not needed again: the module's checkpoints hold the weights, and as `backbone`
-        the name of the network. A user's own module gets the input that it states, else RGB in [0, 1].
+        what makes the network. A user's own module gets the input that it states, else RGB in [0, 1].
 
         Raises:
             ValueError: for an unknown network, or a module in place of its name.
         """
-        network, self.described, self.input_of_backbone = trainable_network(spec)
-        self.rebuilt_by["backbone"] = self.described.spec
-        self.normalise = Normalise(self.input_of_backbone.mean, self.input_of_backbone.std)
+        encoder = trainable_network(spec)
+        self.described = encoder.described
+        self.input_of_backbone = encoder.input
+        is_fresh = isinstance(spec, str) and not encoder.described.loaded and encoder.default_stage is None
+        self.rebuilt_by["backbone"] = encoder.described.spec if is_fresh else fields_of(encoder)
+        self.normalise = Normalise(encoder.input.mean, encoder.input.std)
+        self.views = TrainedViews(encoder.default_stage)
+        network: nn.Module = encoder.network
         return network
 
     def set_seed(self, seed: int | None) -> None:
@@ -91,12 +97,32 @@ class CorrespondenceModule(SavedModule):
         self.seed = run_seed(seed)
         self.rebuilt_by["seed"] = self.seed
 
-    def embed(self, images: Tensor) -> Tensor:
+    def maps(self, images: Tensor, stage: str | None = None) -> Tensor:
+        """Return the map of each image, float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with gradient.
+
+        It is the map that benchmarks score; of a ResNet the last one, at its own strides.
+
+        Args:
+            images: RGB.
+            stage: a stage of the backbone; None is that of its name, `NAME@STAGE`, else its default.
+        """
+        return self.views.maps(self.backbone, self.normalise(images), stage)
+
+    def embed(self, images: Tensor, network: nn.Module | None = None) -> Tensor:
         """Return a vector for each image, float RGB `(N, 3, H, W)` in [0, 1] → `(N, C)`, with gradient.
 
-        It is the mean of the map that benchmarks score: of a ViT over its patches, not the class token.
+        It is the mean of `maps`: of a ViT over its patches, not the class token.
+
+        Args:
+            images: RGB.
+            network: None is the backbone; or a copy of it, such as a moving average.
         """
-        return pooled(self.backbone, self.normalise(images))
+        return self.views.vectors(self.backbone if network is None else network, self.normalise(images))
+
+    @property
+    def backbone_width(self) -> int:
+        """Number of channels of `maps` and `embed`."""
+        return width_of(lambda images: self.views.vectors(self.backbone, images), self.backbone)
 
     # One step
 
@@ -323,6 +349,7 @@ class CorrespondenceModule(SavedModule):
         on_several_gpus = trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda"
         if self.synchronises_batch_norm and trainer.state.fn == "fit" and on_several_gpus:
             nn.SyncBatchNorm.convert_sync_batchnorm(self)  # replaces the parts of this module in place
+            self.views = TrainedViews(self.views.stage)  # of these parts
 
     def on_train_start(self) -> None:
         """Begin a training, once a checkpoint is loaded: describe the backbone, follow the schedule, print the plan.
@@ -407,7 +434,7 @@ class CorrespondenceModule(SavedModule):
         A method may train the backbone on another input (`ContrastiveRandomWalk`). The name is not `encoder`: many
         methods have a part of this name.
         """
-        return Encoder(self.backbone, self.input_of_backbone, described=self.described)
+        return Encoder(self.backbone, self.input_of_backbone, self.views.stage, described=self.described)
 
 
 def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.optim import Adam
 
-from vidcorr.backbones import Input, Normalise, pooled_width
-from vidcorr.backbones.resnet import resnet_maps
+from vidcorr.backbones import Input, NetworkName, Normalise
 from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.losses import contrastive_random_walk_loss, drop_edges
@@ -39,8 +38,8 @@ class ContrastiveRandomWalk(CorrespondenceModule):
     BatchNorm statistics by one step.
 
     Args:
-        backbone: a ResNet, `torchvision:NAME` or `package.module:callable`; or a checkpoint to start from. The default
-            is the public code's: ResNet-18 without the strides of res4 and res5, padding by reflection.
+        backbone: a network by name, `torchvision:NAME` or `package.module:callable`; or a checkpoint to start from. The
+            default is the public code's: ResNet-18 without the strides of res4 and res5, padding by reflection.
         embedding_dim: width of the nodes.
         nodes: "patches": patches of a frame, averaged over their feature map; "cells": cells of a frame's feature map.
         patch_size: side of a patch, pixels.
@@ -57,7 +56,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
 
     def __init__(
         self,
-        backbone: str = "vidcorr.backbones:crw_training_resnet18",
+        backbone: NetworkName = "vidcorr.backbones:crw_training_resnet18",
         embedding_dim: int = 128,
         nodes: Literal["patches", "cells"] = "patches",
         patch_size: int = 64,
@@ -81,7 +80,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         self.backbone = self.network_to_train(backbone)
         self.normalise = Normalise(MEAN, STD)
         self.input_of_backbone = EVALUATION
-        self.head = nn.Linear(pooled_width(self.backbone), embedding_dim)
+        self.head = nn.Linear(self.backbone_width, embedding_dim)
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return nodes of unit length: `(B, T, 3, H, W)` in [0, 1] → `(B, D, T, N)`."""
@@ -89,7 +88,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         images = clip.flatten(0, 1)
         if self.nodes == "patches":
             images = self.patches(images)
-        return self.nodes_of(resnet_maps(self.backbone, self.normalise(images)), batch, frames)
+        return self.nodes_of(self.maps(images), batch, frames)
 
     def patches(self, images: Tensor) -> Tensor:
         """Cut frames `(B · T, 3, H, W)` into patches `(B · T · N, 3, P, P)`, cropped at random in training."""

@@ -8,7 +8,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cosine_similarity, cross_entropy, interpolate, kl_div, normalize
 
-from vidcorr.backbones import pooled_width
+from vidcorr.backbones import NetworkName, width_of
 from vidcorr.backbones.copies import shared_copy
 from vidcorr.backbones.extractor import Dilated, FeatureExtractor
 from vidcorr.backbones.vit import ViTExtractor, positions_set
@@ -136,7 +136,6 @@ class CoSettle(CorrespondenceModule):
         warmup: fraction of the run in which the rate rises; it then falls to 0 by a half cosine.
         weight_decay: of the linear weights.
         seed: seed of the changed position embeddings, which differ between ranks; None: the run's.
-        encoder: recipe for the encoder without its checkpoint; the module writes it into its own checkpoints.
 
     Raises:
         ValueError: if the backbone or a word is unknown.
@@ -144,7 +143,7 @@ class CoSettle(CorrespondenceModule):
 
     def __init__(
         self,
-        backbone: str,
+        backbone: NetworkName,
         stage: str | None = None,
         stride: int | None = None,
         pretrained: bool = False,
@@ -155,7 +154,6 @@ class CoSettle(CorrespondenceModule):
         warmup: float = 0.2,
         weight_decay: float = 0.05,
         seed: int | None = None,
-        encoder: dict | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -168,8 +166,9 @@ class CoSettle(CorrespondenceModule):
         self.base_lr = base_lr
         self.warmup = warmup
         self.weight_decay = weight_decay
-        self.backbone: Any = self.frozen_network(backbone, pretrained, encoder).requires_grad_(False).eval()
-        self.projection = projection_head(pooled_width(self.frozen_view()))
+        self.backbone: Any = self.frozen_network(backbone, pretrained).requires_grad_(False).eval()
+        view = self.frozen_view()
+        self.projection = projection_head(width_of(view, view))
 
     def frozen_view(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Any:
         """Return an extractor of the frozen encoder; None is this module's stage or stride."""

@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from vidcorr.backbones import Encoder
+from vidcorr.backbones import Encoder, NetworkName
 from vidcorr.description import stated_input
 
 from .parts.saving import SavedModule
@@ -18,7 +18,6 @@ class FrozenEncoder(SavedModule):
         stage: stage of the features, unless a benchmark names another.
         stride: pixels per feature cell, unless a benchmark names another.
         pretrained: load the library's weights, for names of timm and torchvision.
-        encoder: class and arguments of an encoder from a checkpoint; written into checkpoints of this module.
         mean: mean of RGB in [0, 1] in the network's training; None: as the network, its checkpoint or its library
             states.
         std: standard deviation of RGB in [0, 1] in the network's training, given with `mean`.
@@ -31,17 +30,16 @@ class FrozenEncoder(SavedModule):
 
     def __init__(
         self,
-        spec: str,
+        spec: NetworkName,
         stage: str | None = None,
         stride: int | None = None,
         pretrained: bool = False,
-        encoder: dict | None = None,
         mean: tuple[float, float, float] | None = None,
         std: tuple[float, float, float] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.encoder = self.frozen_network(spec, pretrained, encoder, "spec")
+        self.encoder = self.frozen_network(spec, pretrained, "spec")
         self.encoder.stated = stated_input(mean, std) or self.encoder.stated
         self.encoder.default_stage = stage or self.encoder.default_stage
         self.encoder.default_stride = stride or self.encoder.default_stride

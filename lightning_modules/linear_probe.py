@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Optimizer
 from torchmetrics.classification import MulticlassAccuracy
 
-from vidcorr.backbones import pooled_width
+from vidcorr.backbones import NetworkName, width_of
 from vidcorr.backbones.extractor import Dilated
 
 from .base import Batch, CorrespondenceModule
@@ -44,7 +44,6 @@ class LinearProbe(CorrespondenceModule):
         base_lr: learning rate for a global batch of 256; None is 30 for "moco" and 0.1 for "simsiam" (the paper: 0.02).
         momentum: momentum of SGD.
         weight_decay: weight decay of SGD.
-        encoder: recipe for the encoder without its checkpoint; the module writes it into its own checkpoints.
 
     Raises:
         ValueError: if the backbone is unknown.
@@ -56,7 +55,7 @@ class LinearProbe(CorrespondenceModule):
 
     def __init__(
         self,
-        backbone: str,
+        backbone: NetworkName,
         num_classes: int,
         stage: str | None = "res5",
         stride: int | None = 32,
@@ -65,7 +64,6 @@ class LinearProbe(CorrespondenceModule):
         base_lr: float | None = None,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
-        encoder: dict | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -73,9 +71,9 @@ class LinearProbe(CorrespondenceModule):
         self.base_lr = RATES[protocol] if base_lr is None else base_lr
         self.momentum = momentum
         self.weight_decay = weight_decay
-        built = self.frozen_network(backbone, pretrained, encoder)
+        built = self.frozen_network(backbone, pretrained)
         self.backbone = built.view(stage, stride).requires_grad_(False).eval()
-        self.classifier = nn.Linear(pooled_width(self.backbone), num_classes)
+        self.classifier = nn.Linear(width_of(self.backbone, self.backbone), num_classes)
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
         self.top1 = MulticlassAccuracy(num_classes, average="micro")

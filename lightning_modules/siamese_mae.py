@@ -8,6 +8,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from vidcorr.backbones import NetworkName
 from vidcorr.backbones.networks import LIBRARIES, is_checkpoint
 from vidcorr.backbones.vit import is_vit
 from vidcorr.functional.device import random_state_kept, to_device, world_size_and_rank
@@ -166,7 +167,7 @@ class SiameseMAE(CorrespondenceModule):
 
     def __init__(
         self,
-        backbone: str = "timm:vit_small_patch16_224",
+        backbone: NetworkName = "timm:vit_small_patch16_224",
         mask_ratio: float = 0.95,
         pairs_per_video: int = 1,
         decoder_width: int = 256,
@@ -202,9 +203,10 @@ class SiameseMAE(CorrespondenceModule):
         self.decoder_norm = nn.LayerNorm(decoder_width, NORM_EPSILON)
         self.decoder_pred = nn.Linear(decoder_width, 3 * self.patch**2)
         is_random = self.described is not None and not self.described.loaded
-        if is_random and backbone.startswith(LIBRARIES):  # MAE's initial weights in place of the library's
+        of_file = isinstance(backbone, dict) or is_checkpoint(backbone)
+        if is_random and not of_file and str(backbone).startswith(LIBRARIES):  # MAE's weights in place of the library's
             _initialise_encoder(network)
-        if is_checkpoint(backbone):
+        if of_file:
             self.source_of_positions = "of the checkpoint"
         else:  # a user's callable may draw others
             self.source_of_positions = "fixed sines and cosines"

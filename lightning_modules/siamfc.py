@@ -8,7 +8,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from vidcorr.backbones import FeatureExtractor, pooled_width
+from vidcorr.backbones import FeatureExtractor, NetworkName, width_of
 from vidcorr.backbones.copies import shared_copy
 from vidcorr.backbones.extractor import Dilated
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
@@ -88,7 +88,6 @@ class SiamFC(CorrespondenceModule):
         lr: learning rate of Adam in the first epoch.
         last_lr: learning rate after the last epoch. The rate falls by a constant ratio per epoch: 0.912 over 50 epochs,
             as in the released configuration (the paper's appendix says 0.9, which ends at 5e-6).
-        encoder: recipe for the encoder without its checkpoint; the module writes it into its own checkpoints.
 
     Raises:
         ValueError: if the backbone, its stage, the loss or the start is unknown.
@@ -99,7 +98,7 @@ class SiamFC(CorrespondenceModule):
 
     def __init__(
         self,
-        backbone: str,
+        backbone: NetworkName,
         stage: str | None = "res5",
         stride: int | None = None,
         dilated: Dilated = True,
@@ -111,7 +110,6 @@ class SiamFC(CorrespondenceModule):
         positive_radius: float = 16.0,
         lr: float = 1e-3,
         last_lr: float = 1e-5,
-        encoder: dict | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -121,10 +119,10 @@ class SiamFC(CorrespondenceModule):
         self.positive_radius = positive_radius
         self.lr: float = lr
         self.last_lr = last_lr
-        built = self.frozen_network(backbone, pretrained, encoder)
+        built = self.frozen_network(backbone, pretrained)
         self.backbone: Any = built.view(stage, stride, dilated=dilated).requires_grad_(False).eval()
         self.stride: int = self.backbone.stride
-        width = pooled_width(self.backbone)
+        width = width_of(self.backbone, self.backbone)
         self.exemplar_conv = nn.Conv2d(width, width, 1)
         self.search_conv = self.exemplar_conv if shared_convolution else nn.Conv2d(width, width, 1)
         if start == "identity":

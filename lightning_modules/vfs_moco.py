@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from vidcorr.backbones import pooled, pooled_width
+from vidcorr.backbones import NetworkName
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.losses import info_nce_loss, pair_similarities
 
@@ -49,7 +49,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
     def __init__(
         self,
-        backbone: str = "torchvision:resnet18",
+        backbone: NetworkName = "torchvision:resnet18",
         projection_dim: int = 128,
         queue_size: int = 65536,
         temperature: float = 0.2,
@@ -70,7 +70,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         self.temperature = temperature
         self.encoder_momentum = encoder_momentum
         self.backbone = self.network_to_train(backbone)
-        width = pooled_width(self.backbone)
+        width = self.backbone_width
         self.projector = mlp(width, width, projection_dim)
         self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
         self.queue = KeyQueue(queue_size, projection_dim, self.seed)
@@ -106,7 +106,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         """
         with batch_norm_groups(encoder, self.groups(len(frames)) if self.training else 1):
             backbone, projector = encoder
-            embeddings = projector(pooled(backbone, self.normalise(frames.flatten(0, 1)))).float()
+            embeddings = projector(self.embed(frames.flatten(0, 1), backbone)).float()
         return normalize(embeddings).unflatten(0, frames.shape[:2])
 
     def groups(self, videos: int) -> int:

@@ -4,7 +4,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from vidcorr.backbones import pooled_width
+from vidcorr.backbones import NetworkName
 from vidcorr.functional.losses import simsiam_loss
 
 from .base import Batch, CorrespondenceModule
@@ -37,7 +37,7 @@ class VFSSimSiam(CorrespondenceModule):
 
     def __init__(
         self,
-        backbone: str = "torchvision:resnet18",
+        backbone: NetworkName = "torchvision:resnet18",
         projector_dim: int = 512,
         predictor_dim: int = 128,
         base_lr: float = 0.05,
@@ -51,7 +51,7 @@ class VFSSimSiam(CorrespondenceModule):
         self.weight_decay = weight_decay
         self.backbone = self.network_to_train(backbone)
         width = projector_dim
-        self.projector = mlp(pooled_width(self.backbone), width, width, width, norm=True, norm_last=True)
+        self.projector = mlp(self.backbone_width, width, width, width, norm=True, norm_last=True)
         self.predictor = mlp(width, predictor_dim, width, norm=True)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,6 @@ import torch
 from torch import nn
 from torch.nn.functional import cosine_similarity
 
-from vidcorr.backbones import pooled_width
 from vidcorr.lightning_modules.base import CorrespondenceModule
 from vidcorr.lightning_modules.parts.heads import mlp, split_views
 from vidcorr.lightning_modules.parts.momentum import MomentumMethod
@@ -24,7 +23,7 @@ class Byol(MomentumMethod, CorrespondenceModule):
         self.encoder_momentum = encoder_momentum
         self.base_lr = base_lr
         self.backbone = self.network_to_train(backbone)
-        self.projector = mlp(pooled_width(self.backbone), 512, 128, norm=True)
+        self.projector = mlp(self.backbone_width, 512, 128, norm=True)
         self.predictor = mlp(128, 512, 128, norm=True)
         self.target_encoder = deepcopy(self.encoder).requires_grad_(False)
 
@@ -36,13 +35,14 @@ class Byol(MomentumMethod, CorrespondenceModule):
         return 1 - (1 - self.encoder_momentum) * cosine_factor(self.global_step, self.total_steps())
 
     def step(self, batch):
-        first, second = (self.normalise(view.flatten(0, 1)) for view in split_views(batch["clip"]))
+        first, second = (view.flatten(0, 1) for view in split_views(batch["clip"]))
         return {"loss": self.distance(first, second) + self.distance(second, first)}
 
     def distance(self, frames, others):
-        predicted = self.predictor(self.encoder(frames))
+        predicted = self.predictor(self.projector(self.embed(frames)))
         with torch.no_grad():
-            target = self.target_encoder(others)
+            average, projector = self.target_encoder
+            target = projector(self.embed(others, average))
         return 2 - 2 * cosine_similarity(predicted, target).mean()
 
     def configure_optimizers(self):

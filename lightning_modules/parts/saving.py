@@ -1,5 +1,6 @@
 """Base of the modules of this project: how they are saved and loaded, and their features for benchmarks."""
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from inspect import signature
 from pathlib import Path, PurePath
@@ -12,16 +13,15 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 from torch.utils.data import DataLoader
 
-from vidcorr.backbones import Encoder, Network, encoder_hparams, load, module_from_checkpoint, require_name
+from vidcorr.backbones import Encoder, EncoderSpec, Network, NetworkName, fields_of, load, module_from_checkpoint
 from vidcorr.backbones.checkpoints import METADATA_KEY, check_metadata, load_weights, named_as_in
 from vidcorr.backbones.extractor import Dilated
-from vidcorr.backbones.loading import encoder_of
 from vidcorr.backbones.networks import SUFFIXES
-from vidcorr.backbones.trust import allow, file_of_module, import_path, without_arguments_of_bases
+from vidcorr.backbones.trust import allow, import_path, without_arguments_of_bases
 
 from .batches import as_floats
 
-FORMAT = 1
+FORMAT = 2
 """Number of the form of checkpoints; a training goes on from no other."""
 
 
@@ -54,25 +54,21 @@ class SavedModule(pl.LightningModule):
             return None
         return trainer if getattr(trainer, "training", False) is True else None  # Fabric's stand-in has no such state
 
-    def frozen_network(self, spec: str, pretrained: bool, recipe: dict | None, argument: str = "backbone") -> Encoder:
-        """Build an encoder that is not trained; checkpoints hold what rebuilds it without its file.
+    def frozen_network(self, spec: NetworkName, pretrained: bool, argument: str = "backbone") -> Encoder:
+        """Build an encoder that is not trained; checkpoints hold what makes it again without its file.
 
         Args:
-            spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or a short name.
+            spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or a short name; or what a
+                checkpoint holds in its place.
             pretrained: load the library's weights, for names of timm and torchvision.
-            recipe: class and arguments that rebuild the encoder without its checkpoint: argument `encoder`, as a
-                checkpoint holds it; None in a new module.
             argument: argument that holds `spec`.
 
         Raises:
             ValueError: for an unknown network, or a module in place of its name.
         """
-        require_name(spec)
-        encoder = (
-            load(spec, pretrained, seed=None) if recipe is None else encoder_of(recipe, file_of_module() or "encoder")
-        )
+        encoder = load(EncoderSpec.of(spec, argument, pretrained))
         self.described = encoder.described
-        self.rebuilt_by |= encoder_hparams(encoder, argument)
+        self.rebuilt_by |= {argument: fields_of(encoder), "pretrained": False}
         return encoder
 
     @property
@@ -171,11 +167,11 @@ class SavedModule(pl.LightningModule):
         """Return the encoder that a checkpoint stores for benchmarks, described by classes of the library.
 
         Returns:
-            `class_path` and `init_args`, which build it again, and the `prefix` of its weights; None for a network
-            without a name, or a module with features of its own, whose class a checkpoint then needs.
+            The fields of its spec, which make it again, and the `prefix` of its weights; None for a network without a
+            name, or a module with features of its own, whose class a checkpoint then needs.
         """
-        recipe = None if self.has_own_features else self.evaluated.recipe
-        return None if recipe is None else {**recipe, "prefix": self.prefix_of_evaluated}
+        fields = None if self.has_own_features else fields_of(self.evaluated)
+        return None if fields is None else {**fields, "prefix": self.prefix_of_evaluated}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that a checkpoint is ours and fits this module, load its weights, and describe them.
@@ -195,8 +191,7 @@ class SavedModule(pl.LightningModule):
         saved = checkpoint.get("hyper_parameters", {})
         own = {**self.hparams, **self.rebuilt_by}
         for name in ("spec", "backbone"):
-            ours = str(own.get(name))
-            theirs = str(saved.get(name))
+            ours, theirs = (_name_in(arguments.get(name)) for arguments in (own, saved))
             is_path = ours.endswith(SUFFIXES) or theirs.endswith(SUFFIXES)  # the same file may lie elsewhere
             if name in own and name in saved and ours != theirs and not is_path:
                 rank_zero_warn(f"{source}: is of {theirs[:80]}, this model of {ours}: set model.{name}")
@@ -205,3 +200,8 @@ class SavedModule(pl.LightningModule):
         load_weights(self, checkpoint["state_dict"], source, self.strict_loading)
         if self.trainer.state.fn != "fit":  # a fit describes its weights at its start
             self.described = Network.of(self).with_weights_of(source)
+
+
+def _name_in(stated: Any) -> str:
+    """Return the name of a network in an argument, which is a name or the fields of a spec."""
+    return str(stated["spec"] if isinstance(stated, Mapping) else stated)

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from tests.helpers.golden_steps import rates_of
-from vidcorr.backbones import crw_training_resnet18
-from vidcorr.backbones.resnet import resnet_maps
+from vidcorr.backbones import TrainedViews, crw_training_resnet18
 from vidcorr.functional import contrastive_random_walk_loss
 from vidcorr.functional.losses import drop_edges
 from vidcorr.lightning_modules import ContrastiveRandomWalk
@@ -50,7 +49,7 @@ def test_the_encoder_is_the_golden_one(golden):
         tensor.copy_(torch.as_tensor(u))
     x = np.random.RandomState(int(numbers["enc_seed"])).standard_normal((2, 3, 1, 64, 64)).astype(np.float32)
     images = torch.from_numpy(x)[:, :, 0]
-    maps = resnet_maps(network.eval(), images)
+    maps = TrainedViews().maps(network.eval(), images)
     pooled = network.train()(images)
     np.testing.assert_allclose(maps[:, ::8], numbers["enc_eval_c8"], rtol=0, atol=1e-3)
     np.testing.assert_allclose(maps.mean((2, 3)), numbers["enc_eval_pooled"], rtol=0, atol=1e-3)

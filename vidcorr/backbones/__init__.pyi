@@ -3,7 +3,7 @@ from .encoder import (
     Encoder as Encoder,
     Input as Input,
     Network as Network,
-    encoder_hparams as encoder_hparams,
+    fields_of as fields_of,
     weights_digest as weights_digest,
 )
 from .extractor import (
@@ -16,19 +16,19 @@ from .loading import (
     build_feature_extractor as build_feature_extractor,
     load as load,
     module_from_checkpoint as module_from_checkpoint,
-    require_name as require_name,
     trainable_network as trainable_network,
 )
 from .networks import (
     EncoderSpec as EncoderSpec,
+    NetworkName as NetworkName,
 )
-from .pooling import pooled as pooled, pooled_width as pooled_width
 from .resnet import (
     crw_resnet18 as crw_resnet18,
     crw_training_resnet18 as crw_training_resnet18,
     crw_training_resnet50 as crw_training_resnet50,
     vidcorr_r18 as vidcorr_r18,
 )
+from .training import TrainedViews as TrainedViews, width_of as width_of
 from .video import Clips as Clips, Recurrent as Recurrent, VideoEncoder as VideoEncoder
 from .vit import (
     vit_base_patch16_reg4 as vit_base_patch16_reg4,

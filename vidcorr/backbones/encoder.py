@@ -17,9 +17,9 @@ from .copies import Reference, shared_copy
 from .extractor import UNDILATED, Dilated, View
 from .hub_models import HubExtractor, configuration_of, is_of_transformers
 from .liir_encoder import LiirEncoder, LiirExtractor
+from .networks import EncoderSpec
 from .outputs import OWN_METHOD, MapExtractor
 from .resnet import ResNetExtractor, is_resnet
-from .trust import Recipe, import_path, own_arguments
 from .vit import BlocksExtractor, TimmExtractor, ViTExtractor, gives_blocks, is_of_timm, is_vit
 
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
@@ -116,12 +116,14 @@ class Encoder(nn.Module):
         view_class: class of its views; None if the network makes its own.
         described: its name and the source of its weights.
         is_ours: True if `load` made the network, so that nobody else holds its tensors.
+        made_by: name and arguments that make the network, where its description has not both.
 
     Raises:
         ValueError: for anything but a module.
     """
 
     is_ours = False
+    made_by: EncoderSpec | None = None
 
     def __init__(
         self,
@@ -220,49 +222,24 @@ class Encoder(nn.Module):
         return self.view(**options)
 
     @property
-    def recipe(self) -> Recipe | None:
-        """Recipe of the encoder without its weights.
-
-        None without a name, for a module with features of its own, or for Liir's encoder with a default stage or
-        stride, which the arguments of its class cannot hold.
-        """
-        stated = {"stage": self.default_stage, "stride": self.default_stride}
-        defaults = {name: value for name, value in stated.items() if value is not None}
-        if self.view_class is LiirExtractor:
-            own = {"class_path": import_path(LiirEncoder), "init_args": self.network.arguments}
-            return None if defaults else own
-        has_own_features = self.view_class is None and not isinstance(self.network, View)
-        if has_own_features or not self.described.spec:
+    def spec(self) -> EncoderSpec | None:
+        """What makes the encoder again, without its weights; None for a network without a name."""
+        name = self.described.spec if self.made_by is None else self.made_by.spec
+        if not name:
             return None
-        arguments: dict[str, Any] = {"spec": self.described.spec}
+        arguments = None if self.made_by is None else self.made_by.arguments
         configuration = configuration_of(self.network)
         if configuration is not None:  # in place of a folder or a name on the hub
-            arguments = {"spec": f"transformers:{configuration['model_type']}", "arguments": configuration}
-        if self.normalises:
-            arguments |= {"mean": list(self.input.mean), "std": list(self.input.std)}
-        return {"class_path": import_path(Encoder), "init_args": arguments | defaults}
+            name, arguments = f"transformers:{configuration['model_type']}", configuration
+        elif isinstance(self.network, LiirEncoder):
+            arguments = self.network.arguments
+        stated = self.input if self.normalises else None
+        return EncoderSpec(name, self.default_stage, self.default_stride, seed=None, input=stated, arguments=arguments)
 
 
-def encoder_hparams(encoder: Encoder, argument: str) -> dict[str, Any]:
-    """Return the hyper-parameters that make a checkpoint self-contained: the encoder's recipe and `pretrained=False`.
-
-    Args:
-        encoder: the encoder.
-        argument: name of the hyper-parameter with the encoder's spec.
-
-    Returns:
-        `encoder`: its recipe; of a LightningModule without one that of the module; None for another encoder without a
-        name; `pretrained`: False, because the checkpoint has the weights; and the spec of a named network, where a
-        short name would load its trained weights again.
-    """
-    hparams: dict[str, Any] = {"encoder": encoder.recipe, "pretrained": False}
-    module_arguments = getattr(encoder.network, "hparams", None)  # a LightningModule's
-    if hparams["encoder"] is None and module_arguments is not None:
-        kind = import_path(type(encoder.network))
-        return hparams | {"encoder": {"class_path": kind, "init_args": own_arguments(module_arguments)}}
-    if encoder.described.spec:
-        hparams[argument] = encoder.described.spec
-    return hparams
+def fields_of(encoder: Encoder) -> dict[str, Any] | None:
+    """Return what a checkpoint holds to make an encoder again; None for a network without a name."""
+    return None if encoder.spec is None else encoder.spec.to_dict()
 
 
 def weights_digest(module: nn.Module) -> str:

@@ -12,6 +12,7 @@ from ..videos.files import unfinished
 from .checkpoints import METADATA_KEY
 from .encoder import Encoder
 from .loading import load
+from .trust import import_path
 from .video import VideoEncoder
 
 
@@ -33,13 +34,12 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
     """
     output = Path(output)
     encoder = load(checkpoint)
-    recipe = encoder.recipe
-    if recipe is None:
+    spec = encoder.spec
+    if spec is None or hasattr(encoder.network, "has_own_features"):
         kind = type(encoder.network).__name__
         raise ValueError(f"{checkpoint}: {kind} holds no whole network with a name; export the encoder's own file")
     loading = _loading_code(encoder, output)
-    saved = recipe | {"prefix": ""}  # of the weights' names: the file holds the network alone
-    about = {"class_path": recipe["class_path"], "version": version("vidcorr"), "encoder": saved}
+    about = {"class_path": import_path(Encoder), "version": version("vidcorr"), "encoder": spec.to_dict()}
     output.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(output) as temporary:
         tensors = {name: tensor.detach().contiguous() for name, tensor in encoder.network.state_dict().items()}

@@ -15,11 +15,10 @@ from torch import Tensor, nn
 from ..description import IMAGENET_MEAN, IMAGENET_STD
 from ..errors import printable
 from ..videos.files import require_one_of
-from .encoder import Encoder
 from .foreign import State, fitted, without_wrappers
-from .networks import EncoderSpec, torchvision_resnets
-from .trust import Recipe, import_path
+from .networks import EncoderSpec, build, torchvision_resnets
 
+LIIR = "vidcorr.backbones:LiirEncoder"
 PLACES = "backbone.position.places"
 """Name of Liir's position map."""
 SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge", 1536: "giant"}
@@ -31,12 +30,12 @@ class Taken(NamedTuple):
 
     Attributes:
         family: name in `FAMILIES`.
-        recipe: of the encoder, or of a module of ours around one.
+        spec: what makes the encoder, or a module of ours around one, as `EncoderSpec.to_dict` returns it.
         state: weights under the names of ours.
     """
 
     family: str
-    recipe: Recipe
+    spec: dict[str, Any]
     state: State
 
 
@@ -59,7 +58,7 @@ def taken(state: State, source: str | Path, family: str | None = None) -> Taken:
     require_one_of(FAMILIES, family=family)
     spec, weights, unused = named_as(family, state, None, source)
     say_unused(unused, source)
-    return Taken(family, _recipe(FAMILIES[family], spec, weights), weights)
+    return Taken(family, _spec_of(FAMILIES[family], spec, weights), weights)
 
 
 def family_of(state: State, spec: str | None, source: str | Path) -> str:
@@ -139,18 +138,19 @@ def named_as(family: str, state: State, spec: str | None, source: str | Path) ->
     return spec, state, unused
 
 
-def _recipe(table: Mapping[str, Any], spec: str, state: State) -> Recipe:
-    """Return the recipe of the encoder of a family's weights, or of the module of its table around one."""
-    stated = {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)} if table.get("imagenet") else {}
-    encoder = {"class_path": import_path(Encoder), "init_args": {"spec": spec} | stated}
+def _spec_of(table: Mapping[str, Any], name: str, state: State) -> dict[str, Any]:
+    """Return what makes the network of a family's weights, or the module of its table around one."""
+    encoder: dict[str, Any] = {"spec": name}
+    if table.get("imagenet"):
+        encoder |= {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
     if "module" not in table:
         return encoder
     arguments = dict(table.get("arguments", {}))
-    if stated:  # of a module around an encoder
-        arguments |= {"backbone": spec, "encoder": encoder}
+    if name != LIIR:  # a module around an encoder
+        arguments["backbone"] = encoder
     elif PLACES in state:
         arguments["position_size"] = state[PLACES].shape[-1]
-    return {"class_path": table["module"], "init_args": arguments}
+    return {"spec": table["module"], "arguments": arguments}
 
 
 def renamed_by(table: Mapping[str, Any], state: State) -> tuple[State, dict[str, str]]:
@@ -237,7 +237,7 @@ def _without_weights(spec: str) -> Any:
     import torchvision  # noqa: F401 - its import computes, which fails on the meta device with torch 2.8
 
     with torch.device("meta"):
-        network, _ = EncoderSpec(spec).build()
+        network, _ = build(EncoderSpec(spec))
     return network
 
 

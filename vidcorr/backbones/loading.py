@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input, Network, stated_input
 from ..functional.device import random_state_kept
@@ -22,17 +21,14 @@ from .liir_encoder import LiirEncoder
 from .networks import (
     HUB,
     LIBRARIES,
-    WITH_WEIGHTS,
     EncoderSpec,
+    build,
     file_and_part,
     is_checkpoint,
     local_file,
-    split_view,
-    with_channels_last,
 )
 from .outputs import MapExtractor
-from .pooling import pool_patches
-from .trust import Refused, allow, check_recipe, constructed, import_named, import_path, make, own_arguments
+from .trust import Refused, make, own_arguments, stated_by
 from .video import VideoEncoder
 
 FAMILY = "family:"
@@ -78,36 +74,47 @@ def load(
     elif isinstance(network, Encoder):
         encoder = copy.copy(network)  # the caller's keeps its input
     else:
-        module = unwrapped(network)
-        # a method of ours without features of its own has those of its backbone
-        encoder = Encoder(module) if getattr(module, "has_own_features", True) else module.evaluated
-        encoder.user_module = Reference(module)
+        encoder = _around(unwrapped(network))
         encoder.is_ours = False  # the module stays where it is
     encoder.stated = stated_input(mean, std) or encoder.stated
     return encoder
 
 
-def _of_name(named: EncoderSpec) -> Encoder:
-    """Make a network by its name or file; its encoder has the input, stage and stride that the name states."""
-    spec = named.spec
-    with ExitStack() as stack:
-        if named.seed is not None:
-            stack.enter_context(random_state_kept())
-            torch.manual_seed(named.seed)
-        if named.name_and_file is not None:
-            name, place = named.name_and_file
-            family = name.removeprefix(FAMILY) if name.startswith(FAMILY) else None
-            encoder = _of_foreign(place, family) if family else Encoder(with_weights_of(name, place))
-        elif is_checkpoint(spec) and not named.is_stated:
-            encoder = _of_checkpoint(spec)
-        else:
-            network, described = named.build()
-            encoder = Encoder(network, described=described)
-    encoder.is_ours = True
-    encoder.stated = named.input or encoder.stated
-    encoder.default_stage = named.stage or encoder.default_stage
-    encoder.default_stride = named.stride or encoder.default_stride
+def _around(module: Any, described: Network | None = None) -> Encoder:
+    """Return the encoder of a module; of a method of ours without features of its own that of its backbone."""
+    encoder = Encoder(module, described=described) if getattr(module, "has_own_features", True) else module.evaluated
+    encoder.user_module = Reference(module)
     return encoder
+
+
+def _of_name(spec: EncoderSpec) -> Encoder:
+    """Make a network by its name or file; its encoder has the input, stage and stride that the name states."""
+    with ExitStack() as stack:
+        if spec.seed is not None:
+            stack.enter_context(random_state_kept())
+            torch.manual_seed(spec.seed)
+        if not spec.is_stated and (spec.name_and_file or is_checkpoint(spec.place)):
+            encoder = _of_file(spec)
+        else:
+            network, described = build(spec)
+            is_method = hasattr(network, "has_own_features")  # and describes its own network
+            encoder = _around(network, None if is_method else described)
+            encoder.made_by = spec
+    encoder.is_ours = True
+    encoder.stated = spec.input or encoder.stated
+    encoder.default_stage = spec.stage or encoder.default_stage
+    encoder.default_stride = spec.stride or encoder.default_stride
+    return encoder
+
+
+def _of_file(spec: EncoderSpec) -> Encoder:
+    """Load the network of a file: of a checkpoint, `NAME=FILE` or `family:NAME=FILE`."""
+    if spec.name_and_file is None:
+        return _of_checkpoint(spec.place)
+    name, place = spec.name_and_file
+    if name.startswith(FAMILY):
+        return _of_foreign(place, name.removeprefix(FAMILY))
+    return with_weights_of(name, place)
 
 
 def build_feature_extractor(
@@ -151,8 +158,8 @@ def _of_checkpoint(place: str) -> Encoder:
 
     Weights of another project are the network of their family.
 
-    A checkpoint states its encoder as a class of this library with its arguments, so that neither Lightning nor the
-    module's own class is needed. For a module with features of its own, the module itself is loaded.
+    A checkpoint states its encoder by a name and arguments, so that neither Lightning nor the module's own class is
+    needed. For a module with features of its own, the module itself is loaded.
 
     Raises:
         ValueError: if the file is missing, damaged or of another project, names code that is not allowed, or does not
@@ -163,11 +170,15 @@ def _of_checkpoint(place: str) -> Encoder:
     if part or is_foreign(checkpoint):
         return _of_foreign(place, None, checkpoint)
     recipe = recipe_of(checkpoint, path)  # refused too if the encoder does not need it, but who resumes does
-    saved = checkpoint[METADATA_KEY].get("encoder")
-    if saved is None:
-        return Encoder(loaded(make(recipe, path), checkpoint["state_dict"], path))
-    encoder = encoder_of(saved, path)
-    load_weights(encoder.network, without_prefix(checkpoint["state_dict"], str(saved.get("prefix", ""))), path)
+    stated = checkpoint[METADATA_KEY].get("encoder")
+    if stated is None:
+        package, _, kind = recipe["class_path"].rpartition(".")
+        encoder = _stated({"spec": f"{package}:{kind}", "arguments": recipe["init_args"]}, path)
+        load_weights(encoder.user_module.module, checkpoint["state_dict"], path)
+    else:
+        prefix = stated.pop("prefix", "") if isinstance(stated, dict) else ""
+        encoder = _stated(stated, path)
+        load_weights(encoder.network, without_prefix(checkpoint["state_dict"], str(prefix)), path)
     encoder.described = encoder.described.with_weights_of(path)
     return encoder.eval()
 
@@ -186,48 +197,27 @@ def _of_foreign(place: str, family: str | None, content: Any = None) -> Encoder:
     path, part = file_and_part(place)
     record = record_of_timm(path.parent)
     if family is None and record:
-        return Encoder(with_weights_of(f"timm:{record['architecture']}", place))
+        return with_weights_of(f"timm:{record['architecture']}", place)
     if family is None and is_folder_of_model(str(path.parent)):
         raise ValueError(f"{path}: its folder is a network of transformers, {path.parent}; name the folder")
     content = read_content(path) if content is None else content
     found = taken(weights_in(content, path, part), path, family)
-    encoder = encoder_of(found.recipe, path)
-    is_plain = found.recipe["class_path"] == import_path(Encoder)
-    module = encoder.network if is_plain else encoder.user_module.module
+    encoder = _stated(found.spec, path)
+    module = encoder.user_module.module  # of Liir and CoSettle around the network
     weights = positions_resampled(fitted(found.state, module, path, drop_classifier=True), module, path)
     load_weights(module, weights, f"{path}, taken for {found.family}")
     encoder.described = encoder.described.with_weights_of(path)
     return encoder.eval()
 
 
-def encoder_of(recipe: object, source: str | Path) -> Encoder:
-    """Make the encoder of a recipe in a file, with fresh weights; code that it names has to be allowed.
-
-    Args:
-        recipe: `class_path` and `init_args`, as `Encoder.recipe` returns them.
-        source: the file, for messages.
+def _stated(stated: Any, path: Path) -> Encoder:
+    """Make the encoder that a file states, as `EncoderSpec.to_dict` returns it, without its weights.
 
     Raises:
-        ValueError: if the recipe names code that is not allowed, or the constructor refuses the arguments.
+        ValueError: if it is damaged, or names code that is not allowed.
     """
-    accepted = check_recipe(recipe, source)
-    if accepted["class_path"] != import_path(Encoder):
-        return load(make(recipe, source))
-    made: Encoder = constructed(_encoder_by_name, accepted["init_args"], source)
-    return made
-
-
-def _encoder_by_name(
-    spec: str,
-    mean: Any = None,
-    std: Any = None,
-    stage: str | None = None,
-    stride: int | None = None,
-    arguments: dict | None = None,
-) -> Encoder:
-    """Make the encoder of the arguments in a checkpoint, without its weights."""
-    stated = None if mean is None or std is None else Input.of(mean, std, "of the checkpoint")
-    return _of_name(EncoderSpec(spec, stage, stride, seed=None, input=stated, arguments=arguments))
+    with stated_by(path, stated):
+        return _of_name(EncoderSpec.of(stated, path))
 
 
 def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: Any) -> Any:
@@ -250,7 +240,7 @@ def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: A
     return loaded(make(recipe_of(checkpoint, path), path, **overrides), checkpoint["state_dict"], path, strict)
 
 
-def with_weights_of(name: str, place: str) -> nn.Module:
+def with_weights_of(name: str, place: str) -> Encoder:
     """Make a network by its name, and load the weights of a file.
 
     Args:
@@ -264,23 +254,24 @@ def with_weights_of(name: str, place: str) -> nn.Module:
     path, part = file_and_part(place)
     content = read_content(path)
     state = weights_in(content, path, part)
+    is_of_library = name.startswith((*LIBRARIES, HUB))
+    arguments = None if is_of_library else own_arguments(content.get("hyper_parameters", {}))
+    spec = EncoderSpec(name, arguments=arguments)
     try:
-        if name.startswith((*LIBRARIES, HUB)):
-            network, described = EncoderSpec(name).build(with_weights=False)
-            if name.startswith("timm:"):
-                network.pretrained_cfg = _record_beside(name, path)  # type: ignore[assignment]
-            weights = fitted_to_library(state, network, name, path)
-        else:
-            network, described = _users_network(name, content, path)
-            weights = fitted(state, network, path)
+        with stated_by(path, arguments):
+            network, described = build(spec, with_weights=False)
+        if name.startswith("timm:"):
+            network.pretrained_cfg = _record_beside(name, path)  # type: ignore[assignment]
+        weights = fitted_to_library(state, network, name, path) if is_of_library else fitted(state, network, path)
         load_weights(network, positions_resampled(weights, network, path), path)
     except Refused:
         raise
     except ValueError as error:
         remedy = f"name a function that returns the network for these weights, my_module:my_network={path}"
         raise ValueError(f"{error}; or {remedy}") from error
-    network.described = described.with_weights_of(path)  # type: ignore[assignment]
-    return with_channels_last(network.eval())
+    encoder = Encoder(network.eval(), described=described.with_weights_of(path))
+    encoder.made_by = spec
+    return encoder
 
 
 def _record_beside(name: str, path: Path) -> dict[str, Any]:
@@ -301,74 +292,44 @@ def _record_beside(name: str, path: Path) -> dict[str, Any]:
     return {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "file": source}
 
 
-def _users_network(name: str, content: Any, path: Path) -> tuple[nn.Module, Network]:
-    """Make a network of the user's class or function with the arguments in a checkpoint, and describe it.
-
-    Raises:
-        ValueError: one line, if it cannot be made.
-    """
-    module, _, kind_name = name.partition(":")
-    allow(f"{module}.{kind_name}")
-    kind = import_named(module, kind_name, f"network {name}")
-    arguments = own_arguments(content.get("hyper_parameters", {}))
-    network: nn.Module = constructed(kind, arguments, path)
-    described = Network.of(network)
-    if not arguments:  # the name alone makes the network again
-        described = described.model_copy(update={"spec": name})
-    return network, described
-
-
-def require_name(backbone: object) -> None:
-    """Refuse a module in place of a name, by which a checkpoint makes the network again.
-
-    Raises:
-        ValueError: one line that names the form to write.
-    """
-    if not isinstance(backbone, str):
-        kind = type(backbone).__name__
-        raise ValueError(f"backbone: expected a name such as my_module:my_network, got a {kind}")
-
-
-def trainable_network(spec: str) -> tuple[nn.Module, Network, Input]:
-    """Build the network that a method trains: fresh, or with the weights of a checkpoint.
+def trainable_network(spec: Any) -> Encoder:
+    """Build the network that a method trains: fresh, or with the weights of a file; its input is that of the training.
 
     Args:
-        spec: a name of a raw network; or a checkpoint, or a file of weights of another project.
+        spec: a name, file or checkpoint of a whole network, or what `EncoderSpec.to_dict` returned; a stage is that of
+            the maps that are trained.
 
     Returns:
-        The network; its description, whose `spec` makes the network again; and the input on which it is trained.
+        An encoder of the network, which is in training mode.
 
     Raises:
-        ValueError: for an unknown form of spec, or a checkpoint with a part of a network.
+        ValueError: for an unknown form of spec, a stride, or a checkpoint with a part of a network.
     """
-    require_name(spec)
-    _, features = split_view(spec)
-    if features:
-        raise ValueError(f"{spec}: a method trains a whole network: leave @{features} out")
-    if not is_checkpoint(spec) and WITH_WEIGHTS.fullmatch(spec) is None:
-        network, described = EncoderSpec(spec).build()
-        pool_patches(network)
-        encoder = Encoder(network)
-        return encoder.network, described, _training_input(encoder)
-    encoder = load(spec)
-    if encoder.recipe is None or isinstance(encoder.network, LiirEncoder | VideoEncoder):
-        raise ValueError(f"{spec}: {type(encoder.network).__name__} has no full network to train")
-    trainable: nn.Module = encoder.network.requires_grad_(True).train()
-    pool_patches(trainable)
-    trained_on = encoder.input if encoder.normalises else Input()
-    return trainable, encoder.described, trained_on
+    named = EncoderSpec.of(spec, "backbone")
+    if named.stride:
+        raise ValueError(f"{named.text}: a network is trained at its own strides: leave /{named.stride} out")
+    encoder = load(named)
+    if encoder.spec is None or isinstance(encoder.network, LiirEncoder | VideoEncoder):
+        raise ValueError(f"{named.text}: {type(encoder.network).__name__} has no full network to train")
+    encoder.network.requires_grad_(True).train()
+    encoder.default_stage = named.stage
+    encoder.default_stride = None
+    encoder.stated = _training_input(encoder)
+    return encoder
 
 
 def _training_input(encoder: Encoder) -> Input:
-    """Return the input on which a fresh network is trained: the module's own, if it states one.
+    """Return the input on which a network is trained: the module's own, if it states one.
 
-    A network of a library gets ImageNet's RGB, whatever the library's own weights were trained on; a user's module,
-    RGB in [0, 1].
+    Loaded weights get the RGB of their own training. A library's network of random weights gets ImageNet's, whatever
+    the library's weights were trained on; a user's module, RGB in [0, 1].
     """
     if encoder.stated is not None:
         return encoder.stated
     if encoder.view_class is None or not encoder.view_class.normalises:
         return Input()  # RGB in [0, 1], from which the network makes its input itself
+    if encoder.described.loaded and encoder.normalises:
+        return encoder.input
     if encoder.view_class is MapExtractor:
         return Input(source=TRAINED)
     return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=TRAINED)

@@ -3,10 +3,10 @@
 import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -18,7 +18,18 @@ from ..videos.digests import file_digest
 from .checkpoints import METADATA_KEY, is_foreign, read_content, recipe_of
 from .extractor import RawColour
 from .hub_models import CONFIG, fetched, is_folder_of_model, spec_of_folder
-from .trust import TRUSTED, allow, check_network, file_of_module, import_named, named_code, package_of, refuse
+from .trust import (
+    LONGEST,
+    TRUSTED,
+    allow,
+    check_network,
+    constructed,
+    file_of_module,
+    import_named,
+    named_code,
+    package_of,
+    refuse,
+)
 from .video import from_transformers
 
 SHORT_NAMES = {
@@ -61,9 +72,17 @@ HUB = "torchhub:"
 """Prefix of networks by an entry of torch.hub: `torchhub:OWNER/REPO:ENTRY`, or of a clone, `torchhub:FOLDER:ENTRY`."""
 
 
+NetworkName = str | dict[str, Any]
+"""A network as an argument: its name, or the fields of `EncoderSpec.to_dict`, as checkpoints hold them."""
+VIEW = re.compile(r"(?!.*\.(?:bin|ckpt|pth?|safetensors|tar)$)[\w.+()]*(?:/[^/]*)?")
+"""What follows the last @ of a name: `STAGE` or `STAGE/STRIDE`, and not the end of a path."""
+
+
 @dataclass(frozen=True)
 class EncoderSpec:
-    """A network by its text, and the features that the text chooses.
+    """A network by its name, and what one chooses of it: a value; making it asks neither disk nor hub.
+
+    It is the one form of a network: in a checkpoint as `to_dict` returns it.
 
     Args:
         text: `NAME`, `NAME@STAGE` or `NAME@STAGE/STRIDE`; NAME as for `load`. A short name implies trained weights and
@@ -73,14 +92,13 @@ class EncoderSpec:
         pretrained: load the library's weights, for names of timm and torchvision; others ignore it.
         seed: seed of random weights; None draws them from torch's state.
         input: the RGB that the network gets, stated by the caller; None: as the network or its library states.
-        arguments: configuration of a network of transformers, in place of its folder.
+        arguments: of a callable; of a network of transformers its configuration, in place of its folder.
 
     Attributes:
-        spec: full name, path of a checkpoint (of a file on the hub the path in its cache), or `NAME=FILE`.
-        is_stated: a file states the network, and has its weights.
+        spec: NAME, of a short name the full one.
 
     Raises:
-        ValueError: if the stride is not a number, or a file of the hub is not to be had.
+        ValueError: if the stride is not a number above 0.
 
     Example:
         >>> network = EncoderSpec("dino-s16@block9")
@@ -94,30 +112,67 @@ class EncoderSpec:
     pretrained: bool = False
     seed: int | None = 0
     input: Input | None = None
-    arguments: Mapping[str, Any] | None = None
+    arguments: Mapping[str, Any] | None = field(default=None, hash=False)
     spec: str = field(init=False)
-    is_stated: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        is_stated = check_network(self.text, self.arguments is not None)
-        name, view = (self.text, "") if is_stated else split_view(self.text)
-        stage, slash, stride = view.partition("/")
-        if slash and not stride.isdecimal():
+        name, view = split_view(self.text)
+        stage, slash, pixels = view.partition("/")
+        stride = self.stride if self.stride is not None or not slash else pixels
+        if stride is not None and not (str(stride).isdecimal() and int(stride) > 0):
             raise ValueError(f"{self.text}: the stride, after the last /, must be a number of pixels, got {stride!r}")
         spec, stage_of_short_name = split_view(SHORT_NAMES.get(name, name))
-        if not is_stated and is_folder_of_model(spec):
-            spec = spec_of_folder(spec)
         implies_weights = name in SHORT_NAMES and spec.startswith("timm:")
-        is_of_library = _is_of_library(spec)
         settled = {
-            "is_stated": is_stated,
-            "spec": str(local_file(spec)) if on_hub(spec) and not is_stated else spec,
+            "spec": spec,
             "stage": self.stage or stage or stage_of_short_name or None,
-            "stride": self.stride or (int(stride) if stride else None),
-            "pretrained": not is_stated and (implies_weights or (self.pretrained and is_of_library)),
+            "stride": None if stride is None else int(stride),
+            "pretrained": implies_weights or (self.pretrained and _is_of_library(spec)),
         }
         for attribute, value in settled.items():  # the dataclass is frozen
             object.__setattr__(self, attribute, value)
+
+    @classmethod
+    def of(cls, stated: Any, source: str | Path, pretrained: bool = False) -> "EncoderSpec":
+        """Return the spec of a name, or of the fields that a file holds; random weights are drawn from torch's state.
+
+        Args:
+            stated: a spec, a name, or what `to_dict` returned.
+            source: what states it, for messages.
+            pretrained: load the library's weights of a name.
+
+        Raises:
+            ValueError: for another form, or fields that a spec does not have.
+        """
+        if isinstance(stated, cls):
+            return stated
+        if isinstance(stated, str):
+            return cls(stated, pretrained=pretrained, seed=None)
+        fields: dict[str, Any] = dict(stated) if isinstance(stated, Mapping) else {}
+        text, mean, std = (fields.pop(name, None) for name in ("spec", "mean", "std"))
+        wrong = fields.keys() - {"stage", "stride", "pretrained", "arguments"}
+        if not isinstance(text, str) or wrong or not isinstance(fields.get("arguments", {}), Mapping):
+            form = "the name of a network, such as my_module:my_network, or its fields spec, stage, stride, …"
+            raise ValueError(f"{source}: expected {form}; got {str(stated)[:LONGEST]}")
+        given = None if mean is None or std is None else Input.of(mean, std, "of the checkpoint")
+        return cls(text, input=given, seed=None, **fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that make the network again, as plain values."""
+        fields: dict[str, Any] = {"stage": self.stage, "stride": self.stride, "pretrained": self.pretrained}
+        if self.input is not None:
+            fields |= {"mean": list(self.input.mean), "std": list(self.input.std)}
+        fields["arguments"] = self.arguments
+        return {"spec": self.spec} | {name: value for name, value in fields.items() if value}
+
+    @property
+    def is_stated(self) -> bool:
+        """True while a file that states the network is read, which has its weights.
+
+        Raises:
+            ValueError: if the file may not name it.
+        """
+        return check_network(self.text, self.arguments is not None)
 
     @property
     def name(self) -> str:
@@ -128,31 +183,38 @@ class EncoderSpec:
     def is_random(self) -> bool:
         """True if the weights are random, so that seeds make different networks; a user's callable is called for it."""
         if _is_of_library(self.spec):
-            return not self.pretrained
+            return not self.pretrained or self.is_stated
         is_callable = USERS_CALLABLE.fullmatch(self.spec) is not None and self.spec not in SHORT_NAMES.values()
-        return is_callable and self.file is None and not self.is_stated and draws_weights(self.spec)
+        return is_callable and not self.is_stated and self.file is None and draws_weights(self.spec)
+
+    @property
+    def place(self) -> str:
+        """The name as this machine has it: a folder as the network in it, a file of the hub by its path in the cache.
+
+        Raises:
+            ValueError: if a file of the hub is not to be had.
+        """
+        name, equals, file = self.spec.partition("=")
+        if on_hub(self.spec):
+            return str(local_file(self.spec))
+        if equals and on_hub(file):
+            return f"{name}={local_file(file)}"
+        return spec_of_folder(self.spec) if is_folder_of_model(self.spec) else self.spec
 
     @property
     def file(self) -> Path | None:
         """The file of a path; None for other networks."""
-        path, _ = file_and_part(self.spec)
+        path, _ = file_and_part(self.place)
         return path if path.is_file() else None
-
-    def for_frozen_encoder(self) -> dict[str, Any]:
-        """Return the arguments of `FrozenEncoder` that the text gives."""
-        further: dict[str, Any] = {"stage": self.stage, "stride": self.stride, "pretrained": self.pretrained}
-        return {"spec": self.spec} | {name: value for name, value in further.items() if value}
 
     @property
     def name_and_file(self) -> tuple[str, str] | None:
-        """Network and file of `NAME=FILE`, the file in the hub's cache if it is one of the hub; None for other names.
+        """Network and file of `NAME=FILE`; None for other names.
 
         A file that exists by the whole text, also with "=" in its path, is this file.
         """
-        found = WITH_WEIGHTS.fullmatch(self.spec)
-        if found is None or self.is_stated or self.file is not None:
-            return None
-        return found[1], str(local_file(found[2])) if on_hub(found[2]) else found[2]
+        found = WITH_WEIGHTS.fullmatch(self.place)
+        return None if found is None or self.file is not None else (found[1], found[2])
 
     def identity(self) -> dict[str, Any]:
         """Return view, stated input and weights: the bytes of their file, or a name with its seed."""
@@ -180,68 +242,41 @@ class EncoderSpec:
         if is_foreign(content):  # a family of our table makes it
             return True
         module_recipe = recipe_of(content, self.file)
-        recipe = content[METADATA_KEY].get("encoder") or module_recipe
-        return all(package_of(name) in TRUSTED for name in named_code(recipe))
+        encoder = content[METADATA_KEY].get("encoder") or module_recipe
+        return all(package_of(name) in TRUSTED for name in named_code(encoder))
 
-    def build(self, with_weights: bool = True) -> tuple[nn.Module, Network]:
-        """Build a network that is no checkpoint, without its classifier, and describe it.
 
-        Random weights are drawn from torch's state. Residual blocks of the ResNets start at zero (SimSiam, section 4).
+def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Network]:
+    """Build a network that is no file, without its classifier, and describe it.
 
-        Args:
-            with_weights: False: an entry of torch.hub loads no weights.
+    Random weights are drawn from torch's state. Residual blocks of the ResNets start at zero (SimSiam, section 4).
 
-        Returns:
-            A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`, or the result of a user's
-            callable; and its description: full name, source of the weights, seed of random weights.
+    Args:
+        spec: the network.
+        with_weights: False: a file has the weights, and an entry of torch.hub loads none.
 
-        Raises:
-            ValueError: if the name has no prefix, the library does not know it, or a callable cannot be imported or
-                does not return a module.
-        """
-        spec = self.spec
-        if spec == "raw_colour":
-            return RawColour(), Network(name="raw colour", spec=spec)
-        library, separator, name = spec.partition(":")
-        if not separator:
-            import timm
+    Returns:
+        A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`, or the result of a user's
+        callable; and its description: full name, source of the weights, seed of random weights.
 
-            form = f"timm:{spec}" if timm.is_model(spec) else FORMS
-            raise ValueError(
-                f"backbone {spec!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write "
-                f"{form}{did_you_mean(spec, [*SHORT_NAMES, 'raw_colour'])}"
-            )
-        source = library
-        network: Any
-        if library == "timm":
-            network = _timm(name, self.pretrained)
-        elif library == "torchvision":
-            network = _torchvision(name, self.pretrained)
-        elif library == "transformers":
-            network = from_transformers(name, self.arguments)
-        elif spec.startswith(HUB):
-            network = _of_torch_hub(spec, with_weights and not file_of_module())
-            place, _, name = name.rpartition(":")
-            source = Path(place).name if Path(place).is_dir() else place
-        else:
-            maker = import_named(library, name, f"backbone {spec}")
-            network = maker()
-            allow(spec)  # the user's call has named and run it; a file that names it has passed the gate
-            source = spec  # weights random or loaded: only the callable knows
-            for short_name, named in SHORT_NAMES.items():
-                if named == spec:
-                    name = short_name
-                    source = "vidcorr"
-        if not isinstance(network, nn.Module):
-            raise ValueError(f"backbone {spec}: expected a torch.nn.Module, got a {type(network).__name__}")
-        described = Network(
-            name=architecture_name(name),
-            weights=RANDOM_WEIGHTS if self.is_random else f"weights of {source}",
-            spec=spec,
-            seed=torch.initial_seed() if self.is_random else None,
-            loaded=not self.is_random,
-        )
-        return with_channels_last(network), described
+    Raises:
+        ValueError: if the name has no prefix, the library does not know it, or a callable cannot be imported or does
+            not return a module.
+    """
+    is_stated = spec.is_stated
+    is_random = with_weights and spec.is_random
+    prefix, _, name = (spec.spec if is_stated else spec.place).partition(":")
+    made = MAKERS.get(prefix, _of_callable)(name, spec, with_weights and not is_stated)
+    if not isinstance(made.network, nn.Module):
+        raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(made.network).__name__}")
+    described = Network(
+        name=architecture_name(made.name),
+        weights=RANDOM_WEIGHTS if is_random else made.weights,
+        spec=f"{prefix}:{name}" if name else prefix,
+        seed=torch.initial_seed() if is_random else None,
+        loaded=not is_random,
+    )
+    return with_channels_last(made.network), described
 
 
 @functools.cache
@@ -284,16 +319,16 @@ def with_channels_last(network: nn.Module) -> nn.Module:
 
 
 def split_view(text: str) -> tuple[str, str]:
-    """Split `NAME@STAGE/STRIDE` into NAME and `STAGE/STRIDE`; an `@` in the path of a checkpoint belongs to the path.
+    """Split `NAME@STAGE/STRIDE` into NAME and `STAGE/STRIDE`; an `@` before the end of a path belongs to the path.
 
     Example:
         >>> split_view("runs@home/last.ckpt"), split_view("runs@home/last.ckpt@res4/8")
         (('runs@home/last.ckpt', ''), ('runs@home/last.ckpt', 'res4/8'))
     """
     name, at, view = text.rpartition("@")
-    if not at or _is_file(text) or is_folder_of_model(text.removeprefix(TRANSFORMERS)):
-        return text, ""
-    return name, view
+    stride = view.partition("/")[2]
+    is_of_path = "/" in name and stride and not stride.isdecimal()
+    return (name, view) if at and VIEW.fullmatch(view) and not is_of_path else (text, "")
 
 
 def on_hub(path: object) -> bool:
@@ -345,7 +380,26 @@ def local_file(path: str | Path) -> Path:
         return Path(hub.hf_hub_download(f"{owner}/{name}", file))
 
 
-def _timm(name: str, pretrained: bool) -> nn.Module:
+class Made(NamedTuple):
+    """What a maker of networks returns.
+
+    Attributes:
+        network: the network, without classifier.
+        name: its name in its library.
+        weights: source of its weights, in words, if they are not drawn.
+    """
+
+    network: Any
+    name: str
+    weights: str
+
+
+def _colour(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
+    """Make the baseline without training."""
+    return Made(RawColour(), "raw_colour", "")
+
+
+def _timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     """Build a network of timm, with the options by which it takes images of any size."""
     import timm
 
@@ -357,6 +411,7 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
         options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
     elif file in ("swin_transformer", "swin_transformer_v2"):
         options = {"strict_img_size": False}
+    pretrained = spec.pretrained and with_weights
     what = f"backbone timm:{name}"
     how = ""
     record = timm.get_pretrained_cfg(name)
@@ -365,7 +420,8 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
         what += f": its weights, model.safetensors of {place} on the Hugging Face hub, cannot be fetched"
         how = f"hf download {place} --local-dir FOLDER, then timm:{name}=FOLDER/model.safetensors"
     with fetched(what, how):
-        return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+        network = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    return Made(network, name, "weights of timm")
 
 
 def torchvision_resnets() -> list[str]:
@@ -376,7 +432,7 @@ def torchvision_resnets() -> list[str]:
     return [name for name in names if models.get_model_builder(name).__module__ == models.resnet.__name__]
 
 
-def _torchvision(name: str, pretrained: bool) -> nn.Module:
+def _torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     """Build a ResNet of torchvision, with an identity in place of its classifier.
 
     Raises:
@@ -386,33 +442,78 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
 
     if name.lower() not in torchvision_resnets():
         raise ValueError(f"backbone torchvision:{name}: no ResNet; timm:NAME has other networks")
+    pretrained = spec.pretrained and with_weights
     chosen: Any = models.get_model_weights(name).DEFAULT if pretrained else None
     how = f"download {chosen.url}, then torchvision:{name}=FILE" if pretrained else ""
     with fetched(f"backbone torchvision:{name}", how):
         network = models.get_model(name, weights=chosen, zero_init_residual=True)
     network.fc = nn.Identity()
-    return network
+    return Made(network, name, "weights of torchvision")
 
 
-def _of_torch_hub(spec: str, with_weights: bool) -> Any:
+def _of_transformers(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
+    """Load a model of a folder or of the hub, or make one of its configuration."""
+    return Made(from_transformers(name, spec.arguments), name, "weights of transformers")
+
+
+def _of_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     """Call an entry of torch.hub, which runs code of others; of several modules that it returns, take the first.
 
     Raises:
         ValueError: if the user has not allowed the code, or the entry cannot be called.
     """
-    place, _, entry = spec.removeprefix(HUB).rpartition(":")
-    refuse([spec], f"backbone {spec}")
+    place, _, entry = name.rpartition(":")
+    full_name = f"{HUB}{name}"
+    refuse([full_name], f"backbone {full_name}")
     options: dict[str, Any] = {"source": "local", "trust_repo": True, "verbose": False}
     how = ""
-    if not Path(place).is_dir():
+    is_folder = Path(place).is_dir()
+    if not is_folder:
         options["source"] = "github"
         clone = f"git clone https://github.com/{place.partition(':')[0]} FOLDER"
         how = f"{clone}, then --allow FOLDER and {HUB}FOLDER:{entry}=FILE with its weights"
-    with fetched(f"backbone {spec}: {entry} of {place} cannot be made", how):
+    with fetched(f"backbone {full_name}: {entry} of {place} cannot be made", how):
         try:
             made = torch.hub.load(place, entry, **options, **({} if with_weights else {"pretrained": False}))
         except TypeError as error:
             if with_weights or "pretrained" not in str(error):
                 raise
             made = torch.hub.load(place, entry, **options)  # takes no such word
-    return made[0] if isinstance(made, tuple) else made
+    network = made[0] if isinstance(made, tuple) else made
+    return Made(network, entry, f"weights of {Path(place).name if is_folder else place}")
+
+
+def _of_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
+    """Call a class or function, `package.module:callable`, with the arguments of the spec.
+
+    Raises:
+        ValueError: if the name has no prefix, cannot be imported, or the call with arguments of a file fails.
+    """
+    if not name:
+        import timm
+
+        form = f"timm:{spec.spec}" if timm.is_model(spec.spec) else FORMS
+        raise ValueError(
+            f"backbone {spec.spec!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write "
+            f"{form}{did_you_mean(spec.spec, [*SHORT_NAMES, 'raw_colour'])}"
+        )
+    maker = import_named(spec.spec.partition(":")[0], name, f"backbone {spec.spec}")
+    allow(spec.spec, spec.spec.replace(":", "."))  # the user's call names it; a file that does has passed the gate
+    network = maker() if spec.arguments is None else constructed(maker, spec.arguments, file_of_module() or spec.spec)
+    for short_name, full_name in SHORT_NAMES.items():
+        if full_name == spec.spec:
+            return Made(network, short_name, "weights of vidcorr")
+    return Made(network, name, f"weights of {spec.spec}")  # random or loaded: only the callable knows
+
+
+MAKERS: dict[str, Callable[[str, EncoderSpec, bool], Made]] = {
+    "raw_colour": _colour,
+    "timm": _timm,
+    "torchvision": _torchvision,
+    "transformers": _of_transformers,
+    "torchhub": _of_torch_hub,
+}
+"""Prefix of a name → what makes its network; other names are `package.module:callable`.
+
+A maker is called with the name after the prefix, the spec, and whether trained weights are wanted.
+"""

@@ -1,6 +1,7 @@
 """Outputs of any network, read as maps: one map, several in a container, or tokens of known patches."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -80,6 +81,8 @@ class MapExtractor(FeatureExtractor):
 
     ignores = VIEW_OF_TRANSFORMERS
     takes_copy = False
+    keeps_mode = False
+    """The network keeps its own mode, in which it learns."""
 
     def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
         stages = stage or OUTPUT
@@ -107,7 +110,7 @@ class MapExtractor(FeatureExtractor):
     def _map_by(self, function: Callable[[Tensor], Any], images: Tensor) -> Tensor:
         """Return the map of the stage, from the output that a function makes of images."""
         batch = images[:, :, None] if self.takes_clips else images  # a clip of one frame
-        with eval_mode(self.network):
+        with nullcontext() if self.keeps_mode else eval_mode(self.network):
             output = function(batch)
         maps = self._maps_in(output, images.shape[2:])
         if self.stage != OUTPUT:

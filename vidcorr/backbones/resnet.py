@@ -107,6 +107,7 @@ class ResNetExtractor(FeatureExtractor):
         dilated: remove the strides of res4 and res5 and give their 3×3 convolutions dilation 2 and 4
             (VFS, section 4.2, as in SiamFC's evaluation). "released": as in the released code of VFS: half the dilation
             in the first block of a stage, and in blocks of two 3×3 convolutions (ResNet-18 and 34) none in the second.
+        keeps_strides: change nothing in the network; None is then its last stage.
 
     Raises:
         ValueError: if a stage does not exist, or has a finer stride, or if `stride` cannot be reached by removing
@@ -117,12 +118,18 @@ class ResNetExtractor(FeatureExtractor):
     ignores = VIEW_OF_TRANSFORMERS
 
     def __init__(
-        self, network: nn.Module, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
+        self,
+        network: nn.Module,
+        stage: str | None = None,
+        stride: int | None = None,
+        dilated: Dilated = False,
+        keeps_strides: bool = False,
     ) -> None:
         blocks = named_blocks(network)
         ends = ends_of(blocks)
-        super().__init__(stage or "res4", ends, "this ResNet")
-        coarsest = stride or NATURAL_STRIDE["res3"]
+        last_stage = list(blocks)[-1].partition(".")[0]
+        super().__init__(stage or (last_stage if keeps_strides else "res4"), ends, "this ResNet")
+        coarsest = max(NATURAL_STRIDE.values()) if keeps_strides else stride or NATURAL_STRIDE["res3"]
         if coarsest not in NATURAL_STRIDE.values():
             raise ValueError(f"stride {stride}: a ResNet's strides can be {sorted(NATURAL_STRIDE.values())} or None")
         if dilated:
@@ -147,14 +154,6 @@ class ResNetExtractor(FeatureExtractor):
         return self.joined(maps_of(self.ends, blocks, self.stem(images)))
 
     folded = folded_copy
-
-
-def resnet_maps(network: nn.Module, images: Tensor) -> Tensor:
-    """Return the last map of a ResNet, before its pooling: normalised `(N, 3, H, W)` → `(N, C, h, w)`."""
-    x = images
-    for part in (*_stem(network), *map(network.get_submodule, LAYER_OF_STAGE.values())):
-        x = part(x)
-    return x
 
 
 def _stem(network: nn.Module) -> list[nn.Module]:

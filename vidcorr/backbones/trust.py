@@ -14,6 +14,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from pathlib import Path
 from types import ModuleType
@@ -158,20 +159,22 @@ def _is_the_users(module: ModuleType) -> bool:
     return not any(Path(file).resolve().is_relative_to(Path(each).resolve()) for each in installed)
 
 
-def named_code(recipe: object) -> Iterator[str]:
-    """Yield the classes and networks that a recipe names, also within its encoder; `check_network` is the gate."""
-    if not isinstance(recipe, Mapping):
+def named_code(content: object) -> Iterator[str]:
+    """Yield the classes and networks that a module's recipe or an encoder names; `check_network` is the gate.
+
+    Args:
+        content: `class_path` and `init_args` of a module; `spec` and `arguments` of an encoder; or a network's name.
+    """
+    if isinstance(content, str) and re.fullmatch(r"[\w.]+:[\w.]+", content):
+        yield content
+    if not isinstance(content, Mapping):
         return
-    if "class_path" in recipe:
-        yield str(recipe["class_path"])
-    arguments = recipe.get("init_args")
-    if not isinstance(arguments, Mapping):
-        return
-    for name in ("spec", "backbone"):
-        text = str(arguments.get(name))
-        if re.fullmatch(r"[\w.]+:[\w.]+", text):
-            yield text
-    yield from named_code(arguments.get("encoder"))
+    if "class_path" in content:
+        yield str(content["class_path"])
+    arguments = content.get("init_args", content.get("arguments"))
+    inner = arguments if isinstance(arguments, Mapping) else {}
+    for each in (content.get("spec"), inner.get("spec"), inner.get("backbone")):
+        yield from named_code(each)
 
 
 def require_countable(content: object, source: str | Path, kinds: tuple[type, ...] = (Mapping, list, tuple)) -> None:
@@ -332,7 +335,7 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     values = {name: as_annotated(value, hints.get(name)) for name, value in (stated | overrides).items()}
     # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
     context = Context()
-    context.run(_built_from.set, _Source(str(source), frozenset(texts_in(stated))))
+    context.run(_built_from.set, _source_of(source, stated))
     try:
         module = context.run(kind, **values)
     except Refused:
@@ -342,6 +345,24 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     if not isinstance(module, nn.Module):
         raise ValueError(f"{source}: {name} gives a {type(module).__name__}, not a module")
     return module
+
+
+def _source_of(file: str | Path, stated: object) -> _Source:
+    """Return a file and the texts among what it states, with those of the file that is being read."""
+    outer = _built_from.get()
+    texts = frozenset(texts_in(stated)) | (frozenset() if outer is None else outer.texts)
+    return _Source(str(file), texts)
+
+
+@contextmanager
+def stated_by(file: str | Path, stated: object) -> Iterator[None]:
+    """Build, in the block, what a file states: networks of its texts pass the gate, and nothing is fetched."""
+    require_countable(stated, file)
+    token = _built_from.set(_source_of(file, stated))
+    try:
+        yield
+    finally:
+        _built_from.reset(token)
 
 
 def as_annotated(value: Any, hint: Any) -> Any:

@@ -73,7 +73,7 @@ def run(flags: Namespace) -> None:
     named = named_network(flags.model, flags)
     encoder = load(named)
     network = encoder.described
-    checkpoint = named.spec if Path(named.spec).is_file() else None
+    checkpoint = named.place if Path(named.place).is_file() else None
     with signals.deferred():
         content = predict_video(
             encoder,

@@ -78,8 +78,7 @@ def card_of(content: Mapping[str, Any], run: Path, results: Iterable[Result], fi
     method = content[METADATA_KEY].get("class_path", "not recorded").rpartition(".")[2]
     arguments = content.get("hyper_parameters", {})
     lines = [HEAD + "---", f"# {file}", "", f"Method: {method}, {_plainly(arguments)}.", ""]
-    encoder = content[METADATA_KEY].get("encoder") or {}
-    stated = encoder.get("init_args", {})
+    stated = content[METADATA_KEY].get("encoder") or {}
     if "mean" in stated:
         lines += [f"Input: {Input.of(stated['mean'], stated['std'], '').rgb}.", ""]
     step = content.get("global_step")

@@ -194,7 +194,7 @@ def _words_of_model(value: str) -> list[str]:
     is_config = value.startswith("{") or value.endswith((".yaml", ".yml"))
     if is_config or not (is_path or is_named):
         return [f"--model={value}"]
-    parts = [f"--model.{name}={part}" for name, part in EncoderSpec(value).for_frozen_encoder().items()]
+    parts = [f"--model.{name}={part}" for name, part in EncoderSpec(value).to_dict().items()]
     return ["--model=FrozenEncoder", *parts]
 
 

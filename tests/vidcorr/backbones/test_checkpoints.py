@@ -41,7 +41,7 @@ def test_training_may_begin_with_a_checkpoint(tmp_path):
 def test_a_module_with_features_of_its_own_is_stored_with_its_class(tmp_path):
     write_checkpoint(tiny("CoSettle"), tmp_path / "own.ckpt")
     module = FrozenEncoder(str(tmp_path / "own.ckpt"))
-    assert module.rebuilt_by["encoder"]["class_path"] == "vidcorr.lightning_modules.cosettle.CoSettle"
+    assert module.rebuilt_by["spec"]["spec"] == "vidcorr.lightning_modules.cosettle:CoSettle"
     write_checkpoint(module, tmp_path / "again.ckpt")
     (tmp_path / "own.ckpt").unlink()
     images = torch.rand(1, 3, 32, 32)

@@ -224,7 +224,9 @@ def test_stage_and_stride_that_an_extractor_does_not_have_are_refused():
     cases = ((extractor, {"stage": "res4"}, message), (extractor, {"stride": 4}, message))
     for network, wrong, said in (*cases, (stated, {"stage": "res4"}, "stage 'res4': Conv2d has features")):
         refused(ValueError, said, view_for, DavisBenchmark("", **wrong), network, load(network))
-    refused(ValueError, "the stride, after the last /, must be a number", EncoderSpec, "vidcorr-r18@res4/x")
+    for stride in ("x", "0", "1.5"):
+        message = "the stride, after the last /, must be a number of pixels"
+        refused(ValueError, message, EncoderSpec, f"vidcorr-r18@res4/{stride}")
 
 
 def test_a_torchscript_module_and_a_network_behind_a_property_are_networks(tmp_path):

@@ -8,9 +8,16 @@ from pydantic import ValidationError
 
 from tests.helpers.fake_device import fake_gpu, moved
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Encoder, LiirEncoder, Normalise, build_feature_extractor, load, weights_digest
+from vidcorr.backbones import (
+    Encoder,
+    EncoderSpec,
+    LiirEncoder,
+    Normalise,
+    build_feature_extractor,
+    load,
+    weights_digest,
+)
 from vidcorr.backbones.copies import device_of
-from vidcorr.backbones.loading import encoder_of
 from vidcorr.description import Network
 from vidcorr.lightning_modules import FrozenEncoder, Liir
 
@@ -55,16 +62,18 @@ def test_a_description_cannot_be_changed_nor_hold_anything_else_and_is_of_a_netw
     refused(ValueError, "expected a network by name, file or module, got a int", load, 3)
 
 
-def test_the_recipe_of_a_named_network_makes_it_again():
+def test_the_spec_of_a_named_network_makes_it_again():
     grey = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
     network, colour = {"spec": TINY_RESNET, "stage": "res3"} | grey, {"spec": "raw_colour", "stride": 4}
-    for stated in (network, colour):
-        recipe = {"class_path": "vidcorr.backbones.encoder.Encoder", "init_args": stated}
-        made = encoder_of(recipe, "a.ckpt")
-        assert made.recipe == recipe
-        assert (made.view().stage, made.view().stride) == (stated.get("stage", "colour"), stated.get("stride", 8))
-    for module in (LiirEncoder("none"), torch.nn.Conv2d(3, 4, 4, 4)):
-        assert Encoder(module, stage="res3").recipe is None
+    liir = {"spec": "vidcorr.backbones:LiirEncoder", "stage": "res2", "arguments": LiirEncoder("none").arguments}
+    for stated in (network, colour, liir):
+        made = load(EncoderSpec.of(stated, "a.ckpt"))
+        assert made.spec.to_dict() == stated
+        stride = 2 if stated is liir else stated.get("stride", 8)
+        assert (made.view().stage, made.view().stride) == (stated.get("stage", "colour"), stride)
+    assert Encoder(torch.nn.Conv2d(3, 4, 4, 4), stage="res3").spec is None
+    for wrong in ({"spec": TINY_RESNET, "depth": 3}, {"stage": "res3"}, {"spec": TINY_RESNET, "arguments": 3}, 3):
+        refused(ValueError, "a.ckpt: expected the name of a network, such as .*; got ", EncoderSpec.of, wrong, "a.ckpt")
 
 
 def test_rgb_is_normalised_as_in_the_training_in_the_type_of_the_weights():

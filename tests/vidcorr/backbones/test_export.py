@@ -56,13 +56,13 @@ def test_a_file_is_read_again_by_itself(name, options, tmp_path):
     assert (found.stage, found.stride) == (expected.stage, expected.stride)
     assert found.described == Network.of(module).with_weights_of(path)
     assert read_content(path, whole=False)["state_dict"] == {}
-    assert name == "Liir" or trainable_network(str(path))[0].training
+    assert name == "Liir" or trainable_network(str(path)).network.training
 
 
 def test_a_file_of_others_or_with_code_of_others_is_refused(tmp_path):
     path = tmp_path / "a.safetensors"
     kind = '"class_path": "vidcorr.backbones.encoder.Encoder"'
-    attack = f'{{{kind}, "encoder": {{{kind}, "init_args": {{"spec": "os:abort"}}, "prefix": ""}}}}'
+    attack = f'{{{kind}, "encoder": {{"spec": "os:abort"}}}}'
     for metadata, message in [
         ({}, "of no known family"),
         ({"vidcorr": "{"}, "damaged or foreign"),

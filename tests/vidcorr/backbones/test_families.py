@@ -19,9 +19,9 @@ from tests.helpers.refusal import refused
 from vidcorr.backbones import EncoderSpec, load
 from vidcorr.backbones.checkpoints import load_weights, write_checkpoint
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
-from vidcorr.backbones.families import FAMILIES, _recipe, family_of, placed, renamed_by
+from vidcorr.backbones.families import FAMILIES, _spec_of, family_of, placed, renamed_by
 from vidcorr.backbones.foreign import without_wrappers
-from vidcorr.backbones.loading import encoder_of
+from vidcorr.backbones.networks import build
 from vidcorr.cli import main
 from vidcorr.lightning_modules import VFSSimSiam
 
@@ -32,14 +32,15 @@ REAL = json.loads((GOLDEN / "checkpoint_keys.json").read_text("utf-8"))
 
 
 def made(family, state):
-    """Return class and arguments of the module, and the weights of its network, of weights under the table's names."""
-    spec, weights = placed(FAMILIES[family], state)
-    return _recipe(FAMILIES[family], spec, weights), weights
+    """Return the fields of the network's spec, and its weights, of weights under the table's names."""
+    name, weights = placed(FAMILIES[family], state)
+    return _spec_of(FAMILIES[family], name, weights), weights
 
 
-def network_in(encoder, recipe):
-    """Return what the weights of a family are loaded into: the network, or a module of ours around it."""
-    return encoder.network if recipe["class_path"].endswith(".Encoder") else encoder.user_module.module
+def of_spec(fields):
+    """Return the encoder of fields, and what takes the weights of a family: the network, or a module around it."""
+    encoder = load(EncoderSpec.of(fields, "x"))
+    return encoder, encoder.user_module.module
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"named"}))
@@ -59,24 +60,25 @@ def test_the_keys_of_a_public_file_fit_a_network_of_their_shapes(file):
     with torch.device("meta"):
         state = without_wrappers({name: torch.empty(shape) for name, shape in shapes.items()})
         family = family_of(state, None, file)
-        recipe, weights = made(family, renamed_by(FAMILIES[family], state)[0])
-        load_weights(network_in(encoder_of(recipe, file), recipe), weights, file)
+        fields, weights = made(family, renamed_by(FAMILIES[family], state)[0])
+        load_weights(of_spec(fields)[1], weights, file)
     assert file.startswith(family)
-    assert recipe["init_args"] == FAMILIES[family].get("arguments", {}) | RECORD["files"][file]
+    found = fields.get("arguments", fields)
+    assert found == FAMILIES[family].get("arguments", {}) | RECORD["files"][file]
 
 
 @pytest.mark.parametrize(("width", "size", "patch"), [(384, "small", 16), (768, "base", 8), (1024, "large", 16)])
 def test_transformers_are_known_by_their_shapes(width, size, patch):
     state = {"patch_embed.proj.weight": torch.empty(width, 3, patch, patch), "cls_token": torch.empty(1, 1, width)}
     plain = f"timm:vit_{size}_patch{patch}_224"
-    dino, cropmae, cosettle = (made(family, state)[0]["init_args"] for family in ("dino", "cropmae", "cosettle"))
+    dino, cropmae, cosettle = (made(family, state)[0] for family in ("dino", "cropmae", "cosettle"))
     assert dino == {"spec": f"{plain}.dino"}
     if size != "large":  # DINO has none
         assert timm.get_pretrained_cfg(dino["spec"].removeprefix("timm:")).mean == IMAGENET_MEAN
     of_encoder = {"spec": plain, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
     assert cropmae == of_encoder
-    encoder = {"class_path": "vidcorr.backbones.encoder.Encoder", "init_args": of_encoder}
-    assert cosettle == {"backbone": plain, "encoder": encoder}
+    around = {"spec": "vidcorr.lightning_modules.cosettle:CoSettle", "arguments": {"backbone": of_encoder}}
+    assert cosettle == around
     wide = {"patch_embed.proj.weight": torch.empty(width + 1, 3, patch, patch)}
     refused(ValueError, f"no transformer of the family has width {width + 1}; name it, timm:", made, "dino", wide)
 
@@ -87,8 +89,8 @@ def test_a_training_with_registers_is_dinov2s_and_t_cores_by_its_name_alone(fami
     shared = {"cls_token": (1, 1, 384), "patch_embed.proj.weight": (384, 3, 16, 16), "blocks.0.ls1.gamma": (384,)}
     theirs = shared | {"register_tokens": (1, 4, 384), "pos_embed": (1, 1 + 14 * 14, 384)}
     state = {name: torch.rand(shape) for name, shape in theirs.items()}
-    recipe, found = made(family, state)
-    assert recipe["init_args"] == {"spec": "vidcorr.backbones:vit_small_patch16_reg4"}
+    fields, found = made(family, state)
+    assert fields == {"spec": "vidcorr.backbones:vit_small_patch16_reg4"}
     ours = shared | {"reg_token": (1, 4, 384), "pos_embed": (1, 14 * 14, 384)}
     assert {name: tensor.shape for name, tensor in found.items()} == ours
     state["register_tokens"] = torch.rand(1, 8, 384)
@@ -126,16 +128,16 @@ def test_released_transformers_are_known_by_their_keys_and_get_imagenets_rgb(spe
             theirs[f"blocks.{number}.attn.qkv.bias"] = torch.full((3 * 384,), float("qkvb" in spec))
             theirs[f"blocks.{number}.attn.qkv.bias_mask"] = torch.ones(3 * 384)
     family = family_of(theirs, None, "x")
-    recipe, weights = made(family, renamed_by(FAMILIES[family], theirs)[0])
+    fields, weights = made(family, renamed_by(FAMILIES[family], theirs)[0])
     with torch.device("meta"):
-        encoder = encoder_of(recipe, "x")
+        encoder, _ = of_spec(fields)
         load_weights(encoder.network, weights, "x")
         if "qkvb" in spec:  # timm's own function would leave biases out that a network lacks
             name = "timm:vit_small_patch16_dinov3.lvd1689m"
-            network, _ = EncoderSpec(name).build()
+            network, _ = build(EncoderSpec(name))
             _, weights = placed(FAMILIES[family], renamed_by(FAMILIES[family], theirs)[0], name)
             refused(ValueError, "Unexpected .*blocks.0.attn.q_bias", load_weights, network, weights, "x")
-    assert recipe["init_args"]["spec"] == spec
+    assert fields["spec"] == spec
     assert (encoder.input.mean, encoder.input.std) == (IMAGENET_MEAN, IMAGENET_STD)
 
 

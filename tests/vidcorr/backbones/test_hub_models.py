@@ -103,7 +103,7 @@ def test_a_folder_is_a_network_of_commands_and_of_checkpoints(tmp_path):
     folder = tmp_path / "me@lab=a"
     saved(folder, *TOKENS["Dinov2"][:2])
     words = words_for_parser(["validate", f"--model={folder}@block1"]).words
-    assert {f"--model.spec=transformers:{folder}", "--model.stage=block1"} <= set(words)
+    assert {f"--model.spec={folder}", "--model.stage=block1"} <= set(words)
     assert not EncoderSpec(str(folder)).is_reusable
     write_checkpoint(FrozenEncoder(str(folder)), tmp_path / "own.ckpt")
     images = torch.rand(1, 3, 32, 32)

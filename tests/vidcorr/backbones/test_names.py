@@ -47,7 +47,7 @@ def test_a_text_chooses_weights_stage_and_stride(text, given, expected):
     network = EncoderSpec(text, **given)
     assert network.name == (f"{text}, random weights" if text == "untrained" else text)
     arguments = dict(zip(("spec", "stage", "stride", "pretrained"), expected, strict=True))
-    assert network.for_frozen_encoder() == {name: value for name, value in arguments.items() if value}
+    assert network.to_dict() == {name: value for name, value in arguments.items() if value}
     assert network.identity() == arguments | {"seed": given.get("seed", 0)}
     assert network.is_reusable
     assert network in {EncoderSpec(text, **given)}
@@ -153,10 +153,17 @@ def test_a_resnet_starts_at_zero_has_channels_last_and_takes_rgb_alone():
 
 def test_what_does_not_train_is_refused():
     """The checkpoint of a module without a name could not be read."""
-    message = "backbone: expected a name such as my_module:my_network, got a Conv2d"
+    message = "backbone: expected the name of a network, such as my_module:my_network, .*; got Conv2d"
     refused(ValueError, message, SiamFC, torch.nn.Conv2d(3, 4, 8, 8))
-    refused(ValueError, "ends with a classifier, fc", VFSSimSiam, "torchvision.models:resnet18")
-    refused(ValueError, "trains a whole network: leave @res4/8 out", VFSSimSiam, "torchvision:resnet18@res4/8")
+    refused(
+        ValueError,
+        "ends with a classifier: put torch.nn.Identity.. in place of fc",
+        VFSSimSiam,
+        "torchvision.models:resnet18",
+    )
+    refused(
+        ValueError, "a network is trained at its own strides: leave /8 out", VFSSimSiam, "torchvision:resnet18@res4/8"
+    )
 
 
 def test_networks_of_other_forms_give_a_map_of_any_size():
@@ -239,3 +246,14 @@ def test_a_file_of_the_hub_is_named_with_its_revision_and_what_is_not_there_is_o
     made.assert_called_with(endpoint="a mirror")
     assert (view.stage, view.stride) == ("res3", 4)
     assert source_of(tmp_path / "snapshots/a/last.ckpt") == "last.ckpt"  # of no hub
+
+
+@pytest.mark.parametrize("text", ["hf://me/vfs/last.ckpt", "timm:resnet18=hf://me/vfs", "nowhere.ckpt", "nowhere:net"])
+def test_a_spec_is_a_value_which_asks_neither_disk_nor_hub(text, monkeypatch):
+    monkeypatch.setattr("vidcorr.backbones.networks.local_file", None)
+    monkeypatch.setattr("pathlib.Path.is_file", None)
+    spec = EncoderSpec(f"{text}@res4/8")
+    assert (spec.spec, spec.stage, spec.stride) == (text, "res4", 8)
+    assert (
+        EncoderSpec.of(spec.to_dict(), "x").to_dict() == spec.to_dict() == {"spec": text, "stage": "res4", "stride": 8}
+    )

@@ -24,7 +24,6 @@ from vidcorr.lightning_modules.parts.negative_bank import BankSettings
 
 pytestmark = pytest.mark.usefixtures("canary")
 FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
-ENCODER = "vidcorr.backbones.encoder.Encoder"
 TABLES = json.loads(Path(__file__).with_name("trust.json").read_text())
 """Class, arguments, refusal; module, text, refusal."""
 
@@ -77,9 +76,10 @@ CLASSES = [getattr(lightning_modules, name) for name in lightning_modules.__all_
 ENCODERS = {
     "none": None,
     "empty": {},
-    "full": {"class_path": ENCODER, "init_args": {"spec": "torchvision:resnet18"}},
+    "full": {"spec": "torchvision:resnet18"},
     "text": "evil:net",
-    "of code": {"class_path": ENCODER, "init_args": {"spec": "evil:net"}},
+    "of code": {"spec": "evil:net"},
+    "within": {"spec": "vidcorr.lightning_modules:CoSettle", "arguments": {"backbone": {"spec": "evil:net"}}},
 }
 COMMANDS = {
     "evaluate": lambda file: main(["evaluate", file, "--on", "davis=nowhere"]),
@@ -97,11 +97,8 @@ def recipes():
     for kind in CLASSES:
         names = {"spec", "backbone", "start"} & inspect.signature(kind).parameters.keys()
         for encoder in ENCODERS.values():
-            for arguments in (
-                dict.fromkeys(names, "evil:net"),
-                dict.fromkeys(names, "evil:net") | {"encoder": encoder},
-            ):
-                yield import_path(kind), arguments, encoder
+            for stated in ("evil:net", ENCODERS["of code"], ENCODERS["within"]):
+                yield import_path(kind), dict.fromkeys(names, stated), encoder
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, pytest.param("fit", marks=pytest.mark.slow)])

@@ -32,7 +32,7 @@ def words(tmp_path, monkeypatch):
 
 def test_a_card_tells_method_data_training_and_the_scores_of_its_step(words, tmp_path, capsys, recorded):
     arguments = {"backbone": "tiny", "lr": 0.5, "_instantiator": "a", "bank": {"frames": 0}}
-    encoder = {"init_args": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}}
+    encoder = {"spec": "tiny", "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
     content = {
         METADATA_KEY: {"class_path": "own.Mine", "encoder": encoder},
         "hyper_parameters": arguments,

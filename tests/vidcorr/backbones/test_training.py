@@ -1,0 +1,143 @@
+"""A training takes what an evaluation takes: each kind of network learns by the maps that benchmarks score."""
+
+import copy
+import pickle
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from tests.helpers import networks
+from tests.helpers.encoders import TinyResNet
+from tests.helpers.refusal import refused
+from vidcorr.backbones import TrainedViews, build_feature_extractor, load
+from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.lightning_modules import ContrastiveRandomWalk, VFSMoCo, VFSSimSiam
+
+hub = pytest.importorskip("transformers", reason="the extra transformers is not installed")
+OWN = __name__
+
+
+class Maps(nn.Module):
+    """Two maps by names, behind a BatchNorm whose statistics move in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.fine, self.norm, self.coarse = nn.Conv2d(3, 4, 4, 4), nn.BatchNorm2d(4), nn.Conv2d(4, 6, 2, 2)
+
+    def forward(self, images):
+        fine = self.norm(self.fine(images))
+        return {"fine": fine, "coarse": self.coarse(fine)}
+
+
+class InList(Maps):
+    def forward(self, images):
+        return list(super().forward(images).values())
+
+
+def features_only():
+    return timm.create_model("resnet10t", features_only=True)
+
+
+KINDS = [
+    "timm:vit_tiny_patch16_224",
+    "timm:vit_tiny_patch16_224@block3+block12",
+    "timm:vit_tiny_patch16_dinov3_qkvb",
+    "timm:deit_tiny_distilled_patch16_224",
+    "timm:convnext_atto",
+    "timm:convnext_atto@stage2",
+    "timm:mobilenetv3_small_050",
+    "timm:resnet10t@res4",
+    f"{OWN}:Maps@coarse",
+    f"{OWN}:InList@0",
+    f"{OWN}:features_only@layer3",
+    *[
+        f"tests.helpers.networks:{name}"
+        for name in ("plain", "OfClips", "Tokens", "OfHub", "Dino", "Dino3", "Stated", "Classifier", "extractor", "vit")
+    ],
+    "folder of tokens",
+    "folder of maps",
+]
+"""Names of networks that `evaluate` takes; ResNets with their own pooling have a test of their own."""
+SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "patch_size": 8, "image_size": 64}
+FOLDERS = {
+    "folder of tokens": lambda: hub.Dinov2WithRegistersModel(hub.Dinov2WithRegistersConfig(**SIZES)),
+    "folder of maps": lambda: hub.ConvNextModel(hub.ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 1], num_stages=2)),
+}
+
+
+@pytest.fixture
+def name_of(tmp_path):
+    """Return a function that returns the name of a kind; of a folder its path."""
+
+    def named(kind):
+        if kind in FOLDERS:
+            FOLDERS[kind]().save_pretrained(tmp_path / "model")
+        return str(tmp_path / "model") if kind in FOLDERS else kind
+
+    return named
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_method_trains_the_map_that_is_scored(kind, name_of, tmp_path):
+    torch.manual_seed(0)
+    method = VFSSimSiam(name_of(kind), 8, 8).eval()
+    images = torch.rand(4, 3, 64, 64)
+    is_resnet = kind.startswith("timm:resnet")
+    expected = method.feature_extractor(stride=16 if is_resnet else None)(images)
+    torch.testing.assert_close(method.maps(images), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(method.embed(images), expected.mean(dim=(2, 3)), atol=1e-5, rtol=1e-4)
+    assert method.backbone_width == expected.shape[1]
+    method.train().step({"clip": images.unflatten(0, (2, 2))})["loss"].backward()
+    assert any(weights.grad is not None and weights.grad.any() for weights in method.backbone.parameters())
+    assert all(part.training for part in method.backbone.modules())
+    write_checkpoint(method.eval(), tmp_path / "x.ckpt")
+    again = VFSSimSiam.load_from_checkpoint(tmp_path / "x.ckpt")
+    for found in (again.feature_extractor(), load(tmp_path / "x.ckpt").view()):
+        torch.testing.assert_close(found(images), method.feature_extractor()(images), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(again.embed(images), method.embed(images), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["timm:vit_tiny_patch16_224", f"{OWN}:Maps@fine", "torchvision:resnet18"])
+@pytest.mark.parametrize("nodes", ["cells", "patches"])
+def test_a_walk_and_a_momentum_encoder_take_them_too(kind, nodes):
+    clip = torch.rand(2, 4, 3, 128, 128)
+    walk = ContrastiveRandomWalk(kind, nodes=nodes)
+    walk.step({"clip": clip})["loss"].backward()
+    moco = VFSMoCo(kind, queue_size=8)
+    moco.step({"clip": clip, "video_index": torch.arange(2)})["loss"].backward()
+    for method in (walk, moco):
+        assert any(weights.grad is not None for weights in method.backbone.parameters())
+    average, _ = moco.target_encoder
+    images = clip[:, 0]
+    assert moco.embed(images, average).shape == moco.embed(images).shape
+
+
+def test_training_moves_statistics_and_a_view_is_of_the_network_itself():
+    method = VFSSimSiam(f"{OWN}:Maps@fine", 8, 8)
+    before = method.backbone.norm.running_mean.clone()
+    method.embed(torch.rand(2, 3, 64, 64))
+    assert not torch.equal(method.backbone.norm.running_mean, before)
+    copies = (copy.deepcopy(method), pickle.loads(pickle.dumps(method)))
+    nn.init.zeros_(method.backbone.fine.weight)
+    images = torch.rand(2, 3, 64, 64)
+    for each in copies:
+        assert not torch.equal(each.eval().embed(images), method.eval().embed(images))
+
+
+def test_a_resnets_vector_is_its_own_pooled_feature_to_the_bit():
+    network = TinyResNet().eval()
+    images = torch.rand(2, 3, 64, 64)
+    assert torch.equal(TrainedViews().vectors(network, images), network(images))
+    maps = TrainedViews().maps(network, images)
+    assert torch.equal(maps, build_feature_extractor(network, "res5", 32, mean=(0, 0, 0), std=(1, 1, 1))(images))
+
+
+def test_what_gives_no_map_is_refused_at_the_start():
+    for spec in ("tests.helpers.networks:Several", f"{OWN}:Maps"):
+        refused(ValueError, "gives several maps, choose one as stage", VFSSimSiam, spec)
+    refused(ValueError, "Clips has no full network to train", VFSSimSiam, "tests.helpers.networks:clips_of_tokens")
+    classifier = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+    refused(ValueError, "Sequential: expected a map", TrainedViews().maps, classifier, torch.rand(1, 3, 64, 64))
+    assert VFSSimSiam("tests.helpers.networks:plain", 8, 8).backbone_width == networks.WIDTH
