@@ -1,19 +1,18 @@
 """Checkpoints of this project, written and read as data."""
 
-import argparse
-import datetime
 import json
 import re
 import shlex
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from pickle import UnpicklingError
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,45 +21,56 @@ from ..videos.files import unfinished
 from .trust import LONGEST, Recipe, allow, check_file, check_recipe, named_code, reason
 
 METADATA_KEY = "vidcorr"
+MOST_NAMES = 1000
+"""Names of code in a file."""
 
 
-def _plain_dict(factory: object = None) -> dict[Any, Any]:
-    """Return the dict that stands for a `defaultdict` of a file."""
-    return {}
+class Inert:
+    """Stands for what numpy made, whose state could reach raw memory; it keeps nothing."""
+
+    def __init__(self, *arguments: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None: ...
 
 
-def _types_of_data() -> list[Any]:
-    """Return what training code saves beside weights: types that hold values, and functions that make numpy's.
+class Emptied:
+    """Stands for any other class or function that a file names: what it makes is a plain dict, whose items are read."""
 
-    Each is a type, or a pair of what is made and the name in the file.
-    """
-    plain = (int, float, str, bool, list, tuple, dict)
-    dates = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone)
-    without_pointers = np.typecodes["All"].replace("O", "").replace("V", "")
-    of_numpy = {type(np.dtype(code)) for code in without_pointers}
-    found: list[Any] = [argparse.Namespace, np.ndarray, np.dtype, *plain, *dates, *of_numpy]
-    found.append((_plain_dict, "collections.defaultdict"))
-    for module in ("pathlib", "pathlib._local"):  # Python 3.13 has them in the second
-        for kind in (PurePosixPath, PureWindowsPath):
-            found += [(kind, f"{module}.{kind.__name__}"), (kind, f"{module}.{kind.__name__.removeprefix('Pure')}")]
-    for value, name in ((np.float64(0), "scalar"), (np.zeros(1), "_reconstruct")):
-        make = value.__reduce__()[0]
-        found += [(make, f"numpy.core.multiarray.{name}"), (make, f"numpy._core.multiarray.{name}")]
-    return found
+    def __new__(cls, *arguments: object) -> Any:
+        """Return the dict."""
+        return OrderedDict()
 
 
-TYPES_OF_DATA = _types_of_data()
-"""What a file may hold beside tensors and plain types; none runs code when it is made."""
-LFS_POINTER = b"version https://git-lfs"
+PATHS = {
+    f"{module}.{prefix}{kind.__name__.removeprefix('Pure')}": kind
+    for module in ("pathlib", "pathlib._local")  # Python 3.13 has them in the second
+    for kind in (PurePosixPath, PureWindowsPath)
+    for prefix in ("", "Pure")
+}
+"""Paths, which arguments of a module often are."""
+FORMS = {
+    rb"version https://git-lfs": "a pointer of git-lfs in place of the file: run git lfs pull",
+    rb"\s*<": "a web page in place of the file: download it again",
+    rb"\s*[{\[][^\0]{3}": "JSON, no weights",
+    rb"\x89HDF": "HDF5, as Keras writes it, no weights of torch",
+    rb"GGUF": "GGUF, no weights of torch",
+    rb"[\x81-\x8f\xde].{0,2}[\xa1-\xbf\xd9]": "msgpack, as Flax writes it, no weights of torch",
+    rb"\x08[\x01-\x20][\x12\x3a]": "ONNX, no weights of torch",
+    rb"\x93NUMPY|PK\x03\x04.{26}[^/\0]+\.npyPK|PK\x03\x04.{26}[\w./-]+\.npy": "arrays of numpy, no weights of torch",
+    rb"$": "an empty file: download it again",
+}
+"""Pattern of a file's first bytes → what people often have in place of weights."""
 BEFORE_TABLE = re.compile(rb"(?s).{5}\0{3}\{")
 """Start of safetensors: the length of a JSON table in eight bytes, the lowest first, and its brace."""
+UNKNOWN = re.compile(r"GLOBAL ([\w.]+) was not")
+"""Torch's word for a name in a file."""
 
 
 def read_content(path: str | Path, whole: bool = True) -> Any:
-    """Read safetensors, or a file of `torch.save` that holds tensors and data only; no code in it runs.
+    """Read safetensors, or a file of `torch.save`; no code in it runs.
 
-    The content decides, not the suffix. Data are plain types, `argparse.Namespace`, paths, dates, scalars and arrays of
-    numpy; a `defaultdict` becomes a dict.
+    The content decides, not the suffix. What lies beside tensors and plain types, such as an optimiser or the settings
+    of a library, is an empty stand-in, or a dict of its items; paths are read.
 
     Args:
         path: the file.
@@ -71,12 +81,12 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
         of others.
 
     Raises:
-        ValueError: if the file is missing or damaged, or holds other types.
+        ValueError: if the file is missing, damaged or of another form, which its first bytes tell.
     """
     check_file(path)
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path}: no such checkpoint")
+        raise ValueError(f"{path}: {'a folder' if path.is_dir() else 'no such checkpoint'}")
     try:
         if _is_safetensors(path):
             return _read_safetensors(path, whole)
@@ -89,15 +99,26 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
         if torch.__version__ < (2, 10):  # type: ignore[operator]  # it compares with tuples too
             _warn_of_reader()
         # only an archive, not torch's older form, can leave its tensors in the file
-        with torch.serialization.safe_globals(TYPES_OF_DATA):
-            return torch.load(path, "cpu", weights_only=True, mmap=is_archive and not whole)
+        return _without_code(path, mmap=is_archive and not whole)
     except Exception as error:  # torch raises errors of many types for a senseless file
-        fault = reason(error)
-        code = re.search(r"(?:GLOBAL|class) ([\w.]+)", fault)
-        if code is not None:
-            remedy = "save the weights alone, torch.save(network.state_dict(), FILE)"
-            fault = f"it holds {code[1]}, which is code and is not run: {remedy}"
-        raise ValueError(f"{path}: damaged or foreign: {fault}") from error
+        raise ValueError(f"{path}: damaged or foreign: {reason(error)}") from error
+
+
+def _without_code(path: Path, mmap: bool) -> Any:
+    """Read a file of `torch.save`, with stand-ins for all names in it but tensors."""
+    known: dict[str, Any] = dict(PATHS)
+    while True:
+        try:
+            with torch.serialization.safe_globals([(kind, name) for name, kind in known.items()]):
+                return torch.load(path, "cpu", weights_only=True, mmap=mmap)
+        except UnpicklingError as error:
+            found = UNKNOWN.search(str(error))
+            if found is None or len(known) > MOST_NAMES:
+                raise
+            name = found[1] if "." in found[1] else f"builtins.{found[1]}"  # torch leaves this module out
+            if name in known:
+                raise
+            known[name] = Inert if name.startswith("numpy.") else Emptied
 
 
 @cache
@@ -118,14 +139,14 @@ def _is_safetensors(path: Path) -> bool:
     """
     with path.open("rb") as file:
         head = file.read(64)
-    text = head.lstrip().lower()
-    if text.startswith(LFS_POINTER):
-        raise ValueError("a pointer of git-lfs in place of the file: run git lfs pull")
-    if text.startswith(b"<"):
-        raise ValueError("a web page in place of the file: download it again")
-    if text.startswith((b"{", b"[")) and b"\0" not in head:
-        raise ValueError("JSON, no weights")
-    return BEFORE_TABLE.match(head) is not None
+    if BEFORE_TABLE.match(head):
+        return True
+    for pattern, what in FORMS.items():
+        if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
+            raise ValueError(what)
+    if head.startswith(b"PK") and not zipfile.is_zipfile(path):
+        raise ValueError("a part of an archive: download it again")
+    return False
 
 
 def _read_safetensors(path: Path, whole: bool) -> dict[str, Any]:

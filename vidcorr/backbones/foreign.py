@@ -38,7 +38,9 @@ def weights_in(content: object, path: str | Path, part: str = "") -> State:
     states = states_in(content)
     held = ", ".join(states)[:LONGEST]
     if not states:
-        raise ValueError(f"{path}: holds no weights, a mapping of names to tensors")
+        remedy = "save the weights alone, torch.save(network.state_dict(), FILE)"
+        what = "a mapping of names to tensors, perhaps code, which is not run"
+        raise ValueError(f"{path}: holds no weights, {what}: {remedy}")
     if part in states:
         return states[part]
     preferred = [name for name in ENTRIES if name in states]

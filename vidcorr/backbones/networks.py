@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,21 +15,10 @@ from ..description import RANDOM_WEIGHTS, Input, Network, architecture_name
 from ..functional.device import random_state_kept
 from ..near_names import did_you_mean
 from ..videos.digests import file_digest
+from . import trust
 from .checkpoints import METADATA_KEY, is_foreign, read_content, recipe_of
 from .extractor import RawColour
 from .hub_models import CONFIG, fetched, is_folder_of_model, spec_of_folder
-from .trust import (
-    LONGEST,
-    TRUSTED,
-    allow,
-    check_network,
-    constructed,
-    file_of_module,
-    import_named,
-    named_code,
-    package_of,
-    refuse,
-)
 from .video import from_transformers
 
 SHORT_NAMES = {
@@ -153,7 +142,7 @@ class EncoderSpec:
         wrong = fields.keys() - {"stage", "stride", "pretrained", "arguments"}
         if not isinstance(text, str) or wrong or not isinstance(fields.get("arguments", {}), Mapping):
             form = "the name of a network, such as my_module:my_network, or its fields spec, stage, stride, …"
-            raise ValueError(f"{source}: expected {form}; got {str(stated)[:LONGEST]}")
+            raise ValueError(f"{source}: expected {form}; got {str(stated)[: trust.LONGEST]}")
         given = None if mean is None or std is None else Input.of(mean, std, "of the checkpoint")
         return cls(text, input=given, seed=None, **fields)
 
@@ -172,7 +161,7 @@ class EncoderSpec:
         Raises:
             ValueError: if the file may not name it.
         """
-        return check_network(self.text, self.arguments is not None)
+        return trust.check_network(self.text, self.arguments is not None)
 
     @property
     def name(self) -> str:
@@ -237,13 +226,13 @@ class EncoderSpec:
         if self.file is None:
             if is_folder_of_model(self.spec.removeprefix(TRANSFORMERS)):  # its files may change
                 return False
-            return ":" not in self.spec or package_of(self.spec) in (*TRUSTED, "family")
+            return ":" not in self.spec or trust.package_of(self.spec) in (*trust.TRUSTED, "family")
         content = read_content(self.file, whole=False)
         if is_foreign(content):  # a family of our table makes it
             return True
         module_recipe = recipe_of(content, self.file)
         encoder = content[METADATA_KEY].get("encoder") or module_recipe
-        return all(package_of(name) in TRUSTED for name in named_code(encoder))
+        return all(trust.package_of(name) in trust.TRUSTED for name in trust.named_code(encoder))
 
 
 def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Network]:
@@ -266,17 +255,17 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
     is_stated = spec.is_stated
     is_random = with_weights and spec.is_random
     prefix, _, name = (spec.spec if is_stated else spec.place).partition(":")
-    made = MAKERS.get(prefix, _of_callable)(name, spec, with_weights and not is_stated)
-    if not isinstance(made.network, nn.Module):
-        raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(made.network).__name__}")
+    network, architecture, source = MAKERS.get(prefix, _of_callable)(name, spec, with_weights and not is_stated)
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(network).__name__}")
     described = Network(
-        name=architecture_name(made.name),
-        weights=RANDOM_WEIGHTS if is_random else made.weights,
+        name=architecture_name(architecture),
+        weights=RANDOM_WEIGHTS if is_random else source,
         spec=f"{prefix}:{name}" if name else prefix,
         seed=torch.initial_seed() if is_random else None,
         loaded=not is_random,
     )
-    return with_channels_last(made.network), described
+    return with_channels_last(network), described
 
 
 @functools.cache
@@ -294,7 +283,7 @@ def draws_weights(spec: str) -> bool:
         for seed in (0, 1):
             with random_state_kept():
                 torch.manual_seed(seed)
-                states.append(import_named(library, name, spec)().state_dict())
+                states.append(trust.import_named(library, name, spec)().state_dict())
         first, second = states
         drawn = [value.numel() for key, value in first.items() if not torch.equal(value, second[key])]
         return 2 * sum(drawn) > sum(value.numel() for value in first.values())
@@ -380,23 +369,13 @@ def local_file(path: str | Path) -> Path:
         return Path(hub.hf_hub_download(f"{owner}/{name}", file))
 
 
-class Made(NamedTuple):
-    """What a maker of networks returns.
-
-    Attributes:
-        network: the network, without classifier.
-        name: its name in its library.
-        weights: source of its weights, in words, if they are not drawn.
-    """
-
-    network: Any
-    name: str
-    weights: str
+Made = tuple[Any, str, str]
+"""A network without classifier, its name in its library, and the source of its weights in words, if none is drawn."""
 
 
 def _colour(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     """Make the baseline without training."""
-    return Made(RawColour(), "raw_colour", "")
+    return RawColour(), "raw_colour", ""
 
 
 def _timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
@@ -421,7 +400,7 @@ def _timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
         how = f"hf download {place} --local-dir FOLDER, then timm:{name}=FOLDER/model.safetensors"
     with fetched(what, how):
         network = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
-    return Made(network, name, "weights of timm")
+    return network, name, "weights of timm"
 
 
 def torchvision_resnets() -> list[str]:
@@ -448,12 +427,12 @@ def _torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     with fetched(f"backbone torchvision:{name}", how):
         network = models.get_model(name, weights=chosen, zero_init_residual=True)
     network.fc = nn.Identity()
-    return Made(network, name, "weights of torchvision")
+    return network, name, "weights of torchvision"
 
 
 def _of_transformers(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     """Load a model of a folder or of the hub, or make one of its configuration."""
-    return Made(from_transformers(name, spec.arguments), name, "weights of transformers")
+    return from_transformers(name, spec.arguments), name, "weights of transformers"
 
 
 def _of_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
@@ -464,7 +443,7 @@ def _of_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     """
     place, _, entry = name.rpartition(":")
     full_name = f"{HUB}{name}"
-    refuse([full_name], f"backbone {full_name}")
+    trust.refuse([full_name], f"backbone {full_name}")
     options: dict[str, Any] = {"source": "local", "trust_repo": True, "verbose": False}
     how = ""
     is_folder = Path(place).is_dir()
@@ -480,7 +459,7 @@ def _of_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
                 raise
             made = torch.hub.load(place, entry, **options)  # takes no such word
     network = made[0] if isinstance(made, tuple) else made
-    return Made(network, entry, f"weights of {Path(place).name if is_folder else place}")
+    return network, entry, f"weights of {Path(place).name if is_folder else place}"
 
 
 def _of_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
@@ -492,18 +471,21 @@ def _of_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     if not name:
         import timm
 
+        if Path(spec.spec).is_dir():
+            raise ValueError(f"{spec.spec}: a folder without {CONFIG} of transformers or timm: name the file in it")
         form = f"timm:{spec.spec}" if timm.is_model(spec.spec) else FORMS
         raise ValueError(
             f"backbone {spec.spec!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write "
             f"{form}{did_you_mean(spec.spec, [*SHORT_NAMES, 'raw_colour'])}"
         )
-    maker = import_named(spec.spec.partition(":")[0], name, f"backbone {spec.spec}")
-    allow(spec.spec, spec.spec.replace(":", "."))  # the user's call names it; a file that does has passed the gate
-    network = maker() if spec.arguments is None else constructed(maker, spec.arguments, file_of_module() or spec.spec)
+    maker = trust.import_named(spec.spec.partition(":")[0], name, f"backbone {spec.spec}")
+    trust.allow(spec.spec, spec.spec.replace(":", "."))  # by the user's call; a file that names it has passed the gate
+    source = trust.file_of_module() or spec.spec
+    network = maker() if spec.arguments is None else trust.constructed(maker, spec.arguments, source)
     for short_name, full_name in SHORT_NAMES.items():
         if full_name == spec.spec:
-            return Made(network, short_name, "weights of vidcorr")
-    return Made(network, name, f"weights of {spec.spec}")  # random or loaded: only the callable knows
+            return network, short_name, "weights of vidcorr"
+    return network, name, f"weights of {spec.spec}"  # random or loaded: only the callable knows
 
 
 MAKERS: dict[str, Callable[[str, EncoderSpec, bool], Made]] = {

@@ -107,7 +107,6 @@ class ResNetExtractor(FeatureExtractor):
         dilated: remove the strides of res4 and res5 and give their 3×3 convolutions dilation 2 and 4
             (VFS, section 4.2, as in SiamFC's evaluation). "released": as in the released code of VFS: half the dilation
             in the first block of a stage, and in blocks of two 3×3 convolutions (ResNet-18 and 34) none in the second.
-        keeps_strides: change nothing in the network; None is then its last stage.
 
     Raises:
         ValueError: if a stage does not exist, or has a finer stride, or if `stride` cannot be reached by removing
@@ -117,19 +116,16 @@ class ResNetExtractor(FeatureExtractor):
     input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of ResNets, as torchvision's")
     ignores = VIEW_OF_TRANSFORMERS
 
+    keeps_strides = False
+
     def __init__(
-        self,
-        network: nn.Module,
-        stage: str | None = None,
-        stride: int | None = None,
-        dilated: Dilated = False,
-        keeps_strides: bool = False,
+        self, network: nn.Module, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
     ) -> None:
         blocks = named_blocks(network)
         ends = ends_of(blocks)
         last_stage = list(blocks)[-1].partition(".")[0]
-        super().__init__(stage or (last_stage if keeps_strides else "res4"), ends, "this ResNet")
-        coarsest = max(NATURAL_STRIDE.values()) if keeps_strides else stride or NATURAL_STRIDE["res3"]
+        super().__init__(stage or (last_stage if self.keeps_strides else "res4"), ends, "this ResNet")
+        coarsest = NATURAL_STRIDE["res5"] if self.keeps_strides else stride or NATURAL_STRIDE["res3"]
         if coarsest not in NATURAL_STRIDE.values():
             raise ValueError(f"stride {stride}: a ResNet's strides can be {sorted(NATURAL_STRIDE.values())} or None")
         if dilated:
@@ -154,6 +150,12 @@ class ResNetExtractor(FeatureExtractor):
         return self.joined(maps_of(self.ends, blocks, self.stem(images)))
 
     folded = folded_copy
+
+
+class WholeResNet(ResNetExtractor):
+    """A view that changes nothing in a ResNet; without a stage it is of the last one."""
+
+    keeps_strides = True
 
 
 def _stem(network: nn.Module) -> list[nn.Module]:

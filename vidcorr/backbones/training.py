@@ -11,7 +11,7 @@ from .copies import device_of
 from .encoder import EXTRACTORS, gives_extractors, unwrapped
 from .extractor import eval_mode
 from .outputs import patch_of, require_map
-from .resnet import ResNetExtractor, is_resnet
+from .resnet import WholeResNet, is_resnet
 
 
 class TrainedViews:
@@ -65,7 +65,7 @@ def function_of_maps(network: Any, stage: str | None) -> Callable[[Tensor], Tens
     """
     with eval_mode(network), random_state_kept():
         if is_resnet(network):
-            return ResNetExtractor(network, stage, keeps_strides=True).map_of
+            return WholeResNet(network, stage).map_of
         if gives_extractors(network):
             own = network.feature_extractor(stage, None)
             own.keeps_mode = True

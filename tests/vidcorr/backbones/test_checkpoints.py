@@ -1,6 +1,8 @@
 """Checkpoints say what they are, are read as data, and need no other file."""
 
 import argparse
+import enum
+import os
 import shlex
 import subprocess
 from collections import defaultdict
@@ -12,6 +14,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
@@ -49,26 +52,53 @@ def test_a_module_with_features_of_its_own_is_stored_with_its_class(tmp_path):
     assert torch.equal(found, module.feature_extractor()(images))
 
 
-@pytest.mark.parametrize(("named", "new"), [(print, True), (subprocess.Popen, False)])
-def test_no_code_of_a_file_runs(named, new, tmp_path):
-    class Attack:
-        def __reduce__(self):
-            return named, (10,)
+class Attack:
+    def __init__(self, called, *given):
+        self.called = called, given
 
-    torch.save({"a": Attack()}, tmp_path / "a.ckpt", _use_new_zipfile_serialization=new)
-    assert refused(ValueError, rf"a\.ckpt: damaged or foreign: .*{named.__name__}", read_content, tmp_path / "a.ckpt")
+    def __reduce__(self):
+        return self.called
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_no_code_of_a_file_runs(new, tmp_path):
+    for called in ((open, str(tmp_path / "ran"), "w"), (subprocess.Popen, ["touch", str(tmp_path / "ran")])):
+        content = {"a": Attack(*called), "state_dict": {"a": torch.ones(1)}}
+        torch.save(content, tmp_path / "a.ckpt", _use_new_zipfile_serialization=new)
+        assert list(read_content(tmp_path / "a.ckpt")["a"]) == []
+    torch.save(Attack(os.system, "true"), tmp_path / "a.ckpt", _use_new_zipfile_serialization=new)
+    refused(ValueError, r"a\.ckpt: damaged or foreign: .* module posix is blocked", read_content, tmp_path / "a.ckpt")
+    assert not (tmp_path / "ran").exists()
+
+
+class Config(dict):
+    """Settings of a library, which are a dict."""
+
+
+class Kind(enum.Enum):
+    SMALL = "small"
+
+
+class Tuned:
+    def __init__(self):
+        self.loss = nn.MSELoss()
 
 
 BESIDE = {
     "args": argparse.Namespace(lr=0.1, model=argparse.Namespace(depth=12)),
     "best": np.float64(0.5),
     "epoch": np.int64(3),
-    "history": np.arange(3.0),
+    "history": np.array(["a", None], dtype=object),
     "log": defaultdict(list, {"loss": [1.0]}),
     "output": Path("runs/a"),
     "windows": PureWindowsPath("runs"),
     "date": datetime(2026, 1, 2, tzinfo=UTC),
     "took": timedelta(hours=1),
+    "config": Config(depth=12),
+    "kind": Kind.SMALL,
+    "own": Tuned(),
+    "optimiser": torch.optim.Adam([nn.Parameter(torch.ones(1))]),
+    "torch": torch.__version__,
 }
 """What training code saves beside weights."""
 
@@ -78,7 +108,9 @@ def test_data_beside_weights_are_read_by_each_door(new, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     network = load("torchvision:resnet18").network
     torch.save(BESIDE | {"state_dict": network.state_dict()}, "own.pth", _use_new_zipfile_serialization=new)
-    assert read_content("own.pth")["args"] == BESIDE["args"]
+    content = read_content("own.pth")
+    read = ("log", "output", "windows", "config")
+    assert {name: content[name] for name in read} == {name: BESIDE[name] for name in read}
     for name in ("torchvision:resnet18=own.pth", "own.pth"):
         found = load(name).network
         torch.testing.assert_close(found.state_dict(), network.state_dict(), rtol=0, atol=0)
@@ -88,6 +120,14 @@ FOREIGN = {
     b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n": "pointer of git-lfs",
     b"\n<!DOCTYPE html><html>404</html>": "a web page",
     b'{"error": "gated"}': "JSON",
+    b"\x89HDF\r\n\x1a\n": "HDF5, as Keras writes it",
+    b"GGUF\x03\0\0\0": "GGUF",
+    b"\x81\xa6params\x82": "msgpack, as Flax writes it",
+    b"\x08\x08\x12\x07pytorch": "ONNX",
+    b"\x93NUMPY\x01\0v\0": "arrays of numpy",
+    b"PK\x03\x04" + 26 * b"\0" + b"weights.npy": "arrays of numpy",
+    b"PK\x03\x04" + 26 * b"\0" + b"own/data.pkl": "a part of an archive",
+    b"": "an empty file",
 }
 
 
