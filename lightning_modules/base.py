@@ -71,7 +71,8 @@ class CorrespondenceModule(SavedModule):
         self.validation_loss = MeanMetric(nan_strategy=math.nan)  # a NaN is not left out
         self._drawn: Counter[tuple[int, ...]] = Counter()  # training steps that drew by a key, where no Trainer counts
         self._counted = (0, 0)  # id of the training loaders, and samples of their batch
-        self.seed = run_seed()
+        self._seed: int | None = None
+        self._seed_of_run = run_seed()
 
     def network_to_train(self, spec: NetworkName) -> nn.Module:
         """Build a network by its name, or of a checkpoint to start from, and set its description and input.
@@ -92,10 +93,21 @@ class CorrespondenceModule(SavedModule):
         network: nn.Module = encoder.network
         return network
 
-    def set_seed(self, seed: int | None) -> None:
-        """Set the seed of the method's draws, which checkpoints hold; None is the run's."""
-        self.seed = run_seed(seed)
-        self.rebuilt_by["seed"] = self.seed
+    @property
+    def seed(self) -> int:
+        """Seed of the method's draws: its argument `seed`, else the run's; checkpoints hold it."""
+        given = self._seed if self._seed is not None else self.hparams.get("seed")
+        return self._seed_of_run if given is None else given
+
+    @seed.setter
+    def seed(self, seed: int | None) -> None:
+        self._seed = seed
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Record what every module does, and the seed, for a method with this argument."""
+        if "seed" in self.hparams:
+            self.rebuilt_by["seed"] = self.seed
+        super().on_save_checkpoint(checkpoint)
 
     def maps(self, images: Tensor, stage: str | None = None) -> Tensor:
         """Return the map of each image, float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with gradient.

@@ -69,7 +69,6 @@ class ContrastiveRandomWalk(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.set_seed(seed)
         self.nodes = nodes
         self.patch_size = patch_size
         self.patch_stride = patch_stride

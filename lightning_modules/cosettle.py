@@ -157,7 +157,6 @@ class CoSettle(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.set_seed(seed)
         self.stage = stage
         self.stride = stride
         self.temperature = temperature

@@ -96,7 +96,6 @@ class Liir(MomentumMethod, CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.set_seed(seed)
         require_one_of(get_args(Position), position=position)
         require_one_of(get_args(EncodedBy), reference_encoder=reference_encoder)
         self.bank_settings = BankSettings(**_fields_of(bank))

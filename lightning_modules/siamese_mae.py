@@ -182,7 +182,6 @@ class SiameseMAE(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.set_seed(seed)
         require_one_of(("pairs", "videos"), rate_counts=rate_counts)
         self.samples = rate_counts  # the word for samples in the printed plan
         self.mask_ratio = mask_ratio

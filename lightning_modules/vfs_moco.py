@@ -62,7 +62,6 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.set_seed(seed)
         self.base_lr = base_lr
         self.momentum = momentum
         self.weight_decay = weight_decay

@@ -99,8 +99,8 @@ def canary(monkeypatch, tmp_path):
     """Allow no code that a file names, and assert that none was imported or run."""
     from vidcorr.backbones import trust
 
-    monkeypatch.setattr(trust, "_allowed", set())
-    monkeypatch.setattr(trust, "_said", set())
+    for names in ("_allowed", "_named", "_said"):
+        monkeypatch.setattr(trust, names, set())
     monkeypatch.chdir(tmp_path)  # the modules of the tests are installed here, not the user's own
     sys.modules.pop("tests.helpers.canary", None)
     yield

@@ -233,17 +233,17 @@ def test_a_model_is_any_network_that_evaluate_takes_and_several_sources_are_a_li
 
 
 def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkeypatch):
-    monkeypatch.setattr(trust, "_allowed", set())
+    monkeypatch.setattr(trust, "_named", set())
     file = config_file(tmp_path / "a.yaml", "model: {class_path: mine.Method, init_args: {names: [a:b, {deep: c:d}]}}")
     monkeypatch.setattr(sys, "path", list(sys.path))
     Record.now(["fit"]).changed(folder="/mine").save(tmp_path)  # the config of a run, with modules of its folder
     words = ["--model=VFSSimSiam", "--model.backbone=e:f", "--allow", "g:h"]
     words_for_parser(["fit", *words, "--data.annotations", file.partition("=")[2]])
-    assert trust._allowed >= {"e:f", "g:h"}
-    assert "mine.Method" not in trust._allowed  # a file of data names nothing
+    assert trust._named >= {"e:f", "g:h"}
+    assert "mine.Method" not in trust._named  # a file of data names nothing
     with pytest.raises(UsageError, match="No module named 'mine'"):
         Parsed(["fit", *words, *file.split("=")])
-    assert trust._allowed >= {"mine.Method", "a:b", "c:d"}
+    assert trust._named >= {"mine.Method", "a:b", "c:d"}
     assert sys.path[-1] == "/mine"
 
 
@@ -286,7 +286,7 @@ def test_a_run_has_ended_if_it_has_its_length_or_stopped_early_by_its_score(
 
 def test_a_run_that_is_stopped_prints_how_to_resume_it(video_folder, tmp_path, monkeypatch, caplog):
     """Unless it has saved nothing."""
-    monkeypatch.setattr(trust, "_allowed", set())
+    monkeypatch.setattr(trust, "_named", set())
     caplog.set_level("INFO")
     strike = flags("trainer.callbacks+", "tests.helpers.faults.Strike", name="SIGTERM", step=1, place="end")
     for name, saves in (("a b", True), ("c", False)):
@@ -327,7 +327,7 @@ def test_a_run_that_begins_again_hides_what_it_logged_and_keeps_its_new_scores(
     more, video_folder, davis_root, tmp_path, monkeypatch
 ):
     """It was killed before its first save."""
-    monkeypatch.setattr(trust, "_allowed", set())
+    monkeypatch.setattr(trust, "_named", set())
     on = ["--on", f"davis={davis_root}", "--before", "--stage", "res4", "--change", "radius=3", "context=2"]
     short = {"max_steps": 2, "log_every_n_steps": 1, "enable_progress_bar": "false", "limit_val_batches": 0}
     words = ["fit", *TINY, *clips(video_folder), *flags("trainer", **short), *on, *more]

@@ -31,6 +31,8 @@ from .resnet import (
 from .training import TrainedViews as TrainedViews, width_of as width_of
 from .video import Clips as Clips, Recurrent as Recurrent, VideoEncoder as VideoEncoder
 from .vit import (
+    moco_v3_vit_base as moco_v3_vit_base,
+    moco_v3_vit_small as moco_v3_vit_small,
     vit_base_patch16_reg4 as vit_base_patch16_reg4,
     vit_small_patch16_reg4 as vit_small_patch16_reg4,
 )

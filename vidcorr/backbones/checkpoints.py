@@ -62,7 +62,7 @@ FORMS = {
 """Pattern of a file's first bytes → what people often have in place of weights."""
 BEFORE_TABLE = re.compile(rb"(?s).{5}\0{3}\{")
 """Start of safetensors: the length of a JSON table in eight bytes, the lowest first, and its brace."""
-UNKNOWN = re.compile(r"GLOBAL ([\w.]+) was not")
+UNKNOWN = re.compile(r"GLOBAL ([\w.]+) (?:was not|whose)")
 """Torch's word for a name in a file."""
 
 
@@ -116,8 +116,8 @@ def _without_code(path: Path, mmap: bool) -> Any:
             if found is None or len(known) > MOST_NAMES:
                 raise
             name = found[1] if "." in found[1] else f"builtins.{found[1]}"  # torch leaves this module out
-            if name in known:
-                raise
+            if name in known:  # of a module that torch's reader blocks
+                raise ValueError(f"it holds {name}, which is code and is not run") from error
             known[name] = Inert if name.startswith("numpy.") else Emptied
 
 

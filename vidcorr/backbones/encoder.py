@@ -233,7 +233,7 @@ class Encoder(nn.Module):
             name, arguments = f"transformers:{configuration['model_type']}", configuration
         elif isinstance(self.network, LiirEncoder):
             arguments = self.network.arguments
-        stated = self.input if self.normalises else None
+        stated = self.input if self.normalises or configuration is not None else None
         return EncoderSpec(name, self.default_stage, self.default_stride, seed=None, input=stated, arguments=arguments)
 
 

@@ -98,9 +98,13 @@ def fitted_to_library(state: State, network: nn.Module, spec: str, source: str |
     Raises:
         ValueError: if the network fits below several prefixes, or weights of a family have no place in this network.
     """
-    fits = fitted(state, network, source, drop_classifier=True)
     state = without_wrappers(state)
     family = family_of(state, spec, source)
+    heads = FAMILIES[family].get("heads")
+    own = [part.num_heads for part in network.modules() if hasattr(part, "num_heads")]
+    if heads and own and own[-1] != heads:
+        raise ValueError(f"{source}: of {family}, whose transformer has {heads} heads, {spec} {own[-1]}; name it alone")
+    fits = fitted(state, network, source, drop_classifier=True)
     if network.state_dict().keys() == fits.keys() or family == "named" or "module" in FAMILIES[family]:
         return fits
     _, state, unused = named_as(family, state, spec, source)

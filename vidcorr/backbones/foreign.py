@@ -12,7 +12,7 @@ from .checkpoints import INNER_WRAPPERS, without_prefix
 from .trust import LONGEST, require_countable
 
 State = dict[str, Tensor]
-ENTRIES = ("state_dict", "teacher", "model", "model_state_dict", "network", "net")
+ENTRIES = ("state_dict", "teacher", "model", "model_state_dict", "network", "net", "encoder")
 """Entries of a file whose weights are taken before those of others, such as their moving average."""
 
 PREFIXES = ("encoder.", "backbone.", "model.", "module.", "network.", "net.")

@@ -4,7 +4,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,9 @@ class HubExtractor(FeatureExtractor):
     """A view of an image model of `transformers` after a block or a stage, or after several.
 
     Tokens of a model with a `patch_size` are maps of its blocks, `block1 … blockN`; class and register tokens are left
-    out. The model's final norm is applied to every block, unless `final_norm` is False. Maps of a convolutional model
-    are those of its stages, `stage1 … stageN`. Images are padded at the right and lower border to whole cells.
+    out. Maps of a convolutional or hierarchical model are those of its stages, `stage1 … stageN`. The model's final
+    norm is applied to every block, and of stages to the last, unless `final_norm` is False. Images are padded at the
+    right and lower border to whole cells.
 
     Args:
         network: the model. It is not copied and is put into eval mode.
@@ -75,8 +76,8 @@ class HubExtractor(FeatureExtractor):
         stride: None, or the stride of the stage.
 
     Raises:
-        ValueError: if a stage does not exist or its stride differs, or the model gives neither a map nor a token for
-            each patch.
+        ValueError: if a stage does not exist or its stride differs, or the model takes no such images, or gives neither
+            a map nor a token for each patch.
     """
 
     ignores = ("position_embedding",)
@@ -86,16 +87,26 @@ class HubExtractor(FeatureExtractor):
         network.eval()
         self.patch = patch_of(network)
         sides = [-(-side // (self.patch or 1)) * (self.patch or 1) for side in PROBE]  # rounded up to whole patches
-        blank = torch.zeros(1, 3, *sides, device=device_of(network), dtype=type_of_weights(network))
-        last, states = features_by(lambda images: outputs_of(network, images), blank)
+        picture = torch.rand(
+            1, 3, *sides, generator=torch.Generator().manual_seed(0)
+        )  # a norm leaves zeros as they are
+        picture = picture.to(device_of(network), type_of_weights(network))
+        try:
+            last, states = features_by(lambda images: outputs_of(network, images), picture)
+        except Exception as error:  # of the library
+            remedy = "if it takes images of its own size only, give a module that resizes images to it"
+            raise ValueError(
+                f"{kind}: expected a model that takes images of any size, given {tuple(picture.shape)}; {remedy}: "
+                f"{reason(error)}"
+            ) from error
         if last is None or not states:
             raise ValueError(f"{kind}: gives no last hidden state of its blocks: name its base model")
-        gives_tokens = last.ndim == 3
-        self.prefix = "block" if gives_tokens else "stage"
+        self.prefix = "block" if states[-1].ndim == 3 else "stage"
         names = stage_names(self.prefix, len(states))
         super().__init__(stage or names[-1], names, kind)
         self.network: Any = network
-        self.final = final_norm_of(network, states[-1], last) if gives_tokens else nn.Identity()
+        self.normed = [len(states) - 1] if self.prefix == "stage" else list(range(len(states)))
+        self.final = final_norm_of(network, as_tokens(states[-1]), as_tokens(last))
         strides = [round(sides[0] / each.shape[2]) for each in self._maps_of(states, sides).values()]
         self.set_stride(self.common_stride(strides), stride)
         self.multiple = self.stride
@@ -115,10 +126,18 @@ class HubExtractor(FeatureExtractor):
         """
         maps: list[Tensor] = []
         for index in stage_indices(self.stages, self.prefix):
-            state = self.final(states[index]) if self.final_norm else states[index]
+            state = states[index]
+            if self.final_norm and index in self.normed:
+                normed = self.final(as_tokens(state))
+                state = normed if state.ndim == 3 else normed.mT.unflatten(2, state.shape[2:])
             found = map_of_tokens(state, self.patch, size)
             maps.append(require_map(found, f"{self.network_name}, which has to give a token for each patch"))
         return self.numbered(self.prefix, maps)
+
+
+def as_tokens(output: Tensor) -> Tensor:
+    """Return a map `(N, C, h, w)` as tokens `(N, cells, C)`; tokens as they are."""
+    return output.flatten(2).mT if output.ndim == 4 else output
 
 
 def blocks_of(model: nn.Module) -> nn.ModuleList:
@@ -139,25 +158,58 @@ def outputs_of(model: Any, images: Tensor) -> tuple[Tensor | None, list[Tensor]]
         """Hook of a block: keep its output."""
         states.append(output[0] if isinstance(output, tuple) else output)
 
-    if getattr(model.config, "takes_bgr", False):
+    config = model.config
+    if getattr(config, "takes_bgr", False):
         images = images.flip(1)
-    options = {"return_dict": True}
-    if "interpolate_pos_encoding" in inspect.signature(model.forward).parameters:
+    options: dict[str, Any] = {"return_dict": True}
+    taken = inspect.signature(model.forward).parameters
+    if "interpolate_pos_encoding" in taken:
         options["interpolate_pos_encoding"] = True
+    is_masked = "noise" in taken and hasattr(config, "mask_ratio")  # an MAE: all patches are kept, in their order
+    if is_masked:
+        patch = patch_of(model) or 1
+        cells = images.shape[2] // patch * (images.shape[3] // patch)
+        options["noise"] = torch.arange(cells, device=images.device).expand(len(images), -1)
+    is_hierarchical = hasattr(config, "depths") and hasattr(config, "embed_dim")  # as Swin: tokens are merged
+    if is_hierarchical:
+        options["output_hidden_states"] = True
     hooks = [block.register_forward_hook(keep) for block in blocks_of(model)]
     try:
-        return getattr(model(pixel_values=images, **options), "last_hidden_state", None), states
+        with mask_ratio_of(config, 0.0) if is_masked else nullcontext():
+            output = model(pixel_values=images, **options)
     finally:
         for hook in hooks:
             hook.remove()
+    reshaped = getattr(output, "reshaped_hidden_states", None)
+    return getattr(output, "last_hidden_state", None), states if reshaped is None else list(reshaped[1:])
+
+
+@contextmanager
+def mask_ratio_of(config: Any, ratio: float) -> Iterator[None]:
+    """Set the share of patches that a model leaves out, in a block."""
+    own = config.mask_ratio
+    config.mask_ratio = ratio
+    try:
+        yield
+    finally:
+        config.mask_ratio = own
 
 
 def final_norm_of(model: nn.Module, state: Tensor, last: Tensor) -> nn.Module:
-    """Return the norm that makes a model's output from that of its last block; an identity, if none does."""
+    """Return the norm that makes a model's last tokens from those of its last block; an identity, if none does.
+
+    Args:
+        model: the model.
+        state: output of the last block, `(N, tokens, C)`.
+        last: the model's output, which may have a class token before these tokens.
+    """
     inside = set(blocks_of(model).modules())
     for part in model.modules():
-        if isinstance(part, nn.LayerNorm) and part not in inside and torch.allclose(part(state), last, atol=1e-5):
-            return part
+        if part in inside or not (isinstance(part, nn.LayerNorm) or "RMSNorm" in type(part).__name__):
+            continue
+        with suppress(RuntimeError):  # of another width
+            if torch.allclose(part(state), last[:, -state.shape[1] :], atol=1e-5):
+                return part
     return nn.Identity()
 
 

@@ -40,8 +40,11 @@ MOST_LEAVES = 100_000
 Recipe = dict[str, Any]
 """`class_path` of a class and `init_args` of its constructor, plain types."""
 _allowed: set[str] = set()
+"""Names that a script, or the user's own run, allows for the length of the process."""
+_named: set[str] = set()
+"""Names in the words of this command and the configs that they name."""
 _said: set[str] = set()
-"""Words of the user: a file of weights that they name may be read while a module of a file is built."""
+"""Words of this command: a file of weights that they name may be read while a module of a file is built."""
 
 
 class Refused(ValueError):
@@ -69,6 +72,13 @@ def allow(*names: str) -> None:
     _allowed.update(names)
 
 
+def begin_command(words: Sequence[str]) -> None:
+    """Forget the words of an earlier command of this process, and allow what the words of this one name."""
+    _named.clear()
+    _said.clear()
+    allow_named(words)
+
+
 def allow_named(words: Sequence[str]) -> None:
     """Allow files to name the code that a user's words name.
 
@@ -83,12 +93,12 @@ def allow_named(words: Sequence[str]) -> None:
         if word.startswith("--"):
             is_permission = flag == "--allow"
         if is_permission:
-            allow(value or word)
+            _named.add(value or word)
         _said.update((word, value))
         for name in re.split(r"""[\s=@,'"{}\[\]()]+""", word):
             _said.add(name)
             if re.fullmatch(r"[\w.]+(:[\w.]+)?", name):
-                allow(name, name.replace(":", "."))
+                _named.update((name, name.replace(":", ".")))
 
 
 def refuse(names: Iterable[str], source: str | Path) -> None:
@@ -104,7 +114,7 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
     refused: set[str] = set()
     for name in names:
         permission = permission_for(name)
-        if not (permission in _allowed or _is_ours(name, source) or _is_imported(name)):
+        if not (permission in _allowed | _named or _is_ours(name, source) or _is_imported(name)):
             refused.add(permission)
     for name in sorted(refused):
         if package_of(name) == SCRIPT:

@@ -260,12 +260,14 @@ def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> nn.
 
     if stated is not None:
         model = model_of_config(stated)
-        return video_encoder_of(model) if stated.get("model_type") == VJEPA2Config.model_type else model
+        return video_encoder_of(model) if stated.get("model_type") in VIDEO_MODELS else model
     how = "" if Path(name).is_dir() else f"hf download {name} --local-dir FOLDER, then FOLDER"
     with fetched(f"backbone transformers:{name}: cannot be loaded", how):
         fields, _ = PretrainedConfig.get_config_dict(name)
-        if fields.get("model_type") != VJEPA2Config.model_type:
+        if fields.get("model_type") not in VIDEO_MODELS:
             return image_model(name)
+        if fields["model_type"] != VJEPA2Config.model_type:
+            return video_encoder_of(image_model(name))
         unknown = fields.keys() - VJEPA2Config().to_dict().keys() - OTHER_FIELDS - {"architectures", "torch_dtype"}
         unknown = {field for field in unknown if not field.startswith("_")}
         if unknown:
@@ -275,8 +277,30 @@ def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> nn.
 
 
 def video_encoder_of(model: Any) -> Clips:
-    """Return the video encoder of a model of V-JEPA 2."""
-    return Clips(VJepa2(model.eval()), tubelet=model.config.tubelet_size, layout="TCHW")
+    """Return the video encoder of a model of V-JEPA 2 or VideoMAE."""
+    config = model.config
+    network = VIDEO_MODELS[config.model_type](model.eval())
+    record = getattr(model, "pretrained_cfg", {"mean": IMAGENET_MEAN, "std": IMAGENET_STD})
+    return Clips(network, tubelet=config.tubelet_size, layout="TCHW", mean=record["mean"], std=record["std"])
+
+
+class VideoMae(nn.Module):
+    """VideoMAE's encoder, at its own size and number of frames: `(1, T, 3, H, W)` to `(1, C, T / tubelet, h, w)`.
+
+    Args:
+        model: `VideoMAEModel`.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.stride = int(model.config.patch_size)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Return the maps of the tubelets."""
+        tokens = self.model(pixel_values=clip).last_hidden_state
+        size = (clip.shape[3] // self.stride, clip.shape[4] // self.stride)
+        return tokens.unflatten(1, (-1, *size)).permute(0, 4, 1, 2, 3)
 
 
 class VJepa2(nn.Module):
@@ -325,3 +349,7 @@ def _places_on_grid(grid: int, cells: int, device: torch.device) -> Tensor:
     """Return the positions of cells on a trained grid: 0 … grid − 1, resized bilinearly."""
     places = (torch.arange(cells, device=device, dtype=torch.float32) + 0.5) * grid / cells - 0.5
     return places.clamp(0, grid - 1)
+
+
+VIDEO_MODELS: dict[str, Callable[[Any], nn.Module]] = {"vjepa2": VJepa2, "videomae": VideoMae}
+"""Type of a model of clips → the network of its maps."""

@@ -249,6 +249,23 @@ def vit_base_patch16_reg4() -> nn.Module:
     return _with_registers("base")
 
 
+def moco_v3_vit_small() -> nn.Module:
+    """Return MoCo v3's ViT-S, which has 12 heads (Chen et al., ICCV 2021, section 5; its code, `vits.py`)."""
+    return _with_heads("small")
+
+
+def moco_v3_vit_base() -> nn.Module:
+    """Return MoCo v3's ViT-B."""
+    return _with_heads("base")
+
+
+def _with_heads(size: str) -> nn.Module:
+    import timm
+
+    options: dict[str, Any] = {"num_heads": 12, "dynamic_img_size": True, "dynamic_img_pad": True}
+    return timm.create_model(f"vit_{size}_patch16_224", num_classes=0, **options)
+
+
 def _with_registers(size: str) -> nn.Module:
     import timm
 

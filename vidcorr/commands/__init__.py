@@ -177,9 +177,9 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
     if hasattr(command.module, "require"):
         command.module.require(flags)  # before torch is imported, which takes seconds
     if "allow" in flags:
-        from ..backbones.trust import allow_named
+        from ..backbones.trust import begin_command
 
-        allow_named(words)
+        begin_command(words)
     flags.further = further
     warnings.formatwarning = line_of_warning
     command.module.run(flags)

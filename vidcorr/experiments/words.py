@@ -11,7 +11,7 @@ from ..backbones import EncoderSpec
 from ..backbones.checkpoints import saved_model
 from ..backbones.hub_models import is_folder_of_model
 from ..backbones.networks import SHORT_NAMES, is_checkpoint, local_file, on_hub, split_view
-from ..backbones.trust import Recipe, allow_named
+from ..backbones.trust import Recipe, allow_named, begin_command
 from ..description import INPUTS
 from .benchmark_choice import refuse_one_name_twice
 from .config_files import find_config, read_yaml, with_lists, yaml_value
@@ -78,7 +78,7 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
     Raises:
         ValueError: for a checkpoint that does not exist or cannot be read.
     """
-    allow_named(args)
+    begin_command(args)
     parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--ckpt_path")
     parser.add_argument("-c", "--config", action="append", default=[])

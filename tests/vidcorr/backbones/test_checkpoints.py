@@ -67,7 +67,7 @@ def test_no_code_of_a_file_runs(new, tmp_path):
         torch.save(content, tmp_path / "a.ckpt", _use_new_zipfile_serialization=new)
         assert list(read_content(tmp_path / "a.ckpt")["a"]) == []
     torch.save(Attack(os.system, "true"), tmp_path / "a.ckpt", _use_new_zipfile_serialization=new)
-    refused(ValueError, r"a\.ckpt: damaged or foreign: .* module posix is blocked", read_content, tmp_path / "a.ckpt")
+    refused(ValueError, "foreign: it holds posix.system, which is code", read_content, tmp_path / "a.ckpt")
     assert not (tmp_path / "ran").exists()
 
 
@@ -81,7 +81,7 @@ class Kind(enum.Enum):
 
 class Tuned:
     def __init__(self):
-        self.loss = nn.MSELoss()
+        self.history = {1, 2}
 
 
 BESIDE = {

@@ -317,7 +317,8 @@ def plain(depth=1):
 
 
 def test_an_entry_of_torch_hub_runs_once_its_folder_is_allowed(tmp_path, monkeypatch):
-    monkeypatch.setattr(trust, "_allowed", set())
+    for names in ("_allowed", "_named"):
+        monkeypatch.setattr(trust, names, set())
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "clone"
     folder.mkdir()
@@ -327,7 +328,7 @@ def test_an_entry_of_torch_hub_runs_once_its_folder_is_allowed(tmp_path, monkeyp
     refused(ValueError, f"if you trust it, .* add --allow {folder}$", load, text)
     refused(ValueError, "add --allow OWNER/REPO$", load, "torchhub:OWNER/REPO:entry")
     trust.allow_named(["evaluate", text, "--allow", "OWNER/REPO", str(folder)])
-    assert "OWNER/REPO" in trust._allowed
+    assert "OWNER/REPO" in trust._named
     encoder = load(text)
     assert (encoder.view().stride, float(encoder.network.weight.abs().sum())) == (8, 0.0)
     assert (encoder.described.row, EncoderSpec(text).is_reusable) == ("encoder, weights of clone", False)

@@ -7,7 +7,6 @@ Also tests `backbones/foreign.py`.
 """
 
 import json
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -182,6 +181,24 @@ def test_a_file_of_another_project_is_a_network_by_each_door(tmp_path, capsys, m
     refused(ValueError, "has no weights under decoder; it has encoder_q", load, "moco.pth.tar#decoder")
 
 
+def test_moco_v3s_transformer_has_12_heads_which_no_shape_tells(tmp_path):
+    torch.manual_seed(0)
+    network = timm.create_model("vit_small_patch16_224", num_heads=12, num_classes=0, dynamic_img_size=True).eval()
+    theirs = {f"module.base_encoder.{name}": tensor for name, tensor in network.state_dict().items()}
+    average = {name.replace("base_", "momentum_"): tensor + 1 for name, tensor in theirs.items()}
+    file = tmp_path / "vit-s.pth.tar"
+    torch.save({"state_dict": theirs | average, "arch": "vit_small"}, file)
+    encoder = load(file)
+    images = torch.rand(1, 3, 64, 96)
+    expected = network.forward_features((images - 0.5) / 0.25)[:, 1:].mT.unflatten(2, (4, 6))
+    found = load(file, mean=(0.5,) * 3, std=(0.25,) * 3).view()(images)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    assert encoder.input.mean == IMAGENET_MEAN
+    refused(
+        ValueError, "whose transformer has 12 heads, .* 6; name it alone", load, f"timm:vit_small_patch16_224={file}"
+    )
+
+
 @pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
 @pytest.mark.sampled(3)
 def test_names_of_wrappers_are_taken_off_wherever_they_stand(wrapper, tmp_path):
@@ -214,10 +231,9 @@ def test_files_that_cannot_be_taken_are_refused(tmp_path):
     contents = {
         "for crw: no rule covers 1 tensors, such as x": {"encoder.model.conv1.weight": one, "x": one},
         "e.norm, would both become norm": {"head.mlp.a": one, "norm": one, "backbone.norm": one},
-        r"damaged or foreign: .*fractions\.Fraction": {"a": one, "lr": Fraction(1, 3)},
         "holds no weights": {"epoch": 3},
-        "several sets of weights: encoder, decoder; name one, .*#encoder": {
-            "encoder": {"a": one},
+        "several sets of weights: trunk, decoder; name one, .*#trunk": {
+            "trunk": {"a": one},
             "decoder": {"a": one},
         },
     }

@@ -111,9 +111,71 @@ def test_a_folder_is_a_network_of_commands_and_of_checkpoints(tmp_path):
     torch.testing.assert_close(build_feature_extractor(str(tmp_path / "own.ckpt"))(images), expected)
 
 
+SWIN = {"image_size": 64, "patch_size": 4, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 1], "window_size": 4}
+
+
+@pytest.mark.parametrize("size", [(64, 96), (96, 128)])
+def test_the_last_map_of_a_model_of_stages_is_normed_over_its_channels(size, tmp_path):
+    images = torch.rand(1, 3, *size)
+    convnext = saved(tmp_path / "a", hub.DINOv3ConvNextModel, hub.DINOv3ConvNextConfig(**STAGES))
+    swin = saved(tmp_path / "b", hub.SwinModel, hub.SwinConfig(**SWIN))
+    for folder, model, stride in (("a", convnext, 8), ("b", swin, 8)):
+        options = {"interpolate_pos_encoding": True} if model is swin else {}
+        output = by_hand(model, images, **options)
+        cells = (size[0] // stride, size[1] // stride)
+        expected = output.last_hidden_state[:, -cells[0] * cells[1] :].mT.unflatten(2, cells)
+        view = build_feature_extractor(str(tmp_path / folder))
+        torch.testing.assert_close(view(images), expected, atol=1e-5, rtol=1e-4)
+        assert view.stride == stride
+        view.final_norm = False
+        assert not torch.allclose(view(images), expected, atol=1e-2)
+
+
+def test_an_mae_sees_all_patches_in_their_order(tmp_path):
+    model = saved(tmp_path, hub.ViTMAEModel, hub.ViTMAEConfig(**SMALL, mask_ratio=0.75))
+    images = torch.rand(2, 3, 64, 96)
+    found = [build_feature_extractor(str(tmp_path))(images) for _ in range(2)]
+    assert torch.equal(*found)
+    plain = hub.ViTModel(hub.ViTConfig(**SMALL)).eval()
+    plain.load_state_dict(model.state_dict(), strict=False)  # the same transformer without masks
+    tokens = plain(
+        (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1), interpolate_pos_encoding=True
+    )
+    expected = tokens.last_hidden_state[:, 1:].mT.unflatten(2, (8, 12))
+    torch.testing.assert_close(found[0], expected, atol=1e-4, rtol=1e-4)
+    assert model.config.mask_ratio == load(str(tmp_path)).network.config.mask_ratio == 0.75
+
+
+def test_videomae_is_an_encoder_of_clips(tmp_path):
+    model = saved(tmp_path, hub.VideoMAEModel, hub.VideoMAEConfig(**SMALL, num_frames=16, use_mean_pooling=False))
+    video = torch.rand(16, 3, 64, 64)
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, STD))
+    tokens = model(((video - mean) / std)[None]).last_hidden_state[0].unflatten(0, (8, 8, 8))
+    write_checkpoint(FrozenEncoder(str(tmp_path)), tmp_path / "own.ckpt")
+    for name in (tmp_path, tmp_path / "own.ckpt"):
+        found = list(load(str(name)).view().encode(iter(video)))
+        torch.testing.assert_close(found[0], tokens[0].movedim(-1, 0), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(found[15], tokens[7].movedim(-1, 0), atol=1e-5, rtol=1e-4)
+
+
+HIERA = {"image_size": [64, 64], "depths": [1, 1], "embed_dim": 8, "num_heads": [1, 2], "num_query_pool": 1}
+OF_ONE_SIZE = {
+    "Aimv2": (hub.Aimv2VisionModel, hub.Aimv2VisionConfig(**SMALL)),
+    "Hiera": (hub.HieraModel, hub.HieraConfig(**HIERA)),
+    "Sam": (hub.SamVisionModel, hub.SamVisionConfig(**SMALL, output_channels=8)),
+}
+
+
+@pytest.mark.parametrize("name", OF_ONE_SIZE)
+def test_a_model_of_one_size_is_refused_in_a_sentence(name):
+    kind, config = OF_ONE_SIZE[name]
+    model = kind(config)
+    line = rf"^{kind.__name__}: expected a model that takes images of any size, given .1, 3, 25., 32..; .* its own size"
+    refused(ValueError, line, load(model).view)
+
+
 def test_a_model_without_a_token_for_each_patch_is_refused(tmp_path):
-    saved(tmp_path, hub.ViTMAEModel, hub.ViTMAEConfig(**SMALL))
-    refused(ValueError, "ViTMAEModel, .* a token for each patch: expected a map", load(str(tmp_path)).view)
+    saved(tmp_path, hub.ViTModel, hub.ViTConfig(**SMALL))
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"} | SMALL | {"num_hidden_layers": 5}))
     refused(ValueError, "cannot be loaded: lacks .* weights of ViTModel", load, str(tmp_path))
 

@@ -45,8 +45,8 @@ def hostile(tmp_path, monkeypatch):
     """Return a function that writes a checkpoint whose code would write a file, below the working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "lib")])
-    monkeypatch.setattr(trust, "_allowed", set())
-    monkeypatch.setattr(trust, "_said", set())
+    for names in ("_allowed", "_named", "_said"):
+        monkeypatch.setattr(trust, names, set())
     code = "open('ran', 'w')\nimport torch\nclass Net(torch.nn.Module): ...\ndef net(): open('ran', 'w')\n"
     for place in PLACES:
         Path(place).parent.mkdir(exist_ok=True)
@@ -120,7 +120,7 @@ def test_what_the_user_says_or_has_imported_may_be_named(hostile, monkeypatch):
     for words in (["evaluate", "--model=repo.weights.evil:Net"], ["x", "--allow", names[0]], ["{'a': 'evil:net'}"]):
         trust.allow_named(words)
     trust.refuse(names, "x.ckpt")
-    monkeypatch.setattr(trust, "_allowed", set())
+    trust.begin_command(["evaluate", "x.ckpt"])  # in the same process
     trust.allow_named(["evaluate", "repo/weights.evil.Net", "runs/evil:net/x.ckpt"])  # paths name no code
     for name in names:
         refused(ValueError, f"--allow {name}$", trust.refuse, [name], "x.ckpt")
