@@ -64,7 +64,7 @@ def test_modules_of_the_working_directory_come_last(tmp_path, monkeypatch):
 
 
 def test_debug_shows_the_traceback(tmp_path):
-    refused(ValueError, "No such file", main, ["evaluate", "raw_colour", "--on=davis=nowhere", "--debug"])
+    refused(ValueError, "there is no such file", main, ["evaluate", "raw_colour", "--on=davis=nowhere", "--debug"])
 
 
 def test_debug_reaches_the_ranks_that_lightning_starts(monkeypatch):

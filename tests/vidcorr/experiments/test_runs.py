@@ -274,7 +274,7 @@ def test_a_file_of_another_version_is_answered_in_one_line(tmp_path):
     del content["vidcorr"]["format"]
     del content["epoch"]
     torch.save(content, checkpoint)
-    line = r"last\.ckpt: of another version of vidcorr, format 0 for 1: begin anew from its weights, --model.backbone"
+    line = r"last\.ckpt: of another version of vidcorr, format 0 for 2: begin anew from its weights, --model.backbone"
     refused(ValueError, line, fit_in, tmp_path, LastCheckpoint(dirpath=tmp_path), ckpt_path=checkpoint)
 
 
