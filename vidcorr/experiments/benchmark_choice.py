@@ -102,7 +102,8 @@ def refuse_one_name_twice(texts: Iterable[str]) -> None:
 def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
     """Return the benchmarks of the flags: a benchmark per combination of protocol, changes, stage and stride.
 
-    Several values of a flag are part of the benchmark's name: `davis/res3`, `davis/vfs/radius=6`.
+    Of several benchmarks those whose protocol has a field take its change. Several values of a flag are part of the
+    benchmark's name: `davis/res3`, `davis/vfs/radius=6`.
 
     Args:
         flags: values of `RUN_FLAGS` or `BENCHMARK_FLAGS`.
@@ -116,10 +117,22 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
             if getattr(flags, name, None):
                 raise UsageError(f"--{name}: name a benchmark, as --on davis=/data/DAVIS")
     changes = read_changes(flags.change)
+    choices = [choice.with_arguments(limit_sequences=flags.limit) for choice in read_on(flags.on)]
+    if not changes or len(choices) == 1:
+        return [each for choice in choices for each in _expanded(choice, flags, changes)]
+    fields = [_fields_of(choice, flags.protocol) for choice in choices]
+    known = set().union(*fields)
     found: list[BenchmarkChoice] = []
-    for choice in read_on(flags.on):
-        found += _expanded(choice.with_arguments(limit_sequences=flags.limit), flags, changes)
+    for choice, its_fields in zip(choices, fields, strict=True):
+        own = {field: values for field, values in changes.items() if field in its_fields or field not in known}
+        found += _expanded(choice, flags, own)
     return found
+
+
+def _fields_of(choice: BenchmarkChoice, protocols: Sequence[str]) -> Collection[str]:
+    """Return the fields of a benchmark's protocol; building it imports torch."""
+    protocol = choice.with_arguments(protocol=next(iter(protocols), None)).build().protocol
+    return () if protocol is None else protocol.value_fields()
 
 
 def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
@@ -145,6 +158,10 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
                 if isinstance(value, str):
                     arguments[key] = value.replace("{root}", root)
             arguments["root"] = root
+        protocol = arguments.get("protocol")
+        if isinstance(protocol, Mapping) and "class_path" in protocol:  # the user's class, which has a name as text
+            arguments["changes"] = {**(protocol.get("init_args") or {}), **(arguments.get("changes") or {})}
+            arguments["protocol"] = ":".join(protocol["class_path"].rsplit(".", 1))
         class_path = path if "." in path else f"vidcorr.{path}"
         found.append(BenchmarkChoice(name, class_path, arguments, schedule=content))  # what is left of the content
     return found

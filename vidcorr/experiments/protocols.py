@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import chain, groupby
 
 from ..protocols import EvaluationProtocol
 from ..results.formats import grid
@@ -55,8 +55,10 @@ def named(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
     found: dict[tuple[str, str], EvaluationProtocol] = {}
     refusal = f"there is no protocol {name}; vidcorr protocols lists them"
     for kind in kinds():
-        source = kind.sources().get(name.partition("+")[0])
-        benchmarks = source.values if source else ()
+        sources = kind.sources()
+        if ":" not in name.partition("+")[0]:  # else it is a user's
+            sources = {key: source for key, source in sources.items() if key == name.partition("+")[0]}
+        benchmarks = dict.fromkeys(chain.from_iterable(source.values for source in sources.values()))
         for benchmark in benchmarks:
             try:
                 found[kind.kind, benchmark] = kind.named(name, benchmark)
@@ -102,8 +104,8 @@ def _cell(protocol: EvaluationProtocol, field: str) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
     if field in protocol.changes:
         return text
-    stated = protocol.sources()[protocol.source].values[protocol.benchmark or ""]
-    if field not in stated:
+    source = protocol.sources().get(protocol.source)  # None of a user's own name
+    if source is not None and field not in source.values[protocol.benchmark or ""]:
         return f"{text} *"
     is_inferred = re.search(rf"\b{field}\b", protocol.origin().get("inferred", ""))
     return f"{text} ~" if is_inferred else text

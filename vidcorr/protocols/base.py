@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -181,8 +182,8 @@ class EvaluationProtocol(BaseModel):
         """Return the protocol that a source defines for a benchmark, of the class that the benchmark reads.
 
         Args:
-            name: a key of `sources()`, also with changes as in results and tables: `vfs+radius=6+topk=5`; or a
-                protocol, returned with `changes`.
+            name: a key of `sources()`, also with changes as in results and tables: `vfs+radius=6+topk=5`; a class of
+                the user's, or a protocol, by `module:NAME`; or a protocol, returned with `changes`.
             benchmark: name of the benchmark; None is `default_benchmark`.
             changes: field → new value; the name shows the changes.
 
@@ -196,15 +197,58 @@ class EvaluationProtocol(BaseModel):
         if isinstance(name, str):
             # a plus without a following `field=` belongs to the text before it
             source, *pieces = re.split(r"\+(?=[^\W\d]\w*=)", name)
+            if ":" in source:  # a user's, in place of a source
+                pieces.insert(0, f"class={source}")
+                source = kind.source_of_users(benchmark)
+            stated = dict(piece.split("=", 1) for piece in pieces)
             protocol = kind(name=source, benchmark=benchmark, **kind.values_of(source, benchmark))
-            for piece in pieces:
-                field, text = piece.split("=", 1)
-                all_changes.setdefault(field, _value_of_text(text, kind, field))
+            if "class" in stated:
+                protocol = protocol.by_users(stated.pop("class"))
+            for field, text in stated.items():
+                all_changes.setdefault(field, _value_of_text(text, type(protocol), field))
         elif isinstance(name, kind):
             protocol = name
         else:
             raise ValueError(f"protocol {name.name!r} is a {type(name).__name__}; expected a {kind.__name__}")
         return protocol.with_changes(**all_changes)
+
+    @classmethod
+    def source_of_users(cls, benchmark: str) -> str:
+        """Return the source whose values a user's class has for a benchmark, where it has no defaults of its own.
+
+        It is VFS; where VFS defines none, `vidcorr`, or else the first that does.
+        """
+        known = [name for name, source in cls.sources().items() if benchmark in source.values]
+        return next(name for name in ("vfs", "vidcorr", *known) if name in known)
+
+    def by_users(self, name: str) -> "EvaluationProtocol":
+        """Return the protocol of a user's name: a protocol, or this one's values under a class of protocols.
+
+        Defaults of fields that the class itself declares replace this protocol's values, and the name shows them.
+
+        Args:
+            name: `module:NAME`, which is imported.
+
+        Raises:
+            ValueError: if there is no such name, or it stands for something else.
+        """
+        try:
+            given = pkgutil.resolve_name(name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ValueError(f"protocol {name}: {error}") from error
+        if isinstance(given, type(self)):
+            return given
+        if not (isinstance(given, type) and issubclass(given, type(self))):
+            expected = f"a class below {type(self).__name__}, or a protocol of it"
+            raise ValueError(f"protocol {name}: is not {expected}, but {getattr(given, '__name__', given)!r}")
+        own: dict[str, Any] = {}
+        for field, info in given.model_fields.items():
+            declaring = next(base for base in given.__mro__ if field in vars(base).get("__annotations__", {}))
+            if not declaring.__module__.startswith("vidcorr.") and not info.is_required():
+                own[field] = info.default
+        made = given(**{"name": self.source, "benchmark": self.benchmark} | self.values() | own)
+        made._named = given.values_of(self.source, self.benchmark or "")
+        return made
 
     def with_changes(self, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.

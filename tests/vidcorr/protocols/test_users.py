@@ -1,0 +1,90 @@
+"""A user's class of protocols, or a protocol of it, by its name: doors × names."""
+
+import pytest
+import torch
+import yaml
+
+from tests.helpers.refusal import refused
+from tests.helpers.words import chosen
+from vidcorr import DavisBenchmark, MaskPrompt
+from vidcorr.backbones import load
+from vidcorr.errors import UsageError
+from vidcorr.experiments.protocols import described
+from vidcorr.protocols import PropagationProtocol
+from vidcorr.tracking.follow import rules_for
+
+HERE = "tests.vidcorr.protocols.test_users"
+
+
+class EveryNth(PropagationProtocol):
+    """The first frame, and every n-th of the others."""
+
+    n: int = 5
+    topk: int | None = 3
+
+    def reference_frames(self, frame, start=0):
+        return [start, *range(start + self.n, frame, self.n)]
+
+    def kept_frames(self):
+        return (0,), 1000
+
+
+SHORT = PropagationProtocol.named("vfs", changes={"context": 3})
+
+NAMES = {
+    f"{HERE}:EveryNth": f"vfs+class={HERE}.EveryNth+topk=3",
+    f"{HERE}:EveryNth+n=2": f"vfs+class={HERE}.EveryNth+n=2+topk=3",
+    f"dino+class={HERE}.EveryNth+n=2+topk=9": f"dino+class={HERE}.EveryNth+n=2+topk=9",
+    f"{HERE}:SHORT": "vfs+context=3",
+}
+"""What is written → the protocol's name, which is written too."""
+
+
+def of_a_benchmark(name, tmp_path):
+    return DavisBenchmark(tmp_path, protocol=name).protocol
+
+
+def of_flags(name, tmp_path):
+    (choice,) = chosen("--on", f"davis={tmp_path}", "--protocol", name)
+    return choice.build().protocol
+
+
+def of_a_prompt(name, tmp_path):
+    return rules_for(load("raw_colour"), MaskPrompt.of(torch.ones(8, 8).long()), name)
+
+
+@pytest.mark.parametrize("door", [of_a_benchmark, of_flags, of_a_prompt])
+@pytest.mark.parametrize("name", NAMES)
+def test_each_door_takes_a_users_protocol_and_the_name_that_it_prints(name, door, tmp_path):
+    found = door(name, tmp_path)
+    assert found.name == NAMES[name]
+    assert found == door(found.name, tmp_path)
+    assert found.digest() == PropagationProtocol.named(name).digest()
+    assert found.name in described(name)
+
+
+def test_fields_of_the_class_count_and_change():
+    first, second = (PropagationProtocol.named(f"{HERE}:EveryNth", changes={"n": n}) for n in (2, 3))
+    assert first.digest() != second.digest()
+    assert (first.reference_frames(5), second.reference_frames(5)) == ([0, 2, 4], [0, 3])
+    refused(ValueError, "n must be .*, got 'x'", PropagationProtocol.named, f"{HERE}:EveryNth+n=x")
+    for name, line in ((f"{HERE}:Nothing", "no attribute 'Nothing'"), ("nowhere:X", "No module named 'nowhere'")):
+        refused(ValueError, f"protocol {name}: .*{line}", PropagationProtocol.named, name)
+    for name in ("chosen", "test_fields_of_the_class_count_and_change"):
+        refused(ValueError, "is not a class below PropagationProtocol", PropagationProtocol.named, f"{HERE}:{name}")
+
+
+def test_a_config_names_a_class_and_its_fields(tmp_path):
+    protocol = {"class_path": f"{HERE}.EveryNth", "init_args": {"n": 2, "name": "mine"}}
+    content = {"class_path": "DavisBenchmark", "init_args": {"protocol": protocol}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(content))
+    (choice,) = chosen("--on", f"{tmp_path / 'own.yaml'}={tmp_path}", "--change", "radius=3")
+    found = choice.build().protocol
+    assert (type(found), found.name, found.n, found.radius) == (EveryNth, "mine", 2, 3)
+
+
+def test_of_several_benchmarks_those_that_have_a_field_take_its_change(tmp_path):
+    on = ["--on", f"davis={tmp_path}", f"otb={tmp_path}"]
+    of_masks, of_boxes = (each.build() for each in chosen(*on, "--change", "topk=4", "scales=1"))
+    assert (of_masks.protocol.changes, of_boxes.protocol.changes) == ({"topk": 4}, {"scales": 1})
+    refused(UsageError, "no field 'tpk'", lambda: [each.build() for each in chosen(*on, "--change", "tpk=4")])
