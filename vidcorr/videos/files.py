@@ -95,8 +95,10 @@ def errors_at(place: object, *kinds: type[Exception]) -> Iterator[None]:
     except DataError:
         raise
     except of_data as error:
-        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        raise DataError(f"{place}: {kind}{error}") from error
+        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        if isinstance(error, KeyError):
+            reason = f"has no {error}"
+        raise DataError(f"{place}: {reason}") from error
 
 
 def require_one_of(choices: Collection[object], **arguments: object) -> None:
