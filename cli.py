@@ -440,7 +440,7 @@ class VidcorrCLI(LightningCLI):
         words = ["vidcorr", "validate", "--config", str(folder / "config.yaml"), "--ckpt_path", saved]
         if not benchmarks:
             print(f"checkpoint: {saved}")
-            words += ["--on", "davis=/data/DAVIS"]
+            words += getattr(self.model, "measured_by", SavedModule.measured_by).split()
         print("next:", f"cd {shlex.quote(os.getcwd())} && {shlex.join(words)}")  # paths in the config may begin here
 
 

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 from torch.utils._pytree import tree_map_only
 
 from vidcorr.backbones.checkpoints import read_content
+from vidcorr.lightning_modules.parts.saving import plain
 from vidcorr.videos.files import FullDisk, unfinished
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         for name in content.keys() - {"state_dict"}:  # plain numbers: a schedule over an array makes its rates numpy's
             content[name] = tree_map_only(np.generic, np.generic.item, content[name])
             if name.endswith(pl.LightningModule.CHECKPOINT_HYPER_PARAMS_KEY):  # of the module or its data
-                content[name] = tree_map_only(PurePath, str, content[name])
+                content[name] = plain(content[name])
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._folders.add(path.parent.resolve())

@@ -15,6 +15,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 from pytorch_lightning.utilities import rank_zero_info
+from torch import Tensor
 
 from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.results.folder_lock import FolderLock
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 ANEW = "to begin anew from the weights, give them to --model.backbone, without --ckpt_path"
 """Remedy for a checkpoint that no run can resume from."""
+OF_LEARNING = "current_model_state"
+"""Lightning's key for the weights that learn, in a checkpoint whose `state_dict` is their average."""
 
 
 class TrainingStopped(RuntimeError):
@@ -73,6 +76,7 @@ class LastCheckpoint(ModelCheckpoint):
         self._stop_waits = False  # a stop between accumulated batches, until their step is complete
         self._is_at_last_validation = False  # of a run that ends within an epoch
         self._has_failed = False  # a save: no second one, which an error would ask for
+        self._learning: dict[str, Tensor] | None = None  # weights at the end of an epoch, beside an average
         self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -121,6 +125,8 @@ class LastCheckpoint(ModelCheckpoint):
         if trainer.state.fn != "fit":
             return
         checkpoint["resume"] = self._note | {"within_step": loops.accumulates(trainer)}
+        if self._learning is not None and OF_LEARNING in checkpoint:
+            checkpoint[OF_LEARNING] = self._learning
         loops.stay_within_epoch(trainer, checkpoint)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -162,6 +168,7 @@ class LastCheckpoint(ModelCheckpoint):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the end of the previous epoch, after all of its hooks."""
+        self._learning = None
         self.save(trainer)
 
     def on_train_batch_start(
@@ -192,9 +199,12 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save again after that validation if something moved since: the best scores, or an average of weights.
 
-        After the training, Lightning's averages replace the weights that learn.
+        After the training, Lightning's averages replace the weights that learn: a longer run goes on from these.
         """
-        if self._is_at_last_validation and (_has_new_best(trainer) or averages_among(trainer)):
+        averages = averages_among(trainer)
+        if averages:
+            self._learning = {name: weight.clone() for name, weight in pl_module.state_dict().items()}
+        if self._is_at_last_validation and (_has_new_best(trainer) or averages):
             self._write(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

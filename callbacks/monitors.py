@@ -9,6 +9,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from vidcorr.lightning_modules.parts.distributed import means_over_ranks
 from vidcorr.videos.files import require_at_least
 
 from .loops import accumulates, logged_step
@@ -97,11 +98,8 @@ class CollapseMonitor(pl.Callback):
 
 def _log_measured(trainer: pl.Trainer, values: dict[str, Tensor]) -> None:
     """Log values measured in the present step, their means over the ranks, beside the step's loss."""
-    means: dict[str, float] = {}
-    for name, value in values.items():
-        mean = trainer.strategy.reduce(value.to(trainer.strategy.root_device))
-        means[name] = float(mean)
-    log_now(trainer, means, logged_step(trainer))
+    means = means_over_ranks(values, trainer.strategy.root_device)
+    log_now(trainer, {name: float(mean) for name, mean in means.items()}, logged_step(trainer))
 
 
 class Throughput(pl.Callback):

@@ -10,6 +10,7 @@ from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from vidcorr.datasets.youtube_vos import held_out_among
 from vidcorr.functional.device import world_size_and_rank
@@ -19,6 +20,7 @@ from vidcorr.videos.source import Listing, SourceEntry, is_video, list_videos, o
 from .base import SampledDataModule, Sources
 from .loading.clips import ClipDataset
 from .loading.colour import ColourAugmentation
+from .loading.loader import FixedSampler, ResumableLoader
 from .loading.sampling import Crops, Distant, FrameSampling, RandomCrops, seeded_generator
 
 
@@ -116,9 +118,17 @@ class VideoDataModule(SampledDataModule):
         clips = partial(ClipDataset, self.videos, sampling=self.sampling)
         self.training = clips(training, transform=self.training_crops, length=length, weights=weights, seed=self.seed)
         if validation:
-            crops = self.evaluation_crops
-            # ~seed: other draws than in training
-            self.held_out = clips(validation, transform=crops, length=len(validation), seed=~self.seed)
+            self.held_out = self._evaluated(validation)
+
+    def _evaluated(self, videos: Sequence[int]) -> ClipDataset:
+        """Return a clip of each of some videos, as validation crops them; the draws are others than in training."""
+        crops = self.evaluation_crops
+        return ClipDataset(self.videos, videos, self.sampling, crops, length=len(videos), seed=~self.seed)
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """Return a loader of a clip of every video, those of training included, in the order of `videos`."""
+        every = self._evaluated(range(len(self.videos)))
+        return ResumableLoader(every, sampler=FixedSampler(every), **self._arguments())
 
     def list_source(self) -> tuple[SourceEntry, ...]:
         """List the videos of all sources, and say how many are folders of images."""

@@ -22,7 +22,7 @@ from vidcorr.functional.device import PendingCopy
 from vidcorr.functional.seeds import run_seed
 
 from .parts.batches import joined, parts_of
-from .parts.distributed import keyed_generator
+from .parts.distributed import keyed_generator, means_over_ranks
 from .parts.saving import SavedModule
 from .parts.schedules import continue_schedule, cosine_factor, scheduled
 
@@ -173,19 +173,37 @@ class CorrespondenceModule(SavedModule):
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`.
 
+        Several ranks log their means, in the steps that the Trainer logs and in the last of an epoch.
+
         Raises:
             ValueError: if the first batch of the epoch lacks a key, or has images of another form or range.
         """
         batch = joined(batch, next(iter(self.images)))
         outputs = self._checked_step(batch, batch_index)
-        size = self.samples_in(batch)
-        in_bar = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
-        self.log("train/loss", outputs["loss"], prog_bar=in_bar, batch_size=size, sync_dist=True)
+        scalars: dict[str, Any] = {"train/loss": outputs["loss"]}
         for name, value in outputs.items():
             is_scalar = value.ndim == 0 if isinstance(value, Tensor) else isinstance(value, Real)  # numpy's too
-            if name != "loss" and is_scalar:
-                self.log(f"train/{name}", value, batch_size=size, sync_dist=True)
+            if is_scalar:
+                scalars[f"train/{name}"] = value
+        self._log_scalars(scalars, batch_index, self.samples_in(batch))
         return outputs
+
+    def _log_scalars(self, scalars: Mapping[str, Any], batch_index: int, size: int) -> None:
+        """Log scalars of a training step; of several ranks their means, where the step is logged.
+
+        Lightning's `sync_dist` would hold all ranks at a barrier for each scalar of each step.
+        """
+        trainer = self.counting_trainer
+        if trainer is not None and trainer.world_size > 1:
+            is_whole = (batch_index + 1) % trainer.accumulate_grad_batches == 0
+            steps = trainer.fit_loop.epoch_loop._batches_that_stepped + 1
+            is_logged = is_whole and trainer.log_every_n_steps and steps % trainer.log_every_n_steps == 0
+            if not is_logged and not trainer.is_last_batch:  # the last, for a callback that monitors it
+                return
+            scalars = means_over_ranks(scalars, self.device)
+        in_bar = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
+        for name, value in scalars.items():
+            self.log(name, value, prog_bar=in_bar and name == "train/loss", batch_size=size)
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Tensor] | None:
         """Compute the objective on held-out data; log `val/loss`, the mean over all samples of all ranks.
@@ -385,11 +403,10 @@ class CorrespondenceModule(SavedModule):
         self._print_plan()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check a checkpoint as every module does, and restore the loops before the schedule makes their loaders.
+        """Restore the loops before the schedule makes their loaders, once the checkpoint is checked.
 
         Lightning restores them later, and a loader that is there by then gets no state.
         """
-        super().on_load_checkpoint(checkpoint)
         if self.trainer.state.fn == "fit" and "loops" in checkpoint:
             self.trainer.fit_loop.load_state_dict(checkpoint["loops"]["fit_loop"])
 

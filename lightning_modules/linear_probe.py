@@ -52,6 +52,7 @@ class LinearProbe(CorrespondenceModule):
     samples = "images"
     images: ClassVar[Mapping[str, str]] = {"image": "B, 3, H, W"}
     further_keys = ("label",)
+    measured_by = ""
 
     def __init__(
         self,

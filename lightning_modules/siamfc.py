@@ -94,6 +94,7 @@ class SiamFC(CorrespondenceModule):
     """
 
     samples = "pairs"
+    measured_by = "--on otb=/data/OTB100"
     images: ClassVar[Mapping[str, str]] = {"exemplar": "B, 3, a, a", "search": "B, 3, b, b"}
 
     def __init__(

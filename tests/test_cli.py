@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import Mock, call
 
+import cv2
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -312,6 +314,25 @@ def test_a_run_ends_with_its_report_and_the_next_command(video_folder, davis_roo
     words = ["--config", str(tmp_path / "runs/version_1/config.yaml"), "--ckpt_path", str(last)]
     assert named == f"checkpoint: {last}"
     assert line == f"next: cd {tmp_path} && vidcorr validate {shlex.join(words)} --on davis=/data/DAVIS"
+
+
+def test_the_next_command_of_a_probe_is_one_that_measures_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for number in range(8):
+        path = tmp_path / f"{('train', 'val')[number % 2]}/{number // 4}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.full((40, 40, 3), 30 * number, np.uint8))
+    of_data = ["--data", "ImageFolderDataModule", "--data.root", str(tmp_path), "--data.batch_size", "2"]
+    of_model = ["--model", "LinearProbe", "--model.backbone", "raw_colour", "--model.num_classes", "2"]
+    of_model += ["--model.stage", "colour"]
+    main(["fit", *of_model, *of_data, "--data.num_workers", "0", "--data.size", "32", "--trainer.max_steps", "1"])
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    main(words[words.index("vidcorr") + 1 :])
+    assert "val/top1" in capsys.readouterr().out
+
+
+def test_a_command_behind_its_flags_is_named():
+    refused(SystemExit, "2", main, ["--config", "x.yaml", "fit"])
 
 
 def test_a_task_of_an_interactive_job_of_slurm_writes_all_files_of_a_run(video_folder, tmp_path, monkeypatch):

@@ -35,7 +35,8 @@ def _as_tuple(values: Any) -> tuple[Any, ...]:
     """Return the numbers of a list, a tuple, an array or a tensor, or one value alone."""
     if hasattr(values, "flatten"):
         return tuple(float(f"{number:.7g}") for number in values.flatten().tolist())  # the digits of float32
-    return tuple(values) if isinstance(values, list | tuple) else (values,)
+    is_sequence = isinstance(values, Sequence) and not isinstance(values, str)
+    return tuple(values) if is_sequence else (values,)
 
 
 def _in_words(channels: Iterable[float]) -> str:

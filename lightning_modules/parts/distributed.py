@@ -1,5 +1,7 @@
 """Values that all ranks of a training share: gathered tensors and random draws."""
 
+from collections.abc import Mapping
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -17,6 +19,22 @@ def all_rows(tensor: Tensor) -> Tensor:
     parts = gathered.view(torch.uint8).chunk(ranks)  # sent as bytes, because gloo knows no bfloat16
     dist.all_gather(list(parts), tensor.view(torch.uint8))
     return gathered
+
+
+def means_over_ranks(scalars: Mapping[str, Tensor | float], device: torch.device) -> dict[str, Tensor]:
+    """Return the means of scalars over all ranks, float32 on a device, by one all_reduce and without a barrier.
+
+    Args:
+        scalars: name → scalar; all ranks give the same names in the same order.
+        device: device of the ranks' group.
+    """
+    values = [torch.as_tensor(value, dtype=torch.float32, device=device) for value in scalars.values()]
+    stacked = torch.stack(values).detach()
+    ranks, _ = world_size_and_rank()
+    if ranks > 1:
+        dist.all_reduce(stacked)
+        stacked /= ranks
+    return dict(zip(scalars, stacked.unbind(), strict=True))
 
 
 def dealt_rows(tensor: Tensor, deal: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The bank of negatives for Liir's second phase: cells of other videos."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -75,6 +75,22 @@ class NegativeBank(KeyQueue):
         self.kind = settings.negatives
         self.radius = radius
         self.border = border
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        """Save the keys of videos alone: they are the first rows until the bank is full."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        filled = int(self.filled.sum())
+        if filled < len(self):
+            destination[f"{prefix}keys"] = self.keys[:filled].clone()  # of a part, torch would save the whole
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Load the keys of videos; the rows after them are zeros, as at the start."""
+        name = f"{prefix}keys"
+        saved = state_dict.get(name)
+        if saved is not None and len(saved) < len(self):
+            empty = saved.new_zeros(len(self) - len(saved), *saved.shape[1:])
+            state_dict[name] = torch.cat([saved, empty])
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def keys_of(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """Return the keys of new frames: the part of their feature maps that the bank stores, in the maps' own type.

@@ -1,16 +1,18 @@
 """Base of the modules of this project: how they are saved and loaded, and their features for benchmarks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from functools import wraps
 from importlib.metadata import version
 from inspect import signature
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
+import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.core.saving import load_hparams_from_yaml
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map_only
 from torch.utils.data import DataLoader
 
 from vidcorr.backbones import Encoder, EncoderSpec, Network, NetworkName, fields_of, load, module_from_checkpoint
@@ -23,10 +25,44 @@ from .batches import as_floats
 
 FORMAT = 2
 """Number of the form of checkpoints; a training goes on from no other."""
+HOOKS = {"on_save_checkpoint", "on_load_checkpoint"}
+"""Hooks without which a checkpoint of a subclass could not be read."""
+
+
+def plain(value: Any) -> Any:
+    """Return an argument as a value that YAML and checkpoints give back; what is no container stays as it is.
+
+    Example:
+        >>> plain({"sizes": (np.int64(2), 3), "root": Path("data")})
+        {'sizes': (2, 3), 'root': 'data'}
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return tuple(map(plain, value)) if isinstance(value, tuple) else list(map(plain, value))
+    if isinstance(value, PurePath):
+        return str(value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _after_bases(kind: type, hook: Callable[[Any, dict[str, Any]], None]) -> Callable[[Any, dict[str, Any]], None]:
+    """Return a hook of a class that runs after that of its bases."""
+
+    @wraps(hook)
+    def after_bases(self: Any, checkpoint: dict[str, Any]) -> None:
+        getattr(super(kind, self), hook.__name__)(checkpoint)
+        hook(self, checkpoint)
+
+    return after_bases
 
 
 class SavedModule(pl.LightningModule):
     """Base of all modules of this project: checkpoints that are read as data, and features for benchmarks.
+
+    A subclass's `on_save_checkpoint` and `on_load_checkpoint` run after those of its bases, also without `super()`.
+    `hparams` holds plain values: of a dataclass a dict, of omegaconf's containers lists and dicts, of a path its text.
 
     Attributes:
         described: description of the network; None for a network without a name.
@@ -35,12 +71,25 @@ class SavedModule(pl.LightningModule):
     """
 
     described: Network | None = None
+    measured_by: ClassVar[str] = "--on davis=/data/DAVIS"
+    """Words that measure a checkpoint, in the line `next:` of a command; "" if its validation does."""
     prefix_of_evaluated: ClassVar[str] = "backbone."
     """Prefix of the weights of `evaluated` in a checkpoint."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in HOOKS.intersection(vars(cls)):
+            setattr(cls, name, _after_bases(cls, vars(cls)[name]))
 
     def __init__(self) -> None:
         super().__init__()
         self.rebuilt_by: dict[str, Any] = {}
+
+    def _set_hparams(self, hp: Any) -> None:
+        """Keep arguments as plain values, which `hparams.yaml` and checkpoints give back."""
+        super()._set_hparams(hp)
+        for name, value in self.hparams.items():
+            self.hparams[name] = plain(value)
 
     @property
     def counting_trainer(self) -> Any:
@@ -151,7 +200,7 @@ class SavedModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Record class, arguments, version and encoder: the file is enough to load the module or its encoder."""
         arguments = without_arguments_of_bases(type(self), {**self.hparams, **self.rebuilt_by})
-        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = tree_map_only(PurePath, str, arguments)
+        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = plain(arguments)
         class_path = import_path(type(self))
         allow(class_path)  # this process runs the class, so the user has named it
         encoder = self.encoder_in_checkpoint()

@@ -4,11 +4,18 @@ from itertools import permutations
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, LambdaCallback, WeightAveraging
+from pytorch_lightning.callbacks import (
+    EarlyStopping,
+    EMAWeightAveraging,
+    LambdaCallback,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 from torch.optim.swa_utils import get_ema_avg_fn
 
+from tests.helpers.faults import differences
 from tests.helpers.stops import Counted
-from tests.helpers.training import EMPTY, TINY, fit_in, quiet_trainer
+from tests.helpers.training import EMPTY, TINY, InMemory, fit_in, quiet_trainer, trainer_in
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
 from vidcorr.callbacks.averages import behind_averages
 from vidcorr.lightning_modules import VFSSimSiam
@@ -33,6 +40,7 @@ AVERAGES = {
     "of steps": lambda: [EMAWeightAveraging(decay=0.3)],
     "on the CPU, late": lambda: [EMAWeightAveraging(decay=0.3, device="cpu", update_starting_at_step=1)],
     "of epochs": lambda: [OfEpochs()],
+    "stochastic, from the second epoch": lambda: [StochasticWeightAveraging(0.1, swa_epoch_start=1)],
 }
 ENDS = {
     "the end of an epoch": {"max_epochs": 2},
@@ -74,6 +82,29 @@ def test_the_score_of_a_fit_is_that_of_its_checkpoints(kind, end, tmp_path):
         assert float(best.best_model_score) == pytest.approx(score_of(best.best_model_path, folder), rel=1e-7)
         found.append(scores)
     assert found[0] == found[1]
+
+
+class Constant(VFSSimSiam):
+    """A method whose rate does not depend on the length of the run."""
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+@pytest.mark.parametrize("first", [{"max_epochs": 2}, {"max_epochs": 4, "max_steps": 3}])
+@pytest.mark.parametrize("kind", ["none", "of steps", "on the CPU, late", "of epochs"])
+def test_a_run_that_is_made_longer_goes_on_from_the_weights_that_learn(kind, first, tmp_path):
+    def trained(folder, path=None, **length):
+        torch.manual_seed(0)
+        trainer = trainer_in(folder, *AVERAGES[kind](), LastCheckpoint(dirpath=folder), **length)
+        trainer.fit(Constant(**TINY), InMemory(8, 4, frames=2, size=32), ckpt_path=path)
+        checkpoint = torch.load(folder / "last.ckpt")
+        return checkpoint.get("current_model_state", checkpoint["state_dict"])
+
+    whole = trained(tmp_path / "whole", max_epochs=4)
+    trained(tmp_path / "parts", **first)
+    parts = trained(tmp_path / "parts", tmp_path / "parts/last.ckpt", max_epochs=4)
+    assert not differences(whole, parts)
 
 
 def test_a_benchmark_moves_behind_the_averages_and_all_else_keeps_its_order():

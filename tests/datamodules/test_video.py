@@ -12,7 +12,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, quiet_trainer
 from vidcorr.datamodules import VideoDataModule
 from vidcorr.datamodules.loading.sampling import Continuous, PairCrops, RandomCrops
-from vidcorr.lightning_modules import VFSSimSiam
+from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 from vidcorr.videos.files import DataError
 from vidcorr.videos.source import hashed_rank, list_videos
 
@@ -94,6 +94,16 @@ def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
     held_out = data.on_after_batch_transfer(batch, 0)["clip"]
     assert torch.equal(held_out, batch["clip"].float().div(255))  # no colours
     assert data.on_after_batch_transfer({}, 0) == {}  # of validation without videos
+
+
+def test_a_prediction_has_every_video_once_in_order_and_without_augmentation(videos):
+    data = VideoDataModule(videos, 2, size=32, batch_size=4, num_workers=0, validation_fraction=0.2, colour=True)
+    module = FrozenEncoder("raw_colour")
+    found = torch.cat(quiet_trainer().predict(module, data))
+    assert len(found) == VIDEOS
+    read = list(data.predict_dataloader())
+    assert torch.cat([batch["video_index"] for batch in read]).tolist() == list(range(VIDEOS))
+    assert torch.equal(found[:4], module.predict_step(read[0]))
 
 
 def test_a_hold_out_of_the_only_video_is_named(videos):

@@ -96,11 +96,11 @@ class Samples(Dataset[dict[str, Any]]):
 
 
 class InMemory(SampledDataModule):
-    """Epochs of three batches of two samples of noise, for a method."""
+    """Epochs of batches of two samples of noise, for a method."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, samples: int = 6) -> None:
         super().__init__("memory", 2, 0, 0)
-        self.training = Samples(name, 6)
+        self.training = Samples(name, samples)
 
 
 RUNS: dict[str, tuple[type[pl.LightningModule], dict[str, Any], dict[str, Any]]] = {

@@ -3,6 +3,8 @@
 Also tests `parts/distributed.py`, `parts/saving.py`.
 """
 
+from collections import Counter
+from functools import partial
 from itertools import product
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -10,9 +12,11 @@ from unittest.mock import Mock
 import pytest
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from torch import nn
 
-from tests.helpers.method_steps import tiny
+from tests.helpers.method_steps import InMemory, tiny
+from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir, tiny_moco, tiny_simsiam
 from vidcorr.backbones import Network, build_feature_extractor, load
@@ -189,3 +193,41 @@ def test_a_checkpoint_of_a_compiled_backbone_is_a_network(tmp_path):
     views = [build_feature_extractor(network).eval() for network in (module, load(tmp_path / "c.ckpt"))]
     with torch.no_grad():
         torch.testing.assert_close(views[0](frames), views[1](frames))
+
+
+class Counting(pl.Callback):
+    """Counts the barriers and all_reduces of an epoch, and the losses of this rank."""
+
+    def __init__(self):
+        self.counts = Counter(barrier=0, all_reduce=0)
+        self.losses = []
+        for name in self.counts:
+            setattr(dist, name, partial(self.counted, name, getattr(dist, name)))
+
+    def counted(self, name, function, *args, **options):
+        self.counts[name] += 1
+        return function(*args, **options)
+
+    def on_train_epoch_start(self, *_):
+        self.counts = Counter(barrier=0, all_reduce=0)
+
+    def on_train_batch_end(self, trainer, module, outputs, *_):
+        self.losses.append(float(outputs["loss"]))
+
+    def on_train_epoch_end(self, trainer, module):
+        self.found = dict(self.counts), self.losses, float(trainer.callback_metrics["train/loss"])
+
+
+def _counted(rank, name):
+    counting = Counting()
+    trainer = quiet_trainer(strategy="ddp", devices=2, max_epochs=1, log_every_n_steps=2, callbacks=[counting])
+    trainer.fit(tiny(name), datamodule=InMemory(name, 20))
+    return counting.found
+
+
+@pytest.mark.parametrize("name", ["VFSMoCo", "Liir"])
+def test_two_ranks_reduce_what_they_log_together_in_logged_steps_and_the_last_without_a_barrier(name, tmp_path):
+    (counts, first, mean), (_, second, mean_of_other) = on_ranks(2, tmp_path, _counted, name)
+    assert len(first) == 5
+    assert counts == {"barrier": 0, "all_reduce": 3}  # steps 2, 4 and 5
+    assert mean == mean_of_other == pytest.approx((first[-1] + second[-1]) / 2, rel=1e-6)

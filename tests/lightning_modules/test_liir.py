@@ -186,6 +186,21 @@ def test_maps_of_the_bank_have_the_features_form():
     assert (bank.keys.shape, bank.radius) == ((6, 4, 4, 64), 3)
 
 
+@pytest.mark.parametrize("filled", [0, 4, 6, 9])
+@pytest.mark.parametrize("negatives", ["per_query", "shared"])
+def test_a_checkpoint_holds_the_filled_rows_of_the_bank_alone_and_gives_back_all(negatives, filled, tmp_path):
+    module, other = (tiny_liir(bank={"frames": 6, "points": 1, "negatives": negatives}) for _ in range(2))
+    bank = module.bank
+    for number in range(filled):
+        bank.enqueue(torch.randn(1, *bank.keys.shape[1:]), torch.tensor([number]))
+    torch.save(module.state_dict(), tmp_path / "state")
+    saved = torch.load(tmp_path / "state")
+    assert saved["bank.keys"].untyped_storage().nbytes() == min(filled, 6) * bank.keys[0].nbytes
+    other.bank.keys.fill_(9)  # what a loaded module held before
+    other.load_state_dict(saved)
+    assert differences(dict(other.bank.named_buffers()), dict(bank.named_buffers())) == []
+
+
 def test_validation_averages_both_dropped_channels_whatever_the_seed():
     batch = clips(3)
     values = [tiny_liir(**OFF, seed=seed).eval().step(batch)["loss"] for seed in range(2)]

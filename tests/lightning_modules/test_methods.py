@@ -5,13 +5,14 @@
 Also tests `parts/batches.py`, `parts/heads.py`, `parts/saving.py`, `parts/schedules.py`.
 """
 
+from collections import UserDict, UserList
 from copy import deepcopy
 from unittest.mock import Mock
 
 import pytest
 import torch
 from pytorch_lightning.callbacks import BackboneFinetuning, BatchSizeFinder, LearningRateFinder
-from pytorch_lightning.core.saving import save_hparams_to_yaml
+from pytorch_lightning.core.saving import load_hparams_from_yaml, save_hparams_to_yaml
 from pytorch_lightning.tuner import Tuner
 from torch.utils.data import DataLoader, IterableDataset
 from torchmetrics import MetricCollection, SumMetric
@@ -248,6 +249,43 @@ def test_a_checkpoint_takes_other_arguments_and_lacks_weights_if_the_user_says_s
     loaded = kind.load_from_checkpoint(path, hparams_file=arguments, strict=False)
     assert loaded.hparams[changed] == 0.25
     assert lacking in loaded.state_dict()
+
+
+def test_its_arguments_are_plain_in_a_loggers_file_and_of_containers_in_a_checkpoint(name, tmp_path):
+    """Of defaults that are dataclasses, and of omegaconf's containers, which are no dict and no list."""
+    kind = getattr(lightning_modules, name)
+    module = kind(
+        **{key: UserDict(value) if type(value) is dict else value for key, value in arguments_of(name).items()}
+    )
+    module.save_hyperparameters({"sizes": UserList([1, 2])})
+    write_checkpoint(module, tmp_path / "own.ckpt")
+    for arguments in (module.hparams, tiny(name).hparams):
+        save_hparams_to_yaml(tmp_path / "hparams.yaml", arguments)
+        assert load_hparams_from_yaml(tmp_path / "hparams.yaml", use_omegaconf=False) == arguments
+    assert module.hparams.pop("sizes") == [1, 2]
+    save_hparams_to_yaml(tmp_path / "hparams.yaml", module.hparams)
+    write_checkpoint(module, tmp_path / "own.ckpt")
+    loaded = kind.load_from_checkpoint(tmp_path / "own.ckpt", hparams_file=tmp_path / "hparams.yaml")
+    assert loaded.hparams.keys() == module.hparams.keys()
+
+
+def test_hooks_of_checkpoints_without_super_add_to_ours(name, tmp_path):
+    class Own(getattr(lightning_modules, name)):
+        def on_save_checkpoint(self, checkpoint):
+            checkpoint["own"] = 1
+
+        def on_load_checkpoint(self, checkpoint):
+            self.found = checkpoint["own"]
+
+    module = Own(**arguments_of(name))
+    trainer_in(tmp_path, LastCheckpoint(dirpath=tmp_path)).fit(module, datamodule=InMemory(name))
+    content = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert content["own"] == 1
+    assert content["vidcorr"]["class_path"].endswith("Own")
+    longer = Own(**arguments_of(name))
+    trainer = trainer_in(tmp_path, LastCheckpoint(dirpath=tmp_path), max_epochs=2)
+    trainer.fit(longer, datamodule=InMemory(name), ckpt_path=tmp_path / "last.ckpt")
+    assert (longer.found, trainer.current_epoch) == (1, 2)
 
 
 @pytest.mark.sampled(3)

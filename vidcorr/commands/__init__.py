@@ -7,6 +7,7 @@ import argparse
 import os
 import re
 import select
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -145,6 +146,10 @@ def run_command(args: Sequence[str]) -> None:
         print(overview())
     elif first == "--version":
         print(f"vidcorr {version('vidcorr')}")
+    elif first.startswith("-") and commands.keys() & set(rest):
+        command = next(word for word in rest if word in commands)
+        words = [word for word in args if word != command]
+        raise errors.UsageError(f"the command stands first: {shlex.join(['vidcorr', command, *words])}")
     elif first not in commands:
         ours = f"; here it is {OF_OTHERS[first]}" if first in OF_OTHERS else did_you_mean(first, commands)
         raise errors.UsageError(f"unknown command {first!r}, none of {', '.join(commands)}{ours}")
