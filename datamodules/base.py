@@ -14,6 +14,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from vidcorr.functional.images import as_floats
 from vidcorr.functional.seeds import run_seed
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.processes import server_context, usable_cores
@@ -123,7 +124,7 @@ class SampledDataModule(pl.LightningDataModule):
         self._count_replaced(batch.get("failures", ()))
         for name, value in batch.items():
             if isinstance(value, Tensor) and value.dtype == torch.uint8:
-                batch = batch | {name: value.float().div_(255)}
+                batch = batch | {name: as_floats(value)}
         return batch
 
     def _count_replaced(self, failures: Sequence[str]) -> None:

@@ -12,9 +12,9 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from vidcorr.backbones import NetworkName, width_of
 from vidcorr.backbones.extractor import Dilated
+from vidcorr.functional.images import as_floats
 
 from .base import Batch, CorrespondenceModule
-from .parts.batches import as_floats
 from .parts.schedules import milestone_factor, scheduled
 
 LARC_TRUST = 0.001

@@ -11,11 +11,11 @@ from torch.optim import Adam
 from vidcorr.backbones import FeatureExtractor, NetworkName, width_of
 from vidcorr.backbones.copies import shared_copy
 from vidcorr.backbones.extractor import Dilated
+from vidcorr.functional.images import as_floats
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
 from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
-from .parts.batches import as_floats
 from .parts.schedules import scheduled
 
 LOSSES = {"focal": focal_loss, "balanced": balanced_loss}

@@ -1,7 +1,6 @@
 """VFS with negative pairs."""
 
 import copy
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +8,7 @@ from torch.nn.functional import normalize
 
 from vidcorr.backbones import NetworkName
 from vidcorr.functional.device import world_size_and_rank
+from vidcorr.functional.images import as_bytes, as_floats
 from vidcorr.functional.losses import info_nce_loss, pair_similarities
 
 from .base import Batch, CorrespondenceModule
@@ -87,10 +87,16 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
     def encode_keys(self, frames: Tensor) -> Tensor:
         """Encode a view `(B, n/2, 3, H, W)` by the momentum encoder.
 
+        Args:
+            frames: float in [0, 1], or bytes, which ranks exchange for a quarter of the traffic.
+
         Returns:
             Unit vectors: in training the keys of all ranks, `(ranks · B, n/2, D)`, else `(B, n/2, D)`.
         """
-        encode = partial(self.unit_vectors, self.target_encoder)
+
+        def encode(frames: Tensor) -> Tensor:
+            return self.unit_vectors(self.target_encoder, as_floats(frames))
+
         if not self.training:
             return encode(frames)
         batch_of_step = len(self.queue.held)  # published runs drew by this key
@@ -127,9 +133,9 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss (VFS, Eq. 4); return also `embeddings` and the similarities of pairs; hold the keys."""
-        view1, view2 = split_views(batch["clip"])
+        view1, _ = split_views(batch["clip"])
         q = self(view1)  # B x n/2 x D
-        keys = self.encode_keys(view2)  # ranks·B x n/2 x D
+        keys = self.encode_keys(split_views(as_bytes(batch["clip"]))[1])  # ranks·B x n/2 x D
         k = own_rows(keys, len(q))  # B x n/2 x D
         queue = self.queue.keys  # K x D
         excluded = self.queue.of_same_video(batch["video_index"])  # B x K

@@ -1,4 +1,4 @@
-"""Batches as loaders give them: one, one of each of several loaders, or bytes in place of floats."""
+"""Batches as loaders give them: one, or one of each of several loaders."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,8 +35,3 @@ def joined(batch: Any, image: str) -> Any:
         if isinstance(values[0], Tensor):
             found[name] = torch.cat(values)
     return found
-
-
-def as_floats(images: Tensor) -> Tensor:
-    """Return images in [0, 1]: bytes are divided by 255."""
-    return images.float() / 255 if images.dtype == torch.uint8 else images

@@ -20,8 +20,7 @@ from vidcorr.backbones.checkpoints import METADATA_KEY, check_metadata, load_wei
 from vidcorr.backbones.extractor import Dilated
 from vidcorr.backbones.networks import SUFFIXES
 from vidcorr.backbones.trust import allow, import_path, without_arguments_of_bases
-
-from .batches import as_floats
+from vidcorr.functional.images import as_floats
 
 FORMAT = 2
 """Number of the form of checkpoints; a training goes on from no other."""

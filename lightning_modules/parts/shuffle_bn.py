@@ -64,7 +64,7 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
     sometimes leaves a small group together; the even shuffle never does.
 
     Args:
-        frames: `(B, m, 3, H, W)`, the videos of this rank.
+        frames: `(B, m, 3, H, W)`, the videos of this rank, of any type, in which they travel.
         groups: number of groups per rank, in the order of the videos; it must divide B.
         generator: generator of the shuffle, on the CPU.
         encode: frames `(B, m, 3, H, W)` → embeddings `(B, m, D)`; its BatchNorms must normalise each group separately,

@@ -6,12 +6,16 @@ Over ranks: test_liir.py and parts/test_shuffle_bn.py.
 from types import SimpleNamespace
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.nn.functional import normalize
 
 from tests.helpers.plain_info_nce import plain_info_nce
+from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer, tiny_moco
+from vidcorr.datamodules.base import SampledDataModule
+from vidcorr.functional.images import as_floats
 
 
 def test_loss_is_that_of_the_equation():
@@ -68,3 +72,30 @@ def test_groups_that_do_not_fit_are_refused():
     refused(ValueError, "is 3, which does not divide a batch of 4", tiny_moco(groups=3).groups, 4)
     synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(tiny_moco())  # as Lightning does on several devices
     refused(ValueError, "sync_batchnorm", synchronised.on_train_start)
+
+
+def _dealt(rank):
+    """Return keys of images of bytes and of the same floats, and the bytes that the ranks exchanged for each."""
+    sent = []
+    exchange = dist.all_to_all_single
+
+    def counted(received, images, *counts):
+        sent.append(images.numel())
+        exchange(received, images, *counts)
+
+    dist.all_to_all_single = counted
+    clip = torch.randint(256, (4, 4, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(rank))
+    of_bytes = SampledDataModule("memory", 4, 0, 0).on_after_batch_transfer({"clip": clip}, 0)["clip"]
+    augmented = of_bytes.clone()
+    in_place = as_floats(clip).mul_(1)
+    losses = []
+    for images in (of_bytes, augmented, in_place):
+        torch.manual_seed(0)
+        losses.append(float(tiny_moco(seed=0).step({"clip": images, "video_index": torch.arange(4)})["loss"]))
+    return losses, sent
+
+
+def test_two_ranks_deal_bytes_where_images_are_bytes_with_the_loss_of_floats(tmp_path):
+    for losses, sent in on_ranks(2, tmp_path, _dealt):
+        assert losses == losses[:1] * 3
+        assert sent == [sent[0], 4 * sent[0], 4 * sent[0]]
