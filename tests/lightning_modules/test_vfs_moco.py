@@ -1,6 +1,6 @@
 """VFS with negatives: a step against a plain one, queue and average in training.
 
-Over ranks: test_liir.py and parts/test_shuffle_bn.py.
+Over ranks: test_liir.py and parts/test_shuffle_bn.py. Also tests `functional/images.py`.
 """
 
 from types import SimpleNamespace
