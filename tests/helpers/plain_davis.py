@@ -1,7 +1,14 @@
-"""docs/reference/davis.py, the evaluation of DAVIS in one plain file, which shares no code with vidcorr."""
+"""The evaluation of DAVIS in one plain file, as `vidcorr protocols NAME --script` prints it."""
 
-import runpy
-from pathlib import Path
+from functools import cache
 from types import SimpleNamespace
 
-REFERENCE = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "docs/reference/davis.py")))
+from vidcorr.protocols.script import script_of
+
+
+@cache
+def plain_davis(protocol: str) -> SimpleNamespace:
+    """Return the functions of a protocol's script."""
+    functions: dict[str, object] = {"__name__": "plain_davis"}
+    exec(compile(script_of(protocol), f"davis_{protocol}.py", "exec"), functions)
+    return SimpleNamespace(**functions)

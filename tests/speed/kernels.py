@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from tests.helpers.plain_davis import REFERENCE
+from tests.helpers.plain_davis import plain_davis
 from tests.helpers.plain_info_nce import plain_info_nce
 from tests.helpers.plain_propagation import dense_attention, dense_mask
 from tests.helpers.references import real_data
@@ -140,7 +140,7 @@ def plain_boundary_score(prediction: NDArray[np.bool_], target: NDArray[np.bool_
 def davis_frame(rounds: int) -> list[str]:
     """Compare one real frame under `vfs` by stages: the first whose window of references is full."""
     torch.manual_seed(0)
-    protocol, sequence = named("vfs"), Davis(real_data("davis"))[0]
+    plain, protocol, sequence = plain_davis("vfs"), named("vfs"), Davis(real_data("davis"))[0]
     extractor = build_feature_extractor("torchvision:resnet18")
     view, last = adapted(extractor, protocol), protocol.context + 1
     network = copy.deepcopy(extractor).to(memory_format=torch.contiguous_format)
@@ -162,11 +162,11 @@ def davis_frame(rounds: int) -> list[str]:
 
     def plain_score() -> list[tuple[float, float]]:
         pairs = [((prediction == i).numpy(), (target == i).numpy()) for i in sequence.objects]
-        return [(REFERENCE.region_similarity(*pair), plain_boundary_score(*pair)) for pair in pairs]
+        return [(plain.region_similarity(*pair), plain_boundary_score(*pair)) for pair in pairs]
 
     assert score() == plain_score(), "the scores differ"
     backbone = {"plain": lambda: network(images[last]), "vidcorr": lambda: view(images[last])}
-    decoding = {"plain": lambda: REFERENCE.decode(labels, sequence.size, REFERENCE.VFS), "vidcorr": decode}
+    decoding = {"plain": lambda: plain.decode(labels, sequence.size, plain.PROTOCOL), "vidcorr": decode}
     stages = {
         "backbone": least(backbone, rounds),
         "propagate": times,

@@ -7,14 +7,20 @@ from ..experiments.flags import Flag
 FLAGS = (
     Flag("name", "protocol, with or without changed fields: vfs+radius=6", nargs="?"),
     Flag("other", "second protocol, to compare", nargs="?"),
+    Flag("--script", "print the evaluation of DAVIS by the protocol as one plain Python file", action="store_true"),
 )
 
 
 def run(flags: Namespace) -> None:
     """Run the command; a user's mistake raises ValueError."""
     from ..experiments.protocols import compared, described, listed
+    from ..protocols.script import script_of
 
-    if flags.name is None:
+    if flags.script:
+        if flags.name is None or flags.other:
+            raise ValueError("protocols --script: name one protocol, as vidcorr protocols dino --script")
+        print(script_of(flags.name), end="")
+    elif flags.name is None:
         print(listed(), end="")
     elif flags.other is None:
         print(described(flags.name))
