@@ -23,5 +23,7 @@ def as_floats(images: Tensor) -> Tensor:
 
 def as_bytes(images: Tensor) -> Tensor:
     """Return the bytes of which `as_floats` made these images; of images that were changed since, the images."""
-    made_of, version = getattr(images, "made_of", (images, None))
+    if not hasattr(images, "made_of"):
+        return images
+    made_of, version = images.made_of
     return made_of if version == images._version else images
