@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from functools import wraps
 from importlib.metadata import version
-from inspect import signature
+from inspect import signature, unwrap
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
@@ -60,7 +60,7 @@ def _after_bases(kind: type, hook: Callable[[Any, dict[str, Any]], None]) -> Cal
 class SavedModule(pl.LightningModule):
     """Base of all modules of this project: checkpoints that are read as data, and features for benchmarks.
 
-    A subclass's `on_save_checkpoint` and `on_load_checkpoint` run after those of its bases, also without `super()`.
+    A subclass's `on_save_checkpoint` and `on_load_checkpoint` run after those of its bases where they lack `super()`.
     `hparams` holds plain values: of a dataclass a dict, of omegaconf's containers lists and dicts, of a path its text.
 
     Attributes:
@@ -78,7 +78,9 @@ class SavedModule(pl.LightningModule):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for name in HOOKS.intersection(vars(cls)):
-            setattr(cls, name, _after_bases(cls, vars(cls)[name]))
+            hook = vars(cls)[name]
+            if "super" not in unwrap(hook).__code__.co_names:  # else it calls its bases itself
+                setattr(cls, name, _after_bases(cls, hook))
 
     def __init__(self) -> None:
         super().__init__()

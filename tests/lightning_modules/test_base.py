@@ -98,6 +98,32 @@ def test_a_checkpoint_of_another_network_is_told_and_names_the_weights(tmp_path,
     assert loaded.device.type == "meta"
 
 
+class WithSuper(VFSSimSiam):
+    """Its hooks call those of its bases, as most do."""
+
+    described_times = 0
+
+    def on_save_checkpoint(self, checkpoint):
+        super().on_save_checkpoint(checkpoint)
+
+    def on_load_checkpoint(self, checkpoint):
+        super().on_load_checkpoint(checkpoint)
+
+    def encoder_in_checkpoint(self):
+        self.described_times += 1
+        return super().encoder_in_checkpoint()
+
+
+def test_a_hook_that_calls_super_runs_ours_once(recwarn):
+    module, checkpoint = WithSuper(**TINY), {"state_dict": {}}
+    module.on_save_checkpoint(checkpoint)
+    assert module.described_times == 1
+    checkpoint["hyper_parameters"]["backbone"] = "other"
+    module.trainer = SimpleNamespace(ckpt_path="a.ckpt", state=SimpleNamespace(fn="validate"))
+    module.on_load_checkpoint(checkpoint | {"state_dict": module.state_dict()})
+    assert sum("a.ckpt: is of other" in str(each.message) for each in recwarn) == 1
+
+
 def test_unknown_words_and_numbers_that_are_too_small_are_refused():
     choices = {"SiamFC": ["start"], "SiameseMAE": ["rate_counts"]}
     for name, arguments in (choices | {"Liir": ["position", "reference_encoder"]}).items():
