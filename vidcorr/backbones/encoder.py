@@ -223,7 +223,7 @@ class Encoder(nn.Module):
 
     @property
     def spec(self) -> EncoderSpec | None:
-        """What makes the encoder again, without its weights; None for a network without a name."""
+        """Spec that makes the encoder again, without its weights; None for a network without a name."""
         name = self.described.spec if self.made_by is None else self.made_by.spec
         if not name:
             return None

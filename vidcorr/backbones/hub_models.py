@@ -87,10 +87,8 @@ class HubExtractor(FeatureExtractor):
         network.eval()
         self.patch = patch_of(network)
         sides = [-(-side // (self.patch or 1)) * (self.patch or 1) for side in PROBE]  # rounded up to whole patches
-        picture = torch.rand(
-            1, 3, *sides, generator=torch.Generator().manual_seed(0)
-        )  # a norm leaves zeros as they are
-        picture = picture.to(device_of(network), type_of_weights(network))
+        noise = torch.rand(1, 3, *sides, generator=torch.Generator().manual_seed(0))  # a norm leaves zeros as they are
+        picture = noise.to(device_of(network), type_of_weights(network))
         try:
             last, states = features_by(lambda images: outputs_of(network, images), picture)
         except Exception as error:  # of the library

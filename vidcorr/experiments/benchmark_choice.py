@@ -118,13 +118,12 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
                 raise UsageError(f"--{name}: name a benchmark, as --on davis=/data/DAVIS")
     changes = read_changes(flags.change)
     choices = [choice.with_arguments(limit_sequences=flags.limit) for choice in read_on(flags.on)]
-    if not changes or len(choices) == 1:
-        return [each for choice in choices for each in _expanded(choice, flags, changes)]
-    fields = [_fields_of(choice, flags.protocol) for choice in choices]
+    fields = [_fields_of(choice, flags.protocol) for choice in choices] if changes and len(choices) > 1 else []
     known = set().union(*fields)
     found: list[BenchmarkChoice] = []
-    for choice, its_fields in zip(choices, fields, strict=True):
-        own = {field: values for field, values in changes.items() if field in its_fields or field not in known}
+    for number, choice in enumerate(choices):
+        foreign = known.difference(fields[number]) if fields else ()
+        own = {field: values for field, values in changes.items() if field not in foreign}
         found += _expanded(choice, flags, own)
     return found
 

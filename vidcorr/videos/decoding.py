@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+LOOKED_AT = 300
+"""Most frames before the first key frame; a film without any, as of a camera that refreshes parts, is not decoded."""
 _SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to which no other frame refers
 
 
@@ -156,7 +158,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             notes.append(f"its frames are not evenly spaced; overlays show {self.frame_rate:.4g} a second")
         with self._in_time(), open_container(self.path, self._timeout) as container:
             decoded = container.decode(film_stream(container))
-            made_up = next((index for index, frame in enumerate(decoded) if frame.key_frame), None)
+            looked_at = enumerate(islice(decoded, LOOKED_AT))
+            made_up = next((index for index, frame in looked_at if frame.key_frame), None)
         if made_up:
             notes.append(f"it begins without a key frame: the decoder made up its first {made_up} frames")
         return notes

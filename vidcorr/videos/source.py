@@ -115,7 +115,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         largest = largest_of_16_bits(self._file(0))
         if largest is None or largest >= 2**15:
             return []
-        return [f"16-bit images up to {largest} alone are read as {largest // 256 + 1} of 256 levels: scale them"]
+        return [f"the first image, of 16 bits, ends at {largest}: {largest // 256 + 1} of 256 levels are read: scale"]
 
     def require_one_size(self) -> None:
         """Compare the sizes in the headers of all images.
@@ -197,9 +197,10 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> Listing:
         entries = tuple(_read_list(root))
     folders = [entry.file for entry in entries if not is_video(entry.file)]
     if strict and not root.is_dir():
-        missing = [entry.file for entry in entries if not os.path.lexists(entry.file)]
-        for file in (*missing, *(folder for folder in folders if not os.path.isdir(folder))):
-            raise DataError(f"{root}: {file} is no folder of frames and no video file ({_VIDEOS})")
+        wrong = [entry.file for entry in entries if not os.path.lexists(entry.file)]
+        wrong += [folder for folder in folders if not os.path.isdir(folder)]
+        if wrong:
+            raise DataError(f"{root}: {wrong[0]} is no folder of frames and no video file ({_VIDEOS})")
     if strict and folders:
         FrameFolder(folders[0])  # refuses a folder that is no video
     return Listing(entries, annotations)
