@@ -4,6 +4,7 @@ import math
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -134,7 +135,8 @@ class CorrespondenceModule(SavedModule):
     @property
     def backbone_width(self) -> int:
         """Number of channels of `maps` and `embed`."""
-        return width_of(lambda images: self.views.vectors(self.backbone, images), self.backbone)
+        views = TrainedViews(self.views.stage)  # not kept: parts of a new module may be replaced before its first pass
+        return width_of(partial(views.vectors, self.backbone), self.backbone)
 
     # One step
 
@@ -437,9 +439,7 @@ class CorrespondenceModule(SavedModule):
         when = f"step {trainer.global_step}" if trainer.global_step else "the start"
         plan["learning rate"] = f"{rates} at {when}"
         base_lr = getattr(self, "base_lr", None)
-        if (
-            base_lr and self.lr is None
-        ):  # its scaling, so that nobody takes a rate of Lightning's `lr_find` for a base_lr
+        if base_lr and self.lr is None:  # its scaling, so that nobody takes a rate of Lightning's `lr_find` for it
             plan["learning rate"] += f", base_lr {base_lr:.6g} × {self.global_batch()} / 256"
         limits = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
         ends_before = (trainer.max_epochs or math.inf) * trainer.num_training_batches < trainer.max_steps

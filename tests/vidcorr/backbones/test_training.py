@@ -141,3 +141,12 @@ def test_what_gives_no_map_is_refused_at_the_start():
     classifier = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
     refused(ValueError, "Sequential: expected a map", TrainedViews().maps, classifier, torch.rand(1, 3, 64, 64))
     assert VFSSimSiam("tests.helpers.networks:plain", 8, 8).backbone_width == networks.WIDTH
+
+
+@pytest.mark.parametrize("name", ["timm:resnet10t", "timm:resnet10t@res4"])
+def test_parts_that_a_user_replaces_after_construction_are_those_that_learn(name):
+    """Such as other norms, or Lightning's `sync_batchnorm`."""
+    module = VFSSimSiam(name)
+    module.backbone.bn1 = copy.deepcopy(module.backbone.bn1)
+    module.embed(torch.rand(2, 3, 64, 64)).sum().backward()
+    assert module.backbone.bn1.weight.grad is not None
