@@ -75,14 +75,14 @@ def test_equal_tasks_of_an_array_begin_at_once_and_each_goes_on_in_its_own_run(t
     def task(number, status, **variables):
         run(command, status, SLURM_JOB_ID=f"7{number}", SLURM_ARRAY_TASK_ID=str(number), **variables)
 
-    with ThreadPoolExecutor(4) as tasks:
-        list(tasks.map(partial(task, status=138), range(4)))
-        assert sorted(queue.read_text().splitlines()) == [f"requeue 70_{number}" for number in range(4)]
-        list(tasks.map(partial(task, status=0, STRUCK="2", SLURM_RESTART_COUNT="1"), range(4)))
+    with ThreadPoolExecutor(2) as tasks:
+        list(tasks.map(partial(task, status=138), range(2)))
+        assert sorted(queue.read_text().splitlines()) == ["requeue 70_0", "requeue 70_1"]
+        list(tasks.map(partial(task, status=0, STRUCK="2", SLURM_RESTART_COUNT="1"), range(2)))
     folders = sorted((tmp_path / "runs").glob("version_*"))
     records = [Record.read(folder) for folder in folders]
-    assert [(len(record.earlier), bool(record.end)) for record in records] == [(1, True)] * 4
-    assert sorted(record.slurm["array_task"] for record in records) == ["0", "1", "2", "3"]
+    assert [(len(record.earlier), bool(record.end)) for record in records] == [(1, True)] * 2
+    assert sorted(record.slurm["array_task"] for record in records) == ["0", "1"]
     for folder, record in zip(folders, records, strict=True):
         assert record.slurm == record.earlier[0]["slurm"]
         states = [torch.load(place / "checkpoints/last.ckpt", weights_only=True) for place in (folder, folders[0])]

@@ -34,15 +34,16 @@ ON_DAVIS = [name for name, source in PropagationProtocol.sources().items() if "d
 SLOWEST = ("loftup", "catmae-8")
 """Maps of 12,544 and 6,600 cells."""
 CHANGED = ("vfs+context=0", "vfs+topk=none", "crw+radius=none", "vfs+input_filter=bilinear-antialias+input_size=80")
+SMALLER = ("loftup+input_size=112", "catmae-8+input_size=160")
 
 
 def cases():
     """Protocol and size (H, W) of the frames; quick, slow, or exhaustive."""
     for size in ((96, 132), (150, 110)):
-        for name in (*ON_DAVIS, *CHANGED):
+        for name in (*ON_DAVIS, *CHANGED, *SMALLER):
             quick = name in ("vfs", "crw") and size == (96, 132)
             marks = [] if quick else [pytest.mark.slow]
-            if name in SLOWEST and size == (150, 110):
+            if name in SLOWEST:
                 marks.append(pytest.mark.exhaustive)
             if name not in REFUSED:
                 yield pytest.param(name, size, marks=marks, id=f"{name}, {size[0]}")

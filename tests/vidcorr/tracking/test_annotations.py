@@ -47,8 +47,8 @@ KINDS = {
     "points": lambda mask: PointPrompt.of({"left": centre_of(two(mask) == 1), "right": centre_of(two(mask) == 2)}),
 }
 RULES = [
-    *(("mask", name, "1") for name in ("vidcorr", "vfs", "crw", "dino", "liir")),
-    *(("mask", name, "0") for name in ("vidcorr", "vfs", "crw", "dino")),
+    *(("mask", name, "1") for name in ("vidcorr", "vfs", "crw", "dino+input_size=96", "liir")),
+    *(("mask", name, "0") for name in ("vidcorr", "vfs", "crw", "dino+input_size=96")),
     *(("points", name, "1") for name in ("vidcorr", "vfs", "fomo-points", "vidcorr-points", "gmrw-chained")),
     ("boxes", "vfs", "1"),
 ]
