@@ -15,6 +15,12 @@ import torch
 from tests.helpers import references
 from vidcorr import signals
 
+if "timm" not in sys.modules:
+    sys.modules["wandb"] = None  # type: ignore[assignment]  # timm imports it where it is installed, for seconds
+    import timm  # noqa: F401
+
+    del sys.modules["wandb"]
+
 
 @pytest.fixture(scope="session")
 def golden() -> Callable[[str], dict[str, np.ndarray]]:

@@ -251,7 +251,7 @@ def _counted(rank, name):
     return counting.found
 
 
-@pytest.mark.parametrize("name", ["VFSMoCo", "Liir"])
+@pytest.mark.parametrize("name", ["VFSMoCo", pytest.param("Liir", marks=pytest.mark.slow)])
 def test_two_ranks_reduce_what_they_log_together_in_logged_steps_and_the_last_without_a_barrier(name, tmp_path):
     (counts, first, mean), (_, second, mean_of_other) = on_ranks(2, tmp_path, _counted, name)
     assert len(first) == 5

@@ -5,6 +5,7 @@ Over ranks: test_liir.py and parts/test_shuffle_bn.py. Also tests `functional/im
 
 from types import SimpleNamespace
 
+import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -114,6 +115,7 @@ def test_a_validation_on_bytes_is_that_on_floats():
     assert losses[0] == losses[1]
 
 
+@pytest.mark.slow
 def test_two_ranks_deal_bytes_where_images_are_bytes_with_the_loss_of_floats(tmp_path):
     for losses, sent in on_ranks(2, tmp_path, _dealt):
         assert losses == losses[:1] * 3

@@ -109,6 +109,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_what_cannot_be_fetched_is_answered_by_its_place():
     """In a process of its own: the client reads the environment when it is imported."""
     names, places = zip(*TABLES["offline"], strict=True)

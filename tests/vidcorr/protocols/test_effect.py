@@ -91,7 +91,7 @@ NUMBERS = {
 }
 
 
-@pytest.mark.parametrize(("kind", "field"), marked(), ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize(("kind", "field"), list(marked()), ids=lambda value: getattr(value, "__name__", value))
 def test_another_value_moves_no_number_and_no_name(kind, field):
     changes, value = IDLE[kind.__name__][field]
     protocol = BASES[kind].with_changes(**changes)

@@ -58,6 +58,7 @@ def test_a_constant_difference_is_certain_and_none_is_none():
     assert difference([first], [of({"a": [1.0]})]) is None
 
 
+@pytest.mark.slow
 def test_two_identical_trainings_differ_in_at_most_five_of_a_hundred_comparisons():
     """The table of docs/studies.md in short; the bounds are three standard errors above 5 %."""
     for kind in KINDS:
