@@ -1,16 +1,18 @@
 """Masks that people draw in annotation tools: PNGs, LabelMe's and COCO's JSON in, COCO, LabelMe and YOLO out."""
 
 import json
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .files import WRONG_JSON, DataError, errors_at, read_text, write_atomically
-from .folders import list_data
+from .folders import list_data, natural_order
 from .masks import VOID, colours_in, ids_of_colours, object_ids
 from .prompts import MaskPrompt
 
@@ -35,7 +37,9 @@ class Drawn(NamedTuple):
 
 
 def read_masks(words: Sequence[str], stems: Sequence[str] | None = None) -> list[MaskPrompt]:
-    """Read the masks of a command: PNGs, JSON of LabelMe or COCO, and folders of them, each `PATH` or `PATH@FRAME`.
+    """Read the masks of a command: PNGs, JSON of LabelMe or COCO, folders and zips, each `PATH` or `PATH@FRAME`.
+
+    A zip is read as a folder: of CVAT's "Segmentation mask 1.1" the PNGs of `SegmentationObject`, else all its PNGs.
 
     Without `@FRAME` a file is of the frame whose image has its name; a file of a folder, or an image that a JSON names,
     also of the frame whose index is its name; any other of the first frame that is read. Colours of all PNGs, and names
@@ -48,10 +52,21 @@ def read_masks(words: Sequence[str], stems: Sequence[str] | None = None) -> list
     Raises:
         DataError: for a file that is missing or no mask, or a name in a folder that names no frame.
     """
+    with TemporaryDirectory() as scratch:
+        return _read_masks(words, stems, Path(scratch))
+
+
+def _read_masks(words: Sequence[str], stems: Sequence[str] | None, scratch: Path) -> list[MaskPrompt]:
+    """Read the masks as `read_masks` does; zips are unpacked in a folder."""
     files: list[tuple[Path, int | None]] = []
+    sources: dict[Path, str] = {}
     for word in words:
         path, frame = split_frame(word)
-        if path.is_dir():
+        if path.suffix.lower() == ".zip":
+            unpacked = _unpack(path, scratch / str(len(files)) / path.name)
+            files += [(file, frame_of(file, file.stem, stems)) for file in unpacked]
+            sources |= {file: f"{path}/{file.name}" for file in unpacked}
+        elif path.is_dir():
             of_folder = [each for each in list_data(path) if each.suffix.lower() in (".png", ".json")]
             if not of_folder:
                 raise DataError(f"{path}: holds no PNG and no JSON")
@@ -66,13 +81,29 @@ def read_masks(words: Sequence[str], stems: Sequence[str] | None = None) -> list
     ids: dict[str, int] = {}
     for path, frame in files:
         if path in pictures:
-            prompts.append(MaskPrompt.of(path, frame=frame, colours=colours))
+            prompt = MaskPrompt.of(path, frame=frame, colours=colours)
+            prompts.append(replace(prompt, source=sources.get(path, prompt.source)))
             continue
         images = read_json(path)
         for drawn in images:
             known = frame if frame is not None and len(images) == 1 else frame_of(path, drawn.stem, stems)
             prompts.append(MaskPrompt.of(_numbered(drawn, ids), frame=known, source=str(path)))
     return prompts
+
+
+def _unpack(path: Path, folder: Path) -> list[Path]:
+    """Unpack the masks of a zip into a folder, and return their files in natural order.
+
+    Raises:
+        DataError: for a damaged zip, or one without PNGs.
+    """
+    with errors_at(path, zipfile.BadZipFile, RuntimeError), zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.lower().endswith(".png") and "__MACOSX" not in name]
+        of_objects = [name for name in names if "SegmentationObject" in Path(name).parts]
+        files = [Path(archive.extract(name, folder)) for name in of_objects or names]
+    if not files:
+        raise DataError(f"{path}: holds no PNG")
+    return sorted(files, key=lambda file: natural_order(str(file)))
 
 
 def with_left(prompts: Sequence[MaskPrompt], words: Sequence[str], start: int) -> list[MaskPrompt]:
@@ -154,8 +185,12 @@ def _of_labelme(path: Path, content: Mapping[str, Any]) -> Drawn:
 
 def _of_coco(path: Path, content: Mapping[str, Any]) -> list[Drawn]:
     """Return the segments of COCO's file, by image; `track_id` or `instance_id` names an object, else its category."""
+    if not content["annotations"]:
+        raise DataError(f"{path}: has no annotation: draw an object, or give its mask as a PNG")
     images: dict[Any, Drawn] = {}
     for image in content["images"]:
+        if "height" not in image or "width" not in image:
+            raise DataError(f"{path}: the image {image['file_name']} has no height and width: add them, in pixels")
         size = (int(image["height"]), int(image["width"]))
         images[image["id"]] = Drawn(path, Path(image["file_name"]).stem, size, [])
     for annotation in content["annotations"]:

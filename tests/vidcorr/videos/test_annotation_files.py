@@ -1,6 +1,7 @@
 """Masks of annotation tools: read as prompts, written again, and what is refused."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -121,3 +122,44 @@ def test_labelme_and_yolo_are_written_beside_the_frames(tmp_path):
     assert [line.split()[0] for line in lines] == ["0", "1"]
     corners = np.reshape([float(number) for number in lines[0].split()[1:]], (-1, 2)) * (20, 12)
     assert (corners.min(0).round(3).tolist(), corners.max(0).round(3).tolist()) == ([3.5, 2.5], [10.5, 7.5])
+
+
+@pytest.mark.parametrize("folder", ["SegmentationObject", "export/SegmentationObject", "video", ""])
+def test_a_zip_is_read_as_its_folder_of_objects(folder, tmp_path):
+    """CVAT's export has the classes beside the objects: two objects of a class are two; later frames keep the ids."""
+    palette = np.array([[0, 0, 0], [250, 50, 83], [51, 221, 255]], np.uint8)
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        archive.writestr("labelmap.txt", "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncar:250,50,83::\n")
+        for frame, ids in ((3, IDS), (10, np.where(IDS == 2, 2, 0))):
+            Image.fromarray(palette[ids]).save(tmp_path / "objects.png")
+            Image.fromarray(palette[np.minimum(ids, 1)]).save(tmp_path / "classes.png")
+            archive.write(tmp_path / "objects.png", f"{folder}/frame_{frame:06}.png".lstrip("/"))
+            if "Segmentation" in folder:
+                archive.write(tmp_path / "classes.png", f"{folder[:-6]}Class/frame_{frame:06}.png")
+    first, second = read_masks([str(tmp_path / "export.zip")])
+    assert (first.frame, second.frame) == (3, 10)
+    assert first.source == f"{tmp_path}/export.zip/frame_000003.png"
+    other, same = first.labels[9, 14], first.labels[3, 4]
+    assert {same, other} == {1, 2}
+    np.testing.assert_array_equal(first.labels, np.choose(IDS, [0, same, other]))
+    np.testing.assert_array_equal(second.labels, np.where(IDS == 2, other, 0))
+
+
+def test_a_zip_without_masks_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "none.zip", "w") as archive:
+        archive.writestr("labelmap.txt", "")
+    refused(DataError, "none.zip: holds no PNG", read_masks, [str(tmp_path / "none.zip")])
+    (tmp_path / "bad.zip").write_bytes(b"no zip")
+    refused(DataError, "bad.zip", read_masks, [str(tmp_path / "bad.zip")])
+
+
+@pytest.mark.parametrize(
+    ("images", "annotations", "reason"),
+    [
+        ([{"id": 1, "file_name": "a.png"}], [{"image_id": 1}], "the image a.png has no height and width"),
+        ([{"id": 1, "file_name": "a.png"}], [], "has no annotation"),
+    ],
+)
+def test_coco_without_sizes_or_objects_says_what_to_add(images, annotations, reason, tmp_path):
+    (tmp_path / "coco.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    refused(DataError, f"coco.json: {reason}", read_masks, [str(tmp_path / "coco.json")])
