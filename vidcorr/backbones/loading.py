@@ -13,7 +13,7 @@ from ..functional.device import random_state_kept
 from .checkpoints import METADATA_KEY, is_foreign, load_weights, loaded, read_content, recipe_of, without_prefix
 from .copies import Reference
 from .encoder import Encoder, unwrapped
-from .extractor import Dilated
+from .extractor import Dilated, FeatureExtractor
 from .families import fitted_to_library, taken
 from .foreign import fitted, positions_resampled, weights_in
 from .hub_models import is_folder_of_model, record_of_timm
@@ -126,6 +126,7 @@ def build_feature_extractor(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     dilated: Dilated = False,
+    final_norm: bool = True,
 ) -> Any:
     """Return a feature extractor of a network, which shares its weights and changes nothing in it.
 
@@ -137,20 +138,26 @@ def build_feature_extractor(
         mean: mean of RGB in [0, 1] in the network's training, as `load` takes it.
         std: standard deviation of RGB in [0, 1] in the network's training, given with `mean`.
         dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
+        final_norm: apply a transformer's final norm to the maps of its blocks; False: the maps before it.
 
     Returns:
         A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`; or the video
         encoder itself.
 
     Raises:
-        ValueError: as `load`; or if the network does not have the stage or the stride.
+        ValueError: as `load`; or if the network does not have the stage, the stride or a final norm to leave out.
 
     Example:
         >>> extractor = build_feature_extractor("torchvision:resnet18", stage="res4", stride=8)
         >>> extractor(torch.zeros(1, 3, 64, 96)).shape
         torch.Size([1, 256, 8, 12])
     """
-    return load(network, pretrained, seed=None, mean=mean, std=std).view(stage, stride, dilated)
+    extractor = load(network, pretrained, seed=None, mean=mean, std=std).view(stage, stride, dilated)
+    if final_norm:
+        return extractor
+    if not isinstance(extractor, FeatureExtractor) or "final_norm" in extractor.ignores:
+        raise ValueError(f"{extractor.network_name}: has no final norm to leave out")
+    return extractor.adapted(final_norm=False)
 
 
 def _of_checkpoint(place: str) -> Encoder:

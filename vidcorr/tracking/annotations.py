@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import count
+from itertools import combinations, count
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -304,6 +304,32 @@ def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]
             backgrounds.append(sum((weight * around[each] for each, weight in sides.items()), nothing))
     background = torch.stack(backgrounds).amin(0) if backgrounds else nothing + 1
     return torch.stack([background, *objects])
+
+
+def exchanged(annotations: Annotations, t: int, found: Mapping[Pass, Found]) -> list[tuple[Name, Name]]:
+    """Return pairs of objects of which each, followed forwards, lies mostly where the other is, followed backwards.
+
+    Args:
+        annotations: the prompts.
+        t: index of the frame.
+        found: what the passes of masks that cover it found.
+    """
+    forwards: dict[Name, Tensor] = {}
+    backwards: dict[Name, Tensor] = {}
+    weights = annotations.weights(t)
+    for each, item in found.items():
+        assert item.labels is not None
+        cells = item.labels.argmax(0)
+        for number, name in enumerate(annotations.prompts[each.frame].shown, start=1):
+            if each in weights[name]:
+                (forwards if each.step > 0 else backwards)[name] = cells == number
+
+    def lies_on(name: Name, other: Name) -> bool:
+        """Return whether most cells of an object are those of another one."""
+        return bool(2 * (forwards[name] & backwards[other]).sum() > forwards[name].sum())
+
+    followed_twice = [name for name in forwards if name in backwards]
+    return [(a, b) for a, b in combinations(followed_twice, 2) if lies_on(a, b) and lies_on(b, a)]
 
 
 def blended_numbers(annotations: Annotations, columns: int, t: int, found: Mapping[Pass, Found]) -> NDArray[np.float64]:

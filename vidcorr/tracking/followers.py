@@ -18,7 +18,7 @@ from ..functional.propagation.resizing import Size, reduced_frame
 from ..protocols import TrackingProtocol
 from ..videos.prompts import Name
 from ..videos.stream import FrameStream, GivenFrames
-from .annotations import Annotations, Found, Pass, blended_labels, blended_numbers, followed
+from .annotations import Annotations, Found, Pass, blended_labels, blended_numbers, exchanged, followed
 from .frame_encoder import FrameEncoder
 from .labels import MaskCoding, PointCoding, Propagator, first_only, follow_labels
 from .points import follow_points
@@ -120,6 +120,11 @@ class MaskFollower(Follower):
         doubts: dict[Name, float] = {}
         prompt: Any = self.annotations.prompts.get(t)
         keeps_given = prompt is not None and self.encoder.protocol.first_frame != "decoded"
+        if t + 1 in self.annotations.prompts:
+            for pair in exchanged(self.annotations, t, found):
+                names = " and ".join(map(str, pair))
+                text = f"objects {names} seem exchanged in the mask of frame {self.video.start + t + 1}"
+                warnings.warn(f"{text}: an id is the same object in all masks", stacklevel=2)
         if found:
             labels = blended_labels(self.annotations, t, found)
             doubts = dict(zip(self.annotations.objects, label_doubts(labels), strict=True))

@@ -236,3 +236,14 @@ def test_a_rule_and_a_large_frame_are_followed_backwards_too(scene, colour):
     back = [found for _, found in follow(seen, video, {K: prompt}, short_side=96)]
     ahead = [found for _, found in follow(seen, video[: K + 1].flip(0), prompt, short_side=96)]
     assert same(torch.stack(back[: K + 1]).flip(0), torch.stack(ahead))
+
+
+@pytest.mark.parametrize("exchanges", [False, True])
+def test_ids_that_are_exchanged_in_a_later_mask_are_told_once(exchanges, scene, recwarn):
+    frames, masks = tensors(scene[0]), scene[1]
+    later = two(masks[K])
+    prompts = {0: MaskPrompt.of(two(masks[0])), K: MaskPrompt.of(np.choose(later, [0, 2, 1]) if exchanges else later)}
+    results("vidcorr-r18", frames, prompts, "vfs+radius=6")
+    told = [str(each.message) for each in recwarn if "exchanged" in str(each.message)]
+    expected = "objects 1 and 2 seem exchanged in the mask of frame 6: an id is the same object in all masks"
+    assert told == [expected] * exchanges
