@@ -47,6 +47,7 @@ def on_files(files: Files, config: Any) -> Files:
     pages["command_line.md"] = command_line()
     pages["published.md"] = published()
     pages |= {f"reference/{page}.md": reference(package) for page, package in REFERENCE.items()}
+    pages["sort-tables.js"] = (ROOT / "vidcorr/results/sort-tables.js").read_text("utf-8")
     pages["tour.md"], pictures = tour()
     for path, content in (pages | pictures).items():
         files.append(File.generated(config, path, content=content))
@@ -120,17 +121,14 @@ def tour() -> tuple[str, dict[str, bytes]]:
 
 
 def published() -> str:
-    """Return the page of published scores: the rows of published.csv by benchmark, the highest score first."""
-    page = "# Published scores\n\nPer cent. Compare only rows of one protocol. A click on a head sorts a table.\n"
-    with (ROOT / "vidcorr/results/published.csv").open(newline="", encoding="utf-8") as file:
-        rows = [row | {"score": row["scores"].split()[0].split("=")} for row in csv.DictReader(file)]
-    for benchmark in dict.fromkeys(row["benchmark"] for row in rows):
-        page += f"\n## {benchmark}\n\n| score | weights | protocol | source | doubt |\n|---|---|---|---|---|\n"
-        for row in sorted(rows, key=lambda row: -float(row["score"][1])):
-            if row["benchmark"] == benchmark:
-                name, value = row["score"]
-                cells = f"{100 * float(value):.4g} {name}", row["name"], row["protocol"], row["source"], row["doubt"]
-                page += f"| {' | '.join(cells)} |\n"
+    """Return the page of published scores: a table for each benchmark and protocol."""
+    sys.path.insert(0, str(ROOT))  # here, because MkDocs restores the path after loading this file
+    from vidcorr.results.rendering import html_tables
+    from vidcorr.results.tabulate import published_table
+
+    page = "# Published scores\n\nPer cent. A table has the rows of one protocol. A click on a head sorts it.\n"
+    for shared, table in html_tables(published_table()).items():
+        page += f"\n## {shared.benchmark} by `{shared.by}`\n\n{table}\n"
     return page
 
 

@@ -50,10 +50,10 @@ def test_guides_reference_and_command_line_are_whole_and_load_nothing_from_elsew
 def test_tables_are_sorted_by_a_click_and_the_search_works_from_the_folder(site, tmp_path):
     with chromium(tmp_path) as browser:
         browser.get((site / "published.html").as_uri())
-        head = browser.find_element("css selector", "article th")
+        head = browser.find_element("css selector", "article th:nth-child(2)")
         for direction in (1, -1):
             head.click()
-            first = "return [...arguments[0].closest('table').tBodies[0].rows].map(row => row.cells[0].textContent)"
+            first = "return [...arguments[0].closest('table').tBodies[0].rows].map(row => row.cells[1].textContent)"
             scores = [float(text.split()[0]) for text in browser.execute_script(first, head)]
             assert scores == sorted(scores)[::direction]
         browser.implicitly_wait(60)

@@ -132,11 +132,11 @@ EVALUATION_FLAGS: Flags = (
     Flag("--output", "folder of results (default: %(default)s)", type=Path, default="evaluation"),
 )
 """Flags of a command that evaluates networks on benchmarks."""
-FORM = "format of the printed table (default: text in a terminal, md in a file or pipe); tex needs booktabs and "
-FORM += "adjustbox, hub is YAML for .eval_results/ of a model page"
+FORM = "format of the printed table (default: text in a terminal, md in a file or pipe); html is a page, tex "
+FORM += "needs booktabs and adjustbox"
 INTERVALS = "print 95 %% intervals (default: in all formats but tex)"
 FORMAT_FLAGS: Flags = (
-    Flag("--format", FORM, choices=["text", "md", "csv", "tex", "hub"]),
+    Flag("--format", FORM, choices=["text", "md", "html", "csv", "tex"]),
     Flag("--intervals", INTERVALS, action=argparse.BooleanOptionalAction),
 )
 """Flags of a printed table."""

@@ -1,4 +1,4 @@
-"""The model card of a checkpoint beside its exported weights, and its scores for the model page of a hub."""
+"""The model card of a checkpoint beside its exported weights, with its scores."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,10 +10,9 @@ from ..backbones import EncoderSpec, Input
 from ..backbones.checkpoints import METADATA_KEY, is_foreign, read_content
 from ..backbones.export import export
 from ..results.formats import shown
-from ..results.hub import hub_text
 from ..results.records import results_below
 from ..results.result import Result
-from ..videos.files import slug, write_atomically
+from ..videos.files import write_atomically
 
 CARD = "README.md"
 HEAD = "---\nlibrary_name: vidcorr\n"
@@ -21,7 +20,7 @@ HEAD = "---\nlibrary_name: vidcorr\n"
 
 
 def export_with_card(network: str, output: Path) -> str:
-    """Export a checkpoint's backbone, and write the card and the scores of its run into the folder of the file.
+    """Export a checkpoint's backbone, and write the card with the scores of its run into the folder of the file.
 
     Args:
         network: the checkpoint, also of a hub, or another network by name or file.
@@ -43,26 +42,9 @@ def export_with_card(network: str, output: Path) -> str:
     if is_foreign(content):
         content = {METADATA_KEY: {}}
     run = checkpoint.resolve().parent.parent
-    results = list(_results_of(run, content.get("global_step")))
+    results = _results_of(run, content.get("global_step"))
     write_atomically(card, card_of(content, run, results, output.name, loading))
-    scores = write_scores(results, output.parent)
-    told = f"{loading}\n# card: {card}; upload both: hf upload OWNER/NAME {output.parent}"
-    if scores:
-        files = ", ".join(map(str, scores))
-        told += f"\n# scores for the model page: put the hub's data set in place of OWNER/… in {files}"
-    return told
-
-
-def write_scores(results: Iterable[Result], folder: Path) -> list[Path]:
-    """Write `.eval_results/NAME.yaml` for each benchmark and protocol of results; return the files."""
-    files = []
-    for result in results:
-        name = slug(f"{result.benchmark} {result.stage.protocol.name}".strip())
-        file = folder / ".eval_results" / f"{name}.yaml"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, hub_text((result, score) for score in result.main_scores()))
-        files.append(file)
-    return files
+    return f"{loading}\n# card: {card}; upload both: hf upload OWNER/NAME {output.parent}"
 
 
 def card_of(content: Mapping[str, Any], run: Path, results: Iterable[Result], file: str, loading: str) -> str:

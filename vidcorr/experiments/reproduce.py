@@ -7,7 +7,7 @@ from textwrap import fill
 
 from ..backbones import EncoderSpec
 from ..results.cells import Cell
-from ..results.published import Published
+from ..results.published import Published, printed_digits
 from ..results.records import Column, ScoreRecord
 from ..results.rendering import Table, printed
 from ..results.result import Result
@@ -32,7 +32,8 @@ def listed(rows: Sequence[Published]) -> str:
         for row in members:
             score, value = next(iter(row.scores.items()))
             doubt = f"; doubt: {row.doubt}" if row.doubt else ""
-            lines.append(f"    {row.benchmark} {score} {_in_per_cent(value)} by {row.protocol}{doubt}")
+            printed_score = f"{100 * value:.{printed_digits(value)}f}"
+            lines.append(f"    {row.benchmark} {score} {printed_score} by {row.protocol}{doubt}")
     return "".join(map(_wrapped, lines))
 
 
@@ -84,7 +85,7 @@ def printed_and_measured(results: Sequence[tuple[Published, Result]]) -> Table:
     for row, result in results:
         for score, value in row.scores.items():
             record = ScoreRecord(result, score, row.short_name)
-            digits = len(_in_per_cent(value).partition(".")[2])
+            digits = printed_digits(value)
             change = Difference(result.scores[score] - value)
             if abs(100 * change.mean) <= 0.5 * 10**-digits + 1e-9:  # rounds to the printed digits
                 equal.append(f"{row.short_name} {score}")
@@ -98,9 +99,3 @@ def printed_and_measured(results: Sequence[tuple[Published, Result]]) -> Table:
     if partial:
         notes.append(f"Not the whole test set: {', '.join(partial)}")
     return replace(table_of_cells(cells), notes=tuple(notes))
-
-
-def _in_per_cent(value: float) -> str:
-    """Return a published fraction in per cent, with the digits that the paper prints: 0.523 is 52.3, 0.52 is 52.0."""
-    digits = max(1, len(str(value)) - len("0.00"))  # two decimals of the fraction stand before the point of per cent
-    return f"{100 * value:.{digits}f}"

@@ -58,12 +58,15 @@ def sentences_on_data(records: Iterable[ScoreRecord]) -> list[str]:
     return sentences
 
 
-def doubts(records: Iterable[ScoreRecord]) -> list[str]:
-    """Return what is doubtful about results, each with its row and benchmark."""
+def doubts(cells: Iterable[Cell]) -> list[str]:
+    """Return what is doubtful about results, each with its row and benchmark, and about published rows."""
     found: dict[str, None] = {}
-    for record in records:
-        for doubt in record.result.doubts:
-            found[f"{record.name} on {record.result.data_set}: {doubt}"] = None
+    for cell in cells:
+        if cell.paper and cell.paper.doubt:
+            found[f"{cell.paper.name}: {cell.paper.doubt}"] = None
+        for record in cell.records:
+            for doubt in record.result.doubts:
+                found[f"{record.name} on {record.result.data_set}: {doubt}"] = None
     return list(found)
 
 
@@ -138,23 +141,3 @@ def _remark_on_small_frames(result: Result) -> str:
         return ""
     in_proportion = ceil(radius * smallest / USUAL_SIDE)
     return f"{smallest} px, the radius is for {USUAL_SIDE} px: radius={in_proportion} is in proportion"
-
-
-def sentences_on_protocols(records: Iterable[ScoreRecord]) -> list[str]:
-    """Return a sentence on the fields in which the protocols of a benchmark differ, for each with several."""
-    protocols: dict[str, dict[str, dict[str, object]]] = {}  # benchmark → protocol → its fields
-    for record in records:
-        protocol = record.result.stage.protocol
-        protocols.setdefault(record.result.data_set, {})[protocol.shared_name] = protocol.fields
-    sentences = []
-    for benchmark, fields_of_protocols in protocols.items():
-        first, *others = fields_of_protocols.values()
-        changed: set[str] = set()
-        for other in others:
-            changed.update(name for name, value in first.items() if other.get(name) != value)
-        changed -= {"name", "feature_stride"}  # the features set the stride
-        fields = [name for name in first if name in changed]  # in the order of the protocol
-        if fields:
-            command = f"vidcorr protocols {' '.join(list(fields_of_protocols)[:2])}"
-            sentences.append(f"The protocols on {benchmark} differ in {listed(fields)}: {command}")
-    return sentences

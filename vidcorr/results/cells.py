@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 
 from ..metrics.declared import Score
 from .formats import bracketed, shown
+from .published import Published
 from .records import Column, ScoreRecord
 from .statistics import FRACTION, Difference, Sample, difference, interval
 
@@ -21,6 +22,7 @@ class Cell:
         records: scores of the seeds; empty for a published score.
         trained: True if the row stands for a training, sampled by its seeds; False if it stands for a fixed network.
         published: the published score, a fraction.
+        paper: the row of a publication that prints it, if it is known.
         difference: difference from the base row, paired by sequence; None in the base row, or if rows do not pair.
         digits: decimals of the printed score.
     """
@@ -28,6 +30,7 @@ class Cell:
     records: tuple[ScoreRecord, ...] = ()
     trained: bool = False
     published: float | None = None
+    paper: Published | None = None
     difference: Difference | None = None
     digits: int = 1
 

@@ -50,6 +50,11 @@ class Published:
         return protocol_named(self.protocol, self.benchmark)
 
 
+def printed_digits(value: float) -> int:
+    """Return the decimals in per cent that a paper prints of a fraction, at least one: 0.523 is 52.3, 0.52 is 52.0."""
+    return max(1, len(str(value)) - len("0.00"))  # two decimals of the fraction stand before the point of per cent
+
+
 def kinds() -> tuple[type[EvaluationProtocol], ...]:
     """Return the classes of named protocols: masks and joints, points, boxes, pairs, surfaces."""
     from .. import protocols as p  # late: `table --help` is fast

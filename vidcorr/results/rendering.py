@@ -1,4 +1,4 @@
-"""Tables of scores, and their texts: for a terminal, in Markdown (also a notebook's), LaTeX and CSV."""
+"""Tables of scores, and their texts: for a terminal, in Markdown (also a notebook's), HTML, LaTeX and CSV."""
 
 import math
 import shutil
@@ -6,19 +6,22 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import attrgetter
+from pathlib import Path
 from textwrap import fill
 from typing import Literal
 
+from ..metrics.declared import Score
 from . import captions
+from .board import html_page, html_table
 from .cells import Cell
 from .csv_files import csv_of_records
 from .formats import Grid, Printed, grid, listed, one_line, shown
-from .hub import hub_text
 from .latex import latex_table
 from .records import Column, ScoreRecord
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, FRACTION, HOW
 
-Format = Literal["text", "md", "csv", "tex", "hub"]
+Format = Literal["text", "md", "html", "csv", "tex"]
 GAP = 2
 """Blanks between columns in a terminal."""
 INTERVAL = "95 % interval"
@@ -90,13 +93,18 @@ class Table:
         if self.caption:
             return best
         for column in self.columns:
-            cells = [row[column] for row in self.rows.values() if column in row]
-            means = [cell.mean for cell in cells if not math.isnan(cell.mean)]
-            declared = next((cell.declared for cell in cells if cell.records), FRACTION)
-            if len(means) > 1 and declared.direction != "neither":
-                best_mean = min(means) if declared.direction == "less" else max(means)
-                best[column] = shown(best_mean, declared, cells[0].digits)
+            cells = [row[column] for row in self.rows.values() if column in row and not math.isnan(row[column].mean)]
+            declared = self.declared(column)
+            if len(cells) > 1 and declared.direction != "neither":
+                best_of = min if declared.direction == "less" else max
+                cell = best_of(cells, key=attrgetter("mean"))
+                best[column] = shown(cell.mean, declared, cell.digits)
         return best
+
+    def declared(self, column: Column) -> Score:
+        """Return what the benchmark declares of a column's score; published ones are fractions."""
+        cells = [row[column] for row in self.rows.values() if column in row]
+        return next((cell.declared for cell in cells if cell.records), FRACTION)
 
     def base_row(self, text: str) -> str:
         """Return the name of the base row, of which the text is the whole or a unique part.
@@ -132,12 +140,19 @@ def _only(texts: Collection[str]) -> str:
     return next(iter(texts)) if len(texts) == 1 else ""
 
 
-def render(table: Table, format: Format = "md", intervals: bool | None = None, width: float = math.inf) -> str:
+def render(
+    table: Table,
+    format: Format = "md",
+    intervals: bool | None = None,
+    width: float = math.inf,
+    start: Path = Path(),
+) -> str:
     """Return a table of scores as text.
 
     A terminal's text, Markdown and LaTeX (packages booktabs and adjustbox) have a grid per benchmark, in which
-    protocols and conditions that differ have a column; `hub` is YAML for a model page, an entry per score and seed.
-    Intervals and differences have columns of their own; Markdown has them in the cell of the score. Per cent: mean ±
+    protocols and conditions that differ have a column.
+    HTML is a page, whose tables hold the rows of one benchmark, protocol and data, the best first. Intervals and
+    differences have columns of their own; Markdown and HTML have them in the cell of the score. Per cent: mean ±
     standard deviation over the seeds. CSV has a line per cell, with all quantities as fractions, and each seed's score.
 
     Args:
@@ -145,15 +160,16 @@ def render(table: Table, format: Format = "md", intervals: bool | None = None, w
         format: form of the text.
         intervals: print 95 % intervals and p; by default in all formats but LaTeX.
         width: width of a terminal, characters; a wider table continues below.
+        start: folder of the page in HTML, whose links to the reports of results are relative.
     """
     if intervals is None:
         intervals = format != "tex"
     if format == "csv":
         return csv_of_records(_csv_records(table))
-    if format == "hub":
-        return hub_text((record.result, record.key) for record in table.records)
-    grids = grids_of(table, format, intervals)
     sentences = notes(table, format, intervals)
+    if format == "html":
+        return html_page(html_tables(table, intervals, start), sentences)
+    grids = grids_of(table, format, intervals)
     if format == "tex":
         return latex_table(grids, " ".join(sentences))
     blocks = [_block(grid_of_scores, format, width) for grid_of_scores in grids]
@@ -163,12 +179,42 @@ def render(table: Table, format: Format = "md", intervals: bool | None = None, w
     return "\n".join([*blocks, *lines, ""])
 
 
-def printed(table: Table, format: Format | None = None, intervals: bool | None = None) -> str:
+def html_tables(table: Table, intervals: bool = True, start: Path = Path()) -> dict[Column, str]:
+    """Return what comparable scores share, a column without a score → their rows in HTML, by the first score.
+
+    Args:
+        table: the scores.
+        intervals: print 95 % intervals and p.
+        start: folder of the page.
+    """
+    parts: dict[Column, list[Column]] = {}
+    for column in table.columns:
+        parts.setdefault(column._replace(score="", published=False), []).append(column)
+    texts: dict[Column, str] = {}
+    for shared, columns in parts.items():
+        part = replace(table, columns=columns, rows=_best_first(table, columns[0]))
+        (grid_of_part,) = grids_of(part, "html", intervals)
+        rows = [list(map(part.rows[name].get, columns)) for name in grid_of_part.names[0].cells]
+        texts[shared] = html_table(grid_of_part, rows, start)
+    return texts
+
+
+def _best_first(table: Table, column: Column) -> Mapping[str, Mapping[Column, Cell]]:
+    """Return the rows of a table by their scores in a column, the best first; steps keep their order."""
+    if table.caption:
+        return table.rows
+    sign = 1 if table.declared(column).direction == "less" else -1
+    means = {name: sign * row[column].mean for name, row in table.rows.items() if column in row}
+    known = {name: mean for name, mean in means.items() if not math.isnan(mean)}
+    return {name: table.rows[name] for name in sorted(table.rows, key=lambda name: known.get(name, math.inf))}
+
+
+def printed(table: Table, format: Format | None = None, intervals: bool | None = None, start: Path = Path()) -> str:
     """Return a table for the standard output: by default text in a terminal, and Markdown in a file or pipe."""
     if format is None:
         format = "text" if sys.stdout.isatty() else "md"
     width = shutil.get_terminal_size().columns if format == "text" else math.inf
-    return render(table, format, intervals, width)
+    return render(table, format, intervals, width, start)
 
 
 def notes(table: Table, format: Format, intervals: bool) -> list[str]:
@@ -200,10 +246,9 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
         differences = "Differences (Δ)" if format == "tex" else "Differences"  # LaTeX's head for them
         sentences.append(f"{differences} are from {', '.join(bases)}")
     sentences += _about_tests(table, intervals)
-    if format != "tex" and not table.caption:
-        sentences += captions.sentences_on_protocols(table.records)
     sentences += captions.sentences_on_data(table.records)
-    sentences += captions.doubts(table.records)
+    if format != "html":  # it has them beside their rows
+        sentences += captions.doubts(table.cells)
     return [f"{one_line(sentence)}." for sentence in (*sentences, *table.notes)]
 
 
@@ -276,7 +321,7 @@ def _texts_of_cell(table: Table, name: str, column: Column | None, format: Forma
 
 def _printed_score(label: str, lines: Sequence[Sequence[str]], format: Format) -> list[Printed]:
     """Return the printed columns of a score, those with a text; in Markdown a single column with all texts."""
-    if format == "md":
+    if format in ("md", "html"):
         return [Printed(label, list(map(_joined, lines)))]
     columns: list[Printed] = []
     for name, cells in zip((label, INTERVAL, "difference", INTERVAL, "p"), zip(*lines, strict=True), strict=True):

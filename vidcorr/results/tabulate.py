@@ -1,10 +1,11 @@
 """Tables of scores made of records or cells: a row is a network over its seeds, a column holds comparable scores."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from operator import attrgetter
 
 from .cells import Cell, by_row
-from .published import Published, published_rows
+from .published import Published, printed_digits, published_rows
 from .records import Column, ScoreRecord, uniquely_titled
 from .rendering import Table
 
@@ -36,7 +37,7 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False) -> Ta
 
     Args:
         records: the scores.
-        with_published: add the published rows of each whole test set by its protocol, with their doubts as notes.
+        with_published: add the published rows of each whole test set by its protocol.
     """
     records = list(records)
     titled = uniquely_titled([record.column for record in records])
@@ -48,16 +49,34 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False) -> Ta
         for column, of_seeds in by_column.items():
             is_training = len(of_seeds) > 1 or bool(of_seeds[0].result.history)
             cells.append((name, column, Cell(tuple(of_seeds), is_training)))
-    notes: list[str] = []
     if with_published:
-        for paper, columns in _published_on(records).items():
-            for column in columns:
-                cells.append((f"{paper.name} (published)", titled[column], Cell(published=paper.scores[column.score])))
-            if paper.doubt:
-                notes.append(f"{paper.name}: {paper.doubt}")
-    table = table_of_cells(cells)
+        papers = _published_on(records)
+        cells += _cells_of({paper: [titled[column] for column in columns] for paper, columns in papers.items()})
     in_order = dict.fromkeys(titled.values())  # of the records
-    return replace(table, columns=tuple(in_order), notes=tuple(notes))
+    return replace(table_of_cells(cells), columns=tuple(in_order))
+
+
+def published_table() -> Table:
+    """Return the table of all published rows, by benchmark."""
+    papers: dict[Published, list[Column]] = {}
+    for paper in sorted(published_rows(), key=attrgetter("benchmark")):
+        protocol = paper.evaluated_by().shared()
+        of_protocol = Column(paper.benchmark, "", protocol.name, protocol=protocol.digest())
+        papers[paper] = [of_protocol._replace(score=score) for score in paper.scores]
+    return table_of_cells(_cells_of(papers))
+
+
+def _cells_of(papers: Mapping[Published, Iterable[Column]]) -> list[tuple[str, Column, Cell]]:
+    """Return the cells of published rows; a second row of a name in a column is named by its source."""
+    cells: dict[tuple[str, Column], Cell] = {}
+    for paper, columns in papers.items():
+        name = f"{paper.name} (published)"
+        if any((name, column) in cells for column in columns):
+            name = f"{paper.name} ({paper.source})"
+        for column in columns:
+            value = paper.scores[column.score]
+            cells[name, column] = Cell(published=value, paper=paper, digits=printed_digits(value))
+    return [(*place, cell) for place, cell in cells.items()]
 
 
 def _published_on(records: Iterable[ScoreRecord]) -> dict[Published, list[Column]]:

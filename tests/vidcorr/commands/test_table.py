@@ -88,7 +88,7 @@ def test_a_seed_without_a_score_makes_the_row_undefined(tmp_path, capsys):
     (cell,) = table([tmp_path]).cells
     assert math.isnan(cell.deviation)
     assert "| A | – |" in printed(capsys, tmp_path)
-    for words in (["--format", "tex"], ["--format", "csv"], ["--format", "hub"]):
+    for words in (["--format", "tex"], ["--format", "csv"], ["--format", "html"]):
         printed(capsys, tmp_path, *words)
 
 

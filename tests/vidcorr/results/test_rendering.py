@@ -21,7 +21,6 @@ from vidcorr.experiments.model_card import card_of
 from vidcorr.metrics.declared import Score, fractions
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.cells import Cell
-from vidcorr.results.hub import hub_text
 from vidcorr.results.pictures.plots import waterfall
 from vidcorr.results.records import Column, named_results, records_of
 from vidcorr.results.rendering import render
@@ -186,7 +185,6 @@ def test_an_error_in_pixels_is_printed_cut_and_handed_on_in_pixels():
     assert str(result).endswith("EPE 3.2 [3.0, 3.4])")
     table = tabulate(records_of(result, ["EPE"]))
     assert [cell.texts[0] for cell in table.cells] == ["3.2"]
-    assert "value: 3.2" in render(table, "hub")
 
 
 def test_the_caption_names_what_the_columns_of_a_set_share_and_heads_what_differs():
@@ -246,13 +244,13 @@ def test_a_radius_that_spans_small_frames_is_named_with_one_in_proportion(by, si
 
 
 def test_a_score_with_a_unit_is_printed_in_it_everywhere():
-    """3.2 px in a table, a model card, the picture of a bridge and a hub's file; nothing says per cent."""
+    """3.2 px in a table, a model card and the picture of a bridge; nothing says per cent."""
     error = Score("EPE", "less", high=None, unit="px")
     result = davis_result({"EPE": 3.2}, declared=[error], rows=[Row(video="v", values={"EPE": 3.2})])
     table = tabulate(records_of(result, ["EPE"]))
     card = card_of({"pytorch-lightning_version": "2", METADATA_KEY: {"class_path": "a.B"}}, Path(), [result], "f", "")
     picture = waterfall(replace(table, caption="A"))
-    texts = [render(table, form) for form in ("text", "md", "tex")] + [card, hub_text([(result, "EPE")])]
+    texts = [render(table, form) for form in ("text", "md", "html", "tex")] + [card]
     texts.append(" ".join([picture.axes[0].get_xlabel(), "3.2" if picture.axes[0].get_xlim()[1] < 10 else "320"]))
     for text in texts:
         assert "3.2" in text

@@ -1,0 +1,123 @@
+"""The page of scores: rows of a table are comparable, no text is markup, and a real browser sorts and narrows it."""
+
+import re
+from html import unescape
+from itertools import product
+from urllib.parse import unquote
+
+import pytest
+
+from tests.helpers.browser import chromium
+from tests.helpers.runs import davis_result
+from vidcorr.cli import main
+from vidcorr.results.page import write_report
+from vidcorr.results.published import protocol_named, published_rows, sets_of_papers
+from vidcorr.results.rendering import html_tables
+from vidcorr.results.result import Network, ProtocolFacts, Result, Setup
+from vidcorr.results.tabulate import published_table
+
+HOSTILE = "<img src=x onerror='window.hit = 1'></table><script>window.hit = 2</script> a | b"
+
+
+def stored(folder, protocol="vfs", digest="d", name="A", count=0, **more):
+    """Store a result with its report, on the whole test set of DAVIS or some sequences of it."""
+    facts = dict(sets_of_papers()["davis"])
+    whole = facts.pop("sequences")
+    sequences = list(map(str, range(count or whole)))
+    fields = {
+        "network": Network(name=name),
+        "stage": Setup(protocol=ProtocolFacts.of(protocol_named(protocol, "davis"))),
+        "data": facts,
+        "sequences": sequences,
+        "conditions": [f"{len(sequences)} sequences"],
+        "digests": dict.fromkeys(sequences, digest) if digest else {},
+    }
+    davis_result(**{"scores": {"J&F-Mean": 0.61, "J-Mean": 0.5}} | fields | more).save(folder)
+    write_report(folder)
+
+
+def board(output, *words):
+    main(["table", *map(str, words), "--output", str(output)])
+    return output.read_text()
+
+
+def tables_of(page):
+    return re.findall("<table>.*?</table>", page)
+
+
+def test_rows_of_a_table_have_one_protocol_and_one_digest_of_data(tmp_path, davis_run):
+    """Own rows by the results beside the reports that they link, published ones by their protocols."""
+    kinds = list(product(("vfs", "dino", "vfs+topk=5"), ("d", "e", ""), (0, 2)))
+    for (protocol, digest, count), name in product(kinds, "AB"):
+        stored(tmp_path / f"{protocol} {digest}/{count}{name}", protocol, digest, name, count)
+    page = board(tmp_path / "pages/board.html", tmp_path, davis_run[2])
+    papers = {(row.name, row.source): row for row in published_rows() if row.benchmark == "davis"}
+    sizes = []
+    for table in tables_of(page):
+        folders = [(tmp_path / "pages" / unquote(link)).parent for link in re.findall('href="(.*?)"', table)]
+        results = [Result.load(folder) for folder in folders]
+        kinds_here = {(each.stage.protocol.shared, each.data_digest, each.on_test_set) for each in results}
+        ((protocol, _, is_whole),) = kinds_here
+        rows = re.findall('<tr class="published"><td>(.*?)<small>(.*?)[;<]', table)
+        for name, source in rows:
+            assert papers[unescape(name), unescape(source)].evaluated_by().shared().digest() == protocol
+        assert bool(rows) is (is_whole and "+" not in results[0].stage.protocol.name)
+        sizes.append(len(results))
+    assert sorted(sizes) == [1] + len(kinds) * [2]
+
+
+def test_texts_of_data_are_never_markup(tmp_path):
+    stored(tmp_path / "a", doubts=[HOSTILE], name=HOSTILE, benchmark="davis", conditions=[HOSTILE])
+    page = board(tmp_path / "board.html", tmp_path)
+    assert page.count("window.hit") == 6
+    assert page.count("<script") == 1
+    assert "<img" not in page
+    assert not re.search(r"(?:src)=\"|@import|url\(", page)  # the page needs nothing else
+
+
+def test_the_best_row_comes_first_and_the_ending_of_the_file_names_the_format(tmp_path):
+    stored(tmp_path / "low", name="low")
+    stored(tmp_path / "high", name="high", scores={"J&F-Mean": 0.9, "J-Mean": 0.4})
+    (table,) = tables_of(board(tmp_path / "board.html", tmp_path, "--score", "J&F-Mean", "J-Mean"))
+    names = re.findall("<tr[^>]*><td>(.*?)<small>", table)
+    assert (names[0], names.count("low")) == ("high", 1)
+    assert re.search("<td>high<small>.*?</td><td><b>90.0</b>", table)
+    assert board(tmp_path / "board.md", tmp_path / "low").startswith("## davis")
+
+
+def test_every_published_row_has_a_line_with_its_own_scores_source_and_doubt():
+    """Two sources print other scores of one network by one protocol: neither replaces the other."""
+    tables = html_tables(published_table())
+    lines = []
+    for shared, table in tables.items():
+        for name, about in re.findall('<tr class="published"><td>(.*?)<small>(.*?)</small>', table):
+            lines.append((shared.benchmark, shared.protocol, unescape(name), unescape(about)))
+    wanted = []
+    for row in published_rows():
+        about = "; ".join(filter(None, (row.source, row.doubt)))
+        wanted.append((row.benchmark, row.evaluated_by().shared().digest(), row.name, " ".join(about.split())))
+    assert sorted(lines) == sorted(wanted)
+    page = "".join(tables.values())
+    assert "12.64" in page
+    assert "12.51" in page
+
+
+@pytest.mark.slow
+def test_in_a_browser_a_click_sorts_and_a_narrow_screen_does_not_scroll_sideways(tmp_path, davis_run):
+    stored(tmp_path / "a", name="a long-name-without-a-place-to-break/" * 5)
+    board(tmp_path / "board.html", tmp_path, davis_run[2])
+    with chromium(tmp_path) as browser:
+        browser.get((tmp_path / "board.html").as_uri())
+        head = browser.find_element("css selector", "th:nth-child(2)")
+        for direction in (1, -1):
+            head.click()
+            cells = "return [...arguments[0].closest('table').tBodies[0].rows].map(row => row.cells[1].textContent)"
+            scores = [float(text.split()[0]) for text in browser.execute_script(cells, head)]
+            assert len(scores) > 3
+            assert scores == sorted(scores)[::direction]
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride", {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+        )
+        assert browser.execute_script("return [innerWidth, document.documentElement.scrollWidth]") == [400, 400]
+        browser.find_element("css selector", "a").click()
+        assert browser.current_url.endswith("report.html")
