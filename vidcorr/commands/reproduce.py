@@ -7,9 +7,10 @@ from ..experiments.benchmark_choice import read_on
 from ..experiments.flags import Flag, several
 from ..videos.files import require_one_of
 
-ON = "benchmarks and their data, as davis=/data/DAVIS (default: list the rows)"
+ON = "benchmarks and their data, as davis=/data/DAVIS"
 FLAGS = (
-    Flag("rows", "rows to repeat (default: all rows with weights)", nargs="*", metavar="ROW"),
+    Flag("rows", "rows to repeat on the data of --on, else to list (default: list all)", nargs="*", metavar="ROW"),
+    Flag("--all", "repeat all rows with weights; those that --output holds are not run again", action="store_true"),
     several("--on", "NAME=FOLDER", ON),
     Flag("--output", "folder of results (default: %(default)s)", type=Path, default="reproduced"),
 )
@@ -32,10 +33,10 @@ def run(flags: Namespace) -> None:
         for name in flags.rows:
             require_one_of(names, row=name)
         rows = [row for row in rows if row.short_name in flags.rows]
-    if not benchmarks:
-        print(listed(rows), end="")
+    if not benchmarks or not (flags.rows or flags.all):
+        print(listed(rows, flags.output), end="")
         return
     missing = list(filter(lacks_weights, rows))
     if missing:
-        print(f"left out for want of weights:\n{listed(missing)}", flush=True)
+        print(f"left out for want of weights:\n{listed(missing, flags.output)}", flush=True)
     reproduce([row for row in rows if row not in missing], benchmarks, flags.output)

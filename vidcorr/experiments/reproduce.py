@@ -7,8 +7,9 @@ from textwrap import fill
 
 from ..backbones import EncoderSpec
 from ..results.cells import Cell
+from ..results.formats import shown
 from ..results.published import Published, printed_digits
-from ..results.records import Column, ScoreRecord
+from ..results.records import Column, ScoreRecord, results_below
 from ..results.rendering import Table, printed
 from ..results.result import Result
 from ..results.statistics import Difference
@@ -20,8 +21,12 @@ WIDTH = 100
 """Longest line of the list of rows, characters."""
 
 
-def listed(rows: Sequence[Published]) -> str:
-    """Return rows as text: a network with its weights, and below it benchmark, first score, protocol and doubt."""
+def listed(rows: Sequence[Published], output: str | Path) -> str:
+    """Return rows as text: a network with its weights, and below it benchmark, first score, protocol and doubt.
+
+    A row whose result an output folder holds has our score beside the printed one; the last line counts these rows.
+    """
+    done = _done(rows, output)
     networks: dict[str, list[Published]] = {}
     for row in rows:
         networks.setdefault(row.short_name, []).append(row)
@@ -33,8 +38,29 @@ def listed(rows: Sequence[Published]) -> str:
             score, value = next(iter(row.scores.items()))
             doubt = f"; doubt: {row.doubt}" if row.doubt else ""
             printed_score = f"{100 * value:.{printed_digits(value)}f}"
-            lines.append(f"    {row.benchmark} {score} {printed_score} by {row.protocol}{doubt}")
+            ours = f"; done, ours {shown(done[row].scores[score])}" if row in done else ""
+            lines.append(f"    {row.benchmark} {score} {printed_score} by {row.protocol}{ours}{doubt}")
+    lacking = sum(map(lacks_weights, rows))
+    lines.append(f"{len(rows)} rows: {len(done)} done in {output}, {lacking} lack weights")
     return "".join(map(_wrapped, lines))
+
+
+def _done(rows: Sequence[Published], output: str | Path) -> dict[Published, Result]:
+    """Return row → result of its network by its protocol in an output folder; the newest counts."""
+    found: dict[tuple[str, str, str], Result] = {}
+    for result in sorted(results_below(Path(output)).values(), key=lambda result: result.provenance.date):
+        found[result.network.name, result.data_set, result.stage.protocol.shared] = result
+    done = {}
+    for row in rows:
+        place = _network(row).name, row.benchmark, row.evaluated_by().shared().digest()
+        if place in found:
+            done[row] = found[place]
+    return done
+
+
+def _network(row: Published) -> EncoderSpec:
+    """Return the network of a row with its public weights."""
+    return EncoderSpec(row.model, pretrained=row.model.startswith("timm:"))
 
 
 def _wrapped(line: str) -> str:
@@ -67,8 +93,7 @@ def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], 
         for row in rows:
             if row.benchmark == choice.config:
                 benchmark = choice.with_arguments(protocol=row.protocol).build()
-                network = EncoderSpec(row.model, pretrained=row.model.startswith("timm:"))
-                row_of_job[Job(network, benchmark)] = row
+                row_of_job[Job(_network(row), benchmark)] = row
     if not row_of_job:
         raise ValueError(f"no row has a printed score on {', '.join(each.config for each in benchmarks)}")
     with scored(list(row_of_job), output) as results:

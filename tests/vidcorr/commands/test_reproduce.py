@@ -5,8 +5,11 @@ Also tests `experiments/reproduce.py`.
 
 from dataclasses import replace
 
+import pytest
+
 from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
+from vidcorr import DavisBenchmark
 from vidcorr.cli import main
 from vidcorr.experiments.reproduce import listed, printed_and_measured
 from vidcorr.experiments.store import Store
@@ -18,21 +21,22 @@ def test_without_data_the_rows_are_listed_below_their_weights(capsys, tmp_path):
     main(["reproduce", "dino-s8", "crw-r18", "vfs-r18"])
     said = capsys.readouterr().out
     of_dino = "dino-s8: huggingface.co/timm/vit_small_patch8_224.dino, about 87 MB\n    davis J&F-Mean 69.9 by dino\n"
-    assert said.endswith(of_dino)
+    assert of_dino in said
+    assert said.endswith("0 done in reproduced, 4 lack weights\n")
     assert "crw-r18: weights/crw-r18.ckpt is missing: github.com/ajabri" in said
     assert "    davis J&F-Mean 67.606 by crw\n" in said
     assert said.count("doubt: the input's size is inferred from the code family") == 2
-    assert "no row has a printed score on otb" in refusal("reproduce", "--on", f"otb={tmp_path}")
+    assert "no row has a printed score on otb" in refusal("reproduce", "--all", "--on", f"otb={tmp_path}")
 
 
 def test_a_line_of_the_list_has_100_characters_unless_a_word_is_longer():
     long = "-".join(["name"] * 30)
     row = next(row for row in published_rows() if row.short_name)
-    texts = {"protocol": f"vfs+{long}", "doubt": "a " * 30 + "z", "download": "x " * 60}
+    texts = {"protocol": "vfs", "doubt": f"{long} {'a ' * 30}z", "download": "x " * 60}
     row = replace(row, short_name="short", model="net", benchmark="davis", scores={"J-Mean": 0.5}, **texts)
-    doubt = f"        doubt: {'a ' * 30}z"
-    lines = [f"short: {'x ' * 46}x", f"    {'x ' * 12}x", "    davis J-Mean 50.0 by", f"        vfs+{long};", doubt]
-    assert listed([row]).splitlines() == lines
+    doubt = [f"        {long}", f"        {'a ' * 30}z"]
+    lines = [f"short: {'x ' * 46}x", f"    {'x ' * 12}x", "    davis J-Mean 50.0 by vfs; doubt:", *doubt]
+    assert listed([row], "nowhere").splitlines()[:-1] == lines
 
 
 def test_ours_stands_before_the_printed_score_with_its_difference_in_the_printed_digits(recorded):
@@ -62,3 +66,32 @@ def test_the_rows_of_a_benchmark_are_run_with_their_networks_and_protocols(tmp_p
     said = capsys.readouterr().out
     assert said.startswith("left out for want of weights:\ncrw-r18: weights/crw-r18.ckpt is missing: ")
     assert "| dino-s8 | 70.0; +0.1 | 69.9 |" in said
+
+
+def test_a_stopped_run_goes_on_with_the_rows_that_it_lacks(davis_root, tmp_path, monkeypatch, capsys):
+    """The list says which rows are done; only `--all` or the names of rows run any."""
+    row = next(row for row in published_rows() if row.short_name and row.benchmark == "davis")
+    protocols = ["vfs+radius=2", "vfs+radius=3"]
+    rows = [replace(row, short_name="raw", model="raw_colour", protocol=name, doubt="") for name in protocols]
+    monkeypatch.setattr("vidcorr.results.published.published_rows", lambda: rows)
+    evaluate = DavisBenchmark.evaluate
+    ran = []
+
+    def stopped_in_the_second(self, *words, **more):
+        ran.append(self.protocol.name)
+        if len(ran) == 2:
+            raise KeyboardInterrupt
+        return evaluate(self, *words, **more)
+
+    monkeypatch.setattr(DavisBenchmark, "evaluate", stopped_in_the_second)
+    words = ["reproduce", f"--on=davis={davis_root}", f"--output={tmp_path}"]
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        main([*words, "--all"])
+    capsys.readouterr()
+    main(words)
+    first, second, counted = capsys.readouterr().out.splitlines()[1:]
+    assert "by vfs+radius=2; done, ours " in first
+    assert second.endswith("by vfs+radius=3")
+    assert counted.startswith("2 rows: 1 done")
+    main([*words, "--all"])
+    assert ran == [protocols[0], protocols[1], protocols[1]]
