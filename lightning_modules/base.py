@@ -175,7 +175,8 @@ class CorrespondenceModule(SavedModule):
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`.
 
-        Several ranks log their means, in the steps that the Trainer logs and in the last of an epoch.
+        Several ranks log their means, in the steps that the Trainer logs and in the last of an epoch; in every step if
+        a callback or a schedule monitors one of them.
 
         Raises:
             ValueError: if the first batch of the epoch lacks a key, or has images of another form or range.
@@ -191,7 +192,7 @@ class CorrespondenceModule(SavedModule):
         return outputs
 
     def _log_scalars(self, scalars: Mapping[str, Any], batch_index: int, size: int) -> None:
-        """Log scalars of a training step; of several ranks their means, where the step is logged.
+        """Log scalars of a training step; of several ranks their means, where the step is logged or monitored.
 
         Lightning's `sync_dist` would hold all ranks at a barrier for each scalar of each step.
         """
@@ -200,7 +201,9 @@ class CorrespondenceModule(SavedModule):
             is_whole = (batch_index + 1) % trainer.accumulate_grad_batches == 0
             steps = trainer.fit_loop.epoch_loop._batches_that_stepped + 1
             is_logged = is_whole and trainer.log_every_n_steps and steps % trainer.log_every_n_steps == 0
-            if not is_logged and not trainer.is_last_batch:  # the last, for a callback that monitors it
+            takers: list[Any] = [*trainer.callbacks, *trainer.lr_scheduler_configs]  # type: ignore[attr-defined]
+            is_monitored = any(getattr(taker, "monitor", None) in scalars for taker in takers)
+            if not (is_logged or is_monitored or trainer.is_last_batch):  # the last, for the means of an epoch
                 return
             scalars = means_over_ranks(scalars, self.device)
         in_bar = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU

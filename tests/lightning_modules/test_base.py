@@ -6,6 +6,7 @@ Also tests `parts/distributed.py`, `parts/saving.py`.
 from collections import Counter
 from functools import partial
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -13,6 +14,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
 from tests.helpers.method_steps import InMemory, tiny
@@ -257,3 +259,20 @@ def test_two_ranks_reduce_what_they_log_together_in_logged_steps_and_the_last_wi
     assert len(first) == 5
     assert counts == {"barrier": 0, "all_reduce": 3}  # steps 2, 4 and 5
     assert mean == mean_of_other == pytest.approx((first[-1] + second[-1]) / 2, rel=1e-6)
+
+
+def _monitored(rank, folder):
+    counting = Counting()
+    saver = ModelCheckpoint(folder, "{step}", "train/loss", every_n_train_steps=2, save_top_k=-1)
+    options = {"max_epochs": 1, "log_every_n_steps": 5, "limit_val_batches": 0, "enable_checkpointing": True}
+    trainer = quiet_trainer(strategy="ddp", devices=2, callbacks=[counting, saver], **options)
+    trainer.fit(tiny("VFSMoCo"), datamodule=InMemory("VFSMoCo", 24))
+    scores = {Path(path).stem: float(score) for path, score in saver.best_k_models.items()}
+    return counting.losses, scores
+
+
+def test_a_loss_that_is_monitored_is_that_of_its_step_also_between_logged_steps_of_two_ranks(tmp_path):
+    (first, scores), (second, scores_of_other) = on_ranks(2, tmp_path, _monitored, str(tmp_path / "saved"))
+    means = [(own + other) / 2 for own, other in zip(first, second, strict=True)]
+    assert scores == scores_of_other
+    assert scores == pytest.approx({f"step={step}": means[step - 1] for step in (2, 4, 6)}, rel=1e-6)
