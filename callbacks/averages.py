@@ -24,12 +24,12 @@ def behind_averages(callbacks: Sequence[pl.Callback], moved: pl.Callback) -> lis
     In a hook of a validation or of the end of an epoch, the averages have then moved, and have put the weights that
     learn back into the module.
     """
-    averages = [number for number, callback in enumerate(callbacks) if isinstance(callback, AVERAGING)]
-    place = callbacks.index(moved)
-    last = max(averages, default=-1)
-    if place > last:
-        return list(callbacks)
-    return [*callbacks[:place], *callbacks[place + 1 : last + 1], moved, *callbacks[last + 1 :]]
+    order = list(callbacks)
+    place = order.index(moved)
+    last = max((number for number, callback in enumerate(order) if isinstance(callback, AVERAGING)), default=place)
+    if last > place:
+        order.insert(last, order.pop(place))
+    return order
 
 
 @contextmanager

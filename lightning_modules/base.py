@@ -201,7 +201,7 @@ class CorrespondenceModule(SavedModule):
             is_whole = (batch_index + 1) % trainer.accumulate_grad_batches == 0
             steps = trainer.fit_loop.epoch_loop._batches_that_stepped + 1
             is_logged = is_whole and trainer.log_every_n_steps and steps % trainer.log_every_n_steps == 0
-            takers: list[Any] = [*trainer.callbacks, *trainer.lr_scheduler_configs]  # type: ignore[attr-defined]
+            takers: list[Any] = [*trainer.callbacks, *trainer.lr_scheduler_configs]
             is_monitored = any(getattr(taker, "monitor", None) in scalars for taker in takers)
             if not (is_logged or is_monitored or trainer.is_last_batch):  # the last, for the means of an epoch
                 return
