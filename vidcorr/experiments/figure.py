@@ -38,7 +38,8 @@ def figure(results: Sequence[str | Path], on: str, sequences: Sequence[str] = ()
         The figure; a row's name has the score of the sequence if the result has one.
 
     Raises:
-        ValueError: without results of the benchmark; for an unknown sequence or frame, or a benchmark without masks.
+        ValueError: without results of the benchmark, or a sequence that all have; for an unknown sequence or frame, or
+            a benchmark without masks.
         DataError: for data or predictions that are missing or faulty.
     """
     (choice,) = read_on([on])
@@ -55,6 +56,8 @@ def figure(results: Sequence[str | Path], on: str, sequences: Sequence[str] = ()
     if not names:
         evaluated = set.intersection(*(set(result.sequences) for *_, result in rows))
         names = [name for name, sequence in by_name.items() if sequence.video in evaluated][:SHOWN]
+    if not names:
+        raise ValueError(f"figure: the results have no sequence of {on} in common")
     return draw_rows([_block(by_name[name], benchmark.digests[name], rows, frames) for name in names])
 
 

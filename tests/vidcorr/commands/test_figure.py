@@ -41,6 +41,11 @@ def davis(tmp_path_factory):
     return benchmark, f"davis={data}", root / "raw"
 
 
+def test_results_without_a_common_sequence_are_refused(davis, tmp_path):
+    write_results(tmp_path / "other", {"J-Mean": 0.5}, sequences=2)  # of other names
+    assert "have no sequence of davis=" in refusal("figure", davis[2], tmp_path / "other", "--on", davis[1])
+
+
 def test_a_block_has_a_row_of_names_a_row_of_each_result_and_the_truth(davis, tmp_path, monkeypatch):
     """Pictures of 320 × 240 px below heads of 36 px, right of names of 190 px, with 4 px of white between them."""
     benchmark, on, folder = davis
