@@ -473,7 +473,10 @@ def _of_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
 
         if Path(spec.spec).is_dir():
             raise ValueError(f"{spec.spec}: a folder without {CONFIG} of transformers or timm: name the file in it")
+        module, _, member = spec.spec.rpartition(".")
         form = f"timm:{spec.spec}" if timm.is_model(spec.spec) else FORMS
+        if Path(f"{module.replace('.', '/')}.py").is_file():
+            form = f"{module}:{member}"
         raise ValueError(
             f"backbone {spec.spec!r}: neither a checkpoint ({', '.join(SUFFIXES)}) nor a short name; write "
             f"{form}{did_you_mean(spec.spec, [*SHORT_NAMES, 'raw_colour'])}"

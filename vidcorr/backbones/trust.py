@@ -421,7 +421,7 @@ def import_named(module: str, name: str, what: str) -> Any:
     Raises:
         ValueError: if the module does not exist, does not have the name, or exits when it is imported.
     """
-    if "/" in module:
+    if "/" in module or module.endswith(".py"):
         raise ValueError(
             f"{what}: {module} is a path: name it as a module, {Path(module).stem}:{name}, from its folder"
         )

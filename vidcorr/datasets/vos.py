@@ -152,6 +152,8 @@ def Davis(
     frames = root / "JPEGImages"
     resolutions = list_folders(frames)
     if resolutions and resolution not in resolutions:
+        if any((frames / resolutions[0]).glob("*.jpg")):
+            raise DataError(f"{frames}: holds videos, not a resolution such as {resolution}: give --on vos={root}")
         remedy = f"--on COPY.yaml=FOLDER, a copy of configs/benchmarks/davis.yaml with `resolution: {resolutions[0]}`"
         held = ", ".join(resolutions)
         raise DataError(f"{frames}: holds {held}, not {resolution}; get DAVIS at {resolution}, or give {remedy}")

@@ -15,7 +15,7 @@ from ..functional.propagation.comparison import comparison
 from ..functional.propagation.resizing import reduced_frame
 from ..results.pictures import Picture, as_picture, write_picture
 from ..results.pictures.overlays import evenly_spaced, resized
-from ..results.pictures.sheets import colour_basis, heated, pale
+from ..results.pictures.sheets import colour_basis, heated, pale, with_dot
 from ..videos.files import require_one_of, unfinished
 from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import MaskPrompt, PointPrompt
@@ -37,7 +37,8 @@ def feature_pictures(
     """Yield the pictures of each frame: `frame`, its features as `colours`, and `found`, where a place is.
 
     The colours are three principal components over all frames, so that equal colours are like features. The heat is the
-    cosine with the feature at the place, as the protocol compares, from the mean of the first frame up to 1.
+    cosine with the feature at the place, as the protocol compares, from the mean of the first frame up to 1. A dot
+    marks the place.
 
     Args:
         network: a network, as `load` takes it, or its extractor.
@@ -70,7 +71,7 @@ def feature_pictures(
         colours = colour_basis(some_maps)
         compared = comparison(some_maps[0], rules)
         first = F.normalize(compared(some_maps[0]), dim=2)
-        for frame, features in zip(frames(), encoder.maps(frames()), strict=True):
+        for t, (frame, features) in enumerate(zip(frames(), encoder.maps(frames()), strict=True)):
             tinted = 0.85 * enlarged(colours(features[None])[0]) + 0.15 * frame.float().mean(0) / 255
             pictures = {"frame": as_picture(frame), "colours": as_picture(tinted)}
             if place is not None:
@@ -80,6 +81,10 @@ def feature_pictures(
                 cosines = F.normalize(compared(features), dim=2) @ first[row, column]
                 heat = (cosines - mean) / (1 - mean).clamp(min=1e-6)
                 pictures["found"] = heated(pale(pictures["frame"]), enlarged(heat[None].float())[0])
+                if t == 0:
+                    pixel = torch.tensor(size) / torch.tensor(stream.size)
+                    given = torch.tensor(place[::-1].copy())
+                    pictures["found"] = with_dot(pictures["found"], given, pixel, radius=max(2, min(size) // 60))
             yield pictures
 
 

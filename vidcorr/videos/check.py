@@ -62,7 +62,7 @@ def check_data(
         if isinstance(outcome, DataError):
             unusable[path] = str(outcome).removeprefix(f"{path}: ")
         elif outcome.number < min_frames:
-            unusable[path] = f"{outcome.number} frame(s), fewer than {min_frames}"
+            unusable[path] = f"{outcome.number} frame(s), fewer than --min-frames {min_frames}"
         else:
             usable[path] = outcome
     if not usable:

@@ -11,13 +11,17 @@ from unittest.mock import Mock
 
 import pytest
 
+from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, evaluate
-from vidcorr.backbones import build_feature_extractor
+from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.cli import main
+from vidcorr.datasets import Davis
+from vidcorr.datasets.generated import write_davis
 from vidcorr.results.records import results_below
 from vidcorr.results.result import Network, Row
+from vidcorr.videos.files import DataError
 
 BLOCKY = "tests.helpers.encoders:Blocky"
 
@@ -26,10 +30,11 @@ def test_missing_data_are_named_before_torch_is_imported():
     code = (
         "import atexit, sys; from vidcorr.commands import main; atexit.register(lambda: print('torch' in sys.modules))"
     )
-    words = ["evaluate", "raw_colour", "--on", "davis=nowhere"]
+    words = ["evaluate", "raw_colour", "--on", "davis=nowhere/davis"]
     done = subprocess.run([sys.executable, "-c", f"{code}; main({words})"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "False\n")
-    assert done.stderr == "vidcorr: --on davis=nowhere: there is no such file or folder\n"
+    hint = "vidcorr generate nowhere davis makes small data"
+    assert done.stderr == f"vidcorr: --on davis=nowhere/davis: there is no such file or folder; {hint}\n"
 
 
 def test_words_become_jobs_of_all_networks_on_all_benchmarks(monkeypatch, tmp_path):
@@ -98,3 +103,15 @@ def test_the_processes_of_torchrun_share_the_sequences(davis_root, tmp_path):
     said = subprocess.run([*torchrun, "cli.py", *words], capture_output=True, text=True, check=True).stderr
     assert [result.ranks for result in results_below(tmp_path).values()] == [2]
     assert said.count("[1/1] raw_colour on davis") == 1  # only the first rank prints
+
+
+def test_a_dot_for_a_colon_and_videos_for_a_resolution_are_answered_with_the_words_to_write(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine_net.py").write_text("net = None\n")
+    refused(ValueError, "write mine_net:net", load, "mine_net.net")
+    write_davis("d", 1, frames=3)
+    for kind in ("JPEGImages", "Annotations"):
+        (tmp_path / "d" / kind / "480p").rename(tmp_path / "d" / f"{kind}s")
+        (tmp_path / "d" / kind).rmdir()
+        (tmp_path / "d" / f"{kind}s").rename(tmp_path / "d" / kind)
+    refused(DataError, "holds videos, not a resolution such as 480p: give --on vos=d", Davis, "d")

@@ -14,6 +14,7 @@ from tests.helpers.words import refusal
 from vidcorr import FrameStream
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.cli import main
+from vidcorr.results.pictures.overlays import FOUND
 from vidcorr.tracking.feature_pictures import feature_pictures
 from vidcorr.videos.images import read_image
 
@@ -37,6 +38,7 @@ def test_equal_features_have_equal_colours_and_a_place_is_found_where_it_is(vide
     colours = np.stack([each["colours"] for each in found]).astype(int)
     heat = np.stack([each["found"] for each in found]).astype(int).sum(3)
     inner = slice(8, 24), slice(8, 24)
+    assert [each["found"][20, 10].tolist() == list(FOUND) for each in found] == [True, False, False]
     np.testing.assert_array_equal(colours[0], colours[2])
     assert np.abs(colours[0][inner] - colours[1][inner]).max() > 50
     right = slice(8, 24), slice(44, 60)

@@ -20,6 +20,8 @@ DPI = 100  # pixels an inch of rows of pictures
 LABEL = 190  # width of the rows' names, pixels
 HEAD = 36  # height of the columns' names, pixels
 GAP = 4  # white space after each picture, pixels
+LETTER_SIZE = 14  # size of names, points
+SMALLEST = 5  # least size of names that shrink, points
 LETTERS = 18  # most letters of a line of a row's name
 WIDE = 8.0  # width of a waterfall, inches
 LINE = 0.16  # height of a line of text in it, inches
@@ -60,13 +62,13 @@ def draw_rows(blocks: Sequence[Block]) -> Figure:
     sheet.set_axis_off()
     top = 0
     for block in blocks:
-        _write(sheet, [block.name], LABEL / 2, top + HEAD / 2)
+        _write(sheet, [block.name], LABEL / 2, top + HEAD / 2, HEAD)
         for number, name in enumerate(block.columns):
-            _write(sheet, [name], LABEL + number * (WIDTH + GAP) + WIDTH / 2, top + HEAD / 2)
+            _write(sheet, [name], LABEL + number * (WIDTH + GAP) + WIDTH / 2, top + HEAD / 2, HEAD)
         top += HEAD
         for names, pictures in block.rows:
             tall = pictures[0].shape[0]
-            _write(sheet, names, LABEL / 2, top + tall / 2)
+            _write(sheet, names, LABEL / 2, top + tall / 2, tall)
             for number, picture in enumerate(pictures):
                 left = LABEL + number * (WIDTH + GAP)
                 extent = (left, left + WIDTH, top + tall, top)
@@ -76,12 +78,21 @@ def draw_rows(blocks: Sequence[Block]) -> Figure:
     return figure
 
 
-def _write(sheet: Axes, texts: Sequence[str], x: float, middle: float) -> None:
-    """Write texts around a place, in as many lines as they need; a protocol breaks before a change."""
+def _write(sheet: Axes, texts: Sequence[str], x: float, middle: float, height: float) -> None:
+    """Write texts around a place, in as many lines as they need; a protocol breaks before a change.
+
+    Letters shrink where the lines would be wider than a row's name, or higher than `height`.
+    """
     lines: list[str] = []
     for text in texts:
         lines += wrap(text.replace("+", " +"), LETTERS)
-    sheet.text(x, middle, "\n".join(lines).replace(" +", "+"), ha="center", va="center", size=14, parse_math=False)
+    text = "\n".join(lines).replace(" +", "+")
+    written = sheet.text(x, middle, text, ha="center", va="center", size=LETTER_SIZE, parse_math=False)
+    for size in range(LETTER_SIZE, SMALLEST - 1, -1):
+        written.set_fontsize(size)
+        extent = written.get_window_extent()
+        if extent.width <= LABEL - GAP and extent.height <= height:
+            break
 
 
 def waterfall(table: Table) -> Figure:

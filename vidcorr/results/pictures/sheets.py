@@ -185,7 +185,7 @@ def heat_map_sheet(
     grid = torch.tensor(features.shape[-2:])
     cell = torch.tensor(map_size) / grid * width / frame_width  # in pixels of the drawn frames
     drawn = [pale(resized(as_picture(frame), width)) for frame in frames]
-    drawn_query = _with_dot(drawn[query], points[0], cell)
+    drawn_query = with_dot(drawn[query], points[0], cell)
     panels = []
     for text, weights in weights_of_rows.items():
         panels.append(captioned(drawn_query, f"{names[query]}{text}"))
@@ -206,11 +206,11 @@ def _heaviest(weights: Tensor) -> list[int]:
     return sorted(weights.sum((1, 2)).topk(count).indices.tolist())
 
 
-def _with_dot(picture: Picture, point: Tensor, cell: Tensor) -> Picture:
+def with_dot(picture: Picture, point: Tensor, cell: Tensor, radius: int = 5) -> Picture:
     """Return an image with a dot in the middle of a feature cell, y and x; `cell` is the height and width of cells."""
     y, x = ((point + 0.5) * cell - 0.5).round().int().tolist()  # OpenCV's (0, 0) is the middle of a pixel
     dotted = picture.copy()
-    cv2.circle(dotted, (x, y), 5, FOUND, -1, cv2.LINE_AA)
+    cv2.circle(dotted, (x, y), radius, FOUND, -1, cv2.LINE_AA)
     return dotted
 
 
