@@ -1,5 +1,7 @@
 """A score is of the weights that a checkpoint holds: averages of weights × ways in which a run ends × order."""
 
+from itertools import permutations
+
 import pytest
 import torch
 from pytorch_lightning.callbacks import (
@@ -15,6 +17,7 @@ from tests.helpers.faults import differences
 from tests.helpers.stops import Counted
 from tests.helpers.training import EMPTY, TINY, InMemory, fit_in, quiet_trainer, trainer_in
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
+from vidcorr.callbacks.averages import behind_averages
 from vidcorr.lightning_modules import VFSSimSiam
 
 
@@ -102,3 +105,13 @@ def test_a_run_that_is_made_longer_goes_on_from_the_weights_that_learn(kind, fir
     trained(tmp_path / "parts", **first)
     parts = trained(tmp_path / "parts", tmp_path / "parts/last.ckpt", max_epochs=4)
     assert not differences(whole, parts)
+
+
+def test_a_benchmark_moves_behind_the_averages_and_all_else_keeps_its_order():
+    benchmark, average, early = BenchmarkCallback(Counted([])), EMAWeightAveraging(), EarlyStopping("loss")
+    for order in permutations([benchmark, average, early]):
+        found = behind_averages(order, benchmark)
+        assert found.index(average) < found.index(benchmark)
+        assert [each for each in found if each is not benchmark] == [each for each in order if each is not benchmark]
+        if order.index(average) < order.index(benchmark):
+            assert found == list(order)

@@ -17,7 +17,7 @@ from tests.helpers.stops import go, in_slurm
 from tests.helpers.training import loader, tiny_simsiam, trainer_in
 from tests.helpers.words import TINY, clips, flags
 from vidcorr import signals
-from vidcorr.benchmarks.ranks import LostRank
+from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.callbacks import LastCheckpoint, Stops, TrainingStopped
 from vidcorr.callbacks.stops import requeue_job
 from vidcorr.cli import main
@@ -104,6 +104,22 @@ def test_a_rank_without_a_signal_ends_by_the_requeue_of_another_or_sigterm(
     monkeypatch.setattr("vidcorr.callbacks.stops.Ranks.largest", lambda ranks, value: next(largest, value))
     assert run(tmp_path) == (status, 1)
     assert requeued.called == (agreed == USR1)
+
+
+def test_the_ranks_talk_during_a_fit_alone(monkeypatch, tmp_path):
+    noted = []
+
+    class Noted(Ranks):
+        def __init__(self, shared=True):
+            super().__init__(shared)
+            noted.append(shared)
+
+        def close(self):
+            noted.append("closed")
+
+    monkeypatch.setattr("vidcorr.callbacks.stops.Ranks", Noted)
+    run(tmp_path)
+    assert noted == [False, True, "closed", False]
 
 
 @pytest.mark.parametrize(("task", "job"), [({}, "7"), ({"ARRAY_JOB_ID": "5", "ARRAY_TASK_ID": "3"}, "5_3")])
