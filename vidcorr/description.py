@@ -101,7 +101,14 @@ class Input(BaseModel):
         """The input for a console; empty if caller or protocol state it, with the remedy if nobody does."""
         if self.source == CALLER or self.source.startswith(PROTOCOL):
             return ""
-        return f"input: {self}" if self.source else f"input: {self}: {REMEDY}"
+        is_known = self.source and self != UNKNOWN
+        return f"input: {self}" if is_known else f"input: {self}: {REMEDY}"
+
+
+UNKNOWN = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="its input is not known: ImageNet's taken")
+"""The input of a network that normalises RGB, and of whose weights nobody states how."""
+OF_RANDOM = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="of random weights")
+"""The input on which random weights are scored and trained."""
 
 
 def stated_input(

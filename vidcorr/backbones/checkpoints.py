@@ -144,6 +144,8 @@ def _is_safetensors(path: Path) -> bool:
     for pattern, what in FORMS.items():
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
             raise ValueError(what)
+    if path.suffix == ".pdparams":
+        raise ValueError("a pickle of PaddlePaddle, no weights of torch")
     if head.startswith(b"PK") and not zipfile.is_zipfile(path):
         raise ValueError("a part of an archive: download it again")
     return False

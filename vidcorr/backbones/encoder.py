@@ -2,7 +2,7 @@
 
 import hashlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from ..description import Input as Input, Network as Network
+from ..description import OF_RANDOM, UNKNOWN, Input as Input, Network as Network
 from ..functional.device import PendingCopy, gpu_or_cpu
 from .copies import Reference, shared_copy
 from .extractor import UNDILATED, Dilated, View
@@ -91,7 +91,11 @@ def stated_by(module: object) -> Input | None:
 
 def record_of(network: Any) -> Input | None:
     """Return the input in timm's record of a network's training, as `image_model` keeps one too; None without one."""
-    record: Any = getattr(network, "pretrained_cfg", None) or {}
+    return input_of_record(getattr(network, "pretrained_cfg", None) or {})
+
+
+def input_of_record(record: Mapping[str, Any]) -> Input | None:
+    """Return the input in a record of timm; None if it states none."""
     if "mean" not in record:
         return None
     name = ".".join(filter(None, (record.get("architecture"), record.get("tag"))))
@@ -115,6 +119,7 @@ class Encoder(nn.Module):
         user_module: refers to the module that was given, which may be one around the network.
         view_class: class of its views; None if the network makes its own.
         described: its name and the source of its weights.
+        record: the input in the record of a library's weights; None without one, and for other weights.
         is_ours: True if `load` made the network, so that nobody else holds its tensors.
         made_by: name and arguments that make the network, where its description has not both.
 
@@ -145,6 +150,7 @@ class Encoder(nn.Module):
         self.default_stage = stage
         self.default_stride = stride
         self.described = described or Network.of(outer)
+        self.record = record_of(self.network)
 
     @property
     def input(self) -> Input:
@@ -158,7 +164,9 @@ class Encoder(nn.Module):
             of_view: Input = self.view().input
             return of_view
         by_default: Input = self.view_class.input
-        return record_of(self.network) or by_default
+        if self.described.loaded:
+            return self.record or by_default
+        return OF_RANDOM if by_default == UNKNOWN else by_default
 
     @property
     def normalises(self) -> bool:
@@ -233,7 +241,8 @@ class Encoder(nn.Module):
             name, arguments = f"transformers:{configuration['model_type']}", configuration
         elif isinstance(self.network, LiirEncoder):
             arguments = self.network.arguments
-        stated = self.input if self.normalises or configuration is not None else None
+        is_known = self.normalises and self.input != UNKNOWN
+        stated = self.input if is_known or configuration is not None else None
         return EncoderSpec(name, self.default_stage, self.default_stride, seed=None, input=stated, arguments=arguments)
 
 

@@ -77,6 +77,9 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
             return name
     if spec is not None:
         return "named"
+    if any(name.endswith("patch_embed.proj.weight") and tensor.ndim == 5 for name, tensor in state.items()):
+        remedy = "name the model with these weights, such as transformers:facebook/vjepa2-vitl-fpc64-256"
+        raise ValueError(f"{source}: of a transformer of clips, as V-JEPA 2's: {remedy}")
     held = ", ".join(list(state)[:4])
     raise ValueError(
         f"{source}: weights of no known family, such as {held}; name their network, torchvision:resnet18={source}, "

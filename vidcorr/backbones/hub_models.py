@@ -31,6 +31,7 @@ OF_IMAGENET = {
     "dinov3_vit",
     "ijepa",
     "videomae",
+    "vjepa2",
     "vit_mae",
 }
 """Types of models whose authors normalise by ImageNet's mean and deviation."""

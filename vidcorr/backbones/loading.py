@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from ..description import IMAGENET_MEAN, IMAGENET_STD, Input, Network, stated_input
+from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN, Input, Network, stated_input
 from ..functional.device import random_state_kept
 from .checkpoints import METADATA_KEY, is_foreign, load_weights, loaded, read_content, recipe_of, without_prefix
 from .copies import Reference
-from .encoder import Encoder, unwrapped
+from .encoder import Encoder, input_of_record, unwrapped
 from .extractor import Dilated, FeatureExtractor
 from .families import fitted_to_library, taken
 from .foreign import fitted, positions_resampled, weights_in
@@ -27,7 +27,6 @@ from .networks import (
     is_checkpoint,
     local_file,
 )
-from .outputs import MapExtractor
 from .trust import Refused, make, own_arguments, stated_by
 from .video import VideoEncoder
 
@@ -213,6 +212,8 @@ def _of_foreign(place: str, family: str | None, content: Any = None) -> Encoder:
     module = encoder.user_module.module  # of Liir and CoSettle around the network
     weights = positions_resampled(fitted(found.state, module, path, drop_classifier=True), module, path)
     load_weights(module, weights, f"{path}, taken for {found.family}")
+    if encoder.stated is not None:
+        encoder.stated = encoder.stated.model_copy(update={"source": f"of the family {found.family}"})
     encoder.described = encoder.described.with_weights_of(path)
     return encoder.eval()
 
@@ -224,7 +225,9 @@ def _stated(stated: Any, path: Path) -> Encoder:
         ValueError: if it is damaged, or names code that is not allowed.
     """
     with stated_by(path, stated):
-        return _of_name(EncoderSpec.of(stated, path))
+        encoder = _of_name(EncoderSpec.of(stated, path))
+    encoder.record = None  # of the library's weights
+    return encoder
 
 
 def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: Any) -> Any:
@@ -267,8 +270,6 @@ def with_weights_of(name: str, place: str) -> Encoder:
     try:
         with stated_by(path, arguments):
             network, described = build(spec, with_weights=False)
-        if name.startswith("timm:"):
-            network.pretrained_cfg = _record_beside(name, path)  # type: ignore[assignment]
         weights = fitted_to_library(state, network, name, path) if is_of_library else fitted(state, network, path)
         load_weights(network, positions_resampled(weights, network, path), path)
     except Refused:
@@ -277,26 +278,21 @@ def with_weights_of(name: str, place: str) -> Encoder:
         remedy = f"name a function that returns the network for these weights, my_module:my_network={path}"
         raise ValueError(f"{error}; or {remedy}") from error
     encoder = Encoder(network.eval(), described=described.with_weights_of(path))
+    encoder.record = _record_beside(name, path)
     encoder.made_by = spec
     return encoder
 
 
-def _record_beside(name: str, path: Path) -> dict[str, Any]:
-    """Return timm's record for weights of a file: that beside the file, else of a name with a tag timm's own.
-
-    A name without a tag says nothing of the file's input: ImageNet's is taken, and the source says so.
-    """
-    import timm
-
+def _record_beside(name: str, path: Path) -> Input | None:
+    """Return the input in timm's record beside a file of weights, else of a timm name with a tag; None without one."""
     record = record_of_timm(path.parent)
-    if "mean" in record:
-        return record
-    architecture, _, tag = name.removeprefix("timm:").partition(".")
-    own = timm.get_pretrained_cfg(f"{architecture}.{tag}") if tag else None
-    if own is not None:
-        return own.to_dict()
-    source = f"of {path.name} it is not known: ImageNet's taken"
-    return {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "file": source}
+    architecture, _, tag = name.partition(".")
+    if "mean" not in record and architecture.startswith("timm:") and tag:
+        import timm
+
+        own = timm.get_pretrained_cfg(name.removeprefix("timm:"))
+        record = {} if own is None else own.to_dict()
+    return input_of_record(record)
 
 
 def trainable_network(spec: Any) -> Encoder:
@@ -335,8 +331,7 @@ def _training_input(encoder: Encoder) -> Input:
         return encoder.stated
     if encoder.view_class is None or not encoder.view_class.normalises:
         return Input()  # RGB in [0, 1], from which the network makes its input itself
-    if encoder.described.loaded and encoder.normalises:
-        return encoder.input
-    if encoder.view_class is MapExtractor:
+    if not encoder.normalises:
         return Input(source=TRAINED)
-    return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=TRAINED)
+    is_known = encoder.described.loaded and encoder.input != UNKNOWN
+    return encoder.input if is_known else Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=TRAINED)

@@ -427,6 +427,9 @@ def _torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     with fetched(f"backbone torchvision:{name}", how):
         network = models.get_model(name, weights=chosen, zero_init_residual=True)
     network.fc = nn.Identity()
+    if chosen is not None:
+        preset = chosen.transforms()
+        network.pretrained_cfg = {"mean": preset.mean, "std": preset.std, "file": f"torchvision's record of {chosen}"}
     return network, name, "weights of torchvision"
 
 

@@ -41,13 +41,28 @@ def stated_stride(network: object) -> int | None:
     return stride if isinstance(stride, int) else None
 
 
-def map_of_tokens(output: Any, patch: int | None, size: Sequence[int]) -> Any:
+ATTRIBUTES: dict[str, str] = {
+    "stride": "pixels per cell; else it is measured",
+    "multiple": "divisor of the sides of its images; they are padded to it",
+    "patch_size": "its tokens are a map of patches of this side",
+    "prefix_tokens": "number of tokens before those of the patches; else all others stand before them",
+    "tubelet_size": "it takes clips: an image is a clip of one frame",
+    "input_mean": "mean of RGB in [0, 1]",
+    "input_std": "deviation of RGB in [0, 1]",
+    "feature_extractor": "a method with stage and stride that returns the module which gives the map",
+    "exemplar": "a method that returns the map of SiamFC's exemplars",
+}
+"""Attributes that a user's module may state → their meaning, as docs/extend.md has them."""
+
+
+def map_of_tokens(output: Any, patch: int | None, size: Sequence[int], prefix: int | None = None) -> Any:
     """Return tokens `(N, cells, C)` as a map `(N, C, h, w)`; another output, or tokens of another number, as it is.
 
     Args:
         output: of a network.
         patch: side of a patch, pixels; None if it is unknown.
         size: height and width of the images, pixels.
+        prefix: number of tokens before those of the cells; None: all tokens of no cell stand before them.
     """
     if patch is None or not isinstance(output, Tensor) or output.ndim != 3:
         return output
@@ -55,7 +70,8 @@ def map_of_tokens(output: Any, patch: int | None, size: Sequence[int]) -> Any:
     leading = output.shape[1] - rows * columns  # class and register tokens
     if not 0 <= leading <= MOST_LEADING:
         return output
-    return output[:, leading:].mT.unflatten(2, (rows, columns))
+    first = leading if prefix is None else prefix
+    return output[:, first : first + rows * columns].mT.unflatten(2, (rows, columns))
 
 
 class MapExtractor(FeatureExtractor):
@@ -66,7 +82,7 @@ class MapExtractor(FeatureExtractor):
 
     Its stride is its attribute `stride`, or that of a map of a blank image whose sides differ; its attribute
     `multiple`, if it has one, divides the sides of its images. Tokens `(N, cells, C)` of a known patch (attribute
-    `patch_size` of the module, its `patch_embed` or `config`) become a map; leading tokens of no cell are left out. A
+    `patch_size` of the module, its `patch_embed` or `config`) become a map; tokens of no cell are left out. A
     network of clips, which states its `tubelet_size`, gets each frame as a clip `(N, 3, 1, H, W)`.
 
     Args:
@@ -90,6 +106,7 @@ class MapExtractor(FeatureExtractor):
         self.network = network
         self.training = False  # not by `eval`, as in other views, which would set the user's own network too
         self.patch = patch_of(network)
+        self.prefix = getattr(network, "prefix_tokens", None)
         self.multiple = getattr(network, "multiple", self.patch or 1)
         self.takes_clips = hasattr(network, "tubelet_size")
         own_stride = stated_stride(network) if stages == OUTPUT else None
@@ -134,10 +151,10 @@ class MapExtractor(FeatureExtractor):
             names = info.module_name() if info is not None else range(len(output))
             members = dict(zip(names, output, strict=False))
         else:
-            return {OUTPUT: map_of_tokens(output, self.patch, size)}
+            return {OUTPUT: map_of_tokens(output, self.patch, size, self.prefix)}
         maps: dict[str, Any] = {}
         for name, member in members.items():
-            found = map_of_tokens(member, self.patch, size)
+            found = map_of_tokens(member, self.patch, size, self.prefix)
             if is_map(found):
                 maps[str(name)] = found
         return maps

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
+from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN
 from .copies import M, copied_over
 from .extractor import VIEW_OF_TRANSFORMERS, Dilated, FeatureExtractor
 
@@ -113,7 +113,7 @@ class ResNetExtractor(FeatureExtractor):
             strides.
     """
 
-    input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of ResNets, as torchvision's")
+    input = UNKNOWN
     ignores = VIEW_OF_TRANSFORMERS
 
     keeps_strides = False
@@ -204,6 +204,8 @@ def vidcorr_r18() -> nn.Module:
     with torch.device("meta"):  # draws no random weights
         network = _up_to_res4()
     network.load_state_dict(load_file(WEIGHTS), assign=True)
+    record: Any = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "file": "its card"}
+    network.pretrained_cfg = record
     return network.float()
 
 

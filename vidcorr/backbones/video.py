@@ -239,10 +239,6 @@ def as_tensor(array: object) -> Tensor:
     return torch.from_dlpack(array)
 
 
-OTHER_FIELDS = {"image_size", "use_SiLU", "wide_SiLU", "use_sdpa", "uniform_power", "is_causal", "enc_hidden_size"}
-"""Fields of released configurations of V-JEPA 2 that the library does not read."""
-
-
 def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> nn.Module:
     """Load a model of the library `transformers` (an extra): V-JEPA 2 as a video encoder, others as `image_model`.
 
@@ -254,26 +250,19 @@ def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> nn.
         stated: the configuration of a network whose weights are in a checkpoint; nothing is read or fetched for it.
 
     Raises:
-        ValueError: for a configuration with unknown fields, or a model that cannot be loaded.
+        ValueError: for a model that cannot be loaded.
     """
-    from transformers import AutoModel, PretrainedConfig, VJEPA2Config
-
+    model: Any
     if stated is not None:
         model = model_of_config(stated)
-        return video_encoder_of(model) if stated.get("model_type") in VIDEO_MODELS else model
-    how = "" if Path(name).is_dir() else f"hf download {name} --local-dir FOLDER, then FOLDER"
-    with fetched(f"backbone transformers:{name}: cannot be loaded", how):
-        fields, _ = PretrainedConfig.get_config_dict(name)
-        if fields.get("model_type") not in VIDEO_MODELS:
-            return image_model(name)
-        if fields["model_type"] != VJEPA2Config.model_type:
-            return video_encoder_of(image_model(name))
-        unknown = fields.keys() - VJEPA2Config().to_dict().keys() - OTHER_FIELDS - {"architectures", "torch_dtype"}
-        unknown = {field for field in unknown if not field.startswith("_")}
-        if unknown:
-            raise ValueError(f"its configuration has fields that are not known here: {', '.join(sorted(unknown))}")
-        model = AutoModel.from_pretrained(name, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
-    return video_encoder_of(model)
+    else:
+        how = "" if Path(name).is_dir() else f"hf download {name} --local-dir FOLDER, then FOLDER"
+        with fetched(f"backbone transformers:{name}: cannot be loaded", how):
+            model = image_model(name)
+    if getattr(model.config, "interpolate_rope", False):
+        raise ValueError(f"{name}: is V-JEPA 2.1, which torchhub:facebookresearch/vjepa2:ENTRY loads")
+    is_video = model.config.model_type in VIDEO_MODELS
+    return video_encoder_of(model) if is_video else model
 
 
 def video_encoder_of(model: Any) -> Clips:
@@ -303,7 +292,7 @@ class VideoMae(nn.Module):
         return tokens.unflatten(1, (-1, *size)).permute(0, 4, 1, 2, 3)
 
 
-class VJepa2(nn.Module):
+class VJepa2(VideoMae):
     """V-JEPA 2's encoder, without its predictor, at any size: `(1, T, 3, H, W)` to `(1, C, T / tubelet, h, w)`.
 
     The library counts positions as if all tubelets had the trained grid: at another size it mixes rows, columns and
@@ -318,9 +307,7 @@ class VJepa2(nn.Module):
     """Rows and columns of the present clip's map."""
 
     def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-        self.stride = int(model.config.patch_size)
+        super().__init__(model)
         for layer in model.encoder.layer:
             layer.attention.get_position_ids = self.position_ids
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
-from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
+from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN, Input
 from .extractor import OUTPUT, VIEW_OF_TRANSFORMERS, FeatureExtractor, stage_indices, stage_names
 from .outputs import map_of_tokens, measured_stride, patch_of, require_map
 
@@ -38,7 +38,7 @@ class TimmExtractor(FeatureExtractor):
         ValueError: if a stage does not exist or its stride differs, or the network takes images of one size only.
     """
 
-    input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of timm's networks")
+    input = UNKNOWN
     ignores = VIEW_OF_TRANSFORMERS
 
     def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
@@ -102,7 +102,7 @@ class ViTExtractor(FeatureExtractor):
             single size only.
     """
 
-    input = TimmExtractor.input
+    input = UNKNOWN
 
     def __init__(self, network: Any, stage: str | None = None, stride: int | None = None) -> None:
         if network.patch_embed.strict_img_size:

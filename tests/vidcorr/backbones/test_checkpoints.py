@@ -3,6 +3,7 @@
 import argparse
 import enum
 import os
+import pickle
 import shlex
 import subprocess
 from collections import defaultdict
@@ -136,6 +137,15 @@ def test_what_lies_in_place_of_weights_is_named(content, tmp_path):
     for name in ("a.ckpt", "model.safetensors", "pytorch_model.bin"):
         (tmp_path / name).write_bytes(content)
         refused(ValueError, rf"{name}: .*{FOREIGN[content]}", load, tmp_path / name)
+
+
+def test_files_of_paddle_and_transformers_of_clips_are_named(tmp_path):
+    (tmp_path / "a.pdparams").write_bytes(pickle.dumps({"conv1.weight": [0.0]}, protocol=4))
+    refused(ValueError, "a.pdparams: .* a pickle of PaddlePaddle", load, tmp_path / "a.pdparams")
+    weights = {"module.backbone.patch_embed.proj.weight": torch.ones(8, 3, 2, 16, 16)}  # as V-JEPA 2's authors save
+    torch.save({"encoder": weights, "target_encoder": weights, "epoch": 1}, tmp_path / "vitl.pt")
+    for name in ("vitl.pt", "vitl.pt#target_encoder"):
+        refused(ValueError, "of a transformer of clips, as V-JEPA 2's: name the model", load, str(tmp_path / name))
 
 
 def test_the_content_tells_safetensors_and_not_the_suffix(tmp_path):

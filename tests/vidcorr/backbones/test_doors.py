@@ -1,6 +1,8 @@
 """One door: each kind of network, by its name and in Python, has one map and one stated input at every entry."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from tests.helpers import networks
 from tests.helpers.encoders import TinyResNet
 from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
-from vidcorr import DavisBenchmark, MaskPrompt, follow, predict_video
+from vidcorr import DavisBenchmark, MaskPrompt, follow
 from vidcorr.backbones import (
     EncoderSpec,
     Input,
@@ -22,10 +24,11 @@ from vidcorr.backbones import (
     trust,
 )
 from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.outputs import ATTRIBUTES
 from vidcorr.backbones.vit import BlocksExtractor, ViTExtractor
 from vidcorr.benchmarks.network import view_for
 from vidcorr.cli import main
-from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD, stated_input
+from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD, OF_RANDOM, UNKNOWN, stated_input
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 from vidcorr.protocols import MatchingProtocol, PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
@@ -34,10 +37,8 @@ from vidcorr.tracking.keypoint_matcher import KeypointMatcher
 pytestmark = pytest.mark.usefixtures("no_gradients")
 NAMES = "tests.helpers.networks"
 NOBODY = Input()
-RESNETS = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of ResNets, as torchvision's")
 CLIPS = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="stated by Clips")
 DINOS = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of DINO's, DINOv2's and DINOv3's")
-TIMM = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of timm's networks")
 STATED = Input(mean=(0.1, 0.2, 0.3), std=(0.2, 0.2, 0.2), source="stated by Stated")
 KINDS = {
     "plain": NOBODY,
@@ -49,9 +50,9 @@ KINDS = {
     "VJepa": NOBODY,
     "Stated": STATED,
     "Classifier": NOBODY,
-    "WithEncoder": RESNETS,
-    "extractor": RESNETS,
-    "vit": TIMM,
+    "WithEncoder": UNKNOWN,
+    "extractor": UNKNOWN,
+    "vit": UNKNOWN,
     "clips": CLIPS,
     "clips_of_tokens": CLIPS,
 }
@@ -130,43 +131,13 @@ def test_a_kind_has_one_map_one_input_and_one_result_through_each_door(name, cli
         inputs = {each.input for each in (of_benchmark, direct, matcher)}
         assert {(each.mean, each.std) for each in inputs} == {(KINDS[name].mean, KINDS[name].std)}
         if not str(network).endswith(".ckpt"):  # which states it
-            assert inputs == {KINDS[name]}
+            assert inputs == {OF_RANDOM if encoder.input == OF_RANDOM else KINDS[name]}
     if name in PLAIN:
         mean, std = (torch.tensor(each).view(3, 1, 1) for each in (KINDS[name].mean, KINDS[name].std))
         plain = PLAIN[name](in_python(name).eval(), (frames / 255 - mean) / std)
         torch.testing.assert_close(expected[0], plain, atol=1e-4, rtol=1e-4)
     assert expected[0].shape[2:] == (8, 10)
     assert not expected[0].isnan().any()
-
-
-@pytest.mark.parametrize("name", ["plain", "Stated", "WithEncoder"])
-@pytest.mark.sampled(3)
-def test_the_input_stands_in_the_results_of_every_command(name, davis_root, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    stated = KINDS[name].model_dump(mode="json")
-    frames = davis_root / "JPEGImages/480p/synthetic-000"
-    mask = davis_root / "Annotations/480p/synthetic-000/00000.png"
-    prediction = predict_video(in_python(name), frames, MaskPrompt.of(mask), tmp_path / "python", overlay=False)
-    words = ["--on", f"davis={davis_root}", "--limit", "1", "--change", "radius=3", "context=2"]
-    network = f"{NAMES}:{name}"
-    outputs = []
-    for command in (
-        ["evaluate", network, *words, "--output", "evaluated"],
-        ["table", "evaluated", "--format", "tex"],
-        ["validate", "--model", network, *words, "--trainer.logger", "false"],
-        ["predict", str(frames), "--mask", str(mask), "--model", network, "--output", "predicted", "--no-overlay"],
-        ["match", str(frames / "00000.jpg"), str(frames / "00001.jpg"), "--model", network],
-    ):
-        main(command)
-        outputs.append("".join(capsys.readouterr()))
-    for output in outputs:
-        assert KINDS[name].rgb in output.replace("\\", "")
-    for output in outputs[:1] + outputs[2:]:
-        assert ("state it by --input" in output) is (not KINDS[name].source), output
-    assert prediction["input"] == json.loads((tmp_path / "predicted/prediction.json").read_text())["input"] == stated
-    results = [json.loads(path.read_text()) for path in sorted(tmp_path.rglob("results.json"))]
-    assert [result["stage"]["input"] for result in results] == [stated] * 2
-    assert len({json.dumps(result["scores"]) for result in results}) == 1
 
 
 def test_two_inputs_of_a_network_are_two_results_in_two_rows(davis_root, tmp_path, monkeypatch, capsys):
@@ -258,6 +229,29 @@ def test_what_is_no_map_is_refused_alike_through_both_doors():
     clips.net.patch_size = None
     message = r"VJepa: expected maps \(1, C, 2, h, w\) of a clip of 4 frames, got \(1, 128, 8\) of .*: tokens become"
     refused(ValueError, message, list, clips.encode(iter(torch.rand(4, 3, 64, 64))))
+
+
+@pytest.mark.parametrize("prefix", [0, 1, 2, None])
+def test_tokens_behind_the_patches_are_left_out_where_a_module_states_the_ones_before(prefix):
+    network = networks.Tokens()
+    network.prefix_tokens = prefix
+    images = torch.rand(1, 3, 64, 80)
+    before = 2 if prefix is None else prefix
+    cells = network.cells(images)
+    extra = torch.zeros(1, 2, cells.shape[1])
+    network.forward = lambda _: torch.cat([extra[:, :before], cells.flatten(2).mT, extra[:, before:]], dim=1)
+    network.stride = 8
+    torch.testing.assert_close(build_feature_extractor(network)(images), cells)
+
+
+def test_the_attributes_of_a_module_are_those_of_the_page():
+    """They are read by these names, in the room of the networks."""
+    page = Path("docs/extend.md").read_text("utf-8").partition("| attribute of a module |")[2].partition("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines()[2:]]
+    assert {name.strip("`"): meaning for name, meaning in rows} == ATTRIBUTES
+    sources = "".join(path.read_text("utf-8") for path in Path("vidcorr/backbones").glob("*.py"))
+    for name in ATTRIBUTES:
+        assert re.search(rf'(getattr|hasattr)\(\w+(\.\w+)?, "{name}"', sources), name
 
 
 @pytest.mark.parametrize("error", [AssertionError, ValueError])

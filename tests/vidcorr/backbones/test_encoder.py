@@ -77,7 +77,7 @@ def test_the_spec_of_a_named_network_makes_it_again():
 
 
 def test_rgb_is_normalised_as_in_the_training_in_the_type_of_the_weights():
-    encoder = load("timm:vit_tiny_patch16_224")
+    encoder = load(load("timm:vit_tiny_patch16_224").network)  # in memory: of the record that timm keeps with it
     assert encoder.input.mean == encoder.input.std == (0.5, 0.5, 0.5)
     assert encoder.view().input == encoder.input
     colour, images = load("raw_colour").view(), torch.rand(1, 3, 16, 20)  # the last cells are cut

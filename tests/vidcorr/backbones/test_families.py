@@ -28,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("no_gradients")
 RECORD = json.loads(Path(__file__).with_name("families.json").read_text("utf-8"))
 REAL = json.loads((GOLDEN / "checkpoint_keys.json").read_text("utf-8"))
 """Name of a public file → its keys with their shapes."""
+IMAGENET = {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
 
 
 def made(family, state):
@@ -63,7 +64,8 @@ def test_the_keys_of_a_public_file_fit_a_network_of_their_shapes(file):
         load_weights(of_spec(fields)[1], weights, file)
     assert file.startswith(family)
     found = fields.get("arguments", fields)
-    assert found == FAMILIES[family].get("arguments", {}) | RECORD["files"][file]
+    of_input = IMAGENET if "imagenet" in FAMILIES[family] else {}
+    assert found == FAMILIES[family].get("arguments", {}) | of_input | RECORD["files"][file]
 
 
 @pytest.mark.parametrize(("width", "size", "patch"), [(384, "small", 16), (768, "base", 8), (1024, "large", 16)])
@@ -71,10 +73,8 @@ def test_transformers_are_known_by_their_shapes(width, size, patch):
     state = {"patch_embed.proj.weight": torch.empty(width, 3, patch, patch), "cls_token": torch.empty(1, 1, width)}
     plain = f"timm:vit_{size}_patch{patch}_224"
     dino, cropmae, cosettle = (made(family, state)[0] for family in ("dino", "cropmae", "cosettle"))
-    assert dino == {"spec": f"{plain}.dino"}
-    if size != "large":  # DINO has none
-        assert timm.get_pretrained_cfg(dino["spec"].removeprefix("timm:")).mean == IMAGENET_MEAN
-    of_encoder = {"spec": plain, "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
+    of_encoder = {"spec": plain} | IMAGENET
+    assert dino == of_encoder | {"spec": f"{plain}.dino"}
     assert cropmae == of_encoder
     around = {"spec": "vidcorr.lightning_modules.cosettle:CoSettle", "arguments": {"backbone": of_encoder}}
     assert cosettle == around
@@ -89,7 +89,7 @@ def test_a_training_with_registers_is_dinov2s_and_t_cores_by_its_name_alone(fami
     theirs = shared | {"register_tokens": (1, 4, 384), "pos_embed": (1, 1 + 14 * 14, 384)}
     state = {name: torch.rand(shape) for name, shape in theirs.items()}
     fields, found = made(family, state)
-    assert fields == {"spec": "vidcorr.backbones:vit_small_patch16_reg4"}
+    assert fields == {"spec": "vidcorr.backbones:vit_small_patch16_reg4"} | IMAGENET
     ours = shared | {"reg_token": (1, 4, 384), "pos_embed": (1, 14 * 14, 384)}
     assert {name: tensor.shape for name, tensor in found.items()} == ours
     state["register_tokens"] = torch.rand(1, 8, 384)

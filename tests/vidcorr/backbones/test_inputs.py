@@ -13,8 +13,9 @@ from torch import nn
 from tests.helpers.refusal import refused
 from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD, INPUTS, Input
-from vidcorr.lightning_modules import FrozenEncoder
+from vidcorr.cli import main
+from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD, INPUTS, OF_RANDOM, UNKNOWN, Input
+from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 
 hub = pytest.importorskip("transformers", reason="the extra transformers is not installed")
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -79,12 +80,7 @@ def test_timms_folder_states_the_input_also_beside_a_named_file(spelling, tmp_pa
     tokens = network.forward_features((images - 0.1) / 0.2)[:, 1:]
     torch.testing.assert_close(encoder.view()(images), tokens.mT.unflatten(2, (4, 6)), atol=1e-4, rtol=1e-4)
     (tmp_path / "config.json").unlink()
-    if spelling == "file":  # no record of timm's weights holds for others
-        unknown = load(name).input
-        assert (unknown.mean, unknown.source) == (
-            IMAGENET_MEAN,
-            "of model.safetensors it is not known: ImageNet's taken",
-        )
+    if spelling == "file":
         tagged = name.replace(ARCHITECTURE, f"{ARCHITECTURE}.augreg_in21k_ft_in1k")
         assert load(tagged).input.mean == (0.5,) * 3
 
@@ -109,3 +105,71 @@ def test_results_of_a_name_with_a_file_are_those_of_its_bytes(tmp_path):
     moved = path.rename(tmp_path / "moved.pth")
     assert EncoderSpec(f"torchvision:resnet18={moved}").identity() == keys[1]
     assert not EncoderSpec(f"my_module:net={moved}").is_reusable
+
+
+def weights_of(name, path):
+    """Save random weights of a library's network, and return the file."""
+    torch.save(load(name, seed=3).network.state_dict(), path)
+    return path
+
+
+VIT = f"timm:{ARCHITECTURE}"
+OWNERS = {
+    "torchvision's file": (lambda own: f"torchvision:resnet18={weights_of('torchvision:resnet18', own)}", UNKNOWN),
+    "file alone": (lambda own: str(weights_of("torchvision:resnet18", own)), UNKNOWN),
+    "timm's file": (lambda own: f"{VIT}={weights_of(VIT, own)}", UNKNOWN),
+    "own class's file": (lambda own: f"{__name__}:of_timm={weights_of(VIT, own)}", UNKNOWN),
+    "random of torchvision": (lambda own: "torchvision:resnet18", OF_RANDOM),
+    "random of timm": (lambda own: VIT, OF_RANDOM),
+    "own class": (lambda own: f"{__name__}:of_timm", OF_RANDOM),
+    "own, which states none": (lambda own: "tests.helpers.networks:plain", Input()),
+    "own, which states it": (
+        lambda own: "tests.helpers.networks:Stated",
+        Input(mean=(0.1, 0.2, 0.3), std=(0.2, 0.2, 0.2), source="stated by Stated"),
+    ),
+    "ours": (lambda own: "vidcorr-r18", Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="its card")),
+}
+"""Whose weights a network has → what makes its name, and its input."""
+
+
+def of_timm():
+    return timm.create_model(ARCHITECTURE, num_classes=0, dynamic_img_size=True)
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+@pytest.mark.sampled(3)
+def test_a_librarys_input_is_that_of_its_own_weights_at_each_door(owner, davis_root, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    named, stated = OWNERS[owner]
+    network = named(tmp_path / "own.pth")
+    assert load(network).input == load(network).view().input == FrozenEncoder(network).evaluated.input == stated
+    frames = davis_root / "JPEGImages/480p/synthetic-000"
+    mask = davis_root / "Annotations/480p/synthetic-000/00000.png"
+    data = ["--on", f"davis={davis_root}", "--limit", "1", "--change", "radius=3", "context=2"]
+    capsys.readouterr()
+    for command in (
+        ["evaluate", network, *data, "--output", "evaluated"],
+        ["validate", "--model", network, *data, "--trainer.logger", "false"],
+        ["predict", str(frames), "--mask", str(mask), "--model", network, "--output", "predicted", "--no-overlay"],
+        ["match", str(frames / "00000.jpg"), str(frames / "00001.jpg"), "--model", network],
+    ):
+        main(command)
+        printed = "".join(capsys.readouterr())
+        assert f"input: {stated}" in printed
+        assert ("state it by --input" in printed) is (stated in (UNKNOWN, Input())), printed
+    main(["table", "evaluated"])
+    assert f"Input: {stated}" in capsys.readouterr().out
+    held = [json.loads(path.read_text())["stage"]["input"] for path in tmp_path.rglob("results.json")]
+    held.append(json.loads((tmp_path / "predicted/prediction.json").read_text())["input"])
+    assert held == [stated.model_dump(mode="json")] * 3
+    write_checkpoint(FrozenEncoder(network), tmp_path / "frozen.ckpt")
+    again = load(tmp_path / "frozen.ckpt").input
+    assert (again.mean, again == UNKNOWN) == (stated.mean, stated == UNKNOWN)
+
+
+@pytest.mark.parametrize("owner", [owner for owner in OWNERS if OWNERS[owner][1] == UNKNOWN])
+def test_a_training_from_weights_of_unknown_input_makes_it_known(owner, tmp_path):
+    method = VFSSimSiam(OWNERS[owner][0](tmp_path / "own.pth"))
+    write_checkpoint(method, tmp_path / "trained.ckpt")
+    for encoder in (method.evaluated, load(tmp_path / "trained.ckpt")):
+        assert (encoder.input.mean, encoder.input == UNKNOWN) == (IMAGENET_MEAN, False)

@@ -21,6 +21,7 @@ from vidcorr.backbones import RawColour
 from vidcorr.benchmarks import output
 from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.datasets import Davis
+from vidcorr.description import OF_RANDOM
 from vidcorr.protocols import JointProtocol, PropagationProtocol
 from vidcorr.results.result import Network
 from vidcorr.videos.files import DataError
@@ -124,7 +125,7 @@ def test_a_network_by_name_leaves_the_random_state_and_a_row_that_comes_twice_is
     assert torch.equal(torch.random.get_rng_state(), random_state)
     refused(ValueError, "scored more than once: synthetic-000", benchmark.scores, result.rows * 2)
     assert (result.stage.layer, result.stage.stride) == ("res4", 8)
-    assert result.stage.input.source.startswith("the default of ResNets")
+    assert result.stage.input == OF_RANDOM
 
 
 def test_a_page_that_cannot_be_written_takes_no_scores_away(davis_root, tmp_path, monkeypatch, caplog):
