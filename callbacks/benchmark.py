@@ -204,6 +204,7 @@ class BenchmarkCallback(pl.Callback):
     @contextmanager
     def _features(self, trainer: pl.Trainer, pl_module: pl.LightningModule, benchmark: Benchmark) -> Iterator[Any]:
         """Give the features that a benchmark scores, of the weights that a checkpoint would hold."""
+        self._first_batches = 0
         with weights_as_saved(trainer, pl_module):
             features = view_for(benchmark, pl_module, load(pl_module))
             if trainer.state.fn == "fit" and not trainer.global_step:

@@ -77,7 +77,7 @@ class CollapseMonitor(pl.Callback):
     ) -> None:
         """Log and warn every few steps."""
         step = trainer.global_step
-        if step % self.every_n_steps or accumulates(trainer):
+        if not outputs or step % self.every_n_steps or accumulates(trainer):  # a step may leave its batch out
             return
         if "embeddings" not in outputs:
             raise ValueError(f"CollapseMonitor: {type(pl_module).__name__} gives no embeddings; leave the monitor out")
@@ -153,7 +153,7 @@ class Throughput(pl.Callback):
         """Restart the clock at the next batch, so that validations and benchmarks do not count."""
         self._since = None
 
-    on_train_end = on_validation_end  # for another fit of the same callback
+    on_fit_start = on_validation_end  # of another fit of the same callback
 
     def _warn_if_slow(self, fraction: float, workers: int) -> None:
         """Warn, once, when the fraction of the time for data is above `SLOW`."""

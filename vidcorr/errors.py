@@ -2,6 +2,7 @@
 
 import os
 import sys
+from itertools import dropwhile
 
 from . import signals
 
@@ -51,10 +52,11 @@ def _message_to_user(error: BaseException) -> str | None:
     is_ours = type(error).__module__.partition(".")[0] in OUR_PACKAGES
     is_expected = is_ours or isinstance(error, ValueError | OSError)
     message = error.title if isinstance(error, ToldError) else message_of(error)
-    if "DistError" in kinds or (signals.LOST_RANK.search(message) and not is_ours):
+    is_of_ranks = not is_ours and not isinstance(error, OSError)  # a download may be reset too
+    if "DistError" in kinds or (is_of_ranks and signals.LOST_RANK.search(message)):
         return "another process of this run has ended, see its message; resume it by: vidcorr resume"
-    if "\nOriginal Traceback" in str(error):  # a worker of the loader raised it: the last line names it
-        kind, _, text = str(error).strip().splitlines()[-1].partition(": ")
+    if "\nOriginal Traceback" in str(error):  # a worker of the loader raised it
+        kind, _, text = _end_of_traceback(str(error)).partition(": ")
         return text if is_expected else f"a worker of the loader raised {kind}: {text} (--debug shows where)"
     if signals.LOST_WORKER.search(message):
         return f"a worker of the loader is lost, for example by memory: {message}; resume it by: vidcorr resume"
@@ -65,6 +67,13 @@ def _message_to_user(error: BaseException) -> str | None:
     if message.startswith("Early stopping conditioned on metric"):
         return f"{message}; a benchmark logs its scores if it runs in each epoch: --on davis=FOLDER --every 1"
     return None
+
+
+def _end_of_traceback(text: str) -> str:
+    """Return what stands behind the last place of a traceback, in one line: the class of the error and its message."""
+    _, _, behind = text.rpartition("\n  File ")
+    lines = dropwhile(lambda line: line.startswith(" "), behind.splitlines()[1:])  # the line of code, and its marks
+    return " ".join(map(str.strip, lines))
 
 
 def printable(text: str) -> str:

@@ -64,7 +64,8 @@ def test_it_warns_once_after_some_checks_in_a_row(monkeypatch):
         assert said == ["step 14: the embeddings have collapsed: their spread is 0.000"[:59]] * lines
     line = "^CollapseMonitor: Linear gives no embeddings"
     trainer.global_step = 2
-    refused(ValueError, line, monitor.on_train_batch_end, trainer, nn.Linear(1, 1), {}, None, 0)
+    refused(ValueError, line, monitor.on_train_batch_end, trainer, nn.Linear(1, 1), {"loss": 1.0}, None, 0)
+    monitor.on_train_batch_end(trainer, nn.Linear(1, 1), {}, None, 0)  # the step has left its batch out
 
 
 OF_ONE = [

@@ -19,7 +19,9 @@ OWN = type("Own", (Exception,), {"__module__": "vidcorr.callbacks.part.file"})
 NO_SCORE = "Early stopping conditioned on metric `davis/J&F-Mean` which is not available."
 ONE_VALUE = "Expected more than 1 value per channel when training, got input size torch.Size([1, 512, 1, 1])"
 IN_EACH_EPOCH = "it runs in each epoch: --on davis=FOLDER --every 1"
-IN_WORKER = "Caught {0} in worker process 0.\nOriginal Traceback:\n  File 'a'\n{0}: no pair"
+IN_WORKER = (
+    "Caught {0} in worker process 0.\nOriginal Traceback:\n  File 'a', line 1\n    raise error\n    ^^^\n{0}: no pair"
+)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,9 @@ IN_WORKER = "Caught {0} in worker process 0.\nOriginal Traceback:\n  File 'a'\n{
         (RuntimeError(NO_SCORE), f"vidcorr: {NO_SCORE}; a benchmark logs its scores if {IN_EACH_EPOCH}"),
         (ValueError(ONE_VALUE), f"vidcorr: {ONE_VALUE}; set a larger --data.batch_size or --data.size"),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
+        (ConnectionResetError(104, "Connection reset by peer"), "vidcorr: [Errno 104] Connection reset by peer"),
         (ValueError(IN_WORKER.format("DataError")), "vidcorr: no pair"),
+        (ValueError(IN_WORKER.format("ValueError") + " of\n  a.mp4\nand b.mp4"), "vidcorr: no pair of a.mp4 and b.mp4"),
         (OWN(IN_WORKER.format("Own")), "vidcorr: no pair"),
         (TypeError(IN_WORKER.format("TypeError")), f"{WORKER} raised TypeError: no pair (--debug shows where)"),
         *((RuntimeError(text), f"{WORKER} is lost, for example by memory: {text}; {RESUME}") for text in LOST),

@@ -96,7 +96,7 @@ def yaml_value(text: str, place: str) -> Any:
         raise UsageError(f"{place} cannot be read: its values are nested too deeply") from error
     except (TypeError, ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{place} cannot be read: {message_of(error)}") from error
-    if isinstance(value, dict) and True in value:
+    if isinstance(value, dict) and any(key is True for key in value):  # 1 equals True
         value["on"] = value.pop(True)  # YAML 1.1 reads the key `on` as true
     return value
 
