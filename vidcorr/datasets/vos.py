@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..videos.files import DataError, find_list, read_names, require_one_of
-from ..videos.folders import list_folders, list_frames
+from ..videos.folders import list_folders, list_frames, list_images
 from ..videos.mask_folder import MaskFolder, mask_folders
 from .records import MaskSequence
 
@@ -152,7 +152,7 @@ def Davis(
     frames = root / "JPEGImages"
     resolutions = list_folders(frames)
     if resolutions and resolution not in resolutions:
-        if any((frames / resolutions[0]).glob("*.jpg")):
+        if list_images(frames / resolutions[0]):
             raise DataError(f"{frames}: holds videos, not a resolution such as {resolution}: give --on vos={root}")
         remedy = f"--on COPY.yaml=FOLDER, a copy of configs/benchmarks/davis.yaml with `resolution: {resolutions[0]}`"
         held = ", ".join(resolutions)
