@@ -6,8 +6,10 @@ from pathlib import Path
 from ..errors import printable
 from ..experiments.flags import ALLOW, NETWORK, NETWORK_FLAGS, Flag, named_network, positive
 
-OUTPUT = "file to write, .mp4, or .npz of the maps, or .png, .pdf or .svg of five frames; or folder of pictures "
-OUTPUT += "(default: features.mp4)"
+OUTPUT = (
+    "file to write, .mp4, or .npz or .zarr of the maps, or .png, .pdf or .svg of five frames; or folder of pictures "
+)
+OUTPUT += "of pictures (default: features.mp4)"
 POINT = "place in the first frame, pixels, that is looked for in all frames"
 FLAGS = (
     Flag("network", "network, as for vidcorr evaluate", metavar=NETWORK),
@@ -33,7 +35,7 @@ def run(flags: Namespace) -> None:
     for note in stream.notes():
         print(printable(note))
     encoder = load(named_network(flags.network, flags))
-    if flags.output.suffix == ".npz":
+    if flags.output.suffix in (".npz", ".zarr"):
         write_maps(flags.output, encoder, stream, flags.protocol, flags.short_side)
     else:
         pictures = feature_pictures(encoder, stream, flags.protocol, flags.point, flags.short_side)

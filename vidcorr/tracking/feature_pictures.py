@@ -1,6 +1,7 @@
 """A video beside its features: principal colours, and where a place of the first frame is found in all frames."""
 
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from itertools import islice
 from math import ceil
 from pathlib import Path
@@ -91,7 +92,7 @@ def feature_pictures(
 def write_maps(
     output: Path, network: Any, stream: FrameStream, protocol: str | None = None, short_side: int = SHORT_SIDE
 ) -> None:
-    """Write the feature maps of a video, which memory holds until then, as .npz.
+    """Write the feature maps of a video as .npz, which memory holds until then, or as .zarr, frame by frame.
 
     Arrays: `features` `(T, C, h, w)` float16; `stage`; `stride`, pixels of the network's input a cell; `input`, what
     the network gets, as JSON.
@@ -104,18 +105,38 @@ def write_maps(
         short_side: short side to which larger frames are reduced, pixels.
 
     Raises:
-        ValueError: for an unknown network or protocol.
+        ValueError: for an unknown network or protocol, or .zarr without the extra.
         DataError: if a frame cannot be read.
     """
+    if output.suffix == ".zarr" and find_spec("zarr") is None:
+        raise ValueError(f"{output}: zarr needs an extra: pip install 'vidcorr[zarr]'")
     extractor, rules = extractor_and_protocol(network, MaskPrompt.of(np.ones(stream.size, np.uint8)), protocol)
     size = seen_size(stream.size, rules, short_side)  # type: ignore[arg-type]  # a protocol of masks
     encoder = FrameEncoder(extractor, rules)
     frames = (reduced_frame(frame, size) for frame in stream)
-    with torch.no_grad():
-        maps = [features.half().cpu().numpy() for features in encoder.maps(frames)]
     facts = {"stage": str(extractor.stage), "stride": extractor.stride, "input": encoder.input.model_dump_json()}
+    with torch.no_grad():
+        maps = (features.half().cpu().numpy() for features in encoder.maps(frames))
+        if output.suffix == ".zarr":
+            _write_zarr(output, maps, facts)
+            return
+        features = np.stack(list(maps))
     with unfinished(output) as temporary, open(temporary, "wb") as file:
-        np.savez(file, features=np.stack(maps), **facts)
+        np.savez(file, features=features, **facts)
+
+
+def _write_zarr(output: Path, maps: Iterable[Any], facts: dict[str, Any]) -> None:
+    """Write maps `(C, h, w)` as the array `features` of a group, a chunk a frame, and then the facts as attributes."""
+    import zarr
+
+    group = zarr.open_group(output, mode="w")
+    stored: Any = None
+    for features in maps:
+        if stored is None:
+            shape = features.shape
+            stored = group.create_array("features", shape=(0, *shape), chunks=(1, *shape), dtype="float16")
+        stored.append(features[None])
+    group.attrs.update(facts)
 
 
 def write_features(output: Path, pictures: Iterable[dict[str, Picture]], stream: FrameStream) -> None:

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
+import zarr
 from PIL import Image
 
 from tests.helpers.words import refusal
@@ -69,3 +70,14 @@ def test_maps_are_those_of_the_extractor(video, tmp_path):
         with torch.no_grad():
             expected = build_feature_extractor("raw_colour", stride=8)(images)
         np.testing.assert_allclose(found["features"], expected, atol=2e-3)
+        main(["features", "raw_colour", str(video), "--protocol=vidcorr-fast", f"--output={tmp_path / 'maps.zarr'}"])
+        group = zarr.open_group(tmp_path / "maps.zarr", mode="r")
+        assert dict(group.attrs) == {"stage": "colour", "stride": 8, "input": str(found["input"])}
+        assert group["features"].chunks[0] == 1
+        np.testing.assert_array_equal(group["features"][:], found["features"])
+
+
+def test_zarr_is_an_extra(video, tmp_path, monkeypatch):
+    monkeypatch.setattr("vidcorr.tracking.feature_pictures.find_spec", lambda name: None)
+    said = refusal("features", "raw_colour", str(video), "--output", tmp_path / "maps.zarr")
+    assert "maps.zarr: zarr needs an extra: pip install 'vidcorr[zarr]'" in said
