@@ -6,10 +6,8 @@ from pathlib import Path
 from ..errors import printable
 from ..experiments.flags import ALLOW, NETWORK, NETWORK_FLAGS, Flag, named_network, positive
 
-OUTPUT = (
-    "file to write, .mp4, or .npz or .zarr of the maps, or .png, .pdf or .svg of five frames; or folder of pictures "
-)
-OUTPUT += "of pictures (default: features.mp4)"
+OUTPUT = "file to write, .mp4, or .npz or .zarr of the maps, or .png, .pdf or .svg of five frames; or folder of "
+OUTPUT += "pictures (default: features.mp4)"
 POINT = "place in the first frame, pixels, that is looked for in all frames"
 FLAGS = (
     Flag("network", "network, as for vidcorr evaluate", metavar=NETWORK),

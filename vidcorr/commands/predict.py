@@ -13,7 +13,7 @@ from ..experiments.flags import ALLOW, NETWORK_FLAGS, Flag, OneOf, named_network
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
     from ..videos.prompts import Prompt
 
-MASKS = "PNGs with the ids of the objects, JSON of LabelMe or COCO, a folder or zip of these; @FRAME is counted from 0"
+MASKS = "PNGs with the ids of the objects, JSON of LabelMe or COCO, a folder of these, a zip of PNGs; @FRAME is from 0"
 BOXES = "boxes in the first frame, or a .csv file with the heading frame,box,x,y,width,height"
 POINTS = "points in the first frame, or a .csv file with the heading frame,point,x,y"
 LEFT = "ids of objects that have left in a frame of --mask"

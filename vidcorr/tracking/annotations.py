@@ -320,9 +320,10 @@ def exchanged(annotations: Annotations, t: int, found: Mapping[Pass, Found]) -> 
     for each, item in found.items():
         assert item.labels is not None
         cells = item.labels.argmax(0)
+        of_direction = forwards if each.step > 0 else backwards
         for number, name in enumerate(annotations.prompts[each.frame].shown, start=1):
             if each in weights[name]:
-                (forwards if each.step > 0 else backwards)[name] = cells == number
+                of_direction[name] = cells == number
 
     def lies_on(name: Name, other: Name) -> bool:
         """Return whether most cells of an object are those of another one."""

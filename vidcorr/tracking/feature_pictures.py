@@ -130,10 +130,9 @@ def _write_zarr(output: Path, maps: Iterable[Any], facts: dict[str, Any]) -> Non
     import zarr
 
     group = zarr.open_group(output, mode="w")
-    stored: Any = None
-    for features in maps:
-        if stored is None:
-            shape = features.shape
+    for t, features in enumerate(maps):
+        shape = features.shape
+        if t == 0:
             stored = group.create_array("features", shape=(0, *shape), chunks=(1, *shape), dtype="float16")
         stored.append(features[None])
     group.attrs.update(facts)
