@@ -11,7 +11,7 @@ from sysconfig import get_paths
 
 import pytest
 
-from tests.helpers.browser import chromium
+from tests.helpers.browser import chromium, rows_sorted_by_clicks
 from vidcorr.commands import COMMANDS, RUNS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -50,12 +50,7 @@ def test_guides_reference_and_command_line_are_whole_and_load_nothing_from_elsew
 def test_tables_are_sorted_by_a_click_and_the_search_works_from_the_folder(site, tmp_path):
     with chromium(tmp_path) as browser:
         browser.get((site / "published.html").as_uri())
-        head = browser.find_element("css selector", "article th:nth-child(2)")
-        for direction in (1, -1):
-            head.click()
-            first = "return [...arguments[0].closest('table').tBodies[0].rows].map(row => row.cells[1].textContent)"
-            scores = [float(text.split()[0]) for text in browser.execute_script(first, head)]
-            assert scores == sorted(scores)[::direction]
+        rows_sorted_by_clicks(browser, "article th:nth-child(2)")
         browser.implicitly_wait(60)
         browser.get((site / "reference/callbacks.html").as_uri())
         field = browser.find_element("css selector", "input.md-search__input")

@@ -13,6 +13,17 @@ FLAGS = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run"
 FLAGS += ["disable-sync", "disable-background-networking", "disable-component-update"]
 
 
+def rows_sorted_by_clicks(browser: Any, selector: str) -> int:
+    """Assert that clicks on the head of a table's second column sort its scores up and down; return their number."""
+    head = browser.find_element("css selector", selector)
+    cells = "return [...arguments[0].closest('table').tBodies[0].rows].map(row => row.cells[1].textContent)"
+    for direction in (1, -1):
+        head.click()
+        scores = [float(text.split()[0]) for text in browser.execute_script(cells, head)]
+        assert scores == sorted(scores)[::direction]
+    return len(scores)
+
+
 @contextmanager
 def chromium(downloads: Path) -> Iterator[Any]:
     """Open the system's Chromium, which saves to a folder; skip the test with the reason where there is none."""

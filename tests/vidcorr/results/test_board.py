@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.helpers.browser import chromium
+from tests.helpers.browser import chromium, rows_sorted_by_clicks
 from tests.helpers.runs import davis_result
 from vidcorr.cli import main
 from vidcorr.results.page import write_report
@@ -108,13 +108,7 @@ def test_in_a_browser_a_click_sorts_and_a_narrow_screen_does_not_scroll_sideways
     board(tmp_path / "board.html", tmp_path, davis_run[2])
     with chromium(tmp_path) as browser:
         browser.get((tmp_path / "board.html").as_uri())
-        head = browser.find_element("css selector", "th:nth-child(2)")
-        for direction in (1, -1):
-            head.click()
-            cells = "return [...arguments[0].closest('table').tBodies[0].rows].map(row => row.cells[1].textContent)"
-            scores = [float(text.split()[0]) for text in browser.execute_script(cells, head)]
-            assert len(scores) > 3
-            assert scores == sorted(scores)[::direction]
+        assert rows_sorted_by_clicks(browser, "th:nth-child(2)") > 3
         browser.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride", {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
         )
