@@ -274,8 +274,7 @@ class VidcorrCLI(LightningCLI):
                 args=classes_first(words),
             )
         except ArgumentError as error:
-            message = with_flag(message_of(error), self.run.words)
-            raise UsageError(with_remedy(message)) from error
+            raise UsageError(with_remedy(message_of(error))) from error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -442,16 +441,6 @@ class VidcorrCLI(LightningCLI):
             print(f"checkpoint: {saved}")
             words += getattr(self.model, "measured_by", SavedModule.measured_by).split()
         print("next:", f"cd {shlex.quote(os.getcwd())} && {shlex.join(words)}")  # paths in the config may begin here
-
-
-def with_flag(message: str, words: Sequence[str]) -> str:
-    """Return the parser's message with the flag that lacks its value: of `--data.size` it names `--data`."""
-    stated = re.search("argument (--[a-z]+): expected one argument", message)
-    following = [*words[1:], "--"]
-    for word, after in zip(words, following, strict=True):
-        if stated and word.startswith(f"{stated[1]}.") and "=" not in word and after.startswith("--"):
-            return f"argument {word}: expected one argument"
-    return message
 
 
 def with_remedy(message: str) -> str:

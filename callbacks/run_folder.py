@@ -8,7 +8,6 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.cli import SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
@@ -18,8 +17,9 @@ from vidcorr.experiments.runs import Run
 def run_of(trainer: pl.Trainer) -> Run | None:
     """Return the run of a command, which its callback `RunStart` holds; None in a Trainer of one's own."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, SaveConfigCallback):  # its base: the module of `RunStart` imports this one
-            return getattr(callback, "run", None)  # Lightning's own class has none
+        run = getattr(callback, "run", None)
+        if isinstance(run, Run):
+            return run
     return None
 
 

@@ -14,6 +14,7 @@ LOST_WORKER = re.compile(r"[Ww]orker .*(died|exited|killed)|DataLoader timed out
 """Message for a dead or hanging loader worker."""
 NAMES: dict[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 """Handled signals → their names in messages."""
+STOPS = set(NAMES)
 REQUEUE: dict[int, str] = {getattr(signal, name): name for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)}
 """Signals by which SLURM asks a job to save and queue again → their names; handled on request. Windows has none."""
 
@@ -99,6 +100,12 @@ def handled(defer: bool = False, further: Iterable[int] = ()) -> Iterator[None]:
         for number, earlier in previous.items():
             if signal.getsignal(number) is handler:  # else Lightning has restored the handler of an outer block
                 signal.signal(number, earlier)
+
+
+def unblock_stops() -> None:
+    """Let STOPS reach this process again, if it was started while they were blocked; Windows blocks no signals."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
 deferred = partial(handled, defer=True)

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
+from vidcorr.signals import STOPS, unblock_stops
 from vidcorr.videos.digests import text_digest
 from vidcorr.videos.files import DataError
 from vidcorr.videos.folders import is_photo
 from vidcorr.videos.images import read_photo
-from vidcorr.videos.processes import STOPS, unblock_stops
 from vidcorr.videos.source import OpenedVideo, SourceEntry, open_video
 
 from .sampling import seeded_generator

@@ -254,11 +254,13 @@ def test_files_are_written_atomically_unless_by_a_class_of_the_users_own(kind, t
 
 def test_a_save_that_fails_leaves_the_error_as_it_was(tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO")
-    fail = LambdaCallback(on_train_batch_start=Mock(side_effect=[None, RuntimeError("a mistake of the user's")]))
+    fail = LambdaCallback(on_train_batch_start=Mock(side_effect=2 * [None, RuntimeError("a mistake of the user's")]))
     monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", Mock(side_effect=OSError("no space left")))
     refused(RuntimeError, "a mistake", fit_in, tmp_path, fail, Stops(), LastCheckpoint(dirpath=tmp_path))
     assert caplog.messages.count("not saved: no space left") == 1
     assert caplog.messages[-2:] == ["not saved: no space left", "ended in step 1; saved after step 0: nothing"]
+    monkeypatch.setattr(LastCheckpoint, "_write", Mock(side_effect=KeyError("a bug")))
+    refused(KeyError, "a bug", fit_in, tmp_path, fail, LastCheckpoint(dirpath=tmp_path))
     with FolderLock(tmp_path):  # the folder is free again
         pass
 

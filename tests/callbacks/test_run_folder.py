@@ -16,6 +16,7 @@ from tests.helpers.words import RAW_COLOUR, davis, flags
 from vidcorr.callbacks.run_folder import checkpoint_folder, hide_logs, log_now, log_picture, run_folder
 from vidcorr.callbacks.run_start import RunStart
 from vidcorr.cli import main
+from vidcorr.experiments.runs import Run
 
 KEY = "davis/J&F-Mean"
 
@@ -69,7 +70,7 @@ def test_the_first_logger_names_the_folder_of_a_run(logger, place, monkeypatch):
     assert checkpoint_folder(trainer, "~/mine/../last") == "/home/last"
     trainer.callbacks = [SaveConfigCallback(None, None)]  # of a LightningCLI of one's own
     assert run_folder(trainer) == Path(place)
-    trainer.callbacks = [RunStart(None, None, object())]
+    trainer.callbacks.append(RunStart(None, None, Run(["fit"])))
     assert run_folder(trainer) == Path("root")  # the command has made it
 
 

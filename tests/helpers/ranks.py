@@ -14,7 +14,7 @@ import cv2
 import torch
 import torch.distributed as dist
 
-from vidcorr.videos.processes import STOPS
+from vidcorr.signals import STOPS
 
 IMPORTED = ("vidcorr.cli", "vidcorr.callbacks.benchmark", "tests.helpers.training")
 """Modules that the server of processes imports once, for all ranks."""

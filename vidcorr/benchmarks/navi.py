@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +12,7 @@ from torch.nn import functional as F
 from ..datasets.navi import SurfacePair, View, navi_view, read_navi
 from ..datasets.scannet import read_scannet, scannet_view
 from ..functional.surfaces import match_surfaces, surface_errors
-from ..metrics.surfaces import correct_matches, recall_names, surface_scores
+from ..metrics.surfaces import correct_matches, pairs_by_angle, recall_names, surface_scores
 from ..protocols import SurfaceProtocol
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
@@ -78,12 +77,10 @@ class NaviBenchmark(PairBenchmark):
         return surface_scores([row.counts for row in rows], self.protocol)  # type: ignore[arg-type]
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
-        """Return the number of pairs, of all and of each bin of angle."""
-        angles = [float(row.counts["angle"]) for row in rows]
-        in_bins: dict[str, int] = {}
-        for low, high in pairwise(self.protocol.angle_bins):  # type: ignore[union-attr]
-            in_bins[f"{low:g}-{high:g}"] = sum(low <= angle < high for angle in angles)
-        return super().facts(rows, encoder) | {"pairs_by_angle": in_bins}
+        """Return the number of pairs, and of those that the recall of each bin of angle is the mean of."""
+        bins = pairs_by_angle([row.counts for row in rows], self.protocol)  # type: ignore[arg-type]
+        numbers = {name: len(pairs) for name, pairs in bins.items()}
+        return super().facts(rows, encoder) | {"pairs_by_angle": numbers}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ Only the chosen command imports torch and Lightning, so that `--help` is fast.
 import argparse
 import os
 import re
-import select
 import shlex
 import sys
 import warnings
@@ -16,7 +15,7 @@ from importlib.metadata import version
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from .. import errors, signals
 from ..experiments.flags import RUN_FLAGS, Flags, add_flags, names_of
@@ -119,7 +118,8 @@ def main(args: Sequence[str] | None = None) -> None:
             run_command(words)
         sys.stdout.flush()  # a reader that has left, as `| head`, is noticed here, not by Python's end
     except BaseException as error:
-        if isinstance(error, BrokenPipeError) and output_is_closed():
+        if isinstance(error, BrokenPipeError) and has_no_reader(sys.stdout):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of the output goes nowhere
             sys.exit(141)  # 128 + SIGPIPE, as a shell says; Windows has no such name
         status = None if "--debug" in given else errors.exit_status(error)
         if status is None:
@@ -127,15 +127,13 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(status)
 
 
-def output_is_closed() -> bool:
-    """Return whether nobody reads the standard output any more; what is left of it then goes nowhere."""
-    output = sys.stdout.fileno()
-    waiting = select.poll()
-    waiting.register(output, 0)  # errors alone
-    is_closed = bool(waiting.poll(0))
-    if is_closed:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
-    return is_closed
+def has_no_reader(output: TextIO) -> bool:
+    """Return whether nobody reads an output any more; it gets an empty line."""
+    try:
+        print(file=output, flush=True)
+    except BrokenPipeError:
+        return True
+    return False
 
 
 def run_command(args: Sequence[str]) -> None:

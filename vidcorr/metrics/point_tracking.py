@@ -68,7 +68,8 @@ class PointQueries:
         expected = (len(self), *self.tracks.shape[1:2])
         if tracks.shape != (*expected, 2) or occluded.shape != expected or occluded.dtype != bool:
             found = f"{tracks.shape} and {occluded.shape} {occluded.dtype}"
-            raise ValueError(f"expected tracks (N, T, 2) and bool occlusion (N, T) of {len(self)} queries, got {found}")
+            wanted = f"{(*expected, 2)} and {expected} bool"
+            raise ValueError(f"expected tracks (N, T, 2) and bool occlusion (N, T), {wanted}; got {found}")
 
 
 def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "first", stride: int = 5) -> PointQueries:

@@ -32,6 +32,20 @@ def correct_matches(in_space: Sequence[float], in_picture: Sequence[float], prot
     return counts
 
 
+def pairs_by_angle(pairs: Sequence[Mapping[str, Any]], protocol: SurfaceProtocol) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the name of each bin of angle, such as "0-30", with its pairs; a pair without a match is in none.
+
+    Args:
+        pairs: as `surface_scores` takes them.
+        protocol: `angle_bins`.
+    """
+    matched = [pair for pair in pairs if pair["matches"]]
+    bins: dict[str, list[Mapping[str, Any]]] = {}
+    for low, high in pairwise(protocol.angle_bins):
+        bins[f"{low:g}-{high:g}"] = [pair for pair in matched if low <= pair["angle"] < high]
+    return bins
+
+
 def surface_scores(pairs: Sequence[Mapping[str, Any]], protocol: SurfaceProtocol) -> dict[str, float]:
     """Return the scores of pairs, as fractions.
 
@@ -51,10 +65,9 @@ def surface_scores(pairs: Sequence[Mapping[str, Any]], protocol: SurfaceProtocol
     for place, name in enumerate(names):
         right = sum(pair["correct"][place] for pair in pairs)
         scores[name] = right / total if total else math.nan
-    for low, high in pairwise(protocol.angle_bins):
-        in_bin = [pair for pair in pairs if pair["matches"] and low <= pair["angle"] < high]
+    for name, in_bin in pairs_by_angle(pairs, protocol).items():
         recalls = [pair["correct"][BINNED] / pair["matches"] for pair in in_bin]
-        scores[f"{names[BINNED]}-{low:g}-{high:g}"] = exact_mean(recalls)
+        scores[f"{names[BINNED]}-{name}"] = exact_mean(recalls)
     for angle in protocol.rotations:
         below = sum(pair["angle"] < angle for pair in pairs)
         scores[f"rotation@{angle:g}deg"] = below / len(pairs) if pairs else math.nan

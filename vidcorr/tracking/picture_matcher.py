@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..datasets.spair import MatchPair
 from ..functional.matching import frame_points, frame_size
 from ..protocols import MatchingProtocol
+from ..videos.files import require_at_least
 from ..videos.images import open_image
 from .keypoint_matcher import KeypointMatcher
 
@@ -59,8 +60,9 @@ class PictureMatcher(KeypointMatcher):
             features of the two cells. The most similar match is the first.
 
         Raises:
-            ValueError: for a point outside the first picture.
+            ValueError: for a point outside the first picture, or `best` below 1.
         """
+        require_at_least(1, "match", best=best)
         sizes = tuple((picture.shape[1], picture.shape[2]) for picture in self.pictures)
         height, width = sizes[0]
         asked = np.array(points, np.float64).reshape(len(points), 2)
@@ -68,19 +70,13 @@ class PictureMatcher(KeypointMatcher):
             if not (0 <= x < width and 0 <= y < height):
                 raise ValueError(f"match: the point {x:g},{y:g} lies outside {self._files[0]}, {width} x {height} px")
         pair = MatchPair("pair", "", self._files, sizes, (asked, asked), tuple(range(len(asked))))
-        first_centres, first_cells = self._cells(pair, 0)
-        second_centres, second_cells = self._cells(pair, 1)
+        first = self._cells(pair, 0)
+        second = self._cells(pair, 1)
         if len(asked):
             found = self.match(pair)
-            first = torch.cdist(torch.tensor(asked), first_centres).argmin(1)
-            second = torch.cdist(torch.tensor(found), second_centres).argmin(1)
-            cosines = (first_cells[first] * second_cells[second]).sum(1)
+            cosines = (_features_at(asked, *first) * _features_at(found, *second)).sum(1)
             return _by_similarity(np.column_stack([asked, found, cosines]))
-        similarities = first_cells @ second_cells.T
-        nearest = similarities.argmax(1)
-        is_mutual = similarities.argmax(0)[nearest] == torch.arange(len(first_cells))
-        rows = np.column_stack([first_centres, second_centres[nearest], similarities.amax(1)])
-        rows = _by_similarity(rows[is_mutual.numpy()])
+        rows = _mutual_matches(*first, *second)
         least_distance = SPACING * math.sqrt(height * width / best)
         return rows[_spread_out(rows[:, :2], least_distance, best)]
 
@@ -100,6 +96,22 @@ class PictureMatcher(KeypointMatcher):
         is_inside = ((fractions > 0) & (fractions < 1)).all(1)
         vectors = F.normalize(features.float().flatten(1).T).cpu()
         return fractions[is_inside] * corners[1].double(), vectors[is_inside]
+
+
+def _features_at(points: NDArray[np.float64], centres: Tensor, features: Tensor) -> Tensor:
+    """Return the features of the cells whose centres are nearest to points."""
+    return features[torch.cdist(torch.tensor(points), centres).argmin(1)]
+
+
+def _mutual_matches(
+    first_centres: Tensor, first_features: Tensor, second_centres: Tensor, second_features: Tensor
+) -> NDArray[np.float64]:
+    """Return the matches of cells that are each other's most similar, as rows of `PictureMatcher.matches`."""
+    similarities = first_features @ second_features.T
+    nearest = similarities.argmax(1)
+    is_mutual = similarities.argmax(0)[nearest] == torch.arange(len(nearest))
+    rows = np.column_stack([first_centres, second_centres[nearest], similarities.amax(1)])
+    return _by_similarity(rows[is_mutual.numpy()])
 
 
 def _spread_out(places: NDArray[np.float64], least_distance: float, most: int) -> list[int]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from ..progress import progress_bar
-from ..signals import REQUEUE
+from ..signals import REQUEUE, STOPS, unblock_stops
 from .files import DataError
 
 if TYPE_CHECKING:
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 
 WorkT = TypeVar("WorkT")
 ResultT = TypeVar("ResultT")
-
-
-STOPS = {signal.SIGINT, signal.SIGTERM}
-"""Signals that end a run."""
 
 
 def server_context() -> ForkServerContext | SpawnContext:
@@ -43,13 +39,23 @@ def server_context() -> ForkServerContext | SpawnContext:
         return get_context("spawn")
     context = get_context("forkserver")
     context.set_forkserver_preload(["torch", "cv2", "av"])
-    # A signal to the process group must end neither the server nor the tracker: its children would be taken for dead.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, REQUEUE)
-    resource_tracker.ensure_running()  # started before STOPS are blocked: it ignores them, and would unblock them here
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    forkserver.ensure_running()
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    _start_server()
     return context
+
+
+def _start_server() -> None:
+    """Start the server and its tracker of resources, unless they run, so that no signal of STOPS or REQUEUE ends them.
+
+    A signal to the process group would end both, and their children would be taken for dead. A process inherits the
+    signals that are blocked while it starts.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, REQUEUE)
+    try:
+        resource_tracker.ensure_running()  # before STOPS are blocked: it ignores them, and would unblock them here
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -61,12 +67,6 @@ def without_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
-
-
-def unblock_stops() -> None:
-    """Let STOPS reach this process again, which the server of processes blocks; Windows blocks no signals."""
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
 def usable_cores() -> int:

@@ -74,6 +74,8 @@ def test_pairs_count_by_their_matches_and_bins_by_their_pairs():
         {"correct": [9, 9, 9, 9, 9, 9], "matches": 9, "angle": float("nan")},
     ]
     scores = surface_scores(pairs, protocol)
+    rows = [Row(video="all", object="o", counts=pair) for pair in pairs[:4]]
+    assert list(NaviBenchmark("nowhere").facts(rows, None)["pairs_by_angle"].values()) == [2, 0, 1, 0]
     assert (scores["recall@2cm"], scores["rotation@20deg"]) == (12 / 15, 1 / 5)
     assert scores["recall@2cm-0-30"] == (2 / 4 + 1) / 2
     assert np.isnan(scores["recall@2cm-30-60"])

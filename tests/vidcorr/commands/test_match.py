@@ -120,6 +120,7 @@ def test_matches_are_each_others_most_similar_cells_apart_from_each_other(tmp_pa
     np.testing.assert_allclose(pictures.matches(points, 1), expected)
     for outside in ((40, 3), (3, 30), (-1, 3), (3, -1)):
         refused(ValueError, r"the point .* lies outside .*a\.png, 40 x 30 px", pictures.matches, [outside], 1)
+    refused(ValueError, "match: best must be at least 1, got 0", pictures.matches, [], 0)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,8 @@ def test_arguments_that_do_not_fit_are_refused():
     early = np.full((2, 3), -1)
     refused(ValueError, "in frames 0 to 4", metrics.PointQueries, early, tracks, hidden, np.arange(2))
     queries = metrics.PointQueries(np.zeros((2, 3)), tracks, hidden, np.arange(2))
-    refused(ValueError, "expected tracks", queries.check, tracks[:, :1], hidden)
+    shapes = r"\(2, 5, 2\) and \(2, 5\) bool; got \(2, 1, 2\) and \(2, 5\) bool"
+    refused(ValueError, f"expected tracks .*{shapes}", queries.check, tracks[:, :1], hidden)
     refused(ValueError, "query_mode must be one of", queries.scored, "last")
     refused(ValueError, r"joints must be \(T, K, 2\)", metrics.PCK().update, tracks, tracks[:1])
     refused(ValueError, "counting must be one of", metrics.keypoint_distances, tracks, tracks, "vfs")

@@ -9,16 +9,16 @@ from contextlib import closing
 from functools import partial
 from multiprocessing import Process, active_children, forkserver, get_context, resource_tracker
 from pathlib import Path
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, Mock
 
 import cv2
 import pytest
 
 from tests.helpers.refusal import refused
-from vidcorr.signals import REQUEUE
+from vidcorr.signals import REQUEUE, STOPS
 from vidcorr.videos import processes
 from vidcorr.videos.files import DataError, read_bytes
-from vidcorr.videos.processes import STOPS, in_processes, server_context, usable_cores
+from vidcorr.videos.processes import in_processes, server_context, usable_cores
 
 
 @pytest.fixture(autouse=True, params=["forked", pytest.param("of the server", marks=pytest.mark.slow)])
@@ -85,6 +85,9 @@ def test_signals_to_all_processes_end_neither_the_server_nor_the_tracker(monkeyp
         monkeypatch.setattr(module, "ensure_running", lambda: blocked.append(now()))
     assert server_context().get_start_method() == "forkserver"
     assert blocked == [before | set(REQUEUE), before | set(REQUEUE) | STOPS]
+    assert now() == before
+    monkeypatch.setattr(forkserver, "ensure_running", Mock(side_effect=OSError("no process")))
+    refused(OSError, "no process", server_context)
     assert now() == before
 
 
