@@ -42,6 +42,9 @@ from .network import NetworkLike, view_for
 from .output import Output
 from .ranks import Ranks, distribute
 
+FEW_CELLS = 8
+"""Cells along the shorter side of a map below which a score says little: a cell is an eighth of the frame."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark(ABC):
@@ -281,6 +284,7 @@ class Benchmark(ABC):
                 own_rows = self._score_share(ranks, encoder, output)
             rows = in_order(chain.from_iterable(ranks.gather(own_rows)), self.name)
             encoder.constant = any(ranks.gather(encoder.constant))
+            encoder.least_side = min(ranks.gather(encoder.least_side))
             with ranks.together():
                 result = self._result(network, rows, encoder, past=past, at=at)
                 seconds = round(time.perf_counter() - began, 2)
@@ -319,6 +323,9 @@ class Benchmark(ABC):
         extractor = encoder.extractor
         protocol = ProtocolFacts() if encoder.protocol is None else ProtocolFacts.of(encoder.protocol)
         setup = Setup(layer=extractor.stage, stride=extractor.stride, input=encoder.input, protocol=protocol)
+        doubts = list(self.doubts(rows, scores))
+        if encoder.least_side < FEW_CELLS:
+            doubts.append(f"maps have {encoder.least_side} cells along a side, too few to compare networks")
         further: dict[str, Any] = {}
         if self.pooled:
             further["without"] = leave_one_out(rows, self.scores)
@@ -336,7 +343,7 @@ class Benchmark(ABC):
             limit_sequences=self.limit_sequences,
             data=data,
             declared=self.declared,
-            doubts=self.doubts(rows, scores),
+            doubts=doubts,
             provenance=Provenance.now(),
             seconds_of=encoder.watch.seconds,
             history=history,

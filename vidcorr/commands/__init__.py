@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from .. import errors, signals
+from ..datasets.small_sets import LAYOUTS
 from ..experiments.flags import RUN_FLAGS, Flags, add_flags, names_of
 from ..near_names import did_you_mean
 
@@ -124,6 +125,8 @@ def main(args: Sequence[str] | None = None) -> None:
         status = None if "--debug" in given else errors.exit_status(error)
         if status is None:
             raise
+        if isinstance(status, str):
+            status += hint_on_generated(status, words)
         sys.exit(status)
 
 
@@ -134,6 +137,16 @@ def has_no_reader(output: TextIO) -> bool:
     except BrokenPipeError:
         return True
     return False
+
+
+def hint_on_generated(message: str, words: Sequence[str]) -> str:
+    """Return how to generate a missing folder of an example, if words and message name one; else nothing."""
+    for word in words:
+        place = Path(word.rpartition("=")[2])
+        for folder in (place, *place.parents):
+            if folder.name in LAYOUTS and str(folder) in message and not folder.exists():
+                return f"; vidcorr generate {folder.parent} {folder.name} makes small data"
+    return ""
 
 
 def run_command(args: Sequence[str]) -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..datasets.small_sets import LAYOUTS
 from ..experiments.benchmark_choice import chosen_benchmarks, read_on
 from ..experiments.flags import EVALUATION_FLAGS, NETWORK, Flag, named_network, several
 
@@ -31,9 +30,7 @@ def require(flags: Namespace) -> None:
     for choice in [] if flags.change else read_on(flags.on or []):
         root = choice.arguments.get("root")
         if isinstance(root, str) and not Path(root).expanduser().exists():
-            place = Path(root)
-            hint = f"; vidcorr generate {place.parent} {place.name} makes small data" if place.name in LAYOUTS else ""
-            raise ValueError(f"--on {choice.config}={root}: there is no such file or folder{hint}")
+            raise ValueError(f"--on {choice.config}={root}: there is no such file or folder")
 
 
 def run(flags: Namespace) -> None:

@@ -1,5 +1,6 @@
 """The encoding of a video by a network under a protocol: feature maps, sizes, passes over the frames, seconds."""
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -118,6 +119,7 @@ class FrameEncoder:
         multiple: sides of the network's input are padded to a multiple of it.
         in_order: True if a video must be encoded in order from its first frame.
         grid: (height, width) in cells of the last map; 0 before the first.
+        least_side: cells along the shorter side of the smallest map so far; infinite before the first.
     """
 
     def __init__(self, extractor: Any, protocol: Any = None) -> None:
@@ -138,6 +140,7 @@ class FrameEncoder:
         self._network: Any = seen.folded()
         self._is_checked = False
         self.grid: Size = (0, 0)
+        self.least_side = math.inf
 
     @property
     def network(self) -> Any:
@@ -172,6 +175,7 @@ class FrameEncoder:
         encode = self._encode_video if self.in_order else self._encode_in_passes
         for t, features in enumerate(encode(frames)):
             self.grid = (features.shape[1], features.shape[2])
+            self.least_side = min(self.least_side, *self.grid)
             if t == 0 and not may_be_constant and not self.constant and is_constant(features):
                 self.constant = True
                 warnings.warn("all cells of the first frame have the same features: scores are chance", stacklevel=2)

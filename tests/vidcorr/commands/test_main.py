@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from unittest.mock import Mock
 
+import pytest
+
 from tests.helpers.refusal import refused
 from vidcorr import commands
 from vidcorr.commands import COMMANDS, RUNS, line_of_warning, main
@@ -62,6 +64,23 @@ def test_modules_of_the_working_directory_come_last(tmp_path, monkeypatch):
         for _ in range(2):
             main(["--help"])
             assert sys.path == [*before, *here]
+
+
+@pytest.mark.parametrize(
+    ("words", "made"),
+    [
+        (["predict", "gone/davis/JPEGImages/480p/a", "--box", "1,2,3,4"], "gone davis"),
+        (["prompt", "gone/tap_vid/a.mp4"], "gone tap_vid"),
+        (["check-data", "gone/videos"], "gone videos"),
+        (["fit", "--config=vfs_moco_r18.yaml", "--config=data/clips.yaml", "--data.source=gone/videos"], "gone videos"),
+        (["validate", "--model=raw_colour", "--on", "davis=gone/davis"], "gone davis"),
+        (["check-data", "gone/mine"], ""),
+    ],
+)
+def test_missing_data_of_the_examples_are_answered_with_how_to_make_them(words, made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    end = f"; vidcorr generate {made} makes small data$" if made else r"\) of paths$"
+    refused(SystemExit, f"^vidcorr: .*gone/.*{end}", main, words)
 
 
 def test_debug_shows_the_traceback(tmp_path):
