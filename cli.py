@@ -18,6 +18,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from jsonargparse import ActionConfigFile, Namespace
+from jsonargparse.typing import class_from_function
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
@@ -174,18 +175,22 @@ def make_trainer(
     return pl.Trainer(accelerator=accelerator, precision=precision, **kwargs)  # type: ignore[arg-type]
 
 
+# A parser would make the class of the function's arguments each time, from all files of the stack.
+TRAINER = class_from_function(make_trainer)
+
+
 def parser_without(names: Iterable[str]) -> type[LightningArgumentParser]:
     """Return the class of a parser that leaves some arguments of the model out: a checkpoint states their values."""
 
     class Parser(LightningArgumentParser):
         def add_lightning_class_args(
             self, lightning_class: Any, nested_key: str, subclass_mode: bool = False, required: bool = True
-        ) -> list[str]:
+        ) -> Any:
             if nested_key != "model":
-                return super().add_lightning_class_args(lightning_class, nested_key, subclass_mode, required)
+                kind = TRAINER if nested_key == "trainer" else lightning_class
+                return super().add_lightning_class_args(kind, nested_key, subclass_mode, required)
             options: dict[str, Any] = {"fail_untyped": False, "required": required, "skip": set(names)}
-            added: list[str] = self.add_subclass_arguments(lightning_class, nested_key, **options)
-            return added
+            return self.add_subclass_arguments(lightning_class, nested_key, **options)
 
     return Parser
 
@@ -276,11 +281,9 @@ class VidcorrCLI(LightningCLI):
         except ArgumentError as error:
             raise UsageError(with_remedy(message_of(error))) from error
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """Return the commands with the arguments of the Trainer's methods that they leave out."""
-        every = LightningCLI.subcommands()
-        return {name: every[name] | {"verbose", "weights_only"} for name in ("fit", "validate")}
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # the parser of one command is enough
+        """Return the command with the arguments of the Trainer's method that it leaves out."""
+        return {self.command: LightningCLI.subcommands()[self.command] | {"verbose", "weights_only"}}
 
     def init_parser(self, **options: Any) -> LightningArgumentParser:
         """Return a parser whose `--config` takes configs by name."""

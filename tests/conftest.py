@@ -1,25 +1,49 @@
 """Fixtures that every test may use: reference numbers, real videos and small synthetic sets."""
 
+import gc
 import json
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from tests.helpers import references
 from vidcorr import signals
 
-if "timm" not in sys.modules:
+
+def pytest_pycollect_makemodule() -> None:
+    """Prepare the imports of the first test file, in a process that collects tests.
+
+    The process that hands them to the workers collects none, so it imports neither timm nor torch.
+    """
+    if "timm" in sys.modules:
+        return
+    gc.disable()
     sys.modules["wandb"] = None  # type: ignore[assignment]  # timm imports it where it is installed, for seconds
     import timm  # noqa: F401
 
     del sys.modules["wandb"]
+    from lightning_fabric.utilities import registry
+
+    registry.entry_points = cache(registry.entry_points)  # type: ignore[attr-defined]  # each Trainer reads all packages
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the imports made out of each later search for garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    """Give it back: triton complains of objects that are never freed."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +85,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _repeatable() -> Iterator[None]:
     """Each test starts from the same random state, and leaves neither a signal nor another number of threads."""
+    import torch
+
     threads = torch.get_num_threads()
     torch.manual_seed(0)
     yield
@@ -88,6 +114,8 @@ def video_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def vfs(tmp_path_factory):
     """A checkpoint of VFSSimSiam whose every statistic counts."""
+    import torch
+
     from tests.helpers.foreign import enliven
     from vidcorr.backbones.checkpoints import write_checkpoint
     from vidcorr.lightning_modules import VFSSimSiam
@@ -117,6 +145,8 @@ def canary(monkeypatch, tmp_path):
 @pytest.fixture
 def no_gradients():
     """Compute without gradients for the length of a test."""
+    import torch
+
     with torch.no_grad():
         yield
 

@@ -205,17 +205,13 @@ def test_videos_without_a_data_module_are_our_clips(capsys):
     assert plain[1]["source"] == "videos"
     before = printed_data(capsys, "fit", "--data.source=videos", "--config=vfs_simsiam_r18.yaml")
     assert before[1]["source"] == "videos"  # in the file's data
+    assert parsed("validate", "--model=VFSSimSiam").data is None
 
 
 def test_images_under_a_method_of_videos_hold_out_nothing(capsys):
     words = ["--config=vfs_simsiam_r18.yaml", "--config=data/images.yaml"]
     kind, arguments = printed_data(capsys, "fit", *words)
     assert (kind, arguments["validation_fraction"]) == ("ImageClipDataModule", 0.0)
-
-
-def test_a_users_data_without_a_source_validates():
-    assert parsed("validate", "--model=VFSSimSiam", f"--data={__name__}.Own").data.init_args.source == ""
-    assert parsed("validate", "--model=VFSSimSiam").data is None
 
 
 def test_a_model_is_any_network_that_evaluate_takes_and_several_sources_are_a_list():

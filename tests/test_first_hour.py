@@ -19,8 +19,6 @@ from tests.helpers.words import TINY, refusal
 from vidcorr.cli import main
 from vidcorr.experiments.runs import Record
 
-SMALL = ["--trainer.accelerator=cpu", "--trainer.max_steps=1", "--data.size=32", "--data.batch_size=2"]
-SMALL += ["--data.num_workers=0", "--trainer.enable_progress_bar=false"]
 TABLES = json.loads(Path(__file__).with_suffix(".json").read_text())
 """Words → what answers them; a config → the options that it sets; a config of another form → what answers it."""
 
@@ -62,16 +60,6 @@ def test_a_module_with_data_of_its_own_gets_no_videos(tmp_path):
     main(["fit", f"--model={__name__}.OwnData", *words])
     assert "VideoDataModule" not in (tmp_path / "version_0/config.yaml").read_text()
     assert Record.read(tmp_path / "version_0").end
-
-
-@pytest.mark.parametrize("names_checkpoint", [True, False])
-def test_a_callback_on_a_score_says_what_runs_the_benchmark(names_checkpoint, davis_root, video_folder, tmp_path):
-    words = ["fit", *TINY, f"--data.source={video_folder}", *SMALL, f"--trainer.default_root_dir={tmp_path}"]
-    if names_checkpoint:
-        more = ["--trainer.callbacks=ModelCheckpoint", "--trainer.callbacks.monitor=davis/J&F-Mean"]
-        assert "set --every 1" in refusal(*words, *more, f"--on=davis={davis_root}")
-    else:
-        assert "no benchmark runs: name one, as --on davis=" in refusal(*words, "--trainer.callbacks=BestCheckpoint")
 
 
 SCRIPT = """

@@ -191,6 +191,7 @@ def test_a_monitor_of_a_score_is_taken_only_if_every_epoch_has_one(kind, tmp_pat
 def test_a_score_that_no_benchmark_logs_is_refused(tmp_path):
     line = "no benchmark logs counted/other; they log counted/score"
     refused(ValueError, line, watched, tmp_path, BestCheckpoint("counted/other"))
+    refused(ValueError, "no benchmark runs: name one, as --on davis=", fit_in, tmp_path, BestCheckpoint())
 
 
 @pytest.mark.parametrize("choose", [max, min])

@@ -13,17 +13,18 @@ class Built(VidcorrCLI):
 
 
 class Parsed(Built):
-    """The command line as far as it is parsed: nothing is made. All share a parser, which takes half of the time."""
+    """The command line as far as it is parsed: nothing is made. A command has one parser, half of the time."""
 
-    parser_parts: ClassVar[dict[str, Any]] = {}
+    parser_parts: ClassVar[dict[str, dict[str, Any]]] = {}
 
     def setup_parser(self, *args, **options):
         """Make the parser the first time."""
-        if not self.parser_parts:
+        if self.command not in self.parser_parts:
             before = set(vars(self))
             super().setup_parser(*args, **options)
-            self.parser_parts.update((name, part) for name, part in vars(self).items() if name not in before)
-        vars(self).update(self.parser_parts)
+            made = {name: part for name, part in vars(self).items() if name not in before}
+            self.parser_parts[self.command] = made
+        vars(self).update(self.parser_parts[self.command])
 
     def instantiate_classes(self):
         """Make nothing."""

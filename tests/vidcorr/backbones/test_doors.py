@@ -361,7 +361,7 @@ def test_weights_fit_below_a_common_prefix_and_without_a_classifier(tmp_path, mo
     assert capsys.readouterr().out == "two.pth: takes teacher of student, teacher; two.pth#NAME takes another\n"
 
 
-@pytest.mark.parametrize("spec", ["torchvision:resnet18", "timm:resnet10t"])
+@pytest.mark.parametrize("spec", ["torchvision:resnet18", "timm:test_resnet"])
 def test_own_weights_of_a_librarys_network_with_its_classifier(spec, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(5)
@@ -373,7 +373,7 @@ def test_own_weights_of_a_librarys_network_with_its_classifier(spec, tmp_path, m
     assert (view.stage, view.stride, encoder.described.weights) == ("res4", 8, "weights of own.pth")
     assert (encoder.described.spec, encoder.described.loaded) == (spec, True)
     refused(ValueError, "own.pth: does not fit", load, "torchvision:resnet34=own.pth")
-    start = VFSSimSiam(f"{spec}=own.pth")  # trains from them
+    start = VFSSimSiam(f"{spec}=own.pth", 8, 8)  # trains from them
     torch.testing.assert_close(start.backbone.state_dict(), network.state_dict(), rtol=0, atol=0)
     write_checkpoint(start, tmp_path / "trained.ckpt")
     assert load("trained.ckpt").described.spec == spec
@@ -382,15 +382,15 @@ def test_own_weights_of_a_librarys_network_with_its_classifier(spec, tmp_path, m
 @pytest.mark.parametrize("door", ["file", "class"])
 def test_positions_of_another_grid_are_resampled_as_timm_does(door, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    theirs = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=96)
+    theirs = timm.create_model("test_vit", num_classes=0, img_size=96)
     torch.nn.init.normal_(theirs.pos_embed)
     torch.save({"model": theirs.state_dict()}, "own.pth")
-    spec = "tests.helpers.networks:tiny_of_timm" if door == "class" else "timm:vit_tiny_patch16_224"
+    spec = "tests.helpers.networks:tiny_of_timm" if door == "class" else "timm:test_vit"
     text = f"{spec}=own.pth"
     found = load(text).network.pos_embed
-    expected = resample_abs_pos_embed(theirs.pos_embed, [14, 14], num_prefix_tokens=1)
+    expected = resample_abs_pos_embed(theirs.pos_embed, [10, 10], num_prefix_tokens=1)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
-    assert "own.pth: positions of 6 x 6 patches, resampled by timm to 14 x 14" in capsys.readouterr().out
-    wide = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=(96, 128))
+    assert "own.pth: positions of 6 x 6 patches, resampled by timm to 10 x 10" in capsys.readouterr().out
+    wide = timm.create_model("test_vit", num_classes=0, img_size=(96, 128))
     torch.save(wide.state_dict(), "wide.pth")
     refused(ValueError, "wide.pth: does not fit .*: size mismatch for pos_embed", load, f"{spec}=wide.pth")

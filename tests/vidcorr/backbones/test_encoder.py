@@ -28,12 +28,12 @@ TINY_RESNET = "tests.helpers.encoders:TinyResNet"
 
 
 def test_random_weights_are_named_with_their_seed_and_drawn_by_it():
-    name = "timm:resnet10t"
+    name = "timm:test_resnet"
     first, other = load(name), load(name, seed=7)
     assert weights_digest(first) != weights_digest(other)
     assert Network.of(first.network) == Network(name="ResNet")  # nothing is written onto it: it may be trained later
-    assert first.described == Network(name="resnet10t", weights="random weights", spec=name, seed=0, loaded=False)
-    assert str(other.described) == "resnet10t, random weights, seed 7"
+    assert first.described == Network(name="test_resnet", weights="random weights", spec=name, seed=0, loaded=False)
+    assert str(other.described) == "test_resnet, random weights, seed 7"
     torch.manual_seed(7)
     before = torch.get_rng_state()
     load(TINY_RESNET)
@@ -77,7 +77,7 @@ def test_the_spec_of_a_named_network_makes_it_again():
 
 
 def test_rgb_is_normalised_as_in_the_training_in_the_type_of_the_weights():
-    encoder = load(load("timm:vit_tiny_patch16_224").network)  # in memory: of the record that timm keeps with it
+    encoder = load(load("timm:test_vit").network)  # in memory: of the record that timm keeps with it
     assert encoder.input.mean == encoder.input.std == (0.5, 0.5, 0.5)
     assert encoder.view().input == encoder.input
     colour, images = load("raw_colour").view(), torch.rand(1, 3, 16, 20)  # the last cells are cut

@@ -32,7 +32,7 @@ def test_torchvision_is_told_to_leave_its_classifier_out():
 
 
 def test_the_library_loads_it(tmp_path):
-    module = FrozenEncoder("timm:resnet10t")
+    module = FrozenEncoder("timm:test_resnet")
     write_checkpoint(module, tmp_path / "own.ckpt")
     names = {}
     told = export(tmp_path / "own.ckpt", tmp_path / "a/new/out.safetensors")

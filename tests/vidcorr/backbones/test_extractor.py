@@ -231,7 +231,7 @@ def test_a_stated_stride_and_a_multiple_are_taken():
 @torch.no_grad()
 def test_maps_of_timms_networks_are_joined_from_their_stages_and_their_last_map():
     """A network of stages, and one of tokens; one with channels last is in test_names.py."""
-    images, network = IMAGES[..., :64, :96], load("timm:convnext_atto").network.eval()
+    images, network = IMAGES[..., :64, :96], load("timm:test_convnext").network.eval()
     stages = network.forward_intermediates(images, output_fmt="NCHW", intermediates_only=True)
     last = network.forward_features(images)
     for stage, stride, expected in (

@@ -170,7 +170,7 @@ def test_a_file_of_another_project_is_a_network_by_each_door(tmp_path, capsys, m
         found = load(name)
         torch.testing.assert_close(found.network.state_dict(), network.state_dict(), rtol=0, atol=0)
         assert found.described.weights.startswith("weights of moco")
-        trained = VFSSimSiam(name)
+        trained = VFSSimSiam(name, 8, 8)
         torch.testing.assert_close(trained.backbone.state_dict(), network.state_dict(), rtol=0, atol=0)
         assert trained.described.spec == "torchvision:resnet18"
         assert EncoderSpec(name).is_reusable
@@ -190,13 +190,11 @@ def test_moco_v3s_transformer_has_12_heads_which_no_shape_tells(tmp_path):
     torch.save({"state_dict": theirs | average, "arch": "vit_small"}, file)
     encoder = load(file)
     images = torch.rand(1, 3, 64, 96)
-    expected = network.forward_features((images - 0.5) / 0.25)[:, 1:].mT.unflatten(2, (4, 6))
-    found = load(file, mean=(0.5,) * 3, std=(0.25,) * 3).view()(images)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
-    assert encoder.input.mean == IMAGENET_MEAN
-    refused(
-        ValueError, "whose transformer has 12 heads, .* 6; name it alone", load, f"timm:vit_small_patch16_224={file}"
-    )
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (IMAGENET_MEAN, IMAGENET_STD))
+    expected = network.forward_features((images - mean) / std)[:, 1:].mT.unflatten(2, (4, 6))
+    torch.testing.assert_close(encoder.view()(images), expected, atol=1e-5, rtol=1e-4)
+    line = "whose transformer has 12 heads, .* 6; name it alone"
+    refused(ValueError, line, load, f"timm:vit_small_patch16_224={file}")
 
 
 @pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
@@ -209,7 +207,7 @@ def test_names_of_wrappers_are_taken_off_wherever_they_stand(wrapper, tmp_path):
         torch.save(content, tmp_path / "x.pth")
         for name in (tmp_path / "x.pth", f"torchvision:resnet18={tmp_path}/x.pth"):
             torch.testing.assert_close(load(name).network.state_dict(), state, rtol=0, atol=0)
-    method = VFSSimSiam("torchvision:resnet18", 8, 8)
+    method = VFSSimSiam("tests.helpers.encoders:TinyResNet", 8, 8)
     plain = {name: tensor.clone() for name, tensor in method.state_dict().items()}
     method.backbone.compile()  # changes no name
     write_checkpoint(method, tmp_path / "x.ckpt")

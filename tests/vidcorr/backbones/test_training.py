@@ -37,18 +37,18 @@ class InList(Maps):
 
 
 def features_only():
-    return timm.create_model("resnet10t", features_only=True)
+    return timm.create_model("test_resnet", features_only=True)
 
 
 KINDS = [
-    "timm:vit_tiny_patch16_224",
-    "timm:vit_tiny_patch16_224@block3+block12",
+    "timm:test_vit",
+    "timm:test_vit@block3+block6",
     "timm:vit_tiny_patch16_dinov3_qkvb",
     "timm:deit_tiny_distilled_patch16_224",
-    "timm:convnext_atto",
-    "timm:convnext_atto@stage2",
+    "timm:test_convnext",
+    "timm:test_convnext@stage2",
     "timm:mobilenetv3_small_050",
-    "timm:resnet10t@res4",
+    "timm:test_resnet@res4",
     f"{OWN}:Maps@coarse",
     f"{OWN}:InList@0",
     f"{OWN}:features_only@layer3",
@@ -84,7 +84,7 @@ def test_a_method_trains_the_map_that_is_scored(kind, name_of, tmp_path):
     torch.manual_seed(0)
     method = VFSSimSiam(name_of(kind), 8, 8).eval()
     images = torch.rand(4, 3, 64, 64)
-    is_resnet = kind.startswith("timm:resnet")
+    is_resnet = kind.startswith("timm:test_resnet")
     expected = method.feature_extractor(stride=16 if is_resnet else None)(images)
     torch.testing.assert_close(method.maps(images), expected, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(method.embed(images), expected.mean(dim=(2, 3)), atol=1e-5, rtol=1e-4)
@@ -99,7 +99,7 @@ def test_a_method_trains_the_map_that_is_scored(kind, name_of, tmp_path):
     torch.testing.assert_close(again.embed(images), method.embed(images), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["timm:vit_tiny_patch16_224", f"{OWN}:Maps@fine", "torchvision:resnet18"])
+@pytest.mark.parametrize("kind", ["timm:test_vit", f"{OWN}:Maps@fine", "tests.helpers.encoders:TinyResNet"])
 @pytest.mark.parametrize("nodes", ["cells", "patches"])
 def test_a_walk_and_a_momentum_encoder_take_them_too(kind, nodes):
     clip = torch.rand(2, 4, 3, 128, 128)
@@ -143,10 +143,10 @@ def test_what_gives_no_map_is_refused_at_the_start():
     assert VFSSimSiam("tests.helpers.networks:plain", 8, 8).backbone_width == networks.WIDTH
 
 
-@pytest.mark.parametrize("name", ["timm:resnet10t", "timm:resnet10t@res4"])
+@pytest.mark.parametrize("name", ["timm:test_resnet", "timm:test_resnet@res4"])
 def test_parts_that_a_user_replaces_after_construction_are_those_that_learn(name):
     """Such as other norms, or Lightning's `sync_batchnorm`."""
-    module = VFSSimSiam(name)
+    module = VFSSimSiam(name, 8, 8)
     module.backbone.bn1 = copy.deepcopy(module.backbone.bn1)
     module.embed(torch.rand(2, 3, 64, 64)).sum().backward()
     assert module.backbone.bn1.weight.grad is not None
