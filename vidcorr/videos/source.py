@@ -332,8 +332,8 @@ def _entry(line: str, folder: str) -> SourceEntry:
 
 def _joined(folder: str, path: str) -> str:
     """Return a path below a folder as `Path` writes it; an absolute one stays."""
-    is_plain = not path.startswith((".", "/")) and not path.endswith("/") and "//" not in path and "/." not in path
-    return folder + path if is_plain and os.sep == "/" else str(Path(folder, path))
+    is_plain = not path.startswith(".") and not path.endswith("/") and "//" not in path and "/." not in path
+    return os.path.join(folder, path) if is_plain and os.sep == "/" else str(Path(folder, path))
 
 
 def is_video(name: str) -> bool:
