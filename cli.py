@@ -55,8 +55,11 @@ NOISE = (
     "|callbacks used to create the checkpoint need to be provided|exists and is not empty"
 )
 """Warnings of Lightning without use on the command line."""
-MISSPELT = re.compile(r"dot import path string: (\w+)|arguments: --([\w.]+)|path '([\w.]+)': Option '(\w+)' is not")
-"""Class, flag, or class and option, in the parser's messages."""
+MISSPELT = re.compile(
+    r"dot import path string: (?P<name>\w+)|arguments: --(?P<flag>[\w.]+)"
+    r"|path '(?P<class_path>[\w.]+)': Option '(?P<option>\w+)' is not"
+)
+"""Name of a class, flag, or option of a class, in the parser's messages."""
 OF_LIGHTNING = ("config", "model", "data", "ckpt_path", "seed_everything", "print_config")
 """Flags of Lightning besides the Trainer's."""
 OF_OTHERS = {
@@ -213,6 +216,13 @@ def is_first_rank() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in names)
 
 
+def quieten_lightning() -> None:
+    """Leave out Lightning's lines without use on the command line, and print warnings as commands do."""
+    warnings.filterwarnings("ignore", f".*({NOISE})")
+    warnings.formatwarning = line_of_warning
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_no_advert)
+
+
 def is_no_advert(record: logging.LogRecord) -> bool:
     """Return False for Lightning's tips to install further products."""
     return "Tip:" not in record.getMessage()
@@ -254,16 +264,15 @@ class VidcorrCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str], earlier: Path | None = None, more: Sequence[str] = ()) -> None:
-        warnings.filterwarnings("ignore", f".*({NOISE})")
-        warnings.formatwarning = line_of_warning  # in place of Lightning's
-        logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_no_advert)
+        quieten_lightning()
         if is_first_rank():  # Lightning reads SLURM's variable in an interactive job too, and would log nothing
             rank_zero_only.rank = 0  # type: ignore[attr-defined]
-        self.command = args[0]
-        self.run = Run(args, earlier, more, say=rank_zero_info)
         for name in dir(vidcorr):
             getattr(vidcorr, name)  # the parser finds a class by its name once it is imported
+        self.command = args[0]
+        self.run = Run(args, earlier, more, say=rank_zero_info)
         words, self.saved = words_for_parser(self.run.words, rank_zero_info, self.run.goes_on_in is not None)
+        known_arguments = () if self.saved is None else self.saved.arguments
         options: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
         try:
             super().__init__(
@@ -275,11 +284,12 @@ class VidcorrCLI(LightningCLI):
                 trainer_defaults={"callbacks": Stops(), "default_root_dir": ROOT, "enable_model_summary": False},
                 save_config_callback=None,  # `instantiate_trainer` adds `RunStart`
                 parser_kwargs=options | {name: dict(options) for name in self.subcommands()},
-                parser_class=parser_without(() if self.saved is None else self.saved.arguments),
+                parser_class=parser_without(known_arguments),
                 args=classes_first(words),
             )
         except ArgumentError as error:
-            raise UsageError(with_remedy(message_of(error))) from error
+            message = message_of(error)
+            raise UsageError(message + remedy_for(message)) from error
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # the parser of one command is enough
         """Return the command with the arguments of the Trainer's method that it leaves out."""
@@ -446,33 +456,34 @@ class VidcorrCLI(LightningCLI):
         print("next:", f"cd {shlex.quote(os.getcwd())} && {shlex.join(words)}")  # paths in the config may begin here
 
 
-def with_remedy(message: str) -> str:
-    """Return the parser's message with what to write: the class, option or package that was perhaps meant.
-
-    The flag of another program is answered with ours; a name too far from all that are known, not at all.
-    """
+def remedy_for(message: str) -> str:
+    """Return the end of the parser's message: the class, option or package that was perhaps meant; "" if unknown."""
     if "does not correspond to a subclass" in message and "lightning.pytorch" in sys.modules:
-        return f"{message}; classes of `import lightning` are others: write `import pytorch_lightning as pl`"
-    found = MISSPELT.search(message)
-    if found is None:
-        return message
-    misspelt_class, flag, class_path, option = found.groups()
+        return "; classes of `import lightning` are others: write `import pytorch_lightning as pl`"
+    misspelt = MISSPELT.search(message)
+    if misspelt is None:
+        return ""
+    if misspelt["flag"]:
+        return remedy_for_flag(misspelt["flag"])
+    if misspelt["option"]:
+        return did_you_mean(misspelt["option"], signature(class_at(misspelt["class_path"])).parameters)
+    near = did_you_mean(misspelt["name"], [*dir(vidcorr), *dir(pl.callbacks), *dir(pl.loggers)])
+    if not near and 'key "model"' in message:
+        return "; a network is the backbone of a method: --model VFSSimSiam --model.backbone timm:NAME"
+    return near
+
+
+def remedy_for_flag(flag: str) -> str:
+    """Return the end of a message about an unknown flag: ours in place of another program's, or the nearest of ours."""
     of_trainer = list(signature(pl.Trainer).parameters)
     if flag in OF_OTHERS:
-        return f"{message}; here it is {OF_OTHERS[flag]}"
+        return f"; here it is {OF_OTHERS[flag]}"
     if flag in of_trainer:
-        return f"{message}; here it is --trainer.{flag}"
-    if flag:
-        forms = {name: f"--{name}" for name in OF_LIGHTNING}
-        forms |= {name.removeprefix("--"): name for name in names_of(COMMANDS[0].parser())}
-        forms |= {name: f"--trainer.{name}" for name in of_trainer}
-        return message + did_you_mean(flag.removeprefix("trainer."), forms, forms)
-    if option:
-        return message + did_you_mean(option, signature(class_at(class_path)).parameters)
-    near = did_you_mean(misspelt_class, [*dir(vidcorr), *dir(pl.callbacks), *dir(pl.loggers)])
-    if not near and 'key "model"' in message:
-        return f"{message}; a network is the backbone of a method: --model VFSSimSiam --model.backbone timm:NAME"
-    return message + near
+        return f"; here it is --trainer.{flag}"
+    forms = {name: f"--{name}" for name in OF_LIGHTNING}
+    forms |= {name.removeprefix("--"): name for name in names_of(COMMANDS[0].parser())}
+    forms |= {name: f"--trainer.{name}" for name in of_trainer}
+    return did_you_mean(flag.removeprefix("trainer."), forms, forms)
 
 
 if __name__ == "__main__":

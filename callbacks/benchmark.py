@@ -76,7 +76,6 @@ class BenchmarkCallback(pl.Callback):
         self.result: Result | None = None
         self.folder: Path | None = None
         self._runs: list[Evaluated] = []  # of this fit, also before a resumption: epoch, step and scores
-        self._first_batches = 0  # whose statistics the network had before training
         self._loaded: int | None = None  # step of the checkpoint that was loaded
         self._home: Path | None = None  # folder of the results of this fit or validation
         self._resumed_folder: str | None = None  # name of the folder of the run that is resumed
@@ -198,20 +197,26 @@ class BenchmarkCallback(pl.Callback):
         """Return whether an average has moved since the last run, at the end of an epoch or of the training."""
         if self.result is None or not averages_among(trainer):
             return False
-        with self._features(trainer, pl_module, self.benchmark) as features:
+        with self._scored_network(trainer, pl_module) as (features, _):
             return weights_digest(features) != self.result.network.digest
 
     @contextmanager
-    def _features(self, trainer: pl.Trainer, pl_module: pl.LightningModule, benchmark: Benchmark) -> Iterator[Any]:
-        """Give the features that a benchmark scores, of the weights that a checkpoint would hold."""
-        self._first_batches = 0
+    def _scored_network(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Iterator[tuple[Any, Network]]:
+        """Give the features that the benchmark scores, of the weights that a checkpoint would hold, and their network.
+
+        Before the first step BatchNorms without statistics have those of the first batches, in a copy.
+        """
+        network = network_of(trainer, pl_module)
         with weights_as_saved(trainer, pl_module):
-            features = view_for(benchmark, pl_module, load(pl_module))
+            features = view_for(self.benchmark, pl_module, load(pl_module))
             if trainer.state.fn == "fit" and not trainer.global_step:
                 features = shared_copy(features)  # a user's module may be in it as it is, and learns in its own modes
-                self._first_batches = take_first_statistics(features, trainer)
+                batches = take_first_statistics(features, trainer)
+                if batches:
+                    weights = f"{network.weights}, BatchNorm's statistics of {batches} batches"
+                    network = network.model_copy(update={"weights": weights})
             with first_ranks_buffers(features, trainer.world_size):
-                yield features
+                yield features, network
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         """Return whether the benchmark runs in the current epoch of a fit: every few epochs, and in the last."""
@@ -224,67 +229,53 @@ class BenchmarkCallback(pl.Callback):
         Returns:
             Logged key → score; empty if the benchmark failed in a fit.
         """
-        fitting = trainer.state.fn == "fit"
+        fits = trainer.state.fn == "fit"
         step = trainer.global_step
-        if self._loaded is not None and not fitting:
+        if self._loaded is not None and not fits:
             step = self._loaded  # `validate` does not restore the trainer's own
-        folder: Path | None = None
-        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            step_folder = STEP_FOLDER.format(step)
-            folder = self._folder_of_results(trainer, step_folder) / step_folder
-        output = Output(folder)
-        earlier: list[Evaluated] = []
-        completed = 0
-        training: dict[str, Any] = {}
-        if fitting:
-            earlier = [run for run in self._runs if run.step < step]  # runs before a resumption count too
-            completed = epochs_completed(trainer) if step else 0  # before the first step no epoch has begun
-            training = {"past": earlier, "at": (completed, step)}
-        benchmark = self._benchmark_of_run(trainer)
+        epoch = epochs_completed(trainer) if fits and step else 0  # before the first step no epoch has begun
+        earlier = [run for run in self._runs if fits and run.step < step]  # also those before a resumption
+        output = Output(self._folder_at(trainer, step))
+        at = (epoch, step) if fits else None
         try:
-            network = network_of(trainer, pl_module)
-            with self._features(trainer, pl_module, benchmark) as features, Ranks() as ranks:
-                if not step and self._first_batches:
-                    about = f"BatchNorm's statistics of {self._first_batches} batches"
-                    network = network.model_copy(update={"weights": f"{network.weights}, {about}"})
-                self.result = benchmark.run(features, network, output, ranks=ranks, **training)
+            with self._scored_network(trainer, pl_module) as (features, network), Ranks() as ranks:
+                benchmark = self._benchmark_of_run(trainer)
+                self.result = benchmark.run(features, network, output, ranks=ranks, past=earlier, at=at)
         except Exception as error:
-            if not fitting or isinstance(error, LostRank) or self._monitors(trainer):
+            if not fits or isinstance(error, LostRank) or self._monitors(trainer):
                 raise
             unforeseen = not isinstance(error, BenchmarkError)
             log.error("%s failed; the training continues: %s", self.name, error, exc_info=unforeseen)
             return {}
-        self.folder = folder
+        self.folder = output.folder
+        self._runs = [*earlier, Evaluated(epoch=epoch, step=step, scores=self.result.scores)]
+        scores = self.history[step]
         if trainer.is_global_zero:
             for name, picture in output.pictures.items():
                 log_picture(trainer, f"{self.name}/{name}", picture, step)
-        self._runs = [*earlier, Evaluated(epoch=completed, step=step, scores=self.result.scores)]
-        scores = self.history[step]
-        if fitting:
+        if fits:
             log_now(trainer, scores)
         return scores
 
-    def _folder_of_results(self, trainer: pl.Trainer, step_folder: str) -> Path:
-        """Return the folder of this run's results: a new one beside that of another run in the same folder.
+    def _folder_at(self, trainer: pl.Trainer, step: int) -> Path | None:
+        """Return the folder of the results at a step; None in Lightning's `fast_dev_run`. All ranks call it.
 
-        A Trainer of one's own has the same folder in a second `fit` or `validate`, twice in a job of SLURM, or with a
-        logger of a fixed version.
+        Its parent is chosen at the first results of a fit or validation. A Trainer of one's own has the same folder in
+        a second `fit` or `validate`, twice in a job of SLURM, or with a logger of a fixed version: a new one is taken
+        beside that of another run.
         """
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return None
+        name = STEP_FOLDER.format(step)
         if self._home is None:
-            home = run_folder(trainer)
-            fitting = trainer.state.fn == "fit"
-            resumes = fitting and self._loaded is not None
-            name = self._resumed_folder if resumes and self._resumed_folder else self.name
-            folder = home / "benchmarks" / name
-            has_own_folder = run_of(trainer) is not None
-            if not resumes and not has_own_folder:
-                of_another_run = "*/results.json" if fitting else f"{step_folder}/results.json"
-                for number in count(1):
-                    if not any(folder.glob(of_another_run)):
-                        break
-                    folder = folder.with_name(f"{name}-{number}")
-            self._home = Path(trainer.strategy.broadcast(str(folder)))
-        return self._home
+            fits = trainer.state.fn == "fit"
+            home = run_folder(trainer) / "benchmarks" / self.name
+            if fits and self._loaded is not None:
+                home = home.with_name(self._resumed_folder or self.name)
+            elif run_of(trainer) is None:
+                home = _folder_without(f"{'*' if fits else name}/results.json", home)
+            self._home = Path(trainer.strategy.broadcast(str(home)))
+        return self._home / name
 
     def _benchmark_of_run(self, trainer: pl.Trainer) -> Benchmark:
         """Return the benchmark, in Lightning's `fast_dev_run` with at most as many sequences as that has batches."""
@@ -292,6 +283,15 @@ class BenchmarkCallback(pl.Callback):
         if not batches:
             return self.benchmark
         return replace(self.benchmark, limit_sequences=min(batches, self.benchmark.limit_sequences or batches))
+
+
+def _folder_without(pattern: str, folder: Path) -> Path:
+    """Return a folder `NAME`, or the first of `NAME-1`, `NAME-2`, … beside it, in which no file matches a pattern."""
+    free = folder
+    numbers = count(1)
+    while any(free.glob(pattern)):
+        free = folder.with_name(f"{folder.name}-{next(numbers)}")
+    return free
 
 
 def benchmarks_among(trainer: pl.Trainer) -> list[BenchmarkCallback]:
@@ -429,11 +429,6 @@ class BestCheckpoint(ModelCheckpoint):
             "best_model_path": best if Path(best).is_file() else "",
         }
         super().load_state_dict(state_dict | changed)
-
-    @property
-    def saved_step(self) -> int:
-        """Step at which it saved last."""
-        return self._last_global_step_saved
 
     def _place_of(self, path: str) -> str:
         """Return where a file of the resumed run is: in this run's folder by its name, or in its old place."""

@@ -22,7 +22,7 @@ from vidcorr.videos.files import require_at_least
 
 from . import loops
 from .averages import averages_among
-from .benchmark import BestCheckpoint, benchmarks_among
+from .benchmark import benchmarks_among
 from .checkpoint_files import use_atomic_files
 from .run_folder import branches, checkpoint_folder, hide_logs
 
@@ -196,14 +196,13 @@ class LastCheckpoint(ModelCheckpoint):
             self._is_at_last_validation = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save again after that validation if something moved since: the best scores, or an average of weights.
+        """Save again after that validation: the best scores or an average of weights may have moved.
 
         After the training, Lightning's averages replace the weights that learn: a longer run goes on from these.
         """
-        averages = averages_among(trainer)
-        if averages:
+        if averages_among(trainer):
             self._learning = {name: weight.clone() for name, weight in pl_module.state_dict().items()}
-        if self._is_at_last_validation and (_has_new_best(trainer) or averages):
+        if self._is_at_last_validation:
             self._write(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -276,12 +275,6 @@ class LastCheckpoint(ModelCheckpoint):
 def last_checkpoints(trainer: pl.Trainer) -> list[LastCheckpoint]:
     """Return the run's `LastCheckpoint` in a list, empty without one."""
     return [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)]
-
-
-def _has_new_best(trainer: pl.Trainer) -> bool:
-    """Return whether a checkpoint with a best score was saved at the present step."""
-    best = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, BestCheckpoint)]
-    return any(saver.saved_step == trainer.global_step for saver in best)
 
 
 def best_of_run(trainer: pl.Trainer) -> str:

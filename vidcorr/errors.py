@@ -48,25 +48,39 @@ def exit_status(error: BaseException) -> str | int | None:
 
 def _message_to_user(error: BaseException) -> str | None:
     """Return the message of an error that a user can mend, or of a lost process; None for a bug."""
-    kinds = {kind.__name__ for kind in type(error).__mro__}  # by name: torch's and Lightning's are not imported here
-    is_ours = type(error).__module__.partition(".")[0] in OUR_PACKAGES
-    is_expected = is_ours or isinstance(error, ValueError | OSError)
     message = error.title if isinstance(error, ToldError) else message_of(error)
-    is_of_ranks = not is_ours and not isinstance(error, OSError)  # a download may be reset too
-    if "DistError" in kinds or (is_of_ranks and signals.LOST_RANK.search(message)):
+    if _is_of_lost_rank(error, message):
         return "another process of this run has ended, see its message; resume it by: vidcorr resume"
     if "\nOriginal Traceback" in str(error):  # a worker of the loader raised it
         kind, _, text = _end_of_traceback(str(error)).partition(": ")
-        return text if is_expected else f"a worker of the loader raised {kind}: {text} (--debug shows where)"
+        return text if _is_expected(error) else f"a worker of the loader raised {kind}: {text} (--debug shows where)"
     if signals.LOST_WORKER.search(message):
         return f"a worker of the loader is lost, for example by memory: {message}; resume it by: vidcorr resume"
     if message.startswith("Expected more than 1 value per channel"):  # torch's, of batch normalisation
         return f"{message}; set a larger --data.batch_size or --data.size"
-    if is_expected or "MisconfigurationException" in kinds:
-        return message
     if message.startswith("Early stopping conditioned on metric"):
         return f"{message}; a benchmark logs its scores if it runs in each epoch: --on davis=FOLDER --every 1"
-    return None
+    return message if _is_expected(error) else None
+
+
+def _is_expected(error: BaseException) -> bool:
+    """Return whether a user can mend an error: it is one of ours, of values, of the system or of Lightning's use."""
+    return _is_ours(error) or isinstance(error, ValueError | OSError) or "MisconfigurationException" in _names_of(error)
+
+
+def _is_of_lost_rank(error: BaseException, message: str) -> bool:
+    """Return whether an error follows from another rank's end; a download's connection may be reset too."""
+    may_be_of_ranks = not _is_ours(error) and not isinstance(error, OSError)
+    return "DistError" in _names_of(error) or (may_be_of_ranks and bool(signals.LOST_RANK.search(message)))
+
+
+def _is_ours(error: BaseException) -> bool:
+    return type(error).__module__.partition(".")[0] in OUR_PACKAGES
+
+
+def _names_of(error: BaseException) -> set[str]:
+    """Return the names of an error's classes: torch's and Lightning's are not imported here."""
+    return {kind.__name__ for kind in type(error).__mro__}
 
 
 def _end_of_traceback(text: str) -> str:

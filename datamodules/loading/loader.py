@@ -170,8 +170,8 @@ class ResumableLoader(DataLoader[BatchT]):
     def _data(self) -> dict[str, Any]:
         return data_of(self.dataset, getattr(self.sampler, "seed", 0))
 
-    def _next_place(self) -> tuple[int, int]:
-        """Set the sampler's epoch for the next pass; a loaded place counts once.
+    def _begin_pass(self) -> tuple[int, int]:
+        """Set the sampler's epoch for the pass that begins; a loaded place counts once.
 
         Returns:
             The epoch, and the number of batches that the pass leaves out at its start.
@@ -194,7 +194,7 @@ class ResumableLoader(DataLoader[BatchT]):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # a generator: it starts at the first next(), after Lightning has restored the epoch and its batches
-        epoch, taken = self._next_place()
+        epoch, taken = self._begin_pass()
         self.place = (epoch, taken)
         self.sampler.first_batch = taken
         began = time.perf_counter()

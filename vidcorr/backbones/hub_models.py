@@ -40,7 +40,7 @@ UNUSED = re.compile(r"(.+\.)?(pooler\..+|mask_token)")
 
 
 @contextmanager
-def fetched(what: str, how: str = "") -> Iterator[None]:
+def one_line_errors(what: str, how: str = "") -> Iterator[None]:
     """Answer an error of a library's client in a block by one line.
 
     Args:
@@ -287,7 +287,7 @@ def model_of_config(stated: Mapping[str, Any]) -> nn.Module:
     from transformers import AutoConfig, AutoModel
 
     fields = without_sources(stated)
-    with fetched("a configuration of transformers"):
+    with one_line_errors("a configuration of transformers"):
         model = AutoModel.from_config(AutoConfig.for_model(fields.pop("model_type"), **fields))
     return getattr(model, "vision_model", model).eval()
 

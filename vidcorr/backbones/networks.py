@@ -18,7 +18,7 @@ from ..videos.digests import file_digest
 from . import trust
 from .checkpoints import METADATA_KEY, is_foreign, read_content, recipe_of
 from .extractor import RawColour
-from .hub_models import CONFIG, fetched, is_folder_of_model, spec_of_folder
+from .hub_models import CONFIG, is_folder_of_model, one_line_errors, spec_of_folder
 from .video import from_transformers
 
 SHORT_NAMES = {
@@ -360,7 +360,7 @@ def local_file(path: str | Path) -> Path:
     owner, _, rest = str(path).removeprefix("hf:").lstrip("/").partition("/")
     name, _, file = rest.partition("/")
     hub = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
-    with fetched(str(path), f"hf download {owner}/{name} {file}".rstrip()):
+    with one_line_errors(str(path), f"hf download {owner}/{name} {file}".rstrip()):
         if not file:
             files = [each for each in hub.list_repo_files(f"{owner}/{name}") if each.endswith(SUFFIXES)]
             if len(files) != 1:
@@ -398,7 +398,7 @@ def _timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
         place = record.hf_hub_id
         what += f": its weights, model.safetensors of {place} on the Hugging Face hub, cannot be fetched"
         how = f"hf download {place} --local-dir FOLDER, then timm:{name}=FOLDER/model.safetensors"
-    with fetched(what, how):
+    with one_line_errors(what, how):
         network = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
     return network, name, "weights of timm"
 
@@ -424,7 +424,7 @@ def _torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     pretrained = spec.pretrained and with_weights
     chosen: Any = models.get_model_weights(name).DEFAULT if pretrained else None
     how = f"download {chosen.url}, then torchvision:{name}=FILE" if pretrained else ""
-    with fetched(f"backbone torchvision:{name}", how):
+    with one_line_errors(f"backbone torchvision:{name}", how):
         network = models.get_model(name, weights=chosen, zero_init_residual=True)
     network.fc = nn.Identity()
     if chosen is not None:
@@ -454,7 +454,7 @@ def _of_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
         options["source"] = "github"
         clone = f"git clone https://github.com/{place.partition(':')[0]} FOLDER"
         how = f"{clone}, then --allow FOLDER and {HUB}FOLDER:{entry}=FILE with its weights"
-    with fetched(f"backbone {full_name}: {entry} of {place} cannot be made", how):
+    with one_line_errors(f"backbone {full_name}: {entry} of {place} cannot be made", how):
         try:
             made = torch.hub.load(place, entry, **options, **({} if with_weights else {"pretrained": False}))
         except TypeError as error:

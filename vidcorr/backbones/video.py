@@ -18,7 +18,7 @@ from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from ..functional.device import to_device
 from ..videos.files import require_one_of
 from .extractor import VIEW_OF_TRANSFORMERS, NoSuchMap, View, eval_mode, normalised
-from .hub_models import fetched, image_model, model_of_config
+from .hub_models import image_model, model_of_config, one_line_errors
 from .outputs import form_of, map_of_tokens, measured_stride, patch_of, stated_stride
 
 Upsampling = Literal["trilinear", "cubic"]
@@ -257,7 +257,7 @@ def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> nn.
         model = model_of_config(stated)
     else:
         how = "" if Path(name).is_dir() else f"hf download {name} --local-dir FOLDER, then FOLDER"
-        with fetched(f"backbone transformers:{name}: cannot be loaded", how):
+        with one_line_errors(f"backbone transformers:{name}: cannot be loaded", how):
             model = image_model(name)
     if getattr(model.config, "interpolate_rope", False):
         raise ValueError(f"{name}: is V-JEPA 2.1, which torchhub:facebookresearch/vjepa2:ENTRY loads")

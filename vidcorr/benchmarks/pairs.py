@@ -52,7 +52,7 @@ class Matched(NamedTuple):
     right: Iterable[bool]
     picture: Callable[[int], Tensor]
 
-    def drawn(self) -> Picture:
+    def draw(self) -> Picture:
         """Draw both pictures with lines between the matched points."""
         colours: list[Colour] = []
         for is_right in self.right:
@@ -119,7 +119,7 @@ class PairBenchmark(Benchmark):
             rows.append(Row(video=sequence.name, object=pair.name, values=matched.values, counts=matched.counts))
             predictions[pair.name] = matched.prediction
             if pictures is not None and number in pictures.chosen:
-                pictures.add(matched.drawn())
+                pictures.add(matched.draw())
         if pictures is not None:
             pictures.close()
         output.text(f"predictions/{sequence.name}.json", json.dumps(predictions) + "\n")

@@ -42,13 +42,6 @@ def run(flags: Namespace) -> None:
 
     benchmark, _, _ = flags.on[0].partition("=")
     names = (protocol_of_row(flags.start, benchmark), protocol_of_row(flags.end, benchmark))
-    ends: list[Benchmark] = []
-    for name in names:
-        flags.protocol = [name]  # in place of `--protocol`, which is refused above
-        chosen = chosen_benchmarks(flags)
-        if len(chosen) != 1:
-            raise ValueError("bridge: give one value of --change, --stage and --stride")
-        ends.append(chosen[0].build())
 
     def report(table: Table) -> None:
         print(printed(table, flags.format, flags.intervals), end="")
@@ -57,8 +50,8 @@ def run(flags: Namespace) -> None:
         print(picture, file=sys.stderr)
 
     bridge(
-        ends[0],
-        ends[1],
+        benchmark_under(names[0], flags),
+        benchmark_under(names[1], flags),
         named_network(flags.network, flags),
         flags.output,
         order=flags.order.split(",") if flags.order else [],
@@ -69,3 +62,16 @@ def run(flags: Namespace) -> None:
         common=flags.change,
         report=report,
     )
+
+
+def benchmark_under(protocol: str, flags: Namespace) -> Benchmark:
+    """Return the benchmark of `--on` under a protocol.
+
+    Raises:
+        ValueError: if the flags choose several.
+    """
+    of_protocol = vars(flags) | {"protocol": [protocol]}
+    chosen = chosen_benchmarks(Namespace(**of_protocol))
+    if len(chosen) != 1:
+        raise ValueError("bridge: give one value of --change, --stage and --stride")
+    return chosen[0].build()

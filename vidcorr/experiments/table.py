@@ -23,13 +23,13 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = (), with_publis
             for the same column.
     """
     records: dict[tuple[str, Path, str], ScoreRecord] = {}
-    for text in folders:
-        name, results = named_results(text)  # of a training only the last evaluation
+    for folder in folders:
+        name, results = named_results(folder)  # of a training only the last evaluation
         of_folder: list[ScoreRecord] = []
         for place, result in results.items():
             of_folder += records_of(result, scores or result.main_scores(), name, place)
         if name:
-            _refuse_repeated(str(text), of_folder)
+            _refuse_repeated(str(folder), of_folder)
         # a result that is below two of the folders counts once
         records |= {(name, record.place, record.key): record for record in of_folder}
     if not records:
@@ -37,11 +37,11 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = (), with_publis
     return tabulate(records.values(), with_published)
 
 
-def _refuse_repeated(text: str, records: Sequence[ScoreRecord]) -> None:
+def _refuse_repeated(folder: str, records: Sequence[ScoreRecord]) -> None:
     """Refuse a named folder with two results of a seed for the same column.
 
     Args:
-        text: the folder, as the user names it.
+        folder: the folder, as the user names it.
         records: scores of the results below it.
     """
     places: dict[tuple[object, ...], Path] = {}
@@ -51,4 +51,4 @@ def _refuse_repeated(text: str, records: Sequence[ScoreRecord]) -> None:
         if first != record.place:
             of_seed = "" if record.seed is None else f" of seed {record.seed}"
             twice = f"two results{of_seed} of {record.column.benchmark}, {first} and {record.place}"
-            raise ValueError(f"table: {text} holds {twice}; name a single folder")
+            raise ValueError(f"table: {folder} holds {twice}; name a single folder")

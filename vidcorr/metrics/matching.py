@@ -87,7 +87,7 @@ def drawn_indices(
         members.setdefault(category, []).append(pair)
     count = protocol.pairs_per_class
 
-    def drawn(viewpoint: int | None) -> list[int]:
+    def draw_pairs(viewpoint: int | None) -> list[int]:
         """Return the pairs of all categories: all, or as many of each as are drawn, of a level of `viewpoint`."""
         chosen: list[int] = []
         for indices in members.values():  # the seed is that of the original code, for every category anew
@@ -98,14 +98,14 @@ def drawn_indices(
             chosen += indices
         return chosen
 
-    result = {"": drawn(None)}
+    result = {"": draw_pairs(None)}
     levels: set[tuple[str, int]] = set()
     for difficulty in difficulties:
         levels.update(difficulty.items())
     for kind, level in sorted(levels):
         pairs = result[""]
         if protocol.pairs == "subset" and kind == "viewpoint":
-            pairs = drawn(level)
+            pairs = draw_pairs(level)
         result[f"{kind}={level}"] = [n for n in pairs if difficulties[n].get(kind) == level]
     return result
 

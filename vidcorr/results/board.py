@@ -24,7 +24,7 @@ def html_table(grid: Grid, rows: Sequence[Sequence[Cell | None]], start: Path) -
         start: folder of the page, from which its links lead.
     """
     columns = [column for (column,) in grid.scores]
-    heads = "".join(f"<th>{_shown(text)}</th>" for text in ("network", *(column.head for column in columns)))
+    heads = "<th>network</th>" + "".join(f"<th>{_shown(column.head)}</th>" for column in columns)
     lines = []
     for number, (name, row) in enumerate(zip(grid.names[0].cells, rows, strict=True)):
         cells = [cell for cell in row if cell]
@@ -58,10 +58,9 @@ def html_page(tables: Mapping[Column, str], sentences: Iterable[str]) -> str:
     """Return the page of tables, each with what its scores share, and of sentences about them."""
     text = ""
     for shared, table in tables.items():
-        digests = f"protocol {shared.protocol or 'none'}", f"data {shared.data or 'not recorded'}"
-        about = dict.fromkeys(
-            filter(None, (*shared.about.split(", "), *digests))
-        )  # the conditions may have the digests too
+        digests = [f"protocol {shared.protocol or 'none'}", f"data {shared.data or 'not recorded'}"]
+        parts = shared.about.split(", ") + digests
+        about = dict.fromkeys(filter(None, parts))  # the conditions may have the digests too
         text += f"<article><h2>{_shown(shared.benchmark)}</h2><p>{_shown(', '.join(about))}</p>\n{table}</article>\n"
     text += f"<footer>{_shown(' '.join(sentences))}</footer>"
     folder = files(__package__)

@@ -54,7 +54,7 @@ class Cell:
         return stdev(self.scores)
 
     @cached_property
-    def runs(self) -> list[Sample]:
+    def samples_by_seed(self) -> list[Sample]:
         """The score as a sample of sequences, per seed; empty if a result has no values by sequence."""
         samples: list[Sample] = []
         for record in self.records:
@@ -67,7 +67,7 @@ class Cell:
     @cached_property
     def interval(self) -> tuple[float, float] | None:
         """Ends of the 95 % interval; None without values by sequence, or with fewer than four sequences."""
-        return interval(self.runs, self.declared) if self.runs else None
+        return interval(self.samples_by_seed, self.declared) if self.samples_by_seed else None
 
     @property
     def declared(self) -> Score:
@@ -104,8 +104,8 @@ class Cell:
         """Return the cell with its difference from another one, paired by sequence; none on other data."""
         found = None
         data = {record.column.data for record in (*self.records, *base.records)}
-        if self.runs and base.runs and len(data) == 1:
-            found = difference(self.runs, base.runs, (self.trained, base.trained))
+        if self.samples_by_seed and base.samples_by_seed and len(data) == 1:
+            found = difference(self.samples_by_seed, base.samples_by_seed, (self.trained, base.trained))
         return replace(self, difference=found)
 
 

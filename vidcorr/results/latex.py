@@ -28,9 +28,7 @@ def latex_table(grids: Sequence[Grid], caption: str) -> str:
     """Return a table in LaTeX: a tabular for each grid, below each other, no wider than the text."""
     widest = max(sum(map(len, grid.scores)) for grid in grids)
     environment = "table*" if widest > WIDEST_COLUMN else "table"
-    tabulars = [
-        f"\\begin{{adjustbox}}{{max width=\\linewidth}}\n{_tabular(grid)}\n\\end{{adjustbox}}" for grid in grids
-    ]
+    tabulars = list(map(_tabular, grids))
     lines = [
         rf"\begin{{{environment}}}",
         r"\centering\sloppy",
@@ -55,6 +53,7 @@ def _tabular(grid: Grid) -> str:
     heads = [grid.benchmark, *(column.head for column in others)]
     heads += [_short(column.head) for column in chain(*grid.scores)]
     lines = [
+        r"\begin{adjustbox}{max width=\linewidth}",
         rf"\begin{{tabular}}{{{'l' * len(grid.names)}{'r' * (len(columns) - len(grid.names))}}}",
         r"\toprule",
         _latex_row(map(latex_text, heads)),
@@ -63,19 +62,17 @@ def _tabular(grid: Grid) -> str:
     for number, setting in enumerate(grid.settings):
         if number and setting != grid.settings[number - 1]:
             lines.append(r"\addlinespace")
-        cells = [_latex_cell(column.cells[number]) for column in columns[1:]]
-        lines.append(_latex_row([_latex_name(row_names.cells[number]), *cells]))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+        cells = [_latex_name(row_names.cells[number])]
+        for column in columns[1:]:
+            text = latex_text(column.cells[number])
+            cells.append(as_bold(text, r"\\textbf{\1}"))
+        lines.append(_latex_row(cells))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"])
 
 
 def _short(head: str) -> str:
     """Return the head of a column, without what all scores have."""
     return "Δ" if head == "difference" else head.replace("-Mean", "")
-
-
-def _latex_cell(text: str) -> str:
-    """Return the text of a cell; a number between ** is bold."""
-    return as_bold(latex_text(text), r"\\textbf{\1}")
 
 
 def _latex_row(cells: Iterable[str]) -> str:

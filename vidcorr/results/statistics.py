@@ -105,23 +105,23 @@ class Difference(NamedTuple):
         return None if self.low is None or self.high is None else (self.low, self.high)
 
 
-def interval(runs: Sequence[Sample], score: Score = FRACTION) -> tuple[float, float] | None:
+def interval(samples: Sequence[Sample], score: Score = FRACTION) -> tuple[float, float] | None:
     """Compute the 95 % interval of a score.
 
     Args:
-        runs: a network, or the seeds of a training. With three seeds or more the interval covers the variation over
-            seeds too.
+        samples: of a network, or per seed of a training. With three seeds or more the interval covers the variation
+            over seeds too.
         score: what is declared of the score; the interval is cut to its bounds.
 
     Returns:
-        Lower and upper end; None with fewer than four sequences, or if the sequences of the runs differ.
+        Lower and upper end; None with fewer than four sequences, or if the sequences of the samples differ.
     """
-    over_sequences = _variance_over_sequences(runs)
+    over_sequences = _variance_over_sequences(samples)
     if over_sequences is None or over_sequences.degrees + 1 < FEWEST_SEQUENCES:
         return None
-    scores = _scores(runs)
+    scores = _scores(samples)
     parts = [over_sequences]
-    if len(runs) >= FEWEST_SEEDS:
+    if len(samples) >= FEWEST_SEEDS:
         parts.append(_variance_over_seeds(scores))
     mean = fmean(scores)
     half = _half_length(parts)
@@ -143,11 +143,11 @@ def difference(
 
     Returns:
         Difference of the scores, its 95 % interval and p. Interval and p are None if a training has fewer than three
-        seeds, or with fewer than four sequences. The whole result is None if the sequences of the runs differ.
+        seeds, or with fewer than four sequences. The whole result is None if the sequences of the samples differ.
     """
     pairs: list[tuple[Sample, Sample]] = []
     if all(trained):
-        pairs = _runs_of_shared_seeds(first, second)
+        pairs = _samples_of_shared_seeds(first, second)
     if pairs:
         first, second = zip(*pairs, strict=True)
     over_sequences = _variance_over_sequences(first, second)
@@ -171,12 +171,12 @@ def difference(
     return Difference(mean, mean - half, mean + half, _p_value(mean, parts))
 
 
-def _scores(runs: Sequence[Sample]) -> list[float]:
-    return [run.score for run in runs]
+def _scores(samples: Sequence[Sample]) -> list[float]:
+    return [sample.score for sample in samples]
 
 
-def _runs_of_shared_seeds(first: Sequence[Sample], second: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
-    """Return the runs of the seeds that both rows have; empty if these are fewer than three."""
+def _samples_of_shared_seeds(first: Sequence[Sample], second: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
+    """Return the samples of the seeds that both rows have; empty if these are fewer than three."""
     ours = {run.seed: run for run in first}
     theirs = {run.seed: run for run in second}
     pairs = []
@@ -232,7 +232,7 @@ def _variance_over_seeds(scores: Sequence[float]) -> Variance:
 def _variance_over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> Variance | None:
     """Return the jackknife variance of a score or a paired difference over sequences.
 
-    It is 0, with 0 degrees of freedom, with fewer than two sequences. None if the sequences of the runs differ.
+    It is 0, with 0 degrees of freedom, with fewer than two sequences. None if the sequences of the samples differ.
     """
     names = first[0].without.keys()
     for run in (*first, *second):

@@ -125,13 +125,13 @@ class Annotations:
             raise DataError(f"{next(iter(prompts.values())).source}: holds no object")
         return Annotations(prompts)
 
-    def within(self, size: tuple[int, int]) -> "Annotations":
+    def fitted_to_frame(self, size: tuple[int, int]) -> "Annotations":
         """Return the parts of the prompts inside frames of (height, width) pixels.
 
         Raises:
             DataError: if a prompt does not fit the frames.
         """
-        return Annotations({frame: prompt.within(size) for frame, prompt in self.prompts.items()})
+        return Annotations({frame: prompt.fitted_to_frame(size) for frame, prompt in self.prompts.items()})
 
     def metadata(self, start: int) -> list[dict[str, Any]]:
         """Return a description of the prompts for the record, with their frames in the whole video."""

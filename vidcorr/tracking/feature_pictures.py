@@ -52,7 +52,7 @@ def feature_pictures(
         ValueError: for an unknown network or protocol.
         DataError: if a frame cannot be read, or the point lies outside.
     """
-    place = None if point is None else PointPrompt.of(point).within(stream.size).labels[0]
+    place = None if point is None else PointPrompt.of(point).fitted_to_frame(stream.size).labels[0]
     rules: Any  # a protocol of masks
     extractor, rules = extractor_and_protocol(network, MaskPrompt.of(np.ones(stream.size, np.uint8)), protocol)
     size = seen_size(stream.size, rules, short_side)

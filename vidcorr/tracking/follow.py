@@ -105,7 +105,7 @@ def follow_with_doubts(
         video = open_stream(video)
     source = video if isinstance(video, AnyStream) else GivenFrames(video)
     size = source.size
-    annotations = Annotations.of(prompts, source.start).within(size)
+    annotations = Annotations.of(prompts, source.start).fitted_to_frame(size)
     if max(annotations.prompts):
         source.require(max(annotations.prompts))
     extractor, rules = extractor_and_protocol(network, annotations.first, protocol, propagator)

@@ -179,7 +179,7 @@ def _of_labelme(path: Path, content: Mapping[str, Any]) -> Drawn:
             raise DataError(f"{path}: the shape {shape['label']} is a {kind}: draw polygons or rectangles")
         group = shape.get("group_id")
         name = shape["label"] if group is None else f"{shape['label']} {group}"
-        objects.append((name, filled([corners], size)))
+        objects.append((name, mask_of_polygons([corners], size)))
     return Drawn(path, Path(content.get("imagePath") or path.name).stem, size, objects)
 
 
@@ -201,9 +201,10 @@ def _of_coco(path: Path, content: Mapping[str, Any]) -> list[Drawn]:
             raise DataError(f"{path}: {drawn.stem} has object {name} twice: objects of a category need a track_id")
         segment = annotation["segmentation"]
         if isinstance(segment, list):
-            pixels = filled([np.reshape(np.array(polygon, np.float64), (-1, 2)) for polygon in segment], drawn.size)
+            polygons = [np.reshape(np.array(polygon, np.float64), (-1, 2)) for polygon in segment]
+            pixels = mask_of_polygons(polygons, drawn.size)
         else:
-            pixels = from_runs(segment["counts"], segment["size"])
+            pixels = mask_of_runs(segment["counts"], segment["size"])
         drawn.objects.append((name, pixels))
     return [drawn for drawn in images.values() if drawn.objects]
 
@@ -221,7 +222,7 @@ def _numbered(drawn: Drawn, ids: dict[str, int]) -> Bitmap:
     return mask
 
 
-def filled(polygons: Iterable[NDArray[np.float64]], size: tuple[int, int]) -> Bitmap:
+def mask_of_polygons(polygons: Iterable[NDArray[np.float64]], size: tuple[int, int]) -> Bitmap:
     """Draw polygons, x and y of corners `(n, 2)` from the corner of the first pixel; overlaps of two are holes."""
     import cv2
 
@@ -232,7 +233,7 @@ def filled(polygons: Iterable[NDArray[np.float64]], size: tuple[int, int]) -> Bi
     return mask
 
 
-def from_runs(counts: Any, size: Sequence[int]) -> Bitmap:
+def mask_of_runs(counts: Any, size: Sequence[int]) -> Bitmap:
     """Return the pixels of COCO's runs down the columns, given as numbers or as their text."""
     runs = runs_of_text(counts) if isinstance(counts, str) else list(counts)
     values = np.arange(len(runs)) % 2
@@ -266,7 +267,7 @@ def runs_of(pixels: Bitmap) -> list[int]:
 
     Example:
         >>> mask = np.eye(3, dtype=np.uint8)
-        >>> runs_of(mask), bool((from_runs(runs_of(mask), (3, 3)) == mask).all())
+        >>> runs_of(mask), bool((mask_of_runs(runs_of(mask), (3, 3)) == mask).all())
         ([0, 1, 3, 1, 3, 1], True)
     """
     flat = pixels.T.ravel() > 0

@@ -89,19 +89,23 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
         DataError: naming a picture of another format where all are, a copy (`00003 (1).png` beside `00003.png`), or two
             files of different extensions, or whose order as text and by number differs (9 and 10).
     """
-    return tuple(Path(folder, name) for name in image_names(folder))
+    return tuple(Path(folder, name) for name in sorted_image_names(folder))
 
 
-def image_names(folder: str | os.PathLike[str]) -> list[str]:
+def sorted_image_names(folder: str | os.PathLike[str]) -> list[str]:
     """Return the names of `list_images`, with its errors."""
     folders, listed = names_in(folder)
     names = [name for name in listed if name.lower().endswith(IMAGE_SUFFIXES)]
     if not names and not folders:
         refuse_other_pictures(folder, listed)
     patterns = {name.translate(_DIGITS) for name in names}
-    if len(patterns) == 1 and not names[0].startswith("-"):
-        return names  # they differ in digits at the same places alone: one suffix, and one order
-    files = [Path(folder, name) for name in names]
+    if len(patterns) != 1 or names[0].startswith("-"):  # else they differ in digits at the same places alone
+        _require_one_series(folder, [Path(folder, name) for name in names])
+    return names
+
+
+def _require_one_series(folder: str | os.PathLike[str], files: Sequence[Path]) -> None:
+    """Raise `DataError` for a copy of a file, for two extensions, or for numbers in another order than their texts."""
     stems = {file.stem for file in files}
     for file in files:
         original = re.sub(r"( \([0-9]+\)| copy)$", "", file.stem)
@@ -117,7 +121,6 @@ def image_names(folder: str | os.PathLike[str]) -> list[str]:
                 f"{folder}: the order of {file.name} and {by_number.name} as text and by number differs; pad the "
                 "numbers with zeros to one length"
             )
-    return names
 
 
 def refuse_other_pictures(folder: str | os.PathLike[str], names: Iterable[str]) -> None:

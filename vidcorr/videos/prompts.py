@@ -96,7 +96,7 @@ class Prompt(ABC):
         return prompts
 
     @abstractmethod
-    def within(self, size: tuple[int, int]) -> Self:
+    def fitted_to_frame(self, size: tuple[int, int]) -> Self:
         """Return the part of the prompt inside a frame of (height, width) pixels.
 
         Raises:
@@ -171,7 +171,7 @@ class MaskPrompt(Prompt):
         objects = tuple(sorted({*object_ids(labels), *left}))
         return cls(source=source, objects=objects, labels=labels, frame=frame, colours=present)
 
-    def within(self, size: tuple[int, int]) -> Self:
+    def fitted_to_frame(self, size: tuple[int, int]) -> Self:
         """Return the prompt; raise `DataError` unless the mask has the frame's size, (height, width) pixels."""
         if self.labels.shape != size:
             is_turned = self.labels.shape == size[::-1]
@@ -201,7 +201,7 @@ class BoxPrompt(Prompt):
     thing = "box"
     columns = "x,y,width,height"
 
-    def within(self, size: tuple[int, int]) -> Self:
+    def fitted_to_frame(self, size: tuple[int, int]) -> Self:
         """Return the prompt with its boxes cut at the border of the frame, which boxes of a detector may cross.
 
         Raises:
@@ -236,7 +236,7 @@ class PointPrompt(Prompt):
     thing = "point"
     columns = "x,y"
 
-    def within(self, size: tuple[int, int]) -> Self:
+    def fitted_to_frame(self, size: tuple[int, int]) -> Self:
         """Return the prompt; raise `DataError` unless all points lie inside the frame, (height, width) pixels."""
         for name, (x, y) in zip(self.objects, self.labels.tolist(), strict=True):
             if not (0 <= x <= size[1] - 1 and 0 <= y <= size[0] - 1):

@@ -17,13 +17,13 @@ from .decoding import VideoFile
 from .files import DataError, list_lines
 from .folders import (
     IMAGE_SUFFIXES,
-    image_names,
     is_data,
     is_photo,
     names_in,
     natural_order,
     refuse_other_pictures,
     require_order,
+    sorted_image_names,
 )
 from .images import image_size, largest_of_16_bits, read_image, require_size
 
@@ -139,7 +139,7 @@ def _frames_of(folder: str, changed: int) -> tuple[str, ...]:
     Raises:
         DataError: as `FrameFolder`.
     """
-    names = image_names(folder)
+    names = sorted_image_names(folder)
     if len(names) < 2:
         raise DataError(f"{folder}: {len(names)} frame(s); a folder of frames needs at least 2")
     require_order(folder, names)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.helpers.refusal import refused
-from vidcorr.videos.annotation_files import WRITERS, from_runs, read_masks, runs_of
+from vidcorr.videos.annotation_files import WRITERS, mask_of_runs, read_masks, runs_of
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette, write_ids
 
@@ -104,11 +104,11 @@ def test_masks_written_as_coco_are_read_again(tmp_path):
 
 def test_runs_are_those_of_the_official_text():
     """The text was written by pycocotools 2.0.11, `mask.encode(numpy.asfortranarray(IDS))`."""
-    np.testing.assert_array_equal(from_runs("V1660000000000000Z3", IDS.shape), IDS == 1)
+    np.testing.assert_array_equal(mask_of_runs("V1660000000000000Z3", IDS.shape), IDS == 1)
     for seed in range(20):
         mask = (np.random.default_rng(seed).random((37, 53)) > seed / 20).astype(np.uint8)
-        np.testing.assert_array_equal(from_runs(runs_of(mask), mask.shape), mask)
-    np.testing.assert_array_equal(from_runs([1, 2, 3], (2, 3)), [[0, 1, 0], [1, 0, 0]])
+        np.testing.assert_array_equal(mask_of_runs(runs_of(mask), mask.shape), mask)
+    np.testing.assert_array_equal(mask_of_runs([1, 2, 3], (2, 3)), [[0, 1, 0], [1, 0, 0]])
 
 
 def test_labelme_and_yolo_are_written_beside_the_frames(tmp_path):

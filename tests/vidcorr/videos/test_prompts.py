@@ -64,7 +64,7 @@ OUTSIDE = {
 
 def test_a_box_that_leaves_the_frame_is_cut():
     boxes = BoxPrompt.of(["-1,10,30,30", "0,0,10,2", "5,6,9,9", "1,2,3,4"])
-    assert boxes.within((20, 8)).labels.tolist() == [[0, 10, 8, 10], [0, 0, 8, 2], [5, 6, 3, 9], [1, 2, 3, 4]]
+    assert boxes.fitted_to_frame((20, 8)).labels.tolist() == [[0, 10, 8, 10], [0, 0, 8, 2], [5, 6, 3, 9], [1, 2, 3, 4]]
     assert boxes.labels[0].tolist() == [-1, 10, 30, 30]
 
 
@@ -72,8 +72,8 @@ def test_a_prompt_outside_its_frame_is_refused():
     for kind, messages in OUTSIDE.items():
         for message, texts in messages.items():
             for text in texts:
-                refused(DataError, f"{text}:? {message}", kind.of(text).within, (8, 9))
-    refused(DataError, "the mask is 4 × 3 px, the frame 9 × 8 px", MaskPrompt.of(IDS).within, (8, 9))
+                refused(DataError, f"{text}:? {message}", kind.of(text).fitted_to_frame, (8, 9))
+    refused(DataError, "the mask is 4 × 3 px, the frame 9 × 8 px", MaskPrompt.of(IDS).fitted_to_frame, (8, 9))
     inside = BoxPrompt.of(["0,0,9,8", "8,7,1,1"]), PointPrompt.of(["0,0", "8,7"]), MaskPrompt.of(np.ones((8, 9), bool))
     for prompt in inside:
-        prompt.within((8, 9))
+        prompt.fitted_to_frame((8, 9))

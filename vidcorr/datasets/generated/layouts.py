@@ -67,7 +67,7 @@ def write_youtube_vos(folder: Path, scenes: Scenes, count: int, valid: int = 2) 
         split = "train" if i < count else "valid"
         name = f"{scenes.first + i:010x}"
         draws = np.random.default_rng([scenes.seed, scenes.first + i])
-        objects, shown = _entering(masks, scenes.sprites[1], draws, is_train=split == "train")
+        objects, shown = _annotated_objects(masks, scenes.sprites[1], draws, is_train=split == "train")
         entries[split][name] = {"objects": objects}
         annotated = [t for t in fifth if split == "train" or shown[t].any()]
         write_masks(folder / split / "Annotations" / name, {t: shown[t] for t in annotated})
@@ -77,7 +77,7 @@ def write_youtube_vos(folder: Path, scenes: Scenes, count: int, valid: int = 2) 
         write_text(folder / split / "meta.json", [json.dumps({"videos": videos}, indent=1)])
 
 
-def _entering(
+def _annotated_objects(
     masks: NDArray[np.uint8], sprites: int, draws: np.random.Generator, is_train: bool
 ) -> tuple[dict[str, dict[str, Any]], NDArray[np.uint8]]:
     """Return a video's objects for meta.json, and its annotated masks: sprites are absent before a drawn frame."""

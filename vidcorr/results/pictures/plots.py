@@ -107,29 +107,12 @@ def waterfall(table: Table) -> Figure:
     """
     column = table.columns[0]
     cells = [row[column] for row in table.rows.values()]
-    last = len(cells) - 1
-    declared = cells[0].declared
     figure = Figure(dpi=200, layout="constrained")
-    axes = figure.add_subplot(xlabel=f"{column.score}, {declared.printed_unit}")
+    axes = figure.add_subplot(xlabel=f"{column.score}, {cells[0].declared.printed_unit}")
     middles, bottom = _name_rows(axes, list(table.rows))
     axes.set_ylim(bottom, 0)
     figure.set_size_inches(WIDE, 0.8 + LINE * bottom)
-    texts: list[str] = []
-    for number, (cell, middle) in enumerate(zip(cells, middles, strict=True)):
-        end = declared.factor * cell.mean
-        if 0 < number < last:
-            before = declared.factor * cells[number - 1].mean
-            texts.append(shown(cell.mean - cells[number - 1].mean, declared, sign="+"))
-            colour = RISE if end > before else FALL
-            if texts[-1].strip("+−") == "0.0":
-                colour = END
-            error = declared.factor * _half_length(cell) or None
-            axes.barh(middle, end - before, HALF_BAR * 2, before, color=colour, xerr=error, ecolor=INK, capsize=3)
-        else:
-            texts.append(shown(cell.mean, declared))
-            axes.plot(end, middle, "o", color=END, clip_on=False)  # a bar would begin at the axis, not at 0
-        if number < last:
-            axes.vlines(end, middle, middles[number + 1], color=END, linewidth=0.8, zorder=0.9)
+    texts = _draw_steps(axes, cells, middles)
     _fit_axis(axes, cells)
     values = axes.secondary_yaxis("right")
     values.set_yticks(middles, labels=texts)
@@ -144,6 +127,27 @@ def waterfall(table: Table) -> Figure:
     title = "\n".join(wrap(caption, CAPTION))
     figure.suptitle(title, x=0.01, ha="left", fontsize="medium", color=INK, parse_math=False)
     return figure
+
+
+def _draw_steps(axes: Axes, cells: Sequence[Cell], middles: Sequence[float]) -> list[str]:
+    """Draw the first and last score as points, and each step between as a bar; return the texts of the rows."""
+    declared = cells[0].declared
+    ends = [declared.factor * cell.mean for cell in cells]
+    texts: list[str] = []
+    for number, (cell, end, middle) in enumerate(zip(cells, ends, middles, strict=True)):
+        if number in (0, len(cells) - 1):
+            texts.append(shown(cell.mean, declared))
+            axes.plot(end, middle, "o", color=END, clip_on=False)  # a bar would begin at the axis, not at 0
+        else:
+            before = ends[number - 1]
+            texts.append(shown(cell.mean - cells[number - 1].mean, declared, sign="+"))
+            colour = RISE if end > before else FALL
+            if texts[-1].strip("+−") == "0.0":
+                colour = END
+            error = declared.factor * _half_length(cell) or None
+            axes.barh(middle, end - before, HALF_BAR * 2, before, color=colour, xerr=error, ecolor=INK, capsize=3)
+    axes.vlines(ends[:-1], middles[:-1], middles[1:], color=END, linewidth=0.8, zorder=0.9)  # from row to row
+    return texts
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> tuple[list[float], float]:
