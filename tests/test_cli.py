@@ -295,7 +295,7 @@ def test_a_run_that_is_stopped_prints_how_to_resume_it(video_folder, tmp_path, m
 
 def test_a_run_ends_with_its_report_and_the_next_command(video_folder, davis_root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    on = ["--on", f"davis={davis_root}", "--stage", "res4", "--change", "radius=3", "context=2", "--every", "1"]
+    on = ["--on", f"davis={davis_root}", "--limit", "1", "--stage", "res4", "--change", "radius=3", "--every", "1"]
     fit_one_step(video_folder, "runs", *on)
     report, line = capsys.readouterr().out.splitlines()[-2:]
     assert report == f"report: {tmp_path}/runs/version_0/benchmarks/davis/step=000001/report.html"
@@ -343,7 +343,7 @@ def test_a_run_that_begins_again_hides_what_it_logged_and_keeps_its_new_scores(
 ):
     """It was killed before its first save."""
     monkeypatch.setattr(trust, "_named", set())
-    on = ["--on", f"davis={davis_root}", "--before", "--stage", "res4", "--change", "radius=3", "context=2"]
+    on = ["--on", f"davis={davis_root}", "--limit", "1", "--before", "--stage", "res4", "--change", "radius=3"]
     short = {"max_steps": 2, "log_every_n_steps": 1, "enable_progress_bar": "false", "limit_val_batches": 0}
     words = ["fit", *TINY, *clips(video_folder), *flags("trainer", **short), *on, *more]
     folder = tmp_path / "version_0"

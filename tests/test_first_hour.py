@@ -77,7 +77,7 @@ def test_an_import_changes_nothing_in_other_packages():
 
 
 def test_a_config_may_hold_on_without_quotes(davis_root, tmp_path):
-    (tmp_path / "on.yaml").write_text(f"on: [davis={davis_root}]\nchange: [radius=3]\n")
+    (tmp_path / "on.yaml").write_text(f"on: [davis={davis_root}]\nchange: [radius=3]\nlimit: 1\n")
     main(["validate", "--model=raw_colour", f"--config={tmp_path}/on.yaml", f"--trainer.default_root_dir={tmp_path}"])
     assert list(tmp_path.rglob("results.json"))
     assert list(tmp_path.rglob("config.yaml"))  # the run has begun

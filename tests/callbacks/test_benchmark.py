@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
@@ -16,7 +15,7 @@ from tests.helpers.benchmark_data import data_for
 from tests.helpers.logged import Logged
 from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted
-from tests.helpers.training import EMPTY, TINY, fit_in, loader, quiet_trainer, trainer_in
+from tests.helpers.training import EMPTY, TINY, InMemory, fit_in, loader, quiet_trainer, trainer_in
 from tests.helpers.words import TINY as FLAGS_OF_TINY, chosen, clips
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import load
@@ -109,36 +108,30 @@ def test_it_runs_before_the_first_step_and_after_a_last_step_within_an_epoch(tmp
         assert (benchmark._loaded, len(benchmark.history)) == (None, kept)
 
 
-def test_what_a_benchmark_holds_out_is_not_trained_on():
-    benchmark = Mock(held_out=lambda: ["c", "b"], view_options=Mock(return_value={}), protocol=None)
-    benchmark.name = "counted"
-    start, stopping = BenchmarkCallback(benchmark).on_fit_start, of_lightning.EarlyStopping("counted/score")
-    trainer = SimpleNamespace(callbacks=[stopping], lr_scheduler_configs=[], check_val_every_n_epoch=None)
-    trainer.datamodule = SimpleNamespace(trained_videos=lambda: {*"abc"})
+def test_what_a_benchmark_holds_out_is_not_trained_on(monkeypatch):
+    monkeypatch.setattr(Counted, "held_out", lambda _: ["c", "b"])
+    monkeypatch.setattr(InMemory, "trained_videos", lambda _: {*"abc"}, raising=False)
     line = "^counted: 2 sequences that it scores are trained on, such as b: take them out of data.source"
-    refused(ValueError, line, start, trainer, VFSSimSiam(**TINY))
-    trainer.datamodule = None
-    start(trainer, VFSSimSiam(**TINY))
-    assert benchmark.view_options.call_count == 2
+    fit = quiet_trainer(callbacks=[BenchmarkCallback(Counted([]))]).fit
+    refused(ValueError, line, fit, VFSSimSiam(**TINY), InMemory(8, 4))
 
 
 @pytest.mark.parametrize(("trial", "limit", "sequences"), [(False, 5, 5), (3, None, 3), (3, 2, 2), (True, 2, 1)])
 def test_a_trial_has_as_many_sequences_as_batches(trial, limit, sequences):
     callback = BenchmarkCallback(DavisBenchmark("x", limit_sequences=limit))
-    assert callback._benchmark_of_run(SimpleNamespace(fast_dev_run=trial)).limit_sequences == sequences
+    assert callback._benchmark_of_run(quiet_trainer(fast_dev_run=trial)).limit_sequences == sequences
 
 
 def test_a_training_has_its_seed_and_a_validation_the_file_of_its_weights(monkeypatch):
     monkeypatch.setenv("PL_GLOBAL_SEED", "3")
-    method, raw = VFSSimSiam(**TINY), FrozenEncoder("raw_colour")
+    method, raw, trainer = VFSSimSiam(**TINY), FrozenEncoder("raw_colour"), quiet_trainer()
     name, weights = "VFSSimSiam, TinyResNet", "random weights"  # those that the training began with
-    for module, stage, path, expected in (
+    for module, trainer.state.fn, trainer.ckpt_path, expected in (
         (method, "fit", "a.ckpt", (name, 3, "", weights, False)),
         (method, "validate", "a.ckpt", (name, None, "", f"{weights}, a.ckpt", True)),
         (method, "validate", None, (name, torch.initial_seed(), "", weights, False)),
         (raw, "validate", "a.ckpt", ("FrozenEncoder, raw colour", None, "", "a.ckpt", True)),
     ):
-        trainer = SimpleNamespace(state=SimpleNamespace(fn=stage), callbacks=[], ckpt_path=path)
         network = network_of(trainer, module)
         assert (network.name, network.seed, network.recipe, network.weights, network.loaded) == expected
     monkeypatch.delenv("PL_GLOBAL_SEED")
@@ -152,13 +145,13 @@ def test_trainings_that_differ_in_seeds_folders_and_callbacks_have_one_recipe():
         data = {"source": Path("clips"), "init_args": {"size": 32, "seed": seed}}
         trainer = dict(sorted(trainer.items(), reverse=seed < 0))
         config = Namespace(trainer=trainer, model={"rate": rate}, data=data)
-        return training_digest(SimpleNamespace(callbacks=[SaveConfigCallback(None, config)]))
+        return training_digest(quiet_trainer(callbacks=[SaveConfigCallback(None, config)]))
 
     first = recipe(0, 0.1, "a", devices=1)
     assert first == recipe(-5, 0.1, "b", enable_progress_bar=False, devices=1)
     others = [recipe(0, 0.2, "a", devices=1), recipe(0, 0.1, "a", devices=2), recipe(0, 0.1, "a")]
     assert len({first, *others}) == 4
-    assert training_digest(SimpleNamespace(callbacks=[])) == ""  # a Trainer of the user's own
+    assert training_digest(quiet_trainer()) == ""  # a Trainer of the user's own
 
 
 class OnPlateau(VFSSimSiam):

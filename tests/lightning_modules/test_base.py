@@ -253,7 +253,8 @@ def _counted(rank, name):
     return counting.found
 
 
-@pytest.mark.parametrize("name", ["VFSMoCo", pytest.param("Liir", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["VFSMoCo", "Liir"])
 def test_two_ranks_reduce_what_they_log_together_in_logged_steps_and_the_last_without_a_barrier(name, tmp_path):
     (counts, first, mean), (_, second, mean_of_other) = on_ranks(2, tmp_path, _counted, name)
     assert len(first) == 5
@@ -271,6 +272,7 @@ def _monitored(rank, folder):
     return counting.losses, scores
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_monitored_is_that_of_its_step_also_between_logged_steps_of_two_ranks(tmp_path):
     (first, scores), (second, scores_of_other) = on_ranks(2, tmp_path, _monitored, str(tmp_path / "saved"))
     means = [(own + other) / 2 for own, other in zip(first, second, strict=True)]

@@ -14,7 +14,7 @@ import torch
 from pytorch_lightning.callbacks import BackboneFinetuning, BatchSizeFinder, LearningRateFinder
 from pytorch_lightning.core.saving import load_hparams_from_yaml, save_hparams_to_yaml
 from pytorch_lightning.tuner import Tuner
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection, SumMetric
 
 from tests.helpers.faults import differences
@@ -31,24 +31,18 @@ BATCHES = 3
 """Batches of an epoch."""
 
 
-def rates_of_fit(module, folder, epochs, path=None):
-    """Train a small method in a folder; return the rates of each step."""
-    rates = []
-    module.on_before_zero_grad = lambda optimizer: rates.append([group["lr"] for group in optimizer.param_groups])
-    trainer = trainer_in(folder, LastCheckpoint(dirpath=folder), max_epochs=epochs)
-    trainer.fit(module, datamodule=InMemory(type(module).__name__), ckpt_path=path, weights_only=True)
-    return rates
-
-
 def test_a_longer_run_follows_its_own_schedule(name, tmp_path):
-    def rates(folder, epochs, path=None):
-        module = tiny(name)
+    def rates_of_fit(folder, epochs, path=None):
+        module, rates = tiny(name), []
         module.training_step = lambda *_: torch.zeros((), requires_grad=True)
-        return rates_of_fit(module, tmp_path / folder, epochs, path)
+        module.on_before_zero_grad = lambda optimizer: rates.append([group["lr"] for group in optimizer.param_groups])
+        trainer = trainer_in(tmp_path, LastCheckpoint(dirpath=tmp_path / folder), max_epochs=epochs)
+        trainer.fit(module, datamodule=InMemory(name), ckpt_path=path, weights_only=True)
+        return rates
 
-    whole = rates("whole", 3)
-    rates("parts", 1)
-    rest = rates("parts", 3, tmp_path / "parts/last.ckpt")
+    whole = rates_of_fit("whole", 3)
+    rates_of_fit("parts", 1)
+    rest = rates_of_fit("parts", 3, tmp_path / "parts/last.ckpt")
     assert len(rest) == 2 * BATCHES
     assert rest == whole[BATCHES:]
 
@@ -148,21 +142,12 @@ class HeldOut(InMemory):
         self.held_out = Samples(name, 2)
 
 
-class ReadyBatches(IterableDataset):
-    """A data set that makes batches itself."""
-
-    def __init__(self, name):
-        self.name = name
-
-    def __iter__(self):
-        yield from [tiny_batch(self.name)] * BATCHES
-
-
 def batches_of(name):
     samples = Samples(name, 4)
     return DataLoader([samples[0, number] for number in range(4)], 2)
 
 
+@pytest.mark.sampled(3)
 def test_a_module_trains_after_a_validation_and_validates_after_a_training(name):
     module, data = tiny(name), HeldOut(name)
     for method in ("validate", "fit", "validate", "fit"):
@@ -172,6 +157,7 @@ def test_a_module_trains_after_a_validation_and_validates_after_a_training(name)
     assert trainer.validate(module, data, verbose=False) == trainer.test(module, data, verbose=False)
 
 
+@pytest.mark.sampled(3)
 def test_a_validation_leaves_the_metrics_of_a_user_alone(name):
     """A metric, and a collection of metrics, that a subclass updates in training over validations of three kinds."""
     module, data = tiny(name), HeldOut(name)
@@ -192,11 +178,12 @@ def test_a_validation_leaves_the_metrics_of_a_user_alone(name):
 
 
 @pytest.mark.parametrize("kind", ["ready", "dict", "list", "images"])
+@pytest.mark.sampled(3)
 def test_the_samples_of_a_batch_are_counted(kind, name):
     """Of batches that a data set makes itself, and of the batches that several loaders give together."""
     samples = Samples(name, 4).batch
     given = {
-        "ready": lambda: DataLoader(ReadyBatches(name), batch_size=None),
+        "ready": lambda: DataLoader([tiny_batch(name)] * BATCHES, batch_size=None),
         "dict": lambda: {"first": batches_of(name), "second": batches_of(name)},
         "list": lambda: [batches_of(name), batches_of(name)],
         "images": lambda: {key: DataLoader(values, 2) for key, values in samples.items()},
@@ -211,6 +198,7 @@ def test_the_samples_of_a_batch_are_counted(kind, name):
     assert module.global_batch() == expected
 
 
+@pytest.mark.sampled(3)
 def test_several_loaders_of_held_out_data_are_logged_apart(name):
     module = tiny(name)
     first, second = batches_of(name), DataLoader([Samples(name, 6)[0, number] for number in (4, 5)], 2)
@@ -269,6 +257,7 @@ def test_its_arguments_are_plain_in_a_loggers_file_and_of_containers_in_a_checkp
     assert loaded.hparams.keys() == module.hparams.keys()
 
 
+@pytest.mark.sampled(3)
 def test_hooks_of_checkpoints_without_super_add_to_ours(name, tmp_path):
     class Own(getattr(lightning_modules, name)):
         def on_save_checkpoint(self, checkpoint):
@@ -306,6 +295,7 @@ def test_a_tuner_before_fit_sets_the_rate_and_the_batch(name):
         refused(ValueError, r"after the learning rates are made; call .* before fit", fit, tiny(name), InMemory(name))
 
 
+@pytest.mark.sampled(3)
 def test_a_backbone_that_is_unfrozen_later_follows_the_schedule(name):
     module = tiny(name)
     if not module.backbone_learns:

@@ -59,6 +59,7 @@ def by_hand(model, images, **options):
 
 
 @pytest.mark.parametrize("name", TOKENS)
+@pytest.mark.sampled(2)
 def test_tokens_of_a_folder_are_maps_of_its_blocks(name, tmp_path):
     kind, config, norm = TOKENS[name]
     model = saved(tmp_path, kind, config)
@@ -193,8 +194,8 @@ HUB_OF_TIMM = {
 """Name in timm, class and configuration of the hub's file of the same network."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HUB_OF_TIMM)
-@pytest.mark.sampled(3)
 def test_the_hubs_file_is_timms_network(name, tmp_path):
     spec, kind, config, sizes = HUB_OF_TIMM[name]
     sides = {"hidden_size": 384, "num_attention_heads": 6, "patch_size": 16 if name == "dinov3" else 14}

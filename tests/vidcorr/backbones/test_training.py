@@ -80,6 +80,7 @@ def name_of(tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.sampled(2)
 def test_a_method_trains_the_map_that_is_scored(kind, name_of, tmp_path):
     torch.manual_seed(0)
     method = VFSSimSiam(name_of(kind), 8, 8).eval()
@@ -101,6 +102,7 @@ def test_a_method_trains_the_map_that_is_scored(kind, name_of, tmp_path):
 
 @pytest.mark.parametrize("kind", ["timm:test_vit", f"{OWN}:Maps@fine", "tests.helpers.encoders:TinyResNet"])
 @pytest.mark.parametrize("nodes", ["cells", "patches"])
+@pytest.mark.sampled(2)
 def test_a_walk_and_a_momentum_encoder_take_them_too(kind, nodes):
     clip = torch.rand(2, 4, 3, 128, 128)
     walk = ContrastiveRandomWalk(kind, nodes=nodes)
