@@ -91,7 +91,7 @@ def test_a_list_in_a_config_may_be_one_value_or_a_mapping(text, tmp_path):
         assert config[name] == value
 
 
-OTHER_FORMS = TABLES["other forms"] | {"a: " + "[" * 5000 + "]" * 5000: "its values are nested too deeply"}
+OTHER_FORMS = TABLES["other forms"] | {"a: " + "[" * 1500 + "]" * 1500: "its values are nested too deeply"}
 
 
 @pytest.mark.parametrize("number", range(len(OTHER_FORMS)))

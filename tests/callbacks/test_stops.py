@@ -156,8 +156,8 @@ ARGUMENTS = {
 """Callback of Lightning → arguments that it cannot do without; by default it takes none."""
 UNFIT = ("BatchSizeFinder", "LearningRateFinder", "ModelPruning")
 """They end in an error: ours, that they come too late, and Lightning's, of weights with channels last."""
+# Steps of four batches; an average passes over the batches of an epoch again, for the statistics of BatchNorm.
 STEPS = {"GradientAccumulationScheduler": 2, "StochasticWeightAveraging": 5}
-"""Steps of four batches; an average passes over the batches of an epoch again, for the statistics of BatchNorm."""
 ABSTRACT = ("BaseFinetuning", "ProgressBar", "TQDMProgressBar")
 """An abstract one, and progress bars: a Trainer takes one, Rich's."""
 INEXACT = sorted({*of_lightning.__all__}.difference(OBSERVERS, ABSTRACT, ("Callback", "LambdaCallback")))

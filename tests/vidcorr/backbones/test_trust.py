@@ -101,15 +101,14 @@ def recipes():
                 yield import_path(kind), dict.fromkeys(names, stated), encoder
 
 
-@pytest.mark.parametrize(
-    "command", [*COMMANDS, *(pytest.param(name, marks=pytest.mark.slow) for name in COMMANDS if name != "validate")]
-)
+WHOLE = [pytest.param(name, marks=pytest.mark.slow) for name in COMMANDS if name != "validate"]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *WHOLE])
 def test_classes_and_encoders_of_a_file_run_no_code_by_any_command(command, hostile, monkeypatch, request):
     monkeypatch.setattr("socket.socket.connect", Mock(side_effect=AssertionError("the network is asked")))
-    found = list(recipes())
-    if request.node.get_closest_marker("slow") is None:
-        found = found[::13]  # of each class, and of each encoder
-    for class_path, arguments, encoder in found:
+    every = 13 if request.node.get_closest_marker("slow") is None else 1  # some of each class, and of each encoder
+    for class_path, arguments, encoder in list(recipes())[::every]:
         hostile("x.ckpt", class_path, arguments, encoder)
         with pytest.raises((ValueError, SystemExit)):
             COMMANDS[command]("x.ckpt")
