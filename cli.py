@@ -335,17 +335,13 @@ class VidcorrCLI(LightningCLI):
         The default logger writes to the folder of the run; a logger that the configuration names writes where it says.
 
         Raises:
-            ValueError: for ranks that are forks of a process with threads, which stand still, or spawned processes,
-                to which no configuration can be sent.
+            ValueError: as `require_ranks_as_commands`.
         """
         if self.saved is not None:  # config.yaml holds them, too
             for name, value in self.saved.arguments.items():
                 self.config[self.command][f"model.init_args.{name}"] = value
         trainer = self.config_init[self.command].trainer
-        forks = any(word in str(trainer.strategy) for word in ("fork", "notebook"))
-        stands_still = forks and torch.get_num_threads() > 1
-        if stands_still or "spawn" in str(trainer.strategy):
-            raise ValueError(f"trainer.strategy {trainer.strategy}: a command starts its ranks as commands; use ddp")
+        require_ranks_as_commands(str(trainer.strategy))
         given = trainer.callbacks or []
         if not isinstance(given, list):
             given = [given]
@@ -454,6 +450,17 @@ class VidcorrCLI(LightningCLI):
             print(f"checkpoint: {saved}")
             words += getattr(self.model, "measured_by", SavedModule.measured_by).split()
         print("next:", f"cd {shlex.quote(os.getcwd())} && {shlex.join(words)}")  # paths in the config may begin here
+
+
+def require_ranks_as_commands(strategy: str) -> None:
+    """Refuse other ranks: forks of a process with threads stand still, and a spawned process gets no configuration.
+
+    Raises:
+        ValueError: naming the strategy of the Trainer.
+    """
+    forks = "fork" in strategy or "notebook" in strategy
+    if "spawn" in strategy or (forks and torch.get_num_threads() > 1):
+        raise ValueError(f"trainer.strategy {strategy}: a command starts its ranks as commands; use ddp")
 
 
 def remedy_for(message: str) -> str:

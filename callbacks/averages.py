@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import pytorch_lightning as pl
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import StochasticWeightAveraging, WeightAveraging
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
@@ -13,12 +13,12 @@ AVERAGING = (WeightAveraging, StochasticWeightAveraging)
 """Callbacks of Lightning that average weights."""
 
 
-def averages_among(trainer: pl.Trainer) -> list[pl.Callback]:
+def averages_among(trainer: Trainer) -> list[Callback]:
     """Return the callbacks of a trainer that average weights, in order."""
     return [callback for callback in trainer.callbacks if isinstance(callback, AVERAGING)]  # type: ignore[attr-defined]
 
 
-def behind_averages(callbacks: Sequence[pl.Callback], moved: pl.Callback) -> list[pl.Callback]:
+def behind_averages(callbacks: Sequence[Callback], moved: Callback) -> list[Callback]:
     """Return callbacks in an order in which one of them comes after all averages; the others keep their order.
 
     In a hook of a validation or of the end of an epoch, the averages have then moved, and have put the weights that
@@ -33,7 +33,7 @@ def behind_averages(callbacks: Sequence[pl.Callback], moved: pl.Callback) -> lis
 
 
 @contextmanager
-def weights_as_saved(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Iterator[None]:
+def weights_as_saved(trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
     """Give a module the weights that a checkpoint would hold within a block of a fit, and restore its own.
 
     Not while an average has put its weights into the module, as Lightning's do for a validation.

@@ -5,14 +5,14 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-import pytorch_lightning as pl
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import SaveConfigCallback
 
@@ -40,7 +40,7 @@ NOT_OF_THE_RECIPE = ("callbacks", "default_root_dir", "logger", "enable_progress
 """Arguments of the Trainer that no weights depend on."""
 
 
-class BenchmarkCallback(pl.Callback):
+class BenchmarkCallback(Callback):
     """Run a benchmark in validation: every few epochs of `fit`, after its last step, and in `validate`.
 
     In a `fit` without a pass of validation it runs at the end of the training epoch. It runs in each pass of validation
@@ -98,7 +98,7 @@ class BenchmarkCallback(pl.Callback):
             found[run.step] = {f"{self.name}/{key}": score for key, score in run.scores.items()}
         return found
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Open the data set before any training, and stand behind averages; refuse another benchmark of this name."""
         if any(other is not self and other.name == self.name for other in benchmarks_among(trainer)):
             raise ValueError(f"two benchmarks are called {self.name}: give one another name")
@@ -119,7 +119,7 @@ class BenchmarkCallback(pl.Callback):
         start = "before the first step, " if self.before_training else ""
         return "benchmarks", f"{self.name} {start}every {self.every_n_epochs} epoch(s), then at the end"
 
-    def _monitors(self, trainer: pl.Trainer) -> list[str]:
+    def _monitors(self, trainer: Trainer) -> list[str]:
         """Return what takes the newest score of this benchmark, however old: a line for each callback and schedule.
 
         `BestCheckpoint` waits for a score of its step.
@@ -131,18 +131,14 @@ class BenchmarkCallback(pl.Callback):
                 found.append(f"{type(getattr(taker, 'scheduler', taker)).__name__} of {key}")
         return found
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Record the scores so far, for a resumed run."""
         # not by `state_dict`: Lightning refuses two equal state keys before `setup` can name the remedy
         runs = [run.model_dump() for run in self._runs]
         folder = self._home.name if self._home else self._resumed_folder  # a stop may come before the next result
         checkpoint.setdefault("benchmarks", {})[self.name] = {"runs": runs, "folder": folder}
 
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Restore the scores of the resumed run, and note at which step the checkpoint was written."""
         self._loaded = checkpoint["global_step"]
         if branches(trainer, checkpoint):
@@ -152,7 +148,7 @@ class BenchmarkCallback(pl.Callback):
         if run_of(trainer) is None:  # a run of a command has a folder of its own
             self._resumed_folder = state.get("folder")
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse, before any training, a module without features, a monitor of old scores, and scored videos."""
         monitors = self._monitors(trainer)
         if monitors and (self.every_n_epochs > 1 or (trainer.check_val_every_n_epoch or 1) > 1):
@@ -167,12 +163,12 @@ class BenchmarkCallback(pl.Callback):
                 " out of data.source, or set --data.include_holdout true to train on them"
             )
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Run before training if `before_training` is set; not when a run is resumed."""
         if self.before_training and trainer.global_step == 0:
             self._run(trainer, pl_module)
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Run every `every_n_epochs` epochs, and after the last epoch."""
         if trainer.state.fn != "fit":  # `validate` or `test`
             scores = self._run(trainer, pl_module)
@@ -183,17 +179,17 @@ class BenchmarkCallback(pl.Callback):
 
     on_test_epoch_end = on_validation_epoch_end
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Run if the fit has no passes of validation, and so no `on_validation_epoch_end`."""
         if not _validates(trainer) and self._is_due(trainer):
             self._run(trainer, pl_module)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Run after the last step if its weights have no score: the training ended within an epoch, or a run failed."""
         if trainer.global_step not in self.history or self._has_moved(trainer, pl_module):
             self._run(trainer, pl_module)
 
-    def _has_moved(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> bool:
+    def _has_moved(self, trainer: Trainer, pl_module: LightningModule) -> bool:
         """Return whether an average has moved since the last run, at the end of an epoch or of the training."""
         if self.result is None or not averages_among(trainer):
             return False
@@ -201,7 +197,7 @@ class BenchmarkCallback(pl.Callback):
             return weights_digest(features) != self.result.network.digest
 
     @contextmanager
-    def _scored_network(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Iterator[tuple[Any, Network]]:
+    def _scored_network(self, trainer: Trainer, pl_module: LightningModule) -> Iterator[tuple[Any, Network]]:
         """Give the features that the benchmark scores, of the weights that a checkpoint would hold, and their network.
 
         Before the first step BatchNorms without statistics have those of the first batches, in a copy.
@@ -218,12 +214,12 @@ class BenchmarkCallback(pl.Callback):
             with first_ranks_buffers(features, trainer.world_size):
                 yield features, network
 
-    def _is_due(self, trainer: pl.Trainer) -> bool:
+    def _is_due(self, trainer: Trainer) -> bool:
         """Return whether the benchmark runs in the current epoch of a fit: every few epochs, and in the last."""
         completed = trainer.current_epoch + 1  # Lightning counts this epoch only after the hooks
         return completed % self.every_n_epochs == 0 or completed == trainer.max_epochs
 
-    def _run(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
+    def _run(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
         """Run the benchmark, keep its result, and log its pictures, in a fit its scores, at the step of the weights.
 
         Returns:
@@ -257,7 +253,7 @@ class BenchmarkCallback(pl.Callback):
             log_now(trainer, scores)
         return scores
 
-    def _folder_at(self, trainer: pl.Trainer, step: int) -> Path | None:
+    def _folder_at(self, trainer: Trainer, step: int) -> Path | None:
         """Return the folder of the results at a step; None in Lightning's `fast_dev_run`. All ranks call it.
 
         Its parent is chosen at the first results of a fit or validation. A Trainer of one's own has the same folder in
@@ -277,7 +273,7 @@ class BenchmarkCallback(pl.Callback):
             self._home = Path(trainer.strategy.broadcast(str(home)))
         return self._home / name
 
-    def _benchmark_of_run(self, trainer: pl.Trainer) -> Benchmark:
+    def _benchmark_of_run(self, trainer: Trainer) -> Benchmark:
         """Return the benchmark, in Lightning's `fast_dev_run` with at most as many sequences as that has batches."""
         batches = int(trainer.fast_dev_run)  # type: ignore[attr-defined]
         if not batches:
@@ -294,12 +290,12 @@ def _folder_without(pattern: str, folder: Path) -> Path:
     return free
 
 
-def benchmarks_among(trainer: pl.Trainer) -> list[BenchmarkCallback]:
+def benchmarks_among(trainer: Trainer) -> list[BenchmarkCallback]:
     """Return the benchmarks of a run, in order."""
     return [callback for callback in trainer.callbacks if isinstance(callback, BenchmarkCallback)]  # type: ignore[attr-defined]
 
 
-def _validates(trainer: pl.Trainer) -> bool:
+def _validates(trainer: Trainer) -> bool:
     """Return whether a fit has passes of validation.
 
     Lightning counts their batches at the first pass; until then its list is empty, and a pass is to be expected.
@@ -308,7 +304,7 @@ def _validates(trainer: pl.Trainer) -> bool:
     return trainer.enable_validation and (not batches or sum(batches) > 0)
 
 
-def network_of(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
+def network_of(trainer: Trainer, pl_module: LightningModule) -> Network:
     """Return the description of a module in training or validation; a training has the seed of Lightning.
 
     In a validation of a checkpoint, `weights` names the file from which the module was built, then the checkpoint with
@@ -326,7 +322,7 @@ def network_of(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
     return network.model_copy(update=facts)
 
 
-def training_digest(trainer: pl.Trainer) -> str:
+def training_digest(trainer: Trainer) -> str:
     """Return a digest of a training's configuration without seeds; "" outside the command line.
 
     The Trainer's callbacks, folder, logger and console output do not count; paths in `data` and `model` do. Runs that
@@ -380,37 +376,26 @@ class BestCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=False,
         )
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the score, whether less of it is better, and the folder."""
         use_atomic_files(trainer)
         if stage != "fit":
             return
-        benchmark_of: dict[str, BenchmarkCallback] = {}
-        for benchmark in benchmarks_among(trainer):
-            benchmark_of |= dict.fromkeys(benchmark.score_keys, benchmark)
         monitor, _, dirpath = self._arguments
-        if monitor is None:
-            monitor = next(iter(benchmark_of), None)
-        if not benchmark_of:
-            raise ValueError("BestCheckpoint: no benchmark runs: name one, as --on davis=/data/DAVIS")
-        if monitor not in benchmark_of:
-            raise ValueError(f"BestCheckpoint: no benchmark logs {monitor}; they log {', '.join(benchmark_of)}")
-        self._benchmark = benchmark_of[monitor]
-        score = monitor.removeprefix(f"{self._benchmark.name}/")
-        declared = next(each for each in self._benchmark.benchmark.declared if each.name == score)
-        if declared.direction == "neither":
+        monitor, self._benchmark = _monitored(monitor, benchmarks_among(trainer))
+        declared = {f"{self._benchmark.name}/{score.name}": score for score in self._benchmark.benchmark.declared}
+        direction = declared[monitor].direction
+        if direction == "neither":
             raise ValueError(f"BestCheckpoint: {monitor} has no best value, so it cannot be monitored")
-        self._begin(monitor, "min" if declared.direction == "less" else "max")
+        self._begin(monitor, "min" if direction == "less" else "max")
         self.dirpath = checkpoint_folder(trainer, dirpath)
         super().setup(trainer, pl_module, stage)
 
-    def file_exists(self, filepath: Any, trainer: pl.Trainer) -> bool:
+    def file_exists(self, filepath: Any, trainer: Trainer) -> bool:
         """Return False in a resumed run: it saves a step again after a kill, in place of a second file."""
         return not self._is_resumed and super().file_exists(filepath, trainer)
 
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Find out whether the run goes on, or begins as a branch, which has no best checkpoint yet."""
         self._is_branch = branches(trainer, checkpoint)
 
@@ -436,7 +421,7 @@ class BestCheckpoint(ModelCheckpoint):
         is_elsewhere = not here.is_file() and Path(path).is_file()
         return path if is_elsewhere else str(here)
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove the best checkpoints of a run that begins again in its folder: it knows nothing of their scores."""
         super().on_train_start(trainer, pl_module)
         run = run_of(trainer)
@@ -445,10 +430,23 @@ class BestCheckpoint(ModelCheckpoint):
                 if run.folder in stale.parents:
                     stale.unlink()
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save if the benchmark has scored the present step, and its score is among the best."""
         if trainer.state.fn == "fit" and self.monitor in self._benchmark.history.get(trainer.global_step, {}):
             super().on_validation_end(trainer, pl_module)
 
     on_train_epoch_end = on_validation_end  # for a fit without validation
     on_train_end = on_validation_end  # the benchmark may run after the last step
+
+
+def _monitored(key: str | None, benchmarks: Iterable[BenchmarkCallback]) -> tuple[str, BenchmarkCallback]:
+    """Return the key of a logged score, by default the first, and the benchmark that logs it."""
+    benchmark_of: dict[str, BenchmarkCallback] = {}
+    for benchmark in benchmarks:
+        benchmark_of |= dict.fromkeys(benchmark.score_keys, benchmark)
+    if not benchmark_of:
+        raise ValueError("BestCheckpoint: no benchmark runs: name one, as --on davis=/data/DAVIS")
+    key = key or next(iter(benchmark_of))
+    if key not in benchmark_of:
+        raise ValueError(f"BestCheckpoint: no benchmark logs {key}; they log {', '.join(benchmark_of)}")
+    return key, benchmark_of[key]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.serialization import get_unsafe_globals_in_checkpoint
 from torch.utils._pytree import tree_map_only
@@ -40,26 +40,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         if "://" in str(path):
             return super().save_checkpoint(dict(checkpoint), path, storage_options)
-        content = dict(checkpoint)
-        for name in content.keys() - {"state_dict"}:  # plain numbers: a schedule over an array makes its rates numpy's
-            content[name] = tree_map_only(np.generic, np.generic.item, content[name])
-            if name.endswith(pl.LightningModule.CHECKPOINT_HYPER_PARAMS_KEY):  # of the module or its data
-                content[name] = plain(content[name])
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._folders.add(path.parent.resolve())
-        hidden = path.with_name(f".{path.name}.unfinished")
         try:
-            with unfinished(path, hidden):
-                with hidden.open("wb") as file:
-                    torch.save(content, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                unread = get_unsafe_globals_in_checkpoint(hidden)
-                if unread:
-                    raise ValueError(
-                        f"{path}: no checkpoint can hold {', '.join(unread)}: take plain numbers and texts"
-                    )
+            _write(_as_data(checkpoint), path)
         except FullDisk:
             raise
         except (OSError, RuntimeError) as error:  # torch may raise its own while it handles the system's
@@ -90,7 +75,30 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             log.warning("%s is not removed: it is no checkpoint of this run", path)
 
 
-def use_atomic_files(trainer: pl.Trainer) -> None:
+def _as_data(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint with plain numbers and texts: a schedule over an array makes its rates numpy's."""
+    content = dict(checkpoint)
+    for name in content.keys() - {"state_dict"}:
+        content[name] = tree_map_only(np.generic, np.generic.item, content[name])
+        if name.endswith(LightningModule.CHECKPOINT_HYPER_PARAMS_KEY):  # of the module or its data
+            content[name] = plain(content[name])
+    return content
+
+
+def _write(content: dict[str, Any], path: Path) -> None:
+    """Write a file in whole or not at all; refuse content that is not read back as data."""
+    hidden = path.with_name(f".{path.name}.unfinished")
+    with unfinished(path, hidden):
+        with hidden.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unread = get_unsafe_globals_in_checkpoint(hidden)
+        if unread:
+            raise ValueError(f"{path}: no checkpoint can hold {', '.join(unread)}: take plain numbers and texts")
+
+
+def use_atomic_files(trainer: Trainer) -> None:
     """Let a trainer write and read checkpoints by `AtomicCheckpointIO`, unless the user has chosen another class."""
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
         trainer.strategy.checkpoint_io = AtomicCheckpointIO()

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
@@ -78,7 +78,7 @@ class LastCheckpoint(ModelCheckpoint):
         self._learning: dict[str, Tensor] | None = None  # weights at the end of an epoch, beside an average
         self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the folder, and install `AtomicCheckpointIO`."""
         if stage == "fit":
             self._begin()
@@ -86,9 +86,7 @@ class LastCheckpoint(ModelCheckpoint):
         self.dirpath = checkpoint_folder(trainer, self._given_folder)
         super().setup(trainer, pl_module, stage)
 
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Note where in the training the checkpoint was written; this run's own `last.ckpt` is then replaced.
 
         A checkpoint between two epochs is changed: its epoch counts as ended (`loops.complete_epoch`).
@@ -117,9 +115,7 @@ class LastCheckpoint(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take no state."""
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Record what a resumed run must keep, and let it resume a state within an epoch within that epoch."""
         if trainer.state.fn != "fit":
             return
@@ -128,7 +124,7 @@ class LastCheckpoint(ModelCheckpoint):
             checkpoint[OF_LEARNING] = self._learning
         loops.stay_within_epoch(trainer, checkpoint)
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lock the folder against other runs; note the optimisers before Lightning loads their state."""
         if trainer.ckpt_path and self._resumed is None:  # Lightning shows a file without callbacks to none of them
             raise ValueError(f"{trainer.ckpt_path} holds weights, but no state of a training: {ANEW}")
@@ -138,7 +134,7 @@ class LastCheckpoint(ModelCheckpoint):
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 self._lock.enter_context(FolderLock(Path(str(self.dirpath))))
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Continue where the checkpoint was written; refuse other sizes of batch or settings of optimisers."""
         self._saved_step = trainer.global_step
         size = getattr(trainer.train_dataloader, "batch_size", None)
@@ -158,28 +154,26 @@ class LastCheckpoint(ModelCheckpoint):
         if is_between_epochs:
             loops.begin_next_epoch(trainer)
 
-    def _require_same_settings(self, trainer: pl.Trainer, resumed: Mapping[str, Any]) -> None:
+    def _require_same_settings(self, trainer: Trainer, resumed: Mapping[str, Any]) -> None:
         """Raise ValueError, unless this run has the batches and optimisers that a checkpoint notes."""
         for name in ("batches", "optimisers"):
             if name in resumed and resumed[name] != self._note[name]:
                 before = f"its {name} are {resumed[name]}, this run's {self._note[name]}"
                 raise ValueError(f"{trainer.ckpt_path}: {before}: a resumed training keeps both; {ANEW}")
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the end of the previous epoch, after all of its hooks."""
         self._learning = None
         self.save(trainer)
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Save every few steps, and let schedules move again after a resumption."""
         if trainer.global_step - self._saved_step >= self.every_n_steps:
             self.save(trainer)
         loops.follow_schedules(trainer)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Let `max_time` or a callback end the run only after a whole step: Lightning would drop its batches so far."""
         if loops.accumulates(trainer):
@@ -188,14 +182,14 @@ class LastCheckpoint(ModelCheckpoint):
         else:
             trainer.should_stop |= self._stop_waits
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save before a validation that a run has only because `max_time` or a callback ends it within an epoch."""
         is_in_fit = trainer.state.fn == "fit" and not trainer.sanity_checking
         if is_in_fit and loops.ends_within_epoch(trainer):
             self._write(trainer)
             self._is_at_last_validation = True
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save again after that validation: the best scores or an average of weights may have moved.
 
         After the training, Lightning's averages replace the weights that learn: a longer run goes on from these.
@@ -205,7 +199,7 @@ class LastCheckpoint(ModelCheckpoint):
         if self._is_at_last_validation:
             self._write(trainer)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the end of the run with the scores of benchmarks after the last step, unless the step is saved.
 
         A run that ends between accumulated batches is not saved: no run resumes from there.
@@ -213,7 +207,7 @@ class LastCheckpoint(ModelCheckpoint):
         if trainer.global_step > self._saved_step and not loops.accumulates(trainer):
             self._write(trainer)
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Save if a run can resume from the present state, and say where it would continue."""
         try:
             if trainer.state.fn == "fit" and trainer.global_step:
@@ -224,11 +218,11 @@ class LastCheckpoint(ModelCheckpoint):
             _flush_loggers(trainer)
             self._lock.close()  # Lightning calls no `teardown` after an exception
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Release the lock of the folder."""
         self._lock.close()
 
-    def save(self, trainer: pl.Trainer, error: BaseException | None = None) -> None:
+    def save(self, trainer: Trainer, error: BaseException | None = None) -> None:
         """Save the newest step, if it is not saved and a run can resume from the present state.
 
         Args:
@@ -254,7 +248,7 @@ class LastCheckpoint(ModelCheckpoint):
                 raise
             log.error("not saved: %s", failure)
 
-    def _write(self, trainer: pl.Trainer) -> None:
+    def _write(self, trainer: Trainer) -> None:
         """Write `last.ckpt`, after the buffers of the loggers."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
@@ -272,12 +266,12 @@ class LastCheckpoint(ModelCheckpoint):
                 logger.after_save_checkpoint(self)
 
 
-def last_checkpoints(trainer: pl.Trainer) -> list[LastCheckpoint]:
+def last_checkpoints(trainer: Trainer) -> list[LastCheckpoint]:
     """Return the run's `LastCheckpoint` in a list, empty without one."""
     return [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)]
 
 
-def best_of_run(trainer: pl.Trainer) -> str:
+def best_of_run(trainer: Trainer) -> str:
     """Return the best checkpoint of a run, the last without any; "" if it has saved none."""
     last = ""
     for saver in trainer.checkpoint_callbacks:
@@ -294,7 +288,7 @@ def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
     return {"lr": group.get("initial_lr", group["lr"])} | settings
 
 
-def _flush_loggers(trainer: pl.Trainer) -> None:
+def _flush_loggers(trainer: Trainer) -> None:
     """Write the buffers of the loggers; TensorBoard's thread would do so within two minutes."""
     if trainer.is_global_zero:
         for logger in trainer.loggers:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning import Trainer
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -22,7 +22,7 @@ SAMPLES = 8
 """Most samples of such a batch."""
 
 
-def take_first_statistics(features: nn.Module, trainer: pl.Trainer) -> int:
+def take_first_statistics(features: nn.Module, trainer: Trainer) -> int:
     """Give BatchNorms without statistics the mean statistics of the first batches; return the number of batches.
 
     The statistics are the view's own: the trained module, its loader and all random states stay as they were.

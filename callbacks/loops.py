@@ -3,28 +3,28 @@
 from collections.abc import Mapping
 from typing import Any
 
-import pytorch_lightning as pl
+from pytorch_lightning import Trainer
 
 
-def accumulates(trainer: pl.Trainer) -> bool:
+def accumulates(trainer: Trainer) -> bool:
     """Return whether the newest batch is trained on, and the optimiser's next step needs further ones."""
     batches = _batches(trainer)
     return batches % trainer.accumulate_grad_batches != 0 and not ends_epoch(trainer, batches)
 
 
-def _batches(trainer: pl.Trainer) -> int:
+def _batches(trainer: Trainer) -> int:
     """Return the number of batches of the epoch that are trained on or being trained on."""
     return trainer.fit_loop.epoch_loop.batch_progress.current.started  # type: ignore[attr-defined]
 
 
-def ends_epoch(trainer: pl.Trainer, batch: int) -> bool:
+def ends_epoch(trainer: Trainer, batch: int) -> bool:
     """Return whether a batch of the epoch, counted from 1, is its last; without a length only the newest is known."""
     progress = trainer.fit_loop.epoch_loop.batch_progress
     known_as_last = batch == progress.current.ready and progress.is_last_batch
     return known_as_last or batch >= trainer.num_training_batches
 
 
-def is_resumable(trainer: pl.Trainer) -> bool:
+def is_resumable(trainer: Trainer) -> bool:
     """Return whether a run can resume exactly from the present state.
 
     It can at the start of an epoch, and between two optimiser steps of an epoch. It cannot from a batch or validation
@@ -42,7 +42,7 @@ def is_resumable(trainer: pl.Trainer) -> bool:
     return is_within_epoch and is_between_steps
 
 
-def ends_within_epoch(trainer: pl.Trainer) -> bool:
+def ends_within_epoch(trainer: Trainer) -> bool:
     """Return whether `trainer.should_stop`, which `max_time` and callbacks set, ends the run after the newest batch.
 
     False after the last batch of an epoch, and before a validation that every run has: Lightning ends both first.
@@ -57,7 +57,7 @@ def ends_within_epoch(trainer: pl.Trainer) -> bool:
     return trainer.val_check_batch is None or batch % trainer.val_check_batch != 0
 
 
-def logged_step(trainer: pl.Trainer) -> int:
+def logged_step(trainer: Trainer) -> int:
     """Return the step at which Lightning logs within its loops: the number of batches that stepped, from 0.
 
     After the last batch of an epoch, until its end is logged, it is one more.
@@ -66,14 +66,14 @@ def logged_step(trainer: pl.Trainer) -> int:
     return int(counts["_batches_that_stepped"])
 
 
-def epochs_completed(trainer: pl.Trainer) -> int:
+def epochs_completed(trainer: Trainer) -> int:
     """Return the number of epochs that were trained to their end; Lightning also counts one that a stop cuts."""
     started: int = trainer.fit_loop.epoch_progress.current.started  # type: ignore[attr-defined]
     is_whole = ends_epoch(trainer, _batches(trainer))
     return started if is_whole else started - 1
 
 
-def has_reached_its_length(trainer: pl.Trainer) -> bool:
+def has_reached_its_length(trainer: Trainer) -> bool:
     """Return whether a training has its epochs or steps, or `EarlyStopping` ended it.
 
     `max_time` or another callback may end a training before, which then is to go on.
@@ -85,7 +85,7 @@ def has_reached_its_length(trainer: pl.Trainer) -> bool:
     return has_steps or has_epochs
 
 
-def stay_within_epoch(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
+def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     """Set the counters in a checkpoint from within an epoch as they are in the hook `on_train_batch_end`.
 
     From there Lightning resumes exactly. After a stop it counts the cut epoch as complete, and would begin the next; at
@@ -121,7 +121,7 @@ def complete_epoch(checkpoint: dict[str, Any]) -> None:
             counts.update(dict.fromkeys(counts, counts["processed"]))
 
 
-def restore_early(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> None:
+def restore_early(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
     """Restore the loops of a run that resumes before a schedule asks for the number of batches.
 
     Lightning makes the loaders then, and gives them their places only if it has restored the loops.
@@ -129,18 +129,18 @@ def restore_early(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> None:
     trainer.fit_loop.load_state_dict(checkpoint["loops"]["fit_loop"])
 
 
-def is_between_epochs(trainer: pl.Trainer) -> bool:
+def is_between_epochs(trainer: Trainer) -> bool:
     """Return whether a run that resumes has trained all of its epochs to their end."""
     epochs = trainer.fit_loop.epoch_progress.current
     return epochs.processed == epochs.started  # type: ignore[attr-defined]
 
 
-def begin_next_epoch(trainer: pl.Trainer) -> None:
+def begin_next_epoch(trainer: Trainer) -> None:
     """Let a run that resumes between two epochs begin with a first batch; called at the start of the training."""
     trainer.fit_loop.epoch_loop.restarting = False
 
 
-def follow_schedules(trainer: pl.Trainer) -> None:
+def follow_schedules(trainer: Trainer) -> None:
     """Let schedules that follow a score move at the end of the epoch that a run has resumed in; called at a batch."""
     if trainer.fit_loop.restarting and trainer.max_steps == -1:  # with `max_steps` Lightning takes no False
         trainer.fit_loop.restarting = False

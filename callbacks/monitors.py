@@ -3,8 +3,8 @@
 import time
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -48,7 +48,7 @@ def embedding_spread(embeddings: Tensor) -> Tensor:
     return normalize(embeddings.float()).std(dim=0).mean() * embeddings.shape[1] ** 0.5
 
 
-class CollapseMonitor(pl.Callback):
+class CollapseMonitor(Callback):
     """Log the spread of a step's embeddings, and warn when they collapse to a point.
 
     Logs `monitor/embedding_std` (`embedding_spread`), and if a step returns them `monitor/positive_similarity`,
@@ -68,12 +68,12 @@ class CollapseMonitor(pl.Callback):
         self.patience = patience
         self._collapsed = 0  # checks in a row
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget an earlier fit of the same callback."""
         self._collapsed = 0
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: object, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: object, batch_idx: int
     ) -> None:
         """Log and warn every few steps."""
         step = trainer.global_step
@@ -96,13 +96,13 @@ class CollapseMonitor(pl.Callback):
             )
 
 
-def _log_measured(trainer: pl.Trainer, values: dict[str, Tensor]) -> None:
+def _log_measured(trainer: Trainer, values: dict[str, Tensor]) -> None:
     """Log values measured in the present step, their means over the ranks, beside the step's loss."""
     means = means_over_ranks(values, trainer.strategy.root_device)
     log_now(trainer, {name: float(mean) for name, mean in means.items()}, logged_step(trainer))
 
 
-class Throughput(pl.Callback):
+class Throughput(Callback):
     """Log the speed of training since the last log, or since the last validation.
 
     Logs, every `trainer.log_every_n_steps` optimiser steps, `time/step` (seconds per optimiser step), `time/data` (the
@@ -120,7 +120,7 @@ class Throughput(pl.Callback):
         self._batches = 0  # batches since then
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Count the batch, and log every few steps; the first batch after a pause only starts the clock."""
         now = time.perf_counter()
@@ -139,7 +139,7 @@ class Throughput(pl.Callback):
         self._waited_before = waited or 0.0
         self._batches = 0
 
-    def _speed(self, trainer: pl.Trainer, seconds: float, waited: float | None) -> dict[str, float]:
+    def _speed(self, trainer: Trainer, seconds: float, waited: float | None) -> dict[str, float]:
         """Return what is logged: of the batches since the last log, which took `seconds`."""
         values = {"time/step": seconds / self._batches * trainer.accumulate_grad_batches}
         size = getattr(trainer.train_dataloader, "batch_size", None)
@@ -149,7 +149,7 @@ class Throughput(pl.Callback):
             values["time/data"] = (waited - self._waited_before) / seconds
         return values
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restart the clock at the next batch, so that validations and benchmarks do not count."""
         self._since = None
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from vidcorr.backbones import load
@@ -17,7 +17,7 @@ from vidcorr.videos.files import require_at_least
 from .run_folder import log_picture, run_folder
 
 
-class TrainingPictures(pl.Callback):
+class TrainingPictures(Callback):
     """Draw the first batch of a run, and every few epochs the matches and components of a clip's features.
 
     - `clips`: the first batch after augmentation, a clip per row;
@@ -56,7 +56,7 @@ class TrainingPictures(pl.Callback):
         self._folder = Path()
         self._drawn_step: int | None = None  # at which features were drawn last
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the folder on all ranks, and refuse batches without clips."""
         if "clip" not in getattr(pl_module, "images", ["clip"]):
             raise ValueError(f"TrainingPictures draws clips, and {type(pl_module).__name__} has none: leave it out")
@@ -64,9 +64,7 @@ class TrainingPictures(pl.Callback):
         self._clip = None
         self._drawn_step = None
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Draw the first batch of the run, before its step."""
         if self._clip is not None or not trainer.is_global_zero:
             return
@@ -79,16 +77,16 @@ class TrainingPictures(pl.Callback):
         self._names = [f"frame {number}" for number in numbers]
         self._draw(trainer, pl_module)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the features every `every_n_epochs` epochs."""
         if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
             self._draw(trainer, pl_module)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the features at the end."""
         self._draw(trainer, pl_module)
 
-    def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the features of the clip and their matches, once per step, on the first rank."""
         clip = self._clip
         if clip is None or self._drawn_step == trainer.global_step:
@@ -104,7 +102,7 @@ class TrainingPictures(pl.Callback):
                 sheet = heat_map_sheet(features, middle, clip, self.protocol, covered_size, self._names)
                 self._show(trainer, "matches", sheet)
 
-    def _show(self, trainer: pl.Trainer, name: str, picture: Picture) -> None:
+    def _show(self, trainer: Trainer, name: str, picture: Picture) -> None:
         """Give a picture to the loggers, and write it to the folder of the run."""
         log_picture(trainer, f"pictures/{name}", picture)
         write_picture(self._folder / f"{name}-step={trainer.global_step:06d}.png", picture)

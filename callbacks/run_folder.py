@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
+from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from vidcorr.experiments.runs import Run
 
 
-def run_of(trainer: pl.Trainer) -> Run | None:
+def run_of(trainer: Trainer) -> Run | None:
     """Return the run of a command, which its callback `RunStart` holds; None in a Trainer of one's own."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         run = getattr(callback, "run", None)
@@ -23,7 +23,7 @@ def run_of(trainer: pl.Trainer) -> Run | None:
     return None
 
 
-def run_folder(trainer: pl.Trainer) -> Path:
+def run_folder(trainer: Trainer) -> Path:
     """Return the folder of a run, where Lightning also puts checkpoints; all ranks must call it.
 
     Of a command it is the folder that the command has made. In a Trainer of one's own it is that of the first logger:
@@ -40,7 +40,7 @@ def run_folder(trainer: pl.Trainer) -> Path:
     return Path(trainer.strategy.broadcast(str(folder)))
 
 
-def branches(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> bool:
+def branches(trainer: Trainer, checkpoint: Mapping[str, Any]) -> bool:
     """Return whether a fit by command begins a run of its own from the checkpoint of another.
 
     A Trainer of one's own keeps no record of its run: there each checkpoint is of the run that goes on.
@@ -49,13 +49,13 @@ def branches(trainer: pl.Trainer, checkpoint: Mapping[str, Any]) -> bool:
     return trainer.state.fn == "fit" and run is not None and checkpoint.get("run", {}).get("id") != run.record.id
 
 
-def checkpoint_folder(trainer: pl.Trainer, dirpath: str | Path | None) -> str:
+def checkpoint_folder(trainer: Trainer, dirpath: str | Path | None) -> str:
     """Return the folder of a callback's checkpoints: `dirpath`, else `checkpoints/` in the folder of the run."""
     folder = run_folder(trainer) / "checkpoints" if dirpath is None else Path(dirpath)
     return str(folder.expanduser().resolve())
 
 
-def hide_logs(trainer: pl.Trainer, step: int, scores: Mapping[str, float]) -> None:
+def hide_logs(trainer: Trainer, step: int, scores: Mapping[str, float]) -> None:
     """Hide from TensorBoard what earlier runs in the folder logged from a step on: a resumed run logs it again.
 
     It adds an event of a new session, as `purge_step` of TensorBoard's writer does.
@@ -74,7 +74,7 @@ def hide_logs(trainer: pl.Trainer, step: int, scores: Mapping[str, float]) -> No
             logger.log_metrics(dict(scores), step=trainer.global_step)
 
 
-def log_now(trainer: pl.Trainer, values: Mapping[str, float], step: int | None = None) -> None:
+def log_now(trainer: Trainer, values: Mapping[str, float], step: int | None = None) -> None:
     """Give values to every logger of a run and to the callbacks that monitor them, once; all ranks may call it.
 
     Lightning's `log` refuses some hooks, takes its own number of a step, and logs a value of a step again until the
@@ -90,7 +90,7 @@ def log_now(trainer: pl.Trainer, values: Mapping[str, float], step: int | None =
     trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
 
 
-def log_picture(trainer: pl.Trainer, tag: str, picture: NDArray[np.uint8], step: int | None = None) -> None:
+def log_picture(trainer: Trainer, tag: str, picture: NDArray[np.uint8], step: int | None = None) -> None:
     """Give a picture to every logger of a run that takes pictures.
 
     Args:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, SaveConfigCallback
 
 from vidcorr.benchmarks.ranks import Ranks
@@ -30,35 +30,33 @@ class RunStart(SaveConfigCallback):
         super().__init__(parser, config)
         self.run = run
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write nothing yet: a refused run leaves the files of the run before it."""
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hide all steps of a run that begins again."""
         self._hide_if_again(trainer)
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         """Write the files before the first batch of a training."""
         self._write(trainer)
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hide and write at the start of `validate`."""
         if trainer.state.fn == "validate":
             self._hide_if_again(trainer)
             self._write(trainer)
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Name the run in its checkpoints."""
         checkpoint["run"] = {"id": self.run.record.id, "training": self.run.record.training}
 
-    def _hide_if_again(self, trainer: pl.Trainer) -> None:
+    def _hide_if_again(self, trainer: Trainer) -> None:
         """Hide all steps, if the run goes on without a checkpoint."""
         if self.run.begins_again:
             hide_logs(trainer, 0, {})
 
-    def _write(self, trainer: pl.Trainer) -> None:
+    def _write(self, trainer: Trainer) -> None:
         """Write the files once; all ranks call it."""
         if self.already_saved:
             return

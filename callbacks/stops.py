@@ -7,7 +7,7 @@ import subprocess
 from contextlib import ExitStack
 from typing import Any, NoReturn
 
-import pytorch_lightning as pl
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
@@ -27,7 +27,7 @@ NOT_FINITE = 99
 """Outcome of a step whose loss is not finite: larger than every number of a signal, so that it counts on all ranks."""
 
 
-class Stops(pl.Callback):
+class Stops(Callback):
     """End a run cleanly, a training at the same step on all ranks; the command line always adds it.
 
     - **SIGTERM** (preemption, `docker stop`, torchrun) and **Ctrl-C**: the optimiser step is finished, `LastCheckpoint`
@@ -47,30 +47,30 @@ class Stops(pl.Callback):
         self._outcome = 0  # what all ranks have agreed on: the number of a signal, or 0 to continue
         self._handlers = ExitStack()  # handlers of signals, until the run ends
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Say what may not resume exactly, and let checkpoints be written atomically."""
         names = [type(each).__name__ for each in trainer.callbacks if may_resume_inexactly(each)]  # type: ignore[attr-defined]
         if names and stage == "fit":
             rank_zero_info(f"{', '.join(names)}: may not resume exactly")
         use_atomic_files(trainer)
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin a fit: no loss to check, no stop agreed on; from here on the ranks exchange both."""
         self._ranks = Ranks()
         self._losses.clear()
         self._outcome = 0
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Install the signal handlers in place of Lightning's."""
         self._install_handlers()
 
-    def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Start the copy of the loss to the CPU."""
         when = f"step {trainer.global_step} (epoch {trainer.current_epoch}, batch {trainer.fit_loop.batch_idx})"
         self._losses.append((when, PendingCopy(loss.detach())))
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Agree over all ranks whether to continue; the step is logged before the next hook stops the run.
 
@@ -85,7 +85,7 @@ class Stops(pl.Callback):
         if outcome and not accumulates(trainer):  # no stop with a part of the gradients
             self._outcome = outcome
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any, **options: Any) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, *args: Any, **options: Any) -> None:
         """Raise `Stopped`, if the ranks have agreed to stop.
 
         A rank without a signal of its own ends as by SLURM's signal if they agreed on that, else as by SIGTERM.
@@ -97,7 +97,7 @@ class Stops(pl.Callback):
     on_train_batch_start = on_train_epoch_start
     on_fit_end = on_train_epoch_start  # for a signal in the last step, once the end of the run is saved
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Skip validation in a fit that has to stop; outside a fit, install the signal handlers."""
         if trainer.state.fn == "fit":
             self.on_train_epoch_start(trainer)
@@ -105,19 +105,17 @@ class Stops(pl.Callback):
             self._install_handlers()
 
     def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *args: Any
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *args: Any
     ) -> None:
         """Stop between two batches; several ranks must agree, and stop after the pass."""
         if trainer.world_size == 1:
             signals.check()
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Agree over all ranks whether to continue: a signal may have come after the last batch, in a validation."""
         self._outcome = max(self._outcome, self._ranks.largest(signals.requests.received or 0))
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Refuse, on all ranks, to save non-finite weights or a step after a non-finite loss.
 
         Raises:
@@ -131,7 +129,7 @@ class Stops(pl.Callback):
         if self._ranks.largest(NOT_FINITE if fault else 0):
             self._raise_on_all_ranks(fault)
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """End hanging ranks, let the newest step be saved, report a signal, and queue the job again."""
         launcher = trainer.strategy.launcher
         if isinstance(exception, LostRank) and launcher is not None:
@@ -146,7 +144,7 @@ class Stops(pl.Callback):
                 requeue_job()
         self._handlers.close()
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Restore the signal handlers, and end the exchange of the ranks."""
         self._handlers.close()
         self._ranks.close()
@@ -182,7 +180,7 @@ def requeue_job() -> None:
     subprocess.run(["scontrol", "requeue", job], check=False)  # it names its errors itself
 
 
-def may_resume_inexactly(callback: pl.Callback) -> bool:
+def may_resume_inexactly(callback: Callback) -> bool:
     """Return whether a callback is one of Lightning's, or below one, that changes rates, batches or weights."""
     of_lightning = [kind.__name__ for kind in type(callback).__mro__ if kind.__module__.startswith(OF_LIGHTNING)]
     return of_lightning[0] not in {"Callback", *OBSERVERS}

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
@@ -214,21 +214,18 @@ class Study(BaseModel, extra="forbid"):
     def _trainings(self, row: StudyRow, seed: int, output: Path) -> tuple[list[Command], tuple[str, ...], Path]:
         """Return the trainings of a row for a seed, the words that name its network, and the folder of its last run."""
         origin = self.row(row.of) if row.of else row  # the row whose first training counts
-        seeded = ("--seed_everything", str(seed))
         trainings = []
         network = origin.model
-        arguments = network  # of the first training, or the words of a frozen network: their digest names the folder
-        if not network:
-            pattern = (*(origin.train or self.train), *origin.flags)
-            arguments = (*_filled(pattern, "{seed}", str(seed)), *seeded)
+        first = (*(origin.train or self.train), *origin.flags)
+        arguments = network or _seeded(first, seed)  # their digest names the folder
         folder = output / slug(origin.name) / f"seed-{seed}-{digest_of(arguments)}"
         if not network:
             trainings.append(_training(origin.name, seed, arguments, folder))
             network = (str(folder / CHECKPOINT),)
         then = row.then or origin.then or self.then
         if then:
-            pattern = (*_filled(then, "{seed}", str(seed)), *seeded)
-            words = _filled(pattern, "{checkpoint}", network[0])
+            pattern = _seeded(then, seed)
+            words = tuple(word.replace("{checkpoint}", network[0]) for word in pattern)
             if "--pretrained" in network:
                 words += ("--model.pretrained", "true")
             # the digest is of the words before {checkpoint}, which depends on `output`
@@ -239,9 +236,10 @@ class Study(BaseModel, extra="forbid"):
         return trainings, network, folder
 
 
-def _filled(words: Sequence[str], mark: str, value: str) -> tuple[str, ...]:
-    """Return words with a value in place of a mark, such as `{seed}`."""
-    return tuple(word.replace(mark, value) for word in words)
+def _seeded(words: Sequence[str], seed: int) -> tuple[str, ...]:
+    """Return the words of a training with a seed, also in place of `{seed}`."""
+    filled = [word.replace("{seed}", str(seed)) for word in words]
+    return (*filled, "--seed_everything", str(seed))
 
 
 def _training(row: str, seed: int, words: Sequence[str], folder: Path) -> Command:
@@ -343,13 +341,18 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
         for name, number in printed.get((evaluation, score), {}).items():
             cells.append((name, *printed_beside(column, number)))
     table = table_of_cells(cells, [row.name for row in study.rows])
-    lacking: dict[str, None] = {}
-    for name, column, cell in cells:
-        if cell.trained and len(cell.scores) < len(study.seeds):
-            lacking[f"{name} has {len(cell.scores)} of {len(study.seeds)} seeds on {column.benchmark}"] = None
-    table = replace(table, notes=tuple(lacking))
+    table = replace(table, notes=_lacking_seeds(cells, len(study.seeds)))
     own_bases = {row.name: row.base for row in study.rows if row.base}
     return table.with_differences(study.base or study.rows[0].name, own_bases)
+
+
+def _lacking_seeds(cells: Iterable[tuple[str, Column, Cell]], seeds: int) -> tuple[str, ...]:
+    """Return a sentence for each training and benchmark that has fewer seeds than the study."""
+    found: dict[str, None] = {}
+    for name, column, cell in cells:
+        if cell.trained and len(cell.scores) < seeds:
+            found[f"{name} has {len(cell.scores)} of {seeds} seeds on {column.benchmark}"] = None
+    return tuple(found)
 
 
 def _printed_scores(study: Study, scores: Sequence[str]) -> dict[tuple[str, str], dict[str, float]]:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -79,12 +79,7 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
         ValueError: for a checkpoint that does not exist or cannot be read.
     """
     begin_command(args)
-    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--ckpt_path")
-    parser.add_argument("-c", "--config", action="append", default=[])
-    parser.add_argument("--trainer.default_root_dir", dest="root")
-    parser.add_argument("--data", "--data.class_path")
-    flags, _ = parser.parse_known_args(args)
+    flags = _flags_of(args)
     command, *words = rewritten(args)
     configs = [_read_and_allow(name) for name in flags.config]
     # the class comes first, so that all flags find it; a default of the parser would give others the values of ours
@@ -102,14 +97,22 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
         return Words([command, *words])
     recipe = saved_model(path, is_own=goes_on or is_last)
     words.append(f"--ckpt_path={path}")
-    if recipe is None:
-        return Words([command, *words])
     kind, given = _given_model(words, configs)
+    if recipe is None or (kind and kind.rpartition(".")[2] != recipe["class_path"].rpartition(".")[2]):
+        return Words([command, *words])
     if kind is None:
         words.insert(0, f"--model={recipe['class_path']}")
-    elif kind.rpartition(".")[2] != recipe["class_path"].rpartition(".")[2]:
-        return Words([command, *words])
     return Words([command, *words], SavedModel(str(path), recipe, given))
+
+
+def _flags_of(args: Sequence[str]) -> Namespace:
+    """Return the flags that decide which files are read: `ckpt_path`, `config`, `root` and `data`."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--ckpt_path")
+    parser.add_argument("-c", "--config", action="append", default=[])
+    parser.add_argument("--trainer.default_root_dir", dest="root")
+    parser.add_argument("--data", "--data.class_path")
+    return parser.parse_known_args(args)[0]
 
 
 def _given_model(words: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> tuple[str | None, set[tuple[str, ...]]]:

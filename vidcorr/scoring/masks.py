@@ -188,21 +188,15 @@ class MaskFolders:
             DataError: for a video without predictions or without an object to score, no video at all, or predictions
                 that are shifted by a frame.
         """
-        predicted = set(list_folders(self.predictions))
-        missing = [name for name in names if name not in predicted]
-        if missing and not self.allow_missing:
-            text = f"no such folder of predictions ({len(missing)} of {len(names)})"
-            if any(normalize("NFC", name) == normalize("NFC", missing[0]) for name in predicted):
-                text += "; there is one of the same letters in another Unicode form, as macOS writes it: rename it"
-            raise DataError(f"{self.predictions / missing[0]}: {text}")
-        folders: list[tuple[str, str]] = []
-        for name in names:
-            if name not in missing:
-                folders += [(name, object_folder) for object_folder in self._object_folders(name)]
+        missing = self._missing(names)
         rows: list[Row] = []
         if self.rules.missing_video == "counted as 0":
             for name in missing:
                 rows += self._rows_of_missing(name)
+        folders: list[tuple[str, str]] = []
+        for name in names:
+            if name not in missing:
+                folders += [(name, object_folder) for object_folder in self._object_folders(name)]
         starts: dict[Path, Errors] = {}
         legends: dict[str, str] = {}
         with ThreadPoolExecutor(usable_cores()) as pool:
@@ -214,11 +208,21 @@ class MaskFolders:
         if not rows:
             expected = f"expected {self.predictions}/VIDEO/FRAME.png"
             raise DataError(f"{self.predictions}: holds no video of {self.truth}; {expected}")
-        doubts = doubts_about(
-            starts, "the given mask", "the masks of their frames, named and numbered as the annotations"
-        )
+        form = "the masks of their frames, named and numbered as the annotations"
+        doubts = doubts_about(starts, "the given mask", form)
         doubts += [f"Colours of {name} are ids: {legend}" for legend, name in legends.items() if legend]
         return sorted(rows, key=attrgetter("place")), missing, doubts
+
+    def _missing(self, names: Sequence[str]) -> list[str]:
+        """Return the names of the videos without predictions; refuse them unless they may be missing."""
+        predicted = set(list_folders(self.predictions))
+        missing = [name for name in names if name not in predicted]
+        if missing and not self.allow_missing:
+            text = f"no such folder of predictions ({len(missing)} of {len(names)})"
+            if any(normalize("NFC", name) == normalize("NFC", missing[0]) for name in predicted):
+                text += "; there is one of the same letters in another Unicode form, as macOS writes it: rename it"
+            raise DataError(f"{self.predictions / missing[0]}: {text}")
+        return missing
 
     def _rows_of_missing(self, name: str) -> list[Row]:
         """Return the rows of a video without predictions, whose objects count as 0."""

@@ -10,16 +10,12 @@ from numpy.typing import NDArray
 
 from .. import metrics
 from ..datasets import Otb, TapVid
-from ..metrics.box_tracking import (
-    doubts_on_absence,
-    one_pass_counts,
-    one_pass_scores,
-)
+from ..metrics.box_tracking import doubts_on_absence, one_pass_counts, one_pass_scores
 from ..metrics.point_tracking import QueryMode, tapvid_counts, track_scores
 from ..results.result import Result, Row
 from ..videos.arrays import read_npz
 from ..videos.boxes import read_boxes
-from ..videos.files import errors_at
+from ..videos.files import DataError, errors_at
 from .masks import result_of
 from .readings import Conventions, Errors, doubts_about, errors_of_numbers
 
@@ -61,15 +57,11 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
     for sequence in TapVid(truth):
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         path = folder / f"{sequence.name}.npz"
-        arrays = read_npz(path)
-        with errors_at(path):
-            if not {"tracks", "occluded"} <= arrays.keys():
-                raise ValueError("has no arrays tracks and occluded")
-            tracks = arrays["tracks"]
-            # before the errors of the start, since it checks the shapes
-            counts = tapvid_counts(queries, arrays["occluded"], tracks, query_mode).tolist()
+        tracks, occluded = _read_tracks(path)
+        with errors_at(path):  # before the errors of the start, since it checks the shapes
+            counts = tapvid_counts(queries, occluded, tracks, query_mode).tolist()
         in_frames_of_queries = np.arange(len(queries)), queries.frames[:, 0].astype(int)
-        if len(queries) and arrays["occluded"][in_frames_of_queries].all():
+        if len(queries) and occluded[in_frames_of_queries].all():
             hiding.append(sequence.name)
         height, width = sequence.size
         starts[path] = errors_of_tracks(tracks, queries, (width / RASTER, height / RASTER))
@@ -84,6 +76,14 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
         "doubts": doubts,
     }
     return result_of("tap_vid", predictions, rows, _tracks_of, [f"{query_mode} queries"], pooled=False, **fields)
+
+
+def _read_tracks(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return predicted tracks and occlusion; raise `DataError` for a file without them."""
+    arrays = read_npz(path)
+    if not {"tracks", "occluded"} <= arrays.keys():
+        raise DataError(f"{path}: has no arrays tracks and occluded")
+    return arrays["tracks"], arrays["occluded"]
 
 
 def _tracks_of(rows: Sequence[Row]) -> dict[str, float]:
