@@ -1,6 +1,7 @@
 """Kinds of networks that people bring, each by a function that a name may call; importing them needs no Lightning."""
 
 from collections import namedtuple
+from typing import Any
 
 import timm
 import torch
@@ -144,6 +145,27 @@ class Several(nn.Conv2d):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         return super().forward(images), images
+
+
+class Maps(nn.Module):
+    """Two maps by names, behind a BatchNorm whose statistics move in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.norm, self.coarse = nn.Conv2d(3, 4, 4, 4), nn.BatchNorm2d(4), nn.Conv2d(4, 6, 2, 2)
+
+    def forward(self, images: Tensor) -> Any:
+        fine = self.norm(self.fine(images))
+        return {"fine": fine, "coarse": self.coarse(fine)}
+
+
+class InList(Maps):
+    def forward(self, images: Tensor) -> Any:
+        return list(super().forward(images).values())
+
+
+def features_only() -> nn.Module:
+    return timm.create_model("test_resnet", features_only=True)
 
 
 def plain() -> nn.Module:

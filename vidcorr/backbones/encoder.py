@@ -89,11 +89,6 @@ def stated_by(module: object) -> Input | None:
     return None if mean is None and std is None else Input.of(mean, std, f"stated by {type(module).__name__}")
 
 
-def record_of(network: Any) -> Input | None:
-    """Return the input in timm's record of a network's training, as `image_model` keeps one too; None without one."""
-    return input_of_record(getattr(network, "pretrained_cfg", None) or {})
-
-
 def input_of_record(record: Mapping[str, Any]) -> Input | None:
     """Return the input in a record of timm; None if it states none."""
     if "mean" not in record:
@@ -116,10 +111,11 @@ class Encoder(nn.Module):
 
     Attributes:
         network: the network.
+        stated: the RGB that the network gets, of the first who states it: the caller, the module, the record of a
+            library's weights (`pretrained_cfg`), which `load` takes off other weights; None if nobody does.
         user_module: refers to the module that was given, which may be one around the network.
         view_class: class of its views; None if the network makes its own.
         described: its name and the source of its weights.
-        record: the input in the record of a library's weights; None without one, and for other weights.
         is_ours: True if `load` made the network, so that nobody else holds its tensors.
         made_by: name and arguments that make the network, where its description has not both.
 
@@ -147,14 +143,15 @@ class Encoder(nn.Module):
             self.view_class = next(kind for accepts, kind in EXTRACTORS if accepts(self.network))
         by_caller = stated if stated is not None and stated.source else None  # without a source nobody states it
         self.stated = by_caller or stated_by(outer) or stated_by(self.network)
+        if self.stated is None and self.view_class is not None:
+            self.stated = input_of_record(getattr(self.network, "pretrained_cfg", None) or {})
         self.default_stage = stage
         self.default_stride = stride
         self.described = described or Network.of(outer)
-        self.record = record_of(self.network)
 
     @property
     def input(self) -> Input:
-        """The RGB that the network gets: stated by caller or module, of a record, or the default of its kind.
+        """The RGB that the network gets: as it is stated, else the default of its kind.
 
         A module with its own views gets the RGB of these views: its training may normalise otherwise.
         """
@@ -164,9 +161,7 @@ class Encoder(nn.Module):
             of_view: Input = self.view().input
             return of_view
         by_default: Input = self.view_class.input
-        if self.described.loaded:
-            return self.record or by_default
-        return OF_RANDOM if by_default == UNKNOWN else by_default
+        return OF_RANDOM if by_default == UNKNOWN and not self.described.loaded else by_default
 
     @property
     def normalises(self) -> bool:
@@ -241,8 +236,8 @@ class Encoder(nn.Module):
             name, arguments = f"transformers:{configuration['model_type']}", configuration
         elif isinstance(self.network, LiirEncoder):
             arguments = self.network.arguments
-        is_known = self.normalises and self.input != UNKNOWN
-        stated = self.input if is_known or configuration is not None else None
+        is_known = (self.normalises or configuration is not None) and self.input != UNKNOWN
+        stated = self.input if is_known else None
         return EncoderSpec(name, self.default_stage, self.default_stride, seed=None, input=stated, arguments=arguments)
 
 

@@ -12,10 +12,10 @@ import torch
 import yaml  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from ..description import IMAGENET_MEAN, IMAGENET_STD
+from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from ..errors import printable
 from ..videos.files import require_one_of
-from .foreign import State, fitted, without_wrappers
+from .foreign import State, fitted
 from .networks import EncoderSpec, build, torchvision_resnets
 
 LIIR = "vidcorr.backbones:LiirEncoder"
@@ -52,7 +52,6 @@ def taken(state: State, source: str | Path, family: str | None = None) -> Taken:
     Raises:
         ValueError: if the family is unknown, no rule covers a key, or the network has no place for a weight.
     """
-    state = without_wrappers(state)
     if family is None:
         family = family_of(state, None, source)
     require_one_of(FAMILIES, family=family)
@@ -87,13 +86,14 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
     )
 
 
-def fitted_to_library(state: State, network: nn.Module, spec: str, source: str | Path) -> State:
+def fitted_to_library(state: State, family: str, network: nn.Module, spec: str, source: str | Path) -> State:
     """Return the weights of a library's network: as `fitted`, or from the names of a family in this network's form.
 
     What the family's table leaves out, such as a decoder, is said in a line.
 
     Args:
         state: weights of a file.
+        family: their family.
         network: the network, without classifier.
         spec: its name.
         source: the file, for messages.
@@ -101,8 +101,6 @@ def fitted_to_library(state: State, network: nn.Module, spec: str, source: str |
     Raises:
         ValueError: if the network fits below several prefixes, or weights of a family have no place in this network.
     """
-    state = without_wrappers(state)
-    family = family_of(state, spec, source)
     heads = FAMILIES[family].get("heads")
     own = [part.num_heads for part in network.modules() if hasattr(part, "num_heads")]
     if heads and own and own[-1] != heads:
@@ -113,6 +111,13 @@ def fitted_to_library(state: State, network: nn.Module, spec: str, source: str |
     _, state, unused = named_as(family, state, spec, source)
     say_unused(unused, source)
     return state
+
+
+def input_of_family(family: str) -> Input | None:
+    """Return the RGB on which the weights of a family were trained; None if it is not known."""
+    if "imagenet" not in FAMILIES[family]:
+        return None
+    return Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=f"of the family {family}")
 
 
 def say_unused(unused: Mapping[str, str], source: str | Path) -> None:

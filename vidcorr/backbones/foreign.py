@@ -24,7 +24,9 @@ CLASSIFIER = re.compile(r"(?:fc|heads?|classifier)\..+")
 
 
 def weights_in(content: object, path: str | Path, part: str = "") -> State:
-    """Return the weights in the content of a file; of several sets the first of `ENTRIES`, which a line says.
+    """Return the weights in the content of a file, without names of wrappers; of several sets the first of `ENTRIES`.
+
+    A line says which of several is taken.
 
     Args:
         content: content of the file.
@@ -42,7 +44,7 @@ def weights_in(content: object, path: str | Path, part: str = "") -> State:
         what = "a mapping of names to tensors, perhaps code, which is not run"
         raise ValueError(f"{path}: holds no weights, {what}: {remedy}")
     if part in states:
-        return states[part]
+        return without_wrappers(states[part])
     preferred = [name for name in ENTRIES if name in states]
     if len(states) > 1 and not preferred:
         raise ValueError(f"{path}: holds several sets of weights: {held}; name one, {path}#{next(iter(states))}")
@@ -50,7 +52,7 @@ def weights_in(content: object, path: str | Path, part: str = "") -> State:
     if len(states) > 1:
         print(printable(f"{path}: takes {entry} of {held}; {path}#NAME takes another"), flush=True)
     state = without_wrappers(states[entry])
-    below = without_prefix(state, f"{part}.") if part else state
+    below = without_wrappers(without_prefix(state, f"{part}.")) if part else state
     if not below:
         raise ValueError(f"{path}: has no weights under {part}; it has {', '.join(_first_names(state))[:LONGEST]}")
     return below
@@ -85,7 +87,7 @@ def without_wrappers(state: State) -> State:
 
 
 def fitted(state: State, network: nn.Module, source: str | Path, drop_classifier: bool = False) -> State:
-    """Return the weights of a network under its own names: without wrappers' prefixes and without one common prefix.
+    """Return the weights of a network under its own names: without one common prefix.
 
     Weights outside of the prefix belong to heads and other networks, and are left out; a line says so.
 
@@ -102,7 +104,6 @@ def fitted(state: State, network: nn.Module, source: str | Path, drop_classifier
     own = network.state_dict().keys()
     if not own or state.keys() == own:
         return state
-    state = without_wrappers(state)
     prefix = "" if own <= state.keys() else _common_prefix(state, own, source)
     if prefix:
         print(f"{source}: takes the weights below {prefix}", flush=True)

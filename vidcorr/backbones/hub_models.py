@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
+from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN, Input
 from .copies import device_of
 from .extractor import FeatureExtractor, features_by, stage_indices, stage_names, type_of_weights
 from .outputs import PROBE, map_of_tokens, patch_of, require_map
@@ -81,6 +81,7 @@ class HubExtractor(FeatureExtractor):
             a map nor a token for each patch.
     """
 
+    input = UNKNOWN
     ignores = ("position_embedding",)
 
     def __init__(self, network: Any, stage: str | None = None, stride: int | None = None) -> None:

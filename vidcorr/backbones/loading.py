@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN, Input, Network, stated_input
+from ..description import UNKNOWN, Input, Network, stated_input
 from ..functional.device import random_state_kept
 from .checkpoints import METADATA_KEY, is_foreign, load_weights, loaded, read_content, recipe_of, without_prefix
 from .copies import Reference
 from .encoder import Encoder, input_of_record, unwrapped
 from .extractor import Dilated, FeatureExtractor
-from .families import fitted_to_library, taken
+from .families import family_of, fitted_to_library, input_of_family, taken
 from .foreign import fitted, positions_resampled, weights_in
 from .hub_models import is_folder_of_model, record_of_timm
 from .liir_encoder import LiirEncoder
@@ -212,8 +212,7 @@ def _of_foreign(place: str, family: str | None, content: Any = None) -> Encoder:
     module = encoder.user_module.module  # of Liir and CoSettle around the network
     weights = positions_resampled(fitted(found.state, module, path, drop_classifier=True), module, path)
     load_weights(module, weights, f"{path}, taken for {found.family}")
-    if encoder.stated is not None:
-        encoder.stated = encoder.stated.model_copy(update={"source": f"of the family {found.family}"})
+    encoder.stated = input_of_family(found.family)
     encoder.described = encoder.described.with_weights_of(path)
     return encoder.eval()
 
@@ -225,9 +224,7 @@ def _stated(stated: Any, path: Path) -> Encoder:
         ValueError: if it is damaged, or names code that is not allowed.
     """
     with stated_by(path, stated):
-        encoder = _of_name(EncoderSpec.of(stated, path))
-    encoder.record = None  # of the library's weights
-    return encoder
+        return _of_name(EncoderSpec.of(stated, path))
 
 
 def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: Any) -> Any:
@@ -270,7 +267,11 @@ def with_weights_of(name: str, place: str) -> Encoder:
     try:
         with stated_by(path, arguments):
             network, described = build(spec, with_weights=False)
-        weights = fitted_to_library(state, network, name, path) if is_of_library else fitted(state, network, path)
+        family = family_of(state, name, path)
+        if is_of_library:
+            weights = fitted_to_library(state, family, network, name, path)
+        else:
+            weights = fitted(state, network, path)
         load_weights(network, positions_resampled(weights, network, path), path)
     except Refused:
         raise
@@ -278,7 +279,9 @@ def with_weights_of(name: str, place: str) -> Encoder:
         remedy = f"name a function that returns the network for these weights, my_module:my_network={path}"
         raise ValueError(f"{error}; or {remedy}") from error
     encoder = Encoder(network.eval(), described=described.with_weights_of(path))
-    encoder.record = _record_beside(name, path)
+    encoder.stated = encoder.stated or _record_beside(name, path)
+    if encoder.input == UNKNOWN:
+        encoder.stated = input_of_family(family)
     encoder.made_by = spec
     return encoder
 
@@ -331,7 +334,4 @@ def _training_input(encoder: Encoder) -> Input:
         return encoder.stated
     if encoder.view_class is None or not encoder.view_class.normalises:
         return Input()  # RGB in [0, 1], from which the network makes its input itself
-    if not encoder.normalises:
-        return Input(source=TRAINED)
-    is_known = encoder.described.loaded and encoder.input != UNKNOWN
-    return encoder.input if is_known else Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=TRAINED)
+    return encoder.input.model_copy(update={"source": TRAINED})

@@ -258,6 +258,8 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
     network, architecture, source = MAKERS.get(prefix, _of_callable)(name, spec, with_weights and not is_stated)
     if not isinstance(network, nn.Module):
         raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(network).__name__}")
+    if is_random or is_stated or not with_weights:
+        _take_records_off(network)
     described = Network(
         name=architecture_name(architecture),
         weights=RANDOM_WEIGHTS if is_random else source,
@@ -266,6 +268,13 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
         loaded=not is_random,
     )
     return with_channels_last(network), described
+
+
+def _take_records_off(network: nn.Module) -> None:
+    """Take a library's record of its weights, with their input, off a network that has others, in place."""
+    for part in network.modules():
+        if "pretrained_cfg" in vars(part):
+            part.pretrained_cfg = {}  # type: ignore[assignment]
 
 
 @functools.cache
@@ -326,14 +335,9 @@ def on_hub(path: object) -> bool:
 
 
 def is_checkpoint(spec: str) -> bool:
-    """Return whether a text is the path of a checkpoint, or its address on the hub."""
-    return _is_file(spec) or on_hub(spec)
-
-
-def _is_file(text: str) -> bool:
-    """Return whether a text names a file, or a part of one: by the suffix of a checkpoint, or because it exists."""
-    path, _ = file_and_part(text)
-    return str(path).endswith(SUFFIXES) or path.is_file()
+    """Return whether a text names a checkpoint, or a part of one: by its suffix, because it exists, or on the hub."""
+    path, _ = file_and_part(spec)
+    return str(path).endswith(SUFFIXES) or path.is_file() or on_hub(spec)
 
 
 def file_and_part(text: str) -> tuple[Path, str]:

@@ -41,20 +41,6 @@ def stated_stride(network: object) -> int | None:
     return stride if isinstance(stride, int) else None
 
 
-ATTRIBUTES: dict[str, str] = {
-    "stride": "pixels per cell; else it is measured",
-    "multiple": "divisor of the sides of its images; they are padded to it",
-    "patch_size": "its tokens are a map of patches of this side",
-    "prefix_tokens": "number of tokens before those of the patches; else all others stand before them",
-    "tubelet_size": "it takes clips: an image is a clip of one frame",
-    "input_mean": "mean of RGB in [0, 1]",
-    "input_std": "deviation of RGB in [0, 1]",
-    "feature_extractor": "a method with stage and stride that returns the module which gives the map",
-    "exemplar": "a method that returns the map of SiamFC's exemplars",
-}
-"""Attributes that a user's module may state → their meaning, as docs/extend.md has them."""
-
-
 def map_of_tokens(output: Any, patch: int | None, size: Sequence[int], prefix: int | None = None) -> Any:
     """Return tokens `(N, cells, C)` as a map `(N, C, h, w)`; another output, or tokens of another number, as it is.
 
@@ -63,6 +49,9 @@ def map_of_tokens(output: Any, patch: int | None, size: Sequence[int], prefix: i
         patch: side of a patch, pixels; None if it is unknown.
         size: height and width of the images, pixels.
         prefix: number of tokens before those of the cells; None: all tokens of no cell stand before them.
+
+    Raises:
+        ValueError: if there are fewer tokens of no cell than `prefix`.
     """
     if patch is None or not isinstance(output, Tensor) or output.ndim != 3:
         return output
@@ -70,6 +59,8 @@ def map_of_tokens(output: Any, patch: int | None, size: Sequence[int], prefix: i
     leading = output.shape[1] - rows * columns  # class and register tokens
     if not 0 <= leading <= MOST_LEADING:
         return output
+    if prefix is not None and not 0 <= prefix <= leading:
+        raise NoSuchMap(f"prefix_tokens is {prefix}, but {leading} of {output.shape[1]} tokens are of no patch")
     first = leading if prefix is None else prefix
     return output[:, first : first + rows * columns].mT.unflatten(2, (rows, columns))
 

@@ -106,9 +106,8 @@ class ViTExtractor(FeatureExtractor):
 
     def __init__(self, network: Any, stage: str | None = None, stride: int | None = None) -> None:
         if network.patch_embed.strict_img_size:
-            raise ValueError(
-                "this transformer takes images of one size: make it with dynamic_img_size=True, or name it timm:NAME"
-            )
+            remedy = "make it with dynamic_img_size=True where timm offers it, or name it timm:NAME"
+            raise ValueError(f"{type(network).__name__}: takes images of one size: {remedy}")
         depth = len(network.blocks)
         super().__init__(stage or f"block{depth}", stage_names("block", depth), "this transformer")
         patch: int = network.patch_embed.feat_ratio()  # includes the convolutions of a hybrid
@@ -241,36 +240,29 @@ def positions_set(network: Any, embedding: Tensor, grid: tuple[int, int]) -> Ite
 
 def vit_small_patch16_reg4() -> nn.Module:
     """Return DINOv2's ViT-S with four registers, for patches of 16 px and 224 px, as T-CoRe's."""
-    return _with_registers("small")
+    return _of_any_size("vit_small_patch14_reg4_dinov2", img_size=224, patch_size=16)
 
 
 def vit_base_patch16_reg4() -> nn.Module:
     """Return the ViT-B, as `vit_small_patch16_reg4`."""
-    return _with_registers("base")
+    return _of_any_size("vit_base_patch14_reg4_dinov2", img_size=224, patch_size=16)
 
 
 def moco_v3_vit_small() -> nn.Module:
     """Return MoCo v3's ViT-S, which has 12 heads (Chen et al., ICCV 2021, section 5; its code, `vits.py`)."""
-    return _with_heads("small")
+    return _of_any_size("vit_small_patch16_224", num_heads=12)
 
 
 def moco_v3_vit_base() -> nn.Module:
     """Return MoCo v3's ViT-B."""
-    return _with_heads("base")
+    return _of_any_size("vit_base_patch16_224", num_heads=12)
 
 
-def _with_heads(size: str) -> nn.Module:
+def _of_any_size(name: str, **options: Any) -> nn.Module:
+    """Return a transformer of timm that takes images of any size, without classifier."""
     import timm
 
-    options: dict[str, Any] = {"num_heads": 12, "dynamic_img_size": True, "dynamic_img_pad": True}
-    return timm.create_model(f"vit_{size}_patch16_224", num_classes=0, **options)
-
-
-def _with_registers(size: str) -> nn.Module:
-    import timm
-
-    sizes: dict[str, Any] = {"img_size": 224, "patch_size": 16, "dynamic_img_size": True, "dynamic_img_pad": True}
-    return timm.create_model(f"vit_{size}_patch14_reg4_dinov2", num_classes=0, **sizes)
+    return timm.create_model(name, num_classes=0, dynamic_img_size=True, dynamic_img_pad=True, **options)
 
 
 def dino_positions(embedding: Tensor, grid: tuple[int, int], size: tuple[int, int], prefix: int = 1) -> Tensor:

@@ -3,6 +3,7 @@
 import pickle
 
 import pytest
+import timm
 import torch
 from pydantic import ValidationError
 
@@ -18,7 +19,7 @@ from vidcorr.backbones import (
     weights_digest,
 )
 from vidcorr.backbones.copies import device_of
-from vidcorr.description import Network
+from vidcorr.description import UNKNOWN, Network
 from vidcorr.lightning_modules import FrozenEncoder, Liir
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -77,9 +78,11 @@ def test_the_spec_of_a_named_network_makes_it_again():
 
 
 def test_rgb_is_normalised_as_in_the_training_in_the_type_of_the_weights():
-    encoder = load(load("timm:test_vit").network)  # in memory: of the record that timm keeps with it
+    network = timm.create_model("test_vit", dynamic_img_size=True)
+    encoder = load(network)  # in memory: of the record that timm keeps with it, also where no weights were loaded
     assert encoder.input.mean == encoder.input.std == (0.5, 0.5, 0.5)
     assert encoder.view().input == encoder.input
+    assert load(load("timm:test_vit").network).input == UNKNOWN  # named, its random weights are known
     colour, images = load("raw_colour").view(), torch.rand(1, 3, 16, 20)  # the last cells are cut
     torch.testing.assert_close(colour(images)[..., 1, 2], Normalise()(images)[..., 8:, 16:].mean((2, 3)))
     seen = []

@@ -31,10 +31,6 @@ TOKENS = {
     "Siglip": (hub.SiglipVisionModel, hub.SiglipVisionConfig(**SMALL), "post_layernorm"),
 }
 """Family → class, configuration, name of the final norm."""
-MAPS = {
-    "ConvNext": (hub.ConvNextModel, hub.ConvNextConfig(**STAGES, num_stages=2)),
-    "ResNet": (hub.ResNetModel, hub.ResNetConfig(**STAGES, embedding_size=8, layer_type="basic")),
-}
 MEAN, STD = [0.4, 0.5, 0.6], [0.1, 0.2, 0.3]
 
 
@@ -89,17 +85,6 @@ def test_tokens_of_a_folder_are_maps_of_its_blocks(name, tmp_path):
     refused(ValueError, f"its folder is a network of transformers, {tmp_path}; ", load, tmp_path / "model.safetensors")
 
 
-@pytest.mark.parametrize("name", MAPS)
-def test_maps_of_a_folder_are_those_of_its_stages(name, tmp_path):
-    model = saved(tmp_path, *MAPS[name])
-    images = torch.rand(1, 3, 64, 96)
-    states = by_hand(model, images).hidden_states
-    for stage, features in ((None, states[2]), ("stage1", states[1])):
-        view = build_feature_extractor(str(tmp_path), stage)
-        torch.testing.assert_close(view(images), features)
-        assert view.stride == 64 // features.shape[2]
-
-
 def test_a_folder_is_a_network_of_commands_and_of_checkpoints(tmp_path):
     folder = tmp_path / "me@lab=a"
     saved(folder, *TOKENS["Dinov2"][:2])
@@ -132,21 +117,6 @@ def test_the_last_map_of_a_model_of_stages_is_normed_over_its_channels(size, tmp
         assert not torch.allclose(view(images), expected, atol=1e-2)
 
 
-def test_an_mae_sees_all_patches_in_their_order(tmp_path):
-    model = saved(tmp_path, hub.ViTMAEModel, hub.ViTMAEConfig(**SMALL, mask_ratio=0.75))
-    images = torch.rand(2, 3, 64, 96)
-    found = [build_feature_extractor(str(tmp_path))(images) for _ in range(2)]
-    assert torch.equal(*found)
-    plain = hub.ViTModel(hub.ViTConfig(**SMALL)).eval()
-    plain.load_state_dict(model.state_dict(), strict=False)  # the same transformer without masks
-    tokens = plain(
-        (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1), interpolate_pos_encoding=True
-    )
-    expected = tokens.last_hidden_state[:, 1:].mT.unflatten(2, (8, 12))
-    torch.testing.assert_close(found[0], expected, atol=1e-4, rtol=1e-4)
-    assert model.config.mask_ratio == load(str(tmp_path)).network.config.mask_ratio == 0.75
-
-
 def test_videomae_is_an_encoder_of_clips(tmp_path):
     model = saved(tmp_path, hub.VideoMAEModel, hub.VideoMAEConfig(**SMALL, num_frames=16, use_mean_pooling=False))
     video = torch.rand(16, 3, 64, 64)
@@ -157,22 +127,6 @@ def test_videomae_is_an_encoder_of_clips(tmp_path):
         found = list(load(str(name)).view().encode(iter(video)))
         torch.testing.assert_close(found[0], tokens[0].movedim(-1, 0), atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(found[15], tokens[7].movedim(-1, 0), atol=1e-5, rtol=1e-4)
-
-
-HIERA = {"image_size": [64, 64], "depths": [1, 1], "embed_dim": 8, "num_heads": [1, 2], "num_query_pool": 1}
-OF_ONE_SIZE = {
-    "Aimv2": (hub.Aimv2VisionModel, hub.Aimv2VisionConfig(**SMALL)),
-    "Hiera": (hub.HieraModel, hub.HieraConfig(**HIERA)),
-    "Sam": (hub.SamVisionModel, hub.SamVisionConfig(**SMALL, output_channels=8)),
-}
-
-
-@pytest.mark.parametrize("name", OF_ONE_SIZE)
-def test_a_model_of_one_size_is_refused_in_a_sentence(name):
-    kind, config = OF_ONE_SIZE[name]
-    model = kind(config)
-    line = rf"^{kind.__name__}: expected a model that takes images of any size, given .1, 3, 25., 32..; .* its own size"
-    refused(ValueError, line, load(model).view)
 
 
 def test_a_model_without_a_token_for_each_patch_is_refused(tmp_path):

@@ -4,7 +4,6 @@ import copy
 import pickle
 
 import pytest
-import timm
 import torch
 from torch import nn
 
@@ -16,28 +15,7 @@ from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.lightning_modules import ContrastiveRandomWalk, VFSMoCo, VFSSimSiam
 
 hub = pytest.importorskip("transformers", reason="the extra transformers is not installed")
-OWN = __name__
-
-
-class Maps(nn.Module):
-    """Two maps by names, behind a BatchNorm whose statistics move in training."""
-
-    def __init__(self):
-        super().__init__()
-        self.fine, self.norm, self.coarse = nn.Conv2d(3, 4, 4, 4), nn.BatchNorm2d(4), nn.Conv2d(4, 6, 2, 2)
-
-    def forward(self, images):
-        fine = self.norm(self.fine(images))
-        return {"fine": fine, "coarse": self.coarse(fine)}
-
-
-class InList(Maps):
-    def forward(self, images):
-        return list(super().forward(images).values())
-
-
-def features_only():
-    return timm.create_model("test_resnet", features_only=True)
+NETWORKS = "tests.helpers.networks"
 
 
 KINDS = [
@@ -49,11 +27,11 @@ KINDS = [
     "timm:test_convnext@stage2",
     "timm:mobilenetv3_small_050",
     "timm:test_resnet@res4",
-    f"{OWN}:Maps@coarse",
-    f"{OWN}:InList@0",
-    f"{OWN}:features_only@layer3",
+    f"{NETWORKS}:Maps@coarse",
+    f"{NETWORKS}:InList@0",
+    f"{NETWORKS}:features_only@layer3",
     *[
-        f"tests.helpers.networks:{name}"
+        f"{NETWORKS}:{name}"
         for name in ("plain", "OfClips", "Tokens", "OfHub", "Dino", "Dino3", "Stated", "Classifier", "extractor", "vit")
     ],
     "folder of tokens",
@@ -100,7 +78,7 @@ def test_a_method_trains_the_map_that_is_scored(kind, name_of, tmp_path):
     torch.testing.assert_close(again.embed(images), method.embed(images), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["timm:test_vit", f"{OWN}:Maps@fine", "tests.helpers.encoders:TinyResNet"])
+@pytest.mark.parametrize("kind", ["timm:test_vit", f"{NETWORKS}:Maps@fine", "tests.helpers.encoders:TinyResNet"])
 @pytest.mark.parametrize("nodes", ["cells", "patches"])
 @pytest.mark.sampled(2)
 def test_a_walk_and_a_momentum_encoder_take_them_too(kind, nodes):
@@ -117,7 +95,7 @@ def test_a_walk_and_a_momentum_encoder_take_them_too(kind, nodes):
 
 
 def test_training_moves_statistics_and_a_view_is_of_the_network_itself():
-    method = VFSSimSiam(f"{OWN}:Maps@fine", 8, 8)
+    method = VFSSimSiam(f"{NETWORKS}:Maps@fine", 8, 8)
     before = method.backbone.norm.running_mean.clone()
     method.embed(torch.rand(2, 3, 64, 64))
     assert not torch.equal(method.backbone.norm.running_mean, before)
@@ -137,7 +115,7 @@ def test_a_resnets_vector_is_its_own_pooled_feature_to_the_bit():
 
 
 def test_what_gives_no_map_is_refused_at_the_start():
-    for spec in ("tests.helpers.networks:Several", f"{OWN}:Maps"):
+    for spec in ("tests.helpers.networks:Several", f"{NETWORKS}:Maps"):
         refused(ValueError, "gives several maps, choose one as stage", VFSSimSiam, spec)
     refused(ValueError, "Clips has no full network to train", VFSSimSiam, "tests.helpers.networks:clips_of_tokens")
     classifier = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))

@@ -1,0 +1,281 @@
+"""Kinds of networks, and files of weights in their released forms, at each door: one map, one input, or one sentence.
+
+The map is that of a plain call of the network's own code, at two sizes of images.
+"""
+
+import argparse
+import re
+
+import pytest
+import torch
+
+from tests.helpers.refusal import refused
+from vidcorr import DavisBenchmark
+from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
+from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.export import export
+from vidcorr.benchmarks.network import view_for
+from vidcorr.description import INPUTS, UNKNOWN
+from vidcorr.functional.propagation.coding import fit_input
+from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
+from vidcorr.protocols import PropagationProtocol
+from vidcorr.tracking.frame_encoder import FrameEncoder
+
+hub = pytest.importorskip("transformers", reason="the extra transformers is not installed")
+pytestmark = pytest.mark.usefixtures("no_gradients")
+RULES = PropagationProtocol.named("vfs").with_changes(input_size=None)
+BENCHMARK = DavisBenchmark("", protocol=RULES)
+SIZES = (64, 96), (61, 90)
+OWN = "tests.helpers.networks"
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "image_size": 64,
+    "patch_size": 8,
+}
+STAGES = {"hidden_sizes": [8, 16], "depths": [1, 1]}
+SWIN = {"image_size": 64, "patch_size": 4, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 1], "window_size": 4}
+HIERA = {"image_size": [64, 64], "depths": [1, 1], "embed_dim": 8, "num_heads": [1, 2], "num_query_pool": 1}
+POSITIONS = {"interpolate_pos_encoding": True}
+
+
+def on_cells(tokens, images, cell):
+    """Return the last tokens, one for each cell of images, as a map."""
+    rows, columns = images.shape[2] // cell, images.shape[3] // cell
+    return tokens[:, -rows * columns :].mT.unflatten(2, (rows, columns))
+
+
+def res4(network, images):
+    activation = network.relu if hasattr(network, "relu") else network.act1
+    x = network.maxpool(activation(network.bn1(network.conv1(images))))
+    return network.layer3(network.layer2(network.layer1(x)))
+
+
+def last_map(network, images):
+    return network.forward_features(images)
+
+
+def tokens_of(cell):
+    """Return a plain call of timm's tokens."""
+    return lambda network, images: on_cells(network.forward_features(images), images, cell)
+
+
+def of_hub(state=None, **options):
+    """Return a plain call of a model of transformers: its last output, or a hidden state, at stride 8."""
+
+    def plain(network, images):
+        output = network(images, **options)
+        found = output.last_hidden_state if state is None else output.hidden_states[state]
+        return found if found.ndim == 4 else on_cells(found, images, 8)
+
+    return plain
+
+
+def without_masks(network, images):
+    """Return the map of an MAE by the same transformer without masks."""
+    plain = hub.ViTModel(hub.ViTConfig(**SMALL)).eval()
+    plain.load_state_dict(network.state_dict(), strict=False)
+    return of_hub(**POSITIONS)(plain, images)
+
+
+KINDS = {
+    "torchvision:resnet18@res4": res4,
+    "timm:test_resnet@res4": res4,
+    "vidcorr-r18@res4": res4,
+    "timm:test_vit": tokens_of(16),
+    "timm:vit_wee_patch16_reg1_gap_256": tokens_of(16),
+    "timm:eva02_tiny_patch14_224": tokens_of(14),
+    "timm:swin_tiny_patch4_window7_224": lambda *given: last_map(*given).permute(0, 3, 1, 2),
+    "timm:test_convnext": last_map,
+    "timm:mobilevit_xxs": last_map,
+    "timm:regnetx_002": last_map,
+    f"{OWN}:features_only@layer3": lambda network, images: network(images)[3],
+    f"{OWN}:plain": lambda network, images: network(images),
+    f"{OWN}:Maps@coarse": lambda network, images: network(images)["coarse"],
+    f"{OWN}:InList@0": lambda network, images: network(images)[0],
+    f"{OWN}:Tokens": lambda network, images: on_cells(network(images), images, 8),
+}
+"""Network → its map by a plain call, of normalised images of whole cells."""
+HUB = {
+    "Dinov2": (SMALL, of_hub()),
+    "Dinov2WithRegisters": (SMALL, of_hub()),
+    "DINOv3ViT": (SMALL | {"num_register_tokens": 4}, of_hub()),
+    "DINOv3ConvNext": (STAGES, of_hub()),
+    "ViT": (SMALL, of_hub(**POSITIONS)),
+    "ViTMAE": (SMALL, without_masks),
+    "IJepa": (SMALL, of_hub(**POSITIONS)),
+    "ConvNext": (STAGES | {"num_stages": 2}, of_hub(-1, output_hidden_states=True)),
+    "ResNet": (STAGES | {"embedding_size": 8, "layer_type": "basic"}, of_hub()),
+    "Swin": (SWIN, of_hub(**POSITIONS)),
+    "Beit": (SMALL | {"use_relative_position_bias": True}, of_hub(**POSITIONS)),
+    "CLIPVision": (SMALL, of_hub(**POSITIONS)),
+    "SiglipVision": (SMALL, of_hub(**POSITIONS)),
+}
+"""Family of transformers → its configuration, and the map of a model by a plain call."""
+
+
+def folder_of(family, config, folder):
+    """Save a model of transformers of random weights, and return its folder."""
+    torch.manual_seed(0)
+    model = getattr(hub, f"{family}Model")(getattr(hub, f"{family}Config")(**config))
+    for part in model.modules():
+        if isinstance(part, torch.nn.LayerNorm):  # a norm like no other
+            torch.nn.init.normal_(part.weight)
+    model.save_pretrained(folder / "model")
+    return str(folder / "model")
+
+
+def doors(text, folder):
+    """Yield door and view of a network by a name, `NAME` or `NAME@STAGE`."""
+    name, at, stage = text.partition("@")
+    stride = 16 if stage == "res4" else None
+    chosen = f"{at}{stage}/16" if stride else f"{at}{stage}"
+    spec = EncoderSpec(f"{name}{chosen}")
+    encoder = load(spec)
+    yield "load", encoder.view()
+    yield "evaluate", view_for(BENCHMARK, spec, load(spec))
+    stated = {"mean": encoder.input.mean, "std": encoder.input.std}
+    yield "view", build_feature_extractor(encoder.network, stage or None, stride, **stated)
+    torch.manual_seed(0)
+    write_checkpoint(FrozenEncoder(spec.text), folder / "frozen.ckpt")
+    yield "validate", load(folder / "frozen.ckpt").view()
+    export(spec.text, folder / "exported.safetensors")
+    yield "export", load(f"{folder}/exported.safetensors{chosen}").view()
+    torch.save(encoder.network.state_dict(), folder / "own.pth")
+    backbones = [text]
+    if ":" in name:
+        yield "NAME=FILE", load(f"{name}={folder}/own.pth{chosen}").view()
+        backbones.append(f"{name}={folder}/own.pth{at}{stage}")
+    for backbone in backbones:
+        torch.manual_seed(0)
+        method = VFSSimSiam(backbone, 8, 8).eval()
+        images = torch.rand(2, 3, 112, 112)  # of whole patches of 14 and 16 px
+        view = method.feature_extractor(stride=stride)
+        torch.testing.assert_close(method.maps(images), view(images), atol=1e-5, rtol=1e-4)
+        yield f"--model.backbone {backbone}", view
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *HUB])
+@pytest.mark.sampled(7)
+def test_each_door_gives_the_map_of_a_plain_call_at_two_sizes(kind, tmp_path):
+    config, plain = HUB.get(kind) or (None, KINDS[kind])
+    text = folder_of(kind, config, tmp_path) if config else kind
+    network = load(text).network.eval()
+    stated = INPUTS["unit" if text.startswith(OWN) else "imagenet"]
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in stated)
+    for door, view in doors(text, tmp_path):
+        assert (view.input.mean, view.input.std) == stated, door
+        for size in SIZES:
+            images = torch.rand(1, 3, *size)
+            expected = plain(network, (fit_input(images, RULES, view.multiple) - mean) / std)
+            found = torch.stack(list(FrameEncoder(view, RULES).maps(images)))
+            assert torch.allclose(found, expected, atol=1e-4, rtol=1e-4), door
+
+
+OF_ONE_SIZE = "takes images of any size, given .*1, 3, 25., 32.*: "
+REFUSED = {
+    "torchvision:vit_b_16": "torchvision:vit_b_16: no ResNet; timm:NAME has other networks",
+    "torchvision.models:efficientnet_b0": "EfficientNet: expected a map .*1, 1000",
+    "timm:hiera_tiny_224": "Hiera: no map of a blank image .* own size",
+    "timm:beit_base_patch16_224": "Beit: takes images of one size",
+    "Hiera": OF_ONE_SIZE,
+    "Aimv2Vision": OF_ONE_SIZE,
+    "SamVision": OF_ONE_SIZE,
+}
+"""Network of torchvision, timm or transformers without a map of images of any size → the sentence that says so."""
+CONFIGS = {"Hiera": HIERA, "Aimv2Vision": SMALL, "SamVision": SMALL | {"output_channels": 8}}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+@pytest.mark.sampled(5)
+def test_each_door_refuses_a_network_without_a_map_in_one_sentence(kind, tmp_path):
+    text = folder_of(kind, CONFIGS[kind], tmp_path) if kind in CONFIGS else kind
+    refused(ValueError, REFUSED[kind], build_feature_extractor, text)
+    refused(ValueError, REFUSED[kind], lambda: FrozenEncoder(text).feature_extractor())
+    refused(ValueError, REFUSED[kind], VFSSimSiam, text)
+
+
+RESNET, VIT = "torchvision:resnet18", "timm:vit_small_patch16_224"
+HEADS = {"fc.0.weight": (8, 512), "fc.2.bias": (8,)}
+QUEUE = {"module.queue": (8, 8), "module.queue_ptr": (1,)}
+DINOS_HEAD = {"head.mlp.0.bias": (2,), "head.last_layer.weight_g": (2, 1)}
+DECODER = {"mask_token": (1, 1, 8), "decoder_embed.weight": (8, 384), "decoder_blocks.0.attn.qkv.weight": (24, 8)}
+
+
+def drawn(shapes):
+    return {name: torch.rand(shape) for name, shape in shapes.items()}
+
+
+def below(prefix, state):
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+def beside(prefix, state):
+    """Return weights of a network that is not the evaluated one, such as a moving average."""
+    return {f"{prefix}{name}": tensor + 1 for name, tensor in state.items()}
+
+
+def of_mm(state):
+    """Return a ResNet's weights under the names of mm-style modules."""
+    renamed = {}
+    for name, tensor in state.items():
+        place, _, kind = name.rpartition(".")
+        found = re.fullmatch(r"(.*)(conv|bn)(\d)", place)
+        place = f"{found[1]}conv{found[3]}.{found[2]}" if found else place
+        place = place.replace("downsample.0", "downsample.conv").replace("downsample.1", "downsample.bn")
+        renamed[f"backbone.{place}.{kind}"] = tensor
+    return renamed
+
+
+def dinos(own, student):
+    teacher = below("backbone.", own) | drawn(DINOS_HEAD)
+    others = beside("module.backbone.", own) | below("module.", drawn(DINOS_HEAD)) | student
+    return {"student": others, "teacher": teacher, "epoch": 3, "args": argparse.Namespace(lr=1)}
+
+
+def mocos(own, learnt, average, further):
+    return {"state_dict": below(learnt, own | drawn(HEADS)) | beside(average, own) | drawn(further), "arch": "resnet18"}
+
+
+FILES = {
+    "moco": (RESNET, "moco", lambda own: mocos(own, "module.encoder_q.", "module.encoder_k.", QUEUE)),
+    "moco v3": (RESNET, "", lambda own: mocos(own, "module.base_encoder.", "module.momentum_encoder.", {})),
+    "pixpro": (RESNET, "", lambda own: mocos(own, "module.encoder.", "module.encoder_k.", {})),
+    "densecl": (RESNET, "", lambda own: {"state_dict": own, "author": "its authors"}),
+    "dino": (VIT, "dino", lambda own: dinos(own, {})),
+    "dino of a resnet": (RESNET, "dino", lambda own: dinos(own, {})),
+    "ibot": (VIT, "dino", lambda own: dinos(own, drawn({"module.backbone.masked_embed": (1, 384)}))),
+    "mae": (VIT, "mae", lambda own: {"model": own | drawn(DECODER), "optimizer": {"state": {0: {"step": 3}}}}),
+    "simsiam": (RESNET, "", lambda own: {"state_dict": below("module.encoder.", own | drawn(HEADS))}),
+    "swav": (RESNET, "", lambda own: below("module.", own | drawn({"prototypes.weight": (8, 8)}))),
+    "vicreg": (
+        RESNET,
+        "",
+        lambda own: {"model": below("module.backbone.", own) | drawn({"module.projector.0.bias": 8})},
+    ),
+    "vfs": (RESNET, "vfs", lambda own: {"state_dict": of_mm(own) | drawn({"img_head.fc.bias": (2,)}), "meta": {}}),
+    "timm": (RESNET, "", lambda own: {"state_dict": own | drawn({"fc.bias": (5,)}), "state_dict_ema": beside("", own)}),
+    "lightning": (RESNET, "", lambda own: {"state_dict": below("model.encoder.", own), "hyper_parameters": {"lr": 1}}),
+    "average": (RESNET, "", lambda own: below("module.", own) | {"n_averaged": torch.tensor(3)}),
+    "compiled": (RESNET, "", lambda own: below("module._orig_mod.", own)),
+    "sharded": (RESNET, "", lambda own: below("_fsdp_wrapped_module.", own)),
+}
+"""Form of a released file → the network in it, its family where that has an input, and what makes it of weights."""
+
+
+@pytest.mark.parametrize("form", FILES)
+@pytest.mark.sampled(17)
+def test_each_door_takes_a_released_file_with_its_input(form, tmp_path):
+    name, family, written = FILES[form]
+    own = load(name).network.state_dict()
+    file = tmp_path / "released.pth.tar"
+    torch.save(written(own), file)
+    source = f"of the family {family}" if family else UNKNOWN.source
+    for text in (str(file), f"{name}={file}"):
+        encoder = load(text)
+        export(text, tmp_path / "exported.safetensors")
+        for found in (encoder.network, load(tmp_path / "exported.safetensors").network, VFSSimSiam(text).backbone):
+            torch.testing.assert_close(found.state_dict(), own, rtol=0, atol=0)
+        assert (encoder.input.source, encoder.described.loaded) == (source, True)
