@@ -201,20 +201,24 @@ class SiameseMAE(CorrespondenceModule):
         self.decoder_blocks = nn.ModuleList(blocks)
         self.decoder_norm = nn.LayerNorm(decoder_width, NORM_EPSILON)
         self.decoder_pred = nn.Linear(decoder_width, 3 * self.patch**2)
-        is_random = self.described is not None and not self.described.loaded
-        of_file = isinstance(backbone, dict) or is_checkpoint(backbone)
-        if is_random and not of_file and str(backbone).startswith(LIBRARIES):  # MAE's weights in place of the library's
-            _initialise_encoder(network)
-        if of_file:
+        if isinstance(backbone, dict) or is_checkpoint(backbone):
             self.source_of_positions = "of the checkpoint"
-        else:  # a user's callable may draw others
+        else:
             self.source_of_positions = "fixed sines and cosines"
-            rows, columns = network.patch_embed.grid_size
-            network.pos_embed.data.copy_(sine_cosine_positions(rows, columns, network.embed_dim))
+            self._initialise_backbone(backbone)
         network.pos_embed.requires_grad_(False)
         nn.init.normal_(self.mask_token, std=0.02)
         for part in (self.decoder_embed, self.decoder_blocks, self.decoder_pred):
             part.apply(_initialise_linear)
+
+    def _initialise_backbone(self, name: NetworkName) -> None:
+        """Give a network that is no checkpoint MAE's positions, and random weights of a library MAE's distribution."""
+        network = self.backbone
+        is_random = self.described is not None and not self.described.loaded
+        if is_random and str(name).startswith(LIBRARIES):
+            _initialise_encoder(network)
+        rows, columns = network.patch_embed.grid_size  # a user's callable may draw other positions
+        network.pos_embed.data.copy_(sine_cosine_positions(rows, columns, network.embed_dim))
 
     def encode(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
         """Encode patches of normalised images.

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,12 +98,7 @@ def match_instances(
     predicted, wanted = as_pair(prediction, target)
     if target_classes is None:
         target_classes = classes
-    for ids_of_mask in (predicted, wanted):
-        if ids_of_mask.ndim != 2 or ids_of_mask.dtype.kind not in "iu":
-            raise ValueError(f"instances must be integers (H, W), got {ids_of_mask.shape} {ids_of_mask.dtype}")
-    for kind in {*classes.values(), *target_classes.values()}:
-        if not 0 < kind < CLASSES:
-            raise ValueError(f"class {kind} is no part; expected 1 to {CLASSES - 1}")
+    _require_instances((predicted, wanted), {*classes.values(), *target_classes.values()})
     ids, kinds, index = _instances(predicted, classes)
     _, target_kinds, target_index = _instances(wanted, target_classes)
     n = len(kinds) + 1  # row and column 0 are the background
@@ -192,6 +187,16 @@ def ap_of_classes(frames: Sequence[Any]) -> dict[int, list[float]]:
         for threshold in AP_THRESHOLDS:
             found[kind].append(average_precision(iou > threshold, scores, annotated[kind]))
     return found
+
+
+def _require_instances(masks: Iterable[NDArray[Any]], classes: Iterable[int]) -> None:
+    """Raise ValueError unless masks are integers (H, W), and classes are parts."""
+    for mask in masks:
+        if mask.ndim != 2 or mask.dtype.kind not in "iu":
+            raise ValueError(f"instances must be integers (H, W), got {mask.shape} {mask.dtype}")
+    for kind in classes:
+        if not 0 < kind < CLASSES:
+            raise ValueError(f"class {kind} is no part; expected 1 to {CLASSES - 1}")
 
 
 def _instances(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int], NDArray[np.int64], NDArray[np.int32]]:

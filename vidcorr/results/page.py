@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from ..videos.files import write_atomically
+from .board import REPORT
 from .checked import Json, plain
 from .formats import bracketed, shown
 from .pictures.animations import TRUTH_SUFFIX
@@ -38,39 +39,55 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     """
     folder = Path(folder)
     result = result or Result.load(folder)
-    main = result.main_scores()
+    ranked_by = ranking_columns(result)
     content: Json = {
         "result": result.model_dump(exclude={"rows", "without", "digests"}),
         "digest": result.data_digest,
         "network": str(result.network),
         "command": shlex.join(result.provenance.command),
-        "main": main,
+        "main": result.main_scores(),
         "how": f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences.",
+        "lines": _lines_of_scores(result),
+        "intervals": _intervals(result),
+        "ranked_by": ranked_by,
+        "texts": _columns_without_fractions(result),
+        "animations": _animations(folder, result, ranked_by),
+        "rows": result.records(),  # the page sorts by these numbers, and shows their texts
+        "shown": [_texts(row.values, result) for row in result.rows if row.values],
     }
-    scores_of = {"this run": result.scores} if result.scores else {}  # line of the table → its scores
-    for past in result.history[:-1]:
-        name = f"epoch {past.epoch}, step {past.step}" if past.step else "before training"
-        scores_of[name] = past.scores
-    content["lines"] = [{"name": name, "scores": _texts(scores, result)} for name, scores in scores_of.items()]
-    content["intervals"] = {}
-    for key in main:
-        ends = result.interval(key)
-        if ends:
-            content["intervals"][key] = bracketed(ends, result.declaration(key))
-    content["ranked_by"] = ranking_columns(result)
-    not_fractions: set[str] = set()  # columns of texts, truth values and counts
-    for row in result.rows:
-        not_fractions.update(name for name, value in row.values.items() if not isinstance(value, float))
-    content["texts"] = sorted(not_fractions)
-    content["animations"] = _animations(folder, result, content["ranked_by"])
-    content["rows"] = result.records()  # the page sorts by these numbers, and shows their texts
-    content["shown"] = [_texts(row.values, result) for row in result.rows if row.values]
     text = json.dumps(plain(content), allow_nan=False)
     text = text.replace("<", "\\u003c")  # no text ends the script element
-    path = folder / "report.html"
+    path = folder / REPORT
     template = (files(__package__) / "page.html").read_text("utf-8")
     write_atomically(path, template.replace("DATA", text, 1))
     return path
+
+
+def _lines_of_scores(result: Result) -> list[Json]:
+    """Return the lines of the table of scores: this run's, and those of earlier epochs."""
+    lines = [{"name": "this run", "scores": _texts(result.scores, result)}] if result.scores else []
+    for past in result.history[:-1]:
+        name = f"epoch {past.epoch}, step {past.step}" if past.step else "before training"
+        lines.append({"name": name, "scores": _texts(past.scores, result)})
+    return lines
+
+
+def _intervals(result: Result) -> dict[str, str]:
+    """Return the main scores that have a 95 % interval, with its text."""
+    found: dict[str, str] = {}
+    for key in result.main_scores():
+        text = bracketed(result.interval(key), result.declaration(key))
+        if text:
+            found[key] = text
+    return found
+
+
+def _columns_without_fractions(result: Result) -> list[str]:
+    """Return the columns of texts, truth values and counts, sorted."""
+    found: set[str] = set()
+    for row in result.rows:
+        found.update(name for name, value in row.values.items() if not isinstance(value, float))
+    return sorted(found)
 
 
 def _texts(values: Mapping[str, Any], result: Result) -> dict[str, str]:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from textwrap import fill
@@ -60,18 +61,12 @@ class Table:
     @property
     def cells(self) -> list[Cell]:
         """All cells, row by row."""
-        cells: list[Cell] = []
-        for row in self.rows.values():
-            cells += row.values()
-        return cells
+        return list(chain.from_iterable(row.values() for row in self.rows.values()))
 
     @property
     def records(self) -> list[ScoreRecord]:
         """The records of all cells."""
-        records: list[ScoreRecord] = []
-        for cell in self.cells:
-            records += cell.records
-        return records
+        return list(chain.from_iterable(cell.records for cell in self.cells))
 
     @cached_property
     def shared(self) -> dict[str, tuple[str, str]]:
@@ -240,24 +235,21 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
         sentences.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
     sentences += captions.sentences_on_frames(table.records)
     if table.base:
-        bases = [table.base]
-        for name, base in table.own_bases.items():
-            bases.append(f"of {name} from {base}")
-        differences = "Differences (Δ)" if format == "tex" else "Differences"  # LaTeX's head for them
-        sentences.append(f"{differences} are from {', '.join(bases)}")
-    sentences += _about_tests(table, intervals)
+        sentences += _about_differences(table, format, intervals)
     sentences += captions.sentences_on_data(table.records)
     if format != "html":  # it has them beside their rows
         sentences += captions.doubts(table.cells)
     return [f"{one_line(sentence)}." for sentence in (*sentences, *table.notes)]
 
 
-def _about_tests(table: Table, intervals: bool) -> list[str]:
-    """Return sentences on the differences from a base: how rows are paired and tested."""
-    if not table.base:
-        return []
+def _about_differences(table: Table, format: Format, intervals: bool) -> list[str]:
+    """Return sentences on the differences from a base: its rows, and how rows are paired and tested."""
+    bases = [table.base]
+    for name, base in table.own_bases.items():
+        bases.append(f"of {name} from {base}")
+    differences = "Differences (Δ)" if format == "tex" else "Differences"  # LaTeX's head for them
     paired = f"paired by sequence, and by seed where rows share {FEWEST_SEEDS} seeds or more"
-    sentences = [f"They are {paired}; each row is tested by itself"]
+    sentences = [f"{differences} are from {', '.join(bases)}", f"They are {paired}; each row is tested by itself"]
     ends = [cell.difference.ends for cell in table.cells if cell.difference is not None]
     if intervals and any(ends):
         sentences.append(ABOUT_WEIGHTS)
