@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..description import Network
 from ..videos.files import unfinished
 from .trust import LONGEST, Recipe, allow, check_file, check_recipe, named_code, reason
 
@@ -225,17 +224,6 @@ def saved_model(path: str | Path, is_own: bool = False) -> Recipe | None:
         for each in (about, about.get("encoder") or {}, {"init_args": content.get("hyper_parameters", {})}):
             allow(*named_code(each))
     return recipe_of(content, path)
-
-
-def loaded(module: Any, state: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> Any:
-    """Return a module in eval mode with the weights of a file, which its description names; `strict`: `load_weights`.
-
-    Raises:
-        ValueError: one line, if names or shapes differ.
-    """
-    load_weights(module, state, source, strict)
-    module.described = Network.of(module).with_weights_of(source)
-    return module.eval()
 
 
 def without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -163,11 +163,6 @@ class Encoder(nn.Module):
         by_default: Input = self.view_class.input
         return OF_RANDOM if by_default == UNKNOWN and not self.described.loaded else by_default
 
-    @property
-    def normalises(self) -> bool:
-        """True if a view made here normalises RGB, by an input that somebody states."""
-        return self.view_class is not None and self.view_class.normalises and bool(self.input.source)
-
     def view(
         self,
         stage: str | None = None,
@@ -236,7 +231,8 @@ class Encoder(nn.Module):
             name, arguments = f"transformers:{configuration['model_type']}", configuration
         elif isinstance(self.network, LiirEncoder):
             arguments = self.network.arguments
-        is_known = (self.normalises or configuration is not None) and self.input != UNKNOWN
+        normalises = configuration is not None or (self.view_class is not None and self.view_class.normalises)
+        is_known = normalises and bool(self.input.source) and self.input != UNKNOWN
         stated = self.input if is_known else None
         return EncoderSpec(name, self.default_stage, self.default_stride, seed=None, input=stated, arguments=arguments)
 

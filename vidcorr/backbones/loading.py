@@ -10,7 +10,7 @@ import torch
 
 from ..description import UNKNOWN, Input, Network, stated_input
 from ..functional.device import random_state_kept
-from .checkpoints import METADATA_KEY, is_foreign, load_weights, loaded, read_content, recipe_of, without_prefix
+from .checkpoints import METADATA_KEY, is_foreign, load_weights, read_content, recipe_of, without_prefix
 from .copies import Reference
 from .encoder import Encoder, input_of_record, unwrapped
 from .extractor import Dilated, FeatureExtractor
@@ -244,7 +244,10 @@ def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: A
     """
     path = local_file(path)
     checkpoint = read_content(path)
-    return loaded(make(recipe_of(checkpoint, path), path, **overrides), checkpoint["state_dict"], path, strict)
+    module = make(recipe_of(checkpoint, path), path, **overrides)
+    load_weights(module, checkpoint["state_dict"], path, strict)
+    module.described = Network.of(module).with_weights_of(path)
+    return module.eval()
 
 
 def with_weights_of(name: str, place: str) -> Encoder:

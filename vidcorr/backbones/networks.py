@@ -490,8 +490,7 @@ def _of_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
         )
     maker = trust.import_named(spec.spec.partition(":")[0], name, f"backbone {spec.spec}")
     trust.allow(spec.spec, spec.spec.replace(":", "."))  # by the user's call; a file that names it has passed the gate
-    source = trust.file_of_module() or spec.spec
-    network = maker() if spec.arguments is None else trust.constructed(maker, spec.arguments, source)
+    network = maker() if spec.arguments is None else trust.constructed(maker, spec.arguments, spec.spec)
     for short_name, full_name in SHORT_NAMES.items():
         if full_name == spec.spec:
             return network, short_name, "weights of vidcorr"

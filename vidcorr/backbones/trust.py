@@ -271,12 +271,6 @@ def check_file(path: str | Path) -> None:
         raise Refused(f"{source.file}: names another file, {str(path)[:LONGEST]}; a checkpoint must hold its weights")
 
 
-def file_of_module() -> str:
-    """Return the file whose module is being built, and which has its weights; empty if none is."""
-    source = _built_from.get()
-    return "" if source is None else source.file
-
-
 def own_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a constructor, without those that Lightning adds."""
     return {str(name): value for name, value in arguments.items() if not str(name).startswith("_")}
@@ -291,23 +285,16 @@ def make(recipe: object, source: str | Path, **overrides: Any) -> Any:
         overrides: arguments of the caller, which override those of the file.
 
     Raises:
-        ValueError: if the recipe names code that is not allowed, or the constructor refuses the arguments.
+        ValueError: one line, if the recipe names code that is not allowed, not there or no module, or the constructor
+            refuses the arguments.
     """
     accepted = check_recipe(recipe, source)
-    return constructed(class_of(accepted, source), accepted["init_args"], source, **overrides)
-
-
-def class_of(recipe: Recipe, source: str | Path) -> type[nn.Module]:
-    """Import the class of a checked recipe.
-
-    Raises:
-        ValueError: one line, if it is not there, or no module.
-    """
-    package, _, name = recipe["class_path"].rpartition(".")
-    kind = import_named(package, name, f"{source}: its class {recipe['class_path']}")
+    class_path = accepted["class_path"]
+    package, _, name = class_path.rpartition(".")
+    kind = import_named(package, name, f"{source}: its class {class_path}")
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise ValueError(f"{source}: its class {recipe['class_path']} is not a torch.nn.Module")
-    return kind
+        raise ValueError(f"{source}: its class {class_path} is not a torch.nn.Module")
+    return constructed(kind, accepted["init_args"], source, **overrides)
 
 
 def hints_of(function: Any) -> dict[str, Any]:
@@ -330,13 +317,15 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     Args:
         kind: the class or function.
         arguments: of the file. A dict becomes a dataclass where the annotation is one, a text a path, and so on.
-        source: the file.
+        source: the file; while another file is read, that one counts.
         overrides: arguments of the caller, which override those of the file.
 
     Raises:
         ValueError: if the call fails or gives no module.
     """
     name = getattr(kind, "__name__", type(kind).__name__)
+    outer = _built_from.get()
+    source = source if outer is None else outer.file
     require_countable(arguments, source)
     if isinstance(kind, type) and issubclass(kind, nn.Module):
         arguments = without_arguments_of_bases(kind, arguments)
