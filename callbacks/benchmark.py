@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
@@ -232,19 +232,13 @@ class BenchmarkCallback(Callback):
         epoch = epochs_completed(trainer) if fits and step else 0  # before the first step no epoch has begun
         earlier = [run for run in self._runs if fits and run.step < step]  # also those before a resumption
         output = Output(self._folder_at(trainer, step))
-        at = (epoch, step) if fits else None
-        try:
-            with self._scored_network(trainer, pl_module) as (features, network), Ranks() as ranks:
-                benchmark = self._benchmark_of_run(trainer)
-                self.result = benchmark.run(features, network, output, ranks=ranks, past=earlier, at=at)
-        except Exception as error:
-            if not fits or isinstance(error, LostRank) or self._monitors(trainer):
-                raise
-            unforeseen = not isinstance(error, BenchmarkError)
-            log.error("%s failed; the training continues: %s", self.name, error, exc_info=unforeseen)
+        training = {"past": earlier, "at": (epoch, step)} if fits else {}
+        result = self._result(trainer, pl_module, output, training)
+        if result is None:
             return {}
+        self.result = result
         self.folder = output.folder
-        self._runs = [*earlier, Evaluated(epoch=epoch, step=step, scores=self.result.scores)]
+        self._runs = [*earlier, Evaluated(epoch=epoch, step=step, scores=result.scores)]
         scores = self.history[step]
         if trainer.is_global_zero:
             for name, picture in output.pictures.items():
@@ -252,6 +246,20 @@ class BenchmarkCallback(Callback):
         if fits:
             log_now(trainer, scores)
         return scores
+
+    def _result(
+        self, trainer: Trainer, pl_module: LightningModule, output: Output, training: Mapping[str, Any]
+    ) -> Result | None:
+        """Return the result of the benchmark; None after an error with which a fit continues, and which is logged."""
+        try:
+            with self._scored_network(trainer, pl_module) as (features, network), Ranks() as ranks:
+                return self._benchmark_of_run(trainer).run(features, network, output, ranks=ranks, **training)
+        except Exception as error:
+            if trainer.state.fn != "fit" or isinstance(error, LostRank) or self._monitors(trainer):
+                raise
+            unforeseen = not isinstance(error, BenchmarkError)
+            log.error("%s failed; the training continues: %s", self.name, error, exc_info=unforeseen)
+        return None
 
     def _folder_at(self, trainer: Trainer, step: int) -> Path | None:
         """Return the folder of the results at a step; None in Lightning's `fast_dev_run`. All ranks call it.

@@ -128,8 +128,10 @@ class LastCheckpoint(ModelCheckpoint):
         """Lock the folder against other runs; note the optimisers before Lightning loads their state."""
         if trainer.ckpt_path and self._resumed is None:  # Lightning shows a file without callbacks to none of them
             raise ValueError(f"{trainer.ckpt_path} holds weights, but no state of a training: {ANEW}")
-        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        self._note["optimisers"] = [_settings_of(group) for group in groups]
+        settings: list[dict[str, Any]] = []
+        for optimizer in trainer.optimizers:
+            settings += map(_settings_of, optimizer.param_groups)
+        self._note["optimisers"] = settings
         with Ranks() as ranks, ranks.together():  # an error of the first rank ends all
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 self._lock.enter_context(FolderLock(Path(str(self.dirpath))))
@@ -172,9 +174,7 @@ class LastCheckpoint(ModelCheckpoint):
             self.save(trainer)
         loops.follow_schedules(trainer)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
         """Let `max_time` or a callback end the run only after a whole step: Lightning would drop its batches so far."""
         if loops.accumulates(trainer):
             self._stop_waits |= trainer.should_stop

@@ -119,9 +119,7 @@ class Throughput(Callback):
         self._waited_before = 0.0  # seconds that the loader had waited by then
         self._batches = 0  # batches since then
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
         """Count the batch, and log every few steps; the first batch after a pause only starts the clock."""
         now = time.perf_counter()
         loader: Any = trainer.train_dataloader

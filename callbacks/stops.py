@@ -69,9 +69,7 @@ class Stops(Callback):
         when = f"step {trainer.global_step} (epoch {trainer.current_epoch}, batch {trainer.fit_loop.batch_idx})"
         self._losses.append((when, PendingCopy(loss.detach())))
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
         """Agree over all ranks whether to continue; the step is logged before the next hook stops the run.
 
         Raises:
@@ -104,9 +102,7 @@ class Stops(Callback):
         else:
             self._install_handlers()
 
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *args: Any
-    ) -> None:
+    def on_validation_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
         """Stop between two batches; several ranks must agree, and stop after the pass."""
         if trainer.world_size == 1:
             signals.check()

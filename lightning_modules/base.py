@@ -198,17 +198,23 @@ class CorrespondenceModule(SavedModule):
         """
         trainer = self.counting_trainer
         if trainer is not None and trainer.world_size > 1:
-            is_whole = (batch_index + 1) % trainer.accumulate_grad_batches == 0
-            steps = trainer.fit_loop.epoch_loop._batches_that_stepped + 1
-            is_logged = is_whole and trainer.log_every_n_steps and steps % trainer.log_every_n_steps == 0
             takers: list[Any] = [*trainer.callbacks, *trainer.lr_scheduler_configs]
             is_monitored = any(getattr(taker, "monitor", None) in scalars for taker in takers)
-            if not (is_logged or is_monitored or trainer.is_last_batch):  # the last, for the means of an epoch
+            # the last batch counts for the means of an epoch
+            if not (is_monitored or trainer.is_last_batch or self._logs_step_of(batch_index)):
                 return
             scalars = means_over_ranks(scalars, self.device)
         in_bar = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
         for name, value in scalars.items():
             self.log(name, value, prog_bar=in_bar and name == "train/loss", batch_size=size)
+
+    def _logs_step_of(self, batch_index: int) -> bool:
+        """Return whether a batch ends an optimiser step that the Trainer logs."""
+        trainer: Any = self.trainer
+        ends_step = (batch_index + 1) % trainer.accumulate_grad_batches == 0
+        step = trainer.fit_loop.epoch_loop._batches_that_stepped + 1
+        every = trainer.log_every_n_steps  # 0 logs nothing
+        return bool(every) and ends_step and step % every == 0
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Tensor] | None:
         """Compute the objective on held-out data; log `val/loss`, the mean over all samples of all ranks.
@@ -394,11 +400,7 @@ class CorrespondenceModule(SavedModule):
         Raises:
             ValueError: for a callback that finds a batch size or a rate after the schedule is made.
         """
-        for finder in self.trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(finder, BatchSizeFinder | LearningRateFinder):
-                kind = type(finder).__name__
-                remedy = "call scale_batch_size or lr_find of Tuner(trainer) before fit"
-                raise ValueError(f"{kind}: as a callback it comes after the learning rates are made; {remedy}")
+        self._refuse_finders()
         self._hold_frozen_backbone()
         if self.backbone_learns and self.described is not None:
             trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True}
@@ -406,6 +408,14 @@ class CorrespondenceModule(SavedModule):
         if self.trainer.ckpt_path:
             continue_schedule(self.lr_schedulers())
         self._print_plan()
+
+    def _refuse_finders(self) -> None:
+        """Raise ValueError for a callback that finds a batch size or a rate: the schedule is made before."""
+        for finder in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(finder, BatchSizeFinder | LearningRateFinder):
+                kind = type(finder).__name__
+                remedy = "call scale_batch_size or lr_find of Tuner(trainer) before fit"
+                raise ValueError(f"{kind}: as a callback it comes after the learning rates are made; {remedy}")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the loops before the schedule makes their loaders, once the checkpoint is checked.
@@ -438,20 +448,30 @@ class CorrespondenceModule(SavedModule):
         devices = f"{self.samples_per_device()} per device × {trainer.world_size} device(s)"
         accumulated = f"{trainer.accumulate_grad_batches} accumulated"
         plan["global batch"] = f"{self.global_batch()} {self.samples} = {devices} × {accumulated}"
-        rates = ", ".join(f"{group['lr']:.6g}" for group in trainer.optimizers[0].param_groups)
-        when = f"step {trainer.global_step}" if trainer.global_step else "the start"
-        plan["learning rate"] = f"{rates} at {when}"
+        plan["learning rate"] = self._rates_in_words()
+        plan["length"] = self._length_in_words()
+        plan["precision"] = str(trainer.precision)
+        return plan
+
+    def _rates_in_words(self) -> str:
+        """Return the learning rates of the parameter groups, and how `base_lr` is scaled."""
+        step = self.trainer.global_step
+        rates = ", ".join(f"{group['lr']:.6g}" for group in self.trainer.optimizers[0].param_groups)
+        text = f"{rates} at step {step}" if step else f"{rates} at the start"
         base_lr = getattr(self, "base_lr", None)
-        if base_lr and self.lr is None:  # its scaling, so that nobody takes a rate of Lightning's `lr_find` for it
-            plan["learning rate"] += f", base_lr {base_lr:.6g} × {self.global_batch()} / 256"
+        if base_lr and self.lr is None:  # so that nobody takes a rate of Lightning's `lr_find` for it
+            text += f", base_lr {base_lr:.6g} × {self.global_batch()} / 256"
+        return text
+
+    def _length_in_words(self) -> str:
+        """Return the limits of the training, without steps that its epochs do not reach."""
+        trainer = self.trainer
         limits = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
         ends_before = (trainer.max_epochs or math.inf) * trainer.num_training_batches < trainer.max_steps
         if trainer.max_epochs != -1 and ends_before:
             del limits["steps"]
         stated = [f"{limit} {unit}" for unit, limit in limits.items() if limit not in (None, -1)]  # -1: no limit
-        plan["length"] = ", at most ".join(stated) or "until trainer.max_time"
-        plan["precision"] = str(trainer.precision)
-        return plan
+        return ", at most ".join(stated) or "until trainer.max_time"
 
     def plan_rows(self) -> dict[str, str]:
         """Return rows to add to the plan that is printed before training, or to replace in it: name → text."""
