@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -119,8 +119,16 @@ class SampledDataModule(pl.LightningDataModule):
         """Return the loader of `val_dataloader`."""
         return self.val_dataloader()
 
-    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Convert images from uint8 to float in [0, 1], on the device; count and name replaced videos."""
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Prepare a batch on the device, or each batch of the several loaders that a subclass gives."""
+        if isinstance(batch, list):
+            return [self.on_after_batch_transfer(part, dataloader_idx) for part in batch]
+        if isinstance(batch, Mapping) and any(isinstance(part, Mapping) for part in batch.values()):
+            return {name: self.on_after_batch_transfer(part, dataloader_idx) for name, part in batch.items()}
+        return None if batch is None else self.prepared(batch)  # None: a loader has ended before the others
+
+    def prepared(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Convert images from uint8 to float in [0, 1]; count and name replaced videos."""
         self._count_replaced(batch.get("failures", ()))
         for name, value in batch.items():
             if isinstance(value, Tensor) and value.dtype == torch.uint8:

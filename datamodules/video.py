@@ -174,13 +174,14 @@ class VideoDataModule(SampledDataModule):
             trained.add(os.path.realpath(path))
         return trained
 
-    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+    def prepared(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Convert clips to float in [0, 1] on the device, and augment their colours in training.
 
-        The Trainer calls it. In a loop of your own call it once for every batch: a batch is of training if its videos
-        are not held out, and colours are a function of (seed, epoch, batch, rank) as under a Trainer.
+        The Trainer calls `on_after_batch_transfer`, and that calls it; a loop of your own calls that once for every
+        batch. A batch is of training if its videos are not held out, and colours are a function of (seed, epoch, batch,
+        rank) as under a Trainer.
         """
-        batch = super().on_after_batch_transfer(batch, dataloader_idx)
+        batch = super().prepared(batch)
         if self.colour is None or "clip" not in batch:
             return batch
         place = self._place_in_training(batch)

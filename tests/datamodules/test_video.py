@@ -96,6 +96,20 @@ def test_a_loop_of_ones_own_sees_what_a_trainer_sees(videos):
     assert data.on_after_batch_transfer({}, 0) == {}  # of validation without videos
 
 
+@pytest.mark.parametrize("form", [lambda one, two: [one, two], lambda one, two: {"one": one, "two": two}])
+def test_a_subclass_gives_several_loaders(videos, form):
+    class Several(VideoDataModule):
+        def train_dataloader(self):
+            return form(super().train_dataloader(), super().train_dataloader())
+
+    seen = []
+    trainer = quiet_trainer(max_epochs=1, callbacks=[LambdaCallback(on_train_batch_start=lambda *a: seen.append(a[2]))])
+    trainer.fit(VFSSimSiam(**TINY), Several(videos, 2, size=32, batch_size=4, num_workers=0, colour=True))
+    one, two = seen[0].values() if isinstance(seen[0], dict) else seen[0]
+    assert one["clip"].dtype == torch.float32
+    assert torch.equal(one["clip"], two["clip"])
+
+
 def test_a_prediction_has_every_video_once_in_order_and_without_augmentation(videos):
     data = VideoDataModule(videos, 2, size=32, batch_size=4, num_workers=0, validation_fraction=0.2, colour=True)
     module = FrozenEncoder("raw_colour")
