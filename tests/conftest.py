@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from warnings import WarningMessage
 
 import numpy as np
 import pytest
@@ -32,6 +33,13 @@ def pytest_pycollect_makemodule() -> None:
     from lightning_fabric.utilities import registry
 
     registry.entry_points = cache(registry.entry_points)  # type: ignore[attr-defined]  # each Trainer reads all packages
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_warning_recorded(warning_message: WarningMessage) -> None:
+    """Pass a warning on as Python's own: to print it, the other process would import the library of its class."""
+    warning_message.message = UserWarning(str(warning_message.message))
+    warning_message.category = UserWarning
 
 
 def pytest_collection_finish() -> None:

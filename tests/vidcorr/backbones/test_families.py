@@ -55,6 +55,7 @@ def test_each_key_of_a_family_finds_its_place_or_is_left_out(family):
 
 
 @pytest.mark.parametrize("file", REAL)
+@pytest.mark.sampled(2)
 def test_the_keys_of_a_public_file_fit_a_network_of_their_shapes(file):
     shapes = {name: [side for side in shape if isinstance(side, int)] for name, shape in REAL[file]["keys"].items()}
     with torch.device("meta"):
@@ -110,6 +111,7 @@ RELEASED = {
 
 @pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
 @pytest.mark.parametrize("spec", RELEASED)
+@pytest.mark.sampled(2)
 def test_released_transformers_are_known_by_their_keys_and_get_imagenets_rgb(spec):
     with torch.device("meta"):
         state = timm.create_model(spec.removeprefix("timm:"), num_classes=0).state_dict()
@@ -149,6 +151,7 @@ BESIDE = {
 
 
 @pytest.mark.parametrize("spec", BESIDE)
+@pytest.mark.sampled(2)
 def test_a_name_with_a_released_file_leaves_out_what_is_not_the_networks(spec, tmp_path, capsys):
     others, said = BESIDE[spec]
     state = load(spec).network.state_dict()

@@ -91,7 +91,7 @@ def test_a_callable_that_draws_its_weights_is_named_random(name, is_random):
 def test_a_file_that_exists_is_told_by_its_content(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path(name).parent.mkdir(exist_ok=True)
-    write_checkpoint(FrozenEncoder("torchvision:resnet18"), Path(name))
+    write_checkpoint(FrozenEncoder("tests.helpers.encoders:TinyResNet"), Path(name))
     assert (load(name).default_stage, load(f"{name}@res3").default_stage) == (None, "res3")
     assert f"--model.spec={name}" in words_for_parser(["validate", f"--model={name}"]).words
     torch.save({"conv1.weight": torch.zeros(1)}, name)
@@ -156,15 +156,10 @@ def test_what_does_not_train_is_refused():
     """The checkpoint of a module without a name could not be read."""
     message = "backbone: expected the name of a network, such as my_module:my_network, .*; got Conv2d"
     refused(ValueError, message, SiamFC, torch.nn.Conv2d(3, 4, 8, 8))
-    refused(
-        ValueError,
-        "ends with a classifier: put torch.nn.Identity.. in place of fc",
-        VFSSimSiam,
-        "torchvision.models:resnet18",
-    )
-    refused(
-        ValueError, "a network is trained at its own strides: leave /8 out", VFSSimSiam, "torchvision:resnet18@res4/8"
-    )
+    line = "ends with a classifier: put torch.nn.Identity.. in place of fc"
+    refused(ValueError, line, VFSSimSiam, "torchvision.models:resnet18")
+    line = "a network is trained at its own strides: leave /8 out"
+    refused(ValueError, line, VFSSimSiam, "torchvision:resnet18@res4/8")
 
 
 def test_networks_of_other_forms_give_a_map_of_any_size():

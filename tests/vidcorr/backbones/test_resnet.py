@@ -18,11 +18,10 @@ def test_stages_are_concatenated_from_one_pass():
     network, images = load("torchvision:resnet18", seed=None).network, torch.rand(1, 3, 64, 64)
     enliven(network)
     names = ("res4+res3.b1", "res4", "res3.b1")
-    both, fourth, block = (build_feature_extractor(network, name, 8)(images) for name in names)
+    views = [build_feature_extractor(network, name, 8) for name in names]
+    both, fourth, block = (view(images) for view in views)
     assert torch.equal(both, torch.cat([fourth, block], dim=1))
-    assert len(build_feature_extractor(network, names[0], 8).blocks) == len(
-        build_feature_extractor(network, "res4", 8).blocks
-    )
+    assert len(views[0].blocks) == len(views[1].blocks)
     refused(ValueError, r"'res2\+res3': its parts have strides \[4, 8\]", build_feature_extractor, network, "res2+res3")
 
 

@@ -86,6 +86,5 @@ def test_overlapping_patches_are_those_of_a_shifted_image():
 
 def test_a_transformer_of_one_size_is_refused_with_the_remedy():
     network = VisionTransformer(64, 8, num_classes=0, embed_dim=48, depth=1, num_heads=3)
-    refused(
-        ValueError, r"dynamic_img_size=True where timm offers it, or name it timm:", build_feature_extractor, network
-    )
+    line = r"dynamic_img_size=True where timm offers it, or name it timm:"
+    refused(ValueError, line, build_feature_extractor, network)

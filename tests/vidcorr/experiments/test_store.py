@@ -95,9 +95,8 @@ def test_a_job_is_run_once_and_after_a_failure_again(davis_root, tmp_path, evalu
     benchmarks = [replace(davis, name="second"), davis]
     errors["second"] = RuntimeError("out of\nmemory")
     text = "RuntimeError: out of memory"
-    refused(
-        ValueError, f"^1 failed; the first: raw_colour on second by vfs: {text}$", evaluate, [RAW], benchmarks, tmp_path
-    )
+    line = f"^1 failed; the first: raw_colour on second by vfs: {text}$"
+    refused(ValueError, line, evaluate, [RAW], benchmarks, tmp_path)
     assert calls == [(RAW, "raw_colour", name, True) for name in ("second", "davis")]
     table = "## davis\n\n|  | J-Mean |\n| --- | ---: |\n| raw_colour | 50.0 |\n"
     first, second = ("[1/2] raw_colour on second by vfs", "[2/2] raw_colour on davis by vfs")

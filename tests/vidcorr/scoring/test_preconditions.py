@@ -274,7 +274,7 @@ def test_every_reading_of_boxes_is_named(tmp_path):
 
 TIMES = 12
 """Frames of the video of the tracks."""
-SIZE = (480, 854)
+SIZE = (128, 228)
 """Height and width of the video of the tracks, pixels."""
 
 

@@ -96,9 +96,8 @@ def test_a_result_by_a_rule_is_not_called_by_the_papers_name(davis_root, tmp_pat
     assert own.stage.protocol.shared_name == f"vfs+rule={rule}"
     assert (own.data["rule"], own.conditions[-1]) == (rule, f"rule {rule}")
     assert "rule" not in paper.data
-    refused(
-        ValueError, "a rule is code: set `propagator`, here None", DavisBenchmark, davis_root, changes={"rule": rule}
-    )
+    line = "a rule is code: set `propagator`, here None"
+    refused(ValueError, line, DavisBenchmark, davis_root, changes={"rule": rule})
     names = [under_rule(JointProtocol.named("vfs"), made).rule for made in (LabelPropagator, partial(First, context=2))]
     assert names == [None, f"{rule}(context=2)"]
 

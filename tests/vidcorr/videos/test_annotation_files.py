@@ -39,13 +39,8 @@ def test_a_frame_is_named_by_the_word_the_image_or_the_number(png, tmp_path):
     png("masks/00004.png")
     png("masks/frame_00009.png")
     assert [prompt.frame for prompt in read_masks([str(tmp_path / "masks")])] == [4, 9]
-    refused(
-        DataError,
-        "00004 names no frame of the video; give its index, 00004.png@FRAME",
-        read_masks,
-        [str(tmp_path / "masks")],
-        stems,
-    )
+    line = "00004 names no frame of the video; give its index, 00004.png@FRAME"
+    refused(DataError, line, read_masks, [str(tmp_path / "masks")], stems)
     (tmp_path / "none").mkdir()
     refused(DataError, "none: holds no PNG and no JSON", read_masks, [str(tmp_path / "none")])
 

@@ -119,9 +119,8 @@ def test_many_colours_and_colours_that_the_truth_lacks_are_refused(tmp_path):
     Image.fromarray(IDS).save(tmp_path / "ids/0.png")
     Image.fromarray(RED_AND_BLUE[np.minimum(IDS, 2)]).save(tmp_path / "0.png")
     for truth in (MaskFolder(tmp_path / "truth"), MaskFolder(tmp_path / "ids")):
-        refused(
-            DataError, r"0\.png: colour #0000ff is none of the annotations'", MaskFolder(tmp_path, truth=truth).read, 0
-        )
+        line = r"0\.png: colour #0000ff is none of the annotations'"
+        refused(DataError, line, MaskFolder(tmp_path, truth=truth).read, 0)
     smooth = Image.fromarray(RED_AND_BLUE[np.minimum(IDS, 2)]).resize((61, 47), Image.Resampling.BICUBIC)
     smooth.save(tmp_path / "smooth.png")
     refused(DataError, r"smooth\.png: .* colours are a picture", read_mask, tmp_path / "smooth.png")
