@@ -13,7 +13,7 @@ FLAGS = (
 
 def run(flags: Namespace) -> None:
     """Run the command; a user's mistake raises ValueError."""
-    from ..experiments.protocols import compared, described, listed
+    from ..experiments.protocols import list_of_protocols, tables_of_differences, tables_of_protocol
     from ..protocols.script import script_of
 
     if flags.script:
@@ -21,8 +21,8 @@ def run(flags: Namespace) -> None:
             raise ValueError("protocols --script: name one protocol, as vidcorr protocols dino --script")
         print(script_of(flags.name), end="")
     elif flags.name is None:
-        print(listed(), end="")
+        print(list_of_protocols(), end="")
     elif flags.other is None:
-        print(described(flags.name))
+        print(tables_of_protocol(flags.name))
     else:
-        print(compared(flags.name, flags.other))
+        print(tables_of_differences(flags.name, flags.other))

@@ -24,7 +24,7 @@ def run(flags: Namespace) -> None:
     """
     benchmarks = read_on(flags.on)
 
-    from ..experiments.reproduce import lacks_weights, listed, reproduce
+    from ..experiments.reproduce import lacks_weights, list_of_rows, reproduce
     from ..results.published import published_rows
 
     rows = [row for row in published_rows() if row.short_name]
@@ -34,9 +34,9 @@ def run(flags: Namespace) -> None:
             require_one_of(names, row=name)
         rows = [row for row in rows if row.short_name in flags.rows]
     if not benchmarks or not (flags.rows or flags.all):
-        print(listed(rows, flags.output), end="")
+        print(list_of_rows(rows, flags.output), end="")
         return
     missing = list(filter(lacks_weights, rows))
     if missing:
-        print(f"left out for want of weights:\n{listed(missing, flags.output)}", flush=True)
+        print(f"left out for want of weights:\n{list_of_rows(missing, flags.output)}", flush=True)
     reproduce([row for row in rows if row not in missing], benchmarks, flags.output)

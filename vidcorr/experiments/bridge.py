@@ -16,7 +16,7 @@ from ..results.result import Result
 from ..results.statistics import Difference
 from ..results.tabulate import table_of_cells
 from ..videos.files import require_one_of
-from .store import Job, scored
+from .store import Job, run_missing
 
 
 def bridge(
@@ -61,13 +61,13 @@ def bridge(
     walk = between.walk()
     by_themselves = [between.under(fields) for fields in steps] if alone else []
     jobs = [*walk, *by_themselves]
-    with scored(jobs, output) as results:
+    with run_missing(jobs, output) as results:
         if len(results) == len(jobs):
             of_walk = [results[job] for job in walk]
             of_single_steps = [results[job] for job in by_themselves]
             table = between.table(of_walk, of_single_steps, score)
             report(table)
-    if len(results) < len(jobs):  # none has failed: `scored` would have raised
+    if len(results) < len(jobs):  # none has failed: `run_missing` would have raised
         raise ValueError("bridge: another process runs some of the evaluations; repeat the command after it")
     return table
 

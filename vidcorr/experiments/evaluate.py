@@ -10,7 +10,7 @@ from ..benchmarks.network import NetworkLike, with_unique_rows
 from ..results.records import ScoreRecord, records_of
 from ..results.rendering import Table, printed
 from ..results.tabulate import tabulate
-from .store import Job, scored
+from .store import Job, run_missing
 
 
 def evaluate(
@@ -40,7 +40,7 @@ def evaluate(
         benchmarks = [benchmarks]
     unread = [replace(benchmark) for benchmark in benchmarks]  # data that one has read may be older than the files
     records: list[ScoreRecord] = []
-    with scored([Job(row, benchmark) for row, benchmark in product(rows, unread)], output) as results:
+    with run_missing([Job(row, benchmark) for row, benchmark in product(rows, unread)], output) as results:
         for job, result in results.items():
             records += records_of(result, result.main_scores(), place=Path(output) / job.folder)
         table = tabulate(records)

@@ -9,7 +9,7 @@ from ..results.formats import grid
 from ..results.published import kinds
 
 
-def listed() -> str:
+def list_of_protocols() -> str:
     """Return the names of all protocols with their benchmarks and the code that they follow."""
     lines = []
     for kind in kinds():
@@ -19,34 +19,34 @@ def listed() -> str:
     return "".join(lines)
 
 
-def described(name: str) -> str:
+def tables_of_protocol(name: str) -> str:
     """Return the protocols of a name, a table for each kind.
 
     Raises:
         ValueError: for an unknown name, or changed fields that no kind with the name has.
     """
-    shown = named(name)
+    shown = protocols_of_name(name)
     tables = []
     for _, of_kind in groupby(shown, key=lambda key: key[0]):
         tables.append(table_of([shown[key] for key in of_kind]))
     return "\n".join(tables)
 
 
-def compared(name: str, other: str) -> str:
+def tables_of_differences(name: str, other: str) -> str:
     """Return the fields in which two protocols differ, a table for each benchmark that both have.
 
     Raises:
         ValueError: for an unknown name, or protocols without a common benchmark.
     """
-    shown = named(name)
-    others = named(other)
+    shown = protocols_of_name(name)
+    others = protocols_of_name(other)
     shared = [key for key in shown if key in others]
     if not shared:
         raise ValueError(f"{name} and {other} have no benchmark in common")
     return "\n".join(table_of([shown[key], others[key]], only_different=True) for key in shared)
 
 
-def named(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
+def protocols_of_name(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
     """Return kind and benchmark → protocol of a name, which several kinds may have.
 
     Raises:

@@ -15,13 +15,13 @@ from ..results.result import Result
 from ..results.statistics import Difference
 from ..results.tabulate import printed_beside, table_of_cells
 from .benchmark_choice import BenchmarkChoice
-from .store import Job, scored
+from .store import Job, run_missing
 
 WIDTH = 100
 """Longest line of the list of rows, characters."""
 
 
-def listed(rows: Sequence[Published], output: str | Path) -> str:
+def list_of_rows(rows: Sequence[Published], output: str | Path) -> str:
     """Return rows as text: a network with its weights, and below it benchmark, first score, protocol and doubt.
 
     A row whose result an output folder holds has our score beside the printed one; the last line counts these rows.
@@ -96,7 +96,7 @@ def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], 
                 row_of_job[Job(_network(row), benchmark)] = row
     if not row_of_job:
         raise ValueError(f"no row has a printed score on {', '.join(each.config for each in benchmarks)}")
-    with scored(list(row_of_job), output) as results:
+    with run_missing(list(row_of_job), output) as results:
         table = printed_and_measured([(row_of_job[job], result) for job, result in results.items()])
         print(printed(table), flush=True)
     return table

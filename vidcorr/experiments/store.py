@@ -1,4 +1,4 @@
-"""Evaluations of networks: jobs, the folder that stores their results, and `scored`, which runs what it lacks."""
+"""Evaluations of networks: jobs, the folder that stores their results, and `run_missing`, which runs what it lacks."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Job:
 
 
 @contextmanager
-def scored(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, Result]]:
+def run_missing(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, Result]]:
     """Run the jobs whose results a folder lacks, and give the results of all; progress goes to the standard error.
 
     Ranks of torchrun share the sequences of each job, and print nothing but for the first.

@@ -80,7 +80,7 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
     """
     begin_command(args)
     flags = _flags_of(args)
-    command, *words = rewritten(args)
+    command, *words = rewritten_words(args)
     configs = [_read_and_allow(name) for name in flags.config]
     # the class comes first, so that all flags find it; a default of the parser would give others the values of ours
     words.insert(0, f"--data={flags.data or _class_of_data(configs) or 'VideoDataModule'}")
@@ -137,7 +137,7 @@ def _given_model(words: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> 
     return kind, given
 
 
-def rewritten(args: Sequence[str]) -> Iterator[str]:
+def rewritten_words(args: Sequence[str]) -> Iterator[str]:
     """Yield the words, some of them in the form that the parser takes.
 
     A network after `--model` becomes the class around it, `--input`, `--mean` and `--std` become arguments of the

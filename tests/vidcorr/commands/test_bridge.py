@@ -99,7 +99,7 @@ def test_the_command_asks_for_the_steps_prints_and_draws(davis_root, tmp_path, m
         scores = (0.3, 0.5, 0.4, 0.5, 0.2)
         return nullcontext({job: result_of(score) for job, score in zip(jobs, scores[: len(jobs)], strict=True)})
 
-    monkeypatch.setattr("vidcorr.experiments.bridge.scored", scored)
+    monkeypatch.setattr("vidcorr.experiments.bridge.run_missing", scored)
     words = ["bridge", "crw-r18", "crw+temperature=0.2+topk=3", "raw_colour", "--on", f"davis={davis_root}"]
     words += ["--change", "radius=3", "--alone", "--output", str(tmp_path), "--order", "topk,temperature"]
     main([*words, "--picture", str(tmp_path / "b.png"), "--format", "md", "--no-intervals"])
@@ -113,7 +113,7 @@ def test_the_command_asks_for_the_steps_prints_and_draws(davis_root, tmp_path, m
     assert common in capsys.readouterr().out
     main([*words, "--format", "md"])
     assert "+20.0 [+16.1, +23.9]" in capsys.readouterr().out  # of the first step
-    monkeypatch.setattr("vidcorr.experiments.bridge.scored", lambda jobs, output: nullcontext({}))
+    monkeypatch.setattr("vidcorr.experiments.bridge.run_missing", lambda jobs, output: nullcontext({}))
     assert "another process runs some" in refusal(*words)
 
 

@@ -11,7 +11,7 @@ from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
 from vidcorr import DavisBenchmark
 from vidcorr.cli import main
-from vidcorr.experiments.reproduce import listed, printed_and_measured
+from vidcorr.experiments.reproduce import list_of_rows, printed_and_measured
 from vidcorr.experiments.store import Store
 from vidcorr.results.published import published_rows, sets_of_papers
 from vidcorr.results.rendering import render
@@ -36,7 +36,7 @@ def test_a_line_of_the_list_has_100_characters_unless_a_word_is_longer():
     row = replace(row, short_name="short", model="net", benchmark="davis", scores={"J-Mean": 0.5}, **texts)
     doubt = [f"        {long}", f"        {'a ' * 30}z"]
     lines = [f"short: {'x ' * 46}x", f"    {'x ' * 12}x", "    davis J-Mean 50.0 by vfs; doubt:", *doubt]
-    assert listed([row], "nowhere").splitlines()[:-1] == lines
+    assert list_of_rows([row], "nowhere").splitlines()[:-1] == lines
 
 
 def test_ours_stands_before_the_printed_score_with_its_difference_in_the_printed_digits(recorded):

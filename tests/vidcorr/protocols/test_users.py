@@ -9,7 +9,7 @@ from tests.helpers.words import chosen
 from vidcorr import DavisBenchmark, MaskPrompt
 from vidcorr.backbones import load
 from vidcorr.errors import UsageError
-from vidcorr.experiments.protocols import described
+from vidcorr.experiments.protocols import tables_of_protocol
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.follow import rules_for
 
@@ -60,7 +60,7 @@ def test_each_door_takes_a_users_protocol_and_the_name_that_it_prints(name, door
     assert found.name == NAMES[name]
     assert found == door(found.name, tmp_path)
     assert found.digest() == PropagationProtocol.named(name).digest()
-    assert found.name in described(name)
+    assert found.name in tables_of_protocol(name)
 
 
 def test_fields_of_the_class_count_and_change():
