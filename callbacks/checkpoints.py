@@ -253,9 +253,8 @@ class LastCheckpoint(ModelCheckpoint):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         _flush_loggers(trainer)
-        path = self.last_model_path or self._get_metric_interpolated_filepath_name(
-            {}, trainer
-        )  # last.ckpt, last-v1.ckpt
+        # the first free name of last.ckpt, last-v1.ckpt, …
+        path = self.last_model_path or self._get_metric_interpolated_filepath_name({}, trainer)
         trainer.save_checkpoint(path, weights_only=False)
         self.last_model_path = path
         # Lightning's name, and not the best: the command line prints it after "resume:" and "next:"

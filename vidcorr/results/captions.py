@@ -52,9 +52,8 @@ def sentences_on_data(records: Iterable[ScoreRecord]) -> list[str]:
     for benchmark, of_data in rows_of.items():
         if len(of_data) > 1:
             texts = [f"{listed(list(names))} (data {digest})" for digest, names in of_data.items()]
-            sentences.append(
-                f"Rows of {benchmark} have other frames or annotations and are not compared: {', '.join(texts)}"
-            )
+            about = "have other frames or annotations and are not compared"
+            sentences.append(f"Rows of {benchmark} {about}: {', '.join(texts)}")
     return sentences
 
 
@@ -98,21 +97,28 @@ def _rows_by(rows: Rows, property_of: Callable[[ScoreRecord], str]) -> dict[str,
 
 def sentences_on_frames(records: Iterable[ScoreRecord]) -> list[str]:
     """Return sentences on the frames of each benchmark: those that are scored, and those that are small."""
+    results = [record.result for record in records]
     scored: dict[str, dict[str, None]] = {}  # frames → benchmarks
-    small: dict[tuple[str, str], dict[str, dict[str, None]]] = {}  # remark, its field → benchmark → protocols
-    for record in records:
-        result = record.result
+    for result in results:
         rules = result.data.get("rules")
         if isinstance(rules, dict) and "frames" in rules:
             scored.setdefault(str(rules["frames"]), {})[result.data_set] = None
+    texts = [f"{frames} ({listed(list(names))})" for frames, names in scored.items()]
+    sentences = [f"Scored frames: {'; '.join(texts)}"] if texts else []
+    return sentences + _sentences_on_small_frames(results)
+
+
+def _sentences_on_small_frames(results: Iterable[Result]) -> list[str]:
+    """Return a sentence for each remark on frames that are too small for protocols, with the protocols."""
+    small: dict[tuple[str, str], dict[str, dict[str, None]]] = {}  # remark, its field → benchmark → protocols
+    for result in results:
         protocol = result.stage.protocol
         remark = _remark_on_small_frames(result)
         if remark:
             field = "input_size" if protocol.fields.get("input_size") else "radius"
             of_benchmark = small.setdefault((remark, f"{field}={protocol.fields[field]}"), {})
             of_benchmark.setdefault(result.data_set, {})[protocol.shared_name] = None
-    texts = [f"{frames} ({listed(list(names))})" for frames, names in scored.items()]
-    sentences = [f"Scored frames: {'; '.join(texts)}"] if texts else []
+    sentences = []
     for (remark, setting), of_benchmarks in small.items():
         texts = []
         for benchmark, protocols in of_benchmarks.items():

@@ -122,16 +122,14 @@ class ScoreRecord:
         """Column of the score; scores with equal columns are comparable."""
         result = self.result
         protocol = result.stage.protocol
-        conditions = ", ".join(result.conditions)
         names = " ".join(sorted({row.name for row in result.rows}))
-        digest = text_digest(names, 8) if names else ""
         return Column(
             benchmark=result.data_set,
             score=self.key,
             by=protocol.shared_name,
-            conditions=conditions,
+            conditions=", ".join(result.conditions),
             protocol=protocol.shared,
-            names=digest,
+            names=text_digest(names, 8) if names else "",
             data=result.data_digest,
         )
 

@@ -351,9 +351,8 @@ def require_scored(result: Result) -> Result:
     """
     main = result.main_scores()
     if main and all(isnan(result.scores[key]) for key in main):
-        raise DataError(
-            f"{result.benchmark}: no frame counts for {listed(main)}: the annotation holds nothing to score"
-        )
+        cause = "the annotation holds nothing to score"
+        raise DataError(f"{result.benchmark}: no frame counts for {listed(main)}: {cause}")
     return result
 
 
