@@ -93,7 +93,8 @@ class SampledDataModule(pl.LightningDataModule):
         sampler = ClipSampler(training, self.batch_size, seed=self.seed)
         if not len(sampler):
             raise DataError(
-                f"{self.named}: {sampler.num_samples} samples do not fill a batch of {self.batch_size} on every rank"
+                f"{self.named}: {sampler.num_samples} samples do not fill a batch of {self.batch_size} on every rank; "
+                "lower --data.batch_size"
             )
         loader: ResumableLoader[Any] = ResumableLoader(training, sampler=sampler, **self._arguments())
         loader.named = self.named

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NAMES = {command.name for command in COMMANDS}
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "configs/README.md", *(ROOT / "docs").glob("*.md")])
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
-PLACEHOLDERS = {"SEED": "0", "X": "last.ckpt", "…": "", "...": "", "FILE": "studies/vfs_table2.yaml", "NAME": "dino-s8"}
+PLACEHOLDERS = {"SEED": "0", "X": "a.ckpt", "…": "", "$rate": "1", "FILE": "studies/vfs_table2.yaml", "NAME": "dino-s8"}
 
 
 @pytest.fixture(autouse=True)
