@@ -67,6 +67,7 @@ class View(nn.Module, ABC):
         normalises: it normalises RGB by `input`; False for a network that makes its input by code of its own.
         ignores: fields of a protocol that move no number of these maps, of `position_embedding` and `final_norm`.
         in_order: it encodes a video as a whole, from its first frame.
+        passes_by: its maps come from parts or methods of the network, past the network's own call.
         takes_copy: an encoder gives the constructor a copy of the network over the same tensors, which it may change.
         dilated: SiamFC's dilations, of a ResNet.
     """
@@ -81,6 +82,7 @@ class View(nn.Module, ABC):
     normalises: bool = True
     ignores: Collection[str] = ()
     in_order: bool = False
+    passes_by: bool = False
     takes_copy: bool = True
     dilated: Dilated = False
 

@@ -115,6 +115,7 @@ class ResNetExtractor(FeatureExtractor):
 
     input = UNKNOWN
     ignores = VIEW_OF_TRANSFORMERS
+    passes_by = True
 
     keeps_strides = False
 

@@ -1,6 +1,7 @@
 """The maps and vectors that a method trains: the maps that benchmarks score, with gradient."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -65,7 +66,7 @@ def function_of_maps(network: Any, stage: str | None) -> Callable[[Tensor], Tens
     """
     with eval_mode(network), random_state_kept():
         if is_resnet(network):
-            return WholeResNet(network, stage).map_of
+            return partial(by_own_call, network, WholeResNet(network, stage).map_of)
         if gives_extractors(network):
             own = network.feature_extractor(stage, None)
             own.keeps_mode = True
@@ -74,7 +75,20 @@ def function_of_maps(network: Any, stage: str | None) -> Callable[[Tensor], Tens
         view = kind(network, stage)
         view.keeps_mode = True
     function: Callable[[Tensor], Tensor] = view.map_of
-    return function
+    return partial(by_own_call, network, function) if view.passes_by else function
+
+
+def by_own_call(network: Any, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Return what a function makes of images, as the `forward` of a network's own call: hooks and `compile()` count."""
+    own = vars(network).get("forward")  # of the user, in place of that of its class
+    network.forward = function
+    try:
+        found: Tensor = network(images)
+    finally:
+        del network.forward
+        if own is not None:
+            network.forward = own
+    return found
 
 
 def width_of(function: Callable[[Tensor], Tensor], network: nn.Module) -> int:

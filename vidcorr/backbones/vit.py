@@ -40,6 +40,7 @@ class TimmExtractor(FeatureExtractor):
 
     input = UNKNOWN
     ignores = VIEW_OF_TRANSFORMERS
+    passes_by = True
 
     def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
         count = len(getattr(network, "feature_info", None) or ()) if hasattr(network, "forward_intermediates") else 0
@@ -103,6 +104,7 @@ class ViTExtractor(FeatureExtractor):
     """
 
     input = UNKNOWN
+    passes_by = True
 
     def __init__(self, network: Any, stage: str | None = None, stride: int | None = None) -> None:
         if network.patch_embed.strict_img_size:
@@ -188,6 +190,7 @@ class BlocksExtractor(FeatureExtractor):
 
     input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of DINO's, DINOv2's and DINOv3's")
     ignores = ("position_embedding",)
+    passes_by = True
 
     def __init__(self, network: Any, stage: str | None = None, stride: int | None = None) -> None:
         self.depth: int = getattr(network, "n_blocks", len(network.blocks))  # DINOv2 may keep them in chunks

@@ -130,3 +130,17 @@ def test_parts_that_a_user_replaces_after_construction_are_those_that_learn(name
     module.backbone.bn1 = copy.deepcopy(module.backbone.bn1)
     module.embed(torch.rand(2, 3, 64, 64)).sum().backward()
     assert module.backbone.bn1.weight.grad is not None
+
+
+@pytest.mark.parametrize("name", ["timm:test_vit", "timm:test_convnext", f"{NETWORKS}:Dino", "timm:test_resnet@res4"])
+def test_hooks_and_compile_of_a_backbone_count_in_its_maps(name):
+    method = VFSSimSiam(name, 8, 8).eval()
+    images, seen = torch.rand(2, 3, 64, 64), []
+    expected = method.maps(images)
+    method.backbone.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    torch.testing.assert_close(method.maps(images), seen[0], rtol=0, atol=0)
+    compiled = []
+    method.backbone.compile(backend=lambda graph, _: compiled.append(graph) or graph.forward)
+    torch.testing.assert_close(method.maps(images), expected)
+    assert compiled
+    assert "forward" not in vars(method.backbone)
