@@ -56,5 +56,7 @@ class ImageClipDataModule(VideoDataModule):
 
     def trained_videos(self) -> set[str]:
         """Return the real paths of the images and of their folders: an image may be a frame of a scored video."""
-        paths = [Path(path) for path in super().trained_videos() if os.path.isabs(path)]
-        return {str(path) for path in paths} | {str(path.parent) for path in paths}
+        found: set[str] = set()
+        for path in filter(os.path.isabs, super().trained_videos()):
+            found.update((str(Path(path)), str(Path(path).parent)))
+        return found

@@ -27,11 +27,10 @@ def joined(batch: Any, image: str) -> Any:
     parts = parts_of(batch, image)
     if len(parts) == 1:
         return parts[0]
-    first, *others = parts
-    shared = [name for name in first if all(name in part for part in others)]
+    shared = set(parts[0]).intersection(*parts[1:])
     found: dict[str, Any] = {}
-    for name in shared:
-        values = [part[name] for part in parts]
-        if isinstance(values[0], Tensor):
+    for name in parts[0]:
+        if name in shared and isinstance(parts[0][name], Tensor):
+            values = [part[name] for part in parts]
             found[name] = torch.cat(values)
     return found

@@ -184,7 +184,10 @@ class MomentumMethod(SavedModule):
     @property
     def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
         """Names of the queues' buffers. DDP reads this attribute, and does not broadcast the buffers."""
-        return [f"{name}.{buffer}" for name, queue in self.queues.items() for buffer, _ in queue.named_buffers()]
+        names: list[str] = []
+        for queue_name, queue in self.queues.items():
+            names += [f"{queue_name}.{buffer}" for buffer, _ in queue.named_buffers()]
+        return names
 
     def on_fit_start(self) -> None:
         """Drop held keys of an interrupted run."""

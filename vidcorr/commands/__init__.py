@@ -189,7 +189,7 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
         if flag.startswith("--") and not any(name.startswith(flag) for name in known):
             raise errors.UsageError(f"{command.name}: unknown flag {flag}{did_you_mean(flag, known)}")
     # a blank before a number below 0: else it would be read as a flag
-    flags = parser.parse_args([f" {word}" if re.match(r"-[\d.]", word) else word for word in words])
+    flags = parser.parse_args([re.sub(r"^(?=-[\d.])", " ", word) for word in words])
     if hasattr(command.module, "require"):
         command.module.require(flags)  # before torch is imported, which takes seconds
     if "allow" in flags:

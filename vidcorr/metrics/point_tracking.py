@@ -220,7 +220,10 @@ def track_scores(videos: Sequence[Any]) -> dict[str, float]:
         Key → fraction; NaN if no video defines it.
     """
     of_videos = list(map(video_fractions, videos))
-    return {key: mean_of_defined([of_video[key] for of_video in of_videos]) for key in METRICS}
+    means: dict[str, float] = {}
+    for key in METRICS:
+        means[key] = mean_of_defined([of_video[key] for of_video in of_videos])
+    return means
 
 
 def mean_of_defined(values: Iterable[float]) -> float:

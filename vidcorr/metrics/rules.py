@@ -165,7 +165,9 @@ class LvosRules(Rules):
             of_seen = scores[f"{measure}-seen-Mean"]
             of_unseen = scores[f"{measure}-unseen-Mean"]
             scores[f"{measure}-Mean"] = (of_seen + of_unseen) / 2
-        of_j_and_f = [scores[f"{measure}-{kind}-Mean"] for measure in "JF" for kind in groups]
+        of_j_and_f: list[float] = []
+        for measure in "JF":
+            of_j_and_f += [scores[f"{measure}-{kind}-Mean"] for kind in groups]
         return {"J&F-Mean": float(np.mean(of_j_and_f)), **scores}
 
 
