@@ -11,7 +11,7 @@ from ..benchmarks.masks import MaskBenchmark, mask_file, predicted_frames
 from ..datasets import MaskSequence
 from ..results.formats import shown
 from ..results.pictures.animations import overlay_masks_small
-from ..results.pictures.overlays import evenly_spaced
+from ..results.pictures.overlays import Picture, evenly_spaced
 from ..results.pictures.plots import Block, draw_rows
 from ..results.records import named_results
 from ..results.result import Result
@@ -90,13 +90,7 @@ def _block(
     for name, folder, result in rows:
         if result.digests.get(sequence.name, digest) != digest:
             raise DataError(f"{folder}: its {sequence.name} has other frames or annotations than the data of --on")
-        pictures = []
-        for t in columns:
-            file = folder / "predictions" / mask_file(sequence, t)
-            if not file.is_file():
-                raise DataError(f"{file}: no such prediction: evaluate with an output folder, which saves predictions")
-            mask = torch.from_numpy(read_mask(file))
-            pictures.append(overlay_masks_small(sequence.frame(t), mask))
+        pictures = _predicted_pictures(sequence, folder, columns)
         lines.append(([name, *_score_of(result, sequence.video)], pictures))
     truth = []
     for t in columns:
@@ -104,6 +98,17 @@ def _block(
         truth.append(overlay_masks_small(sequence.frame(t), mask.where(mask != VOID, 0)))
     lines.append((["truth"], truth))
     return Block(sequence.name, [f"frame {t}" for t in columns], lines)
+
+
+def _predicted_pictures(sequence: MaskSequence, folder: Path, frames: Sequence[int]) -> list[Picture]:
+    """Draw frames with the masks that the folder of a result holds."""
+    pictures = []
+    for t in frames:
+        file = folder / "predictions" / mask_file(sequence, t)
+        if not file.is_file():
+            raise DataError(f"{file}: no such prediction: evaluate with an output folder, which saves predictions")
+        pictures.append(overlay_masks_small(sequence.frame(t), torch.from_numpy(read_mask(file))))
+    return pictures
 
 
 def _score_of(result: Result, video: str) -> list[str]:

@@ -81,10 +81,9 @@ def table_of(protocols: Sequence[EvaluationProtocol], only_different: bool = Fal
     for protocol in protocols:
         fields |= dict.fromkeys(protocol.value_fields())
     for field in fields:
-        cells = [_cell(protocol, field) for protocol in protocols]
         values = {getattr(protocol, field, None) for protocol in protocols}
         if not (only_different and len(values) == 1):
-            rows.append([field, *cells])
+            rows.append([field, *(_cell(protocol, field) for protocol in protocols)])
     heads = [f"{protocol.name}, {protocol.benchmark} ({protocol.digest()})" for protocol in protocols]
     text = grid("text", ["", *heads], rows, right=len(heads) + 1)
     text += "* our default, the source does not set it; ~ inferred, as said below\n"

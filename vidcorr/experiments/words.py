@@ -219,13 +219,12 @@ def _read_and_allow(config: str) -> dict[str, Any]:
 
 def _class_of_data(configs: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the class of the data that the last of a command's configs names; None without it."""
-    found = None
-    for config in configs:
-        written = config.get("data")
-        if isinstance(written, dict):
-            written = written.get("class_path")
-        found = written or found
-    return found
+    for config in reversed(configs):
+        data = config.get("data")
+        name: str | None = data.get("class_path") if isinstance(data, dict) else data
+        if name:
+            return name
+    return None
 
 
 def _value_in(configs: Sequence[Mapping[str, Any]], *keys: str) -> Any:
