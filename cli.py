@@ -79,12 +79,13 @@ OF_OTHERS = {
 
 
 class NamedConfig(ActionConfigFile):
-    """`--config`: a file, a config of the project by its name, or its content as JSON."""
+    """`--config`: a file, a config of the project by its name, or its content."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         """Read a config; another class of model or data than before drops the arguments of the class before."""
         if values.startswith("{"):
-            content = json.loads(values)
+            content = yaml_value(values, "--config")
+            values = json.dumps(content)
         else:
             path = find_config(values)
             content = read_yaml(path)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.plugins.environments import SLURMEnvironment
-from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from vidcorr import signals
@@ -173,7 +173,10 @@ def requeue_job() -> None:
     if "SLURM_ARRAY_JOB_ID" in os.environ:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     rank_zero_info(f"scontrol requeue {job}")
-    subprocess.run(["scontrol", "requeue", job], check=False)  # it names its errors itself
+    try:
+        subprocess.run(["scontrol", "requeue", job], check=False)  # it names its errors itself
+    except OSError as error:  # a container has no such program
+        rank_zero_warn(f"the job is not queued again ({error}): run scontrol requeue {job}")
 
 
 def may_resume_inexactly(callback: Callback) -> bool:

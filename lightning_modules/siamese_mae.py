@@ -148,7 +148,7 @@ class SiameseMAE(CorrespondenceModule):
         backbone: a ViT of timm with a class token, `timm:NAME` or `package.module:callable`; or a checkpoint to start
             from. A fresh network of timm starts with MAE's Xavier weights. Positions are sines and cosines, also for
             a callable with other positions, unless the backbone is a checkpoint; they are never trained.
-        mask_ratio: fraction of the second picture's patches that are masked.
+        mask_ratio: fraction of the second picture's patches that are masked, in (0, 1).
         pairs_per_video: pairs in a clip of `2 · pairs_per_video` frames, "repeated sampling".
         decoder_width: channels of the decoder.
         decoder_depth: blocks of the decoder.
@@ -161,8 +161,8 @@ class SiameseMAE(CorrespondenceModule):
         seed: seed of masks and dropout; None: the run's.
 
     Raises:
-        ValueError: if the backbone is not a ViT with a class token, or a word is unknown; in training, if a clip has
-            another number of frames.
+        ValueError: if the backbone is not a ViT with a class token, a word is unknown, or a number is out of range; in
+            training, if a clip has another number of frames.
     """
 
     def __init__(
@@ -183,6 +183,8 @@ class SiameseMAE(CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         require_one_of(("pairs", "videos"), rate_counts=rate_counts)
+        if not 0 < mask_ratio < 1:
+            raise ValueError(f"mask_ratio must be in (0, 1), got {mask_ratio}")
         self.samples = rate_counts  # the word for samples in the printed plan
         self.mask_ratio = mask_ratio
         self.pairs_per_video = pairs_per_video

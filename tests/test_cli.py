@@ -226,8 +226,9 @@ def test_a_model_is_any_network_that_evaluate_takes_and_several_sources_are_a_li
     assert words == [*several, frozen, *dino, frozen, *own, frozen, "--model.spec=a.ckpt", frozen]
     for word in ("--data.source", "--ckpt", "--help"):  # one value; left to the parser
         assert words_for_parser(["fit", word, "a"]).words[2:] == [word, "a"]
-    with pytest.raises(ArgumentError, match="expected one argument"):
-        words_for_parser(["fit", "--ckpt_path"])
+    for flag in ("--ckpt_path", "--config", "--data"):
+        refused(ArgumentError, "expected one argument", words_for_parser, ["fit", flag])
+    refused(UsageError, "there is no file , here", words_for_parser, ["fit", "--config="])
 
 
 def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from argparse import ArgumentError
 from itertools import dropwhile
 
 from . import signals
@@ -29,12 +30,12 @@ class ToldError(ValueError):
 def exit_status(error: BaseException) -> str | int | None:
     """Return what `sys.exit` takes after an error: a status, or a message (status 1); None for a bug.
 
-    The message of a `UsageError`, whose status is 2, is printed here.
+    The message of a wrong command line, whose status is 2, is printed here.
     """
     number = signals.cause_of(error)
     if number:
         return 128 + int(number)  # as a shell reports a signal
-    if isinstance(error, UsageError):
+    if isinstance(error, UsageError | ArgumentError):
         print(f"vidcorr: {error}", file=sys.stderr)
         return 2
     message = _message_to_user(error)

@@ -129,6 +129,9 @@ def test_a_job_or_its_task_is_queued_again(task, job, monkeypatch):
     monkeypatch.setattr("vidcorr.callbacks.stops.subprocess.run", called)
     requeue_job()
     called.assert_called_once_with(["scontrol", "requeue", job], check=False)
+    called.side_effect = FileNotFoundError(2, "No such file or directory", "scontrol")  # in a container
+    with pytest.warns(UserWarning, match=f"run scontrol requeue {job}$"):
+        requeue_job()
 
 
 def test_a_rank_that_hangs_is_killed_before_the_step_is_saved(caplog):

@@ -222,7 +222,9 @@ def test_the_rate_counts_pairs_or_videos_and_the_first_step_has_rate_0(counts, b
     assert (module.samples, module.global_batch()) == (counts, batch)
 
 
-def test_other_networks_are_refused():
+def test_other_networks_and_ratios_are_refused():
+    for ratio in (0, 1, 95):
+        refused(ValueError, rf"mask_ratio must be in \(0, 1\), got {ratio}", SiameseMAE, mask_ratio=ratio)
     for backbone in ("torchvision:resnet18", "timm:vit_tiny_patch16_dinov3_qkvb"):
         refused(ValueError, "trains a ViT of timm with a class token and positions", SiameseMAE, backbone)
 

@@ -1,5 +1,7 @@
 """Exit statuses and messages of errors."""
 
+from argparse import ArgumentError
+
 import pytest
 
 from vidcorr import signals
@@ -28,6 +30,7 @@ IN_WORKER = (
     ("error", "status"),
     [
         (UsageError("unknown option"), 2),
+        (ArgumentError(None, "expected one argument"), 2),
         (FileNotFoundError(2, "No such file", "a.mp4"), "vidcorr: [Errno 2] No such file: 'a.mp4'"),
         (signals.Stopped(15), 143),
         (DIST_ERROR("no port"), ANOTHER),

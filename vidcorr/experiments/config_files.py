@@ -24,7 +24,7 @@ def find_config(name: str) -> Path:
     Raises:
         UsageError: if neither exists.
     """
-    if Path(name).exists():
+    if Path(name).exists() and not Path(name).is_dir():
         return Path(name)
     path = CONFIGS / Path(name).as_posix().removeprefix("./").removeprefix("configs/")
     if path.is_relative_to(CONFIGS) and path.is_file():
@@ -74,7 +74,7 @@ def with_lists(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
 def _joined(value: Any) -> str:
     """Return the text of a value, of a list its parts with commas."""
     parts = value if isinstance(value, list) else [value]
-    return ",".join(map(str, parts))
+    return ",".join("null" if part is None else str(part) for part in parts)
 
 
 def yaml_value(text: str, place: str) -> Any:

@@ -58,8 +58,8 @@ def card_of(content: Mapping[str, Any], run: Path, results: Iterable[Result], fi
         loading: lines of Python that load it.
     """
     method = content[METADATA_KEY].get("class_path", "not recorded").rpartition(".")[2]
-    arguments = content.get("hyper_parameters", {})
-    lines = [HEAD + "---", f"# {file}", "", f"Method: {method}, {_plainly(arguments)}.", ""]
+    stated_words = ", ".join(filter(None, [method, _plainly(content.get("hyper_parameters", {}))]))
+    lines = [HEAD + "---", f"# {file}", "", f"Method: {stated_words}.", ""]
     stated = content[METADATA_KEY].get("encoder") or {}
     if "mean" in stated:
         lines += [f"Input: {Input.of(stated['mean'], stated['std'], '').rgb}.", ""]

@@ -156,6 +156,9 @@ class Study(BaseModel, extra="forbid"):
             for name in row.evaluate:
                 if name not in self.evaluate:
                     raise ValueError(f"there is no evaluation {name!r}; the study has {', '.join(self.evaluate)}")
+            for name, printed in row.published.items():
+                if name not in self.evaluate and not isinstance(printed, dict):
+                    raise ValueError(f"row {row.name!r}: {name} is not evaluated: name the score of {printed}")
             if row.base:
                 self.row(row.base)  # raises for an unknown name
         if self.base:

@@ -59,7 +59,8 @@ class FrameStream:
             if min(start, end or 0) < 0:
                 raise DataError(f"{self.path}: start and end are counted from 0, got {start} and {end}")
             if self.num_frames < 1:
-                raise DataError(f"{self.path}: has {video.num_frames} frames, none of {start} to {end or 'the end'}")
+                last = "the end" if end is None else end
+                raise DataError(f"{self.path}: has {video.num_frames} frames, none of {start} to {last}")
 
     def notes(self) -> list[str]:
         """Return sentences about the video that its user should know."""

@@ -44,8 +44,8 @@ def test_the_frames_of_a_part_are_those_of_the_video(name, tmp_path):
         middle = len(expected) // 2
         assert np.array_equal(arrays(stream.forwards(middle)), expected[middle:])
     assert FrameStream(path, 4).stem(3) == told[2]
-    for part in ((900, None), (4, 4), (-2, None), (0, -1)):
-        refused(DataError, "none of|counted from 0", FrameStream, path, *part)
+    for part in ((900, None), (4, 4), (0, 0), (-2, None), (0, -1)):
+        refused(DataError, f"none of {part[0]} to ({part[1]}|the end)|counted from 0", FrameStream, path, *part)
     if name == "clip.v1":
         write_frames(path, PICTURES[:1, 1:], ["p009.png"])
         refused(DataError, "frame 9 is 49 × 32 px, other frames 49 × 33", list, FrameStream(path, 4).forwards(3))
