@@ -55,7 +55,6 @@ def test_each_key_of_a_family_finds_its_place_or_is_left_out(family):
 
 
 @pytest.mark.parametrize("file", REAL)
-@pytest.mark.sampled(2)
 def test_the_keys_of_a_public_file_fit_a_network_of_their_shapes(file):
     shapes = {name: [side for side in shape if isinstance(side, int)] for name, shape in REAL[file]["keys"].items()}
     with torch.device("meta"):
