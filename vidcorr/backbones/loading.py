@@ -283,8 +283,9 @@ def with_weights_of(name: str, place: str) -> Encoder:
         raise ValueError(f"{error}; or {remedy}") from error
     encoder = Encoder(network.eval(), described=described.with_weights_of(path))
     encoder.stated = encoder.stated or _record_beside(name, path)
-    if encoder.input == UNKNOWN:
-        encoder.stated = input_of_family(family)
+    of_family = input_of_family(family)
+    if of_family is not None and encoder.input == UNKNOWN:
+        encoder.stated = of_family
     encoder.made_by = spec
     return encoder
 

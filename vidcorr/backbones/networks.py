@@ -259,7 +259,9 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
     if not isinstance(network, nn.Module):
         raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(network).__name__}")
     if is_random or is_stated or not with_weights:
-        _take_records_off(network)
+        for part in network.modules():
+            if "pretrained_cfg" in vars(part):  # a library's record of its own weights, with their input
+                part.pretrained_cfg = {}  # type: ignore[assignment]
     described = Network(
         name=architecture_name(architecture),
         weights=RANDOM_WEIGHTS if is_random else source,
@@ -268,13 +270,6 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
         loaded=not is_random,
     )
     return with_channels_last(network), described
-
-
-def _take_records_off(network: nn.Module) -> None:
-    """Take a library's record of its weights, with their input, off a network that has others, in place."""
-    for part in network.modules():
-        if "pretrained_cfg" in vars(part):
-            part.pretrained_cfg = {}  # type: ignore[assignment]
 
 
 @functools.cache
