@@ -285,7 +285,7 @@ class VidcorrCLI(LightningCLI):
                 args=classes_first(words),
             )
         except ArgumentError as error:
-            message = message_of(error)
+            message = with_flag(message_of(error), self.run.words)
             raise UsageError(message + remedy_for(message)) from error
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # the parser of one command is enough
@@ -458,6 +458,16 @@ def require_ranks_as_commands(strategy: str) -> None:
     forks = "fork" in strategy or "notebook" in strategy
     if "spawn" in strategy or (forks and torch.get_num_threads() > 1):
         raise ValueError(f"trainer.strategy {strategy}: a command starts its ranks as commands; use ddp")
+
+
+def with_flag(message: str, words: Sequence[str]) -> str:
+    """Return the parser's message with the flag that lacks its value: of `--data.size` the parser names `--data`."""
+    named = re.search("argument (--[a-z]+): expected one argument", message)
+    following = [*words[1:], "--"]
+    for word, after in zip(words, following, strict=True):
+        if named and word.startswith(f"{named[1]}.") and "=" not in word and after.startswith("--"):
+            return f"argument {word}: expected one argument"
+    return message
 
 
 def remedy_for(message: str) -> str:

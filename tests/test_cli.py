@@ -114,8 +114,10 @@ def test_a_flag_of_other_programs_is_answered_with_ours(flag):
         assert parsed("fit", "--model=VFSSimSiam", f"{ours}=3")
 
 
-def test_none_is_null():
+def test_none_is_null_and_a_flag_without_its_value_is_named():
     assert parsed("fit", *MOCO, "--trainer.max_time=None", "--data.seed", "None").trainer.max_time is None
+    for words in (["--data.colour"], ["--data.colour", "--trainer.max_steps=3"]):
+        refused(UsageError, "^argument --data.colour: expected one", parsed, "fit", "--model=VFSSimSiam", *words)
 
 
 class Own(pl.LightningDataModule):
