@@ -36,14 +36,14 @@ def take_first_statistics(features: nn.Module, trainer: Trainer) -> int:
         return 0
     for norm in norms:
         for name, buffer in list(norm.named_buffers(recurse=False)):
-            setattr(norm, name, buffer.clone())
+            setattr(norm, name, buffer.clone())  # the view shares them with the trained module
         norm.momentum = None  # the mean over all batches
     taken = 0
     device = next(features.parameters()).device
     with isolate_rng(), torch.no_grad():
         for images in _first_images(trainer.train_dataloader):
             for norm in norms:
-                norm.train()
+                norm.train()  # each call of a view puts its network into eval mode
             features(images.to(device))
             taken += 1
     for norm in norms:

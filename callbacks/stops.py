@@ -84,6 +84,10 @@ class Stops(Callback):
             self._outcome = outcome
 
     def on_train_epoch_start(self, trainer: Trainer, *args: Any, **options: Any) -> None:
+        """Begin no epoch, if the ranks have agreed to stop."""
+        self._raise_if_agreed()
+
+    def _raise_if_agreed(self) -> None:
         """Raise `Stopped`, if the ranks have agreed to stop.
 
         A rank without a signal of its own ends as by SLURM's signal if they agreed on that, else as by SIGTERM.
@@ -98,7 +102,7 @@ class Stops(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Skip validation in a fit that has to stop; outside a fit, install the signal handlers."""
         if trainer.state.fn == "fit":
-            self.on_train_epoch_start(trainer)
+            self._raise_if_agreed()
         else:
             self._install_handlers()
 

@@ -66,7 +66,7 @@ class ReplacingDataset(Dataset[Sample]):
         return self.length
 
     @cached_property
-    def listed(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, Any]:
         """Number of the items; digest of their names, from the folder that holds all of them, and of their weights."""
         paths = list(map(os.fsdecode, self._paths.tolist()))
         shared = os.path.commonprefix(paths).rfind("/") + 1  # noqa: RUF071 - cut to whole folders here

@@ -104,9 +104,9 @@ def data_of(dataset: Any, seed: int) -> dict[str, Any]:
     """Return what settles samples and their order.
 
     Returns:
-        `samples` of an epoch and `seed`; if the data set has `listed`, number and digest of its items too.
+        `samples` of an epoch and `seed`; if the data set has a `fingerprint`, number and digest of its items too.
     """
-    return {"samples": len(dataset), "seed": seed} | getattr(dataset, "listed", {})
+    return {"samples": len(dataset), "seed": seed} | getattr(dataset, "fingerprint", {})
 
 
 def require_same_data(before: dict[str, Any], now: dict[str, Any], batches: int, named: str) -> None:

@@ -104,7 +104,10 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
 
 
 def _without_code(path: Path, mmap: bool) -> Any:
-    """Read a file of `torch.save`, with stand-ins for all names in it but tensors."""
+    """Read a file of `torch.save`, with stand-ins for all names in it but tensors.
+
+    torch names the first name that it does not know; each try has a stand-in for one more.
+    """
     known: dict[str, Any] = dict(PATHS)
     while True:
         try:

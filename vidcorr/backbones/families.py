@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from ..errors import printable
 from ..videos.files import require_one_of
-from .foreign import State, fitted
+from .foreign import State, under_own_names
 from .networks import EncoderSpec, build, torchvision_resnets
 
 LIIR = "vidcorr.backbones:LiirEncoder"
@@ -87,7 +87,7 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
 
 
 def fitted_to_library(state: State, family: str, network: nn.Module, spec: str, source: str | Path) -> State:
-    """Return the weights of a library's network: as `fitted`, or from the names of a family in this network's form.
+    """Return the weights of a library's network under its own names, or from a family's names in this network's form.
 
     What the family's table leaves out, such as a decoder, is said in a line.
 
@@ -104,8 +104,8 @@ def fitted_to_library(state: State, family: str, network: nn.Module, spec: str, 
     heads = FAMILIES[family].get("heads")
     own = [part.num_heads for part in network.modules() if hasattr(part, "num_heads")]
     if heads and own and own[-1] != heads:
-        raise ValueError(f"{source}: of {family}, whose transformer has {heads} heads, {spec} {own[-1]}; name it alone")
-    fits = fitted(state, network, source, drop_classifier=True)
+        raise ValueError(f"{source}: of {family}, with {heads} heads; {spec} has {own[-1]}: give the file alone")
+    fits = under_own_names(state, network, source, drop_classifier=True)
     if network.state_dict().keys() == fits.keys() or family == "named" or "module" in FAMILIES[family]:
         return fits
     _, state, unused = named_as(family, state, spec, source)

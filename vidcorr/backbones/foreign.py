@@ -86,7 +86,7 @@ def without_wrappers(state: State) -> State:
     return wrapped if is_wrapped else named
 
 
-def fitted(state: State, network: nn.Module, source: str | Path, drop_classifier: bool = False) -> State:
+def under_own_names(state: State, network: nn.Module, source: str | Path, drop_classifier: bool = False) -> State:
     """Return the weights of a network under its own names: without one common prefix.
 
     Weights outside of the prefix belong to heads and other networks, and are left out; a line says so.
@@ -108,7 +108,8 @@ def fitted(state: State, network: nn.Module, source: str | Path, drop_classifier
     if prefix:
         print(f"{source}: takes the weights below {prefix}", flush=True)
         state = without_prefix(state, prefix)
-    if not drop_classifier and not prefix:  # below a prefix a classifier is left out in any case
+        drop_classifier = True  # of the file's own network
+    if not drop_classifier:
         return state
     return {name: tensor for name, tensor in state.items() if name in own or not CLASSIFIER.fullmatch(name)}
 

@@ -15,7 +15,7 @@ from .copies import Reference
 from .encoder import Encoder, input_of_record, unwrapped
 from .extractor import Dilated, FeatureExtractor
 from .families import family_of, fitted_to_library, input_of_family, taken
-from .foreign import fitted, positions_resampled, weights_in
+from .foreign import positions_resampled, under_own_names, weights_in
 from .hub_models import is_folder_of_model, record_of_timm
 from .liir_encoder import LiirEncoder
 from .networks import (
@@ -210,7 +210,7 @@ def _of_foreign(place: str, family: str | None, content: Any = None) -> Encoder:
     found = taken(weights_in(content, path, part), path, family)
     encoder = _stated(found.spec, path)
     module = encoder.user_module.module  # of Liir and CoSettle around the network
-    weights = positions_resampled(fitted(found.state, module, path, drop_classifier=True), module, path)
+    weights = positions_resampled(under_own_names(found.state, module, path, drop_classifier=True), module, path)
     load_weights(module, weights, f"{path}, taken for {found.family}")
     encoder.stated = input_of_family(found.family)
     encoder.described = encoder.described.with_weights_of(path)
@@ -274,7 +274,7 @@ def with_weights_of(name: str, place: str) -> Encoder:
         if is_of_library:
             weights = fitted_to_library(state, family, network, name, path)
         else:
-            weights = fitted(state, network, path)
+            weights = under_own_names(state, network, path)
         load_weights(network, positions_resampled(weights, network, path), path)
     except Refused:
         raise

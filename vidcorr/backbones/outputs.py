@@ -123,7 +123,7 @@ class MapExtractor(FeatureExtractor):
         maps = self._maps_in(output, images.shape[2:])
         if self.stage != OUTPUT:
             self.require_stages(maps)
-            self.common_stride([round(images.shape[2] / maps[name].shape[2]) for name in self.stages])
+            self.common_stride([round(images.shape[2] / maps[name].shape[2]) for name in self.stages])  # or refuses
             return self.joined(maps)
         if len(maps) > 1 and OUTPUT not in maps:
             shapes = ", ".join(f"{name} {tuple(each.shape)}" for name, each in maps.items())

@@ -27,7 +27,9 @@ def require(flags: Namespace) -> None:
 
     With changed fields of a protocol it does not look: what is wrong with these is said first.
     """
-    for choice in [] if flags.change else read_on(flags.on or []):
+    if flags.change:
+        return
+    for choice in read_on(flags.on or []):
         root = choice.arguments.get("root")
         if isinstance(root, str) and not Path(root).expanduser().exists():
             raise ValueError(f"--on {choice.config}={root}: there is no such file or folder")

@@ -201,7 +201,7 @@ def hold_out(videos: Mapping[str, Objects], fraction: float, unseen: int) -> tup
     if not 0 <= unseen < len(ranked):
         return (), frozenset()
     hidden = frozenset(ranked[:unseen])
-    others = [name for name, objects in videos.items() if not hidden & _categories(objects)]
+    with_hidden = {name for name, objects in videos.items() if hidden & _categories(objects)}
+    others = sorted(videos.keys() - with_hidden, key=rank)
     num_held_out = round(fraction * len(others))
-    kept = sorted(others, key=rank)[num_held_out:]
-    return tuple(sorted(videos.keys() - set(kept))), hidden
+    return tuple(sorted(with_hidden.union(others[:num_held_out]))), hidden

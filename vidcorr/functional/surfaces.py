@@ -102,9 +102,19 @@ def _products(
     features = source.permute(1, 2, 0)
     grid = len(down), across.shape[1]
     if _products_are_less(source, target, *grid):
-        return features @ target.flatten(1), lambda samples: down @ (samples.unflatten(1, target.shape[1:]) @ across)
+
+        def sampled_in_target(products: Tensor) -> Tensor:
+            """Turn products with the target's cells `(N, h' · w')` into those with its grid `(N, H', W')`."""
+            return down @ (products.unflatten(1, target.shape[1:]) @ across)
+
+        return features @ target.flatten(1), sampled_in_target
     sampled_target = (down @ (target @ across)).flatten(1)
-    return features, lambda samples: (samples @ sampled_target).unflatten(1, grid)
+
+    def with_sampled_target(samples: Tensor) -> Tensor:
+        """Multiply features `(N, C)` by the target's grid: `(N, H', W')`."""
+        return (samples @ sampled_target).unflatten(1, grid)
+
+    return features, with_sampled_target
 
 
 def _products_are_less(source: Tensor, target: Tensor, height: int, width: int) -> bool:

@@ -186,20 +186,20 @@ class Annotations:
 
     def weights(self, t: int) -> dict[Name, dict[Pass, float]]:
         """Return for each object the passes that tell of it in frame `t`; their weights sum to 1, or it has left."""
-        weights: dict[Name, dict[Pass, float]] = {}
+        found: dict[Name, dict[Pass, float]] = {}
         for name in self.objects:
             before = self._last(name, t)
             after = None if before == t else self._next(name, t)
-            sides: dict[Pass, float] = {}
+            weights: dict[Pass, float] = {}
             for each in self.passes:
-                is_beside = each.frame == (before if each.step > 0 else after)
-                if is_beside and name in self.prompts[each.frame].shown:
-                    sides[each] = 1.0
-            if len(sides) == 2 and before is not None and after is not None:
-                share = (t - before) / (after - before)
-                sides = {each: 1 - share if each.step > 0 else share for each in sides}
-            weights[name] = sides
-        return weights
+                begin = before if each.step > 0 else after  # of the pass that tells of this frame
+                if each.frame == begin and name in self.prompts[begin].shown:
+                    weights[each] = 1.0
+            if len(weights) == 2 and before is not None and after is not None:
+                of_backward = (t - before) / (after - before)
+                weights = {each: 1 - of_backward if each.step > 0 else of_backward for each in weights}
+            found[name] = weights
+        return found
 
     def alone(self, t: int) -> Pass | None:
         """Return the pass whose results are those of frame `t` as they stand; None: several passes are combined."""

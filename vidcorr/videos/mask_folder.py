@@ -111,11 +111,12 @@ class MaskFolder(dict[int, Path]):
     @property
     def legend(self) -> str:
         """Ids of the colours in words, if the first mask is in RGB; else empty. Errors are those of `colours`."""
-        for first in list(self.values())[:1]:
-            with open_image(first) as image:
-                if is_in_colours(image):
-                    return described(self.colours)
-        return ""
+        first = next(iter(self.values()), None)
+        if first is None:
+            return ""
+        with open_image(first) as image:
+            is_rgb = is_in_colours(image)
+        return described(self.colours) if is_rgb else ""
 
     @cached_property
     def is_of_one(self) -> bool:

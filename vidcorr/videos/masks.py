@@ -56,9 +56,10 @@ def read_mask(path: Path, colours: Callable[[], Mapping[int, int]] | None = None
 
 
 def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
-    """Return True if smoothed edges explain most values of a mask, at least three, which are less than half of it.
+    """Return True if most values of a mask, at least three, are shades of smoothed edges.
 
-    Most pixels of such a value lie on an edge: along an axis it is strictly between its two neighbours.
+    A pixel lies on an edge if along an axis it is strictly between its two neighbours. A value is a shade if most of
+    its pixels lie on edges. A mask in which half of all pixels do is noise.
     """
     pixels = pixel_counts(ids)[1:]
     present = np.count_nonzero(pixels)
@@ -69,7 +70,9 @@ def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
         before, middle, after = values[:-2], values[1:-1], values[2:]
         found[1:-1] |= (before < middle) & (middle < after) | (before > middle) & (middle > after)
     shades = np.count_nonzero(2 * pixel_counts(ids[is_on_edge])[1:] > pixels)
-    return bool(shades > max(2, present / 2) and 2 * np.count_nonzero(is_on_edge) < ids.size)
+    most_are_shades = shades > max(2, present / 2)
+    is_noise = 2 * np.count_nonzero(is_on_edge) >= ids.size
+    return bool(most_are_shades and not is_noise)
 
 
 def require_form(path: Path, image: ImageFile.ImageFile) -> None:

@@ -191,7 +191,7 @@ def test_what_checkpoints_hold_of_a_list():
     digests = {None: "f3b95842ca0b", (1, 2): "dd6850229c76"}
     for root, (weights, digest) in product(("/data/sets", "/mnt"), digests.items()):
         data = Broken([f"{root}/a/1.mp4", f"{root}/ab/2.mp4"], 2, 0, weights=weights)
-        assert data.listed == {"items": 2, "digest": digest}
+        assert data.fingerprint == {"items": 2, "digest": digest}
 
 
 def test_each_video_is_named_once_and_too_many_are_told_once_and_not_before_five(monkeypatch):
