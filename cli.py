@@ -246,6 +246,18 @@ def class_at(class_path: str) -> Any:
     return getattr(import_module(package), name)
 
 
+def has_own_data(config: Any) -> bool:
+    """Return whether the model of a configuration brings its own loader of training data."""
+    model = class_at(config.model.class_path)
+    return bool(model.train_dataloader is not pl.LightningModule.train_dataloader)
+
+
+def has_no_videos(config: Any) -> bool:
+    """Return whether the data of a configuration are clips of videos, and no videos are named."""
+    data = config.get("data")
+    return bool(data) and class_at(data.class_path) is VideoDataModule and data.init_args.source == ""
+
+
 class VidcorrCLI(LightningCLI):
     """LightningCLI with benchmarks by `--on`, configs and networks by name, and runs that go on.
 
@@ -308,12 +320,8 @@ class VidcorrCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Leave out our clips without videos in `validate` or beside a model with its data; choose the checkpoint."""
         config = without_members(self.config[self.command])
-        data = config.get("data")
-        if data and class_at(data.class_path) is VideoDataModule and data.init_args.source == "":
-            model = class_at(config.model.class_path)
-            has_own_data = model.train_dataloader is not pl.LightningModule.train_dataloader
-            if self.command == "validate" or has_own_data:
-                config.data = None  # the file of a method says how clips are made, not of which videos
+        if has_no_videos(config) and (self.command == "validate" or has_own_data(config)):
+            config.data = None  # the file of a method says how clips are made, not of which videos
         config.ckpt_path = self.run.choose_checkpoint(config)
         if self.saved is not None:
             self.parser.add_instantiator(self._made_from_checkpoint, pl.LightningModule, prepend=True)

@@ -144,7 +144,7 @@ def named_as(family: str, state: State, spec: str | None, source: str | Path) ->
     table = FAMILIES[family]
     try:
         renamed, unused = renamed_by(table, state)
-        spec, state = placed(table, renamed, spec)
+        spec, state = in_form_of_network(table, renamed, spec)
     except (AttributeError, KeyError, ValueError) as error:
         raise ValueError(f"{source}: taken for {family}: {error}") from error
     return spec, state, unused
@@ -253,7 +253,7 @@ def _without_weights(spec: str) -> Any:
     return network
 
 
-def placed(table: Mapping[str, Any], state: State, spec: str | None = None) -> tuple[str, State]:
+def in_form_of_network(table: Mapping[str, Any], state: State, spec: str | None = None) -> tuple[str, State]:
     """Return the name of the network of weights, and the weights in its form.
 
     Args:
@@ -266,14 +266,13 @@ def placed(table: Mapping[str, Any], state: State, spec: str | None = None) -> t
     """
     if PLACES in state:
         state = state | {PLACES: state[PLACES][0]}  # without the axis of the batch
-    if table.get("by_timm"):
-        state = _with_biases_of_timm(_packed(state))
+    if not table.get("by_timm"):
+        return spec or architecture_of(state, table), state
+    state = _with_biases_of_timm(_packed(state))
     spec = spec or architecture_of(state, table)
-    if table.get("by_timm"):
-        network = _without_weights(spec)
-        marked = state | {"mask_token": torch.empty(0)}  # timm recognises DINOv2's files by this key
-        state = importlib.import_module(type(network).__module__).checkpoint_filter_fn(marked, network)
-    return spec, state
+    network = _without_weights(spec)
+    marked = state | {"mask_token": torch.empty(0)}  # timm recognises DINOv2's files by this key
+    return spec, importlib.import_module(type(network).__module__).checkpoint_filter_fn(marked, network)
 
 
 def _with_biases_of_timm(state: State) -> State:

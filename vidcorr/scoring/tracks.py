@@ -60,8 +60,7 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
         tracks, occluded = _read_tracks(path)
         with errors_at(path):  # before the errors of the start, since it checks the shapes
             counts = tapvid_counts(queries, occluded, tracks, query_mode).tolist()
-        in_frames_of_queries = np.arange(len(queries)), queries.frames[:, 0].astype(int)
-        if len(queries) and occluded[in_frames_of_queries].all():
+        if _hides_all(queries, occluded):
             hiding.append(sequence.name)
         height, width = sequence.size
         starts[path] = errors_of_tracks(tracks, queries, (width / RASTER, height / RASTER))
@@ -76,6 +75,12 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
         "doubts": doubts,
     }
     return result_of("tap_vid", predictions, rows, _tracks_of, [f"{query_mode} queries"], pooled=False, **fields)
+
+
+def _hides_all(queries: metrics.PointQueries, occluded: NDArray[Any]) -> bool:
+    """Return whether a prediction hides each point in the frame of its query, where it is visible."""
+    at_queries = np.arange(len(queries)), queries.frames[:, 0].astype(int)
+    return len(queries) > 0 and bool(occluded[at_queries].all())
 
 
 def _read_tracks(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
