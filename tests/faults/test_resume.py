@@ -27,6 +27,7 @@ def whole(video_folder, tmp_path_factory):
     return folder
 
 
+@pytest.mark.exhaustive
 def test_a_run_that_is_killed_twice(whole, video_folder, tmp_path):
     blows = [harm("Strike", name="SIGKILL", step=step, place=place) for step, place in ((4, "step"), (9, "end"))]
     command = words("VFSMoCo", tmp_path, "--ckpt_path=last", source=video_folder, callbacks=blows)

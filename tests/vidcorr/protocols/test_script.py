@@ -34,6 +34,8 @@ ON_DAVIS = [name for name, source in PropagationProtocol.sources().items() if "d
 SLOWEST = ("loftup", "catmae-8")
 """Maps of 12,544 and 6,600 cells."""
 CHANGED = ("vfs+context=0", "vfs+topk=none", "crw+radius=none", "vfs+input_filter=bilinear-antialias+input_size=80")
+TWICE = ("vfs", "crw", "dino", *CHANGED)
+"""Those that the slow tier runs at two sizes; the exhaustive tier runs all."""
 SMALLER = ("loftup+input_size=112", "catmae-8+input_size=160")
 
 
@@ -43,7 +45,8 @@ def cases():
         for name in (*ON_DAVIS, *CHANGED, *SMALLER):
             quick = name in ("vfs", "crw") and size == (96, 132)
             marks = [] if quick else [pytest.mark.slow]
-            if name in SLOWEST:
+            is_second = size != (96, 132) and name not in TWICE
+            if name in SLOWEST or is_second:
                 marks.append(pytest.mark.exhaustive)
             if name not in REFUSED:
                 yield pytest.param(name, size, marks=marks, id=f"{name}, {size[0]}")
