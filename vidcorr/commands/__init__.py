@@ -144,7 +144,8 @@ def hint_on_generated(message: str, words: Sequence[str]) -> str:
     for word in words:
         place = Path(word.rpartition("=")[2])
         for folder in (place, *place.parents):
-            if folder.name in LAYOUTS and str(folder) in message and not folder.exists():
+            is_example = folder.name in LAYOUTS and folder.parent.name != ""  # a name alone may be of a protocol
+            if is_example and str(folder) in message and not folder.exists():
                 return f"; vidcorr generate {folder.parent} {folder.name} makes small data"
     return ""
 
@@ -189,7 +190,7 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
         if flag.startswith("--") and not any(name.startswith(flag) for name in known):
             raise errors.UsageError(f"{command.name}: unknown flag {flag}{did_you_mean(flag, known)}")
     # a blank before a number below 0: else it would be read as a flag
-    flags = parser.parse_args([re.sub(r"^(?=-[\d.])", " ", word) for word in words])
+    flags = parser.parse_args([f" {word}" if re.match(r"-[\d.]", word) else word for word in words])
     if hasattr(command.module, "require"):
         command.module.require(flags)  # before torch is imported, which takes seconds
     if "allow" in flags:
