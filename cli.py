@@ -217,12 +217,16 @@ def is_first_rank() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in names)
 
 
+def is_no_advert(record: logging.LogRecord) -> bool:
+    """Return False for Lightning's tips to install further products."""
+    return "Tip:" not in record.getMessage()
+
+
 def quieten_lightning() -> None:
     """Leave out Lightning's lines without use on the command line, and print warnings as commands do."""
     warnings.filterwarnings("ignore", f".*({NOISE})")
     warnings.formatwarning = line_of_warning
-    lines = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    lines.addFilter(lambda record: "Tip:" not in record.getMessage())  # tips to install further products
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_no_advert)  # once in a process
 
 
 def without_members(value: Any) -> Any:

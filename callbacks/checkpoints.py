@@ -8,6 +8,7 @@ seed, epoch and step, so no generator is saved; the place in the data is the sta
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class LastCheckpoint(ModelCheckpoint):
 
     def __init__(self, every_n_steps: int = 500, dirpath: str | Path | None = None) -> None:
         require_at_least(1, "LastCheckpoint", every_n_steps=every_n_steps)
-        super().__init__(dirpath, self.CHECKPOINT_NAME_LAST, save_last=True, save_top_k=0)
+        super().__init__(dirpath, save_last=True, save_top_k=0)
         self.every_n_steps = every_n_steps
         self._given_folder = dirpath
         self._lock = ExitStack()
@@ -253,8 +254,7 @@ class LastCheckpoint(ModelCheckpoint):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         _flush_loggers(trainer)
-        # the first free name of last.ckpt, last-v1.ckpt, …
-        path = self.last_model_path or self._get_metric_interpolated_filepath_name({}, trainer)
+        path = self.last_model_path or self._new_path(trainer)
         trainer.save_checkpoint(path, weights_only=False)
         self.last_model_path = path
         # Lightning's name, and not the best: the command line prints it after "resume:" and "next:"
@@ -263,6 +263,15 @@ class LastCheckpoint(ModelCheckpoint):
         if trainer.is_global_zero:
             for logger in trainer.loggers:
                 logger.after_save_checkpoint(self)
+
+    def _new_path(self, trainer: Trainer) -> str:
+        """Return the path of `last.ckpt`, or the first free one of `last-v1.ckpt`, `last-v2.ckpt`, … beside it."""
+        path = self.format_checkpoint_name({}, self.CHECKPOINT_NAME_LAST)
+        for number in count(1):
+            if not self.file_exists(path, trainer):
+                break
+            path = self.format_checkpoint_name({}, self.CHECKPOINT_NAME_LAST, ver=number)
+        return path
 
 
 def last_checkpoints(trainer: Trainer) -> list[LastCheckpoint]:
