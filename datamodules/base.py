@@ -122,7 +122,7 @@ class SampledDataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Prepare a batch on the device, or each batch of the several loaders that a subclass gives."""
-        if isinstance(batch, list):
+        if isinstance(batch, list | tuple):
             return [self.on_after_batch_transfer(part, dataloader_idx) for part in batch]
         if isinstance(batch, Mapping) and any(isinstance(part, Mapping) for part in batch.values()):
             return {name: self.on_after_batch_transfer(part, dataloader_idx) for name, part in batch.items()}

@@ -12,6 +12,7 @@ from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.losses import contrastive_random_walk_loss, drop_edges
 from vidcorr.functional.patches import crop_and_resize, grid_patches, random_patch_boxes
+from vidcorr.videos.files import require_fractions
 
 from .base import Batch, CorrespondenceModule
 from .parts.schedules import milestone_factor, scheduled
@@ -51,7 +52,8 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         seed: seed of patch crops and dropped edges; None: the run's.
 
     Raises:
-        ValueError: in training, if clips have fewer than 3 frames, or frames a single node.
+        ValueError: if a number is out of range; in training, if clips have fewer than 3 frames, or frames a single
+            node.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        require_fractions(edge_dropout=edge_dropout)
         self.nodes = nodes
         self.patch_size = patch_size
         self.patch_stride = patch_stride

@@ -20,7 +20,7 @@ from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.local_reconstruction import positive_mass, reconstruct_locally, reconstruction_loss
 from vidcorr.functional.position import Displacement, displaced_position, drawn_orders
 from vidcorr.functional.window_tiles import Border
-from vidcorr.videos.files import require_one_of
+from vidcorr.videos.files import require_fractions, require_one_of
 
 from .base import Batch, CorrespondenceModule
 from .parts.distributed import all_rows, own_rows
@@ -98,6 +98,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         self.save_hyperparameters()
         require_one_of(get_args(Position), position=position)
         require_one_of(get_args(EncodedBy), reference_encoder=reference_encoder)
+        require_fractions(encoder_momentum=encoder_momentum)
         self.bank_settings = BankSettings(**_fields_of(bank))
         self.schedule = LiirSchedule(**_fields_of(schedule))
         self.prior = None if prior is None else CompactnessPrior(**_fields_of(prior))

@@ -10,6 +10,7 @@ from vidcorr.backbones import NetworkName
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.functional.images import as_bytes, as_floats
 from vidcorr.functional.losses import info_nce_loss, pair_similarities
+from vidcorr.videos.files import require_fractions
 
 from .base import Batch, CorrespondenceModule
 from .parts.distributed import keyed_generator, own_rows
@@ -41,7 +42,8 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         seed: seed of the shuffle and of the queue's random first keys; None: the run's.
 
     Raises:
-        ValueError: if the backbone is unknown, or in training the groups do not divide the batch.
+        ValueError: if the backbone is unknown, or a number is out of range; in training, if the groups do not divide
+            the batch.
     """
 
     target_encoder: nn.Sequential
@@ -62,6 +64,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        require_fractions(encoder_momentum=encoder_momentum)
         self.base_lr = base_lr
         self.momentum = momentum
         self.weight_decay = weight_decay

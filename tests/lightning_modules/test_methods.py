@@ -7,6 +7,7 @@ Also tests `parts/batches.py`, `parts/heads.py`, `parts/saving.py`, `parts/sched
 
 from collections import UserDict, UserList
 from copy import deepcopy
+from inspect import signature
 from unittest.mock import Mock
 
 import pytest
@@ -196,6 +197,12 @@ def test_the_samples_of_a_batch_are_counted(kind, name):
     expected = 4 if kind in ("dict", "list") else 2
     assert seen == [expected] * 2
     assert module.global_batch() == expected
+
+
+def test_a_fraction_in_per_cent_is_refused(name):
+    fractions = {"encoder_momentum", "edge_dropout", "warmup", "mask_ratio"}
+    for argument in fractions & signature(getattr(lightning_modules, name)).parameters.keys():
+        refused(ValueError, f"^{argument} must be in .0, 1., got 5", tiny, name, **{argument: 5.0})
 
 
 @pytest.mark.sampled(3)

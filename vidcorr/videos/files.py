@@ -129,6 +129,17 @@ def require_at_least(least: int, owner: str = "", /, **numbers: int) -> None:
             raise ValueError(f"{of_owner}{name} must be at least {least}, got {number}")
 
 
+def require_fractions(**numbers: float) -> None:
+    """Check arguments that are fractions, not per cent.
+
+    Raises:
+        ValueError: naming the first outside [0, 1].
+    """
+    for name, number in numbers.items():
+        if not 0 <= number <= 1:
+            raise ValueError(f"{name} must be in [0, 1], got {number}")
+
+
 def plain_name(name: str, listed_in: object) -> str:
     """Return a name from a data set if it is a plain file name, which cannot lead out of a folder.
 
