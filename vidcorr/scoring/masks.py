@@ -57,7 +57,7 @@ def score(
         >>> score("DAVIS/Annotations/480p", "prediction", "davis-2017").scores  # doctest: +SKIP
         {'J&F-Mean': 0.66, ...}
     """
-    chosen = _rules_of(rules, meta, unseen, keep_ends)
+    chosen = _rules_by_name(rules, meta, unseen, keep_ends)
     folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), chosen, keep_ends, allow_missing)
     listed = chosen.metadata.videos if chosen.needs_meta else list_folders(folders.truth)
     names = list(dict.fromkeys(videos or sorted(listed)))
@@ -111,7 +111,7 @@ def _categories(meta: Path) -> set[str]:
     return categories
 
 
-def _rules_of(name: str, meta: str | Path | None, unseen: Collection[str], keep_ends: bool) -> Rules:
+def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], keep_ends: bool) -> Rules:
     """Return rules with the metadata of the data set.
 
     Raises:

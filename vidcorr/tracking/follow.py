@@ -133,14 +133,14 @@ def extractor_and_protocol(
     Args:
         network: as `load` takes it.
         prompt: a prompt of the kind.
-        protocol: as `rules_for` takes it.
+        protocol: as `protocol_of_prompt` takes it.
         propagator: `LabelPropagator`, or a rule, which the protocol then names.
 
     Raises:
         ValueError: for an unknown network, protocol or field, or a rule under another kind of protocol.
     """
     encoder = load(network)
-    named = rules_for(encoder, prompt, protocol)
+    named = protocol_of_prompt(encoder, prompt, protocol)
     if isinstance(named, TrackingProtocol):
         extractor = encoder.placed_view(**view_options(encoder))
         rules: AnyProtocol = at_extractor(named, extractor)
@@ -154,7 +154,7 @@ def extractor_and_protocol(
     return extractor, rules
 
 
-def rules_for(encoder: Encoder, prompt: Prompt, protocol: str | AnyProtocol | None) -> AnyProtocol:
+def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProtocol | None) -> AnyProtocol:
     """Return the protocol that follows prompts of a kind, before the stride of the features is known.
 
     Args:
@@ -186,7 +186,7 @@ def rules_for(encoder: Encoder, prompt: Prompt, protocol: str | AnyProtocol | No
 
 
 def name_of(rules: AnyProtocol) -> str:
-    """Return the name by which `rules_for` finds a protocol: `vidcorr-points` for the point protocol `vidcorr`."""
+    """Return the name by which `protocol_of_prompt` finds a protocol: `vidcorr-points` for the point protocol `vidcorr`."""
     source, plus, changes = rules.name.partition("+")
     if isinstance(rules, PointProtocol) and source in JointProtocol.sources():
         source += POINTS

@@ -87,8 +87,8 @@ def adapted(extractor: Any, protocol: Any) -> Any:
     return extractor.adapted(**values)
 
 
-def input_rules(protocol: Any) -> NetworkInput:
-    """Return the rules by which a frame enters the network; a protocol without them gets frames that are prepared."""
+def network_input_of(protocol: Any) -> NetworkInput:
+    """Return how a frame enters the network by a protocol; a protocol without them gets frames that are prepared."""
     if isinstance(protocol, NetworkInput):
         return protocol
     if not isinstance(protocol, NetworkView):
@@ -136,7 +136,7 @@ class FrameEncoder:
         self.constant = False
         self.multiple = extractor.multiple
         self.in_order = extractor.in_order
-        self._rules = input_rules(self.protocol)
+        self._rules = network_input_of(self.protocol)
         self._network: Any = seen.folded()
         self._is_checked = False
         self.grid: Size = (0, 0)

@@ -11,7 +11,7 @@ from vidcorr.backbones import load
 from vidcorr.errors import UsageError
 from vidcorr.experiments.protocols import tables_of_protocol
 from vidcorr.protocols import PropagationProtocol
-from vidcorr.tracking.follow import rules_for
+from vidcorr.tracking.follow import protocol_of_prompt
 
 HERE = "tests.vidcorr.protocols.test_users"
 
@@ -50,7 +50,7 @@ def of_flags(name, tmp_path):
 
 
 def of_a_prompt(name, tmp_path):
-    return rules_for(load("raw_colour"), MaskPrompt.of(torch.ones(8, 8).long()), name)
+    return protocol_of_prompt(load("raw_colour"), MaskPrompt.of(torch.ones(8, 8).long()), name)
 
 
 @pytest.mark.parametrize("door", [of_a_benchmark, of_flags, of_a_prompt])
