@@ -186,7 +186,7 @@ def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProt
 
 
 def name_of(rules: AnyProtocol) -> str:
-    """Return the name by which `protocol_of_prompt` finds a protocol: `vidcorr-points` for the point protocol `vidcorr`."""
+    """Return the name by which `protocol_of_prompt` finds a protocol: `vidcorr-points` for `vidcorr` of points."""
     source, plus, changes = rules.name.partition("+")
     if isinstance(rules, PointProtocol) and source in JointProtocol.sources():
         source += POINTS
