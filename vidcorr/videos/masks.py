@@ -23,7 +23,7 @@ MOST_COLOURS = 32
 
 
 def read_mask(path: Path, colours: Callable[[], Mapping[int, int]] | None = None) -> NDArray[np.uint8]:
-    """Decode a mask: (H, W) uint8 ids, which are the indices of an indexed PNG or the values of an 8-bit grey PNG.
+    """Decode a mask: (H, W) uint8 ids, the indices of an indexed PNG or the values of a grey one of 8 bits or of 1.
 
     The one reader of masks, of annotations, predictions and prompts alike. 0 is the background, black in a palette.
     An RGB PNG of few colours is a mask too: black is the background, every other colour an object. So is what is
@@ -49,7 +49,7 @@ def read_mask(path: Path, colours: Callable[[], Mapping[int, int]] | None = None
         packed = _packed(path, pixels)
         numbers = ids_of_colours([np.unique(packed).tolist()], path) if colours is None else colours()
         return _numbered(path, packed, numbers)
-    ids: NDArray[np.uint8] = pixels
+    ids: NDArray[np.uint8] = pixels.astype(np.uint8, copy=False)  # booleans of 1 bit
     if not np.ptp(palette, axis=1).any() and has_smoothed_edges(ids):
         raise DataError(f"{path}: most grey values are no ids but smoothed edges; resize masks by nearest pixel")
     return ids
@@ -81,9 +81,11 @@ def require_form(path: Path, image: ImageFile.ImageFile) -> None:
     if image.mode == "P":
         is_form &= (image.getpalette() or [])[:3] == [0, 0, 0] or 0 in clear_indices(path, image)
     elif not is_in_colours(image):
-        is_form &= image.mode == "L" and image.tile[0][3] == "L"  # grey of fewer bits would be scaled
+        is_form &= image.mode == "1" or (image.mode == "L" and image.tile[0][3] == "L")  # 2 or 4 bits would be scaled
     if not is_form:
-        raise DataError(f"{path}: not a mask: a PNG of ids (indexed or 8-bit grey, 0 black) or of few colours on black")
+        raise DataError(
+            f"{path}: not a mask: a PNG of ids (indexed, or grey of 8 bits or 1, 0 black) or of few colours on black"
+        )
 
 
 def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:

@@ -51,6 +51,12 @@ def test_indices_of_few_bits(bits, tmp_path):
     assert read_mask(tmp_path / "m.png").tolist() == ids.tolist()
 
 
+def test_grey_of_one_bit_is_object_1(tmp_path):
+    Image.fromarray(SHAPE).convert("1").save(tmp_path / "m.png")
+    for ids in (read_mask(tmp_path / "m.png"), MaskPrompt.of(tmp_path / "m.png").labels, MaskFolder(tmp_path).read(0)):
+        assert ids.tolist() == (SHAPE // 255).tolist()
+
+
 GREY_OF_4_BITS = b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAQAAAABBAAAAAAZp70QAAAAC0lEQVR4nGMQMgAAAFcAQ1PQ9b0AAAAASUVORK5CYII="
 )
@@ -58,7 +64,6 @@ WHITE_GROUND = COLOURS.copy()
 WHITE_GROUND[0], WHITE_GROUND[1] = 255, 0
 OTHER_FORMS = {
     "JPEG": lambda path: Image.fromarray(SHAPE).save(path, format="JPEG"),
-    "1 bit": lambda path: Image.fromarray(SHAPE).convert("1").save(path),
     "grey of 4 bits": lambda path: path.write_bytes(GREY_OF_4_BITS),
     "grey of 16 bits": lambda path: Image.fromarray(IDS.astype(np.uint16)).save(path),
     "grey with a transparent value": lambda path: Image.fromarray(IDS).save(path, transparency=2),
