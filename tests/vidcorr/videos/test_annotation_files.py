@@ -140,12 +140,14 @@ def test_a_zip_is_read_as_its_folder_of_objects(folder, tmp_path):
     np.testing.assert_array_equal(second.labels, np.where(IDS == 2, other, 0))
 
 
-def test_a_zip_without_masks_is_refused(tmp_path):
+def test_a_file_without_masks_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "none.zip", "w") as archive:
         archive.writestr("labelmap.txt", "")
     refused(DataError, "none.zip: holds no PNG", read_masks, [str(tmp_path / "none.zip")])
     (tmp_path / "bad.zip").write_bytes(b"no zip")
     refused(DataError, "bad.zip", read_masks, [str(tmp_path / "bad.zip")])
+    (tmp_path / "yolo.txt").write_text("0 .1 .1 .5 .5")
+    refused(DataError, "yolo.txt: no mask: expected a PNG of ids", read_masks, [str(tmp_path / "yolo.txt")])
 
 
 @pytest.mark.parametrize(
