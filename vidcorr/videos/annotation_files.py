@@ -72,7 +72,7 @@ def _read_masks(words: Sequence[str], stems: Sequence[str] | None, scratch: Path
                 raise DataError(f"{path}: holds no PNG and no JSON")
             files += [(file, frame_of(file, file.stem, stems)) for file in of_folder if file.suffix.lower() == ".png"]
             files += [(file, None) for file in of_folder if file.suffix.lower() == ".json"]
-        elif path.is_file() and path.suffix.lower() not in (".png", ".json"):
+        elif path.is_file() and path.suffix.lower() not in ("", ".png", ".json"):
             raise DataError(f"{path}: no mask: expected a PNG of ids, JSON of LabelMe or COCO, or a zip of PNGs")
         else:
             named = stems.index(path.stem) if stems and path.stem in stems else None
