@@ -177,7 +177,7 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
     """Parse the words of a command and run it; `--allow` and names of code in its words are allowed.
 
     Raises:
-        UsageError: for an unknown flag.
+        UsageError: for an unknown flag, or more words than the command takes.
     """
     parser = command.parser()
     known = ["--help", *names_of(parser)]
@@ -190,7 +190,10 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
         if flag.startswith("--") and not any(name.startswith(flag) for name in known):
             raise errors.UsageError(f"{command.name}: unknown flag {flag}{did_you_mean(flag, known)}")
     # a blank before a number below 0: else it would be read as a flag
-    flags = parser.parse_args([f" {word}" if re.match(r"-[\d.]", word) else word for word in words])
+    flags, left_over = parser.parse_known_args([f" {word}" if re.match(r"-[\d.]", word) else word for word in words])
+    if left_over:
+        remedy = "; the network is given by --model" if "--model" in known else ""
+        raise errors.UsageError(f"{command.name}: more words than it takes: {shlex.join(left_over)}{remedy}")
     if hasattr(command.module, "require"):
         command.module.require(flags)  # before torch is imported, which takes seconds
     if "allow" in flags:
