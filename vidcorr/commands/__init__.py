@@ -15,7 +15,7 @@ from importlib.metadata import version
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, NoReturn, TextIO
 
 from .. import errors, signals
 from ..datasets.small_sets import LAYOUTS
@@ -23,6 +23,17 @@ from ..experiments.flags import RUN_FLAGS, Flags, add_flags, names_of
 from ..near_names import did_you_mean
 
 HELP = ("-h", "--help")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose mistakes are one line, and which says where words without a flag stand."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `UsageError`; a flag of several values has taken the words behind it too."""
+        missing = message.partition("are required: ")[2]
+        if missing and not missing.startswith("-"):
+            message = f"{missing} missing; words without a flag stand before the flags"
+        raise errors.UsageError(f"{self.prog.removeprefix('vidcorr ')}: {message}")
 
 
 class Command(NamedTuple):
@@ -48,10 +59,10 @@ class Command(NamedTuple):
         """Its flags; of `fit` and `validate` those that Lightning does not have."""
         return RUN_FLAGS if self.name in RUNS else self.module.FLAGS
 
-    def parser(self) -> argparse.ArgumentParser:
+    def parser(self) -> Parser:
         """Return the parser of its flags."""
         epilog = OPTIONS_OF_RUN.format(self.name) if self.name in RUNS else None
-        parser = argparse.ArgumentParser(prog=f"vidcorr {self.name}", description=self.line, epilog=epilog)
+        parser = Parser(prog=f"vidcorr {self.name}", description=self.line, epilog=epilog)
         add_flags(parser, self.flags)
         return parser
 
