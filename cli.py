@@ -17,8 +17,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jsonargparse import ActionConfigFile, Namespace
-from jsonargparse.typing import class_from_function
+from jsonargparse import ActionConfigFile, Namespace, class_from_function  # 4.46 has the third here alone
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
