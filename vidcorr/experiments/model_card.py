@@ -35,24 +35,28 @@ def export_with_card(network: str, output: Path) -> str:
     card = output.parent / CARD
     if card.is_file() and not card.read_text("utf-8").startswith(HEAD):
         raise ValueError(f"{card}: is no model card of vidcorr and would be replaced; export into another folder")
-    named = EncoderSpec(network)
     loading = export(network, output)
-    checkpoint = named.file or Path(network)
-    content = {} if named.file is None else read_content(named.file, whole=False)
-    if is_foreign(content):
-        content = {METADATA_KEY: {}}
-    run = checkpoint.resolve().parent.parent
-    results = _results_of(run, content.get("global_step"))
+    content, run = _content_and_run(EncoderSpec(network).file)
+    results = [] if run is None else _results_of(run, content.get("global_step"))
     write_atomically(card, card_of(content, run, results, output.name, loading))
     return f"{loading}\n# card: {card}; upload both: hf upload OWNER/NAME {output.parent}"
 
 
-def card_of(content: Mapping[str, Any], run: Path, results: Iterable[Result], file: str, loading: str) -> str:
+def _content_and_run(file: Path | None) -> tuple[Mapping[str, Any], Path | None]:
+    """Return the content of a checkpoint of ours and the folder of its run; of any other network neither."""
+    if file is not None:
+        content = read_content(file, whole=False)
+        if not is_foreign(content):
+            return content, file.resolve().parent.parent
+    return {METADATA_KEY: {}}, None
+
+
+def card_of(content: Mapping[str, Any], run: Path | None, results: Iterable[Result], file: str, loading: str) -> str:
     """Return the model card of a checkpoint's network: method, data, steps, and scores with their protocols.
 
     Args:
         content: content of the checkpoint.
-        run: folder of its run, two above the checkpoint, whose config.yaml names the data.
+        run: folder of its run, two above the checkpoint, whose config.yaml names the data; None: there is none.
         results: results of the run at the checkpoint's step.
         file: name of the exported file.
         loading: lines of Python that load it.
@@ -83,10 +87,11 @@ def _plainly(arguments: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in plain.items() if not name.startswith("_"))
 
 
-def _data_of(run: Path) -> str:
+def _data_of(run: Path | None) -> str:
     """Return class and source of the data of a run, from its config.yaml; "not recorded" without one."""
-    config = run / "config.yaml"
-    content = yaml.safe_load(config.read_text("utf-8")) if config.is_file() else {}
+    if run is None or not (run / "config.yaml").is_file():
+        return "not recorded"
+    content = yaml.safe_load((run / "config.yaml").read_text("utf-8")) or {}
     data = content.get("data") or {}
     kind = str(data.get("class_path", "not recorded")).rpartition(".")[2]
     source = data.get("init_args", {}).get("source", "")
