@@ -159,10 +159,20 @@ class SampledDataModule(pl.LightningDataModule):
     def hashed_rank(self, path: str | os.PathLike[str]) -> bytes:
         """Return the key by which held-out videos are chosen; it depends on the seed and the path from the source."""
         place = os.fspath(path)
-        fitting = (root for root in self._roots if place.startswith(root) and (root or not os.path.isabs(place)))
-        root = next(fitting, self._roots[0])
-        is_plain = root and place.startswith(root) and "/.." not in place
-        return hashed_rank(self.seed, place[len(root) :] if is_plain else os.path.relpath(place, root or "."))
+        root = self._root_of(place)
+        if (
+            root and place.startswith(root) and "/.." not in place
+        ):  # as `relpath` cuts it, for 240,000 paths in less time
+            return hashed_rank(self.seed, place[len(root) :])
+        return hashed_rank(self.seed, os.path.relpath(place, root or "."))
+
+    def _root_of(self, place: str) -> str:
+        """Return the folder, of `_roots`, of the source that holds a path; of the first source if none does."""
+        for root in self._roots:
+            is_below = place.startswith(root) if root else not os.path.isabs(place)
+            if is_below:
+                return root
+        return self._roots[0]
 
     @cached_property
     def _roots(self) -> list[str]:

@@ -233,21 +233,47 @@ def followed(
     reader: Iterator[Tensor] | None = None  # of frames in which no pass goes forwards
     for t in count():
         for each in annotations.passes:
+            if each.end == t:
+                running.pop(each, None)
             if each.first == t:
-                running[each] = follow_pass(each) if each.step > 0 else _turned(follow_pass(each), each, annotations)
-        running = {each: results for each, results in running.items() if each.end != t}
-        found = {each: next(results, None) for each, results in running.items()}
-        frames = [item.frame for each, item in found.items() if item is not None and each.step > 0]
-        if frames:
-            reader = None
-        else:
+                running[each] = _by_ascending_frames(follow_pass(each), each, annotations)
+        found = _next_of_each(running)
+        if found is None:
+            return
+        frame = _frame_of_forward_pass(found)
+        if frame is None:
             reader = video.forwards(t) if reader is None else reader
-            frames = [next(reader, None)]
-        present = {each: item for each, item in found.items() if item is not None}
-        if frames[0] is None or len(present) < len(found):
+            frame = next(reader, None)
+        else:
+            reader = None
+        if frame is None:
             return
         alone = annotations.alone(t)
-        yield frames[0], combine(t, frames[0], present) if alone is None else present[alone].result
+        yield frame, combine(t, frame, found) if alone is None else found[alone].result
+
+
+def _next_of_each(running: Mapping[Pass, Iterator[Found]]) -> dict[Pass, Found] | None:
+    """Return what each pass finds in the next frame; None if one finds nothing more, because the video has ended."""
+    found: dict[Pass, Found] = {}
+    for each, results in running.items():
+        item = next(results, None)
+        if item is None:
+            return None
+        found[each] = item
+    return found
+
+
+def _frame_of_forward_pass(found: Mapping[Pass, Found]) -> Tensor | None:
+    """Return the frame that a forward pass has read; None if no pass goes forwards."""
+    for item in found.values():
+        if item.frame is not None:
+            return item.frame
+    return None
+
+
+def _by_ascending_frames(results: Iterator[Found], each: Pass, annotations: Annotations) -> Iterator[Found]:
+    """Return the results of a pass by ascending frames; a backward pass runs to its end first."""
+    return results if each.step > 0 else _turned(results, each, annotations)
 
 
 def _turned(results: Iterator[Found], backward: Pass, annotations: Annotations) -> Iterator[Found]:

@@ -161,24 +161,37 @@ def _write_products(products: Tensor, keys: Tensor, met: Tensor, used: Tensor, g
         index: number of the strip.
     """
     height, width = keys.shape[:2]
-    columns = grid.tile_size[1]
-    reach = grid.reach
-    first = index * columns - reach  # column of the map at which the halo begins
+    first = index * grid.tile_size[1] - grid.reach  # column of the map at which the halo begins
     left = max(first, 0)
     right = min(first + grid.halo_size[1], width)
-    on_map = products[:, left - first : right - first]
+    on_map = products[:, left - first : right - first]  # (key rows, columns on the map, references, queries)
     keys_on_map = used_of(keys[:, left:right], used)
-    if not onednn_pays(met, keys_on_map[0]):
-        torch.bmm(keys_on_map.flatten(1, 2), met, out=on_map.flatten(1, 2))
-        return
     # `bmm` rounds otherwise, which would change recorded scores of points: they search by torch on a CPU too
-    for y, (row, of_row) in enumerate(zip(keys_on_map, on_map, strict=True)):
+    if onednn_pays(met, keys_on_map[0]):
+        _write_products_row_by_row(on_map, keys_on_map, met, grid)
+    else:
+        torch.bmm(keys_on_map.flatten(1, 2), met, out=on_map.view(height, -1, met.shape[2]))
+
+
+def _write_products_row_by_row(on_map: Tensor, keys_on_map: Tensor, met: Tensor, grid: TileGrid) -> None:
+    """Write the products as `_write_products` does, by oneDNN, with the queries on the map alone.
+
+    Args:
+        on_map: where they are written, (key rows, columns on the map, references, queries).
+        keys_on_map: (key rows, columns on the map, references, C).
+        met: queries that each row of keys meets, (key rows, C, queries).
+        grid: strips.
+    """
+    columns = grid.tile_size[1]
+    reach = grid.reach
+    for y, keys_of_row in enumerate(keys_on_map):
         # of the query rows y − reach … y + reach those on the map
         first_row = max(reach - y, 0)
-        end = min(height - y, reach + 1) + reach
+        end = min(len(keys_on_map) - y, reach + 1) + reach
         queries_on_map = slice(first_row * columns, end * columns)
-        asked = met[y, :, queries_on_map].T
-        of_row[:, :, queries_on_map] = dot_products(asked, row.flatten(0, 1)).T.unflatten(0, (-1, len(used)))
+        queries = met[y, :, queries_on_map].T
+        products = dot_products(queries, keys_of_row.flatten(0, 1))
+        on_map[y, :, :, queries_on_map] = products.T.unflatten(0, keys_of_row.shape[:2])
 
 
 def _matches_at(addresses: Tensor, products: Tensor, maxima: Tensor, cells: Tensor, wanted: _Wanted) -> FoundMatches:
