@@ -229,11 +229,15 @@ class BenchmarkCallback(Callback):
         step = trainer.global_step
         if self._loaded is not None and not fits:
             step = self._loaded  # `validate` does not restore the trainer's own
-        epoch = epochs_completed(trainer) if fits and step else 0  # before the first step no epoch has begun
-        earlier = [run for run in self._runs if fits and run.step < step]  # also those before a resumption
+        epoch = 0
+        earlier: list[Evaluated] = []
+        of_training: dict[str, Any] = {}
+        if fits:
+            epoch = epochs_completed(trainer) if step else 0  # before the first step no epoch has begun
+            earlier = [run for run in self._runs if run.step < step]  # also those before a resumption
+            of_training = {"past": earlier, "at": (epoch, step)}
         output = Output(self._folder_at(trainer, step))
-        training = {"past": earlier, "at": (epoch, step)} if fits else {}
-        result = self._result(trainer, pl_module, output, training)
+        result = self._result(trainer, pl_module, output, of_training)
         if result is None:
             return {}
         self.result = result
@@ -248,12 +252,12 @@ class BenchmarkCallback(Callback):
         return scores
 
     def _result(
-        self, trainer: Trainer, pl_module: LightningModule, output: Output, training: Mapping[str, Any]
+        self, trainer: Trainer, pl_module: LightningModule, output: Output, of_training: Mapping[str, Any]
     ) -> Result | None:
         """Return the result of the benchmark; None after an error with which a fit continues, and which is logged."""
         try:
             with self._scored_network(trainer, pl_module) as (features, network), Ranks() as ranks:
-                return self._benchmark_of_run(trainer).run(features, network, output, ranks=ranks, **training)
+                return self._benchmark_of_run(trainer).run(features, network, output, ranks=ranks, **of_training)
         except Exception as error:
             if trainer.state.fn != "fit" or isinstance(error, LostRank) or self._monitors(trainer):
                 raise
@@ -367,10 +371,13 @@ class BestCheckpoint(ModelCheckpoint):
 
     def __init__(self, monitor: str | None = None, save_top_k: int = 1, dirpath: str | Path | None = None) -> None:
         self._arguments = (monitor, save_top_k, dirpath)
-        self._begin(monitor, "max")
+        self._reset(monitor, "max")
 
-    def _begin(self, monitor: str | None, mode: Literal["max", "min"]) -> None:
-        """Set the state at the start of a fit, also of a second fit of the same callback."""
+    def _reset(self, monitor: str | None, mode: Literal["max", "min"]) -> None:
+        """Set the state at the start of a fit, also of a second fit of the same callback.
+
+        Lightning's callback has no other way to forget a fit than its constructor.
+        """
         _, save_top_k, dirpath = self._arguments
         self._is_resumed = False
         self._is_branch = False
@@ -395,7 +402,7 @@ class BestCheckpoint(ModelCheckpoint):
         direction = declared[monitor].direction
         if direction == "neither":
             raise ValueError(f"BestCheckpoint: {monitor} has no best value, so it cannot be monitored")
-        self._begin(monitor, "min" if direction == "less" else "max")
+        self._reset(monitor, "min" if direction == "less" else "max")
         self.dirpath = checkpoint_folder(trainer, dirpath)
         super().setup(trainer, pl_module, stage)
 

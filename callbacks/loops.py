@@ -69,8 +69,8 @@ def logged_step(trainer: Trainer) -> int:
 def epochs_completed(trainer: Trainer) -> int:
     """Return the number of epochs that were trained to their end; Lightning also counts one that a stop cuts."""
     started: int = trainer.fit_loop.epoch_progress.current.started  # type: ignore[attr-defined]
-    is_whole = ends_epoch(trainer, _batches(trainer))
-    return started if is_whole else started - 1
+    newest_is_whole = ends_epoch(trainer, _batches(trainer))
+    return started if newest_is_whole else started - 1
 
 
 def has_reached_its_length(trainer: Trainer) -> bool:

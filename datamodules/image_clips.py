@@ -57,6 +57,7 @@ class ImageClipDataModule(VideoDataModule):
     def trained_videos(self) -> set[str]:
         """Return the real paths of the images and of their folders: an image may be a frame of a scored video."""
         found: set[str] = set()
-        for path in filter(os.path.isabs, super().trained_videos()):
-            found.update((str(Path(path)), str(Path(path).parent)))
+        for video in super().trained_videos():
+            if os.path.isabs(video):  # others are names of folders, which images do not have
+                found.update((str(Path(video)), str(Path(video).parent)))
         return found

@@ -195,11 +195,11 @@ class CoSettle(CorrespondenceModule):
         network = extractor.network if isinstance(extractor, ViTExtractor) else None
         if self.stretch and network is not None and network.pos_embed is not None:
             size = tuple(frozen_first.shape[2:])
-            with positions_set(network, self.changed_positions(network, size), size):
+            with positions_set(network, self.drawn_positions(network, size), size):
                 frozen_return = extractor(first)
         return torch.stack([frozen_first, frozen_second, frozen_return], dim=1)
 
-    def changed_positions(self, network: Any, size: tuple[int, int]) -> Tensor:
+    def drawn_positions(self, network: Any, size: tuple[int, int]) -> Tensor:
         """Return a position embedding whose patches are a piece, drawn at random, of the stretched embedding.
 
         It is `(1, prefix + h · w, d)`, as the network holds it for a grid; `prefix` counts tokens that are no patches.
@@ -213,14 +213,15 @@ class CoSettle(CorrespondenceModule):
         embedding = network.pos_embed
         grid = list(network.patch_embed.grid_size)
         prefix = embedding.shape[1] - grid[0] * grid[1]
-        of_size = resample_abs_pos_embed(embedding, list(size), grid, prefix)  # 1 x (prefix + h·w) x d
-        generator = self.generator(world_size_and_rank()[1])
+        resampled = resample_abs_pos_embed(embedding, list(size), grid, prefix)  # 1 x (prefix + h·w) x d
+        _, rank = world_size_and_rank()
+        generator = self.generator(rank)  # each rank draws a piece of its own
         rows, columns = stretched_size(size, self.stretch)
         row = int(torch.randint(rows - size[0] + 1, (), generator=generator))
         column = int(torch.randint(columns - size[1] + 1, (), generator=generator))
-        patches = of_size[:, prefix:].unflatten(1, size)  # 1 x h x w x d
+        patches = resampled[:, prefix:].unflatten(1, size)  # 1 x h x w x d
         piece = augmented_positions(patches, self.stretch, (row, column))
-        return torch.cat([of_size[:, :prefix], piece.flatten(1, 2)], dim=1)
+        return torch.cat([resampled[:, :prefix], piece.flatten(1, 2)], dim=1)
 
     def losses(self, frozen: Tensor) -> dict[str, Tensor]:
         """Return the loss and its parts.

@@ -29,7 +29,7 @@ from .parts.negative_bank import BankSettings, EncodedBy, NegativeBank
 from .parts.phases import LiirSchedule
 from .parts.schedules import scheduled
 
-TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+BANK_DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 """Type of the features under the Trainer's precision; otherwise float32."""
 
 
@@ -240,13 +240,14 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return keys
 
     def on_fit_start(self) -> None:
-        """Store the bank in the features' half precision: half the memory, and no bit is lost; otherwise in float32.
+        """Store the bank in the precision of the features.
 
-        Keys of a training in float64 are rounded to float32.
+        Under mixed precision they are in half precision already, so no bit is lost. All others are stored in float32,
+        to which those of a training in float64 are rounded.
         """
         super().on_fit_start()
         if self.bank is not None:
-            self.bank.store_as(TYPES.get(self.trainer.precision, torch.float32))
+            self.bank.store_as(BANK_DTYPES.get(self.trainer.precision, torch.float32))
 
     # Two phases: they differ in rate and accumulated batches, and the first has no prior and no negatives
 

@@ -38,7 +38,7 @@ class LabelledImages(ReplacingDataset):
         super().__init__(paths, len(paths), seed, replaces=training)
         self.labels = np.array(labels)
         self.transform = transform
-        self.frame: Sampling = partial(continuous_indices, n=1, interval=1) if training else _middle_index
+        self.frame_sampling: Sampling = partial(continuous_indices, n=1, interval=1) if training else _middle_index
 
     def draws(self, key: Key, attempt: int) -> torch.Generator:
         """Return the generator of an attempt; the first has the key (seed, epoch, index), as in earlier trainings."""
@@ -51,7 +51,7 @@ class LabelledImages(ReplacingDataset):
             image = read_photo(path)
         else:
             with open_video(path) as video:
-                _, (image,) = draw_frames(video, self.frame, generator)
+                _, (image,) = draw_frames(video, self.frame_sampling, generator)
         return {"image": self.transform([image], generator)[0], "label": int(self.labels[item])}
 
 

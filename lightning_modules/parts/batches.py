@@ -23,7 +23,10 @@ def parts_of(batch: Any, image: str) -> list[Any]:
 
 
 def joined(batch: Any, image: str) -> Any:
-    """Join the batches of several loaders to one, tensors by rows; names that not all of them have are left out."""
+    """Join the batches of several loaders to one, by rows; a batch of one loader stays as it is.
+
+    Only tensors are joined, and only those whose names all batches have; what else they hold is left out.
+    """
     parts = parts_of(batch, image)
     if len(parts) == 1:
         return parts[0]

@@ -66,7 +66,7 @@ def draw(module, monkeypatch, offsets):
 def test_losses_and_gradients_of_a_step_are_the_golden_ones(case):
     module, numbers = case
     network, side = module.backbone.network, int(numbers["pos_aug"].shape[1] ** 0.5)
-    changed = module.changed_positions(network, (side, side))
+    changed = module.drawn_positions(network, (side, side))
     expect(changed[:, 1:], numbers, "pos_aug")
     assert torch.equal(changed[:, :1], network.pos_embed[:, :1])
     found = module.losses(module.encode(tensor(numbers, "imgs1")[:, 1], tensor(numbers, "imgs2")[:, 1]))
@@ -123,7 +123,7 @@ def test_positions_of_a_grid_that_is_not_square_are_changed_too(monkeypatch):
     network = SimpleNamespace(pos_embed=positions, patch_embed=SimpleNamespace(grid_size=(3, 4)))
     module = CoSettle(VIT, stretch=1.0)
     monkeypatch.setattr("vidcorr.lightning_modules.cosettle.torch.randint", lambda end, *_, **__: torch.tensor(end - 1))
-    changed = module.changed_positions(network, (3, 4))
+    changed = module.drawn_positions(network, (3, 4))
     piece = cosettle.augmented_positions(positions[:, 2:].unflatten(1, (3, 4)), 1.0, (3, 4))  # of 6 x 8, the last
     torch.testing.assert_close(changed, torch.cat([positions[:, :2], piece.flatten(1, 2)], dim=1))
 

@@ -246,7 +246,7 @@ def record_of_timm(folder: Path) -> dict[str, Any]:
 
 def configuration_of(network: Any) -> dict[str, Any] | None:
     """Return the configuration of a model of `transformers`, also within a video encoder; None for other networks."""
-    clips = getattr(network, "net", None)
+    clips = getattr(network, "net", None)  # of a video encoder: it holds the model as `model`
     model = getattr(clips, "model", network)
     if not any(base.__module__.startswith("transformers.") for base in type(model).__mro__):
         return None

@@ -293,13 +293,15 @@ def with_weights_of(name: str, place: str) -> Encoder:
 def _record_beside(name: str, path: Path) -> Input | None:
     """Return the input in timm's record beside a file of weights, else of a timm name with a tag; None without one."""
     record = record_of_timm(path.parent)
+    if "mean" in record:
+        return input_of_record(record)
     architecture, _, tag = name.partition(".")
-    if "mean" not in record and architecture.startswith("timm:") and tag:
-        import timm
+    if not (architecture.startswith("timm:") and tag):
+        return None
+    import timm
 
-        own = timm.get_pretrained_cfg(name.removeprefix("timm:"))
-        record = {} if own is None else own.to_dict()
-    return input_of_record(record)
+    record_of_tag = timm.get_pretrained_cfg(name.removeprefix("timm:"))
+    return None if record_of_tag is None else input_of_record(record_of_tag.to_dict())
 
 
 def trainable_network(spec: Any) -> Encoder:

@@ -224,15 +224,17 @@ class EncoderSpec:
     def is_reusable(self) -> bool:
         """True if results under this name can be reused: no code of the user, which may change, makes the features."""
         if self.file is None:
-            if is_folder_of_model(self.spec.removeprefix(TRANSFORMERS)):  # its files may change
-                return False
-            return ":" not in self.spec or trust.package_of(self.spec) in (*trust.TRUSTED, "family")
+            return not is_folder_of_model(self.spec.removeprefix(TRANSFORMERS)) and self._is_of_trusted_package()
         content = read_content(self.file, whole=False)
         if is_foreign(content):  # a family of our table makes it
             return True
         module_recipe = recipe_of(content, self.file)
         encoder = content[METADATA_KEY].get("encoder") or module_recipe
         return all(trust.package_of(name) in trust.TRUSTED for name in trust.named_code(encoder))
+
+    def _is_of_trusted_package(self) -> bool:
+        """Return whether a name that is no file is one of ours, of a trusted package, or of a family of our table."""
+        return ":" not in self.spec or trust.package_of(self.spec) in (*trust.TRUSTED, "family")
 
 
 def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Network]:

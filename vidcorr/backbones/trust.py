@@ -323,26 +323,31 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     Raises:
         ValueError: if the call fails or gives no module.
     """
-    name = getattr(kind, "__name__", type(kind).__name__)
     outer = _built_from.get()
-    source = source if outer is None else outer.file
-    require_countable(arguments, source)
+    file = source if outer is None else outer.file
+    require_countable(arguments, file)
     if isinstance(kind, type) and issubclass(kind, nn.Module):
         arguments = without_arguments_of_bases(kind, arguments)
     stated = {name: value for name, value in arguments.items() if name not in overrides}
     hints = hints_of(getattr(kind, "__init__", kind) if isinstance(kind, type) else kind)
     values = {name: as_annotated(value, hints.get(name)) for name, value in (stated | overrides).items()}
+    return _module_of_call(kind, values, _source_of(file, stated))
+
+
+def _module_of_call(kind: Any, values: Mapping[str, Any], source: _Source) -> nn.Module:
+    """Call a class or function, in the name of a file; raise ValueError if that fails, or gives no module."""
+    name = getattr(kind, "__name__", type(kind).__name__)
     # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
     context = Context()
-    context.run(_built_from.set, _source_of(source, stated))
+    context.run(_built_from.set, source)
     try:
         module = context.run(kind, **values)
     except Refused:
         raise
     except Exception as error:  # any type, because the arguments in the file are at fault
-        raise ValueError(f"{source}: {name} cannot be made: {reason(error)}") from error
+        raise ValueError(f"{source.file}: {name} cannot be made: {reason(error)}") from error
     if not isinstance(module, nn.Module):
-        raise ValueError(f"{source}: {name} gives a {type(module).__name__}, not a module")
+        raise ValueError(f"{source.file}: {name} gives a {type(module).__name__}, not a module")
     return module
 
 

@@ -19,7 +19,7 @@ from ..backbones import Encoder, EncoderSpec, load, weights_digest
 from ..backbones.extractor import eval_mode
 from ..datasets.records import content_digest
 from ..functional.device import random_state_kept
-from ..functional.propagation.propagate import LabelPropagator, under_rule
+from ..functional.propagation.propagate import LabelPropagator, with_rule_of
 from ..metrics.declared import Score
 from ..progress import progress_bar
 from ..protocols import EvaluationProtocol, LabelProtocol
@@ -112,7 +112,7 @@ class Benchmark(ABC):
         if protocol_class is not None:
             protocol = protocol_class.named(self.protocol, name_with_values(type(self)), changes=self.changes)
             if isinstance(protocol, LabelProtocol):
-                protocol = under_rule(protocol, type(self).propagator)
+                protocol = with_rule_of(protocol, type(self).propagator)
             object.__setattr__(self, "protocol", protocol)
 
     # For subclasses

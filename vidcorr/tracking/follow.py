@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..backbones import Encoder, LiirEncoder, LiirExtractor, load
 from ..backbones.extractor import eval_mode
 from ..backbones.video import stride_of
-from ..functional.propagation.propagate import LabelPropagator, name_of_rule, under_rule
+from ..functional.propagation.propagate import LabelPropagator, name_of_rule, with_rule_of
 from ..functional.propagation.resizing import Size
 from ..protocols import JointProtocol, LabelProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
 from ..protocols.network_input import NetworkInput
@@ -148,7 +148,7 @@ def extractor_and_protocol(
         extractor = encoder.placed_view(default=named.features)
         rules = at_stride(named, stride_of(extractor), by_name=protocol is None or isinstance(protocol, str))
     if isinstance(rules, LabelProtocol):
-        return extractor, under_rule(rules, propagator)
+        return extractor, with_rule_of(rules, propagator)
     if propagator is not LabelPropagator:
         raise ValueError(f"protocol {rules.name!r} propagates no labels: leave {name_of_rule(propagator)} out")
     return extractor, rules

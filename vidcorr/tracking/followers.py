@@ -171,6 +171,10 @@ class PointFollower(Follower):
         return torch.from_numpy(blended_numbers(self.annotations, 3, t, found))
 
 
+POINT_NUMBERS = ("x", "y", "similarity", "occluded")
+"""Columns of the results of `QueryFollower`."""
+
+
 @dataclass(frozen=True)
 class QueryFollower(Follower):
     """Points by a point protocol: results are x, y, similarity, occluded (0 or 1) `(K, 4)`.
@@ -213,9 +217,13 @@ class QueryFollower(Follower):
             yield Found(frame, torch.stack([x, y, tracks.similarity[:, t], tracks.occluded[:, t]], dim=1))
 
     def combined(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Tensor:
-        """Blend places and similarities; a point is hidden if it is in the nearer frame's pass."""
-        numbers = blended_numbers(self.annotations, 4, t, found)
-        numbers[:, 3] = numbers[:, 3].round()
+        """Blend places and similarities; a point is hidden if the pass of the nearer prompt says so.
+
+        Between two prompts as near as each other it is hidden only if both passes say so.
+        """
+        numbers = blended_numbers(self.annotations, len(POINT_NUMBERS), t, found)
+        occluded = POINT_NUMBERS.index("occluded")
+        numbers[:, occluded] = numbers[:, occluded].round()  # blended by nearness, 0.5 rounds to 0
         return torch.from_numpy(numbers)
 
 

@@ -32,7 +32,7 @@ _DEMUXERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg,mxf,h264,hevc,mpegvideo,m4
 """FFmpeg's formats of these files; some of its other formats make it open further files (ffconcat, HLS)."""
 
 _MP4_SUFFIXES = (".mp4", ".m4v", ".mov")
-_HEADER_ALONE = {"analyzeduration": "1", "skip_frame": "all"}
+WITHOUT_FIRST_FRAMES = {"analyzeduration": "1", "skip_frame": "all"}
 """FFmpeg's options without which it decodes the first frames of a file that it opens (1 to 30 ms)."""
 
 MOST_PIXELS = 89_000_000
@@ -57,12 +57,13 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         DecodingError: if the file cannot be opened, its format does not belong to `VIDEO_SUFFIXES`, or it has no video
             stream besides cover pictures.
     """
-    may_tell = Path(path).suffix.lower() in _MP4_SUFFIXES
-    container = _open(path, timeout, _HEADER_ALONE if may_tell else {})
-    if may_tell and not _header_tells_all(container):
+    is_mp4 = Path(path).suffix.lower() in _MP4_SUFFIXES  # its header mostly tells what the first frames do
+    container = _open(path, timeout, WITHOUT_FIRST_FRAMES if is_mp4 else {})
+    if is_mp4 and not _header_tells_all(container):
         container.close()
         container = _open(path, timeout, {})
     if not films(container):
+        container.close()
         raise DecodingError(path, "has no video stream besides cover pictures")
     codec = film_stream(container).codec_context
     codec.thread_count = 1  # the workers are the parallelism
@@ -206,9 +207,11 @@ class FrameTable:
             return None
         times = [entry.timestamp for entry in entries]
         step = times[1] - times[0] if len(times) > 1 else 1
-        is_even = step > 0 and times == list(range(times[0], times[0] + step * len(times), step))
+        has_equal_steps = step > 0 and times == list(range(times[0], times[0] + step * len(times), step))
+        has_hidden = any(entry.is_discard for entry in entries)
         keys = [index for index, entry in enumerate(entries) if entry.is_keyframe]
-        if not is_even or keys[:1] != [0] or any(entry.is_discard for entry in entries):
+        begins_with_key = bool(keys) and keys[0] == 0
+        if not has_equal_steps or has_hidden or not begins_with_key:
             return None
         return cls(range(stream.start_time, stream.start_time + step * len(entries), step), keys)
 

@@ -68,7 +68,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         self._timeout = timeout
         self._reformat = reformatter()
         self._is_end_known = False
-        self._is_introduced = False  # the decoder knows the file's encoder
+        self._has_named_encoder = False  # the decoder knows the file's encoder
         self._table: FrameTable | None = None
         with self._in_time():
             self._container = open_container(self.path, self._timeout)
@@ -221,7 +221,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             groups[table.key(index)][table.times[index]] = index
         frames: dict[int, np.ndarray] = {}
         try:
-            self._introduce()
+            self._name_encoder()
             for key, wanted in groups.items():
                 for frame in self._decode_group(table, key, wanted.keys()):
                     if frame.is_corrupt:  # the decoder fills its gaps from earlier frames, which a seek leaves out
@@ -236,17 +236,18 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             return None
         return frames if frames.keys() == existing else None
 
-    def _introduce(self) -> None:
-        """Show the decoder the first packet, before a seek: it names the encoder, whose faults it then makes up for.
+    def _name_encoder(self) -> None:
+        """Show the decoder the first packet before the first seek.
 
-        The packet gives no frame.
+        The packet holds the name and version of the encoder (x264, Xvid). The decoder makes up for known faults of
+        old versions, and a seek would pass the packet. It gives no frame.
         """
         codec = self._stream.codec_context
-        if self._is_introduced or codec.name not in _SKIPS:
+        if self._has_named_encoder or codec.name not in _SKIPS:
             return
         codec.skip_frame = "ALL"
         codec.decode(next(self._packets(self._container, self._stream)))
-        self._is_introduced = True
+        self._has_named_encoder = True
 
     def _packets_from(self, table: FrameTable, key: int) -> Iterator["av.Packet"]:
         """Return the packets from the key frame with this index on; raise `LookupError` if seeks do not find it.

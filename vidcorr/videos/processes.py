@@ -116,7 +116,7 @@ def in_processes(
                     return
                 ready, _ = wait(busy, return_when=FIRST_COMPLETED)
                 for future in ready:
-                    yield busy.pop(future), _result(future, timeout)
+                    yield busy.pop(future), _result_or_error_of_item(future, timeout)
                     progress.update()
         finally:
             pool.stop()
@@ -144,8 +144,11 @@ def _outcome(function: Callable[[WorkT], ResultT], item: WorkT) -> ResultT | Dat
         raise RuntimeError(traceback.format_exc()) from None
 
 
-def _result(future: Future[ResultT | DataError], timeout: float) -> ResultT | DataError:
-    """Return the function's result or the item's error; raise an error that ends the run."""
+def _result_or_error_of_item(future: Future[ResultT | DataError], timeout: float) -> ResultT | DataError:
+    """Return the function's result, or an error of its item; raise an error that ends the run.
+
+    A call that takes too long, and one that ends its process, are errors of their items.
+    """
     try:
         return future.result()
     except TimeoutError:

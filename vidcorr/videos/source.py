@@ -133,8 +133,12 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
 
 
 @lru_cache(4096)
-def _frames_of(folder: str, changed: int) -> tuple[str, ...]:
+def _frames_of(folder: str, modified_ns: int) -> tuple[str, ...]:
     """Return the names of a video's frames, listed once per process and state of the folder.
+
+    Args:
+        folder: the folder.
+        modified_ns: when it was last changed, which only tells its states apart in the cache.
 
     Raises:
         DataError: as `FrameFolder`.

@@ -15,7 +15,7 @@ from vidcorr import BoxPrompt, DavisBenchmark, MaskPrompt, PointPrompt, follow, 
 from vidcorr.backbones import load
 from vidcorr.functional import LabelPropagator, propagate_labels
 from vidcorr.functional.propagation.matches import affinity_of_cells
-from vidcorr.functional.propagation.propagate import References, under_rule
+from vidcorr.functional.propagation.propagate import References, with_rule_of
 from vidcorr.protocols import JointProtocol, PropagationProtocol
 from vidcorr.results.pictures import heat_map_sheet
 from vidcorr.results.result import Result
@@ -98,7 +98,9 @@ def test_a_result_by_a_rule_is_not_called_by_the_papers_name(davis_root, tmp_pat
     assert "rule" not in paper.data
     line = "a rule is code: set `propagator`, here None"
     refused(ValueError, line, DavisBenchmark, davis_root, changes={"rule": rule})
-    names = [under_rule(JointProtocol.named("vfs"), made).rule for made in (LabelPropagator, partial(First, context=2))]
+    names = [
+        with_rule_of(JointProtocol.named("vfs"), made).rule for made in (LabelPropagator, partial(First, context=2))
+    ]
     assert names == [None, f"{rule}(context=2)"]
 
 

@@ -104,7 +104,10 @@ class Scenes:
     camouflage: float = 1.0
 
     def draw(self, index: int) -> tuple[list[Layer], Wave]:
-        """Return the layers of a video, back to front, and the wave of the logarithm of the light."""
+        """Return the layers of a video, back to front, and the wave of the logarithm of the light.
+
+        The order of the draws is part of the data set: another order gives other videos.
+        """
         rng = np.random.default_rng([self.seed, self.first + index])
         size = self.size
         height, width = size
@@ -112,14 +115,15 @@ class Scenes:
         count = int(rng.integers(self.sprites[0], self.sprites[1] + 1))
         colours = _palette(rng)
         periods = rng.permutation(np.geomspace(*PERIODS, count + 1))
-        ground = _texture(rng, 2 * max(size), colours, periods[0])  # covers the frame wherever it moves
-        opaque = np.ones(ground.shape[:2], np.float32)
         # waves: amplitude in pixels, radians or logarithms of the scale, shortest and longest period in frames
-        path_x = Wave.draw(rng, 0.18 * width, 50, 100)
-        path_y = Wave.draw(rng, 0.18 * height, 50, 100)
-        turn = Wave.draw(rng, 0.2, 40, 90)
-        growth = Wave.draw(rng, 0.1, 40, 90)
-        layers = [Layer(np.dstack([ground, opaque]), middle, (path_x, path_y), turn, growth)]
+        ground = Layer(
+            _opaque(_texture(rng, 2 * max(size), colours, periods[0])),  # covers the frame wherever it moves
+            middle,
+            path=(Wave.draw(rng, 0.18 * width, 50, 100), Wave.draw(rng, 0.18 * height, 50, 100)),
+            turn=Wave.draw(rng, 0.2, 40, 90),
+            growth=Wave.draw(rng, 0.1, 40, 90),
+        )
+        layers = [ground]
         diameters = rng.uniform(*DIAMETERS, count) * min(size)
         phases = _phases_apart(rng, diameters, REACH * np.array([width, height]))
         for number, (diameter, (phase_x, phase_y)) in enumerate(zip(diameters, phases, strict=True), start=1):
@@ -127,12 +131,16 @@ class Scenes:
             plain = 255 * np.array([number & 1, number >> 1 & 1, number >> 2 & 1])  # a colour each: the bits of 1 to 7
             texture = _texture(rng, len(shape), colours, periods[number])
             look = self.camouflage * texture + (1 - self.camouflage) * plain
-            sprite = np.dstack([look, shape]).astype(np.float32)
             path_x = Wave(REACH * width, rng.uniform(90, 180), phase_x)
             path_y = Wave(REACH * height, rng.uniform(90, 180), phase_y)
-            turn = Wave.draw(rng, 0.6, 25, 60)
-            growth = Wave.draw(rng, 0.3, 25, 60)
-            layers.append(Layer(sprite, middle, (path_x, path_y), turn, growth))
+            sprite = Layer(
+                np.dstack([look, shape]).astype(np.float32),
+                middle,
+                path=(path_x, path_y),
+                turn=Wave.draw(rng, 0.6, 25, 60),
+                growth=Wave.draw(rng, 0.3, 25, 60),
+            )
+            layers.append(sprite)
         return layers, Wave.draw(rng, 0.15, 30, 80)
 
     def render(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -229,6 +237,11 @@ def _palette(rng: Generator) -> NDArray[np.float32]:
     saturation = rng.uniform(0.35, 0.85, 3)
     hsv = np.stack([360 * (hue % 1), saturation, value], axis=1)
     return 255 * cv2.cvtColor(hsv[None].astype(np.float32), cv2.COLOR_HSV2RGB)[0]
+
+
+def _opaque(texture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a texture (S, S, 3) with an opacity of 1."""
+    return np.dstack([texture, np.ones(texture.shape[:2], np.float32)])
 
 
 def _texture(rng: Generator, side: int, colours: NDArray[np.float32], period: float) -> NDArray[np.float32]:

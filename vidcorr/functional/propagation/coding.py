@@ -345,13 +345,17 @@ def upsampled_argmax(
 
 
 def _gaussians(points: Tensor, size: Size, sigma: float) -> Tensor:
-    """Draw Gaussians (K, H, W) at x, y (K, 2); separable, so a vector per joint and axis is enough."""
+    """Draw Gaussians (K, H, W) at x, y (K, 2); separable, so a vector per joint and axis is enough.
+
+    As in the public codes, a window of 3 sigma on each side is cut out, and its middle pixel, not the place itself, is
+    the centre.
+    """
     axes = []
     for coordinate, extent in zip(points.T, reversed(size), strict=True):
         start = (coordinate - 3 * sigma).trunc()
         stop = (coordinate + 3 * sigma + 1).trunc()
         positions = torch.arange(extent, device=points.device)
-        centre = start + (6 * sigma + 1) // 2  # the middle of the window
+        centre = start + (6 * sigma + 1) // 2
         inside = (positions >= start[:, None]) & (positions < stop[:, None])
         distance = positions - centre[:, None]
         axes.append(torch.exp(-(distance**2) / (2 * sigma**2)) * inside)

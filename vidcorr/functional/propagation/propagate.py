@@ -311,11 +311,11 @@ class LabelPropagator:
     def _average_since(self, query: Tensor, start: int) -> Tensor:
         """Return the average (h, w, L) of the references since frame `start`."""
         frames = self.protocol.reference_frames(self.frame, start)
-        frames_of = {NEARBY: frames}
-        if start in self._keys:  # it is searched everywhere, in a memory of its own
-            frames_of = {start: frames[:1], NEARBY: frames[1:]}
+        of_memory = {NEARBY: frames}  # memory → its references among the frames
+        if start in self._keys:  # the first of the frames; it is searched everywhere, in a memory of its own
+            of_memory = {start: frames[:1], NEARBY: frames[1:]}
         sources: list[Source] = []
-        for memory, members in frames_of.items():
+        for memory, members in of_memory.items():
             if members:
                 sources.append(Source(self._keys[memory], self._labels[memory], members))
         average = self.average(query, References(frames, sources))
@@ -351,15 +351,15 @@ class LabelPropagator:
             )
 
 
-def under_rule(protocol: P, propagator: Any) -> P:
-    """Return the protocol of a propagation by a rule; its name and digest have the name of a user's rule.
+def with_rule_of(protocol: P, propagator: Any) -> P:
+    """Return the protocol with the rule of a propagation, a user's code, in its name and digest.
 
     Args:
         protocol: the protocol.
-        propagator: `LabelPropagator`, a subclass, or a function that makes one.
+        propagator: `LabelPropagator`, which is no rule, a subclass, or a function that makes one.
 
     Raises:
-        ValueError: if the protocol's name has another rule.
+        ValueError: if the protocol states another rule.
     """
     rule = None if propagator is LabelPropagator else name_of_rule(propagator)
     if protocol.rule not in (None, rule):
@@ -447,7 +447,7 @@ def average_of_matches(
 
 
 def _harden(labels: Tensor, stride: int) -> Tensor:
-    """One-hot labels: the argmax at input size, sampled as an annotation is by "strided"."""
+    """Return one-hot labels of the argmax at input size, of which each cell has its first pixel."""
     _, height, width = labels.shape
     at_input = upsampled_argmax(labels.float(), (height * stride, width * stride))
     winner = at_input[::stride, ::stride]
