@@ -17,7 +17,7 @@ from tests.helpers.refusal import refused
 from vidcorr import lightning_modules
 from vidcorr.backbones import load, trust
 from vidcorr.backbones.checkpoints import saved_model
-from vidcorr.backbones.trust import import_path, make
+from vidcorr.backbones.trust import import_path, make, require_countable
 from vidcorr.cli import main
 from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.lightning_modules.parts.negative_bank import BankSettings
@@ -148,8 +148,10 @@ def test_content_is_counted_before_it_is_walked(hostile):
     endless: list = []
     endless.append(endless)
     deep: dict = {}
-    for _ in range(200):
+    for _ in range(100):
         deep = {"a": deep}
+    require_countable(deep, "x.ckpt")
+    deep = {"a": deep}
     for content in (shared, endless, deep):
         hostile("x.ckpt", FROZEN, {"spec": content}, None)
         refused(ValueError, "x.ckpt: holds more than 100 levels or 100000 values", load, "x.ckpt")

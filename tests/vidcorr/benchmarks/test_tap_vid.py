@@ -21,7 +21,8 @@ def root(tmp_path_factory):
 
 
 def test_the_grids_limit_is_that_of_the_nearest_cell_centre(tmp_path):
-    assert nearest_centres(np.array([5, 5]), (2, 4), 8).tolist() == [5, 6]  # cells of 2 x 4 px
+    places = np.array([[5, 5], [0, -9], [8, 9]])
+    assert nearest_centres(places, (2, 4), 8).tolist() == [[5, 6], [1, 2], [7, 6]]  # cells of 2 x 4 px
     expected, root = official_scores()["exact.pkl"], write_golden_tracks(tmp_path, "exact.pkl")
     for mode in ("first", "strided"):
         benchmark = TapVidBenchmark(root, "fomo", changes={"query_mode": mode}, limit_sequences=2)

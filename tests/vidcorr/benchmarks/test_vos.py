@@ -84,4 +84,5 @@ def test_videos_without_a_mask_after_the_first_are_predicted_and_packed(davis_ro
 
 def test_rules_that_need_metadata_are_refused(davis_root):
     message = "rules 'lvos': expected one of davis-2017, .*vos-benchmark"
-    assert refused(ValueError, message, VosBenchmark, davis_root, rules="lvos")
+    assert "metadata" in refused(ValueError, message, VosBenchmark, davis_root, rules="lvos")
+    assert "metadata" not in refused(ValueError, "rules 'lovs': expected", VosBenchmark, davis_root, rules="lovs")

@@ -37,6 +37,7 @@ def test_a_frame_of_another_size_is_named_when_it_is_read(tmp_path):
         ({"video": np.zeros((4, 12, 16, 3), np.uint8)}, "is not a video of TAP-Vid"),
         ({"video": np.zeros((5, 12, 16, 3))}, "is not a video of TAP-Vid"),
         ({"occluded": np.zeros((2, 5), np.uint8)}, "is not a video of TAP-Vid"),
+        ({"occluded": np.zeros((0, 5), bool), "points": np.zeros((0, 5, 2))}, "is not a video of TAP-Vid"),
         ({"points": np.full((2, 5, 2), 1.2)}, "visible points lie outside"),
         ({"video": [b"\xff\xd8 no picture \xff\xd9"] * 5}, "frame 0: cannot be decoded as an image"),
     ],

@@ -186,6 +186,8 @@ def test_pairs_of_a_class_are_drawn_as_by_probe3d():
     correct = check(case, case.matched(case.features("feats"), protocol), protocol, drawn[""])
     recall = 100 * averages_of(case, correct, drawn[""])["class"][0]
     np.testing.assert_allclose(recall, case["recall_mean"][3], atol=1e-4)
+    difficulties = [{"viewpoint": 0, "scale": 1}, {"viewpoint": 1, "scale": 1}, {"viewpoint": 1, "scale": 0}]
+    assert sorted(drawn_indices(["a"] * 3, difficulties, padded("probe3d", 256))["scale=1"]) == [0, 1]
 
 
 @pytest.mark.parametrize("family", TABLES["inputs"])

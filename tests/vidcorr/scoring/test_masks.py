@@ -14,7 +14,7 @@ from vidcorr import Result
 from vidcorr.commands import run_command
 from vidcorr.datasets.generated import writers
 from vidcorr.metrics.rules import RULES
-from vidcorr.scoring.masks import score
+from vidcorr.scoring.masks import displacements, edge_lengths, score
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette, read_mask, write_ids
 from vidcorr.videos.prompts import MaskPrompt
@@ -263,3 +263,13 @@ def test_predictions_in_the_colours_of_an_indexed_or_grey_truth_have_its_ids(tmp
         image.save(path)
     in_colours(tmp_path / "mine/a", palette or [[value] * 3 for value in range(3)])
     assert score(*folders).scores["J-Mean"] == 1
+
+
+@pytest.mark.parametrize("pixels", [1, 3])
+def test_a_displacement_is_in_pixels(pixels):
+    """A square that moves is apart by as many pixels as it moves, whatever its size."""
+    for side in (8, 20):
+        target = np.zeros((40, 40), np.uint8)
+        target[4 : 4 + side, 4 : 4 + side] = 2
+        moved = np.roll(target, pixels, axis=0)
+        assert displacements(moved, target, edge_lengths(target))[2] == pixels

@@ -39,7 +39,7 @@ def test_the_order_by_hashes_is_for_ever():
 def test_a_list_with_labels_and_spaces(tmp_path):
     for name in ("my dog 2.mp4", "b.mp4", "take 3", "\udcff.mp4"):
         (tmp_path / name).touch() if name.endswith("4") else write_folder(tmp_path / name, 2)
-    lines = f"\nmy dog 2.mp4 7\n{tmp_path / 'b.mp4'},0\n{tmp_path}//b.mp4,3\n./take 3, 12\n\udcff.mp4 1\n"
+    lines = f"\nmy dog 2.mp4 7\n{tmp_path / 'b.mp4'},0\n{tmp_path}//b.mp4,3\n{tmp_path}/./take 3, 12\n\udcff.mp4 1\n"
     (tmp_path / "list.txt").write_bytes(os.fsencode(lines))
     entries = list_videos(tmp_path / "list.txt").entries
     assert names(tmp_path, entries) == ["my dog 2.mp4", "b.mp4", "b.mp4", "take 3", "\udcff.mp4"]
