@@ -50,6 +50,11 @@ class Pass(NamedTuple):
         end = frames if self.end is None else self.end
         return None if end is None else end - self.first + (self.step < 0)  # backwards from the prompt's frame itself
 
+    def from_frame(self, t: int) -> "Pass":
+        """Return the pass without its first `t` frames."""
+        start = self.frame + self.step * t
+        return self._replace(frame=start, first=start) if self.step > 0 else self._replace(frame=start, end=start)
+
 
 class Found(NamedTuple):
     """Results of a pass in a frame.
@@ -95,7 +100,7 @@ class Annotations:
     """Prompts of a video, of one kind.
 
     Args:
-        prompts: frame → prompt, in the order of the frames, counted from the first frame that is read.
+        prompts: frame → prompt, by ascending frames; frame 0 is the first frame that is read.
     """
 
     prompts: Mapping[int, Prompt]
@@ -112,15 +117,18 @@ class Annotations:
         Raises:
             DataError: for no object, two prompts of a frame, several kinds of prompts, or a frame before `start`.
         """
-        whole = by_frame(given, start)
-        kinds = sorted({prompt.kind for prompt in whole.values()})
+        prompts_of_video = by_frame(given, start)
+        kinds = sorted({prompt.kind for prompt in prompts_of_video.values()})
         if len(kinds) != 1:
             raise DataError(f"prompts must be of one kind, got {' and '.join(kinds) or 'none'}")
-        prompts = {frame - start: prompt for frame, prompt in sorted(whole.items())}
-        names = {name for prompt in prompts.values() for name in prompt.objects}
-        for frame, prompt in prompts.items():
+        objects: set[Name] = set()
+        for prompt in prompts_of_video.values():
+            objects.update(prompt.objects)
+        prompts: dict[int, Prompt] = {}
+        for frame, prompt in sorted(prompts_of_video.items()):
             if not prompt.objects:  # an empty mask: all objects have left
-                prompts[frame] = replace(prompt, objects=tuple(names))
+                prompt = replace(prompt, objects=tuple(objects))
+            prompts[frame - start] = prompt
         if not any(prompt.shown for prompt in prompts.values()):
             raise DataError(f"{next(iter(prompts.values())).source}: holds no object")
         return Annotations(prompts)
@@ -159,57 +167,79 @@ class Annotations:
 
     @cached_property
     def passes(self) -> list[Pass]:
-        """The passes over the video; those of a prompt stand together, the forward pass first."""
+        """The passes over the video, by prompt; the forward pass of a prompt precedes its backward pass."""
         passes: list[Pass] = []
         for frame, prompt in self.prompts.items():
-            sides = [(self._last(name, frame - 1), self._next(name, frame)) for name in prompt.shown]
-            if not sides:
+            if not prompt.shown:
                 continue
-            befores = [before for before, _ in sides]
-            afters = [after for _, after in sides]
-            first = 0 if None in befores else 1 + min(befores)  # type: ignore[type-var,operator]
-            end = None if None in afters else max(afters)  # type: ignore[type-var]
-            passes.append(Pass(frame, 1, frame, end))
+            passes.append(Pass(frame, 1, frame, self._end_of_forward_pass(frame, prompt)))
+            first = self._first_frame_of_backward_pass(frame, prompt)
             if first < frame:
                 passes.append(Pass(frame, -1, first, frame))
         return passes
 
-    def _last(self, name: Name, t: int) -> int | None:
+    def _end_of_forward_pass(self, frame: int, prompt: Prompt) -> int | None:
+        """Return the frame by which all objects of a prompt are prompted again; None: the end of the video."""
+        end = frame
+        for name in prompt.shown:
+            next_frame = self._next_prompt(name, frame)
+            if next_frame is None:
+                return None
+            end = max(end, next_frame)
+        return end
+
+    def _first_frame_of_backward_pass(self, frame: int, prompt: Prompt) -> int:
+        """Return the frame after the earliest previous prompt of the objects; 0 if an object has none."""
+        first = frame
+        for name in prompt.shown:
+            previous_frame = self._latest_prompt(name, frame - 1)
+            if previous_frame is None:
+                return 0
+            first = min(first, previous_frame + 1)
+        return first
+
+    def _latest_prompt(self, name: Name, t: int) -> int | None:
         """Return the last frame up to `t` whose prompt names an object."""
         place = bisect_right(self.frames[name], t)
         return self.frames[name][place - 1] if place else None
 
-    def _next(self, name: Name, t: int) -> int | None:
+    def _next_prompt(self, name: Name, t: int) -> int | None:
         """Return the first frame after `t` whose prompt names an object."""
         place = bisect_right(self.frames[name], t)
         return self.frames[name][place] if place < len(self.frames[name]) else None
 
     def weights(self, t: int) -> dict[Name, dict[Pass, float]]:
-        """Return for each object the passes that tell of it in frame `t`; their weights sum to 1, or it has left."""
-        found: dict[Name, dict[Pass, float]] = {}
+        """Return object → the passes that follow it in frame `t` → their weights, of sum 1; no pass: it has left."""
+        weights_of_objects: dict[Name, dict[Pass, float]] = {}
         for name in self.objects:
-            before = self._last(name, t)
-            after = None if before == t else self._next(name, t)
+            before = self._latest_prompt(name, t)
+            after = None if before == t else self._next_prompt(name, t)
             weights: dict[Pass, float] = {}
             for each in self.passes:
-                begin = before if each.step > 0 else after  # of the pass that tells of this frame
-                if each.frame == begin and name in self.prompts[begin].shown:
+                prompt_frame = before if each.step > 0 else after
+                if each.frame == prompt_frame and name in self.prompts[prompt_frame].shown:
                     weights[each] = 1.0
             if len(weights) == 2 and before is not None and after is not None:
-                of_backward = (t - before) / (after - before)
-                weights = {each: 1 - of_backward if each.step > 0 else of_backward for each in weights}
-            found[name] = weights
-        return found
+                backward_weight = (t - before) / (after - before)
+                for each in weights:
+                    weights[each] = 1 - backward_weight if each.step > 0 else backward_weight
+            weights_of_objects[name] = weights
+        return weights_of_objects
 
     def alone(self, t: int) -> Pass | None:
-        """Return the pass whose results are those of frame `t` as they stand; None: several passes are combined."""
-        told = {name: sides for name, sides in self.weights(t).items() if sides}
-        passes = {each for sides in told.values() for each in sides}
+        """Return the pass that alone gives all results of frame `t`; None: results of passes are combined."""
+        present: list[Name] = []
+        passes: set[Pass] = set()
+        for name, weights in self.weights(t).items():
+            if weights:
+                present.append(name)
+                passes.update(weights)
         if len(passes) != 1:
             return None
-        (only,) = passes
-        has_all = self.first.kind == "mask" or tuple(told) == self.objects
-        return only if has_all and set(told) == set(self.prompts[only.frame].shown) else None
+        (only_pass,) = passes
+        has_all_rows = self.first.kind == "mask" or tuple(present) == self.objects
+        has_no_others = set(present) == set(self.prompts[only_pass.frame].shown)
+        return only_pass if has_all_rows and has_no_others else None
 
 
 def followed(
@@ -300,13 +330,13 @@ def _turned(results: Iterator[Found], backward: Pass, annotations: Annotations) 
 def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]) -> Tensor:
     """Return the soft labels of all objects of masks in frame `t`, the background first.
 
-    A cell is background as far as it is that for each object, in the object's own passes. What a pass still follows,
-    though another pass tells of it, is background of the pass.
+    The background of a cell is the least background of the objects, each in the passes that follow it. An object that
+    a pass covers beyond its own next prompt belongs to the pass's background.
 
     Args:
         annotations: the prompts.
         t: index of the frame.
-        found: what the passes that cover it found, at least one.
+        found: results of the passes that cover it, at least one.
 
     Returns:
         `(1 + objects, h, w)`.
@@ -332,13 +362,15 @@ def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]
     return torch.stack([background, *objects])
 
 
-def exchanged(annotations: Annotations, t: int, found: Mapping[Pass, Found]) -> list[tuple[Name, Name]]:
-    """Return pairs of objects of which each, followed forwards, lies mostly where the other is, followed backwards.
+def exchanged_pairs(annotations: Annotations, t: int, found: Mapping[Pass, Found]) -> list[tuple[Name, Name]]:
+    """Return pairs of objects that two prompts seem to exchange.
+
+    Each object of a pair, followed forwards, lies mostly on the other object, followed backwards.
 
     Args:
         annotations: the prompts.
         t: index of the frame.
-        found: what the passes of masks that cover it found.
+        found: results of the passes that cover it.
     """
     forwards: dict[Name, Tensor] = {}
     backwards: dict[Name, Tensor] = {}
@@ -360,9 +392,9 @@ def exchanged(annotations: Annotations, t: int, found: Mapping[Pass, Found]) -> 
 
 
 def blended_numbers(annotations: Annotations, columns: int, t: int, found: Mapping[Pass, Found]) -> NDArray[np.float64]:
-    """Return the numbers of all objects in frame `t`, `(N, columns)`; NaN for one that has left.
+    """Return the numbers of all objects in frame `t`, `(N, columns)`; NaN for an object that has left.
 
-    Of two passes that tell of an object, one that has lost it does not count.
+    A pass that has lost the object does not count.
     """
     weights = annotations.weights(t)
     numbers = np.full((len(weights), columns), np.nan)

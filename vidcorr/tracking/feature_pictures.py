@@ -59,7 +59,7 @@ def feature_pictures(
     encoder = FrameEncoder(extractor, rules)
     covered_size = encoder.covered_size(size)
 
-    def frames(step: int = 1) -> Iterator[Tensor]:
+    def reduced_frames(step: int = 1) -> Iterator[Tensor]:
         """Yield every `step`-th frame, at the size that the network sees."""
         return (reduced_frame(frame, size) for frame in islice(stream, 0, None, step))
 
@@ -68,25 +68,46 @@ def feature_pictures(
         return F.interpolate(maps[None].cpu(), covered_size, mode="bilinear")[0, :, : size[0], : size[1]]
 
     with torch.no_grad():
-        some_maps = torch.stack(list(encoder.maps(frames(step=ceil(stream.num_frames / OF_BASIS)))))
+        some_maps = torch.stack(list(encoder.maps(reduced_frames(step=ceil(stream.num_frames / OF_BASIS)))))
         colours = colour_basis(some_maps)
-        compared = comparison(some_maps[0], rules)
-        first = F.normalize(compared(some_maps[0]), dim=2)
-        for t, (frame, features) in enumerate(zip(frames(), encoder.maps(frames()), strict=True)):
+        similarity: _Similarity | None = None
+        if place is not None:
+            cells_per_pixel = np.array(some_maps.shape[-2:]) / covered_size * size / stream.size
+            row, column = ((place[::-1] + 0.5) * cells_per_pixel).astype(int)
+            similarity = _Similarity(some_maps[0], rules, row, column)
+        for t, (frame, features) in enumerate(zip(reduced_frames(), encoder.maps(reduced_frames()), strict=True)):
             tinted = 0.85 * enlarged(colours(features[None])[0]) + 0.15 * frame.float().mean(0) / 255
             pictures = {"frame": as_picture(frame), "colours": as_picture(tinted)}
-            if place is not None:
-                cells = np.array(first.shape[:2]) / covered_size * size / stream.size  # cells per pixel of the video
-                row, column = ((place[::-1] + 0.5) * cells).astype(int)
-                mean = (first @ first[row, column]).mean()
-                cosines = F.normalize(compared(features), dim=2) @ first[row, column]
-                heat = (cosines - mean) / (1 - mean).clamp(min=1e-6)
-                pictures["found"] = heated(pale(pictures["frame"]), enlarged(heat[None].float())[0])
-                if t == 0:
-                    pixel = torch.tensor(size) / torch.tensor(stream.size)
-                    given = torch.tensor(place[::-1].copy())
-                    pictures["found"] = with_dot(pictures["found"], given, pixel, radius=max(2, min(size) // 60))
+            if similarity is not None:
+                heat = enlarged(similarity.heat(features)[None].float())[0]
+                pictures["found"] = heated(pale(pictures["frame"]), heat)
+            if place is not None and t == 0:
+                scale = torch.tensor(size) / torch.tensor(stream.size)
+                centre = torch.tensor(place[::-1].copy())
+                pictures["found"] = with_dot(pictures["found"], centre, scale, radius=max(2, min(size) // 60))
             yield pictures
+
+
+class _Similarity:
+    """Similarity of the cells of frames to a cell of the first frame, as a protocol compares features.
+
+    Args:
+        features: features of the first frame, `(C, h, w)`.
+        rules: the protocol.
+        row: row of the cell.
+        column: column of the cell.
+    """
+
+    def __init__(self, features: Tensor, rules: Any, row: int, column: int) -> None:
+        self._compared = comparison(features, rules)
+        cells = F.normalize(self._compared(features), dim=2)
+        self._cell = cells[row, column]
+        self._mean = (cells @ self._cell).mean()
+
+    def heat(self, features: Tensor) -> Tensor:
+        """Return the cosines `(h, w)`, scaled so that 0 is the mean of the first frame, and 1 stays."""
+        cosines = F.normalize(self._compared(features), dim=2) @ self._cell
+        return (cosines - self._mean) / (1 - self._mean).clamp(min=1e-6)
 
 
 def write_maps(
@@ -150,21 +171,37 @@ def write_features(output: Path, pictures: Iterable[dict[str, Picture]], stream:
         ValueError: for another suffix.
     """
     require_one_of(SUFFIXES, suffix=output.suffix)
-    sheets = (np.concatenate(list(each.values()), axis=1) for each in pictures)
     if output.suffix == ".mp4":
-        with unfinished(output) as temporary:
-            writer = Mp4Writer(temporary, stream.frame_rate)
-            for sheet in sheets:
-                writer.add(sheet)
-            writer.close()
+        _write_film(output, pictures, stream)
     elif output.suffix:
-        from ..results.pictures.plots import WIDTH, Block, draw_rows, write_figure
-
-        chosen = evenly_spaced(stream.num_frames, COLUMNS)
-        drawn = [each for t, each in enumerate(pictures) if t in chosen]
-        rows = [([name], [resized(each[name], WIDTH) for each in drawn]) for name in drawn[0]]
-        heads = [f"frame {stream.start + t}" for t in chosen]
-        write_figure(output, draw_rows([Block(stream.name, heads, rows)]))
+        _write_figure(output, pictures, stream)
     else:
-        for t, sheet in enumerate(sheets):
-            write_picture(output / f"{stream.stem(t)}.png", sheet)
+        for t, pictures_of_frame in enumerate(pictures):
+            write_picture(output / f"{stream.stem(t)}.png", _side_by_side(pictures_of_frame))
+
+
+def _side_by_side(pictures: dict[str, Picture]) -> Picture:
+    """Return the pictures of a frame as one picture."""
+    return np.concatenate(list(pictures.values()), axis=1)
+
+
+def _write_film(output: Path, pictures: Iterable[dict[str, Picture]], stream: FrameStream) -> None:
+    """Write the pictures of all frames as a film."""
+    with unfinished(output) as temporary:
+        writer = Mp4Writer(temporary, stream.frame_rate)
+        for pictures_of_frame in pictures:
+            writer.add(_side_by_side(pictures_of_frame))
+        writer.close()
+
+
+def _write_figure(output: Path, pictures: Iterable[dict[str, Picture]], stream: FrameStream) -> None:
+    """Draw a figure with a column for each of a few frames and a row for each kind of picture."""
+    from ..results.pictures.plots import WIDTH, Block, draw_rows, write_figure
+
+    columns = evenly_spaced(stream.num_frames, COLUMNS)
+    drawn = [pictures_of_frame for t, pictures_of_frame in enumerate(pictures) if t in columns]
+    rows: list[tuple[list[str], list[Picture]]] = []
+    for kind in drawn[0]:
+        rows.append(([kind], [resized(pictures_of_frame[kind], WIDTH) for pictures_of_frame in drawn]))
+    heads = [f"frame {stream.start + t}" for t in columns]
+    write_figure(output, draw_rows([Block(stream.name, heads, rows)]))

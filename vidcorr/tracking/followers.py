@@ -18,7 +18,7 @@ from ..functional.propagation.resizing import Size, reduced_frame
 from ..protocols import TrackingProtocol
 from ..videos.prompts import Name
 from ..videos.stream import FrameStream, GivenFrames
-from .annotations import Annotations, Found, Pass, blended_labels, blended_numbers, exchanged, followed
+from .annotations import Annotations, Found, Pass, blended_labels, blended_numbers, exchanged_pairs, followed
 from .frame_encoder import FrameEncoder
 from .labels import MaskCoding, PointCoding, Propagator, first_only, follow_labels
 from .points import follow_points
@@ -104,15 +104,19 @@ class MaskFollower(Follower):
         annotated = first_only(self.frames(each), torch.from_numpy(prompt.labels))
         for t, tracked in enumerate(follow_labels(annotated, coding, self.propagator)):
             if t == 0 and each.step > 0:  # the backward pass has the same cells
-                has_cells = tracked.labels[1:].flatten(1).any(1).tolist()
-                too_small = [str(number) for number, has in zip(coding.objects, has_cells, strict=True) if not has]
-                if too_small:
-                    cells = f"feature cells of {self.encoder.protocol.feature_stride} px"
-                    text = f"object {', '.join(too_small)} is too small for {cells} and is not followed"
-                    warnings.warn(text, stacklevel=2)
+                self._warn_of_small_objects(coding.objects, tracked.labels)
             doubts = label_doubts(tracked.labels) if t else [0.0] * len(coding.objects)
-            told = MaskResult(tracked.decoded, dict(zip(prompt.shown, doubts, strict=True)))
-            yield Found(tracked.frame, told, tracked.labels)
+            result = MaskResult(tracked.decoded, dict(zip(prompt.shown, doubts, strict=True)))
+            yield Found(tracked.frame, result, tracked.labels)
+
+    def _warn_of_small_objects(self, objects: list[int], labels: Tensor) -> None:
+        """Warn of objects without a cell in the labels `(1 + objects, h, w)` of their prompt."""
+        has_cells = labels[1:].flatten(1).any(1).tolist()
+        too_small = [str(number) for number, has in zip(objects, has_cells, strict=True) if not has]
+        if too_small:
+            cells = f"feature cells of {self.encoder.protocol.feature_stride} px"
+            text = f"object {', '.join(too_small)} is too small for {cells} and is not followed"
+            warnings.warn(text, stacklevel=3)
 
     def combined(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> MaskResult:
         """Decode the blended labels; objects of a prompt of this frame have their given mask."""
@@ -121,10 +125,7 @@ class MaskFollower(Follower):
         prompt: Any = self.annotations.prompts.get(t)
         keeps_given = prompt is not None and self.encoder.protocol.first_frame != "decoded"
         if t + 1 in self.annotations.prompts:
-            for pair in exchanged(self.annotations, t, found):
-                names = " and ".join(map(str, pair))
-                text = f"objects {names} seem exchanged in the mask of frame {self.video.start + t + 1}"
-                warnings.warn(f"{text}: an id is the same object in all masks", stacklevel=2)
+            self._warn_of_exchanged_ids(t, found)
         if found:
             labels = blended_labels(self.annotations, t, found)
             doubts = dict(zip(self.annotations.objects, label_doubts(labels), strict=True))
@@ -137,6 +138,12 @@ class MaskFollower(Follower):
             ids = torch.where(given > 0, given, ids)
             doubts |= dict.fromkeys(prompt.shown, 0.0)
         return MaskResult(ids, doubts)
+
+    def _warn_of_exchanged_ids(self, t: int, found: Mapping[Pass, Found]) -> None:
+        """Warn of pairs of objects that the prompt of frame `t + 1` seems to exchange."""
+        for name, other in exchanged_pairs(self.annotations, t, found):
+            text = f"objects {name} and {other} seem exchanged in the mask of frame {self.video.start + t + 1}"
+            warnings.warn(f"{text}: an id is the same object in all masks", stacklevel=3)
 
     def _coding(self, objects: tuple[Any, ...]) -> MaskCoding:
         """Return the coding of objects that start in the first frame of a pass."""
@@ -198,19 +205,18 @@ class QueryFollower(Follower):
 
     def results(self, each: Pass) -> Iterator[Found]:
         """Track the points of a prompt, then yield the frames with them."""
-        scale = torch.tensor(self.size[::-1], dtype=torch.float64) / self.encoder.protocol.scored_size
-        in_raster = (torch.from_numpy(self.rows(each)) + 0.5) / scale  # the centre of the first pixel is 0 in a prompt
-        first_frame = torch.zeros((len(in_raster), 1), dtype=torch.float64)
-        queries = torch.cat([first_frame, in_raster.flip(1)], dim=1)
         count = each.length(self._count)
         assert count is not None
+        scale = torch.tensor(self.size[::-1], dtype=torch.float64) / self.encoder.protocol.scored_size
+        in_raster = (torch.from_numpy(self.rows(each)) + 0.5) / scale  # the centre of the first pixel is 0 in a prompt
+        x, y = in_raster.T
+        queries = torch.stack([torch.zeros_like(y), y, x], dim=1)  # all points start in frame 0 of the pass
 
-        def frames_from(first: int) -> Iterator[Tensor]:
-            """Read the frames of the pass from its frame `first` on, reduced."""
-            moved = each._replace(frame=each.frame + each.step * first)
-            return map(partial(reduced_frame, size=self.seen), self.frames(moved))
+        def reduced_frames_from(t: int) -> Iterator[Tensor]:
+            """Read the frames of the pass from its frame `t` on, reduced."""
+            return map(partial(reduced_frame, size=self.seen), self.frames(each.from_frame(t)))
 
-        tracks = follow_points(self.encoder, frames_from, count, self.seen, queries.numpy())
+        tracks = follow_points(self.encoder, reduced_frames_from, count, self.seen, queries.numpy())
         positions = tracks.points * scale - 0.5
         for t, frame in enumerate(self.frames(each)):
             x, y = positions[:, t].T

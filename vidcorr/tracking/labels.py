@@ -87,26 +87,29 @@ class MaskCoding(LabelCoding):
         right = self.covered_size[1] - self.seen[1]
         padded = F.pad(ids, (0, right, 0, below))
         labels = encode_masks(padded, self.objects, self.encoder.grid, self.encoder.protocol)
-        return labels * self._starting(t) if t else labels
+        return labels * self._is_starting(t) if t else labels
 
     def decode(self, t: int, labels: Tensor, mask: Tensor | None, frame: Tensor) -> Tensor:
         """Return ids `(H, W)` uint8; starting objects have their given mask, unless the protocol decodes it too."""
-        protocol = self.encoder.protocol
-        # what the feature map covers, in pixels of the frame
-        height = round(self.covered_size[0] * self.size[0] / self.seen[0])
-        width = round(self.covered_size[1] * self.size[1] / self.seen[1])
-        if mask is None or protocol.first_frame == "decoded":
-            return decode_masks(labels, self.objects, protocol, (height, width), self.size, frame)
+        if mask is None or self.encoder.protocol.first_frame == "decoded":
+            return self._decode(labels, frame)
         ids = to_device(mask, labels.device)
         if t == 0:
             return ids
-        of_earlier_objects = labels * to_device(~self._starting(t), labels.device)
-        followed = decode_masks(of_earlier_objects, self.objects, protocol, (height, width), self.size, frame)
+        of_earlier_objects = labels * to_device(~self._is_starting(t), labels.device)
+        followed = self._decode(of_earlier_objects, frame)
         starting = [number for number, start in self.starts.items() if start == t]
         is_given = torch.isin(ids, to_device(starting, ids.device).to(ids.dtype))
         return torch.where(is_given, ids, followed)
 
-    def _starting(self, t: int) -> Tensor:
+    def _decode(self, labels: Tensor, frame: Tensor) -> Tensor:
+        """Return the ids `(H, W)` uint8 of labels."""
+        # what the feature map covers, in pixels of the frame
+        height = round(self.covered_size[0] * self.size[0] / self.seen[0])
+        width = round(self.covered_size[1] * self.size[1] / self.seen[1])
+        return decode_masks(labels, self.objects, self.encoder.protocol, (height, width), self.size, frame)
+
+    def _is_starting(self, t: int) -> Tensor:
         """Return True for the channels of objects that start in frame `t`, bool `(1 + objects, 1, 1)`."""
         starts = [self.starts[number] for number in self.objects]
         return (torch.tensor([-1, *starts]) == t)[:, None, None]  # the background starts in no frame
@@ -170,27 +173,25 @@ def follow_labels(
     encoder = coding.encoder
     propagation: LabelPropagator | None = None
     in_transit: deque[tuple[Tensor, PendingCopy, PendingCopy]] = deque()
-    ahead: deque[tuple[Tensor, Tensor | None]] = deque()
+    read_ahead: deque[tuple[Tensor, Tensor | None]] = deque()  # until their features are there
 
-    def images() -> Iterator[Tensor]:
-        for frame, given in encoder.watch.timed("decode", frames):
-            ahead.append((frame, given))
+    def reduced_frames() -> Iterator[Tensor]:
+        """Read the frames for the network."""
+        for frame, annotation in encoder.watch.timed("decode", frames):
+            read_ahead.append((frame, annotation))
             yield reduced_frame(frame, coding.seen)
 
-    for t, features in enumerate(encoder.maps(images())):
-        frame, given = ahead.popleft()
+    for t, features in enumerate(encoder.maps(reduced_frames())):
+        frame, annotation = read_ahead.popleft()
         signals.check()
         with encoder.watch("propagate", encoder.device):
-            starting = None if given is None else coding.encode(t, given)
+            given_labels = None if annotation is None else coding.encode(t, annotation)
             if propagation is None:
-                assert starting is not None, "the first frame gives no annotation"
-                check_map(features, getattr(encoder.extractor, "stage", None) or "the extractor")
-                propagation = propagator(starting, encoder.protocol)
-                propagation.network = encoder.network
-                starting = None
-            labels = propagation.step(features, starting)
+                propagation = _start_propagation(propagator, encoder, features, given_labels)
+                given_labels = None
+            labels = propagation.step(features, given_labels)
         with encoder.watch(coding.work, encoder.device):
-            decoded = coding.decode(t, labels, given, frame)
+            decoded = coding.decode(t, labels, annotation, frame)
         in_transit.append((frame, PendingCopy(labels), PendingCopy(decoded)))
         if len(in_transit) == encoder.frames_at_once(coding.size):
             yield TrackedFrame.arrived(*in_transit.popleft())
@@ -198,3 +199,14 @@ def follow_labels(
         yield TrackedFrame.arrived(*in_transit.popleft())
     if propagation is not None:
         propagation.check_finite()
+
+
+def _start_propagation(
+    propagator: Propagator, encoder: FrameEncoder, features: Tensor, labels: Tensor | None
+) -> LabelPropagator:
+    """Check the features of frame 0, and return the propagation of its labels."""
+    assert labels is not None, "the first frame gives no annotation"
+    check_map(features, getattr(encoder.extractor, "stage", None) or "the extractor")
+    propagation = propagator(labels, encoder.protocol)
+    propagation.network = encoder.network
+    return propagation

@@ -49,22 +49,22 @@ def follow_points(
         Stopped: between two frames, if a signal asks for it.
     """
     protocol = encoder.protocol
-    size = protocol.first_size or size
-    features = _Features(encoder, video)
-    features.of(0)  # from now on the encoder knows the grid
-    resized, padded = input_sizes(size, protocol, encoder.multiple)
+    features = _FeatureCache(encoder, video)
+    resized, padded = input_sizes(protocol.first_size or size, protocol, encoder.multiple)
     height = protocol.scored_size * (padded[0] / resized[0])
     width = protocol.scored_size * (padded[1] / resized[1])
     covered_size = height, width  # of the map, padding included
-    asked = torch.as_tensor(queries, dtype=torch.float64)
+    start = torch.as_tensor(queries, dtype=torch.float64)
     with encoder.watch("track", encoder.device):
-        return track_points(features.of, frames, asked, protocol, covered_size, both_directions=both_directions)
+        return track_points(
+            features.features_of, frames, start, protocol, covered_size, both_directions=both_directions
+        )
 
 
-class _Features:
-    """Features of a video's frames, from a run of the encoder that begins anew before a frame that is not kept.
+class _FeatureCache:
+    """Features of a video's frames: of the first frames that fit into memory, and of the last few.
 
-    Kept are the first frames that fit into memory, and the last few.
+    For any other frame the encoder reads the video again from a frame before it.
     """
 
     def __init__(self, encoder: FrameEncoder, video: FramesFrom) -> None:
@@ -73,31 +73,38 @@ class _Features:
         self._kept: dict[int, Tensor] = {}
         self._recent: dict[int, Tensor] = {}
         self._room = KEPT_FEATURES
-        self._run = self._encoded(0)
-        self._next = 0  # frame that the run yields next
+        self._maps = self._maps_from(0)
+        self._next = 0  # index of the next map
 
-    def of(self, t: int) -> Tensor:
+    def features_of(self, t: int) -> Tensor:
         """Return the features `(C, h, w)` of frame `t`."""
         signals.check()
         if t in self._kept:
             return self._kept[t]
-        is_past = t not in self._recent and t < self._next
-        if is_past:  # begin anew: a video encoder at frame 0, an image encoder near t
-            self._next = 0 if self._encoder.in_order else max(0, t - BLOCK + 1)
-            self._recent.clear()
-            self._run = self._encoded(self._next)
+        if t not in self._recent and t < self._next:
+            self._restart_before(t)
         while self._next <= t:
-            features = next(self._run)
-            self._recent[self._next] = features
-            self._recent.pop(self._next - BLOCK, None)  # the last BLOCK frames stay
-            if self._next not in self._kept:
-                self._room -= features.nbytes
-                if self._room >= 0:
-                    self._kept[self._next] = features
-            self._next += 1
+            self._encode_next()
         return self._recent[t]
 
-    def _encoded(self, first: int) -> Iterator[Tensor]:
+    def _restart_before(self, t: int) -> None:
+        """Read the video again: for a video encoder from frame 0, for an image encoder from a frame near `t`."""
+        self._next = 0 if self._encoder.in_order else max(0, t - BLOCK + 1)
+        self._recent.clear()
+        self._maps = self._maps_from(self._next)
+
+    def _encode_next(self) -> None:
+        """Encode the next frame; its features stay for the next frames, and for good if memory has room."""
+        features = next(self._maps)
+        self._recent[self._next] = features
+        self._recent.pop(self._next - BLOCK, None)
+        if self._next not in self._kept:
+            self._room -= features.nbytes
+            if self._room >= 0:
+                self._kept[self._next] = features
+        self._next += 1
+
+    def _maps_from(self, first: int) -> Iterator[Tensor]:
         """Yield the features of the frames from `first` on."""
         frames: Iterable[Tensor] = self._encoder.watch.timed("decode", self._video(first))
         size = self._encoder.protocol.first_size

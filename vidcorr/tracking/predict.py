@@ -4,13 +4,15 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import signals
@@ -21,7 +23,7 @@ from ..results.csv_files import csv_text, fixed
 from ..results.folder_lock import FolderLock
 from ..results.pictures import Picture, overlays
 from ..results.provenance import Provenance
-from ..videos.annotation_files import WRITERS, MaskWriter
+from ..videos.annotation_files import WRITERS
 from ..videos.files import WRONG_JSON, DataError, errors_at, read_text, write_atomically
 from ..videos.masks import davis_palette, write_ids
 from ..videos.mp4 import Mp4Writer
@@ -29,6 +31,7 @@ from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import AnyStream, open_stream
 from .annotations import BETWEEN, Annotations, Prompts, by_frame
 from .follow import SHORT_SIDE, AnyProtocol, extractor_and_protocol, follow_with_doubts, name_of
+from .followers import MaskResult
 from .frame_encoder import adapted
 from .labels import Propagator
 
@@ -39,7 +42,7 @@ TABLES = {"mask": "frames.csv", "boxes": "boxes.csv", "points": "points.csv"}
 """Kind of prompts → table of the results."""
 OUTPUTS = (RECORD, GIVEN, "masks", *TABLES.values(), "overlay.mp4", *(each.files for each in WRITERS.values()))
 """All files that `predict` may write into its folder."""
-SAME = ("video", "size", "part", "protocol", "stage", "stride", "weights")
+COMMON_ENTRIES = ("video", "size", "part", "protocol", "stage", "stride", "weights")
 """Entries of the record that a prediction has in common with the one that it corrects."""
 
 
@@ -96,41 +99,60 @@ def predict_video(
     given = by_frame(prompts, stream.start)
     if not given:
         raise DataError("no prompt was given")
-    kind = type(next(iter(given.values())))
-    extractor, rules = extractor_and_protocol(network, next(iter(given.values())), protocol, propagator)
-    content: dict[str, Any] = {"video": str(stream.path), "between_prompts": BETWEEN, **(metadata or {})}
-    content["stage"] = extractor.stage
-    content["stride"] = extractor.stride
-    content["input"] = adapted(extractor, rules).input.model_dump(mode="json")
-    content["protocol"] = {"digest": rules.digest(), **rules.fields(), "name": name_of(rules)}
-    content |= {"size": list(stream.size), "short_side": short_side, "frame_rate": stream.frame_rate}
-    content["notes"] = stream.notes()
-    content |= {"part": {"start": stream.start, "end": stream.end}, "complete": False}
-    content |= Provenance.now().model_dump(mode="json")
+    first = next(iter(given.values()))
+    extractor, rules = extractor_and_protocol(network, first, protocol, propagator)
+    content = _record_at_start(stream, extractor, rules, short_side, metadata or {})
     earlier = earlier_record(folder, content)
-    known = prompts_of(earlier, folder, kind) | given
-    annotations = Annotations.of(known, stream.start)
+    all_prompts = prompts_of(earlier, folder, type(first)) | given
+    annotations = Annotations.of(all_prompts, stream.start)
     content["prompts"] = annotations.metadata(stream.start)
-    formats = sorted({*formats, *earlier.get("formats", [])})  # none of its files may stay as they were
+    formats = sorted({*formats, *earlier.get("formats", [])})  # the files of an earlier format are replaced too
     content["formats"] = formats
-    if formats and annotations.first.kind != "mask":
-        raise ValueError(f"{', '.join(formats)}: formats of masks; {annotations.first.kind} are written as CSV")
+    if formats and first.kind != "mask":
+        raise ValueError(f"{', '.join(formats)}: formats of masks; {first.kind} are written as CSV")
     total = sum(each.length(stream.num_frames) or 0 for each in annotations.passes)
     with progress_bar(stream.name, total, "frames") as progress:
-        asked = (extractor, stream, known, rules, short_side, propagator)
-        found = follow_with_doubts(*asked, progress.update)
+        arguments = (extractor, stream, all_prompts, rules, short_side, propagator)
+        results_of_frames = follow_with_doubts(*arguments, progress.update)
         with FolderLock(folder, "name another output folder"):
-            _keep_masks(folder / GIVEN, known)
-            write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
-            if not overlay:
-                (folder / "overlay.mp4").unlink(missing_ok=True)
-            writers = [WRITERS[name](folder) for name in formats]
-            frames = _write_results(found, folder, stream, annotations, rules, overlay, writers)
+            _write_given_masks(folder / GIVEN, all_prompts)
+            _write_record(folder, content)
+            with closing(_ResultFiles(folder, stream, annotations, rules, overlay, formats)) as files:
+                for frame, results in results_of_frames:
+                    files.add(frame, results)
+                    signals.check()
             seconds = time.perf_counter() - began
-            content |= {"frames": frames, "complete": True, "seconds": round(seconds, 2)}
-            content["seconds_per_frame"] = round(seconds / frames, 4)
-            write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
+            content |= {"frames": files.frames, "complete": True, "seconds": round(seconds, 2)}
+            content["seconds_per_frame"] = round(seconds / files.frames, 4)
+            _write_record(folder, content)
     return content
+
+
+def _record_at_start(
+    stream: AnyStream, extractor: Any, rules: AnyProtocol, short_side: int, metadata: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the entries of prediction.json that are known before the first frame."""
+    return {
+        "video": str(stream.path),
+        "between_prompts": BETWEEN,
+        **metadata,
+        "stage": extractor.stage,
+        "stride": extractor.stride,
+        "input": adapted(extractor, rules).input.model_dump(mode="json"),
+        "protocol": {"digest": rules.digest(), **rules.fields(), "name": name_of(rules)},
+        "size": list(stream.size),
+        "short_side": short_side,
+        "frame_rate": stream.frame_rate,
+        "notes": stream.notes(),
+        "part": {"start": stream.start, "end": stream.end},
+        "complete": False,
+        **Provenance.now().model_dump(mode="json"),
+    }
+
+
+def _write_record(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write prediction.json."""
+    write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
 
 
 def earlier_record(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,16 +166,16 @@ def earlier_record(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: if the folder holds files of these names that are not of this video, network and protocol.
     """
     record = folder / RECORD
-    held = [name for name in OUTPUTS if (folder / name).exists()]
-    if not held:
+    existing = [name for name in OUTPUTS if (folder / name).exists()]
+    if not existing:
         return {}
     if not record.is_file():
-        raise ValueError(f"{folder}: holds {held[0]}; name another output folder")
+        raise ValueError(f"{folder}: holds {existing[0]}; name another output folder")
     with errors_at(record, *WRONG_JSON):
         earlier: dict[str, Any] = json.loads(read_text(record))
         if "prompts" not in earlier:
             raise DataError(f"{record}: is of an older vidcorr; name another output folder")
-        for name in SAME:
+        for name in COMMON_ENTRIES:
             if earlier.get(name) != json.loads(json.dumps(content.get(name))):
                 raise DataError(f"{folder}: holds the prediction of another {name}; name another output folder")
     return earlier
@@ -170,7 +192,7 @@ def prompts_of(record: Mapping[str, Any], folder: Path, kind: type[Prompt]) -> d
     return prompts
 
 
-def _keep_masks(folder: Path, prompts: Mapping[int, Prompt]) -> None:
+def _write_given_masks(folder: Path, prompts: Mapping[int, Prompt]) -> None:
     """Write the masks of prompts, so that a later prediction in the same folder finds them."""
     for frame, prompt in prompts.items():
         if isinstance(prompt, MaskPrompt):
@@ -178,54 +200,90 @@ def _keep_masks(folder: Path, prompts: Mapping[int, Prompt]) -> None:
             write_ids(folder / f"{frame:05d}.png", prompt.labels, overlays.DAVIS_COLOURS)
 
 
-def _write_results(
-    found: Iterator[tuple[Tensor, Any]],
-    folder: Path,
-    stream: AnyStream,
-    annotations: Annotations,
-    rules: AnyProtocol,
-    overlay: bool,
-    writers: Sequence[MaskWriter],
-) -> int:
-    """Write the results of all frames, and return their number; after an error the files hold the frames so far."""
-    prompt = annotations.first
-    is_mask = isinstance(prompt, MaskPrompt)
-    if is_mask:
-        (folder / "masks").mkdir(exist_ok=True)
-    heading = ["frame", prompt.thing, *prompt.columns.split(","), "score"]
-    if is_mask:
-        heading = ["frame", "object", "share", "doubt"]
-    elif isinstance(rules, PointProtocol):
-        heading.append("occluded")
-    lines = [heading]
-    draw = _drawer(annotations, rules)
-    film = Mp4Writer(folder / "overlay.mp4", stream.frame_rate, crf="23") if overlay else None
-    count = 0
-    try:
-        for frame, results in found:
-            if is_mask:
-                name = f"{stream.stem(count)}.png"
-                results, doubts = results
-                write_ids(folder / "masks" / name, results.numpy(), overlays.DAVIS_COLOURS)
-                for writer in writers:
-                    writer.add(name, stream.start + count, results.numpy())
-                shares = results.flatten().bincount(minlength=256) / results.numel()
-                rows = [[float(shares[int(each)]), doubts.get(each, math.nan)] for each in annotations.objects]
-            else:
-                rows = results.tolist()
-            for each, numbers in zip(annotations.objects, rows, strict=True):
-                lines.append([f"{stream.start + count:05d}", str(each), *fixed(numbers, 4)])
-            if film is not None:
-                film.add(draw(frame, results))
-            count += 1
-            signals.check()
-    finally:
-        for writer in writers:
+class _ResultFiles:
+    """Masks, table, overlay and further formats of a prediction; once closed, they hold the frames so far.
+
+    Attributes:
+        frames: number of frames that were added.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        stream: AnyStream,
+        annotations: Annotations,
+        rules: AnyProtocol,
+        overlay: bool,
+        formats: Sequence[str],
+    ) -> None:
+        prompt = annotations.first
+        self.frames = 0
+        self._stream = stream
+        self._objects = annotations.objects
+        self._mask_folder = folder / "masks" if isinstance(prompt, MaskPrompt) else None
+        if self._mask_folder is not None:
+            self._mask_folder.mkdir(exist_ok=True)
+        self._writers = [WRITERS[name](folder) for name in formats]
+        self._table_file = folder / TABLES[prompt.kind]
+        self._table = [_heading(prompt, rules)]
+        self._draw = _drawer(annotations, rules)
+        film = folder / "overlay.mp4"
+        if not overlay:
+            film.unlink(missing_ok=True)
+        self._film = Mp4Writer(film, stream.frame_rate, crf="23") if overlay else None
+
+    def add(self, frame: Tensor, results: Any) -> None:
+        """Write the results of the next frame, as `follow_with_doubts` yields them."""
+        if self._mask_folder is not None:
+            rows = self._add_mask(self._mask_folder, results)
+            results = results.ids
+        else:
+            rows = results.tolist()
+        frame_number = f"{self._stream.start + self.frames:05d}"
+        for name, numbers in zip(self._objects, rows, strict=True):
+            self._table.append([frame_number, str(name), *fixed(numbers, 4)])
+        if self._film is not None:
+            self._film.add(self._draw(frame, results))
+        self.frames += 1
+
+    def _add_mask(self, folder: Path, results: MaskResult) -> list[list[float]]:
+        """Write the mask of the next frame in all formats, and return each object's share of the pixels and doubt."""
+        file_name = f"{self._stream.stem(self.frames)}.png"
+        ids = results.ids.numpy()
+        write_ids(folder / file_name, ids, overlays.DAVIS_COLOURS)
+        for writer in self._writers:
+            writer.add(file_name, self._stream.start + self.frames, ids)
+        shares = results.ids.flatten().bincount(minlength=256) / results.ids.numel()
+        return [[float(shares[int(name)]), results.doubts.get(name, math.nan)] for name in self._objects]
+
+    def close(self) -> None:
+        """Finish the files."""
+        for writer in self._writers:
             writer.close()
-        write_atomically(folder / TABLES[prompt.kind], csv_text(lines))
-        if film is not None:
-            film.close()
-    return count
+        write_atomically(self._table_file, csv_text(self._table))
+        if self._film is not None:
+            self._film.close()
+
+
+def _heading(prompt: Prompt, rules: AnyProtocol) -> list[str]:
+    """Return the names of the table's columns."""
+    if isinstance(prompt, MaskPrompt):
+        return ["frame", "object", "share", "doubt"]
+    heading = ["frame", prompt.thing, *prompt.columns.split(","), "score"]
+    if isinstance(rules, PointProtocol):
+        heading.append("occluded")
+    return heading
+
+
+def _palette_of_masks(annotations: Annotations) -> NDArray[np.uint8]:
+    """Return the colour of each id; an object of an RGB mask keeps the mask's colour."""
+    palette = davis_palette()
+    ids = list(map(int, annotations.objects))
+    palette[ids] = overlays.distinct_colours(len(ids))
+    for prompt in annotations.prompts.values():
+        for colour, number in vars(prompt).get("colours", {}).items():
+            palette[number] = [colour >> 16, colour >> 8 & 255, colour & 255]
+    return palette
 
 
 def _drawer(annotations: Annotations, rules: AnyProtocol) -> Callable[[Tensor, Any], Picture]:
@@ -234,12 +292,7 @@ def _drawer(annotations: Annotations, rules: AnyProtocol) -> Callable[[Tensor, A
     names = list(map(str, annotations.objects))
     colours = overlays.distinct_colours(len(names))
     if isinstance(prompt, MaskPrompt):
-        palette = davis_palette()
-        palette[list(map(int, annotations.objects))] = colours
-        for each in annotations.prompts.values():  # colours of a mask in RGB are the user's
-            for colour, number in vars(each).get("colours", {}).items():
-                palette[number] = [colour >> 16, colour >> 8 & 255, colour & 255]
-        return partial(overlays.overlay_masks, colours=palette, labelled=True)
+        return partial(overlays.overlay_masks, colours=_palette_of_masks(annotations), labelled=True)
     if isinstance(prompt, BoxPrompt):
         labels = names if len(names) > 1 else []
         return lambda frame, found: overlays.draw_boxes(frame, found[:, :4], colours, labels)
