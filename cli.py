@@ -125,8 +125,8 @@ def classes_first(words: Sequence[str]) -> list[str]:
     So a flag counts for the class that a later word names, and an argument of the config's class does not. A class may
     be a YAML file.
     """
-    found: list[str] = []
-    place = 1  # behind the command, and then behind each config
+    ordered: list[str] = []
+    place_of_class = 1  # behind the command, or behind the last config
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -135,14 +135,15 @@ def classes_first(words: Sequence[str]) -> list[str]:
         if (part in PARTS or flag in CONFIG_FLAGS) and not equals and rest:
             value = rest.pop(0)
         if flag in CONFIG_FLAGS:
-            found.append(f"--config={value}")
-            place = len(found)
+            ordered.append(f"--config={value}")
+            place_of_class = len(ordered)
         elif part in PARTS and value and value != "null":
-            found.insert(place, f"--config={json.dumps({part: content_of_part(part, value)}, default=str)}")
-            place += 1
+            content = json.dumps({part: content_of_part(part, value)}, default=str)
+            ordered.insert(place_of_class, f"--config={content}")
+            place_of_class += 1
         else:
-            found.append(word)
-    return found
+            ordered.append(word)
+    return ordered
 
 
 def content_of_part(part: str, value: str) -> dict[str, Any]:
@@ -216,8 +217,8 @@ def is_first_rank() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in names)
 
 
-def is_no_advert(record: logging.LogRecord) -> bool:
-    """Return False for Lightning's tips to install further products."""
+def is_printed(record: logging.LogRecord) -> bool:
+    """Return whether a command prints a line of Lightning: False for its tips to install further products."""
     return "Tip:" not in record.getMessage()
 
 
@@ -225,10 +226,10 @@ def quieten_lightning() -> None:
     """Leave out Lightning's lines without use on the command line, and print warnings as commands do."""
     warnings.filterwarnings("ignore", f".*({NOISE})")
     warnings.formatwarning = line_of_warning
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_no_advert)  # once in a process
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_printed)  # once in a process
 
 
-def without_members(value: Any) -> Any:
+def without_enums(value: Any) -> Any:
     """Return a configuration with the values of an Enum's members, which YAML cannot represent.
 
     A `Namespace` is changed in place, and returned itself.
@@ -236,10 +237,10 @@ def without_members(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, list):
-        return [without_members(each) for each in value]
+        return [without_enums(each) for each in value]
     if isinstance(value, Namespace):
         for name, each in vars(value).items():
-            setattr(value, name, without_members(each))
+            setattr(value, name, without_enums(each))
     return value
 
 
@@ -314,23 +315,24 @@ class VidcorrCLI(LightningCLI):
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the flags of the benchmarks."""
+        """Add the flags of the benchmarks to the parser of the command, and keep it."""
         add_flags(parser, RUN_FLAGS)
+        self.parser_of_command = parser
 
     def _parse_ckpt_path(self) -> None:
         """Leave the configuration as it is: no parser reads the values of a checkpoint."""
 
     def before_instantiate_classes(self) -> None:
         """Leave out our clips without videos in `validate` or beside a model with its data; choose the checkpoint."""
-        config = without_members(self.config[self.command])
+        config = without_enums(self.config[self.command])
         if has_no_videos(config) and (self.command == "validate" or has_own_data(config)):
             config.data = None  # the file of a method says how clips are made, not of which videos
         config.ckpt_path = self.run.choose_checkpoint(config)
         if self.saved is not None:
-            self.parser.add_instantiator(self._made_from_checkpoint, pl.LightningModule, prepend=True)
+            self.parser.add_instantiator(self._build_from_checkpoint, pl.LightningModule, prepend=True)
 
-    def _made_from_checkpoint(self, kind: type[pl.LightningModule], *args: Any, **parsed: Any) -> Any:
-        """Make the model by its class, from the arguments of the checkpoint and of the words, which count more."""
+    def _build_from_checkpoint(self, kind: type[pl.LightningModule], *args: Any, **parsed: Any) -> Any:
+        """Build the model by its class, from the arguments of the checkpoint and of the words, which count more."""
         saved = self.saved
         options = {name: value for name, value in parsed.items() if name != "applied_instantiation_links"}
         if saved is None or import_path(kind) != saved.recipe["class_path"]:
@@ -354,16 +356,23 @@ class VidcorrCLI(LightningCLI):
         if not isinstance(given, list):
             given = [given]
         benchmarks = self._chosen_benchmarks()
-        if is_first_rank() and not trainer.fast_dev_run:  # a trial writes nothing
-            folder = self.run.make_folder(Path(trainer.default_root_dir).expanduser())
-            kwargs["default_root_dir"] = folder
-            if trainer.logger in (None, True) and not trainer.barebones:
-                kwargs["logger"] = TensorBoardLogger(folder.parent, "", folder.name)
-        start = []
-        if not trainer.fast_dev_run:
-            start.append(RunStart(self._parser(self.command), self.config[self.command], self.run))
-        defaults = [] if trainer.barebones else self._default_callbacks(given, bool(benchmarks))
-        return super().instantiate_trainer(callbacks=[*start, *given, *benchmarks, *defaults], **kwargs)
+        callbacks = [*given, *benchmarks]
+        if not trainer.barebones:
+            callbacks += self._default_callbacks(given, bool(benchmarks))
+        if not trainer.fast_dev_run:  # a trial writes nothing
+            kwargs |= self._make_run_folder(trainer)
+            callbacks.insert(0, RunStart(self.parser_of_command, self.config[self.command], self.run))
+        return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+
+    def _make_run_folder(self, trainer: Any) -> dict[str, Any]:
+        """Make the folder of the run on the first rank, and return the Trainer's arguments that name it."""
+        if not is_first_rank():
+            return {}
+        folder = self.run.make_folder(Path(trainer.default_root_dir).expanduser())
+        arguments: dict[str, Any] = {"default_root_dir": folder}
+        if trainer.logger in (None, True) and not trainer.barebones:
+            arguments["logger"] = TensorBoardLogger(folder.parent, "", folder.name)
+        return arguments
 
     def _default_callbacks(self, given: Sequence[pl.Callback], has_benchmarks: bool) -> list[pl.Callback]:
         """Return the default callbacks of the command, except those of a kind that is given."""
@@ -385,25 +394,18 @@ class VidcorrCLI(LightningCLI):
         return added
 
     def _chosen_benchmarks(self) -> list[BenchmarkCallback]:
-        """Return the callbacks of the benchmarks of `--on`.
-
-        Of two benchmarks with one NAME the later FOLDER counts.
-        """
+        """Return the callbacks of the benchmarks of `--on`."""
         flags = self.config[self.command].clone()
-        newest: dict[str, str] = {}
-        for text in flags.on:
-            name = text.partition("=")[0]
-            if newest.get(name, text) != text:
-                rank_zero_info(f"--on {text} replaces {newest[name]}")
-            newest[name] = text
-        flags.on = list(newest.values())
-        by_flags = {"every_n_epochs": flags.every} if flags.every else {}
+        flags.on = newest_of_names(flags.on)
+        schedule: dict[str, Any] = {}
+        if flags.every:
+            schedule["every_n_epochs"] = flags.every
         if flags.before:
-            by_flags["before_training"] = True
-        found = []
+            schedule["before_training"] = True
+        callbacks: list[BenchmarkCallback] = []
         for choice in chosen_benchmarks(flags):
-            found.append(BenchmarkCallback(choice.build(), **{**choice.schedule, **by_flags}))
-        return found
+            callbacks.append(BenchmarkCallback(choice.build(), **{**choice.schedule, **schedule}))
+        return callbacks
 
     def fit(self, **options: Any) -> None:
         """Train."""
@@ -458,6 +460,17 @@ class VidcorrCLI(LightningCLI):
             print(f"checkpoint: {saved}")
             words += getattr(self.model, "measured_by", SavedModule.measured_by).split()
         print("next:", f"cd {shlex.quote(os.getcwd())} && {shlex.join(words)}")  # paths in the config may begin here
+
+
+def newest_of_names(choices: Iterable[str]) -> list[str]:
+    """Return the choices NAME=FOLDER of benchmarks; of two with one NAME the later FOLDER counts."""
+    newest: dict[str, str] = {}
+    for choice in choices:
+        name = choice.partition("=")[0]
+        if newest.get(name, choice) != choice:
+            rank_zero_info(f"--on {choice} replaces {newest[name]}")
+        newest[name] = choice
+    return list(newest.values())
 
 
 def require_ranks_as_commands(strategy: str) -> None:

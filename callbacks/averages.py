@@ -25,10 +25,13 @@ def behind_averages(callbacks: Sequence[Callback], moved: Callback) -> list[Call
     learn back into the module.
     """
     order = list(callbacks)
-    place = order.index(moved)
-    last = max((number for number, callback in enumerate(order) if isinstance(callback, AVERAGING)), default=place)
-    if last > place:
-        order.insert(last, order.pop(place))
+    own_place = order.index(moved)
+    place_of_average = own_place
+    for place, callback in enumerate(order):
+        if isinstance(callback, AVERAGING):
+            place_of_average = place
+    if place_of_average > own_place:
+        order.insert(place_of_average, order.pop(own_place))
     return order
 
 

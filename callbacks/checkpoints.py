@@ -101,9 +101,7 @@ class LastCheckpoint(ModelCheckpoint):
         rank_zero_info(f"resuming from {trainer.ckpt_path}: {written}")
         loops.complete_epoch(checkpoint)
         loops.restore_early(trainer, checkpoint)
-        for timer in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(timer, Timer):  # `max_time` is a job's: the next job has it anew
-                checkpoint["callbacks"].pop(timer.state_key, None)
+        _restart_timers(trainer, checkpoint)
         path = Path(str(trainer.ckpt_path)).resolve()
         is_here = str(path.parent) == self.dirpath and path.name.startswith(self.CHECKPOINT_NAME_LAST)
         if not branches(trainer, checkpoint) and is_here:
@@ -146,15 +144,8 @@ class LastCheckpoint(ModelCheckpoint):
         if self._resumed is None:
             return
         self._require_same_settings(trainer, self._resumed)
-        scores: dict[str, float] = {}
-        for benchmark in benchmarks_among(trainer):
-            scores |= benchmark.history.get(trainer.global_step, {})
-        is_between_epochs = loops.is_between_epochs(trainer)
-        first_hidden = loops.logged_step(trainer)
-        if not is_between_epochs:
-            first_hidden += 1  # within an epoch this is the newest step, whose values are on disk
-        hide_logs(trainer, first_hidden, scores)
-        if is_between_epochs:
+        _hide_later_logs(trainer)
+        if loops.is_between_epochs(trainer):
             loops.begin_next_epoch(trainer)
 
     def _require_same_settings(self, trainer: Trainer, resumed: Mapping[str, Any]) -> None:
@@ -288,6 +279,24 @@ def best_of_run(trainer: Trainer) -> str:
             return path
         last = last or path
     return last
+
+
+def _restart_timers(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
+    """Remove the time that `max_time` has counted from a checkpoint: each job has the whole time."""
+    for timer in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(timer, Timer):
+            checkpoint["callbacks"].pop(timer.state_key, None)
+
+
+def _hide_later_logs(trainer: Trainer) -> None:
+    """Hide what the resumed run has logged after its checkpoint, except scores of the checkpoint's step."""
+    scores: dict[str, float] = {}
+    for benchmark in benchmarks_among(trainer):
+        scores |= benchmark.history.get(trainer.global_step, {})
+    first_hidden = loops.logged_step(trainer)
+    if not loops.is_between_epochs(trainer):
+        first_hidden += 1  # within an epoch this is the newest step, whose values are on disk
+    hide_logs(trainer, first_hidden, scores)
 
 
 def _settings_of(group: Mapping[str, Any]) -> dict[str, Any]:

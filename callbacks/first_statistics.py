@@ -35,8 +35,7 @@ def take_first_statistics(features: nn.Module, trainer: Trainer) -> int:
     if not norms:
         return 0
     for norm in norms:
-        for name, buffer in list(norm.named_buffers(recurse=False)):
-            setattr(norm, name, buffer.clone())  # the view shares them with the trained module
+        _detach_statistics(norm)
         norm.momentum = None  # the mean over all batches
     taken = 0
     device = next(features.parameters()).device
@@ -51,9 +50,17 @@ def take_first_statistics(features: nn.Module, trainer: Trainer) -> int:
     return taken
 
 
+def _detach_statistics(norm: _BatchNorm) -> None:
+    """Give a BatchNorm of a view statistics of its own; it shares them with the trained module until then."""
+    for name, buffer in list(norm.named_buffers(recurse=False)):
+        setattr(norm, name, buffer.clone())
+
+
 def _is_untouched(norm: _BatchNorm) -> bool:
     """Return whether the statistics are the initial ones; torchvision's weights have others, and count no batches."""
-    mean, variance, batches = norm.running_mean, norm.running_var, norm.num_batches_tracked
+    mean = norm.running_mean
+    variance = norm.running_var
+    batches = norm.num_batches_tracked
     if mean is None or variance is None or batches is None or batches > 0:
         return False
     return bool((mean == 0).all() and (variance == 1).all())

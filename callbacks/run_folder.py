@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning import Trainer
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from vidcorr.experiments.runs import Run
@@ -30,14 +30,18 @@ def run_folder(trainer: Trainer) -> Path:
     `log_dir` of TensorBoard and CSV, `save_dir/NAME/VERSION` of others (project and id of a W&B run). Without a logger
     it is `default_root_dir`.
     """
-    logger = trainer.logger if run_of(trainer) is None else None
     folder = Path(trainer.default_root_dir)  # of a command its own folder, which cli.py passes to the Trainer
-    if logger is not None and logger.log_dir is not None:
-        folder = Path(logger.log_dir)
-    elif logger is not None:
-        version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
-        folder = Path(logger.save_dir or folder, str(logger.name), version)
+    if trainer.logger is not None and run_of(trainer) is None:
+        folder = _folder_of_logger(trainer.logger, folder)
     return Path(trainer.strategy.broadcast(str(folder)))
+
+
+def _folder_of_logger(logger: Logger, default: Path) -> Path:
+    """Return the folder of a logger, below a default folder if the logger names none."""
+    if logger.log_dir is not None:
+        return Path(logger.log_dir)
+    version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
+    return Path(logger.save_dir or default, str(logger.name), version)
 
 
 def branches(trainer: Trainer, checkpoint: Mapping[str, Any]) -> bool:

@@ -76,8 +76,8 @@ class Stops(Callback):
             TrainingStopped: on all ranks, if the loss of any rank is not finite.
         """
         fault = self._check_losses(all_but=1)  # the newest may still be on a GPU
-        of_this_rank = NOT_FINITE if fault else signals.requests.received or 0
-        outcome = self._ranks.largest(of_this_rank)
+        own_outcome = NOT_FINITE if fault else signals.requests.received or 0
+        outcome = self._ranks.largest(own_outcome)
         if outcome == NOT_FINITE:
             self._raise_on_all_ranks(fault)
         if outcome and not accumulates(trainer):  # no stop with a part of the gradients
@@ -93,8 +93,8 @@ class Stops(Callback):
         A rank without a signal of its own ends as by SLURM's signal if they agreed on that, else as by SIGTERM.
         """
         if self._outcome:
-            of_another_rank = self._outcome if self._outcome in signals.REQUEUE else signal.SIGTERM
-            raise signals.Stopped(signals.requests.received or of_another_rank)
+            received_elsewhere = self._outcome if self._outcome in signals.REQUEUE else signal.SIGTERM
+            raise signals.Stopped(signals.requests.received or received_elsewhere)
 
     on_train_batch_start = on_train_epoch_start
     on_fit_end = on_train_epoch_start  # for a signal in the last step, once the end of the run is saved
@@ -121,8 +121,10 @@ class Stops(Callback):
         Raises:
             TrainingStopped: with the first of them.
         """
-        weights = dict(pl_module.named_parameters())
-        broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
+        broken: list[str] = []
+        for name, weight in pl_module.named_parameters():
+            if not weight.isfinite().all():
+                broken.append(name)
         fault = self._check_losses()
         if broken and fault is None:
             fault = f"step {trainer.global_step}: {len(broken)} weights hold NaN or infinity ({broken[0]}, …)"
@@ -185,5 +187,5 @@ def requeue_job() -> None:
 
 def may_resume_inexactly(callback: Callback) -> bool:
     """Return whether a callback is one of Lightning's, or below one, that changes rates, batches or weights."""
-    of_lightning = [kind.__name__ for kind in type(callback).__mro__ if kind.__module__.startswith(OF_LIGHTNING)]
-    return of_lightning[0] not in {"Callback", *OBSERVERS}
+    nearest = next(kind for kind in type(callback).__mro__ if kind.__module__.startswith(OF_LIGHTNING))
+    return nearest.__name__ not in {"Callback", *OBSERVERS}

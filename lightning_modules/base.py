@@ -75,23 +75,23 @@ class CorrespondenceModule(SavedModule):
         self._seed: int | None = None
         self._seed_of_run = run_seed()
 
-    def network_to_train(self, spec: NetworkName) -> nn.Module:
-        """Build a network by its name, or of a checkpoint to start from, and set its description and input.
+    def build_backbone(self, spec: NetworkName) -> nn.Module:
+        """Build the network to train, by its name or from a checkpoint; set its description, input and views.
 
-        The checkpoint to start from is not needed again: the module's checkpoints hold the weights, and as `backbone`
-        what makes the network. A user's own module gets the input that it states, else RGB in [0, 1].
+        The module's checkpoints load without the checkpoint to start from. A user's own network gets the input that it
+        states, else RGB in [0, 1].
 
         Raises:
             ValueError: for an unknown network, or a module in place of its name.
         """
         encoder = trainable_network(spec)
+        network: nn.Module = encoder.network
         self.described = encoder.described
         self.input_of_backbone = encoder.input
-        is_fresh = isinstance(spec, str) and not encoder.described.loaded and encoder.default_stage is None
-        self.rebuilt_by["backbone"] = encoder.described.spec if is_fresh else fields_of(encoder)
         self.normalise = Normalise(encoder.input.mean, encoder.input.std)
         self.views = TrainedViews(encoder.default_stage)
-        network: nn.Module = encoder.network
+        name_is_enough = isinstance(spec, str) and not encoder.described.loaded and encoder.default_stage is None
+        self.rebuilt_by["backbone"] = encoder.described.spec if name_is_enough else fields_of(encoder)
         return network
 
     @property
@@ -198,8 +198,8 @@ class CorrespondenceModule(SavedModule):
         """
         trainer = self.counting_trainer
         if trainer is not None and trainer.world_size > 1:
-            takers: list[Any] = [*trainer.callbacks, *trainer.lr_scheduler_configs]
-            is_monitored = any(getattr(taker, "monitor", None) in scalars for taker in takers)
+            readers: list[Any] = [*trainer.callbacks, *trainer.lr_scheduler_configs]
+            is_monitored = any(getattr(reader, "monitor", None) in scalars for reader in readers)
             # the last batch counts for the means of an epoch
             if not (is_monitored or trainer.is_last_batch or self._logs_step_of(batch_index)):
                 return
@@ -354,10 +354,13 @@ class CorrespondenceModule(SavedModule):
             warmup: length of the warm-up, fraction of the run.
         """
         steps = self.total_steps()
-        learned = self.learned_parameters()
-        decayed = {"params": [parameter for parameter in learned if parameter.ndim > 1], "weight_decay": weight_decay}
-        undecayed = {"params": [parameter for parameter in learned if parameter.ndim <= 1], "weight_decay": 0.0}
-        optimizer = AdamW([decayed, undecayed], self.rate_of_batch(base_lr), betas=(0.9, 0.95))
+        decayed: list[nn.Parameter] = []
+        undecayed: list[nn.Parameter] = []
+        for parameter in self.learned_parameters():
+            group = decayed if parameter.ndim > 1 else undecayed
+            group.append(parameter)
+        groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": undecayed, "weight_decay": 0.0}]
+        optimizer = AdamW(groups, self.rate_of_batch(base_lr), betas=(0.9, 0.95))
         return scheduled(optimizer, lambda step: cosine_factor(step, steps, warmup * steps))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -379,10 +382,11 @@ class CorrespondenceModule(SavedModule):
 
     def _hold_frozen_backbone(self) -> None:
         """Put a backbone that does not learn, and a moving average of it, into eval mode."""
-        if not self.backbone_learns:
-            for name, network in self.named_children():
-                if name in ("backbone", "target_encoder"):
-                    network.eval()
+        if self.backbone_learns:
+            return
+        for name, network in self.named_children():
+            if name in ("backbone", "target_encoder"):
+                network.eval()
 
     def configure_model(self) -> None:
         """Convert BatchNorm to SyncBatchNorm if the method asks for it and several GPUs train."""
@@ -466,12 +470,15 @@ class CorrespondenceModule(SavedModule):
     def _length_in_words(self) -> str:
         """Return the limits of the training, without steps that its epochs do not reach."""
         trainer = self.trainer
-        limits = {"epochs": trainer.max_epochs, "steps": trainer.max_steps}
-        ends_before = (trainer.max_epochs or math.inf) * trainer.num_training_batches < trainer.max_steps
-        if trainer.max_epochs != -1 and ends_before:
-            del limits["steps"]
-        stated = [f"{limit} {unit}" for unit, limit in limits.items() if limit not in (None, -1)]  # -1: no limit
-        return ", at most ".join(stated) or "until trainer.max_time"
+        steps_of_epochs = (trainer.max_epochs or math.inf) * trainer.num_training_batches
+        has_epochs = trainer.max_epochs not in (None, -1)  # -1: no limit
+        has_steps = trainer.max_steps != -1
+        limits: list[str] = []
+        if has_epochs:
+            limits.append(f"{trainer.max_epochs} epochs")
+        if has_steps and not (has_epochs and steps_of_epochs < trainer.max_steps):
+            limits.append(f"{trainer.max_steps} steps")
+        return ", at most ".join(limits) or "until trainer.max_time"
 
     def plan_rows(self) -> dict[str, str]:
         """Return rows to add to the plan that is printed before training, or to replace in it: name → text."""

@@ -99,12 +99,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         require_one_of(get_args(Position), position=position)
         require_one_of(get_args(EncodedBy), reference_encoder=reference_encoder)
         require_fractions(encoder_momentum=encoder_momentum)
-        self.bank_settings = BankSettings(**_fields_of(bank))
-        self.schedule = LiirSchedule(**_fields_of(schedule))
-        self.prior = None if prior is None else CompactnessPrior(**_fields_of(prior))
-        self.rebuilt_by["bank"] = asdict(self.bank_settings)
-        self.rebuilt_by["schedule"] = asdict(self.schedule)
-        self.rebuilt_by["prior"] = None if self.prior is None else asdict(self.prior)
+        self._set_settings(bank, schedule, prior)
         self.rebuilt_by["start"] = None  # its weights are in the checkpoint
         self.position = position
         self.compactness_weight = compactness_weight
@@ -117,12 +112,23 @@ class Liir(MomentumMethod, CorrespondenceModule):
         self.described = self.backbone.described
         if start is not None:
             self.backbone.load_state_dict(_encoder_like(self.backbone, start).state_dict())
-        settings = self.bank_settings
-        side = math.ceil(position_size / 2)  # cells of the features, of stride 4; positions have stride 2
-        # half the radius as in the public code: 7 × 7 cells for a radius of 6
-        self.bank: Any = NegativeBank(settings, affinity_dim, side, radius // 2, border) if settings.frames else None
-        needs_average = reference_encoder == "average" or (settings.encoder == "average" and settings.frames > 0)
+        self.bank: Any = None
+        if self.bank_settings.frames:
+            side = math.ceil(position_size / 2)  # cells of the features, of stride 4; positions have stride 2
+            # half the radius as in the public code: 7 × 7 cells for a radius of 6
+            self.bank = NegativeBank(self.bank_settings, affinity_dim, side, radius // 2, border)
+        encodes_negatives = self.bank is not None and self.bank_settings.encoder == "average"
+        needs_average = encodes_negatives or reference_encoder == "average"
         self.target_encoder = deepcopy(self.backbone).requires_grad_(False) if needs_average else None
+
+    def _set_settings(self, bank: Any, schedule: Any, prior: Any) -> None:
+        """Set the settings, given as dataclasses or dicts, and their form in checkpoints."""
+        self.bank_settings = BankSettings(**_fields_of(bank))
+        self.schedule = LiirSchedule(**_fields_of(schedule))
+        self.prior = None if prior is None else CompactnessPrior(**_fields_of(prior))
+        self.rebuilt_by["bank"] = asdict(self.bank_settings)
+        self.rebuilt_by["schedule"] = asdict(self.schedule)
+        self.rebuilt_by["prior"] = None if self.prior is None else asdict(self.prior)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the objective with a or b dropped at random, equal on all ranks; in validation the mean of both.
@@ -177,10 +183,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         prior = None if self.warming_up else self.prior
         q, r = self.features(seen)  # B x C x h x w, B x (T-1) x C x h x w
         local = reconstruct_locally(q, r, colours_of_cells, self.radius, self.border, prior)
-        mean_references = r.float().mean((3, 4))
-        mean_query = q.float().mean((2, 3)).unsqueeze(1)
-        embeddings = torch.cat([mean_references, mean_query], dim=1).flatten(0, 1)  # B·T x C
-        outputs = {"compactness": local.compactness, "embeddings": embeddings}
+        outputs = {"compactness": local.compactness, "embeddings": _means_of_frames(q, r)}
         reconstructed = local.values
         if self.bank is not None and not self.warming_up:
             negatives = self.bank.logsumexp(q, batch["video_index"], generator or self.generator())
@@ -192,8 +195,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
                 self.bank.hold(all_rows(keys), batch["video_index"])  # `hold` gathers the indices itself
                 outputs["queue_age"] = self.bank.age
         outputs["reconstruction"] = reconstruction_loss(reconstructed, colours[:, -1])
-        loss = outputs["reconstruction"] + self.compactness_weight * local.compactness
-        return {"loss": loss} | {name: tensor.detach() for name, tensor in outputs.items()}
+        detached = {name: tensor.detach() for name, tensor in outputs.items()}
+        return {"loss": outputs["reconstruction"] + self.compactness_weight * local.compactness, **detached}
 
     def features(self, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Encode normalised Lab `(B, T, 3, H, W)`: the query `(B, C, h, w)`, the references `(B, T − 1, C, h, w)`."""
@@ -302,6 +305,13 @@ class Liir(MomentumMethod, CorrespondenceModule):
         plan["negatives"] = "none" if self.bank is None else f"{self.bank}{begin}"
         plan["compactness"] = "none" if self.prior is None else f"{self.prior}{begin}"
         return plan
+
+
+def _means_of_frames(query: Tensor, references: Tensor) -> Tensor:
+    """Return the mean feature of each frame, the query last: `(B·T, C)` of `(B, C, h, w)` and `(B, T − 1, C, h, w)`."""
+    mean_references = references.float().mean((3, 4))
+    mean_query = query.float().mean((2, 3)).unsqueeze(1)
+    return torch.cat([mean_references, mean_query], dim=1).flatten(0, 1)
 
 
 def _fields_of(settings: Any) -> dict[str, Any]:

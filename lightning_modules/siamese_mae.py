@@ -192,24 +192,31 @@ class SiameseMAE(CorrespondenceModule):
         self.base_lr = base_lr
         self.warmup = warmup
         self.weight_decay = weight_decay
-        network: Any = self.network_to_train(backbone)
+        network: Any = self.build_backbone(backbone)
         if not (is_vit(network) and _has_class_position(network)):
             kind = type(network).__name__
             raise ValueError(f"SiameseMAE trains a ViT of timm with a class token and positions, not a {kind}")
         self.backbone: Any = network
         self.patch: int = network.patch_embed.feat_ratio()  # side of a patch, pixels
-        self.decoder_embed = nn.Linear(network.embed_dim, decoder_width)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_width))
-        blocks = [DecoderBlock(decoder_width, decoder_heads, dropout) for _ in range(decoder_depth)]
-        self.decoder_blocks = nn.ModuleList(blocks)
-        self.decoder_norm = nn.LayerNorm(decoder_width, NORM_EPSILON)
-        self.decoder_pred = nn.Linear(decoder_width, 3 * self.patch**2)
+        self._build_decoder(decoder_width, decoder_depth, decoder_heads, dropout)
         if isinstance(backbone, dict) or is_checkpoint(backbone):
             self.source_of_positions = "of the checkpoint"
         else:
             self.source_of_positions = "fixed sines and cosines"
             self._initialise_backbone(backbone)
         network.pos_embed.requires_grad_(False)
+        self._initialise_decoder()
+
+    def _build_decoder(self, width: int, depth: int, heads: int, dropout: float) -> None:
+        """Add the layers of the decoder, whose names are those of CropMAE's code."""
+        self.decoder_embed = nn.Linear(self.backbone.embed_dim, width)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.decoder_blocks = nn.ModuleList(DecoderBlock(width, heads, dropout) for _ in range(depth))
+        self.decoder_norm = nn.LayerNorm(width, NORM_EPSILON)
+        self.decoder_pred = nn.Linear(width, 3 * self.patch**2)
+
+    def _initialise_decoder(self) -> None:
+        """Draw the weights of the decoder as MAE's code does."""
         nn.init.normal_(self.mask_token, std=0.02)
         for part in (self.decoder_embed, self.decoder_blocks, self.decoder_pred):
             part.apply(_initialise_linear)

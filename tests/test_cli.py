@@ -36,7 +36,7 @@ from tests.helpers.stops import in_slurm
 from tests.helpers.words import NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.cli import NOISE, OF_OTHERS, is_first_rank, main, make_trainer, without_members
+from vidcorr.cli import NOISE, OF_OTHERS, is_first_rank, main, make_trainer, without_enums
 from vidcorr.errors import UsageError
 from vidcorr.experiments.config_files import CONFIGS
 from vidcorr.experiments.runs import Record
@@ -497,7 +497,7 @@ def test_the_printed_config_holds_the_benchmarks(capsys):
 
 def test_a_member_of_an_enum_is_saved_as_its_value():
     config = Namespace(interval=HTTPMethod.GET, callbacks=[Namespace(init_args=Namespace(each=[HTTPMethod.PUT]))])
-    assert without_members(config).as_dict() == {"interval": "GET", "callbacks": [{"init_args": {"each": ["PUT"]}}]}
+    assert without_enums(config).as_dict() == {"interval": "GET", "callbacks": [{"init_args": {"each": ["PUT"]}}]}
 
 
 def test_precision_auto_is_that_of_the_device(monkeypatch, caplog):
