@@ -6,10 +6,10 @@ import hashlib
 import json
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import yaml  # type: ignore[import-untyped]
@@ -61,6 +61,20 @@ class OnlyIf:
     words: str
 
 
+class Condition(NamedTuple):
+    """A rule between the fields of a protocol.
+
+    Attributes:
+        field: the field that is refused.
+        holds: True if its value fits the other fields.
+        expected: the values that fit, in words.
+    """
+
+    field: str
+    holds: bool
+    expected: str
+
+
 @dataclasses.dataclass(frozen=True)
 class UnitOf:
     """Annotation of a field that is the unit of another: a bridge changes both in one step."""
@@ -78,7 +92,7 @@ class EvaluationProtocol(BaseModel):
     """Base of all protocols: frozen values of plain types, with a name and a digest.
 
     A subclass adds its fields and names the section of protocols.yaml that lists its sources. A field's type includes
-    the range of its numbers; `_conditions()` has the rules between fields.
+    the range of its numbers; `_conditions()` yields the rules between fields.
 
     A protocol's name is made from its values: a source, and every field that counts (`OnlyIf`) and differs from the
     source's values for `benchmark`. So `vfs.with_changes(topk=5)` is named `vfs+topk=5`. A user's own name stands for
@@ -126,7 +140,7 @@ class EvaluationProtocol(BaseModel):
         else:  # a user's own name
             object.__setattr__(self, "benchmark", None)
             self._named = self.values()
-        for field, (holds, expected) in self._conditions().items():
+        for field, holds, expected in self._conditions():
             if not holds:
                 raise ValueError(f"protocol {self.name!r}: {field} must be {expected}, got {getattr(self, field)!r}")
 
@@ -144,7 +158,9 @@ class EvaluationProtocol(BaseModel):
     @functools.cache
     def value_fields(cls) -> tuple[str, ...]:
         """Return the names of the fields that hold values: all but the name and its benchmark."""
-        return tuple(field for field in cls.model_fields if field not in ("source", "benchmark"))
+        names = dict.fromkeys(cls.model_fields)
+        del names["source"], names["benchmark"]
+        return tuple(names)
 
     @classmethod
     @functools.cache
@@ -172,8 +188,11 @@ class EvaluationProtocol(BaseModel):
             only = ", ".join(benchmarks)
             raise ValueError(f"the source of protocol {source!r} defines no values for {benchmark!r} (only for {only})")
         stated = benchmarks[benchmark]
-        values = {field: stated.get(field, cls.model_fields[field].default) for field in cls.value_fields()}
-        return {field: _as_plain_type(value) for field, value in values.items()}
+        values: dict[str, Any] = {}
+        for field in cls.value_fields():
+            default = cls.model_fields[field].default
+            values[field] = _as_plain_type(stated.get(field, default))
+        return values
 
     @classmethod
     def named(
@@ -196,15 +215,13 @@ class EvaluationProtocol(BaseModel):
         all_changes = dict(changes or {})
         if isinstance(name, str):
             # a plus without a following `field=` belongs to the text before it
-            source, *pieces = re.split(r"\+(?=[^\W\d]\w*=)", name)
-            if ":" in source:  # a user's, in place of a source
-                pieces.insert(0, f"class={source}")
-                source = kind.source_of_users(benchmark)
-            stated = dict(piece.split("=", 1) for piece in pieces)
-            protocol = kind(name=source, benchmark=benchmark, **kind.values_of(source, benchmark))
-            if "class" in stated:
-                protocol = protocol.by_users(stated.pop("class"))
-            for field, text in stated.items():
+            source, *changed = re.split(r"\+(?=[^\W\d]\w*=)", name)
+            texts = {}
+            for piece in changed:
+                field, _, text = piece.partition("=")
+                texts[field] = text
+            protocol = kind._without_changes(source, benchmark, users_class=texts.pop("class", ""))
+            for field, text in texts.items():
                 all_changes.setdefault(field, _value_of_text(text, type(protocol), field))
         elif isinstance(name, kind):
             protocol = name
@@ -213,13 +230,25 @@ class EvaluationProtocol(BaseModel):
         return protocol.with_changes(**all_changes)
 
     @classmethod
+    def _without_changes(cls, source: str, benchmark: str, users_class: str) -> "EvaluationProtocol":
+        """Return the protocol of a source, or of a user's `module:NAME`, also under a user's class of protocols."""
+        if ":" in source:
+            users_class = users_class or source
+            source = cls.source_of_users(benchmark)
+        protocol = cls(name=source, benchmark=benchmark, **cls.values_of(source, benchmark))
+        return protocol.by_users(users_class) if users_class else protocol
+
+    @classmethod
     def source_of_users(cls, benchmark: str) -> str:
         """Return the source whose values a user's class has for a benchmark, where it has no defaults of its own.
 
         It is VFS; where VFS defines none, `vidcorr`, or else the first that does.
         """
         known = [name for name, source in cls.sources().items() if benchmark in source.values]
-        return next(name for name in ("vfs", "vidcorr", *known) if name in known)
+        for preferred in ("vfs", "vidcorr"):
+            if preferred in known:
+                return preferred
+        return known[0]
 
     def by_users(self, name: str) -> "EvaluationProtocol":
         """Return the protocol of a user's name: a protocol, or this one's values under a class of protocols.
@@ -241,12 +270,9 @@ class EvaluationProtocol(BaseModel):
         if not (isinstance(given, type) and issubclass(given, type(self))):
             expected = f"a class below {type(self).__name__}, or a protocol of it"
             raise ValueError(f"protocol {name}: is not {expected}, but {getattr(given, '__name__', given)!r}")
-        own: dict[str, Any] = {}
-        for field, info in given.model_fields.items():
-            declaring = next(base for base in given.__mro__ if field in vars(base).get("__annotations__", {}))
-            if not declaring.__module__.startswith("vidcorr.") and not info.is_required():
-                own[field] = info.default
-        made = given(**{"name": self.source, "benchmark": self.benchmark} | self.values() | own)
+        made = given(
+            **{"name": self.source, "benchmark": self.benchmark} | self.values() | defaults_of_users_fields(given)
+        )
         made._named = given.values_of(self.source, self.benchmark or "")
         return made
 
@@ -258,7 +284,7 @@ class EvaluationProtocol(BaseModel):
         Raises:
             ValueError: for an unknown field, or a value out of range.
         """
-        if not any(field not in self.value_fields() or getattr(self, field) != fields[field] for field in fields):
+        if self.values() | fields == self.values():
             return self
         changed = type(self)(**{"name": self.source, "benchmark": self.benchmark} | self.values() | fields)
         if "name" not in fields:
@@ -281,19 +307,24 @@ class EvaluationProtocol(BaseModel):
     @property
     def name(self) -> str:
         """The source, followed by a user's class of protocols, and by `+field=value` for every changed field."""
-        pieces = [f"{field}={_as_text(value)}" for field, value in self.changes.items()]
+        pieces = [self.source]
         kind = type(self)
         is_of_user = not kind.__module__.startswith("vidcorr.")
-        defines_sources = next(base for base in kind.__mro__ if "sources" in vars(base)) is not EvaluationProtocol
-        if is_of_user and not defines_sources and self.source in self.sources():  # a paper's name under other rules
-            pieces.insert(0, f"class={kind.__module__}.{kind.__qualname__}")
-        return "+".join([self.source, *pieces])
+        has_our_sources = next(base for base in kind.__mro__ if "sources" in vars(base)) is EvaluationProtocol
+        if is_of_user and has_our_sources and self.source in self.sources():  # a paper's name under other rules
+            pieces.append(f"class={kind.__module__}.{kind.__qualname__}")
+        for field, value in self.changes.items():
+            pieces.append(f"{field}={_as_text(value)}")
+        return "+".join(pieces)
 
     @property
     def changes(self) -> dict[str, Any]:
         """Field → value, for the fields that count and differ from what the source's name stands for; sorted."""
-        values = self._values_that_count()
-        return {field: values[field] for field in sorted(values) if values[field] != self._named[field]}
+        changed: dict[str, Any] = {}
+        for field, value in sorted(self._values_that_count().items()):
+            if value != self._named[field]:
+                changed[field] = value
+        return changed
 
     @classmethod
     def units(cls) -> dict[str, str]:
@@ -340,8 +371,13 @@ class EvaluationProtocol(BaseModel):
         source = self.sources().get(self.source)
         if source is None:
             return {}
-        texts = {"code": source.code, "note": source.note, "inferred": source.inferred.get(self.benchmark or "", "")}
-        return {key: text for key, text in texts.items() if text}
+        found = {"code": source.code}
+        if source.note:
+            found["note"] = source.note
+        inferred = source.inferred.get(self.benchmark or "")
+        if inferred:
+            found["inferred"] = inferred
+        return found
 
     def shared(self) -> Self:
         """Return the part that two networks must share to be compared, with the source's values where a network sets.
@@ -373,16 +409,29 @@ class EvaluationProtocol(BaseModel):
         content: dict[str, Any] = {"name": self.name}
         if self.benchmark is not None:
             stated = self.sources()[self.source].values[self.benchmark]
-            content |= {field: value for field, value in stated.items() if field not in self.value_fields()}
+            for field in stated.keys() - self.value_fields():
+                content[field] = stated[field]
         for field, value in self._values_that_count().items():
             if value != type(self).model_fields[field].default:
                 content[field] = value
         numbers_alike = json.loads(json.dumps(content), parse_int=float)
         return hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()[:12]
 
-    def _conditions(self) -> dict[str, tuple[bool, str]]:
-        """Return field → (whether its value fits the other fields, the condition in words)."""
-        return {}
+    def _conditions(self) -> Iterator[Condition]:
+        """Yield the rules between fields."""
+        yield from ()
+
+
+def defaults_of_users_fields(kind: type[EvaluationProtocol]) -> dict[str, Any]:
+    """Return field → default, for the fields with a default that a user's class declares itself."""
+    found: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):
+        for field in vars(base).get("__annotations__", {}):
+            found.pop(field, None)  # of the class that declares it last
+            info = kind.model_fields.get(field)
+            if info is not None and not info.is_required() and not base.__module__.startswith("vidcorr."):
+                found[field] = info.default
+    return found
 
 
 def _refusal(kind: type[EvaluationProtocol], arguments: Mapping[str, Any], error: ValidationError) -> ValueError:

@@ -3,13 +3,23 @@
 Without torch, so that protocols are listed at once.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from .base import SET_BY_NETWORK, EvaluationProtocol, NonNegativeFloat, OnlyIf, PositiveInt, Range, UnitInterval
+from .base import (
+    SET_BY_NETWORK,
+    Condition,
+    EvaluationProtocol,
+    NonNegativeFloat,
+    OnlyIf,
+    PositiveInt,
+    Range,
+    UnitInterval,
+)
 
 SEVERAL_SCALES = OnlyIf(lambda p: p.scales > 1, "scales are several")
 PENALISED = OnlyIf(lambda p: p.scales > 1 and p.scale_penalty < 1, "scales are several, and scale_penalty below 1")
@@ -64,11 +74,11 @@ class TrackingProtocol(EvaluationProtocol):
     kind: ClassVar[str] = "boxes"
     default_benchmark: ClassVar[str] = "otb"
 
-    def _conditions(self) -> dict[str, tuple[bool, str]]:
-        return {
-            "exemplar_size": (self.exemplar_size <= self.instance_size, f"at most instance_size, {self.instance_size}"),
-            "scales": (self.scales % 2 == 1, "odd"),
-        }
+    def _conditions(self) -> Iterator[Condition]:
+        """Yield the rules between fields."""
+        fits_search = self.exemplar_size <= self.instance_size
+        yield Condition("exemplar_size", fits_search, f"at most instance_size, {self.instance_size}")
+        yield Condition("scales", self.scales % 2 == 1, "odd")
 
     @property
     def factors(self) -> NDArray[np.float64]:

@@ -4,10 +4,11 @@ Without torch, so that protocols are listed at once.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from .base import (
+    Condition,
     NonNegativeFloat,
     NonNegativeInt,
     OnlyIf,
@@ -140,19 +141,24 @@ class LabelProtocol(VideoFeatures):
                 earlier frame is returned.
         """
         if self.references is not None:
-            chosen: set[int] = set()
-            for reference in self.references:
-                index = reference or start  # the start takes the place of frame 0
-                if reference < 0:
-                    index = frame + reference
-                if start <= index < frame:
-                    chosen.add(index)
-            return sorted(chosen)
-        oldest = frame - self.context
-        if self.repeat_first == "padding":
-            return [start] + [max(recent, start) for recent in range(oldest, frame)]  # the start for frames before it
-        first_recent = start + 1 if self.repeat_first == "never" else start
-        return [start, *range(max(oldest, first_recent), frame)]
+            return self._listed_references(frame, start)
+        oldest = max(frame - self.context, start)
+        if self.repeat_first == "never":
+            oldest = max(oldest, start + 1)
+        recent = range(oldest, frame)
+        padding = [start] * (self.context - len(recent)) if self.repeat_first == "padding" else []
+        return [start, *padding, *recent]
+
+    def _listed_references(self, frame: int, start: int) -> list[int]:
+        """Return the frames that `references` lists of a frame, sorted; arguments as of `reference_frames`."""
+        chosen: set[int] = set()
+        for reference in self.references or ():
+            index = reference or start  # the start takes the place of frame 0
+            if reference < 0:
+                index = frame + reference
+            if start <= index < frame:
+                chosen.add(index)
+        return sorted(chosen)
 
     def kept_frames(self) -> tuple[tuple[int, ...], int]:
         """Return the frames that are kept to the end, and the number of latest frames that are kept beside them.
@@ -169,31 +175,31 @@ class LabelProtocol(VideoFeatures):
         """True if frames before the start of the video are replaced by the first."""
         return self.repeat_first == "padding" and self.references is None
 
-    def _conditions(self) -> dict[str, tuple[bool, str]]:
-        """Return, as the base's, field → (whether its value fits the other fields, the condition in words)."""
-        has_area = self.radius != 0 or self.neighbourhood != "circle"
-        has_first_or_last = self.references is None or bool({0, -1} & set(self.references))
-        fits_first = self.first_frame_masked or self.topk is not None or self.radius is None
-        takes_whole_square = self.topk is None and self.radius is not None and self.neighbourhood == "square"
-        is_mixed = self.mixture_components is not None
-        # the grid is not known, and of no effect: a mixture takes no radius in sides, which alone depends on it
-        cells_of_square = (2 * math.floor(self.radius_in_cells(grid=(0, 0)) or 0) + 1) ** 2
-        fits_mixture = takes_whole_square and (self.mixture_components or 0) <= cells_of_square
-        unless = "unless the neighbourhood is a square with topk=None"
-        conditions: dict[str, tuple[bool, str]] = {}
-        conditions["context"] = self.context > 0 or not self.pads_start, "1 or more frames with repeat_first='padding'"
-        conditions["radius"] = has_area, "above 0 feature cells for a circle"
+    def _conditions(self) -> Iterator[Condition]:
+        """Yield the rules between fields."""
+        yield Condition(
+            "context", self.context > 0 or not self.pads_start, "1 or more frames with repeat_first='padding'"
+        )
         if self.radius_unit == "side" and self.radius is not None:
             in_sides = "above 0 and at most 1 side (in another unit: radius_unit=pixel or cell)"
-            conditions["radius"] = 0 < self.radius <= 1, in_sides
-        conditions["references"] = has_first_or_last, "frame indices with 0 or -1 among them, or None"
-        conditions["first_frame_masked"] = fits_first, "True without a topk"
-        conditions["radius_unit"] = not is_mixed or self.radius_unit != "side", "'cell' or 'pixel' with a mixture"
-        allowed = f"None {unless}, and at most its number of cells"
-        conditions["mixture_components"] = not is_mixed or fits_mixture, allowed
-        conditions["border"] = self.border == "exclude" or takes_whole_square, f"'exclude' {unless}"
-        conditions["topk_ties"] = self.topk_ties == "cut" or self.topk is not None, "'cut' without a topk"
-        return conditions
+            yield Condition("radius", 0 < self.radius <= 1, in_sides)
+        else:
+            has_area = self.radius != 0 or self.neighbourhood != "circle"
+            yield Condition("radius", has_area, "above 0 feature cells for a circle")
+        has_first_or_last = self.references is None or not {0, -1}.isdisjoint(self.references)
+        yield Condition("references", has_first_or_last, "frame indices with 0 or -1 among them, or None")
+        fits_first = self.first_frame_masked or self.topk is not None or self.radius is None
+        yield Condition("first_frame_masked", fits_first, "True without a topk")
+        takes_whole_square = self.topk is None and self.radius is not None and self.neighbourhood == "square"
+        unless = "unless the neighbourhood is a square with topk=None"
+        if self.mixture_components is not None:
+            yield Condition("radius_unit", self.radius_unit != "side", "'cell' or 'pixel' with a mixture")
+            # the grid is of no effect: a radius in sides, which alone depends on it, was refused
+            cells_of_square = (2 * math.floor(self.radius_in_cells(grid=(0, 0)) or 0) + 1) ** 2
+            fits_square = takes_whole_square and self.mixture_components <= cells_of_square
+            yield Condition("mixture_components", fits_square, f"None {unless}, and at most its number of cells")
+        yield Condition("border", self.border == "exclude" or takes_whole_square, f"'exclude' {unless}")
+        yield Condition("topk_ties", self.topk_ties == "cut" or self.topk is not None, "'cut' without a topk")
 
 
 class JointProtocol(LabelProtocol):
@@ -269,14 +275,16 @@ class PropagationProtocol(LabelProtocol):
         """True if the references of an object that starts later begin at its start frame."""
         return self.entering == "own-context"
 
-    def _conditions(self) -> dict[str, tuple[bool, str]]:
-        """Return, as the base's, field → (whether its value fits the other fields, the condition in words)."""
-        may_have_own_context = self.pads_start and not self.first_frame_masked and self.topk is not None
-        unless = "unless repeat_first is 'padding', the first frame is not masked and topk is a number"
-        is_guided = self.decoding_guidance > 0
+    def _conditions(self) -> Iterator[Condition]:
+        """Yield the rules between fields."""
+        yield from super()._conditions()
+        if self.own_context:
+            fits_references = self.pads_start and not self.first_frame_masked and self.topk is not None
+            unless = "unless repeat_first is 'padding', the first frame is not masked and topk is a number"
+            yield Condition("entering", fits_references, f"'overwrite' {unless}")
+        if self.decoding_guidance > 0:
+            yield Condition("decoding_guidance", self.decoding_size == "annotation", "0 with decoding_size='input'")
         has_own_scores = self.benchmark in ("vip", "youtube_vos")  # which no other rules give
-        return super()._conditions() | {
-            "entering": (not self.own_context or may_have_own_context, f"'overwrite' {unless}"),
-            "decoding_guidance": (not is_guided or self.decoding_size == "annotation", "0 with decoding_size='input'"),
-            "scoring": (self.scoring == "benchmark" or not has_own_scores, f"'benchmark' for {self.benchmark}"),
-        }
+        yield Condition(
+            "scoring", self.scoring == "benchmark" or not has_own_scores, f"'benchmark' for {self.benchmark}"
+        )

@@ -3,9 +3,10 @@
 Without torch, so that protocols are listed at once.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-from .base import SET_BY_NETWORK, NonNegativeInt, OnlyIf, PositiveFloat, PositiveInt
+from .base import SET_BY_NETWORK, Condition, NonNegativeInt, OnlyIf, PositiveFloat, PositiveInt
 from .network_input import NetworkView
 
 SOFT = OnlyIf(lambda p: p.decoding == "expectation", "decoding is expectation")
@@ -89,20 +90,18 @@ class MatchingProtocol(NetworkView):
             return self.input_size
         return (self.input_size, self.input_size)
 
-    def _conditions(self) -> dict[str, tuple[bool, str]]:
-        """Return, as the base's, field → (whether its value fits the other fields, the condition in words)."""
-        stretched = self.input_fit == "stretched"
-        by_cells = self.upsampling == "cells"
-        soft = self.decoding == "expectation"
-        windowed = soft and self.kernel is None
-        is_square = isinstance(self.input_size, int)
-        has_window = self.window is not None
-        conditions: dict[str, tuple[bool, str]] = {}
-        conditions["input_size"] = stretched or is_square, "the side of a square for padded pictures"
-        conditions["sampling"] = by_cells or self.sampling != "aligned", "'floor' or 'round' if upsampled"
-        conditions["integer_points"] = not (self.integer_points and stretched), "False for stretched pictures"
-        conditions["window"] = windowed or not has_window, "None except for an 'expectation'"
-        conditions["window_outside"] = has_window or self.window_outside == "zero", "'zero' without a window"
-        conditions["kernel"] = soft or self.kernel is None, "None except for an 'expectation'"
-        conditions["thresholds"] = bool(self.thresholds), "not empty"
-        return conditions
+    def _conditions(self) -> Iterator[Condition]:
+        """Yield the rules between fields."""
+        is_stretched = self.input_fit == "stretched"
+        fits_padding = is_stretched or isinstance(self.input_size, int)
+        yield Condition("input_size", fits_padding, "the side of a square for padded pictures")
+        fits_upsampling = self.upsampling == "cells" or self.sampling != "aligned"
+        yield Condition("sampling", fits_upsampling, "'floor' or 'round' if upsampled")
+        yield Condition("integer_points", not (self.integer_points and is_stretched), "False for stretched pictures")
+        is_mean = self.decoding == "expectation"
+        may_have_window = is_mean and self.kernel is None
+        yield Condition("window", may_have_window or self.window is None, "None except for an 'expectation'")
+        fits_window = self.window is not None or self.window_outside == "zero"
+        yield Condition("window_outside", fits_window, "'zero' without a window")
+        yield Condition("kernel", is_mean or self.kernel is None, "None except for an 'expectation'")
+        yield Condition("thresholds", bool(self.thresholds), "not empty")

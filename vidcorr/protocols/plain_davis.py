@@ -66,9 +66,11 @@ def resize_like_opencv(image, size, on_floats):
     def axis(old, new):
         centre = (np.arange(new) + 0.5) * (old / new) - 0.5
         low = np.floor(centre).astype(int)
-        after = (centre - low).astype(np.float32)
-        weights = (1 - after, after) if on_floats else (np.rint(part * 2048).astype(int) for part in (1 - after, after))
-        return low.clip(0, old - 1), (low + 1).clip(0, old - 1), *(part[:, None] for part in weights)
+        after = (centre - low).astype(np.float32)[:, None]
+        weights = np.stack([1 - after, after])
+        if not on_floats:
+            weights = np.rint(weights * 2048).astype(int)
+        return low.clip(0, old - 1), (low + 1).clip(0, old - 1), *weights
 
     left, right, a, b = axis(image.shape[1], size[1])
     top, below, c, d = axis(image.shape[0], size[0])
@@ -82,27 +84,36 @@ def resize_like_opencv(image, size, on_floats):
 
 def resize_ids(ids, size, rule):
     """Resize ids (H, W) by the nearest pixel, as Pillow, OpenCV or torch chooses it."""
-    if rule == "opencv":  # the pixel at or before the corner
-        axes = zip(ids.shape, size, strict=True)
-        rows, columns = (
-            np.floor(np.arange(new) * (1 / (new / old))).astype(int).clip(max=old - 1) for old, new in axes
-        )
+    if rule == "opencv":
+        rows = indices_like_opencv(ids.shape[0], size[0])
+        columns = indices_like_opencv(ids.shape[1], size[1])
         return ids[rows[:, None], columns]
     if rule == "torch-exact":
         return F.interpolate(torch.tensor(ids)[None, None], size, mode="nearest-exact")[0, 0].numpy()
     return np.asarray(Image.fromarray(ids).resize(size[::-1], Image.Resampling.NEAREST))
 
 
+def indices_like_opencv(old, new):
+    """Return the pixel of a side of `old` pixels that each of `new` pixels takes: the one at or before its corner."""
+    return np.floor(np.arange(new) * (1 / (new / old))).astype(int).clip(max=old - 1)
+
+
 def input_size(size, protocol):
     """Return the height and width at which the network sees a frame (H, W)."""
-    wanted, multiple = protocol["input_size"], protocol["input_multiple"]
+    wanted = protocol["input_size"]
     if isinstance(wanted, tuple):
         return wanted
-    rounded = {"nearest": round, "floor": math.floor, "ceil": math.ceil}[protocol["input_rounding"]]
+
+    def rounded(side):
+        """Round a side to whole multiples, at least one."""
+        multiple = protocol["input_multiple"]
+        rounding = {"nearest": round, "floor": math.floor, "ceil": math.ceil}[protocol["input_rounding"]]
+        return max(rounding(side / multiple), 1) * multiple
+
     if wanted is None:
-        return tuple(max(rounded(Fraction(side, multiple)), 1) * multiple for side in size)
-    long = max(rounded(Fraction(wanted * max(size), min(size) * multiple)), 1) * multiple
-    short, long = sorted((wanted, long))
+        return rounded(Fraction(size[0])), rounded(Fraction(size[1]))
+    other = rounded(Fraction(wanted * max(size), min(size)))
+    short, long = sorted((wanted, other))
     return (short, long) if size[0] <= size[1] else (long, short)
 
 
@@ -128,7 +139,8 @@ def read_frame(path, protocol):
     frame = frame if frame.is_floating_point() else frame.float() / 255
     if library == "bilinear":
         frame = F.interpolate(frame, size, mode="bilinear", antialias=method == "antialias").clamp(0, 1)
-    mean, std = (torch.tensor(protocol[name])[:, None, None] for name in ("rgb_mean", "rgb_std"))
+    mean = torch.tensor(protocol["rgb_mean"])[:, None, None]
+    std = torch.tensor(protocol["rgb_std"])[:, None, None]
     return (frame - mean) / std
 
 
@@ -201,12 +213,11 @@ def segment(frames, first_mask, encode, protocol):
         if number == 0:
             labels = first_labels(first_mask, features.shape[1:], protocol).to(features.dtype)
             first = (features, labels)
-            window.extend(
-                {"padding": [first] * protocol["context"], "in_window": [first], "never": []}[protocol["repeat_first"]]
-            )
+            copies = {"padding": protocol["context"], "in_window": 1, "never": 0}[protocol["repeat_first"]]
+            window.extend([first] * copies)
         else:
-            references = (torch.stack(part) for part in zip(first, *window, strict=True))
-            labels = propagate(features, *references, protocol)
+            features_of, labels_of = zip(first, *window, strict=True)
+            labels = propagate(features, torch.stack(features_of), torch.stack(labels_of), protocol)
             window.append((features, labels))
         is_given = number == 0 and protocol["first_frame"] == "given"
         yield labels, first_mask if is_given else decode(labels, first_mask.shape, protocol)
@@ -233,10 +244,11 @@ def boundary_accuracy(prediction, target):
     disk = (steps[:, None] ** 2 + steps**2 <= radius**2).float()[None, None]
     edges = torch.stack([boundary(prediction), boundary(target)])
     near = F.conv2d(edges[:, None].float(), disk, padding=radius)[:, 0] > 0.5  # the boundaries, dilated
-    found, wanted = (int(edge.sum()) for edge in edges)
+    found, wanted = edges.sum((1, 2)).tolist()
     if not found or not wanted:
         return float(found == wanted)
-    precision, recall = int((edges[0] & near[1]).sum()) / found, int((edges[1] & near[0]).sum()) / wanted
+    precision = int((edges[0] & near[1]).sum()) / found
+    recall = int((edges[1] & near[0]).sum()) / wanted
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
@@ -253,15 +265,24 @@ def evaluate(root, encode, protocol=PROTOCOL, names=None):
     scores = {}
     for name in names or (root / "ImageSets/2017/val.txt").read_text().split():
         frames = sorted((root / "JPEGImages/480p" / name).glob("*.jpg"))
-        truth = [read_mask(root / "Annotations/480p" / name / f"{frame.stem}.png", protocol) for frame in frames]
+        truth = []
+        for frame in frames:
+            truth.append(read_mask(root / "Annotations/480p" / name / f"{frame.stem}.png", protocol))
         masks = [mask for _, mask in segment(frames, truth[0], encode, protocol)]
         scores[name] = {}
         for number in range(1, int(truth[0].max()) + 1):
-            pairs = [(mask == number, target == number) for mask, target in zip(masks, truth, strict=True)][1:-1]
-            region = np.mean([region_similarity(*pair) for pair in pairs])
-            scores[name][number] = region, np.mean([boundary_accuracy(*pair) for pair in pairs])
+            scores[name][number] = score_object(masks[1:-1], truth[1:-1], number)
         print(name, *(f"{j:.4f} {f:.4f}" for j, f in scores[name].values()), flush=True)
     return scores
+
+
+def score_object(masks, truth, number):
+    """Return the means of J and F of an object over frames."""
+    region, boundary = [], []
+    for mask, target in zip(masks, truth, strict=True):
+        region.append(region_similarity(mask == number, target == number))
+        boundary.append(boundary_accuracy(mask == number, target == number))
+    return np.mean(region), np.mean(boundary)
 
 
 if __name__ == "__main__":
@@ -271,5 +292,8 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     module, _, function = (arguments.encoder or f"{__name__}:mean_colour").partition(":")
     found = evaluate(arguments.root, getattr(importlib.import_module(module), function))
-    region, contour = np.mean([score for objects in found.values() for score in objects.values()], axis=0)
-    print(f"J&F-Mean {(region + contour) / 2:.4f}  J-Mean {region:.4f}  F-Mean {contour:.4f}")
+    of_all_objects = []
+    for of_objects in found.values():
+        of_all_objects += of_objects.values()
+    region, boundary = np.mean(of_all_objects, axis=0)
+    print(f"J&F-Mean {(region + boundary) / 2:.4f}  J-Mean {region:.4f}  F-Mean {boundary:.4f}")

@@ -1,8 +1,10 @@
 """A protocol as a plain script: the evaluation of DAVIS in one file that needs torch, numpy and Pillow alone."""
 
 import re
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 from .masks import PropagationProtocol
 from .network_input import READ_BY_NETWORK
@@ -35,31 +37,55 @@ def script_of(name: str) -> str:
     protocol = PropagationProtocol.named(name, "davis")
     template = TEMPLATE.read_text("utf-8")
     fields = re.findall(r'^    "(\w+)":', DICTIONARY.findall(template)[0], re.MULTILINE)
-    lacking: list[str] = []
+    beyond = _values_beyond(protocol, fields)
     of_encoder: list[str] = []
-    for field, info in PropagationProtocol.model_fields.items():
-        value = getattr(protocol, field)
-        stated = f"{field}={value}"
-        if field in fields:
-            if value in LACKING.get(field, ()):
-                lacking.append(stated)
-        elif field in protocol.value_fields() and value != info.default and field not in protocol.idle():
-            is_of_encoder = READ_BY_NETWORK in info.metadata
-            (of_encoder if is_of_encoder else lacking).append(stated)
+    lacking: list[str] = []
+    for field in beyond:
+        is_read_by_network = READ_BY_NETWORK in PropagationProtocol.model_fields[field].metadata
+        texts = of_encoder if is_read_by_network and field not in fields else lacking
+        texts.append(f"{field}={beyond[field]}")
     if lacking:
         raise ValueError(f"protocol {protocol.name!r}: the script does not implement {', '.join(lacking)}")
-    comments = [f"Protocol {protocol.name} of vidcorr, digest {protocol.digest()}."]
-    comments += [f"{key}: {about}" for key, about in protocol.origin().items()]
+    dictionary = _comments(protocol, of_encoder) + _dictionary(protocol, fields)
+    return DICTIONARY.sub(lambda _: dictionary, template)
+
+
+def _values_beyond(protocol: PropagationProtocol, fields: Collection[str]) -> dict[str, Any]:
+    """Return field → value, for the values that the script's code and its dictionary's fields do not express."""
+    found: dict[str, Any] = {}
+    for field, info in PropagationProtocol.model_fields.items():
+        value = getattr(protocol, field)
+        if field in fields:
+            is_beyond = value in LACKING.get(field, ())
+        else:
+            counts = field in protocol.value_fields() and field not in protocol.idle()
+            is_beyond = counts and value != info.default
+        if is_beyond:
+            found[field] = value
+    return found
+
+
+def _comments(protocol: PropagationProtocol, of_encoder: Sequence[str]) -> str:
+    """Return the lines above the dictionary: name, digest and sources, and the values that the encoder sets."""
+    sentences = [f"Protocol {protocol.name} of vidcorr, digest {protocol.digest()}."]
+    for key, about in protocol.origin().items():
+        sentences.append(f"{key}: {about}")
     if of_encoder:
-        comments.append(f"The encoder sets {', '.join(of_encoder)}.")
-    lines = [fill(text, WIDTH, initial_indent="# ", subsequent_indent="# ") for text in comments]
-    lines.append("PROTOCOL = {")
+        sentences.append(f"The encoder sets {', '.join(of_encoder)}.")
+    text = ""
+    for sentence in sentences:
+        text += fill(sentence, WIDTH, initial_indent="# ", subsequent_indent="# ") + "\n"
+    return text
+
+
+def _dictionary(protocol: PropagationProtocol, fields: Iterable[str]) -> str:
+    """Return the dictionary of a protocol's values as Python."""
+    text = "PROTOCOL = {\n"
     for field in fields:
         value = getattr(protocol, field)
         about = ""
         if value is None and field in UNSTATED:
             value = UNSTATED[field]
             about = "  # the protocol leaves it to the encoder"
-        lines.append(f'    "{field}": {value!r},{about}'.replace("'", '"'))
-    dictionary = "\n".join([*lines, "}", ""])
-    return DICTIONARY.sub(lambda _: dictionary, template)
+        text += f'    "{field}": {value!r},{about}\n'.replace("'", '"')
+    return text + "}\n"

@@ -1,8 +1,9 @@
 """The protocols of matching surfaces: dense matches of two pictures, scored by depth and cameras. Without torch."""
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-from .base import SET_BY_NETWORK, NonNegativeFloat, OnlyIf, PositiveFloat, PositiveInt
+from .base import SET_BY_NETWORK, Condition, NonNegativeFloat, OnlyIf, PositiveFloat, PositiveInt
 from .network_input import NetworkView
 
 DRAWS_PARTNERS = OnlyIf(lambda p: p.benchmark in (None, "navi"), "the benchmark is navi")
@@ -53,14 +54,12 @@ class SurfaceProtocol(NetworkView):
         """The pixels along a side whose depth the cells take: each cell's first, as in both codes."""
         return slice(0, None, self.grid_step)
 
-    def _conditions(self) -> dict[str, tuple[bool, str]]:
-        """Return, as the base's, field → (whether its value fits the other fields, the condition in words)."""
+    def _conditions(self) -> Iterator[Condition]:
+        """Yield the rules between fields."""
         height, width = self.input_size
-        fits = height % self.grid_step == width % self.grid_step == 0
-        ascending = list(self.angle_bins) == sorted(set(self.angle_bins))
-        return {
-            "grid_step": (fits, "a divisor of the sides of the input"),
-            "pixels": (len(self.pixels) > 1, "two thresholds or more"),
-            "distances": (len(self.distances) != 1, "none, or two thresholds or more"),
-            "angle_bins": (ascending, "ascending"),
-        }
+        divides_sides = height % self.grid_step == width % self.grid_step == 0
+        yield Condition("grid_step", divides_sides, "a divisor of the sides of the input")
+        yield Condition("pixels", len(self.pixels) > 1, "two thresholds or more")
+        yield Condition("distances", len(self.distances) != 1, "none, or two thresholds or more")
+        is_ascending = list(self.angle_bins) == sorted(set(self.angle_bins))
+        yield Condition("angle_bins", is_ascending, "ascending")

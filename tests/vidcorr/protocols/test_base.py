@@ -28,7 +28,7 @@ class Rules(base.EvaluationProtocol):
         return {"paper": PAPER}
 
     def _conditions(self):
-        return {"smooth": (not self.smooth or self.mode is not None, "False without a mode")}
+        yield base.Condition("smooth", not self.smooth or self.mode is not None, "False without a mode")
 
 
 class More(Rules):

@@ -81,7 +81,7 @@ def test_the_template_is_the_script_of_dino_and_imports_torch_numpy_and_pillow_a
     imported = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {(getattr(node, "module", None) or node.names[0].name).partition(".")[0] for node in imported}
     assert names - sys.stdlib_module_names == {"numpy", "torch", "PIL"}
-    assert len(text.splitlines()) <= 280
+    assert len(text.splitlines()) <= 300
 
 
 @pytest.mark.slow
