@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf, nan
 from operator import attrgetter
 from pathlib import Path
@@ -59,28 +60,30 @@ def score(
     """
     chosen = _rules_by_name(rules, meta, unseen, keep_ends)
     folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), chosen, keep_ends, allow_missing)
-    listed = chosen.metadata.videos if chosen.needs_meta else list_folders(folders.truth)
-    names = list(dict.fromkeys(videos or sorted(listed)))
+    names = list(dict.fromkeys(videos or folders.videos()))
     if not names:
         raise DataError(f"{folders.truth}: holds no folder of masks")
-    rows, missing, doubts = folders.rows(names)
-    scored = {row.video for row in rows}.difference(missing)
-    data = {
-        "rules": chosen.stated() | ({"frames": "all"} if keep_ends else {}),
-        "keep_ends": keep_ends,
-        "missing_videos": [name for name in names if name not in scored],
-        "truth": folders.truth,
-    }
+    scored = folders.score(names)
 
     def scores_of(rows: Sequence[Row]) -> Values:
         """Return the scores of the data set from rows, by the rules."""
         return chosen.scores(values_of_objects(rows))
 
     with errors_at(meta, *WRONG_JSON):
-        scores = scores_of(rows)
-    fields = {"data": data, "declared": chosen.declare(scores), "doubts": doubts + chosen.doubts(scores)}
+        scores = scores_of(scored.rows)
+    stated_rules = chosen.stated()
+    if keep_ends:
+        stated_rules["frames"] = "all"
+    data = {
+        "rules": stated_rules,
+        "keep_ends": keep_ends,
+        "missing_videos": scored.unscored(names),
+        "truth": folders.truth,
+    }
+    doubts = scored.doubts + chosen.doubts(scores)
+    fields = {"data": data, "declared": chosen.declare(scores), "doubts": doubts}
     conditions = ["first and last frame too"] if keep_ends else []
-    return result_of(rules, folders.predictions, rows, scores_of, conditions, pooled=chosen.pooled, **fields)
+    return result_of(rules, folders.predictions, scored.rows, scores_of, conditions, pooled=chosen.pooled, **fields)
 
 
 def unseen_categories(meta: Path, unseen: Collection[str], trained_meta: Path | None) -> set[str]:
@@ -169,6 +172,45 @@ def result_of(
 
 
 @dataclass(frozen=True)
+class ScoredFolder:
+    """The scored masks of a folder: of a video, or of an object.
+
+    Attributes:
+        video: name of the video.
+        predictions: folder of the predictions.
+        rows: a row per object; none for a folder without objects, where videos may be missing.
+        errors: errors of its start.
+        legend: ids of the annotations' colours; empty if they hold ids.
+    """
+
+    video: str
+    predictions: Path
+    rows: Sequence[Row]
+    errors: Errors
+    legend: str
+
+
+@dataclass(frozen=True)
+class ScoredVideos:
+    """The scored videos of a data set.
+
+    Attributes:
+        rows: a row for each object, sorted.
+        missing: names of the videos without predictions.
+        doubts: sentences on what is doubtful.
+    """
+
+    rows: list[Row]
+    missing: list[str]
+    doubts: list[str]
+
+    def unscored(self, names: Sequence[str]) -> list[str]:
+        """Return the names of the videos without predictions, or without an object to score."""
+        scored = set(videos_of(self.rows)).difference(self.missing)
+        return [name for name in names if name not in scored]
+
+
+@dataclass(frozen=True)
 class MaskFolders:
     """Folders of annotated and predicted masks, and the rules that compare them; arguments as of `score`."""
 
@@ -178,11 +220,12 @@ class MaskFolders:
     keep_ends: bool
     allow_missing: bool
 
-    def rows(self, names: Sequence[str]) -> tuple[list[Row], list[str], list[str]]:
-        """Score videos.
+    def videos(self) -> list[str]:
+        """Return the names of all videos, of the metadata or the annotations, sorted."""
+        return sorted(self.rules.metadata.videos if self.rules.needs_meta else list_folders(self.truth))
 
-        Returns:
-            A row for each object, sorted; the names of the videos without predictions; what is doubtful, in sentences.
+    def score(self, names: Sequence[str]) -> ScoredVideos:
+        """Score videos.
 
         Raises:
             DataError: for a video without predictions or without an object to score, no video at all, or predictions
@@ -193,33 +236,32 @@ class MaskFolders:
         if self.rules.missing_video == "counted as 0":
             for name in missing:
                 rows += self._rows_of_missing(name)
-        folders: list[tuple[str, str]] = []
-        for name in names:
-            if name not in missing:
-                folders += [(name, object_folder) for object_folder in self._object_folders(name)]
-        starts: dict[Path, Errors] = {}
-        legends: dict[str, str] = {}
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            for (name, object_folder), found in zip(folders, pool.map(self._rows_of_folder, folders), strict=True):
-                rows_of_folder, errors, legend = found
-                rows += rows_of_folder
-                starts[self.predictions / name / object_folder] = errors
-                legends.setdefault(legend, name)
+        folders = self._score_folders([name for name in names if name not in missing])
+        for folder in folders:
+            rows += folder.rows
         if not rows:
             expected = f"expected {self.predictions}/VIDEO/FRAME.png"
             raise DataError(f"{self.predictions}: holds no video of {self.truth}; {expected}")
-        form = "the masks of their frames, named and numbered as the annotations"
-        doubts = doubts_about(starts, "the given mask", form)
-        doubts += [f"Colours of {name} are ids: {legend}" for legend, name in legends.items() if legend]
-        return sorted(rows, key=attrgetter("place")), missing, doubts
+        return ScoredVideos(sorted(rows, key=attrgetter("place")), missing, _doubts_about(folders))
+
+    def _score_folders(self, names: Sequence[str]) -> list[ScoredFolder]:
+        """Score the folders of videos in threads."""
+        videos: list[str] = []
+        object_folders: list[str] = []
+        for name in names:
+            for object_folder in self._object_folders(name):
+                videos.append(name)
+                object_folders.append(object_folder)
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            return list(pool.map(self._score_folder, videos, object_folders))
 
     def _missing(self, names: Sequence[str]) -> list[str]:
         """Return the names of the videos without predictions; refuse them unless they may be missing."""
-        predicted = set(list_folders(self.predictions))
+        predicted = list_folders(self.predictions)
         missing = [name for name in names if name not in predicted]
         if missing and not self.allow_missing:
             text = f"no such folder of predictions ({len(missing)} of {len(names)})"
-            if any(normalize("NFC", name) == normalize("NFC", missing[0]) for name in predicted):
+            if normalize("NFC", missing[0]) in map(partial(normalize, "NFC"), predicted):
                 text += "; there is one of the same letters in another Unicode form, as macOS writes it: rename it"
             raise DataError(f"{self.predictions / missing[0]}: {text}")
         return missing
@@ -230,22 +272,6 @@ class MaskFolders:
         with errors_at(self.rules.planned_by(name, self.truth / name), *WRONG_JSON):
             objects = self.rules.metadata.videos[name]["objects"]
         return [Row(video=name, object=number, values=of_no_frame) for number in objects]
-
-    def _refuse_missing(self, annotations: MaskFolder, predictions: MaskFolder, required: Sequence[int]) -> None:
-        """Refuse predictions that lack a required frame, with the cause: other names, or a folder per object."""
-        names = [annotations[t].stem for t in required]
-        missing = [name for name in names if name not in predictions.numbers]
-        if not missing:
-            return
-        unknown = [stem for stem in predictions.numbers if stem not in annotations.numbers]
-        folders = [] if predictions.of_object else [inside for inside in mask_folders(predictions.folder) if inside]
-        if folders:
-            form = "score VIDEO/FRAME.png with the ids of all objects, as the annotations are"
-            raise DataError(f"{predictions.folder}: holds the folder {folders[0]}; rules {self.rules.name} {form}")
-        text = f"a predicted mask is missing ({len(missing)} of {len(required)})"
-        if unknown:
-            text += f", and {unknown[-1]}.png is no annotated frame: name the predictions as the annotations"
-        raise DataError(f"{predictions.folder / missing[0]}.png: {text}")
 
     def _object_folders(self, name: str) -> Iterator[str]:
         """Yield the folders of a video's objects; "" if the video's folder holds its masks.
@@ -262,32 +288,15 @@ class MaskFolders:
                 raise DataError(f"{folder / object_folder}: holds no masks")
             yield object_folder
 
-    def _rows_of_folder(self, place: tuple[str, str]) -> tuple[list[Row], Errors, str]:
-        """Score a folder.
-
-        Args:
-            place: name of the video, and of the folder of an object or an empty text.
-
-        Returns:
-            A row per object, none for a folder without objects if some may be missing; the errors of its start; the
-            ids of its annotations' colours, empty if they hold ids.
-        """
+    def _score_folder(self, video: str, object_folder: str) -> ScoredFolder:
+        """Score the masks of a video, or of an object in a folder of its own."""
         rules = self.rules
-        name, object_folder = place
-        folder = self.truth / name / object_folder
-        predicted = self.predictions / name / object_folder
-        annotations = MaskFolder(folder, of_object=bool(object_folder), has_void=rules.has_void)
-        predictions = MaskFolder(predicted, of_object=bool(object_folder), has_void=rules.has_void, truth=annotations)
-
-        video = AnnotatedVideo(name, list(annotations), annotations.shown, self.keep_ends, names=annotations.numbers)
-        with errors_at(rules.planned_by(name, folder), *WRONG_JSON):
-            scorer = MaskScorer(rules, video)
-        is_optional = self.allow_missing and not rules.folder_per_object  # else each folder is there for an object
-        if not scorer.plan and not is_optional:
-            alone = "; it holds the first mask alone, as a test set does, whose truth only its server has"
-            cause = alone if len(annotations) == 1 else ""
-            raise DataError(f"{folder}: rules {rules.name} score no object here{cause}")
-        self._refuse_missing(annotations, predictions, rules.required(video, scorer.plan))
+        predicted = self.predictions / video / object_folder
+        meaning: dict[str, Any] = {"of_object": bool(object_folder), "has_void": rules.has_void}
+        annotations = MaskFolder(self.truth / video / object_folder, **meaning)
+        predictions = MaskFolder(predicted, truth=annotations, **meaning)
+        scorer = self._scorer_of(video, annotations)
+        _refuse_missing_masks(annotations, predictions, scorer)
         for t in scorer.objects:
             predicted_t = predictions.numbers[annotations[t].stem]
             with errors_at(predictions[predicted_t]):
@@ -296,11 +305,57 @@ class MaskFolders:
             objects = scorer.finish()
         rows: list[Row] = []
         for number, values in objects.items():
-            rows.append(Row(video=name, object=object_folder or str(number), values=values))
-        return rows, _errors_of_masks(annotations, predictions, rules, scorer.plan), annotations.legend
+            rows.append(Row(video=video, object=object_folder or str(number), values=values))
+        errors = errors_of_masks(annotations, predictions, rules, list(scorer.plan))
+        return ScoredFolder(video, predicted, rows, errors, annotations.legend)
+
+    def _scorer_of(self, name: str, annotations: MaskFolder) -> MaskScorer:
+        """Return the scorer of annotated masks; refuse masks without an object to score, unless they may be missing."""
+        rules = self.rules
+        folder = annotations.folder
+        video = AnnotatedVideo(name, list(annotations), annotations.shown, self.keep_ends, names=annotations.numbers)
+        with errors_at(rules.planned_by(name, folder), *WRONG_JSON):
+            scorer = MaskScorer(rules, video)
+        is_optional = self.allow_missing and not rules.folder_per_object  # else each folder is there for an object
+        if not scorer.plan and not is_optional:
+            alone = "; it holds the first mask alone, as a test set does, whose truth only its server has"
+            cause = alone if len(annotations) == 1 else ""
+            raise DataError(f"{folder}: rules {rules.name} score no object here{cause}")
+        return scorer
 
 
-def _errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rules, objects: Iterable[int]) -> Errors:
+def _refuse_missing_masks(annotations: MaskFolder, predictions: MaskFolder, scorer: MaskScorer) -> None:
+    """Refuse predictions that lack a required frame, with the cause: other names, or a folder per object."""
+    required = scorer.rules.required(scorer.video, scorer.plan)
+    missing = [t for t in required if annotations[t].stem not in predictions.numbers]
+    if not missing:
+        return
+    folder = predictions.folder
+    object_folder = "" if predictions.of_object else next(filter(None, mask_folders(folder)), "")
+    if object_folder:
+        form = "score VIDEO/FRAME.png with the ids of all objects, as the annotations are"
+        raise DataError(f"{folder}: holds the folder {object_folder}; rules {scorer.rules.name} {form}")
+    text = f"a predicted mask is missing ({len(missing)} of {len(required)})"
+    unknown = [stem for stem in predictions.numbers if stem not in annotations.numbers]
+    if unknown:
+        text += f", and {unknown[-1]}.png is no annotated frame: name the predictions as the annotations"
+    raise DataError(f"{folder / annotations[missing[0]].stem}.png: {text}")
+
+
+def _doubts_about(folders: Iterable[ScoredFolder]) -> list[str]:
+    """Return what is doubtful about predictions, in sentences, and the ids of colours, each legend once."""
+    starts: dict[Path, Errors] = {}
+    legends: dict[str, str] = {}
+    for folder in folders:
+        starts[folder.predictions] = folder.errors
+        if folder.legend not in legends:
+            legends[folder.legend] = f"Colours of {folder.video} are ids: {folder.legend}"
+    legends.pop("", None)  # of masks that hold ids
+    form = "the masks of their frames, named and numbered as the annotations"
+    return doubts_about(starts, "the given mask", form) + list(legends.values())
+
+
+def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rules, objects: Sequence[int]) -> Errors:
     """Return how far each object is from its annotation by reading, in the first annotated frames that show it.
 
     Args:
@@ -309,30 +364,37 @@ def _errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Ru
         rules: the rules, which may merge ids.
         objects: ids of the scored objects.
     """
-    columns = {number: column for column, number in enumerate(objects)}
-    readings = {reading: np.full((PLACES, len(columns)), nan) for reading in SHIFTS}
-    places = dict.fromkeys(columns, 0)
-    stems = list(predictions.numbers)
+    ids = max([255, *objects]) + 1
+    errors = np.full((len(SHIFTS), PLACES, ids), nan)
+    places = np.zeros(ids, int)  # of each id, the next of its first annotated frames
     for stem, t in annotations.numbers.items():
-        wanted = [number for number, place in places.items() if place < PLACES]
+        wanted = {number for number in objects if places[number] < PLACES}
         if not wanted:
             break
         truth = _ids_in(annotations, t, rules)
-        shown = numbers_in(truth).intersection(wanted)
-        if not shown:
-            continue
-        edges = edge_lengths(truth)
-        for reading, shift in SHIFTS.items():
-            index = stems.index(stem) + shift if stem in predictions.numbers else -1
-            if not 0 <= index < len(stems):
-                continue
+        shown = sorted(numbers_in(truth) & wanted)
+        if shown:
+            displaced = _displacements_by_reading(predictions, stem, truth, rules)
+            errors[:, places[shown], shown] = displaced[:, shown]
+            places[shown] += 1
+    return dict(zip(SHIFTS, errors[:, :, objects], strict=True))
+
+
+def _displacements_by_reading(
+    predictions: MaskFolder, stem: str, truth: NDArray[np.uint8], rules: Rules
+) -> NDArray[np.float64]:
+    """Return the displacements of each id in a frame, `(readings, 256)`; NaN without a prediction."""
+    apart = np.full((len(SHIFTS), 256), nan)
+    if stem not in predictions.numbers:
+        return apart
+    edges = edge_lengths(truth)
+    stems = list(predictions.numbers)
+    for reading, shift in enumerate(SHIFTS.values()):
+        index = stems.index(stem) + shift
+        if 0 <= index < len(stems):
             predicted = _ids_in(predictions, predictions.numbers[stems[index]], rules)
-            apart = displacements(predicted, truth, edges)
-            for number in shown:
-                readings[reading][places[number], columns[number]] = apart[number]
-        for number in shown:
-            places[number] += 1
-    return readings
+            apart[reading] = displacements(predicted, truth, edges)
+    return apart
 
 
 def _ids_in(masks: MaskFolder, t: int, rules: Rules) -> NDArray[np.uint8]:

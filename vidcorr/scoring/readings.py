@@ -68,7 +68,9 @@ def errors_of_numbers(
         differences = np.abs(values[numbers, shifted.clip(0, frames - 1)] - target[numbers, places]).max(axis=-1)
         return np.where(has_place, np.nan_to_num(differences, nan=inf, posinf=inf), nan)
 
-    readings = {reading: errors(found, shift) for reading, shift in SHIFTS.items()}
+    readings: dict[str, NDArray[np.float64]] = {}
+    for reading, shift in SHIFTS.items():
+        readings[reading] = errors(found, shift)
     with np.errstate(invalid="ignore"):  # predictions may be infinite
         for reading, scored_form in conventions.items():
             readings[reading] = errors(np.asarray(scored_form(found)))
@@ -90,7 +92,8 @@ def explaining_reading(sequences: Collection[Errors]) -> str | None:
         sequences: errors of each sequence.
     """
     explained: dict[str, float] = {}
-    others = [reading for reading in next(iter(sequences)) if reading != AS_WRITTEN]
+    others = dict.fromkeys(next(iter(sequences)))
+    del others[AS_WRITTEN]
     for reading in others:
         as_written: list[NDArray[np.float64]] = []
         as_read: list[NDArray[np.float64]] = []
@@ -106,7 +109,7 @@ def explaining_reading(sequences: Collection[Errors]) -> str | None:
         error = median(as_read)
         if median(as_written) >= OFF and median(later) >= OFF and error <= min(EXACT, median(as_written) / TIMES):
             explained[reading] = error
-    return min(explained, key=lambda reading: explained[reading], default=None)
+    return min(explained, key=explained.__getitem__, default=None)
 
 
 def first_in_columns(condition: NDArray[np.bool_]) -> NDArray[np.bool_]:
