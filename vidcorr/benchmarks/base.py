@@ -42,6 +42,8 @@ from .network import NetworkLike, view_for
 from .output import Output
 from .ranks import Ranks, distribute
 
+NAMES_OF_DATA = ("name", "read", "read_pairs")
+"""Attributes of a benchmark's class that say which data it scores."""
 FEW_CELLS = 8
 """Cells along the shorter side of a map below which a score says little: a cell is an eighth of the frame."""
 
@@ -95,11 +97,11 @@ class Benchmark(ABC):
     stride: int | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Let a class of other data state its own conditions, none by default: those of its base differ."""
+        """Keep a class of other data from the conditions of its base, which are about the base's data."""
         super().__init_subclass__(**options)
-        own = vars(cls)
-        if {"name", "read", "read_pairs"} & own.keys():
-            cls.conditions = own.get("conditions", {})
+        has_other_data = any(name in vars(cls) for name in NAMES_OF_DATA)
+        if has_other_data and "conditions" not in vars(cls):
+            cls.conditions = {}
 
     def __post_init__(self) -> None:
         kind = type(self).__name__
@@ -176,13 +178,17 @@ class Benchmark(ABC):
         """
         return {name: getattr(self, name) for name in self.conditions if hasattr(self, name)}
 
-    def stated(self, facts: Mapping[str, Any]) -> list[str]:
-        """Return the `conditions` of a result in words, from its `data`, without one that is the benchmark's name."""
+    def conditions_in_words(self, facts: Mapping[str, Any]) -> list[str]:
+        """Return the `conditions` of a result in words, from its `data`.
+
+        A condition that repeats the name of the benchmark is left out: a split of a user's own set may be its name.
+        """
         texts: list[str] = []
         for name, words in self.conditions.items():
-            if facts.get(name):
-                texts.append(words.format(facts[name]))
-        return [text for text in texts if text != self.name]
+            text = words.format(facts[name]) if facts.get(name) else ""
+            if text not in ("", self.name):
+                texts.append(text)
+        return texts
 
     def doubts(self, rows: Sequence[Row], scores: Mapping[str, float]) -> list[str]:
         """Return sentences on what is doubtful about the scores of rows, which stand beside them."""
@@ -282,7 +288,7 @@ class Benchmark(ABC):
                 network = network.model_copy(update={"digest": weights_digest(extractor)})
                 encoder = type(self).encoder(extractor, self.protocol)
                 own_rows = self._score_share(ranks, encoder, output)
-            rows = in_order(chain.from_iterable(ranks.gather(own_rows)), self.name)
+            rows = sorted_rows(chain.from_iterable(ranks.gather(own_rows)), self.name)
             encoder.constant = any(ranks.gather(encoder.constant))
             encoder.least_side = min(ranks.gather(encoder.least_side))
             with ranks.together():
@@ -309,47 +315,47 @@ class Benchmark(ABC):
         history = list(past)
         if at is not None:
             history.append(Evaluated(epoch=at[0], step=at[1], scores=scores))
-        data = self.facts(rows, encoder)
-        conditions = [*self.stated(data), f"{len(self.sequences)} {self.unit}"]
-        if encoder.constant:
-            data["constant_features"] = True
-        rule = getattr(self.protocol, "rule", None)
-        if rule is not None:
-            data["rule"] = rule
-            conditions.append(f"rule {rule}")
-        short_sides = [min(sequence.size) for sequence in self.sequences if hasattr(sequence, "size")]
-        if short_sides:
-            data["short_sides"] = [min(short_sides), max(short_sides)]
-        extractor = encoder.extractor
-        protocol = ProtocolFacts() if encoder.protocol is None else ProtocolFacts.of(encoder.protocol)
-        setup = Setup(layer=extractor.stage, stride=extractor.stride, input=encoder.input, protocol=protocol)
+        facts = self.facts(rows, encoder)
+        of_run = self._facts_of_run(encoder)
+        conditions = [*self.conditions_in_words(facts), f"{len(self.sequences)} {self.unit}"]
+        if "rule" in of_run:
+            conditions.append(f"rule {of_run['rule']}")
         doubts = list(self.doubts(rows, scores))
         if encoder.least_side < FEW_CELLS:
             doubts.append(f"maps have {encoder.least_side} cells along a side, too few to compare networks")
-        further: dict[str, Any] = {}
-        if self.pooled:
-            further["without"] = leave_one_out(rows, self.scores)
-        if self.protocol is not None:
-            further["protocol_source"] = self.protocol.origin()
         result = Result(
             benchmark=self.name,
             network=network,
             scores=scores,
-            stage=setup,
+            without=leave_one_out(rows, self.scores) if self.pooled else {},
+            stage=_setup_of(encoder),
             rows=rows,
             sequences=[sequence.name for sequence in self.sequences],
             digests=self.digests,
             conditions=conditions,
             limit_sequences=self.limit_sequences,
-            data=data,
+            data=facts | of_run,
+            protocol_source={} if self.protocol is None else self.protocol.origin(),
             declared=self.declared,
             doubts=doubts,
             provenance=Provenance.now(),
             seconds_of=encoder.watch.seconds,
             history=history,
-            **further,
         )
         return require_scored(result)
+
+    def _facts_of_run(self, encoder: FrameEncoder) -> dict[str, Any]:
+        """Return what a result states of any benchmark: equal features, a user's rule, the frames' short sides."""
+        facts: dict[str, Any] = {}
+        if encoder.constant:
+            facts["constant_features"] = True
+        rule = getattr(self.protocol, "rule", None)
+        if rule is not None:
+            facts["rule"] = rule
+        short_sides = [min(sequence.size) for sequence in self.sequences if hasattr(sequence, "size")]
+        if short_sides:
+            facts["short_sides"] = [min(short_sides), max(short_sides)]
+        return facts
 
     def _score_share(self, ranks: Ranks, encoder: FrameEncoder, output: Output) -> list[Row]:
         """Score the sequences of this rank; the first rank shows the progress in frames.
@@ -377,6 +383,13 @@ class Benchmark(ABC):
         return rows
 
 
+def _setup_of(encoder: FrameEncoder) -> Setup:
+    """Return the feature map, the input and the protocol of an encoder."""
+    extractor = encoder.extractor
+    protocol = ProtocolFacts() if encoder.protocol is None else ProtocolFacts.of(encoder.protocol)
+    return Setup(layer=extractor.stage, stride=extractor.stride, input=encoder.input, protocol=protocol)
+
+
 def name_with_values(kind: type[Benchmark]) -> str | None:
     """Return the name under which named protocols list their values for a class of benchmarks.
 
@@ -393,8 +406,8 @@ def name_with_values(kind: type[Benchmark]) -> str | None:
     return None
 
 
-def in_order(rows: Iterable[Row], benchmark: str = "") -> list[Row]:
-    """Return rows by name: the order in which scores sum them, whatever rank they come from.
+def sorted_rows(rows: Iterable[Row], benchmark: str = "") -> list[Row]:
+    """Return rows by `Row.place`: the order in which scores sum them, whatever rank they come from.
 
     Raises:
         ValueError: if a name comes twice.
@@ -408,4 +421,4 @@ def in_order(rows: Iterable[Row], benchmark: str = "") -> list[Row]:
 
 def counts_of(rows: Iterable[Row], name: str) -> list[Any]:
     """Return the counts of a name in each row, in the order in which scores sum rows."""
-    return [row.counts[name] for row in in_order(rows)]
+    return [row.counts[name] for row in sorted_rows(rows)]

@@ -69,9 +69,9 @@ class DavisBenchmark(MaskBenchmark):
             videos.update(os.path.realpath(frames / resolution / sequence.name) for sequence in self.sequences)
         return videos
 
-    def stated(self, facts: Mapping[str, Any]) -> list[str]:
+    def conditions_in_words(self, facts: Mapping[str, Any]) -> list[str]:
         """Return year and split, and a resolution other than that of papers, 480p."""
         shown = dict(facts)
         if shown.get("resolution") == "480p":
             shown["resolution"] = ""
-        return super().stated(shown)
+        return super().conditions_in_words(shown)

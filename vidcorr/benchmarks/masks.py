@@ -27,7 +27,7 @@ from ..tracking.labels import MaskCoding, Propagator, TrackedFrame, follow_label
 from ..videos.files import WRONG_JSON, DataError, errors_at
 from ..videos.images import read_ahead, write_behind
 from ..videos.masks import object_ids
-from .base import Benchmark, in_order
+from .base import Benchmark, sorted_rows
 from .output import Output, SequencePictures
 
 SequenceT = TypeVar("SequenceT", bound=MaskSequence)
@@ -132,7 +132,7 @@ class MaskBenchmark(Benchmark):
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the scores of the data set by its rules, from the values of the objects."""
-        return self.scoring_rules.scores(values_of_objects(in_order(rows)))
+        return self.scoring_rules.scores(values_of_objects(sorted_rows(rows)))
 
     def doubts(self, rows: Sequence[Row], scores: Mapping[str, float]) -> list[str]:
         """Return sentences on undefined scores, by the rules."""
@@ -140,7 +140,7 @@ class MaskBenchmark(Benchmark):
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
         """Return the scoring rules."""
-        return super().facts(rows, encoder) | {"rules": self.scoring_rules.stated()}
+        return super().facts(rows, encoder) | {"rules": self.scoring_rules.facts()}
 
     def finish(self, result: Result, output: Output) -> None:
         """Pack the predictions of data without ground truth, for a server."""

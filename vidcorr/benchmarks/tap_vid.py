@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -94,18 +95,21 @@ class TapVidBenchmark(Benchmark):
             queries.points,
             both_directions=mode == "strided",
         )
-        tracked = tapvid_counts(queries, found.occluded.numpy(), found.points.numpy(), mode)
-        nearest = nearest_centres(queries.tracks, encoder.grid, side)
-        limit = tapvid_counts(queries, queries.occluded, nearest, mode).sum(axis=0)
-        names = [video.name for video in self.sequences]
-        position = names.index(sequence.name)
-        counts = {"tracks": tracked.tolist(), "limit": limit.tolist(), "position": position}
         if output.folder is not None:
             write_prediction(output.folder / "predictions", sequence, queries, found)
             if len(queries):
                 draw(output, sequence, queries, found, protocol)
-        values = {"Queries": len(queries), **track_scores([counts["tracks"]])}
+        tracked = tapvid_counts(queries, found.occluded.numpy(), found.points.numpy(), mode).tolist()
+        nearest = nearest_centres(queries.tracks, encoder.grid, side)
+        limit = tapvid_counts(queries, queries.occluded, nearest, mode).sum(axis=0)
+        counts = {"tracks": tracked, "limit": limit.tolist(), "position": self.positions[sequence.name]}
+        values = {"Queries": len(queries), **track_scores([tracked])}
         return [Row(video=sequence.name, values=values, counts=counts)]
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Name of a video → its position in the data set."""
+        return {sequence.name: position for position, sequence in enumerate(self.sequences)}
 
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the means over videos; a mean leaves out videos in which the measure is 0/0.

@@ -13,7 +13,7 @@ from ..metrics.rules import scores_of_categories
 from ..protocols import PropagationProtocol
 from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
-from .base import in_order
+from .base import sorted_rows
 from .masks import MaskBenchmark
 from .output import Output
 
@@ -95,7 +95,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
     def scores(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return J and F of seen and unseen categories; the rows tell which, so no file is read."""
         groups: dict[str, list[Any]] = {"Seen": [], "Unseen": []}
-        for row in in_order(rows):
+        for row in sorted_rows(rows):
             kind = "Unseen" if row.values["Unseen"] else "Seen"
             groups[kind].append(row.values)
         return scores_of_categories(groups)

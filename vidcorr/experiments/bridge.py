@@ -212,7 +212,7 @@ def steps_between(
     if not fields:
         raise ValueError(f"bridge: {start.name} and {end.name} do not differ in a field that a protocol sets")
     step_of: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
-    for field, unit in start.units().items():
+    for field, unit in start.unit_fields().items():
         if field in step_of and unit in step_of:
             step_of |= dict.fromkeys((field, unit), (field, unit))
     for group in together:

@@ -164,7 +164,7 @@ class Rules:
         """The frames that count, in words."""
         return "all but the first and the last" if self.inner_only else "those after an object's first"
 
-    def stated(self) -> dict[str, str]:
+    def facts(self) -> dict[str, str]:
         """Return name, source and scored frames of the rules, for results.json."""
         return {"name": self.name, "source": self.source, "frames": self.frames}
 
@@ -389,10 +389,16 @@ def _shows_object(outlines: Mapping[int, Outline]) -> bool:
 
 
 def values_of_objects(rows: Iterable[Any]) -> dict[tuple[str, Object], Values]:
-    """Return (video, object) → the values that the rules measured, from the rows of a result."""
+    """Return (video, object) → the values that the rules measured, from the rows of a result.
+
+    A row may have other columns beside them, as the category of its object: the measured values are the floats.
+    """
     objects: dict[tuple[str, Object], Values] = {}
     for row in rows:
-        values = {column: value for column, value in row.values.items() if isinstance(value, float)}
+        values: Values = {}
+        for name, value in row.values.items():
+            if isinstance(value, float):
+                values[name] = value
         objects[row.video, row.object] = values
     return objects
 

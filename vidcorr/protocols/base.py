@@ -327,13 +327,13 @@ class EvaluationProtocol(BaseModel):
         return changed
 
     @classmethod
-    def units(cls) -> dict[str, str]:
-        """Return field → the field of its unit."""
+    def unit_fields(cls) -> dict[str, str]:
+        """Return the name of a field → the name of the field that holds its unit: `radius` → `radius_unit`."""
         found: dict[str, str] = {}
-        for unit in cls.value_fields():
-            for mark in cls.model_fields[unit].metadata:
+        for unit_field in cls.value_fields():
+            for mark in cls.model_fields[unit_field].metadata:
                 if isinstance(mark, UnitOf):
-                    found[mark.field] = unit
+                    found[mark.field] = unit_field
         return found
 
     def values(self) -> dict[str, Any]:

@@ -62,24 +62,26 @@ def mean_colour(frame):
 
 def resize_like_opencv(image, size, on_floats):
     """Resize (H, W, 3) as cv2.resize does: bilinear, no smoothing; uint8 by 11-bit weights, or floats."""
-
-    def axis(old, new):
-        centre = (np.arange(new) + 0.5) * (old / new) - 0.5
-        low = np.floor(centre).astype(int)
-        after = (centre - low).astype(np.float32)[:, None]
-        weights = np.stack([1 - after, after])
-        if not on_floats:
-            weights = np.rint(weights * 2048).astype(int)
-        return low.clip(0, old - 1), (low + 1).clip(0, old - 1), *weights
-
-    left, right, a, b = axis(image.shape[1], size[1])
-    top, below, c, d = axis(image.shape[0], size[0])
-    rows = image[:, left] * a + image[:, right] * b
+    left, right, weights = neighbours_along_side(image.shape[1], size[1], on_floats)
+    rows = image[:, left] * weights[0] + image[:, right] * weights[1]
+    above, below, weights = neighbours_along_side(image.shape[0], size[0], on_floats)
+    weights = weights[..., None]
     if on_floats:
-        return rows[top] * c[..., None] + rows[below] * d[..., None]
+        return rows[above] * weights[0] + rows[below] * weights[1]
     rows = rows >> 4
-    sums = ((rows[top] * c[..., None]) >> 16) + ((rows[below] * d[..., None]) >> 16)
+    sums = ((rows[above] * weights[0]) >> 16) + ((rows[below] * weights[1]) >> 16)
     return ((sums + 2) >> 2).clip(0, 255).astype(np.uint8)
+
+
+def neighbours_along_side(old, new, on_floats):
+    """Return the two of `old` pixels of a side between which each of `new` lies, and their weights (2, new, 1)."""
+    centre = (np.arange(new) + 0.5) * (old / new) - 0.5
+    before = np.floor(centre).astype(int)
+    share = (centre - before).astype(np.float32)[:, None]
+    weights = np.stack([1 - share, share])
+    if not on_floats:
+        weights = np.rint(weights * 2048).astype(int)
+    return before.clip(0, old - 1), (before + 1).clip(0, old - 1), weights
 
 
 def resize_ids(ids, size, rule):

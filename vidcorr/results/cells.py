@@ -148,9 +148,11 @@ def _row_of(record: ScoreRecord, name: str, rows: Mapping[RowKey, Sequence[Score
     """
     if record.row:
         return (name,)
-    of_seeds = (name, record.weights)
-    seeds = [other.seed for other in rows.get(of_seeds, ()) if other.column == record.column]
-    is_another_seed = record.seed is not None and record.seed not in seeds and None not in seeds
-    if not seeds or is_another_seed:
-        return of_seeds
-    return (name, str(record.place))
+    row_of_seeds = (name, record.weights)
+    seeds = [other.seed for other in rows.get(row_of_seeds, ()) if other.column == record.column]
+    if not seeds:
+        return row_of_seeds
+    row_of_its_own = (name, str(record.place))
+    if record.seed is None or None in seeds:  # it may be a repetition of the same seed
+        return row_of_its_own
+    return row_of_its_own if record.seed in seeds else row_of_seeds

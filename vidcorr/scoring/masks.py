@@ -13,9 +13,10 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from ..metrics.declared import fractions
+from ..metrics.declared import Score, fractions
 from ..metrics.rules import RULES
 from ..metrics.scoring import AnnotatedVideo, MaskScorer, Metadata, Rules, Values, numbers_in, values_of_objects
+from ..results.checked import Json
 from ..results.provenance import Provenance
 from ..results.result import Network, Result, Row, leave_one_out, require_scored, videos_of
 from ..videos.files import WRONG_JSON, DataError, errors_at, read_videos, require_one_of
@@ -71,19 +72,25 @@ def score(
 
     with errors_at(meta, *WRONG_JSON):
         scores = scores_of(scored.rows)
-    stated_rules = chosen.stated()
+    rules_as_used = chosen.facts()
     if keep_ends:
-        stated_rules["frames"] = "all"
-    data = {
-        "rules": stated_rules,
-        "keep_ends": keep_ends,
-        "missing_videos": scored.unscored(names),
-        "truth": folders.truth,
-    }
-    doubts = scored.doubts + chosen.doubts(scores)
-    fields = {"data": data, "declared": chosen.declare(scores), "doubts": doubts}
-    conditions = ["first and last frame too"] if keep_ends else []
-    return result_of(rules, folders.predictions, scored.rows, scores_of, conditions, pooled=chosen.pooled, **fields)
+        rules_as_used["frames"] = "all"
+    return result_of_predictions(
+        rules,
+        folders.predictions,
+        scored.rows,
+        scores_of,
+        data={
+            "rules": rules_as_used,
+            "keep_ends": keep_ends,
+            "missing_videos": scored.unscored(names),
+            "truth": folders.truth,
+        },
+        doubts=scored.doubts + chosen.doubts(scores),
+        pooled=chosen.pooled,
+        conditions=["first and last frame too"] if keep_ends else [],
+        declared=chosen.declare(scores),
+    )
 
 
 def unseen_categories(meta: Path, unseen: Collection[str], trained_meta: Path | None) -> set[str]:
@@ -131,15 +138,17 @@ def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], 
     return replace(rules, read_metadata=lambda: known)
 
 
-def result_of(
+def result_of_predictions(
     benchmark: str,
     predictions: str | Path,
     rows: Sequence[Row],
     scores_of: Callable[[Sequence[Row]], Values],
-    conditions: Sequence[str] = (),
     *,
-    pooled: bool,
-    **fields: Any,
+    data: Json,
+    doubts: Sequence[str],
+    pooled: bool = False,
+    conditions: Sequence[str] = (),
+    declared: Sequence[Score] = (),
 ) -> Result:
     """Return the result of predictions on disk, with their folder as the name of the network.
 
@@ -148,9 +157,11 @@ def result_of(
         predictions: the folder.
         rows: the scored sequences or objects, sorted.
         scores_of: computes the scores of some rows.
-        conditions: what comparable scores share, in words; the number of sequences is added.
+        data: facts that the scores depend on.
+        doubts: sentences on what is doubtful.
         pooled: the scores are no means of the rows' values.
-        **fields: further fields of the result; scores that are not declared are fractions.
+        conditions: what comparable scores share, in words; the number of sequences is added.
+        declared: what is declared of the scores; empty: they are fractions.
 
     Raises:
         DataError: if nothing was scored.
@@ -165,8 +176,10 @@ def result_of(
         rows=rows,
         sequences=videos,
         conditions=[*conditions, f"{len(videos)} sequences"],
+        data=data,
+        declared=declared or fractions(*scores),
+        doubts=doubts,
         provenance=Provenance.now(),
-        **{"declared": fractions(*scores)} | fields,
     )
     return require_scored(result)
 

@@ -16,7 +16,7 @@ from ..results.result import Result, Row
 from ..videos.arrays import read_npz
 from ..videos.boxes import read_boxes
 from ..videos.files import DataError, errors_at
-from .masks import result_of
+from .masks import result_of_predictions
 from .readings import Conventions, Errors, doubts_about, errors_of_numbers
 
 RASTER = 256.0
@@ -70,11 +70,11 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
     if hiding:
         share = f"{len(hiding)} of {len(rows)} predictions hide all their queries"
         doubts.append(f"{share} (first {hiding[0]}), which are visible: is `occluded` True where a point is hidden?")
-    fields: dict[str, Any] = {
-        "data": {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth},
-        "doubts": doubts,
-    }
-    return result_of("tap_vid", predictions, rows, _tracks_of, [f"{query_mode} queries"], pooled=False, **fields)
+    data = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth}
+    conditions = [f"{query_mode} queries"]
+    return result_of_predictions(
+        "tap_vid", predictions, rows, _scores_of_tracks, data=data, doubts=doubts, conditions=conditions
+    )
 
 
 def _hides_all(queries: metrics.PointQueries, occluded: NDArray[Any]) -> bool:
@@ -91,7 +91,7 @@ def _read_tracks(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     return arrays["tracks"], arrays["occluded"]
 
 
-def _tracks_of(rows: Sequence[Row]) -> dict[str, float]:
+def _scores_of_tracks(rows: Sequence[Row]) -> dict[str, float]:
     """Return TAP-Vid's scores from rows of videos."""
     return track_scores([row.counts["tracks"] for row in rows])
 
@@ -138,11 +138,11 @@ def score_boxes(truth: str | Path, predictions: str | Path) -> Result:
         rows.append(Row(video=sequence.name, values=one_pass_scores([counts["curves"]]), counts=counts))
     doubts = doubts_about(starts, "the given box", "x,y,width,height, counted from 1")
     doubts += doubts_on_absence({row.video: row.counts for row in rows})
-    fields: dict[str, Any] = {"data": {"rules": OTB, "truth": truth}, "doubts": doubts}
-    return result_of("otb", predictions, rows, _success_of, pooled=False, **fields)
+    data = {"rules": OTB, "truth": truth}
+    return result_of_predictions("otb", predictions, rows, _scores_of_boxes, data=data, doubts=doubts)
 
 
-def _success_of(rows: Sequence[Row]) -> dict[str, float]:
+def _scores_of_boxes(rows: Sequence[Row]) -> dict[str, float]:
     """Return OTB's scores from rows of sequences."""
     return one_pass_scores([row.counts["curves"] for row in rows])
 

@@ -103,7 +103,7 @@ def test_a_result_within_a_training_ends_its_history(davis_root):
     ],
 )
 def test_conditions_name_what_moves_a_score_beside_the_protocol(benchmark, facts, words):
-    assert benchmark.stated(facts or benchmark.facts([], None)) == words
+    assert benchmark.conditions_in_words(facts or benchmark.facts([], None)) == words
 
 
 @pytest.mark.parametrize("base", benchmark_classes(), ids=lambda kind: kind.__name__)
@@ -120,8 +120,8 @@ def test_a_subclass_over_other_data_states_none_of_its_bases_conditions(base):
 
     every = dict.fromkeys(base.conditions, "ours") | {"version": 2, "rules": {"name": "ours"}}
     assert base.conditions
-    assert Own("x").stated(every) == Named("x").stated(every) == []
-    assert Stated("x").stated(every) == ["v2"]
+    assert Own("x").conditions_in_words(every) == Named("x").conditions_in_words(every) == []
+    assert Stated("x").conditions_in_words(every) == ["v2"]
 
 
 def test_a_network_by_name_leaves_the_random_state_and_a_row_that_comes_twice_is_refused(davis_root):
@@ -171,7 +171,7 @@ def test_a_benchmark_of_a_user_is_a_reader_rows_and_scores(davis_root, tmp_path)
     result = benchmark.evaluate("raw_colour", tmp_path)
     assert Result.load(tmp_path) == result
     assert benchmark.scores(result.rows) == result.scores
-    assert (result.main_scores(), benchmark.stated({})) == (["mean"], [])
+    assert (result.main_scores(), benchmark.conditions_in_words({})) == (["mean"], [])
     assert len(benchmark.held_out()) == len(benchmark.sequences)
     assert result.stage.input.source == "of raw colour"
     assert not result.without  # the mean of a column

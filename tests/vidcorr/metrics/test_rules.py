@@ -44,7 +44,7 @@ def test_frames_and_objects_that_count_and_frames_that_are_required(name):
     assert list(plan) == sorted(plan)
     assert rules.has_void == (255 not in plan)
     assert rules.required(VIDEO, plan) == REQUIRED.get(name, INNER)
-    assert rules.stated()["frames"] == TABLES["stated"].get(name, "all but the first and the last")
+    assert rules.facts()["frames"] == TABLES["stated"].get(name, "all but the first and the last")
     short = replace(VIDEO, frames=[0, 1], shown=lambda t: {1})
     if name not in REQUIRED:
         assert not any(rules.plan(short).values())

@@ -61,7 +61,7 @@ def test_first_and_last_frame_in_and_out_by_hand(tmp_path):
         ends = ["first and last frame too"] if flag == "--keep-ends" else []
         assert (results["sequences"], results["conditions"]) == (["a"], [*ends, "1 sequences"])
         assert results["provenance"]["date"]
-    data = {"rules": RULES["youtube-vos"].stated(), "keep_ends": False, "missing_videos": [], "truth": folders[0]}
+    data = {"rules": RULES["youtube-vos"].facts(), "keep_ends": False, "missing_videos": [], "truth": folders[0]}
     assert (results["data"], results["network"]["name"]) == (data, folders[1])
     refused(ValueError, "keep_ends: rules youtube-vos", score, *folders, "youtube-vos", keep_ends=True)
 

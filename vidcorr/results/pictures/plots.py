@@ -173,11 +173,11 @@ def _half_length(cell: Cell) -> float:
 
 
 def _fit_axis(axes: Axes, cells: Sequence[Cell]) -> None:
-    """Let the axis span the scores and the intervals, and so begin above 0."""
+    """Let the axis span the scores and the drawn intervals alone, not from 0, so that small steps show."""
     ends: list[float] = []
     for cell in cells:
-        half = _half_length(cell)
-        ends += [cell.mean - half, cell.mean + half]
+        half_interval = _half_length(cell)
+        ends += [cell.mean - half_interval, cell.mean + half_interval]
     margin = 0.1 * max(max(ends) - min(ends), 0.004)  # equal scores too have a span
     factor = cells[0].declared.factor
     axes.set_xlim(factor * (min(ends) - margin), factor * (max(ends) + margin))
