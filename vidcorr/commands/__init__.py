@@ -165,14 +165,15 @@ def run_command(args: Sequence[str]) -> None:
     """Run a command with its arguments."""
     first, *rest = args or ["--help"]
     commands = {command.name: command for command in COMMANDS}
+    misplaced = [word for word in rest if word in commands]
     if first in HELP:
         print(overview())
     elif first == "--version":
         print(f"vidcorr {version('vidcorr')}")
-    elif first.startswith("-") and commands.keys() & set(rest):
-        command = next(word for word in rest if word in commands)
-        words = [word for word in args if word != command]
-        raise errors.UsageError(f"the command stands first: {shlex.join(['vidcorr', command, *words])}")
+    elif first.startswith("-") and misplaced:
+        command, *_ = misplaced
+        rest.remove(command)
+        raise errors.UsageError(f"the command stands first: {shlex.join(['vidcorr', command, first, *rest])}")
     elif first not in commands:
         ours = f"; here it is {OF_OTHERS[first]}" if first in OF_OTHERS else did_you_mean(first, commands)
         raise errors.UsageError(f"unknown command {first!r}, none of {', '.join(commands)}{ours}")
@@ -190,30 +191,46 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
     Raises:
         UsageError: for an unknown flag, or more words than the command takes.
     """
-    parser = command.parser()
-    known = ["--help", *names_of(parser)]
     further: Sequence[str] = ()
-    if command.name == "resume":  # what follows the name of a run are words of `fit`
-        number = int(bool(words) and (words[0] in HELP or not words[0].startswith("-")))
-        words, further = words[:number], words[number:]
-    for word in words:
-        flag = word.partition("=")[0]
-        if flag.startswith("--") and not any(name.startswith(flag) for name in known):
-            raise errors.UsageError(f"{command.name}: unknown flag {flag}{did_you_mean(flag, known)}")
-    # a blank before a number below 0: else it would be read as a flag
-    flags, left_over = parser.parse_known_args([f" {word}" if re.match(r"-[\d.]", word) else word for word in words])
-    if left_over:
-        remedy = "; the network is given by --model" if "--model" in known else ""
-        raise errors.UsageError(f"{command.name}: more words than it takes: {shlex.join(left_over)}{remedy}")
+    if command.name == "resume":
+        words, further = split_at_name_of_run(words)
+    flags = parse(command, words)
+    flags.further = further
     if hasattr(command.module, "require"):
         command.module.require(flags)  # before torch is imported, which takes seconds
     if "allow" in flags:
         from ..backbones.trust import begin_command
 
         begin_command(words)
-    flags.further = further
     warnings.formatwarning = line_of_warning
     command.module.run(flags)
+
+
+def split_at_name_of_run(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the name of a run or `--help`, if `resume` begins with it, and the further words, which are of `fit`."""
+    begins_with_own_word = bool(words) and (words[0] in HELP or not words[0].startswith("-"))
+    number = 1 if begins_with_own_word else 0
+    return words[:number], words[number:]
+
+
+def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
+    """Return the values of a command's flags.
+
+    Raises:
+        UsageError: for an unknown flag, or more words than the command takes.
+    """
+    parser = command.parser()
+    known = ["--help", *names_of(parser)]
+    for word in words:
+        flag = word.partition("=")[0]
+        if flag.startswith("--") and not any(name.startswith(flag) for name in known):
+            raise errors.UsageError(f"{command.name}: unknown flag {flag}{did_you_mean(flag, known)}")
+    # a blank before a number below 0: else it would be read as a flag
+    flags, left_over = parser.parse_known_args([re.sub(r"^(?=-[\d.])", " ", word) for word in words])
+    if left_over:
+        remedy = "; the network is given by --model" if "--model" in known else ""
+        raise errors.UsageError(f"{command.name}: more words than it takes: {shlex.join(left_over)}{remedy}")
+    return flags
 
 
 def line_of_warning(
@@ -230,5 +247,6 @@ def overview() -> str:
     lines = [USAGE]
     for group, members in groupby(COMMANDS, key=attrgetter("group")):
         lines.append(f"{group}:")
-        lines += [f"  {command.name:12}{command.line}" for command in members]
+        for command in members:
+            lines.append(f"  {command.name:12}{command.line}")
     return "\n".join([*lines, NOTES])

@@ -44,11 +44,13 @@ def run(flags: Namespace) -> None:
     from ..experiments.evaluate import evaluate
 
     benchmarks = [choice.build() for choice in chosen]
-    names = list(flags.networks)
-    base = ""
-    if flags.base:
-        names.append(flags.base)
-        base = named_network(flags.base, flags).name
+    base = named_network(flags.base, flags).name if flags.base else ""
+    evaluate(networks_of(flags), benchmarks, flags.output, base)
+
+
+def networks_of(flags: Namespace) -> list[EncoderSpec]:
+    """Return the networks of the flags, each once: those of random weights by their seeds, and the base."""
+    names = [*flags.networks, flags.base] if flags.base else flags.networks
     networks: list[EncoderSpec] = []
     for name in dict.fromkeys(names):
         network = named_network(name, flags)
@@ -56,4 +58,4 @@ def run(flags: Namespace) -> None:
             networks += [replace(network, seed=seed) for seed in flags.seeds or [0]]
         else:
             networks.append(network)
-    evaluate(networks, benchmarks, flags.output, base)
+    return networks

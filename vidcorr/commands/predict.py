@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import printable
 from ..experiments.flags import ALLOW, NETWORK_FLAGS, Flag, OneOf, named_network, positive, several
 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
     from ..videos.prompts import Prompt
+    from ..videos.stream import FrameStream
 
 MASKS = "PNGs with the ids of the objects, JSON of LabelMe or COCO, a folder of these, a zip of PNGs; @FRAME is from 0"
 BOXES = "boxes in the first frame, or a .csv file with the heading frame,box,x,y,width,height"
@@ -54,21 +55,12 @@ def run(flags: Namespace) -> None:
         Stopped: after SIGTERM or Ctrl-C; files of the frames so far are complete.
     """
     from .. import signals
-    from ..backbones import Input, load
-    from ..tracking.predict import OUTPUTS, predict_video
-    from ..videos.annotation_files import read_masks, with_left
-    from ..videos.prompts import BoxPrompt, PointPrompt
+    from ..backbones import load
+    from ..tracking.predict import predict_video
     from ..videos.stream import open_stream
 
     video = open_stream(flags.video, flags.start, flags.end)
-    prompts: Sequence[Prompt]
-    if flags.mask:
-        prompts = with_left(read_masks(flags.mask, video.stems), flags.left, video.start)
-    else:
-        kind = BoxPrompt if flags.box else PointPrompt
-        words = flags.box or flags.points
-        is_table = len(words) == 1 and words[0].lower().endswith(".csv")
-        prompts = kind.read_table(words[0]) if is_table else [kind.of(words)]
+    prompts = prompts_of(flags, video)
     flags.model = of_run(flags.model)
     named = named_network(flags.model, flags)
     encoder = load(named)
@@ -86,16 +78,50 @@ def run(flags: Namespace) -> None:
             formats=[name for name in flags.formats if name != "png"],
             metadata={"model": flags.model, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights},
         )
+    print_report(content, network.row, flags.output)
+
+
+def prompts_of(flags: Namespace, video: FrameStream) -> Sequence[Prompt]:
+    """Return the prompts of `--mask`, `--box` or `--points`.
+
+    Raises:
+        DataError: for a file that cannot be read, or that does not fit the video.
+        ValueError: for another mistake of the user.
+    """
+    from ..videos.annotation_files import read_masks, with_left
+    from ..videos.prompts import BoxPrompt, PointPrompt
+
+    if flags.mask:
+        return with_left(read_masks(flags.mask, video.stems), flags.left, video.start)
+    kind = BoxPrompt if flags.box else PointPrompt
+    words = flags.box or flags.points
+    if len(words) == 1 and words[0].lower().endswith(".csv"):
+        return kind.read_table(words[0])
+    return [kind.of(words)]
+
+
+def print_report(content: Mapping[str, Any], network: str, output: Path) -> None:
+    """Print what a prediction tells of its video and prompts, its network and protocol, its time and its files.
+
+    Args:
+        content: content of prediction.json.
+        network: name of the network.
+        output: folder of the prediction.
+    """
+    from ..backbones import Input
+    from ..tracking.predict import OUTPUTS
+
     for note in content["notes"]:
         print(printable(note))
     for told in content["prompts"]:
         if "colours" in told:
             print(f"{told['source']}: {told['colours']}")
-    files = ", ".join(name for name in OUTPUTS if (flags.output / name).exists())
-    print(printable(", ".join(filter(None, (network.row, Input(**content["input"]).line)))))
+    input_line = Input(**content["input"]).line
+    print(printable(f"{network}, {input_line}" if input_line else network))
     view = f"{content['stage']} at stride {content['stride']}"
     print(f"by protocol {content['protocol']['name']}, features of {view}")
-    print(f"{content['frames']} frames, {content['seconds_per_frame']:.3f} s each; {flags.output}: {files}")
+    files = ", ".join(name for name in OUTPUTS if (output / name).exists())
+    print(f"{content['frames']} frames, {content['seconds_per_frame']:.3f} s each; {output}: {files}")
 
 
 def of_run(network: str) -> str:

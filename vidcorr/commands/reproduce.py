@@ -1,11 +1,19 @@
 """The flags and the call of `vidcorr reproduce`."""
 
+from __future__ import annotations
+
 from argparse import Namespace
+from collections.abc import Collection
+from itertools import filterfalse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..experiments.benchmark_choice import read_on
 from ..experiments.flags import Flag, several
 from ..videos.files import require_one_of
+
+if TYPE_CHECKING:  # pydantic would double the time of `--help`
+    from ..results.published import Published
 
 ON = "benchmarks and their data, as davis=/data/DAVIS"
 FLAGS = (
@@ -25,18 +33,30 @@ def run(flags: Namespace) -> None:
     benchmarks = read_on(flags.on)
 
     from ..experiments.reproduce import lacks_weights, list_of_rows, reproduce
-    from ..results.published import published_rows
 
-    rows = [row for row in published_rows() if row.short_name]
-    if flags.rows:
-        names = dict.fromkeys(row.short_name for row in rows)
-        for name in flags.rows:
-            require_one_of(names, row=name)
-        rows = [row for row in rows if row.short_name in flags.rows]
+    rows = rows_of_names(flags.rows)
     if not benchmarks or not (flags.rows or flags.all):
         print(list_of_rows(rows, flags.output), end="")
         return
     missing = list(filter(lacks_weights, rows))
     if missing:
         print(f"left out for want of weights:\n{list_of_rows(missing, flags.output)}", flush=True)
-    reproduce([row for row in rows if row not in missing], benchmarks, flags.output)
+    reproduce(list(filterfalse(lacks_weights, rows)), benchmarks, flags.output)
+
+
+def rows_of_names(names: Collection[str]) -> list[Published]:
+    """Return the published rows of short names; of no names all rows that have one.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    from ..results.published import published_rows
+
+    rows_of: dict[str, list[Published]] = {}
+    for row in published_rows():
+        if row.short_name:
+            rows_of.setdefault(row.short_name, []).append(row)
+    for name in names:
+        require_one_of(rows_of, row=name)
+    chosen = set(names or rows_of)
+    return [row for row in published_rows() if row.short_name in chosen]

@@ -3,7 +3,7 @@
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import chdir
 from pathlib import Path
 
@@ -44,26 +44,34 @@ def words_from_here(words: Sequence[str]) -> list[str]:
     Raises:
         UsageError: for an unknown benchmark, or a config that cannot be read.
     """
-    from ..experiments.benchmark_choice import read_on
-
     found = []
     flag = ""
     for word in words:
-        start, value = "", word
+        before_value, value = "", word
         if word.startswith("-"):
             flag, equals, value = word.partition("=")
-            start = flag + equals
+            before_value = flag + equals
         if flag == "--on" and value:
-            (choice,) = read_on([value])
-            name = choice.config
-            if name.endswith((".yaml", ".yml")):
-                name = from_here(name)
-            root = choice.arguments.get("root", "")
-            folder = f"={os.path.abspath(os.path.expanduser(root))}" if root else ""
-            found.append(f"{start}{name}{folder}")
+            found.append(before_value + benchmark_from_here(value))
         else:
             found.append(from_here(word))
     return found
+
+
+def benchmark_from_here(text: str) -> str:
+    """Return a value of `--on` with absolute paths of its config and its data.
+
+    Raises:
+        UsageError: for an unknown benchmark, or a config that cannot be read.
+    """
+    from ..experiments.benchmark_choice import read_on
+
+    (choice,) = read_on([text])
+    name = choice.config
+    if name.endswith((".yaml", ".yml")):
+        name = from_here(name)
+    root = choice.arguments.get("root", "")
+    return f"{name}={os.path.abspath(os.path.expanduser(root))}" if root else name
 
 
 def from_here(word: str) -> str:
@@ -99,8 +107,19 @@ def find_run(name: str | None) -> Path:
         if not trainings:
             raise ValueError(f"{path}: holds no training with a {FILE}: name the folder of a run")
         return trainings[-1]  # the newest
-    named = [folder for folder in trainings if folder.parts[-len(path.parts) :] == path.parts]
+    return training_of_name(path, trainings)
+
+
+def training_of_name(name: Path, trainings: Iterable[Path]) -> Path:
+    """Return the training whose folder ends with a name.
+
+    Raises:
+        ValueError: if there is none, or several.
+    """
+    from ..experiments.runs import ROOT
+
+    named = [folder for folder in trainings if folder.parts[-len(name.parts) :] == name.parts]
     if len(named) != 1:
         others = f"; there are {', '.join(map(str, named))}" if named else ""
-        raise ValueError(f"{path}: is neither the folder of a run nor the name of one run below {ROOT}{others}")
+        raise ValueError(f"{name}: is neither the folder of a run nor the name of one run below {ROOT}{others}")
     return named[0]
