@@ -12,7 +12,7 @@ from ..experiments.flags import ALLOW, NETWORK_FLAGS, Flag, OneOf, named_network
 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
     from ..videos.prompts import Prompt
-    from ..videos.stream import FrameStream
+    from ..videos.stream import FrameStream, LiveStream
 
 MASKS = "PNGs with the ids of the objects, JSON of LabelMe or COCO, a folder of these, a zip of PNGs; @FRAME is from 0"
 BOXES = "boxes in the first frame, or a .csv file with the heading frame,box,x,y,width,height"
@@ -81,7 +81,7 @@ def run(flags: Namespace) -> None:
     print_report(content, network.row, flags.output)
 
 
-def prompts_of(flags: Namespace, video: FrameStream) -> Sequence[Prompt]:
+def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Prompt]:
     """Return the prompts of `--mask`, `--box` or `--points`.
 
     Raises:

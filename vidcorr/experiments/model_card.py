@@ -9,7 +9,6 @@ import yaml  # type: ignore[import-untyped]
 from ..backbones import EncoderSpec, Input
 from ..backbones.checkpoints import METADATA_KEY, is_foreign, read_content
 from ..backbones.export import export
-from ..results.formats import shown
 from ..results.records import results_below
 from ..results.result import Result
 from ..videos.files import write_atomically
@@ -74,8 +73,7 @@ def card_of(content: Mapping[str, Any], run: Path | None, results: Iterable[Resu
     for result in results:
         protocol = result.stage.protocol.name
         for name, value in result.scores.items():
-            declared = result.declaration(name)
-            printed = f"{shown(value, declared)} {declared.unit}".rstrip()
+            printed = f"{result.printed(name, value)} {result.declaration(name).unit}".rstrip()
             lines.append(f"| {result.benchmark} | {protocol} | {name} | {printed} |")
     lines += ["", "Licence: to be chosen by the owner.", "", "```python", loading, "```", ""]
     return "\n".join(lines)

@@ -23,18 +23,30 @@ def html_table(grid: Grid, rows: Sequence[Sequence[Cell | None]], start: Path) -
         rows: the cells of each line; None without a score.
         start: folder of the page, from which its links lead.
     """
-    columns = [column for (column,) in grid.scores]
-    heads = "<th>network</th>" + "".join(f"<th>{_shown(column.head)}</th>" for column in columns)
-    lines = []
-    for number, (name, row) in enumerate(zip(grid.names[0].cells, rows, strict=True)):
-        cells = [cell for cell in row if cell]
-        paper = next((cell.paper for cell in cells if cell.paper), None)
-        kind = ' class="published"' if paper else ""
-        shown = _shown(paper.name if paper else name)
-        texts = [as_bold(_shown(column.cells[number]), r"<b>\1</b>") for column in columns]
-        scores = "".join(f"<td>{text}</td>" for text in texts)
-        lines.append(f"<tr{kind}><td>{shown}<small>{_about(cells, start)}</small></td>{scores}</tr>")
-    return f"<div><table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+    heads = "<th>network</th>"
+    texts_of_columns: list[Sequence[str]] = []
+    for (column,) in grid.scores:  # HTML has all texts of a score in one column
+        heads += f"<th>{_shown(column.head)}</th>"
+        texts_of_columns.append(column.cells)
+    lines = ""
+    for name, row, texts in zip(grid.names[0].cells, rows, zip(*texts_of_columns, strict=True), strict=True):
+        lines += _html_line(name, list(filter(None, row)), texts, start)
+    return f"<div><table><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table></div>"
+
+
+def _html_line(name: str, cells: Sequence[Cell], texts: Iterable[str], start: Path) -> str:
+    """Return a line of a table: the name of a row, or of the method of a published one, and the texts of its cells."""
+    start_tag = "<tr>"
+    for cell in cells:
+        if cell.paper:
+            start_tag = '<tr class="published">'
+            name = cell.paper.name
+            break
+    line = f"{start_tag}<td>{_shown(name)}<small>{_about(cells, start)}</small></td>"
+    for text in texts:
+        with_bold = as_bold(_shown(text), r"<b>\1</b>")
+        line += f"<td>{with_bold}</td>"
+    return f"{line}</tr>"
 
 
 def _about(cells: Iterable[Cell], start: Path) -> str:

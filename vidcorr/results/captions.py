@@ -1,7 +1,8 @@
 """Captions of tables: benchmarks, conditions and protocols of the results, their features, and differing fields."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import ceil
+from operator import attrgetter
 
 from .cells import Cell
 from .formats import listed
@@ -28,18 +29,20 @@ def on_data_sets(shared: Mapping[str, tuple[str, str]]) -> str:
     for name, (protocol, conditions) in shared.items():
         by_protocol = f"by {protocol}" if protocol else ""
         benchmarks.setdefault(", ".join(filter(None, [conditions, by_protocol])), []).append(name)
-    parts = [f"{listed(names)} ({about})" if about else listed(names) for about, names in benchmarks.items()]
+    parts = []
+    for about, names in benchmarks.items():
+        parts.append(f"{listed(names)} ({about})" if about else listed(names))
     return f"on {listed(parts)}"
 
 
 def sentences_on_units(records: Iterable[ScoreRecord]) -> list[str]:
     """Return a sentence for each score that is no fraction."""
-    units: dict[str, str] = {}
+    sentences: dict[str, None] = {}
     for record in records:
         unit = record.result.declaration(record.key).unit
         if unit:
-            units[record.key] = unit
-    return [f"{key} is in {unit}" for key, unit in units.items()]
+            sentences[f"{record.key} is in {unit}"] = None
+    return list(sentences)
 
 
 def sentences_on_data(records: Iterable[ScoreRecord]) -> list[str]:
@@ -50,10 +53,13 @@ def sentences_on_data(records: Iterable[ScoreRecord]) -> list[str]:
         of_benchmark.setdefault(record.column.data or "not recorded", {})[record.name] = None
     sentences = []
     for benchmark, of_data in rows_of.items():
-        if len(of_data) > 1:
-            texts = [f"{listed(list(names))} (data {digest})" for digest, names in of_data.items()]
-            about = "have other frames or annotations and are not compared"
-            sentences.append(f"Rows of {benchmark} {about}: {', '.join(texts)}")
+        if len(of_data) == 1:
+            continue
+        texts = []
+        for digest, names in of_data.items():
+            texts.append(f"{listed(list(names))} (data {digest})")
+        about = "have other frames or annotations and are not compared"
+        sentences.append(f"Rows of {benchmark} {about}: {', '.join(texts)}")
     return sentences
 
 
@@ -74,12 +80,20 @@ def sentences_on_networks(rows: Rows) -> list[str]:
     features = _rows_by(rows, lambda record: record.features)
     inputs = _rows_by(rows, lambda record: str(record.result.stage.input or ""))
     inputs.pop("", None)  # not recorded
-    sentences = [f"Input: {text}" for text in inputs] if len(inputs) == 1 else []
-    for head, of_rows in (("Features", features), ("Input", inputs)):
-        if len(of_rows) > 1:
-            texts = [f"{text} of {listed(names)}" for text, names in of_rows.items() if text]
-            sentences.append(f"{head}: {'; '.join(texts)}")
-    return sentences
+    if len(inputs) == 1:
+        return [f"Input: {next(iter(inputs))}", *_sentences_on_differing("Features", features)]
+    return _sentences_on_differing("Features", features) + _sentences_on_differing("Input", inputs)
+
+
+def _sentences_on_differing(head: str, rows_by_property: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return a sentence that states each property with the rows that have it; none if all rows have the same."""
+    if len(rows_by_property) < 2:
+        return []
+    texts = []
+    for text, names in rows_by_property.items():
+        if text:
+            texts.append(f"{text} of {listed(names)}")
+    return [f"{head}: {'; '.join(texts)}"]
 
 
 def _rows_by(rows: Rows, property_of: Callable[[ScoreRecord], str]) -> dict[str, list[str]]:
@@ -97,13 +111,15 @@ def _rows_by(rows: Rows, property_of: Callable[[ScoreRecord], str]) -> dict[str,
 
 def sentences_on_frames(records: Iterable[ScoreRecord]) -> list[str]:
     """Return sentences on the frames of each benchmark: those that are scored, and those that are small."""
-    results = [record.result for record in records]
+    results = list(map(attrgetter("result"), records))
     scored: dict[str, dict[str, None]] = {}  # frames → benchmarks
     for result in results:
         rules = result.data.get("rules")
         if isinstance(rules, dict) and "frames" in rules:
             scored.setdefault(str(rules["frames"]), {})[result.data_set] = None
-    texts = [f"{frames} ({listed(list(names))})" for frames, names in scored.items()]
+    texts = []
+    for frames, names in scored.items():
+        texts.append(f"{frames} ({listed(list(names))})")
     sentences = [f"Scored frames: {'; '.join(texts)}"] if texts else []
     return sentences + _sentences_on_small_frames(results)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isnan, nan
+from operator import attrgetter, itemgetter
 from statistics import fmean, stdev
 
 from ..metrics.declared import Score
@@ -33,6 +34,11 @@ class Cell:
     paper: Published | None = None
     difference: Difference | None = None
     digits: int = 1
+
+    @property
+    def columns(self) -> list[Column]:
+        """Columns of the seeds' scores, whose titles a table may have changed."""
+        return [record.column for record in self.records]
 
     @property
     def scores(self) -> tuple[float, ...]:
@@ -96,14 +102,14 @@ class Cell:
 
     def against(self, base: "Cell | None") -> "Cell":
         """Return the cell with its difference from the base row's cell if all scores of both are comparable."""
-        if base is None or len({record.column for record in (*self.records, *base.records)}) > 1:
+        if base is None or len({*self.columns, *base.columns}) > 1:
             return replace(self, difference=None)
         return self.paired_with(base)
 
     def paired_with(self, base: "Cell") -> "Cell":
         """Return the cell with its difference from another one, paired by sequence; none on other data."""
         found = None
-        data = {record.column.data for record in (*self.records, *base.records)}
+        data = set(map(attrgetter("data"), self.columns + base.columns))
         if self.samples_by_seed and base.samples_by_seed and len(data) == 1:
             found = difference(self.samples_by_seed, base.samples_by_seed, (self.trained, base.trained))
         return replace(self, difference=found)
@@ -119,14 +125,22 @@ def by_row(records: Sequence[ScoreRecord]) -> dict[str, list[ScoreRecord]]:
     views: dict[tuple[str, Column], set[str]] = {}
     for record in records:
         views.setdefault((record.name, record.column), set()).add(record.view)
-    have_several_views = {name for (name, _), of_column in views.items() if len(of_column) > 1}
+    have_several_views: set[str] = set()
+    for (name, _), views_in_column in views.items():
+        if len(views_in_column) > 1:
+            have_several_views.add(name)
     rows: dict[RowKey, list[ScoreRecord]] = {}
     for record in records:
         name = record.name
         if name in have_several_views:
             name = ", ".join(filter(None, [record.name, record.view]))
         rows.setdefault(_row_of(record, name, rows), []).append(record)
-    times = Counter(name for name, *_ in rows)
+    return _uniquely_named(rows)
+
+
+def _uniquely_named(rows: Mapping["RowKey", list[ScoreRecord]]) -> dict[str, list[ScoreRecord]]:
+    """Return the rows by names that differ: rows of one name are told apart by the folders of their results."""
+    times = Counter(map(itemgetter(0), rows))
     named: dict[str, list[ScoreRecord]] = {}
     for (name, *_), members in rows.items():
         row_name = name if times[name] == 1 else f"{name} ({members[0].place})"

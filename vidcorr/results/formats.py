@@ -83,16 +83,25 @@ def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Seq
         right: columns from this index on are right-aligned; the others left-aligned.
     """
     lines = [list(map(one_line, line)) for line in (heads, *rows)]
+    return _markdown(lines, right) if format == "md" else _aligned_text(lines, right)
+
+
+def _markdown(lines: list[list[str]], right: int) -> str:
+    """Return a table in Markdown; the first line has the heads."""
+    ruler = ["---"] * right + ["---:"] * (len(lines[0]) - right)
     text = ""
-    if format == "md":
-        lines.insert(1, ["---"] * right + ["---:"] * (len(heads) - right))
-        for line in lines:
-            cells = [cell.replace("|", r"\|") for cell in line]
-            text += f"| {' | '.join(cells)} |\n"
-        return text
+    for line in (lines[0], ruler, *lines[1:]):
+        cells = [cell.replace("|", r"\|") for cell in line]
+        text += f"| {' | '.join(cells)} |\n"
+    return text
+
+
+def _aligned_text(lines: list[list[str]], right: int) -> str:
+    """Return a table for a terminal; the first line has the heads."""
     columns = []
     for number, column in enumerate(zip(*lines, strict=True)):
         columns.append(_aligned(column, number >= right))
+    text = ""
     for cells_of_line in zip(*columns, strict=True):
         text += "  ".join(cells_of_line).rstrip() + "\n"
     return text
@@ -104,10 +113,11 @@ def _aligned(column: Sequence[str], of_numbers: bool) -> list[str]:
         width = max(map(len, column))
         return [cell.ljust(width) for cell in column]
     head, *cells = column
-    halves = [cell.partition(" ±") for cell in cells]
-    room = max((len(mark + deviation) for _, mark, deviation in halves), default=0)
+    numbers = [cell.partition(" ±")[0] for cell in cells]
+    deviations = list(map(str.removeprefix, cells, numbers))
+    room = max(map(len, deviations), default=0)
     shown = [head]
-    for number, mark, deviation in halves:
-        shown.append(number + (mark + deviation).ljust(room))
+    for number, deviation in zip(numbers, deviations, strict=True):
+        shown.append(number + deviation.ljust(room))
     width = max(map(len, shown))
     return [cell.rjust(width) for cell in shown]

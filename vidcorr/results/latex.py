@@ -18,6 +18,7 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "Δ": r"$\Delta$",
 }
 """Letter → its form in LaTeX."""
+SHORT_HEADS = {"difference": "Δ"}
 LONGEST_WORD = 12
 """Letters of a word in a caption, beyond which it may break."""
 WIDEST_COLUMN = 6
@@ -28,15 +29,15 @@ def latex_table(grids: Sequence[Grid], caption: str) -> str:
     """Return a table in LaTeX: a tabular for each grid, below each other, no wider than the text."""
     widest = max(sum(map(len, grid.scores)) for grid in grids)
     environment = "table*" if widest > WIDEST_COLUMN else "table"
-    tabulars = list(map(_tabular, grids))
     lines = [
         rf"\begin{{{environment}}}",
         r"\centering\sloppy",
-        "\n\\par\\medskip\n".join(tabulars),
+        "\n\\par\\medskip\n".join(map(_tabular, grids)),
         rf"\caption{{{breakable(caption)}}}",
         rf"\end{{{environment}}}",
+        "",
     ]
-    return "".join(f"{line}\n" for line in lines)
+    return "\n".join(lines)
 
 
 def _latex_name(name: str) -> str:
@@ -49,9 +50,10 @@ def _latex_name(name: str) -> str:
 def _tabular(grid: Grid) -> str:
     """Return a tabular, with a space between the lines of different protocols or conditions."""
     columns = list(chain(grid.names, *grid.scores))
-    row_names, *others = grid.names
-    heads = [grid.benchmark, *(column.head for column in others)]
-    heads += [_short(column.head) for column in chain(*grid.scores)]
+    row_names, *_ = grid.names
+    heads = [grid.benchmark]
+    for column in columns[1:]:
+        heads.append(SHORT_HEADS.get(column.head, column.head.replace("-Mean", "")))
     lines = [
         r"\begin{adjustbox}{max width=\linewidth}",
         rf"\begin{{tabular}}{{{'l' * len(grid.names)}{'r' * (len(columns) - len(grid.names))}}}",
@@ -68,11 +70,6 @@ def _tabular(grid: Grid) -> str:
             cells.append(as_bold(text, r"\\textbf{\1}"))
         lines.append(_latex_row(cells))
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"])
-
-
-def _short(head: str) -> str:
-    """Return the head of a column, without what all scores have."""
-    return "Δ" if head == "difference" else head.replace("-Mean", "")
 
 
 def _latex_row(cells: Iterable[str]) -> str:

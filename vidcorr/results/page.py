@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from math import isnan
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -13,7 +14,6 @@ from typing import Any
 from ..videos.files import write_atomically
 from .board import REPORT
 from .checked import Json, plain
-from .formats import bracketed, shown
 from .pictures.animations import TRUTH_SUFFIX
 from .result import MEANS_OF, Result
 from .statistics import FEWEST_SEQUENCES, HOW
@@ -76,7 +76,7 @@ def _intervals(result: Result) -> dict[str, str]:
     """Return the main scores that have a 95 % interval, with its text."""
     found: dict[str, str] = {}
     for key in result.main_scores():
-        text = bracketed(result.interval(key), result.declaration(key))
+        text = result.printed_interval(key)
         if text:
             found[key] = text
     return found
@@ -86,18 +86,24 @@ def _columns_without_fractions(result: Result) -> list[str]:
     """Return the columns of texts, truth values and counts, sorted."""
     found: set[str] = set()
     for row in result.rows:
-        found.update(name for name, value in row.values.items() if not isinstance(value, float))
+        for name, value in row.values.items():
+            if not isinstance(value, float):
+                found.add(name)
     return sorted(found)
 
 
 def _texts(values: Mapping[str, Any], result: Result) -> dict[str, str]:
     """Return the scores, or the numbers of a row, as texts."""
-    return {name: shown(value, result.declaration(name)) for name, value in values.items() if isinstance(value, float)}
+    texts: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, float):
+            texts[name] = result.printed(name, value)
+    return texts
 
 
 def ranking_columns(result: Result) -> list[str]:
     """Return the columns whose mean ranks the sequences: of the first score that is a mean of columns, else J and F."""
-    all_columns = set().union(*(row.values for row in result.rows))
+    all_columns = set().union(*map(attrgetter("values"), result.rows))
     for name in (*result.scores, "J&F-Mean"):
         columns = MEANS_OF.get(name, (name,))
         if all_columns.issuperset(columns):
@@ -107,13 +113,13 @@ def ranking_columns(result: Result) -> list[str]:
 
 def scores_by_sequence(result: Result, columns: Sequence[str]) -> dict[str, float]:
     """Return sequence → mean over the columns of its rows."""
-    values: dict[str, list[float]] = {}
+    numbers: dict[str, list[float]] = {}
     for row in result.rows:
         name = row.name if row.name in result.sequences else row.video  # an object may be followed by itself
-        cells = map(row.values.get, columns)
-        numbers = [cell for cell in cells if isinstance(cell, int | float) and not isnan(cell)]
-        values.setdefault(name, []).extend(numbers)
-    return {name: fmean(numbers) for name, numbers in values.items() if numbers}
+        for value in map(row.values.get, columns):
+            if isinstance(value, int | float) and not isnan(value):
+                numbers.setdefault(name, []).append(value)
+    return dict(zip(numbers, map(fmean, numbers.values()), strict=True))
 
 
 def _animations(folder: Path, result: Result, ranked_by: Sequence[str]) -> list[Json]:
@@ -122,23 +128,34 @@ def _animations(folder: Path, result: Result, ranked_by: Sequence[str]) -> list[
     Only the worst and best sequences have images, in base64: the drawn frames, and the truth if it is known.
     """
     scores = scores_by_sequence(result, ranked_by)
-    ranking = result.declaration(ranked_by[0] if ranked_by else "")
-    found: list[tuple[Json, Path]] = []
+    scored: list[Json] = []
+    unscored: list[Json] = []
     for path in sorted((folder / "animations").rglob("*.json")):
         animation = json.loads(path.read_text("utf-8"))  # the fields of a `SequenceAnimation`
         name = animation["sequence"]
-        if name in result.sequences:  # not of an earlier run in the folder
-            score = scores.get(name)
-            animation["score"] = score
-            animation["shown"] = "" if score is None else shown(score, ranking)
-            animation["name"] = f"{name} ({animation['kind']})" if animation["kind"] else name
-            found.append((animation, path))
-    found.sort(key=lambda pair: (pair[0]["score"] is None, pair[0]["score"] or 0.0))
-    for number, (animation, path) in enumerate(found):
-        is_shown = number < AT_EACH_END or number >= len(found) - AT_EACH_END
-        animation["images"] = []
-        for suffix in (".webp", TRUTH_SUFFIX):
-            image = path.with_suffix(suffix)
-            if is_shown and image.is_file():
-                animation["images"].append(b64encode(image.read_bytes()).decode())
-    return [animation for animation, _ in found]
+        if name not in result.sequences:  # of an earlier run in the folder
+            continue
+        score = scores.get(name)
+        animation |= {"score": score, "shown": "", "name": name, "images": []}
+        if animation["kind"]:
+            animation["name"] = f"{name} ({animation['kind']})"
+        if score is None:
+            unscored.append(animation)
+        else:
+            animation["shown"] = result.printed(ranked_by[0], score)
+            scored.append(animation)
+    ranked = sorted(scored, key=itemgetter("score")) + unscored
+    last_of_worst = min(AT_EACH_END, len(ranked))
+    for animation in ranked[:last_of_worst] + ranked[max(last_of_worst, len(ranked) - AT_EACH_END) :]:
+        animation["images"] = _images_of(animation, folder)
+    return ranked
+
+
+def _images_of(animation: Json, folder: Path) -> list[str]:
+    """Return the images of an animation in base64: the drawn frames, and the truth if it is known."""
+    images: list[str] = []
+    for suffix in (".webp", TRUTH_SUFFIX):
+        image = folder / "animations" / animation["kind"] / f"{animation['sequence']}{suffix}"
+        if image.is_file():
+            images.append(b64encode(image.read_bytes()).decode())
+    return images

@@ -159,7 +159,8 @@ def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
     for column in columns:
         told = [column.conditions]
         for kind, digest_of in TOLD_APART.items():
-            if len({digest_of(other) for other in of_title[column.title]}) > 1:
+            digests = set(map(digest_of, of_title[column.title]))
+            if len(digests) > 1:
                 told.append(f"{kind} {digest_of(column) or 'not recorded'}")
         unique[column] = column._replace(conditions=", ".join(filter(None, told)))
     return unique
@@ -175,10 +176,10 @@ def results_below(folder: Path) -> dict[Path, Result]:
     """
     found: dict[Path, Result] = {}
     for place, below, files in os.walk(folder):
-        # not below a result, nor into .ipynb_checkpoints
-        below[:] = [name for name in below if RESULTS_FILE not in files and not name.startswith(".")]
+        below[:] = [name for name in below if not name.startswith(".")]  # such as .ipynb_checkpoints
         if RESULTS_FILE in files:
             found[Path(place)] = Result.load(Path(place, RESULTS_FILE))
+            below.clear()
     return dict(sorted(found.items()))
 
 
@@ -216,5 +217,7 @@ def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     last: dict[tuple[Path, str], Path] = {}  # folder of the evaluations, benchmark → folder of the last
     for place in sorted(of_trainings, key=step_of):  # a later one replaces an earlier one
         last[place.parent, results[place].benchmark] = place
-    earlier = set(of_trainings) - set(last.values())
-    return {place: result for place, result in results.items() if place not in earlier}
+    kept = dict(results)
+    for place in set(of_trainings).difference(last.values()):
+        del kept[place]
+    return kept

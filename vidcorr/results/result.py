@@ -202,9 +202,9 @@ class Result(Exact):
         """Return benchmark, network and main scores with their intervals, in a line."""
         scores = []
         for key in self.main_scores():
-            declared = self.declaration(key)
-            texts = (key, shown(self.scores[key], declared), bracketed(self.interval(key), declared))
-            scores.append(" ".join(filter(None, texts)))
+            interval = self.printed_interval(key)
+            score = f"{key} {self.printed(key, self.scores[key])}"
+            scores.append(f"{score} {interval}" if interval else score)
         about = f"{self.benchmark}, {self.network}, {len(self.sequences)} sequences"
         return one_line(f"Result({about}: {', '.join(scores)})")
 
@@ -217,7 +217,7 @@ class Result(Exact):
         if not self.scores:
             print("no ground truth, nothing to score")
             return
-        line = [self.benchmark, *(shown(score, self.declaration(key)) for key, score in self.scores.items())]
+        line = [self.benchmark, *map(self.printed, self.scores, self.scores.values())]
         print(grid("text", ["", *self.scores], [line]), end="")
         for doubt in self.doubts:
             print(one_line(f"{doubt}."))
@@ -260,7 +260,11 @@ class Result(Exact):
 
     def records(self) -> list[Json]:
         """Return the lines of per_sequence.csv: rows with values; an undefined value is None."""
-        return [{"Sequence": row.name, **plain(row.values)} for row in self.rows if row.values]
+        records: list[Json] = []
+        for row in self.rows:
+            if row.values:
+                records.append({"Sequence": row.name, **plain(row.values)})
+        return records
 
     # What readers ask
 
@@ -272,8 +276,8 @@ class Result(Exact):
     @property
     def data_digest(self) -> str:
         """Digest of the data of all sequences; empty without digests."""
-        lines = [f"{name} {digest}" for name, digest in sorted(self.digests.items())]
-        return text_digest("\n".join(lines), 8) if lines else ""
+        lines = map(" ".join, sorted(self.digests.items()))
+        return text_digest("\n".join(lines), 8) if self.digests else ""
 
     @property
     def on_test_set(self) -> bool:
@@ -282,7 +286,7 @@ class Result(Exact):
         if wanted is None or self.limit_sequences is not None:
             return False
         facts = self.data | {"sequences": len(self.sequences)}
-        return all(facts.get(key) == value for key, value in wanted.items())
+        return wanted.items() <= facts.items()
 
     def main_scores(self) -> list[str]:
         """Return the names of at most three scores, as the benchmark declares them."""
@@ -291,7 +295,18 @@ class Result(Exact):
 
     def declaration(self, key: str) -> Score:
         """Return what the benchmark declares of a score, or that it is a fraction of which more is better."""
-        return next((score for score in self.declared if score.name == key), Score(key))
+        for score in self.declared:
+            if score.name == key:
+                return score
+        return Score(key)
+
+    def printed(self, key: str, value: float) -> str:
+        """Return a value of a score as it is printed everywhere, in per cent or in the score's unit."""
+        return shown(value, self.declaration(key))
+
+    def printed_interval(self, key: str) -> str:
+        """Return the 95 % interval of a score as `[50.1, 62.3]`; an empty text without one."""
+        return bracketed(self.interval(key), self.declaration(key))
 
     def flat_scores(self) -> dict[str, float]:
         """Return the scores, and those of sequences and objects (`J/bike/1`), as a flat dictionary."""

@@ -66,14 +66,18 @@ class Sample(NamedTuple):
             >>> Sample.of_means({"bike": [0.25], "dogs": [0.5, 0.75]})
             Sample(score=0.5, without={'bike': 0.625, 'dogs': 0.25}, seed=None)
         """
-        finite = {name: list(filter(isfinite, values)) for name, values in videos.items()}
-        total = sum(map(sum, finite.values()))
-        objects = sum(map(len, finite.values()))
+        sums: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        for name, values in videos.items():
+            finite = list(filter(isfinite, values))
+            sums[name] = sum(finite)
+            counts[name] = len(finite)
+        total = sum(sums.values())
+        objects = sum(counts.values())
         without = dict.fromkeys(videos, nan)
-        for name, values in finite.items():
-            others = objects - len(values)
-            if values and others > 0:
-                without[name] = (total - sum(values)) / others
+        for name, count in counts.items():
+            if 0 < count < objects:
+                without[name] = (total - sums[name]) / (objects - count)
         return cls(total / objects if objects else nan, without, seed)
 
 
@@ -172,6 +176,7 @@ def difference(
 
 
 def _scores(samples: Sequence[Sample]) -> list[float]:
+    """Return the scores of samples."""
     return [sample.score for sample in samples]
 
 
@@ -240,9 +245,9 @@ def _variance_over_sequences(first: Sequence[Sample], second: Sequence[Sample] =
             return None
     means = []
     for name in names:
-        mean = fmean(run.without[name] for run in first)
+        mean = _mean_without(name, first)
         if second:
-            mean -= fmean(run.without[name] for run in second)
+            mean -= _mean_without(name, second)
         means.append(mean)
     finite = list(filter(isfinite, means))
     if len(finite) < 2:
@@ -251,3 +256,8 @@ def _variance_over_sequences(first: Sequence[Sample], second: Sequence[Sample] =
     if spread <= 1e-24:  # equal values differ by rounding
         spread = 0.0
     return Variance(spread, len(finite) - 1)
+
+
+def _mean_without(sequence: str, samples: Sequence[Sample]) -> float:
+    """Return the mean over samples of the score without a sequence."""
+    return fmean(sample.without[sequence] for sample in samples)

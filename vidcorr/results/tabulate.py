@@ -18,7 +18,9 @@ def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str
         rows: names of rows that stand first, with or without cells.
     """
     columns: dict[Column, None] = {}
-    found: dict[str, dict[Column, Cell]] = {name: {} for name in rows}
+    found: dict[str, dict[Column, Cell]] = {}
+    for name in rows:
+        found[name] = {}
     for name, column, cell in cells:
         columns[column] = None
         found.setdefault(name, {})[column] = cell
@@ -50,8 +52,7 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False) -> Ta
             is_training = len(of_seeds) > 1 or bool(of_seeds[0].result.history)
             cells.append((name, column, Cell(tuple(of_seeds), is_training)))
     if with_published:
-        papers = _published_on(records)
-        cells += _cells_of({paper: [titled[column] for column in columns] for paper, columns in papers.items()})
+        cells += _cells_of(_published_on(records, titled))
     in_order = dict.fromkeys(titled.values())  # of the records
     return replace(table_of_cells(cells), columns=tuple(in_order))
 
@@ -79,17 +80,23 @@ def _cells_of(papers: Mapping[Published, Iterable[Column]]) -> list[tuple[str, C
     return [(*place, cell) for place, cell in cells.items()]
 
 
-def _published_on(records: Iterable[ScoreRecord]) -> dict[Published, list[Column]]:
-    """Return published row → the columns of whole test sets that have its protocol and its scores."""
-    whole = dict.fromkeys(record.column for record in records if record.result.on_test_set)
-    benchmarks = {column.benchmark for column in whole}
+def _published_on(records: Iterable[ScoreRecord], titled: Mapping[Column, Column]) -> dict[Published, list[Column]]:
+    """Return published row → the columns of whole test sets that have its protocol and its scores.
+
+    Args:
+        records: the records of a table.
+        titled: column of a record → column of the table.
+    """
+    whole: dict[str, dict[Column, None]] = {}  # benchmark → columns
+    for record in records:
+        if record.result.on_test_set:
+            whole.setdefault(record.column.benchmark, {})[record.column] = None
     found: dict[Published, list[Column]] = {}
     for paper in published_rows():
-        if paper.benchmark not in benchmarks:
+        if paper.benchmark not in whole:
             continue
         protocol = paper.evaluated_by().shared().digest()
-        for column in whole:
-            is_comparable = (column.benchmark, column.protocol) == (paper.benchmark, protocol)
-            if is_comparable and column.score in paper.scores:
-                found.setdefault(paper, []).append(column)
+        for column in whole[paper.benchmark]:
+            if column.protocol == protocol and column.score in paper.scores:
+                found.setdefault(paper, []).append(titled[column])
     return found
