@@ -26,7 +26,9 @@ Format = Literal["text", "md", "html", "csv", "tex"]
 GAP = 2
 """Blanks between columns in a terminal."""
 INTERVAL = "95 % interval"
-BETWEEN = ("", " ", "; ", " ", ", p ")
+Setting = tuple[str, str]
+"""Protocol and conditions (`Column.setting`)."""
+SEPARATORS = ("", " ", "; ", " ", ", p ")
 """Before each text of a cell (`Cell.texts`) in Markdown, where they stand in one column."""
 
 
@@ -66,7 +68,11 @@ class Table:
     @property
     def records(self) -> list[ScoreRecord]:
         """The records of all cells."""
-        return list(chain.from_iterable(cell.records for cell in self.cells))
+        return list(chain.from_iterable(map(attrgetter("records"), self.cells)))
+
+    def cells_in(self, column: Column) -> list[Cell]:
+        """Return the cells of a column, in the order of the rows."""
+        return [row[column] for row in self.rows.values() if column in row]
 
     @cached_property
     def shared(self) -> dict[str, tuple[str, str]]:
@@ -76,7 +82,10 @@ class Table:
         for column in self.columns:
             protocols.setdefault(column.benchmark, set()).add(column.by)
             conditions.setdefault(column.benchmark, set()).add(column.conditions)
-        return {name: (_only(protocols[name]), _only(conditions[name])) for name in protocols}
+        shared: dict[str, tuple[str, str]] = {}
+        for name in protocols:
+            shared[name] = _only(protocols[name]), _only(conditions[name])
+        return shared
 
     @cached_property
     def best(self) -> dict[Column, str]:
@@ -88,7 +97,7 @@ class Table:
         if self.caption:
             return best
         for column in self.columns:
-            cells = [row[column] for row in self.rows.values() if column in row and not math.isnan(row[column].mean)]
+            cells = [cell for cell in self.cells_in(column) if not math.isnan(cell.mean)]
             declared = self.declared(column)
             if len(cells) > 1 and declared.direction != "neither":
                 best_of = min if declared.direction == "less" else max
@@ -98,8 +107,10 @@ class Table:
 
     def declared(self, column: Column) -> Score:
         """Return what the benchmark declares of a column's score; published ones are fractions."""
-        cells = [row[column] for row in self.rows.values() if column in row]
-        return next((cell.declared for cell in cells if cell.records), FRACTION)
+        for cell in self.cells_in(column):
+            if cell.records:
+                return cell.declared
+        return FRACTION
 
     def base_row(self, text: str) -> str:
         """Return the name of the base row, of which the text is the whole or a unique part.
@@ -126,7 +137,10 @@ class Table:
         for name, row in self.rows.items():
             base_of_row = own_bases.get(name, base)
             base_cells = {} if name == base_of_row else self.rows[base_of_row]
-            rows[name] = {column: cell.against(base_cells.get(column)) for column, cell in row.items()}
+            cells: dict[Column, Cell] = {}
+            for column, cell in row.items():
+                cells[column] = cell.against(base_cells.get(column))
+            rows[name] = cells
         return replace(self, rows=rows, base=base, own_bases=own_bases)
 
 
@@ -167,11 +181,14 @@ def render(
     grids = grids_of(table, format, intervals)
     if format == "tex":
         return latex_table(grids, " ".join(sentences))
-    blocks = [_block(grid_of_scores, format, width) for grid_of_scores in grids]
+    text = ""
+    for grid_of_benchmark in grids:
+        text += _block(grid_of_benchmark, format, width) + "\n"
     if format == "md":
-        return "\n".join([*blocks, " ".join(sentences), ""])
-    lines = [fill(sentence, int(min(width, 100))) for sentence in sentences]
-    return "\n".join([*blocks, *lines, ""])
+        return text + " ".join(sentences) + "\n"
+    for sentence in sentences:
+        text += fill(sentence, int(min(width, 100))) + "\n"
+    return text
 
 
 def html_tables(table: Table, intervals: bool = True, start: Path = Path()) -> dict[Column, str]:
@@ -189,7 +206,10 @@ def html_tables(table: Table, intervals: bool = True, start: Path = Path()) -> d
     for shared, columns in parts.items():
         part = replace(table, columns=columns, rows=_best_first(table, columns[0]))
         (grid_of_part,) = grids_of(part, "html", intervals)
-        rows = [list(map(part.rows[name].get, columns)) for name in grid_of_part.names[0].cells]
+        rows: list[list[Cell | None]] = []
+        for name in grid_of_part.names[0].cells:
+            cells = part.rows[name]
+            rows.append(list(map(cells.get, columns)))
         texts[shared] = html_table(grid_of_part, rows, start)
     return texts
 
@@ -199,9 +219,14 @@ def _best_first(table: Table, column: Column) -> Mapping[str, Mapping[Column, Ce
     if table.caption:
         return table.rows
     sign = 1 if table.declared(column).direction == "less" else -1
-    means = {name: sign * row[column].mean for name, row in table.rows.items() if column in row}
-    known = {name: mean for name, mean in means.items() if not math.isnan(mean)}
-    return {name: table.rows[name] for name in sorted(table.rows, key=lambda name: known.get(name, math.inf))}
+
+    def rank(row: tuple[str, Mapping[Column, Cell]]) -> float:
+        """Return a number that is less for a better row; infinity for one without a score."""
+        _, cells = row
+        mean = cells[column].mean if column in cells else math.nan
+        return math.inf if math.isnan(mean) else sign * mean
+
+    return dict(sorted(table.rows.items(), key=rank))
 
 
 def printed(table: Table, format: Format | None = None, intervals: bool | None = None, start: Path = Path()) -> str:
@@ -214,25 +239,14 @@ def printed(table: Table, format: Format | None = None, intervals: bool | None =
 
 def notes(table: Table, format: Format, intervals: bool) -> list[str]:
     """Return the sentences about a table: a caption for LaTeX, and more on the tests for the other formats."""
-    cells = table.cells
-    are_fractions = any(not cell.declared.unit for cell in cells)
-    sentences = ["Per cent"] if are_fractions else []
-    if table.caption:
-        sentences = [table.caption]
-    elif format == "tex":
-        unit = "in per cent " if are_fractions else ""
-        sentences = [f"Scores {unit}{captions.on_data_sets(table.shared)}"]
-    sentences += captions.sentences_on_units(table.records)
+    sentences = _about_units(table, format)
     if not table.caption:
         sentences += captions.sentences_on_networks(table.rows)
     if table.best and format != "text":
-        differ = len({(column.benchmark, column.label) for column in table.columns}) < len(table.columns)
-        sentences.append(f"Bold is the best of a column{' by each protocol and conditions' if differ else ''}")
-    seeds = sorted({len(cell.scores) for cell in cells} - {1})
-    if seeds:
-        sentences.append(f"± is the standard deviation over {listed(list(map(str, seeds)))} seeds")
-    if intervals and any(cell.interval is not None for cell in cells):
-        sentences.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
+        labels = set(map(attrgetter("benchmark", "label"), table.columns))
+        settings_differ = len(labels) < len(table.columns)
+        sentences.append(f"Bold is the best of a column{' by each protocol and conditions' if settings_differ else ''}")
+    sentences += _about_seeds_and_intervals(table.cells, intervals)
     sentences += captions.sentences_on_frames(table.records)
     if table.base:
         sentences += _about_differences(table, format, intervals)
@@ -240,6 +254,30 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
     if format != "html":  # it has them beside their rows
         sentences += captions.doubts(table.cells)
     return [f"{one_line(sentence)}." for sentence in (*sentences, *table.notes)]
+
+
+def _about_units(table: Table, format: Format) -> list[str]:
+    """Return the first sentences: the caption or what the scores are, and their units."""
+    are_fractions = any(not cell.declared.unit for cell in table.cells)
+    sentences = ["Per cent"] if are_fractions else []
+    if table.caption:
+        sentences = [table.caption]
+    elif format == "tex":
+        unit = "in per cent " if are_fractions else ""
+        sentences = [f"Scores {unit}{captions.on_data_sets(table.shared)}"]
+    return sentences + captions.sentences_on_units(table.records)
+
+
+def _about_seeds_and_intervals(cells: Sequence[Cell], intervals: bool) -> list[str]:
+    """Return sentences on deviations over seeds, and on intervals if they are printed."""
+    sentences: list[str] = []
+    numbers_of_seeds = {len(cell.scores) for cell in cells} - {1}
+    if numbers_of_seeds:
+        numbers = listed(list(map(str, sorted(numbers_of_seeds))))
+        sentences.append(f"± is the standard deviation over {numbers} seeds")
+    if intervals and any(cell.interval is not None for cell in cells):
+        sentences.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
+    return sentences
 
 
 def _about_differences(table: Table, format: Format, intervals: bool) -> list[str]:
@@ -269,11 +307,12 @@ def grids_of(table: Table, format: Format, intervals: bool) -> list[Grid]:
         columns = [column for column in table.columns if column.benchmark == benchmark]
         row_names, settings = _lines_of(table, columns)
         names = [Printed("", row_names)]
-        for place, head in enumerate(("protocol", "conditions")):
-            texts = [setting[place] for setting in settings]
-            if not shared[place] and any(texts):
+        for head, of_all_lines, texts in zip(
+            ("protocol", "conditions"), shared, zip(*settings, strict=True), strict=False
+        ):
+            if not of_all_lines and any(texts):
                 names.append(Printed(head, texts))
-        by_label: dict[str, dict[tuple[str, str], Column]] = {}
+        by_label: dict[str, dict[Setting, Column]] = {}
         for column in columns:
             by_label.setdefault(column.label, {})[column.setting] = column
         scores: list[list[Printed]] = []
@@ -286,12 +325,14 @@ def grids_of(table: Table, format: Format, intervals: bool) -> list[Grid]:
     return grids
 
 
-def _lines_of(table: Table, columns: Sequence[Column]) -> tuple[list[str], list[tuple[str, str]]]:
+def _lines_of(table: Table, columns: Sequence[Column]) -> tuple[list[str], list[Setting]]:
     """Return the names of rows, and protocol and conditions, of the lines of a grid."""
+    columns_of: dict[Setting, set[Column]] = {}
+    for column in columns:
+        columns_of.setdefault(column.setting, set()).add(column)
     names: list[str] = []
-    settings: list[tuple[str, str]] = []
-    for setting in dict.fromkeys(column.setting for column in columns):
-        of_setting = {column for column in columns if column.setting == setting}
+    settings: list[Setting] = []
+    for setting, of_setting in columns_of.items():
         for name, row in table.rows.items():
             if not of_setting.isdisjoint(row):
                 names.append(name)
@@ -303,7 +344,7 @@ def _texts_of_cell(table: Table, name: str, column: Column | None, format: Forma
     """Return the texts of a cell: score, interval, difference, the difference's interval and p; `**` marks the best."""
     cell = table.rows[name].get(column) if column else None
     if column is None or cell is None:
-        return [""] * len(BETWEEN)
+        return [""] * len(SEPARATORS)
     texts = cell.texts if intervals else [cell.texts[0], "", cell.texts[2], "", ""]
     mean, between, deviation = texts[0].partition(" ± ")
     if mean == table.best.get(column) and format != "text":
@@ -314,7 +355,7 @@ def _texts_of_cell(table: Table, name: str, column: Column | None, format: Forma
 def _printed_score(label: str, lines: Sequence[Sequence[str]], format: Format) -> list[Printed]:
     """Return the printed columns of a score, those with a text; in Markdown a single column with all texts."""
     if format in ("md", "html"):
-        return [Printed(label, list(map(_joined, lines)))]
+        return [Printed(label, list(map(_text_in_one_column, lines)))]
     columns: list[Printed] = []
     for name, cells in zip((label, INTERVAL, "difference", INTERVAL, "p"), zip(*lines, strict=True), strict=True):
         if not columns or any(cells):
@@ -322,60 +363,78 @@ def _printed_score(label: str, lines: Sequence[Sequence[str]], format: Format) -
     return columns
 
 
-def _joined(texts: Sequence[str]) -> str:
+def _text_in_one_column(texts: Sequence[str]) -> str:
     """Return the texts of a cell in one column."""
     joined = ""
-    for mark, text in zip(BETWEEN, texts, strict=True):
+    for separator, text in zip(SEPARATORS, texts, strict=True):
         if text:
-            joined += mark + text
+            joined += separator + text
     return joined
 
 
-def _block(found: Grid, format: Literal["text", "md"], width: float) -> str:
+def _block(grid_of_benchmark: Grid, format: Literal["text", "md"], width: float) -> str:
     """Return a grid with its heading; scores that do not fit beside the first ones stand below."""
-    blocks: list[list[Printed]] = [[]]  # the columns that stand side by side
-    for of_score in found.scores:
-        of_line = [*found.names, *blocks[-1], *of_score]
-        used = sum(map(_width, of_line)) - GAP  # nothing stands after the last column
-        if blocks[-1] and used > width:
-            blocks.append([])
-        blocks[-1] += of_score
-    title = one_line(f"{found.benchmark} ({found.shared})" if found.shared else found.benchmark)
-    texts = [f"## {title}\n" if format == "md" else f"{title}\n"]
-    for columns in blocks:
-        side_by_side = found.names + columns
-        lines = zip(*(column.cells for column in side_by_side), strict=True)
-        shown = [line for line in lines if any(line[len(found.names) :])]
-        texts.append(grid(format, [column.head for column in side_by_side], shown, len(found.names)))
-    return "\n".join(texts)
+    benchmark, shared, names, *_ = grid_of_benchmark
+    title = one_line(f"{benchmark} ({shared})" if shared else benchmark)
+    text = f"## {title}\n" if format == "md" else f"{title}\n"
+    for scores in _parts_within(width, names, grid_of_benchmark.scores):
+        columns = names + scores
+        lines: list[Sequence[str]] = []
+        for line in zip(*map(attrgetter("cells"), columns), strict=True):
+            if any(line[len(names) :]):
+                lines.append(line)
+        heads = list(map(attrgetter("head"), columns))
+        text += "\n" + grid(format, heads, lines, len(names))
+    return text
+
+
+def _parts_within(width: float, names: list[Printed], scores: Sequence[list[Printed]]) -> list[list[Printed]]:
+    """Return the columns of scores in parts: each fits beside the names of the rows, or has a single score."""
+    parts: list[list[Printed]] = [[]]
+    for of_score in scores:
+        side_by_side = [*names, *parts[-1], *of_score]
+        used = sum(map(_width, side_by_side)) - GAP  # nothing stands after the last column
+        if parts[-1] and used > width:
+            parts.append([])
+        parts[-1] += of_score
+    return parts
 
 
 def _width(column: Printed) -> int:
     """Return the width of a column and of the space after it, characters."""
-    return GAP + max(len(one_line(text)) for text in (column.head, *column.cells))
+    texts = map(one_line, (column.head, *column.cells))
+    return GAP + max(map(len, texts))
 
 
 # CSV
 
 
 def _csv_records(table: Table) -> list[dict[str, object]]:
-    """Return a record per cell, row by row, in the order of the table's heads; None for a missing quantity."""
-    lines = []
+    """Return a record per cell, row by row, in the order of the table's heads."""
+    records = []
     for name, row in table.rows.items():
-        columns = [column for column in table.columns if column in row]
-        for column in columns:
-            cell = row[column]
-            of_records = [record.column for record in cell.records]  # before they were given titles of their own
-            line: dict[str, object] = {"row": one_line(name)}
-            line["column"] = one_line(column.head)
-            line["conditions"] = "; ".join(dict.fromkeys(each.about for each in of_records))
-            line["protocol"] = "; ".join(dict.fromkeys(each.protocol for each in of_records))
-            line["mean"] = cell.mean
-            line["deviation"] = None if math.isnan(cell.deviation) else cell.deviation
-            line["low"], line["high"] = cell.interval or (None, None)
-            change = cell.difference or (None, None, None, None)
-            line |= zip(("difference", "difference low", "difference high", "p"), change, strict=True)
-            line["seeds"] = " ".join("?" if record.seed is None else str(record.seed) for record in cell.records)
-            line["scores"] = " ".join(map(str, cell.scores))
-            lines.append(line)
-    return lines
+        for column in table.columns:
+            if column in row:
+                place = {"row": one_line(name), "column": one_line(column.head)}
+                records.append(place | _quantities(row[column]))
+    return records
+
+
+def _quantities(cell: Cell) -> dict[str, object]:
+    """Return the quantities of a cell by their names in CSV; None for a missing one."""
+    conditions = dict.fromkeys(map(attrgetter("about"), cell.columns))
+    protocols = dict.fromkeys(map(attrgetter("protocol"), cell.columns))
+    low, high = cell.interval or (None, None)
+    change = cell.difference or (None, None, None, None)
+    seeds = ["?" if record.seed is None else str(record.seed) for record in cell.records]
+    return {
+        "conditions": "; ".join(conditions),
+        "protocol": "; ".join(protocols),
+        "mean": cell.mean,
+        "deviation": None if math.isnan(cell.deviation) else cell.deviation,
+        "low": low,
+        "high": high,
+        **dict(zip(("difference", "difference low", "difference high", "p"), change, strict=True)),
+        "seeds": " ".join(seeds),
+        "scores": " ".join(map(str, cell.scores)),
+    }

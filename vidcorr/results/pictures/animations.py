@@ -46,20 +46,24 @@ class SequenceAnimation:
         about = {"sequence": sequence, "kind": kind, "caption": caption}
         self._metadata = {**about, "columns": columns, "frames": self.chosen}
         self._pictures: list[Picture] = []
-        self._truths: list[Picture | None] = []
+        self._truths: list[Picture] = []
+        self._has_truth = False
 
     def add(self, picture: Picture, truth: Picture | None = None) -> None:
         """Add the next chosen frame, uint8 `(H, W, 3)`, and its ground truth; None if unknown."""
         self._pictures.append(resized(picture, WIDTH))
-        self._truths.append(None if truth is None else resized(truth, WIDTH))
+        if truth is None:
+            self._truths.append(np.full_like(self._pictures[-1], 128))
+        else:
+            self._truths.append(resized(truth, WIDTH))
+            self._has_truth = True
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
         """Write the image, and the curves over all frames of the sequence."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._write(".webp", self._pictures)
-        if any(truth is not None for truth in self._truths):
-            unknown = np.full_like(self._pictures[0], 128)
-            self._write(TRUTH_SUFFIX, [unknown if truth is None else truth for truth in self._truths])
+        if self._has_truth:
+            self._write(TRUTH_SUFFIX, self._truths)
         size = [WIDTH, self._pictures[0].shape[0]]
         rounded = {}
         for name, curve in (curves or {}).items():

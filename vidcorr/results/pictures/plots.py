@@ -53,9 +53,12 @@ class Block(NamedTuple):
 def draw_rows(blocks: Sequence[Block]) -> Figure:
     """Draw blocks of rows, one below the other; a pixel of a picture is a pixel of a PNG."""
     height = -GAP
+    columns = 0
     for block in blocks:
-        height += HEAD + sum(pictures[0].shape[0] + GAP for _, pictures in block.rows)
-    columns = max(len(block.columns) for block in blocks)
+        columns = max(columns, len(block.columns))
+        height += HEAD
+        for _, pictures in block.rows:
+            height += pictures[0].shape[0] + GAP
     width = LABEL + columns * (WIDTH + GAP) - GAP
     figure = Figure((width / DPI, height / DPI), dpi=DPI)
     sheet = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
@@ -106,7 +109,7 @@ def waterfall(table: Table) -> Figure:
             the whole.
     """
     column = table.columns[0]
-    cells = [row[column] for row in table.rows.values()]
+    cells = table.cells_in(column)
     figure = Figure(dpi=200, layout="constrained")
     axes = figure.add_subplot(xlabel=f"{column.score}, {cells[0].declared.printed_unit}")
     middles, bottom = _name_rows(axes, list(table.rows))

@@ -117,9 +117,7 @@ def feature_sheet(
     Raises:
         ValueError: if the numbers of maps and frames differ.
     """
-    height, frame_width = frames.shape[-2:]
-    colours = F.interpolate(principal_colours(features), covered_size or (height, frame_width), mode="bilinear")
-    colours = colours[:, :, :height, :frame_width].cpu()
+    colours = _over_frames(principal_colours(features), covered_size, frames)
     values = frames.cpu().float()
     if not frames.is_floating_point():
         values = values / 255
@@ -127,9 +125,17 @@ def feature_sheet(
     names = names or [f"frame {index}" for index in range(len(frames))]
     panels: list[Picture] = []
     for frame, tinted, name in zip(frames, 0.85 * colours + 0.15 * grey, names, strict=True):
-        above_each_other = [resized(as_picture(picture), width) for picture in (frame, tinted)]
-        panels.append(captioned(np.concatenate(above_each_other), name))
+        above = resized(as_picture(frame), width)
+        below = resized(as_picture(tinted), width)
+        panels.append(captioned(np.concatenate([above, below]), name))
     return contact_sheet(panels, columns=len(panels), width=width)
+
+
+def _over_frames(maps: Tensor, covered_size: Size | None, frames: Tensor) -> Tensor:
+    """Return maps `(N, C, h, w)` that cover a size, by default the frames', at the size of the frames `(…, H, W)`."""
+    height, width = frames.shape[-2:]
+    covering = F.interpolate(maps, covered_size or (height, width), mode="bilinear")
+    return covering[:, :, :height, :width].cpu()
 
 
 def heat_map_sheet(
@@ -171,7 +177,6 @@ def heat_map_sheet(
     if len(frames) != len(features):
         raise ValueError(f"expected a feature map per frame, got {len(features)} maps and {len(frames)} frames")
     names = names or [f"frame {index}" for index in range(len(frames))]
-    query = len(frames) - 1
     points = torch.as_tensor(point).cpu().reshape(1, 2)
     affinity = partial(affinity_of_cells, features, points, protocol, propagator=propagator, network=network)
     propagated = affinity()  # with the prior, if the protocol has one
@@ -180,23 +185,20 @@ def heat_map_sheet(
         without_prior = affinity(prior=False)
         weights_of_rows = {", with the prior": propagated.weights[0], ", without": without_prior.weights[0]}
     shown = _heaviest(propagated.weights[0])
-    height, frame_width = frames.shape[-2:]
-    map_size = covered_size or (height, frame_width)
-    grid = torch.tensor(features.shape[-2:])
-    cell = torch.tensor(map_size) / grid * width / frame_width  # in pixels of the drawn frames
     drawn = [pale(resized(as_picture(frame), width)) for frame in frames]
-    drawn_query = with_dot(drawn[query], points[0], cell)
+    covered = torch.tensor(covered_size or frames.shape[-2:])
+    cell = covered / torch.tensor(features.shape[-2:]) * width / frames.shape[-1]  # in pixels of the drawn frames
+    drawn_query = with_dot(drawn[-1], points[0], cell)
     panels = []
     for text, weights in weights_of_rows.items():
-        panels.append(captioned(drawn_query, f"{names[query]}{text}"))
+        panels.append(captioned(drawn_query, f"{names[-1]}{text}"))
+        heats = _over_frames(weights[shown, None].float(), covered_size, frames)[:, 0]
         largest = max(float(weights.max()), 1e-12)  # all weights may be 0
-        for index in shown:
-            of_frame = weights[index]
-            heat = F.interpolate(of_frame[None, None].float().cpu(), map_size, mode="bilinear")[0, 0]
+        for index, heat in zip(shown, heats, strict=True):
             number = propagated.frames[index]
-            picture = heated(drawn[number], heat[:height, :frame_width] / largest)
+            of_frame = weights[index]
             caption = f"{names[number]}: {of_frame.sum():.0%} of the label, a cell at most {of_frame.max():.1%}"
-            panels.append(captioned(picture, caption))
+            panels.append(captioned(heated(drawn[number], heat / largest), caption))
     return contact_sheet(panels, columns=1 + len(shown), width=width)
 
 
