@@ -55,9 +55,7 @@ def sentences_on_data(records: Iterable[ScoreRecord]) -> list[str]:
     for benchmark, of_data in rows_of.items():
         if len(of_data) == 1:
             continue
-        texts = []
-        for digest, names in of_data.items():
-            texts.append(f"{listed(list(names))} (data {digest})")
+        texts = [f"{listed(list(names))} (data {digest})" for digest, names in of_data.items()]
         about = "have other frames or annotations and are not compared"
         sentences.append(f"Rows of {benchmark} {about}: {', '.join(texts)}")
     return sentences
@@ -89,10 +87,7 @@ def _sentences_on_differing(head: str, rows_by_property: Mapping[str, Sequence[s
     """Return a sentence that states each property with the rows that have it; none if all rows have the same."""
     if len(rows_by_property) < 2:
         return []
-    texts = []
-    for text, names in rows_by_property.items():
-        if text:
-            texts.append(f"{text} of {listed(names)}")
+    texts = [f"{text} of {listed(names)}" for text, names in rows_by_property.items() if text]
     return [f"{head}: {'; '.join(texts)}"]
 
 
@@ -117,9 +112,7 @@ def sentences_on_frames(records: Iterable[ScoreRecord]) -> list[str]:
         rules = result.data.get("rules")
         if isinstance(rules, dict) and "frames" in rules:
             scored.setdefault(str(rules["frames"]), {})[result.data_set] = None
-    texts = []
-    for frames, names in scored.items():
-        texts.append(f"{frames} ({listed(list(names))})")
+    texts = [f"{frames} ({listed(list(names))})" for frames, names in scored.items()]
     sentences = [f"Scored frames: {'; '.join(texts)}"] if texts else []
     return sentences + _sentences_on_small_frames(results)
 

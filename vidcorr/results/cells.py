@@ -125,10 +125,7 @@ def by_row(records: Sequence[ScoreRecord]) -> dict[str, list[ScoreRecord]]:
     views: dict[tuple[str, Column], set[str]] = {}
     for record in records:
         views.setdefault((record.name, record.column), set()).add(record.view)
-    have_several_views: set[str] = set()
-    for (name, _), views_in_column in views.items():
-        if len(views_in_column) > 1:
-            have_several_views.add(name)
+    have_several_views = {name for (name, _), in_column in views.items() if len(in_column) > 1}
     rows: dict[RowKey, list[ScoreRecord]] = {}
     for record in records:
         name = record.name

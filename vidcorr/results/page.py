@@ -86,19 +86,13 @@ def _columns_without_fractions(result: Result) -> list[str]:
     """Return the columns of texts, truth values and counts, sorted."""
     found: set[str] = set()
     for row in result.rows:
-        for name, value in row.values.items():
-            if not isinstance(value, float):
-                found.add(name)
+        found.update(name for name, value in row.values.items() if not isinstance(value, float))
     return sorted(found)
 
 
 def _texts(values: Mapping[str, Any], result: Result) -> dict[str, str]:
     """Return the scores, or the numbers of a row, as texts."""
-    texts: dict[str, str] = {}
-    for name, value in values.items():
-        if isinstance(value, float):
-            texts[name] = result.printed(name, value)
-    return texts
+    return {name: result.printed(name, value) for name, value in values.items() if isinstance(value, float)}
 
 
 def ranking_columns(result: Result) -> list[str]:

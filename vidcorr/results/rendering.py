@@ -82,10 +82,7 @@ class Table:
         for column in self.columns:
             protocols.setdefault(column.benchmark, set()).add(column.by)
             conditions.setdefault(column.benchmark, set()).add(column.conditions)
-        shared: dict[str, tuple[str, str]] = {}
-        for name in protocols:
-            shared[name] = _only(protocols[name]), _only(conditions[name])
-        return shared
+        return {name: (_only(protocols[name]), _only(conditions[name])) for name in protocols}
 
     @cached_property
     def best(self) -> dict[Column, str]:
@@ -137,10 +134,7 @@ class Table:
         for name, row in self.rows.items():
             base_of_row = own_bases.get(name, base)
             base_cells = {} if name == base_of_row else self.rows[base_of_row]
-            cells: dict[Column, Cell] = {}
-            for column, cell in row.items():
-                cells[column] = cell.against(base_cells.get(column))
-            rows[name] = cells
+            rows[name] = {column: cell.against(base_cells.get(column)) for column, cell in row.items()}
         return replace(self, rows=rows, base=base, own_bases=own_bases)
 
 
@@ -206,10 +200,7 @@ def html_tables(table: Table, intervals: bool = True, start: Path = Path()) -> d
     for shared, columns in parts.items():
         part = replace(table, columns=columns, rows=_best_first(table, columns[0]))
         (grid_of_part,) = grids_of(part, "html", intervals)
-        rows: list[list[Cell | None]] = []
-        for name in grid_of_part.names[0].cells:
-            cells = part.rows[name]
-            rows.append(list(map(cells.get, columns)))
+        rows = [list(map(part.rows[name].get, columns)) for name in grid_of_part.names[0].cells]
         texts[shared] = html_table(grid_of_part, rows, start)
     return texts
 
@@ -379,12 +370,10 @@ def _block(grid_of_benchmark: Grid, format: Literal["text", "md"], width: float)
     text = f"## {title}\n" if format == "md" else f"{title}\n"
     for scores in _parts_within(width, names, grid_of_benchmark.scores):
         columns = names + scores
-        lines: list[Sequence[str]] = []
-        for line in zip(*map(attrgetter("cells"), columns), strict=True):
-            if any(line[len(names) :]):
-                lines.append(line)
+        lines = zip(*map(attrgetter("cells"), columns), strict=True)
+        lines_with_scores = [line for line in lines if any(line[len(names) :])]
         heads = list(map(attrgetter("head"), columns))
-        text += "\n" + grid(format, heads, lines, len(names))
+        text += "\n" + grid(format, heads, lines_with_scores, len(names))
     return text
 
 

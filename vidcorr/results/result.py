@@ -260,11 +260,7 @@ class Result(Exact):
 
     def records(self) -> list[Json]:
         """Return the lines of per_sequence.csv: rows with values; an undefined value is None."""
-        records: list[Json] = []
-        for row in self.rows:
-            if row.values:
-                records.append({"Sequence": row.name, **plain(row.values)})
-        return records
+        return [{"Sequence": row.name, **plain(row.values)} for row in self.rows if row.values]
 
     # What readers ask
 

@@ -66,18 +66,13 @@ class Sample(NamedTuple):
             >>> Sample.of_means({"bike": [0.25], "dogs": [0.5, 0.75]})
             Sample(score=0.5, without={'bike': 0.625, 'dogs': 0.25}, seed=None)
         """
-        sums: dict[str, float] = {}
-        counts: dict[str, int] = {}
-        for name, values in videos.items():
-            finite = list(filter(isfinite, values))
-            sums[name] = sum(finite)
-            counts[name] = len(finite)
-        total = sum(sums.values())
-        objects = sum(counts.values())
+        finite = {name: list(filter(isfinite, values)) for name, values in videos.items()}
+        total = sum(map(sum, finite.values()))
+        objects = sum(map(len, finite.values()))
         without = dict.fromkeys(videos, nan)
-        for name, count in counts.items():
-            if 0 < count < objects:
-                without[name] = (total - sums[name]) / (objects - count)
+        for name, values in finite.items():
+            if 0 < len(values) < objects:
+                without[name] = (total - sum(values)) / (objects - len(values))
         return cls(total / objects if objects else nan, without, seed)
 
 

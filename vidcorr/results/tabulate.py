@@ -18,9 +18,7 @@ def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str
         rows: names of rows that stand first, with or without cells.
     """
     columns: dict[Column, None] = {}
-    found: dict[str, dict[Column, Cell]] = {}
-    for name in rows:
-        found[name] = {}
+    found: dict[str, dict[Column, Cell]] = {name: {} for name in rows}
     for name, column, cell in cells:
         columns[column] = None
         found.setdefault(name, {})[column] = cell

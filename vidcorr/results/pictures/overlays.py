@@ -211,10 +211,7 @@ def overlay_tracks(
                 cv2.drawMarker(picture, place, ink, cv2.MARKER_TILTED_CROSS, 4 * unit + 1, width, cv2.LINE_AA)
         else:
             _draw_dot(picture, place, colour)
-    labels: list[Label] = []
-    for name, place in zip(names, places, strict=False):
-        if name:
-            labels.append((name, place, LIGHT))
+    labels: list[Label] = [(name, place, LIGHT) for name, place in zip(names, places, strict=False) if name]
     return _labelled(picture, labels)
 
 
