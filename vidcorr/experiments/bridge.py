@@ -56,18 +56,18 @@ def bridge(
     """
     steps = steps_between(start.protocol, end.protocol, order, together)
     (row,) = with_unique_rows([network])
-    own_names, of_both = without_common(names or (start.protocol.name, end.protocol.name))
+    own_names, of_both = without_common_changes(names or (start.protocol.name, end.protocol.name))
     between = Bridge(row, start, end, steps, own_names, list(dict.fromkeys([*common, *of_both])))
     walk = between.walk()
-    by_themselves = [between.under(fields) for fields in steps] if alone else []
-    jobs = [*walk, *by_themselves]
-    with run_missing(jobs, output) as results:
-        if len(results) == len(jobs):
-            of_walk = [results[job] for job in walk]
-            of_single_steps = [results[job] for job in by_themselves]
+    single_steps = list(map(between.under, steps)) if alone else []
+    with run_missing([*walk, *single_steps], output) as results:
+        is_complete = len(results) == len(walk) + len(single_steps)
+        if is_complete:
+            of_walk = list(map(results.__getitem__, walk))
+            of_single_steps = list(map(results.__getitem__, single_steps))
             table = between.table(of_walk, of_single_steps, score)
             report(table)
-    if len(results) < len(jobs):  # none has failed: `run_missing` would have raised
+    if not is_complete:  # none has failed: `run_missing` would have raised
         raise ValueError("bridge: another process runs some of the evaluations; repeat the command after it")
     return table
 
@@ -162,19 +162,20 @@ class Bridge:
         return f"{', '.join(fields)}: {' → '.join(values)}"
 
 
-def without_common(names: tuple[str, str]) -> tuple[tuple[str, str], list[str]]:
+def without_common_changes(names: tuple[str, str]) -> tuple[tuple[str, str], list[str]]:
     """Return the names of two protocols without the changes that stand in both, and these changes.
 
     Example:
-        >>> without_common(("vfs+radius=3", "dino+topk=7+radius=3"))
+        >>> without_common_changes(("vfs+radius=3", "dino+topk=7+radius=3"))
         (('vfs', 'dino+topk=7'), ['radius=3'])
     """
-    first, *of_first = names[0].split("+")
-    last, *of_last = names[1].split("+")
-    common = [change for change in of_first if change in of_last]
-    own_first = [change for change in of_first if change not in common]
-    own_last = [change for change in of_last if change not in common]
-    return ("+".join([first, *own_first]), "+".join([last, *own_last])), common
+    first = names[0].split("+")
+    last = names[1].split("+")
+    common = [change for change in first[1:] if change in last[1:]]
+    for change in common:
+        first.remove(change)
+        last.remove(change)
+    return ("+".join(first), "+".join(last)), common
 
 
 def changed_cell(after: Result, before: Result, score: str) -> Cell:
@@ -206,9 +207,7 @@ def steps_between(
     Raises:
         ValueError: for a field that does not differ, or protocols that do not differ.
     """
-    last_values = end.values()
-    idle = {"feature_stride", *(start.idle().keys() & end.idle().keys())}  # neither end's score depends on them
-    fields = [field for field, value in start.values().items() if value != last_values[field] and field not in idle]
+    fields = differing_fields(start, end)
     if not fields:
         raise ValueError(f"bridge: {start.name} and {end.name} do not differ in a field that a protocol sets")
     step_of: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
@@ -220,4 +219,16 @@ def steps_between(
         step_of |= dict.fromkeys(members, members)
     for field in (*order, *step_of):
         require_one_of(fields, field=field)
-    return list(dict.fromkeys(step_of[field] for field in (*order, *fields)))  # each step once, at its first field
+    steps = map(step_of.__getitem__, (*order, *fields))
+    return list(dict.fromkeys(steps))  # each step once, at its first field
+
+
+def differing_fields(start: EvaluationProtocol, end: EvaluationProtocol) -> list[str]:
+    """Return the fields in which two protocols differ, but for those on which neither end's score depends."""
+    idle = {"feature_stride", *(start.idle().keys() & end.idle().keys())}
+    last_values = end.values()
+    fields: list[str] = []
+    for field, value in start.values().items():
+        if value != last_values[field] and field not in idle:
+            fields.append(field)
+    return fields

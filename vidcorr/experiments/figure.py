@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 import torch
 from matplotlib.figure import Figure
@@ -22,6 +23,14 @@ COLUMNS = 5
 """Number of frames of a sequence, unless the user names frames."""
 SHOWN = 2
 """Number of sequences, unless the user names sequences."""
+
+
+class ResultRow(NamedTuple):
+    """A row of pictures: its name, and a result with its folder."""
+
+    name: str
+    folder: Path
+    result: Result
 
 
 def figure(results: Sequence[str | Path], on: str, sequences: Sequence[str] = (), frames: Sequence[int] = ()) -> Figure:
@@ -49,36 +58,38 @@ def figure(results: Sequence[str | Path], on: str, sequences: Sequence[str] = ()
     if not rows:
         raise ValueError(f"figure: no result of {benchmark.name}")
     by_name = {sequence.name: sequence for sequence in benchmark.sequences}
-    for name in sequences:
-        require_one_of(by_name, sequence=name)
-    names = list(sequences)
-    if not names:
-        evaluated = set.intersection(*(set(result.sequences) for *_, result in rows))
-        names = [name for name, sequence in by_name.items() if sequence.video in evaluated][:SHOWN]
+    names = sequences or _first_in_all(rows, benchmark.sequences)
     if not names:
         raise ValueError(f"figure: the results have no sequence of {on} in common")
+    for name in names:
+        require_one_of(by_name, sequence=name)
     return draw_rows([_block(by_name[name], benchmark.digests[name], rows, frames) for name in names])
 
 
-def _rows(results: Sequence[str | Path], data_set: str) -> list[tuple[str, Path, Result]]:
-    """Return name, folder and result of the results of a benchmark."""
-    shown: list[tuple[str, Path, Result]] = []
+def _first_in_all(rows: Sequence[ResultRow], sequences: Sequence[MaskSequence]) -> list[str]:
+    """Return the names of the first sequences that all results have."""
+    names: list[str] = []
+    for sequence in sequences:
+        if all(sequence.video in row.result.sequences for row in rows):
+            names.append(sequence.name)
+    return names[:SHOWN]
+
+
+def _rows(results: Sequence[str | Path], data_set: str) -> list[ResultRow]:
+    """Return the rows of the results of a benchmark; if their protocols differ, their names have them."""
+    found: list[ResultRow] = []
     for text in results:
         name, of_text = named_results(text)
         for folder, result in of_text.items():
             if result.data_set == data_set:
-                shown.append((name or str(result.network), folder, result))
-    protocols = {result.stage.protocol.shared_name for *_, result in shown}
-    rows: list[tuple[str, Path, Result]] = []
-    for name, folder, result in shown:
-        by_protocol = f" by {result.stage.protocol.shared_name}" if len(protocols) > 1 else ""
-        rows.append((f"{name}{by_protocol}", folder, result))
-    return rows
+                found.append(ResultRow(name or str(result.network), folder, result))
+    protocols = {row.result.stage.protocol.shared_name for row in found}
+    if len(protocols) < 2:
+        return found
+    return [row._replace(name=f"{row.name} by {row.result.stage.protocol.shared_name}") for row in found]
 
 
-def _block(
-    sequence: MaskSequence, digest: str, rows: Sequence[tuple[str, Path, Result]], frames: Sequence[int]
-) -> Block:
+def _block(sequence: MaskSequence, digest: str, rows: Sequence[ResultRow], frames: Sequence[int]) -> Block:
     """Draw a sequence: its frames with the masks of each result, then with the truth where the data have it."""
     for t in frames:
         if not 0 <= t < sequence.num_frames:
@@ -91,12 +102,17 @@ def _block(
             raise DataError(f"{folder}: its {sequence.name} has other frames or annotations than the data of --on")
         pictures = _predicted_pictures(sequence, folder, columns)
         lines.append(([name, *_score_of(result, sequence.video)], pictures))
-    truth = []
-    for t in columns:
-        mask = sequence.read_mask(t) if t in sequence.annotated else torch.zeros(sequence.size, dtype=torch.uint8)
-        truth.append(overlay_masks_small(sequence.frame(t), mask.where(mask != VOID, 0)))
-    lines.append((["truth"], truth))
+    lines.append((["truth"], _true_pictures(sequence, columns)))
     return Block(sequence.name, [f"frame {t}" for t in columns], lines)
+
+
+def _true_pictures(sequence: MaskSequence, frames: Sequence[int]) -> list[Picture]:
+    """Draw frames with their annotation where the data have it; void is background."""
+    pictures = []
+    for t in frames:
+        mask = sequence.read_mask(t) if t in sequence.annotated else torch.zeros(sequence.size, dtype=torch.uint8)
+        pictures.append(overlay_masks_small(sequence.frame(t), mask.where(mask != VOID, 0)))
+    return pictures
 
 
 def _predicted_pictures(sequence: MaskSequence, folder: Path, frames: Sequence[int]) -> list[Picture]:

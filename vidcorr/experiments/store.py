@@ -7,10 +7,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
+from operator import attrgetter
 from pathlib import Path
 
 import torch
@@ -144,12 +145,7 @@ class Store:
                 require_writable(self.output)
             if len(set(ranks.gather(tuple(job_of_folder)))) > 1:
                 raise ValueError("the ranks hold different networks or benchmarks: seed every rank alike")
-            done_here = [folder for folder, job in job_of_folder.items() if self.reuses(job)]
-            done = ranks.gather(done_here)[0]  # the first rank decides for all
-            missing = [job for folder, job in job_of_folder.items() if folder not in done]
-            for folder in done:
-                date = Result.load(self.output / folder).provenance.date or "an unknown date"
-                print(f"{job_of_folder[folder].title}: reused, made on {date}", flush=True)
+            missing = self._missing(job_of_folder, ranks)
             for number, job in enumerate(missing, start=1):
                 self._run(job, ranks, f"[{number}/{len(missing)}]")
         results: dict[Job, Result] = {}
@@ -157,6 +153,18 @@ class Store:
             if job.folder in self._made or self.reuses(job):  # the user's code only if this store has made its result
                 results[job] = Result.load(self.place(job))
         return results
+
+    def _missing(self, job_of_folder: Mapping[str, Job], ranks: Ranks) -> list[Job]:
+        """Return the jobs without a result, and name the others; the first rank decides for all."""
+        is_done, *_ = ranks.gather(list(map(self.reuses, job_of_folder.values())))
+        missing: list[Job] = []
+        for job, has_stored_result in zip(job_of_folder.values(), is_done, strict=True):
+            if has_stored_result:
+                date = Result.load(self.place(job)).provenance.date or "an unknown date"
+                print(f"{job.title}: reused, made on {date}", flush=True)
+            else:
+                missing.append(job)
+        return missing
 
     def reuses(self, job: Job) -> bool:
         """Return whether the folder holds a job's result; none counts of the user's code, which may have changed."""
@@ -171,7 +179,7 @@ class Store:
         if self.failures:
             job, error = next(iter(self.failures.items()))
             count = len(self.failures)
-            titles = "; ".join(each.title for each in self.failures)
+            titles = "; ".join(map(attrgetter("title"), self.failures))
             raise ToldError(f"{count} failed; the first: {job.title}: {error}", f"{count} failed: {titles}")
 
     def _run(self, job: Job, ranks: Ranks, heading: str) -> None:

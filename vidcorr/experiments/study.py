@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -139,31 +140,38 @@ class Study(BaseModel, extra="forbid"):
     @model_validator(mode="after")
     def _check(self) -> Self:
         """Refuse repeated names, unknown references, and keys that exclude each other."""
-        names = [row.name for row in self.rows]
         if self.scores.keys() != self.evaluate.keys():
             raise ValueError("`scores` and `evaluate` have different evaluations")
+        names: set[str] = set()
         for row in self.rows:
-            if names.count(row.name) > 1:
+            if row.name in names:
                 raise ValueError(f"two rows have the name {row.name!r}; rename one")
-            origins = [row.train or row.flags, row.model, row.of]
-            if sum(map(bool, origins)) > 1:
-                raise ValueError(f"row {row.name!r}: only one of `train` (with `flags`), `model` and `of` can be given")
-            if row.of:
-                origin = self.row(row.of)
-                has_training = bool(row.then) or self.trains(origin)
-                if origin.of or not has_training:
-                    raise ValueError(f"row {row.name!r}: `of` names {row.of!r}, which trains nothing itself")
-            for name in row.evaluate:
-                if name not in self.evaluate:
-                    raise ValueError(f"there is no evaluation {name!r}; the study has {', '.join(self.evaluate)}")
-            for name, printed in row.published.items():
-                if name not in self.evaluate and not isinstance(printed, dict):
-                    raise ValueError(f"row {row.name!r}: {name} is not evaluated: name the score of {printed}")
-            if row.base:
-                self.row(row.base)  # raises for an unknown name
-        if self.base:
-            self.row(self.base)
+            names.add(row.name)
+            self._check_origin(row)
+            self._check_evaluations(row)
+        for base in filter(None, [self.base, *map(attrgetter("base"), self.rows)]):
+            self.row(base)  # raises for an unknown name
         return self
+
+    def _check_origin(self, row: StudyRow) -> None:
+        """Refuse a row with several origins of its network, or one that takes it from a row without a training."""
+        origins = [row.train or row.flags, row.model, row.of]
+        if sum(map(bool, origins)) > 1:
+            raise ValueError(f"row {row.name!r}: only one of `train` (with `flags`), `model` and `of` can be given")
+        if row.of:
+            origin = self.row(row.of)
+            has_training = bool(row.then) or self.trains(origin)
+            if origin.of or not has_training:
+                raise ValueError(f"row {row.name!r}: `of` names {row.of!r}, which trains nothing itself")
+
+    def _check_evaluations(self, row: StudyRow) -> None:
+        """Refuse a row that names an evaluation that the study lacks, or a number of the paper without its score."""
+        for name in row.evaluate:
+            if name not in self.evaluate:
+                raise ValueError(f"there is no evaluation {name!r}; the study has {', '.join(self.evaluate)}")
+        for name, printed in row.published.items():
+            if name not in self.evaluate and not isinstance(printed, dict):
+                raise ValueError(f"row {row.name!r}: {name} is not evaluated: name the score of {printed}")
 
     def row(self, name: str) -> StudyRow:
         """Return a row by name.
@@ -330,23 +338,27 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     if not results:
         raise ValueError(f"{output}: holds no result of the study {study.title!r}; run the study first")
     printed = _printed_scores(study, scores)
-    shown: list[tuple[str, str]] = []
-    for evaluation in study.scores:
-        shown += [(evaluation, score) for score in _shown_scores(study, evaluation, results, scores)]
+    measured = _measured_columns(study, results, scores)
     cells: list[tuple[str, Column, Cell]] = []
-    for evaluation, score in dict.fromkeys([*shown, *printed]):
-        column = Column(evaluation, score)
-        if (evaluation, score) in shown:
-            for row in study.rows:
-                records = _records(row, score, results.get((row.name, evaluation), {}))
-                if records:
-                    cells.append((row.name, column, Cell(tuple(records), study.trains(row))))
-        for name, number in printed.get((evaluation, score), {}).items():
+    for column in dict.fromkeys([*measured, *printed]):
+        if column in measured:
+            cells += _measured_cells(study, column, results)
+        for name, number in printed.get(column, {}).items():
             cells.append((name, *printed_beside(column, number)))
-    table = table_of_cells(cells, [row.name for row in study.rows])
+    table = table_of_cells(cells, map(attrgetter("name"), study.rows))
     table = replace(table, notes=_lacking_seeds(cells, len(study.seeds)))
     own_bases = {row.name: row.base for row in study.rows if row.base}
     return table.with_differences(study.base or study.rows[0].name, own_bases)
+
+
+def _measured_cells(study: Study, column: Column, results: Results) -> list[tuple[str, Column, Cell]]:
+    """Return row, column and cell of the rows with results of a column's score."""
+    cells: list[tuple[str, Column, Cell]] = []
+    for row in study.rows:
+        records = _records(row, column.score, results.get((row.name, column.benchmark), {}))
+        if records:
+            cells.append((row.name, column, Cell(tuple(records), study.trains(row))))
+    return cells
 
 
 def _lacking_seeds(cells: Iterable[tuple[str, Column, Cell]], seeds: int) -> tuple[str, ...]:
@@ -358,14 +370,14 @@ def _lacking_seeds(cells: Iterable[tuple[str, Column, Cell]], seeds: int) -> tup
     return tuple(found)
 
 
-def _printed_scores(study: Study, scores: Sequence[str]) -> dict[tuple[str, str], dict[str, float]]:
-    """Return evaluation and score → row → the paper's number, a fraction; `scores`: those that count, or empty."""
-    found: dict[tuple[str, str], dict[str, float]] = {}
+def _printed_scores(study: Study, scores: Sequence[str]) -> dict[Column, dict[str, float]]:
+    """Return column → row → the paper's number, a fraction; `scores`: those that count, or empty."""
+    found: dict[Column, dict[str, float]] = {}
     for row in study.rows:
         for evaluation in row.published:
             for score, number in study.printed(row, evaluation).items():
                 if not scores or score in scores:
-                    found.setdefault((evaluation, score), {})[row.name] = number / 100  # in per cent in a study
+                    found.setdefault(Column(evaluation, score), {})[row.name] = number / 100  # in per cent in a study
     return found
 
 
@@ -373,15 +385,17 @@ Results = dict[tuple[str, str], dict[Path, Result]]
 """Row and evaluation → folder → result, with the seed of the study."""
 
 
-def _shown_scores(study: Study, evaluation: str, results: Results, scores: Sequence[str]) -> Sequence[str]:
-    """Return the scores of an evaluation that the table shows: the study's, or those of the given ones that it has."""
-    if not scores:
-        return study.scores[evaluation]
-    measured: set[str] = set()
-    for row in study.rows:
-        for result in results.get((row.name, evaluation), {}).values():
-            measured.update(result.scores)
-    return [score for score in scores if score in measured]
+def _measured_columns(study: Study, results: Results, scores: Sequence[str]) -> list[Column]:
+    """Return the columns of measured scores: the study's scores, or those of the given ones that an evaluation has."""
+    columns: list[Column] = []
+    for evaluation, of_study in study.scores.items():
+        has: set[str] = set()
+        for row in study.rows:
+            for result in results.get((row.name, evaluation), {}).values():
+                has.update(result.scores)
+        shown = filter(has.__contains__, scores) if scores else of_study
+        columns += [Column(evaluation, score) for score in shown]
+    return columns
 
 
 def _results(study: Study, output: Path) -> Results:
