@@ -36,6 +36,18 @@ class Drawn(NamedTuple):
     objects: list[tuple[str, Bitmap]]
 
 
+class _MaskFile(NamedTuple):
+    """A file of masks: its path, the frame that its user or its name states, and its name in messages."""
+
+    path: Path
+    frame: int | None
+    source: str
+
+    @property
+    def is_json(self) -> bool:
+        return self.path.suffix.lower() == ".json"
+
+
 def read_masks(words: Sequence[str], stems: Sequence[str] | None = None) -> list[MaskPrompt]:
     """Read the masks of a command: PNGs, JSON of LabelMe or COCO, folders and zips, each `PATH` or `PATH@FRAME`.
 
@@ -53,43 +65,59 @@ def read_masks(words: Sequence[str], stems: Sequence[str] | None = None) -> list
         DataError: for a file that is missing or no mask, or a name in a folder that names no frame.
     """
     with TemporaryDirectory() as scratch:
-        return _read_masks(words, stems, Path(scratch))
+        files: list[_MaskFile] = []
+        for number, word in enumerate(words):
+            files += _files_of_word(word, stems, Path(scratch, str(number)))
+        return _prompts_of_files(files, stems)
 
 
-def _read_masks(words: Sequence[str], stems: Sequence[str] | None, scratch: Path) -> list[MaskPrompt]:
-    """Read the masks as `read_masks` does; zips are unpacked in a folder."""
-    files: list[tuple[Path, int | None]] = []
-    sources: dict[Path, str] = {}
-    for word in words:
-        path, frame = split_frame(word)
-        if path.suffix.lower() == ".zip":
-            unpacked = _unpack(path, scratch / str(len(files)) / path.name)
-            files += [(file, frame_of(file, file.stem, stems)) for file in unpacked]
-            sources |= {file: f"{path}/{file.name}" for file in unpacked}
-        elif path.is_dir():
-            of_folder = [each for each in list_data(path) if each.suffix.lower() in (".png", ".json")]
-            if not of_folder:
-                raise DataError(f"{path}: holds no PNG and no JSON")
-            files += [(file, frame_of(file, file.stem, stems)) for file in of_folder if file.suffix.lower() == ".png"]
-            files += [(file, None) for file in of_folder if file.suffix.lower() == ".json"]
-        elif path.is_file() and path.suffix.lower() not in ("", ".png", ".json"):
-            raise DataError(f"{path}: no mask: expected a PNG of ids, JSON of LabelMe or COCO, or a zip of PNGs")
-        else:
-            named = stems.index(path.stem) if stems and path.stem in stems else None
-            files.append((path, named if frame is None else frame))
-    pictures = [path for path, _ in files if path.suffix.lower() != ".json"]
-    colours = ids_of_colours(map(colours_in, pictures), ", ".join(map(str, pictures)))
+def _files_of_word(word: str, stems: Sequence[str] | None, scratch: Path) -> list[_MaskFile]:
+    """Return the files that a word of `read_masks` names; a zip is unpacked in a scratch folder."""
+    path, frame = split_frame(word)
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        unpacked = _unpack(path, scratch / path.name)
+        return [_MaskFile(file, frame_of(file, file.stem, stems), f"{path}/{file.name}") for file in unpacked]
+    if path.is_dir():
+        return _files_of_folder(path, stems)
+    if path.is_file() and suffix not in ("", ".png", ".json"):
+        raise DataError(f"{path}: no mask: expected a PNG of ids, JSON of LabelMe or COCO, or a zip of PNGs")
+    if frame is None and stems and path.stem in stems:
+        frame = stems.index(path.stem)
+    return [_MaskFile(path, frame, str(path))]
+
+
+def _files_of_folder(folder: Path, stems: Sequence[str] | None) -> list[_MaskFile]:
+    """Return the PNGs of a folder, then its JSON files, which name their images themselves."""
+    pictures: list[_MaskFile] = []
+    json_files: list[_MaskFile] = []
+    for file in list_data(folder):
+        suffix = file.suffix.lower()
+        if suffix == ".png":
+            pictures.append(_MaskFile(file, frame_of(file, file.stem, stems), str(file)))
+        elif suffix == ".json":
+            json_files.append(_MaskFile(file, None, str(file)))
+    if not pictures and not json_files:
+        raise DataError(f"{folder}: holds no PNG and no JSON")
+    return pictures + json_files
+
+
+def _prompts_of_files(files: Sequence[_MaskFile], stems: Sequence[str] | None) -> list[MaskPrompt]:
+    """Read files of masks, whose colours and names get their ids together."""
+    pictures = [file.path for file in files if not file.is_json]
+    id_of_colour = ids_of_colours(map(colours_in, pictures), ", ".join(map(str, pictures)))
+    id_of_name: dict[str, int] = {}
     prompts: list[MaskPrompt] = []
-    ids: dict[str, int] = {}
-    for path, frame in files:
-        if path in pictures:
-            prompt = MaskPrompt.of(path, frame=frame, colours=colours)
-            prompts.append(replace(prompt, source=sources.get(path, prompt.source)))
+    for file in files:
+        if not file.is_json:
+            prompt = MaskPrompt.of(file.path, frame=file.frame, colours=id_of_colour)
+            prompts.append(replace(prompt, source=file.source))
             continue
-        images = read_json(path)
+        images = read_json(file.path)
         for drawn in images:
-            known = frame if frame is not None and len(images) == 1 else frame_of(path, drawn.stem, stems)
-            prompts.append(MaskPrompt.of(_numbered(drawn, ids), frame=known, source=str(path)))
+            is_stated = file.frame is not None and len(images) == 1
+            frame = file.frame if is_stated else frame_of(file.path, drawn.stem, stems)
+            prompts.append(MaskPrompt.of(_numbered(drawn, id_of_name), frame=frame, source=file.source))
     return prompts
 
 
@@ -120,13 +148,17 @@ def with_left(prompts: Sequence[MaskPrompt], words: Sequence[str], start: int) -
         DataError: for another text, or a frame without a mask.
     """
     named = list(prompts)
+    places: dict[str, int] = {}
+    for place, prompt in enumerate(prompts):
+        frame = start if prompt.frame is None else prompt.frame
+        places.setdefault(str(frame), place)
     for word in words:
-        number, _, frame = word.partition("@")
-        places = [i for i, prompt in enumerate(named) if str(start if prompt.frame is None else prompt.frame) == frame]
-        if not places or not number.isdecimal():
+        number, _, frame_word = word.partition("@")
+        if frame_word not in places or not number.isdecimal():
             raise DataError(f"--left {word}: expected ID@FRAME with a frame of --mask")
-        prompt = named[places[0]]
-        named[places[0]] = replace(prompt, objects=tuple(sorted({*prompt.objects, int(number)})))
+        prompt = named[places[frame_word]]
+        objects = sorted({*prompt.objects, int(number)})
+        named[places[frame_word]] = replace(prompt, objects=tuple(objects))
     return named
 
 
@@ -189,26 +221,34 @@ def _of_coco(path: Path, content: Mapping[str, Any]) -> list[Drawn]:
     """Return the segments of COCO's file, by image; `track_id` or `instance_id` names an object, else its category."""
     if not content["annotations"]:
         raise DataError(f"{path}: has no annotation: draw an object, or give its mask as a PNG")
-    images: dict[Any, Drawn] = {}
-    for image in content["images"]:
-        if "height" not in image or "width" not in image:
-            raise DataError(f"{path}: the image {image['file_name']} has no height and width: add them, in pixels")
-        size = (int(image["height"]), int(image["width"]))
-        images[image["id"]] = Drawn(path, Path(image["file_name"]).stem, size, [])
+    images = _images_of_coco(path, content["images"])
     for annotation in content["annotations"]:
         drawn = images[annotation["image_id"]]
         facts = annotation | annotation.get("attributes", {})
         name = str(facts.get("track_id", facts.get("instance_id", facts["category_id"])))
-        if any(name == other for other, _ in drawn.objects):
+        if name in dict(drawn.objects):
             raise DataError(f"{path}: {drawn.stem} has object {name} twice: objects of a category need a track_id")
-        segment = annotation["segmentation"]
-        if isinstance(segment, list):
-            polygons = [np.reshape(np.array(polygon, np.float64), (-1, 2)) for polygon in segment]
-            pixels = mask_of_polygons(polygons, drawn.size)
-        else:
-            pixels = mask_of_runs(segment["counts"], segment["size"])
-        drawn.objects.append((name, pixels))
+        drawn.objects.append((name, _pixels_of_coco(annotation["segmentation"], drawn.size)))
     return [drawn for drawn in images.values() if drawn.objects]
+
+
+def _images_of_coco(path: Path, images: Iterable[Mapping[str, Any]]) -> dict[Any, Drawn]:
+    """Return the images of COCO's file, id → image, without objects yet."""
+    drawn: dict[Any, Drawn] = {}
+    for image in images:
+        if "height" not in image or "width" not in image:
+            raise DataError(f"{path}: the image {image['file_name']} has no height and width: add them, in pixels")
+        size = (int(image["height"]), int(image["width"]))
+        drawn[image["id"]] = Drawn(path, Path(image["file_name"]).stem, size, [])
+    return drawn
+
+
+def _pixels_of_coco(segment: Any, size: tuple[int, int]) -> Bitmap:
+    """Return the pixels of a segment of COCO, a list of polygons or runs."""
+    if isinstance(segment, list):
+        polygons = [np.reshape(np.array(polygon, np.float64), (-1, 2)) for polygon in segment]
+        return mask_of_polygons(polygons, size)
+    return mask_of_runs(segment["counts"], segment["size"])
 
 
 def _numbered(drawn: Drawn, ids: dict[str, int]) -> Bitmap:

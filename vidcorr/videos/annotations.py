@@ -1,9 +1,10 @@
 """Folders of annotations beside the folders of frames: masks are no videos, and are not trained on."""
 
+import operator
 import random
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -41,32 +42,44 @@ def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> se
         pictures: folder below it → names of its pictures; one without any is not looked at.
     """
     pictures = {folder: names for folder, names in pictures.items() if names}
-    found: set[Path] = set()
+    named = _folders_named_as_annotations(root, pictures)
+    others = [folder for folder in pictures if folder not in named]
+    return named | _folders_of_masks(others, pictures)
+
+
+def _folders_named_as_annotations(root: Path, pictures: Mapping[Path, Sequence[str]]) -> set[Path]:
+    """Return the folders below one that is named as annotations are, if its pictures are flat."""
     trees: dict[Path, list[Path]] = defaultdict(list)
     for folder in pictures:
         named = _named_part(root, folder)
         if named is not None:
             trees[named].append(folder)
+    found: set[Path] = set()
     for folders in trees.values():
         step = -(-len(folders) // SAMPLED)
         flat = [_is_flat(folder, pictures[folder]) for folder in folders[::step]]
         if False not in flat and True in flat:
             found.update(folders)
-    by_name: dict[str, list[Path]] = defaultdict(list)
+    return found
+
+
+def _folders_of_masks(folders: Iterable[Path], pictures: Mapping[Path, Sequence[str]]) -> set[Path]:
+    """Return those of some folders whose pictures are masks, by palette or by the frames in a folder of their name."""
+    namesakes: dict[str, list[Path]] = defaultdict(list)
     siblings: dict[Path, list[Path]] = defaultdict(list)
-    for folder in pictures:
-        if folder not in found:
-            by_name[folder.name].append(folder)
-            siblings[folder.parent].append(folder)
+    for folder in folders:
+        namesakes[folder.name].append(folder)
+        siblings[folder.parent].append(folder)
 
     def is_of_masks(folder: Path) -> bool:
         """Return whether a folder is one of masks, beside all folders of its name."""
-        return _is_of_masks(folder, pictures, by_name[folder.name])
+        return _is_of_masks(folder, pictures, namesakes[folder.name])
 
-    for folders in siblings.values():
-        drawn = random.Random(0).sample(folders, min(SIBLINGS, len(folders)))
+    found: set[Path] = set()
+    for children in siblings.values():
+        drawn = random.Random(0).sample(children, min(SIBLINGS, len(children)))
         if any(map(is_of_masks, drawn)):
-            found.update(filter(is_of_masks, folders))
+            found.update(filter(is_of_masks, children))
     return found
 
 
@@ -122,7 +135,7 @@ def _is_of_masks(folder: Path, pictures: Mapping[Path, Sequence[str]], namesakes
 def _differs_in_one_part(path: Path, other: Path) -> bool:
     if len(path.parts) != len(other.parts):
         return False
-    return sum(part != of_other for part, of_other in zip(path.parts, other.parts, strict=True)) == 1
+    return sum(map(operator.ne, path.parts, other.parts)) == 1
 
 
 def _stems(names: Sequence[str]) -> set[str]:

@@ -43,12 +43,7 @@ def check_data(
         DataError: if a source cannot be listed, or none has a usable video.
         OSError: if `output` cannot be written.
     """
-    entries: list[tuple[str, int | None]] = []
-    for source in sources:
-        listing = list_videos(source, strict=False)
-        if listing.annotations:
-            print(f"{source}: {listing.left_out()}")
-        entries += [(os.path.abspath(entry.path), entry.label) for entry in listing.entries]
+    entries = _listed_entries(sources)
     clean = Path(output).expanduser() / "clean.txt"
     clean.parent.mkdir(parents=True, exist_ok=True)
     clean.unlink(missing_ok=True)  # left by an earlier run, or the source, which has been read
@@ -56,9 +51,9 @@ def check_data(
     usable: dict[str, Frames] = {}
     unusable: dict[str, str] = {}
     with closing(in_processes(_frames, paths, workers, SECONDS, "check-data")) as outcomes:
-        found = dict(outcomes)  # path → frames, or the error of a video that cannot be used
+        outcome_of = dict(outcomes)  # path → frames, or the error of a video that cannot be used
     for path in paths:
-        outcome = found[path]
+        outcome = outcome_of[path]
         if isinstance(outcome, DataError):
             unusable[path] = str(outcome).removeprefix(f"{path}: ")
         elif outcome.number < min_frames:
@@ -77,6 +72,18 @@ def check_data(
     return usable, unusable
 
 
+def _listed_entries(sources: Sequence[str | os.PathLike[str]]) -> list[tuple[str, int | None]]:
+    """Return absolute path and label of the videos of some sources; say which folders of annotations are left out."""
+    entries: list[tuple[str, int | None]] = []
+    for source in sources:
+        listing = list_videos(source, strict=False)
+        if listing.annotations:
+            print(f"{source}: {listing.left_out()}")
+        for entry in listing.entries:
+            entries.append((os.path.abspath(entry.path), entry.label))
+    return entries
+
+
 def _frames(path: str) -> Frames:
     """Count and measure the frames of a video, of which it decodes five; runs in a separate process."""
     with open_video(path) as video:
@@ -84,9 +91,8 @@ def _frames(path: str) -> Frames:
         first, *_ = video.read([round(part * last / 4) for part in range(5)])  # evenly spaced, with both ends
         video.require_one_size()
         height, width, _ = first.shape
-        return Frames(
-            video.num_frames, width, height, tuple(video.notes())
-        )  # the number is exact, as the end has been read
+        notes = tuple(video.notes())
+        return Frames(video.num_frames, width, height, notes)  # the number is exact, as the end has been read
 
 
 def content_digest(videos: Mapping[str, Frames]) -> str:

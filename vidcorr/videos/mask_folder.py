@@ -71,24 +71,33 @@ class MaskFolder(dict[int, Path]):
         self.size = (0, 0)
         self._values: dict[int, tuple[int, ...]] = {}
         masks = list_images(folder)
-        numbered = masks if frames is None else frames
-        numbers = {image.stem: t for t, image in enumerate(numbered)}
-        for mask in masks:
-            if frames and mask.stem not in numbers:
-                raise DataError(f"{mask}: mask without its frame in {frames[0].parent}")
-            self[numbers[mask.stem]] = mask
         if frames is None:
+            self.update(enumerate(masks))
             return
-        missing = [frame.name for t, frame in enumerate(frames) if t not in self]
-        if complete and missing:
-            counts = f"{len(self)} masks for {len(frames)} frames"
-            raise DataError(f"{folder}: {counts}, the first without one is {missing[0]}")
+        self._add_by_stem(masks, frames)
+        if complete:
+            self._require_mask_of_each(frames)
         if only_first:
-            for t in sorted(self.keys() - {0}):
+            for t in self.keys() - {0}:
                 del self[t]
         self.size = self._checked_size(frames, tolerance)
 
     __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def _add_by_stem(self, masks: Sequence[Path], frames: Sequence[Path]) -> None:
+        """Add masks, each to the frame of its stem; refuse a mask without a frame."""
+        numbers = {frame.stem: t for t, frame in enumerate(frames)}
+        for mask in masks:
+            if mask.stem not in numbers:
+                raise DataError(f"{mask}: mask without its frame in {frames[0].parent}")
+            self[numbers[mask.stem]] = mask
+
+    def _require_mask_of_each(self, frames: Sequence[Path]) -> None:
+        """Raise `DataError` for a frame without a mask."""
+        for t, frame in enumerate(frames):
+            if t not in self:
+                counts = f"{len(self)} masks for {len(frames)} frames"
+                raise DataError(f"{self.folder}: {counts}, the first without one is {frame.name}")
 
     @cached_property
     def numbers(self) -> dict[str, int]:

@@ -77,15 +77,23 @@ def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
 
 def require_form(path: Path, image: ImageFile.ImageFile) -> None:
     """Refuse an image, not decoded yet, in any form but those of masks."""
-    is_form = image.format == "PNG" and (image.mode == "P" or "transparency" not in image.info)
-    if image.mode == "P":
-        is_form &= (image.getpalette() or [])[:3] == [0, 0, 0] or 0 in clear_indices(path, image)
-    elif not is_in_colours(image):
-        is_form &= image.mode == "1" or (image.mode == "L" and image.tile[0][3] == "L")  # 2 or 4 bits would be scaled
-    if not is_form:
+    if not _has_form_of_mask(path, image):
         raise DataError(
             f"{path}: not a mask: a PNG of ids (indexed, or grey of 8 bits or 1, 0 black) or of few colours on black"
         )
+
+
+def _has_form_of_mask(path: Path, image: ImageFile.ImageFile) -> bool:
+    """Return whether an image is a PNG whose pixels can be ids or colours of ids."""
+    if image.format != "PNG":
+        return False
+    if image.mode == "P":
+        first_colour = (image.getpalette() or [])[:3]
+        return first_colour == [0, 0, 0] or 0 in clear_indices(path, image)
+    if "transparency" in image.info:
+        return False
+    is_grey_of_8_bits = image.mode == "L" and image.tile[0][3] == "L"  # Pillow scales 2 and 4 bits
+    return is_in_colours(image) or image.mode == "1" or is_grey_of_8_bits
 
 
 def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
@@ -94,8 +102,9 @@ def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
     Raises:
         DataError: if one is half transparent.
     """
-    told = image.info.get("transparency", b"") if image.mode == "P" else b""
-    opacity = bytes([255] * told + [0]) if isinstance(told, int) else told
+    transparency = image.info.get("transparency", b"") if image.mode == "P" else b""
+    has_one = isinstance(transparency, int)  # the index of the one transparent colour
+    opacity = bytes([255] * transparency + [0]) if has_one else transparency
     if set(opacity) - {0, 255}:
         raise DataError(f"{path}: not a mask: it is half transparent in places; save it without transparency")
     return [index for index, value in enumerate(opacity) if value == 0]
@@ -153,7 +162,9 @@ def ids_of_colours(colours_of_masks: Iterable[Collection[int]], source: object) 
         raise DataError(f"{source}: no pixel is black, the background of masks in colours ({shown}): paint it black")
     ids: dict[int, int] = {}
     if first <= davis.keys():
-        ids = {colour: davis[colour] for colour in in_order if colour in davis}
+        for colour in in_order:
+            if colour in davis:
+                ids[colour] = davis[colour]
     taken = set(ids.values())
     free = (number for number in count(1) if number not in taken)
     for colour in in_order:

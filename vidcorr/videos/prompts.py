@@ -2,6 +2,7 @@
 
 import csv
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -85,11 +86,13 @@ class Prompt(ABC):
         has_heading = bool(lines) and lines[0][: len(heading)] == heading
         if not rows or not has_heading or not all(row[0].isdecimal() for row in rows):
             raise DataError(f"{path}: no table of {cls.kind} with the heading {','.join(heading)}")
+        rows_of_frame: dict[int, list[list[str]]] = defaultdict(list)
+        for row in rows:
+            rows_of_frame[int(row[0])].append(row)
         prompts: list[Self] = []
-        for frame in sorted({int(row[0]) for row in rows}):
-            of_frame = [row for row in rows if int(row[0]) == frame]
-            labels = _numbers([row[2 : len(heading)] for row in of_frame], cls.columns, str(path))
-            names = tuple(row[1] for row in of_frame)
+        for frame, rows in sorted(rows_of_frame.items()):
+            labels = _numbers([row[2 : len(heading)] for row in rows], cls.columns, str(path))
+            names = tuple(row[1] for row in rows)
             if len(set(names)) < len(names):
                 raise DataError(f"{path}: frame {frame} names a {cls.thing} twice")
             prompts.append(cls(source=str(path), objects=names, labels=labels, frame=frame))

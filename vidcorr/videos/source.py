@@ -3,11 +3,11 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
@@ -260,18 +260,28 @@ def _videos_below(root: Path) -> Listing:
     annotations = annotation_folders(root, frames_of)
     frame_folders = frames_of.keys() - annotations
     paths += map(str, frame_folders)
-    if not paths and annotations:
-        raise DataError(f"{root}: holds annotations alone, such as {min(annotations)}; give the folder of the frames")
     if not paths:
-        for folder, files in _folders(root, set()):
-            refuse_other_pictures(folder, files)
-        raise DataError(f"{root}: no folders of frames and no video files here ({_VIDEOS})")
-    one_of = {os.path.dirname(path): path for path in paths}
-    for folder_of_videos, path in one_of.items():
-        above = frame_folders.intersection([Path(folder_of_videos), *Path(folder_of_videos).parents])
-        if above:  # the video below may be masks or an old copy
-            raise DataError(f"{min(above)}: holds frames, and the video {path} lies below it")
+        _refuse_folder_without_videos(root, annotations)
+    _refuse_videos_below_frames(paths, frame_folders)
     return Listing(tuple(_in_natural_order(paths)), tuple(annotations))
+
+
+def _refuse_folder_without_videos(root: Path, annotations: Collection[Path]) -> NoReturn:
+    """Raise `DataError`, which says what the folder holds in place of videos."""
+    if annotations:
+        raise DataError(f"{root}: holds annotations alone, such as {min(annotations)}; give the folder of the frames")
+    for folder, files in _folders(root, set()):
+        refuse_other_pictures(folder, files)
+    raise DataError(f"{root}: no folders of frames and no video files here ({_VIDEOS})")
+
+
+def _refuse_videos_below_frames(paths: Sequence[str], frame_folders: set[Path]) -> None:
+    """Raise `DataError` for a video below a folder of frames: it may be masks or an old copy."""
+    path_in_folder = {os.path.dirname(path): path for path in paths}  # a folder is looked at once
+    for folder, path in path_in_folder.items():
+        above = frame_folders & {Path(folder), *Path(folder).parents}
+        if above:
+            raise DataError(f"{min(above)}: holds frames, and the video {path} lies below it")
 
 
 def _refuse_preview(video: Path, images: Sequence[str]) -> None:
