@@ -69,8 +69,11 @@ def inner_network(network: Any) -> Any:
     has_own_forward = forward is not nn.Module.forward and name != "LightningModule.forward"
     if has_own_forward or gives_extractors(network) or gives_blocks(network):
         return network
-    parts = [getattr(network, part, None) for part in ("encoder", "backbone")]  # also a property
-    found = [part for part in parts if isinstance(part, nn.Module)]
+    found: list[nn.Module] = []
+    for name in ("encoder", "backbone"):
+        part = getattr(network, name, None)  # also a property
+        if isinstance(part, nn.Module):
+            found.append(part)
     if len(found) != 1:
         raise ValueError(
             f"{type(network).__name__}: has no forward, and {len(found)} of encoder and backbone: {OWN_METHOD}"
@@ -244,10 +247,13 @@ def fields_of(encoder: Encoder) -> dict[str, Any] | None:
 
 def weights_digest(module: nn.Module) -> str:
     """Return 12 hexadecimal digits, a digest of all weights in order: types, shapes and numbers, no names."""
-    weights = [tensor.detach() for tensor in module.state_dict().values() if isinstance(tensor, Tensor)]
-    forms = "; ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in weights)
-    digest = hashlib.blake2b(forms.encode())
-    contents = [tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in weights]
+    forms: list[str] = []
+    contents: list[Tensor] = []
+    for tensor in module.state_dict().values():
+        if isinstance(tensor, Tensor):
+            forms.append(f"{tensor.dtype} {tuple(tensor.shape)}")
+            contents.append(tensor.detach().contiguous().reshape(-1).view(torch.uint8))
+    digest = hashlib.blake2b("; ".join(forms).encode())
     for device, of_device in groupby(contents, key=attrgetter("device")):
         parts = list(of_device)
         if device.type != "cpu":

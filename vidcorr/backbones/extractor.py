@@ -184,6 +184,10 @@ class FeatureExtractor(View):
             raise NoSuchMap(f"stage {self.stage!r}: its parts have strides {list(strides)}")
         return strides[0]
 
+    def require_one_stride(self, maps: Mapping[str, Tensor], height: int) -> int:
+        """Return the stride of the stages' maps, of images of a height; ValueError if they differ."""
+        return self.common_stride([round(height / maps[name].shape[2]) for name in self.stages])
+
     def joined(self, maps: Mapping[str, Tensor]) -> Tensor:
         """Return the maps `(N, C, h, w)` of the stages, along the channels, or their mean."""
         chosen = [maps[name] for name in self.stages]
@@ -239,6 +243,16 @@ def normalised(images: Tensor, stated: Input) -> Tensor:
     constants = to_device(torch.tensor([stated.mean, stated.std], dtype=torch.float32), images.device)
     mean, std = constants.view(2, 3, 1, 1)
     return (images - mean) / std
+
+
+def is_of_library(network: object, library: str) -> bool:
+    """Return whether a network is of a class of a library, or of a class below one."""
+    return any(base.__module__.startswith(f"{library}.") for base in type(network).__mro__)
+
+
+def has_parts(network: object, *names: str) -> bool:
+    """Return whether a network has all attributes of some names."""
+    return all(hasattr(network, name) for name in names)
 
 
 def type_of_weights(network: nn.Module) -> torch.dtype:

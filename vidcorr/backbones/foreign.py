@@ -52,15 +52,16 @@ def weights_in(content: object, path: str | Path, part: str = "") -> State:
     if len(states) > 1:
         print(printable(f"{path}: takes {entry} of {held}; {path}#NAME takes another"), flush=True)
     state = without_wrappers(states[entry])
-    below = without_wrappers(without_prefix(state, f"{part}.")) if part else state
-    if not below:
-        raise ValueError(f"{path}: has no weights under {part}; it has {', '.join(_first_names(state))[:LONGEST]}")
-    return below
+    return _weights_of_part(state, part, path) if part else state
 
 
-def _first_names(state: State) -> list[str]:
-    """Return the parts before the first dot of the weights' names, each once."""
-    return list(dict.fromkeys(name.partition(".")[0] for name in state))
+def _weights_of_part(state: State, part: str, path: str | Path) -> State:
+    """Return the weights whose names begin with a part, up to a dot; ValueError if there are none."""
+    weights = without_wrappers(without_prefix(state, f"{part}."))
+    if not weights:
+        first_names = dict.fromkeys(name.partition(".")[0] for name in state)
+        raise ValueError(f"{path}: has no weights under {part}; it has {', '.join(first_names)[:LONGEST]}")
+    return weights
 
 
 def states_in(content: object, place: str = "") -> dict[str, State]:
@@ -146,12 +147,27 @@ def _common_prefix(state: State, own: Set[str], source: str | Path) -> str:
     Raises:
         ValueError: if the network fits below several prefixes, none of them of an encoder that learns.
     """
+    prefixes = _likely_prefixes(state, own)
+    if len(prefixes) > 1:
+        parts = [f"{source}#{prefix.removesuffix('.')}" for prefix in prefixes]
+        raise ValueError(f"{source}: the network fits below {' and '.join(prefixes)}: name one, {' or '.join(parts)}")
+    return prefixes[0] if prefixes else ""
+
+
+def _likely_prefixes(state: State, own: Set[str]) -> list[str]:
+    """Return prefixes below which weights have all names of a network: of `EVALUATED`, else of `PREFIXES`, else all."""
     first = next(iter(own))
     candidates = {name.removesuffix(first) for name in state if name.endswith(f".{first}")}
-    fits = [prefix for prefix in sorted(candidates) if own <= without_prefix(state, prefix).keys()]
-    chosen = [prefix for prefix in fits if prefix.partition(".")[0] in EVALUATED]
-    usual = chosen or [prefix for prefix in fits if prefix in PREFIXES] or fits
-    if len(usual) > 1:
-        parts = [f"{source}#{prefix.removesuffix('.')}" for prefix in usual]
-        raise ValueError(f"{source}: the network fits below {' and '.join(usual)}: name one, {' or '.join(parts)}")
-    return usual[0] if usual else ""
+    evaluated: list[str] = []
+    usual: list[str] = []
+    others: list[str] = []
+    for prefix in sorted(candidates):
+        if not own <= without_prefix(state, prefix).keys():
+            continue
+        if prefix.partition(".")[0] in EVALUATED:
+            evaluated.append(prefix)
+        elif prefix in PREFIXES:
+            usual.append(prefix)
+        else:
+            others.append(prefix)
+    return evaluated or usual or others

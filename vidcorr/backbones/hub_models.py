@@ -3,8 +3,8 @@
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,16 @@ from torch.nn.functional import pad
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN, Input
 from .copies import device_of
-from .extractor import FeatureExtractor, features_by, stage_indices, stage_names, type_of_weights
-from .outputs import PROBE, map_of_tokens, patch_of, require_map
+from .extractor import (
+    FeatureExtractor,
+    features_by,
+    has_parts,
+    is_of_library,
+    stage_indices,
+    stage_names,
+    type_of_weights,
+)
+from .outputs import map_of_tokens, patch_of, probe_size, require_map
 from .trust import reason
 
 CONFIG = "config.json"
@@ -59,8 +67,8 @@ def one_line_errors(what: str, how: str = "") -> Iterator[None]:
 
 def is_of_transformers(network: nn.Module) -> bool:
     """Return whether a network is an image model of `transformers`."""
-    of_library = any(base.__module__.startswith("transformers.") for base in type(network).__mro__)
-    return of_library and next(iter(inspect.signature(network.forward).parameters), "") == "pixel_values"
+    first_argument = next(iter(inspect.signature(network.forward).parameters), "")
+    return is_of_library(network, "transformers") and first_argument == "pixel_values"
 
 
 class HubExtractor(FeatureExtractor):
@@ -88,7 +96,7 @@ class HubExtractor(FeatureExtractor):
         kind = type(network).__name__
         network.eval()
         self.patch = patch_of(network)
-        sides = [-(-side // (self.patch or 1)) * (self.patch or 1) for side in PROBE]  # rounded up to whole patches
+        sides = probe_size(self.patch or 1)
         noise = torch.rand(1, 3, *sides, generator=torch.Generator().manual_seed(0))  # a norm leaves zeros as they are
         picture = noise.to(device_of(network), type_of_weights(network))
         try:
@@ -107,8 +115,7 @@ class HubExtractor(FeatureExtractor):
         self.network: Any = network
         self.normed = [len(states) - 1] if self.prefix == "stage" else list(range(len(states)))
         self.final = final_norm_of(network, as_tokens(states[-1]), as_tokens(last))
-        strides = [round(sides[0] / each.shape[2]) for each in self._maps_of(states, sides).values()]
-        self.set_stride(self.common_stride(strides), stride)
+        self.set_stride(self.require_one_stride(self._maps_of(states, sides), sides[0]), stride)
         self.multiple = self.stride
         self.eval()
 
@@ -152,36 +159,45 @@ def outputs_of(model: Any, images: Tensor) -> tuple[Tensor | None, list[Tensor]]
     They are taken from the blocks, because the last of the library's `hidden_states` is before the final norm in some
     of its versions and after it in others. Positions are interpolated by the library.
     """
-    states: list[Tensor] = []
-
-    def keep(block: nn.Module, inputs: object, output: Any) -> None:
-        """Hook of a block: keep its output."""
-        states.append(output[0] if isinstance(output, tuple) else output)
-
-    config = model.config
-    if getattr(config, "takes_bgr", False):
+    if getattr(model.config, "takes_bgr", False):
         images = images.flip(1)
+    options = forward_options(model, images)
+    masking = mask_ratio_of(model.config, 0.0) if "noise" in options else nullcontext()
+    with masking, outputs_kept(blocks_of(model)) as states:
+        output = model(pixel_values=images, **options)
+    reshaped = getattr(output, "reshaped_hidden_states", None)
+    return getattr(output, "last_hidden_state", None), states if reshaped is None else list(reshaped[1:])
+
+
+def forward_options(model: Any, images: Tensor) -> dict[str, Any]:
+    """Return the arguments with which a model gives maps of images of any size, from all of their patches."""
     options: dict[str, Any] = {"return_dict": True}
+    config = model.config
     taken = inspect.signature(model.forward).parameters
     if "interpolate_pos_encoding" in taken:
         options["interpolate_pos_encoding"] = True
-    is_masked = "noise" in taken and hasattr(config, "mask_ratio")  # an MAE: all patches are kept, in their order
-    if is_masked:
+    if "noise" in taken and hasattr(config, "mask_ratio"):  # an MAE: its patches stay in their order
         patch = patch_of(model) or 1
         cells = images.shape[2] // patch * (images.shape[3] // patch)
         options["noise"] = torch.arange(cells, device=images.device).expand(len(images), -1)
-    is_hierarchical = hasattr(config, "depths") and hasattr(config, "embed_dim")  # as Swin: tokens are merged
-    if is_hierarchical:
+    if has_parts(config, "depths", "embed_dim"):  # as Swin's, which merges tokens
         options["output_hidden_states"] = True
-    hooks = [block.register_forward_hook(keep) for block in blocks_of(model)]
-    try:
-        with mask_ratio_of(config, 0.0) if is_masked else nullcontext():
-            output = model(pixel_values=images, **options)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    reshaped = getattr(output, "reshaped_hidden_states", None)
-    return getattr(output, "last_hidden_state", None), states if reshaped is None else list(reshaped[1:])
+    return options
+
+
+@contextmanager
+def outputs_kept(modules: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
+    """Give a list to which each module adds its output, of several the first, at each call within the block."""
+    outputs: list[Tensor] = []
+
+    def keep(module: nn.Module, inputs: object, output: Any) -> None:
+        """Hook of a module: keep its output."""
+        outputs.append(output[0] if isinstance(output, tuple) else output)
+
+    with ExitStack() as hooks:
+        for module in modules:
+            hooks.callback(module.register_forward_hook(keep).remove)
+        yield outputs
 
 
 @contextmanager
@@ -248,7 +264,7 @@ def configuration_of(network: Any) -> dict[str, Any] | None:
     """Return the configuration of a model of `transformers`, also within a video encoder; None for other networks."""
     clips = getattr(network, "net", None)  # of a video encoder: it holds the model as `model`
     model = getattr(clips, "model", network)
-    if not any(base.__module__.startswith("transformers.") for base in type(model).__mro__):
+    if not is_of_library(model, "transformers"):
         return None
     fields: dict[str, Any] = without_sources(model.config.to_dict())
     return fields
@@ -346,13 +362,13 @@ def processor_input(name: str, kind: str) -> tuple[Input | None, bool]:
     options = {"do_resize": False, "do_center_crop": False, "do_pad": False, "return_tensors": "pt"}
     seen = processor(pictures, **options)["pixel_values"]
     values = seen.double().mean(dim=(-2, -1)).reshape(4, 3)
-    offset = values[0]
-    factors = values[1:] - offset  # row: red, green, blue of the picture
-    is_flipped = bool(factors[0, 2] != 0)
-    scales = factors.flip(1).diag() if is_flipped else factors.diag()
-    rest = (factors.flip(1) if is_flipped else factors) - scales.diag()
-    if rest.abs().max() > 1e-6 or not bool((scales > 0).all()):
+    is_flipped = bool(values[1, 2] != values[0, 2])  # red of the picture moves the third channel
+    if is_flipped:
+        values = values.flip(1)
+    shifts = values[0]
+    factors = values[1:] - shifts  # row: red, green, blue of the picture
+    scales = factors.diag()
+    if (factors - scales.diag()).abs().max() > 1e-6 or not bool((scales > 0).all()):
         raise ValueError(f"{PREPROCESSOR} of {Path(name).name}: does more than to subtract a mean and divide")
-    shifts = offset.flip(0) if is_flipped else offset
     source = f"{PREPROCESSOR} of {Path(name).name}" + (", BGR" if is_flipped else "")
     return Input.of(-shifts / scales, 1 / scales, source), is_flipped

@@ -138,7 +138,9 @@ class EncoderSpec:
         if isinstance(stated, str):
             return cls(stated, pretrained=pretrained, seed=None)
         fields: dict[str, Any] = dict(stated) if isinstance(stated, Mapping) else {}
-        text, mean, std = (fields.pop(name, None) for name in ("spec", "mean", "std"))
+        text = fields.pop("spec", None)
+        mean = fields.pop("mean", None)
+        std = fields.pop("std", None)
         wrong = fields.keys() - {"stage", "stride", "pretrained", "arguments"}
         if not isinstance(text, str) or wrong or not isinstance(fields.get("arguments", {}), Mapping):
             form = "the name of a network, such as my_module:my_network, or its fields spec, stage, stride, …"
@@ -148,11 +150,16 @@ class EncoderSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that make the network again, as plain values."""
-        fields: dict[str, Any] = {"stage": self.stage, "stride": self.stride, "pretrained": self.pretrained}
+        fields: dict[str, Any] = {"spec": self.spec}
+        for name in ("stage", "stride", "pretrained"):
+            value = getattr(self, name)
+            if value:
+                fields[name] = value
         if self.input is not None:
             fields |= {"mean": list(self.input.mean), "std": list(self.input.std)}
-        fields["arguments"] = self.arguments
-        return {"spec": self.spec} | {name: value for name, value in fields.items() if value}
+        if self.arguments:
+            fields["arguments"] = self.arguments
+        return fields
 
     @property
     def is_stated(self) -> bool:
@@ -291,8 +298,13 @@ def draws_weights(spec: str) -> bool:
                 torch.manual_seed(seed)
                 states.append(trust.import_named(library, name, spec)().state_dict())
         first, second = states
-        drawn = [value.numel() for key, value in first.items() if not torch.equal(value, second[key])]
-        return 2 * sum(drawn) > sum(value.numel() for value in first.values())
+        drawn = 0
+        total = 0
+        for name, value in first.items():
+            total += value.numel()
+            if not torch.equal(value, second[name]):
+                drawn += value.numel()
+        return 2 * drawn > total
     except Exception:  # the user's code raises what it will
         return False
 

@@ -109,26 +109,33 @@ class MapExtractor(FeatureExtractor):
         Raises:
             ValueError: if the output has several maps and none is chosen, or not the chosen one.
         """
-        return self._map_by(self.network, images)
+        return self._map_from(self.network, images)
 
     def exemplar(self, crops: Tensor) -> Tensor:
         """Return the map of SiamFC's exemplars: of a network with a method `exemplar` by this method."""
-        return self._map_by(getattr(self.network, "exemplar", self.network), self.prepared(crops))
+        return self._map_from(getattr(self.network, "exemplar", self.network), self.prepared(crops))
 
-    def _map_by(self, function: Callable[[Tensor], Any], images: Tensor) -> Tensor:
-        """Return the map of the stage, from the output that a function makes of images."""
+    def _map_from(self, function: Callable[[Tensor], Any], images: Tensor) -> Tensor:
+        """Return the map of the stage in the output of the network, or of a method of it."""
         batch = images[:, :, None] if self.takes_clips else images  # a clip of one frame
         with nullcontext() if self.keeps_mode else eval_mode(self.network):
             output = function(batch)
         maps = self._maps_in(output, images.shape[2:])
-        if self.stage != OUTPUT:
-            self.require_stages(maps)
-            self.common_stride([round(images.shape[2] / maps[name].shape[2]) for name in self.stages])  # or refuses
-            return self.joined(maps)
+        if self.stage == OUTPUT:
+            return self._only_map(maps, output)
+        self.require_stages(maps)
+        self.require_one_stride(maps, images.shape[2])
+        return self.joined(maps)
+
+    def _only_map(self, maps: Mapping[str, Any], output: Any) -> Tensor:
+        """Return the one map of an output; an output without a map as it is, which is refused where a map is required.
+
+        Raises:
+            ValueError: for several maps.
+        """
         if len(maps) > 1 and OUTPUT not in maps:
             shapes = ", ".join(f"{name} {tuple(each.shape)}" for name, each in maps.items())
             raise NoSuchMap(f"{self.network_name}: gives several maps, choose one as stage: {shapes}")
-        # the one map; an output without a map is refused where a map is required
         features: Tensor = maps.get(OUTPUT, next(iter(maps.values()), output))
         return features
 
@@ -151,6 +158,12 @@ class MapExtractor(FeatureExtractor):
         return maps
 
 
+def probe_size(multiple: int) -> tuple[int, int]:
+    """Return `PROBE`, rounded up to a multiple."""
+    height, width = PROBE
+    return height + -height % multiple, width + -width % multiple
+
+
 def measured_stride(view: View, function: Callable[[Tensor], Any]) -> int:
     """Return the stride of a network's map of a blank image.
 
@@ -162,7 +175,7 @@ def measured_stride(view: View, function: Callable[[Tensor], Any]) -> int:
         ValueError: if the network fails on this image, whose size it may not take, or the output is not a map of at
             least 4 × 4 cells of its stride.
     """
-    height, width = (-(-side // view.multiple) * view.multiple for side in PROBE)  # rounded up to a multiple
+    height, width = probe_size(view.multiple)
     blank = torch.zeros(1, 3, height, width, device=device_of(view))
     try:
         with eval_mode(view), random_state_kept():

@@ -1,7 +1,7 @@
 """ResNets: views of their stages, dilations, folded BatchNorms; the package's own one, and CRW's."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN
 from .copies import M, copied_over
-from .extractor import VIEW_OF_TRANSFORMERS, Dilated, FeatureExtractor
+from .extractor import VIEW_OF_TRANSFORMERS, Dilated, FeatureExtractor, has_parts
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
 NATURAL_STRIDE = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
@@ -25,7 +25,7 @@ def is_resnet(network: object) -> bool:
     """Return whether a network has a ResNet's parts under the names that torchvision and timm both use."""
     if isinstance(network, GraphModule | nn.ModuleDict):  # of torchvision's and timm's makers of feature extractors
         return False
-    return all(hasattr(network, part) for part in ("conv1", "bn1", "maxpool", *LAYER_OF_STAGE.values()))
+    return has_parts(network, "conv1", "bn1", "maxpool", *LAYER_OF_STAGE.values())
 
 
 def named_blocks(network: nn.Module) -> dict[str, nn.Module]:
@@ -39,8 +39,13 @@ def named_blocks(network: nn.Module) -> dict[str, nn.Module]:
 
 def ends_of(blocks: Iterable[str]) -> dict[str, str]:
     """Return stage or block → the block whose map it is: `res4` → `res4.b2`, its last block; `res4.b1` → itself."""
-    last_of_stages = {block.partition(".")[0]: block for block in blocks}  # a later block replaces an earlier one
-    return last_of_stages | {block: block for block in blocks}
+    ends_of_stages: dict[str, str] = {}
+    ends_of_blocks: dict[str, str] = {}
+    for block in blocks:
+        stage = block.partition(".")[0]
+        ends_of_stages[stage] = block  # a later block replaces an earlier one
+        ends_of_blocks[block] = block
+    return ends_of_stages | ends_of_blocks
 
 
 def maps_of(ends: Mapping[str, str], blocks: Iterable[tuple[str, nn.Module]], x: Tensor) -> dict[str, Tensor]:
@@ -89,8 +94,11 @@ def _can_be_folded(convolution: Any, norm: Any) -> bool:
 
 def has_hooks(module: nn.Module) -> bool:
     """Return whether a module without parts has hooks, which torch keeps in dictionaries."""
-    kept = [value for value in vars(module).values() if isinstance(value, dict)]
-    return any(map(callable, chain.from_iterable(each.values() for each in kept)))
+    for value in vars(module).values():
+        held = value.values() if isinstance(value, dict) else ()
+        if any(map(callable, held)):
+            return True
+    return False
 
 
 class ResNetExtractor(FeatureExtractor):
@@ -182,12 +190,13 @@ def _dilate_as_siamfc(network: nn.Module, as_released: bool) -> None:
     for name, of_stage in SIAMFC_DILATION.items():
         for index, block in enumerate(network.get_submodule(LAYER_OF_STAGE[name]).children()):
             dilation = of_stage // 2 if as_released and index == 0 else of_stage
-            dilated = [each for each in convolutions_of(block) if each.kernel_size == (3, 3)]
-            if as_released:
-                dilated = dilated[:1]
-            for convolution in dilated:
+            for convolution in convolutions_of(block):
+                if convolution.kernel_size != (3, 3):
+                    continue
                 convolution.dilation = convolution.padding = (dilation, dilation)
                 convolution._reversed_padding_repeated_twice = [dilation] * 4  # for padding modes other than zeros
+                if as_released:
+                    break
 
 
 def convolutions_of(network: nn.Module) -> Iterator[nn.Conv2d]:

@@ -16,6 +16,7 @@ import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
+from operator import itemgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, get_type_hints
@@ -164,9 +165,11 @@ def _is_the_users(module: ModuleType) -> bool:
     if file is None or package_of(module.__name__) == OURS:
         return False
     places = sysconfig.get_paths()
-    installed = [places[each] for each in ("stdlib", "platstdlib", "purelib", "platlib")]
-    installed += [*site.getsitepackages(), site.getusersitepackages()]
-    return not any(Path(file).resolve().is_relative_to(Path(each).resolve()) for each in installed)
+    of_python = itemgetter("stdlib", "platstdlib", "purelib", "platlib")(places)
+    for folder in (*of_python, *site.getsitepackages(), site.getusersitepackages()):
+        if Path(file).resolve().is_relative_to(Path(folder).resolve()):
+            return False
+    return True
 
 
 def named_code(content: object) -> Iterator[str]:

@@ -10,7 +10,15 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN, Input
-from .extractor import OUTPUT, VIEW_OF_TRANSFORMERS, FeatureExtractor, stage_indices, stage_names
+from .extractor import (
+    OUTPUT,
+    VIEW_OF_TRANSFORMERS,
+    FeatureExtractor,
+    has_parts,
+    is_of_library,
+    stage_indices,
+    stage_names,
+)
 from .outputs import map_of_tokens, measured_stride, patch_of, require_map
 
 NCHW = {"output_fmt": "NCHW", "intermediates_only": True}
@@ -19,8 +27,7 @@ NCHW = {"output_fmt": "NCHW", "intermediates_only": True}
 
 def is_of_timm(network: nn.Module) -> bool:
     """Return whether a network is one of timm that has a map before its pooling."""
-    of_timm = any(base.__module__.startswith("timm.") for base in type(network).__mro__)
-    return of_timm and hasattr(network, "forward_features")
+    return is_of_library(network, "timm") and hasattr(network, "forward_features")
 
 
 class TimmExtractor(FeatureExtractor):
@@ -59,7 +66,7 @@ class TimmExtractor(FeatureExtractor):
             maps = self.numbered("stage", found)
         if OUTPUT in self.stages:
             maps[OUTPUT] = self._last_map(images)
-        self.common_stride([round(images.shape[2] / each.shape[2]) for each in maps.values()])  # refuses several
+        self.require_one_stride(maps, images.shape[2])
         return self.joined(maps)
 
     def _last_map(self, images: Tensor) -> Tensor:
@@ -73,8 +80,8 @@ class TimmExtractor(FeatureExtractor):
 
 def is_vit(network: nn.Module) -> bool:
     """Return whether a network is a transformer of timm with blocks that keep a grid of patches."""
-    grid = hasattr(getattr(network, "patch_embed", None), "feat_ratio")
-    return grid and all(hasattr(network, part) for part in ("forward_intermediates", "blocks", "num_prefix_tokens"))
+    has_grid = hasattr(getattr(network, "patch_embed", None), "feat_ratio")
+    return has_grid and has_parts(network, "forward_intermediates", "blocks", "num_prefix_tokens")
 
 
 class ViTExtractor(FeatureExtractor):
@@ -165,8 +172,7 @@ def gives_blocks(network: nn.Module) -> bool:
     Not for a subclass with a `forward` of its own: its map is the output of this `forward`. So the first class that
     defines one of the two methods decides, the network's own class first.
     """
-    has_blocks = all(hasattr(network, part) for part in ("blocks", "get_intermediate_layers"))
-    if not has_blocks or patch_of(network) is None:
+    if not has_parts(network, "blocks", "get_intermediate_layers") or patch_of(network) is None:
         return False
     owners = [network, *type(network).__mro__]  # subclasses first; every module has a forward
     defining = next(owner for owner in owners if {"get_intermediate_layers", "forward"} & vars(owner).keys())
@@ -216,8 +222,10 @@ class BlocksExtractor(FeatureExtractor):
         first = indices[0]
         last_blocks = self.depth - first  # a number n stands for the last n blocks: here from the first wanted one on
         found = self.network.get_intermediate_layers(padded, n=last_blocks, **options)
-        tokens = [found[index - first] for index in indices]
-        maps = [require_map(map_of_tokens(each, self.stride, padded.shape[2:]), self.network_name) for each in tokens]
+        maps: list[Tensor] = []
+        for index in indices:
+            output = map_of_tokens(found[index - first], self.stride, padded.shape[2:])
+            maps.append(require_map(output, self.network_name))
         return self.joined(self.numbered("block", maps))
 
 
