@@ -67,8 +67,9 @@ def one_line_errors(what: str, how: str = "") -> Iterator[None]:
 
 def is_of_transformers(network: nn.Module) -> bool:
     """Return whether a network is an image model of `transformers`."""
-    first_argument = next(iter(inspect.signature(network.forward).parameters), "")
-    return is_of_library(network, "transformers") and first_argument == "pixel_values"
+    if not is_of_library(network, "transformers"):
+        return False
+    return next(iter(inspect.signature(network.forward).parameters), "") == "pixel_values"
 
 
 class HubExtractor(FeatureExtractor):
