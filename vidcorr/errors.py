@@ -1,8 +1,8 @@
 """Error messages and the exit status of a command; imports nothing heavy."""
 
 import os
-import sys
 from argparse import ArgumentError
+from collections.abc import Iterable
 from itertools import dropwhile
 
 from . import signals
@@ -27,16 +27,16 @@ class ToldError(ValueError):
         self.title = title
 
 
-def exit_status(error: BaseException) -> str | int | None:
-    """Return what `sys.exit` takes after an error: a status, or a message (status 1); None for a bug.
+WRONG_WORDS = (UsageError, ArgumentError)
+"""Errors of a command line, which end a command with status 2."""
 
-    The message of a wrong command line, whose status is 2, is printed here.
-    """
+
+def exit_status(error: BaseException) -> str | int | None:
+    """Return what `sys.exit` takes after an error: a status, or a message (status 1); None for a bug."""
     number = signals.cause_of(error)
     if number:
         return 128 + int(number)  # as a shell reports a signal
-    if isinstance(error, UsageError | ArgumentError):
-        print(f"vidcorr: {error}", file=sys.stderr)
+    if isinstance(error, WRONG_WORDS):
         return 2
     message = _message_to_user(error)
     if message is None:
@@ -119,18 +119,21 @@ def message_of(error: BaseException) -> str:
     deepest = max(map(_indent, lines), default=0)
     if deepest == 0:
         return " ".join(map(str.strip, lines))
-    above: list[str] = []  # lines that the first reason is indented below, from the outermost inwards
+    reasons = list(dict.fromkeys(line.strip(" -") for line in lines if _indent(line) == deepest))
+    kept = [reason for reason in reasons if not reason.endswith(f"{type(None)}")]  # of an option that may be left out
+    return " ".join([*_lines_above(lines, deepest), "; ".join(kept or reasons)])
+
+
+def _lines_above(lines: Iterable[str], deepest: int) -> list[str]:
+    """Return the lines below which the first line of the deepest indent stands, from the outermost inwards."""
+    above: list[str] = []
     for line in lines:
         while above and _indent(above[-1]) >= _indent(line):
             above.pop()
         if _indent(line) == deepest:
             break
         above.append(line)
-    innermost = [line for line in lines if _indent(line) == deepest]
-    reasons = dict.fromkeys(line.strip(" -") for line in innermost)
-    kept = [reason for reason in reasons if not reason.endswith(f"{type(None)}")]  # of an option that may be left out
-    context = [line.strip(" -") for line in above if line.strip() != "Errors:"]
-    return " ".join([*context, "; ".join(kept or reasons)])
+    return [line.strip(" -") for line in above if line.strip() != "Errors:"]
 
 
 def _indent(line: str) -> int:

@@ -136,6 +136,8 @@ def main(args: Sequence[str] | None = None) -> None:
         status = None if "--debug" in given else errors.exit_status(error)
         if status is None:
             raise
+        if isinstance(error, errors.WRONG_WORDS):
+            print(f"vidcorr: {error}", file=sys.stderr)
         if isinstance(status, str):
             status += hint_on_generated(status, words)
         sys.exit(status)

@@ -35,9 +35,13 @@ def read_scannet(root: str | Path) -> list[SurfacePair]:
     with errors_at(f"{pairs_file}: is not the list of ScanNet-1500", TypeError):
         for room, take, *frames in listed["name"].tolist():
             scene = f"scene{room:04d}_{take:02d}"
-            files = [root / scene / "color" / f"{frame}.jpg" for frame in frames]
-            depths = [root / scene / "depth" / f"{frame}.png" for frame in frames]
-            pose_files = [root / scene / "pose" / f"{frame}.txt" for frame in frames]
+            files: list[Path] = []
+            depths: list[Path] = []
+            pose_files: list[Path] = []
+            for frame in frames:
+                files.append(root / scene / "color" / f"{frame}.jpg")
+                depths.append(root / scene / "depth" / f"{frame}.png")
+                pose_files.append(root / scene / "pose" / f"{frame}.txt")
             first, second = map(pose_of, pose_files)  # from the cameras to the room
             camera = np.asarray(cameras[scene], np.float64)
             require_files([*files, *depths], f"named in {pairs_file}")

@@ -1,9 +1,11 @@
 """Pairs of pictures with named key points and concepts, within and across categories: SOCO."""
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,45 +55,55 @@ def read_soco(root: str | Path, pairs: str = "intra") -> list[SocoPair]:
     return found
 
 
+class _Picture(NamedTuple):
+    """A picture of a pair: its file, its points x, y `(N, 2)` in pixels, and the rows of their names."""
+
+    file: Path
+    points: NDArray[np.float64]
+    row_of_name: dict[str, int]
+
+
+def _picture(root: Path, side: str, content: Any, file: Path) -> _Picture:
+    """Return the source ("src") or target ("trg") of a pair from the content of the pair's file."""
+    folder = plain_name(content.get(f"{side}_category") or content["category"], file)
+    picture = root / "Images" / folder / plain_name(content[f"{side}_image"], file)
+    positions: list[Any] = []
+    row_of_name: dict[str, int] = {}
+    for row, point in enumerate(content[f"{side}_keypoints"]):
+        positions.append(point["pos"])
+        row_of_name[point["name"]] = row
+    return _Picture(picture, np.array(positions, np.float64).reshape(-1, 2), row_of_name)
+
+
 def _pair(root: Path, category: str, file: Path, content: Any, size_of: Any) -> SocoPair:
     """Return a pair from the content of its file; points are related by their names."""
-    files: list[Path] = []
-    points: list[NDArray[np.float64]] = []
-    row_of_name: list[dict[str, int]] = []  # of the source, then of the target
-    for side in ("src", "trg"):
-        folder = plain_name(content.get(f"{side}_category") or content["category"], file)
-        files.append(root / "Images" / folder / plain_name(content[f"{side}_image"], file))
-        named = content[f"{side}_keypoints"]
-        points.append(np.array([point["pos"] for point in named], np.float64).reshape(-1, 2))
-        row_of_name.append({point["name"]: row for row, point in enumerate(named)})
-    same = _rows_of_names([(name, name) for name in content["semantic_overlap"]], row_of_name)
+    source = _picture(root, "src", content, file)
+    target = _picture(root, "trg", content, file)
+    shared_names = content["semantic_overlap"]
     names_of_concepts: list[tuple[str, str]] = []
     for group in content["concept_matches"]:
-        for name in group["src_keypoints"]:
-            names_of_concepts += [(name, other) for other in group["trg_keypoints"]]
-    concept = _rows_of_names(names_of_concepts, row_of_name)
+        names_of_concepts += product(group["src_keypoints"], group["trg_keypoints"])
     left, top, right, bottom = map(float, content["trg_bndbox"])
     length = max(right - left, bottom - top) / max(content["trg_imsize"][:2])
     return SocoPair(
         name=file.stem,
         category=category,
-        files=tuple(files),
-        sizes=tuple(map(size_of, files)),
-        points=tuple(points),
-        ids=tuple(range(len(points[0]))),
+        files=(source.file, target.file),
+        sizes=(size_of(source.file), size_of(target.file)),
+        points=(source.points, target.points),
+        ids=tuple(range(len(source.points))),
         box=(left, top, right, bottom),
         sources=(file,),
-        same=same,
-        concept=concept,
+        same=_rows_of_names(zip(shared_names, shared_names, strict=True), source, target),
+        concept=_rows_of_names(names_of_concepts, source, target),
         length=length,
     )
 
 
-def _rows_of_names(names: list[tuple[str, str]], row_of_name: list[dict[str, int]]) -> NDArray[np.int64]:
+def _rows_of_names(names: Iterable[tuple[str, str]], source: _Picture, target: _Picture) -> NDArray[np.int64]:
     """Return the rows of pairs of names `(N, 2)`, each once; pairs with a name that a picture lacks are skipped."""
-    source, target = row_of_name
     found: dict[tuple[int, int], None] = {}
     for name, other in names:
-        if name in source and other in target:
-            found[source[name], target[other]] = None
+        if name in source.row_of_name and other in target.row_of_name:
+            found[source.row_of_name[name], target.row_of_name[other]] = None
     return np.array(list(found), np.int64).reshape(-1, 2)

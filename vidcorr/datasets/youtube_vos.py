@@ -125,12 +125,13 @@ def _reported_frames(folder: Path, index_of: Mapping[int, int], begin: int) -> t
     Raises:
         DataError: if the folder has no such frame, so that no prediction would be written.
     """
-    numbers = _numbers(folder, list_images(folder))
-    indices = [index_of[number] for number in numbers if number in index_of]
-    reported = tuple(t for t in indices if t >= begin)
+    reported: list[int] = []
+    for number in _numbers(folder, list_images(folder)):
+        if index_of.get(number, -1) >= begin:
+            reported.append(index_of[number])
     if not reported:
         raise DataError(f"{folder}: has none of the frames, every fifth, that predictions are reported for")
-    return reported
+    return tuple(reported)
 
 
 def read_meta(path: Path) -> dict[str, Objects]:

@@ -32,9 +32,10 @@ def average_of_all(
     Returns:
         (h, w, L).
     """
-    listed = sorted(Counter(references).items())
-    used = to_device([reference for reference, _ in listed], keys.device)
-    counts = to_device([count for _, count in listed], keys.device).to(values.dtype)
+    count_of_reference = Counter(references)
+    used_references = sorted(count_of_reference)
+    used = to_device(used_references, keys.device)
+    counts = to_device(list(map(count_of_reference.get, used_references)), keys.device).to(values.dtype)
     keys = used_of(keys, used)
     values = used_of(values, used)
     log_counts = counts.log()[:, None]
@@ -82,27 +83,21 @@ def _average_of_halos(
     halos_of_values = grid.halos(grid.pad(values.flatten(2)[None]))
     is_far = to_device(~grid.near.T, keys.device)
     bias = values.new_zeros(is_far.shape).masked_fill_(is_far, -torch.inf).view(*grid.halo_size, 1, -1)
-    mixture = mixture_of(protocol)
     budget = workspace_of(keys.device) // keys.element_size()
     budget -= keys.numel() + values.numel() + queries.numel()  # the padded maps
     # a key of a halo has its channels, its values, and up to four copies of its products with the queries of a tile
     numbers_of_key = channels + values.shape[-1] + 4 * TILE**2
-    products = budget * TILE**2 // numbers_of_key  # of the queries of a tile with as many keys as fit
+    products_at_once = budget * TILE**2 // numbers_of_key  # of the queries of a tile with as many keys as fit
     averages = []
-    for part in grid.parts(1, references, products):
+    for part in grid.parts(1, references, products_at_once):
         q = queries[part].flatten(0, 2)
         k = halos_of_keys[part].reshape(len(q), -1, channels)
         v = halos_of_values[part].reshape(len(q), -1, values.shape[-1])
         shape = len(q), *grid.halo_size, references
-        products_of_part = torch.bmm(k, q.mT).view(*shape, -1).to(values.dtype)
-        logits = products_of_part.div_(protocol.temperature).add_(log_counts)
+        products = torch.bmm(k, q.mT).view(*shape, -1).to(values.dtype)
+        logits = products.div_(protocol.temperature).add_(log_counts)
         is_off_map = (v[..., -1:] == 0).view(*shape, 1)
-        # finite, since a query beyond the map sees nothing else, and NaN would enter all gradients
-        logits.masked_fill_(is_off_map, 0.0 if protocol.border == "zero" else torch.finfo(logits.dtype).min)
-        logits += bias
-        weights = logits.flatten(1, 3).softmax(1).view(logits.shape)
-        if mixture is not None:
-            _replace_windows(grid.squares(weights), mixture)
+        weights = _weights_of_halos(logits, is_off_map, bias, grid, protocol)
         averages.append(torch.bmm(v.mT, weights.flatten(1, 3)))
     of_tiles = torch.cat(averages).mT.unflatten(0, (1, *grid.shape))
     of_map = grid.from_queries(of_tiles)[0]
@@ -110,6 +105,28 @@ def _average_of_halos(
     if protocol.normalise_labels and protocol.normalise_by == "weights":
         return average / mass.clamp_min(1e-12)
     return average
+
+
+def _weights_of_halos(
+    logits: Tensor, is_off_map: Tensor, bias: Tensor, grid: TileGrid, protocol: LabelProtocol
+) -> Tensor:
+    """Return the weights of the keys of halos, whose sum is 1 for each query of a tile, in place of the logits.
+
+    Args:
+        logits: (tiles, halo rows, halo columns, references, queries of a tile).
+        is_off_map: True for keys off the map, (tiles, halo rows, halo columns, references, 1).
+        bias: −inf for keys that are far from a query, else 0, (halo rows, halo columns, 1, queries of a tile).
+        grid: the tiles.
+        protocol: the border and the mixture.
+    """
+    # finite, since a query beyond the map sees nothing else, and NaN would enter all gradients
+    logits.masked_fill_(is_off_map, 0.0 if protocol.border == "zero" else torch.finfo(logits.dtype).min)
+    logits += bias
+    weights = logits.flatten(1, 3).softmax(1).view(logits.shape)
+    mixture = mixture_of(protocol)
+    if mixture is not None:
+        _replace_windows(grid.squares(weights), mixture)
+    return weights
 
 
 def _replace_windows(squares: Tensor, mixture: CompactnessPrior) -> None:

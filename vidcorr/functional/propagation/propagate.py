@@ -409,13 +409,14 @@ def _matches_with_ties(searches: Sequence[Search], topk: int) -> tuple[list[Foun
     count = topk + 1
     while True:
         found = [search(topk=count) for search in searches]
-        of_sources = [values for values, _ in found]
-        products = torch.cat(of_sources, dim=2)
+        products = torch.cat([values for values, _ in found], dim=2)
         top = products.topk(min(topk, products.shape[2])).values
         last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
-        may_have_more = [values for values in of_sources if values.shape[2] == count]  # others returned all they have
-        none_missing = [~(values.amin(2, keepdim=True) >= last).any() for values in may_have_more]
-        if not may_have_more or PendingCopy(torch.stack(none_missing).all()).wait():  # the one wait of a frame
+        have_no_more: list[Tensor] = []
+        for values, _ in found:
+            if values.shape[2] == count:  # a source with fewer has returned all matches
+                have_no_more.append(~(values.amin(2, keepdim=True) >= last).any())
+        if not have_no_more or PendingCopy(torch.stack(have_no_more).all()).wait():  # the one wait of a frame
             return [(values.masked_fill(values < last, -torch.inf), cells) for values, cells in found], count
         count *= 2
 

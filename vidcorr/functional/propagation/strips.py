@@ -91,18 +91,16 @@ def _matches_in_strips(query: Tensor, keys: Tensor, wanted: _Wanted, neighbourho
     """
     height = len(keys)
     references = len(wanted.used)
-    budget = workspace_of(keys.device) // keys.element_size()
-    columns = TILE
-    while columns > 1 and _numbers_of_search(_strips(keys, neighbourhood, columns), wanted) > budget:
-        columns //= 2
-    grid = _strips(keys, neighbourhood, columns)
+    grid = _widest_strips(keys, neighbourhood, wanted)
+    columns = grid.tile_size[1]
     strips_at_once = at_once(keys.device, keys.element_size() * _numbers_of_search(grid, wanted))
     reach = grid.reach
     across = grid.halo_size[1]
     queries = _queries_met(grid)
     of_strips = grid.queries(query[None])[0, 0]  # (strips, queries of a strip, C), row by row
     rows_around = reach * columns  # queries of the rows above and below the map that the first and last keys meet
-    met = F.pad(of_strips, (0, 0, rows_around, rows_around)).unfold(1, queries, columns)  # (…, key rows, C, queries)
+    padded = F.pad(of_strips, (0, 0, rows_around, rows_around))
+    queries_met = padded.unfold(1, queries, columns)  # (strips, key rows, C, queries)
     places = places_met(grid, keys.device)
     beyond = to_device(~grid.on_map(1)[:, None, :, None], keys.device)
     matches = []
@@ -110,12 +108,12 @@ def _matches_in_strips(query: Tensor, keys: Tensor, wanted: _Wanted, neighbourho
         strips = range(start, min(start + strips_at_once, grid.shape[1]))
         products = keys.new_empty(len(strips), height, across, references, queries)
         for of_strip, index in zip(products, strips, strict=True):
-            _write_products(of_strip, keys, met[index], wanted.used, grid, index)
+            _write_products(of_strip, keys, queries_met[index], wanted.used, grid, index)
         of_cells = products.amax(3).masked_fill_(beyond[strips.start : strips.stop], -torch.inf)
         of_halo = F.pad(of_cells, (0, 0, 0, 0, reach, reach), value=-torch.inf).flatten(1)
-        near = of_halo.index_select(1, places.view(-1)).view(len(strips), *places.shape)
-        maxima, choice = _largest(near, wanted.topk)
-        chosen = places.expand(near.shape).gather(2, choice)
+        of_neighbourhoods = of_halo.index_select(1, places.view(-1)).view(len(strips), *places.shape)
+        maxima, choice = _largest(of_neighbourhoods, wanted.topk)
+        chosen = places.expand(of_neighbourhoods.shape).gather(2, choice)
         addresses, cells = _located(chosen, start, grid, references)
         matches.append(_matches_at(addresses, products, maxima, cells, wanted))
     values, indices = map(torch.cat, zip(*matches, strict=True))
@@ -215,9 +213,16 @@ def _matches_at(addresses: Tensor, products: Tensor, maxima: Tensor, cells: Tens
     return top, indices.masked_fill_(top == -torch.inf, 0)
 
 
-def _strips(keys: Tensor, neighbourhood: Neighbourhood, columns: int) -> TileGrid:
+def _widest_strips(keys: Tensor, neighbourhood: Neighbourhood, wanted: _Wanted) -> TileGrid:
+    """Return the strips of the map, of `TILE` columns, or as many fewer as the workspace needs to hold a search."""
     height, width = keys.shape[:2]
-    return TileGrid((height, width), neighbourhood, (height, columns))
+    budget = workspace_of(keys.device) // keys.element_size()
+    columns = TILE
+    grid = TileGrid((height, width), neighbourhood, (height, columns))
+    while columns > 1 and _numbers_of_search(grid, wanted) > budget:
+        columns //= 2
+        grid = TileGrid((height, width), neighbourhood, (height, columns))
+    return grid
 
 
 def _queries_met(grid: TileGrid) -> int:
