@@ -103,8 +103,8 @@ def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
         DataError: if one is half transparent.
     """
     transparency = image.info.get("transparency", b"") if image.mode == "P" else b""
-    has_one = isinstance(transparency, int)  # the index of the one transparent colour
-    opacity = bytes([255] * transparency + [0]) if has_one else transparency
+    # a number is the index of the one transparent colour
+    opacity = bytes([255] * transparency + [0]) if isinstance(transparency, int) else transparency
     if set(opacity) - {0, 255}:
         raise DataError(f"{path}: not a mask: it is half transparent in places; save it without transparency")
     return [index for index, value in enumerate(opacity) if value == 0]
