@@ -30,7 +30,7 @@ from .averages import averages_among, behind_averages, weights_as_saved
 from .checkpoint_files import use_atomic_files
 from .first_statistics import take_first_statistics
 from .loops import epochs_completed
-from .run_folder import branches, checkpoint_folder, log_now, log_picture, run_folder, run_of
+from .run_folder import begins_branch, checkpoint_folder, log_now, log_picture, run_folder, run_of
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class BenchmarkCallback(Callback):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Restore the scores of the resumed run, and note at which step the checkpoint was written."""
         self._loaded = checkpoint["global_step"]
-        if branches(trainer, checkpoint):
+        if begins_branch(trainer, checkpoint):
             return  # the scores so far are another run's
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
         self._runs = [Evaluated(**run) for run in state.get("runs", [])]
@@ -397,7 +397,7 @@ class BestCheckpoint(ModelCheckpoint):
         if stage != "fit":
             return
         monitor, _, dirpath = self._arguments
-        monitor, self._benchmark = _monitored(monitor, benchmarks_among(trainer))
+        monitor, self._benchmark = _score_and_benchmark(monitor, benchmarks_among(trainer))
         declared = {f"{self._benchmark.name}/{score.name}": score for score in self._benchmark.benchmark.declared}
         direction = declared[monitor].direction
         if direction == "neither":
@@ -412,7 +412,7 @@ class BestCheckpoint(ModelCheckpoint):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Find out whether the run goes on, or begins as a branch, which has no best checkpoint yet."""
-        self._is_branch = branches(trainer, checkpoint)
+        self._is_branch = begins_branch(trainer, checkpoint)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the best scores of the run that resumes, with its files at the places where they are now."""
@@ -454,7 +454,7 @@ class BestCheckpoint(ModelCheckpoint):
     on_train_end = on_validation_end  # the benchmark may run after the last step
 
 
-def _monitored(key: str | None, benchmarks: Iterable[BenchmarkCallback]) -> tuple[str, BenchmarkCallback]:
+def _score_and_benchmark(key: str | None, benchmarks: Iterable[BenchmarkCallback]) -> tuple[str, BenchmarkCallback]:
     """Return the key of a logged score, by default the first, and the benchmark that logs it."""
     benchmark_of: dict[str, BenchmarkCallback] = {}
     for benchmark in benchmarks:

@@ -25,7 +25,7 @@ from . import loops
 from .averages import averages_among
 from .benchmark import benchmarks_among
 from .checkpoint_files import use_atomic_files
-from .run_folder import branches, checkpoint_folder, hide_logs
+from .run_folder import begins_branch, checkpoint_folder, hide_logs
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class LastCheckpoint(ModelCheckpoint):
         _restart_timers(trainer, checkpoint)
         path = Path(str(trainer.ckpt_path)).resolve()
         is_here = str(path.parent) == self.dirpath and path.name.startswith(self.CHECKPOINT_NAME_LAST)
-        if not branches(trainer, checkpoint) and is_here:
+        if not begins_branch(trainer, checkpoint) and is_here:
             self.last_model_path = str(path)
 
     def state_dict(self) -> dict[str, Any]:

@@ -129,7 +129,7 @@ class Throughput(Callback):
             every = trainer.log_every_n_steps  # type: ignore[attr-defined]
             if accumulates(trainer) or not every or trainer.global_step % every:  # 0 logs nothing
                 return
-            values = self._speed(trainer, now - self._since, waited)
+            values = self._measure_speed(trainer, now - self._since, waited)
             if "time/data" in values:
                 self._warn_if_slow(values["time/data"], loader.num_workers)
             _log_measured(trainer, {name: torch.tensor(value) for name, value in values.items()})
@@ -137,7 +137,7 @@ class Throughput(Callback):
         self._waited_before = waited or 0.0
         self._batches = 0
 
-    def _speed(self, trainer: Trainer, seconds: float, waited: float | None) -> dict[str, float]:
+    def _measure_speed(self, trainer: Trainer, seconds: float, waited: float | None) -> dict[str, float]:
         """Return what is logged: of the batches since the last log, which took `seconds`."""
         values = {"time/step": seconds / self._batches * trainer.accumulate_grad_batches}
         size = getattr(trainer.train_dataloader, "batch_size", None)

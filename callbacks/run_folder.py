@@ -1,4 +1,4 @@
-"""The run of a Trainer: its folder, whether it branches off another, and what is logged there."""
+"""The run of a Trainer: its folder, whether it begins_branch off another, and what is logged there."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,7 +44,7 @@ def _folder_of_logger(logger: Logger, default: Path) -> Path:
     return Path(logger.save_dir or default, str(logger.name), version)
 
 
-def branches(trainer: Trainer, checkpoint: Mapping[str, Any]) -> bool:
+def begins_branch(trainer: Trainer, checkpoint: Mapping[str, Any]) -> bool:
     """Return whether a fit by command begins a run of its own from the checkpoint of another.
 
     A Trainer of one's own keeps no record of its run: there each checkpoint is of the run that goes on.

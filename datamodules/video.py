@@ -118,16 +118,16 @@ class VideoDataModule(SampledDataModule):
         clips = partial(ClipDataset, self.videos, sampling=self.sampling)
         self.training = clips(training, transform=self.training_crops, length=length, weights=weights, seed=self.seed)
         if validation:
-            self.held_out = self._evaluated(validation)
+            self.held_out = self._evaluation_clips(validation)
 
-    def _evaluated(self, videos: Sequence[int]) -> ClipDataset:
+    def _evaluation_clips(self, videos: Sequence[int]) -> ClipDataset:
         """Return a clip of each of some videos, as validation crops them; the draws are others than in training."""
         crops = self.evaluation_crops
         return ClipDataset(self.videos, videos, self.sampling, crops, length=len(videos), seed=~self.seed)
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Return a loader of a clip of every video, those of training included, in the order of `videos`."""
-        every = self._evaluated(range(len(self.videos)))
+        every = self._evaluation_clips(range(len(self.videos)))
         return ResumableLoader(every, sampler=FixedSampler(every), **self._arguments())
 
     def list_source(self) -> tuple[SourceEntry, ...]:

@@ -22,7 +22,7 @@ from vidcorr.description import Input
 from vidcorr.functional.device import PendingCopy
 from vidcorr.functional.seeds import run_seed
 
-from .parts.batches import joined, parts_of
+from .parts.batches import join_loaders, parts_of
 from .parts.distributed import keyed_generator, means_over_ranks
 from .parts.saving import SavedModule
 from .parts.schedules import continue_schedule, cosine_factor, scheduled
@@ -181,7 +181,7 @@ class CorrespondenceModule(SavedModule):
         Raises:
             ValueError: if the first batch of the epoch lacks a key, or has images of another form or range.
         """
-        batch = joined(batch, next(iter(self.images)))
+        batch = join_loaders(batch, next(iter(self.images)))
         outputs = self._checked_step(batch, batch_index)
         scalars: dict[str, Any] = {"train/loss": outputs["loss"]}
         for name, value in outputs.items():

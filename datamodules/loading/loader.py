@@ -204,7 +204,7 @@ class ResumableLoader(DataLoader[BatchT]):
             batches = super().__iter__()
         self.timeout = patience
         try:
-            for batch in _patiently(batches, patience):
+            for batch in _wait_for_batches(batches, patience):
                 self.waited += time.perf_counter() - began
                 taken += 1
                 self.place = (epoch, taken)
@@ -217,7 +217,7 @@ class ResumableLoader(DataLoader[BatchT]):
             raise DataError(f"/dev/shm is full of batches: {ways_out}, and resume: vidcorr resume") from error
 
 
-def _patiently(batches: Iterator[BatchT], patience: float) -> Iterator[BatchT]:
+def _wait_for_batches(batches: Iterator[BatchT], patience: float) -> Iterator[BatchT]:
     """Yield batches; wait for each as often as torch says that its short time is over, until `patience` is.
 
     Args:

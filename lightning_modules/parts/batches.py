@@ -22,10 +22,10 @@ def parts_of(batch: Any, image: str) -> list[Any]:
     return given if given and are_batches else [batch]
 
 
-def joined(batch: Any, image: str) -> Any:
+def join_loaders(batch: Any, image: str) -> Any:
     """Join the batches of several loaders to one, by rows; a batch of one loader stays as it is.
 
-    Only tensors are joined, and only those whose names all batches have; what else they hold is left out.
+    Only tensors are join_loaders, and only those whose names all batches have; what else they hold is left out.
     """
     parts = parts_of(batch, image)
     if len(parts) == 1:

@@ -191,7 +191,7 @@ class Encoder(nn.Module):
         if dilated and self.view_class not in (None, ResNetExtractor):
             raise ValueError(f"{type(self.network).__name__}: {UNDILATED}")
         options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's module has none
-        stage, stride = self._settled(stage, stride, default)
+        stage, stride = self._chosen_view(stage, stride, default)
         if self.view_class is None:
             found = self.network.feature_extractor(stage, stride, **options)
             view = found if isinstance(found, View) else MapExtractor(found)
@@ -207,7 +207,7 @@ class Encoder(nn.Module):
         view.described = self.described
         return view
 
-    def _settled(self, stage: str | None, stride: int | None, default: str | None) -> tuple[str | None, int | None]:
+    def _chosen_view(self, stage: str | None, stride: int | None, default: str | None) -> tuple[str | None, int | None]:
         """Return stage and stride of a view: as asked for, else the encoder's, else of a ResNet the protocol's."""
         stage = stage or self.default_stage
         stride = stride or self.default_stride

@@ -268,7 +268,7 @@ def in_form_of_network(table: Mapping[str, Any], state: State, spec: str | None 
         state = state | {PLACES: state[PLACES][0]}  # without the axis of the batch
     if not table.get("by_timm"):
         return spec or architecture_of(state, table), state
-    state = _with_biases_of_timm(_packed(state))
+    state = _with_biases_of_timm(_with_joint_attention(state))
     spec = spec or architecture_of(state, table)
     network = _without_weights(spec)
     marked = state | {"mask_token": torch.empty(0)}  # timm recognises DINOv2's files by this key
@@ -293,7 +293,7 @@ def _with_biases_of_timm(state: State) -> State:
     return kept | biases if any(tensor.any() for tensor in biases.values()) else kept
 
 
-def _packed(state: State) -> State:
+def _with_joint_attention(state: State) -> State:
     """Return weights with queries, keys and values in one tensor, as their authors have them; keys may have no bias."""
     packed = dict(state)
     for name in state:

@@ -69,7 +69,7 @@ def load(
     if isinstance(network, str | Path):
         network = EncoderSpec(str(network), pretrained=pretrained, seed=seed)
     if isinstance(network, EncoderSpec):
-        encoder = _of_name(network)
+        encoder = _load_name(network)
     elif isinstance(network, Encoder):
         encoder = copy.copy(network)  # the caller's keeps its input
     else:
@@ -86,14 +86,14 @@ def _around(module: Any, described: Network | None = None) -> Encoder:
     return encoder
 
 
-def _of_name(spec: EncoderSpec) -> Encoder:
+def _load_name(spec: EncoderSpec) -> Encoder:
     """Make a network by its name or file; its encoder has the input, stage and stride that the name states."""
     with ExitStack() as stack:
         if spec.seed is not None:
             stack.enter_context(random_state_kept())
             torch.manual_seed(spec.seed)
         if not spec.is_stated and (spec.name_and_file or is_checkpoint(spec.place)):
-            encoder = _of_file(spec)
+            encoder = _load_file(spec)
         else:
             network, described = build(spec)
             is_method = hasattr(network, "has_own_features")  # and describes its own network
@@ -106,13 +106,13 @@ def _of_name(spec: EncoderSpec) -> Encoder:
     return encoder
 
 
-def _of_file(spec: EncoderSpec) -> Encoder:
+def _load_file(spec: EncoderSpec) -> Encoder:
     """Load the network of a file: of a checkpoint, `NAME=FILE` or `family:NAME=FILE`."""
     if spec.name_and_file is None:
-        return _of_checkpoint(spec.place)
+        return _load_checkpoint(spec.place)
     name, place = spec.name_and_file
     if name.startswith(FAMILY):
-        return _of_foreign(place, name.removeprefix(FAMILY))
+        return _load_foreign(place, name.removeprefix(FAMILY))
     return with_weights_of(name, place)
 
 
@@ -159,7 +159,7 @@ def build_feature_extractor(
     return extractor.adapted(final_norm=False)
 
 
-def _of_checkpoint(place: str) -> Encoder:
+def _load_checkpoint(place: str) -> Encoder:
     """Load the encoder by which benchmarks see the module of a checkpoint, on the CPU, in eval mode.
 
     Weights of another project are the network of their family.
@@ -174,7 +174,7 @@ def _of_checkpoint(place: str) -> Encoder:
     path, part = file_and_part(place)
     checkpoint = read_content(path)
     if part or is_foreign(checkpoint):
-        return _of_foreign(place, None, checkpoint)
+        return _load_foreign(place, None, checkpoint)
     recipe = recipe_of(checkpoint, path)  # refused too if the encoder does not need it, but who resumes does
     stated = checkpoint[METADATA_KEY].get("encoder")
     if stated is None:
@@ -189,7 +189,7 @@ def _of_checkpoint(place: str) -> Encoder:
     return encoder.eval()
 
 
-def _of_foreign(place: str, family: str | None, content: Any = None) -> Encoder:
+def _load_foreign(place: str, family: str | None, content: Any = None) -> Encoder:
     """Load the network of another project's weights, on the CPU, in eval mode.
 
     Args:
@@ -224,7 +224,7 @@ def _stated(stated: Any, path: Path) -> Encoder:
         ValueError: if it is damaged, or names code that is not allowed.
     """
     with stated_by(path, stated):
-        return _of_name(EncoderSpec.of(stated, path))
+        return _load_name(EncoderSpec.of(stated, path))
 
 
 def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: Any) -> Any:
@@ -272,10 +272,10 @@ def with_weights_of(name: str, place: str) -> Encoder:
             network, described = build(spec, with_weights=False)
         family = family_of(state, name, path)
         if is_of_library:
-            weights = fitted_to_library(state, family, network, name, path)
+            state = fitted_to_library(state, family, network, name, path)
         else:
-            weights = under_own_names(state, network, path)
-        load_weights(network, positions_resampled(weights, network, path), path)
+            state = under_own_names(state, network, path)
+        load_weights(network, positions_resampled(state, network, path), path)
     except Refused:
         raise
     except ValueError as error:

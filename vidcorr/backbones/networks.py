@@ -264,7 +264,7 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
     is_stated = spec.is_stated
     is_random = with_weights and spec.is_random
     prefix, _, name = (spec.spec if is_stated else spec.place).partition(":")
-    network, architecture, source = MAKERS.get(prefix, _of_callable)(name, spec, with_weights and not is_stated)
+    network, architecture, source = MAKERS.get(prefix, _make_by_callable)(name, spec, with_weights and not is_stated)
     if not isinstance(network, nn.Module):
         raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(network).__name__}")
     if is_random or is_stated or not with_weights:
@@ -391,7 +391,7 @@ def _colour(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     return RawColour(), "raw_colour", ""
 
 
-def _timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
+def _make_by_timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     """Build a network of timm, with the options by which it takes images of any size."""
     import timm
 
@@ -424,7 +424,7 @@ def torchvision_resnets() -> list[str]:
     return [name for name in names if models.get_model_builder(name).__module__ == models.resnet.__name__]
 
 
-def _torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
+def _make_by_torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     """Build a ResNet of torchvision, with an identity in place of its classifier.
 
     Raises:
@@ -451,7 +451,7 @@ def _of_transformers(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     return from_transformers(name, spec.arguments), name, "weights of transformers"
 
 
-def _of_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
+def _make_by_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     """Call an entry of torch.hub, which runs code of others; of several modules that it returns, take the first.
 
     Raises:
@@ -478,7 +478,7 @@ def _of_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     return network, entry, f"weights of {Path(place).name if is_folder else place}"
 
 
-def _of_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
+def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     """Call a class or function, `package.module:callable`, with the arguments of the spec.
 
     Raises:
@@ -508,10 +508,10 @@ def _of_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
 
 MAKERS: dict[str, Callable[[str, EncoderSpec, bool], Made]] = {
     "raw_colour": _colour,
-    "timm": _timm,
-    "torchvision": _torchvision,
+    "timm": _make_by_timm,
+    "torchvision": _make_by_torchvision,
     "transformers": _of_transformers,
-    "torchhub": _of_torch_hub,
+    "torchhub": _make_by_torch_hub,
 }
 """Prefix of a name → what makes its network; other names are `package.module:callable`.
 

@@ -115,10 +115,10 @@ class Clips(VideoEncoder):
         frames = iter(frames)
         for first in frames:
             clip = [first, *islice(frames, self.window - 1)]
-            yield from self._encoded(torch.stack(clip))
+            yield from self._encode_window(torch.stack(clip))
 
     @torch.no_grad()
-    def _encoded(self, clip: Tensor) -> Tensor:
+    def _encode_window(self, clip: Tensor) -> Tensor:
         """Return the maps `(T, C, h, w)` of the frames `(T, 3, H, W)` of a window."""
         frames, _, height, width = clip.shape
         if not self.input.is_unit:

@@ -59,11 +59,11 @@ def prepare_picture(image: Tensor, protocol: MatchingProtocol) -> Tensor:
     """
     size = image.shape[1], image.shape[2]
     if protocol.input_fit == "corner":  # padded before it is resized, "centred" after it
-        image = _padded(image, 0, 0, max(size), protocol)
+        image = _pad_to_square(image, 0, 0, max(size), protocol)
     image = resize_images(image[None], _content_size(size, protocol), protocol.input_filter)[0]
     if protocol.input_fit == "centred":
         _, left, top = _placement(size, protocol)
-        image = _padded(image, left, top, protocol.input_sides[0], protocol)
+        image = _pad_to_square(image, left, top, protocol.input_sides[0], protocol)
     return image
 
 
@@ -120,7 +120,7 @@ def _content_size(size: Size, protocol: MatchingProtocol) -> Size:
     return (side, short)
 
 
-def _padded(image: Tensor, left: int, top: int, side: int, protocol: MatchingProtocol) -> Tensor:
+def _pad_to_square(image: Tensor, left: int, top: int, side: int, protocol: MatchingProtocol) -> Tensor:
     """Pad an image `(3, H, W)`, uint8, to a square, in which its first pixel is at (left, top)."""
     _, height, width = image.shape
     around = left, side - width - left, top, side - height - top

@@ -35,11 +35,11 @@ def siamese_correlation(exemplar: Tensor, search: Tensor) -> Tensor:
     search = search.to(real)
     learns = torch.is_grad_enabled() and (exemplar.requires_grad or search.requires_grad)
     if learns or search.is_cuda:
-        return _by_spectra(exemplar, search)
-    return _by_rows(exemplar, search)
+        return _correlate_by_spectra(exemplar, search)
+    return _correlate_by_rows(exemplar, search)
 
 
-def _by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
+def _correlate_by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
     """Correlate by a convolution whose output channels are the exemplar's rows, then sum along diagonals.
 
     A convolution with the exemplar itself would have a single output channel, and leave most units of a processor idle.
@@ -58,7 +58,7 @@ def _by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
     return diagonals.sum(1, keepdim=True)
 
 
-def _by_spectra(exemplar: Tensor, search: Tensor) -> Tensor:
+def _correlate_by_spectra(exemplar: Tensor, search: Tensor) -> Tensor:
     """Correlate by products of spectra."""
     count, _, height, width = exemplar.shape
     rows, columns = search.shape[-2:]

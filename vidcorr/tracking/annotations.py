@@ -303,10 +303,10 @@ def _frame_of_forward_pass(found: Mapping[Pass, Found]) -> Tensor | None:
 
 def _by_ascending_frames(results: Iterator[Found], each: Pass, annotations: Annotations) -> Iterator[Found]:
     """Return the results of a pass by ascending frames; a backward pass runs to its end first."""
-    return results if each.step > 0 else _turned(results, each, annotations)
+    return results if each.step > 0 else _results_by_ascending_frames(results, each, annotations)
 
 
-def _turned(results: Iterator[Found], backward: Pass, annotations: Annotations) -> Iterator[Found]:
+def _results_by_ascending_frames(results: Iterator[Found], backward: Pass, annotations: Annotations) -> Iterator[Found]:
     """Run a backward pass, and yield its results by ascending frames, without the prompt's; they wait on disk.
 
     Raises:

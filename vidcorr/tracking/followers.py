@@ -42,20 +42,20 @@ class Follower(ABC):
     def follow(self, on_frame: Callable[[], object]) -> Iterator[tuple[Tensor, Any]]:
         """Yield the frames and their results, in order; `on_frame` is called for each frame of each pass."""
 
-        def counted(each: Pass) -> Iterator[Found]:
+        def follow_and_count(each: Pass) -> Iterator[Found]:
             """Run a pass and count its frames."""
             for found in self.results(each):
                 on_frame()
                 yield found
 
-        return followed(self.annotations, self.video, counted, self.combined)
+        return followed(self.annotations, self.video, follow_and_count, self.combine)
 
     @abstractmethod
     def results(self, each: Pass) -> Iterator[Found]:
         """Yield the results of a pass for the objects that its prompt shows, from its prompt's frame."""
 
     @abstractmethod
-    def combined(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Any:
+    def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Any:
         """Return the results of all objects in frame `t`, given with its pixels, from the passes that cover it."""
 
     def frames(self, each: Pass) -> Iterator[Tensor]:
@@ -118,7 +118,7 @@ class MaskFollower(Follower):
             text = f"object {', '.join(too_small)} is too small for {cells} and is not followed"
             warnings.warn(text, stacklevel=3)
 
-    def combined(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> MaskResult:
+    def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> MaskResult:
         """Decode the blended labels; objects of a prompt of this frame have their given mask."""
         ids = torch.zeros(self.size, dtype=torch.uint8)
         doubts: dict[Name, float] = {}
@@ -173,7 +173,7 @@ class PointFollower(Follower):
             scores = (peaks / first_peaks).double()
             yield Found(tracked.frame, torch.cat([points, scores[:, None]], dim=1))
 
-    def combined(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Tensor:
+    def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Tensor:
         """Blend places and scores."""
         return torch.from_numpy(blended_numbers(self.annotations, 3, t, found))
 
@@ -222,7 +222,7 @@ class QueryFollower(Follower):
             x, y = positions[:, t].T
             yield Found(frame, torch.stack([x, y, tracks.similarity[:, t], tracks.occluded[:, t]], dim=1))
 
-    def combined(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Tensor:
+    def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> Tensor:
         """Blend places and similarities; a point is hidden if the pass of the nearer prompt says so.
 
         Between two prompts as near as each other it is hidden only if both passes say so.
@@ -255,6 +255,6 @@ class BoxFollower(Follower):
             responses = [track.response for track in tracker.tracks]
             yield Found(frame, np.column_stack([boxes - first_pixel, responses]))
 
-    def combined(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> NDArray[np.float64]:
+    def combine(self, t: int, frame: Tensor, found: Mapping[Pass, Found]) -> NDArray[np.float64]:
         """Blend the boxes and their responses."""
         return blended_numbers(self.annotations, 5, t, found)

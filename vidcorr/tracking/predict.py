@@ -106,10 +106,9 @@ def predict_video(
     all_prompts = prompts_of(earlier, folder, type(first)) | given
     annotations = Annotations.of(all_prompts, stream.start)
     content["prompts"] = annotations.metadata(stream.start)
-    formats = sorted({*formats, *earlier.get("formats", [])})  # the files of an earlier format are replaced too
-    content["formats"] = formats
-    if formats and first.kind != "mask":
-        raise ValueError(f"{', '.join(formats)}: formats of masks; {first.kind} are written as CSV")
+    content["formats"] = sorted({*formats, *earlier.get("formats", [])})  # files of an earlier format are replaced too
+    if content["formats"] and first.kind != "mask":
+        raise ValueError(f"{', '.join(content['formats'])}: formats of masks; {first.kind} are written as CSV")
     total = sum(each.length(stream.num_frames) or 0 for each in annotations.passes)
     with progress_bar(stream.name, total, "frames") as progress:
         arguments = (extractor, stream, all_prompts, rules, short_side, propagator)
@@ -117,7 +116,7 @@ def predict_video(
         with FolderLock(folder, "name another output folder"):
             _write_given_masks(folder / GIVEN, all_prompts)
             _write_record(folder, content)
-            with closing(_ResultFiles(folder, stream, annotations, rules, overlay, formats)) as files:
+            with closing(_ResultFiles(folder, stream, annotations, rules, overlay, content["formats"])) as files:
                 for frame, results in results_of_frames:
                     files.add(frame, results)
                     signals.check()

@@ -117,7 +117,7 @@ def _prompts_of_files(files: Sequence[_MaskFile], stems: Sequence[str] | None) -
         for drawn in images:
             is_stated = file.frame is not None and len(images) == 1
             frame = file.frame if is_stated else frame_of(file.path, drawn.stem, stems)
-            prompts.append(MaskPrompt.of(_numbered(drawn, id_of_name), frame=frame, source=file.source))
+            prompts.append(MaskPrompt.of(_draw_ids(drawn, id_of_name), frame=frame, source=file.source))
     return prompts
 
 
@@ -193,13 +193,13 @@ def read_json(path: Path) -> list[Drawn]:
     with errors_at(path, *WRONG_JSON):
         content = json.loads(read_text(path))
         if "shapes" in content:
-            return [_of_labelme(path, content)]
+            return [_read_labelme(path, content)]
         if "annotations" in content and "images" in content:
-            return _of_coco(path, content)
+            return _read_coco(path, content)
     raise DataError(f"{path}: is neither LabelMe's JSON (shapes) nor COCO's (images, annotations)")
 
 
-def _of_labelme(path: Path, content: Mapping[str, Any]) -> Drawn:
+def _read_labelme(path: Path, content: Mapping[str, Any]) -> Drawn:
     """Return the polygons and rectangles of LabelMe's file; a name and a group are an object."""
     size = (int(content["imageHeight"]), int(content["imageWidth"]))
     objects: list[tuple[str, Bitmap]] = []
@@ -217,7 +217,7 @@ def _of_labelme(path: Path, content: Mapping[str, Any]) -> Drawn:
     return Drawn(path, Path(content.get("imagePath") or path.name).stem, size, objects)
 
 
-def _of_coco(path: Path, content: Mapping[str, Any]) -> list[Drawn]:
+def _read_coco(path: Path, content: Mapping[str, Any]) -> list[Drawn]:
     """Return the segments of COCO's file, by image; `track_id` or `instance_id` names an object, else its category."""
     if not content["annotations"]:
         raise DataError(f"{path}: has no annotation: draw an object, or give its mask as a PNG")
@@ -251,7 +251,7 @@ def _pixels_of_coco(segment: Any, size: tuple[int, int]) -> Bitmap:
     return mask_of_runs(segment["counts"], segment["size"])
 
 
-def _numbered(drawn: Drawn, ids: dict[str, int]) -> Bitmap:
+def _draw_ids(drawn: Drawn, ids: dict[str, int]) -> Bitmap:
     """Return ids `(H, W)`, and add new names to the ids."""
     mask = np.zeros(drawn.size, np.uint8)
     for name, pixels in drawn.objects:

@@ -70,7 +70,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         self._is_end_known = False
         self._has_named_encoder = False  # the decoder knows the file's encoder
         self._table: FrameTable | None = None
-        with self._in_time():
+        with self._within_time_limit():
             self._container = open_container(self.path, self._timeout)
             self._stream = film_stream(self._container)
             codec = self._stream.codec_context
@@ -101,7 +101,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         """
         if not indices or min(indices) < 0:
             raise ValueError(f"need frame indices of 0 or more, got {list(indices)}")
-        with self._in_time():
+        with self._within_time_limit():
             frames = self._read_by_seeking(indices)
             if frames is None and self._table is not None and self._table.is_from_index:
                 self._scan()  # the index may be wrong where the packets are right
@@ -124,8 +124,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             DecodingError: if a frame cannot be decoded or differs in size from the first frame, or the video has no
                 frame.
         """
-        with self._in_time():
-            for index, frame in self._indexed():
+        with self._within_time_limit():
+            for index, frame in self._frames_from_start():
                 if index >= start:
                     yield self.to_rgb(frame)
                 self._deadline = time.monotonic() + self._timeout
@@ -138,7 +138,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         """
         if self._table is None:
             return  # `read` of the last frame decodes and compares all frames
-        with self._in_time(), open_container(self.path, self._timeout) as container:
+        with self._within_time_limit(), open_container(self.path, self._timeout) as container:
             stream = film_stream(container)
             stream.codec_context.skip_frame = "NONKEY"
             for frame in container.decode(stream):
@@ -156,7 +156,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         steps = np.diff(times)[:-1]  # the last frame may stand longer
         if len(steps) and steps.max() > 1.5 * steps.min():
             notes.append(f"its frames are not evenly spaced; overlays show {self.frame_rate:.4g} a second")
-        with self._in_time(), open_container(self.path, self._timeout) as container:
+        with self._within_time_limit(), open_container(self.path, self._timeout) as container:
             decoded = container.decode(film_stream(container))
             looked_at = enumerate(islice(decoded, LOOKED_AT))
             made_up = next((index for index, frame in looked_at if frame.key_frame), None)
@@ -169,7 +169,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         return upright(self._reformat(frame, format="rgb24").to_ndarray(), frame)
 
     @contextmanager
-    def _in_time(self) -> Iterator[None]:
+    def _within_time_limit(self) -> Iterator[None]:
         """Restart the time limit, and name the file in any error."""
         self._deadline = time.monotonic() + self._timeout
         try:
@@ -204,7 +204,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
     def _scan(self) -> None:
         """Learn the frames' times, or at least their number, from all packets."""
         status = self.path.stat()
-        self._table, count = _scanned(self.path, self._timeout, status.st_size, status.st_mtime_ns)
+        self._table, count = _scan_file(self.path, self._timeout, status.st_size, status.st_mtime_ns)
         if not self._is_end_known:
             self.num_frames = count or self.num_frames
 
@@ -215,14 +215,11 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         table = self._table
         if table is None:
             return None
-        groups: dict[int, dict[int, int]] = defaultdict(dict)  # key frame → time of a wanted frame → its index
         existing = {min(index, len(table) - 1) for index in indices}
-        for index in sorted(existing):
-            groups[table.key(index)][table.times[index]] = index
         frames: dict[int, np.ndarray] = {}
         try:
             self._name_encoder()
-            for key, wanted in groups.items():
+            for key, wanted in _indices_by_key_frame(table, existing).items():
                 for frame in self._decode_group(table, key, wanted.keys()):
                     if frame.is_corrupt:  # the decoder fills its gaps from earlier frames, which a seek leaves out
                         return None
@@ -292,7 +289,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         if table.is_from_index and codec.has_b_frames:
             _refuse_equal_times(packets, wanted)
 
-    def _indexed(self) -> Iterator[tuple[int, "av.VideoFrame"]]:
+    def _frames_from_start(self) -> Iterator[tuple[int, "av.VideoFrame"]]:
         """Iterate over (index, frame) from the start to the end, and note the end.
 
         It opens the file again: a seek to the start would skip packets without a time, such as Matroska's before time
@@ -314,13 +311,21 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         """Decode frames by index; indices beyond the end give the last frame."""
         frames = {}
         last = max(wanted)
-        for index, frame in self._indexed():
+        for index, frame in self._frames_from_start():
             if index in wanted:
                 frames[index] = self.to_rgb(frame)
             if index == last:
                 return frames
         frames[index] = self.to_rgb(frame)  # the video ends before the last wanted index
         return frames
+
+
+def _indices_by_key_frame(table: FrameTable, indices: Collection[int]) -> dict[int, dict[int, int]]:
+    """Return key frame → time of a wanted frame that is decoded from it → index of the wanted frame."""
+    groups: dict[int, dict[int, int]] = defaultdict(dict)
+    for index in sorted(indices):
+        groups[table.key(index)][table.times[index]] = index
+    return groups
 
 
 def _refuse_equal_times(packets: Iterator["av.Packet"], wanted: Collection[int]) -> None:
@@ -341,7 +346,7 @@ def _refuse_equal_times(packets: Iterator["av.Packet"], wanted: Collection[int])
 
 
 @lru_cache(64)
-def _scanned(path: Path, timeout: float, size: int, changed: int) -> tuple[FrameTable | None, int]:
+def _scan_file(path: Path, timeout: float, size: int, changed: int) -> tuple[FrameTable | None, int]:
     """Scan a file's packets, once per process and state of the file."""
     with open_container(path, timeout) as container:
         return scan_packets(container)

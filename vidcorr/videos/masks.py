@@ -46,9 +46,9 @@ def read_mask(path: Path, colours: Callable[[], Mapping[int, int]] | None = None
     if clear:
         pixels[np.isin(pixels, clear)] = 0
     if pixels.ndim == 3:
-        packed = _packed(path, pixels)
+        packed = _colour_numbers(path, pixels)
         numbers = ids_of_colours([np.unique(packed).tolist()], path) if colours is None else colours()
-        return _numbered(path, packed, numbers)
+        return _ids_of_colour_numbers(path, packed, numbers)
     ids: NDArray[np.uint8] = pixels.astype(np.uint8, copy=False)  # booleans of 1 bit
     if not np.ptp(palette, axis=1).any() and has_smoothed_edges(ids):
         raise DataError(f"{path}: most grey values are no ids but smoothed edges; resize masks by nearest pixel")
@@ -126,7 +126,7 @@ def colours_in(path: Path) -> tuple[int, ...]:
         require_form(path, image)
         if not is_in_colours(image):
             return ()
-        return tuple(np.unique(_packed(path, np.array(image))).tolist())
+        return tuple(np.unique(_colour_numbers(path, np.array(image))).tolist())
 
 
 def ids_of_colours(colours_of_masks: Iterable[Collection[int]], source: object) -> dict[int, int]:
@@ -211,7 +211,7 @@ def _as_numbers(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
     return packed
 
 
-def _packed(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
+def _colour_numbers(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Return the colours of an RGB or RGBA image as 0xRRGGBB, (H, W); transparent pixels are black."""
     opacity = pixels[..., 3:]
     if ((opacity > 0) & (opacity < 255)).any():
@@ -226,7 +226,7 @@ def _packed(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
     return packed
 
 
-def _numbered(path: Path, packed: NDArray[np.uint32], numbers: Mapping[int, int]) -> NDArray[np.uint8]:
+def _ids_of_colour_numbers(path: Path, packed: NDArray[np.uint32], numbers: Mapping[int, int]) -> NDArray[np.uint8]:
     """Return the ids of packed colours, (H, W); 0 for black."""
     ids = np.zeros(packed.shape, np.uint8)
     for colour in np.unique(packed[packed > 0]).tolist():

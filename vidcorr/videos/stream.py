@@ -102,7 +102,7 @@ class FrameStream:
             DecodingError: as `forwards`.
         """
         last = self.start + t
-        for index, image in zip(range(last, self.start - 1, -1), read_ahead(self._turned(last)), strict=True):
+        for index, image in zip(range(last, self.start - 1, -1), read_ahead(self._images_backwards(last)), strict=True):
             yield self._checked(image, index)
 
     def require(self, t: int) -> None:
@@ -123,7 +123,7 @@ class FrameStream:
         require_size(self.path, image.shape, self.size, index)
         return torch.from_numpy(image).permute(2, 0, 1)
 
-    def _turned(self, last: int) -> Generator[np.ndarray]:
+    def _images_backwards(self, last: int) -> Generator[np.ndarray]:
         """Iterate over images `(H, W, 3)` from a frame back to the first of the part."""
         height, width = self.size
         together = max(8, HELD // (3 * height * width))
@@ -159,19 +159,19 @@ class GivenFrames:
         first = next(remaining, None)
         if first is None:
             raise ValueError("the video has no frames")
-        height, width = _given(first).shape[1:]
+        height, width = _checked_frame(first).shape[1:]
         self.size = height, width
         self._remaining = chain([first], remaining)
 
     def forwards(self, t: int = 0) -> Iterator[Tensor]:
         """Iterate over the frames from t on; raise ValueError for one of another form."""
         if self.is_read_once:
-            return map(_given, self._remaining)
-        return (_given(self._listed[index]) for index in range(t, len(self._listed)))
+            return map(_checked_frame, self._remaining)
+        return (_checked_frame(self._listed[index]) for index in range(t, len(self._listed)))
 
     def backwards(self, t: int) -> Iterator[Tensor]:
         """Iterate over the frames from t to the first; raise ValueError for one of another form."""
-        return (_given(self._listed[index]) for index in range(t, -1, -1))
+        return (_checked_frame(self._listed[index]) for index in range(t, -1, -1))
 
     def require(self, t: int) -> None:
         """Check that there is a frame t, which can be read after later frames.
@@ -234,7 +234,7 @@ def open_stream(video: str | PathLike[str], start: int = 0, end: int | None = No
     return LiveStream(source, start, end) if is_address else FrameStream(video, start, end)
 
 
-def _given(frame: Any) -> Tensor:
+def _checked_frame(frame: Any) -> Tensor:
     """Return a frame of the user's.
 
     Raises:

@@ -177,6 +177,14 @@ def write_vip(folder: Path, scenes: Scenes, count: int) -> None:
     write_text(base / "lists/val_videos.txt", names)
 
 
+def _places_of_spair(positions: NDArray[Any], visible: NDArray[Any]) -> dict[str, list[int] | None]:
+    """Return id of a key point → its x, y in a picture of SPair-71k; None of a point that is not visible."""
+    places: dict[str, list[int] | None] = dict.fromkeys(numbered("{}", range(POINT_IDS)))
+    for number in np.flatnonzero(visible).tolist():
+        places[str(number)] = positions[number].tolist()
+    return places
+
+
 @layout(size=(240, 320))
 def write_spair(folder: Path, scenes: Scenes, count: int, views: int = 4, points: int = 20) -> None:
     """Write `count` scenes as classes of SPair-71k: `views` pictures each, and a pair of every two of them.
@@ -203,9 +211,7 @@ def write_spair(folder: Path, scenes: Scenes, count: int, views: int = 4, points
         top = y - 1
         boxes = np.stack([left, top, left + width, top + height], axis=1).tolist()
         for view, stem in enumerate(stems):
-            places: dict[str, list[int] | None] = dict.fromkeys(numbered("{}", range(POINT_IDS)))
-            for number in np.flatnonzero(visible[:, view]).tolist():
-                places[str(number)] = positions[number, view].tolist()
+            places = _places_of_spair(positions[:, view], visible[:, view])
             write_text(folder / "ImageAnnotation" / category / f"{stem}.json", [json.dumps({"kps": places})])
         for source, target in combinations(range(views), 2):
             name = f"{len(listed):06d}-{stems[source]}-{stems[target]}:{category}"

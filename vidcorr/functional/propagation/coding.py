@@ -152,7 +152,7 @@ def encode_masks(
     if method == "nearest" or method == "nearest-exact":
         mask = resize_ids(mask, grid, "pillow" if method == "nearest" else "torch-exact")
     elif method == "strided":
-        mask = _strided(mask, grid, protocol)
+        mask = _sample_by_stride(mask, grid, protocol)
     ids = to_device(list(objects), mask.device)
     foreground = (mask == ids[:, None, None]).float()
     labels = torch.cat([1 - foreground.sum(0, keepdim=True), foreground])
@@ -161,7 +161,7 @@ def encode_masks(
     return labels
 
 
-def _strided(mask: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
+def _sample_by_stride(mask: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
     """Return every n-th pixel of a mask (H, W) from the upper left corner, one for each cell of a grid (h, w).
 
     n is the features' stride, in pixels of the network's input. If the input is a resized frame, the mask is resized to

@@ -58,8 +58,6 @@ def affinity_of_cells(
     if not prior:
         protocol = protocol.with_changes(mixture_components=None)
     listed = protocol.reference_frames(last)
-    frames = sorted(set(listed))
-    of_points: list[Tensor] = []
     with torch.inference_mode(False), torch.enable_grad(), computing_in("float32", features.device):
         features = features.detach().clone()  # autograd takes no tensors of inference mode
         compared = comparison(features[0], protocol)
@@ -72,10 +70,17 @@ def affinity_of_cells(
         average = rule.average(query, References.of(listed, keys, labels, protocol))
         if not average.requires_grad:
             raise ValueError(f"{type(rule).__name__}.average: gives no gradients of the labels, so no weights")
-        for y, x in points.tolist():
-            (weights,) = torch.autograd.grad(average[y, x, 0], labels, retain_graph=True)
-            of_points.append(weights[..., 0].permute(2, 0, 1))
+        weights = _gradients_of_cells(average, labels, points)
+    frames = sorted(set(listed))
     places = torch.tensor(list(map(frames.index, listed)), device=features.device)
-    of_listed = torch.stack(of_points)
-    of_frames = of_listed.new_zeros(len(points), len(frames), height, width).index_add_(1, places, of_listed)
+    of_frames = weights.new_zeros(len(points), len(frames), height, width).index_add_(1, places, weights)
     return CellAffinity(frames, of_frames)
+
+
+def _gradients_of_cells(average: Tensor, labels: Tensor, points: Tensor) -> Tensor:
+    """Return the gradients (N, S, h, w) of the average (h, w, 1) at points (N, 2) by the labels (h, w, S, 1)."""
+    gradients: list[Tensor] = []
+    for y, x in points.tolist():
+        (gradient,) = torch.autograd.grad(average[y, x, 0], labels, retain_graph=True)
+        gradients.append(gradient[..., 0].permute(2, 0, 1))
+    return torch.stack(gradients)

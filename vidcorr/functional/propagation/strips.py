@@ -114,13 +114,13 @@ def _matches_in_strips(query: Tensor, keys: Tensor, wanted: _Wanted, neighbourho
         of_neighbourhoods = of_halo.index_select(1, places.view(-1)).view(len(strips), *places.shape)
         maxima, choice = _largest(of_neighbourhoods, wanted.topk)
         chosen = places.expand(of_neighbourhoods.shape).gather(2, choice)
-        addresses, cells = _located(chosen, start, grid, references)
+        addresses, cells = _locate(chosen, start, grid, references)
         matches.append(_matches_at(addresses, products, maxima, cells, wanted))
     values, indices = map(torch.cat, zip(*matches, strict=True))
     return grid.from_queries(values[None, None])[0], grid.from_queries(indices[None, None])[0]
 
 
-def _located(places: Tensor, first: int, grid: TileGrid, references: int) -> tuple[Tensor, Tensor]:
+def _locate(places: Tensor, first: int, grid: TileGrid, references: int) -> tuple[Tensor, Tensor]:
     """Return where places of `places_met` lie in the products of a group of strips, and on the map.
 
     Args:
