@@ -1,4 +1,4 @@
-"""The gate for what a file names.
+"""The gate for code that a file names.
 
 A file names code of vidcorr, and networks of timm, torchvision and transformers. Any other name runs only if the user
 has said it: in the words of the command or a config that they name, by `allow`, in the user's own run that a command
@@ -49,7 +49,7 @@ _said: set[str] = set()
 
 
 class Refused(ValueError):
-    """A file names what it may not name."""
+    """A file names code or a file that it may not name."""
 
 
 class _Source(NamedTuple):
@@ -74,7 +74,7 @@ def allow(*names: str) -> None:
 
 
 def begin_command(words: Sequence[str]) -> None:
-    """Forget the words of an earlier command of this process, and allow what the words of this one name."""
+    """Forget the words of an earlier command of this process, and allow the code that this command's words name."""
     _named.clear()
     _said.clear()
     allow_named(words)
@@ -110,7 +110,7 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
         source: the file, for messages.
 
     Raises:
-        ValueError: one line with all names that the user would have to allow.
+        ValueError: all names that the user would have to allow, in a line.
     """
     refused: set[str] = set()
     for name in names:
@@ -129,7 +129,7 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
 
 
 def permission_for(name: str) -> str:
-    """Return what a user allows to let a name run: of `torchhub:OWNER/REPO:ENTRY` the repository, else the name."""
+    """Return the word by which a user allows a name: of `torchhub:OWNER/REPO:ENTRY` the repository, else the name."""
     library, _, place = name.partition(":")
     return place.rpartition(":")[0] if library == TORCH_HUB else name
 
@@ -150,7 +150,7 @@ def _is_ours(name: str, source: str | Path) -> bool:
 
 
 def _is_imported(name: str) -> bool:
-    """Return whether the user's own script has imported a name from the user's own files, or has defined it."""
+    """Return whether the user's script has imported a name from the user's files, or has defined it."""
     place, _, kind = name.rpartition(":" if ":" in name else ".")
     found = getattr(sys.modules.get(place), kind, None)
     module = sys.modules.get(getattr(found, "__module__", ""))
@@ -191,7 +191,7 @@ def named_code(content: object) -> Iterator[str]:
 
 
 def require_countable(content: object, source: str | Path, kinds: tuple[type, ...] = (Mapping, list, tuple)) -> None:
-    """Refuse content that would be walked for too long, such as a list that holds itself or is shared many times.
+    """Refuse content that takes too long to walk: a list that holds itself, or is shared many times.
 
     Args:
         content: content of a file.
@@ -221,10 +221,10 @@ def check_recipe(recipe: object, source: str | Path) -> Recipe:
         source: the file, for messages.
 
     Returns:
-        The recipe, without Lightning's own arguments.
+        The recipe, without the arguments that Lightning adds.
 
     Raises:
-        ValueError: one line, if the file may not name the class.
+        ValueError: if the file may not name the class.
     """
     require_countable(recipe, source)
     content: Any = recipe if isinstance(recipe, Mapping) else {}
@@ -275,7 +275,7 @@ def check_file(path: str | Path) -> None:
 
 
 def own_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a constructor, without those that Lightning adds."""
+    """Return the arguments of a constructor, without arguments that Lightning adds."""
     return {str(name): value for name, value in arguments.items() if not str(name).startswith("_")}
 
 
@@ -285,10 +285,10 @@ def make(recipe: object, source: str | Path, **overrides: Any) -> Any:
     Args:
         recipe: `class_path`, and `init_args` of its constructor.
         source: the file, for messages.
-        overrides: arguments of the caller, which override those of the file.
+        overrides: arguments of the caller, which override the file's.
 
     Raises:
-        ValueError: one line, if the recipe names code that is not allowed, not there or no module, or the constructor
+        ValueError: if the recipe names code that is not allowed, not there or no module, or the constructor
             refuses the arguments.
     """
     accepted = check_recipe(recipe, source)
@@ -319,9 +319,9 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
 
     Args:
         kind: the class or function.
-        arguments: of the file. A dict becomes a dataclass where the annotation is one, a text a path, and so on.
-        source: the file; while another file is read, that one counts.
-        overrides: arguments of the caller, which override those of the file.
+        arguments: of the file. A dict becomes a dataclass if the annotation is a dataclass, a text a path, and so on.
+        source: the file; while another file is read, the outer file counts.
+        overrides: arguments of the caller, which override the file's.
 
     Raises:
         ValueError: if the call fails or gives no module.
@@ -355,7 +355,7 @@ def _module_of_call(kind: Any, values: Mapping[str, Any], source: _Source) -> nn
 
 
 def _source_of(file: str | Path, stated: object) -> _Source:
-    """Return a file and the texts among what it states, with those of the file that is being read."""
+    """Return a file and the texts in its arguments, with the texts of the file that is being read."""
     outer = _built_from.get()
     texts = frozenset(texts_in(stated)) | (frozenset() if outer is None else outer.texts)
     return _Source(str(file), texts)
@@ -363,7 +363,7 @@ def _source_of(file: str | Path, stated: object) -> _Source:
 
 @contextmanager
 def stated_by(file: str | Path, stated: object) -> Iterator[None]:
-    """Build, in the block, what a file states: networks of its texts pass the gate, and nothing is fetched."""
+    """Treat networks that the block builds as stated by a file: they pass the gate, and nothing is fetched."""
     require_countable(stated, file)
     token = _built_from.set(_source_of(file, stated))
     try:
@@ -373,7 +373,7 @@ def stated_by(file: str | Path, stated: object) -> Iterator[None]:
 
 
 def as_annotated(value: Any, hint: Any) -> Any:
-    """Return a plain value as an argument is annotated, by pydantic; as it is, where it is no such value."""
+    """Convert a plain value by pydantic to the annotated type of an argument; a value that does not fit stays."""
     try:
         return value if hint is None else TypeAdapter(hint).validate_python(value)
     except Exception:  # of a type that pydantic does not read, or another value: the constructor refuses it
@@ -392,7 +392,7 @@ def texts_in(content: object) -> Iterator[str]:
 
 
 def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a class, without those that only its bases take: Lightning saves these too."""
+    """Return the arguments of a class, without arguments that only its bases take: Lightning saves both."""
     own = inspect.signature(kind).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):  # it passes others on to its bases
         return dict(arguments)
@@ -440,6 +440,6 @@ def _search_working_directory() -> None:
 
 
 def reason(error: BaseException) -> str:
-    """Return the first words of an error on one line, for a message."""
+    """Return the first words of an error as a line, for a message."""
     text = str(error).rpartition("WeightsUnpickler error: ")[2]  # torch's advice to run the code of a file comes before
     return " ".join(text.split())[:LONGEST] or type(error).__name__

@@ -1,9 +1,9 @@
 """Prompts of several frames of a video: the passes that follow them, and the results of a frame from several passes.
 
-A pass follows the objects of a prompt from its frame, forwards or backwards, as in a video of its own. It ends at the
-next prompts of its objects. Between two prompts of an object the results of both passes are blended by the distance
-from their frames. A prompt says nothing of objects that it does not name; an object that it names without showing it
-has left.
+A pass follows the objects of a prompt from its frame, forwards or backwards, as if it were alone in the video. It ends
+at the next prompts of its objects. Between two prompts of an object the results of both passes are blended by the
+distance from their frames. A prompt says nothing of objects that it does not name; an object that it names without
+showing it has left.
 """
 
 import pickle
@@ -36,7 +36,7 @@ class Pass(NamedTuple):
     Attributes:
         frame: index of the prompt's frame.
         step: 1: forwards, −1: backwards.
-        first: index of the first frame whose results are wanted.
+        first: index of the first frame with a wanted result.
         end: index of the frame after the last; None: the end of the video.
     """
 
@@ -62,7 +62,7 @@ class Found(NamedTuple):
     Attributes:
         frame: uint8 RGB `(3, H, W)`; None of a backward pass.
         result: ids `(H, W)` uint8, or the numbers of the objects in rows.
-        labels: soft labels of masks `(1 + objects, h, w)`, the background first; None where they are not needed.
+        labels: soft labels of masks `(1 + objects, h, w)`, the background first; None if no results are blended.
     """
 
     frame: Tensor | None
@@ -81,7 +81,7 @@ class Video(Protocol):
 
 
 def by_frame(given: Prompts, start: int) -> dict[int, Prompt]:
-    """Return prompts by their frames in the whole video; the arguments and errors are those of `Annotations.of`."""
+    """Return prompts by their frames in the whole video; as `Annotations.of` takes them, with its errors."""
     if isinstance(given, Mapping):
         given = [replace(prompt, frame=frame) for frame, prompt in given.items()]
     found: dict[int, Prompt] = {}
@@ -199,12 +199,12 @@ class Annotations:
         return first
 
     def _latest_prompt(self, name: Name, t: int) -> int | None:
-        """Return the last frame up to `t` whose prompt names an object."""
+        """Return the last frame up to `t` with a prompt that names an object."""
         place = bisect_right(self.frames[name], t)
         return self.frames[name][place - 1] if place else None
 
     def _next_prompt(self, name: Name, t: int) -> int | None:
-        """Return the first frame after `t` whose prompt names an object."""
+        """Return the first frame after `t` with a prompt that names an object."""
         place = bisect_right(self.frames[name], t)
         return self.frames[name][place] if place < len(self.frames[name]) else None
 
@@ -250,8 +250,8 @@ def followed(
 ) -> Iterator[tuple[Tensor, Any]]:
     """Yield the frames of a video and their results, in order.
 
-    A backward pass runs when the first frame is reached whose results it gives; they wait on disk, so that memory does
-    not grow with the video. With a prompt of frame 0 alone the frames are read once, and none ahead of its result.
+    A backward pass runs as soon as its first frame is reached. Its results wait on disk, so that memory does not grow
+    with the video. With a prompt of frame 0 alone the frames are read once, and none ahead of its result.
 
     Args:
         annotations: the prompts.
@@ -330,8 +330,8 @@ def _results_by_ascending_frames(results: Iterator[Found], backward: Pass, annot
 def blended_labels(annotations: Annotations, t: int, found: Mapping[Pass, Found]) -> Tensor:
     """Return the soft labels of all objects of masks in frame `t`, the background first.
 
-    The background of a cell is the least background of the objects, each in the passes that follow it. An object that
-    a pass covers beyond its own next prompt belongs to the pass's background.
+    The background of a cell is the least over the objects of the background in the passes that follow the object. In
+    a pass that goes on beyond the next prompt of an object, this object is background.
 
     Args:
         annotations: the prompts.
@@ -384,7 +384,7 @@ def exchanged_pairs(annotations: Annotations, t: int, found: Mapping[Pass, Found
                 of_direction[name] = cells == number
 
     def lies_on(name: Name, other: Name) -> bool:
-        """Return whether most cells of an object are those of another one."""
+        """Return whether most cells of an object, followed forwards, are another's, followed backwards."""
         return bool(2 * (forwards[name] & backwards[other]).sum() > forwards[name].sum())
 
     followed_twice = [name for name in forwards if name in backwards]
