@@ -227,8 +227,10 @@ class MomentumMethod(SavedModule):
         queues = self.queues.values()
         if queues and not any(queue.held for queue in queues):
             return
-        stepped = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-        if any(id(parameter) in stepped for parameter in self.encoder.parameters()):
+        stepped: set[int] = set()
+        for group in optimizer.param_groups:
+            stepped.update(map(id, group["params"]))
+        if not stepped.isdisjoint(map(id, self.encoder.parameters())):
             self.end_step()
 
 

@@ -40,13 +40,13 @@ class Emptied:
         return OrderedDict()
 
 
-PATHS = {
-    f"{module}.{prefix}{kind.__name__.removeprefix('Pure')}": kind
-    for module in ("pathlib", "pathlib._local")  # Python 3.13 has them in the second
-    for kind in (PurePosixPath, PureWindowsPath)
-    for prefix in ("", "Pure")
-}
-"""Paths, which arguments of a module often are."""
+PATHS: dict[str, type] = {}
+"""Names of the classes of paths, which arguments of a module often are → the class that stands for it."""
+for _module in ("pathlib", "pathlib._local"):  # Python 3.13 has them in the second
+    for _name in ("PosixPath", "PurePosixPath"):
+        PATHS[f"{_module}.{_name}"] = PurePosixPath
+    for _name in ("WindowsPath", "PureWindowsPath"):
+        PATHS[f"{_module}.{_name}"] = PureWindowsPath
 FORMS = {
     rb"version https://git-lfs": "a pointer of git-lfs in place of the file: run git lfs pull",
     rb"\s*<": "a web page in place of the file: download it again",

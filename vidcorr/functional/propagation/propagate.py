@@ -130,12 +130,18 @@ class References:
     @property
     def keys(self) -> Tensor:
         """(h, w, S, C), features of the references."""
-        return torch.stack([item for source in self.sources for item in source.maps(source.keys)], 2)
+        maps: list[Tensor] = []
+        for source in self.sources:
+            maps += source.maps(source.keys)
+        return torch.stack(maps, 2)
 
     @property
     def labels(self) -> Tensor:
         """(h, w, S, L), their labels."""
-        return torch.stack([item for source in self.sources for item in source.maps(source.labels)], 2)
+        maps: list[Tensor] = []
+        for source in self.sources:
+            maps += source.maps(source.labels)
+        return torch.stack(maps, 2)
 
 
 class LabelPropagator:
