@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+from tests.helpers.memory import peak_of
 from tests.helpers.plain_info_nce import plain_info_nce
 from vidcorr.functional import contrastive_random_walk_loss, info_nce_loss, logsumexp, simsiam_loss
 from vidcorr.functional.losses import drop_edges, pair_similarities
@@ -60,6 +61,13 @@ def test_info_nce_equals_the_plain_form(dtype, frames, width, keys, products, mo
         found.append((loss.detach(), leaf.grad))
     rtol, atol = (1e-9, 1e-12) if dtype == torch.float64 else (1e-5, 1e-7)
     torch.testing.assert_close(*found, rtol=rtol, atol=atol)
+
+
+def test_memory_does_not_grow_with_the_queue(monkeypatch):
+    monkeypatch.setitem(logsumexp.PRODUCTS_AT_ONCE, "cpu", 1 << 12)
+    query, queue = torch.randn(3, 11, 8), torch.randn(2000, 8)
+    peaks = [peak_of(lambda keys=keys: logsumexp.dot_logsumexp(query, keys)) for keys in (queue, queue[:1000])]
+    assert peaks[0] == peaks[1]
 
 
 def test_monitored_similarities_are_means_over_all_pairs():

@@ -83,7 +83,7 @@ def forms(table):
         texts[form] = render(table, form)
     texts["md without intervals"] = render(table, "md", intervals=False)
     texts["tex with intervals"] = render(table, "tex", intervals=True)
-    texts["text of 88"] = render(table, "text", width=88)  # the columns of dino just fit
+    texts["text of 88"] = render(table, "text", width=88)
     shown = {}
     for form, text in texts.items():
         shorter = re.sub(r"\d+\.\d{7,}(e-\d+)?", lambda found: f"{float(found[0]):.6g}", text)
@@ -94,8 +94,10 @@ def forms(table):
 def test_a_table_reads_the_same_in_every_format(recorded):
     """Of steps; and of two protocols, trainings, fixed networks and odd names."""
     trainings = tabulate(record for more in recorded["trainings"] for record in records(**more))
-    found = {"trainings": forms(trainings.with_differences("[B]").with_differences("theirs")), "steps": forms(steps())}
-    assert found == recorded["rendered"]
+    compared = trainings.with_differences("[B]").with_differences("theirs")
+    assert {"trainings": forms(compared), "steps": forms(steps())} == recorded["rendered"]
+    longest = [max(map(len, render(compared, "text", width=width).split("\n"))) for width in (168, 169)]
+    assert longest == [113, 169]  # all scores just fit side by side
 
 
 def test_results_are_grouped_into_rows_and_columns(recorded):

@@ -380,6 +380,7 @@ def test_a_reading_that_explains_the_start_alone_or_no_better_explains_nothing()
         assert explained(written_as, late) is None
     assert explained([np.nan] * PLACES, [0] * PLACES) is None
     assert explained([9] * 4, [0.5, 2, 3, 4]) == "a frame late"
+    assert explained([9, 0.9, 0.9, 0.9], [0.5, 2, 3, 4]) == "a frame late"
     assert explained([np.nan, 9, 9, 9], [0.5, 0.5, 3, 4]) == "a frame late"
     assert explained([9] * 4, [0.5, 2, 3, 4], others=2) is None
 

@@ -149,6 +149,9 @@ def test_smoothed_edges_without_a_palette_are_refused_by_where_they_lie(tmp_path
     for ids in (np.arange(41), [0, 38, 75, 113, 255], range(0, 61, 3)):
         Image.fromarray(np.array([ids], np.uint8).repeat(3, 0).repeat(3, 1)).save(path)
         assert np.unique(read_mask(path)).tolist() == list(ids)
+    two_thin_objects = np.array([[0] * 9 + [1, 2] + [3] * 9], np.uint8)
+    Image.fromarray(two_thin_objects).save(path)
+    np.testing.assert_array_equal(read_mask(path), two_thin_objects)
 
 
 def folder_of(path, *rows, **rules):

@@ -181,7 +181,7 @@ def test_a_header_declares_the_order_of_frames_or_is_not_believed(tmp_path):
         turned = bytearray(content)
         turned[bit // 8] ^= 128 >> bit % 8
         path.write_bytes(turned)
-        believed.append(declares_delay(turned[parameters - 8 : end]))
+        believed.append(declares_delay(turned[parameters - 8 :]))
         with av.open(str(path)) as opened, VideoFile(path) as video:
             opened.streams.video[0].thread_count = 1
             expected = [frame.to_ndarray(format="rgb24") for frame in opened.decode(video=0)]

@@ -43,6 +43,7 @@ def test_a_list_with_labels_and_spaces(tmp_path):
     (tmp_path / "list.txt").write_bytes(os.fsencode(lines))
     entries = list_videos(tmp_path / "list.txt").entries
     assert names(tmp_path, entries) == ["my dog 2.mp4", "b.mp4", "b.mp4", "take 3", "\udcff.mp4"]
+    assert [entry.file for entry in entries] == [str(entry.path) for entry in entries]
     assert [entry.label for entry in entries] == [7, 0, 3, 12, 1]
 
 
