@@ -1,4 +1,4 @@
-"""The run of a Trainer: its folder, whether it begins_branch off another, and what is logged there."""
+"""The run of a Trainer: its folder, whether it begins as a branch of another, and what is logged there."""
 
 from collections.abc import Mapping
 from pathlib import Path

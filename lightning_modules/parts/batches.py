@@ -25,7 +25,7 @@ def parts_of(batch: Any, image: str) -> list[Any]:
 def join_loaders(batch: Any, image: str) -> Any:
     """Join the batches of several loaders to one, by rows; a batch of one loader stays as it is.
 
-    Only tensors are join_loaders, and only those whose names all batches have; what else they hold is left out.
+    Only tensors are joined, and only names that all batches have; the rest is left out.
     """
     parts = parts_of(batch, image)
     if len(parts) == 1:

@@ -91,16 +91,21 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
             return _read_safetensors(path, whole)
         is_archive = zipfile.is_zipfile(path)
         if whole and is_archive:
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
-                if damaged:
-                    raise ValueError(f"{damaged} has another sum than when it was saved")
+            _require_checksums(path)
         if torch.__version__ < (2, 10):  # type: ignore[operator]  # it compares with tuples too
             _warn_of_reader()
         # only an archive, not torch's older form, can leave its tensors in the file
         return _without_code(path, mmap=is_archive and not whole)
     except Exception as error:  # torch raises errors of many types for a senseless file
         raise ValueError(f"{path}: damaged or foreign: {reason(error)}") from error
+
+
+def _require_checksums(path: Path) -> None:
+    """Raise ValueError if a member of an archive has another checksum than when it was saved."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged:
+        raise ValueError(f"{damaged} has another sum than when it was saved")
 
 
 def _without_code(path: Path, mmap: bool) -> Any:

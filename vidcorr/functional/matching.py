@@ -129,25 +129,25 @@ def _pad_to_square(image: Tensor, left: int, top: int, side: int, protocol: Matc
 
 def _match(descriptors: Tensor, target: Tensor, frame: Size, protocol: MatchingProtocol) -> Tensor:
     """Match descriptors `(N, C)` with the target: points x, y of its frame, float64 `(N, 2)`."""
-    upsampled = protocol.upsampling == "frame"
-    if upsampled:
+    is_upsampled = protocol.upsampling == "frame"
+    if is_upsampled:
         grid = frame
         lengths = upsampled_norms(target, grid)
-        of_cell, of_pixel = 0.0, 0.0
+        offset_in_cells, offset_in_pixels = 0.0, 0.0
     else:
         grid = target.shape[1], target.shape[2]
         lengths = target.square().sum(0).sqrt_()
-        of_cell, of_pixel = ANSWERS[protocol.answer]
+        offset_in_cells, offset_in_pixels = ANSWERS[protocol.answer]
     height, width = grid
     bytes_of_map = 4 * height * width  # float32
     positions = []
     for part in descriptors.split(at_once(target.device, bytes_of_map)):
         similarities = (part @ target.flatten(1)).unflatten(1, target.shape[1:])
-        if upsampled:  # the products with upsampled features, since upsampling is linear
+        if is_upsampled:  # the products with upsampled features, since upsampling is linear
             similarities = F.interpolate(similarities[None], grid, mode="bilinear")[0]
         positions.append(_decode(similarities.div_(lengths.clamp(min=1e-12)), protocol))
-    cell = torch.tensor([frame[1] / width, frame[0] / height], dtype=torch.float64)
-    return (torch.cat(positions) + of_cell) * to_device(cell, target.device) + of_pixel
+    size_of_cell = torch.tensor([frame[1] / width, frame[0] / height], dtype=torch.float64)
+    return (torch.cat(positions) + offset_in_cells) * to_device(size_of_cell, target.device) + offset_in_pixels
 
 
 def _descriptors(features: Tensor, points: Tensor, frame: Size, protocol: MatchingProtocol) -> Tensor:

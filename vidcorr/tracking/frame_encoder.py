@@ -44,9 +44,11 @@ def adapt_to_network(protocol: P, extractor: View) -> P:
     if stride is not None:
         protocol = protocol.brought_by_features(feature_stride=stride)
     ignored = ignored_by(extractor, protocol)
-    idle = protocol.idle_changes()
-    idle |= {field: "the network reads it" for field in ignored if field in protocol.changes}
-    for field, condition in idle.items():
+    condition_of_field = protocol.idle_changes()
+    for field in ignored:
+        if field in protocol.changes:
+            condition_of_field[field] = "the network reads it"
+    for field, condition in condition_of_field.items():
         warnings.warn(f"the change of {field} moves no number: it counts only if {condition}", stacklevel=2)
     protocol = protocol.reset(ignored)
     if protocol.backbone_precision == "auto":
