@@ -43,7 +43,7 @@ from vidcorr.experiments.words import words_for_parser
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 from vidcorr.lightning_modules.parts.saving import SavedModule
 from vidcorr.near_names import did_you_mean
-from vidcorr.videos.files import threads_may_fill_disk
+from vidcorr.videos.files import full_disk_of_threads_at
 
 __all__ = ["VidcorrCLI", "main"]
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -431,7 +431,7 @@ class VidcorrCLI(LightningCLI):
         trainer: Any = self.trainer
         folder = self.run.folder or Path(trainer.default_root_dir)
         try:
-            with threads_may_fill_disk(folder):
+            with full_disk_of_threads_at(folder):
                 method(**options)
         except BaseException:
             if self.run.folder is not None and any(saver.best_model_path for saver in last_checkpoints(trainer)):

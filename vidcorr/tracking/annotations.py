@@ -226,7 +226,7 @@ class Annotations:
             weights_of_objects[name] = weights
         return weights_of_objects
 
-    def alone(self, t: int) -> Pass | None:
+    def only_pass(self, t: int) -> Pass | None:
         """Return the pass that alone gives all results of frame `t`; None: results of passes are combined."""
         present: list[Name] = []
         passes: set[Pass] = set()
@@ -236,10 +236,10 @@ class Annotations:
                 passes.update(weights)
         if len(passes) != 1:
             return None
-        (only_pass,) = passes
+        (only,) = passes
         has_all_rows = self.first.kind == "mask" or tuple(present) == self.objects
-        has_no_others = set(present) == set(self.prompts[only_pass.frame].shown)
-        return only_pass if has_all_rows and has_no_others else None
+        has_no_others = set(present) == set(self.prompts[only.frame].shown)
+        return only if has_all_rows and has_no_others else None
 
 
 def followed(
@@ -278,8 +278,8 @@ def followed(
             reader = None
         if frame is None:
             return
-        alone = annotations.alone(t)
-        yield frame, combine(t, frame, found) if alone is None else found[alone].result
+        only_pass = annotations.only_pass(t)
+        yield frame, combine(t, frame, found) if only_pass is None else found[only_pass].result
 
 
 def _next_of_each(running: Mapping[Pass, Iterator[Found]]) -> dict[Pass, Found] | None:
@@ -316,7 +316,7 @@ def _results_by_ascending_frames(results: Iterator[Found], backward: Pass, annot
     with tempfile.TemporaryFile(dir=folder) as file:
         lengths: list[int] = []
         for t, found in zip(range(backward.frame, backward.first - 1, -1), results, strict=True):
-            is_alone = annotations.alone(t) == backward
+            is_alone = annotations.only_pass(t) == backward
             kept = Found(None, found.result, None if is_alone else found.labels)
             with full_disk_at(folder):
                 lengths.append(file.write(zlib.compress(pickle.dumps(kept), 1)))

@@ -113,8 +113,8 @@ def square_crop(
 
     crop = np.empty((size, size, 3), np.uint8)
     side = max(side, SMALLEST_SIDE)
-    top, bottom, above, height = _visible(centre[0], side, image.shape[0], size)
-    left, right, before, width = _visible(centre[1], side, image.shape[1], size)
+    top, bottom, above, height = _visible_part(centre[0], side, image.shape[0], size)
+    left, right, before, width = _visible_part(centre[1], side, image.shape[1], size)
     region = image[top:bottom, left:right]
     is_filled = region.size and (height, width) == (size, size)
     if not is_filled:
@@ -127,7 +127,7 @@ def square_crop(
     return crop
 
 
-def _visible(middle: float, side: float, length: int, size: int) -> tuple[int, int, int, int]:
+def _visible_part(middle: float, side: float, length: int, size: int) -> tuple[int, int, int, int]:
     """Return the visible part along an axis: its start and end in the frame, its start and length in the crop."""
     low = round(middle - side / 2)
     high = round(middle + side / 2)

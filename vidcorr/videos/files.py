@@ -60,8 +60,11 @@ def is_of_full_disk(error: object) -> bool:
 
 
 @contextmanager
-def threads_may_fill_disk(folder: Path) -> Iterator[None]:
-    """Do as `full_disk_at`, and let no thread print a traceback of such an error: TensorBoard's passes it on."""
+def full_disk_of_threads_at(folder: Path) -> Iterator[None]:
+    """Raise `FullDisk` as `full_disk_at` does, also for a thread that writes, and let the thread print no traceback.
+
+    TensorBoard's thread hands its error to the thread that logs, which raises it in the block.
+    """
     hook_before = threading.excepthook
 
     def show_others(failure: Any) -> None:

@@ -120,7 +120,7 @@ def test_a_thread_that_fills_a_disk_prints_nothing_and_other_threads_their_error
         thread.start()
         thread.join()
 
-    with files.threads_may_fill_disk(tmp_path):
+    with files.full_disk_of_threads_at(tmp_path):
         run(lambda: Path("/dev/full").write_text("no room"))
         assert not shown.called
         run(lambda: int("no number"))
