@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -118,14 +119,29 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
                 raise UsageError(f"--{name}: name a benchmark, as --on davis=/data/DAVIS")
     changes = read_changes(flags.change)
     choices = [choice.with_arguments(limit_sequences=flags.limit) for choice in read_on(flags.on)]
-    fields = [_fields_of(choice, flags.protocol) for choice in choices] if changes and len(choices) > 1 else []
-    known = set().union(*fields)
     found: list[BenchmarkChoice] = []
-    for number, choice in enumerate(choices):
-        foreign = known.difference(fields[number]) if fields else ()
-        own = {field: values for field, values in changes.items() if field not in foreign}
-        found += _expanded(choice, flags, own)
+    for choice, own_changes in zip(choices, _changes_by_benchmark(choices, flags.protocol, changes), strict=True):
+        found += _expanded(choice, flags, own_changes)
     return found
+
+
+def _changes_by_benchmark(
+    choices: Sequence[BenchmarkChoice], protocols: Sequence[str], changes: dict[str, list[Any]]
+) -> list[dict[str, list[Any]]]:
+    """Return the changes of each benchmark: without the fields that only protocols of the others have.
+
+    A field that no protocol has stays, and is refused where the benchmark is built.
+    """
+    if not changes or len(choices) == 1:
+        return [changes] * len(choices)
+    fields = [_fields_of(choice, protocols) for choice in choices]
+    known = set().union(*fields)
+    changes_of_benchmarks: list[dict[str, list[Any]]] = []
+    for own_fields in fields:
+        foreign = known.difference(own_fields)
+        own = {field: values for field, values in changes.items() if field not in foreign}
+        changes_of_benchmarks.append(own)
+    return changes_of_benchmarks
 
 
 def _fields_of(choice: BenchmarkChoice, protocols: Sequence[str]) -> Collection[str]:
@@ -150,20 +166,26 @@ def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
         name, _, root = text.partition("=")
         content = _content_of(name)
         path = str(content.pop("class_path"))
-        arguments: dict[str, Any] = content.pop("init_args", None) or {}
-        root = root or str(arguments.get("root", ""))
-        if root:
-            for key, value in arguments.items():
-                if isinstance(value, str):
-                    arguments[key] = value.replace("{root}", root)
-            arguments["root"] = root
+        class_path = path if "." in path else f"vidcorr.{path}"
+        arguments = _arguments_with_root(content.pop("init_args", None) or {}, root)
         protocol = arguments.get("protocol")
         if isinstance(protocol, Mapping) and "class_path" in protocol:  # the user's class, which has a name as text
-            arguments["changes"] = {**(protocol.get("init_args") or {}), **(arguments.get("changes") or {})}
+            arguments["changes"] = (protocol.get("init_args") or {}) | (arguments.get("changes") or {})
             arguments["protocol"] = ":".join(protocol["class_path"].rsplit(".", 1))
-        class_path = path if "." in path else f"vidcorr.{path}"
         found.append(BenchmarkChoice(name, class_path, arguments, schedule=content))  # what is left of the content
     return found
+
+
+def _arguments_with_root(arguments: dict[str, Any], root: str) -> dict[str, Any]:
+    """Return arguments of a config with a folder of data, by default their own `root`, also in place of `{root}`."""
+    root = root or str(arguments.get("root", ""))
+    if not root:
+        return arguments
+    filled = dict(arguments)
+    for key, value in arguments.items():
+        if isinstance(value, str):
+            filled[key] = value.replace("{root}", root)
+    return filled | {"root": root}
 
 
 def _content_of(name: str) -> dict[str, Any]:
@@ -206,7 +228,7 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
     axes = [_Axis("protocol", "{}", flags.protocol or [None])]
     axes += [_Axis(field, f"{field}={{}}", values) for field, values in changes.items()]
     axes += [_Axis("stage", "{}", stages), _Axis("stride", "stride{}", flags.stride or [None])]
-    combinations = list(product(*(axis.values for axis in axes)))  # a value of each axis, in the order of the axes
+    combinations = list(product(*map(attrgetter("values"), axes)))  # a value of each axis, in the order of the axes
     choices = []
     for protocol, *of_fields, stage, stride in combinations:
         changed = dict(zip(changes, of_fields, strict=True))

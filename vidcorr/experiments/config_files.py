@@ -60,15 +60,19 @@ def with_lists(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """
     found = dict(content)
     for name in set(LISTS) & set(content):
-        value = content[name]
-        if isinstance(value, dict) and name in PAIRS:
-            value = [f"{key}={_joined(each)}" for key, each in value.items()]
-        values = value if isinstance(value, list) else [value]
+        values = _as_list(content[name], is_of_pairs=name in PAIRS)
         if not all(isinstance(each, str | int | float) for each in values):
             form = f"{name}: [NAME=VALUE, …] or a mapping" if name in PAIRS else f"{name}: [VALUE, …]"
             raise UsageError(f"{path}: {name} is {content[name]!s:.80}; write {form}")
         found[name] = values if name == "stride" else list(map(str, values))  # strides are numbers
     return found
+
+
+def _as_list(value: Any, is_of_pairs: bool) -> list[Any]:
+    """Return a list as it is, a mapping of pairs as NAME=VALUE, and any other value in a list."""
+    if isinstance(value, dict) and is_of_pairs:
+        return [f"{key}={_joined(each)}" for key, each in value.items()]
+    return value if isinstance(value, list) else [value]
 
 
 def _joined(value: Any) -> str:

@@ -61,8 +61,8 @@ def card_of(content: Mapping[str, Any], run: Path | None, results: Iterable[Resu
         loading: lines of Python that load it.
     """
     method = content[METADATA_KEY].get("class_path", "not recorded").rpartition(".")[2]
-    stated_words = ", ".join(filter(None, [method, _plainly(content.get("hyper_parameters", {}))]))
-    lines = [HEAD + "---", f"# {file}", "", f"Method: {stated_words}.", ""]
+    method_with_arguments = ", ".join([method, *_plain_arguments(content.get("hyper_parameters", {}))])
+    lines = [HEAD + "---", f"# {file}", "", f"Method: {method_with_arguments}.", ""]
     stated = content[METADATA_KEY].get("encoder") or {}
     if "mean" in stated:
         lines += [f"Input: {Input.of(stated['mean'], stated['std'], '').rgb}.", ""]
@@ -79,10 +79,13 @@ def card_of(content: Mapping[str, Any], run: Path | None, results: Iterable[Resu
     return "\n".join(lines)
 
 
-def _plainly(arguments: dict[str, Any]) -> str:
-    """Return the arguments of a method that are words or numbers."""
-    plain = {name: value for name, value in arguments.items() if isinstance(value, str | int | float)}
-    return ", ".join(f"{name}={value}" for name, value in plain.items() if not name.startswith("_"))
+def _plain_arguments(arguments: Mapping[str, Any]) -> list[str]:
+    """Return `NAME=VALUE` of the arguments of a method that are words or numbers."""
+    texts: list[str] = []
+    for name, value in arguments.items():
+        if isinstance(value, str | int | float) and not name.startswith("_"):
+            texts.append(f"{name}={value}")
+    return texts
 
 
 def _data_of(run: Path | None) -> str:

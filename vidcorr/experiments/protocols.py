@@ -1,8 +1,8 @@
 """The named protocols as text: their list, the fields of one with their sources, and what differs between two."""
 
 import re
-from collections.abc import Sequence
-from itertools import chain, groupby
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from ..protocols import EvaluationProtocol
 from ..results.formats import grid
@@ -25,11 +25,10 @@ def tables_of_protocol(name: str) -> str:
     Raises:
         ValueError: for an unknown name, or changed fields that no kind with the name has.
     """
-    shown = protocols_of_name(name)
-    tables = []
-    for _, of_kind in groupby(shown, key=lambda key: key[0]):
-        tables.append(table_of([shown[key] for key in of_kind]))
-    return "\n".join(tables)
+    by_kind: dict[str, list[EvaluationProtocol]] = {}
+    for (kind, _), protocol in protocols_of_name(name).items():
+        by_kind.setdefault(kind, []).append(protocol)
+    return "\n".join(map(table_of, by_kind.values()))
 
 
 def tables_of_differences(name: str, other: str) -> str:
@@ -54,11 +53,13 @@ def protocols_of_name(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
     """
     found: dict[tuple[str, str], EvaluationProtocol] = {}
     refusal = f"there is no protocol {name}; vidcorr protocols lists them"
+    stem = name.partition("+")[0]
+    is_of_user = ":" in stem
     for kind in kinds():
-        sources = kind.sources()
-        if ":" not in name.partition("+")[0]:  # else it is a user's
-            sources = {key: source for key, source in sources.items() if key == name.partition("+")[0]}
-        benchmarks = dict.fromkeys(chain.from_iterable(source.values for source in sources.values()))
+        benchmarks: dict[str, None] = {}
+        for key, source in kind.sources().items():
+            if is_of_user or key == stem:
+                benchmarks |= dict.fromkeys(source.values)
         for benchmark in benchmarks:
             try:
                 found[kind.kind, benchmark] = kind.named(name, benchmark)
@@ -77,22 +78,24 @@ def table_of(protocols: Sequence[EvaluationProtocol], only_different: bool = Fal
         only_different: leave equal fields out.
     """
     rows = []
-    fields: dict[str, None] = {}
-    for protocol in protocols:
-        fields |= dict.fromkeys(protocol.value_fields())
-    for field in fields:
+    for field in dict.fromkeys(chain.from_iterable(protocol.value_fields() for protocol in protocols)):
         values = {getattr(protocol, field, None) for protocol in protocols}
         if not (only_different and len(values) == 1):
             rows.append([field, *(_cell(protocol, field) for protocol in protocols)])
     heads = [f"{protocol.name}, {protocol.benchmark} ({protocol.digest()})" for protocol in protocols]
     text = grid("text", ["", *heads], rows, right=len(heads) + 1)
     text += "* our default, the source does not set it; ~ inferred, as said below\n"
-    notes: dict[str, None] = {}  # what benchmarks of one source share stands once
+    return text + _notes(protocols)
+
+
+def _notes(protocols: Iterable[EvaluationProtocol]) -> str:
+    """Return the lines on the sources of protocols; what benchmarks of one source share stands once."""
+    lines: dict[str, None] = {}
     for protocol in protocols:
         for key, about in protocol.origin().items():
             place = f"{protocol.source}, {protocol.benchmark}" if key == "inferred" else protocol.source
-            notes[f"{place}, {key}: {about}\n"] = None
-    return text + "".join(notes)
+            lines[f"{place}, {key}: {about}\n"] = None
+    return "".join(lines)
 
 
 def _cell(protocol: EvaluationProtocol, field: str) -> str:

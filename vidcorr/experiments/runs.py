@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -230,7 +230,7 @@ class Run:
         self.folder: Path | None = None
         self.is_begun = False
         if earlier is not None:
-            checkpoint = self._go_on(earlier)
+            checkpoint = self._go_on_in(earlier)
             if checkpoint is not None:
                 self.words.append(f"--ckpt_path={checkpoint}")
         self.words += more
@@ -265,13 +265,13 @@ class Run:
             checkpoint = None if own is None else str(own)
         if self.goes_on_in is not None:  # `_go_on_with_earlier` may have set it
             self.record = self.record.changed(resumed=checkpoint)
-        elif self._fits and checkpoint is not None:
+        elif self._is_training and checkpoint is not None:
             self.record = self.record.changed(branched=checkpoint)
             self.say(f"a run of its own, which begins from {checkpoint}")
         return checkpoint
 
     @property
-    def _fits(self) -> bool:
+    def _is_training(self) -> bool:
         """True for a training."""
         return self.record.words[0] == "fit"
 
@@ -279,7 +279,7 @@ class Run:
         """Go on with a requeued job's run, or with the newest of "last"; return its checkpoint, else the given one."""
         if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
             checkpoint = self._go_on_with_job(root) or checkpoint
-        if self.goes_on_in is None and self._fits and checkpoint == "last":
+        if self.goes_on_in is None and self._is_training and checkpoint == "last":
             checkpoint = self._go_on_with_newest(root)
         return checkpoint
 
@@ -289,7 +289,7 @@ class Run:
         for folder, run in runs_below(root).items():
             if run.slurm and run.slurm == self.record.slurm and run.repeats(self.record):
                 found = folder
-        return None if found is None else self._go_on(found)
+        return None if found is None else self._go_on_in(found)
 
     def _go_on_with_newest(self, root: Path) -> str | None:
         """Go on with the run of this training that has the newest `last.ckpt`; return the file.
@@ -306,7 +306,7 @@ class Run:
             if checkpoint is not None and run.training == self.record.training:
                 found[checkpoint] = folder
             elif checkpoint is None and run.repeats(self.record) and not run.end and (folder / CONFIG).is_file():
-                self._continue(folder, run)
+                self._take_over(folder, run)
         if not found:
             self.say(f"--ckpt_path last: no run of this training below {root}: starting a new run")
             return None
@@ -316,16 +316,16 @@ class Run:
         if run.end and run.length == self.record.length:
             self.say(f"--ckpt_path last: {folder} has ended at this length, {run.end}")
             raise SystemExit(0)
-        self._continue(folder, run)
+        self._take_over(folder, run)
         self.say(f"--ckpt_path last: {newest}")
         return str(newest)
 
-    def _continue(self, folder: Path, run: Record) -> None:
+    def _take_over(self, folder: Path, run: Record) -> None:
         """Go on in a folder as the run that it holds."""
         self.goes_on_in = folder
         self.record = self.record.changed(id=run.id, training=run.training, branched=run.branched)
 
-    def _go_on(self, folder: Path) -> str | None:
+    def _go_on_in(self, folder: Path) -> str | None:
         """Go on with the run in a folder, and name it; return its `last.ckpt`, if there is one.
 
         Raises:
@@ -335,7 +335,7 @@ class Run:
         if run.end and run.words == self.record.words:
             self.say(f"{folder} has ended, {run.end}; further words make it longer: --trainer.max_epochs N")
             raise SystemExit(0)
-        self._continue(folder, run)
+        self._take_over(folder, run)
         checkpoint = run.last_checkpoint(folder)
         state = "has no last.ckpt and begins again" if checkpoint is None else "goes on"
         self.say(f"{folder} {state}: {shlex.join(['vidcorr', *self.record.words])}")
@@ -450,23 +450,34 @@ def digest_of_training(config: Any) -> str:
         config: configuration of the first start, parsed.
     """
     content = config.as_dict()
-    trainer = {name: value for name, value in content["trainer"].items() if name not in WITHOUT_EFFECT}
+    trainer = content["trainer"]
     data = content.get("data")
     batch = None
     if data:
         arguments = data.get("init_args") or {}
         arguments.pop("num_workers", None)
         batch = arguments.pop("batch_size", None)
-    devices = content["trainer"].get("devices", "auto")
-    number = len(devices) if isinstance(devices, list) else devices
-    if str(number).isdecimal() and isinstance(batch, int):  # from here on the global batch
-        batch *= int(number) * int(content["trainer"].get("num_nodes") or 1)
-    elif number not in ("auto", -1, "-1"):  # such as "0,1": the global batch is not known here
-        batch = [batch, devices]
-    start = None if config.ckpt_path == "last" else config.ckpt_path
-    callbacks = _callbacks_that_act(content["trainer"].get("callbacks"))
-    parts = [content.get("model"), data, content.get("seed_everything"), trainer, callbacks, batch, start]
+    parts = [
+        content.get("model"),
+        data,
+        content.get("seed_everything"),
+        {name: value for name, value in trainer.items() if name not in WITHOUT_EFFECT},
+        _callbacks_that_act(trainer.get("callbacks")),
+        _global_batch(batch, trainer),
+        None if config.ckpt_path == "last" else config.ckpt_path,
+    ]
     return text_digest(json.dumps(parts, sort_keys=True, default=str))
+
+
+def _global_batch(batch: Any, trainer: Mapping[str, Any]) -> Any:
+    """Return the batch of all devices; with the devices if their number is not known here, as of "0,1"."""
+    devices = trainer.get("devices", "auto")
+    number = len(devices) if isinstance(devices, list) else devices
+    if str(number).isdecimal() and isinstance(batch, int):
+        return batch * int(number) * int(trainer.get("num_nodes") or 1)
+    if number in ("auto", -1, "-1"):
+        return batch
+    return [batch, devices]
 
 
 def _callbacks_that_act(configured: Any) -> list[Any]:

@@ -81,28 +81,25 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
     begin_command(args)
     flags = _flags_of(args)
     command, *words = rewritten_words(args)
-    configs = [_read_and_allow(name) for name in flags.config]
+    configs = list(map(_read_and_allow, flags.config))
     # the class comes first, so that all flags find it; a default of the parser would give others the values of ours
     words.insert(0, f"--data={flags.data or _class_of_data(configs) or 'VideoDataModule'}")
-    path = flags.ckpt_path
-    if path is None:
-        path = _value_in(configs, "ckpt_path")
-    is_last = path == "last" and command == "validate"
-    if is_last:
-        path = newest_checkpoint(flags.root or _value_in(configs, "trainer", "default_root_dir") or ROOT)
-        say(f"--ckpt_path last: {path}")
-    elif path is not None and on_hub(path):
-        path = str(local_file(path))
-    if path in (None, "last", "null"):  # "null" takes back an earlier word
+    named = _value_in(configs, "ckpt_path") if flags.ckpt_path is None else flags.ckpt_path
+    if named in (None, "null") or (named == "last" and command == "fit"):  # "null" takes back an earlier word
         return Words([command, *words])
-    recipe = saved_model(path, is_own=goes_on or is_last)
-    words.append(f"--ckpt_path={path}")
+    if named == "last":
+        file = newest_checkpoint(flags.root or _value_in(configs, "trainer", "default_root_dir") or ROOT)
+        say(f"--ckpt_path last: {file}")
+    else:
+        file = str(local_file(named)) if on_hub(named) else str(named)
+    recipe = saved_model(file, is_own=goes_on or named == "last")
+    words.append(f"--ckpt_path={file}")
     kind, given = _given_model(words, configs)
     if recipe is None or (kind and kind.rpartition(".")[2] != recipe["class_path"].rpartition(".")[2]):
         return Words([command, *words])
     if kind is None:
         words.insert(0, f"--model={recipe['class_path']}")
-    return Words([command, *words], SavedModel(str(path), recipe, given))
+    return Words([command, *words], SavedModel(file, recipe, given))
 
 
 def _flags_of(args: Sequence[str]) -> Namespace:
