@@ -74,38 +74,16 @@ class MaskBenchmark(Benchmark):
         without masks after the objects' first, has no rows.
         """
         sequence, frames = at_size_of_data(sequence, encoder.protocol)
-        scorer = self._scorer_of(sequence)
-        predicted = predicted_frames(sequence)
-        pictures = SequencePictures(output, sequence, overlay_masks_small, caption=CAPTION)
-
-        def add(t: int, ids: Tensor, frame: Tensor | None = None) -> None:
-            """Score and write the ids `(H, W)` of frame `t`; draw them over the frame, if it is given."""
-            truth = None
-            if scorer is not None and t in sequence.annotated:
-                truth = sequence.read_mask(t)
-                with errors_at(sequence.annotation(t)):  # an unknown id, if the rules refuse it
-                    scorer.add(t, truth.numpy(), ids.numpy())
-            if t in predicted:
-                output.mask(mask_file(sequence, t), ids)
-            if frame is not None:
-                pictures.add(frame, ids, truth=truth)
-
+        predictions = PredictedMasks(sequence, self._scorer_of(sequence), output)
         begin = sequence.begin
-        with write_behind(add) as later:
+        with write_behind(predictions.add) as later:
             for t in sequence.annotated:
                 if t < begin:  # nothing is predicted before the first object
                     later(t, torch.zeros(sequence.size, dtype=torch.uint8))
             for t, tracked in enumerate(follow_masks(sequence, frames, encoder, type(self).propagator), begin):
                 with encoder.watch("score and write"):  # waiting for the thread
                     later(t, tracked.decoded, tracked.frame)
-        if scorer is None:
-            pictures.close()
-            return []
-        pictures.close(scorer.curves(begin))
-        rows: list[Row] = []
-        for number, values in scorer.finish().items():
-            rows.append(Row(video=sequence.video, object=sequence.folder or str(number), values=values))
-        return rows
+        return predictions.finish()
 
     def _scorer_of(self, sequence: MaskSequence) -> MaskScorer | None:
         """Return the scorer of a sequence's frames; None if nothing of it is scored.
@@ -152,6 +130,48 @@ class MaskBenchmark(Benchmark):
                 file = mask_file(sequence, t)
                 packed[file] = Path(self.archive, file)
         output.archive(packed)
+
+
+class PredictedMasks:
+    """The predicted masks of a sequence, which are scored, written and drawn frame by frame.
+
+    Args:
+        sequence: the sequence.
+        scorer: scores its annotated frames; None if nothing of it is scored.
+        output: the files of the run.
+    """
+
+    def __init__(self, sequence: MaskSequence, scorer: MaskScorer | None, output: Output) -> None:
+        self.sequence = sequence
+        self.scorer = scorer
+        self.output = output
+        self.written = predicted_frames(sequence)
+        self.pictures = SequencePictures(output, sequence, overlay_masks_small, caption=CAPTION)
+
+    def add(self, t: int, ids: Tensor, frame: Tensor | None = None) -> None:
+        """Score and write the ids `(H, W)` of frame `t`; draw them over the frame, if it is given."""
+        sequence = self.sequence
+        truth = None
+        if self.scorer is not None and t in sequence.annotated:
+            truth = sequence.read_mask(t)
+            with errors_at(sequence.annotation(t)):  # an unknown id, if the rules refuse it
+                self.scorer.add(t, truth.numpy(), ids.numpy())
+        if t in self.written:
+            self.output.mask(mask_file(sequence, t), ids)
+        if frame is not None:
+            self.pictures.add(frame, ids, truth=truth)
+
+    def finish(self) -> list[Row]:
+        """Write the pictures, and return a row per object; none if nothing is scored."""
+        if self.scorer is None:
+            self.pictures.close()
+            return []
+        self.pictures.close(self.scorer.curves(self.sequence.begin))
+        rows: list[Row] = []
+        for number, values in self.scorer.finish().items():
+            name = self.sequence.folder or str(number)
+            rows.append(Row(video=self.sequence.video, object=name, values=values))
+        return rows
 
 
 def predicted_frames(sequence: MaskSequence) -> set[int]:

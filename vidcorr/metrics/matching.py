@@ -1,7 +1,7 @@
 """Percentage of correct keypoints of matched pairs of pictures, by the rules of a `MatchingProtocol`."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,32 +82,32 @@ def drawn_indices(
         difficulties: kind of difficulty → level, per pair.
         protocol: `pairs`, `pairs_per_class`.
     """
-    members: dict[str, list[int]] = {}
+    pairs_of_category: dict[str, list[int]] = {}
     for pair, category in enumerate(categories):
-        members.setdefault(category, []).append(pair)
-    count = protocol.pairs_per_class
-
-    def draw_pairs(viewpoint: int | None) -> list[int]:
-        """Return the pairs of all categories: all, or as many of each as are drawn, of a level of `viewpoint`."""
-        chosen: list[int] = []
-        for indices in members.values():  # the seed is that of the original code, for every category anew
-            if protocol.pairs == "subset":
-                indices = [n for n in indices if viewpoint is None or viewpoint == difficulties[n].get("viewpoint")]
-                random.Random(20).shuffle(indices)
-                indices = indices[:count]
-            chosen += indices
-        return chosen
-
-    result = {"": draw_pairs(None)}
-    levels: set[tuple[str, int]] = set()
-    for difficulty in difficulties:
-        levels.update(difficulty.items())
-    for kind, level in sorted(levels):
-        pairs = result[""]
+        pairs_of_category.setdefault(category, []).append(pair)
+    pairs_of_level: dict[tuple[str, int], set[int]] = {}
+    for pair, difficulty in enumerate(difficulties):
+        for kind, level in difficulty.items():
+            pairs_of_level.setdefault((kind, level), set()).add(pair)
+    draws = {"": _drawn(pairs_of_category.values(), protocol)}
+    for (kind, level), of_level in sorted(pairs_of_level.items()):
+        drawn = draws[""]
         if protocol.pairs == "subset" and kind == "viewpoint":
-            pairs = draw_pairs(level)
-        result[f"{kind}={level}"] = [n for n in pairs if difficulties[n].get(kind) == level]
-    return result
+            drawn = _drawn([filter(of_level.__contains__, pairs) for pairs in pairs_of_category.values()], protocol)
+        draws[f"{kind}={level}"] = list(filter(of_level.__contains__, drawn))
+    return draws
+
+
+def _drawn(categories: Iterable[Iterable[int]], protocol: MatchingProtocol) -> list[int]:
+    """Return the pairs of all categories, or as many of each as the protocol draws."""
+    chosen: list[int] = []
+    for pairs_of_category in categories:
+        pairs = list(pairs_of_category)
+        if protocol.pairs == "subset":
+            random.Random(20).shuffle(pairs)  # the seed of the original code, for every category anew
+            pairs = pairs[: protocol.pairs_per_class]
+        chosen += pairs
+    return chosen
 
 
 def averages(right: NDArray[Any], counts: NDArray[Any], categories: Sequence[str]) -> dict[str, NDArray[np.float64]]:

@@ -64,11 +64,16 @@ def surface_scores(pairs: Sequence[Mapping[str, Any]], protocol: SurfaceProtocol
     names = recall_names(protocol)
     for place, name in enumerate(names):
         right = sum(pair["correct"][place] for pair in pairs)
-        scores[name] = right / total if total else math.nan
+        scores[name] = _share(right, total)
     for name, in_bin in pairs_by_angle(pairs, protocol).items():
         recalls = [pair["correct"][BINNED] / pair["matches"] for pair in in_bin]
         scores[f"{names[BINNED]}-{name}"] = exact_mean(recalls)
     for angle in protocol.rotations:
         below = sum(pair["angle"] < angle for pair in pairs)
-        scores[f"rotation@{angle:g}deg"] = below / len(pairs) if pairs else math.nan
+        scores[f"rotation@{angle:g}deg"] = _share(below, len(pairs))
     return scores
+
+
+def _share(part: int, whole: int) -> float:
+    """Return a fraction; NaN of nothing."""
+    return part / whole if whole else math.nan
