@@ -1,10 +1,15 @@
 """The flags and the call of `vidcorr table`."""
 
+from __future__ import annotations
+
 from argparse import Namespace
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from ..experiments.flags import FORMAT_FLAGS, Flag, several
+
+if TYPE_CHECKING:  # pydantic would double the time of `--help`
+    from ..results.rendering import Table
 
 FOLDERS = "folder of results, or a folder above; all results under one NAME are one row, their seeds are averaged"
 BASE = "base row; other rows show their differences from it"
@@ -23,7 +28,6 @@ FLAGS = (
 
 def run(flags: Namespace) -> None:
     """Run the command; a user's mistake raises ValueError or OSError."""
-    from ..experiments.study import read_study, study_table
     from ..experiments.table import table
     from ..results.rendering import Format, printed
     from ..videos.files import write_atomically
@@ -33,11 +37,7 @@ def run(flags: Namespace) -> None:
     if output and not format and output.suffix[1:] in get_args(Format):
         format = output.suffix[1:]
     if flags.study:
-        if len(flags.folders) > 1:
-            raise ValueError(f"table --study: name one folder, that of the study's runs; got {len(flags.folders)}")
-        if flags.published:
-            raise ValueError("table --study: a study states its published rows: leave --published out")
-        shown = study_table(read_study(flags.study), Path(flags.folders[0]), flags.score)
+        shown = table_of_study(flags)
     else:
         shown = table(flags.folders, flags.score, flags.published or format == "html")
     if flags.base:
@@ -49,3 +49,18 @@ def run(flags: Namespace) -> None:
         print(output)
     else:
         print(text, end="")
+
+
+def table_of_study(flags: Namespace) -> Table:
+    """Return the table of `--study`.
+
+    Raises:
+        ValueError: for several folders, or flags that a study replaces.
+    """
+    from ..experiments.study import read_study, study_table
+
+    if len(flags.folders) > 1:
+        raise ValueError(f"table --study: name one folder, that of the study's runs; got {len(flags.folders)}")
+    if flags.published:
+        raise ValueError("table --study: a study states its published rows: leave --published out")
+    return study_table(read_study(flags.study), Path(flags.folders[0]), flags.score)

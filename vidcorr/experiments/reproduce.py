@@ -112,7 +112,8 @@ def printed_and_measured(results: Sequence[tuple[Published, Result]]) -> Table:
             record = ScoreRecord(result, score, row.short_name)
             digits = printed_digits(value)
             change = Difference(result.scores[score] - value)
-            if abs(100 * change.mean) <= 0.5 * 10**-digits + 1e-9:  # rounds to the printed digits
+            rounds_to_printed = abs(100 * change.mean) <= 0.5 * 10**-digits + 1e-9
+            if rounds_to_printed:
                 equal.append(f"{row.short_name} {score}")
             cells.append((row.short_name, record.column, Cell((record,), difference=change, digits=digits)))
             cells.append((row.short_name, *printed_beside(record.column, value, digits)))

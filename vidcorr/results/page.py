@@ -130,17 +130,14 @@ def _animations(folder: Path, result: Result, ranked_by: Sequence[str]) -> list[
         if name not in result.sequences:  # of an earlier run in the folder
             continue
         score = scores.get(name)
-        animation |= {"score": score, "shown": "", "name": name, "images": []}
-        if animation["kind"]:
-            animation["name"] = f"{name} ({animation['kind']})"
-        if score is None:
-            unscored.append(animation)
-        else:
-            animation["shown"] = result.printed(ranked_by[0], score)
-            scored.append(animation)
+        shown = "" if score is None else result.printed(ranked_by[0], score)
+        full_name = f"{name} ({animation['kind']})" if animation["kind"] else name
+        animation |= {"score": score, "shown": shown, "name": full_name, "images": []}
+        (unscored if score is None else scored).append(animation)
     ranked = sorted(scored, key=itemgetter("score")) + unscored
-    last_of_worst = min(AT_EACH_END, len(ranked))
-    for animation in ranked[:last_of_worst] + ranked[max(last_of_worst, len(ranked) - AT_EACH_END) :]:
+    worst = ranked[:AT_EACH_END]
+    best = ranked[AT_EACH_END:][-AT_EACH_END:]
+    for animation in worst + best:
         animation["images"] = _images_of(animation, folder)
     return ranked
 

@@ -134,6 +134,7 @@ def doubts_about(sequences: Mapping[Path, Errors], start: str, expected: str) ->
     Raises:
         DataError: if a reading explains the predictions; it names the first of them.
     """
+    _refuse_another_reading(sequences, expected)
     off: dict[Path, float] = {}
     empty: list[Path] = []
     for place, errors in sequences.items():
@@ -143,10 +144,6 @@ def doubts_about(sequences: Mapping[Path, Errors], start: str, expected: str) ->
             off[place] = float(largest)
         if np.isinf(later).any() and not np.isfinite(later).any():
             empty.append(place)
-    reading = explaining_reading(sequences.values()) if sequences else None
-    if reading is not None:
-        shown = f"as their starts show ({len(sequences)} sequences)"
-        raise DataError(f"{next(iter(sequences))}: the predictions are {reading}, {shown}; expected {expected}")
     doubts: list[str] = []
     if off:
         first, by = next(iter(off.items()))
@@ -157,3 +154,11 @@ def doubts_about(sequences: Mapping[Path, Errors], start: str, expected: str) ->
         share = f"{len(empty)} of {len(sequences)} predictions"
         doubts.append(f"{share} hold nothing in their first scored frames (first {empty[0].name})")
     return doubts
+
+
+def _refuse_another_reading(sequences: Mapping[Path, Errors], expected: str) -> None:
+    """Refuse predictions that a reading explains; arguments as of `doubts_about`."""
+    reading = explaining_reading(sequences.values()) if sequences else None
+    if reading is not None:
+        shown = f"as their starts show ({len(sequences)} sequences)"
+        raise DataError(f"{next(iter(sequences))}: the predictions are {reading}, {shown}; expected {expected}")

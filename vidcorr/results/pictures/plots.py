@@ -70,15 +70,20 @@ def draw_rows(blocks: Sequence[Block]) -> Figure:
             _write(sheet, [name], LABEL + number * (WIDTH + GAP) + WIDTH / 2, top + HEAD / 2, HEAD)
         top += HEAD
         for names, pictures in block.rows:
-            tall = pictures[0].shape[0]
-            _write(sheet, names, LABEL / 2, top + tall / 2, tall)
-            for number, picture in enumerate(pictures):
-                left = LABEL + number * (WIDTH + GAP)
-                extent = (left, left + WIDTH, top + tall, top)
-                sheet.imshow(picture, extent=extent, interpolation="nearest", aspect="auto")
-            top += tall + GAP
+            _draw_row(sheet, names, pictures, top)
+            top += pictures[0].shape[0] + GAP
     sheet.set(xlim=(0, width), ylim=(height, 0))  # each picture has set the limits to its own
     return figure
+
+
+def _draw_row(sheet: Axes, names: Sequence[str], pictures: Sequence[Picture], top: float) -> None:
+    """Draw the name of a row and its pictures side by side."""
+    height = pictures[0].shape[0]
+    _write(sheet, names, LABEL / 2, top + height / 2, height)
+    for number, picture in enumerate(pictures):
+        left = LABEL + number * (WIDTH + GAP)
+        extent = (left, left + WIDTH, top + height, top)
+        sheet.imshow(picture, extent=extent, interpolation="nearest", aspect="auto")
 
 
 def _write(sheet: Axes, texts: Sequence[str], x: float, middle: float, height: float) -> None:
