@@ -227,8 +227,4 @@ def differing_fields(start: EvaluationProtocol, end: EvaluationProtocol) -> list
     """Return the fields in which two protocols differ, but for those on which neither end's score depends."""
     idle = {"feature_stride", *(start.idle().keys() & end.idle().keys())}
     last_values = end.values()
-    fields: list[str] = []
-    for field, value in start.values().items():
-        if value != last_values[field] and field not in idle:
-            fields.append(field)
-    return fields
+    return [field for field, value in start.values().items() if value != last_values[field] and field not in idle]

@@ -68,11 +68,8 @@ def figure(results: Sequence[str | Path], on: str, sequences: Sequence[str] = ()
 
 def _first_in_all(rows: Sequence[ResultRow], sequences: Sequence[MaskSequence]) -> list[str]:
     """Return the names of the first sequences that all results have."""
-    names: list[str] = []
-    for sequence in sequences:
-        if all(sequence.video in row.result.sequences for row in rows):
-            names.append(sequence.name)
-    return names[:SHOWN]
+    in_all = set.intersection(*(set(row.result.sequences) for row in rows))
+    return [sequence.name for sequence in sequences if sequence.video in in_all][:SHOWN]
 
 
 def _rows(results: Sequence[str | Path], data_set: str) -> list[ResultRow]:
