@@ -267,9 +267,7 @@ def evaluate(root, encode, protocol=PROTOCOL, names=None):
     scores = {}
     for name in names or (root / "ImageSets/2017/val.txt").read_text().split():
         frames = sorted((root / "JPEGImages/480p" / name).glob("*.jpg"))
-        truth = []
-        for frame in frames:
-            truth.append(read_mask(root / "Annotations/480p" / name / f"{frame.stem}.png", protocol))
+        truth = [read_mask(root / "Annotations/480p" / name / f"{frame.stem}.png", protocol) for frame in frames]
         masks = [mask for _, mask in segment(frames, truth[0], encode, protocol)]
         scores[name] = {}
         for number in range(1, int(truth[0].max()) + 1):
