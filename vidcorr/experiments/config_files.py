@@ -64,7 +64,7 @@ def with_lists(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
         if not all(isinstance(each, str | int | float) for each in values):
             form = f"{name}: [NAME=VALUE, …] or a mapping" if name in PAIRS else f"{name}: [VALUE, …]"
             raise UsageError(f"{path}: {name} is {content[name]!s:.80}; write {form}")
-        found[name] = values if name == "stride" else list(map(str, values))  # strides are numbers
+        found[name] = list(map(str, values))
     return found
 
 

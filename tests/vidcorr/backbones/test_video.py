@@ -194,6 +194,8 @@ def test_v_jepa_2_by_name_equals_the_notebook_at_any_size_and_no_code_of_the_hub
 def test_other_models_by_name_and_other_clips_are_one_line(tmp_path):
     message = "Recurrent: has stage features, not res4"
     refused(ValueError, message, build_feature_extractor, "tests.helpers.encoders:recurrent", "res4")
+    view = build_feature_extractor("tests.helpers.encoders:recurrent")
+    refused(ValueError, "Recurrent: has dilated False, not True", view.feature_extractor, dilated=True)
     refused(ValueError, "layout must be", Clips, clip_network, layout="THWC")
     refused(ValueError, "upsampling must be", Clips, clip_network, upsampling="linear")
     refused(ValueError, "window must be a multiple of tubelet", Clips, clip_network, window=15)

@@ -112,6 +112,8 @@ def test_where_the_condition_holds_the_field_names_the_result():
     both = vfs.with_changes(decoding_size="input").with_changes(decoding_nearest="opencv")
     late = vfs.with_changes(decoding_nearest="opencv").with_changes(decoding_size="input")
     assert both.name == late.name == "vfs+decoding_nearest=opencv+decoding_size=input"
+    rounded = vfs.with_changes(input_multiple=16, input_rounding="floor")
+    assert rounded.name == "vfs+input_multiple=16+input_rounding=floor"
     joints = JointProtocol.named("vfs+normalise_labels=true+topk=none+normalise_by=weights")
     assert joints.changes == {"normalise_by": "weights", "normalise_labels": True, "topk": None}
 

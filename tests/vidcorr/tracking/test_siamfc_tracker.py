@@ -95,8 +95,8 @@ def test_a_change_of_scale_costs_also_where_responses_are_negative(lowers, found
     responses[:, :, 1, 2] = torch.tensor([-10.0, -10.0, -11.0])
     best, place, *_ = tracker._peaks(responses).tolist()
     assert (best, place) == ([found], [6])
-    best = tracker._peaks(responses + 21)[0].tolist()
-    assert best == [1]
+    for positive in (responses + 21, (responses + 21) / 20):
+        assert tracker._peaks(positive)[0].tolist() == [1]
 
 
 @pytest.mark.parametrize(("rise", "place"), [(0.9e-5, 12), (1.07e-5, 0), (1e37, 0)])  # the last sum is beyond float32
