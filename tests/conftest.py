@@ -73,10 +73,10 @@ def real_data() -> Callable[[str], Path]:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave every N-th case of a sweep marked `sampled(N)` where it is; the other cases are slow tests.
 
-    `sampled(N, "exhaustive")` makes them exhaustive tests.
+    `sampled(N, "exhaustive")` makes them exhaustive tests, which run if `-m` or the name of a test asks for them.
     """
     seen: Counter[str] = Counter()
     for item in items:
@@ -88,6 +88,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             tier = marker.args[1] if len(marker.args) > 1 else "slow"
             item.add_marker(tier)
         seen[sweep] += 1
+    if "exhaustive" in config.option.markexpr or any("::" in word for word in config.args):
+        return
+    unasked = [item for item in items if item.get_closest_marker("exhaustive")]
+    config.hook.pytest_deselected(items=unasked)
+    items[:] = [item for item in items if item not in unasked]
 
 
 @pytest.fixture(autouse=True)
