@@ -156,6 +156,7 @@ def printed_data(capsys, *words):
 
 
 @pytest.mark.parametrize("kind", [*(getattr(vidcorr, name) for name in DATA), Own])
+@pytest.mark.sampled(2)
 def test_each_data_module_has_the_defaults_of_its_own_signature(kind, capsys):
     defaults = defaults_of(kind)
     needed = {
@@ -185,6 +186,7 @@ def first_arguments(kind):
 
 
 @pytest.mark.parametrize("config", [path.name for path in sorted(CONFIGS.glob("*_r18.yaml"))])
+@pytest.mark.sampled(3)
 def test_another_class_than_a_configs_takes_none_of_its_arguments(config, tmp_path):
     """Classes behind a config × word, file and config that name them; flags count wherever they stand."""
     data = f"{__name__}.Own"

@@ -177,8 +177,8 @@ def test_a_run_that_ends_early_resumes_within_its_epoch(ending, options, tmp_pat
 def test_the_time_of_a_job_is_its_own(tmp_path):
     """Each job of a chain trains, and says nothing of the time of the jobs before it."""
     for steps, start in ((1, None), (2, "last"), (3, "last")):
-        wait = LambdaCallback(on_train_batch_end=lambda *_: time.sleep(0.6))
-        go("VFSSimSiam", tmp_path, 1, start, more=[wait], scored=False, max_time={"milliseconds": 500})
+        wait = LambdaCallback(on_train_batch_end=lambda *_: time.sleep(0.12))
+        go("VFSSimSiam", tmp_path, 1, start, more=[wait], scored=False, max_time={"milliseconds": 100})
         assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] == steps
 
 

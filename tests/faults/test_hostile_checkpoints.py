@@ -66,10 +66,10 @@ def test_what_the_command_line_names_too_is_used(davis_root, tmp_path, monkeypat
 
 
 def test_lightnings_own_loading_takes_the_same_way(tmp_path):
-    for changes in ATTACKS.values():
+    for number, changes in enumerate(ATTACKS.values()):
         path = checkpoint(tmp_path / "a.ckpt", **changes)
-        for strict in (None, False):
-            refused(ValueError, r"a\.ckpt: ", FrozenEncoder.load_from_checkpoint, path, strict=strict)
+        strict = False if number % 2 else None
+        refused(ValueError, r"a\.ckpt: ", FrozenEncoder.load_from_checkpoint, path, strict=strict)
     write_checkpoint(FrozenEncoder("raw_colour", stage="colour"), path)
     assert FrozenEncoder.load_from_checkpoint(path, map_location="cpu", stride=4).hparams["stride"] == 4
     refused(ValueError, "holds FrozenEncoder, not VFSSimSiam", VFSSimSiam.load_from_checkpoint, path)

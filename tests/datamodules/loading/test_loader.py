@@ -116,6 +116,7 @@ def test_the_loader_of_a_datamodule(monkeypatch):
         assert SampledDataModule("source", 4, None, 0).num_workers == workers
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_named_long_before_a_slow_one_counts_as_hanging(monkeypatch):
     monkeypatch.setattr("vidcorr.datamodules.loading.loader.LOOK", 0.1)
 

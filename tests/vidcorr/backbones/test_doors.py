@@ -371,7 +371,7 @@ def test_own_weights_of_a_librarys_network_with_its_classifier(spec, tmp_path, m
     view = encoder.view()
     assert (view.stage, view.stride, encoder.described.weights) == ("res4", 8, "weights of own.pth")
     assert (encoder.described.spec, encoder.described.loaded) == (spec, True)
-    refused(ValueError, "own.pth: does not fit", load, "torchvision:resnet34=own.pth")
+    refused(ValueError, "own.pth: does not fit", load, "timm:test_convnext=own.pth")
     start = VFSSimSiam(f"{spec}=own.pth", 8, 8)  # trains from them
     torch.testing.assert_close(start.backbone.state_dict(), network.state_dict(), rtol=0, atol=0)
     write_checkpoint(start, tmp_path / "trained.ckpt")

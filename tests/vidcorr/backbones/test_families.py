@@ -184,6 +184,7 @@ def test_a_file_of_another_project_is_a_network_by_each_door(tmp_path, capsys, m
     refused(ValueError, "has no weights under decoder; it has encoder_q", load, "moco.pth.tar#decoder")
 
 
+@pytest.mark.slow
 def test_moco_v3s_transformer_has_12_heads_which_no_shape_tells(tmp_path):
     torch.manual_seed(0)
     network = timm.create_model("vit_small_patch16_224", num_heads=12, num_classes=0, dynamic_img_size=True).eval()

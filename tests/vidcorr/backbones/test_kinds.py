@@ -81,8 +81,8 @@ def without_masks(network, images):
 
 
 KINDS = {
-    "torchvision:resnet18@res4": res4,
     "timm:test_resnet@res4": res4,
+    "torchvision:resnet18@res4": res4,
     "vidcorr-r18@res4": res4,
     "timm:test_vit": tokens_of(16),
     "timm:vit_wee_patch16_reg1_gap_256": tokens_of(16),
@@ -265,8 +265,8 @@ FILES = {
 """Form of a released file → the network in it, its family where that has an input, and what makes it of weights."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FILES)
-@pytest.mark.sampled(17)
 def test_each_door_takes_a_released_file_with_its_input(form, tmp_path):
     name, family, written = FILES[form]
     own = load(name).network.state_dict()

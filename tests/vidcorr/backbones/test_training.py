@@ -133,7 +133,8 @@ def test_parts_that_a_user_replaces_after_construction_are_those_that_learn(name
     assert module.backbone.bn1.weight.grad is not None
 
 
-@pytest.mark.parametrize("name", ["timm:test_vit", "timm:test_convnext", f"{NETWORKS}:Dino", "timm:test_resnet@res4"])
+@pytest.mark.parametrize("name", [f"{NETWORKS}:Dino", "timm:test_vit", "timm:test_resnet@res4", "timm:test_convnext"])
+@pytest.mark.sampled(2)
 def test_hooks_and_compile_of_a_backbone_count_in_its_maps(name):
     method = VFSSimSiam(name, 8, 8).eval()
     images, seen = torch.rand(2, 3, 64, 64), []
