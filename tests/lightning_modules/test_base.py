@@ -81,14 +81,14 @@ def test_a_checkpoint_of_another_network_is_told_and_names_the_weights(tmp_path,
     path = tmp_path / "own.ckpt"
     write_checkpoint(module, path)
     checkpoint = torch.load(path, weights_only=True)
-    stage = SimpleNamespace(fn="fit")
-    module.trainer = SimpleNamespace(ckpt_path=path, state=stage)
+    trainer = module.trainer = quiet_trainer()
+    trainer.ckpt_path, trainer.state.fn = path, "fit"
     before = module.described
     for saved in (TINY["backbone"], "other.ckpt"):  # the same file may lie elsewhere
         checkpoint["hyper_parameters"]["backbone"] = saved
         module.on_load_checkpoint(checkpoint)
     assert (module.described, list(recwarn)) == (before, [])
-    stage.fn = "validate"
+    trainer.state.fn = "validate"
     checkpoint["hyper_parameters"]["backbone"] = "other"
     with pytest.warns(UserWarning, match=f"own.ckpt: is of other, this model of {TINY['backbone']}: set model.backb"):
         module.on_load_checkpoint(checkpoint)
@@ -116,13 +116,14 @@ class WithSuper(VFSSimSiam):
         return super().encoder_in_checkpoint()
 
 
-def test_a_hook_that_calls_super_runs_ours_once(recwarn):
-    module, checkpoint = WithSuper(**TINY), {"state_dict": {}}
-    module.on_save_checkpoint(checkpoint)
+def test_a_hook_that_calls_super_runs_ours_once(tmp_path, recwarn):
+    module, path = WithSuper(**TINY), tmp_path / "a.ckpt"
+    write_checkpoint(module, path)
     assert module.described_times == 1
+    checkpoint = torch.load(path, weights_only=True)
     checkpoint["hyper_parameters"]["backbone"] = "other"
-    module.trainer = SimpleNamespace(ckpt_path="a.ckpt", state=SimpleNamespace(fn="validate"))
-    module.on_load_checkpoint(checkpoint | {"state_dict": module.state_dict()})
+    torch.save(checkpoint, path)
+    quiet_trainer().validate(module, loader(2, 2, size=32), ckpt_path=path, weights_only=True, verbose=False)
     assert sum("a.ckpt: is of other" in str(each.message) for each in recwarn) == 1
 
 

@@ -5,67 +5,53 @@ import json
 import pytest
 import torch
 
+from tests.helpers import hub
 from tests.helpers.refusal import refused
 from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.experiments.words import words_for_parser
 from vidcorr.lightning_modules import FrozenEncoder
 
-hub = pytest.importorskip("transformers", reason="the extra transformers is not installed")
 pytestmark = pytest.mark.usefixtures("no_gradients")
-SMALL = {
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "image_size": 64,
-    "patch_size": 8,
-}
-STAGES = {"hidden_sizes": [8, 16], "depths": [1, 1]}
 TOKENS = {
-    "Dinov2": (hub.Dinov2Model, hub.Dinov2Config(**SMALL), "layernorm"),
-    "Registers": (hub.Dinov2WithRegistersModel, hub.Dinov2WithRegistersConfig(**SMALL), "layernorm"),
-    "DINOv3": (hub.DINOv3ViTModel, hub.DINOv3ViTConfig(**SMALL, num_register_tokens=4), "norm"),
-    "ViT": (hub.ViTModel, hub.ViTConfig(**SMALL), "layernorm"),
-    "IJepa": (hub.IJepaModel, hub.IJepaConfig(**SMALL), "layernorm"),
-    "Siglip": (hub.SiglipVisionModel, hub.SiglipVisionConfig(**SMALL), "post_layernorm"),
+    "Dinov2": "layernorm",
+    "Dinov2WithRegisters": "layernorm",
+    "DINOv3ViT": "norm",
+    "ViT": "layernorm",
+    "IJepa": "layernorm",
+    "SiglipVision": "post_layernorm",
 }
-"""Family → class, configuration, name of the final norm."""
+"""Family → name of the final norm."""
+INTERPOLATED = ("ViT", "IJepa", "SiglipVision", "Swin")
+"""Families that take images of other sizes when they are asked to."""
 MEAN, STD = [0.4, 0.5, 0.6], [0.1, 0.2, 0.3]
 
 
-def saved(folder, kind, config):
+def saved(folder, family, **fields):
     """Return a model of random weights, whose folder states an input."""
-    torch.manual_seed(0)
-    model = kind(config).eval()
-    for part in model.modules():
-        if isinstance(part, torch.nn.LayerNorm):  # a norm like no other
-            torch.nn.init.normal_(part.weight)
-    model.save_pretrained(folder)
+    model = hub.saved(folder, family, **fields)
     stated = {"image_processor_type": "ViTImageProcessor", "image_mean": MEAN, "image_std": STD}
     (folder / "preprocessor_config.json").write_text(json.dumps(stated))
     return model
 
 
-def by_hand(model, images, **options):
+def by_hand(family, model, images):
+    options = {"interpolate_pos_encoding": True} if family in INTERPOLATED else {}
     mean, std = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, STD))
-    if isinstance(model, hub.ViTModel | hub.IJepaModel | hub.SiglipVisionModel):
-        options["interpolate_pos_encoding"] = True
     return model((images - mean) / std, output_hidden_states=True, **options)
 
 
 @pytest.mark.parametrize("name", TOKENS)
 @pytest.mark.sampled(2)
 def test_tokens_of_a_folder_are_maps_of_its_blocks(name, tmp_path):
-    kind, config, norm = TOKENS[name]
-    model = saved(tmp_path, kind, config)
+    model = saved(tmp_path, name)
     images = torch.rand(1, 3, 64, 96)
-    output = by_hand(model, images)
+    output = by_hand(name, model, images)
 
     def as_map(tokens):
         return tokens[:, -8 * 12 :].mT.unflatten(2, (8, 12))
 
-    (final,) = (part for name, part in model.named_modules() if name.split(".")[-1] == norm)
+    (final,) = (part for place, part in model.named_modules() if place.split(".")[-1] == TOKENS[name])
     first = as_map(final(output.hidden_states[1]))
     expected = {None: as_map(output.last_hidden_state), "block1": first}
     doors = (str(tmp_path), f"transformers:{tmp_path}", model)
@@ -75,7 +61,7 @@ def test_tokens_of_a_folder_are_maps_of_its_blocks(name, tmp_path):
             view = build_feature_extractor(door, stage, **given)
             torch.testing.assert_close(view(images), features)
             assert (view.stride, view.input.mean) == (8, tuple(MEAN))
-    bare = build_feature_extractor(doors[0], "block1+block3")
+    bare = build_feature_extractor(doors[0], "block1+block2")
     bare.final_norm = False
     before, last = bare(images).chunk(2, dim=1)
     torch.testing.assert_close(before, as_map(output.hidden_states[1]))
@@ -87,7 +73,7 @@ def test_tokens_of_a_folder_are_maps_of_its_blocks(name, tmp_path):
 
 def test_a_folder_is_a_network_of_commands_and_of_checkpoints(tmp_path):
     folder = tmp_path / "me@lab=a"
-    saved(folder, *TOKENS["Dinov2"][:2])
+    saved(folder, "Dinov2")
     words = words_for_parser(["validate", f"--model={folder}@block1"]).words
     assert {f"--model.spec={folder}", "--model.stage=block1"} <= set(words)
     assert not EncoderSpec(str(folder)).is_reusable
@@ -97,28 +83,20 @@ def test_a_folder_is_a_network_of_commands_and_of_checkpoints(tmp_path):
     torch.testing.assert_close(build_feature_extractor(str(tmp_path / "own.ckpt"))(images), expected)
 
 
-SWIN = {"image_size": 64, "patch_size": 4, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 1], "window_size": 4}
-
-
-@pytest.mark.parametrize("size", [(64, 96), (96, 128)])
-def test_the_last_map_of_a_model_of_stages_is_normed_over_its_channels(size, tmp_path):
-    images = torch.rand(1, 3, *size)
-    convnext = saved(tmp_path / "a", hub.DINOv3ConvNextModel, hub.DINOv3ConvNextConfig(**STAGES))
-    swin = saved(tmp_path / "b", hub.SwinModel, hub.SwinConfig(**SWIN))
-    for folder, model, stride in (("a", convnext, 8), ("b", swin, 8)):
-        options = {"interpolate_pos_encoding": True} if model is swin else {}
-        output = by_hand(model, images, **options)
-        cells = (size[0] // stride, size[1] // stride)
-        expected = output.last_hidden_state[:, -cells[0] * cells[1] :].mT.unflatten(2, cells)
-        view = build_feature_extractor(str(tmp_path / folder))
-        torch.testing.assert_close(view(images), expected, atol=1e-5, rtol=1e-4)
-        assert view.stride == stride
-        view.final_norm = False
-        assert not torch.allclose(view(images), expected, atol=1e-2)
+@pytest.mark.parametrize("family", ["DINOv3ConvNext", "Swin"])
+def test_the_last_map_of_a_model_of_stages_is_normed_over_its_channels(family, tmp_path):
+    images = torch.rand(1, 3, 96, 128)
+    output = by_hand(family, saved(tmp_path, family), images)
+    expected = output.last_hidden_state[:, -12 * 16 :].mT.unflatten(2, (12, 16))
+    view = build_feature_extractor(str(tmp_path))
+    torch.testing.assert_close(view(images), expected, atol=1e-5, rtol=1e-4)
+    assert view.stride == 8
+    view.final_norm = False
+    assert not torch.allclose(view(images), expected, atol=1e-2)
 
 
 def test_videomae_is_an_encoder_of_clips(tmp_path):
-    model = saved(tmp_path, hub.VideoMAEModel, hub.VideoMAEConfig(**SMALL, num_frames=16, use_mean_pooling=False))
+    model = saved(tmp_path, "VideoMAE")
     video = torch.rand(16, 3, 64, 64)
     mean, std = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, STD))
     tokens = model(((video - mean) / std)[None]).last_hidden_state[0].unflatten(0, (8, 8, 8))
@@ -130,35 +108,30 @@ def test_videomae_is_an_encoder_of_clips(tmp_path):
 
 
 def test_a_model_without_a_token_for_each_patch_is_refused(tmp_path):
-    saved(tmp_path, hub.ViTModel, hub.ViTConfig(**SMALL))
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"} | SMALL | {"num_hidden_layers": 5}))
+    saved(tmp_path, "ViT")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"} | hub.SMALL | {"num_hidden_layers": 5}))
     refused(ValueError, "cannot be loaded: lacks .* weights of ViTModel", load, str(tmp_path))
 
 
 HUB_OF_TIMM = {
-    "dinov2": ("timm:vit_small_patch14_dinov2.lvd142m", hub.Dinov2Model, hub.Dinov2Config, {"image_size": 518}),
-    "registers": (
-        "timm:vit_small_patch14_reg4_dinov2.lvd142m",
-        hub.Dinov2WithRegistersModel,
-        hub.Dinov2WithRegistersConfig,
-        {"image_size": 518},
-    ),
-    "dinov3": ("timm:vit_small_patch16_dinov3.lvd1689m", hub.DINOv3ViTModel, hub.DINOv3ViTConfig, {}),
+    "Dinov2": ("timm:vit_small_patch14_dinov2.lvd142m", {"image_size": 518}),
+    "Dinov2WithRegisters": ("timm:vit_small_patch14_reg4_dinov2.lvd142m", {"image_size": 518}),
+    "DINOv3ViT": ("timm:vit_small_patch16_dinov3.lvd1689m", {}),
 }
-"""Name in timm, class and configuration of the hub's file of the same network."""
+"""Family → name in timm and further fields of the hub's file of the same network."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HUB_OF_TIMM)
 def test_the_hubs_file_is_timms_network(name, tmp_path):
-    spec, kind, config, sizes = HUB_OF_TIMM[name]
-    sides = {"hidden_size": 384, "num_attention_heads": 6, "patch_size": 16 if name == "dinov3" else 14}
-    if name == "dinov3":
+    spec, sizes = HUB_OF_TIMM[name]
+    sides = {"hidden_size": 384, "num_attention_heads": 6, "patch_size": 16 if name == "DINOv3ViT" else 14}
+    if name == "DINOv3ViT":
         sides |= {"num_register_tokens": 4, "intermediate_size": 1536, "query_bias": False, "value_bias": False}
-    model = saved(tmp_path, kind, config(**sides, **sizes))
+    model = saved(tmp_path, name, **sides, **sizes)
     for part in model.parameters():
         torch.nn.init.normal_(part, std=0.1)
-    if name == "dinov2":  # whose positions timm alone resamples with antialiasing: here they are equal in all cells
+    if name == "Dinov2":  # whose positions timm alone resamples with antialiasing: here they are equal in all cells
         model.embeddings.position_embeddings[:, 1:] = 0.1
     model.save_pretrained(tmp_path)
     file = tmp_path / "model.safetensors"

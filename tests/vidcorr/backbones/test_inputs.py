@@ -10,6 +10,7 @@ import timm
 import torch
 from torch import nn
 
+from tests.helpers.hub import hub, saved
 from tests.helpers.refusal import refused
 from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
@@ -17,9 +18,7 @@ from vidcorr.cli import main
 from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD, INPUTS, OF_RANDOM, UNKNOWN, Input
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 
-hub = pytest.importorskip("transformers", reason="the extra transformers is not installed")
 pytestmark = pytest.mark.usefixtures("no_gradients")
-STAGES = {"hidden_sizes": [8, 16], "depths": [1, 1], "num_stages": 2}
 HALF = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
 PROCESSORS = {
     "ViTImageProcessor": HALF | {"image_mean": [0.4, 0.5, 0.6]},
@@ -33,9 +32,7 @@ PROCESSORS = {
 
 def folder_of(path, **fields):
     """Write a folder of a ConvNeXt with a processor, and return the model."""
-    torch.manual_seed(0)
-    model = hub.ConvNextModel(hub.ConvNextConfig(**STAGES)).eval()
-    model.save_pretrained(path)
+    model = saved(path, "ConvNext")
     if fields:
         (path / "preprocessor_config.json").write_text(json.dumps(fields))
     return model

@@ -10,12 +10,12 @@ from torch import nn
 
 from tests.helpers import networks
 from tests.helpers.encoders import TinyResNet
+from tests.helpers.hub import name_of
 from tests.helpers.refusal import refused
 from vidcorr.backbones import TrainedViews, build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.lightning_modules import ContrastiveRandomWalk, VFSMoCo, VFSSimSiam
 
-hub = pytest.importorskip("transformers", reason="the extra transformers is not installed")
 NETWORKS = "tests.helpers.networks"
 
 
@@ -35,34 +35,17 @@ KINDS = [
         f"{NETWORKS}:{name}"
         for name in ("plain", "OfClips", "Tokens", "OfHub", "Dino", "Dino3", "Stated", "Classifier", "extractor", "vit")
     ],
-    "folder of tokens",
-    "folder of maps",
+    "Dinov2WithRegisters",
+    "ConvNext",
 ]
 """Names of networks that `evaluate` takes; ResNets with their own pooling have a test of their own."""
-SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "patch_size": 8, "image_size": 64}
-FOLDERS = {
-    "folder of tokens": lambda: hub.Dinov2WithRegistersModel(hub.Dinov2WithRegistersConfig(**SIZES)),
-    "folder of maps": lambda: hub.ConvNextModel(hub.ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 1], num_stages=2)),
-}
-
-
-@pytest.fixture
-def name_of(tmp_path):
-    """Return a function that returns the name of a kind; of a folder its path."""
-
-    def named(kind):
-        if kind in FOLDERS:
-            FOLDERS[kind]().save_pretrained(tmp_path / "model")
-        return str(tmp_path / "model") if kind in FOLDERS else kind
-
-    return named
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.sampled(2)
-def test_a_method_trains_the_map_that_is_scored(kind, name_of, tmp_path):
+def test_a_method_trains_the_map_that_is_scored(kind, tmp_path):
     torch.manual_seed(0)
-    method = VFSSimSiam(name_of(kind), 8, 8).eval()
+    method = VFSSimSiam(name_of(kind, tmp_path), 8, 8).eval()
     images = torch.rand(4, 3, 64, 64)
     is_resnet = kind.startswith("timm:test_resnet")
     expected = method.feature_extractor(stride=16 if is_resnet else None)(images)
