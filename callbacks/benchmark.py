@@ -186,11 +186,11 @@ class BenchmarkCallback(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Run after the last step if its weights have no score: the training ended within an epoch, or a run failed."""
-        if trainer.global_step not in self.history or self._has_moved(trainer, pl_module):
+        if trainer.global_step not in self.history or self._average_has_moved(trainer, pl_module):
             self._run(trainer, pl_module)
 
-    def _has_moved(self, trainer: Trainer, pl_module: LightningModule) -> bool:
-        """Return whether an average has moved since the last run, at the end of an epoch or of the training."""
+    def _average_has_moved(self, trainer: Trainer, pl_module: LightningModule) -> bool:
+        """Return whether an average of weights (EMA, SWA) has moved since the last run of the benchmark."""
         if self.result is None or not averages_among(trainer):
             return False
         with self._scored_network(trainer, pl_module) as (features, _):

@@ -78,8 +78,8 @@ class CorrespondenceModule(SavedModule):
     def build_backbone(self, spec: NetworkName) -> nn.Module:
         """Build the network to train, by its name or from a checkpoint; set its description, input and views.
 
-        The module's checkpoints load without the checkpoint to start from. A user's own network gets the input that it
-        states, else RGB in [0, 1].
+        A checkpoint of the module holds all that it needs, also if the training began with the checkpoint of another.
+        A user's own network gets the input that it states, else RGB in [0, 1].
 
         Raises:
             ValueError: for an unknown network, or a module in place of its name.

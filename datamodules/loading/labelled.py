@@ -61,7 +61,10 @@ def _middle_index(num_frames: int, generator: torch.Generator) -> Tensor:
 
 
 def resize_center_crop(images: Sequence[np.ndarray], generator: torch.Generator, resize: int, size: int) -> Tensor:
-    """Resize the short side and take the centre `size` × `size`, as in the usual evaluation on ImageNet."""
+    """Resize the short side and take the centre `size` × `size`, as in the usual evaluation on ImageNet.
+
+    Nothing is drawn: `generator` is there because a `Transform` has it.
+    """
     from PIL import Image
     from torchvision.transforms.v2 import functional
 

@@ -152,7 +152,10 @@ class ResumableLoader(DataLoader[BatchT]):
     _data_before: dict[str, Any] | None = None  # of the run that is resumed, until the next pass
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place, `epoch` and `batches` of it, and the `data`."""
+        """Return the place, as `epoch` and the `batches` trained of it, and which `data` it is of.
+
+        Workers load ahead of the training, so a Trainer's own count of batches is the place.
+        """
         epoch, batches = self.place
         if self.trainer is not None:
             batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed

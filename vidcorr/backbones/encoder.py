@@ -144,7 +144,7 @@ class Encoder(nn.Module):
         self.view_class: Any = None
         if not gives_extractors(self.network):
             self.view_class = next(kind for accepts, kind in EXTRACTORS if accepts(self.network))
-        by_caller = stated if stated is not None and stated.source else None  # without a source nobody states it
+        by_caller = stated if stated is not None and stated.source else None  # an input without a source is a default
         self.stated = by_caller or stated_by(outer) or stated_by(self.network)
         if self.stated is None and self.view_class is not None:
             self.stated = input_of_record(getattr(self.network, "pretrained_cfg", None) or {})

@@ -155,9 +155,12 @@ def _common_prefix(state: State, own: Set[str], source: str | Path) -> str:
 
 
 def _likely_prefixes(state: State, own: Set[str]) -> list[str]:
-    """Return prefixes below which weights have all names of a network: of `EVALUATED`, else of `PREFIXES`, else all."""
-    first = next(iter(own))
-    candidates = {name.removesuffix(first) for name in state if name.endswith(f".{first}")}
+    """Return the prefixes below which weights have all names of a network.
+
+    Those of `EVALUATED` alone if there are any, else those of `PREFIXES` if there are any, else all.
+    """
+    probe = next(iter(own))  # a name that each of the prefixes must have
+    candidates = {name.removesuffix(probe) for name in state if name.endswith(f".{probe}")}
     evaluated: list[str] = []
     usual: list[str] = []
     others: list[str] = []

@@ -117,10 +117,10 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
         permission = permission_for(name)
         if not (permission in _allowed | _named or _is_ours(name, source) or _is_imported(name)):
             refused.add(permission)
-    for name in sorted(refused):
-        if package_of(name) == SCRIPT:
-            remedy = "load it there, or move the class to a file, my_module.py, and train my_module.MyClass"
-            raise Refused(f"{source}: its class {name[:LONGEST]} was defined in a script or notebook: {remedy}")
+    of_scripts = sorted(name for name in refused if package_of(name) == SCRIPT)
+    if of_scripts:
+        remedy = "load it there, or move the class to a file, my_module.py, and train my_module.MyClass"
+        raise Refused(f"{source}: its class {of_scripts[0][:LONGEST]} was defined in a script or notebook: {remedy}")
     if refused:
         raise Refused(
             f"{source}: names code that is neither of vidcorr nor a network of timm, torchvision or transformers; if "

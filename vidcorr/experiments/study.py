@@ -207,7 +207,7 @@ class Study(BaseModel, extra="forbid"):
         for row in self.rows:
             seeds = self.seeds if self.trains(row) else self.seeds[:1]
             for seed in seeds:
-                trainings, network, folder = self._trainings(row, seed, output)
+                trainings, network, folder = self._chain_of(row, seed, output)
                 places = tuple(training.output for training in trainings)
                 begin = places[0] if places else folder  # the folder of a frozen network
                 line = lines.setdefault(begin, [])
@@ -222,29 +222,47 @@ class Study(BaseModel, extra="forbid"):
                     line.append(Command(words, row.name, seed, name, place, places))
         return list(lines.values())
 
-    def _trainings(self, row: StudyRow, seed: int, output: Path) -> tuple[list[Command], tuple[str, ...], Path]:
-        """Return the trainings of a row for a seed, the words that name its network, and the folder of its last run."""
+    def _chain_of(self, row: StudyRow, seed: int, output: Path) -> Chain:
+        """Return the trainings of a row for a seed, with the network that they end with."""
         origin = self.row(row.of) if row.of else row  # the row whose first training counts
-        trainings = []
-        network = origin.model
-        first = (*(origin.train or self.train), *origin.flags)
-        arguments = network or _seeded(first, seed)  # their digest names the folder
-        folder = output / slug(origin.name) / f"seed-{seed}-{digest_of(arguments)}"
-        if not network:
-            trainings.append(_training(origin.name, seed, arguments, folder))
-            network = (str(folder / CHECKPOINT),)
+        chain = self._first_of(origin, seed, output)
         then = row.then or origin.then or self.then
-        if then:
-            pattern = _seeded(then, seed)
-            words = tuple(word.replace("{checkpoint}", network[0]) for word in pattern)
-            if "--pretrained" in network:
-                words += ("--model.pretrained", "true")
-            # the digest is of the words before {checkpoint}, which depends on `output`
-            folder = folder.with_name(f"{folder.name}-then-{digest_of(pattern)}")
-            owner = row.name if row.then else origin.name
-            trainings.append(_training(owner, seed, words, folder))
-            network = (str(folder / CHECKPOINT),)
-        return trainings, network, folder
+        if not then:
+            return chain
+        return _continued(chain, then, row.name if row.then else origin.name, seed)
+
+    def _first_of(self, row: StudyRow, seed: int, output: Path) -> Chain:
+        """Return the first training of a row for a seed; of a row with a network of its own none."""
+        words = row.model or _seeded((*(row.train or self.train), *row.flags), seed)
+        folder = output / slug(row.name) / f"seed-{seed}-{digest_of(words)}"
+        if row.model:
+            return Chain([], row.model, folder)
+        return Chain([_training(row.name, seed, words, folder)], (str(folder / CHECKPOINT),), folder)
+
+
+class Chain(NamedTuple):
+    """Trainings of which each begins with the network of the one before.
+
+    Attributes:
+        trainings: their commands, in order; none for a network that is not trained.
+        network: the words that name the last network.
+        folder: folder of the last training; without one, a name for the network's evaluations.
+    """
+
+    trainings: list[Command]
+    network: tuple[str, ...]
+    folder: Path
+
+
+def _continued(chain: Chain, then: Sequence[str], row: str, seed: int) -> Chain:
+    """Return a chain with a further training, `{checkpoint}` of whose words is the network so far."""
+    pattern = _seeded(then, seed)
+    words = tuple(word.replace("{checkpoint}", chain.network[0]) for word in pattern)
+    if "--pretrained" in chain.network:
+        words += ("--model.pretrained", "true")
+    # the digest is of the words before {checkpoint}, which depends on `output`
+    folder = chain.folder.with_name(f"{chain.folder.name}-then-{digest_of(pattern)}")
+    return Chain([*chain.trainings, _training(row, seed, words, folder)], (str(folder / CHECKPOINT),), folder)
 
 
 def _seeded(words: Sequence[str], seed: int) -> tuple[str, ...]:

@@ -38,24 +38,24 @@ class SavedModel(NamedTuple):
         return {name: value for name, value in self.recipe["init_args"].items() if name not in names}
 
     def with_given(self, parsed: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the given arguments as parsed; of a part of a mapping, such as `bank.frames`, the rest as in the file.
+        """Return the given arguments; one given by a key, such as `bank.frames`, has its other keys from the file.
 
         Args:
             parsed: arguments of the class, by the parser of the user's words.
         """
-        found: dict[str, Any] = {}
-        for keys in sorted(self.given):
-            name, *parts = keys
-            of_file = self.recipe["init_args"].get(name)
+        given_whole = {keys[0] for keys in self.given if len(keys) == 1}
+        merged: dict[str, Any] = {}
+        for name, *keys in sorted(self.given):
             if name not in parsed:
                 continue
-            if not parts or not isinstance(of_file, Mapping):
-                found[name] = parsed[name]
-                continue
-            settings = found.setdefault(name, dict(of_file))
             value = parsed[name]
-            settings[parts[0]] = value[parts[0]] if isinstance(value, Mapping) else getattr(value, parts[0])
-        return found
+            of_file = self.recipe["init_args"].get(name)
+            if name in given_whole or not isinstance(of_file, Mapping):
+                merged[name] = value
+                continue
+            settings = merged.setdefault(name, dict(of_file))
+            settings[keys[0]] = value[keys[0]] if isinstance(value, Mapping) else getattr(value, keys[0])
+        return merged
 
 
 class Words(NamedTuple):

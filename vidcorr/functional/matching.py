@@ -236,7 +236,12 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
 
 
 def _parabolas(values: Tensor, pixels: int) -> Tensor:
-    """Interpolate values at n cells and halfway `(2 n + 1, M)` to pixels `(pixels, M)`, by parabolas through three."""
+    """Interpolate values at n cells and halfway between them to pixels `(pixels, M)`, by parabolas through three.
+
+    Args:
+        values: `(2 n + 1, M)`: cell, halfway, cell, …, and two rows behind the last cell, which count with weight 0.
+        pixels: number of pixels along the n cells.
+    """
     cells = len(values) // 2
     in_pixels = torch.arange(pixels, device=values.device).double() + 0.5
     centres = (in_pixels * cells / pixels - 0.5).clamp(0, cells - 1)

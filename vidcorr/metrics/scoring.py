@@ -138,7 +138,7 @@ class Rules:
         return self.declare(sorted(names, key=lambda name: not name.endswith("Mean")))
 
     def doubts(self, scores: Values) -> list[str]:
-        """Return sentences on scores that no object counts for, and on videos that nobody names as unseen."""
+        """Return sentences on scores without an object, on names that are no ids, and on videos not named as unseen."""
         found: list[str] = []
         undefined = [name for name, score in scores.items() if math.isnan(score)]
         if undefined:

@@ -8,6 +8,7 @@ import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from inspect import get_annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
@@ -190,7 +191,7 @@ class EvaluationProtocol(BaseModel):
         stated = benchmarks[benchmark]
         values: dict[str, Any] = {}
         for field in cls.value_fields():
-            default = cls.model_fields[field].default
+            default = cls.model_fields[field].get_default(call_default_factory=True)
             values[field] = _as_plain_type(stated.get(field, default))
         return values
 
@@ -412,7 +413,7 @@ class EvaluationProtocol(BaseModel):
             for field in stated.keys() - self.value_fields():
                 content[field] = stated[field]
         for field, value in self._values_that_count().items():
-            if value != type(self).model_fields[field].default:
+            if value != type(self).model_fields[field].get_default(call_default_factory=True):
                 content[field] = value
         numbers_alike = json.loads(json.dumps(content), parse_int=float)
         return hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()[:12]
@@ -426,11 +427,11 @@ def defaults_of_users_fields(kind: type[EvaluationProtocol]) -> dict[str, Any]:
     """Return field → default, for the fields with a default that a user's class declares itself."""
     found: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
-        for field in vars(base).get("__annotations__", {}):
+        for field in get_annotations(base):
             found.pop(field, None)  # of the class that declares it last
             info = kind.model_fields.get(field)
             if info is not None and not info.is_required() and not base.__module__.startswith("vidcorr."):
-                found[field] = info.default
+                found[field] = info.get_default(call_default_factory=True)
     return found
 
 

@@ -77,10 +77,11 @@ class Cell:
 
     @property
     def declared(self) -> Score:
-        """The declaration of the score by its benchmark; a published score is a fraction."""
-        for record in self.records:
-            return record.result.declaration(record.key)
-        return FRACTION
+        """The declaration of the score by its benchmark, the same in all records; a published score is a fraction."""
+        if not self.records:
+            return FRACTION
+        first = self.records[0]
+        return first.result.declaration(first.key)
 
     @property
     def texts(self) -> list[str]:

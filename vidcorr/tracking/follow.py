@@ -140,18 +140,18 @@ def extractor_and_protocol(
         ValueError: for an unknown network, protocol or field, or a rule under another kind of protocol.
     """
     encoder = load(network)
-    named = protocol_of_prompt(encoder, prompt, protocol)
-    if isinstance(named, TrackingProtocol):
+    chosen = protocol_of_prompt(encoder, prompt, protocol)
+    if isinstance(chosen, TrackingProtocol):
         extractor = encoder.placed_view(**view_options(encoder))
-        rules: AnyProtocol = at_extractor(named, extractor)
+        fitted: AnyProtocol = at_extractor(chosen, extractor)
     else:
-        extractor = encoder.placed_view(default=named.features)
-        rules = at_stride(named, stride_of(extractor), by_name=protocol is None or isinstance(protocol, str))
-    if isinstance(rules, LabelProtocol):
-        return extractor, with_rule_of(rules, propagator)
+        extractor = encoder.placed_view(default=chosen.features)
+        fitted = at_stride(chosen, stride_of(extractor), by_name=protocol is None or isinstance(protocol, str))
+    if isinstance(fitted, LabelProtocol):
+        return extractor, with_rule_of(fitted, propagator)
     if propagator is not LabelPropagator:
-        raise ValueError(f"protocol {rules.name!r} propagates no labels: leave {name_of_rule(propagator)} out")
-    return extractor, rules
+        raise ValueError(f"protocol {fitted.name!r} propagates no labels: leave {name_of_rule(propagator)} out")
+    return extractor, fitted
 
 
 def protocol_of_prompt(encoder: Encoder, prompt: Prompt, protocol: str | AnyProtocol | None) -> AnyProtocol:

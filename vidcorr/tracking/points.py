@@ -71,9 +71,9 @@ class _FeatureCache:
     def __init__(self, encoder: FrameEncoder, video: FramesFrom) -> None:
         self._encoder = encoder
         self._video = video
-        self._kept: dict[int, Tensor] = {}
-        self._recent: dict[int, Tensor] = {}
-        self._room = KEPT_FEATURES
+        self._kept: dict[int, Tensor] = {}  # frame → features, for good
+        self._recent: dict[int, Tensor] = {}  # of the last few frames
+        self._room = KEPT_FEATURES  # bytes that `_kept` may still take
         self._maps = self._maps_from(0)
         self._next = 0  # index of the next map
 

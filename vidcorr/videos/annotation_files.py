@@ -360,16 +360,16 @@ class CocoWriter(MaskWriter):
         import cv2
 
         height, width = ids.shape
-        number = len(self._images) + 1
-        self._images.append({"id": number, "file_name": image, "height": height, "width": width})
-        for name in object_ids(ids):
-            pixels = (ids == name).astype(np.uint8)
+        image_id = len(self._images) + 1
+        self._images.append({"id": image_id, "file_name": image, "height": height, "width": width})
+        for object_id in object_ids(ids):
+            pixels = (ids == object_id).astype(np.uint8)
             self._annotations.append(
                 {
                     "id": len(self._annotations) + 1,
-                    "image_id": number,
-                    "category_id": name,
-                    "track_id": name,
+                    "image_id": image_id,
+                    "category_id": object_id,
+                    "track_id": object_id,
                     "iscrowd": 0,
                     "area": int(pixels.sum()),
                     "bbox": list(cv2.boundingRect(pixels)),

@@ -104,6 +104,7 @@ def open_address(address: str, timeout: float) -> InputContainer:
     except (av.FFmpegError, OSError) as error:
         raise DecodingError(address, f"cannot be opened ({error.strerror})") from error
     if not films(container):
+        container.close()
         raise DecodingError(address, "has no video stream")
     return container
 

@@ -185,9 +185,12 @@ class MaskPrompt(Prompt):
     def metadata(self) -> dict[str, Any]:
         """Return a description for the record."""
         content: dict[str, Any] = {"kind": self.kind, "source": self.source, "objects": list(self.objects)}
-        left = sorted(set(self.objects) - set(self.shown))
-        content |= {"left": left} if left else {}
-        return content | ({"colours": described(self.colours)} if self.colours else {})
+        has_left = sorted(set(self.objects) - set(self.shown))
+        if has_left:
+            content["left"] = has_left
+        if self.colours:
+            content["colours"] = described(self.colours)
+        return content
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

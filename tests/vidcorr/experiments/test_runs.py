@@ -1,6 +1,6 @@
 """Who a run is: a folder of its own, `run.json`, `vidcorr resume`, `--ckpt_path last`, requeued jobs of SLURM.
 
-Also tests `commands/resume.py`, `experiments/words.py`.
+Also tests `commands/resume.py`.
 """
 
 import json

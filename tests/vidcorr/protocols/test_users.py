@@ -3,6 +3,7 @@
 import pytest
 import torch
 import yaml
+from pydantic import Field
 
 from tests.helpers.refusal import refused
 from tests.helpers.words import chosen
@@ -29,6 +30,12 @@ class EveryNth(PropagationProtocol):
         return (0,), 1000
 
 
+class Made(PropagationProtocol):
+    """A field whose default a function makes."""
+
+    weights: tuple[float, ...] = Field(default_factory=lambda: (0.5, 0.25))
+
+
 SHORT = PropagationProtocol.named("vfs", changes={"context": 3})
 
 NAMES = {
@@ -36,6 +43,7 @@ NAMES = {
     f"{HERE}:EveryNth+n=2": f"vfs+class={HERE}.EveryNth+n=2+topk=3",
     f"dino+class={HERE}.EveryNth+n=2+topk=9": f"dino+class={HERE}.EveryNth+n=2+topk=9",
     f"{HERE}:SHORT": "vfs+context=3",
+    f"{HERE}:Made": f"vfs+class={HERE}.Made",
 }
 """What is written → the protocol's name, which is written too."""
 
