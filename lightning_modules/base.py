@@ -75,7 +75,7 @@ class CorrespondenceModule(SavedModule):
         self._seed: int | None = None
         self._seed_of_run = run_seed()
 
-    def build_backbone(self, spec: NetworkName) -> nn.Module:
+    def network_to_train(self, spec: NetworkName) -> nn.Module:
         """Build the network to train, by its name or from a checkpoint; set its description, input and views.
 
         A checkpoint of the module holds all that it needs, also if the training began with the checkpoint of another.

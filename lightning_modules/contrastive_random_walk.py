@@ -79,7 +79,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         self.temperature = temperature
         self.edge_dropout = edge_dropout
         self.lr: float = lr
-        self.backbone = self.build_backbone(backbone)
+        self.backbone = self.network_to_train(backbone)
         self.normalise = Normalise(MEAN, STD)
         self.input_of_backbone = EVALUATION
         self.head = nn.Linear(self.backbone_width, embedding_dim)

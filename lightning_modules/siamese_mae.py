@@ -192,7 +192,7 @@ class SiameseMAE(CorrespondenceModule):
         self.base_lr = base_lr
         self.warmup = warmup
         self.weight_decay = weight_decay
-        network: Any = self.build_backbone(backbone)
+        network: Any = self.network_to_train(backbone)
         if not (is_vit(network) and _has_class_position(network)):
             kind = type(network).__name__
             raise ValueError(f"SiameseMAE trains a ViT of timm with a class token and positions, not a {kind}")

@@ -71,7 +71,7 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         self.wanted_groups = groups
         self.temperature = temperature
         self.encoder_momentum = encoder_momentum
-        self.backbone = self.build_backbone(backbone)
+        self.backbone = self.network_to_train(backbone)
         width = self.backbone_width
         self.projector = mlp(width, width, projection_dim)
         self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)

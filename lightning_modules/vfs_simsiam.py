@@ -49,7 +49,7 @@ class VFSSimSiam(CorrespondenceModule):
         self.base_lr = base_lr
         self.momentum = momentum
         self.weight_decay = weight_decay
-        self.backbone = self.build_backbone(backbone)
+        self.backbone = self.network_to_train(backbone)
         width = projector_dim
         self.projector = mlp(self.backbone_width, width, width, width, norm=True, norm_last=True)
         self.predictor = mlp(width, predictor_dim, width, norm=True)

@@ -22,7 +22,7 @@ class Byol(MomentumMethod, CorrespondenceModule):
         self.save_hyperparameters()
         self.encoder_momentum = encoder_momentum
         self.base_lr = base_lr
-        self.backbone = self.build_backbone(backbone)
+        self.backbone = self.network_to_train(backbone)
         self.projector = mlp(self.backbone_width, 512, 128, norm=True)
         self.predictor = mlp(128, 512, 128, norm=True)
         self.target_encoder = deepcopy(self.encoder).requires_grad_(False)
