@@ -225,7 +225,8 @@ def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
     known = ["--help", *names_of(parser)]
     for word in words:
         flag = word.partition("=")[0]
-        if flag.startswith("--") and not any(name.startswith(flag) for name in known):
+        is_flag = re.match(r"-[-a-zA-Z]", flag) and flag not in HELP
+        if is_flag and not any(name.startswith(flag) for name in known):
             raise errors.UsageError(f"{command.name}: unknown flag {flag}{did_you_mean(flag, known)}")
     # a blank before a number below 0: else it would be read as a flag
     flags, left_over = parser.parse_known_args([re.sub(r"^(?=-[\d.])", " ", word) for word in words])

@@ -86,7 +86,7 @@ def _sequence(root: Path, action: str, clip: str, lists: tuple[Path, ...]) -> Ke
     path = root / "joint_positions" / action / clip / "joint_positions.mat"
     points = read_joints(path)
     if len(frames) < len(points):
-        expected = set(map("{:05d}".format, range(1, len(points) + 1)))
+        expected = {f"{number:05d}" for number in range(1, len(points) + 1)}
         first_missing = min(expected - {frame.stem for frame in frames})
         place = root / "Rename_Images" / action / clip / f"{first_missing}.png"
         raise DataError(f"{place}: no such frame; {path.name} has joints of {len(points)} frames")

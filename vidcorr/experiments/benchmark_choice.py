@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -228,7 +227,7 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
     axes = [_Axis("protocol", "{}", flags.protocol or [None])]
     axes += [_Axis(field, f"{field}={{}}", values) for field, values in changes.items()]
     axes += [_Axis("stage", "{}", stages), _Axis("stride", "stride{}", flags.stride or [None])]
-    combinations = list(product(*map(attrgetter("values"), axes)))  # a value of each axis, in the order of the axes
+    combinations = list(product(*(axis.values for axis in axes)))  # a value of each axis, in the order of the axes
     choices = []
     for protocol, *of_fields, stage, stride in combinations:
         changed = dict(zip(changes, of_fields, strict=True))

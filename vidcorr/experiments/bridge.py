@@ -63,8 +63,8 @@ def bridge(
     with run_missing([*walk, *single_steps], output) as results:
         is_complete = len(results) == len(walk) + len(single_steps)
         if is_complete:
-            of_walk = list(map(results.__getitem__, walk))
-            of_single_steps = list(map(results.__getitem__, single_steps))
+            of_walk = [results[job] for job in walk]
+            of_single_steps = [results[job] for job in single_steps]
             table = between.table(of_walk, of_single_steps, score)
             report(table)
     if not is_complete:  # none has failed: `run_missing` would have raised
@@ -168,14 +168,15 @@ def without_common_changes(names: tuple[str, str]) -> tuple[tuple[str, str], lis
     Example:
         >>> without_common_changes(("vfs+radius=3", "dino+topk=7+radius=3"))
         (('vfs', 'dino+topk=7'), ['radius=3'])
+        >>> without_common_changes(("vfs+radius=3", "dino+radius=3+radius=3"))  # the last counts
+        (('vfs', 'dino'), ['radius=3'])
     """
-    first = names[0].split("+")
-    last = names[1].split("+")
-    common = [change for change in first[1:] if change in last[1:]]
-    for change in common:
-        first.remove(change)
-        last.remove(change)
-    return ("+".join(first), "+".join(last)), common
+    first, *changes_of_first = names[0].split("+")
+    last, *changes_of_last = names[1].split("+")
+    common = [change for change in changes_of_first if change in changes_of_last]
+    own_of_first = [change for change in changes_of_first if change not in common]
+    own_of_last = [change for change in changes_of_last if change not in common]
+    return ("+".join([first, *own_of_first]), "+".join([last, *own_of_last])), common
 
 
 def changed_cell(after: Result, before: Result, score: str) -> Cell:
@@ -219,7 +220,7 @@ def steps_between(
         step_of |= dict.fromkeys(members, members)
     for field in (*order, *step_of):
         require_one_of(fields, field=field)
-    steps = map(step_of.__getitem__, (*order, *fields))
+    steps = [step_of[field] for field in (*order, *fields)]
     return list(dict.fromkeys(steps))  # each step once, at its first field
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
-from operator import attrgetter
 from pathlib import Path
 
 import torch
@@ -179,7 +178,7 @@ class Store:
         if self.failures:
             job, error = next(iter(self.failures.items()))
             count = len(self.failures)
-            titles = "; ".join(map(attrgetter("title"), self.failures))
+            titles = "; ".join(failure.title for failure in self.failures)
             raise ToldError(f"{count} failed; the first: {job.title}: {error}", f"{count} failed: {titles}")
 
     def _run(self, job: Job, ranks: Ranks, heading: str) -> None:

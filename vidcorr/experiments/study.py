@@ -9,7 +9,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -149,7 +148,7 @@ class Study(BaseModel, extra="forbid"):
             names.add(row.name)
             self._check_origin(row)
             self._check_evaluations(row)
-        for base in filter(None, [self.base, *map(attrgetter("base"), self.rows)]):
+        for base in filter(None, [self.base, *(row.base for row in self.rows)]):
             self.row(base)  # raises for an unknown name
         return self
 
@@ -363,7 +362,7 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
             cells += _measured_cells(study, column, results)
         for name, number in printed.get(column, {}).items():
             cells.append((name, *printed_beside(column, number)))
-    table = table_of_cells(cells, map(attrgetter("name"), study.rows))
+    table = table_of_cells(cells, [row.name for row in study.rows])
     table = replace(table, notes=_lacking_seeds(cells, len(study.seeds)))
     own_bases = {row.name: row.base for row in study.rows if row.base}
     return table.with_differences(study.base or study.rows[0].name, own_bases)

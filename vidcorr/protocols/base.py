@@ -221,7 +221,7 @@ class EvaluationProtocol(BaseModel):
             for piece in changed:
                 field, _, text = piece.partition("=")
                 texts[field] = text
-            protocol = kind._without_changes(source, benchmark, users_class=texts.pop("class", ""))
+            protocol = kind._without_changes(source, benchmark, users_class=texts.pop("class", None))
             for field, text in texts.items():
                 all_changes.setdefault(field, _value_of_text(text, type(protocol), field))
         elif isinstance(name, kind):
@@ -231,13 +231,13 @@ class EvaluationProtocol(BaseModel):
         return protocol.with_changes(**all_changes)
 
     @classmethod
-    def _without_changes(cls, source: str, benchmark: str, users_class: str) -> "EvaluationProtocol":
+    def _without_changes(cls, source: str, benchmark: str, users_class: str | None) -> "EvaluationProtocol":
         """Return the protocol of a source, or of a user's `module:NAME`, also under a user's class of protocols."""
         if ":" in source:
-            users_class = users_class or source
+            users_class = source if users_class is None else users_class
             source = cls.source_of_users(benchmark)
         protocol = cls(name=source, benchmark=benchmark, **cls.values_of(source, benchmark))
-        return protocol.by_users(users_class) if users_class else protocol
+        return protocol if users_class is None else protocol.by_users(users_class)
 
     @classmethod
     def source_of_users(cls, benchmark: str) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import ceil
-from operator import attrgetter
 
 from .cells import Cell
 from .formats import listed
@@ -106,7 +105,7 @@ def _rows_by(rows: Rows, property_of: Callable[[ScoreRecord], str]) -> dict[str,
 
 def sentences_on_frames(records: Iterable[ScoreRecord]) -> list[str]:
     """Return sentences on the frames of each benchmark: those that are scored, and those that are small."""
-    results = list(map(attrgetter("result"), records))
+    results = [record.result for record in records]
     scored: dict[str, dict[str, None]] = {}  # frames → benchmarks
     for result in results:
         rules = result.data.get("rules")

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isnan, nan
-from operator import attrgetter, itemgetter
 from statistics import fmean, stdev
 
 from ..metrics.declared import Score
@@ -110,7 +109,7 @@ class Cell:
     def paired_with(self, base: "Cell") -> "Cell":
         """Return the cell with its difference from another one, paired by sequence; none on other data."""
         found = None
-        data = set(map(attrgetter("data"), self.columns + base.columns))
+        data = {column.data for column in self.columns + base.columns}
         if self.samples_by_seed and base.samples_by_seed and len(data) == 1:
             found = difference(self.samples_by_seed, base.samples_by_seed, (self.trained, base.trained))
         return replace(self, difference=found)
@@ -138,7 +137,7 @@ def by_row(records: Sequence[ScoreRecord]) -> dict[str, list[ScoreRecord]]:
 
 def _uniquely_named(rows: Mapping["RowKey", list[ScoreRecord]]) -> dict[str, list[ScoreRecord]]:
     """Return the rows by names that differ: rows of one name are told apart by the folders of their results."""
-    times = Counter(map(itemgetter(0), rows))
+    times = Counter(name for name, *_ in rows)
     named: dict[str, list[ScoreRecord]] = {}
     for (name, *_), members in rows.items():
         row_name = name if times[name] == 1 else f"{name} ({members[0].place})"

@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from math import isnan
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -97,7 +97,7 @@ def _texts(values: Mapping[str, Any], result: Result) -> dict[str, str]:
 
 def ranking_columns(result: Result) -> list[str]:
     """Return the columns whose mean ranks the sequences: of the first score that is a mean of columns, else J and F."""
-    all_columns = set().union(*map(attrgetter("values"), result.rows))
+    all_columns = set().union(*(row.values for row in result.rows))
     for name in (*result.scores, "J&F-Mean"):
         columns = MEANS_OF.get(name, (name,))
         if all_columns.issuperset(columns):

@@ -68,7 +68,7 @@ class Table:
     @property
     def records(self) -> list[ScoreRecord]:
         """The records of all cells."""
-        return list(chain.from_iterable(map(attrgetter("records"), self.cells)))
+        return [record for cell in self.cells for record in cell.records]
 
     def cells_in(self, column: Column) -> list[Cell]:
         """Return the cells of a column, in the order of the rows."""
@@ -234,7 +234,7 @@ def notes(table: Table, format: Format, intervals: bool) -> list[str]:
     if not table.caption:
         sentences += captions.sentences_on_networks(table.rows)
     if table.best and format != "text":
-        labels = set(map(attrgetter("benchmark", "label"), table.columns))
+        labels = {(column.benchmark, column.label) for column in table.columns}
         settings_differ = len(labels) < len(table.columns)
         sentences.append(f"Bold is the best of a column{' by each protocol and conditions' if settings_differ else ''}")
     sentences += _about_seeds_and_intervals(table.cells, intervals)
@@ -370,9 +370,9 @@ def _block(grid_of_benchmark: Grid, format: Literal["text", "md"], width: float)
     text = f"## {title}\n" if format == "md" else f"{title}\n"
     for scores in _parts_within(width, names, grid_of_benchmark.scores):
         columns = names + scores
-        lines = zip(*map(attrgetter("cells"), columns), strict=True)
+        lines = zip(*(column.cells for column in columns), strict=True)
         lines_with_scores = [line for line in lines if any(line[len(names) :])]
-        heads = list(map(attrgetter("head"), columns))
+        heads = [column.head for column in columns]
         text += "\n" + grid(format, heads, lines_with_scores, len(names))
     return text
 
@@ -411,8 +411,8 @@ def _csv_records(table: Table) -> list[dict[str, object]]:
 
 def _quantities(cell: Cell) -> dict[str, object]:
     """Return the quantities of a cell by their names in CSV; None for a missing one."""
-    conditions = dict.fromkeys(map(attrgetter("about"), cell.columns))
-    protocols = dict.fromkeys(map(attrgetter("protocol"), cell.columns))
+    conditions = dict.fromkeys(column.about for column in cell.columns)
+    protocols = dict.fromkeys(column.protocol for column in cell.columns)
     low, high = cell.interval or (None, None)
     change = cell.difference or (None, None, None, None)
     seeds = ["?" if record.seed is None else str(record.seed) for record in cell.records]

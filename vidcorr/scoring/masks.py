@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from math import inf, nan
 from operator import attrgetter
 from pathlib import Path
@@ -61,7 +60,8 @@ def score(
     """
     chosen = _rules_by_name(rules, meta, unseen, keep_ends)
     folders = MaskFolders(Path(truth).expanduser(), Path(predictions).expanduser(), chosen, keep_ends, allow_missing)
-    names = list(dict.fromkeys(videos or folders.videos()))
+    listed = folders.videos()  # also where videos are named: a wrong folder of annotations is found here
+    names = list(dict.fromkeys(videos or listed))
     if not names:
         raise DataError(f"{folders.truth}: holds no folder of masks")
     scored = folders.score(names)
@@ -274,7 +274,7 @@ class MaskFolders:
         missing = [name for name in names if name not in predicted]
         if missing and not self.allow_missing:
             text = f"no such folder of predictions ({len(missing)} of {len(names)})"
-            if normalize("NFC", missing[0]) in map(partial(normalize, "NFC"), predicted):
+            if any(normalize("NFC", name) == normalize("NFC", missing[0]) for name in predicted):
                 text += "; there is one of the same letters in another Unicode form, as macOS writes it: rename it"
             raise DataError(f"{self.predictions / missing[0]}: {text}")
         return missing

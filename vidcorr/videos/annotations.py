@@ -1,6 +1,5 @@
 """Folders of annotations beside the folders of frames: masks are no videos, and are not trained on."""
 
-import operator
 import random
 import re
 from collections import defaultdict
@@ -135,7 +134,7 @@ def _is_of_masks(folder: Path, pictures: Mapping[Path, Sequence[str]], namesakes
 def _differs_in_one_part(path: Path, other: Path) -> bool:
     if len(path.parts) != len(other.parts):
         return False
-    return sum(map(operator.ne, path.parts, other.parts)) == 1
+    return sum(part != counterpart for part, counterpart in zip(path.parts, other.parts, strict=True)) == 1
 
 
 def _stems(names: Sequence[str]) -> set[str]:

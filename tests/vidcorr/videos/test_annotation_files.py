@@ -32,7 +32,8 @@ def png(tmp_path):
 def test_a_frame_is_named_by_the_word_the_image_or_the_number(png, tmp_path):
     path = png("a@3.png")
     (tmp_path / "b@7").write_bytes((tmp_path / "a@3.png").read_bytes())
-    words = {path: None, f"{path}@12": 12, f"{tmp_path / 'b@7'}": None}
+    (tmp_path / "mask.0001").write_bytes((tmp_path / "a@3.png").read_bytes())
+    words = {path: None, f"{path}@12": 12, f"{tmp_path / 'b@7'}": None, f"{tmp_path / 'mask.0001'}": None}
     assert [read_masks([word])[0].frame for word in words] == list(words.values())
     stems = ["img_10", "img_11"]
     assert read_masks([png("img_11.png")], stems)[0].frame == 1

@@ -35,7 +35,7 @@ def average_of_all(
     count_of_reference = Counter(references)
     used_references = sorted(count_of_reference)
     used = to_device(used_references, keys.device)
-    counts = to_device(list(map(count_of_reference.get, used_references)), keys.device).to(values.dtype)
+    counts = to_device([count_of_reference[reference] for reference in used_references], keys.device).to(values.dtype)
     keys = used_of(keys, used)
     values = used_of(values, used)
     log_counts = counts.log()[:, None]
