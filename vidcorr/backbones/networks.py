@@ -386,7 +386,7 @@ Made = tuple[Any, str, str]
 """A network without classifier, its name in its library, and the source of its weights in words, if none is drawn."""
 
 
-def _colour(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
+def _make_raw_colour(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     """Make the baseline without training."""
     return RawColour(), "raw_colour", ""
 
@@ -446,7 +446,7 @@ def _make_by_torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Ma
     return network, name, "weights of torchvision"
 
 
-def _of_transformers(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
+def _make_by_transformers(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     """Load a model of a folder or of the hub, or make one of its configuration."""
     return from_transformers(name, spec.arguments), name, "weights of transformers"
 
@@ -507,10 +507,10 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
 
 
 MAKERS: dict[str, Callable[[str, EncoderSpec, bool], Made]] = {
-    "raw_colour": _colour,
+    "raw_colour": _make_raw_colour,
     "timm": _make_by_timm,
     "torchvision": _make_by_torchvision,
-    "transformers": _of_transformers,
+    "transformers": _make_by_transformers,
     "torchhub": _make_by_torch_hub,
 }
 """Prefix of a name → what makes its network; other names are `package.module:callable`.

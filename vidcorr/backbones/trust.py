@@ -16,7 +16,6 @@ import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
-from operator import itemgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, get_type_hints
@@ -165,7 +164,7 @@ def _is_the_users(module: ModuleType) -> bool:
     if file is None or package_of(module.__name__) == OURS:
         return False
     places = sysconfig.get_paths()
-    of_python = itemgetter("stdlib", "platstdlib", "purelib", "platlib")(places)
+    of_python = [places[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     for folder in (*of_python, *site.getsitepackages(), site.getusersitepackages()):
         if Path(file).resolve().is_relative_to(Path(folder).resolve()):
             return False

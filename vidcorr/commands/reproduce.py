@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Collection
-from itertools import filterfalse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +40,7 @@ def run(flags: Namespace) -> None:
     missing = list(filter(lacks_weights, rows))
     if missing:
         print(f"left out for want of weights:\n{list_of_rows(missing, flags.output)}", flush=True)
-    reproduce(list(filterfalse(lacks_weights, rows)), benchmarks, flags.output)
+    reproduce([row for row in rows if row not in missing], benchmarks, flags.output)
 
 
 def rows_of_names(names: Collection[str]) -> list[Published]:
@@ -52,11 +51,8 @@ def rows_of_names(names: Collection[str]) -> list[Published]:
     """
     from ..results.published import published_rows
 
-    rows_of: dict[str, list[Published]] = {}
-    for row in published_rows():
-        if row.short_name:
-            rows_of.setdefault(row.short_name, []).append(row)
+    rows = [row for row in published_rows() if row.short_name]
+    short_names = dict.fromkeys(row.short_name for row in rows)
     for name in names:
-        require_one_of(rows_of, row=name)
-    chosen = set(names or rows_of)
-    return [row for row in published_rows() if row.short_name in chosen]
+        require_one_of(short_names, row=name)
+    return [row for row in rows if not names or row.short_name in names]

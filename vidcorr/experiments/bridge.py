@@ -59,7 +59,7 @@ def bridge(
     own_names, of_both = without_common_changes(names or (start.protocol.name, end.protocol.name))
     between = Bridge(row, start, end, steps, own_names, list(dict.fromkeys([*common, *of_both])))
     walk = between.walk()
-    single_steps = list(map(between.under, steps)) if alone else []
+    single_steps = [between.under(fields) for fields in steps] if alone else []
     with run_missing([*walk, *single_steps], output) as results:
         is_complete = len(results) == len(walk) + len(single_steps)
         if is_complete:

@@ -410,7 +410,7 @@ def _measured_columns(study: Study, results: Results, scores: Sequence[str]) -> 
         for row in study.rows:
             for result in results.get((row.name, evaluation), {}).values():
                 has.update(result.scores)
-        shown = filter(has.__contains__, scores) if scores else of_study
+        shown = [score for score in scores if score in has] if scores else of_study
         columns += [Column(evaluation, score) for score in shown]
     return columns
 

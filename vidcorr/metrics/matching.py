@@ -1,7 +1,7 @@
 """Percentage of correct keypoints of matched pairs of pictures, by the rules of a `MatchingProtocol`."""
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -93,9 +93,14 @@ def drawn_indices(
     for (kind, level), of_level in sorted(pairs_of_level.items()):
         drawn = draws[""]
         if protocol.pairs == "subset" and kind == "viewpoint":
-            drawn = _drawn([filter(of_level.__contains__, pairs) for pairs in pairs_of_category.values()], protocol)
-        draws[f"{kind}={level}"] = list(filter(of_level.__contains__, drawn))
+            drawn = _drawn([_those_in(of_level, pairs) for pairs in pairs_of_category.values()], protocol)
+        draws[f"{kind}={level}"] = _those_in(of_level, drawn)
     return draws
+
+
+def _those_in(level: Set[int], pairs: Iterable[int]) -> list[int]:
+    """Return the pairs of a level of difficulty, in their order."""
+    return [pair for pair in pairs if pair in level]
 
 
 def _drawn(categories: Iterable[Iterable[int]], protocol: MatchingProtocol) -> list[int]:

@@ -159,9 +159,7 @@ class EvaluationProtocol(BaseModel):
     @functools.cache
     def value_fields(cls) -> tuple[str, ...]:
         """Return the names of the fields that hold values: all but the name and its benchmark."""
-        names = dict.fromkeys(cls.model_fields)
-        del names["source"], names["benchmark"]
-        return tuple(names)
+        return tuple(field for field in cls.model_fields if field not in ("source", "benchmark"))
 
     @classmethod
     @functools.cache

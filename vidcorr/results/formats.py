@@ -113,8 +113,12 @@ def _aligned(column: Sequence[str], of_numbers: bool) -> list[str]:
         width = max(map(len, column))
         return [cell.ljust(width) for cell in column]
     head, *cells = column
-    numbers = [cell.partition(" ±")[0] for cell in cells]
-    deviations = list(map(str.removeprefix, cells, numbers))
+    numbers: list[str] = []
+    deviations: list[str] = []
+    for cell in cells:
+        number, sign, deviation = cell.partition(" ±")
+        numbers.append(number)
+        deviations.append(sign + deviation)
     room = max(map(len, deviations), default=0)
     shown = [head]
     for number, deviation in zip(numbers, deviations, strict=True):

@@ -113,7 +113,7 @@ def scores_by_sequence(result: Result, columns: Sequence[str]) -> dict[str, floa
         for value in map(row.values.get, columns):
             if isinstance(value, int | float) and not isnan(value):
                 numbers.setdefault(name, []).append(value)
-    return dict(zip(numbers, map(fmean, numbers.values()), strict=True))
+    return {name: fmean(values) for name, values in numbers.items()}
 
 
 def _animations(folder: Path, result: Result, ranked_by: Sequence[str]) -> list[Json]:

@@ -414,7 +414,8 @@ def _quantities(cell: Cell) -> dict[str, object]:
     conditions = dict.fromkeys(column.about for column in cell.columns)
     protocols = dict.fromkeys(column.protocol for column in cell.columns)
     low, high = cell.interval or (None, None)
-    change = cell.difference or (None, None, None, None)
+    names_of_change = ("difference", "difference low", "difference high", "p")
+    change = dict(zip(names_of_change, cell.difference or [None] * 4, strict=True))
     seeds = ["?" if record.seed is None else str(record.seed) for record in cell.records]
     return {
         "conditions": "; ".join(conditions),
@@ -423,7 +424,7 @@ def _quantities(cell: Cell) -> dict[str, object]:
         "deviation": None if math.isnan(cell.deviation) else cell.deviation,
         "low": low,
         "high": high,
-        **dict(zip(("difference", "difference low", "difference high", "p"), change, strict=True)),
+        **change,
         "seeds": " ".join(seeds),
         "scores": " ".join(map(str, cell.scores)),
     }

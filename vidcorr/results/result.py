@@ -217,7 +217,7 @@ class Result(Exact):
         if not self.scores:
             print("no ground truth, nothing to score")
             return
-        line = [self.benchmark, *map(self.printed, self.scores, self.scores.values())]
+        line = [self.benchmark, *(self.printed(key, value) for key, value in self.scores.items())]
         print(grid("text", ["", *self.scores], [line]), end="")
         for doubt in self.doubts:
             print(one_line(f"{doubt}."))
@@ -272,7 +272,7 @@ class Result(Exact):
     @property
     def data_digest(self) -> str:
         """Digest of the data of all sequences; empty without digests."""
-        lines = map(" ".join, sorted(self.digests.items()))
+        lines = [f"{name} {digest}" for name, digest in sorted(self.digests.items())]
         return text_digest("\n".join(lines), 8) if self.digests else ""
 
     @property

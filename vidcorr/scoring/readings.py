@@ -92,8 +92,7 @@ def explaining_reading(sequences: Collection[Errors]) -> str | None:
         sequences: errors of each sequence.
     """
     explained: dict[str, float] = {}
-    others = dict.fromkeys(next(iter(sequences)))
-    del others[AS_WRITTEN]
+    others = [reading for reading in next(iter(sequences)) if reading != AS_WRITTEN]
     for reading in others:
         as_written: list[NDArray[np.float64]] = []
         as_read: list[NDArray[np.float64]] = []

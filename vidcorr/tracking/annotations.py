@@ -266,7 +266,8 @@ def followed(
             if each.end == t:
                 running.pop(each, None)
             if each.first == t:
-                running[each] = _by_ascending_frames(follow_pass(each), each, annotations)
+                results = follow_pass(each)
+                running[each] = results if each.step > 0 else _by_ascending_frames(results, each, annotations)
         found = _next_of_each(running)
         if found is None:
             return
@@ -301,12 +302,7 @@ def _frame_of_forward_pass(found: Mapping[Pass, Found]) -> Tensor | None:
     return None
 
 
-def _by_ascending_frames(results: Iterator[Found], each: Pass, annotations: Annotations) -> Iterator[Found]:
-    """Return the results of a pass by ascending frames; a backward pass runs to its end first."""
-    return results if each.step > 0 else _results_by_ascending_frames(results, each, annotations)
-
-
-def _results_by_ascending_frames(results: Iterator[Found], backward: Pass, annotations: Annotations) -> Iterator[Found]:
+def _by_ascending_frames(results: Iterator[Found], backward: Pass, annotations: Annotations) -> Iterator[Found]:
     """Run a backward pass, and yield its results by ascending frames, without the prompt's; they wait on disk.
 
     Raises:

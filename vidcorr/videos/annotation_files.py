@@ -71,10 +71,6 @@ def read_masks(words: Sequence[str], stems: Sequence[str] | None = None) -> list
         return _prompts_of_files(files, stems)
 
 
-PNG_SIGNATURE = b"\x89PNG"
-"""First bytes of a PNG, whatever its file is named."""
-
-
 def _files_of_word(word: str, stems: Sequence[str] | None, scratch: Path) -> list[_MaskFile]:
     """Return the files that a word of `read_masks` names; a zip is unpacked in a scratch folder."""
     path, frame = split_frame(word)
@@ -84,11 +80,17 @@ def _files_of_word(word: str, stems: Sequence[str] | None, scratch: Path) -> lis
         return [_MaskFile(file, frame_of(file, file.stem, stems), f"{path}/{file.name}") for file in unpacked]
     if path.is_dir():
         return _files_of_folder(path, stems)
-    if suffix not in (".png", ".json") and path.is_file() and not path.read_bytes().startswith(PNG_SIGNATURE):
+    if suffix not in (".png", ".json") and path.is_file() and not _is_png(path):
         raise DataError(f"{path}: no mask: expected a PNG of ids, JSON of LabelMe or COCO, or a zip of PNGs")
     if frame is None and stems and path.stem in stems:
         frame = stems.index(path.stem)
     return [_MaskFile(path, frame, str(path))]
+
+
+def _is_png(path: Path) -> bool:
+    """Return whether a file begins as a PNG, whatever its name; no more is read, for it may be a film."""
+    with path.open("rb") as file:
+        return file.read(4) == b"\x89PNG"
 
 
 def _files_of_folder(folder: Path, stems: Sequence[str] | None) -> list[_MaskFile]:

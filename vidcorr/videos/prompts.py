@@ -185,9 +185,9 @@ class MaskPrompt(Prompt):
     def metadata(self) -> dict[str, Any]:
         """Return a description for the record."""
         content: dict[str, Any] = {"kind": self.kind, "source": self.source, "objects": list(self.objects)}
-        has_left = sorted(set(self.objects) - set(self.shown))
-        if has_left:
-            content["left"] = has_left
+        gone = sorted(set(self.objects) - set(self.shown))
+        if gone:
+            content["left"] = gone
         if self.colours:
             content["colours"] = described(self.colours)
         return content
