@@ -121,7 +121,7 @@ def test_where_the_condition_holds_the_field_names_the_result():
 WITHOUT_EFFECT = {
     *("CHUNK", "FIRST_LENGTH", "TINY", "LARGE", "MOST_MATCHES", "ROWS"),  # of the exact search
     *("LENGTHEN_ABOVE", "LENGTHEN_ABOVE_AT_START", "FIRST_WORDS", "LARGEST_INTEGER"),  # of its sketches
-    *("CHECKED_TOGETHER", "NEARBY", "KEPT_MAPS", "QUADS"),  # of memory
+    *("CHECKED_TOGETHER", "NEARBY", "KEPT_MAPS", "KEPT_MATCHES", "QUADS"),  # of memory
     "GREY",  # the colour of padding, which `input_padding` states
 }
 

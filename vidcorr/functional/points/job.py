@@ -12,9 +12,6 @@ from ...protocols import PointProtocol
 from ..device import PendingCopy, at_once, to_device
 from .matching import decode_positions, sample_features, similarity_maps
 
-KEPT_MAPS = 256 * 2**20
-"""Bytes of query frames' features kept for tracking back; more features take several passes over the video."""
-
 Features = Callable[[int], Tensor]
 """Frame index → features `(C, h, w)`; called for any frame, more than once."""
 
@@ -83,11 +80,6 @@ class TrackingJob:
         """Return zeros `(N, C)`, in whose place the features at the queries will be written."""
         return self.misses.new_zeros(len(self.queries), len(self.features(int(self.starts[0]))))
 
-    def frames_at_once(self) -> int:
-        """Return the number of query frames whose features fit into `KEPT_MAPS`."""
-        features = self.features(int(self.starts[0]))
-        return max(1, KEPT_MAPS // (features.numel() * features.element_size()))
-
     def to_cells(self, positions: Tensor, features: Tensor) -> Tensor:
         """Convert x, y `(N, 2)` from pixels of the scored size to cells."""
         return (positions.double() / to_device(self._cell(features), positions.device)).float()
@@ -112,11 +104,11 @@ class TrackingJob:
         """Record the cosine between descriptors and the features found in frame `t`, both `(n, C)`."""
         self.similarity[self.rows(queries), t] = F.cosine_similarity(descriptors, found).to(self.similarity)
 
-    def track_back(self, queries: Tensor, t: int, found: Tensor, first: Tensor) -> None:
-        """Match features found in frame `t`, `(n, C)`, with the features of the queries' frame, and record the miss."""
+    def track_back(self, queries: Tensor, frames: Tensor, found: Tensor, first: Tensor) -> None:
+        """Match features `(n, C)`, found in a frame each, with the features of the queries' frame; record the misses."""
         back = self.to_pixels(self.match(found, first), first)
         rows = self.rows(queries)
-        self.misses[rows, t] = (back - self.origins[rows]).norm(dim=1).float()
+        self.misses[rows, self.rows(frames)] = (back - self.origins[rows]).norm(dim=1).float()
 
     def sample(self, features: Tensor, positions: Tensor) -> Tensor:
         """Return the features `(N, C)` at positions in pixels of the scored size."""

@@ -11,6 +11,11 @@ from ..propagation.comparison import whitened_by
 from .job import Features, TrackingJob
 from .matching import cell_centres
 
+KEPT_MAPS = 256 * 2**20
+"""Bytes of query frames' features kept for tracking back."""
+KEPT_MATCHES = 64 * 2**20
+"""Bytes of features found in frames that are tracked back together."""
+
 
 @dataclass(frozen=True, eq=False)
 class PointTracks:
@@ -95,46 +100,78 @@ def _hidden(job: TrackingJob) -> Tensor:
 def track_directly(job: TrackingJob) -> None:
     """Find the queries in every frame by their features alone, and fill in the job.
 
-    Memory holds the features of a frame and of the queries, and for tracking back the features of some query frames:
-    if not all of these fit, the video is processed several times.
+    Memory holds the features of a frame and of the queries; for tracking back also those of the first query frames,
+    and those found in several frames. A video is read three times: for the queries, forward, and for tracking back.
     """
     descriptors = job.empty_descriptors()
-    at_once = job.frames_at_once() if job.wants_cycle else job.frames
-    for query_frames in job.starts.unique().split(at_once):
-        maps_of_queries = _fill_descriptors(job, query_frames, descriptors)
-        queries = torch.isin(job.starts, query_frames).nonzero()[:, 0]
-        starts = job.starts[queries]
-        for t in range(job.frames):
-            looks_for = starts != t if job.both_directions else starts < t
-            wanted = queries[looks_for]
-            if not len(wanted):
-                continue
-            features = job.features(t)
-            rows = job.rows(wanted)
-            looked_for = descriptors[rows].to(features)
-            job.positions[rows, t] = job.to_pixels(job.match(looked_for, features), features)
-            found = job.sample(features, job.positions[rows, t])
-            job.compare(wanted, t, looked_for, found)
-            for start, first in maps_of_queries.items():
-                from_start = (job.starts[wanted] == start).nonzero()[:, 0]  # places in `wanted`
-                if len(from_start):
-                    job.track_back(wanted[from_start], t, found[job.rows(from_start)], first)
-
-
-def _fill_descriptors(job: TrackingJob, frames: Tensor, descriptors: Tensor) -> dict[int, Tensor]:
-    """Write the features at the queries of some frames into the descriptors.
-
-    Returns:
-        Frame → its features, if points are tracked back; else an empty dictionary.
-    """
-    maps: dict[int, Tensor] = {}
-    for frame in frames.tolist():
-        features = job.features(frame)
-        rows = job.rows((job.starts == frame).nonzero()[:, 0])
+    way_back = WayBack(job)
+    for start in job.starts.unique().tolist():
+        features = job.features(start)
+        rows = job.rows((job.starts == start).nonzero()[:, 0])
         descriptors[rows] = job.sample(features, job.origins[rows]).to(descriptors)
+        way_back.keep(start, features)
+    for t in range(job.frames):
+        looks_for = job.starts != t if job.both_directions else job.starts < t
+        wanted = looks_for.nonzero()[:, 0]
+        if not len(wanted):
+            continue
+        features = job.features(t)
+        rows = job.rows(wanted)
+        looked_for = descriptors[rows].to(features)
+        job.positions[rows, t] = job.to_pixels(job.match(looked_for, features), features)
+        found = job.sample(features, job.positions[rows, t])
+        job.compare(wanted, t, looked_for, found)
         if job.wants_cycle:
-            maps[frame] = features
-    return maps
+            way_back.add(wanted, t, found)
+    way_back.track()
+
+
+class WayBack:
+    """Features found in frames, tracked back to their queries' frames, all of a query's frame together.
+
+    So the number of matches grows with the query frames, not with their product with all frames.
+    """
+
+    def __init__(self, job: TrackingJob) -> None:
+        self._job = job
+        self._maps: dict[int, Tensor] = {}  # query frame → its features
+        self._room = KEPT_MAPS  # bytes that further maps may take
+        self._clear()
+
+    def _clear(self) -> None:
+        self._queries: list[Tensor] = []
+        self._frames: list[Tensor] = []
+        self._found: list[Tensor] = []
+        self._bytes = 0
+
+    def keep(self, start: int, features: Tensor) -> None:
+        """Keep the features of a query frame, if points are tracked back and memory has room; else they are read again."""
+        self._room -= features.nbytes
+        if self._job.wants_cycle and self._room >= 0:
+            self._maps[start] = features
+
+    def add(self, queries: Tensor, t: int, found: Tensor) -> None:
+        """Add the features `(n, C)` found for queries in frame `t`; those that fill the memory are tracked back at once."""
+        self._queries.append(queries)
+        self._frames.append(torch.full_like(queries, t))
+        self._found.append(found)
+        self._bytes += found.nbytes
+        if self._bytes >= KEPT_MATCHES:
+            self.track()
+
+    def track(self) -> None:
+        """Track all features back that were added and not yet tracked, and record the misses."""
+        if not self._queries:
+            return
+        queries = torch.cat(self._queries)
+        frames = torch.cat(self._frames)
+        found = torch.cat(self._found)
+        self._clear()
+        starts = self._job.starts[queries]
+        for start in starts.unique().tolist():
+            first = self._maps[start] if start in self._maps else self._job.features(start)
+            chosen = (starts == start).nonzero()[:, 0]
+            self._job.track_back(queries[chosen], frames[chosen], found[self._job.rows(chosen)], first)
 
 
 def track_by_chaining(job: TrackingJob) -> None:

@@ -83,7 +83,8 @@ def test_a_query_does_not_depend_on_the_others_nor_on_memory(moving, name, monke
     queries, _ = queries_and_truth([0, 3, 5, 3, 0])
     together = track_points(noisy.__getitem__, FRAMES, queries, rules)
     with monkeypatch.context() as patch:
-        patch.setattr(job_module, "KEPT_MAPS", 1)
+        patch.setattr(track, "KEPT_MAPS", 1)
+        patch.setattr(track, "KEPT_MATCHES", 1)
         patch.setattr(device, "WORKSPACE", 1)
         small = track_points(noisy.__getitem__, FRAMES, queries, rules)
     for number in range(len(queries)):
