@@ -19,7 +19,7 @@ setup: .venv/ready  ## .venv with everything that the project needs
 # Where PyTorch's index cannot be reached, the second try takes the registry's build, with CUDA.
 INSTALL := VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode -e '.[transformers,onnx]' --group dev --group docs -c constraints.txt
 
-.venv/ready: pyproject.toml constraints.txt setup.py vidcorr/functional/propagation/screened_search.cpp
+.venv/ready: pyproject.toml constraints.txt setup.py $(wildcard vidcorr/functional/native/*.cpp vidcorr/functional/native/*.h)
 	@echo "setup: the packages of constraints.txt into .venv, 6.6 GB with CUDA's torch, 2.6 GB without CUDA; minutes, once"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
@@ -85,7 +85,7 @@ docs: setup  ## the documents as a site, in site/index.html
 wheels: setup  ## the wheel with the native kernel for manylinux, for every Python, and the source archive, in dist/
 	$(BIN)/uv build --quiet --sdist --out-dir dist
 	$(BIN)/uv tool run --quiet cibuildwheel --platform linux --output-dir dist
-	for wheel in dist/*.whl; do unzip -l $$wheel | grep -q screened_search.avx2 || exit 1; done
+	for wheel in dist/*.whl; do unzip -l $$wheel | grep -q kernels.avx2 || exit 1; done
 
 # Pins what `setup` installs; run it after a change of the dependencies.
 constraints: setup  ## pin the newest versions of the dependencies

@@ -1,4 +1,4 @@
-"""Compile the search of label propagation, and put the configs into the wheel; all else is in pyproject.toml."""
+"""Compile the C++ functions, and put the configs into the wheel; all else is in pyproject.toml."""
 
 import platform
 import shutil
@@ -10,7 +10,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-PACKAGE = "vidcorr.functional.propagation"
+PACKAGE = "vidcorr.functional.native"
 VARIANTS = {
     "avx512_vnni": ["-march=x86-64-v4", "-mavx512vnni"],
     "avx512": ["-march=x86-64-v4"],
@@ -49,9 +49,9 @@ class BuildLibraries(build_ext):
     """Name what is compiled for `ctypes`, which loads it: a library of no Python version, and no module."""
 
     def get_ext_filename(self, fullname: str) -> str:
-        """`vidcorr.functional.propagation.avx2` → the path of `screened_search.avx2.so`."""
+        """`vidcorr.functional.native.avx2` → the path of `kernels.avx2.so`."""
         *folders, variant = fullname.split(".")
-        return str(Path(*folders, f"screened_search.{variant}.so"))
+        return str(Path(*folders, f"kernels.{variant}.so"))
 
 
 class WheelOfEveryPython(bdist_wheel):
@@ -62,13 +62,15 @@ class WheelOfEveryPython(bdist_wheel):
         return ("py3", "none", super().get_tag()[2])
 
 
-def compiled_search() -> list[Extension]:
-    """Return the C++ file once for each kind of processor; without a compiler none is built, and torch searches."""
+def compiled_functions() -> list[Extension]:
+    """Return the C++ files once for each kind of processor; without a compiler none is built, and torch computes."""
     flags = VARIANTS if platform.machine().lower() in ("x86_64", "amd64") else {"other": []}
+    folder = f"src/{PACKAGE.replace('.', '/')}"
     return [
         Extension(
             f"{PACKAGE}.{variant}",
-            [f"src/{PACKAGE.replace('.', '/')}/screened_search.cpp"],
+            [f"{folder}/screened_search.cpp", f"{folder}/drawn_logsumexp.cpp"],
+            depends=[f"{folder}/vectors.h"],
             extra_compile_args=["-std=c++17", "-O3", *machine],
             optional=True,
         )
@@ -78,4 +80,4 @@ def compiled_search() -> list[Extension]:
 
 restore_links()
 COMMANDS = {"build_py": BuildWithConfigs, "build_ext": BuildLibraries, "bdist_wheel": WheelOfEveryPython}
-setup(cmdclass=COMMANDS, ext_modules=compiled_search())
+setup(cmdclass=COMMANDS, ext_modules=compiled_functions())

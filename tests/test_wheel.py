@@ -88,8 +88,10 @@ def test_one_wheel_serves_every_python(installed):
     compiled = list(installed.rglob("*.so"))
     assert bool(compiled) == (shutil.which("cc") is not None)
     for library in compiled:
-        assert library.relative_to(installed / "vidcorr/functional/propagation").match("screened_search.*.so")
-        assert CDLL(str(library)).vidcorr_screened_search
+        assert library.relative_to(installed / "vidcorr/functional/native").match("kernels.*.so")
+        functions = CDLL(str(library))
+        assert functions.vidcorr_screened_search
+        assert functions.vidcorr_drawn_logsumexp
 
 
 def test_the_first_commands_say_nothing_that_looks_like_a_fault(installed, video_folder, tmp_path):

@@ -22,6 +22,9 @@ LOWEST_EXPONENT = -80
 Chunk = tuple[slice, Tensor, Callable[[Tensor, Tensor], object]]
 """Queries, their logits `(…, K)` with a part of the keys, and a function that adds weights @ keys to means in place."""
 
+Compute = Callable[[Tensor, bool], tuple[Tensor, Tensor | None]]
+"""Queries `(…, C)`, and whether the mean key is wanted → their log-sum-exp `(…)`, and the mean key `(…, C)`."""
+
 
 def widened(tensor: Tensor) -> Tensor:
     """Return a tensor in float32 or finer."""
@@ -31,8 +34,9 @@ def widened(tensor: Tensor) -> Tensor:
 def streamed_logsumexp(queries: Tensor, chunks: Iterator[Chunk]) -> Tensor:
     """Return the log-sum-exp of queries `(…, C)` over all keys whose products `chunks` yields.
 
-    One pass of the online softmax (Milakov and Gimelshein, 2018). It also accumulates the gradient into the queries,
-    the mean of the keys weighted by the softmax, so the backward pass needs no products. Keys take no gradient.
+    One pass of the online softmax (Milakov and Gimelshein, 2018): exponents are relative to the largest logit so far,
+    and sums shrink when it rises. The pass also accumulates the gradient into the queries, so the backward pass needs
+    no products. Keys take no gradient.
 
     Args:
         queries: `(…, C)`, float32 or finer.
@@ -42,34 +46,40 @@ def streamed_logsumexp(queries: Tensor, chunks: Iterator[Chunk]) -> Tensor:
         `(…)`; −∞ for a query without keys.
     """
     with torch.autocast(queries.device.type, enabled=False):
-        return _LogSumExp.apply(queries, chunks)
+        return LogSumExp.apply(queries, partial(_streamed, chunks=chunks))
 
 
-class _LogSumExp(Function):
-    """The online softmax: exponents are relative to the largest logit so far, and sums shrink when it rises."""
+def _streamed(queries: Tensor, wants_mean: bool, chunks: Iterator[Chunk]) -> tuple[Tensor, Tensor | None]:
+    """Return the log-sum-exp `(…)` and, if it is wanted, the mean key `(…, C)`."""
+    lowest = torch.finfo(queries.dtype).min
+    largest = queries.new_full((*queries.shape[:-1], 1), lowest)
+    weight_sum = torch.zeros_like(largest)  # Σ exp(logit - largest)
+    key_sum = queries.new_zeros(queries.shape) if wants_mean else None  # Σ exp(logit - largest) · key
+    for block, logits, add_keys in chunks:
+        before = largest[block]
+        after = torch.maximum(before, logits.amax(-1, keepdim=True))
+        shrink = (before - after).exp_()
+        largest[block] = after  # `before` is a view of it
+        weights = logits.sub_(after).clamp_(min=LOWEST_EXPONENT).exp_()
+        weight_sum[block].mul_(shrink).add_(weights.sum(-1, keepdim=True))
+        if key_sum is not None:
+            add_keys(key_sum[block].mul_(shrink), weights)
+    without_keys = largest == lowest
+    if key_sum is not None:
+        key_sum.div_(weight_sum).masked_fill_(without_keys, 0)
+    result = weight_sum.log_().add_(largest)
+    return result.masked_fill_(without_keys, -torch.inf).squeeze(-1), key_sum
+
+
+class LogSumExp(Function):
+    """The log-sum-exp of queries over keys, whose gradient is the mean key weighted by the softmax."""
 
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, chunks: Iterator[Chunk]) -> Tensor:
-        """Return the result, `(…)`; save the mean key, if the queries take a gradient."""
-        lowest = torch.finfo(queries.dtype).min
-        largest = queries.new_full((*queries.shape[:-1], 1), lowest)
-        weight_sum = torch.zeros_like(largest)  # Σ exp(logit - largest)
-        key_sum = queries.new_zeros(queries.shape) if ctx.needs_input_grad[0] else None  # Σ exp(logit - largest) · key
-        for block, logits, add_keys in chunks:
-            before = largest[block]
-            after = torch.maximum(before, logits.amax(-1, keepdim=True))
-            shrink = (before - after).exp_()
-            largest[block] = after  # `before` is a view of it
-            weights = logits.sub_(after).clamp_(min=LOWEST_EXPONENT).exp_()
-            weight_sum[block].mul_(shrink).add_(weights.sum(-1, keepdim=True))
-            if key_sum is not None:
-                add_keys(key_sum[block].mul_(shrink), weights)
-        without_keys = largest == lowest
-        if key_sum is not None:
-            mean_key = key_sum.div_(weight_sum).masked_fill_(without_keys, 0)
-            ctx.save_for_backward(mean_key)
-        result = weight_sum.log_().add_(largest)
-        return result.masked_fill_(without_keys, -torch.inf).squeeze(-1)
+    def forward(ctx: Any, queries: Tensor, compute: Compute) -> Tensor:
+        """Return the result `(…)` of queries `(…, C)`; `compute` takes no gradient."""
+        result, mean_key = compute(queries.detach(), ctx.needs_input_grad[0])
+        ctx.save_for_backward(mean_key)
+        return result
 
     @staticmethod
     @once_differentiable

@@ -5,6 +5,7 @@ A query competes with points that all queries share (`shared_logsumexp`), with c
 gradient. Memory does not grow with the number of stored frames, because the keys pass by in chunks.
 """
 
+import ctypes
 import math
 from collections.abc import Iterator
 from functools import partial
@@ -12,8 +13,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from . import native
 from .device import amount_for
-from .logsumexp import Chunk, dot_logsumexp, streamed_logsumexp, widened
+from .logsumexp import Chunk, LogSumExp, dot_logsumexp, streamed_logsumexp, widened
 from .window_tiles import Border, Neighbourhood, TileGrid
 
 NUMBERS_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
@@ -40,7 +42,7 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
     """Return `log Σ exp(q·v)` over cells of all stored frames, drawn separately for every cell of the query.
 
     `drawn_cells` makes the draws. The samples of a batch share the draws of a cell, so that a gathered feature serves
-    the whole batch.
+    the whole batch. On a CPU a compiled function makes one pass over the drawn cells, if setup.py compiled it.
     Paper: Liir, section 3.3 ("for each query pixel, we sample 4 feature points from each stored frame").
 
     Args:
@@ -54,8 +56,61 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
         `(B, h, w)`; −∞ for a sample without maps.
     """
     groups = widened(query.flatten(2).permute(2, 0, 1).contiguous())  # (places, B, C)
-    chunks = _drawn_chunks(groups.detach(), maps, points, seed, excluded)
-    return streamed_logsumexp(groups, chunks).T.reshape(len(query), *query.shape[2:])
+    features = maps.movedim(1, -1)
+    variant = native.compiled_variant()
+    if variant and _is_compiled_for(groups, features):
+        compute = partial(
+            _drawn_natively, features=features, points=points, seed=seed, excluded=excluded, variant=variant
+        )
+        sums: Tensor = LogSumExp.apply(groups, compute)
+    else:
+        chunks = _drawn_chunks(groups.detach(), maps, points, seed, excluded)
+        sums = streamed_logsumexp(groups, chunks)
+    return sums.T.reshape(len(query), *query.shape[2:])
+
+
+def _is_compiled_for(groups: Tensor, features: Tensor) -> bool:
+    """Return whether the compiled function takes queries `(places, B, C)` and stored features `(N, h', w', C)`."""
+    on_cpu = groups.device.type == features.device.type == "cpu"
+    types = groups.dtype == torch.float32 and features.dtype in (torch.float32, torch.bfloat16)
+    return on_cpu and types and features.is_contiguous() and type(groups) is Tensor
+
+
+class _Job(ctypes.Structure):
+    """Arguments of the compiled function, in the order of `Job` in drawn_logsumexp.cpp."""
+
+    _fields_ = (
+        *native.members(ctypes.c_int64, "samples places channels maps points cells seed is_bfloat16"),
+        *native.members(ctypes.c_void_p, "query features excluded logsumexp mean"),
+    )
+
+
+@torch.compiler.disable
+def _drawn_natively(
+    queries: Tensor,
+    wants_mean: bool,
+    features: Tensor,
+    points: int,
+    seed: int,
+    excluded: Tensor | None,
+    variant: str,
+) -> tuple[Tensor, Tensor | None]:
+    """Return the log-sum-exp `(places, B)` of queries over the drawn features, and their mean feature."""
+    places, samples, width = queries.shape
+    queries = queries.contiguous()
+    sums = queries.new_empty(places, samples)
+    mean = torch.empty_like(queries) if wants_mean else None
+    left_out = None if excluded is None else excluded.contiguous()
+    job = _Job(samples=samples, places=places, channels=width, maps=len(features), points=points, seed=seed)
+    job.cells = features[0, ..., 0].numel()
+    job.is_bfloat16 = features.dtype == torch.bfloat16
+    job.query = queries.data_ptr()
+    job.features = features.data_ptr()
+    job.excluded = None if left_out is None else left_out.data_ptr()
+    job.logsumexp = sums.data_ptr()
+    job.mean = None if mean is None else mean.data_ptr()
+    native.run("vidcorr_drawn_logsumexp", variant, job, places)
+    return sums, mean
 
 
 def _drawn_chunks(queries: Tensor, maps: Tensor, points: int, seed: int, excluded: Tensor | None) -> Iterator[Chunk]:

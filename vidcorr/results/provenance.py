@@ -35,9 +35,9 @@ class Provenance(Exact):
         if "torch" in sys.modules:
             import torch
 
-            from ..functional.propagation.memory import kernel
+            from ..functional.native import compiled_variant
 
-            compiled = kernel() is not None
+            compiled = compiled_variant() is not None
             if torch.cuda.is_available():
                 gpus = list(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))
         cpus = Path("/proc/cpuinfo")

@@ -105,7 +105,7 @@ class TrackingJob:
         self.similarity[self.rows(queries), t] = F.cosine_similarity(descriptors, found).to(self.similarity)
 
     def track_back(self, queries: Tensor, frames: Tensor, found: Tensor, first: Tensor) -> None:
-        """Match features `(n, C)`, found in a frame each, with the features of the queries' frame; record the misses."""
+        """Match features `(n, C)`, each found in a frame, with those of the queries' frame; record the misses."""
         back = self.to_pixels(self.match(found, first), first)
         rows = self.rows(queries)
         self.misses[rows, self.rows(frames)] = (back - self.origins[rows]).norm(dim=1).float()

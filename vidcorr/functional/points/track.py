@@ -145,13 +145,13 @@ class WayBack:
         self._bytes = 0
 
     def keep(self, start: int, features: Tensor) -> None:
-        """Keep the features of a query frame, if points are tracked back and memory has room; else they are read again."""
+        """Keep the features of a query frame for tracking back, if memory has room."""
         self._room -= features.nbytes
         if self._job.wants_cycle and self._room >= 0:
             self._maps[start] = features
 
     def add(self, queries: Tensor, t: int, found: Tensor) -> None:
-        """Add the features `(n, C)` found for queries in frame `t`; those that fill the memory are tracked back at once."""
+        """Add the features `(n, C)` found for queries in frame `t`; a full memory is tracked back at once."""
         self._queries.append(queries)
         self._frames.append(torch.full_like(queries, t))
         self._found.append(found)

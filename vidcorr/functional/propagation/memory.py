@@ -8,24 +8,19 @@ are integers of 16 bits where the processor multiplies them in pairs: they only 
 """
 
 import ctypes
-import functools
 import math
-import os
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .. import native
 from ..window_tiles import Neighbourhood
 from .strips import FoundMatches, best_matches
 
-SWITCH = "VIDCORR_NATIVE"
-"""Environment variable that turns the native kernel off if it is 0."""
 CHUNK = 32  # words of 4 bytes of a sketch that lie side by side in memory; the C++ file has it too
 FIRST_LENGTH = 64  # numbers of a sketch; half would be faster to multiply, but rule out fewer keys
 FIRST_WORDS = 12  # words of a sketch that give a first bound
@@ -38,37 +33,27 @@ LENGTHEN_ABOVE_AT_START = 3000  # the same while fewer references than matches g
 ROWS = 8  # rows of queries that the kernel takes together
 
 
-def _members(kind: type, names: str) -> list[tuple[str, type]]:
-    """Return members of one type for a `ctypes.Structure`."""
-    return [(name, kind) for name in names.split()]
-
-
 class _Search(ctypes.Structure):
     """Arguments of the kernel, in the order of `Search` in screened_search.cpp; `c_void_p`: address of a tensor."""
 
     _fields_ = (
-        *_members(ctypes.c_int64, "height width slots channels chunks first pitch reach topk used"),
-        *_members(ctypes.c_void_p, "query keys query_sketches key_sketches half_widths used_slots counts units"),
-        *_members(ctypes.c_double, "margin"),
-        *_members(ctypes.c_void_p, "values indices"),
+        *native.members(ctypes.c_int64, "height width slots channels chunks first pitch reach topk used"),
+        *native.members(ctypes.c_void_p, "query keys query_sketches key_sketches half_widths used_slots counts units"),
+        *native.members(ctypes.c_double, "margin"),
+        *native.members(ctypes.c_void_p, "values indices"),
     )
 
 
 class Kernel(NamedTuple):
-    """The library that setup.py compiled for one kind of processor.
+    """The search that setup.py compiled for one kind of processor.
 
     Attributes:
-        library: path of the file.
+        variant: "avx512_vnni", "avx512", "avx2" or "other".
         sketches: type of the sketches' numbers.
     """
 
-    library: str
+    variant: str
     sketches: torch.dtype
-
-    @property
-    def search(self) -> Any:
-        """The function: address of a `_Search`, first and last row → number of dot products."""
-        return _function(self.library)
 
     @property
     def chunk(self) -> int:
@@ -106,47 +91,12 @@ class Kernel(NamedTuple):
         return rounding
 
 
-def kernel(variant: str | None = None) -> Kernel | None:
-    """Return the kernel that setup.py compiled.
-
-    Args:
-        variant: "avx512_vnni", "avx512", "avx2" or "other"; None is the fastest that this processor runs.
-
-    Returns:
-        None if the installation compiled none or `VIDCORR_NATIVE=0` turns it off.
-    """
-    if os.environ.get(SWITCH) == "0":
+def kernel() -> Kernel | None:
+    """Return the fastest search that was compiled and runs here; None if there is none."""
+    variant = native.compiled_variant()
+    if variant is None:
         return None
-    return _compiled(variant)
-
-
-def variants() -> list[str]:
-    """Return the kernels that this processor runs, the fastest first."""
-    capability = torch.backends.cpu.get_cpu_capability()
-    if capability != "AVX512":
-        return ["avx2" if capability == "AVX2" else "other"]
-    if torch.cpu._is_vnni_supported():
-        return ["avx512_vnni", "avx512", "avx2"]
-    return ["avx512", "avx2"]
-
-
-@functools.cache
-def _compiled(variant: str | None = None) -> Kernel | None:
-    """Return the fastest kernel that was compiled and runs here, or that of a variant; None without one."""
-    for name in [variant] if variant else variants():
-        library = Path(__file__).with_name(f"screened_search.{name}.so")
-        if library.is_file():
-            return Kernel(str(library), torch.float32 if name == "other" else torch.int16)
-    return None
-
-
-@functools.cache
-def _function(library: str) -> Any:
-    """Return the search of a compiled file: (address of the arguments, first row, end row) → number of products."""
-    function = ctypes.CDLL(library).vidcorr_screened_search
-    function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
-    function.restype = ctypes.c_int64
-    return function
+    return Kernel(variant, torch.float32 if variant == "other" else torch.int16)
 
 
 class Sketches(NamedTuple):
@@ -253,7 +203,7 @@ class SketchedMemory(KeyMemory):
 
     def __init__(self, lasting: Sequence[int], recent: int, like: Tensor, neighbourhood: Neighbourhood) -> None:
         super().__init__(lasting, recent, like, neighbourhood)
-        compiled = _compiled()
+        compiled = kernel()
         assert compiled
         self._kernel = compiled
         height, width, _ = like.shape
@@ -296,7 +246,8 @@ class SketchedMemory(KeyMemory):
         values = query.new_empty(height, width, topk)
         indices = torch.empty(height, width, topk, dtype=torch.long)
         arguments = self._arguments(query, sketches, used_slots, counts, units, values, indices)
-        products_of_query = _run(self._kernel, arguments, height) / (height * width)
+        products = native.run("vidcorr_screened_search", self._kernel.variant, arguments, height, ROWS)
+        products_of_query = products / (height * width)
         limit = LENGTHEN_ABOVE_AT_START if len(frames) < topk else LENGTHEN_ABOVE
         can_be_longer = self._chunks * self._kernel.chunk < channels  # sketches of all channels rule out no more keys
         if products_of_query > limit and can_be_longer:
@@ -394,14 +345,3 @@ class SketchedMemory(KeyMemory):
             sketches = torch.cat(parts, 2)
         unit = self._kernel.unit(largest)
         return Sketches(features, self._kernel.as_words(sketches, unit), largest, unit)
-
-
-def _run(kernel: Kernel, arguments: _Search, height: int) -> int:
-    """Search on as many threads as torch has, each in a band of rows; return the number of dot products."""
-    bands = math.ceil(height / ROWS)
-    threads = min(torch.get_num_threads(), bands)
-    # bands of `ROWS` rows, shared out evenly
-    edges = [min(height, ROWS * (i * bands // threads)) for i in range(threads + 1)]
-    search = functools.partial(kernel.search, ctypes.addressof(arguments))
-    with ThreadPoolExecutor(threads) as pool:
-        return sum(pool.map(search, edges[:-1], edges[1:]))

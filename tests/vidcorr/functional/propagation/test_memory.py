@@ -8,23 +8,16 @@ import torch
 import torch.nn.functional as F
 
 from tests.helpers.propagation import one_hot, protocol, run, video
+from vidcorr.functional import native
+from vidcorr.functional.native import SWITCH, variants
 from vidcorr.functional.propagation import memory as memory_file
-from vidcorr.functional.propagation.memory import SWITCH, SketchedMemory, kernel, variants
+from vidcorr.functional.propagation.memory import SketchedMemory, kernel
 from vidcorr.functional.propagation.strips import best_matches
 from vidcorr.functional.window_tiles import Neighbourhood
 from vidcorr.protocols import PropagationProtocol
 
 pytestmark = pytest.mark.usefixtures("compiled")
 CIRCLE = Neighbourhood(5.0)
-
-
-@pytest.fixture(params=["avx512_vnni", "avx512", "avx2", "other"])
-def each_kernel(request, monkeypatch):
-    """Run the test by each kernel that is built and runs here."""
-    built = memory_file._compiled(request.param)
-    if built is None or request.param not in variants():
-        pytest.skip(f"{request.param} is not built, or this processor does not run it")
-    monkeypatch.setattr(memory_file, "_compiled", lambda: built)
 
 
 def features_of(slots, channels, height, width):
@@ -146,8 +139,8 @@ def test_sketches_change_nothing(kind, channels, each_kernel, monkeypatch):
 
 def test_sketches_rule_out_most_products(each_kernel, monkeypatch):
     maps, counts = features_of(5, 96, 13, 22), []
-    run_search = memory_file._run
-    monkeypatch.setattr(memory_file, "_run", lambda *given: counts.append(run_search(*given)) or counts[-1])
+    run_search = native.run
+    monkeypatch.setattr(native, "run", lambda *given: counts.append(run_search(*given)) or counts[-1])
     search(maps)
     monkeypatch.setattr(SketchedMemory, "_margin", lambda memory: math.inf)
     search(maps)
@@ -157,9 +150,8 @@ def test_sketches_rule_out_most_products(each_kernel, monkeypatch):
 def test_each_kernel_finds_the_same_digits(monkeypatch):
     maps, found = features_of(5, 96, 13, 22), []
     for name in variants():
-        built = memory_file._compiled(name)
-        if built:
-            monkeypatch.setattr(memory_file, "_compiled", lambda built=built: built)
+        if native.library_of(name).is_file():
+            monkeypatch.setattr(native, "variants", lambda name=name: [name])
             found.append(sketched(maps).best_matches(maps[-1], range(4), 10))
             monkeypatch.undo()
     assert len(found) > (variants()[0] in ("avx512_vnni", "avx512"))
@@ -173,8 +165,10 @@ def test_it_runs_unless_it_is_turned_off(monkeypatch):
     with patch.object(memory_file, "SketchedMemory", wraps=SketchedMemory) as started:
         run(video(), one_hot(2), protocol())
     started.assert_called_once()
-    assert kernel("unknown_processor") is None
     monkeypatch.setenv(SWITCH, "0")
+    assert kernel() is None
+    monkeypatch.delenv(SWITCH)
+    monkeypatch.setattr(native, "variants", lambda: ["unknown_processor"])
     assert kernel() is None
 
 

@@ -17,7 +17,8 @@ from tests.helpers.plain_propagation import plain_propagation
 from tests.helpers.propagation import one_hot, protocol, run, video
 from tests.helpers.refusal import refused
 from vidcorr.functional import decode_masks, device, dot_products, encode_masks, propagate_labels
-from vidcorr.functional.propagation.memory import SWITCH, FrameMemory
+from vidcorr.functional.native import SWITCH
+from vidcorr.functional.propagation.memory import FrameMemory
 from vidcorr.functional.propagation.strips import best_matches
 from vidcorr.functional.window_tiles import Neighbourhood
 from vidcorr.protocols import PropagationProtocol

@@ -20,24 +20,18 @@
 #include <immintrin.h>
 #endif
 
+#include "vectors.h"
+
 namespace {
 
 constexpr int SIDE = 4;            // queries along a side of a tile
 constexpr int LANES = SIDE * SIDE;
 constexpr int ROWS_OF_TILES = 2;   // searched together, so that keys are read from memory half as often
 constexpr int CHUNK = 32;          // words of a sketch that lie side by side; memory.py has it too
-#if defined(__AVX512F__)           // numbers in a register; keys whose sums fit into the registers
-constexpr int WIDTH = 16, BLOCK = 14;
-#elif defined(__AVX2__)
-constexpr int WIDTH = 8, BLOCK = 6;
-#else
-constexpr int WIDTH = 4, BLOCK = 6;
-#endif
+constexpr int BLOCK = WIDTH == 16 ? 14 : 6;  // keys whose sums fit into the registers
 constexpr int PARTS = LANES / WIDTH;
 constexpr float INF = std::numeric_limits<float>::infinity();
 
-typedef float Numbers __attribute__((vector_size(4 * WIDTH)));
-typedef int32_t Integers __attribute__((vector_size(4 * WIDTH)));
 #if defined(__AVX2__)              // a word of a sketch is two integers of 16 bits
 typedef Integers Sums;
 typedef int16_t Number;
@@ -81,12 +75,6 @@ struct Tile {
     int64_t start, stop;           // columns of the current row of keys that its neighbourhoods reach
     std::vector<uint16_t> in_window;  // queries whose neighbourhood has the key, for each of these columns
 };
-
-inline Numbers load(const float *from) {
-    Numbers numbers;
-    std::memcpy(&numbers, from, sizeof numbers);
-    return numbers;
-}
 
 float dot(const float *a, const float *b, int64_t length) {
     Numbers sums[4] = {};

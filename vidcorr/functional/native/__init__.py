@@ -1,0 +1,76 @@
+"""C++ functions that setup.py compiled for kinds of processors; without a compiler torch computes the same."""
+
+import ctypes
+import functools
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+SWITCH = "VIDCORR_NATIVE"
+"""Environment variable that turns the compiled functions off if it is 0."""
+
+
+def variants() -> list[str]:
+    """Return the kinds of compiled files that this processor runs, the fastest first."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    if capability != "AVX512":
+        return ["avx2" if capability == "AVX2" else "other"]
+    if torch.cpu._is_vnni_supported():
+        return ["avx512_vnni", "avx512", "avx2"]
+    return ["avx512", "avx2"]
+
+
+def compiled_variant() -> str | None:
+    """Return the fastest kind that was compiled and runs here; None if there is none, or by `VIDCORR_NATIVE=0`."""
+    if os.environ.get(SWITCH) == "0":
+        return None
+    for variant in variants():
+        if library_of(variant).is_file():
+            return variant
+    return None
+
+
+def library_of(variant: str) -> Path:
+    """Return the path of the file compiled for a kind of processor."""
+    return Path(__file__).with_name(f"kernels.{variant}.so")
+
+
+def members(kind: type, names: str) -> list[tuple[str, type]]:
+    """Return members of one type for a `ctypes.Structure`; `c_void_p` is the address of a tensor."""
+    return [(name, kind) for name in names.split()]
+
+
+def run(name: str, variant: str, arguments: ctypes.Structure, items: int, together: int = 1) -> int:
+    """Call a compiled function on as many threads as torch has, each with a range of the items.
+
+    Args:
+        name: of the function: (address of the arguments, first item, end) → a count.
+        variant: kind of processor.
+        arguments: the function's structure; the tensors whose addresses it holds must outlive the call.
+        items: number of items.
+        together: number of items that the function takes together; a range has a multiple of it.
+
+    Returns:
+        The sum of the counts.
+    """
+    function = functools.partial(_function(name, variant), ctypes.addressof(arguments))
+    bands = math.ceil(items / together)
+    threads = min(torch.get_num_threads(), bands)
+    if threads == 1:
+        return int(function(0, items))
+    edges = [min(items, together * (i * bands // threads)) for i in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(function, edges[:-1], edges[1:]))
+
+
+@functools.cache
+def _function(name: str, variant: str) -> Any:
+    """Return a compiled function; ctypes lets other threads run during a call."""
+    function = getattr(ctypes.CDLL(str(library_of(variant))), name)
+    function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
+    function.restype = ctypes.c_int64
+    return function
