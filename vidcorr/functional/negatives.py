@@ -6,7 +6,6 @@ gradient. Memory does not grow with the number of stored frames, because the key
 """
 
 import ctypes
-import math
 from collections.abc import Iterator
 from functools import partial
 
@@ -211,10 +210,10 @@ def _window_chunks(
     """Yield the products of queries `(rows, columns, B, queries of a tile, C)` with the halos of their tiles."""
     across, samples, _, channels = queries.shape[1:]
     of_tiles = queries.flatten(2, 3).flatten(0, 1)
-    cells = math.prod(grid.halo_size)
+    cells = grid.halo**2
     for frames, rows in grid.parts(len(maps), samples, amount_for(queries.device, NUMBERS_AT_ONCE)):
         chosen = maps[frames].movedim(1, -1).to(queries.dtype)
-        halos = grid.halos(grid.pad(chosen))[:, rows].permute(1, 2, 0, 3, 4, 5)  # (rows, columns, maps, *halo, C)
+        halos = grid.halos(grid.pad(chosen), rows).permute(1, 2, 0, 3, 4, 5)  # (rows, columns, maps, *halo, C)
         keys = halos.reshape(-1, len(chosen) * cells, channels)
         tiles = slice(rows.start * across, rows.stop * across)
         logits = torch.bmm(of_tiles[tiles], keys.mT)

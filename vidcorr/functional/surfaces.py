@@ -1,15 +1,11 @@
 """Dense matches of two feature maps at the cells of a grid, weighted by how clear they are, and their errors in 3D."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from .device import at_once, to_device
 from .propagation.resizing import sampling_matrix
 
-MOST_PRODUCTS = 2**25
-"""Most products of the cells of two maps that are held."""
 CLOSEST = 1e-9
 """Least distance between two features, 1 - cosine: rounding makes that of equal features 0, or negative."""
 
@@ -59,7 +55,8 @@ def _nearest_cells(
     allowed = target_cells[rows[:, None], columns]
     scale = allowed / _lengths(target, target_cells, sampling)[rows[:, None], columns]
     bias = torch.where(allowed, 0.0, -torch.inf)
-    values, products_of = _products(source, target, down, across)
+    features = source.permute(1, 2, 0)
+    on_grid = (down @ (target @ across)).flatten(1)  # (C, cells that may be found)
     source_down = sampling_matrix(source.shape[1], len(source_cells), sampling, device)
     source_across = sampling_matrix(source.shape[2], source_cells.shape[1], sampling, device)
     bytes_of_map = 16 * 4 * allowed.numel()  # float32; a sixteenth of the workspace, 4 MiB, stays in a CPU's cache
@@ -68,9 +65,9 @@ def _nearest_cells(
     nearest: list[Tensor] = []
     weights: list[Tensor] = []
     for row in source_cells.any(1).nonzero()[:, 0].tolist():
-        of_row = torch.tensordot(source_down[row], values, 1)
+        of_row = torch.tensordot(source_down[row], features, 1)
         for part in source_cells[row].nonzero()[:, 0].split(maps_at_once):
-            products = products_of(source_across[part] @ of_row)
+            products = (source_across[part] @ of_row @ on_grid).unflatten(1, allowed.shape)
             best, second, y, x = two_best(torch.addcmul(bias, products, scale))
             lengths = source_lengths[row, part]
             distance = (1 - best / lengths).clamp(min=CLOSEST)
@@ -79,52 +76,6 @@ def _nearest_cells(
             nearest.append(rows[y] * target_cells.shape[1] + columns[x])
             cells.append(row * source_cells.shape[1] + part)
     return torch.cat(cells), torch.cat(nearest), torch.cat(weights)
-
-
-def _products(
-    source: Tensor, target: Tensor, down: Tensor, across: Tensor
-) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Prepare the products of the source's sampled features with the target's: return values, and a function.
-
-    The caller samples the values in the source's grid; the function turns these samples into products with the target's
-    grid. Sampling is linear, so the values may be features, or products with the target's own cells, which are sampled
-    in the target afterwards. This takes the way with less work.
-
-    Args:
-        source: features `(C, h, w)`.
-        target: features `(C, h', w')`.
-        down: `(H', h')`, samples rows of the target.
-        across: `(w', W')`, samples columns of the target.
-
-    Returns:
-        Values `(h, w, K)` of the source's cells, and a function of their samples `(N, K)` that returns `(N, H', W')`.
-    """
-    features = source.permute(1, 2, 0)
-    grid = len(down), across.shape[1]
-    if _products_are_less(source, target, *grid):
-
-        def sampled_in_target(products: Tensor) -> Tensor:
-            """Turn products with the target's cells `(N, h' · w')` into those with its grid `(N, H', W')`."""
-            return down @ (products.unflatten(1, target.shape[1:]) @ across)
-
-        return features @ target.flatten(1), sampled_in_target
-    sampled_target = (down @ (target @ across)).flatten(1)
-
-    def with_sampled_target(samples: Tensor) -> Tensor:
-        """Multiply features `(N, C)` by the target's grid: `(N, H', W')`."""
-        return (samples @ sampled_target).unflatten(1, grid)
-
-    return features, with_sampled_target
-
-
-def _products_are_less(source: Tensor, target: Tensor, height: int, width: int) -> bool:
-    """Return whether sampled products of the maps' cells take less work than products of sampled features."""
-    channels, _, columns = source.shape
-    rows = target.shape[1]
-    cells = target[0].numel()
-    sampled_products = cells * (columns + width) + rows * height * width
-    fit = source[0].numel() * cells <= MOST_PRODUCTS
-    return fit and sampled_products < channels * height * width
 
 
 def two_best(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

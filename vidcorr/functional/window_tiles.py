@@ -1,17 +1,17 @@
 """Tiles of queries on a map and the halos of keys around them: the geometry of all local attention by torch.
 
-    halo: the keys of all queries of a tile         strip: a tile as high as the map (`propagation.strips`)
+    halo: the keys of all queries of a tile
     ┌───────────────────┐
-    │   ↕ reach         │                           key row 0      q-1… q00 q01 …
-    │   ┌───────────┐   │                           key row 1      q00 q01 … q10 q11 …
-    │ ↔ │ tile:     │ ↔ │                           …
-    │   │ queries   │   │                           last key row   … qn0 qn1 …
-    │   └───────────┘   │                           a row of keys meets the query rows within reach
+    │   ↕ reach         │
+    │   ┌───────────┐   │
+    │ ↔ │ tile:     │ ↔ │
+    │   │ queries   │   │
+    │   └───────────┘   │
     └───────────────────┘
 
 A `TileGrid` covers a map with equal tiles, padded at the edges: a kernel takes many at once, and gradients pass through
-them. Three reductions use it: the best matches (`propagation.strips`), the average (`propagation.attention`), and the
-reconstruction with gradients (`local_reconstruction`).
+them. Best matches and averages (`propagation.attention`), the reconstruction with gradients (`local_reconstruction`),
+and negatives at the same place (`negatives`) use it.
 """
 
 import dataclasses
@@ -91,17 +91,15 @@ class Part(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class TileGrid:
-    """Equal tiles that cover a map; maps are channels last, `(B, h, w, D)`, and zero beyond their edges.
+    """Tiles of `TILE` × `TILE` cells that cover a map; maps are channels last, `(B, h, w, D)`, and zero beyond edges.
 
     Attributes:
         map_size: number of rows and columns of the map.
         neighbourhood: keys of a query, within a radius.
-        tile_size: number of rows and columns of a tile.
     """
 
     map_size: tuple[int, int]
     neighbourhood: Neighbourhood
-    tile_size: tuple[int, int] = (TILE, TILE)
 
     @property
     def reach(self) -> int:
@@ -109,35 +107,20 @@ class TileGrid:
         return self.neighbourhood.reach or 0
 
     @property
-    def halo_size(self) -> tuple[int, int]:
-        """Number of rows and columns of a halo."""
-        return self.tile_size[0] + 2 * self.reach, self.tile_size[1] + 2 * self.reach
-
-    @property
-    def products(self) -> int:
-        """Number of products of a tile with its halo in one reference."""
-        return math.prod(self.tile_size) * math.prod(self.halo_size)
+    def halo(self) -> int:
+        """Number of rows, and of columns, of a halo."""
+        return TILE + 2 * self.reach
 
     @property
     def shape(self) -> tuple[int, int]:
         """Number of tiles down and across."""
         height, width = self.map_size
-        rows, columns = self.tile_size
-        return math.ceil(height / rows), math.ceil(width / columns)
-
-    @property
-    def padded(self) -> tuple[int, int]:
-        """Height and width of a map with all halos, in complete tiles."""
-        lengths = []
-        for count, side, halo in zip(self.shape, self.tile_size, self.halo_size, strict=True):
-            tiles_of_halo = math.ceil(halo / side)  # the last halo begins at the last of `count` tiles
-            lengths.append((count - 1 + tiles_of_halo) * side)
-        return lengths[0], lengths[1]
+        return math.ceil(height / TILE), math.ceil(width / TILE)
 
     def parts(self, samples: int, references: int, numbers: int) -> Iterator[Part]:
         """Yield parts of a batch with at most `numbers` products, but at least a row of tiles of a sample."""
         down, across = self.shape
-        products_of_row = across * self.products * references
+        products_of_row = across * (TILE * self.halo) ** 2 * references
         rows_at_once = min(max(numbers // products_of_row, 1), down)
         samples_at_once = max(numbers // (products_of_row * down), 1)
         for top in range(0, down, rows_at_once):
@@ -148,70 +131,85 @@ class TileGrid:
 
     def queries(self, maps: Tensor) -> Tensor:
         """Cut maps into tiles: `(B, h, w, D)` → `(B, rows, columns, queries, D)`, zero beyond the map."""
-        below, right = self._beyond_map
-        tiles = self._cut(F.pad(maps, (0, 0, 0, right, 0, below)))
-        return tiles.transpose(2, 3).flatten(3, 4)
+        complete = F.pad(maps, (0, 0, 0, -maps.shape[2] % TILE, 0, -maps.shape[1] % TILE))
+        return complete.unflatten(2, (-1, TILE)).unflatten(1, (-1, TILE)).transpose(2, 3).flatten(3, 4)
 
     def from_queries(self, tiles: Tensor) -> Tensor:
         """Invert `queries`."""
-        maps = tiles.unflatten(3, self.tile_size).transpose(2, 3).flatten(3, 4).flatten(1, 2)
+        maps = tiles.unflatten(3, (TILE, TILE)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
         return maps[:, : self.map_size[0], : self.map_size[1]]
 
     def pad(self, maps: Tensor) -> Tensor:
-        """Pad maps with zeros as far as halos reach: `(B, h, w, D)` → `(B, *padded, D)`."""
-        below = self.padded[0] - self.map_size[0] - self.reach
-        right = self.padded[1] - self.map_size[1] - self.reach
+        """Pad maps with zeros as far as halos reach."""
+        right = self.reach + -maps.shape[2] % TILE
+        below = self.reach + -maps.shape[1] % TILE
         return F.pad(maps, (0, 0, self.reach, right, self.reach, below))
 
-    def crop(self, maps: Tensor) -> Tensor:
-        """Invert `pad`."""
-        height, width = self.map_size
-        return maps[:, self.reach : self.reach + height, self.reach : self.reach + width]
+    def halos(self, padded: Tensor, tiles: slice = slice(None)) -> Tensor:
+        """Return the halos of rows of tiles of a padded map as a view, `(B, rows, columns, *halo, D)`."""
+        first, end, _ = tiles.indices(self.shape[0])
+        rows = padded[:, first * TILE : (end - 1) * TILE + self.halo]
+        return rows.unfold(1, self.halo, TILE).unfold(2, self.halo, TILE).movedim(3, -1)
 
-    def halos(self, padded: Tensor) -> Tensor:
-        """Return the halos of all tiles as a view: `(B, *padded, D)` → `(B, rows, columns, *halo, D)`."""
-        below, right = self._beyond_map
-        # up to the end of the last halo, since `padded` may be longer
-        rows = slice(self.map_size[0] + below + 2 * self.reach)
-        columns = slice(self.map_size[1] + right + 2 * self.reach)
-        height, width = self.halo_size
-        down, across = self.tile_size
-        return padded[:, rows, columns].unfold(1, height, down).unfold(2, width, across).movedim(3, -1)
+    def extent(self, tile: int, size: int) -> slice:
+        """Return the rows, or columns, of a tile's halo that lie on a map of this size."""
+        first = tile * TILE - self.reach
+        return slice(max(-first, 0), min(self.halo, size - first))
 
-    def add_halos(self, padded: Tensor, halos: Tensor, part: Part) -> None:
-        """Add halos `(n, halo cells · R, D)` of a part to a padded map of `R · D` channels, in place.
+    def equal_tiles(self, at_once: int, on_map: bool) -> Iterator[tuple[slice, slice]]:
+        """Yield tiles of a column whose halos have equal rows, at most so many at once, and these rows.
 
-        Overlaps are summed. Halos are cut at the tiles' edges. Pieces at equal positions in their halos do not
-        overlap, so one addition adds them all, always in the same order.
+        Args:
+            at_once: most tiles.
+            on_map: only the rows on the map; else all rows of a halo.
         """
-        rows, columns = self.tile_size
-        height, width = self.halo_size
-        across = self.shape[1]
-        halos = halos.view(*part.size, across, height, width, padded.shape[-1])
-        blocks = self._cut(padded)
-        for y in range(0, height, rows):
-            for x in range(0, width, columns):
-                piece = halos[:, :, :, y : y + rows, x : x + columns].transpose(2, 3)
-                row = part.rows.start + y // rows
-                column = x // columns
-                target = blocks[part.samples, row : row + part.size[1]]
-                target[:, :, : piece.shape[2], column : column + across, : piece.shape[4]] += piece
+        height, _ = self.map_size
+        whole = slice(0, self.halo)
+        first = 0
+        while first < self.shape[0]:
+            rows = self.extent(first, height) if on_map else whole
+            end = first + 1
+            while end < min(first + at_once, self.shape[0]) and (not on_map or self.extent(end, height) == rows):
+                end += 1
+            yield slice(first, end), rows
+            first = end
+
+    def numbers_of_band(self, depth: int) -> int:
+        """Return the numbers of the halos of a column of tiles, for `halos_of_column`."""
+        return ((self.shape[0] - 1) * TILE + self.halo) * self.halo * depth
+
+    def halos_of_column(self, keys: Tensor, column: int, across: slice, band: Tensor) -> Tensor:
+        """Copy the keys around a column of tiles once: `(h, w, D)` → its halos, a view `(rows, halo, columns, D)`.
+
+        Args:
+            keys: the map.
+            column: number of the column.
+            across: columns of the halo. Beyond the map a halo holds any numbers.
+            band: flat memory of `numbers_of_band` numbers, which the next column overwrites.
+        """
+        height, width, depth = keys.shape
+        first = column * TILE - self.reach + across.start
+        columns = across.stop - across.start
+        of_column = band[: self.numbers_of_band(depth) // self.halo * columns].view(-1, columns, depth)
+        left = max(first, 0)
+        right = min(first + columns, width)
+        of_column[self.reach : self.reach + height, left - first : right - first] = keys[:, left:right]
+        return of_column.unfold(0, self.halo, TILE).movedim(3, 1)
 
     def on_map(self, axis: int) -> NDArray[np.bool_]:
         """Return which rows (axis 0) or columns (axis 1) of the halos lie on the map, (tiles, cells)."""
-        first = np.arange(self.shape[axis])[:, None] * self.tile_size[axis] - self.reach
-        cells = first + np.arange(self.halo_size[axis])
+        first = np.arange(self.shape[axis])[:, None] * TILE - self.reach
+        cells = first + np.arange(self.halo)
         return (cells >= 0) & (cells < self.map_size[axis])
 
     @functools.cached_property
     def windows(self) -> NDArray[np.int64]:
         """Cells of the flat halo that are in the neighbourhood of each query of a tile, (queries, cells)."""
-        rows, columns = self.tile_size
-        width = self.halo_size[1]
-        corner = np.arange(rows)[:, None] * width + np.arange(columns)  # upper left cell of each query's square
+        tile = np.arange(TILE)
+        corner = tile[:, None] * self.halo + tile  # upper left cell of each query's square
         kept = self.neighbourhood.kept
         side = np.arange(len(kept))
-        square = side[:, None] * width + side
+        square = side[:, None] * self.halo + side
         return corner.reshape(-1, 1) + square[kept]
 
     def windows_in(self, references: int) -> NDArray[np.int64]:
@@ -222,24 +220,9 @@ class TileGrid:
     @property
     def near(self) -> NDArray[np.bool_]:
         """Mask of the halo's cells in the neighbourhood of each query, (queries of the tile, halo cells)."""
-        near = np.zeros((math.prod(self.tile_size), math.prod(self.halo_size)), bool)
+        near = np.zeros((TILE**2, self.halo**2), bool)
         np.put_along_axis(near, self.windows, True, 1)
         return near
-
-    def squares(self, block: Tensor) -> Tensor:
-        """View products (…, halo rows, halo columns, R, queries) as the squares around the queries.
-
-        Returns:
-            (…, rows, columns, R, D, D), D = 2 · reach + 1.
-        """
-        *outer_steps, row_step, column_step, reference_step, query_step = block.stride()
-        # the square of the next query begins one column further, that of the query below one row further
-        down = row_step + self.tile_size[1] * query_step
-        right = column_step + query_step
-        side = 2 * self.reach + 1
-        shape = *block.shape[:-4], *self.tile_size, block.shape[-2], side, side
-        strides = *outer_steps, down, right, reference_step, row_step, column_step
-        return block.as_strided(shape, strides)
 
     def bias(self, rows: slice, references: int, border: Border, like: Tensor) -> Tensor:
         """Return 0 in a neighbourhood and a very large negative value outside, for products of some rows of tiles.
@@ -251,7 +234,7 @@ class TileGrid:
             `(r, columns, queries, halo cells · references)`; r and columns are 1 with border "zero".
         """
         near = to_device(self.near, like.device)
-        kept = near.unflatten(1, self.halo_size)[None, None]  # (r, columns, queries, halo rows, halo columns)
+        kept = near.unflatten(1, (self.halo, self.halo))[None, None]  # (r, columns, queries, halo rows, halo columns)
         if border == "exclude":
             down = to_device(self.on_map(0), like.device)
             across = to_device(self.on_map(1), like.device)
@@ -260,18 +243,6 @@ class TileGrid:
         hugely_negative = torch.finfo(like.dtype).min / 2  # half: the sum with a negative product is finite too
         bias = like.new_zeros(kept.shape).masked_fill_(~kept, hugely_negative)
         return bias.flatten(3).repeat_interleave(references, dim=-1)
-
-    def _cut(self, maps: Tensor) -> Tensor:
-        """View maps of complete tiles by tile: `(B, h, w, D)` → `(B, down, rows, across, columns, D)`."""
-        rows, columns = self.tile_size
-        return maps.unflatten(2, (-1, columns)).unflatten(1, (-1, rows))
-
-    @property
-    def _beyond_map(self) -> tuple[int, int]:
-        """Rows and columns that the last tiles have beyond the map."""
-        height, width = self.map_size
-        rows, columns = self.tile_size
-        return -height % rows, -width % columns
 
 
 def used_of(maps: Tensor, used: Tensor) -> Tensor:

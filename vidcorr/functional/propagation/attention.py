@@ -1,10 +1,11 @@
-"""Local attention of a map's cells to several reference maps, by torch: the average of all values in a neighbourhood.
+"""Local attention of a map's cells to several reference maps, by torch: the best matches, or the average of all values.
 
-The dense matrix is never stored: products are computed tile by tile (`window_tiles`), and stay within a workspace.
+The dense matrix is never stored: products are computed for as many tiles (`window_tiles`) as the workspace holds.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +13,124 @@ from torch import Tensor
 
 from ...protocols import LabelProtocol
 from ..compactness import CompactnessPrior, compact_windows
-from ..device import at_once, to_device, workspace_of
-from ..window_tiles import TILE, Neighbourhood, TileGrid, used_of
+from ..device import at_once, to_device
+from ..dot_products import dot_products, onednn_pays
+from ..window_tiles import Neighbourhood, TileGrid, used_of
+
+FoundMatches = tuple[Tensor, Tensor]
+"""Dot products (h, w, k) and cells, as `best_matches` returns them."""
+
+
+class _Part(NamedTuple):
+    """Products of the queries of some tiles with the keys around them.
+
+    Attributes:
+        places: cells y · w + x of the queries, (tiles, queries); −1 beyond the map.
+        cells: cells of the keys, (tiles, keys); −1 off the map.
+        products: (tiles, keys, references, queries).
+        is_far: True for keys outside a query's neighbourhood, (keys, queries) or less.
+    """
+
+    places: Tensor
+    cells: Tensor
+    products: Tensor
+    is_far: Tensor
+
+
+def _parts(
+    query: Tensor, keys: Tensor, neighbourhood: Neighbourhood, numbers_of_query: int, on_map: bool
+) -> Iterator[_Part]:
+    """Yield the products of all queries with their neighbourhoods, in parts that fit into the workspace.
+
+    Args:
+        query: (h, w, C).
+        keys: (h, w, S, C).
+        neighbourhood: keys of a query; of the whole map a part is some of the queries.
+        numbers_of_query: numbers that the caller holds for a query beside those of its keys.
+        on_map: only with keys on the map; else a part also has cells beyond it, whose products are any numbers.
+    """
+    height, width, references, channels = keys.shape
+    device = keys.device
+    cells_of_map = torch.arange(height * width, device=device).view(1, height, width, 1)
+    if neighbourhood.reach is None:
+        rows = keys.flatten(0, 2)
+        bytes_of_query = keys.element_size() * (3 * len(rows) + numbers_of_query)
+        for places in cells_of_map.flatten().split(at_once(device, bytes_of_query)):
+            products = (rows @ query.flatten(0, 1)[places].T).unflatten(0, (-1, references))
+            yield _Part(places[None], cells_of_map.view(1, -1), products[None], torch.zeros(1, 1, dtype=torch.bool))
+        return
+    grid = TileGrid((height, width), neighbourhood)
+    queries = grid.queries(query[None])[0]
+    places_of_tiles = grid.queries(cells_of_map + 1)[0, ..., 0] - 1
+    cells_of_halos = grid.halos(grid.pad(cells_of_map + 1))[0, ..., 0] - 1
+    is_far = to_device(~grid.near.T, device).view(grid.halo, grid.halo, -1)
+    numbers = is_far.numel() * 4 * references + is_far.shape[2] * numbers_of_query
+    tiles_at_once = at_once(device, keys.element_size() * numbers)
+    if onednn_pays(query, keys):
+        tiles_at_once = 1  # it takes them one by one, and as one part its products need no copy
+    band = keys.new_zeros(grid.numbers_of_band(references * channels))
+    for column in range(grid.shape[1]):
+        across = grid.extent(column, width) if on_map else slice(0, grid.halo)
+        halos = grid.halos_of_column(keys.flatten(2), column, across, band)
+        for tiles, down in grid.equal_tiles(tiles_at_once, on_map):
+            products = _products(
+                halos[tiles, down].reshape(tiles.stop - tiles.start, -1, channels), queries[tiles, column]
+            )
+            cells = cells_of_halos[tiles, column, down, across].flatten(1)
+            far_cells = is_far[down, across].flatten(0, 1)
+            yield _Part(places_of_tiles[tiles, column], cells, products.unflatten(1, (-1, references)), far_cells)
+
+
+def _products(keys: Tensor, queries: Tensor) -> Tensor:
+    """Return the products of keys (tiles, K, C) and queries (tiles, Q, C), (tiles, K, Q)."""
+    if len(keys) == 1 and onednn_pays(queries, keys):
+        return dot_products(queries[0], keys[0]).T[None]
+    return torch.bmm(keys, queries.mT)
+
+
+def best_matches(
+    query: Tensor, keys: Tensor, references: Sequence[int], topk: int, neighbourhood: Neighbourhood
+) -> FoundMatches:
+    """Return the largest dot products of all queries over their neighbourhoods in all references, exactly.
+
+    Three steps: the maximum over the references at every cell; the top-k cells by this maximum; the top-k products
+    at these cells. Every product of the top-k lies at one of these cells, so the search misses none.
+
+    Args:
+        query: (h, w, C).
+        keys: (h, w, S, C), contiguous.
+        references: indices into S; a repeated index counts twice.
+        topk: matches to keep.
+        neighbourhood: keys of a query.
+
+    Returns:
+        (h, w, topk) products in no order, and long (h, w, topk) their indices: (y · w + x) · S + s. A neighbourhood of
+        fewer keys is padded with −inf at index 0.
+    """
+    height, width, slots, _ = keys.shape
+    used = sorted(set(references))
+    in_used = to_device(list(map(used.index, references)), keys.device)
+    listed = to_device(references, keys.device)
+    # of the cells of the map, and in the last row of queries beyond it
+    values = query.new_full((height * width + 1, topk), -torch.inf)
+    indices = torch.zeros(height * width + 1, topk, dtype=torch.long, device=query.device)
+    used_keys = used_of(keys, to_device(used, keys.device))
+    for part in _parts(query, used_keys, neighbourhood, 12 * topk * len(references), on_map=True):
+        count, cells_of_tile, number, queries = part.products.shape
+        best_of_cells = part.products.amax(2).masked_fill_(to_device(part.is_far, keys.device), -torch.inf)
+        maxima, choice = _largest(best_of_cells.mT.contiguous(), topk)
+        tile = torch.arange(count, device=keys.device)[:, None, None]
+        first = (tile * cells_of_tile + choice) * (number * queries)  # address of a cell's products
+        first += torch.arange(queries, device=keys.device)[:, None]
+        addresses = first[..., None] + in_used * queries  # of a cell in each listed reference
+        candidates = part.products.view(-1).index_select(0, addresses.view(-1)).view(addresses.shape)
+        candidates.masked_fill_((maxima == -torch.inf)[..., None], -torch.inf)
+        top, best = _largest(candidates.flatten(2), topk)
+        cells = part.cells[:, None].expand(-1, queries, -1).gather(2, choice)
+        index = cells.gather(2, best // len(references)) * slots + listed[best % len(references)]
+        values[part.places, : top.shape[-1]] = top
+        indices[part.places, : top.shape[-1]] = index.masked_fill_(top == -torch.inf, 0)
+    return values[:-1].unflatten(0, (height, width)), indices[:-1].unflatten(0, (height, width))
 
 
 def average_of_all(
@@ -33,15 +150,31 @@ def average_of_all(
         (h, w, L).
     """
     count_of_reference = Counter(references)
-    used_references = sorted(count_of_reference)
-    used = to_device(used_references, keys.device)
-    counts = to_device([count_of_reference[reference] for reference in used_references], keys.device).to(values.dtype)
-    keys = used_of(keys, used)
-    values = used_of(values, used)
-    log_counts = counts.log()[:, None]
-    if protocol.radius is None:
-        return _average_of_map(query, keys, values, log_counts, protocol.temperature)
-    return _average_of_halos(query, keys, values, log_counts, protocol)
+    used = to_device(sorted(count_of_reference), keys.device)
+    counts = to_device([count_of_reference[reference] for reference in sorted(count_of_reference)], keys.device)
+    log_counts = counts.to(values.dtype).log()[:, None]
+    # the last channel of the average sums the weights on the map; the last row is that of cells off the map
+    table = F.pad(F.pad(used_of(values, used), (0, 1), value=1).flatten(0, 1), (0, 0, 0, 0, 0, 1))
+    mixture = mixture_of(protocol)
+    height, width = keys.shape[:2]
+    of_map = table.new_zeros(height * width + 1, table.shape[-1])  # the last row: of queries beyond the map
+    neighbourhood = Neighbourhood.of(protocol, keys.shape)
+    numbers_of_query = 0 if mixture is None else 8 * len(used) * neighbourhood.kept.size
+    for part in _parts(query, used_of(keys, used), neighbourhood, numbers_of_query, on_map=False):
+        logits = part.products.to(values.dtype).div_(protocol.temperature).add_(log_counts)
+        # finite, since a query beyond the map sees nothing else, and NaN would enter all gradients
+        off_map = 0.0 if protocol.border == "zero" else torch.finfo(logits.dtype).min
+        logits.masked_fill_((part.cells < 0)[..., None, None], off_map)
+        logits.masked_fill_(to_device(part.is_far, keys.device).unsqueeze(-2), -torch.inf)
+        weights = logits.flatten(1, 2).softmax(1)
+        if mixture is not None:
+            _replace_windows(weights.view(logits.shape), part.is_far, mixture)
+        average = torch.bmm(weights.mT, table[part.cells].flatten(1, 2))
+        of_map[part.places] = average
+    average, mass = of_map[:-1].unflatten(0, (height, width)).split([values.shape[-1], 1], dim=-1)
+    if protocol.normalise_labels and protocol.normalise_by == "weights":
+        return average / mass.clamp_min(1e-12)
+    return average
 
 
 def mixture_of(protocol: LabelProtocol) -> CompactnessPrior | None:
@@ -53,83 +186,15 @@ def mixture_of(protocol: LabelProtocol) -> CompactnessPrior | None:
     )
 
 
-def _average_of_map(query: Tensor, keys: Tensor, values: Tensor, log_counts: Tensor, temperature: float) -> Tensor:
-    """Average over the whole map, for as many queries at a time as the workspace holds.
-
-    Shapes are those of `average_of_all`; `log_counts` is (S, 1).
-    """
-    rows = keys.flatten(0, 2)
-    # Products, logits and weights. In half precision the last two are larger, float32, but parts of another size would
-    # change the rounding of labels.
-    numbers_of_key = 3
-    bytes_of_query = numbers_of_key * keys.element_size() * len(rows)
-    averages = []
-    for part in query.flatten(0, 1).split(at_once(keys.device, bytes_of_query)):
-        products = (rows @ part.T).unflatten(0, (-1, len(log_counts)))
-        logits = products.to(values.dtype).div_(temperature).add_(log_counts)
-        averages.append(logits.flatten(0, 1).softmax(0).T @ values.flatten(0, 2))
-    return torch.cat(averages).unflatten(0, query.shape[:2])
+def _replace_windows(weights: Tensor, is_far: Tensor, mixture: CompactnessPrior) -> None:
+    """Replace the square windows of weights (tiles, keys, references, queries) by mixtures, in place."""
+    by_query = weights.permute(0, 3, 2, 1)
+    windows = (~is_far).T.nonzero()[:, 1].view(is_far.shape[1], 1, -1)  # keys of each query's square, row by row
+    index = windows.expand(len(weights), -1, by_query.shape[2], -1)
+    by_query.scatter_(3, index, compact_windows(by_query.gather(3, index), mixture))
 
 
-def _average_of_halos(
-    query: Tensor, keys: Tensor, values: Tensor, log_counts: Tensor, protocol: LabelProtocol
-) -> Tensor:
-    """Average over the halos of a padded map; a kernel processes as many rows of tiles as the workspace holds."""
-    height, width, references, channels = keys.shape
-    grid = TileGrid((height, width), Neighbourhood.of(protocol, (height, width)))
-    queries = grid.queries(query[None])
-    values = F.pad(values, (0, 1), value=1)  # the last channel of the average sums the weights on the map
-    halos_of_keys = grid.halos(grid.pad(keys.flatten(2)[None]))
-    halos_of_values = grid.halos(grid.pad(values.flatten(2)[None]))
-    is_far = to_device(~grid.near.T, keys.device)
-    bias = values.new_zeros(is_far.shape).masked_fill_(is_far, -torch.inf).view(*grid.halo_size, 1, -1)
-    budget = workspace_of(keys.device) // keys.element_size()
-    budget -= keys.numel() + values.numel() + queries.numel()  # the padded maps
-    # a key of a halo has its channels, its values, and up to four copies of its products with the queries of a tile
-    numbers_of_key = channels + values.shape[-1] + 4 * TILE**2
-    products_at_once = budget * TILE**2 // numbers_of_key  # of the queries of a tile with as many keys as fit
-    averages = []
-    for part in grid.parts(1, references, products_at_once):
-        q = queries[part].flatten(0, 2)
-        k = halos_of_keys[part].reshape(len(q), -1, channels)
-        v = halos_of_values[part].reshape(len(q), -1, values.shape[-1])
-        shape = len(q), *grid.halo_size, references
-        products = torch.bmm(k, q.mT).view(*shape, -1).to(values.dtype)
-        logits = products.div_(protocol.temperature).add_(log_counts)
-        is_off_map = (v[..., -1:] == 0).view(*shape, 1)
-        weights = _weights_of_halos(logits, is_off_map, bias, grid, protocol)
-        averages.append(torch.bmm(v.mT, weights.flatten(1, 3)))
-    of_tiles = torch.cat(averages).mT.unflatten(0, (1, *grid.shape))
-    of_map = grid.from_queries(of_tiles)[0]
-    average, mass = of_map.split([values.shape[-1] - 1, 1], dim=-1)
-    if protocol.normalise_labels and protocol.normalise_by == "weights":
-        return average / mass.clamp_min(1e-12)
-    return average
-
-
-def _weights_of_halos(
-    logits: Tensor, is_off_map: Tensor, bias: Tensor, grid: TileGrid, protocol: LabelProtocol
-) -> Tensor:
-    """Return the weights of the keys of halos, whose sum is 1 for each query of a tile, in place of the logits.
-
-    Args:
-        logits: (tiles, halo rows, halo columns, references, queries of a tile).
-        is_off_map: True for keys off the map, (tiles, halo rows, halo columns, references, 1).
-        bias: −inf for keys that are far from a query, else 0, (halo rows, halo columns, 1, queries of a tile).
-        grid: the tiles.
-        protocol: the border and the mixture.
-    """
-    # finite, since a query beyond the map sees nothing else, and NaN would enter all gradients
-    logits.masked_fill_(is_off_map, 0.0 if protocol.border == "zero" else torch.finfo(logits.dtype).min)
-    logits += bias
-    weights = logits.flatten(1, 3).softmax(1).view(logits.shape)
-    mixture = mixture_of(protocol)
-    if mixture is not None:
-        _replace_windows(grid.squares(weights), mixture)
-    return weights
-
-
-def _replace_windows(squares: Tensor, mixture: CompactnessPrior) -> None:
-    """Replace windows of weights (…, R, D, D), D rows and columns around a query, by mixtures, in place."""
-    windows = squares.flatten(-2).flatten(0, -3)
-    squares.copy_(compact_windows(windows, mixture).view(squares.shape))
+def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:
+    """Return values and indices of the top-k of (…, n), both (…, min(k, n)), in no order."""
+    top, index = scores.topk(min(topk, scores.shape[-1]), sorted=False)
+    return top, index

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .. import native
 from ..window_tiles import Neighbourhood
-from .strips import FoundMatches, best_matches
+from .attention import FoundMatches, best_matches
 
 CHUNK = 32  # words of 4 bytes of a sketch that lie side by side in memory; the C++ file has it too
 FIRST_LENGTH = 64  # numbers of a sketch; half would be faster to multiply, but rule out fewer keys

@@ -13,11 +13,10 @@ from torch import Tensor
 from ...protocols import LabelProtocol
 from ..device import PendingCopy, computing_in, to_device
 from ..window_tiles import Neighbourhood
-from .attention import average_of_all
+from .attention import FoundMatches, average_of_all
 from .coding import upsampled_argmax
 from .comparison import FeatureMap, comparison
 from .memory import FrameMemory, KeyMemory
-from .strips import FoundMatches
 
 CHECKED_TOGETHER = 32
 """Number of frames checked together on a GPU, because a check waits for the device."""

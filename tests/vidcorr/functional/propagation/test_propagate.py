@@ -1,7 +1,6 @@
 """Label propagation against the original codes, a dense twin, windows and devices; its references and memory.
 
-Also tests `propagation/attention.py`, `propagation/comparison.py`, `propagation/strips.py`,
-`functional/window_tiles.py`.
+Also tests `propagation/attention.py`, `propagation/comparison.py`, `functional/window_tiles.py`.
 """
 
 import json
@@ -18,8 +17,8 @@ from tests.helpers.propagation import one_hot, protocol, run, video
 from tests.helpers.refusal import refused
 from vidcorr.functional import decode_masks, device, dot_products, encode_masks, propagate_labels
 from vidcorr.functional.native import SWITCH
+from vidcorr.functional.propagation.attention import best_matches
 from vidcorr.functional.propagation.memory import FrameMemory
-from vidcorr.functional.propagation.strips import best_matches
 from vidcorr.functional.window_tiles import Neighbourhood
 from vidcorr.protocols import PropagationProtocol
 
