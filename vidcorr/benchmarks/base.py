@@ -366,7 +366,8 @@ class Benchmark(ABC):
         """
         sequences = self.sequences
         frames = [sequence.num_frames for sequence in sequences]
-        indices = distribute(frames, ranks.size)[ranks.rank]
+        work = [_pixels_of(sequence, encoder) for sequence in sequences]
+        indices = distribute(work, ranks.size)[ranks.rank]
         total = sum(frames[index] for index in indices)
         rows: list[Row] = []
         with progress_bar(self.name, total, "frames", silent=ranks.rank != 0) as progress:
@@ -381,6 +382,15 @@ class Benchmark(ABC):
                     raise ValueError(f"{name}: {error}") from error
                 progress.update(frames[index])
         return rows
+
+
+def _pixels_of(sequence: Any, encoder: FrameEncoder) -> int:
+    """Return the pixels of a sequence that the network sees; its number of frames, if the size differs among them."""
+    size = getattr(sequence, "size", None)
+    if size is None:
+        return int(sequence.num_frames)
+    height, width = encoder.input_size(size)
+    return int(sequence.num_frames * height * width)
 
 
 def _setup_of(encoder: FrameEncoder) -> Setup:

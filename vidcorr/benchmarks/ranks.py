@@ -144,11 +144,11 @@ def first_ranks_buffers(features: nn.Module, ranks: int) -> Iterator[None]:
             buffer.copy_(value)
 
 
-def distribute(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Distribute sequences so that ranks have about equally many frames: the longest first, to the least loaded rank.
+def distribute(work: Sequence[int], size: int) -> list[list[int]]:
+    """Distribute sequences so that ranks have about equal work: the longest first, to the least loaded rank.
 
     Args:
-        lengths: numbers of frames of the sequences.
+        work: of each sequence, in any unit.
         size: number of ranks.
 
     Returns:
@@ -159,9 +159,9 @@ def distribute(lengths: Sequence[int], size: int) -> list[list[int]]:
         [[1, 0], [2, 3]]
     """
     parts: list[list[int]] = [[] for _ in range(size)]
-    frames = [0] * size
-    for number in sorted(range(len(lengths)), key=lambda n: (-lengths[n], n)):
-        least = frames.index(min(frames))
+    loads = [0] * size
+    for number in sorted(range(len(work)), key=lambda n: (-work[n], n)):
+        least = loads.index(min(loads))
         parts[least].append(number)
-        frames[least] += lengths[number]
+        loads[least] += work[number]
     return parts

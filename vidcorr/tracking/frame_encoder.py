@@ -164,6 +164,11 @@ class FrameEncoder:
         """Return the size that the map of a frame of size (H, W) covers, padding included, in pixels of the frame."""
         return covered_size(size, self._rules, self.multiple)
 
+    def input_size(self, size: Size) -> Size:
+        """Return the size at which the network sees a frame of size (H, W), without padding."""
+        resized, _ = input_sizes(size, self._rules, self.multiple)
+        return resized
+
     def maps(self, frames: Iterable[Tensor], may_be_constant: bool = False) -> Iterator[Tensor]:
         """Yield the features `(C, h, w)` float32 of a video's frames, in order.
 
@@ -208,7 +213,7 @@ class FrameEncoder:
         """
         if self.device.type != "cuda":
             return 1
-        (height, width), _ = input_sizes(size, self._rules, self.multiple)
+        height, width = self.input_size(size)
         return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
 
     def _encode_video(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:

@@ -1,6 +1,7 @@
 """Sharing out, and leaving together."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 from unittest.mock import MagicMock, Mock
 
 import pytest
@@ -9,14 +10,25 @@ import torch
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
-from vidcorr import BenchmarkError, DavisBenchmark, Result, signals
+from vidcorr import BenchmarkError, DavisBenchmark, PropagationProtocol, Result, build_feature_extractor, signals
 from vidcorr.benchmarks import base, ranks
 from vidcorr.benchmarks.ranks import LostRank, Ranks, distribute
+from vidcorr.tracking.frame_encoder import FrameEncoder
 
 
 def test_the_longest_sequences_go_first_to_the_least_loaded_rank():
     shares = [distribute(lengths, 2) for lengths in ([10, 90, 50, 45], [3, 3, 3], [])]
     assert shares == [[[1, 0], [2, 3]], [[0, 2], [1]], [[], []]]
+
+
+@pytest.mark.parametrize(("input_size", "expected"), [(None, (10, 40)), (24, (10, 10))])
+def test_work_is_frames_times_the_pixels_that_the_network_sees(input_size, expected):
+    protocol = PropagationProtocol.named("vfs", changes={"input_size": input_size})
+    encoder = FrameEncoder(build_feature_extractor("raw_colour"), protocol)
+    small, large = (SimpleNamespace(num_frames=5, size=size) for size in ((24, 48), (48, 96)))
+    pixels_of_small, pixels_of_large = (base._pixels_of(sequence, encoder) for sequence in (small, large))
+    assert pixels_of_large * expected[0] == pixels_of_small * expected[1]
+    assert base._pixels_of(SimpleNamespace(num_frames=5), encoder) == 5
 
 
 @pytest.fixture
