@@ -59,7 +59,7 @@ speed: setup  ## each part against the method it replaces, as a table in docs/sp
 gpu: setup  ## the tests that need a GPU, a training under DDP, and the times
 	$(BIN)/python -m pytest -m gpu
 	$(BIN)/python cli.py fit --config configs/demo.yaml --trainer.accelerator gpu --trainer.devices 1 --trainer.strategy ddp
-	$(BIN)/python -m tests.speed propagation propagation_scale reconstruction info_nce training_steps
+	$(BIN)/python -m tests.speed propagation propagation_scale reconstruction info_nce negatives points_growth training_steps
 
 lint: setup  ## style, format, the import rule and the budgets of code lines
 	$(BIN)/ruff check .

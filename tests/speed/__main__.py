@@ -25,6 +25,8 @@ IN_TABLE = (
     kernels.davis_frame,
     kernels.reconstruction,
     kernels.info_nce,
+    kernels.negatives,
+    kernels.points_growth,
     frame_folders,
     films,
     training_steps,

@@ -1,4 +1,4 @@
-"""Tensor work against the plain ways: a DAVIS frame, propagation, reconstruction, InfoNCE."""
+"""Tensor work against the plain ways: a DAVIS frame, propagation, reconstruction, InfoNCE, Liir's negatives, points."""
 
 import copy
 import math
@@ -20,11 +20,12 @@ from tests.speed.timing import DEVICE, least, row
 from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.datasets import Davis
-from vidcorr.functional import LabelPropagator, decode_masks, encode_masks, info_nce_loss
+from vidcorr.functional import LabelPropagator, decode_masks, encode_masks, info_nce_loss, track_points
 from vidcorr.functional.local_reconstruction import reconstruct_locally
+from vidcorr.functional.negatives import drawn_cells, per_query_logsumexp
 from vidcorr.functional.propagation.comparison import comparison
 from vidcorr.metrics import boundary_score, jaccard, object_outlines
-from vidcorr.protocols import PropagationProtocol
+from vidcorr.protocols import PointProtocol, PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder, adapted
 
 named = PropagationProtocol.named
@@ -222,3 +223,38 @@ def info_nce(rounds: int) -> list[str]:
         "vidcorr": lambda: info_nce_loss(predicted, target, queue, 0.2).backward(),
     }
     return [row("InfoNCE, K 65536, B 256, d 128", *least(ways, rounds).values())]
+
+
+def negatives(rounds: int) -> list[str]:
+    """Compare Liir's negatives of each query, forward and backward, with the form that stores all drawn cells."""
+    query = torch.randn(4, 64, 28, 28, device=DEVICE).mul_(0.3).requires_grad_()
+    features = torch.randn(1440, 28, 28, 64, device=DEVICE).bfloat16()
+    places = query[0, 0].numel()
+    drawn = drawn_cells(0, slice(0, len(features)), 4, places, places, DEVICE)
+
+    def stored() -> Tensor:
+        cells = features.flatten(0, 2)[drawn].float()  # (places, cells, C)
+        queries = query.flatten(2).permute(2, 0, 1)  # (places, B, C)
+        return torch.bmm(queries, cells.mT).logsumexp(-1)
+
+    maps = features.movedim(3, 1)
+    ways = {
+        "plain": lambda: stored().sum().backward(),
+        "vidcorr": lambda: per_query_logsumexp(query, maps, 4, 0).sum().backward(),
+    }
+    return [row("Liir's negatives, 784 places × 5760 cells, B 4, C 64, bfloat16", *least(ways, rounds).values())]
+
+
+def points_growth(rounds: int) -> list[str]:
+    """Compare 80 frames of points with the cycle check with twice 40 frames."""
+    features = torch.randn(80, 64, 32, 32, device=DEVICE)
+    rules = PointProtocol.named("vidcorr", "tap_vid")
+
+    def track(frames: int) -> None:
+        queries = torch.stack([torch.arange(400) % frames, torch.rand(400) * 256, torch.rand(400) * 256], 1)
+        track_points(features.__getitem__, frames, queries.double(), rules)
+
+    ways = {"half": lambda: track(40), "whole": lambda: track(80)}
+    times = least(ways, rounds)
+    what = "400 points with the cycle check, 80 frames, against twice 40 frames"
+    return [row(what, 2 * times["half"], times["whole"])]
