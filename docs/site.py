@@ -1,8 +1,10 @@
-"""Pages of the site in addition to docs/: README.md, configs/README.md, the command line, the reference."""
+"""Pages of the site in addition to docs/: README.md, configs/README.md, the command line, the reference, all arguments,
+and a page a method."""
 
 import ast
 import base64
 import csv
+import inspect
 import json
 import os
 import re
@@ -10,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import docstring_parser
+import yaml
 from griffe import Extension, Object
 from mkdocs.structure.files import File, Files
 
@@ -29,6 +33,19 @@ REFERENCE = {
 MOVED = {"configs/README.md": "configs.md", "README.md": "index.md"}
 """File of the checkout → page of the site."""
 LINKS = MOVED | {"docs/tour.ipynb": "tour.md"}
+METHODS = {
+    "vfs_simsiam_r18": "VFS, .* (davis|jhmdb|vip)",
+    "vfs_moco_r18": "",
+    "liir": "Liir, .*",
+    "mast_r18": "",
+    "crw_r18": "CRW, .* (davis|jhmdb|vip)",
+    "siammae_s16": "SiamMAE.*",
+    "cropmae_s16": "CropMAE.*",
+    "cosettle": "",
+    "siamfc_r18": ".*, fine-tuned otb",
+    "linear_probe_moco": "",
+}
+"""Config with a page of its own → expression of its published rows, by name and benchmark; "": none are its own."""
 THEME_SCRIPT = "https://unpkg.com/iframe-worker/shim"
 
 
@@ -46,6 +63,8 @@ def on_files(files: Files, config: Any) -> Files:
     pages = {page: (ROOT / file).read_text("utf-8") for file, page in MOVED.items()}
     pages["command_line.md"] = command_line()
     pages["published.md"] = published()
+    pages["arguments.md"] = arguments()
+    pages |= {f"methods/{config}.md": method(config, rows) for config, rows in METHODS.items()}
     pages |= {f"reference/{page}.md": reference(package) for page, package in REFERENCE.items()}
     pages["sort-tables.js"] = (ROOT / "vidcorr/results/sort-tables.js").read_text("utf-8")
     pages["tour.md"], pictures = tour()
@@ -65,7 +84,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         path = (ROOT / source).parent.joinpath(target).resolve().relative_to(ROOT).as_posix()
         return f"]({LINKS.get(path, path.removeprefix('docs/'))}{anchor})"
 
-    if page.file.src_path.startswith(("reference/", "command_line")):
+    if page.file.src_path.startswith(("reference/", "methods/", "arguments", "command_line")):
         return markdown
     linked = re.sub(r"\]\(([^)#\s]*)(#[^)]*)?\)", moved, markdown)
     if page.file.src_path == "parity.md":
@@ -162,3 +181,110 @@ def command_line() -> str:
         f"{f'## {command}' if command else ''}\n\n```text\n{text.rstrip()}\n```\n" for command, text in shown.items()
     ]
     return head + "\n".join(parts)
+
+
+def arguments() -> str:
+    """Return the page of arguments: a table for each method, DataModule, benchmark, protocol and callback."""
+    sys.path.insert(0, str(ROOT))  # here, because MkDocs restores the path after loading this file
+    import vidcorr
+    from vidcorr import callbacks, datamodules, lightning_modules, protocols
+
+    kinds = {
+        "Methods, `--model.NAME VALUE`": public_classes(lightning_modules),
+        "Data, `--data.NAME VALUE`": public_classes(datamodules),
+        "Benchmarks, in a file of `configs/benchmarks`, or in Python": [
+            kind for kind in public_classes(vidcorr) if issubclass(kind, vidcorr.Benchmark)
+        ],
+        "Protocols, `--change NAME=VALUE`": public_classes(protocols),
+        "Callbacks, in a config's `callbacks+`, or in Python": public_classes(callbacks),
+    }
+    page = "# Arguments\n\nThe defaults are those of the classes; a method's config has its paper's values.\n"
+    for title, classes in kinds.items():
+        page += f"\n## {title}\n"
+        for kind in classes:
+            page += f"\n### {kind.__name__}\n\n{table_of_arguments(kind)}"
+    return page
+
+
+def public_classes(package: Any) -> list[type]:
+    """Return the classes among the public names of a package."""
+    values = [getattr(package, name) for name in package.__all__]
+    return [value for value in values if inspect.isclass(value) and not issubclass(value, BaseException)]
+
+
+def table_of_arguments(kind: type) -> str:
+    """Return type, default and meaning of the arguments of a class, those of its bases too."""
+    lines = ["| argument | type | default | meaning |", "|---|---|---|---|"]
+    meanings = meanings_of(kind)
+    for name, parameter in parameters_of(kind).items():
+        annotation = parameter.annotation
+        named = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+        default = parameter.default
+        shown = "required" if default is inspect.Parameter.empty else f"`{getattr(default, '__name__', repr(default))}`"
+        cells = f"`{name}`", f"`{named}`", shown, meanings.get(name, "")
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def parameters_of(kind: type) -> dict[str, inspect.Parameter]:
+    """Return the arguments of a class by name; `**kwargs` are those of its base."""
+    found: dict[str, inspect.Parameter] = {}
+    for base in kind.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        _, *parameters = inspect.signature(base.__init__).parameters.values()  # without self
+        named = [each for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
+        for parameter in named:
+            found.setdefault(parameter.name, parameter)
+        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return found
+
+
+def meanings_of(kind: type) -> dict[str, str]:
+    """Return the meaning of each argument that the docstrings of a class and its bases explain, in one line."""
+    found: dict[str, str] = {}
+    for base in kind.__mro__:
+        for text in (base.__doc__, getattr(vars(base).get("__init__"), "__doc__", None)):
+            for parameter in docstring_parser.parse(text or "", docstring_parser.DocstringStyle.GOOGLE).params:
+                found.setdefault(parameter.arg_name, " ".join((parameter.description or "").split()))
+    return found
+
+
+def method(config: str, rows: str) -> str:
+    """Return the page of a method: its paper and expected numbers, its command, published rows and arguments.
+
+    Args:
+        config: name of its config.
+        rows: expression of its published rows; "": it has none.
+    """
+    sys.path.insert(0, str(ROOT))  # here, because MkDocs restores the path after loading this file
+    from vidcorr import lightning_modules
+
+    text = (ROOT / f"configs/{config}.yaml").read_text("utf-8")
+    head = [line.removeprefix("#") for line in text.splitlines() if line.startswith("#")]
+    first = next(number for number, line in enumerate(head) if "vidcorr fit" in line)
+    about = re.sub(
+        r"https://arxiv.org/abs/([0-9.]+[0-9])", r"[arXiv \1](\g<0>)", " ".join(map(str.strip, head[:first]))
+    )
+    devices, _, command = "\n".join(head[first:]).strip().partition(":")
+    kind = yaml.safe_load(text)["model"]["class_path"]
+    page = f"# {kind}: `{config}.yaml`\n\n{about}\n\nOn {devices}:\n\n```sh\n{command.strip()}\n```\n"
+    page += f"\nThe class: [{kind}](../reference/lightning_modules.md#vidcorr.lightning_modules.{kind}). "
+    page += "Trainings of ours: [results](../results.md).\n"
+    if rows:
+        page += published_rows(rows)
+    return page + f"\n## Arguments\n\n{table_of_arguments(getattr(lightning_modules, kind))}"
+
+
+def published_rows(expression: str) -> str:
+    """Return the published scores of the rows whose name and benchmark match an expression, and their weights."""
+    with (ROOT / "vidcorr/results/published.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if re.fullmatch(expression, f"{row['name']} {row['benchmark']}")]
+    text = (
+        "\n## Published rows\n\n| row | benchmark | protocol | scores | source | weights |\n|---|---|---|---|---|---|\n"
+    )
+    for row in rows:
+        cells = row["name"], row["benchmark"], f"`{row['protocol']}`", row["scores"], row["source"], row["download"]
+        text += f"| {' | '.join(cells)} |\n"
+    return text

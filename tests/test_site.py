@@ -34,7 +34,7 @@ def site(tmp_path_factory):
 def test_guides_reference_and_command_line_are_whole_and_load_nothing_from_elsewhere(site):
     pages = {str(page.relative_to(site)): page.read_text("utf-8") for page in site.rglob("*.html")}
     guides = {path.with_suffix(".html").name for path in (ROOT / "docs").glob("*.md")}
-    assert guides | {"index.html", "tour.html", "configs.html", "command_line.html"} <= set(pages)
+    assert guides | {"index.html", "tour.html", "configs.html", "command_line.html", "arguments.html"} <= set(pages)
     assert [
         page for page, text in pages.items() if re.search(r"<(?:script|img|link)[^>]* (?:src|href)=.?https?:", text)
     ] == []
@@ -45,6 +45,23 @@ def test_guides_reference_and_command_line_are_whole_and_load_nothing_from_elsew
         of_package = [page] if package != "vidcorr" else packages  # its public names include those of three packages
         text = re.sub(r"\s", "", "".join(pages[f"reference/{name}.html"] for name in of_package))
         assert [name for name in import_module(package).__all__ if f">{name}<" not in text] == []
+
+
+def test_each_method_has_a_page_and_each_argument_a_meaning(site):
+    namespace = run_path(str(ROOT / "docs/site.py"))
+    for config, rows in namespace["METHODS"].items():
+        text = namespace["method"](config, rows)
+        assert f"/{config}.yaml" in text.replace(" `", " /")
+        assert ("## Published rows" in text) == bool(rows)
+        assert (site / f"methods/{config}.html").is_file()
+    written = {path.stem for path in (ROOT / "configs").glob("*.yaml")}
+    without = {"demo", "monitor", "pictures"}
+    others = [
+        name for name in written - without - {*namespace["METHODS"]} if not re.search("_r50$|_clips$|_simsiam$", name)
+    ]
+    assert others == []
+    empty = [line for line in namespace["arguments"]().splitlines() if re.search(r"\|\s*\|$", line)]
+    assert empty == []
 
 
 def test_tables_are_sorted_by_a_click_and_the_search_works_from_the_folder(site, tmp_path):
