@@ -5,11 +5,13 @@ attention to a neighbourhood is a matrix product per tile, from which every quer
 computed again for the gradients (`torch.utils.checkpoint`), so that only those of a part are in memory.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from .compactness import SHARPNESS, CompactnessPrior, compact_windows
@@ -122,22 +124,37 @@ def _reconstruct_rows(
     bias = grid.bias(rows, references, border, q).expand(rows.stop - rows.start, grid.shape[1], -1, -1)
     logits = torch.baddbmm(bias.flatten(0, 1), q, k.mT)
     weights = logits.softmax(-1)
-    largest = logits.argmax(-1, keepdim=True)
-    logsumexp = logits.gather(-1, largest) - weights.gather(-1, largest).log()  # `logsumexp` takes ten times as long
+    largest_weight = weights.detach().amax(-1, keepdim=True)
+    logsumexp = _LogSumExp.apply(logits, weights.detach(), largest_weight)
     found = torch.cat([weights @ v, logsumexp], dim=-1)
     if prior is None:
         return found, q.new_zeros(())
     is_on_map = grid.queries(q.new_ones(1, *grid.map_size, 1))[0, rows].flatten(0, 1)[..., 0] > 0
-    is_confident = (weights.gather(-1, largest)[..., 0] > prior.threshold) & is_on_map
-    confident = to_device(
-        PendingCopy(is_confident.flatten()).wait().nonzero()[:, 0], q.device
-    )  # the one wait of a part
+    is_confident = (largest_weight[..., 0] > prior.threshold) & is_on_map
+    indices = PendingCopy(is_confident.flatten()).wait().nonzero()[:, 0]  # the one wait of a part
+    confident = to_device(indices, q.device)
     windows = to_device(grid.windows_in(references), q.device)[confident % q.shape[1]]
     shape = references, -1
     affinity = weights.flatten(0, 1)[confident].gather(1, windows).unflatten(1, shape)
     of_logits = logits.detach().flatten(0, 1)[confident].gather(1, windows).unflatten(1, shape)
     compact = compact_windows(affinity.detach(), prior, of_logits)
     return found, F.smooth_l1_loss(SHARPNESS * affinity, SHARPNESS * compact, reduction="sum")
+
+
+class _LogSumExp(Function):
+    """The log-sum-exp of logits whose softmax is there: `torch.logsumexp` takes ten times as long as the softmax."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, weights: Tensor, largest_weight: Tensor) -> Tensor:
+        """Return `(…, 1)`; `weights` and the largest of them take no gradient."""
+        ctx.save_for_backward(weights)
+        return logits.amax(-1, keepdim=True) - largest_weight.log()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (weights,) = ctx.saved_tensors
+        return gradient * weights, None, None
 
 
 def positive_mass(logsumexp: Tensor, of_negatives: Tensor) -> Tensor:
