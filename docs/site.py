@@ -46,6 +46,12 @@ METHODS = {
     "linear_probe_moco": "",
 }
 """Config with a page of its own → expression of its published rows, by name and benchmark; "": none are its own."""
+COLUMNS_OF_PARITY = {
+    "vfs": {"what": "point", "paper": "paper", "code": "released code", "ours": "ours"},
+    "liir": {"what": "point", "paper": "paper", "code": "public code", "ours": "ours"},
+    "others": {"what": "part", "code": "original code", "ours": "ours"},
+}
+"""Part of results/parity.yaml → field of a row → head of its column."""
 THEME_SCRIPT = "https://unpkg.com/iframe-worker/shim"
 
 
@@ -88,7 +94,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         return markdown
     linked = re.sub(r"\]\(([^)#\s]*)(#[^)]*)?\)", moved, markdown)
     if page.file.src_path == "parity.md":
-        linked += agreement()
+        linked = re.sub(r"<!-- rows: (\w+) -->", lambda block: parity(block[1]), linked) + agreement()
     return re.sub(r"^```(\w+) +(?:run|file=\S+)$", r"```\1", linked, flags=re.MULTILINE)  # marks of tests/test_docs.py
 
 
@@ -149,6 +155,26 @@ def published() -> str:
     for shared, table in html_tables(published_table()).items():
         page += f"\n## {shared.benchmark} by `{shared.by}`\n\n{table}\n"
     return page
+
+
+def parity(part: str) -> str:
+    """Return the table of a part of results/parity.yaml, without equal rows; or "counts", the rows by status."""
+    rows = yaml.safe_load((ROOT / "docs/results/parity.yaml").read_text("utf-8"))
+    if part == "counts":
+        statuses = ("equal", "code", "text", "own", "missing")
+        lines = [f"| | {' | '.join(statuses)} |", "|---" * (len(statuses) + 1) + "|"]
+        for name, title in {"vfs": "VFS", "liir": "Liir"}.items():
+            found = [row["status"] for row in rows[name]]
+            lines.append(f"| {title} | {' | '.join(str(found.count(status)) for status in statuses)} |")
+        return "\n".join(lines)
+    columns = COLUMNS_OF_PARITY[part]
+    lines = [f"| {' | '.join(columns.values())} | follows |", "|---" * (len(columns) + 1) + "|"]
+    for row in rows[part]:
+        if row["status"] != "equal":
+            place = f" ({row['place']})" if "place" in row else ""
+            cells = [row[field] for field in columns if field != "what"]
+            lines.append(f"| {row['what']}{place} | {' | '.join(cells)} | {row['status']} |")
+    return "\n".join(lines)
 
 
 def agreement() -> str:
