@@ -24,7 +24,6 @@ FLAGS = (
     Flag("--score", "score (default: the benchmark's first)", default="", metavar="KEY"),
     Flag("--order", "fields that come first (default: as listed)", default="", metavar="A,B"),
     several("--together", "A,B", "fields that change in one step"),
-    Flag("--alone", "score each step by itself too, from FROM", action="store_true"),
     *FORMAT_FLAGS,
     Flag("--picture", PICTURE, type=Path, metavar="FILE"),
 )
@@ -41,25 +40,22 @@ def run(flags: Namespace) -> None:
     from ..results.rendering import printed
 
     benchmark, _, _ = flags.on[0].partition("=")
-    names = (protocol_of_row(flags.start, benchmark), protocol_of_row(flags.end, benchmark))
 
     def report(table: Table) -> None:
+        """Print and draw the table."""
         print(printed(table, flags.format, flags.intervals), end="")
         picture = flags.picture or flags.output / "bridge.png"
         write_figure(picture, waterfall(table))
         print(picture, file=sys.stderr)
 
     bridge(
-        benchmark_under(names[0], flags),
-        benchmark_under(names[1], flags),
+        benchmark_under(protocol_of_row(flags.start, benchmark), flags),
+        benchmark_under(protocol_of_row(flags.end, benchmark), flags),
         named_network(flags.network, flags),
         flags.output,
         order=flags.order.split(",") if flags.order else [],
         together=flags.together,
-        alone=flags.alone,
         score=flags.score,
-        names=names,
-        common=flags.change,
         report=report,
     )
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..experiments.flags import Flag, OneOf
-from ..videos.files import read_names, write_atomically
+from ..videos.files import read_names
 
 if TYPE_CHECKING:  # pydantic would double the time of `--help`
     from ..results.result import Result
@@ -36,7 +35,6 @@ FLAGS = (
     Flag("--list", "file of video names, one per line", type=Path, metavar="FILE"),
     Flag("--keep-ends", "count the first and the last frame too", action="store_true"),
     Flag("--allow-missing", "leave videos without predictions out (mose-v2: count them as 0)", action="store_true"),
-    Flag("--json", "write all scores to a flat JSON object", type=Path, metavar="FILE"),
     Flag("--output", "write results.json and per_sequence.csv", type=Path, metavar="FOLDER"),
 )
 
@@ -45,11 +43,6 @@ def run(flags: Namespace) -> None:
     """Run the command; a user's mistake raises ValueError or OSError."""
     result = _scored(flags)
     result.print()
-    if flags.json is not None:
-        from ..results.checked import plain
-
-        flags.json.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(flags.json, json.dumps(plain(result.flat_scores()), indent=1) + "\n")
     if flags.output is not None:
         result.save(flags.output)
     missing = result.data.get("missing_videos")

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from textwrap import fill
 
 from ..backbones import EncoderSpec
 from ..results.cells import Cell
-from ..results.formats import shown
+from ..results.formats import grid, shown
 from ..results.published import Published, printed_digits
 from ..results.records import Column, ScoreRecord, results_below
 from ..results.rendering import Table, printed
@@ -17,32 +16,25 @@ from ..results.tabulate import printed_beside, table_of_cells
 from .benchmark_choice import BenchmarkChoice
 from .store import Job, run_missing
 
-WIDTH = 100
-"""Longest line of the list of rows, characters."""
-
 
 def list_of_rows(rows: Sequence[Published], output: str | Path) -> str:
-    """Return rows as text: a network with its weights, and below it benchmark, first score, protocol and doubt.
+    """Return rows as a table: printed score, ours if an output folder holds it, and network, weights and doubt.
 
-    A row whose result an output folder holds has our score beside the printed one; the last line counts these rows.
+    The last line counts these rows.
     """
     done = _done(rows, output)
-    networks: dict[str, list[Published]] = {}
-    for row in rows:
-        networks.setdefault(row.short_name, []).append(row)
     lines = []
-    for name, members in networks.items():
-        missing = f"{members[0].model} is missing: " if lacks_weights(members[0]) else ""
-        lines.append(f"{name}: {missing}{members[0].download}")
-        for row in members:
-            score, value = next(iter(row.scores.items()))
-            doubt = f"; doubt: {row.doubt}" if row.doubt else ""
-            printed_score = f"{100 * value:.{printed_digits(value)}f}"
-            ours = f"; done, ours {shown(done[row].scores[score])}" if row in done else ""
-            lines.append(f"    {row.benchmark} {score} {printed_score} by {row.protocol}{ours}{doubt}")
+    for row in rows:
+        score, value = next(iter(row.scores.items()))
+        ours = shown(done[row].scores[score]) if row in done else ""
+        printed_score = shown(value, digits=printed_digits(value))
+        about = f"{row.model} is missing: {row.download}" if lacks_weights(row) else row.download
+        texts = [about, f"doubt: {row.doubt}" if row.doubt else ""]
+        lines.append([row.short_name, row.benchmark, row.protocol, score, printed_score, ours, *texts])
     lacking = sum(map(lacks_weights, rows))
-    lines.append(f"{len(rows)} rows: {len(done)} done in {output}, {lacking} lack weights")
-    return "".join(map(_wrapped, lines))
+    heads = ["row", "benchmark", "protocol", "score", "printed", "ours", "weights", ""]
+    counted = f"{len(rows)} rows: {len(done)} done in {output}, {lacking} lack weights"
+    return f"{grid('text', heads, lines, len(heads))}{counted}\n"
 
 
 def _done(rows: Sequence[Published], output: str | Path) -> dict[Published, Result]:
@@ -61,12 +53,6 @@ def _done(rows: Sequence[Published], output: str | Path) -> dict[Published, Resu
 def _network(row: Published) -> EncoderSpec:
     """Return the network of a row with its public weights."""
     return EncoderSpec(row.model, pretrained=row.model.startswith("timm:"))
-
-
-def _wrapped(line: str) -> str:
-    """Return a line as lines of at most `WIDTH` characters, further indented; words stay whole."""
-    indent = " " * (4 + len(line) - len(line.lstrip()))
-    return fill(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def lacks_weights(row: Published) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..results.records import ScoreRecord, named_results, records_of
+from ..results.records import ScoreRecord, named_results, records_of, refuse_repeated
 from ..results.rendering import Table
 from ..results.tabulate import tabulate
 
@@ -19,8 +19,8 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = (), with_publis
         with_published: add published rows by the protocol of a whole test set.
 
     Raises:
-        ValueError: if no result has any of the scores, a file is damaged, or a named folder holds two results of a seed
-            for the same column.
+        ValueError: if no result has any of the scores, a file is damaged, or a named row has two results of a seed for
+            the same column.
     """
     records: dict[tuple[str, Path, str], ScoreRecord] = {}
     for folder in folders:
@@ -28,27 +28,10 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = (), with_publis
         of_folder: list[ScoreRecord] = []
         for place, result in results.items():
             of_folder += records_of(result, scores or result.main_scores(), name, place)
-        if name:
-            _refuse_repeated(str(folder), of_folder)
+        refuse_repeated(of_folder, is_folder=True)
         # a result that is below two of the folders counts once
-        records |= {(name, record.place, record.key): record for record in of_folder}
+        records |= {(name, record.place.resolve(), record.key): record for record in of_folder}
     if not records:
         raise ValueError(f"table: no result in {', '.join(map(str, folders))} has {' or '.join(scores) or 'a score'}")
+    refuse_repeated(records.values())
     return tabulate(records.values(), with_published)
-
-
-def _refuse_repeated(folder: str, records: Sequence[ScoreRecord]) -> None:
-    """Refuse a named folder with two results of a seed for the same column.
-
-    Args:
-        folder: the folder, as the user names it.
-        records: scores of the results below it.
-    """
-    places: dict[tuple[object, ...], Path] = {}
-    for record in records:
-        cell_and_seed = (record.name, record.result.stage.layer, record.result.stage.stride, record.column, record.seed)
-        first = places.setdefault(cell_and_seed, record.place)
-        if first != record.place:
-            of_seed = "" if record.seed is None else f" of seed {record.seed}"
-            twice = f"two results{of_seed} of {record.column.benchmark}, {first} and {record.place}"
-            raise ValueError(f"table: {folder} holds {twice}; name a single folder")

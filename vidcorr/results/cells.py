@@ -100,6 +100,41 @@ class Cell:
                 texts[3:] = bracketed(change.ends, declared, "+"), f"{change.p:.2g}"
         return texts
 
+    def printed(self, intervals: bool, best: str = "") -> str:
+        """Return the cell as a text, with `**` around the best score.
+
+        It is `**55.3** ± 0.2 [45.6, 65.0]; +2.8 [+2.1, +3.4], p 0.01` if it has all quantities.
+
+        Args:
+            intervals: with 95 % intervals and p.
+            best: the best score of the column, as it is printed.
+        """
+        score, between, change, of_change, p = self.texts
+        mean, sign, deviation = score.partition(" ± ")
+        text = f"**{mean}**{sign}{deviation}" if mean == best else score
+        if intervals and between:
+            text += f" {between}"
+        if change:
+            text += f"; {change}"
+        return f"{text} {of_change}, p {p}" if intervals and of_change else text
+
+    @property
+    def quantities(self) -> dict[str, object]:
+        """The quantities of the cell by their names in CSV; None for a missing one."""
+        low, high = self.interval or (None, None)
+        change = self.difference or (None, None, None, None)
+        return {
+            "conditions": "; ".join(dict.fromkeys(column.about for column in self.columns)),
+            "protocol": "; ".join(dict.fromkeys(column.protocol for column in self.columns)),
+            "mean": self.mean,
+            "deviation": None if isnan(self.deviation) else self.deviation,
+            "low": low,
+            "high": high,
+            **dict(zip(("difference", "difference low", "difference high", "p"), change, strict=True)),
+            "seeds": " ".join("?" if record.seed is None else str(record.seed) for record in self.records),
+            "scores": " ".join(map(str, self.scores)),
+        }
+
     def against(self, base: "Cell | None") -> "Cell":
         """Return the cell with its difference from the base row's cell if all scores of both are comparable."""
         if base is None or len({*self.columns, *base.columns}) > 1:

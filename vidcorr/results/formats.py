@@ -1,40 +1,29 @@
-"""Numbers, texts and plain tables as terminals and Markdown show them."""
+"""Numbers, texts and plain tables as terminals, Markdown and LaTeX show them."""
 
 import re
 from collections.abc import Sequence
 from math import isnan
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from ..errors import printable
 from ..metrics.declared import Score
 from .statistics import FRACTION
 
 BOLD = re.compile(r"\*\*([−\d.]+)\*\*")
-
-
-class Printed(NamedTuple):
-    """A printed column: its head, and a text per line."""
-
-    head: str
-    cells: Sequence[str]
-
-
-class Grid(NamedTuple):
-    """The printed table of a benchmark.
-
-    Attributes:
-        benchmark: name of the benchmark.
-        shared: protocol and conditions that all lines share.
-        names: columns of the rows' names, and of protocols and conditions that differ.
-        scores: columns of each score.
-        settings: protocol and conditions of each line.
-    """
-
-    benchmark: str
-    shared: str
-    names: list[Printed]
-    scores: list[list[Printed]]
-    settings: Sequence[tuple[str, str]]
+LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "→": r"$\to$",
+    "Δ": r"$\Delta$",
+}
+"""Letter → its form in LaTeX."""
+LONGEST_WORD = 12
+"""Letters of a word in a caption, beyond which it may break."""
 
 
 def shown(value: float, score: Score = FRACTION, digits: int = 1, sign: Literal["", "+"] = "") -> str:
@@ -68,11 +57,6 @@ def listed(texts: Sequence[str]) -> str:
     return f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
-def as_bold(text: str, pattern: str) -> str:
-    """Replace `**` around a number by a pattern of `re.sub`, as `<b>\\1</b>`."""
-    return BOLD.sub(pattern, text)
-
-
 def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Sequence[str]], right: int = 1) -> str:
     """Return a table of texts, which are escaped.
 
@@ -82,46 +66,39 @@ def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Seq
         rows: cells of the rows, the row's name first; `**` around a number makes it bold in `md`.
         right: columns from this index on are right-aligned; the others left-aligned.
     """
-    lines = [list(map(one_line, line)) for line in (heads, *rows)]
-    return _markdown(lines, right) if format == "md" else _aligned_text(lines, right)
+    from tabulate import tabulate
+
+    lines = [[one_line(cell) for cell in line] for line in (heads, *rows)]
+    if format == "md":
+        lines = [[cell.replace("|", r"\|") for cell in line] for line in lines]
+    sides = ["left"] * right + ["right"] * (len(heads) - right)
+    kind = "pipe" if format == "md" else "plain"
+    return tabulate(lines[1:], lines[0], kind, disable_numparse=True, colalign=sides[: len(heads)]) + "\n"
 
 
-def _markdown(lines: list[list[str]], right: int) -> str:
-    """Return a table in Markdown; the first line has the heads."""
-    ruler = ["---"] * right + ["---:"] * (len(lines[0]) - right)
-    text = ""
-    for line in (lines[0], ruler, *lines[1:]):
-        cells = [cell.replace("|", r"\|") for cell in line]
-        text += f"| {' | '.join(cells)} |\n"
-    return text
+def latex_grid(heads: Sequence[str], rows: Sequence[Sequence[str]], right: int) -> str:
+    """Return a tabular of texts, which are escaped, no wider than the text; arguments as of `grid`."""
+    lines = [
+        r"\begin{adjustbox}{max width=\linewidth}",
+        rf"\begin{{tabular}}{{{'l' * right}{'r' * (len(heads) - right)}}}",
+        r"\toprule",
+    ]
+    for number, row in enumerate((heads, *rows)):
+        cells = [BOLD.sub(r"\\textbf{\1}", latex_text(cell)) for cell in row]
+        guard = "{}" if cells[0].startswith(("[", "*")) else ""  # else LaTeX reads an argument of the line before
+        lines += [guard + " & ".join(cells) + r" \\", *([] if number else [r"\midrule"])]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"])
 
 
-def _aligned_text(lines: list[list[str]], right: int) -> str:
-    """Return a table for a terminal; the first line has the heads."""
-    columns = []
-    for number, column in enumerate(zip(*lines, strict=True)):
-        columns.append(_aligned(column, number >= right))
-    text = ""
-    for cells_of_line in zip(*columns, strict=True):
-        text += "  ".join(cells_of_line).rstrip() + "\n"
-    return text
+def latex_text(text: str) -> str:
+    """Return text on a line with LaTeX's letters escaped."""
+    return "".join(LATEX.get(letter, letter) for letter in one_line(text))
 
 
-def _aligned(column: Sequence[str], of_numbers: bool) -> list[str]:
-    """Return the cells of a column, aligned at the left; numbers at their points, with room for a deviation."""
-    if not of_numbers:
-        width = max(map(len, column))
-        return [cell.ljust(width) for cell in column]
-    head, *cells = column
-    numbers: list[str] = []
-    deviations: list[str] = []
-    for cell in cells:
-        number, sign, deviation = cell.partition(" ±")
-        numbers.append(number)
-        deviations.append(sign + deviation)
-    room = max(map(len, deviations), default=0)
-    shown = [head]
-    for number, deviation in zip(numbers, deviations, strict=True):
-        shown.append(number + deviation.ljust(room))
-    width = max(map(len, shown))
-    return [cell.rjust(width) for cell in shown]
+def breakable(text: str) -> str:
+    """Return text in LaTeX whose long words, as the name of a protocol, may break after a sign."""
+    words = []
+    for word in one_line(text).split(" "):
+        parts = re.split(r"(?<=[\W_])(?=.)", word) if len(word) > LONGEST_WORD else [word]
+        words.append(r"\allowbreak{}".join(map(latex_text, parts)))
+    return " ".join(words)

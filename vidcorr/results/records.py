@@ -11,7 +11,7 @@ from functools import cached_property
 from glob import glob
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..videos.digests import text_digest
 from .result import RESULTS_FILE, Result
@@ -76,12 +76,16 @@ class ScoreRecord:
         key: name of the score.
         row: the user's name for the row, or empty.
         place: folder of the result; empty for a result in memory.
+        benchmark: name of the column's benchmark, or empty: the data set of the result.
+        trained: the row stands for a training, sampled by its seeds.
     """
 
     result: Result
     key: str
     row: str = ""
     place: Path = Path()
+    benchmark: str = ""
+    trained: bool = False
 
     @property
     def seed(self) -> int | None:
@@ -124,7 +128,7 @@ class ScoreRecord:
         protocol = result.stage.protocol
         names = " ".join(sorted({row.name for row in result.rows}))
         return Column(
-            benchmark=result.data_set,
+            benchmark=self.benchmark or result.data_set,
             score=self.key,
             by=protocol.shared_name,
             conditions=", ".join(result.conditions),
@@ -138,7 +142,9 @@ TOLD_APART = {"protocol": attrgetter("protocol"), "sequences": attrgetter("names
 """What may differ between columns of one title, in words → its digest."""
 
 
-def records_of(result: Result, scores: Iterable[str], row: str = "", place: Path = Path()) -> list[ScoreRecord]:
+def records_of(
+    result: Result, scores: Iterable[str], row: str = "", place: Path = Path(), **more: Any
+) -> list[ScoreRecord]:
     """Return records of the scores that a result has.
 
     Args:
@@ -146,8 +152,9 @@ def records_of(result: Result, scores: Iterable[str], row: str = "", place: Path
         scores: names of scores.
         row: the user's name for the row, or empty.
         place: folder of the result.
+        **more: other fields of `ScoreRecord`.
     """
-    return [ScoreRecord(result, key, row, place) for key in scores if key in result.scores]
+    return [ScoreRecord(result, key, row, place, **more) for key in scores if key in result.scores]
 
 
 def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
@@ -175,7 +182,7 @@ def results_below(folder: Path) -> dict[Path, Result]:
         ValueError: if a file is damaged.
     """
     found: dict[Path, Result] = {}
-    for place, below, files in os.walk(folder):
+    for place, below, files in os.walk(folder, followlinks=True):
         below[:] = [name for name in below if not name.startswith(".")]  # such as .ipynb_checkpoints
         if RESULTS_FILE in files:
             found[Path(place)] = Result.load(Path(place, RESULTS_FILE))
@@ -221,3 +228,18 @@ def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     for place in set(of_trainings).difference(last.values()):
         del kept[place]
     return kept
+
+
+def refuse_repeated(records: Iterable[ScoreRecord], with_views: bool = True, is_folder: bool = False) -> None:
+    """Refuse two results of a seed for the same column, and view, of a row that the user names.
+
+    An unknown seed is only refused in results of one folder; folders that the user names one by one are its seeds.
+    """
+    places: dict[tuple[object, ...], Path] = {}
+    for record in records:
+        view = record.view if with_views else ""
+        first = places.setdefault((record.row, view, record.column, record.seed), record.place)
+        if record.row and first != record.place and (is_folder or record.seed is not None):
+            of_seed = "" if record.seed is None else f" of seed {record.seed}"
+            twice = f"two results{of_seed} of {record.column.benchmark}, {first} and {record.place}"
+            raise ValueError(f"{record.row} has {twice}; name one of them, or give each a row")

@@ -304,16 +304,6 @@ class Result(Exact):
         """Return the 95 % interval of a score as `[50.1, 62.3]`; an empty text without one."""
         return bracketed(self.interval(key), self.declaration(key))
 
-    def flat_scores(self) -> dict[str, float]:
-        """Return the scores, and those of sequences and objects (`J/bike/1`), as a flat dictionary."""
-        scores = dict(self.scores)
-        for row in self.rows:
-            for column, value in row.values.items():
-                if isinstance(value, float):
-                    place = (column.removesuffix("-Mean"), row.video, row.object)
-                    scores["/".join(filter(None, place))] = value
-        return scores
-
     def values(self, key: str) -> dict[str, list[float]]:
         """Return the single values behind a score: video → values of its objects.
 

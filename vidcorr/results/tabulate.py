@@ -47,7 +47,7 @@ def tabulate(records: Iterable[ScoreRecord], with_published: bool = False) -> Ta
         for record in members:
             by_column.setdefault(titled[record.column], []).append(record)
         for column, of_seeds in by_column.items():
-            is_training = len(of_seeds) > 1 or bool(of_seeds[0].result.history)
+            is_training = len(of_seeds) > 1 or of_seeds[0].trained or bool(of_seeds[0].result.history)
             cells.append((name, column, Cell(tuple(of_seeds), is_training)))
     if with_published:
         cells += _cells_of(_published_on(records, titled))

@@ -22,7 +22,7 @@ from ..videos.files import WRONG_JSON, DataError, errors_at, read_videos, requir
 from ..videos.folders import list_folders, list_images
 from ..videos.mask_folder import MaskFolder, mask_folders
 from ..videos.processes import usable_cores
-from .readings import PLACES, SHIFTS, Errors, doubts_about
+from .readings import Errors, doubts_about
 
 
 def score(
@@ -168,6 +168,10 @@ def result_of_predictions(
     """
     scores = scores_of(rows)
     videos = videos_of(rows)
+    scoring = {row.video for row in rows for value in row.values.values() if isinstance(value, float) and value > 0}
+    empty = [video for video in videos if video not in scoring]
+    if empty:
+        doubts = [*doubts, f"{len(empty)} of {len(videos)} predictions hold nothing that scores (first {empty[0]})"]
     result = Result(
         benchmark=benchmark,
         network=Network(name=str(predictions)),
@@ -369,7 +373,7 @@ def _doubts_about(folders: Iterable[ScoredFolder]) -> list[str]:
 
 
 def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rules, objects: Sequence[int]) -> Errors:
-    """Return how far each object is from its annotation by reading, in the first annotated frames that show it.
+    """Return how far each object is from its annotation in the first annotated frame that shows it.
 
     Args:
         annotations: masks of the video.
@@ -377,37 +381,22 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
         rules: the rules, which may merge ids.
         objects: ids of the scored objects.
     """
-    ids = max([255, *objects]) + 1
-    errors = np.full((len(SHIFTS), PLACES, ids), nan)
-    places = np.zeros(ids, int)  # of each id, the next of its first annotated frames
+    errors = np.full(max([255, *objects]) + 1, nan)
+    missing = set(objects)
     for stem, t in annotations.numbers.items():
-        wanted = {number for number in objects if places[number] < PLACES}
-        if not wanted:
+        if not missing:
             break
         truth = _ids_in(annotations, t, rules)
-        shown = sorted(numbers_in(truth) & wanted)
-        if shown:
-            displaced = _displacements_by_reading(predictions, stem, truth, rules)
-            errors[:, places[shown], shown] = displaced[:, shown]
-            places[shown] += 1
-    return dict(zip(SHIFTS, errors[:, :, objects], strict=True))
-
-
-def _displacements_by_reading(
-    predictions: MaskFolder, stem: str, truth: NDArray[np.uint8], rules: Rules
-) -> NDArray[np.float64]:
-    """Return the displacements of each id in a frame, `(readings, 256)`; NaN without a prediction."""
-    apart = np.full((len(SHIFTS), 256), nan)
-    if stem not in predictions.numbers:
-        return apart
-    edges = edge_lengths(truth)
-    stems = list(predictions.numbers)
-    for reading, shift in enumerate(SHIFTS.values()):
-        index = stems.index(stem) + shift
-        if 0 <= index < len(stems):
-            predicted = _ids_in(predictions, predictions.numbers[stems[index]], rules)
-            apart[reading] = displacements(predicted, truth, edges)
-    return apart
+        shown = sorted(numbers_in(truth) & missing)
+        missing.difference_update(shown)
+        first, *_ = predictions.numbers.values()
+        if shown and stem not in predictions.numbers and np.array_equal(_ids_in(predictions, first, rules), truth):
+            text = "a frame late, by the first mask: name and number predictions as the annotations"
+            raise DataError(f"{predictions[first]}: {text}")
+        if shown and stem in predictions.numbers:
+            predicted = _ids_in(predictions, predictions.numbers[stem], rules)
+            errors[shown] = displacements(predicted, truth, edge_lengths(truth))[shown]
+    return errors[list(objects)]
 
 
 def _ids_in(masks: MaskFolder, t: int, rules: Rules) -> NDArray[np.uint8]:

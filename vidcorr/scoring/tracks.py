@@ -17,7 +17,7 @@ from ..videos.arrays import read_npz
 from ..videos.boxes import read_boxes
 from ..videos.files import DataError, errors_at
 from .masks import result_of_predictions
-from .readings import Conventions, Errors, doubts_about, errors_of_numbers
+from .readings import Errors, doubts_about, errors_of_numbers
 
 RASTER = 256.0
 """Side of TAP-Vid's square raster; distances are in its pixels."""
@@ -28,11 +28,6 @@ TAP_VID = {
 }
 
 
-CORNER = np.array([1, 1, 0, 0])
-BOXES: Conventions = {
-    "counted from 0": lambda boxes: boxes + CORNER,
-    "y,x,height,width": lambda boxes: boxes[..., [1, 0, 3, 2]],
-}
 OTB = {"name": "otb", "source": "got-10k/toolkit @ 956e728, ExperimentOTB, one-pass evaluation"}
 
 
@@ -62,8 +57,7 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
             counts = tapvid_counts(queries, occluded, tracks, query_mode).tolist()
         if _hides_all(queries, occluded):
             hiding.append(sequence.name)
-        height, width = sequence.size
-        starts[path] = errors_of_tracks(tracks, queries, (width / RASTER, height / RASTER))
+        starts[path] = errors_of_numbers(np.asarray(tracks, np.float64), queries.tracks, queries.frames[:, 0])
         values = {"Queries": len(queries), **track_scores([counts])}
         rows.append(Row(video=sequence.name, values=values, counts={"tracks": counts}))
     doubts = doubts_about(starts, "their queries", "x before y in pixels of a 256 × 256 image")
@@ -96,23 +90,6 @@ def _scores_of_tracks(rows: Sequence[Row]) -> dict[str, float]:
     return track_scores([row.counts["tracks"] for row in rows])
 
 
-def errors_of_tracks(tracks: NDArray[Any], queries: metrics.PointQueries, pixel: tuple[float, float]) -> Errors:
-    """Return the largest differences in x or y from the annotation by reading, at the start and where it is scored.
-
-    Args:
-        tracks: (N, T, 2) predicted x, y in pixels of a 256 × 256 image.
-        queries: the queries, with their annotated tracks.
-        pixel: x and y, pixels of the frame per pixel of the image.
-    """
-    of_frame = np.array(pixel)
-    conventions: Conventions = {
-        "y before x": lambda yx: yx[..., ::-1],
-        "in pixels of the video": lambda xy: xy / of_frame,
-    }
-    found = np.asarray(tracks, np.float64)
-    return errors_of_numbers(found, queries.tracks, queries.frames[:, 0], ~queries.occluded, conventions)
-
-
 def score_boxes(truth: str | Path, predictions: str | Path) -> Result:
     """Score boxes on disk by OTB's one-pass evaluation: success and precision, means over the sequences.
 
@@ -133,7 +110,10 @@ def score_boxes(truth: str | Path, predictions: str | Path) -> Result:
             file = folder / re.sub("-([0-9]+)[.]txt$", r".\1.txt", file.name)  # as GOT-10k's toolkit writes it
         with errors_at(file):
             boxes = read_boxes(file)
-            starts[file] = errors_of_boxes(boxes, sequence.boxes)
+            if len(boxes) != len(sequence.boxes):
+                text = f"holds {len(boxes)} boxes, the annotation {len(sequence.boxes)}: write a line for each frame"
+                raise ValueError(text)
+            starts[file] = errors_of_numbers(boxes[None], sequence.boxes[None], [0])
             counts = one_pass_counts(boxes, sequence.boxes)
         rows.append(Row(video=sequence.name, values=one_pass_scores([counts["curves"]]), counts=counts))
     doubts = doubts_about(starts, "the given box", "x,y,width,height, counted from 1")
@@ -145,19 +125,3 @@ def score_boxes(truth: str | Path, predictions: str | Path) -> Result:
 def _scores_of_boxes(rows: Sequence[Row]) -> dict[str, float]:
     """Return OTB's scores from rows of sequences."""
     return one_pass_scores([row.counts["curves"] for row in rows])
-
-
-def errors_of_boxes(boxes: NDArray[np.float64], target: NDArray[np.float64]) -> Errors:
-    """Return the largest differences of the first boxes' numbers from the annotation, by reading.
-
-    Args:
-        boxes: (T, 4) predicted left, top, width and height, pixels, one-based; the first may be 0 or not finite.
-        target: (T, 4) annotated boxes.
-
-    Raises:
-        ValueError: for another number of boxes.
-    """
-    if len(boxes) != len(target):
-        raise ValueError(f"holds {len(boxes)} boxes, the annotation {len(target)}: write a line for each frame")
-    is_scored = np.asarray(np.isfinite(target[None]).all(axis=-1))
-    return errors_of_numbers(boxes[None], target[None], [0], is_scored, BOXES)
