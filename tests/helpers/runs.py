@@ -59,13 +59,3 @@ def write_results(
 def rows_of(folder: Path, name: str = "per_sequence.csv") -> list[dict[str, str]]:
     """Return the rows of a CSV file."""
     return list(csv.DictReader((folder / name).open()))
-
-
-def flat_scores(result: Result) -> dict[str, float]:
-    """Return the scores, and those of sequences and objects (`J/bike/1`), as a flat dictionary."""
-    scores = dict(result.scores)
-    for row in result.rows:
-        for column, value in row.values.items():
-            if isinstance(value, float):
-                scores["/".join(filter(None, (column.removesuffix("-Mean"), row.video, row.object)))] = value
-    return scores

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from textwrap import fill
 
 from ..backbones import EncoderSpec
 from ..results.cells import Cell
-from ..results.formats import grid, shown
+from ..results.formats import shown
 from ..results.published import Published, printed_digits
 from ..results.records import Column, ScoreRecord, results_below
 from ..results.rendering import Table, printed
@@ -16,9 +17,12 @@ from ..results.tabulate import printed_beside, table_of_cells
 from .benchmark_choice import BenchmarkChoice
 from .store import Job, run_missing
 
+WIDTH = 100
+"""Longest line of the list, characters, unless a word is longer."""
+
 
 def list_of_rows(rows: Sequence[Published], output: str | Path) -> str:
-    """Return rows as a table: printed score, ours if an output folder holds it, and network, weights and doubt.
+    """Return rows as lines: printed score, ours if an output folder holds it, and network, weights and doubt.
 
     The last line counts these rows.
     """
@@ -26,15 +30,16 @@ def list_of_rows(rows: Sequence[Published], output: str | Path) -> str:
     lines = []
     for row in rows:
         score, value = next(iter(row.scores.items()))
-        ours = shown(done[row].scores[score]) if row in done else ""
         printed_score = shown(value, digits=printed_digits(value))
-        about = f"{row.model} is missing: {row.download}" if lacks_weights(row) else row.download
-        texts = [about, f"doubt: {row.doubt}" if row.doubt else ""]
-        lines.append([row.short_name, row.benchmark, row.protocol, score, printed_score, ours, *texts])
+        line = f"{row.short_name}: {row.benchmark} {score} {printed_score} by {row.protocol}"
+        if row in done:
+            line += f"; done, ours {shown(done[row].scores[score])}"
+        line += f"; {row.model} is missing: {row.download}" if lacks_weights(row) else f"; {row.download}"
+        if row.doubt:
+            line += f"; doubt: {row.doubt}"
+        lines.append(fill(line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))
     lacking = sum(map(lacks_weights, rows))
-    heads = ["row", "benchmark", "protocol", "score", "printed", "ours", "weights", ""]
-    counted = f"{len(rows)} rows: {len(done)} done in {output}, {lacking} lack weights"
-    return f"{grid('text', heads, lines, len(heads))}{counted}\n"
+    return "\n".join([*lines, f"{len(rows)} rows: {len(done)} done in {output}, {lacking} lack weights", ""])
 
 
 def _done(rows: Sequence[Published], output: str | Path) -> dict[Published, Result]:

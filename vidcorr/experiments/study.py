@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -16,9 +17,9 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 from .. import signals
 from ..results.cells import Cell
 from ..results.checked import mistakes_of
-from ..results.records import Column, ScoreRecord, records_of, refuse_repeated
+from ..results.published import printed_digits
+from ..results.records import Column, ScoreRecord, records_of, results_below
 from ..results.rendering import Table
-from ..results.result import Result, has_result
 from ..results.tabulate import printed_beside, table_of_cells, tabulate
 from ..videos.digests import text_digest
 from ..videos.files import slug
@@ -50,8 +51,8 @@ class StudyRow(BaseModel, extra="forbid"):
         of: name of another row; this row evaluates that row's checkpoints.
         then: arguments of a second `vidcorr fit` in place of the study's `then`.
         evaluate: evaluation → arguments added to the study's arguments of this evaluation; None leaves it out.
-        published: evaluation, or a benchmark that the study does not evaluate → score → number of the paper in per
-            cent, with the printed digits. A number alone is that of the evaluation's first score.
+        published: evaluation, or a benchmark that the study does not evaluate → score → number of the paper, a
+            fraction with the printed digits. A number alone is that of the evaluation's first score.
         base: name of the row that this row is compared with, in place of the study's.
     """
 
@@ -84,9 +85,9 @@ class Command(NamedTuple):
     output: Path = Path()
 
     @property
-    def results(self) -> list[Path]:
-        """Folders with results of an evaluation; none if it is not done, several if it has several stages."""
-        return [folder for folder in sorted(self.output.glob("*")) if self.evaluation and has_result(folder)]
+    def is_done(self) -> bool:
+        """True for an evaluation with a result that can be read."""
+        return bool(self.evaluation and results_below(self.output))
 
 
 class Study(BaseModel, extra="forbid"):
@@ -167,7 +168,7 @@ class Study(BaseModel, extra="forbid"):
         return not row.model or bool(row.then or self.then)
 
     def printed(self, row: StudyRow, evaluation: str) -> dict[str, float]:
-        """Return score → published number of a row in per cent."""
+        """Return score → published number of a row, a fraction."""
         numbers = row.published.get(evaluation, {})
         return numbers if isinstance(numbers, dict) else {self.scores[evaluation][0]: numbers}
 
@@ -291,7 +292,7 @@ def run_line(line: Sequence[Command]) -> Command | None:
     Returns:
         The command that failed, or None.
     """
-    if all(step.results for step in line if step.evaluation):
+    if all(step.is_done for step in line if step.evaluation):
         return None
     return next((step for step in line if _run(step.words) != 0), None)
 
@@ -299,19 +300,21 @@ def run_line(line: Sequence[Command]) -> Command | None:
 def _run(words: Sequence[str]) -> int:
     """Run a command of vidcorr as a process; return its status."""
     print(shlex.join(("vidcorr", *words)), flush=True)
-    with subprocess.Popen([*COMMAND, *words]) as process:
-        try:
-            return process.wait()
-        except signals.Stopped:
-            process.terminate()  # a training finishes its step and saves; after Ctrl-C it already does
-            raise
+    process = subprocess.Popen([*COMMAND, *words])
+    try:
+        return process.wait()
+    except signals.Stopped:
+        process.terminate()  # a training finishes its step and saves; after Ctrl-C it already does
+        process.wait()
+        raise
 
 
 def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table:
     """Make the table of a study from its results in a folder.
 
-    A row is a training over its seeds. A column is a score of an evaluation by a protocol, on the same data.
-    The paper's numbers of the same score stand in the next column.
+    A row is a training over its seeds, also without a result. A column is a score of an evaluation by a protocol, on
+    the same data; a seed by another protocol or on other data than the row's other seeds is named and left out. The
+    paper's numbers of the same score stand in the next column.
 
     Args:
         study: the study.
@@ -319,38 +322,87 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
         scores: scores of each evaluation that has them, in place of the study's.
 
     Raises:
-        ValueError: if the folder has no results; if a result is damaged or lacks a score of the study, or if a row has
-            two results of a seed, for example of several stages.
+        ValueError: if the folder has no results; if a result lacks a score of the study, or a published number is no
+            fraction; if a row has two results of a seed, for example of several stages.
     """
-    records = _records(study, output, scores)
+    notes: list[str] = []
+    records = _belonging(_records(study, output, scores, notes), notes)
     if not records:
-        raise ValueError(f"{output}: holds no result of the study {study.title!r}; run the study first")
-    refuse_repeated(records, with_views=False)
-    measured = tabulate(records)
+        none = f"{output}: holds no result of the study {study.title!r}; run the study first"
+        raise ValueError("; ".join([none, *notes]))
+    measured = tabulate(records, with_views=False)
     cells = [(name, column, cell) for name, row in measured.rows.items() for column, cell in row.items()]
+    cells += _empty_cells(study, measured, scores)
+    notes = [*measured.notes, *_lacking_seeds(study, cells), *notes]
     cells += _printed_cells(study, measured, scores)
     place = {column: number for number, column in enumerate(measured.columns)}
     cells.sort(key=lambda cell: (place.get(cell[1]._replace(published=False), len(place)), cell[1].published))
     table = table_of_cells(cells, [row.name for row in study.rows])
-    table = replace(table, notes=_lacking_seeds(cells, len(study.seeds)))
     own_bases = {row.name: row.base for row in study.rows if row.base}
-    return table.with_differences(study.base or study.rows[0].name, own_bases)
+    return replace(table, notes=tuple(notes)).with_differences(study.base or study.rows[0].name, own_bases)
 
 
-def _records(study: Study, output: Path, scores: Sequence[str]) -> list[ScoreRecord]:
-    """Return the records of a study's results, each with the study's seed, also of a network that does not know it."""
+def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[str]) -> list[ScoreRecord]:
+    """Return the records of a study's results; the study gives a seed to a network that does not know its own.
+
+    A row is one network, whatever the results say of its weights: the study tells the recipe.
+    """
     found: list[ScoreRecord] = []
     for step in chain.from_iterable(study.lines(output)):
-        for place in step.results:
-            result = Result.load(place)
+        if not step.evaluation:
+            continue
+        for place, result in results_below(step.output, left_out).items():
             wanted = scores or study.scores[step.evaluation]
             for score in set(wanted).difference(result.scores, scores):
                 raise ValueError(f"{place}: has no score {score}; it has {', '.join(result.scores)}")
-            network = result.network.model_copy(update={"seed": step.seed})
-            seeded = result.model_copy(update={"network": network})
-            row = study.row(step.row)
-            found += records_of(seeded, wanted, row.name, place, benchmark=step.evaluation, trained=study.trains(row))
+            seed = step.seed if result.network.seed is None else result.network.seed
+            network = result.network.model_copy(update={"seed": seed, "recipe": step.row})
+            of_row = result.model_copy(update={"network": network})
+            trained = study.trains(study.row(step.row))
+            found += records_of(of_row, wanted, step.row, place, benchmark=step.evaluation, trained=trained)
     return found
+
+
+def _belonging(records: Sequence[ScoreRecord], left_out: list[str]) -> list[ScoreRecord]:
+    """Return the records in the column that most seeds of their row have; name the others.
+
+    Of columns with equally many seeds of a row, that counts which most results of the study have.
+    """
+    seeds: dict[tuple[str, str, str], dict[Column, set[int | None]]] = {}
+    times = Counter(record.column for record in records)
+    for record in records:
+        of_row = seeds.setdefault((record.row, record.benchmark, record.key), {})
+        of_row.setdefault(record.column, set()).add(record.seed)
+    kept: list[ScoreRecord] = []
+    for record in records:
+        of_row = seeds[record.row, record.benchmark, record.key]
+        rank = {column: (len(of_column), times[column]) for column, of_column in of_row.items()}
+        main = max(rank, key=rank.__getitem__)
+        if rank[record.column] == rank[main]:
+            kept.append(record)
+            continue
+        other = record.column
+        about = (
+            f"by {other.by or 'no protocol'}"
+            if other.protocol != main.protocol
+            else f"on other data, {other.conditions}"
+        )
+        left_out.append(f"Left out: {record.row} on {record.benchmark}: seed {record.seed} is {about} ({record.place})")
+    left_out[:] = dict.fromkeys(left_out)
+    return kept
+
+
+def _empty_cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tuple[str, Column, Cell]]:
+    """Yield row, column and an empty cell for each score of an evaluation of which a row has no result."""
+    for row in study.rows:
+        for evaluation in study.evaluate:
+            columns = [column for column in measured.columns if column.benchmark == evaluation]
+            is_left_out = row.evaluate.get(evaluation, ()) is None
+            if is_left_out or any(column in measured.rows.get(row.name, {}) for column in columns):
+                continue
+            of_scores = {column.score: column for column in reversed(columns)}
+            for score in of_scores if scores else study.scores[evaluation]:
+                yield row.name, of_scores.get(score, Column(evaluation, score)), Cell(trained=study.trains(row))
 
 
 def _printed_cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tuple[str, Column, Cell]]:
@@ -360,23 +412,30 @@ def _printed_cells(study: Study, measured: Table, scores: Sequence[str]) -> Iter
         study: the study.
         measured: the table of its results.
         scores: those that count, or empty.
+
+    Raises:
+        ValueError: for a number above the score's upper bound.
     """
     for row in study.rows:
         for evaluation in row.published:
             for score, number in study.printed(row, evaluation).items():
-                if not scores or score in scores:
-                    of_score = [
-                        each for each in measured.columns if (each.benchmark, each.score) == (evaluation, score)
-                    ]
-                    own = [column for column in of_score if column in measured.rows.get(row.name, {})]
-                    column, *_ = [*own, *of_score, Column(evaluation, score)]
-                    yield row.name, *printed_beside(column, number / 100)
+                if scores and score not in scores:
+                    continue
+                of_score = [each for each in measured.columns if (each.benchmark, each.score) == (evaluation, score)]
+                own = [column for column in of_score if column in measured.rows.get(row.name, {})]
+                column, *_ = [*own, *of_score, Column(evaluation, score)]
+                high = measured.declared(column).high
+                if high is not None and number > high:
+                    wanted = f"write the fraction, {number / 100:g} for {number:g} per cent"
+                    raise ValueError(f"row {row.name!r}: published {score} {number:g} is above {high:g}: {wanted}")
+                yield row.name, *printed_beside(column, number, printed_digits(number))
 
 
-def _lacking_seeds(cells: Iterable[tuple[str, Column, Cell]], seeds: int) -> tuple[str, ...]:
-    """Return a sentence for each training and benchmark that has fewer seeds than the study."""
+def _lacking_seeds(study: Study, cells: Iterable[tuple[str, Column, Cell]]) -> list[str]:
+    """Return a sentence for each row and benchmark that has fewer results than the study has seeds for it."""
     found: dict[str, None] = {}
     for name, column, cell in cells:
-        if cell.trained and len(cell.scores) < seeds:
-            found[f"{name} has {len(cell.scores)} of {seeds} seeds on {column.title}"] = None
-    return tuple(found)
+        wanted = len(study.seeds) if cell.trained else 1
+        if len(cell.scores) < wanted:
+            found[f"{name} has {len(cell.scores)} of {wanted} seeds on {column.title}"] = None
+    return list(found)

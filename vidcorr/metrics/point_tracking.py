@@ -236,6 +236,14 @@ def mean_of_defined(values: Iterable[float]) -> float:
     return reduce(add, defined) / len(defined) if defined else float("nan")
 
 
+def rules_of(query_mode: QueryMode, side: int = 256, stride: int = 5) -> dict[str, Any]:
+    """Return the rules of scores, for results: queries, side of the square in whose pixels distances are, source."""
+    rules: dict[str, Any] = {"name": "tap-vid", "query_mode": query_mode, "side": side}
+    if query_mode == "strided":
+        rules["stride"] = stride
+    return rules | {"source": "google-deepmind/tapnet: tapnet/tapvid/evaluation_datasets.py"}
+
+
 def require_mode(query_mode: str) -> None:
     """Raise `ValueError` for an unknown mode of queries."""
     if query_mode not in get_args(QueryMode):

@@ -19,8 +19,22 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "±": r"$\pm$",
     "−": "$-$",
     "→": r"$\to$",
-    "Δ": r"$\Delta$",
+    "←": r"$\gets$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "≥": r"$\ge$",
+    "≤": r"$\le$",
+    "≈": r"$\approx$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "∞": r"$\infty$",
+    "°": r"$^\circ$",
+    "…": r"\ldots{}",
 }
+GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega"
+LATEX |= {letter: f"$\\{name}$" for letter, name in zip("αβγδεζηθικλμνξπρστφχψω", GREEK.split(), strict=True)}
+GREEK_CAPITALS = "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
+LATEX |= {letter: f"$\\{name}$" for letter, name in zip("ΓΔΘΛΞΠΣΦΨΩ", GREEK_CAPITALS.split(), strict=True)}
 """Letter → its form in LaTeX."""
 LONGEST_WORD = 12
 """Letters of a word in a caption, beyond which it may break."""
@@ -66,14 +80,26 @@ def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Seq
         rows: cells of the rows, the row's name first; `**` around a number makes it bold in `md`.
         right: columns from this index on are right-aligned; the others left-aligned.
     """
-    from tabulate import tabulate
-
-    lines = [[one_line(cell) for cell in line] for line in (heads, *rows)]
+    lines = [list(map(one_line, line)) for line in (heads, *rows)]
     if format == "md":
-        lines = [[cell.replace("|", r"\|") for cell in line] for line in lines]
-    sides = ["left"] * right + ["right"] * (len(heads) - right)
-    kind = "pipe" if format == "md" else "plain"
-    return tabulate(lines[1:], lines[0], kind, disable_numparse=True, colalign=sides[: len(heads)]) + "\n"
+        return _markdown(lines, right)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ""
+    for line in lines:
+        cells = [cell.ljust(width) for cell, width in zip(line[:right], widths, strict=False)]
+        cells += [cell.rjust(width) for cell, width in zip(line[right:], widths[right:], strict=True)]
+        text += "  ".join(cells).rstrip() + "\n"
+    return text
+
+
+def _markdown(lines: Sequence[Sequence[str]], right: int) -> str:
+    """Return a table in Markdown; the first line has the heads."""
+    ruler = ["---"] * right + ["---:"] * (len(lines[0]) - right)
+    text = ""
+    for line in (lines[0], ruler, *lines[1:]):
+        cells = [cell.replace("|", r"\|") for cell in line]
+        text += f"| {' | '.join(cells)} |\n"
+    return text
 
 
 def latex_grid(heads: Sequence[str], rows: Sequence[Sequence[str]], right: int) -> str:

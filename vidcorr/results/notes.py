@@ -4,12 +4,16 @@ from collections.abc import Iterable
 from math import ceil
 from typing import Any
 
+from .cells import objects_of_one_side, sequences_on_other_data
 from .formats import listed, one_line
+from .records import ScoreRecord
 from .result import Result
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
 
 Table = Any
 """A `Table` of `rendering.py`, which imports this module."""
+SHOWN = 3
+"""Names of sequences or objects that a sentence lists."""
 ENLARGED = 2
 """Frames that a protocol enlarges more than this are too small for it."""
 USUAL_SIDE = 480
@@ -30,6 +34,8 @@ def notes(table: Table, format: str, intervals: bool) -> list[str]:
         said.append(f"± is the standard deviation over {listed(list(map(str, numbers)))} seeds")
     if intervals and any(cell.interval for cell in table.cells):
         said.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
+    theirs = dict.fromkeys(record.result.network.weights for record in table.records if record.result.is_theirs)
+    said += [f"{kind.capitalize()} are scored from disk, and have no protocol of ours" for kind in theirs]
     said += _on_frames(record.result for record in table.records)
     if table.base:
         said += _on_differences(table, format, intervals)
@@ -75,26 +81,57 @@ def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
         f"They are paired by sequence, and by seed where rows share {FEWEST_SEEDS} seeds or more; "
         "each row is tested by itself"
     )
+    said += _on_pairs(table)
     tested = [cell for cell in table.cells if cell.difference is not None and cell.difference.ends]
     if intervals and any(len(cell.scores) == 1 for cell in tested):
         said.append(ABOUT_WEIGHTS)
     if intervals and len(tested) < sum(cell.difference is not None for cell in table.cells):
-        needed = f"{FEWEST_SEQUENCES} sequences, and {FEWEST_SEEDS} seeds of a training"
+        needed = f"{FEWEST_SEQUENCES} sequences that differ, and {FEWEST_SEEDS} seeds of a training"
         said.append(f"A difference without an interval is not tested: a test needs {needed}")
     return said
 
 
-def _on_data(table: Table) -> list[str]:
-    """Return a sentence for each benchmark whose columns differ in their data or sequences."""
-    rows_of: dict[str, dict[str, dict[str, None]]] = {}  # benchmark → digest of data → names of rows
-    for record in table.records:
-        of_benchmark = rows_of.setdefault(record.result.data_set, {})
-        of_benchmark.setdefault(record.column.data or "not recorded", {})[record.name] = None
+def _on_pairs(table: Table) -> list[str]:
+    """Return over how many sequences the differences of each row are, and the objects that one of its sides lacks."""
+    over: dict[str, dict[str, None]] = {}  # number of sequences → names of rows
+    lacking: dict[str, None] = {}
+    for name, row in table.rows.items():
+        base = table.rows.get(table.own_bases.get(name, table.base), {})
+        for column, cell in row.items():
+            if cell.difference and cell.difference.sequences:
+                over.setdefault(str(cell.difference.sequences), {})[name] = None
+            if cell.difference and column in base:
+                objects = objects_of_one_side(cell.records + base[column].records)
+                if objects:
+                    lacking[f"{name}: one side lacks {_few(objects)}, which its difference leaves out"] = None
     said = []
-    for benchmark, of_data in rows_of.items():
-        if len(of_data) > 1:
-            texts = [f"{listed(list(names))} (data {digest})" for digest, names in of_data.items()]
-            about = "have other sequences, frames or annotations and are not compared"
+    for number, names in over.items():
+        of_rows = f" of {listed(list(names))}" if len(over) > 1 else ""
+        said.append(f"Differences{of_rows} are over {number} sequences")
+    return said + list(lacking)
+
+
+def _few(names: Iterable[str]) -> str:
+    """Return the first names as a list, and the number of the others."""
+    first, others = sorted(names)[:SHOWN], sorted(names)[SHOWN:]
+    return ", ".join(first) + f" and {len(others)} more" * bool(others)
+
+
+def _on_data(table: Table) -> list[str]:
+    """Return a sentence for each benchmark of which rows have other data of a sequence of one name."""
+    of_benchmarks: dict[str, dict[str, ScoreRecord]] = {}  # benchmark → digest of data → a record
+    rows_of: dict[tuple[str, str], dict[str, None]] = {}
+    for record in table.records:
+        of_benchmarks.setdefault(record.result.data_set, {})[record.column.data] = record
+        rows_of.setdefault((record.result.data_set, record.column.data), {})[record.name] = None
+    said = []
+    for benchmark, of_data in of_benchmarks.items():
+        other = sequences_on_other_data(record.result for record in of_data.values())
+        if other:
+            texts = []
+            for digest in of_data:
+                texts.append(f"{listed(list(rows_of[benchmark, digest]))} (data {digest or 'not recorded'})")
+            about = f"have other frames or annotations and are not compared in {_few(other)}"
             said.append(f"Rows of {benchmark} {about}: {', '.join(texts)}")
     return said
 

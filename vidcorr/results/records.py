@@ -4,7 +4,10 @@ Scores are comparable if benchmark, protocol, data and sequences agree. The feat
 to the network and are part of the row's name.
 """
 
+import json
 import os
+import re
+import sys
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +16,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..errors import message_of
 from ..videos.digests import text_digest
 from .result import RESULTS_FILE, Result
 
@@ -67,7 +71,7 @@ class Column(NamedTuple):
         return f"{self.benchmark} {self.score}{about}{', paper' if self.published else ''}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScoreRecord:
     """A score of a result, in a row of a table.
 
@@ -94,8 +98,17 @@ class ScoreRecord:
 
     @property
     def name(self) -> str:
-        """Name of the row: the user's, else the network without its seed."""
-        return self.row or self.result.network.row
+        """Name of the row: the user's, else the network without its seed; it says whose predictions are no network."""
+        network = self.result.network
+        if self.row and self.result.is_theirs:
+            return f"{self.row} ({network.weights})"
+        return self.row or network.row
+
+    @property
+    def origin(self) -> str:
+        """What the seeds of a row share: a recipe of training, else a network; predictions of others are one."""
+        network = self.result.network
+        return network.weights if self.result.is_theirs else network.recipe or network.row
 
     @property
     def weights(self) -> str:
@@ -107,6 +120,29 @@ class ScoreRecord:
         if network.loaded and not network.recipe:
             return f"seed {network.seed}"
         return network.recipe
+
+    def is_copy_of(self, other: "ScoreRecord") -> bool:
+        """Return whether two records have the scores of the same weights, or of one seed without known weights."""
+        network, others = self.result.network, other.result.network
+        is_same_network = network.digest == others.digest and (bool(network.digest) or self.seed == other.seed)
+        return is_same_network and self.view == other.view and self.result.scores == other.result.scores
+
+    @property
+    def rules(self) -> str:
+        """The rules of scoring, which predictions of others must share with ours."""
+        rules = self.result.data.get("rules")
+        return json.dumps(rules, sort_keys=True) if rules else ""
+
+    def pairs_with(self, other: "ScoreRecord") -> bool:
+        """Return whether two scores may be compared sequence by sequence: they share protocol, rules and conditions.
+
+        Predictions of others have no protocol, and share data and rules alone.
+        """
+        ours, theirs = self.column, other.column
+        if self.result.is_theirs or other.result.is_theirs:
+            ours, theirs = ours._replace(protocol=""), theirs._replace(protocol="")
+        kinds = {(each.benchmark, each.score, each.protocol, COUNT.sub("", each.conditions)) for each in (ours, theirs)}
+        return len(kinds) == 1 and self.rules == other.rules
 
     @property
     def features(self) -> str:
@@ -138,6 +174,8 @@ class ScoreRecord:
         )
 
 
+COUNT = re.compile(r"(, )?[0-9]+ \w+$")
+"""The number of sequences at the end of conditions."""
 TOLD_APART = {"protocol": attrgetter("protocol"), "sequences": attrgetter("names"), "data": attrgetter("data")}
 """What may differ between columns of one title, in words → its digest."""
 
@@ -173,31 +211,49 @@ def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
     return unique
 
 
-def results_below(folder: Path) -> dict[Path, Result]:
+def results_below(folder: Path, left_out: list[str] | None = None) -> dict[Path, Result]:
     """Read every results.json in or below a folder, hidden folders left out; return folder → result, sorted.
 
-    Folders in one with a results.json are not entered: they hold its masks and pictures.
+    Folders in one with a results.json are not entered: they hold its masks and pictures. Links are followed once.
 
-    Raises:
-        ValueError: if a file is damaged.
+    Args:
+        folder: the folder.
+        left_out: takes a sentence for each file that cannot be read; None: it is printed.
     """
     found: dict[Path, Result] = {}
+    faults: list[str] = []
+    seen: set[str] = set()
     for place, below, files in os.walk(folder, followlinks=True):
-        below[:] = [name for name in below if not name.startswith(".")]  # such as .ipynb_checkpoints
-        if RESULTS_FILE in files:
-            found[Path(place)] = Result.load(Path(place, RESULTS_FILE))
+        below[:] = [name for name in sorted(below) if not name.startswith(".")]  # such as .ipynb_checkpoints
+        if os.path.realpath(place) in seen:  # by another link, which may lead to a folder above
             below.clear()
+            continue
+        seen.add(os.path.realpath(place))
+        if RESULTS_FILE in files:
+            below.clear()
+            try:
+                found[Path(place)] = Result.load(place)
+            except (ValueError, OSError) as error:
+                faults.append(f"Left out: {message_of(error)}")
+    if left_out is None:
+        print(*faults, sep="\n", end="\n" * bool(faults), file=sys.stderr)
+    else:
+        left_out += faults
     return dict(sorted(found.items()))
 
 
-def named_results(text: str | Path) -> tuple[str, dict[Path, Result]]:
+def named_results(text: str | Path, left_out: list[str] | None = None) -> tuple[str, dict[Path, Result]]:
     """Read the results of `FOLDER` or `NAME=FOLDER`; return the name, or an empty text, and folder → result.
 
     FOLDER may be a pattern, `NAME=runs/seed-*`. Of a training, whose evaluations lie side by side, the last evaluation
     is returned.
 
+    Args:
+        text: the text.
+        left_out: as of `results_below`.
+
     Raises:
-        ValueError: if there is no such folder, a named folder holds no result, or a file is damaged.
+        ValueError: if there is no such folder, or a named folder holds no result.
     """
     name, equals, pattern = str(text).partition("=")
     if not equals or "/" in name:
@@ -207,9 +263,9 @@ def named_results(text: str | Path) -> tuple[str, dict[Path, Result]]:
         raise ValueError(f"{text}: there is no such folder")
     results: dict[Path, Result] = {}
     for folder in folders:
-        results |= results_below(Path(folder))
+        results |= results_below(Path(folder), left_out)
     if name and not results:
-        raise ValueError(f"{text}: no result in this folder")
+        raise ValueError("; ".join([f"{text}: no result in this folder", *(left_out or ())]))
     return name, _last_evaluations(results)
 
 
@@ -228,18 +284,3 @@ def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     for place in set(of_trainings).difference(last.values()):
         del kept[place]
     return kept
-
-
-def refuse_repeated(records: Iterable[ScoreRecord], with_views: bool = True, is_folder: bool = False) -> None:
-    """Refuse two results of a seed for the same column, and view, of a row that the user names.
-
-    An unknown seed is only refused in results of one folder; folders that the user names one by one are its seeds.
-    """
-    places: dict[tuple[object, ...], Path] = {}
-    for record in records:
-        view = record.view if with_views else ""
-        first = places.setdefault((record.row, view, record.column, record.seed), record.place)
-        if record.row and first != record.place and (is_folder or record.seed is not None):
-            of_seed = "" if record.seed is None else f" of seed {record.seed}"
-            twice = f"two results{of_seed} of {record.column.benchmark}, {first} and {record.place}"
-            raise ValueError(f"{record.row} has {twice}; name one of them, or give each a row")

@@ -106,11 +106,17 @@ class Table:
             own_bases: row → another base row, by their full names.
         """
         base = self.base_row(base)
-        rows: dict[str, Mapping[Column, Cell]] = {}
+        rows: dict[str, dict[Column, Cell]] = {}
         for name, row in self.rows.items():
             base_of_row = own_bases.get(name, base)
-            base_cells = {} if name == base_of_row else self.rows[base_of_row]
-            rows[name] = {column: cell.against(base_cells.get(column)) for column, cell in row.items()}
+            of_base = {} if name == base_of_row else self.rows[base_of_row]
+            rows[name] = {}
+            for column, cell in row.items():
+                candidates = [of_base[column]] if column in of_base else of_base.values()  # else on other sequences
+                compared = [cell.against(candidate) for candidate in candidates]
+                rows[name][column] = next(
+                    (each for each in compared if each.difference), replace(cell, difference=None)
+                )
         return replace(self, rows=rows, base=base, own_bases=own_bases)
 
 
@@ -308,12 +314,12 @@ def _about(record: ScoreRecord, start: Path) -> list[dict[str, str]]:
     return found
 
 
-def printed(table: Table, format: Format | None = None, intervals: bool | None = None, start: Path = Path()) -> str:
+def printed(table: Table, format: Format | None = None, intervals: bool | None = None) -> str:
     """Return a table for the standard output: by default text in a terminal, and Markdown in a file or pipe."""
     if format is None:
         format = "text" if sys.stdout.isatty() else "md"
     width = shutil.get_terminal_size().columns if format == "text" else math.inf
-    return render(table, format, intervals, width, start)
+    return render(table, format, intervals, width)
 
 
 def records_of_table(table: Table) -> list[dict[str, object]]:

@@ -1,8 +1,9 @@
 """Score masks on disk by the rules of DAVIS and related data sets."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import inf, nan
 from operator import attrgetter
 from pathlib import Path
@@ -18,11 +19,15 @@ from ..metrics.scoring import AnnotatedVideo, MaskScorer, Metadata, Rules, Value
 from ..results.checked import Json
 from ..results.provenance import Provenance
 from ..results.result import Network, Result, Row, leave_one_out, require_scored, videos_of
+from ..videos.digests import file_digest, text_digest
 from ..videos.files import WRONG_JSON, DataError, errors_at, read_videos, require_one_of
 from ..videos.folders import list_folders, list_images
 from ..videos.mask_folder import MaskFolder, mask_folders
 from ..videos.processes import usable_cores
-from .readings import Errors, doubts_about
+from .readings import PLACES, SHIFTS, Errors, doubts_about
+
+KEEP_ENDS = "first and last frame too"
+"""Condition of scores that count the ends of videos too."""
 
 
 def score(
@@ -78,6 +83,7 @@ def score(
     return result_of_predictions(
         rules,
         folders.predictions,
+        "masks",
         scored.rows,
         scores_of,
         data={
@@ -88,8 +94,9 @@ def score(
         },
         doubts=scored.doubts + chosen.doubts(scores),
         pooled=chosen.pooled,
-        conditions=["first and last frame too"] if keep_ends else [],
+        conditions=[KEEP_ENDS] if keep_ends else [],
         declared=chosen.declare(scores),
+        digests=folders.digests(names),
     )
 
 
@@ -141,6 +148,7 @@ def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], 
 def result_of_predictions(
     benchmark: str,
     predictions: str | Path,
+    kind: str,
     rows: Sequence[Row],
     scores_of: Callable[[Sequence[Row]], Values],
     *,
@@ -149,12 +157,14 @@ def result_of_predictions(
     pooled: bool = False,
     conditions: Sequence[str] = (),
     declared: Sequence[Score] = (),
+    digests: Mapping[str, str],
 ) -> Result:
     """Return the result of predictions on disk, with their folder as the name of the network.
 
     Args:
         benchmark: name of the benchmark.
         predictions: the folder.
+        kind: what they are: masks, points, boxes.
         rows: the scored sequences or objects, sorted.
         scores_of: computes the scores of some rows.
         data: facts that the scores depend on.
@@ -162,23 +172,21 @@ def result_of_predictions(
         pooled: the scores are no means of the rows' values.
         conditions: what comparable scores share, in words; the number of sequences is added.
         declared: what is declared of the scores; empty: they are fractions.
+        digests: name of a sequence → digest of its truth.
 
     Raises:
         DataError: if nothing was scored.
     """
     scores = scores_of(rows)
     videos = videos_of(rows)
-    scoring = {row.video for row in rows for value in row.values.values() if isinstance(value, float) and value > 0}
-    empty = [video for video in videos if video not in scoring]
-    if empty:
-        doubts = [*doubts, f"{len(empty)} of {len(videos)} predictions hold nothing that scores (first {empty[0]})"]
     result = Result(
         benchmark=benchmark,
-        network=Network(name=str(predictions)),
+        network=Network(name=str(predictions), weights=f"their {kind}"),
         scores=scores,
         without=leave_one_out(rows, scores_of) if pooled else {},
         rows=rows,
         sequences=videos,
+        digests={video: digests[video] for video in videos},
         conditions=[*conditions, f"{len(videos)} sequences"],
         data=data,
         declared=declared or fractions(*scores),
@@ -240,6 +248,16 @@ class MaskFolders:
     def videos(self) -> list[str]:
         """Return the names of all videos, of the metadata or the annotations, sorted."""
         return sorted(self.rules.metadata.videos if self.rules.needs_meta else list_folders(self.truth))
+
+    def digests(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the name of a video → digest of its annotated masks."""
+        found: dict[str, str] = {}
+        for name in names:
+            files = chain.from_iterable(
+                list_images(self.truth / name / each) for each in mask_folders(self.truth / name)
+            )
+            found[name] = text_digest("\n".join(f"{file.name} {file_digest(file)}" for file in files), 8)
+        return found
 
     def score(self, names: Sequence[str]) -> ScoredVideos:
         """Score videos.
@@ -373,7 +391,7 @@ def _doubts_about(folders: Iterable[ScoredFolder]) -> list[str]:
 
 
 def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rules, objects: Sequence[int]) -> Errors:
-    """Return how far each object is from its annotation in the first annotated frame that shows it.
+    """Return how far each object is from its annotation by reading, in the first annotated frames that show it.
 
     Args:
         annotations: masks of the video.
@@ -381,22 +399,37 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
         rules: the rules, which may merge ids.
         objects: ids of the scored objects.
     """
-    errors = np.full(max([255, *objects]) + 1, nan)
-    missing = set(objects)
+    ids = max([255, *objects]) + 1
+    errors = np.full((len(SHIFTS), PLACES, ids), nan)
+    places = np.zeros(ids, int)  # of each id, the next of its first annotated frames
     for stem, t in annotations.numbers.items():
-        if not missing:
+        wanted = {number for number in objects if places[number] < PLACES}
+        if not wanted:
             break
         truth = _ids_in(annotations, t, rules)
-        shown = sorted(numbers_in(truth) & missing)
-        missing.difference_update(shown)
-        first, *_ = predictions.numbers.values()
-        if shown and stem not in predictions.numbers and np.array_equal(_ids_in(predictions, first, rules), truth):
-            text = "a frame late, by the first mask: name and number predictions as the annotations"
-            raise DataError(f"{predictions[first]}: {text}")
-        if shown and stem in predictions.numbers:
-            predicted = _ids_in(predictions, predictions.numbers[stem], rules)
-            errors[shown] = displacements(predicted, truth, edge_lengths(truth))[shown]
-    return errors[list(objects)]
+        shown = sorted(numbers_in(truth) & wanted)
+        if shown:
+            displaced = _displacements_by_reading(predictions, stem, truth, rules)
+            errors[:, places[shown], shown] = displaced[:, shown]
+            places[shown] += 1
+    return dict(zip(SHIFTS, errors[:, :, objects], strict=True))
+
+
+def _displacements_by_reading(
+    predictions: MaskFolder, stem: str, truth: NDArray[np.uint8], rules: Rules
+) -> NDArray[np.float64]:
+    """Return the displacements of each id in a frame, `(readings, 256)`; NaN without a prediction."""
+    apart = np.full((len(SHIFTS), 256), nan)
+    if stem not in predictions.numbers:
+        return apart
+    edges = edge_lengths(truth)
+    stems = list(predictions.numbers)
+    for reading, shift in enumerate(SHIFTS.values()):
+        index = stems.index(stem) + shift
+        if 0 <= index < len(stems):
+            predicted = _ids_in(predictions, predictions.numbers[stems[index]], rules)
+            apart[reading] = displacements(predicted, truth, edges)
+    return apart
 
 
 def _ids_in(masks: MaskFolder, t: int, rules: Rules) -> NDArray[np.uint8]:

@@ -9,35 +9,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..datasets import Otb, TapVid
-from ..metrics.box_tracking import doubts_on_absence, one_pass_counts, one_pass_scores
-from ..metrics.point_tracking import QueryMode, tapvid_counts, track_scores
+from ..datasets import BoxSequence, Otb, PointSequence, TapVid
+from ..datasets.records import content_digest
+from ..metrics.box_tracking import OTB, doubts_on_absence, one_pass_counts, one_pass_scores
+from ..metrics.point_tracking import QueryMode, rules_of, tapvid_counts, track_scores
 from ..results.result import Result, Row
 from ..videos.arrays import read_npz
 from ..videos.boxes import read_boxes
 from ..videos.files import DataError, errors_at
 from .masks import result_of_predictions
-from .readings import Errors, doubts_about, errors_of_numbers
+from .readings import Conventions, Errors, doubts_about, errors_of_numbers
 
 RASTER = 256.0
 """Side of TAP-Vid's square raster; distances are in its pixels."""
 
-TAP_VID = {
-    "name": "tap-vid",
-    "source": "google-deepmind/tapnet: tapnet/tapvid/evaluation_datasets.py",
+CORNER = np.array([1, 1, 0, 0])
+BOXES: Conventions = {
+    "counted from 0": lambda boxes: boxes + CORNER,
+    "y,x,height,width": lambda boxes: boxes[..., [1, 0, 3, 2]],
 }
 
 
-OTB = {"name": "otb", "source": "got-10k/toolkit @ 956e728, ExperimentOTB, one-pass evaluation"}
-
-
-def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMode = "first") -> Result:
+def score_tracks(
+    truth: str | Path | Sequence[PointSequence], predictions: str | Path, query_mode: QueryMode = "first"
+) -> Result:
     """Score point tracks on disk.
 
     The scores are means over videos of TAP-Vid's metrics.
 
     Args:
-        truth: a data set of `TapVid`.
+        truth: a data set of `TapVid`, or sequences of it.
         predictions: folder with `<video>.npz`: `tracks` (N, T, 2), x and y in raster pixels of a 256 × 256 image, and
             `occluded` (N, T) bool, for the queries of `sample_queries` in their order.
         query_mode: "first" or "strided".
@@ -49,7 +50,9 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
     rows: list[Row] = []
     starts: dict[Path, Errors] = {}
     hiding: list[str] = []
-    for sequence in TapVid(truth):
+    of_truth = {"truth": truth} if isinstance(truth, str | Path) else {}
+    sequences = TapVid(truth) if isinstance(truth, str | Path) else truth
+    for sequence in sequences:
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         path = folder / f"{sequence.name}.npz"
         tracks, occluded = _read_tracks(path)
@@ -57,17 +60,24 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
             counts = tapvid_counts(queries, occluded, tracks, query_mode).tolist()
         if _hides_all(queries, occluded):
             hiding.append(sequence.name)
-        starts[path] = errors_of_numbers(np.asarray(tracks, np.float64), queries.tracks, queries.frames[:, 0])
+        height, width = sequence.size
+        starts[path] = errors_of_tracks(tracks, queries, (width / RASTER, height / RASTER))
         values = {"Queries": len(queries), **track_scores([counts])}
         rows.append(Row(video=sequence.name, values=values, counts={"tracks": counts}))
     doubts = doubts_about(starts, "their queries", "x before y in pixels of a 256 × 256 image")
     if hiding:
         share = f"{len(hiding)} of {len(rows)} predictions hide all their queries"
         doubts.append(f"{share} (first {hiding[0]}), which are visible: is `occluded` True where a point is hidden?")
-    data = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth}
-    conditions = [f"{query_mode} queries"]
     return result_of_predictions(
-        "tap_vid", predictions, rows, _scores_of_tracks, data=data, doubts=doubts, conditions=conditions
+        "tap_vid",
+        predictions,
+        "points",
+        rows,
+        _scores_of_tracks,
+        data={"rules": rules_of(query_mode), **of_truth},
+        doubts=doubts,
+        conditions=[f"{query_mode} queries"],
+        digests={sequence.name: content_digest(sequence) for sequence in sequences},
     )
 
 
@@ -90,11 +100,28 @@ def _scores_of_tracks(rows: Sequence[Row]) -> dict[str, float]:
     return track_scores([row.counts["tracks"] for row in rows])
 
 
-def score_boxes(truth: str | Path, predictions: str | Path) -> Result:
+def errors_of_tracks(tracks: NDArray[Any], queries: metrics.PointQueries, pixel: tuple[float, float]) -> Errors:
+    """Return the largest differences in x or y from the annotation by reading, at the start and where it is scored.
+
+    Args:
+        tracks: (N, T, 2) predicted x, y in pixels of a 256 × 256 image.
+        queries: the queries, with their annotated tracks.
+        pixel: x and y, pixels of the frame per pixel of the image.
+    """
+    of_frame = np.array(pixel)
+    conventions: Conventions = {
+        "y before x": lambda yx: yx[..., ::-1],
+        "in pixels of the video": lambda xy: xy / of_frame,
+    }
+    found = np.asarray(tracks, np.float64)
+    return errors_of_numbers(found, queries.tracks, queries.frames[:, 0], ~queries.occluded, conventions)
+
+
+def score_boxes(truth: str | Path | Sequence[BoxSequence], predictions: str | Path) -> Result:
     """Score boxes on disk by OTB's one-pass evaluation: success and precision, means over the sequences.
 
     Args:
-        truth: OTB's folder, of which all sequences on disk are scored.
+        truth: OTB's folder, of which all sequences on disk are scored, or sequences of it.
         predictions: folder with files `<sequence>.txt`, or for a second target `<sequence>.2.txt`: lines of x, y,
             width, height per frame, one-based.
 
@@ -104,24 +131,47 @@ def score_boxes(truth: str | Path, predictions: str | Path) -> Result:
     folder = Path(predictions).expanduser()
     rows: list[Row] = []
     starts: dict[Path, Errors] = {}
-    for sequence in Otb(truth, version=None):
+    of_truth = {"truth": truth} if isinstance(truth, str | Path) else {}
+    sequences = Otb(truth, version=None) if isinstance(truth, str | Path) else truth
+    for sequence in sequences:
         file = folder / f"{sequence.name}.txt"
         if not file.is_file():
             file = folder / re.sub("-([0-9]+)[.]txt$", r".\1.txt", file.name)  # as GOT-10k's toolkit writes it
         with errors_at(file):
             boxes = read_boxes(file)
-            if len(boxes) != len(sequence.boxes):
-                text = f"holds {len(boxes)} boxes, the annotation {len(sequence.boxes)}: write a line for each frame"
-                raise ValueError(text)
-            starts[file] = errors_of_numbers(boxes[None], sequence.boxes[None], [0])
+            starts[file] = errors_of_boxes(boxes, sequence.boxes)
             counts = one_pass_counts(boxes, sequence.boxes)
         rows.append(Row(video=sequence.name, values=one_pass_scores([counts["curves"]]), counts=counts))
     doubts = doubts_about(starts, "the given box", "x,y,width,height, counted from 1")
     doubts += doubts_on_absence({row.video: row.counts for row in rows})
-    data = {"rules": OTB, "truth": truth}
-    return result_of_predictions("otb", predictions, rows, _scores_of_boxes, data=data, doubts=doubts)
+    return result_of_predictions(
+        "otb",
+        predictions,
+        "boxes",
+        rows,
+        _scores_of_boxes,
+        data={"rules": OTB, **of_truth},
+        doubts=doubts,
+        digests={sequence.name: content_digest(sequence) for sequence in sequences},
+    )
 
 
 def _scores_of_boxes(rows: Sequence[Row]) -> dict[str, float]:
     """Return OTB's scores from rows of sequences."""
     return one_pass_scores([row.counts["curves"] for row in rows])
+
+
+def errors_of_boxes(boxes: NDArray[np.float64], target: NDArray[np.float64]) -> Errors:
+    """Return the largest differences of the first boxes' numbers from the annotation, by reading.
+
+    Args:
+        boxes: (T, 4) predicted left, top, width and height, pixels, one-based; the first may be 0 or not finite.
+        target: (T, 4) annotated boxes.
+
+    Raises:
+        ValueError: for another number of boxes.
+    """
+    if len(boxes) != len(target):
+        raise ValueError(f"holds {len(boxes)} boxes, the annotation {len(target)}: write a line for each frame")
+    is_scored = np.asarray(np.isfinite(target[None]).all(axis=-1))
+    return errors_of_numbers(boxes[None], target[None], [0], is_scored, BOXES)

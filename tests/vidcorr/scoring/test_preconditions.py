@@ -4,6 +4,7 @@ Also tests `scoring/readings.py`.
 """
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -20,7 +21,8 @@ from vidcorr.metrics import sample_queries
 from vidcorr.metrics.point_tracking import QueryMode
 from vidcorr.metrics.rules import RULES
 from vidcorr.scoring.masks import score
-from vidcorr.scoring.tracks import score_boxes, score_tracks
+from vidcorr.scoring.readings import AS_WRITTEN, PLACES, explaining_reading
+from vidcorr.scoring.tracks import errors_of_boxes, errors_of_tracks, score_boxes, score_tracks
 from vidcorr.videos.files import DataError
 
 FRAMES = 8
@@ -112,6 +114,13 @@ def test_exact_masks_have_the_official_score_in_every_permitted_form(rules, tmp_
             assert [text for text in found.doubts if "begin" in text] == [], form
         elif form != "the first empty":
             refused(DataError, "a predicted mask is missing", score_masks, rules, masks, folder)
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("reading", READINGS_OF_MASKS | NAMES_OF_MASKS)
+def test_masks_under_another_reading_are_named(rules, reading, tmp_path):
+    masks = (READINGS_OF_MASKS | NAMES_OF_MASKS)[reading]
+    refused(DataError, reading, score_masks, rules, masks, tmp_path)
 
 
 EXCHANGED = {number: np.array([0, 2, 1], np.uint8)[mask] for number, mask in MASKS.items()}
@@ -248,6 +257,21 @@ def test_boxes_that_are_no_numbers_are_a_doubt(tmp_path):
     assert "predictions hold nothing" in score_of_boxes(lambda boxes: boxes * np.nan, tmp_path).doubts[0]
 
 
+def test_every_reading_of_boxes_is_named(tmp_path):
+    """Corners are no reading: their distance is said."""
+    known = errors_of_boxes(np.ones((3, 4)), np.ones((3, 4))).keys() - {AS_WRITTEN}
+    assert known == READINGS_OF_BOXES.keys()
+    for number, (reading, form) in enumerate(READINGS_OF_BOXES.items()):
+        change = lambda boxes, form=form: np.array(form(*boxes.T)).T  # noqa: E731
+        message = f"predictions are {re.escape(reading)}, as"
+        refused(DataError, message, score_of_boxes, change, tmp_path / str(number))
+    corners = score_of_boxes(lambda boxes: boxes + [0, 0, 1, 1] * boxes[:, [0, 1, 0, 1]], tmp_path / "corners")
+    assert "do not begin with the given box" in corners.doubts[0]
+    refused(DataError, "fractions of the frame", score_of_boxes, lambda boxes: boxes / 1000, tmp_path / "fractions")
+    for cut in (lambda boxes: boxes[1:], lambda boxes: boxes[:-1], lambda boxes: boxes[::2]):
+        refused(DataError, "a line for each frame", score_of_boxes, cut, tmp_path / "cut")
+
+
 TIMES = 12
 """Frames of the video of the tracks."""
 SIZE = (128, 228)
@@ -317,12 +341,48 @@ def test_exact_tracks_have_the_official_score_in_every_permitted_form(mode, spee
 
 
 @pytest.mark.parametrize("mode", get_args(QueryMode))
+def test_every_reading_of_tracks_is_named_also_without_predictions_at_the_queries(mode, tmp_path):
+    points, hidden = moving_tracks(3)
+    queries = sample_queries(hidden, points * 256, mode)
+    assert errors_of_tracks(queries.tracks, queries, (1, 1)).keys() - {AS_WRITTEN} == READINGS_OF_TRACKS.keys()
+    for number, (reading, change) in enumerate(READINGS_OF_TRACKS.items()):
+        message = f"predictions are {reading}, as"
+        refused(DataError, message, score_of_tracks, mode, change, tmp_path / str(number))
+
+        def without_starts(tracks, queries, change=change):
+            return at_query(np.nan)(np.array(change(tracks, queries)), queries)
+
+        refused(DataError, message, score_of_tracks, mode, without_starts, tmp_path / str(number))
+    for cut in (np.s_[:, 1:], np.s_[:, :-1], np.s_[1:]):
+        refused(DataError, "expected tracks", score_of_tracks, mode, lambda t, _, cut=cut: t[cut], tmp_path / "cut")
+
+
+@pytest.mark.parametrize("mode", get_args(QueryMode))
 def test_a_mean_over_no_visible_point_is_refused(mode, tmp_path):
     hidden = np.ones((2, TIMES), bool)
     video = np.zeros((TIMES, 48, 64, 3), np.uint8)
     truth = written(tmp_path, {"v": {"video": video, "points": np.zeros((2, TIMES, 2)), "occluded": hidden}})
     np.savez(tmp_path / "v.npz", tracks=np.zeros((0, TIMES, 2)), occluded=np.zeros((0, TIMES), bool))
     refused(DataError, "no frame counts for", score_tracks, truth, tmp_path, mode)
+
+
+def test_a_reading_that_explains_the_start_alone_or_no_better_explains_nothing():
+    """A tracker's bias of .7 px in a pan of .8 px a frame; a start that only looks a frame late."""
+
+    def explained(written_as, late, others=0):
+        """Return the reading of a sequence beside others that are right as written."""
+        columns = {AS_WRITTEN: written_as, "a frame late": late}
+        sequence = {reading: np.array(values, float)[:, None] for reading, values in columns.items()}
+        right = {AS_WRITTEN: np.zeros((PLACES, 1)), "a frame late": np.full((PLACES, 1), 9.0)}
+        return explaining_reading([sequence] + [right] * others)
+
+    for written_as, late in (([0.7] * PLACES, [0.1] * PLACES), ([9, 0, 0, 0], [0, 3, 3, 3]), ([9] * 4, [2] * 4)):
+        assert explained(written_as, late) is None
+    assert explained([np.nan] * PLACES, [0] * PLACES) is None
+    assert explained([9] * 4, [0.5, 2, 3, 4]) == "a frame late"
+    assert explained([9, 0.9, 0.9, 0.9], [0.5, 2, 3, 4]) == "a frame late"
+    assert explained([np.nan, 9, 9, 9], [0.5, 0.5, 3, 4]) == "a frame late"
+    assert explained([9] * 4, [0.5, 2, 3, 4], others=2) is None
 
 
 @pytest.mark.parametrize("mode", get_args(QueryMode))

@@ -13,7 +13,6 @@ from PIL import Image
 
 from tests.helpers.references import GOLDEN, golden
 from tests.helpers.refusal import refused
-from tests.helpers.runs import flat_scores
 from vidcorr.metrics.outlines import object_outlines
 from vidcorr.metrics.rules import RULES as KNOWN
 from vidcorr.metrics.scoring import Metadata
@@ -87,7 +86,7 @@ def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_pa
     if "error" in expected or (rules, case) in SHIFTED:
         refused(DataError, ".", score, **arguments, allow_missing="strict" not in case)
         return
-    found = flat_scores(score(**arguments, allow_missing=True))
+    found = score(**arguments, allow_missing=True).flat_scores()
     scale = 0.01 if rules == "sa-v" else 1.0
     compared = {key: value for key, value in expected.items() if "frames/" not in key and "rounded" not in key}
     assert compared
@@ -159,7 +158,7 @@ def write_masks(root, seed):
 @pytest.mark.parametrize("frames", ["inner", "keep_ends"])
 def test_masks_score_as_vos_benchmark_printed(frames, tmp_path):
     write_masks(tmp_path, seed=0)
-    found = flat_scores(score(tmp_path / "truth", tmp_path / "mine", "vos-benchmark", keep_ends=frames == "keep_ends"))
+    found = score(tmp_path / "truth", tmp_path / "mine", "vos-benchmark", keep_ends=frames == "keep_ends").flat_scores()
     assert found == pytest.approx(VOS_BENCHMARK[frames], abs=1e-12)
 
 
