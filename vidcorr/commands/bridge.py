@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..experiments.benchmark_choice import chosen_benchmarks
-from ..experiments.flags import EVALUATION_FLAGS, FORMAT_FLAGS, NETWORK, Flag, named_network, several
+from ..experiments.flags import BENCHMARK_FLAGS, FORMAT_FLAGS, NETWORK, NETWORK_FLAGS, Flag, named_network, several
 
 if TYPE_CHECKING:  # they import torch or pydantic, which would delay `--help`
     from ..benchmarks.base import Benchmark
@@ -20,7 +20,9 @@ FLAGS = (
     Flag("start", END, metavar="FROM"),
     Flag("end", END, metavar="TO"),
     Flag("network", "network, as for vidcorr evaluate", metavar=NETWORK),
-    *EVALUATION_FLAGS,
+    *BENCHMARK_FLAGS,
+    *NETWORK_FLAGS,
+    Flag("--output", "folder of results (default: %(default)s)", type=Path, default="bridge"),
     Flag("--score", "score (default: the benchmark's first)", default="", metavar="KEY"),
     Flag("--order", "fields that come first (default: as listed)", default="", metavar="A,B"),
     several("--together", "A,B", "fields that change in one step"),

@@ -22,7 +22,7 @@ def bridge(
     start: Benchmark,
     end: Benchmark,
     network: NetworkLike,
-    output: str | Path = "evaluation",
+    output: str | Path = "bridge",
     *,
     order: Sequence[str] = (),
     together: Sequence[str] = (),

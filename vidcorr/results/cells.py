@@ -144,7 +144,7 @@ class Cell:
     def paired_with(self, base: "Cell") -> "Cell":
         """Return the cell with its difference from another one, over the sequences that all results of both define.
 
-        An object, or a sequence, without a finite value on one side, or on other data, counts on neither.
+        An object, or a sequence, without a finite value on one side counts on neither.
         """
         records = self.records + base.records
         if not (self.records and base.records):
@@ -160,22 +160,23 @@ class Cell:
 
 
 def common_parts(records: Sequence[ScoreRecord]) -> dict[str, str]:
-    """Return what defines the scores of all records on the same data: name → sequence."""
+    """Return what defines the scores of all records: name → sequence; nothing if they have other data of a sequence."""
+    if sequences_on_other_data(record.result for record in records):
+        return {}
     first, *others = [record.result.parts(record.key) for record in records]
-    other_data = sequences_on_other_data([record.result for record in records])
-    return {
-        name: video
-        for name, video in first.items()
-        if all(name in parts for parts in others) and not other_data & {name, video}
-    }
+    return {name: video for name, video in first.items() if all(name in parts for parts in others)}
 
 
 def objects_of_one_side(records: Sequence[ScoreRecord]) -> set[str]:
     """Return the objects of sequences of all records that some define and others lack, or have no finite value of."""
-    videos = set.intersection(*(set(videos_of(record.result.rows)) for record in records))
     parts = [record.result.parts(record.key) for record in records]
-    defined = {name for of_record in parts for name, video in of_record.items() if video in videos}
-    return {name for name in defined if any(name not in of_record for of_record in parts)}
+    videos = [set(videos_of(record.result.rows)) for record in records]
+    found: set[str] = set()
+    for name, video in [item for of_record in parts for item in of_record.items()]:
+        is_common = all(video in of_record for of_record in videos)
+        if is_common and any(name not in of_record for of_record in parts):
+            found.add(name)
+    return found
 
 
 def sequences_on_other_data(results: Iterable[Result]) -> set[str]:

@@ -29,7 +29,7 @@ def notes(table: Table, format: str, intervals: bool) -> list[str]:
         said += _on_views(table)
     if format != "text" and any(map(table.best, table.columns)):
         said.append("Bold is the best of a column by each protocol and conditions")
-    numbers = sorted({len(cell.scores) for cell in table.cells} - {1})
+    numbers = sorted({len(cell.scores) for cell in table.cells} - {0, 1})
     if numbers:
         said.append(f"± is the standard deviation over {listed(list(map(str, numbers)))} seeds")
     if intervals and any(cell.interval for cell in table.cells):
@@ -86,7 +86,7 @@ def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
     if intervals and any(len(cell.scores) == 1 for cell in tested):
         said.append(ABOUT_WEIGHTS)
     if intervals and len(tested) < sum(cell.difference is not None for cell in table.cells):
-        needed = f"{FEWEST_SEQUENCES} sequences that differ, and {FEWEST_SEEDS} seeds of a training"
+        needed = f"{FEWEST_SEQUENCES} sequences, and {FEWEST_SEEDS} seeds of a training"
         said.append(f"A difference without an interval is not tested: a test needs {needed}")
     return said
 
@@ -131,8 +131,8 @@ def _on_data(table: Table) -> list[str]:
             texts = []
             for digest in of_data:
                 texts.append(f"{listed(list(rows_of[benchmark, digest]))} (data {digest or 'not recorded'})")
-            about = f"have other frames or annotations and are not compared in {_few(other)}"
-            said.append(f"Rows of {benchmark} {about}: {', '.join(texts)}")
+            about = f"have other frames or annotations and are not compared: {', '.join(texts)}"
+            said.append(f"Rows of {benchmark} {about}; they differ in {_few(other)}")
     return said
 
 

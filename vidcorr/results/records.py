@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from ..errors import message_of
 from ..videos.digests import text_digest
+from .checked import Json
 from .result import RESULTS_FILE, Result
 
 
@@ -267,6 +268,33 @@ def named_results(text: str | Path, left_out: list[str] | None = None) -> tuple[
     if name and not results:
         raise ValueError("; ".join([f"{text}: no result in this folder", *(left_out or ())]))
     return name, _last_evaluations(results)
+
+
+def records(*folders: str | Path) -> list[Json]:
+    """Return the scores of results in folders as records, for example for `pandas.DataFrame`.
+
+    Args:
+        *folders: folders of results, or folders above; `NAME=FOLDER` names the row.
+
+    Returns:
+        A record per score: row, network, digest of the weights, seed, benchmark, score, conditions, digest of the data,
+        protocol, date, folder, value (a fraction, or in the score's unit) and the ends of its 95 % interval, or None.
+        Files that cannot be read are named on standard error.
+
+    Raises:
+        ValueError: if there is no such folder.
+    """
+    found: list[Json] = []
+    for folder in folders:
+        row, results = named_results(folder)
+        for place, result in results.items():
+            for each in records_of(result, result.scores, row, place):
+                of_column = {name: getattr(each.column, name) for name in ("benchmark", "score", "conditions", "data")}
+                names = {"row": each.name, "network": result.network.row, "weights": result.network.digest}
+                value = {"value": result.scores[each.key], "interval": result.interval(each.key)}
+                made = {"protocol": result.stage.protocol.name, "date": result.provenance.date, "folder": str(place)}
+                found.append({**names, "seed": each.seed, **of_column, **made, **value})
+    return found
 
 
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:

@@ -421,12 +421,6 @@ def require_scored(result: Result) -> Result:
     return result
 
 
-def has_result(folder: Path) -> bool:
-    """Return whether a folder holds a result; an empty file, as a crashed machine may leave it, is none."""
-    file = folder / RESULTS_FILE
-    return file.is_file() and file.stat().st_size > 0
-
-
 def require_writable(folder: Path) -> None:
     """Make a folder and check that it can be written.
 

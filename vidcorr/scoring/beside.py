@@ -29,36 +29,42 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
         DataError: for a missing or wrong file; the message names it.
         ValueError: for another benchmark.
     """
-    sequences: Any = benchmark.sequences
+    result = _scored(benchmark, predictions, options)
     encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)  # as a rank without a video has it
-    if isinstance(benchmark, TapVidBenchmark):
-        result = score_tracks(sequences, predictions, **{"query_mode": encoder.protocol.query_mode} | options)
-    elif isinstance(benchmark, OtbBenchmark):
-        result = score_boxes(sequences, predictions, **options)
-    elif isinstance(benchmark, MaskBenchmark) and not getattr(benchmark, "one_object", False):
-        videos = list(dict.fromkeys(sequence.video for sequence in sequences))
-        known: dict[str, Any] = {"rules": benchmark.rules, "videos": videos, "meta": getattr(benchmark, "meta", None)}
-        metadata = benchmark.scoring_rules.metadata
-        result = score(folder_of_masks(benchmark), predictions, **known | {"unseen": metadata.unseen} | options)
-    else:
-        raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
     facts = benchmark.facts(result.rows, encoder) | result.data
     of_data = {name: facts[name] for name in (*benchmark.conditions, *result.data) if name in facts}
+    digests = benchmark.digests
     scored = set(result.sequences)
-    names = [sequence.name for sequence in sequences if getattr(sequence, "video", sequence.name) in scored]
+    names = [sequence.name for sequence in benchmark.sequences if getattr(sequence, "video", sequence.name) in scored]
     ours = [declared for declared in benchmark.declared if declared.name in result.scores]
     extra = [condition for condition in result.conditions if condition == KEEP_ENDS]
     return result.model_copy(
         update={
             "benchmark": benchmark.name,
             "sequences": tuple(names),
-            "digests": {name: benchmark.digests[name] for name in names},
+            "digests": {name: digests[name] for name in names},
             "conditions": (*benchmark.conditions_in_words(of_data), *extra, f"{len(names)} {benchmark.unit}"),
             "limit_sequences": benchmark.limit_sequences,
             "data": of_data,
             "declared": tuple(dict.fromkeys((*ours, *result.declared))),  # in the order of our results
         }
     )
+
+
+def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, Any]) -> Result:
+    """Return the result of predictions on the sequences of a benchmark, as of data without one."""
+    sequences: Any = benchmark.sequences
+    if isinstance(benchmark, TapVidBenchmark):
+        protocol: Any = benchmark.protocol
+        return score_tracks(sequences, predictions, **{"query_mode": protocol.query_mode} | options)
+    if isinstance(benchmark, OtbBenchmark):
+        return score_boxes(sequences, predictions, **options)
+    if isinstance(benchmark, MaskBenchmark) and not getattr(benchmark, "one_object", False):
+        videos = list(dict.fromkeys(sequence.video for sequence in sequences))
+        known: dict[str, Any] = {"rules": benchmark.rules, "videos": videos, "meta": getattr(benchmark, "meta", None)}
+        metadata = benchmark.scoring_rules.metadata
+        return score(folder_of_masks(benchmark), predictions, **known | {"unseen": metadata.unseen} | options)
+    raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
 
 
 def folder_of_masks(benchmark: MaskBenchmark) -> Path:
