@@ -122,8 +122,8 @@ class Cell:
     def quantities(self) -> dict[str, object]:
         """The quantities of the cell by their names in CSV; None for a missing one."""
         low, high = self.interval or (None, None)
-        change = self.difference or (None, None, None, None, None)
         parts = ("difference", "difference low", "difference high", "p", "difference over")
+        change = self.difference or (None,) * len(parts)
         return {
             "conditions": "; ".join(dict.fromkeys(column.about for column in self.columns)),
             "protocol": "; ".join(dict.fromkeys(column.protocol for column in self.columns)),
@@ -131,7 +131,7 @@ class Cell:
             "deviation": None if isnan(self.deviation) else self.deviation,
             "low": low,
             "high": high,
-            **dict(zip(parts, change, strict=True)),
+            **dict(zip(parts, change, strict=False)),
             "seeds": " ".join("?" if record.seed is None else str(record.seed) for record in self.records),
             "scores": " ".join(map(str, self.scores)),
         }
@@ -155,7 +155,8 @@ class Cell:
         if common and all(ours) and all(theirs):
             found = difference(list(filter(None, ours)), list(filter(None, theirs)), (self.trained, base.trained))
         if found is not None:
-            found = found._replace(sequences=len(set(common.values())))
+            lacking = tuple(sorted(objects_of_one_side(records)))
+            found = found._replace(sequences=len(set(common.values())), lacking=lacking)
         return replace(self, difference=found)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from math import ceil
 from typing import Any
 
-from .cells import objects_of_one_side, sequences_on_other_data
+from .cells import sequences_on_other_data
 from .formats import listed, one_line
 from .records import ScoreRecord
 from .result import Result
@@ -96,14 +96,11 @@ def _on_pairs(table: Table) -> list[str]:
     over: dict[str, dict[str, None]] = {}  # number of sequences → names of rows
     lacking: dict[str, None] = {}
     for name, row in table.rows.items():
-        base = table.rows.get(table.own_bases.get(name, table.base), {})
-        for column, cell in row.items():
-            if cell.difference and cell.difference.sequences:
-                over.setdefault(str(cell.difference.sequences), {})[name] = None
-            if cell.difference and column in base:
-                objects = objects_of_one_side(cell.records + base[column].records)
-                if objects:
-                    lacking[f"{name}: one side lacks {_few(objects)}, which its difference leaves out"] = None
+        for change in [cell.difference for cell in row.values() if cell.difference]:
+            if change.sequences:
+                over.setdefault(str(change.sequences), {})[name] = None
+            if change.lacking:
+                lacking[f"{name}: one side lacks {_few(change.lacking)}, which its difference leaves out"] = None
     said = []
     for number, names in over.items():
         of_rows = f" of {listed(list(names))}" if len(over) > 1 else ""

@@ -263,10 +263,15 @@ def named_results(text: str | Path, left_out: list[str] | None = None) -> tuple[
     if not folders:
         raise ValueError(f"{text}: there is no such folder")
     results: dict[Path, Result] = {}
+    faults: list[str] = []
     for folder in folders:
-        results |= results_below(Path(folder), left_out)
-    if name and not results:
-        raise ValueError("; ".join([f"{text}: no result in this folder", *(left_out or ())]))
+        results |= results_below(Path(folder), faults)
+    if name and not results and not faults:
+        raise ValueError(f"{text}: no result in this folder")
+    if left_out is None:
+        print(*faults, sep="\n", end="\n" * bool(faults), file=sys.stderr)
+    else:
+        left_out += faults
     return name, _last_evaluations(results)
 
 

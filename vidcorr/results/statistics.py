@@ -92,6 +92,7 @@ class Difference(NamedTuple):
         high: upper end, or None.
         p: two-sided p-value of a difference of zero; None if it is not tested, or the same in all sequences and seeds.
         sequences: number of the sequences that both rows define.
+        lacking: objects of these that one of the rows lacks, or does not define.
     """
 
     mean: float
@@ -99,6 +100,7 @@ class Difference(NamedTuple):
     high: float | None = None
     p: float | None = None
     sequences: int | None = None
+    lacking: tuple[str, ...] = ()
 
     @property
     def ends(self) -> tuple[float, float] | None:

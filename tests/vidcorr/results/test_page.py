@@ -46,7 +46,9 @@ def test_the_page_holds_the_result_and_its_animations_the_worst_first_with_image
     shown = content.pop("result")
     assert (shown["scores"], {"rows", "without"} & shown.keys()) == (scores, set())
     assert content.pop("rows") == result.records()
-    assert content.pop("lines") == [{"name": "this run", "scores": {"J-Mean": "57.5", "J&F-Mean": "60.0", "Other": "81.2"}}]
+    assert content.pop("lines") == [
+        {"name": "this run", "scores": {"J-Mean": "57.5", "J&F-Mean": "60.0", "Other": "81.2"}}
+    ]
     texts = content.pop("shown")
     assert (texts[0], texts[1]) == ({"J-Mean": "40.0", "F-Mean": "45.0"}, {"J-Mean": "–", "F-Mean": "–"})
     assert content == recorded

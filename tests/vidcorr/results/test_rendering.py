@@ -96,8 +96,8 @@ def test_a_table_reads_the_same_in_every_format(recorded):
     trainings = tabulate(record for more in recorded["trainings"] for record in records(**more))
     compared = trainings.with_differences("[B]").with_differences("theirs")
     assert {"trainings": forms(compared), "steps": forms(steps())} == recorded["rendered"]
-    longest = [max(map(len, render(compared, "text", width=width).split("\n"))) for width in (168, 169)]
-    assert longest == [113, 169]  # all scores just fit side by side
+    longest = [max(map(len, render(compared, "text", width=width).split("\n"))) for width in (150, 151)]
+    assert longest == [105, 151]  # all scores just fit side by side
 
 
 def test_results_are_grouped_into_rows_and_columns(recorded):
