@@ -381,13 +381,10 @@ def _belonging(records: Sequence[ScoreRecord], left_out: list[str]) -> list[Scor
         if rank[record.column] == rank[main]:
             kept.append(record)
             continue
-        other = record.column
-        about = (
-            f"by {other.by or 'no protocol'}"
-            if other.protocol != main.protocol
-            else f"on other data, {other.conditions}"
-        )
-        left_out.append(f"Left out: {record.row} on {record.benchmark}: seed {record.seed} is {about} ({record.place})")
+        about = f"on {record.column.conditions} (data {record.column.data or 'not recorded'})"
+        if record.column.protocol != main.protocol:
+            about = f"by {record.column.by or 'no protocol'}"
+        left_out.append(f"Left out: {record.row} on {record.benchmark}: seed {record.seed} is {about}, {record.place}")
     left_out[:] = dict.fromkeys(left_out)
     return kept
 

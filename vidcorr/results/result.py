@@ -264,7 +264,7 @@ class Result(Exact):
             raise ValueError(f"{file}: is not a results.json of a benchmark, or damaged ({mistake})") from error
         contradiction = result.contradiction()
         if contradiction:
-            raise ValueError(f"{file}: {contradiction}: edited?")
+            raise ValueError(f"{file}: {contradiction}: edited, or declared wrongly?")
         return result
 
     def records(self) -> list[Json]:

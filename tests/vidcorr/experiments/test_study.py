@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.refusal import refused
-from tests.helpers.runs import write_results
+from tests.helpers.runs import davis_result, write_results
 from vidcorr.cli import main
 from vidcorr.errors import UsageError
 from vidcorr.experiments.study import read_study, study_table
 from vidcorr.results.rendering import render
-from vidcorr.results.result import Setup
+from vidcorr.results.result import ProtocolFacts, Setup
 
 
 @pytest.fixture
@@ -111,4 +111,39 @@ def test_two_results_of_a_seed_are_refused(study_of, leave, tmp_path):
     for stage in ("res4.b1", "res4.b2"):
         leave("base", "otb", 0, {"success": 0.5, "precision@20px": 0.4}, stage)
     said = "base has two results of seed 0 of otb, .* give each a row"
+    refused(ValueError, said, study_table, study, tmp_path)
+
+
+def test_a_seed_by_another_protocol_or_on_other_data_is_named_and_never_averaged(study_of, leave, tmp_path):
+    """So is a file that cannot be read; a copy counts once; a row without a result is a row."""
+    study = study_of("table")
+    for seed, digest in enumerate(("vfs", "vfs", "dino")):
+        facts = {"name": digest, "shared_name": digest, "shared": digest}
+        stage = Setup(protocol=ProtocolFacts(**facts))
+        place = leave("base", "davis", seed, {"J&F-Mean": 0.5 + seed / 10})
+        davis_result({"J&F-Mean": 0.5 + seed / 10}, stage=stage, digests={"v": "d"}).save(place)
+        other = leave("better", "davis", seed, {"J&F-Mean": 0.6})
+        davis_result({"J&F-Mean": 0.6}, digests={"v": str(seed % 2)}).save(other)
+    copied = leave("other", "davis", 0, {"J&F-Mean": 0.7}, network_seed=0)
+    copy = leave("other", "davis", 1, {"J&F-Mean": 0.7}, network_seed=0)
+    (leave("other", "davis", 2, {"J&F-Mean": 0.7}) / "results.json").write_text("{")
+    found = study_table(study, tmp_path)
+    said = " ".join(found.notes)
+    assert [cell.scores for cell in found.rows["base"].values() if cell.records] == [(0.5, 0.6)]
+    assert f"base on davis: seed 2 is by dino, {place}" in said
+    assert "better on davis: seed 1 is on " in said
+    assert len(found.rows["better"]) == 1
+    assert f"other: {copy} is a copy of {copied} and counts once" in said
+    assert "other has 1 of 3 seeds on davis" in said
+    assert said.count("is not a results.json of a benchmark, or damaged") == 1
+    assert "missing has 0 of 3 seeds on davis" in said
+    assert "| missing |" in render(found)
+    assert "dino" not in {column.by for column in found.columns}
+
+
+def test_a_published_number_is_a_fraction(study_of, leave, tmp_path):
+    rows = [{"name": "base", "published": {"davis": 65.0}}]
+    study = study_of("table", rows=rows)
+    leave("base", "davis", 0, {"J&F-Mean": 0.5})
+    said = "row 'base': published J&F-Mean 65 is above 1: write the fraction, 0.65 for 65 per cent"
     refused(ValueError, said, study_table, study, tmp_path)

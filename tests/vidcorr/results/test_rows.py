@@ -140,7 +140,7 @@ def test_a_file_that_cannot_be_read_is_named_and_leaves_the_others(tmp_path, cap
     printed = capsys.readouterr()
     assert printed.out.count("\n") == 2
     assert printed.err.count("Left out: ") == len(BROKEN)
-    assert "edited?" in refused(ValueError, "no result in", table, [tmp_path / "another mean"])
+    assert "edited, or" in refused(ValueError, "no result in", table, [tmp_path / "another mean"])
     assert "its format is 0" in refused(ValueError, "no result in", table, [f"x={tmp_path / 'older'}"])
     assert len(table([f"x={tmp_path / 'older'}", good]).cells) == 1
 

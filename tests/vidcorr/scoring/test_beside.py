@@ -34,7 +34,7 @@ def test_their_predictions_of_our_network_have_its_scores_and_pair_with_it(kind,
     assert {name: theirs.scores[name] for name in common} == pytest.approx({name: ours.scores[name] for name in common})
     found = table([tmp_path / "ours", f"X={tmp_path / 'theirs'}"], common[:1]).with_differences("X")
     assert list(found.rows) == ["raw_colour", f"X (their {what})"]
-    (column,) = found.columns
+    assert len(found.columns) == 1
     (cell,) = found.rows["raw_colour"].values()
     assert cell.difference.mean == pytest.approx(0)
     assert cell.difference.sequences == len(ours.sequences)
