@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..backbones import Encoder
 from ..backbones.extractor import Dilated
 from ..datasets import BoxSequence, Otb
-from ..metrics.box_tracking import OTB, box_iou, doubts_on_absence, one_pass_counts, one_pass_scores
+from ..metrics.box_tracking import box_iou, doubts_on_absence, one_pass_counts, one_pass_scores
 from ..metrics.declared import fractions
 from ..protocols import TrackingProtocol
 from ..results.csv_files import csv_text, fixed
@@ -103,5 +103,5 @@ class OtbBenchmark(Benchmark):
         return doubts_on_absence({row.video: row.counts for row in rows})
 
     def facts(self, rows: Sequence[Row], tracker: SiamFCTracker) -> dict[str, Any]:
-        """Return the version of the data, the rules, and the dilations of the network."""
-        return super().facts(rows, tracker) | {"rules": OTB, "dilated": tracker.protocol.dilated}
+        """Return the version of the data and the dilations of the network."""
+        return super().facts(rows, tracker) | {"dilated": tracker.protocol.dilated}

@@ -18,7 +18,6 @@ from ..metrics.point_tracking import (
     METRICS,
     WITHIN,
     PointQueries,
-    rules_of,
     sample_queries,
     tapvid_counts,
     track_scores,
@@ -124,15 +123,13 @@ class TapVidBenchmark(Benchmark):
         return scores | {LIMIT: limits["average_pts_within_thresh"]}
 
     def facts(self, rows: Sequence[Row], encoder: FrameEncoder) -> dict[str, Any]:
-        """Return the rules, the videos in which measures are 0/0, the feature grid, and the name of a released set."""
+        """Return the videos in which measures are 0/0, the feature grid, and the name of a released set."""
         undefined: dict[str, list[str]] = {}
         for key in METRICS:
             names = [row.video for row in rows if np.isnan(row.values[key])]
             if names:
                 undefined[key] = names
-        protocol = encoder.protocol
-        rules = rules_of(protocol.query_mode, protocol.scored_size, protocol.query_stride)
-        facts: dict[str, Any] = {"undefined": undefined, "rules": rules}
+        facts: dict[str, Any] = {"undefined": undefined}
         height, width = encoder.grid
         if height:  # a rank may have no video
             side = encoder.protocol.scored_size

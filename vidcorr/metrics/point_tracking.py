@@ -237,11 +237,10 @@ def mean_of_defined(values: Iterable[float]) -> float:
 
 
 def rules_of(query_mode: QueryMode, side: int = 256, stride: int = 5) -> dict[str, Any]:
-    """Return the rules of scores, for results: queries, side of the square in whose pixels distances are, source."""
-    rules: dict[str, Any] = {"name": "tap-vid", "query_mode": query_mode, "side": side}
-    if query_mode == "strided":
-        rules["stride"] = stride
-    return rules | {"source": "google-deepmind/tapnet: tapnet/tapvid/evaluation_datasets.py"}
+    """Return the rules of scores, for results, by the names of a protocol's fields: queries, and the side of frames."""
+    source = "google-deepmind/tapnet: tapnet/tapvid/evaluation_datasets.py"
+    rules = {"query_mode": query_mode, "query_stride": stride, "scored_size": side}
+    return {"name": "tap-vid", "source": source, **rules}
 
 
 def require_mode(query_mode: str) -> None:

@@ -61,16 +61,19 @@ def _on_units(table: Table, format: str) -> list[str]:
 
 def _on_views(table: Table) -> list[str]:
     """Return the features and inputs of the rows' networks, each with its rows where they differ."""
-    rows: dict[str, dict[str, None]] = {}
+    rows_of: dict[str, dict[str, dict[str, None]]] = {"Features": {}, "Input": {}}
     for name, row in table.rows.items():
-        for cell in row.values():
-            for record in cell.records:
-                given = record.result.stage.input
-                text = ", ".join(filter(None, (record.features, str(given or ""))))
-                rows.setdefault(text, {})[name] = None
-    if len(rows) == 1:
-        return [f"Features: {text}" for text in rows if text]
-    return [f"Features of {listed(list(names))}: {text}" for text, names in rows.items() if text]
+        for record in [record for cell in row.values() for record in cell.records]:
+            rows_of["Features"].setdefault(record.features, {})[name] = None
+            rows_of["Input"].setdefault(str(record.result.stage.input or ""), {})[name] = None
+    said = []
+    for kind, of_texts in rows_of.items():
+        texts = [text for text in of_texts if text]
+        if len(of_texts) > 1:
+            texts = [f"{text} of {listed(list(of_texts[text]))}" for text in texts]
+        if texts:
+            said.append(f"{kind}: {'; '.join(texts)}")
+    return said
 
 
 def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:

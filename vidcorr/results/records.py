@@ -130,9 +130,12 @@ class ScoreRecord:
 
     @property
     def rules(self) -> str:
-        """The rules of scoring, which predictions of others must share with ours."""
-        rules = self.result.data.get("rules")
-        return json.dumps(rules, sort_keys=True) if rules else ""
+        """The rules of scoring, which predictions of others must share with ours; those of points are in protocols."""
+        rules = self.result.data.get("rules") or {}
+        if "frames" in rules:
+            return json.dumps(rules, sort_keys=True)
+        stated = self.result.stage.protocol.fields | rules
+        return json.dumps([stated.get(name) for name in ("query_mode", "query_stride", "scored_size")])
 
     def pairs_with(self, other: "ScoreRecord") -> bool:
         """Return whether two scores may be compared sequence by sequence: they share protocol, rules and conditions.

@@ -281,11 +281,11 @@ def html_tables(table: Table) -> dict[Column, str]:
 def _template() -> Any:
     """Return the template of the page."""
     from jinja2 import Environment
-    from markupsafe import Markup, escape
 
     environment = Environment(autoescape=True)
+    escape, safe = environment.filters["escape"], environment.filters["safe"]
     environment.filters["line"] = one_line
-    environment.filters["bold"] = lambda text: Markup(BOLD.sub(r"<b>\1</b>", str(escape(text))))
+    environment.filters["bold"] = lambda text: safe(BOLD.sub(r"<b>\1</b>", str(escape(text))))
     return environment.from_string((files(__package__) / "board.html").read_text("utf-8"))
 
 

@@ -1,7 +1,6 @@
 """Tables of results as texts, in each format: rows of networks and seeds, columns, differences, and sentences below.
 
-Also tests `results/tabulate.py`, `results/cells.py`, `results/captions.py`, `results/formats.py`, `results/latex.py`,
-`results/records.py`.
+Also tests `results/tabulate.py`, `results/cells.py`, `results/notes.py`, `results/formats.py`, `results/records.py`.
 """
 
 import math
