@@ -126,10 +126,11 @@ def step_in_words(start: Benchmark, end: Benchmark, fields: Sequence[str]) -> st
 def changed_cell(after: Result, before: Result, score: str) -> Cell:
     """Return the cell of a result with its difference from another one, tested if both have values by sequence.
 
-    A result on other data has no difference.
+    A result on other data has no difference; objects that one of both lacks are left out of it.
     """
     cell = Cell((ScoreRecord(after, score),)).paired_with(Cell((ScoreRecord(before, score),)))
-    if after.data_digest != before.data_digest:
+    lacks_objects = cell.difference is not None and bool(cell.difference.lacking)
+    if after.data_digest != before.data_digest or lacks_objects:
         return cell
     change = after.scores[score] - before.scores[score]
     paired = cell.difference or Difference(change)
