@@ -104,16 +104,19 @@ def _markdown(lines: Sequence[Sequence[str]], right: int) -> str:
 
 def latex_grid(heads: Sequence[str], rows: Sequence[Sequence[str]], right: int) -> str:
     """Return a tabular of texts, which are escaped, no wider than the text; arguments as of `grid`."""
-    lines = [
-        r"\begin{adjustbox}{max width=\linewidth}",
-        rf"\begin{{tabular}}{{{'l' * right}{'r' * (len(heads) - right)}}}",
-        r"\toprule",
-    ]
-    for number, row in enumerate((heads, *rows)):
-        cells = [BOLD.sub(r"\\textbf{\1}", latex_text(cell)) for cell in row]
-        guard = "{}" if cells[0].startswith(("[", "*")) else ""  # else LaTeX reads an argument of the line before
-        lines += [guard + " & ".join(cells) + r" \\", *([] if number else [r"\midrule"])]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"])
+    body = [_latex_row(row) for row in (heads, *rows)]
+    body.insert(1, r"\midrule")
+    columns = "l" * right + "r" * (len(heads) - right)
+    begin = [r"\begin{adjustbox}{max width=\linewidth}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
+    return "\n".join([*begin, *body, r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"])
+
+
+def _latex_row(row: Sequence[str]) -> str:
+    """Return a row of a tabular."""
+    text = " & ".join(BOLD.sub(r"\\textbf{\1}", latex_text(cell)) for cell in row) + r" \\"
+    if text.startswith(("[", "*")):  # which LaTeX would read as an argument of the line before
+        return "{}" + text
+    return text
 
 
 def latex_text(text: str) -> str:

@@ -295,8 +295,9 @@ def _for_template(section: Section, start: Path) -> dict[str, Any]:
     for line in section.lines:
         paper = next((cell.paper for cell in line.cells if cell and cell.paper), None)
         about = [{"text": text} for text in (paper.source, paper.doubt) if text] if paper else []
-        for record in line.cells[0].records if line.cells[0] else []:
-            about += _about(record, start)
+        for cell in filter(None, line.cells[:1]):
+            for record in cell.records:
+                about += _about(record, start)
         lines.append({"name": line.name, "paper": paper, "about": about, "texts": line.texts})
     shared = section.shared
     digests = [f"protocol {shared.protocol or 'none'}", f"data {shared.data or 'not recorded'}"]
@@ -309,8 +310,9 @@ def _about(record: ScoreRecord, start: Path) -> list[dict[str, str]]:
     report = record.place / REPORT
     found = [{"text": doubt} for doubt in record.result.doubts]
     if report.is_file():
-        of_seed = "" if record.seed is None else f" of seed {record.seed}"
-        found.insert(0, {"text": f"report{of_seed}", "link": quote(Path(os.path.relpath(report, start)).as_posix())})
+        found.insert(
+            0, {"text": f"report{record.of_seed}", "link": quote(Path(os.path.relpath(report, start)).as_posix())}
+        )
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from math import inf, isfinite, isnan, nan
+from math import isfinite, isnan, nan
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Self
@@ -284,8 +284,7 @@ class Result(Exact):
         Scores of rows of a single video are not compared with these: nothing then tells a mean from a ratio of sums.
         """
         for score in self.declared:
-            low = -inf if score.low is None else score.low
-            high = inf if score.high is None else score.high
+            low, high = score.bounds
             value = self.scores.get(score.name, nan)
             if value < low - ROUNDING or value > high + ROUNDING:
                 return f"{score.name} is {value:g}, and lies in [{low:g}, {high:g}]"

@@ -25,7 +25,7 @@ share a spread of 2 points, the test in pairs finds a difference that the test o
 """
 
 from collections.abc import Mapping, Sequence
-from math import inf, isfinite, nan, sqrt
+from math import isfinite, nan, sqrt
 from operator import sub
 from statistics import fmean, pvariance, variance
 from typing import NamedTuple
@@ -128,8 +128,7 @@ def interval(samples: Sequence[Sample], score: Score = FRACTION) -> tuple[float,
         parts.append(_variance_over_seeds(scores))
     mean = fmean(scores)
     half = _half_length(parts)
-    low = -inf if score.low is None else score.low
-    high = inf if score.high is None else score.high
+    low, high = score.bounds
     return max(mean - half, low), min(mean + half, high)
 
 

@@ -1,7 +1,8 @@
 """Score point tracks by the rules of TAP-Vid, and boxes by the rules of OTB."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..datasets import BoxSequence, Otb, PointSequence, TapVid
 from ..datasets.records import content_digest
 from ..metrics.box_tracking import OTB, doubts_on_absence, one_pass_counts, one_pass_scores
 from ..metrics.point_tracking import QueryMode, rules_of, tapvid_counts, track_scores
+from ..results.checked import Json
 from ..results.result import Result, Row
 from ..videos.arrays import read_npz
 from ..videos.boxes import read_boxes
@@ -50,8 +52,7 @@ def score_tracks(
     rows: list[Row] = []
     starts: dict[Path, Errors] = {}
     hiding: list[str] = []
-    of_truth = {"truth": truth} if isinstance(truth, str | Path) else {}
-    sequences = TapVid(truth) if isinstance(truth, str | Path) else truth
+    sequences, of_truth = _opened(truth, TapVid)
     for sequence in sequences:
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         path = folder / f"{sequence.name}.npz"
@@ -79,6 +80,13 @@ def score_tracks(
         conditions=[f"{query_mode} queries"],
         digests={sequence.name: content_digest(sequence) for sequence in sequences},
     )
+
+
+def _opened(truth: str | Path | Sequence[Any], read: Callable[[Any], Sequence[Any]]) -> tuple[Sequence[Any], Json]:
+    """Return the sequences of a truth, which may be sequences already, and what a result states of it."""
+    if isinstance(truth, str | Path):
+        return read(truth), {"truth": truth}
+    return truth, {}
 
 
 def _hides_all(queries: metrics.PointQueries, occluded: NDArray[Any]) -> bool:
@@ -131,8 +139,7 @@ def score_boxes(truth: str | Path | Sequence[BoxSequence], predictions: str | Pa
     folder = Path(predictions).expanduser()
     rows: list[Row] = []
     starts: dict[Path, Errors] = {}
-    of_truth = {"truth": truth} if isinstance(truth, str | Path) else {}
-    sequences = Otb(truth, version=None) if isinstance(truth, str | Path) else truth
+    sequences, of_truth = _opened(truth, partial(Otb, version=None))
     for sequence in sequences:
         file = folder / f"{sequence.name}.txt"
         if not file.is_file():
