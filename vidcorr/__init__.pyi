@@ -61,6 +61,7 @@ from .protocols import (
     TrackingProtocol as TrackingProtocol,
 )
 from .results.page import write_report as write_report
+from .results.records import records as records
 from .results.result import Result as Result, Row as Row
 from .tracking.follow import follow as follow
 from .tracking.predict import predict_video as predict_video

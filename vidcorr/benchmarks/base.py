@@ -342,6 +342,8 @@ class Benchmark(ABC):
             seconds_of=encoder.watch.seconds,
             history=history,
         )
+        if not self.pooled and result.contradiction():  # a user's scores are no means of the rows, but for his word
+            result = result.model_copy(update={"without": leave_one_out(rows, self.scores)})
         return require_scored(result)
 
     def _facts_of_run(self, encoder: FrameEncoder) -> dict[str, Any]:

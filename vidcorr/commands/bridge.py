@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..experiments.benchmark_choice import chosen_benchmarks
-from ..experiments.flags import EVALUATION_FLAGS, FORMAT_FLAGS, NETWORK, Flag, named_network, several
+from ..experiments.flags import BENCHMARK_FLAGS, FORMAT_FLAGS, NETWORK, NETWORK_FLAGS, Flag, named_network, several
 
 if TYPE_CHECKING:  # they import torch or pydantic, which would delay `--help`
     from ..benchmarks.base import Benchmark
@@ -20,11 +20,12 @@ FLAGS = (
     Flag("start", END, metavar="FROM"),
     Flag("end", END, metavar="TO"),
     Flag("network", "network, as for vidcorr evaluate", metavar=NETWORK),
-    *EVALUATION_FLAGS,
+    *BENCHMARK_FLAGS,
+    *NETWORK_FLAGS,
+    Flag("--output", "folder of results (default: %(default)s)", type=Path, default="bridge"),
     Flag("--score", "score (default: the benchmark's first)", default="", metavar="KEY"),
     Flag("--order", "fields that come first (default: as listed)", default="", metavar="A,B"),
     several("--together", "A,B", "fields that change in one step"),
-    Flag("--alone", "score each step by itself too, from FROM", action="store_true"),
     *FORMAT_FLAGS,
     Flag("--picture", PICTURE, type=Path, metavar="FILE"),
 )
@@ -41,25 +42,22 @@ def run(flags: Namespace) -> None:
     from ..results.rendering import printed
 
     benchmark, _, _ = flags.on[0].partition("=")
-    names = (protocol_of_row(flags.start, benchmark), protocol_of_row(flags.end, benchmark))
 
     def report(table: Table) -> None:
+        """Print and draw the table."""
         print(printed(table, flags.format, flags.intervals), end="")
         picture = flags.picture or flags.output / "bridge.png"
         write_figure(picture, waterfall(table))
         print(picture, file=sys.stderr)
 
     bridge(
-        benchmark_under(names[0], flags),
-        benchmark_under(names[1], flags),
+        benchmark_under(protocol_of_row(flags.start, benchmark), flags),
+        benchmark_under(protocol_of_row(flags.end, benchmark), flags),
         named_network(flags.network, flags),
         flags.output,
         order=flags.order.split(",") if flags.order else [],
         together=flags.together,
-        alone=flags.alone,
         score=flags.score,
-        names=names,
-        common=flags.change,
         report=report,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..experiments.flags import Flag, OneOf
 from ..videos.files import read_names, write_atomically
@@ -13,9 +13,11 @@ from ..videos.files import read_names, write_atomically
 if TYPE_CHECKING:  # pydantic would double the time of `--help`
     from ..results.result import Result
 
+FOLDERS = "TRUTH, with a folder of masks per video, and PREDICTIONS/VIDEO/FRAME.png; with --on PREDICTIONS alone"
+ON = "benchmark and its data, davis=/data/DAVIS, for a table beside the results of vidcorr evaluate"
 RULES = (
-    "davis-2017 (default), davis-2016, youtube-vos, lvos, lvos-2023, vost, sa-v, mose-v2, vos-benchmark (also for "
-    "MOSE v1) or naf"
+    "davis-2017 (default without --on), davis-2016, youtube-vos, lvos, lvos-2023, vost, sa-v, mose-v2, "
+    "vos-benchmark (also for MOSE v1) or naf"
 )
 TRACKS = (
     "score point tracks by these queries of TAP-Vid: PREDICTIONS/VIDEO.npz with tracks (N, T, 2), x before y in "
@@ -23,10 +25,10 @@ TRACKS = (
 )
 META = 'metadata of lvos, of youtube-vos\'s categories, or of mose-v2: {"videos": {VIDEO: {"objects": {"1": {}}}}}'
 FLAGS = (
-    Flag("truth", "folder with a folder of masks per video", type=Path, metavar="TRUTH"),
-    Flag("predictions", "predictions, PREDICTIONS/VIDEO/FRAME.png", type=Path, metavar="PREDICTIONS"),
+    Flag("folders", FOLDERS, nargs="+", type=Path, metavar="FOLDER"),
+    Flag("--on", ON, default="", metavar="NAME=FOLDER"),
     OneOf(
-        Flag("--rules", RULES, default="davis-2017", metavar="RULES"),
+        Flag("--rules", RULES, default="", metavar="RULES"),
         Flag("--tracks", TRACKS, choices=["first", "strided"]),
         Flag("--boxes", "score boxes by OTB's one-pass evaluation: PREDICTIONS/SEQUENCE.txt", action="store_true"),
     ),
@@ -56,33 +58,52 @@ def run(flags: Namespace) -> None:
     if missing:
         from ..metrics.rules import RULES
 
-        treatment = RULES[flags.rules].missing_video  # "left out" or "counted as 0"
+        treatment = RULES[result.data["rules"]["name"]].missing_video  # "left out" or "counted as 0"
         print(f"{treatment}, for want of predictions or objects: {', '.join(missing)}")
 
 
 def _scored(flags: Namespace) -> Result:
     """Score boxes, tracks or masks, by the flags."""
     of_masks = (flags.meta, flags.unseen, flags.trained_meta, flags.list, flags.keep_ends, flags.allow_missing)
+    if (flags.boxes or flags.tracks) and any(
+        of_masks
+    ):  # else other videos or frames would be scored than the flag says
+        raise ValueError("score: --boxes and --tracks take no --meta, --unseen, --list and other flags of masks")
+    if len(flags.folders) != (1 if flags.on else 2):
+        raise ValueError("score: name TRUTH and PREDICTIONS, or PREDICTIONS alone and --on NAME=FOLDER")
+    if flags.on:
+        return _scored_beside(flags)
+    truth, predictions = flags.folders
     if flags.boxes or flags.tracks:
-        if any(of_masks):  # else other videos or frames would be scored than the flag says
-            raise ValueError("score: --boxes and --tracks take no --meta, --unseen, --list and other flags of masks")
         from ..scoring.tracks import score_boxes, score_tracks  # they need torch
 
-        if flags.boxes:
-            return score_boxes(flags.truth, flags.predictions)
-        return score_tracks(flags.truth, flags.predictions, flags.tracks)
-    from ..scoring.masks import score, unseen_categories
+        return score_boxes(truth, predictions) if flags.boxes else score_tracks(truth, predictions, flags.tracks)
+    from ..scoring.masks import score
+
+    return score(truth, predictions, flags.rules or "davis-2017", **_options_of_masks(flags))
+
+
+def _scored_beside(flags: Namespace) -> Result:
+    """Score predictions on the data of `--on`; flags that are given replace the benchmark's own choice."""
+    from ..experiments.benchmark_choice import read_on
+    from ..scoring.beside import score_beside
+
+    (choice,) = read_on([flags.on])
+    options = {"rules": flags.rules, "query_mode": flags.tracks, **_options_of_masks(flags)}
+    return score_beside(choice.build(), *flags.folders, **{name: value for name, value in options.items() if value})
+
+
+def _options_of_masks(flags: Namespace) -> dict[str, Any]:
+    """Return the arguments of `score` that flags give."""
+    from ..scoring.masks import unseen_categories
 
     unseen = set(read_names(flags.unseen)) if flags.unseen else set()
     if flags.rules == "youtube-vos" and flags.meta:
         unseen = unseen_categories(flags.meta, unseen, flags.trained_meta)
-    return score(
-        flags.truth,
-        flags.predictions,
-        flags.rules,
-        videos=flags.list and read_names(flags.list),
-        meta=flags.meta,
-        unseen=unseen,
-        keep_ends=flags.keep_ends,
-        allow_missing=flags.allow_missing,
-    )
+    return {
+        "videos": flags.list and read_names(flags.list),
+        "meta": flags.meta,
+        "unseen": unseen,
+        "keep_ends": flags.keep_ends,
+        "allow_missing": flags.allow_missing,
+    }

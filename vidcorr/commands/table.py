@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from ..experiments.flags import FORMAT_FLAGS, Flag, several
 
@@ -15,6 +16,8 @@ FOLDERS = "folder of results, or a folder above; all results under one NAME are 
 BASE = "base row; other rows show their differences from it"
 PUBLISHED = "add published rows of the same whole test set and protocol; html has them always"
 OUTPUT = "file to write in place of printing; its ending is the format unless --format names one: board.html"
+FORMAT_OF_ENDING = {".txt": "text", ".md": "md", ".html": "html", ".csv": "csv", ".tex": "tex"}
+"""Ending of the file of a table → its form."""
 FLAGS = (
     Flag("folders", FOLDERS, nargs="+", metavar="[NAME=]FOLDER"),
     several("--score", "KEY", "scores, as J-Mean (default: three of each benchmark, or the study's)"),
@@ -29,26 +32,32 @@ FLAGS = (
 def run(flags: Namespace) -> None:
     """Run the command; a user's mistake raises ValueError or OSError."""
     from ..experiments.table import table
-    from ..results.rendering import Format, printed
+    from ..results.rendering import printed, render
     from ..videos.files import write_atomically
 
     output = flags.output
     format = flags.format
-    if output and not format and output.suffix[1:] in get_args(Format):
-        format = output.suffix[1:]
+    if output and not format:
+        format = FORMAT_OF_ENDING.get(output.suffix.lower())
+        if format is None:
+            endings = ", ".join(FORMAT_OF_ENDING)
+            raise ValueError(
+                f"--output {output}: its ending names no form: end it in one of {endings}, or give --format"
+            )
     if flags.study:
         shown = table_of_study(flags)
     else:
         shown = table(flags.folders, flags.score, flags.published or format == "html")
     if flags.base:
         shown = shown.with_differences(flags.base)
-    text = printed(shown, format, flags.intervals, output.parent if output else Path())
+    if format == "csv":  # whose lines hold no sentences
+        print(*shown.notes, sep="\n", end="\n" * bool(shown.notes), file=sys.stderr)
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(output, text)
+        write_atomically(output, render(shown, format, flags.intervals, start=output.parent))
         print(output)
     else:
-        print(text, end="")
+        print(printed(shown, format, flags.intervals), end="")
 
 
 def table_of_study(flags: Namespace) -> Table:

@@ -1,16 +1,15 @@
 """The walk from one protocol to another field by field, its scores, and their table."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..backbones import EncoderSpec
 from ..benchmarks.base import Benchmark
-from ..benchmarks.network import GivenNetwork, NetworkLike, with_unique_rows
+from ..benchmarks.network import NetworkLike, with_unique_rows
 from ..protocols import EvaluationProtocol
 from ..results.cells import Cell
-from ..results.records import Column, ScoreRecord
+from ..results.records import ScoreRecord
 from ..results.rendering import Table
 from ..results.result import Result
 from ..results.statistics import Difference
@@ -23,14 +22,11 @@ def bridge(
     start: Benchmark,
     end: Benchmark,
     network: NetworkLike,
-    output: str | Path = "evaluation",
+    output: str | Path = "bridge",
     *,
     order: Sequence[str] = (),
     together: Sequence[str] = (),
-    alone: bool = False,
     score: str = "",
-    names: tuple[str, str] | None = None,
-    common: Sequence[str] = (),
     report: Callable[[Table], object] = lambda table: None,
 ) -> Table:
     """Score a network under a first protocol, after each step to a last one, and under the last one.
@@ -42,10 +38,7 @@ def bridge(
         output: folder of the results, which are reused.
         order: fields that come first.
         together: texts `a,b` of fields that change in one step.
-        alone: score each step by itself too, from the first protocol.
         score: name of the score; by default the benchmark's first.
-        names: names of the two protocols, for people; by default their own.
-        common: changes that both protocols have, as texts.
         report: takes the table; under torchrun only the first rank's prints are shown.
 
     Returns:
@@ -56,136 +49,88 @@ def bridge(
     """
     steps = steps_between(start.protocol, end.protocol, order, together)
     (row,) = with_unique_rows([network])
-    own_names, of_both = without_common_changes(names or (start.protocol.name, end.protocol.name))
-    between = Bridge(row, start, end, steps, own_names, list(dict.fromkeys([*common, *of_both])))
-    walk = between.walk()
-    single_steps = [between.under(fields) for fields in steps] if alone else []
-    with run_missing([*walk, *single_steps], output) as results:
-        is_complete = len(results) == len(walk) + len(single_steps)
+    walk = [Job(row, benchmark) for benchmark in benchmarks_between(start, end, steps)]
+    with run_missing(walk, output) as results:
+        is_complete = len(results) == len(walk)
         if is_complete:
-            of_walk = [results[job] for job in walk]
-            of_single_steps = [results[job] for job in single_steps]
-            table = between.table(of_walk, of_single_steps, score)
+            texts = [step_in_words(start, end, fields) for fields in steps]
+            names = (start.protocol.name, *texts, end.protocol.name)
+            table = table_of_steps(names, [results[job] for job in walk], score)
             report(table)
     if not is_complete:  # none has failed: `run_missing` would have raised
         raise ValueError("bridge: another process runs some of the evaluations; repeat the command after it")
     return table
 
 
-@dataclass(frozen=True)
-class Bridge:
-    """A network, a benchmark under two protocols, and the steps between them.
+def benchmarks_between(start: Benchmark, end: Benchmark, steps: Sequence[tuple[str, ...]]) -> list[Benchmark]:
+    """Return the benchmark by the first protocol, after each step, and by the last protocol.
 
-    Attributes:
-        network: the network.
-        start: the benchmark under the first protocol.
-        end: the benchmark under the last protocol.
-        steps: fields that change together, in order.
-        names: names of the two protocols, for people.
-        common: changes that both protocols have, as texts.
+    Raises:
+        ValueError: if values of the two protocols do not fit each other.
     """
-
-    network: EncoderSpec | GivenNetwork
-    start: Benchmark
-    end: Benchmark
-    steps: Sequence[tuple[str, ...]]
-    names: tuple[str, str]
-    common: Sequence[str] = ()
-
-    def under(self, fields: Sequence[str]) -> Job:
-        """Return the evaluation by the first protocol with some fields of the last one.
-
-        Raises:
-            ValueError: if these values do not fit each other.
-        """
-        values = self.end.protocol.values()
+    values = end.protocol.values()
+    found = [start]
+    changed: dict[str, Any] = {}
+    for fields in steps[:-1]:
+        changed |= {field: values[field] for field in fields}
         try:
-            protocol = self.start.protocol.with_changes(**{field: values[field] for field in fields})
+            protocol = start.protocol.with_changes(**changed)
         except ValueError as error:
             raise ValueError(f"bridge: {error}; change fields that need each other --together a,b") from error
         arguments: Any = {"protocol": protocol, "changes": None}  # the protocol has its changes already
-        return Job(self.network, replace(self.start, **arguments))
-
-    def walk(self) -> list[Job]:
-        """Return the evaluations: by the first protocol, after each step, and by the last protocol."""
-        jobs = [Job(self.network, self.start)]
-        changed: list[str] = []
-        for fields in self.steps[:-1]:
-            changed += fields
-            jobs.append(self.under(changed))
-        return [*jobs, Job(self.network, self.end)]
-
-    def table(self, results: Sequence[Result], alone: Sequence[Result] = (), score: str = "") -> Table:
-        """Return the table of the steps: values, score after the step, and its difference, paired by sequence.
-
-        Args:
-            results: results of the evaluations of `walk`.
-            alone: results by the first protocol with the fields of one step each, for a second column; or empty.
-            score: name of the score; by default the benchmark's first.
-        """
-        initial = results[0]
-        score = score or initial.main_scores()[0]
-        first, last = self.names
-        record = ScoreRecord(initial, score)
-        column = record.column._replace(by=", ".join(self.common))  # what the rows' protocols share
-        cells: list[tuple[str, Column, Cell]] = [(first, column, Cell((record,)))]
-        for number, fields in enumerate(self.steps):
-            name = self.step_in_words(fields)
-            cells.append((name, column, changed_cell(results[number + 1], results[number], score)))
-            if alone:
-                by_itself = column._replace(score=f"{score}, alone")
-                cells.append((name, by_itself, changed_cell(alone[number], initial, score)))
-        cells.append((last, column, changed_cell(results[-1], initial, score)))
-        unit = initial.declaration(score).printed_unit
-        notes = ["The steps sum to the whole, up to rounding"]
-        if alone:
-            notes.append(f"Alone: the difference that a step makes by itself, from {first}")
-        return replace(
-            table_of_cells(cells),
-            base="the row above",
-            own_bases={last: first},
-            notes=tuple(notes),
-            caption=f"Scores in {unit} of {initial.network} on {column.title}, from {first} to {last} step by step",
-        )
-
-    def step_in_words(self, fields: Sequence[str]) -> str:
-        """Return the fields of a step, and their values before and after it: `topk: 10 → 5`."""
-        values = []
-        for benchmark in (self.start, self.end):
-            all_fields = benchmark.protocol.fields()
-            texts = []
-            for field in fields:
-                value = all_fields[field]
-                is_long = isinstance(value, list | tuple) and len(value) > 2
-                texts.append(f"[{value[0]}, …]" if is_long else str(value))
-            values.append(", ".join(texts))
-        return f"{', '.join(fields)}: {' → '.join(values)}"
+        found.append(replace(start, **arguments))
+    return [*found, end]
 
 
-def without_common_changes(names: tuple[str, str]) -> tuple[tuple[str, str], list[str]]:
-    """Return the names of two protocols without the changes that stand in both, and these changes.
+def table_of_steps(names: Sequence[str], results: Sequence[Result], score: str = "") -> Table:
+    """Return the table of the steps: score after each, and its difference, paired by sequence.
 
-    Example:
-        >>> without_common_changes(("vfs+radius=3", "dino+topk=7+radius=3"))
-        (('vfs', 'dino+topk=7'), ['radius=3'])
-        >>> without_common_changes(("vfs+radius=3", "dino+radius=3+radius=3"))  # the last counts
-        (('vfs', 'dino'), ['radius=3'])
+    Args:
+        names: names of the first protocol, of the steps, and of the last protocol.
+        results: results by the first protocol, and after each step.
+        score: name of the score; by default the benchmark's first.
     """
-    first, *changes_of_first = names[0].split("+")
-    last, *changes_of_last = names[1].split("+")
-    common = [change for change in changes_of_first if change in changes_of_last]
-    own_of_first = [change for change in changes_of_first if change not in common]
-    own_of_last = [change for change in changes_of_last if change not in common]
-    return ("+".join([first, *own_of_first]), "+".join([last, *own_of_last])), common
+    initial = results[0]
+    score = score or initial.main_scores()[0]
+    record = ScoreRecord(initial, score)
+    column = record.column._replace(by="")
+    cells = [(names[0], column, Cell((record,)))]
+    for name, before, after in zip(names[1:-1], results, results[1:], strict=False):
+        cells.append((name, column, changed_cell(after, before, score)))
+    cells.append((names[-1], column, changed_cell(results[-1], initial, score)))
+    unit = initial.declaration(score).printed_unit
+    title = f"{initial.network} on {column.title}, from {names[0]} to {names[-1]} step by step"
+    return replace(
+        table_of_cells(cells),
+        base="the row above",
+        own_bases={names[-1]: names[0]},
+        notes=("The steps sum to the whole, up to rounding",),
+        caption=f"Scores in {unit} of {title}",
+    )
+
+
+def step_in_words(start: Benchmark, end: Benchmark, fields: Sequence[str]) -> str:
+    """Return the fields of a step, and their values before and after it: `topk: 10 → 5`."""
+    values = []
+    for benchmark in (start, end):
+        all_fields = benchmark.protocol.fields()
+        texts = []
+        for field in fields:
+            value = all_fields[field]
+            is_long = isinstance(value, list | tuple) and len(value) > 2
+            texts.append(f"[{value[0]}, …]" if is_long else str(value))
+        values.append(", ".join(texts))
+    return f"{', '.join(fields)}: {' → '.join(values)}"
 
 
 def changed_cell(after: Result, before: Result, score: str) -> Cell:
     """Return the cell of a result with its difference from another one, tested if both have values by sequence.
 
-    A result on other data has no difference.
+    A result on other data has no difference; objects that one of both lacks are left out of it.
     """
     cell = Cell((ScoreRecord(after, score),)).paired_with(Cell((ScoreRecord(before, score),)))
-    if after.data_digest != before.data_digest:
+    lacks_objects = cell.difference is not None and bool(cell.difference.lacking)
+    if after.data_digest != before.data_digest or lacks_objects:
         return cell
     change = after.scores[score] - before.scores[score]
     paired = cell.difference or Difference(change)

@@ -9,6 +9,7 @@ import yaml  # type: ignore[import-untyped]
 from ..backbones import EncoderSpec, Input
 from ..backbones.checkpoints import METADATA_KEY, is_foreign, read_content
 from ..backbones.export import export
+from ..results.formats import grid
 from ..results.records import results_below
 from ..results.result import Result
 from ..videos.files import write_atomically
@@ -62,21 +63,25 @@ def card_of(content: Mapping[str, Any], run: Path | None, results: Iterable[Resu
     """
     method = content[METADATA_KEY].get("class_path", "not recorded").rpartition(".")[2]
     method_with_arguments = ", ".join([method, *_plain_arguments(content.get("hyper_parameters", {}))])
-    lines = [HEAD + "---", f"# {file}", "", f"Method: {method_with_arguments}.", ""]
     stated = content[METADATA_KEY].get("encoder") or {}
-    if "mean" in stated:
-        lines += [f"Input: {Input.of(stated['mean'], stated['std'], '').rgb}.", ""]
+    about_input = f"Input: {Input.of(stated['mean'], stated['std'], '').rgb}." if "mean" in stated else ""
     step = content.get("global_step")
     training = "not recorded" if step is None else f"{step} steps, {content['epoch']} epochs"
-    lines += [f"Training: {training}. Data: {_data_of(run)}.", ""]
-    lines += ["| benchmark | protocol | score | value |", "|---|---|---|---|"]
+    scores = []
     for result in results:
-        protocol = result.stage.protocol.name
         for name, value in result.scores.items():
             printed = f"{result.printed(name, value)} {result.declaration(name).unit}".rstrip()
-            lines.append(f"| {result.benchmark} | {protocol} | {name} | {printed} |")
-    lines += ["", "Licence: to be chosen by the owner.", "", "```python", loading, "```", ""]
-    return "\n".join(lines)
+            scores.append([result.benchmark, result.stage.protocol.name, name, printed])
+    paragraphs = [
+        f"{HEAD}---\n# {file}",
+        f"Method: {method_with_arguments}.",
+        about_input,
+        f"Training: {training}. Data: {_data_of(run)}.",
+        grid("md", ["benchmark", "protocol", "score", "value"], scores, 3).strip(),
+        "Licence: to be chosen by the owner.",
+        f"```python\n{loading}\n```\n",
+    ]
+    return "\n\n".join(filter(None, paragraphs))
 
 
 def _plain_arguments(arguments: Mapping[str, Any]) -> list[str]:

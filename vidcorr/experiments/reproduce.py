@@ -18,31 +18,28 @@ from .benchmark_choice import BenchmarkChoice
 from .store import Job, run_missing
 
 WIDTH = 100
-"""Longest line of the list of rows, characters."""
+"""Longest line of the list, characters, unless a word is longer."""
 
 
 def list_of_rows(rows: Sequence[Published], output: str | Path) -> str:
-    """Return rows as text: a network with its weights, and below it benchmark, first score, protocol and doubt.
+    """Return rows as lines: printed score, ours if an output folder holds it, and network, weights and doubt.
 
-    A row whose result an output folder holds has our score beside the printed one; the last line counts these rows.
+    The last line counts these rows.
     """
     done = _done(rows, output)
-    networks: dict[str, list[Published]] = {}
-    for row in rows:
-        networks.setdefault(row.short_name, []).append(row)
     lines = []
-    for name, members in networks.items():
-        missing = f"{members[0].model} is missing: " if lacks_weights(members[0]) else ""
-        lines.append(f"{name}: {missing}{members[0].download}")
-        for row in members:
-            score, value = next(iter(row.scores.items()))
-            doubt = f"; doubt: {row.doubt}" if row.doubt else ""
-            printed_score = f"{100 * value:.{printed_digits(value)}f}"
-            ours = f"; done, ours {shown(done[row].scores[score])}" if row in done else ""
-            lines.append(f"    {row.benchmark} {score} {printed_score} by {row.protocol}{ours}{doubt}")
+    for row in rows:
+        score, value = next(iter(row.scores.items()))
+        printed_score = shown(value, digits=printed_digits(value))
+        line = f"{row.short_name}: {row.benchmark} {score} {printed_score} by {row.protocol}"
+        if row in done:
+            line += f"; done, ours {shown(done[row].scores[score])}"
+        line += f"; {row.model} is missing: {row.download}" if lacks_weights(row) else f"; {row.download}"
+        if row.doubt:
+            line += f"; doubt: {row.doubt}"
+        lines.append(fill(line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))
     lacking = sum(map(lacks_weights, rows))
-    lines.append(f"{len(rows)} rows: {len(done)} done in {output}, {lacking} lack weights")
-    return "".join(map(_wrapped, lines))
+    return "\n".join([*lines, f"{len(rows)} rows: {len(done)} done in {output}, {lacking} lack weights", ""])
 
 
 def _done(rows: Sequence[Published], output: str | Path) -> dict[Published, Result]:
@@ -61,12 +58,6 @@ def _done(rows: Sequence[Published], output: str | Path) -> dict[Published, Resu
 def _network(row: Published) -> EncoderSpec:
     """Return the network of a row with its public weights."""
     return EncoderSpec(row.model, pretrained=row.model.startswith("timm:"))
-
-
-def _wrapped(line: str) -> str:
-    """Return a line as lines of at most `WIDTH` characters, further indented; words stay whole."""
-    indent = " " * (4 + len(line) - len(line.lstrip()))
-    return fill(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def lacks_weights(row: Published) -> bool:

@@ -24,7 +24,8 @@ from ..benchmarks.ranks import LostRank, Ranks
 from ..errors import ToldError, message_of, printable
 from ..functional.device import fastest_precision, gpu_or_cpu
 from ..results.folder_lock import FolderInUse, FolderLock
-from ..results.result import Result, has_result, require_writable
+from ..results.records import results_below
+from ..results.result import Result, require_writable
 from ..videos.digests import text_digest
 from ..videos.files import slug
 
@@ -166,8 +167,11 @@ class Store:
         return missing
 
     def reuses(self, job: Job) -> bool:
-        """Return whether the folder holds a job's result; none counts of the user's code, which may have changed."""
-        return has_result(self.place(job)) and job.is_reusable
+        """Return whether the folder holds a job's result; none counts of the user's code, which may have changed.
+
+        A file that cannot be read is named, and the job runs again.
+        """
+        return job.is_reusable and bool(results_below(self.place(job)))
 
     def raise_failures(self) -> None:
         """Raise an error if jobs have failed; `run` has printed the message of each.

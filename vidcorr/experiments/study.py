@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -17,15 +17,13 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 from .. import signals
 from ..results.cells import Cell
 from ..results.checked import mistakes_of
-from ..results.records import Column, ScoreRecord
+from ..results.published import printed_digits
+from ..results.records import Column, ScoreRecord, records_of, results_below
 from ..results.rendering import Table
-from ..results.result import Result, has_result
-from ..results.tabulate import printed_beside, table_of_cells
+from ..results.tabulate import printed_beside, table_of_cells, tabulate
 from ..videos.digests import text_digest
 from ..videos.files import slug
-from .benchmark_choice import chosen_benchmarks
 from .config_files import find_config, read_yaml
-from .flags import BENCHMARK_FLAGS, add_flags
 
 COMMAND = (sys.executable, "-m", "vidcorr")
 """Words that start vidcorr as a process."""
@@ -53,8 +51,8 @@ class StudyRow(BaseModel, extra="forbid"):
         of: name of another row; this row evaluates that row's checkpoints.
         then: arguments of a second `vidcorr fit` in place of the study's `then`.
         evaluate: evaluation → arguments added to the study's arguments of this evaluation; None leaves it out.
-        published: evaluation, or a benchmark that the study does not evaluate → score → number of the paper in per
-            cent, with the printed digits. A number alone is that of the evaluation's first score.
+        published: evaluation, or a benchmark that the study does not evaluate → score → number of the paper, a
+            fraction with the printed digits. A number alone is that of the evaluation's first score.
         base: name of the row that this row is compared with, in place of the study's.
     """
 
@@ -78,7 +76,6 @@ class Command(NamedTuple):
         seed: seed of the training.
         evaluation: name of the evaluation; empty for a training, whose evaluations show that it is done.
         output: folder of the training, or of the evaluation's result.
-        needs: folders of the trainings before an evaluation.
     """
 
     words: tuple[str, ...]
@@ -86,28 +83,11 @@ class Command(NamedTuple):
     seed: int
     evaluation: str = ""
     output: Path = Path()
-    needs: tuple[Path, ...] = ()
-
-    @property
-    def results(self) -> list[Path]:
-        """Folders with results of an evaluation; none if it is not done, several if it has several stages."""
-        return [folder for folder in sorted(self.output.glob("*")) if self.evaluation and has_result(folder)]
 
     @property
     def is_done(self) -> bool:
-        """True if an evaluation has a result of each benchmark that its words choose.
-
-        Results on other data under one name, whose files have changed, do not complete each other.
-        """
-        parser = argparse.ArgumentParser()
-        add_flags(parser, BENCHMARK_FLAGS)
-        flags, _ = parser.parse_known_args(self.words)
-        on_data: dict[str, Counter[str]] = {}  # benchmark → digest of its data → number of results
-        for folder in self.results:
-            result = Result.load(folder)
-            on_data.setdefault(result.data_set, Counter())[result.data_digest] += 1
-        found = sum(max(counts.values()) for counts in on_data.values())
-        return found >= len(chosen_benchmarks(flags))
+        """True for an evaluation with a result that can be read."""
+        return bool(self.evaluation and results_below(self.output))
 
 
 class Study(BaseModel, extra="forbid"):
@@ -188,7 +168,7 @@ class Study(BaseModel, extra="forbid"):
         return not row.model or bool(row.then or self.then)
 
     def printed(self, row: StudyRow, evaluation: str) -> dict[str, float]:
-        """Return score → published number of a row in per cent."""
+        """Return score → published number of a row, a fraction."""
         numbers = row.published.get(evaluation, {})
         return numbers if isinstance(numbers, dict) else {self.scores[evaluation][0]: numbers}
 
@@ -207,8 +187,7 @@ class Study(BaseModel, extra="forbid"):
             seeds = self.seeds if self.trains(row) else self.seeds[:1]
             for seed in seeds:
                 trainings, network, folder = self._chain_of(row, seed, output)
-                places = tuple(training.output for training in trainings)
-                begin = places[0] if places else folder  # the folder of a frozen network
+                begin = trainings[0].output if trainings else folder  # the folder of a frozen network
                 line = lines.setdefault(begin, [])
                 line += [training for training in trainings if training not in line]
                 for name, common in self.evaluate.items():
@@ -218,7 +197,7 @@ class Study(BaseModel, extra="forbid"):
                     arguments = (*common, *further)
                     place = output / slug(row.name) / folder.name / f"{slug(name)}-{digest_of(arguments)}"
                     words = ("evaluate", *network, *arguments, "--output", str(place))
-                    line.append(Command(words, row.name, seed, name, place, places))
+                    line.append(Command(words, row.name, seed, name, place))
         return list(lines.values())
 
     def _chain_of(self, row: StudyRow, seed: int, output: Path) -> Chain:
@@ -306,22 +285,16 @@ def shell_line(step: Command) -> str:
 
 
 def run_line(line: Sequence[Command]) -> Command | None:
-    """Run the evaluations of a line that have no result, and the trainings that these need, up to the first failure.
+    """Run a line unless all its evaluations have a result; a training that has ended, and results, are not repeated.
 
     A line is a training or a frozen network, and all commands that build on it (`Study.lines`).
 
     Returns:
         The command that failed, or None.
     """
-    missing = [step for step in line if step.evaluation and not step.is_done]
-    needed: set[Path] = set()  # folders of trainings
-    for step in missing:
-        needed.update(step.needs)
-    for step in line:
-        is_needed = step in missing if step.evaluation else step.output in needed
-        if is_needed and _run(step.words) != 0:
-            return step
-    return None
+    if all(step.is_done for step in line if step.evaluation):
+        return None
+    return next((step for step in line if _run(step.words) != 0), None)
 
 
 def _run(words: Sequence[str]) -> int:
@@ -339,8 +312,9 @@ def _run(words: Sequence[str]) -> int:
 def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table:
     """Make the table of a study from its results in a folder.
 
-    A row is a training over its seeds. A column is a score of an evaluation, and its head names both: `otb success`.
-    The paper's numbers of the same score stand in the next column.
+    A row is a training over its seeds, also without a result. A column is a score of an evaluation by a protocol, on
+    the same data; a seed by another protocol or on other data than the row's other seeds is named and left out. The
+    paper's numbers of the same score stand in the next column.
 
     Args:
         study: the study.
@@ -348,104 +322,117 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
         scores: scores of each evaluation that has them, in place of the study's.
 
     Raises:
-        ValueError: if the folder has no results; if a result is damaged or lacks a score of the study, or if a row has
-            two results of a seed, for example of several stages.
+        ValueError: if the folder has no results; if a result lacks a score of the study, or a published number is no
+            fraction; if a row has two results of a seed, for example of several stages.
     """
-    results = _results(study, output)
-    if not results:
-        raise ValueError(f"{output}: holds no result of the study {study.title!r}; run the study first")
-    printed = _printed_scores(study, scores)
-    measured = _measured_columns(study, results, scores)
-    cells: list[tuple[str, Column, Cell]] = []
-    for column in dict.fromkeys([*measured, *printed]):
-        if column in measured:
-            cells += _measured_cells(study, column, results)
-        for name, number in printed.get(column, {}).items():
-            cells.append((name, *printed_beside(column, number)))
+    notes: list[str] = []
+    records = _belonging(_records(study, output, scores, notes), notes)
+    if not records:
+        none = f"{output}: holds no result of the study {study.title!r}; run the study first"
+        raise ValueError("; ".join([none, *notes]))
+    measured = tabulate(records, with_views=False)
+    cells = [(name, column, cell) for name, row in measured.rows.items() for column, cell in row.items()]
+    cells += _empty_cells(study, measured, scores)
+    notes = [*measured.notes, *_lacking_seeds(study, cells), *notes]
+    cells += _printed_cells(study, measured, scores)
+    place = {column: number for number, column in enumerate(measured.columns)}
+    cells.sort(key=lambda cell: (place.get(cell[1]._replace(published=False), len(place)), cell[1].published))
     table = table_of_cells(cells, [row.name for row in study.rows])
-    table = replace(table, notes=_lacking_seeds(cells, len(study.seeds)))
     own_bases = {row.name: row.base for row in study.rows if row.base}
-    return table.with_differences(study.base or study.rows[0].name, own_bases)
+    return replace(table, notes=tuple(notes)).with_differences(study.base or study.rows[0].name, own_bases)
 
 
-def _measured_cells(study: Study, column: Column, results: Results) -> list[tuple[str, Column, Cell]]:
-    """Return row, column and cell of the rows with results of a column's score."""
-    cells: list[tuple[str, Column, Cell]] = []
+def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[str]) -> list[ScoreRecord]:
+    """Return the records of a study's results; the study gives a seed to a network that does not know its own.
+
+    A row is one network, whatever the results say of its weights: the study tells the recipe.
+    """
+    found: list[ScoreRecord] = []
+    for step in chain.from_iterable(study.lines(output)):
+        if not step.evaluation:
+            continue
+        for place, result in results_below(step.output, left_out).items():
+            wanted = scores or study.scores[step.evaluation]
+            for score in set(wanted).difference(result.scores, scores):
+                raise ValueError(f"{place}: has no score {score}; it has {', '.join(result.scores)}")
+            seed = step.seed if result.network.seed is None else result.network.seed
+            network = result.network.model_copy(update={"seed": seed, "recipe": step.row})
+            of_row = result.model_copy(update={"network": network})
+            trained = study.trains(study.row(step.row))
+            found += records_of(of_row, wanted, step.row, place, benchmark=step.evaluation, trained=trained)
+    return found
+
+
+def _belonging(records: Sequence[ScoreRecord], left_out: list[str]) -> list[ScoreRecord]:
+    """Return the records in the column that most seeds of their row have; name the others.
+
+    Of columns with equally many seeds of a row, that counts which most results of the study have.
+    """
+    seeds: dict[tuple[str, str, str], dict[Column, set[int | None]]] = {}
+    times = Counter(record.column for record in records)
+    for record in records:
+        of_row = seeds.setdefault((record.row, record.benchmark, record.key), {})
+        of_row.setdefault(record.column, set()).add(record.seed)
+    kept: list[ScoreRecord] = []
+    for record in records:
+        of_row = seeds[record.row, record.benchmark, record.key]
+        rank = {column: (len(of_column), times[column]) for column, of_column in of_row.items()}
+        main = max(rank, key=rank.__getitem__)
+        if rank[record.column] == rank[main]:
+            kept.append(record)
+            continue
+        about = f"on {record.column.conditions} (data {record.column.data or 'not recorded'})"
+        if record.column.protocol != main.protocol:
+            about = f"by {record.column.by or 'no protocol'}"
+        left_out.append(f"Left out: {record.row} on {record.benchmark}: seed {record.seed} is {about}, {record.place}")
+    left_out[:] = dict.fromkeys(left_out)
+    return kept
+
+
+def _empty_cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tuple[str, Column, Cell]]:
+    """Yield row, column and an empty cell for each score of an evaluation of which a row has no result."""
     for row in study.rows:
-        records = _records(row, column.score, results.get((row.name, column.benchmark), {}))
-        if records:
-            cells.append((row.name, column, Cell(tuple(records), study.trains(row))))
-    return cells
+        for evaluation in study.evaluate:
+            columns = [column for column in measured.columns if column.benchmark == evaluation]
+            is_left_out = row.evaluate.get(evaluation, ()) is None
+            if is_left_out or any(column in measured.rows.get(row.name, {}) for column in columns):
+                continue
+            of_scores = {column.score: column for column in reversed(columns)}
+            for score in of_scores if scores else study.scores[evaluation]:
+                yield row.name, of_scores.get(score, Column(evaluation, score)), Cell(trained=study.trains(row))
 
 
-def _lacking_seeds(cells: Iterable[tuple[str, Column, Cell]], seeds: int) -> tuple[str, ...]:
-    """Return a sentence for each training and benchmark that has fewer seeds than the study."""
-    found: dict[str, None] = {}
-    for name, column, cell in cells:
-        if cell.trained and len(cell.scores) < seeds:
-            found[f"{name} has {len(cell.scores)} of {seeds} seeds on {column.benchmark}"] = None
-    return tuple(found)
+def _printed_cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tuple[str, Column, Cell]]:
+    """Yield row, column and cell of the paper's numbers, each beside the measured scores of its row where it has some.
 
+    Args:
+        study: the study.
+        measured: the table of its results.
+        scores: those that count, or empty.
 
-def _printed_scores(study: Study, scores: Sequence[str]) -> dict[Column, dict[str, float]]:
-    """Return column → row → the paper's number, a fraction; `scores`: those that count, or empty."""
-    found: dict[Column, dict[str, float]] = {}
+    Raises:
+        ValueError: for a number above the score's upper bound.
+    """
     for row in study.rows:
         for evaluation in row.published:
             for score, number in study.printed(row, evaluation).items():
-                if not scores or score in scores:
-                    found.setdefault(Column(evaluation, score), {})[row.name] = number / 100  # in per cent in a study
-    return found
+                if scores and score not in scores:
+                    continue
+                of_score = [each for each in measured.columns if (each.benchmark, each.score) == (evaluation, score)]
+                own = [column for column in of_score if column in measured.rows.get(row.name, {})]
+                column, *_ = [*own, *of_score, Column(evaluation, score)]
+                high = measured.declared(column).high
+                if high is not None and number > high:
+                    wanted = f"write the fraction, {number / 100:g} for {number:g} per cent"
+                    raise ValueError(f"row {row.name!r}: published {score} {number:g} is above {high:g}: {wanted}")
+                yield row.name, *printed_beside(column, number, printed_digits(number))
 
 
-Results = dict[tuple[str, str], dict[Path, Result]]
-"""Row and evaluation → folder → result, with the seed of the study."""
-
-
-def _measured_columns(study: Study, results: Results, scores: Sequence[str]) -> list[Column]:
-    """Return the columns of measured scores: the study's scores, or those of the given ones that an evaluation has."""
-    columns: list[Column] = []
-    for evaluation, of_study in study.scores.items():
-        has: set[str] = set()
-        for row in study.rows:
-            for result in results.get((row.name, evaluation), {}).values():
-                has.update(result.scores)
-        shown = [score for score in scores if score in has] if scores else of_study
-        columns += [Column(evaluation, score) for score in shown]
-    return columns
-
-
-def _results(study: Study, output: Path) -> Results:
-    """Read the results of a study in a folder, each with the study's seed, also of a network that does not know it."""
-    found: Results = {}
-    for line in study.lines(output):
-        for step in line:
-            for place in step.results:
-                result = Result.load(place)
-                network = result.network.model_copy(update={"seed": step.seed})
-                seeded = result.model_copy(update={"network": network})
-                found.setdefault((step.row, step.evaluation), {})[place] = seeded
-    return found
-
-
-def _records(row: StudyRow, score: str, results: dict[Path, Result]) -> list[ScoreRecord]:
-    """Return the records of a score, one per seed.
-
-    Args:
-        row: the row.
-        score: the score that is shown.
-        results: folder → result of an evaluation of the row, of all seeds.
-
-    Raises:
-        ValueError: if a result lacks the score, or a seed has two results.
-    """
-    records: dict[int | None, ScoreRecord] = {}
-    for place, result in results.items():
-        if score not in result.scores:
-            raise ValueError(f"{place}: has no score {score}; it has {', '.join(result.scores)}")
-        record = ScoreRecord(result, score, place=place)
-        if record.seed in records:
-            twice = f"two results of {row.name!r} for seed {record.seed} in {place.parent}"
-            raise ValueError(f"{twice}: remove one, or give each stage a row")
-        records[record.seed] = record
-    return list(records.values())
+def _lacking_seeds(study: Study, cells: Iterable[tuple[str, Column, Cell]]) -> list[str]:
+    """Return a sentence for each row and benchmark that has fewer results than the study has seeds for it."""
+    found: dict[str, None] = {}
+    for name, column, cell in cells:
+        wanted = len(study.seeds) if cell.trained else 1
+        if len(cell.scores) < wanted:
+            found[f"{name} has {len(cell.scores)} of {wanted} seeds on {column.title}"] = None
+    return list(found)

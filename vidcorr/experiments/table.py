@@ -1,6 +1,7 @@
 """The table of the results in folders."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..results.records import ScoreRecord, named_results, records_of
@@ -13,42 +14,27 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = (), with_publis
 
     Args:
         folders: folders of benchmark results, or folders above; the last evaluation of each training counts.
-            `NAME=FOLDER` names the row; results with different seeds below it, and several folders with the same name,
-            are seeds of the row.
+            `NAME=FOLDER` names the row; results of one network with different seeds below it, and below several
+            folders with the same name, are seeds of the row. A file that cannot be read is named and left out.
         scores: names, for example `J&F-Mean`; by default up to three main scores of every benchmark.
         with_published: add published rows by the protocol of a whole test set.
 
     Raises:
-        ValueError: if no result has any of the scores, a file is damaged, or a named folder holds two results of a seed
-            for the same column.
+        ValueError: if no result has any of the scores, or a named row has two networks, or two results of a seed for
+            the same column.
     """
+    left_out: list[str] = []
     records: dict[tuple[str, Path, str], ScoreRecord] = {}
     for folder in folders:
-        name, results = named_results(folder)  # of a training only the last evaluation
-        of_folder: list[ScoreRecord] = []
+        name, results = named_results(folder, left_out)  # of a training only the last evaluation
         for place, result in results.items():
-            of_folder += records_of(result, scores or result.main_scores(), name, place)
-        if name:
-            _refuse_repeated(str(folder), of_folder)
-        # a result that is below two of the folders counts once
-        records |= {(name, record.place, record.key): record for record in of_folder}
+            shown = records_of(result, scores or result.main_scores(), name, place)
+            if not shown:
+                left_out.append(f"Left out: {place} has no {' or '.join(scores) or 'score'}")
+            # a result that is below two of the folders, or behind a link, counts once
+            records |= {(name, place.resolve(), record.key): record for record in shown}
     if not records:
-        raise ValueError(f"table: no result in {', '.join(map(str, folders))} has {' or '.join(scores) or 'a score'}")
-    return tabulate(records.values(), with_published)
-
-
-def _refuse_repeated(folder: str, records: Sequence[ScoreRecord]) -> None:
-    """Refuse a named folder with two results of a seed for the same column.
-
-    Args:
-        folder: the folder, as the user names it.
-        records: scores of the results below it.
-    """
-    places: dict[tuple[object, ...], Path] = {}
-    for record in records:
-        cell_and_seed = (record.name, record.result.stage.layer, record.result.stage.stride, record.column, record.seed)
-        first = places.setdefault(cell_and_seed, record.place)
-        if first != record.place:
-            of_seed = "" if record.seed is None else f" of seed {record.seed}"
-            twice = f"two results{of_seed} of {record.column.benchmark}, {first} and {record.place}"
-            raise ValueError(f"table: {folder} holds {twice}; name a single folder")
+        none = f"table: no result in {', '.join(map(str, folders))} has {' or '.join(scores) or 'a score'}"
+        raise ValueError("; ".join([none, *left_out]))
+    made = tabulate(records.values(), with_published)
+    return replace(made, notes=(*made.notes, *dict.fromkeys(left_out)))

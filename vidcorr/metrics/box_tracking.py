@@ -19,6 +19,10 @@ ERRORS = np.arange(51)  # thresholds of the precision curve, pixels
 CURVES = len(OVERLAPS) + len(ERRORS)
 
 
+OTB = {"name": "otb", "source": "got-10k/toolkit @ 956e728, ExperimentOTB, one-pass evaluation"}
+"""The rules of scores, for results."""
+
+
 def box_iou(prediction: Boxes, target: Boxes) -> Tensor:
     """Compute the intersection over union of boxes, pair by pair.
 

@@ -1,6 +1,7 @@
 """Declarations of scores, which tables, intervals, checkpoints and pages read."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 
@@ -30,6 +31,12 @@ class Score:
     def factor(self) -> int:
         """Factor of printed values: 100 for a fraction, which is printed in per cent; 1 for a score with a unit."""
         return 1 if self.unit else 100
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lower and upper bound; infinite without one."""
+        low = -inf if self.low is None else self.low
+        return low, inf if self.high is None else self.high
 
     @property
     def printed_unit(self) -> str:

@@ -236,6 +236,13 @@ def mean_of_defined(values: Iterable[float]) -> float:
     return reduce(add, defined) / len(defined) if defined else float("nan")
 
 
+def rules_of(query_mode: QueryMode, side: int = 256, stride: int = 5) -> dict[str, Any]:
+    """Return the rules of scores, for results, by the names of a protocol's fields: queries, and the side of frames."""
+    source = "google-deepmind/tapnet: tapnet/tapvid/evaluation_datasets.py"
+    rules = {"query_mode": query_mode, "query_stride": stride, "scored_size": side}
+    return {"name": "tap-vid", "source": source, **rules}
+
+
 def require_mode(query_mode: str) -> None:
     """Raise `ValueError` for an unknown mode of queries."""
     if query_mode not in get_args(QueryMode):

@@ -1,7 +1,6 @@
-"""Cells of tables, a score of a row over its seeds, and the rows that results belong to."""
+"""Cells of tables: a score of a row over its seeds, and its difference from a base row's."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isnan, nan
@@ -11,6 +10,7 @@ from ..metrics.declared import Score
 from .formats import bracketed, shown
 from .published import Published
 from .records import Column, ScoreRecord
+from .result import Result, videos_of
 from .statistics import FRACTION, Difference, Sample, difference, interval
 
 
@@ -48,8 +48,8 @@ class Cell:
 
     @property
     def mean(self) -> float:
-        """Mean over the seeds."""
-        return fmean(self.scores)
+        """Mean over the seeds; NaN without a result."""
+        return fmean(self.scores) if self.scores else nan
 
     @property
     def deviation(self) -> float:
@@ -97,73 +97,93 @@ class Cell:
         if change is not None:
             texts[2] = shown(change.mean, declared, self.digits, "+")
             if change.ends is not None:
-                texts[3:] = bracketed(change.ends, declared, "+"), f"{change.p:.2g}"
+                texts[3:] = bracketed(change.ends, declared, "+"), "–" if change.p is None else f"{change.p:.2g}"
         return texts
 
-    def against(self, base: "Cell | None") -> "Cell":
-        """Return the cell with its difference from the base row's cell if all scores of both are comparable."""
-        if base is None or len({*self.columns, *base.columns}) > 1:
-            return replace(self, difference=None)
-        return self.paired_with(base)
+    def printed(self, intervals: bool, best: str = "") -> str:
+        """Return the cell as a text, with `**` around the best score.
+
+        It is `**55.3** ± 0.2 [45.6, 65.0]; +2.8 [+2.1, +3.4], p 0.01` if it has all quantities.
+
+        Args:
+            intervals: with 95 % intervals and p.
+            best: the best score of the column, as it is printed.
+        """
+        score, between, change, of_change, p = self.texts
+        mean, sign, deviation = score.partition(" ± ")
+        text = f"**{mean}**{sign}{deviation}" if mean == best else score
+        if intervals and between:
+            text += f" {between}"
+        if change:
+            text += f"; {change}"
+        return f"{text} {of_change}, p {p}" if intervals and of_change else text
+
+    @property
+    def quantities(self) -> dict[str, object]:
+        """The quantities of the cell by their names in CSV; None for a missing one."""
+        low, high = self.interval or (None, None)
+        parts = ("difference", "difference low", "difference high", "p", "difference over")
+        change = self.difference or (None,) * len(parts)
+        return {
+            "conditions": "; ".join(dict.fromkeys(column.about for column in self.columns)),
+            "protocol": "; ".join(dict.fromkeys(column.protocol for column in self.columns)),
+            "mean": self.mean,
+            "deviation": None if isnan(self.deviation) else self.deviation,
+            "low": low,
+            "high": high,
+            **dict(zip(parts, change, strict=False)),
+            "seeds": " ".join("?" if record.seed is None else str(record.seed) for record in self.records),
+            "scores": " ".join(map(str, self.scores)),
+        }
+
+    def against(self, base: "Cell") -> "Cell":
+        """Return the cell with its difference from the base row's cell if all scores of both may be paired."""
+        pairs = [ours.pairs_with(theirs) for ours in self.records for theirs in base.records]
+        return self.paired_with(base) if pairs and all(pairs) else replace(self, difference=None)
 
     def paired_with(self, base: "Cell") -> "Cell":
-        """Return the cell with its difference from another one, paired by sequence; none on other data."""
+        """Return the cell with its difference from another one, over the sequences that all results of both define.
+
+        An object, or a sequence, without a finite value on one side counts on neither.
+        """
+        records = self.records + base.records
+        if not (self.records and base.records):
+            return replace(self, difference=None)
+        common = common_parts(records)
+        ours, theirs = ([each.result.sample(each.key, common) for each in cell.records] for cell in (self, base))
         found = None
-        data = {column.data for column in self.columns + base.columns}
-        if self.samples_by_seed and base.samples_by_seed and len(data) == 1:
-            found = difference(self.samples_by_seed, base.samples_by_seed, (self.trained, base.trained))
+        if common and all(ours) and all(theirs):
+            found = difference(list(filter(None, ours)), list(filter(None, theirs)), (self.trained, base.trained))
+        if found is not None:
+            lacking = tuple(sorted(objects_of_one_side(records)))
+            found = found._replace(sequences=len(set(common.values())), lacking=lacking)
         return replace(self, difference=found)
 
 
-def by_row(records: Sequence[ScoreRecord]) -> dict[str, list[ScoreRecord]]:
-    """Group records into rows: results under one name of the user, or seeds of a network.
-
-    Several views of a network in a column are rows, named by the view. Other results of one name that are no seeds of
-    each other are rows too, named by their folders; `NAME=FOLDER` gives them better names. Of two results of a
-    seed the later record begins a row.
-    """
-    views: dict[tuple[str, Column], set[str]] = {}
-    for record in records:
-        views.setdefault((record.name, record.column), set()).add(record.view)
-    have_several_views = {name for (name, _), in_column in views.items() if len(in_column) > 1}
-    rows: dict[RowKey, list[ScoreRecord]] = {}
-    for record in records:
-        name = record.name
-        if name in have_several_views:
-            name = ", ".join(filter(None, [record.name, record.view]))
-        rows.setdefault(_row_of(record, name, rows), []).append(record)
-    return _uniquely_named(rows)
+def common_parts(records: Sequence[ScoreRecord]) -> dict[str, str]:
+    """Return what defines the scores of all records: name → sequence; nothing if they have other data of a sequence."""
+    if sequences_on_other_data(record.result for record in records):
+        return {}
+    first, *others = [record.result.parts(record.key) for record in records]
+    return {name: video for name, video in first.items() if all(name in parts for parts in others)}
 
 
-def _uniquely_named(rows: Mapping["RowKey", list[ScoreRecord]]) -> dict[str, list[ScoreRecord]]:
-    """Return the rows by names that differ: rows of one name are told apart by the folders of their results."""
-    times = Counter(name for name, *_ in rows)
-    named: dict[str, list[ScoreRecord]] = {}
-    for (name, *_), members in rows.items():
-        row_name = name if times[name] == 1 else f"{name} ({members[0].place})"
-        if row_name in named:  # results in memory have no folder
-            row_name = f"{name} ({members[0].place}, {len(named) + 1})"
-        named[row_name] = members
-    return named
+def objects_of_one_side(records: Sequence[ScoreRecord]) -> set[str]:
+    """Return the objects of sequences of all records that some define and others lack, or have no finite value of."""
+    parts = [record.result.parts(record.key) for record in records]
+    videos = [set(videos_of(record.result.rows)) for record in records]
+    found: set[str] = set()
+    for name, video in [item for of_record in parts for item in of_record.items()]:
+        is_common = all(video in of_record for of_record in videos)
+        if is_common and any(name not in of_record for of_record in parts):
+            found.add(name)
+    return found
 
 
-RowKey = tuple[str, ...]
-"""Name of a row, and what tells it from other rows of the name: the weights of its seeds, or the folder of a result."""
-
-
-def _row_of(record: ScoreRecord, name: str, rows: Mapping[RowKey, Sequence[ScoreRecord]]) -> RowKey:
-    """Return the row that a record with a name belongs to.
-
-    A row that the user names has all records of the name. Another row has the seeds of one network; a second result of
-    a seed, or one of an unknown seed, is a row of its own.
-    """
-    if record.row:
-        return (name,)
-    row_of_seeds = (name, record.weights)
-    seeds = [other.seed for other in rows.get(row_of_seeds, ()) if other.column == record.column]
-    if not seeds:
-        return row_of_seeds
-    row_of_its_own = (name, str(record.place))
-    if record.seed is None or None in seeds:  # it may be a repetition of the same seed
-        return row_of_its_own
-    return row_of_its_own if record.seed in seeds else row_of_seeds
+def sequences_on_other_data(results: Iterable[Result]) -> set[str]:
+    """Return the names of sequences of which results have other frames or annotations, or do not record these."""
+    digests: dict[str, set[str]] = {}
+    for result in results:
+        for name in {*result.sequences, *videos_of(result.rows), *result.digests}:
+            digests.setdefault(name, set()).add(result.digests.get(name, ""))
+    return {name for name, of_name in digests.items() if len(of_name) > 1}

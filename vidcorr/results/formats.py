@@ -1,40 +1,43 @@
-"""Numbers, texts and plain tables as terminals and Markdown show them."""
+"""Numbers, texts and plain tables as terminals, Markdown and LaTeX show them."""
 
 import re
 from collections.abc import Sequence
 from math import isnan
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from ..errors import printable
 from ..metrics.declared import Score
 from .statistics import FRACTION
 
 BOLD = re.compile(r"\*\*([−\d.]+)\*\*")
-
-
-class Printed(NamedTuple):
-    """A printed column: its head, and a text per line."""
-
-    head: str
-    cells: Sequence[str]
-
-
-class Grid(NamedTuple):
-    """The printed table of a benchmark.
-
-    Attributes:
-        benchmark: name of the benchmark.
-        shared: protocol and conditions that all lines share.
-        names: columns of the rows' names, and of protocols and conditions that differ.
-        scores: columns of each score.
-        settings: protocol and conditions of each line.
-    """
-
-    benchmark: str
-    shared: str
-    names: list[Printed]
-    scores: list[list[Printed]]
-    settings: Sequence[tuple[str, str]]
+LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "→": r"$\to$",
+    "←": r"$\gets$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "≥": r"$\ge$",
+    "≤": r"$\le$",
+    "≈": r"$\approx$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "∞": r"$\infty$",
+    "°": r"$^\circ$",
+    "…": r"\ldots{}",
+}
+GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega"
+LATEX |= {letter: f"$\\{name}$" for letter, name in zip("αβγδεζηθικλμνξπρστφχψω", GREEK.split(), strict=True)}
+GREEK_CAPITALS = "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
+LATEX |= {letter: f"$\\{name}$" for letter, name in zip("ΓΔΘΛΞΠΣΦΨΩ", GREEK_CAPITALS.split(), strict=True)}
+"""Letter → its form in LaTeX."""
+LONGEST_WORD = 12
+"""Letters of a word in a caption, beyond which it may break."""
 
 
 def shown(value: float, score: Score = FRACTION, digits: int = 1, sign: Literal["", "+"] = "") -> str:
@@ -68,11 +71,6 @@ def listed(texts: Sequence[str]) -> str:
     return f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
-def as_bold(text: str, pattern: str) -> str:
-    """Replace `**` around a number by a pattern of `re.sub`, as `<b>\\1</b>`."""
-    return BOLD.sub(pattern, text)
-
-
 def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Sequence[str]], right: int = 1) -> str:
     """Return a table of texts, which are escaped.
 
@@ -83,10 +81,18 @@ def grid(format: Literal["text", "md"], heads: Sequence[str], rows: Sequence[Seq
         right: columns from this index on are right-aligned; the others left-aligned.
     """
     lines = [list(map(one_line, line)) for line in (heads, *rows)]
-    return _markdown(lines, right) if format == "md" else _aligned_text(lines, right)
+    if format == "md":
+        return _markdown(lines, right)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ""
+    for line in lines:
+        cells = [cell.ljust(width) for cell, width in zip(line[:right], widths, strict=False)]
+        cells += [cell.rjust(width) for cell, width in zip(line[right:], widths[right:], strict=True)]
+        text += "  ".join(cells).rstrip() + "\n"
+    return text
 
 
-def _markdown(lines: list[list[str]], right: int) -> str:
+def _markdown(lines: Sequence[Sequence[str]], right: int) -> str:
     """Return a table in Markdown; the first line has the heads."""
     ruler = ["---"] * right + ["---:"] * (len(lines[0]) - right)
     text = ""
@@ -96,32 +102,32 @@ def _markdown(lines: list[list[str]], right: int) -> str:
     return text
 
 
-def _aligned_text(lines: list[list[str]], right: int) -> str:
-    """Return a table for a terminal; the first line has the heads."""
-    columns = []
-    for number, column in enumerate(zip(*lines, strict=True)):
-        columns.append(_aligned(column, number >= right))
-    text = ""
-    for cells_of_line in zip(*columns, strict=True):
-        text += "  ".join(cells_of_line).rstrip() + "\n"
+def latex_grid(heads: Sequence[str], rows: Sequence[Sequence[str]], right: int) -> str:
+    """Return a tabular of texts, which are escaped, no wider than the text; arguments as of `grid`."""
+    body = [_latex_row(row) for row in (heads, *rows)]
+    body.insert(1, r"\midrule")
+    columns = "l" * right + "r" * (len(heads) - right)
+    begin = [r"\begin{adjustbox}{max width=\linewidth}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
+    return "\n".join([*begin, *body, r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"])
+
+
+def _latex_row(row: Sequence[str]) -> str:
+    """Return a row of a tabular."""
+    text = " & ".join(BOLD.sub(r"\\textbf{\1}", latex_text(cell)) for cell in row) + r" \\"
+    if text.startswith(("[", "*")):  # which LaTeX would read as an argument of the line before
+        return "{}" + text
     return text
 
 
-def _aligned(column: Sequence[str], of_numbers: bool) -> list[str]:
-    """Return the cells of a column, aligned at the left; numbers at their points, with room for a deviation."""
-    if not of_numbers:
-        width = max(map(len, column))
-        return [cell.ljust(width) for cell in column]
-    head, *cells = column
-    numbers: list[str] = []
-    deviations: list[str] = []
-    for cell in cells:
-        number, sign, deviation = cell.partition(" ±")
-        numbers.append(number)
-        deviations.append(sign + deviation)
-    room = max(map(len, deviations), default=0)
-    shown = [head]
-    for number, deviation in zip(numbers, deviations, strict=True):
-        shown.append(number + deviation.ljust(room))
-    width = max(map(len, shown))
-    return [cell.rjust(width) for cell in shown]
+def latex_text(text: str) -> str:
+    """Return text on a line with LaTeX's letters escaped."""
+    return "".join(LATEX.get(letter, letter) for letter in one_line(text))
+
+
+def breakable(text: str) -> str:
+    """Return text in LaTeX whose long words, as the name of a protocol, may break after a sign."""
+    words = []
+    for word in one_line(text).split(" "):
+        parts = re.split(r"(?<=[\W_])(?=.)", word) if len(word) > LONGEST_WORD else [word]
+        words.append(r"\allowbreak{}".join(map(latex_text, parts)))
+    return " ".join(words)

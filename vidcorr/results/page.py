@@ -12,9 +12,9 @@ from statistics import fmean
 from typing import Any
 
 from ..videos.files import write_atomically
-from .board import REPORT
 from .checked import Json, plain
 from .pictures.animations import TRUTH_SUFFIX
+from .rendering import REPORT
 from .result import MEANS_OF, Result
 from .statistics import FEWEST_SEQUENCES, HOW
 

@@ -4,16 +4,21 @@ Scores are comparable if benchmark, protocol, data and sequences agree. The feat
 to the network and are part of the row's name.
 """
 
+import json
 import os
+import re
+import sys
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from glob import glob
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from ..errors import message_of
 from ..videos.digests import text_digest
+from .checked import Json
 from .result import RESULTS_FILE, Result
 
 
@@ -67,7 +72,7 @@ class Column(NamedTuple):
         return f"{self.benchmark} {self.score}{about}{', paper' if self.published else ''}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScoreRecord:
     """A score of a result, in a row of a table.
 
@@ -76,12 +81,16 @@ class ScoreRecord:
         key: name of the score.
         row: the user's name for the row, or empty.
         place: folder of the result; empty for a result in memory.
+        benchmark: name of the column's benchmark, or empty: the data set of the result.
+        trained: the row stands for a training, sampled by its seeds.
     """
 
     result: Result
     key: str
     row: str = ""
     place: Path = Path()
+    benchmark: str = ""
+    trained: bool = False
 
     @property
     def seed(self) -> int | None:
@@ -89,9 +98,23 @@ class ScoreRecord:
         return self.result.network.seed
 
     @property
+    def of_seed(self) -> str:
+        """The seed in words, ` of seed 3`; empty if it is unknown."""
+        return "" if self.seed is None else f" of seed {self.seed}"
+
+    @property
     def name(self) -> str:
-        """Name of the row: the user's, else the network without its seed."""
-        return self.row or self.result.network.row
+        """Name of the row: the user's, else the network without its seed; it says whose predictions are no network."""
+        network = self.result.network
+        if self.row and self.result.is_theirs:
+            return f"{self.row} ({network.weights})"
+        return self.row or network.row
+
+    @property
+    def origin(self) -> str:
+        """What the seeds of a row share: a recipe of training, else a network; predictions of others are one."""
+        network = self.result.network
+        return network.weights if self.result.is_theirs else network.recipe or network.row
 
     @property
     def weights(self) -> str:
@@ -103,6 +126,32 @@ class ScoreRecord:
         if network.loaded and not network.recipe:
             return f"seed {network.seed}"
         return network.recipe
+
+    def is_copy_of(self, other: "ScoreRecord") -> bool:
+        """Return whether two records have the scores of the same weights, or of one seed without known weights."""
+        network, others = self.result.network, other.result.network
+        is_same_network = network.digest == others.digest and (bool(network.digest) or self.seed == other.seed)
+        return is_same_network and self.view == other.view and self.result.scores == other.result.scores
+
+    @property
+    def rules(self) -> str:
+        """The rules of scoring, which predictions of others must share with ours; those of points are in protocols."""
+        rules = self.result.data.get("rules") or {}
+        if "frames" in rules:
+            return json.dumps(rules, sort_keys=True)
+        stated = self.result.stage.protocol.fields | rules
+        return json.dumps([stated.get(name) for name in ("query_mode", "query_stride", "scored_size")])
+
+    def pairs_with(self, other: "ScoreRecord") -> bool:
+        """Return whether two scores may be compared sequence by sequence: they share protocol, rules and conditions.
+
+        Predictions of others have no protocol, and share data and rules alone.
+        """
+        ours, theirs = self.column, other.column
+        if self.result.is_theirs or other.result.is_theirs:
+            ours, theirs = ours._replace(protocol=""), theirs._replace(protocol="")
+        kinds = {(each.benchmark, each.score, each.protocol, COUNT.sub("", each.conditions)) for each in (ours, theirs)}
+        return len(kinds) == 1 and self.rules == other.rules
 
     @property
     def features(self) -> str:
@@ -124,7 +173,7 @@ class ScoreRecord:
         protocol = result.stage.protocol
         names = " ".join(sorted({row.name for row in result.rows}))
         return Column(
-            benchmark=result.data_set,
+            benchmark=self.benchmark or result.data_set,
             score=self.key,
             by=protocol.shared_name,
             conditions=", ".join(result.conditions),
@@ -134,11 +183,15 @@ class ScoreRecord:
         )
 
 
+COUNT = re.compile(r"(, )?[0-9]+ \w+$")
+"""The number of sequences at the end of conditions."""
 TOLD_APART = {"protocol": attrgetter("protocol"), "sequences": attrgetter("names"), "data": attrgetter("data")}
 """What may differ between columns of one title, in words → its digest."""
 
 
-def records_of(result: Result, scores: Iterable[str], row: str = "", place: Path = Path()) -> list[ScoreRecord]:
+def records_of(
+    result: Result, scores: Iterable[str], row: str = "", place: Path = Path(), **more: Any
+) -> list[ScoreRecord]:
     """Return records of the scores that a result has.
 
     Args:
@@ -146,8 +199,9 @@ def records_of(result: Result, scores: Iterable[str], row: str = "", place: Path
         scores: names of scores.
         row: the user's name for the row, or empty.
         place: folder of the result.
+        **more: other fields of `ScoreRecord`.
     """
-    return [ScoreRecord(result, key, row, place) for key in scores if key in result.scores]
+    return [ScoreRecord(result, key, row, place, **more) for key in scores if key in result.scores]
 
 
 def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
@@ -166,31 +220,49 @@ def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
     return unique
 
 
-def results_below(folder: Path) -> dict[Path, Result]:
+def results_below(folder: Path, left_out: list[str] | None = None) -> dict[Path, Result]:
     """Read every results.json in or below a folder, hidden folders left out; return folder → result, sorted.
 
-    Folders in one with a results.json are not entered: they hold its masks and pictures.
+    Folders in one with a results.json are not entered: they hold its masks and pictures. Links are followed once.
 
-    Raises:
-        ValueError: if a file is damaged.
+    Args:
+        folder: the folder.
+        left_out: takes a sentence for each file that cannot be read; None: it is printed.
     """
     found: dict[Path, Result] = {}
-    for place, below, files in os.walk(folder):
-        below[:] = [name for name in below if not name.startswith(".")]  # such as .ipynb_checkpoints
-        if RESULTS_FILE in files:
-            found[Path(place)] = Result.load(Path(place, RESULTS_FILE))
+    faults: list[str] = []
+    seen: set[str] = set()
+    for place, below, files in os.walk(folder, followlinks=True):
+        below[:] = [name for name in sorted(below) if not name.startswith(".")]  # such as .ipynb_checkpoints
+        if os.path.realpath(place) in seen:  # by another link, which may lead to a folder above
             below.clear()
+            continue
+        seen.add(os.path.realpath(place))
+        if RESULTS_FILE in files:
+            below.clear()
+            try:
+                found[Path(place)] = Result.load(place)
+            except (ValueError, OSError) as error:
+                faults.append(f"Left out: {message_of(error)}")
+    if left_out is None:
+        print(*faults, sep="\n", end="\n" * bool(faults), file=sys.stderr)
+    else:
+        left_out += faults
     return dict(sorted(found.items()))
 
 
-def named_results(text: str | Path) -> tuple[str, dict[Path, Result]]:
+def named_results(text: str | Path, left_out: list[str] | None = None) -> tuple[str, dict[Path, Result]]:
     """Read the results of `FOLDER` or `NAME=FOLDER`; return the name, or an empty text, and folder → result.
 
     FOLDER may be a pattern, `NAME=runs/seed-*`. Of a training, whose evaluations lie side by side, the last evaluation
     is returned.
 
+    Args:
+        text: the text.
+        left_out: as of `results_below`.
+
     Raises:
-        ValueError: if there is no such folder, a named folder holds no result, or a file is damaged.
+        ValueError: if there is no such folder, or a named folder holds no result.
     """
     name, equals, pattern = str(text).partition("=")
     if not equals or "/" in name:
@@ -199,11 +271,43 @@ def named_results(text: str | Path) -> tuple[str, dict[Path, Result]]:
     if not folders:
         raise ValueError(f"{text}: there is no such folder")
     results: dict[Path, Result] = {}
+    faults: list[str] = []
     for folder in folders:
-        results |= results_below(Path(folder))
-    if name and not results:
+        results |= results_below(Path(folder), faults)
+    if name and not results and not faults:
         raise ValueError(f"{text}: no result in this folder")
+    if left_out is None:
+        print(*faults, sep="\n", end="\n" * bool(faults), file=sys.stderr)
+    else:
+        left_out += faults
     return name, _last_evaluations(results)
+
+
+def records(*folders: str | Path) -> list[Json]:
+    """Return the scores of results in folders as records, for example for `pandas.DataFrame`.
+
+    Args:
+        *folders: folders of results, or folders above; `NAME=FOLDER` names the row.
+
+    Returns:
+        A record per score: row, network, digest of the weights, seed, benchmark, score, conditions, digest of the data,
+        protocol, date, folder, value (a fraction, or in the score's unit) and the ends of its 95 % interval, or None.
+        Files that cannot be read are named on standard error.
+
+    Raises:
+        ValueError: if there is no such folder.
+    """
+    found: list[Json] = []
+    for folder in folders:
+        row, results = named_results(folder)
+        for place, result in results.items():
+            for each in records_of(result, result.scores, row, place):
+                of_column = {name: getattr(each.column, name) for name in ("benchmark", "score", "conditions", "data")}
+                names = {"row": each.name, "network": result.network.row, "weights": result.network.digest}
+                value = {"value": result.scores[each.key], "interval": result.interval(each.key)}
+                made = {"protocol": result.stage.protocol.name, "date": result.provenance.date, "folder": str(place)}
+                found.append({**names, "seed": each.seed, **of_column, **made, **value})
+    return found
 
 
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:

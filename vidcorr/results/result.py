@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import isnan
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from math import isfinite, isnan, nan
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Self
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ..protocols import EvaluationProtocol
 
 RESULTS_FILE = "results.json"
+THEIRS = ("their masks", "their points", "their boxes")
+"""What stands for the weights of predictions of others, which have no protocol of ours."""
 FORMAT = 1
 """Number of the form of results.json; another is not read."""
 
@@ -136,6 +138,8 @@ class Evaluated(Exact):
     scores: dict[str, Number]
 
 
+ROUNDING = 1e-6
+"""Largest difference of a score from the mean of its rows."""
 MEANS_OF = {"J&F-Mean": ("J-Mean", "F-Mean")}
 """Score → columns of the rows; the score is their mean. A score that is not listed has a column of its name."""
 
@@ -244,7 +248,8 @@ class Result(Exact):
 
         Raises:
             OSError: if the file cannot be read.
-            ValueError: if the file is not a result, of another version, or damaged; the message names file and field.
+            ValueError: if the file is not a result, of another version, damaged, or contradicts itself; the message
+                names file and field.
         """
         path = Path(path)
         file = path if path.name == RESULTS_FILE else path / RESULTS_FILE
@@ -253,16 +258,47 @@ class Result(Exact):
         if of_other:
             raise ValueError(f"{file}: {of_other}")
         try:
-            return cls.model_validate(json.loads(content.decode("utf-8")))
+            result = cls.model_validate(json.loads(content.decode("utf-8-sig")))  # an editor may add a mark
         except (ValueError, RecursionError) as error:
             mistake = mistakes_of(error) if isinstance(error, ValidationError) else error
             raise ValueError(f"{file}: is not a results.json of a benchmark, or damaged ({mistake})") from error
+        contradiction = result.contradiction()
+        if contradiction:
+            raise ValueError(f"{file}: {contradiction}: edited, or declared wrongly?")
+        return result
 
     def records(self) -> list[Json]:
         """Return the lines of per_sequence.csv: rows with values; an undefined value is None."""
         return [{"Sequence": row.name, **plain(row.values)} for row in self.rows if row.values]
 
     # What readers ask
+
+    @property
+    def is_theirs(self) -> bool:
+        """True for predictions of others on disk, which no network of ours and no protocol made."""
+        return self.network.weights in THEIRS
+
+    def contradiction(self) -> str:
+        """Return in words which score is beyond its declared bounds, or not the mean of its rows; "" if none is.
+
+        Scores of rows of a single video are not compared with these: nothing then tells a mean from a ratio of sums.
+        """
+        for score in self.declared:
+            low, high = score.bounds
+            value = self.scores.get(score.name, nan)
+            if value < low - ROUNDING or value > high + ROUNDING:
+                return f"{score.name} is {value:g}, and lies in [{low:g}, {high:g}]"
+        of_means = [key for key in self.scores if key not in self.without and len(videos_of(self.rows)) > 1]
+        for key in of_means:
+            means = []
+            for column in MEANS_OF.get(key, (key,)):
+                cells = [row.values.get(column) for row in self.rows]
+                numbers = [cell for cell in cells if isinstance(cell, int | float)]
+                finite = list(filter(isfinite, numbers))
+                means.append(fmean(finite) if finite and len(numbers) == len(cells) else nan)
+            if abs(fmean(means) - self.scores[key]) > ROUNDING:
+                return f"{key} is {self.scores[key]:.6g}, and the mean of its rows {fmean(means):.6g}"
+        return ""
 
     @property
     def data_set(self) -> str:
@@ -314,23 +350,33 @@ class Result(Exact):
                     scores["/".join(filter(None, place))] = value
         return scores
 
-    def values(self, key: str) -> dict[str, list[float]]:
-        """Return the single values behind a score: video → values of its objects.
+    def values_of_rows(self, key: str) -> list[tuple[Row, float]]:
+        """Return the rows with the single values behind a score; none if the rows lack a column of the score.
 
         Args:
             key: a key of `scores`. J&F is the mean of J and F.
-
-        Returns:
-            An empty dictionary if the rows lack a column of the score.
         """
         columns = MEANS_OF.get(key, (key,))
-        videos: dict[str, list[float]] = {}
+        found: list[tuple[Row, float]] = []
         for row in self.rows:
             numbers = [cell for cell in map(row.values.get, columns) if isinstance(cell, int | float)]
             if len(numbers) < len(columns):
-                return {}
-            videos.setdefault(row.video, []).append(fmean(numbers))
+                return []
+            found.append((row, fmean(numbers)))
+        return found
+
+    def values(self, key: str) -> dict[str, list[float]]:
+        """Return the single values behind a score: video → values of its objects; empty without a column of it."""
+        videos: dict[str, list[float]] = {}
+        for row, value in self.values_of_rows(key):
+            videos.setdefault(row.video, []).append(value)
         return videos
+
+    def parts(self, key: str) -> dict[str, str]:
+        """Return what defines a score, name → sequence: rows with a finite value, or sequences if it is no mean."""
+        if key in self.without:
+            return {name: name for name in self.without[key]}
+        return {row.name: row.video for row, value in self.values_of_rows(key) if isfinite(value)}
 
     def interval(self, key: str) -> tuple[float, float] | None:
         """Compute the 95 % interval of a score over sequences.
@@ -344,14 +390,21 @@ class Result(Exact):
         sample = self.sample(key)
         return None if sample is None else interval([sample], self.declaration(key))
 
-    def sample(self, key: str) -> Sample | None:
-        """Return a score as a sample of sequences; None if the result has no values by sequence for it."""
+    def sample(self, key: str, parts: Collection[str] | None = None) -> Sample | None:
+        """Return a score as a sample of sequences; None if the result has no values by sequence for it.
+
+        Args:
+            key: a key of `scores`.
+            parts: names of `parts` that count; None: all. A score that is no mean has no sample of some.
+        """
         if key in self.without:
-            return Sample(self.scores[key], self.without[key], self.network.seed)
-        values = self.values(key)
-        if not values:
-            return None
-        return Sample.of_means(values, self.network.seed)
+            is_whole = parts is None or set(parts) == self.without[key].keys()
+            return Sample(self.scores[key], self.without[key], self.network.seed) if is_whole else None
+        videos: dict[str, list[float]] = {}
+        for row, value in self.values_of_rows(key):
+            if parts is None or row.name in parts:
+                videos.setdefault(row.video, []).append(value)
+        return Sample.of_means(videos, self.network.seed) if videos else None
 
 
 def require_scored(result: Result) -> Result:
@@ -365,12 +418,6 @@ def require_scored(result: Result) -> Result:
         cause = "the annotation holds nothing to score"
         raise DataError(f"{result.benchmark}: no frame counts for {listed(main)}: {cause}")
     return result
-
-
-def has_result(folder: Path) -> bool:
-    """Return whether a folder holds a result; an empty file, as a crashed machine may leave it, is none."""
-    file = folder / RESULTS_FILE
-    return file.is_file() and file.stat().st_size > 0
 
 
 def require_writable(folder: Path) -> None:

@@ -25,7 +25,7 @@ share a spread of 2 points, the test in pairs finds a difference that the test o
 """
 
 from collections.abc import Mapping, Sequence
-from math import inf, isfinite, nan, sqrt
+from math import isfinite, nan, sqrt
 from operator import sub
 from statistics import fmean, pvariance, variance
 from typing import NamedTuple
@@ -90,13 +90,17 @@ class Difference(NamedTuple):
         mean: mean of the first minus mean of the second.
         low: lower end of the 95 % interval; None with too few seeds or sequences.
         high: upper end, or None.
-        p: two-sided p-value of a difference of zero, or None.
+        p: two-sided p-value of a difference of zero; None if it is not tested, or the same in all sequences and seeds.
+        sequences: number of the sequences that both rows define.
+        lacking: objects of these that one of the rows lacks, or does not define.
     """
 
     mean: float
     low: float | None = None
     high: float | None = None
     p: float | None = None
+    sequences: int | None = None
+    lacking: tuple[str, ...] = ()
 
     @property
     def ends(self) -> tuple[float, float] | None:
@@ -124,8 +128,7 @@ def interval(samples: Sequence[Sample], score: Score = FRACTION) -> tuple[float,
         parts.append(_variance_over_seeds(scores))
     mean = fmean(scores)
     half = _half_length(parts)
-    low = -inf if score.low is None else score.low
-    high = inf if score.high is None else score.high
+    low, high = score.bounds
     return max(mean - half, low), min(mean + half, high)
 
 
@@ -203,7 +206,7 @@ def _half_length(parts: Sequence[Variance], level: float = 0.05) -> float:
     return sqrt(squares)
 
 
-def _p_value(mean: float, parts: Sequence[Variance]) -> float:
+def _p_value(mean: float, parts: Sequence[Variance]) -> float | None:
     """Return p, the level at which the interval around a mean just reaches zero.
 
     Of a single part it is Student's two-sided p. Of several it is sought: the interval is longer than each part's, so p
@@ -216,8 +219,8 @@ def _p_value(mean: float, parts: Sequence[Variance]) -> float:
     for variance_of_part, degrees in parts:
         if variance_of_part > 0:
             of_parts.append(2 * float(stdtr(degrees, -abs(mean) / sqrt(variance_of_part))))
-    if not of_parts:  # without a variance any difference is certain
-        return float(mean == 0)
+    if not of_parts:  # nothing varies, so there is no scale to measure a difference by
+        return None if mean else 1.0
     lowest = max(*of_parts, 1e-300)  # brentq needs more than 0
     if _half_length(parts, lowest) <= abs(mean):  # a single part
         return lowest

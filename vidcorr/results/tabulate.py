@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import chain
 from operator import attrgetter
 
-from .cells import Cell, by_row
+from .cells import Cell
 from .published import Published, printed_digits, published_rows
 from .records import Column, ScoreRecord, uniquely_titled
 from .rendering import Table
+from .rows import rows_of
 
 
 def table_of_cells(cells: Iterable[tuple[str, Column, Cell]], rows: Iterable[str] = ()) -> Table:
@@ -30,29 +32,48 @@ def printed_beside(column: Column, value: float, digits: int = 1) -> tuple[Colum
     return column._replace(published=True), Cell(published=value, digits=digits)
 
 
-def tabulate(records: Iterable[ScoreRecord], with_published: bool = False) -> Table:
+def tabulate(records: Iterable[ScoreRecord], with_published: bool = False, with_views: bool = True) -> Table:
     """Make a table: a row per network, a column per set of comparable scores.
 
-    A row with several seeds, or with a history, stands for a training.
+    A row with several seeds, or with a history, stands for a training. Predictions of others stand in each column of
+    ours on the same data by the same rules.
 
     Args:
         records: the scores.
         with_published: add the published rows of each whole test set by its protocol.
+        with_views: as of `rows_of`.
+
+    Raises:
+        ValueError: if the user's name of a row stands for two networks, or for two results of a seed.
     """
     records = list(records)
-    titled = uniquely_titled([record.column for record in records])
+    rows, notes = rows_of(records, with_views)
+    homes = {record: _columns_of(record, records) for record in records}
+    titled = uniquely_titled(list(chain.from_iterable(homes.values())))
     cells: list[tuple[str, Column, Cell]] = []
-    for name, members in by_row(records).items():
+    for name, members in rows.items():
         by_column: dict[Column, list[ScoreRecord]] = {}
         for record in members:
-            by_column.setdefault(titled[record.column], []).append(record)
+            for column in homes[record]:
+                by_column.setdefault(titled[column], []).append(record)
         for column, of_seeds in by_column.items():
-            is_training = len(of_seeds) > 1 or bool(of_seeds[0].result.history)
+            is_training = len(of_seeds) > 1 or of_seeds[0].trained or bool(of_seeds[0].result.history)
             cells.append((name, column, Cell(tuple(of_seeds), is_training)))
     if with_published:
         cells += _cells_of(_published_on(records, titled))
     in_order = dict.fromkeys(titled.values())  # of the records
-    return replace(table_of_cells(cells), columns=tuple(in_order))
+    return replace(table_of_cells(cells), columns=tuple(in_order), notes=notes)
+
+
+def _columns_of(record: ScoreRecord, records: Iterable[ScoreRecord]) -> list[Column]:
+    """Return the columns of a record: its own, or of predictions of others those of ours that they may stand in."""
+    homes: dict[Column, None] = {}
+    if record.result.is_theirs:
+        for other in records:
+            of_data = other.column._replace(by="", protocol="")
+            if not other.result.is_theirs and of_data == record.column and record.rules == other.rules:
+                homes[other.column] = None
+    return list(homes) or [record.column]
 
 
 def published_table() -> Table:

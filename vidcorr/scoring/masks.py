@@ -1,8 +1,9 @@
 """Score masks on disk by the rules of DAVIS and related data sets."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import inf, nan
 from operator import attrgetter
 from pathlib import Path
@@ -18,11 +19,15 @@ from ..metrics.scoring import AnnotatedVideo, MaskScorer, Metadata, Rules, Value
 from ..results.checked import Json
 from ..results.provenance import Provenance
 from ..results.result import Network, Result, Row, leave_one_out, require_scored, videos_of
+from ..videos.digests import file_digest, text_digest
 from ..videos.files import WRONG_JSON, DataError, errors_at, read_videos, require_one_of
 from ..videos.folders import list_folders, list_images
 from ..videos.mask_folder import MaskFolder, mask_folders
 from ..videos.processes import usable_cores
 from .readings import PLACES, SHIFTS, Errors, doubts_about
+
+KEEP_ENDS = "first and last frame too"
+"""Condition of scores that count the ends of videos too."""
 
 
 def score(
@@ -78,6 +83,7 @@ def score(
     return result_of_predictions(
         rules,
         folders.predictions,
+        "masks",
         scored.rows,
         scores_of,
         data={
@@ -88,8 +94,9 @@ def score(
         },
         doubts=scored.doubts + chosen.doubts(scores),
         pooled=chosen.pooled,
-        conditions=["first and last frame too"] if keep_ends else [],
+        conditions=[KEEP_ENDS] if keep_ends else [],
         declared=chosen.declare(scores),
+        digests=folders.digests(names),
     )
 
 
@@ -141,6 +148,7 @@ def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], 
 def result_of_predictions(
     benchmark: str,
     predictions: str | Path,
+    kind: str,
     rows: Sequence[Row],
     scores_of: Callable[[Sequence[Row]], Values],
     *,
@@ -149,12 +157,14 @@ def result_of_predictions(
     pooled: bool = False,
     conditions: Sequence[str] = (),
     declared: Sequence[Score] = (),
+    digests: Mapping[str, str],
 ) -> Result:
     """Return the result of predictions on disk, with their folder as the name of the network.
 
     Args:
         benchmark: name of the benchmark.
         predictions: the folder.
+        kind: what they are: masks, points, boxes.
         rows: the scored sequences or objects, sorted.
         scores_of: computes the scores of some rows.
         data: facts that the scores depend on.
@@ -162,6 +172,7 @@ def result_of_predictions(
         pooled: the scores are no means of the rows' values.
         conditions: what comparable scores share, in words; the number of sequences is added.
         declared: what is declared of the scores; empty: they are fractions.
+        digests: name of a sequence → digest of its truth.
 
     Raises:
         DataError: if nothing was scored.
@@ -170,11 +181,12 @@ def result_of_predictions(
     videos = videos_of(rows)
     result = Result(
         benchmark=benchmark,
-        network=Network(name=str(predictions)),
+        network=Network(name=str(predictions), weights=f"their {kind}"),
         scores=scores,
         without=leave_one_out(rows, scores_of) if pooled else {},
         rows=rows,
         sequences=videos,
+        digests={video: digests[video] for video in videos},
         conditions=[*conditions, f"{len(videos)} sequences"],
         data=data,
         declared=declared or fractions(*scores),
@@ -236,6 +248,16 @@ class MaskFolders:
     def videos(self) -> list[str]:
         """Return the names of all videos, of the metadata or the annotations, sorted."""
         return sorted(self.rules.metadata.videos if self.rules.needs_meta else list_folders(self.truth))
+
+    def digests(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the name of a video → digest of its annotated masks."""
+        found: dict[str, str] = {}
+        for name in names:
+            files = chain.from_iterable(
+                list_images(self.truth / name / each) for each in mask_folders(self.truth / name)
+            )
+            found[name] = text_digest("\n".join(f"{file.name} {file_digest(file)}" for file in files), 8)
+        return found
 
     def score(self, names: Sequence[str]) -> ScoredVideos:
         """Score videos.

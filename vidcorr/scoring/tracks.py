@@ -1,7 +1,8 @@
 """Score point tracks by the rules of TAP-Vid, and boxes by the rules of OTB."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import metrics
-from ..datasets import Otb, TapVid
-from ..metrics.box_tracking import doubts_on_absence, one_pass_counts, one_pass_scores
-from ..metrics.point_tracking import QueryMode, tapvid_counts, track_scores
+from ..datasets import BoxSequence, Otb, PointSequence, TapVid
+from ..datasets.records import content_digest
+from ..metrics.box_tracking import OTB, doubts_on_absence, one_pass_counts, one_pass_scores
+from ..metrics.point_tracking import QueryMode, rules_of, tapvid_counts, track_scores
+from ..results.checked import Json
 from ..results.result import Result, Row
 from ..videos.arrays import read_npz
 from ..videos.boxes import read_boxes
@@ -22,27 +25,22 @@ from .readings import Conventions, Errors, doubts_about, errors_of_numbers
 RASTER = 256.0
 """Side of TAP-Vid's square raster; distances are in its pixels."""
 
-TAP_VID = {
-    "name": "tap-vid",
-    "source": "google-deepmind/tapnet: tapnet/tapvid/evaluation_datasets.py",
-}
-
-
 CORNER = np.array([1, 1, 0, 0])
 BOXES: Conventions = {
     "counted from 0": lambda boxes: boxes + CORNER,
     "y,x,height,width": lambda boxes: boxes[..., [1, 0, 3, 2]],
 }
-OTB = {"name": "otb", "source": "got-10k/toolkit @ 956e728, ExperimentOTB, one-pass evaluation"}
 
 
-def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMode = "first") -> Result:
+def score_tracks(
+    truth: str | Path | Sequence[PointSequence], predictions: str | Path, query_mode: QueryMode = "first"
+) -> Result:
     """Score point tracks on disk.
 
     The scores are means over videos of TAP-Vid's metrics.
 
     Args:
-        truth: a data set of `TapVid`.
+        truth: a data set of `TapVid`, or sequences of it.
         predictions: folder with `<video>.npz`: `tracks` (N, T, 2), x and y in raster pixels of a 256 × 256 image, and
             `occluded` (N, T) bool, for the queries of `sample_queries` in their order.
         query_mode: "first" or "strided".
@@ -54,7 +52,8 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
     rows: list[Row] = []
     starts: dict[Path, Errors] = {}
     hiding: list[str] = []
-    for sequence in TapVid(truth):
+    sequences, of_truth = _opened(truth, TapVid)
+    for sequence in sequences:
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         path = folder / f"{sequence.name}.npz"
         tracks, occluded = _read_tracks(path)
@@ -70,11 +69,24 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
     if hiding:
         share = f"{len(hiding)} of {len(rows)} predictions hide all their queries"
         doubts.append(f"{share} (first {hiding[0]}), which are visible: is `occluded` True where a point is hidden?")
-    data = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth}
-    conditions = [f"{query_mode} queries"]
     return result_of_predictions(
-        "tap_vid", predictions, rows, _scores_of_tracks, data=data, doubts=doubts, conditions=conditions
+        "tap_vid",
+        predictions,
+        "points",
+        rows,
+        _scores_of_tracks,
+        data={"rules": rules_of(query_mode), **of_truth},
+        doubts=doubts,
+        conditions=[f"{query_mode} queries"],
+        digests={sequence.name: content_digest(sequence) for sequence in sequences},
     )
+
+
+def _opened(truth: str | Path | Sequence[Any], read: Callable[[Any], Sequence[Any]]) -> tuple[Sequence[Any], Json]:
+    """Return the sequences of a truth, which may be sequences already, and what a result states of it."""
+    if isinstance(truth, str | Path):
+        return read(truth), {"truth": truth}
+    return truth, {}
 
 
 def _hides_all(queries: metrics.PointQueries, occluded: NDArray[Any]) -> bool:
@@ -113,11 +125,11 @@ def errors_of_tracks(tracks: NDArray[Any], queries: metrics.PointQueries, pixel:
     return errors_of_numbers(found, queries.tracks, queries.frames[:, 0], ~queries.occluded, conventions)
 
 
-def score_boxes(truth: str | Path, predictions: str | Path) -> Result:
+def score_boxes(truth: str | Path | Sequence[BoxSequence], predictions: str | Path) -> Result:
     """Score boxes on disk by OTB's one-pass evaluation: success and precision, means over the sequences.
 
     Args:
-        truth: OTB's folder, of which all sequences on disk are scored.
+        truth: OTB's folder, of which all sequences on disk are scored, or sequences of it.
         predictions: folder with files `<sequence>.txt`, or for a second target `<sequence>.2.txt`: lines of x, y,
             width, height per frame, one-based.
 
@@ -127,7 +139,8 @@ def score_boxes(truth: str | Path, predictions: str | Path) -> Result:
     folder = Path(predictions).expanduser()
     rows: list[Row] = []
     starts: dict[Path, Errors] = {}
-    for sequence in Otb(truth, version=None):
+    sequences, of_truth = _opened(truth, partial(Otb, version=None))
+    for sequence in sequences:
         file = folder / f"{sequence.name}.txt"
         if not file.is_file():
             file = folder / re.sub("-([0-9]+)[.]txt$", r".\1.txt", file.name)  # as GOT-10k's toolkit writes it
@@ -138,8 +151,16 @@ def score_boxes(truth: str | Path, predictions: str | Path) -> Result:
         rows.append(Row(video=sequence.name, values=one_pass_scores([counts["curves"]]), counts=counts))
     doubts = doubts_about(starts, "the given box", "x,y,width,height, counted from 1")
     doubts += doubts_on_absence({row.video: row.counts for row in rows})
-    data = {"rules": OTB, "truth": truth}
-    return result_of_predictions("otb", predictions, rows, _scores_of_boxes, data=data, doubts=doubts)
+    return result_of_predictions(
+        "otb",
+        predictions,
+        "boxes",
+        rows,
+        _scores_of_boxes,
+        data={"rules": OTB, **of_truth},
+        doubts=doubts,
+        digests={sequence.name: content_digest(sequence) for sequence in sequences},
+    )
 
 
 def _scores_of_boxes(rows: Sequence[Row]) -> dict[str, float]:

@@ -100,6 +100,6 @@ def test_no_difference_between_results_on_other_data_of_the_same_names(kind, tmp
     assert table.rows["first"].keys() == table.rows["copy"].keys()
     assert not table.rows["other"].keys() & table.rows["first"].keys()
     for format in ("text", "md", "tex"):
-        assert "have other frames or annotations and are not compared" in " ".join(render(table, format).split())
+        assert "have other frames or annotations and are not compared: " in " ".join(render(table, format).split())
     walk = changed_cell(results["other"], results["first"], results["first"].main_scores()[0])
     assert walk.difference is None

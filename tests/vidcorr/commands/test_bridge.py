@@ -14,9 +14,8 @@ from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
 from vidcorr import DavisBenchmark
-from vidcorr.backbones import EncoderSpec
 from vidcorr.cli import main
-from vidcorr.experiments.bridge import Bridge, steps_between
+from vidcorr.experiments.bridge import benchmarks_between, step_in_words, steps_between, table_of_steps
 from vidcorr.metrics.declared import fractions
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.records import results_below
@@ -76,41 +75,37 @@ def result_of(score):
     return davis_result({"J-Mean": score, "F-Mean": 1.0}, rows=rows, declared=fractions("J-Mean", "F-Mean"))
 
 
-def test_a_table_has_the_score_after_each_step_and_its_difference_alone_too(recorded):
+def test_a_table_has_the_score_after_each_step_and_its_difference(recorded):
     start, end = (DavisBenchmark("", protocol=name) for name in ("vfs", "vfs+topk=5+radius=9+references=[0,-1,-2]"))
-    groups = [("topk",), ("radius", "references")]
-    bridge = Bridge(EncoderSpec("raw_colour"), start, end, groups, ("vfs", "mine"), ["limit=1"])
-    walk, alone = list(map(result_of, (0.3, 0.5, 0.4))), list(map(result_of, (0.35, 0.2)))
-    assert [job.benchmark.protocol.name for job in bridge.walk()] == ["vfs", "vfs+topk=5", end.protocol.name]
-    assert bridge.under(["radius"]).benchmark.protocol.name == "vfs+radius=9"
-    tables = bridge.table(walk, alone), bridge.table(walk, score="F-Mean")
+    steps = [("topk",), ("radius", "references")]
+    between = [benchmark.protocol.name for benchmark in benchmarks_between(start, end, steps)]
+    assert between == ["vfs", "vfs+topk=5", end.protocol.name]
+    names = ["vfs", *(step_in_words(start, end, fields) for fields in steps), "mine"]
+    walk = list(map(result_of, (0.3, 0.5, 0.4)))
+    tables = table_of_steps(names, walk), table_of_steps(names, walk, score="F-Mean")
     assert [render(table, "text").splitlines() for table in tables] == recorded["tables"]
-    exact = bridge.table(list(map(result_of, (0.25, 0.5, 0.375))))  # in binary digits, so that sums are exact
+    exact = table_of_steps(names, list(map(result_of, (0.25, 0.5, 0.375))))  # in binary digits, so that sums are exact
     *changes, whole = [cell.difference.mean for cell in exact.cells[1:]]
     assert sum(changes) == whole == 0.125
 
 
 def test_the_command_asks_for_the_steps_prints_and_draws(davis_root, tmp_path, monkeypatch, capsys, recorded):
-    """Its ends may be a published row; the last step alone ends elsewhere than the walk."""
+    """Its ends may be a published row."""
     ran = []
 
     def scored(jobs, output):
         ran.extend(job.benchmark.protocol.name for job in jobs)
-        scores = (0.3, 0.5, 0.4, 0.5, 0.2)
+        scores = (0.3, 0.5, 0.4)
         return nullcontext({job: result_of(score) for job, score in zip(jobs, scores[: len(jobs)], strict=True)})
 
     monkeypatch.setattr("vidcorr.experiments.bridge.run_missing", scored)
     words = ["bridge", "crw-r18", "crw+temperature=0.2+topk=3", "raw_colour", "--on", f"davis={davis_root}"]
-    words += ["--change", "radius=3", "--alone", "--output", str(tmp_path), "--order", "topk,temperature"]
+    words += ["--change", "radius=3", "--output", str(tmp_path), "--order", "topk,temperature"]
     main([*words, "--picture", str(tmp_path / "b.png"), "--format", "md", "--no-intervals"])
     first, last = "crw+radius=3", "crw+radius=3+temperature=0.2"
-    assert ran == [first, f"{first}+topk=3", f"{last}+topk=3", f"{first}+topk=3", last]
+    assert ran == [first, f"{first}+topk=3", f"{last}+topk=3"]
     assert capsys.readouterr().out.replace(str(tmp_path), "OUT").splitlines() == recorded["printed"]
     assert (tmp_path / "b.png").is_file()
-    both = ["bridge", "crw+topk=7", "crw+temperature=0.2+topk=7", *words[3:6], "--output", str(tmp_path)]
-    main([*both, "--change", "radius=3", "--format", "md"])
-    common = "on davis (radius=3, topk=7), from crw to crw+temperature=0.2 step by step"  # once what all rows share
-    assert common in capsys.readouterr().out
     main([*words, "--format", "md"])
     assert "+20.0 [+16.1, +23.9]" in capsys.readouterr().out  # of the first step
     monkeypatch.setattr("vidcorr.experiments.bridge.run_missing", lambda jobs, output: nullcontext({}))

@@ -19,7 +19,6 @@ from vidcorr.datasets import MaskSequence
 from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.figure import figure
 from vidcorr.results.pictures.animations import overlay_masks_small
-from vidcorr.results.pictures.plots import write_figure
 from vidcorr.results.result import ProtocolFacts, Result, Setup
 from vidcorr.videos.masks import VOID, davis_palette, read_mask, write_ids
 
@@ -47,25 +46,21 @@ def test_results_without_a_common_sequence_are_refused(davis, tmp_path):
 
 
 def test_a_block_has_a_row_of_names_a_row_of_each_result_and_the_truth(davis, tmp_path, monkeypatch):
-    """Pictures of 320 × 240 px below heads of 36 px, right of names of 190 px, with 4 px of white between them."""
     benchmark, on, folder = davis
     sequence = benchmark.sequences[0]
     monkeypatch.setattr(MaskSequence, "annotated", (0, 3))
-    file = tmp_path / "rows.png"
-    write_figure(file, figure([folder], on, [sequence.name], [0, 3, 5]))
-    picture = np.asarray(Image.open(file))[..., :3]
+    drawn = figure([folder], on, [sequence.name], [0, 3, 5])
     truth = [sequence.read_mask(0), sequence.read_mask(3), torch.zeros(24, 32, dtype=torch.uint8)]
     truth[1][truth[1] == VOID] = 0
     found = []
     for t in (0, 3, 5):
         found.append(torch.from_numpy(read_mask(folder / f"predictions/{sequence.video}/{t:05d}.png")))
-    assert picture.shape == (36 + 2 * 240 + 4, 190 + 3 * 320 + 2 * 4, 3)
-    for row, masks in enumerate((found, truth)):
-        top = 36 + 244 * row
-        for column, (t, mask) in enumerate(zip((0, 3, 5), masks, strict=True)):
-            left = 190 + 324 * column
-            shown = picture[top : top + 240, left : left + 320]
-            np.testing.assert_array_equal(shown, overlay_masks_small(sequence.frame(t), mask))
+    places = iter(drawn.axes)
+    for masks in (found, truth):
+        for t, mask in zip((0, 3, 5), masks, strict=True):
+            (shown,) = next(places).get_images()
+            np.testing.assert_array_equal(shown.get_array(), overlay_masks_small(sequence.frame(t), mask))
+    assert [axes.get_title() for axes in drawn.axes[:3]] == [f"{sequence.name}\nframe 0", "frame 3", "frame 5"]
 
 
 def test_the_command_writes_png_and_files_whose_text_is_text(davis, tmp_path, capsys):
@@ -85,10 +80,11 @@ def test_the_command_writes_png_and_files_whose_text_is_text(davis, tmp_path, ca
         assert file.read_bytes().startswith(head)
         assert capsys.readouterr().out == f"{file}\n"
     picture = Image.open(tmp_path / "new/out/rows.png")
-    assert (picture.height, picture.width) == (2 * (36 + 3 * 244) - 4, 190 + 2 * 320 + 4)
+    assert picture.height > 2 * 3 * 240
+    assert 2 * 320 < picture.width < 3 * 320
     assert b"/FontFile2" in (tmp_path / "rows.pdf").read_bytes()  # the letters are in the file, as letters
     texts = re.findall(r"<text[^>]*>(.*?)</text>", (tmp_path / "r.svg").read_text("utf-8"))
-    assert texts == ["synthetic-000", "frame 0", "A", "A", "truth"]
+    assert sorted(texts) == ["A", "A", "frame 0", "synthetic-000", "truth"]
 
 
 def test_what_cannot_be_drawn_is_named(davis, tmp_path):

@@ -20,11 +20,10 @@ from vidcorr.results.rendering import render
 def test_without_data_the_rows_are_listed_below_their_weights(capsys, tmp_path):
     main(["reproduce", "dino-s8", "crw-r18", "vfs-r18"])
     said = capsys.readouterr().out
-    of_dino = "dino-s8: huggingface.co/timm/vit_small_patch8_224.dino, about 87 MB\n    davis J&F-Mean 69.9 by dino\n"
+    of_dino = "dino-s8: davis J&F-Mean 69.9 by dino; huggingface.co/timm/vit_small_patch8_224.dino, about"
     assert of_dino in said
     assert said.endswith("0 done in reproduced, 4 lack weights\n")
-    assert "crw-r18: weights/crw-r18.ckpt is missing: github.com/ajabri" in said
-    assert "    davis J&F-Mean 67.606 by crw\n" in said
+    assert "crw-r18: davis J&F-Mean 67.606 by crw; weights/crw-r18.ckpt is missing: github.com/aj" in said
     assert said.count("doubt: the input's size is inferred from the code family") == 2
     assert "no row has a printed score on otb" in refusal("reproduce", "--all", "--on", f"otb={tmp_path}")
 
@@ -34,8 +33,8 @@ def test_a_line_of_the_list_has_100_characters_unless_a_word_is_longer():
     row = next(row for row in published_rows() if row.short_name)
     texts = {"protocol": "vfs", "doubt": f"{long} {'a ' * 30}z", "download": "x " * 60}
     row = replace(row, short_name="short", model="net", benchmark="davis", scores={"J-Mean": 0.5}, **texts)
-    doubt = [f"        {long}", f"        {'a ' * 30}z"]
-    lines = [f"short: {'x ' * 46}x", f"    {'x ' * 12}x", "    davis J-Mean 50.0 by vfs; doubt:", *doubt]
+    head = "short: davis J-Mean 50.0 by vfs; "
+    lines = [f"{head}{'x ' * 33}x", f"    {'x ' * 26}; doubt:", f"    {long}", f"    {'a ' * 30}z"]
     assert list_of_rows([row], "nowhere").splitlines()[:-1] == lines
 
 
@@ -64,7 +63,7 @@ def test_the_rows_of_a_benchmark_are_run_with_their_networks_and_protocols(tmp_p
     assert "1 failed" in refusal("reproduce", "dino-s8", "crw-r18", f"--on=davis={tmp_path}", f"--output={tmp_path}")
     assert ran == [("timm:vit_small_patch8_224.dino", True, "dino")]
     said = capsys.readouterr().out
-    assert said.startswith("left out for want of weights:\ncrw-r18: weights/crw-r18.ckpt is missing: ")
+    assert said.startswith("left out for want of weights:\ncrw-r18: davis J&F-Mean 67.606 by crw; weights/")
     assert "| dino-s8 | 70.0; +0.1 | 69.9 |" in said
 
 
@@ -90,9 +89,9 @@ def test_a_stopped_run_goes_on_with_the_rows_that_it_lacks(davis_root, tmp_path,
         main([*words, "--all"])
     capsys.readouterr()
     main(words)
-    first, second, counted = capsys.readouterr().out.splitlines()[1:]
+    first, second, counted = capsys.readouterr().out.splitlines()
     assert "by vfs+radius=2; done, ours " in first
-    assert second.endswith("by vfs+radius=3")
+    assert "by vfs+radius=3; github.com" in second
     assert counted.startswith("2 rows: 1 done")
     main([*words, "--all"])
     assert ran == [protocols[0], protocols[1], protocols[1]]

@@ -27,7 +27,9 @@ def scored(monkeypatch, tmp_path):
     values = {"J-Mean": 0.5, "F-Mean": 0.25, "frames": 3}
     undefined = values | {"F-Mean": math.nan}
     rows = [Row(video="a", object="1", values=values), Row(video="b", values=undefined)]
-    result = davis_result({"J&F-Mean": 0.25}, rows=rows, data={"missing_videos": ["c", "d"]})
+    result = davis_result(
+        {"J&F-Mean": 0.25}, rows=rows, data={"missing_videos": ["c", "d"], "rules": {"name": "davis-2017"}}
+    )
     functions = Mock(**{f"{name}.return_value": result for name in ("score", "score_boxes", "score_tracks")})
     for name, module in (("score", "masks"), ("score_boxes", "tracks"), ("score_tracks", "tracks")):
         monkeypatch.setattr(f"vidcorr.scoring.{module}.{name}", getattr(functions, name))

@@ -19,7 +19,7 @@ from vidcorr.results.rendering import render
 from vidcorr.results.result import Network, ProtocolFacts, Result, Setup
 
 
-def write(folder, network, j=0.5, shifts=(0, 0.1, 0.3, 0.6), **more):
+def write(folder, network, j=0.5, shifts=(-0.25, -0.15, 0.05, 0.35), **more):
     """Write a result of three scores with J of a video each, and return its folder."""
     videos = {"videos": {"J-Mean": {str(n): [j + shift] for n, shift in enumerate(shifts)}}}
     scores = {"J&F-Mean": j + 0.05, "J-Mean": j, "F-Mean": j + 0.1, "J-Decay": 0.2}
@@ -33,7 +33,10 @@ def printed(capsys, *words):
 
 def test_the_results_of_folders_are_rows_under_their_names_with_their_main_scores(tmp_path, capsys, recorded):
     """Below the parent, which comes last, they have no name."""
-    ours = [write(tmp_path / f"ours-{seed}", f"x{seed}", 0.6 + seed / 50, network_seed=seed) for seed in range(3)]
+    ours = []
+    for seed in range(3):
+        folder = tmp_path / f"ours-{seed}"
+        ours.append(write(folder, f"x{seed}", 0.6 + seed / 50, network_seed=seed, recipe="r"))
     base = write(tmp_path / "base", "B", 0.4, declared=fractions("J-Mean"))
     words = [*(f"ours={folder}" for folder in ours), base, base.parent, "--base", "B"]
     found = [printed(capsys, *words), printed(capsys, f"ours={tmp_path}/ours-*", base, "--score", "J-Mean")]
@@ -43,13 +46,13 @@ def test_the_results_of_folders_are_rows_under_their_names_with_their_main_score
 def test_what_is_no_table_is_refused(tmp_path):
     for seed in (0, 1):
         write(tmp_path / f"a/{seed}", "A", network_seed=seed)
-    write(tmp_path / "a/again", "A", network_seed=1)
+    write(tmp_path / "a/again", "A", 0.6, network_seed=1)
     write(tmp_path / "b/0", "B")
-    write(tmp_path / "b/1", "B")
-    twice = f"N={tmp_path}/a holds two results of seed 1 of davis, {tmp_path}/a/1 and {tmp_path}/a/ag"
+    write(tmp_path / "b/1", "B", 0.6)
+    twice = f"N has two results of seed 1 of davis, {tmp_path}/a/1 and {tmp_path}/a/ag"
     for words, said in (
         ([f"N={tmp_path}/a"], twice),
-        ([f"N={tmp_path}/b"], f"holds two results of davis, {tmp_path}/b/0 and {tmp_path}/b/1; name a single folder"),
+        ([f"N={tmp_path}/b"], f"has two results of davis, {tmp_path}/b/0 and {tmp_path}/b/1; name one of them"),
         ([tmp_path / "b/0", "--base", "Z"], "base 'Z' names no rows; the rows are B"),
         ([tmp_path, "--score", "mIoU", "AJ"], f"no result in {tmp_path} has mIoU or AJ"),
         ([tmp_path, tmp_path, "--study", "studies/vfs_small.yaml"], "table --study: name one folder"),

@@ -21,7 +21,7 @@ from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.store import Job, Store, process_group
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.folder_lock import FolderLock
-from vidcorr.results.result import Network
+from vidcorr.results.result import Network, Result
 
 VFS = PropagationProtocol.named("vfs")
 RAW = EncoderSpec("raw_colour")
@@ -163,3 +163,14 @@ def test_ranks_of_torchrun_have_a_gpu_each_and_only_the_first_prints(rank, said,
     assert capsys.readouterr().out == said
     cuda.set_device.assert_called_once_with(2)
     assert [call[0] for call in group.mock_calls] == ["init_process_group", "get_rank", "destroy_process_group"]
+
+
+def test_a_result_that_cannot_be_read_is_named_and_made_again(davis_root, tmp_path, capsys):
+    job = Job(RAW, DavisBenchmark(davis_root, limit_sequences=1, changes={"radius": 2}))
+    first = Store(tmp_path).run([job])[job]
+    file = tmp_path / job.folder / "results.json"
+    for content in ("", file.read_text()[:99]):
+        file.write_text(content)
+        again = Store(tmp_path).run([job])[job]
+        assert (again.scores, Result.load(file).scores) == (first.scores, first.scores)
+        assert f"Left out: {file}" in capsys.readouterr().err

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.refusal import refused
-from tests.helpers.runs import write_results
+from tests.helpers.runs import davis_result, write_results
 from vidcorr.cli import main
 from vidcorr.errors import UsageError
-from vidcorr.experiments.study import Command, read_study, study_table
+from vidcorr.experiments.study import read_study, study_table
 from vidcorr.results.rendering import render
-from vidcorr.results.result import Setup
+from vidcorr.results.result import ProtocolFacts, Setup
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_line_trains_once_and_evaluates_every_row_of_its_checkpoint(study_of, 
     found = {}
     for kind in ("trial", "two steps"):
         lines = study_of(kind).lines(Path("out"))
-        found[kind] = [[[" ".join(step.words), *map(str, step.needs)] for step in line] for line in lines]
+        found[kind] = [[[" ".join(step.words)] for step in line] for line in lines]
     assert found == recorded["lines"]
 
 
@@ -73,10 +73,11 @@ def test_a_mistake_is_one_line_that_names_the_file(tmp_path, study_of, recorded)
 
 def test_scores_replace_those_of_the_study(trial, tmp_path):
     refused(ValueError, "holds no result of the study", study_table, trial, tmp_path / "other")
-    assert [column for column in study_table(trial, tmp_path, ["success"]).columns if not column.published] == []
     for file in tmp_path.glob("*/**/results.json"):
         write_results(file.parent, {"J&F-Mean": 0.6, "J-Mean": 0.55})
-    assert [column.head for column in study_table(trial, tmp_path, ["J-Mean"]).columns] == ["davis J-Mean"]
+    assert [column.head for column in study_table(trial, tmp_path, ["J-Mean"]).columns] == [
+        "davis J-Mean (0 sequences)"
+    ]
 
 
 def test_the_command_prints_the_table_of_a_study(trial, tmp_path, capsys):
@@ -109,17 +110,40 @@ def test_two_results_of_a_seed_are_refused(study_of, leave, tmp_path):
     study = study_of("two steps")
     for stage in ("res4.b1", "res4.b2"):
         leave("base", "otb", 0, {"success": 0.5, "precision@20px": 0.4}, stage)
-    said = "two results of 'base' for seed 0 in .*: remove one, or give each stage a row"
+    said = "base has two results of seed 0 of otb, .* give each a row"
     refused(ValueError, said, study_table, study, tmp_path)
 
 
-def test_results_on_other_data_do_not_complete_an_evaluation(tmp_path):
-    """Two stages on davis and on jhmdb: the first result of davis is of files that have changed since."""
-    words = ("evaluate", "raw_colour", "--on", "davis=D", "jhmdb=J")
-    evaluation = Command((*words, "--stage", "a", "b"), "row", 0, "both", tmp_path)
-    for number, digest in enumerate(("j", "j", "old", "d")):
-        benchmark = "jhmdb" if digest == "j" else "davis"
-        write_results(tmp_path / str(number), {"J&F-Mean": 0.5}, benchmark=benchmark, digests={"v": digest})
-    assert not evaluation.is_done
-    write_results(tmp_path / "5", {"J&F-Mean": 0.5}, benchmark="davis", digests={"v": "d"})
-    assert evaluation.is_done
+def test_a_seed_by_another_protocol_or_on_other_data_is_named_and_never_averaged(study_of, leave, tmp_path):
+    """So is a file that cannot be read; a copy counts once; a row without a result is a row."""
+    study = study_of("table")
+    for seed, digest in enumerate(("vfs", "vfs", "dino")):
+        facts = {"name": digest, "shared_name": digest, "shared": digest}
+        stage = Setup(protocol=ProtocolFacts(**facts))
+        place = leave("base", "davis", seed, {"J&F-Mean": 0.5 + seed / 10})
+        davis_result({"J&F-Mean": 0.5 + seed / 10}, stage=stage, digests={"v": "d"}).save(place)
+        other = leave("better", "davis", seed, {"J&F-Mean": 0.6})
+        davis_result({"J&F-Mean": 0.6}, digests={"v": str(seed % 2)}).save(other)
+    copied = leave("other", "davis", 0, {"J&F-Mean": 0.7}, network_seed=0)
+    copy = leave("other", "davis", 1, {"J&F-Mean": 0.7}, network_seed=0)
+    (leave("other", "davis", 2, {"J&F-Mean": 0.7}) / "results.json").write_text("{")
+    found = study_table(study, tmp_path)
+    said = " ".join(found.notes)
+    assert [cell.scores for cell in found.rows["base"].values() if cell.records] == [(0.5, 0.6)]
+    assert f"base on davis: seed 2 is by dino, {place}" in said
+    assert "better on davis: seed 1 is on " in said
+    assert len(found.rows["better"]) == 1
+    assert f"other: {copy} is a copy of {copied} and counts once" in said
+    assert "other has 1 of 3 seeds on davis" in said
+    assert said.count("is not a results.json of a benchmark, or damaged") == 1
+    assert "missing has 0 of 3 seeds on davis" in said
+    assert "| missing |" in render(found)
+    assert "dino" not in {column.by for column in found.columns}
+
+
+def test_a_published_number_is_a_fraction(study_of, leave, tmp_path):
+    rows = [{"name": "base", "published": {"davis": 65.0}}]
+    study = study_of("table", rows=rows)
+    leave("base", "davis", 0, {"J&F-Mean": 0.5})
+    said = "row 'base': published J&F-Mean 65 is above 1: write the fraction, 0.65 for 65 per cent"
+    refused(ValueError, said, study_table, study, tmp_path)

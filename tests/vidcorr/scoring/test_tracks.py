@@ -10,7 +10,9 @@ from vidcorr.commands import run_command
 from vidcorr.datasets import Otb, TapVid
 from vidcorr.datasets.generated import write_otb
 from vidcorr.metrics import sample_queries
-from vidcorr.scoring.tracks import OTB, TAP_VID, score_boxes, score_tracks
+from vidcorr.metrics.box_tracking import OTB
+from vidcorr.metrics.point_tracking import rules_of
+from vidcorr.scoring.tracks import score_boxes, score_tracks
 from vidcorr.videos.files import DataError
 
 
@@ -42,7 +44,7 @@ def test_npz_files_score_as_the_official_code_scores_them(truth, tmp_path, mode)
         assert found.scores[key] == pytest.approx(value["mean"], abs=1e-9), key
         of_videos = {row.name: row.values[key] for row in found.rows}
         assert of_videos == pytest.approx(value["per_video"], abs=1e-9, nan_ok=True), key
-    assert found.data == {"rules": {**TAP_VID, "query_mode": mode}, "truth": str(truth)}
+    assert found.data == {"rules": rules_of(mode), "truth": str(truth)}
     assert (found.network.name, found.conditions) == (str(tmp_path), (f"{mode} queries", "4 sequences"))
 
 

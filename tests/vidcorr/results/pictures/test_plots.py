@@ -3,12 +3,11 @@
 import re
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
 from vidcorr.results.cells import Cell
-from vidcorr.results.pictures.plots import END, FALL, HEAD, LABEL, RISE, Block, draw_rows, waterfall, write_figure
+from vidcorr.results.pictures.plots import END, FALL, RISE, waterfall, write_figure
 from vidcorr.results.records import Column
 from vidcorr.results.statistics import Difference
 from vidcorr.results.tabulate import table_of_cells
@@ -64,14 +63,3 @@ def test_files_hold_the_texts(table, tmp_path):
     assert {"topk", "10 → 5", "+20.0", "J-Mean, per cent", TITLE} <= set(texts)
     with pytest.raises(ValueError, match="Format 'xyz' is not supported"):
         write_figure(tmp_path / "bridge.xyz", waterfall(table))
-
-
-def test_names_of_rows_and_sequences_shrink_to_their_room():
-    """Forty wide letters that nothing breaks, and a name of two lines above the rows."""
-    picture = np.zeros((180, 320, 3), np.uint8)
-    names, heads = ["mmmmWWWW" * 5, "short"], ["frame 0"]
-    figure = draw_rows([Block("MM" * 17, heads, [([name, "J&F 77.7"], [picture]) for name in names])])
-    sequence, _, *rows = (text.get_window_extent() for text in figure.axes[0].texts)
-    assert sequence.height <= HEAD + 1
-    assert all(each.x0 >= 0 and each.x1 <= LABEL for each in [sequence, *rows])
-    assert [text.get_size() for text in figure.axes[0].texts][-1] == 14

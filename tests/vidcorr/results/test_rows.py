@@ -1,0 +1,257 @@
+"""What is a row, what may share a column, and which differences there are, over random sets of results on disk.
+
+Also tests `experiments/table.py`, `results/records.py`, `results/tabulate.py`.
+"""
+
+import csv
+import json
+import math
+import random
+import shutil
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+import vidcorr
+from tests.helpers.refusal import refused
+from tests.helpers.runs import davis_result
+from vidcorr.cli import main
+from vidcorr.experiments.table import table
+from vidcorr.metrics.declared import fractions
+from vidcorr.results.rendering import render
+from vidcorr.results.result import Network, ProtocolFacts, Row, Setup
+
+
+def save(folder, values, protocol="vfs", data="d", **network):
+    """Store a result of J of objects, `VIDEO_OBJECT` → value; its score is their mean."""
+    rows = []
+    for name, value in values.items():
+        video, _, number = name.partition("_")
+        rows.append(Row(video=video, object=number, values={"J-Mean": value}))
+    videos = list(dict.fromkeys(row.video for row in rows))
+    davis_result(
+        {"J-Mean": fmean(value for value in values.values() if not math.isnan(value))},
+        rows=rows,
+        sequences=videos,
+        digests=dict.fromkeys(videos, data),
+        conditions=[f"{len(videos)} sequences"],
+        declared=fractions("J-Mean"),
+        network=Network(**{"name": "A", "recipe": "r"} | network),
+        stage=Setup(protocol=ProtocolFacts(name=protocol, digest=protocol, shared_name=protocol, shared=protocol)),
+    ).save(folder)
+    return folder
+
+
+BROKEN = {
+    "empty": lambda text: "",
+    "cut": lambda text: text[: len(text) // 2],
+    "foreign": lambda text: '{"scores": {"J-Mean": 0.5}}',
+    "a list": lambda text: "[1]",
+    "older": lambda text: text.replace('"format": 1', '"format": 0'),
+    "newer": lambda text: text.replace('"format": 1', '"format": 2'),
+    "above its bound": lambda text: text.replace('"J-Mean": ', '"J-Mean": 7', 1),
+    "another mean": lambda text: json.dumps(json.loads(text) | {"scores": {"J-Mean": 0.123}}),
+}
+"""Form of a file that cannot be read → it, made of a right one."""
+
+
+def some_results(folder, seed):
+    """Store a random set of results; return words for a table, and folder → (what may not be mixed, seed, score).
+
+    The folders of unreadable files have None.
+    """
+    draw = random.Random(seed)
+    stored, words = {}, {}
+    for number in range(draw.randint(4, 9)):
+        place = folder / f"r{number}"
+        protocol, data, network = draw.choice(["vfs", "dino"]), draw.choice("de"), draw.choice("ABC")
+        of_seed = draw.choice([0, 1, 2, 2, None])
+        count = draw.choice([4, 4, 5])
+        values = {f"v{video}": draw.random() for video in range(count)}
+        about = {"recipe": network.lower() if network != "C" else "", "digest": f"w{draw.randrange(9)}"}
+        save(place, values, protocol, data, name=network, seed=of_seed, **about)
+        stored[place] = ((protocol, data, count, network), of_seed, fmean(values.values()), about["digest"])
+        kind = draw.choice(["", "", "", "copy", "link", "broken"])
+        other = folder / f"{kind or 'r'}{number}"
+        if kind == "copy":
+            shutil.copytree(place, other)
+            stored[other] = stored[place]
+        elif kind == "link":
+            other.symlink_to(place)
+        elif kind == "broken":
+            shutil.copytree(place, other)
+            broken = draw.choice([*BROKEN.values()])((place / "results.json").read_text())
+            (other / "results.json").write_text(broken)
+            stored[other] = None
+        name = draw.choice(["", "", "x=", "y="])
+        for each in {place, other}:
+            words[each] = f"{name}{each}"
+    return list(words.values()), stored
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_number_mixes_two_results_that_are_not_seeds_of_a_row_and_each_is_shown_or_named(seed, tmp_path):
+    words, stored = some_results(tmp_path, seed)
+    of_names = {}
+    for word in words:
+        name, equals, place = word.rpartition("=")
+        if equals and stored.get(Path(place)):
+            of_names.setdefault(name, []).append(stored[Path(place)])
+    try:
+        found = table(words)
+    except ValueError as error:  # a name of two networks, or of a seed twice; or nothing can be read
+        said, found = str(error), None
+    if found is None:
+        members = set(of_names.get(said.partition(" ")[0], ()))
+        of_seeds = [(about, of_seed) for about, of_seed, *_ in members]
+        is_twice = len(of_seeds) > len(set(of_seeds)) or None in {of_seed for _, of_seed in of_seeds}
+        assert is_twice or len({about[3] for about, _ in of_seeds}) > 1 or not any(stored.values()), said
+        return
+    said = " ".join(found.notes)
+    shown = set()
+    for cell in found.cells:
+        members = [stored[record.place] for record in cell.records if record.place in stored]
+        members += [stored[record.place.resolve()] for record in cell.records if record.place not in stored]
+        shown |= {record.place.resolve() for record in cell.records}
+        assert len({about for about, *_ in members}) == 1
+        seeds = [of_seed for _, of_seed, *_ in members]
+        assert len(set(seeds)) == len(seeds)
+        assert cell.mean == pytest.approx(fmean(score for _, _, score, _ in members))
+    for place in stored:
+        assert place.resolve() in shown or str(place) in said
+    assert render(found)
+
+
+def test_a_file_that_cannot_be_read_is_named_and_leaves_the_others(tmp_path, capsys):
+    good = save(tmp_path / "good", {"a": 0.5, "b": 0.25})
+    text = (good / "results.json").read_text()
+    (good / "results.json").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())  # as an editor saves it
+    for name, broken in BROKEN.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text(broken(text))
+    (tmp_path / "folder/results.json").mkdir(parents=True)
+    (tmp_path / "loop").symlink_to(tmp_path)
+    found = table([tmp_path])
+    assert [cell.mean for cell in found.cells] == [0.375]
+    for name in BROKEN:
+        assert sum(str(tmp_path / name / "results.json") in note for note in found.notes) == 1, name
+    main(["table", str(tmp_path), "--format", "csv"])
+    printed = capsys.readouterr()
+    assert printed.out.count("\n") == 2
+    assert printed.err.count("Left out: ") == len(BROKEN)
+    assert "edited, or" in refused(ValueError, "no result in", table, [tmp_path / "another mean"])
+    assert "its format is 0" in refused(ValueError, "no result in", table, [f"x={tmp_path / 'older'}"])
+    assert len(table([f"x={tmp_path / 'older'}", good]).cells) == 1
+
+
+def test_a_name_is_one_network_and_a_seed_counts_once(tmp_path):
+    for place, network in {
+        "0": {"seed": 0},
+        "1": {"seed": 1},
+        "other": {"seed": 2, "recipe": "s"},
+        "unknown": {"seed": None},
+        "foreign": {"recipe": "", "name": "B", "digest": "w"},
+        "foreign too": {"recipe": "", "name": "C"},
+    }.items():
+        save(tmp_path / place, {"a": 0.5, "b": len(place) / 20}, **network)
+    shutil.copytree(tmp_path / "0", tmp_path / "again")
+    shutil.copytree(tmp_path / "foreign", tmp_path / "copied")
+    named = lambda *places: [f"x={tmp_path / place}" for place in places]  # noqa: E731
+    for places, said in (
+        (("0", "other"), f"x names two networks, A in {tmp_path}/0 and A in {tmp_path}/other: give each a name"),
+        (("foreign", "foreign too"), "x names two networks, B in .* and C in "),
+        (("0", "foreign"), "x names two networks, A in .* and B in "),
+        (("0", "unknown"), "x has two results of davis, .*/0 and .*/unknown; name one of them"),
+    ):
+        refused(ValueError, said, table, named(*places))
+    for places, seeds in ((("0", "1", "again"), 2), (("foreign", "copied", "copied"), 1)):
+        (cell,) = table(named(*places)).cells
+        assert len(cell.scores) == seeds
+    assert f"x: {tmp_path}/again is a copy of {tmp_path}/0 and counts once" in table(named("0", "again")).notes
+
+
+NAN = math.nan
+SIDES = {
+    "the same sequences": ({"a": 0.5, "b": 0.6, "c": 0.3, "d": 0.9}, {"a": 0.1, "b": 0.7, "c": 0.2, "d": 0.4}, ""),
+    "fewer": ({"a": 0.5, "b": 0.6, "c": 0.3, "d": 0.9}, {"a": 0.1, "c": 0.2, "d": 0.4}, ""),
+    "undefined on a side": ({"a": 0.5, "b": NAN, "c": 0.3}, {"a": 0.1, "b": 0.7, "c": NAN, "d": 0.4}, "lacks b, c,"),
+    "an object less": ({"a_1": 0.5, "a_2": 0.1, "b_1": 0.2}, {"a_1": 0.1, "b_1": 0.7}, "one side lacks a_2, which"),
+    "nothing in common": ({"a": 0.5, "b": 0.6}, {"c": 0.1, "d": 0.7}, ""),
+}
+
+
+@pytest.mark.parametrize("case", SIDES)
+def test_a_difference_is_the_mean_over_what_both_define_as_their_files_give_it(case, tmp_path):
+    ours, theirs, said = SIDES[case]
+    for name, values in (("ours", ours), ("theirs", theirs)):
+        save(tmp_path / name, values, name=name, recipe=name)
+    columns = []
+    for name in ("ours", "theirs"):
+        lines = csv.DictReader((tmp_path / name / "per_sequence.csv").open())
+        columns.append({line["Sequence"]: float(line["J-Mean"]) for line in lines if line["J-Mean"]})
+    both = [name for name in columns[0] if name in columns[1]]
+    found = table([tmp_path]).with_differences("theirs")
+    ((change,),) = [[cell.difference for cell in found.rows["ours"].values()]]
+    text = " ".join(render(found, "text").split())
+    assert said in text
+    if not both:
+        assert change is None
+        return
+    assert change.mean == pytest.approx(fmean(columns[0][name] - columns[1][name] for name in both), abs=1e-12)
+    number = len({name.partition("_")[0] for name in both})
+    assert change.sequences == number
+    assert f"Differences are over {number} sequences." in text
+
+
+def test_other_data_are_named_only_where_a_common_sequence_differs(tmp_path):
+    values = {"a": 0.5, "b": 0.6, "c": 0.3, "d": 0.9}
+    save(tmp_path / "base", values, name="base")
+    save(tmp_path / "part", {"a": 0.5}, name="part")
+    save(tmp_path / "other", values, name="other", data="e")
+    alike = table([tmp_path / "base", tmp_path / "part"]).with_differences("base")
+    assert "other frames" not in render(alike)
+    said = render(table([tmp_path]).with_differences("base"))
+    assert "have other frames or annotations and are not compared: base (data" in said
+    assert "they differ in a, b, c and 1 more." in said
+
+
+@pytest.mark.parametrize(
+    ("file", "begins"),
+    [("a.md", "## davis"), ("a.csv", "row,"), ("a.tex", r"\begin{table}"), ("a.HTML", "<!doctype"), ("a.txt", "davis")],
+)
+def test_the_ending_decides_the_form_at_a_terminal_as_in_a_script(file, begins, tmp_path, monkeypatch):
+    save(tmp_path / "r", {"a": 0.5, "b": 0.25})
+    texts = []
+    for is_terminal in (True, False):
+        monkeypatch.setattr("sys.stdout.isatty", lambda is_terminal=is_terminal: is_terminal, raising=False)
+        main(["table", str(tmp_path / "r"), "--output", str(tmp_path / file)])
+        texts.append((tmp_path / file).read_text())
+    assert texts[0] == texts[1]
+    assert texts[0].startswith(begins)
+    refused(
+        SystemExit,
+        "its ending names no form: end it in one of .txt",
+        main,
+        ["table", str(tmp_path), "--output", "a.pdf"],
+    )
+
+
+def test_texts_are_no_formulas_and_letters_of_papers_are_known_to_latex(tmp_path):
+    for number, name in enumerate(("=1+1", "+x", "-x", "@x", "τ ≥ 0.1 ↑")):
+        save(tmp_path / str(number), {"=a": 0.5 + number / 10, "b": 0.25}, name=name, recipe=name)
+    lines = list(csv.DictReader(render(table([tmp_path]), "csv").splitlines()))
+    assert [line["row"] for line in lines] == ["'=1+1", "'+x", "'-x", "'@x", "τ ≥ 0.1 ↑"]
+    assert float(lines[0]["mean"]) == 0.375
+    assert r"$\tau$ $\ge$ 0.1 $\uparrow$" in render(table([tmp_path]), "tex")
+    assert (tmp_path / "0/per_sequence.csv").read_text().splitlines()[1].startswith("'=a")
+
+
+def test_records_are_for_pandas(tmp_path, capsys):
+    save(tmp_path / "r", {"a": 0.5, "b": 0.25}, seed=3)
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut/results.json").write_text("{")
+    (found,) = vidcorr.records(tmp_path, f"mine={tmp_path / 'r'}")[:1]
+    assert (found["row"], found["score"], found["value"], found["seed"]) == ("A", "J-Mean", 0.375, 3)
+    assert [record["row"] for record in vidcorr.records(tmp_path, f"mine={tmp_path / 'r'}")] == ["A", "mine"]
+    assert "Left out: " in capsys.readouterr().err

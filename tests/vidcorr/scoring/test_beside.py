@@ -1,0 +1,109 @@
+"""Predictions of others beside our networks: one truth, one rule, one table, and a paired difference.
+
+Also tests `results/records.py`.
+"""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.helpers.benchmark_data import arguments_of
+from tests.helpers.refusal import refused
+from tests.helpers.words import refusal
+from vidcorr import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark, VosBenchmark
+from vidcorr.cli import main
+from vidcorr.datasets import generated
+from vidcorr.experiments.table import table
+from vidcorr.results.rendering import render
+from vidcorr.results.result import Result
+from vidcorr.scoring.beside import score_beside
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [(DavisBenchmark, "masks"), (VosBenchmark, "masks"), (OtbBenchmark, "boxes"), (TapVidBenchmark, "points")],
+)
+def test_their_predictions_of_our_network_have_its_scores_and_pair_with_it(kind, what, tmp_path):
+    benchmark = kind(**arguments_of(kind, tmp_path / "set"))
+    ours = benchmark.evaluate("raw_colour", tmp_path / "ours")
+    theirs = score_beside(benchmark, tmp_path / "ours/predictions")
+    theirs.save(tmp_path / "theirs")
+    assert (theirs.digests, theirs.sequences, theirs.conditions) == (ours.digests, ours.sequences, ours.conditions)
+    common = [name for name in ours.scores if name in theirs.scores]
+    assert {name: theirs.scores[name] for name in common} == pytest.approx({name: ours.scores[name] for name in common})
+    found = table([tmp_path / "ours", f"X={tmp_path / 'theirs'}"], common[:1]).with_differences("X")
+    assert list(found.rows) == ["raw_colour", f"X (their {what})"]
+    assert len(found.columns) == 1
+    (cell,) = found.rows["raw_colour"].values()
+    assert cell.difference.mean == pytest.approx(0)
+    assert cell.difference.sequences == len(ours.sequences)
+    assert f"Their {what} are scored from disk, and have no protocol of ours." in render(found)
+
+
+def test_the_command_makes_the_commonest_table_of_a_paper_and_other_rules_or_data_do_not_share_it(tmp_path, capsys):
+    """A competitor's masks beside an own network, under two protocols."""
+    root = generated.write_davis(tmp_path / "davis", 4, frames=6, size=(48, 64))
+    on = ["--on", f"davis={root}"]
+    main(
+        [
+            "evaluate",
+            "raw_colour",
+            *on,
+            "--protocol",
+            "vfs",
+            "crw",
+            "--change",
+            "radius=2",
+            "--output",
+            f"{tmp_path}/ours",
+        ]
+    )
+    (masks,) = tmp_path.glob("ours/*-vfs-*/predictions")
+    shutil.copytree(masks, tmp_path / "MASKS")
+    main(["score", f"{tmp_path}/MASKS", *on, "--output", f"{tmp_path}/theirs"])
+    capsys.readouterr()
+    main(
+        [
+            "table",
+            f"{tmp_path}/ours",
+            f"{tmp_path}/theirs",
+            "--base",
+            "raw_colour",
+            "--score",
+            "J&F-Mean",
+            "--format",
+            "md",
+        ]
+    )
+    lines = [line for line in capsys.readouterr().out.splitlines() if "their masks |" in line]
+    assert {line.split(" | ")[1] for line in lines} == {"vfs+radius=2", "crw+radius=2"}
+    assert all("; +" in line for line in lines)
+    main(["score", f"{tmp_path}/MASKS", *on, "--rules", "davis-2016", "--output", f"{tmp_path}/merged"])
+    other = generated.write_davis(tmp_path / "other", 4, frames=6, size=(48, 64), seed=1)
+    main(["score", str(other / "Annotations/480p"), "--on", f"davis={other}", "--output", f"{tmp_path}/elsewhere"])
+    for place in ("merged", "elsewhere"):
+        found = table([tmp_path / "ours", f"X={tmp_path / place}"], ["J&F-Mean"]).with_differences("raw_colour")
+        assert len(found.columns) == 3
+        assert [cell.difference for cell in found.rows["X (their masks)"].values()] == [None]
+    words = ["score", str(root / "Annotations/480p"), str(tmp_path / "MASKS")]
+    main([*words, "--output", f"{tmp_path}/alone"])
+    assert Result.load(tmp_path / "alone").digests.keys() == {f"synthetic-00{number}" for number in range(4)}
+    assert "name TRUTH and PREDICTIONS, or PREDICTIONS alone and --on" in refusal(*words, *on)
+    assert "name TRUTH and PREDICTIONS" in refusal(*words[:2])
+
+
+def test_what_has_no_predictions_of_others_is_refused(tmp_path):
+    joints = JhmdbBenchmark(**arguments_of(JhmdbBenchmark, tmp_path))
+    refused(ValueError, "jhmdb has no predictions of others", score_beside, joints, tmp_path)
+
+
+def test_points_of_other_queries_do_not_share_a_column(tmp_path):
+    benchmark = TapVidBenchmark(**arguments_of(TapVidBenchmark, tmp_path / "set"))
+    benchmark.evaluate("raw_colour", tmp_path / "ours")
+    strided = TapVidBenchmark(**arguments_of(TapVidBenchmark, tmp_path / "set"), changes={"query_mode": "strided"})
+    strided.evaluate("raw_colour", tmp_path / "strided")
+    score_beside(strided, tmp_path / "strided/predictions").save(tmp_path / "theirs")
+    found = table([tmp_path / "ours", tmp_path / "theirs"], ["average_jaccard"])
+    assert len(found.columns) == 2
+    assert np.isfinite([cell.mean for cell in found.cells]).all()

@@ -1,0 +1,181 @@
+"""Sentences under tables: units, features and inputs, seeds and intervals, scored frames, differences, data, doubts."""
+
+from collections.abc import Iterable
+from math import ceil
+from typing import Any
+
+from .cells import sequences_on_other_data
+from .formats import listed, one_line
+from .records import ScoreRecord
+from .result import Result
+from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
+
+Table = Any
+"""A `Table` of `rendering.py`, which imports this module."""
+SHOWN = 3
+"""Names of sequences or objects that a sentence lists."""
+ENLARGED = 2
+"""Frames that a protocol enlarges more than this are too small for it."""
+USUAL_SIDE = 480
+"""Short side, pixels, for which a radius in cells is chosen where a protocol does not resize."""
+SMALL_SIDE = 200
+"""Short sides below this are too small for such a radius: it spans most of the frame."""
+
+
+def notes(table: Table, format: str, intervals: bool) -> list[str]:
+    """Return the sentences about a table: a caption for LaTeX, and more on the tests for the other formats."""
+    said = _on_units(table, format)
+    if not table.caption:
+        said += _on_views(table)
+    if format != "text" and any(map(table.best, table.columns)):
+        said.append("Bold is the best of a column by each protocol and conditions")
+    numbers = sorted({len(cell.scores) for cell in table.cells} - {0, 1})
+    if numbers:
+        said.append(f"± is the standard deviation over {listed(list(map(str, numbers)))} seeds")
+    if intervals and any(cell.interval for cell in table.cells):
+        said.append(f"Brackets are the 95 % interval ({HOW}; from {FEWEST_SEEDS} seeds on over seeds too)")
+    theirs = dict.fromkeys(record.result.network.weights for record in table.records if record.result.is_theirs)
+    said += [f"{kind.capitalize()} are scored from disk, and have no protocol of ours" for kind in theirs]
+    said += _on_frames(record.result for record in table.records)
+    if table.base:
+        said += _on_differences(table, format, intervals)
+    said += _on_data(table)
+    if format != "html":  # it has them beside their rows
+        said += _doubts(table)
+    return [f"{one_line(sentence)}." for sentence in (*said, *table.notes)]
+
+
+def _on_units(table: Table, format: str) -> list[str]:
+    """Return the first sentences: the caption or what the scores are, and their units."""
+    said = []
+    if any(not cell.declared.unit for cell in table.cells):
+        said = ["Scores in per cent" if format == "tex" else "Per cent"]
+    if format == "tex":
+        sets = dict.fromkeys(column.title for column in table.columns)
+        said = [f"{''.join(said) or 'Scores'} on {listed(list(sets))}"]
+    if table.caption:
+        said = [table.caption]
+    units = {record.key: record.result.declaration(record.key).unit for record in table.records}
+    return said + [f"{key} is in {unit}" for key, unit in units.items() if unit]
+
+
+def _on_views(table: Table) -> list[str]:
+    """Return the features and inputs of the rows' networks, each with its rows where they differ."""
+    rows_of: dict[str, dict[str, dict[str, None]]] = {"Features": {}, "Input": {}}
+    for name, row in table.rows.items():
+        for record in [record for cell in row.values() for record in cell.records]:
+            rows_of["Features"].setdefault(record.features, {})[name] = None
+            rows_of["Input"].setdefault(str(record.result.stage.input or ""), {})[name] = None
+    said = []
+    for kind, of_texts in rows_of.items():
+        texts = [text for text in of_texts if text]
+        if len(of_texts) > 1:
+            texts = [f"{text} of {listed(list(of_texts[text]))}" for text in texts]
+        if texts:
+            said.append(f"{kind}: {'; '.join(texts)}")
+    return said
+
+
+def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
+    """Return sentences on the differences from a base: its rows, and how rows are paired and tested."""
+    bases = [table.base, *(f"of {name} from {base}" for name, base in table.own_bases.items())]
+    said = [f"Differences{' (Δ)' if format == 'tex' else ''} are from {', '.join(bases)}"]
+    said.append(
+        f"They are paired by sequence, and by seed where rows share {FEWEST_SEEDS} seeds or more; "
+        "each row is tested by itself"
+    )
+    said += _on_pairs(table)
+    tested = [cell for cell in table.cells if cell.difference is not None and cell.difference.ends]
+    if intervals and any(len(cell.scores) == 1 for cell in tested):
+        said.append(ABOUT_WEIGHTS)
+    if intervals and len(tested) < sum(cell.difference is not None for cell in table.cells):
+        needed = f"{FEWEST_SEQUENCES} sequences, and {FEWEST_SEEDS} seeds of a training"
+        said.append(f"A difference without an interval is not tested: a test needs {needed}")
+    return said
+
+
+def _on_pairs(table: Table) -> list[str]:
+    """Return over how many sequences the differences of each row are, and the objects that one of its sides lacks."""
+    over: dict[str, dict[str, None]] = {}  # number of sequences → names of rows
+    lacking: dict[str, None] = {}
+    for name, row in table.rows.items():
+        for change in [cell.difference for cell in row.values() if cell.difference]:
+            if change.sequences:
+                over.setdefault(str(change.sequences), {})[name] = None
+            if change.lacking:
+                lacking[f"{name}: one side lacks {_few(change.lacking)}, which its difference leaves out"] = None
+    said = []
+    for number, names in over.items():
+        of_rows = f" of {listed(list(names))}" if len(over) > 1 else ""
+        said.append(f"Differences{of_rows} are over {number} sequences")
+    return said + list(lacking)
+
+
+def _few(names: Iterable[str]) -> str:
+    """Return the first names as a list, and the number of the others."""
+    first, others = sorted(names)[:SHOWN], sorted(names)[SHOWN:]
+    return ", ".join(first) + f" and {len(others)} more" * bool(others)
+
+
+def _on_data(table: Table) -> list[str]:
+    """Return a sentence for each benchmark of which rows have other data of a sequence of one name."""
+    of_benchmarks: dict[str, dict[str, ScoreRecord]] = {}  # benchmark → digest of data → a record
+    rows_of: dict[tuple[str, str], dict[str, None]] = {}
+    for record in table.records:
+        of_benchmarks.setdefault(record.result.data_set, {})[record.column.data] = record
+        rows_of.setdefault((record.result.data_set, record.column.data), {})[record.name] = None
+    said = []
+    for benchmark, of_data in of_benchmarks.items():
+        other = sequences_on_other_data(record.result for record in of_data.values())
+        if other:
+            texts = []
+            for digest in of_data:
+                texts.append(f"{listed(list(rows_of[benchmark, digest]))} (data {digest or 'not recorded'})")
+            about = f"have other frames or annotations and are not compared: {', '.join(texts)}"
+            said.append(f"Rows of {benchmark} {about}; they differ in {_few(other)}")
+    return said
+
+
+def _doubts(table: Table) -> list[str]:
+    """Return what is doubtful about results, each with its row and benchmark, and about published rows."""
+    found: dict[str, None] = {}
+    for cell in table.cells:
+        if cell.paper and cell.paper.doubt:
+            found[f"{cell.paper.name}: {cell.paper.doubt}"] = None
+        for record in cell.records:
+            for doubt in record.result.doubts:
+                found[f"{record.name} on {record.result.data_set}: {doubt}"] = None
+    return list(found)
+
+
+def _on_frames(results: Iterable[Result]) -> list[str]:
+    """Return sentences on the frames of each benchmark: those that are scored, and those that are small."""
+    scored: dict[str, dict[str, None]] = {}  # frames → benchmarks
+    small: dict[str, None] = {}
+    for result in results:
+        rules = result.data.get("rules")
+        if isinstance(rules, dict) and "frames" in rules:
+            scored.setdefault(str(rules["frames"]), {})[result.data_set] = None
+        remark = _remark_on_small_frames(result)
+        if remark:
+            small[f"Frames of {result.data_set} are {remark}"] = None
+    texts = [f"{frames} ({listed(list(names))})" for frames, names in scored.items()]
+    return [f"Scored frames: {'; '.join(texts)}"] * bool(texts) + list(small)
+
+
+def _remark_on_small_frames(result: Result) -> str:
+    """Return what a protocol does with frames that are too small for it; empty if they are not, or it is not known."""
+    smallest, *_ = result.data.get("short_sides") or [0]
+    fields = result.stage.protocol.fields
+    size = fields.get("input_size")
+    radius = fields.get("radius")
+    if not smallest or fields.get("input_side") == "long":  # results do not have the long sides of the frames
+        return ""
+    if size:
+        times = (min(size) if isinstance(size, list) else size) / smallest
+        return f"{smallest} px, and enlarged {times:.3g} times: scores saturate" if times > ENLARGED else ""
+    is_in_cells = radius and fields.get("radius_unit") == "cell" and "radius=" not in result.stage.protocol.name
+    if not is_in_cells or smallest >= SMALL_SIDE:
+        return ""
+    in_proportion = ceil(radius * smallest / USUAL_SIDE)
+    return f"{smallest} px, the radius is for {USUAL_SIDE} px: radius={in_proportion} is in proportion"

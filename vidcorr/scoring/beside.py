@@ -1,0 +1,82 @@
+"""Predictions of others on the data of a benchmark, scored by its rules: a row beside our networks."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from ..benchmarks.base import Benchmark
+from ..benchmarks.masks import MaskBenchmark
+from ..benchmarks.otb import OtbBenchmark
+from ..benchmarks.tap_vid import TapVidBenchmark
+from ..results.result import Result
+from ..videos.files import DataError
+from .masks import KEEP_ENDS, score
+from .tracks import score_boxes, score_tracks
+
+
+def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) -> Result:
+    """Score predictions of others on the data of a benchmark, for a table with results of the benchmark.
+
+    Args:
+        benchmark: a benchmark of masks, points or boxes, whose sequences are scored.
+        predictions: folder of the predictions, as of `score`, `score_tracks` and `score_boxes`.
+        **options: further arguments of these functions, such as `rules` or `query_mode`; by default the benchmark's.
+
+    Returns:
+        The result, under the name of the benchmark, with the digests of its data and the conditions of its results.
+
+    Raises:
+        DataError: for a missing or wrong file; the message names it.
+        ValueError: for another benchmark.
+    """
+    result = _scored(benchmark, predictions, options)
+    encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)  # as a rank without a video has it
+    facts = benchmark.facts(result.rows, encoder) | result.data
+    of_data = {name: facts[name] for name in (*benchmark.conditions, *result.data) if name in facts}
+    digests = benchmark.digests
+    scored = set(result.sequences)
+    names = [sequence.name for sequence in benchmark.sequences if getattr(sequence, "video", sequence.name) in scored]
+    ours = [declared for declared in benchmark.declared if declared.name in result.scores]
+    extra = [condition for condition in result.conditions if condition == KEEP_ENDS]
+    return result.model_copy(
+        update={
+            "benchmark": benchmark.name,
+            "sequences": tuple(names),
+            "digests": {name: digests[name] for name in names},
+            "conditions": (*benchmark.conditions_in_words(of_data), *extra, f"{len(names)} {benchmark.unit}"),
+            "limit_sequences": benchmark.limit_sequences,
+            "data": of_data,
+            "declared": tuple(dict.fromkeys((*ours, *result.declared))),  # in the order of our results
+        }
+    )
+
+
+def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, Any]) -> Result:
+    """Return the result of predictions on the sequences of a benchmark, as of data without one."""
+    sequences: Any = benchmark.sequences
+    if isinstance(benchmark, TapVidBenchmark):
+        protocol: Any = benchmark.protocol
+        return score_tracks(sequences, predictions, **{"query_mode": protocol.query_mode} | options)
+    if isinstance(benchmark, OtbBenchmark):
+        return score_boxes(sequences, predictions, **options)
+    if isinstance(benchmark, MaskBenchmark) and not getattr(benchmark, "one_object", False):
+        videos = list(dict.fromkeys(sequence.video for sequence in sequences))
+        known: dict[str, Any] = {"rules": benchmark.rules, "videos": videos, "meta": getattr(benchmark, "meta", None)}
+        metadata = benchmark.scoring_rules.metadata
+        return score(folder_of_masks(benchmark), predictions, **known | {"unseen": metadata.unseen} | options)
+    raise ValueError(f"score: {benchmark.name} has no predictions of others; --on names masks, points or boxes")
+
+
+def folder_of_masks(benchmark: MaskBenchmark) -> Path:
+    """Return the folder with a folder of annotated masks per video.
+
+    Raises:
+        DataError: if a video has its masks elsewhere.
+    """
+    folders = {}
+    for sequence in benchmark.sequences:
+        folder = sequence.annotation(sequence.begin).parent
+        folders[folder.parent.parent if sequence.folder else folder.parent] = folder
+    if len(folders) > 1:
+        raise DataError(f"{[*folders.values()][1]}: masks of {benchmark.name} lie in several folders")
+    return next(iter(folders))
