@@ -11,6 +11,7 @@ from ..errors import printable
 from ..experiments.flags import ALLOW, NETWORK_FLAGS, Flag, OneOf, named_network, positive, several
 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
+    from ..videos.objects import Objects
     from ..videos.prompts import Prompt
     from ..videos.stream import FrameStream, LiveStream
 
@@ -56,11 +57,12 @@ def run(flags: Namespace) -> None:
     """
     from .. import signals
     from ..backbones import load
-    from ..tracking.predict import predict_video
+    from ..tracking.predict import objects_in, predict_video
     from ..videos.stream import open_stream
 
     video = open_stream(flags.video, flags.start, flags.end)
-    prompts = prompts_of(flags, video)
+    objects = objects_in(flags.output)
+    prompts = prompts_of(flags, video, objects)
     flags.model = of_run(flags.model)
     named = named_network(flags.model, flags)
     encoder = load(named)
@@ -78,10 +80,10 @@ def run(flags: Namespace) -> None:
             formats=[name for name in flags.formats if name != "png"],
             metadata={"model": flags.model, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights},
         )
-    print_report(content, network.row, flags.output)
+    print_report(content, network.row, flags.output, objects)
 
 
-def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Prompt]:
+def prompts_of(flags: Namespace, video: FrameStream | LiveStream, objects: Objects) -> Sequence[Prompt]:
     """Return the prompts of `--mask`, `--box` or `--points`.
 
     Raises:
@@ -92,7 +94,7 @@ def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Pr
     from ..videos.prompts import BoxPrompt, PointPrompt
 
     if flags.mask:
-        return with_left(read_masks(flags.mask, video.stems), flags.left, video.start)
+        return with_left(read_masks(flags.mask, video.stems, video.name, objects), flags.left, video.start)
     kind = BoxPrompt if flags.box else PointPrompt
     words = flags.box or flags.points
     if len(words) == 1 and words[0].lower().endswith(".csv"):
@@ -100,22 +102,23 @@ def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Pr
     return [kind.of(words)]
 
 
-def print_report(content: Mapping[str, Any], network: str, output: Path) -> None:
+def print_report(content: Mapping[str, Any], network: str, output: Path, objects: Objects) -> None:
     """Print what a prediction tells of its video and prompts, its network and protocol, its time and its files.
 
     Args:
         content: content of prediction.json.
         network: name of the network.
         output: folder of the prediction.
+        objects: the objects of masks.
     """
     from ..backbones import Input
     from ..tracking.predict import OUTPUTS
 
-    for note in content["notes"]:
+    for note in [*content["notes"], *objects.notes]:
         print(printable(note))
-    for told in content["prompts"]:
-        if "colours" in told:
-            print(f"{told['source']}: {told['colours']}")
+    if objects.names:
+        frames = ", ".join(f"{told['frame']} ({Path(told['source']).name})" for told in content["prompts"])
+        print(printable(f"masks of frames {frames}; objects {objects}"))
     input_line = Input(**content["input"]).line
     print(printable(f"{network}, {input_line}" if input_line else network))
     view = f"{content['stage']} at stride {content['stride']}"

@@ -177,7 +177,7 @@ def write_features(output: Path, pictures: Iterable[dict[str, Picture]], stream:
         _write_figure(output, pictures, stream)
     else:
         for t, pictures_of_frame in enumerate(pictures):
-            write_picture(output / f"{stream.stem(t)}.png", _side_by_side(pictures_of_frame))
+            write_picture(output / Path(stream.image(t)).with_suffix(".png").name, _side_by_side(pictures_of_frame))
 
 
 def _side_by_side(pictures: dict[str, Picture]) -> Picture:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .files import DataError, read_text
 from .images import pixels
-from .masks import VOID, colours_in, described, ids_of_colours, object_ids, read_mask, refuse_large_void
+from .masks import VOID, colours_in, ids_of_colours, object_ids, read_mask, refuse_large_void
 
 Name = int | str
 """Object of a prompt: id of a mask, or name."""
@@ -122,11 +122,13 @@ class MaskPrompt(Prompt):
     Attributes:
         labels: (H, W) uint8 ids, 0 is background.
         objects: the ids, ascending.
-        colours: ids of the colours of a mask in RGB, 0xRRGGBB → id.
+        colours: ids of the colours of a mask in RGB, or of its palette, 0xRRGGBB → id.
+        names: ids of the names that a tool's file gives.
     """
 
     kind = "mask"
     colours: Mapping[int, int] = field(default_factory=dict)
+    names: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def shown(self) -> tuple[int, ...]:
@@ -142,6 +144,7 @@ class MaskPrompt(Prompt):
         frame: int | None = None,
         source: str = "array",
         colours: Mapping[int, int] | None = None,
+        order: dict[int, int] | None = None,
     ) -> Self:
         """Build the prompt of a PNG or an array.
 
@@ -151,6 +154,7 @@ class MaskPrompt(Prompt):
             frame: index of the frame in the video.
             source: what an array is, for messages and the record.
             colours: ids of the colours of a PNG in RGB, 0xRRGGBB → id; None: by `ids_of_colours`.
+            order: as of `read_mask`.
 
         Raises:
             DataError: if the file or array is no mask, or its void outweighs its objects.
@@ -160,8 +164,12 @@ class MaskPrompt(Prompt):
             source = str(given)
             in_file = colours_in(Path(given))
             numbers = ids_of_colours([in_file], given) if colours is None else colours
-            ids = read_mask(Path(given), lambda: numbers)
+            order = {} if order is None else order
+            ids = read_mask(Path(given), lambda: numbers, order)
             present = {colour: numbers[colour] for colour in in_file if colour}
+            if not present:
+                shown = object_ids(ids)
+                present = {colour: number for colour, number in order.items() if number in shown}
         else:
             array = np.asarray(given)
             is_mask = array.ndim == 2 and array.dtype.kind in "biu"
@@ -188,8 +196,6 @@ class MaskPrompt(Prompt):
         gone = sorted(set(self.objects) - set(self.shown))
         if gone:
             content["left"] = gone
-        if self.colours:
-            content["colours"] = described(self.colours)
         return content
 
 

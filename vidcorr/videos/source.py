@@ -73,6 +73,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         path: folder that directly holds jpg or png files.
 
     Attributes:
+        names: file names of the images, in order.
         num_frames: number of images, at least 2.
 
     Raises:
@@ -83,8 +84,8 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._names = _frames_of(os.fspath(path), os.stat(path).st_mtime_ns)
-        self.num_frames = len(self._names)
+        self.names = _frames_of(os.fspath(path), os.stat(path).st_mtime_ns)
+        self.num_frames = len(self.names)
 
     def __exit__(self, *error: object) -> None:
         return None
@@ -92,7 +93,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
     @property
     def stems(self) -> list[str]:
         """File names of the images without their suffix, in order."""
-        return [os.path.splitext(name)[0] for name in self._names]
+        return [os.path.splitext(name)[0] for name in self.names]
 
     def frames(self, start: int = 0) -> Iterator[np.ndarray]:
         """Iterate over the images in order, as `VideoFile.frames` does."""
@@ -129,7 +130,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
 
     def _file(self, index: int) -> str:
         """Return the path of an image; beyond the end, of the last."""
-        return os.path.join(self.path, self._names[min(index, self.num_frames - 1)])
+        return os.path.join(self.path, self.names[min(index, self.num_frames - 1)])
 
 
 @lru_cache(4096)

@@ -55,6 +55,7 @@ class FrameStream:
             self.size: tuple[int, int] = next(video.frames()).shape[:2]
             self.frame_rate = video.frame_rate or FRAME_RATE
             self._stems = video.stems
+            self._names = video.names
             self.num_frames = len(range(video.num_frames)[start:end])
             if min(start, end or 0) < 0:
                 raise DataError(f"{self.path}: start and end are counted from 0, got {start} and {end}")
@@ -78,10 +79,10 @@ class FrameStream:
         """Names of a folder's images without suffixes, of the whole video; None for a file."""
         return self._stems
 
-    def stem(self, t: int) -> str:
-        """Return the stem of output files for frame t: the stem of its image, or its index in the video."""
+    def image(self, t: int) -> str:
+        """Return the file name of the image of frame t; of a film that of FFmpeg's `-start_number 0 %05d.png`."""
         index = self.start + t
-        return self._stems[index] if self._stems is not None else f"{index:05d}"
+        return self._names[index] if self._names is not None else f"{index:05d}.png"
 
     def forwards(self, t: int = 0) -> Generator[Tensor]:
         """Iterate over the frames from t on, uint8 RGB (3, H, W); a thread decodes a few frames ahead.
@@ -219,9 +220,9 @@ class LiveStream(GivenFrames):
         """Return nothing: a stream is not looked at before it is followed."""
         return []
 
-    def stem(self, t: int) -> str:
-        """Return the stem of output files for frame t."""
-        return f"{self.start + t:05d}"
+    def image(self, t: int) -> str:
+        """Return the file name of an image of frame t."""
+        return f"{self.start + t:05d}.png"
 
 
 AnyStream = FrameStream | LiveStream

@@ -1,16 +1,22 @@
-"""Masks of annotation tools: read as prompts, written again, and what is refused."""
+"""Masks of annotation tools: read as prompts, written again, and what is refused.
+
+`videos/annotation_writers.py`, `videos/objects.py` and `videos/frame_names.py` are tested here.
+"""
 
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.helpers.refusal import refused
-from vidcorr.videos.annotation_files import WRITERS, mask_of_runs, read_masks, runs_of
+from vidcorr.videos.annotation_files import mask_of_runs, read_masks, runs_of_text
+from vidcorr.videos.annotation_writers import WRITERS, runs_of
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette, write_ids
+from vidcorr.videos.objects import Objects
 
 IDS = np.zeros((12, 20), np.uint8)
 IDS[2:8, 3:11] = 1
@@ -40,7 +46,7 @@ def test_a_frame_is_named_by_the_word_the_image_or_the_number(png, tmp_path):
     png("masks/00004.png")
     png("masks/frame_00009.png")
     assert [prompt.frame for prompt in read_masks([str(tmp_path / "masks")])] == [4, 9]
-    line = "00004 names no frame of the video; give its index, 00004.png@FRAME"
+    line = "its name 00004.png names no frame of the video; give 00004.png@FRAME"
     refused(DataError, line, read_masks, [str(tmp_path / "masks")], stems)
     (tmp_path / "none").mkdir()
     refused(DataError, "none: holds no PNG and no JSON", read_masks, [str(tmp_path / "none")])
@@ -79,7 +85,7 @@ def test_labelme_has_an_object_per_name_and_group(tmp_path):
 
 
 def test_masks_written_as_coco_are_read_again(tmp_path):
-    writer = WRITERS["coco"](tmp_path)
+    writer = WRITERS["coco"](tmp_path, {1: "1", 2: "2"})
     masks = [IDS, np.roll(IDS, 2, axis=1), np.zeros_like(IDS), np.where(IDS == 2, 2, 0).astype(np.uint8)]
     for t, ids in enumerate(masks):
         writer.add(f"{t:05d}.png", t, ids)
@@ -92,15 +98,14 @@ def test_masks_written_as_coco_are_read_again(tmp_path):
     assert content["annotations"][0]["bbox"] == [3, 2, 8, 6]
     assert [category["id"] for category in content["categories"]] == [1, 2]
     for annotation in content["annotations"]:
-        del annotation["track_id"]
         annotation["category_id"] = 1
     (tmp_path / "coco.json").write_text(json.dumps(content))
-    refused(DataError, "00000 has object 1 twice", read_masks, [str(tmp_path / "coco.json")])
+    refused(DataError, "00000.png has object 1 twice", read_masks, [str(tmp_path / "coco.json")])
 
 
 def test_runs_are_those_of_the_official_text():
     """The text was written by pycocotools 2.0.11, `mask.encode(numpy.asfortranarray(IDS))`."""
-    np.testing.assert_array_equal(mask_of_runs("V1660000000000000Z3", IDS.shape), IDS == 1)
+    np.testing.assert_array_equal(mask_of_runs(runs_of_text("V1660000000000000Z3"), IDS.shape), IDS == 1)
     for seed in range(20):
         mask = (np.random.default_rng(seed).random((37, 53)) > seed / 20).astype(np.uint8)
         np.testing.assert_array_equal(mask_of_runs(runs_of(mask), mask.shape), mask)
@@ -109,7 +114,7 @@ def test_runs_are_those_of_the_official_text():
 
 def test_labelme_and_yolo_are_written_beside_the_frames(tmp_path):
     for name in ("labelme", "yolo"):
-        writer = WRITERS[name](tmp_path)
+        writer = WRITERS[name](tmp_path, {1: "cat", 2: "dog"})
         writer.add("img_3.png", 3, IDS)
         writer.close()
     (prompt,) = read_masks([str(tmp_path / "labelme" / "img_3.json")])
@@ -154,10 +159,96 @@ def test_a_file_without_masks_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("images", "annotations", "reason"),
     [
-        ([{"id": 1, "file_name": "a.png"}], [{"image_id": 1}], "the image a.png has no height and width"),
+        ([{"id": 1, "file_name": "a.png"}], [{}], "images.0.height: Field required; images.0.width"),
         ([{"id": 1, "file_name": "a.png"}], [], "has no annotation"),
     ],
 )
 def test_coco_without_sizes_or_objects_says_what_to_add(images, annotations, reason, tmp_path):
     (tmp_path / "coco.json").write_text(json.dumps({"images": images, "annotations": annotations}))
     refused(DataError, f"coco.json: {reason}", read_masks, [str(tmp_path / "coco.json")])
+
+
+def test_names_colours_and_ids_are_kept_by_the_table(tmp_path):
+    """Numbers claim theirs before words; a later command finds them; a number of a word is refused."""
+    square = [[3, 2], [11, 2], [11, 8], [3, 8]]
+    beside = [[13, 2], [18, 2], [18, 8], [13, 8]]
+
+    def drawn(frame, *labels):
+        places = (square, beside, [[2, 9], [19, 9], [19, 11], [2, 11]])
+        shapes = [{"label": label, "points": points} for label, points in zip(labels, places, strict=False)]
+        content = {"shapes": shapes, "imagePath": f"{frame:05d}.jpg", "imageHeight": 12, "imageWidth": 20}
+        (tmp_path / f"{frame:05d}.json").write_text(json.dumps(content))
+        return str(tmp_path / f"{frame:05d}.json")
+
+    objects = Objects()
+    (prompt,) = read_masks([drawn(0, "cat", "1", "0")], objects=objects)
+    assert (prompt.names, prompt.frame) == ({"1": 1, "cat": 2, "0": 3}, 0)
+    again = Objects(objects.rows)
+    assert str(again) == "1 = 1, 2 = cat, 3 = 0"
+    assert read_masks([drawn(3, "cat")], objects=again)[0].objects == (2,)
+    assert not again.notes
+    refused(DataError, "2 is the number of cat", read_masks, [drawn(4, "2")], objects=again)
+    assert read_masks([drawn(5, "cow")], objects=again)[0].objects == (4,)
+    assert "new beside 1 = 1, 2 = cat, 3 = 0: now 1 = 1, 2 = cat, 3 = 0, 4 = cow" in again.notes[0]
+    many = [{"id": number, "name": None, "colour": None} for number in range(1, 255)]
+    refused(DataError, "more than 254 objects", read_masks, [drawn(5, "cow")], objects=Objects(many))
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "film", "frame"),
+    [
+        ("00003", "00003.png", "clip", 3),
+        ("clip_0003", "x", "clip", 3),
+        ("a", "..\\frames\\frame_000003.png", "clip", 3),
+        ("a", "clip_mp4-0000_jpg.rf.4fe2b90c2.jpg", "clip", "names no frame"),
+        ("clip_00-00-02", "clip_00-00-02.png", "clip", "names no frame"),
+        ("00003", "00000.png", "clip", "is of frame 3 by its name .00003.json., 0 by its imagePath .00000.png."),
+    ],
+)
+def test_names_state_one_frame(name, image, film, frame, tmp_path):
+    Path(labelme(tmp_path, imagePath=image)).rename(tmp_path / f"{name}.json")
+    words = [str(tmp_path / f"{name}.json")]
+    if isinstance(frame, str):
+        refused(DataError, frame, read_masks, words, None, film)
+        assert read_masks([f"{words[0]}@7"], None, film)[0].frame == 7
+    else:
+        assert read_masks(words, None, film)[0].frame == frame
+
+
+def test_one_palette_in_another_order_is_refused(png, tmp_path):
+    first = png("a/00000.png")
+    write_ids(tmp_path / "a" / "00001.png", (3 - IDS) * (IDS > 0), davis_palette()[[0, 2, 1, *range(3, 256)]])
+    refused(DataError, "00001.png: colour #008000 has index 1, and 2 in another", read_masks, [str(tmp_path / "a")])
+    assert read_masks([first])[0].colours == {0x800000: 1, 0x008000: 2}
+
+
+def test_what_is_written_is_read_by_the_tools_rules(tmp_path):
+    """LabelMe draws polygons of three corners by Pillow, YOLO's readers count a line as an object, COCO has names."""
+    from PIL import ImageDraw
+
+    ids = np.zeros((48, 80), np.uint8)
+    ids[4:20, 4:20] = ids[4:20, 26:42] = 1  # two parts
+    ids[24:44, 4:24] = 2
+    ids[29:39, 9:19] = 0  # a ring
+    ids[44, 30:40], ids[30, 60] = 3, 4  # a pole, a pixel
+    for name in WRITERS:
+        writer = WRITERS[name](tmp_path, {1: "cat", 2: "ring", 3: "pole", 4: "4"})
+        writer.add("00000.jpg", 0, ids)
+        writer.close()
+    content = json.loads((tmp_path / "labelme" / "00000.json").read_text())
+    assert content["imagePath"] == "00000.jpg"
+    assert [shape["label"] for shape in content["shapes"]] == ["cat", "ring", "pole", "4"]
+    for number, shape in enumerate(content["shapes"], start=1):
+        image = Image.new("L", (80, 48))
+        ImageDraw.Draw(image).polygon([tuple(point) for point in shape["points"]], outline=1, fill=1)
+        assert (np.array(image) != (ids == number)).sum() <= 0.1 * (ids == number).sum() + 8  # the bridge of two parts
+    (prompt,) = read_masks([str(tmp_path / "labelme" / "00000.json")])
+    assert (prompt.labels != ids).sum() <= 8
+    lines = (tmp_path / "yolo" / "00000.txt").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["0", "1", "2", "3"]
+    assert (tmp_path / "yolo" / "classes.txt").read_text().split() == ["cat", "ring", "pole", "4"]
+    coco = json.loads((tmp_path / "coco.json").read_text())
+    assert [each["name"] for each in coco["categories"]] == ["cat", "ring", "pole", "4"]
+    (prompt,) = read_masks([str(tmp_path / "coco.json")])
+    assert prompt.names == {"4": 4, "cat": 1, "ring": 2, "pole": 3}
+    np.testing.assert_array_equal(prompt.labels, ids)
