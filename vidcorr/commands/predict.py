@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,6 @@ from ..errors import printable
 from ..experiments.flags import ALLOW, NETWORK_FLAGS, Flag, OneOf, named_network, positive, several
 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
-    from ..videos.objects import Objects
     from ..videos.prompts import Prompt
     from ..videos.stream import FrameStream, LiveStream
 
@@ -57,33 +57,40 @@ def run(flags: Namespace) -> None:
     """
     from .. import signals
     from ..backbones import load
-    from ..tracking.predict import objects_in, predict_video
+    from ..tracking.predict import RECORD, predict_video
     from ..videos.stream import open_stream
 
     video = open_stream(flags.video, flags.start, flags.end)
-    objects = objects_in(flags.output)
-    prompts = prompts_of(flags, video, objects)
+    prompts = prompts_of(flags, video)
     flags.model = of_run(flags.model)
     named = named_network(flags.model, flags)
     encoder = load(named)
     network = encoder.described
     checkpoint = named.place if Path(named.place).is_file() else None
-    with signals.deferred():
-        content = predict_video(
-            encoder,
-            video,
-            prompts,
-            flags.output,
-            protocol=flags.protocol,
-            short_side=flags.short_side,
-            overlay=flags.overlay,
-            formats=[name for name in flags.formats if name != "png"],
-            metadata={"model": flags.model, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights},
-        )
-    print_report(content, network.row, flags.output, objects)
+    metadata = {"model": flags.model, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights}
+    try:
+        with signals.deferred():
+            content = predict_video(
+                encoder,
+                video,
+                prompts,
+                flags.output,
+                protocol=flags.protocol,
+                short_side=flags.short_side,
+                overlay=flags.overlay,
+                formats=[name for name in flags.formats if name != "png"],
+                metadata=metadata,
+                announce=announce,
+            )
+    except signals.Stopped:
+        if (flags.output / RECORD).exists():
+            kept = "the frames so far and the prompts are kept; the same command begins at the prompts again"
+            print(printable(f"{flags.output}: {kept}"), file=sys.stderr)
+        raise
+    print_report(content, network.row, flags.output)
 
 
-def prompts_of(flags: Namespace, video: FrameStream | LiveStream, objects: Objects) -> Sequence[Prompt]:
+def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Prompt]:
     """Return the prompts of `--mask`, `--box` or `--points`.
 
     Raises:
@@ -94,7 +101,7 @@ def prompts_of(flags: Namespace, video: FrameStream | LiveStream, objects: Objec
     from ..videos.prompts import BoxPrompt, PointPrompt
 
     if flags.mask:
-        return with_left(read_masks(flags.mask, video.stems, video.name, objects), flags.left, video.start)
+        return with_left(read_masks(flags.mask, video.stems, video.name, video.size), flags.left, video.start)
     kind = BoxPrompt if flags.box else PointPrompt
     words = flags.box or flags.points
     if len(words) == 1 and words[0].lower().endswith(".csv"):
@@ -102,23 +109,28 @@ def prompts_of(flags: Namespace, video: FrameStream | LiveStream, objects: Objec
     return [kind.of(words)]
 
 
-def print_report(content: Mapping[str, Any], network: str, output: Path, objects: Objects) -> None:
-    """Print what a prediction tells of its video and prompts, its network and protocol, its time and its files.
+def announce(content: Mapping[str, Any]) -> None:
+    """Print what a prediction tells of its video, its masks and their objects, before its first frame."""
+    from ..videos.objects import Objects
+
+    for note in content["notes"]:
+        print(printable(note))
+    if content["objects"]:
+        frames = ", ".join(f"{told['frame']} ({Path(told['source']).name})" for told in content["prompts"])
+        print(printable(f"masks of frames {frames}; objects {Objects(content['objects'])}"))
+
+
+def print_report(content: Mapping[str, Any], network: str, output: Path) -> None:
+    """Print the network and protocol of a prediction, its time and its files.
 
     Args:
         content: content of prediction.json.
         network: name of the network.
         output: folder of the prediction.
-        objects: the objects of masks.
     """
     from ..backbones import Input
     from ..tracking.predict import OUTPUTS
 
-    for note in [*content["notes"], *objects.notes]:
-        print(printable(note))
-    if objects.names:
-        frames = ", ".join(f"{told['frame']} ({Path(told['source']).name})" for told in content["prompts"])
-        print(printable(f"masks of frames {frames}; objects {objects}"))
     input_line = Input(**content["input"]).line
     print(printable(f"{network}, {input_line}" if input_line else network))
     view = f"{content['stage']} at stride {content['stride']}"

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..videos.files import DataError, full_disk_at
-from ..videos.prompts import Name, Prompt
+from ..videos.objects import Objects
+from ..videos.prompts import MaskPrompt, Name, Prompt
 
 BETWEEN = "blended by distance"
 """What results are between two prompts of an object, for the record."""
@@ -95,6 +96,12 @@ def by_frame(given: Prompts, start: int) -> dict[int, Prompt]:
     return found
 
 
+def numbered(prompts: Mapping[int, Prompt], objects: Objects) -> dict[int, Prompt]:
+    """Return prompts by frames, masks with the ids of a table of objects, to which theirs are added."""
+    masks = {frame: prompt for frame, prompt in prompts.items() if isinstance(prompt, MaskPrompt)}
+    return {**prompts, **dict(zip(masks, objects.numbered(list(masks.values())), strict=True))}
+
+
 @dataclass(frozen=True)
 class Annotations:
     """Prompts of a video, of one kind.
@@ -121,6 +128,7 @@ class Annotations:
         kinds = sorted({prompt.kind for prompt in prompts_of_video.values()})
         if len(kinds) != 1:
             raise DataError(f"prompts must be of one kind, got {' and '.join(kinds) or 'none'}")
+        prompts_of_video = numbered(prompts_of_video, Objects())
         objects: set[Name] = set()
         for prompt in prompts_of_video.values():
             objects.update(prompt.objects)

@@ -5,7 +5,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from ..videos.mp4 import Mp4Writer
 from ..videos.objects import Objects
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import AnyStream, open_stream
-from .annotations import BETWEEN, Annotations, Prompts, by_frame
+from .annotations import BETWEEN, Annotations, Prompts, by_frame, numbered
 from .follow import SHORT_SIDE, AnyProtocol, extractor_and_protocol, follow_with_doubts, name_of
 from .followers import MaskResult
 from .frame_encoder import adapted
@@ -59,6 +59,7 @@ def predict_video(
     metadata: dict[str, Any] | None = None,
     propagator: Propagator = LabelPropagator,
     formats: Sequence[str] = (),
+    announce: Callable[[dict[str, Any]], object] = lambda content: None,
 ) -> dict[str, Any]:
     """Follow prompts of one or several frames through a video, forwards and backwards, and write the results.
 
@@ -84,6 +85,7 @@ def predict_video(
         metadata: further entries of prediction.json.
         propagator: `LabelPropagator`, or a rule of yours for masks and heat-maps, which prediction.json names.
         formats: further formats of masks: "coco" (`coco.json`), "labelme", "yolo".
+        announce: called with the content of prediction.json before the first frame, for notes and the objects.
 
     Returns:
         The content of prediction.json.
@@ -105,35 +107,33 @@ def predict_video(
     extractor, rules = extractor_and_protocol(network, first, protocol, propagator)
     content = _record_at_start(stream, extractor, rules, short_side, metadata or {})
     earlier = earlier_record(folder, content)
+    objects = Objects(earlier.get("objects", []))
+    given = numbered(given, objects)
     earlier_prompts = prompts_of(earlier, folder, type(first))
-    require_own_frames(given, earlier_prompts)
+    notes = replaced_prompts(given, earlier_prompts)
     all_prompts = earlier_prompts | given
     annotations = Annotations.of(all_prompts, stream.start)
     content["prompts"] = annotations.metadata(stream.start)
-    objects = objects_of(earlier)
-    for prompt in given.values():
-        if isinstance(prompt, MaskPrompt):
-            objects.add(prompt)
     content["objects"] = objects.rows
+    content["notes"] += [*notes, *objects.notes]
     content["formats"] = sorted({*formats, *earlier.get("formats", [])})  # files of an earlier format are replaced too
     if content["formats"] and first.kind != "mask":
         raise ValueError(f"{', '.join(content['formats'])}: formats of masks; {first.kind} are written as CSV")
-    total = sum(each.length(stream.num_frames) or 0 for each in annotations.passes)
-    with progress_bar(stream.name, total, "frames") as progress:
-        arguments = (extractor, stream, all_prompts, rules, short_side, propagator)
-        results_of_frames = follow_with_doubts(*arguments, progress.update)
-        with FolderLock(folder, "name another output folder"):
-            _write_given_masks(folder / GIVEN, all_prompts, palette_of(objects))
-            _write_record(folder, content)
-            made = _ResultFiles(folder, stream, annotations, rules, overlay, content["formats"], objects)
-            with closing(made) as files:
-                for frame, results in results_of_frames:
-                    files.add(frame, results)
-                    signals.check()
-            seconds = time.perf_counter() - began
-            content |= {"frames": files.frames, "complete": True, "seconds": round(seconds, 2)}
-            content["seconds_per_frame"] = round(seconds / files.frames, 4)
-            _write_record(folder, content)
+    results_of_frames = follow_with_doubts(extractor, stream, all_prompts, rules, short_side, propagator)
+    with FolderLock(folder, "name another output folder"):
+        _write_given_masks(folder / GIVEN, all_prompts, objects.palette)
+        _write_record(folder, content)
+        announce(content)
+        made = _ResultFiles(folder, stream, annotations, rules, overlay, content["formats"], objects)
+        with closing(made) as files, progress_bar(stream.name, stream.num_frames, "frames") as progress:
+            for frame, results in results_of_frames:
+                files.add(frame, results)
+                progress.update()
+                signals.check()
+        seconds = time.perf_counter() - began
+        content |= {"frames": files.frames, "complete": True, "seconds": round(seconds, 2)}
+        content["seconds_per_frame"] = round(seconds / files.frames, 4)
+        _write_record(folder, content)
     return content
 
 
@@ -182,7 +182,7 @@ def earlier_record(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{folder}: holds {existing[0]}; name another output folder")
     with errors_at(record, *WRONG_JSON):
         earlier: dict[str, Any] = json.loads(read_text(record))
-        if "prompts" not in earlier:
+        if "objects" not in earlier:
             raise DataError(f"{record}: is of an older vidcorr; name another output folder")
         for name in COMMON_ENTRIES:
             if earlier.get(name) != json.loads(json.dumps(content.get(name))):
@@ -201,40 +201,24 @@ def prompts_of(record: Mapping[str, Any], folder: Path, kind: type[Prompt]) -> d
     return prompts
 
 
-def require_own_frames(given: Mapping[int, Prompt], earlier: Mapping[int, Prompt]) -> None:
-    """Refuse a mask that states no frame and would replace another one, of the first frame that is read."""
+def replaced_prompts(given: Mapping[int, Prompt], earlier: Mapping[int, Prompt]) -> list[str]:
+    """Return sentences on the prompts of a folder that given ones replace.
+
+    Raises:
+        DataError: for a mask that states no frame, of the first frame that is read, if it would replace another one.
+    """
+    notes: list[str] = []
     for frame, prompt in given.items():
         other = earlier.get(frame)
-        states_none = isinstance(prompt, MaskPrompt) and prompt.frame is None
-        if states_none and other is not None and not np.array_equal(other.labels, prompt.labels):
+        if other is None or np.array_equal(other.labels, prompt.labels):
+            continue
+        if isinstance(prompt, MaskPrompt) and prompt.frame is None:
             name = Path(prompt.source).name
             raise DataError(
                 f"{prompt.source}: names no frame, and frame {frame} has a prompt, {other.source}: give {name}@FRAME"
             )
-
-
-def objects_in(folder: Path) -> Objects:
-    """Return the objects of the prediction that a folder holds; none for a new folder, or an unreadable record."""
-    with suppress(OSError, ValueError, KeyError, *WRONG_JSON):
-        return objects_of(json.loads(read_text(folder / RECORD)))
-    return Objects()
-
-
-def objects_of(record: Mapping[str, Any]) -> Objects:
-    """Return the objects of masks of a record."""
-    objects = Objects(record.get("objects", []))
-    for told in record.get("prompts", []):
-        if told["kind"] == "mask":
-            objects.names = dict.fromkeys(told["objects"], "") | objects.names
-    return objects
-
-
-def palette_of(objects: Objects) -> NDArray[np.uint8]:
-    """Return the palette of the masks: DAVIS's, with the colours that objects have in given masks."""
-    palette = davis_palette()
-    for colour, number in objects.colours.items():
-        palette[number] = list(colour.to_bytes(3, "big"))
-    return palette
+        notes.append(f"frame {frame}: {prompt.source} replaces the {prompt.kind} of {other.source}")
+    return notes
 
 
 def _write_given_masks(folder: Path, prompts: Mapping[int, Prompt], palette: NDArray[np.uint8]) -> None:
@@ -263,7 +247,7 @@ class _ResultFiles:
         objects: Objects,
     ) -> None:
         prompt = annotations.first
-        self._palette = palette_of(objects)
+        self._palette = objects.palette
         self.frames = 0
         self._stream = stream
         self._objects = annotations.objects

@@ -1,5 +1,6 @@
 """Masks that people draw in annotation tools, read: PNGs, LabelMe's and COCO's JSON."""
 
+import base64
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -25,9 +26,8 @@ from ..results.checked import mistakes_of
 from .files import DataError, errors_at, read_text
 from .folders import list_data, natural_order
 from .frame_names import FrameNames
-from .images import pixels
-from .masks import colours_in, ids_of_colours
-from .objects import Objects
+from .images import open_image, pixels
+from .masks import free_number, object_ids
 from .prompts import MaskPrompt
 
 Bitmap = NDArray[np.uint8]
@@ -52,12 +52,13 @@ class _Shape(_Read):
     points: Annotated[list[tuple[float, float]], Field(min_length=1)]
     group_id: str | None = None
     shape_type: str | None = None
+    mask: str | None = None
 
 
 class _LabelMe(_Read):
     shapes: list[_Shape]
-    imageHeight: Side
-    imageWidth: Side
+    imageHeight: Side | None = None
+    imageWidth: Side | None = None
     imagePath: str | None = None
 
 
@@ -78,6 +79,8 @@ class _Segment(_Read):
 
     @model_validator(mode="after")
     def _fills_the_image(self) -> Self:
+        if not self.polygons and not self.counts:
+            raise ValueError("is empty: a box alone is no mask; draw the object, or give its --box")
         if not self.polygons and sum(self.counts) != self.size[0] * self.size[1]:
             raise ValueError(f"runs of {sum(self.counts)} pixels for an image of {pixels(self.size)}")
         return self
@@ -90,8 +93,8 @@ class _Category(_Read):
 
 class _Image(_Read):
     id: str
-    height: Side
-    width: Side
+    height: Side | None = None
+    width: Side | None = None
     file_name: str
     frame_index: int | None = None
     frame_id: int | None = None
@@ -130,24 +133,36 @@ class Drawn(NamedTuple):
     stated: dict[str, str | int | None]
     size: tuple[int, int]
     objects: list[tuple[str, Bitmap]]
-    notes: list[str]
+    notes: tuple[str, ...] = ()
 
 
 class _File(NamedTuple):
-    """A file of masks: its path, its name in messages, the frame of `@FRAME`, and whether it was given alone."""
+    """A file of masks.
+
+    Attributes:
+        path: the file.
+        source: its name in messages.
+        frame: that of `@FRAME`.
+        is_alone: it was given alone, not in a folder or a zip.
+        notes: what the user should know.
+    """
 
     path: Path
     source: str
     frame: int | None = None
     is_alone: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def read_masks(
-    words: Sequence[str], stems: Sequence[str] | None = None, film: str = "", objects: Objects | None = None
+    words: Sequence[str],
+    stems: Sequence[str] | None = None,
+    film: str = "",
+    size: tuple[int, int] | None = None,
 ) -> list[MaskPrompt]:
     """Read the masks of a command: PNGs, JSON of LabelMe or COCO, folders and zips, each `PATH` or `PATH@FRAME`.
 
-    A zip is read as a folder: of CVAT's "Segmentation mask 1.1" the PNGs of `SegmentationObject`, else all its PNGs.
+    Of a zip the PNGs of `SegmentationObject` are read (CVAT's "Segmentation mask 1.1"), else its JSON, else its PNGs.
     `FrameNames` says which frame a file is of, by `@FRAME` or its name, for JSON also its image's; a PNG that is given
     alone and names none is of the first frame that is read. `Objects` says which ids names and colours have.
 
@@ -155,66 +170,58 @@ def read_masks(
         words: the texts.
         stems: names of the frames of a folder, without suffixes.
         film: name of the film, without suffix.
-        objects: the objects of the folder of the prediction, to which those of the files are added.
+        size: (height, width) of an image whose JSON states none, pixels.
 
     Raises:
         DataError: for a file that is missing or no mask, or that names no frame or two.
     """
-    objects = Objects() if objects is None else objects
-    before = Objects(objects.rows)
     with TemporaryDirectory() as scratch:
         files: list[_File] = []
         for number, word in enumerate(words):
-            files += _files_of_word(word, Path(scratch, str(number)), objects)
+            files += _files_of_word(word, Path(scratch, str(number)))
         frames = FrameNames(stems, film, [file.path.stem for file in files])
-        pictures = [file for file in files if file.path.suffix.lower() != ".json"]
-        prompts = _read_pictures(pictures, frames, objects)
-        before = before if before.names else Objects(objects.rows)
-        drawn = [(file, image) for file in files if file not in pictures for image in _images_of(file)]
-        names = [name for _, image in drawn for name, _ in image.objects]
-        ids = objects.ids_of_names(names, ", ".join(dict.fromkeys(file.source for file, _ in drawn)))
-        for file, image in drawn:
-            prompts.append(_prompt_of_drawn(file, image, frames, ids))
-            objects.add(prompts[-1])
-            objects.notes += [f"{file.source}: {note}" for note in image.notes]
-    if before.names and objects.names.keys() > before.names.keys():
-        objects.notes.append(f"new beside {before}: now {objects}; to correct an object, draw it under its name")
+        prompts: list[MaskPrompt] = []
+        for file in files:
+            if file.path.suffix.lower() == ".json":
+                for drawn in _images_of(file, size):
+                    prompts.append(_prompt_of_drawn(file, drawn, _frame_of(file, drawn.stated, frames)))
+            else:
+                frame = _frame_of(file, {"name": file.path.name}, frames)
+                prompts.append(replace(MaskPrompt.of(file.path), source=file.source, frame=frame, notes=file.notes))
     return prompts
 
 
-def _read_pictures(files: Sequence[_File], frames: FrameNames, objects: Objects) -> list[MaskPrompt]:
-    """Read PNGs, whose ids and colours are added to the objects."""
-    sources = ", ".join(file.source for file in files)
-    in_files = [colours_in(file.path) for file in files]
-    colours = ids_of_colours(in_files, sources, objects.colours, objects.names)
-    order = dict(objects.colours)
-    prompts: list[MaskPrompt] = []
-    for file in files:
-        frame = _frame_of(file, {"name": file.path.name}, frames)
-        prompt = MaskPrompt.of(file.path, frame=frame, colours=colours, order=order)
-        prompt = replace(prompt, source=file.source)
-        prompts.append(prompt)
-        if prompt.objects == (1,) and len(objects.names) > 1:  # what tools write for any object alone
-            objects.notes.append(f"{file.source}: is taken for object 1 alone, of {objects}")
-        objects.add(prompt)
-    return prompts
+def read_drawn(path: str | Path) -> MaskPrompt:
+    """Return the mask of LabelMe's or COCO's JSON of one image.
+
+    Raises:
+        DataError: for other JSON, or one of several images.
+    """
+    file = _File(Path(path), str(path))
+    found = _images_of(file)
+    if len(found) > 1:
+        raise DataError(f"{path}: has {len(found)} images: give it to `vidcorr predict --mask`")
+    return _prompt_of_drawn(file, found[0])
 
 
-def _prompt_of_drawn(file: _File, drawn: Drawn, frames: FrameNames, ids: dict[str, int]) -> MaskPrompt:
-    """Return the prompt of an image of a JSON."""
+def _prompt_of_drawn(file: _File, drawn: Drawn, frame: int | None = None) -> MaskPrompt:
+    """Return the prompt of an image of a JSON; its ids stand for its names as they appear."""
     mask = np.zeros(drawn.size, np.uint8)
+    names: dict[str, int] = {}
     for name, area in drawn.objects:
         if area.shape != mask.shape:
             raise DataError(
                 f"{file.source}: the mask of {name} is of {pixels(area.shape)}, its image {pixels(mask.shape)}"
             )
-        mask[area > 0] = ids[name]
-    names = {name: ids[name] for name, _ in drawn.objects}
+        names[name] = free_number(names.values(), file.source)
+        mask[area > 0] = names[name]
+    shown = object_ids(mask)
     for name, number in names.items():
-        if not (mask == number).any():
+        if number not in shown:
             raise DataError(f"{file.source}: {name} has no pixel in the image that nothing is drawn above")
-    prompt = MaskPrompt.of(mask, frame=_frame_of(file, drawn.stated, frames), source=file.source)
-    return replace(prompt, names=names)
+    return MaskPrompt(
+        source=file.source, objects=shown, labels=mask, frame=frame, names=names, has_ids=False, notes=drawn.notes
+    )
 
 
 def _frame_of(file: _File, stated: dict[str, str | int | None], frames: FrameNames) -> int | None:
@@ -226,23 +233,23 @@ def _frame_of(file: _File, stated: dict[str, str | int | None], frames: FrameNam
     return frame
 
 
-def _files_of_word(word: str, scratch: Path, objects: Objects) -> list[_File]:
+def _files_of_word(word: str, scratch: Path) -> list[_File]:
     """Return the files that a word of `read_masks` names; a zip is unpacked in a scratch folder."""
     path, frame = split_frame(word)
     suffix = path.suffix.lower()
     if suffix == ".zip":
         files = [_File(file, f"{path}/{file.name}") for file in _unpack(path, scratch / path.name)]
         if len(files) > 1 and "SegmentationObject" in files[0].path.parts:
-            objects.notes.append(f"{path}: CVAT numbers colours in each image by the order of drawing: look whether a "
-                                 "colour is the same object in all; its COCO has tracks")  # fmt: skip
+            note = f"{path}: CVAT numbers colours in each image by the order of drawing: look whether a colour is the "
+            files[0] = files[0]._replace(notes=(f"{note}same object in all; its COCO has tracks",))
     elif path.is_dir():
         found = [file for file in list_data(path) if file.suffix.lower() in (".png", ".json")]
-        files = [_File(file, str(file)) for file in sorted(found, key=lambda file: file.suffix.lower() == ".json")]
+        files = [_File(file, str(file)) for file in found]
         if not files:
             raise DataError(f"{path}: holds no PNG and no JSON")
     else:
         if suffix not in (".png", ".json") and path.is_file() and not _is_png(path):
-            raise DataError(f"{path}: no mask: expected a PNG of ids, JSON of LabelMe or COCO, or a zip of PNGs")
+            raise DataError(f"{path}: no mask: expected a PNG of ids, JSON of LabelMe or COCO, or a zip of these")
         return [_File(path, str(path), frame, suffix != ".json")]
     if frame is not None:
         if len(files) > 1:
@@ -261,14 +268,16 @@ def _unpack(path: Path, folder: Path) -> list[Path]:
     """Unpack the masks of a zip into a folder, and return their files in natural order.
 
     Raises:
-        DataError: for a damaged zip, or one without PNGs.
+        DataError: for a damaged zip, or one without PNGs and JSON.
     """
     with errors_at(path, zipfile.BadZipFile, RuntimeError), zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if name.lower().endswith(".png") and "__MACOSX" not in name]
-        of_objects = [name for name in names if "SegmentationObject" in Path(name).parts]
-        files = [Path(archive.extract(name, folder)) for name in of_objects or names]
+        names = [name for name in archive.namelist() if "__MACOSX" not in name]
+        pictures = [name for name in names if name.lower().endswith(".png")]
+        of_objects = [name for name in pictures if "SegmentationObject" in Path(name).parts]
+        texts = [name for name in names if name.lower().endswith(".json")]
+        files = [Path(archive.extract(name, folder)) for name in of_objects or texts or pictures]
     if not files:
-        raise DataError(f"{path}: holds no PNG")
+        raise DataError(f"{path}: holds no PNG and no JSON")
     return sorted(files, key=lambda file: natural_order(str(file)))
 
 
@@ -293,8 +302,7 @@ def with_left(prompts: Sequence[MaskPrompt], words: Sequence[str], start: int) -
         if frame_word not in places or not number.isdecimal():
             raise DataError(f"--left {word}: expected ID@FRAME with a frame of --mask")
         prompt = named[places[frame_word]]
-        objects = sorted({*prompt.objects, int(number)})
-        named[places[frame_word]] = replace(prompt, objects=tuple(objects))
+        named[places[frame_word]] = replace(prompt, left=(*prompt.left, int(number)))
     return named
 
 
@@ -306,8 +314,12 @@ def split_frame(word: str) -> tuple[Path, int | None]:
     return Path(path), int(frame)
 
 
-def _images_of(file: _File) -> list[Drawn]:
+def _images_of(file: _File, size: tuple[int, int] | None = None) -> list[Drawn]:
     """Read the objects of LabelMe's or COCO's JSON, a value per image with an annotation.
+
+    Args:
+        file: the file.
+        size: (height, width) of an image for which it states none.
 
     Raises:
         DataError: for other JSON, values of another kind, or shapes without an area.
@@ -315,49 +327,81 @@ def _images_of(file: _File) -> list[Drawn]:
     try:
         content = TypeAdapter(dict[str, Any]).validate_json(read_text(file.path))
         if "shapes" in content:
-            return [_read_labelme(file, _LabelMe.model_validate(content))]
+            return [_read_labelme(file, _LabelMe.model_validate(content), size)]
         if "annotations" in content and "images" in content:
             if not content["annotations"]:
                 raise DataError(f"{file.source}: has no annotation: draw an object, or give its mask as a PNG")
-            return _read_coco(file, _Coco.model_validate(content))
+            return _read_coco(file, _Coco.model_validate(content), size)
     except ValidationError as error:
         raise DataError(f"{file.source}: {mistakes_of(error)}") from error
     raise DataError(f"{file.source}: is neither LabelMe's JSON (shapes) nor COCO's (images, annotations)")
 
 
-def _read_labelme(file: _File, content: _LabelMe) -> Drawn:
-    """Return LabelMe's polygons and rectangles: a label and a group are an object, a shape without a group is one."""
-    size = (content.imageHeight, content.imageWidth)
+def _size_of(file: _File, height: int | None, width: int | None, size: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the stated (height, width) of an image, else `size`."""
+    stated = (height, width) if height and width else size
+    if stated is None:
+        raise DataError(f"{file.source}: states no height and width of its image")
+    return stated
+
+
+def _read_labelme(file: _File, content: _LabelMe, frame_size: tuple[int, int] | None) -> Drawn:
+    """Return LabelMe's shapes: a label and a group are an object, a shape without a group is one."""
+    size = _size_of(file, content.imageHeight, content.imageWidth, frame_size)
     objects: dict[str, Bitmap] = {}
     times = Counter(shape.label for shape in content.shapes if shape.group_id is None)
     numbers: Counter[str] = Counter()
     for shape in content.shapes:
-        corners = np.array(shape.points)
-        if shape.shape_type == "rectangle":
-            (left, top), (right, bottom) = corners.min(0), corners.max(0)
-            corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
-        elif shape.shape_type not in (None, "polygon"):
-            raise DataError(
-                f"{file.source}: the shape {shape.label} is a {shape.shape_type}: draw polygons or rectangles"
-            )
         numbers[shape.label] += shape.group_id is None
         counted = f"#{numbers[shape.label]}" if times[shape.label] > 1 else None
         name = " ".join(filter(None, [shape.label, shape.group_id or counted]))
-        drawn = mask_of_polygons([corners], size)
+        drawn = _pixels_of_labelme(file, shape, size)
         objects[name] = objects[name] | drawn if name in objects else drawn
-    notes = [f"{label} is drawn {n} times without a group_id: they are {n} objects, in the file's order; parts of one, "
-             "and objects of several frames, need a group_id each" for label, n in times.items() if n > 1]  # fmt: skip
-    return Drawn({"name": file.path.name, "imagePath": content.imagePath}, size, list(objects.items()), notes)
+    notes = [f"{file.source}: {label} is drawn {n} times without a group_id: they are {n} objects, in the file's "
+             "order; parts of one, and objects of several frames, need a group_id each"
+             for label, n in times.items() if n > 1]  # fmt: skip
+    if not objects:
+        notes.append(f"{file.source}: has no shape: all objects have left its frame")
+    stated: dict[str, str | int | None] = {"name": file.path.name, "imagePath": content.imagePath}
+    return Drawn(stated, size, list(objects.items()), tuple(notes))
 
 
-def _read_coco(file: _File, content: _Coco) -> list[Drawn]:
+def _pixels_of_labelme(file: _File, shape: _Shape, size: tuple[int, int]) -> Bitmap:
+    """Return the pixels of a shape of LabelMe: a polygon, a rectangle by its corners, or a bitmap and its corner."""
+    corners = np.array(shape.points)
+    kind = shape.shape_type or "polygon"
+    if kind == "mask":
+        left, top = corners.min(0).astype(int).clip(0).tolist()
+        mask = np.zeros(size, np.uint8)
+        part = mask[top:, left:]
+        with open_image(file.source, _bytes_of(file, shape)) as image:
+            drawn = (np.array(image.convert("L")) > 0)[: part.shape[0], : part.shape[1]]
+        part[: drawn.shape[0], : drawn.shape[1]] = drawn
+        return mask
+    if kind == "rectangle":
+        (left, top), (right, bottom) = corners.min(0), corners.max(0)
+        corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+    elif kind not in ("polygon", "rotation"):  # X-AnyLabeling's turned rectangle has its four corners
+        raise DataError(f"{file.source}: the shape {shape.label} is a {kind}: draw polygons, rectangles or masks")
+    return mask_of_polygons([corners], size)
+
+
+def _bytes_of(file: _File, shape: _Shape) -> bytes:
+    """Return the PNG of a shape of LabelMe that is a bitmap."""
+    try:
+        return base64.b64decode(shape.mask or "", validate=True)
+    except ValueError as error:
+        raise DataError(f"{file.source}: the mask of {shape.label} is no base64 ({error})") from error
+
+
+def _read_coco(file: _File, content: _Coco, size: tuple[int, int] | None) -> list[Drawn]:
     """Return the segments of COCO's file, by image: a category and its track or instance are an object."""
     categories = {category.id: category.name for category in content.categories}
     images: dict[str, Drawn] = {}
     for image in content.images:
         stated: dict[str, str | int | None] = {"name": file.path.name} if len(content.images) == 1 else {}
         stated |= {"file_name": image.file_name, "frame_index": image.frame_index, "frame_id": image.frame_id}
-        images[image.id] = Drawn(stated, (image.height, image.width), [], [])
+        images[image.id] = Drawn(stated, _size_of(file, image.height, image.width, size), [])
     for number, annotation in enumerate(content.annotations):
         drawn = images.get(annotation.image_id)
         if drawn is None:

@@ -1,5 +1,6 @@
 """Masks in the formats of annotation tools: COCO, LabelMe and YOLO."""
 
+import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .annotation_files import Bitmap
+from .annotation_files import Bitmap, mask_of_polygons
 from .files import write_atomically
 from .masks import object_ids
 
@@ -94,7 +95,10 @@ class CocoWriter(MaskWriter):
 
 
 class LabelMeWriter(MaskWriter):
-    """A JSON a frame with a polygon an object, as LabelMe opens it beside the frame's image."""
+    """A JSON a frame with a shape an object, as LabelMe opens it beside the frame's image.
+
+    A shape is a polygon if this draws the object's pixels; else, with parts, holes or thin places, a bitmap.
+    """
 
     files = "labelme"
 
@@ -102,13 +106,26 @@ class LabelMeWriter(MaskWriter):
         """Write the file of a frame."""
         shapes: list[dict[str, Any]] = []
         for number in object_ids(ids):
-            shape = {"label": self.names[number], "points": outline((ids == number).astype(np.uint8)).tolist()}
-            shapes.append(shape | {"group_id": None, "shape_type": "polygon", "flags": {}})
+            shape: dict[str, Any] = {"label": self.names[number], "group_id": None, "flags": {}}
+            shapes.append(shape | _labelme_shape((ids == number).astype(np.uint8)))
         height, width = ids.shape
-        content: dict[str, Any] = {"version": "5.0.0", "flags": {}, "shapes": shapes, "imagePath": image}
+        content: dict[str, Any] = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image}
         content |= {"imageData": None, "imageHeight": height, "imageWidth": width}
         self.place.mkdir(exist_ok=True)
         write_atomically(self.place / f"{Path(image).stem}.json", json.dumps(content) + "\n")
+
+
+def _labelme_shape(pixels: Bitmap) -> dict[str, Any]:
+    """Return the polygon of an object, or its bitmap within its corner pixels."""
+    import cv2
+
+    corners = outline(pixels)
+    if np.array_equal(mask_of_polygons([corners], pixels.shape), pixels):
+        return {"shape_type": "polygon", "points": corners.tolist()}
+    left, top, width, height = cv2.boundingRect(pixels)
+    _, png = cv2.imencode(".png", pixels[top : top + height, left : left + width] * 255)
+    points = [[left, top], [left + width - 1, top + height - 1]]
+    return {"shape_type": "mask", "points": points, "mask": base64.b64encode(png.tobytes()).decode()}
 
 
 class YoloWriter(MaskWriter):

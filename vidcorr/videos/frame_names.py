@@ -23,6 +23,7 @@ class FrameNames:
     """
 
     def __init__(self, stems: Sequence[str] | None = None, film: str = "", given: Iterable[str] = ()) -> None:
+        self._film = film
         self._index = None if stems is None else {stem: index for index, stem in enumerate(stems)}
         parts = {re.fullmatch(r"(.*?)(\d*)", name).groups() for name in given}  # type: ignore[union-attr]
         beginnings, widths = {part[0] for part in parts}, {len(part[1]) for part in parts}
@@ -37,7 +38,7 @@ class FrameNames:
         stem = PureWindowsPath(name).stem
         if self._index is not None:
             return self._index.get(stem)
-        found = self._numbered.fullmatch(stem)
+        found = None if stem == self._film else self._numbered.fullmatch(stem)  # 12.png is not frame 12 of 12.mp4
         return int(found[1]) if found else None
 
     def frame_of(self, source: str, stated: Mapping[str, str | int | None]) -> int | None:

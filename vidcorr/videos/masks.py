@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -147,23 +146,15 @@ def colours_in(path: Path) -> tuple[int, ...]:
         return tuple(np.unique(_colour_numbers(path, np.array(image))).tolist())
 
 
-def ids_of_colours(
-    colours_of_masks: Iterable[Collection[int]],
-    source: object,
-    known: Mapping[int, int] = MappingProxyType({}),
-    taken: Collection[int] = (),
-) -> dict[int, int]:
+def ids_of_colours(colours_of_masks: Iterable[Collection[int]], source: object) -> dict[int, int]:
     """Number the colours of a video's masks but black, the background: colour, 0xRRGGBB → id.
 
     If DAVIS's palette has all colours of the first mask, each colour of the palette has its index there. Others are
     numbered from 1 as they appear, within a mask sorted: colours of later masks do not change those of the first.
-    Known colours keep their ids.
 
     Args:
         colours_of_masks: colours of each mask in the order of the frames.
         source: the masks, for the message.
-        known: colours of earlier masks → ids.
-        taken: ids of earlier masks.
 
     Raises:
         DataError: if no mask has a black pixel, unless all are colours of DAVIS: the background is one of them.
@@ -183,16 +174,24 @@ def ids_of_colours(
         in_order |= dict.fromkeys(objects)
         first = first or set(objects)
     davis = ids_in_davis()
-    if not (has_black or first <= davis.keys()):
-        shown = ", ".join(f"#{colour:06x}" for colour in in_order)
-        raise DataError(f"{source}: no pixel is black, the background of masks in colours ({shown}): paint it black")
-    ids = {colour: known[colour] for colour in in_order if colour in known}
-    if not known and first <= davis.keys():
-        ids = {colour: davis[colour] for colour in in_order if colour in davis}
+    is_davis = first <= davis.keys()
+    require_background(in_order, has_black or is_davis, source)
+    ids = {colour: davis[colour] for colour in in_order if colour in davis} if is_davis else {}
     for colour in in_order:
         if colour not in ids:
-            ids[colour] = free_number({*taken, *known.values(), *ids.values()}, source)
+            ids[colour] = free_number(ids.values(), source)
     return ids
+
+
+def require_background(colours: Collection[int], has_background: bool, source: object) -> None:
+    """Refuse masks in colours without a background, unless all are colours of DAVIS: one of them is the background.
+
+    Raises:
+        DataError: naming `source` and the colours, 0xRRGGBB.
+    """
+    if not has_background and not set(colours) <= ids_in_davis().keys():
+        shown = ", ".join(f"#{colour:06x}" for colour in colours)
+        raise DataError(f"{source}: no pixel is black, the background of masks in colours ({shown}): paint it black")
 
 
 def free_number(taken: Collection[int], source: object) -> int:

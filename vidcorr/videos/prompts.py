@@ -121,14 +121,20 @@ class MaskPrompt(Prompt):
 
     Attributes:
         labels: (H, W) uint8 ids, 0 is background.
-        objects: the ids, ascending.
+        objects: the ids, ascending, with those that have left.
+        left: ids of objects that have left the frame.
         colours: ids of the colours of a mask in RGB, or of its palette, 0xRRGGBB → id.
         names: ids of the names that a tool's file gives.
+        has_ids: its ids are its own; False: they stand for its names or colours, until `Objects` numbers them.
+        notes: sentences about the file that the user should read.
     """
 
     kind = "mask"
+    left: tuple[int, ...] = ()
     colours: Mapping[int, int] = field(default_factory=dict)
     names: Mapping[str, int] = field(default_factory=dict)
+    has_ids: bool = True
+    notes: tuple[str, ...] = ()
 
     @property
     def shown(self) -> tuple[int, ...]:
@@ -136,40 +142,31 @@ class MaskPrompt(Prompt):
         return object_ids(self.labels)
 
     @classmethod
-    def of(
-        cls,
-        given: Any,
-        left: Sequence[int] = (),
-        *,
-        frame: int | None = None,
-        source: str = "array",
-        colours: Mapping[int, int] | None = None,
-        order: dict[int, int] | None = None,
-    ) -> Self:
-        """Build the prompt of a PNG or an array.
+    def of(cls, given: Any, left: Sequence[int] = ()) -> Self:
+        """Build the prompt of a PNG, of a LabelMe or COCO JSON of one image, or of an array.
 
         Args:
             given: the file, or ids (H, W).
             left: ids of objects that have left the frame. The mask says nothing of other ids without pixels.
-            frame: index of the frame in the video.
-            source: what an array is, for messages and the record.
-            colours: ids of the colours of a PNG in RGB, 0xRRGGBB → id; None: by `ids_of_colours`.
-            order: as of `read_mask`.
 
         Raises:
             DataError: if the file or array is no mask, or its void outweighs its objects.
         """
-        present: dict[int, int] = {}
+        if isinstance(given, str | Path) and Path(given).suffix.lower() == ".json":
+            from .annotation_files import read_drawn  # it makes prompts of this class
+
+            drawn: Self = replace(read_drawn(given), left=tuple(left))  # type: ignore[assignment]
+            return drawn
+        source = "array"
+        colours: dict[int, int] = {}
+        is_rgb = False
         if isinstance(given, str | Path):
             source = str(given)
             in_file = colours_in(Path(given))
-            numbers = ids_of_colours([in_file], given) if colours is None else colours
-            order = {} if order is None else order
-            ids = read_mask(Path(given), lambda: numbers, order)
-            present = {colour: numbers[colour] for colour in in_file if colour}
-            if not present:
-                shown = object_ids(ids)
-                present = {colour: number for colour, number in order.items() if number in shown}
+            is_rgb = bool(in_file)
+            numbers = ids_of_colours([(0, *in_file)], given)
+            ids = read_mask(Path(given), lambda: numbers, colours)
+            colours = numbers if is_rgb else colours
         else:
             array = np.asarray(given)
             is_mask = array.ndim == 2 and array.dtype.kind in "biu"
@@ -180,7 +177,7 @@ class MaskPrompt(Prompt):
         id_of_void = 0 if object_ids(ids) else 1
         labels = np.where(ids == VOID, np.uint8(id_of_void), ids)
         objects = tuple(sorted({*object_ids(labels), *left}))
-        return cls(source=source, objects=objects, labels=labels, frame=frame, colours=present)
+        return cls(source=source, objects=objects, labels=labels, left=tuple(left), colours=colours, has_ids=not is_rgb)
 
     def fitted_to_frame(self, size: tuple[int, int]) -> Self:
         """Return the prompt; raise `DataError` unless the mask has the frame's size, (height, width) pixels."""

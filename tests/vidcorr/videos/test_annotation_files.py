@@ -5,7 +5,6 @@
 
 import json
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from vidcorr.videos.annotation_files import mask_of_runs, read_masks, runs_of_te
 from vidcorr.videos.annotation_writers import WRITERS, runs_of
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette, write_ids
-from vidcorr.videos.objects import Objects
 
 IDS = np.zeros((12, 20), np.uint8)
 IDS[2:8, 3:11] = 1
@@ -50,18 +48,6 @@ def test_a_frame_is_named_by_the_word_the_image_or_the_number(png, tmp_path):
     refused(DataError, line, read_masks, [str(tmp_path / "masks")], stems)
     (tmp_path / "none").mkdir()
     refused(DataError, "none: holds no PNG and no JSON", read_masks, [str(tmp_path / "none")])
-
-
-def test_colours_of_several_masks_get_their_ids_together(tmp_path):
-    colours = {"a": [(255, 0, 0), (0, 255, 9)], "b": [(0, 255, 9)]}
-    for name, of_file in colours.items():
-        image = np.zeros((6, 9, 4), np.uint8)  # transparent
-        for place, colour in enumerate(of_file):
-            image[2:4, 2 * place : 2 * place + 2] = (*colour, 255)
-        Image.fromarray(image).save(tmp_path / f"{name}.png")
-    first, second = read_masks([f"{tmp_path}/a.png@0", f"{tmp_path}/b.png@5"])
-    assert (first.objects, second.objects) == ((1, 2), (1,))
-    assert dict(first.colours) == {0x00FF09: 1, 0xFF0000: 2}
 
 
 def labelme(tmp_path, **changes):
@@ -166,89 +152,3 @@ def test_a_file_without_masks_is_refused(tmp_path):
 def test_coco_without_sizes_or_objects_says_what_to_add(images, annotations, reason, tmp_path):
     (tmp_path / "coco.json").write_text(json.dumps({"images": images, "annotations": annotations}))
     refused(DataError, f"coco.json: {reason}", read_masks, [str(tmp_path / "coco.json")])
-
-
-def test_names_colours_and_ids_are_kept_by_the_table(tmp_path):
-    """Numbers claim theirs before words; a later command finds them; a number of a word is refused."""
-    square = [[3, 2], [11, 2], [11, 8], [3, 8]]
-    beside = [[13, 2], [18, 2], [18, 8], [13, 8]]
-
-    def drawn(frame, *labels):
-        places = (square, beside, [[2, 9], [19, 9], [19, 11], [2, 11]])
-        shapes = [{"label": label, "points": points} for label, points in zip(labels, places, strict=False)]
-        content = {"shapes": shapes, "imagePath": f"{frame:05d}.jpg", "imageHeight": 12, "imageWidth": 20}
-        (tmp_path / f"{frame:05d}.json").write_text(json.dumps(content))
-        return str(tmp_path / f"{frame:05d}.json")
-
-    objects = Objects()
-    (prompt,) = read_masks([drawn(0, "cat", "1", "0")], objects=objects)
-    assert (prompt.names, prompt.frame) == ({"1": 1, "cat": 2, "0": 3}, 0)
-    again = Objects(objects.rows)
-    assert str(again) == "1 = 1, 2 = cat, 3 = 0"
-    assert read_masks([drawn(3, "cat")], objects=again)[0].objects == (2,)
-    assert not again.notes
-    refused(DataError, "2 is the number of cat", read_masks, [drawn(4, "2")], objects=again)
-    assert read_masks([drawn(5, "cow")], objects=again)[0].objects == (4,)
-    assert "new beside 1 = 1, 2 = cat, 3 = 0: now 1 = 1, 2 = cat, 3 = 0, 4 = cow" in again.notes[0]
-    many = [{"id": number, "name": None, "colour": None} for number in range(1, 255)]
-    refused(DataError, "more than 254 objects", read_masks, [drawn(5, "cow")], objects=Objects(many))
-
-
-@pytest.mark.parametrize(
-    ("name", "image", "film", "frame"),
-    [
-        ("00003", "00003.png", "clip", 3),
-        ("clip_0003", "x", "clip", 3),
-        ("a", "..\\frames\\frame_000003.png", "clip", 3),
-        ("a", "clip_mp4-0000_jpg.rf.4fe2b90c2.jpg", "clip", "names no frame"),
-        ("clip_00-00-02", "clip_00-00-02.png", "clip", "names no frame"),
-        ("00003", "00000.png", "clip", "is of frame 3 by its name .00003.json., 0 by its imagePath .00000.png."),
-    ],
-)
-def test_names_state_one_frame(name, image, film, frame, tmp_path):
-    Path(labelme(tmp_path, imagePath=image)).rename(tmp_path / f"{name}.json")
-    words = [str(tmp_path / f"{name}.json")]
-    if isinstance(frame, str):
-        refused(DataError, frame, read_masks, words, None, film)
-        assert read_masks([f"{words[0]}@7"], None, film)[0].frame == 7
-    else:
-        assert read_masks(words, None, film)[0].frame == frame
-
-
-def test_one_palette_in_another_order_is_refused(png, tmp_path):
-    first = png("a/00000.png")
-    write_ids(tmp_path / "a" / "00001.png", (3 - IDS) * (IDS > 0), davis_palette()[[0, 2, 1, *range(3, 256)]])
-    refused(DataError, "00001.png: colour #008000 has index 1, and 2 in another", read_masks, [str(tmp_path / "a")])
-    assert read_masks([first])[0].colours == {0x800000: 1, 0x008000: 2}
-
-
-def test_what_is_written_is_read_by_the_tools_rules(tmp_path):
-    """LabelMe draws polygons of three corners by Pillow, YOLO's readers count a line as an object, COCO has names."""
-    from PIL import ImageDraw
-
-    ids = np.zeros((48, 80), np.uint8)
-    ids[4:20, 4:20] = ids[4:20, 26:42] = 1  # two parts
-    ids[24:44, 4:24] = 2
-    ids[29:39, 9:19] = 0  # a ring
-    ids[44, 30:40], ids[30, 60] = 3, 4  # a pole, a pixel
-    for name in WRITERS:
-        writer = WRITERS[name](tmp_path, {1: "cat", 2: "ring", 3: "pole", 4: "4"})
-        writer.add("00000.jpg", 0, ids)
-        writer.close()
-    content = json.loads((tmp_path / "labelme" / "00000.json").read_text())
-    assert content["imagePath"] == "00000.jpg"
-    assert [shape["label"] for shape in content["shapes"]] == ["cat", "ring", "pole", "4"]
-    for number, shape in enumerate(content["shapes"], start=1):
-        image = Image.new("L", (80, 48))
-        ImageDraw.Draw(image).polygon([tuple(point) for point in shape["points"]], outline=1, fill=1)
-        assert (np.array(image) != (ids == number)).sum() <= 0.1 * (ids == number).sum() + 8  # the bridge of two parts
-    (prompt,) = read_masks([str(tmp_path / "labelme" / "00000.json")])
-    assert (prompt.labels != ids).sum() <= 8
-    lines = (tmp_path / "yolo" / "00000.txt").read_text().splitlines()
-    assert [line.split()[0] for line in lines] == ["0", "1", "2", "3"]
-    assert (tmp_path / "yolo" / "classes.txt").read_text().split() == ["cat", "ring", "pole", "4"]
-    coco = json.loads((tmp_path / "coco.json").read_text())
-    assert [each["name"] for each in coco["categories"]] == ["cat", "ring", "pole", "4"]
-    (prompt,) = read_masks([str(tmp_path / "coco.json")])
-    assert prompt.names == {"4": 4, "cat": 1, "ring": 2, "pole": 3}
-    np.testing.assert_array_equal(prompt.labels, ids)
