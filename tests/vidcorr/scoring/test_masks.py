@@ -15,6 +15,7 @@ from vidcorr.commands import run_command
 from vidcorr.datasets.generated import writers
 from vidcorr.metrics.rules import RULES
 from vidcorr.scoring.masks import displacements, edge_lengths, score
+from vidcorr.tracking.annotations import Annotations
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette, read_mask, write_ids
 from vidcorr.videos.prompts import MaskPrompt
@@ -248,7 +249,7 @@ def test_masks_in_colours_whose_background_is_one_of_them_are_refused(tmp_path):
     """CVAT gives the background a colour of its own; its other colours are no ids of DAVIS."""
     folders = write_video(tmp_path, "0122 0122 0122", "0122 0122 0122")
     in_colours(tmp_path / "truth/a", [[30, 30, 200], [255, 0, 0], [0, 255, 0]])
-    for read in (lambda: score(*folders), lambda: MaskPrompt.of(tmp_path / "truth/a/00000.png")):
+    for read in (lambda: score(*folders), lambda: Annotations.of(MaskPrompt.of(tmp_path / "truth/a/00000.png"))):
         refused(DataError, r"truth/a.*: no pixel is black, .*#1e1ec8.*: paint it black", read)
 
 
