@@ -84,9 +84,9 @@ class Video(Protocol):
 def by_frame(given: Prompts, start: int) -> dict[int, Prompt]:
     """Return prompts by their frames in the whole video; as `Annotations.of` takes them, with its errors."""
     if isinstance(given, Mapping):
-        given = [replace(prompt, frame=frame) for frame, prompt in given.items()]
+        given = [replace(_checked(prompt), frame=frame) for frame, prompt in given.items()]
     found: dict[int, Prompt] = {}
-    for prompt in [given] if isinstance(given, Prompt) else given:
+    for prompt in map(_checked, [given] if isinstance(given, Prompt) else given):
         frame = start if prompt.frame is None else prompt.frame
         if frame < start:
             raise DataError(f"{prompt.source}: is of frame {frame}, the video is read from frame {start} on")
@@ -94,6 +94,14 @@ def by_frame(given: Prompts, start: int) -> dict[int, Prompt]:
             raise DataError(f"frame {frame} has two prompts: {found[frame].source} and {prompt.source}")
         found[frame] = prompt
     return found
+
+
+def _checked(prompt: Any) -> Prompt:
+    """Return a prompt; refuse an array, which may be a mask, boxes or points."""
+    if not isinstance(prompt, Prompt):
+        name = type(prompt).__name__
+        raise DataError(f"a prompt is MaskPrompt.of(…), BoxPrompt.of(…) or PointPrompt.of(…), got {name}")
+    return prompt
 
 
 def numbered(prompts: Mapping[int, Prompt], objects: Objects) -> dict[int, Prompt]:
