@@ -53,6 +53,12 @@ class _Shape(_Read):
     group_id: str | None = None
     shape_type: str | None = None
     mask: str | None = None
+    flags: dict[str, Any] | None = None
+
+    @property
+    def is_instance(self) -> bool:
+        """It is an object of its own: it has neither a group nor the flag `part` of our page."""
+        return self.group_id is None and not (self.flags or {}).get("part")
 
 
 class _LabelMe(_Read):
@@ -349,11 +355,11 @@ def _read_labelme(file: _File, content: _LabelMe, frame_size: tuple[int, int] | 
     """Return LabelMe's shapes: a label and a group are an object, a shape without a group is one."""
     size = _size_of(file, content.imageHeight, content.imageWidth, frame_size)
     objects: dict[str, Bitmap] = {}
-    times = Counter(shape.label for shape in content.shapes if shape.group_id is None)
+    times = Counter(shape.label for shape in content.shapes if shape.is_instance)
     numbers: Counter[str] = Counter()
     for shape in content.shapes:
-        numbers[shape.label] += shape.group_id is None
-        counted = f"#{numbers[shape.label]}" if times[shape.label] > 1 else None
+        numbers[shape.label] += shape.is_instance
+        counted = f"#{numbers[shape.label]}" if shape.is_instance and times[shape.label] > 1 else None
         name = " ".join(filter(None, [shape.label, shape.group_id or counted]))
         drawn = _pixels_of_labelme(file, shape, size)
         objects[name] = objects[name] | drawn if name in objects else drawn

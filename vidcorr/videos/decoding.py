@@ -61,7 +61,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         DecodingError: if it is not a readable video.
     """
 
-    stems = names = None  # a folder's images have names
+    names = None  # a folder's images have names
 
     def __init__(self, path: str | PathLike[str], timeout: float = 60.0, table: bool = True) -> None:
         self.path = Path(path)

@@ -90,11 +90,6 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
     def __exit__(self, *error: object) -> None:
         return None
 
-    @property
-    def stems(self) -> list[str]:
-        """File names of the images without their suffix, in order."""
-        return [os.path.splitext(name)[0] for name in self.names]
-
     def frames(self, start: int = 0) -> Iterator[np.ndarray]:
         """Iterate over the images in order, as `VideoFile.frames` does."""
         return map(read_image, map(self._file, range(start, self.num_frames)))

@@ -54,7 +54,6 @@ class FrameStream:
         with open_video(self.path, table=is_part) as video:  # the header's count cannot tell whether a part exists
             self.size: tuple[int, int] = next(video.frames()).shape[:2]
             self.frame_rate = video.frame_rate or FRAME_RATE
-            self._stems = video.stems
             self._names = video.names
             self.num_frames = len(range(video.num_frames)[start:end])
             if min(start, end or 0) < 0:
@@ -77,7 +76,7 @@ class FrameStream:
     @property
     def stems(self) -> list[str] | None:
         """Names of a folder's images without suffixes, of the whole video; None for a file."""
-        return self._stems
+        return None if self._names is None else [Path(name).stem for name in self._names]
 
     def image(self, t: int) -> str:
         """Return the file name of the image of frame t; of a film that of FFmpeg's `-start_number 0 %05d.png`."""

@@ -91,7 +91,7 @@ def test_a_folder_is_listed_once_a_process_and_again_when_it_changes(tmp_path, m
     os.utime(folder, ns=(0, folder.stat().st_mtime_ns + 1))
     with open_video(entries[0].path) as video:
         assert [*lengths, video.num_frames] == [3, 3, 3, 4]
-        assert video.stems == ["00", "01", "02", "03"]
+        assert [Path(name).stem for name in video.names] == ["00", "01", "02", "03"]
 
 
 def test_no_folder_but_the_first_is_listed_before_a_training(tmp_path, monkeypatch):
