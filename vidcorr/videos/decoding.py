@@ -151,8 +151,6 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         if aspect != 1:
             notes.append(f"its pixels are not square ({aspect}): boxes, points and masks are in pixels as stored")
         times: Sequence[int] = () if self._table is None else self._table.times
-        if not times and self._container.format.name.startswith("mov"):  # its index has all frames
-            times = sorted(entry.timestamp for entry in self._stream.index_entries)
         steps = np.diff(times)[:-1]  # the last frame may stand longer
         if len(steps) and steps.max() > 1.5 * steps.min():
             notes.append(f"its frames are not evenly spaced; overlays show {self.frame_rate:.4g} a second")

@@ -64,7 +64,7 @@ class FrameStream:
 
     def notes(self) -> list[str]:
         """Return sentences about the video that its user should know."""
-        with open_video(self.path, table=False) as video:
+        with open_video(self.path, timeout=SEARCH) as video:
             return [f"{self.path}: {note}" for note in video.notes()]
 
     @property
