@@ -180,12 +180,12 @@ def test_a_folder_an_object_and_a_first_mask_alone_are_named(tmp_path):
         message = f"v: holds the folder 1; rules {rules} score VIDEO/FRAME.png .* all objects, as the annotations are$"
         refused(DataError, message, score, tmp_path / "truth", tmp_path / "mine", rules)
     refused(DataError, "holds the first mask alone, as a test set does", score, tmp_path / "first", tmp_path / "truth")
-    writers.write_masks(tmp_path / "first/v", {3: mask})
+    writers.write_masks(tmp_path / "two/v", dict.fromkeys((0, 3), mask))
     line = (
         "v: rules davis-2017 score no object here; they leave out the first and the last mask: --keep-ends counts them"
     )
-    refused(DataError, line, score, tmp_path / "first", tmp_path / "first")
-    assert score(tmp_path / "first", tmp_path / "first", keep_ends=True).scores["J&F-Mean"] == 1
+    refused(DataError, line, score, tmp_path / "two", tmp_path / "two")
+    assert score(tmp_path / "two", tmp_path / "two", keep_ends=True).scores["J&F-Mean"] == 1
 
 
 def test_rules_without_void_refuse_id_255_as_any_unknown_id(tmp_path):
