@@ -25,7 +25,7 @@ from .folders import (
     require_order,
     sorted_image_names,
 )
-from .images import image_size, largest_of_16_bits, read_image, require_size
+from .images import image_size, largest_of_16_bits, read_image
 
 _VIDEOS = " ".join(sorted(VIDEO_SUFFIXES))
 LABELLED = re.compile(r"(.+)[ ,](-?[0-9]{1,18})")
@@ -92,7 +92,8 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
 
     def frames(self, start: int = 0) -> Iterator[np.ndarray]:
         """Iterate over the images in order, as `VideoFile.frames` does."""
-        return map(read_image, map(self._file, range(start, self.num_frames)))
+        first_size = image_size(self._file(0))
+        return (read_image(self._file(i), size=first_size) for i in range(start, self.num_frames))
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Read images by index, as `VideoFile.read` does.
@@ -112,16 +113,6 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         if largest is None or largest >= 2**15:
             return []
         return [f"the first image, of 16 bits, ends at {largest}: {largest // 256 + 1} of 256 levels are read: scale"]
-
-    def require_one_size(self) -> None:
-        """Compare the sizes in the headers of all images.
-
-        Raises:
-            DecodingError: naming an image that cannot be read, or differs in size from the first image.
-        """
-        first_size = image_size(self._file(0))
-        for file in map(self._file, range(self.num_frames)):
-            require_size(file, image_size(file), first_size)
 
     def _file(self, index: int) -> str:
         """Return the path of an image; beyond the end, of the last."""

@@ -48,7 +48,7 @@ def test_the_frames_of_a_part_are_those_of_the_video(name, tmp_path):
         refused(DataError, f"none of {part[0]} to ({part[1]}|the end)|counted from 0", FrameStream, path, *part)
     if name == "clip.v1":
         write_frames(path, PICTURES[:1, 1:], ["p009.png"])
-        refused(DataError, "frame 9 is 49 × 32 px, other frames 49 × 33", list, FrameStream(path, 4).forwards(3))
+        refused(DataError, "p009.png: is 49 × 32 px, other frames 49 × 33", list, FrameStream(path, 4).forwards(3))
 
 
 def test_items_come_in_order_and_an_error_in_place_of_its_item():
