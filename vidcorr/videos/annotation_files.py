@@ -331,7 +331,8 @@ def _images_of(file: _File, size: tuple[int, int] | None = None) -> list[Drawn]:
         DataError: for other JSON, values of another kind, or shapes without an area.
     """
     try:
-        content = TypeAdapter(dict[str, Any]).validate_json(read_text(file.path))
+        content = TypeAdapter(Any).validate_json(read_text(file.path))
+        content = content if isinstance(content, dict) else {}
         if "shapes" in content:
             return [_read_labelme(file, _LabelMe.model_validate(content), size)]
         if "annotations" in content and "images" in content:

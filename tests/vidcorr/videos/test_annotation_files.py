@@ -286,6 +286,7 @@ VALUES = {
     "the mask of a is no base64": of_shape(shape_type="mask", mask="é"),
     "cannot be decoded as an image": of_shape(shape_type="mask"),
     "is neither LabelMe's JSON": {"version": 1},
+    "JSON .shapes. nor COCO's": [{"id": 1, "annotations": []}],  # of Label Studio
     "annotations.0.image_id: no image has 9": of_segment([[1, 1, 9, 1, 9, 9]], image=9),
     "annotations.0.segmentation: Value error, is empty: a box alone": of_segment([]),
     "annotations.0.segmentation: Input should be": of_segment(None),
