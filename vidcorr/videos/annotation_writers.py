@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .annotation_files import Bitmap, mask_of_polygons
+from .drawings import Bitmap, mask_of_polygons
 from .files import write_atomically
 from .masks import object_ids
 

@@ -11,9 +11,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .drawings import Drawn, read_drawings
 from .files import DataError, read_text
 from .images import pixels
-from .masks import VOID, colours_in, ids_of_colours, object_ids, read_mask, refuse_large_void
+from .masks import VOID, colours_in, free_number, ids_of_colours, object_ids, read_mask, refuse_large_void
 
 Name = int | str
 """Object of a prompt: id of a mask, or name."""
@@ -153,10 +154,10 @@ class MaskPrompt(Prompt):
             DataError: if the file or array is no mask, or its void outweighs its objects.
         """
         if isinstance(given, str | Path) and Path(given).suffix.lower() == ".json":
-            from .annotation_files import read_drawn  # it makes prompts of this class
-
-            drawn: Self = replace(read_drawn(given), left=tuple(left))  # type: ignore[assignment]
-            return drawn
+            drawn = read_drawings(Path(given), str(given))
+            if len(drawn) > 1:
+                raise DataError(f"{given}: has {len(drawn)} images: give it to `vidcorr predict --mask`")
+            return replace(cls.of_drawn(drawn[0], str(given)), left=tuple(left))
         source = "array"
         colours: dict[int, int] = {}
         is_rgb = False
@@ -178,6 +179,28 @@ class MaskPrompt(Prompt):
         labels = np.where(ids == VOID, np.uint8(id_of_void), ids)
         objects = tuple(sorted({*object_ids(labels), *left}))
         return cls(source=source, objects=objects, labels=labels, left=tuple(left), colours=colours, has_ids=not is_rgb)
+
+    @classmethod
+    def of_drawn(cls, drawn: Drawn, source: str) -> Self:
+        """Build the prompt of an image of a tool's JSON; its ids stand for its names as they appear.
+
+        Raises:
+            DataError: for an object without a pixel, of another size than the image, or more than 254.
+        """
+        labels = np.zeros(drawn.size, np.uint8)
+        names: dict[str, int] = {}
+        for name, area in drawn.objects:
+            if area.shape != labels.shape:
+                raise DataError(
+                    f"{source}: the mask of {name} is of {pixels(area.shape)}, its image {pixels(drawn.size)}"
+                )
+            names[name] = free_number(names.values(), source)
+            labels[area > 0] = names[name]
+        shown = object_ids(labels)
+        for name, number in names.items():
+            if number not in shown:
+                raise DataError(f"{source}: {name} has no pixel in the image that nothing is drawn above")
+        return cls(source=source, objects=shown, labels=labels, names=names, has_ids=False, notes=drawn.notes)
 
     def fitted_to_frame(self, size: tuple[int, int]) -> Self:
         """Return the prompt; raise `DataError` unless the mask has the frame's size, (height, width) pixels."""

@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw
 
 from tests.helpers.refusal import refused
 from tests.helpers.tool_files import coco
-from vidcorr.videos.annotation_files import mask_of_runs, read_masks, runs_of_text
+from vidcorr.videos.annotation_files import read_masks
 from vidcorr.videos.annotation_writers import WRITERS, runs_of
+from vidcorr.videos.drawings import mask_of_runs, runs_of_text
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette, write_ids
 from vidcorr.videos.objects import Objects
