@@ -167,7 +167,7 @@ def _size_of(source: str, height: int | None, width: int | None, size: tuple[int
     return stated
 
 
-def _read_labelme(source: str, name: str, content: _LabelMe, frame_size: tuple[int, int] | None) -> Drawn:
+def _read_labelme(source: str, file_name: str, content: _LabelMe, frame_size: tuple[int, int] | None) -> Drawn:
     """Return LabelMe's shapes: a label and a group are an object, a shape without a group is one."""
     size = _size_of(source, content.imageHeight, content.imageWidth, frame_size)
     objects: dict[str, Bitmap] = {}
@@ -184,7 +184,7 @@ def _read_labelme(source: str, name: str, content: _LabelMe, frame_size: tuple[i
              for label, n in times.items() if n > 1]  # fmt: skip
     if not objects:
         notes.append(f"{source}: has no shape: all objects have left its frame")
-    stated: dict[str, str | int | None] = {"name": name, "imagePath": content.imagePath}
+    stated: dict[str, str | int | None] = {"name": file_name, "imagePath": content.imagePath}
     return Drawn(stated, size, list(objects.items()), tuple(notes))
 
 
