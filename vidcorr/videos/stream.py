@@ -251,8 +251,8 @@ def _checked_frame(frame: Any) -> Tensor:
     if isinstance(given, Tensor) and given.dtype == torch.uint8 and given.ndim == 3 and len(given) == 3:
         return given
     name = str(getattr(frame, "dtype", type(frame).__name__)).removeprefix("torch.")
-    shape = tuple(getattr(frame, "shape", ()))
-    raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {name}{shape or ''}: {_remedy(frame)}")
+    shape = f" {tuple(frame.shape)}" if hasattr(frame, "shape") else ""
+    raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {name}{shape}: {_remedy(frame)}")
 
 
 def _remedy(frame: Any) -> str:

@@ -1,4 +1,7 @@
-"""Masks of annotation tools: read as prompts and written again (`annotation_writers.py`), and what is refused."""
+"""Masks of annotation tools: read as prompts, written again, and what is refused.
+
+Also tests `videos/drawings.py` and `videos/annotation_writers.py`.
+"""
 
 import json
 import zipfile
