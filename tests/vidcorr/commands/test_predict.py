@@ -158,7 +158,7 @@ def test_a_checkpoint_is_a_network(folder, tmp_path):
     assert content["checkpoint"] == str(tmp_path / "own.ckpt")
 
 
-def test_a_stop_keeps_whole_frames(run, tmp_path, monkeypatch):
+def test_a_stop_keeps_whole_frames(run, tmp_path, monkeypatch, capsys):
     def followed_and_stopped(*args, **options):
         for t, item in enumerate(follow_with_doubts(*args, **options)):
             if t == 2:
@@ -167,6 +167,7 @@ def test_a_stop_keeps_whole_frames(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr("vidcorr.tracking.predict.follow_with_doubts", followed_and_stopped)
     refused(SystemExit, "^143$", run, "--points=40,30")
+    assert "out: the frames so far and the prompts are kept; the same command begins" in capsys.readouterr().err
     assert len(rows_of(tmp_path / "out", "points.csv")) == 3
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["complete"] is False
     assert FrameStream(tmp_path / "out" / "overlay.mp4").num_frames == 3

@@ -1,7 +1,4 @@
-"""A video, or a part of it, from its start to its end, read ahead.
-
-Also tests `videos/images.py`.
-"""
+"""A video, or a part of it, from its start to its end, read ahead."""
 
 import threading
 import time
