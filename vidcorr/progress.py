@@ -6,12 +6,12 @@ from typing import Any
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 
-def progress_bar(name: str, total: int, unit: str = "items", silent: bool = False) -> Any:
+def progress_bar(name: str, total: int | None, unit: str = "items", silent: bool = False) -> Any:
     """Return tqdm's bar of long work, a context; without a terminal it prints twice a minute.
 
     Args:
         name: name of the work.
-        total: number of items.
+        total: number of items; None: unknown.
         unit: unit of the items, plural.
         silent: show nothing, as on ranks other than the first.
     """

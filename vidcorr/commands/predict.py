@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -56,7 +57,7 @@ def run(flags: Namespace) -> None:
     """
     from .. import signals
     from ..backbones import load
-    from ..tracking.predict import predict_video
+    from ..tracking.predict import RECORD, predict_video
     from ..videos.stream import open_stream
 
     video = open_stream(flags.video, flags.start, flags.end)
@@ -66,18 +67,26 @@ def run(flags: Namespace) -> None:
     encoder = load(named)
     network = encoder.described
     checkpoint = named.place if Path(named.place).is_file() else None
-    with signals.deferred():
-        content = predict_video(
-            encoder,
-            video,
-            prompts,
-            flags.output,
-            protocol=flags.protocol,
-            short_side=flags.short_side,
-            overlay=flags.overlay,
-            formats=[name for name in flags.formats if name != "png"],
-            metadata={"model": flags.model, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights},
-        )
+    metadata = {"model": flags.model, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights}
+    try:
+        with signals.deferred():
+            content = predict_video(
+                encoder,
+                video,
+                prompts,
+                flags.output,
+                protocol=flags.protocol,
+                short_side=flags.short_side,
+                overlay=flags.overlay,
+                formats=[name for name in flags.formats if name != "png"],
+                metadata=metadata,
+                announce=announce,
+            )
+    except signals.Stopped:
+        if (flags.output / RECORD).exists():
+            kept = "the frames so far and the prompts are kept; the same command begins at the prompts again"
+            print(printable(f"{flags.output}: {kept}"), file=sys.stderr)
+        raise
     print_report(content, network.row, flags.output)
 
 
@@ -92,7 +101,7 @@ def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Pr
     from ..videos.prompts import BoxPrompt, PointPrompt
 
     if flags.mask:
-        return with_left(read_masks(flags.mask, video.stems), flags.left, video.start)
+        return with_left(read_masks(flags.mask, video.stems, video.name, video.size), flags.left, video.start)
     kind = BoxPrompt if flags.box else PointPrompt
     words = flags.box or flags.points
     if len(words) == 1 and words[0].lower().endswith(".csv"):
@@ -100,8 +109,19 @@ def prompts_of(flags: Namespace, video: FrameStream | LiveStream) -> Sequence[Pr
     return [kind.of(words)]
 
 
+def announce(content: Mapping[str, Any]) -> None:
+    """Print what a prediction tells of its video, its masks and their objects, before its first frame."""
+    from ..videos.objects import Objects
+
+    for note in content["notes"]:
+        print(printable(note))
+    if content["objects"]:
+        frames = ", ".join(f"{told['frame']} ({Path(told['source']).name})" for told in content["prompts"])
+        print(printable(f"masks of frames {frames}; objects {Objects(content['objects'])}"))
+
+
 def print_report(content: Mapping[str, Any], network: str, output: Path) -> None:
-    """Print what a prediction tells of its video and prompts, its network and protocol, its time and its files.
+    """Print the network and protocol of a prediction, its time and its files.
 
     Args:
         content: content of prediction.json.
@@ -111,11 +131,6 @@ def print_report(content: Mapping[str, Any], network: str, output: Path) -> None
     from ..backbones import Input
     from ..tracking.predict import OUTPUTS
 
-    for note in content["notes"]:
-        print(printable(note))
-    for told in content["prompts"]:
-        if "colours" in told:
-            print(f"{told['source']}: {told['colours']}")
     input_line = Input(**content["input"]).line
     print(printable(f"{network}, {input_line}" if input_line else network))
     view = f"{content['stage']} at stride {content['stride']}"

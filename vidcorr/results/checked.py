@@ -7,7 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+from ..videos.files import mistakes_of as mistakes_of
 
 Json = dict[str, Any]
 
@@ -64,12 +66,3 @@ class Exact(BaseModel):
     """A model that checks its values and refuses unknown fields."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-
-def mistakes_of(error: ValidationError) -> str:
-    """Return the fields and messages of the first three mistakes, in a single line."""
-    mistakes = []
-    for mistake in error.errors()[:3]:
-        field = ".".join(map(str, mistake["loc"]))
-        mistakes.append(": ".join(filter(None, [field, mistake["msg"]])))
-    return "; ".join(mistakes)

@@ -354,7 +354,9 @@ class MaskFolders:
         is_optional = self.allow_missing and not rules.folder_per_object  # else each folder is there for an object
         if not scorer.plan and not is_optional:
             alone = "; it holds the first mask alone, as a test set does, whose truth only its server has"
-            cause = alone if len(annotations) == 1 else ""
+            has_ends = bool(MaskScorer(rules, replace(video, keep_ends=True)).plan)
+            ends = "; they leave out the first and the last mask: --keep-ends counts them" if has_ends else ""
+            cause = alone if len(annotations) == 1 else ends
             raise DataError(f"{folder}: rules {rules.name} score no object here{cause}")
         return scorer
 

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..videos.files import DataError, full_disk_at
-from ..videos.prompts import Name, Prompt
+from ..videos.objects import Objects
+from ..videos.prompts import MaskPrompt, Name, Prompt
 
 BETWEEN = "blended by distance"
 """What results are between two prompts of an object, for the record."""
@@ -83,9 +84,9 @@ class Video(Protocol):
 def by_frame(given: Prompts, start: int) -> dict[int, Prompt]:
     """Return prompts by their frames in the whole video; as `Annotations.of` takes them, with its errors."""
     if isinstance(given, Mapping):
-        given = [replace(prompt, frame=frame) for frame, prompt in given.items()]
+        given = [replace(_checked(prompt), frame=frame) for frame, prompt in given.items()]
     found: dict[int, Prompt] = {}
-    for prompt in [given] if isinstance(given, Prompt) else given:
+    for prompt in map(_checked, [given] if isinstance(given, Prompt) else given):
         frame = start if prompt.frame is None else prompt.frame
         if frame < start:
             raise DataError(f"{prompt.source}: is of frame {frame}, the video is read from frame {start} on")
@@ -93,6 +94,20 @@ def by_frame(given: Prompts, start: int) -> dict[int, Prompt]:
             raise DataError(f"frame {frame} has two prompts: {found[frame].source} and {prompt.source}")
         found[frame] = prompt
     return found
+
+
+def _checked(prompt: Any) -> Prompt:
+    """Return a prompt; refuse an array, which may be a mask, boxes or points."""
+    if not isinstance(prompt, Prompt):
+        name = type(prompt).__name__
+        raise DataError(f"a prompt is MaskPrompt.of(…), BoxPrompt.of(…) or PointPrompt.of(…), got {name}")
+    return prompt
+
+
+def numbered(prompts: Mapping[int, Prompt], objects: Objects) -> dict[int, Prompt]:
+    """Return prompts by frames, masks with the ids of a table of objects, to which theirs are added."""
+    masks = {frame: prompt for frame, prompt in prompts.items() if isinstance(prompt, MaskPrompt)}
+    return {**prompts, **dict(zip(masks, objects.numbered(list(masks.values())), strict=True))}
 
 
 @dataclass(frozen=True)
@@ -121,6 +136,7 @@ class Annotations:
         kinds = sorted({prompt.kind for prompt in prompts_of_video.values()})
         if len(kinds) != 1:
             raise DataError(f"prompts must be of one kind, got {' and '.join(kinds) or 'none'}")
+        prompts_of_video = numbered(prompts_of_video, Objects())
         objects: set[Name] = set()
         for prompt in prompts_of_video.values():
             objects.update(prompt.objects)

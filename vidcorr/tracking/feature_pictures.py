@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..functional.propagation.comparison import comparison
@@ -17,7 +18,7 @@ from ..functional.propagation.resizing import reduced_frame
 from ..results.pictures import Picture, as_picture, write_picture
 from ..results.pictures.overlays import evenly_spaced, resized
 from ..results.pictures.sheets import colour_basis, heated, pale, with_dot
-from ..videos.files import require_one_of, unfinished
+from ..videos.files import DataError, require_one_of, unfinished
 from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import MaskPrompt, PointPrompt
 from ..videos.stream import FrameStream
@@ -115,8 +116,8 @@ def write_maps(
 ) -> None:
     """Write the feature maps of a video as .npz, which memory holds until then, or as .zarr, frame by frame.
 
-    Arrays: `features` `(T, C, h, w)` float16; `stage`; `stride`, pixels of the network's input a cell; `input`, what
-    the network gets, as JSON.
+    Arrays: `features` `(T, C, h, w)` float16, of .npz float32 if a value exceeds 65,504; `stage`; `stride`, pixels of
+    the network's input a cell; `input`, what the network gets, as JSON.
 
     Args:
         output: the file.
@@ -127,7 +128,7 @@ def write_maps(
 
     Raises:
         ValueError: for an unknown network or protocol, or .zarr without the extra.
-        DataError: if a frame cannot be read.
+        DataError: if a frame cannot be read, or features exceed float16 in .zarr.
     """
     if output.suffix == ".zarr" and find_spec("zarr") is None:
         raise ValueError(f"{output}: zarr needs an extra: pip install 'vidcorr[zarr]'")
@@ -137,13 +138,20 @@ def write_maps(
     frames = (reduced_frame(frame, size) for frame in stream)
     facts = {"stage": str(extractor.stage), "stride": extractor.stride, "input": encoder.input.model_dump_json()}
     with torch.no_grad():
-        maps = (features.half().cpu().numpy() for features in encoder.maps(frames))
+        maps = map(_half_if_it_fits, encoder.maps(frames))
         if output.suffix == ".zarr":
             _write_zarr(output, maps, facts)
             return
         features = np.stack(list(maps))
     with unfinished(output) as temporary, open(temporary, "wb") as file:
         np.savez(file, features=features, **facts)
+
+
+def _half_if_it_fits(features: Tensor) -> NDArray[Any]:
+    """Return features as float16; as float32 if a value is beyond its range, which would become infinite."""
+    fits = bool(features.abs().max() <= torch.finfo(torch.float16).max)
+    array: NDArray[Any] = (features.half() if fits else features.float()).cpu().numpy()
+    return array
 
 
 def _write_zarr(output: Path, maps: Iterable[Any], facts: dict[str, Any]) -> None:
@@ -153,6 +161,8 @@ def _write_zarr(output: Path, maps: Iterable[Any], facts: dict[str, Any]) -> Non
     group = zarr.open_group(output, mode="w")
     for t, features in enumerate(maps):
         shape = features.shape
+        if features.dtype != np.float16:
+            raise DataError(f"{output}: features of frame {t} exceed float16, {features.max():.3g}: write .npz")
         if t == 0:
             stored = group.create_array("features", shape=(0, *shape), chunks=(1, *shape), dtype="float16")
         stored.append(features[None])
@@ -177,7 +187,7 @@ def write_features(output: Path, pictures: Iterable[dict[str, Picture]], stream:
         _write_figure(output, pictures, stream)
     else:
         for t, pictures_of_frame in enumerate(pictures):
-            write_picture(output / f"{stream.stem(t)}.png", _side_by_side(pictures_of_frame))
+            write_picture(output / Path(stream.image(t)).with_suffix(".png").name, _side_by_side(pictures_of_frame))
 
 
 def _side_by_side(pictures: dict[str, Picture]) -> Picture:

@@ -1,6 +1,6 @@
 """Follow prompts of a user through a video: masks, boxes or points, frame after frame."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +94,8 @@ def follow_with_doubts(
     protocol: str | AnyProtocol | None,
     short_side: int,
     propagator: Propagator,
-    on_frame: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Follow prompts as `follow` does; results of masks are `MaskResult`.
-
-    Args:
-        on_frame: called for each frame that a pass has followed; `Annotations.passes` has their lengths.
-    """
+    """Follow prompts as `follow` does; results of masks are `MaskResult`."""
     if isinstance(video, str | Path):
         video = open_stream(video)
     source = video if isinstance(video, AnyStream) else GivenFrames(video)
@@ -122,7 +117,7 @@ def follow_with_doubts(
                 follower = MaskFollower(*asked, encoder, seen, propagator)
             else:
                 follower = PointFollower(*asked, encoder, seen, propagator)
-    return _computed_in_eval_mode(extractor, follower.follow(on_frame))
+    return _computed_in_eval_mode(extractor, follower.follow())
 
 
 def extractor_and_protocol(

@@ -2,7 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
@@ -39,16 +39,9 @@ class Follower(ABC):
     video: FrameStream | GivenFrames
     size: Size
 
-    def follow(self, on_frame: Callable[[], object]) -> Iterator[tuple[Tensor, Any]]:
-        """Yield the frames and their results, in order; `on_frame` is called for each frame of each pass."""
-
-        def follow_and_count(each: Pass) -> Iterator[Found]:
-            """Run a pass and count its frames."""
-            for found in self.results(each):
-                on_frame()
-                yield found
-
-        return followed(self.annotations, self.video, follow_and_count, self.combine)
+    def follow(self) -> Iterator[tuple[Tensor, Any]]:
+        """Yield the frames and their results, in order."""
+        return followed(self.annotations, self.video, self.results, self.combine)
 
     @abstractmethod
     def results(self, each: Pass) -> Iterator[Found]:

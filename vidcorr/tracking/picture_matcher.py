@@ -8,14 +8,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor, nn
 
 from ..datasets.spair import MatchPair
 from ..functional.matching import frame_points, frame_size
 from ..protocols import MatchingProtocol
 from ..videos.files import require_at_least
-from ..videos.images import open_image
+from ..videos.images import open_image, read_photo
 from .keypoint_matcher import KeypointMatcher
 
 SPACING = 0.6
@@ -133,8 +133,10 @@ def upright(file: Path) -> Tensor:
     """Read a picture, turned as its orientation tag says: uint8 RGB `(3, H, W)`.
 
     Raises:
-        DecodingError: if the file is missing, is no picture, or exceeds Pillow's limit on pixels.
+        DecodingError: if the file is missing or damaged, is no picture, or exceeds Pillow's limit on pixels.
     """
+    picture = Image.fromarray(read_photo(file))
     with open_image(file) as image:
-        turned = ImageOps.exif_transpose(image).convert("RGB")
+        picture.getexif()[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation, 1)
+    turned = ImageOps.exif_transpose(picture)
     return torch.from_numpy(np.array(turned)).permute(2, 0, 1)

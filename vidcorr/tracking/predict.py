@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,13 +24,14 @@ from ..results.csv_files import csv_text, fixed
 from ..results.folder_lock import FolderLock
 from ..results.pictures import Picture, overlays
 from ..results.provenance import Provenance
-from ..videos.annotation_files import WRITERS
+from ..videos.annotation_writers import WRITERS
 from ..videos.files import WRONG_JSON, DataError, errors_at, read_text, write_atomically
-from ..videos.masks import davis_palette, write_ids
+from ..videos.masks import davis_palette, ids_in_davis, write_ids
 from ..videos.mp4 import Mp4Writer
+from ..videos.objects import Objects
 from ..videos.prompts import BoxPrompt, MaskPrompt, Prompt
 from ..videos.stream import AnyStream, open_stream
-from .annotations import BETWEEN, Annotations, Prompts, by_frame
+from .annotations import BETWEEN, Annotations, Prompts, by_frame, numbered
 from .follow import SHORT_SIDE, AnyProtocol, extractor_and_protocol, follow_with_doubts, name_of
 from .followers import MaskResult
 from .frame_encoder import adapted
@@ -57,6 +59,7 @@ def predict_video(
     metadata: dict[str, Any] | None = None,
     propagator: Propagator = LabelPropagator,
     formats: Sequence[str] = (),
+    announce: Callable[[dict[str, Any]], object] = lambda content: None,
 ) -> dict[str, Any]:
     """Follow prompts of one or several frames through a video, forwards and backwards, and write the results.
 
@@ -82,6 +85,7 @@ def predict_video(
         metadata: further entries of prediction.json.
         propagator: `LabelPropagator`, or a rule of yours for masks and heat-maps, which prediction.json names.
         formats: further formats of masks: "coco" (`coco.json`), "labelme", "yolo".
+        announce: called with the content of prediction.json before the first frame, for notes and the objects.
 
     Returns:
         The content of prediction.json.
@@ -103,27 +107,33 @@ def predict_video(
     extractor, rules = extractor_and_protocol(network, first, protocol, propagator)
     content = _record_at_start(stream, extractor, rules, short_side, metadata or {})
     earlier = earlier_record(folder, content)
-    all_prompts = prompts_of(earlier, folder, type(first)) | given
+    objects = Objects(earlier.get("objects", []))
+    given = numbered(given, objects)
+    earlier_prompts = prompts_of(earlier, folder, type(first))
+    notes = replaced_prompts(given, earlier_prompts)
+    all_prompts = earlier_prompts | given
     annotations = Annotations.of(all_prompts, stream.start)
     content["prompts"] = annotations.metadata(stream.start)
+    content["objects"] = objects.rows
+    content["notes"] += [*notes, *objects.notes]
     content["formats"] = sorted({*formats, *earlier.get("formats", [])})  # files of an earlier format are replaced too
     if content["formats"] and first.kind != "mask":
         raise ValueError(f"{', '.join(content['formats'])}: formats of masks; {first.kind} are written as CSV")
-    total = sum(each.length(stream.num_frames) or 0 for each in annotations.passes)
-    with progress_bar(stream.name, total, "frames") as progress:
-        arguments = (extractor, stream, all_prompts, rules, short_side, propagator)
-        results_of_frames = follow_with_doubts(*arguments, progress.update)
-        with FolderLock(folder, "name another output folder"):
-            _write_given_masks(folder / GIVEN, all_prompts)
-            _write_record(folder, content)
-            with closing(_ResultFiles(folder, stream, annotations, rules, overlay, content["formats"])) as files:
-                for frame, results in results_of_frames:
-                    files.add(frame, results)
-                    signals.check()
-            seconds = time.perf_counter() - began
-            content |= {"frames": files.frames, "complete": True, "seconds": round(seconds, 2)}
-            content["seconds_per_frame"] = round(seconds / files.frames, 4)
-            _write_record(folder, content)
+    results_of_frames = follow_with_doubts(extractor, stream, all_prompts, rules, short_side, propagator)
+    with FolderLock(folder, "name another output folder"):
+        _write_given_masks(folder / GIVEN, all_prompts, objects.palette)
+        _write_record(folder, content)
+        announce(content)
+        made = _ResultFiles(folder, stream, annotations, rules, overlay, content["formats"], objects)
+        with closing(made) as files, progress_bar(stream.name, stream.num_frames, "frames") as progress:
+            for frame, results in results_of_frames:
+                files.add(frame, results)
+                progress.update()
+                signals.check()
+        seconds = time.perf_counter() - began
+        content |= {"frames": files.frames, "complete": True, "seconds": round(seconds, 2)}
+        content["seconds_per_frame"] = round(seconds / files.frames, 4)
+        _write_record(folder, content)
     return content
 
 
@@ -172,7 +182,7 @@ def earlier_record(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{folder}: holds {existing[0]}; name another output folder")
     with errors_at(record, *WRONG_JSON):
         earlier: dict[str, Any] = json.loads(read_text(record))
-        if "prompts" not in earlier:
+        if "objects" not in earlier:
             raise DataError(f"{record}: is of an older vidcorr; name another output folder")
         for name in COMMON_ENTRIES:
             if earlier.get(name) != json.loads(json.dumps(content.get(name))):
@@ -191,12 +201,32 @@ def prompts_of(record: Mapping[str, Any], folder: Path, kind: type[Prompt]) -> d
     return prompts
 
 
-def _write_given_masks(folder: Path, prompts: Mapping[int, Prompt]) -> None:
+def replaced_prompts(given: Mapping[int, Prompt], earlier: Mapping[int, Prompt]) -> list[str]:
+    """Return sentences on the prompts of a folder that given ones replace.
+
+    Raises:
+        DataError: for a mask that states no frame, of the first frame that is read, if it would replace another one.
+    """
+    notes: list[str] = []
+    for frame, prompt in given.items():
+        other = earlier.get(frame)
+        if other is None or np.array_equal(other.labels, prompt.labels):
+            continue
+        if isinstance(prompt, MaskPrompt) and prompt.frame is None:
+            name = Path(prompt.source).name
+            raise DataError(
+                f"{prompt.source}: names no frame, and frame {frame} has a prompt, {other.source}: give {name}@FRAME"
+            )
+        notes.append(f"frame {frame}: {prompt.source} replaces the {prompt.kind} of {other.source}")
+    return notes
+
+
+def _write_given_masks(folder: Path, prompts: Mapping[int, Prompt], palette: NDArray[np.uint8]) -> None:
     """Write the masks of prompts, so that a later prediction in the same folder finds them."""
     for frame, prompt in prompts.items():
         if isinstance(prompt, MaskPrompt):
             folder.mkdir(exist_ok=True)
-            write_ids(folder / f"{frame:05d}.png", prompt.labels, overlays.DAVIS_COLOURS)
+            write_ids(folder / f"{frame:05d}.png", prompt.labels, palette)
 
 
 class _ResultFiles:
@@ -214,18 +244,20 @@ class _ResultFiles:
         rules: AnyProtocol,
         overlay: bool,
         formats: Sequence[str],
+        objects: Objects,
     ) -> None:
         prompt = annotations.first
+        self._palette = objects.palette
         self.frames = 0
         self._stream = stream
         self._objects = annotations.objects
         self._mask_folder = folder / "masks" if isinstance(prompt, MaskPrompt) else None
         if self._mask_folder is not None:
             self._mask_folder.mkdir(exist_ok=True)
-        self._writers = [WRITERS[name](folder) for name in formats]
+        self._writers = [WRITERS[name](folder, objects.names) for name in formats]
         self._table_file = folder / TABLES[prompt.kind]
         self._table = [_heading(prompt, rules)]
-        self._draw = _drawer(annotations, rules)
+        self._draw = _drawer(annotations, rules, objects.colours)
         film = folder / "overlay.mp4"
         if not overlay:
             film.unlink(missing_ok=True)
@@ -247,11 +279,11 @@ class _ResultFiles:
 
     def _add_mask(self, folder: Path, results: MaskResult) -> list[list[float]]:
         """Write the mask of the next frame in all formats, and return each object's share of the pixels and doubt."""
-        file_name = f"{self._stream.stem(self.frames)}.png"
         ids = results.ids.numpy()
-        write_ids(folder / file_name, ids, overlays.DAVIS_COLOURS)
+        image = self._stream.image(self.frames)
+        write_ids(folder / Path(image).with_suffix(".png").name, ids, self._palette)
         for writer in self._writers:
-            writer.add(file_name, self._stream.start + self.frames, ids)
+            writer.add(image, self._stream.start + self.frames, ids)
         shares = results.ids.flatten().bincount(minlength=256) / results.ids.numel()
         return [[float(shares[int(name)]), results.doubts.get(name, math.nan)] for name in self._objects]
 
@@ -274,24 +306,27 @@ def _heading(prompt: Prompt, rules: AnyProtocol) -> list[str]:
     return heading
 
 
-def _palette_of_masks(annotations: Annotations) -> NDArray[np.uint8]:
-    """Return the colour of each id; an object of an RGB mask keeps the mask's colour."""
+def _overlay_palette(annotations: Annotations, given: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Return the colour of each id; an object keeps the colour of its given mask, but DAVIS's own."""
     palette = davis_palette()
     ids = list(map(int, annotations.objects))
     palette[ids] = overlays.distinct_colours(len(ids))
-    for prompt in annotations.prompts.values():
-        for colour, number in vars(prompt).get("colours", {}).items():
-            palette[number] = [colour >> 16, colour >> 8 & 255, colour & 255]
+    davis = ids_in_davis()
+    for colour, number in given.items():
+        if davis.get(colour) != number:
+            palette[number] = list(colour.to_bytes(3, "big"))
     return palette
 
 
-def _drawer(annotations: Annotations, rules: AnyProtocol) -> Callable[[Tensor, Any], Picture]:
+def _drawer(
+    annotations: Annotations, rules: AnyProtocol, given: Mapping[int, int] = MappingProxyType({})
+) -> Callable[[Tensor, Any], Picture]:
     """Return the function that draws the results of a frame over it; call it for each frame in order, for tails."""
     prompt = annotations.first
     names = list(map(str, annotations.objects))
     colours = overlays.distinct_colours(len(names))
     if isinstance(prompt, MaskPrompt):
-        return partial(overlays.overlay_masks, colours=_palette_of_masks(annotations), labelled=True)
+        return partial(overlays.overlay_masks, colours=_overlay_palette(annotations, given), labelled=True)
     if isinstance(prompt, BoxPrompt):
         labels = names if len(names) > 1 else []
         return lambda frame, found: overlays.draw_boxes(frame, found[:, :4], colours, labels)

@@ -1,150 +1,134 @@
-"""Folders of annotations beside the folders of frames: masks are no videos, and are not trained on."""
+"""Folders of annotations beside the folders of frames: label maps are no videos, and are not trained on."""
 
 import random
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from .files import DataError
 from .images import open_image
 from .masks import MOST_COLOURS, davis_palette
 
-NAMED_SO = re.compile(r"annotation|ground.?truth|segmentation|masks?(?![a-z])|(?<![a-z])(labels?|gts?|segs?)(?![a-z])")
-"""Names of folders, in small letters, that hold annotations if their pictures look so."""
+OF_LABELS = re.compile(
+    r"annotation|ground.?truth|segmentation|label|instances?|panop?t?i?c?_?(map|mask)|masks?(?![a-z])"
+    r"|(?<![a-z])(gts?|segs?|pha|alpha|mattes?|depths?|disp|disparity|flows?|normals?|semantics?)(?![a-z])"
+)
+"""Names of folders, in small letters, of annotations and of maps that are made for frames."""
+OF_FRAMES = re.compile(r"image|frame|img|jpe?g|rgb|colou?r|fgr")
+"""Names of folders, in small letters, that hold the frames where another folder has as many pictures."""
 FLAT = 0.95
 """Smallest fraction of a mask's pixels that have its 32 commonest values; a mask may have smoothed edges."""
-SAMPLED = 8
-"""Number of folders below one that is called Annotations whose pictures are read."""
-
+MOST_LABELS = 256
+"""More colours are no label map."""
 SIBLINGS = 64
 """Number of folders below one whose pictures are read before the others': 240,000 would take minutes."""
 
 
+class _Look(NamedTuple):
+    """The middle picture of a folder.
+
+    Attributes:
+        size: (width, height), pixels.
+        is_grey: it has one channel without a palette.
+        is_deep: its channel has 16 or more bits, of depths or ids.
+        is_davis: it is indexed in DAVIS's palette.
+        is_flat: few values have nearly all pixels.
+        values: number of its values or colours.
+    """
+
+    size: tuple[int, int]
+    is_grey: bool
+    is_deep: bool
+    is_davis: bool
+    is_flat: bool
+    values: int
+
+    @property
+    def is_label(self) -> bool:
+        """It looks as a map of labels."""
+        most = MOST_COLOURS if self.is_grey else MOST_LABELS
+        return self.is_deep or (self.is_flat and self.values <= most)
+
+
 def annotation_folders(root: Path, pictures: Mapping[Path, Sequence[str]]) -> set[Path]:
-    """Return the folders of annotations among folders of pictures, by three signs.
+    """Return the folders of annotations among folders of pictures.
 
-    - `Annotations`, `masks` and the like below the root, if the pictures are flat as masks are;
-    - PNGs of a few values and one channel beside frames: the other folder differs in one part of its path
-      (SEGM/480p/dog and RGB/480p/dog), and has a frame of the same stem and size for each of them;
-    - indexed PNGs in DAVIS's palette, wherever they are.
+    A folder is one, whatever lies beside it, if it is named so below the root and its pictures are flat or of 16 bits,
+    or if they are indexed in DAVIS's palette. Else it is one beside the frames themselves: in a folder whose path
+    differs in one part (SEGM/480p/dog and RGB/480p/dog), and which has a picture of the same size for each stem. Label
+    maps are then annotations, and so are other pictures of a folder that is named so, if they are grey or the other
+    folder is named as of frames.
 
-    Of many folders below one, `SIBLINGS` drawn ones are looked at, and the others if one of these is of masks.
-
+    Of many folders below one, `SIBLINGS` drawn ones are looked at, and the others if one of these is of annotations.
     Frames of few colours alone, such as pixel art, grey films and recordings of screens, are videos.
 
     Args:
         root: folder that was searched.
         pictures: folder below it → names of its pictures; one without any is not looked at.
     """
-    pictures = {folder: names for folder, names in pictures.items() if names}
-    named = _folders_named_as_annotations(root, pictures)
-    others = [folder for folder in pictures if folder not in named]
-    return named | _folders_of_masks(others, pictures)
+    children: dict[Path, list[Path]] = defaultdict(list)
+    but_one: dict[tuple[int, tuple[str, ...]], list[Path]] = defaultdict(list)
+    for folder, names in pictures.items():
+        if names:
+            children[folder.parent].append(folder)
+            for place in range(len(root.parts), len(folder.parts)):
+                but_one[_without(folder, place)].append(folder)
+    look = cache(lambda folder: _look(folder, pictures[folder]))
+    stems = cache(lambda folder: {PurePath(name).stem for name in pictures[folder]})
 
-
-def _folders_named_as_annotations(root: Path, pictures: Mapping[Path, Sequence[str]]) -> set[Path]:
-    """Return the folders below one that is named as annotations are, if its pictures are flat."""
-    trees: dict[Path, list[Path]] = defaultdict(list)
-    for folder in pictures:
-        named = _named_part(root, folder)
-        if named is not None:
-            trees[named].append(folder)
-    found: set[Path] = set()
-    for folders in trees.values():
-        step = -(-len(folders) // SAMPLED)
-        flat = [_is_flat(folder, pictures[folder]) for folder in folders[::step]]
-        if False not in flat and True in flat:
-            found.update(folders)
-    return found
-
-
-def _folders_of_masks(folders: Iterable[Path], pictures: Mapping[Path, Sequence[str]]) -> set[Path]:
-    """Return those of some folders whose pictures are masks, by palette or by the frames in a folder of their name."""
-    namesakes: dict[str, list[Path]] = defaultdict(list)
-    siblings: dict[Path, list[Path]] = defaultdict(list)
-    for folder in folders:
-        namesakes[folder.name].append(folder)
-        siblings[folder.parent].append(folder)
-
-    def is_of_masks(folder: Path) -> bool:
-        """Return whether a folder is one of masks, beside all folders of its name."""
-        return _is_of_masks(folder, pictures, namesakes[folder.name])
-
-    found: set[Path] = set()
-    for children in siblings.values():
-        drawn = random.Random(0).sample(children, min(SIBLINGS, len(children)))
-        if any(map(is_of_masks, drawn)):
-            found.update(filter(is_of_masks, children))
-    return found
-
-
-def _named_part(root: Path, folder: Path) -> Path | None:
-    """Return the highest folder below the root, down to a folder, that is named as annotations are."""
-    below_root = folder.parts[len(root.parts) :]
-    for number, name in enumerate(below_root, start=1):
-        if NAMED_SO.search(name.lower()):
-            return root.joinpath(*below_root[:number])
-    return None
-
-
-def _is_flat(folder: Path, names: Sequence[str]) -> bool | None:
-    """Return whether few values have nearly all pixels of a folder's middle picture; None if it cannot be read."""
-    try:
-        with open_image(folder / names[len(names) // 2]) as image:
-            counts = _counts(image)
-    except DataError:
-        return None
-    commonest = np.sort(counts)[-MOST_COLOURS:]
-    return bool(commonest.sum() >= FLAT * counts.sum())
-
-
-def _counts(image: Image.Image) -> np.ndarray:
-    """Return the number of pixels of each value or colour that occurs in an image."""
-    pixels = np.asarray(image)
-    packed = np.zeros(pixels.shape[:2], np.int64)
-    for channel in np.atleast_3d(pixels).transpose(2, 0, 1):
-        packed = packed * 256 + channel
-    return np.unique(packed, return_counts=True)[1]
-
-
-def _is_of_masks(folder: Path, pictures: Mapping[Path, Sequence[str]], namesakes: Collection[Path]) -> bool:
-    """Return whether a folder holds indexed PNGs in DAVIS's palette, or PNGs of few values beside their frames."""
-    names = pictures[folder]
-    if not all(name.lower().endswith(".png") for name in names):
+    def is_of_annotations(folder: Path) -> bool:
+        """Return whether a folder holds annotations, by itself or beside the folder of the frames."""
+        seen = look(folder)
+        if seen is None:
+            return False
+        names = list(map(str.lower, folder.parts))
+        if seen.is_davis or ((seen.is_flat or seen.is_deep) and any(map(OF_LABELS.search, names[len(root.parts) :]))):
+            return True
+        for place in range(len(root.parts), len(folder.parts)):
+            is_named = bool(OF_LABELS.search(names[place]))
+            is_last = place == len(names) - 1
+            if not is_named and (is_last or not seen.is_label):
+                continue  # names of videos, not of kinds
+            for other in but_one[_without(folder, place)]:
+                frames = look(other) if other != folder else None
+                if frames is None or frames.is_label or frames.size != seen.size or not stems(folder) <= stems(other):
+                    continue
+                name = other.parts[place].lower()
+                if seen.is_label or (not OF_LABELS.search(name) and (seen.is_grey or OF_FRAMES.search(name))):
+                    return True
         return False
+
+    found: set[Path] = set()
+    for folders in children.values():
+        drawn = random.Random(0).sample(folders, min(SIBLINGS, len(folders)))
+        if any(map(is_of_annotations, drawn)):
+            found.update(filter(is_of_annotations, folders))
+    return found
+
+
+def _without(folder: Path, place: int) -> tuple[int, tuple[str, ...]]:
+    """Return the parts of a path but one, and its place."""
+    return place, folder.parts[:place] + folder.parts[place + 1 :]
+
+
+def _look(folder: Path, names: Sequence[str]) -> _Look | None:
+    """Return what the middle picture of a folder is; None if it cannot be read."""
     try:
         with open_image(folder / names[len(names) // 2]) as image:
             colours = davis_palette()[:3].ravel().tolist()
-            if image.mode == "P" and (image.getpalette() or [])[:9] == colours:
-                return True
-            beside = [other for other in namesakes if _differs_in_one_part(other, folder)]
-            if not beside or image.mode not in ("1", "L", "P") or len(_counts(image)) > MOST_COLOURS:
-                return False
-            size = image.size
+            is_davis = image.mode == "P" and (image.getpalette() or [])[:9] == colours
+            pixels = np.asarray(image)
+            is_grey, size = image.mode not in ("P", "RGB", "RGBA"), image.size
     except DataError:
-        return False
-    stems = _stems(names)
-    return any(stems <= _stems(pictures[other]) and _shows(other, pictures[other], size) for other in beside)
-
-
-def _differs_in_one_part(path: Path, other: Path) -> bool:
-    if len(path.parts) != len(other.parts):
-        return False
-    return sum(part != counterpart for part, counterpart in zip(path.parts, other.parts, strict=True)) == 1
-
-
-def _stems(names: Sequence[str]) -> set[str]:
-    return {PurePath(name).stem for name in names}
-
-
-def _shows(folder: Path, names: Sequence[str], size: tuple[int, int]) -> bool:
-    """Return whether the middle picture of a folder is a frame of a size, (width, height): it has many values."""
-    try:
-        with open_image(folder / names[len(names) // 2]) as image:
-            return image.size == size and len(_counts(image)) > MOST_COLOURS
-    except DataError:
-        return False
+        return None
+    packed = np.zeros(pixels.shape[:2], np.int64)
+    for channel in np.atleast_3d(pixels).transpose(2, 0, 1):
+        packed = packed * 256 + channel
+    counts = np.sort(np.unique(packed, return_counts=True)[1])
+    is_flat = bool(counts[-MOST_COLOURS:].sum() >= FLAT * counts.sum())
+    return _Look(size, is_grey, pixels.dtype.itemsize > 1, is_davis, is_flat, len(counts))

@@ -67,7 +67,7 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         raise DecodingError(path, "has no video stream besides cover pictures")
     codec = film_stream(container).codec_context
     codec.thread_count = 1  # the workers are the parallelism
-    codec.options = {"max_pixels": str(MOST_PIXELS)}
+    codec.options = {"max_pixels": str(MOST_PIXELS), "err_detect": "explode"}  # else damage is made up for
     return container
 
 

@@ -61,7 +61,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         DecodingError: if it is not a readable video.
     """
 
-    stems = None  # a folder's images have names
+    names = None  # a folder's images have names
 
     def __init__(self, path: str | PathLike[str], timeout: float = 60.0, table: bool = True) -> None:
         self.path = Path(path)
@@ -130,20 +130,6 @@ class VideoFile(AbstractContextManager["VideoFile"]):
                     yield self.to_rgb(frame)
                 self._deadline = time.monotonic() + self._timeout
 
-    def require_one_size(self) -> None:
-        """Decode the key frames, with which a new size begins, and compare their sizes.
-
-        Raises:
-            DecodingError: naming a frame that differs in size from the first frame.
-        """
-        if self._table is None:
-            return  # `read` of the last frame decodes and compares all frames
-        with self._within_time_limit(), open_container(self.path, self._timeout) as container:
-            stream = film_stream(container)
-            stream.codec_context.skip_frame = "NONKEY"
-            for frame in container.decode(stream):
-                self._require_first_size(frame, self._table.index(frame.pts))
-
     def notes(self) -> list[str]:
         """Return what its frames are not: of square pixels, evenly spaced in time, or all of the film's own."""
         notes = []
@@ -151,14 +137,11 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         if aspect != 1:
             notes.append(f"its pixels are not square ({aspect}): boxes, points and masks are in pixels as stored")
         times: Sequence[int] = () if self._table is None else self._table.times
-        if not times and self._container.format.name.startswith("mov"):  # its index has all frames
-            times = sorted(entry.timestamp for entry in self._stream.index_entries)
         steps = np.diff(times)[:-1]  # the last frame may stand longer
         if len(steps) and steps.max() > 1.5 * steps.min():
             notes.append(f"its frames are not evenly spaced; overlays show {self.frame_rate:.4g} a second")
-        with self._within_time_limit(), open_container(self.path, self._timeout) as container:
-            decoded = container.decode(film_stream(container))
-            looked_at = enumerate(islice(decoded, LOOKED_AT))
+        with self._within_time_limit():
+            looked_at = islice(self._frames_from_start(), LOOKED_AT)
             made_up = next((index for index, frame in looked_at if frame.key_frame), None)
         if made_up:
             notes.append(f"it begins without a key frame: the decoder made up its first {made_up} frames")
@@ -290,16 +273,31 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             _refuse_equal_times(packets, wanted)
 
     def _frames_from_start(self) -> Iterator[tuple[int, "av.VideoFrame"]]:
-        """Iterate over (index, frame) from the start to the end, and note the end.
+        """Iterate over (index, frame) from the start to the end, and note the end; refuse a damaged frame.
 
         It opens the file again: a seek to the start would skip packets without a time, such as Matroska's before time
-        0.
+        0. A stream that is cut within a group of pictures begins with packets that give no frame, or made-up ones:
+        those before the first key frame, and those after it that are shown before.
         """
+        import av
+
         index = -1
+        key: av.Packet | None = None
+        has_whole = False
         with open_container(self.path, self._timeout) as container:
             for packet in self._packets(container, film_stream(container)):
-                for frame in packet.decode():
+                key = packet if key is None and packet.is_keyframe else key
+                try:
+                    frames = packet.decode()
+                except av.InvalidDataError as error:
+                    if key is None or (packet.pts or 0) < (key.pts or 0):
+                        continue
+                    raise DecodingError(self.path, f"frame {index + 1} is damaged ({error.strerror})") from error
+                for frame in frames:
                     index += 1
+                    if frame.is_corrupt and has_whole:
+                        raise DecodingError(self.path, f"frame {index} is damaged")
+                    has_whole = has_whole or not frame.is_corrupt
                     self._require_first_size(frame, index)
                     yield index, frame
         if index < 0:

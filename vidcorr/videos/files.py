@@ -1,5 +1,7 @@
 """Files of users and of runs: checks before reading, errors that name the file, atomic writing."""
 
+from __future__ import annotations
+
 import errno
 import json
 import os
@@ -9,7 +11,10 @@ import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class DataError(ValueError):
@@ -102,6 +107,15 @@ def errors_at(place: object, *kinds: type[Exception]) -> Iterator[None]:
         if isinstance(error, KeyError):
             reason = f"has no {error}"
         raise DataError(f"{place}: {reason}") from error
+
+
+def mistakes_of(error: ValidationError) -> str:
+    """Return the fields and messages of the first three mistakes, in a single line."""
+    mistakes = []
+    for mistake in error.errors()[:3]:
+        field = ".".join(map(str, mistake["loc"]))
+        mistakes.append(": ".join(filter(None, [field, mistake["msg"]])))
+    return "; ".join(mistakes)
 
 
 def require_one_of(choices: Collection[object], **arguments: object) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL import ImageFile
 
 ItemT = TypeVar("ItemT")
+JPEG_START = b"\xff\xd8"
 KINDS = ("JPEG", "PNG")
 """Pillow's names of the formats of frames."""
 
@@ -45,14 +46,44 @@ def read_image(
         DecodingError: if the file is missing, truncated, damaged, no JPEG or PNG, or cannot be decoded, or has another
             size.
     """
+    content = read_whole(path, content)
+    image = decode_jpeg(path, content) if content[:2] == JPEG_START else _decode_png(path, content)
+    if size is not None:
+        require_size(path, image.shape, size)
+    return image
+
+
+def decode_jpeg(path: str | os.PathLike[str], content: bytes) -> NDArray[np.uint8]:
+    """Decode a JPEG; what its decoder only warns of, such as data that end too early, is an error.
+
+    The pixels are those of OpenCV, to the bit, which prints the warning and gives what it has.
+
+    Args:
+        path: names the bytes in errors.
+        content: the bytes.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        DecodingError: if it is damaged in a way that libjpeg notices, or cannot be decoded.
+    """
+    import simplejpeg  # type: ignore[import-untyped]
+
+    try:
+        image: NDArray[np.uint8] = simplejpeg.decode_jpeg(content, "RGB", strict=True)
+    except ValueError as error:
+        raise DecodingError(path, f"is damaged, or cannot be decoded as an image ({error})") from error
+    return image
+
+
+def _decode_png(path: str | os.PathLike[str], content: bytes) -> NDArray[np.uint8]:
+    """Decode a PNG, whose checksums were checked, as (H, W, 3) uint8 RGB."""
     import cv2
 
-    content = read_whole(path, content)
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise DecodingError(path, "cannot be decoded as an image, or is truncated")
-    if size is not None:
-        require_size(path, image.shape, size)
     return cast("NDArray[np.uint8]", image)
 
 
@@ -125,10 +156,12 @@ def read_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Read an image of any format that Pillow knows as (H, W, 3) uint8 RGB.
 
     Raises:
-        DecodingError: if it cannot be decoded.
+        DecodingError: if it is damaged, or cannot be decoded.
     """
     with open_image(path) as image:
-        return np.asarray(image.convert("RGB"))
+        if image.format != "JPEG":
+            return np.asarray(image.convert("RGB"))
+    return decode_jpeg(path, read_bytes(path))
 
 
 def pixels(shape: Sequence[int]) -> str:

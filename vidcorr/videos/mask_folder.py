@@ -70,6 +70,7 @@ class MaskFolder(dict[int, Path]):
         self.truth = truth
         self.size = (0, 0)
         self._values: dict[int, tuple[int, ...]] = {}
+        self.order: dict[int, int] = {}
         masks = list_images(folder)
         if frames is None:
             self.update(enumerate(masks))
@@ -239,7 +240,7 @@ class MaskFolder(dict[int, Path]):
 
 @lru_cache(maxsize=KEPT_MASKS)
 def _decoded(masks: MaskFolder, t: int) -> NDArray[np.uint8]:
-    return read_mask(masks[t], lambda: masks.colours)
+    return read_mask(masks[t], lambda: masks.colours, masks.order)
 
 
 def mask_folders(folder: Path) -> list[str]:

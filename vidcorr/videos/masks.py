@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,9 @@ MOST_COLOURS = 32
 """More colours in an RGB mask are smoothed edges or a picture."""
 
 
-def read_mask(path: Path, colours: Callable[[], Mapping[int, int]] | None = None) -> NDArray[np.uint8]:
+def read_mask(
+    path: Path, colours: Callable[[], Mapping[int, int]] | None = None, order: dict[int, int] | None = None
+) -> NDArray[np.uint8]:
     """Decode a mask: (H, W) uint8 ids, the indices of an indexed PNG or the values of a grey one of 8 bits or of 1.
 
     The one reader of masks, of annotations, predictions and prompts alike. 0 is the background, black in a palette.
@@ -32,11 +33,12 @@ def read_mask(path: Path, colours: Callable[[], Mapping[int, int]] | None = None
     Args:
         path: the file.
         colours: returns the ids of the colours, for a mask in RGB; None: `ids_of_colours` of this mask.
+        order: colours of the palettes of the video's other indexed masks → ids, to which those of this one are added.
 
     Raises:
         DecodingError: if the file is damaged or cannot be decoded.
         DataError: if it is no PNG of these forms, is half transparent in places, has many grey values and no palette,
-            many colours, or a colour that is not in `colours`.
+            many colours, a colour that is not in `colours`, or a palette in another order than `order`.
     """
     with open_image(path, read_whole(path)) as image:
         require_form(path, image)
@@ -52,7 +54,22 @@ def read_mask(path: Path, colours: Callable[[], Mapping[int, int]] | None = None
     ids: NDArray[np.uint8] = pixels.astype(np.uint8, copy=False)  # booleans of 1 bit
     if not np.ptp(palette, axis=1).any() and has_smoothed_edges(ids):
         raise DataError(f"{path}: most grey values are no ids but smoothed edges; resize masks by nearest pixel")
+    if order is not None:
+        _add_order(path, palette, ids, order)
     return ids
+
+
+def _add_order(path: Path, palette: NDArray[np.uint8], ids: NDArray[np.uint8], order: dict[int, int]) -> None:
+    """Add the colours of an indexed mask that its pixels use, colour → index; refuse one that has another index."""
+    numbers = _as_numbers(palette).tolist()
+    for index in object_ids(ids):
+        colour = numbers[index] if index < len(numbers) else 0
+        is_of_one = len(set(colour.to_bytes(3, "big"))) > 1 and numbers.count(colour) == 1
+        if is_of_one and order.setdefault(colour, index) != index:
+            raise DataError(
+                f"{path}: colour #{colour:06x} has index {index}, and {order[colour]} in another mask of the video: "
+                "save all with one palette, or in RGB"
+            )
 
 
 def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
@@ -157,20 +174,32 @@ def ids_of_colours(colours_of_masks: Iterable[Collection[int]], source: object) 
         in_order |= dict.fromkeys(objects)
         first = first or set(objects)
     davis = ids_in_davis()
-    if not (has_black or first <= davis.keys()):
-        shown = ", ".join(f"#{colour:06x}" for colour in in_order)
-        raise DataError(f"{source}: no pixel is black, the background of masks in colours ({shown}): paint it black")
-    ids: dict[int, int] = {}
-    if first <= davis.keys():
-        for colour in in_order:
-            if colour in davis:
-                ids[colour] = davis[colour]
-    taken = set(ids.values())
-    free = (number for number in count(1) if number not in taken)
+    is_davis = first <= davis.keys()
+    require_background(in_order, has_black or is_davis, source)
+    ids = {colour: davis[colour] for colour in in_order if colour in davis} if is_davis else {}
     for colour in in_order:
         if colour not in ids:
-            ids[colour] = next(free)
+            ids[colour] = free_number(ids.values(), source)
     return ids
+
+
+def require_background(colours: Collection[int], has_background: bool, source: object) -> None:
+    """Refuse masks in colours without a background, unless all are colours of DAVIS: one of them is the background.
+
+    Raises:
+        DataError: naming `source` and the colours, 0xRRGGBB.
+    """
+    if not has_background and not set(colours) <= ids_in_davis().keys():
+        shown = ", ".join(f"#{colour:06x}" for colour in colours)
+        raise DataError(f"{source}: no pixel is black, the background of masks in colours ({shown}): paint it black")
+
+
+def free_number(taken: Collection[int], source: object) -> int:
+    """Return the smallest id that is not taken; raise `DataError` if all 254 are."""
+    free = set(range(1, VOID)).difference(taken)
+    if not free:
+        raise DataError(f"{source}: more than {VOID - 1} objects, the most ids of a mask")
+    return min(free)
 
 
 def ids_of_palette(path: Path) -> dict[int, int]:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .files import DataError, write_atomically
-from .masks import davis_palette
 from .source import open_video
 
 PAGE = Path(__file__).with_suffix(".html")
@@ -25,8 +24,8 @@ QUALITY = 95
 def write_page(video: Path, output: Path, frames: Sequence[int] = (0,)) -> Path:
     """Write the page of a video: a single file that needs neither a server nor a network.
 
-    The page saves what is drawn in its frames, and shows the command that follows it: masks, indexed PNGs of the
-    frame's size; boxes as CSV, with (0, 0) at the corner of the first pixel; or points, with (0, 0) at its centre.
+    The page saves what is drawn in its frames, and shows the command that follows it: objects as LabelMe's JSON, which
+    it loads again; boxes as CSV, with (0, 0) at the corner of the first pixel; or points, with (0, 0) at its centre.
 
     Args:
         video: file or folder of frames.
@@ -45,19 +44,19 @@ def write_page(video: Path, output: Path, frames: Sequence[int] = (0,)) -> Path:
         images = opened.read(indices)
         if indices[-1] >= opened.num_frames:  # num_frames is exact after reading
             raise DataError(f"{video}: has no frame {indices[-1]}; its last frame is {opened.num_frames - 1}")
-        stems = opened.stems
+        names = opened.names
     height, width = images[0].shape[:2]
     embedded = []
     for index, image in zip(indices, images, strict=True):
-        label = stems[index] if stems else str(index)
-        embedded.append({"number": index, "label": label, "image": _data_uri(image)})
+        file = names[index] if names else f"{index:05d}.png"
+        label = Path(file).stem if names else str(index)
+        embedded.append({"number": index, "label": label, "file": file, "image": _data_uri(image)})
     values = {
         "title": html.escape(video.name),
         "video": _script(shlex.quote(str(video))),
         "frames": _script(embedded),
         "width": str(width),
         "height": str(height),
-        "palette": _script(davis_palette().tolist()),
     }
     template = PAGE.read_text(encoding="utf-8")
     page = re.sub(r"\{\{(\w+)\}\}", lambda mark: values[mark[1]], template)

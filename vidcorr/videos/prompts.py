@@ -11,9 +11,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .drawings import Drawn, read_drawings
 from .files import DataError, read_text
 from .images import pixels
-from .masks import VOID, colours_in, described, ids_of_colours, object_ids, read_mask, refuse_large_void
+from .masks import VOID, colours_in, free_number, ids_of_colours, object_ids, read_mask, refuse_large_void
 
 Name = int | str
 """Object of a prompt: id of a mask, or name."""
@@ -121,12 +122,20 @@ class MaskPrompt(Prompt):
 
     Attributes:
         labels: (H, W) uint8 ids, 0 is background.
-        objects: the ids, ascending.
-        colours: ids of the colours of a mask in RGB, 0xRRGGBB → id.
+        objects: the ids, ascending, with those that have left.
+        left: ids of objects that have left the frame.
+        colours: ids of the colours of a mask in RGB, or of its palette, 0xRRGGBB → id.
+        names: ids of the names that a tool's file gives.
+        has_ids: its ids are its own; False: they stand for its names or colours, until `Objects` numbers them.
+        notes: sentences about the file that the user should read.
     """
 
     kind = "mask"
+    left: tuple[int, ...] = ()
     colours: Mapping[int, int] = field(default_factory=dict)
+    names: Mapping[str, int] = field(default_factory=dict)
+    has_ids: bool = True
+    notes: tuple[str, ...] = ()
 
     @property
     def shown(self) -> tuple[int, ...]:
@@ -134,34 +143,31 @@ class MaskPrompt(Prompt):
         return object_ids(self.labels)
 
     @classmethod
-    def of(
-        cls,
-        given: Any,
-        left: Sequence[int] = (),
-        *,
-        frame: int | None = None,
-        source: str = "array",
-        colours: Mapping[int, int] | None = None,
-    ) -> Self:
-        """Build the prompt of a PNG or an array.
+    def of(cls, given: Any, left: Sequence[int] = ()) -> Self:
+        """Build the prompt of a PNG, of a LabelMe or COCO JSON of one image, or of an array.
 
         Args:
             given: the file, or ids (H, W).
             left: ids of objects that have left the frame. The mask says nothing of other ids without pixels.
-            frame: index of the frame in the video.
-            source: what an array is, for messages and the record.
-            colours: ids of the colours of a PNG in RGB, 0xRRGGBB → id; None: by `ids_of_colours`.
 
         Raises:
             DataError: if the file or array is no mask, or its void outweighs its objects.
         """
-        present: dict[int, int] = {}
+        if isinstance(given, str | Path) and Path(given).suffix.lower() == ".json":
+            drawn = read_drawings(Path(given), str(given))
+            if len(drawn) > 1:
+                raise DataError(f"{given}: has {len(drawn)} images: give it to `vidcorr predict --mask`")
+            return replace(cls.of_drawn(drawn[0], str(given)), left=tuple(left))
+        source = "array"
+        colours: dict[int, int] = {}
+        is_rgb = False
         if isinstance(given, str | Path):
             source = str(given)
             in_file = colours_in(Path(given))
-            numbers = ids_of_colours([in_file], given) if colours is None else colours
-            ids = read_mask(Path(given), lambda: numbers)
-            present = {colour: numbers[colour] for colour in in_file if colour}
+            is_rgb = bool(in_file)
+            numbers = ids_of_colours([(0, *in_file)], given)
+            ids = read_mask(Path(given), lambda: numbers, colours)
+            colours = numbers if is_rgb else colours
         else:
             array = np.asarray(given)
             is_mask = array.ndim == 2 and array.dtype.kind in "biu"
@@ -172,7 +178,29 @@ class MaskPrompt(Prompt):
         id_of_void = 0 if object_ids(ids) else 1
         labels = np.where(ids == VOID, np.uint8(id_of_void), ids)
         objects = tuple(sorted({*object_ids(labels), *left}))
-        return cls(source=source, objects=objects, labels=labels, frame=frame, colours=present)
+        return cls(source=source, objects=objects, labels=labels, left=tuple(left), colours=colours, has_ids=not is_rgb)
+
+    @classmethod
+    def of_drawn(cls, drawn: Drawn, source: str) -> Self:
+        """Build the prompt of an image of a tool's JSON; its ids stand for its names as they appear.
+
+        Raises:
+            DataError: for an object without a pixel, of another size than the image, or more than 254.
+        """
+        labels = np.zeros(drawn.size, np.uint8)
+        names: dict[str, int] = {}
+        for name, area in drawn.objects:
+            if area.shape != labels.shape:
+                raise DataError(
+                    f"{source}: the mask of {name} is of {pixels(area.shape)}, its image {pixels(drawn.size)}"
+                )
+            names[name] = free_number(names.values(), source)
+            labels[area > 0] = names[name]
+        shown = object_ids(labels)
+        for name, number in names.items():
+            if number not in shown:
+                raise DataError(f"{source}: {name} has no pixel in the image that nothing is drawn above")
+        return cls(source=source, objects=shown, labels=labels, names=names, has_ids=False, notes=drawn.notes)
 
     def fitted_to_frame(self, size: tuple[int, int]) -> Self:
         """Return the prompt; raise `DataError` unless the mask has the frame's size, (height, width) pixels."""
@@ -188,8 +216,6 @@ class MaskPrompt(Prompt):
         gone = sorted(set(self.objects) - set(self.shown))
         if gone:
             content["left"] = gone
-        if self.colours:
-            content["colours"] = described(self.colours)
         return content
 
 

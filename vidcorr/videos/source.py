@@ -25,7 +25,7 @@ from .folders import (
     require_order,
     sorted_image_names,
 )
-from .images import image_size, largest_of_16_bits, read_image, require_size
+from .images import image_size, largest_of_16_bits, read_image
 
 _VIDEOS = " ".join(sorted(VIDEO_SUFFIXES))
 LABELLED = re.compile(r"(.+)[ ,](-?[0-9]{1,18})")
@@ -73,6 +73,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         path: folder that directly holds jpg or png files.
 
     Attributes:
+        names: file names of the images, in order.
         num_frames: number of images, at least 2.
 
     Raises:
@@ -83,20 +84,16 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._names = _frames_of(os.fspath(path), os.stat(path).st_mtime_ns)
-        self.num_frames = len(self._names)
+        self.names = _frames_of(os.fspath(path), os.stat(path).st_mtime_ns)
+        self.num_frames = len(self.names)
 
     def __exit__(self, *error: object) -> None:
         return None
 
-    @property
-    def stems(self) -> list[str]:
-        """File names of the images without their suffix, in order."""
-        return [os.path.splitext(name)[0] for name in self._names]
-
     def frames(self, start: int = 0) -> Iterator[np.ndarray]:
         """Iterate over the images in order, as `VideoFile.frames` does."""
-        return map(read_image, map(self._file, range(start, self.num_frames)))
+        first_size = image_size(self._file(0))
+        return (read_image(self._file(i), size=first_size) for i in range(start, self.num_frames))
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Read images by index, as `VideoFile.read` does.
@@ -117,19 +114,9 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
             return []
         return [f"the first image, of 16 bits, ends at {largest}: {largest // 256 + 1} of 256 levels are read: scale"]
 
-    def require_one_size(self) -> None:
-        """Compare the sizes in the headers of all images.
-
-        Raises:
-            DecodingError: naming an image that cannot be read, or differs in size from the first image.
-        """
-        first_size = image_size(self._file(0))
-        for file in map(self._file, range(self.num_frames)):
-            require_size(file, image_size(file), first_size)
-
     def _file(self, index: int) -> str:
         """Return the path of an image; beyond the end, of the last."""
-        return os.path.join(self.path, self._names[min(index, self.num_frames - 1)])
+        return os.path.join(self.path, self.names[min(index, self.num_frames - 1)])
 
 
 @lru_cache(4096)

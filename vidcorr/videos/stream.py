@@ -1,6 +1,6 @@
 """A video, or a part of it, that is read in order."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .container import VIDEO_SUFFIXES, film_stream, open_address
 from .files import DataError
-from .images import read_ahead, require_size
+from .images import pixels, read_ahead, require_size
 from .source import FRAME_RATE, open_video
 
 HELD = 256 * 2**20
@@ -54,7 +54,7 @@ class FrameStream:
         with open_video(self.path, table=is_part) as video:  # the header's count cannot tell whether a part exists
             self.size: tuple[int, int] = next(video.frames()).shape[:2]
             self.frame_rate = video.frame_rate or FRAME_RATE
-            self._stems = video.stems
+            self._names = video.names
             self.num_frames = len(range(video.num_frames)[start:end])
             if min(start, end or 0) < 0:
                 raise DataError(f"{self.path}: start and end are counted from 0, got {start} and {end}")
@@ -64,7 +64,7 @@ class FrameStream:
 
     def notes(self) -> list[str]:
         """Return sentences about the video that its user should know."""
-        with open_video(self.path, table=False) as video:
+        with open_video(self.path, timeout=SEARCH) as video:
             return [f"{self.path}: {note}" for note in video.notes()]
 
     @property
@@ -76,12 +76,12 @@ class FrameStream:
     @property
     def stems(self) -> list[str] | None:
         """Names of a folder's images without suffixes, of the whole video; None for a file."""
-        return self._stems
+        return None if self._names is None else [Path(name).stem for name in self._names]
 
-    def stem(self, t: int) -> str:
-        """Return the stem of output files for frame t: the stem of its image, or its index in the video."""
+    def image(self, t: int) -> str:
+        """Return the file name of the image of frame t; of a film that of FFmpeg's `-start_number 0 %05d.png`."""
         index = self.start + t
-        return self._stems[index] if self._stems is not None else f"{index:05d}"
+        return self._names[index] if self._names is not None else f"{index:05d}.png"
 
     def forwards(self, t: int = 0) -> Generator[Tensor]:
         """Iterate over the frames from t on, uint8 RGB (3, H, W); a thread decodes a few frames ahead.
@@ -164,14 +164,21 @@ class GivenFrames:
         self._remaining = chain([first], remaining)
 
     def forwards(self, t: int = 0) -> Iterator[Tensor]:
-        """Iterate over the frames from t on; raise ValueError for one of another form."""
+        """Iterate over the frames from t on; raise ValueError for one of another form or size."""
         if self.is_read_once:
-            return map(_checked_frame, self._remaining)
-        return (_checked_frame(self._listed[index]) for index in range(t, len(self._listed)))
+            return map(self._checked, self._remaining)
+        return (self._checked(self._listed[index]) for index in range(t, len(self._listed)))
 
     def backwards(self, t: int) -> Iterator[Tensor]:
-        """Iterate over the frames from t to the first; raise ValueError for one of another form."""
-        return (_checked_frame(self._listed[index]) for index in range(t, -1, -1))
+        """Iterate over the frames from t to the first; raise ValueError for one of another form or size."""
+        return (self._checked(self._listed[index]) for index in range(t, -1, -1))
+
+    def _checked(self, frame: Any) -> Tensor:
+        """Return a frame, if it has the form of frames and the size of the first."""
+        checked = _checked_frame(frame)
+        if checked.shape[1:] != self.size:
+            raise ValueError(f"frames must be of one size, got {pixels(checked.shape[1:])} after {pixels(self.size)}")
+        return checked
 
     def require(self, t: int) -> None:
         """Check that there is a frame t, which can be read after later frames.
@@ -219,9 +226,9 @@ class LiveStream(GivenFrames):
         """Return nothing: a stream is not looked at before it is followed."""
         return []
 
-    def stem(self, t: int) -> str:
-        """Return the stem of output files for frame t."""
-        return f"{self.start + t:05d}"
+    def image(self, t: int) -> str:
+        """Return the file name of an image of frame t."""
+        return f"{self.start + t:05d}.png"
 
 
 AnyStream = FrameStream | LiveStream
@@ -235,16 +242,31 @@ def open_stream(video: str | PathLike[str], start: int = 0, end: int | None = No
 
 
 def _checked_frame(frame: Any) -> Tensor:
-    """Return a frame of the user's.
+    """Return a frame of the user's, a tensor or an array.
 
     Raises:
         ValueError: if it is not uint8 RGB `(3, H, W)`.
     """
-    is_tensor = isinstance(frame, Tensor)
-    if is_tensor and frame.dtype == torch.uint8 and frame.ndim == 3 and len(frame) == 3:
-        return frame
-    given = f"{str(getattr(frame, 'dtype', type(frame).__name__)).removeprefix('torch.')} {tuple(np.shape(frame))}"
-    advice = "convert them by .byte()"
-    if np.ndim(frame) == 3 and np.shape(frame)[2] == 3:
-        advice = "OpenCV's BGR (H, W, 3) becomes it by torch.from_numpy(frame[..., ::-1].copy()).permute(2, 0, 1)"
-    raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {given}: {advice}")
+    given = torch.from_numpy(np.ascontiguousarray(frame)) if isinstance(frame, np.ndarray) else frame
+    if isinstance(given, Tensor) and given.dtype == torch.uint8 and given.ndim == 3 and len(given) == 3:
+        return given
+    name = str(getattr(frame, "dtype", type(frame).__name__)).removeprefix("torch.")
+    shape = f" {tuple(frame.shape)}" if hasattr(frame, "shape") else ""
+    raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {name}{shape}: {_remedy(frame)}")
+
+
+def _remedy(frame: Any) -> str:
+    """Return what makes a frame of the user's one of ours."""
+    if isinstance(frame, str | PathLike):
+        return "give their folder in place of their paths"
+    if isinstance(frame, Mapping):
+        return 'give the pictures alone, (frame["data"] for frame in video)'
+    if not isinstance(frame, Tensor | np.ndarray):
+        return 'torch.from_numpy(np.array(frame.convert("RGB"))).permute(2, 0, 1) makes it of a picture of Pillow'
+    if frame.ndim == 4:
+        return "give the frames of a batch one by one"
+    if frame.ndim == 3 and frame.shape[2] == 3:
+        return "OpenCV's BGR (H, W, 3) becomes it by torch.from_numpy(frame[..., ::-1].copy()).permute(2, 0, 1)"
+    if frame.ndim == 3 and len(frame) == 3:
+        return "floats in [0, 1] become it by (255 * frame).round().to(torch.uint8), those in [0, 255] without 255"
+    return "of grey frames (H, W), frame.expand(3, -1, -1) makes it"

@@ -4,12 +4,11 @@ Also tests `videos/check.py`.
 """
 
 from pathlib import Path
-from unittest.mock import MagicMock
 
-import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.damage import with_hole
 from tests.helpers.numbered_videos import write_folder, write_video
 from tests.helpers.refusal import refused
 from vidcorr.commands import run_command
@@ -51,7 +50,7 @@ def test_outcomes_are_sorted_counted_and_listed(tmp_path, monkeypatch, capsys, r
     source.write_text("c.mp4 1\na.mp4 2\nb.mp4 0\nd.mp4 1\ne.mp4 2\nc.mp4 3\n")
     words = ["check-data", str(source), "--output", str(clean.parent)]
     refused(SystemExit, "2 of 5 videos cannot be used", run_command, [*words, "--workers", "3"])
-    assert asked == [(_frames, ["c.mp4", "a.mp4", "b.mp4", "d.mp4", "e.mp4"], 3, 125.0, "check-data")]
+    assert asked == [(_frames, ["c.mp4", "a.mp4", "b.mp4", "d.mp4", "e.mp4"], 3, 3600.0, "check-data")]
     assert capsys.readouterr().out.replace(str(tmp_path), "DATA").splitlines() == recorded
     assert clean.read_text() == "".join(f"{tmp_path / name}\n" for name in ("c.mp4 1", "a.mp4 2", "d.mp4 1", "c.mp4 3"))
     refused(DataError, "none of 5 videos .* first is .*/c.mp4: 9 frame", run_command, [*words, "--min-frames", "10"])
@@ -63,18 +62,13 @@ def test_outcomes_are_sorted_counted_and_listed(tmp_path, monkeypatch, capsys, r
     assert clean.read_text() == f"{tmp_path / 'b.mp4'}\n"
 
 
-def test_five_frames_are_decoded(monkeypatch):
-    opened = MagicMock()
-    video = opened.return_value.__enter__.return_value
-    video.num_frames, video.read.return_value = 10, [np.zeros((32, 160, 3))]
-    monkeypatch.setattr("vidcorr.videos.check.open_video", opened)
-    assert _frames("a.mp4") == Frames(10, 160, 32)
-    video.read.assert_called_once_with([0, 2, 4, 7, 9])
-
-
 def test_a_folder_of_frames_is_counted_and_measured_to_its_end(tmp_path):
     write_folder(tmp_path / "frames", 9)
     assert _frames(str(tmp_path / "frames")) == Frames(9, 160, 32)
     last = max((tmp_path / "frames").iterdir())
     Image.new("RGB", (80, 32)).save(last)
     refused(DataError, last.name, _frames, str(tmp_path / "frames"))
+    write_folder(tmp_path / "damaged", 9, suffix=".jpg")
+    file = sorted((tmp_path / "damaged").iterdir())[5]
+    file.write_bytes(with_hole(file.read_bytes()))
+    refused(DataError, "05.jpg: is damaged", _frames, str(tmp_path / "damaged"))

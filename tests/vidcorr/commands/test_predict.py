@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -91,6 +92,28 @@ def test_masks_of_several_frames_and_a_correction_in_the_same_folder(folder, sce
     assert "expected ID@FRAME with a frame of --mask" in refusal(*asked, model, *left)
 
 
+def test_a_correction_of_a_film_keeps_names_and_other_masks(run, scene, tmp_path, capsys):
+    def labelled(t, **rectangles):
+        shapes = [{"label": name, "points": at, "shape_type": "rectangle"} for name, at in rectangles.items()]
+        content = {"shapes": shapes, "imageHeight": 96, "imageWidth": 130}
+        (tmp_path / f"{t:05d}.json").write_text(json.dumps(content))
+        return f"--mask={tmp_path / f'{t:05d}.json'}"
+
+    run(labelled(0, cat=[[40, 30], [70, 60]], dog=[[5, 5], [25, 25]]))
+    assert "masks of frames 0 (00000.json); objects 1 = cat, 2 = dog" in capsys.readouterr().out
+    given = (tmp_path / "out" / "prompts" / "00000.png").read_bytes()
+    run("--mask", str(tmp_path / "out" / "masks" / "00004.png"))
+    out = run(labelled(6, dog=[[9, 5], [29, 25]]))
+    content = json.loads((out / "prediction.json").read_text())
+    assert {told["frame"]: told["objects"] for told in content["prompts"]} == {0: [1, 2], 4: [1, 2], 6: [2]}
+    assert [(row["id"], row["name"]) for row in content["objects"]] == [(1, "cat"), (2, "dog")]
+    assert (out / "prompts" / "00000.png").read_bytes() == given
+    write_ids(tmp_path / "fixed.png", scene[1][5], davis_palette())
+    line = "names no frame, and frame 0 has a prompt, .*00000.json: give fixed.png@FRAME"
+    words = [content["video"], "--model=raw_colour@colour/4", f"--output={out}", f"--mask={tmp_path / 'fixed.png'}"]
+    assert re.search(line, refusal("predict", *words))
+
+
 def test_the_folder_of_a_run_is_its_best_checkpoint(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
@@ -135,7 +158,7 @@ def test_a_checkpoint_is_a_network(folder, tmp_path):
     assert content["checkpoint"] == str(tmp_path / "own.ckpt")
 
 
-def test_a_stop_keeps_whole_frames(run, tmp_path, monkeypatch):
+def test_a_stop_keeps_whole_frames(run, tmp_path, monkeypatch, capsys):
     def followed_and_stopped(*args, **options):
         for t, item in enumerate(follow_with_doubts(*args, **options)):
             if t == 2:
@@ -144,6 +167,7 @@ def test_a_stop_keeps_whole_frames(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr("vidcorr.tracking.predict.follow_with_doubts", followed_and_stopped)
     refused(SystemExit, "^143$", run, "--points=40,30")
+    assert "out: the frames so far and the prompts are kept; the same command begins" in capsys.readouterr().err
     assert len(rows_of(tmp_path / "out", "points.csv")) == 3
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["complete"] is False
     assert FrameStream(tmp_path / "out" / "overlay.mp4").num_frames == 3

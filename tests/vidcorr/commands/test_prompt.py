@@ -5,6 +5,7 @@ Also tests `videos/prompt_page.py`.
 
 import json
 import re
+import shlex
 import time
 from base64 import b64decode
 from pathlib import Path
@@ -21,7 +22,7 @@ from vidcorr.datasets.generated.writers import write_mp4
 from vidcorr.videos.annotation_files import read_masks
 from vidcorr.videos.files import DataError
 from vidcorr.videos.prompt_page import write_page
-from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
+from vidcorr.videos.prompts import BoxPrompt, PointPrompt
 
 SIZE = 96, 160
 """Height and width of the frames, pixels."""
@@ -70,6 +71,14 @@ def saved(file: Path) -> Path:
     raise AssertionError(f"{file.name} was not saved")
 
 
+def downloads(command: str, flag: str) -> list[str]:
+    """Return the names of the files in Downloads that a command of the page names."""
+    words = shlex.split(command)
+    assert words[:2] == ["vidcorr", "predict"]
+    assert words[3] == f"--{flag}"
+    return [word.removeprefix("~/Downloads/") for word in words[4:]]
+
+
 @pytest.mark.slow
 def test_from_drawing_on_a_frame_to_its_prompt(video: Path, tmp_path: Path) -> None:
     """A polygon, a box and a named point in the second frame; places are pixels of the frame."""
@@ -102,22 +111,45 @@ def test_from_drawing_on_a_frame_to_its_prompt(video: Path, tmp_path: Path) -> N
         press("[data-tool=point]")
         at(34.5, 44.5).click().perform()
         browser.find_element("css selector", "#points input").send_keys("\ue009a\ue000nose\n")
-        assert press("#save-mask").endswith("--mask mask_00002.png@2")
+        (of_second,) = downloads(press("#save-mask"), "mask")
         press("#frames button:nth-child(1)")
         press("[data-tool=box]")
-        at(10, 30).click_and_hold().perform()
-        at(50, 80).release().perform()
-        assert "--mask mask_00000.png@0 mask_00002.png@2" in press("#save-mask")
+        for left in (10, 60):
+            at(left, 30).click_and_hold().perform()
+            at(left + 40, 80).release().perform()
+        of_first, again = downloads(press("#save-mask"), "mask")
+        assert again == of_second
         expected = np.zeros(SIZE, np.uint8)
         expected[20:70, 20:60], expected[30:80, 90:130] = 1, 2
-        assert (MaskPrompt.of(saved(tmp_path / "mask_00002.png")).labels != expected).mean() < 0.01
-        assert read_masks([f"{saved(tmp_path / 'mask_00000.png')}@0"])[0].objects == (2,)
-        assert "--box boxes.csv" in press("#save-boxes")
-        first, later = BoxPrompt.read_table(saved(tmp_path / "boxes.csv"))
-        assert (first.frame, first.objects) == (0, ("object 2",))
+        found = read_masks([str(saved(tmp_path / of_second))], ["00000", "00001", "00002"])[0]
+        assert (found.labels != expected).mean() < 0.01
+        assert (found.frame, found.names) == (2, {"object 1": 1, "object 2": 2})
+        found = read_masks([str(saved(tmp_path / of_first))], ["00000", "00001", "00002"])[0]
+        assert (found.frame, found.names) == (0, {"object 2": 1})  # two parts of one object
+        assert found.labels[50, [12, 98]].all()
+        assert browser.execute_script("return isUnsaved()")  # the point
+        (of_boxes,) = downloads(press("#save-boxes"), "box")
+        first, later = BoxPrompt.read_table(saved(tmp_path / of_boxes))
+        assert (first.frame, first.objects) == (0, ("object 2", "object 2 2"))
         assert (later.frame, later.objects) == (2, ("object 2",))
         assert later.labels[0] == pytest.approx((90, 30, 40, 50), abs=0.5)
-        press("#save-points")
-        points = PointPrompt.of(saved(tmp_path / "points.csv"))
+        (of_points,) = downloads(press("#save-points"), "points")
+        points = PointPrompt.of(saved(tmp_path / of_points))
         assert (points.objects, points.frame) == (("nose",), 2)
         assert points.labels == pytest.approx(np.array([[34, 44]]), abs=0.5)
+        assert not browser.execute_script("return isUnsaved()")
+        press("[data-tool=box]")
+        at(5, 5).click_and_hold().perform()
+        at(9, 20).release().perform()
+        asks = "return !window.dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+        assert browser.execute_script(asks)  # before drawings go
+        browser.get(browser.current_url)
+        assert not browser.execute_script(asks)
+        WebDriverWait(browser, 60).until(lambda opened: opened.find_element("id", "hint").text)
+        browser.find_element("id", "load").send_keys(f"{tmp_path / of_second}\n{tmp_path / of_first}")
+        WebDriverWait(browser, 60).until(lambda opened: opened.execute_script("return state.objects.length") == 2)
+        browser.save_screenshot(str(tmp_path / "page.png"))
+        press("#frames button:nth-child(2)")
+        (loaded,) = downloads(press("#save-mask"), "mask")
+        content = [json.loads(saved(tmp_path / name).read_text()) for name in (loaded, of_second)]
+        assert content[0]["shapes"] == content[1]["shapes"]

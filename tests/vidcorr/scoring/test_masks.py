@@ -15,6 +15,7 @@ from vidcorr.commands import run_command
 from vidcorr.datasets.generated import writers
 from vidcorr.metrics.rules import RULES
 from vidcorr.scoring.masks import displacements, edge_lengths, score
+from vidcorr.tracking.annotations import Annotations
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette, read_mask, write_ids
 from vidcorr.videos.prompts import MaskPrompt
@@ -179,6 +180,12 @@ def test_a_folder_an_object_and_a_first_mask_alone_are_named(tmp_path):
         message = f"v: holds the folder 1; rules {rules} score VIDEO/FRAME.png .* all objects, as the annotations are$"
         refused(DataError, message, score, tmp_path / "truth", tmp_path / "mine", rules)
     refused(DataError, "holds the first mask alone, as a test set does", score, tmp_path / "first", tmp_path / "truth")
+    writers.write_masks(tmp_path / "two/v", dict.fromkeys((0, 3), mask))
+    line = (
+        "v: rules davis-2017 score no object here; they leave out the first and the last mask: --keep-ends counts them"
+    )
+    refused(DataError, line, score, tmp_path / "two", tmp_path / "two")
+    assert score(tmp_path / "two", tmp_path / "two", keep_ends=True).scores["J&F-Mean"] == 1
 
 
 def test_rules_without_void_refuse_id_255_as_any_unknown_id(tmp_path):
@@ -248,7 +255,7 @@ def test_masks_in_colours_whose_background_is_one_of_them_are_refused(tmp_path):
     """CVAT gives the background a colour of its own; its other colours are no ids of DAVIS."""
     folders = write_video(tmp_path, "0122 0122 0122", "0122 0122 0122")
     in_colours(tmp_path / "truth/a", [[30, 30, 200], [255, 0, 0], [0, 255, 0]])
-    for read in (lambda: score(*folders), lambda: MaskPrompt.of(tmp_path / "truth/a/00000.png")):
+    for read in (lambda: score(*folders), lambda: Annotations.of(MaskPrompt.of(tmp_path / "truth/a/00000.png"))):
         refused(DataError, r"truth/a.*: no pixel is black, .*#1e1ec8.*: paint it black", read)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.helpers.refusal import refused
 from tests.helpers.sprite import tensors
@@ -13,6 +14,7 @@ from vidcorr.metrics import region_similarity
 from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol
 from vidcorr.tracking.follow import extractor_and_protocol, name_of, seen_size
 from vidcorr.tracking.labels import rescaled
+from vidcorr.videos.files import DataError
 
 
 def test_large_frames_are_seen_reduced_and_answered_at_their_own_size(scene, colour):
@@ -88,3 +90,33 @@ def test_large_frames_are_reduced_by_areas_and_points_come_back_to_their_places(
     assert reduced.tolist() == [[-0.5, -0.5], [49.5, 29.5]]
     torch.testing.assert_close(rescaled(reduced, (30, 50), (80, 120)), corner)
     assert seen_size((80, 120), vfs.with_changes(input_size=(32, 32)), 40) == (80, 120)
+
+
+def test_frames_of_other_readers_are_followed_or_told_their_own_remedy():
+    frames = torch.randint(256, (3, 3, 24, 32), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    mask = np.zeros((24, 32), np.uint8)
+    mask[4:12, 4:16] = 1
+
+    def found(video, prompt=None):
+        prompt = MaskPrompt.of(mask) if prompt is None else prompt
+        return torch.stack([ids for _, ids in follow("raw_colour@colour/4", video, prompt)])
+
+    expected = found(frames)
+    for same in (frames.numpy(), [frame.numpy() for frame in frames], map(torch.Tensor.numpy, frames)):
+        assert torch.equal(found(same), expected)
+    floats = frames / 255
+    assert torch.equal(found((255 * floats).round().to(torch.uint8)), expected)
+    forms = {
+        r"float32 \(3, 24, 32\): floats in \[0, 1\] become it by \(255 \* frame\).round": list(floats),
+        "give the frames of a batch one by one": frames[:, None],
+        'got dict: give the pictures alone, .frame."data". for': [{"data": frame} for frame in frames],
+        "got str: give their folder in place of their paths": ["0.png", "1.png"],
+        "got Image: torch.from_numpy.np.array.frame.convert": [Image.fromarray(frames[0, 0].numpy())] * 2,
+        "OpenCV's BGR": list(frames.permute(0, 2, 3, 1).numpy()),
+        "uint8 .24, 32.: of grey frames": list(frames[:, 0]),
+        "of one size, got 16 × 24 px after 32 × 24 px": [frames[0], frames[1, :, :, :16]],
+    }
+    for line, video in forms.items():
+        refused(ValueError, line, found, video)
+    for array in (mask, {0: mask}, [mask]):
+        refused(DataError, r"a prompt is MaskPrompt.of\(…\), BoxPrompt.*, got ndarray", found, frames, array)

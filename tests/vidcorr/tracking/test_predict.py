@@ -7,11 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.helpers import tool_files
 from tests.helpers.encoders import clips
 from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
 from tests.helpers.sprite import FRAMES, bounds, tensors
-from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, SiamFCTracker, follow, predict_video
+from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, SiamFCTracker, follow, load, predict_video
+from vidcorr.datasets.generated.writers import write_mp4
 from vidcorr.metrics import box_iou
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.folder_lock import FolderInUse, FolderLock
@@ -19,7 +21,10 @@ from vidcorr.results.pictures.overlays import distinct_colours, draw_boxes, over
 from vidcorr.tracking.annotations import Annotations
 from vidcorr.tracking.follow import extractor_and_protocol
 from vidcorr.tracking.predict import _drawer
+from vidcorr.videos.annotation_files import read_masks
+from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette
+from vidcorr.videos.objects import Objects
 
 
 def test_masks_are_indexed_pngs(folder, colour, tmp_path, scene):
@@ -123,3 +128,74 @@ def test_a_users_mistake_leaves_no_files(folder, tmp_path):
     prompt = BoxPrompt.of([0, 0, 20, 10])
     refused(ValueError, message, predict_video, clips(), folder / "clip.mp4", prompt, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def small_film(tmp_path_factory):
+    """A film of six frames, of the size of `tool_files`."""
+    noise = np.random.default_rng(0).integers(0, 255, (*tool_files.SIZE, 3), np.uint8)
+    path = tmp_path_factory.mktemp("small") / "clip.mp4"
+    write_mp4(path, np.stack([np.roll(noise, t, axis=1) for t in range(6)]), rate=4)
+    return path
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rounds_in_any_order_keep_all_prompts(seed, small_film, tmp_path):
+    """A folder's prompts are the union of what was given; the later one of a frame wins, and says so."""
+    rng = np.random.default_rng(seed)
+    expected = {}
+    content = {"objects": []}
+    network, names = load("raw_colour@colour/4"), {"a": "cat", "b": "dog"}
+    for number in range(6):
+        frame, form, shown = rng.integers([6, 3, 3]) if number else (0, 0, 0)
+        ids = [{"a": 1, "b": 2}, {"a": 1}, {"b": 2}][shown]
+        path = tmp_path / f"{number}" / f"{frame:05d}.png"
+        if form == 0:
+            path = tool_files.labelme(path.with_suffix(".json"), [(place, names[place]) for place in ids])
+        else:
+            tool_files.indexed(path, ids, Objects(content["objects"]).palette)
+        if form == 2:
+            Image.open(path).convert("RGB").save(path)
+        prompts = read_masks([str(path)], None, "clip")
+        content = predict_video(network, small_film, prompts, tmp_path / "out", overlay=False)
+        labels = tool_files.ids_of(**ids)
+        is_replaced = int(frame) in expected and (expected[int(frame)] != labels).any()
+        assert is_replaced == any("replaces the mask of" in note for note in content["notes"])
+        expected[int(frame)] = labels
+        assert [prompt["frame"] for prompt in content["prompts"]] == sorted(expected)
+        assert [(row["id"], row["name"]) for row in content["objects"]] == [(1, "cat"), (2, "dog")]
+        for t, given in expected.items():
+            np.testing.assert_array_equal(MaskPrompt.of(tmp_path / "out" / "prompts" / f"{t:05d}.png").labels, given)
+            found = MaskPrompt.of(tmp_path / "out" / "masks" / f"{t:05d}.png").labels
+            np.testing.assert_array_equal(found[given > 0], given[given > 0])
+
+
+def test_what_states_no_frame_never_replaces_another_mask(small_film, tmp_path):
+    def predict(path, **options):
+        prompts = read_masks([str(path)], None, "clip")
+        return predict_video("raw_colour@colour/4", small_film, prompts, tmp_path / "out", overlay=False, **options)
+
+    fixed = tool_files.indexed(tmp_path / "fixed.png", {"a": 1})
+    predict(fixed)
+    assert not predict(fixed)["notes"]  # the same pixels: given again and again
+    tool_files.indexed(fixed, {"b": 1})
+    refused(
+        DataError,
+        "fixed.png: names no frame, and frame 0 has a prompt, .*fixed.png: give fixed.png@FRAME",
+        predict,
+        fixed,
+    )
+    content = predict(f"{fixed}@0")
+    assert "frame 0: " in content["notes"][0]
+    assert [prompt["frame"] for prompt in predict(f"{fixed}@3")["prompts"]] == [0, 3]
+    told = []
+    predict(f"{fixed}@3", announce=lambda content: told.append((content["complete"], content["objects"][0]["id"])))
+    assert told == [(False, 1)]
+
+
+def test_names_of_two_files_are_the_same_objects_in_python(small_film, tmp_path):
+    first = MaskPrompt.of(tool_files.labelme(tmp_path / "0.json", [("a", "cat"), ("b", "dog")]))
+    later = MaskPrompt.of(tool_files.labelme(tmp_path / "5.json", [("b", "dog")]))
+    found = [ids for _, ids in follow("raw_colour@colour/4", small_film, {0: first, 5: later})]
+    np.testing.assert_array_equal(found[0], tool_files.ids_of(a=1, b=2))
+    assert found[5][12, 26] == 2

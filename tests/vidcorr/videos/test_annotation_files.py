@@ -1,16 +1,27 @@
-"""Masks of annotation tools: read as prompts, written again, and what is refused."""
+"""Masks of annotation tools: read as prompts, written again, and what is refused.
+
+Also tests `videos/drawings.py` and `videos/annotation_writers.py`.
+"""
 
 import json
 import zipfile
+from base64 import b64decode
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from tests.helpers.refusal import refused
-from vidcorr.videos.annotation_files import WRITERS, mask_of_runs, read_masks, runs_of
+from tests.helpers.tool_files import coco
+from vidcorr.videos.annotation_files import read_masks
+from vidcorr.videos.annotation_writers import WRITERS, runs_of
+from vidcorr.videos.drawings import mask_of_runs, runs_of_text
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette, write_ids
+from vidcorr.videos.objects import Objects
+from vidcorr.videos.prompts import MaskPrompt
 
 IDS = np.zeros((12, 20), np.uint8)
 IDS[2:8, 3:11] = 1
@@ -40,22 +51,10 @@ def test_a_frame_is_named_by_the_word_the_image_or_the_number(png, tmp_path):
     png("masks/00004.png")
     png("masks/frame_00009.png")
     assert [prompt.frame for prompt in read_masks([str(tmp_path / "masks")])] == [4, 9]
-    line = "00004 names no frame of the video; give its index, 00004.png@FRAME"
+    line = "its name 00004.png names no frame of the video; give 00004.png@FRAME"
     refused(DataError, line, read_masks, [str(tmp_path / "masks")], stems)
     (tmp_path / "none").mkdir()
     refused(DataError, "none: holds no PNG and no JSON", read_masks, [str(tmp_path / "none")])
-
-
-def test_colours_of_several_masks_get_their_ids_together(tmp_path):
-    colours = {"a": [(255, 0, 0), (0, 255, 9)], "b": [(0, 255, 9)]}
-    for name, of_file in colours.items():
-        image = np.zeros((6, 9, 4), np.uint8)  # transparent
-        for place, colour in enumerate(of_file):
-            image[2:4, 2 * place : 2 * place + 2] = (*colour, 255)
-        Image.fromarray(image).save(tmp_path / f"{name}.png")
-    first, second = read_masks([f"{tmp_path}/a.png@0", f"{tmp_path}/b.png@5"])
-    assert (first.objects, second.objects) == ((1, 2), (1,))
-    assert dict(first.colours) == {0x00FF09: 1, 0xFF0000: 2}
 
 
 def labelme(tmp_path, **changes):
@@ -79,12 +78,12 @@ def test_labelme_has_an_object_per_name_and_group(tmp_path):
 
 
 def test_masks_written_as_coco_are_read_again(tmp_path):
-    writer = WRITERS["coco"](tmp_path)
+    writer = WRITERS["coco"](tmp_path, {1: "1", 2: "2"})
     masks = [IDS, np.roll(IDS, 2, axis=1), np.zeros_like(IDS), np.where(IDS == 2, 2, 0).astype(np.uint8)]
     for t, ids in enumerate(masks):
         writer.add(f"{t:05d}.png", t, ids)
     writer.close()
-    prompts = read_masks([str(tmp_path / "coco.json")])
+    prompts = Objects().numbered(read_masks([str(tmp_path / "coco.json")]))
     assert [prompt.frame for prompt in prompts] == [0, 1, 3]
     for prompt in prompts:
         np.testing.assert_array_equal(prompt.labels, masks[prompt.frame])
@@ -92,15 +91,14 @@ def test_masks_written_as_coco_are_read_again(tmp_path):
     assert content["annotations"][0]["bbox"] == [3, 2, 8, 6]
     assert [category["id"] for category in content["categories"]] == [1, 2]
     for annotation in content["annotations"]:
-        del annotation["track_id"]
         annotation["category_id"] = 1
     (tmp_path / "coco.json").write_text(json.dumps(content))
-    refused(DataError, "00000 has object 1 twice", read_masks, [str(tmp_path / "coco.json")])
+    refused(DataError, "00000.png has object 1 twice", read_masks, [str(tmp_path / "coco.json")])
 
 
 def test_runs_are_those_of_the_official_text():
     """The text was written by pycocotools 2.0.11, `mask.encode(numpy.asfortranarray(IDS))`."""
-    np.testing.assert_array_equal(mask_of_runs("V1660000000000000Z3", IDS.shape), IDS == 1)
+    np.testing.assert_array_equal(mask_of_runs(runs_of_text("V1660000000000000Z3"), IDS.shape), IDS == 1)
     for seed in range(20):
         mask = (np.random.default_rng(seed).random((37, 53)) > seed / 20).astype(np.uint8)
         np.testing.assert_array_equal(mask_of_runs(runs_of(mask), mask.shape), mask)
@@ -109,7 +107,7 @@ def test_runs_are_those_of_the_official_text():
 
 def test_labelme_and_yolo_are_written_beside_the_frames(tmp_path):
     for name in ("labelme", "yolo"):
-        writer = WRITERS[name](tmp_path)
+        writer = WRITERS[name](tmp_path, {1: "cat", 2: "dog"})
         writer.add("img_3.png", 3, IDS)
         writer.close()
     (prompt,) = read_masks([str(tmp_path / "labelme" / "img_3.json")])
@@ -154,10 +152,181 @@ def test_a_file_without_masks_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("images", "annotations", "reason"),
     [
-        ([{"id": 1, "file_name": "a.png"}], [{"image_id": 1}], "the image a.png has no height and width"),
+        ([{"id": 1, "file_name": "a.png"}], [{}], "annotations.0.image_id: Field required; annotations.0.category_id"),
         ([{"id": 1, "file_name": "a.png"}], [], "has no annotation"),
     ],
 )
 def test_coco_without_sizes_or_objects_says_what_to_add(images, annotations, reason, tmp_path):
     (tmp_path / "coco.json").write_text(json.dumps({"images": images, "annotations": annotations}))
     refused(DataError, f"coco.json: {reason}", read_masks, [str(tmp_path / "coco.json")])
+
+
+def scene_of_five():
+    """Two parts, a ring, a pole of one pixel's width, a pixel, and a disc."""
+    ids = np.zeros((60, 80), np.uint8)
+    ids[4:20, 4:20] = ids[4:20, 26:42] = 1
+    ids[24:44, 4:24] = 2
+    ids[29:39, 9:19] = 0
+    ids[44, 30:40], ids[30, 60] = 3, 4
+    rows, columns = np.indices(ids.shape)
+    ids[(rows - 30) ** 2 + (columns - 40) ** 2 < 50] = 5
+    return ids
+
+
+NAMES = {1: "cat", 2: "ring", 3: "pole", 4: "", 5: "disc"}
+
+
+def by_labelme(content):
+    """Read LabelMe's shapes by its own rules: Pillow's polygons, and bitmaps between two corner pixels."""
+    size = content["imageHeight"], content["imageWidth"]
+    found = {}
+    for shape in content["shapes"]:
+        if shape["shape_type"] == "mask":
+            mask = np.zeros(size, bool)
+            (left, top), (right, bottom) = np.array(shape["points"]).astype(int)
+            bitmap = np.array(Image.open(BytesIO(b64decode(shape["mask"])))) > 0
+            mask[top : bottom + 1, left : right + 1] = bitmap
+        else:
+            image = Image.new("L", size[::-1])
+            ImageDraw.Draw(image).polygon(list(map(tuple, shape["points"])), outline=1, fill=1)
+            mask = np.array(image) > 0
+        found[shape["label"]] = mask
+    return found
+
+
+def by_yolo(text, size):
+    """Read YOLO's segments as its loaders do: a line an object, at least three corners in fractions of the image."""
+    import cv2
+
+    found = {}
+    for line in text.splitlines():
+        number, *places = line.split()
+        corners = np.reshape(np.array(places, float), (-1, 2)) * size[::-1]
+        assert len(corners) >= 3
+        mask = np.zeros(size, np.uint8)
+        found[int(number)] = cv2.fillPoly(mask, [corners.astype(np.int32)], 1) > 0
+    assert len(found) == len(text.splitlines())
+    return found
+
+
+@pytest.mark.parametrize("image", ["00000.jpg", "img_3.png"])
+def test_what_is_written_is_read_by_the_tools_rules(image, tmp_path):
+    ids = scene_of_five()
+    for name in WRITERS:
+        writer = WRITERS[name](tmp_path, NAMES)
+        writer.add(image, 3, ids)
+        writer.add("b.png", 4, np.zeros_like(ids))
+        writer.close()
+    stem = Path(image).stem
+    content = json.loads((tmp_path / "labelme" / f"{stem}.json").read_text())
+    assert content["imagePath"] == image
+    kinds = {shape["label"]: shape["shape_type"] for shape in content["shapes"]}
+    assert kinds == {"cat": "mask", "ring": "polygon", "pole": "polygon", "4": "polygon", "disc": "polygon"}
+    for number, mask in enumerate(by_labelme(content).values(), start=1):
+        np.testing.assert_array_equal(mask, ids == number)
+    of_yolo = by_yolo((tmp_path / "yolo" / f"{stem}.txt").read_text(), ids.shape)
+    for number, mask in of_yolo.items():  # a bridge has the width of a pixel, and closes a hole's cut
+        assert (mask & (ids != number + 1)).sum() <= 8
+        assert mask[ids == number + 1].all()
+    assert (tmp_path / "yolo" / "classes.txt").read_text().split() == ["cat", "ring", "pole", "4", "disc"]
+    assert (tmp_path / "yolo" / "b.txt").read_text() == ""
+    content = json.loads((tmp_path / "coco.json").read_text())
+    assert [each["file_name"] for each in content["images"]] == [image, "b.png"]
+    assert [each["name"] for each in content["categories"]] == ["cat", "ring", "pole", "4", "disc"]
+    for path in (tmp_path / "labelme" / f"{stem}.json", tmp_path / "coco.json"):
+        (prompt,) = Objects().numbered(read_masks([f"{path}@3"]))
+        by_name = {name: (prompt.labels == number) for name, number in prompt.names.items()}
+        assert by_name.keys() == {"cat", "ring", "pole", "4", "disc"}
+        for number, name in enumerate(("cat", "ring", "pole", "4", "disc"), start=1):
+            np.testing.assert_array_equal(by_name[name], ids == number)
+
+
+def test_coco_is_read_by_pycocotools(tmp_path):
+    pytest.importorskip("pycocotools")
+    from pycocotools.coco import COCO
+
+    writer = WRITERS["coco"](tmp_path, NAMES)
+    writer.add("00000.jpg", 0, scene_of_five())
+    writer.close()
+    read = COCO(str(tmp_path / "coco.json"))
+    for number, annotation in enumerate(read.loadAnns(read.getAnnIds()), start=1):
+        np.testing.assert_array_equal(read.annToMask(annotation), scene_of_five() == number)
+        assert annotation["area"] == (scene_of_five() == number).sum()
+
+
+@pytest.mark.parametrize(
+    ("polygons", "area"),
+    [
+        ([[4, 4, 14, 4, 14, 10, 4, 10], [10, 6, 18, 6, 18, 11, 10, 11]], 84),
+        ([[2, 2, 16, 2, 16, 11, 2, 11], [5, 4, 9, 4, 9, 8, 5, 8]], 126),
+        ([4, 4, 14, 4, 14, 10, 4, 10], 60),
+    ],
+)
+def test_polygons_of_an_annotation_are_their_union(polygons, area, tmp_path):
+    """As pycocotools 2.0.11 draws them, but for the pixels on their border."""
+    path = coco(tmp_path / "0.json", [("a", "cat", {"segmentation": polygons})], "0.png", height=12, width=20)
+    found = read_masks([str(path)])[0].labels
+    assert abs(int(found.sum()) - area) <= 30
+    assert found[6:8, 11:13].all()
+    assert found[5, 7]
+
+
+def of_shape(**fields):
+    return {"shapes": [{"label": "a", "points": [[0, 0], [3, 3]]} | fields]}
+
+
+def of_segment(segmentation, image=1):
+    return {"annotations": [{"image_id": image, "category_id": 1, "segmentation": segmentation}]}
+
+
+VALUES = {
+    "shapes.0.label: Input should be a valid string": of_shape(label=None),
+    "shapes.0.points.0.0: Input should be a finite number": of_shape(points=[[float("nan"), 1]]),
+    "shapes.0.points: Input should be a valid list": of_shape(points=None),
+    "imageHeight: Input should be greater than 0": {"shapes": [], "imageHeight": 0},
+    "imageWidth: Input should be less than or equal to 32768": {"shapes": [], "imageWidth": 2**20},
+    "states no height and width of its image": {"shapes": [], "imageHeight": None},
+    "a has no pixel in the image": of_shape(points=[[90, 90], [99, 90], [99, 99]]),
+    "the mask of a is no base64": of_shape(shape_type="mask", mask="é"),
+    "cannot be decoded as an image": of_shape(shape_type="mask"),
+    "is neither LabelMe's JSON": {"version": 1},
+    "JSON .shapes. nor COCO's": [{"id": 1, "annotations": []}],  # of Label Studio
+    "annotations.0.image_id: no image has 9": of_segment([[1, 1, 9, 1, 9, 9]], image=9),
+    "annotations.0.segmentation: Value error, is empty: a box alone": of_segment([]),
+    "annotations.0.segmentation: Input should be": of_segment(None),
+    "counts.1: Input should be greater than or equal to 0": of_segment({"size": [12, 20], "counts": [1, -1]}),
+    "runs of 1000000000000 pixels for an image of 20 × 12": of_segment({"size": [12, 20], "counts": [10**12]}),
+    "polygons.0: Value error, a polygon needs x and y of three corners": of_segment([[1, 1, 9, 1]]),
+    "the mask of 1 is of 4 × 4 px, its image 20 × 12 px": of_segment({"size": [4, 4], "counts": [3, 13]}),
+}
+"""Line of the refusal → content."""
+
+
+@pytest.mark.parametrize("line", VALUES)
+def test_a_wrong_value_is_a_line_with_its_field(line, tmp_path):
+    content = VALUES[line]
+    if "shapes" in content:
+        content = {"imageHeight": 12, "imageWidth": 20} | content
+    elif "annotations" in content:
+        content = {"images": [{"id": 1, "file_name": "0.png", "height": 12, "width": 20}]} | content
+    (tmp_path / "0.json").write_text(json.dumps(content))
+    refused(DataError, line, read_masks, [str(tmp_path / "0.json")])
+    (tmp_path / "1.json").write_text("[" * 100_000)
+    refused(DataError, "1.json: Invalid JSON: recursion limit exceeded", read_masks, [str(tmp_path / "1.json")])
+
+
+def test_json_without_a_size_has_that_of_the_frames_and_is_a_mask_in_python(tmp_path):
+    path = labelme(tmp_path, imageHeight=None, imageWidth=None)
+    assert read_masks([path], size=(12, 20))[0].labels.shape == (12, 20)
+    prompt = MaskPrompt.of(labelme(tmp_path), left=[7])
+    assert (prompt.names, prompt.left, prompt.frame) == ({"dog": 1, "dog 2": 2}, (7,), None)
+    empty = read_masks([labelme(tmp_path, shapes=[])])[0]
+    assert (empty.objects, empty.notes) == (
+        (),
+        (f"{tmp_path / 'a.json'}: has no shape: all objects have left its frame",),
+    )
+    writer = WRITERS["coco"](tmp_path, NAMES)
+    for t in range(2):
+        writer.add(f"{t}.png", t, scene_of_five())
+    writer.close()
+    refused(DataError, "coco.json: has 2 images", MaskPrompt.of, tmp_path / "coco.json")

@@ -108,7 +108,7 @@ def test_few_colours_are_ids_of_all_masks_of_a_video(mode, tmp_path):
     write("others.png", RED_AND_BLUE[ids])
     prompt = MaskPrompt.of(tmp_path / "others.png")
     assert prompt.labels.tolist() == np.choose(ids, (0, 2, 1)).tolist()  # blue sorts first
-    assert prompt.metadata()["colours"] == "#0000ff = 1, #ff0000 = 2"
+    assert prompt.colours == {0x0000FF: 1, 0xFF0000: 2}
     write("video/0.png", RED_AND_BLUE[ids])
     write("video/1.png", RED_AND_BLUE[np.where(ids == 1, 1, 0)])
     video = MaskFolder(tmp_path / "video")

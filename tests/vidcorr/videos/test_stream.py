@@ -1,7 +1,4 @@
-"""A video, or a part of it, from its start to its end, read ahead.
-
-Also tests `videos/images.py`.
-"""
+"""A video, or a part of it, from its start to its end, read ahead."""
 
 import threading
 import time
@@ -30,12 +27,12 @@ def test_the_frames_of_a_part_are_those_of_the_video(name, tmp_path):
     if name == "clip.mp4":
         write_mp4(path, PICTURES, rate=30_000 / 1001)
         with VideoFile(path) as video:  # without an odd last row and column
-            pictures, told = np.stack(video.read(range(30))), ("clip", 30_000 / 1001, "00007", (32, 48))
+            pictures, told = np.stack(video.read(range(30))), ("clip", 30_000 / 1001, "00007.png", (32, 48))
     else:
         write_frames(path, PICTURES, [f"p{t:03d}.png" for t in range(30)])
-        pictures, told = PICTURES, ("clip.v1", 24, "p007", (33, 49))
+        pictures, told = PICTURES, ("clip.v1", 24, "p007.png", (33, 49))
     whole = FrameStream(path)
-    assert (whole.name, whole.frame_rate, whole.stem(7), whole.size) == told
+    assert (whole.name, whole.frame_rate, whole.image(7), whole.size) == told
     for start, end in ((0, None), (7, None), (13, 25), (0, 1)):
         stream, expected = FrameStream(path, start, end), pictures[start:end]
         assert stream.num_frames == len(expected)
@@ -43,12 +40,12 @@ def test_the_frames_of_a_part_are_those_of_the_video(name, tmp_path):
             assert np.array_equal(arrays(stream), expected)
         middle = len(expected) // 2
         assert np.array_equal(arrays(stream.forwards(middle)), expected[middle:])
-    assert FrameStream(path, 4).stem(3) == told[2]
+    assert FrameStream(path, 4).image(3) == told[2]
     for part in ((900, None), (4, 4), (0, 0), (-2, None), (0, -1)):
         refused(DataError, f"none of {part[0]} to ({part[1]}|the end)|counted from 0", FrameStream, path, *part)
     if name == "clip.v1":
         write_frames(path, PICTURES[:1, 1:], ["p009.png"])
-        refused(DataError, "frame 9 is 49 × 32 px, other frames 49 × 33", list, FrameStream(path, 4).forwards(3))
+        refused(DataError, "p009.png: is 49 × 32 px, other frames 49 × 33", list, FrameStream(path, 4).forwards(3))
 
 
 def test_items_come_in_order_and_an_error_in_place_of_its_item():

@@ -1,0 +1,105 @@
+"""Of which frame a file is: what states it, of a film and of a folder, as a word, in a folder and in a zip."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.refusal import refused
+from tests.helpers.tool_files import coco, indexed, labelme
+from vidcorr.videos.annotation_files import read_masks
+from vidcorr.videos.files import DataError
+from vidcorr.videos.frame_names import FrameNames
+
+STEMS = [f"{t:05d}" for t in range(0, 50, 5)]
+"""Names of a folder's images: every fifth frame, as of YouTube-VOS."""
+OF_FILM = {
+    "00003.png": 3,
+    "3.png": 3,
+    "frame_000003.png": 3,
+    "FRAME3.png": 3,
+    "image-0003.jpg": 3,
+    "img 3.jpeg": 3,
+    "clip_00003.png": 3,
+    "clip00003.png": 3,
+    "clip.0003.png": 3,
+    "frames/00003.png": 3,
+    "..\\frames\\frame_000003.png": 3,
+    "C:\\data\\00003.jpg": 3,
+    "https://host.example/frames/frame_000003.png?x=1.png": None,
+    "https://host.example/frames/00003.png": 3,
+    "clip.png": None,
+    "first.png": None,
+    "mask_1.png": None,
+    "tag-dog-0.png": None,
+    "clip_mp4-0000_jpg.rf.4fe2b90c2.jpg": None,
+    "clip_00-00-02.png": None,
+    "2024-01-05.png": None,
+    "other_clip_0003.png": None,
+    "00003_mask.png": None,
+}
+
+
+@pytest.mark.parametrize("name", OF_FILM)
+def test_what_a_name_states_of_a_film(name: str) -> None:
+    assert FrameNames(None, "clip").index(name) == OF_FILM[name]
+
+
+def test_a_name_of_a_folder_is_that_of_its_image() -> None:
+    frames = FrameNames(STEMS, "clip")
+    stated = {"00005.png": 1, "00045.json": 9, "00001.png": None, "5.png": None, "frame_00005.png": None, 1: None}
+    assert {name: frames.index(name) for name in stated} == stated
+    assert FrameNames(None, "12").index("12.png") is None  # the film's own name
+    assert FrameNames(None, "12").index("00012.png") == 12
+
+
+@pytest.mark.parametrize(
+    ("given", "frame"),
+    [
+        (["v_0001", "v_0007"], 7),
+        (["v_0001", "v_00007"], None),
+        (["mask_1", "mask_7"], None),
+        (["v_0001", "w_0007"], None),
+        (["tag-dog-0", "tag-dog-1"], None),
+        (["v_0007"], None),
+    ],
+)
+def test_a_beginning_that_all_files_share_is_of_a_series(given: list[str], frame: int | None) -> None:
+    assert FrameNames(None, "clip", given).index(given[-1]) == frame
+
+
+def test_all_that_states_a_frame_agrees_or_both_are_named(tmp_path: Path) -> None:
+    shapes = [("a", "cat")]
+
+    def frames(word: Any, stems: list[str] | None = None) -> list[int | None]:
+        return [prompt.frame for prompt in read_masks([str(word)], stems, "clip")]
+
+    for name, image, expected in (("00003", "00003.png", 3), ("a", "frame_000003.png", 3), ("00003", "cat.png", 3)):
+        assert frames(labelme(tmp_path / f"{name}.json", shapes, imagePath=image)) == [expected]
+    path = labelme(tmp_path / "00003.json", shapes, imagePath="00000.png")
+    line = r"is of frame 3 by its name \(00003.json\), 0 by its imagePath \(00000.png\)"
+    refused(DataError, line, frames, path)
+    assert frames(f"{path}@8") == [8]  # the word wins
+    objects = [("a", "cat", {})]
+    assert frames(coco(tmp_path / "c.json", objects, "x.jpg", frame_index=4)) == [4]
+    assert frames(coco(tmp_path / "c.json", objects, "00004.jpg", frame_id=4)) == [4]
+    assert frames(coco(tmp_path / "c.json", objects, "00005.jpg", frame_index=4), STEMS) == [1]  # of another film
+    line = "is of frame 5 by its file_name .00005.jpg., 4 by its frame_index"
+    refused(DataError, line, frames, coco(tmp_path / "c.json", objects, "00005.jpg", frame_index=4))
+    line = "c.json: its name c.json and file_name cat.jpg names no frame of the video; give c.json@FRAME"
+    refused(DataError, line, frames, coco(tmp_path / "c.json", objects, "cat.jpg"))
+
+
+def test_what_states_nothing_is_the_first_frame_only_if_it_is_a_png_given_alone(tmp_path: Path) -> None:
+    path = indexed(tmp_path / "m" / "mask.png", {"a": 1})
+    assert read_masks([str(path)], None, "clip")[0].frame is None
+    line = "its name mask.png names no frame of the video; give mask.png@FRAME"
+    refused(DataError, line, read_masks, [str(path.parent)], None, "clip")
+    assert read_masks([f"{path.parent}@6"], None, "clip")[0].frame == 6
+    with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive:
+        archive.write(path, "00004.png")
+        archive.write(path, "00009.png")
+    words = [str(tmp_path / "m.zip")]
+    assert [prompt.frame for prompt in read_masks(words, None, "clip")] == [4, 9]
+    refused(DataError, "has 2 files: @FRAME is for a file of one frame", read_masks, [f"{words[0]}@3"], None, "clip")

@@ -1,0 +1,172 @@
+"""Masks in the formats of annotation tools: COCO, LabelMe and YOLO."""
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .drawings import Bitmap, mask_of_polygons
+from .files import write_atomically
+from .masks import object_ids
+
+
+def runs_of(pixels: Bitmap) -> list[int]:
+    """Return the lengths of the runs of zeros, ones, zeros, … of pixels `(H, W)` down the columns.
+
+    Example:
+        >>> runs_of(np.eye(3, dtype=np.uint8))
+        [0, 1, 3, 1, 3, 1]
+    """
+    flat = pixels.T.ravel() > 0
+    edges = np.flatnonzero(np.diff(flat, prepend=False))
+    runs: list[int] = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
+    return runs
+
+
+class MaskWriter:
+    """Writes masks of a video, frame by frame, in a format besides PNG; the base of each.
+
+    Args:
+        folder: folder of the output.
+        names: id → name of each object; one without a name has its number.
+    """
+
+    files: str
+    """File or folder that is written."""
+
+    def __init__(self, folder: Path, names: Mapping[int, str]) -> None:
+        self.place = folder / self.files
+        self.names = {number: names[number] or str(number) for number in sorted(names)}
+
+    def add(self, image: str, frame: int, ids: Bitmap) -> None:
+        """Write the mask of a frame.
+
+        Args:
+            image: file name of the frame's image.
+            frame: index of the frame in the video.
+            ids: `(H, W)`.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Write what belongs to the whole video."""
+
+
+class CocoWriter(MaskWriter):
+    """One COCO JSON: an image a frame, an annotation an object in a frame, whose category is its id and name."""
+
+    files = "coco.json"
+
+    def __init__(self, folder: Path, names: Mapping[int, str]) -> None:
+        super().__init__(folder, names)
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+
+    def add(self, image: str, frame: int, ids: Bitmap) -> None:
+        """Note the objects of a frame."""
+        import cv2
+
+        height, width = ids.shape
+        image_id = len(self._images) + 1
+        self._images.append({"id": image_id, "file_name": image, "height": height, "width": width})
+        for object_id in object_ids(ids):
+            pixels = (ids == object_id).astype(np.uint8)
+            self._annotations.append(
+                {
+                    "id": len(self._annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": object_id,
+                    "iscrowd": 0,
+                    "area": int(pixels.sum()),
+                    "bbox": list(cv2.boundingRect(pixels)),
+                    "segmentation": {"size": [height, width], "counts": runs_of(pixels)},
+                }
+            )
+
+    def close(self) -> None:
+        """Write the file."""
+        categories = [{"id": number, "name": name} for number, name in self.names.items()]
+        content = {"images": self._images, "annotations": self._annotations, "categories": categories}
+        write_atomically(self.place, json.dumps(content) + "\n")
+
+
+class LabelMeWriter(MaskWriter):
+    """A JSON a frame with a shape an object, as LabelMe opens it beside the frame's image.
+
+    A shape is a polygon if this draws the object's pixels; else, with parts, holes or thin places, a bitmap.
+    """
+
+    files = "labelme"
+
+    def add(self, image: str, frame: int, ids: Bitmap) -> None:
+        """Write the file of a frame."""
+        shapes: list[dict[str, Any]] = []
+        for number in object_ids(ids):
+            shape: dict[str, Any] = {"label": self.names[number], "group_id": None, "flags": {}}
+            shapes.append(shape | _labelme_shape((ids == number).astype(np.uint8)))
+        height, width = ids.shape
+        content: dict[str, Any] = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image}
+        content |= {"imageData": None, "imageHeight": height, "imageWidth": width}
+        self.place.mkdir(exist_ok=True)
+        write_atomically(self.place / f"{Path(image).stem}.json", json.dumps(content) + "\n")
+
+
+def _labelme_shape(pixels: Bitmap) -> dict[str, Any]:
+    """Return the polygon of an object, or its bitmap within its corner pixels."""
+    import cv2
+
+    corners = outline(pixels)
+    if np.array_equal(mask_of_polygons([corners], pixels.shape), pixels):
+        return {"shape_type": "polygon", "points": corners.tolist()}
+    left, top, width, height = cv2.boundingRect(pixels)
+    _, png = cv2.imencode(".png", pixels[top : top + height, left : left + width] * 255)
+    points = [[left, top], [left + width - 1, top + height - 1]]
+    return {"shape_type": "mask", "points": points, "mask": base64.b64encode(png.tobytes()).decode()}
+
+
+class YoloWriter(MaskWriter):
+    """A text a frame with a line an object: the id minus 1 as class, then x and y of its corners in fractions."""
+
+    files = "yolo"
+
+    def add(self, image: str, frame: int, ids: Bitmap) -> None:
+        """Write the text of a frame."""
+        height, width = ids.shape
+        lines: list[str] = []
+        for number in object_ids(ids):
+            places = (outline((ids == number).astype(np.uint8)) / (width, height)).ravel()
+            lines.append(" ".join([str(number - 1), *(f"{place:.6f}" for place in places)]) + "\n")
+        self.place.mkdir(exist_ok=True)
+        write_atomically(self.place / f"{Path(image).stem}.txt", "".join(lines))
+
+    def close(self) -> None:
+        """Write the names of the classes, as LabelImg and CVAT read them: a line each, from class 0 on."""
+        names = [self.names.get(number, str(number)) for number in range(1, max(self.names) + 1)]
+        write_atomically(self.place / "classes.txt", "\n".join(names) + "\n")
+
+
+WRITERS: dict[str, type[MaskWriter]] = {"coco": CocoWriter, "labelme": LabelMeWriter, "yolo": YoloWriter}
+
+
+def outline(pixels: Bitmap) -> NDArray[np.float64]:
+    """Return one outline of an object, x and y of corners `(n, 2)` from the corner of the first pixel.
+
+    Parts and holes are joined to it by bridges there and back, of no width, between their nearest corners: readers
+    count a polygon as an object. A part of one or two pixels has three corners too.
+    """
+    import cv2
+
+    found, _ = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    rest = [np.resize(contour, (max(3, len(contour)), 2)) for contour in found]
+    whole = rest.pop(0)
+    while rest:
+        distances = [np.linalg.norm(whole[:, None] - part[None], axis=-1) for part in rest]
+        nearest = int(np.argmin([distance.min() for distance in distances]))
+        at, begin = np.unravel_index(distances[nearest].argmin(), distances[nearest].shape)
+        around = np.roll(rest.pop(nearest), -int(begin), axis=0)
+        whole = np.concatenate([whole[: at + 1], around, around[:1], whole[at:]])
+    return whole.astype(np.float64) + 0.5

@@ -1,0 +1,285 @@
+"""Objects that people draw in annotation tools: LabelMe's and COCO's JSON, read."""
+
+import base64
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from .files import DataError, mistakes_of, read_text
+from .images import open_image, pixels
+
+Bitmap = NDArray[np.uint8]
+"""Pixels `(H, W)`, 1 of an object."""
+Side = Annotated[int, Field(gt=0, le=2**15)]
+
+
+def _require_corners(numbers: list[float]) -> list[float]:
+    if len(numbers) % 2 or len(numbers) < 6:
+        raise ValueError("a polygon needs x and y of three corners")
+    return numbers
+
+
+class _Read(BaseModel):
+    """A part of a tool's file: the fields that are read, numbers for texts as people's scripts write them."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True, allow_inf_nan=False, extra="ignore")
+
+
+class _Shape(_Read):
+    label: Annotated[str, Field(min_length=1)]
+    points: Annotated[list[tuple[float, float]], Field(min_length=1)]
+    group_id: str | None = None
+    shape_type: str | None = None
+    mask: str | None = None
+    flags: dict[str, Any] | None = None
+
+    @property
+    def is_instance(self) -> bool:
+        """It is an object of its own: it has neither a group nor the flag `part` of our page."""
+        return self.group_id is None and not (self.flags or {}).get("part")
+
+
+class _LabelMe(_Read):
+    shapes: list[_Shape]
+    imageHeight: Side | None = None
+    imageWidth: Side | None = None
+    imagePath: str | None = None
+
+
+class _Segment(_Read):
+    """Polygons, or runs down the columns of an image of `size`."""
+
+    polygons: list[Annotated[list[float], AfterValidator(_require_corners)]] = []
+    counts: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(lambda counts: runs_of_text(counts))] = []
+    size: tuple[Side, Side] = (1, 1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_list(cls, given: Any) -> Any:
+        """Take a list of polygons, and of numbers, which is one polygon."""
+        if not isinstance(given, list):
+            return given
+        return {"polygons": [given] if given and isinstance(given[0], int | float) else given}
+
+    @model_validator(mode="after")
+    def _fills_the_image(self) -> Self:
+        if not self.polygons and not self.counts:
+            raise ValueError("is empty: a box alone is no mask; draw the object, or give its --box")
+        if not self.polygons and sum(self.counts) != self.size[0] * self.size[1]:
+            raise ValueError(f"runs of {sum(self.counts)} pixels for an image of {pixels(self.size)}")
+        return self
+
+
+class _Category(_Read):
+    id: str
+    name: str = ""
+
+
+class _Image(_Read):
+    id: str
+    height: Side | None = None
+    width: Side | None = None
+    file_name: str
+    frame_index: int | None = None
+    frame_id: int | None = None
+
+
+class _Annotation(_Read, extra="allow"):
+    image_id: str
+    category_id: str
+    attributes: dict[str, Any] | None = None
+    segmentation: _Segment
+
+    @property
+    def name(self) -> str | None:
+        """Its track or instance."""
+        facts = {**(self.model_extra or {}), **(self.attributes or {})}
+        found = facts.get("track_id", facts.get("instance_id"))
+        return None if found is None else str(found)
+
+
+class _Coco(_Read):
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category] = []
+
+
+class Drawn(NamedTuple):
+    """Objects that a JSON has in a frame.
+
+    Attributes:
+        stated: what states the frame → name or index.
+        size: (height, width), pixels.
+        objects: names and pixels, in the order of the file; later ones lie above.
+        notes: what the user should know.
+    """
+
+    stated: dict[str, str | int | None]
+    size: tuple[int, int]
+    objects: list[tuple[str, Bitmap]]
+    notes: tuple[str, ...] = ()
+
+
+def read_drawings(path: Path, source: str, size: tuple[int, int] | None = None) -> list[Drawn]:
+    """Read the objects of LabelMe's or COCO's JSON, a value per image with an annotation.
+
+    Args:
+        path: the file.
+        source: its name in messages.
+        size: (height, width) of an image for which it states none.
+
+    Raises:
+        DataError: for other JSON, values of another kind, or shapes without an area.
+    """
+    try:
+        content = TypeAdapter(Any).validate_json(read_text(path))
+        content = content if isinstance(content, dict) else {}
+        if "shapes" in content:
+            return [_read_labelme(source, path.name, _LabelMe.model_validate(content), size)]
+        if "annotations" in content and "images" in content:
+            if not content["annotations"]:
+                raise DataError(f"{source}: has no annotation: draw an object, or give its mask as a PNG")
+            return _read_coco(source, path.name, _Coco.model_validate(content), size)
+    except ValidationError as error:
+        raise DataError(f"{source}: {mistakes_of(error)}") from error
+    raise DataError(f"{source}: is neither LabelMe's JSON (shapes) nor COCO's (images, annotations)")
+
+
+def _size_of(source: str, height: int | None, width: int | None, size: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the stated (height, width) of an image, else `size`."""
+    stated = (height, width) if height and width else size
+    if stated is None:
+        raise DataError(f"{source}: states no height and width of its image")
+    return stated
+
+
+def _read_labelme(source: str, file_name: str, content: _LabelMe, frame_size: tuple[int, int] | None) -> Drawn:
+    """Return LabelMe's shapes: a label and a group are an object, a shape without a group is one."""
+    size = _size_of(source, content.imageHeight, content.imageWidth, frame_size)
+    objects: dict[str, Bitmap] = {}
+    times = Counter(shape.label for shape in content.shapes if shape.is_instance)
+    numbers: Counter[str] = Counter()
+    for shape in content.shapes:
+        numbers[shape.label] += shape.is_instance
+        counted = f"#{numbers[shape.label]}" if shape.is_instance and times[shape.label] > 1 else None
+        name = " ".join(filter(None, [shape.label, shape.group_id or counted]))
+        drawn = _pixels_of_labelme(source, shape, size)
+        objects[name] = objects[name] | drawn if name in objects else drawn
+    notes = [f"{source}: {label} is drawn {n} times without a group_id: they are {n} objects, in the file's "
+             "order; parts of one, and objects of several frames, need a group_id each"
+             for label, n in times.items() if n > 1]  # fmt: skip
+    if not objects:
+        notes.append(f"{source}: has no shape: all objects have left its frame")
+    stated: dict[str, str | int | None] = {"name": file_name, "imagePath": content.imagePath}
+    return Drawn(stated, size, list(objects.items()), tuple(notes))
+
+
+def _pixels_of_labelme(source: str, shape: _Shape, size: tuple[int, int]) -> Bitmap:
+    """Return the pixels of a shape of LabelMe: a polygon, a rectangle by its corners, or a bitmap and its corner."""
+    corners = np.array(shape.points)
+    kind = shape.shape_type or "polygon"
+    if kind == "mask":
+        left, top = corners.min(0).astype(int).clip(0).tolist()
+        mask = np.zeros(size, np.uint8)
+        part = mask[top:, left:]
+        with open_image(source, _bytes_of(source, shape)) as image:
+            drawn = (np.array(image.convert("L")) > 0)[: part.shape[0], : part.shape[1]]
+        part[: drawn.shape[0], : drawn.shape[1]] = drawn
+        return mask
+    if kind == "rectangle":
+        (left, top), (right, bottom) = corners.min(0), corners.max(0)
+        corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+    elif kind not in ("polygon", "rotation"):  # X-AnyLabeling's turned rectangle has its four corners
+        raise DataError(f"{source}: the shape {shape.label} is a {kind}: draw polygons, rectangles or masks")
+    return mask_of_polygons([corners], size)
+
+
+def _bytes_of(source: str, shape: _Shape) -> bytes:
+    """Return the PNG of a shape of LabelMe that is a bitmap."""
+    try:
+        return base64.b64decode(shape.mask or "", validate=True)
+    except ValueError as error:
+        raise DataError(f"{source}: the mask of {shape.label} is no base64 ({error})") from error
+
+
+def _read_coco(source: str, file_name: str, content: _Coco, size: tuple[int, int] | None) -> list[Drawn]:
+    """Return the segments of COCO's file, by image: a category and its track or instance are an object."""
+    categories = {category.id: category.name for category in content.categories}
+    images: dict[str, Drawn] = {}
+    for image in content.images:
+        stated: dict[str, str | int | None] = {"name": file_name} if len(content.images) == 1 else {}
+        stated |= {"file_name": image.file_name, "frame_index": image.frame_index, "frame_id": image.frame_id}
+        images[image.id] = Drawn(stated, _size_of(source, image.height, image.width, size), [])
+    for number, annotation in enumerate(content.annotations):
+        drawn = images.get(annotation.image_id)
+        if drawn is None:
+            raise DataError(f"{source}: annotations.{number}.image_id: no image has {annotation.image_id}")
+        category = categories.get(annotation.category_id) or annotation.category_id
+        name = " ".join(filter(None, dict.fromkeys([category, annotation.name])))
+        if name in dict(drawn.objects):
+            place = drawn.stated["file_name"]
+            raise DataError(f"{source}: {place} has object {name} twice: objects of a category need a track_id")
+        drawn.objects.append((name, _pixels_of_coco(annotation.segmentation, drawn.size)))
+    found = [drawn for drawn in images.values() if drawn.objects]
+    return found
+
+
+def _pixels_of_coco(segment: _Segment, size: tuple[int, int]) -> Bitmap:
+    """Return the pixels of a segment of COCO, polygons or runs."""
+    if segment.counts:
+        return mask_of_runs(segment.counts, segment.size)
+    return mask_of_polygons([np.reshape(polygon, (-1, 2)) for polygon in segment.polygons], size)
+
+
+def mask_of_polygons(polygons: Iterable[NDArray[np.float64]], size: tuple[int, int]) -> Bitmap:
+    """Draw polygons, x and y of corners `(n, 2)` from the corner of the first pixel; their union."""
+    import cv2
+
+    mask = np.zeros(size, np.uint8)
+    for corners in polygons:
+        cv2.fillPoly(mask, [np.round((corners - 0.5) * 16).astype(np.int32)], 1, shift=4)
+    return mask
+
+
+def mask_of_runs(runs: Sequence[int], size: tuple[int, int]) -> Bitmap:
+    """Return the pixels of COCO's runs down the columns."""
+    values = np.arange(len(runs)) % 2
+    flat: Bitmap = np.repeat(values.astype(np.uint8), runs)
+    return flat.reshape(size[1], size[0]).T
+
+
+def runs_of_text(text: Any) -> Any:
+    """Return the lengths of runs from COCO's text; other values as they are.
+
+    A length is written as its difference from the length two runs before, from the fourth run on, in groups of 5 bits
+    from the lowest: a letter is 48 plus the group, plus 32 if another follows; the last group has the sign.
+    """
+    if not isinstance(text, str):
+        return text
+    runs: list[int] = []
+    value = shift = 0
+    for letter in text:
+        group = ord(letter) - 48
+        value |= (group & 31) << shift
+        shift += 5
+        if group & 32:
+            continue
+        if group & 16:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+    return runs

@@ -1,0 +1,58 @@
+"""Which frame of a video a file is of, by all that states it."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PureWindowsPath
+
+from .files import DataError
+
+PREFIXES = ("frame", "image", "img")
+"""Words before the number of a film's frame."""
+
+
+class FrameNames:
+    """The names of a video's frames.
+
+    A folder's frame has the name of its image. A film's has its index from 0, alone or after `frame`, `image`, `img`,
+    the film's name, or another beginning that several given files share, if their numbers have one width of at least 4.
+
+    Args:
+        stems: names of the images of a folder, without suffixes; None: a film.
+        film: name of the film, without suffix.
+        given: names of all files that are given, without suffixes.
+    """
+
+    def __init__(self, stems: Sequence[str] | None = None, film: str = "", given: Iterable[str] = ()) -> None:
+        self._film = film
+        self._index = None if stems is None else {stem: index for index, stem in enumerate(stems)}
+        parts = {re.fullmatch(r"(.*?)(\d*)", name).groups() for name in given}  # type: ignore[union-attr]
+        beginnings, widths = {part[0] for part in parts}, {len(part[1]) for part in parts}
+        is_series = len(parts) > 1 and len(beginnings) == len(widths) == 1 and min(widths) >= 4
+        words = [*PREFIXES, film, *(beginnings if is_series else ())]
+        self._numbered = re.compile(rf"(?:(?:{'|'.join(map(re.escape, filter(None, words)))})[ _.-]?)?(\d+)", re.I)
+
+    def index(self, name: str | int | None) -> int | None:
+        """Return the index of the frame that a path of any system, a URL or a number states; None: of no frame."""
+        if name is None or isinstance(name, int):
+            return name if self._index is None else None  # a number of another film than these frames may be
+        stem = PureWindowsPath(name).stem
+        if self._index is not None:
+            return self._index.get(stem)
+        found = None if stem == self._film else self._numbered.fullmatch(stem)  # 12.png is not frame 12 of 12.mp4
+        return int(found[1]) if found else None
+
+    def frame_of(self, source: str, stated: Mapping[str, str | int | None]) -> int | None:
+        """Return the frame of a file; None if nothing states one.
+
+        Args:
+            source: the file, for the message.
+            stated: what states it → the name or index.
+
+        Raises:
+            DataError: if two state two frames.
+        """
+        found = {what: index for what, name in stated.items() if (index := self.index(name)) is not None}
+        if len(set(found.values())) > 1:
+            told = ", ".join(f"{index} by its {what} ({stated[what]})" for what, index in found.items())
+            raise DataError(f"{source}: is of frame {told}: rename one, or give {Path(source).name}@FRAME")
+        return next(iter(found.values()), None)

@@ -1,0 +1,161 @@
+"""Who the objects of a prediction are: one table, id → name and colour, that a folder keeps for ever."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .files import DataError
+from .masks import VOID, davis_palette, free_number, ids_in_davis, object_ids, require_background
+from .prompts import MaskPrompt
+
+
+class Objects:
+    """The objects of a video. An id, a name or a colour of a file is looked up here first, and is never given anew.
+
+    Claims of new ones, in this order: ids of a mask are their own; colours of a mask in RGB get their index in DAVIS's
+    palette, else the smallest free number; a name that is a number gets it, other names the smallest free ones. An
+    object without a colour gets that of its id in DAVIS's palette, or the first one that is free.
+
+    Args:
+        rows: rows of `prediction.json`: id, name or None, and colour as `#rrggbb`.
+
+    Attributes:
+        names: id → name; empty of an object without one.
+        colours: colour, 0xRRGGBB → id; the first of an object is that of its row.
+        notes: sentences that the user should read.
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        self.names: dict[int, str] = {}
+        self.colours: dict[int, int] = {}
+        self.notes: list[str] = []
+        for row in rows:
+            self.names[row["id"]] = row["name"] or ""
+            self.colours[int(row["colour"][1:], 16)] = row["id"]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The table for the record, by ids."""
+        colours = self._colour_of_id()
+        return [{"id": i, "name": self.names[i] or None, "colour": f"#{colours[i]:06x}"} for i in sorted(self.names)]
+
+    @property
+    def palette(self) -> NDArray[np.uint8]:
+        """The palette of masks, (256, 3) uint8 RGB: the colours of the objects, DAVIS's of other ids."""
+        palette = davis_palette()
+        for number, colour in self._colour_of_id().items():
+            palette[number] = list(colour.to_bytes(3, "big"))
+        return palette
+
+    def __str__(self) -> str:
+        return self._text(self.names)
+
+    def _text(self, numbers: Iterable[int]) -> str:
+        """Return objects as text: an id with its name, or with a colour that is not DAVIS's."""
+        davis = ids_in_davis()
+        words = []
+        for number in sorted(numbers):
+            colour = self._colour_of_id().get(number)
+            shown = None if colour is None or davis.get(colour) == number else f"#{colour:06x}"
+            name = self.names[number] or shown
+            words.append(f"{number} = {name}" if name else str(number))
+        return ", ".join(words)
+
+    def _colour_of_id(self) -> dict[int, int]:
+        return {number: colour for colour, number in reversed(self.colours.items())}
+
+    def numbered(self, prompts: Sequence[MaskPrompt]) -> list[MaskPrompt]:
+        """Return masks with the ids of the table, to which their objects are added.
+
+        Args:
+            prompts: all masks that are given together.
+
+        Raises:
+            DataError: for a colour with two indices, masks in colours without a background, a number that is the id of
+                a word, or more than 254 objects.
+        """
+        before = dict(self.names)
+        with_ids = [prompt for prompt in prompts if prompt.has_ids]
+        for prompt in with_ids:
+            self._claim_ids(prompt)
+        self._claim_colours([prompt for prompt in prompts if not prompt.has_ids and prompt.colours])
+        before = before or dict(self.names)
+        self._claim_names([prompt for prompt in prompts if not prompt.has_ids])
+        self._colour_all()
+        for prompt in with_ids:
+            if prompt.objects == (1,) and len(self.names) > 1:  # what tools write for any object alone
+                self.notes.append(f"{prompt.source}: is taken for object 1 alone, of {self}")
+        new = self.names.keys() - before.keys()
+        if before and new:
+            told = f"new beside {self._text(before)}: {self._text(new)}"
+            self.notes.append(f"{told}; to correct an object, draw it under its name")
+        return list(map(self._renumbered, prompts))
+
+    def _claim_ids(self, prompt: MaskPrompt) -> None:
+        """Add ids as they are, and the colours that their pixels have in the palette."""
+        for number in prompt.objects:
+            self.names.setdefault(int(number), "")
+        for name, number in prompt.names.items():
+            self.names[number] = self.names[number] or name
+        for colour, number in prompt.colours.items():
+            if self.colours.setdefault(colour, number) != number:
+                raise DataError(
+                    f"{prompt.source}: colour #{colour:06x} has index {number}, and {self.colours[colour]} in another "
+                    "mask of the video: save all with one palette, or in RGB"
+                )
+
+    def _claim_colours(self, prompts: Sequence[MaskPrompt]) -> None:
+        """Number the colours of masks in RGB; those of DAVIS come first."""
+        if not prompts:
+            return
+        source_of = {colour: prompt.source for prompt in reversed(prompts) for colour in sorted(prompt.colours)}
+        has_background = any((prompt.labels == 0).any() for prompt in prompts)
+        require_background(source_of, has_background, prompts[0].source)
+        davis = ids_in_davis()
+        new = [colour for prompt in prompts for colour in sorted(prompt.colours) if colour not in self.colours]
+        for colour in sorted(dict.fromkeys(new), key=lambda colour: colour not in davis):
+            number = davis.get(colour)
+            if number is None or number in self.colours.values():
+                number = free_number(self.names, source_of[colour])
+            self.names.setdefault(number, "")
+            self.colours[colour] = number
+
+    def _claim_names(self, prompts: Sequence[MaskPrompt]) -> None:
+        """Number the names of masks as they appear; those that are numbers come first."""
+        source_of = {name: prompt.source for prompt in prompts for name in prompt.names}
+        numbers = list(map(str, range(1, VOID)))
+        new = [name for name in source_of if name not in self.names.values()]
+        for name in sorted(new, key=lambda name: name not in numbers):
+            number = int(name) if name in numbers else 0
+            owner = self.names.get(number, "")
+            if owner and not owner.isdecimal():
+                raise DataError(f"{source_of[name]}: {name} is the id of {owner}: draw it under its name or another")
+            if not number or owner:
+                number = free_number(self.names, source_of[name])
+            self.names[number] = name
+
+    def _colour_all(self) -> None:
+        """Give each object a colour that no other has."""
+        davis = ids_in_davis()
+        colour_of = {number: colour for colour, number in davis.items()}
+        for number in sorted(self.names.keys() - set(self.colours.values())):
+            free = [colour for colour in (colour_of[number], *davis) if colour not in self.colours]
+            self.colours[free[0]] = number
+
+    def _renumbered(self, prompt: MaskPrompt) -> MaskPrompt:
+        """Return a mask whose ids are those of the table."""
+        lookup = np.arange(256, dtype=np.uint8)
+        if not prompt.has_ids:
+            ids = {name: number for number, name in self.names.items()}
+            for name, number in prompt.names.items():
+                lookup[number] = ids[name]
+            for colour, number in prompt.colours.items():
+                lookup[number] = self.colours[colour]
+        labels = lookup[prompt.labels]
+        objects = tuple(sorted({*object_ids(labels), *prompt.left}))
+        names = {name: int(lookup[number]) for name, number in prompt.names.items()}
+        colours = {colour: int(lookup[number]) for colour, number in prompt.colours.items()}
+        return replace(prompt, labels=labels, objects=objects, names=names, colours=colours, has_ids=True)
