@@ -89,7 +89,7 @@ class CorrespondenceModule(SavedModule):
         self.described = encoder.described
         self.input_of_backbone = encoder.input
         self.normalise = Normalise(encoder.input.mean, encoder.input.std)
-        self.views = TrainedViews(encoder.default_stage)
+        self.views = TrainedViews(encoder.default_stage, {type(network): encoder.view_class})
         name_is_enough = isinstance(spec, str) and not encoder.described.loaded and encoder.default_stage is None
         self.rebuilt_by["backbone"] = encoder.described.spec if name_is_enough else fields_of(encoder)
         return network
@@ -110,7 +110,7 @@ class CorrespondenceModule(SavedModule):
             self.rebuilt_by["seed"] = self.seed
         super().on_save_checkpoint(checkpoint)
 
-    def maps(self, images: Tensor, stage: str | None = None) -> Tensor:
+    def maps(self, images: Tensor, stage: str | None = None, network: nn.Module | None = None) -> Tensor:
         """Return the map of each image, float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with gradient.
 
         It is the map that benchmarks score; of a ResNet the last one, at its own strides.
@@ -118,8 +118,9 @@ class CorrespondenceModule(SavedModule):
         Args:
             images: RGB.
             stage: a stage of the backbone; None is that of its name, `NAME@STAGE`, else its default.
+            network: None is the backbone; or a copy of it, such as a moving average.
         """
-        return self.views.maps(self.backbone, self.normalise(images), stage)
+        return self.views.maps(self.backbone if network is None else network, self.normalise(images), stage)
 
     def embed(self, images: Tensor, network: nn.Module | None = None) -> Tensor:
         """Return a vector for each image, float RGB `(N, 3, H, W)` in [0, 1] → `(N, C)`, with gradient.
@@ -130,13 +131,14 @@ class CorrespondenceModule(SavedModule):
             images: RGB.
             network: None is the backbone; or a copy of it, such as a moving average.
         """
-        return self.views.vectors(self.backbone if network is None else network, self.normalise(images))
+        return self.maps(images, network=network).mean(dim=(2, 3))
 
     @property
     def backbone_width(self) -> int:
         """Number of channels of `maps` and `embed`."""
-        views = TrainedViews(self.views.stage)  # not kept: parts of a new module may be replaced before its first pass
-        return width_of(partial(views.vectors, self.backbone), self.backbone)
+        # not kept: parts of a new module may be replaced before its first pass
+        views = TrainedViews(self.views.stage, self.views.kinds)
+        return width_of(partial(views.maps, self.backbone), self.backbone)
 
     # One step
 
@@ -394,7 +396,7 @@ class CorrespondenceModule(SavedModule):
         on_several_gpus = trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda"
         if self.synchronises_batch_norm and trainer.state.fn == "fit" and on_several_gpus:
             nn.SyncBatchNorm.convert_sync_batchnorm(self)  # replaces the parts of this module in place
-            self.views = TrainedViews(self.views.stage)  # of these parts
+            self.views = TrainedViews(self.views.stage, self.views.kinds)  # of these parts
 
     def on_train_start(self) -> None:
         """Begin a training, once a checkpoint is loaded: describe the backbone, follow the schedule, print the plan.

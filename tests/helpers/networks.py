@@ -6,6 +6,8 @@ from typing import Any
 import timm
 import torch
 from torch import Tensor, nn
+from torchvision.models import ResNet
+from torchvision.models.resnet import BasicBlock
 
 from tests.helpers.encoders import TinyResNet, clips as clips, tiny_vit
 from vidcorr.backbones import Clips, build_feature_extractor
@@ -87,6 +89,81 @@ class Dino3(Dino):
         norm: bool = True,
     ) -> tuple[Tensor, ...]:
         return tuple(tokens[:, 1:] for tokens in super().get_intermediate_layers(x, n))
+
+
+class Fpn(ResNet):
+    """A subclass with an own forward: the sum of its stages, at stride 4."""
+
+    def __init__(self) -> None:
+        super().__init__(BasicBlock, [1, 1, 1, 1])
+        self.fc = nn.Identity()
+        self.lateral = nn.ModuleList(nn.Conv2d(channels, WIDTH, 1) for channels in (64, 128, 256, 512))
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        total: Any = 0.0
+        for stage, lateral in zip((self.layer1, self.layer2, self.layer3, self.layer4), self.lateral, strict=True):
+            x = stage(x)
+            total = total + nn.functional.interpolate(lateral(x), (images.shape[2] // 4, images.shape[3] // 4))
+        return total
+
+
+class NeckOfZeros(Fpn):
+    """The last map, and a layer that begins at zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lateral = nn.Conv2d(512, 512, 1)
+        nn.init.zeros_(self.lateral.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return x + self.lateral(x)
+
+
+class Taken(nn.Module):
+    """A network that takes a ResNet's parts, and joins two of its maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, part in Fpn().named_children():
+            if name not in ("fc", "avgpool", "lateral"):
+                self.add_module(name, part)
+
+    def forward(self, images: Tensor) -> Tensor:
+        fine = self.layer2(self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(images))))))
+        return torch.cat([fine, nn.functional.interpolate(self.layer3(fine), fine.shape[2:])], dim=1)
+
+
+class WithoutRes5(ResNet):
+    """CRW's ResNet: `layer4` and what follows are None."""
+
+    def __init__(self) -> None:
+        super().__init__(BasicBlock, [1, 1, 1, 1])
+        self.layer4 = self.avgpool = self.fc = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layer3(self.layer2(self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(images)))))))
+
+
+class Grey(Fpn):
+    """Pools the map of another picture."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self._forward_impl(images.mean(1, keepdim=True).expand_as(images))
+
+
+class Adapted(timm.models.VisionTransformer):
+    """A transformer of timm with a neck."""
+
+    def __init__(self) -> None:
+        super().__init__(32, 16, num_classes=0, embed_dim=48, depth=2, num_heads=3, dynamic_img_size=True)
+        self.neck = nn.Conv2d(48, WIDTH, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.forward_features(images)[:, 1:]
+        return self.neck(tokens.mT.unflatten(2, (images.shape[2] // 16, images.shape[3] // 16)))
 
 
 class VJepa(nn.Module):

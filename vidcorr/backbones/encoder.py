@@ -3,25 +3,36 @@
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.optim.swa_utils import AveragedModel
 
 from ..description import OF_RANDOM, UNKNOWN, Input as Input, Network as Network
-from ..functional.device import PendingCopy, gpu_or_cpu
-from .copies import Reference, shared_copy
-from .extractor import UNDILATED, Dilated, View
+from ..functional.device import PendingCopy, gpu_or_cpu, random_state_kept, to_device
+from .copies import Reference, device_of, shared_copy
+from .extractor import UNDILATED, Dilated, View, calling, eval_mode, type_of_weights
 from .hub_models import HubExtractor, configuration_of, is_of_transformers
 from .liir_encoder import LiirEncoder, LiirExtractor
 from .networks import EncoderSpec
-from .outputs import OWN_METHOD, MapExtractor
+from .outputs import OWN_METHOD, MapExtractor, map_of_tokens, patch_of, probe_size
 from .resnet import ResNetExtractor, is_resnet
 from .vit import BlocksExtractor, TimmExtractor, ViTExtractor, gives_blocks, is_of_timm, is_vit
 
+LIBRARIES = ("torchvision.", "timm.", "transformers.", "vidcorr.")
+"""Packages whose networks' calls end with the last stage that views know."""
+CALL = ("forward", "_forward_impl", "forward_features")
+"""Methods that make up the call of a network."""
+SMALL_PROBE = (64, 96)
+"""Height and width of the image of a probe."""
+_decided: WeakKeyDictionary[nn.Module, dict[type[View], bool]] = WeakKeyDictionary()
+"""What probes of networks have shown."""
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 """Wrappers of torch whose network is their `module`."""
 EXTRACTORS: list[tuple[Callable[[Any], bool], type[View]]] = [
@@ -33,7 +44,7 @@ EXTRACTORS: list[tuple[Callable[[Any], bool], type[View]]] = [
     (is_of_transformers, HubExtractor),
     (lambda network: True, MapExtractor),
 ]
-"""Kinds of networks: a predicate, and the class of the views of networks that it accepts; the first kind counts.
+"""Kinds of networks: a predicate, and the class of the views of networks that it accepts; the first counts (`kind_of`).
 
 The class is called with the network (a copy over the same tensors, unless its `takes_copy` is False), and stage and
 stride or None; its `input` is the default of its networks. A network with a method `feature_extractor(stage, stride)`,
@@ -45,6 +56,71 @@ def unwrapped(network: Any) -> Any:
     """Return the network inside torch.compile's, DataParallel's or AveragedModel's wrapper; else the network."""
     inner = getattr(network, "_orig_mod", network)
     return unwrapped(inner.module) if isinstance(inner, WRAPPERS) else inner
+
+
+def kind_of(network: Any) -> type[View]:
+    """Return the class of a network's views, by what the network computes.
+
+    Views of stages go past the network's own call. So a network keeps them if a library defines its call, if the class
+    that defines it also defines what the view reads, or if a probe shows that the call gives the last stage. Any other
+    network gives its own map.
+    """
+    kind = next(kind for accepts, kind in EXTRACTORS if accepts(network))
+    if kind.reads is None:
+        return kind
+    methods = {*CALL, kind.reads}
+    owners = (network, *type(network).__mro__)  # subclasses first; every module has a forward
+    owner: Any = next(owner for owner in owners if methods & vars(owner).keys())
+    is_of_library = getattr(owner, "__module__", "").startswith(LIBRARIES) and owner is not network
+    return kind if is_of_library or kind.reads in vars(owner) or calls_last_stage(network, kind) else MapExtractor
+
+
+def calls_last_stage(network: Any, kind: type[View]) -> bool:
+    """Return whether a network's own call gives the map of its last stage, its mean, or a classifier of its mean.
+
+    Both are computed once of a random image, with all weights moved: a layer of its own may begin at zero. A network
+    without numbers, on the meta device, keeps its stages.
+    """
+    device = device_of(network)
+    if device.type == "meta":
+        return True
+    decided = _decided.setdefault(network, {})
+    if kind not in decided:
+        with eval_mode(network), torch.no_grad(), random_state_kept():
+            decided[kind] = _is_last_stage(network, kind, device)
+    return decided[kind]
+
+
+def _is_last_stage(network: Any, kind: type[View], device: torch.device) -> bool:
+    draw = torch.Generator().manual_seed(0)
+    moved: dict[str, Tensor] = {}
+    for name, weights in network.named_parameters():
+        noise = to_device(torch.randn(weights.shape, generator=draw), weights.device).to(weights.dtype)
+        moved[name] = weights + noise * (weights.abs().mean() / 2 + 0.01)
+    before: list[Any] = []  # a classifier gets what counts
+    *_, last_part = network.modules()
+    with ExitStack() as stack:
+        if isinstance(last_part, nn.Linear):
+            hook = last_part.register_forward_pre_hook(lambda _, inputs: before.append(inputs[0]))
+            stack.callback(hook.remove)
+        try:
+            view = kind.whole(network)
+            height, width = probe_size(view.multiple, SMALL_PROBE)
+            image = to_device(torch.rand(1, 3, height, width, generator=draw), device).to(type_of_weights(network))
+            found = functional_call(network, moved, (image,))
+            with calling(network, view.map_of):
+                expected: Tensor = functional_call(network, moved, (image,))
+        except Exception:  # of a user's code: its call then says what is the matter
+            return False
+    outputs = found.values() if isinstance(found, Mapping) else found if isinstance(found, list | tuple) else [found]
+    for output in (*outputs, *before):
+        features = map_of_tokens(output, patch_of(network), (height, width))
+        for wanted in (expected, expected.mean(dim=(2, 3))):
+            if isinstance(features, Tensor) and features.numel() == wanted.numel():
+                scale = float(wanted.abs().max())
+                if torch.allclose(features.flatten(), wanted.flatten(), rtol=1e-2, atol=1e-3 * scale):
+                    return True
+    return False
 
 
 def gives_extractors(module: object) -> bool:
@@ -143,7 +219,7 @@ class Encoder(nn.Module):
         self.user_module = Reference(outer)
         self.view_class: Any = None
         if not gives_extractors(self.network):
-            self.view_class = next(kind for accepts, kind in EXTRACTORS if accepts(self.network))
+            self.view_class = kind_of(self.network)
         by_caller = stated if stated is not None and stated.source else None  # an input without a source is a default
         self.stated = by_caller or stated_by(outer) or stated_by(self.network)
         if self.stated is None and self.view_class is not None:

@@ -158,9 +158,9 @@ class MapExtractor(FeatureExtractor):
         return maps
 
 
-def probe_size(multiple: int) -> tuple[int, int]:
-    """Return `PROBE`, rounded up to a multiple."""
-    height, width = PROBE
+def probe_size(multiple: int, sides: tuple[int, int] = PROBE) -> tuple[int, int]:
+    """Return height and width, rounded up to a multiple."""
+    height, width = sides
     return height + -height % multiple, width + -width % multiple
 
 

@@ -69,6 +69,10 @@ def without_masks(network, images):
     return of_hub(**POSITIONS)(plain, images)
 
 
+def by_own_call(network, images):
+    return network(images)
+
+
 KINDS = {
     "timm:test_resnet@res4": res4,
     "torchvision:resnet18@res4": res4,
@@ -84,6 +88,7 @@ KINDS = {
     f"{OWN}:plain": lambda network, images: network(images),
     f"{OWN}:Maps@coarse": lambda network, images: network(images)["coarse"],
     f"{OWN}:InList@0": lambda network, images: network(images)[0],
+    **{f"{OWN}:{name}": by_own_call for name in ("Fpn", "Taken", "NeckOfZeros", "WithoutRes5", "Adapted")},
     f"{OWN}:Tokens": lambda network, images: on_cells(network(images), images, 8),
 }
 """Network → its map by a plain call, of normalised images of whole cells."""
@@ -154,6 +159,7 @@ def test_each_door_gives_the_map_of_a_plain_call_at_two_sizes(kind, tmp_path):
 
 OF_ONE_SIZE = "takes images of any size, given .*1, 3, 25., 32.*: "
 REFUSED = {
+    f"{OWN}:Grey": "Grey: expected a map .*1, 512",
     "torchvision:vit_b_16": "torchvision:vit_b_16: no ResNet; timm:NAME has other networks",
     "torchvision.models:efficientnet_b0": "EfficientNet: expected a map .*1, 1000",
     "timm:hiera_tiny_224": "Hiera: no map of a blank image .* own size",
