@@ -193,6 +193,7 @@ class SavedModule(pl.LightningModule):
         if hparams_file is not None:
             in_file = load_hparams_from_yaml(hparams_file, use_omegaconf=False)
             overrides = {**without_arguments_of_bases(cls, in_file), **overrides}
+        allow(cls)  # the caller names it
         module = module_from_checkpoint(checkpoint_path, strict=strict is not False, **overrides)
         if not isinstance(module, cls):
             raise ValueError(f"{checkpoint_path}: holds {type(module).__name__}, not {cls.__name__}")

@@ -6,15 +6,17 @@ import shlex
 import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from pickle import UnpicklingError
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import torch
+from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
+from typing_extensions import TypedDict
 
 from ..videos.files import unfinished
 from .trust import LONGEST, Recipe, allow, check_file, check_recipe, named_code, reason
@@ -192,6 +194,58 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
         raise ValueError(f"{source}: is damaged: it lacks its weights or their description")
 
 
+Count = Annotated[int, Field(strict=True, ge=0)]
+
+
+class _Optimizer(TypedDict):
+    state: dict[Any, dict[str, Any]]
+    param_groups: list[dict[str, Any]]
+
+
+class _Loops(TypedDict):
+    fit_loop: dict[str, dict[str, Any]]
+
+
+class _RunState(TypedDict):
+    epoch: Count
+    global_step: Count
+    loops: _Loops
+    callbacks: dict[str, dict[Any, Any]]
+    optimizer_states: list[_Optimizer]
+    lr_schedulers: list[dict[str, Any]]
+    resume: NotRequired[dict[str, Any]]
+    run: NotRequired[dict[str, Any]]
+
+
+def require_state(checkpoint: Any, source: str | Path) -> Any:
+    """Return a checkpoint, if the state of a run in it, where it has one, is of the form that Lightning reads.
+
+    Raises:
+        ValueError: one line, that names the part.
+    """
+    if not isinstance(checkpoint, dict) or not {"callbacks", "optimizer_states"} & checkpoint.keys():
+        return checkpoint
+    try:
+        state = TypeAdapter(_RunState).validate_python(checkpoint)
+        for name, progress in state["loops"]["fit_loop"].items():
+            if name.endswith("progress"):
+                TypeAdapter(list[Count | bool]).validate_python(list(leaves_in(progress)))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{source}: is damaged: its state of a run, {place}: {first['msg']}") from None
+    return checkpoint
+
+
+def leaves_in(content: object) -> Iterator[object]:
+    """Yield the values in dictionaries and lists."""
+    members = content.values() if isinstance(content, Mapping) else content if isinstance(content, list) else None
+    if members is None:
+        yield content
+    for each in members or ():
+        yield from leaves_in(each)
+
+
 def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
     """Return the class and arguments of a checkpoint's module, if the checkpoint may name them.
 
@@ -255,12 +309,22 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
     Raises:
         ValueError: one line, if names or shapes differ.
     """
+    named = named_as_in(module, state)
+    for name, own in module.state_dict().items():
+        given = named.get(name, own)
+        if isinstance(given, Tensor) and isinstance(own, Tensor) and not _is_of_kind(given, own):
+            raise ValueError(f"{source}: {name} is of {given.dtype}, of {type(module).__name__} of {own.dtype}")
     try:
-        module.load_state_dict(named_as_in(module, state), strict=strict)
+        module.load_state_dict(named, strict=strict)
     except RuntimeError as error:
         kind = type(module).__name__
         said = " ".join(str(error).partition(":")[2].split())  # after torch's words for an error of this kind
         raise ValueError(f"{source}: does not fit {kind}: {said[:LONGEST]}") from error
+
+
+def _is_of_kind(given: Tensor, own: Tensor) -> bool:
+    """Return whether a weight is a real number, floating, or of the very type of the module's own."""
+    return given.is_floating_point() or given.dtype == own.dtype
 
 
 def write_checkpoint(module: Any, output: Path) -> None:

@@ -27,7 +27,7 @@ from .networks import (
     is_checkpoint,
     local_file,
 )
-from .trust import Refused, make, own_arguments, stated_by
+from .trust import Refused, make, of_user, own_arguments, stated_by
 from .video import VideoEncoder
 
 FAMILY = "family:"
@@ -92,7 +92,10 @@ def _load_name(spec: EncoderSpec) -> Encoder:
         if spec.seed is not None:
             stack.enter_context(random_state_kept())
             torch.manual_seed(spec.seed)
-        if not spec.is_stated and (spec.name_and_file or is_checkpoint(spec.place)):
+        is_stated = spec.is_stated
+        if not is_stated:
+            stack.enter_context(of_user())
+        if not is_stated and (spec.name_and_file or is_checkpoint(spec.place)):
             encoder = _load_file(spec)
         else:
             network, described = build(spec)

@@ -498,7 +498,8 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
             f"{form}{did_you_mean(spec.spec, [*SHORT_NAMES, 'raw_colour'])}"
         )
     maker = trust.import_named(spec.spec.partition(":")[0], name, f"backbone {spec.spec}")
-    trust.allow(spec.spec, spec.spec.replace(":", "."))  # by the user's call; a file that names it has passed the gate
+    if not spec.is_stated:  # by the user's call; a file that names it has passed the gate
+        trust.allow(spec.spec, spec.spec.replace(":", "."))
     network = maker() if spec.arguments is None else trust.constructed(maker, spec.arguments, spec.spec)
     for short_name, full_name in SHORT_NAMES.items():
         if full_name == spec.spec:
