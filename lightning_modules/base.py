@@ -1,5 +1,6 @@
 """Base of the methods: backbone, training and validation steps, and extractors for benchmarks."""
 
+import copy
 import math
 from abc import abstractmethod
 from collections import Counter
@@ -17,7 +18,16 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW
 from torchmetrics import MeanMetric
 
-from vidcorr.backbones import Encoder, NetworkName, Normalise, TrainedViews, fields_of, trainable_network, width_of
+from vidcorr.backbones import (
+    Encoder,
+    NetworkName,
+    Normalise,
+    TrainedViews,
+    fields_of,
+    freeze_unused,
+    trainable_network,
+    width_of,
+)
 from vidcorr.description import Input
 from vidcorr.functional.device import PendingCopy
 from vidcorr.functional.seeds import run_seed
@@ -68,6 +78,7 @@ class CorrespondenceModule(SavedModule):
         super().__init__()
         self.normalise: nn.Module = Normalise()
         self.views = TrainedViews()
+        self.unused: list[str] = []  # parts of the backbone that take no part in its maps
         # not Lightning's mean, which divides by a rounded number of samples where ranks have unequal shares
         self.validation_loss = MeanMetric(nan_strategy=math.nan)  # a NaN is not left out
         self._drawn: Counter[tuple[int, ...]] = Counter()  # training steps that drew by a key, where no Trainer counts
@@ -90,6 +101,7 @@ class CorrespondenceModule(SavedModule):
         self.input_of_backbone = encoder.input
         self.normalise = Normalise(encoder.input.mean, encoder.input.std)
         self.views = TrainedViews(encoder.default_stage, {type(network): encoder.view_class})
+        self.unused = freeze_unused(partial(copy.copy(self.views).maps, network), network)
         name_is_enough = isinstance(spec, str) and not encoder.described.loaded and encoder.default_stage is None
         self.rebuilt_by["backbone"] = encoder.described.spec if name_is_enough else fields_of(encoder)
         return network
@@ -136,8 +148,7 @@ class CorrespondenceModule(SavedModule):
     @property
     def backbone_width(self) -> int:
         """Number of channels of `maps` and `embed`."""
-        # not kept: parts of a new module may be replaced before its first pass
-        views = TrainedViews(self.views.stage, self.views.kinds)
+        views = copy.copy(self.views)  # not kept: parts of a new module may be replaced before its first pass
         return width_of(partial(views.maps, self.backbone), self.backbone)
 
     # One step
@@ -396,7 +407,7 @@ class CorrespondenceModule(SavedModule):
         on_several_gpus = trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda"
         if self.synchronises_batch_norm and trainer.state.fn == "fit" and on_several_gpus:
             nn.SyncBatchNorm.convert_sync_batchnorm(self)  # replaces the parts of this module in place
-            self.views = TrainedViews(self.views.stage, self.views.kinds)  # of these parts
+            self.views = copy.copy(self.views)  # of these parts
 
     def on_train_start(self) -> None:
         """Begin a training, once a checkpoint is loaded: describe the backbone, follow the schedule, print the plan.
@@ -451,6 +462,8 @@ class CorrespondenceModule(SavedModule):
         spec = "" if self.described is None else self.described.spec
         backbone = spec or type(self.backbone).__name__
         plan["backbone"] = f"{backbone}, {millions(self.backbone)} of {millions(self)} M parameters"
+        if self.unused:
+            plan["not trained"] = f"{', '.join(self.unused)}: no part of the map"
         devices = f"{self.samples_per_device()} per device × {trainer.world_size} device(s)"
         accumulated = f"{trainer.accumulate_grad_batches} accumulated"
         plan["global batch"] = f"{self.global_batch()} {self.samples} = {devices} × {accumulated}"
@@ -495,7 +508,8 @@ class CorrespondenceModule(SavedModule):
         A method may train the backbone on another input (`ContrastiveRandomWalk`). The name is not `encoder`: many
         methods have a part of this name.
         """
-        return Encoder(self.backbone, self.input_of_backbone, self.views.stage, described=self.described)
+        facts: dict[str, Any] = {"described": self.described, "decide": self.views.kind_of}
+        return Encoder(self.backbone, self.input_of_backbone, self.views.stage, **facts)
 
 
 def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:

@@ -66,8 +66,8 @@ def one_line_errors(what: str, how: str = "") -> Iterator[None]:
 
 
 def is_of_transformers(network: nn.Module) -> bool:
-    """Return whether a network is an image model of `transformers`."""
-    if not is_of_library(network, "transformers"):
+    """Return whether a network is an image model of `transformers`, also a class below one without an own `forward`."""
+    if not is_of_library(network, "transformers") or not network.forward.__module__.startswith("transformers."):
         return False
     return next(iter(inspect.signature(network.forward).parameters), "") == "pixel_values"
 

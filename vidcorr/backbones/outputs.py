@@ -96,9 +96,7 @@ class MapExtractor(FeatureExtractor):
         super().__init__(stages, stages.split("+"), type(network).__name__)  # the first output tells which there are
         self.network = network
         self.training = False  # not by `eval`, as in other views, which would set the user's own network too
-        self.patch = patch_of(network)
-        self.prefix = getattr(network, "prefix_tokens", None)
-        self.multiple = getattr(network, "multiple", self.patch or 1)
+        self.multiple = getattr(network, "multiple", patch_of(network) or 1)
         self.takes_clips = hasattr(network, "tubelet_size")
         own_stride = stated_stride(network) if stages == OUTPUT else None
         self.set_stride(own_stride or measured_stride(self, self), stride)
@@ -120,7 +118,7 @@ class MapExtractor(FeatureExtractor):
         batch = images[:, :, None] if self.takes_clips else images  # a clip of one frame
         with nullcontext() if self.keeps_mode else eval_mode(self.network):
             output = function(batch)
-        maps = self._maps_in(output, images.shape[2:])
+        maps = maps_in(self.network, output, images.shape[2:])
         if self.stage == OUTPUT:
             return self._only_map(maps, output)
         self.require_stages(maps)
@@ -139,23 +137,32 @@ class MapExtractor(FeatureExtractor):
         features: Tensor = maps.get(OUTPUT, next(iter(maps.values()), output))
         return features
 
-    def _maps_in(self, output: Any, size: Sequence[int]) -> dict[str, Any]:
-        """Return the maps of an output by their names: of a dictionary its keys, of a list timm's or the places."""
-        output = getattr(output, "last_hidden_state", output)  # of a Hugging Face model
-        if isinstance(output, Mapping):
-            members = dict(output)
-        elif isinstance(output, list | tuple):
-            info = getattr(self.network, "feature_info", None)  # of timm's features_only
-            names = info.module_name() if info is not None else range(len(output))
-            members = dict(zip(names, output, strict=False))
-        else:
-            return {OUTPUT: map_of_tokens(output, self.patch, size, self.prefix)}
-        maps: dict[str, Any] = {}
-        for name, member in members.items():
-            found = map_of_tokens(member, self.patch, size, self.prefix)
-            if is_map(found):
-                maps[str(name)] = found
-        return maps
+
+def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]:
+    """Return the maps of an output by their names: of a dictionary its keys, of a list timm's or the places.
+
+    Args:
+        network: the network, which states the side of its patches.
+        output: of its call; a single one that is no map stays as it is.
+        size: height and width of the images, pixels.
+    """
+    patch = patch_of(network)
+    prefix = getattr(network, "prefix_tokens", None)
+    output = getattr(output, "last_hidden_state", output)  # of a Hugging Face model
+    if isinstance(output, Mapping):
+        members = dict(output)
+    elif isinstance(output, list | tuple):
+        info = getattr(network, "feature_info", None)
+        names = info.module_name() if hasattr(info, "module_name") else range(len(output))  # of timm's features_only
+        members = dict(zip(names, output, strict=False))
+    else:
+        return {OUTPUT: map_of_tokens(output, patch, size, prefix)}
+    maps: dict[str, Any] = {}
+    for name, member in members.items():
+        found = map_of_tokens(member, patch, size, prefix)
+        if is_map(found):
+            maps[str(name)] = found
+    return maps
 
 
 def probe_size(multiple: int, sides: tuple[int, int] = PROBE) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from .extractor import (
     features_by,
     has_parts,
     type_of_weights,
+    unwatched,
 )
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
@@ -135,7 +136,7 @@ class ResNetExtractor(FeatureExtractor):
 
     input = UNKNOWN
     ignores = VIEW_OF_TRANSFORMERS
-    reads = "parts"
+    reads = "its parts"
 
     def __init__(
         self,
@@ -150,11 +151,11 @@ class ResNetExtractor(FeatureExtractor):
         last_stage = list(blocks)[-1].partition(".")[0]
         super().__init__(stage or (last_stage if is_whole else "res4"), ends, "this ResNet")
         own = strides_of(network)
-        coarsest = STRIDE if dilated else stride or STRIDE
         if stride is not None and stride not in own.values():
             raise ValueError(f"stride {stride}: this ResNet's strides can be {sorted(set(own.values()))} or None")
         if dilated:
             _dilate_as_siamfc(network, as_released=dilated == "released")
+        coarsest = stride if stride is not None and not dilated else STRIDE
         for name, layer in LAYER_OF_STAGE.items():
             if own.get(name, 0) > coarsest and not is_whole:
                 remove_strides(network.get_submodule(layer))
@@ -164,7 +165,7 @@ class ResNetExtractor(FeatureExtractor):
         last = max(map(list(blocks).index, self.ends.values()))
         self.names = list(blocks)[: last + 1]
         self.blocks = nn.ModuleDict({name.replace(".", "_"): blocks[name] for name in self.names})  # no dot in a key
-        found = strides_of(network)
+        found = own if is_whole else strides_of(network)
         self.stride = self.common_stride([found[self.ends[name].partition(".")[0]] for name in self.stages])
         if stride not in (None, self.stride) and not dilated:
             fitting = ", ".join(f"@{name}/{pixels}" for name, pixels in own.items() if pixels >= STRIDE)
@@ -189,7 +190,7 @@ def strides_of(network: nn.Module) -> dict[str, int]:
     blocks = named_blocks(network)
     ends = {name: end for name, end in ends_of(blocks).items() if "." not in name}
     blank = torch.zeros(1, 3, SIDE, SIDE, device=device_of(network), dtype=type_of_weights(network))
-    with eval_mode(network):
+    with eval_mode(network), unwatched(network):
         maps = features_by(lambda x: maps_of(ends, blocks.items(), nn.Sequential(*_stem(network))(x)), blank)
     return {name: round(SIDE / each.shape[2]) for name, each in maps.items()}
 

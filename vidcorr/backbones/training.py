@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from ..functional.device import random_state_kept
 from .copies import device_of
-from .encoder import gives_extractors, kind_of, unwrapped
-from .extractor import calling, eval_mode
+from .extractor import View, calling, eval_mode
+from .kinds import kind_of, unwrapped
 from .outputs import patch_of, require_map
 
 
@@ -17,20 +17,26 @@ class TrainedViews:
     """Views of networks that learn: of a network itself, not of a copy, in its own mode.
 
     A view is made at the first pass of a network. A copy of this object makes its own, since a copied method has
-    copied networks.
+    copied networks; it keeps what was decided of their classes.
 
     Args:
         stage: stage of the maps; None is the network's default, of a ResNet its last map.
-        kinds: class of a network → the class of its views, as its encoder has decided; also of its copies.
+        kinds: class of a network → the class of its views, as an encoder has decided.
     """
 
-    def __init__(self, stage: str | None = None, kinds: Mapping[type, Any] | None = None) -> None:
+    def __init__(self, stage: str | None = None, kinds: Mapping[type, type[View] | None] | None = None) -> None:
         self.stage = stage
         self.kinds = dict(kinds or {})
         self.made: dict[tuple[int, str | None], tuple[nn.Module, Callable[[Tensor], Tensor]]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"stage": self.stage, "kinds": self.kinds, "made": {}}
+        return vars(self) | {"made": {}}
+
+    def kind_of(self, network: nn.Module) -> type[View] | None:
+        """Return the class of a network's views, by `kind_of`: decided once, for a network and its copies."""
+        if type(network) not in self.kinds:
+            self.kinds[type(network)] = kind_of(network)
+        return self.kinds[type(network)]
 
     def maps(self, network: nn.Module, images: Tensor, stage: str | None = None) -> Tensor:
         """Return the maps of images, with gradient.
@@ -46,34 +52,57 @@ class TrainedViews:
         stage = stage or self.stage
         key = (id(network), stage)
         if key not in self.made:
-            inner = unwrapped(network)
-            function = function_of_maps(inner, stage, self.kinds.get(type(inner)))
-            self.made[key] = (network, function)  # kept: an id is of what is alive
+            self.made[key] = (network, self._function_of(unwrapped(network), stage))  # kept: an id is of what is alive
         _, function = self.made[key]
         return require_map(function(images), type(network).__name__)
 
+    def _function_of(self, network: Any, stage: str | None) -> Callable[[Tensor], Tensor]:
+        """Return the function that makes a network's maps of images, with gradient.
 
-def function_of_maps(network: Any, stage: str | None, kind: Any = None) -> Callable[[Tensor], Tensor]:
-    """Return the function that makes a network's maps of images, with gradient.
-
-    Raises:
-        ValueError: if the network has no such stage, or gives no map.
-    """
-    with eval_mode(network), random_state_kept():
-        if gives_extractors(network):
-            own = network.feature_extractor(stage, None)
-            own.keeps_mode = True
-            return lambda images: own.train(network.training)(images)
-        view: Any = (kind or kind_of(network)).whole(network, stage)
+        Raises:
+            ValueError: if the network has no such stage, or gives no map.
+        """
+        kind: Any = self.kind_of(network)
+        with eval_mode(network), random_state_kept():
+            view: Any = network.feature_extractor(stage, None) if kind is None else kind.whole(network, stage)
         view.keeps_mode = True
+        if kind is None:
+            return lambda images: view.train(network.training)(images)
 
-    def by_own_call(images: Tensor) -> Tensor:
-        with calling(network, view.map_of):
-            found: Tensor = network(images)
-        return found
+        def by_own_call(images: Tensor) -> Tensor:
+            with calling(network, view.map_of):
+                found: Tensor = network(images)
+            return found
 
-    function: Callable[[Tensor], Tensor] = view.map_of
-    return function if view.reads is None else by_own_call
+        function: Callable[[Tensor], Tensor] = view.map_of
+        return function if view.reads is None else by_own_call
+
+
+def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> list[str]:
+    """Let weights of a network that take no part in its maps, such as a classifier's, take no gradient.
+
+    A training would not move them, but DDP waits for the gradients of all weights that take one.
+
+    Args:
+        function: float RGB `(N, 3, H, W)` → maps, with gradient.
+        network: the network behind it.
+
+    Returns:
+        The names of the parts that hold these weights.
+    """
+    named = {name: weights for name, weights in network.named_parameters() if weights.requires_grad}
+    if not named:
+        return []
+    with torch.enable_grad():
+        gradients = torch.autograd.grad(
+            of_blank_image(function, network).sum(), list(named.values()), allow_unused=True
+        )
+    parts: dict[str, None] = {}
+    for (name, weights), gradient in zip(named.items(), gradients, strict=True):
+        if gradient is None:
+            weights.requires_grad_(False)
+            parts[name.rpartition(".")[0] or name] = None
+    return list(parts)
 
 
 def width_of(function: Callable[[Tensor], Tensor], network: nn.Module) -> int:
@@ -83,8 +112,13 @@ def width_of(function: Callable[[Tensor], Tensor], network: nn.Module) -> int:
         function: float RGB `(N, 3, H, W)` → `(N, C, …)`.
         network: the network behind it.
     """
+    with torch.no_grad():
+        return of_blank_image(function, network).shape[1]
+
+
+def of_blank_image(function: Callable[[Tensor], Tensor], network: nn.Module) -> Tensor:
+    """Return what a function makes of a blank image, in eval mode of the network behind it."""
     multiple = getattr(network, "multiple", None) or patch_of(network) or 1
     side = -(-64 // multiple) * multiple
-    with eval_mode(network), torch.no_grad(), random_state_kept():
-        output = function(torch.zeros(1, 3, side, side, device=device_of(network)))
-    return output.shape[1]
+    with eval_mode(network), random_state_kept():
+        return function(torch.zeros(1, 3, side, side, device=device_of(network)))

@@ -66,6 +66,7 @@ _allowed: set[str] = set()
 _named: set[str] = set()
 """Names in the words of this command and the configs that they name."""
 
+
 class Refused(ValueError):
     """A file names code or a file that it may not name."""
 
