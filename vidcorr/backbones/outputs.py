@@ -12,6 +12,8 @@ from ..functional.device import random_state_kept
 from .copies import device_of
 from .extractor import OUTPUT, VIEW_OF_TRANSFORMERS, FeatureExtractor, NoSuchMap, View, eval_mode, features_by
 
+OWN = "its own map"
+"""Stage of a network whose call gives the map."""
 MIN_CELLS = 4
 """Least height and width of a map in cells; a smaller output is a pooled feature."""
 MOST_LEADING = 16
@@ -66,7 +68,7 @@ def map_of_tokens(output: Any, patch: int | None, size: Sequence[int], prefix: i
 
 
 class MapExtractor(FeatureExtractor):
-    """A view of a user's module, which maps float RGB `(N, 3, H, W)` to `(N, C, h, w)`: `features`.
+    """A view of a user's module, which maps float RGB `(N, 3, H, W)` to `(N, C, h, w)`: its own map.
 
     Of several maps, in a dictionary, a list or a tuple, the stage names one, or several with + between them: a key, the
     name of timm's `features_only`, or the place from 0. Of one map no stage is needed.
@@ -78,7 +80,7 @@ class MapExtractor(FeatureExtractor):
 
     Args:
         network: the module. It is not copied: it is put into eval mode for each pass, and put back.
-        stage: None or `features`; of several maps a key.
+        stage: None; of several maps a key.
         stride: None, or the stride of the map.
 
     Raises:
@@ -92,13 +94,13 @@ class MapExtractor(FeatureExtractor):
     """The network keeps its own mode, in which it learns."""
 
     def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
-        stages = stage or OUTPUT
+        stages = OWN if stage in (None, OUTPUT) else stage
         super().__init__(stages, stages.split("+"), type(network).__name__)  # the first output tells which there are
         self.network = network
         self.training = False  # not by `eval`, as in other views, which would set the user's own network too
         self.multiple = getattr(network, "multiple", patch_of(network) or 1)
         self.takes_clips = hasattr(network, "tubelet_size")
-        own_stride = stated_stride(network) if stages == OUTPUT else None
+        own_stride = stated_stride(network) if stages == OWN else None
         self.set_stride(own_stride or measured_stride(self, self), stride)
 
     def map_of(self, images: Tensor) -> Tensor:
@@ -119,7 +121,7 @@ class MapExtractor(FeatureExtractor):
         with nullcontext() if self.keeps_mode else eval_mode(self.network):
             output = function(batch)
         maps = maps_in(self.network, output, images.shape[2:])
-        if self.stage == OUTPUT:
+        if self.stage == OWN:
             return self._only_map(maps, output)
         self.require_stages(maps)
         self.require_one_stride(maps, images.shape[2])
