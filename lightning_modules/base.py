@@ -464,6 +464,7 @@ class CorrespondenceModule(SavedModule):
         plan["backbone"] = f"{backbone}, {millions(self.backbone)} of {millions(self)} M parameters"
         if self.unused:
             plan["not trained"] = f"{', '.join(self.unused)}: no part of the map"
+        plan |= self._row_of_map()
         devices = f"{self.samples_per_device()} per device × {trainer.world_size} device(s)"
         accumulated = f"{trainer.accumulate_grad_batches} accumulated"
         plan["global batch"] = f"{self.global_batch()} {self.samples} = {devices} × {accumulated}"
@@ -471,6 +472,14 @@ class CorrespondenceModule(SavedModule):
         plan["length"] = self._length_in_words()
         plan["precision"] = str(trainer.precision)
         return plan
+
+    def _row_of_map(self) -> dict[str, str]:
+        """Return a row that names the trained map, if benchmarks score another one of the backbone."""
+        if self.has_own_features or not self.backbone_learns:
+            return {}
+        trained = self.views.view_of(self.backbone, self.views.stage).stage
+        scored = self.evaluated.view().stage
+        return {} if trained == scored else {"map": f"{trained} is trained, {scored} is scored where nobody names one"}
 
     def _rates_in_words(self) -> str:
         """Return the learning rates of the parameter groups, and how `base_lr` is scaled."""

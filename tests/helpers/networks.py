@@ -147,6 +147,94 @@ class WithoutRes5(ResNet):
         return self.layer3(self.layer2(self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(images)))))))
 
 
+class Gem(ResNet):
+    """A subclass whose call pools the last map by a generalised mean, and projects it."""
+
+    def __init__(self) -> None:
+        super().__init__(BasicBlock, [1, 1, 1, 1], num_classes=WIDTH)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(x.clamp(min=1e-6).pow(3).mean((2, 3)).pow(1 / 3))
+
+
+class Stages(Gem):
+    """Gives the maps of its stages, as backbones of detectors do."""
+
+    def forward(self, images: Tensor) -> Any:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        maps = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+            maps.append(x)
+        return tuple(maps)
+
+
+class Half(Fpn):
+    """Gives a map in half precision."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images).half()
+
+
+class Small(Gem):
+    """A ResNet for pictures of 32 px: strides 1, 2, 4 and 8."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        self.maxpool = nn.Identity()
+
+
+class Lazy(nn.Module):
+    """A layer whose weights have no shape before the first call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.LazyConv2d(WIDTH, 8, 8)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.cells(images)
+
+
+class Overlapping(nn.Module):
+    """Tokens of patches of 16 px that overlap by half."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch_embed = nn.Module()
+        self.patch_embed.patch_size = 16
+        self.patch_embed.proj = nn.Conv2d(3, WIDTH, 16, 8, padding=4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.patch_embed.proj(images).flatten(2).mT
+        return torch.cat([tokens[:, :1] * 0, tokens], dim=1)
+
+
+class Tied(nn.Module):
+    """Two layers of one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.Conv2d(3, WIDTH, 8, 8)
+        self.first, self.second = nn.Conv2d(WIDTH, WIDTH, 1), nn.Conv2d(WIDTH, WIDTH, 1)
+        self.second.weight = self.first.weight
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.second(self.first(self.cells(images)).relu())
+
+
+class ClassToken(timm.models.VisionTransformer):
+    """A transformer of timm whose call gives its class token through a head."""
+
+    def __init__(self) -> None:
+        super().__init__(32, 16, num_classes=WIDTH, embed_dim=48, depth=2, num_heads=3, dynamic_img_size=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.forward_features(images)[:, 0])
+
+
 class Grey(Fpn):
     """Pools the map of another picture."""
 

@@ -320,7 +320,7 @@ def with_channels_last(network: nn.Module) -> nn.Module:
     They are six times faster in bfloat16 on a CPU, and faster on recent GPUs; values and checkpoints are the same.
     """
     for part in network.modules():
-        if isinstance(part, nn.Conv2d):
+        if isinstance(part, nn.Conv2d) and not nn.parameter.is_lazy(part.weight):
             part.to(memory_format=torch.channels_last)
     return network
 

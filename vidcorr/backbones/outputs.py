@@ -27,8 +27,14 @@ OWN_METHOD = (
 
 
 def patch_of(network: object) -> int | None:
-    """Return the side of a network's patches, pixels: `patch_size` of it, or of a part or the `config`; else None."""
-    parts = (getattr(network, name, None) for name in ("patch_embed", "embeds", "config"))
+    """Return the distance of a network's patches, pixels: `patch_size` of it, or of a part or the `config`; else None.
+
+    Of patches that overlap it is the stride of their projection.
+    """
+    parts = [getattr(network, name, None) for name in ("patch_embed", "embeds", "config")]
+    step = getattr(getattr(parts[0], "proj", None), "stride", None)
+    if isinstance(step, tuple) and isinstance(step[-1], int):
+        return step[-1]
     for holder in (network, *parts):
         patch: Any = getattr(holder, "patch_size", None)
         sides = [patch] if isinstance(patch, int) else list(patch or ())[-2:]  # a third number counts frames

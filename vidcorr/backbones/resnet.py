@@ -17,6 +17,7 @@ from .extractor import (
     VIEW_OF_TRANSFORMERS,
     Dilated,
     FeatureExtractor,
+    NoSuchMap,
     eval_mode,
     features_by,
     has_parts,
@@ -166,10 +167,13 @@ class ResNetExtractor(FeatureExtractor):
         self.names = list(blocks)[: last + 1]
         self.blocks = nn.ModuleDict({name.replace(".", "_"): blocks[name] for name in self.names})  # no dot in a key
         found = own if is_whole else strides_of(network)
-        self.stride = self.common_stride([found[self.ends[name].partition(".")[0]] for name in self.stages])
-        if stride not in (None, self.stride) and not dilated:
+        strides = {found[self.ends[name].partition(".")[0]] for name in self.stages}
+        if len(strides) > 1 or (stride not in (None, *strides) and not dilated):
+            wanted = "" if stride is None else f", not {stride}"
             fitting = ", ".join(f"@{name}/{pixels}" for name, pixels in own.items() if pixels >= STRIDE)
-            raise ValueError(f"{self.stage} of this ResNet has stride {self.stride}, not {stride}: name {fitting}")
+            said = " and ".join(map(str, sorted(strides)))
+            raise NoSuchMap(f"{self.stage} of this ResNet has stride {said}{wanted}: name {fitting}")
+        self.stride = strides.pop()
         self.eval()
 
     @classmethod

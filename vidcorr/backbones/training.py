@@ -56,8 +56,8 @@ class TrainedViews:
         _, function = self.made[key]
         return require_map(function(images), type(network).__name__)
 
-    def _function_of(self, network: Any, stage: str | None) -> Callable[[Tensor], Tensor]:
-        """Return the function that makes a network's maps of images, with gradient.
+    def view_of(self, network: Any, stage: str | None = None) -> Any:
+        """Return the view of a network itself by which it is trained.
 
         Raises:
             ValueError: if the network has no such stage, or gives no map.
@@ -66,7 +66,12 @@ class TrainedViews:
         with eval_mode(network), random_state_kept():
             view: Any = network.feature_extractor(stage, None) if kind is None else kind.whole(network, stage)
         view.keeps_mode = True
-        if kind is None:
+        return view
+
+    def _function_of(self, network: Any, stage: str | None) -> Callable[[Tensor], Tensor]:
+        """Return the function that makes a network's maps of images, with gradient."""
+        view = self.view_of(network, stage)
+        if self.kind_of(network) is None:
             return lambda images: view.train(network.training)(images)
 
         def by_own_call(images: Tensor) -> Tensor:
@@ -97,12 +102,20 @@ def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> l
         gradients = torch.autograd.grad(
             of_blank_image(function, network).sum(), list(named.values()), allow_unused=True
         )
-    parts: dict[str, None] = {}
-    for (name, weights), gradient in zip(named.items(), gradients, strict=True):
+    unused: set[nn.Parameter] = set()
+    for weights, gradient in zip(named.values(), gradients, strict=True):
         if gradient is None:
-            weights.requires_grad_(False)
-            parts[name.rpartition(".")[0] or name] = None
-    return list(parts)
+            unused.add(weights.requires_grad_(False))
+    outermost: list[str] = []
+    for name, part in (*network.named_modules(), *network.named_parameters()):
+        weights_of_part = {part} if isinstance(part, nn.Parameter) else set(part.parameters())
+        if (
+            weights_of_part
+            and weights_of_part <= unused
+            and not name.startswith(tuple(f"{each}." for each in outermost))
+        ):
+            outermost.append(name)
+    return outermost
 
 
 def width_of(function: Callable[[Tensor], Tensor], network: nn.Module) -> int:

@@ -22,7 +22,7 @@ def test_stages_are_concatenated_from_one_pass():
     both, fourth, block = (view(images) for view in views)
     assert torch.equal(both, torch.cat([fourth, block], dim=1))
     assert len(views[0].blocks) == len(views[1].blocks)
-    refused(ValueError, r"'res2\+res3': its parts have strides \[4, 8\]", build_feature_extractor, network, "res2+res3")
+    refused(ValueError, r"res2\+res3 of this ResNet has stride 4 and 8", build_feature_extractor, network, "res2+res3")
 
 
 @pytest.mark.parametrize(
