@@ -239,6 +239,9 @@ class SavedModule(pl.LightningModule):
         if self.trainer.state.fn == "fit" and written != FORMAT:
             remedy = f"begin anew from its weights, --model.backbone {source}, without --ckpt_path"
             raise ValueError(f"{source}: of another version of vidcorr, format {written} for {FORMAT}: {remedy}")
+        if self.trainer.state.fn == "fit" and checkpoint.get("optimizer_states") == []:
+            remedy = f"begin anew from its weights, --model.backbone {source}, without --ckpt_path"
+            raise ValueError(f"{source}: holds no state of an optimiser: {remedy}")
         saved = checkpoint.get("hyper_parameters", {})
         own = {**self.hparams, **self.rebuilt_by}
         for name in ("spec", "backbone"):

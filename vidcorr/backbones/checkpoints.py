@@ -6,9 +6,10 @@ import shlex
 import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from pickle import UnpicklingError
 from typing import Annotated, Any, NotRequired
@@ -16,6 +17,7 @@ from typing import Annotated, Any, NotRequired
 import torch
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
+from torch.serialization import get_unsafe_globals_in_checkpoint
 from typing_extensions import TypedDict
 
 from ..videos.files import unfinished
@@ -96,8 +98,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
             _require_checksums(path)
         if torch.__version__ < (2, 10):  # type: ignore[operator]  # it compares with tuples too
             _warn_of_reader()
-        # only an archive, not torch's older form, can leave its tensors in the file
-        return _without_code(path, mmap=is_archive and not whole)
+        return _without_code(path, mmap=not whole and is_archive and _lies_open(path))
     except Exception as error:  # torch raises errors of many types for a senseless file
         raise ValueError(f"{path}: damaged or foreign: {reason(error)}") from error
 
@@ -105,9 +106,17 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
 def _require_checksums(path: Path) -> None:
     """Raise ValueError if a member of an archive has another checksum than when it was saved."""
     with zipfile.ZipFile(path) as archive:
+        if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+            raise ValueError("a program of TorchScript: give the module, torch.jit.load(FILE), in Python")
         damaged = archive.testzip()
     if damaged:
         raise ValueError(f"{damaged} has another sum than when it was saved")
+
+
+def _lies_open(path: Path) -> bool:
+    """Return whether an archive can leave its tensors in the file: none is compressed, as by another program."""
+    with zipfile.ZipFile(path) as archive:
+        return all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
 
 
 def _without_code(path: Path, mmap: bool) -> Any:
@@ -197,53 +206,77 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
 Count = Annotated[int, Field(strict=True, ge=0)]
 
 
+class _Group(TypedDict):
+    params: list[Count]
+    lr: float
+
+
 class _Optimizer(TypedDict):
     state: dict[Any, dict[str, Any]]
-    param_groups: list[dict[str, Any]]
+    param_groups: list[_Group]
 
 
 class _Loops(TypedDict):
     fit_loop: dict[str, dict[str, Any]]
 
 
+class _Schedule(TypedDict):
+    last_epoch: Count
+
+
 class _RunState(TypedDict):
-    epoch: Count
-    global_step: Count
     loops: _Loops
     callbacks: dict[str, dict[Any, Any]]
     optimizer_states: list[_Optimizer]
-    lr_schedulers: list[dict[str, Any]]
+    lr_schedulers: list[_Schedule]
     resume: NotRequired[dict[str, Any]]
     run: NotRequired[dict[str, Any]]
 
 
+class _Progress(TypedDict):
+    total: dict[str, Count]
+    current: dict[str, Count]
+
+
+class _Steps(TypedDict):
+    step: _Progress
+    zero_grad: _Progress
+
+
+class _OfOptimizer(TypedDict):
+    optimizer: _Steps
+
+
+_Saved = TypedDict(
+    "_Saved",
+    {
+        "pytorch-lightning_version": Annotated[str, Field(pattern=r"^\d+\.\d+")],
+        "epoch": Count,
+        "global_step": Count,
+        "hyper_parameters": NotRequired[dict[str, Any]],
+    },
+)
+
+
 def require_state(checkpoint: Any, source: str | Path) -> Any:
-    """Return a checkpoint, if the state of a run in it, where it has one, is of the form that Lightning reads.
+    """Return a checkpoint, if it and the state of a run, where it has one, are of the form that Lightning reads.
 
     Raises:
         ValueError: one line, that names the part.
     """
-    if not isinstance(checkpoint, dict) or not {"callbacks", "optimizer_states"} & checkpoint.keys():
-        return checkpoint
     try:
-        state = TypeAdapter(_RunState).validate_python(checkpoint)
-        for name, progress in state["loops"]["fit_loop"].items():
-            if name.endswith("progress"):
-                TypeAdapter(list[Count | bool]).validate_python(list(leaves_in(progress)))
+        TypeAdapter(_Saved).validate_python(checkpoint)
+        if {"callbacks", "optimizer_states"} & checkpoint.keys():
+            state = TypeAdapter(_RunState).validate_python(checkpoint)
+            for name, progress in state["loops"]["fit_loop"].items():
+                if name.endswith("progress"):
+                    form: Any = _OfOptimizer if name.endswith(".optim_progress") else _Progress
+                    TypeAdapter(form).validate_python(progress)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise ValueError(f"{source}: is damaged: its state of a run, {place}: {first['msg']}") from None
     return checkpoint
-
-
-def leaves_in(content: object) -> Iterator[object]:
-    """Yield the values in dictionaries and lists."""
-    members = content.values() if isinstance(content, Mapping) else content if isinstance(content, list) else None
-    if members is None:
-        yield content
-    for each in members or ():
-        yield from leaves_in(each)
 
 
 def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
@@ -255,6 +288,27 @@ def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
     check_metadata(checkpoint, source)
     arguments = checkpoint.get("hyper_parameters", {})  # Lightning leaves out an empty dict
     return check_recipe({"class_path": checkpoint[METADATA_KEY].get("class_path"), "init_args": arguments}, source)
+
+
+def names_in_file(path: str | Path) -> tuple[list[str], list[str]]:
+    """Return the classes and networks that a file names for `load`, and the other types in it, of which none is made.
+
+    Raises:
+        ValueError: if the file is missing or damaged.
+    """
+    content = read_content(path, whole=False)
+    others = sorted(get_unsafe_globals_in_checkpoint(path)) if zipfile.is_zipfile(path) else []
+    if is_foreign(content):
+        return [], others
+    check_metadata(content, path)
+    return sorted(named_in_checkpoint(content)), others
+
+
+def named_in_checkpoint(content: Mapping[str, Any]) -> set[str]:
+    """Return the classes and networks that a checkpoint of ours names."""
+    about = content[METADATA_KEY]
+    arguments = {"init_args": content.get("hyper_parameters", {})}
+    return set(chain.from_iterable(map(named_code, (about, about.get("encoder"), arguments))))
 
 
 def saved_model(path: str | Path, is_own: bool = False) -> Recipe | None:
@@ -282,9 +336,7 @@ def saved_model(path: str | Path, is_own: bool = False) -> Recipe | None:
         return None
     if is_own:
         check_metadata(content, path)
-        about = content[METADATA_KEY]
-        for each in (about, about.get("encoder") or {}, {"init_args": content.get("hyper_parameters", {})}):
-            allow(*named_code(each))
+        allow(*named_in_checkpoint(content))
     return recipe_of(content, path)
 
 

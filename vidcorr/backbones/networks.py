@@ -498,9 +498,11 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
             f"{form}{did_you_mean(spec.spec, [*SHORT_NAMES, 'raw_colour'])}"
         )
     maker = trust.import_named(spec.spec.partition(":")[0], name, f"backbone {spec.spec}")
-    if not spec.is_stated:  # by the user's call; a file that names it has passed the gate
+    is_stated = spec.is_stated
+    if not is_stated:  # by the user's call; a file that names it has passed the gate
         trust.allow(spec.spec, spec.spec.replace(":", "."))
-    network = maker() if spec.arguments is None else trust.constructed(maker, spec.arguments, spec.spec)
+    has_arguments = is_stated or spec.arguments is not None
+    network = trust.constructed(maker, spec.arguments or {}, spec.spec) if has_arguments else maker()
     for short_name, full_name in SHORT_NAMES.items():
         if full_name == spec.spec:
             return network, short_name, "weights of vidcorr"

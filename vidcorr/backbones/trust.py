@@ -1,9 +1,9 @@
 """The gate for code that a file names.
 
-A file names one of a written list: the methods of vidcorr, its encoders, and networks of timm, torchvision and
-transformers. Any other name runs only if the user has said it: in the words of the command or a config that they name,
-by `allow`, in the user's own run that a command goes on with, or as a class in the namespace of the user's own script.
-A module of a file is built from plain values by its class; while it is built, nothing is opened and nothing is fetched.
+`listed` has what a file may name. Any other name runs only if the user has said it: in the words of the command, a
+config or a run folder that they name; by `--allow` or `vidcorr.allow`; or as a class in the namespace of the user's own
+script. A module of a file is built from plain values by its class; while it is built, no file is opened, and nothing is
+fetched.
 """
 
 import importlib
@@ -11,7 +11,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from pathlib import Path
@@ -20,35 +20,9 @@ from typing import Any, NamedTuple, get_type_hints
 from pydantic import TypeAdapter
 from torch import nn
 
-OURS = "vidcorr"
-LIBRARIES = ("timm", "torchvision", "transformers")
-"""Names before the colon of `timm:NAME` and its like, which are no modules."""
+from .listed import LIBRARIES, OURS, is_listed
+
 TRUSTED = (OURS, *LIBRARIES)
-METHODS = (
-    "CoSettle",
-    "ContrastiveRandomWalk",
-    "FrozenEncoder",
-    "Liir",
-    "LinearProbe",
-    "SiamFC",
-    "SiameseMAE",
-    "VFSMoCo",
-    "VFSSimSiam",
-)
-"""Classes of `vidcorr.lightning_modules` that a file may name."""
-ENCODERS = (
-    "Encoder",
-    "LiirEncoder",
-    "crw_resnet18",
-    "crw_training_resnet18",
-    "crw_training_resnet50",
-    "moco_v3_vit_base",
-    "moco_v3_vit_small",
-    "vidcorr_r18",
-    "vit_base_patch16_reg4",
-    "vit_small_patch16_reg4",
-)
-"""What a file may name of `vidcorr.backbones`: a class, and functions without arguments."""
 TORCH_HUB = "torchhub"
 """Prefix of networks of torch.hub, `torchhub:OWNER/REPO:ENTRY`."""
 SCRIPT = "__main__"
@@ -72,28 +46,39 @@ class Refused(ValueError):
 
 
 class _Source(NamedTuple):
-    """The file whose module is built, and the texts among the arguments that it states."""
+    """The file whose module is built, and the texts that it states.
+
+    None stands for all texts: a class of ours loads nothing but what its arguments name, and a user's own may.
+    """
 
     file: str
-    texts: frozenset[str]
+    texts: frozenset[str] | None
+
+    def states(self, text: str) -> bool:
+        """Return whether a text is of the file."""
+        return self.texts is None or text in self.texts
 
 
 _built_from: ContextVar[_Source | None] = ContextVar("_built_from", default=None)
 """None outside of a constructor of a module of a file."""
 
 
-def allow(*names: str | type) -> None:
-    """Allow files to name further code.
+def allow(*names: str | Callable[..., Any]) -> None:
+    """Allow files to name further code, in this process.
 
     Args:
-        names: a class; or `package.module.Class` or `package.module:callable`, exactly as in the files; of torch.hub
-            `OWNER/REPO`, or the folder of a clone.
+        names: a class, or a function that makes a network; or its name as in the files, `package.module.Class` or
+            `package.module:callable`; of torch.hub `OWNER/REPO`, or the folder of a clone.
+
+    Example:
+        >>> import torchvision
+        >>> allow(torchvision.models.resnet18)
     """
     for name in names:
-        if isinstance(name, type):
-            _allowed.update((import_path(name), f"{name.__module__}:{name.__qualname__}"))
-        else:
+        if isinstance(name, str):
             _allowed.add(name)
+        else:
+            _allowed.update((import_path(name), f"{name.__module__}:{name.__qualname__}"))
 
 
 def begin_command(words: Sequence[str]) -> None:
@@ -132,20 +117,27 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
     Raises:
         ValueError: all names that the user would have to allow, in a line.
     """
-    refused: set[str] = set()
-    for name in names:
-        permission = permission_for(name)
-        if not (permission in _allowed | _named or is_listed(name) or _is_of_script(name)):
-            refused.add(permission)
-    of_scripts = sorted(name for name in refused if package_of(name) == SCRIPT)
+    refused = to_allow(names)
+    of_scripts = [name for name in refused if package_of(name) == SCRIPT]
     if of_scripts:
         remedy = "load it there, or move the class to a file, my_module.py, and train my_module.MyClass"
         raise Refused(f"{source}: its class {of_scripts[0][:LONGEST]} was defined in a script or notebook: {remedy}")
     if refused:
+        given = ", ".join(map(repr, refused))[:LONGEST]
         raise Refused(
-            f"{source}: names code that is neither of vidcorr nor a network of timm, torchvision or transformers; if "
-            f"you trust it, call vidcorr.allow(Class) (in Python), or add --allow {' '.join(sorted(refused))[:LONGEST]}"
+            f"{source}: names code that is not in vidcorr's list; if you trust it, call vidcorr.allow({given}) in "
+            f"Python, or add to the command --allow {' '.join(refused)[:LONGEST]}"
         )
+
+
+def _is_allowed(name: str) -> bool:
+    """Return whether a file may name this: it is listed, the user has said it, or the user's script holds the class."""
+    return is_listed(name) or permission_for(name) in _allowed | _named or _is_of_script(name)
+
+
+def to_allow(names: Iterable[str]) -> list[str]:
+    """Return the words of `--allow` that names in a file need."""
+    return sorted({permission_for(name) for name in names if not _is_allowed(name)})
 
 
 def permission_for(name: str) -> str:
@@ -159,18 +151,8 @@ def package_of(name: str) -> str:
     return re.split("[.:]", name)[0]
 
 
-def is_listed(name: str) -> bool:
-    """Return whether a name is in the written list: a network of a library, a method or an encoder of ours."""
-    library, colon, network = name.partition(":")
-    if library in LIBRARIES:
-        return network != ""
-    place, _, kind = name.replace(":", ".").rpartition(".")
-    lists = {f"{OURS}.lightning_modules": METHODS, f"{OURS}.backbones": ENCODERS}
-    return kind in lists.get(".".join(place.split(".")[:2]), ())
-
-
 def _is_of_script(name: str) -> bool:
-    """Return whether the namespace of the user's script or notebook holds a class of modules; a command's holds none."""
+    """Return whether the user's script or notebook holds a class of modules by its name; a command's holds none."""
     path = name.replace(":", ".")
     return any(is_module(kind) and import_path(kind) == path for kind in vars(sys.modules[SCRIPT]).values())
 
@@ -259,7 +241,7 @@ def check_network(text: str, has_configuration: bool = False) -> bool:
         ValueError: one line, if it is a path or an address, or code that the file may not name.
     """
     source = _built_from.get()
-    if source is None or text not in source.texts:
+    if source is None or not source.states(text):
         return False
     needs_folder = package_of(text) == "transformers" and not has_configuration
     if STATED.fullmatch(text) is None or needs_folder:
@@ -346,7 +328,10 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     stated = {name: value for name, value in arguments.items() if name not in overrides}
     hints = hints_of(getattr(kind, "__init__", kind) if isinstance(kind, type) else kind)
     values = {name: as_annotated(value, hints.get(name)) for name, value in (stated | overrides).items()}
-    return _module_of_call(kind, values, _source_of(file, stated))
+    source_of = _source_of(file, [stated, [values[name] for name in stated]])
+    if not overrides and is_listed(import_path(kind)):
+        source_of = _Source(str(file), None)
+    return _module_of_call(kind, values, source_of)
 
 
 def _module_of_call(kind: Any, values: Mapping[str, Any], source: _Source) -> nn.Module:
@@ -369,8 +354,8 @@ def _module_of_call(kind: Any, values: Mapping[str, Any], source: _Source) -> nn
 def _source_of(file: str | Path, stated: object) -> _Source:
     """Return a file and the texts in its arguments, with the texts of the file that is being read."""
     outer = _built_from.get()
-    texts = frozenset(texts_in(stated)) | (frozenset() if outer is None else outer.texts)
-    return _Source(str(file), texts)
+    of_outer = frozenset() if outer is None or outer.texts is None else outer.texts
+    return _Source(str(file), frozenset(texts_in(stated)) | of_outer)
 
 
 @contextmanager
@@ -414,8 +399,8 @@ def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict
     return {name: value for name, value in arguments.items() if name in own or name not in of_bases}
 
 
-def import_path(kind: type) -> str:
-    """Return `package.module.Class`."""
+def import_path(kind: Any) -> str:
+    """Return `package.module.Class`, of a class or a function."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 

@@ -17,6 +17,7 @@ from vidcorr import DavisBenchmark
 from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
+from vidcorr.backbones.listed import IMAGE_MODELS
 from vidcorr.benchmarks.network import view_for
 from vidcorr.description import INPUTS, UNKNOWN
 from vidcorr.functional.propagation.coding import fit_input
@@ -166,6 +167,11 @@ def test_each_door_gives_the_map_of_a_plain_call_at_two_sizes(kind, tmp_path):
             expected = plain(network, (fit_input(images, RULES, view.multiple) - mean) / std)
             found = torch.stack(list(FrameEncoder(view, RULES).maps(images)))
             assert torch.allclose(found, expected, atol=1e-4, rtol=1e-4), door
+
+
+def test_a_checkpoint_may_name_the_types_of_transformers_that_have_maps():
+    for family in FIELDS:
+        assert getattr(hub, f"{family}Config")().model_type in IMAGE_MODELS
 
 
 OF_ONE_SIZE = "takes images of any size, given .*1, 3, 25., 32.*: "
