@@ -30,6 +30,7 @@ from vidcorr.backbones import (
 )
 from vidcorr.description import Input
 from vidcorr.functional.device import PendingCopy
+from vidcorr.functional.images import as_floats
 from vidcorr.functional.seeds import run_seed
 
 from .parts.batches import join_loaders, parts_of
@@ -248,9 +249,11 @@ class CorrespondenceModule(SavedModule):
         return outputs
 
     def _checked_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
-        """Check the first batch, and return the outputs of `step`; a loss alone becomes a dict."""
+        """Check the first batch, and return the outputs of `step` of it, its bytes as floats; a loss becomes a dict."""
         if batch_index == 0:
             self._require_keys(batch)
+        batch = {**batch, **{name: as_floats(batch[name]) for name in self.images}}  # of any loader
+        if batch_index == 0:
             check_images(batch, self.images)
         outputs = self.step(batch)
         return outputs if isinstance(outputs, dict) else {"loss": outputs}
@@ -364,8 +367,13 @@ class CorrespondenceModule(SavedModule):
         Args:
             base_lr: learning rate at the end of the warm-up for a global batch of 256, scaled linearly.
             weight_decay: weight decay.
-            warmup: length of the warm-up, fraction of the run.
+            warmup: length of the warm-up, fraction of the run, in [0, 1).
+
+        Raises:
+            ValueError: for another warm-up.
         """
+        if not 0 <= warmup < 1:
+            raise ValueError(f"warmup must be a fraction of the run in [0, 1), got {warmup}")
         steps = self.total_steps()
         decayed: list[nn.Parameter] = []
         undecayed: list[nn.Parameter] = []
