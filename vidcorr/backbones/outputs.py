@@ -160,8 +160,8 @@ def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]
     if isinstance(output, Mapping):
         members = dict(output)
     elif isinstance(output, list | tuple):
-        info = getattr(network, "feature_info", None)
-        names = info.module_name() if hasattr(info, "module_name") else range(len(output))  # of timm's features_only
+        info: Any = getattr(network, "feature_info", None)  # of timm; of its features_only it has names
+        names = info.module_name() if hasattr(info, "module_name") else range(len(output))
         members = dict(zip(names, output, strict=False))
     else:
         return {OUTPUT: map_of_tokens(output, patch, size, prefix)}
