@@ -13,6 +13,7 @@ from vidcorr.backbones.copies import shared_copy
 from vidcorr.backbones.extractor import Dilated, FeatureExtractor
 from vidcorr.backbones.vit import ViTExtractor, positions_set
 from vidcorr.functional.device import world_size_and_rank
+from vidcorr.videos.files import require_fractions
 
 from .base import Batch, CorrespondenceModule
 
@@ -157,6 +158,7 @@ class CoSettle(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        require_fractions(warmup=warmup)
         self.stage = stage
         self.stride = stride
         self.temperature = temperature

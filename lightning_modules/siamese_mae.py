@@ -12,7 +12,7 @@ from vidcorr.backbones import NetworkName
 from vidcorr.backbones.networks import LIBRARIES, is_checkpoint
 from vidcorr.backbones.vit import ViTExtractor
 from vidcorr.functional.device import random_state_kept, to_device, world_size_and_rank
-from vidcorr.videos.files import require_one_of
+from vidcorr.videos.files import require_fractions, require_one_of
 
 from .base import Batch, CorrespondenceModule
 
@@ -183,6 +183,7 @@ class SiameseMAE(CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         require_one_of(("pairs", "videos"), rate_counts=rate_counts)
+        require_fractions(warmup=warmup)
         if not 0 < mask_ratio < 1:
             raise ValueError(f"mask_ratio must be in (0, 1), got {mask_ratio}")
         self.samples = rate_counts  # the word for samples in the printed plan

@@ -264,9 +264,12 @@ def require_state(checkpoint: Any, source: str | Path) -> Any:
     Raises:
         ValueError: one line, that names the part.
     """
+    has_run = isinstance(checkpoint, dict) and not checkpoint.keys().isdisjoint(("callbacks", "optimizer_states"))
+    if not has_run and is_foreign(checkpoint):
+        return checkpoint
     try:
         TypeAdapter(_Saved).validate_python(checkpoint)
-        if {"callbacks", "optimizer_states"} & checkpoint.keys():
+        if has_run:
             state = TypeAdapter(_RunState).validate_python(checkpoint)
             for name, progress in state["loops"]["fit_loop"].items():
                 if name.endswith("progress"):

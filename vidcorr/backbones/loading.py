@@ -26,7 +26,7 @@ from .networks import (
     is_checkpoint,
     local_file,
 )
-from .trust import Refused, make, of_user, own_arguments, stated_by
+from .trust import Refused, in_name_of, make, of_user, own_arguments
 from .video import VideoEncoder
 
 FAMILY = "family:"
@@ -223,7 +223,7 @@ def _stated(stated: Any, path: Path) -> Encoder:
     Raises:
         ValueError: if it is damaged, or names code that is not allowed.
     """
-    with stated_by(path, stated):
+    with in_name_of(path, stated):
         return _load_name(EncoderSpec.of(stated, path))
 
 
@@ -268,7 +268,7 @@ def with_weights_of(name: str, place: str) -> Encoder:
     arguments = None if is_of_library else own_arguments(content.get("hyper_parameters", {}))
     spec = EncoderSpec(name, arguments=arguments)
     try:
-        with stated_by(path, arguments):
+        with in_name_of(path, arguments):
             network, described = build(spec, with_weights=False)
         family = family_of(state, name, path)
         if is_of_library:

@@ -359,7 +359,7 @@ def _source_of(file: str | Path, stated: object) -> _Source:
 
 
 @contextmanager
-def stated_by(file: str | Path, stated: object) -> Iterator[None]:
+def in_name_of(file: str | Path, stated: object) -> Iterator[None]:
     """Treat networks that the block builds as stated by a file: they pass the gate, and nothing is fetched."""
     require_countable(stated, file)
     token = _built_from.set(_source_of(file, stated))
