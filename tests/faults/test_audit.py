@@ -1,4 +1,4 @@
-"""What a file may name, by Python's own audit: nothing is opened, asked or started for a hostile file.
+"""What a file may name (`backbones/listed.py`), by Python's own audit: nothing is opened, asked or started for a file.
 
 Each form stands where a file names code: as its class, as an argument, as its encoder, and within another encoder.
 """

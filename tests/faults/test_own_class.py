@@ -1,4 +1,4 @@
-"""A user's own class and network in a checkpoint: each way to allow them, by each command."""
+"""A user's own class and network in a checkpoint: each way to allow them, by each command; `commands/inspect.py`."""
 
 import importlib
 import re
@@ -107,3 +107,13 @@ def test_a_script_allows_a_class_by_a_call_or_by_its_name(checkpoint, monkeypatc
     again = importlib.import_module("mine")
     vidcorr.allow(again.net)
     assert isinstance(again.Mine.load_from_checkpoint("x.ckpt"), again.Mine)  # the caller names it
+
+
+def test_inspect_prints_what_a_file_names_and_needs(checkpoint, capsys):
+    main(["inspect", "x.ckpt"])
+    printed, _ = capsys.readouterr()
+    assert printed.splitlines() == [
+        "names: mine.Mine, mine:net",
+        "to use it, if you trust it: --allow mine.Mine mine:net",
+    ]
+    assert "mine" not in sys.modules

@@ -12,13 +12,12 @@ from importlib.metadata import version
 from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from pickle import UnpicklingError
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any
 
 import torch
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor, nn
 from torch.serialization import get_unsafe_globals_in_checkpoint
-from typing_extensions import TypedDict
 
 from ..videos.files import unfinished
 from .trust import LONGEST, Recipe, allow, check_file, check_recipe, named_code, reason
@@ -206,56 +205,52 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
 Count = Annotated[int, Field(strict=True, ge=0)]
 
 
-class _Group(TypedDict):
+class _Group(BaseModel):
     params: list[Count]
     lr: float
 
 
-class _Optimizer(TypedDict):
+class _Optimizer(BaseModel):
     state: dict[Any, dict[str, Any]]
     param_groups: list[_Group]
 
 
-class _Loops(TypedDict):
+class _Loops(BaseModel):
     fit_loop: dict[str, dict[str, Any]]
 
 
-class _Schedule(TypedDict):
+class _Schedule(BaseModel):
     last_epoch: Count
 
 
-class _RunState(TypedDict):
+class _RunState(BaseModel):
     loops: _Loops
     callbacks: dict[str, dict[Any, Any]]
     optimizer_states: list[_Optimizer]
     lr_schedulers: list[_Schedule]
-    resume: NotRequired[dict[str, Any]]
-    run: NotRequired[dict[str, Any]]
+    resume: dict[str, Any] = {}
+    run: dict[str, Any] = {}
 
 
-class _Progress(TypedDict):
+class _Progress(BaseModel):
     total: dict[str, Count]
     current: dict[str, Count]
 
 
-class _Steps(TypedDict):
+class _Steps(BaseModel):
     step: _Progress
     zero_grad: _Progress
 
 
-class _OfOptimizer(TypedDict):
+class _OfOptimizer(BaseModel):
     optimizer: _Steps
 
 
-_Saved = TypedDict(
-    "_Saved",
-    {
-        "pytorch-lightning_version": Annotated[str, Field(pattern=r"^\d+\.\d+")],
-        "epoch": Count,
-        "global_step": Count,
-        "hyper_parameters": NotRequired[dict[str, Any]],
-    },
-)
+class _Saved(BaseModel):
+    version: str = Field(alias="pytorch-lightning_version", pattern=r"^\d+\.\d+")
+    epoch: Count
+    global_step: Count
+    hyper_parameters: dict[str, Any] = {}
 
 
 def require_state(checkpoint: Any, source: str | Path) -> Any:
@@ -268,13 +263,13 @@ def require_state(checkpoint: Any, source: str | Path) -> Any:
     if not has_run and is_foreign(checkpoint):
         return checkpoint
     try:
-        TypeAdapter(_Saved).validate_python(checkpoint)
+        _Saved.model_validate(checkpoint)
         if has_run:
-            state = TypeAdapter(_RunState).validate_python(checkpoint)
-            for name, progress in state["loops"]["fit_loop"].items():
+            state = _RunState.model_validate(checkpoint)
+            for name, progress in state.loops.fit_loop.items():
                 if name.endswith("progress"):
-                    form: Any = _OfOptimizer if name.endswith(".optim_progress") else _Progress
-                    TypeAdapter(form).validate_python(progress)
+                    form: type[BaseModel] = _OfOptimizer if name.endswith(".optim_progress") else _Progress
+                    form.model_validate(progress)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
