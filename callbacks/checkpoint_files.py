@@ -13,7 +13,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.serialization import get_unsafe_globals_in_checkpoint
 from torch.utils._pytree import tree_map_only
 
-from vidcorr.backbones.checkpoints import read_content
+from vidcorr.backbones.checkpoints import read_content, require_state
 from vidcorr.lightning_modules.parts.saving import plain
 from vidcorr.videos.files import FullDisk, unfinished
 
@@ -59,7 +59,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             ValueError: if the file is damaged, or holds other types than tensors and plain types.
         """
-        return read_content(path)
+        return require_state(read_content(path), path)
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete a checkpoint that a better one replaces.

@@ -1,5 +1,6 @@
 """Base of the methods: backbone, training and validation steps, and extractors for benchmarks."""
 
+import copy
 import math
 from abc import abstractmethod
 from collections import Counter
@@ -17,9 +18,19 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW
 from torchmetrics import MeanMetric
 
-from vidcorr.backbones import Encoder, NetworkName, Normalise, TrainedViews, fields_of, trainable_network, width_of
+from vidcorr.backbones import (
+    Encoder,
+    NetworkName,
+    Normalise,
+    TrainedViews,
+    fields_of,
+    freeze_unused,
+    trainable_network,
+    width_of,
+)
 from vidcorr.description import Input
 from vidcorr.functional.device import PendingCopy
+from vidcorr.functional.images import as_floats
 from vidcorr.functional.seeds import run_seed
 
 from .parts.batches import join_loaders, parts_of
@@ -68,6 +79,7 @@ class CorrespondenceModule(SavedModule):
         super().__init__()
         self.normalise: nn.Module = Normalise()
         self.views = TrainedViews()
+        self.unused: list[str] = []  # parts of the backbone that take no part in its maps
         # not Lightning's mean, which divides by a rounded number of samples where ranks have unequal shares
         self.validation_loss = MeanMetric(nan_strategy=math.nan)  # a NaN is not left out
         self._drawn: Counter[tuple[int, ...]] = Counter()  # training steps that drew by a key, where no Trainer counts
@@ -89,7 +101,8 @@ class CorrespondenceModule(SavedModule):
         self.described = encoder.described
         self.input_of_backbone = encoder.input
         self.normalise = Normalise(encoder.input.mean, encoder.input.std)
-        self.views = TrainedViews(encoder.default_stage)
+        self.views = TrainedViews(encoder.default_stage, {type(network): encoder.view_class})
+        self.unused = freeze_unused(partial(copy.copy(self.views).maps, network), network)
         name_is_enough = isinstance(spec, str) and not encoder.described.loaded and encoder.default_stage is None
         self.rebuilt_by["backbone"] = encoder.described.spec if name_is_enough else fields_of(encoder)
         return network
@@ -110,7 +123,7 @@ class CorrespondenceModule(SavedModule):
             self.rebuilt_by["seed"] = self.seed
         super().on_save_checkpoint(checkpoint)
 
-    def maps(self, images: Tensor, stage: str | None = None) -> Tensor:
+    def maps(self, images: Tensor, stage: str | None = None, network: nn.Module | None = None) -> Tensor:
         """Return the map of each image, float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with gradient.
 
         It is the map that benchmarks score; of a ResNet the last one, at its own strides.
@@ -118,8 +131,9 @@ class CorrespondenceModule(SavedModule):
         Args:
             images: RGB.
             stage: a stage of the backbone; None is that of its name, `NAME@STAGE`, else its default.
+            network: None is the backbone; or a copy of it, such as a moving average.
         """
-        return self.views.maps(self.backbone, self.normalise(images), stage)
+        return self.views.maps(self.backbone if network is None else network, self.normalise(images), stage)
 
     def embed(self, images: Tensor, network: nn.Module | None = None) -> Tensor:
         """Return a vector for each image, float RGB `(N, 3, H, W)` in [0, 1] → `(N, C)`, with gradient.
@@ -130,13 +144,13 @@ class CorrespondenceModule(SavedModule):
             images: RGB.
             network: None is the backbone; or a copy of it, such as a moving average.
         """
-        return self.views.vectors(self.backbone if network is None else network, self.normalise(images))
+        return self.maps(images, network=network).mean(dim=(2, 3))
 
     @property
     def backbone_width(self) -> int:
         """Number of channels of `maps` and `embed`."""
-        views = TrainedViews(self.views.stage)  # not kept: parts of a new module may be replaced before its first pass
-        return width_of(partial(views.vectors, self.backbone), self.backbone)
+        views = copy.copy(self.views)  # not kept: parts of a new module may be replaced before its first pass
+        return width_of(partial(views.maps, self.backbone), self.backbone)
 
     # One step
 
@@ -235,9 +249,11 @@ class CorrespondenceModule(SavedModule):
         return outputs
 
     def _checked_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
-        """Check the first batch, and return the outputs of `step`; a loss alone becomes a dict."""
+        """Check the first batch, and return the outputs of `step` of it, its bytes as floats; a loss becomes a dict."""
         if batch_index == 0:
             self._require_keys(batch)
+        batch = {**batch, **{name: as_floats(batch[name]) for name in self.images}}  # of any loader
+        if batch_index == 0:
             check_images(batch, self.images)
         outputs = self.step(batch)
         return outputs if isinstance(outputs, dict) else {"loss": outputs}
@@ -351,8 +367,13 @@ class CorrespondenceModule(SavedModule):
         Args:
             base_lr: learning rate at the end of the warm-up for a global batch of 256, scaled linearly.
             weight_decay: weight decay.
-            warmup: length of the warm-up, fraction of the run.
+            warmup: length of the warm-up, fraction of the run, in [0, 1).
+
+        Raises:
+            ValueError: for another warm-up.
         """
+        if not 0 <= warmup < 1:
+            raise ValueError(f"warmup must be a fraction of the run in [0, 1), got {warmup}")
         steps = self.total_steps()
         decayed: list[nn.Parameter] = []
         undecayed: list[nn.Parameter] = []
@@ -394,7 +415,7 @@ class CorrespondenceModule(SavedModule):
         on_several_gpus = trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda"
         if self.synchronises_batch_norm and trainer.state.fn == "fit" and on_several_gpus:
             nn.SyncBatchNorm.convert_sync_batchnorm(self)  # replaces the parts of this module in place
-            self.views = TrainedViews(self.views.stage)  # of these parts
+            self.views = copy.copy(self.views)  # of these parts
 
     def on_train_start(self) -> None:
         """Begin a training, once a checkpoint is loaded: describe the backbone, follow the schedule, print the plan.
@@ -449,6 +470,9 @@ class CorrespondenceModule(SavedModule):
         spec = "" if self.described is None else self.described.spec
         backbone = spec or type(self.backbone).__name__
         plan["backbone"] = f"{backbone}, {millions(self.backbone)} of {millions(self)} M parameters"
+        if self.unused:
+            plan["not trained"] = f"{', '.join(self.unused)}: no part of the map"
+        plan |= self._row_of_map()
         devices = f"{self.samples_per_device()} per device × {trainer.world_size} device(s)"
         accumulated = f"{trainer.accumulate_grad_batches} accumulated"
         plan["global batch"] = f"{self.global_batch()} {self.samples} = {devices} × {accumulated}"
@@ -456,6 +480,14 @@ class CorrespondenceModule(SavedModule):
         plan["length"] = self._length_in_words()
         plan["precision"] = str(trainer.precision)
         return plan
+
+    def _row_of_map(self) -> dict[str, str]:
+        """Return a row that names the trained map, if benchmarks score another one of the backbone."""
+        if self.has_own_features or not self.backbone_learns:
+            return {}
+        trained = self.views.view_of(self.backbone, self.views.stage).stage
+        scored = self.evaluated.view().stage
+        return {} if trained == scored else {"map": f"{trained} is trained, {scored} is scored where nobody names one"}
 
     def _rates_in_words(self) -> str:
         """Return the learning rates of the parameter groups, and how `base_lr` is scaled."""
@@ -493,7 +525,8 @@ class CorrespondenceModule(SavedModule):
         A method may train the backbone on another input (`ContrastiveRandomWalk`). The name is not `encoder`: many
         methods have a part of this name.
         """
-        return Encoder(self.backbone, self.input_of_backbone, self.views.stage, described=self.described)
+        facts: dict[str, Any] = {"described": self.described, "decide": self.views.kind_of}
+        return Encoder(self.backbone, self.input_of_backbone, self.views.stage, **facts)
 
 
 def check_images(batch: Mapping[str, Any], images: Mapping[str, str]) -> None:

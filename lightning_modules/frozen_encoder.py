@@ -1,6 +1,5 @@
 """A module around a frozen backbone, for `validate` without training."""
 
-import copy
 from typing import Any
 
 from vidcorr.backbones import Encoder, NetworkName
@@ -39,17 +38,17 @@ class FrozenEncoder(SavedModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.encoder = self.frozen_network(spec, pretrained, "spec")
-        self.encoder.stated = stated_input(mean, std) or self.encoder.stated
-        self.encoder.default_stage = stage or self.encoder.default_stage
-        self.encoder.default_stride = stride or self.encoder.default_stride
+        encoder = self.frozen_network(spec, pretrained, "spec")
+        self.encoder = encoder.changed(
+            stated=stated_input(mean, std) or encoder.stated,
+            default_stage=stage or encoder.default_stage,
+            default_stride=stride or encoder.default_stride,
+        )
 
     @property
     def evaluated(self) -> Encoder:
         """The encoder, by its name in results."""
-        encoder = copy.copy(self.encoder)
-        encoder.described = self.described or encoder.described
-        return encoder
+        return self.encoder.changed(described=self.described or self.encoder.described)
 
     def validation_step(self, batch: dict[str, Any], batch_index: int, dataloader_idx: int = 0) -> None:
         """Do nothing; benchmarks run in later hooks."""

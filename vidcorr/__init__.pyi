@@ -1,4 +1,5 @@
 from .backbones import build_feature_extractor as build_feature_extractor, load as load
+from .backbones.trust import allow as allow
 from .benchmarks.base import Benchmark as Benchmark
 from .benchmarks.davis import DavisBenchmark as DavisBenchmark
 from .benchmarks.jhmdb import JhmdbBenchmark as JhmdbBenchmark

@@ -193,6 +193,7 @@ class SavedModule(pl.LightningModule):
         if hparams_file is not None:
             in_file = load_hparams_from_yaml(hparams_file, use_omegaconf=False)
             overrides = {**without_arguments_of_bases(cls, in_file), **overrides}
+        allow(cls)  # the caller names it
         module = module_from_checkpoint(checkpoint_path, strict=strict is not False, **overrides)
         if not isinstance(module, cls):
             raise ValueError(f"{checkpoint_path}: holds {type(module).__name__}, not {cls.__name__}")
@@ -238,6 +239,9 @@ class SavedModule(pl.LightningModule):
         if self.trainer.state.fn == "fit" and written != FORMAT:
             remedy = f"begin anew from its weights, --model.backbone {source}, without --ckpt_path"
             raise ValueError(f"{source}: of another version of vidcorr, format {written} for {FORMAT}: {remedy}")
+        if self.trainer.state.fn == "fit" and checkpoint.get("optimizer_states") == []:
+            remedy = f"begin anew from its weights, --model.backbone {source}, without --ckpt_path"
+            raise ValueError(f"{source}: holds no state of an optimiser: {remedy}")
         saved = checkpoint.get("hyper_parameters", {})
         own = {**self.hparams, **self.rebuilt_by}
         for name in ("spec", "backbone"):

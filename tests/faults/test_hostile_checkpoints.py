@@ -58,7 +58,8 @@ def test_what_the_command_line_names_too_is_used(davis_root, tmp_path, monkeypat
     for allowed in ([f"--allow={spec}"], [f"--model.spec={spec}", "--model=FrozenEncoder"]):
         trust._allowed.clear()
         monkeypatch.delitem(sys.modules, "tests.helpers.encoders", raising=False)  # no script has imported it
-        assert f"if you trust it, import it before (in Python), or add --allow {spec}" in refusal(*words)
+        line = f"call vidcorr.allow({spec!r}) in Python, or add to the command --allow {spec}"
+        assert line in refusal(*words)
         main([*words, *allowed, *changes])
         (results,) = tmp_path.rglob("results.json")
         assert json.loads(results.read_text())["scores"]

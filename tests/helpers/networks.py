@@ -6,6 +6,8 @@ from typing import Any
 import timm
 import torch
 from torch import Tensor, nn
+from torchvision.models import ResNet
+from torchvision.models.resnet import BasicBlock
 
 from tests.helpers.encoders import TinyResNet, clips as clips, tiny_vit
 from vidcorr.backbones import Clips, build_feature_extractor
@@ -87,6 +89,169 @@ class Dino3(Dino):
         norm: bool = True,
     ) -> tuple[Tensor, ...]:
         return tuple(tokens[:, 1:] for tokens in super().get_intermediate_layers(x, n))
+
+
+class Fpn(ResNet):
+    """A subclass with an own forward: the sum of its stages, at stride 4."""
+
+    def __init__(self) -> None:
+        super().__init__(BasicBlock, [1, 1, 1, 1])
+        self.fc = nn.Identity()
+        self.lateral = nn.ModuleList(nn.Conv2d(channels, WIDTH, 1) for channels in (64, 128, 256, 512))
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        total: Any = 0.0
+        for stage, lateral in zip((self.layer1, self.layer2, self.layer3, self.layer4), self.lateral, strict=True):
+            x = stage(x)
+            total = total + nn.functional.interpolate(lateral(x), (images.shape[2] // 4, images.shape[3] // 4))
+        return total
+
+
+class NeckOfZeros(Fpn):
+    """The last map, and a layer that begins at zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lateral = nn.Conv2d(512, 512, 1)
+        nn.init.zeros_(self.lateral.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return x + self.lateral(x)
+
+
+class Taken(nn.Module):
+    """A network that takes a ResNet's parts, and joins two of its maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, part in Fpn().named_children():
+            if name not in ("fc", "avgpool", "lateral"):
+                self.add_module(name, part)
+
+    def forward(self, images: Tensor) -> Tensor:
+        fine = self.layer2(self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(images))))))
+        return torch.cat([fine, nn.functional.interpolate(self.layer3(fine), fine.shape[2:])], dim=1)
+
+
+class WithoutRes5(ResNet):
+    """CRW's ResNet: `layer4` and what follows are None."""
+
+    def __init__(self) -> None:
+        super().__init__(BasicBlock, [1, 1, 1, 1])
+        self.layer4 = self.avgpool = self.fc = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layer3(self.layer2(self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(images)))))))
+
+
+class Gem(ResNet):
+    """A subclass whose call pools the last map by a generalised mean, and projects it."""
+
+    def __init__(self) -> None:
+        super().__init__(BasicBlock, [1, 1, 1, 1], num_classes=WIDTH)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(x.clamp(min=1e-6).pow(3).mean((2, 3)).pow(1 / 3))
+
+
+class Stages(Gem):
+    """Gives the maps of its stages, as backbones of detectors do."""
+
+    def forward(self, images: Tensor) -> Any:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        maps = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+            maps.append(x)
+        return tuple(maps)
+
+
+class Half(Fpn):
+    """Gives a map in half precision."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images).half()
+
+
+class Small(Gem):
+    """A ResNet for pictures of 32 px: strides 1, 2, 4 and 8."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        self.maxpool = nn.Identity()
+
+
+class Lazy(nn.Module):
+    """A layer whose weights have no shape before the first call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.LazyConv2d(WIDTH, 8, 8)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.cells(images)
+
+
+class Overlapping(nn.Module):
+    """Tokens of patches of 16 px that overlap by half."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch_embed = nn.Module()
+        self.patch_embed.patch_size = 16
+        self.patch_embed.proj = nn.Conv2d(3, WIDTH, 16, 8, padding=4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.patch_embed.proj(images).flatten(2).mT
+        return torch.cat([tokens[:, :1] * 0, tokens], dim=1)
+
+
+class Tied(nn.Module):
+    """Two layers of one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.Conv2d(3, WIDTH, 8, 8)
+        self.first, self.second = nn.Conv2d(WIDTH, WIDTH, 1), nn.Conv2d(WIDTH, WIDTH, 1)
+        self.second.weight = self.first.weight
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.second(self.first(self.cells(images)).relu())
+
+
+class ClassToken(timm.models.VisionTransformer):
+    """A transformer of timm whose call gives its class token through a head."""
+
+    def __init__(self) -> None:
+        super().__init__(32, 16, num_classes=WIDTH, embed_dim=48, depth=2, num_heads=3, dynamic_img_size=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.forward_features(images)[:, 0])
+
+
+class Grey(Fpn):
+    """Pools the map of another picture."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self._forward_impl(images.mean(1, keepdim=True).expand_as(images))
+
+
+class Adapted(timm.models.VisionTransformer):
+    """A transformer of timm with a neck."""
+
+    def __init__(self) -> None:
+        super().__init__(32, 16, num_classes=0, embed_dim=48, depth=2, num_heads=3, dynamic_img_size=True)
+        self.neck = nn.Conv2d(48, WIDTH, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.forward_features(images)[:, 1:]
+        return self.neck(tokens.mT.unflatten(2, (images.shape[2] // 16, images.shape[3] // 16)))
 
 
 class VJepa(nn.Module):

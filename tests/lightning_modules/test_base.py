@@ -202,6 +202,7 @@ def test_the_plan_of_a_user(caplog, own, steps, limit):
     assert {name: text.strip() for name, text in rows.items()} == {
         "method": "VFSSimSiam",
         "backbone": "tests.helpers.encoders:TinyResNet, 0.00263 of 0.00371 M parameters",
+        "map": "res5 is trained, res4 is scored where nobody names one",
         "global batch": "4 videos = 2 per device × 1 device(s) × 2 accumulated",
         "learning rate": "0.00078125 at the start, base_lr 0.05 × 4 / 256",
         "length": "1 epochs" + limit,

@@ -52,7 +52,7 @@ def case(request, golden, monkeypatch):
     network.pos_embed = nn.Parameter(tensor(numbers, "w/pos_embed"), requires_grad=False)
     weights = {ours_of(name[2:]): tensor(numbers, name) for name in numbers if name.startswith("w/")}
     module.load_state_dict(weights)
-    module.backbone.stated = stated_input((0, 0, 0), (1, 1, 1))
+    module.backbone = module.backbone.changed(stated=stated_input((0, 0, 0), (1, 1, 1)))
     draw(module, monkeypatch, np.tile(numbers["offsets"], 2))
     return module, numbers
 

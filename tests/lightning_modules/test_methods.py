@@ -83,7 +83,7 @@ def test_the_first_batch_is_checked(name):
     module = tiny(name)
     batch = tiny_batch(name)
     wrong = {
-        "got torch.uint8": lambda x: (x * 255).byte(),
+        "got torch.int32": lambda x: (x * 255).int(),
         "got values from -2": lambda x: (x - 0.45) / 0.22,
         "got values from nan": lambda x: x * torch.nan,
         r"got shape \(2, .*": lambda x: x[..., :1, :, :],
@@ -94,6 +94,9 @@ def test_the_first_batch_is_checked(name):
             wrong_batch = batch | {image: change(batch[image])}
             refused(ValueError, f"{image} must be .* {message}", module.training_step, wrong_batch, 0)
             refused(ValueError, f"{image} must be .* {message}", module.validation_step, wrong_batch, 0)
+        as_bytes = (batch[image] * 255).byte()
+        for step in (module.training_step, module.validation_step):  # of any loader
+            assert step(batch | {image: as_bytes}, 1)["loss"].isfinite()
     used = Mock(wraps=dict(batch), spec=dict)
     used.__getitem__ = lambda _, key: read.add(key) or batch[key]
     read = set()

@@ -1,5 +1,4 @@
 from .encoder import (
-    EXTRACTORS as EXTRACTORS,
     Encoder as Encoder,
     Input as Input,
     Network as Network,
@@ -11,6 +10,7 @@ from .extractor import (
     Normalise as Normalise,
     RawColour as RawColour,
 )
+from .kinds import EXTRACTORS as EXTRACTORS
 from .liir_encoder import LiirEncoder as LiirEncoder, LiirExtractor as LiirExtractor, PositionMap as PositionMap
 from .loading import (
     build_feature_extractor as build_feature_extractor,
@@ -28,7 +28,7 @@ from .resnet import (
     crw_training_resnet50 as crw_training_resnet50,
     vidcorr_r18 as vidcorr_r18,
 )
-from .training import TrainedViews as TrainedViews, width_of as width_of
+from .training import TrainedViews as TrainedViews, freeze_unused as freeze_unused, width_of as width_of
 from .video import Clips as Clips, Recurrent as Recurrent, VideoEncoder as VideoEncoder
 from .vit import (
     moco_v3_vit_base as moco_v3_vit_base,

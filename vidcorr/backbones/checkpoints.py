@@ -9,12 +9,15 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from pickle import UnpicklingError
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor, nn
+from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from ..videos.files import unfinished
 from .trust import LONGEST, Recipe, allow, check_file, check_recipe, named_code, reason
@@ -94,8 +97,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
             _require_checksums(path)
         if torch.__version__ < (2, 10):  # type: ignore[operator]  # it compares with tuples too
             _warn_of_reader()
-        # only an archive, not torch's older form, can leave its tensors in the file
-        return _without_code(path, mmap=is_archive and not whole)
+        return _without_code(path, mmap=not whole and is_archive and _lies_open(path))
     except Exception as error:  # torch raises errors of many types for a senseless file
         raise ValueError(f"{path}: damaged or foreign: {reason(error)}") from error
 
@@ -103,9 +105,17 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
 def _require_checksums(path: Path) -> None:
     """Raise ValueError if a member of an archive has another checksum than when it was saved."""
     with zipfile.ZipFile(path) as archive:
+        if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+            raise ValueError("a program of TorchScript: give the module, torch.jit.load(FILE), in Python")
         damaged = archive.testzip()
     if damaged:
         raise ValueError(f"{damaged} has another sum than when it was saved")
+
+
+def _lies_open(path: Path) -> bool:
+    """Return whether an archive can leave its tensors in the file: none is compressed, as by another program."""
+    with zipfile.ZipFile(path) as archive:
+        return all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
 
 
 def _without_code(path: Path, mmap: bool) -> Any:
@@ -192,6 +202,81 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
         raise ValueError(f"{source}: is damaged: it lacks its weights or their description")
 
 
+Count = Annotated[int, Field(strict=True, ge=0)]
+
+
+class _Group(BaseModel):
+    params: list[Count]
+    lr: float
+
+
+class _Optimizer(BaseModel):
+    state: dict[Any, dict[str, Any]]
+    param_groups: list[_Group]
+
+
+class _Loops(BaseModel):
+    fit_loop: dict[str, dict[str, Any]]
+
+
+class _Schedule(BaseModel):
+    last_epoch: Count
+
+
+class _RunState(BaseModel):
+    loops: _Loops
+    callbacks: dict[str, dict[Any, Any]]
+    optimizer_states: list[_Optimizer]
+    lr_schedulers: list[_Schedule]
+    resume: dict[str, Any] = {}
+    run: dict[str, Any] = {}
+
+
+class _Progress(BaseModel):
+    total: dict[str, Count]
+    current: dict[str, Count]
+
+
+class _Steps(BaseModel):
+    step: _Progress
+    zero_grad: _Progress
+
+
+class _OfOptimizer(BaseModel):
+    optimizer: _Steps
+
+
+class _Saved(BaseModel):
+    version: str = Field(alias="pytorch-lightning_version", pattern=r"^\d+\.\d+")
+    epoch: Count
+    global_step: Count
+    hyper_parameters: dict[str, Any] = {}
+
+
+def require_state(checkpoint: Any, source: str | Path) -> Any:
+    """Return a checkpoint, if it and the state of a run, where it has one, are of the form that Lightning reads.
+
+    Raises:
+        ValueError: one line, that names the part.
+    """
+    has_run = isinstance(checkpoint, dict) and not checkpoint.keys().isdisjoint(("callbacks", "optimizer_states"))
+    if not has_run and is_foreign(checkpoint):
+        return checkpoint
+    try:
+        _Saved.model_validate(checkpoint)
+        if has_run:
+            state = _RunState.model_validate(checkpoint)
+            for name, progress in state.loops.fit_loop.items():
+                if name.endswith("progress"):
+                    form: type[BaseModel] = _OfOptimizer if name.endswith(".optim_progress") else _Progress
+                    form.model_validate(progress)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{source}: is damaged: its state of a run, {place}: {first['msg']}") from None
+    return checkpoint
+
+
 def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
     """Return the class and arguments of a checkpoint's module, if the checkpoint may name them.
 
@@ -201,6 +286,27 @@ def recipe_of(checkpoint: Any, source: str | Path) -> Recipe:
     check_metadata(checkpoint, source)
     arguments = checkpoint.get("hyper_parameters", {})  # Lightning leaves out an empty dict
     return check_recipe({"class_path": checkpoint[METADATA_KEY].get("class_path"), "init_args": arguments}, source)
+
+
+def names_in_file(path: str | Path) -> tuple[list[str], list[str]]:
+    """Return the classes and networks that a file names for `load`, and the other types in it, of which none is made.
+
+    Raises:
+        ValueError: if the file is missing or damaged.
+    """
+    content = read_content(path, whole=False)
+    others = sorted(get_unsafe_globals_in_checkpoint(path)) if zipfile.is_zipfile(path) else []
+    if is_foreign(content):
+        return [], others
+    check_metadata(content, path)
+    return sorted(named_in_checkpoint(content)), others
+
+
+def named_in_checkpoint(content: Mapping[str, Any]) -> set[str]:
+    """Return the classes and networks that a checkpoint of ours names."""
+    about = content[METADATA_KEY]
+    arguments = {"init_args": content.get("hyper_parameters", {})}
+    return set(chain.from_iterable(map(named_code, (about, about.get("encoder"), arguments))))
 
 
 def saved_model(path: str | Path, is_own: bool = False) -> Recipe | None:
@@ -228,9 +334,7 @@ def saved_model(path: str | Path, is_own: bool = False) -> Recipe | None:
         return None
     if is_own:
         check_metadata(content, path)
-        about = content[METADATA_KEY]
-        for each in (about, about.get("encoder") or {}, {"init_args": content.get("hyper_parameters", {})}):
-            allow(*named_code(each))
+        allow(*named_in_checkpoint(content))
     return recipe_of(content, path)
 
 
@@ -255,12 +359,22 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
     Raises:
         ValueError: one line, if names or shapes differ.
     """
+    named = named_as_in(module, state)
+    for name, own in module.state_dict().items():
+        given = named.get(name, own)
+        if isinstance(given, Tensor) and isinstance(own, Tensor) and not _is_of_kind(given, own):
+            raise ValueError(f"{source}: {name} is of {given.dtype}, of {type(module).__name__} of {own.dtype}")
     try:
-        module.load_state_dict(named_as_in(module, state), strict=strict)
+        module.load_state_dict(named, strict=strict)
     except RuntimeError as error:
         kind = type(module).__name__
         said = " ".join(str(error).partition(":")[2].split())  # after torch's words for an error of this kind
         raise ValueError(f"{source}: does not fit {kind}: {said[:LONGEST]}") from error
+
+
+def _is_of_kind(given: Tensor, own: Tensor) -> bool:
+    """Return whether a weight is a real number, floating, or of the very type of the module's own."""
+    return given.is_floating_point() or given.dtype == own.dtype
 
 
 def write_checkpoint(module: Any, output: Path) -> None:

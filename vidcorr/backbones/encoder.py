@@ -1,56 +1,27 @@
 """Encoders: networks with their input and description, which give views of their stages."""
 
+import copy
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from ..description import OF_RANDOM, UNKNOWN, Input as Input, Network as Network
 from ..functional.device import PendingCopy, gpu_or_cpu
 from .copies import Reference, shared_copy
 from .extractor import UNDILATED, Dilated, View
-from .hub_models import HubExtractor, configuration_of, is_of_transformers
-from .liir_encoder import LiirEncoder, LiirExtractor
+from .hub_models import configuration_of
+from .kinds import gives_extractors, kind_of, unwrapped
+from .liir_encoder import LiirEncoder
 from .networks import EncoderSpec
 from .outputs import OWN_METHOD, MapExtractor
-from .resnet import ResNetExtractor, is_resnet
-from .vit import BlocksExtractor, TimmExtractor, ViTExtractor, gives_blocks, is_of_timm, is_vit
-
-WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
-"""Wrappers of torch whose network is their `module`."""
-EXTRACTORS: list[tuple[Callable[[Any], bool], type[View]]] = [
-    (lambda network: isinstance(network, LiirEncoder), LiirExtractor),
-    (is_resnet, ResNetExtractor),
-    (is_vit, ViTExtractor),
-    (is_of_timm, TimmExtractor),
-    (gives_blocks, BlocksExtractor),
-    (is_of_transformers, HubExtractor),
-    (lambda network: True, MapExtractor),
-]
-"""Kinds of networks: a predicate, and the class of the views of networks that it accepts; the first kind counts.
-
-The class is called with the network (a copy over the same tensors, unless its `takes_copy` is False), and stage and
-stride or None; its `input` is the default of its networks. A network with a method `feature_extractor(stage, stride)`,
-as every view has, makes its own. A kind of yours: `EXTRACTORS.insert(0, (is_mine, MyView))`.
-"""
-
-
-def unwrapped(network: Any) -> Any:
-    """Return the network inside torch.compile's, DataParallel's or AveragedModel's wrapper; else the network."""
-    inner = getattr(network, "_orig_mod", network)
-    return unwrapped(inner.module) if isinstance(inner, WRAPPERS) else inner
-
-
-def gives_extractors(module: object) -> bool:
-    """Return whether a module has a method `feature_extractor(stage, stride)`; a network or another method is none."""
-    method = getattr(module, "feature_extractor", None)
-    return callable(method) and {"stage", "stride"} <= inspect.signature(method).parameters.keys()
+from .resnet import ResNetExtractor
+from .vit import gives_blocks
 
 
 def inner_network(network: Any) -> Any:
@@ -101,7 +72,7 @@ def input_of_record(record: Mapping[str, Any]) -> Input | None:
 
 
 class Encoder(nn.Module):
-    """A network with its input, its description, and defaults for its views.
+    """A network with its input, its description, and defaults for its views: a value; `changed` makes another one.
 
     Args:
         network: a network; a module with its own method `feature_extractor(stage, stride)`; an extractor; a video
@@ -111,6 +82,10 @@ class Encoder(nn.Module):
         stage: stage of a view that names none; None is the network's default.
         stride: stride of a view that names none; None is the network's default.
         described: name and source of the weights; None is the module's own description.
+        user_module: the module that a view is of, where it is not `network`.
+        is_ours: `load` made the network, so that nobody else holds its tensors.
+        made_by: name and arguments that make the network, where its description has not both.
+        decide: returns the class of a network's views; `TrainedViews.kind_of` has decided before.
 
     Attributes:
         network: the network.
@@ -119,15 +94,10 @@ class Encoder(nn.Module):
         user_module: refers to the module that was given, which may be one around the network.
         view_class: class of its views; None if the network makes its own.
         described: its name and the source of its weights.
-        is_ours: True if `load` made the network, so that nobody else holds its tensors.
-        made_by: name and arguments that make the network, where its description has not both.
 
     Raises:
-        ValueError: for anything but a module.
+        ValueError: for anything but a module, or a network that has no view.
     """
-
-    is_ours = False
-    made_by: EncoderSpec | None = None
 
     def __init__(
         self,
@@ -136,14 +106,17 @@ class Encoder(nn.Module):
         stage: str | None = None,
         stride: int | None = None,
         described: Network | None = None,
+        *,
+        user_module: Any = None,
+        is_ours: bool = False,
+        made_by: EncoderSpec | None = None,
+        decide: Callable[[Any], type[View] | None] = kind_of,
     ) -> None:
         super().__init__()
         outer = unwrapped(network)
         self.network: Any = inner_network(outer)
-        self.user_module = Reference(outer)
-        self.view_class: Any = None
-        if not gives_extractors(self.network):
-            self.view_class = next(kind for accepts, kind in EXTRACTORS if accepts(self.network))
+        self.user_module = Reference(user_module or outer)
+        self.view_class: Any = decide(self.network)
         by_caller = stated if stated is not None and stated.source else None  # an input without a source is a default
         self.stated = by_caller or stated_by(outer) or stated_by(self.network)
         if self.stated is None and self.view_class is not None:
@@ -151,6 +124,15 @@ class Encoder(nn.Module):
         self.default_stage = stage
         self.default_stride = stride
         self.described = described or Network.of(outer)
+        self.is_ours = is_ours
+        self.made_by = made_by
+
+    def changed(self, **facts: Any) -> Self:
+        """Return an encoder of the same network with other facts, by the names of its attributes."""
+        encoder = copy.copy(self)
+        for name, value in facts.items():
+            setattr(encoder, name, value)
+        return encoder
 
     @property
     def input(self) -> Input:
@@ -195,12 +177,14 @@ class Encoder(nn.Module):
         if self.view_class is None:
             found = self.network.feature_extractor(stage, stride, **options)
             view = found if isinstance(found, View) else MapExtractor(found)
+            view = view if self.stated is None else view.adapted(input=self.stated)
         else:
             network = shared_copy(self.network) if self.view_class.takes_copy else self.network
             view = self.view_class(network, stage, stride, **options)
             view.input = self.input
-        if self.stated is not None:
-            view = view.at_input(self.stated)
+        if self.stated is not None and not view.normalises:
+            name = view.network_name
+            raise ValueError(f"{name}: makes its input by code of its own: leave mean and deviation out")
         if view is self.network and not self.is_ours:  # nothing is written onto the user's own
             return view
         view.user_module = self.user_module

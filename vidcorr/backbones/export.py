@@ -42,7 +42,9 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
     about = {"class_path": import_path(Encoder), "version": version("vidcorr"), "encoder": spec.to_dict()}
     output.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(output) as temporary:
-        tensors = {name: tensor.detach().contiguous() for name, tensor in encoder.network.state_dict().items()}
+        tensors: dict[str, torch.Tensor] = {}
+        for name, tensor in encoder.network.state_dict().items():
+            tensors[name] = tensor.clone(memory_format=torch.contiguous_format)  # tied weights share their memory
         content = save(tensors, {"format": "pt", METADATA_KEY: json.dumps(about), "load": loading})
         temporary.write_bytes(content)  # with the user's permissions, where `save_file` keeps others from reading
     return loading

@@ -67,7 +67,8 @@ class View(nn.Module, ABC):
         normalises: it normalises RGB by `input`; False for a network that makes its input by code of its own.
         ignores: fields of a protocol that move no number of these maps, of `position_embedding` and `final_norm`.
         in_order: it encodes a video as a whole, from its first frame.
-        passes_by: its maps come from parts or methods of the network, past the network's own call.
+        reads: the method of the network that gives its maps, past the network's own call, or "its parts"; None if the
+            network's own call gives them. `kind_of` asks whether they are what the call computes.
         takes_copy: an encoder gives the constructor a copy of the network over the same tensors, which it may change.
         dilated: SiamFC's dilations, of a ResNet.
     """
@@ -82,13 +83,18 @@ class View(nn.Module, ABC):
     normalises: bool = True
     ignores: Collection[str] = ()
     in_order: bool = False
-    passes_by: bool = False
+    reads: str | None = None
     takes_copy: bool = True
     dilated: Dilated = False
 
     def __init__(self) -> None:
         super().__init__()
         self.network_name = type(self).__name__
+
+    @classmethod
+    def whole(cls, network: nn.Module, stage: str | None = None) -> Self:
+        """Return a view that changes nothing in a network, for training; without a stage it is of the last one."""
+        return cls(network, stage)  # type: ignore[call-arg]
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Self:
         """Return this view, whose stage, stride and dilations are settled.
@@ -102,16 +108,6 @@ class View(nn.Module, ABC):
             if value not in (None, own):
                 raise ValueError(f"{type(self).__name__}: has {name} {own}, not {value}: give its network instead")
         return self
-
-    def at_input(self, stated: Input) -> Self:
-        """Return a view of the same network that normalises RGB by another input.
-
-        Raises:
-            ValueError: if the network makes its input by code of its own.
-        """
-        if not self.normalises:
-            raise ValueError(f"{self.network_name}: makes its input by code of its own: leave mean and deviation out")
-        return self.adapted(input=stated)
 
     def adapted(self, **values: Any) -> Self:
         """Return a view of the same network with other values of `input`, `positions` or `final_norm`."""
@@ -251,8 +247,48 @@ def is_of_library(network: object, library: str) -> bool:
 
 
 def has_parts(network: object, *names: str) -> bool:
-    """Return whether a network has all attributes of some names."""
-    return all(hasattr(network, name) for name in names)
+    """Return whether a network has all attributes of some names; a part that was taken out, None, is none."""
+    return all(getattr(network, name, None) is not None for name in names)
+
+
+def modules_inside(function: Callable[..., Any]) -> nn.ModuleList:
+    """Return the modules behind a method or a function: its object, or its outer variables; none for a module."""
+    outer = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    held = [getattr(function, "__self__", None), *outer]
+    return nn.ModuleList(value for value in held if isinstance(value, nn.Module))
+
+
+@contextmanager
+def unwatched(network: nn.Module) -> Iterator[None]:
+    """Take the hooks of others off a network within a block; torch's, and those of the network itself, stay."""
+    own_parts = set(network.modules())
+    taken: list[tuple[dict[int, Any], dict[int, Any]]] = []
+    for part in own_parts:
+        for hooks in (part._forward_hooks, part._forward_pre_hooks):
+            taken.append((hooks, dict(hooks)))
+            for key, hook in list(hooks.items()):
+                is_of_torch = getattr(hook, "__module__", "").startswith("torch.")
+                if not is_of_torch and own_parts.isdisjoint(modules_inside(hook)):
+                    del hooks[key]
+    try:
+        yield
+    finally:
+        for hooks, before in taken:
+            hooks.clear()
+            hooks.update(before)
+
+
+@contextmanager
+def calling(network: Any, function: Callable[[Tensor], Any]) -> Iterator[None]:
+    """Let a function be the `forward` of a network's own call during a block: hooks and `compile()` count."""
+    own = vars(network).get("forward")  # of the user, in place of that of its class
+    network.forward = function
+    try:
+        yield
+    finally:
+        del network.forward
+        if own is not None:
+            network.forward = own
 
 
 def type_of_weights(network: nn.Module) -> torch.dtype:

@@ -144,33 +144,18 @@ def positions_resampled(state: State, network: nn.Module, source: str | Path) ->
 def _common_prefix(state: State, own: Set[str], source: str | Path) -> str:
     """Return the prefix below which weights have all names of a network; "" if there is none.
 
+    Of several that of `EVALUATED`, else that of `PREFIXES`.
+
     Raises:
-        ValueError: if the network fits below several prefixes, none of them of an encoder that learns.
+        ValueError: if the network still fits below several prefixes.
     """
-    prefixes = _likely_prefixes(state, own)
+    probe = next(iter(own))  # a name that each of the prefixes must have
+    ranks: dict[str, tuple[bool, bool]] = {}
+    for prefix in sorted({name.removesuffix(probe) for name in state if name.endswith(f".{probe}")}):
+        if own <= without_prefix(state, prefix).keys():
+            ranks[prefix] = (prefix.partition(".")[0] not in EVALUATED, prefix not in PREFIXES)
+    prefixes = [prefix for prefix, rank in ranks.items() if rank == min(ranks.values())]
     if len(prefixes) > 1:
         parts = [f"{source}#{prefix.removesuffix('.')}" for prefix in prefixes]
         raise ValueError(f"{source}: the network fits below {' and '.join(prefixes)}: name one, {' or '.join(parts)}")
     return prefixes[0] if prefixes else ""
-
-
-def _likely_prefixes(state: State, own: Set[str]) -> list[str]:
-    """Return the prefixes below which weights have all names of a network.
-
-    Those of `EVALUATED` alone if there are any, else those of `PREFIXES` if there are any, else all.
-    """
-    probe = next(iter(own))  # a name that each of the prefixes must have
-    candidates = {name.removesuffix(probe) for name in state if name.endswith(f".{probe}")}
-    evaluated: list[str] = []
-    usual: list[str] = []
-    others: list[str] = []
-    for prefix in sorted(candidates):
-        if not own <= without_prefix(state, prefix).keys():
-            continue
-        if prefix.partition(".")[0] in EVALUATED:
-            evaluated.append(prefix)
-        elif prefix in PREFIXES:
-            usual.append(prefix)
-        else:
-            others.append(prefix)
-    return evaluated or usual or others

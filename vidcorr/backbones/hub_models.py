@@ -23,8 +23,9 @@ from .extractor import (
     stage_names,
     type_of_weights,
 )
+from .listed import are_words
 from .outputs import map_of_tokens, patch_of, probe_size, require_map
-from .trust import reason
+from .trust import LONGEST, reason, refuse
 
 CONFIG = "config.json"
 """File by which a folder is that of a model of `transformers`."""
@@ -66,8 +67,8 @@ def one_line_errors(what: str, how: str = "") -> Iterator[None]:
 
 
 def is_of_transformers(network: nn.Module) -> bool:
-    """Return whether a network is an image model of `transformers`."""
-    if not is_of_library(network, "transformers"):
+    """Return whether a network is an image model of `transformers`, also a class below one without an own `forward`."""
+    if not is_of_library(network, "transformers") or not network.forward.__module__.startswith("transformers."):
         return False
     return next(iter(inspect.signature(network.forward).parameters), "") == "pixel_values"
 
@@ -296,6 +297,17 @@ def without_sources(fields: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def require_words(fields: Mapping[str, Any]) -> None:
+    """Refuse a configuration with a path, an address, or another value than numbers, flags and words.
+
+    Raises:
+        ValueError: naming the field.
+    """
+    for name, value in fields.items():
+        if not are_words(value):
+            raise ValueError(f"its {name} is neither a number nor a word: {str(value)[:LONGEST]}")
+
+
 def model_of_config(stated: Mapping[str, Any]) -> nn.Module:
     """Return an image model of a configuration with random weights; nothing is read or fetched.
 
@@ -305,7 +317,9 @@ def model_of_config(stated: Mapping[str, Any]) -> nn.Module:
     from transformers import AutoConfig, AutoModel
 
     fields = without_sources(stated)
+    refuse([f"transformers:{fields.get('model_type')}"], "a configuration of transformers")
     with one_line_errors("a configuration of transformers"):
+        require_words(fields)
         model = AutoModel.from_config(AutoConfig.for_model(fields.pop("model_type"), **fields))
     return getattr(model, "vision_model", model).eval()
 
@@ -323,10 +337,14 @@ def image_model(name: str) -> nn.Module:
         OSError: if a file is missing.
         ValueError: if the library knows no model of the configuration, or weights are missing.
     """
-    from transformers import AutoModel
+    from transformers import AutoConfig, AutoModel, PretrainedConfig
 
+    fields = without_sources(PretrainedConfig.get_config_dict(name)[0])
+    if "model_type" not in fields:
+        raise ValueError(f"its {CONFIG} names no model_type")
+    config = AutoConfig.for_model(fields.pop("model_type"), **fields)  # without what names code or other networks
     options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
-    model, found = AutoModel.from_pretrained(name, trust_remote_code=False, **options)
+    model, found = AutoModel.from_pretrained(name, config=config, trust_remote_code=False, **options)
     missing = [key for key in found["missing_keys"] if not UNUSED.fullmatch(key)]
     if missing:
         raise ValueError(f"lacks {len(missing)} weights of {type(model).__name__}, such as {sorted(missing)[0]}")
@@ -353,7 +371,7 @@ def processor_input(name: str, kind: str) -> tuple[Input | None, bool]:
     from transformers import AutoImageProcessor
 
     try:
-        processor = AutoImageProcessor.from_pretrained(name)
+        processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError):
         source = f"the default of {kind}, whose {PREPROCESSOR} is not there"
         of_authors = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=source)

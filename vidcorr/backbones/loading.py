@@ -1,6 +1,5 @@
 """The door to a network: its text, a file or a module becomes an `Encoder`."""
 
-import copy
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,7 +26,7 @@ from .networks import (
     is_checkpoint,
     local_file,
 )
-from .trust import Refused, make, own_arguments, stated_by
+from .trust import Refused, in_name_of, make, of_user, own_arguments
 from .video import VideoEncoder
 
 FAMILY = "family:"
@@ -71,19 +70,20 @@ def load(
     if isinstance(network, EncoderSpec):
         encoder = _load_name(network)
     elif isinstance(network, Encoder):
-        encoder = copy.copy(network)  # the caller's keeps its input
+        encoder = network
     else:
-        encoder = _around(unwrapped(network))
-        encoder.is_ours = False  # the module stays where it is
-    encoder.stated = stated_input(mean, std) or encoder.stated
-    return encoder
+        encoder = _around(unwrapped(network), is_ours=False)  # the module stays where it is
+    stated = stated_input(mean, std)
+    return encoder if stated is None else encoder.changed(stated=stated)
 
 
-def _around(module: Any, described: Network | None = None) -> Encoder:
+def _around(module: Any, **facts: Any) -> Encoder:
     """Return the encoder of a module; of a method of ours without features of its own that of its backbone."""
-    encoder = Encoder(module, described=described) if getattr(module, "has_own_features", True) else module.evaluated
-    encoder.user_module = Reference(module)
-    return encoder
+    if getattr(module, "has_own_features", True):
+        return Encoder(module, **facts)
+    facts.pop("described", None)  # it describes its own network
+    evaluated: Encoder = module.evaluated
+    return evaluated.changed(user_module=Reference(module), **facts)
 
 
 def _load_name(spec: EncoderSpec) -> Encoder:
@@ -92,18 +92,20 @@ def _load_name(spec: EncoderSpec) -> Encoder:
         if spec.seed is not None:
             stack.enter_context(random_state_kept())
             torch.manual_seed(spec.seed)
-        if not spec.is_stated and (spec.name_and_file or is_checkpoint(spec.place)):
+        is_stated = spec.is_stated
+        if not is_stated:
+            stack.enter_context(of_user())
+        if not is_stated and (spec.name_and_file or is_checkpoint(spec.place)):
             encoder = _load_file(spec)
         else:
             network, described = build(spec)
-            is_method = hasattr(network, "has_own_features")  # and describes its own network
-            encoder = _around(network, None if is_method else described)
-            encoder.made_by = spec
-    encoder.is_ours = True
-    encoder.stated = spec.input or encoder.stated
-    encoder.default_stage = spec.stage or encoder.default_stage
-    encoder.default_stride = spec.stride or encoder.default_stride
-    return encoder
+            encoder = _around(network, described=described, made_by=spec)
+    return encoder.changed(
+        is_ours=True,
+        stated=spec.input or encoder.stated,
+        default_stage=spec.stage or encoder.default_stage,
+        default_stride=spec.stride or encoder.default_stride,
+    )
 
 
 def _load_file(spec: EncoderSpec) -> Encoder:
@@ -185,8 +187,7 @@ def _load_checkpoint(place: str) -> Encoder:
         prefix = stated.pop("prefix", "") if isinstance(stated, dict) else ""
         encoder = _stated(stated, path)
         load_weights(encoder.network, without_prefix(checkpoint["state_dict"], str(prefix)), path)
-    encoder.described = encoder.described.with_weights_of(path)
-    return encoder.eval()
+    return encoder.eval().changed(described=encoder.described.with_weights_of(path))
 
 
 def _load_foreign(place: str, family: str | None, content: Any = None) -> Encoder:
@@ -212,9 +213,8 @@ def _load_foreign(place: str, family: str | None, content: Any = None) -> Encode
     module = encoder.user_module.module  # of Liir and CoSettle around the network
     weights = positions_resampled(under_own_names(found.state, module, path, drop_classifier=True), module, path)
     load_weights(module, weights, f"{path}, taken for {found.family}")
-    encoder.stated = input_of_family(found.family)
-    encoder.described = encoder.described.with_weights_of(path)
-    return encoder.eval()
+    described = encoder.described.with_weights_of(path)
+    return encoder.eval().changed(stated=input_of_family(found.family), described=described)
 
 
 def _stated(stated: Any, path: Path) -> Encoder:
@@ -223,7 +223,7 @@ def _stated(stated: Any, path: Path) -> Encoder:
     Raises:
         ValueError: if it is damaged, or names code that is not allowed.
     """
-    with stated_by(path, stated):
+    with in_name_of(path, stated):
         return _load_name(EncoderSpec.of(stated, path))
 
 
@@ -268,7 +268,7 @@ def with_weights_of(name: str, place: str) -> Encoder:
     arguments = None if is_of_library else own_arguments(content.get("hyper_parameters", {}))
     spec = EncoderSpec(name, arguments=arguments)
     try:
-        with stated_by(path, arguments):
+        with in_name_of(path, arguments):
             network, described = build(spec, with_weights=False)
         family = family_of(state, name, path)
         if is_of_library:
@@ -281,13 +281,10 @@ def with_weights_of(name: str, place: str) -> Encoder:
     except ValueError as error:
         remedy = f"name a function that returns the network for these weights, my_module:my_network={path}"
         raise ValueError(f"{error}; or {remedy}") from error
-    encoder = Encoder(network.eval(), described=described.with_weights_of(path))
-    encoder.stated = encoder.stated or _record_beside(name, path)
+    encoder = Encoder(network.eval(), described=described.with_weights_of(path), made_by=spec)
+    encoder = encoder.changed(stated=encoder.stated or _record_beside(name, path))
     of_family = input_of_family(family)
-    if of_family is not None and encoder.input == UNKNOWN:
-        encoder.stated = of_family
-    encoder.made_by = spec
-    return encoder
+    return encoder.changed(stated=of_family) if of_family is not None and encoder.input == UNKNOWN else encoder
 
 
 def _record_beside(name: str, path: Path) -> Input | None:
@@ -324,10 +321,7 @@ def trainable_network(spec: Any) -> Encoder:
     if encoder.spec is None or isinstance(encoder.network, LiirEncoder | VideoEncoder):
         raise ValueError(f"{named.text}: {type(encoder.network).__name__} has no full network to train")
     encoder.network.requires_grad_(True).train()
-    encoder.default_stage = named.stage
-    encoder.default_stride = None
-    encoder.stated = _training_input(encoder)
-    return encoder
+    return encoder.changed(default_stage=named.stage, default_stride=None, stated=_training_input(encoder))
 
 
 def _training_input(encoder: Encoder) -> Input:

@@ -12,6 +12,8 @@ from ..functional.device import random_state_kept
 from .copies import device_of
 from .extractor import OUTPUT, VIEW_OF_TRANSFORMERS, FeatureExtractor, NoSuchMap, View, eval_mode, features_by
 
+OWN = "its own map"
+"""Stage of a network whose call gives the map."""
 MIN_CELLS = 4
 """Least height and width of a map in cells; a smaller output is a pooled feature."""
 MOST_LEADING = 16
@@ -25,8 +27,14 @@ OWN_METHOD = (
 
 
 def patch_of(network: object) -> int | None:
-    """Return the side of a network's patches, pixels: `patch_size` of it, or of a part or the `config`; else None."""
-    parts = (getattr(network, name, None) for name in ("patch_embed", "embeds", "config"))
+    """Return the distance of a network's patches, pixels: `patch_size` of it, or of a part or the `config`; else None.
+
+    Of patches that overlap it is the stride of their projection.
+    """
+    parts = [getattr(network, name, None) for name in ("patch_embed", "embeds", "config")]
+    step = getattr(getattr(parts[0], "proj", None), "stride", None)
+    if isinstance(step, tuple) and isinstance(step[-1], int):
+        return step[-1]
     for holder in (network, *parts):
         patch: Any = getattr(holder, "patch_size", None)
         sides = [patch] if isinstance(patch, int) else list(patch or ())[-2:]  # a third number counts frames
@@ -66,7 +74,7 @@ def map_of_tokens(output: Any, patch: int | None, size: Sequence[int], prefix: i
 
 
 class MapExtractor(FeatureExtractor):
-    """A view of a user's module, which maps float RGB `(N, 3, H, W)` to `(N, C, h, w)`: `features`.
+    """A view of a user's module, which maps float RGB `(N, 3, H, W)` to `(N, C, h, w)`: its own map.
 
     Of several maps, in a dictionary, a list or a tuple, the stage names one, or several with + between them: a key, the
     name of timm's `features_only`, or the place from 0. Of one map no stage is needed.
@@ -78,7 +86,7 @@ class MapExtractor(FeatureExtractor):
 
     Args:
         network: the module. It is not copied: it is put into eval mode for each pass, and put back.
-        stage: None or `features`; of several maps a key.
+        stage: None; of several maps a key.
         stride: None, or the stride of the map.
 
     Raises:
@@ -92,15 +100,13 @@ class MapExtractor(FeatureExtractor):
     """The network keeps its own mode, in which it learns."""
 
     def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
-        stages = stage or OUTPUT
+        stages = OWN if stage in (None, OUTPUT) else stage
         super().__init__(stages, stages.split("+"), type(network).__name__)  # the first output tells which there are
         self.network = network
         self.training = False  # not by `eval`, as in other views, which would set the user's own network too
-        self.patch = patch_of(network)
-        self.prefix = getattr(network, "prefix_tokens", None)
-        self.multiple = getattr(network, "multiple", self.patch or 1)
+        self.multiple = getattr(network, "multiple", patch_of(network) or 1)
         self.takes_clips = hasattr(network, "tubelet_size")
-        own_stride = stated_stride(network) if stages == OUTPUT else None
+        own_stride = stated_stride(network) if stages == OWN else None
         self.set_stride(own_stride or measured_stride(self, self), stride)
 
     def map_of(self, images: Tensor) -> Tensor:
@@ -120,8 +126,8 @@ class MapExtractor(FeatureExtractor):
         batch = images[:, :, None] if self.takes_clips else images  # a clip of one frame
         with nullcontext() if self.keeps_mode else eval_mode(self.network):
             output = function(batch)
-        maps = self._maps_in(output, images.shape[2:])
-        if self.stage == OUTPUT:
+        maps = maps_in(self.network, output, images.shape[2:])
+        if self.stage == OWN:
             return self._only_map(maps, output)
         self.require_stages(maps)
         self.require_one_stride(maps, images.shape[2])
@@ -139,28 +145,37 @@ class MapExtractor(FeatureExtractor):
         features: Tensor = maps.get(OUTPUT, next(iter(maps.values()), output))
         return features
 
-    def _maps_in(self, output: Any, size: Sequence[int]) -> dict[str, Any]:
-        """Return the maps of an output by their names: of a dictionary its keys, of a list timm's or the places."""
-        output = getattr(output, "last_hidden_state", output)  # of a Hugging Face model
-        if isinstance(output, Mapping):
-            members = dict(output)
-        elif isinstance(output, list | tuple):
-            info = getattr(self.network, "feature_info", None)  # of timm's features_only
-            names = info.module_name() if info is not None else range(len(output))
-            members = dict(zip(names, output, strict=False))
-        else:
-            return {OUTPUT: map_of_tokens(output, self.patch, size, self.prefix)}
-        maps: dict[str, Any] = {}
-        for name, member in members.items():
-            found = map_of_tokens(member, self.patch, size, self.prefix)
-            if is_map(found):
-                maps[str(name)] = found
-        return maps
+
+def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]:
+    """Return the maps of an output by their names: of a dictionary its keys, of a list timm's or the places.
+
+    Args:
+        network: the network, which states the side of its patches.
+        output: of its call; a single one that is no map stays as it is.
+        size: height and width of the images, pixels.
+    """
+    patch = patch_of(network)
+    prefix = getattr(network, "prefix_tokens", None)
+    output = getattr(output, "last_hidden_state", output)  # of a Hugging Face model
+    if isinstance(output, Mapping):
+        members = dict(output)
+    elif isinstance(output, list | tuple):
+        info: Any = getattr(network, "feature_info", None)  # of timm; of its features_only it has names
+        names = info.module_name() if hasattr(info, "module_name") else range(len(output))
+        members = dict(zip(names, output, strict=False))
+    else:
+        return {OUTPUT: map_of_tokens(output, patch, size, prefix)}
+    maps: dict[str, Any] = {}
+    for name, member in members.items():
+        found = map_of_tokens(member, patch, size, prefix)
+        if is_map(found):
+            maps[str(name)] = found
+    return maps
 
 
-def probe_size(multiple: int) -> tuple[int, int]:
-    """Return `PROBE`, rounded up to a multiple."""
-    height, width = PROBE
+def probe_size(multiple: int, sides: tuple[int, int] = PROBE) -> tuple[int, int]:
+    """Return height and width, rounded up to a multiple."""
+    height, width = sides
     return height + -height % multiple, width + -width % multiple
 
 

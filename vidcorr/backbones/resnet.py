@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors.torch import load_file
@@ -12,11 +12,24 @@ from torch.fx import GraphModule
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN
-from .copies import M, copied_over
-from .extractor import VIEW_OF_TRANSFORMERS, Dilated, FeatureExtractor, has_parts
+from .copies import M, copied_over, device_of
+from .extractor import (
+    VIEW_OF_TRANSFORMERS,
+    Dilated,
+    FeatureExtractor,
+    NoSuchMap,
+    eval_mode,
+    features_by,
+    has_parts,
+    type_of_weights,
+    unwatched,
+)
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
-NATURAL_STRIDE = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
+STRIDE = 8
+"""Pixels per cell of a view, where nobody names a stride."""
+SIDE = 64
+"""Side of the blank image that shows a ResNet's strides."""
 SIAMFC_DILATION = {"res4": 2, "res5": 4}
 WEIGHTS = Path(__file__).parent / "weights" / "vidcorr-r18.safetensors"
 
@@ -110,11 +123,12 @@ class ResNetExtractor(FeatureExtractor):
         network: a ResNet in torchvision's or timm's naming. It is not copied and is changed: pass a copy
             (`shared_copy`) to keep yours.
         stage: `res2 … res5`, a block (`res4.b1`), or several with + between them; None is res4.
-        stride: pixels per cell, 4, 8, 16 or 32, which strides of stages are removed for; None is 8, or the stride of an
-            earlier stage.
+        stride: pixels per cell, one of its stages' strides, which those of others are removed for; None is 8, or the
+            stride of an earlier stage.
         dilated: remove the strides of res4 and res5 and give their 3×3 convolutions dilation 2 and 4
             (VFS, section 4.2, as in SiamFC's evaluation). "released": as in the released code of VFS: half the dilation
             in the first block of a stage, and in blocks of two 3×3 convolutions (ResNet-18 and 34) none in the second.
+        is_whole: change nothing, and without a stage take the last one.
 
     Raises:
         ValueError: if a stage does not exist, or has a finer stride, or if `stride` cannot be reached by removing
@@ -123,25 +137,28 @@ class ResNetExtractor(FeatureExtractor):
 
     input = UNKNOWN
     ignores = VIEW_OF_TRANSFORMERS
-    passes_by = True
-
-    keeps_strides = False
+    reads = "its parts"
 
     def __init__(
-        self, network: nn.Module, stage: str | None = None, stride: int | None = None, dilated: Dilated = False
+        self,
+        network: nn.Module,
+        stage: str | None = None,
+        stride: int | None = None,
+        dilated: Dilated = False,
+        is_whole: bool = False,
     ) -> None:
         blocks = named_blocks(network)
         ends = ends_of(blocks)
         last_stage = list(blocks)[-1].partition(".")[0]
-        super().__init__(stage or (last_stage if self.keeps_strides else "res4"), ends, "this ResNet")
-        coarsest = NATURAL_STRIDE["res5"] if self.keeps_strides else stride or NATURAL_STRIDE["res3"]
-        if coarsest not in NATURAL_STRIDE.values():
-            raise ValueError(f"stride {stride}: a ResNet's strides can be {sorted(NATURAL_STRIDE.values())} or None")
+        super().__init__(stage or (last_stage if is_whole else "res4"), ends, "this ResNet")
+        own = strides_of(network)
+        if stride is not None and stride not in own.values():
+            raise ValueError(f"stride {stride}: this ResNet's strides can be {sorted(set(own.values()))} or None")
         if dilated:
-            coarsest = NATURAL_STRIDE["res3"]
             _dilate_as_siamfc(network, as_released=dilated == "released")
+        coarsest = stride if stride is not None and not dilated else STRIDE
         for name, layer in LAYER_OF_STAGE.items():
-            if NATURAL_STRIDE[name] > coarsest:
+            if own.get(name, 0) > coarsest and not is_whole:
                 remove_strides(network.get_submodule(layer))
         self.dilated = dilated
         self.stem = nn.Sequential(*_stem(network))
@@ -149,9 +166,20 @@ class ResNetExtractor(FeatureExtractor):
         last = max(map(list(blocks).index, self.ends.values()))
         self.names = list(blocks)[: last + 1]
         self.blocks = nn.ModuleDict({name.replace(".", "_"): blocks[name] for name in self.names})  # no dot in a key
-        strides = [min(NATURAL_STRIDE[name.partition(".")[0]], coarsest) for name in self.stages]
-        self.set_stride(self.common_stride(strides), None if dilated else stride)
+        found = own if is_whole else strides_of(network)
+        strides = {found[self.ends[name].partition(".")[0]] for name in self.stages}
+        if len(strides) > 1 or (stride not in (None, *strides) and not dilated):
+            wanted = "" if stride is None else f", not {stride}"
+            fitting = ", ".join(f"@{name}/{pixels}" for name, pixels in own.items() if pixels >= STRIDE)
+            said = " and ".join(map(str, sorted(strides)))
+            raise NoSuchMap(f"{self.stage} of this ResNet has stride {said}{wanted}: name {fitting}")
+        self.stride = strides.pop()
         self.eval()
+
+    @classmethod
+    def whole(cls, network: nn.Module, stage: str | None = None) -> Self:
+        """Return a view that keeps all strides; without a stage it is of the last one."""
+        return cls(network, stage, is_whole=True)
 
     def map_of(self, images: Tensor) -> Tensor:
         """Return the maps of the stages, from one pass."""
@@ -161,10 +189,14 @@ class ResNetExtractor(FeatureExtractor):
     folded = folded_copy
 
 
-class WholeResNet(ResNetExtractor):
-    """A view that changes nothing in a ResNet; without a stage it is of the last one."""
-
-    keeps_strides = True
+def strides_of(network: nn.Module) -> dict[str, int]:
+    """Return the strides of a ResNet's stages, in pixels, as a blank image shows them."""
+    blocks = named_blocks(network)
+    ends = {name: end for name, end in ends_of(blocks).items() if "." not in name}
+    blank = torch.zeros(1, 3, SIDE, SIDE, device=device_of(network), dtype=type_of_weights(network))
+    with eval_mode(network), unwatched(network):
+        maps = features_by(lambda x: maps_of(ends, blocks.items(), nn.Sequential(*_stem(network))(x)), blank)
+    return {name: round(SIDE / each.shape[2]) for name, each in maps.items()}
 
 
 def _stem(network: nn.Module) -> list[nn.Module]:

@@ -1,7 +1,6 @@
-"""The maps and vectors that a method trains: the maps that benchmarks score, with gradient."""
+"""The maps that a method trains: the maps that benchmarks score, with gradient."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -9,28 +8,35 @@ from torch import Tensor, nn
 
 from ..functional.device import random_state_kept
 from .copies import device_of
-from .encoder import EXTRACTORS, gives_extractors, unwrapped
-from .extractor import eval_mode
+from .extractor import View, calling, eval_mode
+from .kinds import kind_of, unwrapped
 from .outputs import patch_of, require_map
-from .resnet import WholeResNet, is_resnet
 
 
 class TrainedViews:
     """Views of networks that learn: of a network itself, not of a copy, in its own mode.
 
     A view is made at the first pass of a network. A copy of this object makes its own, since a copied method has
-    copied networks.
+    copied networks; it keeps what was decided of their classes.
 
     Args:
         stage: stage of the maps; None is the network's default, of a ResNet its last map.
+        kinds: class of a network → the class of its views, as an encoder has decided.
     """
 
-    def __init__(self, stage: str | None = None) -> None:
+    def __init__(self, stage: str | None = None, kinds: Mapping[type, type[View] | None] | None = None) -> None:
         self.stage = stage
+        self.kinds = dict(kinds or {})
         self.made: dict[tuple[int, str | None], tuple[nn.Module, Callable[[Tensor], Tensor]]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"stage": self.stage, "made": {}}
+        return vars(self) | {"made": {}}
+
+    def kind_of(self, network: nn.Module) -> type[View] | None:
+        """Return the class of a network's views, by `kind_of`: decided once, for a network and its copies."""
+        if type(network) not in self.kinds:
+            self.kinds[type(network)] = kind_of(network)
+        return self.kinds[type(network)]
 
     def maps(self, network: nn.Module, images: Tensor, stage: str | None = None) -> Tensor:
         """Return the maps of images, with gradient.
@@ -46,49 +52,70 @@ class TrainedViews:
         stage = stage or self.stage
         key = (id(network), stage)
         if key not in self.made:
-            self.made[key] = (network, function_of_maps(unwrapped(network), stage))  # kept: an id is of what is alive
+            self.made[key] = (network, self._function_of(unwrapped(network), stage))  # kept: an id is of what is alive
         _, function = self.made[key]
         return require_map(function(images), type(network).__name__)
 
-    def vectors(self, network: nn.Module, images: Tensor) -> Tensor:
-        """Return the means `(N, C)` of the maps of images; of a ResNet its own pooled feature, which is the same."""
-        if is_resnet(network) and self.stage is None:
-            vectors: Tensor = network(images)
-            return vectors
-        return self.maps(network, images).mean(dim=(2, 3))
+    def view_of(self, network: Any, stage: str | None = None) -> Any:
+        """Return the view of a network itself by which it is trained.
 
-
-def function_of_maps(network: Any, stage: str | None) -> Callable[[Tensor], Tensor]:
-    """Return the function that makes a network's maps of images, with gradient.
-
-    Raises:
-        ValueError: if the network has no such stage, or gives no map.
-    """
-    with eval_mode(network), random_state_kept():
-        if is_resnet(network):
-            return partial(by_own_call, network, WholeResNet(network, stage).map_of)
-        if gives_extractors(network):
-            own = network.feature_extractor(stage, None)
-            own.keeps_mode = True
-            return lambda images: own.train(network.training)(images)
-        kind: Any = next(kind for accepts, kind in EXTRACTORS if accepts(network))
-        view = kind(network, stage)
+        Raises:
+            ValueError: if the network has no such stage, or gives no map.
+        """
+        kind: Any = self.kind_of(network)
+        with eval_mode(network), random_state_kept():
+            view: Any = network.feature_extractor(stage, None) if kind is None else kind.whole(network, stage)
         view.keeps_mode = True
-    function: Callable[[Tensor], Tensor] = view.map_of
-    return partial(by_own_call, network, function) if view.passes_by else function
+        return view
+
+    def _function_of(self, network: Any, stage: str | None) -> Callable[[Tensor], Tensor]:
+        """Return the function that makes a network's maps of images, with gradient."""
+        view = self.view_of(network, stage)
+        if self.kind_of(network) is None:
+            return lambda images: view.train(network.training)(images)
+
+        def by_own_call(images: Tensor) -> Tensor:
+            with calling(network, view.map_of):
+                found: Tensor = network(images)
+            return found
+
+        function: Callable[[Tensor], Tensor] = view.map_of
+        return function if view.reads is None else by_own_call
 
 
-def by_own_call(network: Any, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Return what a function makes of images, as the `forward` of a network's own call: hooks and `compile()` count."""
-    own = vars(network).get("forward")  # of the user, in place of that of its class
-    network.forward = function
-    try:
-        found: Tensor = network(images)
-    finally:
-        del network.forward
-        if own is not None:
-            network.forward = own
-    return found
+def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> list[str]:
+    """Let weights of a network that take no part in its maps, such as a classifier's, take no gradient.
+
+    A training would not move them, but DDP waits for the gradients of all weights that take one.
+
+    Args:
+        function: float RGB `(N, 3, H, W)` → maps, with gradient.
+        network: the network behind it.
+
+    Returns:
+        The names of the parts that hold these weights.
+    """
+    named = {name: weights for name, weights in network.named_parameters() if weights.requires_grad}
+    if not named:
+        return []
+    with torch.enable_grad():
+        gradients = torch.autograd.grad(
+            of_blank_image(function, network).sum(), list(named.values()), allow_unused=True
+        )
+    unused: set[nn.Parameter] = set()
+    for weights, gradient in zip(named.values(), gradients, strict=True):
+        if gradient is None:
+            unused.add(weights.requires_grad_(False))
+    outermost: list[str] = []
+    for name, part in (*network.named_modules(), *network.named_parameters()):
+        weights_of_part = {part} if isinstance(part, nn.Parameter) else set(part.parameters())
+        if (
+            weights_of_part
+            and weights_of_part <= unused
+            and not name.startswith(tuple(f"{each}." for each in outermost))
+        ):
+            outermost.append(name)
+    return outermost
 
 
 def width_of(function: Callable[[Tensor], Tensor], network: nn.Module) -> int:
@@ -97,16 +124,14 @@ def width_of(function: Callable[[Tensor], Tensor], network: nn.Module) -> int:
     Args:
         function: float RGB `(N, 3, H, W)` → `(N, C, …)`.
         network: the network behind it.
-
-    Raises:
-        ValueError: if the network ends with a classifier.
     """
+    with torch.no_grad():
+        return of_blank_image(function, network).shape[1]
+
+
+def of_blank_image(function: Callable[[Tensor], Tensor], network: nn.Module) -> Tensor:
+    """Return what a function makes of a blank image, in eval mode of the network behind it."""
     multiple = getattr(network, "multiple", None) or patch_of(network) or 1
     side = -(-64 // multiple) * multiple
-    with eval_mode(network), torch.no_grad(), random_state_kept():
-        output = function(torch.zeros(1, 3, side, side, device=device_of(network)))
-    *_, (name, last) = network.named_modules()
-    if is_resnet(network) and output.ndim == 2 and isinstance(last, nn.Linear):
-        remedy = f"put torch.nn.Identity() in place of {name}"
-        raise ValueError(f"{type(network).__name__}: ends with a classifier: {remedy}")
-    return output.shape[1]
+    with eval_mode(network), random_state_kept():
+        return function(torch.zeros(1, 3, side, side, device=device_of(network)))

@@ -1,31 +1,27 @@
 """The gate for code that a file names.
 
-A file names code of vidcorr, and networks of timm, torchvision and transformers. Any other name runs only if the user
-has said it: in the words of the command or a config that they name, by `allow`, in the user's own run that a command
-goes on with, or by an import of the user's own script. A module of a file is built from plain values by its class;
-while it is built, a network that it names, in whichever argument, passes this gate, opens no file and fetches nothing.
+`listed` has what a file may name. Any other name runs only if the user has said it: in the words of the command, a
+config or a run folder that they name; by `--allow` or `vidcorr.allow`; or as a class in the namespace of the user's own
+script. A module of a file is built from plain values by its class; while it is built, no file is opened, and nothing is
+fetched.
 """
 
 import importlib
 import inspect
 import os
 import re
-import site
 import sys
-import sysconfig
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import TypeAdapter
 from torch import nn
 
-OURS = "vidcorr"
-LIBRARIES = ("timm", "torchvision", "transformers")
-"""Names before the colon of `timm:NAME` and its like, which are no modules."""
+from .listed import LIBRARIES, OURS, is_listed
+
 TRUSTED = (OURS, *LIBRARIES)
 TORCH_HUB = "torchhub"
 """Prefix of networks of torch.hub, `torchhub:OWNER/REPO:ENTRY`."""
@@ -34,7 +30,7 @@ SCRIPT = "__main__"
 LONGEST = 300
 """Most letters of a file's names, or of a line from it, in a message."""
 STATED = re.compile(r"[\w-]+|torchhub:[^=]+|[\w.]+:[\w.-]+")
-"""Names of networks that a file may state: without the path or address of another file."""
+"""Names of networks that a file may state: no path, and no address."""
 MOST_LEVELS = 100
 MOST_LEAVES = 100_000
 Recipe = dict[str, Any]
@@ -43,8 +39,6 @@ _allowed: set[str] = set()
 """Names that a script, or the user's own run, allows for the length of the process."""
 _named: set[str] = set()
 """Names in the words of this command and the configs that they name."""
-_said: set[str] = set()
-"""Words of this command: a file of weights that they name may be read while a module of a file is built."""
 
 
 class Refused(ValueError):
@@ -52,30 +46,44 @@ class Refused(ValueError):
 
 
 class _Source(NamedTuple):
-    """The file whose module is built, and the texts among the arguments that it states."""
+    """The file whose module is built, and the texts that it states.
+
+    None stands for all texts: a class of ours loads nothing but what its arguments name, and a user's own may.
+    """
 
     file: str
-    texts: frozenset[str]
+    texts: frozenset[str] | None
+
+    def states(self, text: str) -> bool:
+        """Return whether a text is of the file."""
+        return self.texts is None or text in self.texts
 
 
 _built_from: ContextVar[_Source | None] = ContextVar("_built_from", default=None)
 """None outside of a constructor of a module of a file."""
 
 
-def allow(*names: str) -> None:
-    """Allow files to name further code.
+def allow(*names: str | Callable[..., Any]) -> None:
+    """Allow files to name further code, in this process.
 
     Args:
-        names: `package.module.Class` or `package.module:callable`, exactly as in the files; of torch.hub `OWNER/REPO`,
-            or the folder of a clone.
+        names: a class, or a function that makes a network; or its name as in the files, `package.module.Class` or
+            `package.module:callable`; of torch.hub `OWNER/REPO`, or the folder of a clone.
+
+    Example:
+        >>> import torchvision
+        >>> allow(torchvision.models.resnet18)
     """
-    _allowed.update(names)
+    for name in names:
+        if isinstance(name, str):
+            _allowed.add(name)
+        else:
+            _allowed.update((import_path(name), f"{name.__module__}:{name.__qualname__}"))
 
 
 def begin_command(words: Sequence[str]) -> None:
     """Forget the words of an earlier command of this process, and allow the code that this command's words name."""
     _named.clear()
-    _said.clear()
     allow_named(words)
 
 
@@ -94,15 +102,13 @@ def allow_named(words: Sequence[str]) -> None:
             is_permission = flag == "--allow"
         if is_permission:
             _named.add(value or word)
-        _said.update((word, value))
         for name in re.split(r"""[\s=@,'"{}\[\]()]+""", word):
-            _said.add(name)
             if re.fullmatch(r"[\w.]+(:[\w.]+)?", name):
                 _named.update((name, name.replace(":", ".")))
 
 
 def refuse(names: Iterable[str], source: str | Path) -> None:
-    """Refuse code that a file may not name; import nothing that is not vidcorr's.
+    """Refuse code that a file may not name; import nothing.
 
     Args:
         names: `package.module.Class`, `package.module:callable`, or a network of a library, `timm:NAME`.
@@ -111,20 +117,27 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
     Raises:
         ValueError: all names that the user would have to allow, in a line.
     """
-    refused: set[str] = set()
-    for name in names:
-        permission = permission_for(name)
-        if not (permission in _allowed | _named or _is_ours(name, source) or _is_imported(name)):
-            refused.add(permission)
-    of_scripts = sorted(name for name in refused if package_of(name) == SCRIPT)
+    refused = to_allow(names)
+    of_scripts = [name for name in refused if package_of(name) == SCRIPT]
     if of_scripts:
         remedy = "load it there, or move the class to a file, my_module.py, and train my_module.MyClass"
         raise Refused(f"{source}: its class {of_scripts[0][:LONGEST]} was defined in a script or notebook: {remedy}")
     if refused:
+        given = ", ".join(map(repr, refused))[:LONGEST]
         raise Refused(
-            f"{source}: names code that is neither of vidcorr nor a network of timm, torchvision or transformers; if "
-            f"you trust it, import it before (in Python), or add --allow {' '.join(sorted(refused))[:LONGEST]}"
+            f"{source}: names code that is not in vidcorr's list; if you trust it, call vidcorr.allow({given}) in "
+            f"Python, or add to the command --allow {' '.join(refused)[:LONGEST]}"
         )
+
+
+def _is_allowed(name: str) -> bool:
+    """Return whether a file may name this: it is listed, the user has said it, or the user's script holds the class."""
+    return is_listed(name) or permission_for(name) in _allowed | _named or _is_of_script(name)
+
+
+def to_allow(names: Iterable[str]) -> list[str]:
+    """Return the words of `--allow` that names in a file need."""
+    return sorted({permission_for(name) for name in names if not _is_allowed(name)})
 
 
 def permission_for(name: str) -> str:
@@ -138,37 +151,15 @@ def package_of(name: str) -> str:
     return re.split("[.:]", name)[0]
 
 
-def _is_ours(name: str, source: str | Path) -> bool:
-    """Return whether a name is a class of vidcorr, a function of it that makes a network, or a library's network."""
-    module, _, function = name.partition(":")
-    if module in LIBRARIES or name == OURS:
-        return function != ""
-    if package_of(name) != OURS:
-        return False
-    return not function or makes_networks(import_named(module, function, str(source)))
+def _is_of_script(name: str) -> bool:
+    """Return whether the user's script or notebook holds a class of modules by its name; a command's holds none."""
+    path = name.replace(":", ".")
+    return any(is_module(kind) and import_path(kind) == path for kind in vars(sys.modules[SCRIPT]).values())
 
 
-def _is_imported(name: str) -> bool:
-    """Return whether the user's script has imported a name from the user's files, or has defined it."""
-    place, _, kind = name.rpartition(":" if ":" in name else ".")
-    found = getattr(sys.modules.get(place), kind, None)
-    module = sys.modules.get(getattr(found, "__module__", ""))
-    return module is not None and _is_the_users(module)
-
-
-def _is_the_users(module: ModuleType) -> bool:
-    """Return whether a module is the script or notebook, or of a file outside of Python, its packages and vidcorr."""
-    if module.__name__ == SCRIPT:
-        return True
-    file = getattr(module, "__file__", None)
-    if file is None or package_of(module.__name__) == OURS:
-        return False
-    places = sysconfig.get_paths()
-    of_python = [places[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    for folder in (*of_python, *site.getsitepackages(), site.getusersitepackages()):
-        if Path(file).resolve().is_relative_to(Path(folder).resolve()):
-            return False
-    return True
+def is_module(kind: object) -> bool:
+    """Return whether this is a class of modules."""
+    return isinstance(kind, type) and issubclass(kind, nn.Module)
 
 
 def named_code(content: object) -> Iterator[str]:
@@ -247,10 +238,10 @@ def check_network(text: str, has_configuration: bool = False) -> bool:
         True if a file states it; nothing is then fetched, because the file has the weights.
 
     Raises:
-        ValueError: one line, if it is another file or an address, or code that the file may not name.
+        ValueError: one line, if it is a path or an address, or code that the file may not name.
     """
     source = _built_from.get()
-    if source is None or text not in source.texts or text in _said:
+    if source is None or not source.states(text):
         return False
     needs_folder = package_of(text) == "transformers" and not has_configuration
     if STATED.fullmatch(text) is None or needs_folder:
@@ -263,14 +254,24 @@ def check_network(text: str, has_configuration: bool = False) -> bool:
 
 
 def check_file(path: str | Path) -> None:
-    """Refuse to open a file that another file states for the module that is built.
+    """Refuse to open a file while a module of a file is built.
 
     Raises:
         ValueError: one line.
     """
     source = _built_from.get()
-    if source is not None and str(path) in source.texts - _said:
+    if source is not None:
         raise Refused(f"{source.file}: names another file, {str(path)[:LONGEST]}; a checkpoint must hold its weights")
+
+
+@contextmanager
+def of_user() -> Iterator[None]:
+    """Read what the user named, and no file states, within the block: it may be a file."""
+    token = _built_from.set(None)
+    try:
+        yield
+    finally:
+        _built_from.reset(token)
 
 
 def own_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -294,7 +295,7 @@ def make(recipe: object, source: str | Path, **overrides: Any) -> Any:
     class_path = accepted["class_path"]
     package, _, name = class_path.rpartition(".")
     kind = import_named(package, name, f"{source}: its class {class_path}")
-    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+    if not is_module(kind):
         raise ValueError(f"{source}: its class {class_path} is not a torch.nn.Module")
     return constructed(kind, accepted["init_args"], source, **overrides)
 
@@ -305,12 +306,6 @@ def hints_of(function: Any) -> dict[str, Any]:
         return get_type_hints(function)
     except (NameError, TypeError):  # or is no function
         return {}
-
-
-def makes_networks(kind: Any) -> bool:
-    """Return whether this is a class of modules, or a function that is declared to return one."""
-    made = hints_of(kind).get("return", kind)
-    return isinstance(made, type) and issubclass(made, nn.Module)
 
 
 def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **overrides: Any) -> Any:
@@ -328,12 +323,15 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     outer = _built_from.get()
     file = source if outer is None else outer.file
     require_countable(arguments, file)
-    if isinstance(kind, type) and issubclass(kind, nn.Module):
+    if is_module(kind):
         arguments = without_arguments_of_bases(kind, arguments)
     stated = {name: value for name, value in arguments.items() if name not in overrides}
     hints = hints_of(getattr(kind, "__init__", kind) if isinstance(kind, type) else kind)
     values = {name: as_annotated(value, hints.get(name)) for name, value in (stated | overrides).items()}
-    return _module_of_call(kind, values, _source_of(file, stated))
+    source_of = _source_of(file, [stated, [values[name] for name in stated]])
+    if not overrides and is_listed(import_path(kind)):
+        source_of = _Source(str(file), None)
+    return _module_of_call(kind, values, source_of)
 
 
 def _module_of_call(kind: Any, values: Mapping[str, Any], source: _Source) -> nn.Module:
@@ -356,12 +354,12 @@ def _module_of_call(kind: Any, values: Mapping[str, Any], source: _Source) -> nn
 def _source_of(file: str | Path, stated: object) -> _Source:
     """Return a file and the texts in its arguments, with the texts of the file that is being read."""
     outer = _built_from.get()
-    texts = frozenset(texts_in(stated)) | (frozenset() if outer is None else outer.texts)
-    return _Source(str(file), texts)
+    of_outer = frozenset() if outer is None or outer.texts is None else outer.texts
+    return _Source(str(file), frozenset(texts_in(stated)) | of_outer)
 
 
 @contextmanager
-def stated_by(file: str | Path, stated: object) -> Iterator[None]:
+def in_name_of(file: str | Path, stated: object) -> Iterator[None]:
     """Treat networks that the block builds as stated by a file: they pass the gate, and nothing is fetched."""
     require_countable(stated, file)
     token = _built_from.set(_source_of(file, stated))
@@ -401,8 +399,8 @@ def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict
     return {name: value for name, value in arguments.items() if name in own or name not in of_bases}
 
 
-def import_path(kind: type) -> str:
-    """Return `package.module.Class`."""
+def import_path(kind: Any) -> str:
+    """Return `package.module.Class`, of a class or a function."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 

@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from ..functional.device import to_device
 from ..videos.files import require_one_of
-from .extractor import VIEW_OF_TRANSFORMERS, NoSuchMap, View, eval_mode, normalised
+from .extractor import VIEW_OF_TRANSFORMERS, NoSuchMap, View, eval_mode, modules_inside, normalised
 from .hub_models import image_model, model_of_config, one_line_errors
 from .outputs import form_of, map_of_tokens, measured_stride, patch_of, stated_stride
 
@@ -204,13 +204,6 @@ def stride_of(view: Any) -> int | None:
             view.stride = None  # `encode` may have set another one
     stride: int | None = view.stride
     return stride
-
-
-def modules_inside(function: Callable[..., Any]) -> nn.ModuleList:
-    """Return the modules behind a method or a function: its object, or its outer variables; none for a module."""
-    outer = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
-    held = [getattr(function, "__self__", None), *outer]
-    return nn.ModuleList(value for value in held if isinstance(value, nn.Module))
 
 
 def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:

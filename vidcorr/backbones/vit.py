@@ -47,7 +47,7 @@ class TimmExtractor(FeatureExtractor):
 
     input = UNKNOWN
     ignores = VIEW_OF_TRANSFORMERS
-    passes_by = True
+    reads = "forward_features"
 
     def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:
         count = len(getattr(network, "feature_info", None) or ()) if hasattr(network, "forward_intermediates") else 0
@@ -111,7 +111,7 @@ class ViTExtractor(FeatureExtractor):
     """
 
     input = UNKNOWN
-    passes_by = True
+    reads = "forward_intermediates"
 
     def __init__(self, network: Any, stage: str | None = None, stride: int | None = None) -> None:
         if network.patch_embed.strict_img_size:
@@ -167,16 +167,8 @@ class ViTExtractor(FeatureExtractor):
 
 
 def gives_blocks(network: nn.Module) -> bool:
-    """Return whether a network gives the tokens of its blocks by DINO's `get_intermediate_layers`.
-
-    Not for a subclass with a `forward` of its own: its map is the output of this `forward`. So the first class that
-    defines one of the two methods decides, the network's own class first.
-    """
-    if not has_parts(network, "blocks", "get_intermediate_layers") or patch_of(network) is None:
-        return False
-    owners = [network, *type(network).__mro__]  # subclasses first; every module has a forward
-    defining = next(owner for owner in owners if {"get_intermediate_layers", "forward"} & vars(owner).keys())
-    return "get_intermediate_layers" in vars(defining)
+    """Return whether a network gives the tokens of its blocks by DINO's `get_intermediate_layers`."""
+    return has_parts(network, "blocks", "get_intermediate_layers") and patch_of(network) is not None
 
 
 class BlocksExtractor(FeatureExtractor):
@@ -196,7 +188,7 @@ class BlocksExtractor(FeatureExtractor):
 
     input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of DINO's, DINOv2's and DINOv3's")
     ignores = ("position_embedding",)
-    passes_by = True
+    reads = "get_intermediate_layers"
 
     def __init__(self, network: Any, stage: str | None = None, stride: int | None = None) -> None:
         self.depth: int = getattr(network, "n_blocks", len(network.blocks))  # DINOv2 may keep them in chunks

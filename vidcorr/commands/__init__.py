@@ -88,6 +88,7 @@ COMMANDS = (
     Command("prompt", LOOK, "Write a page for drawing objects, boxes or points in a frame, for `predict`."),
     Command("generate", DATA, "Generate small videos with exact ground truth in the layouts of the benchmarks."),
     Command("check-data", DATA, "Check videos before training: open each, decode some frames, compare sizes."),
+    Command("inspect", DATA, "Print what a checkpoint names before anything of it runs, and what --allow it needs."),
     Command("export", DATA, "Write a network as safetensors with a model card, or as ONNX."),
 )
 """All commands, in the order in which a newcomer needs them."""

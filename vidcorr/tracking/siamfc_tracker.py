@@ -14,7 +14,7 @@ from torch import Tensor
 from .. import signals
 from ..backbones import Encoder
 from ..backbones.extractor import Dilated, View, features_by
-from ..backbones.resnet import ends_of, is_resnet, named_blocks
+from ..backbones.resnet import ResNetExtractor, ends_of, is_resnet, named_blocks
 from ..functional.device import PendingCopy, computing_in, kept, to_device
 from ..functional.propagation.resizing import sampling_matrix
 from ..functional.siamese import siamese_correlation
@@ -68,7 +68,8 @@ def view_options(
         return chosen
     if encoder.default_stage:
         return chosen | {"dilated": dilated or False}
-    resnets = list(filter(is_resnet, encoder.modules()))
+    has_stages = encoder.view_class in (None, ResNetExtractor)
+    resnets = list(filter(is_resnet, encoder.modules())) if has_stages else []
     # the package's own ResNet ends with res4
     if stage is None and any("res5" in ends_of(named_blocks(network)) for network in resnets):
         chosen["stage"] = "res5"

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ PLAIN_TYPE = re.compile(r"[<>|=]?[biufSU]\d*")
 class _Type:
     """A type of numpy while a pickle is read, whose state there changes the order of bytes alone."""
 
+    __slots__ = ("of_numpy",)
+
     def __init__(self, text: str, *further: object) -> None:
         if PLAIN_TYPE.fullmatch(text) is None:
             raise pickle.UnpicklingError(f"it holds an array of {ascii(text)[:60]}, no plain numbers or text")
@@ -28,6 +31,8 @@ class _Type:
 
 class _Array(np.ndarray):
     """An array whose state, from a pickle, has a plain type."""
+
+    __slots__ = ()
 
     def __setstate__(self, state: Any, /) -> None:
         version, shape, of_pickle, is_fortran, content = state
@@ -58,16 +63,28 @@ def _as_bytes(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _sealed(function: Callable[..., Any]) -> Any:
+    """Return an object that calls a function, onto which a pickle can write nothing."""
+
+    class Sealed:
+        __slots__ = ()
+
+        def __call__(self, *arguments: Any) -> Any:
+            return function(*arguments)
+
+    return Sealed()
+
+
 NAMES: dict[tuple[str, str], Any] = {
-    ("_codecs", "encode"): _as_bytes,
+    ("_codecs", "encode"): _sealed(_as_bytes),
     ("numpy", "dtype"): _Type,
     ("numpy", "ndarray"): "numpy.ndarray",
 }
 """All that an array's pickle names → ours in its place; numpy 2 renamed `core`."""
 for _core in ("numpy.core", "numpy._core"):
-    NAMES[f"{_core}.multiarray", "_reconstruct"] = _empty
-    NAMES[f"{_core}.multiarray", "scalar"] = _scalar
-    NAMES[f"{_core}.numeric", "_frombuffer"] = _of_buffer
+    NAMES[f"{_core}.multiarray", "_reconstruct"] = _sealed(_empty)
+    NAMES[f"{_core}.multiarray", "scalar"] = _sealed(_scalar)
+    NAMES[f"{_core}.numeric", "_frombuffer"] = _sealed(_of_buffer)
 
 
 class _PlainUnpickler(pickle.Unpickler):

@@ -1,11 +1,13 @@
 """Checkpoints say what they are, are read as data, and need no other file."""
 
 import argparse
+import copy
 import enum
 import os
 import pickle
 import shlex
 import subprocess
+import zipfile
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PureWindowsPath
@@ -21,7 +23,14 @@ from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY
 from vidcorr.backbones import build_feature_extractor, load, module_from_checkpoint
-from vidcorr.backbones.checkpoints import check_metadata, read_content, saved_model, write_checkpoint
+from vidcorr.backbones.checkpoints import (
+    check_metadata,
+    load_weights,
+    read_content,
+    require_state,
+    saved_model,
+    write_checkpoint,
+)
 from vidcorr.lightning_modules import FrozenEncoder, VFSMoCo, VFSSimSiam
 
 
@@ -179,3 +188,65 @@ def test_files_of_others_are_told_with_the_flag_that_takes_them(tmp_path):
     for path in (tmp_path / "users.ckpt", "last", "best", "hpc", "s3://bucket/a.ckpt"):
         assert saved_model(path) is None
     refused(FileNotFoundError, "there is no file nowhere", saved_model, "nowhere/last.ckpt")
+
+
+STATE = {
+    "pytorch-lightning_version": "2.6.0",
+    "epoch": 1,
+    "global_step": 2,
+    "hyper_parameters": {},
+    "loops": {"fit_loop": {"state_dict": {}, "epoch_progress": {"total": {"ready": 1}, "current": {"ready": 1}}}},
+    "callbacks": {"C": {}},
+    "optimizer_states": [{"state": {}, "param_groups": [{"params": [0], "lr": 0.1}]}],
+    "lr_schedulers": [{"last_epoch": 2}],
+}
+"""The state of a run, as Lightning saves it."""
+PLACES = {
+    ("pytorch-lightning_version",): (None, 5, "a", []),
+    ("epoch",): (None, -1, "1", 1.5, [1]),
+    ("global_step",): (None, -1, "1", {}),
+    ("hyper_parameters",): (None, 5, "a", [1]),
+    ("loops",): (None, 5, {}, [1]),
+    ("loops", "fit_loop"): (None, [], {"epoch_progress": {}}, {"epoch_progress": 5}),
+    ("loops", "fit_loop", "epoch_progress", "total"): (None, 5, {"ready": -1}, {"ready": "a"}),
+    ("callbacks",): (None, 5, [1], {"C": 5}),
+    ("optimizer_states",): (None, 5, {}, [5], [{}], [{"state": {}, "param_groups": [{}]}]),
+    ("lr_schedulers",): (None, {}, [5], [{}], [{"last_epoch": "a"}]),
+}
+"""Place in the state → values of another form."""
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_state_of_another_form_is_one_line(place):
+    require_state(STATE, "x.ckpt")
+    for value in PLACES[place]:
+        changed = copy.deepcopy(STATE)
+        holder = changed
+        for name in place[:-1]:
+            holder = holder[name]
+        holder[place[-1]] = value
+        line = refused(ValueError, "x.ckpt: is damaged: its state of a run, ", require_state, changed, "x.ckpt")
+        assert "\n" not in line
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_file_that_another_program_zipped_again_is_read_alike_in_whole_and_in_part(compression, tmp_path):
+    torch.save({"state_dict": {"a": torch.arange(9.0)}}, tmp_path / "x.pth")
+    with zipfile.ZipFile(tmp_path / "x.pth") as given, zipfile.ZipFile(tmp_path / "y.pth", "w", compression) as again:
+        for name in given.namelist():
+            again.writestr(name, given.read(name))
+    for whole in (True, False):
+        assert torch.equal(read_content(tmp_path / "y.pth", whole)["state_dict"]["a"], torch.arange(9.0))
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.bool, torch.complex64, torch.int64])
+def test_weights_that_are_no_numbers_with_a_point_are_refused(kind, tmp_path):
+    network = torch.nn.Conv2d(3, 4, 8)
+    state = network.state_dict() | {"bias": torch.ones(4).to(kind)}
+    refused(ValueError, "x.pth: bias is of torch", load_weights, network, state, "x.pth")
+    load_weights(network, network.half().state_dict(), "x.pth")
+
+
+def test_a_program_of_torchscript_has_a_line_of_its_own(tmp_path):
+    torch.jit.save(torch.jit.trace(torch.nn.Conv2d(3, 4, 8), torch.rand(1, 3, 8, 8)), tmp_path / "x.pt")
+    refused(ValueError, "x.pt: .* a program of TorchScript: give the module, torch.jit.load", load, tmp_path / "x.pt")

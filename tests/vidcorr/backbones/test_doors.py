@@ -322,8 +322,8 @@ def test_an_entry_of_torch_hub_runs_once_its_folder_is_allowed(tmp_path, monkeyp
     (folder / "hubconf.py").write_text(HUB)
     text = f"torchhub:{folder}:encoder"
     trust.allow_named(["evaluate", text, "--output", "x"])  # to name it is not to allow it
-    refused(ValueError, f"if you trust it, .* add --allow {folder}$", load, text)
-    refused(ValueError, "add --allow OWNER/REPO$", load, "torchhub:OWNER/REPO:entry")
+    refused(ValueError, f"if you trust it, .* add to the command --allow {folder}$", load, text)
+    refused(ValueError, "add to the command --allow OWNER/REPO$", load, "torchhub:OWNER/REPO:entry")
     trust.allow_named(["evaluate", text, "--allow", "OWNER/REPO", str(folder)])
     assert "OWNER/REPO" in trust._named
     encoder = load(text)

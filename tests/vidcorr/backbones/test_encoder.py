@@ -90,7 +90,7 @@ def test_rgb_is_normalised_as_in_the_training_in_the_type_of_the_weights():
     network.conv1.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     assert build_feature_extractor(network)(torch.rand(1, 3, 32, 32).fill_(0.5)).dtype == torch.bfloat16
     exact = Normalise()(torch.full((1, 3, 32, 32), 0.5))  # in float32, and rounded once
-    assert torch.equal(seen[0], exact.bfloat16())
+    assert torch.equal(seen[-1], exact.bfloat16())
 
 
 def test_a_network_on_a_gpu_has_a_digest_and_a_view_without_a_wait():
@@ -98,7 +98,7 @@ def test_a_network_on_a_gpu_has_a_digest_and_a_view_without_a_wait():
     with fake_gpu() as gpu:
         mixed = torch.nn.Sequential(network[0], moved(network[1], gpu.device))
         assert len(weights_digest(mixed)) == 12
-        view = build_feature_extractor(moved(load(TINY_RESNET).network, gpu.device))
+        view = build_feature_extractor(moved(load("timm:test_resnet").network, gpu.device))
         assert device_of(view).type == "cuda"
 
 

@@ -25,8 +25,8 @@ from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
 from vidcorr import MaskPrompt, follow
 from vidcorr.backbones import Recurrent, build_feature_extractor, load, weights_digest
-from vidcorr.backbones.encoder import WRAPPERS
 from vidcorr.backbones.extractor import Normalise, features_by
+from vidcorr.backbones.kinds import WRAPPERS
 from vidcorr.backbones.vit import TimmExtractor, ViTExtractor
 
 IMAGES = torch.rand(1, 3, 256, 320)

@@ -5,9 +5,11 @@ The map is that of a plain call of the network's own code, at two sizes of image
 
 import argparse
 import re
+from functools import partial
 
 import pytest
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from tests.helpers.hub import FIELDS, hub, name_of
 from tests.helpers.refusal import refused
@@ -15,10 +17,11 @@ from vidcorr import DavisBenchmark
 from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
+from vidcorr.backbones.listed import IMAGE_MODELS
 from vidcorr.benchmarks.network import view_for
 from vidcorr.description import INPUTS, UNKNOWN
 from vidcorr.functional.propagation.coding import fit_input
-from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
+from vidcorr.lightning_modules import ContrastiveRandomWalk, FrozenEncoder, VFSMoCo, VFSSimSiam
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.frame_encoder import FrameEncoder
 
@@ -69,6 +72,10 @@ def without_masks(network, images):
     return of_hub(**POSITIONS)(plain, images)
 
 
+def by_own_call(network, images):
+    return network(images)
+
+
 KINDS = {
     "timm:test_resnet@res4": res4,
     "torchvision:resnet18@res4": res4,
@@ -84,6 +91,11 @@ KINDS = {
     f"{OWN}:plain": lambda network, images: network(images),
     f"{OWN}:Maps@coarse": lambda network, images: network(images)["coarse"],
     f"{OWN}:InList@0": lambda network, images: network(images)[0],
+    **{f"{OWN}:{name}": by_own_call for name in ("Fpn", "Taken", "NeckOfZeros", "WithoutRes5", "Adapted", "Tied")},
+    f"{OWN}:Gem@res4": res4,
+    f"{OWN}:Stages@res4": res4,
+    f"{OWN}:ClassToken": tokens_of(16),
+    f"{OWN}:Overlapping": lambda network, images: on_cells(network(images), images, 8),
     f"{OWN}:Tokens": lambda network, images: on_cells(network(images), images, 8),
 }
 """Network → its map by a plain call, of normalised images of whole cells."""
@@ -116,6 +128,7 @@ def doors(text, folder):
     yield "evaluate", view_for(BENCHMARK, spec, load(spec))
     stated = {"mean": encoder.input.mean, "std": encoder.input.std}
     yield "view", build_feature_extractor(encoder.network, stage or None, stride, **stated)
+    yield "wrapped", build_feature_extractor(AveragedModel(encoder.network), stage or None, stride, **stated)
     torch.manual_seed(0)
     write_checkpoint(FrozenEncoder(spec.text), folder / "frozen.ckpt")
     yield "validate", load(folder / "frozen.ckpt").view()
@@ -132,7 +145,10 @@ def doors(text, folder):
         images = torch.rand(2, 3, 112, 112)  # of whole patches of 14 and 16 px
         view = method.feature_extractor(stride=stride)
         torch.testing.assert_close(method.maps(images), view(images), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(method.embed(images), view(images).mean(dim=(2, 3)), atol=1e-5, rtol=1e-4)
         yield f"--model.backbone {backbone}", view
+        write_checkpoint(method, folder / "trained.ckpt")
+        yield "checkpoint", load(f"{folder}/trained.ckpt").view(stride=stride)
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *HUB])
@@ -141,7 +157,8 @@ def test_each_door_gives_the_map_of_a_plain_call_at_two_sizes(kind, tmp_path):
     plain = (KINDS | HUB)[kind]
     text = name_of(kind, tmp_path)
     network = load(text).network.eval()
-    stated = INPUTS["unit" if text.startswith(OWN) else "imagenet"]
+    has_own_map = text.startswith(OWN) and not text.endswith(("@res4", "ClassToken"))
+    stated = INPUTS["unit" if has_own_map else "imagenet"]
     mean, std = (torch.tensor(each).view(3, 1, 1) for each in stated)
     for door, view in doors(text, tmp_path):
         assert (view.input.mean, view.input.std) == stated, door
@@ -152,8 +169,16 @@ def test_each_door_gives_the_map_of_a_plain_call_at_two_sizes(kind, tmp_path):
             assert torch.allclose(found, expected, atol=1e-4, rtol=1e-4), door
 
 
+def test_a_checkpoint_may_name_the_types_of_transformers_that_have_maps():
+    for family in FIELDS:
+        assert getattr(hub, f"{family}Config")().model_type in IMAGE_MODELS
+
+
 OF_ONE_SIZE = "takes images of any size, given .*1, 3, 25., 32.*: "
 REFUSED = {
+    f"{OWN}:Grey": "Grey: expected a map .*1, 512",
+    f"{OWN}:Lazy": "Lazy: has lazy layers, .* call it once",
+    f"{OWN}:Small@res2+res3/4": r"res2.res3 of this ResNet has stride 1 and 2, not 4: name @res5/8",
     "torchvision:vit_b_16": "torchvision:vit_b_16: no ResNet; timm:NAME has other networks",
     "torchvision.models:efficientnet_b0": "EfficientNet: expected a map .*1, 1000",
     "timm:hiera_tiny_224": "Hiera: no map of a blank image .* own size",
@@ -254,3 +279,33 @@ def test_each_door_takes_a_released_file_with_its_input(form, tmp_path):
         for found in (encoder.network, load(tmp_path / "exported.safetensors").network, VFSSimSiam(text).backbone):
             torch.testing.assert_close(found.state_dict(), own, rtol=0, atol=0)
         assert (encoder.input.source, encoder.described.loaded) == (source, True)
+
+
+METHODS = {"simsiam": VFSSimSiam, "moco": partial(VFSMoCo, queue_size=8), "crw": ContrastiveRandomWalk}
+LEARN = [kind for kind in KINDS if "swin" not in kind and "eva02" not in kind]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", LEARN)
+@pytest.mark.sampled(4)
+def test_what_a_training_moves_is_part_of_the_scored_map_or_is_named(kind, method):
+    """By gradients, of each method and kind; a ResNet is trained by its last map, which the plan names."""
+    with torch.enable_grad():
+        module = METHODS[method](kind)
+        batch = {"clip": torch.rand(2, 4, 3, 128, 128), "video_index": torch.arange(2)}
+        module.step(batch)["loss"].backward()
+        trained = {name for name, weights in module.backbone.named_parameters() if weights.grad is not None}
+        module.zero_grad()
+        view = module.feature_extractor()
+        view(torch.rand(2, 3, 64, 64)).sum().backward()
+        scored = {name for name, weights in module.backbone.named_parameters() if weights.grad is not None}
+    learn = {name for name, weights in module.backbone.named_parameters() if weights.requires_grad}
+    assert trained == learn  # DDP waits for all
+    assert not module.unused or all(name.startswith(tuple(module.unused)) for name, _ in unlearnt(module))
+    named = module._row_of_map()
+    assert trained <= scored or named == {"map": "res5 is trained, res4 is scored where nobody names one"}
+
+
+def unlearnt(module):
+    """Return the weights of a backbone that take no gradient."""
+    return [(name, weights) for name, weights in module.backbone.named_parameters() if not weights.requires_grad]

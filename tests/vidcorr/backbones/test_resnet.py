@@ -22,7 +22,7 @@ def test_stages_are_concatenated_from_one_pass():
     both, fourth, block = (view(images) for view in views)
     assert torch.equal(both, torch.cat([fourth, block], dim=1))
     assert len(views[0].blocks) == len(views[1].blocks)
-    refused(ValueError, r"'res2\+res3': its parts have strides \[4, 8\]", build_feature_extractor, network, "res2+res3")
+    refused(ValueError, r"res2\+res3 of this ResNet has stride 4 and 8", build_feature_extractor, network, "res2+res3")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_stride_is_that_of_the_stage_or_finer_and_res4_at_its_own_without_a_ch
         for stage, stride in {"res2": 4, "res3": 8, "res4": 8, "res5": 8, "res4.b1": 8}.items():
             finer = build_feature_extractor(network, stage)
             assert (finer.stride, finer(torch.rand(1, 3, 64, 64)).shape[3]) == (stride, 64 // stride)
-        message = "the stride of res3 is 8, not 16; leave stride out"
+        message = "res3 of this ResNet has stride 8, not 16: name @res3/8, @res4/16, @res5/32"
         refused(ValueError, message, build_feature_extractor, network, "res3", 16)
         chosen = [load(network).view(*named, default="res3/4").stage for named in ((), ("res4",), (None, 8))]
     assert chosen == ["res3", "res4", "res4"]

@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +13,11 @@ import torch
 
 from tests.helpers.parsed import Built
 from tests.helpers.refusal import refused
-from vidcorr import lightning_modules
-from vidcorr.backbones import load, trust
+from vidcorr import backbones, lightning_modules
+from vidcorr.backbones import listed, load, networks, trust
 from vidcorr.backbones.checkpoints import saved_model
+from vidcorr.backbones.families import FAMILIES
+from vidcorr.backbones.listed import is_listed, names_in
 from vidcorr.backbones.trust import import_path, make, require_countable
 from vidcorr.cli import main
 from vidcorr.lightning_modules import VFSSimSiam
@@ -45,7 +46,7 @@ def hostile(tmp_path, monkeypatch):
     """Return a function that writes a checkpoint whose code would write a file, below the working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "lib")])
-    for names in ("_allowed", "_named", "_said"):
+    for names in ("_allowed", "_named"):
         monkeypatch.setattr(trust, names, set())
     code = "open('ran', 'w')\nimport torch\nclass Net(torch.nn.Module): ...\ndef net(): open('ran', 'w')\n"
     for place in PLACES:
@@ -116,7 +117,7 @@ def test_classes_and_encoders_of_a_file_run_no_code_by_any_command(command, host
     assert not Path("ran").exists()
 
 
-def test_what_the_user_says_or_has_imported_may_be_named(hostile, monkeypatch):
+def test_what_the_user_says_or_holds_in_a_script_may_be_named(hostile, monkeypatch):
     names = ["repo.weights.evil.Net", "evil:net"]
     for words in (["evaluate", "--model=repo.weights.evil:Net"], ["x", "--allow", names[0]], ["{'a': 'evil:net'}"]):
         trust.allow_named(words)
@@ -125,14 +126,34 @@ def test_what_the_user_says_or_has_imported_may_be_named(hostile, monkeypatch):
     trust.allow_named(["evaluate", "repo/weights.evil.Net", "runs/evil:net/x.ckpt"])  # paths name no code
     for name in names:
         refused(ValueError, f"--allow {name}$", trust.refuse, [name], "x.ckpt")
-    import evil  # the user's own script
+    import evil  # by the user's own script, which is not to name what is in it
 
-    trust.refuse(["evil:net", "evil.Net"], "x.ckpt")
-    evil.abort = os.abort
-    installed = ["evil:abort", "os:abort", "numpy:zeros", "subprocess:run", "vidcorr.callbacks.stops:requeue_job"]
-    for name in installed:
+    monkeypatch.setattr(sys.modules["__main__"], "evil", evil, raising=False)
+    monkeypatch.setattr(sys.modules["__main__"], "net", evil.net, raising=False)
+    unlisted = ["evil:abort", "os:abort", "numpy:zeros", "subprocess:run", "yaml:unsafe_load", "evil:net", "evil.Net"]
+    unlisted += ["vidcorr.backbones.vit:_of_any_size", "vidcorr.backbones.hub_models:image_model"]
+    unlisted += ["vidcorr.backbones.loading:load", "vidcorr.callbacks.stops:requeue_job", "vidcorr.errors.UsageError"]
+    for name in unlisted:
         refused(ValueError, f"--allow {name}$", trust.refuse, [name], "x.ckpt")
+    monkeypatch.setattr(sys.modules["__main__"], "Net", evil.Net, raising=False)  # from evil import Net
+    trust.refuse(["evil:Net", "evil.Net"], "x.ckpt")
+    monkeypatch.delattr(sys.modules["__main__"], "Net")
+    refused(ValueError, "--allow evil.Net$", trust.refuse, ["evil.Net"], "x.ckpt")
+    trust.allow(evil.Net)
+    trust.refuse(["evil:Net", "evil.Net"], "x.ckpt")
     del sys.modules["evil"]
+
+
+def test_the_written_list_is_of_what_there_is():
+    assert names_in("vidcorr.lightning_modules") == set(lightning_modules.__all__)
+    makers = names_in("vidcorr.backbones").difference(listed.CLASSES)
+    assert {"vidcorr_r18", "crw_resnet18", "moco_v3_vit_small"} <= makers
+    for name in makers:
+        assert not inspect.signature(getattr(backbones, name)).parameters
+    specs = [*networks.SHORT_NAMES.values(), *(table.get("architecture", "timm:x") for table in FAMILIES.values())]
+    for spec in specs:
+        name, _, _ = spec.partition("@")
+        assert is_listed(name) or "{" in name
 
 
 def test_a_file_of_the_users_own_run_may_name_its_code(hostile):

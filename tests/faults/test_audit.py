@@ -1,0 +1,182 @@
+"""What a file may name (`backbones/listed.py`), by Python's own audit: nothing is opened, asked or started for a file.
+
+Each form stands where a file names code: as its class, as an argument, as its encoder, and within another encoder.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.helpers.refusal import refused
+from vidcorr import FrozenEncoder
+from vidcorr.backbones import load
+from vidcorr.backbones.listed import names_in
+from vidcorr.cli import main
+
+pytestmark = pytest.mark.usefixtures("canary")
+REPOSITORY = Path(__file__).parents[2]
+OURS = (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix), Path("/proc"), Path("/sys"), Path("/dev"), Path("/etc"))
+STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.startfile")
+ASKS = ("socket.connect", "socket.getaddrinfo", "urllib.Request", "http.client.connect")
+FORMS = (
+    "evil:net",
+    "evil:Net",
+    "evil:Net.__class__",
+    "__main__:Net",
+    "builtins:exec",
+    "builtins:open",
+    "os:abort",
+    "os:system",
+    "subprocess:run",
+    "yaml:unsafe_load",
+    "numpy:load",
+    "torch:load",
+    "torch.hub:load_state_dict_from_url",
+    "torch.nn:Linear",
+    "torchvision.datasets.utils:download_url",
+    "torchvision.models.detection:fasterrcnn_resnet50_fpn",
+    "torchvision:resnet18=bait/x.pth",
+    "torchvision:../bait",
+    "timm:hf-hub:owner/name",
+    "timm:hf_hub:owner/name",
+    "timm:local-dir:bait",
+    "timm:resnet18=bait/x.pth",
+    "timm:resnet18.tv_in1k/../x",
+    "transformers:owner/name",
+    "transformers:bait",
+    "transformers:timm_wrapper",
+    "transformers:detr",
+    "torchhub:owner/name:entry",
+    "torchhub:bait:entry",
+    "hf://owner/name/file.ckpt",
+    "family:dino=bait/x.pth",
+    "bait/x.pth",
+    "./x.ckpt",
+    "x.ckpt",
+    "vidcorr.backbones:load",
+    "vidcorr.backbones.loading:build_feature_extractor",
+    "vidcorr.backbones.hub_models:image_model",
+    "vidcorr.backbones.vit:_of_any_size",
+    "vidcorr.backbones.families:resnet_of",
+    "vidcorr.backbones.networks:os.system",
+    "vidcorr.lightning_modules:CoSettle.load_from_checkpoint",
+    "vidcorr.lightning_modules.base:partial",
+    "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder:load_from_checkpoint",
+    "vidcorr.callbacks.stops:requeue_job",
+)
+FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
+CONFIGURATIONS = (
+    {"model_type": "detr"},
+    {"model_type": "timm_wrapper", "architecture": "hf-hub:owner/name"},
+    {"model_type": "dinov2", "hidden_act": "../bait"},
+    {"model_type": "dinov2", "auto_map": {"AutoModel": "evil.Net"}, "layer": ["bait/x.pth"]},
+)
+
+
+def files():
+    """Yield class, arguments and encoder of hostile files."""
+    for form in FORMS:
+        yield form.replace(":", "."), {"spec": "bait/x.pth", "backbone": form}, None
+        yield FROZEN, {"spec": form}, None
+        yield FROZEN, {"spec": form.encode()}, None
+        yield FROZEN, {"spec": "raw_colour"}, {"spec": form}
+        yield FROZEN, {"spec": {"spec": "vidcorr.lightning_modules:FrozenEncoder", "arguments": {"spec": form}}}, None
+    for configuration in CONFIGURATIONS:
+        yield FROZEN, {"spec": {"spec": "transformers:dinov2", "arguments": configuration}}, None
+        yield FROZEN, {"spec": "raw_colour"}, {"spec": "transformers:dinov2", "arguments": configuration}
+    for name in sorted(names_in("vidcorr.lightning_modules")):
+        for argument in ("spec", "backbone", "start"):
+            yield f"vidcorr.lightning_modules.{name}", {argument: "bait/x.pth"}, {"spec": "x.ckpt"}
+    for name in sorted(names_in("vidcorr.backbones")):
+        yield (
+            FROZEN,
+            {"spec": "raw_colour"},
+            {"spec": f"vidcorr.backbones:{name}", "arguments": {"network": "bait/x.pth"}},
+        )
+
+
+COMMANDS = {
+    "load": lambda: load("x.ckpt"),
+    "load_from_checkpoint": lambda: FrozenEncoder.load_from_checkpoint("x.ckpt"),
+    "evaluate": lambda: main(["evaluate", "x.ckpt", "--on", "davis=nowhere"]),
+    "validate": lambda: main(["validate", "--ckpt_path", "x.ckpt", "--trainer.logger=false"]),
+    "fit": lambda: main(["fit", "--ckpt_path", "x.ckpt", "--trainer.fast_dev_run=true", "--trainer.logger=false"]),
+    "resume": lambda: main(["resume", "x.ckpt"]),
+    "export": lambda: main(["export", "x.ckpt", "out.safetensors"]),
+    "inspect": lambda: main(["inspect", "x.ckpt"]),
+}
+seen: list[str] | None = None
+
+
+def watch(event, arguments):
+    """Note what a process opens, asks and starts."""
+    if seen is None:
+        return
+    if event == "open" and isinstance(arguments[0], str | bytes):
+        path = Path(str(arguments[0], "utf-8") if isinstance(arguments[0], bytes) else arguments[0]).absolute()
+        is_bait = "bait" in path.parts or path.name == "evil.py"
+        if is_bait or not any(map(path.is_relative_to, (*OURS, Path.cwd()))):
+            seen.append(f"open {path}")
+    elif event in ASKS or (event in STARTS and arguments[0] != "git"):  # by which a run notes the commit of its code
+        seen.append(f"{event} {arguments}")
+
+
+sys.addaudithook(watch)  # for ever: it is quiet outside of `audited`
+
+
+@contextmanager
+def audited() -> Iterator[list[str]]:
+    """Note events within a block."""
+    global seen
+    seen = []
+    try:
+        yield seen
+    finally:
+        seen = None
+
+
+WHOLE = [pytest.param(name, marks=pytest.mark.slow) for name in COMMANDS]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *WHOLE])
+def test_nothing_is_opened_asked_or_started_for_a_file(command, tmp_path, monkeypatch, request):
+    monkeypatch.chdir(tmp_path)
+    # without folders of other tests, which importlib.metadata looks into
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if any(map(Path(each).is_relative_to, OURS))])
+    Path("bait").mkdir()
+    for bait in ("bait/x.pth", "bait/config.json", "bait/hubconf.py", "evil.py", "config.yaml", "run.json"):
+        Path(bait).write_text("open('ran', 'w')")
+    every = 1 if request.node.get_closest_marker("slow") else 23
+    for class_path, arguments, encoder in list(files())[::every]:
+        about = {"class_path": class_path, "version": "1", "format": 2, "encoder": encoder}
+        content = {"vidcorr": about, "state_dict": {}, "hyper_parameters": arguments, "global_step": 0, "epoch": 0}
+        content["pytorch-lightning_version"] = "2.6.0"
+        torch.save(content, "x.ckpt")
+        with audited() as events, suppress(ValueError, SystemExit):
+            COMMANDS[command]()
+        assert events == [], (class_path, arguments, encoder, events)
+        assert "evil" not in sys.modules, (class_path, arguments, encoder)
+    assert not Path("ran").exists()
+
+
+def test_the_audit_sees_what_it_is_for(tmp_path):
+    with audited() as events:
+        (tmp_path / "bait").write_text("")
+    assert events == [f"open {tmp_path / 'bait'}"]
+
+
+@pytest.mark.parametrize(("count", "message"), [(45, ""), (60, "x.ckpt: holds more than 100 levels")])
+def test_a_file_within_a_file_ends_at_once(count, message, tmp_path):
+    spec = "raw_colour"
+    for _ in range(count):
+        spec = {"spec": "vidcorr.lightning_modules:FrozenEncoder", "arguments": {"spec": spec}}
+    about = {"class_path": FROZEN, "version": "1", "encoder": spec}
+    torch.save({"vidcorr": about, "state_dict": {}, "hyper_parameters": {"spec": "raw_colour"}}, tmp_path / "x.ckpt")
+    if message:
+        refused(ValueError, message, load, tmp_path / "x.ckpt")
+    else:
+        assert load(tmp_path / "x.ckpt").view().stage == "colour"

@@ -1,0 +1,131 @@
+"""Kinds of networks: the class of a network's views, by what the network computes."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from ..functional.device import random_state_kept, to_device
+from .copies import copied_over, device_of
+from .extractor import View, type_of_weights, unwatched
+from .hub_models import HubExtractor, is_of_transformers
+from .liir_encoder import LiirEncoder, LiirExtractor
+from .outputs import MapExtractor, is_map, maps_in, probe_size
+from .resnet import ResNetExtractor, is_resnet
+from .vit import BlocksExtractor, TimmExtractor, ViTExtractor, gives_blocks, is_of_timm, is_vit
+
+LIBRARIES = ("torchvision.", "timm.", "transformers.", "vidcorr.")
+"""Packages whose networks' calls end with the last stage that views know."""
+CALL = ("forward", "_forward_impl", "forward_features")
+"""Methods that make up the call of a network."""
+SIZE = (64, 96)
+"""Height and width of the image of a probe, pixels."""
+WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
+"""Wrappers of torch whose network is their `module`."""
+EXTRACTORS: list[tuple[Callable[[Any], bool], type[View]]] = [
+    (lambda network: isinstance(network, torch.jit.ScriptModule), MapExtractor),
+    (lambda network: isinstance(network, LiirEncoder), LiirExtractor),
+    (is_resnet, ResNetExtractor),
+    (is_vit, ViTExtractor),
+    (is_of_timm, TimmExtractor),
+    (gives_blocks, BlocksExtractor),
+    (is_of_transformers, HubExtractor),
+    (lambda network: True, MapExtractor),
+]
+"""Kinds of networks: a predicate, and the class of the views of networks that it accepts; the first counts (`kind_of`).
+
+The class is called with the network (a copy over the same tensors, unless its `takes_copy` is False), and stage and
+stride or None; its `input` is the default of its networks. A network with a method `feature_extractor(stage, stride)`,
+as every view has, makes its own. A kind of yours: `EXTRACTORS.insert(0, (is_mine, MyView))`.
+"""
+
+
+def unwrapped(network: Any) -> Any:
+    """Return the network inside torch.compile's, DataParallel's or AveragedModel's wrapper; else the network."""
+    inner = getattr(network, "_orig_mod", network)
+    return unwrapped(inner.module) if isinstance(inner, WRAPPERS) else inner
+
+
+def gives_extractors(module: object) -> bool:
+    """Return whether a module has a method `feature_extractor(stage, stride)`; a network or another method is none."""
+    method = getattr(module, "feature_extractor", None)
+    return callable(method) and {"stage", "stride"} <= inspect.signature(method).parameters.keys()
+
+
+def kind_of(network: Any) -> type[View] | None:
+    """Return the class of a network's views, by what the network computes; None for a network that makes its own.
+
+    Views of stages go past the network's own call. So a network keeps them if a library defines its call, if the class
+    that defines it also defines what the view reads, or if a probe shows the view's last map in the call. Any other
+    network gives the map of its own call.
+
+    Raises:
+        ValueError: if the network has no view of its stages, or has lazy layers.
+    """
+    if any(map(nn.parameter.is_lazy, network.parameters())):
+        remedy = "call it once, on an image, in the function or constructor that makes it"
+        raise ValueError(f"{type(network).__name__}: has lazy layers, whose weights have no shape yet: {remedy}")
+    if gives_extractors(network):
+        return None
+    kind = next(kind for accepts, kind in EXTRACTORS if accepts(network))
+    return kind if kind.reads is None or _call_is_known(network, kind.reads) or _shows(network, kind) else MapExtractor
+
+
+def _call_is_known(network: Any, reads: str) -> bool:
+    """Return whether a library defines a network's call, or the class that defines it also defines what a view reads.
+
+    A network without numbers, on the meta device, counts too, since nothing can be compared.
+    """
+    owners = (network, *type(network).__mro__)  # subclasses first; every module has a forward
+    owner: Any = next(owner for owner in owners if {*CALL, reads} & vars(owner).keys())
+    is_of_library = owner is not network and owner.__module__.startswith(LIBRARIES)
+    return is_of_library or reads in vars(owner) or device_of(network).type == "meta"
+
+
+def _shows(network: nn.Module, kind: type[View]) -> bool:
+    """Return whether a network's call gives the last map of a kind of views, or a vector that is made of this map.
+
+    Both are computed once of a random image, by a copy with moved weights: a layer of its own may begin at zero. Where
+    the call gives a vector, such as a pooled feature or a class token, the map has to occur within the call.
+    """
+    moved = copied_over(network, {}).eval()
+    with random_state_kept(), torch.no_grad(), unwatched(moved):
+        _move(moved)
+        view: Any = kind.whole(moved)  # its refusal, of a transformer of one size, is the answer
+        sides = probe_size(view.multiple, SIZE)
+        image = torch.rand(1, 3, *sides, generator=torch.Generator().manual_seed(0))
+        image = to_device(image, device_of(moved)).to(type_of_weights(moved))
+        expected = view.map_of(image)
+        met: list[bool] = []
+        for part in list(moved.modules()):
+            part.register_forward_hook(lambda _, inputs, output: met.append(_holds(moved, output, expected, sides)))
+        try:
+            output = moved(image)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # of the user's code: the view of its own call says what is the matter
+            return False
+    is_vector = isinstance(output, Tensor) and output.shape[2:].numel() == 1
+    return any(met) if is_vector else met[-1]
+
+
+def _move(network: nn.Module) -> None:
+    """Add noise to the weights of a network, in place."""
+    draw = torch.Generator().manual_seed(0)
+    for weights in network.parameters():
+        if weights.is_floating_point():
+            noise = to_device(torch.randn(weights.shape, generator=draw), weights.device).to(weights.dtype)
+            weights.add_(noise * (weights.abs().mean() / 2 + 0.01))
+
+
+def _holds(network: nn.Module, output: Any, expected: Tensor, sides: tuple[int, int]) -> bool:
+    """Return whether a map is among the outputs of a network, or of a part of it."""
+    scale = 1e-3 * float(expected.abs().max())
+    for features in filter(is_map, maps_in(network, output, sides).values()):
+        for each in (features, features.permute(0, 3, 1, 2)):
+            if each.shape == expected.shape and torch.allclose(each, expected, rtol=1e-2, atol=scale):
+                return True
+    return False

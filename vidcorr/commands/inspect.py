@@ -1,0 +1,22 @@
+"""The flags and the call of `vidcorr inspect`."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from ..errors import printable
+from ..experiments.flags import Flag
+
+FLAGS = (Flag("file", "checkpoint or file of weights", type=Path, metavar="FILE"),)
+
+
+def run(flags: Namespace) -> None:
+    """Print what a file names, before anything of it runs; a damaged file raises ValueError."""
+    from ..backbones.checkpoints import names_in_file
+    from ..backbones.trust import to_allow
+
+    code, others = names_in_file(flags.file)
+    print(printable(f"names: {', '.join(code) or 'no class and no network'}"))
+    if others:
+        print(printable(f"holds too, and nothing of it is made: {', '.join(others)}"))
+    needed = to_allow(code)
+    print(printable(f"to use it, if you trust it: --allow {' '.join(needed)}" if needed else "needs no --allow"))
