@@ -17,7 +17,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jsonargparse import ActionConfigFile, Namespace, class_from_function  # 4.46 has the third here alone
+import yaml  # type: ignore[import-untyped]
+from jsonargparse import ActionConfigFile, class_from_function  # 4.46 has the third here alone
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
@@ -229,19 +230,12 @@ def quieten_lightning() -> None:
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_printed)  # once in a process
 
 
-def without_enums(value: Any) -> Any:
-    """Return a configuration with the values of an Enum's members, which YAML cannot represent.
+def _write_value(dumper: yaml.SafeDumper, member: Enum) -> yaml.Node:
+    """Write a member of an Enum, which stands in an argument of another type, as its value."""
+    return dumper.represent_data(member.value)
 
-    A `Namespace` is changed in place, and returned itself.
-    """
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, list):
-        return [without_enums(each) for each in value]
-    if isinstance(value, Namespace):
-        for name, each in vars(value).items():
-            setattr(value, name, without_enums(each))
-    return value
+
+yaml.SafeDumper.add_multi_representer(Enum, _write_value)
 
 
 def class_at(class_path: str) -> Any:
@@ -324,7 +318,7 @@ class VidcorrCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Leave out our clips without videos in `validate` or beside a model with its data; choose the checkpoint."""
-        config = without_enums(self.config[self.command])
+        config = self.config[self.command]
         if has_no_videos(config) and (self.command == "validate" or has_own_data(config)):
             config.data = None  # the file of a method says how clips are made, not of which videos
         config.ckpt_path = self.run.choose_checkpoint(config)
@@ -434,12 +428,13 @@ class VidcorrCLI(LightningCLI):
             with full_disk_of_threads_at(folder):
                 method(**options)
         except BaseException:
-            if self.run.folder is not None and any(saver.best_model_path for saver in last_checkpoints(trainer)):
+            if self.run.folder is not None and any(saver.last_model_path for saver in last_checkpoints(trainer)):
                 rank_zero_info(f"resume: {shlex.join(['vidcorr', 'resume', str(self.run.folder)])}")
             self.run.remove_refused()
             raise
         if trainer.state.fn != "fit" or has_reached_its_length(trainer):  # else it is to be resumed
             self.run.end()
+        self.run.remove_refused()  # it had no step
         if self.run.folder is not None:
             self._print_end(self.run.folder)
         if torch.distributed.is_available() and torch.distributed.is_initialized():

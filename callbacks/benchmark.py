@@ -26,7 +26,7 @@ from vidcorr.results.result import Evaluated, Network, Result
 from vidcorr.videos.digests import text_digest
 from vidcorr.videos.files import require_at_least
 
-from .averages import averages_among, behind_averages, weights_as_saved
+from .averages import averages_among, averages_first, weights_as_saved
 from .checkpoint_files import use_atomic_files
 from .first_statistics import take_first_statistics
 from .loops import epochs_completed
@@ -57,7 +57,8 @@ class BenchmarkCallback(Callback):
         benchmark: the benchmark.
         every_n_epochs: epochs of `fit` between runs; it also runs after the last step.
         before_training: also run before the first step of `fit`. BatchNorms without statistics then have those of the
-            first ten batches, which the row says; weights and training stay as they are.
+            first ten batches of a loader of ours, or their initial ones, and the row says which; weights and training
+            stay as they are.
 
     Attributes:
         result: result of the last run; None before the first.
@@ -103,7 +104,7 @@ class BenchmarkCallback(Callback):
         if any(other is not self and other.name == self.name for other in benchmarks_among(trainer)):
             raise ValueError(f"two benchmarks are called {self.name}: give one another name")
         # a new list: Lightning goes through the old one
-        trainer.callbacks = behind_averages(trainer.callbacks, self)  # type: ignore[attr-defined]
+        trainer.callbacks = averages_first(trainer.callbacks)  # type: ignore[attr-defined]
         # every rank logs the scores of all ranks
         warnings.filterwarnings("ignore", f"It is recommended to use `self.log.'{re.escape(self.name)}/")
         self._loaded = None
@@ -207,10 +208,9 @@ class BenchmarkCallback(Callback):
             features = view_for(self.benchmark, pl_module, load(pl_module))
             if trainer.state.fn == "fit" and not trainer.global_step:
                 features = shared_copy(features)  # a user's module may be in it as it is, and learns in its own modes
-                batches = take_first_statistics(features, trainer)
-                if batches:
-                    weights = f"{network.weights}, BatchNorm's statistics of {batches} batches"
-                    network = network.model_copy(update={"weights": weights})
+                statistics = take_first_statistics(features, trainer)
+                if statistics:
+                    network = network.model_copy(update={"weights": f"{network.weights}, {statistics}"})
             with first_ranks_buffers(features, trainer.world_size):
                 yield features, network
 

@@ -20,6 +20,7 @@ from torchmetrics import MeanMetric
 from vidcorr.backbones import Encoder, NetworkName, Normalise, TrainedViews, fields_of, trainable_network, width_of
 from vidcorr.description import Input
 from vidcorr.functional.device import PendingCopy
+from vidcorr.functional.images import as_floats
 from vidcorr.functional.seeds import run_seed
 
 from .parts.batches import join_loaders, parts_of
@@ -172,6 +173,15 @@ class CorrespondenceModule(SavedModule):
             position = (trainer.current_epoch, trainer.fit_loop.batch_idx)
         return keyed_generator(self.seed, *position, *further)
 
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Return a batch whose images of bytes are floats that know their bytes: of a loader that is not ours."""
+        for part in parts_of(batch, next(iter(self.images))):
+            given = self.images.keys() & part.keys() if isinstance(part, dict) else ()
+            for name in given:
+                if isinstance(part[name], Tensor):
+                    part[name] = as_floats(part[name])
+        return batch
+
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`.
 
@@ -303,7 +313,7 @@ class CorrespondenceModule(SavedModule):
         return base_lr * self.global_batch() / 256
 
     def total_steps(self) -> int:
-        """Return the number of optimiser steps of the run, the length of learning-rate schedules.
+        """Return the number of optimiser steps of the run, the length of learning-rate schedules; of none 1.
 
         Raises:
             ValueError: if only a time limits the run, or its epochs have no length.
@@ -311,7 +321,7 @@ class CorrespondenceModule(SavedModule):
         steps = self.trainer.estimated_stepping_batches
         if not 0 <= steps < float("inf"):  # Lightning's -1: a loader without a length
             raise ValueError("the learning rate needs the run's length: set trainer.max_steps")
-        return int(steps)
+        return max(1, int(steps))
 
     def steps_per_epoch(self) -> int:
         """Return the number of optimiser steps of an epoch.
@@ -390,9 +400,10 @@ class CorrespondenceModule(SavedModule):
 
     def configure_model(self) -> None:
         """Convert BatchNorm to SyncBatchNorm if the method asks for it and several GPUs train."""
-        trainer = self.trainer
-        on_several_gpus = trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda"
-        if self.synchronises_batch_norm and trainer.state.fn == "fit" and on_several_gpus:
+        trainer = self.counting_trainer  # none where a checkpoint is loaded
+        if trainer is None or not self.synchronises_batch_norm or trainer.world_size == 1:
+            return
+        if trainer.strategy.root_device.type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(self)  # replaces the parts of this module in place
             self.views = TrainedViews(self.views.stage)  # of these parts
 
@@ -426,6 +437,7 @@ class CorrespondenceModule(SavedModule):
 
         Lightning restores them later, and a loader that is there by then gets no state.
         """
+        super().on_load_checkpoint(checkpoint)
         if self.trainer.state.fn == "fit" and "loops" in checkpoint:
             self.trainer.fit_loop.load_state_dict(checkpoint["loops"]["fit_loop"])
 

@@ -11,7 +11,7 @@ import sys
 import warnings
 from argparse import ArgumentError
 from collections import Counter
-from http import HTTPMethod
+from enum import Enum
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +23,6 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
-from jsonargparse import Namespace
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -36,7 +35,7 @@ from tests.helpers.stops import in_slurm
 from tests.helpers.words import NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.cli import NOISE, OF_OTHERS, is_first_rank, main, make_trainer, without_enums
+from vidcorr.cli import NOISE, OF_OTHERS, is_first_rank, main, make_trainer
 from vidcorr.errors import UsageError
 from vidcorr.experiments.config_files import CONFIGS
 from vidcorr.experiments.runs import Record
@@ -497,9 +496,32 @@ def test_the_printed_config_holds_the_benchmarks(capsys):
     assert "'on':\n- davis=.\n" in capsys.readouterr().out
 
 
-def test_a_member_of_an_enum_is_saved_as_its_value():
-    config = Namespace(interval=HTTPMethod.GET, callbacks=[Namespace(init_args=Namespace(each=[HTTPMethod.PUT]))])
-    assert without_enums(config).as_dict() == {"interval": "GET", "callbacks": [{"init_args": {"each": ["PUT"]}}]}
+class Interval(Enum):
+    STEP = "step"
+
+
+class WithEnums(VFSSimSiam):
+    """Members of an Enum by its type, without one, and in a dict."""
+
+    def __init__(self, typed: Interval = Interval.STEP, plain=Interval.STEP, deep: dict = {"a": Interval.STEP}):  # noqa: B006
+        super().__init__()
+
+
+def test_members_of_an_enum_are_printed_as_they_are_read(tmp_path, capsys):
+    words = ["fit", f"--model={__name__}.WithEnums", "--trainer.callbacks=Timer"]
+    refused(SystemExit, "^0$", Parsed, [*words, "--print_config"])
+    printed = capsys.readouterr().out
+    content = yaml.safe_load(printed)
+    assert content["model"]["init_args"] == {"typed": "STEP", "plain": "STEP", "deep": {"a": "step"}}
+    assert content["trainer"]["callbacks"]["init_args"]["interval"] == "step"
+    assert parsed("fit", config_file(tmp_path / "a.yaml", printed)).model.init_args.typed is Interval.STEP
+
+
+@pytest.mark.parametrize("length", [{"max_steps": 0}, {"max_epochs": 0, "max_steps": -1}])
+def test_a_training_of_no_step_leaves_no_run(length, video_folder, tmp_path, capsys):
+    fit_one_step(video_folder, tmp_path, **length)
+    assert list(tmp_path.iterdir()) == []
+    assert "next:" not in capsys.readouterr().out
 
 
 def test_precision_auto_is_that_of_the_device(monkeypatch, caplog):
