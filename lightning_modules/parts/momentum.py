@@ -141,8 +141,8 @@ class MomentumMethod(SavedModule):
     of all ranks to `hold` of its queue. At the end of an optimiser step, after all accumulated batches, the average
     moves and the keys enter the queue. So all ranks hold equal queues, and DDP does not broadcast them.
 
-    An optimiser step is a step of any optimiser of torch that has parameters of `encoder`, in a Trainer or another loop.
-    The momentum of the average is asked for before it, so that a schedule that cannot answer raises before the step.
+    An optimiser step is a step of any optimiser of torch that has parameters of `encoder`, in a Trainer or any loop.
+    `momentum_of_average` is asked before it, so that a schedule that cannot answer raises before the step.
 
     Attributes:
         encoder: the network that learns.

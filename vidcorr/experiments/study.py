@@ -29,8 +29,8 @@ from .flags import BENCHMARK_FLAGS, add_flags
 
 COMMAND = (sys.executable, "-m", "vidcorr")
 """Words that start vidcorr as a process."""
-CHECKPOINT = "version_0/checkpoints/last.ckpt"
-"""Last checkpoint in the folder of a training."""
+CHECKPOINT = "version_0/last"
+"""Last checkpoint of the run in the folder of a training."""
 
 
 def _split(value: object) -> object:

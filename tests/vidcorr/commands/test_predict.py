@@ -17,7 +17,6 @@ from tests.helpers.words import refusal
 from vidcorr import FrameStream, MaskPrompt, follow
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.cli import main
-from vidcorr.commands.predict import of_run
 from vidcorr.lightning_modules import FrozenEncoder
 from vidcorr.tracking.follow import follow_with_doubts
 from vidcorr.videos.masks import davis_palette, write_ids
@@ -89,14 +88,6 @@ def test_masks_of_several_frames_and_a_correction_in_the_same_folder(folder, sce
     assert "another protocol" in refusal(*asked, model, "--points=4,3", "--protocol=vidcorr")
     left = ["--mask", f"{tmp_path / 'm4.png'}@4", "--left", "1@5"]
     assert "expected ID@FRAME with a frame of --mask" in refusal(*asked, model, *left)
-
-
-def test_the_folder_of_a_run_is_its_best_checkpoint(tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "last.ckpt").touch()
-    assert of_run(str(tmp_path)) == str(tmp_path / "checkpoints" / "last.ckpt")
-    (tmp_path / "checkpoints" / "best-epoch=001-step=000004.ckpt").touch()
-    assert of_run(f"{tmp_path}@res4/8") == f"{tmp_path}/checkpoints/best-epoch=001-step=000004.ckpt@res4/8"
 
 
 def test_an_address_is_followed_as_its_file_is(folder, run, tmp_path, monkeypatch):
