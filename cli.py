@@ -27,6 +27,7 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 import vidcorr
+from vidcorr.backbones.networks import SHORT_NAMES
 from vidcorr.backbones.trust import constructed, import_path
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from vidcorr.callbacks.benchmark import benchmarks_among
@@ -56,8 +57,8 @@ NOISE = (
 )
 """Warnings of Lightning without use on the command line."""
 UNKNOWN = re.compile(
-    r'key "(?P<key>[\w.]+)".* dot import path string: (?P<name>\w+)|arguments: --(?P<flag>[\w.]+)'
-    r"|path '(?P<class_path>[\w.]+)': Option '(?P<option>\w+)' is not"
+    r'key "(?P<key>[\w.]+)".* dot import path string: (?P<name>[\w.-]+)|arguments: --(?P<flag>[\w.]+)'
+    r"|path '(?P<class_path>[\w.]+)': Option '(?P<option>[\w-]+)' is not"
 )
 """Name of a class and its key, flag, or option of a class, in the parser's messages."""
 OF_LIGHTNING = ("config", "model", "data", "ckpt_path", "seed_everything", "print_config")
@@ -433,6 +434,8 @@ def remedy_for(message: str, words: Sequence[str]) -> str:
         return "; classes of `import lightning` are others: write `import pytorch_lightning as pl`"
     if message.endswith("required: fit.model"):
         return "; name a method, --model VFSSimSiam, or its config, --config vfs_simsiam_r18.yaml"
+    if message.endswith("required: validate.model"):
+        return "; name a run, vidcorr validate RUN, a checkpoint, --ckpt_path FILE, or a network, --model timm:NAME"
     unknown = UNKNOWN.search(message)
     if unknown is None:
         return ""
@@ -443,6 +446,8 @@ def remedy_for(message: str, words: Sequence[str]) -> str:
         forms = known_flags(words)
         return did_you_mean(unknown["flag"], forms, forms)
     forms = {name: f"--config {name}" for name in config_names()} if unknown["key"] in PARTS else {}
+    if unknown["key"] == "model":
+        forms |= dict(zip(SHORT_NAMES, SHORT_NAMES, strict=True))
     for room in (vidcorr, pl.callbacks, pl.loggers):
         forms |= {name: name for name in dir(room) if isinstance(getattr(room, name), type)}
     near = did_you_mean(unknown["name"], forms, forms)

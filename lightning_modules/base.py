@@ -417,12 +417,12 @@ class CorrespondenceModule(SavedModule):
         """
         self._refuse_finders()
         self._hold_frozen_backbone()
-        if self.backbone_learns and self.described is not None:
-            trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True}
-            self.described = self.described.model_copy(update=trained)
         if self.trainer.ckpt_path:
             continue_schedule(self.lr_schedulers())
         self._print_plan()
+        if self.backbone_learns and self.described is not None:
+            trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True}
+            self.described = self.described.model_copy(update=trained)
 
     def _refuse_finders(self) -> None:
         """Raise ValueError for a callback that finds a batch size or a rate: the schedule is made before."""
@@ -458,9 +458,7 @@ class CorrespondenceModule(SavedModule):
         """Return the rows of the plan that every method has: name → text."""
         trainer = self.trainer
         plan = {"method": type(self).__name__}
-        spec = "" if self.described is None else self.described.spec
-        backbone = spec or type(self.backbone).__name__
-        plan["backbone"] = f"{backbone}, {millions(self.backbone)} of {millions(self)} M parameters"
+        plan["backbone"] = f"{self._backbone_in_words()}, {millions(self.backbone)} of {millions(self)} M parameters"
         devices = f"{self.samples_per_device()} per device × {trainer.world_size} device(s)"
         accumulated = f"{trainer.accumulate_grad_batches} accumulated"
         plan["global batch"] = f"{self.global_batch()} {self.samples} = {devices} × {accumulated}"
@@ -468,6 +466,16 @@ class CorrespondenceModule(SavedModule):
         plan["length"] = self._length_in_words()
         plan["precision"] = str(trainer.precision)
         return plan
+
+    def _backbone_in_words(self) -> str:
+        """Return the name of the backbone, and the weights that the training begins with."""
+        described = self.described
+        if described is None:
+            return type(self.backbone).__name__
+        names = [described.spec or type(self.backbone).__name__]
+        if not self.trainer.ckpt_path:  # the weights of a checkpoint follow the module's own
+            names.append(described.weights)
+        return ", ".join(filter(None, names))
 
     def _rates_in_words(self) -> str:
         """Return the learning rates of the parameter groups, and how `base_lr` is scaled."""

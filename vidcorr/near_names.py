@@ -30,7 +30,7 @@ def did_you_mean(written: str, known: Iterable[str], forms: Mapping[str, str] | 
     near = near_names(written, known)
     if not near:
         return ""
-    shown = [name if forms is None else forms[name] for name in near]
+    shown = list(dict.fromkeys(name if forms is None else forms[name] for name in near))
     return f"; did you mean {', '.join(shown[:-1])}{' or ' if shown[1:] else ''}{shown[-1]}?"
 
 

@@ -24,8 +24,8 @@ SEVERAL = {"--data.source", "--mean", "--std"} | {
     flag.name for flag in RUN_FLAGS if isinstance(flag, Flag) and flag.options.get("nargs") == "+"
 }
 """Flags with several values."""
-WITHOUT_VALUE = ("help", "print_config", "--before", "-h")
-"""Ends of flags that need no value."""
+WITHOUT_VALUE = ".help"
+"""End of flags that need no value, of those with a dot."""
 
 
 class SavedModel(NamedTuple):
@@ -155,7 +155,8 @@ def read_words(args: Sequence[str]) -> Iterator[Word]:
             values = values[:1]
         if not equals:
             del rest[: len(values)]
-        if not values and not flag.endswith(WITHOUT_VALUE):
+        is_known = "." in flag or flag.removeprefix("--") in (*PARTS, "config", "ckpt_path") or flag == "-c"
+        if is_known and not values and not flag.endswith(WITHOUT_VALUE):
             raise UsageError(f"argument {flag}: expected one argument")
         yield _word_of(flag, values, [word, *([] if equals else values)])
 
