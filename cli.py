@@ -32,7 +32,6 @@ from vidcorr.backbones.trust import constructed, import_path
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from vidcorr.callbacks.benchmark import benchmarks_among
 from vidcorr.callbacks.checkpoints import best_of_run, last_checkpoints
-from vidcorr.callbacks.loops import has_reached_its_length
 from vidcorr.callbacks.run_start import RunStart
 from vidcorr.commands import COMMANDS, line_of_warning, main
 from vidcorr.datamodules import VideoDataModule
@@ -44,6 +43,7 @@ from vidcorr.experiments.runs import ROOT, Run
 from vidcorr.experiments.words import PARTS, last_class, read_words, words_for_parser
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 from vidcorr.lightning_modules.parts.saving import SavedModule
+from vidcorr.loops import has_reached_its_length
 from vidcorr.near_names import did_you_mean
 from vidcorr.videos.files import full_disk_of_threads_at
 

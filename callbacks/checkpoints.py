@@ -17,11 +17,11 @@ from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
+from vidcorr import loops
 from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.results.folder_lock import FolderLock
 from vidcorr.videos.files import require_at_least
 
-from . import loops
 from .averages import averages_among
 from .benchmark import benchmarks_among
 from .checkpoint_files import use_atomic_files

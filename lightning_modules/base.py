@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW
 from torchmetrics import MeanMetric
 
+from vidcorr import loops
 from vidcorr.backbones import Encoder, NetworkName, Normalise, TrainedViews, fields_of, trainable_network, width_of
 from vidcorr.description import Input
 from vidcorr.functional.device import PendingCopy
@@ -170,7 +171,7 @@ class CorrespondenceModule(SavedModule):
             position = (0, self._drawn[further])
             self._drawn[further] += 1
         else:
-            position = (trainer.current_epoch, trainer.fit_loop.batch_idx)
+            position = loops.place_of_batch(trainer)
         return keyed_generator(self.seed, *position, *further)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -211,20 +212,12 @@ class CorrespondenceModule(SavedModule):
             readers: list[Any] = [*trainer.callbacks, *trainer.lr_scheduler_configs]
             is_monitored = any(getattr(reader, "monitor", None) in scalars for reader in readers)
             # the last batch counts for the means of an epoch
-            if not (is_monitored or trainer.is_last_batch or self._logs_step_of(batch_index)):
+            if not (is_monitored or trainer.is_last_batch or loops.logs_step_of(trainer, batch_index)):
                 return
             scalars = means_over_ranks(scalars, self.device)
         in_bar = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
         for name, value in scalars.items():
             self.log(name, value, prog_bar=in_bar and name == "train/loss", batch_size=size)
-
-    def _logs_step_of(self, batch_index: int) -> bool:
-        """Return whether a batch ends an optimiser step that the Trainer logs."""
-        trainer: Any = self.trainer
-        ends_step = (batch_index + 1) % trainer.accumulate_grad_batches == 0
-        step = trainer.fit_loop.epoch_loop._batches_that_stepped + 1
-        every = trainer.log_every_n_steps  # 0 logs nothing
-        return bool(every) and ends_step and step % every == 0
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Tensor] | None:
         """Compute the objective on held-out data; log `val/loss`, the mean over all samples of all ranks.
@@ -269,7 +262,7 @@ class CorrespondenceModule(SavedModule):
 
         A loader without a batch size is asked for a batch, once: its data set makes batches itself.
         """
-        self.trainer.fit_loop.setup_data()  # makes the loader, once
+        loops.make_loader(self.trainer)
         loaders: Any = self.trainer.train_dataloader
         if self._counted[0] != id(loaders):
             self._counted = (id(loaders), self._samples_from(loaders))
@@ -329,7 +322,7 @@ class CorrespondenceModule(SavedModule):
         Raises:
             ValueError: if an epoch has no length.
         """
-        self.trainer.fit_loop.setup_data()  # counts the batches
+        loops.make_loader(self.trainer)  # counts the batches
         batches = self.trainer.num_training_batches
         if batches == float("inf"):
             raise ValueError("the learning rate needs the length of an epoch: set trainer.limit_train_batches")
@@ -439,7 +432,7 @@ class CorrespondenceModule(SavedModule):
         """
         super().on_load_checkpoint(checkpoint)
         if self.trainer.state.fn == "fit" and "loops" in checkpoint:
-            self.trainer.fit_loop.load_state_dict(checkpoint["loops"]["fit_loop"])
+            loops.restore_early(self.trainer, checkpoint)
 
     def _print_plan(self) -> None:
         """Print the plan of the training: rows of every method, of `plan_rows`, of the data module and of callbacks.

@@ -29,7 +29,8 @@ from tests.helpers.faults import Ends, Spoil, differences
 from tests.helpers.refusal import refused
 from tests.helpers.stops import EPOCHS, Stop, content, go, joined, most_repeated, positions
 from tests.helpers.training import EMPTY, InMemory, fit_in, loader, tiny_moco, tiny_simsiam, trainer_in
-from vidcorr.callbacks import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped, loops
+from vidcorr import loops
+from vidcorr.callbacks import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped
 from vidcorr.callbacks.checkpoints import best_of_run
 from vidcorr.lightning_modules import VFSMoCo, VFSSimSiam
 from vidcorr.results.folder_lock import FolderLock

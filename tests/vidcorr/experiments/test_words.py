@@ -5,6 +5,7 @@ Also tests arguments of a checkpoint's class beside those that the user gives.
 
 import json
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -53,7 +54,7 @@ def test_a_class_is_read_alike_in_all_its_forms(form, part, tmp_path, monkeypatc
     in_configs = []
     for word in words_for_parser(["fit", *words]).words[1:]:
         content = word.removeprefix("--config=")
-        in_configs.append(json.loads(content) if content.startswith("{") else yaml.safe_load(open(content)))
+        in_configs.append(json.loads(content) if content.startswith("{") else yaml.safe_load(Path(content).read_text()))
     assert in_configs[-1][part] in (kind, {"class_path": kind})
 
 
