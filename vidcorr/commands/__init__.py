@@ -4,6 +4,7 @@ Only the chosen command imports torch and Lightning, so that `--help` is fast.
 """
 
 import argparse
+import gc
 import os
 import re
 import shlex
@@ -119,6 +120,8 @@ def main(args: Sequence[str] | None = None) -> None:
             (`--debug` raises the error instead). 130 after Ctrl-C, 143 after SIGTERM, 141 without a message if the
             reader of the output leaves, as `head` does.
     """
+    if args is None:  # a process of its own
+        gc.disable()  # until `begin_run`: what modules make while they load is not garbage
     given = sys.argv[1:] if args is None else args
     words = [word for word in given if word != "--debug"]
     if str(Path.cwd()) not in sys.path and "" not in sys.path:
@@ -139,6 +142,8 @@ def main(args: Sequence[str] | None = None) -> None:
         if isinstance(status, str):
             status += hint_on_generated(status, words)
         sys.exit(status)
+    finally:
+        gc.enable()
 
 
 def has_no_reader(output: TextIO) -> bool:
@@ -193,6 +198,7 @@ def run_by_trainer(command: str, words: Sequence[str]) -> None:
     else:
         from ..cli import VidcorrCLI
 
+        begin_run()
         VidcorrCLI([command, *words])
 
 
@@ -214,7 +220,15 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
 
         begin_command(words)
     warnings.formatwarning = line_of_warning
+    begin_run()
     command.module.run(flags)
+
+
+def begin_run() -> None:
+    """Let Python's collector run, without what the modules of a command have made while they loaded."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def split_at_name_of_run(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
