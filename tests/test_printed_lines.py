@@ -104,6 +104,7 @@ def test_the_lines_of_a_run_of_ones_own_code(home, davis_root, tmp_path, monkeyp
     assert "J&F-Mean" in capsys.readouterr().out
     run = str(home / "runs/version_0")
     benchmark = ["--on", f"davis={davis_root}", *ON]
+    one_step = [*SHORT, "--trainer.max_steps=1"]
     for words in (
         ["evaluate", run, *benchmark],
         ["validate", "--ckpt_path", run, *benchmark, *SHORT],
