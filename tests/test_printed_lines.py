@@ -110,14 +110,7 @@ def test_the_lines_of_a_run_of_ones_own_code(home, davis_root, tmp_path, monkeyp
         ["validate", "--ckpt_path", run, *benchmark, *SHORT],
         ["validate", "--model", f"{run}/last", *benchmark, *SHORT],
         ["export", run, "a.safetensors"],
-        [
-            "fit",
-            "--model=VFSSimSiam",
-            f"--model.backbone={run}",
-            "--data=own_parts.Data",
-            *SHORT,
-            "--trainer.max_steps=1",
-        ],
+        ["fit", "--model=VFSSimSiam", f"--model.backbone={run}", "--data=own_parts.Data", *one_step],
         ["table", str(home / "runs")],
     ):
         run_alone(words, elsewhere, monkeypatch)
