@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # they import torch, which would delay `--help`
 
 NAMED = "folder of a run, or its name below runs (default: the newest run below runs with a checkpoint); further words "
 NAMED += "of vidcorr fit may follow, such as --trainer.max_epochs 200"
+ROOT_FLAG = "--trainer.default_root_dir"
+"""Flag of the folder of runs."""
 FLAGS = (Flag("run", NAMED, nargs="?", metavar="RUN"),)
 
 
@@ -95,6 +97,8 @@ def words_from_here(words: Sequence[str]) -> list[str]:
             before_value = flag + equals
         if flag == "--on" and value:
             found.append(before_value + benchmark_from_here(value))
+        elif flag == ROOT_FLAG and value:  # a folder that may not exist yet
+            found.append(before_value + os.path.abspath(os.path.expanduser(value)))
         else:
             found.append(from_here(word))
     return found

@@ -26,7 +26,7 @@ from vidcorr.backbones import trust
 from vidcorr.callbacks import LastCheckpoint
 from vidcorr.cli import main
 from vidcorr.commands import run_command
-from vidcorr.commands.resume import find_run, from_here
+from vidcorr.commands.resume import find_run, from_here, words_from_here
 from vidcorr.experiments.runs import (
     CONFIG,
     FILE,
@@ -438,6 +438,8 @@ def test_further_words_of_resume_are_read_here(tmp_path, monkeypatch):
     (tmp_path / "2").mkdir()
     here = str(tmp_path / "mine")
     words = {"mine": here, "davis=./mine": f"davis={here}", "--data.source=mine": f"--data.source={here}"}
+    roots = ["--trainer.default_root_dir", "new", "--trainer.default_root_dir=new"]
+    assert words_from_here(roots) == [roots[0], f"{tmp_path}/new", f"{roots[0]}={tmp_path}/new"]
     others = ["--data.source", "--trainer.max_epochs=2", "2", "--x", "none"]
     assert {word: from_here(word) for word in (*words, *others)} == words | dict(zip(others, others, strict=True))
 
