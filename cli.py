@@ -17,7 +17,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jsonargparse import ActionConfigFile, Namespace, class_from_function  # 4.46 has the third here alone
+import yaml  # type: ignore[import-untyped]
+from jsonargparse import ActionConfigFile, class_from_function  # 4.46 has the third here alone
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
@@ -26,22 +27,23 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 import vidcorr
+from vidcorr.backbones.networks import SHORT_NAMES
 from vidcorr.backbones.trust import constructed, import_path
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from vidcorr.callbacks.benchmark import benchmarks_among
 from vidcorr.callbacks.checkpoints import best_of_run, last_checkpoints
-from vidcorr.callbacks.loops import has_reached_its_length
 from vidcorr.callbacks.run_start import RunStart
 from vidcorr.commands import COMMANDS, line_of_warning, main
 from vidcorr.datamodules import VideoDataModule
 from vidcorr.errors import UsageError, message_of
 from vidcorr.experiments.benchmark_choice import chosen_benchmarks
-from vidcorr.experiments.config_files import LISTS, find_config, read_yaml, with_lists, yaml_value
+from vidcorr.experiments.config_files import LISTS, config_names, find_config, read_yaml, with_lists, yaml_value
 from vidcorr.experiments.flags import RUN_FLAGS, add_flags, names_of
 from vidcorr.experiments.runs import ROOT, Run
-from vidcorr.experiments.words import words_for_parser
+from vidcorr.experiments.words import PARTS, last_class, read_words, words_for_parser
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 from vidcorr.lightning_modules.parts.saving import SavedModule
+from vidcorr.loops import has_reached_its_length
 from vidcorr.near_names import did_you_mean
 from vidcorr.videos.files import full_disk_of_threads_at
 
@@ -54,24 +56,13 @@ NOISE = (
     "|callbacks used to create the checkpoint need to be provided|exists and is not empty"
 )
 """Warnings of Lightning without use on the command line."""
-MISSPELT = re.compile(
-    r"dot import path string: (?P<name>\w+)|arguments: --(?P<flag>[\w.]+)"
-    r"|path '(?P<class_path>[\w.]+)': Option '(?P<option>\w+)' is not"
+UNKNOWN = re.compile(
+    r'key "(?P<key>[\w.]+)".* dot import path string: (?P<name>[\w.-]+)|arguments: --(?P<flag>[\w.]+)'
+    r"|path '(?P<class_path>[\w.]+)': Option '(?P<option>[\w-]+)' is not"
 )
-"""Name of a class, flag, or option of a class, in the parser's messages."""
+"""Name of a class and its key, flag, or option of a class, in the parser's messages."""
 OF_LIGHTNING = ("config", "model", "data", "ckpt_path", "seed_everything", "print_config")
 """Flags of Lightning besides the Trainer's."""
-OF_OTHERS = {
-    "lr": "--model.base_lr or --model.lr",
-    "learning_rate": "--model.base_lr or --model.lr",
-    "optimizer": "the arguments of the method, vidcorr fit --model.help VFSSimSiam",
-    "batch_size": "--data.batch_size",
-    "num_workers": "--data.num_workers",
-    "epochs": "--trainer.max_epochs",
-    "gpus": "--trainer.devices",
-    "resume": "vidcorr resume RUN, or --ckpt_path",
-}
-"""Flag of other programs → ours."""
 
 
 # The parser
@@ -96,11 +87,6 @@ class NamedConfig(ActionConfigFile):
         super().__call__(parser, cfg, values, option_string)
 
 
-PARTS = ("model", "data")
-"""Parts of a configuration that are a class with its arguments."""
-CONFIG_FLAGS = ("--config", "-c")
-
-
 def is_other_class(before: Any, now: Any) -> bool:
     """Return whether a part names a class that is neither the class before nor below it, which has its arguments.
 
@@ -117,43 +103,6 @@ def is_other_class(before: Any, now: Any) -> bool:
     except (ImportError, AttributeError):  # a class of the user's by its name alone, or a mistake
         return name != earlier.__name__
     return not (isinstance(named, type) and issubclass(named, earlier))
-
-
-def classes_first(words: Sequence[str]) -> list[str]:
-    """Return words in which `--model CLASS` and `--data CLASS` are configs, before the flags that follow a config.
-
-    So a flag counts for the class that a later word names, and an argument of the config's class does not. A class may
-    be a YAML file.
-    """
-    ordered: list[str] = []
-    place_of_class = 1  # behind the command, or behind the last config
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        flag, equals, value = word.partition("=")
-        part = flag.removeprefix("--")
-        if (part in PARTS or flag in CONFIG_FLAGS) and not equals and rest:
-            value = rest.pop(0)
-        if flag in CONFIG_FLAGS:
-            ordered.append(f"--config={value}")
-            place_of_class = len(ordered)
-        elif part in PARTS and value and value != "null":
-            content = json.dumps({part: content_of_part(part, value)}, default=str)
-            ordered.insert(place_of_class, f"--config={content}")
-            place_of_class += 1
-        else:
-            ordered.append(word)
-    return ordered
-
-
-def content_of_part(part: str, value: str) -> dict[str, Any]:
-    """Return the class and arguments that a word gives to a part: a class, YAML of both, or a file of it."""
-    is_file = Path(value).suffix in (".yaml", ".yml")
-    if not is_file and not value.startswith("{"):
-        return {"class_path": value}
-    content = read_yaml(find_config(value)) if is_file else yaml_value(value, value)
-    found: dict[str, Any] = content.get(part, content)
-    return found
 
 
 # Trainer and config
@@ -229,19 +178,12 @@ def quieten_lightning() -> None:
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_printed)  # once in a process
 
 
-def without_enums(value: Any) -> Any:
-    """Return a configuration with the values of an Enum's members, which YAML cannot represent.
+def _write_value(dumper: yaml.SafeDumper, member: Enum) -> yaml.Node:
+    """Write a member of an Enum, which stands in an argument of another type, as its value."""
+    return dumper.represent_data(member.value)
 
-    A `Namespace` is changed in place, and returned itself.
-    """
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, list):
-        return [without_enums(each) for each in value]
-    if isinstance(value, Namespace):
-        for name, each in vars(value).items():
-            setattr(value, name, without_enums(each))
-    return value
+
+yaml.SafeDumper.add_multi_representer(Enum, _write_value)
 
 
 def class_at(class_path: str) -> Any:
@@ -260,6 +202,12 @@ def has_no_videos(config: Any) -> bool:
     """Return whether the data of a configuration are clips of videos, and no videos are named."""
     data = config.get("data")
     return bool(data) and class_at(data.class_path) is VideoDataModule and data.init_args.source == ""
+
+
+def holds_nothing_out(config: Any) -> bool:
+    """Return whether the data of a configuration are of a class without a loader of validation."""
+    data = config.get("data")
+    return bool(data) and class_at(data.class_path).val_dataloader is pl.LightningDataModule.val_dataloader
 
 
 class VidcorrCLI(LightningCLI):
@@ -298,11 +246,11 @@ class VidcorrCLI(LightningCLI):
                 save_config_callback=None,  # `instantiate_trainer` adds `RunStart`
                 parser_kwargs=options | {name: dict(options) for name in self.subcommands()},
                 parser_class=parser_without(known_arguments),
-                args=classes_first(words),
+                args=words,
             )
         except ArgumentError as error:
-            message = with_flag(message_of(error), self.run.words)
-            raise UsageError(message + remedy_for(message)) from error
+            message = message_of(error)
+            raise UsageError(message + remedy_for(message, words[1:])) from error
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # the parser of one command is enough
         """Return the command with the arguments of the Trainer's method that it leaves out."""
@@ -323,10 +271,12 @@ class VidcorrCLI(LightningCLI):
         """Leave the configuration as it is: no parser reads the values of a checkpoint."""
 
     def before_instantiate_classes(self) -> None:
-        """Leave out our clips without videos in `validate` or beside a model with its data; choose the checkpoint."""
-        config = without_enums(self.config[self.command])
+        """Leave out data without what the command reads; choose the checkpoint."""
+        config = self.config[self.command]
         if has_no_videos(config) and (self.command == "validate" or has_own_data(config)):
             config.data = None  # the file of a method says how clips are made, not of which videos
+        if self.command == "validate" and holds_nothing_out(config):
+            config.data = None  # else Lightning refuses it, also where benchmarks alone are measured
         config.ckpt_path = self.run.choose_checkpoint(config)
         if self.saved is not None:
             self.parser.add_instantiator(self._build_from_checkpoint, pl.LightningModule, prepend=True)
@@ -395,8 +345,7 @@ class VidcorrCLI(LightningCLI):
 
     def _chosen_benchmarks(self) -> list[BenchmarkCallback]:
         """Return the callbacks of the benchmarks of `--on`."""
-        flags = self.config[self.command].clone()
-        flags.on = newest_of_names(flags.on)
+        flags = self.config[self.command]
         schedule: dict[str, Any] = {}
         if flags.every:
             schedule["every_n_epochs"] = flags.every
@@ -434,12 +383,13 @@ class VidcorrCLI(LightningCLI):
             with full_disk_of_threads_at(folder):
                 method(**options)
         except BaseException:
-            if self.run.folder is not None and any(saver.best_model_path for saver in last_checkpoints(trainer)):
+            if self.run.folder is not None and any(saver.last_model_path for saver in last_checkpoints(trainer)):
                 rank_zero_info(f"resume: {shlex.join(['vidcorr', 'resume', str(self.run.folder)])}")
             self.run.remove_refused()
             raise
         if trainer.state.fn != "fit" or has_reached_its_length(trainer):  # else it is to be resumed
-            self.run.end()
+            self.run.end(best_of_run(trainer))
+        self.run.remove_refused()  # it had no step
         if self.run.folder is not None:
             self._print_end(self.run.folder)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -455,22 +405,11 @@ class VidcorrCLI(LightningCLI):
         saved = best_of_run(self.trainer)
         if not saved:
             return
-        words = ["vidcorr", "validate", "--config", str(folder / "config.yaml"), "--ckpt_path", saved]
+        words = ["vidcorr", "validate", str(folder)]
         if not benchmarks:
             print(f"checkpoint: {saved}")
             words += getattr(self.model, "measured_by", SavedModule.measured_by).split()
-        print("next:", f"cd {shlex.quote(os.getcwd())} && {shlex.join(words)}")  # paths in the config may begin here
-
-
-def newest_of_names(choices: Iterable[str]) -> list[str]:
-    """Return the choices NAME=FOLDER of benchmarks; of two with one NAME the later FOLDER counts."""
-    newest: dict[str, str] = {}
-    for choice in choices:
-        name = choice.partition("=")[0]
-        if newest.get(name, choice) != choice:
-            rank_zero_info(f"--on {choice} replaces {newest[name]}")
-        newest[name] = choice
-    return list(newest.values())
+        print("next:", shlex.join(words))
 
 
 def require_ranks_as_commands(strategy: str) -> None:
@@ -484,44 +423,52 @@ def require_ranks_as_commands(strategy: str) -> None:
         raise ValueError(f"trainer.strategy {strategy}: a command starts its ranks as commands; use ddp")
 
 
-def with_flag(message: str, words: Sequence[str]) -> str:
-    """Return the parser's message with the flag that lacks its value: of `--data.size` the parser names `--data`."""
-    named = re.search("argument (--[a-z]+): expected one argument", message)
-    following = [*words[1:], "--"]
-    for word, after in zip(words, following, strict=True):
-        if named and word.startswith(f"{named[1]}.") and "=" not in word and after.startswith("--"):
-            return f"argument {word}: expected one argument"
-    return message
+def remedy_for(message: str, words: Sequence[str]) -> str:
+    """Return the end of the parser's message: the flags, classes, configs or package that were perhaps meant.
 
-
-def remedy_for(message: str) -> str:
-    """Return the end of the parser's message: the class, option or package that was perhaps meant; "" if unknown."""
+    Args:
+        message: the message, which names what is unknown.
+        words: words for the parser, whose classes have arguments.
+    """
     if "does not correspond to a subclass" in message and "lightning.pytorch" in sys.modules:
         return "; classes of `import lightning` are others: write `import pytorch_lightning as pl`"
-    misspelt = MISSPELT.search(message)
-    if misspelt is None:
+    if message.endswith("required: fit.model"):
+        return "; name a method, --model VFSSimSiam, or its config, --config vfs_simsiam_r18.yaml"
+    if message.endswith("required: validate.model"):
+        return "; name a run, vidcorr validate RUN, a checkpoint, --ckpt_path FILE, or a network, --model timm:NAME"
+    unknown = UNKNOWN.search(message)
+    if unknown is None:
         return ""
-    if misspelt["flag"]:
-        return remedy_for_flag(misspelt["flag"])
-    if misspelt["option"]:
-        return did_you_mean(misspelt["option"], signature(class_at(misspelt["class_path"])).parameters)
-    near = did_you_mean(misspelt["name"], [*dir(vidcorr), *dir(pl.callbacks), *dir(pl.loggers)])
-    if not near and 'key "model"' in message:
+    if unknown["option"]:
+        names = list(signature(class_at(unknown["class_path"])).parameters)
+        return did_you_mean(unknown["option"], names) or f"; it takes {', '.join(names)}"
+    if unknown["flag"]:
+        forms = known_flags(words)
+        return did_you_mean(unknown["flag"], forms, forms)
+    forms = {name: f"--config {name}" for name in config_names()} if unknown["key"] in PARTS else {}
+    if unknown["key"] == "model":
+        forms |= dict(zip(SHORT_NAMES, SHORT_NAMES, strict=True))
+    for room in (vidcorr, pl.callbacks, pl.loggers):
+        forms |= {name: name for name in dir(room) if isinstance(getattr(room, name), type)}
+    near = did_you_mean(unknown["name"], forms, forms)
+    if not near and unknown["key"] == "model":
         return "; a network is the backbone of a method: --model VFSSimSiam --model.backbone timm:NAME"
     return near
 
 
-def remedy_for_flag(flag: str) -> str:
-    """Return the end of a message about an unknown flag: ours in place of another program's, or the nearest of ours."""
-    of_trainer = list(signature(pl.Trainer).parameters)
-    if flag in OF_OTHERS:
-        return f"; here it is {OF_OTHERS[flag]}"
-    if flag in of_trainer:
-        return f"; here it is --trainer.{flag}"
+def known_flags(words: Sequence[str]) -> dict[str, str]:
+    """Return names that a flag may have been meant for, of flags, configs and commands → how one writes them."""
     forms = {name: f"--{name}" for name in OF_LIGHTNING}
     forms |= {name.removeprefix("--"): name for name in names_of(COMMANDS[0].parser())}
-    forms |= {name: f"--trainer.{name}" for name in of_trainer}
-    return did_you_mean(flag.removeprefix("trainer."), forms, forms)
+    forms |= {f"trainer.{name}": f"--trainer.{name}" for name in signature(pl.Trainer).parameters}
+    said = list(read_words(words))
+    for part in PARTS:
+        kind = last_class(said, part)
+        found = getattr(vidcorr, kind, None) if kind else None
+        if found is not None:
+            forms |= {f"{part}.{name}": f"--{part}.{name}" for name in signature(found).parameters}
+    forms |= {name: f"--config {name}" for name in config_names()}
+    return forms | {command.name: f"vidcorr {command.name}" for command in COMMANDS}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
-from .benchmark import (
-    BenchmarkCallback as BenchmarkCallback,
-    BestCheckpoint as BestCheckpoint,
-)
+from .benchmark import BenchmarkCallback as BenchmarkCallback
+from .best_checkpoint import BestCheckpoint as BestCheckpoint
 from .checkpoint_files import AtomicCheckpointIO as AtomicCheckpointIO
 from .checkpoints import (
     LastCheckpoint as LastCheckpoint,

@@ -18,21 +18,13 @@ def averages_among(trainer: Trainer) -> list[Callback]:
     return [callback for callback in trainer.callbacks if isinstance(callback, AVERAGING)]  # type: ignore[attr-defined]
 
 
-def behind_averages(callbacks: Sequence[Callback], moved: Callback) -> list[Callback]:
-    """Return callbacks in an order in which one of them comes after all averages; the others keep their order.
+def averages_first(callbacks: Sequence[Callback]) -> list[Callback]:
+    """Return callbacks with all averages before the others, which keep their order.
 
     In a hook of a validation or of the end of an epoch, the averages have then moved, and have put the weights that
     learn back into the module.
     """
-    order = list(callbacks)
-    own_place = order.index(moved)
-    place_of_average = own_place
-    for place, callback in enumerate(order):
-        if isinstance(callback, AVERAGING):
-            place_of_average = place
-    if place_of_average > own_place:
-        order.insert(place_of_average, order.pop(own_place))
-    return order
+    return sorted(callbacks, key=lambda callback: not isinstance(callback, AVERAGING))
 
 
 @contextmanager

@@ -17,11 +17,11 @@ from pytorch_lightning.callbacks import ModelCheckpoint, Timer
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
+from vidcorr import loops
 from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.results.folder_lock import FolderLock
 from vidcorr.videos.files import require_at_least
 
-from . import loops
 from .averages import averages_among
 from .benchmark import benchmarks_among
 from .checkpoint_files import use_atomic_files
@@ -69,7 +69,6 @@ class LastCheckpoint(ModelCheckpoint):
 
     def _begin(self) -> None:
         """Set the state at the start of a fit, also of a second fit of the same callback."""
-        self.best_model_path = ""
         self.last_model_path = ""
         self._note: dict[str, Any] = {}  # of the run: its batches and optimisers
         self._resumed: dict[str, Any] | None = None  # the note of the checkpoint that the run resumes from
@@ -80,7 +79,10 @@ class LastCheckpoint(ModelCheckpoint):
         self._saved_step = 0  # last saved step; initially the step at which the run began or resumed
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the folder, and install `AtomicCheckpointIO`."""
+        """Find the folder, and install `AtomicCheckpointIO`; stand last, as the first that saves tells the best."""
+        # a new list: Lightning goes through the old one
+        others = [callback for callback in trainer.callbacks if callback is not self]  # type: ignore[attr-defined]
+        trainer.callbacks = [*others, self]  # type: ignore[attr-defined]
         if stage == "fit":
             self._begin()
         use_atomic_files(trainer)
@@ -248,8 +250,6 @@ class LastCheckpoint(ModelCheckpoint):
         path = self.last_model_path or self._new_path(trainer)
         trainer.save_checkpoint(path, weights_only=False)
         self.last_model_path = path
-        # Lightning's name, and not the best: the command line prints it after "resume:" and "next:"
-        self.best_model_path = path
         self._saved_step = trainer.global_step
         if trainer.is_global_zero:
             for logger in trainer.loggers:
@@ -274,10 +274,11 @@ def best_of_run(trainer: Trainer) -> str:
     """Return the best checkpoint of a run, the last without any; "" if it has saved none."""
     last = ""
     for saver in trainer.checkpoint_callbacks:
-        path: str = getattr(saver, "best_model_path", "")
-        if path and not isinstance(saver, LastCheckpoint):
-            return path
-        last = last or path
+        best: str = getattr(saver, "best_model_path", "")
+        if best:
+            return best
+        if isinstance(saver, LastCheckpoint):
+            last = saver.last_model_path
     return last
 
 

@@ -4,7 +4,6 @@ An untrained network with the initial statistics, mean 0 and variance 1, has oth
 at a learning rate of 0. A gain over it is partly the statistics' gain.
 """
 
-import copy
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -14,7 +13,11 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import BatchSampler
+
+from vidcorr.datamodules.loading.loader import ClipSampler, ResumableLoader
+from vidcorr.functional.images import as_floats
+from vidcorr.lightning_modules.base import SLACK
 
 BATCHES = 10
 """Batches of which the statistics are taken."""
@@ -22,32 +25,41 @@ SAMPLES = 8
 """Most samples of such a batch."""
 
 
-def take_first_statistics(features: nn.Module, trainer: Trainer) -> int:
-    """Give BatchNorms without statistics the mean statistics of the first batches; return the number of batches.
+def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
+    """Give BatchNorms without statistics the mean statistics of the first batches, if the loader is ours.
 
-    The statistics are the view's own: the trained module, its loader and all random states stay as they were.
+    The statistics are the view's own: the trained module, its loader and all random states stay as they were. A sample
+    of our loaders is a function of its key. Another loader is not read: what it gives may depend on what it gave.
 
     Args:
         features: view of a network, in eval mode: RGB in [0, 1] (N, 3, H, W) to maps.
         trainer: the Trainer, at the start of a fit.
+
+    Returns:
+        The statistics that such BatchNorms have, for the row; "" without any such BatchNorm.
     """
     norms = [module for module in features.modules() if isinstance(module, _BatchNorm) and _is_untouched(module)]
     if not norms:
-        return 0
+        return ""
     for norm in norms:
         _detach_statistics(norm)
         norm.momentum = None  # the mean over all batches
-    taken = 0
+    # a view puts its network into eval mode at a call, of which the hook of a BatchNorm is a part
+    hooks = [norm.register_forward_pre_hook(_train) for norm in norms]
     device = next(features.parameters()).device
     with isolate_rng(), torch.no_grad():
         for images in _first_images(trainer.train_dataloader):
-            for norm in norms:
-                norm.train()  # each call of a view puts its network into eval mode
             features(images.to(device))
-            taken += 1
-    for norm in norms:
+    for hook, norm in zip(hooks, norms, strict=True):
+        hook.remove()
         norm.eval()
-    return taken
+    taken = max(int(norm.num_batches_tracked) for norm in norms)  # type: ignore[arg-type]
+    return f"BatchNorm's statistics of {taken} batches" if taken else "BatchNorm's initial statistics"
+
+
+def _train(norm: nn.Module, inputs: object) -> None:
+    """Put a BatchNorm into training mode, before it normalises."""
+    norm.train()
 
 
 def _detach_statistics(norm: _BatchNorm) -> None:
@@ -67,18 +79,25 @@ def _is_untouched(norm: _BatchNorm) -> bool:
 
 
 def _first_images(loader: Any) -> Iterator[Tensor]:
-    """Yield the images of the first batches, float RGB in [0, 1] (N, 3, H, W), by a copy of the loader's sampler."""
-    sampler = copy.copy(getattr(loader, "sampler", None))
-    if not isinstance(loader, DataLoader) or not hasattr(loader.dataset, "__getitem__") or sampler is None:
-        return  # a stream, which gives its samples once
-    generator = getattr(sampler, "generator", None)
-    if generator is not None:
-        sampler.generator = torch.Generator().set_state(generator.get_state())
-    for keys in islice(BatchSampler(sampler, min(loader.batch_size or 1, SAMPLES), drop_last=True), BATCHES):
+    """Yield the images of the first batches, float RGB in [0, 1] (N, 3, H, W); of a loader that is not ours none."""
+    if not isinstance(loader, ResumableLoader) or not isinstance(loader.sampler, ClipSampler):
+        return
+    size = min(loader.batch_size or 1, SAMPLES)
+    batches = BatchSampler(loader.sampler, size, drop_last=True)  # type: ignore[arg-type]
+    for keys in islice(batches, BATCHES):
         batch = loader.collate_fn([loader.dataset[key] for key in keys])
-        values = batch.values() if isinstance(batch, Mapping) else batch
-        for value in values:
-            if isinstance(value, Tensor) and value.ndim >= 4 and value.shape[-3] == 3:
-                images = value.flatten(0, -4)
-                yield images.float() / 255 if images.dtype == torch.uint8 else images
-                break
+        images = _images_in(batch)
+        if images is None:
+            return
+        yield images
+
+
+def _images_in(batch: Any) -> Tensor | None:
+    """Return the first images of a batch by name, flat, as floats; None without any, or if they are not in [0, 1]."""
+    values = batch.values() if isinstance(batch, Mapping) else ()
+    for value in values:
+        if isinstance(value, Tensor) and value.ndim >= 4 and value.shape[-3] == 3:
+            images = as_floats(value.flatten(0, -4))
+            low, high = torch.aminmax(images)
+            return images if low >= -SLACK and high <= 1 + SLACK else None
+    return None

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from vidcorr.lightning_modules.parts.distributed import means_over_ranks
+from vidcorr.loops import accumulates, logged_step
 from vidcorr.videos.files import require_at_least
 
-from .loops import accumulates, logged_step
 from .run_folder import log_now
 
 MOST_EMBEDDINGS = 1024

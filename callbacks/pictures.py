@@ -1,5 +1,6 @@
 """Pictures of a training while it runs: its clips, and the matches of its features."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from vidcorr.backbones import load
 from vidcorr.functional.device import random_state_kept
+from vidcorr.lightning_modules.parts.batches import join_loaders
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.pictures import Picture, clip_sheet, feature_sheet, heat_map_sheet, write_picture
 from vidcorr.tracking.frame_encoder import FrameEncoder
@@ -68,8 +70,11 @@ class TrainingPictures(Callback):
         """Draw the first batch of the run, before its step."""
         if self._clip is not None or not trainer.is_global_zero:
             return
-        clip = batch["clip"]
-        index = batch.get("frame_index")
+        joined = join_loaders(batch, "clip")
+        if not isinstance(joined, Mapping) or "clip" not in joined:
+            raise ValueError("TrainingPictures draws the clips of a batch, and the first batch has none: leave it out")
+        clip = joined["clip"]
+        index = joined.get("frame_index")
         with random_state_kept():
             self._show(trainer, "clips", clip_sheet(clip, index))
         self._clip = clip[0].detach().float().cpu()

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, SaveConfigCallback
 
@@ -64,7 +65,8 @@ class RunStart(SaveConfigCallback):
         with Ranks() as ranks, ranks.together():  # an error of the first rank ends all
             if trainer.is_global_zero and self.run.folder is not None:
                 savers = last_checkpoints(trainer)
-                self.run.begin(Path(str(savers[0].dirpath)) if savers else None)
+                folder = Path(str(savers[0].dirpath)) if savers else None
+                self.run.begin(folder, torch.get_num_threads(), str(trainer.precision))
                 config = self.config.clone()
                 if trainer.state.fn == "fit":
                     config.ckpt_path = None

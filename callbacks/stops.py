@@ -16,10 +16,10 @@ from vidcorr import signals
 from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.experiments.runs import OBSERVERS
 from vidcorr.functional.device import PendingCopy
+from vidcorr.loops import accumulates, place_of_batch
 
 from .checkpoint_files import use_atomic_files
 from .checkpoints import TrainingStopped, last_checkpoints
-from .loops import accumulates
 
 OF_LIGHTNING = ("pytorch_lightning.callbacks.", "lightning.pytorch.callbacks.")
 """Packages of Lightning's callbacks."""
@@ -66,7 +66,8 @@ class Stops(Callback):
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Start the copy of the loss to the CPU."""
-        when = f"step {trainer.global_step} (epoch {trainer.current_epoch}, batch {trainer.fit_loop.batch_idx})"
+        epoch, batch = place_of_batch(trainer)
+        when = f"step {trainer.global_step} (epoch {epoch}, batch {batch})"
         self._losses.append((when, PendingCopy(loss.detach())))
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:

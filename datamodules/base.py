@@ -126,7 +126,9 @@ class SampledDataModule(pl.LightningDataModule):
             return [self.on_after_batch_transfer(part, dataloader_idx) for part in batch]
         if isinstance(batch, Mapping) and any(isinstance(part, Mapping) for part in batch.values()):
             return {name: self.on_after_batch_transfer(part, dataloader_idx) for name, part in batch.items()}
-        return None if batch is None else self.prepared(batch)  # None: a loader has ended before the others
+        if isinstance(batch, Mapping):
+            return self.prepared(dict(batch))
+        return as_floats(batch) if isinstance(batch, Tensor) else batch  # None: a loader has ended before the others
 
     def prepared(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Convert images from uint8 to float in [0, 1]; count and name replaced videos."""

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from vidcorr.datasets.youtube_vos import held_out_among
 from vidcorr.functional.device import world_size_and_rank
+from vidcorr.loops import batches_taken
 from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.source import Listing, SourceEntry, is_video, list_videos, open_video
 
@@ -195,7 +196,7 @@ class VideoDataModule(SampledDataModule):
         """Return the epoch of a batch of training and the batches before it; None for a batch of validation."""
         trainer = self.trainer
         if trainer is not None:
-            number = trainer.fit_loop.epoch_loop.batch_progress.current.ready  # this batch is not counted yet
+            number = batches_taken(trainer)  # this batch is not counted yet
             return (trainer.current_epoch, number) if trainer.training else None
         if self.held_out is not None and int(batch["video_index"][0]) in self.held_out.indices:
             return None

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW
 from torchmetrics import MeanMetric
 
+from vidcorr import loops
 from vidcorr.backbones import (
     Encoder,
     NetworkName,
@@ -183,8 +184,17 @@ class CorrespondenceModule(SavedModule):
             position = (0, self._drawn[further])
             self._drawn[further] += 1
         else:
-            position = (trainer.current_epoch, trainer.fit_loop.batch_idx)
+            position = loops.place_of_batch(trainer)
         return keyed_generator(self.seed, *position, *further)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Return a batch whose images of bytes are floats that know their bytes: of a loader that is not ours."""
+        for part in parts_of(batch, next(iter(self.images))):
+            given = self.images.keys() & part.keys() if isinstance(part, dict) else ()
+            for name in given:
+                if isinstance(part[name], Tensor):
+                    part[name] = as_floats(part[name])
+        return batch
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`.
@@ -215,20 +225,12 @@ class CorrespondenceModule(SavedModule):
             readers: list[Any] = [*trainer.callbacks, *trainer.lr_scheduler_configs]
             is_monitored = any(getattr(reader, "monitor", None) in scalars for reader in readers)
             # the last batch counts for the means of an epoch
-            if not (is_monitored or trainer.is_last_batch or self._logs_step_of(batch_index)):
+            if not (is_monitored or trainer.is_last_batch or loops.logs_step_of(trainer, batch_index)):
                 return
             scalars = means_over_ranks(scalars, self.device)
         in_bar = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
         for name, value in scalars.items():
             self.log(name, value, prog_bar=in_bar and name == "train/loss", batch_size=size)
-
-    def _logs_step_of(self, batch_index: int) -> bool:
-        """Return whether a batch ends an optimiser step that the Trainer logs."""
-        trainer: Any = self.trainer
-        ends_step = (batch_index + 1) % trainer.accumulate_grad_batches == 0
-        step = trainer.fit_loop.epoch_loop._batches_that_stepped + 1
-        every = trainer.log_every_n_steps  # 0 logs nothing
-        return bool(every) and ends_step and step % every == 0
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> dict[str, Tensor] | None:
         """Compute the objective on held-out data; log `val/loss`, the mean over all samples of all ranks.
@@ -275,7 +277,7 @@ class CorrespondenceModule(SavedModule):
 
         A loader without a batch size is asked for a batch, once: its data set makes batches itself.
         """
-        self.trainer.fit_loop.setup_data()  # makes the loader, once
+        loops.make_loader(self.trainer)
         loaders: Any = self.trainer.train_dataloader
         if self._counted[0] != id(loaders):
             self._counted = (id(loaders), self._samples_from(loaders))
@@ -319,7 +321,7 @@ class CorrespondenceModule(SavedModule):
         return base_lr * self.global_batch() / 256
 
     def total_steps(self) -> int:
-        """Return the number of optimiser steps of the run, the length of learning-rate schedules.
+        """Return the number of optimiser steps of the run, the length of learning-rate schedules; of none 1.
 
         Raises:
             ValueError: if only a time limits the run, or its epochs have no length.
@@ -327,7 +329,7 @@ class CorrespondenceModule(SavedModule):
         steps = self.trainer.estimated_stepping_batches
         if not 0 <= steps < float("inf"):  # Lightning's -1: a loader without a length
             raise ValueError("the learning rate needs the run's length: set trainer.max_steps")
-        return int(steps)
+        return max(1, int(steps))
 
     def steps_per_epoch(self) -> int:
         """Return the number of optimiser steps of an epoch.
@@ -335,7 +337,7 @@ class CorrespondenceModule(SavedModule):
         Raises:
             ValueError: if an epoch has no length.
         """
-        self.trainer.fit_loop.setup_data()  # counts the batches
+        loops.make_loader(self.trainer)  # counts the batches
         batches = self.trainer.num_training_batches
         if batches == float("inf"):
             raise ValueError("the learning rate needs the length of an epoch: set trainer.limit_train_batches")
@@ -411,9 +413,10 @@ class CorrespondenceModule(SavedModule):
 
     def configure_model(self) -> None:
         """Convert BatchNorm to SyncBatchNorm if the method asks for it and several GPUs train."""
-        trainer = self.trainer
-        on_several_gpus = trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda"
-        if self.synchronises_batch_norm and trainer.state.fn == "fit" and on_several_gpus:
+        trainer = self.counting_trainer  # none where a checkpoint is loaded
+        if trainer is None or not self.synchronises_batch_norm or trainer.world_size == 1:
+            return
+        if trainer.strategy.root_device.type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(self)  # replaces the parts of this module in place
             self.views = copy.copy(self.views)  # of these parts
 
@@ -427,12 +430,12 @@ class CorrespondenceModule(SavedModule):
         """
         self._refuse_finders()
         self._hold_frozen_backbone()
-        if self.backbone_learns and self.described is not None:
-            trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True}
-            self.described = self.described.model_copy(update=trained)
         if self.trainer.ckpt_path:
             continue_schedule(self.lr_schedulers())
         self._print_plan()
+        if self.backbone_learns and self.described is not None:
+            trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True}
+            self.described = self.described.model_copy(update=trained)
 
     def _refuse_finders(self) -> None:
         """Raise ValueError for a callback that finds a batch size or a rate: the schedule is made before."""
@@ -447,8 +450,9 @@ class CorrespondenceModule(SavedModule):
 
         Lightning restores them later, and a loader that is there by then gets no state.
         """
+        super().on_load_checkpoint(checkpoint)
         if self.trainer.state.fn == "fit" and "loops" in checkpoint:
-            self.trainer.fit_loop.load_state_dict(checkpoint["loops"]["fit_loop"])
+            loops.restore_early(self.trainer, checkpoint)
 
     def _print_plan(self) -> None:
         """Print the plan of the training: rows of every method, of `plan_rows`, of the data module and of callbacks.
@@ -467,9 +471,7 @@ class CorrespondenceModule(SavedModule):
         """Return the rows of the plan that every method has: name → text."""
         trainer = self.trainer
         plan = {"method": type(self).__name__}
-        spec = "" if self.described is None else self.described.spec
-        backbone = spec or type(self.backbone).__name__
-        plan["backbone"] = f"{backbone}, {millions(self.backbone)} of {millions(self)} M parameters"
+        plan["backbone"] = f"{self._backbone_in_words()}, {millions(self.backbone)} of {millions(self)} M parameters"
         if self.unused:
             plan["not trained"] = f"{', '.join(self.unused)}: no part of the map"
         plan |= self._row_of_map()
@@ -488,6 +490,16 @@ class CorrespondenceModule(SavedModule):
         trained = self.views.view_of(self.backbone, self.views.stage).stage
         scored = self.evaluated.view().stage
         return {} if trained == scored else {"map": f"{trained} is trained, {scored} is scored where nobody names one"}
+
+    def _backbone_in_words(self) -> str:
+        """Return the name of the backbone, and the weights that the training begins with."""
+        described = self.described
+        if described is None:
+            return type(self.backbone).__name__
+        names = [described.spec or type(self.backbone).__name__]
+        if not self.trainer.ckpt_path:  # the weights of a checkpoint follow the module's own
+            names.append(described.weights)
+        return ", ".join(filter(None, names))
 
     def _rates_in_words(self) -> str:
         """Return the learning rates of the parameter groups, and how `base_lr` is scaled."""

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cosine_similarity, cross_entropy, interpolate, kl_div, normalize
 
 from vidcorr.backbones import NetworkName, width_of
-from vidcorr.backbones.copies import shared_copy
-from vidcorr.backbones.extractor import Dilated, FeatureExtractor
+from vidcorr.backbones.extractor import Dilated
 from vidcorr.backbones.vit import ViTExtractor, positions_set
 from vidcorr.functional.device import world_size_and_rank
 from vidcorr.videos.files import require_fractions
 
 from .base import Batch, CorrespondenceModule
+from .parts.heads import OverCells, ProjectedExtractor
 
 EPSILON = 1e-6
 """Added to the probabilities of a walk before the logarithm, as in the released code."""
@@ -75,37 +75,6 @@ def projection_head(width: int) -> nn.Sequential:
     nn.init.xavier_uniform_(linear.weight)
     nn.init.zeros_(linear.bias)
     return nn.Sequential(OrderedDict(linear=linear, tanh=nn.Tanh(), norm=nn.LayerNorm(width)))
-
-
-class ProjectedExtractor(FeatureExtractor):
-    """An extractor of an encoder's projected cells; it shares all weights.
-
-    Args:
-        inner: the encoder's extractor.
-        head: the projection of its cells.
-    """
-
-    def __init__(self, inner: FeatureExtractor, head: nn.Module) -> None:
-        super().__init__(inner.stage, known=inner.stages, network="the encoder")  # `inner` has checked the stage
-        self.inner = inner
-        self.head = shared_copy(head)
-        self.take_facts_of(inner)
-        self.described = inner.described
-        self.eval()
-
-    def map_of(self, images: Tensor) -> Tensor:
-        """Return the projected map."""
-        features = self.inner.map_of(images)
-        projected: Tensor = self.head(features.movedim(1, -1))
-        return projected.movedim(-1, 1)
-
-    def folded(self) -> "ProjectedExtractor":
-        """Return an extractor with the encoder's BatchNorms folded into its convolutions."""
-        return ProjectedExtractor(self.inner.folded(), self.head)
-
-    def adapted(self, **values: Any) -> "ProjectedExtractor":
-        """Return a view over the encoder's extractor with other values."""
-        return ProjectedExtractor(self.inner.adapted(**values), self.head)
 
 
 class CoSettle(CorrespondenceModule):
@@ -274,7 +243,7 @@ class CoSettle(CorrespondenceModule):
         if stage not in (None, self.stage):
             trained_on = self.stage or "the encoder's default"
             raise ValueError(f"CoSettle: its projection was trained on {trained_on}, not on stage {stage}")
-        extractor = ProjectedExtractor(self.frozen_view(stage, stride, dilated), self.projection)
+        extractor = ProjectedExtractor(self.frozen_view(stage, stride, dilated), OverCells(self.projection))
         extractor.described = self.described
         return extractor
 

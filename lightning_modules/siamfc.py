@@ -16,48 +16,30 @@ from vidcorr.functional.siamese import balanced_loss, focal_loss, response_label
 from vidcorr.videos.files import require_one_of
 
 from .base import Batch, CorrespondenceModule
+from .parts.heads import ProjectedExtractor
 from .parts.schedules import scheduled
 
 LOSSES = {"focal": focal_loss, "balanced": balanced_loss}
 """Argument `loss` → function of logits and labels."""
 
 
-class SiameseExtractor(FeatureExtractor):
+class SiameseExtractor(ProjectedExtractor):
     """Extractor of search-region features, with `exemplar` for the exemplars' features.
 
     Args:
-        backbone: the frozen extractor.
-        exemplar_conv: applied to its maps of exemplars.
+        inner: the frozen extractor.
         search_conv: applied to its maps of search regions.
+        exemplar_conv: applied to its maps of exemplars.
     """
 
-    def __init__(self, backbone: FeatureExtractor, exemplar_conv: nn.Module, search_conv: nn.Module) -> None:
-        super().__init__(backbone.stage, known=backbone.stages, network="the encoder")  # `backbone` has checked it
-        self.backbone = backbone
+    def __init__(self, inner: FeatureExtractor, search_conv: nn.Module, exemplar_conv: nn.Module) -> None:
+        super().__init__(inner, search_conv, exemplar_conv)
         self.exemplar_conv = exemplar_conv
-        self.search_conv = search_conv
-        self.take_facts_of(backbone)
-
-    def adapted(self, **values: Any) -> "SiameseExtractor":
-        """Return an extractor whose backbone has other values of `input`, `positions` or `final_norm`."""
-        view = SiameseExtractor(self.backbone.adapted(**values), self.exemplar_conv, self.search_conv)
-        view.user_module = self.user_module
-        view.described = self.described
-        return view.train(self.training)
-
-    def map_of(self, images: Tensor) -> Tensor:
-        """Return features of search regions."""
-        features: Tensor = self.search_conv(self.backbone.map_of(images))
-        return features
 
     def exemplar(self, crops: Tensor) -> Tensor:
         """Return features of exemplar crops, float RGB in [0, 1]: `(N, 3, a, a)` → `(N, C, h, w)`."""
-        features: Tensor = self.exemplar_conv(self.backbone.map_of(self.prepared(crops)))
+        features: Tensor = self.exemplar_conv(self.inner.map_of(self.prepared(crops)))
         return features
-
-    def folded(self) -> "SiameseExtractor":
-        """Return a copy with the backbone's BatchNorms folded into its convolutions, if the backbone can fold them."""
-        return SiameseExtractor(self.backbone.folded(), self.exemplar_conv, self.search_conv)
 
 
 class SiamFC(CorrespondenceModule):
@@ -178,7 +160,7 @@ class SiamFC(CorrespondenceModule):
         Raises:
             ValueError: for another stage, stride or dilation.
         """
-        extractor = SiameseExtractor(self.backbone, self.exemplar_conv, self.search_conv)
+        extractor = SiameseExtractor(self.backbone, self.search_conv, self.exemplar_conv)
         made = extractor.stage, extractor.stride, extractor.dilated
         wanted = stage or extractor.stage, stride or extractor.stride, dilated or extractor.dilated
         if wanted != made:

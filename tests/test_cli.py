@@ -5,13 +5,11 @@ Also tests `callbacks/run_start.py`.
 
 import json
 import os
-import re
 import shlex
 import sys
 import warnings
-from argparse import ArgumentError
 from collections import Counter
-from http import HTTPMethod
+from enum import Enum
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +21,6 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
-from jsonargparse import Namespace
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -33,10 +30,10 @@ from tests.helpers.parsed import Built, Parsed
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.stops import in_slurm
-from tests.helpers.words import NETWORK, TINY, clips, davis, flags
+from tests.helpers.words import FORMS_OF_CLASS, NETWORK, TINY, clips, davis, flags
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.cli import NOISE, OF_OTHERS, is_first_rank, main, make_trainer, without_enums
+from vidcorr.cli import NOISE, is_first_rank, main, make_trainer
 from vidcorr.errors import UsageError
 from vidcorr.experiments.config_files import CONFIGS
 from vidcorr.experiments.runs import Record
@@ -55,7 +52,7 @@ def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_r
     assert last["history"][0]["scores"] == first["scores"]
     assert report == f"report: {results.with_name('report.html')}"
     monkeypatch.chdir(tmp_path)
-    _, _, command = next_command.partition(" && vidcorr ")
+    _, _, command = next_command.partition("next: vidcorr ")
     main([*shlex.split(command), *flags("trainer", accelerator="cpu", default_root_dir="pasted")])
     assert capsys.readouterr().out.count("J&F-Mean") == 1  # the checkpoint has the scores of its training too
     (pasted,) = (tmp_path / "pasted").rglob("results.json")
@@ -105,13 +102,6 @@ def test_a_flag_belongs_to_the_last_callback_before_it_in_files_and_words_alike(
     refused(UsageError, line, parsed, "fit", *MOCO, "--trainer.max_epoch=3")
     message = "Option 'every_n_steps' is not accepted"
     refused(UsageError, message, parsed, "fit", *MOCO, append, "--trainer.callbacks+=Throughput", of_the_last)
-
-
-@pytest.mark.parametrize("flag", OF_OTHERS)
-def test_a_flag_of_other_programs_is_answered_with_ours(flag):
-    refused(UsageError, f"--{flag} 3; here it is ", parsed, "fit", "--model=VFSSimSiam", f"--{flag}", "3")
-    for ours in re.findall(r"--(?:data|trainer)\.\w+", OF_OTHERS[flag]):
-        assert parsed("fit", "--model=VFSSimSiam", f"{ours}=3")
 
 
 def test_none_is_null_and_a_flag_without_its_value_is_named():
@@ -204,6 +194,28 @@ def test_another_class_than_a_configs_takes_none_of_its_arguments(config, tmp_pa
     assert (own.class_path.rpartition(".")[2], own.init_args.queue_size, own.init_args.base_lr) == ("OwnMoCo", 8, 9)
 
 
+@pytest.mark.parametrize("form", FORMS_OF_CLASS)
+def test_data_of_ones_own_have_their_own_arguments_in_each_form(form, tmp_path, monkeypatch):
+    """Not those of the config before."""
+    monkeypatch.chdir(tmp_path)
+    words = FORMS_OF_CLASS[form]("data", f"{__name__}.Own", tmp_path)
+    arguments = parsed("fit", "--config=vfs_simsiam_r18.yaml", *words).data.init_args
+    assert arguments.as_dict() == first_arguments(Own)
+
+
+MISTAKES = json.loads(Path(__file__).with_name("mistakes.json").read_text())
+"""Words of a mistake → the end of its answer, which names the remedy."""
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_mistake_is_answered_with_its_remedy(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    said = refused(SystemExit, "", main, shlex.split(words))
+    line = said if said.startswith("vidcorr: ") else capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("vidcorr: ")
+    assert line.endswith(MISTAKES[words])
+
+
 def test_videos_without_a_data_module_are_our_clips(capsys):
     plain = printed_data(capsys, "fit", "--model=VFSSimSiam", "--data=VideoDataModule", "--data.source=videos")
     for words in (["--data.source=videos"], ["--data.init_args.source=videos"], ["--data.source", "videos"]):
@@ -220,18 +232,25 @@ def test_images_under_a_method_of_videos_hold_out_nothing(capsys):
     assert (kind, arguments["validation_fraction"]) == ("ImageClipDataModule", 0.0)
 
 
+def classes_in(words):
+    """Return what the words for the parser say of the model, one after the other, and its other words."""
+    configs = [json.loads(word.removeprefix("--config=")) for word in words if word.startswith("--config={")]
+    return [config["model"] for config in configs if "model" in config], [word for word in words if "={" not in word]
+
+
 def test_a_model_is_any_network_that_evaluate_takes_and_several_sources_are_a_list():
     given = ["--model", "dino-b8@block9", "--model=mine:net@res3/8", "--model=a.ckpt", "--model=FrozenEncoder"]
-    words = words_for_parser(["fit", "--data.source", "a b", "c", "--data.size=3", "--data.source=d", *given]).words
-    words.remove("--data=VideoDataModule")
-    frozen, several = "--model=FrozenEncoder", ["fit", '--data.source=["a b", "c"]', "--data.size=3", "--data.source=d"]
-    dino = ["--model.spec=timm:vit_base_patch8_224.dino", "--model.stage=block9", "--model.pretrained=True"]
-    own = ["--model.spec=mine:net", "--model.stage=res3", "--model.stride=8"]
-    assert words == [*several, frozen, *dino, frozen, *own, frozen, "--model.spec=a.ckpt", frozen]
+    given += ["--data.source", "a b", "c", "--data.size=3", "--data.source=d"]
+    models, (command, *words) = classes_in(words_for_parser(["fit", *given]).words)
+    dino = {"spec": "timm:vit_base_patch8_224.dino", "stage": "block9", "pretrained": True}
+    specs = [dino, {"spec": "mine:net", "stage": "res3", "stride": 8}, {"spec": "a.ckpt"}, None]
+    assert models == [{"class_path": "FrozenEncoder"} | ({"init_args": spec} if spec else {}) for spec in specs]
+    assert [command, *words] == ["fit", '--data.source=["a b", "c"]', "--data.size=3", "--data.source=d"]
     for word in ("--data.source", "--ckpt", "--help"):  # one value; left to the parser
-        assert words_for_parser(["fit", word, "a"]).words[2:] == [word, "a"]
+        taken = ["a"] if word != "--help" else []
+        assert words_for_parser(["fit", word, *taken]).words[2:] == [word, *taken]
     for flag in ("--ckpt_path", "--config", "--data"):
-        refused(ArgumentError, "expected one argument", words_for_parser, ["fit", flag])
+        refused(UsageError, "expected one argument", words_for_parser, ["fit", flag])
     refused(UsageError, "there is no file , here", words_for_parser, ["fit", "--config="])
 
 
@@ -307,14 +326,13 @@ def test_a_run_ends_with_its_report_and_the_next_command(video_folder, davis_roo
     report, line = capsys.readouterr().out.splitlines()[-2:]
     assert report == f"report: {tmp_path}/runs/version_0/benchmarks/davis/step=000001/report.html"
     (best,) = set((tmp_path / "runs/version_0").rglob("*.ckpt")) - set(tmp_path.rglob("last.ckpt"))
-    words = ["--config", str(tmp_path / "runs/version_0/config.yaml"), "--ckpt_path", str(best)]
-    assert line == f"next: cd {tmp_path} && vidcorr validate {shlex.join(words)}"
+    assert line == f"next: vidcorr validate {tmp_path}/runs/version_0"
+    assert Record.read(tmp_path / "runs/version_0").best_checkpoint(tmp_path / "runs/version_0") == best
     fit_one_step(video_folder, "runs")
     last = tmp_path / "runs/version_1/checkpoints/last.ckpt"
     named, line = capsys.readouterr().out.splitlines()
-    words = ["--config", str(tmp_path / "runs/version_1/config.yaml"), "--ckpt_path", str(last)]
     assert named == f"checkpoint: {last}"
-    assert line == f"next: cd {tmp_path} && vidcorr validate {shlex.join(words)} --on davis=/data/DAVIS"
+    assert line == f"next: vidcorr validate {tmp_path}/runs/version_1 --on davis=/data/DAVIS"
 
 
 def test_the_next_command_of_a_probe_is_one_that_measures_it(tmp_path, monkeypatch, capsys):
@@ -454,12 +472,12 @@ def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_f
     said = []
     for more, root in (([], "runs"), ([by_flag], "named"), ([file], "configured"), ([file, by_flag], "named")):
         given = ["--ckpt_path=last", *more, "--allow", NETWORK, "--model.projector_dim=8"]
-        (command, model, _, *words), saved = words_for_parser(["validate", *given], said.append)
+        (command, _, model, *words), saved = words_for_parser(["validate", *given], said.append)
         assert saved.arguments["predictor_dim"] == 5
         assert saved.given == {("projector_dim",)}
         path = (tmp_path / root / "checkpoints/last.ckpt").resolve()
         assert [command, *words] == ["validate", *given, f"--ckpt_path={path}"]
-        assert model.endswith("VFSSimSiam")
+        assert "VFSSimSiam" in model
         assert said[-1] == f"--ckpt_path last: {path}"
     in_a_config = config_file(tmp_path / "b.yaml", "{ckpt_path: last, trainer: {default_root_dir: configured}}")
     path = (tmp_path / "configured/checkpoints/last.ckpt").resolve()
@@ -468,7 +486,7 @@ def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_f
     )
     assert len(said) == 5
     branch = config_file(tmp_path / "c.yaml", f"ckpt_path: {path}")
-    command, model, _, *words = words_for_parser(["fit", branch, "--allow", NETWORK]).words
+    command, _, model, *words = words_for_parser(["fit", branch, "--allow", NETWORK]).words
     assert "VFSSimSiam" in model
     assert words == [branch, "--allow", NETWORK, f"--ckpt_path={path}"]
     monkeypatch.setattr("vidcorr.experiments.words.local_file", lambda address: path)
@@ -482,14 +500,16 @@ def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_f
 # `--on`
 
 
-def test_flags_set_when_benchmarks_run_and_a_later_folder_of_a_name_counts():
+def test_flags_set_when_benchmarks_run_and_one_name_stands_once():
     def callbacks(*more):
-        words = ["fit", *TINY, "--on", "davis=a", "jhmdb=b", "--on", "davis=c", *more]
+        words = ["fit", *TINY, "--on", "davis=c", "jhmdb=b", *more]
         found = Parsed(words)._chosen_benchmarks()
         return [(each.name, each.benchmark.root, each.every_n_epochs, each.before_training) for each in found]
 
     assert callbacks() == [("davis", "c", 10, False), ("jhmdb", "b", 10, False)]
     assert callbacks("--every=3", "--before") == [("davis", "c", 3, True), ("jhmdb", "b", 3, True)]
+    assert callbacks("--on", "davis=c") == callbacks()
+    refused(UsageError, "--on davis=c davis=d: davis stands twice", callbacks, "--on", "davis=d")
 
 
 def test_the_printed_config_holds_the_benchmarks(capsys):
@@ -497,9 +517,32 @@ def test_the_printed_config_holds_the_benchmarks(capsys):
     assert "'on':\n- davis=.\n" in capsys.readouterr().out
 
 
-def test_a_member_of_an_enum_is_saved_as_its_value():
-    config = Namespace(interval=HTTPMethod.GET, callbacks=[Namespace(init_args=Namespace(each=[HTTPMethod.PUT]))])
-    assert without_enums(config).as_dict() == {"interval": "GET", "callbacks": [{"init_args": {"each": ["PUT"]}}]}
+class Interval(Enum):
+    STEP = "step"
+
+
+class WithEnums(VFSSimSiam):
+    """Members of an Enum by its type, without one, and in a dict."""
+
+    def __init__(self, typed: Interval = Interval.STEP, plain=Interval.STEP, deep: dict = {"a": Interval.STEP}):  # noqa: B006
+        super().__init__()
+
+
+def test_members_of_an_enum_are_printed_as_they_are_read(tmp_path, capsys):
+    words = ["fit", f"--model={__name__}.WithEnums", "--trainer.callbacks=Timer"]
+    refused(SystemExit, "^0$", Parsed, [*words, "--print_config"])
+    printed = capsys.readouterr().out
+    content = yaml.safe_load(printed)
+    assert content["model"]["init_args"] == {"typed": "STEP", "plain": "STEP", "deep": {"a": "step"}}
+    assert content["trainer"]["callbacks"]["init_args"]["interval"] == "step"
+    assert parsed("fit", config_file(tmp_path / "a.yaml", printed)).model.init_args.typed is Interval.STEP
+
+
+@pytest.mark.parametrize("length", [{"max_steps": 0}, {"max_epochs": 0, "max_steps": -1}])
+def test_a_training_of_no_step_leaves_no_run(length, video_folder, tmp_path, capsys):
+    fit_one_step(video_folder, tmp_path, **length)
+    assert list(tmp_path.iterdir()) == []
+    assert "next:" not in capsys.readouterr().out
 
 
 def test_precision_auto_is_that_of_the_device(monkeypatch, caplog):

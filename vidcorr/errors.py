@@ -59,6 +59,8 @@ def _message_to_user(error: BaseException) -> str | None:
         return f"a worker of the loader is lost, for example by memory: {message}; resume it by: vidcorr resume"
     if message.startswith("Expected more than 1 value per channel"):  # torch's, of batch normalisation
         return f"{message}; set a larger --data.batch_size or --data.size"
+    if message.startswith("No supported gpu backend"):
+        return f"{message} On a CPU: --config trainer/cpu.yaml"
     if message.startswith("Early stopping conditioned on metric"):
         return f"{message}; a benchmark logs its scores if it runs in each epoch: --on davis=FOLDER --every 1"
     return message if _is_expected(error) else None

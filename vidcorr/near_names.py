@@ -1,23 +1,74 @@
-"""The nearest known name in answer to a misspelt one."""
+"""The nearest known names in answer to an unknown one."""
 
+import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from difflib import SequenceMatcher
+from pathlib import PurePath
+
+LIKE = 0.8
+"""Least similarity of two spellings of one name."""
+MOST = 3
+"""Most names of an answer."""
+PART = 1
+"""Rank of a name that has the other as a part."""
 
 
 def did_you_mean(written: str, known: Iterable[str], forms: Mapping[str, str] | None = None) -> str:
-    """Return the end of a message about an unknown name: the known name that is probably meant; "" without one.
+    """Return the end of a message about an unknown name: the known names that are probably meant; "" without any.
 
     Args:
         written: the name.
-        known: names that exist.
+        known: names that exist: flags, classes, files.
         forms: known name → how one writes it; None: as it is.
 
     Example:
         >>> did_you_mean("raduis", ["radius", "topk"])
         '; did you mean radius?'
+        >>> did_you_mean("lr", ["model.base_lr", "model.momentum"], {"model.base_lr": "--model.base_lr"})
+        '; did you mean --model.base_lr?'
     """
-    near = get_close_matches(written, list(known), 1, cutoff=0.8)
+    near = near_names(written, known)
     if not near:
         return ""
-    form = near[0] if forms is None else forms[near[0]]
-    return f"; did you mean {form}?"
+    shown = list(dict.fromkeys(name if forms is None else forms[name] for name in near))
+    return f"; did you mean {', '.join(shown[:-1])}{' or ' if shown[1:] else ''}{shown[-1]}?"
+
+
+def near_names(written: str, known: Iterable[str]) -> list[str]:
+    """Return the names that are as near as the nearest: by their ends, as `base_lr` of `model.base_lr`.
+
+    The same end counts before a similar one, and that before one with the name as a part; a part of a name without
+    dots counts as much as the same end.
+    """
+    ranked: dict[str, float] = {}
+    for name in known:
+        rank = _rank(_end(written), _end(name))
+        if rank == PART and "." not in name and "/" not in name:
+            rank = 0
+        if rank is not None:
+            ranked[name] = rank
+    nearest = min(ranked.values(), default=0.0)
+    return [name for name, rank in ranked.items() if rank == nearest][:MOST]
+
+
+def _end(name: str) -> str:
+    """Return the last part of a name, in small letters and without dashes."""
+    if name.endswith((".yaml", ".yml")):
+        name = PurePath(name).stem
+    return re.split("[./]", name)[-1].strip("-").replace("-", "_").lower()
+
+
+def _rank(written: str, name: str) -> float | None:
+    """Return how far a name is from another: 0 the same, below `PART` a similar spelling, then a part; None: far."""
+    if written == name:
+        return 0
+    similarity = SequenceMatcher(None, written, name).ratio()
+    if similarity >= LIKE:
+        return 1 - similarity
+    parts = name.split("_")
+    if written in parts or name in written.split("_"):
+        return PART
+    if len(written) >= 4 and written in name:
+        return 2
+    initials = "".join(part[:1] for part in written.split("_"))
+    return 3 if len(initials) > 1 and initials in parts else None

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from vidcorr.functional.device import world_size_and_rank
+from vidcorr.loops import batches_trained
 from vidcorr.videos.files import DataError
 from vidcorr.videos.processes import without_main
 
@@ -158,7 +159,7 @@ class ResumableLoader(DataLoader[BatchT]):
         """
         epoch, batches = self.place
         if self.trainer is not None:
-            batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
+            batches = batches_trained(self.trainer)
         return {"epoch": epoch, "batches": batches, "data": self._data()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -16,7 +16,9 @@ def parts_of(batch: Any, image: str) -> list[Any]:
     """
     if isinstance(batch, Tensor) or (isinstance(batch, Mapping) and image in batch):
         return [batch]
-    parts = list(batch.values()) if isinstance(batch, Mapping) else list(batch)
+    parts = list(batch.values()) if isinstance(batch, Mapping) else [batch]
+    if isinstance(batch, list | tuple):
+        parts = list(batch)
     given = [part for part in parts if part is not None]  # a loader has ended before the others
     are_batches = all(isinstance(part, Mapping) for part in given)
     return given if given and are_batches else [batch]

@@ -1,7 +1,12 @@
 """Views of a clip, and projector and predictor of the siamese networks."""
 
+from typing import Any, Self
+
 import torch
 from torch import Tensor, nn
+
+from vidcorr.backbones.copies import shared_copy
+from vidcorr.backbones.extractor import FeatureExtractor
 
 
 def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,3 +62,55 @@ def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> Head:
         if index != last:
             layers.append(nn.ReLU(inplace=True))
     return Head(*layers)
+
+
+class OverCells(nn.Module):
+    """Layers over channels, applied to each cell of a map."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return a map `(N, C, h, w)`."""
+        projected: Tensor = self.layers(maps.movedim(1, -1))
+        return projected.movedim(-1, 1)
+
+
+class ProjectedExtractor(FeatureExtractor):
+    """An extractor of an encoder's projected maps; it shares all weights.
+
+    Args:
+        inner: the encoder's extractor.
+        head: the projection of its maps.
+        further: further arguments of a subclass.
+    """
+
+    def __init__(self, inner: FeatureExtractor, head: nn.Module, *further: nn.Module) -> None:
+        super().__init__(inner.stage, known=inner.stages, network="the encoder")  # `inner` has checked the stage
+        self.inner = inner
+        self.head = shared_copy(head)
+        self.further = further
+        self.take_facts_of(inner)
+        self.described = inner.described
+        self.eval()
+
+    def map_of(self, images: Tensor) -> Tensor:
+        """Return the projected map."""
+        features: Tensor = self.head(self.inner.map_of(images))
+        return features
+
+    def folded(self) -> Self:
+        """Return an extractor with the encoder's BatchNorms folded into its convolutions."""
+        return self._around(self.inner.folded())
+
+    def adapted(self, **values: Any) -> Self:
+        """Return a view over the encoder's extractor with other values."""
+        return self._around(self.inner.adapted(**values))
+
+    def _around(self, inner: FeatureExtractor) -> Self:
+        """Return an extractor of the same kind around another, with this one's facts."""
+        view = type(self)(inner, self.head, *self.further)
+        view.user_module = self.user_module
+        view.described = self.described
+        return view

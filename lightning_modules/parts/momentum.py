@@ -1,13 +1,14 @@
 """The momentum encoder, the queue of keys, and the base of the methods with both."""
 
+from collections.abc import Callable
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
-from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
+from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from .distributed import all_rows
 from .saving import SavedModule
@@ -140,8 +141,8 @@ class MomentumMethod(SavedModule):
     of all ranks to `hold` of its queue. At the end of an optimiser step, after all accumulated batches, the average
     moves and the keys enter the queue. So all ranks hold equal queues, and DDP does not broadcast them.
 
-    An optimiser step is the Trainer's; in Fabric, a loop of one's own, manual optimisation or as a part of another
-    module it is a step of any optimiser of torch that has parameters of `encoder`.
+    An optimiser step is a step of any optimiser of torch that has parameters of `encoder`, in a Trainer or any loop.
+    `momentum_of_average` is asked before it, so that a schedule that cannot answer raises before the step.
 
     Attributes:
         encoder: the network that learns.
@@ -155,12 +156,13 @@ class MomentumMethod(SavedModule):
     def __init__(self) -> None:
         super().__init__()
         self._own_steps = 0
-        METHODS.add(self)
+        self._next_momentum = 0.0  # of the average, at the end of the present step
+        STEPPING[self] = _none
 
     def __setstate__(self, state: Any) -> None:
         """Restore a copy, or a module of a pickle."""
         super().__setstate__(state)
-        METHODS.add(self)
+        STEPPING[self] = _none
 
     @property
     def encoder(self) -> nn.Module:
@@ -190,8 +192,9 @@ class MomentumMethod(SavedModule):
         return names
 
     def on_fit_start(self) -> None:
-        """Drop held keys of an interrupted run."""
+        """Drop held keys, and the step, of an interrupted run."""
         super().on_fit_start()
+        STEPPING[self] = _none
         for queue in self.queues.values():
             queue.held.clear()
 
@@ -201,49 +204,56 @@ class MomentumMethod(SavedModule):
         trainer = self.counting_trainer
         return self._own_steps if trainer is None else int(trainer.global_step)
 
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Take an optimiser step of the Trainer, and end it."""
-        super().optimizer_step(*args, **kwargs)
-        self.end_step()
-
-    def end_step(self) -> None:
-        """Move the average and fill the queue, after an optimiser step."""
-        self._own_steps += 1
-        if self.target_encoder is not None:
-            move_average(self.target_encoder, self.encoder, self.momentum_of_average())
-        for queue in self.queues.values():
-            queue.flush()
-
-    def end_step_of(self, optimizer: Optimizer) -> None:
-        """End the step of an optimiser that no Trainer ends; a call within the optimiser's own step does nothing more.
-
-        The method's queues then hold nothing.
-        """
-        trainer = self.counting_trainer
-        if trainer is not None and trainer.lightning_module is self and self.automatic_optimization:
-            return
-        if not hasattr(self, "target_encoder"):  # its constructor raised, and a traceback holds it
-            return
-        queues = self.queues.values()
-        if queues and not any(queue.held for queue in queues):
+    def begin_step_of(self, optimizer: Optimizer) -> None:
+        """Begin the step of an optimiser, unless it does not train the encoder, or steps within another's step."""
+        is_within = STEPPING[self]() not in (None, optimizer)
+        if is_within or not hasattr(self, "target_encoder"):  # the second: its constructor raised
             return
         stepped: set[int] = set()
         for group in optimizer.param_groups:
             stepped.update(map(id, group["params"]))
-        if not stepped.isdisjoint(map(id, self.encoder.parameters())):
-            self.end_step()
+        if stepped.isdisjoint(map(id, self.encoder.parameters())):
+            return
+        if self.target_encoder is not None:
+            self._next_momentum = self.momentum_of_average()
+        STEPPING[self] = ref(optimizer)
+
+    def end_step_of(self, optimizer: Optimizer) -> None:
+        """Move the average and fill the queues, after the step of an optimiser that has begun."""
+        if STEPPING[self]() is not optimizer:
+            return
+        STEPPING[self] = _none
+        queues = self.queues.values()
+        if queues and not any(queue.held for queue in queues):  # of several optimisers in a step the first ended it
+            return
+        self._own_steps += 1
+        if self.target_encoder is not None:
+            move_average(self.target_encoder, self.encoder, self._next_momentum)
+        for queue in queues:
+            queue.flush()
 
 
-METHODS: WeakSet[MomentumMethod] = WeakSet()
-"""All methods of the process."""
+def _none() -> None:
+    """Stand for no optimiser."""
+
+
+STEPPING: WeakKeyDictionary[MomentumMethod, Callable[[], Optimizer | None]] = WeakKeyDictionary()
+"""All methods of the process → the optimiser whose step has begun."""
+
+
+def _begin_steps(optimizer: Optimizer, *_: object) -> None:
+    """Begin the step of an optimiser in all methods that it trains; torch calls it before each step."""
+    for method in list(STEPPING):
+        method.begin_step_of(optimizer)
 
 
 def _end_steps(optimizer: Optimizer, *_: object) -> None:
     """End the step of an optimiser in all methods that it trains; torch calls it after each step."""
-    for method in list(METHODS):
+    for method in list(STEPPING):
         method.end_step_of(optimizer)
 
 
+register_optimizer_step_pre_hook(_begin_steps)
 register_optimizer_step_post_hook(_end_steps)
 
 

@@ -17,7 +17,7 @@ from tests.helpers.faults import differences
 from tests.helpers.stops import Counted
 from tests.helpers.training import EMPTY, TINY, InMemory, fit_in, quiet_trainer, trainer_in
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint
-from vidcorr.callbacks.averages import behind_averages
+from vidcorr.callbacks.averages import averages_first
 from vidcorr.lightning_modules import VFSSimSiam
 
 
@@ -108,11 +108,8 @@ def test_a_run_that_is_made_longer_goes_on_from_the_weights_that_learn(kind, fir
     assert not differences(whole, parts)
 
 
-def test_a_benchmark_moves_behind_the_averages_and_all_else_keeps_its_order():
+def test_averages_come_first_and_all_else_keeps_its_order():
     benchmark, average, early = BenchmarkCallback(Counted([])), EMAWeightAveraging(), EarlyStopping("loss")
     for order in permutations([benchmark, average, early]):
-        found = behind_averages(order, benchmark)
-        assert found.index(average) < found.index(benchmark)
-        assert [each for each in found if each is not benchmark] == [each for each in order if each is not benchmark]
-        if order.index(average) < order.index(benchmark):
-            assert found == list(order)
+        found = averages_first(order)
+        assert found == [average, *(each for each in order if each is not average)]

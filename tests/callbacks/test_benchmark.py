@@ -1,4 +1,7 @@
-"""The callback of a benchmark; with data and files it is tested in tests/vidcorr/benchmarks."""
+"""The callback of a benchmark; with data and files it is tested in tests/vidcorr/benchmarks.
+
+Also tests `callbacks/best_checkpoint.py`.
+"""
 
 import json
 from pathlib import Path

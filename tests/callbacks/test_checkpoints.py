@@ -21,15 +21,17 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import LambdaCallback
+from pytorch_lightning.callbacks import LambdaCallback, ModelCheckpoint
 from pytorch_lightning.plugins.io import AsyncCheckpointIO, TorchCheckpointIO
 from torch.optim import lr_scheduler
 
 from tests.helpers.faults import Ends, Spoil, differences
 from tests.helpers.refusal import refused
 from tests.helpers.stops import EPOCHS, Stop, content, go, joined, most_repeated, positions
-from tests.helpers.training import InMemory, fit_in, loader, tiny_moco, tiny_simsiam, trainer_in
-from vidcorr.callbacks import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped, loops
+from tests.helpers.training import EMPTY, InMemory, fit_in, loader, tiny_moco, tiny_simsiam, trainer_in
+from vidcorr import loops
+from vidcorr.callbacks import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, Stops, TrainingStopped
+from vidcorr.callbacks.checkpoints import best_of_run
 from vidcorr.lightning_modules import VFSMoCo, VFSSimSiam
 from vidcorr.results.folder_lock import FolderLock
 from vidcorr.videos.files import FullDisk
@@ -240,7 +242,21 @@ def test_loggers_are_on_disk_before_a_checkpoint_and_told_of_it():
     trainer.is_global_zero = False
     last._write(trainer)
     assert called.mock_calls[3:] == [written]
-    assert (last.best_model_path, last._saved_step) == ("last.ckpt", 3)
+    assert (last.best_model_path, last._saved_step) == ("", 3)
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_the_best_checkpoint_is_not_the_last(is_first, tmp_path):
+    """`ckpt_path="best"` reads the first callback that saves."""
+    saver = ModelCheckpoint(tmp_path / "best", monitor="train/loss", mode="max")
+    callbacks = [LastCheckpoint(), saver] if is_first else [saver, LastCheckpoint()]
+    trainer = fit_in(tmp_path, *callbacks)
+    assert [type(each) for each in trainer.checkpoint_callbacks] == [ModelCheckpoint, LastCheckpoint]
+    trainer.validate(ckpt_path="best", dataloaders=EMPTY)
+    assert trainer.ckpt_path == saver.best_model_path != ""
+    alone = fit_in(tmp_path / "alone", LastCheckpoint())
+    assert best_of_run(alone).endswith("last.ckpt")
+    refused(ValueError, "not configured to save the best", alone.validate, ckpt_path="best", dataloaders=EMPTY)
 
 
 @pytest.mark.parametrize("kind", [Stops, LastCheckpoint, BestCheckpoint])

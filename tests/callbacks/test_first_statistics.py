@@ -1,32 +1,19 @@
 """The score before a training: of BatchNorm's statistics of the first batches, without a trace in the training."""
 
+from functools import partial
+from itertools import islice
+
 import pytest
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import DataLoader
 
+from tests.helpers.batches import FORMS, Ours, Plain, theirs
 from tests.helpers.faults import differences
 from tests.helpers.stops import Counted
-from tests.helpers.training import EMPTY, TINY, Clips, InMemory, quiet_trainer
+from tests.helpers.training import TINY, InMemory, quiet_trainer
 from vidcorr.callbacks import BenchmarkCallback
 from vidcorr.callbacks.first_statistics import BATCHES
 from vidcorr.lightning_modules import VFSSimSiam
-
-CLIPS = 22, 2, 32
-LOADERS = {
-    "in order": lambda: {"train_dataloaders": DataLoader(Clips(*CLIPS), batch_size=2), "val_dataloaders": EMPTY},
-    "shuffled": lambda: {
-        "train_dataloaders": DataLoader(Clips(*CLIPS), batch_size=2, shuffle=True),
-        "val_dataloaders": EMPTY,
-    },
-    "shuffled by a generator": lambda: {
-        "train_dataloaders": DataLoader(
-            Clips(*CLIPS), batch_size=2, shuffle=True, generator=torch.Generator().manual_seed(3)
-        ),
-        "val_dataloaders": EMPTY,
-    },
-    "a DataModule of ours": lambda: {"datamodule": InMemory(22, 2, 2, 32)},
-}
 
 
 class Watched(Counted):
@@ -44,41 +31,54 @@ class Watched(Counted):
         return super().run(features, network, output, **training)
 
 
-def trained(loaders, before, method=VFSSimSiam, rate=3.0):
+def trained(data, before, method=lambda: VFSSimSiam(**TINY, base_lr=3.0)):
     """Train two steps; return the benchmark, and all that the training has moved."""
     torch.manual_seed(0)
     benchmark = Watched([])
     callback = BenchmarkCallback(benchmark, 2, before)
-    trainer = quiet_trainer(max_steps=2, callbacks=[callback], num_sanity_val_steps=0)
-    module = method(**TINY, base_lr=rate)
-    trainer.fit(module, **loaders())
+    trainer = quiet_trainer(max_steps=2, callbacks=[callback], num_sanity_val_steps=0, limit_val_batches=0)
+    module = method()
+    trainer.fit(module, data())
     return benchmark, [module.state_dict(), trainer.optimizers[0].state_dict()["state"], torch.get_rng_state()]
 
 
-@pytest.mark.parametrize("loaders", LOADERS.values(), ids=LOADERS)
-def test_the_first_score_leaves_no_trace_in_the_training(loaders):
-    benchmark, scored = trained(loaders, before=True)
-    _, unscored = trained(loaders, before=False)
+THEIRS = {f"their {form}": (form, partial(theirs, form)) for form in (*FORMS, "stream", "stateful")}
+OURS = {f"our {form}": (form, partial(Ours, form)) for form in FORMS}
+WITH_STATISTICS = {"our dict", "our bytes"}
+"""Loaders whose first batches give statistics; those of the others may be another network's input, or a stream's."""
+
+
+@pytest.mark.parametrize("name", [*THEIRS, *OURS])
+def test_the_first_score_leaves_no_trace_in_the_training_and_says_its_statistics(name):
+    form, data = (THEIRS | OURS)[name]
+    benchmark, scored = trained(data, True, lambda: Plain(form))
+    _, unscored = trained(data, False, lambda: Plain(form))
     assert differences(scored, unscored) == []
     first, last = benchmark.seen
-    assert all(mean.abs().sum() > 0 and not is_training for mean, _, is_training in first)
-    assert f"BatchNorm's statistics of {BATCHES} batches" in benchmark.names[0]
+    is_taken = name in WITH_STATISTICS
+    assert all((mean.abs().sum() > 0) == is_taken and not is_training for mean, _, is_training in first)
+    said = f"BatchNorm's statistics of {BATCHES} batches" if is_taken else "BatchNorm's initial statistics"
+    assert said in benchmark.names[0]
     assert "statistics" not in benchmark.names[1]
     assert differences(first, last)
 
 
+def test_a_method_of_ours_has_statistics_in_eval_mode_too():
+    benchmark, scored = trained(partial(InMemory, 22, 2, 2, 32), True)
+    _, unscored = trained(partial(InMemory, 22, 2, 2, 32), False)
+    assert differences(scored, unscored) == []
+    assert f"BatchNorm's statistics of {BATCHES} batches" in benchmark.names[0]
+
+
 def test_the_statistics_are_the_mean_over_the_batches():
-    benchmark, _ = trained(LOADERS["in order"], before=True, rate=0.0)
+    data = Ours("dict")
+    benchmark, _ = trained(lambda: data, True, lambda: Plain("dict"))
     torch.manual_seed(0)
-    features = VFSSimSiam(**TINY).feature_extractor("res4")
-    first, *_ = (module for module in features.modules() if isinstance(module, _BatchNorm))
+    convolution = Plain("dict").backbone[0]
     means = []
-    first.register_forward_pre_hook(lambda _, inputs: means.append(inputs[0].mean((0, 2, 3))))
-    data = Clips(*CLIPS)
-    for number in range(BATCHES):
-        images = torch.cat([data[2 * number]["clip"], data[2 * number + 1]["clip"]])
+    for batch in islice(data.train_dataloader(), BATCHES):
         with torch.no_grad():
-            features(images)
+            means.append(convolution(batch["clip"].flatten(0, 1)).mean((0, 2, 3)))
     torch.testing.assert_close(benchmark.seen[0][0][0], torch.stack(means).mean(0))
 
 
@@ -93,6 +93,6 @@ class Loaded(VFSSimSiam):
 
 
 def test_a_network_with_statistics_keeps_them_though_it_counts_no_batches():
-    benchmark, _ = trained(LOADERS["in order"], before=True, method=Loaded)
+    benchmark, _ = trained(partial(Ours, "dict"), True, lambda: Loaded(**TINY))
     assert all((mean == 0.25).all() for mean, _, _ in benchmark.seen[0])
     assert "statistics" not in benchmark.names[0]

@@ -167,7 +167,7 @@ def test_statistics_are_taken_over_several_gpus_that_train():
     for ranks, device, stage in product((1, 2), ("cpu", "cuda"), ("validate", "fit")):
         module = tiny("VFSSimSiam")
         strategy = SimpleNamespace(root_device=torch.device(device))
-        module.trainer = SimpleNamespace(world_size=ranks, strategy=strategy, state=SimpleNamespace(fn=stage))
+        module.trainer = SimpleNamespace(world_size=ranks, strategy=strategy, training=stage == "fit")
         module.configure_model()
         converted = any(isinstance(part, nn.SyncBatchNorm) for part in module.modules())
         assert converted == ((ranks, device, stage) == (2, "cuda", "fit"))
@@ -201,7 +201,7 @@ def test_the_plan_of_a_user(caplog, own, steps, limit):
     rows = dict(line.strip().split("  ", 1) for line in plan.splitlines())
     assert {name: text.strip() for name, text in rows.items()} == {
         "method": "VFSSimSiam",
-        "backbone": "tests.helpers.encoders:TinyResNet, 0.00263 of 0.00371 M parameters",
+        "backbone": "tests.helpers.encoders:TinyResNet, random weights, 0.00263 of 0.00371 M parameters",
         "map": "res5 is trained, res4 is scored where nobody names one",
         "global batch": "4 videos = 2 per device × 1 device(s) × 2 accumulated",
         "learning rate": "0.00078125 at the start, base_lr 0.05 × 4 / 256",

@@ -4,13 +4,16 @@ from copy import deepcopy
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from lightning_fabric import Fabric
 from torch import nn
 from torch.optim import SGD
 from torch.utils.data import DataLoader
 
+from docs.examples.byol import Byol
 from tests.helpers.faults import differences
-from tests.helpers.method_steps import METHODS, Samples, tiny
+from tests.helpers.method_steps import BACKBONE, METHODS, Samples, tiny
+from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from vidcorr import VFSMoCo
 
@@ -131,3 +134,34 @@ def test_a_method_whose_constructor_raised_does_not_stop_others():
         VFSMoCo(backbone="nothing_of_this_name")
     by_a_loop(tiny("VFSMoCo"), batches_of("VFSMoCo"))
     assert kept.tb is not None
+
+
+class Wrapped(SGD):
+    """An optimiser that lets another step within its own, as SAM and Lookahead do."""
+
+    def step(self, closure=None):
+        loss = closure() if closure else None
+        self.inner.step()
+        return loss
+
+
+def test_an_average_moves_once_in_a_step_within_a_step():
+    method = Byol(BACKBONE, encoder_momentum=0.5)
+    method.momentum_of_average = lambda: 0.5
+    optimizer = Wrapped(method.learned_parameters(), 0.1)
+    optimizer.inner = optimiser_of(method)
+    before, *_ = (parameter.detach().clone() for parameter in method.target_encoder.parameters())
+    method.step(batches_of("VFSSimSiam")[0])["loss"].backward()
+    optimizer.step()
+    (moved, *_), (learned, *_) = method.target_encoder.parameters(), method.encoder.parameters()
+    torch.testing.assert_close(moved, (before + learned) / 2)
+
+
+def test_a_schedule_of_the_average_that_needs_a_trainer_raises_before_the_step():
+    method = Byol(BACKBONE)
+    optimizer = optimiser_of(method)
+    before = deepcopy(method.state_dict())
+    method.step(batches_of("VFSSimSiam")[0])["loss"].backward()
+    method.load_state_dict(before)  # BatchNorm's statistics
+    refused(RuntimeError, "not attached to a `Trainer`", optimizer.step)
+    assert differences(before, method.state_dict()) == []

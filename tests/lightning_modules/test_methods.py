@@ -2,7 +2,7 @@
 
 `tests/helpers/method_steps.py` makes a method small by its signature, and its batches by its `images`.
 
-Also tests `parts/batches.py`, `parts/heads.py`, `parts/saving.py`, `parts/schedules.py`.
+Also tests `parts/heads.py`, `parts/saving.py`, `parts/schedules.py`.
 """
 
 from collections import UserDict, UserList

@@ -88,9 +88,9 @@ def test_a_protocols_view_reaches_the_backbone_of_the_extractor():
     torch.manual_seed(0)
     view = SiamFC("timm:test_vit", stage="block6", dilated=False).feature_extractor()
     images = torch.rand(1, 3, 64, 64)
-    alone = view.backbone
+    alone = view.inner
     without_norm = view.adapted(final_norm=False)
-    expected = view.search_conv(alone.adapted(final_norm=False)(images))
+    expected = view.head(alone.adapted(final_norm=False)(images))
     assert torch.equal(without_norm(images), expected)
     assert not torch.equal(without_norm(images), view(images))
     assert (without_norm.final_norm, view.final_norm, view.ignores) == (False, True, alone.ignores)

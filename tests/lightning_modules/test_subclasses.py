@@ -3,16 +3,17 @@
 import pytest
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
+from torch import nn
 
 from tests.helpers import subclasses
 from tests.helpers.faults import differences
 from tests.helpers.method_steps import METHODS, InMemory, arguments_of, tiny
 from tests.helpers.refusal import refused
-from tests.helpers.training import trainer_in
+from tests.helpers.training import TINY, trainer_in
 from vidcorr.backbones import build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.callbacks import LastCheckpoint
-from vidcorr.lightning_modules import FrozenEncoder
+from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 
 
 def arguments(name, start):
@@ -59,3 +60,29 @@ def test_it_resumes_and_is_loaded_without_the_file_that_it_began_with(name, tmp_
         with torch.no_grad():
             assert torch.equal(build_feature_extractor(last)(images), loaded.eval().feature_extractor()(images))
         assert "last.ckpt" in str(load(last).described)
+
+
+class Configured(VFSSimSiam):
+    """A method that makes a part where Lightning asks for it, in `configure_model`."""
+
+    def __init__(self, backbone: str, projector_dim: int, predictor_dim: int) -> None:
+        super().__init__(backbone, projector_dim, predictor_dim)
+        self.save_hyperparameters()
+        self.further = None
+
+    def configure_model(self):
+        super().configure_model()
+        if self.further is None:
+            self.further = nn.Linear(2, 2)
+
+    def feature_extractor(self, stage=None, stride=None, dilated=False):
+        return super().feature_extractor(stage, stride, dilated)
+
+
+def test_a_part_that_is_made_in_configure_model_is_loaded(tmp_path):
+    module = Configured(**TINY)
+    trainer = trainer_in(tmp_path, LastCheckpoint(dirpath=tmp_path), limit_val_batches=0)
+    trainer.fit(module, datamodule=InMemory("VFSSimSiam"))
+    loaded = Configured.load_from_checkpoint(tmp_path / "last.ckpt")
+    assert differences(loaded.state_dict(), module.state_dict()) == []
+    assert load(str(tmp_path / "last.ckpt")).view("res4")(torch.zeros(1, 3, 32, 32)).ndim == 4

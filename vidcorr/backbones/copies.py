@@ -37,7 +37,8 @@ def copied_over(module: M, tensors: dict[int, Any]) -> M:
     """Return new module objects over given tensors, as `copy.deepcopy`.
 
     A computed tensor among the attributes, such as a kept activation or a weight under `weight_norm`, is copied without
-    its graph. Functions are shared: a hook of the copy writes where that of the original does.
+    its graph. Hooks are shared, also a profiler's, which cannot be copied: those of the copy write where the original's
+    do.
 
     Args:
         module: any module.
@@ -48,9 +49,11 @@ def copied_over(module: M, tensors: dict[int, Any]) -> M:
     """
     memo = dict(tensors)
     for part in module.modules():
-        for value in vars(part).values():
+        for name, value in vars(part).items():
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
+            if name.endswith("_hooks") and isinstance(value, dict):
+                memo |= {id(hook): hook for hook in value.values()}
     try:
         return copy.deepcopy(module, memo)
     except (TypeError, RuntimeError, AttributeError) as error:

@@ -182,7 +182,9 @@ def _load_checkpoint(place: str) -> Encoder:
     if stated is None:
         package, _, kind = recipe["class_path"].rpartition(".")
         encoder = _stated({"spec": f"{package}:{kind}", "arguments": recipe["init_args"]}, path)
-        load_weights(encoder.user_module.module, checkpoint["state_dict"], path)
+        module = encoder.user_module.module
+        getattr(module, "configure_model", list)()
+        load_weights(module, checkpoint["state_dict"], path)
     else:
         prefix = stated.pop("prefix", "") if isinstance(stated, dict) else ""
         encoder = _stated(stated, path)
@@ -245,6 +247,7 @@ def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: A
     path = local_file(path)
     checkpoint = read_content(path)
     module = make(recipe_of(checkpoint, path), path, **overrides)
+    module.configure_model()  # as Lightning does: it may make layers
     load_weights(module, checkpoint["state_dict"], path, strict)
     module.described = Network.of(module).with_weights_of(path)
     return module.eval()

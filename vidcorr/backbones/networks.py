@@ -396,7 +396,7 @@ def _make_by_timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     import timm
 
     if not timm.is_model(name):
-        raise ValueError(f"backbone timm:{name}: timm has no such model")
+        raise ValueError(f"backbone timm:{name}: timm has no such model{did_you_mean(name, timm.list_models())}")
     options: dict[str, Any] = {}
     file = timm.models.model_entrypoint(name).__module__.removeprefix("timm.models.")
     if file in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva"):

@@ -4,6 +4,7 @@ Only the chosen command imports torch and Lightning, so that `--help` is fast.
 """
 
 import argparse
+import gc
 import os
 import re
 import shlex
@@ -73,7 +74,7 @@ TRAIN, SCORE, LOOK, DATA = "train", "score", "look", "data and weights"
 COMMANDS = (
     Command("fit", TRAIN, "Train a model, with benchmarks along the way."),
     Command("resume", TRAIN, "Resume a stopped training from its last checkpoint, by its words and further ones."),
-    Command("validate", TRAIN, "Measure a checkpoint, or any backbone, on benchmarks."),
+    Command("validate", TRAIN, "Test a checkpoint, or any backbone, on benchmarks."),
     Command("study", TRAIN, "Print the commands of a study, trainings that differ by a few flags; or run the missing."),
     Command("evaluate", SCORE, "Score frozen networks on benchmarks and print a table, with differences from --base."),
     Command("score", SCORE, "Score masks, point tracks or boxes of any method, by the rules of the data set."),
@@ -92,8 +93,6 @@ COMMANDS = (
     Command("export", DATA, "Write a network as safetensors with a model card, or as ONNX."),
 )
 """All commands, in the order in which a newcomer needs them."""
-OF_OTHERS = {"train": "fit", "test": "validate", "eval": "evaluate"}
-"""Command of other programs → ours."""
 USAGE = """\
 usage: vidcorr COMMAND [options]    (python cli.py COMMAND is the same)
 
@@ -122,6 +121,8 @@ def main(args: Sequence[str] | None = None) -> None:
             (`--debug` raises the error instead). 130 after Ctrl-C, 143 after SIGTERM, 141 without a message if the
             reader of the output leaves, as `head` does.
     """
+    if args is None:  # a process of its own
+        gc.disable()  # until `begin_run`: what modules make while they load is not garbage
     given = sys.argv[1:] if args is None else args
     words = [word for word in given if word != "--debug"]
     if str(Path.cwd()) not in sys.path and "" not in sys.path:
@@ -142,6 +143,8 @@ def main(args: Sequence[str] | None = None) -> None:
         if isinstance(status, str):
             status += hint_on_generated(status, words)
         sys.exit(status)
+    finally:
+        gc.enable()
 
 
 def has_no_reader(output: TextIO) -> bool:
@@ -178,14 +181,26 @@ def run_command(args: Sequence[str]) -> None:
         rest.remove(command)
         raise errors.UsageError(f"the command stands first: {shlex.join(['vidcorr', command, first, *rest])}")
     elif first not in commands:
-        ours = f"; here it is {OF_OTHERS[first]}" if first in OF_OTHERS else did_you_mean(first, commands)
-        raise errors.UsageError(f"unknown command {first!r}, none of {', '.join(commands)}{ours}")
+        words = {word: name for name, command in commands.items() for word in [name, command.line.split()[0].lower()]}
+        near = did_you_mean(first, words, words)
+        raise errors.UsageError(f"unknown command {first!r}, none of {', '.join(commands)}{near}")
     elif first in RUNS and not (len(rest) == 1 and rest[0] in HELP):
-        from ..cli import VidcorrCLI
-
-        VidcorrCLI(args)
+        run_by_trainer(first, rest)
     else:
         run_tool(commands[first], rest)
+
+
+def run_by_trainer(command: str, words: Sequence[str]) -> None:
+    """Run `fit` or `validate`, also by the name of a run that stands first: `vidcorr validate RUN`."""
+    if command == "validate" and words and not words[0].startswith("-"):
+        from .resume import validate_run
+
+        validate_run(words[0], words[1:])
+    else:
+        from ..cli import VidcorrCLI
+
+        begin_run()
+        VidcorrCLI([command, *words])
 
 
 def run_tool(command: Command, words: Sequence[str]) -> None:
@@ -206,7 +221,15 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
 
         begin_command(words)
     warnings.formatwarning = line_of_warning
+    begin_run()
     command.module.run(flags)
+
+
+def begin_run() -> None:
+    """Let Python's collector run, without what the modules of a command have made while they loaded."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def split_at_name_of_run(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:

@@ -13,7 +13,7 @@ from ..experiments.flags import EVALUATION_FLAGS, NETWORK, Flag, named_network, 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
     from ..backbones import EncoderSpec
 
-NAMED = "checkpoint, my_module:my_network, dino-b8 or another short name, timm:NAME, raw_colour, untrained, …"
+NAMED = "checkpoint, folder of a run, my_module:my_network, dino-b8 or another short name, timm:NAME, raw_colour, …"
 FLAGS = (
     *EVALUATION_FLAGS,
     Flag("networks", NAMED, nargs="+", metavar=NETWORK),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..experiments.flags import ALLOW, Flag
 
-NAMED = "checkpoint, file of weights or name of a network; for ONNX with @STAGE/STRIDE"
+NAMED = "folder of a run, checkpoint, file of weights or name of a network; for ONNX with @STAGE/STRIDE"
 WRITTEN = "file to write: .safetensors, whose folder gets the card, or .onnx"
 SIZE = "height and width of the images, pixels, for .onnx"
 FLAGS = (
@@ -20,10 +20,12 @@ def run(flags: Namespace) -> None:
     """Run the command; a user's mistake raises ValueError."""
     from ..backbones.export import export_onnx
     from ..experiments.model_card import export_with_card
+    from ..experiments.runs import checkpoint_named
 
     if (flags.output.suffix == ".onnx") != (flags.size is not None):
         raise ValueError(f"{flags.output}: an .onnx file needs --size H W, and a .safetensors file has none")
+    network = checkpoint_named(flags.checkpoint)
     if flags.size is not None:
-        print(export_onnx(flags.checkpoint, flags.output, tuple(flags.size)))
+        print(export_onnx(network, flags.output, tuple(flags.size)))
     else:
-        print(export_with_card(flags.checkpoint, flags.output))
+        print(export_with_card(network, flags.output))

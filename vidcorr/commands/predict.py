@@ -62,12 +62,11 @@ def run(flags: Namespace) -> None:
 
     video = open_stream(flags.video, flags.start, flags.end)
     prompts = prompts_of(flags, video)
-    flags.model = of_run(flags.model)
     named = named_network(flags.model, flags)
     encoder = load(named)
     network = encoder.described
     checkpoint = named.place if Path(named.place).is_file() else None
-    metadata = {"model": flags.model, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights}
+    metadata = {"model": named.text, "checkpoint": checkpoint, "spec": named.spec, "weights": network.weights}
     try:
         with signals.deferred():
             content = predict_video(
@@ -137,21 +136,3 @@ def print_report(content: Mapping[str, Any], network: str, output: Path) -> None
     print(f"by protocol {content['protocol']['name']}, features of {view}")
     files = ", ".join(name for name in OUTPUTS if (output / name).exists())
     print(f"{content['frames']} frames, {content['seconds_per_frame']:.3f} s each; {output}: {files}")
-
-
-def of_run(network: str) -> str:
-    """Return the newest best checkpoint of a run, else its last, if the text names the folder of a run.
-
-    Example:
-        >>> of_run("timm:resnet18@res4/8")
-        'timm:resnet18@res4/8'
-    """
-    from ..backbones.networks import split_view
-
-    name, view = split_view(network)
-    folder = Path(name) / "checkpoints"
-    files = sorted(folder.glob("best-*.ckpt")) or sorted(folder.glob("last*.ckpt"))
-    if not files:
-        return network
-    newest = max(files, key=lambda file: file.stat().st_mtime)
-    return f"{newest}@{view}" if view else str(newest)

@@ -116,8 +116,10 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
         for name in NEED_ON:
             if getattr(flags, name, None):
                 raise UsageError(f"--{name}: name a benchmark, as --on davis=/data/DAVIS")
+    refuse_one_name_twice(flags.on)
     changes = read_changes(flags.change)
-    choices = [choice.with_arguments(limit_sequences=flags.limit) for choice in read_on(flags.on)]
+    on = dict.fromkeys(flags.on)  # the same again counts once
+    choices = [choice.with_arguments(limit_sequences=flags.limit) for choice in read_on(on)]
     found: list[BenchmarkChoice] = []
     for choice, own_changes in zip(choices, _changes_by_benchmark(choices, flags.protocol, changes), strict=True):
         found += _expanded(choice, flags, own_changes)

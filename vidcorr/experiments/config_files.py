@@ -9,6 +9,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from ..errors import UsageError, message_of
+from ..near_names import did_you_mean
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
@@ -29,7 +30,13 @@ def find_config(name: str) -> Path:
     path = CONFIGS / Path(name).as_posix().removeprefix("./").removeprefix("configs/")
     if path.is_relative_to(CONFIGS) and path.is_file():
         return path
-    raise UsageError(f"there is no file {name}, here or in {CONFIGS}")
+    raise UsageError(f"there is no file {name}, here or in {CONFIGS}{did_you_mean(name, config_names())}")
+
+
+def config_names() -> list[str]:
+    """Return the names of the project's configs for `--config`, such as `data/clips.yaml`."""
+    folders = (CONFIGS, CONFIGS / "data", CONFIGS / "trainer")
+    return [path.relative_to(CONFIGS).as_posix() for folder in folders for path in sorted(folder.glob("*.yaml"))]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

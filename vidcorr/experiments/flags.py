@@ -143,13 +143,14 @@ FORMAT_FLAGS: Flags = (
 
 
 def named_network(text: str, flags: Any) -> EncoderSpec:
-    """Return the network of a text, with weights and input as `NETWORK_FLAGS` say.
+    """Return the network of a text, or of the run that it names, with weights and input as `NETWORK_FLAGS` say.
 
     Raises:
         ValueError: for a mean without a deviation.
     """
     from ..backbones import EncoderSpec
     from ..description import stated_input
+    from .runs import checkpoint_named
 
     stated = stated_input(flags.mean, flags.std, flags.input)
-    return EncoderSpec(text, pretrained=flags.pretrained, input=stated)
+    return EncoderSpec(checkpoint_named(text), pretrained=flags.pretrained, input=stated)

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -111,7 +112,10 @@ class Record(Exact):
         training: digest of what its first start asked for, see `digest_of_training`; never computed again.
         branched: checkpoint of another run from which its first start began, or None.
         length: how long its newest start was to be, by `LIMITS`.
+        threads: torch's threads in its newest start; 0 until then.
+        precision: Lightning's precision in its newest start.
         checkpoints: folder of its `last.ckpt`; a relative path begins in the folder of the run.
+        best: its best checkpoint, at its end; a relative path begins in the folder of the run.
         resumed: checkpoint from which its newest start resumed, or None.
         earlier: these fields at each earlier start, the first start first.
         format: `FORMAT`.
@@ -130,7 +134,10 @@ class Record(Exact):
     training: str = ""
     branched: str | None = None
     length: str = ""
+    threads: int = 0
+    precision: str = ""
     checkpoints: str = "checkpoints"
+    best: str | None = None
     resumed: str | None = None
     earlier: Items[Json] = ()
 
@@ -184,6 +191,13 @@ class Record(Exact):
         if not found and self.resumed is not None and Path(self.resumed).is_file():
             found = [Path(self.resumed)]
         return max(found, key=_age, default=None)
+
+    def best_checkpoint(self, folder: Path) -> Path | None:
+        """Return the best checkpoint of the run in a folder, of a run that goes on the newest best; else the last."""
+        if self.best is not None and (folder / self.best).is_file():
+            return folder / self.best
+        best = max((folder / self.checkpoints).glob("best-*.ckpt"), key=_age, default=None)
+        return best or self.last_checkpoint(folder)
 
     def repeats(self, other: Record) -> bool:
         """Return whether the command is the other run's, given in the same folder."""
@@ -361,31 +375,37 @@ class Run:
             return self.folder
         raise AssertionError("unreachable")
 
-    def begin(self, checkpoints: Path | None) -> None:
+    def begin(self, checkpoints: Path | None, threads: int, precision: str) -> None:
         """Write `run.json` once the run is not refused; a run that goes on keeps its earlier starts.
 
         Args:
             checkpoints: folder of its `last.ckpt`, or None.
+            threads: torch's threads; sums over others are rounded otherwise, which is said.
+            precision: Lightning's precision.
         """
         folder = self.folder
         if folder is None:  # a trial
             return
         self.is_begun = True
+        self.record = self.record.changed(threads=threads, precision=precision)
         if checkpoints is not None:
-            place = checkpoints.relative_to(folder) if checkpoints.is_relative_to(folder) else checkpoints
-            self.record = self.record.changed(checkpoints=str(place))  # a place in it stays right where it moves
+            self.record = self.record.changed(checkpoints=_place_in(folder, checkpoints))
         before = Record.read(folder)
+        if before.threads not in (0, threads):
+            remedy = f"OMP_NUM_THREADS={before.threads} repeats the run bit by bit"
+            self.say(f"torch has {threads} thread(s), before {before.threads}: {remedy}")
         if before.begin != self.record.begin:  # else `make_folder` has just written it
             fields = before.model_dump(exclude={"earlier"}, mode="json")
             self.record = self.record.changed(earlier=(*before.earlier, fields))
         self.record.save(folder)
 
-    def end(self) -> None:
-        """Note the end of the run, if it has begun."""
+    def end(self, best: str = "") -> None:
+        """Note the end of the run, if it has begun, and its best checkpoint."""
         if self.folder is not None and self.is_begun:
             record = Record.read(self.folder)
             if record.begin == self.record.begin:  # else another process has gone on in the folder
-                record.changed(end=_now()).save(self.folder)
+                place = _place_in(self.folder, Path(best)) if best else None
+                record.changed(end=_now(), best=place).save(self.folder)
 
     def remove_refused(self) -> None:
         """Remove the new folder of a run that was refused before it began.
@@ -404,6 +424,11 @@ class Run:
         except FolderInUse:
             return
         self.folder = None
+
+
+def _place_in(folder: Path, path: Path) -> str:
+    """Return a path from a folder, where it stays right if the folder moves; of a path elsewhere itself."""
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
 def _next_version(root: Path) -> int:
@@ -516,6 +541,49 @@ def runs_below(root: str | Path) -> dict[Path, Record]:
         except (ValueError, OSError) as error:
             log.warning("vidcorr: left out: %s", error)
     return dict(sorted(found.items(), key=lambda item: item[1].begin))
+
+
+def run_named(word: str) -> tuple[Path, str] | None:
+    """Return the folder of the run that a word names, and which checkpoint: of `RUN` the best, of `RUN/last` the last.
+
+    None, if it names no run.
+    """
+    path = Path(word).expanduser()
+    if (path / FILE).is_file():
+        return path.resolve(), "best"
+    if path.name in ("best", "last") and (path.parent / FILE).is_file():
+        return path.parent.resolve(), path.name
+    return None
+
+
+def checkpoint_named(word: str) -> str:
+    """Return the checkpoint of the run that a network's word names, with its view; another word as it is.
+
+    Whoever names a run trusts the code that its own words and configuration name; its modules are found.
+
+    Raises:
+        ValueError: if the run has saved no checkpoint, or its `run.json` cannot be read.
+
+    Example:
+        >>> checkpoint_named("timm:resnet18@res4/8")
+        'timm:resnet18@res4/8'
+    """
+    from ..backbones.networks import split_view
+    from ..backbones.trust import allow_named
+
+    name, view = split_view(word)
+    named = run_named(name)
+    if named is None:
+        return word
+    folder, which = named
+    record = Record.read(folder)
+    checkpoint = record.best_checkpoint(folder) if which == "best" else record.last_checkpoint(folder)
+    if checkpoint is None:
+        raise ValueError(f"{name}: the run has saved no checkpoint")
+    config = folder / CONFIG
+    allow_named([*record.words, config.read_text("utf-8") if config.is_file() else ""])
+    sys.path.append(record.folder)  # at the end, to hide no other module
+    return f"{checkpoint}@{view}" if view else str(checkpoint)
 
 
 def newest_checkpoint(root: str) -> str:

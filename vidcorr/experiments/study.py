@@ -27,8 +27,8 @@ from .config_files import find_config, read_yaml
 
 COMMAND = (sys.executable, "-m", "vidcorr")
 """Words that start vidcorr as a process."""
-CHECKPOINT = "version_0/checkpoints/last.ckpt"
-"""Last checkpoint in the folder of a training."""
+CHECKPOINT = "version_0/last"
+"""Last checkpoint of the run in the folder of a training."""
 
 
 def _split(value: object) -> object:

@@ -1,10 +1,10 @@
-"""The words of `fit` and `validate` before the parser reads them."""
+"""The words of `fit` and `validate`, read once before the parser reads them."""
 
 import json
 import sys
-from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import takewhile
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..backbones import EncoderSpec
@@ -13,9 +13,19 @@ from ..backbones.hub_models import is_folder_of_model
 from ..backbones.networks import SHORT_NAMES, is_checkpoint, local_file, on_hub, split_view
 from ..backbones.trust import Recipe, allow_named, begin_command
 from ..description import INPUTS
-from .benchmark_choice import refuse_one_name_twice
+from ..errors import UsageError
 from .config_files import find_config, read_yaml, with_lists, yaml_value
-from .runs import FILE, ROOT, Record, newest_checkpoint
+from .flags import RUN_FLAGS, Flag
+from .runs import FILE, ROOT, Record, checkpoint_named, newest_checkpoint, run_named
+
+PARTS = ("model", "data")
+"""Parts of a configuration that are a class with its arguments."""
+SEVERAL = {"--data.source", "--mean", "--std"} | {
+    flag.name for flag in RUN_FLAGS if isinstance(flag, Flag) and flag.options.get("nargs") == "+"
+}
+"""Flags with several values."""
+WITHOUT_VALUE = ".help"
+"""End of flags that need no value, of those with a dot."""
 
 
 class SavedModel(NamedTuple):
@@ -58,6 +68,23 @@ class SavedModel(NamedTuple):
         return merged
 
 
+class Word(NamedTuple):
+    """What a flag of `fit` or `validate` says with its values.
+
+    Attributes:
+        kind: "config"; "class" of a part, perhaps with arguments; "argument" of a part's class; or "flag".
+        part: "model" or "data"; of a flag its name, `--flag`; of a config "".
+        value: content of a config; `class_path` and `init_args` of a class; keys of an argument, of which one of
+            several is a tuple; text of a flag.
+        words: words for the parser.
+    """
+
+    kind: str
+    part: str
+    value: Any
+    words: list[str]
+
+
 class Words(NamedTuple):
     """Words for LightningCLI, and the model of `--ckpt_path` unless they name another class."""
 
@@ -66,9 +93,10 @@ class Words(NamedTuple):
 
 
 def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, goes_on: bool = False) -> Words:
-    """Return the words for LightningCLI, with names of networks as classes, and the class of `--ckpt_path` first.
+    """Return the words for LightningCLI: classes as configs before the flags that follow a config.
 
-    Later words win, so flags change the checkpoint's model, and another class replaces it.
+    Later words win. A flag counts for the class that a later word names, and an argument of a config's class does not;
+    so flags change the model of `--ckpt_path`, and another class replaces it.
 
     Args:
         args: `fit` or `validate`, and the words after it.
@@ -76,105 +104,116 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
         goes_on: the checkpoint is of the run that goes on, so the user's own.
 
     Raises:
+        UsageError: for a word without a flag, a flag without its value, or a file that is no config.
         ValueError: for a checkpoint that does not exist or cannot be read.
     """
     begin_command(args)
-    flags = _flags_of(args)
-    command, *words = rewritten_words(args)
-    configs = list(map(_read_and_allow, flags.config))
-    # the class comes first, so that all flags find it; a default of the parser would give others the values of ours
-    words.insert(0, f"--data={flags.data or _class_of_data(configs) or 'VideoDataModule'}")
-    named = _value_in(configs, "ckpt_path") if flags.ckpt_path is None else flags.ckpt_path
+    command, *rest = args
+    said = list(read_words(rest))
+    # the class of the data comes first, so that all flags find it: the parser's default has arguments of ours
+    first = [_class_word("data", last_class(said, "data") or "VideoDataModule")]
+    named = last_value(said, "ckpt_path")
     if named in (None, "null") or (named == "last" and command == "fit"):  # "null" takes back an earlier word
-        return Words([command, *words])
+        return Words([command, *_ordered([*first, *said])])
     if named == "last":
-        file = newest_checkpoint(flags.root or _value_in(configs, "trainer", "default_root_dir") or ROOT)
+        file = newest_checkpoint(last_value(said, "trainer", "default_root_dir") or ROOT)
         say(f"--ckpt_path last: {file}")
     else:
-        file = str(local_file(named)) if on_hub(named) else str(named)
+        file = _file_of_checkpoint(str(named), command)
     recipe = saved_model(file, is_own=goes_on or named == "last")
-    words.append(f"--ckpt_path={file}")
-    kind, given = _given_model(words, configs)
+    said.append(Word("flag", "--ckpt_path", file, [f"--ckpt_path={file}"]))
+    kind = last_class(said, "model")
     if recipe is None or (kind and kind.rpartition(".")[2] != recipe["class_path"].rpartition(".")[2]):
-        return Words([command, *words])
+        return Words([command, *_ordered([*first, *said])])
     if kind is None:
-        words.insert(0, f"--model={recipe['class_path']}")
-    return Words([command, *words], SavedModel(file, recipe, given))
+        first.append(_class_word("model", recipe["class_path"]))
+    return Words([command, *_ordered([*first, *said])], SavedModel(file, recipe, given_arguments(said)))
 
 
-def _flags_of(args: Sequence[str]) -> Namespace:
-    """Return the flags that decide which files are read: `ckpt_path`, `config`, `root` and `data`."""
-    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--ckpt_path")
-    parser.add_argument("-c", "--config", action="append", default=[])
-    parser.add_argument("--trainer.default_root_dir", dest="root")
-    parser.add_argument("--data", "--data.class_path")
-    return parser.parse_known_args(args)[0]
+def _file_of_checkpoint(named: str, command: str) -> str:
+    """Return the file of `--ckpt_path`: of the hub, or of a run, with whose last state a training goes on."""
+    if on_hub(named):
+        return str(local_file(named))
+    run = run_named(named)
+    return checkpoint_named(str(run[0] / "last") if run and command == "fit" else named)
 
 
-def _given_model(words: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> tuple[str | None, set[tuple[str, ...]]]:
-    """Return the class of the model that words and configs name last, or None; and the keys of its arguments."""
-    kind: str | None = None
-    given: set[tuple[str, ...]] = set()
-    models = [config.get("model") for config in configs]
-    following = [*words[1:], ""]
-    for word, after in zip(words, following, strict=True):
-        flag, equals, value = word.partition("=")
-        if flag == "--model" or flag == "--model.class_path":
-            models.append(yaml_value(value if equals else after, flag))
-        elif flag.startswith("--model."):
-            keys = flag.removeprefix("--model.").removeprefix("init_args.").removesuffix("+")
-            given.add(tuple(keys.split(".")))
-    for model in models:
-        if isinstance(model, Mapping):
-            kind = model.get("class_path", kind)
-            given |= {(str(name),) for name in model.get("init_args") or {}}
-        elif model is not None:
-            kind = str(model)
-    return kind, given
-
-
-def rewritten_words(args: Sequence[str]) -> Iterator[str]:
-    """Yield the words, some of them in the form that the parser takes.
-
-    A network after `--model` becomes the class around it, `--input`, `--mean` and `--std` become arguments of the
-    class, several values of `--data.source` a list, and None null.
+def read_words(args: Sequence[str]) -> Iterator[Word]:
+    """Yield what the words say, from left to right, with names of networks and runs as the parser takes them.
 
     Raises:
-        UsageError: if an `--on` has one NAME twice.
+        UsageError: for a word without a flag, a flag without its value, or a file that is no config.
     """
     rest = list(args)
     while rest:
         word = rest.pop(0)
-        flag, equals, value = word.partition("=")
-        values = [value] if equals else list(takewhile(lambda word: not word.startswith("-"), rest))
-        used = 0  # number of the values that the new words hold
-        if flag in ("--input", "--mean", "--std") and values:
-            used = len(values)
-            yield from _words_of_input(flag, values)
-        elif flag == "--model" and values:
-            used = 1
-            yield from _words_of_model(values[0])
-        elif flag == "--data.source" and (len(values) > 1 or is_number("".join(values))):
-            used = len(values)
-            yield f"{flag}={json.dumps(values)}"  # a list keeps the text of a folder called 1e3
-        elif "." in flag and values[:1] == ["None"]:
-            used = 1
-            yield f"{flag}=null"
-        else:
-            if flag == "--on":
-                refuse_one_name_twice(values)
-            yield word
+        if not _is_flag(word):
+            raise UsageError(f"{word}: a word without a flag{_flag_for(word)}")
+        flag, equals, joined = word.partition("=")
+        values = [joined] if equals else list(takewhile(lambda word: not _is_flag(word), rest))
+        if flag not in SEVERAL:
+            values = values[:1]
         if not equals:
-            del rest[:used]
+            del rest[: len(values)]
+        is_known = "." in flag or flag.removeprefix("--") in (*PARTS, "config", "ckpt_path") or flag == "-c"
+        if is_known and not values and not flag.endswith(WITHOUT_VALUE):
+            raise UsageError(f"argument {flag}: expected one argument")
+        yield _word_of(flag, values, [word, *([] if equals else values)])
 
 
-def _words_of_input(flag: str, values: Sequence[str]) -> list[str]:
-    """Return the words for `--input NAME`, `--mean R G B` or `--std R G B` of a network."""
+def _is_flag(word: str) -> bool:
+    """Return whether a word is a flag, not a value such as -1."""
+    return word.startswith("-") and not is_number(word)
+
+
+def _flag_for(word: str) -> str:
+    """Return the flag that a word without one needs, as the end of a message."""
+    flag = "--config" if Path(word).suffix in (".yaml", ".yml") else "--model"
+    return f"; write {flag} {word}"
+
+
+def _word_of(flag: str, values: Sequence[str], words: list[str]) -> Word:
+    """Return what a flag says with its values."""
+    value = values[0] if values else ""
+    part, dot, below = flag.removeprefix("--").partition(".")
+    if flag in ("--config", "-c"):
+        return Word("config", "", _read_and_allow(value), [f"--config={value}"])
+    if flag in ("--input", "--mean", "--std") and values:
+        texts = _arguments_of_input(flag, values)
+        keys = {(name,) for name in texts}
+        return Word("argument", "model", keys, [f"--model.{name}={text}" for name, text in texts.items()])
+    if part in PARTS and below in ("", "class_path") and value not in ("null", "None"):
+        return Word("class", part, _content_of_class(part, value, is_class=bool(dot)), words)
+    if part in PARTS and dot:
+        return _argument(flag, part, below, values, words)
+    if dot and value == "None":
+        return Word("flag", flag, "null", [f"{flag}=null"])
+    return Word("flag", flag, value, words)
+
+
+def _argument(flag: str, part: str, below: str, values: Sequence[str], words: list[str]) -> Word:
+    """Return what a flag says of the arguments of a part's class."""
+    keys = below.removeprefix("init_args").removeprefix(".").removesuffix("+")
+    names = {tuple(keys.split("."))}
+    value = values[0] if values else ""
+    if not keys:  # all arguments as YAML
+        content = yaml_value(value, flag)
+        names = {(str(name),) for name in content} if isinstance(content, Mapping) else set()
+    if flag == "--data.source" and (len(values) > 1 or is_number("".join(values))):
+        words = [f"{flag}={json.dumps(list(values))}"]  # a list keeps the text of a folder called 1e3
+    elif value == "None":
+        words = [f"{flag}=null"]
+    elif part == "model" and run_named(split_view(value)[0]):
+        words = [f"{flag}={checkpoint_named(value)}"]
+    return Word("argument", part, names, words)
+
+
+def _arguments_of_input(flag: str, values: Sequence[str]) -> dict[str, str]:
+    """Return the arguments of a network for `--input NAME`, `--mean R G B` or `--std R G B`: name → text."""
     if values[0] in INPUTS:
         mean, std = INPUTS[values[0]]
-        return [f"--model.mean={list(mean)}", f"--model.std={list(std)}"]
-    return [f"--model.{flag.removeprefix('--')}=[{', '.join(values)}]"]
+        return {"mean": str(list(mean)), "std": str(list(std))}
+    return {flag.removeprefix("--"): f"[{', '.join(values)}]"}
 
 
 def is_number(text: str) -> bool:
@@ -186,16 +225,93 @@ def is_number(text: str) -> bool:
     return True
 
 
-def _words_of_model(value: str) -> list[str]:
-    """Return the words for the value of `--model`: a class, or a network as `vidcorr evaluate` takes it."""
+def _content_of_class(part: str, value: str, is_class: bool) -> dict[str, Any]:
+    """Return class and arguments that a value gives to a part.
+
+    Args:
+        part: "model" or "data".
+        value: a class, YAML of it with arguments, a file of that, or a network as `vidcorr evaluate` takes it.
+        is_class: the value is a class alone, of `--model.class_path`.
+    """
+    is_file = Path(value).suffix in (".yaml", ".yml")
+    if not is_class and (is_file or value.startswith("{")):
+        content = read_yaml(find_config(value)) if is_file else yaml_value(value, value)
+        found = content.get(part, content)
+        return {"class_path": found} if isinstance(found, str) else dict(found)
+    if part == "model" and not is_class and _is_network(value):
+        return {"class_path": "FrozenEncoder", "init_args": EncoderSpec(checkpoint_named(value)).to_dict()}
+    return {"class_path": value}
+
+
+def _is_network(value: str) -> bool:
+    """Return whether a value of `--model` is a network, not a class."""
     spec, _ = split_view(value)
     is_named = spec in SHORT_NAMES or spec == "raw_colour" or ":" in spec
-    is_path = is_checkpoint(spec) or is_folder_of_model(spec)
-    is_config = value.startswith("{") or value.endswith((".yaml", ".yml"))
-    if is_config or not (is_path or is_named):
-        return [f"--model={value}"]
-    parts = [f"--model.{name}={part}" for name, part in EncoderSpec(value).to_dict().items()]
-    return ["--model=FrozenEncoder", *parts]
+    return is_named or is_checkpoint(spec) or is_folder_of_model(spec) or run_named(spec) is not None
+
+
+def _class_word(part: str, class_path: str) -> Word:
+    """Return the word that names a part's class."""
+    return Word("class", part, {"class_path": class_path}, [])
+
+
+def _ordered(said: Sequence[Word]) -> list[str]:
+    """Return words for the parser, in which each class is a config before the flags that follow the last config."""
+    ordered: list[str] = []
+    place_of_class = 0
+    for word in said:
+        if word.kind == "class":
+            ordered.insert(place_of_class, f"--config={json.dumps({word.part: word.value}, default=str)}")
+            place_of_class += 1
+            continue
+        ordered += word.words
+        if word.kind == "config":
+            place_of_class = len(ordered)
+    return ordered
+
+
+def _contents(said: Sequence[Word], part: str) -> Iterator[Any]:
+    """Yield what configs and words say of a part's class, from left to right: a class, or class and arguments."""
+    for word in said:
+        if word.kind == "class" and word.part == part:
+            yield word.value
+        elif word.kind == "config":
+            yield word.value.get(part)
+
+
+def last_class(said: Sequence[Word], part: str) -> str | None:
+    """Return the class of a part that configs and words name last; None, if they name none."""
+    found: str | None = None
+    for content in _contents(said, part):
+        name = content.get("class_path") if isinstance(content, Mapping) else content
+        found = name or found
+    return found
+
+
+def given_arguments(said: Sequence[Word]) -> set[tuple[str, ...]]:
+    """Return the keys of the model's arguments that configs and words give."""
+    given: set[tuple[str, ...]] = set()
+    for word in said:
+        if word.kind == "argument" and word.part == "model":
+            given |= word.value
+    for content in _contents(said, "model"):
+        if isinstance(content, Mapping):
+            given |= {(str(name),) for name in content.get("init_args") or {}}
+    return given
+
+
+def last_value(said: Sequence[Word], *keys: str) -> Any:
+    """Return the value that a flag gives last, `--trainer.default_root_dir`, else a config below its keys; or None."""
+    of_flags = [word.value for word in said if word.kind == "flag" and word.part == f"--{'.'.join(keys)}"]
+    if of_flags:
+        return of_flags[-1]
+    found = None
+    for word in said:
+        value: Any = word.value if word.kind == "config" else {}
+        for key in keys:
+            value = (value or {}).get(key)
+        found = found if value is None else value
+    return found
 
 
 def _read_and_allow(config: str) -> dict[str, Any]:
@@ -212,24 +328,3 @@ def _read_and_allow(config: str) -> dict[str, Any]:
     if (path.parent / FILE).is_file():
         sys.path.append(Record.read(path.parent).folder)
     return content
-
-
-def _class_of_data(configs: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the class of the data that the last of a command's configs names; None without it."""
-    for config in reversed(configs):
-        data = config.get("data")
-        name: str | None = data.get("class_path") if isinstance(data, dict) else data
-        if name:
-            return name
-    return None
-
-
-def _value_in(configs: Sequence[Mapping[str, Any]], *keys: str) -> Any:
-    """Return the value below some keys in a command's configs, of which a later one counts more; None without it."""
-    found = None
-    for config in configs:
-        value: Any = config
-        for key in keys:
-            value = (value or {}).get(key)
-        found = found if value is None else value
-    return found

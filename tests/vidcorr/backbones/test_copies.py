@@ -33,3 +33,22 @@ def test_networks_of_video_encoders_are_their_modules(bound):
     encoder = Recurrent(network.step) if bound else Clips(network, window=2, tubelet=1)
     assert weights_digest(encoder) == weights_digest(network)
     assert network in load(encoder).modules()  # not a copy, so that a Trainer moves it
+
+
+def test_hooks_are_shared_also_those_that_cannot_be_copied():
+    """As those of PyTorch's profiler."""
+
+    class Profiler:
+        def __init__(self):
+            self.lock = threading.Lock()
+            self.called = []
+
+        def note(self, *_):
+            self.called.append(1)
+
+    network = nn.Sequential(nn.Linear(3, 4))
+    profiler = Profiler()
+    network[0].register_forward_hook(profiler.note)
+    network.register_forward_pre_hook(profiler.note)
+    shared_copy(network)(torch.ones(1, 3))
+    assert len(profiler.called) == 2

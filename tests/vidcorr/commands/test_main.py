@@ -3,6 +3,7 @@
 Also tests `vidcorr/__main__.py`.
 """
 
+import gc
 import os
 import re
 import select
@@ -16,7 +17,7 @@ import pytest
 
 from tests.helpers.refusal import refused
 from vidcorr import commands
-from vidcorr.commands import COMMANDS, RUNS, line_of_warning, main
+from vidcorr.commands import COMMANDS, RUNS, begin_run, line_of_warning, main
 
 
 def test_the_overview_names_every_word_below_its_group(capsys):
@@ -115,3 +116,20 @@ def test_a_reader_that_leaves_ends_the_command_with_141(monkeypatch):
 def test_a_warning_of_ours_is_a_line():
     assert line_of_warning("no number moves", UserWarning, commands.__file__, 3) == "vidcorr: no number moves\n"
     assert line_of_warning("old", UserWarning, "/lib/x.py", 3) == "/lib/x.py:3: UserWarning: old\n"
+
+
+def test_the_collector_waits_while_the_modules_of_a_process_load(monkeypatch):
+    """In a process that runs several commands it is left alone."""
+    told = []
+    monkeypatch.setattr("vidcorr.commands.run_command", lambda words: told.append(gc.isenabled()))
+    main(["protocols"])
+    monkeypatch.setattr(sys, "argv", ["vidcorr", "protocols"])
+    try:
+        main()
+        assert told == [True, False]
+        begin_run()
+        assert gc.isenabled()
+        assert gc.get_freeze_count()
+    finally:
+        gc.enable()
+        gc.unfreeze()

@@ -18,7 +18,6 @@ from tests.helpers.words import refusal
 from vidcorr import FrameStream, MaskPrompt, follow
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.cli import main
-from vidcorr.commands.predict import of_run
 from vidcorr.lightning_modules import FrozenEncoder
 from vidcorr.tracking.follow import follow_with_doubts
 from vidcorr.videos.masks import davis_palette, write_ids
@@ -112,14 +111,6 @@ def test_a_correction_of_a_film_keeps_names_and_other_masks(run, scene, tmp_path
     line = "names no frame, and frame 0 has a prompt, .*00000.json: give fixed.png@FRAME"
     words = [content["video"], "--model=raw_colour@colour/4", f"--output={out}", f"--mask={tmp_path / 'fixed.png'}"]
     assert re.search(line, refusal("predict", *words))
-
-
-def test_the_folder_of_a_run_is_its_best_checkpoint(tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "last.ckpt").touch()
-    assert of_run(str(tmp_path)) == str(tmp_path / "checkpoints" / "last.ckpt")
-    (tmp_path / "checkpoints" / "best-epoch=001-step=000004.ckpt").touch()
-    assert of_run(f"{tmp_path}@res4/8") == f"{tmp_path}/checkpoints/best-epoch=001-step=000004.ckpt@res4/8"
 
 
 def test_an_address_is_followed_as_its_file_is(folder, run, tmp_path, monkeypatch):

@@ -26,13 +26,14 @@ from vidcorr.backbones import trust
 from vidcorr.callbacks import LastCheckpoint
 from vidcorr.cli import main
 from vidcorr.commands import run_command
-from vidcorr.commands.resume import find_run, from_here
+from vidcorr.commands.resume import find_run, from_here, words_from_here
 from vidcorr.experiments.runs import (
     CONFIG,
     FILE,
     Record,
     Run,
     _commit,
+    checkpoint_named,
     digest_of_training,
     newest_checkpoint,
     runs_below,
@@ -71,7 +72,7 @@ def touched(path):
 
 REFUSED = {
     "logs": (lambda run, folder: touched(folder / "events.out.1"), False),
-    "its beginning": (lambda run, folder: run.begin(None), True),
+    "its beginning": (lambda run, folder: run.begin(None, 1, "32-true"), True),
     "scores": (lambda run, folder: touched(folder / "benchmarks/davis/step=000000/results.json"), True),
     "a checkpoint": (lambda run, folder: touched(folder / "checkpoints/best.ckpt"), True),
     "another start": (lambda run, folder: Record.read(folder).changed(begin="later").save(folder), True),
@@ -126,8 +127,9 @@ def test_a_run_begins_goes_on_and_ends(tmp_path):
     folder = first.make_folder(tmp_path)
     first.end()  # not yet begun
     assert Record.read(folder).end is None
-    first.begin(folder / "mine")
-    assert Record.read(folder) == first.record == first.record.changed(checkpoints="mine", end=None)
+    first.begin(folder / "mine", 2, "32-true")
+    of_begin = {"checkpoints": "mine", "threads": 2, "precision": "32-true", "end": None}
+    assert Record.read(folder) == first.record == first.record.changed(**of_begin)
     assert Run(["fit"], folder, ["--b"], said.append).words == ["fit", "--b"]
     (folder / "mine").mkdir()
     (folder / "mine/last.ckpt").touch()
@@ -136,8 +138,8 @@ def test_a_run_begins_goes_on_and_ends(tmp_path):
     assert said == [f"{folder} {state}: vidcorr fit --b" for state in ("has no last.ckpt and begins again", "goes on")]
     assert second.make_folder(tmp_path) == folder
     before = Record.read(folder).model_dump(mode="json", exclude={"earlier"})
-    second.begin(tmp_path / "elsewhere")
-    second.begin(None)
+    second.begin(tmp_path / "elsewhere", 1, "32-true")
+    second.begin(None, 1, "32-true")
     second.end()
     record = Record.read(folder)
     assert (record.words, record.checkpoints, record.earlier) == (("fit", "--b"), f"{tmp_path}/elsewhere", (before,))
@@ -219,8 +221,12 @@ def test_resume_gives_the_words_of_a_run_and_further_ones_once(tmp_path, monkeyp
     run_command(["resume", str(folder), "--b"])
     written(folder, *begun, folder="nowhere")
     monkeypatch.chdir(home)
+    touched(folder / "checkpoints/last.ckpt")
     run_command(["resume", "--b"])  # the newest
     assert called == [(begun, folder, [], str(home)), *[(begun, folder, ["--b"], str(home))] * 2]
+    run_command(["validate", "a", "--b"])
+    of_run = ["--config", f"{folder}/config.yaml", "--ckpt_path", f"{folder}/checkpoints/last.ckpt"]
+    assert called[3:] == [(["validate", *of_run, "--b"], str(home))]
     refused(SystemExit, "^0$", run_command, ["resume", "--help"])
     refused(ValueError, "^configs: holds no training", find_run, Path("configs").mkdir() or "configs")
 
@@ -231,6 +237,10 @@ def test_a_run_has_a_name(tmp_path, monkeypatch):
     older = written("runs/version_1", "fit", begin="2026-01-01").resolve()
     newer = written("runs/other/version_2", "fit", begin="2026-01-02").resolve()
     written("runs/version_3", "validate", begin="2026-01-03")
+    refused(ValueError, "with a checkpoint .*version_2 begin again by name", find_run, None)
+    for folder in (older, newer):
+        touched(folder / "checkpoints/last.ckpt")
+    written("runs/version_4", "fit", begin="2026-01-04")  # it never began
     assert find_run(None) == find_run("runs") == newer
     for name in ("version_1", "version_1", "version_1/", "runs/version_1/", str(older)):
         assert find_run(name) == older
@@ -242,6 +252,7 @@ def test_a_damaged_run_is_named_and_left_out(tmp_path, monkeypatch, caplog):
     """A run that is named itself is refused."""
     monkeypatch.chdir(tmp_path)
     good = written("runs/version_1", "fit", begin="2026-01-01").resolve()
+    touched(good / "checkpoints/last.ckpt")
     damaged = Path("runs/version_2")
     damaged.mkdir()
     written(good / "benchmarks/in_a_run", "fit", begin="2026-01-03")
@@ -376,6 +387,42 @@ def test_what_a_training_depends_on_makes_another_one():
     assert digest_of_training(config("a.ckpt", lr=1)) != same
 
 
+def test_a_run_is_a_network_by_its_folder(tmp_path, monkeypatch):
+    """The best checkpoint, by the record of an ended run, else the last; its words and its config name trusted code."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(trust, "_named", set())
+    folder = written(tmp_path / "a", "fit", "--model=mine.Method", folder="/mine")
+    refused(ValueError, "the run has saved no checkpoint", checkpoint_named, str(folder))
+    (folder / "config.yaml").write_text("model:\n  class_path: mine.Method\n  init_args: {backbone: mine:net}\n")
+    last, best, better = (folder / "checkpoints" / f"{name}.ckpt" for name in ("last", "best-1", "best-2"))
+    touched(last)
+    assert checkpoint_named(str(folder)) == checkpoint_named(f"{folder}/best") == str(last)
+    assert trust._named >= {"mine.Method", "mine:net"}
+    assert sys.path[-1] == "/mine"
+    for moment, file in enumerate((best, better)):
+        touched(file)
+        os.utime(file, (moment, moment))
+    assert checkpoint_named(f"{folder}@res4/8") == f"{better}@res4/8"
+    Record.read(folder).changed(best="checkpoints/best-1.ckpt").save(folder)
+    assert [checkpoint_named(f"{folder}{end}") for end in ("", "/best", "/last")] == [str(best), str(best), str(last)]
+    for other in (str(last), "timm:resnet18@res4", str(tmp_path)):
+        assert checkpoint_named(other) == other
+
+
+def test_other_threads_than_before_are_said(tmp_path):
+    said = []
+    first = Run(["fit"])
+    folder = first.make_folder(tmp_path)
+    first.begin(None, 2, "32-true")
+    for threads in (2, 1):
+        again = Run(["fit", "--b"], folder, say=said.append)
+        again.make_folder(tmp_path)
+        again.begin(None, threads, "32-true")
+    assert [line for line in said if "OMP" in line] == [
+        "torch has 1 thread(s), before 2: OMP_NUM_THREADS=2 repeats the run bit by bit"
+    ]
+
+
 def test_a_linked_run_is_found_once(tmp_path):
     folder = written(tmp_path / "elsewhere/version_0", "fit")
     (tmp_path / "runs").mkdir()
@@ -391,6 +438,8 @@ def test_further_words_of_resume_are_read_here(tmp_path, monkeypatch):
     (tmp_path / "2").mkdir()
     here = str(tmp_path / "mine")
     words = {"mine": here, "davis=./mine": f"davis={here}", "--data.source=mine": f"--data.source={here}"}
+    roots = ["--trainer.default_root_dir", "new", "--trainer.default_root_dir=new"]
+    assert words_from_here(roots) == [roots[0], f"{tmp_path}/new", f"{roots[0]}={tmp_path}/new"]
     others = ["--data.source", "--trainer.max_epochs=2", "2", "--x", "none"]
     assert {word: from_here(word) for word in (*words, *others)} == words | dict(zip(others, others, strict=True))
 

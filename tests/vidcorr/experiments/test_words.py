@@ -1,10 +1,27 @@
-"""Words for LightningCLI: arguments of a checkpoint's class beside those that the user gives."""
+"""Words of `fit` and `validate`: each form of a class, an argument and a config means the same.
 
+Also tests arguments of a checkpoint's class beside those that the user gives.
+"""
+
+import json
+from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
-from vidcorr.experiments.words import SavedModel
+from tests.helpers.refusal import refused
+from tests.helpers.words import FORMS_OF_ARGUMENT, FORMS_OF_CLASS, PARTS_IN_WORDS
+from vidcorr.errors import UsageError
+from vidcorr.experiments.words import (
+    SavedModel,
+    given_arguments,
+    last_class,
+    last_value,
+    read_words,
+    words_for_parser,
+)
 
 OF_FILE = {"bank": {"frames": 9, "points": 4}, "radius": 6}
 PARSED = {"bank": SimpleNamespace(frames=0, points=7), "radius": 2}
@@ -23,3 +40,63 @@ def test_what_is_given_by_a_key_leaves_the_other_keys_of_the_file(given, merged)
     saved = SavedModel("last.ckpt", {"class_path": "vidcorr.Liir", "init_args": OF_FILE}, given)
     assert saved.with_given(PARSED) == merged
     assert OF_FILE["bank"]["frames"] == 9
+
+
+@pytest.mark.parametrize("form", FORMS_OF_CLASS)
+@pytest.mark.parametrize("part", PARTS_IN_WORDS)
+def test_a_class_is_read_alike_in_all_its_forms(form, part, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    other, kind = PARTS_IN_WORDS[part]
+    words = FORMS_OF_CLASS[form](part, kind, tmp_path)
+    for before, after in (([], []), ([f"--config={json.dumps({part: other})}"], []), ([f"--{part}", other], [])):
+        assert last_class(list(read_words([*before, *words, *after])), part) == kind
+    assert last_class(list(read_words([*words, f"--{part}={other}"])), part) == other
+    in_configs = []
+    for word in words_for_parser(["fit", *words]).words[1:]:
+        content = word.removeprefix("--config=")
+        in_configs.append(json.loads(content) if content.startswith("{") else yaml.safe_load(Path(content).read_text()))
+    assert in_configs[-1][part] in (kind, {"class_path": kind})
+
+
+@pytest.mark.parametrize(("form", "part"), product(FORMS_OF_ARGUMENT, PARTS_IN_WORDS))
+def test_an_argument_is_read_alike_in_all_its_forms(form, part, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kind = PARTS_IN_WORDS[part][1]
+    words = FORMS_OF_ARGUMENT[form](part, kind, "seed", 3, tmp_path)
+    said = list(read_words(words))
+    given = {name for word in said if word.kind == "argument" and word.part == part for name in word.value}
+    for word in said:
+        content = word.value.get(part) if word.kind == "config" else word.value
+        if word.kind in ("config", "class") and isinstance(content, dict):
+            given |= {(name,) for name in content.get("init_args", {})}
+    assert ("seed",) in given
+    assert (("seed",) in given_arguments(said)) == (part == "model")
+
+
+def test_a_value_of_a_flag_counts_before_that_of_a_config(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("{ckpt_path: a.ckpt, trainer: {default_root_dir: there}}")
+    for words, path, root in (
+        ([f"--config={file}"], "a.ckpt", "there"),
+        (["--ckpt_path", "b.ckpt", "-c", str(file)], "b.ckpt", "there"),
+        (["--ckpt_path=null", "--trainer.default_root_dir", "here", f"--config={file}"], "null", "here"),
+        ([], None, None),
+    ):
+        said = list(read_words(words))
+        assert (last_value(said, "ckpt_path"), last_value(said, "trainer", "default_root_dir")) == (path, root)
+
+
+def test_the_input_of_a_network_is_of_its_arguments():
+    for words, names in ((["--input", "half"], {"mean", "std"}), (["--mean", "0", "-1", "0"], {"mean"})):
+        (word,) = read_words(words)
+        assert (word.kind, word.value) == ("argument", {(name,) for name in names})
+    assert word.words == ["--model.mean=[0, -1, 0]"]
+
+
+def test_a_word_without_its_flag_and_a_flag_without_its_value_are_refused():
+    for word, flag in (("a.yaml", "--config"), ("VFSSimSiam", "--model")):
+        refused(UsageError, f"^{word}: a word without a flag; write {flag} {word}", list, read_words([word]))
+    for words in (["--data.size"], ["--data.size", "--trainer.max_steps=3"], ["--config"]):
+        refused(UsageError, f"^argument {words[0]}: expected one argument", list, read_words(words))
+    for words in (["--help"], ["--model.help"], ["--print_config"], ["--before"], ["--data.shift", "-3"]):
+        assert [word.words for word in read_words(words)] == [words]

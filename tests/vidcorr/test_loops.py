@@ -12,7 +12,7 @@ import torch
 
 from tests.helpers.stops import make
 from tests.helpers.training import loader, quiet_trainer
-from vidcorr.callbacks import loops
+from vidcorr import loops
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
-"""All that reads or writes the counters of Lightning's loops; tests/callbacks/test_loops.py pins them."""
+"""All that reads or writes the counters of Lightning's loops; tests/vidcorr/test_loops.py pins them.
+
+It imports no Lightning: a `Trainer` stands for Lightning's.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
-from pytorch_lightning import Trainer
+Trainer = Any
 
 
 def accumulates(trainer: Trainer) -> bool:
@@ -14,7 +17,35 @@ def accumulates(trainer: Trainer) -> bool:
 
 def _batches(trainer: Trainer) -> int:
     """Return the number of batches of the epoch that are trained on or being trained on."""
-    return trainer.fit_loop.epoch_loop.batch_progress.current.started  # type: ignore[attr-defined]
+    return trainer.fit_loop.epoch_loop.batch_progress.current.started
+
+
+def place_of_batch(trainer: Trainer) -> tuple[int, int]:
+    """Return the epoch and the number, from 0, of the batch that is trained on."""
+    return trainer.current_epoch, trainer.fit_loop.batch_idx
+
+
+def batches_trained(trainer: Trainer) -> int:
+    """Return the number of batches of the epoch that were trained on."""
+    return trainer.fit_loop.epoch_loop.batch_progress.current.processed
+
+
+def batches_taken(trainer: Trainer) -> int:
+    """Return the number of batches of the epoch that the loader has given before the one that is prepared."""
+    return trainer.fit_loop.epoch_loop.batch_progress.current.ready
+
+
+def make_loader(trainer: Trainer) -> None:
+    """Make the loader of the training, and count its batches, once."""
+    trainer.fit_loop.setup_data()
+
+
+def logs_step_of(trainer: Trainer, batch: int) -> bool:
+    """Return whether a batch, from 0, ends an optimiser step that the Trainer logs."""
+    ends_step = (batch + 1) % trainer.accumulate_grad_batches == 0
+    step = trainer.fit_loop.epoch_loop._batches_that_stepped + 1
+    every = trainer.log_every_n_steps  # 0 logs nothing
+    return bool(every) and ends_step and step % every == 0
 
 
 def ends_epoch(trainer: Trainer, batch: int) -> bool:
@@ -47,7 +78,7 @@ def ends_within_epoch(trainer: Trainer) -> bool:
 
     False after the last batch of an epoch, and before a validation that every run has: Lightning ends both first.
     """
-    epochs = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+    epochs = trainer.fit_loop.epoch_progress.current.processed
     may_stop = epochs >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
     batch = _batches(trainer)
     if not (trainer.should_stop and may_stop) or ends_epoch(trainer, batch):
@@ -68,7 +99,7 @@ def logged_step(trainer: Trainer) -> int:
 
 def epochs_completed(trainer: Trainer) -> int:
     """Return the number of epochs that were trained to their end; Lightning also counts one that a stop cuts."""
-    started: int = trainer.fit_loop.epoch_progress.current.started  # type: ignore[attr-defined]
+    started: int = trainer.fit_loop.epoch_progress.current.started
     newest_is_whole = ends_epoch(trainer, _batches(trainer))
     return started if newest_is_whole else started - 1
 
@@ -141,7 +172,7 @@ def restore_early(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
 def is_between_epochs(trainer: Trainer) -> bool:
     """Return whether a run that resumes has trained all of its epochs to their end."""
     epochs = trainer.fit_loop.epoch_progress.current
-    return epochs.processed == epochs.started  # type: ignore[attr-defined]
+    return epochs.processed == epochs.started
 
 
 def begin_next_epoch(trainer: Trainer) -> None:

@@ -1,0 +1,130 @@
+"""The checkpoints with the best scores of a benchmark."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from .benchmark import BenchmarkCallback, benchmarks_among
+from .checkpoint_files import use_atomic_files
+from .run_folder import begins_branch, checkpoint_folder, run_of
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keep the checkpoints with the best scores of a benchmark, saved right after its runs.
+
+    Lightning's `ModelCheckpoint` compares the last logged score, however old. A resumed run keeps the best of the run
+    before it, also in another folder: files are looked for by name in this run's folder, then where they were. Of a
+    file that is gone the score remains, so that no worse checkpoint takes its place.
+
+    Args:
+        monitor: a logged score, `<benchmark>/<key>`; None is the first score of the first benchmark that declares any.
+            The benchmark declares whether less of it is better.
+        save_top_k: number of checkpoints to keep; −1: all.
+        dirpath: folder; None is `checkpoints/` in the folder of the run.
+
+    Raises:
+        ValueError: at the start of `fit`, if no benchmark logs the score, or the score has no best value.
+    """
+
+    waits_for_score: ClassVar[bool] = True
+    """It takes no score of an earlier step, so a benchmark need not run in each epoch."""
+
+    def __init__(self, monitor: str | None = None, save_top_k: int = 1, dirpath: str | Path | None = None) -> None:
+        self._arguments = (monitor, save_top_k, dirpath)
+        self._reset(monitor, "max")
+
+    def _reset(self, monitor: str | None, mode: Literal["max", "min"]) -> None:
+        """Set the state at the start of a fit, also of a second fit of the same callback.
+
+        Lightning's callback has no other way to forget a fit than its constructor.
+        """
+        _, save_top_k, dirpath = self._arguments
+        self._is_resumed = False
+        self._is_branch = False
+        super().__init__(
+            dirpath,
+            "best-epoch={epoch:03d}-step={step:06d}",
+            monitor,
+            mode=mode,
+            save_top_k=save_top_k,
+            auto_insert_metric_name=False,
+            save_on_train_epoch_end=False,
+        )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the score, whether less of it is better, and the folder."""
+        use_atomic_files(trainer)
+        if stage != "fit":
+            return
+        monitor, _, dirpath = self._arguments
+        monitor, self._benchmark = _score_and_benchmark(monitor, benchmarks_among(trainer))
+        declared = {f"{self._benchmark.name}/{score.name}": score for score in self._benchmark.benchmark.declared}
+        direction = declared[monitor].direction
+        if direction == "neither":
+            raise ValueError(f"BestCheckpoint: {monitor} has no best value, so it cannot be monitored")
+        self._reset(monitor, "min" if direction == "less" else "max")
+        self.dirpath = checkpoint_folder(trainer, dirpath)
+        super().setup(trainer, pl_module, stage)
+
+    def file_exists(self, filepath: Any, trainer: Trainer) -> bool:
+        """Return False in a resumed run: it saves a step again after a kill, in place of a second file."""
+        return not self._is_resumed and super().file_exists(filepath, trainer)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Find out whether the run goes on, or begins as a branch, which has no best checkpoint yet."""
+        self._is_branch = begins_branch(trainer, checkpoint)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the best scores of the run that resumes, with its files at the places where they are now."""
+        if self._is_branch:  # a run of its own, which has no best checkpoint yet
+            return
+        self._is_resumed = True
+        place_now = {path: self._place_of(path) for path in state_dict["best_k_models"]}
+        scores = {place_now[path]: score for path, score in state_dict["best_k_models"].items()}
+        best = place_now.get(state_dict["best_model_path"], "")
+        changed = {
+            "dirpath": self.dirpath,
+            "best_k_models": scores,
+            "kth_best_model_path": place_now.get(state_dict["kth_best_model_path"], ""),
+            "best_model_path": best if Path(best).is_file() else "",
+        }
+        super().load_state_dict(state_dict | changed)
+
+    def _place_of(self, path: str) -> str:
+        """Return where a file of the resumed run is: in this run's folder by its name, or in its old place."""
+        here = Path(str(self.dirpath), Path(path).name)
+        is_elsewhere = not here.is_file() and Path(path).is_file()
+        return path if is_elsewhere else str(here)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remove the best checkpoints of a run that begins again in its folder: it knows nothing of their scores."""
+        super().on_train_start(trainer, pl_module)
+        run = run_of(trainer)
+        if trainer.is_global_zero and run is not None and run.begins_again:
+            for stale in Path(str(self.dirpath)).glob("best-epoch=*.ckpt"):
+                if run.folder in stale.parents:
+                    stale.unlink()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save if the benchmark has scored the present step, and its score is among the best."""
+        if trainer.state.fn == "fit" and self.monitor in self._benchmark.history.get(trainer.global_step, {}):
+            super().on_validation_end(trainer, pl_module)
+
+    on_train_epoch_end = on_validation_end  # for a fit without validation
+    on_train_end = on_validation_end  # the benchmark may run after the last step
+
+
+def _score_and_benchmark(key: str | None, benchmarks: Iterable[BenchmarkCallback]) -> tuple[str, BenchmarkCallback]:
+    """Return the key of a logged score, by default the first, and the benchmark that logs it."""
+    benchmark_of: dict[str, BenchmarkCallback] = {}
+    for benchmark in benchmarks:
+        benchmark_of |= dict.fromkeys(benchmark.score_keys, benchmark)
+    if not benchmark_of:
+        raise ValueError("BestCheckpoint: no benchmark runs: name one, as --on davis=/data/DAVIS")
+    key = key or next(iter(benchmark_of))
+    if key not in benchmark_of:
+        raise ValueError(f"BestCheckpoint: no benchmark logs {key}; they log {', '.join(benchmark_of)}")
+    return key, benchmark_of[key]
