@@ -246,15 +246,16 @@ def negatives(rounds: int) -> list[str]:
 
 
 def points_growth(rounds: int) -> list[str]:
-    """Compare 80 frames of points with the cycle check with twice 40 frames."""
-    features = torch.randn(80, 64, 32, 32, device=DEVICE)
+    """Compare a video of points with the cycle check with twice its half."""
+    frames = 250 if DEVICE == "cuda" else 80
+    features = torch.randn(frames, 64, 32, 32, device=DEVICE)
     rules = PointProtocol.named("vidcorr", "tap_vid")
 
-    def track(frames: int) -> None:
-        queries = torch.stack([torch.arange(400) % frames, torch.rand(400) * 256, torch.rand(400) * 256], 1)
-        track_points(features.__getitem__, frames, queries.double(), rules)
+    def track(number: int) -> None:
+        queries = torch.stack([torch.arange(400) % number, torch.rand(400) * 256, torch.rand(400) * 256], 1)
+        track_points(features.__getitem__, number, queries.double(), rules)
 
-    ways = {"half": lambda: track(40), "whole": lambda: track(80)}
+    ways = {"half": lambda: track(frames // 2), "whole": lambda: track(frames)}
     times = least(ways, rounds)
-    what = "400 points with the cycle check, 80 frames, against twice 40 frames"
+    what = f"400 points with the cycle check, {frames} frames, against twice {frames // 2} frames"
     return [row(what, 2 * times["half"], times["whole"])]
