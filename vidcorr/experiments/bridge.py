@@ -17,6 +17,9 @@ from ..results.tabulate import table_of_cells
 from ..videos.files import require_one_of
 from .store import Job, run_missing
 
+UNITS = {"radius": "radius_unit", "keypoint_sigma": "keypoint_unit"}
+"""Field → the field of its unit: both change in one step."""
+
 
 def bridge(
     start: Benchmark,
@@ -157,7 +160,7 @@ def steps_between(
     if not fields:
         raise ValueError(f"bridge: {start.name} and {end.name} do not differ in a field that a protocol sets")
     step_of: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
-    for field, unit in start.unit_fields().items():
+    for field, unit in UNITS.items():
         if field in step_of and unit in step_of:
             step_of |= dict.fromkeys((field, unit), (field, unit))
     for group in together:

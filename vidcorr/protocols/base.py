@@ -76,13 +76,6 @@ class Condition(NamedTuple):
     expected: str
 
 
-@dataclasses.dataclass(frozen=True)
-class UnitOf:
-    """Annotation of a field that is the unit of another: a bridge changes both in one step."""
-
-    field: str
-
-
 READ_BY_NETWORK = "read by the network"
 """Annotation of a field that some networks alone obey, such as transformers."""
 SET_BY_NETWORK = "set by the network"
@@ -324,16 +317,6 @@ class EvaluationProtocol(BaseModel):
             if value != self._named[field]:
                 changed[field] = value
         return changed
-
-    @classmethod
-    def unit_fields(cls) -> dict[str, str]:
-        """Return the name of a field → the name of the field that holds its unit: `radius` → `radius_unit`."""
-        found: dict[str, str] = {}
-        for unit_field in cls.value_fields():
-            for mark in cls.model_fields[unit_field].metadata:
-                if isinstance(mark, UnitOf):
-                    found[mark.field] = unit_field
-        return found
 
     def values(self) -> dict[str, Any]:
         """Return field → value, without the name and its benchmark."""

@@ -232,16 +232,6 @@ def test_what_many_protocols_share_is_said_once(monkeypatch):
     assert said.count("enlarged 7.5 times") == 1
 
 
-@pytest.mark.parametrize(
-    ("by", "side", "fitting"),
-    [("crw", 96, 3), ("vfs-r50", 120, 5), ("crw", 240, None), ("vfs+radius=3", 96, None), ("dino", 96, None)],
-)
-def test_a_radius_that_spans_small_frames_is_named_with_one_in_proportion(by, side, fitting):
-    said = render(tabulate(records("A", by=by, data={"short_sides": [side, side]})), "md")
-    assert ("is in proportion" in said) is bool(fitting)
-    assert fitting is None or f"radius={fitting} is in proportion" in said
-
-
 def test_a_score_with_a_unit_is_printed_in_it_everywhere():
     """3.2 px in a table, a model card and the picture of a bridge; nothing says per cent."""
     error = Score("EPE", "less", high=None, unit="px")
