@@ -353,13 +353,9 @@ class EvaluationProtocol(BaseModel):
         source = self.sources().get(self.source)
         if source is None:
             return {}
-        found = {"code": source.code}
-        if source.note:
-            found["note"] = source.note
-        inferred = source.inferred.get(self.benchmark or "")
-        if inferred:
-            found["inferred"] = inferred
-        return found
+        inferred = source.inferred.get(self.benchmark or "", "")
+        found = {"code": source.code, "note": source.note, "inferred": inferred}
+        return {key: text for key, text in found.items() if text}
 
     def shared(self) -> Self:
         """Return the part that two networks must share to be compared, with the source's values where a network sets.

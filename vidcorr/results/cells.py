@@ -9,9 +9,9 @@ from statistics import fmean, stdev
 from ..metrics.declared import Score
 from .formats import bracketed, shown
 from .published import Published
-from .records import Column, ScoreRecord
+from .records import ScoreRecord
 from .result import Result, videos_of
-from .statistics import FRACTION, Difference, Sample, difference, interval
+from .statistics import FRACTION, Difference, difference, interval
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,6 @@ class Cell:
     digits: int = 1
 
     @property
-    def columns(self) -> list[Column]:
-        """Columns of the seeds' scores, whose titles a table may have changed."""
-        return [record.column for record in self.records]
-
-    @property
     def scores(self) -> tuple[float, ...]:
         """Scores of the seeds, or the published score."""
         if self.published is not None:
@@ -59,20 +54,11 @@ class Cell:
         return stdev(self.scores)
 
     @cached_property
-    def samples_by_seed(self) -> list[Sample]:
-        """The score as a sample of sequences, per seed; empty if a result has no values by sequence."""
-        samples: list[Sample] = []
-        for record in self.records:
-            sample = record.result.sample(record.key)
-            if sample is None:
-                return []
-            samples.append(sample)
-        return samples
-
-    @cached_property
     def interval(self) -> tuple[float, float] | None:
         """Ends of the 95 % interval; None without values by sequence, or with fewer than four sequences."""
-        return interval(self.samples_by_seed, self.declared) if self.samples_by_seed else None
+        samples = list(filter(None, (record.result.sample(record.key) for record in self.records)))
+        is_known = samples and len(samples) == len(self.records)
+        return interval(samples, self.declared) if is_known else None
 
     @property
     def declared(self) -> Score:
@@ -125,8 +111,8 @@ class Cell:
         parts = ("difference", "difference low", "difference high", "p", "difference over")
         change = self.difference or (None,) * len(parts)
         return {
-            "conditions": "; ".join(dict.fromkeys(column.about for column in self.columns)),
-            "protocol": "; ".join(dict.fromkeys(column.protocol for column in self.columns)),
+            "conditions": "; ".join(dict.fromkeys(record.column.about for record in self.records)),
+            "protocol": "; ".join(dict.fromkeys(record.column.protocol for record in self.records)),
             "mean": self.mean,
             "deviation": None if isnan(self.deviation) else self.deviation,
             "low": low,

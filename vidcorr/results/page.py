@@ -74,12 +74,8 @@ def _lines_of_scores(result: Result) -> list[Json]:
 
 def _intervals(result: Result) -> dict[str, str]:
     """Return the main scores that have a 95 % interval, with its text."""
-    found: dict[str, str] = {}
-    for key in result.main_scores():
-        text = result.printed_interval(key)
-        if text:
-            found[key] = text
-    return found
+    texts = {key: result.printed_interval(key) for key in result.main_scores()}
+    return {key: text for key, text in texts.items() if text}
 
 
 def _columns_without_fractions(result: Result) -> list[str]:

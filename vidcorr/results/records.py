@@ -230,7 +230,6 @@ def results_below(folder: Path, left_out: list[str] | None = None) -> dict[Path,
         left_out: takes a sentence for each file that cannot be read; None: it is printed.
     """
     found: dict[Path, Result] = {}
-    faults: list[str] = []
     seen: set[str] = set()
     for place, below, files in os.walk(folder, followlinks=True):
         below[:] = [name for name in sorted(below) if not name.startswith(".")]  # such as .ipynb_checkpoints
@@ -243,11 +242,11 @@ def results_below(folder: Path, left_out: list[str] | None = None) -> dict[Path,
             try:
                 found[Path(place)] = Result.load(place)
             except (ValueError, OSError) as error:
-                faults.append(f"Left out: {message_of(error)}")
-    if left_out is None:
-        print(*faults, sep="\n", end="\n" * bool(faults), file=sys.stderr)
-    else:
-        left_out += faults
+                fault = f"Left out: {message_of(error)}"
+                if left_out is None:
+                    print(fault, file=sys.stderr)
+                else:
+                    left_out.append(fault)
     return dict(sorted(found.items()))
 
 

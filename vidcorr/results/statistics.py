@@ -243,9 +243,9 @@ def _variance_over_sequences(first: Sequence[Sample], second: Sequence[Sample] =
             return None
     means = []
     for name in names:
-        mean = _mean_without(name, first)
+        mean = fmean(sample.without[name] for sample in first)
         if second:
-            mean -= _mean_without(name, second)
+            mean -= fmean(sample.without[name] for sample in second)
         means.append(mean)
     finite = list(filter(isfinite, means))
     if len(finite) < 2:
@@ -254,8 +254,3 @@ def _variance_over_sequences(first: Sequence[Sample], second: Sequence[Sample] =
     if spread <= 1e-24:  # equal values differ by rounding
         spread = 0.0
     return Variance(spread, len(finite) - 1)
-
-
-def _mean_without(sequence: str, samples: Sequence[Sample]) -> float:
-    """Return the mean over samples of the score without a sequence."""
-    return fmean(sample.without[sequence] for sample in samples)

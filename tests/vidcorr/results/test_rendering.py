@@ -232,12 +232,13 @@ def test_what_many_protocols_share_is_said_once(monkeypatch):
     assert said.count("enlarged 7.5 times") == 1
 
 
-def test_a_score_with_a_unit_is_printed_in_it_everywhere():
+def test_a_score_with_a_unit_is_printed_in_it_everywhere(tmp_path):
     """3.2 px in a table, a model card and the picture of a bridge; nothing says per cent."""
     error = Score("EPE", "less", high=None, unit="px")
     result = davis_result({"EPE": 3.2}, declared=[error], rows=[Row(video="v", values={"EPE": 3.2})])
     table = tabulate(records_of(result, ["EPE"]))
-    card = card_of({"pytorch-lightning_version": "2", METADATA_KEY: {"class_path": "a.B"}}, Path(), [result], "f", "")
+    result.model_copy(update={"history": (Evaluated(epoch=1, step=2, scores={}),)}).save(tmp_path / "benchmarks/a")
+    card = card_of({METADATA_KEY: {"class_path": "a.B"}, "global_step": 2, "epoch": 1}, tmp_path, "f", "")
     picture = waterfall(replace(table, caption="A"))
     texts = [render(table, form) for form in ("text", "md", "html", "tex")] + [card]
     texts.append(" ".join([picture.axes[0].get_xlabel(), "3.2" if picture.axes[0].get_xlim()[1] < 10 else "320"]))
