@@ -223,24 +223,17 @@ class EvaluationProtocol(BaseModel):
 
     @classmethod
     def _without_changes(cls, source: str, benchmark: str, users_class: str | None) -> "EvaluationProtocol":
-        """Return the protocol of a source, or of a user's `module:NAME`, also under a user's class of protocols."""
+        """Return the protocol of a source, or of a user's `module:NAME`, also under a user's class of protocols.
+
+        A user's class has VFS's values where it has no defaults of its own; where VFS defines none for the benchmark,
+        those of `vidcorr`, or else of the first source that does.
+        """
         if ":" in source:
             users_class = source if users_class is None else users_class
-            source = cls.source_of_users(benchmark)
+            known = [name for name, publication in cls.sources().items() if benchmark in publication.values]
+            source = min(known, key=lambda name: (name != "vfs", name != "vidcorr"))
         protocol = cls(name=source, benchmark=benchmark, **cls.values_of(source, benchmark))
         return protocol if users_class is None else protocol.by_users(users_class)
-
-    @classmethod
-    def source_of_users(cls, benchmark: str) -> str:
-        """Return the source whose values a user's class has for a benchmark, where it has no defaults of its own.
-
-        It is VFS; where VFS defines none, `vidcorr`, or else the first that does.
-        """
-        known = [name for name, source in cls.sources().items() if benchmark in source.values]
-        for preferred in ("vfs", "vidcorr"):
-            if preferred in known:
-                return preferred
-        return known[0]
 
     def by_users(self, name: str) -> "EvaluationProtocol":
         """Return the protocol of a user's name: a protocol, or this one's values under a class of protocols.

@@ -185,7 +185,7 @@ def test_an_error_in_pixels_is_printed_cut_and_handed_on_in_pixels():
     assert result.interval("EPE") == pytest.approx((3.004, 3.396), abs=1e-3)
     assert str(result).endswith("EPE 3.2 [3.0, 3.4])")
     table = tabulate(records_of(result, ["EPE"]))
-    assert [cell.texts[0] for cell in table.cells] == ["3.2"]
+    assert [cell.printed(intervals=False) for cell in table.cells] == ["3.2"]
 
 
 def test_the_caption_names_what_the_columns_of_a_set_share_and_heads_what_differs():
