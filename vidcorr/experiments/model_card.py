@@ -35,18 +35,14 @@ def export_with_card(network: str, output: Path) -> str:
     if card.is_file() and not card.read_text("utf-8").startswith(HEAD):
         raise ValueError(f"{card}: is no model card of vidcorr and would be replaced; export into another folder")
     loading = export(network, output)
-    content, run = _content_and_run(EncoderSpec(network).file)
-    write_atomically(card, card_of(content, run, output.name, loading))
+    file = EncoderSpec(network).file
+    content: Mapping[str, Any] = {} if file is None else read_content(file, whole=False)
+    if file is None or is_foreign(content):  # a network of no run of ours
+        card_text = card_of({METADATA_KEY: {}}, None, output.name, loading)
+    else:
+        card_text = card_of(content, file.resolve().parent.parent, output.name, loading)
+    write_atomically(card, card_text)
     return f"{loading}\n# card: {card}; upload both: hf upload OWNER/NAME {output.parent}"
-
-
-def _content_and_run(file: Path | None) -> tuple[Mapping[str, Any], Path | None]:
-    """Return the content of a checkpoint of ours and the folder of its run; of any other network neither."""
-    if file is not None:
-        content = read_content(file, whole=False)
-        if not is_foreign(content):
-            return content, file.resolve().parent.parent
-    return {METADATA_KEY: {}}, None
 
 
 def card_of(content: Mapping[str, Any], run: Path | None, file: str, loading: str) -> str:

@@ -311,16 +311,10 @@ def records(*folders: str | Path) -> list[Json]:
 
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """Return folder → result without the earlier evaluations of each training, whose folders lie side by side."""
-
-    def step_of(place: Path) -> int:
-        """Return the optimiser step of an evaluation."""
-        return max(past.step for past in results[place].history)
-
-    of_trainings = [place for place, result in results.items() if result.history]
+    steps = {place: max((past.step for past in result.history), default=0) for place, result in results.items()}
     last: dict[tuple[Path, str], Path] = {}  # folder of the evaluations, benchmark → folder of the last
-    for place in sorted(of_trainings, key=step_of):  # a later one replaces an earlier one
-        last[place.parent, results[place].benchmark] = place
-    kept = dict(results)
-    for place in set(of_trainings).difference(last.values()):
-        del kept[place]
-    return kept
+    for place in sorted(results, key=steps.__getitem__):  # a later one replaces an earlier one
+        result = results[place]
+        last[(place.parent, result.benchmark) if result.history else (place, "")] = place
+    kept = set(last.values())
+    return {place: result for place, result in results.items() if place in kept}

@@ -158,11 +158,7 @@ def difference(
     of_first = _scores(first)
     of_second = _scores(second)
     mean = fmean(of_first) - fmean(of_second)
-    of_trainings = []
-    if trained[0]:
-        of_trainings.append(of_first)
-    if trained[1]:
-        of_trainings.append(of_second)
+    of_trainings = [scores for scores, is_training in zip((of_first, of_second), trained, strict=True) if is_training]
     fewest_seeds = min(map(len, of_trainings), default=FEWEST_SEEDS)
     if fewest_seeds < FEWEST_SEEDS or over_sequences.degrees + 1 < FEWEST_SEQUENCES:
         return Difference(mean)
@@ -180,15 +176,9 @@ def _scores(samples: Sequence[Sample]) -> list[float]:
 
 def _samples_of_shared_seeds(first: Sequence[Sample], second: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
     """Return the samples of the seeds that both rows have; empty if these are fewer than three."""
-    ours = {run.seed: run for run in first}
-    theirs = {run.seed: run for run in second}
-    pairs = []
-    for seed, run in ours.items():
-        if seed is not None and seed in theirs:
-            pairs.append((run, theirs[seed]))
-    if len(pairs) < FEWEST_SEEDS:
-        return []
-    return pairs
+    theirs = {run.seed: run for run in second if run.seed is not None}
+    pairs = [(run, theirs[run.seed]) for run in first if run.seed in theirs]
+    return pairs if len(pairs) >= FEWEST_SEEDS else []
 
 
 def _half_length(parts: Sequence[Variance], level: float = 0.05) -> float:

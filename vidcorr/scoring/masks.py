@@ -226,14 +226,9 @@ class MaskFolders:
         Raises:
             DataError: for a video without an object to score, or a mask that is missing or does not fit.
         """
-        videos: list[str] = []
-        object_folders: list[str] = []
-        for name in names:
-            for object_folder in self._object_folders(name):
-                videos.append(name)
-                object_folders.append(object_folder)
+        places = [(name, object_folder) for name in names for object_folder in self._object_folders(name)]
         with ThreadPoolExecutor(usable_cores()) as pool:
-            return list(pool.map(self._score_folder, videos, object_folders))
+            return list(pool.map(lambda place: self._score_folder(*place), places))
 
     def missing(self, names: Sequence[str]) -> list[str]:
         """Return the names of the videos without predictions; refuse them unless they may be missing."""

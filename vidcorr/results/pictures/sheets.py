@@ -184,7 +184,8 @@ def heat_map_sheet(
     if protocol.mixture_components is not None:
         without_prior = affinity(prior=False)
         weights_of_rows = {", with the prior": propagated.weights[0], ", without": without_prior.weights[0]}
-    shown = _heaviest(propagated.weights[0])
+    sums = propagated.weights[0].sum((1, 2))
+    shown = sorted(sums.topk(min(MOST_REFERENCES, len(sums))).indices.tolist())
     drawn = [pale(resized(as_picture(frame), width)) for frame in frames]
     covered = torch.tensor(covered_size or frames.shape[-2:])
     cell = covered / torch.tensor(features.shape[-2:]) * width / frames.shape[-1]  # in pixels of the drawn frames
@@ -200,12 +201,6 @@ def heat_map_sheet(
             caption = f"{names[number]}: {of_frame.sum():.0%} of the label, a cell at most {of_frame.max():.1%}"
             panels.append(captioned(heated(drawn[number], heat / largest), caption))
     return contact_sheet(panels, columns=1 + len(shown), width=width)
-
-
-def _heaviest(weights: Tensor) -> list[int]:
-    """Return the indices of up to five references `(S, h, w)` with the largest sums of weights, in their order."""
-    count = min(MOST_REFERENCES, len(weights))
-    return sorted(weights.sum((1, 2)).topk(count).indices.tolist())
 
 
 def with_dot(picture: Picture, point: Tensor, cell: Tensor, radius: int = 5) -> Picture:
