@@ -69,7 +69,13 @@ def _scored(flags: Namespace) -> Result:
     if len(flags.folders) != (1 if flags.on else 2):
         raise ValueError("score: name TRUTH and PREDICTIONS, or PREDICTIONS alone and --on NAME=FOLDER")
     if flags.on:
-        return _scored_beside(flags)
+        from ..experiments.benchmark_choice import read_on
+        from ..scoring.beside import score_beside
+
+        (choice,) = read_on([flags.on])
+        options = {"rules": flags.rules, "query_mode": flags.tracks, **_options_of_masks(flags)}
+        given = {name: value for name, value in options.items() if value}  # the others are the benchmark's own
+        return score_beside(choice.build(), *flags.folders, **given)
     truth, predictions = flags.folders
     if flags.boxes or flags.tracks:
         from ..datasets import Otb, TapVid
@@ -81,16 +87,6 @@ def _scored(flags: Namespace) -> Result:
     from ..scoring.masks import score
 
     return score(truth, predictions, flags.rules or "davis-2017", **_options_of_masks(flags))
-
-
-def _scored_beside(flags: Namespace) -> Result:
-    """Score predictions on the data of `--on`; flags that are given replace the benchmark's own choice."""
-    from ..experiments.benchmark_choice import read_on
-    from ..scoring.beside import score_beside
-
-    (choice,) = read_on([flags.on])
-    options = {"rules": flags.rules, "query_mode": flags.tracks, **_options_of_masks(flags)}
-    return score_beside(choice.build(), *flags.folders, **{name: value for name, value in options.items() if value})
 
 
 def _options_of_masks(flags: Namespace) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import shlex
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from itertools import chain
 from math import isnan
 from operator import itemgetter
 from pathlib import Path
@@ -80,10 +81,8 @@ def _intervals(result: Result) -> dict[str, str]:
 
 def _columns_without_fractions(result: Result) -> list[str]:
     """Return the columns of texts, truth values and counts, sorted."""
-    found: set[str] = set()
-    for row in result.rows:
-        found.update(name for name, value in row.values.items() if not isinstance(value, float))
-    return sorted(found)
+    cells = chain.from_iterable(row.values.items() for row in result.rows)
+    return sorted({name for name, value in cells if not isinstance(value, float)})
 
 
 def _texts(values: Mapping[str, Any], result: Result) -> dict[str, str]:

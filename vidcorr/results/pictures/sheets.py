@@ -47,25 +47,17 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
     return captioned(sheet, "frame numbers; orange: second half")  # fits above two frames
 
 
-def principal_colours(features: Tensor) -> Tensor:
-    """Return the three principal components of feature maps as red, green and blue.
+def colour_basis(features: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return a function that shows maps of a network by the three principal components of some maps, as RGB.
 
-    The components are computed over all frames, so a colour has the same meaning in all of them.
+    A colour has the same meaning in all maps. The largest loading of a component is made positive, so that pictures do
+    not invert between epochs. Its range leaves out the most extreme hundredths.
 
     Args:
         features: `(T, C, h, w)`; they are l2-normalised over the channels, as by most protocols.
 
     Returns:
-        Float32 `(T, 3, h, w)` in [0, 1]; 0.5 in components that do not vary.
-    """
-    return colour_basis(features)(features)
-
-
-def colour_basis(features: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return `principal_colours` by the components of these maps, as a function of any maps of the network.
-
-    The largest loading of a component is made positive, so that pictures do not invert between epochs. Its range leaves
-    out the most extreme hundredths.
+        Function from maps `(N, C, h, w)` to float32 `(N, 3, h, w)` in [0, 1]; 0.5 in components that do not vary.
     """
     cells = _cells(features)
     mean = cells.mean(0)
@@ -117,7 +109,7 @@ def feature_sheet(
     Raises:
         ValueError: if the numbers of maps and frames differ.
     """
-    colours = _over_frames(principal_colours(features), covered_size, frames)
+    colours = _over_frames(colour_basis(features)(features), covered_size, frames)
     values = frames.cpu().float()
     if not frames.is_floating_point():
         values = values / 255
