@@ -148,19 +148,13 @@ def _on_frames(results: Iterable[Result]) -> list[str]:
         rules = result.data.get("rules")
         if isinstance(rules, dict) and "frames" in rules:
             scored.append((str(rules["frames"]), result.data_set))
-        remark = _remark_on_small_frames(result)
-        if remark:
-            small[f"Frames of {result.data_set} are {remark}"] = None
+        smallest, *_ = result.data.get("short_sides") or [0]
+        fields = result.stage.protocol.fields
+        size = fields.get("input_size")
+        if smallest and size and fields.get("input_side") != "long":  # results lack the long sides of the frames
+            times = (min(size) if isinstance(size, list) else size) / smallest
+            if times > ENLARGED:
+                enlarged = f"{smallest} px, and enlarged {times:.3g} times: scores saturate"
+                small[f"Frames of {result.data_set} are {enlarged}"] = None
     texts = [f"{frames} ({names})" for frames, names in _by_text(scored).items()]
     return [f"Scored frames: {'; '.join(texts)}"] * bool(texts) + list(small)
-
-
-def _remark_on_small_frames(result: Result) -> str:
-    """Return what a protocol does with frames that are too small for it; empty if they are not, or it is not known."""
-    smallest, *_ = result.data.get("short_sides") or [0]
-    fields = result.stage.protocol.fields
-    size = fields.get("input_size")
-    if not smallest or not size or fields.get("input_side") == "long":  # results lack the long sides of the frames
-        return ""
-    times = (min(size) if isinstance(size, list) else size) / smallest
-    return f"{smallest} px, and enlarged {times:.3g} times: scores saturate" if times > ENLARGED else ""

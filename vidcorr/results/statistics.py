@@ -228,9 +228,8 @@ def _variance_over_sequences(first: Sequence[Sample], second: Sequence[Sample] =
     It is 0, with 0 degrees of freedom, with fewer than two sequences. None if the sequences of the samples differ.
     """
     names = first[0].without.keys()
-    for run in (*first, *second):
-        if run.without.keys() != names:
-            return None
+    if any(run.without.keys() != names for run in (*first, *second)):
+        return None
     means = []
     for name in names:
         mean = fmean(sample.without[name] for sample in first)

@@ -57,7 +57,7 @@ def test_a_walk_ends_at_the_score_of_the_last_protocol_and_a_second_walk_scores_
         "--format",
         "csv",
     ]
-    words += ["--on", f"tap_vid={data_for('tap_vid', tmp_path)}", "--change", "input_size=64"]
+    words += ["--format", "csv", "--on", f"tap_vid={data_for('tap_vid', tmp_path)}", "--change", "input_size=64"]
     main([*words, "--output", str(tmp_path / "out")])
     lines = list(csv.DictReader(capsys.readouterr().out.splitlines()))  # nothing else is printed
     scores = [float(line["mean"]) for line in lines]
