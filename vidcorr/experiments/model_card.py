@@ -36,11 +36,11 @@ def export_with_card(network: str, output: Path) -> str:
         raise ValueError(f"{card}: is no model card of vidcorr and would be replaced; export into another folder")
     loading = export(network, output)
     file = EncoderSpec(network).file
-    content: Mapping[str, Any] = {} if file is None else read_content(file, whole=False)
-    if file is None or is_foreign(content):  # a network of no run of ours
-        card_text = card_of({METADATA_KEY: {}}, None, output.name, loading)
-    else:
-        card_text = card_of(content, file.resolve().parent.parent, output.name, loading)
+    card_text = card_of({METADATA_KEY: {}}, None, output.name, loading)
+    if file is not None:
+        content = read_content(file, whole=False)
+        if not is_foreign(content):  # of a run of ours
+            card_text = card_of(content, file.resolve().parent.parent, output.name, loading)
     write_atomically(card, card_text)
     return f"{loading}\n# card: {card}; upload both: hf upload OWNER/NAME {output.parent}"
 

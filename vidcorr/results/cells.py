@@ -58,8 +58,9 @@ class Cell:
     def interval(self) -> tuple[float, float] | None:
         """Ends of the 95 % interval; None without values by sequence, or with fewer than four sequences."""
         samples = list(filter(None, (record.result.sample(record.key) for record in self.records)))
-        is_known = samples and len(samples) == len(self.records)
-        return interval(samples, self.declared) if is_known else None
+        if not samples or len(samples) < len(self.records):
+            return None
+        return interval(samples, self.declared)
 
     @property
     def declared(self) -> Score:

@@ -60,9 +60,11 @@ def _on_views(table: Table) -> list[str]:
     inputs = _by_text((str(record.result.stage.input or ""), name) for name, record in pairs)
     said = []
     for kind, rows_of in (("Features", features), ("Input", inputs)):
-        of_rows = {text: f" of {names}" if len(rows_of) > 1 else "" for text, names in rows_of.items() if text}
-        if of_rows:
-            said.append(f"{kind}: {'; '.join(map(''.join, of_rows.items()))}")
+        texts = [text for text in rows_of if text]
+        if len(rows_of) > 1:
+            texts = [f"{text} of {rows_of[text]}" for text in texts]
+        if texts:
+            said.append(f"{kind}: {'; '.join(texts)}")
     return said
 
 

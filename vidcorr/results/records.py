@@ -311,10 +311,11 @@ def records(*folders: str | Path) -> list[Json]:
 
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """Return folder → result without the earlier evaluations of each training, whose folders lie side by side."""
-    steps = {place: max((past.step for past in result.history), default=0) for place, result in results.items()}
+    of_trainings = {
+        place: max(past.step for past in result.history) for place, result in results.items() if result.history
+    }
     last: dict[tuple[Path, str], Path] = {}  # folder of the evaluations, benchmark → folder of the last
-    for place in sorted(results, key=steps.__getitem__):  # a later one replaces an earlier one
-        result = results[place]
-        last[(place.parent, result.benchmark) if result.history else (place, "")] = place
-    kept = set(last.values())
-    return {place: result for place, result in results.items() if place in kept}
+    for place in sorted(of_trainings, key=of_trainings.__getitem__):  # a later one replaces an earlier one
+        last[place.parent, results[place].benchmark] = place
+    earlier = of_trainings.keys() - last.values()
+    return {place: result for place, result in results.items() if place not in earlier}

@@ -82,7 +82,11 @@ def score(
     with errors_at(meta, *WRONG_JSON):
         scores = scores_of(rows)
     scored = set(videos_of(rows)).difference(missing)
-    frames = {"frames": "all"} if keep_ends else {}
+    rules_as_used = chosen.facts()
+    conditions: list[str] = []
+    if keep_ends:
+        rules_as_used["frames"] = "all"
+        conditions = [KEEP_ENDS]
     return result_of_predictions(
         rules,
         folders.predictions,
@@ -92,13 +96,13 @@ def score(
         folders.digests(names),
         without=leave_one_out(rows, scores_of) if chosen.pooled else {},
         data={
-            "rules": chosen.facts() | frames,
+            "rules": rules_as_used,
             "keep_ends": keep_ends,
             "missing_videos": [name for name in names if name not in scored],
             "truth": folders.truth,
         },
         doubts=_doubts_about(found) + chosen.doubts(scores),
-        conditions=[KEEP_ENDS] if keep_ends else [],
+        conditions=conditions,
         declared=chosen.declare(scores),
     )
 
