@@ -35,11 +35,11 @@ def run(flags: Namespace) -> None:
 
     rows = rows_of_names(flags.rows)
     if not benchmarks or not (flags.rows or flags.all):
-        print(list_of_rows(rows, flags.output), end="")
+        print(list_of_rows(rows), end="")
         return
     missing = list(filter(lacks_weights, rows))
     if missing:
-        print(f"left out for want of weights:\n{list_of_rows(missing, flags.output)}", flush=True)
+        print(f"left out for want of weights:\n{list_of_rows(missing)}", flush=True)
     reproduce([row for row in rows if row not in missing], benchmarks, flags.output)
 
 

@@ -34,7 +34,6 @@ FLAGS = (
     ),
     Flag("--meta", META, type=Path, metavar="FILE"),
     Flag("--unseen", "file of unseen videos (lvos) or categories (youtube-vos), one per line", metavar="FILE"),
-    Flag("--trained-meta", "meta.json of YouTube-VOS's training set; others are unseen", type=Path, metavar="FILE"),
     Flag("--list", "file of video names, one per line", type=Path, metavar="FILE"),
     Flag("--keep-ends", "count the first and the last frame too", action="store_true"),
     Flag("--allow-missing", "leave videos without predictions out (mose-v2: count them as 0)", action="store_true"),
@@ -64,42 +63,39 @@ def run(flags: Namespace) -> None:
 
 def _scored(flags: Namespace) -> Result:
     """Score boxes, tracks or masks, by the flags."""
-    of_masks = (flags.meta, flags.unseen, flags.trained_meta, flags.list, flags.keep_ends, flags.allow_missing)
-    if (flags.boxes or flags.tracks) and any(
-        of_masks
-    ):  # else other videos or frames would be scored than the flag says
+    of_masks = any((flags.meta, flags.unseen, flags.list, flags.keep_ends, flags.allow_missing))
+    if of_masks and (flags.boxes or flags.tracks):  # else other videos or frames would be scored than the flag says
         raise ValueError("score: --boxes and --tracks take no --meta, --unseen, --list and other flags of masks")
     if len(flags.folders) != (1 if flags.on else 2):
         raise ValueError("score: name TRUTH and PREDICTIONS, or PREDICTIONS alone and --on NAME=FOLDER")
     if flags.on:
-        return _scored_beside(flags)
+        from ..experiments.benchmark_choice import read_on
+        from ..scoring.beside import score_beside
+
+        (choice,) = read_on([flags.on])
+        options = {"rules": flags.rules, "query_mode": flags.tracks, **_options_of_masks(flags)}
+        given = {name: value for name, value in options.items() if value}  # the others are the benchmark's own
+        return score_beside(choice.build(), *flags.folders, **given)
     truth, predictions = flags.folders
     if flags.boxes or flags.tracks:
+        from ..datasets import Otb, TapVid
         from ..scoring.tracks import score_boxes, score_tracks  # they need torch
 
-        return score_boxes(truth, predictions) if flags.boxes else score_tracks(truth, predictions, flags.tracks)
+        if flags.boxes:
+            return score_boxes(Otb(truth, version=None), predictions)
+        return score_tracks(TapVid(truth), predictions, flags.tracks)
     from ..scoring.masks import score
 
     return score(truth, predictions, flags.rules or "davis-2017", **_options_of_masks(flags))
 
 
-def _scored_beside(flags: Namespace) -> Result:
-    """Score predictions on the data of `--on`; flags that are given replace the benchmark's own choice."""
-    from ..experiments.benchmark_choice import read_on
-    from ..scoring.beside import score_beside
-
-    (choice,) = read_on([flags.on])
-    options = {"rules": flags.rules, "query_mode": flags.tracks, **_options_of_masks(flags)}
-    return score_beside(choice.build(), *flags.folders, **{name: value for name, value in options.items() if value})
-
-
 def _options_of_masks(flags: Namespace) -> dict[str, Any]:
     """Return the arguments of `score` that flags give."""
-    from ..scoring.masks import unseen_categories
+    from ..scoring.masks import require_categories
 
-    unseen = set(read_names(flags.unseen)) if flags.unseen else set()
+    unseen = read_names(flags.unseen) if flags.unseen else []
     if flags.rules == "youtube-vos" and flags.meta:
-        unseen = unseen_categories(flags.meta, unseen, flags.trained_meta)
+        require_categories(flags.meta, unseen)
     return {
         "videos": flags.list and read_names(flags.list),
         "meta": flags.meta,

@@ -12,10 +12,12 @@ from ..results.cells import Cell
 from ..results.records import ScoreRecord
 from ..results.rendering import Table
 from ..results.result import Result
-from ..results.statistics import Difference
 from ..results.tabulate import table_of_cells
 from ..videos.files import require_one_of
 from .store import Job, run_missing
+
+UNITS = {"radius": "radius_unit", "keypoint_sigma": "keypoint_unit"}
+"""Field → the field of its unit: both change in one step."""
 
 
 def bridge(
@@ -92,12 +94,12 @@ def table_of_steps(names: Sequence[str], results: Sequence[Result], score: str =
     """
     initial = results[0]
     score = score or initial.main_scores()[0]
-    record = ScoreRecord(initial, score)
-    column = record.column._replace(by="")
-    cells = [(names[0], column, Cell((record,)))]
-    for name, before, after in zip(names[1:-1], results, results[1:], strict=False):
-        cells.append((name, column, changed_cell(after, before, score)))
-    cells.append((names[-1], column, changed_cell(results[-1], initial, score)))
+    column = ScoreRecord(initial, score).column._replace(by="")
+    found = [Cell((ScoreRecord(result, score),)) for result in results]
+    cells = [(names[0], column, found[0])]
+    for name, before, after in zip(names[1:-1], found, found[1:], strict=False):
+        cells.append((name, column, after.paired_with(before)))
+    cells.append((names[-1], column, found[-1].paired_with(found[0])))
     unit = initial.declaration(score).printed_unit
     title = f"{initial.network} on {column.title}, from {names[0]} to {names[-1]} step by step"
     return replace(
@@ -123,20 +125,6 @@ def step_in_words(start: Benchmark, end: Benchmark, fields: Sequence[str]) -> st
     return f"{', '.join(fields)}: {' → '.join(values)}"
 
 
-def changed_cell(after: Result, before: Result, score: str) -> Cell:
-    """Return the cell of a result with its difference from another one, tested if both have values by sequence.
-
-    A result on other data has no difference; objects that one of both lacks are left out of it.
-    """
-    cell = Cell((ScoreRecord(after, score),)).paired_with(Cell((ScoreRecord(before, score),)))
-    lacks_objects = cell.difference is not None and bool(cell.difference.lacking)
-    if after.data_digest != before.data_digest or lacks_objects:
-        return cell
-    change = after.scores[score] - before.scores[score]
-    paired = cell.difference or Difference(change)
-    return replace(cell, difference=paired._replace(mean=change))  # to the last digit, so that steps sum to the whole
-
-
 def steps_between(
     start: EvaluationProtocol, end: EvaluationProtocol, order: Sequence[str] = (), together: Sequence[str] = ()
 ) -> list[tuple[str, ...]]:
@@ -157,7 +145,7 @@ def steps_between(
     if not fields:
         raise ValueError(f"bridge: {start.name} and {end.name} do not differ in a field that a protocol sets")
     step_of: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
-    for field, unit in start.unit_fields().items():
+    for field, unit in UNITS.items():
         if field in step_of and unit in step_of:
             step_of |= dict.fromkeys((field, unit), (field, unit))
     for group in together:

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from ..benchmarks.masks import MaskBenchmark, mask_file, predicted_frames
 from ..datasets import MaskSequence
 from ..results.pictures.animations import overlay_masks_small
-from ..results.pictures.overlays import Picture, evenly_spaced
+from ..results.pictures.overlays import evenly_spaced
 from ..results.pictures.plots import Block, draw_rows
 from ..results.records import named_results
 from ..results.result import Result
@@ -97,36 +98,28 @@ def _block(sequence: MaskSequence, digest: str, rows: Sequence[ResultRow], frame
     for name, folder, result in rows:
         if result.digests.get(sequence.name, digest) != digest:
             raise DataError(f"{folder}: its {sequence.name} has other frames or annotations than the data of --on")
-        pictures = _predicted_pictures(sequence, folder, columns)
+        pictures = [overlay_masks_small(sequence.frame(t), _predicted(sequence, folder, t)) for t in columns]
         lines.append(([name, *_score_of(result, sequence.video)], pictures))
-    lines.append((["truth"], _true_pictures(sequence, columns)))
+    true = []
+    for t in columns:
+        mask = sequence.read_mask(t) if t in sequence.annotated else torch.zeros(sequence.size, dtype=torch.uint8)
+        true.append(overlay_masks_small(sequence.frame(t), mask.where(mask != VOID, 0)))
+    lines.append((["truth"], true))
     return Block(sequence.name, [f"frame {t}" for t in columns], lines)
 
 
-def _true_pictures(sequence: MaskSequence, frames: Sequence[int]) -> list[Picture]:
-    """Draw frames with their annotation where the data have it; void is background."""
-    pictures = []
-    for t in frames:
-        mask = sequence.read_mask(t) if t in sequence.annotated else torch.zeros(sequence.size, dtype=torch.uint8)
-        pictures.append(overlay_masks_small(sequence.frame(t), mask.where(mask != VOID, 0)))
-    return pictures
-
-
-def _predicted_pictures(sequence: MaskSequence, folder: Path, frames: Sequence[int]) -> list[Picture]:
-    """Draw frames with the masks that the folder of a result holds."""
-    pictures = []
-    for t in frames:
-        file = folder / "predictions" / mask_file(sequence, t)
-        if not file.is_file():
-            raise DataError(f"{file}: no such prediction: evaluate with an output folder, which saves predictions")
-        pictures.append(overlay_masks_small(sequence.frame(t), torch.from_numpy(read_mask(file))))
-    return pictures
+def _predicted(sequence: MaskSequence, folder: Path, t: int) -> Tensor:
+    """Return the mask of a frame that the folder of a result holds."""
+    file = folder / "predictions" / mask_file(sequence, t)
+    if not file.is_file():
+        raise DataError(f"{file}: no such prediction: evaluate with an output folder, which saves predictions")
+    return torch.from_numpy(read_mask(file))
 
 
 def _score_of(result: Result, video: str) -> list[str]:
     """Return the first score of a sequence in words, in a list; an empty list if the result has none."""
     for key in result.main_scores()[:1]:
-        values = result.values(key).get(video)
+        values = [value for row, value in result.values_of_rows(key) if row.video == video]
         if values:
             return [f"{key.removesuffix('-Mean')} {result.printed(key, fmean(values))}"]
     return []

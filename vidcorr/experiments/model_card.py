@@ -1,6 +1,6 @@
 """The model card of a checkpoint beside its exported weights, with its scores."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ from ..backbones.checkpoints import METADATA_KEY, is_foreign, read_content
 from ..backbones.export import export
 from ..results.formats import grid
 from ..results.records import results_below
-from ..results.result import Result
 from ..videos.files import write_atomically
 
 CARD = "README.md"
@@ -36,45 +35,44 @@ def export_with_card(network: str, output: Path) -> str:
     if card.is_file() and not card.read_text("utf-8").startswith(HEAD):
         raise ValueError(f"{card}: is no model card of vidcorr and would be replaced; export into another folder")
     loading = export(network, output)
-    content, run = _content_and_run(EncoderSpec(network).file)
-    results = [] if run is None else _results_of(run, content.get("global_step"))
-    write_atomically(card, card_of(content, run, results, output.name, loading))
+    file = EncoderSpec(network).file
+    card_text = card_of({METADATA_KEY: {}}, None, output.name, loading)
+    if file is not None:
+        content = read_content(file, whole=False)
+        if not is_foreign(content):  # of a run of ours
+            card_text = card_of(content, file.resolve().parent.parent, output.name, loading)
+    write_atomically(card, card_text)
     return f"{loading}\n# card: {card}; upload both: hf upload OWNER/NAME {output.parent}"
 
 
-def _content_and_run(file: Path | None) -> tuple[Mapping[str, Any], Path | None]:
-    """Return the content of a checkpoint of ours and the folder of its run; of any other network neither."""
-    if file is not None:
-        content = read_content(file, whole=False)
-        if not is_foreign(content):
-            return content, file.resolve().parent.parent
-    return {METADATA_KEY: {}}, None
-
-
-def card_of(content: Mapping[str, Any], run: Path | None, results: Iterable[Result], file: str, loading: str) -> str:
+def card_of(content: Mapping[str, Any], run: Path | None, file: str, loading: str) -> str:
     """Return the model card of a checkpoint's network: method, data, steps, and scores with their protocols.
 
     Args:
         content: content of the checkpoint.
-        run: folder of its run, two above the checkpoint, whose config.yaml names the data; None: there is none.
-        results: results of the run at the checkpoint's step.
+        run: folder of its run, two above the checkpoint, with config.yaml, which names the data, and the results of
+            benchmarks; None: there is none.
         file: name of the exported file.
         loading: lines of Python that load it.
     """
     method = content[METADATA_KEY].get("class_path", "not recorded").rpartition(".")[2]
-    method_with_arguments = ", ".join([method, *_plain_arguments(content.get("hyper_parameters", {}))])
+    arguments = content.get("hyper_parameters", {}).items()
+    words = [f"{name}={value}" for name, value in arguments if isinstance(value, str | int | float) and name[0] != "_"]
     stated = content[METADATA_KEY].get("encoder") or {}
     about_input = f"Input: {Input.of(stated['mean'], stated['std'], '').rgb}." if "mean" in stated else ""
     step = content.get("global_step")
     training = "not recorded" if step is None else f"{step} steps, {content['epoch']} epochs"
     scores = []
+    results = [] if run is None else results_below(run / "benchmarks").values()
     for result in results:
+        if not result.history or result.history[-1].step != step:  # of another state of the network
+            continue
         for name, value in result.scores.items():
             printed = f"{result.printed(name, value)} {result.declaration(name).unit}".rstrip()
             scores.append([result.benchmark, result.stage.protocol.name, name, printed])
     paragraphs = [
         f"{HEAD}---\n# {file}",
-        f"Method: {method_with_arguments}.",
+        f"Method: {', '.join([method, *words])}.",
         about_input,
         f"Training: {training}. Data: {_data_of(run)}.",
         grid("md", ["benchmark", "protocol", "score", "value"], scores, 3).strip(),
@@ -82,15 +80,6 @@ def card_of(content: Mapping[str, Any], run: Path | None, results: Iterable[Resu
         f"```python\n{loading}\n```\n",
     ]
     return "\n\n".join(filter(None, paragraphs))
-
-
-def _plain_arguments(arguments: Mapping[str, Any]) -> list[str]:
-    """Return `NAME=VALUE` of the arguments of a method that are words or numbers."""
-    texts: list[str] = []
-    for name, value in arguments.items():
-        if isinstance(value, str | int | float) and not name.startswith("_"):
-            texts.append(f"{name}={value}")
-    return texts
 
 
 def _data_of(run: Path | None) -> str:
@@ -102,10 +91,3 @@ def _data_of(run: Path | None) -> str:
     kind = str(data.get("class_path", "not recorded")).rpartition(".")[2]
     source = data.get("init_args", {}).get("source", "")
     return f"{kind} {source}".strip()
-
-
-def _results_of(run: Path, step: int | None) -> Iterator[Result]:
-    """Yield the results of a run's benchmarks at a step."""
-    for result in results_below(run / "benchmarks").values():
-        if result.history and result.history[-1].step == step:
-            yield result

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, groupby
+from operator import attrgetter
 
 from ..protocols import EvaluationProtocol
 from ..results.formats import grid
@@ -25,10 +26,8 @@ def tables_of_protocol(name: str) -> str:
     Raises:
         ValueError: for an unknown name, or changed fields that no kind with the name has.
     """
-    by_kind: dict[str, list[EvaluationProtocol]] = {}
-    for (kind, _), protocol in protocols_of_name(name).items():
-        by_kind.setdefault(kind, []).append(protocol)
-    return "\n".join(map(table_of, by_kind.values()))
+    protocols = protocols_of_name(name).values()
+    return "\n".join(table_of(list(of_kind)) for _, of_kind in groupby(protocols, attrgetter("kind")))
 
 
 def tables_of_differences(name: str, other: str) -> str:

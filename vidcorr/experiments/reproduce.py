@@ -9,7 +9,7 @@ from ..backbones import EncoderSpec
 from ..results.cells import Cell
 from ..results.formats import shown
 from ..results.published import Published, printed_digits
-from ..results.records import Column, ScoreRecord, results_below
+from ..results.records import Column, ScoreRecord
 from ..results.rendering import Table, printed
 from ..results.result import Result
 from ..results.statistics import Difference
@@ -21,38 +21,19 @@ WIDTH = 100
 """Longest line of the list, characters, unless a word is longer."""
 
 
-def list_of_rows(rows: Sequence[Published], output: str | Path) -> str:
-    """Return rows as lines: printed score, ours if an output folder holds it, and network, weights and doubt.
-
-    The last line counts these rows.
-    """
-    done = _done(rows, output)
+def list_of_rows(rows: Sequence[Published]) -> str:
+    """Return rows as lines: printed score, protocol, and network, weights and doubt; the last line counts them."""
     lines = []
     for row in rows:
         score, value = next(iter(row.scores.items()))
-        printed_score = shown(value, digits=printed_digits(value))
-        line = f"{row.short_name}: {row.benchmark} {score} {printed_score} by {row.protocol}"
-        if row in done:
-            line += f"; done, ours {shown(done[row].scores[score])}"
+        line = (
+            f"{row.short_name}: {row.benchmark} {score} {shown(value, digits=printed_digits(value))} by {row.protocol}"
+        )
         line += f"; {row.model} is missing: {row.download}" if lacks_weights(row) else f"; {row.download}"
         if row.doubt:
             line += f"; doubt: {row.doubt}"
         lines.append(fill(line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))
-    lacking = sum(map(lacks_weights, rows))
-    return "\n".join([*lines, f"{len(rows)} rows: {len(done)} done in {output}, {lacking} lack weights", ""])
-
-
-def _done(rows: Sequence[Published], output: str | Path) -> dict[Published, Result]:
-    """Return row → result of its network by its protocol in an output folder; the newest counts."""
-    found: dict[tuple[str, str, str], Result] = {}
-    for result in sorted(results_below(Path(output)).values(), key=lambda result: result.provenance.date):
-        found[result.network.name, result.data_set, result.stage.protocol.shared] = result
-    done = {}
-    for row in rows:
-        place = _network(row).name, row.benchmark, row.evaluated_by().shared().digest()
-        if place in found:
-            done[row] = found[place]
-    return done
+    return "\n".join([*lines, f"{len(rows)} rows: {sum(map(lacks_weights, rows))} lack weights", ""])
 
 
 def _network(row: Published) -> EncoderSpec:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -103,7 +103,11 @@ def run_missing(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, R
         with redirect_stdout(sys.stderr if is_first else sys.stdout):  # of other ranks it is hidden already
             results = store.run(jobs)
         yield results
-    store.raise_failures()
+    if store.failures:
+        job, error = next(iter(store.failures.items()))
+        titles = "; ".join(failure.title for failure in store.failures)
+        count = f"{len(store.failures)} failed"
+        raise ToldError(f"{count}; the first: {job.title}: {error}", f"{count}: {titles}")
 
 
 class Store:
@@ -145,7 +149,14 @@ class Store:
                 require_writable(self.output)
             if len(set(ranks.gather(tuple(job_of_folder)))) > 1:
                 raise ValueError("the ranks hold different networks or benchmarks: seed every rank alike")
-            missing = self._missing(job_of_folder, ranks)
+            is_done, *_ = ranks.gather(list(map(self.reuses, job_of_folder.values())))  # the first rank decides
+            missing: list[Job] = []
+            for job, has_stored_result in zip(job_of_folder.values(), is_done, strict=True):
+                if has_stored_result:
+                    date = Result.load(self.place(job)).provenance.date or "an unknown date"
+                    print(f"{job.title}: reused, made on {date}", flush=True)
+                else:
+                    missing.append(job)
             for number, job in enumerate(missing, start=1):
                 self._run(job, ranks, f"[{number}/{len(missing)}]")
         results: dict[Job, Result] = {}
@@ -154,36 +165,12 @@ class Store:
                 results[job] = Result.load(self.place(job))
         return results
 
-    def _missing(self, job_of_folder: Mapping[str, Job], ranks: Ranks) -> list[Job]:
-        """Return the jobs without a result, and name the others; the first rank decides for all."""
-        is_done, *_ = ranks.gather(list(map(self.reuses, job_of_folder.values())))
-        missing: list[Job] = []
-        for job, has_stored_result in zip(job_of_folder.values(), is_done, strict=True):
-            if has_stored_result:
-                date = Result.load(self.place(job)).provenance.date or "an unknown date"
-                print(f"{job.title}: reused, made on {date}", flush=True)
-            else:
-                missing.append(job)
-        return missing
-
     def reuses(self, job: Job) -> bool:
         """Return whether the folder holds a job's result; none counts of the user's code, which may have changed.
 
         A file that cannot be read is named, and the job runs again.
         """
         return job.is_reusable and bool(results_below(self.place(job)))
-
-    def raise_failures(self) -> None:
-        """Raise an error if jobs have failed; `run` has printed the message of each.
-
-        Raises:
-            ToldError: with the number of failed jobs, and the message of the first.
-        """
-        if self.failures:
-            job, error = next(iter(self.failures.items()))
-            count = len(self.failures)
-            titles = "; ".join(failure.title for failure in self.failures)
-            raise ToldError(f"{count} failed; the first: {job.title}: {error}", f"{count} failed: {titles}")
 
     def _run(self, job: Job, ranks: Ranks, heading: str) -> None:
         """Run a job, unless another process has locked or just done it; note it in `_made`, or in `failures`."""

@@ -200,47 +200,32 @@ class Study(BaseModel, extra="forbid"):
                     line.append(Command(words, row.name, seed, name, place))
         return list(lines.values())
 
-    def _chain_of(self, row: StudyRow, seed: int, output: Path) -> Chain:
-        """Return the trainings of a row for a seed, with the network that they end with."""
+    def _chain_of(self, row: StudyRow, seed: int, output: Path) -> tuple[list[Command], tuple[str, ...], Path]:
+        """Return the trainings of a row for a seed, each of which begins with the network of the one before.
+
+        Returns:
+            The commands, none for a network that is not trained; the words that name the last network; and the folder
+            of the last training, or without one a name for the network's evaluations.
+        """
         origin = self.row(row.of) if row.of else row  # the row whose first training counts
-        chain = self._first_of(origin, seed, output)
+        words = origin.model or _seeded((*(origin.train or self.train), *origin.flags), seed)
+        folder = output / slug(origin.name) / f"seed-{seed}-{digest_of(words)}"
+        trainings: list[Command] = []
+        network = origin.model
+        if not network:
+            trainings.append(_training(origin.name, seed, words, folder))
+            network = (str(folder / CHECKPOINT),)
         then = row.then or origin.then or self.then
-        if not then:
-            return chain
-        return _continued(chain, then, row.name if row.then else origin.name, seed)
-
-    def _first_of(self, row: StudyRow, seed: int, output: Path) -> Chain:
-        """Return the first training of a row for a seed; of a row with a network of its own none."""
-        words = row.model or _seeded((*(row.train or self.train), *row.flags), seed)
-        folder = output / slug(row.name) / f"seed-{seed}-{digest_of(words)}"
-        if row.model:
-            return Chain([], row.model, folder)
-        return Chain([_training(row.name, seed, words, folder)], (str(folder / CHECKPOINT),), folder)
-
-
-class Chain(NamedTuple):
-    """Trainings of which each begins with the network of the one before.
-
-    Attributes:
-        trainings: their commands, in order; none for a network that is not trained.
-        network: the words that name the last network.
-        folder: folder of the last training; without one, a name for the network's evaluations.
-    """
-
-    trainings: list[Command]
-    network: tuple[str, ...]
-    folder: Path
-
-
-def _continued(chain: Chain, then: Sequence[str], row: str, seed: int) -> Chain:
-    """Return a chain with a further training, `{checkpoint}` of whose words is the network so far."""
-    pattern = _seeded(then, seed)
-    words = tuple(word.replace("{checkpoint}", chain.network[0]) for word in pattern)
-    if "--pretrained" in chain.network:
-        words += ("--model.pretrained", "true")
-    # the digest is of the words before {checkpoint}, which depends on `output`
-    folder = chain.folder.with_name(f"{chain.folder.name}-then-{digest_of(pattern)}")
-    return Chain([*chain.trainings, _training(row, seed, words, folder)], (str(folder / CHECKPOINT),), folder)
+        if then:
+            pattern = _seeded(then, seed)
+            words = tuple(word.replace("{checkpoint}", network[0]) for word in pattern)
+            if "--pretrained" in network:
+                words += ("--model.pretrained", "true")
+            # the digest is of the words before {checkpoint}, which depends on `output`
+            folder = folder.with_name(f"{folder.name}-then-{digest_of(pattern)}")
+            trainings.append(_training(row.name if row.then else origin.name, seed, words, folder))
+            network = (str(folder / CHECKPOINT),)
+        return trainings, network, folder
 
 
 def _seeded(words: Sequence[str], seed: int) -> tuple[str, ...]:

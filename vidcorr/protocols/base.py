@@ -76,13 +76,6 @@ class Condition(NamedTuple):
     expected: str
 
 
-@dataclasses.dataclass(frozen=True)
-class UnitOf:
-    """Annotation of a field that is the unit of another: a bridge changes both in one step."""
-
-    field: str
-
-
 READ_BY_NETWORK = "read by the network"
 """Annotation of a field that some networks alone obey, such as transformers."""
 SET_BY_NETWORK = "set by the network"
@@ -230,24 +223,17 @@ class EvaluationProtocol(BaseModel):
 
     @classmethod
     def _without_changes(cls, source: str, benchmark: str, users_class: str | None) -> "EvaluationProtocol":
-        """Return the protocol of a source, or of a user's `module:NAME`, also under a user's class of protocols."""
+        """Return the protocol of a source, or of a user's `module:NAME`, also under a user's class of protocols.
+
+        A user's class has VFS's values where it has no defaults of its own; where VFS defines none for the benchmark,
+        those of `vidcorr`, or else of the first source that does.
+        """
         if ":" in source:
             users_class = source if users_class is None else users_class
-            source = cls.source_of_users(benchmark)
+            known = [name for name, publication in cls.sources().items() if benchmark in publication.values]
+            source = min(known, key=lambda name: (name != "vfs", name != "vidcorr"))
         protocol = cls(name=source, benchmark=benchmark, **cls.values_of(source, benchmark))
         return protocol if users_class is None else protocol.by_users(users_class)
-
-    @classmethod
-    def source_of_users(cls, benchmark: str) -> str:
-        """Return the source whose values a user's class has for a benchmark, where it has no defaults of its own.
-
-        It is VFS; where VFS defines none, `vidcorr`, or else the first that does.
-        """
-        known = [name for name, source in cls.sources().items() if benchmark in source.values]
-        for preferred in ("vfs", "vidcorr"):
-            if preferred in known:
-                return preferred
-        return known[0]
 
     def by_users(self, name: str) -> "EvaluationProtocol":
         """Return the protocol of a user's name: a protocol, or this one's values under a class of protocols.
@@ -325,16 +311,6 @@ class EvaluationProtocol(BaseModel):
                 changed[field] = value
         return changed
 
-    @classmethod
-    def unit_fields(cls) -> dict[str, str]:
-        """Return the name of a field → the name of the field that holds its unit: `radius` → `radius_unit`."""
-        found: dict[str, str] = {}
-        for unit_field in cls.value_fields():
-            for mark in cls.model_fields[unit_field].metadata:
-                if isinstance(mark, UnitOf):
-                    found[mark.field] = unit_field
-        return found
-
     def values(self) -> dict[str, Any]:
         """Return field → value, without the name and its benchmark."""
         return {field: getattr(self, field) for field in self.value_fields()}
@@ -370,13 +346,9 @@ class EvaluationProtocol(BaseModel):
         source = self.sources().get(self.source)
         if source is None:
             return {}
-        found = {"code": source.code}
-        if source.note:
-            found["note"] = source.note
-        inferred = source.inferred.get(self.benchmark or "")
-        if inferred:
-            found["inferred"] = inferred
-        return found
+        inferred = source.inferred.get(self.benchmark or "", "")
+        found = {"code": source.code, "note": source.note, "inferred": inferred}
+        return {key: text for key, text in found.items() if text}
 
     def shared(self) -> Self:
         """Return the part that two networks must share to be compared, with the source's values where a network sets.

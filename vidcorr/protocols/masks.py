@@ -16,7 +16,6 @@ from .base import (
     PositiveInt,
     Range,
     UnitInterval,
-    UnitOf,
 )
 from .network_input import VideoFeatures
 
@@ -100,7 +99,7 @@ class LabelProtocol(VideoFeatures):
     border: Literal["exclude", "zero"] = "exclude"
     precision: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
     label_feedback: Annotated[Literal["soft", "hard"], FEEDBACK] = "soft"
-    radius_unit: Annotated[Literal["cell", "pixel", "side"], RADIUS, UnitOf("radius")] = "cell"
+    radius_unit: Annotated[Literal["cell", "pixel", "side"], RADIUS] = "cell"
     rule: str | None = None
     mixture_above: Annotated[UnitInterval, MIXED] = 0.1
     mixture_width: Annotated[Literal["fixed", "moments"], MIXED] = "fixed"
@@ -215,7 +214,7 @@ class JointProtocol(LabelProtocol):
     """
 
     keypoint_sigma: PositiveFloat = 4.0
-    keypoint_unit: Annotated[Literal["pixel", "cell"], UnitOf("keypoint_sigma")] = "pixel"
+    keypoint_unit: Literal["pixel", "cell"] = "pixel"
     keypoint_topk: PositiveInt = 5
     keypoint_grid: Literal["input", "feature"] = "input"
     keypoint_counting: Literal["prediction-visible", "crw", "ground-truth"] = "prediction-visible"

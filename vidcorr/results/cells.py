@@ -3,15 +3,16 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from math import isnan, nan
 from statistics import fmean, stdev
 
 from ..metrics.declared import Score
 from .formats import bracketed, shown
 from .published import Published
-from .records import Column, ScoreRecord
+from .records import ScoreRecord
 from .result import Result, videos_of
-from .statistics import FRACTION, Difference, Sample, difference, interval
+from .statistics import FRACTION, Difference, difference, interval
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,6 @@ class Cell:
     digits: int = 1
 
     @property
-    def columns(self) -> list[Column]:
-        """Columns of the seeds' scores, whose titles a table may have changed."""
-        return [record.column for record in self.records]
-
-    @property
     def scores(self) -> tuple[float, ...]:
         """Scores of the seeds, or the published score."""
         if self.published is not None:
@@ -59,20 +55,12 @@ class Cell:
         return stdev(self.scores)
 
     @cached_property
-    def samples_by_seed(self) -> list[Sample]:
-        """The score as a sample of sequences, per seed; empty if a result has no values by sequence."""
-        samples: list[Sample] = []
-        for record in self.records:
-            sample = record.result.sample(record.key)
-            if sample is None:
-                return []
-            samples.append(sample)
-        return samples
-
-    @cached_property
     def interval(self) -> tuple[float, float] | None:
         """Ends of the 95 % interval; None without values by sequence, or with fewer than four sequences."""
-        return interval(self.samples_by_seed, self.declared) if self.samples_by_seed else None
+        samples = list(filter(None, (record.result.sample(record.key) for record in self.records)))
+        if not samples or len(samples) < len(self.records):
+            return None
+        return interval(samples, self.declared)
 
     @property
     def declared(self) -> Score:
@@ -82,41 +70,32 @@ class Cell:
         first = self.records[0]
         return first.result.declaration(first.key)
 
-    @property
-    def texts(self) -> list[str]:
-        """The printed score, its interval, its difference from the base row, the difference's interval, and p.
-
-        The score is the mean, with ± deviation over several seeds. A quantity that is missing is an empty text.
-        """
-        declared = self.declared
-        score = shown(self.mean, declared, self.digits)
-        if not isnan(self.deviation):
-            score += f" ± {shown(self.deviation, declared, self.digits)}"
-        texts = [score, bracketed(self.interval, declared), "", "", ""]
-        change = self.difference
-        if change is not None:
-            texts[2] = shown(change.mean, declared, self.digits, "+")
-            if change.ends is not None:
-                texts[3:] = bracketed(change.ends, declared, "+"), "–" if change.p is None else f"{change.p:.2g}"
-        return texts
-
     def printed(self, intervals: bool, best: str = "") -> str:
         """Return the cell as a text, with `**` around the best score.
 
-        It is `**55.3** ± 0.2 [45.6, 65.0]; +2.8 [+2.1, +3.4], p 0.01` if it has all quantities.
+        It is `**55.3** ± 0.2 [45.6, 65.0]; +2.8 [+2.1, +3.4], p 0.01` if it has all quantities: the mean, ± deviation
+        over several seeds, its interval, the difference from the base row with its interval, and p.
 
         Args:
             intervals: with 95 % intervals and p.
             best: the best score of the column, as it is printed.
         """
-        score, between, change, of_change, p = self.texts
-        mean, sign, deviation = score.partition(" ± ")
-        text = f"**{mean}**{sign}{deviation}" if mean == best else score
-        if intervals and between:
-            text += f" {between}"
-        if change:
-            text += f"; {change}"
-        return f"{text} {of_change}, p {p}" if intervals and of_change else text
+        declared = self.declared
+        text = shown(self.mean, declared, self.digits)
+        if text == best:
+            text = f"**{text}**"
+        if not isnan(self.deviation):
+            text += f" ± {shown(self.deviation, declared, self.digits)}"
+        if intervals and self.interval:
+            text += f" {bracketed(self.interval, declared)}"
+        change = self.difference
+        if change is None:
+            return text
+        text += f"; {shown(change.mean, declared, self.digits, '+')}"
+        if intervals and change.ends:
+            p = "–" if change.p is None else f"{change.p:.2g}"
+            text += f" {bracketed(change.ends, declared, '+')}, p {p}"
+        return text
 
     @property
     def quantities(self) -> dict[str, object]:
@@ -125,8 +104,8 @@ class Cell:
         parts = ("difference", "difference low", "difference high", "p", "difference over")
         change = self.difference or (None,) * len(parts)
         return {
-            "conditions": "; ".join(dict.fromkeys(column.about for column in self.columns)),
-            "protocol": "; ".join(dict.fromkeys(column.protocol for column in self.columns)),
+            "conditions": "; ".join(dict.fromkeys(record.column.about for record in self.records)),
+            "protocol": "; ".join(dict.fromkeys(record.column.protocol for record in self.records)),
             "mean": self.mean,
             "deviation": None if isnan(self.deviation) else self.deviation,
             "low": low,
@@ -147,37 +126,32 @@ class Cell:
         An object, or a sequence, without a finite value on one side counts on neither.
         """
         records = self.records + base.records
-        if not (self.records and base.records):
-            return replace(self, difference=None)
-        common = common_parts(records)
-        ours, theirs = ([each.result.sample(each.key, common) for each in cell.records] for cell in (self, base))
         found = None
-        if common and all(ours) and all(theirs):
-            found = difference(list(filter(None, ours)), list(filter(None, theirs)), (self.trained, base.trained))
-        if found is not None:
-            lacking = tuple(sorted(objects_of_one_side(records)))
-            found = found._replace(sequences=len(set(common.values())), lacking=lacking)
+        if self.records and base.records and not sequences_on_other_data(record.result for record in records):
+            common, lacking = parts_of(records)
+            first, second = ([each.result.sample(each.key, common) for each in cell.records] for cell in (self, base))
+            if common and all(first) and all(second):
+                found = difference(list(filter(None, first)), list(filter(None, second)), (self.trained, base.trained))
+            if found is not None:
+                found = found._replace(sequences=len(set(common.values())), lacking=tuple(lacking))
         return replace(self, difference=found)
 
 
-def common_parts(records: Sequence[ScoreRecord]) -> dict[str, str]:
-    """Return what defines the scores of all records: name → sequence; nothing if they have other data of a sequence."""
-    if sequences_on_other_data(record.result for record in records):
-        return {}
-    first, *others = [record.result.parts(record.key) for record in records]
-    return {name: video for name, video in first.items() if all(name in parts for parts in others)}
+def parts_of(records: Sequence[ScoreRecord]) -> tuple[dict[str, str], list[str]]:
+    """Return what all records define, name → sequence, and the objects that some define and others lack, sorted.
 
-
-def objects_of_one_side(records: Sequence[ScoreRecord]) -> set[str]:
-    """Return the objects of sequences of all records that some define and others lack, or have no finite value of."""
+    Only objects of sequences of all records count as lacking; one without a finite value is not defined.
+    """
     parts = [record.result.parts(record.key) for record in records]
-    videos = [set(videos_of(record.result.rows)) for record in records]
-    found: set[str] = set()
-    for name, video in [item for of_record in parts for item in of_record.items()]:
-        is_common = all(video in of_record for of_record in videos)
-        if is_common and any(name not in of_record for of_record in parts):
-            found.add(name)
-    return found
+    shared = set.intersection(*(set(videos_of(record.result.rows)) for record in records))
+    common: dict[str, str] = {}
+    lacking: set[str] = set()
+    for name, video in chain.from_iterable(of_record.items() for of_record in parts):
+        if all(name in of_record for of_record in parts):
+            common[name] = video
+        elif video in shared:
+            lacking.add(name)
+    return common, sorted(lacking)
 
 
 def sequences_on_other_data(results: Iterable[Result]) -> set[str]:

@@ -1,12 +1,10 @@
 """Sentences under tables: units, features and inputs, seeds and intervals, scored frames, differences, data, doubts."""
 
 from collections.abc import Iterable
-from math import ceil
 from typing import Any
 
 from .cells import sequences_on_other_data
 from .formats import listed, one_line
-from .records import ScoreRecord
 from .result import Result
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
 
@@ -16,10 +14,6 @@ SHOWN = 3
 """Names of sequences or objects that a sentence lists."""
 ENLARGED = 2
 """Frames that a protocol enlarges more than this are too small for it."""
-USUAL_SIDE = 480
-"""Short side, pixels, for which a radius in cells is chosen where a protocol does not resize."""
-SMALL_SIDE = 200
-"""Short sides below this are too small for such a radius: it spans most of the frame."""
 
 
 def notes(table: Table, format: str, intervals: bool) -> list[str]:
@@ -61,19 +55,25 @@ def _on_units(table: Table, format: str) -> list[str]:
 
 def _on_views(table: Table) -> list[str]:
     """Return the features and inputs of the rows' networks, each with its rows where they differ."""
-    rows_of: dict[str, dict[str, dict[str, None]]] = {"Features": {}, "Input": {}}
-    for name, row in table.rows.items():
-        for record in [record for cell in row.values() for record in cell.records]:
-            rows_of["Features"].setdefault(record.features, {})[name] = None
-            rows_of["Input"].setdefault(str(record.result.stage.input or ""), {})[name] = None
+    pairs = [(name, record) for name, row in table.rows.items() for cell in row.values() for record in cell.records]
+    features = _by_text((record.features, name) for name, record in pairs)
+    inputs = _by_text((str(record.result.stage.input or ""), name) for name, record in pairs)
     said = []
-    for kind, of_texts in rows_of.items():
-        texts = [text for text in of_texts if text]
-        if len(of_texts) > 1:
-            texts = [f"{text} of {listed(list(of_texts[text]))}" for text in texts]
+    for kind, rows_of in (("Features", features), ("Input", inputs)):
+        texts = [text for text in rows_of if text]
+        if len(rows_of) > 1:
+            texts = [f"{text} of {rows_of[text]}" for text in texts]
         if texts:
             said.append(f"{kind}: {'; '.join(texts)}")
     return said
+
+
+def _by_text(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return text → the names that have it, as words of a sentence, from pairs of text and name."""
+    names: dict[str, dict[str, None]] = {}
+    for text, name in pairs:
+        names.setdefault(text, {})[name] = None
+    return {text: listed(list(of_text)) for text, of_text in names.items()}
 
 
 def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
@@ -96,19 +96,18 @@ def _on_differences(table: Table, format: str, intervals: bool) -> list[str]:
 
 def _on_pairs(table: Table) -> list[str]:
     """Return over how many sequences the differences of each row are, and the objects that one of its sides lacks."""
-    over: dict[str, dict[str, None]] = {}  # number of sequences → names of rows
-    lacking: dict[str, None] = {}
+    changes = []
     for name, row in table.rows.items():
-        for change in [cell.difference for cell in row.values() if cell.difference]:
-            if change.sequences:
-                over.setdefault(str(change.sequences), {})[name] = None
-            if change.lacking:
-                lacking[f"{name}: one side lacks {_few(change.lacking)}, which its difference leaves out"] = None
+        changes += [(name, cell.difference) for cell in row.values() if cell.difference]
+    over = _by_text((str(change.sequences), name) for name, change in changes if change.sequences)
     said = []
     for number, names in over.items():
-        of_rows = f" of {listed(list(names))}" if len(over) > 1 else ""
+        of_rows = f" of {names}" if len(over) > 1 else ""
         said.append(f"Differences{of_rows} are over {number} sequences")
-    return said + list(lacking)
+    for name, change in changes:
+        if change.lacking:
+            said.append(f"{name}: one side lacks {_few(change.lacking)}, which its difference leaves out")
+    return list(dict.fromkeys(said))
 
 
 def _few(names: Iterable[str]) -> str:
@@ -119,18 +118,13 @@ def _few(names: Iterable[str]) -> str:
 
 def _on_data(table: Table) -> list[str]:
     """Return a sentence for each benchmark of which rows have other data of a sequence of one name."""
-    of_benchmarks: dict[str, dict[str, ScoreRecord]] = {}  # benchmark → digest of data → a record
-    rows_of: dict[tuple[str, str], dict[str, None]] = {}
-    for record in table.records:
-        of_benchmarks.setdefault(record.result.data_set, {})[record.column.data] = record
-        rows_of.setdefault((record.result.data_set, record.column.data), {})[record.name] = None
     said = []
-    for benchmark, of_data in of_benchmarks.items():
-        other = sequences_on_other_data(record.result for record in of_data.values())
+    for benchmark in dict.fromkeys(record.result.data_set for record in table.records):
+        records = [record for record in table.records if record.result.data_set == benchmark]
+        other = sequences_on_other_data(record.result for record in records)
         if other:
-            texts = []
-            for digest in of_data:
-                texts.append(f"{listed(list(rows_of[benchmark, digest]))} (data {digest or 'not recorded'})")
+            rows_of = _by_text((record.column.data or "not recorded", record.name) for record in records)
+            texts = [f"{names} (data {digest})" for digest, names in rows_of.items()]
             about = f"have other frames or annotations and are not compared: {', '.join(texts)}"
             said.append(f"Rows of {benchmark} {about}; they differ in {_few(other)}")
     return said
@@ -150,32 +144,19 @@ def _doubts(table: Table) -> list[str]:
 
 def _on_frames(results: Iterable[Result]) -> list[str]:
     """Return sentences on the frames of each benchmark: those that are scored, and those that are small."""
-    scored: dict[str, dict[str, None]] = {}  # frames → benchmarks
+    scored: list[tuple[str, str]] = []  # frames, benchmark
     small: dict[str, None] = {}
     for result in results:
         rules = result.data.get("rules")
         if isinstance(rules, dict) and "frames" in rules:
-            scored.setdefault(str(rules["frames"]), {})[result.data_set] = None
-        remark = _remark_on_small_frames(result)
-        if remark:
-            small[f"Frames of {result.data_set} are {remark}"] = None
-    texts = [f"{frames} ({listed(list(names))})" for frames, names in scored.items()]
+            scored.append((str(rules["frames"]), result.data_set))
+        smallest, *_ = result.data.get("short_sides") or [0]
+        fields = result.stage.protocol.fields
+        size = fields.get("input_size")
+        if smallest and size and fields.get("input_side") != "long":  # results lack the long sides of the frames
+            times = (min(size) if isinstance(size, list) else size) / smallest
+            if times > ENLARGED:
+                enlarged = f"{smallest} px, and enlarged {times:.3g} times: scores saturate"
+                small[f"Frames of {result.data_set} are {enlarged}"] = None
+    texts = [f"{frames} ({names})" for frames, names in _by_text(scored).items()]
     return [f"Scored frames: {'; '.join(texts)}"] * bool(texts) + list(small)
-
-
-def _remark_on_small_frames(result: Result) -> str:
-    """Return what a protocol does with frames that are too small for it; empty if they are not, or it is not known."""
-    smallest, *_ = result.data.get("short_sides") or [0]
-    fields = result.stage.protocol.fields
-    size = fields.get("input_size")
-    radius = fields.get("radius")
-    if not smallest or fields.get("input_side") == "long":  # results do not have the long sides of the frames
-        return ""
-    if size:
-        times = (min(size) if isinstance(size, list) else size) / smallest
-        return f"{smallest} px, and enlarged {times:.3g} times: scores saturate" if times > ENLARGED else ""
-    is_in_cells = radius and fields.get("radius_unit") == "cell" and "radius=" not in result.stage.protocol.name
-    if not is_in_cells or smallest >= SMALL_SIDE:
-        return ""
-    in_proportion = ceil(radius * smallest / USUAL_SIDE)
-    return f"{smallest} px, the radius is for {USUAL_SIDE} px: radius={in_proportion} is in proportion"

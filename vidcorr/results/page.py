@@ -5,6 +5,7 @@ import shlex
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from itertools import chain
 from math import isnan
 from operator import itemgetter
 from pathlib import Path
@@ -74,20 +75,14 @@ def _lines_of_scores(result: Result) -> list[Json]:
 
 def _intervals(result: Result) -> dict[str, str]:
     """Return the main scores that have a 95 % interval, with its text."""
-    found: dict[str, str] = {}
-    for key in result.main_scores():
-        text = result.printed_interval(key)
-        if text:
-            found[key] = text
-    return found
+    texts = {key: result.printed_interval(key) for key in result.main_scores()}
+    return {key: text for key, text in texts.items() if text}
 
 
 def _columns_without_fractions(result: Result) -> list[str]:
     """Return the columns of texts, truth values and counts, sorted."""
-    found: set[str] = set()
-    for row in result.rows:
-        found.update(name for name, value in row.values.items() if not isinstance(value, float))
-    return sorted(found)
+    cells = chain.from_iterable(row.values.items() for row in result.rows)
+    return sorted({name for name, value in cells if not isinstance(value, float)})
 
 
 def _texts(values: Mapping[str, Any], result: Result) -> dict[str, str]:

@@ -230,7 +230,6 @@ def results_below(folder: Path, left_out: list[str] | None = None) -> dict[Path,
         left_out: takes a sentence for each file that cannot be read; None: it is printed.
     """
     found: dict[Path, Result] = {}
-    faults: list[str] = []
     seen: set[str] = set()
     for place, below, files in os.walk(folder, followlinks=True):
         below[:] = [name for name in sorted(below) if not name.startswith(".")]  # such as .ipynb_checkpoints
@@ -243,11 +242,11 @@ def results_below(folder: Path, left_out: list[str] | None = None) -> dict[Path,
             try:
                 found[Path(place)] = Result.load(place)
             except (ValueError, OSError) as error:
-                faults.append(f"Left out: {message_of(error)}")
-    if left_out is None:
-        print(*faults, sep="\n", end="\n" * bool(faults), file=sys.stderr)
-    else:
-        left_out += faults
+                fault = f"Left out: {message_of(error)}"
+                if left_out is None:
+                    print(fault, file=sys.stderr)
+                else:
+                    left_out.append(fault)
     return dict(sorted(found.items()))
 
 
@@ -312,16 +311,11 @@ def records(*folders: str | Path) -> list[Json]:
 
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """Return folder → result without the earlier evaluations of each training, whose folders lie side by side."""
-
-    def step_of(place: Path) -> int:
-        """Return the optimiser step of an evaluation."""
-        return max(past.step for past in results[place].history)
-
-    of_trainings = [place for place, result in results.items() if result.history]
+    of_trainings = {
+        place: max(past.step for past in result.history) for place, result in results.items() if result.history
+    }
     last: dict[tuple[Path, str], Path] = {}  # folder of the evaluations, benchmark → folder of the last
-    for place in sorted(of_trainings, key=step_of):  # a later one replaces an earlier one
+    for place in sorted(of_trainings, key=of_trainings.__getitem__):  # a later one replaces an earlier one
         last[place.parent, results[place].benchmark] = place
-    kept = dict(results)
-    for place in set(of_trainings).difference(last.values()):
-        del kept[place]
-    return kept
+    earlier = of_trainings.keys() - last.values()
+    return {place: result for place, result in results.items() if place not in earlier}

@@ -251,8 +251,7 @@ def render(
     sections = sections_of(table, format == "html", intervals, format != "text")
     if format == "html":
         script = (files(__package__) / "sort-tables.js").read_text("utf-8")
-        parts = [_for_template(section, start) for section in sections]
-        return str(_template().render(sections=parts, notes=" ".join(said), script=script))
+        return str(_template().render(sections=sections, start=start, notes=" ".join(said), script=script))
     if format == "tex":
         star = "*" if max(len(section.heads) for section in sections) > WIDEST_COLUMN else ""
         tabulars = "\n\n\\par\\medskip\n".join(section.latex() for section in sections)
@@ -273,7 +272,7 @@ def html_tables(table: Table) -> dict[Column, str]:
     module: Any = _template().make_module({"sections": [], "notes": "", "script": ""})
     for section in sections_of(table, is_apart=True):
         shared = section.shared._replace(score="", published=False)
-        texts[shared] = str(module.table(_for_template(section, Path())))
+        texts[shared] = str(module.table(section, Path()))
     return texts
 
 
@@ -284,36 +283,15 @@ def _template() -> Any:
 
     environment = Environment(autoescape=True)
     escape, safe = environment.filters["escape"], environment.filters["safe"]
-    environment.filters["line"] = one_line
+    environment.filters |= {"line": one_line, "report": _report_of}
     environment.filters["bold"] = lambda text: safe(BOLD.sub(r"<b>\1</b>", str(escape(text))))
     return environment.from_string((files(__package__) / "board.html").read_text("utf-8"))
 
 
-def _for_template(section: Section, start: Path) -> dict[str, Any]:
-    """Return the content of a section for the template of the page, from whose folder its links lead."""
-    lines = []
-    for line in section.lines:
-        paper = next((cell.paper for cell in line.cells if cell and cell.paper), None)
-        about = [{"text": text} for text in (paper.source, paper.doubt) if text] if paper else []
-        for cell in filter(None, line.cells[:1]):
-            for record in cell.records:
-                about += _about(record, start)
-        lines.append({"name": line.name, "paper": paper, "about": about, "texts": line.texts})
-    shared = section.shared
-    digests = [f"protocol {shared.protocol or 'none'}", f"data {shared.data or 'not recorded'}"]
-    about_all = dict.fromkeys(filter(None, [*shared.about.split(", "), *digests]))  # conditions may have digests too
-    return {"shared": shared, "about": ", ".join(about_all), "heads": section.heads, "lines": lines}
-
-
-def _about(record: ScoreRecord, start: Path) -> list[dict[str, str]]:
-    """Return the link to the report of a result, and what is doubtful about it."""
+def _report_of(record: ScoreRecord, start: Path) -> str:
+    """Return the link from a folder to the report of a result; "" without one."""
     report = record.place / REPORT
-    found = [{"text": doubt} for doubt in record.result.doubts]
-    if report.is_file():
-        found.insert(
-            0, {"text": f"report{record.of_seed}", "link": quote(Path(os.path.relpath(report, start)).as_posix())}
-        )
-    return found
+    return quote(Path(os.path.relpath(report, start)).as_posix()) if report.is_file() else ""
 
 
 def printed(table: Table, format: Format | None = None, intervals: bool | None = None) -> str:

@@ -365,13 +365,6 @@ class Result(Exact):
             found.append((row, fmean(numbers)))
         return found
 
-    def values(self, key: str) -> dict[str, list[float]]:
-        """Return the single values behind a score: video → values of its objects; empty without a column of it."""
-        videos: dict[str, list[float]] = {}
-        for row, value in self.values_of_rows(key):
-            videos.setdefault(row.video, []).append(value)
-        return videos
-
     def parts(self, key: str) -> dict[str, str]:
         """Return what defines a score, name → sequence: rows with a finite value, or sequences if it is no mean."""
         if key in self.without:

@@ -1,7 +1,7 @@
 """The rows of a table: which results are seeds of one row, which are copies, and which are refused under one name."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from .records import Column, ScoreRecord
 
@@ -36,8 +36,10 @@ def rows_of(
             name = ", ".join(filter(None, [name, record.view]))
         key = (name,) if record.row else (name, record.weights)
         row = rows.get(key, [])
-        if record.row:
-            _refuse_other_network(record, row)
+        for other in row:
+            if record.row and other.origin != record.origin:
+                both = [f"{each.result.network.row} in {each.place}" for each in (other, record)]
+                raise ValueError(f"{record.row} names two networks, {both[0]} and {both[1]}: give each a name")
         in_column = [other for other in row if other.column == record.column]
         twins = [other for other in in_column if other.is_copy_of(record)]
         if twins:
@@ -51,14 +53,6 @@ def rows_of(
             key = (name, str(record.place))
         rows.setdefault(key, []).append(record)
     return _uniquely_named(rows), tuple(copies)
-
-
-def _refuse_other_network(record: ScoreRecord, row: Iterable[ScoreRecord]) -> None:
-    """Refuse a record of another network than its row has."""
-    for other in row:
-        if other.origin != record.origin:
-            both = [f"{each.result.network.row} in {each.place}" for each in (other, record)]
-            raise ValueError(f"{record.row} names two networks, {both[0]} and {both[1]}: give each a name")
 
 
 def _uniquely_named(rows: Mapping[RowKey, list[ScoreRecord]]) -> dict[str, list[ScoreRecord]]:

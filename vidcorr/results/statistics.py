@@ -158,11 +158,7 @@ def difference(
     of_first = _scores(first)
     of_second = _scores(second)
     mean = fmean(of_first) - fmean(of_second)
-    of_trainings = []
-    if trained[0]:
-        of_trainings.append(of_first)
-    if trained[1]:
-        of_trainings.append(of_second)
+    of_trainings = [scores for scores, is_training in zip((of_first, of_second), trained, strict=True) if is_training]
     fewest_seeds = min(map(len, of_trainings), default=FEWEST_SEEDS)
     if fewest_seeds < FEWEST_SEEDS or over_sequences.degrees + 1 < FEWEST_SEQUENCES:
         return Difference(mean)
@@ -180,15 +176,9 @@ def _scores(samples: Sequence[Sample]) -> list[float]:
 
 def _samples_of_shared_seeds(first: Sequence[Sample], second: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
     """Return the samples of the seeds that both rows have; empty if these are fewer than three."""
-    ours = {run.seed: run for run in first}
-    theirs = {run.seed: run for run in second}
-    pairs = []
-    for seed, run in ours.items():
-        if seed is not None and seed in theirs:
-            pairs.append((run, theirs[seed]))
-    if len(pairs) < FEWEST_SEEDS:
-        return []
-    return pairs
+    theirs = {run.seed: run for run in second if run.seed is not None}
+    pairs = [(run, theirs[run.seed]) for run in first if run.seed in theirs]
+    return pairs if len(pairs) >= FEWEST_SEEDS else []
 
 
 def _half_length(parts: Sequence[Variance], level: float = 0.05) -> float:
@@ -238,14 +228,13 @@ def _variance_over_sequences(first: Sequence[Sample], second: Sequence[Sample] =
     It is 0, with 0 degrees of freedom, with fewer than two sequences. None if the sequences of the samples differ.
     """
     names = first[0].without.keys()
-    for run in (*first, *second):
-        if run.without.keys() != names:
-            return None
+    if any(run.without.keys() != names for run in (*first, *second)):
+        return None
     means = []
     for name in names:
-        mean = _mean_without(name, first)
+        mean = fmean(sample.without[name] for sample in first)
         if second:
-            mean -= _mean_without(name, second)
+            mean -= fmean(sample.without[name] for sample in second)
         means.append(mean)
     finite = list(filter(isfinite, means))
     if len(finite) < 2:
@@ -254,8 +243,3 @@ def _variance_over_sequences(first: Sequence[Sample], second: Sequence[Sample] =
     if spread <= 1e-24:  # equal values differ by rounding
         spread = 0.0
     return Variance(spread, len(finite) - 1)
-
-
-def _mean_without(sequence: str, samples: Sequence[Sample]) -> float:
-    """Return the mean over samples of the score without a sequence."""
-    return fmean(sample.without[sequence] for sample in samples)

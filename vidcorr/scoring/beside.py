@@ -73,10 +73,10 @@ def folder_of_masks(benchmark: MaskBenchmark) -> Path:
     Raises:
         DataError: if a video has its masks elsewhere.
     """
-    folders = {}
+    folders: dict[Path, None] = {}
     for sequence in benchmark.sequences:
-        folder = sequence.annotation(sequence.begin).parent
-        folders[folder.parent.parent if sequence.folder else folder.parent] = folder
+        above = sequence.annotation(sequence.begin).parents  # an object may have a folder of its own
+        folders[above[2] if sequence.folder else above[1]] = None
     if len(folders) > 1:
-        raise DataError(f"{[*folders.values()][1]}: masks of {benchmark.name} lie in several folders")
+        raise DataError(f"{[*folders][1]}: masks of {benchmark.name} lie in several folders")
     return next(iter(folders))

@@ -1,6 +1,6 @@
 """Score masks on disk by the rules of DAVIS and related data sets."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -13,10 +13,9 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from ..metrics.declared import Score, fractions
+from ..metrics.declared import fractions
 from ..metrics.rules import RULES
 from ..metrics.scoring import AnnotatedVideo, MaskScorer, Metadata, Rules, Values, numbers_in, values_of_objects
-from ..results.checked import Json
 from ..results.provenance import Provenance
 from ..results.result import Network, Result, Row, leave_one_out, require_scored, videos_of
 from ..videos.digests import file_digest, text_digest
@@ -69,63 +68,60 @@ def score(
     names = list(dict.fromkeys(videos or listed))
     if not names:
         raise DataError(f"{folders.truth}: holds no folder of masks")
-    scored = folders.score(names)
+    missing = folders.missing(names)
+    found = folders.score([name for name in names if name not in missing])
+    rows = sorted(chain(folders.rows_of_missing(missing), *(folder.rows for folder in found)), key=attrgetter("place"))
+    if not rows:
+        expected = f"expected {folders.predictions}/VIDEO/FRAME.png"
+        raise DataError(f"{folders.predictions}: holds no video of {folders.truth}; {expected}")
 
     def scores_of(rows: Sequence[Row]) -> Values:
         """Return the scores of the data set from rows, by the rules."""
         return chosen.scores(values_of_objects(rows))
 
     with errors_at(meta, *WRONG_JSON):
-        scores = scores_of(scored.rows)
+        scores = scores_of(rows)
+    scored = set(videos_of(rows)).difference(missing)
     rules_as_used = chosen.facts()
+    conditions: list[str] = []
     if keep_ends:
         rules_as_used["frames"] = "all"
+        conditions = [KEEP_ENDS]
     return result_of_predictions(
         rules,
         folders.predictions,
         "masks",
-        scored.rows,
-        scores_of,
+        rows,
+        scores,
+        folders.digests(names),
+        without=leave_one_out(rows, scores_of) if chosen.pooled else {},
         data={
             "rules": rules_as_used,
             "keep_ends": keep_ends,
-            "missing_videos": scored.unscored(names),
+            "missing_videos": [name for name in names if name not in scored],
             "truth": folders.truth,
         },
-        doubts=scored.doubts + chosen.doubts(scores),
-        pooled=chosen.pooled,
-        conditions=[KEEP_ENDS] if keep_ends else [],
+        doubts=_doubts_about(found) + chosen.doubts(scores),
+        conditions=conditions,
         declared=chosen.declare(scores),
-        digests=folders.digests(names),
     )
 
 
-def unseen_categories(meta: Path, unseen: Collection[str], trained_meta: Path | None) -> set[str]:
-    """Return YouTube-VOS's unseen categories for `score`: the given ones, and those that training has not.
+def require_categories(meta: Path, unseen: Collection[str]) -> None:
+    """Check the unseen categories of YouTube-VOS: there are some, and all are of the data set.
 
     Args:
         meta: metadata file of the data set.
         unseen: categories.
-        trained_meta: metadata file of the training set.
 
     Raises:
         ValueError: if there are none, or one is not of the data set.
     """
-    categories = _categories(meta)
-    names = set(unseen)
-    if trained_meta is not None:
-        names |= categories - _categories(trained_meta)
-    if not names or not names <= categories:
-        raise ValueError(f"score: --trained-meta or --unseen must name unseen categories of {meta}")
-    return names
-
-
-def _categories(meta: Path) -> set[str]:
-    """Return the categories of all objects in a metadata file."""
     categories: set[str] = set()
     for video in read_videos(meta).values():
         categories.update(str(entry.get("category")) for entry in video["objects"].values())
-    return categories
+    if not unseen or not categories.issuperset(unseen):
+        raise ValueError(f"score: --unseen must name unseen categories of {meta}")
 
 
 def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], keep_ends: bool) -> Rules:
@@ -150,14 +146,10 @@ def result_of_predictions(
     predictions: str | Path,
     kind: str,
     rows: Sequence[Row],
-    scores_of: Callable[[Sequence[Row]], Values],
-    *,
-    data: Json,
-    doubts: Sequence[str],
-    pooled: bool = False,
-    conditions: Sequence[str] = (),
-    declared: Sequence[Score] = (),
+    scores: Values,
     digests: Mapping[str, str],
+    conditions: Sequence[str] = (),
+    **fields: Any,
 ) -> Result:
     """Return the result of predictions on disk, with their folder as the name of the network.
 
@@ -166,32 +158,25 @@ def result_of_predictions(
         predictions: the folder.
         kind: what they are: masks, points, boxes.
         rows: the scored sequences or objects, sorted.
-        scores_of: computes the scores of some rows.
-        data: facts that the scores depend on.
-        doubts: sentences on what is doubtful.
-        pooled: the scores are no means of the rows' values.
-        conditions: what comparable scores share, in words; the number of sequences is added.
-        declared: what is declared of the scores; empty: they are fractions.
+        scores: their scores.
         digests: name of a sequence → digest of its truth.
+        conditions: what comparable scores share, in words; the number of sequences is added.
+        **fields: other fields of the result; scores that are not declared are fractions.
 
     Raises:
         DataError: if nothing was scored.
     """
-    scores = scores_of(rows)
     videos = videos_of(rows)
     result = Result(
         benchmark=benchmark,
         network=Network(name=str(predictions), weights=f"their {kind}"),
         scores=scores,
-        without=leave_one_out(rows, scores_of) if pooled else {},
         rows=rows,
         sequences=videos,
         digests={video: digests[video] for video in videos},
         conditions=[*conditions, f"{len(videos)} sequences"],
-        data=data,
-        declared=declared or fractions(*scores),
-        doubts=doubts,
         provenance=Provenance.now(),
+        **{"declared": fractions(*scores)} | fields,
     )
     return require_scored(result)
 
@@ -213,26 +198,6 @@ class ScoredFolder:
     rows: Sequence[Row]
     errors: Errors
     legend: str
-
-
-@dataclass(frozen=True)
-class ScoredVideos:
-    """The scored videos of a data set.
-
-    Attributes:
-        rows: a row for each object, sorted.
-        missing: names of the videos without predictions.
-        doubts: sentences on what is doubtful.
-    """
-
-    rows: list[Row]
-    missing: list[str]
-    doubts: list[str]
-
-    def unscored(self, names: Sequence[str]) -> list[str]:
-        """Return the names of the videos without predictions, or without an object to score."""
-        scored = set(videos_of(self.rows)).difference(self.missing)
-        return [name for name in names if name not in scored]
 
 
 @dataclass(frozen=True)
@@ -259,38 +224,17 @@ class MaskFolders:
             found[name] = text_digest("\n".join(f"{file.name} {file_digest(file)}" for file in files), 8)
         return found
 
-    def score(self, names: Sequence[str]) -> ScoredVideos:
-        """Score videos.
+    def score(self, names: Sequence[str]) -> list[ScoredFolder]:
+        """Score the folders of videos in threads.
 
         Raises:
-            DataError: for a video without predictions or without an object to score, no video at all, or predictions
-                that are shifted by a frame.
+            DataError: for a video without an object to score, or a mask that is missing or does not fit.
         """
-        missing = self._missing(names)
-        rows: list[Row] = []
-        if self.rules.missing_video == "counted as 0":
-            for name in missing:
-                rows += self._rows_of_missing(name)
-        folders = self._score_folders([name for name in names if name not in missing])
-        for folder in folders:
-            rows += folder.rows
-        if not rows:
-            expected = f"expected {self.predictions}/VIDEO/FRAME.png"
-            raise DataError(f"{self.predictions}: holds no video of {self.truth}; {expected}")
-        return ScoredVideos(sorted(rows, key=attrgetter("place")), missing, _doubts_about(folders))
-
-    def _score_folders(self, names: Sequence[str]) -> list[ScoredFolder]:
-        """Score the folders of videos in threads."""
-        videos: list[str] = []
-        object_folders: list[str] = []
-        for name in names:
-            for object_folder in self._object_folders(name):
-                videos.append(name)
-                object_folders.append(object_folder)
+        places = [(name, object_folder) for name in names for object_folder in self._object_folders(name)]
         with ThreadPoolExecutor(usable_cores()) as pool:
-            return list(pool.map(self._score_folder, videos, object_folders))
+            return list(pool.map(lambda place: self._score_folder(*place), places))
 
-    def _missing(self, names: Sequence[str]) -> list[str]:
+    def missing(self, names: Sequence[str]) -> list[str]:
         """Return the names of the videos without predictions; refuse them unless they may be missing."""
         predicted = list_folders(self.predictions)
         missing = [name for name in names if name not in predicted]
@@ -301,12 +245,16 @@ class MaskFolders:
             raise DataError(f"{self.predictions / missing[0]}: {text}")
         return missing
 
-    def _rows_of_missing(self, name: str) -> list[Row]:
-        """Return the rows of a video without predictions, whose objects count as 0."""
+    def rows_of_missing(self, names: Iterable[str]) -> Iterator[Row]:
+        """Yield the rows of videos without predictions, whose objects count as 0 if the rules say so."""
+        if self.rules.missing_video != "counted as 0":
+            return
         of_no_frame = self.rules.summarise(np.zeros((0, len(self.rules.measures))))
-        with errors_at(self.rules.planned_by(name, self.truth / name), *WRONG_JSON):
-            objects = self.rules.metadata.videos[name]["objects"]
-        return [Row(video=name, object=number, values=of_no_frame) for number in objects]
+        for name in names:
+            with errors_at(self.rules.planned_by(name, self.truth / name), *WRONG_JSON):
+                objects = self.rules.metadata.videos[name]["objects"]
+            for number in objects:
+                yield Row(video=name, object=number, values=of_no_frame)
 
     def _object_folders(self, name: str) -> Iterator[str]:
         """Yield the folders of a video's objects; "" if the video's folder holds its masks.
@@ -404,34 +352,21 @@ def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rul
     ids = max([255, *objects]) + 1
     errors = np.full((len(SHIFTS), PLACES, ids), nan)
     places = np.zeros(ids, int)  # of each id, the next of its first annotated frames
+    stems = list(predictions.numbers)
     for stem, t in annotations.numbers.items():
         wanted = {number for number in objects if places[number] < PLACES}
         if not wanted:
             break
         truth = _ids_in(annotations, t, rules)
         shown = sorted(numbers_in(truth) & wanted)
-        if shown:
-            displaced = _displacements_by_reading(predictions, stem, truth, rules)
-            errors[:, places[shown], shown] = displaced[:, shown]
-            places[shown] += 1
+        if shown and stem in stems:
+            for reading, shift in enumerate(SHIFTS.values()):
+                index = stems.index(stem) + shift
+                if 0 <= index < len(stems):
+                    predicted = _ids_in(predictions, predictions.numbers[stems[index]], rules)
+                    errors[reading, places[shown], shown] = displacements(predicted, truth)[shown]
+        places[shown] += 1
     return dict(zip(SHIFTS, errors[:, :, objects], strict=True))
-
-
-def _displacements_by_reading(
-    predictions: MaskFolder, stem: str, truth: NDArray[np.uint8], rules: Rules
-) -> NDArray[np.float64]:
-    """Return the displacements of each id in a frame, `(readings, 256)`; NaN without a prediction."""
-    apart = np.full((len(SHIFTS), 256), nan)
-    if stem not in predictions.numbers:
-        return apart
-    edges = edge_lengths(truth)
-    stems = list(predictions.numbers)
-    for reading, shift in enumerate(SHIFTS.values()):
-        index = stems.index(stem) + shift
-        if 0 <= index < len(stems):
-            predicted = _ids_in(predictions, predictions.numbers[stems[index]], rules)
-            apart[reading] = displacements(predicted, truth, edges)
-    return apart
 
 
 def _ids_in(masks: MaskFolder, t: int, rules: Rules) -> NDArray[np.uint8]:
@@ -442,9 +377,7 @@ def _ids_in(masks: MaskFolder, t: int, rules: Rules) -> NDArray[np.uint8]:
     return rules.ids(ids)
 
 
-def displacements(
-    prediction: NDArray[np.uint8], target: NDArray[np.uint8], edges: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def displacements(prediction: NDArray[np.uint8], target: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return by how many pixels each id of a mask seems displaced in another mask: `(256,)`.
 
     It is twice the number of pixels that differ, by the length of the object's edge.
@@ -452,7 +385,6 @@ def displacements(
     Args:
         prediction: ids `(H, W)`.
         target: ids `(H, W)`.
-        edges: `edge_lengths` of the target.
 
     Returns:
         Infinity for an id that has no pixel in the prediction; NaN for one without an edge, or if the sizes differ.
@@ -463,15 +395,10 @@ def displacements(
     annotated = np.bincount(target.ravel(), minlength=256)
     shared = np.bincount(target[prediction == target], minlength=256)
     differing = predicted + annotated - 2 * shared
+    edges = np.zeros(256, np.int64)  # lengths of the edges of each id, pixels
+    for before, after in ((target[1:], target[:-1]), (target[:, 1:], target[:, :-1])):
+        is_edge = before != after
+        edges += np.bincount(before[is_edge], minlength=256) + np.bincount(after[is_edge], minlength=256)
     apart: NDArray[np.float64] = 2 * differing / np.where(edges, edges, nan)
     apart[predicted == 0] = inf
     return apart
-
-
-def edge_lengths(ids: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return the lengths `(256,)` of the edges of each id of a mask `(H, W)`, pixels."""
-    lengths = np.zeros(256, np.int64)
-    for before, after in ((ids[1:], ids[:-1]), (ids[:, 1:], ids[:, :-1])):
-        is_edge = before != after
-        lengths += np.bincount(before[is_edge], minlength=256) + np.bincount(after[is_edge], minlength=256)
-    return lengths

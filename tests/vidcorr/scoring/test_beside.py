@@ -45,37 +45,14 @@ def test_the_command_makes_the_commonest_table_of_a_paper_and_other_rules_or_dat
     """A competitor's masks beside an own network, under two protocols."""
     root = generated.write_davis(tmp_path / "davis", 4, frames=6, size=(48, 64))
     on = ["--on", f"davis={root}"]
-    main(
-        [
-            "evaluate",
-            "raw_colour",
-            *on,
-            "--protocol",
-            "vfs",
-            "crw",
-            "--change",
-            "radius=2",
-            "--output",
-            f"{tmp_path}/ours",
-        ]
-    )
+    network = ["evaluate", "raw_colour", *on, "--protocol", "vfs", "crw", "--change", "radius=2"]
+    main([*network, "--output", f"{tmp_path}/ours"])
     (masks,) = tmp_path.glob("ours/*-vfs-*/predictions")
     shutil.copytree(masks, tmp_path / "MASKS")
     main(["score", f"{tmp_path}/MASKS", *on, "--output", f"{tmp_path}/theirs"])
     capsys.readouterr()
-    main(
-        [
-            "table",
-            f"{tmp_path}/ours",
-            f"{tmp_path}/theirs",
-            "--base",
-            "raw_colour",
-            "--score",
-            "J&F-Mean",
-            "--format",
-            "md",
-        ]
-    )
+    shown = ["--base", "raw_colour", "--score", "J&F-Mean", "--format", "md"]
+    main(["table", f"{tmp_path}/ours", f"{tmp_path}/theirs", *shown])
     lines = [line for line in capsys.readouterr().out.splitlines() if "their masks |" in line]
     assert {line.split(" | ")[1] for line in lines} == {"vfs+radius=2", "crw+radius=2"}
     assert all("; +" in line for line in lines)

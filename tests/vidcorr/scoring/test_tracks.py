@@ -38,37 +38,37 @@ def test_npz_files_score_as_the_official_code_scores_them(truth, tmp_path, mode)
         return np.broadcast_to(queries.points[:, None, :0:-1], queries.tracks.shape), np.zeros_like(queries.occluded)
 
     write_tracks(truth, tmp_path, mode, static)
-    found = score_tracks(truth, tmp_path, mode)
+    found = score_tracks(TapVid(truth), tmp_path, mode)
     official = official_scores()["exact.pkl"][mode]["static_visible"]
     for key, value in official.items():
         assert found.scores[key] == pytest.approx(value["mean"], abs=1e-9), key
         of_videos = {row.name: row.values[key] for row in found.rows}
         assert of_videos == pytest.approx(value["per_video"], abs=1e-9, nan_ok=True), key
-    assert found.data == {"rules": rules_of(mode), "truth": str(truth)}
+    assert found.data == {"rules": rules_of(mode)}
     assert (found.network.name, found.conditions) == (str(tmp_path), (f"{mode} queries", "4 sequences"))
 
 
 def test_a_missing_or_foreign_file_is_refused(truth, tmp_path):
-    refused(DataError, r"\.npz: ", score_tracks, truth, tmp_path)
+    refused(DataError, r"\.npz: ", score_tracks, TapVid(truth), tmp_path)
     for sequence in TapVid(truth):
         np.savez(tmp_path / f"{sequence.name}.npz", points=np.zeros(3))
-    refused(DataError, r"\.npz: has no arrays tracks and occluded", score_tracks, truth, tmp_path)
+    refused(DataError, r"\.npz: has no arrays tracks and occluded", score_tracks, TapVid(truth), tmp_path)
     write_tracks(truth, tmp_path, "first", lambda queries: (queries.tracks[:, 1:], queries.occluded))
-    refused(DataError, r"\.npz: expected tracks \(N, T, 2\)", score_tracks, truth, tmp_path)
+    refused(DataError, r"\.npz: expected tracks \(N, T, 2\)", score_tracks, TapVid(truth), tmp_path)
 
 
 def test_a_box_that_is_no_number_is_a_failure_and_a_missing_file_a_mistake(tmp_path):
     root = write_otb(tmp_path / "otb", 1, frames=8, size=(64, 64))
     (sequence,) = Otb(root, version=None)
-    assert refused(DataError, rf"{sequence.name}\.txt: cannot be read", score_boxes, root, tmp_path)
+    assert refused(DataError, rf"{sequence.name}\.txt: cannot be read", score_boxes, Otb(root, version=None), tmp_path)
     for spoiled in (np.nan, np.inf, -3.0):
         boxes = sequence.boxes.copy()
         boxes[4, 3] = spoiled
         np.savetxt(tmp_path / f"{sequence.name}.txt", boxes, delimiter=",")
-        found = score_boxes(root, tmp_path)
+        found = score_boxes(Otb(root, version=None), tmp_path)
         assert found.scores["success"] == pytest.approx(20 / 21 * 7 / 8)
         assert found.scores == found.rows[0].values
-    assert found.data == {"rules": OTB, "truth": str(root)}
+    assert found.data == {"rules": OTB}
 
 
 def test_tracks_that_are_not_finite_are_never_within_a_threshold(truth, tmp_path):
@@ -88,7 +88,7 @@ def test_frames_without_an_annotated_box_are_left_out_and_counted(tmp_path):
     np.savetxt(tmp_path / f"{sequence.name}.txt", lines, delimiter=",")
     lines[5:7] = np.nan
     np.savetxt(root / sequence.name / "groundtruth_rect.txt", lines, delimiter=",")
-    found = score_boxes(root, tmp_path)
+    found = score_boxes(Otb(root, version=None), tmp_path)
     assert found.scores["success"] == pytest.approx(20 / 21)
     assert found.doubts == (f"2 frames without an annotated box (NaN, first in {sequence.name}) are left out",)
     assert OtbBenchmark(root, version=None).doubts(found.rows, found.scores) == list(found.doubts)

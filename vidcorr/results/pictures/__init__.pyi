@@ -11,5 +11,4 @@ from .sheets import (
     clip_sheet as clip_sheet,
     feature_sheet as feature_sheet,
     heat_map_sheet as heat_map_sheet,
-    principal_colours as principal_colours,
 )

@@ -47,25 +47,17 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
     return captioned(sheet, "frame numbers; orange: second half")  # fits above two frames
 
 
-def principal_colours(features: Tensor) -> Tensor:
-    """Return the three principal components of feature maps as red, green and blue.
+def colour_basis(features: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return a function that shows maps of a network by the three principal components of some maps, as RGB.
 
-    The components are computed over all frames, so a colour has the same meaning in all of them.
+    A colour has the same meaning in all maps. The largest loading of a component is made positive, so that pictures do
+    not invert between epochs. Its range leaves out the most extreme hundredths.
 
     Args:
         features: `(T, C, h, w)`; they are l2-normalised over the channels, as by most protocols.
 
     Returns:
-        Float32 `(T, 3, h, w)` in [0, 1]; 0.5 in components that do not vary.
-    """
-    return colour_basis(features)(features)
-
-
-def colour_basis(features: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return `principal_colours` by the components of these maps, as a function of any maps of the network.
-
-    The largest loading of a component is made positive, so that pictures do not invert between epochs. Its range leaves
-    out the most extreme hundredths.
+        Function from maps `(N, C, h, w)` to float32 `(N, 3, h, w)` in [0, 1]; 0.5 in components that do not vary.
     """
     cells = _cells(features)
     mean = cells.mean(0)
@@ -117,7 +109,7 @@ def feature_sheet(
     Raises:
         ValueError: if the numbers of maps and frames differ.
     """
-    colours = _over_frames(principal_colours(features), covered_size, frames)
+    colours = _over_frames(colour_basis(features)(features), covered_size, frames)
     values = frames.cpu().float()
     if not frames.is_floating_point():
         values = values / 255
@@ -184,7 +176,8 @@ def heat_map_sheet(
     if protocol.mixture_components is not None:
         without_prior = affinity(prior=False)
         weights_of_rows = {", with the prior": propagated.weights[0], ", without": without_prior.weights[0]}
-    shown = _heaviest(propagated.weights[0])
+    sums = propagated.weights[0].sum((1, 2))
+    shown = sorted(sums.topk(min(MOST_REFERENCES, len(sums))).indices.tolist())
     drawn = [pale(resized(as_picture(frame), width)) for frame in frames]
     covered = torch.tensor(covered_size or frames.shape[-2:])
     cell = covered / torch.tensor(features.shape[-2:]) * width / frames.shape[-1]  # in pixels of the drawn frames
@@ -200,12 +193,6 @@ def heat_map_sheet(
             caption = f"{names[number]}: {of_frame.sum():.0%} of the label, a cell at most {of_frame.max():.1%}"
             panels.append(captioned(heated(drawn[number], heat / largest), caption))
     return contact_sheet(panels, columns=1 + len(shown), width=width)
-
-
-def _heaviest(weights: Tensor) -> list[int]:
-    """Return the indices of up to five references `(S, h, w)` with the largest sums of weights, in their order."""
-    count = min(MOST_REFERENCES, len(weights))
-    return sorted(weights.sum((1, 2)).topk(count).indices.tolist())
 
 
 def with_dot(picture: Picture, point: Tensor, cell: Tensor, radius: int = 5) -> Picture:
