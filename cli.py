@@ -432,9 +432,10 @@ def remedy_for(message: str, words: Sequence[str]) -> str:
     """
     if "does not correspond to a subclass" in message and "lightning.pytorch" in sys.modules:
         return "; classes of `import lightning` are others: write `import pytorch_lightning as pl`"
-    if message.endswith("required: fit.model"):
+    is_missing = "required" in message  # jsonargparse 4.46 has other words around it
+    if is_missing and "fit.model" in message:
         return "; name a method, --model VFSSimSiam, or its config, --config vfs_simsiam_r18.yaml"
-    if message.endswith("required: validate.model"):
+    if is_missing and "validate.model" in message:
         return "; name a run, vidcorr validate RUN, a checkpoint, --ckpt_path FILE, or a network, --model timm:NAME"
     unknown = UNKNOWN.search(message)
     if unknown is None:
