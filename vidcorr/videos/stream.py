@@ -1,6 +1,6 @@
 """A video, or a part of it, that is read in order."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
@@ -252,21 +252,9 @@ def _checked_frame(frame: Any) -> Tensor:
         return given
     name = str(getattr(frame, "dtype", type(frame).__name__)).removeprefix("torch.")
     shape = f" {tuple(frame.shape)}" if hasattr(frame, "shape") else ""
-    raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {name}{shape}: {_remedy(frame)}")
-
-
-def _remedy(frame: Any) -> str:
-    """Return what makes a frame of the user's one of ours."""
-    if isinstance(frame, str | PathLike):
-        return "give their folder in place of their paths"
-    if isinstance(frame, Mapping):
-        return 'give the pictures alone, (frame["data"] for frame in video)'
-    if not isinstance(frame, Tensor | np.ndarray):
-        return 'torch.from_numpy(np.array(frame.convert("RGB"))).permute(2, 0, 1) makes it of a picture of Pillow'
-    if frame.ndim == 4:
-        return "give the frames of a batch one by one"
-    if frame.ndim == 3 and frame.shape[2] == 3:
-        return "OpenCV's BGR (H, W, 3) becomes it by torch.from_numpy(frame[..., ::-1].copy()).permute(2, 0, 1)"
-    if frame.ndim == 3 and len(frame) == 3:
-        return "floats in [0, 1] become it by (255 * frame).round().to(torch.uint8), those in [0, 255] without 255"
-    return "of grey frames (H, W), frame.expand(3, -1, -1) makes it"
+    remedy = ""
+    if len(getattr(frame, "shape", ())) == 3 and frame.shape[2] == 3:
+        remedy = ": OpenCV's BGR (H, W, 3) becomes it by torch.from_numpy(frame[..., ::-1].copy()).permute(2, 0, 1)"
+    elif len(getattr(frame, "shape", ())) == 3 and len(frame) == 3:
+        remedy = ": floats in [0, 1] become it by (255 * frame).round().to(torch.uint8), those in [0, 255] without 255"
+    raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {name}{shape}{remedy}")
