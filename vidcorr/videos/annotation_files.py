@@ -33,10 +33,7 @@ class _File(NamedTuple):
 
 
 def read_masks(
-    words: Sequence[str],
-    stems: Sequence[str] | None = None,
-    film: str = "",
-    size: tuple[int, int] | None = None,
+    words: Sequence[str], stems: Sequence[str] | None = None, film: str = "", size: tuple[int, int] | None = None
 ) -> list[MaskPrompt]:
     """Read the masks of a command: PNGs, JSON of LabelMe or COCO, folders and zips, each `PATH` or `PATH@FRAME`.
 

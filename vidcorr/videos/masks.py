@@ -221,8 +221,7 @@ def ids_of_palette(path: Path) -> dict[int, int]:
 
     Colours of its palette have their index. Without a palette they are those of DAVIS, and a grey of value v is id v.
     """
-    with open_image(path) as image:
-        palette = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
+    _, palette = _values_and_palette(path)
     if not np.ptp(palette, axis=1).any():
         return {value * 0x010101: value for value in range(1, 256)} | ids_in_davis()
     ids: dict[int, int] = {}

@@ -14,15 +14,7 @@ from .annotations import annotation_folders
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
 from .files import DataError, list_lines
-from .folders import (
-    IMAGE_SUFFIXES,
-    frame_names,
-    is_data,
-    is_photo,
-    names_in,
-    natural_order,
-    refuse_other_pictures,
-)
+from .folders import IMAGE_SUFFIXES, frame_names, is_data, is_photo, names_in, natural_order, refuse_other_pictures
 from .images import image_size, largest_of_16_bits, read_image
 
 _VIDEOS = " ".join(sorted(VIDEO_SUFFIXES))

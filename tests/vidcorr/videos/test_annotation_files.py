@@ -74,25 +74,6 @@ def test_labelme_has_an_object_per_name_and_group(tmp_path):
     refused(DataError, "b.json", read_masks, [str(tmp_path / "b.json")])
 
 
-def test_masks_written_as_coco_are_read_again(tmp_path):
-    writer = WRITERS["coco"](tmp_path, {1: "1", 2: "2"})
-    masks = [IDS, np.roll(IDS, 2, axis=1), np.zeros_like(IDS), np.where(IDS == 2, 2, 0).astype(np.uint8)]
-    for t, ids in enumerate(masks):
-        writer.add(f"{t:05d}.png", t, ids)
-    writer.close()
-    prompts = Objects().numbered(read_masks([str(tmp_path / "coco.json")]))
-    assert [prompt.frame for prompt in prompts] == [0, 1, 3]
-    for prompt in prompts:
-        np.testing.assert_array_equal(prompt.labels, masks[prompt.frame])
-    content = json.loads((tmp_path / "coco.json").read_text())
-    assert content["annotations"][0]["bbox"] == [3, 2, 8, 6]
-    assert [category["id"] for category in content["categories"]] == [1, 2]
-    for annotation in content["annotations"]:
-        annotation["category_id"] = 1
-    (tmp_path / "coco.json").write_text(json.dumps(content))
-    refused(DataError, "00000.png has object 1 twice", read_masks, [str(tmp_path / "coco.json")])
-
-
 def test_runs_are_those_of_the_official_text():
     """The text was written by pycocotools 2.0.11, `mask.encode(numpy.asfortranarray(IDS))`."""
     np.testing.assert_array_equal(mask_of_runs(runs_of_text("V1660000000000000Z3"), IDS.shape), IDS == 1)
@@ -100,19 +81,6 @@ def test_runs_are_those_of_the_official_text():
         mask = (np.random.default_rng(seed).random((37, 53)) > seed / 20).astype(np.uint8)
         np.testing.assert_array_equal(mask_of_runs(runs_of(mask), mask.shape), mask)
     np.testing.assert_array_equal(mask_of_runs([1, 2, 3], (2, 3)), [[0, 1, 0], [1, 0, 0]])
-
-
-def test_labelme_and_yolo_are_written_beside_the_frames(tmp_path):
-    for name in ("labelme", "yolo"):
-        writer = WRITERS[name](tmp_path, {1: "cat", 2: "dog"})
-        writer.add("img_3.png", 3, IDS)
-        writer.close()
-    (prompt,) = read_masks([str(tmp_path / "labelme" / "img_3.json")])
-    np.testing.assert_array_equal(prompt.labels, IDS)
-    lines = (tmp_path / "yolo" / "img_3.txt").read_text().splitlines()
-    assert [line.split()[0] for line in lines] == ["0", "1"]
-    corners = np.reshape([float(number) for number in lines[0].split()[1:]], (-1, 2)) * (20, 12)
-    assert (corners.min(0).round(3).tolist(), corners.max(0).round(3).tolist()) == ([3.5, 2.5], [10.5, 7.5])
 
 
 @pytest.mark.parametrize("folder", ["SegmentationObject", "export/SegmentationObject", "video", ""])
@@ -231,12 +199,17 @@ def test_what_is_written_is_read_by_the_tools_rules(image, tmp_path):
     content = json.loads((tmp_path / "coco.json").read_text())
     assert [each["file_name"] for each in content["images"]] == [image, "b.png"]
     assert [each["name"] for each in content["categories"]] == ["cat", "ring", "pole", "4", "disc"]
+    assert content["annotations"][0]["bbox"] == [4, 4, 38, 16]
     for path in (tmp_path / "labelme" / f"{stem}.json", tmp_path / "coco.json"):
         (prompt,) = Objects().numbered(read_masks([f"{path}@3"]))
         by_name = {name: (prompt.labels == number) for name, number in prompt.names.items()}
         assert by_name.keys() == {"cat", "ring", "pole", "4", "disc"}
         for number, name in enumerate(("cat", "ring", "pole", "4", "disc"), start=1):
             np.testing.assert_array_equal(by_name[name], ids == number)
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 1
+    path.write_text(json.dumps(content))
+    refused(DataError, f"{image} has object cat twice", read_masks, [str(path)])
 
 
 def test_coco_is_read_by_pycocotools(tmp_path):
