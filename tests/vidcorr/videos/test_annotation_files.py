@@ -19,39 +19,12 @@ from vidcorr.videos.annotation_files import read_masks
 from vidcorr.videos.annotation_writers import WRITERS, runs_of
 from vidcorr.videos.drawings import mask_of_runs, runs_of_text
 from vidcorr.videos.files import DataError
-from vidcorr.videos.masks import davis_palette, write_ids
 from vidcorr.videos.objects import Objects
 from vidcorr.videos.prompts import MaskPrompt
 
 IDS = np.zeros((12, 20), np.uint8)
 IDS[2:8, 3:11] = 1
 IDS[4:10, 13:18] = 2
-
-
-@pytest.fixture
-def png(tmp_path):
-    """Write ids as a PNG of a name."""
-
-    def write(name, ids=IDS):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        write_ids(tmp_path / name, ids, davis_palette())
-        return str(tmp_path / name)
-
-    return write
-
-
-def test_a_frame_is_named_by_the_word_the_image_or_the_number(png, tmp_path):
-    path = png("a@3.png")
-    assert [read_masks([word])[0].frame for word in (path, f"{path}@12")] == [None, 12]
-    stems = ["img_10", "img_11"]
-    assert read_masks([png("img_11.png")], stems)[0].frame == 1
-    png("masks/00004.png")
-    png("masks/frame_00009.png")
-    assert [prompt.frame for prompt in read_masks([str(tmp_path / "masks")])] == [4, 9]
-    line = "its name 00004.png names no frame of the video; give 00004.png@FRAME"
-    refused(DataError, line, read_masks, [str(tmp_path / "masks")], stems)
-    (tmp_path / "none").mkdir()
-    refused(DataError, "none: holds no PNG and no JSON", read_masks, [str(tmp_path / "none")])
 
 
 def labelme(tmp_path, **changes):
@@ -107,7 +80,9 @@ def test_a_zip_is_read_as_its_folder_of_objects(folder, tmp_path):
 def test_a_file_without_masks_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "none.zip", "w") as archive:
         archive.writestr("labelmap.txt", "")
-    refused(DataError, "none.zip: holds no PNG", read_masks, [str(tmp_path / "none.zip")])
+    (tmp_path / "none").mkdir()
+    for name in ("none", "none.zip"):
+        refused(DataError, f"{name}: holds no PNG and no JSON", read_masks, [str(tmp_path / name)])
     (tmp_path / "bad.zip").write_bytes(b"no zip")
     refused(DataError, "bad.zip", read_masks, [str(tmp_path / "bad.zip")])
     for name in ("yolo.txt", "film.mp4", "mask@7"):
