@@ -287,7 +287,8 @@ def followed(
         found = _next_of_each(running)
         if found is None:
             return
-        frame = _frame_of_forward_pass(found)
+        of_forward_passes = (item.frame for item in found.values() if item.frame is not None)
+        frame = next(of_forward_passes, None)
         if frame is None:
             reader = video.forwards(t) if reader is None else reader
             frame = next(reader, None)
@@ -308,14 +309,6 @@ def _next_of_each(running: Mapping[Pass, Iterator[Found]]) -> dict[Pass, Found] 
             return None
         found[each] = item
     return found
-
-
-def _frame_of_forward_pass(found: Mapping[Pass, Found]) -> Tensor | None:
-    """Return the frame that a forward pass has read; None if no pass goes forwards."""
-    for item in found.values():
-        if item.frame is not None:
-            return item.frame
-    return None
 
 
 def _by_ascending_frames(results: Iterator[Found], backward: Pass, annotations: Annotations) -> Iterator[Found]:

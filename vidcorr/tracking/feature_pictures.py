@@ -1,6 +1,7 @@
 """A video beside its features: principal colours, and where a place of the first frame is found in all frames."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from importlib.util import find_spec
 from itertools import islice
 from math import ceil
@@ -182,7 +183,9 @@ def write_features(output: Path, pictures: Iterable[dict[str, Picture]], stream:
     """
     require_one_of(SUFFIXES, suffix=output.suffix)
     if output.suffix == ".mp4":
-        _write_film(output, pictures, stream)
+        with unfinished(output) as temporary, closing(Mp4Writer(temporary, stream.frame_rate)) as writer:
+            for pictures_of_frame in pictures:
+                writer.add(_side_by_side(pictures_of_frame))
     elif output.suffix:
         _write_figure(output, pictures, stream)
     else:
@@ -193,15 +196,6 @@ def write_features(output: Path, pictures: Iterable[dict[str, Picture]], stream:
 def _side_by_side(pictures: dict[str, Picture]) -> Picture:
     """Return the pictures of a frame as one picture."""
     return np.concatenate(list(pictures.values()), axis=1)
-
-
-def _write_film(output: Path, pictures: Iterable[dict[str, Picture]], stream: FrameStream) -> None:
-    """Write the pictures of all frames as a film."""
-    with unfinished(output) as temporary:
-        writer = Mp4Writer(temporary, stream.frame_rate)
-        for pictures_of_frame in pictures:
-            writer.add(_side_by_side(pictures_of_frame))
-        writer.close()
 
 
 def _write_figure(output: Path, pictures: Iterable[dict[str, Picture]], stream: FrameStream) -> None:

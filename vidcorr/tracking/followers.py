@@ -118,7 +118,9 @@ class MaskFollower(Follower):
         prompt: Any = self.annotations.prompts.get(t)
         keeps_given = prompt is not None and self.encoder.protocol.first_frame != "decoded"
         if t + 1 in self.annotations.prompts:
-            self._warn_of_exchanged_ids(t, found)
+            for name, other in exchanged_pairs(self.annotations, t, found):
+                text = f"objects {name} and {other} seem exchanged in the mask of frame {self.video.start + t + 1}"
+                warnings.warn(f"{text}: an id is the same object in all masks", stacklevel=2)
         if found:
             labels = blended_labels(self.annotations, t, found)
             doubts = dict(zip(self.annotations.objects, label_doubts(labels), strict=True))
@@ -131,12 +133,6 @@ class MaskFollower(Follower):
             ids = torch.where(given > 0, given, ids)
             doubts |= dict.fromkeys(prompt.shown, 0.0)
         return MaskResult(ids, doubts)
-
-    def _warn_of_exchanged_ids(self, t: int, found: Mapping[Pass, Found]) -> None:
-        """Warn of pairs of objects that the prompt of frame `t + 1` seems to exchange."""
-        for name, other in exchanged_pairs(self.annotations, t, found):
-            text = f"objects {name} and {other} seem exchanged in the mask of frame {self.video.start + t + 1}"
-            warnings.warn(f"{text}: an id is the same object in all masks", stacklevel=3)
 
     def _coding(self, objects: tuple[Any, ...]) -> MaskCoding:
         """Return the coding of objects that start in the first frame of a pass."""

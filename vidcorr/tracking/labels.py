@@ -148,9 +148,7 @@ def first_only(frames: Iterable[Tensor], annotation: Tensor) -> Annotated:
 
 @torch.no_grad()
 def follow_labels(
-    frames: Annotated,
-    coding: MaskCoding | PointCoding,
-    propagator: Propagator = LabelPropagator,
+    frames: Annotated, coding: MaskCoding | PointCoding, propagator: Propagator = LabelPropagator
 ) -> Iterator[TrackedFrame]:
     """Propagate labels through a video of any length; memory holds the protocol's window, never the video.
 

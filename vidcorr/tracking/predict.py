@@ -121,13 +121,16 @@ def predict_video(
         raise ValueError(f"{', '.join(content['formats'])}: formats of masks; {first.kind} are written as CSV")
     results_of_frames = follow_with_doubts(extractor, stream, all_prompts, rules, short_side, propagator)
     with FolderLock(folder, "name another output folder"):
-        _write_given_masks(folder / GIVEN, all_prompts, objects.palette)
+        for frame, prompt in all_prompts.items():
+            if isinstance(prompt, MaskPrompt):
+                (folder / GIVEN).mkdir(exist_ok=True)
+                write_ids(folder / GIVEN / f"{frame:05d}.png", prompt.labels, objects.palette)
         _write_record(folder, content)
         announce(content)
         made = _ResultFiles(folder, stream, annotations, rules, overlay, content["formats"], objects)
         with closing(made) as files, progress_bar(stream.name, stream.num_frames, "frames") as progress:
-            for frame, results in results_of_frames:
-                files.add(frame, results)
+            for picture, results in results_of_frames:
+                files.add(picture, results)
                 progress.update()
                 signals.check()
         seconds = time.perf_counter() - began
@@ -219,14 +222,6 @@ def replaced_prompts(given: Mapping[int, Prompt], earlier: Mapping[int, Prompt])
             )
         notes.append(f"frame {frame}: {prompt.source} replaces the {prompt.kind} of {other.source}")
     return notes
-
-
-def _write_given_masks(folder: Path, prompts: Mapping[int, Prompt], palette: NDArray[np.uint8]) -> None:
-    """Write the masks of prompts, so that a later prediction in the same folder finds them."""
-    for frame, prompt in prompts.items():
-        if isinstance(prompt, MaskPrompt):
-            folder.mkdir(exist_ok=True)
-            write_ids(folder / f"{frame:05d}.png", prompt.labels, palette)
 
 
 class _ResultFiles:

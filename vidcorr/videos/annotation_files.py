@@ -33,10 +33,7 @@ class _File(NamedTuple):
 
 
 def read_masks(
-    words: Sequence[str],
-    stems: Sequence[str] | None = None,
-    film: str = "",
-    size: tuple[int, int] | None = None,
+    words: Sequence[str], stems: Sequence[str] | None = None, film: str = "", size: tuple[int, int] | None = None
 ) -> list[MaskPrompt]:
     """Read the masks of a command: PNGs, JSON of LabelMe or COCO, folders and zips, each `PATH` or `PATH@FRAME`.
 
@@ -97,7 +94,7 @@ def _files_of_word(word: str, scratch: Path) -> list[_File]:
         if not files:
             raise DataError(f"{path}: holds no PNG and no JSON")
     else:
-        if suffix not in (".png", ".json") and path.is_file() and not _is_png(path):
+        if suffix not in (".png", ".json"):
             raise DataError(f"{path}: no mask: expected a PNG of ids, JSON of LabelMe or COCO, or a zip of these")
         return [_File(path, str(path), frame, suffix != ".json")]
     if frame is not None:
@@ -105,12 +102,6 @@ def _files_of_word(word: str, scratch: Path) -> list[_File]:
             raise DataError(f"{word}: has {len(files)} files: @FRAME is for a file of one frame")
         files = [files[0]._replace(frame=frame)]
     return files
-
-
-def _is_png(path: Path) -> bool:
-    """Return whether a file begins as a PNG, whatever its name; no more is read, for it may be a film."""
-    with path.open("rb") as file:
-        return file.read(4) == b"\x89PNG"
 
 
 def _unpack(path: Path, folder: Path) -> list[Path]:

@@ -43,7 +43,13 @@ def check_data(
         DataError: if a source cannot be listed, or none has a usable video.
         OSError: if `output` cannot be written.
     """
-    entries = _listed_entries(sources)
+    entries: list[tuple[str, int | None]] = []  # absolute path and label
+    for source in sources:
+        listing = list_videos(source, strict=False)
+        if listing.annotations:
+            print(f"{source}: {listing.left_out()}")
+        for entry in listing.entries:
+            entries.append((os.path.abspath(entry.path), entry.label))
     clean = Path(output).expanduser() / "clean.txt"
     clean.parent.mkdir(parents=True, exist_ok=True)
     clean.unlink(missing_ok=True)  # left by an earlier run, or the source, which has been read
@@ -70,18 +76,6 @@ def check_data(
             lines.append(path if label is None else f"{path} {label}")
     write_atomically(clean, "\n".join([*lines, ""]))
     return usable, unusable
-
-
-def _listed_entries(sources: Sequence[str | os.PathLike[str]]) -> list[tuple[str, int | None]]:
-    """Return absolute path and label of the videos of some sources; say which folders of annotations are left out."""
-    entries: list[tuple[str, int | None]] = []
-    for source in sources:
-        listing = list_videos(source, strict=False)
-        if listing.annotations:
-            print(f"{source}: {listing.left_out()}")
-        for entry in listing.entries:
-            entries.append((os.path.abspath(entry.path), entry.label))
-    return entries
 
 
 def _frames(path: str) -> Frames:

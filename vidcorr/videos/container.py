@@ -58,33 +58,44 @@ def open_container(path: Path, timeout: float) -> InputContainer:
             stream besides cover pictures.
     """
     is_mp4 = Path(path).suffix.lower() in _MP4_SUFFIXES  # its header mostly tells what the first frames do
-    container = _open(path, timeout, WITHOUT_FIRST_FRAMES if is_mp4 else {})
+    options = {"format_whitelist": _DEMUXERS}
+    container = _open(path, f"file:{path}", timeout, options | (WITHOUT_FIRST_FRAMES if is_mp4 else {}))
     if is_mp4 and not _header_tells_all(container):
         container.close()
-        container = _open(path, timeout, {})
-    if not films(container):
-        container.close()
-        raise DecodingError(path, "has no video stream besides cover pictures")
+        container = _open(path, f"file:{path}", timeout, options)
     codec = film_stream(container).codec_context
     codec.thread_count = 1  # the workers are the parallelism
     codec.options = {"max_pixels": str(MOST_PIXELS), "err_detect": "explode"}  # else damage is made up for
     return container
 
 
-def _open(path: Path, timeout: float, options: dict[str, str]) -> InputContainer:
-    """Open a file with options of FFmpeg's formats, and of the decoders that look at the first frames."""
+def _open(
+    source: Path | str, url: str, timeout: float, options: dict[str, str] | None = None, device: str | None = None
+) -> InputContainer:
+    """Open a source, a file or an address, that holds a film.
+
+    Args:
+        source: its name in messages.
+        url: its address for FFmpeg.
+        timeout: seconds allowed for opening, and for each read.
+        options: those of FFmpeg's formats, and of the decoders that look at the first frames.
+        device: FFmpeg's name of the kind of device.
+    """
     import av
 
-    options = options | {"format_whitelist": _DEMUXERS}
     # Tags in other encodings than UTF-8 are an error before PyAV 19, which keeps them as surrogates.
     tags: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
     try:
-        return av.open(f"file:{path}", "r", timeout=timeout, options=options, **tags)
+        container = av.open(url, "r", device, timeout=timeout, options=options, **tags)
     except (av.FFmpegError, OSError) as error:
         reason = f"cannot be opened as a video ({error.strerror})"
-        if Path(path).suffix.lower() in (*PHOTO_SUFFIXES, ".gif"):
+        if Path(source).suffix.lower() in (*PHOTO_SUFFIXES, ".gif"):
             reason = "is a picture, or an animation of pictures: give a video file, or a folder of its frames"
-        raise DecodingError(path, reason) from error
+        raise DecodingError(source, reason) from error
+    if not films(container):
+        container.close()
+        raise DecodingError(source, "has no video stream besides cover pictures")
+    return container
 
 
 def open_address(address: str, timeout: float) -> InputContainer:
@@ -97,16 +108,7 @@ def open_address(address: str, timeout: float) -> InputContainer:
     Raises:
         DecodingError: if it cannot be opened, or has no video stream.
     """
-    import av
-
-    try:
-        container = av.open(address, "r", "v4l2" if address.startswith("/dev/") else None, timeout=timeout)
-    except (av.FFmpegError, OSError) as error:
-        raise DecodingError(address, f"cannot be opened ({error.strerror})") from error
-    if not films(container):
-        container.close()
-        raise DecodingError(address, "has no video stream")
-    return container
+    return _open(address, address, timeout, device="v4l2" if address.startswith("/dev/") else None)
 
 
 def _header_tells_all(container: InputContainer) -> bool:
@@ -143,17 +145,6 @@ def film_stream(container: InputContainer) -> VideoStream:
     candidates = films(container)
     moving = [film for film in candidates if film.frames != 1]  # 0: the header does not say
     return max(moving or candidates, key=lambda film: (film is best, film.frames))
-
-
-def read_header(container: InputContainer) -> tuple[int, float]:
-    """Return what the header says of the film: its number of frames, and frames per second, 0 if unknown.
-
-    Without a number it is duration times rate. It is at least 1 and often wrong.
-    """
-    stream = film_stream(container)
-    rate = float(stream.average_rate or stream.guessed_rate or 0)
-    seconds = (container.duration or 0) / 1e6  # FFmpeg counts microseconds
-    return max(stream.frames or round(seconds * rate), 1), rate
 
 
 def has_reliable_times(container: InputContainer, stream: VideoStream) -> bool:

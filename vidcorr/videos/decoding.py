@@ -17,15 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .container import (
-    FrameTable,
-    film_stream,
-    has_reliable_times,
-    open_container,
-    read_header,
-    scan_packets,
-    upright,
-)
+from .container import FrameTable, film_stream, has_reliable_times, open_container, scan_packets, upright
 from .files import DecodingError
 from .images import reformatter, require_size
 from .pictures import picture_of
@@ -76,7 +68,9 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             codec = self._stream.codec_context
             self._size = (codec.height, codec.width)  # size in the header, until a frame disagrees
             self._is_first_size_known = False
-            self.num_frames, self.frame_rate = read_header(self._container)
+            self.frame_rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
+            seconds = (self._container.duration or 0) / 1e6  # FFmpeg counts microseconds
+            self.num_frames = max(self._stream.frames or round(seconds * self.frame_rate), 1)  # often wrong
             if table and has_reliable_times(self._container, self._stream):
                 self._table = FrameTable.from_index(self._stream)
             if table and self._table is None:
@@ -199,10 +193,13 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         if table is None:
             return None
         existing = {min(index, len(table) - 1) for index in indices}
+        groups: dict[int, dict[int, int]] = defaultdict(dict)  # key frame → time of a wanted frame → its index
+        for index in sorted(existing):
+            groups[table.key(index)][table.times[index]] = index
         frames: dict[int, np.ndarray] = {}
         try:
             self._name_encoder()
-            for key, wanted in _indices_by_key_frame(table, existing).items():
+            for key, wanted in groups.items():
                 for frame in self._decode_group(table, key, wanted.keys()):
                     if frame.is_corrupt:  # the decoder fills its gaps from earlier frames, which a seek leaves out
                         return None
@@ -316,14 +313,6 @@ class VideoFile(AbstractContextManager["VideoFile"]):
                 return frames
         frames[index] = self.to_rgb(frame)  # the video ends before the last wanted index
         return frames
-
-
-def _indices_by_key_frame(table: FrameTable, indices: Collection[int]) -> dict[int, dict[int, int]]:
-    """Return key frame → time of a wanted frame that is decoded from it → index of the wanted frame."""
-    groups: dict[int, dict[int, int]] = defaultdict(dict)
-    for index in sorted(indices):
-        groups[table.key(index)][table.times[index]] = index
-    return groups
 
 
 def _refuse_equal_times(packets: Iterator["av.Packet"], wanted: Collection[int]) -> None:

@@ -1,6 +1,5 @@
 """Objects that people draw in annotation tools: LabelMe's and COCO's JSON, read."""
 
-import base64
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
     AfterValidator,
+    Base64Bytes,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -44,7 +44,7 @@ class _Shape(_Read):
     points: Annotated[list[tuple[float, float]], Field(min_length=1)]
     group_id: str | None = None
     shape_type: str | None = None
-    mask: str | None = None
+    mask: Base64Bytes = b""
     flags: dict[str, Any] | None = None
 
     @property
@@ -196,7 +196,7 @@ def _pixels_of_labelme(source: str, shape: _Shape, size: tuple[int, int]) -> Bit
         left, top = corners.min(0).astype(int).clip(0).tolist()
         mask = np.zeros(size, np.uint8)
         part = mask[top:, left:]
-        with open_image(source, _bytes_of(source, shape)) as image:
+        with open_image(source, shape.mask) as image:
             drawn = (np.array(image.convert("L")) > 0)[: part.shape[0], : part.shape[1]]
         part[: drawn.shape[0], : drawn.shape[1]] = drawn
         return mask
@@ -206,14 +206,6 @@ def _pixels_of_labelme(source: str, shape: _Shape, size: tuple[int, int]) -> Bit
     elif kind not in ("polygon", "rotation"):  # X-AnyLabeling's turned rectangle has its four corners
         raise DataError(f"{source}: the shape {shape.label} is a {kind}: draw polygons, rectangles or masks")
     return mask_of_polygons([corners], size)
-
-
-def _bytes_of(source: str, shape: _Shape) -> bytes:
-    """Return the PNG of a shape of LabelMe that is a bitmap."""
-    try:
-        return base64.b64decode(shape.mask or "", validate=True)
-    except ValueError as error:
-        raise DataError(f"{source}: the mask of {shape.label} is no base64 ({error})") from error
 
 
 def _read_coco(source: str, file_name: str, content: _Coco, size: tuple[int, int] | None) -> list[Drawn]:
@@ -234,8 +226,7 @@ def _read_coco(source: str, file_name: str, content: _Coco, size: tuple[int, int
             place = drawn.stated["file_name"]
             raise DataError(f"{source}: {place} has object {name} twice: objects of a category need a track_id")
         drawn.objects.append((name, _pixels_of_coco(annotation.segmentation, drawn.size)))
-    found = [drawn for drawn in images.values() if drawn.objects]
-    return found
+    return [drawn for drawn in images.values() if drawn.objects]
 
 
 def _pixels_of_coco(segment: _Segment, size: tuple[int, int]) -> Bitmap:

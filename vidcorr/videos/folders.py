@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def refuse_other_pictures(folder: str | os.PathLike[str], names: Iterable[str]) 
             raise DataError(f"{Path(folder, name)}: frames and masks are .jpg, .jpeg or .png files; convert it")
 
 
-def require_order(folder: str | os.PathLike[str], names: Sequence[str]) -> None:
+def _require_order(folder: str | os.PathLike[str], names: Sequence[str]) -> None:
     """Refuse names of images that give a video's frames no order.
 
     Each name has the same text but for its digits (`12-59-00`), or the same beginning and then a number of its own
@@ -161,11 +162,25 @@ def list_frames(folder: Path) -> tuple[Path, ...]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    frames = list_images(folder)
-    if len(frames) < 2:
-        raise DataError(f"{folder}: {len(frames)} frames; a sequence needs at least 2")
-    require_order(folder, [frame.name for frame in frames])
-    return frames
+    return tuple(folder / name for name in frame_names(os.fspath(folder), os.stat(folder).st_mtime_ns))
+
+
+@lru_cache(4096)
+def frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
+    """Return the names of a video's frames, listed once per process and state of the folder.
+
+    Args:
+        folder: the folder.
+        modified_ns: when it was last changed, which only tells its states apart in the cache.
+
+    Raises:
+        DataError: as `list_frames`.
+    """
+    names = sorted_image_names(folder)
+    if len(names) < 2:
+        raise DataError(f"{folder}: {len(names)} frame(s); a video needs at least 2")
+    _require_order(folder, names)
+    return tuple(names)
 
 
 def _numeric_order(stem: str) -> list[Any]:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 ItemT = TypeVar("ItemT")
 JPEG_START = b"\xff\xd8"
-KINDS = ("JPEG", "PNG")
-"""Pillow's names of the formats of frames."""
+KINDS = ("JPEG", "MPO", "PNG")
+"""Pillow's names of the formats of frames; MPO is a JPEG with further pictures."""
 
 
 def read_image(
@@ -129,27 +129,16 @@ def open_image(path: str | os.PathLike[str], content: bytes | None = None) -> It
 
     source: Any = path if content is None else io.BytesIO(content)
     try:
-        with Image.open(source, formats=None if content is None else KINDS) as image:
+        with Image.open(source) as image:
+            if content is not None and image.format not in KINDS:
+                raise DecodingError(path, f"is {image.format}: frames and masks are JPEG or PNG files")
             yield image
     except DataError:
         raise
     except UnidentifiedImageError as error:
-        raise DecodingError(path, f"cannot be decoded as an image ({_kind_of(content)})") from error
+        raise DecodingError(path, "cannot be decoded as an image: empty, none, or damaged at its start") from error
     except Exception as error:  # a damaged file makes the decoders fail in every way
         raise DecodingError(path, f"cannot be decoded as an image ({error or type(error).__name__})") from error
-
-
-def _kind_of(content: bytes | None) -> str:
-    """Return what a file is that is no JPEG or PNG."""
-    from PIL import Image, UnidentifiedImageError
-
-    if content == b"":
-        return "it is empty"
-    try:
-        with Image.open(io.BytesIO(content or b"")) as image:
-            return f"it is {image.format}: frames and masks are JPEG or PNG files"
-    except UnidentifiedImageError:
-        return "it is none, or damaged at its start: frames and masks are JPEG or PNG files"
 
 
 def read_photo(path: str | os.PathLike[str]) -> NDArray[np.uint8]:

@@ -16,7 +16,6 @@ from .masks import (
     described,
     ids_of_colours,
     ids_of_palette,
-    is_in_colours,
     pixel_counts,
     read_mask,
     refuse_large_void,
@@ -75,30 +74,21 @@ class MaskFolder(dict[int, Path]):
         if frames is None:
             self.update(enumerate(masks))
             return
-        self._add_by_stem(masks, frames)
-        if complete:
-            self._require_mask_of_each(frames)
+        numbers = {frame.stem: t for t, frame in enumerate(frames)}
+        for mask in masks:
+            if mask.stem not in numbers:
+                raise DataError(f"{mask}: mask without its frame in {frames[0].parent}")
+            self[numbers[mask.stem]] = mask
+        missing = [frame.name for t, frame in enumerate(frames) if t not in self]
+        if complete and missing:
+            counts = f"{len(self)} masks for {len(frames)} frames"
+            raise DataError(f"{folder}: {counts}, the first without one is {missing[0]}")
         if only_first:
             for t in self.keys() - {0}:
                 del self[t]
         self.size = self._checked_size(frames, tolerance)
 
     __hash__ = object.__hash__  # type: ignore[assignment]
-
-    def _add_by_stem(self, masks: Sequence[Path], frames: Sequence[Path]) -> None:
-        """Add masks, each to the frame of its stem; refuse a mask without a frame."""
-        numbers = {frame.stem: t for t, frame in enumerate(frames)}
-        for mask in masks:
-            if mask.stem not in numbers:
-                raise DataError(f"{mask}: mask without its frame in {frames[0].parent}")
-            self[numbers[mask.stem]] = mask
-
-    def _require_mask_of_each(self, frames: Sequence[Path]) -> None:
-        """Raise `DataError` for a frame without a mask."""
-        for t, frame in enumerate(frames):
-            if t not in self:
-                counts = f"{len(self)} masks for {len(frames)} frames"
-                raise DataError(f"{self.folder}: {counts}, the first without one is {frame.name}")
 
     @cached_property
     def numbers(self) -> dict[str, int]:
@@ -122,11 +112,7 @@ class MaskFolder(dict[int, Path]):
     def legend(self) -> str:
         """Ids of the colours in words, if the first mask is in RGB; else empty. Errors are those of `colours`."""
         first = next(iter(self.values()), None)
-        if first is None:
-            return ""
-        with open_image(first) as image:
-            is_rgb = is_in_colours(image)
-        return described(self.colours) if is_rgb else ""
+        return described(self.colours) if first is not None and colours_in(first) else ""
 
     @cached_property
     def is_of_one(self) -> bool:
@@ -175,11 +161,7 @@ class MaskFolder(dict[int, Path]):
     @cached_property
     def _shows_void_beside_ids(self) -> bool:
         """True if a mask holds 255 and other values, so that 255 is void in all masks."""
-        for t in self:
-            values = self._values_of(t)
-            if VOID in values and len(values) > 1:
-                return True
-        return False
+        return any(VOID in self._values_of(t) and len(self._values_of(t)) > 1 for t in self)
 
     def starts(self) -> dict[int, int]:
         """Return object id → frame of its first mask, ascending; reads all masks."""

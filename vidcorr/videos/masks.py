@@ -40,36 +40,51 @@ def read_mask(
         DataError: if it is no PNG of these forms, is half transparent in places, has many grey values and no palette,
             many colours, a colour that is not in `colours`, or a palette in another order than `order`.
     """
+    values, palette = _values_and_palette(path)
+    if values.dtype == np.uint32:
+        ids = np.zeros(values.shape, np.uint8)
+        present = np.unique(values).tolist()
+        numbers = ids_of_colours([present], path) if colours is None else colours()
+        for colour in filter(None, present):
+            if colour not in numbers:
+                known = described(numbers) if len(numbers) <= MOST_COLOURS else "those of a palette"
+                raise DataError(f"{path}: colour #{colour:06x} is none of the annotations' ({known})")
+            ids[values == colour] = numbers[colour]
+        return ids
+    ids = values.astype(np.uint8, copy=False)  # booleans of 1 bit
+    if not np.ptp(palette, axis=1).any() and has_smoothed_edges(ids):
+        raise DataError(f"{path}: most grey values are no ids but smoothed edges; resize masks by nearest pixel")
+    if order is not None:
+        in_palette = _as_numbers(palette).tolist()
+        for index in object_ids(ids):
+            colour = in_palette[index] if index < len(in_palette) else 0
+            is_grey = len(set(colour.to_bytes(3, "big"))) == 1
+            if not is_grey and in_palette.count(colour) == 1:
+                claim_index(order, colour, index, path)
+    return ids
+
+
+def claim_index(order: dict[int, int], colour: int, index: int, source: object) -> None:
+    """Add a colour of a palette and its index to those of the video's other masks; refuse one with another index."""
+    if order.setdefault(colour, index) != index:
+        raise DataError(
+            f"{source}: colour #{colour:06x} has index {index}, and {order[colour]} in another mask of the video: "
+            "save all with one palette, or in RGB"
+        )
+
+
+def _values_and_palette(path: Path) -> tuple[NDArray[np.generic], NDArray[np.uint8]]:
+    """Return the ids `(H, W)` of a mask, or its colours as 0xRRGGBB, uint32; and its palette. What is clear is 0."""
     with open_image(path, read_whole(path)) as image:
         require_form(path, image)
         palette = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
         pixels = np.array(image)
         clear = clear_indices(path, image)
+    if pixels.ndim == 3:
+        return _colour_numbers(path, pixels), palette
     if clear:
         pixels[np.isin(pixels, clear)] = 0
-    if pixels.ndim == 3:
-        packed = _colour_numbers(path, pixels)
-        numbers = ids_of_colours([np.unique(packed).tolist()], path) if colours is None else colours()
-        return _ids_of_colour_numbers(path, packed, numbers)
-    ids: NDArray[np.uint8] = pixels.astype(np.uint8, copy=False)  # booleans of 1 bit
-    if not np.ptp(palette, axis=1).any() and has_smoothed_edges(ids):
-        raise DataError(f"{path}: most grey values are no ids but smoothed edges; resize masks by nearest pixel")
-    if order is not None:
-        _add_order(path, palette, ids, order)
-    return ids
-
-
-def _add_order(path: Path, palette: NDArray[np.uint8], ids: NDArray[np.uint8], order: dict[int, int]) -> None:
-    """Add the colours of an indexed mask that its pixels use, colour → index; refuse one that has another index."""
-    numbers = _as_numbers(palette).tolist()
-    for index in object_ids(ids):
-        colour = numbers[index] if index < len(numbers) else 0
-        is_of_one = len(set(colour.to_bytes(3, "big"))) > 1 and numbers.count(colour) == 1
-        if is_of_one and order.setdefault(colour, index) != index:
-            raise DataError(
-                f"{path}: colour #{colour:06x} has index {index}, and {order[colour]} in another mask of the video: "
-                "save all with one palette, or in RGB"
-            )
+    return pixels, palette
 
 
 def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
@@ -93,24 +108,17 @@ def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
 
 
 def require_form(path: Path, image: ImageFile.ImageFile) -> None:
-    """Refuse an image, not decoded yet, in any form but those of masks."""
-    if not _has_form_of_mask(path, image):
+    """Refuse an image, not decoded yet, in any form but those of masks: a PNG of ids, or of colours of ids."""
+    if image.mode == "P":
+        first_colour = (image.getpalette() or [])[:3]
+        is_mask = first_colour == [0, 0, 0] or 0 in clear_indices(path, image)
+    else:
+        is_grey_of_8_bits = image.mode == "L" and image.tile[0][3] == "L"  # Pillow scales 2 and 4 bits
+        is_mask = (image.mode in ("RGB", "RGBA", "1") or is_grey_of_8_bits) and "transparency" not in image.info
+    if image.format != "PNG" or not is_mask:
         raise DataError(
             f"{path}: not a mask: a PNG of ids (indexed, or grey of 8 bits or 1, 0 black) or of few colours on black"
         )
-
-
-def _has_form_of_mask(path: Path, image: ImageFile.ImageFile) -> bool:
-    """Return whether an image is a PNG whose pixels can be ids or colours of ids."""
-    if image.format != "PNG":
-        return False
-    if image.mode == "P":
-        first_colour = (image.getpalette() or [])[:3]
-        return first_colour == [0, 0, 0] or 0 in clear_indices(path, image)
-    if "transparency" in image.info:
-        return False
-    is_grey_of_8_bits = image.mode == "L" and image.tile[0][3] == "L"  # Pillow scales 2 and 4 bits
-    return is_in_colours(image) or image.mode == "1" or is_grey_of_8_bits
 
 
 def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
@@ -127,11 +135,6 @@ def clear_indices(path: Path, image: ImageFile.ImageFile) -> list[int]:
     return [index for index, value in enumerate(opacity) if value == 0]
 
 
-def is_in_colours(image: ImageFile.ImageFile) -> bool:
-    """Return True if an image, not decoded yet, stores colours, not ids."""
-    return image.mode in ("RGB", "RGBA")
-
-
 def colours_in(path: Path) -> tuple[int, ...]:
     """Return the colours of an RGB mask, ascending, each as 0xRRGGBB; none for a mask of ids.
 
@@ -139,18 +142,14 @@ def colours_in(path: Path) -> tuple[int, ...]:
         DecodingError: if the file is damaged or cannot be decoded.
         DataError: if it is no mask, or has many colours.
     """
-    with open_image(path, read_whole(path)) as image:
-        require_form(path, image)
-        if not is_in_colours(image):
-            return ()
-        return tuple(np.unique(_colour_numbers(path, np.array(image))).tolist())
+    values, _ = _values_and_palette(path)
+    return tuple(np.unique(values).tolist()) if values.dtype == np.uint32 else ()
 
 
 def ids_of_colours(colours_of_masks: Iterable[Collection[int]], source: object) -> dict[int, int]:
-    """Number the colours of a video's masks but black, the background: colour, 0xRRGGBB → id.
+    """Number the colours of a video's masks but black, the background: colour, 0xRRGGBB → id, as `add_colours` does.
 
-    If DAVIS's palette has all colours of the first mask, each colour of the palette has its index there. Others are
-    numbered from 1 as they appear, within a mask sorted: colours of later masks do not change those of the first.
+    Colours of later masks do not change those of the first.
 
     Args:
         colours_of_masks: colours of each mask in the order of the frames.
@@ -165,22 +164,37 @@ def ids_of_colours(colours_of_masks: Iterable[Collection[int]], source: object) 
         >>> ids_of_colours([[0, 0xFFFFFF, 0xFF0000], [0x00FF00]], "v")
         {16711680: 1, 16777215: 2, 65280: 3}
     """
-    in_order: dict[int, None] = {}
-    first: set[int] = set()
+    ids: dict[int, int] = {}
     has_black = False
     for colours in colours_of_masks:
         has_black = has_black or 0 in colours
-        objects = sorted(set(colours) - {0})
-        in_order |= dict.fromkeys(objects)
-        first = first or set(objects)
-    davis = ids_in_davis()
-    is_davis = first <= davis.keys()
-    require_background(in_order, has_black or is_davis, source)
-    ids = {colour: davis[colour] for colour in in_order if colour in davis} if is_davis else {}
-    for colour in in_order:
-        if colour not in ids:
-            ids[colour] = free_number(ids.values(), source)
+        add_colours(ids, dict.fromkeys(sorted(colours), source))
+    require_background(ids, has_black, source)
     return ids
+
+
+def add_colours(ids: dict[int, int], source_of: Mapping[int, object], taken: Collection[int] = ()) -> None:
+    """Give ids to colours that have none, but black.
+
+    A colour of DAVIS's palette gets its index there. After these, in order, others get the smallest free number, and so
+    does one whose index is taken by another colour.
+
+    Args:
+        ids: colour, 0xRRGGBB → id; the colours are added.
+        source_of: colour → its mask, for the message.
+        taken: further ids that are not free.
+
+    Raises:
+        DataError: if all 254 ids are taken.
+    """
+    davis = ids_in_davis()
+    for colour in sorted(source_of, key=lambda colour: colour not in davis):
+        if colour in ids or colour == 0:
+            continue
+        number = davis.get(colour)
+        if number is None or number in ids.values():
+            number = free_number({*taken, *ids.values()}, source_of[colour])
+        ids[colour] = number
 
 
 def require_background(colours: Collection[int], has_background: bool, source: object) -> None:
@@ -207,8 +221,7 @@ def ids_of_palette(path: Path) -> dict[int, int]:
 
     Colours of its palette have their index. Without a palette they are those of DAVIS, and a grey of value v is id v.
     """
-    with open_image(path) as image:
-        palette = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
+    _, palette = _values_and_palette(path)
     if not np.ptp(palette, axis=1).any():
         return {value * 0x010101: value for value in range(1, 256)} | ids_in_davis()
     ids: dict[int, int] = {}
@@ -253,17 +266,6 @@ def _colour_numbers(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.uint32]
             f"{path}: {present} colours are a picture, or a mask with smoothed edges, not the ids of a mask"
         )
     return packed
-
-
-def _ids_of_colour_numbers(path: Path, packed: NDArray[np.uint32], numbers: Mapping[int, int]) -> NDArray[np.uint8]:
-    """Return the ids of packed colours, (H, W); 0 for black."""
-    ids = np.zeros(packed.shape, np.uint8)
-    for colour in np.unique(packed[packed > 0]).tolist():
-        if colour not in numbers:
-            known = described(numbers) if len(numbers) <= MOST_COLOURS else "those of a palette"
-            raise DataError(f"{path}: colour #{colour:06x} is none of the annotations' ({known})")
-        ids[packed == colour] = numbers[colour]
-    return ids
 
 
 def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:

@@ -22,17 +22,11 @@ class Mp4Writer:
     Args:
         path: the file; its folder is made.
         rate: frames per second.
-        key_interval: most frames between key frames; None: the encoder's default.
-        options: options of the encoder, for example `crf`, the quality (18 is visually lossless, 23 usual).
+        options: options of the encoder, for example `crf`, the quality (18 is visually lossless, 23 usual), or `g`, the
+            most frames between key frames.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        rate: float | Fraction,
-        key_interval: int | None = None,
-        **options: str,
-    ) -> None:
+    def __init__(self, path: Path, rate: float | Fraction, **options: str) -> None:
         import av
 
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,8 +37,6 @@ class Mp4Writer:
         self._stream: Any = self._container.add_stream("libx264", rate=rate, options=options)
         self._codec = self._stream.codec_context
         self._codec.thread_count = 1
-        if key_interval is not None:
-            self._codec.gop_size = key_interval
 
     def add(self, image: "NDArray[np.uint8]") -> None:
         """Append a frame, uint8 RGB `(H, W, 3)`, without an odd last row or column, as H.264 needs even sizes.

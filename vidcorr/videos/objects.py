@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .files import DataError
-from .masks import VOID, davis_palette, free_number, ids_in_davis, object_ids, require_background
+from .masks import (
+    VOID,
+    add_colours,
+    claim_index,
+    davis_palette,
+    free_number,
+    ids_in_davis,
+    object_ids,
+    require_background,
+)
 from .prompts import MaskPrompt
 
 
@@ -101,27 +110,21 @@ class Objects:
         for name, number in prompt.names.items():
             self.names[number] = self.names[number] or name
         for colour, number in prompt.colours.items():
-            if self.colours.setdefault(colour, number) != number:
-                raise DataError(
-                    f"{prompt.source}: colour #{colour:06x} has index {number}, and {self.colours[colour]} in another "
-                    "mask of the video: save all with one palette, or in RGB"
-                )
+            claim_index(self.colours, colour, number, prompt.source)
 
     def _claim_colours(self, prompts: Sequence[MaskPrompt]) -> None:
         """Number the colours of masks in RGB; those of DAVIS come first."""
         if not prompts:
             return
-        source_of = {colour: prompt.source for prompt in reversed(prompts) for colour in sorted(prompt.colours)}
+        source_of: dict[int, str] = {}
+        for prompt in prompts:
+            for colour in sorted(prompt.colours):
+                source_of.setdefault(colour, prompt.source)
         has_background = any((prompt.labels == 0).any() for prompt in prompts)
         require_background(source_of, has_background, prompts[0].source)
-        davis = ids_in_davis()
-        new = [colour for prompt in prompts for colour in sorted(prompt.colours) if colour not in self.colours]
-        for colour in sorted(dict.fromkeys(new), key=lambda colour: colour not in davis):
-            number = davis.get(colour)
-            if number is None or number in self.colours.values():
-                number = free_number(self.names, source_of[colour])
-            self.names.setdefault(number, "")
-            self.colours[colour] = number
+        add_colours(self.colours, source_of, self.names)
+        for colour in source_of:
+            self.names.setdefault(self.colours[colour], "")
 
     def _claim_names(self, prompts: Sequence[MaskPrompt]) -> None:
         """Number the names of masks as they appear; those that are numbers come first."""

@@ -48,23 +48,18 @@ class Prompt(ABC):
 
     @classmethod
     def of(cls, given: Any) -> Self:
-        """Build a prompt from text `1,2,…`, the numbers of an object, a list of either, name → numbers, or a table.
+        """Build a prompt from text `1,2,…`, the numbers of an object, a list of either, or name → numbers.
 
-        Objects without names are numbered from 1. A table is the path of a CSV as `read_table` takes it.
+        Objects without names are numbered from 1.
 
         Raises:
-            DataError: for other numbers than those of `columns`, or a table of several frames.
+            DataError: for other numbers than those of `columns`.
         """
-        if isinstance(given, str | Path) and Path(given).suffix.lower() == ".csv":
-            prompts = cls.read_table(given)
-            if len(prompts) > 1:
-                raise DataError(f"{given}: has {cls.kind} of {len(prompts)} frames: give them by `read_table`")
-            return prompts[0]
         names: Sequence[str] = ()
         if isinstance(given, Mapping):
             names = list(map(str, given))
             given = list(given.values())
-        rows = [given] if isinstance(given, str) else given
+        rows = [str(given)] if isinstance(given, str | Path) else given
         labels = _numbers(rows, cls.columns, cls.kind)
         names = names or list(map(str, range(1, len(labels) + 1)))
         if len(names) != len(labels):  # a mapping such as {"x": 5, "y": 7} names numbers, not objects

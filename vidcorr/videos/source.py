@@ -3,11 +3,10 @@
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,16 +14,7 @@ from .annotations import annotation_folders
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
 from .files import DataError, list_lines
-from .folders import (
-    IMAGE_SUFFIXES,
-    is_data,
-    is_photo,
-    names_in,
-    natural_order,
-    refuse_other_pictures,
-    require_order,
-    sorted_image_names,
-)
+from .folders import IMAGE_SUFFIXES, frame_names, is_data, is_photo, names_in, natural_order, refuse_other_pictures
 from .images import image_size, largest_of_16_bits, read_image
 
 _VIDEOS = " ".join(sorted(VIDEO_SUFFIXES))
@@ -84,7 +74,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.names = _frames_of(os.fspath(path), os.stat(path).st_mtime_ns)
+        self.names = frame_names(os.fspath(path), os.stat(path).st_mtime_ns)
         self.num_frames = len(self.names)
 
     def __exit__(self, *error: object) -> None:
@@ -117,24 +107,6 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
     def _file(self, index: int) -> str:
         """Return the path of an image; beyond the end, of the last."""
         return os.path.join(self.path, self.names[min(index, self.num_frames - 1)])
-
-
-@lru_cache(4096)
-def _frames_of(folder: str, modified_ns: int) -> tuple[str, ...]:
-    """Return the names of a video's frames, listed once per process and state of the folder.
-
-    Args:
-        folder: the folder.
-        modified_ns: when it was last changed, which only tells its states apart in the cache.
-
-    Raises:
-        DataError: as `FrameFolder`.
-    """
-    names = sorted_image_names(folder)
-    if len(names) < 2:
-        raise DataError(f"{folder}: {len(names)} frame(s); a folder of frames needs at least 2")
-    require_order(folder, names)
-    return tuple(names)
 
 
 OpenedVideo = VideoFile | FrameFolder
@@ -248,27 +220,18 @@ def _videos_below(root: Path) -> Listing:
     frame_folders = frames_of.keys() - annotations
     paths += map(str, frame_folders)
     if not paths:
-        _refuse_folder_without_videos(root, annotations)
-    _refuse_videos_below_frames(paths, frame_folders)
-    return Listing(tuple(_in_natural_order(paths)), tuple(annotations))
-
-
-def _refuse_folder_without_videos(root: Path, annotations: Collection[Path]) -> NoReturn:
-    """Raise `DataError`, which says what the folder holds in place of videos."""
-    if annotations:
-        raise DataError(f"{root}: holds annotations alone, such as {min(annotations)}; give the folder of the frames")
-    for folder, files in _folders(root, set()):
-        refuse_other_pictures(folder, files)
-    raise DataError(f"{root}: no folders of frames and no video files here ({_VIDEOS})")
-
-
-def _refuse_videos_below_frames(paths: Sequence[str], frame_folders: set[Path]) -> None:
-    """Raise `DataError` for a video below a folder of frames: it may be masks or an old copy."""
+        if annotations:
+            held = f"holds annotations alone, such as {min(annotations)}; give the folder of the frames"
+            raise DataError(f"{root}: {held}")
+        for folder, files in _folders(root, set()):
+            refuse_other_pictures(folder, files)
+        raise DataError(f"{root}: no folders of frames and no video files here ({_VIDEOS})")
     path_in_folder = {os.path.dirname(path): path for path in paths}  # a folder is looked at once
-    for folder, path in path_in_folder.items():
-        above = frame_folders & {Path(folder), *Path(folder).parents}
-        if above:
+    for folder_of_path, path in path_in_folder.items():
+        above = frame_folders & {Path(folder_of_path), *Path(folder_of_path).parents}
+        if above:  # masks, or an old copy
             raise DataError(f"{min(above)}: holds frames, and the video {path} lies below it")
+    return Listing(tuple(_in_natural_order(paths)), tuple(annotations))
 
 
 def _refuse_preview(video: Path, images: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """A video, or a part of it, that is read in order."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
@@ -155,11 +155,12 @@ class GivenFrames:
     def __init__(self, frames: Iterable[Tensor]) -> None:
         self._listed: Any = frames if hasattr(frames, "__getitem__") else None
         self.is_read_once = self._listed is None
+        self.size = (0, 0)
         remaining = iter(frames)
         first = next(remaining, None)
         if first is None:
             raise ValueError("the video has no frames")
-        height, width = _checked_frame(first).shape[1:]
+        height, width = self._checked(first).shape[1:]
         self.size = height, width
         self._remaining = chain([first], remaining)
 
@@ -174,11 +175,27 @@ class GivenFrames:
         return (self._checked(self._listed[index]) for index in range(t, -1, -1))
 
     def _checked(self, frame: Any) -> Tensor:
-        """Return a frame, if it has the form of frames and the size of the first."""
-        checked = _checked_frame(frame)
-        if checked.shape[1:] != self.size:
-            raise ValueError(f"frames must be of one size, got {pixels(checked.shape[1:])} after {pixels(self.size)}")
-        return checked
+        """Return a frame, a tensor or an array, as a tensor.
+
+        Raises:
+            ValueError: if it is not uint8 RGB `(3, H, W)`, or has another size than the first.
+        """
+        given = torch.from_numpy(np.ascontiguousarray(frame)) if isinstance(frame, np.ndarray) else frame
+        shape = tuple(getattr(frame, "shape", ()))
+        if isinstance(given, Tensor) and given.dtype == torch.uint8 and len(shape) == 3 and shape[0] == 3:
+            if self.size not in ((0, 0), shape[1:]):
+                raise ValueError(f"frames must be of one size, got {pixels(shape[1:])} after {pixels(self.size)}")
+            return given
+        remedy = ""
+        if len(shape) == 3 and shape[2] == 3:
+            remedy = ": OpenCV's BGR (H, W, 3) becomes it by torch.from_numpy(frame[..., ::-1].copy()).permute(2, 0, 1)"
+        elif len(shape) == 3 and shape[0] == 3:
+            remedy = (
+                ": floats in [0, 1] become it by (255 * frame).round().to(torch.uint8), those in [0, 255] without 255"
+            )
+        name = str(getattr(frame, "dtype", type(frame).__name__)).removeprefix("torch.")
+        form = f"{name} {shape}" if shape else name
+        raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {form}{remedy}")
 
     def require(self, t: int) -> None:
         """Check that there is a frame t, which can be read after later frames.
@@ -239,34 +256,3 @@ def open_stream(video: str | PathLike[str], start: int = 0, end: int | None = No
     source = str(video)
     is_address = "://" in source or source.startswith("/dev/video")
     return LiveStream(source, start, end) if is_address else FrameStream(video, start, end)
-
-
-def _checked_frame(frame: Any) -> Tensor:
-    """Return a frame of the user's, a tensor or an array.
-
-    Raises:
-        ValueError: if it is not uint8 RGB `(3, H, W)`.
-    """
-    given = torch.from_numpy(np.ascontiguousarray(frame)) if isinstance(frame, np.ndarray) else frame
-    if isinstance(given, Tensor) and given.dtype == torch.uint8 and given.ndim == 3 and len(given) == 3:
-        return given
-    name = str(getattr(frame, "dtype", type(frame).__name__)).removeprefix("torch.")
-    shape = f" {tuple(frame.shape)}" if hasattr(frame, "shape") else ""
-    raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {name}{shape}: {_remedy(frame)}")
-
-
-def _remedy(frame: Any) -> str:
-    """Return what makes a frame of the user's one of ours."""
-    if isinstance(frame, str | PathLike):
-        return "give their folder in place of their paths"
-    if isinstance(frame, Mapping):
-        return 'give the pictures alone, (frame["data"] for frame in video)'
-    if not isinstance(frame, Tensor | np.ndarray):
-        return 'torch.from_numpy(np.array(frame.convert("RGB"))).permute(2, 0, 1) makes it of a picture of Pillow'
-    if frame.ndim == 4:
-        return "give the frames of a batch one by one"
-    if frame.ndim == 3 and frame.shape[2] == 3:
-        return "OpenCV's BGR (H, W, 3) becomes it by torch.from_numpy(frame[..., ::-1].copy()).permute(2, 0, 1)"
-    if frame.ndim == 3 and len(frame) == 3:
-        return "floats in [0, 1] become it by (255 * frame).round().to(torch.uint8), those in [0, 255] without 255"
-    return "of grey frames (H, W), frame.expand(3, -1, -1) makes it"

@@ -134,7 +134,7 @@ def test_from_drawing_on_a_frame_to_its_prompt(video: Path, tmp_path: Path) -> N
         assert (later.frame, later.objects) == (2, ("object 2",))
         assert later.labels[0] == pytest.approx((90, 30, 40, 50), abs=0.5)
         (of_points,) = downloads(press("#save-points"), "points")
-        points = PointPrompt.of(saved(tmp_path / of_points))
+        (points,) = PointPrompt.read_table(saved(tmp_path / of_points))
         assert (points.objects, points.frame) == (("nose",), 2)
         assert points.labels == pytest.approx(np.array([[34, 44]]), abs=0.5)
         assert not browser.execute_script("return isUnsaved()")

@@ -75,7 +75,7 @@ def test_points_are_a_table_that_is_a_prompt_again(folder, colour, tmp_path):
     numbers = [[float(row[key] or "nan") for key in ("x", "y", "score")] for row in rows]
     np.testing.assert_allclose(np.reshape(numbers, (FRAMES, 2, 3)), np.stack(expected), atol=1e-4)
     (tmp_path / "p.csv").write_text("\n".join([lines[0], *lines[9:11]]))
-    again = PointPrompt.of(tmp_path / "p.csv")
+    (again,) = PointPrompt.read_table(tmp_path / "p.csv")
     assert (again.objects, again.frame) == (("a", "b"), 4)
     stream = FrameStream(folder / "clip.mp4", 4)
     predict_video(colour, stream, again, tmp_path / "again", "fomo")

@@ -179,14 +179,3 @@ def test_a_rule_of_another_shape_and_ids_without_channels_are_refused():
     ids = torch.zeros(9, 13, dtype=torch.long)
     message = r"first_labels must be \(L, h, w\), got \(9, 13\); encode_masks makes them of ids"
     refused(ValueError, message, propagate_labels, video(), ids, rule.protocol)
-
-
-def test_follow_takes_frames_of_8_bits_alone(colour, scene):
-    """Floats in 0 … 255 would be taken for floats in [0, 1]."""
-    prompt = MaskPrompt.of(scene[1][0])
-    frames = torch.stack(list(tensors(scene[0][:3])))
-    for wrong in (frames.float(), frames / 255, frames[:, :1], frames.int()):
-        refused(ValueError, r"frames must be uint8 RGB \(3, H, W\) in 0 … 255, got ", follow, colour, wrong, prompt)
-    of_opencv = list(scene[0][:3, ..., ::-1])
-    refused(ValueError, r"got uint8 \(96, 130, 3\): OpenCV's BGR", follow, colour, of_opencv, prompt)
-    refused(ValueError, "the video has no frames", follow, colour, [], prompt)

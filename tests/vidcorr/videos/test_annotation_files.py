@@ -19,42 +19,12 @@ from vidcorr.videos.annotation_files import read_masks
 from vidcorr.videos.annotation_writers import WRITERS, runs_of
 from vidcorr.videos.drawings import mask_of_runs, runs_of_text
 from vidcorr.videos.files import DataError
-from vidcorr.videos.masks import davis_palette, write_ids
 from vidcorr.videos.objects import Objects
 from vidcorr.videos.prompts import MaskPrompt
 
 IDS = np.zeros((12, 20), np.uint8)
 IDS[2:8, 3:11] = 1
 IDS[4:10, 13:18] = 2
-
-
-@pytest.fixture
-def png(tmp_path):
-    """Write ids as a PNG of a name."""
-
-    def write(name, ids=IDS):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        write_ids(tmp_path / name, ids, davis_palette())
-        return str(tmp_path / name)
-
-    return write
-
-
-def test_a_frame_is_named_by_the_word_the_image_or_the_number(png, tmp_path):
-    path = png("a@3.png")
-    (tmp_path / "b@7").write_bytes((tmp_path / "a@3.png").read_bytes())
-    (tmp_path / "mask.0001").write_bytes((tmp_path / "a@3.png").read_bytes())
-    words = {path: None, f"{path}@12": 12, f"{tmp_path / 'b@7'}": None, f"{tmp_path / 'mask.0001'}": None}
-    assert [read_masks([word])[0].frame for word in words] == list(words.values())
-    stems = ["img_10", "img_11"]
-    assert read_masks([png("img_11.png")], stems)[0].frame == 1
-    png("masks/00004.png")
-    png("masks/frame_00009.png")
-    assert [prompt.frame for prompt in read_masks([str(tmp_path / "masks")])] == [4, 9]
-    line = "its name 00004.png names no frame of the video; give 00004.png@FRAME"
-    refused(DataError, line, read_masks, [str(tmp_path / "masks")], stems)
-    (tmp_path / "none").mkdir()
-    refused(DataError, "none: holds no PNG and no JSON", read_masks, [str(tmp_path / "none")])
 
 
 def labelme(tmp_path, **changes):
@@ -77,25 +47,6 @@ def test_labelme_has_an_object_per_name_and_group(tmp_path):
     refused(DataError, "b.json", read_masks, [str(tmp_path / "b.json")])
 
 
-def test_masks_written_as_coco_are_read_again(tmp_path):
-    writer = WRITERS["coco"](tmp_path, {1: "1", 2: "2"})
-    masks = [IDS, np.roll(IDS, 2, axis=1), np.zeros_like(IDS), np.where(IDS == 2, 2, 0).astype(np.uint8)]
-    for t, ids in enumerate(masks):
-        writer.add(f"{t:05d}.png", t, ids)
-    writer.close()
-    prompts = Objects().numbered(read_masks([str(tmp_path / "coco.json")]))
-    assert [prompt.frame for prompt in prompts] == [0, 1, 3]
-    for prompt in prompts:
-        np.testing.assert_array_equal(prompt.labels, masks[prompt.frame])
-    content = json.loads((tmp_path / "coco.json").read_text())
-    assert content["annotations"][0]["bbox"] == [3, 2, 8, 6]
-    assert [category["id"] for category in content["categories"]] == [1, 2]
-    for annotation in content["annotations"]:
-        annotation["category_id"] = 1
-    (tmp_path / "coco.json").write_text(json.dumps(content))
-    refused(DataError, "00000.png has object 1 twice", read_masks, [str(tmp_path / "coco.json")])
-
-
 def test_runs_are_those_of_the_official_text():
     """The text was written by pycocotools 2.0.11, `mask.encode(numpy.asfortranarray(IDS))`."""
     np.testing.assert_array_equal(mask_of_runs(runs_of_text("V1660000000000000Z3"), IDS.shape), IDS == 1)
@@ -103,19 +54,6 @@ def test_runs_are_those_of_the_official_text():
         mask = (np.random.default_rng(seed).random((37, 53)) > seed / 20).astype(np.uint8)
         np.testing.assert_array_equal(mask_of_runs(runs_of(mask), mask.shape), mask)
     np.testing.assert_array_equal(mask_of_runs([1, 2, 3], (2, 3)), [[0, 1, 0], [1, 0, 0]])
-
-
-def test_labelme_and_yolo_are_written_beside_the_frames(tmp_path):
-    for name in ("labelme", "yolo"):
-        writer = WRITERS[name](tmp_path, {1: "cat", 2: "dog"})
-        writer.add("img_3.png", 3, IDS)
-        writer.close()
-    (prompt,) = read_masks([str(tmp_path / "labelme" / "img_3.json")])
-    np.testing.assert_array_equal(prompt.labels, IDS)
-    lines = (tmp_path / "yolo" / "img_3.txt").read_text().splitlines()
-    assert [line.split()[0] for line in lines] == ["0", "1"]
-    corners = np.reshape([float(number) for number in lines[0].split()[1:]], (-1, 2)) * (20, 12)
-    assert (corners.min(0).round(3).tolist(), corners.max(0).round(3).tolist()) == ([3.5, 2.5], [10.5, 7.5])
 
 
 @pytest.mark.parametrize("folder", ["SegmentationObject", "export/SegmentationObject", "video", ""])
@@ -142,11 +80,14 @@ def test_a_zip_is_read_as_its_folder_of_objects(folder, tmp_path):
 def test_a_file_without_masks_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "none.zip", "w") as archive:
         archive.writestr("labelmap.txt", "")
-    refused(DataError, "none.zip: holds no PNG", read_masks, [str(tmp_path / "none.zip")])
+    (tmp_path / "none").mkdir()
+    for name in ("none", "none.zip"):
+        refused(DataError, f"{name}: holds no PNG and no JSON", read_masks, [str(tmp_path / name)])
     (tmp_path / "bad.zip").write_bytes(b"no zip")
     refused(DataError, "bad.zip", read_masks, [str(tmp_path / "bad.zip")])
-    (tmp_path / "yolo.txt").write_text("0 .1 .1 .5 .5")
-    refused(DataError, "yolo.txt: no mask: expected a PNG of ids", read_masks, [str(tmp_path / "yolo.txt")])
+    for name in ("yolo.txt", "film.mp4", "mask@7"):
+        (tmp_path / name).touch()
+        refused(DataError, f"{name}: no mask: expected a PNG of ids", read_masks, [str(tmp_path / name)])
 
 
 @pytest.mark.parametrize(
@@ -233,12 +174,17 @@ def test_what_is_written_is_read_by_the_tools_rules(image, tmp_path):
     content = json.loads((tmp_path / "coco.json").read_text())
     assert [each["file_name"] for each in content["images"]] == [image, "b.png"]
     assert [each["name"] for each in content["categories"]] == ["cat", "ring", "pole", "4", "disc"]
+    assert content["annotations"][0]["bbox"] == [4, 4, 38, 16]
     for path in (tmp_path / "labelme" / f"{stem}.json", tmp_path / "coco.json"):
         (prompt,) = Objects().numbered(read_masks([f"{path}@3"]))
         by_name = {name: (prompt.labels == number) for name, number in prompt.names.items()}
         assert by_name.keys() == {"cat", "ring", "pole", "4", "disc"}
         for number, name in enumerate(("cat", "ring", "pole", "4", "disc"), start=1):
             np.testing.assert_array_equal(by_name[name], ids == number)
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 1
+    path.write_text(json.dumps(content))
+    refused(DataError, f"{image} has object cat twice", read_masks, [str(path)])
 
 
 def test_coco_is_read_by_pycocotools(tmp_path):
@@ -287,8 +233,8 @@ VALUES = {
     "imageWidth: Input should be less than or equal to 32768": {"shapes": [], "imageWidth": 2**20},
     "states no height and width of its image": {"shapes": [], "imageHeight": None},
     "a has no pixel in the image": of_shape(points=[[90, 90], [99, 90], [99, 99]]),
-    "the mask of a is no base64": of_shape(shape_type="mask", mask="é"),
     "cannot be decoded as an image": of_shape(shape_type="mask"),
+    "cannot be decoded as an image: empty, none": of_shape(shape_type="mask", mask="é"),
     "is neither LabelMe's JSON": {"version": 1},
     "JSON .shapes. nor COCO's": [{"id": 1, "annotations": []}],  # of Label Studio
     "annotations.0.image_id: no image has 9": of_segment([[1, 1, 9, 1, 9, 9]], image=9),

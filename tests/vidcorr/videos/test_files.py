@@ -43,7 +43,7 @@ def test_bytes_of_an_archive_are_jpeg_or_png_and_a_file_may_be_of_any_kind(tmp_p
     Image.new("L", (5, 4)).save(tmp_path / "a.gif")
     with open_image(tmp_path / "a.gif") as image:
         assert image.size == (5, 4)
-    with pytest.raises(DataError, match=r"a\.gif: cannot be decoded"):
+    with pytest.raises(DataError, match=r"a\.gif: is GIF: frames and masks are JPEG or PNG"):
         open_image(tmp_path / "a.gif", (tmp_path / "a.gif").read_bytes()).__enter__()
 
 

@@ -114,7 +114,7 @@ def test_masks_beside_folders_are_refused_and_a_video_below_frames_for_training(
     write_text(tmp_path / "dog/0.png", [])
     assert mask_folders(tmp_path / "dog") == [""]
     write_text(tmp_path / "dog/old/0.png", [])
-    refused(DataError, "dog: 1 frames; a sequence needs at least 2", list_frames, tmp_path / "dog")
+    refused(DataError, "dog: 1 frame.s.; a video needs at least 2", list_frames, tmp_path / "dog")
     refused(DataError, "gone: no such folder", list_frames, tmp_path / "gone")
     refused(DataError, "dog: 1 frame.*needs at least 2", FrameFolder, tmp_path / "dog")
     refused(DataError, r"dog: holds both the mask 0\.png and the folder old", mask_folders, tmp_path / "dog")

@@ -92,7 +92,9 @@ def test_all_that_states_a_frame_agrees_or_both_are_named(tmp_path: Path) -> Non
 
 
 def test_what_states_nothing_is_the_first_frame_only_if_it_is_a_png_given_alone(tmp_path: Path) -> None:
-    path = indexed(tmp_path / "m" / "mask.png", {"a": 1})
+    path = indexed(tmp_path / "m" / "mask@3.png", {"a": 1})
+    assert read_masks([str(path)], None, "clip")[0].frame is None
+    path = path.rename(path.with_name("mask.png"))
     assert read_masks([str(path)], None, "clip")[0].frame is None
     line = "its name mask.png names no frame of the video; give mask.png@FRAME"
     refused(DataError, line, read_masks, [str(path.parent)], None, "clip")

@@ -33,7 +33,6 @@ TABLES = {
     "Frame,Point,X,Y\n0,a,1,2": "with the heading frame,point,x,y",
     "frame,point,x,y\nlast,a,1,2": "no table of points",
     "frame,point,x,y\n3,a,1,2\n3,a,3,4": "frame 3 names a point twice",
-    "frame,point,x,y\n3,a,1,2\n9,b,3,4": "has points of 2 frames",
     "frame,point,x,y\n3,a,1,": "expected x,y",
 }
 
@@ -41,15 +40,16 @@ TABLES = {
 def test_a_table_holds_the_points_of_its_frames(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text('frame,point,x,y,score\r\n00003,nose,1,2,1\r\n00003,"a, b",3,4.5,1\r\n\r\n')
-    points = PointPrompt.of(str(path))
+    (points,) = PointPrompt.read_table(str(path))
     assert (points.objects, points.labels.tolist(), points.frame) == (("nose", "a, b"), [[1, 2], [3, 4.5]], 3)
     path.write_text("frame,box,x,y,width,height,score\n00009,2,5,6,7,8,1\n00003,1,1,2,3,4,\n00003,2,5,6,7,9,\n")
     boxes = BoxPrompt.read_table(path)
     assert [(prompt.frame, prompt.objects) for prompt in boxes] == [(3, ("1", "2")), (9, ("2",))]
     assert boxes[0].labels.tolist() == [[1, 2, 3, 4], [5, 6, 7, 9]]
+    refused(DataError, "points: expected x,y", PointPrompt.of, path)
     for text, message in TABLES.items():
         path.write_text(text)
-        assert str(path) in refused(DataError, message, PointPrompt.of, path)
+        assert str(path) in refused(DataError, message, PointPrompt.read_table, path)
 
 
 OUTSIDE = {

@@ -97,7 +97,7 @@ def _make(root: Path, marker: str, write: Callable[[Path], None]) -> None:
 
 def write_mp4(path: Path, video: NDArray[np.uint8], rate: int = 24) -> None:
     """Encode (T, H, W, 3) uint8 RGB as H.264 (yuv420p, crf 20); the same images give the same bytes."""
-    with closing(Mp4Writer(path, rate, 12, crf="20", preset="veryfast")) as writer:
+    with closing(Mp4Writer(path, rate, g="12", crf="20", preset="veryfast")) as writer:
         for image in video:
             writer.add(image)
 
