@@ -26,11 +26,11 @@ def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
         records: column → value; a column that a record lacks is empty.
     """
     columns = dict.fromkeys(chain.from_iterable(records))
-    lines = [[_as_text(record.get(column)) for column in columns] for record in records]
+    lines = [[record.get(column) for column in columns] for record in records]
     return csv_text([columns, *lines])
 
 
-def _as_text(value: object) -> object:
+def as_text(value: object) -> object:
     """Return a value that no spreadsheet takes for a formula: texts but numbers get an apostrophe before = + - @."""
     if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return value

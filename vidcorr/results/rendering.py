@@ -18,7 +18,7 @@ from urllib.parse import quote
 from ..metrics.declared import Score
 from . import notes as sentences
 from .cells import Cell
-from .csv_files import csv_of_records
+from .csv_files import as_text, csv_of_records
 from .formats import BOLD, breakable, grid, latex_grid, one_line, shown
 from .records import Column, ScoreRecord
 from .statistics import FRACTION
@@ -245,7 +245,8 @@ def render(
         start: folder of the page in HTML, whose links to the reports of results are relative.
     """
     if format == "csv":
-        return csv_of_records(records_of_table(table))
+        rows = records_of_table(table)
+        return csv_of_records([{column: as_text(value) for column, value in row.items()} for row in rows])
     intervals = format != "tex" if intervals is None else intervals
     said = sentences.notes(table, format, intervals)
     sections = sections_of(table, format == "html", intervals, format != "text")

@@ -53,7 +53,7 @@ def test_a_saved_result_is_read_back_equal(tmp_path):
     assert "NaN" not in text
     json.loads(text, parse_constant=pytest.fail)
     rows = list(csv.reader((tmp_path / "run" / "per_sequence.csv").open(errors="surrogateescape", newline="")))
-    assert rows[:2] == [["Sequence", "J-Mean", "Category", "Unseen"], ["bike_1", "0.2", "'=x", "True"]]
+    assert rows[:2] == [["Sequence", "J-Mean", "Category", "Unseen"], ["bike_1", "0.2", "=x", "True"]]
     assert rows[2][:2] == ["dog\udcff_1", ""]
 
 

@@ -244,7 +244,7 @@ def test_texts_are_no_formulas_and_letters_of_papers_are_known_to_latex(tmp_path
     assert [line["row"] for line in lines] == ["'=1+1", "'+x", "'-x", "'@x", "τ ≥ 0.1 ↑"]
     assert float(lines[0]["mean"]) == 0.375
     assert r"$\tau$ $\ge$ 0.1 $\uparrow$" in render(table([tmp_path]), "tex")
-    assert (tmp_path / "0/per_sequence.csv").read_text().splitlines()[1].startswith("'=a")
+    assert (tmp_path / "0/per_sequence.csv").read_text().splitlines()[1].startswith("=a")  # data for scripts
 
 
 def test_records_are_for_pandas(tmp_path, capsys):
