@@ -1,6 +1,6 @@
 """A video, or a part of it, that is read in order."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
@@ -186,16 +186,9 @@ class GivenFrames:
             if self.size not in ((0, 0), shape[1:]):
                 raise ValueError(f"frames must be of one size, got {pixels(shape[1:])} after {pixels(self.size)}")
             return given
-        remedy = ""
-        if len(shape) == 3 and shape[2] == 3:
-            remedy = ": OpenCV's BGR (H, W, 3) becomes it by torch.from_numpy(frame[..., ::-1].copy()).permute(2, 0, 1)"
-        elif len(shape) == 3 and shape[0] == 3:
-            remedy = (
-                ": floats in [0, 1] become it by (255 * frame).round().to(torch.uint8), those in [0, 255] without 255"
-            )
         name = str(getattr(frame, "dtype", type(frame).__name__)).removeprefix("torch.")
         form = f"{name} {shape}" if shape else name
-        raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {form}{remedy}")
+        raise ValueError(f"frames must be uint8 RGB (3, H, W) in 0 … 255, got {form}: {_remedy(frame)}")
 
     def require(self, t: int) -> None:
         """Check that there is a frame t, which can be read after later frames.
@@ -256,3 +249,20 @@ def open_stream(video: str | PathLike[str], start: int = 0, end: int | None = No
     source = str(video)
     is_address = "://" in source or source.startswith("/dev/video")
     return LiveStream(source, start, end) if is_address else FrameStream(video, start, end)
+
+
+def _remedy(frame: Any) -> str:
+    """Return what makes a frame of the user's one of ours."""
+    if isinstance(frame, str | PathLike):
+        return "give their folder in place of their paths"
+    if isinstance(frame, Mapping):
+        return 'give the pictures alone, (frame["data"] for frame in video)'
+    if not isinstance(frame, Tensor | np.ndarray):
+        return 'torch.from_numpy(np.array(frame.convert("RGB"))).permute(2, 0, 1) makes it of a picture of Pillow'
+    if frame.ndim == 4:
+        return "give the frames of a batch one by one"
+    if frame.ndim == 3 and frame.shape[2] == 3:
+        return "OpenCV's BGR (H, W, 3) becomes it by torch.from_numpy(frame[..., ::-1].copy()).permute(2, 0, 1)"
+    if frame.ndim == 3 and len(frame) == 3:
+        return "floats in [0, 1] become it by (255 * frame).round().to(torch.uint8), those in [0, 255] without 255"
+    return "of grey frames (H, W), frame.expand(3, -1, -1) makes it"
