@@ -196,13 +196,15 @@ def _load_foreign(place: str, family: str | None, content: Any = None) -> Encode
     if family is None and is_folder_of_model(str(path.parent)):
         raise ValueError(f"{path}: its folder is a network of transformers, {path.parent}; name the folder")
     content = read_content(path) if content is None else content
-    found = taken(weights_in(content, path, part), path, family)
-    encoder = _stated(found.spec, path)
+    state = weights_in(content, path, part)
+    family = family or family_of(state, None, path)
+    spec, weights = taken(family, state, path)
+    encoder = _stated(spec, path)
     module = encoder.user_module.module  # of Liir and CoSettle around the network
-    weights = positions_resampled(under_own_names(found.state, module, path, drop_classifier=True), module, path)
-    load_weights(module, weights, f"{path}, taken for {found.family}")
+    weights = positions_resampled(under_own_names(weights, module, path, drop_classifier=True), module, path)
+    load_weights(module, weights, f"{path}, taken for {family}")
     described = encoder.described.with_weights_of(path)
-    return encoder.eval().changed(stated=input_of_family(found.family), described=described)
+    return encoder.eval().changed(stated=input_of_family(family), described=described)
 
 
 def _stated(stated: Any, path: Path) -> Encoder:

@@ -332,23 +332,18 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     source_of = _source_of(file, [stated, [values[name] for name in stated]])
     if not overrides and is_listed(import_path(kind)):
         source_of = _Source(str(file), None)
-    return _module_of_call(kind, values, source_of)
-
-
-def _module_of_call(kind: Any, values: Mapping[str, Any], source: _Source) -> nn.Module:
-    """Call a class or function, in the name of a file; raise ValueError if that fails, or gives no module."""
     name = getattr(kind, "__name__", type(kind).__name__)
     # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
     context = Context()
-    context.run(_built_from.set, source)
+    context.run(_built_from.set, source_of)
     try:
         module = context.run(kind, **values)
     except Refused:
         raise
     except Exception as error:  # any type, because the arguments in the file are at fault
-        raise ValueError(f"{source.file}: {name} cannot be made: {reason(error)}") from error
+        raise ValueError(f"{file}: {name} cannot be made: {reason(error)}") from error
     if not isinstance(module, nn.Module):
-        raise ValueError(f"{source.file}: {name} gives a {type(module).__name__}, not a module")
+        raise ValueError(f"{file}: {name} gives a {type(module).__name__}, not a module")
     return module
 
 
