@@ -31,6 +31,7 @@ from vidcorr.backbones.networks import SHORT_NAMES
 from vidcorr.backbones.trust import constructed, import_path
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from vidcorr.callbacks.benchmark import benchmarks_among
+from vidcorr.callbacks.checkpoint_files import faults_of_state
 from vidcorr.callbacks.checkpoints import best_of_run, last_checkpoints
 from vidcorr.callbacks.run_start import RunStart
 from vidcorr.commands import COMMANDS, line_of_warning, main
@@ -380,7 +381,7 @@ class VidcorrCLI(LightningCLI):
         trainer: Any = self.trainer
         folder = self.run.folder or Path(trainer.default_root_dir)
         try:
-            with full_disk_of_threads_at(folder):
+            with full_disk_of_threads_at(folder), faults_of_state(trainer):
                 method(**options)
         except BaseException:
             if self.run.folder is not None and any(saver.last_model_path for saver in last_checkpoints(trainer)):

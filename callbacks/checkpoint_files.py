@@ -2,7 +2,9 @@
 
 import logging
 import os
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.serialization import get_unsafe_globals_in_checkpoint
 from torch.utils._pytree import tree_map_only
 
-from vidcorr.backbones.checkpoints import read_content, require_state
+from vidcorr.backbones.checkpoints import DAMAGED_STATE, read_content, require_state
+from vidcorr.backbones.trust import reason
 from vidcorr.lightning_modules.parts.saving import plain
 from vidcorr.videos.files import FullDisk, unfinished
 
@@ -102,3 +105,25 @@ def use_atomic_files(trainer: Trainer) -> None:
     """Let a trainer write and read checkpoints by `AtomicCheckpointIO`, unless the user has chosen another class."""
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
         trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+
+
+@contextmanager
+def faults_of_state(trainer: Trainer) -> Iterator[None]:
+    """Answer an error that the state of a run causes by one line: while it is restored, or in a step of an optimiser.
+
+    Raises:
+        ValueError: for a state of another form, such as an optimiser's tensor of another shape.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        is_restored = any(frame.name == "restore_training_state" for frame in frames)
+        is_of_torch = any(f"torch{os.sep}optim{os.sep}" in frame.filename for frame in frames[-3:])
+        is_ours = isinstance(error, ValueError) and not is_of_torch
+        if trainer.ckpt_path is None or is_ours or not (is_restored or is_of_torch):
+            raise
+        kind = type(error).__name__
+        raise ValueError(f"{trainer.ckpt_path}: {DAMAGED_STATE}: {kind}: {reason(error)}") from error

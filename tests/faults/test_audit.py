@@ -3,7 +3,11 @@
 Each form stands where a file names code: as its class, as an argument, as its encoder, and within another encoder.
 """
 
+import os
+import struct
 import sys
+import tarfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -67,6 +71,10 @@ FORMS = (
     "vidcorr.lightning_modules.base:partial",
     "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder:load_from_checkpoint",
     "vidcorr.callbacks.stops:requeue_job",
+    "vidcorr.lightning_modules:load_from_checkpoint",
+    "vidcorr.lightning_modules.parts.saving:load_hparams_from_yaml",
+    "torchvision:fasterrcnn_resnet50_fpn",
+    "dinov2-s14@block3",
 )
 FROZEN = "vidcorr.lightning_modules.frozen_encoder.FrozenEncoder"
 CONFIGURATIONS = (
@@ -74,7 +82,17 @@ CONFIGURATIONS = (
     {"model_type": "timm_wrapper", "architecture": "hf-hub:owner/name"},
     {"model_type": "dinov2", "hidden_act": "../bait"},
     {"model_type": "dinov2", "auto_map": {"AutoModel": "evil.Net"}, "layer": ["bait/x.pth"]},
+    {"model_type": "dinov2", "attn_implementation": "owner/kernel", "_attn_implementation_internal": "owner/kernel"},
+    {"model_type": "dinov2", "quantization_config": {"quant_method": "gptq", "bits": 4}, "use_kernels": True},
+    {"model_type": "dinov2", "torch_dtype": "load", "tokenizer_class": "evil", "name_or_path": "bait"},
+    {"model_type": "dinov2", "vision_config": {"model_type": "timm_wrapper", "architecture": "resnet18"}},
 )
+OF_LIBRARIES = (
+    {"spec": "timm:resnet18", "pretrained": True, "arguments": {"checkpoint_path": "bait/x.pth"}},
+    {"spec": "timm:resnet18", "arguments": {"pretrained": True, "pretrained_cfg_overlay": {"file": "bait/x.pth"}}},
+    {"spec": "torchvision:resnet18", "pretrained": True, "arguments": {"weights": "DEFAULT"}},
+)
+"""Arguments by which a library would read or fetch weights."""
 
 
 def files():
@@ -88,6 +106,9 @@ def files():
     for configuration in CONFIGURATIONS:
         yield FROZEN, {"spec": {"spec": "transformers:dinov2", "arguments": configuration}}, None
         yield FROZEN, {"spec": "raw_colour"}, {"spec": "transformers:dinov2", "arguments": configuration}
+    for encoder in OF_LIBRARIES:
+        yield FROZEN, {"spec": encoder}, None
+        yield FROZEN, {"spec": "raw_colour"}, encoder
     for name in sorted(names_in("vidcorr.lightning_modules")):
         for argument in ("spec", "backbone", "start"):
             yield f"vidcorr.lightning_modules.{name}", {argument: "bait/x.pth"}, {"spec": "x.ckpt"}
@@ -180,3 +201,63 @@ def test_a_file_within_a_file_ends_at_once(count, message, tmp_path):
         refused(ValueError, message, load, tmp_path / "x.ckpt")
     else:
         assert load(tmp_path / "x.ckpt").view().stage == "colour"
+
+
+class Started:
+    """What an unpickler would run."""
+
+    def __reduce__(self):
+        return os.system, ("touch ran",)
+
+
+def with_a_file_inside(path):
+    torch.save({"state_dict": {"a": torch.zeros(1)}}, path)
+    torch.save(Started(), path.with_name("inner"))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.write(path.with_name("inner"), "other/data.pkl")
+
+
+def of_the_oldest_form(path):
+    with tarfile.open(path, "w") as archive:
+        archive.addfile(tarfile.TarInfo("../../storages"))
+
+
+def with_a_table_of_100_mb(path):
+    table = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}' + b" " * (100 << 20) + b"}"
+    path.write_bytes(struct.pack("<Q", len(table)) + table + bytes(4))
+
+
+def with_a_table_of_more_than_the_file(path):
+    path.write_bytes(struct.pack("<Q", 1 << 16) + b'{"a":{}}')
+
+
+def with_weights_of_more_than_the_file(path):
+    table = b'{"a":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}}'
+    path.write_bytes(struct.pack("<Q", len(table)) + table)
+
+
+KINDS = {
+    "folder": Path.mkdir,
+    "pipe": os.mkfifo,
+    "link to itself": lambda path: path.symlink_to(path),
+    "link to a device": lambda path: path.symlink_to("/dev/zero"),
+    "link to a text": lambda path: path.symlink_to("/etc/passwd"),
+    "code": lambda path: torch.save(Started(), path),
+    "code, before 1.6": lambda path: torch.save(Started(), path, _use_new_zipfile_serialization=False),
+    "file in a file": with_a_file_inside,
+    "before 0.1.10": of_the_oldest_form,
+    "table of 100 MB": with_a_table_of_100_mb,
+    "table too long": with_a_table_of_more_than_the_file,
+    "weights too long": with_weights_of_more_than_the_file,
+}
+"""Kind of a file → what writes one."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_of_another_kind_is_one_line(kind, tmp_path):
+    path = tmp_path / "x.ckpt"
+    KINDS[kind](path)
+    line = refused(ValueError, "x.ckpt: ", load, path)
+    assert "\n" not in line
+    assert "In PyTorch" not in line
+    assert not Path("ran").exists()

@@ -10,6 +10,7 @@ from tests.helpers.refusal import refused
 from vidcorr.cli import main
 from vidcorr.experiments.benchmark_choice import BenchmarkChoice, chosen_benchmarks
 from vidcorr.experiments.flags import BENCHMARK_FLAGS, add_flags
+from vidcorr.experiments.words import words_for_parser
 
 SMALL = {"radius": 3, "context": 2}
 """Changes of a protocol for small frames."""
@@ -42,6 +43,12 @@ def davis(root: Any, kind: str = "DavisBenchmark", **arguments: Any) -> list[str
     of_callback = {"every_n_epochs", "before_training"} & arguments.keys()
     callback = flags("trainer.callbacks+", "BenchmarkCallback", **{name: arguments.pop(name) for name in of_callback})
     return [*callback, *flags("trainer.callbacks.benchmark", kind, root=root, changes=SMALL, **arguments)]
+
+
+def model_by_words(network: str) -> Any:
+    """Return class and arguments of the model that the parser gets for `--model=NETWORK`."""
+    word = words_for_parser(["validate", f"--model={network}"]).words[-1]
+    return json.loads(word.removeprefix("--config="))["model"]
 
 
 def chosen(*words: Any) -> list[BenchmarkChoice]:

@@ -23,6 +23,7 @@ from ..videos.files import unfinished
 from .trust import LONGEST, Recipe, allow, check_file, check_recipe, named_code, reason
 
 METADATA_KEY = "vidcorr"
+DAMAGED_STATE = "is damaged: its state of a run"
 MOST_NAMES = 1000
 """Names of code in a file."""
 
@@ -205,31 +206,11 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
 Count = Annotated[int, Field(strict=True, ge=0)]
 
 
-class _Group(BaseModel):
-    params: list[Count]
-    lr: float
-
-
-class _Optimizer(BaseModel):
-    state: dict[Any, dict[str, Any]]
-    param_groups: list[_Group]
-
-
-class _Loops(BaseModel):
-    fit_loop: dict[str, dict[str, Any]]
-
-
-class _Schedule(BaseModel):
-    last_epoch: Count
-
-
-class _RunState(BaseModel):
-    loops: _Loops
-    callbacks: dict[str, dict[Any, Any]]
-    optimizer_states: list[_Optimizer]
-    lr_schedulers: list[_Schedule]
-    resume: dict[str, Any] = {}
-    run: dict[str, Any] = {}
+class _Saved(BaseModel):
+    version: str = Field(alias="pytorch-lightning_version", pattern=r"^\d+\.\d+")
+    epoch: Count
+    global_step: Count
+    hyper_parameters: dict[str, Any] = {}
 
 
 class _Progress(BaseModel):
@@ -237,20 +218,25 @@ class _Progress(BaseModel):
     current: dict[str, Count]
 
 
-class _Steps(BaseModel):
-    step: _Progress
-    zero_grad: _Progress
+class _Loop(BaseModel):
+    epoch_progress: _Progress
 
 
-class _OfOptimizer(BaseModel):
-    optimizer: _Steps
+class _Loops(BaseModel):
+    fit_loop: _Loop
 
 
-class _Saved(BaseModel):
-    version: str = Field(alias="pytorch-lightning_version", pattern=r"^\d+\.\d+")
-    epoch: Count
-    global_step: Count
-    hyper_parameters: dict[str, Any] = {}
+class _Schedule(BaseModel):
+    last_epoch: Count
+
+
+class _RunState(_Saved):
+    loops: _Loops
+    callbacks: dict[str, dict[Any, Any]]
+    optimizer_states: list[dict[str, Any]]
+    lr_schedulers: list[_Schedule]
+    resume: dict[str, Any] = {}
+    run: dict[str, Any] = {}
 
 
 def require_state(checkpoint: Any, source: str | Path) -> Any:
@@ -262,18 +248,13 @@ def require_state(checkpoint: Any, source: str | Path) -> Any:
     has_run = isinstance(checkpoint, dict) and not checkpoint.keys().isdisjoint(("callbacks", "optimizer_states"))
     if not has_run and is_foreign(checkpoint):
         return checkpoint
+    form = _RunState if has_run else _Saved
     try:
-        _Saved.model_validate(checkpoint)
-        if has_run:
-            state = _RunState.model_validate(checkpoint)
-            for name, progress in state.loops.fit_loop.items():
-                if name.endswith("progress"):
-                    form: type[BaseModel] = _OfOptimizer if name.endswith(".optim_progress") else _Progress
-                    form.model_validate(progress)
+        form.model_validate(checkpoint)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{source}: is damaged: its state of a run, {place}: {first['msg']}") from None
+        raise ValueError(f"{source}: {DAMAGED_STATE}, {place}: {first['msg']}") from None
     return checkpoint
 
 

@@ -279,16 +279,16 @@ def unwatched(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def calling(network: Any, function: Callable[[Tensor], Any]) -> Iterator[None]:
-    """Let a function be the `forward` of a network's own call during a block: hooks and `compile()` count."""
-    own = vars(network).get("forward")  # of the user, in place of that of its class
-    network.forward = function
+def attribute_set(holder: Any, name: str, value: Any) -> Iterator[None]:
+    """Give an object another attribute of its own in a block, such as a network's `forward`."""
+    own = dict(vars(holder))
+    setattr(holder, name, value)
     try:
         yield
     finally:
-        del network.forward
-        if own is not None:
-            network.forward = own
+        delattr(holder, name)
+        if name in own:
+            setattr(holder, name, own[name])
 
 
 def type_of_weights(network: nn.Module) -> torch.dtype:

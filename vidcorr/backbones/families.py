@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import yaml  # type: ignore[import-untyped]
@@ -25,39 +25,27 @@ SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge", 1536: "giant"}
 """Width of a vision transformer → timm's word for its size."""
 
 
-class Taken(NamedTuple):
-    """Weights of another project as those of a network of ours.
-
-    Attributes:
-        family: name in `FAMILIES`.
-        spec: what makes the encoder, or a module of ours around one, as `EncoderSpec.to_dict` returns it.
-        state: weights under the names of ours.
-    """
-
-    family: str
-    spec: dict[str, Any]
-    state: State
-
-
-def taken(state: State, source: str | Path, family: str | None = None) -> Taken:
-    """Return weights of another project as those of a network of ours; lines say what is left out.
+def taken(family: str, state: State, source: str | Path) -> tuple[dict[str, Any], State]:
+    """Return the weights of a family as those of a network of ours; lines say what is left out.
 
     Every tensor is mapped, or a rule states why it is not needed.
 
     Args:
+        family: a family of `FAMILIES`.
         state: weights of a file.
         source: the file, for messages.
-        family: a family of `FAMILIES`; None: by the names of the weights.
+
+    Returns:
+        What makes the encoder, or a module of ours around one, as `EncoderSpec.to_dict` returns it; and the weights
+        under the names of ours.
 
     Raises:
         ValueError: if the family is unknown, no rule covers a key, or the network has no place for a weight.
     """
-    if family is None:
-        family = family_of(state, None, source)
     require_one_of(FAMILIES, family=family)
     spec, weights, unused = named_as(family, state, None, source)
     say_unused(unused, source)
-    return Taken(family, _spec_of(FAMILIES[family], spec, weights), weights)
+    return _spec_of(FAMILIES[family], spec, weights), weights
 
 
 def family_of(state: State, spec: str | None, source: str | Path) -> str:

@@ -16,6 +16,7 @@ from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN, Input
 from .copies import device_of
 from .extractor import (
     FeatureExtractor,
+    attribute_set,
     features_by,
     has_parts,
     is_of_library,
@@ -23,7 +24,7 @@ from .extractor import (
     stage_names,
     type_of_weights,
 )
-from .listed import are_words
+from .listed import IMAGE_MODELS, is_word, leaves_in
 from .outputs import map_of_tokens, patch_of, probe_size, require_map
 from .trust import LONGEST, reason, refuse
 
@@ -31,19 +32,6 @@ CONFIG = "config.json"
 """File by which a folder is that of a model of `transformers`."""
 PREPROCESSOR = "preprocessor_config.json"
 WEIGHTS = "model.safetensors"
-OF_IMAGENET = {
-    "convnext",
-    "convnextv2",
-    "dinov2",
-    "dinov2_with_registers",
-    "dinov3_convnext",
-    "dinov3_vit",
-    "ijepa",
-    "videomae",
-    "vjepa2",
-    "vit_mae",
-}
-"""Types of models whose authors normalise by ImageNet's mean and deviation."""
 UNUSED = re.compile(r"(.+\.)?(pooler\..+|mask_token)")
 """Weights that move no map; files of other tasks lack them."""
 
@@ -164,7 +152,7 @@ def outputs_of(model: Any, images: Tensor) -> tuple[Tensor | None, list[Tensor]]
     if getattr(model.config, "takes_bgr", False):
         images = images.flip(1)
     options = forward_options(model, images)
-    masking = mask_ratio_of(model.config, 0.0) if "noise" in options else nullcontext()
+    masking = attribute_set(model.config, "mask_ratio", 0.0) if "noise" in options else nullcontext()
     with masking, outputs_kept(blocks_of(model)) as states:
         output = model(pixel_values=images, **options)
     reshaped = getattr(output, "reshaped_hidden_states", None)
@@ -200,17 +188,6 @@ def outputs_kept(modules: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
         for module in modules:
             hooks.callback(module.register_forward_hook(keep).remove)
         yield outputs
-
-
-@contextmanager
-def mask_ratio_of(config: Any, ratio: float) -> Iterator[None]:
-    """Set the share of patches that a model leaves out, in a block."""
-    own = config.mask_ratio
-    config.mask_ratio = ratio
-    try:
-        yield
-    finally:
-        config.mask_ratio = own
 
 
 def final_norm_of(model: nn.Module, state: Tensor, last: Tensor) -> nn.Module:
@@ -282,6 +259,7 @@ SOURCES = {
     "id2label",
     "label2id",
     "quantization_config",
+    "torch_dtype",
     "use_pretrained_backbone",
     "use_timm_backbone",
 }
@@ -297,17 +275,6 @@ def without_sources(fields: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def require_words(fields: Mapping[str, Any]) -> None:
-    """Refuse a configuration with a path, an address, or another value than numbers, flags and words.
-
-    Raises:
-        ValueError: naming the field.
-    """
-    for name, value in fields.items():
-        if not are_words(value):
-            raise ValueError(f"its {name} is neither a number nor a word: {str(value)[:LONGEST]}")
-
-
 def model_of_config(stated: Mapping[str, Any]) -> nn.Module:
     """Return an image model of a configuration with random weights; nothing is read or fetched.
 
@@ -319,7 +286,9 @@ def model_of_config(stated: Mapping[str, Any]) -> nn.Module:
     fields = without_sources(stated)
     refuse([f"transformers:{fields.get('model_type')}"], "a configuration of transformers")
     with one_line_errors("a configuration of transformers"):
-        require_words(fields)
+        for name, value in fields.items():
+            if not all(map(is_word, leaves_in(value))):
+                raise ValueError(f"its {name} is neither a number nor a word: {str(value)[:LONGEST]}")
         model = AutoModel.from_config(AutoConfig.for_model(fields.pop("model_type"), **fields))
     return getattr(model, "vision_model", model).eval()
 
@@ -375,7 +344,7 @@ def processor_input(name: str, kind: str) -> tuple[Input | None, bool]:
     except (OSError, ValueError):
         source = f"the default of {kind}, whose {PREPROCESSOR} is not there"
         of_authors = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source=source)
-        return (of_authors if kind in OF_IMAGENET else None), False
+        return (of_authors if IMAGE_MODELS.get(kind) else None), False
     colours = torch.cat([torch.zeros(1, 3), torch.eye(3)])  # black, red, green, blue
     pictures = [(255 * colour).to(torch.uint8).view(3, 1, 1).expand(3, 64, 64) for colour in colours]
     options = {"do_resize": False, "do_center_crop": False, "do_pad": False, "return_tensors": "pt"}

@@ -7,10 +7,13 @@ make a network; `timm:NAME` and `torchvision:NAME`, without arguments and withou
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
+
+import yaml  # type: ignore[import-untyped]
 
 OURS = "vidcorr"
 LIBRARIES = ("timm", "torchvision", "transformers")
@@ -18,32 +21,9 @@ LIBRARIES = ("timm", "torchvision", "transformers")
 CLASSES = ("Encoder", "LiirEncoder")
 FILES_OF_MAKERS = (f"{OURS}.backbones.resnet", f"{OURS}.backbones.vit")
 """Modules whose public names are functions that make a network."""
-IMAGE_MODELS = {
-    "aimv2_vision_model",
-    "beit",
-    "clip_vision_model",
-    "convnext",
-    "convnextv2",
-    "data2vec-vision",
-    "deit",
-    "dinov2",
-    "dinov2_with_registers",
-    "dinov3_convnext",
-    "dinov3_vit",
-    "hiera",
-    "ijepa",
-    "pvt_v2",
-    "resnet",
-    "sam_vision_model",
-    "siglip_vision_model",
-    "swin",
-    "swinv2",
-    "videomae",
-    "vit",
-    "vit_mae",
-    "vit_msn",
-    "vjepa2",
-}
+IMAGE_MODELS: dict[str, dict[str, bool]] = yaml.safe_load(
+    Path(__file__).with_name("image_models.yaml").read_text("utf-8")
+)
 """Types of transformers that make all of their parts themselves, of their configuration."""
 WORD = re.compile(r"[\w+-]+(?:\.[\w+-]+)*")
 """A text in a configuration, such as "gelu" or "4.57.1"."""
@@ -69,12 +49,19 @@ def is_listed(name: str) -> bool:
     return package in (f"{OURS}.lightning_modules", f"{OURS}.backbones") and member in names_in(package)
 
 
-def are_words(content: Any) -> bool:
-    """Return whether a configuration holds numbers, flags and words alone."""
+def leaves_in(content: Any) -> Iterator[Any]:
+    """Yield the keys and values in containers of plain values, which `require_countable` has counted."""
     if isinstance(content, Mapping):
-        return all(map(are_words, [*content, *content.values()]))
+        content = [*content, *content.values()]
     if isinstance(content, list | tuple):
-        return all(map(are_words, content))
-    if isinstance(content, str):
-        return content == "" or WORD.fullmatch(content) is not None
-    return content is None or isinstance(content, bool | int | float)
+        for each in content:
+            yield from leaves_in(each)
+    else:
+        yield content
+
+
+def is_word(value: Any) -> bool:
+    """Return whether a value of a configuration is a number, a flag or a word."""
+    if isinstance(value, str):
+        return value == "" or WORD.fullmatch(value) is not None
+    return value is None or isinstance(value, bool | int | float)

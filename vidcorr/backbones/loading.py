@@ -12,7 +12,7 @@ from ..functional.device import random_state_kept
 from .checkpoints import METADATA_KEY, is_foreign, load_weights, read_content, recipe_of, without_prefix
 from .copies import Reference
 from .encoder import Encoder, input_of_record, unwrapped
-from .extractor import Dilated, FeatureExtractor
+from .extractor import Dilated
 from .families import family_of, fitted_to_library, input_of_family, taken
 from .foreign import positions_resampled, under_own_names, weights_in
 from .hub_models import is_folder_of_model, record_of_timm
@@ -95,8 +95,11 @@ def _load_name(spec: EncoderSpec) -> Encoder:
         is_stated = spec.is_stated
         if not is_stated:
             stack.enter_context(of_user())
-        if not is_stated and (spec.name_and_file or is_checkpoint(spec.place)):
-            encoder = _load_file(spec)
+        named = None if is_stated else spec.name_and_file
+        if named is not None:
+            encoder = with_weights_of(*named)
+        elif not is_stated and is_checkpoint(spec.place):
+            encoder = _load_checkpoint(spec.place)
         else:
             network, described = build(spec)
             encoder = _around(network, described=described, made_by=spec)
@@ -108,16 +111,6 @@ def _load_name(spec: EncoderSpec) -> Encoder:
     )
 
 
-def _load_file(spec: EncoderSpec) -> Encoder:
-    """Load the network of a file: of a checkpoint, `NAME=FILE` or `family:NAME=FILE`."""
-    if spec.name_and_file is None:
-        return _load_checkpoint(spec.place)
-    name, place = spec.name_and_file
-    if name.startswith(FAMILY):
-        return _load_foreign(place, name.removeprefix(FAMILY))
-    return with_weights_of(name, place)
-
-
 def build_feature_extractor(
     network: Any,
     stage: str | None = None,
@@ -127,7 +120,6 @@ def build_feature_extractor(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     dilated: Dilated = False,
-    final_norm: bool = True,
 ) -> Any:
     """Return a feature extractor of a network, which shares its weights and changes nothing in it.
 
@@ -139,26 +131,20 @@ def build_feature_extractor(
         mean: mean of RGB in [0, 1] in the network's training, as `load` takes it.
         std: standard deviation of RGB in [0, 1] in the network's training, given with `mean`.
         dilated: SiamFC's dilations, as `ResNetExtractor` takes them; of a ResNet only.
-        final_norm: apply a transformer's final norm to the maps of its blocks; False: the maps before it.
 
     Returns:
         A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`; or the video
         encoder itself.
 
     Raises:
-        ValueError: as `load`; or if the network does not have the stage, the stride or a final norm to leave out.
+        ValueError: as `load`; or if the network does not have the stage or the stride.
 
     Example:
         >>> extractor = build_feature_extractor("torchvision:resnet18", stage="res4", stride=8)
         >>> extractor(torch.zeros(1, 3, 64, 96)).shape
         torch.Size([1, 256, 8, 12])
     """
-    extractor = load(network, pretrained, seed=None, mean=mean, std=std).view(stage, stride, dilated)
-    if final_norm:
-        return extractor
-    if not isinstance(extractor, FeatureExtractor) or "final_norm" in extractor.ignores:
-        raise ValueError(f"{extractor.network_name}: has no final norm to leave out")
-    return extractor.adapted(final_norm=False)
+    return load(network, pretrained, seed=None, mean=mean, std=std).view(stage, stride, dilated)
 
 
 def _load_checkpoint(place: str) -> Encoder:
@@ -210,13 +196,15 @@ def _load_foreign(place: str, family: str | None, content: Any = None) -> Encode
     if family is None and is_folder_of_model(str(path.parent)):
         raise ValueError(f"{path}: its folder is a network of transformers, {path.parent}; name the folder")
     content = read_content(path) if content is None else content
-    found = taken(weights_in(content, path, part), path, family)
-    encoder = _stated(found.spec, path)
+    state = weights_in(content, path, part)
+    family = family or family_of(state, None, path)
+    spec, weights = taken(family, state, path)
+    encoder = _stated(spec, path)
     module = encoder.user_module.module  # of Liir and CoSettle around the network
-    weights = positions_resampled(under_own_names(found.state, module, path, drop_classifier=True), module, path)
-    load_weights(module, weights, f"{path}, taken for {found.family}")
+    weights = positions_resampled(under_own_names(weights, module, path, drop_classifier=True), module, path)
+    load_weights(module, weights, f"{path}, taken for {family}")
     described = encoder.described.with_weights_of(path)
-    return encoder.eval().changed(stated=input_of_family(found.family), described=described)
+    return encoder.eval().changed(stated=input_of_family(family), described=described)
 
 
 def _stated(stated: Any, path: Path) -> Encoder:
@@ -257,13 +245,15 @@ def with_weights_of(name: str, place: str) -> Encoder:
     """Make a network by its name, and load the weights of a file.
 
     Args:
-        name: a name of a library or of torch.hub; or of the user's class, or a function that returns a module: from a
-            checkpoint of Lightning it gets its saved arguments, else it is called without any.
+        name: a name of a library or of torch.hub; `family:NAME`; or of the user's class, or a function that returns a
+            module: from a checkpoint of Lightning it gets its saved arguments, else it is called without any.
         place: the file, or `FILE#PART` of a file with several encoders.
 
     Raises:
         ValueError: one line, if the network cannot be made, the file is damaged, or one does not fit the other.
     """
+    if name.startswith(FAMILY):
+        return _load_foreign(place, name.removeprefix(FAMILY))
     path, part = file_and_part(place)
     content = read_content(path)
     state = weights_in(content, path, part)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..functional.device import random_state_kept
 from .copies import device_of
-from .extractor import View, calling, eval_mode
+from .extractor import View, attribute_set, eval_mode
 from .kinds import kind_of, unwrapped
 from .outputs import patch_of, require_map
 
@@ -75,7 +75,7 @@ class TrainedViews:
             return lambda images: view.train(network.training)(images)
 
         def by_own_call(images: Tensor) -> Tensor:
-            with calling(network, view.map_of):
+            with attribute_set(network, "forward", view.map_of):  # hooks and `compile()` count
                 found: Tensor = network(images)
             return found
 

@@ -20,9 +20,8 @@ from typing import Any, NamedTuple, get_type_hints
 from pydantic import TypeAdapter
 from torch import nn
 
-from .listed import LIBRARIES, OURS, is_listed
+from .listed import is_listed, leaves_in
 
-TRUSTED = (OURS, *LIBRARIES)
 TORCH_HUB = "torchhub"
 """Prefix of networks of torch.hub, `torchhub:OWNER/REPO:ENTRY`."""
 SCRIPT = "__main__"
@@ -33,6 +32,8 @@ STATED = re.compile(r"[\w-]+|torchhub:[^=]+|[\w.]+:[\w.-]+")
 """Names of networks that a file may state: no path, and no address."""
 MOST_LEVELS = 100
 MOST_LEAVES = 100_000
+TORCHS_ADVICE = re.compile(r"(?: In PyTorch 2\.6|Re-running| Check the documentation)")
+"""Beginning of torch's advice to run the code of a file."""
 Recipe = dict[str, Any]
 """`class_path` of a class and `init_args` of its constructor, plain types."""
 _allowed: set[str] = set()
@@ -331,31 +332,27 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     source_of = _source_of(file, [stated, [values[name] for name in stated]])
     if not overrides and is_listed(import_path(kind)):
         source_of = _Source(str(file), None)
-    return _module_of_call(kind, values, source_of)
-
-
-def _module_of_call(kind: Any, values: Mapping[str, Any], source: _Source) -> nn.Module:
-    """Call a class or function, in the name of a file; raise ValueError if that fails, or gives no module."""
     name = getattr(kind, "__name__", type(kind).__name__)
     # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
     context = Context()
-    context.run(_built_from.set, source)
+    context.run(_built_from.set, source_of)
     try:
         module = context.run(kind, **values)
     except Refused:
         raise
     except Exception as error:  # any type, because the arguments in the file are at fault
-        raise ValueError(f"{source.file}: {name} cannot be made: {reason(error)}") from error
+        raise ValueError(f"{file}: {name} cannot be made: {reason(error)}") from error
     if not isinstance(module, nn.Module):
-        raise ValueError(f"{source.file}: {name} gives a {type(module).__name__}, not a module")
+        raise ValueError(f"{file}: {name} gives a {type(module).__name__}, not a module")
     return module
 
 
 def _source_of(file: str | Path, stated: object) -> _Source:
     """Return a file and the texts in its arguments, with the texts of the file that is being read."""
+    texts = frozenset(str(leaf) for leaf in leaves_in(stated) if isinstance(leaf, str | Path))
     outer = _built_from.get()
     of_outer = frozenset() if outer is None or outer.texts is None else outer.texts
-    return _Source(str(file), frozenset(texts_in(stated)) | of_outer)
+    return _Source(str(file), texts | of_outer)
 
 
 @contextmanager
@@ -375,17 +372,6 @@ def as_annotated(value: Any, hint: Any) -> Any:
         return value if hint is None else TypeAdapter(hint).validate_python(value)
     except Exception:  # of a type that pydantic does not read, or another value: the constructor refuses it
         return value
-
-
-def texts_in(content: object) -> Iterator[str]:
-    """Yield the texts among plain values, which `require_countable` has counted."""
-    if isinstance(content, Mapping):
-        content = list(content.values())
-    if isinstance(content, list | tuple):
-        for each in content:
-            yield from texts_in(each)
-    elif isinstance(content, str | Path):
-        yield str(content)
 
 
 def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -438,5 +424,6 @@ def _search_working_directory() -> None:
 
 def reason(error: BaseException) -> str:
     """Return the first words of an error as a line, for a message."""
-    text = str(error).rpartition("WeightsUnpickler error: ")[2]  # torch's advice to run the code of a file comes before
+    text = str(error).rpartition("WeightsUnpickler error: ")[2]
+    text = TORCHS_ADVICE.split(text)[0]
     return " ".join(text.split())[:LONGEST] or type(error).__name__

@@ -14,6 +14,7 @@ from .extractor import (
     OUTPUT,
     VIEW_OF_TRANSFORMERS,
     FeatureExtractor,
+    attribute_set,
     has_parts,
     is_of_library,
     stage_indices,
@@ -231,14 +232,12 @@ def positions_set(network: Any, embedding: Tensor, grid: tuple[int, int]) -> Ite
         grid: its rows and columns.
     """
     own = network.pos_embed
-    own_grid = network.patch_embed.grid_size
-    network._parameters["pos_embed"] = embedding  # as an attribute torch takes a Parameter alone
-    network.patch_embed.grid_size = grid
-    try:
-        yield
-    finally:
-        network._parameters["pos_embed"] = own
-        network.patch_embed.grid_size = own_grid
+    with attribute_set(network.patch_embed, "grid_size", grid):
+        network._parameters["pos_embed"] = embedding  # as an attribute torch takes a Parameter alone
+        try:
+            yield
+        finally:
+            network._parameters["pos_embed"] = own
 
 
 def vit_small_patch16_reg4() -> nn.Module:

@@ -7,9 +7,9 @@ import torch
 
 from tests.helpers import hub
 from tests.helpers.refusal import refused
+from tests.helpers.words import model_by_words
 from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.experiments.words import words_for_parser
 from vidcorr.lightning_modules import FrozenEncoder
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -74,8 +74,8 @@ def test_tokens_of_a_folder_are_maps_of_its_blocks(name, tmp_path):
 def test_a_folder_is_a_network_of_commands_and_of_checkpoints(tmp_path):
     folder = tmp_path / "me@lab=a"
     saved(folder, "Dinov2")
-    words = words_for_parser(["validate", f"--model={folder}@block1"]).words
-    assert {f"--model.spec={folder}", "--model.stage=block1"} <= set(words)
+    arguments = {"spec": str(folder), "stage": "block1"}
+    assert model_by_words(f"{folder}@block1") == {"class_path": "FrozenEncoder", "init_args": arguments}
     assert not EncoderSpec(str(folder)).is_reusable
     write_checkpoint(FrozenEncoder(str(folder)), tmp_path / "own.ckpt")
     images = torch.rand(1, 3, 32, 32)

@@ -17,11 +17,11 @@ from torch import nn
 from torchvision.models import ResNet18_Weights
 
 from tests.helpers.refusal import refused
+from tests.helpers.words import model_by_words
 from vidcorr.backbones import EncoderSpec, Network, build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.networks import SHORT_NAMES, local_file
 from vidcorr.description import source_of
-from vidcorr.experiments.words import words_for_parser
 from vidcorr.lightning_modules import FrozenEncoder, SiamFC, VFSSimSiam
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -93,7 +93,7 @@ def test_a_file_that_exists_is_told_by_its_content(name, tmp_path, monkeypatch):
     Path(name).parent.mkdir(exist_ok=True)
     write_checkpoint(FrozenEncoder("tests.helpers.encoders:TinyResNet"), Path(name))
     assert (load(name).default_stage, load(f"{name}@res3").default_stage) == (None, "res3")
-    assert f"--model.spec={name}" in words_for_parser(["validate", f"--model={name}"]).words
+    assert model_by_words(name) == {"class_path": "FrozenEncoder", "init_args": {"spec": name}}
     torch.save({"conv1.weight": torch.zeros(1)}, name)
     refused(ValueError, f"of no known family, .*, torchvision:resnet18={name}", load, name)
 

@@ -11,7 +11,9 @@ from torch import nn
 from tests.helpers import networks
 from tests.helpers.encoders import TinyResNet
 from tests.helpers.hub import name_of
+from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
+from tests.helpers.training import InMemory, quiet_trainer
 from vidcorr.backbones import TrainedViews, build_feature_extractor, load
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.lightning_modules import ContrastiveRandomWalk, VFSMoCo, VFSSimSiam
@@ -129,3 +131,22 @@ def test_hooks_and_compile_of_a_backbone_count_in_its_maps(name):
     torch.testing.assert_close(method.maps(images), expected)
     assert compiled
     assert "forward" not in vars(method.backbone)
+
+
+def _trained_beside_another_rank(rank, kind):
+    torch.manual_seed(0)
+    method = VFSSimSiam(kind, 8, 8)
+    before = {name: weights.clone() for name, weights in method.backbone.named_parameters()}
+    quiet_trainer(strategy="ddp", devices=2, max_steps=2).fit(method, datamodule=InMemory(8, 2, size=64))
+    found = {}
+    for name, weights in method.backbone.named_parameters():
+        found[name] = (torch.equal(before[name], weights), float(weights.double().sum()))
+    return found
+
+
+@pytest.mark.slow
+def test_a_classifier_that_takes_no_gradient_lets_two_ranks_train(tmp_path):
+    first, second = on_ranks(2, tmp_path, _trained_beside_another_rank, "tests.helpers.networks:Gem")
+    assert first == second
+    stayed = {name for name, (is_equal, _) in first.items() if is_equal}
+    assert stayed == {"fc.weight", "fc.bias"}

@@ -35,9 +35,6 @@ def test_blocks_are_concatenated_from_one_pass_and_the_final_norm_may_be_left_ou
         bare = adapted(views[2], rules.with_changes(final_norm=False))(images)
         torch.testing.assert_close(network.norm(bare.flatten(2).mT).mT.unflatten(2, (6, 8)), second)
         assert torch.equal(adapted(views[2], rules)(images), second)
-    bare = build_feature_extractor(network, "block2", final_norm=False)(images)
-    torch.testing.assert_close(network.norm(bare.flatten(2).mT).mT.unflatten(2, (6, 8)), second)
-    refused(ValueError, "no final norm to leave out", build_feature_extractor, "raw_colour", final_norm=False)
     refused(ValueError, "this transformer has block1, block2; null", build_feature_extractor, network, "block1+block3")
 
 
