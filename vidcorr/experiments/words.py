@@ -16,7 +16,7 @@ from ..description import INPUTS
 from ..errors import UsageError
 from .config_files import find_config, read_yaml, with_lists, yaml_value
 from .flags import RUN_FLAGS, Flag
-from .runs import FILE, ROOT, Record, checkpoint_named, newest_checkpoint, run_named
+from .runs import FILE, ROOT, Record, checkpoint_named, find_run, run_named
 
 PARTS = ("model", "data")
 """Parts of a configuration that are a class with its arguments."""
@@ -116,7 +116,8 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
     if named in (None, "null") or (named == "last" and command == "fit"):  # "null" takes back an earlier word
         return Words([command, *_ordered([*first, *said])])
     if named == "last":
-        file = newest_checkpoint(last_value(said, "trainer", "default_root_dir") or ROOT)
+        newest = find_run(last_value(said, "trainer", "default_root_dir") or ROOT)
+        file = str(Record.read(newest).last_checkpoint(newest))
         say(f"--ckpt_path last: {file}")
     else:
         file = _file_of_checkpoint(str(named), command)
