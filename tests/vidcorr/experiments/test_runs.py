@@ -10,12 +10,14 @@ import re
 import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from inspect import signature
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 import torch
 from jsonargparse import Namespace
+from pytorch_lightning import Trainer
 
 from tests.helpers.refusal import refused
 from tests.helpers.stops import in_slurm
@@ -380,6 +382,7 @@ def test_what_a_training_depends_on_makes_another_one():
     decisive = ("plugins", "precision", "gradient_clip_val", "deterministic", "accumulate_grad_batches")
     for name in (*decisive, "limit_train_batches"):
         assert digest(trainer={name: 1}) != same, name
+    assert len(signature(Trainer).parameters) <= 41  # does a step depend on a new argument of Lightning's?
     assert digest(trainer={"devices": 2}, batch=2) == digest(trainer={"devices": [3]}, batch=4) == same
     assert digest(trainer={"devices": 2}) != same
     assert digest_of_training(config("a.ckpt", lr=1)) != same
