@@ -187,15 +187,6 @@ class CorrespondenceModule(SavedModule):
             position = loops.place_of_batch(trainer)
         return keyed_generator(self.seed, *position, *further)
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Return a batch whose images of bytes are floats that know their bytes: of a loader that is not ours."""
-        for part in parts_of(batch, next(iter(self.images))):
-            given = self.images.keys() & part.keys() if isinstance(part, dict) else ()
-            for name in given:
-                if isinstance(part[name], Tensor):
-                    part[name] = as_floats(part[name])
-        return batch
-
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`.
 
