@@ -115,7 +115,7 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
         return Words([command, *_ordered([*first, *said])])
     if named == "last":
         newest = find_run(last_value(said, "trainer", "default_root_dir") or ROOT)
-        file = str(Record.read(newest).last_checkpoint(newest))
+        file = checkpoint_named(str(newest / "last"))
         say(f"--ckpt_path last: {file}")
     else:
         file = _file_of_checkpoint(str(named), command)
