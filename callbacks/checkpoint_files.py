@@ -15,9 +15,9 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.serialization import get_unsafe_globals_in_checkpoint
 from torch.utils._pytree import tree_map_only
 
-from vidcorr.backbones.checkpoints import DAMAGED_STATE, read_content, require_state
+from vidcorr.backbones.checkpoints import DAMAGED_STATE, is_foreign, read_content, require_state
 from vidcorr.backbones.trust import reason
-from vidcorr.lightning_modules.parts.saving import plain
+from vidcorr.lightning_modules.parts.saving import of_other_version, plain
 from vidcorr.videos.files import FullDisk, unfinished
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             ValueError: if the file is damaged, or holds other types than tensors and plain types.
         """
-        return require_state(read_content(path), path)
+        content = read_content(path)
+        if not is_foreign(content) and of_other_version(content):  # which the module answers
+            return content
+        return require_state(content, path)
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete a checkpoint that a better one replaces.

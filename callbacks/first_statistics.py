@@ -42,7 +42,8 @@ def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
     if not norms:
         return ""
     for norm in norms:
-        _detach_statistics(norm)
+        for name, buffer in list(norm.named_buffers(recurse=False)):
+            setattr(norm, name, buffer.clone())  # shared with the trained module until now
         norm.momentum = None  # the mean over all batches
     # a view puts its network into eval mode at a call, of which the hook of a BatchNorm is a part
     hooks = [norm.register_forward_pre_hook(_train) for norm in norms]
@@ -60,12 +61,6 @@ def take_first_statistics(features: nn.Module, trainer: Trainer) -> str:
 def _train(norm: nn.Module, inputs: object) -> None:
     """Put a BatchNorm into training mode, before it normalises."""
     norm.train()
-
-
-def _detach_statistics(norm: _BatchNorm) -> None:
-    """Give a BatchNorm of a view statistics of its own; it shares them with the trained module until then."""
-    for name, buffer in list(norm.named_buffers(recurse=False)):
-        setattr(norm, name, buffer.clone())
 
 
 def _is_untouched(norm: _BatchNorm) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vidcorr.backbones import load
 from vidcorr.functional.device import random_state_kept
+from vidcorr.functional.images import as_floats
 from vidcorr.lightning_modules.parts.batches import join_loaders
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.pictures import Picture, clip_sheet, feature_sheet, heat_map_sheet, write_picture
@@ -73,7 +74,7 @@ class TrainingPictures(Callback):
         joined = join_loaders(batch, "clip")
         if not isinstance(joined, Mapping) or "clip" not in joined:
             raise ValueError("TrainingPictures draws the clips of a batch, and the first batch has none: leave it out")
-        clip = joined["clip"]
+        clip = as_floats(joined["clip"])
         index = joined.get("frame_index")
         with random_state_kept():
             self._show(trainer, "clips", clip_sheet(clip, index))

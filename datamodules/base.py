@@ -161,19 +161,10 @@ class SampledDataModule(pl.LightningDataModule):
     def hashed_rank(self, path: str | os.PathLike[str]) -> bytes:
         """Return the key by which held-out videos are chosen; it depends on the seed and the path from the source."""
         place = os.fspath(path)
-        root = self._root_of(place)
-        is_plain = root and place.startswith(root) and "/.." not in place
-        if is_plain:  # as `relpath` cuts it, in less time
-            return hashed_rank(self.seed, place[len(root) :])
-        return hashed_rank(self.seed, os.path.relpath(place, root or "."))
-
-    def _root_of(self, place: str) -> str:
-        """Return the folder, of `_roots`, of the source that holds a path; of the first source if none does."""
         for root in self._roots:
-            is_below = place.startswith(root) if root else not os.path.isabs(place)
-            if is_below:
-                return root
-        return self._roots[0]
+            if root and place.startswith(root) and "/.." not in place:  # as `relpath` cuts it, in less time
+                return hashed_rank(self.seed, place[len(root) :])
+        return hashed_rank(self.seed, os.path.relpath(place, self._roots[0] or "."))
 
     @cached_property
     def _roots(self) -> list[str]:

@@ -187,15 +187,6 @@ class CorrespondenceModule(SavedModule):
             position = loops.place_of_batch(trainer)
         return keyed_generator(self.seed, *position, *further)
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Return a batch whose images of bytes are floats that know their bytes: of a loader that is not ours."""
-        for part in parts_of(batch, next(iter(self.images))):
-            given = self.images.keys() & part.keys() if isinstance(part, dict) else ()
-            for name in given:
-                if isinstance(part[name], Tensor):
-                    part[name] = as_floats(part[name])
-        return batch
-
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; log it as `train/loss`, and every other scalar of `step` as `train/NAME`.
 
@@ -428,7 +419,11 @@ class CorrespondenceModule(SavedModule):
         Raises:
             ValueError: for a callback that finds a batch size or a rate after the schedule is made.
         """
-        self._refuse_finders()
+        for finder in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(finder, BatchSizeFinder | LearningRateFinder):
+                kind = type(finder).__name__
+                remedy = "call scale_batch_size or lr_find of Tuner(trainer) before fit"
+                raise ValueError(f"{kind}: as a callback it comes after the learning rates are made; {remedy}")
         self._hold_frozen_backbone()
         if self.trainer.ckpt_path:
             continue_schedule(self.lr_schedulers())
@@ -436,14 +431,6 @@ class CorrespondenceModule(SavedModule):
         if self.backbone_learns and self.described is not None:
             trained = {"weights": f"trained by {type(self).__name__}", "seed": None, "loaded": True}
             self.described = self.described.model_copy(update=trained)
-
-    def _refuse_finders(self) -> None:
-        """Raise ValueError for a callback that finds a batch size or a rate: the schedule is made before."""
-        for finder in self.trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(finder, BatchSizeFinder | LearningRateFinder):
-                kind = type(finder).__name__
-                remedy = "call scale_batch_size or lr_find of Tuner(trainer) before fit"
-                raise ValueError(f"{kind}: as a callback it comes after the learning rates are made; {remedy}")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the loops before the schedule makes their loaders, once the checkpoint is checked.
@@ -512,16 +499,9 @@ class CorrespondenceModule(SavedModule):
         return text
 
     def _length_in_words(self) -> str:
-        """Return the limits of the training, without steps that its epochs do not reach."""
-        trainer = self.trainer
-        steps_of_epochs = (trainer.max_epochs or math.inf) * trainer.num_training_batches
-        has_epochs = trainer.max_epochs not in (None, -1)  # -1: no limit
-        has_steps = trainer.max_steps != -1
-        limits: list[str] = []
-        if has_epochs:
-            limits.append(f"{trainer.max_epochs} epochs")
-        if has_steps and not (has_epochs and steps_of_epochs < trainer.max_steps):
-            limits.append(f"{trainer.max_steps} steps")
+        """Return the limits of the training."""
+        lengths = {"epochs": self.trainer.max_epochs, "steps": self.trainer.max_steps}
+        limits = [f"{length} {unit}" for unit, length in lengths.items() if length not in (None, -1)]  # -1: no limit
         return ", at most ".join(limits) or "until trainer.max_time"
 
     def plan_rows(self) -> dict[str, str]:

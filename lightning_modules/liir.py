@@ -152,14 +152,10 @@ class Liir(MomentumMethod, CorrespondenceModule):
         """Raise ValueError if the bank holds maps of another size than frames have: before a first phase, not after."""
         if self.bank is None or self.bank.kind == "shared":
             return
-        cells = [math.ceil(side / 4) for side in size]
-        stored = list(self.bank.keys.shape[1:3])
-        if cells != stored:
-            height, width = size
-            remedy = f"set data.size to {4 * stored[0]}, or model.position_size to half the frames' side"
-            raise ValueError(
-                f"frames of {height} × {width} px do not fit a bank of {stored[0]} × {stored[1]} cells: {remedy}"
-            )
+        side = self.bank.keys.shape[1]
+        if any(math.ceil(length / 4) != side for length in size):
+            remedy = f"set data.size to {4 * side}, or model.position_size to half the frames' side"
+            raise ValueError(f"frames of {size[0]} × {size[1]} px do not fit a bank of {side} × {side} cells: {remedy}")
 
     def objective(self, batch: Batch, dropped: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """Compute L_rec + λ L_compact (Eqs. 3, 5 and 8) with a channel dropped.
@@ -250,7 +246,7 @@ class Liir(MomentumMethod, CorrespondenceModule):
         """
         super().on_fit_start()
         if self.bank is not None:
-            self.bank.store_as(BANK_DTYPES.get(self.trainer.precision, torch.float32))
+            self.bank.keys = self.bank.keys.to(BANK_DTYPES.get(self.trainer.precision, torch.float32))
 
     # Two phases: they differ in rate and accumulated batches, and the first has no prior and no negatives
 

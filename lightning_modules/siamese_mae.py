@@ -1,6 +1,6 @@
 """Siamese masked prediction: a picture, nearly all of it masked, is predicted from another view of the same scene."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -12,7 +12,7 @@ from vidcorr.backbones import NetworkName
 from vidcorr.backbones.networks import LIBRARIES, is_checkpoint
 from vidcorr.backbones.vit import ViTExtractor
 from vidcorr.functional.device import random_state_kept, to_device, world_size_and_rank
-from vidcorr.videos.files import require_fractions, require_one_of
+from vidcorr.videos.files import require_fractions
 
 from .base import Batch, CorrespondenceModule
 
@@ -154,16 +154,17 @@ class SiameseMAE(CorrespondenceModule):
         decoder_depth: blocks of the decoder.
         decoder_heads: heads of its attentions.
         dropout: dropout in the decoder.
-        base_lr: learning rate for a global batch of 256, scaled linearly.
-        rate_counts: unit of this batch: "pairs" (CropMAE) or "videos" (RSP).
+        base_lr: learning rate for a global batch of 256 pairs, scaled linearly.
         warmup: fraction of the run in which the rate rises; it then falls to 0 by a half cosine.
         weight_decay: of all weights with several dimensions, including the class and mask token.
         seed: seed of masks and dropout; None: the run's.
 
     Raises:
-        ValueError: if the backbone is not a ViT with a class token, a word is unknown, or a number is out of range; in
+        ValueError: if the backbone is not a ViT with a class token, or a number is out of range; in
             training, if a clip has another number of frames.
     """
+
+    samples = "pairs"
 
     def __init__(
         self,
@@ -175,18 +176,15 @@ class SiameseMAE(CorrespondenceModule):
         decoder_heads: int = 8,
         dropout: float = 0.1,
         base_lr: float = 1e-4,
-        rate_counts: Literal["pairs", "videos"] = "pairs",
         warmup: float = 0.05,
         weight_decay: float = 0.05,
         seed: int | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        require_one_of(("pairs", "videos"), rate_counts=rate_counts)
         require_fractions(warmup=warmup)
         if not 0 < mask_ratio < 1:
             raise ValueError(f"mask_ratio must be in (0, 1), got {mask_ratio}")
-        self.samples = rate_counts  # the word for samples in the printed plan
         self.mask_ratio = mask_ratio
         self.pairs_per_video = pairs_per_video
         self.base_lr = base_lr
@@ -313,9 +311,8 @@ class SiameseMAE(CorrespondenceModule):
             return self.losses(self.normalise(first), self.normalise(second), to_device(noise, first.device))
 
     def samples_per_device(self) -> int:
-        """Return the number of pairs, or of videos, that a device sees at a time, as `rate_counts` says."""
-        videos = super().samples_per_device()
-        return videos * self.pairs_per_video if self.samples == "pairs" else videos
+        """Return the number of pairs that a device sees at a time."""
+        return super().samples_per_device() * self.pairs_per_video
 
     def plan_rows(self) -> dict[str, str]:
         """Return the source of the position embedding."""

@@ -76,6 +76,7 @@ def test_an_import_changes_nothing_in_other_packages():
     assert done.stdout == "True\n"
 
 
+@pytest.mark.slow
 def test_a_config_may_hold_on_without_quotes(davis_root, tmp_path):
     (tmp_path / "on.yaml").write_text(f"on: [davis={davis_root}]\nchange: [radius=3]\nlimit: 1\n")
     main(["validate", "--model=raw_colour", f"--config={tmp_path}/on.yaml", f"--trainer.default_root_dir={tmp_path}"])
@@ -95,6 +96,7 @@ OTHER_FORMS = TABLES["other forms"] | {"a: " + "[" * 1500 + "]" * 1500: "its val
 
 
 @pytest.mark.parametrize("number", range(len(OTHER_FORMS)))
+@pytest.mark.sampled(4)
 def test_a_config_of_another_form_is_answered_by_the_form_to_write(number, tmp_path, capsys):
     text, said = list(OTHER_FORMS.items())[number]
     (tmp_path / "mine.yaml").write_text(text)

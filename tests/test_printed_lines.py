@@ -85,6 +85,7 @@ def run_alone(words, folder, monkeypatch):
     main(words)
 
 
+@pytest.mark.slow
 def test_the_lines_of_a_run_of_ones_own_code(home, davis_root, tmp_path, monkeypatch, capsys, caplog):
     caplog.set_level("INFO")
     elsewhere = tmp_path / "elsewhere"
@@ -97,7 +98,8 @@ def test_the_lines_of_a_run_of_ones_own_code(home, davis_root, tmp_path, monkeyp
     (resume,) = (line for line in caplog.messages if line.startswith("resume: vidcorr "))
     more = ["--trainer.callbacks", "[]", "--trainer.max_steps", "4"]
     run_alone([*shlex.split(resume)[2:], *more], elsewhere, monkeypatch)
-    line = capsys.readouterr().out.splitlines()[-1]
+    saved, line = capsys.readouterr().out.splitlines()[-2:]
+    assert saved == f"checkpoint: {home}/runs/version_0/checkpoints/last.ckpt"
     assert line == f"next: vidcorr validate {home}/runs/version_0 --on davis=/data/DAVIS"
     words = shlex.split(line.replace("/data/DAVIS", str(davis_root)))[2:]
     run_alone([*words, *ON, *SHORT], elsewhere, monkeypatch)
@@ -115,9 +117,8 @@ def test_the_lines_of_a_run_of_ones_own_code(home, davis_root, tmp_path, monkeyp
     ):
         run_alone(words, elsewhere, monkeypatch)
     file = f"{run}/checkpoints/last.ckpt"
-    refused(
-        SystemExit, "", run_alone, ["export", file, "b.safetensors"], elsewhere, monkeypatch
-    )  # a file trusts nothing
+    trusts_nothing = ["export", file, "b.safetensors"]
+    refused(SystemExit, "names code", run_alone, trusts_nothing, elsewhere, monkeypatch)
 
 
 def test_the_lines_of_a_study_of_ones_own_method(home, davis_root, monkeypatch, capsys):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
 from pathlib import PurePath
 
-LIKE = 0.8
+LIKE = 0.75
 """Least similarity of two spellings of one name."""
 MOST = 3
 """Most names of an answer."""
@@ -63,7 +63,7 @@ def _rank(written: str, name: str) -> float | None:
     if written == name:
         return 0
     similarity = SequenceMatcher(None, written, name).ratio()
-    if similarity >= LIKE:
+    if similarity >= LIKE or sorted(written) == sorted(name):
         return 1 - similarity
     parts = name.split("_")
     if written in parts or name in written.split("_"):

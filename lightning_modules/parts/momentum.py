@@ -35,10 +35,6 @@ def move_average(average: nn.Module, encoder: nn.Module, momentum: float) -> Non
     torch._foreach_lerp_(list(average.parameters()), list(encoder.parameters()), 1 - momentum)
 
 
-MOST_HELD = 4096
-"""Batches of an optimiser step whose keys wait: more than anybody accumulates."""
-
-
 class KeyQueue(nn.Module):
     """First-in-first-out queue of the newest K keys and the indices of their videos.
 
@@ -52,7 +48,7 @@ class KeyQueue(nn.Module):
         seed: seed of the first keys; None: zeros.
 
     Attributes:
-        keys: `(K, *shape)`, float32 unless `store_as` has set another type.
+        keys: `(K, *shape)`, float32 unless a method stores them in another floating type.
         video_ids: `(K,)` long.
         pointer: long scalar, the slot of the oldest key, which the next key replaces.
         held: keys `(N, *shape)` and video ids `(N,)` of each batch of the present optimiser step.
@@ -82,12 +78,7 @@ class KeyQueue(nn.Module):
         Args:
             keys: `(ranks · B, n, *shape)`, n keys per video of all ranks.
             video_index: `(B,)` long, the videos of this rank, which are gathered here.
-
-        Raises:
-            RuntimeError: if no optimiser of torch takes a step.
         """
-        if len(self.held) == MOST_HELD:
-            raise RuntimeError(f"{MOST_HELD} batches without a step of an optimiser of torch: when do keys enter?")
         videos = all_rows(video_index).repeat_interleave(keys.shape[1])
         self.held.append((keys.flatten(0, 1), videos))
 
@@ -115,10 +106,6 @@ class KeyQueue(nn.Module):
         self.keys.index_copy_(0, slots, keys.to(self.keys.dtype))
         self.video_ids.index_copy_(0, slots, video_ids)
         self.pointer.add_(len(keys)).remainder_(len(self))
-
-    def store_as(self, dtype: torch.dtype) -> None:
-        """Store the keys in another floating type from now on."""
-        self.keys = self.keys.to(dtype)
 
     @property
     def filled(self) -> Tensor:

@@ -28,6 +28,13 @@ HOOKS = {"on_save_checkpoint", "on_load_checkpoint"}
 """Hooks without which a checkpoint of a subclass could not be read."""
 
 
+def of_other_version(checkpoint: Mapping[str, Any]) -> str:
+    """Return what a checkpoint of ours of another form is, as the middle of a message; "" for one of this form."""
+    about = checkpoint[METADATA_KEY]
+    written = about.get("format", 0) if isinstance(about, dict) else FORMAT
+    return "" if written == FORMAT else f"of another version of vidcorr, format {written} for {FORMAT}"
+
+
 def plain(value: Any) -> Any:
     """Return an argument as a value that YAML and checkpoints give back; what is no container stays as it is.
 
@@ -235,13 +242,12 @@ class SavedModule(pl.LightningModule):
         """
         source = str(self.trainer.ckpt_path or "the checkpoint")
         check_metadata(checkpoint, source)
-        written = checkpoint[METADATA_KEY].get("format", 0)
-        if self.trainer.state.fn == "fit" and written != FORMAT:
+        mistake = of_other_version(checkpoint)
+        if not mistake and checkpoint.get("optimizer_states") == []:
+            mistake = "holds no state of an optimiser"
+        if mistake and self.trainer.state.fn == "fit":
             remedy = f"begin anew from its weights, --model.backbone {source}, without --ckpt_path"
-            raise ValueError(f"{source}: of another version of vidcorr, format {written} for {FORMAT}: {remedy}")
-        if self.trainer.state.fn == "fit" and checkpoint.get("optimizer_states") == []:
-            remedy = f"begin anew from its weights, --model.backbone {source}, without --ckpt_path"
-            raise ValueError(f"{source}: holds no state of an optimiser: {remedy}")
+            raise ValueError(f"{source}: {mistake}: {remedy}")
         saved = checkpoint.get("hyper_parameters", {})
         own = {**self.hparams, **self.rebuilt_by}
         for name in ("spec", "backbone"):

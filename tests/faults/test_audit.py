@@ -161,9 +161,11 @@ def audited() -> Iterator[list[str]]:
 
 
 WHOLE = [pytest.param(name, marks=pytest.mark.slow) for name in COMMANDS]
+SHORT = ["load", "load_from_checkpoint", "evaluate", "inspect"]
+"""Commands that need no Trainer, with some of the files."""
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *WHOLE])
+@pytest.mark.parametrize("command", [*SHORT, *WHOLE])
 def test_nothing_is_opened_asked_or_started_for_a_file(command, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
     # without folders of other tests, which importlib.metadata looks into

@@ -212,14 +212,13 @@ def test_each_pair_of_a_clip_is_predicted_and_other_clips_are_refused():
     refused(ValueError, message, SiameseMAE(**TINY).step, {"clip": clip})
 
 
-@pytest.mark.parametrize(("counts", "batch"), [("pairs", 8), ("videos", 4)])
-def test_the_rate_counts_pairs_or_videos_and_the_first_step_has_rate_0(counts, batch):
-    module = SiameseMAE(**TINY, pairs_per_video=2, rate_counts=counts, warmup=0.25)
+def test_the_rate_counts_pairs_and_the_first_step_has_rate_0():
+    module = SiameseMAE(**TINY, pairs_per_video=2, warmup=0.25)
     lengths = {"num_training_batches": 4, "estimated_stepping_batches": 8, "accumulate_grad_batches": 1}
     module.trainer = Mock(train_dataloader=Mock(batch_size=4), world_size=1, **lengths)
-    expected = [1e-4 * batch / 256 * factor for factor in (0, 0.5, *(cosine_factor(step, 6) for step in range(6)))]
+    expected = [1e-4 * 8 / 256 * factor for factor in (0, 0.5, *(cosine_factor(step, 6) for step in range(6)))]
     np.testing.assert_allclose(rates_of(module, 8), expected)
-    assert (module.samples, module.global_batch()) == (counts, batch)
+    assert (module.samples, module.global_batch()) == ("pairs", 8)
 
 
 def test_other_networks_and_ratios_are_refused():

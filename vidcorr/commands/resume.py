@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ def run(flags: Namespace) -> None:
     Raises:
         ValueError, OSError: for a user's mistake, such as a run that has no folder.
     """
-    from ..experiments.runs import Record
+    from ..experiments.runs import Record, find_run
 
     folder = find_run(flags.run)
     record = Record.read(folder)
@@ -50,16 +50,12 @@ def validate_run(name: str, words: Sequence[str]) -> None:
     Raises:
         ValueError: if there is no such run, or it has saved no checkpoint.
     """
-    from ..experiments.runs import CONFIG, Record
+    from ..experiments.runs import CONFIG, Record, checkpoint_named, find_run
 
     folder = find_run(name)
-    record = Record.read(folder)
-    checkpoint = record.best_checkpoint(folder)
-    if checkpoint is None:
-        raise ValueError(f"{folder}: the run has saved no checkpoint")
     further = words_from_here(words)
-    of_run = ["--config", str(folder / CONFIG), "--ckpt_path", str(checkpoint)]
-    with _at_home(record, ["validate", str(folder), *further]) as command_line:
+    of_run = ["--config", str(folder / CONFIG), "--ckpt_path", checkpoint_named(str(folder))]
+    with _at_home(Record.read(folder), ["validate", str(folder), *further]) as command_line:
         command_line(["validate", *of_run, *further])
 
 
@@ -130,44 +126,3 @@ def from_here(word: str) -> str:
     if path and not is_number and not path.startswith("-") and os.path.exists(path):
         return f"{start}{equals}{os.path.abspath(path)}"
     return word
-
-
-def find_run(name: str | None) -> Path:
-    """Find the folder of a training.
-
-    Args:
-        name: a folder of a run; a folder, for the newest run below it that has a checkpoint; the name of a run below
-            `runs`, such as `version_41`; None, for the newest below `runs` that has one.
-
-    Raises:
-        ValueError: if there is none, or several have the name.
-    """
-    from ..experiments.runs import FILE, ROOT, runs_below
-
-    path = Path(ROOT if name is None else name).expanduser()
-    if (path / FILE).is_file() and name is not None:
-        return path.resolve()
-    root = path if path.is_dir() else ROOT
-    trainings = {folder: run for folder, run in runs_below(root).items() if run.words[0] == "fit"}
-    if path.is_dir():
-        for folder, run in reversed(trainings.items()):
-            if run.last_checkpoint(folder) is not None:
-                return folder
-        begun = f" ({', '.join(map(str, trainings))} begin again by name)" if trainings else ""
-        raise ValueError(f"{path}: holds no training with a checkpoint{begun}: name the folder of a run")
-    return training_of_name(path, trainings)
-
-
-def training_of_name(name: Path, trainings: Iterable[Path]) -> Path:
-    """Return the training whose folder ends with a name.
-
-    Raises:
-        ValueError: if there is none, or several.
-    """
-    from ..experiments.runs import ROOT
-
-    named = [folder for folder in trainings if folder.parts[-len(name.parts) :] == name.parts]
-    if len(named) != 1:
-        others = f"; there are {', '.join(map(str, named))}" if named else ""
-        raise ValueError(f"{name}: is neither the folder of a run nor the name of one run below {ROOT}{others}")
-    return named[0]

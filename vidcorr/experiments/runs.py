@@ -40,39 +40,20 @@ CONFIG = "config.yaml"
 """Its configuration, written once the run begins."""
 FOLDERS_OF_A_RUN = ("benchmarks", "checkpoints", "pictures")
 """Folders within the folder of a run, in which no other run lies."""
-WITHOUT_EFFECT = {
-    "max_epochs",
-    "min_epochs",
-    "max_steps",
-    "min_steps",
-    "max_time",
-    "logger",
-    "callbacks",
-    "default_root_dir",
-    "devices",
-    "num_nodes",
-    "strategy",
-    "accelerator",
-    "log_every_n_steps",
-    "enable_checkpointing",
-    "enable_progress_bar",
-    "enable_model_summary",
-    "profiler",
-    "limit_val_batches",
-    "limit_test_batches",
-    "limit_predict_batches",
-    "num_sanity_val_steps",
-    "val_check_interval",
-    "check_val_every_n_epoch",
-    "fast_dev_run",
-    "barebones",
-    "detect_anomaly",
-    "inference_mode",
-    "model_registry",
-    "enable_autolog_hparams",
-    "benchmark",
+WITH_EFFECT = {
+    "accumulate_grad_batches",
+    "deterministic",
+    "gradient_clip_algorithm",
+    "gradient_clip_val",
+    "limit_train_batches",
+    "overfit_batches",
+    "plugins",
+    "precision",
+    "reload_dataloaders_every_n_epochs",
+    "sync_batchnorm",
+    "use_distributed_sampler",
 }
-"""Arguments of the Trainer on which a step of a training does not depend; of `devices` the global batch does."""
+"""Arguments of the Trainer on which a step of a training depends; of `devices` the global batch does."""
 OBSERVERS = {
     "BasePredictionWriter",
     "Checkpoint",
@@ -486,7 +467,7 @@ def digest_of_training(config: Any) -> str:
         content.get("model"),
         data,
         content.get("seed_everything"),
-        {name: value for name, value in trainer.items() if name not in WITHOUT_EFFECT},
+        {name: value for name, value in trainer.items() if name in WITH_EFFECT},
         _callbacks_that_act(trainer.get("callbacks")),
         _global_batch(batch, trainer),
         None if config.ckpt_path == "last" else config.ckpt_path,
@@ -586,14 +567,23 @@ def checkpoint_named(word: str) -> str:
     return f"{checkpoint}@{view}" if view else str(checkpoint)
 
 
-def newest_checkpoint(root: str) -> str:
-    """Return the newest `last.ckpt` of the runs below a folder.
+def find_run(name: str | None) -> Path:
+    """Find the folder of a training.
+
+    Args:
+        name: a folder of a run, from here or from `runs`, such as `version_41`; a folder, for the newest run below it
+            that has a checkpoint; None, for the newest below `runs` that has one.
 
     Raises:
         ValueError: if there is none.
     """
-    found = [run.last_checkpoint(folder) for folder, run in runs_below(root).items()]
-    newest = max(filter(None, found), key=_age, default=None)
-    if newest is None:
-        raise ValueError(f"--ckpt_path last: no last.ckpt below {root}")
-    return str(newest)
+    path = Path(ROOT if name is None else name).expanduser()
+    for folder in (path, Path(ROOT, path)):
+        if (folder / FILE).is_file():
+            return folder.resolve()
+    begun = [folder for folder, run in runs_below(path).items() if run.words[0] == "fit"]
+    for folder in reversed(begun):
+        if Record.read(folder).last_checkpoint(folder) is not None:
+            return folder
+    remedy = f" ({', '.join(map(str, begun))} begin again by name)" if begun else ""
+    raise ValueError(f"{path}: is no run, and holds no training with a checkpoint{remedy}: name the folder of a run")

@@ -16,7 +16,7 @@ from ..description import INPUTS
 from ..errors import UsageError
 from .config_files import find_config, read_yaml, with_lists, yaml_value
 from .flags import RUN_FLAGS, Flag
-from .runs import FILE, ROOT, Record, checkpoint_named, newest_checkpoint, run_named
+from .runs import FILE, ROOT, Record, checkpoint_named, find_run, run_named
 
 PARTS = ("model", "data")
 """Parts of a configuration that are a class with its arguments."""
@@ -24,8 +24,6 @@ SEVERAL = {"--data.source", "--mean", "--std"} | {
     flag.name for flag in RUN_FLAGS if isinstance(flag, Flag) and flag.options.get("nargs") == "+"
 }
 """Flags with several values."""
-WITHOUT_VALUE = ".help"
-"""End of flags that need no value, of those with a dot."""
 
 
 class SavedModel(NamedTuple):
@@ -116,7 +114,8 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
     if named in (None, "null") or (named == "last" and command == "fit"):  # "null" takes back an earlier word
         return Words([command, *_ordered([*first, *said])])
     if named == "last":
-        file = newest_checkpoint(last_value(said, "trainer", "default_root_dir") or ROOT)
+        newest = find_run(last_value(said, "trainer", "default_root_dir") or ROOT)
+        file = checkpoint_named(str(newest / "last"))
         say(f"--ckpt_path last: {file}")
     else:
         file = _file_of_checkpoint(str(named), command)
@@ -148,7 +147,8 @@ def read_words(args: Sequence[str]) -> Iterator[Word]:
     while rest:
         word = rest.pop(0)
         if not _is_flag(word):
-            raise UsageError(f"{word}: a word without a flag{_flag_for(word)}")
+            flag = "--config" if Path(word).suffix in (".yaml", ".yml") else "--model"
+            raise UsageError(f"{word}: a word without a flag; write {flag} {word}")
         flag, equals, joined = word.partition("=")
         values = [joined] if equals else list(takewhile(lambda word: not _is_flag(word), rest))
         if flag not in SEVERAL:
@@ -156,7 +156,7 @@ def read_words(args: Sequence[str]) -> Iterator[Word]:
         if not equals:
             del rest[: len(values)]
         is_known = "." in flag or flag.removeprefix("--") in (*PARTS, "config", "ckpt_path") or flag == "-c"
-        if is_known and not values and not flag.endswith(WITHOUT_VALUE):
+        if is_known and not values and not flag.endswith(".help"):
             raise UsageError(f"argument {flag}: expected one argument")
         yield _word_of(flag, values, [word, *([] if equals else values)])
 
@@ -164,12 +164,6 @@ def read_words(args: Sequence[str]) -> Iterator[Word]:
 def _is_flag(word: str) -> bool:
     """Return whether a word is a flag, not a value such as -1."""
     return word.startswith("-") and not is_number(word)
-
-
-def _flag_for(word: str) -> str:
-    """Return the flag that a word without one needs, as the end of a message."""
-    flag = "--config" if Path(word).suffix in (".yaml", ".yml") else "--model"
-    return f"; write {flag} {word}"
 
 
 def _word_of(flag: str, values: Sequence[str], words: list[str]) -> Word:
