@@ -57,6 +57,7 @@ def forget(monkeypatch):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.sampled(4)
 def test_the_line_of_a_refusal_is_what_the_command_needs(command, checkpoint, davis_root, monkeypatch, capsys):
     words = shlex.split(COMMANDS[command].format(davis=davis_root))
     line = refusal(*words)

@@ -172,6 +172,7 @@ def test_one_map_in_a_container_is_the_map_and_of_several_the_stage_chooses():
         refused(ValueError, f"stage 'c': TwoMaps has {names[0]}, {names[1]}", build_feature_extractor, several, "c")
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_extractors_of_timm_and_torchvision_have_their_own_stages():
     of_timm = timm.create_model("resnet10t", features_only=True).eval()

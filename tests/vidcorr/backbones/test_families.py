@@ -158,6 +158,7 @@ def test_a_name_with_a_released_file_leaves_out_what_is_not_the_networks(spec, t
     assert capsys.readouterr().out == f"{tmp_path}/released.pth: not used: {said}\n"
 
 
+@pytest.mark.slow
 def test_a_file_of_another_project_is_a_network_by_each_door(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     network = load("torchvision:resnet18").network

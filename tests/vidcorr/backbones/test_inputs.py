@@ -134,7 +134,7 @@ def of_timm():
 
 
 @pytest.mark.parametrize("owner", OWNERS)
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(9)
 def test_a_librarys_input_is_that_of_its_own_weights_at_each_door(owner, davis_root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     named, stated = OWNERS[owner]

@@ -152,7 +152,7 @@ def doors(text, folder):
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *HUB])
-@pytest.mark.sampled(7)
+@pytest.mark.sampled(12)
 def test_each_door_gives_the_map_of_a_plain_call_at_two_sizes(kind, tmp_path):
     plain = (KINDS | HUB)[kind]
     text = name_of(kind, tmp_path)
@@ -191,7 +191,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(9)
 def test_each_door_refuses_a_network_without_a_map_in_one_sentence(kind, tmp_path):
     text = name_of(kind, tmp_path)
     refused(ValueError, REFUSED[kind], build_feature_extractor, text)

@@ -96,6 +96,7 @@ def test_crws_networks_pad_by_reflection_and_the_trained_one_stays_at_stride_8(n
         assert dilated(torch.rand(1, 3, 64, 64)).shape[2:] == (8, 8)
 
 
+@pytest.mark.slow
 def test_a_stride_is_that_of_the_stage_or_finer_and_res4_at_its_own_without_a_choice():
     with torch.device("meta"):
         network = load("torchvision:resnet18", seed=None).network

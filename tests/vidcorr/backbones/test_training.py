@@ -44,7 +44,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(5)
 def test_a_method_trains_the_map_that_is_scored(kind, tmp_path):
     torch.manual_seed(0)
     method = VFSSimSiam(name_of(kind, tmp_path), 8, 8).eval()

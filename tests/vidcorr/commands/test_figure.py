@@ -63,6 +63,7 @@ def test_a_block_has_a_row_of_names_a_row_of_each_result_and_the_truth(davis, tm
     assert [axes.get_title() for axes in drawn.axes[:3]] == [f"{sequence.name}\nframe 0", "frame 3", "frame 5"]
 
 
+@pytest.mark.slow
 def test_the_command_writes_png_and_files_whose_text_is_text(davis, tmp_path, capsys):
     """Results of other benchmarks are left out."""
     _, on, folder = davis

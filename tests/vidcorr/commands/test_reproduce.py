@@ -67,6 +67,7 @@ def test_the_rows_of_a_benchmark_are_run_with_their_networks_and_protocols(tmp_p
     assert "| dino-s8 | 70.0; +0.1 | 69.9 |" in said
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_with_the_rows_that_it_lacks(davis_root, tmp_path, monkeypatch, capsys):
     """Only `--all` or the names of rows run any."""
     row = next(row for row in published_rows() if row.short_name and row.benchmark == "davis")

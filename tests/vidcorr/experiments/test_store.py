@@ -165,6 +165,7 @@ def test_ranks_of_torchrun_have_a_gpu_each_and_only_the_first_prints(rank, said,
     assert [call[0] for call in group.mock_calls] == ["init_process_group", "get_rank", "destroy_process_group"]
 
 
+@pytest.mark.slow
 def test_a_result_that_cannot_be_read_is_named_and_made_again(davis_root, tmp_path, capsys):
     job = Job(RAW, DavisBenchmark(davis_root, limit_sequences=1, changes={"radius": 2}))
     first = Store(tmp_path).run([job])[job]

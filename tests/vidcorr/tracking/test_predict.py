@@ -140,6 +140,7 @@ def small_film(tmp_path_factory):
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.sampled(4)
 def test_rounds_in_any_order_keep_all_prompts(seed, small_film, tmp_path):
     """A folder's prompts are the union of what was given; the later one of a frame wins, and says so."""
     rng = np.random.default_rng(seed)

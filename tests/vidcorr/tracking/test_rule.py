@@ -82,6 +82,7 @@ def test_a_rule_gets_the_references_by_which_the_protocol_averages(name):
         torch.testing.assert_close(rule.step(frame, entering if t == 3 else None), wanted, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_result_by_a_rule_is_not_called_by_the_papers_name(davis_root, tmp_path):
     class OwnDavis(DavisBenchmark):
         propagator = First

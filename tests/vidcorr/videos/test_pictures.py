@@ -169,6 +169,7 @@ def test_a_packet_is_an_instant_refresh_by_its_first_picture():
     assert _is_idr(b"\0\0\0\x01\x25", 4)
 
 
+@pytest.mark.slow
 def test_a_header_declares_the_order_of_frames_or_is_not_believed(tmp_path):
     path = write(tmp_path / "v.mp4", "libx264", {"g": "30", "bf": "3"})
     content = path.read_bytes().replace(b"ctts", b"free")  # frames are shown in another order than the times say
