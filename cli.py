@@ -27,8 +27,8 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 import vidcorr
+from vidcorr.backbones.files.trust import constructed, import_path
 from vidcorr.backbones.networks import SHORT_NAMES
-from vidcorr.backbones.trust import constructed, import_path
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Stops, Throughput
 from vidcorr.callbacks.benchmark import benchmarks_among
 from vidcorr.callbacks.checkpoint_files import faults_of_state
@@ -37,11 +37,11 @@ from vidcorr.callbacks.run_start import RunStart
 from vidcorr.commands import COMMANDS, line_of_warning, main
 from vidcorr.datamodules import VideoDataModule
 from vidcorr.errors import UsageError, message_of
-from vidcorr.experiments.benchmark_choice import chosen_benchmarks
-from vidcorr.experiments.config_files import LISTS, config_names, find_config, read_yaml, with_lists, yaml_value
-from vidcorr.experiments.flags import RUN_FLAGS, add_flags, names_of
-from vidcorr.experiments.runs import ROOT, Run
-from vidcorr.experiments.words import PARTS, last_class, read_words, words_for_parser
+from vidcorr.experiments.runs.benchmark_choice import chosen_benchmarks
+from vidcorr.experiments.runs.config_files import LISTS, config_names, find_config, read_yaml, with_lists, yaml_value
+from vidcorr.experiments.runs.flags import RUN_FLAGS, add_flags, names_of
+from vidcorr.experiments.runs.runs import ROOT, Run
+from vidcorr.experiments.runs.words import PARTS, last_class, read_words, words_for_parser
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 from vidcorr.lightning_modules.parts.saving import SavedModule
 from vidcorr.loops import has_reached_its_length

@@ -31,7 +31,7 @@ def restore_links() -> None:
 
 
 class BuildWithConfigs(build_py):
-    """Copy `configs/` to `vidcorr/configs/`, where `vidcorr.experiments.config_files` looks first."""
+    """Copy `configs/` to `vidcorr/configs/`, where `vidcorr.experiments.runs.config_files` looks first."""
 
     def run(self) -> None:
         """Build, then copy; an editable install reads the checkout's own folder."""

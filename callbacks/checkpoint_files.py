@@ -15,8 +15,8 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.serialization import get_unsafe_globals_in_checkpoint
 from torch.utils._pytree import tree_map_only
 
-from vidcorr.backbones.checkpoints import DAMAGED_STATE, is_foreign, read_content, require_state
-from vidcorr.backbones.trust import reason
+from vidcorr.backbones.files.checkpoints import DAMAGED_STATE, is_foreign, read_content, require_state
+from vidcorr.backbones.files.trust import reason
 from vidcorr.lightning_modules.parts.saving import of_other_version, plain
 from vidcorr.videos.files import FullDisk, unfinished
 

@@ -11,7 +11,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
-from vidcorr.experiments.runs import Run
+from vidcorr.experiments.runs.runs import Run
 
 
 def run_of(trainer: Trainer) -> Run | None:

@@ -8,7 +8,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, SaveConfigCallback
 
 from vidcorr.benchmarks.ranks import Ranks
-from vidcorr.experiments.runs import Run
+from vidcorr.experiments.runs.runs import Run
 
 from .checkpoints import last_checkpoints
 from .run_folder import hide_logs

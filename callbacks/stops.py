@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vidcorr import signals
 from vidcorr.benchmarks.ranks import LostRank, Ranks
-from vidcorr.experiments.runs import OBSERVERS
+from vidcorr.experiments.runs.runs import OBSERVERS
 from vidcorr.functional.device import PendingCopy
 from vidcorr.loops import accumulates, place_of_batch
 

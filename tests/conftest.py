@@ -130,7 +130,7 @@ def vfs(tmp_path_factory):
     import torch
 
     from tests.helpers.foreign import enliven
-    from vidcorr.backbones.checkpoints import write_checkpoint
+    from vidcorr.backbones.files.checkpoints import write_checkpoint
     from vidcorr.lightning_modules import VFSSimSiam
 
     torch.manual_seed(0)
@@ -144,7 +144,7 @@ def vfs(tmp_path_factory):
 @pytest.fixture
 def canary(monkeypatch, tmp_path):
     """Allow no code that a file names, and assert that none was imported or run."""
-    from vidcorr.backbones import trust
+    from vidcorr.backbones.files import trust
 
     for names in ("_allowed", "_named"):
         monkeypatch.setattr(trust, names, set())

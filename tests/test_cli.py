@@ -31,13 +31,13 @@ from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.stops import in_slurm
 from tests.helpers.words import FORMS_OF_CLASS, NETWORK, TINY, clips, davis, flags
-from vidcorr.backbones import trust
-from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.files import trust
+from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.cli import NOISE, is_first_rank, main, make_trainer
 from vidcorr.errors import UsageError
-from vidcorr.experiments.config_files import CONFIGS
-from vidcorr.experiments.runs import Record
-from vidcorr.experiments.words import words_for_parser
+from vidcorr.experiments.runs.config_files import CONFIGS
+from vidcorr.experiments.runs.runs import Record
+from vidcorr.experiments.runs.words import words_for_parser
 from vidcorr.lightning_modules import VFSSimSiam
 
 
@@ -491,7 +491,7 @@ def test_flags_win_over_the_checkpoint_and_validate_measures_the_last_run_or_a_f
     command, _, model, *words = words_for_parser(["fit", branch, "--allow", NETWORK]).words
     assert "VFSSimSiam" in model
     assert words == [branch, "--allow", NETWORK, f"--ckpt_path={path}"]
-    monkeypatch.setattr("vidcorr.experiments.words.local_file", lambda address: path)
+    monkeypatch.setattr("vidcorr.experiments.runs.words.local_file", lambda address: path)
     assert words_for_parser(["fit", "--ckpt_path=hf://a/b/c.ckpt"]).words[-1] == f"--ckpt_path={path}"
     for name in ("last", "null"):
         assert words_for_parser(["fit", f"--ckpt_path={name}"]).words[2:] == [f"--ckpt_path={name}"]

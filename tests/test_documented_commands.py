@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.defaults import parsers
 from tests.helpers.parsed import Parsed
 from vidcorr.commands import COMMANDS, RUNS
-from vidcorr.experiments.study import read_study
+from vidcorr.experiments.reports.study import read_study
 from vidcorr.results.published import published_rows
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,7 +24,7 @@ PLACEHOLDERS = {"SEED": "0", "X": "a.ckpt", "…": "", "$rate": "1", "FILE": "st
 def _any_checkpoint(monkeypatch):
     """A checkpoint named in a document holds a VFSSimSiam; files of the documents' own are not looked for."""
     holds = {"class_path": "vidcorr.lightning_modules.VFSSimSiam", "init_args": {}}
-    monkeypatch.setattr("vidcorr.experiments.words.saved_model", lambda path, is_own=False: holds)
+    monkeypatch.setattr("vidcorr.experiments.runs.words.saved_model", lambda path, is_own=False: holds)
     monkeypatch.chdir(ROOT)
 
 

@@ -17,7 +17,7 @@ from tests.helpers.parsed import Parsed
 from tests.helpers.refusal import refused
 from tests.helpers.words import TINY, refusal
 from vidcorr.cli import main
-from vidcorr.experiments.runs import Record
+from vidcorr.experiments.runs.runs import Record
 
 TABLES = json.loads(Path(__file__).with_suffix(".json").read_text())
 """Words → what answers them; a config → the options that it sets; a config of another form → what answers it."""

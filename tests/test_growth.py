@@ -14,7 +14,7 @@ from tests.helpers.propagation import protocol
 from tests.helpers.runs import write_results
 from vidcorr import DavisBenchmark, build_feature_extractor
 from vidcorr.datasets import generated
-from vidcorr.experiments.table import table
+from vidcorr.experiments.reports.table import table
 from vidcorr.functional import propagate_labels, track_points
 from vidcorr.protocols import PointProtocol
 from vidcorr.tracking.follow import follow

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vidcorr.commands import COMMANDS, RUNS
-from vidcorr.experiments import study
+from vidcorr.experiments.reports import study
 
 ROOT = Path(__file__).resolve().parents[1]
 

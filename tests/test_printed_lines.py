@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.helpers.refusal import refused
-from vidcorr.backbones import trust
+from vidcorr.backbones.files import trust
 from vidcorr.cli import main
 
 OWN = """

@@ -10,7 +10,7 @@ import yaml
 
 from tests.helpers.parsed import Built, Parsed
 from tests.helpers.words import chosen
-from vidcorr.experiments.benchmark_choice import read_on
+from vidcorr.experiments.runs.benchmark_choice import read_on
 
 pytestmark = pytest.mark.slow
 PAPERS = yaml.safe_load(Path(__file__).with_name("papers.yaml").read_text())

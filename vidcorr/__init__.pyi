@@ -1,5 +1,5 @@
 from .backbones import build_feature_extractor as build_feature_extractor, load as load
-from .backbones.trust import allow as allow
+from .backbones.files.trust import allow as allow
 from .benchmarks.base import Benchmark as Benchmark
 from .benchmarks.davis import DavisBenchmark as DavisBenchmark
 from .benchmarks.jhmdb import JhmdbBenchmark as JhmdbBenchmark
@@ -42,7 +42,7 @@ from .datamodules import (
     VideoFrameDataModule as VideoFrameDataModule,
     WholeFrames as WholeFrames,
 )
-from .experiments.evaluate import evaluate as evaluate
+from .experiments.reports.evaluate import evaluate as evaluate
 from .lightning_modules import (
     ContrastiveRandomWalk as ContrastiveRandomWalk,
     CoSettle as CoSettle,

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from vidcorr.backbones import build_feature_extractor, load
-from vidcorr.experiments.benchmark_choice import read_on
+from vidcorr.experiments.runs.benchmark_choice import read_on
 from vidcorr.videos.source import list_videos, open_video
 
 DAVIS, VIDEOS = sys.argv[1:]

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from vidcorr.backbones import Encoder, EncoderSpec, Network, NetworkName, fields_of, load, module_from_checkpoint
-from vidcorr.backbones.checkpoints import METADATA_KEY, check_metadata, load_weights, named_as_in
 from vidcorr.backbones.extractor import Dilated
+from vidcorr.backbones.files.checkpoints import METADATA_KEY, check_metadata, load_weights, named_as_in
+from vidcorr.backbones.files.trust import allow, import_path, without_arguments_of_bases
 from vidcorr.backbones.networks import SUFFIXES
-from vidcorr.backbones.trust import allow, import_path, without_arguments_of_bases
 from vidcorr.functional.images import as_floats
 
 FORMAT = 2

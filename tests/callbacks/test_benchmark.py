@@ -22,13 +22,13 @@ from tests.helpers.training import EMPTY, TINY, InMemory, fit_in, loader, quiet_
 from tests.helpers.words import TINY as FLAGS_OF_TINY, chosen, clips
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import load
-from vidcorr.backbones.checkpoints import without_prefix
+from vidcorr.backbones.files.checkpoints import without_prefix
 from vidcorr.benchmarks.network import view_for
 from vidcorr.benchmarks.ranks import BenchmarkError, first_ranks_buffers
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint
 from vidcorr.callbacks.benchmark import network_of, training_digest
 from vidcorr.cli import main
-from vidcorr.experiments.config_files import CONFIGS
+from vidcorr.experiments.runs.config_files import CONFIGS
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 from vidcorr.metrics import Score
 

@@ -16,7 +16,7 @@ from tests.helpers.words import RAW_COLOUR, davis, flags
 from vidcorr.callbacks.run_folder import checkpoint_folder, hide_logs, log_now, log_picture, run_folder
 from vidcorr.callbacks.run_start import RunStart
 from vidcorr.cli import main
-from vidcorr.experiments.runs import Run
+from vidcorr.experiments.runs.runs import Run
 
 KEY = "davis/J&F-Mean"
 

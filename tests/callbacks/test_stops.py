@@ -21,7 +21,7 @@ from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.callbacks import LastCheckpoint, Stops, TrainingStopped
 from vidcorr.callbacks.stops import requeue_job
 from vidcorr.cli import main
-from vidcorr.experiments.runs import OBSERVERS
+from vidcorr.experiments.runs.runs import OBSERVERS
 
 
 def told(number, hook, batch=0):

@@ -1,4 +1,4 @@
-"""What a file may name (`backbones/listed.py`), by Python's own audit: nothing is opened, asked or started for a file.
+"""What a file may name (`files/listed.py`), by Python's own audit: nothing is opened, asked or started for a file.
 
 Each form stands where a file names code: as its class, as an argument, as its encoder, and within another encoder.
 """
@@ -18,7 +18,7 @@ import torch
 from tests.helpers.refusal import refused
 from vidcorr import FrozenEncoder
 from vidcorr.backbones import load
-from vidcorr.backbones.listed import names_in
+from vidcorr.backbones.files.listed import names_in
 from vidcorr.cli import main
 
 pytestmark = pytest.mark.usefixtures("canary")

@@ -10,8 +10,8 @@ import torch
 
 from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
-from vidcorr.backbones import trust
-from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.files import trust
+from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.cli import main
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 

@@ -11,8 +11,9 @@ import pytest
 import vidcorr
 from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
-from vidcorr.backbones import load, trust
-from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones import load
+from vidcorr.backbones.files import trust
+from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.cli import main
 from vidcorr.lightning_modules import VFSSimSiam
 

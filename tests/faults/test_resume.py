@@ -14,7 +14,7 @@ from tests.helpers.faults import STATE, curve, differences, faults_between, harm
 from tests.helpers.stops import in_slurm
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark
-from vidcorr.experiments.runs import Record
+from vidcorr.experiments.runs.runs import Record
 
 pytestmark = pytest.mark.slow
 

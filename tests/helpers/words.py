@@ -8,9 +8,9 @@ from typing import Any
 
 from tests.helpers.refusal import refused
 from vidcorr.cli import main
-from vidcorr.experiments.benchmark_choice import BenchmarkChoice, chosen_benchmarks
-from vidcorr.experiments.flags import BENCHMARK_FLAGS, add_flags
-from vidcorr.experiments.words import words_for_parser
+from vidcorr.experiments.runs.benchmark_choice import BenchmarkChoice, chosen_benchmarks
+from vidcorr.experiments.runs.flags import BENCHMARK_FLAGS, add_flags
+from vidcorr.experiments.runs.words import words_for_parser
 
 SMALL = {"radius": 3, "context": 2}
 """Changes of a protocol for small frames."""

@@ -8,7 +8,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 from tests.helpers.words import NETWORK
 from vidcorr.backbones import load
-from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.lightning_modules import FrozenEncoder
 
 

@@ -24,7 +24,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer, trainer_in
 from vidcorr import lightning_modules
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.callbacks import LastCheckpoint
 
 pytestmark = pytest.mark.parametrize("name", METHODS)

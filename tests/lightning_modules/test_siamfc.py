@@ -9,7 +9,7 @@ from torch import nn
 from tests.helpers.golden_steps import rates_of
 from tests.helpers.method_steps import tiny_batch
 from tests.helpers.refusal import refused
-from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.functional import siamese_correlation
 from vidcorr.functional.siamese import focal_loss, response_labels
 from vidcorr.lightning_modules import SiamFC

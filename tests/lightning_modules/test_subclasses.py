@@ -11,7 +11,7 @@ from tests.helpers.method_steps import METHODS, InMemory, arguments_of, tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, trainer_in
 from vidcorr.backbones import build_feature_extractor, load
-from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.callbacks import LastCheckpoint
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam
 

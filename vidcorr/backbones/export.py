@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import save
 
 from ..videos.files import unfinished
-from .checkpoints import METADATA_KEY
 from .encoder import Encoder
+from .files.checkpoints import METADATA_KEY
+from .files.trust import import_path
 from .loading import load
-from .trust import import_path
 from .video import VideoEncoder
 
 

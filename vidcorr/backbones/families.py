@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from ..errors import printable
 from ..videos.files import require_one_of
-from .foreign import State, under_own_names
+from .files.foreign import State, under_own_names
 from .networks import EncoderSpec, build, torchvision_resnets
 
 LIIR = "vidcorr.backbones:LiirEncoder"

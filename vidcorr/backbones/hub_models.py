@@ -24,9 +24,9 @@ from .extractor import (
     stage_names,
     type_of_weights,
 )
-from .listed import IMAGE_MODELS, is_word, leaves_in
+from .files.listed import IMAGE_MODELS, is_word, leaves_in
+from .files.trust import LONGEST, reason, refuse
 from .outputs import map_of_tokens, patch_of, probe_size, require_map
-from .trust import LONGEST, reason, refuse
 
 CONFIG = "config.json"
 """File by which a folder is that of a model of `transformers`."""

@@ -9,12 +9,13 @@ import torch
 
 from ..description import UNKNOWN, Input, Network, stated_input
 from ..functional.device import random_state_kept
-from .checkpoints import METADATA_KEY, is_foreign, load_weights, read_content, recipe_of, without_prefix
 from .copies import Reference
 from .encoder import Encoder, input_of_record, unwrapped
 from .extractor import Dilated
 from .families import family_of, fitted_to_library, input_of_family, taken
-from .foreign import positions_resampled, under_own_names, weights_in
+from .files.checkpoints import METADATA_KEY, is_foreign, load_weights, read_content, recipe_of, without_prefix
+from .files.foreign import positions_resampled, under_own_names, weights_in
+from .files.trust import Refused, in_name_of, make, of_user, own_arguments
 from .hub_models import is_folder_of_model, record_of_timm
 from .liir_encoder import LiirEncoder
 from .networks import (
@@ -26,7 +27,6 @@ from .networks import (
     is_checkpoint,
     local_file,
 )
-from .trust import Refused, in_name_of, make, of_user, own_arguments
 from .video import VideoEncoder
 
 FAMILY = "family:"

@@ -15,9 +15,9 @@ from ..description import RANDOM_WEIGHTS, Input, Network, architecture_name
 from ..functional.device import random_state_kept
 from ..near_names import did_you_mean
 from ..videos.digests import file_digest
-from . import listed, trust
-from .checkpoints import METADATA_KEY, is_foreign, read_content, recipe_of
 from .extractor import RawColour
+from .files import listed, trust
+from .files.checkpoints import METADATA_KEY, is_foreign, read_content, recipe_of
 from .hub_models import CONFIG, is_folder_of_model, one_line_errors, spec_of_folder
 from .video import from_transformers
 

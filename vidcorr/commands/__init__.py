@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, NoReturn, TextIO
 
 from .. import errors, signals
 from ..datasets.small_sets import LAYOUTS
-from ..experiments.flags import RUN_FLAGS, Flags, add_flags, names_of
+from ..experiments.runs.flags import RUN_FLAGS, Flags, add_flags, names_of
 from ..near_names import did_you_mean
 
 HELP = ("-h", "--help")
@@ -217,7 +217,7 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
     if hasattr(command.module, "require"):
         command.module.require(flags)  # before torch is imported, which takes seconds
     if "allow" in flags:
-        from ..backbones.trust import begin_command
+        from ..backbones.files.trust import begin_command
 
         begin_command(words)
     warnings.formatwarning = line_of_warning

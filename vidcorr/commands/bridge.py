@@ -7,8 +7,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..experiments.benchmark_choice import chosen_benchmarks
-from ..experiments.flags import BENCHMARK_FLAGS, FORMAT_FLAGS, NETWORK, NETWORK_FLAGS, Flag, named_network, several
+from ..experiments.runs.benchmark_choice import chosen_benchmarks
+from ..experiments.runs.flags import BENCHMARK_FLAGS, FORMAT_FLAGS, NETWORK, NETWORK_FLAGS, Flag, named_network, several
 
 if TYPE_CHECKING:  # they import torch or pydantic, which would delay `--help`
     from ..benchmarks.base import Benchmark
@@ -36,7 +36,7 @@ def run(flags: Namespace) -> None:
     if len(flags.on) != 1 or flags.protocol:
         raise ValueError("bridge: name one benchmark and its data, --on davis=/data/DAVIS, and no --protocol")
 
-    from ..experiments.bridge import bridge
+    from ..experiments.reports.bridge import bridge
     from ..results.pictures.plots import waterfall, write_figure
     from ..results.published import protocol_of_row
     from ..results.rendering import printed

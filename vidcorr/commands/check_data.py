@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from ..errors import printable
-from ..experiments.flags import Flag
+from ..experiments.runs.flags import Flag
 
 FLAGS = (
     Flag("sources", "folders of videos, or .txt lists of them", nargs="+", metavar="SOURCE"),

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..experiments.benchmark_choice import chosen_benchmarks, read_on
-from ..experiments.flags import EVALUATION_FLAGS, NETWORK, Flag, named_network, several
+from ..experiments.runs.benchmark_choice import chosen_benchmarks, read_on
+from ..experiments.runs.flags import EVALUATION_FLAGS, NETWORK, Flag, named_network, several
 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
     from ..backbones import EncoderSpec
@@ -41,7 +41,7 @@ def run(flags: Namespace) -> None:
         raise ValueError("evaluate: name a benchmark and the folder of its data: --on davis=/data/DAVIS")
     chosen = chosen_benchmarks(flags)
 
-    from ..experiments.evaluate import evaluate
+    from ..experiments.reports.evaluate import evaluate
 
     benchmarks = [choice.build() for choice in chosen]
     base = named_network(flags.base, flags).name if flags.base else ""

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from ..experiments.flags import ALLOW, Flag
+from ..experiments.runs.flags import ALLOW, Flag
 
 NAMED = "folder of a run, checkpoint, file of weights or name of a network; for ONNX with @STAGE/STRIDE"
 WRITTEN = "file to write: .safetensors, whose folder gets the card, or .onnx"
@@ -19,8 +19,8 @@ FLAGS = (
 def run(flags: Namespace) -> None:
     """Run the command; a user's mistake raises ValueError."""
     from ..backbones.export import export_onnx
-    from ..experiments.model_card import export_with_card
-    from ..experiments.runs import checkpoint_named
+    from ..experiments.reports.model_card import export_with_card
+    from ..experiments.runs.runs import checkpoint_named
 
     if (flags.output.suffix == ".onnx") != (flags.size is not None):
         raise ValueError(f"{flags.output}: an .onnx file needs --size H W, and a .safetensors file has none")

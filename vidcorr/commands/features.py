@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..errors import printable
-from ..experiments.flags import ALLOW, NETWORK, NETWORK_FLAGS, Flag, named_network, positive
+from ..experiments.runs.flags import ALLOW, NETWORK, NETWORK_FLAGS, Flag, named_network, positive
 
 OUTPUT = "file to write, .mp4, or .npz or .zarr of the maps, or .png, .pdf or .svg of five frames; or folder of "
 OUTPUT += "pictures (default: features.mp4)"

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from ..experiments.flags import Flag, several
+from ..experiments.runs.flags import Flag, several
 
 FOLDERS = "folder of a result with predictions, or a folder above; NAME= names the row"
 ON = "benchmark and folder of its data, as davis=FOLDER"
@@ -20,7 +20,7 @@ FLAGS = (
 
 def run(flags: Namespace) -> None:
     """Run the command; a user's mistake raises UsageError, ValueError or OSError."""
-    from ..experiments.figure import figure
+    from ..experiments.reports.figure import figure
     from ..results.pictures.plots import write_figure
 
     write_figure(flags.output, figure(flags.results, flags.on, flags.sequences, flags.frames))

@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..datasets.small_sets import LAYOUTS, generate
-from ..experiments.flags import Flag
+from ..experiments.runs.flags import Flag
 
 FLAGS = (
     Flag("folder", "folder of the data sets, a folder for each", type=Path, metavar="FOLDER"),

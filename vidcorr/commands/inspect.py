@@ -4,15 +4,15 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..errors import printable
-from ..experiments.flags import Flag
+from ..experiments.runs.flags import Flag
 
 FLAGS = (Flag("file", "checkpoint or file of weights", type=Path, metavar="FILE"),)
 
 
 def run(flags: Namespace) -> None:
     """Print what a file names, before anything of it runs; a damaged file raises ValueError."""
-    from ..backbones.checkpoints import names_in_file
-    from ..backbones.trust import to_allow
+    from ..backbones.files.checkpoints import names_in_file
+    from ..backbones.files.trust import to_allow
 
     code, others = names_in_file(flags.file)
     print(printable(f"names: {', '.join(code) or 'no class and no network'}"))

@@ -3,8 +3,8 @@
 from argparse import Namespace
 from pathlib import Path
 
-from ..experiments.benchmark_choice import OF_PAIRS
-from ..experiments.flags import ALLOW, NETWORK, NETWORK_FLAGS, Flag, named_network, point, positive, several
+from ..experiments.runs.benchmark_choice import OF_PAIRS
+from ..experiments.runs.flags import ALLOW, NETWORK, NETWORK_FLAGS, Flag, named_network, point, positive, several
 
 POINTS = "points of the first picture, pixels from its upper left corner (default: the best mutual matches)"
 NAMED = "network, as for vidcorr evaluate (default: %(default)s)"
@@ -26,7 +26,7 @@ FLAGS = (
 
 def run(flags: Namespace) -> None:
     """Run the command; a user's mistake raises UsageError, ValueError or OSError."""
-    from ..experiments.match import match_pictures
+    from ..experiments.reports.match import match_pictures
 
     network = named_network(flags.model, flags)
     match_pictures(flags.first, flags.second, network, flags.points, flags.best, flags.protocol, flags.output)

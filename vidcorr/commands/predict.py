@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import printable
-from ..experiments.flags import ALLOW, NETWORK_FLAGS, Flag, OneOf, named_network, positive, several
+from ..experiments.runs.flags import ALLOW, NETWORK_FLAGS, Flag, OneOf, named_network, positive, several
 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
     from ..videos.prompts import Prompt

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from ..experiments.flags import Flag
+from ..experiments.runs.flags import Flag
 
 FLAGS = (
     Flag("video", "video file, or folder of frames", type=Path),

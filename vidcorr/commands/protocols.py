@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from ..experiments.flags import Flag
+from ..experiments.runs.flags import Flag
 
 FLAGS = (
     Flag("name", "protocol, with or without changed fields: vfs+radius=6", nargs="?"),
@@ -13,7 +13,7 @@ FLAGS = (
 
 def run(flags: Namespace) -> None:
     """Run the command; a user's mistake raises ValueError."""
-    from ..experiments.protocols import list_of_protocols, tables_of_differences, tables_of_protocol
+    from ..experiments.reports.protocols import list_of_protocols, tables_of_differences, tables_of_protocol
     from ..protocols.script import script_of
 
     if flags.script:

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..experiments.benchmark_choice import read_on
-from ..experiments.flags import Flag, several
+from ..experiments.runs.benchmark_choice import read_on
+from ..experiments.runs.flags import Flag, several
 from ..videos.files import require_one_of
 
 if TYPE_CHECKING:  # pydantic would double the time of `--help`
@@ -31,7 +31,7 @@ def run(flags: Namespace) -> None:
     """
     benchmarks = read_on(flags.on)
 
-    from ..experiments.reproduce import lacks_weights, list_of_rows, reproduce
+    from ..experiments.reports.reproduce import lacks_weights, list_of_rows, reproduce
 
     rows = rows_of_names(flags.rows)
     if not benchmarks or not (flags.rows or flags.all):

@@ -10,11 +10,11 @@ from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..experiments.flags import Flag
+from ..experiments.runs.flags import Flag
 
 if TYPE_CHECKING:  # they import torch, which would delay `--help`
     from ..cli import VidcorrCLI
-    from ..experiments.runs import Record
+    from ..experiments.runs.runs import Record
 
 NAMED = "folder of a run, or its name below runs (default: the newest run below runs with a checkpoint); further words "
 NAMED += "of vidcorr fit may follow, such as --trainer.max_epochs 200"
@@ -29,7 +29,7 @@ def run(flags: Namespace) -> None:
     Raises:
         ValueError, OSError: for a user's mistake, such as a run that has no folder.
     """
-    from ..experiments.runs import Record, find_run
+    from ..experiments.runs.runs import Record, find_run
 
     folder = find_run(flags.run)
     record = Record.read(folder)
@@ -50,7 +50,7 @@ def validate_run(name: str, words: Sequence[str]) -> None:
     Raises:
         ValueError: if there is no such run, or it has saved no checkpoint.
     """
-    from ..experiments.runs import CONFIG, Record, checkpoint_named, find_run
+    from ..experiments.runs.runs import CONFIG, Record, checkpoint_named, find_run
 
     folder = find_run(name)
     further = words_from_here(words)
@@ -106,7 +106,7 @@ def benchmark_from_here(text: str) -> str:
     Raises:
         UsageError: for an unknown benchmark, or a config that cannot be read.
     """
-    from ..experiments.benchmark_choice import read_on
+    from ..experiments.runs.benchmark_choice import read_on
 
     (choice,) = read_on([text])
     name = choice.config

@@ -7,7 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..experiments.flags import Flag, OneOf
+from ..experiments.runs.flags import Flag, OneOf
 from ..videos.files import read_names, write_atomically
 
 if TYPE_CHECKING:  # pydantic would double the time of `--help`
@@ -69,7 +69,7 @@ def _scored(flags: Namespace) -> Result:
     if len(flags.folders) != (1 if flags.on else 2):
         raise ValueError("score: name TRUTH and PREDICTIONS, or PREDICTIONS alone and --on NAME=FOLDER")
     if flags.on:
-        from ..experiments.benchmark_choice import read_on
+        from ..experiments.runs.benchmark_choice import read_on
         from ..scoring.beside import score_beside
 
         (choice,) = read_on([flags.on])

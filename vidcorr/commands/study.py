@@ -3,7 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
-from ..experiments.flags import Flag
+from ..experiments.runs.flags import Flag
 
 FLAGS = (
     Flag("study", "YAML file, or a study of vidcorr (studies/…)"),
@@ -18,7 +18,7 @@ def run(flags: Namespace) -> None:
     Raises:
         UsageError, ValueError: for a user's mistake, or if a command failed.
     """
-    from ..experiments.study import read_study, run_line, shell_line
+    from ..experiments.reports.study import read_study, run_line, shell_line
 
     study = read_study(flags.study)
     lines = study.lines(flags.output or Path("studies") / Path(flags.study).stem)

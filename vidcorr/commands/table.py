@@ -7,7 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..experiments.flags import FORMAT_FLAGS, Flag, several
+from ..experiments.runs.flags import FORMAT_FLAGS, Flag, several
 
 if TYPE_CHECKING:  # pydantic would double the time of `--help`
     from ..results.rendering import Table
@@ -31,7 +31,7 @@ FLAGS = (
 
 def run(flags: Namespace) -> None:
     """Run the command; a user's mistake raises ValueError or OSError."""
-    from ..experiments.table import table
+    from ..experiments.reports.table import table
     from ..results.rendering import printed, render
     from ..videos.files import write_atomically
 
@@ -66,7 +66,7 @@ def table_of_study(flags: Namespace) -> Table:
     Raises:
         ValueError: for several folders, or flags that a study replaces.
     """
-    from ..experiments.study import read_study, study_table
+    from ..experiments.reports.study import read_study, study_table
 
     if len(flags.folders) > 1:
         raise ValueError(f"table --study: name one folder, that of the study's runs; got {len(flags.folders)}")

@@ -23,7 +23,7 @@ from vidcorr.backbones import (
     load,
     trust,
 )
-from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.backbones.vit import BlocksExtractor, ViTExtractor
 from vidcorr.benchmarks.network import view_for
 from vidcorr.cli import main

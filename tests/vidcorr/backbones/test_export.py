@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from tests.helpers.method_steps import VIT, tiny
 from tests.helpers.refusal import refused
 from vidcorr.backbones import Network, build_feature_extractor, load, trainable_network, weights_digest
-from vidcorr.backbones.checkpoints import read_content, write_checkpoint
 from vidcorr.backbones.export import _loading_code, export
+from vidcorr.backbones.files.checkpoints import read_content, write_checkpoint
 from vidcorr.cli import main
 from vidcorr.commands import run_command
 from vidcorr.lightning_modules import FrozenEncoder

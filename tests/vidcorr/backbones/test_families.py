@@ -3,7 +3,7 @@
 `families.json` beside has keys of each family, one for each rule of its table: their places, and those left out; and
 for public files the arguments that their shapes give.
 
-Also tests `backbones/foreign.py`.
+Also tests `files/foreign.py`.
 """
 
 import json
@@ -16,10 +16,10 @@ import torch
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.backbones import EncoderSpec, load
-from vidcorr.backbones.checkpoints import load_weights, write_checkpoint
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.backbones.families import FAMILIES, _spec_of, family_of, in_form_of_network, renamed_by
-from vidcorr.backbones.foreign import without_wrappers
+from vidcorr.backbones.files.checkpoints import load_weights, write_checkpoint
+from vidcorr.backbones.files.foreign import without_wrappers
 from vidcorr.backbones.networks import build
 from vidcorr.cli import main
 from vidcorr.lightning_modules import VFSSimSiam

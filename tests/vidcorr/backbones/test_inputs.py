@@ -13,7 +13,7 @@ from torch import nn
 from tests.helpers.hub import hub, saved
 from tests.helpers.refusal import refused
 from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
-from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.cli import main
 from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD, INPUTS, OF_RANDOM, UNKNOWN, Input
 from vidcorr.lightning_modules import FrozenEncoder, VFSSimSiam

@@ -15,9 +15,9 @@ from tests.helpers.hub import FIELDS, hub, name_of
 from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
-from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
-from vidcorr.backbones.listed import IMAGE_MODELS
+from vidcorr.backbones.files.checkpoints import write_checkpoint
+from vidcorr.backbones.files.listed import IMAGE_MODELS
 from vidcorr.benchmarks.network import view_for
 from vidcorr.description import INPUTS, UNKNOWN
 from vidcorr.functional.propagation.coding import fit_input

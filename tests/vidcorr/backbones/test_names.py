@@ -19,7 +19,7 @@ from torchvision.models import ResNet18_Weights
 from tests.helpers.refusal import refused
 from tests.helpers.words import model_by_words
 from vidcorr.backbones import EncoderSpec, Network, build_feature_extractor, load
-from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.backbones.networks import SHORT_NAMES, local_file
 from vidcorr.description import source_of
 from vidcorr.lightning_modules import FrozenEncoder, SiamFC, VFSSimSiam

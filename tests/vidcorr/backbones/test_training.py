@@ -15,7 +15,7 @@ from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 from tests.helpers.training import InMemory, quiet_trainer
 from vidcorr.backbones import TrainedViews, build_feature_extractor, load
-from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.lightning_modules import ContrastiveRandomWalk, VFSMoCo, VFSSimSiam
 
 NETWORKS = "tests.helpers.networks"

@@ -11,8 +11,8 @@ from tests.helpers.method_steps import METHODS, VIT, tiny
 from tests.helpers.refusal import refused
 from vidcorr import callbacks, datamodules, lightning_modules
 from vidcorr.backbones import weights_digest
-from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.backbones.export import export
+from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.lightning_modules import FrozenEncoder
 
 ROOT = Path(__file__).parents[3]
@@ -26,7 +26,8 @@ frames, masks = (f"{root}/{kind}/480p/synthetic-000" for kind in ("JPEGImages", 
 main(["predict", frames, f"--mask={masks}/00000.png", "--end=2", f"--output={folder}/predicted"])
 del sys.modules["timm"]  # a checkpoint below needs it
 import vidcorr
-from vidcorr.backbones import trust, weights_digest
+from vidcorr.backbones import weights_digest
+from vidcorr.backbones.files import trust
 everything = [getattr(vidcorr, name) for name in vidcorr.__all__ if name not in shell.split()]
 trust.allow_named(["tests.helpers.encoders:TinyResNet", "tests.helpers.encoders:tiny_vit"])
 for path in paths:

@@ -1,6 +1,6 @@
 """`vidcorr bridge`: the steps of a walk between two protocols, their scores and their sum.
 
-Also tests `experiments/bridge.py`.
+Also tests `reports/bridge.py`.
 """
 
 import csv
@@ -15,7 +15,7 @@ from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
 from vidcorr import DavisBenchmark
 from vidcorr.cli import main
-from vidcorr.experiments.bridge import benchmarks_between, step_in_words, steps_between, table_of_steps
+from vidcorr.experiments.reports.bridge import benchmarks_between, step_in_words, steps_between, table_of_steps
 from vidcorr.metrics.declared import fractions
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.records import results_below
@@ -98,7 +98,7 @@ def test_the_command_asks_for_the_steps_prints_and_draws(davis_root, tmp_path, m
         scores = (0.3, 0.5, 0.4)
         return nullcontext({job: result_of(score) for job, score in zip(jobs, scores[: len(jobs)], strict=True)})
 
-    monkeypatch.setattr("vidcorr.experiments.bridge.run_missing", scored)
+    monkeypatch.setattr("vidcorr.experiments.reports.bridge.run_missing", scored)
     words = ["bridge", "crw-r18", "crw+temperature=0.2+topk=3", "raw_colour", "--on", f"davis={davis_root}"]
     words += ["--change", "radius=3", "--output", str(tmp_path), "--order", "topk,temperature"]
     main([*words, "--picture", str(tmp_path / "b.png"), "--format", "md", "--no-intervals"])
@@ -108,7 +108,7 @@ def test_the_command_asks_for_the_steps_prints_and_draws(davis_root, tmp_path, m
     assert (tmp_path / "b.png").is_file()
     main([*words, "--format", "md"])
     assert "+20.0 [+16.1, +23.9]" in capsys.readouterr().out  # of the first step
-    monkeypatch.setattr("vidcorr.experiments.bridge.run_missing", lambda jobs, output: nullcontext({}))
+    monkeypatch.setattr("vidcorr.experiments.reports.bridge.run_missing", lambda jobs, output: nullcontext({}))
     assert "another process runs some" in refusal(*words)
 
 

@@ -1,6 +1,6 @@
 """`vidcorr export`: the card beside the file; the file itself is tested in tests/vidcorr/backbones/test_export.py.
 
-Also tests `experiments/model_card.py`.
+Also tests `reports/model_card.py`.
 """
 
 from unittest.mock import Mock
@@ -10,7 +10,7 @@ import torch
 
 from tests.helpers.runs import write_results
 from tests.helpers.words import refusal
-from vidcorr.backbones.checkpoints import METADATA_KEY
+from vidcorr.backbones.files.checkpoints import METADATA_KEY
 from vidcorr.cli import main
 from vidcorr.results.result import Evaluated
 
@@ -18,7 +18,7 @@ from vidcorr.results.result import Evaluated
 @pytest.fixture
 def words(tmp_path, monkeypatch):
     """Words of an export whose file is written elsewhere; a run with results of two steps, and one of no step."""
-    monkeypatch.setattr("vidcorr.experiments.model_card.export", Mock(return_value="load it"))
+    monkeypatch.setattr("vidcorr.experiments.reports.model_card.export", Mock(return_value="load it"))
     run = tmp_path / "run"
     for step in (0, 7):
         history = [Evaluated(epoch=0, step=7 - step, scores={}), Evaluated(epoch=0, step=step, scores={})]

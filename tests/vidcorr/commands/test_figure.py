@@ -1,6 +1,6 @@
 """`vidcorr figure`: rows of methods and the truth, columns of frames.
 
-Also tests `experiments/figure.py`.
+Also tests `reports/figure.py`.
 """
 
 import re
@@ -17,7 +17,7 @@ from vidcorr import DavisBenchmark
 from vidcorr.cli import main
 from vidcorr.datasets import MaskSequence
 from vidcorr.datasets.generated import write_davis
-from vidcorr.experiments.figure import figure
+from vidcorr.experiments.reports.figure import figure
 from vidcorr.results.pictures.animations import overlay_masks_small
 from vidcorr.results.result import ProtocolFacts, Result, Setup
 from vidcorr.videos.masks import VOID, davis_palette, read_mask, write_ids

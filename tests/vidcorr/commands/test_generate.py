@@ -11,7 +11,7 @@ from tests.helpers.refusal import refused
 from vidcorr.commands import run_command
 from vidcorr.datasets import generated
 from vidcorr.datasets.small_sets import LAYOUTS
-from vidcorr.experiments.benchmark_choice import read_on
+from vidcorr.experiments.runs.benchmark_choice import read_on
 from vidcorr.videos.source import list_videos
 
 

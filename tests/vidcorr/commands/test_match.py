@@ -1,6 +1,6 @@
 """`vidcorr match`: known shifts of a picture are found, in pixels of the pictures, whatever their sizes and turns.
 
-Also tests `experiments/match.py`, `tracking/picture_matcher.py`.
+Also tests `reports/match.py`, `tracking/picture_matcher.py`.
 """
 
 import csv
@@ -46,7 +46,7 @@ def matched(folder, *words):
 
 def test_the_best_matches_of_a_picture_and_its_turned_and_enlarged_copy(tmp_path, monkeypatch, capsys):
     draw = Mock(wraps=draw_matches)
-    monkeypatch.setattr("vidcorr.experiments.match.draw_matches", draw)
+    monkeypatch.setattr("vidcorr.experiments.reports.match.draw_matches", draw)
     found = matched(tmp_path, *RAW, "--best", "12")
     assert 5 <= len(found) <= 12
     np.testing.assert_allclose(2 * found[:, :2], found[:, 2:4], atol=12)  # a cell has 4 to 6 pixels

@@ -16,7 +16,7 @@ from tests.helpers.runs import rows_of
 from tests.helpers.sprite import read_masks
 from tests.helpers.words import refusal
 from vidcorr import FrameStream, MaskPrompt, follow
-from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.cli import main
 from vidcorr.lightning_modules import FrozenEncoder
 from vidcorr.tracking.follow import follow_with_doubts

@@ -1,6 +1,6 @@
 """`vidcorr protocols`: names, fields with their source, differences.
 
-Also tests `experiments/protocols.py`.
+Also tests `reports/protocols.py`.
 """
 
 from vidcorr.cli import main

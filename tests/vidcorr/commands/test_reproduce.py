@@ -1,6 +1,6 @@
 """`vidcorr reproduce`: whole, with weights that the test makes.
 
-Also tests `experiments/reproduce.py`.
+Also tests `reports/reproduce.py`.
 """
 
 from dataclasses import replace
@@ -11,8 +11,8 @@ from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
 from vidcorr import DavisBenchmark
 from vidcorr.cli import main
-from vidcorr.experiments.reproduce import list_of_rows, printed_and_measured
-from vidcorr.experiments.store import Store
+from vidcorr.experiments.reports.reproduce import list_of_rows, printed_and_measured
+from vidcorr.experiments.runs.store import Store
 from vidcorr.results.published import published_rows, sets_of_papers
 from vidcorr.results.rendering import render
 

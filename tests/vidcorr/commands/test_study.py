@@ -1,6 +1,6 @@
 """`vidcorr study`: it prints plain commands, and with --run runs those without a result.
 
-Also tests `experiments/config_files.py`.
+Also tests `runs/config_files.py`.
 """
 
 import json
@@ -15,9 +15,9 @@ from tests.helpers.runs import write_results
 from tests.helpers.words import NETWORK, TINY, clips
 from vidcorr.cli import main
 from vidcorr.commands import run_command
-from vidcorr.experiments import study as tool
-from vidcorr.experiments.config_files import CONFIGS
-from vidcorr.experiments.study import read_study
+from vidcorr.experiments.reports import study as tool
+from vidcorr.experiments.reports.study import read_study
+from vidcorr.experiments.runs.config_files import CONFIGS
 from vidcorr.results.records import results_below
 from vidcorr.signals import Stopped
 

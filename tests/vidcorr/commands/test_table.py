@@ -1,6 +1,6 @@
 """`vidcorr table`: which results of folders are its rows and columns, its flags, and odd names.
 
-Also tests `experiments/table.py`.
+Also tests `reports/table.py`.
 """
 
 import math
@@ -11,7 +11,7 @@ import pytest
 from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import refusal
 from vidcorr.cli import main
-from vidcorr.experiments.table import table
+from vidcorr.experiments.reports.table import table
 from vidcorr.metrics.declared import fractions
 from vidcorr.results.formats import one_line
 from vidcorr.results.published import protocol_named, published_rows, sets_of_papers

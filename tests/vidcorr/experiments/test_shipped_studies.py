@@ -2,9 +2,9 @@
 
 import pytest
 
-from vidcorr.experiments.benchmark_choice import read_on
-from vidcorr.experiments.config_files import CONFIGS
-from vidcorr.experiments.study import read_study
+from vidcorr.experiments.reports.study import read_study
+from vidcorr.experiments.runs.benchmark_choice import read_on
+from vidcorr.experiments.runs.config_files import CONFIGS
 from vidcorr.videos.digests import text_digest
 
 

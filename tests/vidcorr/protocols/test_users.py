@@ -10,7 +10,7 @@ from tests.helpers.words import chosen
 from vidcorr import DavisBenchmark, MaskPrompt
 from vidcorr.backbones import load
 from vidcorr.errors import UsageError
-from vidcorr.experiments.protocols import tables_of_protocol
+from vidcorr.experiments.reports.protocols import tables_of_protocol
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.tracking.follow import protocol_of_prompt
 

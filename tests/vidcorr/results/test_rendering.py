@@ -15,8 +15,8 @@ import pytest
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
-from vidcorr.backbones.checkpoints import METADATA_KEY
-from vidcorr.experiments.model_card import card_of
+from vidcorr.backbones.files.checkpoints import METADATA_KEY
+from vidcorr.experiments.reports.model_card import card_of
 from vidcorr.metrics.declared import Score, fractions
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.cells import Cell

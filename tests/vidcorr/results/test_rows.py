@@ -1,6 +1,6 @@
 """What is a row, what may share a column, and which differences there are, over random sets of results on disk.
 
-Also tests `experiments/table.py`, `results/records.py`, `results/tabulate.py`.
+Also tests `reports/table.py`, `results/records.py`, `results/tabulate.py`.
 """
 
 import csv
@@ -17,7 +17,7 @@ import vidcorr
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
 from vidcorr.cli import main
-from vidcorr.experiments.table import table
+from vidcorr.experiments.reports.table import table
 from vidcorr.metrics.declared import fractions
 from vidcorr.results.rendering import render
 from vidcorr.results.result import Network, ProtocolFacts, Row, Setup

@@ -14,11 +14,12 @@ import torch
 from tests.helpers.parsed import Built
 from tests.helpers.refusal import refused
 from vidcorr import backbones, lightning_modules
-from vidcorr.backbones import listed, load, networks, trust
-from vidcorr.backbones.checkpoints import saved_model
+from vidcorr.backbones import load, networks
 from vidcorr.backbones.families import FAMILIES
-from vidcorr.backbones.listed import is_listed, names_in
-from vidcorr.backbones.trust import import_path, make, require_countable
+from vidcorr.backbones.files import listed, trust
+from vidcorr.backbones.files.checkpoints import saved_model
+from vidcorr.backbones.files.listed import is_listed, names_in
+from vidcorr.backbones.files.trust import import_path, make, require_countable
 from vidcorr.cli import main
 from vidcorr.lightning_modules import VFSSimSiam
 from vidcorr.lightning_modules.parts.negative_bank import BankSettings

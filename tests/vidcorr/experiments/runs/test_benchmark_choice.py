@@ -1,6 +1,6 @@
 """Benchmarks by name and folder; protocols, changes, stages and strides for them, several of which are several runs.
 
-Also tests `experiments/flags.py`.
+Also tests `runs/flags.py`.
 """
 
 from dataclasses import replace
@@ -9,8 +9,8 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import chosen
 from vidcorr import DavisBenchmark, YoutubeVosBenchmark
 from vidcorr.errors import UsageError
-from vidcorr.experiments.benchmark_choice import read_on
-from vidcorr.experiments.flags import positive
+from vidcorr.experiments.runs.benchmark_choice import read_on
+from vidcorr.experiments.runs.flags import positive
 
 
 class TimeOrder(DavisBenchmark):

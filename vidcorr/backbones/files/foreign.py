@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from ..errors import printable
+from ...errors import printable
 from .checkpoints import INNER_WRAPPERS, without_prefix
 from .trust import LONGEST, require_countable
 

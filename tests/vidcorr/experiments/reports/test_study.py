@@ -9,7 +9,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result, write_results
 from vidcorr.cli import main
 from vidcorr.errors import UsageError
-from vidcorr.experiments.study import read_study, study_table
+from vidcorr.experiments.reports.study import read_study, study_table
 from vidcorr.results.rendering import render
 from vidcorr.results.result import ProtocolFacts, Setup
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from ..backbones import EncoderSpec, Input
-from ..backbones.checkpoints import METADATA_KEY, is_foreign, read_content
-from ..backbones.export import export
-from ..results.formats import grid
-from ..results.records import results_below
-from ..videos.files import write_atomically
+from ...backbones import EncoderSpec, Input
+from ...backbones.export import export
+from ...backbones.files.checkpoints import METADATA_KEY, is_foreign, read_content
+from ...results.formats import grid
+from ...results.records import results_below
+from ...videos.files import write_atomically
 
 CARD = "README.md"
 HEAD = "---\nlibrary_name: vidcorr\n"

@@ -14,16 +14,16 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
-from .. import signals
-from ..results.cells import Cell
-from ..results.checked import mistakes_of
-from ..results.published import printed_digits
-from ..results.records import Column, ScoreRecord, records_of, results_below
-from ..results.rendering import Table
-from ..results.tabulate import printed_beside, table_of_cells, tabulate
-from ..videos.digests import text_digest
-from ..videos.files import slug
-from .config_files import find_config, read_yaml
+from ... import signals
+from ...results.cells import Cell
+from ...results.checked import mistakes_of
+from ...results.published import printed_digits
+from ...results.records import Column, ScoreRecord, records_of, results_below
+from ...results.rendering import Table
+from ...results.tabulate import printed_beside, table_of_cells, tabulate
+from ...videos.digests import text_digest
+from ...videos.files import slug
+from ..runs.config_files import find_config, read_yaml
 
 COMMAND = (sys.executable, "-m", "vidcorr")
 """Words that start vidcorr as a process."""

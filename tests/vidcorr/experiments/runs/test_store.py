@@ -18,7 +18,7 @@ from vidcorr.backbones import EncoderSpec
 from vidcorr.benchmarks.network import GivenNetwork, with_unique_rows
 from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.datasets.generated import write_davis
-from vidcorr.experiments.store import Job, Store, process_group
+from vidcorr.experiments.runs.store import Job, Store, process_group
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.folder_lock import FolderLock
 from vidcorr.results.result import Network, Result
@@ -68,7 +68,7 @@ def test_a_name_of_a_folder_has_the_end_of_the_networks_name_and_the_key(davis_r
     assert job.folder == f"{'y' * 60}-davis-{job.key}"
     keys = set()
     for content in ({"b": 1, "a": 2}, {"a": 2, "b": 1}):  # whatever the order of its parts
-        monkeypatch.setattr("vidcorr.experiments.store.identity_of", Mock(return_value=content))
+        monkeypatch.setattr("vidcorr.experiments.runs.store.identity_of", Mock(return_value=content))
         keys.add(Job(RAW, DavisBenchmark(davis_root)).key)
     assert len(keys) == 1
 
@@ -131,7 +131,7 @@ def test_what_ends_or_holds_a_run(davis_root, tmp_path, evaluated, monkeypatch, 
     assert list(store.run([job])) == [job]
     with ExitStack() as locks:
         assert not store._claim(job, locks)  # another process has just done it
-    monkeypatch.setattr("vidcorr.experiments.store.require_writable", Mock(side_effect=OSError("read-only")))
+    monkeypatch.setattr("vidcorr.experiments.runs.store.require_writable", Mock(side_effect=OSError("read-only")))
     refused(OSError, "read-only", store.run, [job])  # before any work
     monkeypatch.undo()
     monkeypatch.setattr(Ranks, "gather", lambda self, value: [value, ("another",)])
@@ -152,7 +152,7 @@ def test_ranks_of_torchrun_have_a_gpu_each_and_only_the_first_prints(rank, said,
     group, cuda = Mock(), Mock()
     group.get_rank.return_value = rank
     cuda.device_count.return_value = 3
-    monkeypatch.setattr("vidcorr.experiments.store.dist", group)
+    monkeypatch.setattr("vidcorr.experiments.runs.store.dist", group)
     monkeypatch.setattr(torch, "cuda", cuda)
     for name, value in (("WORLD_SIZE", "4"), ("LOCAL_RANK", "5")):
         monkeypatch.setenv(name, value)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor, nn
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
-from ..videos.files import unfinished
+from ...videos.files import unfinished
 from .trust import LONGEST, Recipe, allow, check_file, check_recipe, named_code, reason
 
 METADATA_KEY = "vidcorr"

@@ -22,10 +22,10 @@ from typing import Annotated, Any
 from annotated_types import MinLen
 from pydantic import ValidationError
 
-from ..results.checked import Exact, Items, Json, mistakes_of, of_other_format
-from ..results.folder_lock import FolderInUse, FolderLock
-from ..videos.digests import text_digest
-from ..videos.files import write_atomically
+from ...results.checked import Exact, Items, Json, mistakes_of, of_other_format
+from ...results.folder_lock import FolderInUse, FolderLock
+from ...videos.digests import text_digest
+from ...videos.files import write_atomically
 from .config_files import PACKAGE
 
 log = logging.getLogger(__name__)
@@ -549,8 +549,8 @@ def checkpoint_named(word: str) -> str:
         >>> checkpoint_named("timm:resnet18@res4/8")
         'timm:resnet18@res4/8'
     """
-    from ..backbones.networks import split_view
-    from ..backbones.trust import allow_named
+    from ...backbones.networks import split_view
+    from ...backbones.files.trust import allow_named
 
     name, view = split_view(word)
     named = run_named(name)

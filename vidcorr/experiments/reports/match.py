@@ -8,16 +8,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backbones import load
-from ..benchmarks.match import MatchBenchmark
-from ..benchmarks.network import NetworkLike, view_for, with_unique_rows
-from ..protocols import MatchingProtocol
-from ..results.csv_files import csv_text
-from ..results.pictures.overlays import write_picture
-from ..results.pictures.pairs import draw_matches
-from ..tracking.picture_matcher import PictureMatcher
-from ..videos.files import write_atomically
-from .benchmark_choice import OF_PAIRS
+from ...backbones import load
+from ...benchmarks.match import MatchBenchmark
+from ...benchmarks.network import NetworkLike, view_for, with_unique_rows
+from ...protocols import MatchingProtocol
+from ...results.csv_files import csv_text
+from ...results.pictures.overlays import write_picture
+from ...results.pictures.pairs import draw_matches
+from ...tracking.picture_matcher import PictureMatcher
+from ...videos.files import write_atomically
+from ..runs.benchmark_choice import OF_PAIRS
 
 
 def match_pictures(

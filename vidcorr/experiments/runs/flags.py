@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
-    from ..backbones import EncoderSpec
+    from ...backbones import EncoderSpec
 
 
 class Flag:
@@ -148,8 +148,8 @@ def named_network(text: str, flags: Any) -> EncoderSpec:
     Raises:
         ValueError: for a mean without a deviation.
     """
-    from ..backbones import EncoderSpec
-    from ..description import stated_input
+    from ...backbones import EncoderSpec
+    from ...description import stated_input
     from .runs import checkpoint_named
 
     stated = stated_input(flags.mean, flags.std, flags.input)

@@ -9,16 +9,16 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..benchmarks.masks import MaskBenchmark, mask_file, predicted_frames
-from ..datasets import MaskSequence
-from ..results.pictures.animations import overlay_masks_small
-from ..results.pictures.overlays import evenly_spaced
-from ..results.pictures.plots import Block, draw_rows
-from ..results.records import named_results
-from ..results.result import Result
-from ..videos.files import DataError, require_one_of
-from ..videos.masks import VOID, read_mask
-from .benchmark_choice import read_on
+from ...benchmarks.masks import MaskBenchmark, mask_file, predicted_frames
+from ...datasets import MaskSequence
+from ...results.pictures.animations import overlay_masks_small
+from ...results.pictures.overlays import evenly_spaced
+from ...results.pictures.plots import Block, draw_rows
+from ...results.records import named_results
+from ...results.result import Result
+from ...videos.files import DataError, require_one_of
+from ...videos.masks import VOID, read_mask
+from ..runs.benchmark_choice import read_on
 
 COLUMNS = 5
 """Number of frames of a sequence, unless the user names frames."""

@@ -8,12 +8,12 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import UsageError, message_of
-from ..near_names import did_you_mean
+from ...errors import UsageError, message_of
+from ...near_names import did_you_mean
 from .config_files import CONFIGS, find_config, read_yaml, yaml_value
 
 if TYPE_CHECKING:  # it imports torch, which would delay the message of a mistake
-    from ..benchmarks.base import Benchmark
+    from ...benchmarks.base import Benchmark
 
 KEYS = {"class_path", "init_args", "every_n_epochs", "before_training"}
 """All keys of a benchmark's config."""
@@ -72,7 +72,7 @@ class BenchmarkChoice:
         """
         from jsonargparse import ArgumentError, ArgumentParser
 
-        from ..benchmarks.base import Benchmark
+        from ...benchmarks.base import Benchmark
 
         parser = ArgumentParser(exit_on_error=False)
         parser.add_subclass_arguments(Benchmark, "benchmark")

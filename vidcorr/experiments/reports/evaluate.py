@@ -5,12 +5,12 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-from ..benchmarks.base import Benchmark
-from ..benchmarks.network import NetworkLike, with_unique_rows
-from ..results.records import ScoreRecord, records_of
-from ..results.rendering import Table, printed
-from ..results.tabulate import tabulate
-from .store import Job, run_missing
+from ...benchmarks.base import Benchmark
+from ...benchmarks.network import NetworkLike, with_unique_rows
+from ...results.records import ScoreRecord, records_of
+from ...results.rendering import Table, printed
+from ...results.tabulate import tabulate
+from ..runs.store import Job, run_missing
 
 
 def evaluate(

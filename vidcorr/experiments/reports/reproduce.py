@@ -5,17 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
 
-from ..backbones import EncoderSpec
-from ..results.cells import Cell
-from ..results.formats import shown
-from ..results.published import Published, printed_digits
-from ..results.records import Column, ScoreRecord
-from ..results.rendering import Table, printed
-from ..results.result import Result
-from ..results.statistics import Difference
-from ..results.tabulate import printed_beside, table_of_cells
-from .benchmark_choice import BenchmarkChoice
-from .store import Job, run_missing
+from ...backbones import EncoderSpec
+from ...results.cells import Cell
+from ...results.formats import shown
+from ...results.published import Published, printed_digits
+from ...results.records import Column, ScoreRecord
+from ...results.rendering import Table, printed
+from ...results.result import Result
+from ...results.statistics import Difference
+from ...results.tabulate import printed_beside, table_of_cells
+from ..runs.benchmark_choice import BenchmarkChoice
+from ..runs.store import Job, run_missing
 
 WIDTH = 100
 """Longest line of the list, characters, unless a word is longer."""

@@ -5,16 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..benchmarks.base import Benchmark
-from ..benchmarks.network import NetworkLike, with_unique_rows
-from ..protocols import EvaluationProtocol
-from ..results.cells import Cell
-from ..results.records import ScoreRecord
-from ..results.rendering import Table
-from ..results.result import Result
-from ..results.tabulate import table_of_cells
-from ..videos.files import require_one_of
-from .store import Job, run_missing
+from ...benchmarks.base import Benchmark
+from ...benchmarks.network import NetworkLike, with_unique_rows
+from ...protocols import EvaluationProtocol
+from ...results.cells import Cell
+from ...results.records import ScoreRecord
+from ...results.rendering import Table
+from ...results.result import Result
+from ...results.tabulate import table_of_cells
+from ...videos.files import require_one_of
+from ..runs.store import Job, run_missing
 
 UNITS = {"radius": "radius_unit", "keypoint_sigma": "keypoint_unit"}
 """Field → the field of its unit: both change in one step."""

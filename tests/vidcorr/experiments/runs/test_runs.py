@@ -24,12 +24,12 @@ from tests.helpers.stops import in_slurm
 from tests.helpers.training import fit_in
 from tests.helpers.words import TINY, clips, flags, refusal
 from vidcorr import Result
-from vidcorr.backbones import trust
+from vidcorr.backbones.files import trust
 from vidcorr.callbacks import LastCheckpoint
 from vidcorr.cli import main
 from vidcorr.commands import run_command
 from vidcorr.commands.resume import from_here, words_from_here
-from vidcorr.experiments.runs import (
+from vidcorr.experiments.runs.runs import (
     CONFIG,
     FILE,
     Record,
@@ -154,8 +154,8 @@ def test_a_run_begins_goes_on_and_ends(tmp_path):
 
 def test_the_commit_is_that_of_a_checkout_where_git_is(tmp_path, monkeypatch):
     git = Mock(return_value=Mock(stdout="abc\n"))
-    monkeypatch.setattr("vidcorr.experiments.runs.subprocess.run", git)
-    monkeypatch.setattr("vidcorr.experiments.runs.PACKAGE", tmp_path / "vidcorr")
+    monkeypatch.setattr("vidcorr.experiments.runs.runs.subprocess.run", git)
+    monkeypatch.setattr("vidcorr.experiments.runs.runs.PACKAGE", tmp_path / "vidcorr")
     assert _commit.__wrapped__() == ""  # of an installed package
     (tmp_path / ".git").mkdir()
     assert _commit.__wrapped__() == "abc"

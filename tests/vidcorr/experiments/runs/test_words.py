@@ -14,7 +14,7 @@ import yaml
 from tests.helpers.refusal import refused
 from tests.helpers.words import FORMS_OF_ARGUMENT, FORMS_OF_CLASS, PARTS_IN_WORDS
 from vidcorr.errors import UsageError
-from vidcorr.experiments.words import (
+from vidcorr.experiments.runs.words import (
     SavedModel,
     given_arguments,
     last_class,

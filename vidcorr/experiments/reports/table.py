@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..results.records import ScoreRecord, named_results, records_of
-from ..results.rendering import Table
-from ..results.tabulate import tabulate
+from ...results.records import ScoreRecord, named_results, records_of
+from ...results.rendering import Table
+from ...results.tabulate import tabulate
 
 
 def table(folders: Sequence[str | Path], scores: Sequence[str] = (), with_published: bool = False) -> Table:

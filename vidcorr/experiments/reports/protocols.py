@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, groupby
 from operator import attrgetter
 
-from ..protocols import EvaluationProtocol
-from ..results.formats import grid
-from ..results.published import kinds
+from ...protocols import EvaluationProtocol
+from ...results.formats import grid
+from ...results.published import kinds
 
 
 def list_of_protocols() -> str:

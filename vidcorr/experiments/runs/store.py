@@ -16,18 +16,18 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from ..backbones import EncoderSpec
-from ..benchmarks.base import Benchmark
-from ..benchmarks.identity import identity_of
-from ..benchmarks.network import GivenNetwork
-from ..benchmarks.ranks import LostRank, Ranks
-from ..errors import ToldError, message_of, printable
-from ..functional.device import fastest_precision, gpu_or_cpu
-from ..results.folder_lock import FolderInUse, FolderLock
-from ..results.records import results_below
-from ..results.result import Result, require_writable
-from ..videos.digests import text_digest
-from ..videos.files import slug
+from ...backbones import EncoderSpec
+from ...benchmarks.base import Benchmark
+from ...benchmarks.identity import identity_of
+from ...benchmarks.network import GivenNetwork
+from ...benchmarks.ranks import LostRank, Ranks
+from ...errors import ToldError, message_of, printable
+from ...functional.device import fastest_precision, gpu_or_cpu
+from ...results.folder_lock import FolderInUse, FolderLock
+from ...results.records import results_below
+from ...results.result import Result, require_writable
+from ...videos.digests import text_digest
+from ...videos.files import slug
 
 LONGEST = 60
 """Most characters of a network's name in a folder's name."""

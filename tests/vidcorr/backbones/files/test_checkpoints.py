@@ -23,7 +23,7 @@ from tests.helpers.method_steps import tiny
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY
 from vidcorr.backbones import build_feature_extractor, load, module_from_checkpoint
-from vidcorr.backbones.checkpoints import (
+from vidcorr.backbones.files.checkpoints import (
     check_metadata,
     load_weights,
     read_content,

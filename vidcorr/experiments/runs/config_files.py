@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from ..errors import UsageError, message_of
-from ..near_names import did_you_mean
+from ...errors import UsageError, message_of
+from ...near_names import did_you_mean
 
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[2]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
 """The project's configs: inside the package in a wheel, beside `cli.py` in a checkout."""
 
