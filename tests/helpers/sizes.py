@@ -1,5 +1,7 @@
 """Code lines by room, against the budgets in pyproject.toml: `python -m tests.helpers.sizes`, a part of `make lint`.
 
+A budget is not raised. Lines above it are lent, for a promise that stands beside them, and are to be given back.
+
 A code line holds code: blank lines, comments and the docstrings of modules, classes and functions do not count. Links
 to folders are counted once, where the folders lie; a script that people copy is data of its package.
 """
@@ -12,6 +14,7 @@ import tokenize
 import tomllib
 from collections import Counter
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE_DATA = ("vidcorr/protocols/plain_davis.py",)
@@ -49,17 +52,19 @@ def lines_of_rooms() -> Counter[str]:
 
 
 def main() -> None:
-    """Print the rooms that have a budget; exit with status 1 if one is above it."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    budgets: dict[str, int] = settings["tool"]["vidcorr"]["code-lines"]
+    """Print the rooms that are above their budget; exit with status 1 if one is above what it is lent, too."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["vidcorr"]
+    loans: dict[str, dict[str, Any]] = settings["code-lines-lent"]
     counted = lines_of_rooms()
-    above: list[str] = []
-    for rooms, budget in budgets.items():
+    fails = False
+    for rooms, budget in settings["code-lines"].items():
         lines = sum(counted[room] for room in rooms.split())
-        if lines > budget:
-            above.append(f"{rooms}: {lines} code lines, {lines - budget} above its budget of {budget} (pyproject.toml)")
-    print("\n".join(above) or f"{len(budgets)} rooms are within their budgets of code lines")
-    sys.exit(1 if above else 0)
+        if lines <= budget:
+            continue
+        loan = loans.get(rooms, {"lines": 0, "for": "nothing"})
+        fails |= lines > budget + loan["lines"]
+        print(f"{rooms}: {lines} code lines, {lines - budget} above {budget}; {loan['lines']} are lent for {loan['for']}")
+    sys.exit(int(fails))
 
 
 if __name__ == "__main__":
