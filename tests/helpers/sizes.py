@@ -63,7 +63,8 @@ def main() -> None:
             continue
         loan = loans.get(rooms, {"lines": 0, "for": "nothing"})
         fails |= lines > budget + loan["lines"]
-        print(f"{rooms}: {lines} code lines, {lines - budget} above {budget}; {loan['lines']} are lent for {loan['for']}")
+        lent = f"{loan['lines']} are lent for {loan['for']}"
+        print(f"{rooms}: {lines} code lines, {lines - budget} above its budget of {budget}; {lent}")
     sys.exit(int(fails))
 
 
