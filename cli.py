@@ -406,6 +406,9 @@ class VidcorrCLI(LightningCLI):
         saved = best_of_run(self.trainer)
         if not saved:
             return
+        if type(self.model).validation_step is pl.LightningModule.validation_step:  # which cannot run
+            print(f"checkpoint: {saved}")
+            return
         words = ["vidcorr", "validate", str(folder)]
         if not benchmarks:
             print(f"checkpoint: {saved}")

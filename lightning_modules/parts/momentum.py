@@ -1,6 +1,8 @@
 """The momentum encoder, the queue of keys, and the base of the methods with both."""
 
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -33,6 +35,10 @@ def move_average(average: nn.Module, encoder: nn.Module, momentum: float) -> Non
     if any(parameter.dtype in (torch.bfloat16, torch.float16) for parameter in average.parameters()):
         raise ValueError("the moving average needs float32: take bf16-mixed for bf16-true, 16-mixed for 16-true")
     torch._foreach_lerp_(list(average.parameters()), list(encoder.parameters()), 1 - momentum)
+
+
+MOST_HELD = 4096
+"""Batches of an optimiser step whose keys wait: more than anybody accumulates."""
 
 
 class KeyQueue(nn.Module):
@@ -78,7 +84,12 @@ class KeyQueue(nn.Module):
         Args:
             keys: `(ranks · B, n, *shape)`, n keys per video of all ranks.
             video_index: `(B,)` long, the videos of this rank, which are gathered here.
+
+        Raises:
+            RuntimeError: if no optimiser of torch takes a step.
         """
+        if len(self.held) == MOST_HELD:
+            raise RuntimeError(f"{MOST_HELD} batches without a step of an optimiser of torch: when do keys enter?")
         videos = all_rows(video_index).repeat_interleave(keys.shape[1])
         self.held.append((keys.flatten(0, 1), videos))
 
@@ -193,7 +204,8 @@ class MomentumMethod(SavedModule):
 
     def begin_step_of(self, optimizer: Optimizer) -> None:
         """Begin the step of an optimiser, unless it does not train the encoder, or steps within another's step."""
-        is_within = STEPPING[self]() not in (None, optimizer)
+        other = STEPPING[self]()
+        is_within = other not in (None, optimizer) and _is_running(other)
         if is_within or not hasattr(self, "target_encoder"):  # the second: its constructor raised
             return
         stepped: set[int] = set()
@@ -218,6 +230,14 @@ class MomentumMethod(SavedModule):
             move_average(self.target_encoder, self.encoder, self._next_momentum)
         for queue in queues:
             queue.flush()
+
+
+def _is_running(optimizer: Optimizer | None) -> bool:
+    """Return whether a method of an optimiser is on the call stack: a step that raised has begun, and runs no more."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_locals.get("self") is not optimizer:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _none() -> None:

@@ -46,13 +46,13 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
 
     Args:
         query: `(B, C, h, w)`.
-        maps: `(N, C, h', w')`, stored feature maps; fastest in memory order `(N, h', w', C)`.
+        maps: `(N, C, h', w')`, stored feature maps, at least one; fastest in memory order `(N, h', w', C)`.
         points: number of cells that a query draws per map, with replacement.
         seed: seed of the draws, in [0, 2³²).
         excluded: `(B, N)` bool, maps left out for a sample; None excludes none.
 
     Returns:
-        `(B, h, w)`; −∞ for a sample without maps.
+        `(B, h, w)`; −∞ for a sample whose maps are all excluded.
     """
     groups = widened(query.flatten(2).permute(2, 0, 1).contiguous())  # (places, B, C)
     features = maps.movedim(1, -1)

@@ -25,6 +25,7 @@ from .images import open_image, pixels
 Bitmap = NDArray[np.uint8]
 """Pixels `(H, W)`, 1 of an object."""
 Side = Annotated[int, Field(gt=0, le=2**15)]
+Coordinate = Annotated[float, Field(ge=-(2**20), le=2**20)]
 
 
 def _require_corners(numbers: list[float]) -> list[float]:
@@ -41,7 +42,7 @@ class _Read(BaseModel):
 
 class _Shape(_Read):
     label: Annotated[str, Field(min_length=1)]
-    points: Annotated[list[tuple[float, float]], Field(min_length=1)]
+    points: Annotated[list[tuple[Coordinate, Coordinate]], Field(min_length=1)]
     group_id: str | None = None
     shape_type: str | None = None
     mask: Base64Bytes = b""
@@ -63,7 +64,7 @@ class _LabelMe(_Read):
 class _Segment(_Read):
     """Polygons, or runs down the columns of an image of `size`."""
 
-    polygons: list[Annotated[list[float], AfterValidator(_require_corners)]] = []
+    polygons: list[Annotated[list[Coordinate], AfterValidator(_require_corners)]] = []
     counts: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(lambda counts: runs_of_text(counts))] = []
     size: tuple[Side, Side] = (1, 1)
 

@@ -94,6 +94,10 @@ class Objects:
         before = before or dict(self.names)
         self._claim_names([prompt for prompt in prompts if not prompt.has_ids])
         self._colour_all()
+        for prompt in prompts:
+            unknown = sorted(set(prompt.left) - self.names.keys())
+            if unknown:
+                raise DataError(f"{prompt.source}: object {unknown[0]} cannot have left: the objects are {self}")
         for prompt in with_ids:
             if prompt.objects == (1,) and len(self.names) > 1:  # what tools write for any object alone
                 self.notes.append(f"{prompt.source}: is taken for object 1 alone, of {self}")
@@ -158,6 +162,9 @@ class Objects:
             for colour, number in prompt.colours.items():
                 lookup[number] = self.colours[colour]
         labels = lookup[prompt.labels]
+        drawn = sorted({*object_ids(labels)}.intersection(prompt.left))
+        if drawn:
+            raise DataError(f"{prompt.source}: object {drawn[0]} cannot have left: this mask has pixels of it")
         objects = tuple(sorted({*object_ids(labels), *prompt.left}))
         names = {name: int(lookup[number]) for name, number in prompt.names.items()}
         colours = {colour: int(lookup[number]) for colour, number in prompt.colours.items()}

@@ -7,7 +7,7 @@ from pytorch_lightning.callbacks import LambdaCallback
 
 from tests.helpers.refusal import refused
 from tests.helpers.training import loader, quiet_trainer, tiny_moco
-from vidcorr.lightning_modules.parts.momentum import KeyQueue
+from vidcorr.lightning_modules.parts.momentum import MOST_HELD, KeyQueue
 
 
 def test_training_averages_in_float32_once_a_step_and_keeps_statistics_apart():
@@ -34,6 +34,35 @@ def test_training_averages_in_float32_once_a_step_and_keeps_statistics_apart():
 def test_an_average_in_half_precision_is_refused():
     trainer = quiet_trainer(precision="bf16-true", max_steps=1)
     refused(ValueError, "the moving average needs float32", trainer.fit, tiny_moco(), loader(videos=8, batch_size=4))
+
+
+def test_keys_that_no_optimiser_step_takes_are_refused():
+    queue = KeyQueue(12, 3)
+    for _ in range(MOST_HELD):
+        queue.hold(torch.zeros(1, 1, 3), torch.zeros(1))
+    refused(RuntimeError, "without a step of an optimiser of torch", queue.hold, torch.zeros(1, 1, 3), torch.zeros(1))
+
+
+def test_the_average_moves_after_a_step_that_raised_and_once_in_a_step_within_a_step():
+    class Raises(torch.optim.SGD):
+        def step(self, closure=None):
+            raise MemoryError
+
+    class Within(torch.optim.SGD):
+        def step(self, closure=None):
+            torch.optim.SGD(self.param_groups[0]["params"], 0.1).step()
+
+    module = tiny_moco(32)
+    stopped = Raises(module.parameters(), 0.1)  # held, as a notebook's traceback holds it
+    refused(MemoryError, "", stopped.step)
+    moved = []
+    for optimizer in (torch.optim.SGD(module.parameters(), 0.1), Within(module.parameters(), 0.1)):
+        for queue in module.queues.values():
+            queue.hold(torch.ones(1, 1, *queue.keys.shape[1:]), torch.zeros(1, dtype=torch.long))
+        before = module.steps_taken
+        optimizer.step()
+        moved.append(module.steps_taken - before)
+    assert moved == [1, 1]
 
 
 def test_queue_equals_a_plain_loop():
