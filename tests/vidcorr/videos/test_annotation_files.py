@@ -228,6 +228,7 @@ def of_segment(segmentation, image=1):
 VALUES = {
     "shapes.0.label: Input should be a valid string": of_shape(label=None),
     "shapes.0.points.0.0: Input should be a finite number": of_shape(points=[[float("nan"), 1]]),
+    "shapes.0.points.0.0: Input should be less than or equal to 1048576": of_shape(points=[[3e8, 1]]),
     "shapes.0.points: Input should be a valid list": of_shape(points=None),
     "imageHeight: Input should be greater than 0": {"shapes": [], "imageHeight": 0},
     "imageWidth: Input should be less than or equal to 32768": {"shapes": [], "imageWidth": 2**20},
