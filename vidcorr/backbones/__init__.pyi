@@ -10,6 +10,7 @@ from .extractor import (
     Normalise as Normalise,
     RawColour as RawColour,
 )
+from .files.trust import allow as allow
 from .kinds import EXTRACTORS as EXTRACTORS
 from .liir_encoder import LiirEncoder as LiirEncoder, LiirExtractor as LiirExtractor, PositionMap as PositionMap
 from .loading import (

@@ -21,8 +21,8 @@ from vidcorr.backbones import (
     Input,
     build_feature_extractor,
     load,
-    trust,
 )
+from vidcorr.backbones.files import trust
 from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.backbones.vit import BlocksExtractor, ViTExtractor
 from vidcorr.benchmarks.network import view_for
