@@ -184,9 +184,6 @@ def _write_value(dumper: yaml.SafeDumper, member: Enum) -> yaml.Node:
     return dumper.represent_data(member.value)
 
 
-yaml.SafeDumper.add_multi_representer(Enum, _write_value)
-
-
 def class_at(class_path: str) -> Any:
     """Return the class that the parser has found: `package.module.Class`."""
     package, _, name = class_path.rpartition(".")
@@ -227,6 +224,7 @@ class VidcorrCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str], earlier: Path | None = None, more: Sequence[str] = ()) -> None:
         quieten_lightning()
+        yaml.SafeDumper.add_multi_representer(Enum, _write_value)  # of the process of a command
         if is_first_rank():  # Lightning reads SLURM's variable in an interactive job too, and would log nothing
             rank_zero_only.rank = 0  # type: ignore[attr-defined]
         for name in dir(vidcorr):
