@@ -178,7 +178,8 @@ OF_ONE_SIZE = "takes images of any size, given .*1, 3, 25., 32.*: "
 REFUSED = {
     f"{OWN}:Grey": "Grey: expected a map .*1, 512",
     f"{OWN}:Lazy": "Lazy: has lazy layers, .* call it once",
-    f"{OWN}:Small@res2+res3/4": r"res2.res3 of this ResNet has stride 1 and 2, not 4: name @res5/8",
+    f"{OWN}:Small@res2+res3/4": "res2.res3 of this ResNet has stride 1 and 2, not 4: name @res5/8"
+    "|a network is trained at its own strides",  # where it is trained
     "torchvision:vit_b_16": "torchvision:vit_b_16: no ResNet; timm:NAME has other networks",
     "torchvision.models:efficientnet_b0": "EfficientNet: expected a map .*1, 1000",
     "timm:hiera_tiny_224": "Hiera: no map of a blank image .* own size",
