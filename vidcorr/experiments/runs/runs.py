@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from ...results.checked import Exact, Items, Json, mistakes_of, of_other_format
 from ...results.folder_lock import FolderInUse, FolderLock
 from ...videos.digests import text_digest
+from ...videos.folders import natural_order
 from ...videos.files import write_atomically
 from .config_files import PACKAGE
 
@@ -521,7 +522,8 @@ def runs_below(root: str | Path) -> dict[Path, Record]:
                 found[Path(name)] = Record.read(Path(name))
         except (ValueError, OSError) as error:
             log.warning("vidcorr: left out: %s", error)
-    return dict(sorted(found.items(), key=lambda item: item[1].begin))
+    in_order = sorted(found.items(), key=lambda item: (item[1].begin, natural_order(str(item[0]))))  # of one second
+    return dict(in_order)
 
 
 def run_named(word: str) -> tuple[Path, str] | None:
