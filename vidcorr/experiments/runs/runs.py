@@ -25,8 +25,8 @@ from pydantic import ValidationError
 from ...results.checked import Exact, Items, Json, mistakes_of, of_other_format
 from ...results.folder_lock import FolderInUse, FolderLock
 from ...videos.digests import text_digest
-from ...videos.folders import natural_order
 from ...videos.files import write_atomically
+from ...videos.folders import natural_order
 from .config_files import PACKAGE
 
 log = logging.getLogger(__name__)
@@ -551,8 +551,8 @@ def checkpoint_named(word: str) -> str:
         >>> checkpoint_named("timm:resnet18@res4/8")
         'timm:resnet18@res4/8'
     """
-    from ...backbones.networks import split_view
     from ...backbones.files.trust import allow_named
+    from ...backbones.networks import split_view
 
     name, view = split_view(word)
     named = run_named(name)

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from ...backbones import EncoderSpec
 from ...backbones.files.checkpoints import saved_model
+from ...backbones.files.trust import Recipe, allow_named, begin_command
 from ...backbones.hub_models import is_folder_of_model
 from ...backbones.networks import SHORT_NAMES, is_checkpoint, local_file, on_hub, split_view
-from ...backbones.files.trust import Recipe, allow_named, begin_command
 from ...description import INPUTS
 from ...errors import UsageError
 from .config_files import find_config, read_yaml, with_lists, yaml_value
