@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from glob import glob
@@ -220,14 +220,19 @@ def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
     return unique
 
 
-def results_below(folder: Path, left_out: list[str] | None = None) -> dict[Path, Result]:
+def print_fault(fault: str) -> None:
+    """Print what is left out, and why, on the standard error."""
+    print(fault, file=sys.stderr)
+
+
+def results_below(folder: Path, tell: Callable[[str], object] = print_fault) -> dict[Path, Result]:
     """Read every results.json in or below a folder, hidden folders left out; return folder → result, sorted.
 
     Folders in one with a results.json are not entered: they hold its masks and pictures. Links are followed once.
 
     Args:
         folder: the folder.
-        left_out: takes a sentence for each file that cannot be read; None: it is printed.
+        tell: takes a sentence for each file that cannot be read.
     """
     found: dict[Path, Result] = {}
     seen: set[str] = set()
@@ -242,15 +247,11 @@ def results_below(folder: Path, left_out: list[str] | None = None) -> dict[Path,
             try:
                 found[Path(place)] = Result.load(place)
             except (ValueError, OSError) as error:
-                fault = f"Left out: {message_of(error)}"
-                if left_out is None:
-                    print(fault, file=sys.stderr)
-                else:
-                    left_out.append(fault)
+                tell(f"Left out: {message_of(error)}")
     return dict(sorted(found.items()))
 
 
-def named_results(text: str | Path, left_out: list[str] | None = None) -> tuple[str, dict[Path, Result]]:
+def named_results(text: str | Path, tell: Callable[[str], object] = print_fault) -> tuple[str, dict[Path, Result]]:
     """Read the results of `FOLDER` or `NAME=FOLDER`; return the name, or an empty text, and folder → result.
 
     FOLDER may be a pattern, `NAME=runs/seed-*`. Of a training, whose evaluations lie side by side, the last evaluation
@@ -258,7 +259,7 @@ def named_results(text: str | Path, left_out: list[str] | None = None) -> tuple[
 
     Args:
         text: the text.
-        left_out: as of `results_below`.
+        tell: as of `results_below`.
 
     Raises:
         ValueError: if there is no such folder, or a named folder holds no result.
@@ -272,13 +273,11 @@ def named_results(text: str | Path, left_out: list[str] | None = None) -> tuple[
     results: dict[Path, Result] = {}
     faults: list[str] = []
     for folder in folders:
-        results |= results_below(Path(folder), faults)
+        results |= results_below(Path(folder), faults.append)
     if name and not results and not faults:
         raise ValueError(f"{text}: no result in this folder")
-    if left_out is None:
-        print(*faults, sep="\n", end="\n" * bool(faults), file=sys.stderr)
-    else:
-        left_out += faults
+    for fault in faults:
+        tell(fault)
     return name, _last_evaluations(results)
 
 

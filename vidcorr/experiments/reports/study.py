@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -298,8 +297,8 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
     """Make the table of a study from its results in a folder.
 
     A row is a training over its seeds, also without a result. A column is a score of an evaluation by a protocol, on
-    the same data; a seed by another protocol or on other data than the row's other seeds is named and left out. The
-    paper's numbers of the same score stand in the next column.
+    the same data: a seed by another protocol, or on other data, stands in a column of its own. The paper's numbers of
+    the same score stand in the next column.
 
     Args:
         study: the study.
@@ -311,7 +310,7 @@ def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table
             fraction; if a row has two results of a seed, for example of several stages.
     """
     notes: list[str] = []
-    records = _belonging(_records(study, output, scores, notes), notes)
+    records = _records(study, output, scores, notes)
     if not records:
         none = f"{output}: holds no result of the study {study.title!r}; run the study first"
         raise ValueError("; ".join([none, *notes]))
@@ -336,7 +335,7 @@ def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[s
     for step in chain.from_iterable(study.lines(output)):
         if not step.evaluation:
             continue
-        for place, result in results_below(step.output, left_out).items():
+        for place, result in results_below(step.output, left_out.append).items():
             wanted = scores or study.scores[step.evaluation]
             for score in set(wanted).difference(result.scores, scores):
                 raise ValueError(f"{place}: has no score {score}; it has {', '.join(result.scores)}")
@@ -348,43 +347,25 @@ def _records(study: Study, output: Path, scores: Sequence[str], left_out: list[s
     return found
 
 
-def _belonging(records: Sequence[ScoreRecord], left_out: list[str]) -> list[ScoreRecord]:
-    """Return the records in the column that most seeds of their row have; name the others.
-
-    Of columns with equally many seeds of a row, that counts which most results of the study have.
-    """
-    seeds: dict[tuple[str, str, str], dict[Column, set[int | None]]] = {}
-    times = Counter(record.column for record in records)
-    for record in records:
-        of_row = seeds.setdefault((record.row, record.benchmark, record.key), {})
-        of_row.setdefault(record.column, set()).add(record.seed)
-    kept: list[ScoreRecord] = []
-    for record in records:
-        of_row = seeds[record.row, record.benchmark, record.key]
-        rank = {column: (len(of_column), times[column]) for column, of_column in of_row.items()}
-        main = max(rank, key=rank.__getitem__)
-        if rank[record.column] == rank[main]:
-            kept.append(record)
-            continue
-        about = f"on {record.column.conditions} (data {record.column.data or 'not recorded'})"
-        if record.column.protocol != main.protocol:
-            about = f"by {record.column.by or 'no protocol'}"
-        left_out.append(f"Left out: {record.row} on {record.benchmark}: seed {record.seed} is {about}, {record.place}")
-    left_out[:] = dict.fromkeys(left_out)
-    return kept
+def _column_of(measured: Table, row: StudyRow, evaluation: str, score: str) -> Column:
+    """Return the column of a score of an evaluation: the row's, else another row's, else a new one."""
+    of_score = [column for column in measured.columns if (column.benchmark, column.score) == (evaluation, score)]
+    own = measured.rows.get(row.name, {})
+    columns = sorted(of_score, key=lambda column: column not in own)
+    return columns[0] if columns else Column(evaluation, score)
 
 
 def _empty_cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tuple[str, Column, Cell]]:
     """Yield row, column and an empty cell for each score of an evaluation of which a row has no result."""
     for row in study.rows:
         for evaluation in study.evaluate:
-            columns = [column for column in measured.columns if column.benchmark == evaluation]
-            is_left_out = row.evaluate.get(evaluation, ()) is None
-            if is_left_out or any(column in measured.rows.get(row.name, {}) for column in columns):
+            if row.evaluate.get(evaluation, ()) is None:  # the row leaves it out
                 continue
-            of_scores = {column.score: column for column in reversed(columns)}
-            for score in of_scores if scores else study.scores[evaluation]:
-                yield row.name, of_scores.get(score, Column(evaluation, score)), Cell(trained=study.trains(row))
+            for score in scores or study.scores[evaluation]:
+                column = _column_of(measured, row, evaluation, score)
+                is_known = column in measured.columns or not scores
+                if is_known and column not in measured.rows.get(row.name, {}):
+                    yield row.name, column, Cell(trained=study.trains(row))
 
 
 def _printed_cells(study: Study, measured: Table, scores: Sequence[str]) -> Iterator[tuple[str, Column, Cell]]:
@@ -403,9 +384,7 @@ def _printed_cells(study: Study, measured: Table, scores: Sequence[str]) -> Iter
             for score, number in study.printed(row, evaluation).items():
                 if scores and score not in scores:
                     continue
-                of_score = [each for each in measured.columns if (each.benchmark, each.score) == (evaluation, score)]
-                own = [column for column in of_score if column in measured.rows.get(row.name, {})]
-                column, *_ = [*own, *of_score, Column(evaluation, score)]
+                column = _column_of(measured, row, evaluation, score)
                 high = measured.declared(column).high
                 if high is not None and number > high:
                     wanted = f"write the fraction, {number / 100:g} for {number:g} per cent"

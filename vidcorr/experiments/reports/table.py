@@ -26,7 +26,7 @@ def table(folders: Sequence[str | Path], scores: Sequence[str] = (), with_publis
     left_out: list[str] = []
     records: dict[tuple[str, Path, str], ScoreRecord] = {}
     for folder in folders:
-        name, results = named_results(folder, left_out)  # of a training only the last evaluation
+        name, results = named_results(folder, left_out.append)  # of a training only the last evaluation
         for place, result in results.items():
             shown = records_of(result, scores or result.main_scores(), name, place)
             if not shown:

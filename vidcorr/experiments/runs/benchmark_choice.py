@@ -56,14 +56,6 @@ class BenchmarkChoice:
             stated["changes"] = (arguments.get("changes") or {}) | stated["changes"]
         return replace(self, arguments=arguments | stated)
 
-    def idle_fields(self) -> Collection[str]:
-        """Return the fields of the protocol whose values move no number; empty for a choice that `build` refuses."""
-        try:
-            protocol = self.build().protocol
-        except UsageError:
-            return ()
-        return () if protocol is None else protocol.idle()
-
     def build(self) -> Benchmark:
         """Return the benchmark.
 
@@ -210,9 +202,8 @@ def _content_of(name: str) -> dict[str, Any]:
 
 
 class _Axis(NamedTuple):
-    """An axis of a grid of benchmarks: what it sets, its pattern in a benchmark's name, and its values."""
+    """An axis of a grid of benchmarks: its pattern in a benchmark's name, and its values."""
 
-    field: str
     pattern: str
     values: Sequence[Any]
 
@@ -220,37 +211,25 @@ class _Axis(NamedTuple):
 def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[Any]]) -> list[BenchmarkChoice]:
     """Return a benchmark per combination of the values of the flags; None as a value keeps the config's.
 
-    A flag with several values is part of the benchmark's name, unless they move no number beside the other values: of
-    such combinations the first stands for all.
+    A flag with several values is part of the benchmark's name.
     """
     stages = flags.stage or choice.arguments.get("stage")
     if not isinstance(stages, list):  # a config may have a list, a benchmark has one stage
         stages = [stages]
-    axes = [_Axis("protocol", "{}", flags.protocol or [None])]
-    axes += [_Axis(field, f"{field}={{}}", values) for field, values in changes.items()]
-    axes += [_Axis("stage", "{}", stages), _Axis("stride", "stride{}", flags.stride or [None])]
-    combinations = list(product(*(axis.values for axis in axes)))  # a value of each axis, in the order of the axes
-    choices = []
-    for protocol, *of_fields, stage, stride in combinations:
+    axes = [_Axis("{}", flags.protocol or [None])]
+    axes += [_Axis(f"{field}={{}}", values) for field, values in changes.items()]
+    axes += [_Axis("{}", stages), _Axis("stride{}", flags.stride or [None])]
+    found: list[BenchmarkChoice] = []
+    for combination in product(*(axis.values for axis in axes)):
+        protocol, *of_fields, stage, stride = combination  # a value of each axis, in the order of the axes
         changed = dict(zip(changes, of_fields, strict=True))
-        choices.append(choice.with_arguments(protocol=protocol, changes=changed or None, stage=stage, stride=stride))
-    found: dict[str, BenchmarkChoice] = {}
-    for each, values in zip(choices, combinations, strict=True):
-        idle: Collection[str] = ()
-        if changes and len(choices) > 1:  # it builds the benchmark, which imports torch
-            idle = each.idle_fields()
-        variant = _variant(axes, values, idle)
-        found.setdefault(variant, replace(each, variant=variant))
-    return list(found.values())
-
-
-def _variant(axes: Sequence[_Axis], values: Sequence[Any], idle: Collection[str]) -> str:
-    """Return what follows a benchmark's name: its values of the axes with several, but for idle fields."""
-    parts = []
-    for axis, value in zip(axes, values, strict=True):
-        if len(axis.values) > 1 and axis.field not in idle:
-            parts.append(axis.pattern.format(value))
-    return "/".join(parts)
+        made = choice.with_arguments(protocol=protocol, changes=changed or None, stage=stage, stride=stride)
+        names = []
+        for axis, value in zip(axes, combination, strict=True):
+            if len(axis.values) > 1:
+                names.append(axis.pattern.format(value))
+        found.append(replace(made, variant="/".join(names)))
+    return found
 
 
 def read_changes(texts: Iterable[str]) -> dict[str, list[Any]]:

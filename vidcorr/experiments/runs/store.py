@@ -149,16 +149,8 @@ class Store:
                 require_writable(self.output)
             if len(set(ranks.gather(tuple(job_of_folder)))) > 1:
                 raise ValueError("the ranks hold different networks or benchmarks: seed every rank alike")
-            is_done, *_ = ranks.gather(list(map(self.reuses, job_of_folder.values())))  # the first rank decides
-            missing: list[Job] = []
-            for job, has_stored_result in zip(job_of_folder.values(), is_done, strict=True):
-                if has_stored_result:
-                    date = Result.load(self.place(job)).provenance.date or "an unknown date"
-                    print(f"{job.title}: reused, made on {date}", flush=True)
-                else:
-                    missing.append(job)
-            for number, job in enumerate(missing, start=1):
-                self._run(job, ranks, f"[{number}/{len(missing)}]")
+            for number, job in enumerate(job_of_folder.values(), start=1):
+                self._run(job, ranks, f"[{number}/{len(job_of_folder)}]")
         results: dict[Job, Result] = {}
         for job in jobs:
             if job.folder in self._made or self.reuses(job):  # the user's code only if this store has made its result
@@ -173,10 +165,10 @@ class Store:
         return job.is_reusable and bool(results_below(self.place(job)))
 
     def _run(self, job: Job, ranks: Ranks, heading: str) -> None:
-        """Run a job, unless another process has locked or just done it; note it in `_made`, or in `failures`."""
+        """Run a job, unless the folder has its result or another process runs it; note it in `_made` or `failures`."""
         with ExitStack() as locks:
             is_ours = ranks.rank == 0 and self._claim(job, locks)
-            if not ranks.gather(is_ours)[0]:
+            if not ranks.gather(is_ours)[0]:  # the first rank decides
                 return
             began = time.perf_counter()
             print(f"{heading} {job.title}", flush=True)
@@ -184,9 +176,9 @@ class Store:
             try:
                 with ranks.together():
                     job.benchmark.evaluate(network, self.place(job), job.network.name, shared=True)
+            except LostRank:
+                raise
             except Exception as error:  # any type, because the other jobs still run
-                if isinstance(error, LostRank):
-                    raise
                 text = printable(message_of(error))
                 if not isinstance(error, ValueError | OSError):  # of another library
                     text = f"{type(error).__name__}: {text}"
@@ -197,17 +189,17 @@ class Store:
                 print(f"{heading} {time.perf_counter() - began:.0f} s", flush=True)
 
     def _claim(self, job: Job, locks: ExitStack) -> bool:
-        """Try to lock the folder of a job, until `locks` closes.
-
-        Returns:
-            True if the job is to run here; False if another process runs it or has just done it.
-        """
+        """Lock the folder of a job until `locks` closes; return False if it has the result, or another process it."""
         try:
             locks.enter_context(FolderLock(self.place(job)))
         except FolderInUse:
             print(f"{job.title}: running elsewhere", flush=True)
             return False
-        return not self.reuses(job)
+        if not self.reuses(job):
+            return True
+        date = Result.load(self.place(job)).provenance.date or "an unknown date"
+        print(f"{job.title}: reused, made on {date}", flush=True)
+        return False
 
 
 @contextmanager

@@ -87,7 +87,7 @@ class Words(NamedTuple):
     """Words for LightningCLI, and the model of `--ckpt_path` unless they name another class."""
 
     words: list[str]
-    saved: SavedModel | None = None
+    saved: SavedModel | None
 
 
 def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, goes_on: bool = False) -> Words:
@@ -111,22 +111,27 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
     # the class of the data comes first, so that all flags find it: the parser's default has arguments of ours
     first = [_class_word("data", last_class(said, "data") or "VideoDataModule")]
     named = last_value(said, "ckpt_path")
-    if named in (None, "null") or (named == "last" and command == "fit"):  # "null" takes back an earlier word
-        return Words([command, *_ordered([*first, *said])])
-    if named == "last":
-        newest = find_run(last_value(said, "trainer", "default_root_dir") or ROOT)
-        file = checkpoint_named(str(newest / "last"))
-        say(f"--ckpt_path last: {file}")
-    else:
-        file = _file_of_checkpoint(str(named), command)
-    recipe = saved_model(file, is_own=goes_on or named == "last")
-    said.append(Word("flag", "--ckpt_path", file, [f"--ckpt_path={file}"]))
-    kind = last_class(said, "model")
-    if recipe is None or (kind and kind.rpartition(".")[2] != recipe["class_path"].rpartition(".")[2]):
-        return Words([command, *_ordered([*first, *said])])
-    if kind is None:
-        first.append(_class_word("model", recipe["class_path"]))
-    return Words([command, *_ordered([*first, *said])], SavedModel(file, recipe, given_arguments(said)))
+    saved: SavedModel | None = None
+    if named not in (None, "null") and (named, command) != ("last", "fit"):  # "null" takes back an earlier word
+        if named == "last":
+            newest = find_run(last_value(said, "trainer", "default_root_dir") or ROOT)
+            file = checkpoint_named(str(newest / "last"))
+            say(f"--ckpt_path last: {file}")
+        else:
+            file = _file_of_checkpoint(str(named), command)
+        said.append(Word("flag", "--ckpt_path", file, [f"--ckpt_path={file}"]))
+        recipe = saved_model(file, is_own=goes_on or named == "last")
+        kind = last_class(said, "model")
+        if recipe is not None and kind is None:
+            first.append(_class_word("model", recipe["class_path"]))
+        if recipe is not None and (kind is None or _end(kind) == _end(recipe["class_path"])):
+            saved = SavedModel(file, recipe, given_arguments(said))
+    return Words([command, *_ordered([*first, *said])], saved)
+
+
+def _end(class_path: str) -> str:
+    """Return the name of a class without its module."""
+    return class_path.rpartition(".")[2]
 
 
 def _file_of_checkpoint(named: str, command: str) -> str:
