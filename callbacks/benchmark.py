@@ -156,7 +156,7 @@ class BenchmarkCallback(Callback):
             raise ValueError(f"{monitors[0]}: {self.name} does not run in every epoch: {remedy}")
         view_for(self.benchmark, pl_module, load(pl_module))  # refuses a module without features
         trained = getattr(trainer.datamodule, "trained_videos", set)  # type: ignore[attr-defined]
-        scored = sorted(trained().intersection(self.benchmark.held_out()))
+        scored = self.benchmark.scored_among(trained())
         if scored:
             raise ValueError(
                 f"{self.name}: {len(scored)} sequences that it scores are trained on, such as {scored[0]}: take them"

@@ -84,6 +84,7 @@ class EncoderSpec:
         seed: seed of random weights; None draws them from torch's state.
         input: the RGB that the network gets, stated by the caller; None: as the network or its library states.
         arguments: of a callable; of a network of transformers its configuration, in place of its folder.
+        label: name of the row in tables, as of a run whose checkpoint `text` is; None is the text.
 
     Attributes:
         spec: NAME, of a short name the full one.
@@ -104,6 +105,7 @@ class EncoderSpec:
     seed: int | None = 0
     input: Input | None = None
     arguments: Mapping[str, Any] | None = field(default=None, hash=False)
+    label: str | None = None
     spec: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -174,8 +176,9 @@ class EncoderSpec:
 
     @property
     def name(self) -> str:
-        """Name of the row in tables: the text; random weights are named."""
-        return f"{self.text}, {RANDOM_WEIGHTS}" if self.is_random else self.text
+        """Name of the row in tables: the label, else the text; random weights are named."""
+        shown = self.label or self.text
+        return f"{shown}, {RANDOM_WEIGHTS}" if self.is_random else shown
 
     @property
     def is_random(self) -> bool:

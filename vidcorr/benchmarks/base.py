@@ -38,6 +38,7 @@ from ..results.result import (
 from ..tracking.frame_encoder import FrameEncoder
 from ..videos.digests import file_digest
 from ..videos.files import DataError, require_at_least
+from ..videos.folders import is_photo, names_in
 from .network import NetworkLike, view_for
 from .output import Output
 from .ranks import Ranks, distribute
@@ -209,6 +210,25 @@ class Benchmark(ABC):
             folders.update(map(os.path.realpath, {frame.parent for frame in frames}))
             folders.update(os.path.dirname(os.path.realpath(frame)) for frame in frames[:1])  # a link to a frame
         return folders
+
+    def scored_among(self, videos: Iterable[str]) -> list[str]:
+        """Return those of some training videos that the benchmark scores, sorted: `held_out`, and copies of frames.
+
+        A copy is a folder whose first and last pictures are those of a scored sequence, byte by byte.
+
+        Args:
+            videos: real paths, and names without suffix.
+        """
+        found = set(videos).intersection(self.held_out())
+        folders_of_frames = [sequence.frames for sequence in self.sequences if getattr(sequence, "frames", ())]
+        sizes = {frames[0].stat().st_size for frames in folders_of_frames}  # few pictures are read
+        scored = set(map(_digest_of_ends, folders_of_frames))
+        for video in filter(os.path.isabs, videos):
+            _, names = names_in(video)
+            pictures = [Path(video, name) for name in names if is_photo(name)]
+            if pictures and pictures[0].stat().st_size in sizes and _digest_of_ends(pictures) in scored:
+                found.add(video)
+        return sorted(found)
 
     # Use
 
@@ -384,6 +404,11 @@ class Benchmark(ABC):
                     raise ValueError(f"{name}: {error}") from error
                 progress.update(frames[index])
         return rows
+
+
+def _digest_of_ends(frames: Sequence[Path]) -> str:
+    """Return a digest of the files of the first and the last frame."""
+    return file_digest(frames[0]) + file_digest(frames[-1])
 
 
 def _pixels_of(sequence: Any, encoder: FrameEncoder) -> int:

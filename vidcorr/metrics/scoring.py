@@ -273,6 +273,7 @@ class MaskScorer:
         plan: object → frames that count; empty if the rules leave nothing to score.
         objects: number of a frame that counts → the objects that count in it, in time order.
         measured: (object, number of a frame) → `Rules.measures`.
+        writes_void: True once a prediction holds void, which is background, where the annotation has none.
 
     Raises:
         KeyError: for metadata that do not fit.
@@ -301,6 +302,7 @@ class MaskScorer:
         self._before: dict[int, Pair] = {}
         self._foreign_ids: list[set[int]] = []  # predicted ids of each frame that shows an object, until one is found
         self._found = False  # the prediction has shown an object
+        self.writes_void = False
 
     def add(self, t: int, truth: Ids, prediction: Ids) -> None:
         """Score frame `t` if it counts, by ids `(H, W)`; frames come in time order.
@@ -318,6 +320,8 @@ class MaskScorer:
         ids = self.rules.ids(prediction)
         self._refuse_unknown(ids, "prediction")
         found = object_outlines(ids, numbers)
+        if self.rules.has_void and ids.max() == 255 > truth.max():
+            self.writes_void = True
         for number in numbers:
             pair = found[number], target[number]
             self.measured[number, t] = self.rules.measure(*pair, self._before.get(number))

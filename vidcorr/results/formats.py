@@ -10,6 +10,8 @@ from ..metrics.declared import Score
 from .statistics import FRACTION
 
 BOLD = re.compile(r"\*\*([−\d.]+)\*\*")
+ONE = re.compile(r"(?<![\d.,])1 (\w+)s\b")
+"""A single thing in the plural."""
 LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -62,6 +64,11 @@ def bracketed(ends: tuple[float, float] | None, score: Score = FRACTION, sign: L
 def one_line(text: str) -> str:
     """Return text on a line, with control letters, marks of direction and bytes that are no text as codes."""
     return printable(" ".join(text.split()))
+
+
+def agreeing(text: str) -> str:
+    """Return a text whose numbers agree with their nouns: `1 sequences` becomes `1 sequence`."""
+    return ONE.sub(r"1 \1", text.replace("1 categories", "1 category"))
 
 
 def listed(texts: Sequence[str]) -> str:

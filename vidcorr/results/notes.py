@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .cells import sequences_on_other_data
-from .formats import listed, one_line
+from .formats import agreeing, listed, one_line
 from .result import Result
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, FEWEST_SEQUENCES, HOW
 
@@ -36,7 +36,7 @@ def notes(table: Table, format: str, intervals: bool) -> list[str]:
     said += _on_data(table)
     if format != "html":  # it has them beside their rows
         said += _doubts(table)
-    return [f"{one_line(sentence)}." for sentence in (*said, *table.notes)]
+    return [f"{one_line(agreeing(sentence))}." for sentence in (*said, *table.notes)]
 
 
 def _on_units(table: Table, format: str) -> list[str]:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from ..errors import message_of
 from ..videos.digests import text_digest
 from .checked import Json
+from .formats import agreeing
 from .result import RESULTS_FILE, Result
 
 
@@ -176,7 +177,7 @@ class ScoreRecord:
             benchmark=self.benchmark or result.data_set,
             score=self.key,
             by=protocol.shared_name,
-            conditions=", ".join(result.conditions),
+            conditions=agreeing(", ".join(result.conditions)),
             protocol=protocol.shared,
             names=text_digest(names, 8) if names else "",
             data=result.data_digest,

@@ -18,7 +18,7 @@ from ..videos.digests import text_digest
 from ..videos.files import DataError, write_atomically
 from .checked import Exact, Facts, Items, Json, Number, Value, mistakes_of, of_other_format, plain
 from .csv_files import csv_of_records
-from .formats import bracketed, grid, listed, one_line, shown
+from .formats import agreeing, bracketed, grid, listed, one_line, shown
 from .provenance import Provenance
 from .published import sets_of_papers
 from .statistics import Sample, interval
@@ -210,7 +210,7 @@ class Result(Exact):
             score = f"{key} {self.printed(key, self.scores[key])}"
             scores.append(f"{score} {interval}" if interval else score)
         about = f"{self.benchmark}, {self.network}, {len(self.sequences)} sequences"
-        return one_line(f"Result({about}: {', '.join(scores)})")
+        return one_line(f"Result({agreeing(about)}: {', '.join(scores)})")
 
     __str__ = __repr__  # pydantic's prints all fields
 

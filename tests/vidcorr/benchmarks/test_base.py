@@ -4,6 +4,7 @@ The conditions of the others are in test_numbers.py.
 """
 
 import logging
+import os
 import shutil
 from dataclasses import dataclass, replace
 from unittest.mock import Mock
@@ -144,6 +145,25 @@ def test_a_page_that_cannot_be_written_takes_no_scores_away(davis_root, tmp_path
     assert "davis: report.html could not be written: flaw" in caplog.text
     assert f"davis: results are in {tmp_path}" in caplog.text
     output.Output(tmp_path).finish(Result.load(tmp_path))  # nothing of an earlier run
+
+
+COPIES = {
+    "the folder": (lambda folder, place: folder, 1),
+    "a link": (lambda folder, place: place.symlink_to(folder) or folder, 1),
+    "a copy of another name": (lambda folder, place: shutil.copytree(folder, place), 1),
+    "a copy beside other files": (lambda folder, place: shutil.copytree(folder, place / "a") and place / "a", 1),
+    "other frames": (lambda folder, place: shutil.copytree(folder.with_name("synthetic-002"), place), 0),
+    "no frames": (lambda folder, place: place, 0),
+}
+"""What a training video is beside a scored folder of frames → where it lies, and how many are scored."""
+
+
+@pytest.mark.parametrize("form", COPIES)
+def test_copied_frames_of_a_scored_sequence_are_not_trained_on(form, davis_root, tmp_path):
+    benchmark = DavisBenchmark(davis_root, limit_sequences=1)
+    make, number = COPIES[form]
+    place = make(davis_root / "JPEGImages/480p/synthetic-000", tmp_path / "video")
+    assert benchmark.scored_among([os.path.realpath(place), "video"]) == [os.path.realpath(place)] * number
 
 
 @dataclass(frozen=True)

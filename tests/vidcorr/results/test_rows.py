@@ -201,7 +201,7 @@ def test_a_difference_is_the_mean_over_what_both_define_as_their_files_give_it(c
     assert change.mean == pytest.approx(fmean(columns[0][name] - columns[1][name] for name in both), abs=1e-12)
     number = len({name.partition("_")[0] for name in both})
     assert change.sequences == number
-    assert f"Differences are over {number} sequences." in text
+    assert f"Differences are over {number} sequence{'s' * (number != 1)}." in text
 
 
 def test_other_data_are_named_only_where_a_common_sequence_differs(tmp_path):

@@ -136,6 +136,18 @@ def test_masks_under_exchanged_ids_are_a_doubt(rules, tmp_path):
         assert "predictions do not begin with the given mask" in found.doubts[0]
 
 
+@pytest.mark.parametrize("rules", ["davis-2017", "youtube-vos", "lvos", "vost", "mose-v2", "vos-benchmark"])
+def test_an_object_that_is_written_as_255_is_a_doubt(rules, tmp_path):
+    """Beside ids it is void, unless the rules have none."""
+    written = {number: np.array([0, 1, 255], np.uint8)[mask] for number, mask in MASKS.items()}
+    doubts = score_masks(rules, written, tmp_path).doubts
+    assert any("255 beside ids (first v), which is void" in text for text in doubts) == RULES[rules].has_void
+    with_void = {number: np.where(np.arange(80) > 70, 255, mask).astype(np.uint8) for number, mask in MASKS.items()}
+    if rules == "youtube-vos":  # as the annotation has it
+        (tmp_path / "again").mkdir()
+        assert score_masks(rules, with_void, tmp_path / "again", with_void).doubts == ()
+
+
 @pytest.mark.parametrize("rules", ["youtube-vos", "vos-benchmark"])
 def test_ids_that_are_exchanged_later_or_lost_or_late_are_scored(rules, tmp_path):
     """A tracker confuses two objects after the start; it loses one; one enters later, without its first mask."""

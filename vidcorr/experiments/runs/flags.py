@@ -145,6 +145,8 @@ FORMAT_FLAGS: Flags = (
 def named_network(text: str, flags: Any) -> EncoderSpec:
     """Return the network of a text, or of the run that it names, with weights and input as `NETWORK_FLAGS` say.
 
+    Its name in tables is the text.
+
     Raises:
         ValueError: for a mean without a deviation.
     """
@@ -153,4 +155,4 @@ def named_network(text: str, flags: Any) -> EncoderSpec:
     from .runs import checkpoint_named
 
     stated = stated_input(flags.mean, flags.std, flags.input)
-    return EncoderSpec(checkpoint_named(text), pretrained=flags.pretrained, input=stated)
+    return EncoderSpec(checkpoint_named(text), pretrained=flags.pretrained, input=stated, label=text)

@@ -580,6 +580,8 @@ def find_run(name: str | None) -> Path:
         ValueError: if there is none.
     """
     path = Path(ROOT if name is None else name).expanduser()
+    if path.is_file():
+        raise ValueError(f"{path}: is a file, not the folder of a run: a checkpoint is named by --ckpt_path {path}")
     for folder in (path, Path(ROOT, path)):
         if (folder / FILE).is_file():
             return folder.resolve()

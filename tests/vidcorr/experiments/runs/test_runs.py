@@ -29,6 +29,7 @@ from vidcorr.callbacks import LastCheckpoint
 from vidcorr.cli import main
 from vidcorr.commands import run_command
 from vidcorr.commands.resume import from_here, words_from_here
+from vidcorr.experiments.runs.flags import named_network
 from vidcorr.experiments.runs.runs import (
     CONFIG,
     FILE,
@@ -247,6 +248,8 @@ def test_a_run_has_a_name(tmp_path, monkeypatch):
     for name in ("version_1", "version_1", "version_1/", "runs/version_1/", str(older)):
         assert find_run(name) == older
     assert find_run("other/version_2") == newer
+    line = "last.ckpt: is a file, not the folder of a run: a checkpoint is named by --ckpt_path "
+    refused(ValueError, line, find_run, str(newer / "checkpoints/last.ckpt"))
 
 
 def test_a_damaged_run_is_named_and_left_out(tmp_path, monkeypatch, caplog):
@@ -404,6 +407,8 @@ def test_a_run_is_a_network_by_its_folder(tmp_path, monkeypatch):
         touched(file)
         os.utime(file, (moment, moment))
     assert checkpoint_named(f"{folder}@res4/8") == f"{better}@res4/8"
+    network = named_network(f"{folder}@res4/8", Namespace(mean=None, std=None, input=None, pretrained=False))
+    assert (network.name, network.spec, network.stage) == (f"{folder}@res4/8", str(better), "res4")  # its row
     Record.read(folder).changed(best="checkpoints/best-1.ckpt").save(folder)
     assert [checkpoint_named(f"{folder}{end}") for end in ("", "/best", "/last")] == [str(best), str(best), str(last)]
     for other in (str(last), "timm:resnet18@res4", str(tmp_path)):
