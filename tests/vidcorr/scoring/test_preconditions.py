@@ -142,7 +142,7 @@ def test_an_object_that_is_written_as_255_is_a_doubt(rules, tmp_path):
     written = {number: np.array([0, 1, 255], np.uint8)[mask] for number, mask in MASKS.items()}
     doubts = score_masks(rules, written, tmp_path).doubts
     assert any("255 beside ids (first v), which is void" in text for text in doubts) == RULES[rules].has_void
-    with_void = {number: np.where(np.arange(80) > 70, 255, mask).astype(np.uint8) for number, mask in MASKS.items()}
+    with_void = {number: np.where(np.arange(80) > 75, 255, mask).astype(np.uint8) for number, mask in MASKS.items()}
     if rules == "youtube-vos":  # as the annotation has it
         (tmp_path / "again").mkdir()
         assert score_masks(rules, with_void, tmp_path / "again", with_void).doubts == ()
