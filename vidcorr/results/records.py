@@ -5,7 +5,6 @@ to the network and are part of the row's name.
 """
 
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 from ..errors import message_of
 from ..videos.digests import text_digest
+from ..videos.folders import walk_once
 from .checked import Json
 from .formats import agreeing
 from .result import RESULTS_FILE, Result
@@ -236,17 +236,12 @@ def results_below(folder: Path, tell: Callable[[str], object] = print_fault) -> 
         tell: takes a sentence for each file that cannot be read.
     """
     found: dict[Path, Result] = {}
-    seen: set[str] = set()
-    for place, below, files in os.walk(folder, followlinks=True):
+    for place, below, files in walk_once(folder):
         below[:] = [name for name in sorted(below) if not name.startswith(".")]  # such as .ipynb_checkpoints
-        if os.path.realpath(place) in seen:  # by another link, which may lead to a folder above
-            below.clear()
-            continue
-        seen.add(os.path.realpath(place))
         if RESULTS_FILE in files:
             below.clear()
             try:
-                found[Path(place)] = Result.load(place)
+                found[place] = Result.load(place)
             except (ValueError, OSError) as error:
                 tell(f"Left out: {message_of(error)}")
     return dict(sorted(found.items()))

@@ -12,10 +12,10 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
-from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +26,7 @@ from ...results.checked import Exact, Items, Json, mistakes_of, of_other_format
 from ...results.folder_lock import FolderInUse, FolderLock
 from ...videos.digests import text_digest
 from ...videos.files import write_atomically
-from ...videos.folders import natural_order
+from ...videos.folders import natural_order, walk_once
 from .config_files import PACKAGE
 
 log = logging.getLogger(__name__)
@@ -255,11 +255,16 @@ class Run:
         self.record = self.record.changed(length=length)
         if self.goes_on_in is None:
             self.record = self.record.changed(training=digest_of_training(config))
-            checkpoint = self._go_on_with_earlier(Path(config.trainer.default_root_dir).expanduser(), checkpoint)
+            root = Path(config.trainer.default_root_dir).expanduser()
+            requeued = self._run_of_requeued_job(root)
+            if requeued is not None:
+                checkpoint = self._go_on_in(requeued) or checkpoint
+            elif self._is_training and checkpoint == "last":
+                checkpoint = self._go_on_with_newest(root)
         elif checkpoint == "last":  # that of the run that goes on
             own = Record.read(self.goes_on_in).last_checkpoint(self.goes_on_in)
             checkpoint = None if own is None else str(own)
-        if self.goes_on_in is not None:  # `_go_on_with_earlier` may have set it
+        if self.goes_on_in is not None:  # also since the lines above
             self.record = self.record.changed(resumed=checkpoint)
         elif self._is_training and checkpoint is not None:
             self.record = self.record.changed(branched=checkpoint)
@@ -271,21 +276,14 @@ class Run:
         """True for a training."""
         return self.record.words[0] == "fit"
 
-    def _go_on_with_earlier(self, root: Path, checkpoint: str | None) -> str | None:
-        """Go on with a requeued job's run, or with the newest of "last"; return its checkpoint, else the given one."""
-        if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
-            checkpoint = self._go_on_with_job(root) or checkpoint
-        if self.goes_on_in is None and self._is_training and checkpoint == "last":
-            checkpoint = self._go_on_with_newest(root)
-        return checkpoint
-
-    def _go_on_with_job(self, root: Path) -> str | None:
-        """Go on with the newest run of this job of SLURM and these words; return its checkpoint."""
+    def _run_of_requeued_job(self, root: Path) -> Path | None:
+        """Return the newest run of this job of SLURM and these words, if the job was requeued; else None."""
         found = None
-        for folder, run in runs_below(root).items():
-            if run.slurm and run.slurm == self.record.slurm and run.repeats(self.record):
-                found = folder
-        return None if found is None else self._go_on_in(found)
+        if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+            for folder, run in runs_below(root).items():
+                if run.slurm and run.slurm == self.record.slurm and run.repeats(self.record):
+                    found = folder
+        return found
 
     def _go_on_with_newest(self, root: Path) -> str | None:
         """Go on with the run of this training that has the newest `last.ckpt`; return the file.
@@ -346,16 +344,13 @@ class Run:
             self.folder = self.goes_on_in
             return self.folder
         root.mkdir(parents=True, exist_ok=True)
-        for number in count(_next_version(root)):
-            folder = root / f"version_{number}"
-            try:
+        while self.folder is None:
+            folder = root / f"version_{_next_version(root)}"
+            with suppress(FileExistsError):  # another run has just made it
                 folder.mkdir()
-            except FileExistsError:  # another run has just made it
-                continue
-            self.folder = folder.resolve()
-            self.record.save(folder)
-            return self.folder
-        raise AssertionError("unreachable")
+                self.folder = folder.resolve()
+        self.record.save(self.folder)
+        return self.folder
 
     def begin(self, checkpoints: Path | None, threads: int, precision: str) -> None:
         """Write `run.json` once the run is not refused; a run that goes on keeps its earlier starts.
@@ -415,12 +410,8 @@ def _place_in(folder: Path, path: Path) -> str:
 
 def _next_version(root: Path) -> int:
     """Return the number after the highest N of the folders `version_N` in a root."""
-    numbers = [-1]
-    for path in root.glob("version_*"):
-        number = path.name.removeprefix("version_")
-        if number.isdecimal():
-            numbers.append(int(number))
-    return max(numbers) + 1
+    texts = [path.name.removeprefix("version_") for path in root.glob("version_*")]
+    return max(map(int, filter(str.isdecimal, texts)), default=-1) + 1
 
 
 def _now() -> str:
@@ -507,19 +498,13 @@ def runs_below(root: str | Path) -> dict[Path, Record]:
         Folder → record; the run that began last is last.
     """
     found: dict[Path, Record] = {}
-    entered: set[str] = set()
-    for name, below, files in os.walk(Path(root).expanduser().resolve(), followlinks=True):
-        place = os.path.realpath(name)
-        if place in entered:  # by another link
-            below.clear()
-            continue
-        entered.add(place)
+    for place, below, files in walk_once(Path(root).expanduser().resolve()):
         if FILE not in files:
             continue
-        below[:] = [each for each in below if each not in FOLDERS_OF_A_RUN]
+        below[:] = [name for name in below if name not in FOLDERS_OF_A_RUN]
         try:
-            if os.stat(Path(name, FILE)).st_size:  # else another process is writing it
-                found[Path(name)] = Record.read(Path(name))
+            if (place / FILE).stat().st_size:  # else another process is writing it
+                found[place] = Record.read(place)
         except (ValueError, OSError) as error:
             log.warning("vidcorr: left out: %s", error)
     in_order = sorted(found.items(), key=lambda item: (item[1].begin, natural_order(str(item[0]))))  # of one second
