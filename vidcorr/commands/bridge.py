@@ -1,18 +1,10 @@
 """The flags and the call of `vidcorr bridge`."""
 
-from __future__ import annotations
-
-import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..experiments.runs.benchmark_choice import chosen_benchmarks
+from ..experiments.runs.benchmark_choice import only_benchmark
 from ..experiments.runs.flags import BENCHMARK_FLAGS, FORMAT_FLAGS, NETWORK, NETWORK_FLAGS, Flag, named_network, several
-
-if TYPE_CHECKING:  # they import torch or pydantic, which would delay `--help`
-    from ..benchmarks.base import Benchmark
-    from ..results.rendering import Table
 
 END = "protocol, also with changes (vfs+radius=6), or a row of `vidcorr reproduce` (dino-s8)"
 PICTURE = "picture to write, .png, .pdf or .svg (default: bridge.png in the folder of results)"
@@ -37,39 +29,19 @@ def run(flags: Namespace) -> None:
         raise ValueError("bridge: name one benchmark and its data, --on davis=/data/DAVIS, and no --protocol")
 
     from ..experiments.reports.bridge import bridge
-    from ..results.pictures.plots import waterfall, write_figure
     from ..results.published import protocol_of_row
-    from ..results.rendering import printed
 
     benchmark, _, _ = flags.on[0].partition("=")
-
-    def report(table: Table) -> None:
-        """Print and draw the table."""
-        print(printed(table, flags.format, flags.intervals), end="")
-        picture = flags.picture or flags.output / "bridge.png"
-        write_figure(picture, waterfall(table))
-        print(picture, file=sys.stderr)
-
+    start, end = protocol_of_row(flags.start, benchmark), protocol_of_row(flags.end, benchmark)
     bridge(
-        benchmark_under(protocol_of_row(flags.start, benchmark), flags),
-        benchmark_under(protocol_of_row(flags.end, benchmark), flags),
+        only_benchmark(flags, start),
+        only_benchmark(flags, end),
         named_network(flags.network, flags),
         flags.output,
         order=flags.order.split(",") if flags.order else [],
         together=flags.together,
         score=flags.score,
-        report=report,
+        picture=flags.picture or flags.output / "bridge.png",
+        format=flags.format,
+        intervals=flags.intervals,
     )
-
-
-def benchmark_under(protocol: str, flags: Namespace) -> Benchmark:
-    """Return the benchmark of `--on` under a protocol.
-
-    Raises:
-        ValueError: if the flags choose several.
-    """
-    of_protocol = vars(flags) | {"protocol": [protocol]}
-    chosen = chosen_benchmarks(Namespace(**of_protocol))
-    if len(chosen) != 1:
-        raise ValueError("bridge: give one value of --change, --stage and --stride")
-    return chosen[0].build()

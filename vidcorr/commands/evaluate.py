@@ -1,17 +1,10 @@
 """The flags and the call of `vidcorr evaluate`."""
 
-from __future__ import annotations
-
 from argparse import Namespace
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..experiments.runs.benchmark_choice import chosen_benchmarks, read_on
-from ..experiments.runs.flags import EVALUATION_FLAGS, NETWORK, Flag, named_network, several
-
-if TYPE_CHECKING:  # it imports torch, which would delay `--help`
-    from ..backbones import EncoderSpec
+from ..experiments.runs.flags import EVALUATION_FLAGS, NETWORK, Flag, named_network, named_networks, several
 
 NAMED = "checkpoint, folder of a run, my_module:my_network, dino-b8 or another short name, timm:NAME, raw_colour, …"
 FLAGS = (
@@ -45,17 +38,5 @@ def run(flags: Namespace) -> None:
 
     benchmarks = [choice.build() for choice in chosen]
     base = named_network(flags.base, flags).name if flags.base else ""
-    evaluate(networks_of(flags), benchmarks, flags.output, base)
-
-
-def networks_of(flags: Namespace) -> list[EncoderSpec]:
-    """Return the networks of the flags, each once: those of random weights by their seeds, and the base."""
-    names = [*flags.networks, flags.base] if flags.base else flags.networks
-    networks: list[EncoderSpec] = []
-    for name in dict.fromkeys(names):
-        network = named_network(name, flags)
-        if network.is_random:
-            networks += [replace(network, seed=seed) for seed in flags.seeds or [0]]
-        else:
-            networks.append(network)
-    return networks
+    networks = named_networks([*flags.networks, *filter(None, [flags.base])], flags)
+    evaluate(networks, benchmarks, flags.output, base)

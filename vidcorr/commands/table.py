@@ -1,16 +1,10 @@
 """The flags and the call of `vidcorr table`."""
 
-from __future__ import annotations
-
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..experiments.runs.flags import FORMAT_FLAGS, Flag, several
-
-if TYPE_CHECKING:  # pydantic would double the time of `--help`
-    from ..results.rendering import Table
 
 FOLDERS = "folder of results, or a folder above; all results under one NAME are one row, their seeds are averaged"
 BASE = "base row; other rows show their differences from it"
@@ -31,6 +25,7 @@ FLAGS = (
 
 def run(flags: Namespace) -> None:
     """Run the command; a user's mistake raises ValueError or OSError."""
+    from ..experiments.reports.study import read_study, study_table
     from ..experiments.reports.table import table
     from ..results.rendering import printed, render
     from ..videos.files import write_atomically
@@ -41,11 +36,14 @@ def run(flags: Namespace) -> None:
         format = FORMAT_OF_ENDING.get(output.suffix.lower())
         if format is None:
             endings = ", ".join(FORMAT_OF_ENDING)
-            raise ValueError(
-                f"--output {output}: its ending names no form: end it in one of {endings}, or give --format"
-            )
+            remedy = f"end it in one of {endings}, or give --format"
+            raise ValueError(f"--output {output}: its ending names no form: {remedy}")
     if flags.study:
-        shown = table_of_study(flags)
+        if len(flags.folders) > 1:
+            raise ValueError(f"table --study: name one folder, that of the study's runs; got {len(flags.folders)}")
+        if flags.published:
+            raise ValueError("table --study: a study states its published rows: leave --published out")
+        shown = study_table(read_study(flags.study), Path(flags.folders[0]), flags.score)
     else:
         shown = table(flags.folders, flags.score, flags.published or format == "html")
     if flags.base:
@@ -58,18 +56,3 @@ def run(flags: Namespace) -> None:
         print(output)
     else:
         print(printed(shown, format, flags.intervals), end="")
-
-
-def table_of_study(flags: Namespace) -> Table:
-    """Return the table of `--study`.
-
-    Raises:
-        ValueError: for several folders, or flags that a study replaces.
-    """
-    from ..experiments.reports.study import read_study, study_table
-
-    if len(flags.folders) > 1:
-        raise ValueError(f"table --study: name one folder, that of the study's runs; got {len(flags.folders)}")
-    if flags.published:
-        raise ValueError("table --study: a study states its published rows: leave --published out")
-    return study_table(read_study(flags.study), Path(flags.folders[0]), flags.score)

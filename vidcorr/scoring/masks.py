@@ -82,29 +82,17 @@ def score(
     with errors_at(meta, *WRONG_JSON):
         scores = scores_of(rows)
     scored = set(videos_of(rows)).difference(missing)
-    rules_as_used = chosen.facts()
-    conditions: list[str] = []
+    unscored = [name for name in names if name not in scored]
+    used = chosen.facts()
+    facts = {"rules": used, "keep_ends": keep_ends, "missing_videos": unscored, "truth": folders.truth}
+    about: dict[str, Any] = {"benchmark": rules, "scores": scores, "declared": chosen.declare(scores), "data": facts}
+    about["doubts"] = _doubts_about(found) + chosen.doubts(scores)
     if keep_ends:
-        rules_as_used["frames"] = "all"
-        conditions = [KEEP_ENDS]
-    return result_of_predictions(
-        rules,
-        folders.predictions,
-        "masks",
-        rows,
-        scores,
-        folders.digests(names),
-        without=leave_one_out(rows, scores_of) if chosen.pooled else {},
-        data={
-            "rules": rules_as_used,
-            "keep_ends": keep_ends,
-            "missing_videos": [name for name in names if name not in scored],
-            "truth": folders.truth,
-        },
-        doubts=_doubts_about(found) + chosen.doubts(scores),
-        conditions=conditions,
-        declared=chosen.declare(scores),
-    )
+        used["frames"] = "all"
+        about["conditions"] = [KEEP_ENDS]
+    if chosen.pooled:
+        about["without"] = leave_one_out(rows, scores_of)
+    return result_of_predictions(folders.predictions, "masks", rows, folders.digests(names), **about)
 
 
 def require_categories(meta: Path, unseen: Collection[str]) -> None:
@@ -142,43 +130,27 @@ def _rules_by_name(name: str, meta: str | Path | None, unseen: Collection[str], 
 
 
 def result_of_predictions(
-    benchmark: str,
-    predictions: str | Path,
-    kind: str,
-    rows: Sequence[Row],
-    scores: Values,
-    digests: Mapping[str, str],
-    conditions: Sequence[str] = (),
-    **fields: Any,
+    predictions: str | Path, kind: str, rows: Sequence[Row], digests: Mapping[str, str], **fields: Any
 ) -> Result:
     """Return the result of predictions on disk, with their folder as the name of the network.
 
     Args:
-        benchmark: name of the benchmark.
         predictions: the folder.
         kind: what they are: masks, points, boxes.
         rows: the scored sequences or objects, sorted.
-        scores: their scores.
         digests: name of a sequence → digest of its truth.
-        conditions: what comparable scores share, in words; the number of sequences is added.
-        **fields: other fields of the result; scores that are not declared are fractions.
+        **fields: other fields of the result; the number of sequences is added to its conditions, and scores that are
+            not declared are fractions.
 
     Raises:
         DataError: if nothing was scored.
     """
     videos = videos_of(rows)
-    result = Result(
-        benchmark=benchmark,
-        network=Network(name=str(predictions), weights=f"their {kind}"),
-        scores=scores,
-        rows=rows,
-        sequences=videos,
-        digests={video: digests[video] for video in videos},
-        conditions=[*conditions, f"{len(videos)} sequences"],
-        provenance=Provenance.now(),
-        **{"declared": fractions(*scores)} | fields,
-    )
-    return require_scored(result)
+    fields["conditions"] = [*fields.get("conditions", ()), f"{len(videos)} sequences"]
+    fields.setdefault("declared", fractions(*fields["scores"]))
+    fields["digests"] = {video: digests[video] for video in videos}
+    network = Network(name=str(predictions), weights=f"their {kind}")
+    return require_scored(Result(network=network, rows=rows, sequences=videos, provenance=Provenance.now(), **fields))
 
 
 @dataclass(frozen=True)

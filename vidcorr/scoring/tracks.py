@@ -67,17 +67,9 @@ def score_tracks(
     if hiding:
         share = f"{len(hiding)} of {len(rows)} predictions hide all their queries"
         doubts.append(f"{share} (first {hiding[0]}), which are visible: is `occluded` True where a point is hidden?")
-    return result_of_predictions(
-        "tap_vid",
-        predictions,
-        "points",
-        rows,
-        track_scores([row.counts["tracks"] for row in rows]),
-        digests,
-        data={"rules": rules_of(query_mode)},
-        doubts=doubts,
-        conditions=[f"{query_mode} queries"],
-    )
+    scores = track_scores([row.counts["tracks"] for row in rows])
+    about = {"conditions": [f"{query_mode} queries"], "data": {"rules": rules_of(query_mode)}, "doubts": doubts}
+    return result_of_predictions(predictions, "points", rows, digests, benchmark="tap_vid", scores=scores, **about)
 
 
 def score_boxes(sequences: Iterable[BoxSequence], predictions: str | Path) -> Result:
@@ -114,4 +106,5 @@ def score_boxes(sequences: Iterable[BoxSequence], predictions: str | Path) -> Re
     doubts = doubts_about(starts, "the given box", "x,y,width,height, counted from 1")
     doubts += doubts_on_absence({row.video: row.counts for row in rows})
     scores = one_pass_scores([row.counts["curves"] for row in rows])
-    return result_of_predictions("otb", predictions, "boxes", rows, scores, digests, data={"rules": OTB}, doubts=doubts)
+    about = {"data": {"rules": OTB}, "doubts": doubts}
+    return result_of_predictions(predictions, "boxes", rows, digests, benchmark="otb", scores=scores, **about)

@@ -1,6 +1,7 @@
 """The walk from one protocol to another field by field, its scores, and their table."""
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from ...benchmarks.base import Benchmark
 from ...benchmarks.network import NetworkLike, with_unique_rows
 from ...protocols import EvaluationProtocol
 from ...results.cells import Cell
+from ...results.pictures.plots import waterfall, write_figure
 from ...results.records import ScoreRecord
-from ...results.rendering import Table
+from ...results.rendering import Format, Table, printed
 from ...results.result import Result
 from ...results.tabulate import table_of_cells
 from ...videos.files import require_one_of
@@ -29,9 +31,11 @@ def bridge(
     order: Sequence[str] = (),
     together: Sequence[str] = (),
     score: str = "",
-    report: Callable[[Table], object] = lambda table: None,
+    picture: Path | None = None,
+    format: Format | None = None,
+    intervals: bool | None = None,
 ) -> Table:
-    """Score a network under a first protocol, after each step to a last one, and under the last one.
+    """Score a network under a first protocol, after each step to a last one, and under the last one; print the table.
 
     Args:
         start: the benchmark under the first protocol.
@@ -41,7 +45,9 @@ def bridge(
         order: fields that come first.
         together: texts `a,b` of fields that change in one step.
         score: name of the score; by default the benchmark's first.
-        report: takes the table; under torchrun only the first rank's prints are shown.
+        picture: file of a picture of the steps; None draws none.
+        format: as of `printed`.
+        intervals: as of `printed`.
 
     Returns:
         The table of the steps.
@@ -58,7 +64,10 @@ def bridge(
             texts = [step_in_words(start, end, fields) for fields in steps]
             names = (start.protocol.name, *texts, end.protocol.name)
             table = table_of_steps(names, [results[job] for job in walk], score)
-            report(table)
+            print(printed(table, format, intervals), end="")
+            if picture is not None:
+                write_figure(picture, waterfall(table))
+                print(picture, file=sys.stderr)
     if not is_complete:  # none has failed: `run_missing` would have raised
         raise ValueError("bridge: another process runs some of the evaluations; repeat the command after it")
     return table

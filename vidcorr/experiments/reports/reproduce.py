@@ -1,6 +1,6 @@
 """Published scores beside ours, by a row's network and protocol."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
@@ -8,17 +8,31 @@ from textwrap import fill
 from ...backbones import EncoderSpec
 from ...results.cells import Cell
 from ...results.formats import shown
-from ...results.published import Published, printed_digits
+from ...results.published import Published, printed_digits, published_rows
 from ...results.records import Column, ScoreRecord
 from ...results.rendering import Table, printed
 from ...results.result import Result
 from ...results.statistics import Difference
 from ...results.tabulate import printed_beside, table_of_cells
+from ...videos.files import require_one_of
 from ..runs.benchmark_choice import BenchmarkChoice
 from ..runs.store import Job, run_missing
 
 WIDTH = 100
 """Longest line of the list, characters, unless a word is longer."""
+
+
+def rows_named(short_names: Collection[str]) -> list[Published]:
+    """Return the published rows of short names; of no names all rows that have one.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    rows = [row for row in published_rows() if row.short_name]
+    known = dict.fromkeys(row.short_name for row in rows)
+    for name in short_names:
+        require_one_of(known, row=name)
+    return [row for row in rows if not short_names or row.short_name in short_names]
 
 
 def list_of_rows(rows: Sequence[Published]) -> str:

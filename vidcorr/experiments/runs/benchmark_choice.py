@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -116,6 +117,18 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
     for choice, own_changes in zip(choices, _changes_by_benchmark(choices, flags.protocol, changes), strict=True):
         found += _expanded(choice, flags, own_changes)
     return found
+
+
+def only_benchmark(flags: Any, protocol: str) -> Benchmark:
+    """Return the single benchmark of the flags under a protocol.
+
+    Raises:
+        ValueError: if the flags choose several.
+    """
+    chosen = chosen_benchmarks(Namespace(**vars(flags) | {"protocol": [protocol]}))
+    if len(chosen) != 1:
+        raise ValueError("bridge: give one value of --change, --stage and --stride")
+    return chosen[0].build()
 
 
 def _changes_by_benchmark(

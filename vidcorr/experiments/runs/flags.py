@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,3 +157,13 @@ def named_network(text: str, flags: Any) -> EncoderSpec:
 
     stated = stated_input(flags.mean, flags.std, flags.input)
     return EncoderSpec(checkpoint_named(text), pretrained=flags.pretrained, input=stated, label=text)
+
+
+def named_networks(texts: Sequence[str], flags: Any) -> list[EncoderSpec]:
+    """Return the networks of texts, each once; those of random weights by the seeds of `--seeds`."""
+    found: list[EncoderSpec] = []
+    for text in dict.fromkeys(texts):
+        network = named_network(text, flags)
+        seeds = flags.seeds or [0]
+        found += [replace(network, seed=seed) for seed in seeds] if network.is_random else [network]
+    return found
