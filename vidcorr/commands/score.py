@@ -1,17 +1,12 @@
 """The flags and the call of `vidcorr score`."""
 
-from __future__ import annotations
-
 import json
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..experiments.runs.flags import Flag, OneOf
 from ..videos.files import read_names, write_atomically
-
-if TYPE_CHECKING:  # pydantic would double the time of `--help`
-    from ..results.result import Result
 
 FOLDERS = "TRUTH, with a folder of masks per video, and PREDICTIONS/VIDEO/FRAME.png; with --on PREDICTIONS alone"
 ON = "benchmark and its data, davis=/data/DAVIS, for a table beside the results of vidcorr evaluate"
@@ -42,32 +37,22 @@ FLAGS = (
 )
 
 
-def run(flags: Namespace) -> None:
-    """Run the command; a user's mistake raises ValueError or OSError."""
-    result = _scored(flags)
-    result.print()
-    if flags.json is not None:
-        from ..results.checked import plain
-
-        flags.json.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(flags.json, json.dumps(plain(result.flat_scores()), indent=1) + "\n")
-    if flags.output is not None:
-        result.save(flags.output)
-    missing = result.data.get("missing_videos")
-    if missing:
-        from ..metrics.rules import RULES
-
-        treatment = RULES[result.data["rules"]["name"]].missing_video  # "left out" or "counted as 0"
-        print(f"{treatment}, for want of predictions or objects: {', '.join(missing)}")
-
-
-def _scored(flags: Namespace) -> Result:
-    """Score boxes, tracks or masks, by the flags."""
+def require(flags: Namespace) -> None:
+    """Check that the flags belong together; raise ValueError."""
     of_masks = any((flags.meta, flags.unseen, flags.list, flags.keep_ends, flags.allow_missing))
     if of_masks and (flags.boxes or flags.tracks):  # else other videos or frames would be scored than the flag says
         raise ValueError("score: --boxes and --tracks take no --meta, --unseen, --list and other flags of masks")
     if len(flags.folders) != (1 if flags.on else 2):
         raise ValueError("score: name TRUTH and PREDICTIONS, or PREDICTIONS alone and --on NAME=FOLDER")
+
+
+def run(flags: Namespace) -> None:
+    """Run the command; a user's mistake raises ValueError or OSError."""
+    from ..metrics.rules import RULES
+    from ..results.checked import plain
+    from ..scoring.masks import score
+
+    truth, predictions = flags.folders[0], flags.folders[-1]
     if flags.on:
         from ..experiments.runs.benchmark_choice import read_on
         from ..scoring.beside import score_beside
@@ -75,18 +60,29 @@ def _scored(flags: Namespace) -> Result:
         (choice,) = read_on([flags.on])
         options = {"rules": flags.rules, "query_mode": flags.tracks, **_options_of_masks(flags)}
         given = {name: value for name, value in options.items() if value}  # the others are the benchmark's own
-        return score_beside(choice.build(), *flags.folders, **given)
-    truth, predictions = flags.folders
-    if flags.boxes or flags.tracks:
-        from ..datasets import Otb, TapVid
-        from ..scoring.tracks import score_boxes, score_tracks  # they need torch
+        result = score_beside(choice.build(), predictions, **given)
+    elif flags.boxes:
+        from ..datasets import Otb
+        from ..scoring.tracks import score_boxes  # it needs torch
 
-        if flags.boxes:
-            return score_boxes(Otb(truth, version=None), predictions)
-        return score_tracks(TapVid(truth), predictions, flags.tracks)
-    from ..scoring.masks import score
+        result = score_boxes(Otb(truth, version=None), predictions)
+    elif flags.tracks:
+        from ..datasets import TapVid
+        from ..scoring.tracks import score_tracks
 
-    return score(truth, predictions, flags.rules or "davis-2017", **_options_of_masks(flags))
+        result = score_tracks(TapVid(truth), predictions, flags.tracks)
+    else:
+        result = score(truth, predictions, flags.rules or "davis-2017", **_options_of_masks(flags))
+    result.print()
+    if flags.json is not None:
+        flags.json.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(flags.json, json.dumps(plain(result.flat_scores()), indent=1) + "\n")
+    if flags.output is not None:
+        result.save(flags.output)
+    missing = result.data.get("missing_videos")
+    if missing:
+        treatment = RULES[result.data["rules"]["name"]].missing_video  # "left out" or "counted as 0"
+        print(f"{treatment}, for want of predictions or objects: {', '.join(missing)}")
 
 
 def _options_of_masks(flags: Namespace) -> dict[str, Any]:
