@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from ..videos.files import mistakes_of as mistakes_of
+from ..videos.files import mistakes_of
 
 Json = dict[str, Any]
 
@@ -50,19 +51,37 @@ Items = Annotated[Sequence[Item], AfterValidator(tuple)]
 """A tuple, also of a list, so that equal results are equal."""
 
 
-def of_other_format(content: str | bytes, wanted: int) -> str:
-    """Return the sentence for a JSON file that a version with another format wrote; "" for one that is damaged."""
-    try:
-        found = json.loads(content).get("format", 0)
-    except (ValueError, AttributeError, RecursionError):
-        return ""
-    if found == wanted:
-        return ""
-    age = "a newer" if isinstance(found, int) and found > wanted else "an older"
-    return f"written by {age} version of vidcorr: its format is {found}, this version reads {wanted}"
-
-
 class Exact(BaseModel):
     """A model that checks its values and refuses unknown fields."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+Model = TypeVar("Model", bound=Exact)
+
+
+def read_model(kind: type[Model], file: Path, format: int, fault: str) -> Model:
+    """Read a model from a JSON file in UTF-8, which an editor may have given a mark.
+
+    Args:
+        kind: class of the model.
+        file: the file.
+        format: number of the file's form, its `format`; a version with another number has written other files.
+        fault: what is wrong with a damaged file, in words.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is damaged, or of another version; the message names file and field.
+    """
+    text = file.read_bytes()
+    try:
+        content = json.loads(text.decode("utf-8-sig"))
+        found = content.get("format", 0) if isinstance(content, dict) else format
+        if found == format:
+            return kind.model_validate(content)
+    except (ValueError, RecursionError) as error:
+        mistake = mistakes_of(error) if isinstance(error, ValidationError) else error
+        raise ValueError(f"{file}: {fault} ({mistake})") from error
+    age = "a newer" if isinstance(found, int) and found > format else "an older"
+    written = f"written by {age} version of vidcorr: its format is {found}, this version reads {format}"
+    raise ValueError(f"{file}: {written}")

@@ -10,13 +10,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field
 
 from ..description import Input as Input, Network as Network
 from ..metrics.declared import Score as Score
 from ..videos.digests import text_digest
 from ..videos.files import DataError, write_atomically
-from .checked import Exact, Facts, Items, Json, Number, Value, mistakes_of, of_other_format, plain
+from .checked import Exact, Facts, Items, Json, Number, Value, plain, read_model
 from .csv_files import csv_of_records
 from .formats import agreeing, bracketed, grid, listed, one_line, shown
 from .provenance import Provenance
@@ -253,15 +253,7 @@ class Result(Exact):
         """
         path = Path(path)
         file = path if path.name == RESULTS_FILE else path / RESULTS_FILE
-        content = file.read_bytes()
-        of_other = of_other_format(content, FORMAT)
-        if of_other:
-            raise ValueError(f"{file}: {of_other}")
-        try:
-            result = cls.model_validate(json.loads(content.decode("utf-8-sig")))  # an editor may add a mark
-        except (ValueError, RecursionError) as error:
-            mistake = mistakes_of(error) if isinstance(error, ValidationError) else error
-            raise ValueError(f"{file}: is not a results.json of a benchmark, or damaged ({mistake})") from error
+        result = read_model(cls, file, FORMAT, "is not a results.json of a benchmark, or damaged")
         contradiction = result.contradiction()
         if contradiction:
             raise ValueError(f"{file}: {contradiction}: edited, or declared wrongly?")
@@ -290,14 +282,9 @@ class Result(Exact):
                 return f"{score.name} is {value:g}, and lies in [{low:g}, {high:g}]"
         of_means = [key for key in self.scores if key not in self.without and len(videos_of(self.rows)) > 1]
         for key in of_means:
-            means = []
-            for column in MEANS_OF.get(key, (key,)):
-                cells = [row.values.get(column) for row in self.rows]
-                numbers = [cell for cell in cells if isinstance(cell, int | float)]
-                finite = list(filter(isfinite, numbers))
-                means.append(fmean(finite) if finite and len(numbers) == len(cells) else nan)
-            if abs(fmean(means) - self.scores[key]) > ROUNDING:
-                return f"{key} is {self.scores[key]:.6g}, and the mean of its rows {fmean(means):.6g}"
+            finite = [value for _, value in self.values_of_rows(key) if isfinite(value)]
+            if finite and abs(fmean(finite) - self.scores[key]) > ROUNDING:
+                return f"{key} is {self.scores[key]:.6g}, and the mean of its rows {fmean(finite):.6g}"
         return ""
 
     @property
@@ -327,10 +314,7 @@ class Result(Exact):
 
     def declaration(self, key: str) -> Score:
         """Return what the benchmark declares of a score, or that it is a fraction of which more is better."""
-        for score in self.declared:
-            if score.name == key:
-                return score
-        return Score(key)
+        return next((score for score in self.declared if score.name == key), Score(key))
 
     def printed(self, key: str, value: float) -> str:
         """Return a value of a score as it is printed everywhere, in per cent or in the score's unit."""

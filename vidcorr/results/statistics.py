@@ -122,7 +122,7 @@ def interval(samples: Sequence[Sample], score: Score = FRACTION) -> tuple[float,
     over_sequences = _variance_over_sequences(samples)
     if over_sequences is None or over_sequences.degrees + 1 < FEWEST_SEQUENCES:
         return None
-    scores = _scores(samples)
+    scores = [sample.score for sample in samples]
     parts = [over_sequences]
     if len(samples) >= FEWEST_SEEDS:
         parts.append(_variance_over_seeds(scores))
@@ -155,8 +155,8 @@ def difference(
     over_sequences = _variance_over_sequences(first, second)
     if over_sequences is None:
         return None
-    of_first = _scores(first)
-    of_second = _scores(second)
+    of_first = [sample.score for sample in first]
+    of_second = [sample.score for sample in second]
     mean = fmean(of_first) - fmean(of_second)
     of_trainings = [scores for scores, is_training in zip((of_first, of_second), trained, strict=True) if is_training]
     fewest_seeds = min(map(len, of_trainings), default=FEWEST_SEEDS)
@@ -167,11 +167,6 @@ def difference(
     parts = [over_sequences, *map(_variance_over_seeds, of_trainings)]
     half = _half_length(parts)
     return Difference(mean, mean - half, mean + half, _p_value(mean, parts))
-
-
-def _scores(samples: Sequence[Sample]) -> list[float]:
-    """Return the scores of samples."""
-    return [sample.score for sample in samples]
 
 
 def _samples_of_shared_seeds(first: Sequence[Sample], second: Sequence[Sample]) -> list[tuple[Sample, Sample]]:

@@ -55,11 +55,8 @@ def protocols_of_name(name: str) -> dict[tuple[str, str], EvaluationProtocol]:
     stem = name.partition("+")[0]
     is_of_user = ":" in stem
     for kind in kinds():
-        benchmarks: dict[str, None] = {}
-        for key, source in kind.sources().items():
-            if is_of_user or key == stem:
-                benchmarks |= dict.fromkeys(source.values)
-        for benchmark in benchmarks:
+        sources = [source for key, source in kind.sources().items() if is_of_user or key == stem]
+        for benchmark in dict.fromkeys(chain.from_iterable(source.values for source in sources)):
             try:
                 found[kind.kind, benchmark] = kind.named(name, benchmark)
             except ValueError as error:  # another kind may have the changed fields

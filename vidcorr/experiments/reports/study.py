@@ -15,13 +15,12 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 
 from ... import signals
 from ...results.cells import Cell
-from ...results.checked import mistakes_of
 from ...results.published import printed_digits
 from ...results.records import Column, ScoreRecord, records_of, results_below
 from ...results.rendering import Table
 from ...results.tabulate import printed_beside, table_of_cells, tabulate
 from ...videos.digests import text_digest
-from ...videos.files import slug
+from ...videos.files import mistakes_of, slug
 from ..runs.config_files import find_config, read_yaml
 
 COMMAND = (sys.executable, "-m", "vidcorr")

@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import MinLen
-from pydantic import ValidationError
 
-from ...results.checked import Exact, Items, Json, mistakes_of, of_other_format
+from ...results.checked import Exact, Items, Json, read_model
 from ...results.folder_lock import FolderInUse, FolderLock
 from ...videos.digests import text_digest
 from ...videos.files import write_atomically
@@ -146,15 +145,7 @@ class Record(Exact):
             ValueError: if `run.json` is of another version, or has other fields or values.
             OSError: if it cannot be read.
         """
-        file = folder / FILE
-        content = file.read_bytes()
-        of_other = of_other_format(content, FORMAT)
-        if of_other:
-            raise ValueError(f"{file}: {of_other}")
-        try:
-            return cls.model_validate_json(content)
-        except ValidationError as error:
-            raise ValueError(f"{file}: {mistakes_of(error)}") from error
+        return read_model(cls, folder / FILE, FORMAT, "is not the record of a run, or damaged")
 
     def changed(self, **fields: Any) -> Record:
         """Return the record with other values of some fields."""
