@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from vidcorr.commands import COMMANDS, RUNS
-from vidcorr.experiments.reports import study
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -20,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_the_command_is_our_door():
     (command,) = entry_points(group="console_scripts", name="vidcorr")
     assert command.load() is importlib.import_module("vidcorr.cli").main
-    done = subprocess.run([*study.COMMAND, "--version"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "vidcorr", "--version"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "vidcorr 0.1.0\n"
 
 

@@ -1,25 +1,21 @@
-"""`vidcorr study`: it prints plain commands, and with --run runs those without a result.
+"""`vidcorr study`: it prints plain commands, all or those without a result.
 
 Also tests `runs/config_files.py`.
 """
 
 import json
-import sys
-from unittest.mock import Mock
+import shlex
 
 import pytest
 
 from tests.helpers.parsed import Parsed
-from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
 from tests.helpers.words import NETWORK, TINY, clips
 from vidcorr.cli import main
 from vidcorr.commands import run_command
-from vidcorr.experiments.reports import study as tool
 from vidcorr.experiments.reports.study import read_study
 from vidcorr.experiments.runs.config_files import CONFIGS
 from vidcorr.results.records import results_below
-from vidcorr.signals import Stopped
 
 STUDIES = sorted((CONFIGS / "studies").glob("*.yaml"))
 STUDY = """
@@ -40,53 +36,20 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture
-def called(monkeypatch):
-    """Commands that `--run` ran, as (command, name of the row); an evaluation leaves a result, unless it is to fail."""
-    calls = []
+def test_the_missing_lines_are_those_of_which_an_evaluation_has_no_result(folder, capsys):
+    def printed(*more):
+        run_command(["study", "study.yaml", "--output", "out", *more])
+        return capsys.readouterr().out.splitlines()
 
-    def run(words):
-        calls.append((words[0], words[-1].split("/")[1] if words[0] == "evaluate" else ""))
-        if calls[-1] in failing:
-            return 1
-        if words[0] == "evaluate":
-            write_results(words[-1] + "/network-davis-key", {"J&F-Mean": 0.5})
-        return 0
-
-    failing = set()
-    monkeypatch.setattr(tool, "_run", run)
-    return calls, failing
-
-
-def test_run_runs_what_has_no_result_and_names_what_failed(folder, called):
-    calls, failing = called
-    failing.add(("evaluate", "base"))
-    (folder / "study.yaml").write_text(STUDY.replace("[0, 1]", "[0]"))
-    words = ["study", "study.yaml", "--output", "out", "--run"]
-    refused(ValueError, "1 of 2 lines failed: vidcorr evaluate out/base/seed-0-", run_command, words)
-    assert calls == [("fit", ""), ("evaluate", "base"), ("evaluate", "raw")]
-    failing.clear()
-    calls.clear()
-    run_command(words)  # the training resumes
-    assert calls == [("fit", ""), ("evaluate", "base"), ("evaluate", "soft")]
-    calls.clear()
-    run_command(words)
-    assert calls == []
-
-
-def test_a_command_is_a_process_that_a_stop_ends(monkeypatch, capsys):
-    process = Mock()
-    process.wait.side_effect = [3, Stopped(15), 0]
-    started = Mock(return_value=process)
-    monkeypatch.setattr(tool.subprocess, "Popen", started)
-    assert tool._run(["fit", "a b"]) == 3
-    assert capsys.readouterr().out == "vidcorr fit 'a b'\n"
-    assert started.call_args.args[0] == [sys.executable, "-m", "vidcorr", "fit", "a b"]
-    process.terminate.assert_not_called()
-    with pytest.raises(Stopped):
-        tool._run(["fit"])
-    process.terminate.assert_called_once()
-    assert process.wait.call_count == 3  # its state is saved before ours ends
+    lines = printed()
+    assert [line.count(" && ") for line in lines] == [2, 2, 0]
+    assert printed("--missing") == lines
+    for number, words in enumerate(lines[0].split(" && ")[1:]):
+        assert printed("--missing") == lines, number
+        write_results(words.split()[-1] + "/network-davis-key", {"J&F-Mean": 0.5})
+    assert printed("--missing") == lines[1:]
+    next(folder.glob("out/base/seed-0-*/*/*/results.json")).write_text("{")
+    assert printed("--missing") == lines
 
 
 def test_the_documented_example_is_a_study(folder, capsys):
@@ -116,11 +79,10 @@ def test_every_training_of_a_shipped_study_is_understood(name, monkeypatch, tmp_
 
 @pytest.mark.slow
 def test_a_real_study(davis_root, video_folder, tmp_path, capfd, monkeypatch):
-    """A training of two steps on generated videos, scored once; a second call runs nothing.
+    """A training of two steps on generated videos, scored once; then nothing is missing.
 
     Its commands run in this process.
     """
-    monkeypatch.setattr(tool, "_run", lambda words: main(list(words)) or 0)
     content = {
         "title": "one row",
         "train": [*TINY, *clips(video_folder), "--trainer.max_steps=2"],
@@ -131,10 +93,12 @@ def test_a_real_study(davis_root, video_folder, tmp_path, capfd, monkeypatch):
     }
     monkeypatch.chdir(tmp_path)
     (tmp_path / "study.yaml").write_text(json.dumps(content))
-    main(["study", "study.yaml", "--output", "out", "--run"])
+    main(["study", "study.yaml", "--output", "out"])
+    for step in capfd.readouterr().out.split(" && "):
+        main(shlex.split(step)[1:])
     capfd.readouterr()
     main(["table", "out", "--study", "study.yaml"])
     (result,) = results_below(tmp_path / "out/two-frames").values()
     assert f"{100 * result.scores['J&F-Mean']:.1f}" in capfd.readouterr().out
-    main(["study", "study.yaml", "--output", "out", "--run"])
+    main(["study", "study.yaml", "--output", "out", "--missing"])
     assert capfd.readouterr().out == ""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -13,7 +11,6 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
-from ... import signals
 from ...results.cells import Cell
 from ...results.published import printed_digits
 from ...results.records import Column, ScoreRecord, records_of, results_below
@@ -23,8 +20,6 @@ from ...videos.digests import text_digest
 from ...videos.files import mistakes_of, slug
 from ..runs.config_files import find_config, read_yaml
 
-COMMAND = (sys.executable, "-m", "vidcorr")
-"""Words that start vidcorr as a process."""
 CHECKPOINT = "version_0/last"
 """Last checkpoint of the run in the folder of a training."""
 
@@ -81,11 +76,6 @@ class Command(NamedTuple):
     seed: int
     evaluation: str = ""
     output: Path = Path()
-
-    @property
-    def is_done(self) -> bool:
-        """True for an evaluation with a result that can be read."""
-        return bool(self.evaluation and results_below(self.output))
 
 
 class Study(BaseModel, extra="forbid"):
@@ -267,29 +257,9 @@ def shell_line(step: Command) -> str:
     return shlex.join(("vidcorr", *step.words))
 
 
-def run_line(line: Sequence[Command]) -> Command | None:
-    """Run a line unless all its evaluations have a result; a training that has ended, and results, are not repeated.
-
-    A line is a training or a frozen network, and all commands that build on it (`Study.lines`).
-
-    Returns:
-        The command that failed, or None.
-    """
-    if all(step.is_done for step in line if step.evaluation):
-        return None
-    return next((step for step in line if _run(step.words) != 0), None)
-
-
-def _run(words: Sequence[str]) -> int:
-    """Run a command of vidcorr as a process; return its status."""
-    print(shlex.join(("vidcorr", *words)), flush=True)
-    process = subprocess.Popen([*COMMAND, *words])
-    try:
-        return process.wait()
-    except signals.Stopped:
-        process.terminate()  # a training finishes its step and saves; after Ctrl-C it already does
-        process.wait()
-        raise
+def is_done(line: Iterable[Command]) -> bool:
+    """Return whether all evaluations of a line have a result that can be read."""
+    return all(results_below(step.output) for step in line if step.evaluation)
 
 
 def study_table(study: Study, output: Path, scores: Sequence[str] = ()) -> Table:
