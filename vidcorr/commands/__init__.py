@@ -75,11 +75,7 @@ COMMANDS = (
     Command("fit", TRAIN, "Train a model, with benchmarks along the way."),
     Command("resume", TRAIN, "Resume a stopped training from its last checkpoint, by its words and further ones."),
     Command("validate", TRAIN, "Test a checkpoint, or any backbone, on benchmarks."),
-    Command(
-        "study",
-        TRAIN,
-        "Print the commands of a study, trainings that differ by a few flags, or those without a result.",
-    ),
+    Command("study", TRAIN, "Print the commands of a study, trainings that differ by a few flags; all or the missing."),
     Command("evaluate", SCORE, "Score frozen networks on benchmarks and print a table, with differences from --base."),
     Command("score", SCORE, "Score masks, point tracks or boxes of any method, by the rules of the data set."),
     Command("reproduce", SCORE, "Repeat published scores with public weights, and print the paper's beside."),
