@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from .. import signals
-from ..backbones import Encoder, EncoderSpec, load, weights_digest
+from ..backbones import Encoder, EncoderSpec, Network, load, weights_digest
 from ..backbones.extractor import eval_mode
 from ..datasets.records import content_digest
 from ..functional.device import random_state_kept
@@ -26,7 +26,6 @@ from ..protocols import EvaluationProtocol, LabelProtocol
 from ..results.provenance import Provenance
 from ..results.result import (
     Evaluated,
-    Network,
     ProtocolFacts,
     Result,
     Row,

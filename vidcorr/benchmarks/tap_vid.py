@@ -14,14 +14,7 @@ from ..datasets import PointSequence, TapVid
 from ..datasets.tap_vid import DAVIS_VIDEOS
 from ..functional import PointTracks
 from ..metrics.declared import fractions
-from ..metrics.point_tracking import (
-    METRICS,
-    WITHIN,
-    PointQueries,
-    sample_queries,
-    tapvid_counts,
-    track_scores,
-)
+from ..metrics.point_tracking import METRICS, WITHIN, PointQueries, sample_queries, tapvid_counts, track_scores
 from ..protocols import PointProtocol
 from ..results.pictures.animations import Curve
 from ..results.pictures.overlays import distinct_colours, overlay_tracks

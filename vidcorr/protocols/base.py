@@ -14,7 +14,6 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import yaml  # type: ignore[import-untyped]
-from annotated_types import Interval
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
 from ..near_names import did_you_mean
@@ -35,18 +34,6 @@ class Source:
     values: Mapping[str, dict[str, Any]]
     note: str = ""
     inferred: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-
-class Range(Interval):
-    """Range of a number. A subclass, because the command line's parser would check a plain `Interval` too."""
-
-
-PositiveInt = Annotated[int, Range(ge=1)]
-NonNegativeInt = Annotated[int, Range(ge=0)]
-PositiveFloat = Annotated[float, Range(gt=0)]
-NonNegativeFloat = Annotated[float, Range(ge=0)]
-UnitInterval = Annotated[float, Range(ge=0, le=1)]
-Cosine = Annotated[float, Range(ge=-1, le=1)]
 
 
 @dataclasses.dataclass(frozen=True)

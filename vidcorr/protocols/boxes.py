@@ -10,16 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from .base import (
-    SET_BY_NETWORK,
-    Condition,
-    EvaluationProtocol,
-    NonNegativeFloat,
-    OnlyIf,
-    PositiveInt,
-    Range,
-    UnitInterval,
-)
+from .base import SET_BY_NETWORK, Condition, EvaluationProtocol, OnlyIf
+from .ranges import NonNegativeFloat, PositiveInt, Range, UnitInterval
 
 SEVERAL_SCALES = OnlyIf(lambda p: p.scales > 1, "scales are several")
 PENALISED = OnlyIf(lambda p: p.scales > 1 and p.scale_penalty < 1, "scales are several, and scale_penalty below 1")

@@ -7,17 +7,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from .base import (
-    Condition,
-    NonNegativeFloat,
-    NonNegativeInt,
-    OnlyIf,
-    PositiveFloat,
-    PositiveInt,
-    Range,
-    UnitInterval,
-)
+from .base import Condition, OnlyIf
 from .network_input import VideoFeatures
+from .ranges import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Range, UnitInterval
 
 Filter = Literal["bilinear", "bilinear-aligned", "nearest"]
 """Filters for maps: between pixel centres, between corners (align_corners), or the nearest cell."""

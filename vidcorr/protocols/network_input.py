@@ -5,15 +5,8 @@ Without torch, so that protocols are listed at once.
 
 from typing import Annotated, Literal
 
-from .base import (
-    READ_BY_NETWORK,
-    SET_BY_NETWORK,
-    EvaluationProtocol,
-    NonNegativeFloat,
-    OnlyIf,
-    PositiveFloat,
-    PositiveInt,
-)
+from .base import READ_BY_NETWORK, SET_BY_NETWORK, EvaluationProtocol, OnlyIf
+from .ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 
 ONE_SIDE = OnlyIf(lambda p: isinstance(p.input_size, int), "input_size is one number")
 NO_PAIR = OnlyIf(lambda p: not isinstance(p.input_size, tuple), "input_size is not a pair")

@@ -6,8 +6,9 @@ Without torch, so that protocols are listed at once.
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-from .base import SET_BY_NETWORK, Condition, NonNegativeInt, OnlyIf, PositiveFloat, PositiveInt
+from .base import SET_BY_NETWORK, Condition, OnlyIf
 from .network_input import NetworkView
+from .ranges import NonNegativeInt, PositiveFloat, PositiveInt
 
 SOFT = OnlyIf(lambda p: p.decoding == "expectation", "decoding is expectation")
 PADDED = OnlyIf(lambda p: p.input_fit != "stretched", "pictures are not stretched")

@@ -5,8 +5,9 @@ Without torch, so that protocols are listed at once.
 
 from typing import Annotated, ClassVar, Literal
 
-from .base import Cosine, OnlyIf, PositiveFloat, PositiveInt
+from .base import OnlyIf
 from .network_input import VideoFeatures
+from .ranges import Cosine, PositiveFloat, PositiveInt
 
 SOFT = OnlyIf(lambda p: p.decoding != "argmax", "decoding is not argmax")
 LOCAL = OnlyIf(lambda p: p.decoding == "soft_argmax", "decoding is soft_argmax")

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-from .base import SET_BY_NETWORK, Condition, NonNegativeFloat, OnlyIf, PositiveFloat, PositiveInt
+from .base import SET_BY_NETWORK, Condition, OnlyIf
 from .network_input import NetworkView
+from .ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 
 DRAWS_PARTNERS = OnlyIf(lambda p: p.benchmark in (None, "navi"), "the benchmark is navi")
 

@@ -18,21 +18,11 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    "−": "$-$",
-    "→": r"$\to$",
-    "←": r"$\gets$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "≥": r"$\ge$",
-    "≤": r"$\le$",
-    "≈": r"$\approx$",
-    "×": r"$\times$",
-    "·": r"$\cdot$",
-    "∞": r"$\infty$",
     "°": r"$^\circ$",
     "…": r"\ldots{}",
 }
+SIGNS = r"\pm - \to \gets \uparrow \downarrow \ge \le \approx \times \cdot \infty"
+LATEX |= {letter: f"${sign}$" for letter, sign in zip("±−→←↑↓≥≤≈×·∞", SIGNS.split(), strict=True)}
 GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega"
 LATEX |= {letter: f"$\\{name}$" for letter, name in zip("αβγδεζηθικλμνξπρστφχψω", GREEK.split(), strict=True)}
 GREEK_CAPITALS = "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"

@@ -306,9 +306,10 @@ def records(*folders: str | Path) -> list[Json]:
 
 def _last_evaluations(results: dict[Path, Result]) -> dict[Path, Result]:
     """Return folder → result without the earlier evaluations of each training, whose folders lie side by side."""
-    of_trainings = {
-        place: max(past.step for past in result.history) for place, result in results.items() if result.history
-    }
+    of_trainings: dict[Path, int] = {}  # folder of a result → step of its evaluation
+    for place, result in results.items():
+        if result.history:
+            of_trainings[place] = max(past.step for past in result.history)
     last: dict[tuple[Path, str], Path] = {}  # folder of the evaluations, benchmark → folder of the last
     for place in sorted(of_trainings, key=of_trainings.__getitem__):  # a later one replaces an earlier one
         last[place.parent, results[place].benchmark] = place

@@ -54,13 +54,8 @@ class ProtocolFacts(Exact):
     def of(cls, protocol: EvaluationProtocol) -> Self:
         """Return the facts of a protocol."""
         shared = protocol.shared()
-        return cls(
-            name=protocol.name,
-            digest=protocol.digest(),
-            fields=protocol.fields(),
-            shared_name=shared.name,
-            shared=shared.digest(),
-        )
+        own: Json = {"name": protocol.name, "digest": protocol.digest(), "fields": protocol.fields()}
+        return cls(**own, shared_name=shared.name, shared=shared.digest())
 
 
 class Setup(Exact):

@@ -1,4 +1,7 @@
-"""Protocols of any kind: names, digests, changes, types; sources as data."""
+"""Protocols of any kind: names, digests, changes, types; sources as data.
+
+Also tests `protocols/ranges.py`.
+"""
 
 from typing import Annotated, Literal
 
@@ -6,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.refusal import refused
-from vidcorr.protocols import PointProtocol, PropagationProtocol, TrackingProtocol, base
+from vidcorr.protocols import PointProtocol, PropagationProtocol, TrackingProtocol, base, ranges
 
 VALUES = {"first": {}, "second": {"side": 5, "window": (3.0, 4.0)}}
 PAPER = base.Source(code="lab/code @ 0123abc: eval.py", values=VALUES)
@@ -14,14 +17,14 @@ VFS = PropagationProtocol.named("vfs")
 
 
 class Rules(base.EvaluationProtocol):
-    side: base.PositiveInt = 8
+    side: ranges.PositiveInt = 8
     factor: float = 0.5
     smooth: bool = False
     mode: Literal["a", "b"] | None = "a"
     window: tuple[float, float] | None = None
     frames: tuple[int, ...] = ()
-    rate: Annotated[float, base.Range(ge=0, lt=1)] | None = None
-    pair: tuple[base.PositiveInt, base.PositiveInt] = (1, 1)
+    rate: Annotated[float, ranges.Range(ge=0, lt=1)] | None = None
+    pair: tuple[ranges.PositiveInt, ranges.PositiveInt] = (1, 1)
 
     @classmethod
     def sources(cls):
@@ -100,12 +103,12 @@ def test_values_of_another_type_or_out_of_range_and_unknown_names_are_refused():
 
 
 class Ranges(base.EvaluationProtocol):
-    positive: base.PositiveInt = 1
-    count: base.NonNegativeInt = 0
-    scale: base.PositiveFloat = 0.1
-    weight: base.NonNegativeFloat = 0.0
-    part: base.UnitInterval = 0.0
-    cosine: base.Cosine = -1.0
+    positive: ranges.PositiveInt = 1
+    count: ranges.NonNegativeInt = 0
+    scale: ranges.PositiveFloat = 0.1
+    weight: ranges.NonNegativeFloat = 0.0
+    part: ranges.UnitInterval = 0.0
+    cosine: ranges.Cosine = -1.0
 
 
 def test_each_kind_of_number_has_its_range():

@@ -40,9 +40,8 @@ def list_of_rows(rows: Sequence[Published]) -> str:
     lines = []
     for row in rows:
         score, value = next(iter(row.scores.items()))
-        line = (
-            f"{row.short_name}: {row.benchmark} {score} {shown(value, digits=printed_digits(value))} by {row.protocol}"
-        )
+        printed = shown(value, digits=printed_digits(value))
+        line = f"{row.short_name}: {row.benchmark} {score} {printed} by {row.protocol}"
         line += f"; {row.model} is missing: {row.download}" if lacks_weights(row) else f"; {row.download}"
         if row.doubt:
             line += f"; doubt: {row.doubt}"

@@ -40,37 +40,18 @@ CONFIG = "config.yaml"
 """Its configuration, written once the run begins."""
 FOLDERS_OF_A_RUN = ("benchmarks", "checkpoints", "pictures")
 """Folders within the folder of a run, in which no other run lies."""
-WITH_EFFECT = {
-    "accumulate_grad_batches",
-    "deterministic",
-    "gradient_clip_algorithm",
-    "gradient_clip_val",
-    "limit_train_batches",
-    "overfit_batches",
-    "plugins",
-    "precision",
-    "reload_dataloaders_every_n_epochs",
-    "sync_batchnorm",
-    "use_distributed_sampler",
-}
+ARGUMENTS = """
+accumulate_grad_batches deterministic gradient_clip_algorithm gradient_clip_val limit_train_batches overfit_batches
+plugins precision reload_dataloaders_every_n_epochs sync_batchnorm use_distributed_sampler
+"""
+WITH_EFFECT = ARGUMENTS.split()
 """Arguments of the Trainer on which a step of a training depends; of `devices` the global batch does."""
-OBSERVERS = {
-    "BasePredictionWriter",
-    "Checkpoint",
-    "DeviceStatsMonitor",
-    "EarlyStopping",
-    "LearningRateMonitor",
-    "ModelCheckpoint",
-    "ModelSummary",
-    "OnExceptionCheckpoint",
-    "ProgressBar",
-    "RichModelSummary",
-    "RichProgressBar",
-    "SpikeDetection",
-    "ThroughputMonitor",
-    "Timer",
-    "TQDMProgressBar",
-}
+CALLBACKS = """
+BasePredictionWriter Checkpoint DeviceStatsMonitor EarlyStopping LearningRateMonitor ModelCheckpoint
+ModelSummary OnExceptionCheckpoint ProgressBar RichModelSummary RichProgressBar SpikeDetection ThroughputMonitor
+Timer TQDMProgressBar
+"""
+OBSERVERS = CALLBACKS.split()
 """Callbacks of Lightning on which a step of a training does not depend; on its others, and on a user's, it may."""
 LIMITS = ("max_epochs", "max_steps", "max_time")
 """Arguments of the Trainer that say how long a training is."""
