@@ -6,8 +6,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from itertools import chain
-from math import isnan
-from operator import itemgetter
+from math import isnan, nan
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -117,19 +116,16 @@ def _animations(folder: Path, result: Result, ranked_by: Sequence[str]) -> list[
     Only the worst and best sequences have images, in base64: the drawn frames, and the truth if it is known.
     """
     scores = scores_by_sequence(result, ranked_by)
-    scored: list[Json] = []
-    unscored: list[Json] = []
+    animations: list[Json] = []
     for path in sorted((folder / "animations").rglob("*.json")):
         animation = json.loads(path.read_text("utf-8"))  # the fields of a `SequenceAnimation`
         name = animation["sequence"]
-        if name not in result.sequences:  # of an earlier run in the folder
-            continue
-        score = scores.get(name)
-        shown = "" if score is None else result.printed(ranked_by[0], score)
-        full_name = f"{name} ({animation['kind']})" if animation["kind"] else name
-        animation |= {"score": score, "shown": shown, "name": full_name, "images": []}
-        (unscored if score is None else scored).append(animation)
-    ranked = sorted(scored, key=itemgetter("score")) + unscored
+        if name in result.sequences:  # else of an earlier run in the folder
+            score = scores.get(name, nan)
+            shown = "" if isnan(score) else result.printed(ranked_by[0], score)
+            full_name = f"{name} ({animation['kind']})" if animation["kind"] else name
+            animations.append(animation | {"score": score, "shown": shown, "name": full_name, "images": []})
+    ranked = sorted(animations, key=lambda each: (isnan(each["score"]), each["score"]))
     worst = ranked[:AT_EACH_END]
     best = ranked[AT_EACH_END:][-AT_EACH_END:]
     for animation in worst + best:

@@ -421,22 +421,14 @@ def digest_of_training(config: Any) -> str:
     """
     content = config.as_dict()
     trainer = content["trainer"]
-    data = content.get("data")
-    batch = None
-    if data:
-        arguments = data.get("init_args") or {}
-        arguments.pop("num_workers", None)
-        batch = arguments.pop("batch_size", None)
-    parts = [
-        content.get("model"),
-        data,
-        content.get("seed_everything"),
-        {name: value for name, value in trainer.items() if name in WITH_EFFECT},
-        _callbacks_that_act(trainer.get("callbacks")),
-        _global_batch(batch, trainer),
-        None if config.ckpt_path == "last" else config.ckpt_path,
-    ]
-    return text_digest(json.dumps(parts, sort_keys=True, default=str))
+    of_data = (content.get("data") or {}).get("init_args") or {}
+    of_data.pop("num_workers", None)
+    batch = _global_batch(of_data.pop("batch_size", None), trainer)
+    arguments = {name: value for name, value in trainer.items() if name in WITH_EFFECT}
+    callbacks = _callbacks_that_act(trainer.get("callbacks"))
+    begin = None if config.ckpt_path == "last" else config.ckpt_path
+    classes = content.get("model"), content.get("data"), content.get("seed_everything")
+    return text_digest(json.dumps([*classes, arguments, callbacks, batch, begin], sort_keys=True, default=str))
 
 
 def _global_batch(batch: Any, trainer: Mapping[str, Any]) -> Any:

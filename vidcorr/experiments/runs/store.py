@@ -153,16 +153,18 @@ class Store:
                 self._run(job, ranks, f"[{number}/{len(job_of_folder)}]")
         results: dict[Job, Result] = {}
         for job in jobs:
-            if job.folder in self._made or self.reuses(job):  # the user's code only if this store has made its result
-                results[job] = Result.load(self.place(job))
+            result = Result.load(self.place(job)) if job.folder in self._made else self.stored(job)
+            if result is not None:
+                results[job] = result
         return results
 
-    def reuses(self, job: Job) -> bool:
-        """Return whether the folder holds a job's result; none counts of the user's code, which may have changed.
+    def stored(self, job: Job) -> Result | None:
+        """Return a job's result in the folder, or None; none counts of the user's code, which may have changed.
 
         A file that cannot be read is named, and the job runs again.
         """
-        return job.is_reusable and bool(results_below(self.place(job)))
+        found = results_below(self.place(job)) if job.is_reusable else {}
+        return next(iter(found.values()), None)
 
     def _run(self, job: Job, ranks: Ranks, heading: str) -> None:
         """Run a job, unless the folder has its result or another process runs it; note it in `_made` or `failures`."""
@@ -195,11 +197,10 @@ class Store:
         except FolderInUse:
             print(f"{job.title}: running elsewhere", flush=True)
             return False
-        if not self.reuses(job):
-            return True
-        date = Result.load(self.place(job)).provenance.date or "an unknown date"
-        print(f"{job.title}: reused, made on {date}", flush=True)
-        return False
+        result = self.stored(job)
+        if result is not None:
+            print(f"{job.title}: reused, made on {result.provenance.date or 'an unknown date'}", flush=True)
+        return result is None
 
 
 @contextmanager
