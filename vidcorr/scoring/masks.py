@@ -162,7 +162,6 @@ class ScoredFolder:
         predictions: folder of the predictions.
         rows: a row per object; none for a folder without objects, where videos may be missing.
         errors: errors of its start.
-        legend: ids of the annotations' colours; empty if they hold ids.
         writes_void: the predictions hold 255 beside ids, and the annotations do not.
     """
 
@@ -170,7 +169,6 @@ class ScoredFolder:
     predictions: Path
     rows: Sequence[Row]
     errors: Errors
-    legend: str
     writes_void: bool
 
 
@@ -264,7 +262,7 @@ class MaskFolders:
         for number, values in objects.items():
             rows.append(Row(video=video, object=object_folder or str(number), values=values))
         errors = errors_of_masks(annotations, predictions, rules, list(scorer.plan))
-        return ScoredFolder(video, predicted, rows, errors, annotations.legend, scorer.writes_void)
+        return ScoredFolder(video, predicted, rows, errors, scorer.writes_void)
 
     def _scorer_of(self, name: str, annotations: MaskFolder) -> MaskScorer:
         """Return the scorer of annotated masks; refuse masks without an object to score, unless they may be missing."""
@@ -302,21 +300,14 @@ def _refuse_missing_masks(annotations: MaskFolder, predictions: MaskFolder, scor
 
 
 def _doubts_about(folders: Sequence[ScoredFolder]) -> list[str]:
-    """Return what is doubtful about predictions, in sentences, and the ids of colours, each legend once."""
-    starts: dict[Path, Errors] = {}
-    legends: dict[str, str] = {}
-    for folder in folders:
-        starts[folder.predictions] = folder.errors
-        if folder.legend not in legends:
-            legends[folder.legend] = f"Colours of {folder.video} are ids: {folder.legend}"
-    legends.pop("", None)  # of masks that hold ids
+    """Return what is doubtful about predictions, in sentences."""
     form = "the masks of their frames, named and numbered as the annotations"
-    doubts = doubts_about(starts, "the given mask", form)
+    doubts = doubts_about({folder.predictions: folder.errors for folder in folders}, "the given mask", form)
     with_void = [folder.video for folder in folders if folder.writes_void]
     if with_void:
         about = f"255 beside ids (first {with_void[0]}), which is void and counts as background"
         doubts.append(f"{len(with_void)} of {len(folders)} predictions hold {about}: write an object as its id")
-    return doubts + list(legends.values())
+    return doubts
 
 
 def errors_of_masks(annotations: MaskFolder, predictions: MaskFolder, rules: Rules, objects: Sequence[int]) -> Errors:
