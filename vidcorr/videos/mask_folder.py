@@ -13,6 +13,7 @@ from .images import image_size, open_image, pixels, require_size
 from .masks import (
     VOID,
     colours_in,
+    described,
     ids_of_colours,
     ids_of_palette,
     pixel_counts,
@@ -106,6 +107,12 @@ class MaskFolder(dict[int, Path]):
         if self.truth is None:
             return ids_of_colours((colours_in(self[t]) for t in sorted(self)), self.folder)
         return self.truth.colours or ids_of_palette(self.truth[min(self.truth)])
+
+    @property
+    def legend(self) -> str:
+        """Ids of the colours in words, if the first mask is in RGB; else empty. Errors are those of `colours`."""
+        first = next(iter(self.values()), None)
+        return described(self.colours) if first is not None and colours_in(first) else ""
 
     @cached_property
     def is_of_one(self) -> bool:
