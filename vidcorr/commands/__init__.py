@@ -13,8 +13,7 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
-from itertools import groupby
-from operator import attrgetter
+from itertools import starmap
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TextIO
 
@@ -42,12 +41,10 @@ class Command(NamedTuple):
 
     Attributes:
         name: its name.
-        group: its group in `vidcorr --help`.
-        line: its line there, and the first of its own help.
+        line: its line in `vidcorr --help`, and the first of its own help.
     """
 
     name: str
-    group: str
     line: str
 
     @property
@@ -70,38 +67,40 @@ class Command(NamedTuple):
 
 RUNS = ("fit", "validate")
 """Commands of Lightning's Trainer, by `cli.py`."""
-TRAIN, SCORE, LOOK, DATA = "train", "score", "look", "data and weights"
-COMMANDS = (
-    Command("fit", TRAIN, "Train a model, with benchmarks along the way."),
-    Command("resume", TRAIN, "Resume a stopped training from its last checkpoint, by its words and further ones."),
-    Command("validate", TRAIN, "Test a checkpoint, or any backbone, on benchmarks."),
-    Command("study", TRAIN, "Print the commands of a study, trainings that differ by a few flags; all or the missing."),
-    Command("evaluate", SCORE, "Score frozen networks on benchmarks and print a table, with differences from --base."),
-    Command("score", SCORE, "Score masks, point tracks or boxes of any method, by the rules of the data set."),
-    Command("reproduce", SCORE, "Repeat published scores with public weights, and print the paper's beside."),
-    Command("protocols", SCORE, "List the named protocols, show a protocol's fields and sources, or compare two."),
-    Command("bridge", SCORE, "Explain why two protocols give two scores: walk from one to the other by field."),
-    Command("predict", LOOK, "Follow a mask, boxes or points through your own video; write masks, tables, a video."),
-    Command("features", LOOK, "Draw the features of a video as colours, and where a place is found in all frames."),
-    Command("match", LOOK, "Match two pictures of your own, as a picture and matches.csv."),
-    Command("table", LOOK, "Gather results into a table: text, Markdown, CSV or LaTeX, a column per benchmark."),
-    Command("figure", LOOK, "Draw the masks of results side by side: rows of methods and the truth."),
-    Command("prompt", LOOK, "Write a page for drawing objects, boxes or points in a frame, for `predict`."),
-    Command("generate", DATA, "Generate small videos with exact ground truth in the layouts of the benchmarks."),
-    Command("check-data", DATA, "Check videos before training: open each, decode some frames, compare sizes."),
-    Command("inspect", DATA, "Print what a checkpoint names before anything of it runs, and what --allow it needs."),
-    Command("export", DATA, "Write a network as safetensors with a model card, or as ONNX."),
-)
-"""All commands, in the order in which a newcomer needs them."""
-USAGE = """\
+OVERVIEW = """\
 usage: vidcorr COMMAND [options]    (python cli.py COMMAND is the same)
 
 Begin with generate, evaluate, table, fit and predict.
-"""
-NOTES = """
+
+train:
+  fit         Train a model, with benchmarks along the way.
+  resume      Resume a stopped training from its last checkpoint, by its words and further ones.
+  validate    Test a checkpoint, or any backbone, on benchmarks.
+  study       Print the commands of a study, trainings that differ by a few flags; all or the missing.
+score:
+  evaluate    Score frozen networks on benchmarks and print a table, with differences from --base.
+  score       Score masks, point tracks or boxes of any method, by the rules of the data set.
+  reproduce   Repeat published scores with public weights, and print the paper's beside.
+  protocols   List the named protocols, show a protocol's fields and sources, or compare two.
+  bridge      Explain why two protocols give two scores: walk from one to the other by field.
+look:
+  predict     Follow a mask, boxes or points through your own video; write masks, tables, a video.
+  features    Draw the features of a video as colours, and where a place is found in all frames.
+  match       Match two pictures of your own, as a picture and matches.csv.
+  table       Gather results into a table: text, Markdown, CSV or LaTeX, a column per benchmark.
+  figure      Draw the masks of results side by side: rows of methods and the truth.
+  prompt      Write a page for drawing objects, boxes or points in a frame, for `predict`.
+data and weights:
+  generate    Generate small videos with exact ground truth in the layouts of the benchmarks.
+  check-data  Check videos before training: open each, decode some frames, compare sizes.
+  inspect     Print what a checkpoint names before anything of it runs, and what --allow it needs.
+  export      Write a network as safetensors with a model card, or as ONNX.
+
 vidcorr COMMAND --help shows the options of a command, vidcorr fit --model.help VFSSimSiam of a class.
 Configs and flags combine, and later words win: --config METHOD.yaml --config DATA.yaml --data.size 128.
 --print_config shows the merged configuration. --debug shows the traceback of an error. --version."""
+"""`vidcorr --help`: the commands below their groups, in the order in which a newcomer needs them."""
+COMMANDS = tuple(starmap(Command, re.findall(r"^  (\S+) +(.+)$", OVERVIEW, re.MULTILINE)))
 OPTIONS_OF_RUN = (
     "--config FILE (a YAML file, or a config of the project by its name: data/kinetics.yaml), --model NAME (a method, "
     "or a network as vidcorr evaluate takes it), --data NAME, --ckpt_path FILE (last: of the newest run of this "
@@ -173,7 +172,7 @@ def run_command(args: Sequence[str]) -> None:
     commands = {command.name: command for command in COMMANDS}
     misplaced = [word for word in rest if word in commands]
     if first in HELP:
-        print(overview())
+        print(OVERVIEW)
     elif first == "--version":
         print(f"vidcorr {version('vidcorr')}")
     elif first.startswith("-") and misplaced:
@@ -267,13 +266,3 @@ def line_of_warning(
     if Path(filename).is_relative_to(Path(__file__).parents[1]):
         return f"vidcorr: {message}\n"
     return f"{filename}:{lineno}: {category.__name__}: {message}\n"
-
-
-def overview() -> str:
-    """Return the text of `vidcorr --help`."""
-    lines = [USAGE]
-    for group, members in groupby(COMMANDS, key=attrgetter("group")):
-        lines.append(f"{group}:")
-        for command in members:
-            lines.append(f"  {command.name:12}{command.line}")
-    return "\n".join([*lines, NOTES])

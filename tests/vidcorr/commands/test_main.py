@@ -23,10 +23,9 @@ from vidcorr.commands import COMMANDS, RUNS, begin_run, line_of_warning, main
 def test_the_overview_names_every_word_below_its_group(capsys):
     main(["--help"])
     shown = capsys.readouterr().out
-    for name, _, line in COMMANDS:
-        assert re.search(rf"^  {name} +{re.escape(line)}$", shown, re.MULTILINE), name
-    groups = dict.fromkeys(command.group for command in COMMANDS)
-    assert [line for line in shown.splitlines() if line.endswith(":")] == [f"{group}:" for group in groups]
+    assert re.findall(r"^  (\S+) ", shown, re.MULTILINE) == [command.name for command in COMMANDS]
+    groups = ["train:", "score:", "look:", "data and weights:"]
+    assert [line for line in shown.splitlines() if line.endswith(":")] == groups
     assert shown.startswith("usage: vidcorr COMMAND [options]")
     assert shown.endswith(" --version.\n")
     main([])
