@@ -103,7 +103,7 @@ class SequencePictures:
         caption: str = "",
     ) -> None:
         self._output = output
-        self._name = f"{kind}/{sequence.name}" if kind else sequence.name
+        self._name = "/".join(filter(None, (kind, sequence.name)))
         self._draw = draw
         self._drawn = 0
         self._pictures: list[Picture] = []

@@ -130,8 +130,7 @@ def print_report(content: Mapping[str, Any], network: str, output: Path) -> None
     from ..backbones import Input
     from ..tracking.predict import OUTPUTS
 
-    input_line = Input(**content["input"]).line
-    print(printable(f"{network}, {input_line}" if input_line else network))
+    print(printable(", ".join(filter(None, (network, Input(**content["input"]).line)))))
     view = f"{content['stage']} at stride {content['stride']}"
     print(f"by protocol {content['protocol']['name']}, features of {view}")
     files = ", ".join(name for name in OUTPUTS if (output / name).exists())

@@ -399,11 +399,8 @@ def values_of_objects(rows: Iterable[Any]) -> dict[tuple[str, Object], Values]:
     """
     objects: dict[tuple[str, Object], Values] = {}
     for row in rows:
-        values: Values = {}
-        for name, value in row.values.items():
-            if isinstance(value, float):
-                values[name] = value
-        objects[row.video, row.object] = values
+        measured = {name: value for name, value in row.values.items() if isinstance(value, float)}
+        objects[row.video, row.object] = measured
     return objects
 
 

@@ -41,10 +41,11 @@ def script_of(name: str) -> str:
     for field, value in protocol.values().items():
         info = PropagationProtocol.model_fields[field]
         counts = field not in protocol.idle() and value != info.default
-        if value in LACKING.get(field, ()) if field in fields else counts and READ_BY_NETWORK not in info.metadata:
-            lacking.append(f"{field}={value}")
-        elif field not in fields and counts:
+        is_set_elsewhere = field not in fields and counts
+        if is_set_elsewhere and READ_BY_NETWORK in info.metadata:
             sentences.append(f"The encoder sets {field}={value}.")
+        elif is_set_elsewhere or value in LACKING.get(field, ()):
+            lacking.append(f"{field}={value}")
     if lacking:
         raise ValueError(f"protocol {protocol.name!r}: the script does not implement {', '.join(lacking)}")
     comments = [fill(sentence, WIDTH, initial_indent="# ", subsequent_indent="# ") for sentence in sentences]

@@ -26,6 +26,8 @@ from .statistics import FRACTION
 Format = Literal["text", "md", "html", "csv", "tex"]
 REPORT = "report.html"
 """Name of the page of a result in its folder."""
+NOWHERE = Column("", "")
+"""A column in which no row has a cell."""
 WIDEST_COLUMN = 4
 """Scores beyond which a table in LaTeX spans both columns of a paper."""
 
@@ -212,12 +214,14 @@ def _section(table: Table, columns: Sequence[Column], intervals: bool, bold: boo
     lines = []
     for setting in dict.fromkeys(column.setting for column in columns):
         column_of = {column.label: column for column in columns if column.setting == setting}
-        best_of = {head: table.best(column) if bold else "" for head, column in column_of.items()}
+        best_of = {head: table.best(column) * bold for head, column in column_of.items()}
         for name, row in table.rows.items():
-            cells = [row.get(column_of[head]) if head in column_of else None for head in heads]
+            cells = [row.get(column_of.get(head, NOWHERE)) for head in heads]
+            texts = [""] * len(heads)
+            for place, cell in enumerate(cells):
+                if cell is not None:
+                    texts[place] = cell.printed(intervals, best_of[heads[place]])
             if any(cells):
-                pairs = zip(heads, cells, strict=True)
-                texts = [cell.printed(intervals, best_of[head]) if cell else "" for head, cell in pairs]
                 lines.append(Line(name, setting, cells, texts))
     return Section(shared, heads, lines)
 

@@ -93,7 +93,7 @@ class Row(Exact):
     @property
     def name(self) -> str:
         """The name of the row: `VIDEO`, or `VIDEO_OBJECT`."""
-        return f"{self.video}_{self.object}" if self.object else self.video
+        return "_".join(filter(None, (self.video, self.object)))
 
     @property
     def place(self) -> tuple[str, int, str]:
@@ -201,9 +201,8 @@ class Result(Exact):
         """Return benchmark, network and main scores with their intervals, in a line."""
         scores = []
         for key in self.main_scores():
-            interval = self.printed_interval(key)
-            score = f"{key} {self.printed(key, self.scores[key])}"
-            scores.append(f"{score} {interval}" if interval else score)
+            texts = key, self.printed(key, self.scores[key]), self.printed_interval(key)
+            scores.append(" ".join(filter(None, texts)))
         about = f"{self.benchmark}, {self.network}, {len(self.sequences)} sequences"
         return one_line(f"Result({agreeing(about)}: {', '.join(scores)})")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import UsageError, message_of
 from ...near_names import did_you_mean
-from .config_files import CONFIGS, find_config, read_yaml, yaml_value
+from .config_files import CONFIGS, as_list, find_config, read_yaml, yaml_value
 
 if TYPE_CHECKING:  # it imports torch, which would delay the message of a mistake
     from ...benchmarks.base import Benchmark
@@ -226,9 +226,7 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
 
     A flag with several values is part of the benchmark's name.
     """
-    stages = flags.stage or choice.arguments.get("stage")
-    if not isinstance(stages, list):  # a config may have a list, a benchmark has one stage
-        stages = [stages]
+    stages = as_list(flags.stage or choice.arguments.get("stage"))  # a config may have a list, a benchmark has one
     axes = [_Axis("{}", flags.protocol or [None])]
     axes += [_Axis(f"{field}={{}}", values) for field, values in changes.items()]
     axes += [_Axis("{}", stages), _Axis("stride{}", flags.stride or [None])]

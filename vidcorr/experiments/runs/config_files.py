@@ -67,25 +67,27 @@ def with_lists(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """
     found = dict(content)
     for name in set(LISTS) & set(content):
-        values = _as_list(content[name], is_of_pairs=name in PAIRS)
+        given = content[name]
+        values = _pairs(given) if isinstance(given, dict) and name in PAIRS else as_list(given)
         if not all(isinstance(each, str | int | float) for each in values):
             form = f"{name}: [NAME=VALUE, …] or a mapping" if name in PAIRS else f"{name}: [VALUE, …]"
-            raise UsageError(f"{path}: {name} is {content[name]!s:.80}; write {form}")
+            raise UsageError(f"{path}: {name} is {given!s:.80}; write {form}")
         found[name] = list(map(str, values))
     return found
 
 
-def _as_list(value: Any, is_of_pairs: bool) -> list[Any]:
-    """Return a list as it is, a mapping of pairs as NAME=VALUE, and any other value in a list."""
-    if isinstance(value, dict) and is_of_pairs:
-        return [f"{key}={_joined(each)}" for key, each in value.items()]
+def as_list(value: Any) -> list[Any]:
+    """Return a list as it is, and any other value in a list."""
     return value if isinstance(value, list) else [value]
 
 
-def _joined(value: Any) -> str:
-    """Return the text of a value, of a list its parts with commas."""
-    parts = value if isinstance(value, list) else [value]
-    return ",".join("null" if part is None else str(part) for part in parts)
+def _pairs(values: Mapping[str, Any]) -> list[str]:
+    """Return a mapping as texts NAME=VALUE, of a list its parts with commas."""
+    found = []
+    for name, value in values.items():
+        parts = ["null" if part is None else str(part) for part in as_list(value)]
+        found.append(f"{name}={','.join(parts)}")
+    return found
 
 
 def yaml_value(text: str, place: str) -> Any:

@@ -26,7 +26,7 @@ from ...results.folder_lock import FolderInUse, FolderLock
 from ...videos.digests import text_digest
 from ...videos.files import write_atomically
 from ...videos.folders import natural_order, walk_once
-from .config_files import PACKAGE
+from .config_files import PACKAGE, as_list
 
 log = logging.getLogger(__name__)
 
@@ -444,9 +444,8 @@ def _global_batch(batch: Any, trainer: Mapping[str, Any]) -> Any:
 
 def _callbacks_that_act(configured: Any) -> list[Any]:
     """Return the callbacks of a configuration, one or a list, that may change a step: not ours, and no observers."""
-    callbacks = configured if isinstance(configured, list) else [configured]
     found = []
-    for callback in callbacks:
+    for callback in as_list(configured):
         class_path = callback.get("class_path") if isinstance(callback, dict) else callback
         package, _, name = str(class_path).partition(".")
         is_observer = package in ("pytorch_lightning", "lightning") and name.rpartition(".")[2] in OBSERVERS

@@ -173,7 +173,7 @@ def _is_flag(word: str) -> bool:
 
 def _word_of(flag: str, values: Sequence[str], words: list[str]) -> Word:
     """Return what a flag says with its values."""
-    value = values[0] if values else ""
+    value = next(iter(values), "")
     part, dot, below = flag.removeprefix("--").partition(".")
     if flag in ("--config", "-c"):
         return Word("config", "", _read_and_allow(value), [f"--config={value}"])
@@ -194,7 +194,7 @@ def _argument(flag: str, part: str, below: str, values: Sequence[str], words: li
     """Return what a flag says of the arguments of a part's class."""
     keys = below.removeprefix("init_args").removeprefix(".").removesuffix("+")
     names = {tuple(keys.split("."))}
-    value = values[0] if values else ""
+    value = next(iter(values), "")
     if not keys:  # all arguments as YAML
         content = yaml_value(value, flag)
         names = {(str(name),) for name in content} if isinstance(content, Mapping) else set()
