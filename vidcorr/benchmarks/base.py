@@ -311,29 +311,21 @@ class Benchmark(ABC):
             encoder.constant = any(ranks.gather(encoder.constant))
             encoder.least_side = min(ranks.gather(encoder.least_side))
             with ranks.together():
-                result = self._result(network, rows, encoder, past=past, at=at)
-                seconds = round(time.perf_counter() - began, 2)
-                result = result.model_copy(update={"seconds": seconds, "ranks": ranks.size})
+                result = self._result(network, rows, encoder)
+                history = list(past)
+                if at is not None:
+                    history.append(Evaluated(epoch=at[0], step=at[1], scores=result.scores))
+                of_run = {"seconds": round(time.perf_counter() - began, 2), "ranks": ranks.size}
+                result = result.model_copy(update={"history": tuple(history), **of_run})
                 if ranks.rank == 0:
                     result.print()
                     self.finish(result, output)
                     output.finish(result)
         return result
 
-    def _result(
-        self,
-        network: Network,
-        rows: Sequence[Row],
-        encoder: FrameEncoder,
-        *,
-        past: Sequence[Evaluated] = (),
-        at: tuple[int, int] | None = None,
-    ) -> Result:
-        """Return the result of the rows of all sequences, sorted by name; arguments as of `run`."""
+    def _result(self, network: Network, rows: Sequence[Row], encoder: FrameEncoder) -> Result:
+        """Return the result of the rows of all sequences, sorted by name; `run` adds its history and duration."""
         scores = self.scores(rows) if rows else {}
-        history = list(past)
-        if at is not None:
-            history.append(Evaluated(epoch=at[0], step=at[1], scores=scores))
         facts = self.facts(rows, encoder)
         of_run = self._facts_of_run(encoder)
         conditions = [*self.conditions_in_words(facts), f"{len(self.sequences)} {self.unit}"]
@@ -359,7 +351,6 @@ class Benchmark(ABC):
             doubts=doubts,
             provenance=Provenance.now(),
             seconds_of=encoder.watch.seconds,
-            history=history,
         )
         if not self.pooled and result.contradiction():  # a user's scores are no means of the rows, but for his word
             result = result.model_copy(update={"without": leave_one_out(rows, self.scores)})
@@ -443,12 +434,12 @@ def name_with_values(kind: type[Benchmark]) -> str | None:
 
 
 def sorted_rows(rows: Iterable[Row], benchmark: str = "") -> list[Row]:
-    """Return rows by `Row.place`: the order in which scores sum them, whatever rank they come from.
+    """Return rows by `Row.order`: the order in which scores sum them, whatever rank they come from.
 
     Raises:
         ValueError: if a name comes twice.
     """
-    ordered = sorted(rows, key=attrgetter("place"))
+    ordered = sorted(rows, key=attrgetter("order"))
     for row, following in pairwise(ordered):
         if row.name == following.name:
             raise ValueError(f"{benchmark}: scored more than once: {row.name}; sequences need different names")

@@ -52,7 +52,7 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
         "ranked_by": ranked_by,
         "texts": _columns_without_fractions(result),
         "animations": _animations(folder, result, ranked_by),
-        "rows": result.records(),  # the page sorts by these numbers, and shows their texts
+        "rows": result.csv_rows(),  # the page sorts by these numbers, and shows their texts
         "shown": [_texts(row.values, result) for row in result.rows if row.values],
     }
     text = json.dumps(plain(content), allow_nan=False)

@@ -96,7 +96,7 @@ class Row(Exact):
         return "_".join(filter(None, (self.video, self.object)))
 
     @property
-    def place(self) -> tuple[str, int, str]:
+    def order(self) -> tuple[str, int, str]:
         """Sorting key: by the name of the video, then by the object's number, then by its name."""
         video = self.name.removesuffix(self.object)
         return video, int(self.object) if self.object.isdecimal() else 0, self.object
@@ -230,9 +230,9 @@ class Result(Exact):
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        records = self.records()
-        if records:
-            write_atomically(folder / "per_sequence.csv", csv_of_records(records))
+        rows = self.csv_rows()
+        if rows:
+            write_atomically(folder / "per_sequence.csv", csv_of_records(rows))
         content = json.dumps(plain(self.model_dump()), indent=1, allow_nan=False)
         write_atomically(folder / RESULTS_FILE, content + "\n")
 
@@ -253,7 +253,7 @@ class Result(Exact):
             raise ValueError(f"{file}: {contradiction}: edited, or declared wrongly?")
         return result
 
-    def records(self) -> list[Json]:
+    def csv_rows(self) -> list[Json]:
         """Return the lines of per_sequence.csv: rows with values; an undefined value is None."""
         return [{"Sequence": row.name, **plain(row.values)} for row in self.rows if row.values]
 

@@ -70,7 +70,7 @@ def score(
         raise DataError(f"{folders.truth}: holds no folder of masks")
     missing = folders.missing(names)
     found = folders.score([name for name in names if name not in missing])
-    rows = sorted(chain(folders.rows_of_missing(missing), *(folder.rows for folder in found)), key=attrgetter("place"))
+    rows = sorted(chain(folders.rows_of_missing(missing), *(folder.rows for folder in found)), key=attrgetter("order"))
     if not rows:
         expected = f"expected {folders.predictions}/VIDEO/FRAME.png"
         raise DataError(f"{folders.predictions}: holds no video of {folders.truth}; {expected}")

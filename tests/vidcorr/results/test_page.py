@@ -45,7 +45,7 @@ def test_the_page_holds_the_result_and_its_animations_the_worst_first_with_image
     assert content == content_of(write_report(tmp_path))
     shown = content.pop("result")
     assert (shown["scores"], {"rows", "without"} & shown.keys()) == (scores, set())
-    assert content.pop("rows") == result.records()
+    assert content.pop("rows") == result.csv_rows()
     assert content.pop("lines") == [
         {"name": "this run", "scores": {"J-Mean": "57.5", "J&F-Mean": "60.0", "Other": "81.2"}}
     ]
