@@ -25,14 +25,15 @@ NAMED = (
 PROTOCOL = "as `vidcorr protocols` lists them, or with changed fields, vidcorr+topk=10; vidcorr-fast takes less time "
 PROTOCOL += "(default: vidcorr; for boxes vfs)"
 FORMATS = ("png", "coco", "labelme", "yolo")
+PROMPTS = OneOf(
+    several("--mask", "FILE[@FRAME]", MASKS),
+    several("--box", "X,Y,W,H", BOXES),
+    several("--points", "X,Y", POINTS),
+    required=True,
+)
 FLAGS = (
     Flag("video", "video file, folder of frames, camera (/dev/video0) or address (rtsp://…)", metavar="VIDEO"),
-    OneOf(
-        several("--mask", "FILE[@FRAME]", MASKS),
-        several("--box", "X,Y,W,H", BOXES),
-        several("--points", "X,Y", POINTS),
-        required=True,
-    ),
+    PROMPTS,
     several("--left", "ID@FRAME", LEFT),
     Flag("--as", "write masks in this format too", dest="formats", nargs="+", choices=FORMATS, default=[]),
     Flag("--output", "(default: prediction)", type=Path, default=Path("prediction"), metavar="FOLDER"),

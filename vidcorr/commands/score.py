@@ -10,7 +10,7 @@ from ..videos.files import read_names, write_atomically
 
 FOLDERS = "TRUTH, with a folder of masks per video, and PREDICTIONS/VIDEO/FRAME.png; with --on PREDICTIONS alone"
 ON = "benchmark and its data, davis=/data/DAVIS, for a table beside the results of vidcorr evaluate"
-RULES = (
+ABOUT_RULES = (
     "davis-2017 (default without --on), davis-2016, youtube-vos, lvos, lvos-2023, vost, sa-v, mose-v2, "
     "vos-benchmark (also for MOSE v1) or naf"
 )
@@ -19,19 +19,24 @@ TRACKS = (
     "pixels of a 256 × 256 image, and occluded (N, T)"
 )
 META = 'metadata of lvos, of youtube-vos\'s categories, or of mose-v2: {"videos": {VIDEO: {"objects": {"1": {}}}}}'
-FLAGS = (
-    Flag("folders", FOLDERS, nargs="+", type=Path, metavar="FOLDER"),
-    Flag("--on", ON, default="", metavar="NAME=FOLDER"),
-    OneOf(
-        Flag("--rules", RULES, default="", metavar="RULES"),
-        Flag("--tracks", TRACKS, choices=["first", "strided"]),
-        Flag("--boxes", "score boxes by OTB's one-pass evaluation: PREDICTIONS/SEQUENCE.txt", action="store_true"),
-    ),
+KIND = OneOf(
+    Flag("--rules", ABOUT_RULES, default="", metavar="RULES"),
+    Flag("--tracks", TRACKS, choices=["first", "strided"]),
+    Flag("--boxes", "score boxes by OTB's one-pass evaluation: PREDICTIONS/SEQUENCE.txt", action="store_true"),
+)
+OF_MASKS = (
     Flag("--meta", META, type=Path, metavar="FILE"),
     Flag("--unseen", "file of unseen videos (lvos) or categories (youtube-vos), one per line", metavar="FILE"),
     Flag("--list", "file of video names, one per line", type=Path, metavar="FILE"),
     Flag("--keep-ends", "count the first and the last frame too", action="store_true"),
     Flag("--allow-missing", "leave videos without predictions out (mose-v2: count them as 0)", action="store_true"),
+)
+"""Flags that boxes and tracks do not have."""
+FLAGS = (
+    Flag("folders", FOLDERS, nargs="+", type=Path, metavar="FOLDER"),
+    Flag("--on", ON, default="", metavar="NAME=FOLDER"),
+    KIND,
+    *OF_MASKS,
     Flag("--json", "write all scores to a flat JSON object", type=Path, metavar="FILE"),
     Flag("--output", "write results.json and per_sequence.csv", type=Path, metavar="FOLDER"),
 )
