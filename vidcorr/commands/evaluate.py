@@ -4,11 +4,13 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..experiments.runs.benchmark_choice import chosen_benchmarks, read_on
-from ..experiments.runs.flags import EVALUATION_FLAGS, NETWORK, Flag, named_network, named_networks, several
+from ..experiments.runs.flags import BENCHMARK_FLAGS, NETWORK, NETWORK_FLAGS, Flag, named_networks, several
 
 NAMED = "checkpoint, folder of a run, my_module:my_network, dino-b8 or another short name, timm:NAME, raw_colour, …"
 FLAGS = (
-    *EVALUATION_FLAGS,
+    *BENCHMARK_FLAGS,
+    *NETWORK_FLAGS,
+    Flag("--output", "folder of results (default: %(default)s)", type=Path, default="evaluation"),
     Flag("networks", NAMED, nargs="+", metavar=NETWORK),
     Flag("--base", "network to compare the others with", default="", metavar="NETWORK"),
     several("--seeds", "N", "seeds of random weights (default: 0)", int),
@@ -37,6 +39,6 @@ def run(flags: Namespace) -> None:
     from ..experiments.reports.evaluate import evaluate
 
     benchmarks = [choice.build() for choice in chosen]
-    base = named_network(flags.base, flags).name if flags.base else ""
+    base = named_networks([flags.base], flags)[0].name if flags.base else ""
     networks = named_networks([*flags.networks, *filter(None, [flags.base])], flags)
     evaluate(networks, benchmarks, flags.output, base)

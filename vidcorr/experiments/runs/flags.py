@@ -6,7 +6,6 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
@@ -127,12 +126,6 @@ NETWORK_FLAGS: Flags = (
     *INPUT_FLAGS,
 )
 """Flags that say more of a named network: its weights and its input."""
-EVALUATION_FLAGS: Flags = (
-    *BENCHMARK_FLAGS,
-    *NETWORK_FLAGS,
-    Flag("--output", "folder of results (default: %(default)s)", type=Path, default="evaluation"),
-)
-"""Flags of a command that evaluates networks on benchmarks."""
 FORM = "format of the printed table (default: text in a terminal, md in a file or pipe); html is a page, tex "
 FORM += "needs booktabs and adjustbox"
 INTERVALS = "print 95 %% intervals (default: in all formats but tex)"

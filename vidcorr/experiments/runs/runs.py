@@ -474,23 +474,28 @@ def runs_below(root: str | Path) -> dict[Path, Record]:
     return dict(in_order)
 
 
-def run_named(word: str) -> tuple[Path, str] | None:
-    """Return the folder of the run that a word names, and which checkpoint: of `RUN` the best, of `RUN/last` the last.
+def run_named(word: str, which: str = "best") -> tuple[Path, str] | None:
+    """Return the folder of the run that a word names, and which of its checkpoints: `RUN/last` names the last.
 
     None, if it names no run.
+
+    Args:
+        word: `RUN`, `RUN/best` or `RUN/last`.
+        which: the checkpoint of `RUN`: "best" or "last".
     """
     path = Path(word).expanduser()
     if (path / FILE).is_file():
-        return path.resolve(), "best"
+        return path.resolve(), which
     if path.name in ("best", "last") and (path.parent / FILE).is_file():
         return path.parent.resolve(), path.name
     return None
 
 
-def checkpoint_named(word: str) -> str:
+def checkpoint_named(word: str, which: str = "best") -> str:
     """Return the checkpoint of the run that a network's word names, with its view; another word as it is.
 
-    Whoever names a run trusts the code that its own words and configuration name; its modules are found.
+    Whoever names a run trusts the code that its own words and configuration name; its modules are found. Arguments are
+    those of `run_named`.
 
     Raises:
         ValueError: if the run has saved no checkpoint, or its `run.json` cannot be read.
@@ -503,7 +508,7 @@ def checkpoint_named(word: str) -> str:
     from ...backbones.networks import split_view
 
     name, view = split_view(word)
-    named = run_named(name)
+    named = run_named(name, which)
     if named is None:
         return word
     folder, which = named

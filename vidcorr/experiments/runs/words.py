@@ -115,7 +115,7 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
     if named not in (None, "null") and (named, command) != ("last", "fit"):  # "null" takes back an earlier word
         if named == "last":
             newest = find_run(last_value(said, "trainer", "default_root_dir") or ROOT)
-            file = checkpoint_named(str(newest / "last"))
+            file = checkpoint_named(str(newest), "last")
             say(f"--ckpt_path last: {file}")
         else:
             file = _file_of_checkpoint(str(named), command)
@@ -138,8 +138,7 @@ def _file_of_checkpoint(named: str, command: str) -> str:
     """Return the file of `--ckpt_path`: of the hub, or of a run, with whose last state a training goes on."""
     if on_hub(named):
         return str(local_file(named))
-    run = run_named(named)
-    return checkpoint_named(str(run[0] / "last") if run and command == "fit" else named)
+    return checkpoint_named(named, "last" if command == "fit" else "best")
 
 
 def read_words(args: Sequence[str]) -> Iterator[Word]:
