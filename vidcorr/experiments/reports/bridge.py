@@ -150,7 +150,9 @@ def steps_between(
     Raises:
         ValueError: for a field that does not differ, or protocols that do not differ.
     """
-    fields = differing_fields(start, end)
+    idle = {"feature_stride", *(start.idle().keys() & end.idle().keys())}  # neither end's score depends on these
+    last_values = end.values()
+    fields = [field for field, value in start.values().items() if value != last_values[field] and field not in idle]
     if not fields:
         raise ValueError(f"bridge: {start.name} and {end.name} do not differ in a field that a protocol sets")
     step_of: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
@@ -164,10 +166,3 @@ def steps_between(
         require_one_of(fields, field=field)
     steps = [step_of[field] for field in (*order, *fields)]
     return list(dict.fromkeys(steps))  # each step once, at its first field
-
-
-def differing_fields(start: EvaluationProtocol, end: EvaluationProtocol) -> list[str]:
-    """Return the fields in which two protocols differ, but for those on which neither end's score depends."""
-    idle = {"feature_stride", *(start.idle().keys() & end.idle().keys())}
-    last_values = end.values()
-    return [field for field, value in start.values().items() if value != last_values[field] and field not in idle]

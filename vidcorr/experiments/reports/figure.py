@@ -59,18 +59,13 @@ def figure(results: Sequence[str | Path], on: str, sequences: Sequence[str] = ()
     if not rows:
         raise ValueError(f"figure: no result of {benchmark.name}")
     by_name = {sequence.name: sequence for sequence in benchmark.sequences}
-    names = sequences or _first_in_all(rows, benchmark.sequences)
+    in_all = set.intersection(*(set(row.result.sequences) for row in rows))
+    names = sequences or [each.name for each in benchmark.sequences if each.video in in_all][:SHOWN]
     if not names:
         raise ValueError(f"figure: the results have no sequence of {on} in common")
     for name in names:
         require_one_of(by_name, sequence=name)
     return draw_rows([_block(by_name[name], benchmark.digests[name], rows, frames) for name in names])
-
-
-def _first_in_all(rows: Sequence[ResultRow], sequences: Sequence[MaskSequence]) -> list[str]:
-    """Return the names of the first sequences that all results have."""
-    in_all = set.intersection(*(set(row.result.sequences) for row in rows))
-    return [sequence.name for sequence in sequences if sequence.video in in_all][:SHOWN]
 
 
 def _rows(results: Sequence[str | Path], data_set: str) -> list[ResultRow]:

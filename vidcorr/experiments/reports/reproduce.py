@@ -40,18 +40,13 @@ def list_of_rows(rows: Sequence[Published]) -> str:
     lines = []
     for row in rows:
         score, value = next(iter(row.scores.items()))
-        printed = shown(value, digits=printed_digits(value))
-        line = f"{row.short_name}: {row.benchmark} {score} {printed} by {row.protocol}"
+        of_paper = shown(value, digits=printed_digits(value))
+        line = f"{row.short_name}: {row.benchmark} {score} {of_paper} by {row.protocol}"
         line += f"; {row.model} is missing: {row.download}" if lacks_weights(row) else f"; {row.download}"
         if row.doubt:
             line += f"; doubt: {row.doubt}"
         lines.append(fill(line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))
     return "\n".join([*lines, f"{len(rows)} rows: {sum(map(lacks_weights, rows))} lack weights", ""])
-
-
-def _network(row: Published) -> EncoderSpec:
-    """Return the network of a row with its public weights."""
-    return EncoderSpec(row.model, pretrained=row.model.startswith("timm:"))
 
 
 def lacks_weights(row: Published) -> bool:
@@ -78,7 +73,8 @@ def reproduce(rows: Sequence[Published], benchmarks: Sequence[BenchmarkChoice], 
         for row in rows:
             if row.benchmark == choice.config:
                 benchmark = choice.with_arguments(protocol=row.protocol).build()
-                row_of_job[Job(_network(row), benchmark)] = row
+                network = EncoderSpec(row.model, pretrained=row.model.startswith("timm:"))
+                row_of_job[Job(network, benchmark)] = row
     if not row_of_job:
         raise ValueError(f"no row has a printed score on {', '.join(each.config for each in benchmarks)}")
     with run_missing(list(row_of_job), output) as results:
