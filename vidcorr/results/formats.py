@@ -57,7 +57,12 @@ def one_line(text: str) -> str:
 
 
 def agreeing(text: str) -> str:
-    """Return a text whose numbers agree with their nouns: `1 sequences` becomes `1 sequence`."""
+    """Return a text whose numbers agree with their nouns.
+
+    Example:
+        >>> agreeing("split 1, 1 sequences"), agreeing("21 sequences, 1 categories")
+        ('split 1, 1 sequence', '21 sequences, 1 category')
+    """
     return ONE.sub(r"1 \1", text.replace("1 categories", "1 category"))
 
 
