@@ -204,10 +204,9 @@ class Benchmark(ABC):
         are the folders of the scored sequences.
         """
         folders: set[str] = set()
-        for sequence in self.sequences:
-            frames = getattr(sequence, "frames", ())  # of a pickle there are none
+        for frames in self._folders_of_frames:
             folders.update(map(os.path.realpath, {frame.parent for frame in frames}))
-            folders.update(os.path.dirname(os.path.realpath(frame)) for frame in frames[:1])  # a link to a frame
+            folders.add(os.path.dirname(os.path.realpath(frames[0])))  # a link to a frame
         return folders
 
     def scored_among(self, videos: Iterable[str]) -> list[str]:
@@ -219,15 +218,24 @@ class Benchmark(ABC):
             videos: real paths, and names without suffix.
         """
         found = set(videos).intersection(self.held_out())
-        folders_of_frames = [sequence.frames for sequence in self.sequences if getattr(sequence, "frames", ())]
-        sizes = {frames[0].stat().st_size for frames in folders_of_frames}  # few pictures are read
-        scored = set(map(_digest_of_ends, folders_of_frames))
+        sizes = {frames[0].stat().st_size for frames in self._folders_of_frames}
         for video in filter(os.path.isabs, videos):
             _, names = names_in(video)
             pictures = [Path(video, name) for name in names if is_photo(name)]
-            if pictures and pictures[0].stat().st_size in sizes and _digest_of_ends(pictures) in scored:
+            has_size = bool(pictures) and pictures[0].stat().st_size in sizes  # else no picture is read
+            if has_size and _digest_of_ends(pictures) in self._digests_of_ends:
                 found.add(video)
         return sorted(found)
+
+    @cached_property
+    def _folders_of_frames(self) -> list[Sequence[Path]]:
+        """The frames of the sequences; a pickle has none."""
+        return [sequence.frames for sequence in self.sequences if getattr(sequence, "frames", ())]
+
+    @cached_property
+    def _digests_of_ends(self) -> set[str]:
+        """Digests of the first and last frames of the sequences."""
+        return set(map(_digest_of_ends, self._folders_of_frames))
 
     # Use
 

@@ -10,7 +10,7 @@ from ..metrics.declared import Score
 from .statistics import FRACTION
 
 BOLD = re.compile(r"\*\*([−\d.]+)\*\*")
-ONE = re.compile(r"(?<![\d.,])1 (\w+)s\b")
+ONE = re.compile(r"(?<![\d.,])1 (frame|object|pair|scene|seed|sequence|video)s\b")
 """A single thing in the plural."""
 LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
