@@ -100,20 +100,16 @@ class Cell:
     @property
     def quantities(self) -> dict[str, object]:
         """The quantities of the cell by their names in CSV; None for a missing one."""
+        columns = [record.column for record in self.records]
+        found: dict[str, object] = {"conditions": "; ".join(dict.fromkeys(column.about for column in columns))}
+        found["protocol"] = "; ".join(dict.fromkeys(column.protocol for column in columns))
         low, high = self.interval or (None, None)
+        deviation = None if isnan(self.deviation) else self.deviation
+        found |= {"mean": self.mean, "deviation": deviation, "low": low, "high": high}
         parts = ("difference", "difference low", "difference high", "p", "difference over")
-        change = self.difference or (None,) * len(parts)
-        return {
-            "conditions": "; ".join(dict.fromkeys(record.column.about for record in self.records)),
-            "protocol": "; ".join(dict.fromkeys(record.column.protocol for record in self.records)),
-            "mean": self.mean,
-            "deviation": None if isnan(self.deviation) else self.deviation,
-            "low": low,
-            "high": high,
-            **dict(zip(parts, change, strict=False)),
-            "seeds": " ".join("?" if record.seed is None else str(record.seed) for record in self.records),
-            "scores": " ".join(map(str, self.scores)),
-        }
+        found |= dict(zip(parts, self.difference or (None,) * len(parts), strict=False))
+        seeds = ["?" if record.seed is None else str(record.seed) for record in self.records]
+        return found | {"seeds": " ".join(seeds), "scores": " ".join(map(str, self.scores))}
 
     def against(self, base: "Cell") -> "Cell":
         """Return the cell with its difference from the base row's cell if all scores of both may be paired."""

@@ -40,21 +40,15 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     folder = Path(folder)
     result = result or Result.load(folder)
     ranked_by = ranking_columns(result)
-    content: Json = {
-        "result": result.model_dump(exclude={"rows", "without", "digests"}),
-        "digest": result.data_digest,
-        "network": str(result.network),
-        "command": shlex.join(result.provenance.command),
-        "main": result.main_scores(),
-        "how": f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences.",
-        "lines": _lines_of_scores(result),
-        "intervals": _intervals(result),
-        "ranked_by": ranked_by,
-        "texts": _columns_without_fractions(result),
-        "animations": _animations(folder, result, ranked_by),
-        "rows": result.csv_rows(),  # the page sorts by these numbers, and shows their texts
-        "shown": [_texts(row.values, result) for row in result.rows if row.values],
-    }
+    how = f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences."
+    content: Json = {"result": result.model_dump(exclude={"rows", "without", "digests"}), "digest": result.data_digest}
+    content |= {"network": str(result.network), "command": shlex.join(result.provenance.command)}
+    content |= {"main": result.main_scores(), "lines": _lines_of_scores(result)}
+    content |= {"intervals": _intervals(result), "how": how}
+    content |= {"ranked_by": ranked_by, "texts": _columns_without_fractions(result)}
+    content["animations"] = _animations(folder, result, ranked_by)
+    content["rows"] = result.csv_rows()  # the page sorts by these numbers, and shows their texts
+    content["shown"] = [_texts(row.values, result) for row in result.rows if row.values]
     text = json.dumps(plain(content), allow_nan=False)
     text = text.replace("<", "\\u003c")  # no text ends the script element
     path = folder / REPORT

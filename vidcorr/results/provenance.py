@@ -42,14 +42,9 @@ class Provenance(Exact):
                 gpus = list(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))
         cpus = Path("/proc/cpuinfo")
         model = re.search(r"^model name\s*: (.+)", cpus.read_text(), re.MULTILINE) if cpus.exists() else None
-        machine = {
-            "system": platform.platform(),
-            "python": platform.python_version(),
-            "processor": model[1] if model else platform.machine(),  # its architecture on other systems than Linux
-            "cores": os.cpu_count(),
-            "compiled_search": compiled,
-            "gpus": gpus,
-        }
+        processor = model[1] if model else platform.machine()  # its architecture on other systems than Linux
+        machine = {"system": platform.platform(), "python": platform.python_version(), "processor": processor}
+        machine |= {"cores": os.cpu_count(), "compiled_search": compiled, "gpus": gpus}
         versions = {}
         for package in ("vidcorr", "torch"):
             try:

@@ -33,22 +33,16 @@ def score_beside(benchmark: Benchmark, predictions: str | Path, **options: Any) 
     encoder: Any = SimpleNamespace(grid=(0, 0), protocol=benchmark.protocol)  # as a rank without a video has it
     facts = benchmark.facts(result.rows, encoder) | result.data
     of_data = {name: facts[name] for name in (*benchmark.conditions, *result.data) if name in facts}
-    digests = benchmark.digests
     scored = set(result.sequences)
     names = [sequence.name for sequence in benchmark.sequences if getattr(sequence, "video", sequence.name) in scored]
     ours = [declared for declared in benchmark.declared if declared.name in result.scores]
     extra = [condition for condition in result.conditions if condition == KEEP_ENDS]
-    return result.model_copy(
-        update={
-            "benchmark": benchmark.name,
-            "sequences": tuple(names),
-            "digests": {name: digests[name] for name in names},
-            "conditions": (*benchmark.conditions_in_words(of_data), *extra, f"{len(names)} {benchmark.unit}"),
-            "limit_sequences": benchmark.limit_sequences,
-            "data": of_data,
-            "declared": tuple(dict.fromkeys((*ours, *result.declared))),  # in the order of our results
-        }
-    )
+    conditions = *benchmark.conditions_in_words(of_data), *extra, f"{len(names)} {benchmark.unit}"
+    fields: dict[str, Any] = {"benchmark": benchmark.name, "conditions": conditions, "data": of_data}
+    fields["limit_sequences"] = benchmark.limit_sequences
+    fields |= {"sequences": tuple(names), "digests": {name: benchmark.digests[name] for name in names}}
+    fields["declared"] = tuple(dict.fromkeys((*ours, *result.declared)))  # in the order of our results
+    return result.model_copy(update=fields)
 
 
 def _scored(benchmark: Benchmark, predictions: str | Path, options: dict[str, Any]) -> Result:
