@@ -1,6 +1,7 @@
 """Sentences under tables: units, features and inputs, seeds and intervals, scored frames, differences, data, doubts."""
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from .cells import sequences_on_other_data
@@ -41,12 +42,11 @@ def notes(table: Table, format: str, intervals: bool) -> list[str]:
 
 def _on_units(table: Table, format: str) -> list[str]:
     """Return the first sentences: the caption or what the scores are, and their units."""
-    said = []
-    if any(not cell.declared.unit for cell in table.cells):
-        said = ["Scores in per cent" if format == "tex" else "Per cent"]
+    in_per_cent = not all(cell.declared.unit for cell in table.cells)
+    said = ["Per cent"] * in_per_cent
     if format == "tex":
         sets = dict.fromkeys(column.title for column in table.columns)
-        said = [f"{''.join(said) or 'Scores'} on {listed(list(sets))}"]
+        said = [f"Scores{' in per cent' * in_per_cent} on {listed(list(sets))}"]
     if table.caption:
         said = [table.caption]
     units = {record.key: record.result.declaration(record.key).unit for record in table.records}
@@ -55,12 +55,16 @@ def _on_units(table: Table, format: str) -> list[str]:
 
 def _on_views(table: Table) -> list[str]:
     """Return the features and inputs of the rows' networks, each with its rows where they differ."""
-    pairs = [(name, record) for name, row in table.rows.items() for cell in row.values() for record in cell.records]
-    features = _by_text((record.features, name) for name, record in pairs)
-    inputs = _by_text((str(record.result.stage.input or ""), name) for name, record in pairs)
+    features: list[tuple[str, str]] = []
+    inputs: list[tuple[str, str]] = []
+    for name, row in table.rows.items():
+        for record in chain.from_iterable(cell.records for cell in row.values()):
+            features.append((record.features, name))
+            inputs.append((str(record.result.stage.input or ""), name))
     said = []
-    for kind, rows_of in (("Features", features), ("Input", inputs)):
-        texts = [text for text in rows_of if text]
+    for kind, pairs in (("Features", features), ("Input", inputs)):
+        rows_of = _by_text(pairs)
+        texts = list(filter(None, rows_of))
         if len(rows_of) > 1:
             texts = [f"{text} of {rows_of[text]}" for text in texts]
         if texts:
