@@ -29,10 +29,9 @@ def run(flags: Namespace) -> None:
     Raises:
         ValueError, OSError: for a user's mistake, such as a run that has no folder.
     """
-    from ..experiments.runs.runs import Record, find_run
+    from ..experiments.runs.runs import RunFolder
 
-    folder = find_run(flags.run)
-    record = Record.read(folder)
+    folder, record = RunFolder.named(flags.run)
     further = words_from_here(flags.further)
     last_words = list(record.words[-len(further) :])
     is_repeated = last_words == further  # the same command again: the run's words end with them
@@ -44,18 +43,18 @@ def validate_run(name: str, words: Sequence[str]) -> None:
     """Validate a run by its configuration and its best checkpoint: `vidcorr validate RUN`.
 
     Args:
-        name: the run, as `find_run` takes it.
+        name: the run, as `RunFolder.named` takes it.
         words: further words of `validate`.
 
     Raises:
         ValueError: if there is no such run, or it has saved no checkpoint.
     """
-    from ..experiments.runs.runs import CONFIG, Record, checkpoint_named, find_run
+    from ..experiments.runs.runs import CONFIG, RunFolder
 
-    folder = find_run(name)
+    run = RunFolder.named(name)
     further = words_from_here(words)
-    of_run = ["--config", str(folder / CONFIG), "--ckpt_path", checkpoint_named(str(folder))]
-    with _at_home(Record.read(folder), ["validate", str(folder), *further]) as command_line:
+    of_run = ["--config", str(run.path / CONFIG), "--ckpt_path", str(run.trusted("best"))]
+    with _at_home(run.record, ["validate", str(run.path), *further]) as command_line:
         command_line(["validate", *of_run, *further])
 
 

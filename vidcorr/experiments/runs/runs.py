@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from annotated_types import MinLen
 
@@ -158,6 +158,91 @@ class Record(Exact):
         return self.words == other.words and self.folder == other.folder
 
 
+class RunFolder(NamedTuple):
+    """A folder with a run.
+
+    Attributes:
+        path: the folder.
+        record: what its `run.json` says.
+    """
+
+    path: Path
+    record: Record
+
+    @classmethod
+    def read(cls, path: Path) -> RunFolder:
+        """Return a folder with its record; errors are those of `Record.read`."""
+        return cls(path, Record.read(path))
+
+    @classmethod
+    def below(cls, root: str | Path) -> list[RunFolder]:
+        """Find the runs in a folder and below it; one whose `run.json` is damaged is named and left out.
+
+        Returns:
+            The run that began last is last.
+        """
+        found: list[RunFolder] = []
+        for place, below, files in walk_once(Path(root).expanduser().resolve()):
+            if FILE not in files:
+                continue
+            below[:] = [name for name in below if name not in FOLDERS_OF_A_RUN]
+            try:
+                if (place / FILE).stat().st_size:  # else another process is writing it
+                    found.append(cls.read(place))
+            except (ValueError, OSError) as error:
+                log.warning("vidcorr: left out: %s", error)
+        return sorted(found, key=lambda run: (run.record.begin, natural_order(str(run.path))))  # of one second
+
+    @classmethod
+    def named(cls, name: str | None) -> RunFolder:
+        """Find the folder of a training.
+
+        Args:
+            name: a folder of a run, from here or from `runs`, such as `version_41`; a folder, for the newest run below
+                it that has a checkpoint; None, for the newest below `runs` that has one.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        path = Path(ROOT if name is None else name).expanduser()
+        if path.is_file():
+            raise ValueError(f"{path}: is a file, not the folder of a run: a checkpoint is named by --ckpt_path {path}")
+        for folder in (path, Path(ROOT, path)):
+            if (folder / FILE).is_file():
+                return cls.read(folder.resolve())
+        begun = [run for run in cls.below(path) if run.record.words[0] == "fit"]
+        for run in reversed(begun):
+            if run.last is not None:
+                return run
+        remedy = f" ({', '.join(str(run.path) for run in begun)} begin again by name)" if begun else ""
+        none = f"{path}: is no run, and holds no training with a checkpoint{remedy}"
+        raise ValueError(f"{none}: name the folder of a run")
+
+    @property
+    def last(self) -> Path | None:
+        """The newest `last.ckpt`, or None."""
+        return self.record.last_checkpoint(self.path)
+
+    def trusted(self, which: str) -> Path:
+        """Return a checkpoint, and allow the code that the run's own words and configuration name; find its modules.
+
+        Args:
+            which: "best" or "last".
+
+        Raises:
+            ValueError: if the run has saved no checkpoint.
+        """
+        from ...backbones.files.trust import allow_named
+
+        checkpoint = self.record.best_checkpoint(self.path) if which == "best" else self.last
+        if checkpoint is None:
+            raise ValueError(f"{self.path}: the run has saved no checkpoint")
+        config = self.path / CONFIG
+        allow_named([*self.record.words, config.read_text("utf-8") if config.is_file() else ""])
+        sys.path.append(self.record.folder)  # at the end, to hide no other module
+        return checkpoint
+
+
 class Run:
     """A run of `fit` or `validate`, from its words to its end.
 
@@ -198,7 +283,7 @@ class Run:
         self.folder: Path | None = None
         self.is_begun = False
         if earlier is not None:
-            checkpoint = self._go_on_in(earlier)
+            checkpoint = self._go_on_in(RunFolder.read(earlier))
             if checkpoint is not None:
                 self.words.append(f"--ckpt_path={checkpoint}")
         self.words += more
@@ -234,7 +319,7 @@ class Run:
             elif self._is_training and checkpoint == "last":
                 checkpoint = self._go_on_with_newest(root)
         elif checkpoint == "last":  # that of the run that goes on
-            own = Record.read(self.goes_on_in).last_checkpoint(self.goes_on_in)
+            own = RunFolder.read(self.goes_on_in).last
             checkpoint = None if own is None else str(own)
         if self.goes_on_in is not None:  # also since the lines above
             self.record = self.record.changed(resumed=checkpoint)
@@ -248,13 +333,14 @@ class Run:
         """True for a training."""
         return self.record.words[0] == "fit"
 
-    def _run_of_requeued_job(self, root: Path) -> Path | None:
+    def _run_of_requeued_job(self, root: Path) -> RunFolder | None:
         """Return the newest run of this job of SLURM and these words, if the job was requeued; else None."""
         found = None
         if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
-            for folder, run in runs_below(root).items():
-                if run.slurm and run.slurm == self.record.slurm and run.repeats(self.record):
-                    found = folder
+            for run in RunFolder.below(root):
+                slurm = run.record.slurm
+                if slurm and slurm == self.record.slurm and run.record.repeats(self.record):
+                    found = run
         return found
 
     def _go_on_with_newest(self, root: Path) -> str | None:
@@ -266,45 +352,47 @@ class Run:
         Raises:
             SystemExit: with status 0, if that run has ended at this length.
         """
-        found: dict[Path, Path] = {}  # checkpoint → folder of its run
-        for folder, run in runs_below(root).items():
-            checkpoint = run.last_checkpoint(folder)
-            if checkpoint is not None and run.training == self.record.training:
-                found[checkpoint] = folder
-            elif checkpoint is None and run.repeats(self.record) and not run.end and (folder / CONFIG).is_file():
-                self._take_over(folder, run)
+        found: dict[Path, RunFolder] = {}  # by checkpoint
+        for run in RunFolder.below(root):
+            record = run.record
+            checkpoint = run.last
+            if checkpoint is not None and record.training == self.record.training:
+                found[checkpoint] = run
+            has_begun = record.repeats(self.record) and not record.end and (run.path / CONFIG).is_file()
+            if checkpoint is None and has_begun:
+                self._take_over(run)
         if not found:
             self.say(f"--ckpt_path last: no run of this training below {root}: starting a new run")
             return None
         newest = max(found, key=_age)
-        folder = found[newest]
-        run = Record.read(folder)
-        if run.end and run.length == self.record.length:
-            self.say(f"--ckpt_path last: {folder} has ended at this length, {run.end}")
+        run = found[newest]
+        if run.record.end and run.record.length == self.record.length:
+            self.say(f"--ckpt_path last: {run.path} has ended at this length, {run.record.end}")
             raise SystemExit(0)
-        self._take_over(folder, run)
+        self._take_over(run)
         self.say(f"--ckpt_path last: {newest}")
         return str(newest)
 
-    def _take_over(self, folder: Path, run: Record) -> None:
+    def _take_over(self, run: RunFolder) -> None:
         """Go on in a folder as the run that it holds."""
-        self.goes_on_in = folder
-        self.record = self.record.changed(id=run.id, training=run.training, branched=run.branched)
+        self.goes_on_in = run.path
+        of_run = run.record
+        self.record = self.record.changed(id=of_run.id, training=of_run.training, branched=of_run.branched)
 
-    def _go_on_in(self, folder: Path) -> str | None:
+    def _go_on_in(self, run: RunFolder) -> str | None:
         """Go on with the run in a folder, and name it; return its `last.ckpt`, if there is one.
 
         Raises:
             SystemExit: with status 0, if the run has ended by these words.
         """
-        run = Record.read(folder)
-        if run.end and run.words == self.record.words:
-            self.say(f"{folder} has ended, {run.end}; further words make it longer: --trainer.max_epochs N")
+        if run.record.end and run.record.words == self.record.words:
+            remedy = "further words make it longer: --trainer.max_epochs N"
+            self.say(f"{run.path} has ended, {run.record.end}; {remedy}")
             raise SystemExit(0)
-        self._take_over(folder, run)
-        checkpoint = run.last_checkpoint(folder)
+        self._take_over(run)
+        checkpoint = run.last
         state = "has no last.ckpt and begins again" if checkpoint is None else "goes on"
-        self.say(f"{folder} {state}: {shlex.join(['vidcorr', *self.record.words])}")
+        self.say(f"{run.path} {state}: {shlex.join(['vidcorr', *self.record.words])}")
         return None if checkpoint is None else str(checkpoint)
 
     def make_folder(self, root: Path) -> Path:
@@ -454,26 +542,6 @@ def _callbacks_that_act(configured: Any) -> list[Any]:
     return found
 
 
-def runs_below(root: str | Path) -> dict[Path, Record]:
-    """Find the runs in a folder and below it; one whose `run.json` is damaged is named and left out.
-
-    Returns:
-        Folder → record; the run that began last is last.
-    """
-    found: dict[Path, Record] = {}
-    for place, below, files in walk_once(Path(root).expanduser().resolve()):
-        if FILE not in files:
-            continue
-        below[:] = [name for name in below if name not in FOLDERS_OF_A_RUN]
-        try:
-            if (place / FILE).stat().st_size:  # else another process is writing it
-                found[place] = Record.read(place)
-        except (ValueError, OSError) as error:
-            log.warning("vidcorr: left out: %s", error)
-    in_order = sorted(found.items(), key=lambda item: (item[1].begin, natural_order(str(item[0]))))  # of one second
-    return dict(in_order)
-
-
 def run_named(word: str, which: str = "best") -> tuple[Path, str] | None:
     """Return the folder of the run that a word names, and which of its checkpoints: `RUN/last` names the last.
 
@@ -504,43 +572,12 @@ def checkpoint_named(word: str, which: str = "best") -> str:
         >>> checkpoint_named("timm:resnet18@res4/8")
         'timm:resnet18@res4/8'
     """
-    from ...backbones.files.trust import allow_named
     from ...backbones.networks import split_view
 
     name, view = split_view(word)
     named = run_named(name, which)
     if named is None:
         return word
-    folder, which = named
-    record = Record.read(folder)
-    checkpoint = record.best_checkpoint(folder) if which == "best" else record.last_checkpoint(folder)
-    if checkpoint is None:
-        raise ValueError(f"{name}: the run has saved no checkpoint")
-    config = folder / CONFIG
-    allow_named([*record.words, config.read_text("utf-8") if config.is_file() else ""])
-    sys.path.append(record.folder)  # at the end, to hide no other module
+    path, which = named
+    checkpoint = RunFolder.read(path).trusted(which)
     return f"{checkpoint}@{view}" if view else str(checkpoint)
-
-
-def find_run(name: str | None) -> Path:
-    """Find the folder of a training.
-
-    Args:
-        name: a folder of a run, from here or from `runs`, such as `version_41`; a folder, for the newest run below it
-            that has a checkpoint; None, for the newest below `runs` that has one.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    path = Path(ROOT if name is None else name).expanduser()
-    if path.is_file():
-        raise ValueError(f"{path}: is a file, not the folder of a run: a checkpoint is named by --ckpt_path {path}")
-    for folder in (path, Path(ROOT, path)):
-        if (folder / FILE).is_file():
-            return folder.resolve()
-    begun = [folder for folder, run in runs_below(path).items() if run.words[0] == "fit"]
-    for folder in reversed(begun):
-        if Record.read(folder).last_checkpoint(folder) is not None:
-            return folder
-    remedy = f" ({', '.join(map(str, begun))} begin again by name)" if begun else ""
-    raise ValueError(f"{path}: is no run, and holds no training with a checkpoint{remedy}: name the folder of a run")

@@ -16,7 +16,7 @@ from ...description import INPUTS
 from ...errors import UsageError
 from .config_files import find_config, read_yaml, with_lists, yaml_value
 from .flags import RUN_FLAGS, Flag
-from .runs import FILE, ROOT, Record, checkpoint_named, find_run, run_named
+from .runs import FILE, ROOT, Record, RunFolder, checkpoint_named, run_named
 
 PARTS = ("model", "data")
 """Parts of a configuration that are a class with its arguments."""
@@ -114,8 +114,7 @@ def words_for_parser(args: Sequence[str], say: Callable[[str], object] = print, 
     saved: SavedModel | None = None
     if named not in (None, "null") and (named, command) != ("last", "fit"):  # "null" takes back an earlier word
         if named == "last":
-            newest = find_run(last_value(said, "trainer", "default_root_dir") or ROOT)
-            file = checkpoint_named(str(newest), "last")
+            file = str(RunFolder.named(last_value(said, "trainer", "default_root_dir") or ROOT).trusted("last"))
             say(f"--ckpt_path last: {file}")
         else:
             file = _file_of_checkpoint(str(named), command)

@@ -35,11 +35,10 @@ from vidcorr.experiments.runs.runs import (
     FILE,
     Record,
     Run,
+    RunFolder,
     _commit,
     checkpoint_named,
     digest_of_training,
-    find_run,
-    runs_below,
 )
 from vidcorr.results.folder_lock import FolderLock
 from vidcorr.results.result import Network
@@ -50,6 +49,11 @@ def written(path, *words, **fields):
     Path(path).mkdir(parents=True, exist_ok=True)
     Record.now(words).changed(**fields).save(Path(path))
     return Path(path)
+
+
+def find_run(name):
+    """Return the folder of the run that a name finds."""
+    return RunFolder.named(name).path
 
 
 # A folder a run
@@ -435,7 +439,7 @@ def test_a_linked_run_is_found_once(tmp_path):
     for name in ("a", "b"):
         (tmp_path / "runs" / name).symlink_to(folder.parent)
     (folder / "up").symlink_to(tmp_path / "runs")
-    assert [found.name for found in runs_below(tmp_path / "runs")] == ["version_0"]
+    assert [found.path.name for found in RunFolder.below(tmp_path / "runs")] == ["version_0"]
 
 
 def test_further_words_of_resume_are_read_here(tmp_path, monkeypatch):
