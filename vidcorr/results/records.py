@@ -5,9 +5,10 @@ to the network and are part of the row's name.
 """
 
 import json
+import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from glob import glob
@@ -17,7 +18,6 @@ from typing import Any, NamedTuple
 
 from ..errors import message_of
 from ..videos.digests import text_digest
-from ..videos.folders import walk_once
 from .checked import Json
 from .formats import agreeing
 from .result import RESULTS_FILE, Result
@@ -219,6 +219,18 @@ def uniquely_titled(columns: Collection[Column]) -> dict[Column, Column]:
                 told.append(f"{kind} {digest_of(column) or 'not recorded'}")
         unique[column] = column._replace(conditions=", ".join(filter(None, told)))
     return unique
+
+
+def walk_once(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield folder, names of its folders and of its files as `os.walk` does, also through links, each folder once."""
+    entered: set[str] = set()
+    for folder, below, files in os.walk(root, followlinks=True):
+        place = os.path.realpath(folder)
+        if place in entered:  # by another link, which may lead to a folder above
+            below.clear()
+            continue
+        entered.add(place)
+        yield Path(folder), below, files
 
 
 def print_fault(fault: str) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -78,18 +78,6 @@ def list_folders(folder: str | os.PathLike[str]) -> list[str]:
     """
     folders, _ = names_in(folder)
     return sorted(folders, key=natural_order)
-
-
-def walk_once(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield folder, names of its folders and of its files as `os.walk` does, also through links, each folder once."""
-    entered: set[str] = set()
-    for folder, below, files in os.walk(root, followlinks=True):
-        place = os.path.realpath(folder)
-        if place in entered:  # by another link, which may lead to a folder above
-            below.clear()
-            continue
-        entered.add(place)
-        yield Path(folder), below, files
 
 
 def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:

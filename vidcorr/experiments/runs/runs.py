@@ -23,9 +23,10 @@ from annotated_types import MinLen
 
 from ...results.checked import Exact, Items, Json, read_model
 from ...results.folder_lock import FolderInUse, FolderLock
+from ...results.records import walk_once
 from ...videos.digests import text_digest
 from ...videos.files import write_atomically
-from ...videos.folders import natural_order, walk_once
+from ...videos.folders import natural_order
 from .config_files import PACKAGE, as_list
 
 log = logging.getLogger(__name__)
