@@ -1,5 +1,6 @@
 """The flags and the call of `vidcorr study`."""
 
+import shlex
 from argparse import Namespace
 from pathlib import Path
 
@@ -14,9 +15,9 @@ FLAGS = (
 
 def run(flags: Namespace) -> None:
     """Run the command; a user's mistake raises UsageError or ValueError."""
-    from ..experiments.reports.study import is_done, read_study, shell_line
+    from ..experiments.reports.study import is_done, read_study
 
     study = read_study(flags.study)
     for line in study.lines(flags.output or Path("studies") / Path(flags.study).stem):
         if not (flags.missing and is_done(line)):
-            print(" && ".join(map(shell_line, line)))
+            print(" && ".join(shlex.join(("vidcorr", *step.words)) for step in line))

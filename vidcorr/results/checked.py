@@ -83,5 +83,5 @@ def read_model(kind: type[Model], file: Path, format: int, fault: str) -> Model:
         mistake = mistakes_of(error) if isinstance(error, ValidationError) else error
         raise ValueError(f"{file}: {fault} ({mistake})") from error
     age = "a newer" if isinstance(found, int) and found > format else "an older"
-    written = f"written by {age} version of vidcorr: its format is {found}, this version reads {format}"
-    raise ValueError(f"{file}: {written}")
+    about = f"its format is {found}, this version reads {format}"
+    raise ValueError(f"{file}: written by {age} version of vidcorr: {about}")

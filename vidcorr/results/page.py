@@ -43,8 +43,10 @@ def write_report(folder: str | Path, result: Result | None = None) -> Path:
     how = f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences."
     content: Json = {"result": result.model_dump(exclude={"rows", "without", "digests"}), "digest": result.data_digest}
     content |= {"network": str(result.network), "command": shlex.join(result.provenance.command)}
-    content |= {"main": result.main_scores(), "lines": _lines_of_scores(result)}
-    content |= {"intervals": _intervals(result), "how": how}
+    content |= {"main": result.main_scores(), "how": how, "lines": _lines_of_scores(result)}
+    content["intervals"] = {}
+    for key in filter(result.printed_interval, result.main_scores()):
+        content["intervals"][key] = result.printed_interval(key)
     content |= {"ranked_by": ranked_by, "texts": _columns_without_fractions(result)}
     content["animations"] = _animations(folder, result, ranked_by)
     content["rows"] = result.csv_rows()  # the page sorts by these numbers, and shows their texts
@@ -64,12 +66,6 @@ def _lines_of_scores(result: Result) -> list[Json]:
         name = f"epoch {past.epoch}, step {past.step}" if past.step else "before training"
         lines.append({"name": name, "scores": _texts(past.scores, result)})
     return lines
-
-
-def _intervals(result: Result) -> dict[str, str]:
-    """Return the main scores that have a 95 % interval, with its text."""
-    texts = {key: result.printed_interval(key) for key in result.main_scores()}
-    return {key: text for key, text in texts.items() if text}
 
 
 def _columns_without_fractions(result: Result) -> list[str]:

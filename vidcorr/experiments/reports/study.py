@@ -252,11 +252,6 @@ def read_study(name: str) -> Study:
         raise ValueError(f"{path}: {mistakes_of(error)}") from error
 
 
-def shell_line(step: Command) -> str:
-    """Return a command as a line for a shell."""
-    return shlex.join(("vidcorr", *step.words))
-
-
 def is_done(line: Iterable[Command]) -> bool:
     """Return whether all evaluations of a line have a result that can be read."""
     return all(results_below(step.output) for step in line if step.evaluation)

@@ -216,8 +216,7 @@ class RunFolder(NamedTuple):
             if run.last is not None:
                 return run
         remedy = f" ({', '.join(str(run.path) for run in begun)} begin again by name)" if begun else ""
-        none = f"{path}: is no run, and holds no training with a checkpoint{remedy}"
-        raise ValueError(f"{none}: name the folder of a run")
+        raise ValueError(f"{path}: is no run, and holds no training with a checkpoint{remedy}: name a run's folder")
 
     @property
     def last(self) -> Path | None:
@@ -311,28 +310,24 @@ class Run:
         checkpoint: str | None = config.ckpt_path
         length = ", ".join(f"{limit}={config.trainer.get(limit)}" for limit in LIMITS)
         self.record = self.record.changed(length=length)
+        is_training = self.record.words[0] == "fit"
         if self.goes_on_in is None:
             self.record = self.record.changed(training=digest_of_training(config))
             root = Path(config.trainer.default_root_dir).expanduser()
             requeued = self._run_of_requeued_job(root)
             if requeued is not None:
                 checkpoint = self._go_on_in(requeued) or checkpoint
-            elif self._is_training and checkpoint == "last":
+            elif is_training and checkpoint == "last":
                 checkpoint = self._go_on_with_newest(root)
         elif checkpoint == "last":  # that of the run that goes on
             own = RunFolder.read(self.goes_on_in).last
             checkpoint = None if own is None else str(own)
         if self.goes_on_in is not None:  # also since the lines above
             self.record = self.record.changed(resumed=checkpoint)
-        elif self._is_training and checkpoint is not None:
+        elif is_training and checkpoint is not None:
             self.record = self.record.changed(branched=checkpoint)
             self.say(f"a run of its own, which begins from {checkpoint}")
         return checkpoint
-
-    @property
-    def _is_training(self) -> bool:
-        """True for a training."""
-        return self.record.words[0] == "fit"
 
     def _run_of_requeued_job(self, root: Path) -> RunFolder | None:
         """Return the newest run of this job of SLURM and these words, if the job was requeued; else None."""
