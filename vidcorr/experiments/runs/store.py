@@ -128,10 +128,6 @@ class Store:
         self.failures: dict[Job, str] = {}
         self._made: set[str] = set()  # folders of the results that this store has made
 
-    def place(self, job: Job) -> Path:
-        """Return the folder of a job's result."""
-        return self.output / job.folder
-
     def run(self, jobs: Sequence[Job]) -> dict[Job, Result]:
         """Run the jobs without a result; return the results of all jobs but failed ones and jobs run elsewhere.
 
@@ -153,7 +149,7 @@ class Store:
                 self._run(job, ranks, f"[{number}/{len(job_of_folder)}]")
         results: dict[Job, Result] = {}
         for job in jobs:
-            result = Result.load(self.place(job)) if job.folder in self._made else self.stored(job)
+            result = Result.load(self.output / job.folder) if job.folder in self._made else self.stored(job)
             if result is not None:
                 results[job] = result
         return results
@@ -163,7 +159,7 @@ class Store:
 
         A file that cannot be read is named, and the job runs again.
         """
-        found = results_below(self.place(job)) if job.is_reusable else {}
+        found = results_below(self.output / job.folder) if job.is_reusable else {}
         return next(iter(found.values()), None)
 
     def _run(self, job: Job, ranks: Ranks, heading: str) -> None:
@@ -177,7 +173,7 @@ class Store:
             network = job.network.network if isinstance(job.network, GivenNetwork) else job.network
             try:
                 with ranks.together():
-                    job.benchmark.evaluate(network, self.place(job), job.network.name, shared=True)
+                    job.benchmark.evaluate(network, self.output / job.folder, job.network.name, shared=True)
             except LostRank:
                 raise
             except Exception as error:  # any type, because the other jobs still run
@@ -193,7 +189,7 @@ class Store:
     def _claim(self, job: Job, locks: ExitStack) -> bool:
         """Lock the folder of a job until `locks` closes; return False if it has the result, or another process it."""
         try:
-            locks.enter_context(FolderLock(self.place(job)))
+            locks.enter_context(FolderLock(self.output / job.folder))
         except FolderInUse:
             print(f"{job.title}: running elsewhere", flush=True)
             return False

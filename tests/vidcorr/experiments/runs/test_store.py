@@ -121,7 +121,7 @@ def test_what_ends_or_holds_a_run(davis_root, tmp_path, evaluated, monkeypatch, 
     calls, errors = evaluated
     davis = DavisBenchmark(davis_root)
     job, store = Job(RAW, davis), Store(tmp_path)
-    with FolderLock(store.place(job)):
+    with FolderLock(tmp_path / job.folder):
         assert (store.run([job]), calls) == ({}, [])
     assert capsys.readouterr().out == "raw_colour on davis by vfs: running elsewhere\n"
     errors["davis"] = LostRank("a rank has ended")
