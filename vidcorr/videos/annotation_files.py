@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from .drawings import read_drawings
+from .drawings import Stated
 from .files import DataError, errors_at
 from .folders import list_data, natural_order
 from .frame_names import FrameNames
@@ -57,20 +57,16 @@ def read_masks(
         frames = FrameNames(stems, film, [file.path.stem for file in files])
         prompts: list[MaskPrompt] = []
         for file in files:
-            if file.path.suffix.lower() == ".json":
-                found = read_drawings(file.path, file.source, size)
-                if file.frame is not None and len(found) > 1:
-                    raise DataError(f"{file.source}: has {len(found)} images: @FRAME is for a file of one frame")
-                for drawn in found:
-                    prompt = MaskPrompt.of_drawn(drawn, file.source)
-                    prompts.append(replace(prompt, frame=_frame_of(file, drawn.stated, frames)))
-            else:
-                frame = _frame_of(file, {"name": file.path.name}, frames)
-                prompts.append(replace(MaskPrompt.of(file.path), source=file.source, frame=frame, notes=file.notes))
+            found = MaskPrompt.in_file(file.path, file.source, size)
+            if file.frame is not None and len(found) > 1:
+                raise DataError(f"{file.source}: has {len(found)} images: @FRAME is for a file of one frame")
+            for stated, prompt in found:
+                notes = (*file.notes, *prompt.notes)
+                prompts.append(replace(prompt, frame=_frame_of(file, stated, frames), notes=notes))
     return prompts
 
 
-def _frame_of(file: _File, stated: dict[str, str | int | None], frames: FrameNames) -> int | None:
+def _frame_of(file: _File, stated: Stated, frames: FrameNames) -> int | None:
     """Return the frame of a file: that of `@FRAME`, else what is stated; None: the first that is read."""
     frame = frames.frame_of(file.source, stated) if file.frame is None else file.frame
     if frame is None and not file.is_alone:
@@ -141,8 +137,8 @@ def with_left(prompts: Sequence[MaskPrompt], words: Sequence[str], start: int) -
         number, _, frame_word = word.partition("@")
         if frame_word not in places or not number.isdecimal():
             raise DataError(f"--left {word}: expected ID@FRAME with a frame of --mask")
-        prompt = named[places[frame_word]]
-        named[places[frame_word]] = replace(prompt, left=(*prompt.left, int(number)))
+        place = places[frame_word]
+        named[place] = named[place].with_left([int(number)])
     return named
 
 
