@@ -209,7 +209,7 @@ def test_coco_is_read_by_pycocotools(tmp_path):
     ],
 )
 def test_polygons_of_an_annotation_are_their_union(polygons, area, tmp_path):
-    """As pycocotools 2.0.11 draws them, but for the pixels on their border."""
+    """The areas are those of pycocotools 2.0.11, which counts the pixels on the border."""
     path = coco(tmp_path / "0.json", [("a", "cat", {"segmentation": polygons})], "0.png", height=12, width=20)
     found = read_masks([str(path)])[0].labels
     assert abs(int(found.sum()) - area) <= 30
