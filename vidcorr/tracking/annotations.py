@@ -51,11 +51,6 @@ class Pass(NamedTuple):
         end = frames if self.end is None else self.end
         return None if end is None else end - self.first + (self.step < 0)  # backwards from the prompt's frame itself
 
-    def from_frame(self, t: int) -> "Pass":
-        """Return the pass without its first `t` frames."""
-        start = self.frame + self.step * t
-        return self._replace(frame=start, first=start) if self.step > 0 else self._replace(frame=start, end=start)
-
 
 class Found(NamedTuple):
     """Results of a pass in a frame.
@@ -244,17 +239,13 @@ class Annotations:
 
     def only_pass(self, t: int) -> Pass | None:
         """Return the pass that alone gives all results of frame `t`; None: results of passes are combined."""
-        present: list[Name] = []
-        passes: set[Pass] = set()
-        for name, weights in self.weights(t).items():
-            if weights:
-                present.append(name)
-                passes.update(weights)
+        weights_of_present = list(filter(None, self.weights(t).values()))
+        passes = set().union(*weights_of_present)
         if len(passes) != 1:
             return None
         (only,) = passes
-        has_all_rows = self.first.kind == "mask" or tuple(present) == self.objects
-        has_no_others = set(present) == set(self.prompts[only.frame].shown)
+        has_all_rows = self.first.kind == "mask" or len(weights_of_present) == len(self.objects)
+        has_no_others = len(weights_of_present) == len(self.prompts[only.frame].shown)
         return only if has_all_rows and has_no_others else None
 
 
