@@ -1,0 +1,27 @@
+"""Names in lists of data sets lead nowhere else."""
+
+import re
+
+from tests.helpers.refusal import refused
+from vidcorr.datasets.lists import plain_name, read_names
+from vidcorr.videos.files import DataError
+
+HOSTILE = ["a/b", "..", "nul\x00byte", "C:windows", "x" * 201, "é" * 101, " "]
+
+
+def test_names_that_lead_elsewhere_are_refused_and_shown_up_to_80_characters():
+    for name in HOSTILE:
+        message = r"list\.txt: .* is not the plain name"
+        assert refused(DataError, message, plain_name, name, "list.txt").isprintable()
+    assert plain_name("x" * 200, "list.txt") == "x" * 200
+    for name, shown in (("/" * 80, "/" * 80), ("/" * 81, "/" * 77 + "...")):
+        refused(DataError, re.escape(f"list.txt: '{shown}' is"), plain_name, name, "list.txt")
+
+
+def test_a_list_refuses_names_that_lead_elsewhere_or_no_names(tmp_path):
+    path = tmp_path / "list.txt"
+    for text, message in (("a\n../outside\n", "'../outside' is not the plain name"), ("\n", "the list is empty")):
+        path.write_text(text)
+        refused(DataError, rf"list\.txt: {message}", read_names, path)
+    path.write_text("b\n\na\nb\n x y \n")
+    assert read_names(path, r"(\w) \w") == ("b", "a", "x")
