@@ -1,6 +1,6 @@
 """False positives and power of the comparison of two trainings, by simulation.
 
-`python -m tests.helpers.false_positives` prints the table of docs/studies.md, after one for each kind of variance; it
+`python -m tests.helpers.false_positives` prints docs/results/false_positives.csv, after one for each kind of variance; it
 takes ten minutes. `python -m tests.helpers.false_positives power` prints how often a difference is found, in seconds.
 """
 
