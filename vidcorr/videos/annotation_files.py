@@ -80,23 +80,21 @@ def _files_of_word(word: str, scratch: Path) -> list[_File]:
     path, frame = split_frame(word)
     suffix = path.suffix.lower()
     if suffix == ".zip":
-        files = [_File(file, f"{path}/{file.name}") for file in _unpack(path, scratch / path.name)]
-        if len(files) > 1 and "SegmentationObject" in files[0].path.parts:
-            note = f"{path}: CVAT numbers colours in each image by the order of drawing: look whether a colour is the "
-            files[0] = files[0]._replace(notes=(f"{note}same object in all; its COCO has tracks",))
+        files = [_File(file, f"{path}/{file.name}", frame) for file in _unpack(path, scratch / path.name)]
     elif path.is_dir():
         found = [file for file in list_data(path) if file.suffix.lower() in (".png", ".json")]
-        files = [_File(file, str(file)) for file in found]
-        if not files:
-            raise DataError(f"{path}: holds no PNG and no JSON")
+        files = [_File(file, str(file), frame) for file in found]
+    elif suffix in (".png", ".json"):
+        files = [_File(path, str(path), frame, suffix == ".png")]
     else:
-        if suffix not in (".png", ".json"):
-            raise DataError(f"{path}: no mask: expected a PNG of ids, JSON of LabelMe or COCO, or a zip of these")
-        return [_File(path, str(path), frame, suffix != ".json")]
-    if frame is not None:
-        if len(files) > 1:
-            raise DataError(f"{word}: has {len(files)} files: @FRAME is for a file of one frame")
-        files = [files[0]._replace(frame=frame)]
+        raise DataError(f"{path}: no mask: expected a PNG of ids, JSON of LabelMe or COCO, or a zip of these")
+    if not files:
+        raise DataError(f"{path}: holds no PNG and no JSON")
+    if len(files) > 1 and frame is not None:
+        raise DataError(f"{word}: has {len(files)} files: @FRAME is for a file of one frame")
+    if len(files) > 1 and suffix == ".zip" and "SegmentationObject" in files[0].path.parts:
+        note = f"{path}: CVAT numbers colours in each image by the order of drawing: look whether a colour is the "
+        files[0] = files[0]._replace(notes=(f"{note}same object in all; its COCO has tracks",))
     return files
 
 
@@ -104,7 +102,7 @@ def _unpack(path: Path, folder: Path) -> list[Path]:
     """Unpack the masks of a zip into a folder, and return their files in natural order.
 
     Raises:
-        DataError: for a damaged zip, or one without PNGs and JSON.
+        DataError: for a damaged zip.
     """
     with errors_at(path, zipfile.BadZipFile, RuntimeError), zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if "__MACOSX" not in name]
@@ -112,8 +110,6 @@ def _unpack(path: Path, folder: Path) -> list[Path]:
         of_objects = [name for name in pictures if "SegmentationObject" in Path(name).parts]
         texts = [name for name in names if name.lower().endswith(".json")]
         files = [Path(archive.extract(name, folder)) for name in of_objects or texts or pictures]
-    if not files:
-        raise DataError(f"{path}: holds no PNG and no JSON")
     return sorted(files, key=lambda file: natural_order(str(file)))
 
 
