@@ -125,15 +125,12 @@ def with_left(prompts: Sequence[MaskPrompt], words: Sequence[str], start: int) -
         DataError: for another text, or a frame without a mask.
     """
     named = list(prompts)
-    places: dict[str, int] = {}
-    for place, prompt in enumerate(prompts):
-        frame = start if prompt.frame is None else prompt.frame
-        places.setdefault(str(frame), place)
+    frames = [start if prompt.frame is None else prompt.frame for prompt in prompts]
     for word in words:
-        number, _, frame_word = word.partition("@")
-        if frame_word not in places or not number.isdecimal():
+        number, _, frame = word.partition("@")
+        if not number.isdecimal() or not frame.isdecimal() or int(frame) not in frames:
             raise DataError(f"--left {word}: expected ID@FRAME with a frame of --mask")
-        place = places[frame_word]
+        place = frames.index(int(frame))
         named[place] = named[place].with_left([int(number)])
     return named
 

@@ -118,10 +118,8 @@ def _require_one_series(folder: str | os.PathLike[str], files: Sequence[Path]) -
     files_by_number = sorted(files, key=lambda file: _numeric_order(file.stem))
     for file, by_number in zip(files, files_by_number, strict=True):
         if file != by_number:
-            raise DataError(
-                f"{folder}: the order of {file.name} and {by_number.name} as text and by number differs; pad the "
-                "numbers with zeros to one length"
-            )
+            told = f"the order of {file.name} and {by_number.name} as text and by number differs"
+            raise DataError(f"{folder}: {told}; pad the numbers with zeros to one length")
 
 
 def refuse_other_pictures(folder: str | os.PathLike[str], names: Iterable[str]) -> None:

@@ -78,14 +78,12 @@ class MaskFolder(dict[int, Path]):
         for mask in masks:
             if mask.stem not in numbers:
                 raise DataError(f"{mask}: mask without its frame in {frames[0].parent}")
-            self[numbers[mask.stem]] = mask
+            if not only_first or numbers[mask.stem] == 0:
+                self[numbers[mask.stem]] = mask
         missing = [frame.name for t, frame in enumerate(frames) if t not in self]
         if complete and missing:
             counts = f"{len(self)} masks for {len(frames)} frames"
             raise DataError(f"{folder}: {counts}, the first without one is {missing[0]}")
-        if only_first:
-            for t in self.keys() - {0}:
-                del self[t]
         self.size = self._checked_size(frames, tolerance)
 
     __hash__ = object.__hash__  # type: ignore[assignment]

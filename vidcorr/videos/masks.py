@@ -97,10 +97,8 @@ def claim_indices(order: dict[int, int], mask: Any) -> None:
     """
     for colour, index in mask.colours.items():
         if order.setdefault(colour, index) != index:
-            raise DataError(
-                f"{mask.source}: colour #{colour:06x} has index {index}, and {order[colour]} in another mask of the "
-                "video: save all with one palette, or in RGB"
-            )
+            told = f"colour #{colour:06x} has index {index}, and {order[colour]} in another mask of the video"
+            raise DataError(f"{mask.source}: {told}: save all with one palette, or in RGB")
 
 
 def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
@@ -112,9 +110,8 @@ def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
     packed[(opacity == 0).any(-1)] = 0
     present, places = np.unique(packed, return_inverse=True)
     if len(present) > MOST_COLOURS:
-        raise DataError(
-            f"{path}: {len(present)} colours are a picture, or a mask with smoothed edges, not the ids of a mask"
-        )
+        told = f"{len(present)} colours are a picture, or a mask with smoothed edges"
+        raise DataError(f"{path}: {told}, not the ids of a mask")
     first = int(present[0] > 0)  # without black the labels begin with 1
     labels = (places.reshape(packed.shape) + first).astype(np.uint8)
     colours = {colour: label for label, colour in enumerate(present.tolist(), first) if colour}
@@ -324,7 +321,6 @@ def refuse_large_void(source: object, ids: NDArray[np.uint8]) -> None:
     counts = pixel_counts(ids)
     of_objects = int(counts[1:VOID].sum())
     if 0 < of_objects < counts[VOID]:
-        raise DataError(
-            f"{source}: value 255 means void (not scored), but has {counts[VOID]} pixels, more than the {of_objects} "
-            "of all objects; if 255 is an object, give it an id of 1 to 254"
-        )
+        told = f"has {counts[VOID]} pixels, more than the {of_objects} of all objects"
+        remedy = "if 255 is an object, give it an id of 1 to 254"
+        raise DataError(f"{source}: value 255 means void (not scored), but {told}; {remedy}")

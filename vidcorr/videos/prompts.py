@@ -196,9 +196,8 @@ class MaskPrompt(Prompt):
         names: dict[str, int] = {}
         for name, area in drawn.objects:
             if area.shape != labels.shape:
-                raise DataError(
-                    f"{source}: the mask of {name} is of {pixels(area.shape)}, its image {pixels(drawn.size)}"
-                )
+                told = f"the mask of {name} is of {pixels(area.shape)}, its image {pixels(drawn.size)}"
+                raise DataError(f"{source}: {told}")
             names[name] = free_number(names.values(), source)
             labels[area > 0] = names[name]
         shown = object_ids(labels)
