@@ -178,41 +178,26 @@ class Annotations:
 
     @cached_property
     def passes(self) -> list[Pass]:
-        """The passes over the video, by prompt; the forward pass of a prompt precedes its backward pass."""
+        """The passes over the video, by prompt: forwards until all its objects are prompted again, then backwards.
+
+        A backward pass ends after the earliest of the objects' previous prompts.
+        """
         passes: list[Pass] = []
         for frame, prompt in self.prompts.items():
             if not prompt.shown:
                 continue
-            passes.append(Pass(frame, 1, frame, self._end_of_forward_pass(frame, prompt)))
-            first = self._first_frame_of_backward_pass(frame, prompt)
+            next_frames = [self._next_prompt(name, frame) for name in prompt.shown]
+            end = None if None in next_frames else max(filter(None, next_frames))
+            passes.append(Pass(frame, 1, frame, end))
+            first = 1 + min(self._latest_prompt(name, frame - 1) for name in prompt.shown)
             if first < frame:
                 passes.append(Pass(frame, -1, first, frame))
         return passes
 
-    def _end_of_forward_pass(self, frame: int, prompt: Prompt) -> int | None:
-        """Return the frame by which all objects of a prompt are prompted again; None: the end of the video."""
-        end = frame
-        for name in prompt.shown:
-            next_frame = self._next_prompt(name, frame)
-            if next_frame is None:
-                return None
-            end = max(end, next_frame)
-        return end
-
-    def _first_frame_of_backward_pass(self, frame: int, prompt: Prompt) -> int:
-        """Return the frame after the earliest previous prompt of the objects; 0 if an object has none."""
-        first = frame
-        for name in prompt.shown:
-            previous_frame = self._latest_prompt(name, frame - 1)
-            if previous_frame is None:
-                return 0
-            first = min(first, previous_frame + 1)
-        return first
-
-    def _latest_prompt(self, name: Name, t: int) -> int | None:
-        """Return the last frame up to `t` with a prompt that names an object."""
+    def _latest_prompt(self, name: Name, t: int) -> int:
+        """Return the last frame up to `t` with a prompt that names an object; −1 if there is none."""
         place = bisect_right(self.frames[name], t)
-        return self.frames[name][place - 1] if place else None
+        return self.frames[name][place - 1] if place else -1
 
     def _next_prompt(self, name: Name, t: int) -> int | None:
         """Return the first frame after `t` with a prompt that names an object."""
@@ -228,9 +213,9 @@ class Annotations:
             weights: dict[Pass, float] = {}
             for each in self.passes:
                 prompt_frame = before if each.step > 0 else after
-                if each.frame == prompt_frame and name in self.prompts[prompt_frame].shown:
+                if each.frame == prompt_frame and name in self.prompts[each.frame].shown:
                     weights[each] = 1.0
-            if len(weights) == 2 and before is not None and after is not None:
+            if len(weights) == 2 and after is not None:
                 backward_weight = (t - before) / (after - before)
                 for each in weights:
                     weights[each] = 1 - backward_weight if each.step > 0 else backward_weight
