@@ -198,6 +198,26 @@ def test_missing_files_texts_negative_numbers_and_a_time_limit(tmp_path):
         refused(DecodingError, "not decoded within 1e-09 s", video.read, [1])
 
 
+HEADERS = {  # what differs from a header that tells all → it does so
+    "nothing": ({}, True),
+    "no number of frames": ({"frames": 0}, False),
+    "no rate": ({"average_rate": None}, False),
+    "neither": ({"frames": 0, "average_rate": None}, False),
+    "no order of decoding": ({"codec_context": SimpleNamespace(name="h264", extradata=b"\1")}, False),
+    "no reliable times": ({"codec_context": SimpleNamespace(name="mpeg4", extradata=b"")}, False),
+}
+
+
+@pytest.mark.parametrize("form", HEADERS)
+def test_a_film_is_opened_without_its_first_frames_if_its_header_tells_all(form):
+    differences, tells_all = HEADERS[form]
+    codec = SimpleNamespace(name="hevc", extradata=b"")
+    film = SimpleNamespace(**{"frames": 9, "average_rate": 25, "codec_context": codec} | differences)
+    for films, expected in (([film], tells_all), ([film, film], False)):
+        opened = SimpleNamespace(format=SimpleNamespace(name="mov,mp4"), streams=SimpleNamespace(video=films))
+        assert container._header_tells_all(opened) is expected
+
+
 def matrix(a, b, c, d):
     """Return a display matrix as in a file, in fixed point."""
     return np.array([a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30], ">i4").tobytes()
