@@ -105,8 +105,6 @@ class Objects:
         """Add ids as they are, and the colours that their pixels have in the palette."""
         for number in prompt.objects:
             self.names.setdefault(int(number), "")
-        for name, number in prompt.names.items():
-            self.names[number] = self.names[number] or name
         claim_indices(self.colours, prompt)
 
     def _claim_names(self, prompts: Sequence[MaskPrompt]) -> None:
@@ -136,15 +134,13 @@ class Objects:
         lookup = np.arange(256, dtype=np.uint8)
         if not prompt.has_ids:
             ids = {name: number for number, name in self.names.items()}
-            for name, number in prompt.names.items():
-                lookup[number] = ids[name]
-            for colour, number in prompt.colours.items():
-                lookup[number] = self.colours[colour]
+            for name, label in prompt.names.items():
+                lookup[label] = ids[name]
+            for colour, label in prompt.colours.items():
+                lookup[label] = self.colours[colour]
         labels = lookup[prompt.labels]
         drawn = sorted({*object_ids(labels)}.intersection(prompt.left))
         if drawn:
             raise DataError(f"{prompt.source}: object {drawn[0]} cannot have left: this mask has pixels of it")
         objects = tuple(sorted({*object_ids(labels), *prompt.left}))
-        names = {name: int(lookup[number]) for name, number in prompt.names.items()}
-        colours = {colour: int(lookup[number]) for colour, number in prompt.colours.items()}
-        return replace(prompt, labels=labels, objects=objects, names=names, colours=colours, has_ids=True)
+        return replace(prompt, labels=labels, objects=objects, names={}, colours={}, has_ids=True)

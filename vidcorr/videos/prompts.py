@@ -119,9 +119,9 @@ class MaskPrompt(Prompt):
         labels: (H, W) uint8 ids, 0 is background.
         objects: the ids, ascending, with those that have left.
         left: ids of objects that have left the frame.
-        colours: ids of the colours of a mask in RGB, or of its palette, 0xRRGGBB → id.
-        names: ids of the names that a tool's file gives.
-        has_ids: its ids are its own; False: they stand for its names or colours, until `Objects` numbers them.
+        colours: colours of a mask in RGB, or of its palette, 0xRRGGBB → label.
+        names: names that a tool's file gives → label.
+        has_ids: its labels are ids; False: they stand for its names or colours, until `Objects` numbers them.
         notes: sentences about the file that the user should read.
     """
 

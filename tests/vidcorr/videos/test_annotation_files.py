@@ -176,8 +176,9 @@ def test_what_is_written_is_read_by_the_tools_rules(image, tmp_path):
     assert [each["name"] for each in content["categories"]] == ["cat", "ring", "pole", "4", "disc"]
     assert content["annotations"][0]["bbox"] == [4, 4, 38, 16]
     for path in (tmp_path / "labelme" / f"{stem}.json", tmp_path / "coco.json"):
-        (prompt,) = Objects().numbered(read_masks([f"{path}@3"]))
-        by_name = {name: (prompt.labels == number) for name, number in prompt.names.items()}
+        objects = Objects()
+        (prompt,) = objects.numbered(read_masks([f"{path}@3"]))
+        by_name = {name: (prompt.labels == number) for number, name in objects.names.items()}
         assert by_name.keys() == {"cat", "ring", "pole", "4", "disc"}
         for number, name in enumerate(("cat", "ring", "pole", "4", "disc"), start=1):
             np.testing.assert_array_equal(by_name[name], ids == number)
