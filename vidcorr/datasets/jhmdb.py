@@ -55,6 +55,9 @@ def Jhmdb(
     root = Path(root).expanduser()
     ending = f"_test_split{split}.txt"
     splits = root / "splits"
+    for folder in (root / "Rename_Images", root / "joint_positions", splits):
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder")
     lists = tuple(path for path in list_data(splits) if path.name.endswith(ending))
     clips: dict[tuple[str, str], None] = {}
     for path in lists:
