@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, count
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from torch import Tensor
 from ..videos.files import DataError, full_disk_at
 from ..videos.objects import Objects
 from ..videos.prompts import MaskPrompt, Name, Prompt
+from ..videos.stream import FrameStream, GivenFrames
 
 BETWEEN = "blended by distance"
 """What results are between two prompts of an object, for the record."""
@@ -64,16 +65,6 @@ class Found(NamedTuple):
     frame: Tensor | None
     result: Any
     labels: Tensor | None = None
-
-
-class Video(Protocol):
-    """Frames, uint8 RGB `(3, H, W)`, that are read in both directions."""
-
-    def forwards(self, t: int = 0) -> Iterator[Tensor]:
-        """Iterate over the frames from `t` to the last."""
-
-    def backwards(self, t: int) -> Iterator[Tensor]:
-        """Iterate over the frames from `t` to the first."""
 
 
 def by_frame(given: Prompts, start: int) -> dict[int, Prompt]:
@@ -236,7 +227,7 @@ class Annotations:
 
 def followed(
     annotations: Annotations,
-    video: Video,
+    video: FrameStream | GivenFrames,
     follow_pass: Callable[[Pass], Iterator[Found]],
     combine: Callable[[int, Tensor, Mapping[Pass, Found]], Any],
 ) -> Iterator[tuple[Tensor, Any]]:
