@@ -41,6 +41,10 @@ def test_labelme_has_an_object_per_name_and_group(tmp_path):
     (prompt,) = read_masks([labelme(tmp_path)])
     assert (prompt.frame, prompt.objects) == (7, (1, 2))
     assert (prompt.labels != IDS).mean() < 0.13  # an outline of a pixel
+    shape = {"label": "x", "points": [[1, 1]], "shape_type": "point"}
+    refused(DataError, "the shape x is a point: draw polygons", read_masks, [labelme(tmp_path, shapes=[shape])])
+    (tmp_path / "b.json").write_text("[]")
+    refused(DataError, "b.json", read_masks, [str(tmp_path / "b.json")])
 
 
 def test_runs_are_those_of_the_official_text():
@@ -84,6 +88,18 @@ def test_a_file_without_masks_is_refused(tmp_path):
     for name in ("yolo.txt", "film.mp4", "mask@7"):
         (tmp_path / name).touch()
         refused(DataError, f"{name}: no mask: expected a PNG of ids", read_masks, [str(tmp_path / name)])
+
+
+@pytest.mark.parametrize(
+    ("images", "annotations", "reason"),
+    [
+        ([{"id": 1, "file_name": "a.png"}], [{}], "annotations.0.image_id: Field required; annotations.0.category_id"),
+        ([{"id": 1, "file_name": "a.png"}], [], "has no annotation"),
+    ],
+)
+def test_coco_without_sizes_or_objects_says_what_to_add(images, annotations, reason, tmp_path):
+    (tmp_path / "coco.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    refused(DataError, f"coco.json: {reason}", read_masks, [str(tmp_path / "coco.json")])
 
 
 def scene_of_five():
@@ -223,9 +239,6 @@ VALUES = {
     "cannot be decoded as an image: empty, none": of_shape(shape_type="mask", mask="é"),
     "is neither LabelMe's JSON": {"version": 1},
     "JSON .shapes. nor COCO's": [{"id": 1, "annotations": []}],  # of Label Studio
-    "the shape a is a point: draw polygons": of_shape(shape_type="point"),
-    "annotations.0.image_id: Field required; annotations.0.category_id": {"annotations": [{}]},
-    "has no annotation: draw an object": {"annotations": []},
     "annotations.0.image_id: no image has 9": of_segment([[1, 1, 9, 1, 9, 9]], image=9),
     "annotations.0.segmentation: Value error, is empty: a box alone": of_segment([]),
     "annotations.0.segmentation: Input should be": of_segment(None),
