@@ -183,8 +183,7 @@ def frame_names(folder: str, modified_ns: int) -> tuple[str, ...]:
 
 def _numeric_order(stem: str) -> list[Any]:
     """Return a sorting key: a name that is a number by its value (-2, -1.5, 10), any other as in `natural_order`."""
-    is_number = re.fullmatch(r"-?[0-9]+([.][0-9]+)?", stem)
-    if is_number:
+    if re.fullmatch(r"-?[0-9]+([.][0-9]+)?", stem):  # a number
         return ["", float(stem)]  # as natural_order: text, number
     return natural_order(stem)
 
