@@ -5,8 +5,9 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from ..datasets.lists import read_names
 from ..experiments.runs.flags import Flag, OneOf
-from ..videos.files import read_names, write_atomically
+from ..videos.files import write_atomically
 
 FOLDERS = "TRUTH, with a folder of masks per video, and PREDICTIONS/VIDEO/FRAME.png; with --on PREDICTIONS alone"
 ON = "benchmark and its data, davis=/data/DAVIS, for a table beside the results of vidcorr evaluate"
