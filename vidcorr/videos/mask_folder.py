@@ -13,7 +13,6 @@ from .images import image_size, open_image, pixels, require_size
 from .masks import (
     VOID,
     claim_indices,
-    described,
     ids_of_palette,
     number_colours,
     pixel_counts,
@@ -106,12 +105,6 @@ class MaskFolder(dict[int, Path]):
             return self.truth.colours or ids_of_palette(self.truth[min(self.truth)])
         stored = (stored_mask(self[t]) for t in sorted(self))
         return number_colours({}, (mask for mask in stored if not mask.has_ids))
-
-    @property
-    def legend(self) -> str:
-        """Ids of the colours in words, if the first mask is in RGB; else empty. Errors are those of `colours`."""
-        is_in_rgb = bool(self) and not stored_mask(next(iter(self.values()))).has_ids
-        return described(self.colours) if is_in_rgb else ""
 
     @cached_property
     def is_of_one(self) -> bool:
