@@ -178,7 +178,7 @@ class BrightnessBenchmark(Benchmark):
         return Davis(self.root)
 
     def score(self, sequence, encoder, output):
-        (features,) = encoder.features([sequence.frame(0)])
+        (features,) = encoder.maps([sequence.frame(0)])
         return [Row(video=sequence.name, values={"mean": features.mean().item()})]
 
     def scores(self, rows):
