@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vidcorr.backbones.copies import shared_copy
-from vidcorr.backbones.extractor import FeatureExtractor
+from vidcorr.backbones.extractor import FeatureExtractor, View
 
 
 def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,8 +91,8 @@ class ProjectedExtractor(FeatureExtractor):
         self.inner = inner
         self.head = shared_copy(head)
         self.further = further
-        self.take_facts_of(inner)
-        self.described = inner.described
+        for name in (*View.__annotations__, *FeatureExtractor.__annotations__):  # what it states of maps and network
+            setattr(self, name, getattr(inner, name))
         self.eval()
 
     def map_of(self, images: Tensor) -> Tensor:
@@ -102,15 +102,8 @@ class ProjectedExtractor(FeatureExtractor):
 
     def folded(self) -> Self:
         """Return an extractor with the encoder's BatchNorms folded into its convolutions."""
-        return self._around(self.inner.folded())
+        return type(self)(self.inner.folded(), self.head, *self.further)
 
     def adapted(self, **values: Any) -> Self:
-        """Return a view over the encoder's extractor with other values."""
-        return self._around(self.inner.adapted(**values))
-
-    def _around(self, inner: FeatureExtractor) -> Self:
-        """Return an extractor of the same kind around another, with this one's facts."""
-        view = type(self)(inner, self.head, *self.further)
-        view.user_module = self.user_module
-        view.described = self.described
-        return view
+        """Return an extractor over the encoder's extractor with other values."""
+        return type(self)(self.inner.adapted(**values), self.head, *self.further)

@@ -21,10 +21,10 @@ from torchmetrics import MetricCollection, SumMetric
 from tests.helpers.faults import differences
 from tests.helpers.method_steps import METHODS, InMemory, Samples, arguments_of, tiny, tiny_batch
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import quiet_trainer, trainer_in
 from vidcorr import lightning_modules
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.callbacks import LastCheckpoint
 
 pytestmark = pytest.mark.parametrize("name", METHODS)

@@ -15,7 +15,7 @@ from tests.helpers.faults import differences
 from tests.helpers.golden_steps import expect_steps, rates_of
 from tests.helpers.method_steps import arguments_of, tiny, tiny_batch
 from tests.helpers.refusal import refused
-from vidcorr.backbones.files.checkpoints import write_checkpoint
+from tests.helpers.saved import write_checkpoint
 from vidcorr.datamodules.loading.sampling import GapPairs, PairCrops, resized_crop, seeded_generator
 from vidcorr.lightning_modules import FrozenEncoder, SiameseMAE, siamese_mae
 from vidcorr.lightning_modules.parts.schedules import cosine_factor

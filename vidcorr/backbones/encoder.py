@@ -173,32 +173,25 @@ class Encoder(nn.Module):
         if dilated and self.view_class not in (None, ResNetExtractor):
             raise ValueError(f"{type(self.network).__name__}: {UNDILATED}")
         options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's module has none
-        stage, stride = self._chosen_view(stage, stride, default)
-        if self.view_class is None:
-            found = self.network.feature_extractor(stage, stride, **options)
-            view = found if isinstance(found, View) else MapExtractor(found)
-            view = view if self.stated is None else view.adapted(input=self.stated)
-        else:
-            network = shared_copy(self.network) if self.view_class.takes_copy else self.network
-            view = self.view_class(network, stage, stride, **options)
-            view.input = self.input
-        if self.stated is not None and not view.normalises:
-            name = view.network_name
-            raise ValueError(f"{name}: makes its input by code of its own: leave mean and deviation out")
-        if view is self.network and not self.is_ours:  # nothing is written onto the user's own
-            return view
-        view.user_module = self.user_module
-        view.described = self.described
-        return view
-
-    def _chosen_view(self, stage: str | None, stride: int | None, default: str | None) -> tuple[str | None, int | None]:
-        """Return stage and stride of a view: as asked for, else the encoder's, else of a ResNet the protocol's."""
         stage = stage or self.default_stage
         stride = stride or self.default_stride
         if default and self.view_class is ResNetExtractor and stage is None and stride is None:
             stage, _, pixels = default.partition("/")
             stride = int(pixels)
-        return stage, stride
+        facts: dict[str, Any] = {"described": self.described, "user_module": self.user_module}
+        if self.view_class is None:
+            found = self.network.feature_extractor(stage, stride, **options)
+            view = found if isinstance(found, View) else MapExtractor(found)
+            if self.stated is not None:
+                facts["input"] = self.stated
+        else:
+            network = shared_copy(self.network) if self.view_class.takes_copy else self.network
+            view = self.view_class(network, stage, stride, **options)
+            facts["input"] = self.input
+        if self.stated is not None and not view.normalises:
+            name = view.network_name
+            raise ValueError(f"{name}: makes its input by code of its own: leave mean and deviation out")
+        return view.adapted(**facts)
 
     def placed_view(self, **options: Any) -> Any:
         """Return a view to compute with, as `view`; a network that `load` made moves to the GPU, if there is one."""

@@ -110,7 +110,7 @@ class View(nn.Module, ABC):
         return self
 
     def adapted(self, **values: Any) -> Self:
-        """Return a view of the same network with other values of `input`, `positions` or `final_norm`."""
+        """Return a view of the same network with other values of its attributes, such as `input` or `final_norm`."""
         view = copy.copy(self)
         for name, value in values.items():
             setattr(view, name, value)
@@ -195,11 +195,6 @@ class FeatureExtractor(View):
         """Return the stages of a prefix → their maps, which are given in the order of `stage_indices`."""
         names = [f"{prefix}{index + 1}" for index in stage_indices(self.stages, prefix)]
         return dict(zip(names, maps, strict=True))
-
-    def take_facts_of(self, inner: "FeatureExtractor") -> None:
-        """Take what another extractor states of its maps and input, for an extractor around it."""
-        for name in ("stride", "dilated", "multiple", "positions", "final_norm", "input", "normalises", "ignores"):
-            setattr(self, name, getattr(inner, name))
 
     @abstractmethod
     def map_of(self, images: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """Image models of the library `transformers`, by a name on the hub or a folder, seen as maps of blocks or stages."""
 
 import inspect
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN, Input
+from ..videos.files import read_json
 from .copies import device_of
 from .extractor import (
     FeatureExtractor,
@@ -208,7 +208,7 @@ def final_norm_of(model: nn.Module, state: Tensor, last: Tensor) -> nn.Module:
     return nn.Identity()
 
 
-def is_folder_of_model(text: str) -> bool:
+def is_folder_of_model(text: str | Path) -> bool:
     """Return whether a text is the path of a folder with the configuration of a model, of `transformers` or timm."""
     return Path(text, CONFIG).is_file()
 
@@ -223,15 +223,9 @@ def record_of_timm(folder: Path) -> dict[str, Any]:
     """Return the record of a network in the `config.json` that timm has written in a folder; empty without one.
 
     Raises:
-        ValueError: if the file is no JSON.
+        DataError: if the file is no JSON.
     """
-    path = folder / CONFIG
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: is no JSON: {reason(error)}") from error
+    content = read_json(folder / CONFIG) if is_folder_of_model(folder) else None
     if not isinstance(content, dict) or "architecture" not in content:
         return {}
     stated = content.get("pretrained_cfg") or content

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -292,24 +293,38 @@ def draws_weights(spec: str) -> bool:
 
     Args:
         spec: `package.module:callable`, which is called twice.
+
+    Raises:
+        ValueError: if it draws a number that is no weight, which no file would hold.
     """
     library, _, name = spec.partition(":")
-    states: list[dict[str, torch.Tensor]] = []
+    made: list[Any] = []
     try:
         for seed in (0, 1):
-            with random_state_kept():
+            with random_state_kept(), torch.enable_grad():
                 torch.manual_seed(seed)
-                states.append(trust.import_named(library, name, spec)().state_dict())
-        first, second = states
-        drawn = 0
-        total = 0
-        for name, value in first.items():
-            total += value.numel()
-            if not torch.equal(value, second[name]):
-                drawn += value.numel()
-        return 2 * drawn > total
+                made.append(trust.import_named(library, name, spec)())
+        first, second = (network.state_dict() for network in made)
+        drawn = sum(value.numel() for name, value in first.items() if not torch.equal(value, second[name]))
+        beside, others = map(_numbers_beside_weights, made)
     except Exception:  # the user's code raises what it will
         return False
+    for place, number in beside.items():
+        if number != others.get(place):
+            raise ValueError(f"{spec}: draws {place}, which no file holds: register it as a buffer")
+    return 2 * drawn > sum(map(torch.numel, first.values()))
+
+
+def _numbers_beside_weights(network: nn.Module) -> dict[str, str]:
+    """Return the numbers that a network keeps outside of its weights and buffers, and computes from none of them."""
+    found: dict[str, str] = {}
+    for place, part in network.named_modules():
+        of_no_file = {name: part.get_buffer(name) for name in part._non_persistent_buffers_set}
+        for name, value in (vars(part) | of_no_file).items():
+            is_computed = isinstance(value, torch.Tensor) and not value.is_leaf  # as under `weight_norm`
+            if isinstance(value, int | float | torch.Tensor | np.ndarray) and not is_computed:
+                found[f"{place}.{name}".lstrip(".")] = str(value)
+    return found
 
 
 def _is_of_library(spec: str) -> bool:
@@ -488,6 +503,7 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     is_stated = spec.is_stated
     if not is_stated:  # by the user's call; a file that names it has passed the gate
         trust.allow(spec.spec, spec.spec.replace(":", "."))
+        draws_weights(spec.spec)  # refuses a network that no file would hold
     has_arguments = is_stated or spec.arguments is not None
     network = trust.constructed(maker, spec.arguments or {}, spec.spec) if has_arguments else maker()
     for short_name, full_name in SHORT_NAMES.items():

@@ -7,9 +7,9 @@ import torch
 
 from tests.helpers import hub
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from tests.helpers.words import model_by_words
 from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.lightning_modules import FrozenEncoder
 
 pytestmark = pytest.mark.usefixtures("no_gradients")

@@ -13,10 +13,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from tests.helpers.hub import FIELDS, hub, name_of
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
 from vidcorr.backbones.export import export
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.backbones.files.listed import IMAGE_MODELS
 from vidcorr.benchmarks.network import view_for
 from vidcorr.description import INPUTS, UNKNOWN

@@ -13,9 +13,9 @@ from tests.helpers.encoders import TinyResNet
 from tests.helpers.hub import name_of
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
+from tests.helpers.saved import write_checkpoint
 from tests.helpers.training import InMemory, quiet_trainer
 from vidcorr.backbones import TrainedViews, build_feature_extractor, load
-from vidcorr.backbones.files.checkpoints import write_checkpoint
 from vidcorr.lightning_modules import ContrastiveRandomWalk, VFSMoCo, VFSSimSiam
 
 NETWORKS = "tests.helpers.networks"

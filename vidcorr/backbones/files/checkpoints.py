@@ -8,7 +8,6 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from pickle import UnpicklingError
@@ -19,7 +18,6 @@ from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor, nn
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
-from ...videos.files import unfinished
 from .trust import LONGEST, Recipe, allow, check_file, check_recipe, named_code, reason
 
 METADATA_KEY = "vidcorr"
@@ -356,22 +354,3 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
 def _is_of_kind(given: Tensor, own: Tensor) -> bool:
     """Return whether a weight is a real number, floating, or of the very type of the module's own."""
     return given.is_floating_point() or given.dtype == own.dtype
-
-
-def write_checkpoint(module: Any, output: Path) -> None:
-    """Write a LightningModule of this project as Lightning's checkpoint, without the state of a run.
-
-    Args:
-        module: the module.
-        output: the file, written atomically.
-    """
-    checkpoint = {
-        "epoch": 0,
-        "global_step": 0,
-        "pytorch-lightning_version": version("pytorch-lightning"),
-        "state_dict": module.state_dict(),
-    }
-    module.on_save_checkpoint(checkpoint)  # adds class and arguments
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with unfinished(output) as temporary:
-        torch.save(checkpoint, temporary)
