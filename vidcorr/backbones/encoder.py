@@ -188,6 +188,7 @@ class Encoder(nn.Module):
             network = shared_copy(self.network) if self.view_class.takes_copy else self.network
             view = self.view_class(network, stage, stride, **options)
             facts["input"] = self.input
+            facts["called"] = Reference(network) if view.reads else None
         if self.stated is not None and not view.normalises:
             name = view.network_name
             raise ValueError(f"{name}: makes its input by code of its own: leave mean and deviation out")

@@ -134,6 +134,7 @@ class FeatureExtractor(View):
         stages: names in `stage`.
         positions: interpolation of a position embedding, set by a protocol; other networks ignore it.
         final_norm: apply a transformer's final norm to its maps, set by a protocol; other networks ignore it.
+        called: refers to the network that is called for maps which the view reads past its own call; else None.
 
     Raises:
         ValueError: if the network has no such stage.
@@ -142,6 +143,7 @@ class FeatureExtractor(View):
     stride: int
     positions: PositionRule = "network"
     final_norm: bool = True
+    called: Any = None
 
     def __init__(self, stage: str, known: Collection[str], network: str) -> None:
         super().__init__()
@@ -196,6 +198,14 @@ class FeatureExtractor(View):
         names = [f"{prefix}{index + 1}" for index in stage_indices(self.stages, prefix)]
         return dict(zip(names, maps, strict=True))
 
+    def by_call(self, images: Tensor) -> Tensor:
+        """Return `map_of` images by the network's own call, so that its hooks and `compile()` count."""
+        if self.called is None:
+            return self.map_of(images)
+        with attribute_set(self.called.module, "forward", self.map_of):
+            features: Tensor = self.called.module(images)
+        return features
+
     @abstractmethod
     def map_of(self, images: Tensor) -> Tensor:
         """Return the map of images that `forward` has checked, normalised and given the type of the weights."""
@@ -226,7 +236,7 @@ class FeatureExtractor(View):
         Raises:
             ValueError: if the images are not float RGB of four dimensions.
         """
-        return self.map_of(self.prepared(images))
+        return self.by_call(self.prepared(images))
 
 
 def normalised(images: Tensor, stated: Input) -> Tensor:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ..functional.device import random_state_kept
-from .copies import device_of
-from .extractor import View, attribute_set, eval_mode
+from .copies import Reference, device_of
+from .extractor import View, eval_mode
 from .kinds import kind_of, unwrapped
 from .outputs import patch_of, require_map
 
@@ -73,14 +73,9 @@ class TrainedViews:
         view = self.view_of(network, stage)
         if self.kind_of(network) is None:
             return lambda images: view.train(network.training)(images)
-
-        def by_own_call(images: Tensor) -> Tensor:
-            with attribute_set(network, "forward", view.map_of):  # hooks and `compile()` count
-                found: Tensor = network(images)
-            return found
-
-        function: Callable[[Tensor], Tensor] = view.map_of
-        return function if view.reads is None else by_own_call
+        view.called = Reference(network) if view.reads else None
+        function: Callable[[Tensor], Tensor] = view.by_call
+        return function
 
 
 def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> list[str]:
