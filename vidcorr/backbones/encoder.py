@@ -125,7 +125,7 @@ class Encoder(nn.Module):
         self.default_stride = stride
         self.described = described or Network.of(outer)
         self.is_ours = is_ours
-        self.made_by = made_by
+        self.made_by = made_by or EncoderSpec(self.described.spec, seed=None)
 
     def changed(self, **facts: Any) -> Self:
         """Return an encoder of the same network with other facts, by the names of its attributes."""
@@ -203,10 +203,10 @@ class Encoder(nn.Module):
     @property
     def spec(self) -> EncoderSpec | None:
         """Spec that makes the encoder again, without its weights; None for a network without a name."""
-        name = self.described.spec if self.made_by is None else self.made_by.spec
+        name = self.made_by.spec
         if not name:
             return None
-        arguments = None if self.made_by is None else self.made_by.arguments
+        arguments = self.made_by.arguments
         configuration = configuration_of(self.network)
         if configuration is not None:  # in place of a folder or a name on the hub
             name, arguments = f"transformers:{configuration['model_type']}", configuration

@@ -1,7 +1,6 @@
 """The contract of the views that benchmarks see: a network's maps, with their stage, stride and input."""
 
 import copy
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,8 +17,6 @@ PositionRule = Literal["network", "dino"]
 Dilated = bool | Literal["released"]
 """SiamFC's dilations in place of the strides of res4 and res5; "released": as in the released code of VFS."""
 
-MEAN_OF_BLOCKS = re.compile(r"mean\(block(\d+)\.\.(\d+)\)")
-"""A stage that is the mean of the maps of a transformer's blocks."""
 OUTPUT = "features"
 """Stage name of a network's last map."""
 UNDILATED = "dilations are for ResNets: set dilated to false, and stage to null or a stage of the network"
@@ -125,8 +122,7 @@ class FeatureExtractor(View):
     """Maps float RGB `(N, 3, H, W)` in [0, 1] to a feature map `(N, C, h, w)`.
 
     Args:
-        stage: name of the map; names with + between them, whose maps are concatenated along the channels; or, for the
-            mean of several blocks' maps, `mean(block9..12)`.
+        stage: name of the map; or names with + between them, whose maps are concatenated along the channels.
         known: names of the network's maps.
         network: name of the network in messages.
 
@@ -149,7 +145,7 @@ class FeatureExtractor(View):
         super().__init__()
         self.network_name = network
         self.stage = stage
-        self.stages = parts_of(stage)
+        self.stages = stage.split("+")
         self.require_stages(known)
 
     def require_stages(self, known: Collection[str]) -> None:
@@ -187,10 +183,8 @@ class FeatureExtractor(View):
         return self.common_stride([round(height / maps[name].shape[2]) for name in self.stages])
 
     def joined(self, maps: Mapping[str, Tensor]) -> Tensor:
-        """Return the maps `(N, C, h, w)` of the stages, along the channels, or their mean."""
+        """Return the maps `(N, C, h, w)` of the stages, along the channels."""
         chosen = [maps[name] for name in self.stages]
-        if MEAN_OF_BLOCKS.fullmatch(self.stage):
-            return torch.stack(chosen).mean(dim=0)
         return chosen[0] if len(chosen) == 1 else torch.cat(chosen, dim=1)
 
     def numbered(self, prefix: str, maps: Iterable[Tensor]) -> dict[str, Tensor]:
@@ -329,20 +323,6 @@ class RawColour(FeatureExtractor):
     def map_of(self, images: Tensor) -> Tensor:
         """Return the mean colours of cells; cells at the right and lower border may be cut."""
         return nn.functional.avg_pool2d(images, self.stride, ceil_mode=True)
-
-
-def parts_of(stage: str) -> list[str]:
-    """Return the names in a stage.
-
-    Example:
-        >>> parts_of("res2+res3"), parts_of("mean(block9..12)")
-        (['res2', 'res3'], ['block9', 'block10', 'block11', 'block12'])
-    """
-    blocks = MEAN_OF_BLOCKS.fullmatch(stage)
-    if blocks is None:
-        return stage.split("+")
-    numbers = range(int(blocks[1]), int(blocks[2]) + 1)
-    return [f"block{number}" for number in numbers] or [stage]
 
 
 def stage_names(prefix: str, count: int) -> list[str]:

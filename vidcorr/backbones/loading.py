@@ -295,7 +295,10 @@ def _record_beside(name: str, path: Path) -> Input | None:
 
 
 def trainable_network(spec: Any) -> Encoder:
-    """Build the network that a method trains: fresh, or with the weights of a file; its input is that of the training.
+    """Build the network that a method trains: fresh, or with the weights of a file.
+
+    Its input is the one that it states. Loaded weights get the RGB of their own training. A library's network of random
+    weights gets ImageNet's, whatever the library's weights were trained on; a user's module, RGB in [0, 1].
 
     Args:
         spec: a name, file or checkpoint of a whole network, or what `EncoderSpec.to_dict` returned; a stage is that of
@@ -314,17 +317,8 @@ def trainable_network(spec: Any) -> Encoder:
     if encoder.spec is None or isinstance(encoder.network, LiirEncoder | VideoEncoder):
         raise ValueError(f"{named.text}: {type(encoder.network).__name__} has no full network to train")
     encoder.network.requires_grad_(True).train()
-    return encoder.changed(default_stage=named.stage, default_stride=None, stated=_training_input(encoder))
-
-
-def _training_input(encoder: Encoder) -> Input:
-    """Return the input on which a network is trained: the module's own, if it states one.
-
-    Loaded weights get the RGB of their own training. A library's network of random weights gets ImageNet's, whatever
-    the library's weights were trained on; a user's module, RGB in [0, 1].
-    """
-    if encoder.stated is not None:
-        return encoder.stated
-    if encoder.view_class is None or not encoder.view_class.normalises:
-        return Input()  # RGB in [0, 1], from which the network makes its input itself
-    return encoder.input.model_copy(update={"source": TRAINED})
+    stated = encoder.stated
+    if stated is None:  # RGB in [0, 1], from which a network that does not normalise makes its input itself
+        normalises = encoder.view_class is not None and encoder.view_class.normalises
+        stated = encoder.input.model_copy(update={"source": TRAINED}) if normalises else Input()
+    return encoder.changed(default_stage=named.stage, default_stride=None, stated=stated)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml  # type: ignore[import-untyped]
 from torch import nn
 
 from ..description import RANDOM_WEIGHTS, Input, Network, architecture_name
@@ -22,27 +23,8 @@ from .files.checkpoints import METADATA_KEY, is_foreign, read_content, recipe_of
 from .hub_models import CONFIG, is_folder_of_model, one_line_errors, spec_of_folder
 from .video import from_transformers
 
-SHORT_NAMES = {
-    "vidcorr-r18": "vidcorr.backbones:vidcorr_r18",  # ours, in the package: weights/vidcorr-r18.md is its card
-    "dino-s16": "timm:vit_small_patch16_224.dino@block12",
-    "dino-s8": "timm:vit_small_patch8_224.dino@block12",
-    "dino-b16": "timm:vit_base_patch16_224.dino@block12",
-    "dino-b8": "timm:vit_base_patch8_224.dino@block12",
-    "dinov2-s14": "timm:vit_small_patch14_reg4_dinov2.lvd142m@block12",  # with registers
-    "dinov2-b14": "timm:vit_base_patch14_reg4_dinov2.lvd142m@block12",
-    "dinov2-l14": "timm:vit_large_patch14_reg4_dinov2.lvd142m@block24",
-    "dinov3-s16": "timm:vit_small_patch16_dinov3.lvd1689m@block12",
-    "dinov3-b16": "timm:vit_base_patch16_dinov3.lvd1689m@block12",
-    "dinov3-l16": "timm:vit_large_patch16_dinov3.lvd1689m@block24",
-    "mae-b16": "timm:vit_base_patch16_224.mae@block12",
-    "supervised-r18": "timm:resnet18.tv_in1k",
-    "supervised-r50": "timm:resnet50.tv_in1k",
-    "untrained": "torchvision:resnet18",  # a baseline
-}
-"""Name → pretrained network, and for a ViT the stage of its published evaluation, or its last block.
-
-Weights of timm come from its cache, or over the network at first use.
-"""
+SHORT_NAMES: dict[str, str] = yaml.safe_load(Path(__file__).with_name("short_names.yaml").read_text("utf-8"))
+"""Name → network. Weights of timm come from its cache, or over the network at first use."""
 SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
 """Endings of checkpoints: of `torch.save`, and safetensors from `vidcorr export`."""
 LIBRARIES = ("timm:", "torchvision:")
@@ -66,7 +48,7 @@ HUB = "torchhub:"
 
 NetworkName = str | dict[str, Any]
 """A network as an argument: its name, or the fields of `EncoderSpec.to_dict`, as checkpoints hold them."""
-VIEW = re.compile(r"(?!.*\.(?:bin|ckpt|pth?|safetensors|tar)$)[\w.+()]*(?:/[^/]*)?")
+VIEW = re.compile(r"(?!.*\.(?:bin|ckpt|pth?|safetensors|tar)$)[\w.+]*(?:/[^/]*)?")
 """What follows the last @ of a name: `STAGE` or `STAGE/STRIDE`, and not the end of a path."""
 
 
@@ -448,11 +430,6 @@ def _make_by_torchvision(name: str, spec: EncoderSpec, with_weights: bool) -> Ma
     return network, name, "weights of torchvision"
 
 
-def _make_by_transformers(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
-    """Load a model of a folder or of the hub, or make one of its configuration."""
-    return from_transformers(name, spec.arguments), name, "weights of transformers"
-
-
 def _make_by_torch_hub(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     """Call an entry of torch.hub, which runs code of others; of several modules that it returns, take the first.
 
@@ -513,10 +490,10 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
 
 
 MAKERS: dict[str, Callable[[str, EncoderSpec, bool], Made]] = {
-    "raw_colour": lambda name, spec, with_weights: (RawColour(), "raw_colour", ""),
+    "raw_colour": lambda name, spec, _: (RawColour(), "raw_colour", ""),
     "timm": _make_by_timm,
     "torchvision": _make_by_torchvision,
-    "transformers": _make_by_transformers,
+    "transformers": lambda name, spec, _: (from_transformers(name, spec.arguments), name, "weights of transformers"),
     "torchhub": _make_by_torch_hub,
 }
 """Prefix of a name → what makes its network; other names are `package.module:callable`.

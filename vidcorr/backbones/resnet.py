@@ -12,6 +12,7 @@ from torch.fx import GraphModule
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN
+from ..functional.device import random_state_kept
 from .copies import M, copied_over, device_of
 from .extractor import (
     VIEW_OF_TRANSFORMERS,
@@ -241,17 +242,14 @@ def vidcorr_r18() -> nn.Module:
 
     Its card is `weights/vidcorr-r18.md`. It takes RGB normalised as ImageNet's. The file holds float16.
     """
-    import torchvision  # noqa: F401 - its import computes, which fails on the meta device with torch 2.8
-
-    with torch.device("meta"):  # draws no random weights
+    with random_state_kept():
         network = _up_to_res4()
-    network.load_state_dict(load_file(WEIGHTS), assign=True)
-    record: Any = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "file": "its card"}
-    network.pretrained_cfg = record
-    return network.float()
+    network.load_state_dict(load_file(WEIGHTS))
+    network.pretrained_cfg = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "file": "its card"}
+    return network
 
 
-def _up_to_res4() -> nn.Module:
+def _up_to_res4() -> Any:
     """Return torchvision's ResNet-18 without res5 and classifier."""
     from torchvision.models import resnet18
 

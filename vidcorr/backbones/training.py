@@ -97,20 +97,12 @@ def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> l
         gradients = torch.autograd.grad(
             of_blank_image(function, network).sum(), list(named.values()), allow_unused=True
         )
-    unused: set[nn.Parameter] = set()
-    for weights, gradient in zip(named.values(), gradients, strict=True):
+    parts: dict[str, None] = {}
+    for (name, weights), gradient in zip(named.items(), gradients, strict=True):
         if gradient is None:
-            unused.add(weights.requires_grad_(False))
-    outermost: list[str] = []
-    for name, part in (*network.named_modules(), *network.named_parameters()):
-        weights_of_part = {part} if isinstance(part, nn.Parameter) else set(part.parameters())
-        if (
-            weights_of_part
-            and weights_of_part <= unused
-            and not name.startswith(tuple(f"{each}." for each in outermost))
-        ):
-            outermost.append(name)
-    return outermost
+            weights.requires_grad_(False)
+            parts[name.rpartition(".")[0] or name] = None
+    return list(parts)
 
 
 def width_of(function: Callable[[Tensor], Tensor], network: nn.Module) -> int:

@@ -233,7 +233,7 @@ def as_tensor(array: object) -> Tensor:
     return torch.from_dlpack(array)
 
 
-def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> nn.Module:
+def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> Any:
     """Load a model of the library `transformers` (an extra): V-JEPA 2 as a video encoder, others as `image_model`.
 
     Weights come from safetensors only, and no code of the hub runs. Windows of V-JEPA 2 have 16 frames, as in RVM's
@@ -255,13 +255,9 @@ def from_transformers(name: str, stated: Mapping[str, Any] | None = None) -> nn.
             model = image_model(name)
     if getattr(model.config, "interpolate_rope", False):
         raise ValueError(f"{name}: is V-JEPA 2.1, which torchhub:facebookresearch/vjepa2:ENTRY loads")
-    is_video = model.config.model_type in VIDEO_MODELS
-    return video_encoder_of(model) if is_video else model
-
-
-def video_encoder_of(model: Any) -> Clips:
-    """Return the video encoder of a model of V-JEPA 2 or VideoMAE."""
     config = model.config
+    if config.model_type not in VIDEO_MODELS:
+        return model
     network = VIDEO_MODELS[config.model_type](model.eval())
     record = getattr(model, "pretrained_cfg", {"mean": IMAGENET_MEAN, "std": IMAGENET_STD})
     window = getattr(config, "num_frames", 16)  # VideoMAE's positions are of one length

@@ -341,7 +341,8 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
     named = named_as_in(module, state)
     for name, own in module.state_dict().items():
         given = named.get(name, own)
-        if isinstance(given, Tensor) and isinstance(own, Tensor) and not _is_of_kind(given, own):
+        are_weights = isinstance(given, Tensor) and isinstance(own, Tensor)
+        if are_weights and not given.is_floating_point() and given.dtype != own.dtype:
             raise ValueError(f"{source}: {name} is of {given.dtype}, of {type(module).__name__} of {own.dtype}")
     try:
         module.load_state_dict(named, strict=strict)
@@ -349,8 +350,3 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
         kind = type(module).__name__
         said = " ".join(str(error).partition(":")[2].split())  # after torch's words for an error of this kind
         raise ValueError(f"{source}: does not fit {kind}: {said[:LONGEST]}") from error
-
-
-def _is_of_kind(given: Tensor, own: Tensor) -> bool:
-    """Return whether a weight is a real number, floating, or of the very type of the module's own."""
-    return given.is_floating_point() or given.dtype == own.dtype
