@@ -102,8 +102,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
         self.bank_settings = _settings(BankSettings, bank)
         self.schedule = _settings(LiirSchedule, schedule)
         self.prior = None if prior is None else _settings(CompactnessPrior, prior)
-        self.rebuilt_by |= {"bank": self.bank_settings, "schedule": self.schedule, "prior": self.prior}
-        self.rebuilt_by["start"] = None  # its weights are in the checkpoint
+        # of `start` the weights are in the checkpoint
+        self.rebuilt_by |= {"bank": self.bank_settings, "schedule": self.schedule, "prior": self.prior, "start": None}
         self.position = position
         self.compactness_weight = compactness_weight
         self.reference_encoder = reference_encoder
@@ -173,7 +173,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
         prior = None if self.warming_up else self.prior
         q, r = self.features(seen)  # B x C x h x w, B x (T-1) x C x h x w
         local = reconstruct_locally(q, r, colours_of_cells, self.radius, self.border, prior)
-        outputs = {"compactness": local.compactness, "embeddings": _means_of_frames(q, r)}
+        of_frames = torch.cat([r.detach(), q.detach().unsqueeze(1)], dim=1).float()  # B x T x C x h x w
+        outputs = {"compactness": local.compactness, "embeddings": of_frames.mean((3, 4)).flatten(0, 1)}
         reconstructed = local.values
         if self.bank is not None and not self.warming_up:
             negatives = self.bank.logsumexp(q, batch["video_index"], generator or self.generator())
@@ -295,13 +296,6 @@ class Liir(MomentumMethod, CorrespondenceModule):
         plan["negatives"] = "none" if self.bank is None else f"{self.bank}{begin}"
         plan["compactness"] = "none" if self.prior is None else f"{self.prior}{begin}"
         return plan
-
-
-def _means_of_frames(query: Tensor, references: Tensor) -> Tensor:
-    """Return the mean feature of each frame, the query last: `(B·T, C)` of `(B, C, h, w)` and `(B, T − 1, C, h, w)`."""
-    mean_references = references.float().mean((3, 4))
-    mean_query = query.float().mean((2, 3)).unsqueeze(1)
-    return torch.cat([mean_references, mean_query], dim=1).flatten(0, 1)
 
 
 def _settings(kind: type[S], given: S | Mapping[str, Any]) -> S:

@@ -204,9 +204,8 @@ class SavedModule(pl.LightningModule):
         checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = plain(arguments)
         class_path = import_path(type(self))
         allow(class_path)  # this process runs the class, so the user has named it
-        encoder = self.encoder_in_checkpoint()
         facts = {"class_path": class_path, "version": version("vidcorr"), "format": FORMAT}
-        checkpoint[METADATA_KEY] = facts | {"encoder": encoder}
+        checkpoint[METADATA_KEY] = facts | {"encoder": self.encoder_in_checkpoint()}
 
     @property
     def has_own_features(self) -> bool:

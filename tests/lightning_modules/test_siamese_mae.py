@@ -179,8 +179,6 @@ def test_positions_are_sines_unless_the_backbone_is_a_checkpoint(tmp_path):
     write_checkpoint(trained, tmp_path / "vit.ckpt")
     started = SiameseMAE(**TINY | {"backbone": str(tmp_path / "vit.ckpt")})
     assert started.rebuilt_by["backbone"]["spec"] == TINY["backbone"]  # its own checkpoints hold the weights
-    rows = [one.plan_rows()["positions"] for one in (module, started)]
-    assert rows == ["fixed sines and cosines", "of the checkpoint"]
     torch.testing.assert_close(started.backbone.state_dict(), trained.encoder.network.state_dict(), rtol=0, atol=0)
     assert not torch.equal(started.backbone.pos_embed, module.backbone.pos_embed)
     assert not started.backbone.pos_embed.requires_grad

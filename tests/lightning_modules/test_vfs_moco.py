@@ -28,7 +28,10 @@ def test_loss_is_that_of_the_equation():
         module.target_encoder[1][2].weight.mul_(-1)  # the two encoders differ
         frames = (module.normalise(view.flatten(0, 1)) for view in batch["clip"].chunk(2, dim=1))
         encoders = (module.encoder, module.target_encoder)
-        q, k = (normalize(encode(x), dim=1).view(3, 2, 4) for encode, x in zip(encoders, frames, strict=True))
+        q, k = (
+            normalize(projector(backbone(x).mean(dim=(2, 3))), dim=1).view(3, 2, 4)
+            for (backbone, projector), x in zip(encoders, frames, strict=True)
+        )
     own = module.queue.video_ids == torch.arange(3)[:, None]
     published = module.step(batch)
     torch.testing.assert_close(published["loss"].detach(), plain_info_nce(q, k, module.queue.keys, 0.2, own))

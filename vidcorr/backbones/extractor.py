@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from ..functional.device import to_device
+from .copies import type_of_weights
 
 PositionRule = Literal["network", "dino"]
 """Interpolation of a transformer's position embedding: with antialiasing to the new size, or as in DINO's code."""
@@ -20,8 +21,6 @@ Dilated = bool | Literal["released"]
 OUTPUT = "features"
 """Stage name of a network's last map."""
 UNDILATED = "dilations are for ResNets: set dilated to false, and stage to null or a stage of the network"
-VIEW_OF_TRANSFORMERS = ("position_embedding", "final_norm")
-"""Fields of a protocol that act on transformers alone."""
 
 
 class NoSuchMap(ValueError):
@@ -62,7 +61,7 @@ class View(nn.Module, ABC):
         described: description of the named network (`Network`); None if the network has no name.
         input: the RGB that the network gets; of a class the default of its networks.
         normalises: it normalises RGB by `input`; False for a network that makes its input by code of its own.
-        ignores: fields of a protocol that move no number of these maps, of `position_embedding` and `final_norm`.
+        ignores: fields of a protocol that move no number of these maps; both of these act on transformers alone.
         in_order: it encodes a video as a whole, from its first frame.
         reads: the method of the network that gives its maps, past the network's own call, or "its parts"; None if the
             network's own call gives them. `kind_of` asks whether they are what the call computes.
@@ -78,7 +77,7 @@ class View(nn.Module, ABC):
     described: Any = None
     input: Input = Input()
     normalises: bool = True
-    ignores: Collection[str] = ()
+    ignores: Collection[str] = ("position_embedding", "final_norm")
     in_order: bool = False
     reads: str | None = None
     takes_copy: bool = True
@@ -290,12 +289,6 @@ def attribute_set(holder: Any, name: str, value: Any) -> Iterator[None]:
             setattr(holder, name, own[name])
 
 
-def type_of_weights(network: nn.Module) -> torch.dtype:
-    """Return the type of a network's weights, in which it takes images; float32 without weights."""
-    types = (weights.dtype for weights in network.parameters() if weights.is_floating_point())
-    return next(types, torch.float32)
-
-
 class RawColour(FeatureExtractor):
     """Baseline without training: the feature of a cell is its mean colour.
 
@@ -310,7 +303,6 @@ class RawColour(FeatureExtractor):
     """
 
     input = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="of raw colour")
-    ignores = VIEW_OF_TRANSFORMERS
 
     def __init__(self, stage: str = "colour", stride: int | None = None) -> None:
         super().__init__(stage, ["colour"], "raw colour")

@@ -13,17 +13,8 @@ from torch.nn.functional import pad
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN, Input
 from ..videos.files import read_json
-from .copies import device_of
-from .extractor import (
-    FeatureExtractor,
-    attribute_set,
-    features_by,
-    has_parts,
-    is_of_library,
-    stage_indices,
-    stage_names,
-    type_of_weights,
-)
+from .copies import device_of, type_of_weights
+from .extractor import FeatureExtractor, attribute_set, features_by, is_of_library, stage_indices, stage_names
 from .files.listed import IMAGE_MODELS, is_word, leaves_in
 from .files.trust import LONGEST, reason, refuse
 from .outputs import map_of_tokens, patch_of, probe_size, require_map
@@ -174,7 +165,7 @@ def forward_options(model: Any, images: Tensor) -> dict[str, Any]:
         patch = patch_of(model) or 1
         cells = images.shape[2] // patch * (images.shape[3] // patch)
         options["noise"] = torch.arange(cells, device=images.device).expand(len(images), -1)
-    if has_parts(config, "depths", "embed_dim"):  # as Swin's, which merges tokens
+    if hasattr(config, "depths") and hasattr(config, "embed_dim"):  # as Swin's, which merges tokens
         options["output_hidden_states"] = True
     return options
 

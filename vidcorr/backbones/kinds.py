@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..functional.device import random_state_kept, to_device
-from .copies import copied_over, device_of
-from .extractor import View, type_of_weights, unwatched
+from .copies import copied_over, device_of, type_of_weights
+from .extractor import View, unwatched
 from .hub_models import HubExtractor, is_of_transformers
 from .liir_encoder import LiirEncoder, LiirExtractor
 from .outputs import MapExtractor, is_map, maps_in, probe_size

@@ -249,7 +249,8 @@ def build(spec: EncoderSpec, with_weights: bool = True) -> tuple[nn.Module, Netw
     network, architecture, source = MAKERS.get(prefix, _make_by_callable)(name, spec, with_weights and not is_stated)
     if not isinstance(network, nn.Module):
         raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(network).__name__}")
-    if is_random or is_stated or not with_weights:
+    is_tagged = prefix == "timm" and "." in name  # of the weights that a file has
+    if is_random or is_stated or not (with_weights or is_tagged):
         for part in network.modules():
             if "pretrained_cfg" in vars(part):  # a library's record of its own weights, with their input
                 part.pretrained_cfg = {}  # type: ignore[assignment]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..errors import message_of
 from ..functional.device import random_state_kept
 from .copies import device_of
-from .extractor import OUTPUT, VIEW_OF_TRANSFORMERS, FeatureExtractor, NoSuchMap, View, eval_mode, features_by
+from .extractor import OUTPUT, FeatureExtractor, NoSuchMap, View, eval_mode, features_by
 
 OWN = "its own map"
 """Stage of a network whose call gives the map."""
@@ -94,7 +94,6 @@ class MapExtractor(FeatureExtractor):
             least 4 × 4 cells.
     """
 
-    ignores = VIEW_OF_TRANSFORMERS
     takes_copy = False
     keeps_mode = False
     """The network keeps its own mode, in which it learns."""

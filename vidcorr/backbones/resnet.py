@@ -13,18 +13,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN
 from ..functional.device import random_state_kept
-from .copies import M, copied_over, device_of
-from .extractor import (
-    VIEW_OF_TRANSFORMERS,
-    Dilated,
-    FeatureExtractor,
-    NoSuchMap,
-    eval_mode,
-    features_by,
-    has_parts,
-    type_of_weights,
-    unwatched,
-)
+from .copies import M, copied_over, device_of, type_of_weights
+from .extractor import Dilated, FeatureExtractor, NoSuchMap, eval_mode, features_by, has_parts, unwatched
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
 STRIDE = 8
@@ -137,7 +127,6 @@ class ResNetExtractor(FeatureExtractor):
     """
 
     input = UNKNOWN
-    ignores = VIEW_OF_TRANSFORMERS
     reads = "its parts"
 
     def __init__(

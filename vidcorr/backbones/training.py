@@ -94,9 +94,8 @@ def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> l
     if not named:
         return []
     with torch.enable_grad():
-        gradients = torch.autograd.grad(
-            of_blank_image(function, network).sum(), list(named.values()), allow_unused=True
-        )
+        total = of_blank_image(function, network).sum()
+        gradients = torch.autograd.grad(total, list(named.values()), allow_unused=True)
     parts: dict[str, None] = {}
     for (name, weights), gradient in zip(named.items(), gradients, strict=True):
         if gradient is None:

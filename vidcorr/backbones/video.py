@@ -18,7 +18,7 @@ from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from ..functional.device import to_device
 from ..functional.position import resized_position
 from ..videos.files import require_one_of
-from .extractor import VIEW_OF_TRANSFORMERS, NoSuchMap, View, attribute_set, eval_mode, modules_inside, normalised
+from .extractor import NoSuchMap, View, attribute_set, eval_mode, modules_inside, normalised
 from .hub_models import image_model, model_of_config, one_line_errors
 from .outputs import form_of, map_of_tokens, measured_stride, patch_of, stated_stride
 
@@ -33,7 +33,6 @@ class VideoEncoder(View):
     """
 
     normalises = False
-    ignores = VIEW_OF_TRANSFORMERS
     in_order = True
 
     @abstractmethod
@@ -89,9 +88,7 @@ class Clips(VideoEncoder):
         require_one_of(get_args(Upsampling), upsampling=upsampling)
         require_one_of(get_args(Layout), layout=layout)
         if tubelet < 1 or window < 1 or window % tubelet:
-            raise ValueError(
-                f"window must be a multiple of tubelet, got a window of {window} and tubelets of {tubelet}"
-            )
+            raise ValueError(f"window must be a multiple of tubelet, got {window} and {tubelet} frames")
         super().__init__()
         self.net = net
         self.inside = modules_inside(net)
@@ -192,19 +189,19 @@ class Recurrent(VideoEncoder):
             yield features
 
 
-def stride_of(view: Any) -> int | None:
+def settled_stride(view: Any) -> Any:
     """Return the stride of a view, pixels per cell; a video encoder that does not know its own encodes a frame.
 
-    The frame is blank, as for the stride of a user's network of images. None if the encoder cannot encode it, for
-    example because it takes frames of one size: its stride is then known after the first frame of a video.
+    The frame is blank, as for the stride of a user's network of images, and the view keeps the stride. None if the
+    encoder cannot encode it, for example because it takes frames of one size: it then knows its stride after the first
+    frame of a video.
     """
     if view.stride is None:
         try:
             view.stride = measured_stride(view, lambda images: next(view.encode(iter(images)))[None])
         except Exception:  # of a user's code; what is wrong with frames of a video too is said there
             view.stride = None  # `encode` may have set another one
-    stride: int | None = view.stride
-    return stride
+    return view.stride
 
 
 def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:

@@ -10,16 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN, Input
-from .extractor import (
-    OUTPUT,
-    VIEW_OF_TRANSFORMERS,
-    FeatureExtractor,
-    attribute_set,
-    has_parts,
-    is_of_library,
-    stage_indices,
-    stage_names,
-)
+from .extractor import OUTPUT, FeatureExtractor, attribute_set, has_parts, is_of_library, stage_indices, stage_names
 from .outputs import map_of_tokens, measured_stride, patch_of, require_map
 
 NCHW = {"output_fmt": "NCHW", "intermediates_only": True}
@@ -47,7 +38,6 @@ class TimmExtractor(FeatureExtractor):
     """
 
     input = UNKNOWN
-    ignores = VIEW_OF_TRANSFORMERS
     reads = "forward_features"
 
     def __init__(self, network: nn.Module, stage: str | None = None, stride: int | None = None) -> None:

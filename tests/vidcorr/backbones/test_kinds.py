@@ -174,7 +174,7 @@ def test_a_checkpoint_may_name_the_types_of_transformers_that_have_maps():
         assert getattr(hub, f"{family}Config")().model_type in IMAGE_MODELS
 
 
-OF_ONE_SIZE = "takes images of any size, given .*1, 3, 25., 32.*: "
+OF_ONE_SIZE = "no maps of an image .1, 3, 25., 32.*; if it takes images of its own size only, .*: "
 REFUSED = {
     f"{OWN}:Grey": "Grey: expected a map .*1, 512",
     f"{OWN}:Lazy": "Lazy: has lazy layers, .* call it once",

@@ -91,30 +91,28 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
     try:
         if _is_safetensors(path):
             return _read_safetensors(path, whole)
-        is_archive = zipfile.is_zipfile(path)
-        if whole and is_archive:
-            _require_checksums(path)
+        stays = zipfile.is_zipfile(path) and _check_archive(path, whole)
         if torch.__version__ < (2, 10):  # type: ignore[operator]  # it compares with tuples too
             _warn_of_reader()
-        return _without_code(path, mmap=not whole and is_archive and _lies_open(path))
+        return _without_code(path, mmap=stays)
     except Exception as error:  # torch raises errors of many types for a senseless file
         raise ValueError(f"{path}: damaged or foreign: {reason(error)}") from error
 
 
-def _require_checksums(path: Path) -> None:
-    """Raise ValueError if a member of an archive has another checksum than when it was saved."""
+def _check_archive(path: Path, whole: bool) -> bool:
+    """Return whether the tensors of an archive stay in the file; another program may have compressed them.
+
+    Raises:
+        ValueError: for a program, or if a member that is read has another checksum than when it was saved.
+    """
     with zipfile.ZipFile(path) as archive:
-        if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+        members = archive.infolist()
+        if any(member.filename.endswith("/constants.pkl") for member in members):
             raise ValueError("a program of TorchScript: give the module, torch.jit.load(FILE), in Python")
-        damaged = archive.testzip()
+        damaged = archive.testzip() if whole else None
     if damaged:
         raise ValueError(f"{damaged} has another sum than when it was saved")
-
-
-def _lies_open(path: Path) -> bool:
-    """Return whether an archive can leave its tensors in the file: none is compressed, as by another program."""
-    with zipfile.ZipFile(path) as archive:
-        return all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
+    return not whole and all(member.compress_type == zipfile.ZIP_STORED for member in members)
 
 
 def _without_code(path: Path, mmap: bool) -> Any:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -112,8 +112,10 @@ def under_own_names(state: State, network: nn.Module, source: str | Path, drop_c
     own = network.state_dict().keys()
     if not own or state.keys() == own:
         return state
-    places = [] if own <= state.keys() else _places_of(own, state)
-    if places:
+    probe = f".{next(iter(own))}"  # the end of a name below each place of the network
+    ends = sorted(name.removesuffix(probe) for name in state if name.endswith(probe))
+    places = [place for place in ends if own <= without_prefix(state, f"{place}.").keys()]
+    if places and not own <= state.keys():
         prefix = preferred(places, source)
         print(f"{source}: takes the weights below {prefix}", flush=True)
         state = without_prefix(state, f"{prefix}.")
@@ -147,10 +149,3 @@ def positions_resampled(state: State, network: nn.Module, source: str | Path) ->
         state = state | {name: resampled}
         print(f"{source}: positions of {side} x {side} patches, resampled by timm to {grid[0]} x {grid[1]}", flush=True)
     return state
-
-
-def _places_of(own: Set[str], state: State) -> list[str]:
-    """Return the beginnings of names, up to a dot, below which weights have all names of a network."""
-    probe = f".{next(iter(own))}"  # the end of a name below each place
-    places = sorted(name.removesuffix(probe) for name in state if name.endswith(probe))
-    return [place for place in places if own <= without_prefix(state, f"{place}.").keys()]
