@@ -100,7 +100,7 @@ class SampledDataModule(pl.LightningDataModule):
         loader.named = self.named
         loader.trainer = self.trainer
         resuming, state = self._resumed
-        if resuming is not None and resuming is self.trainer and resuming.training:
+        if self.trainer is not None and self.trainer is resuming and self.trainer.training:
             loader.load_state_dict(state)
         self._loader = loader
         return loader

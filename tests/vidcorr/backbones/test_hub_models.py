@@ -96,24 +96,13 @@ def test_the_last_map_of_a_model_of_stages_is_normed_over_its_channels(family, t
     assert not torch.allclose(view(images), expected, atol=1e-2)
 
 
-def test_videomae_is_an_encoder_of_clips(tmp_path):
-    model = saved(tmp_path, "VideoMAE")
-    video = torch.rand(16, 3, 64, 64)
-    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, STD))
-    tokens = model(((video - mean) / std)[None]).last_hidden_state[0].unflatten(0, (8, 8, 8))
-    write_checkpoint(FrozenEncoder(str(tmp_path)), tmp_path / "own.ckpt")
-    for name in (tmp_path, tmp_path / "own.ckpt"):
-        found = list(load(str(name)).view().encode(iter(video)))
-        torch.testing.assert_close(found[0], tokens[0].movedim(-1, 0), atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(found[15], tokens[7].movedim(-1, 0), atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize(("frames", "size"), [(16, (96, 64)), (8, (64, 64)), (32, (40, 80))])
-def test_videomae_takes_frames_of_other_sizes_in_windows_of_its_own_length(frames, size, tmp_path):
+@pytest.mark.parametrize(("frames", "size"), [(16, (64, 64)), (16, (96, 64)), (8, (64, 64)), (32, (40, 80))])
+def test_videomae_takes_frames_of_any_size_in_windows_of_its_own_length(frames, size, tmp_path):
     """Its fixed positions are resized: rows and columns of the trained grid cover the frame."""
     model = saved(tmp_path, "VideoMAE", **hub.FIELDS["VideoMAE"] | {"num_frames": frames})
     video = torch.rand(frames, 3, *size)
-    view = load(str(tmp_path)).view()
+    write_checkpoint(FrozenEncoder(str(tmp_path)), tmp_path / "own.ckpt")
+    view = load(str(tmp_path / "own.ckpt")).view()
     maps = list(view.encode(iter(video)))
     assert (len(maps), maps[0].shape, view.window) == (frames, (32, size[0] // 8, size[1] // 8), frames)
     grid = model.embeddings.position_embeddings.unflatten(1, (-1, 8, 8))[0].movedim(-1, 1)

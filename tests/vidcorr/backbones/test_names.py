@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -267,20 +268,10 @@ class DrawsBeside(nn.Conv2d):
             self.scale = {"tensor": number, "float": float(number), "array": number.numpy()}[kind]
 
 
-def drawn_buffer() -> nn.Module:
-    return DrawsBeside("buffer")
-
-
-def drawn_tensor() -> nn.Module:
-    return DrawsBeside("tensor")
-
-
-def drawn_beside() -> nn.Module:
-    return DrawsBeside("beside")
-
-
-def drawn_array() -> nn.Module:
-    return DrawsBeside("array")
+drawn_buffer = partial(DrawsBeside, "buffer")
+drawn_tensor = partial(DrawsBeside, "tensor")
+drawn_beside = partial(DrawsBeside, "beside")
+drawn_array = partial(DrawsBeside, "array")
 
 
 @pytest.mark.parametrize("name", ["DrawsBeside", "drawn_tensor", "drawn_beside", "drawn_array"])

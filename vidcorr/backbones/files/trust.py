@@ -365,7 +365,7 @@ def as_annotated(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     converted = dict(arguments)
     hints: dict[str, Any] = {}
     with suppress(NameError, TypeError):  # annotated by types that it does not import; or no function
-        hints = get_type_hints(kind.__init__ if isinstance(kind, type) else kind)
+        hints = get_type_hints(getattr(kind, "__init__", kind) if isinstance(kind, type) else kind)
     for name in hints.keys() & arguments.keys():
         with suppress(Exception):  # a type that pydantic does not read, or another value: the constructor refuses it
             converted[name] = TypeAdapter(hints[name]).validate_python(arguments[name])
