@@ -18,7 +18,7 @@ from vidcorr.lightning_modules import FrozenEncoder
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import sys
-for name in ("pytorch_lightning", "lightning_fabric", "lightning", "vidcorr.lightning_modules", "torchmetrics", "timm"):
+for name in ("pytorch_lightning", "lightning_fabric", "lightning", "torchmetrics", "timm"):
     sys.modules[name] = None
 from vidcorr.commands import main
 shell, root, folder, *paths = sys.argv[1:]
